@@ -1,0 +1,407 @@
+//! What the user writes, and what is passed to it.
+
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::event::Source;
+use mio::{Interest, Registry};
+
+use crate::addr::{Addr, ToAddrs};
+use crate::id::{SocketId, TimerId};
+use crate::input::Input;
+use crate::io::Io;
+use crate::ledger::{Reason, Report};
+use crate::mailbox::Mailbox;
+use crate::stream::{Readiness, Sent};
+use crate::workers::Workers;
+
+/// One conversation with one peer (Python's `StreamRequestHandler`). There is one value for each
+/// connection, so its fields are the state of the conversation.
+///
+/// The callbacks of one handler run in this order, never two at once, and never while another
+/// handler of the same server runs:
+///
+/// ```text
+/// setup   at most once, before everything but finish
+/// handle, eof, drained, timeout, shutdown   as things happen; eof and shutdown at most once
+/// finish  exactly once; nothing after it
+/// ```
+///
+/// An error or a panic in any of them ends this conversation, and only this one: what it had sent
+/// still leaves, and `finish` is told.
+pub trait Handler<S = ()> {
+    /// The connection stands (Python's `setup`).
+    ///
+    /// # Errors
+    /// An error ends the conversation. Other than in Python, `finish` runs then too.
+    fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// Something came in (Python's `handle`). What is not taken from `input` is shown again,
+    /// together with what comes next.
+    ///
+    /// # Errors
+    /// An error ends the conversation.
+    fn handle(&mut self, cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()>;
+
+    /// The peer will send no more; `rest` is what was never taken. By default the connection is
+    /// closed, once everything sent has left. A handler that does not close may go on sending.
+    ///
+    /// # Errors
+    /// An error ends the conversation.
+    fn eof(&mut self, cx: &mut Context<'_, S>, rest: &[u8]) -> io::Result<()> {
+        let _ = rest;
+        cx.close();
+        Ok(())
+    }
+
+    /// The output of this connection was congested and has fallen to low water: time to send more,
+    /// or to resume who feeds it.
+    ///
+    /// # Errors
+    /// An error ends the conversation.
+    fn drained(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// A timer of this connection came up. By default that is an error of the kind
+    /// [`TimedOut`](io::ErrorKind::TimedOut).
+    ///
+    /// # Errors
+    /// An error ends the conversation.
+    fn timeout(&mut self, cx: &mut Context<'_, S>, timer: TimerId) -> io::Result<()> {
+        let _ = (cx, timer);
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    /// The server shuts down; everything that had come in was handled. By default the connection
+    /// is closed, once everything sent has left. A handler that does not close may go on until the
+    /// grace is over.
+    ///
+    /// # Errors
+    /// An error ends the conversation.
+    fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        cx.close();
+        Ok(())
+    }
+
+    /// The conversation is over (Python's `finish`): in `Ok` because somebody closed it and all was
+    /// sent, otherwise with the error that ended it. [`Context::reason`] says which of our reasons
+    /// that was. Nothing can be sent any more.
+    fn finish(&mut self, cx: &mut Context<'_, S>, outcome: io::Result<()>) {
+        let _ = (cx, outcome);
+    }
+}
+
+/// A box is as good as what is in it, so a factory may choose between handlers.
+impl<S, H: Handler<S> + ?Sized> Handler<S> for Box<H> {
+    fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        (**self).setup(cx)
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
+        (**self).handle(cx, input)
+    }
+
+    fn eof(&mut self, cx: &mut Context<'_, S>, rest: &[u8]) -> io::Result<()> {
+        (**self).eof(cx, rest)
+    }
+
+    fn drained(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        (**self).drained(cx)
+    }
+
+    fn timeout(&mut self, cx: &mut Context<'_, S>, timer: TimerId) -> io::Result<()> {
+        (**self).timeout(cx, timer)
+    }
+
+    fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        (**self).shutdown(cx)
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_, S>, outcome: io::Result<()>) {
+        (**self).finish(cx, outcome);
+    }
+}
+
+/// Sends back what comes in, and ends when the peer ends: the smallest handler, and a whole echo
+/// server (RFC 862).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Echo;
+
+impl<S> Handler<S> for Echo {
+    #[inline]
+    fn handle(&mut self, cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
+        cx.send(input.take_all());
+        Ok(())
+    }
+}
+
+/// What a callback may reach: its own connection, what all handlers share, and every other socket.
+pub struct Context<'a, S = ()> {
+    /// The connection whose callback this is.
+    pub id: SocketId,
+    /// What was given to [`Server::with`](crate::Server::with) (Python's `self.server`).
+    pub shared: &'a mut S,
+    /// Every socket and timer of the server.
+    pub io: &'a mut Io,
+    pub(crate) desk: &'a mut Desk<S>,
+    pub(crate) reason: Option<Reason>,
+}
+
+impl<S> Context<'_, S> {
+    /// [`Io::send`] to the peer of this connection.
+    #[inline]
+    pub fn send(&mut self, bytes: &[u8]) -> Sent {
+        self.io.send(self.id, bytes)
+    }
+
+    /// [`Io::pause`] for this connection.
+    pub fn pause(&mut self) {
+        self.io.pause(self.id);
+    }
+
+    /// [`Io::close`] for this connection.
+    pub fn close(&mut self) {
+        self.io.close(self.id);
+    }
+
+    /// [`Io::set_timer`] for this connection.
+    pub fn set_timer(&mut self, after: Duration) -> TimerId {
+        self.io.set_timer(self.id, after)
+    }
+
+    /// Why the conversation ends; `Some` in `finish` and nowhere else.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        self.reason
+    }
+
+    /// Listens on one more address; see [`Server::listen`](crate::Server::listen).
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub fn listen<H, F>(&mut self, addr: impl ToAddrs, factory: F) -> io::Result<SocketId>
+    where
+        F: FnMut(&Addr) -> H + 'static,
+        H: Handler<S> + 'static,
+    {
+        self.desk.listen(self.io, addr, factory)
+    }
+
+    /// Connects to a server; see [`Server::connect`](crate::Server::connect).
+    ///
+    /// # Errors
+    /// What can be said at once; all else comes to the handler's `finish`.
+    pub fn connect<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
+    where
+        H: Handler<S> + 'static,
+    {
+        self.desk.connect(self.io, addr, handler)
+    }
+
+    /// Lets a foreign source share the loop; see [`Server::watch`](crate::Server::watch).
+    ///
+    /// # Errors
+    /// What the registration says.
+    pub fn watch<E, F>(&mut self, source: E, interests: Interest, ready: F) -> io::Result<SocketId>
+    where
+        E: Source + 'static,
+        F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()> + 'static,
+    {
+        self.desk.watch(self.io, source, interests, ready)
+    }
+
+    /// Has `work`, which may block, done by another thread, and `then` called in the loop with what
+    /// it returned, or with an error when it panicked. `then` is called in any case, whatever
+    /// became of this connection meanwhile.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when
+    /// [`Options::work_limit`](crate::Options::work_limit) pieces are under way.
+    pub fn offload<T, W, F>(&mut self, work: W, then: F) -> io::Result<()>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        F: FnOnce(&mut S, &mut Io, io::Result<T>) + Send + 'static,
+        S: 'static,
+    {
+        let mailbox = Arc::clone(&self.desk.mailbox);
+        self.desk.workers.run(move || {
+            let result = catch_unwind(AssertUnwindSafe(work));
+            let result = result.map_err(|_| io::Error::other("the offloaded work panicked"));
+            mailbox.post_reserved(Box::new(move |shared, io| then(shared, io, result)));
+        })
+    }
+
+    /// A handle to this server for other threads.
+    #[must_use]
+    pub fn handle(&self) -> Handle<S> {
+        Handle { mailbox: Arc::clone(&self.desk.mailbox) }
+    }
+}
+
+impl<S> fmt::Debug for Context<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Reaches a server from any thread, at any time: before it runs, from inside its handlers, twice,
+/// and after its end. The loop notices at once.
+pub struct Handle<S = ()> {
+    pub(crate) mailbox: Arc<Mailbox<Command<S>>>,
+}
+
+/// What another thread wants done in the loop.
+pub(crate) type Command<S> = Box<dyn FnOnce(&mut S, &mut Io) + Send>;
+
+impl<S> Handle<S> {
+    /// Calls `command` in the loop, in its next turn. A panic in it is logged and ends nothing.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when
+    /// [`Options::mailbox_limit`](crate::Options::mailbox_limit) calls wait,
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the server is gone.
+    pub fn call(&self, command: impl FnOnce(&mut S, &mut Io) + Send + 'static) -> io::Result<()> {
+        self.mailbox.post(Box::new(command))
+    }
+
+    /// [`Io::send`] from another thread. Whether `id` is still there is seen only by the loop.
+    ///
+    /// # Errors
+    /// As [`Handle::call`].
+    pub fn send(&self, id: SocketId, bytes: impl Into<Vec<u8>>) -> io::Result<()> {
+        let bytes = bytes.into();
+        self.call(move |_, io| {
+            io.send(id, &bytes);
+        })
+    }
+
+    /// [`Io::shutdown`] from another thread (Python's `shutdown`, without its wait). Before the
+    /// first run it ends that run at once; between two runs there is nothing to end.
+    pub fn shutdown(&self, grace: Duration) {
+        self.mailbox.post_stop(grace);
+    }
+
+    /// Waits until the present run has ended, or the first one if none has begun. `None` when that
+    /// takes longer than `timeout`, or the server is gone without ever having run. Never to be
+    /// called by a handler, which would wait for itself.
+    #[must_use]
+    pub fn wait(&self, timeout: Duration) -> Option<Report> {
+        self.mailbox.wait(timeout)
+    }
+}
+
+impl<S> Clone for Handle<S> {
+    fn clone(&self) -> Handle<S> {
+        Handle { mailbox: Arc::clone(&self.mailbox) }
+    }
+}
+
+impl<S> fmt::Debug for Handle<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&self.mailbox).finish()
+    }
+}
+
+/// Who answers for one socket; the table of these stands beside the table of sockets.
+pub(crate) enum Role<S> {
+    Nobody,
+    Conversation(Box<dyn Handler<S>>),
+    Listener(Box<Factory<S>>),
+    Source(Box<dyn Watched<S>>),
+}
+
+pub(crate) type Factory<S> = dyn FnMut(&Addr) -> Box<dyn Handler<S>>;
+
+/// A foreign source together with its callback.
+pub(crate) trait Watched<S> {
+    fn ready(&mut self, cx: &mut Context<'_, S>, readiness: Readiness) -> io::Result<()>;
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()>;
+}
+
+struct Watching<E, F> {
+    source: E,
+    ready: F,
+}
+
+impl<S, E, F> Watched<S> for Watching<E, F>
+where
+    E: Source,
+    F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()>,
+{
+    fn ready(&mut self, cx: &mut Context<'_, S>, readiness: Readiness) -> io::Result<()> {
+        (self.ready)(cx, &mut self.source, readiness)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source.deregister(registry)
+    }
+}
+
+/// Where a callback leaves those who shall answer for sockets it opened, since the table of roles
+/// is in use while it runs; and the ways to other threads.
+pub(crate) struct Desk<S> {
+    pub(crate) newcomers: Vec<(SocketId, Role<S>)>,
+    pub(crate) mailbox: Arc<Mailbox<Command<S>>>,
+    pub(crate) workers: Workers,
+}
+
+impl<S> Desk<S> {
+    pub(crate) fn listen<H, F>(
+        &mut self,
+        io: &mut Io,
+        addr: impl ToAddrs,
+        mut factory: F,
+    ) -> io::Result<SocketId>
+    where
+        F: FnMut(&Addr) -> H + 'static,
+        H: Handler<S> + 'static,
+    {
+        let id = io.open_listener(&addr.to_addrs()?)?;
+        let factory = move |peer: &Addr| Box::new(factory(peer)) as Box<dyn Handler<S>>;
+        self.newcomers.push((id, Role::Listener(Box::new(factory))));
+        Ok(id)
+    }
+
+    pub(crate) fn connect<H>(
+        &mut self,
+        io: &mut Io,
+        addr: impl ToAddrs,
+        handler: H,
+    ) -> io::Result<SocketId>
+    where
+        H: Handler<S> + 'static,
+    {
+        let addrs = addr.to_addrs()?;
+        let addr = addrs.first().ok_or(io::ErrorKind::InvalidInput)?;
+        let id = io.open_connection(addr)?;
+        self.newcomers.push((id, Role::Conversation(Box::new(handler))));
+        Ok(id)
+    }
+
+    pub(crate) fn watch<E, F>(
+        &mut self,
+        io: &mut Io,
+        mut source: E,
+        interests: Interest,
+        ready: F,
+    ) -> io::Result<SocketId>
+    where
+        E: Source + 'static,
+        F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()> + 'static,
+    {
+        let register =
+            |registry: &Registry, token| registry.register(&mut source, token, interests);
+        let id = io.open_source(register)?;
+        self.newcomers.push((id, Role::Source(Box::new(Watching { source, ready }))));
+        Ok(id)
+    }
+}

@@ -1,0 +1,536 @@
+//! The sockets and timers of one server, and what may be done to them.
+//!
+//! Every method here takes effect as a note: it changes what a socket wants and gives it a turn.
+//! Nothing calls a handler, and nothing but a large `send` moves a byte. An id whose socket is gone
+//! is "gone", never an error and never another socket.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Registry, Token};
+
+use crate::addr::Addr;
+use crate::connection::{Connection, Phase};
+use crate::id::{SocketId, TimerId};
+use crate::ledger::{Ledger, Reason};
+use crate::listener::Listener;
+use crate::options::Options;
+use crate::output::Pool;
+use crate::socket::{ListenerSocket, StreamSocket, readiness};
+use crate::sockets::{Socket, Sockets, Source};
+use crate::stream::{Ending, Marks, Sent};
+use crate::timers::{Deadlines, Timers};
+use crate::trace::{Step, Trace};
+
+/// All sockets and timers of one server; handlers reach it as `cx.io`.
+#[derive(Debug)]
+pub struct Io {
+    poll: Poll,
+    events: Events,
+    pub(crate) sockets: Sockets,
+    pub(crate) pool: Pool,
+    pub(crate) timers: Timers,
+    /// When a connection has been idle for too long, or a listener tries again.
+    pub(crate) deadlines: Deadlines<SocketId>,
+    pub(crate) ledger: Ledger,
+    pub(crate) trace: Trace,
+    pub(crate) options: Options,
+    pub(crate) marks: Marks,
+    /// Nanoseconds from `epoch` to the last look at the clock, once a turn.
+    pub(crate) now: u64,
+    epoch: Instant,
+    pub(crate) drain: Drain,
+    /// How many more clients `handle_request` accepts; `None` is any number.
+    pub(crate) accept_quota: Option<usize>,
+}
+
+/// How far a graceful shutdown has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Drain {
+    No,
+    /// Asked for; it begins with the next turn.
+    Asked {
+        grace: Duration,
+    },
+    /// It began at `since`; what is left at `deadline` is cut off.
+    Until {
+        since: u64,
+        deadline: u64,
+    },
+    /// Nothing is left; the next turn may serve again.
+    Done,
+}
+
+/// How long a shortage at `accept` is waited out before the next try.
+pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+impl Io {
+    pub(crate) fn new(options: Options) -> io::Result<Io> {
+        options.check()?;
+        Ok(Io {
+            poll: Poll::new()?,
+            events: Events::with_capacity(options.events_per_turn),
+            sockets: Sockets::new(),
+            pool: Pool::default(),
+            timers: Timers::new(),
+            deadlines: Deadlines::new(),
+            ledger: Ledger::default(),
+            trace: Trace::default(),
+            marks: Marks {
+                high_water: options.high_water,
+                low_water: options.low_water,
+                output_limit: options.output_limit,
+            },
+            options,
+            now: 0,
+            epoch: Instant::now(),
+            drain: Drain::No,
+            accept_quota: None,
+        })
+    }
+
+    // Sending and receiving.
+
+    /// Sends `bytes` to the peer of `id`, after everything sent before. Never blocks.
+    ///
+    /// What a handler sends in one turn leaves in one piece at the end of the turn. Of a connection
+    /// that is still being made it leaves when that stands.
+    #[inline]
+    pub fn send(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
+        let Some(connection) = self.sockets.connection(id) else { return Sent::Gone };
+        let (sent, left) = connection.stream.send(bytes, self.marks, &mut self.pool);
+        if sent != Sent::Gone {
+            self.ledger.bytes_sent += bytes.len() as u64;
+        }
+        if left > 0 {
+            self.ledger.bytes_out += left as u64;
+            connection.active_at = self.now;
+            self.trace.step(Step::Wrote(id, left));
+        }
+        if !connection.queued {
+            self.sockets.enqueue(id);
+        }
+        sent
+    }
+
+    /// Reads no more from `id` until [`Io::resume`]. Its handler sees no input meanwhile.
+    pub fn pause(&mut self, id: SocketId) {
+        self.change(id, |connection| connection.stream.pause());
+    }
+
+    /// Reads from `id` again. What its handler had left is shown again, even if nothing new came.
+    pub fn resume(&mut self, id: SocketId) {
+        self.change(id, |connection| connection.stream.resume());
+    }
+
+    /// Reads from `id` even while its own output is congested. Who asks for that must limit the
+    /// output otherwise, as a relay does by pausing the side that feeds it.
+    pub fn set_full_duplex(&mut self, id: SocketId, on: bool) {
+        self.change(id, |connection| connection.stream.set_full_duplex(on));
+    }
+
+    // Ending.
+
+    /// Ends the outgoing direction once everything sent has left; reading goes on.
+    pub fn shutdown_write(&mut self, id: SocketId) {
+        self.change(id, |connection| connection.stream.shutdown_write());
+    }
+
+    /// Closes a socket of any kind. A connection first sends what it owes, then its end, then
+    /// waits shortly for the peer's; its handler gets no more input.
+    pub fn close(&mut self, id: SocketId) {
+        match self.sockets.get(id) {
+            Some(Socket::Connection(_)) => self.change(id, |connection| connection.stream.close()),
+            Some(Socket::Listener(_)) => {
+                if let Some(listener) = self.sockets.listener(id) {
+                    listener.closing = true;
+                }
+                self.sockets.enqueue(id);
+            }
+            Some(Socket::Source(_)) => {
+                if let Some(source) = self.sockets.source(id) {
+                    source.closing = true;
+                }
+                self.sockets.enqueue(id);
+            }
+            None => {}
+        }
+    }
+
+    /// Resets a connection now; what was not sent is dropped.
+    pub fn abort(&mut self, id: SocketId) {
+        self.change(id, |connection| connection.stream.abort(Reason::Aborted));
+    }
+
+    /// Closes every listener (Python's `server_close`); connections go on.
+    pub fn server_close(&mut self) {
+        for id in self.sockets.ids() {
+            if matches!(self.sockets.get(id), Some(Socket::Listener(_))) {
+                self.close(id);
+            }
+        }
+    }
+
+    /// Ends the present run of the server (Python's `shutdown`). From now on nobody is accepted;
+    /// each handler's `shutdown` runs after it has seen everything that had come in; what is left
+    /// after `grace` is cut off. The listeners stay bound, so that the server can run again:
+    /// [`Io::server_close`] closes them. Asked for twice, the shorter grace holds.
+    pub fn shutdown(&mut self, grace: Duration) {
+        self.drain = match self.drain {
+            Drain::No | Drain::Done => Drain::Asked { grace },
+            Drain::Asked { grace: before } => Drain::Asked { grace: before.min(grace) },
+            Drain::Until { since, deadline } => {
+                Drain::Until { since, deadline: deadline.min(self.after(grace)) }
+            }
+        };
+    }
+
+    /// Whether a shutdown was asked for and has not ended yet.
+    #[must_use]
+    pub fn is_shutting_down(&self) -> bool {
+        matches!(self.drain, Drain::Asked { .. } | Drain::Until { .. })
+    }
+
+    // Timers.
+
+    /// Calls `timeout` of the handler of `owner` once, when `after` has passed since the beginning
+    /// of this turn ([`Io::now`]). A timer goes with its owner.
+    pub fn set_timer(&mut self, owner: SocketId, after: Duration) -> TimerId {
+        let sockets = &self.sockets;
+        let timer = self.timers.insert(self.after(after), owner, |id| sockets.get(id).is_some());
+        // Without a name left it can neither fire nor be cancelled; the waker's is never given out.
+        timer.unwrap_or(TimerId(SocketId::from_token(SocketId::WAKER).0))
+    }
+
+    /// Whether the timer was still to come; now it is not.
+    pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
+        self.timers.cancel(timer)
+    }
+
+    /// The time at which this turn began.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.epoch + Duration::from_nanos(self.now)
+    }
+
+    // Questions.
+
+    /// Whether the socket exists and, if it is a connection, neither side of the program has
+    /// closed it.
+    #[must_use]
+    pub fn is_open(&self, id: SocketId) -> bool {
+        match self.sockets.get(id) {
+            Some(Socket::Connection(connection)) => connection.stream.ending() == Ending::Open,
+            Some(Socket::Listener(listener)) => !listener.closing,
+            Some(Socket::Source(source)) => !source.closing,
+            None => false,
+        }
+    }
+
+    /// Whether output waits above high water, or has not fallen to low water since it did.
+    #[must_use]
+    pub fn is_congested(&self, id: SocketId) -> bool {
+        self.sockets.connection_ref(id).is_some_and(|connection| connection.stream.is_congested())
+    }
+
+    /// Whether [`Io::pause`] holds.
+    #[must_use]
+    pub fn is_paused(&self, id: SocketId) -> bool {
+        self.sockets.connection_ref(id).is_some_and(|connection| connection.stream.is_paused())
+    }
+
+    /// How many bytes wait to be sent.
+    #[must_use]
+    pub fn unsent(&self, id: SocketId) -> usize {
+        self.sockets.connection_ref(id).map_or(0, |connection| connection.stream.unsent())
+    }
+
+    /// The address of the peer (`getpeername`, Python's `client_address`); `None` when there is
+    /// none any more. Who needs it in `finish` keeps the one it was made with.
+    #[must_use]
+    pub fn peer_addr(&self, id: SocketId) -> Option<Addr> {
+        self.sockets.connection_ref(id)?.stream.transport().peer_addr()
+    }
+
+    /// The address of this end (`getsockname`, Python's `server_address`): of a listener on port 0,
+    /// the port it got.
+    #[must_use]
+    pub fn local_addr(&self, id: SocketId) -> Option<Addr> {
+        match self.sockets.get(id)? {
+            Socket::Connection(connection) => connection.stream.transport().local_addr(),
+            Socket::Listener(listener) => listener.socket.local_addr(),
+            Socket::Source(_) => None,
+        }
+    }
+
+    /// Sets `TCP_NODELAY` of one connection, against [`Options::nodelay`].
+    ///
+    /// # Errors
+    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when it is gone.
+    pub fn set_nodelay(&mut self, id: SocketId, on: bool) -> io::Result<()> {
+        match self.sockets.connection_ref(id) {
+            Some(connection) => connection.stream.transport().set_nodelay(on),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// How many connections are open, those included that only linger.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.sockets.connection_count()
+    }
+
+    /// The counters of this server.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Compares the ledger with what is really there; for tests and soak runs, since it looks at
+    /// every connection.
+    ///
+    /// # Errors
+    /// What does not balance.
+    pub fn check_ledger(&self) -> Result<(), String> {
+        let unsent: usize = self.sockets.connections().map(|(_, c)| c.stream.unsent()).sum();
+        let over = |ending| matches!(ending, Ending::Leaving | Ending::Lingering);
+        let live = self.sockets.connections().filter(|(_, c)| !over(c.stream.ending())).count();
+        let ledger = &self.ledger;
+        if ledger.accepted + ledger.connected != ledger.all_ended() + live as u64 {
+            return Err(format!("{live} conversations are live, but {ledger:?}"));
+        }
+        if ledger.bytes_sent != ledger.bytes_out + ledger.bytes_dropped + unsent as u64 {
+            return Err(format!("{unsent} bytes are unsent, but {ledger:?}"));
+        }
+        Ok(())
+    }
+
+    // What the reactor does.
+
+    #[inline]
+    fn change(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) {
+        if let Some(connection) = self.sockets.connection(id) {
+            change(connection);
+            self.sockets.enqueue(id);
+        }
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        self.poll.registry()
+    }
+
+    /// A time from now on the loop's clock; too far off is the end of time.
+    pub(crate) fn after(&self, duration: Duration) -> u64 {
+        self.now.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Waits for events, not beyond the next deadline and not at all while a socket has something
+    /// to do, and notes them.
+    #[inline]
+    pub(crate) fn wait(&mut self, most: Option<Duration>) -> io::Result<()> {
+        let timeout = self.timeout(most);
+        let polled = self.poll.poll(&mut self.events, timeout);
+        self.look_at_clock();
+        match polled {
+            Ok(()) => {}
+            // A signal; the events are still there.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let mut events = 0;
+        for event in &self.events {
+            events += 1;
+            let id = SocketId::from_token(event.token());
+            self.trace.step(Step::Event(id));
+            self.sockets.note(id, readiness(event));
+        }
+        self.trace.step(Step::Waited(events));
+        Ok(())
+    }
+
+    /// The only place that reads the clock: once a turn, and when a call from outside the loop
+    /// begins.
+    #[inline]
+    pub(crate) fn look_at_clock(&mut self) {
+        self.now = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    }
+
+    #[inline]
+    fn timeout(&self, most: Option<Duration>) -> Option<Duration> {
+        if !self.sockets.is_idle() || matches!(self.drain, Drain::Asked { .. }) {
+            return Some(Duration::ZERO);
+        }
+        let drained =
+            if let Drain::Until { deadline, .. } = self.drain { Some(deadline) } else { None };
+        let next = [self.timers.next(), self.deadlines.next(), drained].into_iter().flatten().min();
+        let Some(next) = next else { return most };
+        let left = Duration::from_nanos(next.saturating_sub(self.now));
+        Some(most.map_or(left, |most| most.min(left)))
+    }
+
+    // Opening and closing.
+
+    pub(crate) fn open_listener(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
+        let mut last = None;
+        for addr in addrs {
+            match self.open_listener_at(addr) {
+                Ok(id) => return Ok(id),
+                Err(error) => {
+                    let what = format!("cannot listen on {addr}: {error}");
+                    last = Some(io::Error::new(error.kind(), what));
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address")))
+    }
+
+    fn open_listener_at(&mut self, addr: &Addr) -> io::Result<SocketId> {
+        let socket = ListenerSocket::listen(addr, &self.options)?;
+        let id = self.sockets.insert(Socket::Listener(Box::new(Listener::new(socket))));
+        let id = id.ok_or_else(no_id_left)?;
+        let registry = self.poll.registry();
+        let registered = match self.sockets.listener(id) {
+            Some(listener) => listener.socket.register(registry, id.token()),
+            None => Ok(()),
+        };
+        if let Err(error) = registered {
+            self.sockets.remove(id);
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    pub(crate) fn open_source(
+        &mut self,
+        register: impl FnOnce(&Registry, Token) -> io::Result<()>,
+    ) -> io::Result<SocketId> {
+        let id = self.sockets.insert(Socket::Source(Source::default())).ok_or_else(no_id_left)?;
+        if let Err(error) = register(self.poll.registry(), id.token()) {
+            self.sockets.remove(id);
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    /// Starts an outgoing connection. Only what can be said at once is an error here; all else
+    /// comes to the handler's `finish`.
+    pub(crate) fn open_connection(&mut self, addr: &Addr) -> io::Result<SocketId> {
+        if self.sockets.connection_count() >= self.options.max_connections {
+            let what = "as many connections as Options::max_connections allows are open";
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
+        }
+        let socket = StreamSocket::connect(addr, &self.options)?;
+        let id = self.adopt(Connection::connecting(socket, self.now))?;
+        self.ledger.connected += 1;
+        Ok(id)
+    }
+
+    /// Registers a connection. It is not in the ledger yet.
+    pub(crate) fn adopt(&mut self, connection: Connection) -> io::Result<SocketId> {
+        let id = self.sockets.insert(Socket::Connection(connection)).ok_or_else(no_id_left)?;
+        let registry = self.poll.registry();
+        let Some(connection) = self.sockets.connection(id) else { return Ok(id) };
+        if let Err(error) = connection.register(registry, id.token()) {
+            self.sockets.remove(id);
+            return Err(error);
+        }
+        self.arm(id);
+        Ok(id)
+    }
+
+    /// A shutdown begins: every connection looks once more into its socket, and then its handler is
+    /// told.
+    pub(crate) fn ask_all_to_end(&mut self) {
+        for id in self.sockets.ids() {
+            if let Some(connection) = self.sockets.connection(id) {
+                connection.shutdown_due = true;
+                connection.stream.note_readable();
+                self.sockets.enqueue(id);
+            }
+        }
+    }
+
+    /// Whether a connection may go without waiting for the peer's end: only when the server shuts
+    /// down, everything that came was looked at, and the peer has been silent since.
+    pub(crate) fn parts_at_once(&self, id: SocketId) -> bool {
+        let Drain::Until { since, .. } = self.drain else { return false };
+        self.sockets.connection_ref(id).is_some_and(|connection| {
+            !connection.stream.is_readable() && connection.active_at < since
+        })
+    }
+
+    /// Puts the present deadline of a connection into the heap, if it has one.
+    pub(crate) fn arm(&mut self, id: SocketId) {
+        let Some(at) = self.deadline(id) else { return };
+        if let Some(connection) = self.sockets.connection(id) {
+            connection.deadlines = connection.deadlines.saturating_add(1);
+            self.deadlines.push(at, id);
+        }
+    }
+
+    /// When the present patience with a connection ends.
+    pub(crate) fn deadline(&self, id: SocketId) -> Option<u64> {
+        let connection = self.sockets.connection_ref(id)?;
+        let patience = match (connection.phase, connection.stream.ending()) {
+            (_, Ending::Lingering) => self.options.linger_timeout,
+            (_, Ending::Closing | Ending::Leaving) => self.options.close_timeout,
+            (Phase::Connecting, _) => self.options.connect_timeout,
+            (_, Ending::Open) => self.options.idle_timeout?,
+            (_, Ending::Aborted(_)) => return None,
+        };
+        let patience = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
+        Some(connection.active_at.saturating_add(patience))
+    }
+
+    /// Has room reported to a connection whose output was refused, where that must be asked for.
+    #[inline]
+    pub(crate) fn ask_for_room(&mut self, id: SocketId) -> io::Result<()> {
+        let registry = self.poll.registry();
+        match self.sockets.connection(id) {
+            Some(connection) => connection.ask_for_room(registry, id.token()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether one more client may be accepted.
+    pub(crate) fn has_room(&self) -> bool {
+        self.sockets.connection_count() < self.options.max_connections
+            && !self.is_shutting_down()
+            && self.accept_quota != Some(0)
+    }
+
+    /// Closes the descriptor of a socket and forgets everything about it. What is left of its
+    /// output is dropped, and then the peer is told so by a reset.
+    pub(crate) fn discard(&mut self, id: SocketId) {
+        let registry = self.poll.registry();
+        let Some(socket) = self.sockets.remove(id) else { return };
+        match socket {
+            Socket::Connection(mut connection) => {
+                let dropped = connection.stream.drop_output(&mut self.pool);
+                self.ledger.bytes_dropped += dropped as u64;
+                let aborted = connection.aborted() == Some(Reason::Aborted);
+                if dropped > 0 || aborted {
+                    connection.stream.transport().reset_on_close();
+                }
+                // epoll forgets a descriptor with its close, unless a copy of it lives in another
+                // process; descriptors opened here are closed on exec and never copied.
+                if cfg!(not(any(target_os = "linux", target_os = "android"))) {
+                    let _ = connection.stream.transport_mut().deregister(registry);
+                }
+                let sockets = &self.sockets;
+                let entries = usize::from(connection.deadlines);
+                self.deadlines.forget(entries, |id| sockets.get(id).is_some());
+            }
+            Socket::Listener(mut listener) => {
+                // On Linux its close does that too, but there is nothing to save here.
+                let _ = listener.socket.deregister(registry);
+            }
+            Socket::Source(_) => {}
+        }
+        self.trace.step(Step::Closed(id));
+    }
+}
+
+fn no_id_left() -> io::Error {
+    io::Error::other("no id is left for another socket")
+}

@@ -1,0 +1,138 @@
+//! What became of every connection and every byte: counters that must balance.
+
+/// Why a conversation ended. `finish` finds it in [`Context::reason`](crate::Context::reason).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The handler called `close`, or let the default of `eof` or `shutdown` do so, and everything
+    /// it had sent has left.
+    Closed,
+    /// The handler called `abort`.
+    Aborted,
+    /// A callback of the handler returned an error.
+    HandlerError,
+    /// A callback of the handler panicked.
+    Panicked,
+    /// The connection broke: the peer reset it, or the system reported another error.
+    Broken,
+    /// An outgoing connection never stood.
+    NotConnected,
+    /// Not a byte in either direction for
+    /// [`Options::idle_timeout`](crate::Options::idle_timeout).
+    Idle,
+    /// More than [`Options::input_limit`](crate::Options::input_limit) bytes came in that the
+    /// handler did not take.
+    InputLimit,
+    /// More than [`Options::output_limit`](crate::Options::output_limit) bytes waited for a peer
+    /// that does not read.
+    OutputLimit,
+    /// The handler closed, but the peer did not read the rest within
+    /// [`Options::close_timeout`](crate::Options::close_timeout).
+    CloseTimeout,
+    /// The grace of a shutdown ran out, or the server was dropped.
+    Forced,
+}
+
+impl Reason {
+    /// Every reason, in the order of declaration.
+    pub const ALL: [Reason; 11] = [
+        Reason::Closed,
+        Reason::Aborted,
+        Reason::HandlerError,
+        Reason::Panicked,
+        Reason::Broken,
+        Reason::NotConnected,
+        Reason::Idle,
+        Reason::InputLimit,
+        Reason::OutputLimit,
+        Reason::CloseTimeout,
+        Reason::Forced,
+    ];
+}
+
+/// Counters of one server since it was made, from [`Io::ledger`](crate::Io::ledger).
+///
+/// They balance at all times: every conversation that was begun is live or ended for a reason,
+/// and every byte that a handler sent has left, waits, or was dropped.
+/// [`Io::check_ledger`](crate::Io::check_ledger) compares them with what is really there.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Ledger {
+    /// Clients accepted for which a handler was made.
+    pub accepted: u64,
+    /// Outgoing connections begun.
+    pub connected: u64,
+    /// Clients that `verify_request` refused, or for which no handler could be made.
+    pub refused: u64,
+    /// Errors of `accept`, whatever was done about them.
+    pub accept_errors: u64,
+    /// Bytes read.
+    pub bytes_in: u64,
+    /// Bytes handed to `send`.
+    pub bytes_sent: u64,
+    /// Bytes that the system took.
+    pub bytes_out: u64,
+    /// Bytes handed to `send` that never left, because their connection broke or was reset.
+    pub bytes_dropped: u64,
+    ended: [u64; Reason::ALL.len()],
+}
+
+impl Ledger {
+    /// How many conversations ended for this reason.
+    #[must_use]
+    pub fn ended(&self, reason: Reason) -> u64 {
+        self.ended.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    /// How many conversations ended.
+    #[must_use]
+    pub fn all_ended(&self) -> u64 {
+        self.ended.iter().sum()
+    }
+
+    /// How many conversations were begun and did not end yet.
+    #[must_use]
+    pub fn live(&self) -> u64 {
+        self.accepted + self.connected - self.all_ended()
+    }
+
+    /// How many bytes were sent by handlers and wait for their peer.
+    #[must_use]
+    pub fn unsent(&self) -> u64 {
+        self.bytes_sent - self.bytes_out - self.bytes_dropped
+    }
+
+    pub(crate) fn end(&mut self, reason: Reason) {
+        if let Some(count) = self.ended.get_mut(reason as usize) {
+            *count += 1;
+        }
+    }
+}
+
+/// What a graceful shutdown came to, from [`Server::report`](crate::Server::report).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Conversations that ended by themselves within the grace.
+    pub drained: u64,
+    /// Conversations that were cut off when it ran out.
+    pub forced: u64,
+    /// Bytes that handlers had sent and that never left since the shutdown began.
+    pub bytes_dropped: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_counter_of_its_own() {
+        let mut ledger = Ledger { accepted: 20, ..Ledger::default() };
+        for (n, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, n);
+            ledger.end(reason);
+            assert_eq!(ledger.ended(reason), 1);
+        }
+        assert_eq!(ledger.live(), 20 - Reason::ALL.len() as u64);
+    }
+}

@@ -1,0 +1,49 @@
+//! Python's `socketserver` for Rust: TCP and Unix stream servers whose handlers have `setup`,
+//! `handle` and `finish`, driven by one single-threaded readiness loop on [`mio`].
+//!
+//! ```no_run
+//! fn main() -> std::io::Result<()> {
+//!     let mut server = socketserver::Server::new()?;
+//!     server.listen("127.0.0.1:7000", |_peer| socketserver::Echo)?;
+//!     server.serve_forever()
+//! }
+//! ```
+//!
+//! A [`Server`] owns any number of listeners and connections. Each connection has a [`Handler`] of
+//! its own, which gets its [`Input`] and a [`Context`] through which it reaches its peer, what all
+//! handlers share, and every other socket of the server. [`Options`] names every limit; [`Handle`]
+//! reaches the server from other threads.
+
+mod addr;
+mod connection;
+mod handler;
+mod id;
+mod input;
+mod io;
+mod ledger;
+mod listener;
+mod mailbox;
+mod options;
+mod output;
+mod reactor;
+mod server;
+mod socket;
+mod sockets;
+mod stream;
+mod timers;
+mod trace;
+mod workers;
+
+pub use addr::{Addr, ToAddrs};
+pub use handler::{Context, Echo, Handle, Handler};
+pub use id::{SocketId, TimerId};
+pub use input::Input;
+pub use io::Io;
+pub use ledger::{Ledger, Reason, Report};
+pub use options::Options;
+pub use server::{Outcome, Server};
+pub use stream::{Readiness, Sent};
+pub use trace::Step;
+
+/// The version of mio whose sources [`Server::watch`] takes.
+pub use mio;

@@ -1,0 +1,168 @@
+//! A channel that wakes the poll.
+//!
+//! Other threads put commands in; the loop takes them all out once a turn. However many there
+//! are, the loop is woken once a batch, and a command that does not fit is an error at once.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use mio::Waker;
+
+use crate::ledger::Report;
+
+/// Commands of type `C` for one loop, and the order to stop.
+pub(crate) struct Mailbox<C> {
+    waker: Waker,
+    /// There is something to look at, and the loop has been woken for it.
+    pending: AtomicBool,
+    state: Mutex<State<C>>,
+    run_ended: Condvar,
+    limit: usize,
+}
+
+struct State<C> {
+    commands: Vec<C>,
+    stop: Option<Duration>,
+    run: Run,
+    /// The server is gone.
+    closed: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Run {
+    /// No run has begun: an order to stop waits for the first.
+    NotYet,
+    Running,
+    /// The last run has ended: there is nothing to stop.
+    Ended(Report),
+}
+
+impl<C> Mailbox<C> {
+    pub(crate) fn new(waker: Waker, limit: usize) -> Mailbox<C> {
+        let state = State { commands: Vec::new(), stop: None, run: Run::NotYet, closed: false };
+        Mailbox {
+            waker,
+            pending: AtomicBool::new(false),
+            state: Mutex::new(state),
+            run_ended: Condvar::new(),
+            limit,
+        }
+    }
+
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when too many wait,
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the server is gone.
+    pub(crate) fn post(&self, command: C) -> io::Result<()> {
+        let limit = self.limit;
+        self.put(|state| {
+            if state.commands.len() >= limit {
+                let what = "too many calls wait for the loop (Options::mailbox_limit)";
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, what));
+            }
+            state.commands.push(command);
+            Ok(())
+        })
+    }
+
+    /// For what somebody else has bounded already: the end of offloaded work.
+    pub(crate) fn post_reserved(&self, command: C) {
+        // A server that is gone has nobody waiting for the result.
+        let _ = self.put(|state| {
+            state.commands.push(command);
+            Ok(())
+        });
+    }
+
+    pub(crate) fn post_stop(&self, grace: Duration) {
+        // A server that is gone has stopped.
+        let _ = self.put(|state| {
+            if !matches!(state.run, Run::Ended(_)) {
+                state.stop = Some(state.stop.map_or(grace, |before| before.min(grace)));
+            }
+            Ok(())
+        });
+    }
+
+    fn put(&self, change: impl FnOnce(&mut State<C>) -> io::Result<()>) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the server is gone"));
+        }
+        change(&mut state)?;
+        drop(state);
+        if self.pending.swap(true, Ordering::AcqRel) { Ok(()) } else { self.waker.wake() }
+    }
+
+    /// Whether [`Mailbox::take`] would find something. Costs one load.
+    #[inline]
+    pub(crate) fn has_mail(&self) -> bool {
+        self.pending.load(Ordering::Acquire)
+    }
+
+    /// Takes everything out: the commands (into an empty `Vec`) and the order to stop.
+    pub(crate) fn take(&self, commands: &mut Vec<C>) -> Option<Duration> {
+        debug_assert!(commands.is_empty());
+        // Before the look, so that whoever comes after it wakes the loop again.
+        self.pending.store(false, Ordering::Release);
+        let mut state = self.lock();
+        std::mem::swap(&mut state.commands, commands);
+        state.stop.take()
+    }
+
+    pub(crate) fn begin_run(&self) {
+        self.lock().run = Run::Running;
+    }
+
+    pub(crate) fn end_run(&self, report: Report) {
+        let mut state = self.lock();
+        state.run = Run::Ended(report);
+        state.stop = None;
+        drop(state);
+        self.run_ended.notify_all();
+    }
+
+    /// Waits for the end of the present run, or of the first one. `None` when it takes too long.
+    pub(crate) fn wait(&self, timeout: Duration) -> Option<Report> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut state = self.lock();
+        loop {
+            if let Run::Ended(report) = state.run {
+                return Some(report);
+            }
+            if state.closed {
+                return None;
+            }
+            let left = match deadline {
+                None => Duration::MAX,
+                Some(deadline) => deadline.checked_duration_since(Instant::now())?,
+            };
+            let waited = self.run_ended.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let dropped = std::mem::take(&mut state.commands);
+        drop(state);
+        self.run_ended.notify_all();
+        drop(dropped);
+    }
+
+    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+    fn lock(&self) -> MutexGuard<'_, State<C>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C> fmt::Debug for Mailbox<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox")
+            .field("waiting", &self.lock().commands.len())
+            .finish_non_exhaustive()
+    }
+}

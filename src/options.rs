@@ -1,0 +1,177 @@
+//! What a server may be told before it starts.
+//!
+//! Every limit of the server has its name here, so that memory and time are bounded by what can
+//! be read on one page. Each default is safe against a hostile peer.
+
+use std::io;
+use std::time::Duration;
+
+/// The limits and socket options of one server.
+///
+/// ```
+/// use std::time::Duration;
+/// use socketserver::{Options, Server};
+///
+/// let options = Options { idle_timeout: Some(Duration::from_secs(30)), ..Options::default() };
+/// let server: Server = Server::with((), options)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Connections open at once, outgoing ones and those that linger after their end included.
+    /// More clients wait in the backlog of the kernel. Default: 1,048,576.
+    pub max_connections: usize,
+    /// Bytes of the one read buffer that all connections share; the most that one read takes.
+    /// Default: 256 KiB.
+    pub read_buffer: usize,
+    /// Reads for one connection before the others have their turn. Default: 4.
+    pub reads_per_turn: usize,
+    /// Writes for one connection before the others have their turn. Default: 4.
+    pub writes_per_turn: usize,
+    /// Clients accepted from one listener before the others have their turn. Default: 128.
+    pub accepts_per_turn: usize,
+    /// Events taken from the system at once. Default: 1,024.
+    pub events_per_turn: usize,
+    /// Bytes a handler may leave untaken in its input. At the limit the conversation ends with
+    /// [`Reason::InputLimit`](crate::Reason::InputLimit), unless it is paused. Default: 1 MiB.
+    pub input_limit: usize,
+    /// Unsent bytes above which a connection is congested: it is not read any more (unless it is
+    /// full duplex) and `send` says [`Sent::Congested`](crate::Sent::Congested). Default: 64 KiB.
+    pub high_water: usize,
+    /// Unsent bytes at which a congested connection is read again and its handler's `drained`
+    /// runs. Default: 16 KiB.
+    pub low_water: usize,
+    /// Unsent bytes above which a connection is reset with
+    /// [`Reason::OutputLimit`](crate::Reason::OutputLimit). Default: 16 MiB.
+    pub output_limit: usize,
+    /// How long a connection may pass without one byte in either direction before it ends with
+    /// [`Reason::Idle`](crate::Reason::Idle). Default: `None`, for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How long a connection that its handler closed may take to send what is left, counted from
+    /// the last byte that moved; after that it is reset. Default: 30 s.
+    pub close_timeout: Duration,
+    /// How long a connection waits for the peer's end after its own, so that bytes still coming in
+    /// cause no reset that would destroy the answer on its way. Default: 2 s.
+    pub linger_timeout: Duration,
+    /// Bytes that are read and thrown away while it waits so. Default: 1 MiB.
+    pub linger_bytes: usize,
+    /// How long an outgoing connection may take to stand. Default: 30 s.
+    pub connect_timeout: Duration,
+    /// Clients that may wait in the kernel until they are accepted (Python's
+    /// `request_queue_size`). Default: `i32::MAX`, which every system cuts to its maximum.
+    pub backlog: i32,
+    /// `TCP_NODELAY`: small answers leave at once. Default: true.
+    pub nodelay: bool,
+    /// `SO_KEEPALIVE` with this idle time, so that a peer that vanished is noticed in the end.
+    /// Default: 5 minutes.
+    pub keepalive: Option<Duration>,
+    /// `SO_REUSEADDR` (Python's `allow_reuse_address`): a restarted server gets its port back.
+    /// It is never set on Windows, where it would let a second server take the port. Default: true.
+    pub reuse_address: bool,
+    /// `SO_REUSEPORT` (Python's `allow_reuse_port`): several servers share one port knowingly.
+    /// An error for Unix sockets. Default: false.
+    pub reuse_port: bool,
+    /// `IPV6_V6ONLY`: a listener on `[::]` takes no IPv4 clients. Default: false, on every system.
+    pub only_v6: bool,
+    /// Calls from other threads that may wait for the loop. Default: 65,536.
+    pub mailbox_limit: usize,
+    /// Threads for [`Context::offload`](crate::Context::offload); none is started before it is
+    /// needed. Default: 4.
+    pub worker_threads: usize,
+    /// Pieces of offloaded work that may be under way or waiting. Default: 1,024.
+    pub work_limit: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            max_connections: 1 << 20,
+            read_buffer: 256 << 10,
+            reads_per_turn: 4,
+            writes_per_turn: 4,
+            accepts_per_turn: 128,
+            events_per_turn: 1_024,
+            input_limit: 1 << 20,
+            high_water: 64 << 10,
+            low_water: 16 << 10,
+            output_limit: 16 << 20,
+            idle_timeout: None,
+            close_timeout: Duration::from_secs(30),
+            linger_timeout: Duration::from_secs(2),
+            linger_bytes: 1 << 20,
+            connect_timeout: Duration::from_secs(30),
+            backlog: i32::MAX,
+            nodelay: true,
+            keepalive: Some(Duration::from_secs(300)),
+            reuse_address: true,
+            reuse_port: false,
+            only_v6: false,
+            mailbox_limit: 65_536,
+            worker_threads: 4,
+            work_limit: 1_024,
+        }
+    }
+}
+
+impl Options {
+    /// Says which value cannot work, before anything is opened.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let positive = [
+            ("max_connections", self.max_connections),
+            ("read_buffer", self.read_buffer),
+            ("reads_per_turn", self.reads_per_turn),
+            ("writes_per_turn", self.writes_per_turn),
+            ("accepts_per_turn", self.accepts_per_turn),
+            ("events_per_turn", self.events_per_turn),
+            ("input_limit", self.input_limit),
+            ("high_water", self.high_water),
+            ("output_limit", self.output_limit),
+            ("mailbox_limit", self.mailbox_limit),
+            ("worker_threads", self.worker_threads),
+            ("work_limit", self.work_limit),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(unusable(&format!("{name} must be at least 1")));
+        }
+        for (low, high, names) in [
+            (self.low_water, self.high_water, "low_water must not exceed high_water"),
+            (self.high_water, self.output_limit, "high_water must not exceed output_limit"),
+        ] {
+            if low > high {
+                return Err(unusable(&format!("{names} ({low} > {high})")));
+            }
+        }
+        if self.idle_timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(unusable("idle_timeout must be longer than nothing"));
+        }
+        Ok(())
+    }
+}
+
+fn unusable(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("unusable options: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_can_work() {
+        Options::default().check().unwrap();
+    }
+
+    #[test]
+    fn what_cannot_work_is_named() {
+        for (options, culprit) in [
+            (Options { read_buffer: 0, ..Options::default() }, "read_buffer"),
+            (Options { low_water: 2, high_water: 1, ..Options::default() }, "low_water"),
+            (Options { output_limit: 1, ..Options::default() }, "output_limit"),
+            (Options { idle_timeout: Some(Duration::ZERO), ..Options::default() }, "idle_timeout"),
+        ] {
+            let error = options.check().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert!(error.to_string().contains(culprit), "{error}");
+        }
+    }
+}

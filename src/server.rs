@@ -1,0 +1,414 @@
+//! The loop around the reactor, and the public face.
+
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{error, info};
+use mio::event::Source;
+use mio::{Interest, Registry, Waker};
+
+use crate::addr::{Addr, ToAddrs};
+use crate::handler::{Command, Context, Desk, Handle, Handler};
+use crate::id::{SocketId, TimerId};
+use crate::io::{Drain, Io};
+use crate::ledger::{Ledger, Report};
+use crate::mailbox::Mailbox;
+use crate::options::Options;
+use crate::reactor::Reactor;
+use crate::socket::impl_as_fd;
+use crate::stream::Readiness;
+use crate::trace::Step;
+use crate::workers::Workers;
+
+/// Any number of listeners and connections, served by the thread that runs it (Python's
+/// `TCPServer` and `UnixStreamServer` in one).
+///
+/// `S` is what all handlers share; they reach it as `cx.shared`.
+///
+/// ```no_run
+/// fn main() -> std::io::Result<()> {
+///     let mut server = socketserver::Server::new()?;
+///     server.listen("127.0.0.1:7000", |_peer| socketserver::Echo)?;
+///     server.serve_forever()
+/// }
+/// ```
+pub struct Server<S = ()> {
+    reactor: Reactor<S>,
+    mailbox: Arc<Mailbox<Command<S>>>,
+    /// Runs once a turn.
+    service_actions: Option<Box<ServiceActions<S>>>,
+    report: Option<Report>,
+    /// The counters as they were when the present shutdown began.
+    before_drain: Ledger,
+    // Kept only so that a turn allocates nothing.
+    round: Vec<SocketId>,
+    due: Vec<(TimerId, SocketId)>,
+    commands: Vec<Command<S>>,
+}
+
+type ServiceActions<S> = dyn FnMut(&mut S, &mut Io);
+
+/// What became of [`Server::handle_request`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// A client came, and its conversation has ended.
+    Handled,
+    /// No client came in time.
+    TimedOut,
+    /// The server was shut down, or has no listener.
+    Closed,
+}
+
+impl Server<()> {
+    /// A server whose handlers share nothing, with the default [`Options`].
+    ///
+    /// # Errors
+    /// When the system gives no poll.
+    pub fn new() -> io::Result<Server<()>> {
+        Server::with((), Options::default())
+    }
+}
+
+impl<S> Server<S> {
+    /// A server whose handlers share `shared`.
+    ///
+    /// # Errors
+    /// When an option makes no sense (`InvalidInput`), or the system gives no poll.
+    pub fn with(shared: S, options: Options) -> io::Result<Server<S>> {
+        let io = Io::new(options)?;
+        let waker = Waker::new(io.registry(), SocketId::WAKER)?;
+        let mailbox = Arc::new(Mailbox::new(waker, io.options.mailbox_limit));
+        let desk = Desk {
+            newcomers: Vec::new(),
+            mailbox: Arc::clone(&mailbox),
+            workers: Workers::new(io.options.worker_threads, io.options.work_limit),
+        };
+        Ok(Server {
+            reactor: Reactor::new(shared, io, desk),
+            mailbox,
+            service_actions: None,
+            report: None,
+            before_drain: Ledger::default(),
+            round: Vec::new(),
+            due: Vec::new(),
+            commands: Vec::new(),
+        })
+    }
+
+    // What is served.
+
+    /// Listens for connections, and makes a handler for each with `factory`, which gets the
+    /// address of the peer. The listener's own address is `server.io().local_addr(id)`.
+    ///
+    /// Of several addresses of a name the first that works is taken. A Unix path left behind by a
+    /// dead server is reclaimed; a live one, or any other kind of file, is an error.
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub fn listen<H, F>(&mut self, addr: impl ToAddrs, factory: F) -> io::Result<SocketId>
+    where
+        F: FnMut(&Addr) -> H + 'static,
+        H: Handler<S> + 'static,
+    {
+        let stage = &mut self.reactor.stage;
+        stage.io.look_at_clock();
+        let id = stage.desk.listen(&mut stage.io, addr, factory);
+        stage.appoint_newcomers();
+        id
+    }
+
+    /// Connects to a server. `setup` of `handler` runs when the connection stands; when it never
+    /// does, only `finish`. What is sent before leaves then.
+    ///
+    /// # Errors
+    /// What can be said at once; all else comes to `finish`.
+    pub fn connect<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
+    where
+        H: Handler<S> + 'static,
+    {
+        let stage = &mut self.reactor.stage;
+        stage.io.look_at_clock();
+        let id = stage.desk.connect(&mut stage.io, addr, handler);
+        stage.appoint_newcomers();
+        id
+    }
+
+    /// Lets any [`mio::event::Source`] share the loop: `ready` is called when it is ready. Events
+    /// are edges, so it must take everything there is. An error closes the source, as
+    /// [`Io::close`] does; then it is deregistered and dropped.
+    ///
+    /// # Errors
+    /// What the registration says.
+    pub fn watch<E, F>(&mut self, source: E, interests: Interest, ready: F) -> io::Result<SocketId>
+    where
+        E: Source + 'static,
+        F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()> + 'static,
+    {
+        let stage = &mut self.reactor.stage;
+        let id = stage.desk.watch(&mut stage.io, source, interests, ready);
+        stage.appoint_newcomers();
+        id
+    }
+
+    /// Asks `verify` about each client before anything is made for it; a client it refuses is
+    /// closed at once (Python's `verify_request`). A panic in it refuses.
+    pub fn verify_request(&mut self, verify: impl FnMut(&mut S, &Addr) -> bool + 'static) {
+        self.reactor.verify = Some(Box::new(verify));
+    }
+
+    /// Has `actions` called at the end of every turn (Python's `service_actions`). There is no turn
+    /// while nothing happens; for something regular, set a timer.
+    pub fn service_actions(&mut self, actions: impl FnMut(&mut S, &mut Io) + 'static) {
+        self.service_actions = Some(Box::new(actions));
+    }
+
+    /// Shows every step of the loop to `watcher`, which must not panic.
+    pub fn trace(&mut self, watcher: impl FnMut(Step) + 'static) {
+        self.reactor.stage.io.trace.set(watcher);
+    }
+
+    // What may be reached.
+
+    /// All sockets and timers.
+    pub fn io(&mut self) -> &mut Io {
+        let io = &mut self.reactor.stage.io;
+        io.look_at_clock();
+        io
+    }
+
+    /// What the handlers share.
+    pub fn shared(&mut self) -> &mut S {
+        &mut self.reactor.stage.shared
+    }
+
+    /// A handle for other threads.
+    #[must_use]
+    pub fn handle(&self) -> Handle<S> {
+        Handle { mailbox: Arc::clone(&self.mailbox) }
+    }
+
+    /// What the last shutdown came to.
+    #[must_use]
+    pub fn report(&self) -> Option<Report> {
+        self.report
+    }
+
+    // How it runs.
+
+    /// Serves until somebody asks for a shutdown ([`Handle::shutdown`], [`Io::shutdown`]) and that
+    /// is done. It sleeps while there is nothing to do, and it can be called again.
+    ///
+    /// # Errors
+    /// Only when the poll itself is broken. No error of a connection or a listener gets here.
+    pub fn serve_forever(&mut self) -> io::Result<()> {
+        self.begin_run();
+        let result = loop {
+            match self.turn(None) {
+                Ok(()) if self.is_drained() => break Ok(()),
+                Ok(()) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.end_run();
+        result
+    }
+
+    /// Shuts down at once and waits for that: what [`Io::shutdown`] followed by
+    /// [`Server::serve_forever`] does.
+    ///
+    /// # Errors
+    /// Only when the poll itself is broken.
+    pub fn shutdown(&mut self, grace: Duration) -> io::Result<Report> {
+        self.io().shutdown(grace);
+        self.serve_forever()?;
+        Ok(self.report.unwrap_or_default())
+    }
+
+    /// Accepts one client and serves until its conversation has ended; others are served
+    /// meanwhile, but nobody else is accepted (Python's `handle_request`). `timeout` is for the
+    /// wait for a client; `None` waits for ever.
+    ///
+    /// # Errors
+    /// Only when the poll itself is broken.
+    pub fn handle_request(&mut self, timeout: Option<Duration>) -> io::Result<Outcome> {
+        self.begin_run();
+        self.reactor.stage.io.accept_quota = Some(1);
+        self.reactor.accepted = None;
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let outcome = loop {
+            let left = match self.request_over(deadline) {
+                Ok(left) => left,
+                Err(outcome) => break Ok(outcome),
+            };
+            if let Err(error) = self.turn(left) {
+                break Err(error);
+            }
+        };
+        self.reactor.stage.io.accept_quota = None;
+        self.end_run();
+        outcome
+    }
+
+    /// How long `handle_request` may wait for the next event, or what it came to.
+    fn request_over(&self, deadline: Option<Instant>) -> Result<Option<Duration>, Outcome> {
+        let sockets = &self.reactor.stage.io.sockets;
+        match (self.reactor.accepted, deadline) {
+            _ if self.is_drained() => Err(Outcome::Closed),
+            (Some(id), _) if sockets.get(id).is_none() => Err(Outcome::Handled),
+            (None, _) if !sockets.has_listener() => Err(Outcome::Closed),
+            (Some(_), _) | (None, None) => Ok(None),
+            (None, Some(deadline)) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() { Err(Outcome::TimedOut) } else { Ok(Some(left)) }
+            }
+        }
+    }
+
+    /// One turn of the loop, for those who step it themselves: waits for something to happen, but
+    /// not longer than `max_wait`, and does what there is to do. `None` waits for ever.
+    ///
+    /// A shutdown that was asked for goes on from turn to turn; [`Io::is_shutting_down`] tells when
+    /// it is done.
+    ///
+    /// # Errors
+    /// Only when the poll itself is broken.
+    pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
+        self.reactor.stage.io.wait(max_wait)?;
+        if self.mailbox.has_mail() {
+            self.run_commands();
+        }
+        self.forget_drain();
+        self.begin_drain();
+        self.alarms();
+        self.round();
+        self.end_drain();
+        if let Some(actions) = &mut self.service_actions {
+            let stage = &mut self.reactor.stage;
+            guard("service_actions", || actions(&mut stage.shared, &mut stage.io));
+        }
+        Ok(())
+    }
+
+    /// Every queued socket once: first all that came in, then all that goes out. What is queued
+    /// during the first half belongs to this round, what is queued during the second to the next.
+    fn round(&mut self) {
+        let reactor = &mut self.reactor;
+        let mut nth = 0;
+        while let Some(id) = reactor.stage.io.sockets.queued(nth) {
+            reactor.receive(id);
+            nth += 1;
+        }
+        reactor.stage.io.sockets.take_queue(&mut self.round);
+        for &id in &self.round {
+            reactor.settle(id);
+        }
+        self.round.clear();
+    }
+
+    fn run_commands(&mut self) {
+        let stop = self.mailbox.take(&mut self.commands);
+        let stage = &mut self.reactor.stage;
+        for command in self.commands.drain(..) {
+            guard("call", || command(&mut stage.shared, &mut stage.io));
+        }
+        if let Some(grace) = stop {
+            stage.io.shutdown(grace);
+        }
+    }
+
+    /// Everything that was due when this turn began; a timer set meanwhile is for the next.
+    fn alarms(&mut self) {
+        let now = self.reactor.stage.io.now;
+        while let Some(alarm) = self.reactor.stage.io.timers.pop_due(now) {
+            self.due.push(alarm);
+        }
+        for (timer, owner) in self.due.drain(..) {
+            self.reactor.alarm(timer, owner);
+        }
+        while let Some(id) = self.reactor.stage.io.deadlines.pop_due(now) {
+            self.reactor.deadline(id);
+        }
+    }
+
+    // Shutting down.
+
+    fn begin_run(&mut self) {
+        self.mailbox.begin_run();
+        self.forget_drain();
+        self.reactor.stage.io.sockets.stop_waiting();
+    }
+
+    fn end_run(&mut self) {
+        self.mailbox.end_run(self.report.unwrap_or_default());
+    }
+
+    fn is_drained(&self) -> bool {
+        self.reactor.stage.io.drain == Drain::Done
+    }
+
+    /// After a shutdown the listeners may accept again.
+    fn forget_drain(&mut self) {
+        if self.is_drained() {
+            self.reactor.stage.io.drain = Drain::No;
+            self.reactor.stage.io.sockets.stop_waiting();
+        }
+    }
+
+    fn begin_drain(&mut self) {
+        let io = &mut self.reactor.stage.io;
+        if let Drain::Asked { grace } = io.drain {
+            io.drain = Drain::Until { since: io.now, deadline: io.after(grace) };
+            self.before_drain = io.ledger;
+            io.ask_all_to_end();
+        }
+    }
+
+    fn end_drain(&mut self) {
+        let io = &self.reactor.stage.io;
+        match io.drain {
+            Drain::Until { deadline, .. } if io.connections() == 0 || deadline <= io.now => {}
+            _ => return,
+        }
+        let forced = self.reactor.cut_off();
+        let ledger = self.reactor.stage.io.ledger;
+        let before = self.before_drain;
+        let report = Report {
+            drained: ledger.all_ended() - before.all_ended() - forced,
+            forced,
+            bytes_dropped: ledger.bytes_dropped - before.bytes_dropped,
+        };
+        info!("shut down: {report:?}");
+        self.report = Some(report);
+        self.reactor.stage.io.drain = Drain::Done;
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        self.reactor.stage.io.registry()
+    }
+}
+
+/// What is still open ends now: every handler's `finish` runs.
+impl<S> Drop for Server<S> {
+    fn drop(&mut self) {
+        self.reactor.cut_off();
+        self.mailbox.close();
+    }
+}
+
+impl_as_fd!(Server<S>);
+
+impl<S> fmt::Debug for Server<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("io", &self.reactor.stage.io).finish_non_exhaustive()
+    }
+}
+
+/// A panic in what is not a conversation ends nothing.
+fn guard(what: &str, callback: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(callback)).is_err() {
+        error!("{what} panicked; the server goes on");
+    }
+}

@@ -1,0 +1,493 @@
+//! The sockets of the operating system; the only file with `cfg(unix)`.
+//!
+//! Everything opened here is non-blocking and closed on exec. `socket2` sets what mio does not:
+//! the backlog, reuse of addresses, keep-alive.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::path::Path;
+use std::time::Duration;
+
+use mio::event::{Event, Source};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::addr::Addr;
+use crate::options::Options;
+use crate::stream::{Readiness, Transport};
+
+/// Whether the system reports the next byte, or the next room, by itself after a read or write
+/// that moved less than it could. True for epoll, where every arrival is an edge. Not for
+/// `poll(2)`, which mio arms again only when it sees `WouldBlock`, and not for kqueue, which does
+/// not say when urgent data made a read stop early.
+const EDGE_AFTER_SHORT: bool = cfg!(all(
+    any(target_os = "linux", target_os = "android"),
+    not(mio_unsupported_force_poll_poll)
+));
+
+/// A connected, or connecting, stream.
+#[derive(Debug)]
+pub(crate) enum StreamSocket {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix {
+        stream: mio::net::UnixStream,
+        /// Whether the last read stopped early because descriptors were passed with the bytes.
+        cut: bool,
+    },
+}
+
+impl StreamSocket {
+    /// Starts to connect; it stands when it becomes writable and [`StreamSocket::error`] is none.
+    pub(crate) fn connect(addr: &Addr, options: &Options) -> io::Result<StreamSocket> {
+        match addr {
+            Addr::Ip(addr) => {
+                let stream = TcpStream::connect(*addr)?;
+                let socket = SockRef::from(&stream);
+                socket.set_tcp_nodelay(options.nodelay)?;
+                set_keepalive(&socket, options.keepalive)?;
+                Ok(StreamSocket::Tcp(stream))
+            }
+            #[cfg(unix)]
+            Addr::Unix(path) => {
+                let stream = mio::net::UnixStream::connect(path)?;
+                Ok(StreamSocket::Unix { stream, cut: false })
+            }
+            _ => Err(unsupported(addr)),
+        }
+    }
+
+    /// What is watched from the start to the end. TCP raises a write edge only after a refused
+    /// write, so both directions cost nothing; a Unix socket raises one whenever the peer reads,
+    /// so there the write direction is asked for only while a write is refused. Urgent data is
+    /// watched because a read stops in front of it, which would pass for "no more".
+    fn interests(&self, write: bool) -> Interest {
+        let mut interests = Interest::READABLE;
+        if write || matches!(self, StreamSocket::Tcp(_)) {
+            interests |= Interest::WRITABLE;
+        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            interests |= Interest::PRIORITY;
+        }
+        interests
+    }
+
+    pub(crate) fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        ask_for_room: bool,
+    ) -> io::Result<()> {
+        let interests = self.interests(ask_for_room);
+        registry.register(self.source(), token, interests)
+    }
+
+    /// Whether room is reported without being asked for.
+    pub(crate) fn reports_room(&self) -> bool {
+        matches!(self, StreamSocket::Tcp(_))
+    }
+
+    /// Asks for room to be reported, or no longer.
+    pub(crate) fn ask_for_room(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        ask: bool,
+    ) -> io::Result<()> {
+        let interests = self.interests(ask);
+        registry.reregister(self.source(), token, interests)
+    }
+
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(self.source())
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            StreamSocket::Tcp(stream) => stream,
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => stream,
+        }
+    }
+
+    /// The error that the system keeps for this socket (`SO_ERROR`), which it then forgets.
+    pub(crate) fn error(&self) -> Option<io::Error> {
+        let error = match self {
+            StreamSocket::Tcp(stream) => stream.take_error(),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => stream.take_error(),
+        };
+        error.unwrap_or_else(Some)
+    }
+
+    /// Makes the close that follows a reset, which tells the peer that something was lost.
+    pub(crate) fn reset_on_close(&self) {
+        if let StreamSocket::Tcp(stream) = self {
+            // It fails only on a connection that is gone already.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    pub(crate) fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        match self {
+            StreamSocket::Tcp(stream) => stream.set_nodelay(on),
+            #[cfg(unix)]
+            StreamSocket::Unix { .. } => Ok(()),
+        }
+    }
+
+    pub(crate) fn peer_addr(&self) -> Option<Addr> {
+        match self {
+            StreamSocket::Tcp(stream) => stream.peer_addr().ok().map(Addr::Ip),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => stream.peer_addr().ok().map(|a| unix_addr(&a)),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<Addr> {
+        match self {
+            StreamSocket::Tcp(stream) => stream.local_addr().ok().map(Addr::Ip),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => stream.local_addr().ok().map(|a| unix_addr(&a)),
+        }
+    }
+}
+
+impl Read for StreamSocket {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            StreamSocket::Tcp(stream) => stream.read(buffer),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, cut } => {
+                let (n, stopped_early) = unix_receive(stream, buffer)?;
+                *cut = stopped_early;
+                Ok(n)
+            }
+        }
+    }
+}
+
+impl Write for StreamSocket {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            StreamSocket::Tcp(stream) => stream.write(bytes),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for StreamSocket {
+    #[inline]
+    fn short_read_was_last(&self) -> bool {
+        match self {
+            StreamSocket::Tcp(_) => EDGE_AFTER_SHORT,
+            #[cfg(unix)]
+            StreamSocket::Unix { cut, .. } => EDGE_AFTER_SHORT && !cut,
+        }
+    }
+
+    #[inline]
+    fn short_write_was_last(&self) -> bool {
+        EDGE_AFTER_SHORT
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        match self {
+            StreamSocket::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+/// What mio reports, in the words of [`Stream`](crate::stream::Stream).
+#[inline]
+pub(crate) fn readiness(event: &Event) -> Readiness {
+    Readiness {
+        readable: event.is_readable(),
+        writable: event.is_writable(),
+        read_closed: event.is_read_closed(),
+        urgent: event.is_priority(),
+        error: event.is_error(),
+    }
+}
+
+/// A socket that gives connections.
+#[derive(Debug)]
+pub(crate) enum ListenerSocket {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix {
+        listener: mio::net::UnixListener,
+        /// Removes the path when the listener goes.
+        _path: unix::BoundPath,
+    },
+}
+
+impl ListenerSocket {
+    pub(crate) fn listen(addr: &Addr, options: &Options) -> io::Result<ListenerSocket> {
+        match addr {
+            Addr::Ip(ip) => {
+                let socket =
+                    Socket::new(Domain::for_address(*ip), Type::STREAM, Some(Protocol::TCP))?;
+                if ip.is_ipv6() {
+                    socket.set_only_v6(options.only_v6)?;
+                }
+                #[cfg(unix)]
+                {
+                    socket.set_reuse_address(options.reuse_address)?;
+                    socket.set_reuse_port(options.reuse_port)?;
+                }
+                // Set here, both are inherited by every connection, on the systems that do so.
+                socket.set_tcp_nodelay(options.nodelay)?;
+                set_keepalive(&socket, options.keepalive)?;
+                socket.set_nonblocking(true)?;
+                socket.bind(&SockAddr::from(*ip))?;
+                socket.listen(options.backlog)?;
+                Ok(ListenerSocket::Tcp(TcpListener::from_std(socket.into())))
+            }
+            #[cfg(unix)]
+            Addr::Unix(path) => {
+                if options.reuse_port {
+                    let what = "reuse_port is for IP sockets, a Unix path has one owner";
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+                }
+                let (listener, path) = unix::listen(path, options.backlog)?;
+                Ok(ListenerSocket::Unix { listener, _path: path })
+            }
+            _ => Err(unsupported(addr)),
+        }
+    }
+
+    pub(crate) fn accept(&self, options: &Options) -> io::Result<(StreamSocket, Addr)> {
+        match self {
+            ListenerSocket::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                if cfg!(not(any(target_os = "linux", target_os = "android"))) {
+                    // Not inherited everywhere; a connection that dies meanwhile tells later.
+                    let _ = stream.set_nodelay(options.nodelay);
+                }
+                Ok((StreamSocket::Tcp(stream), Addr::Ip(peer)))
+            }
+            #[cfg(unix)]
+            ListenerSocket::Unix { listener, .. } => {
+                let (stream, peer) = listener.accept()?;
+                Ok((StreamSocket::Unix { stream, cut: false }, unix_addr(&peer)))
+            }
+        }
+    }
+
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(self.source(), token, Interest::READABLE)
+    }
+
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(self.source())
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            ListenerSocket::Tcp(listener) => listener,
+            #[cfg(unix)]
+            ListenerSocket::Unix { listener, .. } => listener,
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<Addr> {
+        match self {
+            ListenerSocket::Tcp(listener) => listener.local_addr().ok().map(Addr::Ip),
+            #[cfg(unix)]
+            ListenerSocket::Unix { listener, .. } => {
+                listener.local_addr().ok().map(|a| unix_addr(&a))
+            }
+        }
+    }
+}
+
+/// What to do about an error of `accept`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum AcceptError {
+    /// Nobody waits.
+    Nobody,
+    /// One client is lost; the next may be had at once. accept(2): "treat them like EAGAIN".
+    OneClient,
+    /// The system is short of something. The edge that announced the clients will not come again,
+    /// so it is for us to try again.
+    Shortage,
+}
+
+pub(crate) fn accept_error(error: &io::Error) -> AcceptError {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::WouldBlock => AcceptError::Nobody,
+        Kind::ConnectionAborted
+        | Kind::ConnectionReset
+        | Kind::PermissionDenied
+        | Kind::Interrupted
+        | Kind::TimedOut
+        | Kind::NetworkDown
+        | Kind::NetworkUnreachable
+        | Kind::HostUnreachable
+        | Kind::Unsupported => AcceptError::OneClient,
+        _ if is_protocol_error(error) => AcceptError::OneClient,
+        // EMFILE, ENFILE, ENOBUFS, ENOMEM, and whatever else there may be: waiting is safe.
+        _ => AcceptError::Shortage,
+    }
+}
+
+/// Errors of one client's connection that `ErrorKind` has no name for.
+#[cfg(unix)]
+fn is_protocol_error(error: &io::Error) -> bool {
+    let raw = error.raw_os_error();
+    [libc::EPROTO, libc::ENOPROTOOPT, libc::EHOSTDOWN].into_iter().any(|code| raw == Some(code))
+}
+
+#[cfg(not(unix))]
+fn is_protocol_error(_: &io::Error) -> bool {
+    false
+}
+
+fn set_keepalive(socket: &Socket, after: Option<Duration>) -> io::Result<()> {
+    match after {
+        None => Ok(()),
+        // Systems count it in whole seconds, and refuse none.
+        Some(after) => socket
+            .set_tcp_keepalive(&TcpKeepalive::new().with_time(after.max(Duration::from_secs(1)))),
+    }
+}
+
+fn unsupported(addr: &Addr) -> io::Error {
+    let what = format!("no stream can be opened at {addr} on this system");
+    io::Error::new(io::ErrorKind::Unsupported, what)
+}
+
+/// A read that tells when it stopped early: a Unix stream stops behind bytes that descriptors were
+/// passed with. Asking for no control data makes the kernel drop the descriptors and set
+/// `MSG_CTRUNC`, so nothing is ever received that nobody wanted (unix(7), recvmsg(2)).
+#[cfg(all(unix, feature = "sys"))]
+#[inline]
+fn unix_receive(stream: &mio::net::UnixStream, buffer: &mut [u8]) -> io::Result<(usize, bool)> {
+    use nix::sys::socket::{MsgFlags, recvmsg};
+    use std::os::fd::AsRawFd;
+
+    let mut buffers = [io::IoSliceMut::new(buffer)];
+    let message = recvmsg::<()>(stream.as_raw_fd(), &mut buffers, None, MsgFlags::empty())?;
+    Ok((message.bytes, message.flags.contains(MsgFlags::MSG_CTRUNC)))
+}
+
+/// Without `recvmsg` any short read may have stopped early, so a second one has to make sure.
+#[cfg(all(unix, not(feature = "sys")))]
+fn unix_receive(mut stream: &mio::net::UnixStream, buffer: &mut [u8]) -> io::Result<(usize, bool)> {
+    stream.read(buffer).map(|n| (n, true))
+}
+
+#[cfg(unix)]
+fn unix_addr(addr: &std::os::unix::net::SocketAddr) -> Addr {
+    match addr.as_pathname() {
+        Some(path) => Addr::Unix(path.to_path_buf()),
+        None => Addr::Unnamed,
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    //! Paths of Unix sockets: reclaimed when their owner is provably dead, removed only when ours.
+
+    use std::fs;
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    use std::path::PathBuf;
+
+    use super::{Domain, Path, SockAddr, Socket, Type, io};
+
+    /// The path a listener was bound to; dropping it removes the path if it is still the same
+    /// socket. POSIX has no "remove if unchanged", so between the look and the removal there is a
+    /// gap of microseconds in which a successor's socket could be taken for ours.
+    #[derive(Debug)]
+    pub(crate) struct BoundPath {
+        path: PathBuf,
+        device: u64,
+        inode: u64,
+    }
+
+    impl Drop for BoundPath {
+        fn drop(&mut self) {
+            let ours = fs::symlink_metadata(&self.path)
+                .is_ok_and(|file| (file.dev(), file.ino()) == (self.device, self.inode));
+            if ours {
+                // Nobody is left to be told.
+                let _ = fs::remove_file(&self.path);
+            }
+        }
+    }
+
+    pub(super) fn listen(
+        path: &Path,
+        backlog: i32,
+    ) -> io::Result<(mio::net::UnixListener, BoundPath)> {
+        // The working directory may change before the path is removed.
+        let path = std::path::absolute(path)?;
+        let name = SockAddr::unix(&path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        match socket.bind(&name) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                reclaim(&path)?;
+                socket.bind(&name)?;
+            }
+            bound => bound?,
+        }
+        let file = fs::symlink_metadata(&path)?;
+        let bound = BoundPath { path, device: file.dev(), inode: file.ino() };
+        socket.listen(backlog)?;
+        Ok((mio::net::UnixListener::from_std(socket.into()), bound))
+    }
+
+    /// Removes a socket that nobody listens on any more; an error when it is anything else. A
+    /// server that has bound but not yet called `listen` looks dead for that moment, which nothing
+    /// in POSIX can tell apart.
+    fn reclaim(path: &Path) -> io::Result<()> {
+        let before = fs::symlink_metadata(path)?;
+        if !before.file_type().is_socket() {
+            let what = "the path exists and is not a socket; it was left alone";
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
+        }
+        // Not blocking, so that a live server with a full backlog cannot hold us up.
+        match mio::net::UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            _ => {
+                let what = "another server listens there";
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
+            }
+        }
+        let now = fs::symlink_metadata(path)?;
+        if (now.dev(), now.ino()) != (before.dev(), before.ino()) {
+            let what = "another server has just taken the path";
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
+        }
+        fs::remove_file(path)
+    }
+}
+
+/// Lets another loop watch a type that lends its [`Registry`] as `registry`.
+macro_rules! impl_as_fd {
+    ($type:ident<$shared:ident>) => {
+        #[cfg(all(unix, not(mio_unsupported_force_poll_poll)))]
+        impl<$shared> std::os::fd::AsFd for $type<$shared> {
+            /// Readable whenever the loop has something to do; then call
+            /// [`turn`]($type::turn) with no wait.
+            fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+                self.registry().as_fd()
+            }
+        }
+    };
+}
+pub(crate) use impl_as_fd;

@@ -1,0 +1,216 @@
+//! All open sockets, and the queue of those with something to do.
+//!
+//! Whatever finds work for a socket only notes it there and puts its id into the queue, once.
+//! The queue is what the reactor takes its ids from; nothing here reads, writes or calls anybody.
+
+use crate::connection::Connection;
+use crate::id::{Key, Slots, SocketId};
+use crate::listener::Listener;
+use crate::stream::Readiness;
+
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Connection(Connection),
+    Listener(Box<Listener>),
+    Source(Source),
+}
+
+/// A registered [`mio::event::Source`] of somebody else.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    pub(crate) ready: Readiness,
+    pub(crate) closing: bool,
+    pub(crate) queued: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    slots: Slots<Socket>,
+    /// Ids whose socket has something to do; each at most once, by the socket's `queued`. An id
+    /// stays queued until its turn is over, so what a handler does to its own connection costs
+    /// nothing here.
+    queue: Vec<SocketId>,
+    connections: usize,
+    /// Listeners that accept nobody until a connection ends.
+    waiting: Vec<SocketId>,
+}
+
+impl Sockets {
+    pub(crate) const fn new() -> Sockets {
+        Sockets { slots: Slots::new(), queue: Vec::new(), connections: 0, waiting: Vec::new() }
+    }
+
+    /// Stores a socket and gives it a turn. `None` when no id is left for it.
+    pub(crate) fn insert(&mut self, socket: Socket) -> Option<SocketId> {
+        self.connections += usize::from(matches!(socket, Socket::Connection(_)));
+        let id = SocketId(self.slots.insert_with(|_| socket)?);
+        self.enqueue(id);
+        Some(id)
+    }
+
+    /// Takes a socket out. When a connection goes there is room for another.
+    pub(crate) fn remove(&mut self, id: SocketId) -> Option<Socket> {
+        let socket = self.slots.remove(id.0)?;
+        if matches!(socket, Socket::Connection(_)) {
+            self.connections -= 1;
+            self.stop_waiting();
+        }
+        Some(socket)
+    }
+
+    /// Lets every listener that waited for room try again.
+    pub(crate) fn stop_waiting(&mut self) {
+        while let Some(id) = self.waiting.pop() {
+            self.retry(id);
+        }
+    }
+
+    /// Lets one listener try again.
+    pub(crate) fn retry(&mut self, id: SocketId) {
+        if let Some(listener) = self.listener(id) {
+            listener.waits_for_room = false;
+            self.enqueue(id);
+        }
+    }
+
+    /// Has a listener wait until a connection ends or somebody calls [`Sockets::retry`].
+    pub(crate) fn wait_for_room(&mut self, id: SocketId) {
+        if let Some(listener) = self.listener(id) {
+            listener.waits_for_room = true;
+            if !self.waiting.contains(&id) {
+                self.waiting.push(id);
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, id: SocketId) -> Option<&Socket> {
+        self.slots.get(id.0)
+    }
+
+    #[inline]
+    pub(crate) fn connection(&mut self, id: SocketId) -> Option<&mut Connection> {
+        match self.slots.get_mut(id.0) {
+            Some(Socket::Connection(connection)) => Some(connection),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn connection_ref(&self, id: SocketId) -> Option<&Connection> {
+        match self.slots.get(id.0) {
+            Some(Socket::Connection(connection)) => Some(connection),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn listener(&mut self, id: SocketId) -> Option<&mut Listener> {
+        match self.slots.get_mut(id.0) {
+            Some(Socket::Listener(listener)) => Some(listener),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn source(&mut self, id: SocketId) -> Option<&mut Source> {
+        match self.slots.get_mut(id.0) {
+            Some(Socket::Source(source)) => Some(source),
+            _ => None,
+        }
+    }
+
+    /// Every connection, in no order; for the rare moments that concern them all.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = (SocketId, &Connection)> {
+        self.slots.iter().filter_map(|(key, socket)| match socket {
+            Socket::Connection(connection) => Some((SocketId(key), connection)),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn has_listener(&self) -> bool {
+        let is_open = |socket: &Socket| matches!(socket, Socket::Listener(l) if !l.closing);
+        self.slots.iter().any(|(_, socket)| is_open(socket))
+    }
+
+    pub(crate) fn ids(&self) -> Vec<SocketId> {
+        self.slots.iter().map(|(key, _): (Key, _)| SocketId(key)).collect()
+    }
+
+    pub(crate) fn connection_count(&self) -> usize {
+        self.connections
+    }
+
+    /// Notes what the system reported. A stale id reaches nobody.
+    #[inline]
+    pub(crate) fn note(&mut self, id: SocketId, ready: Readiness) {
+        match self.slots.get_mut(id.0) {
+            Some(Socket::Connection(connection)) => connection.stream.note(ready),
+            Some(Socket::Listener(listener)) => listener.readable = true,
+            Some(Socket::Source(source)) => {
+                source.ready.readable |= ready.readable;
+                source.ready.writable |= ready.writable;
+                source.ready.read_closed |= ready.read_closed;
+                source.ready.urgent |= ready.urgent;
+                source.ready.error |= ready.error;
+            }
+            None => return,
+        }
+        self.enqueue(id);
+    }
+
+    /// Puts an id into the queue if its socket wants a turn and is not there already.
+    #[inline]
+    pub(crate) fn enqueue(&mut self, id: SocketId) {
+        let (wants, queued) = match self.slots.get_mut(id.0) {
+            Some(Socket::Connection(connection)) => {
+                (connection.queued || connection.wants_service(), &mut connection.queued)
+            }
+            Some(Socket::Listener(listener)) => (listener.wants_service(), &mut listener.queued),
+            Some(Socket::Source(source)) => (source.wants_service(), &mut source.queued),
+            None => return,
+        };
+        if wants && !*queued {
+            *queued = true;
+            self.queue.push(id);
+        }
+    }
+
+    /// The `nth` id in the queue. It may grow while it is walked.
+    #[inline]
+    pub(crate) fn queued(&self, nth: usize) -> Option<SocketId> {
+        self.queue.get(nth).copied()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Swaps the queue for an empty one; the ids in it keep their turn until [`Sockets::end_turn`].
+    pub(crate) fn take_queue(&mut self, into: &mut Vec<SocketId>) {
+        debug_assert!(into.is_empty());
+        std::mem::swap(&mut self.queue, into);
+    }
+
+    /// The turn of a socket is over; it gets another one if there is more to do.
+    #[inline]
+    pub(crate) fn end_turn(&mut self, id: SocketId) {
+        let (wants, queued) = match self.slots.get_mut(id.0) {
+            Some(Socket::Connection(connection)) => {
+                connection.stream.end_turn();
+                (connection.wants_service(), &mut connection.queued)
+            }
+            Some(Socket::Listener(listener)) => (listener.wants_service(), &mut listener.queued),
+            Some(Socket::Source(source)) => (source.wants_service(), &mut source.queued),
+            None => return,
+        };
+        *queued = wants;
+        if wants {
+            self.queue.push(id);
+        }
+    }
+}
+
+impl Source {
+    fn wants_service(&self) -> bool {
+        self.closing || self.ready != Readiness::default()
+    }
+}

@@ -1,0 +1,166 @@
+//! Threads for work that blocks.
+//!
+//! A fixed number of threads at most, none before the first piece of work, and a queue with a
+//! bound. What a piece of work brings back travels through the mailbox, not through here.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Dropping it lets the threads end as soon as their present piece of work is done; what was
+/// still waiting is dropped. Nobody waits for them, because such work may block for ever.
+pub(crate) struct Workers {
+    shared: Arc<Shared>,
+    most_threads: usize,
+    limit: usize,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Work>,
+    /// Pieces of work that a thread is at.
+    under_way: usize,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+impl Workers {
+    pub(crate) fn new(most_threads: usize, limit: usize) -> Workers {
+        Workers { shared: Arc::default(), most_threads, limit }
+    }
+
+    /// Has `work` done by some thread.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when too much is waiting already; what the system
+    /// says when not even one thread can be started.
+    pub(crate) fn run(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        if state.waiting.len() + state.under_way >= self.limit {
+            let what = "too much offloaded work is waiting (Options::work_limit)";
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, what));
+        }
+        if state.idle <= state.waiting.len() && state.threads < self.most_threads {
+            let shared = Arc::clone(&self.shared);
+            let started = thread::Builder::new()
+                .name("socketserver-worker".into())
+                .spawn(move || shared.work_until_closed());
+            match started {
+                Ok(_) => state.threads += 1,
+                Err(error) if state.threads == 0 => return Err(error),
+                Err(_) => {}
+            }
+        }
+        state.waiting.push_back(Box::new(work));
+        drop(state);
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        let dropped = std::mem::take(&mut state.waiting);
+        drop(state);
+        self.shared.changed.notify_all();
+        drop(dropped);
+    }
+}
+
+impl Shared {
+    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work_until_closed(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some(work) = state.waiting.pop_front() {
+                state.under_way += 1;
+                drop(state);
+                // The work reports its own panic; the thread lives on for the next piece.
+                let _ = catch_unwind(AssertUnwindSafe(work));
+                state = self.lock();
+                state.under_way -= 1;
+            } else if state.closed {
+                return;
+            } else {
+                state.idle += 1;
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workers")
+            .field("threads", &self.shared.lock().threads)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn no_thread_before_work_and_never_more_than_allowed() {
+        let workers = Workers::new(2, 100);
+        assert_eq!(workers.shared.lock().threads, 0);
+        let (done, results) = mpsc::channel();
+        for n in 0..50 {
+            let done = done.clone();
+            workers.run(move || done.send(n).unwrap()).unwrap();
+            assert!(workers.shared.lock().threads <= 2);
+        }
+        let mut got: Vec<i32> = results.iter().take(50).collect();
+        got.sort_unstable();
+        assert_eq!(got, (0..50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn work_above_the_limit_is_refused_and_room_comes_back() {
+        let workers = Workers::new(1, 2);
+        let (go, gate) = mpsc::channel::<()>();
+        let (done, finished) = mpsc::channel();
+        let last = done.clone();
+        workers.run(move || gate.recv().unwrap()).unwrap();
+        workers.run(move || done.send(()).unwrap()).unwrap();
+        assert_eq!(workers.run(|| ()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        go.send(()).unwrap();
+        finished.recv().unwrap();
+        while workers.shared.lock().under_way > 0 {
+            thread::yield_now();
+        }
+        workers.run(move || last.send(()).unwrap()).unwrap();
+        finished.recv().unwrap();
+    }
+
+    #[test]
+    fn a_panic_in_work_costs_neither_the_thread_nor_the_next_piece() {
+        let workers = Workers::new(1, 10);
+        let (done, finished) = mpsc::channel();
+        workers.run(|| panic!("expected by this test")).unwrap();
+        workers.run(move || done.send(()).unwrap()).unwrap();
+        finished.recv().unwrap();
+        assert_eq!(workers.shared.lock().threads, 1);
+    }
+}
