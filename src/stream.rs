@@ -470,3 +470,6 @@ impl<T: Transport> Stream<T> {
         &mut self.transport
     }
 }
+
+#[cfg(test)]
+mod tests;
