@@ -15,7 +15,8 @@ use crate::input::Input;
 use crate::io::Io;
 use crate::ledger::{Reason, Report};
 use crate::mailbox::Mailbox;
-use crate::stream::{Readiness, Sent};
+use crate::stream::Sent;
+use crate::transport::Readiness;
 use crate::workers::Workers;
 
 /// One conversation with one peer (Python's `StreamRequestHandler`). There is one value for each

@@ -7,17 +7,15 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll, Registry, Token};
+use mio::{Events, Poll};
 
 use crate::addr::Addr;
-use crate::connection::{Connection, Phase};
+use crate::connection::Connection;
 use crate::id::{SocketId, TimerId};
 use crate::ledger::{Ledger, Reason};
-use crate::listener::Listener;
 use crate::options::Options;
 use crate::output::Pool;
-use crate::socket::{ListenerSocket, StreamSocket, readiness};
-use crate::sockets::{Socket, Sockets, Source};
+use crate::sockets::{Socket, Sockets};
 use crate::stream::{Ending, Marks, Sent};
 use crate::timers::{Deadlines, Timers};
 use crate::trace::{Step, Trace};
@@ -25,8 +23,8 @@ use crate::trace::{Step, Trace};
 /// All sockets and timers of one server; handlers reach it as `cx.io`.
 #[derive(Debug)]
 pub struct Io {
-    poll: Poll,
-    events: Events,
+    pub(crate) poll: Poll,
+    pub(crate) events: Events,
     pub(crate) sockets: Sockets,
     pub(crate) pool: Pool,
     pub(crate) timers: Timers,
@@ -38,7 +36,7 @@ pub struct Io {
     pub(crate) marks: Marks,
     /// Nanoseconds from `epoch` to the last look at the clock, once a turn.
     pub(crate) now: u64,
-    epoch: Instant,
+    pub(crate) epoch: Instant,
     pub(crate) drain: Drain,
     /// How many more clients `handle_request` accepts; `None` is any number.
     pub(crate) accept_quota: Option<usize>,
@@ -305,7 +303,10 @@ impl Io {
         Ok(())
     }
 
-    // What the reactor does.
+    /// A time from now on the loop's clock; too far off is the end of time.
+    pub(crate) fn after(&self, duration: Duration) -> u64 {
+        self.now.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    }
 
     #[inline]
     fn change(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) {
@@ -314,223 +315,4 @@ impl Io {
             self.sockets.enqueue(id);
         }
     }
-
-    pub(crate) fn registry(&self) -> &Registry {
-        self.poll.registry()
-    }
-
-    /// A time from now on the loop's clock; too far off is the end of time.
-    pub(crate) fn after(&self, duration: Duration) -> u64 {
-        self.now.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
-    }
-
-    /// Waits for events, not beyond the next deadline and not at all while a socket has something
-    /// to do, and notes them.
-    #[inline]
-    pub(crate) fn wait(&mut self, most: Option<Duration>) -> io::Result<()> {
-        let timeout = self.timeout(most);
-        let polled = self.poll.poll(&mut self.events, timeout);
-        self.look_at_clock();
-        match polled {
-            Ok(()) => {}
-            // A signal; the events are still there.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            Err(error) => return Err(error),
-        }
-        let mut events = 0;
-        for event in &self.events {
-            events += 1;
-            let id = SocketId::from_token(event.token());
-            self.trace.step(Step::Event(id));
-            self.sockets.note(id, readiness(event));
-        }
-        self.trace.step(Step::Waited(events));
-        Ok(())
-    }
-
-    /// The only place that reads the clock: once a turn, and when a call from outside the loop
-    /// begins.
-    #[inline]
-    pub(crate) fn look_at_clock(&mut self) {
-        self.now = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    }
-
-    #[inline]
-    fn timeout(&self, most: Option<Duration>) -> Option<Duration> {
-        if !self.sockets.is_idle() || matches!(self.drain, Drain::Asked { .. }) {
-            return Some(Duration::ZERO);
-        }
-        let drained =
-            if let Drain::Until { deadline, .. } = self.drain { Some(deadline) } else { None };
-        let next = [self.timers.next(), self.deadlines.next(), drained].into_iter().flatten().min();
-        let Some(next) = next else { return most };
-        let left = Duration::from_nanos(next.saturating_sub(self.now));
-        Some(most.map_or(left, |most| most.min(left)))
-    }
-
-    // Opening and closing.
-
-    pub(crate) fn open_listener(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
-        let mut last = None;
-        for addr in addrs {
-            match self.open_listener_at(addr) {
-                Ok(id) => return Ok(id),
-                Err(error) => {
-                    let what = format!("cannot listen on {addr}: {error}");
-                    last = Some(io::Error::new(error.kind(), what));
-                }
-            }
-        }
-        Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address")))
-    }
-
-    fn open_listener_at(&mut self, addr: &Addr) -> io::Result<SocketId> {
-        let socket = ListenerSocket::listen(addr, &self.options)?;
-        let id = self.sockets.insert(Socket::Listener(Box::new(Listener::new(socket))));
-        let id = id.ok_or_else(no_id_left)?;
-        let registry = self.poll.registry();
-        let registered = match self.sockets.listener(id) {
-            Some(listener) => listener.socket.register(registry, id.token()),
-            None => Ok(()),
-        };
-        if let Err(error) = registered {
-            self.sockets.remove(id);
-            return Err(error);
-        }
-        Ok(id)
-    }
-
-    pub(crate) fn open_source(
-        &mut self,
-        register: impl FnOnce(&Registry, Token) -> io::Result<()>,
-    ) -> io::Result<SocketId> {
-        let id = self.sockets.insert(Socket::Source(Source::default())).ok_or_else(no_id_left)?;
-        if let Err(error) = register(self.poll.registry(), id.token()) {
-            self.sockets.remove(id);
-            return Err(error);
-        }
-        Ok(id)
-    }
-
-    /// Starts an outgoing connection. Only what can be said at once is an error here; all else
-    /// comes to the handler's `finish`.
-    pub(crate) fn open_connection(&mut self, addr: &Addr) -> io::Result<SocketId> {
-        if self.sockets.connection_count() >= self.options.max_connections {
-            let what = "as many connections as Options::max_connections allows are open";
-            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
-        }
-        let socket = StreamSocket::connect(addr, &self.options)?;
-        let id = self.adopt(Connection::connecting(socket, self.now))?;
-        self.ledger.connected += 1;
-        Ok(id)
-    }
-
-    /// Registers a connection. It is not in the ledger yet.
-    pub(crate) fn adopt(&mut self, connection: Connection) -> io::Result<SocketId> {
-        let id = self.sockets.insert(Socket::Connection(connection)).ok_or_else(no_id_left)?;
-        let registry = self.poll.registry();
-        let Some(connection) = self.sockets.connection(id) else { return Ok(id) };
-        if let Err(error) = connection.register(registry, id.token()) {
-            self.sockets.remove(id);
-            return Err(error);
-        }
-        self.arm(id);
-        Ok(id)
-    }
-
-    /// A shutdown begins: every connection looks once more into its socket, and then its handler is
-    /// told.
-    pub(crate) fn ask_all_to_end(&mut self) {
-        for id in self.sockets.ids() {
-            if let Some(connection) = self.sockets.connection(id) {
-                connection.shutdown_due = true;
-                connection.stream.note_readable();
-                self.sockets.enqueue(id);
-            }
-        }
-    }
-
-    /// Whether a connection may go without waiting for the peer's end: only when the server shuts
-    /// down, everything that came was looked at, and the peer has been silent since.
-    pub(crate) fn parts_at_once(&self, id: SocketId) -> bool {
-        let Drain::Until { since, .. } = self.drain else { return false };
-        self.sockets.connection_ref(id).is_some_and(|connection| {
-            !connection.stream.is_readable() && connection.active_at < since
-        })
-    }
-
-    /// Puts the present deadline of a connection into the heap, if it has one.
-    pub(crate) fn arm(&mut self, id: SocketId) {
-        let Some(at) = self.deadline(id) else { return };
-        if let Some(connection) = self.sockets.connection(id) {
-            connection.deadlines = connection.deadlines.saturating_add(1);
-            self.deadlines.push(at, id);
-        }
-    }
-
-    /// When the present patience with a connection ends.
-    pub(crate) fn deadline(&self, id: SocketId) -> Option<u64> {
-        let connection = self.sockets.connection_ref(id)?;
-        let patience = match (connection.phase, connection.stream.ending()) {
-            (_, Ending::Lingering) => self.options.linger_timeout,
-            (_, Ending::Closing | Ending::Leaving) => self.options.close_timeout,
-            (Phase::Connecting, _) => self.options.connect_timeout,
-            (_, Ending::Open) => self.options.idle_timeout?,
-            (_, Ending::Aborted(_)) => return None,
-        };
-        let patience = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
-        Some(connection.active_at.saturating_add(patience))
-    }
-
-    /// Has room reported to a connection whose output was refused, where that must be asked for.
-    #[inline]
-    pub(crate) fn ask_for_room(&mut self, id: SocketId) -> io::Result<()> {
-        let registry = self.poll.registry();
-        match self.sockets.connection(id) {
-            Some(connection) => connection.ask_for_room(registry, id.token()),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether one more client may be accepted.
-    pub(crate) fn has_room(&self) -> bool {
-        self.sockets.connection_count() < self.options.max_connections
-            && !self.is_shutting_down()
-            && self.accept_quota != Some(0)
-    }
-
-    /// Closes the descriptor of a socket and forgets everything about it. What is left of its
-    /// output is dropped, and then the peer is told so by a reset.
-    pub(crate) fn discard(&mut self, id: SocketId) {
-        let registry = self.poll.registry();
-        let Some(socket) = self.sockets.remove(id) else { return };
-        match socket {
-            Socket::Connection(mut connection) => {
-                let dropped = connection.stream.drop_output(&mut self.pool);
-                self.ledger.bytes_dropped += dropped as u64;
-                let aborted = connection.aborted() == Some(Reason::Aborted);
-                if dropped > 0 || aborted {
-                    connection.stream.transport().reset_on_close();
-                }
-                // epoll forgets a descriptor with its close, unless a copy of it lives in another
-                // process; descriptors opened here are closed on exec and never copied.
-                if cfg!(not(any(target_os = "linux", target_os = "android"))) {
-                    let _ = connection.stream.transport_mut().deregister(registry);
-                }
-                let sockets = &self.sockets;
-                let entries = usize::from(connection.deadlines);
-                self.deadlines.forget(entries, |id| sockets.get(id).is_some());
-            }
-            Socket::Listener(mut listener) => {
-                // On Linux its close does that too, but there is nothing to save here.
-                let _ = listener.socket.deregister(registry);
-            }
-            Socket::Source(_) => {}
-        }
-        self.trace.step(Step::Closed(id));
-    }
-}
-
-fn no_id_left() -> io::Error {
-    io::Error::other("no id is left for another socket")
 }

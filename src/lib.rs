@@ -14,6 +14,7 @@
 //! handlers share, and every other socket of the server. [`Options`] names every limit; [`Handle`]
 //! reaches the server from other threads.
 
+mod accept;
 mod addr;
 mod connection;
 mod handler;
@@ -25,13 +26,16 @@ mod listener;
 mod mailbox;
 mod options;
 mod output;
+mod poll;
 mod reactor;
 mod server;
 mod socket;
 mod sockets;
+mod stage;
 mod stream;
 mod timers;
 mod trace;
+mod transport;
 mod workers;
 
 pub use addr::{Addr, ToAddrs};
@@ -42,8 +46,9 @@ pub use io::Io;
 pub use ledger::{Ledger, Reason, Report};
 pub use options::Options;
 pub use server::{Outcome, Server};
-pub use stream::{Readiness, Sent};
+pub use stream::Sent;
 pub use trace::Step;
+pub use transport::Readiness;
 
 /// The version of mio whose sources [`Server::watch`] takes.
 pub use mio;

@@ -8,21 +8,19 @@
 //!
 //! Nowhere else are bytes moved (but for a large `send`, see [`crate::stream`]) or handlers called.
 
-use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use log::{debug, error, warn};
+use log::warn;
 
-use crate::addr::Addr;
-use crate::connection::{Connection, Phase};
-use crate::handler::{Context, Desk, Handler, Role};
+use crate::connection::Phase;
+use crate::handler::{Context, Desk, Role};
 use crate::id::{SocketId, TimerId};
 use crate::input::{Held, Input};
-use crate::io::{ACCEPT_RETRY, Io};
+use crate::io::Io;
 use crate::ledger::Reason;
-use crate::socket::{AcceptError, accept_error};
 use crate::sockets::Socket;
+use crate::stage::{Failure, Stage, log_panic};
 use crate::stream::{Ending, Filled, Flushed};
 use crate::trace::Step;
 
@@ -30,32 +28,12 @@ pub(crate) struct Reactor<S> {
     pub(crate) stage: Stage<S>,
     /// What a read fills; one for all connections.
     buffer: Box<[u8]>,
-    pub(crate) verify: Option<Box<Verify<S>>>,
-    /// The connection that `handle_request` accepted.
-    pub(crate) accepted: Option<SocketId>,
-}
-
-pub(crate) type Verify<S> = dyn FnMut(&mut S, &Addr) -> bool;
-
-/// Everything a callback may touch, apart from the buffer its input lies in.
-pub(crate) struct Stage<S> {
-    pub(crate) shared: S,
-    pub(crate) io: Io,
-    roles: Vec<Role<S>>,
-    pub(crate) desk: Desk<S>,
-}
-
-/// Why a conversation has to end now.
-struct Failure {
-    reason: Reason,
-    error: io::Error,
 }
 
 impl<S> Reactor<S> {
     pub(crate) fn new(shared: S, io: Io, desk: Desk<S>) -> Reactor<S> {
         let buffer = vec![0; io.options.read_buffer].into_boxed_slice();
-        let stage = Stage { shared, io, roles: Vec::new(), desk };
-        Reactor { stage, buffer, verify: None, accepted: None }
+        Reactor { stage: Stage::new(shared, io, desk), buffer }
     }
 
     // First half: what came in.
@@ -67,7 +45,7 @@ impl<S> Reactor<S> {
                 let phase = connection.phase;
                 self.receive_connection(id, phase);
             }
-            Some(Socket::Listener(_)) => self.receive_clients(id),
+            Some(Socket::Listener(_)) => self.stage.receive_clients(id),
             Some(Socket::Source(_)) => self.stage.receive_source(id),
             None => {}
         }
@@ -193,65 +171,6 @@ impl<S> Reactor<S> {
         }
     }
 
-    /// Accepts who waits, within the budget of a turn.
-    fn receive_clients(&mut self, id: SocketId) {
-        for _ in 0..self.stage.io.options.accepts_per_turn {
-            let io = &mut self.stage.io;
-            let has_room = io.has_room();
-            let Some(listener) = io.sockets.listener(id) else { return };
-            if listener.closing || !listener.readable || listener.waits_for_room {
-                return;
-            }
-            if !has_room {
-                return io.sockets.wait_for_room(id);
-            }
-            match listener.socket.accept(&io.options) {
-                Ok((socket, peer)) => {
-                    let connection = Connection::accepted(socket, io.now);
-                    self.welcome(id, connection, &peer);
-                }
-                Err(error) => match accept_error(&error) {
-                    AcceptError::Nobody => listener.readable = false,
-                    kind => self.stage.accept_failed(id, kind, &error),
-                },
-            }
-        }
-    }
-
-    /// Makes a handler for a new client, if it may have one.
-    fn welcome(&mut self, listener: SocketId, connection: Connection, peer: &Addr) {
-        let Stage { shared, io, roles, .. } = &mut self.stage;
-        if let Some(verify) = &mut self.verify {
-            let verdict = catch_unwind(AssertUnwindSafe(|| verify(shared, peer)));
-            if !verdict.unwrap_or_else(|panic| log_panic(listener, &*panic)) {
-                io.ledger.refused += 1;
-                return;
-            }
-        }
-        let Some(Role::Listener(factory)) = roles.get_mut(listener.index()) else { return };
-        let handler = match catch_unwind(AssertUnwindSafe(|| factory(peer))) {
-            Ok(handler) => handler,
-            Err(panic) => {
-                log_panic(listener, &*panic);
-                io.ledger.refused += 1;
-                return;
-            }
-        };
-        match io.adopt(connection) {
-            Ok(id) => {
-                io.ledger.accepted += 1;
-                io.accept_quota = io.accept_quota.map(|quota| quota.saturating_sub(1));
-                io.trace.step(Step::Accepted(listener, id));
-                self.stage.appoint(id, Role::Conversation(handler));
-                self.accepted = Some(id);
-            }
-            Err(error) => {
-                io.ledger.refused += 1;
-                self.stage.accept_failed(listener, AcceptError::OneClient, &error);
-            }
-        }
-    }
-
     // Second half: what goes out, and what has come to its end.
 
     #[inline]
@@ -289,7 +208,7 @@ impl<S> Reactor<S> {
         }
         let due = io.deadline(id);
         let Some(connection) = io.sockets.connection(id) else { return };
-        connection.deadlines -= 1;
+        connection.deadlines = connection.deadlines.saturating_sub(1);
         let over = due.is_some_and(|at| at <= io.now);
         if !over {
             return io.arm(id);
@@ -326,51 +245,6 @@ impl<S> Reactor<S> {
 }
 
 impl<S> Stage<S> {
-    /// Calls a handler. What it opened meanwhile gets its roles afterwards.
-    #[inline]
-    fn call(
-        &mut self,
-        id: SocketId,
-        callback: impl FnOnce(&mut dyn Handler<S>, &mut Context<'_, S>) -> io::Result<()>,
-    ) -> Result<(), Failure> {
-        let Stage { shared, io, roles, desk } = self;
-        let Some(Role::Conversation(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
-        let mut cx = Context { id, shared, io, desk, reason: None };
-        let result = catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx)));
-        if !self.desk.newcomers.is_empty() {
-            self.appoint_newcomers();
-        }
-        match result {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Failure { reason: Reason::HandlerError, error }),
-            Err(panic) => {
-                log_panic(id, &*panic);
-                let error = io::Error::other("a callback of the handler panicked");
-                Err(Failure { reason: Reason::Panicked, error })
-            }
-        }
-    }
-
-    /// Puts those who answer for newly opened sockets into their places.
-    pub(crate) fn appoint_newcomers(&mut self) {
-        while let Some((id, role)) = self.desk.newcomers.pop() {
-            self.appoint(id, role);
-        }
-    }
-
-    fn appoint(&mut self, id: SocketId, role: Role<S>) {
-        while self.roles.len() <= id.index() {
-            self.roles.push(Role::Nobody);
-        }
-        if let Some(place) = self.roles.get_mut(id.index()) {
-            *place = role;
-        }
-    }
-
-    fn dismiss(&mut self, id: SocketId) -> Role<S> {
-        self.roles.get_mut(id.index()).map_or(Role::Nobody, |r| std::mem::replace(r, Role::Nobody))
-    }
-
     fn set_up(&mut self, id: SocketId) -> Result<(), Failure> {
         if let Some(connection) = self.io.sockets.connection(id) {
             connection.phase = Phase::Talking;
@@ -482,54 +356,13 @@ impl<S> Stage<S> {
         }
     }
 
-    /// Ends a conversation with an error. What it had sent still leaves, if that can be.
-    #[cold]
-    fn fail(&mut self, id: SocketId, failure: Failure) {
-        let Failure { reason, error } = failure;
-        debug!("{id}: ended, {reason:?}: {error}");
-        let Some(connection) = self.io.sockets.connection(id) else { return };
-        if matches!(connection.stream.ending(), Ending::Leaving | Ending::Lingering) {
-            // Its conversation has ended before; only the rest of it broke.
-            return self.io.discard(id);
-        }
-        let may_leave =
-            matches!(reason, Reason::HandlerError | Reason::Panicked | Reason::InputLimit);
-        if may_leave && connection.aborted().is_none() {
-            connection.stream.leave();
-        } else {
-            connection.stream.abort(reason);
-        }
-        self.finish(id, reason, Err(error));
-        match self.io.sockets.connection(id).map(|connection| connection.stream.ending()) {
-            Some(Ending::Leaving) => self.io.sockets.enqueue(id),
-            _ => self.io.discard(id),
-        }
-    }
-
-    /// Tells the handler that it is over, and forgets it.
-    fn finish(&mut self, id: SocketId, reason: Reason, outcome: io::Result<()>) {
-        self.io.ledger.end(reason);
-        self.io.trace.step(Step::Ended(id, reason));
-        let Role::Conversation(mut handler) = self.dismiss(id) else { return };
-        let Stage { shared, io, desk, .. } = self;
-        let mut cx = Context { id, shared, io, desk, reason: Some(reason) };
-        let finished = catch_unwind(AssertUnwindSafe(|| {
-            handler.finish(&mut cx, outcome);
-            drop(handler);
-        }));
-        if let Err(panic) = finished {
-            log_panic(id, &*panic);
-        }
-        self.appoint_newcomers();
-    }
-
     fn receive_source(&mut self, id: SocketId) {
         let Some(source) = self.io.sockets.source(id) else { return };
         let ready = std::mem::take(&mut source.ready);
         if source.closing {
             return;
         }
-        let Stage { shared, io, roles, desk } = self;
+        let Stage { shared, io, roles, desk, .. } = self;
         let Some(Role::Source(watched)) = roles.get_mut(id.index()) else { return };
         let mut cx = Context { id, shared, io, desk, reason: None };
         let result = catch_unwind(AssertUnwindSafe(|| watched.ready(&mut cx, ready)));
@@ -566,55 +399,4 @@ impl<S> Stage<S> {
             self.io.discard(id);
         }
     }
-
-    #[cold]
-    fn accept_failed(&mut self, id: SocketId, kind: AcceptError, error: &io::Error) {
-        let io = &mut self.io;
-        io.ledger.accept_errors += 1;
-        if kind == AcceptError::Shortage {
-            io.sockets.wait_for_room(id);
-            let retry = io.after(ACCEPT_RETRY);
-            io.deadlines.push(retry, id);
-        }
-        let now = io.now;
-        let Some(listener) = io.sockets.listener(id) else { return };
-        if let Some(before) = listener.may_warn(now) {
-            warn!("{id}: cannot accept a client: {error} ({before} more such errors before)");
-        }
-    }
-}
-
-impl Failure {
-    #[cold]
-    fn broken(error: io::Error) -> Failure {
-        Failure { reason: Reason::Broken, error }
-    }
-
-    #[cold]
-    fn input_limit(limit: usize) -> Failure {
-        let what = format!("{limit} bytes came in that the handler did not take");
-        let error = io::Error::new(io::ErrorKind::InvalidData, what);
-        Failure { reason: Reason::InputLimit, error }
-    }
-
-    #[cold]
-    fn aborted(reason: Reason) -> Failure {
-        let what = match reason {
-            Reason::OutputLimit => "too much output waited for a peer that does not read",
-            _ => "aborted",
-        };
-        Failure { reason, error: io::Error::new(io::ErrorKind::ConnectionAborted, what) }
-    }
-}
-
-/// A panic's message is the program's own, never the peer's; it is cut all the same.
-#[cold]
-pub(crate) fn log_panic(id: SocketId, panic: &(dyn Any + Send)) -> bool {
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message");
-    error!("{id}: a callback panicked: {}", message.chars().take(200).collect::<String>());
-    false
 }

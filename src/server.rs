@@ -19,8 +19,8 @@ use crate::mailbox::Mailbox;
 use crate::options::Options;
 use crate::reactor::Reactor;
 use crate::socket::impl_as_fd;
-use crate::stream::Readiness;
 use crate::trace::Step;
+use crate::transport::Readiness;
 use crate::workers::Workers;
 
 /// Any number of listeners and connections, served by the thread that runs it (Python's
@@ -156,7 +156,7 @@ impl<S> Server<S> {
     /// Asks `verify` about each client before anything is made for it; a client it refuses is
     /// closed at once (Python's `verify_request`). A panic in it refuses.
     pub fn verify_request(&mut self, verify: impl FnMut(&mut S, &Addr) -> bool + 'static) {
-        self.reactor.verify = Some(Box::new(verify));
+        self.reactor.stage.verify = Some(Box::new(verify));
     }
 
     /// Has `actions` called at the end of every turn (Python's `service_actions`). There is no turn
@@ -236,7 +236,7 @@ impl<S> Server<S> {
     pub fn handle_request(&mut self, timeout: Option<Duration>) -> io::Result<Outcome> {
         self.begin_run();
         self.reactor.stage.io.accept_quota = Some(1);
-        self.reactor.accepted = None;
+        self.reactor.stage.accepted = None;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let outcome = loop {
             let left = match self.request_over(deadline) {
@@ -255,7 +255,7 @@ impl<S> Server<S> {
     /// How long `handle_request` may wait for the next event, or what it came to.
     fn request_over(&self, deadline: Option<Instant>) -> Result<Option<Duration>, Outcome> {
         let sockets = &self.reactor.stage.io.sockets;
-        match (self.reactor.accepted, deadline) {
+        match (self.reactor.stage.accepted, deadline) {
             _ if self.is_drained() => Err(Outcome::Closed),
             (Some(id), _) if sockets.get(id).is_none() => Err(Outcome::Handled),
             (None, _) if !sockets.has_listener() => Err(Outcome::Closed),

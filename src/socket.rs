@@ -5,7 +5,6 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::path::Path;
 use std::time::Duration;
 
 use mio::event::{Event, Source};
@@ -15,7 +14,10 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::addr::Addr;
 use crate::options::Options;
-use crate::stream::{Readiness, Transport};
+use crate::transport::{Readiness, Transport};
+
+#[cfg(unix)]
+mod unix_path;
 
 /// Whether the system reports the next byte, or the next room, by itself after a read or write
 /// that moved less than it could. True for epoll, where every arrival is an edge. Not for
@@ -229,7 +231,7 @@ pub(crate) enum ListenerSocket {
     Unix {
         listener: mio::net::UnixListener,
         /// Removes the path when the listener goes.
-        _path: unix::BoundPath,
+        _path: unix_path::BoundPath,
     },
 }
 
@@ -261,7 +263,7 @@ impl ListenerSocket {
                     let what = "reuse_port is for IP sockets, a Unix path has one owner";
                     return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
                 }
-                let (listener, path) = unix::listen(path, options.backlog)?;
+                let (listener, path) = unix_path::listen(path, options.backlog)?;
                 Ok(ListenerSocket::Unix { listener, _path: path })
             }
             _ => Err(unsupported(addr)),
@@ -395,85 +397,6 @@ fn unix_addr(addr: &std::os::unix::net::SocketAddr) -> Addr {
     match addr.as_pathname() {
         Some(path) => Addr::Unix(path.to_path_buf()),
         None => Addr::Unnamed,
-    }
-}
-
-#[cfg(unix)]
-mod unix {
-    //! Paths of Unix sockets: reclaimed when their owner is provably dead, removed only when ours.
-
-    use std::fs;
-    use std::os::unix::fs::{FileTypeExt, MetadataExt};
-    use std::path::PathBuf;
-
-    use super::{Domain, Path, SockAddr, Socket, Type, io};
-
-    /// The path a listener was bound to; dropping it removes the path if it is still the same
-    /// socket. POSIX has no "remove if unchanged", so between the look and the removal there is a
-    /// gap of microseconds in which a successor's socket could be taken for ours.
-    #[derive(Debug)]
-    pub(crate) struct BoundPath {
-        path: PathBuf,
-        device: u64,
-        inode: u64,
-    }
-
-    impl Drop for BoundPath {
-        fn drop(&mut self) {
-            let ours = fs::symlink_metadata(&self.path)
-                .is_ok_and(|file| (file.dev(), file.ino()) == (self.device, self.inode));
-            if ours {
-                // Nobody is left to be told.
-                let _ = fs::remove_file(&self.path);
-            }
-        }
-    }
-
-    pub(super) fn listen(
-        path: &Path,
-        backlog: i32,
-    ) -> io::Result<(mio::net::UnixListener, BoundPath)> {
-        // The working directory may change before the path is removed.
-        let path = std::path::absolute(path)?;
-        let name = SockAddr::unix(&path)?;
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        match socket.bind(&name) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                reclaim(&path)?;
-                socket.bind(&name)?;
-            }
-            bound => bound?,
-        }
-        let file = fs::symlink_metadata(&path)?;
-        let bound = BoundPath { path, device: file.dev(), inode: file.ino() };
-        socket.listen(backlog)?;
-        Ok((mio::net::UnixListener::from_std(socket.into()), bound))
-    }
-
-    /// Removes a socket that nobody listens on any more; an error when it is anything else. A
-    /// server that has bound but not yet called `listen` looks dead for that moment, which nothing
-    /// in POSIX can tell apart.
-    fn reclaim(path: &Path) -> io::Result<()> {
-        let before = fs::symlink_metadata(path)?;
-        if !before.file_type().is_socket() {
-            let what = "the path exists and is not a socket; it was left alone";
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
-        }
-        // Not blocking, so that a live server with a full backlog cannot hold us up.
-        match mio::net::UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-            _ => {
-                let what = "another server listens there";
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
-            }
-        }
-        let now = fs::symlink_metadata(path)?;
-        if (now.dev(), now.ino()) != (before.dev(), before.ino()) {
-            let what = "another server has just taken the path";
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
-        }
-        fs::remove_file(path)
     }
 }
 

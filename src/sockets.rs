@@ -6,7 +6,7 @@
 use crate::connection::Connection;
 use crate::id::{Key, Slots, SocketId};
 use crate::listener::Listener;
-use crate::stream::Readiness;
+use crate::transport::Readiness;
 
 #[derive(Debug)]
 pub(crate) enum Socket {

@@ -3,6 +3,7 @@
 //! write; never otherwise.
 
 use std::collections::VecDeque;
+use std::io::{Read, Write};
 
 use super::*;
 

@@ -1,0 +1,73 @@
+//! Paths of Unix sockets: reclaimed when their owner is provably dead, removed only when ours.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// The path a listener was bound to; dropping it removes the path if it is still the same
+/// socket. POSIX has no "remove if unchanged", so between the look and the removal there is a
+/// gap of microseconds in which a successor's socket could be taken for ours.
+#[derive(Debug)]
+pub(crate) struct BoundPath {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Drop for BoundPath {
+    fn drop(&mut self) {
+        let ours = fs::symlink_metadata(&self.path)
+            .is_ok_and(|file| (file.dev(), file.ino()) == (self.device, self.inode));
+        if ours {
+            // Nobody is left to be told.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+pub(super) fn listen(path: &Path, backlog: i32) -> io::Result<(mio::net::UnixListener, BoundPath)> {
+    // The working directory may change before the path is removed.
+    let path = std::path::absolute(path)?;
+    let name = SockAddr::unix(&path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.bind(&name) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            reclaim(&path)?;
+            socket.bind(&name)?;
+        }
+        bound => bound?,
+    }
+    let file = fs::symlink_metadata(&path)?;
+    let bound = BoundPath { path, device: file.dev(), inode: file.ino() };
+    socket.listen(backlog)?;
+    Ok((mio::net::UnixListener::from_std(socket.into()), bound))
+}
+
+/// Removes a socket that nobody listens on any more; an error when it is anything else. A
+/// server that has bound but not yet called `listen` looks dead for that moment, which nothing
+/// in POSIX can tell apart.
+fn reclaim(path: &Path) -> io::Result<()> {
+    let before = fs::symlink_metadata(path)?;
+    if !before.file_type().is_socket() {
+        let what = "the path exists and is not a socket; it was left alone";
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
+    }
+    // Not blocking, so that a live server with a full backlog cannot hold us up.
+    match mio::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        _ => {
+            let what = "another server listens there";
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
+        }
+    }
+    let now = fs::symlink_metadata(path)?;
+    if (now.dev(), now.ino()) != (before.dev(), before.ino()) {
+        let what = "another server has just taken the path";
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
+    }
+    fs::remove_file(path)
+}
