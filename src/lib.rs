@@ -17,6 +17,7 @@
 mod accept;
 mod addr;
 mod connection;
+mod handle;
 mod handler;
 mod id;
 mod input;
@@ -39,7 +40,8 @@ mod transport;
 mod workers;
 
 pub use addr::{Addr, ToAddrs};
-pub use handler::{Context, Echo, Handle, Handler};
+pub use handle::Handle;
+pub use handler::{Context, Echo, Handler};
 pub use id::{SocketId, TimerId};
 pub use input::Input;
 pub use io::Io;

@@ -11,7 +11,8 @@ use mio::event::Source;
 use mio::{Interest, Registry, Waker};
 
 use crate::addr::{Addr, ToAddrs};
-use crate::handler::{Command, Context, Desk, Handle, Handler};
+use crate::handle::{Command, Handle};
+use crate::handler::{Context, Desk, Handler};
 use crate::id::{SocketId, TimerId};
 use crate::io::{Drain, Io};
 use crate::ledger::{Ledger, Report};

@@ -1,0 +1,69 @@
+//! The way into a server from other threads.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::id::SocketId;
+use crate::io::Io;
+use crate::ledger::Report;
+use crate::mailbox::Mailbox;
+
+/// Reaches a server from any thread, at any time: before it runs, from inside its handlers, twice,
+/// and after its end. The loop notices at once.
+pub struct Handle<S = ()> {
+    pub(crate) mailbox: Arc<Mailbox<Command<S>>>,
+}
+
+/// What another thread wants done in the loop.
+pub(crate) type Command<S> = Box<dyn FnOnce(&mut S, &mut Io) + Send>;
+
+impl<S> Handle<S> {
+    /// Calls `command` in the loop, in its next turn. A panic in it is logged and ends nothing.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when
+    /// [`Options::mailbox_limit`](crate::Options::mailbox_limit) calls wait,
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the server is gone.
+    pub fn call(&self, command: impl FnOnce(&mut S, &mut Io) + Send + 'static) -> io::Result<()> {
+        self.mailbox.post(Box::new(command))
+    }
+
+    /// [`Io::send`] from another thread. Whether `id` is still there is seen only by the loop.
+    ///
+    /// # Errors
+    /// As [`Handle::call`].
+    pub fn send(&self, id: SocketId, bytes: impl Into<Vec<u8>>) -> io::Result<()> {
+        let bytes = bytes.into();
+        self.call(move |_, io| {
+            io.send(id, &bytes);
+        })
+    }
+
+    /// [`Io::shutdown`] from another thread (Python's `shutdown`, without its wait). Before the
+    /// first run it ends that run at once; between two runs there is nothing to end.
+    pub fn shutdown(&self, grace: Duration) {
+        self.mailbox.post_stop(grace);
+    }
+
+    /// Waits until the present run has ended, or the first one if none has begun. `None` when that
+    /// takes longer than `timeout`, or the server is gone without ever having run. Never to be
+    /// called by a handler, which would wait for itself.
+    #[must_use]
+    pub fn wait(&self, timeout: Duration) -> Option<Report> {
+        self.mailbox.wait(timeout)
+    }
+}
+
+impl<S> Clone for Handle<S> {
+    fn clone(&self) -> Handle<S> {
+        Handle { mailbox: Arc::clone(&self.mailbox) }
+    }
+}
+
+impl<S> fmt::Debug for Handle<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&self.mailbox).finish()
+    }
+}
