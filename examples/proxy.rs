@@ -2,7 +2,8 @@
 //! 127.0.0.1:7000` takes clients on the first address and connects each to the second.
 //!
 //! The technique: a side that feeds a slow peer pauses itself, and the peer's `drained` resumes it.
-//! A half-close is passed on, so nothing that is still under way is lost.
+//! A half-close is passed on, so nothing that is still under way is lost; when both directions of a
+//! connection have ended it closes by itself.
 
 use std::io;
 
@@ -12,12 +13,11 @@ use socketserver::{Context, Handler, Input, Sent, Server, SocketId};
 struct Side {
     upstream: Option<String>,
     other: Option<SocketId>,
-    other_ended: bool,
 }
 
 impl Side {
     fn client(upstream: &str) -> Side {
-        Side { upstream: Some(upstream.into()), other: None, other_ended: false }
+        Side { upstream: Some(upstream.into()), other: None }
     }
 }
 
@@ -25,7 +25,7 @@ impl Handler for Side {
     fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         cx.io.set_full_duplex(cx.id, true);
         if let Some(upstream) = self.upstream.take() {
-            let feeds = Side { upstream: None, other: Some(cx.id), other_ended: false };
+            let feeds = Side { upstream: None, other: Some(cx.id) };
             self.other = Some(cx.connect(upstream, feeds)?);
         }
         Ok(())
@@ -42,7 +42,6 @@ impl Handler for Side {
     }
 
     fn eof(&mut self, cx: &mut Context<'_>, _rest: &[u8]) -> io::Result<()> {
-        self.other_ended = true;
         match self.other {
             Some(other) if cx.io.is_open(other) => cx.io.shutdown_write(other),
             _ => cx.close(),

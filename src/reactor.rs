@@ -279,6 +279,9 @@ impl<S> Stage<S> {
 
     #[inline]
     fn settle_connection(&mut self, id: SocketId) -> Result<(), Failure> {
+        if self.io.is_connecting(id) {
+            return Ok(());
+        }
         self.flush(id)?;
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection(id) else { return Ok(()) };
@@ -315,6 +318,9 @@ impl<S> Stage<S> {
     fn conclude(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
         connection.stream.end_output();
+        if connection.stream.is_complete() {
+            connection.stream.close();
+        }
         match connection.stream.ending() {
             Ending::Aborted(reason) => return Err(Failure::aborted(reason)),
             _ if connection.stream.is_dead() => {

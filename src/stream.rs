@@ -311,6 +311,12 @@ impl<T: Transport> Stream<T> {
         true
     }
 
+    /// Both directions have ended, so there is nothing left to wait for.
+    #[inline]
+    pub(crate) fn is_complete(&self) -> bool {
+        self.ended && self.write_half == WriteHalf::Ended && self.ending == Ending::Open
+    }
+
     /// Everything is sent; only the peer's end is still waited for.
     pub(crate) fn linger(&mut self) {
         debug_assert!(self.output.is_empty());
