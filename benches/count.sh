@@ -1,0 +1,121 @@
+#!/bin/sh
+# Counts what one message, and one short connection (accept, one echo, close), costs the server:
+# user-space instructions with valgrind, system calls with strace. Each is the difference of two
+# runs of different length, so that start and end cancel out; "bare" is the same echo written
+# directly on mio.
+#
+#   benches/count.sh               both tables
+#   benches/count.sh profile       also where our instructions are, function by function
+#
+# TOOLS="valgrind" or TOOLS="strace" leaves the other table out.
+set -eu
+cd "$(dirname "$0")/.."
+
+tools=${TOOLS:-"valgrind strace"}
+missing=
+for tool in $tools; do
+    command -v "$tool" >/dev/null || missing="$missing $tool"
+done
+if [ -n "$missing" ]; then
+    echo "count.sh needs these programs, which are not installed:$missing" >&2
+    exit 1
+fi
+
+cost=$(cargo bench --quiet --bench cost --no-run --message-format=json |
+    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+[ -x "$cost" ] || { echo "count.sh: the program to count was not built" >&2; exit 1; }
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+# drive FILE SERVER WHAT N ...: instructions of the whole run
+instructions() {
+    file=$1
+    shift
+    "$cost" drive "$@" -- valgrind --quiet --tool=callgrind \
+        --compress-strings=no --compress-pos=no --callgrind-out-file="$file" 2>"$dir/log" ||
+        { cat "$dir/log" >&2; exit 1; }
+    sed -n 's/^summary: *//p' "$file"
+}
+
+# drive FILE SERVER WHAT N ...: system calls of the whole run
+calls() {
+    file=$1
+    shift
+    "$cost" drive "$@" -- strace -f -c -U name,calls -o "$file" 2>"$dir/log" ||
+        { cat "$dir/log" >&2; exit 1; }
+    awk '$1 == "total" { print $2 }' "$file"
+}
+
+# difference HOW SERVER WHAT FEW MANY ...: how much one of the MANY - FEW costs
+difference() {
+    how=$1 server=$2 what=$3 few=$4 many=$5
+    shift 5
+    a=$("$how" "$dir/few" "$server" "$what" "$few" "$@")
+    b=$("$how" "$dir/$server-$what" "$server" "$what" "$many" "$@")
+    awk -v a="$a" -v b="$b" -v n=$((many - few)) 'BEGIN { printf "%.2f", (b - a) / n }'
+}
+
+# row TITLE HOW WHAT FEW MANY ...
+row() {
+    title=$1
+    shift
+    how=$1
+    shift
+    printf '%-48s %10s %10s\n' "$title" "$(difference "$how" ours "$@")" "$(difference "$how" bare "$@")"
+}
+
+case " $tools " in *" valgrind "*)
+    printf '%-48s %10s %10s\n' 'user-space instructions' ours bare
+    row 'a message of 64 B, 50 connections' instructions messages 1000 11000 50 64
+    row 'a short connection, 50 at a time' instructions short 200 2200 50
+    row 'a short connection, one at a time' instructions short 100 1100 1
+    ;;
+esac
+case " $tools " in *" strace "*)
+    printf '%-48s %10s %10s\n' 'system calls' ours bare
+    row 'a message of 64 B, 1 connection' calls messages 100 2100 1 64
+    row 'a message of 64 B, 50 connections' calls messages 1000 11000 50 64
+    row 'a message of 64 B, 1,000 connections' calls messages 2000 22000 1000 64
+    row 'a message of 16 KiB, 50 connections' calls messages 1000 11000 50 16384
+    row 'a short connection, 50 at a time' calls short 200 2200 50
+    row 'a short connection, one at a time' calls short 100 1100 1
+    ;;
+esac
+
+# by_place FILE: the instructions of each function and of each source line, without those it calls
+by_place() {
+    awk '
+        /^(fl|fi|fe)=/ { file = substr($0, 4); next }
+        /^fn=/ { fn = substr($0, 4); next }
+        /^calls=/ { called = 1; next }
+        /^[0-9]+ [0-9]+$/ {
+            if (!called) { sum["function " fn] += $2; sum["line " file ":" $1] += $2 }
+            called = 0
+        }
+        END { for (place in sum) print sum[place] "\t" place }
+    ' "$1"
+}
+
+# profile WHAT FEW MANY ...: where the instructions of one message or short connection are
+profile() {
+    what=$1 few=$2 many=$3
+    shift 3
+    for n in "$few" "$many"; do
+        instructions "$dir/$n" ours "$what" "$n" "$@" >/dev/null
+        by_place "$dir/$n" >"$dir/$n.places"
+    done
+    for kind in function line; do
+        printf '\nour instructions, %s, by %s (at least 2)\n' "$what" "$kind"
+        awk -F '\t' -v n=$((many - few)) -v kind="$kind" '
+            index($2, kind " ") != 1 { next }
+            NR == FNR { few[$2] = $1; next }
+            ($1 - few[$2]) / n >= 2 { printf "%8.1f %s\n", ($1 - few[$2]) / n, substr($2, length(kind) + 2) }
+        ' "$dir/$few.places" "$dir/$many.places" | sort -rn | sed "s|$PWD/||"
+    done
+}
+
+if [ "${1-}" = profile ]; then
+    profile messages 1000 11000 50 64
+    profile short 200 2200 50
+fi

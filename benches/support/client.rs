@@ -1,0 +1,90 @@
+//! Clients for every server alike: blocking sockets, one thread that writes to all of them and
+//! then reads from all of them. What comes back is compared with what was sent.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+/// Any port of the loopback interface.
+pub(crate) const ANY_PORT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// No answer takes that long, not even under valgrind; so a fault ends a run instead of hanging it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Connected clients, and the message they send.
+pub(crate) struct Clients {
+    streams: Vec<TcpStream>,
+    message: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+impl Clients {
+    /// `count` clients of the server at `addr`, which send messages of `size` bytes.
+    pub(crate) fn connect(addr: SocketAddr, count: usize, size: usize) -> io::Result<Clients> {
+        let streams = (0..count).map(|_| connect(addr)).collect::<io::Result<_>>()?;
+        let message = (0..size).map(|i| (i % 251) as u8).collect();
+        Ok(Clients { streams, message, answer: vec![0; size] })
+    }
+
+    /// One message of each client and its answer.
+    pub(crate) fn round(&mut self) -> io::Result<()> {
+        for stream in &mut self.streams {
+            stream.write_all(&self.message)?;
+        }
+        for stream in &mut self.streams {
+            stream.read_exact(&mut self.answer)?;
+            if self.answer != self.message {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a wrong echo"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `count` connections, `at_once` of them at the same time: connect, one message, its answer, close.
+pub(crate) fn short_connections(
+    addr: SocketAddr,
+    count: usize,
+    at_once: usize,
+    size: usize,
+) -> io::Result<()> {
+    for _ in 0..count / at_once {
+        Clients::connect(addr, at_once, size)?.round()?;
+    }
+    Ok(())
+}
+
+/// Sends `total` bytes over one connection as fast as they go, while the echo is read.
+pub(crate) fn bulk(stream: &TcpStream, total: usize) -> io::Result<()> {
+    const PIECE: usize = 256 << 10;
+    let mut sending = stream.try_clone()?;
+    let writer = thread::spawn(move || {
+        let piece = vec![7; PIECE];
+        let mut left = total;
+        while left > 0 {
+            left -= sending.write(&piece[..left.min(PIECE)])?;
+        }
+        Ok::<_, io::Error>(())
+    });
+    let mut receiving = stream;
+    let mut buffer = vec![0; PIECE];
+    let mut left = total;
+    while left > 0 {
+        match receiving.read(&mut buffer)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => left -= n,
+        }
+    }
+    writer.join().map_err(|_| io::Error::other("the writer panicked"))?
+}
+
+/// One client that waits for no answer for ever.
+pub(crate) fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(addr)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}

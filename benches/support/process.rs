@@ -1,0 +1,77 @@
+//! A server in a process of its own, and what the system says about it.
+
+use std::env;
+use std::io::{self, BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
+
+/// Which server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    Ours,
+    Bare,
+}
+
+impl FromStr for Kind {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Kind, ()> {
+        match name {
+            "ours" => Ok(Kind::Ours),
+            "bare" => Ok(Kind::Bare),
+            _ => Err(()),
+        }
+    }
+}
+
+/// A running server; it is killed when this goes without [`ServerProcess::end`].
+pub(crate) struct ServerProcess {
+    child: Child,
+    addr: SocketAddr,
+}
+
+impl ServerProcess {
+    /// Starts this same program as a server, as an argument of the command `wrapper` if that is
+    /// not empty.
+    pub(crate) fn start(kind: Kind, wrapper: &[&str]) -> io::Result<ServerProcess> {
+        let this = env::current_exe()?;
+        let mut command = match wrapper.split_first() {
+            None => Command::new(this),
+            Some((program, args)) => {
+                let mut command = Command::new(program);
+                command.args(args).arg(this);
+                command
+            }
+        };
+        command.arg(match kind {
+            Kind::Ours => "serve-ours",
+            Kind::Bare => "serve-bare",
+        });
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        let Some(stdout) = child.stdout.take() else { unreachable!("it was piped") };
+        BufReader::new(stdout).read_line(&mut line)?;
+        let addr = line.trim().parse().map_err(|_| io::Error::other("the server did not start"))?;
+        Ok(ServerProcess { child, addr })
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Lets the server end by itself and waits for it.
+    pub(crate) fn end(mut self) -> io::Result<()> {
+        drop(self.child.stdin.take());
+        let status = self.child.wait()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(status.to_string())) }
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // After `end` both are refused, which is right.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
