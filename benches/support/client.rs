@@ -2,13 +2,11 @@
 //! then reads from all of them. What comes back is compared with what was sent.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::thread;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Any port of the loopback interface.
-pub(crate) const ANY_PORT: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// No answer takes that long, not even under valgrind; so a fault ends a run instead of hanging it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,43 +39,6 @@ impl Clients {
         }
         Ok(())
     }
-}
-
-/// `count` connections, `at_once` of them at the same time: connect, one message, its answer, close.
-pub(crate) fn short_connections(
-    addr: SocketAddr,
-    count: usize,
-    at_once: usize,
-    size: usize,
-) -> io::Result<()> {
-    for _ in 0..count / at_once {
-        Clients::connect(addr, at_once, size)?.round()?;
-    }
-    Ok(())
-}
-
-/// Sends `total` bytes over one connection as fast as they go, while the echo is read.
-pub(crate) fn bulk(stream: &TcpStream, total: usize) -> io::Result<()> {
-    const PIECE: usize = 256 << 10;
-    let mut sending = stream.try_clone()?;
-    let writer = thread::spawn(move || {
-        let piece = vec![7; PIECE];
-        let mut left = total;
-        while left > 0 {
-            left -= sending.write(&piece[..left.min(PIECE)])?;
-        }
-        Ok::<_, io::Error>(())
-    });
-    let mut receiving = stream;
-    let mut buffer = vec![0; PIECE];
-    let mut left = total;
-    while left > 0 {
-        match receiving.read(&mut buffer)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            n => left -= n,
-        }
-    }
-    writer.join().map_err(|_| io::Error::other("the writer panicked"))?
 }
 
 /// One client that waits for no answer for ever.

@@ -1,54 +1,37 @@
-//! What the library costs, as ratios to the same echo written directly on mio.
-//!
-//! ```text
-//! cost [--quick]                                      prints the table
-//! cost serve-ours|serve-bare [ADDR]                   echoes until standard input ends
-//! cost drive ours|bare messages N CONNECTIONS SIZE [-- WRAPPER..]
-//! cost drive ours|bare short N AT_ONCE [-- WRAPPER..]
-//! ```
-//!
-//! `drive` starts a server, under the command `WRAPPER` if there is one, has `N` messages or short
-//! connections served, and lets the server end: `count.sh` counts that way.
+//! What was typed, and the parts of the program that are no table.
 
-#[path = "support/bare.rs"]
-mod bare;
-#[path = "support/client.rs"]
-mod client;
-#[path = "support/ours.rs"]
-mod ours;
-#[path = "support/process.rs"]
-mod process;
-
+use std::env;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
 
+use mio::Interest;
 use mio::unix::SourceFd;
 
-use client::{ANY_PORT, Clients};
-use process::{Kind, ServerProcess};
+use crate::bare;
+use crate::client::{ANY_PORT, Clients};
+use crate::load;
+use crate::ours;
+use crate::process::ServerProcess;
+use crate::table::{FULL, QUICK, print_table};
 
 const STDIN: i32 = 0;
 
-fn main() -> ExitCode {
-    // Cargo adds an argument of its own.
-    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+pub(crate) fn run() -> io::Result<()> {
+    let mut args: Vec<String> = env::args().skip(1).collect();
+    // `cargo bench` adds it; `cargo test --benches` does not, and only wants to see it work.
+    let is_bench = args.iter().any(|arg| arg == "--bench");
+    args.retain(|arg| arg != "--bench");
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("cost: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(args: &[&str]) -> io::Result<()> {
     let (args, wrapper) = match args.iter().position(|&arg| arg == "--") {
         Some(at) => (&args[..at], &args[at + 1..]),
-        None => (args, &[][..]),
+        None => (&args[..], &[][..]),
     };
     match *args {
+        [] => print_table(if is_bench { FULL } else { QUICK }),
+        ["--quick"] => print_table(QUICK),
+        ["--full"] => print_table(FULL),
         ["serve-ours"] => serve_ours(ANY_PORT),
         ["serve-bare"] => serve_bare(ANY_PORT),
         ["serve-ours", addr] => serve_ours(parse(addr)?),
@@ -65,14 +48,14 @@ fn run(args: &[&str]) -> io::Result<()> {
         }
         ["drive", kind, "short", count, at_once] => {
             let server = ServerProcess::start(parse(kind)?, wrapper)?;
-            client::short_connections(server.addr(), parse(count)?, parse(at_once)?, 64)?;
+            load::short_connections(server.addr(), parse(count)?, parse(at_once)?)?;
             server.end()
         }
         _ => Err(unusable(&args.join(" "))),
     }
 }
 
-fn parse<T: std::str::FromStr>(arg: &str) -> io::Result<T> {
+fn parse<T: FromStr>(arg: &str) -> io::Result<T> {
     arg.parse().map_err(|_| unusable(arg))
 }
 
@@ -82,8 +65,8 @@ fn unusable(arg: &str) -> io::Error {
 
 fn serve_ours(addr: SocketAddr) -> io::Result<()> {
     let (mut server, addr) = ours::listen(addr)?;
-    server.watch(SourceFd(&STDIN), mio::Interest::READABLE, |cx, _, _| {
-        cx.io.shutdown(std::time::Duration::ZERO);
+    server.watch(SourceFd(&STDIN), Interest::READABLE, |cx, _, _| {
+        cx.io.shutdown(Duration::ZERO);
         Ok(())
     })?;
     announce(addr)?;

@@ -1,13 +1,14 @@
 //! A server in a process of its own, and what the system says about it.
 
 use std::env;
+use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 
 /// Which server.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     Ours,
     Bare,
@@ -60,6 +61,26 @@ impl ServerProcess {
         self.addr
     }
 
+    /// Nanoseconds for which the server has been running on a processor.
+    pub(crate) fn cpu(&self) -> io::Result<u64> {
+        // One thread serves, and it is the first one.
+        let stat = self.read("schedstat")?;
+        number(stat.split_whitespace().next())
+    }
+
+    /// Bytes of memory that are the server's own and in use: no code, no files.
+    pub(crate) fn memory(&self) -> io::Result<u64> {
+        let rollup = self.read("smaps_rollup")?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
+        Ok(number(line.and_then(|line| line.split_whitespace().next()))? * 1_024)
+    }
+
+    fn read(&self, file: &str) -> io::Result<String> {
+        let path = format!("/proc/{}/{file}", self.child.id());
+        fs::read_to_string(&path)
+            .map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+    }
+
     /// Lets the server end by itself and waits for it.
     pub(crate) fn end(mut self) -> io::Result<()> {
         drop(self.child.stdin.take());
@@ -74,4 +95,9 @@ impl Drop for ServerProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn number(text: Option<&str>) -> io::Result<u64> {
+    let number = text.and_then(|text| text.parse().ok());
+    number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no number in /proc"))
 }

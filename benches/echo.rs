@@ -1,0 +1,79 @@
+//! One round of echoes over real loopback sockets: this crate beside the same echo directly on
+//! mio, under the same clients in the same run. A round is one message of every connection, so
+//! the time of a message is the time of a round divided by the number of connections.
+//!
+//! The servers are threads of this process and share its processors with the clients; see `cost`
+//! for the processor time of the servers alone.
+
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run should say so and stop")]
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+use client::{ANY_PORT, Clients};
+use limit::raise_descriptor_limit;
+
+#[path = "support/bare.rs"]
+mod bare;
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/limit.rs"]
+mod limit;
+#[path = "support/ours.rs"]
+mod ours;
+
+fn echo(c: &mut Criterion) {
+    raise_descriptor_limit();
+    let (ours, bare) = (start_ours(), start_bare());
+    for size in [64, 16 << 10] {
+        for connections in [1, 50, 1_000] {
+            let mut group = c.benchmark_group(format!("echo/{size} B"));
+            group.throughput(Throughput::Elements(connections as u64));
+            for (name, addr) in [("ours", ours), ("bare", bare)] {
+                let mut clients = Clients::connect(addr, connections, size).expect("clients");
+                group.bench_function(BenchmarkId::new(name, connections), |b| {
+                    b.iter(|| clients.round().expect("an echo"));
+                });
+            }
+            group.finish();
+        }
+    }
+}
+
+/// Serves until this process ends.
+fn start_ours() -> SocketAddr {
+    start(|ready| {
+        let (mut server, addr) = ours::listen(ANY_PORT)?;
+        ready(addr);
+        server.serve_forever()
+    })
+}
+
+fn start_bare() -> SocketAddr {
+    start(|ready| {
+        let listener = bare::listen(ANY_PORT)?;
+        ready(listener.local_addr()?);
+        bare::serve(listener, None)
+    })
+}
+
+fn start(serve: impl FnOnce(&dyn Fn(SocketAddr)) -> io::Result<()> + Send + 'static) -> SocketAddr {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || serve(&|addr| sender.send(addr).expect("somebody waits")));
+    receiver.recv().expect("the server starts")
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(30)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    targets = echo
+}
+criterion_main!(benches);

@@ -1,0 +1,280 @@
+//! What the parts cost one by one, as far as they can be reached from outside.
+//!
+//! Ids, timers and the connection machine are private, so each is measured through the public call
+//! that uses hardly anything else: the names say which. What a peer or the system takes part in is
+//! named so, and only there a system call is in the figure.
+
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark that cannot run should say so and stop"
+)]
+
+use std::hint::black_box;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+use socketserver::{Context, Echo, Handler, Input, Options, Server, SocketId};
+
+/// No answer takes that long, so a fault ends a run instead of hanging it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A source that is never ready and has no descriptor: an open socket as far as ids go.
+struct Silent;
+
+impl Source for Silent {
+    fn register(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn ids(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ids");
+    for open in [1, 10_000] {
+        let mut server = Server::new().expect("a server");
+        let ids: Vec<SocketId> = (0..open).map(|_| watch(&mut server)).collect();
+        turn(&mut server);
+        let io = server.io();
+        let mut next = ids.iter().cycle();
+        group.bench_function(BenchmarkId::new("is_open of an open socket", open), |b| {
+            b.iter(|| io.is_open(black_box(*next.next().expect("a cycle"))));
+        });
+        let stale = ids[0];
+        server.io().close(stale);
+        turn(&mut server);
+        let io = server.io();
+        group.bench_function(BenchmarkId::new("is_open of a stale id", open), |b| {
+            b.iter(|| io.is_open(black_box(stale)));
+        });
+        group.bench_function(BenchmarkId::new("watch, close and a turn", open), |b| {
+            b.iter(|| {
+                let id = watch(&mut server);
+                server.io().close(id);
+                turn(&mut server);
+            });
+        });
+    }
+    group.finish();
+}
+
+fn timers(c: &mut Criterion) {
+    let mut group = c.benchmark_group("timers");
+    for others in [0, 10_000] {
+        let mut server = Server::new().expect("a server");
+        let owner = watch(&mut server);
+        turn(&mut server);
+        let io = server.io();
+        for n in 0..others {
+            io.set_timer(owner, Duration::from_secs(1_000 + n));
+        }
+        group.bench_function(BenchmarkId::new("set and cancel, others set", others), |b| {
+            b.iter(|| {
+                let timer = io.set_timer(owner, black_box(Duration::from_secs(500)));
+                io.cancel_timer(timer)
+            });
+        });
+        group.bench_function(
+            BenchmarkId::new("100 set and come up in a turn, others set", others),
+            |b| {
+                b.iter(|| {
+                    let io = server.io();
+                    for _ in 0..100 {
+                        io.set_timer(owner, Duration::ZERO);
+                    }
+                    turn(&mut server);
+                });
+            },
+        );
+    }
+    group.finish();
+}
+
+/// Connections of a server that only turns when it is told to.
+struct Standing<S> {
+    server: Server<S>,
+    ids: Vec<SocketId>,
+    peers: Vec<TcpStream>,
+}
+
+impl<S> Standing<S> {
+    fn new<H: Handler<S> + 'static>(shared: S, count: usize, handler: impl Fn() -> H) -> Self {
+        let options =
+            Options { idle_timeout: Some(Duration::from_secs(3_600)), ..Options::default() };
+        let mut server = Server::with(shared, options).expect("a server");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let addr = listener.local_addr().expect("an address");
+        let (mut ids, mut peers) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            ids.push(server.connect(addr, handler()).expect("a connection"));
+            peers.push(listener.accept().expect("a connection").0);
+            turn(&mut server);
+        }
+        for peer in &peers {
+            peer.set_nodelay(true).expect("an option");
+            peer.set_read_timeout(Some(PATIENCE)).expect("an option");
+        }
+        Standing { server, ids, peers }
+    }
+}
+
+fn connections(c: &mut Criterion) {
+    let mut group = c.benchmark_group("connection");
+    let mut standing = Standing::new((), 1, || Echo);
+    let (io, id) = (standing.server.io(), standing.ids[0]);
+    group.bench_function("pause and resume, notes only", |b| {
+        b.iter(|| {
+            io.pause(black_box(id));
+            io.resume(black_box(id));
+        });
+    });
+    turn(&mut standing.server);
+    group.bench_function("send of 64 B, note only", |b| {
+        b.iter_custom(|count| send_only(&mut standing, count));
+    });
+    group.bench_function("turn with nothing to do, system call too", |b| {
+        b.iter(|| turn(&mut standing.server));
+    });
+    for count in [1, 50] {
+        let name = BenchmarkId::new("turn with a message of 64 B each, system calls too", count);
+        let mut standing = Standing::new((), count, || Echo);
+        group.bench_function(name, |b| {
+            b.iter_custom(|count| echo_turns(&mut standing, count));
+        });
+    }
+    group.finish();
+}
+
+/// Only what happens before the turn ends and everything leaves in one write.
+fn send_only(standing: &mut Standing<()>, count: u64) -> Duration {
+    const A_TURN: usize = 100;
+    let Standing { server, ids, peers } = standing;
+    let message = [7; 64];
+    let mut answer = [0; 64 * A_TURN];
+    let turns = count.div_ceil(A_TURN as u64);
+    let mut spent = Duration::ZERO;
+    for _ in 0..turns {
+        let io = server.io();
+        let begin = Instant::now();
+        for _ in 0..A_TURN {
+            black_box(io.send(ids[0], black_box(&message)));
+        }
+        spent += begin.elapsed();
+        turn(server);
+        peers[0].read_exact(&mut answer).expect("what was sent");
+    }
+    spent.mul_f64(count as f64 / (turns * A_TURN as u64) as f64)
+}
+
+/// All messages are there before the clock starts, and their echoes are read after it stopped.
+fn echo_turns(standing: &mut Standing<()>, count: u64) -> Duration {
+    let Standing { server, peers, .. } = standing;
+    let mut message = [7; 64];
+    let mut spent = Duration::ZERO;
+    for _ in 0..count {
+        for peer in peers.iter_mut() {
+            peer.write_all(&message).expect("a connection");
+        }
+        let begin = Instant::now();
+        turn(server);
+        spent += begin.elapsed();
+        for peer in peers.iter_mut() {
+            peer.read_exact(&mut message).expect("an echo");
+        }
+    }
+    spent
+}
+
+/// Cuts all its input up, and counts into what the handlers share how long that took.
+struct Cutter {
+    cut: fn(&mut Input<'_>) -> io::Result<usize>,
+}
+
+#[derive(Default)]
+struct Cuts {
+    count: u64,
+    spent: Duration,
+}
+
+impl Handler<Cuts> for Cutter {
+    fn handle(&mut self, cx: &mut Context<'_, Cuts>, input: &mut Input<'_>) -> io::Result<()> {
+        let begin = Instant::now();
+        cx.shared.count += (self.cut)(input)? as u64;
+        cx.shared.spent += begin.elapsed();
+        Ok(())
+    }
+}
+
+fn lines(input: &mut Input<'_>) -> io::Result<usize> {
+    let mut count = 0;
+    while let Some(line) = input.line(100)? {
+        black_box(line);
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn frames(input: &mut Input<'_>) -> io::Result<usize> {
+    let mut count = 0;
+    while let Some(frame) = input.frame(100)? {
+        black_box(frame);
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn input(c: &mut Criterion) {
+    let mut group = c.benchmark_group("input");
+    let line = [&[b'x'; 63][..], b"\n"].concat();
+    let frame = [&60_u32.to_be_bytes()[..], &[7; 60]].concat();
+    for (name, cut, piece) in [
+        ("line of 64 B", lines as fn(&mut Input<'_>) -> io::Result<usize>, line),
+        ("frame of 64 B", frames, frame),
+    ] {
+        let mut standing = Standing::new(Cuts::default(), 1, || Cutter { cut });
+        let Standing { server, peers, .. } = &mut standing;
+        let pieces = piece.repeat(256);
+        group.bench_function(name, |b| {
+            b.iter_custom(|count| {
+                *server.shared() = Cuts::default();
+                while server.shared().count < count {
+                    peers[0].write_all(&pieces).expect("a connection");
+                    turn(server);
+                }
+                let cuts = server.shared();
+                cuts.spent.mul_f64(count as f64 / cuts.count as f64)
+            });
+        });
+    }
+    group.finish();
+}
+
+fn watch<S>(server: &mut Server<S>) -> SocketId {
+    server.watch(Silent, Interest::READABLE, |_, _, _| Ok(())).expect("an id")
+}
+
+fn turn<S>(server: &mut Server<S>) {
+    server.turn(Some(Duration::ZERO)).expect("a turn");
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(30)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_secs(1));
+    targets = ids, timers, connections, input
+}
+criterion_main!(benches);
