@@ -29,7 +29,7 @@ impl<S> Stage<S> {
             }
             match listener.socket.accept(&io.options) {
                 Ok((socket, peer)) => {
-                    let connection = Connection::accepted(socket, io.now);
+                    let connection = Connection::new(socket, false, io.now);
                     self.welcome(id, connection, &peer);
                 }
                 Err(error) => match accept_error(&error) {
@@ -66,6 +66,9 @@ impl<S> Stage<S> {
                 io.trace.step(Step::Accepted(listener, id));
                 self.appoint(id, Role::Conversation(handler));
                 self.accepted = Some(id);
+                if let Err(failure) = self.call(id, |handler, cx| handler.setup(cx)) {
+                    self.fail(id, failure);
+                }
             }
             Err(error) => {
                 io.ledger.refused += 1;

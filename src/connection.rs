@@ -1,5 +1,7 @@
 //! A stream on a real socket: what one connection of a server consists of.
 
+use std::io;
+
 use mio::{Registry, Token};
 
 use crate::ledger::Reason;
@@ -13,91 +15,66 @@ pub(crate) struct Connection {
     /// When a byte last moved, or since when it only waits for its end; see [`crate::timers`] for
     /// the unit.
     pub(crate) active_at: u64,
-    pub(crate) phase: Phase,
     /// Bytes thrown away since it lingers, in units of [`LINGER_UNIT`], each read rounded up.
     lingered: u16,
     /// How many entries in the heap of deadlines are its own.
     pub(crate) deadlines: u8,
     /// Whether its id is in the queue.
     pub(crate) queued: bool,
-    /// Whether room for output is reported by the poll, where that must be asked for.
+    /// Whether the poll reports room for output, where that must be asked for.
     asked_for_room: bool,
-    /// The server shuts down and the handler has not been told yet.
-    pub(crate) shutdown_due: bool,
-    /// A deadline for the flush after `close` is in the heap.
+    /// Whether a deadline for the rest of a closed connection is in the heap.
     pub(crate) close_watched: bool,
-}
-
-/// How far the beginning of a connection has come.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Phase {
-    /// An outgoing connection that does not stand yet.
-    Connecting,
-    /// It stands; `setup` has not run.
-    Fresh,
-    /// `setup` has run.
-    Talking,
 }
 
 /// The grain in which lingering bytes are counted.
 const LINGER_UNIT: usize = 4 << 10;
 
 impl Connection {
-    pub(crate) fn accepted(socket: StreamSocket, now: u64) -> Connection {
-        Connection::new(Stream::new(socket, true), Phase::Fresh, now)
-    }
-
-    pub(crate) fn connecting(socket: StreamSocket, now: u64) -> Connection {
-        Connection::new(Stream::new(socket, false), Phase::Connecting, now)
-    }
-
-    fn new(stream: Stream<StreamSocket>, phase: Phase, now: u64) -> Connection {
+    /// A connection that stands, or one that is being made.
+    pub(crate) fn new(socket: StreamSocket, connecting: bool, now: u64) -> Connection {
         Connection {
-            stream,
+            stream: Stream::new(socket, connecting),
             active_at: now,
-            phase,
             lingered: 0,
             deadlines: 0,
             queued: false,
             asked_for_room: false,
-            shutdown_due: false,
             close_watched: false,
         }
     }
 
-    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> std::io::Result<()> {
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let connecting = self.stream.is_connecting();
         let socket = self.stream.transport_mut();
-        self.asked_for_room = self.phase == Phase::Connecting && !socket.reports_room();
+        self.asked_for_room = connecting && !socket.reports_room();
         socket.register(registry, token, self.asked_for_room)
     }
 
-    /// Has room reported exactly while output was refused.
+    /// Whether [`Connection::ask_for_room`] has something to change.
     #[inline]
-    pub(crate) fn ask_for_room(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-    ) -> std::io::Result<()> {
-        let ask = self.stream.is_refused();
-        if ask == self.asked_for_room || self.stream.transport().reports_room() {
+    pub(crate) fn wants_room_reported(&self) -> bool {
+        self.stream.is_refused() != self.asked_for_room && !self.stream.transport().reports_room()
+    }
+
+    /// Has room reported exactly while output is refused.
+    pub(crate) fn ask_for_room(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        if !self.wants_room_reported() {
             return Ok(());
         }
-        self.asked_for_room = ask;
-        self.stream.transport_mut().ask_for_room(registry, token, ask)
+        self.asked_for_room = self.stream.is_refused();
+        self.stream.transport_mut().ask_for_room(registry, token, self.asked_for_room)
     }
 
+    /// Ends the turn if there is nothing left to do for it; says whether that was so.
     #[inline]
-    pub(crate) fn wants_service(&self) -> bool {
-        match self.phase {
-            Phase::Connecting => self.stream.has_verdict() || self.is_given_up(),
-            Phase::Fresh => true,
-            Phase::Talking => self.stream.wants_service() || self.shutdown_due,
+    pub(crate) fn end_quiet_turn(&mut self) -> bool {
+        if self.stream.wants_service() || self.wants_room_reported() {
+            return false;
         }
-    }
-
-    /// Whether an outgoing connection was closed before it stood.
-    pub(crate) fn is_given_up(&self) -> bool {
-        self.stream.ending() != Ending::Open
+        self.stream.end_turn();
+        self.queued = false;
+        true
     }
 
     /// Counts bytes that came in after its end; says whether there have been too many.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll};
 
 use crate::addr::Addr;
-use crate::connection::{Connection, Phase};
+use crate::connection::Connection;
 use crate::id::{SocketId, TimerId};
 use crate::ledger::{Ledger, Reason};
 use crate::options::Options;
@@ -301,12 +301,6 @@ impl Io {
             return Err(format!("{unsent} bytes are unsent, but {ledger:?}"));
         }
         Ok(())
-    }
-
-    /// Whether an outgoing connection does not stand yet.
-    #[inline]
-    pub(crate) fn is_connecting(&self, id: SocketId) -> bool {
-        self.sockets.connection_ref(id).is_some_and(|c| c.phase == Phase::Connecting)
     }
 
     /// A time from now on the loop's clock; too far off is the end of time.

@@ -17,6 +17,7 @@
 mod accept;
 mod addr;
 mod connection;
+mod flags;
 mod handle;
 mod handler;
 mod id;

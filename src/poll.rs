@@ -8,7 +8,7 @@ use std::time::Duration;
 use mio::{Registry, Token};
 
 use crate::addr::Addr;
-use crate::connection::{Connection, Phase};
+use crate::connection::Connection;
 use crate::id::SocketId;
 use crate::io::{Drain, Io};
 use crate::ledger::Reason;
@@ -119,7 +119,7 @@ impl Io {
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
         }
         let socket = StreamSocket::connect(addr, &self.options)?;
-        let id = self.adopt(Connection::connecting(socket, self.now))?;
+        let id = self.adopt(Connection::new(socket, true, self.now))?;
         self.ledger.connected += 1;
         Ok(id)
     }
@@ -142,8 +142,7 @@ impl Io {
     pub(crate) fn ask_all_to_end(&mut self) {
         for id in self.sockets.ids() {
             if let Some(connection) = self.sockets.connection(id) {
-                connection.shutdown_due = true;
-                connection.stream.note_readable();
+                connection.stream.note_shutdown();
                 self.sockets.enqueue(id);
             }
         }
@@ -170,12 +169,12 @@ impl Io {
     /// When the present patience with a connection ends.
     pub(crate) fn deadline(&self, id: SocketId) -> Option<u64> {
         let connection = self.sockets.connection_ref(id)?;
-        let patience = match (connection.phase, connection.stream.ending()) {
-            (_, Ending::Lingering) => self.options.linger_timeout,
-            (_, Ending::Closing | Ending::Leaving) => self.options.close_timeout,
-            (Phase::Connecting, _) => self.options.connect_timeout,
-            (_, Ending::Open) => self.options.idle_timeout?,
-            (_, Ending::Aborted(_)) => return None,
+        let patience = match connection.stream.ending() {
+            _ if connection.stream.is_connecting() => self.options.connect_timeout,
+            Ending::Open => self.options.idle_timeout?,
+            Ending::Closing | Ending::Leaving => self.options.close_timeout,
+            Ending::Lingering => self.options.linger_timeout,
+            Ending::Aborted(_) => return None,
         };
         let patience = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
         Some(connection.active_at.saturating_add(patience))

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::warn;
 
-use crate::connection::Phase;
+use crate::connection::Connection;
 use crate::handler::{Context, Desk, Role};
 use crate::id::{SocketId, TimerId};
 use crate::input::{Held, Input};
@@ -32,7 +32,8 @@ pub(crate) struct Reactor<S> {
 
 impl<S> Reactor<S> {
     pub(crate) fn new(shared: S, io: Io, desk: Desk<S>) -> Reactor<S> {
-        let buffer = vec![0; io.options.read_buffer].into_boxed_slice();
+        let size = io.options.read_buffer.min(io.options.input_limit);
+        let buffer = vec![0; size].into_boxed_slice();
         Reactor { stage: Stage::new(shared, io, desk), buffer }
     }
 
@@ -40,82 +41,73 @@ impl<S> Reactor<S> {
 
     #[inline]
     pub(crate) fn receive(&mut self, id: SocketId) {
-        match self.stage.io.sockets.get(id) {
-            Some(Socket::Connection(connection)) => {
-                let phase = connection.phase;
-                self.receive_connection(id, phase);
+        let received = match self.stage.io.sockets.get(id) {
+            Some(Socket::Connection(connection)) if connection.stream.is_plain() => {
+                self.converse(id)
             }
-            Some(Socket::Listener(_)) => self.stage.receive_clients(id),
-            Some(Socket::Source(_)) => self.stage.receive_source(id),
-            None => {}
-        }
-    }
-
-    #[inline]
-    fn receive_connection(&mut self, id: SocketId, phase: Phase) {
-        let begun = match phase {
-            Phase::Talking => Ok(()),
-            Phase::Fresh => self.stage.set_up(id),
-            Phase::Connecting => self.stage.complete_connect(id),
+            Some(Socket::Connection(_)) => self.attend(id),
+            Some(Socket::Listener(_)) => return self.stage.receive_clients(id),
+            Some(Socket::Source(_)) => return self.stage.receive_source(id),
+            None => return,
         };
-        if let Err(failure) = begun.and_then(|()| self.converse(id)) {
+        if let Err(failure) = received {
             self.stage.fail(id, failure);
         }
     }
 
-    /// Shows the handler what was held back and what can be read, within the budget of a turn.
+    /// Reads and shows what came, within the budget of a turn.
     #[inline]
     fn converse(&mut self, id: SocketId) -> Result<(), Failure> {
-        let mut reads = self.stage.io.options.reads_per_turn;
-        while let Some(connection) = self.stage.io.sockets.connection(id) {
-            if connection.stream.wants_replay() {
-                self.replay(id)?;
-            } else if connection.stream.wants_read() && reads > 0 {
-                reads -= 1;
-                self.read(id)?;
-            } else if connection.stream.ending() == Ending::Lingering && reads > 0 {
-                reads -= 1;
-                if !self.read_in_vain(id) {
-                    break;
-                }
-            } else if connection.shutdown_due && connection.phase == Phase::Talking {
-                connection.shutdown_due = false;
-                self.stage.call(id, |handler, cx| handler.shutdown(cx))?;
-            } else {
+        for _ in 0..self.stage.io.options.reads_per_turn {
+            if !self.read(id)? {
                 break;
             }
         }
         Ok(())
     }
 
-    /// One read and what follows from it.
+    /// What a connection may want besides that, in the order in which it happens.
+    #[cold]
+    fn attend(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.stage.io.sockets.connection(id) else { return Ok(()) };
+        if connection.stream.ending() == Ending::Lingering {
+            self.read_in_vain(id);
+            return Ok(());
+        }
+        if connection.stream.is_connecting() {
+            self.stage.complete_connect(id)?;
+        }
+        self.replay(id)?;
+        self.converse(id)?;
+        self.stage.tell_of_shutdown(id)
+    }
+
+    /// One read and what follows from it. Says whether there may be more.
     #[inline]
-    fn read(&mut self, id: SocketId) -> Result<(), Failure> {
+    fn read(&mut self, id: SocketId) -> Result<bool, Failure> {
         let io = &mut self.stage.io;
-        let Some(connection) = io.sockets.connection(id) else { return Ok(()) };
-        let held = connection.stream.take_held();
-        let room = io.options.input_limit.saturating_sub(held.len()).min(self.buffer.len());
-        let Some(buffer) = self.buffer.get_mut(..room).filter(|buffer| !buffer.is_empty()) else {
-            return Err(Failure::input_limit(io.options.input_limit));
-        };
-        let filled = connection.stream.fill(buffer).map_err(Failure::broken);
-        match filled {
+        let Some(connection) = io.sockets.connection(id) else { return Ok(false) };
+        if !connection.stream.wants_read() {
+            return Ok(false);
+        }
+        if connection.stream.holds() {
+            return self.read_behind(id);
+        }
+        match connection.stream.fill(&mut self.buffer) {
             Ok(Filled::Bytes(n)) => {
+                let more = connection.stream.is_readable();
                 connection.active_at = io.now;
                 io.ledger.bytes_in += n as u64;
                 io.trace.step(Step::Read(id, n));
-                if held.is_empty() { self.show(id, n) } else { self.show_held(id, held, n) }
+                self.show(id, n)?;
+                Ok(more)
             }
-            Ok(Filled::End) => {
-                io.trace.step(Step::Read(id, 0));
-                self.stage.call(id, |handler, cx| handler.eof(cx, held.input().rest()))
-            }
+            Ok(Filled::End) => self.stage.tell_of_end(id, &[]),
             Ok(Filled::Nothing) => {
-                connection.stream.put_held(held);
                 io.trace.step(Step::ReadNothing(id));
-                Ok(())
+                Ok(false)
             }
-            Err(failure) => Err(failure),
+            Err(error) => Err(Failure::broken(error)),
         }
     }
 
@@ -134,39 +126,59 @@ impl<S> Reactor<S> {
         Ok(())
     }
 
-    /// Shows the handler what it left before, with the first `n` bytes of the buffer behind it.
-    fn show_held(&mut self, id: SocketId, mut held: Held, n: usize) -> Result<(), Failure> {
-        held.append(self.buffer.get(..n).unwrap_or_default());
-        let mut input = held.input();
-        let shown = input.len();
-        self.stage.call(id, |handler, cx| handler.handle(cx, &mut input))?;
-        self.stage.io.trace.step(Step::Handled(id, shown));
-        let seen = input.progress();
-        held.keep(seen);
-        self.stage.keep(id, held);
-        Ok(())
+    /// One read behind what the handler left of the reads before.
+    fn read_behind(&mut self, id: SocketId) -> Result<bool, Failure> {
+        let io = &mut self.stage.io;
+        let Some(connection) = io.sockets.connection(id) else { return Ok(false) };
+        let mut held = connection.stream.take_held();
+        let room = io.options.input_limit.saturating_sub(held.len()).min(self.buffer.len());
+        let Some(buffer) = self.buffer.get_mut(..room).filter(|buffer| !buffer.is_empty()) else {
+            return Err(Failure::input_limit(io.options.input_limit));
+        };
+        match connection.stream.fill(buffer) {
+            Ok(Filled::Bytes(n)) => {
+                let more = connection.stream.is_readable();
+                connection.active_at = io.now;
+                io.ledger.bytes_in += n as u64;
+                io.trace.step(Step::Read(id, n));
+                held.append(self.buffer.get(..n).unwrap_or_default());
+                self.stage.show_held(id, held)?;
+                Ok(more)
+            }
+            Ok(Filled::End) => self.stage.tell_of_end(id, held.input().rest()),
+            Ok(Filled::Nothing) => {
+                connection.stream.put_held(held);
+                io.trace.step(Step::ReadNothing(id));
+                Ok(false)
+            }
+            Err(error) => Err(Failure::broken(error)),
+        }
     }
 
+    /// Shows the handler again what it left, if it resumed or its output drained.
     fn replay(&mut self, id: SocketId) -> Result<(), Failure> {
-        let Some(connection) = self.stage.io.sockets.connection(id) else { return Ok(()) };
-        let held = connection.stream.take_held();
-        self.show_held(id, held, 0)
+        match self.stage.io.sockets.connection(id) {
+            Some(connection) if connection.stream.wants_replay() => {
+                let held = connection.stream.take_held();
+                self.stage.show_held(id, held)
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Throws away what comes in after the end. Says whether to go on.
-    fn read_in_vain(&mut self, id: SocketId) -> bool {
+    /// Throws away what comes in after the end, within the budget of a turn.
+    fn read_in_vain(&mut self, id: SocketId) {
         let io = &mut self.stage.io;
         let limit = io.options.linger_bytes;
-        let Some(connection) = io.sockets.connection(id) else { return false };
-        if !connection.stream.is_readable() {
-            return false;
-        }
-        match connection.stream.fill(&mut self.buffer) {
-            Ok(Filled::Bytes(n)) if !connection.lingered_too_much(n, limit) => true,
-            Ok(Filled::Nothing) => false,
-            _ => {
-                io.discard(id);
-                false
+        for _ in 0..io.options.reads_per_turn {
+            let Some(connection) = io.sockets.connection(id) else { return };
+            if !connection.stream.is_readable() {
+                return;
+            }
+            match connection.stream.fill(&mut self.buffer) {
+                Ok(Filled::Bytes(n)) if !connection.lingered_too_much(n, limit) => {}
+                Ok(Filled::Nothing) => return,
+                _ => return io.discard(id),
             }
         }
     }
@@ -175,21 +187,35 @@ impl<S> Reactor<S> {
 
     #[inline]
     pub(crate) fn settle(&mut self, id: SocketId) {
-        if let Some(Socket::Connection(_)) = self.stage.io.sockets.get(id) {
-            if let Err(failure) = self.stage.settle_connection(id) {
-                self.stage.fail(id, failure);
+        let io = &mut self.stage.io;
+        match io.sockets.get_mut(id) {
+            Some(Socket::Connection(connection)) if connection.stream.is_plain() => {
+                if connection.stream.wants_write() {
+                    match connection.stream.flush(&mut io.pool) {
+                        Ok(Flushed::Wrote(n)) => {
+                            connection.active_at = io.now;
+                            io.ledger.bytes_out += n as u64;
+                            io.trace.step(Step::Wrote(id, n));
+                        }
+                        Ok(Flushed::Refused) => io.trace.step(Step::WroteNothing(id)),
+                        Err(error) => return self.stage.fail(id, Failure::broken(error)),
+                    }
+                }
+                if !connection.end_quiet_turn() {
+                    self.stage.settle_connection(id);
+                }
             }
-        } else {
-            self.stage.settle_other(id);
+            Some(Socket::Connection(_)) => self.stage.settle_connection(id),
+            Some(_) => self.stage.settle_other(id),
+            None => {}
         }
-        self.stage.io.sockets.end_turn(id);
     }
 
     /// A timer came up.
     pub(crate) fn alarm(&mut self, timer: TimerId, owner: SocketId) {
         let io = &mut self.stage.io;
         let Some(connection) = io.sockets.connection(owner) else { return };
-        if connection.stream.ending() == Ending::Open && connection.phase == Phase::Talking {
+        if connection.stream.ending() == Ending::Open && !connection.stream.is_connecting() {
             io.trace.step(Step::TimerDue(owner, timer));
             let called = self.stage.call(owner, |handler, cx| handler.timeout(cx, timer));
             if let Err(failure) = called {
@@ -213,14 +239,12 @@ impl<S> Reactor<S> {
         if !over {
             return io.arm(id);
         }
-        let (reason, what) = match (connection.stream.ending(), connection.phase) {
-            (Ending::Leaving | Ending::Lingering, _) => return io.discard(id),
-            (Ending::Closing, _) => {
-                (Reason::CloseTimeout, "the peer did not read the rest in time")
-            }
-            (_, Phase::Connecting) => {
+        let (reason, what) = match connection.stream.ending() {
+            _ if connection.stream.is_connecting() => {
                 (Reason::NotConnected, "the connection did not stand in time")
             }
+            Ending::Leaving | Ending::Lingering => return io.discard(id),
+            Ending::Closing => (Reason::CloseTimeout, "the peer did not read the rest in time"),
             _ => (Reason::Idle, "idle for too long"),
         };
         connection.stream.abort(reason);
@@ -245,16 +269,9 @@ impl<S> Reactor<S> {
 }
 
 impl<S> Stage<S> {
-    fn set_up(&mut self, id: SocketId) -> Result<(), Failure> {
-        if let Some(connection) = self.io.sockets.connection(id) {
-            connection.phase = Phase::Talking;
-        }
-        self.call(id, |handler, cx| handler.setup(cx))
-    }
-
     fn complete_connect(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
-        if connection.is_given_up() {
+        if connection.stream.ending() != Ending::Open {
             let error = io::Error::new(io::ErrorKind::ConnectionAborted, "closed before it stood");
             return Err(Failure { reason: Reason::NotConnected, error });
         }
@@ -265,9 +282,9 @@ impl<S> Stage<S> {
             return Err(Failure { reason: Reason::NotConnected, error });
         }
         connection.active_at = self.io.now;
-        self.set_up(id)?;
+        connection.stream.note_connected();
         self.io.arm(id);
-        Ok(())
+        self.call(id, |handler, cx| handler.setup(cx))
     }
 
     #[inline]
@@ -277,22 +294,55 @@ impl<S> Stage<S> {
         }
     }
 
-    #[inline]
-    fn settle_connection(&mut self, id: SocketId) -> Result<(), Failure> {
-        if self.io.is_connecting(id) {
+    /// Shows the handler bytes that are held, and keeps what it leaves.
+    fn show_held(&mut self, id: SocketId, mut held: Held) -> Result<(), Failure> {
+        let mut input = held.input();
+        let shown = input.len();
+        self.call(id, |handler, cx| handler.handle(cx, &mut input))?;
+        self.io.trace.step(Step::Handled(id, shown));
+        let seen = input.progress();
+        held.keep(seen);
+        self.keep(id, held);
+        Ok(())
+    }
+
+    /// The peer has ended; there is nothing more to read.
+    fn tell_of_end(&mut self, id: SocketId, rest: &[u8]) -> Result<bool, Failure> {
+        self.io.trace.step(Step::Read(id, 0));
+        self.call(id, |handler, cx| handler.eof(cx, rest))?;
+        Ok(false)
+    }
+
+    fn tell_of_shutdown(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        if !connection.stream.take_shutdown() {
             return Ok(());
         }
-        self.flush(id)?;
-        let io = &mut self.io;
-        let Some(connection) = io.sockets.connection(id) else { return Ok(()) };
-        if connection.stream.take_drained(io.marks) && connection.stream.ending() == Ending::Open {
-            self.call(id, |handler, cx| handler.drained(cx))?;
+        self.call(id, |handler, cx| handler.shutdown(cx))
+    }
+
+    /// Everything that the second half of a turn may have to do.
+    fn settle_connection(&mut self, id: SocketId) {
+        let connecting = |c: &Connection| c.stream.is_connecting();
+        if !self.io.sockets.connection_ref(id).is_some_and(connecting) {
+            let settled = self.flush(id).and_then(|()| self.tell_of_room(id));
+            if let Err(failure) = settled.and_then(|()| self.conclude(id)) {
+                self.fail(id, failure);
+            }
         }
-        self.conclude(id)
+        self.io.sockets.end_turn(id);
+    }
+
+    fn tell_of_room(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        let drained = connection.stream.take_drained(self.io.marks);
+        if !drained || connection.stream.ending() != Ending::Open {
+            return Ok(());
+        }
+        self.call(id, |handler, cx| handler.drained(cx))
     }
 
     /// Writes what is queued, within the budget of a turn.
-    #[inline]
     fn flush(&mut self, id: SocketId) -> Result<(), Failure> {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection(id) else { return Ok(()) };
@@ -314,7 +364,6 @@ impl<S> Stage<S> {
     }
 
     /// Sees to it that what has come to its end ends.
-    #[inline]
     fn conclude(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
         connection.stream.end_output();
@@ -404,5 +453,6 @@ impl<S> Stage<S> {
             }
             self.io.discard(id);
         }
+        self.io.sockets.end_turn(id);
     }
 }

@@ -40,10 +40,11 @@ impl Sockets {
         Sockets { slots: Slots::new(), queue: Vec::new(), connections: 0, waiting: Vec::new() }
     }
 
-    /// Stores a socket and gives it a turn. `None` when no id is left for it.
+    /// Stores a socket. `None` when no id is left for it.
     pub(crate) fn insert(&mut self, socket: Socket) -> Option<SocketId> {
         self.connections += usize::from(matches!(socket, Socket::Connection(_)));
         let id = SocketId(self.slots.insert_with(|_| socket)?);
+        // A listener may have clients already.
         self.enqueue(id);
         Some(id)
     }
@@ -81,6 +82,11 @@ impl Sockets {
                 self.waiting.push(id);
             }
         }
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Socket> {
+        self.slots.get_mut(id.0)
     }
 
     #[inline]
@@ -143,31 +149,26 @@ impl Sockets {
     #[inline]
     pub(crate) fn note(&mut self, id: SocketId, ready: Readiness) {
         match self.slots.get_mut(id.0) {
-            Some(Socket::Connection(connection)) => connection.stream.note(ready),
-            Some(Socket::Listener(listener)) => listener.readable = true,
-            Some(Socket::Source(source)) => {
-                source.ready.readable |= ready.readable;
-                source.ready.writable |= ready.writable;
-                source.ready.read_closed |= ready.read_closed;
-                source.ready.urgent |= ready.urgent;
-                source.ready.error |= ready.error;
+            Some(Socket::Connection(connection)) => {
+                connection.stream.note(ready);
+                if !connection.queued && connection.stream.wants_service() {
+                    connection.queued = true;
+                    self.queue.push(id);
+                }
+                return;
             }
+            Some(Socket::Listener(listener)) => listener.readable = true,
+            Some(Socket::Source(source)) => source.note(ready),
             None => return,
         }
         self.enqueue(id);
     }
 
     /// Puts an id into the queue if its socket wants a turn and is not there already.
-    #[inline]
     pub(crate) fn enqueue(&mut self, id: SocketId) {
-        let (wants, queued) = match self.slots.get_mut(id.0) {
-            Some(Socket::Connection(connection)) => {
-                (connection.queued || connection.wants_service(), &mut connection.queued)
-            }
-            Some(Socket::Listener(listener)) => (listener.wants_service(), &mut listener.queued),
-            Some(Socket::Source(source)) => (source.wants_service(), &mut source.queued),
-            None => return,
-        };
+        let Some(socket) = self.slots.get_mut(id.0) else { return };
+        let wants = socket.wants_service();
+        let queued = socket.queued();
         if wants && !*queued {
             *queued = true;
             self.queue.push(id);
@@ -191,26 +192,44 @@ impl Sockets {
     }
 
     /// The turn of a socket is over; it gets another one if there is more to do.
-    #[inline]
     pub(crate) fn end_turn(&mut self, id: SocketId) {
-        let (wants, queued) = match self.slots.get_mut(id.0) {
-            Some(Socket::Connection(connection)) => {
-                connection.stream.end_turn();
-                (connection.wants_service(), &mut connection.queued)
-            }
-            Some(Socket::Listener(listener)) => (listener.wants_service(), &mut listener.queued),
-            Some(Socket::Source(source)) => (source.wants_service(), &mut source.queued),
-            None => return,
-        };
-        *queued = wants;
+        let Some(socket) = self.slots.get_mut(id.0) else { return };
+        if let Socket::Connection(connection) = socket {
+            connection.stream.end_turn();
+        }
+        let wants = socket.wants_service();
+        *socket.queued() = wants;
         if wants {
             self.queue.push(id);
         }
     }
 }
 
-impl Source {
+impl Socket {
     fn wants_service(&self) -> bool {
-        self.closing || self.ready != Readiness::default()
+        match self {
+            Socket::Connection(connection) => connection.stream.wants_service(),
+            Socket::Listener(listener) => listener.wants_service(),
+            Socket::Source(source) => source.closing || source.ready != Readiness::default(),
+        }
+    }
+
+    fn queued(&mut self) -> &mut bool {
+        match self {
+            Socket::Connection(connection) => &mut connection.queued,
+            Socket::Listener(listener) => &mut listener.queued,
+            Socket::Source(source) => &mut source.queued,
+        }
+    }
+}
+
+impl Source {
+    fn note(&mut self, ready: Readiness) {
+        let noted = &mut self.ready;
+        noted.readable |= ready.readable;
+        noted.writable |= ready.writable;
+        noted.read_closed |= ready.read_closed;
+        noted.urgent |= ready.urgent;
+        noted.error |= ready.error;
     }
 }

@@ -15,6 +15,7 @@
 
 use std::io;
 
+use crate::flags::Flags;
 use crate::input::Held;
 use crate::ledger::Reason;
 use crate::output::{Output, Pool};
@@ -47,14 +48,6 @@ pub(crate) enum Ending {
     Aborted(Reason),
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum WriteHalf {
-    Open,
-    /// Ends as soon as everything queued has been sent.
-    Ending,
-    Ended,
-}
-
 /// What one read came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Filled {
@@ -84,55 +77,40 @@ pub(crate) struct Marks {
 /// into a buffer costs more than a second system call would, if the handler sends more.
 const SEND_AT_ONCE: usize = 4 << 10;
 
+/// A short read proves nothing while one of these is set.
+const DOUBTS: Flags = Flags::READ_CLOSED.and(Flags::URGENT).and(Flags::BROKEN);
+
+/// The handler is shown nothing while one of these is set.
+const SHUT_OFF: Flags = Flags::PAUSED.and(Flags::HELD_UP).and(Flags::ENDING).and(Flags::CONNECTING);
+
+/// With none of these set, a turn is nothing but reading, handling and writing.
+const UNUSUAL: Flags = Flags::BROKEN
+    .and(Flags::CONNECTING)
+    .and(Flags::REPLAY)
+    .and(Flags::OUTPUT_CLOSED)
+    .and(Flags::ENDING)
+    .and(Flags::CONGESTED)
+    .and(Flags::SHUTDOWN_DUE);
+
 #[derive(Debug)]
 pub(crate) struct Stream<T> {
     transport: T,
     output: Output,
     held: Held,
+    flags: Flags,
+    /// [`Flags::ENDING`] is set exactly when this is not `Open`.
     ending: Ending,
-    write_half: WriteHalf,
-    /// A read may find something. Cleared only by what proves the contrary.
-    readable: bool,
-    /// A write may find room. Cleared only by a refusal.
-    writable: bool,
-    /// The peer's end was announced: read until it is there, no short read proves anything.
-    read_closed: bool,
-    /// A read may stop in front of urgent data: no short read proves anything.
-    urgent: bool,
-    /// The system announced an error that no call has returned yet.
-    broken: bool,
-    /// The peer's end was read.
-    ended: bool,
-    paused: bool,
-    full_duplex: bool,
-    /// Output has been above high water and not yet fallen to low water since.
-    congested: bool,
-    /// What is held shall be shown again although nothing new came.
-    replay: bool,
-    /// One send in this turn went straight to the system; the others of the turn are collected.
-    sent_at_once: bool,
 }
 
 impl<T: Transport> Stream<T> {
-    /// A stream that stands (`writable`) or whose connection is still being made.
-    pub(crate) fn new(transport: T, writable: bool) -> Stream<T> {
+    /// A stream that stands, or whose connection is still being made.
+    pub(crate) fn new(transport: T, connecting: bool) -> Stream<T> {
         Stream {
             transport,
             output: Output::default(),
             held: Held::default(),
+            flags: if connecting { Flags::CONNECTING } else { Flags::WRITABLE },
             ending: Ending::Open,
-            write_half: WriteHalf::Open,
-            readable: false,
-            writable,
-            read_closed: false,
-            urgent: false,
-            broken: false,
-            ended: false,
-            paused: false,
-            full_duplex: false,
-            congested: false,
-            replay: false,
-            sent_at_once: false,
         }
     }
 
@@ -140,16 +118,38 @@ impl<T: Transport> Stream<T> {
 
     #[inline]
     pub(crate) fn note(&mut self, ready: Readiness) {
-        self.readable |= ready.readable | ready.read_closed | ready.error;
-        self.writable |= ready.writable | ready.error;
-        self.read_closed |= ready.read_closed;
-        self.urgent |= ready.urgent;
-        self.broken |= ready.error;
+        if ready.readable | ready.read_closed | ready.error {
+            self.flags.set(Flags::READABLE);
+        }
+        if ready.writable | ready.error {
+            self.flags.set(Flags::WRITABLE);
+        }
+        if ready.read_closed | ready.urgent | ready.error {
+            self.note_doubts(ready);
+        }
     }
 
-    /// Looks into the socket once more although nothing was reported.
-    pub(crate) fn note_readable(&mut self) {
-        self.readable = true;
+    #[cold]
+    fn note_doubts(&mut self, ready: Readiness) {
+        for (flag, on) in [
+            (Flags::READ_CLOSED, ready.read_closed),
+            (Flags::URGENT, ready.urgent),
+            (Flags::BROKEN, ready.error),
+        ] {
+            if on {
+                self.flags.set(flag);
+            }
+        }
+    }
+
+    /// The server shuts down: looks into the socket once more, then the handler is to be told.
+    pub(crate) fn note_shutdown(&mut self) {
+        self.flags.set(Flags::READABLE.and(Flags::SHUTDOWN_DUE));
+    }
+
+    /// The connection stands.
+    pub(crate) fn note_connected(&mut self) {
+        self.flags.clear(Flags::CONNECTING);
     }
 
     /// Queues `bytes`, or a part of them straight to the system. Says also how many left at once.
@@ -160,75 +160,87 @@ impl<T: Transport> Stream<T> {
         }
         let left = if bytes.len() >= SEND_AT_ONCE { self.send_at_once(bytes) } else { 0 };
         self.output.push(bytes.get(left..).unwrap_or_default(), pool);
-        let unsent = self.output.len();
-        if unsent > marks.high_water {
-            self.congested = true;
+        if self.output.len() > marks.high_water {
+            self.note_congestion(marks);
         }
-        if unsent > marks.output_limit {
-            self.ending = Ending::Aborted(Reason::OutputLimit);
-        }
-        (if self.congested { Sent::Congested } else { Sent::Queued }, left)
+        let congested = self.flags.any(Flags::CONGESTED);
+        (if congested { Sent::Congested } else { Sent::Queued }, left)
     }
 
     /// Errors stay with the transport: the flush meets them again, in the reactor's turn.
     fn send_at_once(&mut self, bytes: &[u8]) -> usize {
-        if !self.writable || !self.output.is_empty() || self.sent_at_once {
+        let busy = Flags::SENT_AT_ONCE.and(Flags::CONNECTING);
+        let free = self.flags.exactly(Flags::WRITABLE, Flags::WRITABLE.and(busy));
+        if !free || !self.output.is_empty() {
             return 0;
         }
-        self.sent_at_once = true;
+        self.flags.set(Flags::SENT_AT_ONCE);
         match self.transport.write(bytes) {
             Ok(n) => {
                 if n < bytes.len() && self.transport.short_write_was_last() {
-                    self.writable = false;
+                    self.flags.clear(Flags::WRITABLE);
                 }
                 n
             }
             Err(error) => {
                 if error.kind() == io::ErrorKind::WouldBlock {
-                    self.writable = false;
+                    self.flags.clear(Flags::WRITABLE);
                 }
                 0
             }
         }
     }
 
+    #[cold]
+    fn note_congestion(&mut self, marks: Marks) {
+        self.flags.set(Flags::CONGESTED);
+        self.flags.put(Flags::HELD_UP, !self.flags.any(Flags::FULL_DUPLEX));
+        if self.output.len() > marks.output_limit {
+            self.end(Ending::Aborted(Reason::OutputLimit));
+        }
+    }
+
     pub(crate) fn pause(&mut self) {
-        self.paused = true;
+        self.flags.set(Flags::PAUSED);
     }
 
     pub(crate) fn resume(&mut self) {
-        if self.paused {
-            self.paused = false;
-            self.replay = !self.held.is_empty();
+        if self.is_paused() {
+            self.flags.clear(Flags::PAUSED);
+            self.flags.put(Flags::REPLAY, !self.held.is_empty());
         }
     }
 
     pub(crate) fn set_full_duplex(&mut self, on: bool) {
-        self.full_duplex = on;
+        self.flags.put(Flags::FULL_DUPLEX, on);
+        self.flags.put(Flags::HELD_UP, self.is_congested() && !on);
     }
 
     pub(crate) fn shutdown_write(&mut self) {
-        if self.write_half == WriteHalf::Open {
-            self.write_half = WriteHalf::Ending;
-        }
+        self.flags.set(Flags::OUTPUT_CLOSED);
     }
 
     pub(crate) fn close(&mut self) {
         if self.ending == Ending::Open {
-            self.ending = Ending::Closing;
+            self.end(Ending::Closing);
         }
     }
 
     pub(crate) fn abort(&mut self, reason: Reason) {
         if matches!(self.ending, Ending::Open | Ending::Closing) {
-            self.ending = Ending::Aborted(reason);
+            self.end(Ending::Aborted(reason));
         }
     }
 
     /// The conversation is over, the bytes it had sent are not.
     pub(crate) fn leave(&mut self) {
-        self.ending = Ending::Leaving;
+        self.end(Ending::Leaving);
         self.held = Held::default();
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.ending = ending;
+        self.flags.set(Flags::ENDING);
     }
 
     // What is done for it in its turn.
@@ -238,20 +250,20 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> io::Result<Filled> {
         match self.transport.read(buffer) {
             Ok(0) => {
-                self.readable = false;
-                self.ended = true;
+                self.flags.clear(Flags::READABLE);
+                self.flags.set(Flags::ENDED);
                 Ok(Filled::End)
             }
             Ok(n) => {
-                let full = n == buffer.len();
-                let last = self.transport.short_read_was_last();
-                self.readable = full | self.read_closed | self.urgent | self.broken | !last;
+                let short = n < buffer.len() && self.transport.short_read_was_last();
+                if short && !self.flags.any(DOUBTS) {
+                    self.flags.clear(Flags::READABLE);
+                }
                 Ok(Filled::Bytes(n))
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => {
-                    self.readable = false;
-                    self.urgent = false;
+                    self.flags.clear(Flags::READABLE.and(Flags::URGENT));
                     Ok(Filled::Nothing)
                 }
                 // Still readable, so it is tried again in the next turn.
@@ -270,14 +282,14 @@ impl<T: Transport> Stream<T> {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
                 if n < unsent.len() && self.transport.short_write_was_last() {
-                    self.writable = false;
+                    self.flags.clear(Flags::WRITABLE);
                 }
                 self.output.advance(n, pool);
                 Ok(Flushed::Wrote(n))
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => {
-                    self.writable = false;
+                    self.flags.clear(Flags::WRITABLE);
                     Ok(Flushed::Refused)
                 }
                 io::ErrorKind::Interrupted => Ok(Flushed::Refused),
@@ -288,33 +300,32 @@ impl<T: Transport> Stream<T> {
 
     /// Whether the output fell to low water since it was congested; says so once. Reading goes on,
     /// and what was held back meanwhile is shown again.
-    #[inline]
     pub(crate) fn take_drained(&mut self, marks: Marks) -> bool {
-        if !self.congested || self.output.len() > marks.low_water {
+        if !self.is_congested() || self.output.len() > marks.low_water {
             return false;
         }
-        self.congested = false;
-        self.replay |= !self.held.is_empty();
+        self.flags.clear(Flags::CONGESTED.and(Flags::HELD_UP));
+        if !self.held.is_empty() {
+            self.flags.set(Flags::REPLAY);
+        }
         true
     }
 
-    /// Ends the outgoing direction if that was asked for and nothing is left to send. Says whether
-    /// it ended just now.
-    #[inline]
-    pub(crate) fn end_output(&mut self) -> bool {
-        if self.write_half != WriteHalf::Ending || !self.output.is_empty() {
-            return false;
-        }
-        self.write_half = WriteHalf::Ended;
-        // The only errors say that the connection is gone already, and reading will tell.
-        let _ = self.transport.shutdown_write();
-        true
+    /// Whether the handler shall be told of the shutdown; says so once.
+    pub(crate) fn take_shutdown(&mut self) -> bool {
+        let due = self.flags.any(Flags::SHUTDOWN_DUE);
+        self.flags.clear(Flags::SHUTDOWN_DUE);
+        due
     }
 
-    /// Both directions have ended, so there is nothing left to wait for.
-    #[inline]
-    pub(crate) fn is_complete(&self) -> bool {
-        self.ended && self.write_half == WriteHalf::Ended && self.ending == Ending::Open
+    /// Ends the outgoing direction if that was asked for and nothing is left to send.
+    pub(crate) fn end_output(&mut self) {
+        let asked = Flags::OUTPUT_CLOSED.and(Flags::OUTPUT_ENDED);
+        if self.flags.exactly(Flags::OUTPUT_CLOSED, asked) && self.output.is_empty() {
+            self.flags.set(Flags::OUTPUT_ENDED);
+            // The only errors say that the connection is gone already, and reading will tell.
+            let _ = self.transport.shutdown_write();
+        }
     }
 
     /// Everything is sent; only the peer's end is still waited for.
@@ -322,20 +333,20 @@ impl<T: Transport> Stream<T> {
         debug_assert!(self.output.is_empty());
         self.shutdown_write();
         self.end_output();
-        self.ending = Ending::Lingering;
+        self.end(Ending::Lingering);
         self.held = Held::default();
     }
 
     /// The end of a turn: the next large send may go straight to the system again.
     #[inline]
     pub(crate) fn end_turn(&mut self) {
-        self.sent_at_once = false;
+        self.flags.clear(Flags::SENT_AT_ONCE);
     }
 
     /// What was held, lent to a handler while everything else may be changed.
     #[inline]
     pub(crate) fn take_held(&mut self) -> Held {
-        self.replay = false;
+        self.flags.clear(Flags::REPLAY);
         std::mem::take(&mut self.held)
     }
 
@@ -353,90 +364,115 @@ impl<T: Transport> Stream<T> {
 
     // Questions.
 
+    /// Whether a turn is nothing but reading, handling and writing.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.flags.any(UNUSUAL)
+    }
+
     /// Whether a turn now would change anything.
     #[inline]
     pub(crate) fn wants_service(&self) -> bool {
-        self.wants_read()
-            | self.wants_write()
-            | self.wants_replay()
-            | self.is_dead()
-            | self.wants_end()
-            | (self.ending == Ending::Lingering && self.readable)
+        self.wants_read() || self.wants_write() || !self.is_plain() && self.wants_attention()
+    }
+
+    #[cold]
+    fn wants_attention(&self) -> bool {
+        if self.flags.any(Flags::CONNECTING) {
+            return self.has_verdict() || self.ending != Ending::Open;
+        }
+        self.wants_replay()
+            || self.is_dead()
+            || self.flags.any(Flags::SHUTDOWN_DUE)
+            || self.output.is_empty() && self.wants_end()
+            || matches!(self.ending, Ending::Aborted(_))
+            || self.ending == Ending::Lingering && self.is_readable()
+    }
+
+    /// Whether the end of the output is to be told, or that of the whole connection to be made.
+    fn wants_end(&self) -> bool {
+        let asked = Flags::OUTPUT_CLOSED.and(Flags::OUTPUT_ENDED);
+        matches!(self.ending, Ending::Closing | Ending::Leaving)
+            || self.flags.exactly(Flags::OUTPUT_CLOSED, asked)
     }
 
     /// Whether the handler shall get what can be read.
     #[inline]
     pub(crate) fn wants_read(&self) -> bool {
-        self.readable & !self.ended && self.shows_input()
+        self.flags.exactly(Flags::READABLE, Flags::READABLE.and(Flags::ENDED).and(SHUT_OFF))
     }
 
     #[inline]
     pub(crate) fn wants_write(&self) -> bool {
-        self.writable && !self.output.is_empty()
+        self.flags.exactly(Flags::WRITABLE, Flags::WRITABLE.and(Flags::CONNECTING))
+            && !self.output.is_empty()
     }
 
     /// Whether the handler shall see again what it left.
     #[inline]
     pub(crate) fn wants_replay(&self) -> bool {
-        self.replay && self.shows_input()
-    }
-
-    #[inline]
-    fn wants_end(&self) -> bool {
-        (self.ending != Ending::Open || self.write_half == WriteHalf::Ending)
-            && !matches!(self.ending, Ending::Lingering)
-            && self.output.is_empty()
-            || matches!(self.ending, Ending::Aborted(_))
+        self.flags.exactly(Flags::REPLAY, Flags::REPLAY.and(SHUT_OFF))
     }
 
     /// Whether it broke and nothing will be read or written that could tell.
-    #[inline]
     pub(crate) fn is_dead(&self) -> bool {
-        self.broken && !self.wants_read() && !self.wants_write()
-    }
-
-    #[inline]
-    fn shows_input(&self) -> bool {
-        !self.paused && self.ending == Ending::Open && (!self.congested || self.full_duplex)
+        self.flags.any(Flags::BROKEN) && !self.wants_read() && !self.wants_write()
     }
 
     #[inline]
     pub(crate) fn takes_output(&self) -> bool {
-        self.ending == Ending::Open && self.write_half == WriteHalf::Open
+        !self.flags.any(Flags::ENDING.and(Flags::OUTPUT_CLOSED))
     }
 
     /// Whether a connection in the making stands or failed.
     pub(crate) fn has_verdict(&self) -> bool {
-        self.writable || self.broken
+        self.flags.any(Flags::WRITABLE.and(Flags::BROKEN))
+    }
+
+    /// Whether both directions have ended, so that there is nothing left to wait for.
+    pub(crate) fn is_complete(&self) -> bool {
+        let both = Flags::ENDED.and(Flags::OUTPUT_ENDED);
+        self.flags.exactly(both, both.and(Flags::ENDING))
     }
 
     pub(crate) fn ending(&self) -> Ending {
         self.ending
     }
 
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.flags.any(Flags::CONNECTING)
+    }
+
     pub(crate) fn is_readable(&self) -> bool {
-        self.readable
+        self.flags.any(Flags::READABLE)
     }
 
     pub(crate) fn is_paused(&self) -> bool {
-        self.paused
+        self.flags.any(Flags::PAUSED)
     }
 
     pub(crate) fn is_congested(&self) -> bool {
-        self.congested
+        self.flags.any(Flags::CONGESTED)
     }
 
     /// Whether the peer's end was read.
     pub(crate) fn has_ended(&self) -> bool {
-        self.ended
+        self.flags.any(Flags::ENDED)
     }
 
     pub(crate) fn unsent(&self) -> usize {
         self.output.len()
     }
 
+    /// Whether output waits for the system to have room.
+    #[inline]
     pub(crate) fn is_refused(&self) -> bool {
-        !self.writable && !self.output.is_empty()
+        !self.output.is_empty() && !self.flags.any(Flags::WRITABLE)
+    }
+
+    #[inline]
+    pub(crate) fn holds(&self) -> bool {
+        !self.held.is_empty()
     }
 
     pub(crate) fn transport(&self) -> &T {

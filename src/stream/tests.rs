@@ -205,7 +205,7 @@ struct World {
 impl World {
     fn new(cuts_are: CutsAre) -> World {
         World {
-            stream: Stream::new(Kernel::new(cuts_are), true),
+            stream: Stream::new(Kernel::new(cuts_are), false),
             pool: Pool::default(),
             next_in: 0,
             next_out: 0,
@@ -336,7 +336,7 @@ impl World {
                 if kernel.outbox.len() < PIPE && !kernel.reset {
                     assert_eq!(stream.unsent(), 0, "room, but output waits");
                 }
-                if stream.shows_input() && !stream.has_ended() {
+                if !stream.flags.any(SHUT_OFF) && !stream.has_ended() {
                     let bytes = kernel.inbox.iter().flatten().count();
                     assert_eq!(bytes, 0, "input, but nobody reads");
                     assert!(!kernel.ended && !kernel.reset, "an end nobody has seen");
@@ -405,7 +405,7 @@ fn random_long_scripts_lose_nothing_either() {
 
 #[test]
 fn a_large_send_on_an_empty_queue_goes_straight_to_the_system_once_a_turn() {
-    let mut stream = Stream::new(Kernel::new(CutsAre::Announced), true);
+    let mut stream = Stream::new(Kernel::new(CutsAre::Announced), false);
     let mut pool = Pool::default();
     let large = vec![7; SEND_AT_ONCE];
     let marks = Marks { high_water: 1 << 20, ..MARKS };
@@ -418,7 +418,7 @@ fn a_large_send_on_an_empty_queue_goes_straight_to_the_system_once_a_turn() {
 
 #[test]
 fn output_above_the_limit_aborts() {
-    let mut stream = Stream::new(Kernel::new(CutsAre::Announced), true);
+    let mut stream = Stream::new(Kernel::new(CutsAre::Announced), false);
     let mut pool = Pool::default();
     let marks = Marks { high_water: 1, low_water: 1, output_limit: 3 };
     assert_eq!(stream.send(b"abc", marks, &mut pool).0, Sent::Congested);
@@ -431,7 +431,7 @@ fn output_above_the_limit_aborts() {
 
 #[test]
 fn what_was_held_is_shown_again_after_a_resume_and_after_congestion() {
-    let mut stream = Stream::new(Kernel::new(CutsAre::Announced), true);
+    let mut stream = Stream::new(Kernel::new(CutsAre::Announced), false);
     let mut pool = Pool::default();
     let hold = |stream: &mut Stream<Kernel>| {
         let mut held = stream.take_held();
@@ -456,11 +456,15 @@ fn what_was_held_is_shown_again_after_a_resume_and_after_congestion() {
 
 #[test]
 fn an_error_is_worth_a_turn_even_while_nothing_is_read_or_written() {
-    let mut stream = Stream::new(Kernel::new(CutsAre::Announced), true);
+    let mut stream = Stream::new(Kernel::new(CutsAre::Announced), false);
     stream.pause();
     stream.note(Readiness { error: true, ..Readiness::default() });
     assert!(stream.is_dead() && stream.wants_service());
     let mut stream = Stream::new(Kernel::new(CutsAre::Announced), false);
     stream.note(Readiness { error: true, ..Readiness::default() });
-    assert!(stream.has_verdict() && stream.wants_read(), "the read will say how it broke");
+    assert!(stream.wants_read(), "the read will say how it broke");
+    let mut stream = Stream::new(Kernel::new(CutsAre::Announced), true);
+    assert!(!stream.wants_service());
+    stream.note(Readiness { error: true, ..Readiness::default() });
+    assert!(stream.has_verdict() && stream.wants_service());
 }

@@ -1,0 +1,102 @@
+//! The state of a stream in one word, so that a question about it is one comparison.
+
+/// A set of the bits below.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(crate) struct Flags(u32);
+
+impl Flags {
+    // What the system said.
+
+    /// A read may find something. Cleared only by what proves the contrary.
+    pub(crate) const READABLE: Flags = Flags(1);
+    /// A write may find room. Cleared only by a refusal.
+    pub(crate) const WRITABLE: Flags = Flags(1 << 1);
+    /// The peer's end was announced: read until it is there, no short read proves anything.
+    pub(crate) const READ_CLOSED: Flags = Flags(1 << 2);
+    /// A read may stop in front of urgent data: no short read proves anything.
+    pub(crate) const URGENT: Flags = Flags(1 << 3);
+    /// An error was announced that no call has returned yet.
+    pub(crate) const BROKEN: Flags = Flags(1 << 4);
+    /// The peer's end was read.
+    pub(crate) const ENDED: Flags = Flags(1 << 5);
+    /// The connection does not stand yet.
+    pub(crate) const CONNECTING: Flags = Flags(1 << 6);
+
+    // What the handler asked for.
+
+    pub(crate) const PAUSED: Flags = Flags(1 << 7);
+    pub(crate) const FULL_DUPLEX: Flags = Flags(1 << 8);
+    /// What is held shall be shown again although nothing new came.
+    pub(crate) const REPLAY: Flags = Flags(1 << 9);
+    /// No more output is taken: it ends, or has ended.
+    pub(crate) const OUTPUT_CLOSED: Flags = Flags(1 << 10);
+    /// The end of the output was told to the peer.
+    pub(crate) const OUTPUT_ENDED: Flags = Flags(1 << 11);
+    /// Its ending is not `Open` any more.
+    pub(crate) const ENDING: Flags = Flags(1 << 12);
+
+    // What follows from the output.
+
+    /// It has been above high water and not yet fallen to low water since.
+    pub(crate) const CONGESTED: Flags = Flags(1 << 13);
+    /// Congested and not full duplex: it is not read.
+    pub(crate) const HELD_UP: Flags = Flags(1 << 14);
+    /// One send in this turn went straight to the system; the others of the turn are collected.
+    pub(crate) const SENT_AT_ONCE: Flags = Flags(1 << 15);
+
+    /// The server shuts down and the handler has not been told.
+    pub(crate) const SHUTDOWN_DUE: Flags = Flags(1 << 16);
+
+    #[inline]
+    pub(crate) const fn and(self, more: Flags) -> Flags {
+        Flags(self.0 | more.0)
+    }
+
+    /// Whether at least one of `bits` is set.
+    #[inline]
+    pub(crate) const fn any(self, bits: Flags) -> bool {
+        self.0 & bits.0 != 0
+    }
+
+    /// Whether of the bits `among` exactly `these` are set.
+    #[inline]
+    pub(crate) const fn exactly(self, these: Flags, among: Flags) -> bool {
+        self.0 & among.0 == these.0
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, bits: Flags) {
+        self.0 |= bits.0;
+    }
+
+    #[inline]
+    pub(crate) fn clear(&mut self, bits: Flags) {
+        self.0 &= !bits.0;
+    }
+
+    #[inline]
+    pub(crate) fn put(&mut self, bits: Flags, on: bool) {
+        if on { self.set(bits) } else { self.clear(bits) }
+    }
+}
+
+impl std::fmt::Debug for Flags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Flags({:#b})", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_looks_at_the_bits_named_and_at_no_others() {
+        let mut flags = Flags::READABLE.and(Flags::PAUSED);
+        assert!(!flags.exactly(Flags::READABLE, Flags::READABLE.and(Flags::PAUSED)));
+        assert!(flags.exactly(Flags::READABLE, Flags::READABLE.and(Flags::ENDED)));
+        flags.clear(Flags::PAUSED);
+        assert_eq!(flags, Flags::READABLE);
+        assert!(!flags.any(Flags::PAUSED.and(Flags::ENDED)));
+    }
+}
