@@ -66,15 +66,10 @@ impl Connection {
         self.stream.transport_mut().ask_for_room(registry, token, self.asked_for_room)
     }
 
-    /// Ends the turn if there is nothing left to do for it; says whether that was so.
+    /// Whether a plain turn is over and its id may leave the queue.
     #[inline]
-    pub(crate) fn end_quiet_turn(&mut self) -> bool {
-        if self.stream.wants_service() || self.wants_room_reported() {
-            return false;
-        }
-        self.stream.end_turn();
-        self.queued = false;
-        true
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.stream.is_quiet() && !self.asked_for_room
     }
 
     /// Counts bytes that came in after its end; says whether there have been too many.

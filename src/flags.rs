@@ -75,6 +75,11 @@ impl Flags {
     }
 
     #[inline]
+    pub(crate) fn set_if(&mut self, bits: Flags, on: bool) {
+        self.0 |= if on { bits.0 } else { 0 };
+    }
+
+    #[inline]
     pub(crate) fn put(&mut self, bits: Flags, on: bool) {
         if on { self.set(bits) } else { self.clear(bits) }
     }

@@ -11,8 +11,7 @@ use std::io::{self, BufRead};
 /// next bytes, up to [`Options::input_limit`](crate::Options::input_limit).
 #[derive(Debug)]
 pub struct Input<'a> {
-    bytes: &'a [u8],
-    taken: usize,
+    rest: &'a [u8],
     searched: Searched,
 }
 
@@ -27,38 +26,40 @@ struct Searched {
 
 impl<'a> Input<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Input<'a> {
-        Input { bytes, taken: 0, searched: Searched::default() }
+        Input { rest: bytes, searched: Searched::default() }
     }
 
     /// Everything that was not taken yet, without taking it.
+    #[inline]
     #[must_use]
     pub fn rest(&self) -> &'a [u8] {
-        self.bytes.get(self.taken..).unwrap_or_default()
+        self.rest
     }
 
     /// How many bytes were not taken yet.
+    #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.taken
+        self.rest.len()
     }
 
     /// Whether everything was taken.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.rest.is_empty()
     }
 
     /// Takes everything there is.
     #[inline]
     pub fn take_all(&mut self) -> &'a [u8] {
-        let all = self.rest();
-        self.advance(all.len());
-        all
+        self.searched.len = 0;
+        std::mem::take(&mut self.rest)
     }
 
     /// Takes exactly `n` bytes; `None`, and nothing taken, while fewer have come.
     pub fn take(&mut self, n: usize) -> Option<&'a [u8]> {
-        let wanted = self.rest().get(..n)?;
+        let wanted = self.rest.get(..n)?;
         self.advance(n);
         Some(wanted)
     }
@@ -70,7 +71,7 @@ impl<'a> Input<'a> {
     /// [`InvalidData`](io::ErrorKind::InvalidData) when more than `max` bytes stand before it, or
     /// have come without it: a limit is required because the peer decides the length.
     pub fn take_until(&mut self, byte: u8, max: usize) -> io::Result<Option<&'a [u8]>> {
-        let rest = self.rest();
+        let rest = self.rest;
         let known = if self.searched.byte == byte { self.searched.len } else { 0 };
         // `skip_until` is the one fast search for a byte that std offers.
         let mut unsearched = rest.get(known..).unwrap_or_default();
@@ -107,7 +108,7 @@ impl<'a> Input<'a> {
     /// [`InvalidData`](io::ErrorKind::InvalidData) when the length says more than `max`, as soon
     /// as it is known; nothing is ever reserved on the word of a length.
     pub fn frame(&mut self, max: usize) -> io::Result<Option<&'a [u8]>> {
-        let Some((head, body)) = self.rest().split_first_chunk::<4>() else {
+        let Some((head, body)) = self.rest.split_first_chunk::<4>() else {
             return Ok(None);
         };
         let len = usize::try_from(u32::from_be_bytes(*head)).unwrap_or(usize::MAX);
@@ -121,7 +122,7 @@ impl<'a> Input<'a> {
 
     fn advance(&mut self, n: usize) {
         debug_assert!(n <= self.len());
-        self.taken += n;
+        self.rest = self.rest.get(n..).unwrap_or_default();
         self.searched.len = self.searched.len.saturating_sub(n);
     }
 }
@@ -156,8 +157,7 @@ impl Held {
         match &self.0 {
             None => Input::new(&[]),
             Some(kept) => Input {
-                bytes: kept.bytes.get(kept.start..).unwrap_or_default(),
-                taken: 0,
+                rest: kept.bytes.get(kept.start..).unwrap_or_default(),
                 searched: kept.searched,
             },
         }
@@ -180,36 +180,36 @@ impl Held {
         }
     }
 
-    /// Remembers what a handler took of [`Held::input`]; frees everything when that was all.
-    pub(crate) fn keep(&mut self, seen: Progress) {
+    /// Remembers what a handler left of [`Held::input`]; frees everything when that was nothing.
+    pub(crate) fn keep(&mut self, left: Left) {
         let Some(kept) = &mut self.0 else { return };
-        kept.start += seen.taken;
-        kept.searched = seen.searched;
-        if kept.start >= kept.bytes.len() {
+        kept.start = kept.bytes.len().saturating_sub(left.len);
+        kept.searched = left.searched;
+        if left.len == 0 {
             self.0 = None;
         }
     }
 
     /// Takes over what a handler left of bytes that are not held yet.
-    pub(crate) fn hold(&mut self, bytes: &[u8], seen: Progress) {
+    pub(crate) fn hold(&mut self, input: &Input<'_>) {
         debug_assert!(self.is_empty());
-        self.append(bytes.get(seen.taken..).unwrap_or_default());
+        self.append(input.rest);
         if let Some(kept) = &mut self.0 {
-            kept.searched = seen.searched;
+            kept.searched = input.searched;
         }
     }
 }
 
-/// What a handler did with an [`Input`].
+/// What a handler left of an [`Input`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Progress {
-    taken: usize,
+pub(crate) struct Left {
+    len: usize,
     searched: Searched,
 }
 
 impl Input<'_> {
-    pub(crate) fn progress(&self) -> Progress {
-        Progress { taken: self.taken, searched: self.searched }
+    pub(crate) fn left(&self) -> Left {
+        Left { len: self.len(), searched: self.searched }
     }
 }
 
@@ -233,8 +233,8 @@ mod tests {
             while let Some(piece) = parse(&mut input).unwrap() {
                 parsed.push(piece);
             }
-            let seen = input.progress();
-            held.keep(seen);
+            let left = input.left();
+            held.keep(left);
         }
         (parsed, held.input().rest().to_vec())
     }
@@ -308,8 +308,8 @@ mod tests {
             let before = input.searched.len;
             assert_eq!(input.line(1 << 20).unwrap(), None);
             looked_at += input.searched.len - before;
-            let seen = input.progress();
-            held.keep(seen);
+            let left = input.left();
+            held.keep(left);
         }
         assert_eq!(looked_at, 1 << 20);
     }
@@ -317,12 +317,12 @@ mod tests {
     #[test]
     fn held_bytes_take_about_their_own_size_and_none_when_taken() {
         let mut held = Held::default();
-        held.hold(b"0123456789", Input::new(b"0123456789").progress());
+        held.hold(&Input::new(b"0123456789"));
         assert!(held.0.as_ref().unwrap().bytes.capacity() <= 16);
         let mut input = held.input();
         assert_eq!(input.take(10).map(<[u8]>::len), Some(10));
-        let seen = input.progress();
-        held.keep(seen);
+        let left = input.left();
+        held.keep(left);
         assert!(held.0.is_none());
     }
 

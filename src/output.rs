@@ -36,11 +36,8 @@ impl Output {
             return;
         }
         let buffer = self.0.get_or_insert_with(|| pool.take());
-        // Moving the rest to the front only when at least as much was sent keeps the cost of all
-        // moves below the number of bytes ever sent.
-        if buffer.sent > buffer.bytes.len() / 2 {
-            buffer.bytes.drain(..buffer.sent);
-            buffer.sent = 0;
+        if buffer.sent > 0 {
+            buffer.move_to_front();
         }
         buffer.bytes.extend_from_slice(bytes);
     }
@@ -49,17 +46,30 @@ impl Output {
     #[inline]
     pub(crate) fn advance(&mut self, n: usize, pool: &mut Pool) {
         let Some(buffer) = &mut self.0 else { return };
-        debug_assert!(n <= buffer.bytes.len() - buffer.sent);
         buffer.sent += n;
+        debug_assert!(buffer.sent <= buffer.bytes.len());
         if buffer.sent >= buffer.bytes.len() {
             self.clear(pool);
         }
     }
 
     /// Drops what was not sent.
+    #[inline]
     pub(crate) fn clear(&mut self, pool: &mut Pool) {
         if let Some(buffer) = self.0.take() {
             pool.give_back(buffer);
+        }
+    }
+}
+
+impl Buffer {
+    /// Only when at least as much was sent as is left, so the cost of all moves stays below the
+    /// number of bytes ever sent.
+    #[cold]
+    fn move_to_front(&mut self) {
+        if self.sent > self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
         }
     }
 }
@@ -72,34 +82,24 @@ pub(crate) struct Pool {
         reason = "the box moves to an `Output`, where one word is all it costs"
     )]
     spare: Vec<Box<Buffer>>,
-    /// The sum of the capacities in `spare`; at most [`POOL_BYTES`].
-    bytes: usize,
 }
 
-/// What the pool keeps at most; the rest goes back to the allocator.
-const POOL_BYTES: usize = 1 << 20;
-const POOL_BUFFERS: usize = 4_096;
+/// What the pool keeps at most, 4 MiB; the rest goes back to the allocator.
+const POOL_BUFFERS: usize = 1_024;
+const POOL_BUFFER_SIZE: usize = 4 << 10;
 
 impl Pool {
     #[expect(clippy::unnecessary_box_returns, reason = "the box is what is kept")]
     #[inline]
     fn take(&mut self) -> Box<Buffer> {
-        match self.spare.pop() {
-            Some(buffer) => {
-                self.bytes -= buffer.bytes.capacity();
-                buffer
-            }
-            None => Box::default(),
-        }
+        self.spare.pop().unwrap_or_default()
     }
 
     #[inline]
     fn give_back(&mut self, mut buffer: Box<Buffer>) {
-        let bytes = self.bytes + buffer.bytes.capacity();
-        if bytes <= POOL_BYTES && self.spare.len() < POOL_BUFFERS {
+        if buffer.bytes.capacity() <= POOL_BUFFER_SIZE && self.spare.len() < POOL_BUFFERS {
             buffer.bytes.clear();
             buffer.sent = 0;
-            self.bytes = bytes;
             self.spare.push(buffer);
         }
     }
@@ -142,15 +142,16 @@ mod tests {
     #[test]
     fn the_pool_keeps_no_more_than_its_limit() {
         let mut pool = Pool::default();
-        let mut outputs: Vec<Output> = (0..64).map(|_| Output::default()).collect();
-        for output in &mut outputs {
-            output.push(&[0; 100_000], &mut pool);
+        let mut outputs: Vec<Output> = (0..2_000).map(|_| Output::default()).collect();
+        for (n, output) in outputs.iter_mut().enumerate() {
+            output.push(&vec![0; n], &mut pool);
+            output.push(&vec![0; 5 * n], &mut pool);
         }
         for output in &mut outputs {
             output.clear(&mut pool);
         }
-        assert!(pool.bytes <= POOL_BYTES);
-        assert_eq!(pool.bytes, pool.spare.iter().map(|b| b.bytes.capacity()).sum::<usize>());
+        assert!(pool.spare.len() <= POOL_BUFFERS);
+        assert!(pool.spare.iter().all(|buffer| buffer.bytes.capacity() <= POOL_BUFFER_SIZE));
     }
 
     #[test]

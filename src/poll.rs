@@ -36,14 +36,13 @@ impl Io {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(error) => return Err(error),
         }
-        let mut events = 0;
         for event in &self.events {
-            events += 1;
             let id = SocketId::from_token(event.token());
-            self.trace.step(Step::Event(id));
             self.sockets.note(id, readiness(event));
         }
-        self.trace.step(Step::Waited(events));
+        if self.trace.is_on() {
+            self.trace.step(Step::Waited(self.events.iter().count()));
+        }
         Ok(())
     }
 

@@ -58,10 +58,9 @@ impl<S> Reactor<S> {
     /// Reads and shows what came, within the budget of a turn.
     #[inline]
     fn converse(&mut self, id: SocketId) -> Result<(), Failure> {
-        for _ in 0..self.stage.io.options.reads_per_turn {
-            if !self.read(id)? {
-                break;
-            }
+        let mut reads = self.stage.io.options.reads_per_turn;
+        while reads > 0 && self.read(id)? {
+            reads -= 1;
         }
         Ok(())
     }
@@ -120,7 +119,7 @@ impl<S> Reactor<S> {
         self.stage.io.trace.step(Step::Handled(id, n));
         if !input.is_empty() {
             let mut held = Held::default();
-            held.hold(bytes, input.progress());
+            held.hold(&input);
             self.stage.keep(id, held);
         }
         Ok(())
@@ -201,7 +200,9 @@ impl<S> Reactor<S> {
                         Err(error) => return self.stage.fail(id, Failure::broken(error)),
                     }
                 }
-                if !connection.end_quiet_turn() {
+                if connection.is_quiet() {
+                    connection.queued = false;
+                } else {
                     self.stage.settle_connection(id);
                 }
             }
@@ -300,8 +301,8 @@ impl<S> Stage<S> {
         let shown = input.len();
         self.call(id, |handler, cx| handler.handle(cx, &mut input))?;
         self.io.trace.step(Step::Handled(id, shown));
-        let seen = input.progress();
-        held.keep(seen);
+        let left = input.left();
+        held.keep(left);
         self.keep(id, held);
         Ok(())
     }

@@ -92,6 +92,9 @@ const UNUSUAL: Flags = Flags::BROKEN
     .and(Flags::CONGESTED)
     .and(Flags::SHUTDOWN_DUE);
 
+/// With none of these set and no output, a turn is over.
+const NOT_QUIET: Flags = UNUSUAL.and(Flags::READABLE).and(Flags::SENT_AT_ONCE);
+
 #[derive(Debug)]
 pub(crate) struct Stream<T> {
     transport: T,
@@ -118,28 +121,21 @@ impl<T: Transport> Stream<T> {
 
     #[inline]
     pub(crate) fn note(&mut self, ready: Readiness) {
-        if ready.readable | ready.read_closed | ready.error {
-            self.flags.set(Flags::READABLE);
-        }
-        if ready.writable | ready.error {
-            self.flags.set(Flags::WRITABLE);
-        }
         if ready.read_closed | ready.urgent | ready.error {
-            self.note_doubts(ready);
+            return self.note_doubts(ready);
         }
+        self.flags.set_if(Flags::READABLE, ready.readable);
+        self.flags.set_if(Flags::WRITABLE, ready.writable);
     }
 
     #[cold]
     fn note_doubts(&mut self, ready: Readiness) {
-        for (flag, on) in [
-            (Flags::READ_CLOSED, ready.read_closed),
-            (Flags::URGENT, ready.urgent),
-            (Flags::BROKEN, ready.error),
-        ] {
-            if on {
-                self.flags.set(flag);
-            }
-        }
+        let Readiness { readable, writable, read_closed, urgent, error } = ready;
+        self.flags.set_if(Flags::READABLE, readable || read_closed || error);
+        self.flags.set_if(Flags::WRITABLE, writable || error);
+        self.flags.set_if(Flags::READ_CLOSED, read_closed);
+        self.flags.set_if(Flags::URGENT, urgent);
+        self.flags.set_if(Flags::BROKEN, error);
     }
 
     /// The server shuts down: looks into the socket once more, then the handler is to be told.
@@ -305,9 +301,7 @@ impl<T: Transport> Stream<T> {
             return false;
         }
         self.flags.clear(Flags::CONGESTED.and(Flags::HELD_UP));
-        if !self.held.is_empty() {
-            self.flags.set(Flags::REPLAY);
-        }
+        self.flags.set_if(Flags::REPLAY, !self.held.is_empty());
         true
     }
 
@@ -368,6 +362,12 @@ impl<T: Transport> Stream<T> {
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         !self.flags.any(UNUSUAL)
+    }
+
+    /// Whether a plain turn is over and nothing is left to do until something is noted.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.flags.any(NOT_QUIET) && self.output.is_empty()
     }
 
     /// Whether a turn now would change anything.

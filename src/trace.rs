@@ -14,8 +14,6 @@ use crate::ledger::Reason;
 pub enum Step {
     /// The loop asked the system for events and got so many.
     Waited(usize),
-    /// The system reported something about a socket.
-    Event(SocketId),
     /// A listener (the first) gave a connection (the second).
     Accepted(SocketId, SocketId),
     /// So many bytes were read; 0 is the end of the peer's stream.
@@ -40,7 +38,6 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Waited(events) => write!(f, "waited, {events} events"),
-            Step::Event(id) => write!(f, "{id}: event"),
             Step::Accepted(listener, id) => write!(f, "{listener}: accepted {id}"),
             Step::Read(id, 0) => write!(f, "{id}: read the end"),
             Step::Read(id, n) => write!(f, "{id}: read {n} bytes"),
@@ -62,6 +59,10 @@ pub(crate) struct Trace(Option<Box<dyn FnMut(Step)>>);
 impl Trace {
     pub(crate) fn set(&mut self, watcher: impl FnMut(Step) + 'static) {
         self.0 = Some(Box::new(watcher));
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.is_some()
     }
 
     #[inline]
