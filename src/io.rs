@@ -16,7 +16,7 @@ use crate::ledger::{Ledger, Reason};
 use crate::options::Options;
 use crate::output::Pool;
 use crate::sockets::{Socket, Sockets};
-use crate::stream::{Ending, Marks, Sent};
+use crate::stream::{Ending, Marks, SEND_AT_ONCE, Sent};
 use crate::timers::{Deadlines, Timers};
 use crate::trace::{Step, Trace};
 
@@ -95,8 +95,24 @@ impl Io {
     /// that is still being made it leaves when that stands.
     #[inline]
     pub fn send(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
+        if bytes.len() >= SEND_AT_ONCE {
+            return self.send_large(id, bytes);
+        }
         let Some(connection) = self.sockets.connection(id) else { return Sent::Gone };
-        let (sent, left) = connection.stream.send(bytes, self.marks, &mut self.pool);
+        let sent = connection.stream.send(bytes, self.marks, &mut self.pool);
+        if sent != Sent::Gone {
+            self.ledger.bytes_sent += bytes.len() as u64;
+        }
+        if !connection.queued {
+            self.sockets.enqueue(id);
+        }
+        sent
+    }
+
+    #[cold]
+    fn send_large(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
+        let Some(connection) = self.sockets.connection(id) else { return Sent::Gone };
+        let (sent, left) = connection.stream.send_large(bytes, self.marks, &mut self.pool);
         if sent != Sent::Gone {
             self.ledger.bytes_sent += bytes.len() as u64;
         }
@@ -105,9 +121,7 @@ impl Io {
             connection.active_at = self.now;
             self.trace.step(Step::Wrote(id, left));
         }
-        if !connection.queued {
-            self.sockets.enqueue(id);
-        }
+        self.sockets.enqueue(id);
         sent
     }
 

@@ -30,16 +30,18 @@ impl Output {
         self.0.as_ref().and_then(|buffer| buffer.bytes.get(buffer.sent..)).unwrap_or_default()
     }
 
+    /// Puts `bytes` behind the others; says how many are unsent then.
     #[inline]
-    pub(crate) fn push(&mut self, bytes: &[u8], pool: &mut Pool) {
+    pub(crate) fn push(&mut self, bytes: &[u8], pool: &mut Pool) -> usize {
         if bytes.is_empty() {
-            return;
+            return self.len();
         }
         let buffer = self.0.get_or_insert_with(|| pool.take());
         if buffer.sent > 0 {
             buffer.move_to_front();
         }
         buffer.bytes.extend_from_slice(bytes);
+        buffer.bytes.len() - buffer.sent
     }
 
     /// Notes that the first `n` unsent bytes were sent.

@@ -13,7 +13,7 @@ use crate::id::SocketId;
 use crate::io::{Drain, Io};
 use crate::ledger::Reason;
 use crate::listener::Listener;
-use crate::socket::{ListenerSocket, StreamSocket, readiness};
+use crate::socket::{ListenerSocket, StreamSocket};
 use crate::sockets::{Socket, Source};
 use crate::stream::Ending;
 use crate::trace::Step;
@@ -38,7 +38,7 @@ impl Io {
         }
         for event in &self.events {
             let id = SocketId::from_token(event.token());
-            self.sockets.note(id, readiness(event));
+            self.sockets.note(id, event);
         }
         if self.trace.is_on() {
             self.trace.step(Step::Waited(self.events.iter().count()));

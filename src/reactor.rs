@@ -41,17 +41,22 @@ impl<S> Reactor<S> {
 
     #[inline]
     pub(crate) fn receive(&mut self, id: SocketId) {
-        let received = match self.stage.io.sockets.get(id) {
-            Some(Socket::Connection(connection)) if connection.stream.is_plain() => {
-                self.converse(id)
-            }
-            Some(Socket::Connection(_)) => self.attend(id),
-            Some(Socket::Listener(_)) => return self.stage.receive_clients(id),
-            Some(Socket::Source(_)) => return self.stage.receive_source(id),
-            None => return,
+        let plain = match self.stage.io.sockets.connection_ref(id) {
+            Some(connection) => connection.stream.is_plain(),
+            None => return self.receive_other(id),
         };
+        let received = if plain { self.converse(id) } else { self.attend(id) };
         if let Err(failure) = received {
             self.stage.fail(id, failure);
+        }
+    }
+
+    #[cold]
+    fn receive_other(&mut self, id: SocketId) {
+        match self.stage.io.sockets.get(id) {
+            Some(Socket::Listener(_)) => self.stage.receive_clients(id),
+            Some(Socket::Source(_)) => self.stage.receive_source(id),
+            Some(Socket::Connection(_)) | None => {}
         }
     }
 
@@ -82,7 +87,7 @@ impl<S> Reactor<S> {
     }
 
     /// One read and what follows from it. Says whether there may be more.
-    #[inline]
+    #[inline(always)]
     fn read(&mut self, id: SocketId) -> Result<bool, Failure> {
         let io = &mut self.stage.io;
         let Some(connection) = io.sockets.connection(id) else { return Ok(false) };
@@ -111,7 +116,7 @@ impl<S> Reactor<S> {
     }
 
     /// Shows the handler the first `n` bytes of the buffer, where they lie.
-    #[inline]
+    #[inline(always)]
     fn show(&mut self, id: SocketId, n: usize) -> Result<(), Failure> {
         let bytes = self.buffer.get(..n).unwrap_or_default();
         let mut input = Input::new(bytes);
@@ -187,29 +192,27 @@ impl<S> Reactor<S> {
     #[inline]
     pub(crate) fn settle(&mut self, id: SocketId) {
         let io = &mut self.stage.io;
-        match io.sockets.get_mut(id) {
-            Some(Socket::Connection(connection)) if connection.stream.is_plain() => {
-                if connection.stream.wants_write() {
-                    match connection.stream.flush(&mut io.pool) {
-                        Ok(Flushed::Wrote(n)) => {
-                            connection.active_at = io.now;
-                            io.ledger.bytes_out += n as u64;
-                            io.trace.step(Step::Wrote(id, n));
-                        }
-                        Ok(Flushed::Refused) => io.trace.step(Step::WroteNothing(id)),
-                        Err(error) => return self.stage.fail(id, Failure::broken(error)),
+        let Some(connection) = io.sockets.connection(id) else {
+            return self.stage.settle_other(id);
+        };
+        if connection.stream.is_plain() {
+            if connection.stream.wants_write() {
+                match connection.stream.flush(&mut io.pool) {
+                    Ok(Flushed::Wrote(n)) => {
+                        connection.active_at = io.now;
+                        io.ledger.bytes_out += n as u64;
+                        io.trace.step(Step::Wrote(id, n));
                     }
-                }
-                if connection.is_quiet() {
-                    connection.queued = false;
-                } else {
-                    self.stage.settle_connection(id);
+                    Ok(Flushed::Refused) => io.trace.step(Step::WroteNothing(id)),
+                    Err(error) => return self.stage.fail(id, Failure::broken(error)),
                 }
             }
-            Some(Socket::Connection(_)) => self.stage.settle_connection(id),
-            Some(_) => self.stage.settle_other(id),
-            None => {}
+            if connection.is_quiet() {
+                connection.queued = false;
+                return;
+            }
         }
+        self.stage.settle_connection(id);
     }
 
     /// A timer came up.

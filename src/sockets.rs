@@ -3,9 +3,12 @@
 //! Whatever finds work for a socket only notes it there and puts its id into the queue, once.
 //! The queue is what the reactor takes its ids from; nothing here reads, writes or calls anybody.
 
+use mio::event::Event;
+
 use crate::connection::Connection;
 use crate::id::{Key, Slots, SocketId};
 use crate::listener::Listener;
+use crate::socket::readiness;
 use crate::transport::Readiness;
 
 #[derive(Debug)]
@@ -85,11 +88,6 @@ impl Sockets {
     }
 
     #[inline]
-    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Socket> {
-        self.slots.get_mut(id.0)
-    }
-
-    #[inline]
     pub(crate) fn get(&self, id: SocketId) -> Option<&Socket> {
         self.slots.get(id.0)
     }
@@ -147,19 +145,28 @@ impl Sockets {
 
     /// Notes what the system reported. A stale id reaches nobody.
     #[inline]
-    pub(crate) fn note(&mut self, id: SocketId, ready: Readiness) {
-        match self.slots.get_mut(id.0) {
-            Some(Socket::Connection(connection)) => {
-                connection.stream.note(ready);
-                if !connection.queued && connection.stream.wants_service() {
-                    connection.queued = true;
-                    self.queue.push(id);
-                }
-                return;
+    pub(crate) fn note(&mut self, id: SocketId, event: &Event) {
+        if let Some(Socket::Connection(connection)) = self.slots.get_mut(id.0) {
+            if event.is_read_closed() || event.is_error() || event.is_priority() {
+                connection.stream.note(readiness(event));
+            } else {
+                connection.stream.note_plain(event.is_readable(), event.is_writable());
             }
+            if !connection.queued && connection.stream.wants_service() {
+                connection.queued = true;
+                self.queue.push(id);
+            }
+        } else {
+            self.note_other(id, readiness(event));
+        }
+    }
+
+    #[cold]
+    fn note_other(&mut self, id: SocketId, ready: Readiness) {
+        match self.slots.get_mut(id.0) {
             Some(Socket::Listener(listener)) => listener.readable = true,
             Some(Socket::Source(source)) => source.note(ready),
-            None => return,
+            Some(Socket::Connection(_)) | None => return,
         }
         self.enqueue(id);
     }

@@ -42,7 +42,7 @@ impl<S> Stage<S> {
     }
 
     /// Calls a handler. What it opened meanwhile gets its roles afterwards.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn call(
         &mut self,
         id: SocketId,
@@ -58,11 +58,7 @@ impl<S> Stage<S> {
         match result {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Failure { reason: Reason::HandlerError, error }),
-            Err(panic) => {
-                log_panic(id, &*panic);
-                let error = io::Error::other("a callback of the handler panicked");
-                Err(Failure { reason: Reason::Panicked, error })
-            }
+            Err(panic) => Err(Failure::panicked(id, &*panic)),
         }
     }
 
@@ -132,6 +128,13 @@ impl Failure {
     #[cold]
     pub(crate) fn broken(error: io::Error) -> Failure {
         Failure { reason: Reason::Broken, error }
+    }
+
+    #[cold]
+    fn panicked(id: SocketId, panic: &(dyn Any + Send)) -> Failure {
+        log_panic(id, panic);
+        let error = io::Error::other("a callback of the handler panicked");
+        Failure { reason: Reason::Panicked, error }
     }
 
     #[cold]

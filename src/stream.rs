@@ -75,7 +75,7 @@ pub(crate) struct Marks {
 
 /// From this size on, bytes sent while nothing waits go straight to the system: there the copy
 /// into a buffer costs more than a second system call would, if the handler sends more.
-const SEND_AT_ONCE: usize = 4 << 10;
+pub(crate) const SEND_AT_ONCE: usize = 4 << 10;
 
 /// A short read proves nothing while one of these is set.
 const DOUBTS: Flags = Flags::READ_CLOSED.and(Flags::URGENT).and(Flags::BROKEN);
@@ -119,17 +119,14 @@ impl<T: Transport> Stream<T> {
 
     // What happens to it.
 
+    /// The usual thing: something came in, or there is room, or both.
     #[inline]
-    pub(crate) fn note(&mut self, ready: Readiness) {
-        if ready.read_closed | ready.urgent | ready.error {
-            return self.note_doubts(ready);
-        }
-        self.flags.set_if(Flags::READABLE, ready.readable);
-        self.flags.set_if(Flags::WRITABLE, ready.writable);
+    pub(crate) fn note_plain(&mut self, readable: bool, writable: bool) {
+        self.flags.set_if(Flags::READABLE, readable);
+        self.flags.set_if(Flags::WRITABLE, writable);
     }
 
-    #[cold]
-    fn note_doubts(&mut self, ready: Readiness) {
+    pub(crate) fn note(&mut self, ready: Readiness) {
         let Readiness { readable, writable, read_closed, urgent, error } = ready;
         self.flags.set_if(Flags::READABLE, readable || read_closed || error);
         self.flags.set_if(Flags::WRITABLE, writable || error);
@@ -148,19 +145,27 @@ impl<T: Transport> Stream<T> {
         self.flags.clear(Flags::CONNECTING);
     }
 
-    /// Queues `bytes`, or a part of them straight to the system. Says also how many left at once.
+    /// Queues `bytes`.
     #[inline]
-    pub(crate) fn send(&mut self, bytes: &[u8], marks: Marks, pool: &mut Pool) -> (Sent, usize) {
+    pub(crate) fn send(&mut self, bytes: &[u8], marks: Marks, pool: &mut Pool) -> Sent {
         if !self.takes_output() {
-            return (Sent::Gone, 0);
+            return Sent::Gone;
         }
-        let left = if bytes.len() >= SEND_AT_ONCE { self.send_at_once(bytes) } else { 0 };
-        self.output.push(bytes.get(left..).unwrap_or_default(), pool);
-        if self.output.len() > marks.high_water {
+        if self.output.push(bytes, pool) > marks.high_water {
             self.note_congestion(marks);
         }
-        let congested = self.flags.any(Flags::CONGESTED);
-        (if congested { Sent::Congested } else { Sent::Queued }, left)
+        if self.is_congested() { Sent::Congested } else { Sent::Queued }
+    }
+
+    /// As [`Stream::send`], but a part may go straight to the system. Says how much did.
+    pub(crate) fn send_large(
+        &mut self,
+        bytes: &[u8],
+        marks: Marks,
+        pool: &mut Pool,
+    ) -> (Sent, usize) {
+        let left = if self.takes_output() { self.send_at_once(bytes) } else { 0 };
+        (self.send(bytes.get(left..).unwrap_or_default(), marks, pool), left)
     }
 
     /// Errors stay with the transport: the flush meets them again, in the reactor's turn.
@@ -242,7 +247,7 @@ impl<T: Transport> Stream<T> {
     // What is done for it in its turn.
 
     /// Reads once.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> io::Result<Filled> {
         match self.transport.read(buffer) {
             Ok(0) => {
@@ -270,7 +275,7 @@ impl<T: Transport> Stream<T> {
     }
 
     /// Writes once. There must be something unsent.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn flush(&mut self, pool: &mut Pool) -> io::Result<Flushed> {
         let unsent = self.output.unsent();
         debug_assert!(!unsent.is_empty());
@@ -451,6 +456,7 @@ impl<T: Transport> Stream<T> {
         self.flags.any(Flags::PAUSED)
     }
 
+    #[inline]
     pub(crate) fn is_congested(&self) -> bool {
         self.flags.any(Flags::CONGESTED)
     }

@@ -256,8 +256,8 @@ impl World {
     fn send(&mut self, n: usize) {
         let bytes: Vec<u8> = (0..n as u8).map(|i| self.next_out + i).collect();
         let took = self.stream.takes_output();
-        let (sent, at_once) = self.stream.send(&bytes, MARKS, &mut self.pool);
-        assert_eq!((sent == Sent::Gone, at_once), (!took, 0));
+        let sent = self.stream.send(&bytes, MARKS, &mut self.pool);
+        assert_eq!(sent == Sent::Gone, !took);
         if took {
             self.next_out += n as u8;
             self.sent.extend(bytes);
@@ -410,9 +410,9 @@ fn a_large_send_on_an_empty_queue_goes_straight_to_the_system_once_a_turn() {
     let large = vec![7; SEND_AT_ONCE];
     let marks = Marks { high_water: 1 << 20, ..MARKS };
     let marks = Marks { output_limit: 1 << 20, ..marks };
-    assert_eq!(stream.send(&large, marks, &mut pool), (Sent::Queued, PIPE));
+    assert_eq!(stream.send_large(&large, marks, &mut pool), (Sent::Queued, PIPE));
     assert_eq!(stream.unsent(), SEND_AT_ONCE - PIPE);
-    assert_eq!(stream.send(&large, marks, &mut pool), (Sent::Queued, 0));
+    assert_eq!(stream.send_large(&large, marks, &mut pool), (Sent::Queued, 0));
     assert!(stream.is_refused());
 }
 
@@ -421,11 +421,11 @@ fn output_above_the_limit_aborts() {
     let mut stream = Stream::new(Kernel::new(CutsAre::Announced), false);
     let mut pool = Pool::default();
     let marks = Marks { high_water: 1, low_water: 1, output_limit: 3 };
-    assert_eq!(stream.send(b"abc", marks, &mut pool).0, Sent::Congested);
+    assert_eq!(stream.send(b"abc", marks, &mut pool), Sent::Congested);
     assert_eq!(stream.ending(), Ending::Open);
     stream.send(b"d", marks, &mut pool);
     assert_eq!(stream.ending(), Ending::Aborted(Reason::OutputLimit));
-    assert_eq!(stream.send(b"e", marks, &mut pool), (Sent::Gone, 0));
+    assert_eq!(stream.send(b"e", marks, &mut pool), Sent::Gone);
     assert_eq!(stream.drop_output(&mut pool), 4);
 }
 
