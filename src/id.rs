@@ -41,7 +41,9 @@ impl Key {
 }
 
 impl SocketId {
-    /// The token no socket has, for the waker of the loop: its index is never given out.
+    /// The id that no socket has: its index is never given out.
+    pub(crate) const NOBODY: SocketId = SocketId(Key(usize::MAX));
+    /// The token of the waker of the loop.
     pub(crate) const WAKER: Token = Token(usize::MAX);
 
     pub(crate) fn token(self) -> Token {
@@ -123,6 +125,30 @@ impl<T> Slots<T> {
         let generation = u32::try_from(key.generation()).unwrap_or(u32::MAX);
         entry.insert(Slot { generation, value: make(key) });
         Some(key)
+    }
+
+    /// What `pick` finds in the value, if it is there and of the kind that `pick` is for.
+    #[inline]
+    pub(crate) fn pick<'a, U>(
+        &'a self,
+        key: Key,
+        pick: impl FnOnce(&'a T) -> Option<&'a U>,
+    ) -> Option<&'a U> {
+        let slot = self.slab.get(key.index())?;
+        let picked = pick(&slot.value)?;
+        (slot.generation as usize == key.generation()).then_some(picked)
+    }
+
+    /// As [`Slots::pick`], to change it.
+    #[inline]
+    pub(crate) fn pick_mut<'a, U>(
+        &'a mut self,
+        key: Key,
+        pick: impl FnOnce(&'a mut T) -> Option<&'a mut U>,
+    ) -> Option<&'a mut U> {
+        let slot = self.slab.get_mut(key.index())?;
+        let picked = pick(&mut slot.value)?;
+        (slot.generation as usize == key.generation()).then_some(picked)
     }
 
     #[inline]

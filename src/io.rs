@@ -14,6 +14,7 @@ use crate::connection::Connection;
 use crate::id::{SocketId, TimerId};
 use crate::ledger::{Ledger, Reason};
 use crate::options::Options;
+use crate::outbox::Outbox;
 use crate::output::Pool;
 use crate::sockets::{Socket, Sockets};
 use crate::stream::{Ending, Marks, SEND_AT_ONCE, Sent};
@@ -26,6 +27,7 @@ pub struct Io {
     pub(crate) poll: Poll,
     pub(crate) events: Events,
     pub(crate) sockets: Sockets,
+    pub(crate) outbox: Outbox,
     pub(crate) pool: Pool,
     pub(crate) timers: Timers,
     /// When a connection has been idle for too long, or a listener tries again.
@@ -69,6 +71,7 @@ impl Io {
             poll: Poll::new()?,
             events: Events::with_capacity(options.events_per_turn),
             sockets: Sockets::new(),
+            outbox: Outbox::new(),
             pool: Pool::default(),
             timers: Timers::new(),
             deadlines: Deadlines::new(),
@@ -95,6 +98,20 @@ impl Io {
     /// that is still being made it leaves when that stands.
     #[inline]
     pub fn send(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
+        if self.outbox.is_serving(id) && bytes.len() < SEND_AT_ONCE {
+            self.ledger.bytes_sent += bytes.len() as u64;
+            if self.outbox.collect(bytes) > self.marks.high_water {
+                self.stop_collecting(id);
+                return Sent::Congested;
+            }
+            return Sent::Queued;
+        }
+        self.send_apart(id, bytes)
+    }
+
+    /// A send to another connection than the one whose turn it is, or one that is not plain.
+    fn send_apart(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
+        self.stop_collecting(id);
         if bytes.len() >= SEND_AT_ONCE {
             return self.send_large(id, bytes);
         }
@@ -251,10 +268,12 @@ impl Io {
         self.sockets.connection_ref(id).is_some_and(|connection| connection.stream.is_paused())
     }
 
-    /// How many bytes wait to be sent.
+    /// How many bytes wait to be sent. Of what other connections were sent in this round, only
+    /// that is counted which does not leave with its end.
     #[must_use]
     pub fn unsent(&self, id: SocketId) -> usize {
-        self.sockets.connection_ref(id).map_or(0, |connection| connection.stream.unsent())
+        let waiting = self.sockets.connection_ref(id).map_or(0, |c| c.stream.unsent());
+        waiting + if self.outbox.is_serving(id) { self.outbox.collected() } else { 0 }
     }
 
     /// The address of the peer (`getpeername`, Python's `client_address`); `None` when there is
@@ -322,8 +341,20 @@ impl Io {
         self.now.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    #[inline]
+    /// What `id` has sent in its turn becomes ordinary output, because something unusual is about
+    /// to happen to it.
+    pub(crate) fn stop_collecting(&mut self, id: SocketId) {
+        if !self.outbox.is_serving(id) {
+            return;
+        }
+        let collected = self.outbox.give_up();
+        if let Some(connection) = self.sockets.connection(id) {
+            connection.stream.send_first(&collected, self.marks, &mut self.pool);
+        }
+    }
+
     fn change(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) {
+        self.stop_collecting(id);
         if let Some(connection) = self.sockets.connection(id) {
             change(connection);
             self.sockets.enqueue(id);

@@ -27,6 +27,7 @@ mod ledger;
 mod listener;
 mod mailbox;
 mod options;
+mod outbox;
 mod output;
 mod poll;
 mod reactor;

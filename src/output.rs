@@ -44,6 +44,15 @@ impl Output {
         buffer.bytes.len() - buffer.sent
     }
 
+    /// Puts `bytes` in front of the others.
+    #[cold]
+    pub(crate) fn push_front(&mut self, bytes: &[u8], pool: &mut Pool) {
+        let mut behind = std::mem::take(self);
+        self.push(bytes, pool);
+        self.push(behind.unsent(), pool);
+        behind.clear(pool);
+    }
+
     /// Notes that the first `n` unsent bytes were sent.
     #[inline]
     pub(crate) fn advance(&mut self, n: usize, pool: &mut Pool) {
@@ -127,6 +136,17 @@ mod tests {
         }
         left.extend_from_slice(output.unsent());
         assert!(left.iter().enumerate().all(|(i, &byte)| byte == i as u8));
+    }
+
+    #[test]
+    fn what_is_put_in_front_leaves_first() {
+        let mut pool = Pool::default();
+        let mut output = Output::default();
+        output.push(b"xde", &mut pool);
+        output.advance(1, &mut pool);
+        output.push_front(b"abc", &mut pool);
+        output.push(b"f", &mut pool);
+        assert_eq!(output.unsent(), b"abcdef");
     }
 
     #[test]

@@ -19,7 +19,8 @@ use crate::id::{SocketId, TimerId};
 use crate::input::{Held, Input};
 use crate::io::Io;
 use crate::ledger::Reason;
-use crate::sockets::Socket;
+use crate::outbox::Part;
+use crate::sockets::{Socket, Turn};
 use crate::stage::{Failure, Stage, log_panic};
 use crate::stream::{Ending, Filled, Flushed};
 use crate::trace::Step;
@@ -39,16 +40,30 @@ impl<S> Reactor<S> {
 
     // First half: what came in.
 
+    /// Says what is to be sent in the second half; it lies in the outbox.
     #[inline]
-    pub(crate) fn receive(&mut self, id: SocketId) {
-        let plain = match self.stage.io.sockets.connection_ref(id) {
-            Some(connection) => connection.stream.is_plain(),
-            None => return self.receive_other(id),
+    pub(crate) fn receive(&mut self, id: SocketId) -> Part {
+        let io = &mut self.stage.io;
+        let Some(connection) = io.sockets.connection(id) else {
+            self.receive_other(id);
+            return Part::default();
         };
-        let received = if plain { self.converse(id) } else { self.attend(id) };
+        let received = if connection.stream.may_collect() {
+            io.outbox.begin(id);
+            self.converse(id)
+        } else {
+            self.attend(id)
+        };
         if let Err(failure) = received {
-            self.stage.fail(id, failure);
+            self.fail(id, failure);
         }
+        self.stage.io.outbox.end()
+    }
+
+    #[cold]
+    fn fail(&mut self, id: SocketId, failure: Failure) {
+        self.stage.io.stop_collecting(id);
+        self.stage.fail(id, failure);
     }
 
     #[cold]
@@ -61,11 +76,11 @@ impl<S> Reactor<S> {
     }
 
     /// Reads and shows what came, within the budget of a turn.
-    #[inline]
+    #[inline(always)]
     fn converse(&mut self, id: SocketId) -> Result<(), Failure> {
-        let mut reads = self.stage.io.options.reads_per_turn;
-        while reads > 0 && self.read(id)? {
-            reads -= 1;
+        let mut reads = 1;
+        while self.read(id)? && reads < self.stage.io.options.reads_per_turn {
+            reads += 1;
         }
         Ok(())
     }
@@ -118,7 +133,7 @@ impl<S> Reactor<S> {
     /// Shows the handler the first `n` bytes of the buffer, where they lie.
     #[inline(always)]
     fn show(&mut self, id: SocketId, n: usize) -> Result<(), Failure> {
-        let bytes = self.buffer.get(..n).unwrap_or_default();
+        let bytes = self.buffer.get(..n).unwrap_or(&self.buffer);
         let mut input = Input::new(bytes);
         self.stage.call(id, |handler, cx| handler.handle(cx, &mut input))?;
         self.stage.io.trace.step(Step::Handled(id, n));
@@ -190,14 +205,15 @@ impl<S> Reactor<S> {
     // Second half: what goes out, and what has come to its end.
 
     #[inline]
-    pub(crate) fn settle(&mut self, id: SocketId) {
+    pub(crate) fn settle(&mut self, turn: Turn) {
+        let Turn { id, part } = turn;
         let io = &mut self.stage.io;
         let Some(connection) = io.sockets.connection(id) else {
             return self.stage.settle_other(id);
         };
-        if connection.stream.is_plain() {
-            if connection.stream.wants_write() {
-                match connection.stream.flush(&mut io.pool) {
+        if connection.stream.may_collect() && connection.stream.is_writable() {
+            if !part.is_empty() {
+                match connection.stream.write_part(io.outbox.part(part), &mut io.pool) {
                     Ok(Flushed::Wrote(n)) => {
                         connection.active_at = io.now;
                         io.ledger.bytes_out += n as u64;
@@ -211,6 +227,9 @@ impl<S> Reactor<S> {
                 connection.queued = false;
                 return;
             }
+        } else if !part.is_empty() {
+            let bytes = io.outbox.part(part);
+            connection.stream.send_first(bytes, io.marks, &mut io.pool);
         }
         self.stage.settle_connection(id);
     }

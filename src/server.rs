@@ -20,6 +20,7 @@ use crate::mailbox::Mailbox;
 use crate::options::Options;
 use crate::reactor::Reactor;
 use crate::socket::impl_as_fd;
+use crate::sockets::Turn;
 use crate::trace::Step;
 use crate::transport::Readiness;
 use crate::workers::Workers;
@@ -45,7 +46,7 @@ pub struct Server<S = ()> {
     /// The counters as they were when the present shutdown began.
     before_drain: Ledger,
     // Kept only so that a turn allocates nothing.
-    round: Vec<SocketId>,
+    round: Vec<Turn>,
     due: Vec<(TimerId, SocketId)>,
     commands: Vec<Command<S>>,
 }
@@ -299,14 +300,18 @@ impl<S> Server<S> {
         let reactor = &mut self.reactor;
         let mut nth = 0;
         while let Some(id) = reactor.stage.io.sockets.queued(nth) {
-            reactor.receive(id);
+            let part = reactor.receive(id);
+            if !part.is_empty() {
+                reactor.stage.io.sockets.set_part(nth, part);
+            }
             nth += 1;
         }
         reactor.stage.io.sockets.take_queue(&mut self.round);
-        for &id in &self.round {
-            reactor.settle(id);
+        for &turn in &self.round {
+            reactor.settle(turn);
         }
         self.round.clear();
+        reactor.stage.io.outbox.clear();
     }
 
     fn run_commands(&mut self) {

@@ -8,6 +8,7 @@ use mio::event::Event;
 use crate::connection::Connection;
 use crate::id::{Key, Slots, SocketId};
 use crate::listener::Listener;
+use crate::outbox::Part;
 use crate::socket::readiness;
 use crate::transport::Readiness;
 
@@ -26,13 +27,28 @@ pub(crate) struct Source {
     pub(crate) queued: bool,
 }
 
+/// One place in the queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) id: SocketId,
+    /// What the first half of the round collected for the second.
+    pub(crate) part: Part,
+}
+
+impl Turn {
+    #[inline]
+    fn new(id: SocketId) -> Turn {
+        Turn { id, part: Part::default() }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Sockets {
     slots: Slots<Socket>,
     /// Ids whose socket has something to do; each at most once, by the socket's `queued`. An id
     /// stays queued until its turn is over, so what a handler does to its own connection costs
     /// nothing here.
-    queue: Vec<SocketId>,
+    queue: Vec<Turn>,
     connections: usize,
     /// Listeners that accept nobody until a connection ends.
     waiting: Vec<SocketId>,
@@ -94,18 +110,18 @@ impl Sockets {
 
     #[inline]
     pub(crate) fn connection(&mut self, id: SocketId) -> Option<&mut Connection> {
-        match self.slots.get_mut(id.0) {
-            Some(Socket::Connection(connection)) => Some(connection),
+        self.slots.pick_mut(id.0, |socket| match socket {
+            Socket::Connection(connection) => Some(connection),
             _ => None,
-        }
+        })
     }
 
     #[inline]
     pub(crate) fn connection_ref(&self, id: SocketId) -> Option<&Connection> {
-        match self.slots.get(id.0) {
-            Some(Socket::Connection(connection)) => Some(connection),
+        self.slots.pick(id.0, |socket| match socket {
+            Socket::Connection(connection) => Some(connection),
             _ => None,
-        }
+        })
     }
 
     pub(crate) fn listener(&mut self, id: SocketId) -> Option<&mut Listener> {
@@ -146,7 +162,11 @@ impl Sockets {
     /// Notes what the system reported. A stale id reaches nobody.
     #[inline]
     pub(crate) fn note(&mut self, id: SocketId, event: &Event) {
-        if let Some(Socket::Connection(connection)) = self.slots.get_mut(id.0) {
+        let connection = self.slots.pick_mut(id.0, |socket| match socket {
+            Socket::Connection(connection) => Some(connection),
+            _ => None,
+        });
+        if let Some(connection) = connection {
             if event.is_read_closed() || event.is_error() || event.is_priority() {
                 connection.stream.note(readiness(event));
             } else {
@@ -154,7 +174,7 @@ impl Sockets {
             }
             if !connection.queued && connection.stream.wants_service() {
                 connection.queued = true;
-                self.queue.push(id);
+                self.queue.push(Turn::new(id));
             }
         } else {
             self.note_other(id, readiness(event));
@@ -178,14 +198,22 @@ impl Sockets {
         let queued = socket.queued();
         if wants && !*queued {
             *queued = true;
-            self.queue.push(id);
+            self.queue.push(Turn::new(id));
         }
     }
 
     /// The `nth` id in the queue. It may grow while it is walked.
     #[inline]
     pub(crate) fn queued(&self, nth: usize) -> Option<SocketId> {
-        self.queue.get(nth).copied()
+        self.queue.get(nth).map(|turn| turn.id)
+    }
+
+    /// Leaves what the `nth` in the queue sent for the second half of the round.
+    #[inline]
+    pub(crate) fn set_part(&mut self, nth: usize, part: Part) {
+        if let Some(turn) = self.queue.get_mut(nth) {
+            turn.part = part;
+        }
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -193,7 +221,7 @@ impl Sockets {
     }
 
     /// Swaps the queue for an empty one; the ids in it keep their turn until [`Sockets::end_turn`].
-    pub(crate) fn take_queue(&mut self, into: &mut Vec<SocketId>) {
+    pub(crate) fn take_queue(&mut self, into: &mut Vec<Turn>) {
         debug_assert!(into.is_empty());
         std::mem::swap(&mut self.queue, into);
     }
@@ -207,7 +235,7 @@ impl Sockets {
         let wants = socket.wants_service();
         *socket.queued() = wants;
         if wants {
-            self.queue.push(id);
+            self.queue.push(Turn::new(id));
         }
     }
 }

@@ -299,6 +299,43 @@ impl<T: Transport> Stream<T> {
         }
     }
 
+    /// Writes `bytes` once, straight from where they lie; what the system does not take becomes
+    /// output. There must be no output before.
+    #[inline(always)]
+    pub(crate) fn write_part(&mut self, bytes: &[u8], pool: &mut Pool) -> io::Result<Flushed> {
+        debug_assert!(self.output.is_empty());
+        match self.transport.write(bytes) {
+            Ok(n) if n == bytes.len() => Ok(Flushed::Wrote(n)),
+            Ok(n) => {
+                if self.transport.short_write_was_last() {
+                    self.flags.clear(Flags::WRITABLE);
+                }
+                self.output.push(bytes.get(n..).unwrap_or_default(), pool);
+                Ok(Flushed::Wrote(n))
+            }
+            Err(error) => {
+                self.output.push(bytes, pool);
+                match error.kind() {
+                    io::ErrorKind::WouldBlock => {
+                        self.flags.clear(Flags::WRITABLE);
+                        Ok(Flushed::Refused)
+                    }
+                    io::ErrorKind::Interrupted => Ok(Flushed::Refused),
+                    _ => Err(error),
+                }
+            }
+        }
+    }
+
+    /// Puts what was sent before everything that waits in front of it.
+    #[cold]
+    pub(crate) fn send_first(&mut self, bytes: &[u8], marks: Marks, pool: &mut Pool) {
+        self.output.push_front(bytes, pool);
+        if self.output.len() > marks.high_water {
+            self.note_congestion(marks);
+        }
+    }
+
     /// Whether the output fell to low water since it was congested; says so once. Reading goes on,
     /// and what was held back meanwhile is shown again.
     pub(crate) fn take_drained(&mut self, marks: Marks) -> bool {
@@ -362,6 +399,18 @@ impl<T: Transport> Stream<T> {
     }
 
     // Questions.
+
+    /// Whether what it sends in its turn may be collected: nothing waits and nothing is unusual.
+    #[inline]
+    pub(crate) fn may_collect(&self) -> bool {
+        self.is_plain() && self.output.is_empty()
+    }
+
+    /// Whether a write may find room.
+    #[inline]
+    pub(crate) fn is_writable(&self) -> bool {
+        self.flags.any(Flags::WRITABLE)
+    }
 
     /// Whether a turn is nothing but reading, handling and writing.
     #[inline]
