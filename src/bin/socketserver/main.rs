@@ -1,2 +1,22 @@
-//! The command.
-fn main() {}
+//! The command `socketserver`: ready-made services on the library's public API alone.
+
+mod args;
+mod chat;
+mod console;
+mod serve;
+mod services;
+mod system;
+mod units;
+
+use std::process::ExitCode;
+
+use args::{Task, Typed};
+
+fn main() -> ExitCode {
+    let code = match Typed::parse().and_then(Typed::resolve) {
+        Ok(Task::Serve(config)) => serve::run(&config),
+        Err(message) => console::end_with(&message),
+    };
+    console::flush();
+    code
+}

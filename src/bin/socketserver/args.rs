@@ -1,0 +1,291 @@
+//! What was typed, and what it means.
+//!
+//! [`Typed`] is the command line as clap reads it; [`Typed::resolve`] turns it once into a [`Task`]
+//! in which nothing is left to be checked.
+
+#![expect(clippy::doc_markdown, reason = "the comments here are the text of --help")]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use socketserver::{Addr, Options};
+
+use crate::console::LastWords;
+use crate::units;
+
+/// Ready-made network services on one readiness loop.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Typed {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Box<Serve>),
+}
+
+/// Serve one of the ready-made services, on any number of addresses.
+///
+/// Every listener may be repeated, and all of them serve in one process. Once it accepts clients,
+/// standard output gets one line for each listener ("listening tcp 127.0.0.1:45123"). Logs go to
+/// standard error; RUST_LOG=debug tells why each connection ended.
+///
+/// SIGTERM or Ctrl-C stops it: nobody is accepted any more, what was taken is answered and sent,
+/// and the exit code is 0. A second one exits at once.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+struct Serve {
+    /// What to do with the bytes that come in
+    #[arg(value_enum, hide_possible_values = false)]
+    service: Service,
+
+    /// Listen on this TCP address, for example 127.0.0.1:7000 or [::1]:0 (port 0 is any port)
+    #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), help_heading = "Listeners")]
+    tcp: Vec<String>,
+
+    /// Listen on this UDP address (not yet)
+    #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), help_heading = "Listeners")]
+    udp: Vec<String>,
+
+    /// Listen on a Unix stream socket at this path
+    #[arg(long, value_name = "PATH", help_heading = "Listeners")]
+    unix: Vec<PathBuf>,
+
+    /// Listen on a Unix datagram socket at this path (not yet)
+    #[arg(long, value_name = "PATH", help_heading = "Listeners")]
+    unixgram: Vec<PathBuf>,
+
+    /// How many connections may be open; more clients wait
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    max_connections: Option<u32>,
+
+    /// Close a connection on which nothing moved for so long: 2s, 500ms, 1m [default: never]
+    #[arg(long, value_name = "DUR", value_parser = units::duration, help_heading = "Limits")]
+    idle_timeout: Option<Duration>,
+
+    /// How much output may wait for one client before no more is read from it: 64KiB, 1MiB
+    #[arg(long, value_name = "SIZE", value_parser = units::size, default_value = "64KiB", help_heading = "Limits")]
+    high_water: usize,
+
+    /// chat: a longer line closes the connection that sent it
+    #[arg(long, value_name = "SIZE", value_parser = units::size, default_value = "64KiB", help_heading = "Limits")]
+    max_line: usize,
+
+    /// How long a stop may take before what is left is cut off
+    #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "10s", help_heading = "Limits")]
+    drain_timeout: Duration,
+
+    /// How many loops serve, each on a thread of its own (not yet more than 1)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Modes")]
+    reactors: Option<u32>,
+
+    /// Serve with blocking handlers, threads:N or processes:N (not yet)
+    #[arg(long, value_name = "MODE:N", value_parser = workers, help_heading = "Modes")]
+    workers: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  socketserver serve echo --tcp 127.0.0.1:7000
+  socketserver serve chat --tcp 0.0.0.0:7000 --tcp [::1]:7000 --unix /tmp/chat --max-line 1KiB
+  socketserver serve echo --tcp 127.0.0.1:0 --idle-timeout 30s --max-connections 10000
+
+Try it with: nc 127.0.0.1 7000";
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Service {
+    /// Send everything back (RFC 862)
+    Echo,
+    /// Throw everything away (RFC 863)
+    Discard,
+    /// Send characters as fast as they are read (RFC 864)
+    Chargen,
+    /// Send the date and time as text, then close (RFC 867)
+    Daytime,
+    /// Send the seconds since 1900 as four bytes, then close (RFC 868)
+    Time,
+    /// Send everything back with a-z turned into A-Z
+    Upper,
+    /// Send each line to everybody else; one room over all listeners
+    Chat,
+}
+
+/// What was asked for, checked.
+#[derive(Debug)]
+pub(crate) enum Task {
+    Serve(Box<Config>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) service: Service,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) options: Options,
+    pub(crate) max_line: usize,
+    pub(crate) drain_timeout: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) enum Listener {
+    /// A name is looked up when it is listened on.
+    Tcp(String),
+    Unix(Addr),
+}
+
+impl Typed {
+    pub(crate) fn parse() -> Result<Typed, LastWords> {
+        Typed::read(std::env::args_os())
+    }
+
+    fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, LastWords> {
+        Typed::try_parse_from(args).map_err(|error| LastWords::of_clap(&error))
+    }
+
+    pub(crate) fn resolve(self) -> Result<Task, LastWords> {
+        let Command::Serve(serve) = self.command;
+        serve.resolve().map(Box::new).map(Task::Serve)
+    }
+}
+
+impl Serve {
+    fn resolve(self) -> Result<Config, LastWords> {
+        self.refuse_what_is_not_there_yet()?;
+        let mut listeners = Vec::new();
+        for addr in self.tcp {
+            check_tcp(&addr)?;
+            listeners.push(Listener::Tcp(addr));
+        }
+        for path in self.unix {
+            if path.as_os_str().is_empty() {
+                return Err(usage("invalid value '' for '--unix <PATH>': the path is empty"));
+            }
+            listeners.push(Listener::Unix(Addr::Unix(path)));
+        }
+        if listeners.is_empty() {
+            return Err(usage("nowhere to listen: give at least one --tcp ADDR or --unix PATH"));
+        }
+        let defaults = Options::default();
+        let options = Options {
+            max_connections: self.max_connections.map_or(defaults.max_connections, |n| n as usize),
+            idle_timeout: self.idle_timeout,
+            high_water: self.high_water,
+            low_water: self.high_water / 4,
+            output_limit: defaults.output_limit.max(self.high_water.saturating_mul(2)),
+            ..defaults
+        };
+        Ok(Config {
+            service: self.service,
+            listeners,
+            // A chat line is held until its end has come.
+            options: Options {
+                input_limit: options.input_limit.max(self.max_line.saturating_add(1)),
+                ..options
+            },
+            max_line: self.max_line,
+            drain_timeout: self.drain_timeout,
+        })
+    }
+
+    fn refuse_what_is_not_there_yet(&self) -> Result<(), LastWords> {
+        let missing = [
+            ("--udp", !self.udp.is_empty()),
+            ("--unixgram", !self.unixgram.is_empty()),
+            ("--workers", self.workers.is_some()),
+            ("--reactors with more than 1", self.reactors.is_some_and(|n| n > 1)),
+        ];
+        match missing.iter().find(|(_, asked)| *asked) {
+            Some((option, _)) => Err(usage(&format!("{option} is not there yet in this version"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The form of an address; whether its name exists is seen when it is looked up.
+fn check_tcp(addr: &str) -> Result<(), LastWords> {
+    let wrong = |why: &str| usage(&format!("invalid value '{addr}' for '--tcp <ADDR>': {why}"));
+    let Some((host, port)) = addr.rsplit_once(':') else {
+        return Err(wrong("a port is missing; write it like 127.0.0.1:7000"));
+    };
+    if port.parse::<u16>().is_err() {
+        return Err(wrong("the port is no number from 0 to 65535"));
+    }
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match bare {
+        Some(host) if host.parse::<std::net::Ipv6Addr>().is_err() => {
+            Err(wrong("no IPv6 address stands in the brackets"))
+        }
+        None if host.contains(':') => Err(wrong("write an IPv6 address like [::1]:7000")),
+        None if host.is_empty() => Err(wrong("the host is missing; 0.0.0.0 is every IPv4 address")),
+        _ => Ok(()),
+    }
+}
+
+fn workers(text: &str) -> Result<String, String> {
+    let known = text.strip_prefix("threads:").or_else(|| text.strip_prefix("processes:"));
+    match known.map(str::parse::<u32>) {
+        Some(Ok(1..)) => Ok(text.into()),
+        _ => Err("write it like threads:8 or processes:4".into()),
+    }
+}
+
+fn usage(message: &str) -> LastWords {
+    LastWords::of_clap(&Typed::command().error(ErrorKind::ValueValidation, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Task, LastWords> {
+        Typed::read(line.split_whitespace().map(OsString::from)).and_then(Typed::resolve)
+    }
+
+    #[test]
+    fn clap_finds_no_fault_in_the_definition() {
+        Typed::command().debug_assert();
+    }
+
+    #[test]
+    fn what_was_typed_means_what_it_says() {
+        let line = "socketserver serve upper --tcp 127.0.0.1:0 --unix /tmp/x --high-water 1KiB \
+                    --idle-timeout 500ms --max-connections 7 --drain-timeout 1m";
+        let Ok(Task::Serve(config)) = read(line) else { panic!("refused") };
+        assert_eq!(config.service, Service::Upper);
+        assert_eq!(config.listeners.len(), 2);
+        assert_eq!((config.options.high_water, config.options.low_water), (1_024, 256));
+        assert_eq!(config.options.idle_timeout, Some(Duration::from_millis(500)));
+        assert_eq!(config.options.max_connections, 7);
+        assert_eq!(config.drain_timeout, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn every_refusal_names_its_culprit() {
+        for (line, culprit) in [
+            ("serve echo", "--tcp"),
+            ("serve nonsense --tcp 127.0.0.1:0", "nonsense"),
+            ("serve echo --tcp 127.0.0.1", "127.0.0.1"),
+            ("serve echo --tcp 127.0.0.1:99999", "99999"),
+            ("serve echo --tcp ::1:7000", "::1:7000"),
+            ("serve echo --tcp [nope]:7000", "[nope]"),
+            ("serve echo --tcp :7000", ":7000"),
+            ("serve echo --tcp 127.0.0.1:0 --max-connections 0", "--max-connections"),
+            ("serve echo --tcp 127.0.0.1:0 --idle-timeout 5", "--idle-timeout"),
+            ("serve echo --tcp 127.0.0.1:0 --high-water 1parsec", "--high-water"),
+            ("serve echo --udp 127.0.0.1:0", "--udp"),
+            ("serve echo --unixgram x", "--unixgram"),
+            ("serve echo --tcp 127.0.0.1:0 --reactors 2", "--reactors"),
+            ("serve echo --tcp 127.0.0.1:0 --workers threads:0", "--workers"),
+            ("serve echo --tcp 127.0.0.1:0 --workers threads:2", "--workers"),
+        ] {
+            let Err(words) = read(&format!("socketserver {line}")) else { panic!("{line} passed") };
+            assert_eq!(words.code(), 2, "{line}");
+            assert!(words.text().contains(culprit), "{line}: {}", words.text());
+        }
+    }
+}

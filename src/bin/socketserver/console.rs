@@ -1,0 +1,227 @@
+//! Standard output and standard error that can stop nothing.
+//!
+//! Whoever reads them may be slow, gone, or never read at all. So a thread of its own writes to
+//! each, from a queue with a bound; what does not fit is dropped, and an error of a write is
+//! nobody's trouble. The thread is started with the first line.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Pieces of text that may wait for one reader.
+const QUEUE: usize = 256;
+/// The longest line of a log.
+const MAX_LINE: usize = 1_024;
+/// Lines of a log that may come at once, and how many more each second.
+const BURST: u32 = 200;
+const LINES_PER_SECOND: u32 = 50;
+/// How long the end of the program waits for a reader.
+const LAST_WAIT: Duration = Duration::from_millis(200);
+
+/// Writes `text` to standard output, some time soon.
+pub(crate) fn print(text: String) {
+    static STDOUT: OnceLock<Queue> = OnceLock::new();
+    STDOUT.get_or_init(|| Queue::start(io::stdout())).put(text.into_bytes());
+}
+
+fn print_error(text: Vec<u8>) -> bool {
+    static STDERR: OnceLock<Queue> = OnceLock::new();
+    STDERR.get_or_init(|| Queue::start(io::stderr())).put(text)
+}
+
+/// Waits shortly until everything is written, as far as anybody reads.
+pub(crate) fn flush() {
+    let end = Instant::now() + LAST_WAIT;
+    while UNWRITTEN.load(Ordering::Acquire) > 0 && Instant::now() < end {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Pieces of text that were taken and are not written yet.
+static UNWRITTEN: AtomicUsize = AtomicUsize::new(0);
+
+struct Queue(SyncSender<Vec<u8>>);
+
+impl Queue {
+    fn start(mut out: impl Write + Send + 'static) -> Queue {
+        let (sender, texts) = sync_channel::<Vec<u8>>(QUEUE);
+        let writer = thread::Builder::new().name("console".into());
+        // Without a thread, the receiver is gone and every text is dropped.
+        let _ = writer.spawn(move || {
+            for text in texts {
+                let _ = out.write_all(&text).and_then(|()| out.flush());
+                UNWRITTEN.fetch_sub(1, Ordering::AcqRel);
+            }
+        });
+        Queue(sender)
+    }
+
+    /// Whether there was room.
+    fn put(&self, text: Vec<u8>) -> bool {
+        UNWRITTEN.fetch_add(1, Ordering::AcqRel);
+        match self.0.try_send(text) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                UNWRITTEN.fetch_sub(1, Ordering::AcqRel);
+                false
+            }
+        }
+    }
+}
+
+/// Sends the log to standard error; `RUST_LOG` says how much of it.
+pub(crate) fn start_log() {
+    let env = env_logger::Env::default().default_filter_or("warn");
+    let target = env_logger::Target::Pipe(Box::new(LogLines::default()));
+    let started = env_logger::Builder::from_env(env)
+        .target(target)
+        .write_style(env_logger::WriteStyle::Never)
+        .try_init();
+    // It fails only if a log was started before.
+    debug_assert!(started.is_ok());
+}
+
+/// The log's way to standard error: bounded in rate and in the length of a line.
+#[derive(Clone)]
+struct LogLines(Arc<Mutex<Rate>>);
+
+struct Rate {
+    allowance: u32,
+    counted_at: Instant,
+    dropped: u64,
+}
+
+impl Default for LogLines {
+    fn default() -> LogLines {
+        LogLines(Arc::new(Mutex::new(Rate {
+            allowance: BURST,
+            counted_at: Instant::now(),
+            dropped: 0,
+        })))
+    }
+}
+
+impl Rate {
+    fn pass(&mut self, now: Instant) -> bool {
+        let since = now.saturating_duration_since(self.counted_at).as_millis();
+        let more =
+            u32::try_from(since).unwrap_or(u32::MAX).saturating_mul(LINES_PER_SECOND) / 1_000;
+        if more > 0 {
+            self.allowance = self.allowance.saturating_add(more).min(BURST);
+            self.counted_at = now;
+        }
+        let passes = self.allowance > 0;
+        self.allowance = self.allowance.saturating_sub(1);
+        self.dropped += u64::from(!passes);
+        passes
+    }
+}
+
+/// The logger hands over one whole record at a time.
+impl Write for LogLines {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        let mut rate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if rate.pass(Instant::now()) {
+            let mut text = Vec::new();
+            if rate.dropped > 0 {
+                text.extend(
+                    format!("({} lines of this log were left out)\n", rate.dropped).bytes(),
+                );
+            }
+            text.extend(cut(record));
+            if print_error(text) {
+                rate.dropped = 0;
+            } else {
+                rate.dropped += 1;
+            }
+        }
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One line of bounded length that a terminal takes for nothing but text.
+fn cut(record: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(record);
+    let text = text.trim_end_matches('\n');
+    let mut line: String =
+        text.chars().take(MAX_LINE).map(|c| if c.is_control() { '?' } else { c }).collect();
+    if line.len() < text.len() {
+        line.push('…');
+    }
+    line.push('\n');
+    line.into_bytes()
+}
+
+/// What is said before the program ends without having served.
+#[derive(Debug)]
+pub(crate) struct LastWords {
+    text: String,
+    code: u8,
+    /// It was asked for, like `--help`.
+    is_answer: bool,
+}
+
+impl LastWords {
+    pub(crate) fn of_clap(error: &clap::Error) -> LastWords {
+        LastWords {
+            text: error.render().to_string(),
+            code: u8::try_from(error.exit_code()).unwrap_or(2),
+            is_answer: !error.use_stderr(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    #[cfg(test)]
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+}
+
+pub(crate) fn end_with(words: &LastWords) -> ExitCode {
+    if words.is_answer {
+        // Somebody asked, so somebody reads; a pager may take its time.
+        let _ = io::stdout().write_all(words.text.as_bytes());
+    } else {
+        print_error(words.text.clone().into_bytes());
+    }
+    ExitCode::from(words.code)
+}
+
+/// Why nothing could be served.
+pub(crate) fn complain(error: &io::Error) {
+    print_error(format!("error: {error}\n").into_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_lines_is_bounded_and_counted() {
+        let start = Instant::now();
+        let mut rate = Rate { allowance: BURST, counted_at: start, dropped: 0 };
+        let passed = (0..10_000).filter(|_| rate.pass(start)).count();
+        assert_eq!((passed, rate.dropped), (BURST as usize, 10_000 - u64::from(BURST)));
+        let later = start + Duration::from_secs(1);
+        let passed = (0..10_000).filter(|_| rate.pass(later)).count();
+        assert_eq!(passed, LINES_PER_SECOND as usize);
+    }
+
+    #[test]
+    fn a_line_of_the_log_is_short_and_only_text() {
+        assert_eq!(cut(b"a\x1B[31mb\nc\n"), b"a?[31mb?c\n");
+        assert!(cut(&[b'x'; 100_000]).len() < MAX_LINE + 8);
+    }
+}

@@ -1,0 +1,155 @@
+//! The services that need no memory of who is there; each is a few lines of a [`Handler`].
+
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use socketserver::{Context, Handler, Input, Sent};
+
+/// RFC 863: throws everything away.
+pub(crate) struct Discard;
+
+impl<S> Handler<S> for Discard {
+    fn handle(&mut self, _cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        Ok(())
+    }
+}
+
+/// Sends everything back with a-z turned into A-Z; no other byte changes. What all connections
+/// share is the place to turn them in, so that none of them needs one of its own.
+pub(crate) struct Upper;
+
+impl Handler<Vec<u8>> for Upper {
+    fn handle(&mut self, cx: &mut Context<'_, Vec<u8>>, input: &mut Input<'_>) -> io::Result<()> {
+        cx.shared.clear();
+        cx.shared.extend_from_slice(input.take_all());
+        cx.shared.make_ascii_uppercase();
+        cx.io.send(cx.id, cx.shared);
+        Ok(())
+    }
+}
+
+/// RFC 864: sends characters until the peer ends, but not faster than it reads.
+#[derive(Default)]
+pub(crate) struct Chargen {
+    /// Where in [`PATTERN`] the next piece begins.
+    at: usize,
+}
+
+/// Lines of 72 of the 95 printing characters, each line one character further on; then all over.
+static PATTERN: [u8; LINE * 95] = pattern();
+const LINE: usize = 74;
+const PIECE: usize = 2 << 10;
+
+const fn pattern() -> [u8; LINE * 95] {
+    let mut pattern = [b'\n'; LINE * 95];
+    let mut at = 0;
+    while at < pattern.len() {
+        let (line, column) = (at / LINE, at % LINE);
+        if column < LINE - 2 {
+            #[expect(clippy::cast_possible_truncation, reason = "a remainder of 95 fits")]
+            let offset = ((line + column) % 95) as u8;
+            #[expect(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
+            {
+                pattern[at] = b' ' + offset;
+            }
+        } else if column == LINE - 2 {
+            #[expect(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
+            {
+                pattern[at] = b'\r';
+            }
+        }
+        at += 1;
+    }
+    pattern
+}
+
+impl Chargen {
+    /// Fills the output up to high water; the rest is for [`Handler::drained`].
+    fn fill<S>(&mut self, cx: &mut Context<'_, S>) {
+        loop {
+            let end = (self.at + PIECE).min(PATTERN.len());
+            let sent = cx.send(PATTERN.get(self.at..end).unwrap_or_default());
+            if sent == Sent::Gone {
+                return;
+            }
+            self.at = end % PATTERN.len();
+            if sent == Sent::Congested {
+                return;
+            }
+        }
+    }
+}
+
+impl<S> Handler<S> for Chargen {
+    fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        // What the peer says does not matter, so its pace of reading need not slow ours.
+        cx.io.set_full_duplex(cx.id, true);
+        self.fill(cx);
+        Ok(())
+    }
+
+    fn handle(&mut self, _cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        Ok(())
+    }
+
+    fn drained(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        self.fill(cx);
+        Ok(())
+    }
+}
+
+/// RFC 867: one line with the date and time of day, then the end.
+pub(crate) struct Daytime;
+
+impl<S> Handler<S> for Daytime {
+    fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        let now = jiff::Zoned::now();
+        cx.send(format!("{}\r\n", now.strftime("%A, %B %-d, %Y %H:%M:%S %Z")).as_bytes());
+        cx.close();
+        Ok(())
+    }
+
+    fn handle(&mut self, _cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        Ok(())
+    }
+}
+
+/// RFC 868: the seconds since 1900 in four bytes, most significant first, then the end.
+pub(crate) struct Time;
+
+/// From 1900 to 1970.
+const EPOCHS_APART: u64 = 2_208_988_800;
+
+impl<S> Handler<S> for Time {
+    fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // Four bytes overflow in 2036 and then count from there, as in NTP.
+        let seconds = (since_1970.as_secs() + EPOCHS_APART) & u64::from(u32::MAX);
+        let [.., a, b, c, d] = seconds.to_be_bytes();
+        cx.send(&[a, b, c, d]);
+        cx.close();
+        Ok(())
+    }
+
+    fn handle(&mut self, _cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pattern_is_that_of_rfc_864() {
+        let lines: Vec<&[u8]> = PATTERN.chunks(LINE).collect();
+        assert!(lines[0].starts_with(b" !\"#$%&'()*+,-./0123") && lines[0].ends_with(b"efg\r\n"));
+        assert!(lines[1].starts_with(b"!\"#$") && lines[1].ends_with(b"fgh\r\n"));
+        assert!(lines[94].starts_with(b"~ !\"#"));
+        assert_eq!(lines.len(), 95);
+    }
+}
