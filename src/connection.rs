@@ -51,6 +51,13 @@ impl Connection {
         socket.register(registry, token, self.asked_for_room)
     }
 
+    /// Whether a turn now would change anything.
+    pub(crate) fn wants_service(&self) -> bool {
+        let unwatched = self.stream.is_closing() && !self.close_watched;
+        self.stream.wants_service()
+            || !self.stream.is_connecting() && (unwatched || self.wants_room_reported())
+    }
+
     /// Whether [`Connection::ask_for_room`] has something to change.
     #[inline]
     pub(crate) fn wants_room_reported(&self) -> bool {

@@ -46,6 +46,8 @@ impl Flags {
 
     /// The server shuts down and the handler has not been told.
     pub(crate) const SHUTDOWN_DUE: Flags = Flags(1 << 16);
+    /// It was idle for too long, and looks once more before it ends for that.
+    pub(crate) const LOOKED: Flags = Flags(1 << 17);
 
     #[inline]
     pub(crate) const fn and(self, more: Flags) -> Flags {

@@ -147,6 +147,14 @@ impl Io {
         }
     }
 
+    /// Whether a shutdown still waits for the end of what comes in. A peer that never stops sending
+    /// may not hold up its handler's `shutdown` for longer.
+    pub(crate) fn reads_on(&self) -> bool {
+        let Drain::Until { since, deadline } = self.drain else { return false };
+        let half = (deadline - since) / 2;
+        self.now < since + half.min(READ_ON)
+    }
+
     /// Whether a connection may go without waiting for the peer's end: only when the server shuts
     /// down, everything that came was looked at, and the peer has been silent since.
     pub(crate) fn parts_at_once(&self, id: SocketId) -> bool {
@@ -227,6 +235,9 @@ impl Io {
         self.trace.step(Step::Closed(id));
     }
 }
+
+/// How long at most a shutdown goes on reading, in nanoseconds.
+const READ_ON: u64 = 1_000_000_000;
 
 fn no_id_left() -> io::Error {
     io::Error::other("no id is left for another socket")

@@ -260,7 +260,13 @@ impl<S> Reactor<S> {
         connection.deadlines = connection.deadlines.saturating_sub(1);
         let over = due.is_some_and(|at| at <= io.now);
         if !over {
+            connection.stream.was_active();
             return io.arm(id);
+        }
+        if connection.stream.look_once_more() {
+            connection.deadlines += 1;
+            io.deadlines.push(io.now + 1, id);
+            return io.sockets.enqueue(id);
         }
         let (reason, what) = match connection.stream.ending() {
             _ if connection.stream.is_connecting() => {
@@ -336,9 +342,11 @@ impl<S> Stage<S> {
         Ok(false)
     }
 
+    /// Once everything that had come in was shown, as far as that has an end.
     fn tell_of_shutdown(&mut self, id: SocketId) -> Result<(), Failure> {
+        let reads_on = self.io.reads_on();
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
-        if !connection.stream.take_shutdown() {
+        if connection.stream.wants_read() && reads_on || !connection.stream.take_shutdown() {
             return Ok(());
         }
         self.call(id, |handler, cx| handler.shutdown(cx))
@@ -369,6 +377,9 @@ impl<S> Stage<S> {
     fn flush(&mut self, id: SocketId) -> Result<(), Failure> {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection(id) else { return Ok(()) };
+        if connection.aborted().is_some() {
+            return Ok(());
+        }
         let stream = &mut connection.stream;
         for _ in 0..io.options.writes_per_turn {
             if !stream.wants_write() {

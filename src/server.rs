@@ -47,7 +47,7 @@ pub struct Server<S = ()> {
     before_drain: Ledger,
     // Kept only so that a turn allocates nothing.
     round: Vec<Turn>,
-    due: Vec<(TimerId, SocketId)>,
+    due: Vec<TimerId>,
     commands: Vec<Command<S>>,
 }
 
@@ -328,11 +328,13 @@ impl<S> Server<S> {
     /// Everything that was due when this turn began; a timer set meanwhile is for the next.
     fn alarms(&mut self) {
         let now = self.reactor.stage.io.now;
-        while let Some(alarm) = self.reactor.stage.io.timers.pop_due(now) {
-            self.due.push(alarm);
+        while let Some(timer) = self.reactor.stage.io.timers.pop_due(now) {
+            self.due.push(timer);
         }
-        for (timer, owner) in self.due.drain(..) {
-            self.reactor.alarm(timer, owner);
+        for timer in self.due.drain(..) {
+            if let Some(owner) = self.reactor.stage.io.timers.come_up(timer) {
+                self.reactor.alarm(timer, owner);
+            }
         }
         while let Some(id) = self.reactor.stage.io.deadlines.pop_due(now) {
             self.reactor.deadline(id);
@@ -399,6 +401,8 @@ impl<S> Server<S> {
 /// What is still open ends now: every handler's `finish` runs.
 impl<S> Drop for Server<S> {
     fn drop(&mut self) {
+        // What a `finish` would connect to now, nobody would finish.
+        self.reactor.stage.io.options.max_connections = 0;
         self.reactor.cut_off();
         self.mailbox.close();
     }

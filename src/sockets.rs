@@ -243,7 +243,7 @@ impl Sockets {
 impl Socket {
     fn wants_service(&self) -> bool {
         match self {
-            Socket::Connection(connection) => connection.stream.wants_service(),
+            Socket::Connection(connection) => connection.wants_service(),
             Socket::Listener(listener) => listener.wants_service(),
             Socket::Source(source) => source.closing || source.ready != Readiness::default(),
         }

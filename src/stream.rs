@@ -347,6 +347,22 @@ impl<T: Transport> Stream<T> {
         true
     }
 
+    /// It has been idle for too long, as far as was noted. When the loop was held up, the notice of
+    /// the contrary may still be under way: says once that another turn is due.
+    pub(crate) fn look_once_more(&mut self) -> bool {
+        let in_vain = Flags::LOOKED.and(Flags::CONNECTING).and(Flags::ENDING);
+        let looks = !self.flags.any(in_vain);
+        if looks {
+            self.flags.set(Flags::READABLE.and(Flags::WRITABLE).and(Flags::LOOKED));
+        }
+        looks
+    }
+
+    /// It was not idle after all.
+    pub(crate) fn was_active(&mut self) {
+        self.flags.clear(Flags::LOOKED);
+    }
+
     /// Whether the handler shall be told of the shutdown; says so once.
     pub(crate) fn take_shutdown(&mut self) -> bool {
         let due = self.flags.any(Flags::SHUTDOWN_DUE);
@@ -446,8 +462,7 @@ impl<T: Transport> Stream<T> {
     /// Whether the end of the output is to be told, or that of the whole connection to be made.
     fn wants_end(&self) -> bool {
         let asked = Flags::OUTPUT_CLOSED.and(Flags::OUTPUT_ENDED);
-        matches!(self.ending, Ending::Closing | Ending::Leaving)
-            || self.flags.exactly(Flags::OUTPUT_CLOSED, asked)
+        self.is_closing() || self.flags.exactly(Flags::OUTPUT_CLOSED, asked)
     }
 
     /// Whether the handler shall get what can be read.
@@ -491,6 +506,11 @@ impl<T: Transport> Stream<T> {
 
     pub(crate) fn ending(&self) -> Ending {
         self.ending
+    }
+
+    /// Whether only the rest of its output keeps it.
+    pub(crate) fn is_closing(&self) -> bool {
+        matches!(self.ending, Ending::Closing | Ending::Leaving)
     }
 
     pub(crate) fn is_connecting(&self) -> bool {

@@ -107,14 +107,18 @@ impl Timers {
         self.deadlines.next()
     }
 
-    pub(crate) fn pop_due(&mut self, now: u64) -> Option<(TimerId, SocketId)> {
-        loop {
-            let timer = self.deadlines.pop_due(now)?;
-            if let Some(owner) = self.alarms.remove(timer.0) {
-                return Some((timer, owner));
-            }
+    /// A timer whose time has come; [`Timers::come_up`] says whether it still holds.
+    pub(crate) fn pop_due(&mut self, now: u64) -> Option<TimerId> {
+        self.deadlines.pop_due(now)
+    }
+
+    /// Whose timer it is, unless it was cancelled, even by the one that came up just before it.
+    pub(crate) fn come_up(&mut self, timer: TimerId) -> Option<SocketId> {
+        let owner = self.alarms.remove(timer.0);
+        if owner.is_none() {
             self.deadlines.stale_came_up();
         }
+        owner
     }
 
     /// Drops the alarms of owners that are gone. It is due when there are twice as many alarms as
@@ -162,9 +166,10 @@ mod tests {
                     now += roll % 200;
                     model.sort();
                     while let Some(due) = timers.pop_due(now) {
+                        let Some(its_owner) = timers.come_up(due) else { continue };
                         let (at, timer, owner) = model.remove(0);
                         assert!(at <= now);
-                        assert_eq!(due, (timer, owner));
+                        assert_eq!((due, its_owner), (timer, owner));
                     }
                     assert!(model.iter().all(|(at, ..)| *at > now));
                 }

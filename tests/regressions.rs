@@ -1,0 +1,205 @@
+//! One test for each fault that was found and repaired.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use common::{Call, Client, Journal, Kind, Noted, Tested, on_setup, pattern};
+use socketserver::{Context, Echo, Handler, Input, Options, Reason, TimerId};
+
+/// A handler that does nothing by itself.
+struct Silent;
+
+impl Handler for Silent {
+    fn handle(&mut self, _: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        Ok(())
+    }
+}
+
+fn impatient() -> Options {
+    Options {
+        close_timeout: Duration::from_millis(50),
+        output_limit: 128 << 20,
+        ..Options::default()
+    }
+}
+
+/// More than the system takes for a peer that does not read.
+const TOO_MUCH: usize = 32 << 20;
+
+#[test]
+fn issue_2_a_close_from_outside_a_turn_is_bounded_by_the_close_timeout() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::with((), impatient());
+        let journal = Journal::default();
+        let witness = journal.clone();
+        let addr = tested.serve(kind, move |_| Noted::new(&witness, Silent));
+        let steps = tested.steps();
+        let client = Client::connect(&addr);
+        tested.until(|_| journal.calls().len() == 1);
+        let id = journal.ids()[0];
+        tested.io().send(id, &vec![b'x'; TOO_MUCH]);
+        tested.until_quiet(&steps);
+        tested.io().close(id);
+        tested.until_ended(1);
+        assert_eq!(journal.finishes(), [(Reason::CloseTimeout, Some(ErrorKind::TimedOut))]);
+        drop(client);
+    }
+}
+
+#[test]
+fn issue_2_a_failure_in_a_timer_is_bounded_by_the_close_timeout() {
+    struct FailsLater;
+    impl Handler for FailsLater {
+        fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+            cx.send(&vec![b'x'; TOO_MUCH]);
+            cx.set_timer(Duration::from_millis(30));
+            Ok(())
+        }
+        fn handle(&mut self, _: &mut Context<'_>, _: &mut Input<'_>) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut tested = Tested::with((), impatient());
+    let addr = tested.serve(Kind::Tcp, |_| FailsLater);
+    let client = Client::connect(&addr);
+    tested.until_ended(1);
+    assert_eq!(tested.ended(Reason::HandlerError), 1);
+    drop(client);
+}
+
+#[test]
+fn issue_2_a_large_send_from_outside_a_turn_arrives_whole() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::new();
+        let journal = Journal::default();
+        let witness = journal.clone();
+        let addr = tested.serve(kind, move |_| Noted::new(&witness, Silent));
+        let mut client = Client::connect(&addr);
+        tested.until(|_| journal.calls().len() == 1);
+        let bytes = pattern(8 << 20, 1);
+        tested.io().send(journal.ids()[0], &bytes);
+        assert!(tested.receive(&mut client, bytes.len()) == bytes, "{kind:?}");
+    }
+}
+
+#[test]
+fn issue_2_an_abort_sends_nothing_more() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| {
+        on_setup(|cx: &mut Context<'_>| {
+            cx.send(b"never");
+            cx.io.abort(cx.id);
+            Ok(())
+        })
+    });
+    let mut client = Client::connect(&addr);
+    tested.until(|_| client.look());
+    assert_eq!(client.received, b"");
+    assert_eq!(client.end, Some(Err(ErrorKind::ConnectionReset)));
+    assert_eq!(tested.io().ledger().bytes_dropped, 5);
+}
+
+#[test]
+fn issue_2_a_shutdown_is_told_after_everything_that_had_come_in_was_handled() {
+    let options = Options { read_buffer: 1_024, reads_per_turn: 1, ..Options::default() };
+    let mut tested = Tested::with((), options);
+    let journal = Journal::default();
+    let witness = journal.clone();
+    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Echo));
+    let mut client = Client::connect(&addr);
+    tested.until(|_| journal.calls().len() == 1);
+    let bytes = pattern(64 << 10, 2);
+    client.send(&bytes);
+    tested.io().shutdown(Duration::from_secs(20));
+    assert!(tested.receive_to_end(&mut client) == bytes);
+    let calls = journal.calls();
+    let told = calls.iter().position(|call| *call == Call::Shutdown).unwrap();
+    assert!(!calls[told..].iter().any(|call| matches!(call, Call::Handle(_))));
+    drop(client);
+    tested.until_ended(1);
+}
+
+#[test]
+fn issue_2_a_timer_that_was_cancelled_in_the_turn_of_its_time_does_not_come_up() {
+    struct Rival {
+        timers: Vec<TimerId>,
+        cancelled: Rc<Cell<Option<bool>>>,
+        came_up: Rc<RefCell<Vec<TimerId>>>,
+    }
+    impl Handler for Rival {
+        fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+            self.timers = vec![cx.set_timer(Duration::ZERO), cx.set_timer(Duration::ZERO)];
+            Ok(())
+        }
+        fn handle(&mut self, _: &mut Context<'_>, _: &mut Input<'_>) -> io::Result<()> {
+            Ok(())
+        }
+        fn timeout(&mut self, cx: &mut Context<'_>, timer: TimerId) -> io::Result<()> {
+            self.came_up.borrow_mut().push(timer);
+            let other = self.timers.iter().find(|&&other| other != timer).unwrap();
+            self.cancelled.set(Some(cx.io.cancel_timer(*other)));
+            Ok(())
+        }
+    }
+    let mut tested = Tested::new();
+    let (cancelled, came_up) = (Rc::new(Cell::new(None)), Rc::new(RefCell::new(Vec::new())));
+    let (said, seen) = (Rc::clone(&cancelled), Rc::clone(&came_up));
+    let addr = tested.serve(Kind::Tcp, move |_| Rival {
+        timers: Vec::new(),
+        cancelled: Rc::clone(&said),
+        came_up: Rc::clone(&seen),
+    });
+    let client = Client::connect(&addr);
+    tested.until(|_| cancelled.get().is_some());
+    for _ in 0..3 {
+        tested.turn(Some(Duration::from_millis(2))).unwrap();
+    }
+    assert_eq!((cancelled.get(), came_up.borrow().len()), (Some(true), 1));
+    drop(client);
+}
+
+#[test]
+fn issue_2_who_spoke_while_the_loop_was_held_up_is_not_idle() {
+    let idle_timeout = Some(Duration::from_millis(100));
+    let mut tested = Tested::with((), Options { idle_timeout, ..Options::default() });
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut client = Client::connect(&addr);
+    tested.echo(&mut client, b"first");
+    client.send(b"second");
+    // What a slow handler of somebody else, or SIGSTOP, does to the loop.
+    std::thread::sleep(Duration::from_millis(150));
+    assert_eq!(tested.receive(&mut client, 6), b"second");
+    assert_eq!(tested.ended(Reason::Idle), 0);
+}
+
+#[test]
+fn issue_2_what_finish_opens_while_the_server_is_dropped_is_finished_too() {
+    struct Reconnects(Journal);
+    impl Handler for Reconnects {
+        fn handle(&mut self, _: &mut Context<'_>, _: &mut Input<'_>) -> io::Result<()> {
+            Ok(())
+        }
+        fn finish(&mut self, cx: &mut Context<'_>, _: io::Result<()>) {
+            let again = Noted::new(&self.0, Reconnects(self.0.clone()));
+            if let Ok(id) = cx.connect("127.0.0.1:1", again) {
+                self.0.note(id, Call::Setup);
+            }
+        }
+    }
+    let journal = Journal::default();
+    let mut tested = Tested::new();
+    let witness = journal.clone();
+    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Reconnects(witness.clone())));
+    let client = Client::connect(&addr);
+    tested.until(|_| journal.calls().len() == 1);
+    drop(tested);
+    journal.assert_order(true);
+    drop(client);
+}
