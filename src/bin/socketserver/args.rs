@@ -144,7 +144,15 @@ impl Typed {
     }
 
     fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, LastWords> {
-        Typed::try_parse_from(args).map_err(|error| LastWords::of_clap(&error))
+        let args: Vec<OsString> = args.into_iter().collect();
+        Typed::try_parse_from(&args).map_err(|error| {
+            // Clap says that some argument is no text, but not which.
+            let culprit = args.iter().find(|arg| arg.to_str().is_none());
+            match (error.kind(), culprit) {
+                (ErrorKind::InvalidUtf8, Some(arg)) => usage(&format!("{arg:?} is not UTF-8")),
+                _ => LastWords::of_clap(&error),
+            }
+        })
     }
 
     pub(crate) fn resolve(self) -> Result<Task, LastWords> {
