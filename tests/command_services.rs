@@ -86,6 +86,7 @@ fn chargen_sends_the_lines_of_rfc_864_and_waits_for_a_client_that_does_not_read(
     assert!(server.cpu() - cpu <= std::time::Duration::from_millis(10), "it spins");
     assert!(server.memory() <= memory + 64, "it grows");
     stream.read_exact(&mut lines).unwrap();
+    drop(stream);
     server.stop();
 }
 
