@@ -1,0 +1,445 @@
+//! A slow peer costs bounded memory, and loses nothing.
+
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+use common::{Call, Client, Journal, Kind, Noted, Steps, Tested, on_input, on_setup, pattern};
+use socketserver::{
+    Addr, Context, Echo, Handler, Input, Options, Reason, Sent, Server, SocketId, Step,
+};
+
+fn conversation(journal: &Journal) -> SocketId {
+    journal.ids()[0]
+}
+
+#[test]
+fn slow_peer_is_not_read_until_it_drains() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::new();
+        let journal = Journal::default();
+        let witness = journal.clone();
+        let addr = tested.serve(kind, move |_| Noted::new(&witness, Echo));
+        let steps = tested.steps();
+        let mut client = Client::connect(&addr);
+        let bytes = pattern(1 << 20, 1);
+        // Writes whatever the system takes, until the server has read nothing more for a while.
+        let mut sent = 0_usize;
+        loop {
+            let before = sent;
+            let from = sent % bytes.len();
+            sent += client.push(&bytes[from..]);
+            tested.until_quiet(&steps);
+            if sent == before {
+                break;
+            }
+        }
+        let id = conversation(&journal);
+        assert!(tested.io().is_congested(id));
+        let options = Options::default();
+        let most = options.high_water + options.read_buffer * options.reads_per_turn;
+        assert!(tested.io().unsent(id) <= most, "{} bytes wait", tested.io().unsent(id));
+        steps.clear();
+        client.look_at_most(1_000);
+        tested.until_quiet(&steps);
+        let reads = steps.count(|step| matches!(step, Step::Read(..) | Step::ReadNothing(_)));
+        assert_eq!(reads, 0, "it was read while it had not drained");
+        client.finish_sending();
+        let got = tested.receive_to_end(&mut client);
+        assert_eq!(got.len(), sent);
+        assert!(got.chunks(bytes.len()).all(|chunk| bytes.starts_with(chunk)));
+        assert!(journal.count(|call| call == Call::Drained) >= 1);
+        tested.until_ended(1);
+    }
+}
+
+#[test]
+fn a_peer_that_never_reads_costs_bounded_memory_and_no_time() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::new();
+        let addr = tested.serve(kind, |_| Echo);
+        let steps = tested.steps();
+        let mut client = Client::connect(&addr);
+        let bytes = vec![b'x'; 1 << 20];
+        let mut sent = 0;
+        let mut silent_turns = 0;
+        tested.until(|server| {
+            let n = client.push(&bytes);
+            sent += n;
+            silent_turns = if n == 0 { silent_turns + 1 } else { 0 };
+            assert!(server.io().ledger().unsent() < 2 << 20);
+            assert!(sent < 1 << 30);
+            silent_turns > 5
+        });
+        tested.until_quiet(&steps);
+        steps.clear();
+        for _ in 0..20 {
+            client.push(&bytes);
+            tested.turn(Some(std::time::Duration::from_millis(1))).unwrap();
+        }
+        assert_eq!(steps.count(|step| !matches!(step, Step::Waited(_))), 0, "{:?}", steps.all());
+    }
+}
+
+#[test]
+fn exceeding_the_output_limit_resets_that_peer_only() {
+    let mut tested = Tested::with(None, Options { output_limit: 1 << 20, ..Options::default() });
+    let journal = Journal::default();
+    let witness = journal.clone();
+    let addr = tested.serve(Kind::Tcp, move |_| {
+        let hoard = |cx: &mut Context<'_, Option<Sent>>, input: &mut Input<'_>| {
+            input.take_all();
+            for _ in 0..1_000 {
+                *cx.shared = Some(cx.send(&[b'x'; 10_000]));
+            }
+            Ok(())
+        };
+        Noted::new(&witness, on_input(hoard))
+    });
+    let mut hoarder = Client::connect(&addr);
+    let mut bystander = Client::connect(&addr);
+    hoarder.send(b"all of it");
+    tested.until_ended_but(1);
+    assert_eq!(*tested.shared(), Some(Sent::Gone));
+    assert_eq!(tested.ended(Reason::OutputLimit), 1);
+    assert_eq!(journal.finishes()[0].0, Reason::OutputLimit);
+    bystander.look();
+    assert_eq!(bystander.end, None);
+    drop((hoarder, bystander));
+    tested.until(|server| server.io().connections() == 0);
+}
+
+trait UntilEndedBut {
+    fn until_ended_but(&mut self, left: usize);
+}
+
+impl<S> UntilEndedBut for Tested<S> {
+    /// Turns until somebody has ended and so many connections are left.
+    fn until_ended_but(&mut self, left: usize) {
+        self.until(|server| {
+            server.io().ledger().all_ended() > 0 && server.io().connections() == left
+        });
+    }
+}
+
+/// Pauses after each input and leaves what it did not take.
+struct OneAtATime;
+
+impl Handler for OneAtATime {
+    fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        if let Some(bytes) = input.take(1) {
+            cx.send(bytes);
+        }
+        cx.pause();
+        Ok(())
+    }
+}
+
+#[test]
+fn resume_shows_again_what_was_left_without_anything_new() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::new();
+        let journal = Journal::default();
+        let witness = journal.clone();
+        let addr = tested.serve(kind, move |_| Noted::new(&witness, OneAtATime));
+        let steps = tested.steps();
+        let mut client = Client::connect(&addr);
+        client.send(b"abc");
+        for expected in [b"a", b"b", b"c"] {
+            assert_eq!(tested.receive(&mut client, 1), expected);
+            tested.until_quiet(&steps);
+            let id = conversation(&journal);
+            assert!(tested.io().is_paused(id));
+            tested.io().resume(id);
+        }
+        tested.until_quiet(&steps);
+        let handled = [Call::Setup, Call::Handle(3), Call::Handle(2), Call::Handle(1)];
+        assert_eq!(journal.calls(), handled, "resuming with nothing left shows nothing");
+    }
+}
+
+#[test]
+fn nothing_is_shown_while_paused_not_even_the_end() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::new();
+        let journal = Journal::default();
+        let witness = journal.clone();
+        let addr = tested.serve(kind, move |_| Noted::new(&witness, OneAtATime));
+        let steps = tested.steps();
+        let mut client = Client::connect(&addr);
+        client.send(b"ab");
+        assert_eq!(tested.receive(&mut client, 1), b"a");
+        client.send(b"c");
+        client.finish_sending();
+        tested.until_quiet(&steps);
+        let id = conversation(&journal);
+        assert_eq!(journal.of(id), [Call::Setup, Call::Handle(2)]);
+        tested.io().resume(id);
+        assert_eq!(tested.receive(&mut client, 1), b"b");
+        tested.until_quiet(&steps);
+        tested.io().resume(id);
+        assert_eq!(tested.receive(&mut client, 1), b"c");
+        tested.until_quiet(&steps);
+        tested.io().resume(id);
+        assert_eq!(tested.receive_to_end(&mut client), []);
+        tested.until_ended(1);
+        assert_eq!(journal.count(|call| call == Call::Eof(0)), 1);
+    }
+}
+
+#[test]
+fn a_paused_connection_may_leave_more_than_the_input_limit_in_the_system() {
+    let mut tested = Tested::with((), Options { input_limit: 100, ..Options::default() });
+    let journal = Journal::default();
+    let witness = journal.clone();
+    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, OneAtATime));
+    let steps = tested.steps();
+    let mut client = Client::connect(&addr);
+    client.send(&pattern(5_000, 1));
+    tested.until_quiet(&steps);
+    assert_eq!(journal.calls(), [Call::Setup, Call::Handle(100)]);
+    assert!(tested.io().is_open(conversation(&journal)));
+}
+
+#[test]
+fn full_duplex_reads_on_while_its_own_output_is_blocked() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::with(0_usize, Options::default());
+        let addr = tested.serve(kind, |_| FullDuplex);
+        let mut client = Client::connect(&addr);
+        let steps = tested.steps();
+        tested.until_quiet(&steps);
+        assert!(tested.io().ledger().unsent() > Options::default().high_water as u64);
+        let bytes = vec![0; 1 << 20];
+        let mut sent = 0;
+        tested.until(|server| {
+            sent += client.push(&bytes[..bytes.len().min((8 << 20) - sent)]);
+            *server.shared() == 8 << 20
+        });
+        client.finish_sending();
+        assert!(tested.receive_to_end(&mut client) == pattern(10 << 20, 3));
+        tested.until_ended(1);
+    }
+}
+
+struct FullDuplex;
+
+impl Handler<usize> for FullDuplex {
+    fn setup(&mut self, cx: &mut Context<'_, usize>) -> io::Result<()> {
+        cx.io.set_full_duplex(cx.id, true);
+        assert_eq!(cx.send(&pattern(10 << 20, 3)), Sent::Congested);
+        Ok(())
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_, usize>, input: &mut Input<'_>) -> io::Result<()> {
+        *cx.shared += input.take_all().len();
+        Ok(())
+    }
+}
+
+#[test]
+fn send_says_what_becomes_of_the_bytes() {
+    let said = Rc::new(RefCell::new(Vec::new()));
+    let seen = Rc::clone(&said);
+    let options = Options { high_water: 1_000, low_water: 10, ..Options::default() };
+    let mut tested = Tested::with((), options);
+    let addr = tested.serve(Kind::Tcp, move |_| {
+        let seen = Rc::clone(&seen);
+        on_setup(move |cx: &mut Context<'_>| {
+            for n in [0, 1_000, 1, 0, 1] {
+                seen.borrow_mut().push(cx.send(&vec![0; n]));
+            }
+            cx.io.shutdown_write(cx.id);
+            seen.borrow_mut().push(cx.send(b"x"));
+            seen.borrow_mut().push(cx.send(b""));
+            Ok(())
+        })
+    });
+    let mut client = Client::connect(&addr);
+    assert_eq!(tested.receive_to_end(&mut client).len(), 1_002);
+    drop(client);
+    tested.until_ended(1);
+    use Sent::{Congested, Gone, Queued};
+    assert_eq!(*said.borrow(), [Queued, Queued, Congested, Congested, Congested, Gone, Gone]);
+}
+
+#[test]
+fn drained_comes_once_for_each_congestion() {
+    let options = Options { high_water: 1_000, low_water: 10, ..Options::default() };
+    let mut tested = Tested::with((), options);
+    let journal = Journal::default();
+    let witness = journal.clone();
+    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Echo));
+    let mut client = Client::connect(&addr);
+    for round in 1..5 {
+        tested.echo(&mut client, &pattern(1_000, 1));
+        assert_eq!(journal.count(|call| call == Call::Drained), round - 1);
+        tested.echo(&mut client, &pattern(1_001, 2));
+        tested.until(|_| journal.count(|call| call == Call::Drained) >= round);
+        assert_eq!(journal.count(|call| call == Call::Drained), round);
+    }
+}
+
+/// One half of a relay as in the documentation: what comes in goes to the other half.
+struct Relay {
+    peer: Option<SocketId>,
+    target: Option<Addr>,
+}
+
+impl Handler for Relay {
+    fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        cx.io.set_full_duplex(cx.id, true);
+        if let Some(target) = self.target.take() {
+            let other = Relay { peer: Some(cx.id), target: None };
+            self.peer = Some(cx.connect(target, other)?);
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        match cx.io.send(self.peer.unwrap(), input.take_all()) {
+            Sent::Queued => {}
+            Sent::Congested => cx.pause(),
+            Sent::Gone => cx.close(),
+        }
+        Ok(())
+    }
+
+    fn drained(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        cx.io.resume(self.peer.unwrap());
+        Ok(())
+    }
+
+    fn eof(&mut self, cx: &mut Context<'_>, _: &[u8]) -> io::Result<()> {
+        cx.io.shutdown_write(self.peer.unwrap());
+        Ok(())
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_>, outcome: io::Result<()>) {
+        if outcome.is_err() {
+            cx.io.abort(self.peer.unwrap());
+        }
+    }
+}
+
+fn most_unsent(server: &mut Server, most: &mut u64) {
+    *most = (*most).max(server.io().ledger().unsent());
+}
+
+#[test]
+fn a_relay_with_back_pressure_moves_every_byte_in_bounded_memory() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::new();
+        let echo = tested.serve(kind, |_| Echo);
+        let relay =
+            tested.serve(Kind::Tcp, move |_| Relay { peer: None, target: Some(echo.clone()) });
+        let mut client = Client::connect(&relay);
+        let bytes = pattern(8 << 20, 4);
+        let (mut sent, mut most) = (0, 0);
+        // Writes first and reads late, so that everything in between fills up.
+        tested.until(|server| {
+            let n = client.push(&bytes[sent..]);
+            sent += n;
+            if n == 0 {
+                client.look_at_most(100_000);
+            }
+            most_unsent(server, &mut most);
+            sent == bytes.len()
+        });
+        client.finish_sending();
+        assert!(tested.receive_to_end(&mut client) == bytes, "{kind:?}");
+        tested.until_ended(3);
+        assert_eq!(tested.ended(Reason::Closed), 3);
+        assert!(most < 6 << 20, "{most} bytes waited at once");
+    }
+}
+
+#[test]
+fn a_relay_whose_far_side_breaks_breaks_the_near_side() {
+    let mut tested = Tested::new();
+    let far = tested.serve(Kind::Tcp, |_| {
+        on_input(|_: &mut Context<'_>, _| Err(io::Error::other("expected by this test")))
+    });
+    let relay = tested.serve(Kind::Tcp, move |_| Relay { peer: None, target: Some(far.clone()) });
+    let mut client = Client::connect(&relay);
+    client.send(b"hello");
+    tested.receive_to_end(&mut client);
+    drop(client);
+    tested.until_ended(3);
+}
+
+#[test]
+fn a_broadcast_reaches_all_and_a_stuck_member_holds_up_nobody() {
+    for kind in Kind::ALL {
+        let options = Options { output_limit: 1 << 20, ..Options::default() };
+        let mut tested: Tested<Vec<SocketId>> = Tested::with(Vec::new(), options);
+        let addr = tested.serve(kind, |_| Member);
+        let mut members = Client::connect_many(&addr, 10);
+        let mut stuck = Client::connect(&addr);
+        tested.until(|server| server.shared().len() == 11);
+        let mut speaker = Client::connect(&addr);
+        let line = pattern(50_000, 5);
+        let mut expected = Vec::new();
+        for _ in 0..160 {
+            speaker.send(&line);
+            expected.extend_from_slice(&line);
+            tested.until(|_| {
+                members.iter_mut().all(|member| {
+                    member.look();
+                    member.received.len() == expected.len()
+                })
+            });
+        }
+        assert!(members.iter().all(|member| member.received == expected));
+        assert_eq!(tested.ended(Reason::OutputLimit), 1, "{kind:?}");
+        tested.until(|_| stuck.look());
+        assert!(stuck.received.len() < expected.len());
+    }
+}
+
+struct Member;
+
+impl Handler<Vec<SocketId>> for Member {
+    fn setup(&mut self, cx: &mut Context<'_, Vec<SocketId>>) -> io::Result<()> {
+        cx.shared.push(cx.id);
+        Ok(())
+    }
+
+    fn handle(
+        &mut self,
+        cx: &mut Context<'_, Vec<SocketId>>,
+        input: &mut Input<'_>,
+    ) -> io::Result<()> {
+        let line = input.take_all();
+        for &member in cx.shared.iter().filter(|&&member| member != cx.id) {
+            cx.io.send(member, line);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_two_handlers_send_to_one_peer_in_one_round_arrives_whole_and_once() {
+    let mut tested: Tested<Vec<SocketId>> = Tested::with(Vec::new(), Options::default());
+    let addr = tested.serve(Kind::Tcp, |_| Member);
+    let mut members = Client::connect_many(&addr, 5);
+    tested.until(|server| server.shared().len() == 5);
+    let steps: Steps = tested.steps();
+    for (n, member) in members.iter_mut().enumerate() {
+        member.send(&[b'a' + n as u8; 100]);
+    }
+    for (n, member) in members.iter_mut().enumerate() {
+        let mut got = tested.receive(member, 400);
+        got.sort_unstable();
+        let expected: Vec<u8> =
+            (0..5).filter(|&other| other != n).flat_map(|o| [b'a' + o as u8; 100]).collect();
+        assert_eq!(got, expected);
+    }
+    let rounds = steps.count(|step| matches!(step, Step::Waited(n) if n > 0));
+    let writes = steps.count(|step| matches!(step, Step::Wrote(..)));
+    assert!(writes <= 5 * rounds, "{writes} writes in {rounds} rounds");
+}

@@ -1,0 +1,236 @@
+//! A peer may reset the connection at any moment; that costs nobody else anything.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use common::{Call, Client, Journal, Kind, Noted, Tested, on_input, on_setup};
+use socketserver::{Context, Echo, Handler, Input, Options, Reason};
+
+/// One client that resets itself in the state to which `go_on` brings it, beside a bystander.
+#[track_caller]
+fn reset_while(
+    options: Options,
+    mut handler: impl FnMut() -> Box<dyn Handler> + 'static,
+    go_on: impl FnOnce(&mut Tested, &mut Client),
+) -> Journal {
+    let mut tested = Tested::with((), options);
+    let journal = Journal::default();
+    let witness = journal.clone();
+    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, handler()));
+    let bystanders = tested.serve(Kind::Unix, |_| Echo);
+    let mut bystander = Client::connect(&bystanders);
+    tested.echo(&mut bystander, b"before");
+    let mut client = Client::connect(&addr);
+    go_on(&mut tested, &mut client);
+    client.reset();
+    tested.until(|server| server.io().connections() == 1);
+    let steps = tested.steps();
+    tested.echo(&mut bystander, b"after");
+    tested.until_quiet(&steps);
+    let ledger = *tested.io().ledger();
+    assert_eq!(ledger.unsent(), 0);
+    assert_eq!(ledger.live(), 1);
+    journal.assert_order(true);
+    journal
+}
+
+fn until_set_up(tested: &mut Tested) {
+    tested.until(|server| server.io().connections() == 2);
+}
+
+fn broken() -> Vec<(Reason, Option<ErrorKind>)> {
+    vec![(Reason::Broken, Some(ErrorKind::ConnectionReset))]
+}
+
+#[test]
+fn a_reset_before_the_accept_is_survived() {
+    let journal = reset_while(Options::default(), || Box::new(Echo), |_, _| {});
+    assert_eq!(journal.finishes(), broken());
+}
+
+#[test]
+fn a_reset_behind_data_before_the_accept_is_survived() {
+    let journal = reset_while(
+        Options::default(),
+        || Box::new(Echo),
+        |_, client| {
+            client.send(b"never read");
+        },
+    );
+    assert_eq!(journal.finishes(), broken());
+}
+
+#[test]
+fn a_reset_in_silence_frees_the_connection() {
+    let journal = reset_while(
+        Options::default(),
+        || Box::new(Echo),
+        |tested, _| {
+            until_set_up(tested);
+        },
+    );
+    assert_eq!(
+        journal.calls(),
+        [Call::Setup, Call::Finish(Reason::Broken, Some(ErrorKind::ConnectionReset))]
+    );
+}
+
+#[test]
+fn a_reset_in_the_middle_of_a_line_frees_what_is_held() {
+    let handler = || -> Box<dyn Handler> {
+        Box::new(on_input(|_: &mut Context<'_>, input| {
+            input.line(1_000)?;
+            Ok(())
+        }))
+    };
+    let journal = reset_while(Options::default(), handler, |tested, client| {
+        client.send(b"half a li");
+        tested.until(|server| server.io().ledger().bytes_in == 15);
+    });
+    assert_eq!(journal.finishes(), broken());
+}
+
+#[test]
+fn a_reset_while_output_is_blocked_frees_the_output() {
+    let options = Options { output_limit: 64 << 20, ..Options::default() };
+    let handler = || -> Box<dyn Handler> {
+        Box::new(on_setup(|cx: &mut Context<'_>| {
+            cx.send(&vec![b'x'; 32 << 20]);
+            Ok(())
+        }))
+    };
+    let journal = reset_while(options, handler, |tested, _| {
+        tested.until(|server| server.io().ledger().unsent() > 0);
+    });
+    assert_eq!(journal.finishes().len(), 1);
+    assert_eq!(journal.finishes().first().map(|finish| finish.0), Some(Reason::Broken));
+}
+
+#[test]
+fn a_reset_while_paused_frees_the_connection() {
+    let handler = || -> Box<dyn Handler> {
+        Box::new(on_setup(|cx: &mut Context<'_>| {
+            cx.pause();
+            Ok(())
+        }))
+    };
+    let journal = reset_while(Options::default(), handler, |tested, client| {
+        until_set_up(tested);
+        client.send(b"not wanted now");
+    });
+    assert_eq!(journal.count(|call| matches!(call, Call::Handle(_))), 0);
+    assert_eq!(journal.finishes().len(), 1);
+    assert_eq!(journal.finishes().first().map(|finish| finish.0), Some(Reason::Broken));
+}
+
+#[test]
+fn a_reset_after_the_client_has_ended_frees_a_connection_kept_open() {
+    struct Keeps;
+    impl Handler for Keeps {
+        fn handle(&mut self, _: &mut Context<'_>, _: &mut Input<'_>) -> io::Result<()> {
+            Ok(())
+        }
+        fn eof(&mut self, _: &mut Context<'_>, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut tested = Tested::new();
+    let journal = Journal::default();
+    let witness = journal.clone();
+    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Keeps));
+    let client = Client::connect(&addr);
+    client.socket.shutdown(std::net::Shutdown::Write).unwrap();
+    tested.until(|_| journal.count(|call| call == Call::Eof(0)) == 1);
+    let steps = tested.steps();
+    tested.until_quiet(&steps);
+    assert_eq!(journal.finishes(), []);
+    // A socket that is closed answers what comes with a reset.
+    drop(client);
+    let id = journal.ids().first().copied().unwrap();
+    tested.io().send(id, b"are you there?");
+    tested.until_ended(1);
+    assert_eq!(journal.finishes().first().map(|finish| finish.0), Some(Reason::Broken));
+}
+
+#[test]
+fn a_reset_while_lingering_is_no_second_end() {
+    let handler = || -> Box<dyn Handler> {
+        Box::new(on_setup(|cx: &mut Context<'_>| {
+            cx.send(b"bye");
+            cx.close();
+            Ok(())
+        }))
+    };
+    let journal = reset_while(Options::default(), handler, |tested, client| {
+        assert_eq!(tested.receive_to_end(client), b"bye");
+        client.send(b"late");
+    });
+    assert_eq!(journal.calls(), [Call::Setup, Call::Finish(Reason::Closed, None)]);
+}
+
+#[test]
+fn a_reset_while_the_rest_leaves_after_an_error_is_no_second_end() {
+    let options = Options { output_limit: 64 << 20, ..Options::default() };
+    let handler = || -> Box<dyn Handler> {
+        Box::new(on_setup(|cx: &mut Context<'_>| {
+            cx.send(&vec![b'x'; 32 << 20]);
+            Err(ErrorKind::Other.into())
+        }))
+    };
+    let journal = reset_while(options, handler, |tested, _| {
+        tested.until(|server| server.io().ledger().all_ended() == 1);
+        assert!(tested.io().ledger().unsent() > 0);
+    });
+    assert_eq!(journal.finishes(), [(Reason::HandlerError, Some(ErrorKind::Other))]);
+}
+
+#[test]
+fn a_unix_peer_that_vanishes_with_output_under_way_frees_the_connection() {
+    for size in [10, 32 << 20] {
+        let options = Options { output_limit: 64 << 20, ..Options::default() };
+        let mut tested = Tested::with((), options);
+        let journal = Journal::default();
+        let witness = journal.clone();
+        let addr = tested.serve(Kind::Unix, move |_| {
+            let setup = move |cx: &mut Context<'_>| {
+                cx.send(&vec![b'x'; size]);
+                Ok(())
+            };
+            Noted::new(&witness, on_setup(setup))
+        });
+        let mut client = Client::connect(&addr);
+        client.send(b"unread");
+        let steps = tested.steps();
+        tested.until_quiet(&steps);
+        drop(client);
+        tested.until_ended(1);
+        journal.assert_order(true);
+    }
+}
+
+#[test]
+fn hundreds_of_resets_in_one_turn_leave_no_trace() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut stays = Client::connect(&addr);
+    for _ in 0..5 {
+        let mut clients = Client::connect_many(&addr, 100);
+        for (n, client) in clients.iter_mut().enumerate() {
+            if n % 2 == 0 {
+                client.send(b"text");
+            }
+        }
+        tested.turn(Some(Duration::ZERO)).unwrap();
+        for client in clients {
+            client.reset();
+        }
+        tested.echo(&mut stays, b"still here");
+    }
+    tested.until(|server| server.io().connections() == 1);
+    assert_eq!(tested.io().ledger().all_ended(), 500);
+    assert_eq!(tested.ended(Reason::Broken), 500);
+}
