@@ -12,6 +12,23 @@ use crate::mailbox::Mailbox;
 
 /// Reaches a server from any thread, at any time: before it runs, from inside its handlers, twice,
 /// and after its end. The loop notices at once.
+///
+/// ```
+/// use std::time::Duration;
+/// use socketserver::{Options, Server};
+///
+/// let mut server = Server::with(0, Options::default())?;
+/// let handle = server.handle();
+/// let other = std::thread::spawn(move || {
+///     handle.call(|count, _io| *count += 1).unwrap();
+///     handle.shutdown(Duration::from_secs(1));
+///     handle.wait(Duration::from_secs(10)).expect("the run has ended")
+/// });
+/// server.serve_forever()?;
+/// assert_eq!(*server.shared(), 1);
+/// assert_eq!(other.join().unwrap().forced, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Handle<S = ()> {
     pub(crate) mailbox: Arc<Mailbox<Command<S>>>,
 }

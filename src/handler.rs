@@ -34,6 +34,41 @@ use crate::workers::Workers;
 ///
 /// An error or a panic in any of them ends this conversation, and only this one: what it had sent
 /// still leaves, and `finish` is told.
+///
+/// ```
+/// use std::io::{self, Read, Write};
+/// use std::net::{Shutdown, TcpStream};
+/// use std::thread;
+/// use socketserver::{Context, Handler, Input, Outcome, Server};
+///
+/// /// Numbers the lines it gets.
+/// struct Number(u32);
+///
+/// impl Handler for Number {
+///     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+///         while let Some(line) = input.line(80)? {
+///             self.0 += 1;
+///             cx.send(format!("{} {}\n", self.0, String::from_utf8_lossy(line)).as_bytes());
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let mut server = Server::new()?;
+/// let listener = server.listen("127.0.0.1:0", |_peer| Number(0))?;
+/// let port = server.io().local_addr(listener).and_then(|addr| addr.port()).unwrap();
+/// let client = thread::spawn(move || -> io::Result<String> {
+///     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+///     stream.write_all(b"one\ntwo\n")?;
+///     stream.shutdown(Shutdown::Write)?;
+///     let mut answer = String::new();
+///     stream.read_to_string(&mut answer)?;
+///     Ok(answer)
+/// });
+/// assert_eq!(server.handle_request(None)?, Outcome::Handled);
+/// assert_eq!(client.join().unwrap()?, "1 one\n2 two\n");
+/// # Ok::<(), io::Error>(())
+/// ```
 pub trait Handler<S = ()> {
     /// The connection stands (Python's `setup`).
     ///

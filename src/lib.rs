@@ -54,5 +54,10 @@ pub use stream::Sent;
 pub use trace::Step;
 pub use transport::Readiness;
 
+/// The programs in the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
 /// The version of mio whose sources [`Server::watch`] takes.
 pub use mio;

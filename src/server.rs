@@ -142,6 +142,27 @@ impl<S> Server<S> {
     /// are edges, so it must take everything there is. An error closes the source, as
     /// [`Io::close`] does; then it is deregistered and dropped.
     ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use socketserver::{Options, Server, mio};
+    ///
+    /// # #[cfg(unix)] {
+    /// let (mut sender, receiver) = mio::unix::pipe::new()?;
+    /// let mut server = Server::with(String::new(), Options::default())?;
+    /// server.watch(receiver, mio::Interest::READABLE, |cx, pipe, _ready| {
+    ///     // The pipe is non-blocking: this reads what there is.
+    ///     let _ = pipe.read_to_string(cx.shared);
+    ///     Ok(())
+    /// })?;
+    /// sender.write_all(b"from a pipe")?;
+    /// while server.shared().is_empty() {
+    ///     server.turn(None)?;
+    /// }
+    /// assert_eq!(server.shared(), "from a pipe");
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// What the registration says.
     pub fn watch<E, F>(&mut self, source: E, interests: Interest, ready: F) -> io::Result<SocketId>
