@@ -27,10 +27,10 @@ mod bare;
 #[path = "../support/client.rs"]
 mod client;
 #[cfg(target_os = "linux")]
-#[path = "../support/limit.rs"]
-mod limit;
-#[cfg(target_os = "linux")]
 mod load;
+#[cfg(target_os = "linux")]
+#[path = "../support/machine.rs"]
+mod machine;
 #[cfg(target_os = "linux")]
 #[path = "../support/ours.rs"]
 mod ours;

@@ -2,18 +2,16 @@
 //!
 //! A machine is never quiet, so no figure is taken once. Each round measures both servers right
 //! after one another and gives one ratio; the table shows the median of the ratios and how far
-//! they lie apart. All processes share one processor, where that can be had: what a wake-up of
-//! another processor costs would drown everything else.
+//! they lie apart.
 
 use std::fs;
 use std::io::{self, IsTerminal};
-use std::process::{self, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::{self, Clients};
-use crate::limit::raise_descriptor_limit;
 use crate::load;
+use crate::machine::{raise_descriptor_limit, share_one_processor};
 use crate::process::{Kind, ServerProcess};
 
 /// How long to measure.
@@ -220,25 +218,6 @@ fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     (values[0], values[values.len() / 2], values[values.len() - 1])
-}
-
-/// Moves this process, and so those it starts, to the last processor it may run on. Says whether
-/// that worked; the system call is unsafe in Rust, so a small program of the system makes it.
-fn share_one_processor() -> bool {
-    let Some(processor) = last_processor() else { return false };
-    let id = process::id().to_string();
-    let taskset = Command::new("taskset")
-        .args(["--pid", "--cpu-list", &processor, &id])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    taskset.is_ok_and(|status| status.success())
-}
-
-fn last_processor() -> Option<String> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
-    allowed.trim().rsplit([',', '-']).next().map(String::from)
 }
 
 /// How many descriptors a process may open.

@@ -1,0 +1,40 @@
+//! What is asked of the machine: many descriptors, and one processor for everybody.
+//!
+//! A wake-up of another processor costs more than a whole echo, and sometimes much more; shared
+//! among client and server in turn, one processor gives figures that can be compared.
+
+use std::fs;
+use std::process::{self, Command, Stdio};
+
+/// Raises the limit as far as this process may, where that is known how.
+#[cfg(all(unix, feature = "cli"))]
+pub(crate) fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Connecting will tell if it was not enough.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
+}
+
+#[cfg(not(all(unix, feature = "cli")))]
+pub(crate) fn raise_descriptor_limit() {}
+
+/// Keeps this process, and the threads and processes it starts from now on, on the last processor
+/// it may use. Says whether that worked: a program of Linux does it, since std has no call for it.
+pub(crate) fn share_one_processor() -> bool {
+    let Some(processor) = last_processor() else { return false };
+    let id = process::id().to_string();
+    let taskset = Command::new("taskset")
+        .args(["--pid", "--cpu-list", &processor, &id])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    taskset.is_ok_and(|status| status.success())
+}
+
+fn last_processor() -> Option<String> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    allowed.trim().rsplit([',', '-']).next().map(String::from)
+}
