@@ -1,0 +1,218 @@
+//! However busy one socket is, the others have their turn; and a message costs what it must.
+
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+
+use common::{Call, Client, Journal, Kind, Noted, Tested, on_input};
+use socketserver::{Context, Echo, Handler, Input, Options, SocketId, Step};
+
+/// Takes everything and answers nothing, so that nothing slows its peer down.
+struct Discard;
+
+impl Handler for Discard {
+    fn handle(&mut self, _: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        Ok(())
+    }
+}
+
+fn reads(turn: &[Step]) -> HashMap<SocketId, usize> {
+    let mut reads = HashMap::new();
+    for step in turn {
+        if let Step::Read(id, _) | Step::ReadNothing(id) = step {
+            *reads.entry(*id).or_default() += 1;
+        }
+    }
+    reads
+}
+
+#[test]
+fn two_hundred_small_clients_are_served_within_a_few_turns_beside_a_firehose() {
+    for kind in Kind::ALL {
+        let options = Options { read_buffer: 4_096, ..Options::default() };
+        let budget = options.reads_per_turn;
+        let mut tested = Tested::with((), options);
+        let flood = tested.serve(Kind::Tcp, |_| Discard);
+        let addr = tested.serve(Kind::Unix, |_| Echo);
+        let target = if kind == Kind::Tcp { tested.serve(kind, |_| Echo) } else { addr };
+        let mut firehose = Client::connect(&flood);
+        let mut small = Client::connect_many(&target, 200);
+        tested.until(|server| server.io().connections() == 201);
+        let steps = tested.steps();
+        let bytes = vec![0; 1 << 20];
+        for _ in 0..5 {
+            firehose.push(&bytes);
+            for client in &mut small {
+                client.send(b"ping");
+            }
+            steps.clear();
+            let mut turns = 0;
+            while small.iter_mut().any(|client| {
+                client.look();
+                client.received.is_empty()
+            }) {
+                firehose.push(&bytes);
+                tested.turn(Some(Duration::ZERO)).unwrap();
+                turns += 1;
+                assert!(turns < 20, "somebody was not served in {turns} turns");
+            }
+            for client in &mut small {
+                assert_eq!(std::mem::take(&mut client.received), b"ping");
+            }
+            for turn in steps.turns() {
+                let reads = reads(&turn);
+                assert!(reads.values().all(|&reads| reads <= budget), "{reads:?}");
+            }
+        }
+        let most = steps.turns().iter().flat_map(|turn| reads(turn).into_values()).max();
+        assert_eq!(most, Some(budget), "the firehose was no firehose");
+    }
+}
+
+#[test]
+fn accepts_are_spread_over_turns_by_their_budget() {
+    let mut tested = Tested::with((), Options { accepts_per_turn: 10, ..Options::default() });
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let steps = tested.steps();
+    let clients = Client::connect_many(&addr, 95);
+    tested.until(|server| server.io().ledger().accepted == 95);
+    let accepts: Vec<usize> = steps
+        .turns()
+        .iter()
+        .map(|turn| turn.iter().filter(|step| matches!(step, Step::Accepted(..))).count())
+        .collect();
+    assert_eq!(accepts.iter().max(), Some(&10));
+    assert_eq!(accepts.iter().filter(|&&accepts| accepts > 0).count(), 10);
+    drop(clients);
+    tested.until_ended(95);
+}
+
+#[test]
+fn writes_are_spread_over_turns_by_their_budget() {
+    let options = Options {
+        writes_per_turn: 2,
+        high_water: 1 << 20,
+        output_limit: 64 << 20,
+        ..Options::default()
+    };
+    let mut tested = Tested::with((), options);
+    let addr = tested.serve(Kind::Tcp, |_| {
+        on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
+            input.take_all();
+            cx.send(&vec![b'x'; 16 << 20]);
+            Ok(())
+        })
+    });
+    let steps = tested.steps();
+    let mut client = Client::connect(&addr);
+    client.send(b"go");
+    tested.until(|_| {
+        client.look();
+        client.received.len() == 16 << 20
+    });
+    for turn in steps.turns() {
+        let writes =
+            turn.iter().filter(|step| matches!(step, Step::Wrote(..) | Step::WroteNothing(_)));
+        // One more for the part of a large send that goes out at once.
+        assert!(writes.count() <= 3);
+    }
+}
+
+#[test]
+fn an_echoed_message_costs_one_read_one_write_and_no_look_in_vain() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::new();
+        let addr = tested.serve(kind, |_| Echo);
+        let mut client = Client::connect(&addr);
+        tested.echo(&mut client, b"warm up");
+        let steps = tested.steps();
+        for n in 1..=100 {
+            tested.echo(&mut client, &vec![b'x'; n]);
+        }
+        assert_eq!(steps.count(|step| matches!(step, Step::Read(..))), 100, "{kind:?}");
+        assert_eq!(steps.count(|step| matches!(step, Step::Wrote(..))), 100, "{kind:?}");
+        assert_eq!(steps.count(|step| matches!(step, Step::ReadNothing(_))), 0, "{kind:?}");
+        assert_eq!(steps.count(|step| matches!(step, Step::WroteNothing(_))), 0, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_message_that_the_peer_takes_wakes_the_loop_for_nothing_else() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::new();
+        let addr = tested.serve(kind, |_| Echo);
+        let mut client = Client::connect(&addr);
+        tested.echo(&mut client, b"warm up");
+        let steps = tested.steps();
+        tested.until_quiet(&steps);
+        steps.clear();
+        for _ in 0..50 {
+            tested.echo(&mut client, b"hello");
+        }
+        tested.until_quiet(&steps);
+        let events: usize = steps
+            .all()
+            .iter()
+            .map(|step| if let Step::Waited(events) = step { *events } else { 0 })
+            .sum();
+        assert_eq!(events, 50, "{kind:?}");
+    }
+}
+
+#[test]
+fn an_idle_server_wakes_for_nothing() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::new();
+        let addr = tested.serve(kind, |_| Echo);
+        let mut clients = Client::connect_many(&addr, 50);
+        for client in &mut clients {
+            tested.echo(client, b"hello");
+        }
+        let steps = tested.steps();
+        tested.until_quiet(&steps);
+        steps.clear();
+        let before = std::time::Instant::now();
+        tested.turn(Some(Duration::from_millis(50))).unwrap();
+        assert_eq!(steps.all(), [Step::Waited(0)]);
+        assert!(before.elapsed() >= Duration::from_millis(45));
+    }
+}
+
+#[test]
+fn a_handler_that_keeps_its_own_socket_busy_starves_nobody() {
+    /// Sends to itself what makes it run again, for ever.
+    struct Restless;
+    impl Handler for Restless {
+        fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+            cx.set_timer(Duration::ZERO);
+            Ok(())
+        }
+        fn handle(&mut self, _: &mut Context<'_>, _: &mut Input<'_>) -> io::Result<()> {
+            Ok(())
+        }
+        fn timeout(&mut self, cx: &mut Context<'_>, _: socketserver::TimerId) -> io::Result<()> {
+            cx.set_timer(Duration::ZERO);
+            Ok(())
+        }
+    }
+    let mut tested = Tested::new();
+    let journal = Journal::default();
+    let witness = journal.clone();
+    let restless = tested.serve(Kind::Unix, move |_| Noted::new(&witness, Restless));
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let busy = Client::connect(&restless);
+    let mut client = Client::connect(&addr);
+    tested.echo(&mut client, b"hello");
+    let before = journal.count(|call| call == Call::Timeout);
+    tested.turn(None).unwrap();
+    tested.turn(None).unwrap();
+    assert!(journal.count(|call| call == Call::Timeout) <= before + 2, "more than once a turn");
+    assert!(journal.count(|call| call == Call::Timeout) > before);
+    drop(busy);
+    tested.until(|server| server.io().connections() == 1);
+}
