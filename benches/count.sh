@@ -22,7 +22,7 @@ if [ -n "$missing" ]; then
 fi
 
 cost=$(cargo bench --quiet --bench cost --no-run --message-format=json |
-    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+    sed -n 's|.*"executable":"\([^"]*/cost-[^"/]*\)".*|\1|p' | tail -n 1)
 [ -x "$cost" ] || { echo "count.sh: the program to count was not built" >&2; exit 1; }
 
 dir=$(mktemp -d)
@@ -62,7 +62,9 @@ row() {
     shift
     how=$1
     shift
-    printf '%-48s %10s %10s\n' "$title" "$(difference "$how" ours "$@")" "$(difference "$how" bare "$@")"
+    ours=$(difference "$how" ours "$@")
+    bare=$(difference "$how" bare "$@")
+    printf '%-48s %10s %10s\n' "$title" "$ours" "$bare"
 }
 
 case " $tools " in *" valgrind "*)
