@@ -4,9 +4,9 @@ use std::io;
 
 use mio::{Registry, Token};
 
-use crate::ledger::Reason;
+use crate::ledger::{Ledger, Reason};
 use crate::socket::StreamSocket;
-use crate::stream::{Ending, Stream};
+use crate::stream::{Ending, Filled, Stream};
 
 /// One connection. What it costs while it is idle is this and the handler, so the fields are few.
 #[derive(Debug)]
@@ -49,6 +49,22 @@ impl Connection {
         let socket = self.stream.transport_mut();
         self.asked_for_room = connecting && !socket.reports_room();
         socket.register(registry, token, self.asked_for_room)
+    }
+
+    /// Reads once.
+    #[inline(always)]
+    pub(crate) fn take_in(
+        &mut self,
+        buffer: &mut [u8],
+        now: u64,
+        ledger: &mut Ledger,
+    ) -> io::Result<Filled> {
+        let filled = self.stream.fill(buffer);
+        if let Ok(Filled::Bytes(n)) = filled {
+            self.active_at = now;
+            ledger.bytes_in += n as u64;
+        }
+        filled
     }
 
     /// Whether a turn now would change anything.

@@ -23,6 +23,14 @@ pub(crate) struct Part {
     end: usize,
 }
 
+/// A connection whose first half of the round is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) id: SocketId,
+    /// What it sent meanwhile.
+    pub(crate) part: Part,
+}
+
 /// From this size on nothing more is collected in a round. It also bounds what the buffer keeps.
 const OUTBOX_LIMIT: usize = 1 << 20;
 

@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Duration;
 
-use mio::{Registry, Token};
+use mio::{Events, Registry, Token};
 
 use crate::addr::Addr;
 use crate::connection::Connection;
@@ -24,26 +24,27 @@ impl Io {
     }
 
     /// Waits for events, not beyond the next deadline and not at all while a socket has something
-    /// to do, and notes them.
+    /// to do. The events are lent until [`Io::give_back`].
     #[inline]
-    pub(crate) fn wait(&mut self, most: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn wait(&mut self, most: Option<Duration>) -> io::Result<Events> {
         let timeout = self.timeout(most);
         let polled = self.poll.poll(&mut self.events, timeout);
         self.look_at_clock();
         match polled {
             Ok(()) => {}
             // A signal; the events are still there.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(error) => return Err(error),
-        }
-        for event in &self.events {
-            let id = SocketId::from_token(event.token());
-            self.sockets.note(id, event);
         }
         if self.trace.is_on() {
             self.trace.step(Step::Waited(self.events.iter().count()));
         }
-        Ok(())
+        Ok(std::mem::replace(&mut self.events, Events::with_capacity(0)))
+    }
+
+    #[inline]
+    pub(crate) fn give_back(&mut self, events: Events) {
+        self.events = events;
     }
 
     /// The only place that reads the clock: once a turn, and when a call from outside the loop

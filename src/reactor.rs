@@ -12,6 +12,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::warn;
+use mio::event::Event;
 
 use crate::connection::Connection;
 use crate::handler::{Context, Desk, Role};
@@ -19,8 +20,9 @@ use crate::id::{SocketId, TimerId};
 use crate::input::{Held, Input};
 use crate::io::Io;
 use crate::ledger::Reason;
-use crate::outbox::Part;
-use crate::sockets::{Socket, Turn};
+use crate::outbox::Turn;
+use crate::socket::{is_plain, readiness};
+use crate::sockets::Socket;
 use crate::stage::{Failure, Stage, log_panic};
 use crate::stream::{Ending, Filled, Flushed};
 use crate::trace::Step;
@@ -29,64 +31,103 @@ pub(crate) struct Reactor<S> {
     pub(crate) stage: Stage<S>,
     /// What a read fills; one for all connections.
     buffer: Box<[u8]>,
+    /// Those whose first half of the round is done.
+    round: Vec<Turn>,
 }
 
 impl<S> Reactor<S> {
     pub(crate) fn new(shared: S, io: Io, desk: Desk<S>) -> Reactor<S> {
         let size = io.options.read_buffer.min(io.options.input_limit);
         let buffer = vec![0; size].into_boxed_slice();
-        Reactor { stage: Stage::new(shared, io, desk), buffer }
+        Reactor { stage: Stage::new(shared, io, desk), buffer, round: Vec::new() }
     }
 
     // First half: what came in.
 
-    /// Says what is to be sent in the second half; it lies in the outbox.
+    /// Something was reported. A connection with nothing unusual about it is served where it is
+    /// found; everything else is noted, and queued.
     #[inline]
-    pub(crate) fn receive(&mut self, id: SocketId) -> Part {
-        let io = &mut self.stage.io;
-        let Some(connection) = io.sockets.connection(id) else {
-            self.receive_other(id);
-            return Part::default();
+    pub(crate) fn event(&mut self, event: &Event) {
+        let id = SocketId::from_token(event.token());
+        let Io { sockets, outbox, ledger, now, .. } = &mut self.stage.io;
+        let Some(connection) = sockets.connection(id).filter(|_| is_plain(event)) else {
+            return sockets.note(id, readiness(event));
         };
-        let received = if connection.stream.may_collect() {
-            io.outbox.begin(id);
-            self.converse(id)
-        } else {
-            self.attend(id)
-        };
-        if let Err(failure) = received {
-            self.fail(id, failure);
+        connection.stream.note_plain(event.is_readable(), event.is_writable());
+        if connection.queued {
+            return;
         }
-        self.stage.io.outbox.end()
+        if !connection.stream.is_ready_to_talk() {
+            return sockets.enqueue(id);
+        }
+        connection.queued = true;
+        outbox.begin(id);
+        let filled = connection.take_in(&mut self.buffer, *now, ledger);
+        let more = connection.stream.is_readable();
+        let mut received = self.show_filled(id, filled);
+        if more && received.is_ok() {
+            received = self.converse(id, 1);
+        }
+        self.end_first_half(id, received);
     }
 
-    #[cold]
-    fn fail(&mut self, id: SocketId, failure: Failure) {
-        self.stage.io.stop_collecting(id);
-        self.stage.fail(id, failure);
+    /// What else is queued, in its order.
+    #[inline]
+    pub(crate) fn receive_queued(&mut self) {
+        let mut nth = 0;
+        while let Some(id) = self.stage.io.sockets.queued(nth) {
+            let received = self.receive(id);
+            self.end_first_half(id, received);
+            nth += 1;
+        }
+        self.stage.io.sockets.clear_queue();
     }
 
-    #[cold]
-    fn receive_other(&mut self, id: SocketId) {
-        match self.stage.io.sockets.get(id) {
+    fn receive(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Io { sockets, outbox, .. } = &mut self.stage.io;
+        match sockets.get(id) {
+            Some(Socket::Connection(connection)) => {
+                if connection.stream.may_collect() {
+                    outbox.begin(id);
+                }
+                self.attend(id)?;
+            }
             Some(Socket::Listener(_)) => self.stage.receive_clients(id),
             Some(Socket::Source(_)) => self.stage.receive_source(id),
-            Some(Socket::Connection(_)) | None => {}
-        }
-    }
-
-    /// Reads and shows what came, within the budget of a turn.
-    #[inline(always)]
-    fn converse(&mut self, id: SocketId) -> Result<(), Failure> {
-        let mut reads = 1;
-        while self.read(id)? && reads < self.stage.io.options.reads_per_turn {
-            reads += 1;
+            None => {}
         }
         Ok(())
     }
 
-    /// What a connection may want besides that, in the order in which it happens.
-    #[cold]
+    /// What a connection sent meanwhile lies in the outbox until the second half.
+    #[inline]
+    fn end_first_half(&mut self, id: SocketId, received: Result<(), Failure>) {
+        if let Err(failure) = received {
+            self.stage.io.stop_collecting(id);
+            self.stage.fail(id, failure);
+        }
+        self.round.push(Turn { id, part: self.stage.io.outbox.end() });
+    }
+
+    /// Reads and shows what came, within the budget of a turn, of which some may be spent.
+    fn converse(&mut self, id: SocketId, spent: usize) -> Result<(), Failure> {
+        for _ in spent..self.stage.io.options.reads_per_turn {
+            let Io { sockets, ledger, now, .. } = &mut self.stage.io;
+            let Some(connection) = sockets.connection(id) else { break };
+            if !connection.stream.wants_read() {
+                break;
+            }
+            if connection.stream.holds() {
+                self.read_behind(id)?;
+            } else {
+                let filled = connection.take_in(&mut self.buffer, *now, ledger);
+                self.show_filled(id, filled)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever a connection may want, in the order in which it happens.
     fn attend(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.stage.io.sockets.connection(id) else { return Ok(()) };
         if connection.stream.ending() == Ending::Lingering {
@@ -97,34 +138,19 @@ impl<S> Reactor<S> {
             self.stage.complete_connect(id)?;
         }
         self.replay(id)?;
-        self.converse(id)?;
+        self.converse(id, 0)?;
         self.stage.tell_of_shutdown(id)
     }
 
-    /// One read and what follows from it. Says whether there may be more.
+    /// What follows from a read into the empty buffer.
     #[inline(always)]
-    fn read(&mut self, id: SocketId) -> Result<bool, Failure> {
-        let io = &mut self.stage.io;
-        let Some(connection) = io.sockets.connection(id) else { return Ok(false) };
-        if !connection.stream.wants_read() {
-            return Ok(false);
-        }
-        if connection.stream.holds() {
-            return self.read_behind(id);
-        }
-        match connection.stream.fill(&mut self.buffer) {
-            Ok(Filled::Bytes(n)) => {
-                let more = connection.stream.is_readable();
-                connection.active_at = io.now;
-                io.ledger.bytes_in += n as u64;
-                io.trace.step(Step::Read(id, n));
-                self.show(id, n)?;
-                Ok(more)
-            }
+    fn show_filled(&mut self, id: SocketId, filled: io::Result<Filled>) -> Result<(), Failure> {
+        match filled {
+            Ok(Filled::Bytes(n)) => self.show(id, n),
             Ok(Filled::End) => self.stage.tell_of_end(id, &[]),
             Ok(Filled::Nothing) => {
-                io.trace.step(Step::ReadNothing(id));
-                Ok(false)
+                self.stage.io.trace.step(Step::ReadNothing(id));
+                Ok(())
             }
             Err(error) => Err(Failure::broken(error)),
         }
@@ -133,6 +159,7 @@ impl<S> Reactor<S> {
     /// Shows the handler the first `n` bytes of the buffer, where they lie.
     #[inline(always)]
     fn show(&mut self, id: SocketId, n: usize) -> Result<(), Failure> {
+        self.stage.io.trace.step(Step::Read(id, n));
         let bytes = self.buffer.get(..n).unwrap_or(&self.buffer);
         let mut input = Input::new(bytes);
         self.stage.call(id, |handler, cx| handler.handle(cx, &mut input))?;
@@ -146,31 +173,25 @@ impl<S> Reactor<S> {
     }
 
     /// One read behind what the handler left of the reads before.
-    fn read_behind(&mut self, id: SocketId) -> Result<bool, Failure> {
-        let io = &mut self.stage.io;
-        let Some(connection) = io.sockets.connection(id) else { return Ok(false) };
+    fn read_behind(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Io { sockets, ledger, now, options, .. } = &mut self.stage.io;
+        let Some(connection) = sockets.connection(id) else { return Ok(()) };
         let mut held = connection.stream.take_held();
-        let room = io.options.input_limit.saturating_sub(held.len()).min(self.buffer.len());
+        let room = options.input_limit.saturating_sub(held.len()).min(self.buffer.len());
         let Some(buffer) = self.buffer.get_mut(..room).filter(|buffer| !buffer.is_empty()) else {
-            return Err(Failure::input_limit(io.options.input_limit));
+            return Err(Failure::input_limit(options.input_limit));
         };
-        match connection.stream.fill(buffer) {
+        match connection.take_in(buffer, *now, ledger) {
             Ok(Filled::Bytes(n)) => {
-                let more = connection.stream.is_readable();
-                connection.active_at = io.now;
-                io.ledger.bytes_in += n as u64;
-                io.trace.step(Step::Read(id, n));
+                self.stage.io.trace.step(Step::Read(id, n));
                 held.append(self.buffer.get(..n).unwrap_or_default());
-                self.stage.show_held(id, held)?;
-                Ok(more)
+                self.stage.show_held(id, held)
             }
             Ok(Filled::End) => self.stage.tell_of_end(id, held.input().rest()),
-            Ok(Filled::Nothing) => {
+            nothing => {
                 connection.stream.put_held(held);
-                io.trace.step(Step::ReadNothing(id));
-                Ok(false)
+                self.show_filled(id, nothing)
             }
-            Err(error) => Err(Failure::broken(error)),
         }
     }
 
@@ -204,8 +225,19 @@ impl<S> Reactor<S> {
 
     // Second half: what goes out, and what has come to its end.
 
+    /// The second half of the round, for everybody who had a first.
     #[inline]
-    pub(crate) fn settle(&mut self, turn: Turn) {
+    pub(crate) fn settle_round(&mut self) {
+        let mut round = std::mem::take(&mut self.round);
+        for turn in round.drain(..) {
+            self.settle(turn);
+        }
+        self.round = round;
+        self.stage.io.outbox.clear();
+    }
+
+    #[inline]
+    fn settle(&mut self, turn: Turn) {
         let Turn { id, part } = turn;
         let io = &mut self.stage.io;
         let Some(connection) = io.sockets.connection(id) else {
@@ -336,10 +368,9 @@ impl<S> Stage<S> {
     }
 
     /// The peer has ended; there is nothing more to read.
-    fn tell_of_end(&mut self, id: SocketId, rest: &[u8]) -> Result<bool, Failure> {
+    fn tell_of_end(&mut self, id: SocketId, rest: &[u8]) -> Result<(), Failure> {
         self.io.trace.step(Step::Read(id, 0));
-        self.call(id, |handler, cx| handler.eof(cx, rest))?;
-        Ok(false)
+        self.call(id, |handler, cx| handler.eof(cx, rest))
     }
 
     /// Once everything that had come in was shown, as far as that has an end.

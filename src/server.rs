@@ -20,7 +20,6 @@ use crate::mailbox::Mailbox;
 use crate::options::Options;
 use crate::reactor::Reactor;
 use crate::socket::impl_as_fd;
-use crate::sockets::Turn;
 use crate::trace::Step;
 use crate::transport::Readiness;
 use crate::workers::Workers;
@@ -46,7 +45,6 @@ pub struct Server<S = ()> {
     /// The counters as they were when the present shutdown began.
     before_drain: Ledger,
     // Kept only so that a turn allocates nothing.
-    round: Vec<Turn>,
     due: Vec<TimerId>,
     commands: Vec<Command<S>>,
 }
@@ -94,7 +92,6 @@ impl<S> Server<S> {
             service_actions: None,
             report: None,
             before_drain: Ledger::default(),
-            round: Vec::new(),
             due: Vec::new(),
             commands: Vec::new(),
         })
@@ -299,40 +296,25 @@ impl<S> Server<S> {
     /// # Errors
     /// Only when the poll itself is broken.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
-        self.reactor.stage.io.wait(max_wait)?;
+        let events = self.reactor.stage.io.wait(max_wait)?;
+        for event in &events {
+            self.reactor.event(event);
+        }
+        self.reactor.stage.io.give_back(events);
         if self.mailbox.has_mail() {
             self.run_commands();
         }
         self.forget_drain();
         self.begin_drain();
         self.alarms();
-        self.round();
+        self.reactor.receive_queued();
+        self.reactor.settle_round();
         self.end_drain();
         if let Some(actions) = &mut self.service_actions {
             let stage = &mut self.reactor.stage;
             guard("service_actions", || actions(&mut stage.shared, &mut stage.io));
         }
         Ok(())
-    }
-
-    /// Every queued socket once: first all that came in, then all that goes out. What is queued
-    /// during the first half belongs to this round, what is queued during the second to the next.
-    fn round(&mut self) {
-        let reactor = &mut self.reactor;
-        let mut nth = 0;
-        while let Some(id) = reactor.stage.io.sockets.queued(nth) {
-            let part = reactor.receive(id);
-            if !part.is_empty() {
-                reactor.stage.io.sockets.set_part(nth, part);
-            }
-            nth += 1;
-        }
-        reactor.stage.io.sockets.take_queue(&mut self.round);
-        for &turn in &self.round {
-            reactor.settle(turn);
-        }
-        self.round.clear();
-        reactor.stage.io.outbox.clear();
     }
 
     fn run_commands(&mut self) {

@@ -211,6 +211,12 @@ impl Transport for StreamSocket {
     }
 }
 
+/// Whether an event says no more than that there is something to read, or room, or both.
+#[inline]
+pub(crate) fn is_plain(event: &Event) -> bool {
+    !(event.is_read_closed() || event.is_error() || event.is_priority())
+}
+
 /// What mio reports, in the words of [`Stream`](crate::stream::Stream).
 #[inline]
 pub(crate) fn readiness(event: &Event) -> Readiness {

@@ -3,13 +3,9 @@
 //! Whatever finds work for a socket only notes it there and puts its id into the queue, once.
 //! The queue is what the reactor takes its ids from; nothing here reads, writes or calls anybody.
 
-use mio::event::Event;
-
 use crate::connection::Connection;
 use crate::id::{Key, Slots, SocketId};
 use crate::listener::Listener;
-use crate::outbox::Part;
-use crate::socket::readiness;
 use crate::transport::Readiness;
 
 #[derive(Debug)]
@@ -27,28 +23,13 @@ pub(crate) struct Source {
     pub(crate) queued: bool,
 }
 
-/// One place in the queue.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Turn {
-    pub(crate) id: SocketId,
-    /// What the first half of the round collected for the second.
-    pub(crate) part: Part,
-}
-
-impl Turn {
-    #[inline]
-    fn new(id: SocketId) -> Turn {
-        Turn { id, part: Part::default() }
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct Sockets {
     slots: Slots<Socket>,
     /// Ids whose socket has something to do; each at most once, by the socket's `queued`. An id
     /// stays queued until its turn is over, so what a handler does to its own connection costs
     /// nothing here.
-    queue: Vec<Turn>,
+    queue: Vec<SocketId>,
     connections: usize,
     /// Listeners that accept nobody until a connection ends.
     waiting: Vec<SocketId>,
@@ -160,33 +141,12 @@ impl Sockets {
     }
 
     /// Notes what the system reported. A stale id reaches nobody.
-    #[inline]
-    pub(crate) fn note(&mut self, id: SocketId, event: &Event) {
-        let connection = self.slots.pick_mut(id.0, |socket| match socket {
-            Socket::Connection(connection) => Some(connection),
-            _ => None,
-        });
-        if let Some(connection) = connection {
-            if event.is_read_closed() || event.is_error() || event.is_priority() {
-                connection.stream.note(readiness(event));
-            } else {
-                connection.stream.note_plain(event.is_readable(), event.is_writable());
-            }
-            if !connection.queued && connection.stream.wants_service() {
-                connection.queued = true;
-                self.queue.push(Turn::new(id));
-            }
-        } else {
-            self.note_other(id, readiness(event));
-        }
-    }
-
-    #[cold]
-    fn note_other(&mut self, id: SocketId, ready: Readiness) {
+    pub(crate) fn note(&mut self, id: SocketId, ready: Readiness) {
         match self.slots.get_mut(id.0) {
+            Some(Socket::Connection(connection)) => connection.stream.note(ready),
             Some(Socket::Listener(listener)) => listener.readable = true,
             Some(Socket::Source(source)) => source.note(ready),
-            Some(Socket::Connection(_)) | None => return,
+            None => return,
         }
         self.enqueue(id);
     }
@@ -198,32 +158,23 @@ impl Sockets {
         let queued = socket.queued();
         if wants && !*queued {
             *queued = true;
-            self.queue.push(Turn::new(id));
+            self.queue.push(id);
         }
     }
 
     /// The `nth` id in the queue. It may grow while it is walked.
     #[inline]
     pub(crate) fn queued(&self, nth: usize) -> Option<SocketId> {
-        self.queue.get(nth).map(|turn| turn.id)
-    }
-
-    /// Leaves what the `nth` in the queue sent for the second half of the round.
-    #[inline]
-    pub(crate) fn set_part(&mut self, nth: usize, part: Part) {
-        if let Some(turn) = self.queue.get_mut(nth) {
-            turn.part = part;
-        }
+        self.queue.get(nth).copied()
     }
 
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Swaps the queue for an empty one; the ids in it keep their turn until [`Sockets::end_turn`].
-    pub(crate) fn take_queue(&mut self, into: &mut Vec<Turn>) {
-        debug_assert!(into.is_empty());
-        std::mem::swap(&mut self.queue, into);
+    /// Empties the queue; the ids that were in it keep their turn until [`Sockets::end_turn`].
+    pub(crate) fn clear_queue(&mut self) {
+        self.queue.clear();
     }
 
     /// The turn of a socket is over; it gets another one if there is more to do.
@@ -235,7 +186,7 @@ impl Sockets {
         let wants = socket.wants_service();
         *socket.queued() = wants;
         if wants {
-            self.queue.push(Turn::new(id));
+            self.queue.push(id);
         }
     }
 }

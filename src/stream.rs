@@ -422,6 +422,14 @@ impl<T: Transport> Stream<T> {
         self.is_plain() && self.output.is_empty()
     }
 
+    /// Whether all that is to be done is to read into an empty buffer and to show that: nothing is
+    /// unusual, nothing waits or is held, and something may be read.
+    #[inline]
+    pub(crate) fn is_ready_to_talk(&self) -> bool {
+        const USUAL: Flags = UNUSUAL.and(Flags::READABLE).and(Flags::ENDED).and(SHUT_OFF);
+        self.flags.exactly(Flags::READABLE, USUAL) && self.output.is_empty() && self.held.is_empty()
+    }
+
     /// Whether a write may find room.
     #[inline]
     pub(crate) fn is_writable(&self) -> bool {

@@ -12,6 +12,9 @@ use std::time::Duration;
 mod command;
 use command::{Server, tcp};
 
+/// Some 40 MiB of lines.
+const LINES: usize = 40_000;
+
 /// Joins and waits until `others` hear it, so that everybody is in the room. The first has nobody
 /// to tell, and its word could reach the second.
 fn join(addr: &str, others: &mut [&mut BufReader<TcpStream>]) -> BufReader<TcpStream> {
@@ -148,7 +151,6 @@ fn a_slow_member_that_reads_gets_every_line() {
     let addr = server.tcp_addr();
     let mut slow = join(&addr, &mut []);
     let speaker = join(&addr, &mut [&mut slow]);
-    const LINES: usize = 40_000;
     let talk = thread::spawn(move || {
         let mut out = speaker.get_ref();
         for n in 0..LINES {

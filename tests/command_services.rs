@@ -24,7 +24,7 @@ fn echo_sends_everything_back_over_every_kind_of_listener() {
     assert!(four.starts_with("127.0.0.1:") && six.starts_with("[::1]:"), "{four} {six}");
     assert_eq!(server.line(), format!("listening unix {}", path.display()));
 
-    let bytes: Vec<u8> = (0..100_000_u32).map(|n| (n * 7 >> 3) as u8).collect();
+    let bytes: Vec<u8> = (0..100_000_u32).map(|n| ((n * 7) >> 3) as u8).collect();
     for addr in [four, six] {
         let mut stream = tcp(&addr);
         let mut sender = stream.try_clone().unwrap();
@@ -83,7 +83,7 @@ fn chargen_sends_the_lines_of_rfc_864_and_waits_for_a_client_that_does_not_read(
     }
     let (cpu, memory) = (server.cpu(), server.memory());
     thread::sleep(std::time::Duration::from_millis(300));
-    assert!(server.cpu() - cpu <= std::time::Duration::from_millis(10), "it spins");
+    assert!(server.cpu() <= cpu + std::time::Duration::from_millis(10), "it spins");
     assert!(server.memory() <= memory + 64, "it grows");
     stream.read_exact(&mut lines).unwrap();
     drop(stream);
