@@ -258,11 +258,15 @@ impl<S> Server<S> {
         self.reactor.stage.io.accept_quota = Some(1);
         self.reactor.stage.accepted = None;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut looked = false;
         let outcome = loop {
             let left = match self.request_over(deadline) {
                 Ok(left) => left,
+                // However short the time, a client that already waits is seen.
+                Err(Outcome::TimedOut) if !looked => Some(Duration::ZERO),
                 Err(outcome) => break Ok(outcome),
             };
+            looked = true;
             if let Err(error) = self.turn(left) {
                 break Err(error);
             }

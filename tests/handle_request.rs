@@ -1,0 +1,130 @@
+//! One client at a time, as Python's `handle_request` does it.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use common::{Client, Kind, PATIENCE, Tested, on_setup};
+use socketserver::{Addr, Context, Echo, Outcome};
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// A client that says something, ends and takes the echo, in a thread of its own.
+fn visit(addr: &Addr, text: &'static str) -> JoinHandle<String> {
+    let mut stream = TcpStream::connect(addr.ip().unwrap()).unwrap();
+    thread::spawn(move || {
+        stream.write_all(text.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    })
+}
+
+#[test]
+fn one_call_serves_one_client_and_the_others_wait_for_the_next() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let clients: Vec<_> = ["one", "two", "three"].iter().map(|text| visit(&addr, text)).collect();
+    for served in 1..=3 {
+        assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+        let ledger = *tested.io().ledger();
+        assert_eq!((ledger.accepted, ledger.all_ended()), (served, served));
+    }
+    let answers: Vec<String> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+    assert_eq!(answers, ["one", "two", "three"]);
+    assert_eq!(tested.handle_request(Some(ms(1))).unwrap(), Outcome::TimedOut);
+}
+
+#[test]
+fn when_nobody_comes_it_times_out_in_time() {
+    let mut tested = Tested::new();
+    tested.serve(Kind::Tcp, |_| Echo);
+    for timeout in [Duration::ZERO, ms(50)] {
+        let began = Instant::now();
+        assert_eq!(tested.handle_request(Some(timeout)).unwrap(), Outcome::TimedOut);
+        assert!(began.elapsed() >= timeout);
+        assert!(began.elapsed() < timeout + ms(500));
+    }
+}
+
+#[test]
+fn a_client_that_already_waits_is_served_even_without_any_time() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    tested.turn(Some(Duration::ZERO)).unwrap();
+    let client = visit(&addr, "early");
+    assert_eq!(tested.handle_request(Some(Duration::ZERO)).unwrap(), Outcome::Handled);
+    assert_eq!(client.join().unwrap(), "early");
+}
+
+#[test]
+fn without_a_listener_and_after_a_shutdown_it_is_closed() {
+    let mut tested = Tested::new();
+    assert_eq!(tested.handle_request(None).unwrap(), Outcome::Closed);
+    tested.serve(Kind::Tcp, |_| Echo);
+    tested.io().shutdown(Duration::ZERO);
+    assert_eq!(tested.handle_request(None).unwrap(), Outcome::Closed);
+    assert_eq!(tested.handle_request(Some(ms(1))).unwrap(), Outcome::TimedOut);
+    tested.io().server_close();
+    assert_eq!(tested.handle_request(None).unwrap(), Outcome::Closed);
+}
+
+#[test]
+fn a_client_whose_setup_fails_was_handled() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| {
+        on_setup(|_: &mut Context<'_>| Err(std::io::ErrorKind::Other.into()))
+    });
+    let client = visit(&addr, "");
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+    assert_eq!(client.join().unwrap(), "");
+}
+
+#[test]
+fn a_refused_client_is_not_the_one() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut asked = 0;
+    tested.verify_request(move |(), _| {
+        asked += 1;
+        asked > 1
+    });
+    let mut refused = Client::connect(&addr);
+    let client = visit(&addr, "welcome");
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+    assert_eq!(client.join().unwrap(), "welcome");
+    assert!(refused.look());
+}
+
+#[test]
+fn whoever_was_left_waiting_is_served_by_turns_as_well() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let first = visit(&addr, "first");
+    let mut second = Client::connect(&addr);
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+    first.join().unwrap();
+    tested.echo(&mut second, b"second");
+}
+
+#[test]
+fn others_who_are_connected_are_served_meanwhile() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut stays = Client::connect(&addr);
+    tested.echo(&mut stays, b"before");
+    stays.send(b"during");
+    let client = visit(&addr, "one");
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+    client.join().unwrap();
+    assert_eq!(tested.receive(&mut stays, 6), b"during");
+    assert_eq!(tested.io().connections(), 1);
+}
