@@ -1,0 +1,343 @@
+//! Other threads reach the server through its handle, at any time.
+
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Client, Journal, Kind, Noted, PATIENCE, Tested, on_input, on_setup};
+use socketserver::{Context, Echo, Handle, Options, Report, Sent, Server};
+
+/// A server that serves in a thread of its own. Its ledger is checked when the run has ended.
+fn serve_elsewhere() -> (Handle, u16, thread::JoinHandle<Report>) {
+    let (tell, told) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let mut server = Server::new().unwrap();
+        let id = server.listen("127.0.0.1:0", |_| Echo).unwrap();
+        let port = server.io().local_addr(id).unwrap().port().unwrap();
+        tell.send((server.handle(), port)).unwrap();
+        server.serve_forever().unwrap();
+        server.io().check_ledger().unwrap();
+        server.report().unwrap()
+    });
+    let (handle, port) = told.recv().unwrap();
+    (handle, port, thread)
+}
+
+#[test]
+fn a_shutdown_from_another_thread_is_noticed_at_once() {
+    let (handle, port, thread) = serve_elsewhere();
+    let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    client.write_all(b"hello").unwrap();
+    client.read_exact(&mut [0; 5]).unwrap();
+    drop(client);
+    let asked = Instant::now();
+    handle.shutdown(PATIENCE);
+    thread.join().unwrap();
+    // Far below any period with which a flag could be looked at, on the busiest machine.
+    assert!(asked.elapsed() < Duration::from_millis(400), "{:?}", asked.elapsed());
+}
+
+#[test]
+fn a_shutdown_right_after_the_start_ends_the_run_every_time() {
+    for _ in 0..20 {
+        let (handle, _, thread) = serve_elsewhere();
+        handle.shutdown(Duration::ZERO);
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_shutdown_before_the_start_ends_the_first_run_at_once() {
+    let mut tested = Tested::new();
+    tested.serve(Kind::Tcp, |_| Echo);
+    tested.handle().shutdown(PATIENCE);
+    tested.serve_forever().unwrap();
+    assert_eq!(tested.report(), Some(Report::default()));
+}
+
+#[test]
+fn a_shutdown_twice_and_after_the_end_changes_nothing() {
+    let (handle, port, thread) = serve_elsewhere();
+    handle.shutdown(PATIENCE);
+    handle.shutdown(PATIENCE);
+    assert!(handle.wait(PATIENCE).is_some());
+    handle.shutdown(Duration::ZERO);
+    thread.join().unwrap();
+    handle.shutdown(Duration::ZERO);
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+#[test]
+fn after_a_shutdown_the_server_serves_again_on_the_same_listener() {
+    let (tell, told) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let mut server = Server::new().unwrap();
+        let id = server.listen("127.0.0.1:0", |_| Echo).unwrap();
+        let addr = server.io().local_addr(id).unwrap();
+        for _ in 0..3 {
+            tell.send((server.handle(), addr.port().unwrap())).unwrap();
+            server.serve_forever().unwrap();
+            may_go_on.recv().unwrap();
+        }
+        server.io().check_ledger().unwrap();
+        server.io().ledger().accepted
+    });
+    let mut early = None;
+    for round in 0..3 {
+        let (handle, port) = told.recv().unwrap();
+        let mut client =
+            early.take().unwrap_or_else(|| TcpStream::connect(("127.0.0.1", port)).unwrap());
+        client.write_all(b"hello").unwrap();
+        let mut answer = [0; 5];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"hello");
+        handle.shutdown(PATIENCE);
+        assert_eq!(client.read(&mut answer).unwrap(), 0);
+        drop(client);
+        assert_eq!(handle.wait(PATIENCE).map(|report| report.forced), Some(0), "run {round}");
+        // Between two runs nobody is served, but whoever comes waits for the next.
+        early = Some(TcpStream::connect(("127.0.0.1", port)).unwrap());
+        handle.shutdown(Duration::ZERO);
+        go_on.send(()).unwrap();
+    }
+    assert_eq!(thread.join().unwrap(), 3);
+}
+
+#[test]
+fn wait_gives_up_in_time_and_knows_a_server_that_is_gone() {
+    let mut tested = Tested::new();
+    tested.serve(Kind::Tcp, |_| Echo);
+    let handle = tested.handle();
+    let asked = Instant::now();
+    assert_eq!(handle.wait(Duration::from_millis(20)), None);
+    assert!(asked.elapsed() >= Duration::from_millis(20));
+    drop(tested);
+    assert_eq!(handle.wait(PATIENCE), None);
+    assert!(asked.elapsed() < PATIENCE);
+    handle.shutdown(Duration::ZERO);
+    let error = handle.call(|_, _| {}).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn a_handler_may_shut_its_own_server_down() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| {
+        on_input(|cx: &mut Context<'_>, input| {
+            cx.send(input.take_all());
+            cx.handle().shutdown(PATIENCE);
+            cx.handle().shutdown(PATIENCE);
+            Ok(())
+        })
+    });
+    let mut client = Client::connect(&addr);
+    client.send(b"last");
+    tested.serve_forever().unwrap();
+    while !client.look() {}
+    assert_eq!(client.received, b"last");
+    assert_eq!(tested.report().map(|report| (report.drained, report.forced)), Some((1, 0)));
+}
+
+#[test]
+fn calls_from_many_threads_all_run_once_and_in_the_order_of_each() {
+    let mut tested: Tested<Vec<(usize, usize)>> = Tested::with(Vec::new(), Options::default());
+    let threads: Vec<_> = (0..4)
+        .map(|thread| {
+            let handle = tested.handle();
+            thread::spawn(move || {
+                for n in 0..2_000 {
+                    handle.call(move |shared, _| shared.push((thread, n))).unwrap();
+                }
+            })
+        })
+        .collect();
+    tested.until(|server| server.shared().len() == 8_000);
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    for thread in 0..4 {
+        let of: Vec<usize> =
+            tested.shared().iter().filter(|call| call.0 == thread).map(|call| call.1).collect();
+        assert_eq!(of, (0..2_000).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_sleeping_server_is_woken_by_a_call() {
+    let mut tested = Tested::with(false, Options::default());
+    let handle = tested.handle();
+    let thread = thread::spawn(move || handle.call(|called, _| *called = true).unwrap());
+    while !*tested.shared() {
+        tested.turn(None).unwrap();
+    }
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_send_from_another_thread_reaches_its_peer_and_a_stale_id_nobody() {
+    let mut tested = Tested::new();
+    let journal = Journal::default();
+    let witness = journal.clone();
+    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Echo));
+    let mut client = Client::connect(&addr);
+    tested.echo(&mut client, b"x");
+    let (handle, id) = (tested.handle(), journal.ids()[0]);
+    thread::spawn(move || handle.send(id, b"news".as_slice()).unwrap()).join().unwrap();
+    assert_eq!(tested.receive(&mut client, 4), b"news");
+    drop(client);
+    tested.until_ended(1);
+    let mut heir = Client::connect(&addr);
+    tested.echo(&mut heir, b"x");
+    tested.handle().send(id, b"for the dead".as_slice()).unwrap();
+    tested.echo(&mut heir, b"y");
+    assert_eq!(tested.io().send(id, b""), Sent::Gone);
+}
+
+#[test]
+fn above_the_mailbox_limit_a_call_is_refused_and_room_comes_back() {
+    let mut tested = Tested::with(0, Options { mailbox_limit: 3, ..Options::default() });
+    let handle = tested.handle();
+    for _ in 0..4 {
+        for _ in 0..3 {
+            handle.call(|n, _| *n += 1).unwrap();
+        }
+        assert_eq!(handle.call(|n, _| *n += 100).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let before = *tested.shared();
+        tested.until(|server| *server.shared() == before + 3);
+    }
+}
+
+#[test]
+fn a_panic_in_a_call_costs_nobody_anything() {
+    let mut tested = Tested::with(0, Options::default());
+    let addr = tested.serve(Kind::Tcp, |_| {
+        on_input(|cx: &mut Context<'_, i32>, input| {
+            cx.send(input.take_all());
+            Ok(())
+        })
+    });
+    let mut client = Client::connect(&addr);
+    let handle = tested.handle();
+    handle.call(|n, _| *n += 1).unwrap();
+    handle.call(|_, _| panic!("expected by this test")).unwrap();
+    handle.call(|n, _| *n += 1).unwrap();
+    tested.until(|server| *server.shared() == 2);
+    tested.echo(&mut client, b"still here");
+}
+
+#[test]
+fn a_call_made_by_a_call_runs_in_a_later_turn() {
+    let mut tested = Tested::with(0, Options::default());
+    fn again(handle: Handle<i32>) {
+        let next = handle.clone();
+        let _ = handle.call(move |n, _| {
+            *n += 1;
+            again(next);
+        });
+    }
+    again(tested.handle());
+    for turn in 1..20 {
+        tested.turn(None).unwrap();
+        assert_eq!(*tested.shared(), turn);
+    }
+}
+
+#[test]
+fn calls_that_never_ran_are_dropped_with_the_server() {
+    let tested = Tested::new();
+    let (alive, gone) = mpsc::channel::<()>();
+    tested.handle().call(move |_, _| drop(alive)).unwrap();
+    drop(tested);
+    assert_eq!(gone.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+}
+
+// Offloaded work.
+
+type Results = Vec<Result<i32, ErrorKind>>;
+
+#[test]
+fn offloaded_work_comes_back_into_the_loop_and_a_panic_in_it_as_an_error() {
+    let mut tested: Tested<Results> = Tested::with(Vec::new(), Options::default());
+    let addr = tested.serve(Kind::Tcp, |_| {
+        on_setup(|cx: &mut Context<'_, Results>| {
+            let id = cx.id;
+            let keep = |shared: &mut Results, result: io::Result<i32>| {
+                shared.push(result.map_err(|error| error.kind()));
+            };
+            cx.offload(
+                || 42,
+                move |shared, io, result| {
+                    keep(shared, result);
+                    io.send(id, b"done");
+                },
+            )?;
+            cx.offload(
+                || panic!("expected by this test"),
+                move |shared, _, result| {
+                    keep(shared, result);
+                },
+            )
+        })
+    });
+    let mut client = Client::connect(&addr);
+    assert_eq!(tested.receive(&mut client, 4), b"done");
+    tested.until(|server| server.shared().len() == 2);
+    tested.shared().sort();
+    assert_eq!(*tested.shared(), [Ok(42), Err(ErrorKind::Other)]);
+}
+
+#[test]
+fn offloaded_work_comes_back_even_when_its_connection_is_gone() {
+    let (go_on, may_go_on) = mpsc::channel();
+    let mut may_go_on = Some(may_go_on);
+    let mut tested: Tested<Vec<Sent>> = Tested::with(Vec::new(), Options::default());
+    let addr = tested.serve(Kind::Tcp, move |_| {
+        let mut may_go_on = may_go_on.take();
+        on_setup(move |cx: &mut Context<'_, Vec<Sent>>| {
+            let (id, may_go_on) = (cx.id, may_go_on.take().unwrap());
+            cx.offload(
+                move || may_go_on.recv().unwrap(),
+                move |shared, io, _| shared.push(io.send(id, b"too late")),
+            )
+        })
+    });
+    let client = Client::connect(&addr);
+    tested.until(|server| server.io().connections() == 1);
+    client.reset();
+    tested.until_ended(1);
+    go_on.send(()).unwrap();
+    tested.until(|server| !server.shared().is_empty());
+    assert_eq!(*tested.shared(), [Sent::Gone]);
+}
+
+#[test]
+fn above_the_work_limit_offloading_is_refused() {
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let mut may_go_on = Some(may_go_on);
+    let options = Options { work_limit: 2, worker_threads: 1, ..Options::default() };
+    let mut tested: Tested<Vec<ErrorKind>> = Tested::with(Vec::new(), options);
+    let addr = tested.serve(Kind::Tcp, move |_| {
+        let mut may_go_on = may_go_on.take();
+        on_setup(move |cx: &mut Context<'_, Vec<ErrorKind>>| {
+            let may_go_on = may_go_on.take().unwrap();
+            let id = cx.id;
+            cx.offload(move || may_go_on.recv(), |_, _, _| {})?;
+            cx.offload(|| (), move |_, io, _| io.close(id))?;
+            let refused = cx.offload(|| (), |_, _, _| {}).unwrap_err();
+            cx.shared.push(refused.kind());
+            Ok(())
+        })
+    });
+    let mut client = Client::connect(&addr);
+    tested.until(|server| server.shared().len() == 1);
+    assert_eq!(*tested.shared(), [ErrorKind::WouldBlock]);
+    go_on.send(()).unwrap();
+    tested.receive_to_end(&mut client);
+}

@@ -1,0 +1,295 @@
+//! A stop answers what was taken, tells what it had to drop, and is over in time.
+
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use common::{Call, Client, Journal, Kind, Noted, PATIENCE, Tested, on_input, on_setup, pattern};
+use socketserver::{Context, Echo, Handler, Input, Options, Reason, TimerId};
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+#[test]
+fn connections_that_owe_nothing_close_at_once() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::new();
+        let addr = tested.serve(kind, |_| Echo);
+        let mut clients = Client::connect_many(&addr, 50);
+        for client in &mut clients {
+            tested.echo(client, b"hello");
+        }
+        // Nobody closes and nobody speaks, so only the server can end this.
+        let began = Instant::now();
+        let report = tested.shutdown(PATIENCE).unwrap();
+        assert!(began.elapsed() < ms(1_000), "{:?}", began.elapsed());
+        assert_eq!((report.drained, report.forced, report.bytes_dropped), (50, 0, 0));
+        assert_eq!(tested.io().connections(), 0);
+        for client in &mut clients {
+            while !client.look() {}
+            assert_eq!(client.end, Some(Ok(())));
+        }
+    }
+}
+
+#[test]
+fn every_byte_that_had_come_is_answered() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::new();
+        let addr = tested.serve(kind, |_| Echo);
+        let mut clients = Client::connect_many(&addr, 100);
+        tested.until(|server| server.io().connections() == 100);
+        for (n, client) in clients.iter_mut().enumerate() {
+            client.send(&pattern(1 + 400 * n, n as u64));
+        }
+        tested.io().shutdown(PATIENCE);
+        for (n, client) in clients.iter_mut().enumerate() {
+            assert!(tested.receive_to_end(client) == pattern(1 + 400 * n, n as u64), "{n}");
+        }
+        drop(clients);
+        tested.until_ended(100);
+        let report = tested.report().unwrap();
+        assert_eq!((report.drained, report.forced, report.bytes_dropped), (100, 0, 0));
+    }
+}
+
+#[test]
+fn from_the_request_on_nobody_is_accepted() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut slow = Client::connect(&addr);
+    tested.echo(&mut slow, b"hello");
+    let mut late = Client::connect(&addr);
+    tested.io().shutdown(PATIENCE);
+    assert!(tested.io().is_shutting_down());
+    while tested.report().is_none() {
+        tested.turn(Some(ms(5))).unwrap();
+    }
+    assert_eq!(tested.io().ledger().accepted, 1);
+    // The next turn serves again, and the listener was never closed.
+    tested.echo(&mut late, b"after all");
+}
+
+/// Does not close when told to shut down.
+struct Stubborn;
+
+impl Handler for Stubborn {
+    fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        cx.send(input.take_all());
+        Ok(())
+    }
+
+    fn shutdown(&mut self, _: &mut Context<'_>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn who_does_not_close_is_served_until_the_grace_is_over_and_then_cut_off() {
+    let mut tested = Tested::new();
+    let journal = Journal::default();
+    let witness = journal.clone();
+    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Stubborn));
+    let mut client = Client::connect(&addr);
+    tested.echo(&mut client, b"before");
+    let began = Instant::now();
+    tested.io().shutdown(ms(200));
+    tested.echo(&mut client, b"during");
+    tested.until(|server| server.report().is_some());
+    assert!((ms(200)..ms(400)).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert_eq!(tested.report().map(|report| (report.drained, report.forced)), Some((0, 1)));
+    assert_eq!(tested.ended(Reason::Forced), 1);
+    let told = journal.count(|call| call == Call::Shutdown);
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn a_handler_may_take_its_time_within_the_grace() {
+    struct Slow;
+    impl Handler for Slow {
+        fn handle(&mut self, _: &mut Context<'_>, _: &mut Input<'_>) -> io::Result<()> {
+            Ok(())
+        }
+        fn shutdown(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+            cx.set_timer(ms(30));
+            Ok(())
+        }
+        fn timeout(&mut self, cx: &mut Context<'_>, _: TimerId) -> io::Result<()> {
+            cx.send(b"done after all");
+            cx.close();
+            Ok(())
+        }
+    }
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Slow);
+    let mut client = Client::connect(&addr);
+    tested.until(|server| server.io().connections() == 1);
+    tested.io().shutdown(PATIENCE);
+    assert_eq!(tested.receive_to_end(&mut client), b"done after all");
+    drop(client);
+    tested.until(|server| server.report().is_some());
+    assert_eq!(tested.report().map(|report| (report.drained, report.forced)), Some((1, 0)));
+}
+
+#[test]
+fn a_slow_reader_gets_everything_that_was_sent_within_the_grace() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::new();
+        let addr = tested.serve(kind, |_| {
+            on_setup(|cx: &mut Context<'_>| {
+                cx.send(&pattern(10 << 20, 1));
+                Ok(())
+            })
+        });
+        let mut client = Client::connect(&addr);
+        tested.until(|server| server.io().ledger().unsent() > 0);
+        tested.io().shutdown(PATIENCE);
+        tested.until(|_| client.look_at_most(50_000));
+        assert!(client.received == pattern(10 << 20, 1), "{kind:?}");
+        drop(client);
+        tested.until(|server| server.report().is_some());
+        let report = tested.report().unwrap();
+        assert_eq!((report.drained, report.forced, report.bytes_dropped), (1, 0, 0));
+    }
+}
+
+#[test]
+fn what_a_stuck_reader_never_took_is_reported_as_dropped() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| {
+        on_setup(|cx: &mut Context<'_>| {
+            cx.send(&[b'x'; 15 << 20]);
+            Ok(())
+        })
+    });
+    let mut client = Client::connect(&addr);
+    tested.until(|server| server.io().ledger().unsent() > 0);
+    let report = tested.shutdown(ms(30)).unwrap();
+    let ledger = *tested.io().ledger();
+    assert_eq!((report.drained, report.forced), (0, 1));
+    assert_eq!(report.bytes_dropped, ledger.bytes_sent - ledger.bytes_out);
+    assert!(report.bytes_dropped > 0);
+    tested.until(|_| client.look());
+    assert_eq!(client.end, Some(Err(io::ErrorKind::ConnectionReset)), "it looks complete");
+}
+
+#[test]
+fn asked_for_twice_the_shorter_grace_holds() {
+    for (first, second) in [(ms(60), PATIENCE), (PATIENCE, ms(60))] {
+        let mut tested = Tested::new();
+        let addr = tested.serve(Kind::Tcp, |_| Stubborn);
+        let client = Client::connect(&addr);
+        tested.until(|server| server.io().connections() == 1);
+        let began = Instant::now();
+        tested.io().shutdown(first);
+        tested.turn(Some(ms(1))).unwrap();
+        tested.shutdown(second).unwrap();
+        assert!(began.elapsed() < PATIENCE / 2);
+        drop(client);
+    }
+}
+
+#[test]
+fn a_peer_that_never_stops_sending_does_not_hold_up_the_stop() {
+    let mut tested = Tested::with((), Options { read_buffer: 4_096, ..Options::default() });
+    let journal = Journal::default();
+    let witness = journal.clone();
+    let addr = tested.serve(Kind::Tcp, move |_| {
+        let discard = on_input(|_: &mut Context<'_>, input: &mut Input<'_>| {
+            input.take_all();
+            Ok(())
+        });
+        Noted::new(&witness, discard)
+    });
+    let mut firehose = Client::connect(&addr);
+    tested.until(|server| server.io().connections() == 1);
+    tested.io().shutdown(ms(300));
+    let bytes = vec![0; 1 << 20];
+    tested.until(|server| {
+        firehose.push(&bytes);
+        server.report().is_some()
+    });
+    assert_eq!(journal.count(|call| call == Call::Shutdown), 1);
+    assert_eq!(tested.report().map(|report| report.forced), Some(0));
+}
+
+#[test]
+fn a_paused_connection_is_told_of_the_shutdown_too() {
+    let mut tested = Tested::new();
+    let journal = Journal::default();
+    let witness = journal.clone();
+    let addr = tested.serve(Kind::Tcp, move |_| {
+        let pauses = on_setup(|cx: &mut Context<'_>| {
+            cx.pause();
+            Ok(())
+        });
+        Noted::new(&witness, pauses)
+    });
+    let mut client = Client::connect(&addr);
+    client.send(b"never shown");
+    tested.until(|server| server.io().connections() == 1);
+    tested.io().shutdown(PATIENCE);
+    tested.receive_to_end(&mut client);
+    drop(client);
+    tested.until_ended(1);
+    assert_eq!(journal.calls(), [Call::Setup, Call::Shutdown, Call::Finish(Reason::Closed, None)]);
+}
+
+#[test]
+fn an_error_or_a_panic_in_shutdown_costs_that_conversation_only() {
+    struct Fails(bool);
+    impl Handler for Fails {
+        fn handle(&mut self, _: &mut Context<'_>, _: &mut Input<'_>) -> io::Result<()> {
+            Ok(())
+        }
+        fn shutdown(&mut self, _: &mut Context<'_>) -> io::Result<()> {
+            assert!(!self.0, "expected by this test");
+            Err(io::ErrorKind::Other.into())
+        }
+    }
+    let mut tested = Tested::new();
+    let mut panics = false;
+    let addr = tested.serve(Kind::Unix, move |_| {
+        panics = !panics;
+        Fails(panics)
+    });
+    let clients = Client::connect_many(&addr, 4);
+    tested.until(|server| server.io().connections() == 4);
+    let report = tested.shutdown(PATIENCE).unwrap();
+    assert_eq!((report.drained, report.forced), (4, 0));
+    assert_eq!((tested.ended(Reason::Panicked), tested.ended(Reason::HandlerError)), (2, 2));
+    drop(clients);
+}
+
+#[test]
+fn server_close_ends_the_listeners_and_spares_the_connections() {
+    let mut tested = Tested::new();
+    let tcp = tested.serve(Kind::Tcp, |_| Echo);
+    let unix = tested.serve(Kind::Unix, |_| Echo);
+    let mut client = Client::connect(&tcp);
+    tested.echo(&mut client, b"before");
+    tested.io().server_close();
+    tested.turn(Some(ms(1))).unwrap();
+    assert!(std::net::TcpStream::connect(tcp.ip().unwrap()).is_err());
+    assert!(!unix.path().unwrap().exists());
+    tested.echo(&mut client, b"after");
+}
+
+#[test]
+fn closing_one_listener_leaves_the_other() {
+    let mut tested = Tested::new();
+    let first = tested.serve_as(Kind::Tcp, |_| Echo);
+    let other = tested.serve(Kind::Tcp, |_| Echo);
+    let gone = tested.io().local_addr(first).unwrap();
+    tested.io().close(first);
+    assert!(!tested.io().is_open(first));
+    tested.turn(Some(ms(1))).unwrap();
+    assert_eq!(tested.io().local_addr(first), None);
+    assert!(std::net::TcpStream::connect(gone.ip().unwrap()).is_err());
+    let mut client = Client::connect(&other);
+    tested.echo(&mut client, b"hello");
+}
