@@ -82,6 +82,7 @@ case " $tools " in *" strace "*)
     row 'a message of 16 KiB, 50 connections' calls messages 1000 11000 50 16384
     row 'a short connection, 50 at a time' calls short 200 2200 50
     row 'a short connection, one at a time' calls short 100 1100 1
+    row 'a MiB of one bulk stream' calls bulk 16 116
     ;;
 esac
 

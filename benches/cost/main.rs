@@ -1,14 +1,16 @@
 //! What the library costs, as ratios to the same echo written directly on mio.
 //!
 //! ```text
-//! cost [--quick]                                      prints the table
+//! cost [--quick|--full]                               prints the table
+//! cost --only PART                                    prints the rows with PART in their title
 //! cost serve-ours|serve-bare [ADDR]                   echoes until standard input ends
 //! cost drive ours|bare messages N CONNECTIONS SIZE [-- WRAPPER..]
 //! cost drive ours|bare short N AT_ONCE [-- WRAPPER..]
+//! cost drive ours|bare bulk N [-- WRAPPER..]
 //! ```
 //!
-//! `drive` starts a server, under the command `WRAPPER` if there is one, has `N` messages or short
-//! connections served, and lets the server end: `count.sh` counts that way.
+//! `drive` starts a server, under the command `WRAPPER` if there is one, has `N` messages, short
+//! connections or MiB of one stream served, and lets the server end: `count.sh` counts that way.
 //!
 //! The figures are read from `/proc`, so there is nothing to see on other systems than Linux.
 

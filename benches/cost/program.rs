@@ -10,7 +10,7 @@ use mio::Interest;
 use mio::unix::SourceFd;
 
 use crate::bare;
-use crate::client::{ANY_PORT, Clients};
+use crate::client::{self, ANY_PORT, Clients};
 use crate::load;
 use crate::ours;
 use crate::process::ServerProcess;
@@ -29,9 +29,10 @@ pub(crate) fn run() -> io::Result<()> {
         None => (&args[..], &[][..]),
     };
     match *args {
-        [] => print_table(if is_bench { FULL } else { QUICK }),
-        ["--quick"] => print_table(QUICK),
-        ["--full"] => print_table(FULL),
+        [] => print_table(if is_bench { FULL } else { QUICK }, ""),
+        ["--quick"] => print_table(QUICK, ""),
+        ["--full"] => print_table(FULL, ""),
+        ["--only", part] => print_table(FULL, part),
         ["serve-ours"] => serve_ours(ANY_PORT),
         ["serve-bare"] => serve_bare(ANY_PORT),
         ["serve-ours", addr] => serve_ours(parse(addr)?),
@@ -49,6 +50,11 @@ pub(crate) fn run() -> io::Result<()> {
         ["drive", kind, "short", count, at_once] => {
             let server = ServerProcess::start(parse(kind)?, wrapper)?;
             load::short_connections(server.addr(), parse(count)?, parse(at_once)?)?;
+            server.end()
+        }
+        ["drive", kind, "bulk", mib] => {
+            let server = ServerProcess::start(parse(kind)?, wrapper)?;
+            load::bulk(&client::connect(server.addr())?, parse::<usize>(mib)? << 20)?;
             server.end()
         }
         _ => Err(unusable(&args.join(" "))),

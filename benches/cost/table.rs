@@ -23,18 +23,18 @@ pub(crate) struct Effort {
     bulk: usize,
     short: usize,
     crowd: usize,
-    crowd_rounds: usize,
+    memory_rounds: usize,
     idle: Duration,
 }
 
-/// About one minute.
+/// About a minute and a half.
 pub(crate) const FULL: Effort = Effort {
     rounds: 41,
     load: Duration::from_millis(60),
     bulk: 64 << 20,
     short: 1_000,
     crowd: 10_000,
-    crowd_rounds: 7,
+    memory_rounds: 3,
     idle: Duration::from_secs(5),
 };
 
@@ -45,15 +45,15 @@ pub(crate) const QUICK: Effort = Effort {
     bulk: 32 << 20,
     short: 200,
     crowd: 2_000,
-    crowd_rounds: 1,
+    memory_rounds: 1,
     idle: Duration::from_millis(500),
 };
 
 /// What one kind of load cost, round by round: ours and bare.
-#[derive(Default)]
 struct Samples(Vec<(f64, f64)>);
 
-pub(crate) fn print_table(effort: Effort) -> io::Result<()> {
+/// Prints the rows whose titles contain `only`.
+pub(crate) fn print_table(effort: Effort, only: &str) -> io::Result<()> {
     raise_descriptor_limit();
     let where_to = if share_one_processor() { "one processor" } else { "any processor" };
     println!("ours: this crate with idle timeouts armed; bare: the same echo directly on mio");
@@ -61,24 +61,47 @@ pub(crate) fn print_table(effort: Effort) -> io::Result<()> {
         "median of the rounds [smallest, largest]; CPU in user space and kernel, on {where_to}\n"
     );
     println!("{:<44} {:>9} {:>9}  {:<22} goal", "", "ours", "bare", "ours / bare");
+    // The clients of both servers are open at the same time, in this process.
+    let crowd = effort.crowd.min(descriptors()?.saturating_sub(100) / 2);
     for (connections, size, goal) in [
         (1, 64, ""),
         (50, 64, "1.02"),
         (1_000, 64, "1.02"),
+        (crowd, 64, "1.03"),
         (1, 16 << 10, ""),
         (50, 16 << 10, "1.03"),
         (1_000, 16 << 10, "1.03"),
     ] {
         let what = format!("ns a message of {size} B, {connections} connections");
-        measure_messages(connections, size, effort)?.print(&what, goal);
+        row(&what, goal, only, || measure_messages(connections, size, effort))?;
     }
-    measure_short(effort)?.print("ns a short connection, 50 at a time", "");
-    measure_bulk(effort)?.print("us a MiB of one bulk stream", "1.05");
-    print_crowd(effort)
+    row("ns a short connection, 50 at a time", "", only, || measure_short(effort))?;
+    row("us a MiB of one bulk stream", "1.05", only, || measure_bulk(effort))?;
+    let crowd = effort.crowd.min(descriptors()?.saturating_sub(100));
+    let what = format!("bytes a connection that has spoken, of {crowd}");
+    row(&what, "128 bytes", only, || {
+        Samples::take(effort.memory_rounds, |kind| measure_memory(kind, crowd))
+    })?;
+    let what = format!("us of CPU a second, {crowd} idle connections");
+    row(&what, "0 us", only, || Samples::take(1, |kind| measure_idle(kind, crowd, effort)))
+}
+
+fn row(
+    what: &str,
+    goal: &str,
+    only: &str,
+    measure: impl FnOnce() -> io::Result<Samples>,
+) -> io::Result<()> {
+    if what.contains(only) {
+        progress(what);
+        let samples = measure()?;
+        progress("");
+        samples.print(what, goal);
+    }
+    Ok(())
 }
 
 fn measure_messages(connections: usize, size: usize, effort: Effort) -> io::Result<Samples> {
-    progress(&format!("{connections} connections, {size} B"));
     let (ours, bare) = start_both()?;
     let mut of_ours = Clients::connect(ours.addr(), connections, size)?;
     let mut of_bare = Clients::connect(bare.addr(), connections, size)?;
@@ -101,7 +124,6 @@ fn measure_messages(connections: usize, size: usize, effort: Effort) -> io::Resu
 }
 
 fn measure_short(effort: Effort) -> io::Result<Samples> {
-    progress("short connections");
     let (ours, bare) = start_both()?;
     Samples::take(effort.rounds, |kind| {
         let server = if let Kind::Ours = kind { &ours } else { &bare };
@@ -112,7 +134,6 @@ fn measure_short(effort: Effort) -> io::Result<Samples> {
 }
 
 fn measure_bulk(effort: Effort) -> io::Result<Samples> {
-    progress("bulk");
     let (ours, bare) = start_both()?;
     let of_ours = client::connect(ours.addr())?;
     let of_bare = client::connect(bare.addr())?;
@@ -125,46 +146,17 @@ fn measure_bulk(effort: Effort) -> io::Result<Samples> {
     })
 }
 
-/// What many connections cost: memory, a message, and silence. The clients of both servers would
-/// need more descriptors than a process has, so each round starts them anew.
-fn print_crowd(effort: Effort) -> io::Result<()> {
-    let crowd = effort.crowd.min(descriptors()?.saturating_sub(100));
-    let (mut memory, mut messages) = (Samples::default(), Samples::default());
-    for round in 0..effort.crowd_rounds {
-        progress(&format!("{crowd} connections, round {round}"));
-        let (of_ours, of_bare) = in_turn(round, |kind| measure_crowd(kind, crowd, effort))?;
-        memory.0.push((of_ours.0, of_bare.0));
-        messages.0.push((of_ours.1, of_bare.1));
-    }
-    messages.print(&format!("ns a message of 64 B, {crowd} connections"), "1.03");
-    memory.print(&format!("bytes a connection that has spoken, of {crowd}"), "128 bytes");
-    progress("idle");
-    let (ours, bare) = in_turn(0, |kind| measure_idle(kind, crowd, effort))?;
-    Samples(vec![(ours, bare)])
-        .print(&format!("us of CPU a second, {crowd} idle connections"), "0 us");
-    Ok(())
-}
-
-/// Bytes a connection, and nanoseconds a message.
-fn measure_crowd(kind: Kind, crowd: usize, effort: Effort) -> io::Result<(f64, f64)> {
+fn measure_memory(kind: Kind, crowd: usize) -> io::Result<f64> {
     let server = ServerProcess::start(kind, &[])?;
     // What is needed once for all is in use before.
     Clients::connect(server.addr(), 1, 64)?.round()?;
     let before = server.memory()?;
     let mut clients = Clients::connect(server.addr(), crowd, 64)?;
     clients.round()?;
-    let memory = (server.memory()?.saturating_sub(before)) as f64 / crowd as f64;
-    let begin = Instant::now();
-    let before = server.cpu()?;
-    let mut messages = 0;
-    while begin.elapsed() < 3 * effort.load {
-        clients.round()?;
-        messages += crowd;
-    }
-    let cpu = (server.cpu()? - before) as f64 / messages as f64;
+    let memory = server.memory()?.saturating_sub(before);
     drop(clients);
     server.end()?;
-    Ok((memory, cpu))
+    Ok(memory as f64 / crowd as f64)
 }
 
 fn measure_idle(kind: Kind, crowd: usize, effort: Effort) -> io::Result<f64> {
@@ -200,7 +192,6 @@ impl Samples {
     }
 
     fn print(&self, what: &str, goal: &str) {
-        progress("");
         let ours = spread(self.0.iter().map(|(ours, _)| *ours));
         let bare = spread(self.0.iter().map(|(_, bare)| *bare));
         let (least, ratio, most) = spread(self.0.iter().map(|(ours, bare)| ours / bare));
