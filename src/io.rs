@@ -111,8 +111,9 @@ impl Io {
 
     /// A send to another connection than the one whose turn it is, or one that is not plain.
     fn send_apart(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
+        let own = self.outbox.is_serving(id);
         self.stop_collecting(id);
-        if bytes.len() >= SEND_AT_ONCE {
+        if bytes.len() >= SEND_AT_ONCE && (own || self.may_overtake(id)) {
             return self.send_large(id, bytes);
         }
         let Some(connection) = self.sockets.connection(id) else { return Sent::Gone };
@@ -124,6 +125,11 @@ impl Io {
             self.sockets.enqueue(id);
         }
         sent
+    }
+
+    /// Whether nothing that `id` has sent in its own turn of this round still lies in the outbox.
+    fn may_overtake(&self, id: SocketId) -> bool {
+        self.outbox.is_empty() || self.sockets.connection_ref(id).is_none_or(|one| !one.queued)
     }
 
     #[cold]

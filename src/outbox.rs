@@ -83,6 +83,11 @@ impl Outbox {
         self.bytes.split_off(self.start)
     }
 
+    /// Whether nobody has sent anything in this round.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     #[inline]
     pub(crate) fn part(&self, part: Part) -> &[u8] {
         self.bytes.get(part.start..part.end).unwrap_or_default()
@@ -102,6 +107,10 @@ impl Part {
     #[inline]
     pub(crate) fn is_empty(self) -> bool {
         self.start == self.end
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.end - self.start
     }
 }
 

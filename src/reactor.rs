@@ -241,6 +241,8 @@ impl<S> Reactor<S> {
         let Turn { id, part } = turn;
         let io = &mut self.stage.io;
         let Some(connection) = io.sockets.connection(id) else {
+            // A timer may have ended it since.
+            io.ledger.bytes_dropped += part.len() as u64;
             return self.stage.settle_other(id);
         };
         if connection.stream.may_collect() && connection.stream.is_writable() {

@@ -8,7 +8,9 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use common::{Call, Client, Journal, Kind, Noted, Steps, Tested, on_input, on_setup, pattern};
+use common::{
+    Call, Client, Journal, Kind, Noted, Random, Steps, Tested, on_input, on_setup, pattern,
+};
 use socketserver::{
     Addr, Context, Echo, Handler, Input, Options, Reason, Sent, Server, SocketId, Step,
 };
@@ -442,4 +444,68 @@ fn what_two_handlers_send_to_one_peer_in_one_round_arrives_whole_and_once() {
     let rounds = steps.count(|step| matches!(step, Step::Waited(n) if n > 0));
     let writes = steps.count(|step| matches!(step, Step::Wrote(..)));
     assert!(writes <= 5 * rounds, "{writes} writes in {rounds} rounds");
+}
+
+/// Sends to the first member as well as back, and keeps everything the first one was sent.
+#[derive(Default)]
+struct Order {
+    first: Option<SocketId>,
+    sent: Vec<u8>,
+}
+
+struct Chorus;
+
+impl Handler<Order> for Chorus {
+    fn setup(&mut self, cx: &mut Context<'_, Order>) -> io::Result<()> {
+        cx.shared.first.get_or_insert(cx.id);
+        Ok(())
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_, Order>, input: &mut Input<'_>) -> io::Result<()> {
+        let bytes = input.take_all();
+        for piece in bytes.chunks(5_000) {
+            cx.shared.sent.extend_from_slice(piece);
+            cx.io.send(cx.shared.first.unwrap(), piece);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn bytes_arrive_in_the_order_in_which_they_were_sent_by_whomever() {
+    for kind in Kind::ALL {
+        let mut tested: Tested<Order> = Tested::with(Order::default(), Options::default());
+        let addr = tested.serve(kind, |_| Chorus);
+        let mut clients = Client::connect_many(&addr, 4);
+        tested.until(|server| server.io().connections() == 4);
+        let first = tested.shared().first.unwrap();
+        let mut random = Random(3);
+        for round in 0..300 {
+            for (n, client) in clients.iter_mut().enumerate() {
+                if random.below(3) > 0 {
+                    let most = if random.below(4) == 0 { 20_000 } else { 50 };
+                    client.send(&pattern(1 + random.below(most), round * 4 + n as u64));
+                }
+            }
+            if random.below(3) == 0 {
+                let news = pattern(1 + random.below(6_000), round);
+                tested.shared().sent.extend_from_slice(&news);
+                tested.io().send(first, &news);
+            }
+            if random.below(2) == 0 {
+                clients[0].look();
+            }
+            tested.turn(Some(std::time::Duration::ZERO)).unwrap();
+        }
+        let steps = tested.steps();
+        tested.until(|_| {
+            clients[0].look();
+            let quiet =
+                steps.turns().iter().rev().take(4).all(|turn| turn[..] == [Step::Waited(0)]);
+            steps.turns().len() > 5 && quiet
+        });
+        let (got, sent) = (&clients[0].received, &tested.shared().sent);
+        let differ = got.iter().zip(sent).position(|(got, sent)| got != sent);
+        assert_eq!((got.len(), differ), (sent.len(), None), "{kind:?}");
+    }
 }

@@ -203,3 +203,42 @@ fn issue_2_what_finish_opens_while_the_server_is_dropped_is_finished_too() {
     journal.assert_order(true);
     drop(client);
 }
+
+#[test]
+fn issue_2_bytes_sent_in_a_turn_that_a_timer_ends_are_accounted_for() {
+    struct Ends {
+        abort: bool,
+    }
+    impl Handler for Ends {
+        fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+            cx.set_timer(Duration::from_millis(20));
+            Ok(())
+        }
+        fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+            cx.send(input.take_all());
+            Ok(())
+        }
+        fn timeout(&mut self, cx: &mut Context<'_>, _: TimerId) -> io::Result<()> {
+            cx.send(b", and more");
+            if self.abort {
+                cx.io.abort(cx.id);
+            }
+            Err(ErrorKind::TimedOut.into())
+        }
+    }
+    for abort in [false, true] {
+        let mut tested = Tested::new();
+        let addr = tested.serve(Kind::Tcp, move |_| Ends { abort });
+        let mut client = Client::connect(&addr);
+        tested.until(|server| server.io().connections() == 1);
+        client.send(b"answered");
+        // The input and the timer fall into one turn.
+        std::thread::sleep(Duration::from_millis(30));
+        tested.turn(Some(Duration::ZERO)).unwrap();
+        tested.io().check_ledger().unwrap();
+        tested.until(|_| client.look());
+        if !abort {
+            assert_eq!(client.received, b"answered, and more");
+        }
+    }
+}
