@@ -1,0 +1,239 @@
+//! Foreign sources share the loop, the loop lives in another, and something runs once a turn.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::cell::Cell;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use common::{Client, Kind, Tested, on_setup};
+use socketserver::mio::net::UdpSocket;
+use socketserver::mio::unix::SourceFd;
+use socketserver::mio::unix::pipe;
+use socketserver::mio::{Events, Interest, Poll, Token};
+use socketserver::{Context, Echo, Handler, Input, Options, Readiness, Step};
+
+/// Takes everything a pipe has, into the shared bytes.
+fn take_all(
+    cx: &mut Context<'_, Vec<u8>>,
+    pipe: &mut pipe::Receiver,
+    _: Readiness,
+) -> io::Result<()> {
+    let mut buffer = [0; 100];
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(n) => cx.shared.extend(buffer.iter().take(n)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[test]
+fn a_pipe_shares_the_loop_and_an_error_closes_it() {
+    let mut tested: Tested<Vec<u8>> = Tested::with(Vec::new(), Options::default());
+    let (mut sender, receiver) = pipe::new().unwrap();
+    let id = tested.watch(receiver, Interest::READABLE, take_all).unwrap();
+    assert!(tested.io().is_open(id));
+    for round in 1..=3 {
+        sender.write_all(&[round; 250]).unwrap();
+        tested.until(|server| server.shared().len() == 250 * usize::from(round));
+    }
+    drop(sender);
+    tested.until(|server| !server.io().is_open(id));
+    assert_eq!(tested.io().local_addr(id), None);
+    let steps = tested.steps();
+    tested.until_quiet(&steps);
+}
+
+#[test]
+fn a_panic_of_a_source_closes_that_source_only() {
+    let mut tested: Tested<Vec<u8>> = Tested::with(Vec::new(), Options::default());
+    let (mut sender, receiver) = pipe::new().unwrap();
+    let (mut other_sender, other) = pipe::new().unwrap();
+    let bad = tested
+        .watch(receiver, Interest::READABLE, |_, _, _| panic!("expected by this test"))
+        .unwrap();
+    tested.watch(other, Interest::READABLE, take_all).unwrap();
+    sender.write_all(b"x").unwrap();
+    tested.until(|server| !server.io().is_open(bad));
+    other_sender.write_all(b"fine").unwrap();
+    tested.until(|server| server.shared() == b"fine");
+}
+
+#[test]
+fn a_closed_source_is_dropped_and_hears_nothing_more() {
+    let mut tested: Tested<Vec<u8>> = Tested::with(Vec::new(), Options::default());
+    let (mut sender, receiver) = pipe::new().unwrap();
+    let id = tested.watch(receiver, Interest::READABLE, take_all).unwrap();
+    sender.write_all(b"too late").unwrap();
+    tested.io().close(id);
+    tested.turn(Some(Duration::from_millis(1))).unwrap();
+    assert!(tested.shared().is_empty());
+    assert_eq!(sender.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn a_datagram_socket_of_ones_own_shares_the_loop() {
+    let mut tested = Tested::new();
+    let socket = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = socket.local_addr().unwrap();
+    tested
+        .watch(socket, Interest::READABLE, |_, socket, readiness| {
+            assert!(readiness.readable);
+            let mut buffer = [0; 100];
+            while let Ok((n, peer)) = socket.recv_from(&mut buffer) {
+                socket.send_to(buffer.get(..n).unwrap_or_default(), peer)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_nonblocking(true).unwrap();
+    for message in [b"one", b"two"] {
+        client.send_to(message, addr).unwrap();
+        let mut buffer = [0; 100];
+        tested.until(|_| client.recv(&mut buffer).is_ok());
+        assert!(buffer.starts_with(message));
+    }
+}
+
+#[test]
+fn a_handler_may_watch_a_source_and_answer_from_it() {
+    let (sender, receiver) = pipe::new().unwrap();
+    let mut receiver = Some(receiver);
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, move |_| {
+        let mut receiver = receiver.take();
+        on_setup(move |cx: &mut Context<'_>| {
+            let client = cx.id;
+            let receiver = receiver.take().unwrap();
+            cx.watch(receiver, Interest::READABLE, move |cx, pipe, _| {
+                let mut buffer = [0; 100];
+                let n = pipe.read(&mut buffer)?;
+                cx.io.send(client, buffer.get(..n).unwrap_or_default());
+                Ok(())
+            })?;
+            Ok(())
+        })
+    });
+    let mut client = Client::connect(&addr);
+    let mut sender = sender;
+    sender.write_all(b"from the pipe").unwrap();
+    assert_eq!(tested.receive(&mut client, 13), b"from the pipe");
+}
+
+#[test]
+fn a_source_that_cannot_be_registered_is_an_error_and_leaves_nothing() {
+    let mut tested = Tested::new();
+    let (_sender, receiver) = pipe::new().unwrap();
+    // What is registered with one poll cannot be registered with another.
+    let poll = Poll::new().unwrap();
+    let mut receiver = receiver;
+    poll.registry().register(&mut receiver, Token(0), Interest::READABLE).unwrap();
+    assert!(tested.watch(receiver, Interest::READABLE, |_, _, _| Ok(())).is_err());
+    let steps = tested.steps();
+    tested.until_quiet(&steps);
+}
+
+#[cfg(not(mio_unsupported_force_poll_poll))]
+#[test]
+fn the_loop_lives_in_another_loop() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    tested.turn(Some(Duration::ZERO)).unwrap();
+    let mut poll = Poll::new().unwrap();
+    let mut events = Events::with_capacity(8);
+    let fd = tested.server.as_fd().as_raw_fd();
+    poll.registry().register(&mut SourceFd(&fd), Token(7), Interest::READABLE).unwrap();
+    poll.poll(&mut events, Some(Duration::from_millis(20))).unwrap();
+    assert!(events.is_empty(), "an idle server is not readable");
+    let mut client = Client::connect(&addr);
+    client.send(b"through two loops");
+    for _ in 0..100 {
+        poll.poll(&mut events, Some(Duration::from_millis(500))).unwrap();
+        if events.is_empty() {
+            break;
+        }
+        assert!(events.iter().all(|event| event.token() == Token(7)));
+        // An edge: turn until there is nothing left to do.
+        let steps = tested.steps();
+        loop {
+            steps.clear();
+            tested.turn(Some(Duration::ZERO)).unwrap();
+            if steps.all() == [Step::Waited(0)] {
+                break;
+            }
+        }
+        client.look();
+        if client.received == b"through two loops" {
+            return;
+        }
+    }
+    panic!("the outer loop was not told: {:?}", client.received);
+}
+
+#[test]
+fn service_actions_run_once_a_turn_and_may_use_everything() {
+    let mut tested: Tested<u32> = Tested::with(0, Options::default());
+    tested.service_actions(|turns, _| *turns += 1);
+    for turn in 1..=5 {
+        tested.turn(Some(Duration::ZERO)).unwrap();
+        assert_eq!(*tested.shared(), turn);
+    }
+    struct Tells;
+    impl Handler<u32> for Tells {
+        fn handle(&mut self, cx: &mut Context<'_, u32>, input: &mut Input<'_>) -> io::Result<()> {
+            input.take_all();
+            *cx.shared = 1_000;
+            Ok(())
+        }
+    }
+    let id = Rc::new(Cell::new(None));
+    let found = Rc::clone(&id);
+    let addr = tested.serve(Kind::Tcp, move |_| {
+        let found = Rc::clone(&found);
+        Wrapped { setup: move |id| found.set(Some(id)), handler: Tells }
+    });
+    tested.service_actions(move |turns, io| {
+        if *turns == 1_000 {
+            *turns = 0;
+            io.send(id.get().unwrap(), b"seen at the end of the turn");
+        }
+    });
+    let mut client = Client::connect(&addr);
+    client.send(b"now");
+    assert_eq!(tested.receive(&mut client, 27), b"seen at the end of the turn");
+}
+
+/// Tells its id at the start, and leaves the rest to another.
+struct Wrapped<F, H> {
+    setup: F,
+    handler: H,
+}
+
+impl<F: FnMut(socketserver::SocketId), H: Handler<u32>> Handler<u32> for Wrapped<F, H> {
+    fn setup(&mut self, cx: &mut Context<'_, u32>) -> io::Result<()> {
+        (self.setup)(cx.id);
+        Ok(())
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_, u32>, input: &mut Input<'_>) -> io::Result<()> {
+        self.handler.handle(cx, input)
+    }
+}
+
+#[test]
+fn a_panic_in_service_actions_ends_nothing() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    tested.service_actions(|(), _| panic!("expected by this test"));
+    let mut client = Client::connect(&addr);
+    tested.echo(&mut client, b"still here");
+}
