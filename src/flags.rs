@@ -41,7 +41,7 @@ impl Flags {
     pub(crate) const CONGESTED: Flags = Flags(1 << 13);
     /// Congested and not full duplex: it is not read.
     pub(crate) const HELD_UP: Flags = Flags(1 << 14);
-    /// One send in this turn went straight to the system; the others of the turn are collected.
+    /// A send of this turn went straight to the system.
     pub(crate) const SENT_AT_ONCE: Flags = Flags(1 << 15);
 
     /// The server shuts down and the handler has not been told.

@@ -42,6 +42,8 @@ pub struct Io {
     pub(crate) drain: Drain,
     /// How many more clients `handle_request` accepts; `None` is any number.
     pub(crate) accept_quota: Option<usize>,
+    /// [`Options::idle_timeout`] in nanoseconds; `u64::MAX` is for ever.
+    pub(crate) idle_after: u64,
 }
 
 /// How far a graceful shutdown has come.
@@ -82,6 +84,7 @@ impl Io {
                 low_water: options.low_water,
                 output_limit: options.output_limit,
             },
+            idle_after: options.idle_timeout.map_or(u64::MAX, nanoseconds),
             options,
             now: 0,
             epoch: Instant::now(),
@@ -345,13 +348,17 @@ impl Io {
 
     /// A time from now on the loop's clock; too far off is the end of time.
     pub(crate) fn after(&self, duration: Duration) -> u64 {
-        self.now.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+        self.now.saturating_add(nanoseconds(duration))
     }
 
     /// What `id` has sent in its turn becomes ordinary output, because something unusual is about
     /// to happen to it.
     pub(crate) fn stop_collecting(&mut self, id: SocketId) {
         if !self.outbox.is_serving(id) {
+            return;
+        }
+        if self.outbox.collected() == 0 {
+            self.outbox.end();
             return;
         }
         let collected = self.outbox.give_up();
@@ -367,4 +374,9 @@ impl Io {
             self.sockets.enqueue(id);
         }
     }
+}
+
+/// More than five hundred years are for ever.
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

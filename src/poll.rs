@@ -10,7 +10,7 @@ use mio::{Events, Registry, Token};
 use crate::addr::Addr;
 use crate::connection::Connection;
 use crate::id::SocketId;
-use crate::io::{Drain, Io};
+use crate::io::{Drain, Io, nanoseconds};
 use crate::ledger::Reason;
 use crate::listener::Listener;
 use crate::socket::{ListenerSocket, StreamSocket};
@@ -178,14 +178,14 @@ impl Io {
     pub(crate) fn deadline(&self, id: SocketId) -> Option<u64> {
         let connection = self.sockets.connection_ref(id)?;
         let patience = match connection.stream.ending() {
-            _ if connection.stream.is_connecting() => self.options.connect_timeout,
-            Ending::Open => self.options.idle_timeout?,
-            Ending::Closing | Ending::Leaving => self.options.close_timeout,
-            Ending::Lingering => self.options.linger_timeout,
-            Ending::Aborted(_) => return None,
+            _ if connection.stream.is_connecting() => nanoseconds(self.options.connect_timeout),
+            Ending::Open => self.idle_after,
+            Ending::Closing | Ending::Leaving => nanoseconds(self.options.close_timeout),
+            Ending::Lingering => nanoseconds(self.options.linger_timeout),
+            Ending::Aborted(_) => u64::MAX,
         };
-        let patience = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
-        Some(connection.active_at.saturating_add(patience))
+        let at = connection.active_at.saturating_add(patience);
+        (at != u64::MAX).then_some(at)
     }
 
     /// Has room reported to a connection whose output was refused, where that must be asked for.

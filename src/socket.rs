@@ -387,9 +387,12 @@ fn unix_receive(stream: &mio::net::UnixStream, buffer: &mut [u8]) -> io::Result<
     use nix::sys::socket::{MsgFlags, recvmsg};
     use std::os::fd::AsRawFd;
 
-    let mut buffers = [io::IoSliceMut::new(buffer)];
-    let message = recvmsg::<()>(stream.as_raw_fd(), &mut buffers, None, MsgFlags::empty())?;
-    Ok((message.bytes, message.flags.contains(MsgFlags::MSG_CTRUNC)))
+    // Through `try_io`, because on poll(2) mio has to see a `WouldBlock` to report the next byte.
+    stream.try_io(|| {
+        let mut buffers = [io::IoSliceMut::new(buffer)];
+        let message = recvmsg::<()>(stream.as_raw_fd(), &mut buffers, None, MsgFlags::empty())?;
+        Ok((message.bytes, message.flags.contains(MsgFlags::MSG_CTRUNC)))
+    })
 }
 
 /// Without `recvmsg` any short read may have stopped early, so a second one has to make sure.

@@ -42,10 +42,14 @@ impl Sockets {
 
     /// Stores a socket. `None` when no id is left for it.
     pub(crate) fn insert(&mut self, socket: Socket) -> Option<SocketId> {
-        self.connections += usize::from(matches!(socket, Socket::Connection(_)));
+        let is_connection = matches!(socket, Socket::Connection(_));
         let id = SocketId(self.slots.insert_with(|_| socket)?);
-        // A listener may have clients already.
-        self.enqueue(id);
+        if is_connection {
+            self.connections += 1;
+        } else {
+            // A listener may have clients already.
+            self.enqueue(id);
+        }
         Some(id)
     }
 

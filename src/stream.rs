@@ -77,6 +77,11 @@ pub(crate) struct Marks {
 /// into a buffer costs more than a second system call would, if the handler sends more.
 pub(crate) const SEND_AT_ONCE: usize = 4 << 10;
 
+/// From this size on that is so even when the turn has sent something before. A handler that goes
+/// on while `send` says `Queued` must come to an end all the same, so this is for a few each turn.
+const SEND_AT_ONCE_AGAIN: usize = 64 << 10;
+const SENDS_AT_ONCE: u8 = 4;
+
 /// A short read proves nothing while one of these is set.
 const DOUBTS: Flags = Flags::READ_CLOSED.and(Flags::URGENT).and(Flags::BROKEN);
 
@@ -103,6 +108,9 @@ pub(crate) struct Stream<T> {
     flags: Flags,
     /// [`Flags::ENDING`] is set exactly when this is not `Open`.
     ending: Ending,
+    /// How many sends of this turn went straight to the system.
+    /// [`Flags::SENT_AT_ONCE`] is set exactly when it is not 0.
+    sent_at_once: u8,
 }
 
 impl<T: Transport> Stream<T> {
@@ -114,6 +122,7 @@ impl<T: Transport> Stream<T> {
             held: Held::default(),
             flags: if connecting { Flags::CONNECTING } else { Flags::WRITABLE },
             ending: Ending::Open,
+            sent_at_once: 0,
         }
     }
 
@@ -170,11 +179,12 @@ impl<T: Transport> Stream<T> {
 
     /// Errors stay with the transport: the flush meets them again, in the reactor's turn.
     fn send_at_once(&mut self, bytes: &[u8]) -> usize {
-        let busy = Flags::SENT_AT_ONCE.and(Flags::CONNECTING);
-        let free = self.flags.exactly(Flags::WRITABLE, Flags::WRITABLE.and(busy));
-        if !free || !self.output.is_empty() {
+        let most = if bytes.len() >= SEND_AT_ONCE_AGAIN { SENDS_AT_ONCE } else { 1 };
+        let room = self.flags.exactly(Flags::WRITABLE, Flags::WRITABLE.and(Flags::CONNECTING));
+        if !room || !self.output.is_empty() || self.sent_at_once >= most {
             return 0;
         }
+        self.sent_at_once += 1;
         self.flags.set(Flags::SENT_AT_ONCE);
         match self.transport.write(bytes) {
             Ok(n) => {
@@ -393,6 +403,7 @@ impl<T: Transport> Stream<T> {
     #[inline]
     pub(crate) fn end_turn(&mut self) {
         self.flags.clear(Flags::SENT_AT_ONCE);
+        self.sent_at_once = 0;
     }
 
     /// What was held, lent to a handler while everything else may be changed.

@@ -414,6 +414,11 @@ fn a_large_send_on_an_empty_queue_goes_straight_to_the_system_once_a_turn() {
     assert_eq!(stream.unsent(), SEND_AT_ONCE - PIPE);
     assert_eq!(stream.send_large(&large, marks, &mut pool), (Sent::Queued, 0));
     assert!(stream.is_refused());
+    stream.drop_output(&mut pool);
+    stream.end_turn();
+    stream.transport_mut().outbox.clear();
+    stream.note(Readiness { writable: true, ..Readiness::default() });
+    assert_eq!(stream.send_large(&large, marks, &mut pool).1, PIPE);
 }
 
 #[test]
