@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
-use common::{Call, Client, Journal, Kind, Noted, Tested, on_input};
+use common::{Call, Client, Journal, Kind, Noted, Tested, on_input, reads_once};
 use socketserver::{Context, Echo, Handler, Input, Options, SocketId, Step};
 
 /// Takes everything and answers nothing, so that nothing slows its peer down.
@@ -136,12 +136,14 @@ fn an_echoed_message_costs_one_read_one_write_and_no_look_in_vain() {
         }
         assert_eq!(steps.count(|step| matches!(step, Step::Read(..))), 100, "{kind:?}");
         assert_eq!(steps.count(|step| matches!(step, Step::Wrote(..))), 100, "{kind:?}");
-        assert_eq!(steps.count(|step| matches!(step, Step::ReadNothing(_))), 0, "{kind:?}");
+        let in_vain = steps.count(|step| matches!(step, Step::ReadNothing(_)));
+        assert!(in_vain == 0 || !reads_once(kind), "{kind:?}");
         assert_eq!(steps.count(|step| matches!(step, Step::WroteNothing(_))), 0, "{kind:?}");
     }
 }
 
 #[test]
+#[cfg_attr(mio_unsupported_force_poll_poll, ignore = "an emulated edge may come twice")]
 fn a_message_that_the_peer_takes_wakes_the_loop_for_nothing_else() {
     for kind in Kind::ALL {
         let mut tested = Tested::new();
