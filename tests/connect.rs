@@ -143,9 +143,9 @@ fn a_connection_in_the_making_can_be_closed_and_aborted() {
         tested.io().send(id, b"never");
         tested.turn(Some(Duration::from_millis(1))).unwrap();
         if abort {
-            tested.io().abort(id)
+            tested.io().abort(id);
         } else {
-            tested.io().close(id)
+            tested.io().close(id);
         }
         tested.until(|server| server.io().connections() == 0);
         let calls = journal.calls();

@@ -7,16 +7,14 @@ mod common;
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
 use common::{Client, Kind, Tested, on_setup};
 use socketserver::mio::net::UdpSocket;
-use socketserver::mio::unix::SourceFd;
 use socketserver::mio::unix::pipe;
-use socketserver::mio::{Events, Interest, Poll, Token};
-use socketserver::{Context, Echo, Handler, Input, Options, Readiness, Step};
+use socketserver::mio::{Interest, Poll, Token};
+use socketserver::{Context, Echo, Handler, Input, Options, Readiness};
 
 /// Takes everything a pipe has, into the shared bytes.
 fn take_all(
@@ -142,43 +140,6 @@ fn a_source_that_cannot_be_registered_is_an_error_and_leaves_nothing() {
     tested.until_quiet(&steps);
 }
 
-#[cfg(not(mio_unsupported_force_poll_poll))]
-#[test]
-fn the_loop_lives_in_another_loop() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
-    tested.turn(Some(Duration::ZERO)).unwrap();
-    let mut poll = Poll::new().unwrap();
-    let mut events = Events::with_capacity(8);
-    let fd = tested.server.as_fd().as_raw_fd();
-    poll.registry().register(&mut SourceFd(&fd), Token(7), Interest::READABLE).unwrap();
-    poll.poll(&mut events, Some(Duration::from_millis(20))).unwrap();
-    assert!(events.is_empty(), "an idle server is not readable");
-    let mut client = Client::connect(&addr);
-    client.send(b"through two loops");
-    for _ in 0..100 {
-        poll.poll(&mut events, Some(Duration::from_millis(500))).unwrap();
-        if events.is_empty() {
-            break;
-        }
-        assert!(events.iter().all(|event| event.token() == Token(7)));
-        // An edge: turn until there is nothing left to do.
-        let steps = tested.steps();
-        loop {
-            steps.clear();
-            tested.turn(Some(Duration::ZERO)).unwrap();
-            if steps.all() == [Step::Waited(0)] {
-                break;
-            }
-        }
-        client.look();
-        if client.received == b"through two loops" {
-            return;
-        }
-    }
-    panic!("the outer loop was not told: {:?}", client.received);
-}
-
 #[test]
 fn service_actions_run_once_a_turn_and_may_use_everything() {
     let mut tested: Tested<u32> = Tested::with(0, Options::default());
@@ -186,14 +147,6 @@ fn service_actions_run_once_a_turn_and_may_use_everything() {
     for turn in 1..=5 {
         tested.turn(Some(Duration::ZERO)).unwrap();
         assert_eq!(*tested.shared(), turn);
-    }
-    struct Tells;
-    impl Handler<u32> for Tells {
-        fn handle(&mut self, cx: &mut Context<'_, u32>, input: &mut Input<'_>) -> io::Result<()> {
-            input.take_all();
-            *cx.shared = 1_000;
-            Ok(())
-        }
     }
     let id = Rc::new(Cell::new(None));
     let found = Rc::clone(&id);
@@ -210,6 +163,15 @@ fn service_actions_run_once_a_turn_and_may_use_everything() {
     let mut client = Client::connect(&addr);
     client.send(b"now");
     assert_eq!(tested.receive(&mut client, 27), b"seen at the end of the turn");
+}
+
+struct Tells;
+impl Handler<u32> for Tells {
+    fn handle(&mut self, cx: &mut Context<'_, u32>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        *cx.shared = 1_000;
+        Ok(())
+    }
 }
 
 /// Tells its id at the start, and leaves the rest to another.
@@ -236,4 +198,51 @@ fn a_panic_in_service_actions_ends_nothing() {
     tested.service_actions(|(), _| panic!("expected by this test"));
     let mut client = Client::connect(&addr);
     tested.echo(&mut client, b"still here");
+}
+
+/// On poll(2) a poll has no descriptor of its own.
+#[cfg(not(mio_unsupported_force_poll_poll))]
+mod in_another_loop {
+    use super::*;
+    use std::os::fd::{AsFd, AsRawFd};
+
+    use socketserver::Step;
+    use socketserver::mio::Events;
+    use socketserver::mio::unix::SourceFd;
+
+    #[test]
+    fn the_loop_lives_in_another_loop() {
+        let mut tested = Tested::new();
+        let addr = tested.serve(Kind::Tcp, |_| Echo);
+        tested.turn(Some(Duration::ZERO)).unwrap();
+        let mut poll = Poll::new().unwrap();
+        let mut events = Events::with_capacity(8);
+        let fd = tested.server.as_fd().as_raw_fd();
+        poll.registry().register(&mut SourceFd(&fd), Token(7), Interest::READABLE).unwrap();
+        poll.poll(&mut events, Some(Duration::from_millis(20))).unwrap();
+        assert!(events.is_empty(), "an idle server is not readable");
+        let mut client = Client::connect(&addr);
+        client.send(b"through two loops");
+        for _ in 0..100 {
+            poll.poll(&mut events, Some(Duration::from_millis(500))).unwrap();
+            if events.is_empty() {
+                break;
+            }
+            assert!(events.iter().all(|event| event.token() == Token(7)));
+            // An edge: turn until there is nothing left to do.
+            let steps = tested.steps();
+            loop {
+                steps.clear();
+                tested.turn(Some(Duration::ZERO)).unwrap();
+                if steps.all() == [Step::Waited(0)] {
+                    break;
+                }
+            }
+            client.look();
+            if client.received == b"through two loops" {
+                return;
+            }
+        }
+        panic!("the outer loop was not told: {:?}", client.received);
+    }
 }

@@ -151,9 +151,9 @@ fn one_handler_may_pause_and_resume_another() {
             input.take_all();
             self.pauses = !self.pauses;
             if self.pauses {
-                cx.io.pause(first)
+                cx.io.pause(first);
             } else {
-                cx.io.resume(first)
+                cx.io.resume(first);
             }
             cx.send(b".");
             Ok(())

@@ -122,7 +122,7 @@ fn wait_gives_up_in_time_and_knows_a_server_that_is_gone() {
     assert_eq!(handle.wait(PATIENCE), None);
     assert!(asked.elapsed() < PATIENCE);
     handle.shutdown(Duration::ZERO);
-    let error = handle.call(|_, _| {}).unwrap_err();
+    let error = handle.call(|(), _| {}).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
 }
 
@@ -235,25 +235,26 @@ fn a_panic_in_a_call_costs_nobody_anything() {
 #[test]
 fn a_call_made_by_a_call_runs_in_a_later_turn() {
     let mut tested = Tested::with(0, Options::default());
-    fn again(handle: Handle<i32>) {
-        let next = handle.clone();
-        let _ = handle.call(move |n, _| {
-            *n += 1;
-            again(next);
-        });
-    }
-    again(tested.handle());
+    call_again(&tested.handle());
     for turn in 1..20 {
         tested.turn(None).unwrap();
         assert_eq!(*tested.shared(), turn);
     }
 }
 
+fn call_again(handle: &Handle<i32>) {
+    let next = handle.clone();
+    let _ = handle.call(move |n, _| {
+        *n += 1;
+        call_again(&next);
+    });
+}
+
 #[test]
 fn calls_that_never_ran_are_dropped_with_the_server() {
     let tested = Tested::new();
     let (alive, gone) = mpsc::channel::<()>();
-    tested.handle().call(move |_, _| drop(alive)).unwrap();
+    tested.handle().call(move |(), _| drop(alive)).unwrap();
     drop(tested);
     assert_eq!(gone.try_recv(), Err(mpsc::TryRecvError::Disconnected));
 }

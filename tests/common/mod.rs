@@ -37,6 +37,13 @@ impl Kind {
     pub(crate) const ALL: [Kind; 2] = [Kind::Tcp, Kind::Unix];
 }
 
+/// Whether a message costs one read: the system reports the next bytes by itself, so that no second
+/// read has to make sure that there are none.
+pub(crate) fn reads_once(kind: Kind) -> bool {
+    cfg!(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))
+        && (kind == Kind::Tcp || cfg!(feature = "sys"))
+}
+
 /// A server that the test steps by hand; at its end its ledger must balance.
 pub(crate) struct Tested<S: 'static = ()> {
     pub(crate) server: Server<S>,

@@ -1,0 +1,163 @@
+//! In steady state a message costs no allocation.
+
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use common::{Client, Kind, Tested, on_input, pattern};
+use socketserver::{Context, Echo, Handler, Input, Options};
+
+/// One message of each client there and back, with nothing allocated by the test itself.
+fn round(tested: &mut Tested, clients: &mut [Client], message: &[u8], buffer: &mut [u8]) {
+    for client in &mut *clients {
+        client.socket.write_all(message).unwrap();
+    }
+    for client in clients {
+        let mut received = 0;
+        while received < message.len() {
+            match client.socket.read(&mut buffer[received..]) {
+                Ok(n) => received += n,
+                Err(_) => tested.server.turn(Some(Duration::from_millis(100))).unwrap(),
+            }
+        }
+        assert!(buffer[..received] == *message);
+    }
+}
+
+/// How many allocations a thousand messages of each of 50 clients cost.
+fn allocations<H: Handler + 'static>(
+    kind: Kind,
+    options: Options,
+    size: usize,
+    handler: fn() -> H,
+) -> u64 {
+    let mut tested = Tested::with((), options);
+    let addr = tested.serve(kind, move |_| handler());
+    let mut clients = Client::connect_many(&addr, 50);
+    let message = pattern(size, 1);
+    let mut buffer = vec![0; size];
+    for _ in 0..10 {
+        round(&mut tested, &mut clients, &message, &mut buffer);
+    }
+    let measured = allocation_counter::measure(|| {
+        for _ in 0..200 {
+            round(&mut tested, &mut clients, &message, &mut buffer);
+        }
+    });
+    let one = allocation_counter::measure(|| drop(std::hint::black_box(vec![0; 10])));
+    assert_eq!(one.count_total, 1, "nothing is counted");
+    measured.count_total
+}
+
+#[test]
+fn an_echoed_message_costs_no_allocation() {
+    for kind in Kind::ALL {
+        for size in [64, 4_096, 20_000] {
+            let allocated = allocations(kind, Options::default(), size, || Echo);
+            assert_eq!(allocated, 0, "{size} bytes on {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn an_idle_timeout_makes_no_message_cost_an_allocation() {
+    let options = Options { idle_timeout: Some(Duration::from_millis(500)), ..Options::default() };
+    assert_eq!(allocations(Kind::Tcp, options, 64, || Echo), 0);
+}
+
+#[test]
+fn lines_that_come_whole_cost_no_allocation() {
+    let lines = || {
+        on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
+            while let Some(bytes) = input.take(16) {
+                cx.send(bytes);
+            }
+            Ok(())
+        })
+    };
+    assert_eq!(allocations(Kind::Tcp, Options::default(), 64, lines), 0);
+}
+
+#[test]
+fn an_unusual_turn_costs_one_allocation_at_most() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| {
+        on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
+            // In two pieces of which the second waits behind the first.
+            let bytes = input.take_all();
+            cx.send(&bytes[..bytes.len() / 2]);
+            let id = cx.id;
+            cx.io.set_full_duplex(id, true);
+            cx.send(&bytes[bytes.len() / 2..]);
+            Ok(())
+        })
+    });
+    let mut clients = Client::connect_many(&addr, 50);
+    let message = pattern(2_000, 2);
+    let mut buffer = vec![0; 2_000];
+    for _ in 0..20 {
+        round(&mut tested, &mut clients, &message, &mut buffer);
+    }
+    let measured = allocation_counter::measure(|| {
+        for _ in 0..100 {
+            round(&mut tested, &mut clients, &message, &mut buffer);
+        }
+    });
+    assert!(measured.count_total <= 100 * 50, "{measured:?}");
+}
+
+#[test]
+fn a_broadcast_costs_no_allocation() {
+    let mut tested: Tested<Vec<socketserver::SocketId>> =
+        Tested::with(Vec::new(), Options::default());
+    let addr = tested.serve(Kind::Tcp, |_| Member);
+    let mut clients = Client::connect_many(&addr, 20);
+    tested.until(|server| server.shared().len() == 20);
+    let message = pattern(100, 3);
+    let mut buffer = [0; 100];
+    let mut speak = |tested: &mut Tested<_>, clients: &mut [Client]| {
+        clients[0].socket.write_all(&message).unwrap();
+        for client in &mut clients[1..] {
+            let mut received = 0;
+            while received < 100 {
+                match client.socket.read(&mut buffer[received..]) {
+                    Ok(n) => received += n,
+                    Err(_) => tested.server.turn(Some(Duration::from_millis(100))).unwrap(),
+                }
+            }
+        }
+    };
+    for _ in 0..10 {
+        speak(&mut tested, &mut clients);
+    }
+    let measured = allocation_counter::measure(|| {
+        for _ in 0..100 {
+            speak(&mut tested, &mut clients);
+        }
+    });
+    assert_eq!(measured.count_total, 0);
+}
+
+struct Member;
+
+impl Handler<Vec<socketserver::SocketId>> for Member {
+    fn setup(&mut self, cx: &mut Context<'_, Vec<socketserver::SocketId>>) -> std::io::Result<()> {
+        cx.shared.push(cx.id);
+        Ok(())
+    }
+
+    fn handle(
+        &mut self,
+        cx: &mut Context<'_, Vec<socketserver::SocketId>>,
+        input: &mut Input<'_>,
+    ) -> std::io::Result<()> {
+        let line = input.take_all();
+        for &member in cx.shared.iter().filter(|&&member| member != cx.id) {
+            cx.io.send(member, line);
+        }
+        Ok(())
+    }
+}

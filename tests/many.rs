@@ -1,0 +1,94 @@
+//! Ten thousand connections at once, each with its own bytes.
+
+#![cfg(unix)]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
+
+mod common;
+
+use std::env;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::{Tested, pattern};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use socketserver::{Addr, Echo, Options, Reason};
+
+/// Says to the test below that it is the clients, and where the server is.
+const CLIENTS: &str = "SOCKETSERVER_TEST_CLIENTS_OF";
+
+/// As many as wanted, or as the limit of descriptors allows each of the two processes.
+fn how_many() -> usize {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    let wanted = hard.min(20_000);
+    if soft < wanted {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).unwrap();
+    }
+    usize::try_from(wanted - 200).unwrap().min(10_000)
+}
+
+#[test]
+fn ten_thousand_connections_at_once_each_get_their_own_bytes() {
+    let n = how_many();
+    if let Some(port) = env::var_os(CLIENTS) {
+        return be_the_clients(n, port.to_str().unwrap().parse().unwrap());
+    }
+    let options = Options { idle_timeout: Some(Duration::from_secs(60)), ..Options::default() };
+    let mut tested = Tested::with((), options);
+    let id = tested.listen("127.0.0.1:0", |_| Echo).unwrap();
+    let port = tested.io().local_addr(id).as_ref().and_then(Addr::port).unwrap();
+    // The clients are in a process of their own, so that each side has all its descriptors.
+    let name = "ten_thousand_connections_at_once_each_get_their_own_bytes";
+    let mut clients = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "--nocapture", name])
+        .env(CLIENTS, port.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut go_on = clients.stdin.take().unwrap();
+    let said = BufReader::new(clients.stdout.take().unwrap());
+    // Everything that may wait is in the thread, so that the loop is never held up.
+    let all_there = std::thread::spawn(move || {
+        let mut said = said.lines().map_while(Result::ok);
+        said.find(|line| line.ends_with("all answered")).unwrap();
+        (go_on.write_all(b"\n"), said.find(|line| line.contains("1 passed")).is_some())
+    });
+    let mut most = 0;
+    tested.until(|server| {
+        most = most.max(server.io().connections());
+        all_there.is_finished()
+    });
+    assert_eq!(most, n, "they were not all there at once");
+    assert!(all_there.join().unwrap().1, "the clients failed");
+    clients.wait().unwrap();
+    tested.until_ended(n as u64);
+    assert_eq!(tested.ended(Reason::Closed), n as u64);
+    let ledger = *tested.io().ledger();
+    assert_eq!((ledger.bytes_in, ledger.bytes_out), (ledger.bytes_out, ledger.bytes_sent));
+}
+
+fn be_the_clients(n: usize, port: u16) {
+    let mut streams: Vec<TcpStream> = Vec::with_capacity(n);
+    for _ in 0..n {
+        streams.push(TcpStream::connect(("127.0.0.1", port)).unwrap());
+    }
+    for round in 0..2 {
+        for (i, stream) in streams.iter_mut().enumerate() {
+            stream.write_all(&pattern(50 + i % 100, (i + round) as u64)).unwrap();
+        }
+        for (i, stream) in streams.iter_mut().enumerate() {
+            let mut answer = vec![0; 50 + i % 100];
+            stream.read_exact(&mut answer).unwrap();
+            assert!(answer == pattern(50 + i % 100, (i + round) as u64), "client {i}");
+        }
+    }
+    println!("all answered");
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+}
