@@ -53,7 +53,8 @@ impl<S> Reactor<S> {
         let Some(connection) = sockets.connection(id).filter(|_| is_plain(event)) else {
             return sockets.note(id, readiness(event));
         };
-        connection.stream.note_plain(event.is_readable(), event.is_writable());
+        let (readable, writable) = (event.is_readable(), event.is_writable());
+        connection.stream.note_plain(readable, writable, event.is_read_closed());
         if connection.queued {
             return;
         }

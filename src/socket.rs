@@ -211,10 +211,10 @@ impl Transport for StreamSocket {
     }
 }
 
-/// Whether an event says no more than that there is something to read, or room, or both.
+/// Whether an event says no more than that there is something to read, or the peer's end, or room.
 #[inline]
 pub(crate) fn is_plain(event: &Event) -> bool {
-    !(event.is_read_closed() || event.is_error() || event.is_priority())
+    !(event.is_error() || event.is_priority())
 }
 
 /// What mio reports, in the words of [`Stream`](crate::stream::Stream).

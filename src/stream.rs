@@ -128,11 +128,12 @@ impl<T: Transport> Stream<T> {
 
     // What happens to it.
 
-    /// The usual thing: something came in, or there is room, or both.
+    /// The usual thing: something came in, perhaps the peer's end, or there is room.
     #[inline]
-    pub(crate) fn note_plain(&mut self, readable: bool, writable: bool) {
+    pub(crate) fn note_plain(&mut self, readable: bool, writable: bool, read_closed: bool) {
         self.flags.set_if(Flags::READABLE, readable);
         self.flags.set_if(Flags::WRITABLE, writable);
+        self.flags.set_if(Flags::READABLE.and(Flags::READ_CLOSED), read_closed);
     }
 
     pub(crate) fn note(&mut self, ready: Readiness) {
