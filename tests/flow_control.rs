@@ -493,6 +493,14 @@ fn bytes_arrive_in_the_order_in_which_they_were_sent_by_whomever() {
                 tested.shared().sent.extend_from_slice(&news);
                 tested.io().send(first, &news);
             }
+            if random.below(3) == 0 {
+                let news = pattern(1 + random.below(6_000), round + 1);
+                let from_elsewhere = move |order: &mut Order, io: &mut socketserver::Io| {
+                    order.sent.extend_from_slice(&news);
+                    io.send(first, &news);
+                };
+                tested.handle().call(from_elsewhere).unwrap();
+            }
             if random.below(2) == 0 {
                 clients[0].look();
             }

@@ -234,3 +234,49 @@ fn hundreds_of_resets_in_one_turn_leave_no_trace() {
     assert_eq!(tested.io().ledger().all_ended(), 500);
     assert_eq!(tested.ended(Reason::Broken), 500);
 }
+
+#[test]
+fn a_peer_that_vanishes_while_nobody_listens_makes_nothing_spin() {
+    for kind in Kind::ALL {
+        for (paused, half_closed) in [(true, false), (true, true), (false, true)] {
+            let mut tested = Tested::new();
+            let addr = tested.serve(kind, move |_| KeepsQuiet { paused, half_closed });
+            let client = Client::connect(&addr);
+            tested.until(|server| server.io().connections() == 1);
+            let steps = tested.steps();
+            drop(client);
+            tested.until_quiet(&steps);
+            steps.clear();
+            let began = std::time::Instant::now();
+            tested.turn(Some(Duration::from_millis(20))).unwrap();
+            let slept = began.elapsed() >= Duration::from_millis(15);
+            assert!(slept, "{paused} {half_closed} on {kind:?}: {:?}", steps.all());
+        }
+    }
+}
+
+/// Reads nothing while paused, and does not close at the peer's end.
+struct KeepsQuiet {
+    paused: bool,
+    half_closed: bool,
+}
+
+impl Handler for KeepsQuiet {
+    fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.paused {
+            cx.pause();
+        }
+        if self.half_closed {
+            cx.io.shutdown_write(cx.id);
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, _: &mut Context<'_>, _: &mut Input<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn eof(&mut self, _: &mut Context<'_>, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -293,3 +293,35 @@ fn closing_one_listener_leaves_the_other() {
     let mut client = Client::connect(&other);
     tested.echo(&mut client, b"hello");
 }
+
+#[test]
+fn a_handler_that_gave_up_reading_is_told_of_the_shutdown_while_its_peer_is_slow() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::new();
+        let journal = Journal::default();
+        let witness = journal.clone();
+        let addr = tested.serve(kind, move |_| Noted::new(&witness, Echo));
+        let steps = tested.steps();
+        let mut client = Client::connect(&addr);
+        let bytes = vec![b'x'; 1 << 20];
+        // Until the echo is congested, and nothing more is read.
+        let mut sent = 0;
+        loop {
+            let n = client.push(&bytes);
+            sent += n;
+            tested.until_quiet(&steps);
+            if n == 0 {
+                break;
+            }
+        }
+        let taken = tested.io().ledger().bytes_in;
+        tested.io().shutdown(PATIENCE);
+        let answered = tested.receive_to_end(&mut client);
+        assert!(answered.len() as u64 >= taken, "taken and not answered");
+        assert!(answered.len() <= sent);
+        drop(client);
+        tested.until(|server| server.report().is_some());
+        assert_eq!(tested.report().map(|report| report.forced), Some(0));
+        assert_eq!(journal.count(|call| call == Call::Shutdown), 1);
+    }
+}

@@ -328,3 +328,39 @@ fn a_peer_that_stops_reading_ends_as_idle() {
     assert!(tested.io().ledger().bytes_dropped > 0);
     drop(client);
 }
+
+#[test]
+fn the_longest_times_are_as_good_as_for_ever() {
+    let options = Options {
+        idle_timeout: Some(Duration::MAX),
+        close_timeout: Duration::MAX,
+        linger_timeout: Duration::MAX,
+        connect_timeout: Duration::MAX,
+        ..Options::default()
+    };
+    let mut tested = Tested::with((), options);
+    let addr = tested.serve(Kind::Tcp, |_| {
+        on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
+            cx.send(input.take_all());
+            let timer = cx.set_timer(Duration::MAX);
+            assert!(cx.io.cancel_timer(timer));
+            cx.set_timer(Duration::MAX);
+            Ok(())
+        })
+    });
+    tested.connect(addr.clone(), Echo).unwrap();
+    let mut client = Client::connect(&addr);
+    client.send(b"hello");
+    while tested.io().ledger().bytes_out == 0 {
+        tested.turn(Some(Duration::MAX)).unwrap();
+    }
+    assert_eq!(tested.receive(&mut client, 5), b"hello");
+    let steps = tested.steps();
+    tested.until_quiet(&steps);
+    tested.io().shutdown(Duration::MAX);
+    client.finish_sending();
+    assert_eq!(tested.receive_to_end(&mut client), []);
+    drop(client);
+    tested.until(|server| server.report().is_some());
+    assert_eq!(tested.report().map(|report| report.forced), Some(0));
+}
