@@ -39,6 +39,7 @@ mod stream;
 mod timers;
 mod trace;
 mod transport;
+mod unusual;
 mod workers;
 
 pub use addr::{Addr, ToAddrs};

@@ -340,11 +340,11 @@ impl<S> Server<S> {
         }
         for timer in self.due.drain(..) {
             if let Some(owner) = self.reactor.stage.io.timers.come_up(timer) {
-                self.reactor.alarm(timer, owner);
+                self.reactor.stage.alarm(timer, owner);
             }
         }
         while let Some(id) = self.reactor.stage.io.deadlines.pop_due(now) {
-            self.reactor.deadline(id);
+            self.reactor.stage.deadline(id);
         }
     }
 
@@ -387,7 +387,7 @@ impl<S> Server<S> {
             Drain::Until { deadline, .. } if io.connections() == 0 || deadline <= io.now => {}
             _ => return,
         }
-        let forced = self.reactor.cut_off();
+        let forced = self.reactor.stage.cut_off();
         let ledger = self.reactor.stage.io.ledger;
         let before = self.before_drain;
         let report = Report {
@@ -410,7 +410,7 @@ impl<S> Drop for Server<S> {
     fn drop(&mut self) {
         // What a `finish` would connect to now, nobody would finish.
         self.reactor.stage.io.options.max_connections = 0;
-        self.reactor.cut_off();
+        self.reactor.stage.cut_off();
         self.mailbox.close();
     }
 }

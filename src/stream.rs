@@ -2,7 +2,8 @@
 //!
 //! It knows no descriptor, no poll and no clock. What may be done to it only changes its state;
 //! [`Stream::fill`] and [`Stream::flush`] are the two places where bytes move, one system call a
-//! call. What still needs doing is a question about the state: [`Stream::wants_service`].
+//! call. What still needs doing is a
+//! question about the state; those stand in [`questions`].
 //!
 //! ```text
 //!            close            output empty              peer's end, or linger over
@@ -84,21 +85,6 @@ const SENDS_AT_ONCE: u8 = 4;
 
 /// A short read proves nothing while one of these is set.
 const DOUBTS: Flags = Flags::READ_CLOSED.and(Flags::URGENT).and(Flags::BROKEN);
-
-/// The handler is shown nothing while one of these is set.
-const SHUT_OFF: Flags = Flags::PAUSED.and(Flags::HELD_UP).and(Flags::ENDING).and(Flags::CONNECTING);
-
-/// With none of these set, a turn is nothing but reading, handling and writing.
-const UNUSUAL: Flags = Flags::BROKEN
-    .and(Flags::CONNECTING)
-    .and(Flags::REPLAY)
-    .and(Flags::OUTPUT_CLOSED)
-    .and(Flags::ENDING)
-    .and(Flags::CONGESTED)
-    .and(Flags::SHUTDOWN_DUE);
-
-/// With none of these set and no output, a turn is over.
-const NOT_QUIET: Flags = UNUSUAL.and(Flags::READABLE).and(Flags::SENT_AT_ONCE);
 
 #[derive(Debug)]
 pub(crate) struct Stream<T> {
@@ -425,159 +411,8 @@ impl<T: Transport> Stream<T> {
         self.output.clear(pool);
         dropped
     }
-
-    // Questions.
-
-    /// Whether what it sends in its turn may be collected: nothing waits and nothing is unusual.
-    #[inline]
-    pub(crate) fn may_collect(&self) -> bool {
-        self.is_plain() && self.output.is_empty()
-    }
-
-    /// Whether all that is to be done is to read into an empty buffer and to show that: nothing is
-    /// unusual, nothing waits or is held, and something may be read.
-    #[inline]
-    pub(crate) fn is_ready_to_talk(&self) -> bool {
-        const USUAL: Flags = UNUSUAL.and(Flags::READABLE).and(Flags::ENDED).and(SHUT_OFF);
-        self.flags.exactly(Flags::READABLE, USUAL) && self.output.is_empty() && self.held.is_empty()
-    }
-
-    /// Whether a write may find room.
-    #[inline]
-    pub(crate) fn is_writable(&self) -> bool {
-        self.flags.any(Flags::WRITABLE)
-    }
-
-    /// Whether a turn is nothing but reading, handling and writing.
-    #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
-        !self.flags.any(UNUSUAL)
-    }
-
-    /// Whether a plain turn is over and nothing is left to do until something is noted.
-    #[inline]
-    pub(crate) fn is_quiet(&self) -> bool {
-        !self.flags.any(NOT_QUIET) && self.output.is_empty()
-    }
-
-    /// Whether a turn now would change anything.
-    #[inline]
-    pub(crate) fn wants_service(&self) -> bool {
-        self.wants_read() || self.wants_write() || !self.is_plain() && self.wants_attention()
-    }
-
-    #[cold]
-    fn wants_attention(&self) -> bool {
-        if self.flags.any(Flags::CONNECTING) {
-            return self.has_verdict() || self.ending != Ending::Open;
-        }
-        self.wants_replay()
-            || self.is_dead()
-            || self.flags.any(Flags::SHUTDOWN_DUE)
-            || self.output.is_empty() && self.wants_end()
-            || matches!(self.ending, Ending::Aborted(_))
-            || self.ending == Ending::Lingering && self.is_readable()
-    }
-
-    /// Whether the end of the output is to be told, or that of the whole connection to be made.
-    fn wants_end(&self) -> bool {
-        let asked = Flags::OUTPUT_CLOSED.and(Flags::OUTPUT_ENDED);
-        self.is_closing() || self.flags.exactly(Flags::OUTPUT_CLOSED, asked)
-    }
-
-    /// Whether the handler shall get what can be read.
-    #[inline]
-    pub(crate) fn wants_read(&self) -> bool {
-        self.flags.exactly(Flags::READABLE, Flags::READABLE.and(Flags::ENDED).and(SHUT_OFF))
-    }
-
-    #[inline]
-    pub(crate) fn wants_write(&self) -> bool {
-        self.flags.exactly(Flags::WRITABLE, Flags::WRITABLE.and(Flags::CONNECTING))
-            && !self.output.is_empty()
-    }
-
-    /// Whether the handler shall see again what it left.
-    #[inline]
-    pub(crate) fn wants_replay(&self) -> bool {
-        self.flags.exactly(Flags::REPLAY, Flags::REPLAY.and(SHUT_OFF))
-    }
-
-    /// Whether it broke and nothing will be read or written that could tell.
-    pub(crate) fn is_dead(&self) -> bool {
-        self.flags.any(Flags::BROKEN) && !self.wants_read() && !self.wants_write()
-    }
-
-    #[inline]
-    pub(crate) fn takes_output(&self) -> bool {
-        !self.flags.any(Flags::ENDING.and(Flags::OUTPUT_CLOSED))
-    }
-
-    /// Whether a connection in the making stands or failed.
-    pub(crate) fn has_verdict(&self) -> bool {
-        self.flags.any(Flags::WRITABLE.and(Flags::BROKEN))
-    }
-
-    /// Whether both directions have ended, so that there is nothing left to wait for.
-    pub(crate) fn is_complete(&self) -> bool {
-        let both = Flags::ENDED.and(Flags::OUTPUT_ENDED);
-        self.flags.exactly(both, both.and(Flags::ENDING))
-    }
-
-    pub(crate) fn ending(&self) -> Ending {
-        self.ending
-    }
-
-    /// Whether only the rest of its output keeps it.
-    pub(crate) fn is_closing(&self) -> bool {
-        matches!(self.ending, Ending::Closing | Ending::Leaving)
-    }
-
-    pub(crate) fn is_connecting(&self) -> bool {
-        self.flags.any(Flags::CONNECTING)
-    }
-
-    pub(crate) fn is_readable(&self) -> bool {
-        self.flags.any(Flags::READABLE)
-    }
-
-    pub(crate) fn is_paused(&self) -> bool {
-        self.flags.any(Flags::PAUSED)
-    }
-
-    #[inline]
-    pub(crate) fn is_congested(&self) -> bool {
-        self.flags.any(Flags::CONGESTED)
-    }
-
-    /// Whether the peer's end was read.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.flags.any(Flags::ENDED)
-    }
-
-    pub(crate) fn unsent(&self) -> usize {
-        self.output.len()
-    }
-
-    /// Whether output waits for the system to have room.
-    #[inline]
-    pub(crate) fn is_refused(&self) -> bool {
-        !self.output.is_empty() && !self.flags.any(Flags::WRITABLE)
-    }
-
-    #[inline]
-    pub(crate) fn holds(&self) -> bool {
-        !self.held.is_empty()
-    }
-
-    pub(crate) fn transport(&self) -> &T {
-        &self.transport
-    }
-
-    pub(crate) fn transport_mut(&mut self) -> &mut T {
-        &mut self.transport
-    }
 }
 
+mod questions;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 
+use super::questions::SHUT_OFF;
 use super::*;
 
 /// What may happen between two turns.

@@ -1,0 +1,274 @@
+//! What a turn may have to do besides reading, handling and writing.
+//!
+//! Beginnings and ends, what a slow peer or a pause left over, timers, and sockets that are no
+//! connections. The plain turn, in [`crate::reactor`], never gets here.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use log::warn;
+
+use crate::connection::Connection;
+use crate::handler::{Context, Role};
+use crate::id::{SocketId, TimerId};
+use crate::input::Held;
+use crate::ledger::Reason;
+use crate::sockets::Socket;
+use crate::stage::{Failure, Stage, log_panic};
+use crate::stream::{Ending, Flushed};
+use crate::trace::Step;
+
+impl<S> Stage<S> {
+    pub(crate) fn complete_connect(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        if connection.stream.ending() != Ending::Open {
+            let error = io::Error::new(io::ErrorKind::ConnectionAborted, "closed before it stood");
+            return Err(Failure { reason: Reason::NotConnected, error });
+        }
+        if !connection.stream.has_verdict() {
+            return Ok(());
+        }
+        if let Some(error) = connection.stream.transport().error() {
+            return Err(Failure { reason: Reason::NotConnected, error });
+        }
+        connection.active_at = self.io.now;
+        connection.stream.note_connected();
+        self.io.arm(id);
+        self.call(id, |handler, cx| handler.setup(cx))
+    }
+
+    #[inline]
+    pub(crate) fn keep(&mut self, id: SocketId, held: Held) {
+        if let Some(connection) = self.io.sockets.connection(id) {
+            connection.stream.put_held(held);
+        }
+    }
+
+    /// Shows the handler bytes that are held, and keeps what it leaves.
+    pub(crate) fn show_held(&mut self, id: SocketId, mut held: Held) -> Result<(), Failure> {
+        let mut input = held.input();
+        let shown = input.len();
+        self.call(id, |handler, cx| handler.handle(cx, &mut input))?;
+        self.io.trace.step(Step::Handled(id, shown));
+        let left = input.left();
+        held.keep(left);
+        self.keep(id, held);
+        Ok(())
+    }
+
+    /// The peer has ended; there is nothing more to read.
+    pub(crate) fn tell_of_end(&mut self, id: SocketId, rest: &[u8]) -> Result<(), Failure> {
+        self.io.trace.step(Step::Read(id, 0));
+        self.call(id, |handler, cx| handler.eof(cx, rest))
+    }
+
+    /// Once everything that had come in was shown, as far as that has an end.
+    pub(crate) fn tell_of_shutdown(&mut self, id: SocketId) -> Result<(), Failure> {
+        let reads_on = self.io.reads_on();
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        if connection.stream.wants_read() && reads_on || !connection.stream.take_shutdown() {
+            return Ok(());
+        }
+        self.call(id, |handler, cx| handler.shutdown(cx))
+    }
+
+    /// Everything that the second half of a turn may have to do.
+    pub(crate) fn settle_connection(&mut self, id: SocketId) {
+        let connecting = |c: &Connection| c.stream.is_connecting();
+        if !self.io.sockets.connection_ref(id).is_some_and(connecting) {
+            let settled = self.flush(id).and_then(|()| self.tell_of_room(id));
+            if let Err(failure) = settled.and_then(|()| self.conclude(id)) {
+                self.fail(id, failure);
+            }
+        }
+        self.io.sockets.end_turn(id);
+    }
+
+    pub(crate) fn tell_of_room(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        let drained = connection.stream.take_drained(self.io.marks);
+        if !drained || connection.stream.ending() != Ending::Open {
+            return Ok(());
+        }
+        self.call(id, |handler, cx| handler.drained(cx))
+    }
+
+    /// Writes what is queued, within the budget of a turn.
+    pub(crate) fn flush(&mut self, id: SocketId) -> Result<(), Failure> {
+        let io = &mut self.io;
+        let Some(connection) = io.sockets.connection(id) else { return Ok(()) };
+        if connection.aborted().is_some() {
+            return Ok(());
+        }
+        let stream = &mut connection.stream;
+        for _ in 0..io.options.writes_per_turn {
+            if !stream.wants_write() {
+                break;
+            }
+            match stream.flush(&mut io.pool).map_err(Failure::broken)? {
+                Flushed::Wrote(n) => {
+                    connection.active_at = io.now;
+                    io.ledger.bytes_out += n as u64;
+                    io.trace.step(Step::Wrote(id, n));
+                }
+                Flushed::Refused => io.trace.step(Step::WroteNothing(id)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that what has come to its end ends.
+    pub(crate) fn conclude(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        connection.stream.end_output();
+        if connection.stream.is_complete() {
+            connection.stream.close();
+        }
+        match connection.stream.ending() {
+            Ending::Aborted(reason) => return Err(Failure::aborted(reason)),
+            _ if connection.stream.is_dead() => {
+                let error = connection.stream.transport().error();
+                let error = error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
+                return Err(Failure::broken(error));
+            }
+            Ending::Open | Ending::Lingering => {}
+            Ending::Closing if connection.stream.unsent() == 0 => {
+                self.finish(id, Reason::Closed, Ok(()));
+                self.part(id);
+            }
+            Ending::Leaving if connection.stream.unsent() == 0 => self.part(id),
+            Ending::Closing | Ending::Leaving => self.hurry(id),
+        }
+        self.io.ask_for_room(id).map_err(Failure::broken)
+    }
+
+    /// Everything is sent and `finish` has run: says the end, and waits for the peer's unless that
+    /// has come.
+    pub(crate) fn part(&mut self, id: SocketId) {
+        let at_once = self.io.parts_at_once(id);
+        let Some(connection) = self.io.sockets.connection(id) else { return };
+        if connection.stream.has_ended() || at_once {
+            return self.io.discard(id);
+        }
+        connection.stream.linger();
+        connection.active_at = self.io.now;
+        self.io.arm(id);
+    }
+
+    /// Bounds the time that the rest of a closed connection may take; once for each.
+    pub(crate) fn hurry(&mut self, id: SocketId) {
+        let Some(connection) = self.io.sockets.connection(id) else { return };
+        if !connection.close_watched {
+            connection.close_watched = true;
+            connection.active_at = self.io.now;
+            self.io.arm(id);
+        }
+    }
+
+    pub(crate) fn receive_source(&mut self, id: SocketId) {
+        let Some(source) = self.io.sockets.source(id) else { return };
+        let ready = std::mem::take(&mut source.ready);
+        if source.closing {
+            return;
+        }
+        let Stage { shared, io, roles, desk, .. } = self;
+        let Some(Role::Source(watched)) = roles.get_mut(id.index()) else { return };
+        let mut cx = Context { id, shared, io, desk, reason: None };
+        let result = catch_unwind(AssertUnwindSafe(|| watched.ready(&mut cx, ready)));
+        self.appoint_newcomers();
+        match result {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => warn!("{id}: a watched source failed and is closed: {error}"),
+            Err(panic) => {
+                log_panic(id, &*panic);
+            }
+        }
+        self.io.close(id);
+    }
+
+    /// Listeners and foreign sources only ever have to be closed.
+    pub(crate) fn settle_other(&mut self, id: SocketId) {
+        let closing = match self.io.sockets.get(id) {
+            Some(Socket::Listener(listener)) => listener.closing,
+            Some(Socket::Source(source)) => source.closing,
+            _ => false,
+        };
+        if closing {
+            if let Role::Source(mut watched) = self.dismiss(id) {
+                let registry = self.io.registry();
+                let gone = catch_unwind(AssertUnwindSafe(|| {
+                    // Whether it was still known to the poll does not matter any more.
+                    let _ = watched.deregister(registry);
+                    drop(watched);
+                }));
+                if let Err(panic) = gone {
+                    log_panic(id, &*panic);
+                }
+            }
+            self.io.discard(id);
+        }
+        self.io.sockets.end_turn(id);
+    }
+
+    /// A timer came up.
+    pub(crate) fn alarm(&mut self, timer: TimerId, owner: SocketId) {
+        let io = &mut self.io;
+        let Some(connection) = io.sockets.connection(owner) else { return };
+        if connection.stream.ending() == Ending::Open && !connection.stream.is_connecting() {
+            io.trace.step(Step::TimerDue(owner, timer));
+            let called = self.call(owner, |handler, cx| handler.timeout(cx, timer));
+            if let Err(failure) = called {
+                self.fail(owner, failure);
+            }
+        }
+    }
+
+    /// The deadline in the heap of a socket came up; it may have been put off since.
+    pub(crate) fn deadline(&mut self, id: SocketId) {
+        let io = &mut self.io;
+        match io.sockets.get(id) {
+            None => return io.deadlines.stale_came_up(),
+            Some(Socket::Connection(_)) => {}
+            Some(_) => return io.sockets.retry(id),
+        }
+        let due = io.deadline(id);
+        let Some(connection) = io.sockets.connection(id) else { return };
+        connection.deadlines = connection.deadlines.saturating_sub(1);
+        let over = due.is_some_and(|at| at <= io.now);
+        if !over {
+            connection.stream.was_active();
+            return io.arm(id);
+        }
+        if connection.stream.look_once_more() {
+            connection.deadlines += 1;
+            io.deadlines.push(io.now + 1, id);
+            return io.sockets.enqueue(id);
+        }
+        let (reason, what) = match connection.stream.ending() {
+            _ if connection.stream.is_connecting() => {
+                (Reason::NotConnected, "the connection did not stand in time")
+            }
+            Ending::Leaving | Ending::Lingering => return io.discard(id),
+            Ending::Closing => (Reason::CloseTimeout, "the peer did not read the rest in time"),
+            _ => (Reason::Idle, "idle for too long"),
+        };
+        connection.stream.abort(reason);
+        let error = io::Error::new(io::ErrorKind::TimedOut, what);
+        self.fail(id, Failure { reason, error });
+    }
+
+    /// Ends every conversation now, and says how many there were.
+    pub(crate) fn cut_off(&mut self) -> u64 {
+        let mut forced = 0;
+        for id in self.io.sockets.ids() {
+            let Some(connection) = self.io.sockets.connection(id) else { continue };
+            if !matches!(connection.stream.ending(), Ending::Leaving | Ending::Lingering) {
+                forced += 1;
+                let error = io::Error::new(io::ErrorKind::TimedOut, "the server shut down");
+                self.fail(id, Failure { reason: Reason::Forced, error });
+            }
+            self.io.discard(id);
+        }
+        forced
+    }
+}
