@@ -112,7 +112,9 @@ impl Io {
         self.send_apart(id, bytes)
     }
 
-    /// A send to another connection than the one whose turn it is, or one that is not plain.
+    /// A send to another connection than the one whose turn it is, or one that is not plain. Apart,
+    /// so that the usual send needs few registers.
+    #[inline(never)]
     fn send_apart(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
         let own = self.outbox.is_serving(id);
         self.stop_collecting(id);

@@ -36,7 +36,9 @@ pub struct Options {
     /// [`Reason::InputLimit`](crate::Reason::InputLimit), unless it is paused. Default: 1 MiB.
     pub input_limit: usize,
     /// Unsent bytes above which a connection is congested: it is not read any more (unless it is
-    /// full duplex) and `send` says [`Sent::Congested`](crate::Sent::Congested). Default: 64 KiB.
+    /// full duplex) and `send` says [`Sent::Congested`](crate::Sent::Congested). Two ends that both
+    /// keep to that and send each other more than this before they read would wait for each other;
+    /// a protocol in which that can happen needs full duplex on one side. Default: 64 KiB.
     pub high_water: usize,
     /// Unsent bytes at which a congested connection is read again and its handler's `drained`
     /// runs. Default: 16 KiB.
@@ -53,7 +55,8 @@ pub struct Options {
     /// How long a connection waits for the peer's end after its own, so that bytes still coming in
     /// cause no reset that would destroy the answer on its way. Default: 2 s.
     pub linger_timeout: Duration,
-    /// Bytes that are read and thrown away while it waits so. Default: 1 MiB.
+    /// Bytes that are read and thrown away while it waits so; each read counts as 4 KiB at least,
+    /// so that a peer that drips cannot stretch it. Default: 1 MiB.
     pub linger_bytes: usize,
     /// How long an outgoing connection may take to stand. Default: 30 s.
     pub connect_timeout: Duration,

@@ -400,6 +400,7 @@ impl<S> Server<S> {
         self.reactor.stage.io.drain = Drain::Done;
     }
 
+    #[allow(dead_code, reason = "not every system has a descriptor for the poll to lend")]
     pub(crate) fn registry(&self) -> &Registry {
         self.reactor.stage.io.registry()
     }

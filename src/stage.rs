@@ -92,6 +92,9 @@ impl<S> Stage<S> {
             // Its conversation has ended before; only the rest of it broke.
             return self.io.discard(id);
         }
+        // Too much output ended it, whatever its handler said about that.
+        let too_much = connection.aborted() == Some(Reason::OutputLimit);
+        let reason = if too_much { Reason::OutputLimit } else { reason };
         let may_leave =
             matches!(reason, Reason::HandlerError | Reason::Panicked | Reason::InputLimit);
         if may_leave && connection.aborted().is_none() {

@@ -242,3 +242,22 @@ fn issue_2_bytes_sent_in_a_turn_that_a_timer_ends_are_accounted_for() {
         }
     }
 }
+
+#[test]
+fn issue_2_output_above_the_limit_is_the_reason_even_if_the_handler_fails_too() {
+    struct SaysTooMuch;
+    impl Handler for SaysTooMuch {
+        fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+            input.take_all();
+            cx.send(&vec![b'x'; TOO_MUCH]);
+            Err(ErrorKind::Other.into())
+        }
+    }
+    let options = Options { output_limit: 1 << 20, ..Options::default() };
+    let mut tested = Tested::with((), options);
+    let addr = tested.serve(Kind::ALL[0], |_| SaysTooMuch);
+    let mut client = Client::connect(&addr);
+    client.send(b"go");
+    tested.until_ended(1);
+    assert_eq!(tested.ended(Reason::OutputLimit), 1);
+}
