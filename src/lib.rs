@@ -40,6 +40,7 @@ mod timers;
 mod trace;
 mod transport;
 mod unusual;
+mod warnings;
 mod workers;
 
 pub use addr::{Addr, ToAddrs};

@@ -1,0 +1,35 @@
+//! One warning a second, however many there are reasons for.
+
+/// What stands between a peer's trouble and a flood of lines in the log.
+#[derive(Debug, Default)]
+pub(crate) struct Warnings {
+    not_before: u64,
+    suppressed: u64,
+}
+
+const WARN_EVERY: u64 = 1_000_000_000;
+
+impl Warnings {
+    /// Whether one may be logged at `now`, in nanoseconds, and how many were not since the last.
+    pub(crate) fn pass(&mut self, now: u64) -> Option<u64> {
+        if now < self.not_before {
+            self.suppressed += 1;
+            return None;
+        }
+        self.not_before = now + WARN_EVERY;
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_passes_a_second_and_tells_of_the_others() {
+        let mut warnings = Warnings::default();
+        assert_eq!(warnings.pass(5), Some(0));
+        assert_eq!((0..9).filter(|_| warnings.pass(6).is_some()).count(), 0);
+        assert_eq!(warnings.pass(5 + WARN_EVERY), Some(9));
+    }
+}
