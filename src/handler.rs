@@ -6,19 +6,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mio::Interest;
 use mio::event::Source;
-use mio::{Interest, Registry};
 
 use crate::addr::{Addr, ToAddrs};
-use crate::handle::{Command, Handle};
+use crate::handle::Handle;
 use crate::id::{SocketId, TimerId};
 use crate::input::Input;
 use crate::io::Io;
 use crate::ledger::Reason;
-use crate::mailbox::Mailbox;
 use crate::stream::Sent;
 use crate::transport::Readiness;
-use crate::workers::Workers;
+
+mod datagram;
+mod desk;
+
+pub use datagram::DatagramHandler;
+pub(crate) use desk::{Desk, Role};
 
 /// One conversation with one peer (Python's `StreamRequestHandler`). There is one value for each
 /// connection, so its fields are the state of the conversation.
@@ -190,6 +194,8 @@ pub struct Context<'a, S = ()> {
     pub io: &'a mut Io,
     pub(crate) desk: &'a mut Desk<S>,
     pub(crate) reason: Option<Reason>,
+    /// Who sent the datagram that is handled.
+    pub(crate) sender: Option<&'a Addr>,
 }
 
 impl<S> Context<'_, S> {
@@ -197,6 +203,22 @@ impl<S> Context<'_, S> {
     #[inline]
     pub fn send(&mut self, bytes: &[u8]) -> Sent {
         self.io.send(self.id, bytes)
+    }
+
+    /// [`Io::send_to`] from this socket.
+    #[inline]
+    pub fn send_to(&mut self, bytes: &[u8], to: &Addr) -> Sent {
+        self.io.send_to(self.id, bytes, to)
+    }
+
+    /// Answers the datagram that is handled; an empty answer is a datagram too. In any other
+    /// callback, or when its sender has no address, that is [`Sent::Gone`].
+    #[inline]
+    pub fn reply(&mut self, bytes: &[u8]) -> Sent {
+        match self.sender {
+            Some(sender) => self.io.send_to(self.id, bytes, sender),
+            None => Sent::Gone,
+        }
     }
 
     /// [`Io::pause`] for this connection.
@@ -230,6 +252,29 @@ impl<S> Context<'_, S> {
         H: Handler<S> + 'static,
     {
         self.desk.listen(self.io, addr, factory)
+    }
+
+    /// Serves datagrams on one more address; see [`Server::bind`](crate::Server::bind).
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub fn bind<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
+    where
+        H: DatagramHandler<S> + 'static,
+    {
+        self.desk.bind(self.io, addr, handler)
+    }
+
+    /// Exchanges datagrams with one peer; see
+    /// [`Server::connect_datagram`](crate::Server::connect_datagram).
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub fn connect_datagram<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
+    where
+        H: DatagramHandler<S> + 'static,
+    {
+        self.desk.connect_datagram(self.io, addr, handler)
     }
 
     /// Connects to a server; see [`Server::connect`](crate::Server::connect).
@@ -287,100 +332,5 @@ impl<S> Context<'_, S> {
 impl<S> fmt::Debug for Context<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-/// Who answers for one socket; the table of these stands beside the table of sockets.
-pub(crate) enum Role<S> {
-    Nobody,
-    Conversation(Box<dyn Handler<S>>),
-    Listener(Box<Factory<S>>),
-    Source(Box<dyn Watched<S>>),
-}
-
-pub(crate) type Factory<S> = dyn FnMut(&Addr) -> Box<dyn Handler<S>>;
-
-/// A foreign source together with its callback.
-pub(crate) trait Watched<S> {
-    fn ready(&mut self, cx: &mut Context<'_, S>, readiness: Readiness) -> io::Result<()>;
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()>;
-}
-
-struct Watching<E, F> {
-    source: E,
-    ready: F,
-}
-
-impl<S, E, F> Watched<S> for Watching<E, F>
-where
-    E: Source,
-    F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()>,
-{
-    fn ready(&mut self, cx: &mut Context<'_, S>, readiness: Readiness) -> io::Result<()> {
-        (self.ready)(cx, &mut self.source, readiness)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.source.deregister(registry)
-    }
-}
-
-/// Where a callback leaves those who shall answer for sockets it opened, since the table of roles
-/// is in use while it runs; and the ways to other threads.
-pub(crate) struct Desk<S> {
-    pub(crate) newcomers: Vec<(SocketId, Role<S>)>,
-    pub(crate) mailbox: Arc<Mailbox<Command<S>>>,
-    pub(crate) workers: Workers,
-}
-
-impl<S> Desk<S> {
-    pub(crate) fn listen<H, F>(
-        &mut self,
-        io: &mut Io,
-        addr: impl ToAddrs,
-        mut factory: F,
-    ) -> io::Result<SocketId>
-    where
-        F: FnMut(&Addr) -> H + 'static,
-        H: Handler<S> + 'static,
-    {
-        let id = io.open_listener(&addr.to_addrs()?)?;
-        let factory = move |peer: &Addr| Box::new(factory(peer)) as Box<dyn Handler<S>>;
-        self.newcomers.push((id, Role::Listener(Box::new(factory))));
-        Ok(id)
-    }
-
-    pub(crate) fn connect<H>(
-        &mut self,
-        io: &mut Io,
-        addr: impl ToAddrs,
-        handler: H,
-    ) -> io::Result<SocketId>
-    where
-        H: Handler<S> + 'static,
-    {
-        let addrs = addr.to_addrs()?;
-        let addr = addrs.first().ok_or(io::ErrorKind::InvalidInput)?;
-        let id = io.open_connection(addr)?;
-        self.newcomers.push((id, Role::Conversation(Box::new(handler))));
-        Ok(id)
-    }
-
-    pub(crate) fn watch<E, F>(
-        &mut self,
-        io: &mut Io,
-        mut source: E,
-        interests: Interest,
-        ready: F,
-    ) -> io::Result<SocketId>
-    where
-        E: Source + 'static,
-        F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()> + 'static,
-    {
-        let register =
-            |registry: &Registry, token| registry.register(&mut source, token, interests);
-        let id = io.open_source(register)?;
-        self.newcomers.push((id, Role::Source(Box::new(Watching { source, ready }))));
-        Ok(id)
     }
 }

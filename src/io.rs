@@ -5,17 +5,21 @@
 //! is "gone", never an error and never another socket.
 
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 
 use crate::addr::Addr;
 use crate::connection::Connection;
+use crate::datagram::{Datagram, Phase, Then};
 use crate::id::{SocketId, TimerId};
 use crate::ledger::{Ledger, Reason};
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::output::Pool;
+use crate::own::OwnAddrs;
+use crate::packets::Room;
 use crate::sockets::{Socket, Sockets};
 use crate::stream::{Ending, Marks, SEND_AT_ONCE, Sent};
 use crate::timers::{Deadlines, Timers};
@@ -40,7 +44,9 @@ pub struct Io {
     pub(crate) now: u64,
     pub(crate) epoch: Instant,
     pub(crate) drain: Drain,
-    /// How many more clients `handle_request` accepts; `None` is any number.
+    /// Where datagram sockets of this server are bound.
+    pub(crate) own: OwnAddrs,
+    /// How many more clients or datagrams `handle_request` takes; `None` is any number.
     pub(crate) accept_quota: Option<usize>,
     /// [`Options::idle_timeout`] in nanoseconds; `u64::MAX` is for ever.
     pub(crate) idle_after: u64,
@@ -89,6 +95,7 @@ impl Io {
             now: 0,
             epoch: Instant::now(),
             drain: Drain::No,
+            own: OwnAddrs::default(),
             accept_quota: None,
         })
     }
@@ -121,7 +128,9 @@ impl Io {
         if bytes.len() >= SEND_AT_ONCE && (own || self.may_overtake(id)) {
             return self.send_large(id, bytes);
         }
-        let Some(connection) = self.sockets.connection(id) else { return Sent::Gone };
+        let Some(connection) = self.sockets.connection(id) else {
+            return self.send_packet(id, bytes, None);
+        };
         let sent = connection.stream.send(bytes, self.marks, &mut self.pool);
         if sent != Sent::Gone {
             self.ledger.bytes_sent += bytes.len() as u64;
@@ -139,7 +148,9 @@ impl Io {
 
     #[cold]
     fn send_large(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
-        let Some(connection) = self.sockets.connection(id) else { return Sent::Gone };
+        let Some(connection) = self.sockets.connection(id) else {
+            return self.send_packet(id, bytes, None);
+        };
         let (sent, left) = connection.stream.send_large(bytes, self.marks, &mut self.pool);
         if sent != Sent::Gone {
             self.ledger.bytes_sent += bytes.len() as u64;
@@ -153,14 +164,94 @@ impl Io {
         sent
     }
 
+    /// Sends a datagram, which may be empty, from the datagram socket `id`; on one that is connected,
+    /// [`Io::send`] sends to its peer. Never blocks, and never delays anything else: what the system
+    /// does not take is dropped, and counted in [`Ledger::packets_dropped`].
+    #[inline]
+    pub fn send_to(&mut self, id: SocketId, bytes: &[u8], to: &Addr) -> Sent {
+        if *to == Addr::Unnamed {
+            return Sent::Gone;
+        }
+        self.send_packet(id, bytes, Some(to))
+    }
+
+    #[inline]
+    fn send_packet(&mut self, id: SocketId, bytes: &[u8], to: Option<&Addr>) -> Sent {
+        let Some(datagram) = self.sockets.datagram(id) else { return Sent::Gone };
+        if datagram.phase() == Phase::Closing || to.is_none() && !datagram.is_connected {
+            return Sent::Gone;
+        }
+        let room =
+            Room { packets: self.options.packet_queue, bytes: self.options.packet_queue_bytes };
+        self.ledger.packets_sent += 1;
+        if !datagram.send(to, bytes, room) {
+            self.ledger.packets_dropped += 1;
+            return Sent::Congested;
+        }
+        if !datagram.queued {
+            self.sockets.enqueue(id);
+        }
+        Sent::Queued
+    }
+
+    /// From now on the datagram socket `id` exchanges datagrams with `peer` alone (`connect(2)`).
+    ///
+    /// # Errors
+    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when it is gone.
+    pub fn set_peer(&mut self, id: SocketId, peer: &Addr) -> io::Result<()> {
+        let Some(datagram) = self.sockets.datagram(id) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        datagram.transport().set_peer(peer)?;
+        datagram.is_connected = true;
+        self.own.remove(id);
+        Ok(())
+    }
+
+    /// Has the datagram socket `id` receive what is sent to the multicast `group`, over the
+    /// interface of this index; 0 lets the system choose one.
+    ///
+    /// # Errors
+    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when the socket is gone.
+    pub fn join_multicast(
+        &mut self,
+        id: SocketId,
+        group: IpAddr,
+        interface: u32,
+    ) -> io::Result<()> {
+        self.set_member(id, group, interface, true)
+    }
+
+    /// Takes [`Io::join_multicast`] back.
+    ///
+    /// # Errors
+    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when the socket is gone.
+    pub fn leave_multicast(
+        &mut self,
+        id: SocketId,
+        group: IpAddr,
+        interface: u32,
+    ) -> io::Result<()> {
+        self.set_member(id, group, interface, false)
+    }
+
+    fn set_member(&self, id: SocketId, group: IpAddr, interface: u32, on: bool) -> io::Result<()> {
+        match self.sockets.datagram_ref(id) {
+            Some(datagram) => datagram.transport().set_member(group, interface, on),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
     /// Reads no more from `id` until [`Io::resume`]. Its handler sees no input meanwhile.
     pub fn pause(&mut self, id: SocketId) {
         self.change(id, |connection| connection.stream.pause());
+        self.change_datagram(id, |datagram| datagram.pause(true));
     }
 
     /// Reads from `id` again. What its handler had left is shown again, even if nothing new came.
     pub fn resume(&mut self, id: SocketId) {
         self.change(id, |connection| connection.stream.resume());
+        self.change_datagram(id, |datagram| datagram.pause(false));
     }
 
     /// Reads from `id` even while its own output is congested. Who asks for that must limit the
@@ -177,7 +268,8 @@ impl Io {
     }
 
     /// Closes a socket of any kind. A connection first sends what it owes, then its end, then
-    /// waits shortly for the peer's; its handler gets no more input.
+    /// waits shortly for the peer's; a datagram socket sends what waits. The handler gets no more
+    /// input.
     pub fn close(&mut self, id: SocketId) {
         match self.sockets.get(id) {
             Some(Socket::Connection(_)) => self.change(id, |connection| connection.stream.close()),
@@ -186,6 +278,9 @@ impl Io {
                     listener.closing = true;
                 }
                 self.sockets.enqueue(id);
+            }
+            Some(Socket::Datagram(_)) => {
+                self.change_datagram(id, Datagram::close);
             }
             Some(Socket::Source(_)) => {
                 if let Some(source) = self.sockets.source(id) {
@@ -197,16 +292,26 @@ impl Io {
         }
     }
 
-    /// Resets a connection now; what was not sent is dropped.
+    /// Resets a connection now, or closes a datagram socket; what was not sent is dropped.
     pub fn abort(&mut self, id: SocketId) {
         self.change(id, |connection| connection.stream.abort(Reason::Aborted));
+        if let Some(datagram) = self.sockets.datagram(id) {
+            self.ledger.packets_dropped += datagram.drop_waiting() as u64;
+            self.close(id);
+        }
     }
 
-    /// Closes every listener (Python's `server_close`); connections go on.
+    /// Closes every listener and every bound datagram socket (Python's `server_close`), once what
+    /// has come to that is answered; connections go on.
     pub fn server_close(&mut self) {
+        let since = self.now;
         for id in self.sockets.ids() {
-            if matches!(self.sockets.get(id), Some(Socket::Listener(_))) {
-                self.close(id);
+            match self.sockets.get(id) {
+                Some(Socket::Listener(_)) => self.close(id),
+                Some(Socket::Datagram(datagram)) if !datagram.is_connected => {
+                    self.change_datagram(id, |datagram| datagram.look_last(since, Then::Close));
+                }
+                _ => {}
             }
         }
     }
@@ -263,21 +368,39 @@ impl Io {
         match self.sockets.get(id) {
             Some(Socket::Connection(connection)) => connection.stream.ending() == Ending::Open,
             Some(Socket::Listener(listener)) => !listener.closing,
+            Some(Socket::Datagram(datagram)) => {
+                matches!(datagram.phase(), Phase::Serving | Phase::Resting)
+            }
             Some(Socket::Source(source)) => !source.closing,
             None => false,
         }
     }
 
-    /// Whether output waits above high water, or has not fallen to low water since it did.
+    /// Whether output waits above high water, or has not fallen to low water since it did; of a
+    /// datagram socket, whether something found no room in its queue since that was last empty.
     #[must_use]
     pub fn is_congested(&self, id: SocketId) -> bool {
-        self.sockets.connection_ref(id).is_some_and(|connection| connection.stream.is_congested())
+        match self.sockets.get(id) {
+            Some(Socket::Connection(connection)) => connection.stream.is_congested(),
+            Some(Socket::Datagram(datagram)) => datagram.is_congested(),
+            _ => false,
+        }
     }
 
     /// Whether [`Io::pause`] holds.
     #[must_use]
     pub fn is_paused(&self, id: SocketId) -> bool {
-        self.sockets.connection_ref(id).is_some_and(|connection| connection.stream.is_paused())
+        match self.sockets.get(id) {
+            Some(Socket::Connection(connection)) => connection.stream.is_paused(),
+            Some(Socket::Datagram(datagram)) => datagram.is_paused(),
+            _ => false,
+        }
+    }
+
+    /// How many datagrams wait to leave the datagram socket `id`.
+    #[must_use]
+    pub fn packets_waiting(&self, id: SocketId) -> usize {
+        self.sockets.datagram_ref(id).map_or(0, Datagram::waiting)
     }
 
     /// How many bytes wait to be sent. Of what other connections were sent in this round, only
@@ -292,7 +415,11 @@ impl Io {
     /// none any more. Who needs it in `finish` keeps the one it was made with.
     #[must_use]
     pub fn peer_addr(&self, id: SocketId) -> Option<Addr> {
-        self.sockets.connection_ref(id)?.stream.transport().peer_addr()
+        match self.sockets.get(id)? {
+            Socket::Connection(connection) => connection.stream.transport().peer_addr(),
+            Socket::Datagram(datagram) => datagram.transport().peer_addr(),
+            Socket::Listener(_) | Socket::Source(_) => None,
+        }
     }
 
     /// The address of this end (`getsockname`, Python's `server_address`): of a listener on port 0,
@@ -302,6 +429,7 @@ impl Io {
         match self.sockets.get(id)? {
             Socket::Connection(connection) => connection.stream.transport().local_addr(),
             Socket::Listener(listener) => listener.socket.local_addr(),
+            Socket::Datagram(datagram) => datagram.transport().local_addr(),
             Socket::Source(_) => None,
         }
     }
@@ -345,6 +473,10 @@ impl Io {
         if ledger.bytes_sent != ledger.bytes_out + ledger.bytes_dropped + unsent as u64 {
             return Err(format!("{unsent} bytes are unsent, but {ledger:?}"));
         }
+        let waiting: usize = self.sockets.datagrams().map(|(_, datagram)| datagram.waiting()).sum();
+        if ledger.packets_sent != ledger.packets_out + ledger.packets_dropped + waiting as u64 {
+            return Err(format!("{waiting} datagrams wait, but {ledger:?}"));
+        }
         Ok(())
     }
 
@@ -373,6 +505,13 @@ impl Io {
         self.stop_collecting(id);
         if let Some(connection) = self.sockets.connection(id) {
             change(connection);
+            self.sockets.enqueue(id);
+        }
+    }
+
+    pub(crate) fn change_datagram(&mut self, id: SocketId, change: impl FnOnce(&mut Datagram)) {
+        if let Some(datagram) = self.sockets.datagram(id) {
+            change(datagram);
             self.sockets.enqueue(id);
         }
     }

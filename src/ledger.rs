@@ -53,7 +53,7 @@ impl Reason {
 /// Counters of one server since it was made, from [`Io::ledger`](crate::Io::ledger).
 ///
 /// They balance at all times: every conversation that was begun is live or ended for a reason,
-/// and every byte that a handler sent has left, waits, or was dropped.
+/// and every byte and every datagram that a handler sent has left, waits, or was dropped.
 /// [`Io::check_ledger`](crate::Io::check_ledger) compares them with what is really there.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -74,6 +74,22 @@ pub struct Ledger {
     pub bytes_out: u64,
     /// Bytes handed to `send` that never left, because their connection broke or was reset.
     pub bytes_dropped: u64,
+    /// Datagrams received, whatever was done about them.
+    pub packets_in: u64,
+    /// Those of them that were longer than
+    /// [`Options::max_packet_size`](crate::Options::max_packet_size).
+    pub packets_truncated: u64,
+    /// Those of them that no handler saw: `verify_request` refused them, they said that this server
+    /// itself had sent them, or their handler had closed the socket.
+    pub packets_refused: u64,
+    /// Those of them that cost their handler an error or a panic.
+    pub packets_failed: u64,
+    /// Datagrams handed to `send`, `send_to` and `reply`.
+    pub packets_sent: u64,
+    /// Those of them that the system took.
+    pub packets_out: u64,
+    /// Those of them that were dropped: the queue had no room, or the system did not take them.
+    pub packets_dropped: u64,
     ended: [u64; Reason::ALL.len()],
 }
 
@@ -100,6 +116,12 @@ impl Ledger {
     #[must_use]
     pub fn unsent(&self) -> u64 {
         self.bytes_sent - self.bytes_out - self.bytes_dropped
+    }
+
+    /// How many datagrams were sent by handlers and wait to leave.
+    #[must_use]
+    pub fn packets_waiting(&self) -> u64 {
+        self.packets_sent - self.packets_out - self.packets_dropped
     }
 
     pub(crate) fn end(&mut self, reason: Reason) {

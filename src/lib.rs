@@ -1,5 +1,5 @@
-//! Python's `socketserver` for Rust: TCP and Unix stream servers whose handlers have `setup`,
-//! `handle` and `finish`, driven by one single-threaded readiness loop on [`mio`].
+//! Python's `socketserver` for Rust: TCP, UDP, Unix stream and Unix datagram servers whose handlers
+//! have `setup`, `handle` and `finish`, driven by one single-threaded readiness loop on [`mio`].
 //!
 //! ```no_run
 //! fn main() -> std::io::Result<()> {
@@ -9,14 +9,17 @@
 //! }
 //! ```
 //!
-//! A [`Server`] owns any number of listeners and connections. Each connection has a [`Handler`] of
-//! its own, which gets its [`Input`] and a [`Context`] through which it reaches its peer, what all
-//! handlers share, and every other socket of the server. [`Options`] names every limit; [`Handle`]
+//! A [`Server`] owns any number of listeners, connections and datagram sockets. Each connection has
+//! a [`Handler`] of its own, which gets its [`Input`] and a [`Context`] through which it reaches its
+//! peer, what all handlers share, and every other socket of the server; each datagram socket has a
+//! [`DatagramHandler`]. [`Options`] names every limit; [`Handle`]
 //! reaches the server from other threads.
 
 mod accept;
 mod addr;
 mod connection;
+mod datagram;
+mod deliver;
 mod flags;
 mod handle;
 mod handler;
@@ -29,6 +32,8 @@ mod mailbox;
 mod options;
 mod outbox;
 mod output;
+mod own;
+mod packets;
 mod poll;
 mod reactor;
 mod server;
@@ -45,7 +50,7 @@ mod workers;
 
 pub use addr::{Addr, ToAddrs};
 pub use handle::Handle;
-pub use handler::{Context, Echo, Handler};
+pub use handler::{Context, DatagramHandler, Echo, Handler};
 pub use id::{SocketId, TimerId};
 pub use input::Input;
 pub use io::Io;

@@ -68,14 +68,47 @@ pub struct Options {
     /// `SO_KEEPALIVE` with this idle time, so that a peer that vanished is noticed in the end.
     /// Default: 5 minutes.
     pub keepalive: Option<Duration>,
-    /// `SO_REUSEADDR` (Python's `allow_reuse_address`): a restarted server gets its port back.
-    /// It is never set on Windows, where it would let a second server take the port. Default: true.
+    /// `SO_REUSEADDR` of listeners (Python's `allow_reuse_address`): a restarted server gets its port
+    /// back. It is never set on Windows, nor for UDP anywhere, where it would let a second server
+    /// take the port. Default: true.
     pub reuse_address: bool,
     /// `SO_REUSEPORT` (Python's `allow_reuse_port`): several servers share one port knowingly.
     /// An error for Unix sockets. Default: false.
     pub reuse_port: bool,
     /// `IPV6_V6ONLY`: a listener on `[::]` takes no IPv4 clients. Default: false, on every system.
     pub only_v6: bool,
+    /// `SO_RCVBUF` and `SO_SNDBUF` of every socket. Default: `None`; the system then sizes streams as
+    /// it sees fit, and datagram sockets ask for 4 MiB, so that a burst can wait. Every system cuts
+    /// both to its maximum.
+    pub receive_buffer: Option<usize>,
+    /// See [`Options::receive_buffer`].
+    pub send_buffer: Option<usize>,
+    /// The longest datagram that is taken whole (Python's `max_packet_size`). Of a longer one the
+    /// handler's [`truncated`](crate::DatagramHandler::truncated) is told. Default: 65,535, which no
+    /// UDP datagram exceeds.
+    pub max_packet_size: usize,
+    /// Datagrams received on one socket, and sent on it, before the others have their turn.
+    /// Default: 64.
+    pub packets_per_turn: usize,
+    /// Datagrams that may wait to leave one socket; what is sent above that is dropped. Default:
+    /// 4,096.
+    pub packet_queue: usize,
+    /// Bytes of them. Default: 8 MiB.
+    pub packet_queue_bytes: usize,
+    /// Whether datagrams are handled that say they come from another datagram socket bound by this
+    /// server. One forged packet could otherwise make two services answer each other for ever. From
+    /// the receiving socket's own address none is ever handled. Default: false.
+    pub own_packets: bool,
+    /// `SO_BROADCAST`: datagrams may be sent to broadcast addresses. Default: false.
+    pub broadcast: bool,
+    /// `IP_TTL`, `IPV6_UNICAST_HOPS`: how many routers a datagram may pass. Default: what the
+    /// system says, usually 64.
+    pub ttl: Option<u32>,
+    /// `IP_MULTICAST_TTL`, `IPV6_MULTICAST_HOPS`: the same for groups. Default: what the system
+    /// says, usually 1.
+    pub multicast_ttl: Option<u32>,
+    /// `IP_MULTICAST_LOOP`: what is sent to a group reaches members on this machine. Default: true.
+    pub multicast_loop: bool,
     /// Calls from other threads that may wait for the loop. Default: 65,536.
     pub mailbox_limit: usize,
     /// Threads for [`Context::offload`](crate::Context::offload); none is started before it is
@@ -109,12 +142,26 @@ impl Default for Options {
             reuse_address: true,
             reuse_port: false,
             only_v6: false,
+            receive_buffer: None,
+            send_buffer: None,
+            max_packet_size: 65_535,
+            packets_per_turn: 64,
+            packet_queue: 4_096,
+            packet_queue_bytes: 8 << 20,
+            own_packets: false,
+            broadcast: false,
+            ttl: None,
+            multicast_ttl: None,
+            multicast_loop: true,
             mailbox_limit: 65_536,
             worker_threads: 4,
             work_limit: 1_024,
         }
     }
 }
+
+/// Unix datagrams may be longer than those of UDP, but no system takes longer ones than this.
+const LARGEST_PACKET: usize = 16 << 20;
 
 impl Options {
     /// Says which value cannot work, before anything is opened.
@@ -129,6 +176,10 @@ impl Options {
             ("input_limit", self.input_limit),
             ("high_water", self.high_water),
             ("output_limit", self.output_limit),
+            ("max_packet_size", self.max_packet_size),
+            ("packets_per_turn", self.packets_per_turn),
+            ("packet_queue", self.packet_queue),
+            ("packet_queue_bytes", self.packet_queue_bytes),
             ("mailbox_limit", self.mailbox_limit),
             ("worker_threads", self.worker_threads),
             ("work_limit", self.work_limit),
@@ -143,6 +194,9 @@ impl Options {
             if low > high {
                 return Err(unusable(&format!("{names} ({low} > {high})")));
             }
+        }
+        if self.max_packet_size > LARGEST_PACKET {
+            return Err(unusable(&format!("max_packet_size must not exceed {LARGEST_PACKET}")));
         }
         if self.idle_timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(unusable("idle_timeout must be longer than nothing"));
@@ -167,6 +221,7 @@ mod tests {
     #[test]
     fn what_cannot_work_is_named() {
         for (options, culprit) in [
+            (Options { max_packet_size: 1 << 30, ..Options::default() }, "max_packet_size"),
             (Options { read_buffer: 0, ..Options::default() }, "read_buffer"),
             (Options { low_water: 2, high_water: 1, ..Options::default() }, "low_water"),
             (Options { output_limit: 1, ..Options::default() }, "output_limit"),

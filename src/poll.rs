@@ -9,11 +9,12 @@ use mio::{Events, Registry, Token};
 
 use crate::addr::Addr;
 use crate::connection::Connection;
+use crate::datagram::{Datagram, Then};
 use crate::id::SocketId;
 use crate::io::{Drain, Io, nanoseconds};
 use crate::ledger::Reason;
 use crate::listener::Listener;
-use crate::socket::{ListenerSocket, StreamSocket};
+use crate::socket::{DatagramSocket, ListenerSocket, StreamSocket};
 use crate::sockets::{Socket, Source};
 use crate::stream::Ending;
 use crate::trace::Step;
@@ -70,17 +71,43 @@ impl Io {
     // Opening and closing.
 
     pub(crate) fn open_listener(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
-        let mut last = None;
-        for addr in addrs {
-            match self.open_listener_at(addr) {
-                Ok(id) => return Ok(id),
-                Err(error) => {
-                    let what = format!("cannot listen on {addr}: {error}");
-                    last = Some(io::Error::new(error.kind(), what));
-                }
+        first_that_works("listen on", addrs, |addr| self.open_listener_at(addr))
+    }
+
+    /// Binds a datagram socket.
+    pub(crate) fn open_bound(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
+        first_that_works("bind to", addrs, |addr| {
+            let socket = DatagramSocket::bind(addr, &self.options)?;
+            let own = socket.local_addr();
+            let id = self.adopt_datagram(Datagram::new(socket, false))?;
+            if let Some(Addr::Ip(own)) = own {
+                self.own.insert(id, own);
             }
+            Ok(id)
+        })
+    }
+
+    /// Connects a datagram socket, which is done at once.
+    pub(crate) fn open_connected(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
+        first_that_works("connect to", addrs, |addr| {
+            let socket = DatagramSocket::connect(addr, &self.options)?;
+            self.adopt_datagram(Datagram::new(socket, true))
+        })
+    }
+
+    fn adopt_datagram(&mut self, datagram: Datagram) -> io::Result<SocketId> {
+        let id = self.sockets.insert(Socket::Datagram(Box::new(datagram)));
+        let id = id.ok_or_else(no_id_left)?;
+        let registry = self.poll.registry();
+        let registered = match self.sockets.datagram(id) {
+            Some(datagram) => datagram.register(registry, id.token()),
+            None => Ok(()),
+        };
+        if let Err(error) = registered {
+            self.sockets.remove(id);
+            return Err(error);
         }
-        Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address")))
+        Ok(id)
     }
 
     fn open_listener_at(&mut self, addr: &Addr) -> io::Result<SocketId> {
@@ -137,23 +164,40 @@ impl Io {
         Ok(id)
     }
 
-    /// A shutdown begins: every connection looks once more into its socket, and then its handler is
-    /// told.
+    /// A shutdown begins: everybody looks once more into its socket, and then its handler is told.
     pub(crate) fn ask_all_to_end(&mut self) {
+        let since = self.now;
         for id in self.sockets.ids() {
             if let Some(connection) = self.sockets.connection(id) {
                 connection.stream.note_shutdown();
                 self.sockets.enqueue(id);
             }
+            self.change_datagram(id, |datagram| {
+                let then = if datagram.is_connected { Then::Close } else { Then::Rest };
+                datagram.look_last(since, then);
+            });
         }
     }
 
     /// Whether a shutdown still waits for the end of what comes in. A peer that never stops sending
     /// may not hold up its handler's `shutdown` for longer.
     pub(crate) fn reads_on(&self) -> bool {
-        let Drain::Until { since, deadline } = self.drain else { return false };
-        let half = (deadline - since) / 2;
-        self.now < since + half.min(READ_ON)
+        let Drain::Until { since, .. } = self.drain else { return false };
+        self.looks_on(since)
+    }
+
+    /// Whether what comes in is still looked at, `since` when it is to come to its end.
+    pub(crate) fn looks_on(&self, since: u64) -> bool {
+        let longest = match self.drain {
+            Drain::Until { since, deadline } => READ_ON.min((deadline - since) / 2),
+            _ => READ_ON,
+        };
+        self.now < since.saturating_add(longest)
+    }
+
+    /// Whether a shutdown has nothing more to wait for.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.connections() == 0 && self.sockets.datagrams().all(|(_, one)| one.is_at_rest())
     }
 
     /// Whether a connection may go without waiting for the peer's end: only when the server shuts
@@ -186,6 +230,35 @@ impl Io {
         };
         let at = connection.active_at.saturating_add(patience);
         (at != u64::MAX).then_some(at)
+    }
+
+    /// Bounds the time that the rest of a closed datagram socket may take to leave; once for each.
+    pub(crate) fn hurry_datagram(&mut self, id: SocketId) {
+        let over = self.after(self.options.close_timeout);
+        let Some(datagram) = self.sockets.datagram(id) else { return };
+        if !datagram.close_watched {
+            datagram.close_watched = true;
+            self.deadlines.push(over, id);
+        }
+    }
+
+    /// The grace of a shutdown is over: what still waits to leave is dropped, and nothing is read.
+    pub(crate) fn rest_datagrams(&mut self) {
+        for id in self.sockets.datagram_ids() {
+            let Some(datagram) = self.sockets.datagram(id) else { continue };
+            self.ledger.packets_dropped += datagram.drop_waiting() as u64;
+            datagram.end_look();
+            self.sockets.enqueue(id);
+        }
+    }
+
+    /// Has room reported to a datagram socket that refused to send.
+    pub(crate) fn ask_for_packet_room(&mut self, id: SocketId) -> io::Result<()> {
+        let registry = self.poll.registry();
+        match self.sockets.datagram(id) {
+            Some(datagram) => datagram.ask_for_room(registry, id.token()),
+            None => Ok(()),
+        }
     }
 
     /// Has room reported to a connection whose output was refused, where that must be asked for.
@@ -231,6 +304,14 @@ impl Io {
                 // On Linux its close does that too, but there is nothing to save here.
                 let _ = listener.socket.deregister(registry);
             }
+            Socket::Datagram(mut datagram) => {
+                self.ledger.packets_dropped += datagram.drop_waiting() as u64;
+                self.own.remove(id);
+                let _ = datagram.deregister(registry);
+                let sockets = &self.sockets;
+                let entries = usize::from(datagram.close_watched);
+                self.deadlines.forget(entries, |id| sockets.get(id).is_some());
+            }
             Socket::Source(_) => {}
         }
         self.trace.step(Step::Closed(id));
@@ -239,6 +320,25 @@ impl Io {
 
 /// How long at most a shutdown goes on reading, in nanoseconds.
 const READ_ON: u64 = 1_000_000_000;
+
+/// Tries one address of a name after the other; the error is that of the last.
+fn first_that_works(
+    what: &str,
+    addrs: &[Addr],
+    mut open: impl FnMut(&Addr) -> io::Result<SocketId>,
+) -> io::Result<SocketId> {
+    let mut last = None;
+    for addr in addrs {
+        match open(addr) {
+            Ok(id) => return Ok(id),
+            Err(error) => {
+                let what = format!("cannot {what} {addr}: {error}");
+                last = Some(io::Error::new(error.kind(), what));
+            }
+        }
+    }
+    Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address")))
+}
 
 fn no_id_left() -> io::Error {
     io::Error::other("no id is left for another socket")

@@ -12,6 +12,7 @@ use std::io;
 
 use mio::event::Event;
 
+use crate::deliver::Post;
 use crate::handler::Desk;
 use crate::id::SocketId;
 use crate::input::{Held, Input};
@@ -27,6 +28,8 @@ pub(crate) struct Reactor<S> {
     pub(crate) stage: Stage<S>,
     /// What a read fills; one for all connections.
     buffer: Box<[u8]>,
+    /// The same for datagrams.
+    post: Post,
     /// Those whose first half of the round is done.
     round: Vec<Turn>,
 }
@@ -35,7 +38,8 @@ impl<S> Reactor<S> {
     pub(crate) fn new(shared: S, io: Io, desk: Desk<S>) -> Reactor<S> {
         let size = io.options.read_buffer.min(io.options.input_limit);
         let buffer = vec![0; size].into_boxed_slice();
-        Reactor { stage: Stage::new(shared, io, desk), buffer, round: Vec::new() }
+        let post = Post::new(io.options.max_packet_size);
+        Reactor { stage: Stage::new(shared, io, desk), buffer, post, round: Vec::new() }
     }
 
     // First half: what came in.
@@ -89,6 +93,7 @@ impl<S> Reactor<S> {
                 }
                 self.attend(id)?;
             }
+            Some(Socket::Datagram(_)) => self.stage.receive_packets(id, &mut self.post),
             Some(Socket::Listener(_)) => self.stage.receive_clients(id),
             Some(Socket::Source(_)) => self.stage.receive_source(id),
             None => {}
@@ -240,6 +245,7 @@ impl<S> Reactor<S> {
         let Some(connection) = io.sockets.connection(id) else {
             // A timer may have ended it since.
             io.ledger.bytes_dropped += part.len() as u64;
+            self.stage.settle_packets(id, &mut self.post);
             return self.stage.settle_other(id);
         };
         if connection.stream.may_collect() && connection.stream.is_writable() {

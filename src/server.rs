@@ -12,7 +12,7 @@ use mio::{Interest, Registry, Waker};
 
 use crate::addr::{Addr, ToAddrs};
 use crate::handle::{Command, Handle};
-use crate::handler::{Context, Desk, Handler};
+use crate::handler::{Context, DatagramHandler, Desk, Handler};
 use crate::id::{SocketId, TimerId};
 use crate::io::{Drain, Io};
 use crate::ledger::{Ledger, Report};
@@ -24,8 +24,8 @@ use crate::trace::Step;
 use crate::transport::Readiness;
 use crate::workers::Workers;
 
-/// Any number of listeners and connections, served by the thread that runs it (Python's
-/// `TCPServer` and `UnixStreamServer` in one).
+/// Any number of listeners, connections and datagram sockets, served by the thread that runs it
+/// (Python's `TCPServer`, `UDPServer`, `UnixStreamServer` and `UnixDatagramServer` in one).
 ///
 /// `S` is what all handlers share; they reach it as `cx.shared`.
 ///
@@ -119,6 +119,42 @@ impl<S> Server<S> {
         id
     }
 
+    /// Serves datagrams that are sent to `addr` (Python's `UDPServer` and `UnixDatagramServer`):
+    /// `handler` gets each of them. The socket's own address is `server.io().local_addr(id)`.
+    ///
+    /// Of several addresses of a name the first that works is taken. `[::]` takes IPv4 datagrams
+    /// too, unless [`Options::only_v6`]. Unix paths are treated as by [`Server::listen`].
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub fn bind<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
+    where
+        H: DatagramHandler<S> + 'static,
+    {
+        let stage = &mut self.reactor.stage;
+        stage.io.look_at_clock();
+        let id = stage.desk.bind(&mut stage.io, addr, handler);
+        stage.appoint_newcomers();
+        id
+    }
+
+    /// Exchanges datagrams with one peer: [`Io::send`] sends to it, and only what it sends is
+    /// received. A Unix socket opened so has no name, so its peer cannot answer; for that,
+    /// [`Server::bind`] one to a path and connect it with [`Io::set_peer`].
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub fn connect_datagram<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
+    where
+        H: DatagramHandler<S> + 'static,
+    {
+        let stage = &mut self.reactor.stage;
+        stage.io.look_at_clock();
+        let id = stage.desk.connect_datagram(&mut stage.io, addr, handler);
+        stage.appoint_newcomers();
+        id
+    }
+
     /// Connects to a server. `setup` of `handler` runs when the connection stands; when it never
     /// does, only `finish`. What is sent before leaves then.
     ///
@@ -173,8 +209,9 @@ impl<S> Server<S> {
         id
     }
 
-    /// Asks `verify` about each client before anything is made for it; a client it refuses is
-    /// closed at once (Python's `verify_request`). A panic in it refuses.
+    /// Asks `verify` about each client before anything is made for it, and about the sender of each
+    /// datagram; a client it refuses is closed at once, a datagram dropped (Python's
+    /// `verify_request`). A panic in it refuses.
     pub fn verify_request(&mut self, verify: impl FnMut(&mut S, &Addr) -> bool + 'static) {
         self.reactor.stage.verify = Some(Box::new(verify));
     }
@@ -247,9 +284,9 @@ impl<S> Server<S> {
         Ok(self.report.unwrap_or_default())
     }
 
-    /// Accepts one client and serves until its conversation has ended; others are served
-    /// meanwhile, but nobody else is accepted (Python's `handle_request`). `timeout` is for the
-    /// wait for a client; `None` waits for ever.
+    /// Accepts one client and serves until its conversation has ended, or handles one datagram;
+    /// others are served meanwhile, but nobody else is accepted (Python's `handle_request`).
+    /// `timeout` is for the wait for a client; `None` waits for ever.
     ///
     /// # Errors
     /// Only when the poll itself is broken.
@@ -281,8 +318,8 @@ impl<S> Server<S> {
         let sockets = &self.reactor.stage.io.sockets;
         match (self.reactor.stage.accepted, deadline) {
             _ if self.is_drained() => Err(Outcome::Closed),
-            (Some(id), _) if sockets.get(id).is_none() => Err(Outcome::Handled),
-            (None, _) if !sockets.has_listener() => Err(Outcome::Closed),
+            (Some(id), _) if sockets.connection_ref(id).is_none() => Err(Outcome::Handled),
+            (None, _) if !sockets.has_entrance() => Err(Outcome::Closed),
             (Some(_), _) | (None, None) => Ok(None),
             (None, Some(deadline)) => {
                 let left = deadline.saturating_duration_since(Instant::now());
@@ -353,7 +390,7 @@ impl<S> Server<S> {
     fn begin_run(&mut self) {
         self.mailbox.begin_run();
         self.forget_drain();
-        self.reactor.stage.io.sockets.stop_waiting();
+        self.reactor.stage.io.sockets.serve_again();
     }
 
     fn end_run(&mut self) {
@@ -368,7 +405,7 @@ impl<S> Server<S> {
     fn forget_drain(&mut self) {
         if self.is_drained() {
             self.reactor.stage.io.drain = Drain::No;
-            self.reactor.stage.io.sockets.stop_waiting();
+            self.reactor.stage.io.sockets.serve_again();
         }
     }
 
@@ -384,10 +421,11 @@ impl<S> Server<S> {
     fn end_drain(&mut self) {
         let io = &self.reactor.stage.io;
         match io.drain {
-            Drain::Until { deadline, .. } if io.connections() == 0 || deadline <= io.now => {}
+            Drain::Until { deadline, .. } if io.is_at_rest() || deadline <= io.now => {}
             _ => return,
         }
         let forced = self.reactor.stage.cut_off();
+        self.reactor.stage.io.rest_datagrams();
         let ledger = self.reactor.stage.io.ledger;
         let before = self.before_drain;
         let report = Report {
@@ -412,6 +450,7 @@ impl<S> Drop for Server<S> {
         // What a `finish` would connect to now, nobody would finish.
         self.reactor.stage.io.options.max_connections = 0;
         self.reactor.stage.cut_off();
+        self.reactor.stage.end_datagrams();
         self.mailbox.close();
     }
 }

@@ -16,8 +16,13 @@ use crate::addr::Addr;
 use crate::options::Options;
 use crate::transport::{Readiness, Transport};
 
+mod batch;
+mod datagram;
 #[cfg(unix)]
 mod unix_path;
+
+pub(crate) use batch::Batch;
+pub(crate) use datagram::{DatagramSocket, is_local};
 
 /// Whether the system reports the next byte, or the next room, by itself after a read or write
 /// that moved less than it could. True for epoll, where every arrival is an edge. Not for
@@ -49,11 +54,13 @@ impl StreamSocket {
                 let socket = SockRef::from(&stream);
                 socket.set_tcp_nodelay(options.nodelay)?;
                 set_keepalive(&socket, options.keepalive)?;
+                set_buffers(&socket, options)?;
                 Ok(StreamSocket::Tcp(stream))
             }
             #[cfg(unix)]
             Addr::Unix(path) => {
                 let stream = mio::net::UnixStream::connect(path)?;
+                set_buffers(&SockRef::from(&stream), options)?;
                 Ok(StreamSocket::Unix { stream, cut: false })
             }
             _ => Err(unsupported(addr)),
@@ -255,7 +262,8 @@ impl ListenerSocket {
                     socket.set_reuse_address(options.reuse_address)?;
                     socket.set_reuse_port(options.reuse_port)?;
                 }
-                // Set here, both are inherited by every connection, on the systems that do so.
+                // Set here, all are inherited by every connection, on the systems that do so.
+                set_buffers(&socket, options)?;
                 socket.set_tcp_nodelay(options.nodelay)?;
                 set_keepalive(&socket, options.keepalive)?;
                 socket.set_nonblocking(true)?;
@@ -289,6 +297,8 @@ impl ListenerSocket {
             #[cfg(unix)]
             ListenerSocket::Unix { listener, .. } => {
                 let (stream, peer) = listener.accept()?;
+                // It is for the connection to tell what is wrong with it.
+                let _ = set_buffers(&SockRef::from(&stream), options);
                 Ok((StreamSocket::Unix { stream, cut: false }, unix_addr(&peer)))
             }
         }
@@ -362,6 +372,17 @@ fn is_protocol_error(error: &io::Error) -> bool {
 #[cfg(not(unix))]
 fn is_protocol_error(_: &io::Error) -> bool {
     false
+}
+
+/// What the options say about the buffers of the kernel; a stream's size themselves otherwise.
+fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
+    if let Some(size) = options.receive_buffer {
+        socket.set_recv_buffer_size(size)?;
+    }
+    if let Some(size) = options.send_buffer {
+        socket.set_send_buffer_size(size)?;
+    }
+    Ok(())
 }
 
 fn set_keepalive(socket: &Socket, after: Option<Duration>) -> io::Result<()> {

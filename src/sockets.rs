@@ -4,6 +4,7 @@
 //! The queue is what the reactor takes its ids from; nothing here reads, writes or calls anybody.
 
 use crate::connection::Connection;
+use crate::datagram::{Datagram, Phase};
 use crate::id::{Key, Slots, SocketId};
 use crate::listener::Listener;
 use crate::transport::Readiness;
@@ -12,6 +13,7 @@ use crate::transport::Readiness;
 pub(crate) enum Socket {
     Connection(Connection),
     Listener(Box<Listener>),
+    Datagram(Box<Datagram>),
     Source(Source),
 }
 
@@ -40,14 +42,13 @@ impl Sockets {
         Sockets { slots: Slots::new(), queue: Vec::new(), connections: 0, waiting: Vec::new() }
     }
 
-    /// Stores a socket. `None` when no id is left for it.
+    /// Stores a socket that may have something to do already. `None` when no id is left for it.
     pub(crate) fn insert(&mut self, socket: Socket) -> Option<SocketId> {
         let is_connection = matches!(socket, Socket::Connection(_));
         let id = SocketId(self.slots.insert_with(|_| socket)?);
         if is_connection {
             self.connections += 1;
         } else {
-            // A listener may have clients already.
             self.enqueue(id);
         }
         Some(id)
@@ -67,6 +68,17 @@ impl Sockets {
     pub(crate) fn stop_waiting(&mut self) {
         while let Some(id) = self.waiting.pop() {
             self.retry(id);
+        }
+    }
+
+    /// The server runs again: nobody waits or rests any more.
+    pub(crate) fn serve_again(&mut self) {
+        self.stop_waiting();
+        for id in self.datagram_ids() {
+            if let Some(datagram) = self.datagram(id) {
+                datagram.serve_again();
+                self.enqueue(id);
+            }
         }
     }
 
@@ -116,6 +128,21 @@ impl Sockets {
         }
     }
 
+    #[inline]
+    pub(crate) fn datagram(&mut self, id: SocketId) -> Option<&mut Datagram> {
+        match self.slots.get_mut(id.0) {
+            Some(Socket::Datagram(datagram)) => Some(datagram),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn datagram_ref(&self, id: SocketId) -> Option<&Datagram> {
+        match self.slots.get(id.0) {
+            Some(Socket::Datagram(datagram)) => Some(datagram),
+            _ => None,
+        }
+    }
+
     pub(crate) fn source(&mut self, id: SocketId) -> Option<&mut Source> {
         match self.slots.get_mut(id.0) {
             Some(Socket::Source(source)) => Some(source),
@@ -131,8 +158,25 @@ impl Sockets {
         })
     }
 
-    pub(crate) fn has_listener(&self) -> bool {
-        let is_open = |socket: &Socket| matches!(socket, Socket::Listener(l) if !l.closing);
+    /// Every datagram socket, in no order; for the rare moments that concern them all.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (SocketId, &Datagram)> {
+        self.slots.iter().filter_map(|(key, socket)| match socket {
+            Socket::Datagram(datagram) => Some((SocketId(key), &**datagram)),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn datagram_ids(&self) -> Vec<SocketId> {
+        self.datagrams().map(|(id, _)| id).collect()
+    }
+
+    /// Whether a client may come: to a listener, or with a datagram.
+    pub(crate) fn has_entrance(&self) -> bool {
+        let is_open = |socket: &Socket| match socket {
+            Socket::Listener(listener) => !listener.closing,
+            Socket::Datagram(datagram) => datagram.phase() == Phase::Serving,
+            _ => false,
+        };
         self.slots.iter().any(|(_, socket)| is_open(socket))
     }
 
@@ -149,6 +193,7 @@ impl Sockets {
         match self.slots.get_mut(id.0) {
             Some(Socket::Connection(connection)) => connection.stream.note(ready),
             Some(Socket::Listener(listener)) => listener.readable = true,
+            Some(Socket::Datagram(datagram)) => datagram.note(ready),
             Some(Socket::Source(source)) => source.note(ready),
             None => return,
         }
@@ -200,6 +245,7 @@ impl Socket {
         match self {
             Socket::Connection(connection) => connection.wants_service(),
             Socket::Listener(listener) => listener.wants_service(),
+            Socket::Datagram(datagram) => datagram.wants_service(),
             Socket::Source(source) => source.closing || source.ready != Readiness::default(),
         }
     }
@@ -208,6 +254,7 @@ impl Socket {
         match self {
             Socket::Connection(connection) => &mut connection.queued,
             Socket::Listener(listener) => &mut listener.queued,
+            Socket::Datagram(datagram) => &mut datagram.queued,
             Socket::Source(source) => &mut source.queued,
         }
     }

@@ -24,7 +24,8 @@ pub(crate) struct Stage<S> {
     pub(crate) roles: Vec<Role<S>>,
     pub(crate) desk: Desk<S>,
     pub(crate) verify: Option<Box<Verify<S>>>,
-    /// The connection that was accepted last, for `handle_request`.
+    /// The connection that was accepted last, or the socket that handled a datagram, for
+    /// `handle_request`.
     pub(crate) accepted: Option<SocketId>,
 }
 
@@ -50,7 +51,7 @@ impl<S> Stage<S> {
     ) -> Result<(), Failure> {
         let Stage { shared, io, roles, desk, .. } = self;
         let Some(Role::Conversation(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
-        let mut cx = Context { id, shared, io, desk, reason: None };
+        let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
         let result = catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx)));
         if !self.desk.newcomers.is_empty() {
             self.appoint_newcomers();
@@ -115,7 +116,7 @@ impl<S> Stage<S> {
         self.io.trace.step(Step::Ended(id, reason));
         let Role::Conversation(mut handler) = self.dismiss(id) else { return };
         let Stage { shared, io, desk, .. } = self;
-        let mut cx = Context { id, shared, io, desk, reason: Some(reason) };
+        let mut cx = Context { id, shared, io, desk, reason: Some(reason), sender: None };
         let finished = catch_unwind(AssertUnwindSafe(|| {
             handler.finish(&mut cx, outcome);
             drop(handler);
@@ -134,7 +135,7 @@ impl Failure {
     }
 
     #[cold]
-    fn panicked(id: SocketId, panic: &(dyn Any + Send)) -> Failure {
+    pub(crate) fn panicked(id: SocketId, panic: &(dyn Any + Send)) -> Failure {
         log_panic(id, panic);
         let error = io::Error::other("a callback of the handler panicked");
         Failure { reason: Reason::Panicked, error }

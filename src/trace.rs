@@ -26,6 +26,12 @@ pub enum Step {
     Wrote(SocketId, usize),
     /// A write was refused: the peer has to read first.
     WroteNothing(SocketId),
+    /// So many datagrams were received in one call.
+    PacketsIn(SocketId, usize),
+    /// So many datagrams left in one call.
+    PacketsOut(SocketId, usize),
+    /// A datagram was dropped because the system would not take it.
+    PacketDropped(SocketId),
     /// A timer of this socket came up.
     TimerDue(SocketId, TimerId),
     /// The conversation ended.
@@ -45,6 +51,9 @@ impl fmt::Display for Step {
             Step::Handled(id, n) => write!(f, "{id}: handled {n} bytes"),
             Step::Wrote(id, n) => write!(f, "{id}: wrote {n} bytes"),
             Step::WroteNothing(id) => write!(f, "{id}: write refused"),
+            Step::PacketsIn(id, n) => write!(f, "{id}: {n} datagrams came"),
+            Step::PacketsOut(id, n) => write!(f, "{id}: {n} datagrams left"),
+            Step::PacketDropped(id) => write!(f, "{id}: a datagram was dropped"),
             Step::TimerDue(id, timer) => write!(f, "{id}: {timer} came up"),
             Step::Ended(id, reason) => write!(f, "{id}: ended, {reason:?}"),
             Step::Closed(id) => write!(f, "{id}: closed"),

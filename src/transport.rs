@@ -1,6 +1,8 @@
-//! What a stream moves its bytes through, and what the system says about it.
+//! What a socket moves its bytes through, and what the system says about it.
 
 use std::io::{self, Read, Write};
+
+use crate::packets::{Inbox, Packets};
 
 /// What a [`Stream`](crate::stream::Stream) moves its bytes through. Nothing of it may block.
 pub(crate) trait Transport: Read + Write {
@@ -30,4 +32,34 @@ pub struct Readiness {
     pub urgent: bool,
     /// It broke; reading or writing will say how.
     pub error: bool,
+}
+
+/// What datagrams move through. Nothing of it may block.
+pub(crate) trait PacketTransport {
+    /// What it needs to move many datagrams in one call; one for all sockets of a loop.
+    type Batch;
+
+    /// Lets in what has come, but not more than `most`.
+    fn receive(
+        &mut self,
+        batch: &mut Self::Batch,
+        inbox: &mut Inbox,
+        most: usize,
+    ) -> io::Result<Received>;
+
+    /// Sends from the front of the queue, and says how many have left; never 0. An error concerns
+    /// the first alone.
+    fn send(&mut self, batch: &mut Self::Batch, packets: &Packets) -> io::Result<usize>;
+
+    /// Whether `WouldBlock` at sending says that the one peer has no room, and not the socket.
+    fn refusal_is_the_peers(&self) -> bool;
+}
+
+/// What one call has let in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Received {
+    /// How many; never 0.
+    pub(crate) came: usize,
+    /// Nothing is left, and the system will report the next one by itself.
+    pub(crate) all: bool,
 }

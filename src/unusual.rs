@@ -173,7 +173,7 @@ impl<S> Stage<S> {
         }
         let Stage { shared, io, roles, desk, .. } = self;
         let Some(Role::Source(watched)) = roles.get_mut(id.index()) else { return };
-        let mut cx = Context { id, shared, io, desk, reason: None };
+        let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
         let result = catch_unwind(AssertUnwindSafe(|| watched.ready(&mut cx, ready)));
         self.appoint_newcomers();
         match result {
@@ -191,7 +191,7 @@ impl<S> Stage<S> {
         let closing = match self.io.sockets.get(id) {
             Some(Socket::Listener(listener)) => listener.closing,
             Some(Socket::Source(source)) => source.closing,
-            _ => false,
+            _ => return,
         };
         if closing {
             if let Role::Source(mut watched) = self.dismiss(id) {
@@ -213,7 +213,9 @@ impl<S> Stage<S> {
     /// A timer came up.
     pub(crate) fn alarm(&mut self, timer: TimerId, owner: SocketId) {
         let io = &mut self.io;
-        let Some(connection) = io.sockets.connection(owner) else { return };
+        let Some(connection) = io.sockets.connection(owner) else {
+            return self.packet_alarm(timer, owner);
+        };
         if connection.stream.ending() == Ending::Open && !connection.stream.is_connecting() {
             io.trace.step(Step::TimerDue(owner, timer));
             let called = self.call(owner, |handler, cx| handler.timeout(cx, timer));
@@ -229,6 +231,8 @@ impl<S> Stage<S> {
         match io.sockets.get(id) {
             None => return io.deadlines.stale_came_up(),
             Some(Socket::Connection(_)) => {}
+            // It was closing, and what waits has not left in time.
+            Some(Socket::Datagram(_)) => return self.hurried_datagram(id),
             Some(_) => return io.sockets.retry(id),
         }
         let due = io.deadline(id);

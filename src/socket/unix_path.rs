@@ -29,10 +29,16 @@ impl Drop for BoundPath {
 }
 
 pub(super) fn listen(path: &Path, backlog: i32) -> io::Result<(mio::net::UnixListener, BoundPath)> {
+    let (socket, path) = bind(path, Type::STREAM)?;
+    socket.listen(backlog)?;
+    Ok((mio::net::UnixListener::from_std(socket.into()), path))
+}
+
+pub(super) fn bind(path: &Path, kind: Type) -> io::Result<(Socket, BoundPath)> {
     // The working directory may change before the path is removed.
     let path = std::path::absolute(path)?;
     let name = SockAddr::unix(&path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let socket = Socket::new(Domain::UNIX, kind, None)?;
     socket.set_nonblocking(true)?;
     match socket.bind(&name) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -42,9 +48,7 @@ pub(super) fn listen(path: &Path, backlog: i32) -> io::Result<(mio::net::UnixLis
         bound => bound?,
     }
     let file = fs::symlink_metadata(&path)?;
-    let bound = BoundPath { path, device: file.dev(), inode: file.ino() };
-    socket.listen(backlog)?;
-    Ok((mio::net::UnixListener::from_std(socket.into()), bound))
+    Ok((socket, BoundPath { path, device: file.dev(), inode: file.ino() }))
 }
 
 /// Removes a socket that nobody listens on any more; an error when it is anything else. A
@@ -56,7 +60,8 @@ fn reclaim(path: &Path) -> io::Result<()> {
         let what = "the path exists and is not a socket; it was left alone";
         return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
     }
-    // Not blocking, so that a live server with a full backlog cannot hold us up.
+    // Not blocking, so that a live server with a full backlog cannot hold us up. A live socket of
+    // another type refuses in another way than a dead one.
     match mio::net::UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
         _ => {

@@ -1,0 +1,288 @@
+//! A datagram socket and the packets waiting to leave it, as a state machine over any transport.
+//!
+//! A datagram is never owed: what cannot leave is dropped and counted, and nobody waits for it. What
+//! has come is answered even when the socket is about to close, as far as that has an end.
+
+use std::io;
+
+use mio::{Registry, Token};
+
+use crate::addr::Addr;
+use crate::packets::{Inbox, Packets, Room};
+use crate::socket::DatagramSocket;
+use crate::transport::{PacketTransport, Readiness, Received};
+use crate::warnings::Warnings;
+
+#[derive(Debug)]
+pub(crate) struct Datagram<T = DatagramSocket> {
+    transport: T,
+    packets: Packets,
+    /// Cleared only when nothing is left: an edge comes once.
+    readable: bool,
+    /// Cleared only when the socket refused to send.
+    writable: bool,
+    paused: bool,
+    /// It exchanges datagrams with one peer alone.
+    pub(crate) is_connected: bool,
+    /// Something was dropped for want of room since the queue was last empty.
+    congested: bool,
+    phase: Phase,
+    /// Whether its id is in the queue.
+    pub(crate) queued: bool,
+    /// Whether the poll reports room for sending.
+    asked_for_room: bool,
+    /// Whether a deadline for what waits at its end is in the heap.
+    pub(crate) close_watched: bool,
+    warnings: Warnings,
+}
+
+/// How near its end a socket is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Phase {
+    Serving,
+    /// What has come by now is still answered.
+    LastLook {
+        since: u64,
+        then: Then,
+    },
+    /// Nothing is read until the server runs again.
+    Resting,
+    /// What waits still leaves.
+    Closing,
+}
+
+/// What follows on the last look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Then {
+    Rest,
+    Close,
+}
+
+/// What became of what was sent.
+#[derive(Debug)]
+pub(crate) enum Left {
+    /// So many have left.
+    Sent(usize),
+    /// The first was dropped, because of this.
+    Dropped(io::Error),
+    /// The socket has no room.
+    Refused,
+}
+
+impl<T: PacketTransport> Datagram<T> {
+    pub(crate) fn new(transport: T, is_connected: bool) -> Datagram<T> {
+        Datagram {
+            transport,
+            packets: Packets::default(),
+            // What came before it was registered counts as well.
+            readable: true,
+            writable: true,
+            paused: false,
+            is_connected,
+            congested: false,
+            phase: Phase::Serving,
+            queued: false,
+            asked_for_room: false,
+            close_watched: false,
+            warnings: Warnings::default(),
+        }
+    }
+
+    pub(crate) fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    // Notes.
+
+    pub(crate) fn note(&mut self, ready: Readiness) {
+        self.readable |= ready.readable || ready.error;
+        self.writable |= ready.writable || ready.error;
+    }
+
+    pub(crate) fn pause(&mut self, on: bool) {
+        self.paused = on;
+    }
+
+    /// Nothing more is shown; what waits still leaves.
+    pub(crate) fn close(&mut self) {
+        self.phase = Phase::Closing;
+    }
+
+    /// Answers what has come, and then rests or closes. It may have come without an edge.
+    pub(crate) fn look_last(&mut self, since: u64, then: Then) {
+        match &mut self.phase {
+            Phase::Closing => {}
+            Phase::LastLook { then: before, .. } => {
+                if then == Then::Close {
+                    *before = then;
+                }
+            }
+            Phase::Serving | Phase::Resting => {
+                self.phase = Phase::LastLook { since, then };
+                self.readable = true;
+            }
+        }
+    }
+
+    /// The server runs again.
+    pub(crate) fn serve_again(&mut self) {
+        if self.phase == Phase::Resting {
+            self.phase = Phase::Serving;
+            self.readable = true;
+        }
+    }
+
+    /// The last look is over.
+    pub(crate) fn end_look(&mut self) {
+        if let Phase::LastLook { then, .. } = self.phase {
+            self.phase = if then == Then::Close { Phase::Closing } else { Phase::Resting };
+        }
+    }
+
+    // Questions.
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    pub(crate) fn is_congested(&self) -> bool {
+        self.congested
+    }
+
+    #[inline]
+    pub(crate) fn wants_read(&self) -> bool {
+        self.readable
+            && !self.paused
+            && matches!(self.phase, Phase::Serving | Phase::LastLook { .. })
+    }
+
+    #[inline]
+    fn wants_write(&self) -> bool {
+        self.writable && !self.packets.is_empty()
+    }
+
+    /// Whether a turn now would change anything.
+    pub(crate) fn wants_service(&self) -> bool {
+        let ends = match self.phase {
+            Phase::Serving | Phase::Resting => self.congested && self.packets.is_empty(),
+            Phase::LastLook { .. } => true,
+            Phase::Closing => self.packets.is_empty(),
+        };
+        ends || self.wants_read() || self.wants_write() || self.wants_room_reported()
+    }
+
+    /// Whether nothing is left to do before the server ends its run.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.phase == Phase::Resting && self.packets.is_empty()
+    }
+
+    /// How many datagrams wait to leave.
+    pub(crate) fn waiting(&self) -> usize {
+        self.packets.len()
+    }
+
+    /// Whether an error may be logged now, and how many were not since the last one.
+    pub(crate) fn may_warn(&mut self, now: u64) -> Option<u64> {
+        self.warnings.pass(now)
+    }
+
+    // Moving.
+
+    /// Lets in what has come, but not more than `most`; `None` when that is nothing.
+    #[inline]
+    pub(crate) fn receive(
+        &mut self,
+        batch: &mut T::Batch,
+        inbox: &mut Inbox,
+        most: usize,
+    ) -> Option<io::Result<usize>> {
+        match self.transport.receive(batch, inbox, most) {
+            Ok(Received { came, all }) => {
+                self.readable = !all;
+                Some(Ok(came))
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    None
+                }
+                io::ErrorKind::Interrupted => None,
+                _ => Some(Err(error)),
+            },
+        }
+    }
+
+    /// Takes a datagram to send, if there is room for it; what is dropped is dropped here.
+    #[inline]
+    pub(crate) fn send(&mut self, to: Option<&Addr>, bytes: &[u8], room: Room) -> bool {
+        let taken = self.packets.push(to, bytes, room);
+        self.congested |= !taken;
+        taken
+    }
+
+    /// Sends what waits, as many as the system takes at once; `None` when there is nothing to do.
+    #[inline]
+    pub(crate) fn flush(&mut self, batch: &mut T::Batch) -> Option<Left> {
+        if !self.wants_write() {
+            return None;
+        }
+        match self.transport.send(batch, &self.packets) {
+            Ok(n) => {
+                self.packets.advance(n);
+                Some(Left::Sent(n))
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => Some(Left::Sent(0)),
+                io::ErrorKind::WouldBlock if !self.transport.refusal_is_the_peers() => {
+                    self.writable = false;
+                    Some(Left::Refused)
+                }
+                _ => {
+                    self.packets.advance(1);
+                    Some(Left::Dropped(error))
+                }
+            },
+        }
+    }
+
+    /// Drops what waits, and says how many that were.
+    pub(crate) fn drop_waiting(&mut self) -> usize {
+        self.packets.clear()
+    }
+
+    /// Whether the queue is empty again since something found no room in it; says so once.
+    #[inline]
+    pub(crate) fn take_drained(&mut self) -> bool {
+        let drained = self.congested && self.packets.is_empty();
+        self.congested &= !drained;
+        drained
+    }
+
+    #[inline]
+    pub(crate) fn wants_room_reported(&self) -> bool {
+        self.asked_for_room == self.writable
+    }
+}
+
+impl Datagram {
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.transport.register(registry, token)
+    }
+
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.transport.deregister(registry)
+    }
+
+    /// Has room reported exactly while the socket refuses.
+    pub(crate) fn ask_for_room(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        if !self.wants_room_reported() {
+            return Ok(());
+        }
+        self.asked_for_room = !self.writable;
+        self.transport.ask_for_room(registry, token, self.asked_for_room)
+    }
+}

@@ -1,0 +1,300 @@
+//! How datagrams get in and out: received within a budget, shown to their handler, and sent.
+//!
+//! They share the halves of a turn with the connections: what the handler sends to all the
+//! datagrams of a batch leaves in the second half, many in one system call.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use log::warn;
+
+use crate::addr::Addr;
+use crate::datagram::{Left, Phase};
+use crate::handler::{Context, DatagramHandler, Role};
+use crate::id::{SocketId, TimerId};
+use crate::io::Io;
+use crate::ledger::Reason;
+use crate::packets::{BATCH, Inbox, Letter};
+use crate::socket::{Batch, is_local};
+use crate::stage::{Failure, Stage, log_panic};
+use crate::trace::Step;
+
+/// What all datagram sockets of a loop share.
+#[derive(Debug)]
+pub(crate) struct Post {
+    max_packet_size: usize,
+    /// Made when the first datagram is looked for.
+    inbox: Option<Inbox>,
+    batch: Batch,
+}
+
+impl Post {
+    pub(crate) fn new(max_packet_size: usize) -> Post {
+        Post { max_packet_size, inbox: None, batch: Batch::default() }
+    }
+}
+
+impl<S> Stage<S> {
+    // First half: what came in.
+
+    /// Lets in what has come, within the budget of a turn, and shows it.
+    pub(crate) fn receive_packets(&mut self, id: SocketId, post: &mut Post) {
+        let Post { max_packet_size, inbox, batch } = post;
+        let inbox = inbox.get_or_insert_with(|| Inbox::new(*max_packet_size));
+        let mut left = self.io.options.packets_per_turn;
+        while left > 0 {
+            let most = left.min(BATCH).min(self.io.accept_quota.unwrap_or(BATCH));
+            let Some(datagram) = self.io.sockets.datagram(id) else { return };
+            if most == 0 || !datagram.wants_read() {
+                return;
+            }
+            match datagram.receive(batch, inbox, most) {
+                Some(Ok(came)) => {
+                    self.io.ledger.packets_in += came as u64;
+                    self.io.trace.step(Step::PacketsIn(id, came));
+                    self.show_packets(id, inbox, came);
+                    left = left.saturating_sub(came);
+                }
+                Some(Err(error)) => {
+                    self.tell_of_error(id, error);
+                    left -= 1;
+                }
+                None => return,
+            }
+        }
+    }
+
+    #[inline]
+    fn show_packets(&mut self, id: SocketId, inbox: &Inbox, came: usize) {
+        for nth in 0..came {
+            let Some(letter) = inbox.letter(nth) else { return };
+            if self.refuses(id, letter.peer) {
+                self.io.ledger.packets_refused += 1;
+                continue;
+            }
+            if self.io.accept_quota.is_some() {
+                self.io.accept_quota = Some(0);
+                self.accepted = Some(id);
+            }
+            self.show_packet(id, letter);
+        }
+    }
+
+    #[inline]
+    fn show_packet(&mut self, id: SocketId, letter: Letter<'_>) {
+        let Letter { bytes, peer, truncated } = letter;
+        let called = if truncated {
+            self.io.ledger.packets_truncated += 1;
+            self.warn_of_truncation(id);
+            self.call_packets(id, Some(peer), |handler, cx| handler.truncated(cx, bytes, peer))
+        } else {
+            self.call_packets(id, Some(peer), |handler, cx| handler.handle(cx, bytes, peer))
+        };
+        if let Err(failure) = called {
+            self.packet_failed(id, &failure);
+        }
+    }
+
+    /// Whether no handler may see what this peer sent.
+    #[inline]
+    fn refuses(&mut self, id: SocketId, peer: &Addr) -> bool {
+        let Stage { shared, io, verify, .. } = self;
+        let Some(datagram) = io.sockets.datagram(id) else { return true };
+        // Its handler may have closed it meanwhile.
+        if datagram.phase() == Phase::Closing {
+            return true;
+        }
+        if let Addr::Ip(addr) = peer {
+            if io.own.may_be(*addr) && !datagram.is_connected && is_own(io, id, peer) {
+                return true;
+            }
+        }
+        let Some(verify) = verify else { return false };
+        let verdict = catch_unwind(AssertUnwindSafe(|| verify(shared, peer)));
+        !verdict.unwrap_or_else(|panic| log_panic(id, &*panic))
+    }
+
+    /// Calls the handler of a datagram socket. What it opened meanwhile gets its roles afterwards.
+    #[inline(always)]
+    fn call_packets(
+        &mut self,
+        id: SocketId,
+        sender: Option<&Addr>,
+        callback: impl FnOnce(&mut dyn DatagramHandler<S>, &mut Context<'_, S>) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let Stage { shared, io, roles, desk, .. } = self;
+        let Some(Role::Datagrams(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
+        let mut cx = Context { id, shared, io, desk, reason: None, sender };
+        let result = catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx)));
+        if !self.desk.newcomers.is_empty() {
+            self.appoint_newcomers();
+        }
+        match result {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Failure { reason: Reason::HandlerError, error }),
+            Err(panic) => Err(Failure::panicked(id, &*panic)),
+        }
+    }
+
+    fn tell_of_error(&mut self, id: SocketId, error: io::Error) {
+        let called = self.call_packets(id, None, |handler, cx| handler.error(cx, error));
+        if let Err(failure) = called {
+            self.packet_failed(id, &failure);
+        }
+    }
+
+    #[cold]
+    fn packet_failed(&mut self, id: SocketId, failure: &Failure) {
+        self.io.ledger.packets_failed += 1;
+        self.warn_of_packet(id, "a handler failed on a datagram", &failure.error);
+    }
+
+    #[cold]
+    fn warn_of_truncation(&mut self, id: SocketId) {
+        let error = io::Error::from(io::ErrorKind::FileTooLarge);
+        self.warn_of_packet(id, "a datagram exceeds Options::max_packet_size", &error);
+    }
+
+    #[cold]
+    fn warn_of_packet(&mut self, id: SocketId, what: &str, error: &io::Error) {
+        let now = self.io.now;
+        let Some(datagram) = self.io.sockets.datagram(id) else { return };
+        if let Some(before) = datagram.may_warn(now) {
+            warn!("{id}: {what}: {error} ({before} more such warnings before)");
+        }
+    }
+
+    /// A timer of a datagram socket came up.
+    pub(crate) fn packet_alarm(&mut self, timer: TimerId, owner: SocketId) {
+        let Some(datagram) = self.io.sockets.datagram(owner) else { return };
+        if datagram.phase() == Phase::Closing {
+            return;
+        }
+        self.io.trace.step(Step::TimerDue(owner, timer));
+        let called = self.call_packets(owner, None, |handler, cx| handler.timeout(cx, timer));
+        if let Err(failure) = called {
+            self.packet_failed(owner, &failure);
+        }
+    }
+
+    // Second half: what goes out, and what has come to its end.
+
+    pub(crate) fn settle_packets(&mut self, id: SocketId, post: &mut Post) {
+        if self.io.sockets.datagram(id).is_none() {
+            return;
+        }
+        self.send_packets(id, post);
+        self.tell_of_room_for_packets(id);
+        self.end_last_look(id);
+        self.conclude_datagram(id);
+        self.io.sockets.end_turn(id);
+    }
+
+    /// Sends what waits, within the budget of a turn.
+    fn send_packets(&mut self, id: SocketId, post: &mut Post) {
+        let Io { sockets, ledger, trace, options, .. } = &mut self.io;
+        let Some(datagram) = sockets.datagram(id) else { return };
+        let mut left = options.packets_per_turn;
+        while left > 0 {
+            let gone = match datagram.flush(&mut post.batch) {
+                Some(Left::Sent(n)) => {
+                    ledger.packets_out += n as u64;
+                    trace.step(Step::PacketsOut(id, n));
+                    n
+                }
+                Some(Left::Dropped(error)) => {
+                    ledger.packets_dropped += 1;
+                    trace.step(Step::PacketDropped(id));
+                    log::debug!("{id}: a datagram was dropped: {error}");
+                    1
+                }
+                Some(Left::Refused) | None => return,
+            };
+            left = left.saturating_sub(gone.max(1));
+        }
+    }
+
+    fn tell_of_room_for_packets(&mut self, id: SocketId) {
+        let drained =
+            self.io.sockets.datagram(id).is_some_and(|datagram| {
+                datagram.take_drained() && datagram.phase() != Phase::Closing
+            });
+        if drained {
+            let called = self.call_packets(id, None, |handler, cx| handler.drained(cx));
+            if let Err(failure) = called {
+                self.packet_failed(id, &failure);
+            }
+        }
+    }
+
+    /// Once everything that had come was shown, as far as that has an end.
+    fn end_last_look(&mut self, id: SocketId) {
+        let Some(datagram) = self.io.sockets.datagram_ref(id) else { return };
+        let Phase::LastLook { since, .. } = datagram.phase() else { return };
+        if datagram.wants_read() && self.io.looks_on(since) {
+            return;
+        }
+        if self.io.is_shutting_down() {
+            let called = self.call_packets(id, None, |handler, cx| handler.shutdown(cx));
+            if let Err(failure) = called {
+                self.packet_failed(id, &failure);
+            }
+        }
+        self.io.change_datagram(id, crate::datagram::Datagram::end_look);
+    }
+
+    /// Sees to it that what has come to its end ends.
+    fn conclude_datagram(&mut self, id: SocketId) {
+        let Some(datagram) = self.io.sockets.datagram_ref(id) else { return };
+        if datagram.phase() == Phase::Closing {
+            if datagram.waiting() == 0 {
+                return self.end_datagram(id, Ok(()));
+            }
+            self.io.hurry_datagram(id);
+        }
+        if let Err(error) = self.io.ask_for_packet_room(id) {
+            self.end_datagram(id, Err(error));
+        }
+    }
+
+    /// The time is over in which what waits at the end may leave.
+    pub(crate) fn hurried_datagram(&mut self, id: SocketId) {
+        if let Some(datagram) = self.io.sockets.datagram(id) {
+            datagram.close_watched = false;
+            self.end_datagram(id, Ok(()));
+        }
+    }
+
+    /// Closes a datagram socket, tells its handler so, and forgets both.
+    pub(crate) fn end_datagram(&mut self, id: SocketId, outcome: io::Result<()>) {
+        if let Role::Datagrams(mut handler) = self.dismiss(id) {
+            self.io.change_datagram(id, crate::datagram::Datagram::close);
+            let Stage { shared, io, desk, .. } = self;
+            let reason = Some(if outcome.is_ok() { Reason::Closed } else { Reason::Broken });
+            let mut cx = Context { id, shared, io, desk, reason, sender: None };
+            let finished = catch_unwind(AssertUnwindSafe(|| {
+                handler.finish(&mut cx, outcome);
+                drop(handler);
+            }));
+            if let Err(panic) = finished {
+                log_panic(id, &*panic);
+            }
+            self.appoint_newcomers();
+        }
+        self.io.discard(id);
+    }
+
+    /// Closes every datagram socket now.
+    pub(crate) fn end_datagrams(&mut self) {
+        for id in self.io.sockets.datagram_ids() {
+            self.end_datagram(id, Ok(()));
+        }
+    }
+}
+
+/// Whether a datagram claims to come from this server itself.
+#[cold]
+fn is_own(io: &mut Io, id: SocketId, peer: &Addr) -> bool {
+    let of = io.options.own_packets.then_some(id);
+    peer.ip().is_some_and(|addr| io.own.is_own(of, *addr, is_local))
+}

@@ -1,0 +1,140 @@
+//! Who answers for a socket, and where a callback leaves those who shall.
+
+use std::io;
+use std::sync::Arc;
+
+use mio::event::Source;
+use mio::{Interest, Registry};
+
+use super::{Context, DatagramHandler, Handler};
+use crate::addr::{Addr, ToAddrs};
+use crate::handle::Command;
+use crate::id::SocketId;
+use crate::io::Io;
+use crate::mailbox::Mailbox;
+use crate::transport::Readiness;
+use crate::workers::Workers;
+
+/// Who answers for one socket; the table of these stands beside the table of sockets.
+pub(crate) enum Role<S> {
+    Nobody,
+    Conversation(Box<dyn Handler<S>>),
+    Datagrams(Box<dyn DatagramHandler<S>>),
+    Listener(Box<Factory<S>>),
+    Source(Box<dyn Watched<S>>),
+}
+
+pub(crate) type Factory<S> = dyn FnMut(&Addr) -> Box<dyn Handler<S>>;
+
+/// A foreign source together with its callback.
+pub(crate) trait Watched<S> {
+    fn ready(&mut self, cx: &mut Context<'_, S>, readiness: Readiness) -> io::Result<()>;
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()>;
+}
+
+struct Watching<E, F> {
+    source: E,
+    ready: F,
+}
+
+impl<S, E, F> Watched<S> for Watching<E, F>
+where
+    E: Source,
+    F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()>,
+{
+    fn ready(&mut self, cx: &mut Context<'_, S>, readiness: Readiness) -> io::Result<()> {
+        (self.ready)(cx, &mut self.source, readiness)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source.deregister(registry)
+    }
+}
+
+/// Where a callback leaves those who shall answer for sockets it opened, since the table of roles
+/// is in use while it runs; and the ways to other threads.
+pub(crate) struct Desk<S> {
+    pub(crate) newcomers: Vec<(SocketId, Role<S>)>,
+    pub(crate) mailbox: Arc<Mailbox<Command<S>>>,
+    pub(crate) workers: Workers,
+}
+
+impl<S> Desk<S> {
+    pub(crate) fn listen<H, F>(
+        &mut self,
+        io: &mut Io,
+        addr: impl ToAddrs,
+        mut factory: F,
+    ) -> io::Result<SocketId>
+    where
+        F: FnMut(&Addr) -> H + 'static,
+        H: Handler<S> + 'static,
+    {
+        let id = io.open_listener(&addr.to_addrs()?)?;
+        let factory = move |peer: &Addr| Box::new(factory(peer)) as Box<dyn Handler<S>>;
+        self.newcomers.push((id, Role::Listener(Box::new(factory))));
+        Ok(id)
+    }
+
+    pub(crate) fn connect<H>(
+        &mut self,
+        io: &mut Io,
+        addr: impl ToAddrs,
+        handler: H,
+    ) -> io::Result<SocketId>
+    where
+        H: Handler<S> + 'static,
+    {
+        let addrs = addr.to_addrs()?;
+        let addr = addrs.first().ok_or(io::ErrorKind::InvalidInput)?;
+        let id = io.open_connection(addr)?;
+        self.newcomers.push((id, Role::Conversation(Box::new(handler))));
+        Ok(id)
+    }
+
+    pub(crate) fn bind<H>(
+        &mut self,
+        io: &mut Io,
+        addr: impl ToAddrs,
+        handler: H,
+    ) -> io::Result<SocketId>
+    where
+        H: DatagramHandler<S> + 'static,
+    {
+        let id = io.open_bound(&addr.to_addrs()?)?;
+        self.newcomers.push((id, Role::Datagrams(Box::new(handler))));
+        Ok(id)
+    }
+
+    pub(crate) fn connect_datagram<H>(
+        &mut self,
+        io: &mut Io,
+        addr: impl ToAddrs,
+        handler: H,
+    ) -> io::Result<SocketId>
+    where
+        H: DatagramHandler<S> + 'static,
+    {
+        let id = io.open_connected(&addr.to_addrs()?)?;
+        self.newcomers.push((id, Role::Datagrams(Box::new(handler))));
+        Ok(id)
+    }
+
+    pub(crate) fn watch<E, F>(
+        &mut self,
+        io: &mut Io,
+        mut source: E,
+        interests: Interest,
+        ready: F,
+    ) -> io::Result<SocketId>
+    where
+        E: Source + 'static,
+        F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()> + 'static,
+    {
+        let register =
+            |registry: &Registry, token| registry.register(&mut source, token, interests);
+        let id = io.open_source(register)?;
+        self.newcomers.push((id, Role::Source(Box::new(Watching { source, ready }))));
+        Ok(id)
+    }
+}

@@ -1,0 +1,270 @@
+//! Datagrams in memory: where those that came lie, and the queue of those that leave.
+
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use crate::addr::Addr;
+
+/// The most datagrams that cross in one system call.
+pub(crate) const BATCH: usize = 64;
+
+/// The places for arriving datagrams; one for all datagram sockets of a loop.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    bytes: Box<[u8]>,
+    /// From the beginning of one place to that of the next.
+    stride: usize,
+    /// The longest datagram that is whole. A place has room for one byte more, so that a longer
+    /// one shows, on every system.
+    max: usize,
+    arrived: Box<[Arrived]>,
+}
+
+/// One datagram that has come, in the place of the same number.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrived {
+    pub(crate) len: usize,
+    pub(crate) peer: Addr,
+}
+
+/// What is known of a datagram while its handler sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Letter<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) peer: &'a Addr,
+    pub(crate) truncated: bool,
+}
+
+/// Places a whole page apart would compete for the same lines of the processor's cache.
+const CACHE_LINE: usize = 64;
+const PAGE: usize = 4_096;
+
+impl Inbox {
+    pub(crate) fn new(max: usize) -> Inbox {
+        let mut stride = max.saturating_add(1).next_multiple_of(CACHE_LINE);
+        if stride % PAGE == 0 {
+            stride += CACHE_LINE;
+        }
+        // Zeroed memory costs nothing until a datagram lands in it.
+        let bytes = vec![0; stride * BATCH].into_boxed_slice();
+        let arrived = vec![Arrived { len: 0, peer: Addr::Unnamed }; BATCH].into_boxed_slice();
+        Inbox { bytes, stride, max, arrived }
+    }
+
+    /// The places to fill, and what to note about each.
+    #[inline]
+    pub(crate) fn places(
+        &mut self,
+    ) -> (impl Iterator<Item = &mut [u8]>, impl Iterator<Item = &mut Arrived>) {
+        let room = self.max + 1;
+        let places = self.bytes.chunks_exact_mut(self.stride);
+        (places.map(move |place| place.split_at_mut(room).0), self.arrived.iter_mut())
+    }
+
+    /// The first place, for who takes one at a time.
+    pub(crate) fn first(&mut self) -> Option<(&mut [u8], &mut Arrived)> {
+        let (mut places, mut arrived) = self.places();
+        Some((places.next()?, arrived.next()?))
+    }
+
+    #[inline]
+    pub(crate) fn letter(&self, nth: usize) -> Option<Letter<'_>> {
+        let Arrived { len, peer } = self.arrived.get(nth)?;
+        let bytes = self.bytes.get(nth * self.stride..)?.get(..(*len).min(self.max))?;
+        Some(Letter { bytes, peer, truncated: *len > self.max })
+    }
+}
+
+/// Where a datagram goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum To {
+    /// To whom the socket is connected.
+    Peer,
+    V4(SocketAddrV4),
+    V6(SocketAddrV6),
+    /// To the path that lies before the datagram in the queue, of this length.
+    Path(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packet {
+    start: usize,
+    len: usize,
+    pub(crate) to: To,
+}
+
+/// Datagrams that wait to leave one socket, in order. Bounded in their number and in bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Packets {
+    bytes: Vec<u8>,
+    list: Vec<Packet>,
+    /// How many of the list are gone.
+    gone: usize,
+}
+
+/// How much a queue may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) packets: usize,
+    pub(crate) bytes: usize,
+}
+
+/// The most memory an empty queue keeps for the next burst.
+const KEEP: usize = 1 << 20;
+
+impl Packets {
+    /// Takes a datagram, if there is room for it.
+    #[inline]
+    pub(crate) fn push(&mut self, to: Option<&Addr>, bytes: &[u8], room: Room) -> bool {
+        if self.list.len() >= room.packets || self.bytes.len() + bytes.len() > room.bytes {
+            self.close_up();
+            if self.len() >= room.packets || self.bytes.len() + bytes.len() > room.bytes {
+                return false;
+            }
+        }
+        let to = match to {
+            Some(Addr::Ip(SocketAddr::V4(addr))) => To::V4(*addr),
+            Some(Addr::Ip(SocketAddr::V6(addr))) => To::V6(*addr),
+            Some(Addr::Unix(path)) => {
+                let path = path.as_os_str().as_encoded_bytes();
+                self.bytes.extend_from_slice(path);
+                To::Path(path.len())
+            }
+            Some(Addr::Unnamed) | None => To::Peer,
+        };
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.list.push(Packet { start, len: bytes.len(), to });
+        true
+    }
+
+    /// How many wait.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.list.len() - self.gone
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Those that wait, the next one first.
+    #[inline]
+    pub(crate) fn waiting(&self) -> &[Packet] {
+        self.list.get(self.gone..).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn payload(&self, packet: &Packet) -> &[u8] {
+        self.bytes.get(packet.start..packet.start + packet.len).unwrap_or_default()
+    }
+
+    /// The path a datagram goes to, as the system encodes it; none if it goes elsewhere.
+    pub(crate) fn path(&self, packet: &Packet) -> Option<&[u8]> {
+        let To::Path(len) = packet.to else { return None };
+        self.bytes.get(packet.start.checked_sub(len)?..packet.start)
+    }
+
+    /// The first `n` are gone.
+    #[inline]
+    pub(crate) fn advance(&mut self, n: usize) {
+        self.gone = (self.gone + n).min(self.list.len());
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// Forgets everything, and says how many that were.
+    pub(crate) fn clear(&mut self) -> usize {
+        let waited = self.len();
+        self.gone = 0;
+        self.list.clear();
+        self.bytes.clear();
+        if self.bytes.capacity() > KEEP {
+            self.bytes = Vec::new();
+        }
+        waited
+    }
+
+    /// Moves those that wait to where those that are gone have been.
+    fn close_up(&mut self) {
+        let Some(first) = self.list.get(self.gone) else { return };
+        let begin = first.start - if let To::Path(len) = first.to { len } else { 0 };
+        self.bytes.drain(..begin);
+        self.list.drain(..self.gone);
+        self.gone = 0;
+        for packet in &mut self.list {
+            packet.start -= begin;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    const ROOM: Room = Room { packets: 4, bytes: 40 };
+
+    fn contents(packets: &Packets) -> Vec<Vec<u8>> {
+        packets.waiting().iter().map(|packet| packets.payload(packet).to_vec()).collect()
+    }
+
+    #[test]
+    fn packets_leave_in_order_and_the_empty_one_is_one() {
+        let mut packets = Packets::default();
+        let peer: SocketAddr = "[::1]:9".parse().unwrap();
+        assert!(packets.push(Some(&Addr::Ip(peer)), b"one", ROOM));
+        assert!(packets.push(None, b"", ROOM));
+        assert!(packets.push(Some(&Addr::Unix(PathBuf::from("/a"))), b"two", ROOM));
+        assert_eq!(contents(&packets), [b"one".to_vec(), b"".to_vec(), b"two".to_vec()]);
+        let [first, second, third] = packets.waiting() else { panic!("three wait") };
+        assert!(matches!(first.to, To::V6(addr) if SocketAddr::V6(addr) == peer));
+        assert_eq!((second.to, packets.path(second)), (To::Peer, None));
+        assert_eq!(packets.path(third), Some(&b"/a"[..]));
+        packets.advance(2);
+        assert_eq!(contents(&packets), [b"two"]);
+        packets.advance(1);
+        assert!(packets.is_empty());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_until_others_have_left() {
+        let mut packets = Packets::default();
+        let path = Addr::Unix(PathBuf::from("/abc"));
+        for nth in 0..4 {
+            assert!(packets.push(Some(&path), &[nth; 5], ROOM));
+        }
+        assert!(!packets.push(None, b"", ROOM), "four are enough");
+        packets.advance(3);
+        assert!(packets.push(None, &[9; 31], ROOM));
+        assert!(!packets.push(None, b"x", ROOM), "the bytes are too many");
+        assert_eq!(contents(&packets), [vec![3; 5], vec![9; 31]]);
+        assert_eq!(packets.path(&packets.waiting()[0]), Some(&b"/abc"[..]));
+        assert_eq!(packets.clear(), 2);
+        assert!(!packets.push(None, &[0; 41], ROOM), "it would never fit");
+    }
+
+    #[test]
+    fn an_empty_queue_keeps_little() {
+        let mut packets = Packets::default();
+        let room = Room { packets: 1, bytes: 4 * KEEP };
+        assert!(packets.push(None, &vec![0; 2 * KEEP], room));
+        packets.advance(1);
+        assert_eq!(packets.bytes.capacity(), 0);
+    }
+
+    #[test]
+    fn a_datagram_longer_than_the_limit_shows() {
+        let mut inbox = Inbox::new(8);
+        for (len, truncated) in [(0, false), (8, false), (9, true)] {
+            let (place, arrived) = inbox.first().unwrap();
+            assert_eq!(place.len(), 9);
+            place.fill(7);
+            arrived.len = len;
+            let letter = inbox.letter(0).unwrap();
+            assert_eq!((letter.bytes.len(), letter.truncated), (len.min(8), truncated));
+        }
+        assert!(inbox.letter(BATCH).is_none());
+    }
+}

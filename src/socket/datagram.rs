@@ -1,0 +1,319 @@
+//! Datagram sockets: bound for a server, connected for a client.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use mio::event::Source;
+use mio::net::UdpSocket;
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Socket, Type};
+
+use super::EDGE_AFTER_SHORT;
+use super::batch::Batch;
+#[cfg(unix)]
+use super::{unix_addr, unix_path};
+use crate::addr::Addr;
+use crate::options::Options;
+use crate::packets::{Inbox, Packets, To};
+use crate::transport::{PacketTransport, Received};
+
+#[derive(Debug)]
+pub(crate) struct DatagramSocket {
+    kind: Kind,
+    /// How many came last, from which the next call guesses how many to ask for.
+    came: usize,
+}
+
+#[derive(Debug)]
+enum Kind {
+    V4(UdpSocket),
+    V6(UdpSocket),
+    #[cfg(unix)]
+    Unix {
+        socket: mio::net::UnixDatagram,
+        /// Removes the path when the socket goes.
+        _path: Option<unix_path::BoundPath>,
+    },
+}
+
+/// What is asked for where [`Options`] say nothing: a burst has to wait in the kernel while the
+/// loop is busy. Every system cuts it to its maximum.
+const BUFFER: usize = 4 << 20;
+
+impl DatagramSocket {
+    /// A socket that is known under `addr`.
+    pub(crate) fn bind(addr: &Addr, options: &Options) -> io::Result<DatagramSocket> {
+        match addr {
+            Addr::Ip(ip) => {
+                let socket = udp(*ip, options)?;
+                #[cfg(unix)]
+                socket.set_reuse_port(options.reuse_port)?;
+                socket.bind(&SockAddr::from(*ip))?;
+                Ok(DatagramSocket::of_udp(*ip, socket))
+            }
+            #[cfg(unix)]
+            Addr::Unix(path) => {
+                let (socket, path) = unix_path::bind(path, Type::DGRAM)?;
+                set_buffers(&socket, options)?;
+                Ok(DatagramSocket::of_unix(socket, Some(path)))
+            }
+            _ => Err(unsupported(addr)),
+        }
+    }
+
+    /// A socket that exchanges datagrams with `addr` alone. A Unix socket has no name, so its peer
+    /// cannot answer: for that, bind one and connect it.
+    pub(crate) fn connect(addr: &Addr, options: &Options) -> io::Result<DatagramSocket> {
+        match addr {
+            Addr::Ip(ip) => {
+                let socket = udp(*ip, options)?;
+                socket.connect(&SockAddr::from(*ip))?;
+                Ok(DatagramSocket::of_udp(*ip, socket))
+            }
+            #[cfg(unix)]
+            Addr::Unix(path) => {
+                let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+                set_buffers(&socket, options)?;
+                socket.set_nonblocking(true)?;
+                socket.connect(&SockAddr::unix(path)?)?;
+                Ok(DatagramSocket::of_unix(socket, None))
+            }
+            _ => Err(unsupported(addr)),
+        }
+    }
+
+    fn of_udp(addr: SocketAddr, socket: Socket) -> DatagramSocket {
+        let socket = UdpSocket::from_std(socket.into());
+        let kind = if addr.is_ipv4() { Kind::V4(socket) } else { Kind::V6(socket) };
+        DatagramSocket { kind, came: 1 }
+    }
+
+    #[cfg(unix)]
+    fn of_unix(socket: Socket, path: Option<unix_path::BoundPath>) -> DatagramSocket {
+        let socket = mio::net::UnixDatagram::from_std(socket.into());
+        DatagramSocket { kind: Kind::Unix { socket, _path: path }, came: 1 }
+    }
+
+    /// From now on it exchanges datagrams with `addr` alone.
+    pub(crate) fn set_peer(&self, addr: &Addr) -> io::Result<()> {
+        let name = match addr {
+            Addr::Ip(ip) => SockAddr::from(*ip),
+            Addr::Unix(path) => SockAddr::unix(path)?,
+            Addr::Unnamed => return Err(unsupported(addr)),
+        };
+        self.raw().connect(&name)
+    }
+
+    /// Receives what is sent to a group, or no longer, over the interface of this index; 0 lets
+    /// the system choose.
+    pub(crate) fn set_member(&self, group: IpAddr, interface: u32, on: bool) -> io::Result<()> {
+        let by_index = InterfaceIndexOrAddress::Index(interface);
+        match (group, on) {
+            (IpAddr::V4(group), true) => self.raw().join_multicast_v4_n(&group, &by_index),
+            (IpAddr::V4(group), false) => self.raw().leave_multicast_v4_n(&group, &by_index),
+            (IpAddr::V6(group), true) => self.raw().join_multicast_v6(&group, interface),
+            (IpAddr::V6(group), false) => self.raw().leave_multicast_v6(&group, interface),
+        }
+    }
+
+    /// Room for sending is reported only while that is asked for: a datagram socket raises an edge
+    /// whenever a datagram has left it.
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(self.source(), token, Interest::READABLE)
+    }
+
+    pub(crate) fn ask_for_room(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        ask: bool,
+    ) -> io::Result<()> {
+        let write = ask.then_some(Interest::WRITABLE);
+        let interests = write.map_or(Interest::READABLE, |write| Interest::READABLE | write);
+        registry.reregister(self.source(), token, interests)
+    }
+
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(self.source())
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match &mut self.kind {
+            Kind::V4(socket) | Kind::V6(socket) => socket,
+            #[cfg(unix)]
+            Kind::Unix { socket, .. } => socket,
+        }
+    }
+
+    fn raw(&self) -> SockRef<'_> {
+        match &self.kind {
+            Kind::V4(socket) | Kind::V6(socket) => SockRef::from(socket),
+            #[cfg(unix)]
+            Kind::Unix { socket, .. } => SockRef::from(socket),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<Addr> {
+        match &self.kind {
+            Kind::V4(socket) | Kind::V6(socket) => socket.local_addr().ok().map(Addr::Ip),
+            #[cfg(unix)]
+            Kind::Unix { socket, .. } => socket.local_addr().ok().map(|addr| unix_addr(&addr)),
+        }
+    }
+
+    pub(crate) fn peer_addr(&self) -> Option<Addr> {
+        match &self.kind {
+            Kind::V4(socket) | Kind::V6(socket) => socket.peer_addr().ok().map(Addr::Ip),
+            #[cfg(unix)]
+            Kind::Unix { socket, .. } => socket.peer_addr().ok().map(|addr| unix_addr(&addr)),
+        }
+    }
+}
+
+impl PacketTransport for DatagramSocket {
+    type Batch = Batch;
+
+    #[inline]
+    fn receive(
+        &mut self,
+        batch: &mut Batch,
+        inbox: &mut Inbox,
+        most: usize,
+    ) -> io::Result<Received> {
+        let received = match &self.kind {
+            Kind::V4(socket) => batch.receive_v4(socket, inbox, most, self.came)?,
+            Kind::V6(socket) => batch.receive_v6(socket, inbox, most, self.came)?,
+            #[cfg(unix)]
+            Kind::Unix { socket, .. } => receive_unix(socket, inbox)?,
+        };
+        self.came = received.came;
+        Ok(Received { all: received.all && EDGE_AFTER_SHORT, ..received })
+    }
+
+    #[inline]
+    fn send(&mut self, batch: &mut Batch, packets: &Packets) -> io::Result<usize> {
+        match &self.kind {
+            Kind::V4(socket) => batch.send_v4(socket, packets),
+            Kind::V6(socket) => batch.send_v6(socket, packets),
+            #[cfg(unix)]
+            Kind::Unix { socket, .. } => batch.send_unix(socket, packets),
+        }
+    }
+
+    fn refusal_is_the_peers(&self) -> bool {
+        match self.kind {
+            Kind::V4(_) | Kind::V6(_) => false,
+            #[cfg(unix)]
+            Kind::Unix { .. } => true,
+        }
+    }
+}
+
+/// One datagram. Not many at once, because `nix` does not give each sender's name its whole room
+/// again, and Unix names differ in length. Plain `recvfrom` has no room for passed descriptors, so
+/// the kernel drops them.
+#[cfg(unix)]
+fn receive_unix(socket: &mio::net::UnixDatagram, inbox: &mut Inbox) -> io::Result<Received> {
+    let Some((place, arrived)) = inbox.first() else {
+        return Err(io::ErrorKind::WouldBlock.into());
+    };
+    let (len, peer) = socket.recv_from(place)?;
+    arrived.len = len;
+    match (peer.as_pathname(), &mut arrived.peer) {
+        // In place, so that no datagram costs an allocation.
+        (Some(path), Addr::Unix(before)) => {
+            let before = before.as_mut_os_string();
+            before.clear();
+            before.push(path);
+        }
+        (Some(path), before) => *before = Addr::Unix(path.to_path_buf()),
+        (None, before) => *before = Addr::Unnamed,
+    }
+    Ok(Received { came: 1, all: false })
+}
+
+/// Sends the first datagram that waits.
+pub(super) fn send_one(socket: &UdpSocket, packets: &Packets) -> io::Result<usize> {
+    let Some(packet) = packets.waiting().first() else { return Ok(0) };
+    let payload = packets.payload(packet);
+    match packet.to {
+        To::Peer => socket.send(payload)?,
+        To::V4(addr) if !is_v4(socket) => {
+            let mapped = SocketAddr::from((addr.ip().to_ipv6_mapped(), addr.port()));
+            socket.send_to(payload, mapped)?
+        }
+        To::V4(addr) => socket.send_to(payload, addr.into())?,
+        To::V6(addr) => socket.send_to(payload, addr.into())?,
+        To::Path(_) => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    Ok(1)
+}
+
+#[cfg(unix)]
+pub(super) fn send_one_unix(
+    socket: &mio::net::UnixDatagram,
+    packets: &Packets,
+) -> io::Result<usize> {
+    use std::os::unix::ffi::OsStrExt;
+
+    let Some(packet) = packets.waiting().first() else { return Ok(0) };
+    let payload = packets.payload(packet);
+    match (packet.to, packets.path(packet)) {
+        (To::Peer, _) => socket.send(payload)?,
+        (_, Some(path)) => socket.send_to(payload, std::ffi::OsStr::from_bytes(path))?,
+        _ => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    Ok(1)
+}
+
+fn is_v4(socket: &UdpSocket) -> bool {
+    socket.local_addr().is_ok_and(|addr| addr.is_ipv4())
+}
+
+/// A UDP socket with every option set that may be. Never `SO_REUSEADDR`, with which a second
+/// server could take the port silently.
+fn udp(addr: SocketAddr, options: &Options) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    set_buffers(&socket, options)?;
+    socket.set_broadcast(options.broadcast)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(options.only_v6)?;
+        socket.set_multicast_loop_v6(options.multicast_loop)?;
+        if let Some(hops) = options.ttl {
+            socket.set_unicast_hops_v6(hops)?;
+        }
+        if let Some(hops) = options.multicast_ttl {
+            socket.set_multicast_hops_v6(hops)?;
+        }
+    } else {
+        socket.set_multicast_loop_v4(options.multicast_loop)?;
+        if let Some(ttl) = options.ttl {
+            socket.set_ttl_v4(ttl)?;
+        }
+        if let Some(ttl) = options.multicast_ttl {
+            socket.set_multicast_ttl_v4(ttl)?;
+        }
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
+    socket.set_recv_buffer_size(options.receive_buffer.unwrap_or(BUFFER))?;
+    socket.set_send_buffer_size(options.send_buffer.unwrap_or(BUFFER))
+}
+
+fn unsupported(addr: &Addr) -> io::Error {
+    let what = format!("no datagram socket can be opened at {addr} on this system");
+    io::Error::new(io::ErrorKind::Unsupported, what)
+}
+
+/// Whether an address belongs to this machine. The system is asked, because interfaces come and go.
+pub(crate) fn is_local(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    let plain = match ip {
+        IpAddr::V4(v4) => v4.is_loopback() || v4 == Ipv4Addr::UNSPECIFIED,
+        IpAddr::V6(v6) => v6.is_loopback() || v6 == Ipv6Addr::UNSPECIFIED,
+    };
+    plain || std::net::UdpSocket::bind((ip, 0)).is_ok()
+}
