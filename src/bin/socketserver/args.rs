@@ -33,7 +33,8 @@ enum Command {
 /// Serve one of the ready-made services, on any number of addresses.
 ///
 /// Every listener may be repeated, and all of them serve in one process. Once it accepts clients,
-/// standard output gets one line for each listener ("listening tcp 127.0.0.1:45123"). Logs go to
+/// standard output gets one line for each listener ("listening tcp 127.0.0.1:45123"). A datagram is
+/// answered by one datagram; discard answers none, chargen sends one line. Logs go to
 /// standard error; RUST_LOG=debug tells why each connection ended.
 ///
 /// SIGTERM or Ctrl-C stops it: nobody is accepted any more, what was taken is answered and sent,
@@ -49,7 +50,7 @@ struct Serve {
     #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), help_heading = "Listeners")]
     tcp: Vec<String>,
 
-    /// Listen on this UDP address (not yet)
+    /// Answer datagrams on this UDP address
     #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), help_heading = "Listeners")]
     udp: Vec<String>,
 
@@ -57,7 +58,7 @@ struct Serve {
     #[arg(long, value_name = "PATH", help_heading = "Listeners")]
     unix: Vec<PathBuf>,
 
-    /// Listen on a Unix datagram socket at this path (not yet)
+    /// Answer datagrams on a Unix datagram socket at this path
     #[arg(long, value_name = "PATH", help_heading = "Listeners")]
     unixgram: Vec<PathBuf>,
 
@@ -94,6 +95,7 @@ const EXAMPLES: &str = "\
 Examples:
   socketserver serve echo --tcp 127.0.0.1:7000
   socketserver serve chat --tcp 0.0.0.0:7000 --tcp [::1]:7000 --unix /tmp/chat --max-line 1KiB
+  socketserver serve echo --udp 127.0.0.1:7000 --unixgram /tmp/echo
   socketserver serve echo --tcp 127.0.0.1:0 --idle-timeout 30s --max-connections 10000
 
 Try it with: nc 127.0.0.1 7000";
@@ -135,7 +137,9 @@ pub(crate) struct Config {
 pub(crate) enum Listener {
     /// A name is looked up when it is listened on.
     Tcp(String),
+    Udp(String),
     Unix(Addr),
+    Unixgram(Addr),
 }
 
 impl Typed {
@@ -164,19 +168,26 @@ impl Typed {
 impl Serve {
     fn resolve(self) -> Result<Config, LastWords> {
         self.refuse_what_is_not_there_yet()?;
+        self.refuse_chat_by_datagrams()?;
         let mut listeners = Vec::new();
         for addr in self.tcp {
-            check_tcp(&addr)?;
+            check_ip(&addr, "--tcp <ADDR>")?;
             listeners.push(Listener::Tcp(addr));
         }
+        for addr in self.udp {
+            check_ip(&addr, "--udp <ADDR>")?;
+            listeners.push(Listener::Udp(addr));
+        }
         for path in self.unix {
-            if path.as_os_str().is_empty() {
-                return Err(usage("invalid value '' for '--unix <PATH>': the path is empty"));
-            }
-            listeners.push(Listener::Unix(Addr::Unix(path)));
+            listeners.push(Listener::Unix(check_path(path, "--unix <PATH>")?));
+        }
+        for path in self.unixgram {
+            listeners.push(Listener::Unixgram(check_path(path, "--unixgram <PATH>")?));
         }
         if listeners.is_empty() {
-            return Err(usage("nowhere to listen: give at least one --tcp ADDR or --unix PATH"));
+            let what = "nowhere to listen: give at least one --tcp ADDR, --udp ADDR, --unix PATH \
+                        or --unixgram PATH";
+            return Err(usage(what));
         }
         let defaults = Options::default();
         let options = Options {
@@ -200,10 +211,19 @@ impl Serve {
         })
     }
 
+    /// A member of a room is somebody who stays, and a datagram comes from nobody in particular.
+    fn refuse_chat_by_datagrams(&self) -> Result<(), LastWords> {
+        let asked = [("--udp", !self.udp.is_empty()), ("--unixgram", !self.unixgram.is_empty())];
+        match asked.iter().find(|(_, asked)| *asked && self.service == Service::Chat) {
+            Some((option, _)) => Err(usage(&format!(
+                "chat needs connections, so it cannot be served by {option}; use --tcp or --unix"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     fn refuse_what_is_not_there_yet(&self) -> Result<(), LastWords> {
         let missing = [
-            ("--udp", !self.udp.is_empty()),
-            ("--unixgram", !self.unixgram.is_empty()),
             ("--workers", self.workers.is_some()),
             ("--reactors with more than 1", self.reactors.is_some_and(|n| n > 1)),
         ];
@@ -214,9 +234,17 @@ impl Serve {
     }
 }
 
+/// A path that can name a socket; what else may be wrong with it is seen when it is bound.
+fn check_path(path: PathBuf, option: &str) -> Result<Addr, LastWords> {
+    if path.as_os_str().is_empty() {
+        return Err(usage(&format!("invalid value '' for '{option}': the path is empty")));
+    }
+    Ok(Addr::Unix(path))
+}
+
 /// The form of an address; whether its name exists is seen when it is looked up.
-fn check_tcp(addr: &str) -> Result<(), LastWords> {
-    let wrong = |why: &str| usage(&format!("invalid value '{addr}' for '--tcp <ADDR>': {why}"));
+fn check_ip(addr: &str, option: &str) -> Result<(), LastWords> {
+    let wrong = |why: &str| usage(&format!("invalid value '{addr}' for '{option}': {why}"));
     let Some((host, port)) = addr.rsplit_once(':') else {
         return Err(wrong("a port is missing; write it like 127.0.0.1:7000"));
     };
@@ -261,11 +289,12 @@ mod tests {
 
     #[test]
     fn what_was_typed_means_what_it_says() {
-        let line = "socketserver serve upper --tcp 127.0.0.1:0 --unix /tmp/x --high-water 1KiB \
+        let line = "socketserver serve upper --tcp 127.0.0.1:0 --unix /tmp/x --udp [::1]:0 \
+                    --unixgram y --high-water 1KiB \
                     --idle-timeout 500ms --max-connections 7 --drain-timeout 1m";
         let Ok(Task::Serve(config)) = read(line) else { panic!("refused") };
         assert_eq!(config.service, Service::Upper);
-        assert_eq!(config.listeners.len(), 2);
+        assert_eq!(config.listeners.len(), 4);
         assert_eq!((config.options.high_water, config.options.low_water), (1_024, 256));
         assert_eq!(config.options.idle_timeout, Some(Duration::from_millis(500)));
         assert_eq!(config.options.max_connections, 7);
@@ -285,8 +314,9 @@ mod tests {
             ("serve echo --tcp 127.0.0.1:0 --max-connections 0", "--max-connections"),
             ("serve echo --tcp 127.0.0.1:0 --idle-timeout 5", "--idle-timeout"),
             ("serve echo --tcp 127.0.0.1:0 --high-water 1parsec", "--high-water"),
-            ("serve echo --udp 127.0.0.1:0", "--udp"),
-            ("serve echo --unixgram x", "--unixgram"),
+            ("serve echo --udp 127.0.0.1", "--udp"),
+            ("serve chat --tcp 127.0.0.1:0 --udp 127.0.0.1:0", "--udp"),
+            ("serve chat --unixgram x", "--unixgram"),
             ("serve echo --tcp 127.0.0.1:0 --reactors 2", "--reactors"),
             ("serve echo --tcp 127.0.0.1:0 --workers threads:0", "--workers"),
             ("serve echo --tcp 127.0.0.1:0 --workers threads:2", "--workers"),

@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use log::info;
-use socketserver::{Addr, Echo, Handler, Server};
+use socketserver::{Addr, DatagramHandler, Echo, Handler, Server, SocketId};
 
 use crate::args::{Config, Listener, Service};
 use crate::chat::{Member, Room};
@@ -16,15 +16,16 @@ pub(crate) fn run(config: &Config) -> ExitCode {
     console::start_log();
     system::raise_descriptor_limit();
     let served = match config.service {
-        Service::Echo => serve(config, (), || Echo),
-        Service::Discard => serve(config, (), || Discard),
-        Service::Chargen => serve(config, (), Chargen::default),
-        Service::Daytime => serve(config, (), || Daytime),
-        Service::Time => serve(config, (), || Time),
-        Service::Upper => serve(config, Vec::new(), || Upper),
+        Service::Echo => serve(config, (), || Echo, || Echo),
+        Service::Discard => serve(config, (), || Discard, || Discard),
+        Service::Chargen => serve(config, (), Chargen::default, Chargen::default),
+        Service::Daytime => serve(config, (), || Daytime, || Daytime),
+        Service::Time => serve(config, (), || Time, || Time),
+        Service::Upper => serve(config, Vec::new(), || Upper, || Upper),
         Service::Chat => {
             let max_line = config.max_line;
-            serve(config, Room::default(), move || Member::new(max_line))
+            // There are no datagrams to discard: the arguments were refused.
+            serve(config, Room::default(), move || Member::new(max_line), || Discard)
         }
     };
     match served {
@@ -36,14 +37,16 @@ pub(crate) fn run(config: &Config) -> ExitCode {
     }
 }
 
-fn serve<S, H>(
+fn serve<S, H, D>(
     config: &Config,
     shared: S,
     handler: impl Fn() -> H + Clone + 'static,
+    datagram_handler: impl Fn() -> D,
 ) -> io::Result<()>
 where
     S: 'static,
     H: Handler<S> + 'static,
+    D: DatagramHandler<S> + 'static,
 {
     let mut server = Server::with(shared, config.options.clone())?;
     // First, so that no signal finds a server that listens and does not heed it.
@@ -54,16 +57,27 @@ where
         let id = match listener {
             Listener::Tcp(addr) => server.listen(addr, move |_: &Addr| handler())?,
             Listener::Unix(path) => server.listen(path, move |_: &Addr| handler())?,
+            Listener::Udp(addr) => server.bind(addr, datagram_handler())?,
+            Listener::Unixgram(path) => server.bind(path, datagram_handler())?,
         };
-        let line = match (listener, server.io().local_addr(id)) {
-            (Listener::Unix(path), _) => writeln!(lines, "listening unix {path}"),
-            (Listener::Tcp(_), Some(addr)) => writeln!(lines, "listening tcp {addr}"),
-            (Listener::Tcp(addr), None) => writeln!(lines, "listening tcp {addr}"),
-        };
-        line.map_err(io::Error::other)?;
+        writeln!(lines, "listening {}", name(&mut server, listener, id))
+            .map_err(io::Error::other)?;
     }
     console::print(lines);
     server.serve_forever()?;
     info!("stopped: {:?}, {:?}", server.report().unwrap_or_default(), server.io().ledger());
     Ok(())
+}
+
+/// A listener in the words of the command line, with the port it got and the path it was given.
+fn name<S>(server: &mut Server<S>, listener: &Listener, id: SocketId) -> String {
+    let mut got = |given: &String| {
+        server.io().local_addr(id).map_or_else(|| given.clone(), |addr| addr.to_string())
+    };
+    match listener {
+        Listener::Tcp(addr) => format!("tcp {}", got(addr)),
+        Listener::Udp(addr) => format!("udp {}", got(addr)),
+        Listener::Unix(path) => format!("unix {path}"),
+        Listener::Unixgram(path) => format!("unixgram {path}"),
+    }
 }

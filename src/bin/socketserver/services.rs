@@ -1,9 +1,10 @@
-//! The services that need no memory of who is there; each is a few lines of a [`Handler`].
+//! The services that need no memory of who is there; each is a few lines of a [`Handler`] for
+//! connections and of a [`DatagramHandler`] for datagrams.
 
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use socketserver::{Context, Handler, Input, Sent};
+use socketserver::{Addr, Context, DatagramHandler, Handler, Input, Sent};
 
 /// RFC 863: throws everything away.
 pub(crate) struct Discard;
@@ -11,6 +12,12 @@ pub(crate) struct Discard;
 impl<S> Handler<S> for Discard {
     fn handle(&mut self, _cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
         input.take_all();
+        Ok(())
+    }
+}
+
+impl<S> DatagramHandler<S> for Discard {
+    fn handle(&mut self, _: &mut Context<'_, S>, _: &[u8], _: &Addr) -> io::Result<()> {
         Ok(())
     }
 }
@@ -29,7 +36,23 @@ impl Handler<Vec<u8>> for Upper {
     }
 }
 
-/// RFC 864: sends characters until the peer ends, but not faster than it reads.
+impl DatagramHandler<Vec<u8>> for Upper {
+    fn handle(
+        &mut self,
+        cx: &mut Context<'_, Vec<u8>>,
+        packet: &[u8],
+        peer: &Addr,
+    ) -> io::Result<()> {
+        cx.shared.clear();
+        cx.shared.extend_from_slice(packet);
+        cx.shared.make_ascii_uppercase();
+        cx.io.send_to(cx.id, cx.shared, peer);
+        Ok(())
+    }
+}
+
+/// RFC 864: sends characters until the peer ends, but not faster than it reads. A datagram is
+/// answered with one line, so that nobody can have much sent to somebody else for little.
 #[derive(Default)]
 pub(crate) struct Chargen {
     /// Where in [`PATTERN`] the next piece begins.
@@ -100,13 +123,20 @@ impl<S> Handler<S> for Chargen {
     }
 }
 
+impl<S> DatagramHandler<S> for Chargen {
+    fn handle(&mut self, cx: &mut Context<'_, S>, _: &[u8], _: &Addr) -> io::Result<()> {
+        cx.reply(PATTERN.get(self.at..self.at + LINE).unwrap_or_default());
+        self.at = (self.at + LINE) % PATTERN.len();
+        Ok(())
+    }
+}
+
 /// RFC 867: one line with the date and time of day, then the end.
 pub(crate) struct Daytime;
 
 impl<S> Handler<S> for Daytime {
     fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
-        let now = jiff::Zoned::now();
-        cx.send(format!("{}\r\n", now.strftime("%A, %B %-d, %Y %H:%M:%S %Z")).as_bytes());
+        cx.send(Daytime::line().as_bytes());
         cx.close();
         Ok(())
     }
@@ -114,6 +144,19 @@ impl<S> Handler<S> for Daytime {
     fn handle(&mut self, _cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
         input.take_all();
         Ok(())
+    }
+}
+
+impl<S> DatagramHandler<S> for Daytime {
+    fn handle(&mut self, cx: &mut Context<'_, S>, _: &[u8], _: &Addr) -> io::Result<()> {
+        cx.reply(Daytime::line().as_bytes());
+        Ok(())
+    }
+}
+
+impl Daytime {
+    fn line() -> String {
+        format!("{}\r\n", jiff::Zoned::now().strftime("%A, %B %-d, %Y %H:%M:%S %Z"))
     }
 }
 
@@ -125,11 +168,7 @@ const EPOCHS_APART: u64 = 2_208_988_800;
 
 impl<S> Handler<S> for Time {
     fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        // Four bytes overflow in 2036 and then count from there, as in NTP.
-        let seconds = (since_1970.as_secs() + EPOCHS_APART) & u64::from(u32::MAX);
-        let [.., a, b, c, d] = seconds.to_be_bytes();
-        cx.send(&[a, b, c, d]);
+        cx.send(&Time::now());
         cx.close();
         Ok(())
     }
@@ -137,6 +176,23 @@ impl<S> Handler<S> for Time {
     fn handle(&mut self, _cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
         input.take_all();
         Ok(())
+    }
+}
+
+impl<S> DatagramHandler<S> for Time {
+    fn handle(&mut self, cx: &mut Context<'_, S>, _: &[u8], _: &Addr) -> io::Result<()> {
+        cx.reply(&Time::now());
+        Ok(())
+    }
+}
+
+impl Time {
+    fn now() -> [u8; 4] {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // Four bytes overflow in 2036 and then count from there, as in NTP.
+        let seconds = (since_1970.as_secs() + EPOCHS_APART) & u64::from(u32::MAX);
+        let [.., a, b, c, d] = seconds.to_be_bytes();
+        [a, b, c, d]
     }
 }
 
