@@ -22,6 +22,8 @@ pub(crate) struct Datagram<T = DatagramSocket> {
     /// Cleared only when the socket refused to send.
     writable: bool,
     paused: bool,
+    /// Nothing more may be taken in this run of the server.
+    waits: bool,
     /// It exchanges datagrams with one peer alone.
     pub(crate) is_connected: bool,
     /// Something was dropped for want of room since the queue was last empty.
@@ -78,6 +80,7 @@ impl<T: PacketTransport> Datagram<T> {
             readable: true,
             writable: true,
             paused: false,
+            waits: false,
             is_connected,
             congested: false,
             phase: Phase::Serving,
@@ -124,8 +127,14 @@ impl<T: PacketTransport> Datagram<T> {
         }
     }
 
+    /// Takes nothing more until the server runs again; what waits still leaves.
+    pub(crate) fn wait(&mut self) {
+        self.waits = true;
+    }
+
     /// The server runs again.
     pub(crate) fn serve_again(&mut self) {
+        self.waits = false;
         if self.phase == Phase::Resting {
             self.phase = Phase::Serving;
             self.readable = true;
@@ -157,6 +166,7 @@ impl<T: PacketTransport> Datagram<T> {
     pub(crate) fn wants_read(&self) -> bool {
         self.readable
             && !self.paused
+            && !self.waits
             && matches!(self.phase, Phase::Serving | Phase::LastLook { .. })
     }
 

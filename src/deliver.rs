@@ -45,7 +45,10 @@ impl<S> Stage<S> {
         while left > 0 {
             let most = left.min(BATCH).min(self.io.accept_quota.unwrap_or(BATCH));
             let Some(datagram) = self.io.sockets.datagram(id) else { return };
-            if most == 0 || !datagram.wants_read() {
+            if most == 0 {
+                return datagram.wait();
+            }
+            if !datagram.wants_read() {
                 return;
             }
             match datagram.receive(batch, inbox, most) {

@@ -309,6 +309,7 @@ impl<S> Server<S> {
             }
         };
         self.reactor.stage.io.accept_quota = None;
+        self.reactor.stage.io.sockets.serve_again();
         self.end_run();
         outcome
     }

@@ -5,12 +5,12 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use common::{Client, Kind, PATIENCE, Tested, on_setup};
-use socketserver::{Addr, Context, Echo, Outcome};
+use socketserver::{Addr, Context, Echo, Outcome, Step};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -127,4 +127,39 @@ fn others_who_are_connected_are_served_meanwhile() {
     client.join().unwrap();
     assert_eq!(tested.receive(&mut stays, 6), b"during");
     assert_eq!(tested.io().connections(), 1);
+}
+
+#[test]
+fn datagrams_that_wait_for_the_next_call_keep_nobody_awake() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let id = tested.bind("127.0.0.1:0", Echo).unwrap();
+    let to = tested.io().local_addr(id).unwrap();
+    let mut client = TcpStream::connect(addr.ip().unwrap()).unwrap();
+    let client = thread::spawn(move || {
+        // Time enough for a loop that spins to be seen spinning.
+        thread::sleep(ms(50));
+        client.shutdown(Shutdown::Write).unwrap();
+        client.read_to_end(&mut Vec::new()).unwrap()
+    });
+    // The client takes the call, and then the datagrams come.
+    let mut seen = false;
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let destination = *to.ip().unwrap();
+    tested.verify_request(move |(), _| {
+        if !std::mem::replace(&mut seen, true) {
+            for _ in 0..10 {
+                sender.send_to(b"later", destination).unwrap();
+            }
+        }
+        true
+    });
+    let steps = tested.steps();
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+    assert_eq!(client.join().unwrap(), 0);
+    let turns = steps.count(|step| matches!(step, Step::Waited(_)));
+    assert!(turns < 50, "it turned {turns} times for a conversation and ten datagrams");
+    assert_eq!(tested.io().ledger().packets_in, 0);
+    // Stepped by hand, it takes them all.
+    tested.until(|server| server.io().ledger().packets_in == 10);
 }
