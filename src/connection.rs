@@ -19,8 +19,6 @@ pub(crate) struct Connection {
     lingered: u16,
     /// How many entries in the heap of deadlines are its own.
     pub(crate) deadlines: u8,
-    /// Whether its id is in the queue.
-    pub(crate) queued: bool,
     /// Whether the poll reports room for output, where that must be asked for.
     asked_for_room: bool,
     /// Whether a deadline for the rest of a closed connection is in the heap.
@@ -38,7 +36,6 @@ impl Connection {
             active_at: now,
             lingered: 0,
             deadlines: 0,
-            queued: false,
             asked_for_room: false,
             close_watched: false,
         }

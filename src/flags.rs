@@ -44,6 +44,10 @@ impl Flags {
     /// A send of this turn went straight to the system.
     pub(crate) const SENT_AT_ONCE: Flags = Flags(1 << 15);
 
+    // What the loop noted.
+
+    /// Its id is in the queue, or its turn is not over.
+    pub(crate) const QUEUED: Flags = Flags(1 << 18);
     /// The server shuts down and the handler has not been told.
     pub(crate) const SHUTDOWN_DUE: Flags = Flags(1 << 16);
     /// It was idle for too long, and looks once more before it ends for that.

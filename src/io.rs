@@ -102,18 +102,18 @@ impl Io {
     #[inline]
     pub fn send(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
         if self.outbox.is_serving(id) && bytes.len() < SEND_AT_ONCE {
-            self.ledger.bytes_sent += bytes.len() as u64;
-            if self.outbox.collect(bytes) > self.marks.high_water {
-                self.stop_collecting(id);
-                return Sent::Congested;
+            if let Some(room) = self.outbox.room_for(bytes.len(), self.marks.high_water) {
+                self.ledger.bytes_sent += bytes.len() as u64;
+                // The copy comes last, so that nothing has to be kept for after it.
+                room.copy_from_slice(bytes);
+                return Sent::Queued;
             }
-            return Sent::Queued;
         }
         self.send_apart(id, bytes)
     }
 
-    /// A send to another connection than the one whose turn it is, or one that is not plain. Apart,
-    /// so that the usual send needs few registers.
+    /// A send to another connection than the one whose turn it is, one that is not plain, or one
+    /// that is too much for the outbox. Apart, so that the usual send needs few registers.
     #[inline(never)]
     fn send_apart(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
         let own = self.outbox.is_serving(id);
@@ -126,7 +126,7 @@ impl Io {
         if sent != Sent::Gone {
             self.ledger.bytes_sent += bytes.len() as u64;
         }
-        if !connection.queued {
+        if !connection.stream.is_queued() {
             self.sockets.enqueue(id);
         }
         sent
@@ -134,7 +134,8 @@ impl Io {
 
     /// Whether nothing that `id` has sent in its own turn of this round still lies in the outbox.
     fn may_overtake(&self, id: SocketId) -> bool {
-        self.outbox.is_empty() || self.sockets.connection_ref(id).is_none_or(|one| !one.queued)
+        self.outbox.is_empty()
+            || self.sockets.connection_ref(id).is_none_or(|one| !one.stream.is_queued())
     }
 
     #[cold]
@@ -179,22 +180,15 @@ impl Io {
     /// Closes a socket of any kind. A connection first sends what it owes, then its end, then
     /// waits shortly for the peer's; its handler gets no more input.
     pub fn close(&mut self, id: SocketId) {
-        match self.sockets.get(id) {
-            Some(Socket::Connection(_)) => self.change(id, |connection| connection.stream.close()),
-            Some(Socket::Listener(_)) => {
-                if let Some(listener) = self.sockets.listener(id) {
-                    listener.closing = true;
-                }
-                self.sockets.enqueue(id);
-            }
-            Some(Socket::Source(_)) => {
-                if let Some(source) = self.sockets.source(id) {
-                    source.closing = true;
-                }
-                self.sockets.enqueue(id);
-            }
-            None => {}
+        if self.sockets.connection_ref(id).is_some() {
+            return self.change(id, |connection| connection.stream.close());
         }
+        if let Some(listener) = self.sockets.listener(id) {
+            listener.closing = true;
+        } else if let Some(source) = self.sockets.source(id) {
+            source.closing = true;
+        }
+        self.sockets.enqueue(id);
     }
 
     /// Resets a connection now; what was not sent is dropped.
@@ -365,7 +359,7 @@ impl Io {
         }
         let collected = self.outbox.give_up();
         if let Some(connection) = self.sockets.connection(id) {
-            connection.stream.send_first(&collected, self.marks, &mut self.pool);
+            connection.stream.send_first(collected, self.marks, &mut self.pool);
         }
     }
 
@@ -373,7 +367,9 @@ impl Io {
         self.stop_collecting(id);
         if let Some(connection) = self.sockets.connection(id) {
             change(connection);
-            self.sockets.enqueue(id);
+            if !connection.stream.is_queued() {
+                self.sockets.enqueue(id);
+            }
         }
     }
 }

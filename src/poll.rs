@@ -13,6 +13,7 @@ use crate::id::SocketId;
 use crate::io::{Drain, Io, nanoseconds};
 use crate::ledger::Reason;
 use crate::listener::Listener;
+use crate::options::Options;
 use crate::socket::{ListenerSocket, StreamSocket};
 use crate::sockets::{Socket, Source};
 use crate::stream::Ending;
@@ -125,6 +126,7 @@ impl Io {
     }
 
     /// Registers a connection. It is not in the ledger yet.
+    #[inline]
     pub(crate) fn adopt(&mut self, connection: Connection) -> io::Result<SocketId> {
         let id = self.sockets.insert(Socket::Connection(connection)).ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
@@ -167,25 +169,15 @@ impl Io {
 
     /// Puts the present deadline of a connection into the heap, if it has one.
     pub(crate) fn arm(&mut self, id: SocketId) {
-        let Some(at) = self.deadline(id) else { return };
-        if let Some(connection) = self.sockets.connection(id) {
-            connection.deadlines = connection.deadlines.saturating_add(1);
-            self.deadlines.push(at, id);
-        }
+        let Some(connection) = self.sockets.connection(id) else { return };
+        let Some(at) = deadline(connection, self.idle_after, &self.options) else { return };
+        connection.deadlines = connection.deadlines.saturating_add(1);
+        self.deadlines.push(at, id);
     }
 
     /// When the present patience with a connection ends.
     pub(crate) fn deadline(&self, id: SocketId) -> Option<u64> {
-        let connection = self.sockets.connection_ref(id)?;
-        let patience = match connection.stream.ending() {
-            _ if connection.stream.is_connecting() => nanoseconds(self.options.connect_timeout),
-            Ending::Open => self.idle_after,
-            Ending::Closing | Ending::Leaving => nanoseconds(self.options.close_timeout),
-            Ending::Lingering => nanoseconds(self.options.linger_timeout),
-            Ending::Aborted(_) => u64::MAX,
-        };
-        let at = connection.active_at.saturating_add(patience);
-        (at != u64::MAX).then_some(at)
+        deadline(self.sockets.connection_ref(id)?, self.idle_after, &self.options)
     }
 
     /// Has room reported to a connection whose output was refused, where that must be asked for.
@@ -239,6 +231,18 @@ impl Io {
 
 /// How long at most a shutdown goes on reading, in nanoseconds.
 const READ_ON: u64 = 1_000_000_000;
+
+fn deadline(connection: &Connection, idle_after: u64, options: &Options) -> Option<u64> {
+    let patience = match connection.stream.ending() {
+        _ if connection.stream.is_connecting() => nanoseconds(options.connect_timeout),
+        Ending::Open => idle_after,
+        Ending::Closing | Ending::Leaving => nanoseconds(options.close_timeout),
+        Ending::Lingering => nanoseconds(options.linger_timeout),
+        Ending::Aborted(_) => u64::MAX,
+    };
+    let at = connection.active_at.saturating_add(patience);
+    (at != u64::MAX).then_some(at)
+}
 
 fn no_id_left() -> io::Error {
     io::Error::other("no id is left for another socket")

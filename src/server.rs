@@ -301,9 +301,7 @@ impl<S> Server<S> {
     /// Only when the poll itself is broken.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
         let events = self.reactor.stage.io.wait(max_wait)?;
-        for event in &events {
-            self.reactor.event(event);
-        }
+        self.reactor.receive_events(&events);
         self.reactor.stage.io.give_back(events);
         if self.mailbox.has_mail() {
             self.run_commands();

@@ -211,10 +211,17 @@ impl Transport for StreamSocket {
     }
 }
 
-/// Whether an event says no more than that there is something to read, or the peer's end, or room.
+/// Whether an event says no more than that there is something to read, and perhaps room.
 #[inline]
 pub(crate) fn is_plain(event: &Event) -> bool {
-    !(event.is_error() || event.is_priority())
+    let usual = event.is_readable() && !event.is_priority() && !event.is_error();
+    usual && !event.is_read_closed()
+}
+
+/// Whether the peer's end was reported, and nothing worse.
+#[inline]
+pub(crate) fn brings_end(event: &Event) -> bool {
+    event.is_read_closed() && !event.is_error() && !event.is_priority()
 }
 
 /// What mio reports, in the words of [`Stream`](crate::stream::Stream).

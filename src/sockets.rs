@@ -26,7 +26,7 @@ pub(crate) struct Source {
 #[derive(Debug)]
 pub(crate) struct Sockets {
     slots: Slots<Socket>,
-    /// Ids whose socket has something to do; each at most once, by the socket's `queued`. An id
+    /// Ids whose socket has something to do; each at most once, by the socket's mark. An id
     /// stays queued until its turn is over, so what a handler does to its own connection costs
     /// nothing here.
     queue: Vec<SocketId>,
@@ -41,6 +41,7 @@ impl Sockets {
     }
 
     /// Stores a socket. `None` when no id is left for it.
+    #[inline]
     pub(crate) fn insert(&mut self, socket: Socket) -> Option<SocketId> {
         let is_connection = matches!(socket, Socket::Connection(_));
         let id = SocketId(self.slots.insert_with(|_| socket)?);
@@ -54,6 +55,7 @@ impl Sockets {
     }
 
     /// Takes a socket out. When a connection goes there is room for another.
+    #[inline]
     pub(crate) fn remove(&mut self, id: SocketId) -> Option<Socket> {
         let socket = self.slots.remove(id.0)?;
         if matches!(socket, Socket::Connection(_)) {
@@ -158,10 +160,8 @@ impl Sockets {
     /// Puts an id into the queue if its socket wants a turn and is not there already.
     pub(crate) fn enqueue(&mut self, id: SocketId) {
         let Some(socket) = self.slots.get_mut(id.0) else { return };
-        let wants = socket.wants_service();
-        let queued = socket.queued();
-        if wants && !*queued {
-            *queued = true;
+        if !socket.is_queued() && socket.wants_service() {
+            socket.set_queued(true);
             self.queue.push(id);
         }
     }
@@ -184,12 +184,9 @@ impl Sockets {
     /// The turn of a socket is over; it gets another one if there is more to do.
     pub(crate) fn end_turn(&mut self, id: SocketId) {
         let Some(socket) = self.slots.get_mut(id.0) else { return };
-        if let Socket::Connection(connection) = socket {
-            connection.stream.end_turn();
-        }
-        let wants = socket.wants_service();
-        *socket.queued() = wants;
-        if wants {
+        socket.set_queued(false);
+        if socket.wants_service() {
+            socket.set_queued(true);
             self.queue.push(id);
         }
     }
@@ -204,11 +201,20 @@ impl Socket {
         }
     }
 
-    fn queued(&mut self) -> &mut bool {
+    fn is_queued(&self) -> bool {
         match self {
-            Socket::Connection(connection) => &mut connection.queued,
-            Socket::Listener(listener) => &mut listener.queued,
-            Socket::Source(source) => &mut source.queued,
+            Socket::Connection(connection) => connection.stream.is_queued(),
+            Socket::Listener(listener) => listener.queued,
+            Socket::Source(source) => source.queued,
+        }
+    }
+
+    fn set_queued(&mut self, queued: bool) {
+        match self {
+            Socket::Connection(connection) if queued => connection.stream.begin_turn(),
+            Socket::Connection(connection) => connection.stream.end_turn(),
+            Socket::Listener(listener) => listener.queued = queued,
+            Socket::Source(source) => source.queued = queued,
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
 use log::{debug, error};
 
@@ -51,18 +52,22 @@ impl<S> Stage<S> {
         let Stage { shared, io, roles, desk, .. } = self;
         let Some(Role::Conversation(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
         let mut cx = Context { id, shared, io, desk, reason: None };
-        let result = catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx)));
-        if !self.desk.newcomers.is_empty() {
-            self.appoint_newcomers();
-        }
-        match result {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Failure { reason: Reason::HandlerError, error }),
-            Err(panic) => Err(Failure::panicked(id, &*panic)),
+        match catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx))) {
+            Ok(Ok(())) => {
+                if !self.desk.newcomers.is_empty() {
+                    self.appoint_newcomers();
+                }
+                Ok(())
+            }
+            failed => {
+                self.appoint_newcomers();
+                Err(Failure::of_callback(id, failed))
+            }
         }
     }
 
     /// Puts those who answer for newly opened sockets into their places.
+    #[inline(never)]
     pub(crate) fn appoint_newcomers(&mut self) {
         while let Some((id, role)) = self.desk.newcomers.pop() {
             self.appoint(id, role);
@@ -133,9 +138,16 @@ impl Failure {
         Failure { reason: Reason::Broken, error }
     }
 
+    /// A callback returned an error, or panicked.
     #[cold]
-    fn panicked(id: SocketId, panic: &(dyn Any + Send)) -> Failure {
-        log_panic(id, panic);
+    #[inline(never)]
+    fn of_callback(id: SocketId, failed: thread::Result<io::Result<()>>) -> Failure {
+        if let Ok(Err(error)) = failed {
+            return Failure { reason: Reason::HandlerError, error };
+        }
+        if let Err(panic) = failed {
+            log_panic(id, &*panic);
+        }
         let error = io::Error::other("a callback of the handler panicked");
         Failure { reason: Reason::Panicked, error }
     }

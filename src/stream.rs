@@ -114,12 +114,17 @@ impl<T: Transport> Stream<T> {
 
     // What happens to it.
 
-    /// The usual thing: something came in, perhaps the peer's end, or there is room.
+    /// The usual thing: something came in, and perhaps there is room.
     #[inline]
-    pub(crate) fn note_plain(&mut self, readable: bool, writable: bool, read_closed: bool) {
-        self.flags.set_if(Flags::READABLE, readable);
+    pub(crate) fn note_input(&mut self, writable: bool) {
+        self.flags.set(Flags::READABLE);
         self.flags.set_if(Flags::WRITABLE, writable);
-        self.flags.set_if(Flags::READABLE.and(Flags::READ_CLOSED), read_closed);
+    }
+
+    /// The peer's end came in.
+    #[inline]
+    pub(crate) fn note_end(&mut self) {
+        self.flags.set(Flags::READ_CLOSED);
     }
 
     pub(crate) fn note(&mut self, ready: Readiness) {
@@ -242,6 +247,12 @@ impl<T: Transport> Stream<T> {
     }
 
     // What is done for it in its turn.
+
+    /// It is queued, or has its turn at once; until [`Stream::end_turn`].
+    #[inline]
+    pub(crate) fn begin_turn(&mut self) {
+        self.flags.set(Flags::QUEUED);
+    }
 
     /// Reads once.
     #[inline(always)]
@@ -386,10 +397,11 @@ impl<T: Transport> Stream<T> {
         self.held = Held::default();
     }
 
-    /// The end of a turn: the next large send may go straight to the system again.
+    /// The end of a turn: it may be queued again, and the next large send may go straight to the
+    /// system again.
     #[inline]
     pub(crate) fn end_turn(&mut self) {
-        self.flags.clear(Flags::SENT_AT_ONCE);
+        self.flags.clear(Flags::QUEUED.and(Flags::SENT_AT_ONCE));
         self.sent_at_once = 0;
     }
 

@@ -8,10 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::warn;
 
-use crate::connection::Connection;
 use crate::handler::{Context, Role};
 use crate::id::{SocketId, TimerId};
-use crate::input::Held;
+use crate::input::{Held, Input};
 use crate::ledger::Reason;
 use crate::sockets::Socket;
 use crate::stage::{Failure, Stage, log_panic};
@@ -37,8 +36,16 @@ impl<S> Stage<S> {
         self.call(id, |handler, cx| handler.setup(cx))
     }
 
-    #[inline]
-    pub(crate) fn keep(&mut self, id: SocketId, held: Held) {
+    /// What a handler left of the buffer of the loop.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn hold(&mut self, id: SocketId, input: &Input<'_>) {
+        let mut held = Held::default();
+        held.hold(input);
+        self.keep(id, held);
+    }
+
+    fn keep(&mut self, id: SocketId, held: Held) {
         if let Some(connection) = self.io.sockets.connection(id) {
             connection.stream.put_held(held);
         }
@@ -74,17 +81,30 @@ impl<S> Stage<S> {
 
     /// Everything that the second half of a turn may have to do.
     pub(crate) fn settle_connection(&mut self, id: SocketId) {
-        let connecting = |c: &Connection| c.stream.is_connecting();
-        if !self.io.sockets.connection_ref(id).is_some_and(connecting) {
-            let settled = self.flush(id).and_then(|()| self.tell_of_room(id));
-            if let Err(failure) = settled.and_then(|()| self.conclude(id)) {
-                self.fail(id, failure);
-            }
+        if let Err(failure) = self.settle_in_order(id) {
+            self.fail(id, failure);
         }
         self.io.sockets.end_turn(id);
     }
 
-    pub(crate) fn tell_of_room(&mut self, id: SocketId) -> Result<(), Failure> {
+    #[inline]
+    fn settle_in_order(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        let stream = &connection.stream;
+        if stream.is_connecting() {
+            return Ok(());
+        }
+        let congested = stream.is_congested();
+        if stream.wants_write() {
+            self.flush(id)?;
+        }
+        if congested {
+            self.tell_of_room(id)?;
+        }
+        self.conclude(id)
+    }
+
+    fn tell_of_room(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
         let drained = connection.stream.take_drained(self.io.marks);
         if !drained || connection.stream.ending() != Ending::Open {
@@ -94,7 +114,7 @@ impl<S> Stage<S> {
     }
 
     /// Writes what is queued, within the budget of a turn.
-    pub(crate) fn flush(&mut self, id: SocketId) -> Result<(), Failure> {
+    fn flush(&mut self, id: SocketId) -> Result<(), Failure> {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection(id) else { return Ok(()) };
         if connection.aborted().is_some() {
@@ -118,7 +138,8 @@ impl<S> Stage<S> {
     }
 
     /// Sees to it that what has come to its end ends.
-    pub(crate) fn conclude(&mut self, id: SocketId) -> Result<(), Failure> {
+    #[inline]
+    fn conclude(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
         connection.stream.end_output();
         if connection.stream.is_complete() {
@@ -144,7 +165,8 @@ impl<S> Stage<S> {
 
     /// Everything is sent and `finish` has run: says the end, and waits for the peer's unless that
     /// has come.
-    pub(crate) fn part(&mut self, id: SocketId) {
+    #[inline]
+    fn part(&mut self, id: SocketId) {
         let at_once = self.io.parts_at_once(id);
         let Some(connection) = self.io.sockets.connection(id) else { return };
         if connection.stream.has_ended() || at_once {
@@ -156,7 +178,7 @@ impl<S> Stage<S> {
     }
 
     /// Bounds the time that the rest of a closed connection may take; once for each.
-    pub(crate) fn hurry(&mut self, id: SocketId) {
+    fn hurry(&mut self, id: SocketId) {
         let Some(connection) = self.io.sockets.connection(id) else { return };
         if !connection.close_watched {
             connection.close_watched = true;

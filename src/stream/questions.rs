@@ -27,18 +27,26 @@ impl<T: Transport> Stream<T> {
         self.is_plain() && self.output.is_empty()
     }
 
-    /// Whether all that is to be done is to read into an empty buffer and to show that: nothing is
-    /// unusual, nothing waits or is held, and something may be read.
+    /// Whether all that is to be done is to read into an empty buffer and to show that: it has no
+    /// turn yet, nothing is unusual, nothing waits or is held, and something may be read.
     #[inline]
     pub(crate) fn is_ready_to_talk(&self) -> bool {
-        const USUAL: Flags = UNUSUAL.and(Flags::READABLE).and(Flags::ENDED).and(SHUT_OFF);
+        const USUAL: Flags =
+            UNUSUAL.and(Flags::READABLE).and(Flags::ENDED).and(Flags::QUEUED).and(SHUT_OFF);
         self.flags.exactly(Flags::READABLE, USUAL) && self.output.is_empty() && self.held.is_empty()
     }
 
-    /// Whether a write may find room.
+    /// Whether what was collected may be written: nothing waits, nothing is unusual, and there may
+    /// be room.
     #[inline]
-    pub(crate) fn is_writable(&self) -> bool {
-        self.flags.any(Flags::WRITABLE)
+    pub(crate) fn may_write_part(&self) -> bool {
+        self.flags.exactly(Flags::WRITABLE, UNUSUAL.and(Flags::WRITABLE)) && self.output.is_empty()
+    }
+
+    /// Whether it is in the queue, or its turn is not over.
+    #[inline]
+    pub(crate) fn is_queued(&self) -> bool {
+        self.flags.any(Flags::QUEUED)
     }
 
     /// Whether a turn is nothing but reading, handling and writing.
