@@ -7,7 +7,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll};
+use mio::Poll;
 
 use crate::addr::Addr;
 use crate::connection::Connection;
@@ -25,7 +25,6 @@ use crate::trace::{Step, Trace};
 #[derive(Debug)]
 pub struct Io {
     pub(crate) poll: Poll,
-    pub(crate) events: Events,
     pub(crate) sockets: Sockets,
     pub(crate) outbox: Outbox,
     pub(crate) pool: Pool,
@@ -71,7 +70,6 @@ impl Io {
         options.check()?;
         Ok(Io {
             poll: Poll::new()?,
-            events: Events::with_capacity(options.events_per_turn),
             sockets: Sockets::new(),
             outbox: Outbox::new(),
             pool: Pool::default(),
@@ -180,8 +178,8 @@ impl Io {
     /// Closes a socket of any kind. A connection first sends what it owes, then its end, then
     /// waits shortly for the peer's; its handler gets no more input.
     pub fn close(&mut self, id: SocketId) {
-        if self.sockets.connection_ref(id).is_some() {
-            return self.change(id, |connection| connection.stream.close());
+        if self.change(id, |connection| connection.stream.close()) {
+            return;
         }
         if let Some(listener) = self.sockets.listener(id) {
             listener.closing = true;
@@ -363,14 +361,15 @@ impl Io {
         }
     }
 
-    fn change(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) {
+    /// Says whether there is such a connection.
+    fn change(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) -> bool {
         self.stop_collecting(id);
-        if let Some(connection) = self.sockets.connection(id) {
-            change(connection);
-            if !connection.stream.is_queued() {
-                self.sockets.enqueue(id);
-            }
+        let Some(connection) = self.sockets.connection(id) else { return false };
+        change(connection);
+        if !connection.stream.is_queued() {
+            self.sockets.enqueue(id);
         }
+        true
     }
 }
 

@@ -25,27 +25,22 @@ impl Io {
     }
 
     /// Waits for events, not beyond the next deadline and not at all while a socket has something
-    /// to do. The events are lent until [`Io::give_back`].
+    /// to do.
     #[inline]
-    pub(crate) fn wait(&mut self, most: Option<Duration>) -> io::Result<Events> {
+    pub(crate) fn wait(&mut self, events: &mut Events, most: Option<Duration>) -> io::Result<()> {
         let timeout = self.timeout(most);
-        let polled = self.poll.poll(&mut self.events, timeout);
+        let polled = self.poll.poll(events, timeout);
         self.look_at_clock();
         match polled {
             Ok(()) => {}
-            // A signal; the events are still there.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            // A signal; the events before it are still there.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
             Err(error) => return Err(error),
         }
         if self.trace.is_on() {
-            self.trace.step(Step::Waited(self.events.iter().count()));
+            self.trace.step(Step::Waited(events.iter().count()));
         }
-        Ok(std::mem::replace(&mut self.events, Events::with_capacity(0)))
-    }
-
-    #[inline]
-    pub(crate) fn give_back(&mut self, events: Events) {
-        self.events = events;
+        Ok(())
     }
 
     /// The only place that reads the clock: once a turn, and when a call from outside the loop
@@ -60,10 +55,14 @@ impl Io {
         if !self.sockets.is_idle() || matches!(self.drain, Drain::Asked { .. }) {
             return Some(Duration::ZERO);
         }
+        let timers = self.timers.next().unwrap_or(u64::MAX);
+        let deadlines = self.deadlines.next().unwrap_or(u64::MAX);
         let drained =
-            if let Drain::Until { deadline, .. } = self.drain { Some(deadline) } else { None };
-        let next = [self.timers.next(), self.deadlines.next(), drained].into_iter().flatten().min();
-        let Some(next) = next else { return most };
+            if let Drain::Until { deadline, .. } = self.drain { deadline } else { u64::MAX };
+        let next = timers.min(deadlines).min(drained);
+        if next == u64::MAX {
+            return most;
+        }
         let left = Duration::from_nanos(next.saturating_sub(self.now));
         Some(most.map_or(left, |most| most.min(left)))
     }
@@ -127,7 +126,9 @@ impl Io {
 
     /// Registers a connection. It is not in the ledger yet.
     #[inline]
-    pub(crate) fn adopt(&mut self, connection: Connection) -> io::Result<SocketId> {
+    pub(crate) fn adopt(&mut self, mut connection: Connection) -> io::Result<SocketId> {
+        let at = deadline(&connection, self.idle_after, &self.options);
+        connection.deadlines = u8::from(at.is_some());
         let id = self.sockets.insert(Socket::Connection(connection)).ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
         let Some(connection) = self.sockets.connection(id) else { return Ok(id) };
@@ -135,7 +136,9 @@ impl Io {
             self.sockets.remove(id);
             return Err(error);
         }
-        self.arm(id);
+        if let Some(at) = at {
+            self.deadlines.push(at, id);
+        }
         Ok(id)
     }
 
@@ -168,6 +171,7 @@ impl Io {
     }
 
     /// Puts the present deadline of a connection into the heap, if it has one.
+    #[inline]
     pub(crate) fn arm(&mut self, id: SocketId) {
         let Some(connection) = self.sockets.connection(id) else { return };
         let Some(at) = deadline(connection, self.idle_after, &self.options) else { return };
@@ -201,9 +205,10 @@ impl Io {
     /// output is dropped, and then the peer is told so by a reset.
     pub(crate) fn discard(&mut self, id: SocketId) {
         let registry = self.poll.registry();
-        let Some(socket) = self.sockets.remove(id) else { return };
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let mut deadlines = 0;
         match socket {
-            Socket::Connection(mut connection) => {
+            Socket::Connection(connection) => {
                 let dropped = connection.stream.drop_output(&mut self.pool);
                 self.ledger.bytes_dropped += dropped as u64;
                 let aborted = connection.aborted() == Some(Reason::Aborted);
@@ -215,16 +220,17 @@ impl Io {
                 if cfg!(not(any(target_os = "linux", target_os = "android"))) {
                     let _ = connection.stream.transport_mut().deregister(registry);
                 }
-                let sockets = &self.sockets;
-                let entries = usize::from(connection.deadlines);
-                self.deadlines.forget(entries, |id| sockets.get(id).is_some());
+                deadlines = usize::from(connection.deadlines);
             }
-            Socket::Listener(mut listener) => {
+            Socket::Listener(listener) => {
                 // On Linux its close does that too, but there is nothing to save here.
                 let _ = listener.socket.deregister(registry);
             }
             Socket::Source(_) => {}
         }
+        self.sockets.remove(id);
+        let sockets = &self.sockets;
+        self.deadlines.forget(deadlines, |id| sockets.get(id).is_some());
         self.trace.step(Step::Closed(id));
     }
 }

@@ -54,7 +54,7 @@ impl<S> Reactor<S> {
     #[inline(always)]
     fn event(&mut self, event: &Event) {
         if is_plain(event) {
-            self.input(event);
+            self.input(event, false);
         } else {
             self.other_event(event);
         }
@@ -64,25 +64,23 @@ impl<S> Reactor<S> {
     /// how most connections end.
     #[inline(never)]
     fn other_event(&mut self, event: &Event) {
-        let id = SocketId::from_token(event.token());
-        let sockets = &mut self.stage.io.sockets;
-        match sockets.connection(id) {
-            Some(connection) if brings_end(event) => {
-                connection.stream.note_end();
-                self.input(event);
-            }
-            _ => sockets.note(id, readiness(event)),
+        if brings_end(event) {
+            self.input(event, true);
+        } else {
+            let id = SocketId::from_token(event.token());
+            self.stage.io.sockets.note(id, readiness(event));
         }
     }
 
+    /// Something came in, perhaps with the peer's end behind it.
     #[inline(always)]
-    fn input(&mut self, event: &Event) {
+    fn input(&mut self, event: &Event, end: bool) {
         let id = SocketId::from_token(event.token());
         let Io { sockets, outbox, ledger, now, .. } = &mut self.stage.io;
         let Some(connection) = sockets.connection(id) else {
             return sockets.note(id, readiness(event));
         };
-        connection.stream.note_input(event.is_writable());
+        connection.stream.note_input(event.is_writable(), end);
         if !connection.stream.is_ready_to_talk() {
             return sockets.enqueue(id);
         }
@@ -295,7 +293,7 @@ impl<S> Reactor<S> {
                 Err(error) => return self.stage.fail(id, Failure::broken(error)),
             }
         }
-        if connection.is_quiet() {
+        if connection.stream.is_quiet() {
             connection.stream.end_turn();
         } else {
             self.stage.settle_connection(id);

@@ -83,7 +83,11 @@ impl StreamSocket {
         ask_for_room: bool,
     ) -> io::Result<()> {
         let interests = self.interests(ask_for_room);
-        registry.register(self.source(), token, interests)
+        match self {
+            StreamSocket::Tcp(stream) => registry.register(stream, token, interests),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => registry.register(stream, token, interests),
+        }
     }
 
     /// Whether room is reported without being asked for.

@@ -54,15 +54,15 @@ impl Sockets {
         Some(id)
     }
 
-    /// Takes a socket out. When a connection goes there is room for another.
+    /// Closes a socket and frees its place. When a connection goes there is room for another.
     #[inline]
-    pub(crate) fn remove(&mut self, id: SocketId) -> Option<Socket> {
-        let socket = self.slots.remove(id.0)?;
-        if matches!(socket, Socket::Connection(_)) {
+    pub(crate) fn remove(&mut self, id: SocketId) {
+        let is_connection = self.connection_ref(id).is_some();
+        drop(self.slots.remove(id.0));
+        if is_connection {
             self.connections -= 1;
             self.stop_waiting();
         }
-        Some(socket)
     }
 
     /// Lets every listener that waited for room try again.
@@ -93,6 +93,10 @@ impl Sockets {
     #[inline]
     pub(crate) fn get(&self, id: SocketId) -> Option<&Socket> {
         self.slots.get(id.0)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Socket> {
+        self.slots.get_mut(id.0)
     }
 
     #[inline]

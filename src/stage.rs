@@ -54,9 +54,7 @@ impl<S> Stage<S> {
         let mut cx = Context { id, shared, io, desk, reason: None };
         match catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx))) {
             Ok(Ok(())) => {
-                if !self.desk.newcomers.is_empty() {
-                    self.appoint_newcomers();
-                }
+                self.appoint_newcomers();
                 Ok(())
             }
             failed => {
@@ -66,14 +64,23 @@ impl<S> Stage<S> {
         }
     }
 
-    /// Puts those who answer for newly opened sockets into their places.
-    #[inline(never)]
+    /// Puts those who answer for newly opened sockets into their places, if there are any.
+    #[inline]
     pub(crate) fn appoint_newcomers(&mut self) {
+        if !self.desk.newcomers.is_empty() {
+            self.appoint_all();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn appoint_all(&mut self) {
         while let Some((id, role)) = self.desk.newcomers.pop() {
             self.appoint(id, role);
         }
     }
 
+    #[inline]
     pub(crate) fn appoint(&mut self, id: SocketId, role: Role<S>) {
         while self.roles.len() <= id.index() {
             self.roles.push(Role::Nobody);
@@ -84,7 +91,10 @@ impl<S> Stage<S> {
     }
 
     pub(crate) fn dismiss(&mut self, id: SocketId) -> Role<S> {
-        self.roles.get_mut(id.index()).map_or(Role::Nobody, |r| std::mem::replace(r, Role::Nobody))
+        match self.roles.get_mut(id.index()) {
+            Some(role) => std::mem::replace(role, Role::Nobody),
+            None => Role::Nobody,
+        }
     }
 
     /// Ends a conversation with an error. What it had sent still leaves, if that can be.

@@ -154,7 +154,12 @@ impl<S> Stage<S> {
             }
             Ending::Open | Ending::Lingering => {}
             Ending::Closing if connection.stream.unsent() == 0 => {
+                let has_ended = connection.stream.has_ended();
                 self.finish(id, Reason::Closed, Ok(()));
+                if has_ended {
+                    self.io.discard(id);
+                    return Ok(());
+                }
                 self.part(id);
             }
             Ending::Leaving if connection.stream.unsent() == 0 => self.part(id),
