@@ -63,7 +63,7 @@ impl<S> Stage<S> {
             Ok(id) => {
                 io.ledger.accepted += 1;
                 io.accept_quota = io.accept_quota.map(|quota| quota.saturating_sub(1));
-                io.trace.step(Step::Accepted(listener, id));
+                io.trace.step(|| Step::Accepted(listener, id));
                 self.appoint(id, Role::Conversation(handler));
                 self.accepted = Some(id);
                 if let Err(failure) = self.call(id, |handler, cx| handler.setup(cx)) {

@@ -146,7 +146,7 @@ impl Io {
         if left > 0 {
             self.ledger.bytes_out += left as u64;
             connection.active_at = self.now;
-            self.trace.step(Step::Wrote(id, left));
+            self.trace.step(|| Step::Wrote(id, left));
         }
         self.sockets.enqueue(id);
         sent

@@ -15,7 +15,7 @@ use crate::ledger::Reason;
 use crate::listener::Listener;
 use crate::options::Options;
 use crate::socket::{ListenerSocket, StreamSocket};
-use crate::sockets::{Socket, Source};
+use crate::sockets::Socket;
 use crate::stream::Ending;
 use crate::trace::Step;
 
@@ -38,7 +38,7 @@ impl Io {
             Err(error) => return Err(error),
         }
         if self.trace.is_on() {
-            self.trace.step(Step::Waited(events.iter().count()));
+            self.trace.step(|| Step::Waited(events.iter().count()));
         }
         Ok(())
     }
@@ -85,7 +85,7 @@ impl Io {
 
     fn open_listener_at(&mut self, addr: &Addr) -> io::Result<SocketId> {
         let socket = ListenerSocket::listen(addr, &self.options)?;
-        let id = self.sockets.insert(Socket::Listener(Box::new(Listener::new(socket))));
+        let id = self.sockets.insert_listener(Listener::new(socket));
         let id = id.ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
         let registered = match self.sockets.listener(id) {
@@ -103,7 +103,7 @@ impl Io {
         &mut self,
         register: impl FnOnce(&Registry, Token) -> io::Result<()>,
     ) -> io::Result<SocketId> {
-        let id = self.sockets.insert(Socket::Source(Source::default())).ok_or_else(no_id_left)?;
+        let id = self.sockets.insert_source().ok_or_else(no_id_left)?;
         if let Err(error) = register(self.poll.registry(), id.token()) {
             self.sockets.remove(id);
             return Err(error);
@@ -129,7 +129,7 @@ impl Io {
     pub(crate) fn adopt(&mut self, mut connection: Connection) -> io::Result<SocketId> {
         let at = deadline(&connection, self.idle_after, &self.options);
         connection.deadlines = u8::from(at.is_some());
-        let id = self.sockets.insert(Socket::Connection(connection)).ok_or_else(no_id_left)?;
+        let id = self.sockets.insert_connection(connection).ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
         let Some(connection) = self.sockets.connection(id) else { return Ok(id) };
         if let Err(error) = connection.register(registry, id.token()) {
@@ -231,7 +231,7 @@ impl Io {
         self.sockets.remove(id);
         let sockets = &self.sockets;
         self.deadlines.forget(deadlines, |id| sockets.get(id).is_some());
-        self.trace.step(Step::Closed(id));
+        self.trace.step(|| Step::Closed(id));
     }
 }
 

@@ -186,7 +186,7 @@ impl<S> Reactor<S> {
             Ok(Filled::Bytes(n)) => self.show(id, n),
             Ok(Filled::End) => self.stage.tell_of_end(id, &[]),
             Ok(Filled::Nothing) => {
-                self.stage.io.trace.step(Step::ReadNothing(id));
+                self.stage.io.trace.step(|| Step::ReadNothing(id));
                 Ok(())
             }
             Err(error) => Err(Failure::broken(error)),
@@ -196,11 +196,11 @@ impl<S> Reactor<S> {
     /// Shows the handler the first `n` bytes of the buffer, where they lie.
     #[inline(always)]
     fn show(&mut self, id: SocketId, n: usize) -> Result<(), Failure> {
-        self.stage.io.trace.step(Step::Read(id, n));
+        self.stage.io.trace.step(|| Step::Read(id, n));
         let bytes = self.buffer.get(..n).unwrap_or(&self.buffer);
         let mut input = Input::new(bytes);
         self.stage.call(id, |handler, cx| handler.handle(cx, &mut input))?;
-        self.stage.io.trace.step(Step::Handled(id, n));
+        self.stage.io.trace.step(|| Step::Handled(id, n));
         if !input.is_empty() {
             self.stage.hold(id, &input);
         }
@@ -218,7 +218,7 @@ impl<S> Reactor<S> {
         };
         match connection.take_in(buffer, *now, ledger) {
             Ok(Filled::Bytes(n)) => {
-                self.stage.io.trace.step(Step::Read(id, n));
+                self.stage.io.trace.step(|| Step::Read(id, n));
                 held.append(self.buffer.get(..n).unwrap_or_default());
                 self.stage.show_held(id, held)
             }
@@ -283,14 +283,13 @@ impl<S> Reactor<S> {
             return self.settle_unusual(id, part);
         }
         if !part.is_empty() {
-            match connection.stream.write_part(part, &mut io.pool) {
-                Ok(Flushed::Wrote(n)) => {
+            match connection.stream.write_part(part) {
+                Ok(n) if n == part.len() => {
                     connection.active_at = io.now;
                     io.ledger.bytes_out += n as u64;
-                    io.trace.step(Step::Wrote(id, n));
+                    io.trace.step(|| Step::Wrote(id, n));
                 }
-                Ok(Flushed::Refused) => io.trace.step(Step::WroteNothing(id)),
-                Err(error) => return self.stage.fail(id, Failure::broken(error)),
+                cut => return self.settle_cut(id, part, cut),
             }
         }
         if connection.stream.is_quiet() {
@@ -298,6 +297,24 @@ impl<S> Reactor<S> {
         } else {
             self.stage.settle_connection(id);
         }
+    }
+
+    /// The system did not take the whole part.
+    #[cold]
+    #[inline(never)]
+    fn settle_cut(&mut self, id: SocketId, part: &[u8], wrote: io::Result<usize>) {
+        let io = &mut self.stage.io;
+        let Some(connection) = io.sockets.connection(id) else { return };
+        match connection.stream.keep_rest(part, wrote, &mut io.pool) {
+            Ok(Flushed::Wrote(n)) => {
+                connection.active_at = io.now;
+                io.ledger.bytes_out += n as u64;
+                io.trace.step(|| Step::Wrote(id, n));
+            }
+            Ok(Flushed::Refused) => io.trace.step(|| Step::WroteNothing(id)),
+            Err(error) => return self.stage.fail(id, Failure::broken(error)),
+        }
+        self.stage.settle_connection(id);
     }
 
     /// Something waits, or happened since; what was collected before comes first.

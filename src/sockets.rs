@@ -40,26 +40,34 @@ impl Sockets {
         Sockets { slots: Slots::new(), queue: Vec::new(), connections: 0, waiting: Vec::new() }
     }
 
-    /// Stores a socket. `None` when no id is left for it.
+    /// Stores a connection. `None` when no id is left for it.
     #[inline]
-    pub(crate) fn insert(&mut self, socket: Socket) -> Option<SocketId> {
-        let is_connection = matches!(socket, Socket::Connection(_));
+    pub(crate) fn insert_connection(&mut self, connection: Connection) -> Option<SocketId> {
+        let id = SocketId(self.slots.insert_with(|_| Socket::Connection(connection))?);
+        self.connections += 1;
+        Some(id)
+    }
+
+    pub(crate) fn insert_listener(&mut self, listener: Listener) -> Option<SocketId> {
+        self.insert(Socket::Listener(Box::new(listener)))
+    }
+
+    pub(crate) fn insert_source(&mut self) -> Option<SocketId> {
+        self.insert(Socket::Source(Source::default()))
+    }
+
+    fn insert(&mut self, socket: Socket) -> Option<SocketId> {
         let id = SocketId(self.slots.insert_with(|_| socket)?);
-        if is_connection {
-            self.connections += 1;
-        } else {
-            // A listener may have clients already.
-            self.enqueue(id);
-        }
+        // A listener may have clients already.
+        self.enqueue(id);
         Some(id)
     }
 
     /// Closes a socket and frees its place. When a connection goes there is room for another.
     #[inline]
     pub(crate) fn remove(&mut self, id: SocketId) {
-        let is_connection = self.connection_ref(id).is_some();
-        drop(self.slots.remove(id.0));
-        if is_connection {
+        let Some(socket) = self.slots.remove(id.0) else { return };
+        if let Socket::Connection(_) = socket {
             self.connections -= 1;
             self.stop_waiting();
         }
@@ -186,6 +194,7 @@ impl Sockets {
     }
 
     /// The turn of a socket is over; it gets another one if there is more to do.
+    #[inline]
     pub(crate) fn end_turn(&mut self, id: SocketId) {
         let Some(socket) = self.slots.get_mut(id.0) else { return };
         socket.set_queued(false);

@@ -125,9 +125,10 @@ impl<S> Stage<S> {
     }
 
     /// Tells the handler that it is over, and forgets it.
+    #[inline]
     pub(crate) fn finish(&mut self, id: SocketId, reason: Reason, outcome: io::Result<()>) {
         self.io.ledger.end(reason);
-        self.io.trace.step(Step::Ended(id, reason));
+        self.io.trace.step(|| Step::Ended(id, reason));
         let Role::Conversation(mut handler) = self.dismiss(id) else { return };
         let Stage { shared, io, desk, .. } = self;
         let mut cx = Context { id, shared, io, desk, reason: Some(reason) };

@@ -318,13 +318,22 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// Writes `bytes` once, straight from where they lie; what the system does not take becomes
-    /// output. There must be no output before.
-    #[inline(always)]
-    pub(crate) fn write_part(&mut self, bytes: &[u8], pool: &mut Pool) -> io::Result<Flushed> {
+    /// Writes `bytes` once, straight from where they lie. There must be no output before. Unless
+    /// all of them left, [`Stream::keep_rest`] has to follow.
+    #[inline]
+    pub(crate) fn write_part(&mut self, bytes: &[u8]) -> io::Result<usize> {
         debug_assert!(self.output.is_empty());
-        match self.transport.write(bytes) {
-            Ok(n) if n == bytes.len() => Ok(Flushed::Wrote(n)),
+        self.transport.write(bytes)
+    }
+
+    /// What the system did not take of `bytes` becomes output.
+    pub(crate) fn keep_rest(
+        &mut self,
+        bytes: &[u8],
+        wrote: io::Result<usize>,
+        pool: &mut Pool,
+    ) -> io::Result<Flushed> {
+        match wrote {
             Ok(n) => {
                 if self.transport.short_write_was_last() {
                     self.flags.clear(Flags::WRITABLE);

@@ -56,7 +56,7 @@ impl<S> Stage<S> {
         let mut input = held.input();
         let shown = input.len();
         self.call(id, |handler, cx| handler.handle(cx, &mut input))?;
-        self.io.trace.step(Step::Handled(id, shown));
+        self.io.trace.step(|| Step::Handled(id, shown));
         let left = input.left();
         held.keep(left);
         self.keep(id, held);
@@ -65,7 +65,7 @@ impl<S> Stage<S> {
 
     /// The peer has ended; there is nothing more to read.
     pub(crate) fn tell_of_end(&mut self, id: SocketId, rest: &[u8]) -> Result<(), Failure> {
-        self.io.trace.step(Step::Read(id, 0));
+        self.io.trace.step(|| Step::Read(id, 0));
         self.call(id, |handler, cx| handler.eof(cx, rest))
     }
 
@@ -129,9 +129,9 @@ impl<S> Stage<S> {
                 Flushed::Wrote(n) => {
                     connection.active_at = io.now;
                     io.ledger.bytes_out += n as u64;
-                    io.trace.step(Step::Wrote(id, n));
+                    io.trace.step(|| Step::Wrote(id, n));
                 }
-                Flushed::Refused => io.trace.step(Step::WroteNothing(id)),
+                Flushed::Refused => io.trace.step(|| Step::WroteNothing(id)),
             }
         }
         Ok(())
@@ -242,7 +242,7 @@ impl<S> Stage<S> {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection(owner) else { return };
         if connection.stream.ending() == Ending::Open && !connection.stream.is_connecting() {
-            io.trace.step(Step::TimerDue(owner, timer));
+            io.trace.step(|| Step::TimerDue(owner, timer));
             let called = self.call(owner, |handler, cx| handler.timeout(cx, timer));
             if let Err(failure) = called {
                 self.fail(owner, failure);
