@@ -119,14 +119,15 @@ impl Io {
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
         }
         let socket = StreamSocket::connect(addr, &self.options)?;
-        let id = self.adopt(Connection::new(socket, true, self.now))?;
+        let id = self.adopt(socket, true)?;
         self.ledger.connected += 1;
         Ok(id)
     }
 
-    /// Registers a connection. It is not in the ledger yet.
+    /// Registers a connection that stands, or is being made. It is not in the ledger yet.
     #[inline]
-    pub(crate) fn adopt(&mut self, mut connection: Connection) -> io::Result<SocketId> {
+    pub(crate) fn adopt(&mut self, socket: StreamSocket, connecting: bool) -> io::Result<SocketId> {
+        let mut connection = Connection::new(socket, connecting, self.now);
         let at = deadline(&connection, self.idle_after, &self.options);
         connection.deadlines = u8::from(at.is_some());
         let id = self.sockets.insert_connection(connection).ok_or_else(no_id_left)?;

@@ -81,6 +81,11 @@ impl<S> Stage<S> {
 
     /// Everything that the second half of a turn may have to do.
     pub(crate) fn settle_connection(&mut self, id: SocketId) {
+        let Some(connection) = self.io.sockets.connection(id) else { return };
+        if connection.stream.is_over() {
+            self.finish(id, Reason::Closed, Ok(()));
+            return self.io.discard(id);
+        }
         if let Err(failure) = self.settle_in_order(id) {
             self.fail(id, failure);
         }
@@ -154,12 +159,7 @@ impl<S> Stage<S> {
             }
             Ending::Open | Ending::Lingering => {}
             Ending::Closing if connection.stream.unsent() == 0 => {
-                let has_ended = connection.stream.has_ended();
                 self.finish(id, Reason::Closed, Ok(()));
-                if has_ended {
-                    self.io.discard(id);
-                    return Ok(());
-                }
                 self.part(id);
             }
             Ending::Leaving if connection.stream.unsent() == 0 => self.part(id),

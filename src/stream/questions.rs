@@ -127,6 +127,14 @@ impl<T: Transport> Stream<T> {
         self.flags.any(Flags::WRITABLE.and(Flags::BROKEN))
     }
 
+    /// The usual end: closed here, ended by the peer, and nothing waits or is still to be told.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        const BOTH: Flags = Flags::ENDING.and(Flags::ENDED);
+        let matters = BOTH.and(Flags::OUTPUT).and(Flags::OUTPUT_CLOSED).and(Flags::BROKEN);
+        self.flags.exactly(BOTH, matters) && self.ending == Ending::Closing
+    }
+
     /// Whether both directions have ended, so that there is nothing left to wait for.
     pub(crate) fn is_complete(&self) -> bool {
         let both = Flags::ENDED.and(Flags::OUTPUT_ENDED);
