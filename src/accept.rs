@@ -6,11 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use log::warn;
 
 use crate::addr::Addr;
-use crate::connection::Connection;
 use crate::handler::Role;
 use crate::id::SocketId;
 use crate::io::ACCEPT_RETRY;
-use crate::socket::{AcceptError, accept_error};
+use crate::socket::{AcceptError, StreamSocket, accept_error};
 use crate::stage::{Stage, log_panic};
 use crate::trace::Step;
 
@@ -28,10 +27,7 @@ impl<S> Stage<S> {
                 return io.sockets.wait_for_room(id);
             }
             match listener.socket.accept(&io.options) {
-                Ok((socket, peer)) => {
-                    let connection = Connection::new(socket, false, io.now);
-                    self.welcome(id, connection, &peer);
-                }
+                Ok((socket, peer)) => self.welcome(id, socket, &peer),
                 Err(error) => match accept_error(&error) {
                     AcceptError::Nobody => listener.readable = false,
                     kind => self.accept_failed(id, kind, &error),
@@ -41,7 +37,7 @@ impl<S> Stage<S> {
     }
 
     /// Makes a handler for a new client, if it may have one.
-    fn welcome(&mut self, listener: SocketId, connection: Connection, peer: &Addr) {
+    fn welcome(&mut self, listener: SocketId, socket: StreamSocket, peer: &Addr) {
         let Stage { shared, io, roles, verify, .. } = self;
         if let Some(verify) = verify {
             let verdict = catch_unwind(AssertUnwindSafe(|| verify(shared, peer)));
@@ -59,11 +55,11 @@ impl<S> Stage<S> {
                 return;
             }
         };
-        match io.adopt(connection) {
+        match io.adopt(socket, false) {
             Ok(id) => {
                 io.ledger.accepted += 1;
                 io.accept_quota = io.accept_quota.map(|quota| quota.saturating_sub(1));
-                io.trace.step(Step::Accepted(listener, id));
+                io.trace.step(|| Step::Accepted(listener, id));
                 self.appoint(id, Role::Conversation(handler));
                 self.accepted = Some(id);
                 if let Err(failure) = self.call(id, |handler, cx| handler.setup(cx)) {

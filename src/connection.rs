@@ -19,10 +19,6 @@ pub(crate) struct Connection {
     lingered: u16,
     /// How many entries in the heap of deadlines are its own.
     pub(crate) deadlines: u8,
-    /// Whether its id is in the queue.
-    pub(crate) queued: bool,
-    /// Whether the poll reports room for output, where that must be asked for.
-    asked_for_room: bool,
     /// Whether a deadline for the rest of a closed connection is in the heap.
     pub(crate) close_watched: bool,
 }
@@ -38,17 +34,15 @@ impl Connection {
             active_at: now,
             lingered: 0,
             deadlines: 0,
-            queued: false,
-            asked_for_room: false,
             close_watched: false,
         }
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let connecting = self.stream.is_connecting();
-        let socket = self.stream.transport_mut();
-        self.asked_for_room = connecting && !socket.reports_room();
-        socket.register(registry, token, self.asked_for_room)
+        let ask = connecting && !self.stream.transport().reports_room();
+        self.stream.note_room_asked(ask);
+        self.stream.transport_mut().register(registry, token, ask)
     }
 
     /// Reads once.
@@ -77,7 +71,8 @@ impl Connection {
     /// Whether [`Connection::ask_for_room`] has something to change.
     #[inline]
     pub(crate) fn wants_room_reported(&self) -> bool {
-        self.stream.is_refused() != self.asked_for_room && !self.stream.transport().reports_room()
+        self.stream.is_refused() != self.stream.is_room_asked()
+            && !self.stream.transport().reports_room()
     }
 
     /// Has room reported exactly while output is refused.
@@ -85,14 +80,9 @@ impl Connection {
         if !self.wants_room_reported() {
             return Ok(());
         }
-        self.asked_for_room = self.stream.is_refused();
-        self.stream.transport_mut().ask_for_room(registry, token, self.asked_for_room)
-    }
-
-    /// Whether a plain turn is over and its id may leave the queue.
-    #[inline]
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.stream.is_quiet() && !self.asked_for_room
+        let ask = self.stream.is_refused();
+        self.stream.note_room_asked(ask);
+        self.stream.transport_mut().ask_for_room(registry, token, ask)
     }
 
     /// Counts bytes that came in after its end; says whether there have been too many.

@@ -54,7 +54,7 @@ impl<S> Stage<S> {
             match datagram.receive(batch, inbox, most) {
                 Some(Ok(came)) => {
                     self.io.ledger.packets_in += came as u64;
-                    self.io.trace.step(Step::PacketsIn(id, came));
+                    self.io.trace.step(|| Step::PacketsIn(id, came));
                     self.show_packets(id, inbox, came);
                     left = left.saturating_sub(came);
                 }
@@ -128,14 +128,15 @@ impl<S> Stage<S> {
         let Stage { shared, io, roles, desk, .. } = self;
         let Some(Role::Datagrams(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
         let mut cx = Context { id, shared, io, desk, reason: None, sender };
-        let result = catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx)));
-        if !self.desk.newcomers.is_empty() {
-            self.appoint_newcomers();
-        }
-        match result {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Failure { reason: Reason::HandlerError, error }),
-            Err(panic) => Err(Failure::panicked(id, &*panic)),
+        match catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx))) {
+            Ok(Ok(())) => {
+                self.appoint_newcomers();
+                Ok(())
+            }
+            failed => {
+                self.appoint_newcomers();
+                Err(Failure::of_callback(id, failed))
+            }
         }
     }
 
@@ -173,7 +174,7 @@ impl<S> Stage<S> {
         if datagram.phase() == Phase::Closing {
             return;
         }
-        self.io.trace.step(Step::TimerDue(owner, timer));
+        self.io.trace.step(|| Step::TimerDue(owner, timer));
         let called = self.call_packets(owner, None, |handler, cx| handler.timeout(cx, timer));
         if let Err(failure) = called {
             self.packet_failed(owner, &failure);
@@ -202,12 +203,12 @@ impl<S> Stage<S> {
             let gone = match datagram.flush(&mut post.batch) {
                 Some(Left::Sent(n)) => {
                     ledger.packets_out += n as u64;
-                    trace.step(Step::PacketsOut(id, n));
+                    trace.step(|| Step::PacketsOut(id, n));
                     n
                 }
                 Some(Left::Dropped(error)) => {
                     ledger.packets_dropped += 1;
-                    trace.step(Step::PacketDropped(id));
+                    trace.step(|| Step::PacketDropped(id));
                     log::debug!("{id}: a datagram was dropped: {error}");
                     1
                 }

@@ -35,15 +35,25 @@ impl Flags {
     /// Its ending is not `Open` any more.
     pub(crate) const ENDING: Flags = Flags(1 << 12);
 
-    // What follows from the output.
+    // What follows from what lies here.
 
     /// It has been above high water and not yet fallen to low water since.
     pub(crate) const CONGESTED: Flags = Flags(1 << 13);
     /// Congested and not full duplex: it is not read.
     pub(crate) const HELD_UP: Flags = Flags(1 << 14);
+    /// There is output that waits.
+    pub(crate) const OUTPUT: Flags = Flags(1 << 19);
+    /// There is input that the handler left.
+    pub(crate) const HELD: Flags = Flags(1 << 20);
     /// A send of this turn went straight to the system.
     pub(crate) const SENT_AT_ONCE: Flags = Flags(1 << 15);
 
+    // What the loop noted.
+
+    /// Its id is in the queue, or its turn is not over.
+    pub(crate) const QUEUED: Flags = Flags(1 << 18);
+    /// The poll reports room for output, where that must be asked for.
+    pub(crate) const ROOM_ASKED: Flags = Flags(1 << 21);
     /// The server shuts down and the handler has not been told.
     pub(crate) const SHUTDOWN_DUE: Flags = Flags(1 << 16);
     /// It was idle for too long, and looks once more before it ends for that.

@@ -115,6 +115,7 @@ impl<T> Slots<T> {
     }
 
     /// Stores what `make` builds for its own key. `None` when no index is left to name it.
+    #[inline]
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Option<Key> {
         let entry = self.slab.vacant_entry();
         if entry.key() >= LOW {
@@ -167,6 +168,7 @@ impl<T> Slots<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
         self.slab.try_remove(key.index()).map(|slot| slot.value)

@@ -8,7 +8,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll};
+use mio::Poll;
 
 use crate::addr::Addr;
 use crate::connection::Connection;
@@ -29,7 +29,6 @@ use crate::trace::{Step, Trace};
 #[derive(Debug)]
 pub struct Io {
     pub(crate) poll: Poll,
-    pub(crate) events: Events,
     pub(crate) sockets: Sockets,
     pub(crate) outbox: Outbox,
     pub(crate) pool: Pool,
@@ -77,7 +76,6 @@ impl Io {
         options.check()?;
         Ok(Io {
             poll: Poll::new()?,
-            events: Events::with_capacity(options.events_per_turn),
             sockets: Sockets::new(),
             outbox: Outbox::new(),
             pool: Pool::default(),
@@ -109,18 +107,18 @@ impl Io {
     #[inline]
     pub fn send(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
         if self.outbox.is_serving(id) && bytes.len() < SEND_AT_ONCE {
-            self.ledger.bytes_sent += bytes.len() as u64;
-            if self.outbox.collect(bytes) > self.marks.high_water {
-                self.stop_collecting(id);
-                return Sent::Congested;
+            if let Some(room) = self.outbox.room_for(bytes.len(), self.marks.high_water) {
+                self.ledger.bytes_sent += bytes.len() as u64;
+                // The copy comes last, so that nothing has to be kept for after it.
+                room.copy_from_slice(bytes);
+                return Sent::Queued;
             }
-            return Sent::Queued;
         }
         self.send_apart(id, bytes)
     }
 
-    /// A send to another connection than the one whose turn it is, or one that is not plain. Apart,
-    /// so that the usual send needs few registers.
+    /// A send to another connection than the one whose turn it is, one that is not plain, or one
+    /// that is too much for the outbox. Apart, so that the usual send needs few registers.
     #[inline(never)]
     fn send_apart(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
         let own = self.outbox.is_serving(id);
@@ -135,7 +133,7 @@ impl Io {
         if sent != Sent::Gone {
             self.ledger.bytes_sent += bytes.len() as u64;
         }
-        if !connection.queued {
+        if !connection.stream.is_queued() {
             self.sockets.enqueue(id);
         }
         sent
@@ -143,7 +141,8 @@ impl Io {
 
     /// Whether nothing that `id` has sent in its own turn of this round still lies in the outbox.
     fn may_overtake(&self, id: SocketId) -> bool {
-        self.outbox.is_empty() || self.sockets.connection_ref(id).is_none_or(|one| !one.queued)
+        self.outbox.is_empty()
+            || self.sockets.connection_ref(id).is_none_or(|one| !one.stream.is_queued())
     }
 
     #[cold]
@@ -158,7 +157,7 @@ impl Io {
         if left > 0 {
             self.ledger.bytes_out += left as u64;
             connection.active_at = self.now;
-            self.trace.step(Step::Wrote(id, left));
+            self.trace.step(|| Step::Wrote(id, left));
         }
         self.sockets.enqueue(id);
         sent
@@ -271,25 +270,17 @@ impl Io {
     /// waits shortly for the peer's; a datagram socket sends what waits. The handler gets no more
     /// input.
     pub fn close(&mut self, id: SocketId) {
-        match self.sockets.get(id) {
-            Some(Socket::Connection(_)) => self.change(id, |connection| connection.stream.close()),
-            Some(Socket::Listener(_)) => {
-                if let Some(listener) = self.sockets.listener(id) {
-                    listener.closing = true;
-                }
-                self.sockets.enqueue(id);
-            }
-            Some(Socket::Datagram(_)) => {
-                self.change_datagram(id, Datagram::close);
-            }
-            Some(Socket::Source(_)) => {
-                if let Some(source) = self.sockets.source(id) {
-                    source.closing = true;
-                }
-                self.sockets.enqueue(id);
-            }
-            None => {}
+        if self.change(id, |connection| connection.stream.close()) {
+            return;
         }
+        if let Some(listener) = self.sockets.listener(id) {
+            listener.closing = true;
+        } else if let Some(datagram) = self.sockets.datagram(id) {
+            datagram.close();
+        } else if let Some(source) = self.sockets.source(id) {
+            source.closing = true;
+        }
+        self.sockets.enqueue(id);
     }
 
     /// Resets a connection now, or closes a datagram socket; what was not sent is dropped.
@@ -497,16 +488,19 @@ impl Io {
         }
         let collected = self.outbox.give_up();
         if let Some(connection) = self.sockets.connection(id) {
-            connection.stream.send_first(&collected, self.marks, &mut self.pool);
+            connection.stream.send_first(collected, self.marks, &mut self.pool);
         }
     }
 
-    fn change(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) {
+    /// Says whether there is such a connection.
+    fn change(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) -> bool {
         self.stop_collecting(id);
-        if let Some(connection) = self.sockets.connection(id) {
-            change(connection);
+        let Some(connection) = self.sockets.connection(id) else { return false };
+        change(connection);
+        if !connection.stream.is_queued() {
             self.sockets.enqueue(id);
         }
+        true
     }
 
     pub(crate) fn change_datagram(&mut self, id: SocketId, change: impl FnOnce(&mut Datagram)) {

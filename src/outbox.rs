@@ -1,53 +1,61 @@
 //! What the connections of one round send, collected in one buffer of the loop.
 //!
 //! Most answers are small, and leave whole at the end of the round. Those never touch a buffer of
-//! their own: while a connection has its turn, what it sends is appended here, and the part that is
-//! its own travels with its id to the second half of the round. Only what the system refuses then
-//! moves to the [`Output`](crate::output::Output) of the connection.
+//! their own: while a connection has its turn, what it sends is copied in here, behind what the
+//! turns before it sent, and leaves in the second half of the round. Only what the system refuses
+//! then, or what finds no room here, moves to the [`Output`](crate::output::Output) of the
+//! connection.
 
 use crate::id::SocketId;
 
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    bytes: Vec<u8>,
+    /// All the room there is. The system provides what was never written to only in name.
+    bytes: Box<[u8]>,
+    /// Where the part of the one who is served begins: behind everything of the turns before.
+    start: usize,
+    /// Where that part ends. While nobody is served, the same.
+    end: usize,
     /// Whose sends are collected; nobody's while this is the id that nobody has.
     serving: SocketId,
-    /// Where the part of the one who is served begins.
-    start: usize,
-}
-
-/// What one connection sent in its turn, as a place in the outbox.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Part {
-    start: usize,
-    end: usize,
 }
 
 /// A connection whose first half of the round is done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn {
     pub(crate) id: SocketId,
-    /// What it sent meanwhile.
-    pub(crate) part: Part,
+    /// How many bytes it sent meanwhile. They lie behind those of the turn before.
+    pub(crate) sent: usize,
 }
 
-/// From this size on nothing more is collected in a round. It also bounds what the buffer keeps.
-const OUTBOX_LIMIT: usize = 1 << 20;
+/// What each turn of a round sent, of all that was `sent` in it.
+#[inline]
+pub(crate) fn parts<'a>(
+    round: &'a [Turn],
+    sent: &'a [u8],
+) -> impl Iterator<Item = (SocketId, &'a [u8])> {
+    let mut rest = sent;
+    round.iter().map_while(move |turn| {
+        let (part, behind) = rest.split_at_checked(turn.sent)?;
+        rest = behind;
+        Some((turn.id, part))
+    })
+}
+
+/// No more is collected in a round.
+const ROOM: usize = 1 << 20;
 
 const NOBODY: SocketId = SocketId::NOBODY;
 
 impl Outbox {
-    pub(crate) const fn new() -> Outbox {
-        Outbox { bytes: Vec::new(), serving: NOBODY, start: 0 }
+    pub(crate) fn new() -> Outbox {
+        Outbox { bytes: vec![0; ROOM].into_boxed_slice(), start: 0, end: 0, serving: NOBODY }
     }
 
     /// The turn of `id` begins. It must have no output of its own waiting.
     #[inline]
     pub(crate) fn begin(&mut self, id: SocketId) {
-        if self.bytes.len() < OUTBOX_LIMIT {
-            self.serving = id;
-            self.start = self.bytes.len();
-        }
+        self.serving = id;
     }
 
     #[inline]
@@ -55,62 +63,61 @@ impl Outbox {
         self.serving == id
     }
 
-    /// Takes bytes of the one who is served; says how many that makes in this turn.
+    /// Room for `n` more bytes of the one who is served, which count as sent from now on. `None`
+    /// when there is none, or when it would then have sent more than `most` in this turn.
     #[inline]
-    pub(crate) fn collect(&mut self, bytes: &[u8]) -> usize {
-        self.bytes.extend_from_slice(bytes);
-        self.bytes.len() - self.start
+    pub(crate) fn room_for(&mut self, n: usize, most: usize) -> Option<&mut [u8]> {
+        if self.collected() + n > most {
+            return None;
+        }
+        let begin = self.end;
+        let room = self.bytes.get_mut(begin..begin + n)?;
+        self.end = begin + n;
+        Some(room)
     }
 
     /// How many bytes the one who is served has sent in this turn.
+    #[inline]
     pub(crate) fn collected(&self) -> usize {
-        self.bytes.len() - self.start
+        self.end - self.start
     }
 
-    /// The turn ends: what was collected leaves in the second half of the round.
+    /// The turn ends: what was collected leaves in the second half of the round. Says how much
+    /// that is.
     #[inline]
-    pub(crate) fn end(&mut self) -> Part {
-        if self.serving == NOBODY {
-            return Part::default();
-        }
+    pub(crate) fn end(&mut self) -> usize {
+        let sent = self.collected();
         self.serving = NOBODY;
-        Part { start: self.start, end: self.bytes.len() }
+        self.start = self.end;
+        sent
     }
 
     /// The turn is no plain one any more: gives back what was collected in it.
-    pub(crate) fn give_up(&mut self) -> Vec<u8> {
+    pub(crate) fn give_up(&mut self) -> &[u8] {
         self.serving = NOBODY;
-        self.bytes.split_off(self.start)
+        let given_up = self.start..self.end;
+        self.end = self.start;
+        self.bytes.get(given_up).unwrap_or_default()
     }
 
-    /// Whether nobody has sent anything in this round.
+    /// Whether no turn of this round that is over has left anything here.
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.start == 0
     }
 
+    /// Lends everything for the second half of the round, in which nobody is served; until
+    /// [`Outbox::clear`].
     #[inline]
-    pub(crate) fn part(&self, part: Part) -> &[u8] {
-        self.bytes.get(part.start..part.end).unwrap_or_default()
+    pub(crate) fn lend(&mut self) -> Box<[u8]> {
+        std::mem::take(&mut self.bytes)
     }
 
     /// The round is over.
     #[inline]
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        if self.bytes.capacity() > 2 * OUTBOX_LIMIT {
-            self.bytes = Vec::new();
-        }
-    }
-}
-
-impl Part {
-    #[inline]
-    pub(crate) fn is_empty(self) -> bool {
-        self.start == self.end
-    }
-
-    pub(crate) fn len(self) -> usize {
-        self.end - self.start
+    pub(crate) fn clear(&mut self, lent: Box<[u8]>) {
+        self.bytes = lent;
+        self.start = 0;
+        self.end = 0;
     }
 }
 
@@ -119,28 +126,48 @@ mod tests {
     use super::*;
     use mio::Token;
 
+    fn collect(outbox: &mut Outbox, bytes: &[u8]) {
+        outbox.room_for(bytes.len(), usize::MAX).unwrap().copy_from_slice(bytes);
+    }
+
     #[test]
     fn each_turn_has_a_part_of_its_own() {
         let (one, two) = (SocketId::from_token(Token(1)), SocketId::from_token(Token(2)));
         let mut outbox = Outbox::new();
         outbox.begin(one);
-        assert_eq!(outbox.collect(b"ab"), 2);
-        assert_eq!(outbox.collect(b"c"), 3);
-        let first = outbox.end();
+        collect(&mut outbox, b"ab");
+        collect(&mut outbox, b"c");
+        assert_eq!(outbox.collected(), 3);
+        assert!(outbox.is_empty(), "its own turn is not over");
+        let mut round = vec![Turn { id: one, sent: outbox.end() }];
+        assert!(!outbox.is_empty());
         outbox.begin(two);
-        let second = outbox.end();
+        round.push(Turn { id: two, sent: outbox.end() });
         outbox.begin(two);
-        outbox.collect(b"given up");
+        collect(&mut outbox, b"given up");
         assert_eq!(outbox.give_up(), b"given up");
         assert!(!outbox.is_serving(two));
         outbox.begin(two);
-        outbox.collect(b"d");
-        let third = outbox.end();
-        assert_eq!(outbox.part(first), b"abc");
-        assert!(second.is_empty());
-        assert_eq!(outbox.part(third), b"d");
-        outbox.clear();
-        assert_eq!(outbox.part(first), b"");
+        collect(&mut outbox, b"d");
+        round.push(Turn { id: two, sent: outbox.end() });
+        let sent = outbox.lend();
+        let parts: Vec<_> = parts(&round, &sent).collect();
+        assert_eq!(parts, [(one, &b"abc"[..]), (two, b""), (two, b"d")]);
+        assert!(!outbox.is_empty(), "it is only lent");
+        outbox.clear(sent);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_turn_collects_only_up_to_its_mark() {
+        let id = SocketId::from_token(Token(1));
+        let mut outbox = Outbox::new();
+        outbox.begin(id);
+        assert!(outbox.room_for(10, 10).is_some());
+        assert!(outbox.room_for(1, 10).is_none());
+        outbox.end();
+        outbox.begin(id);
+        assert!(outbox.room_for(10, 10).is_some(), "the next turn counts anew");
     }
 
     #[test]
@@ -148,11 +175,16 @@ mod tests {
         let id = SocketId::from_token(Token(1));
         let mut outbox = Outbox::new();
         outbox.begin(id);
-        outbox.collect(&vec![0; 3 * OUTBOX_LIMIT]);
+        assert!(outbox.room_for(ROOM - 1, usize::MAX).is_some());
+        assert!(outbox.room_for(2, usize::MAX).is_none());
         outbox.end();
         outbox.begin(id);
-        assert!(!outbox.is_serving(id) && outbox.end().is_empty());
-        outbox.clear();
-        assert_eq!(outbox.bytes.capacity(), 0);
+        assert!(outbox.room_for(1, usize::MAX).is_some());
+        assert!(outbox.room_for(1, usize::MAX).is_none());
+        outbox.end();
+        let sent = outbox.lend();
+        outbox.clear(sent);
+        outbox.begin(id);
+        assert!(outbox.room_for(ROOM, usize::MAX).is_some());
     }
 }

@@ -14,8 +14,9 @@ use crate::id::SocketId;
 use crate::io::{Drain, Io, nanoseconds};
 use crate::ledger::Reason;
 use crate::listener::Listener;
+use crate::options::Options;
 use crate::socket::{DatagramSocket, ListenerSocket, StreamSocket};
-use crate::sockets::{Socket, Source};
+use crate::sockets::Socket;
 use crate::stream::Ending;
 use crate::trace::Step;
 
@@ -25,27 +26,22 @@ impl Io {
     }
 
     /// Waits for events, not beyond the next deadline and not at all while a socket has something
-    /// to do. The events are lent until [`Io::give_back`].
+    /// to do.
     #[inline]
-    pub(crate) fn wait(&mut self, most: Option<Duration>) -> io::Result<Events> {
+    pub(crate) fn wait(&mut self, events: &mut Events, most: Option<Duration>) -> io::Result<()> {
         let timeout = self.timeout(most);
-        let polled = self.poll.poll(&mut self.events, timeout);
+        let polled = self.poll.poll(events, timeout);
         self.look_at_clock();
         match polled {
             Ok(()) => {}
-            // A signal; the events are still there.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            // A signal; the events before it are still there.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
             Err(error) => return Err(error),
         }
         if self.trace.is_on() {
-            self.trace.step(Step::Waited(self.events.iter().count()));
+            self.trace.step(|| Step::Waited(events.iter().count()));
         }
-        Ok(std::mem::replace(&mut self.events, Events::with_capacity(0)))
-    }
-
-    #[inline]
-    pub(crate) fn give_back(&mut self, events: Events) {
-        self.events = events;
+        Ok(())
     }
 
     /// The only place that reads the clock: once a turn, and when a call from outside the loop
@@ -60,10 +56,14 @@ impl Io {
         if !self.sockets.is_idle() || matches!(self.drain, Drain::Asked { .. }) {
             return Some(Duration::ZERO);
         }
+        let timers = self.timers.next().unwrap_or(u64::MAX);
+        let deadlines = self.deadlines.next().unwrap_or(u64::MAX);
         let drained =
-            if let Drain::Until { deadline, .. } = self.drain { Some(deadline) } else { None };
-        let next = [self.timers.next(), self.deadlines.next(), drained].into_iter().flatten().min();
-        let Some(next) = next else { return most };
+            if let Drain::Until { deadline, .. } = self.drain { deadline } else { u64::MAX };
+        let next = timers.min(deadlines).min(drained);
+        if next == u64::MAX {
+            return most;
+        }
         let left = Duration::from_nanos(next.saturating_sub(self.now));
         Some(most.map_or(left, |most| most.min(left)))
     }
@@ -96,8 +96,7 @@ impl Io {
     }
 
     fn adopt_datagram(&mut self, datagram: Datagram) -> io::Result<SocketId> {
-        let id = self.sockets.insert(Socket::Datagram(Box::new(datagram)));
-        let id = id.ok_or_else(no_id_left)?;
+        let id = self.sockets.insert_datagram(datagram).ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
         let registered = match self.sockets.datagram(id) {
             Some(datagram) => datagram.register(registry, id.token()),
@@ -112,7 +111,7 @@ impl Io {
 
     fn open_listener_at(&mut self, addr: &Addr) -> io::Result<SocketId> {
         let socket = ListenerSocket::listen(addr, &self.options)?;
-        let id = self.sockets.insert(Socket::Listener(Box::new(Listener::new(socket))));
+        let id = self.sockets.insert_listener(Listener::new(socket));
         let id = id.ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
         let registered = match self.sockets.listener(id) {
@@ -130,7 +129,7 @@ impl Io {
         &mut self,
         register: impl FnOnce(&Registry, Token) -> io::Result<()>,
     ) -> io::Result<SocketId> {
-        let id = self.sockets.insert(Socket::Source(Source::default())).ok_or_else(no_id_left)?;
+        let id = self.sockets.insert_source().ok_or_else(no_id_left)?;
         if let Err(error) = register(self.poll.registry(), id.token()) {
             self.sockets.remove(id);
             return Err(error);
@@ -146,21 +145,27 @@ impl Io {
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
         }
         let socket = StreamSocket::connect(addr, &self.options)?;
-        let id = self.adopt(Connection::new(socket, true, self.now))?;
+        let id = self.adopt(socket, true)?;
         self.ledger.connected += 1;
         Ok(id)
     }
 
-    /// Registers a connection. It is not in the ledger yet.
-    pub(crate) fn adopt(&mut self, connection: Connection) -> io::Result<SocketId> {
-        let id = self.sockets.insert(Socket::Connection(connection)).ok_or_else(no_id_left)?;
+    /// Registers a connection that stands, or is being made. It is not in the ledger yet.
+    #[inline]
+    pub(crate) fn adopt(&mut self, socket: StreamSocket, connecting: bool) -> io::Result<SocketId> {
+        let mut connection = Connection::new(socket, connecting, self.now);
+        let at = deadline(&connection, self.idle_after, &self.options);
+        connection.deadlines = u8::from(at.is_some());
+        let id = self.sockets.insert_connection(connection).ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
         let Some(connection) = self.sockets.connection(id) else { return Ok(id) };
         if let Err(error) = connection.register(registry, id.token()) {
             self.sockets.remove(id);
             return Err(error);
         }
-        self.arm(id);
+        if let Some(at) = at {
+            self.deadlines.push(at, id);
+        }
         Ok(id)
     }
 
@@ -210,26 +215,17 @@ impl Io {
     }
 
     /// Puts the present deadline of a connection into the heap, if it has one.
+    #[inline]
     pub(crate) fn arm(&mut self, id: SocketId) {
-        let Some(at) = self.deadline(id) else { return };
-        if let Some(connection) = self.sockets.connection(id) {
-            connection.deadlines = connection.deadlines.saturating_add(1);
-            self.deadlines.push(at, id);
-        }
+        let Some(connection) = self.sockets.connection(id) else { return };
+        let Some(at) = deadline(connection, self.idle_after, &self.options) else { return };
+        connection.deadlines = connection.deadlines.saturating_add(1);
+        self.deadlines.push(at, id);
     }
 
     /// When the present patience with a connection ends.
     pub(crate) fn deadline(&self, id: SocketId) -> Option<u64> {
-        let connection = self.sockets.connection_ref(id)?;
-        let patience = match connection.stream.ending() {
-            _ if connection.stream.is_connecting() => nanoseconds(self.options.connect_timeout),
-            Ending::Open => self.idle_after,
-            Ending::Closing | Ending::Leaving => nanoseconds(self.options.close_timeout),
-            Ending::Lingering => nanoseconds(self.options.linger_timeout),
-            Ending::Aborted(_) => u64::MAX,
-        };
-        let at = connection.active_at.saturating_add(patience);
-        (at != u64::MAX).then_some(at)
+        deadline(self.sockets.connection_ref(id)?, self.idle_after, &self.options)
     }
 
     /// Bounds the time that the rest of a closed datagram socket may take to leave; once for each.
@@ -282,9 +278,10 @@ impl Io {
     /// output is dropped, and then the peer is told so by a reset.
     pub(crate) fn discard(&mut self, id: SocketId) {
         let registry = self.poll.registry();
-        let Some(socket) = self.sockets.remove(id) else { return };
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let mut deadlines = 0;
         match socket {
-            Socket::Connection(mut connection) => {
+            Socket::Connection(connection) => {
                 let dropped = connection.stream.drop_output(&mut self.pool);
                 self.ledger.bytes_dropped += dropped as u64;
                 let aborted = connection.aborted() == Some(Reason::Aborted);
@@ -296,25 +293,24 @@ impl Io {
                 if cfg!(not(any(target_os = "linux", target_os = "android"))) {
                     let _ = connection.stream.transport_mut().deregister(registry);
                 }
-                let sockets = &self.sockets;
-                let entries = usize::from(connection.deadlines);
-                self.deadlines.forget(entries, |id| sockets.get(id).is_some());
+                deadlines = usize::from(connection.deadlines);
             }
-            Socket::Listener(mut listener) => {
+            Socket::Listener(listener) => {
                 // On Linux its close does that too, but there is nothing to save here.
                 let _ = listener.socket.deregister(registry);
             }
-            Socket::Datagram(mut datagram) => {
+            Socket::Datagram(datagram) => {
                 self.ledger.packets_dropped += datagram.drop_waiting() as u64;
                 self.own.remove(id);
                 let _ = datagram.deregister(registry);
-                let sockets = &self.sockets;
-                let entries = usize::from(datagram.close_watched);
-                self.deadlines.forget(entries, |id| sockets.get(id).is_some());
+                deadlines = usize::from(datagram.close_watched);
             }
             Socket::Source(_) => {}
         }
-        self.trace.step(Step::Closed(id));
+        self.sockets.remove(id);
+        let sockets = &self.sockets;
+        self.deadlines.forget(deadlines, |id| sockets.get(id).is_some());
+        self.trace.step(|| Step::Closed(id));
     }
 }
 
@@ -338,6 +334,18 @@ fn first_that_works(
         }
     }
     Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address")))
+}
+
+fn deadline(connection: &Connection, idle_after: u64, options: &Options) -> Option<u64> {
+    let patience = match connection.stream.ending() {
+        _ if connection.stream.is_connecting() => nanoseconds(options.connect_timeout),
+        Ending::Open => idle_after,
+        Ending::Closing | Ending::Leaving => nanoseconds(options.close_timeout),
+        Ending::Lingering => nanoseconds(options.linger_timeout),
+        Ending::Aborted(_) => u64::MAX,
+    };
+    let at = connection.active_at.saturating_add(patience);
+    (at != u64::MAX).then_some(at)
 }
 
 fn no_id_left() -> io::Error {

@@ -10,15 +10,16 @@
 
 use std::io;
 
+use mio::Events;
 use mio::event::Event;
 
 use crate::deliver::Post;
 use crate::handler::Desk;
 use crate::id::SocketId;
-use crate::input::{Held, Input};
+use crate::input::Input;
 use crate::io::Io;
-use crate::outbox::Turn;
-use crate::socket::{is_plain, readiness};
+use crate::outbox::{Turn, parts};
+use crate::socket::{brings_end, is_plain, readiness};
 use crate::sockets::Socket;
 use crate::stage::{Failure, Stage};
 use crate::stream::{Ending, Filled, Flushed};
@@ -44,32 +45,66 @@ impl<S> Reactor<S> {
 
     // First half: what came in.
 
-    /// Something was reported. A connection with nothing unusual about it is served where it is
-    /// found; everything else is noted, and queued.
-    #[inline]
-    pub(crate) fn event(&mut self, event: &Event) {
+    /// Something was reported. A loop of its own, as is [`Reactor::settle_round`], so that the
+    /// registers of the machine are for what it needs.
+    #[inline(never)]
+    pub(crate) fn receive_events(&mut self, events: &Events) {
+        for event in events {
+            self.event(event);
+        }
+    }
+
+    /// Input of a connection with nothing unusual about it is served where it is found.
+    #[inline(always)]
+    fn event(&mut self, event: &Event) {
+        if is_plain(event) {
+            self.input(event, false);
+        } else {
+            self.other_event(event);
+        }
+    }
+
+    /// Everything else is noted, and queued; but the peer's end is served as input is, since it is
+    /// how most connections end.
+    #[inline(never)]
+    fn other_event(&mut self, event: &Event) {
+        if brings_end(event) {
+            self.input(event, true);
+        } else {
+            let id = SocketId::from_token(event.token());
+            self.stage.io.sockets.note(id, readiness(event));
+        }
+    }
+
+    /// Something came in, perhaps with the peer's end behind it.
+    #[inline(always)]
+    fn input(&mut self, event: &Event, end: bool) {
         let id = SocketId::from_token(event.token());
         let Io { sockets, outbox, ledger, now, .. } = &mut self.stage.io;
-        let Some(connection) = sockets.connection(id).filter(|_| is_plain(event)) else {
+        let Some(connection) = sockets.connection(id) else {
             return sockets.note(id, readiness(event));
         };
-        let (readable, writable) = (event.is_readable(), event.is_writable());
-        connection.stream.note_plain(readable, writable, event.is_read_closed());
-        if connection.queued {
-            return;
-        }
+        connection.stream.note_input(event.is_writable(), end);
         if !connection.stream.is_ready_to_talk() {
             return sockets.enqueue(id);
         }
-        connection.queued = true;
+        connection.stream.begin_turn();
         outbox.begin(id);
         let filled = connection.take_in(&mut self.buffer, *now, ledger);
         let more = connection.stream.is_readable();
-        let mut received = self.show_filled(id, filled);
-        if more && received.is_ok() {
-            received = self.converse(id, 1);
+        match self.show_filled(id, filled) {
+            Ok(()) if more => self.go_on(id),
+            Ok(()) => self.end_first_half(id),
+            Err(failure) => self.end_received(id, Err(failure)),
         }
-        self.end_first_half(id, received);
+    }
+
+    /// There may be more than the first read brought.
+    #[cold]
+    #[inline(never)]
+    fn go_on(&mut self, id: SocketId) {
+        let received = self.converse(id, 1);
+        self.end_received(id, received);
     }
 
     /// What else is queued, in its order.
@@ -78,7 +113,7 @@ impl<S> Reactor<S> {
         let mut nth = 0;
         while let Some(id) = self.stage.io.sockets.queued(nth) {
             let received = self.receive(id);
-            self.end_first_half(id, received);
+            self.end_received(id, received);
             nth += 1;
         }
         self.stage.io.sockets.clear_queue();
@@ -101,14 +136,19 @@ impl<S> Reactor<S> {
         Ok(())
     }
 
-    /// What a connection sent meanwhile lies in the outbox until the second half.
-    #[inline]
-    fn end_first_half(&mut self, id: SocketId, received: Result<(), Failure>) {
+    #[inline(never)]
+    fn end_received(&mut self, id: SocketId, received: Result<(), Failure>) {
         if let Err(failure) = received {
             self.stage.io.stop_collecting(id);
             self.stage.fail(id, failure);
         }
-        self.round.push(Turn { id, part: self.stage.io.outbox.end() });
+        self.end_first_half(id);
+    }
+
+    /// What a connection sent meanwhile lies in the outbox until the second half.
+    #[inline]
+    fn end_first_half(&mut self, id: SocketId) {
+        self.round.push(Turn { id, sent: self.stage.io.outbox.end() });
     }
 
     /// Reads and shows what came, within the budget of a turn, of which some may be spent.
@@ -151,7 +191,7 @@ impl<S> Reactor<S> {
             Ok(Filled::Bytes(n)) => self.show(id, n),
             Ok(Filled::End) => self.stage.tell_of_end(id, &[]),
             Ok(Filled::Nothing) => {
-                self.stage.io.trace.step(Step::ReadNothing(id));
+                self.stage.io.trace.step(|| Step::ReadNothing(id));
                 Ok(())
             }
             Err(error) => Err(Failure::broken(error)),
@@ -161,15 +201,13 @@ impl<S> Reactor<S> {
     /// Shows the handler the first `n` bytes of the buffer, where they lie.
     #[inline(always)]
     fn show(&mut self, id: SocketId, n: usize) -> Result<(), Failure> {
-        self.stage.io.trace.step(Step::Read(id, n));
+        self.stage.io.trace.step(|| Step::Read(id, n));
         let bytes = self.buffer.get(..n).unwrap_or(&self.buffer);
         let mut input = Input::new(bytes);
         self.stage.call(id, |handler, cx| handler.handle(cx, &mut input))?;
-        self.stage.io.trace.step(Step::Handled(id, n));
+        self.stage.io.trace.step(|| Step::Handled(id, n));
         if !input.is_empty() {
-            let mut held = Held::default();
-            held.hold(&input);
-            self.stage.keep(id, held);
+            self.stage.hold(id, &input);
         }
         Ok(())
     }
@@ -185,7 +223,7 @@ impl<S> Reactor<S> {
         };
         match connection.take_in(buffer, *now, ledger) {
             Ok(Filled::Bytes(n)) => {
-                self.stage.io.trace.step(Step::Read(id, n));
+                self.stage.io.trace.step(|| Step::Read(id, n));
                 held.append(self.buffer.get(..n).unwrap_or_default());
                 self.stage.show_held(id, held)
             }
@@ -228,46 +266,80 @@ impl<S> Reactor<S> {
     // Second half: what goes out, and what has come to its end.
 
     /// The second half of the round, for everybody who had a first.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn settle_round(&mut self) {
         let mut round = std::mem::take(&mut self.round);
-        for turn in round.drain(..) {
-            self.settle(turn);
+        let sent = self.stage.io.outbox.lend();
+        for (id, part) in parts(&round, &sent) {
+            self.settle(id, part);
         }
+        self.stage.io.outbox.clear(sent);
+        round.clear();
         self.round = round;
-        self.stage.io.outbox.clear();
     }
 
-    #[inline]
-    fn settle(&mut self, turn: Turn) {
-        let Turn { id, part } = turn;
+    #[inline(always)]
+    fn settle(&mut self, id: SocketId, part: &[u8]) {
         let io = &mut self.stage.io;
         let Some(connection) = io.sockets.connection(id) else {
-            // A timer may have ended it since.
-            io.ledger.bytes_dropped += part.len() as u64;
-            self.stage.settle_packets(id, &mut self.post);
-            return self.stage.settle_other(id);
+            return self.settle_other(id, part);
         };
-        if connection.stream.may_collect() && connection.stream.is_writable() {
-            if !part.is_empty() {
-                match connection.stream.write_part(io.outbox.part(part), &mut io.pool) {
-                    Ok(Flushed::Wrote(n)) => {
-                        connection.active_at = io.now;
-                        io.ledger.bytes_out += n as u64;
-                        io.trace.step(Step::Wrote(id, n));
-                    }
-                    Ok(Flushed::Refused) => io.trace.step(Step::WroteNothing(id)),
-                    Err(error) => return self.stage.fail(id, Failure::broken(error)),
+        if !connection.stream.may_write_part() {
+            return self.settle_unusual(id, part);
+        }
+        if !part.is_empty() {
+            match connection.stream.write_part(part) {
+                Ok(n) if n == part.len() => {
+                    connection.active_at = io.now;
+                    io.ledger.bytes_out += n as u64;
+                    io.trace.step(|| Step::Wrote(id, n));
                 }
+                cut => return self.settle_cut(id, part, cut),
             }
-            if connection.is_quiet() {
-                connection.queued = false;
-                return;
+        }
+        if connection.stream.is_quiet() {
+            connection.stream.end_turn();
+        } else {
+            self.stage.settle_connection(id);
+        }
+    }
+
+    /// The system did not take the whole part.
+    #[cold]
+    #[inline(never)]
+    fn settle_cut(&mut self, id: SocketId, part: &[u8], wrote: io::Result<usize>) {
+        let io = &mut self.stage.io;
+        let Some(connection) = io.sockets.connection(id) else { return };
+        match connection.stream.keep_rest(part, wrote, &mut io.pool) {
+            Ok(Flushed::Wrote(n)) => {
+                connection.active_at = io.now;
+                io.ledger.bytes_out += n as u64;
+                io.trace.step(|| Step::Wrote(id, n));
             }
-        } else if !part.is_empty() {
-            let bytes = io.outbox.part(part);
-            connection.stream.send_first(bytes, io.marks, &mut io.pool);
+            Ok(Flushed::Refused) => io.trace.step(|| Step::WroteNothing(id)),
+            Err(error) => return self.stage.fail(id, Failure::broken(error)),
         }
         self.stage.settle_connection(id);
+    }
+
+    /// Something waits, or happened since; what was collected before comes first.
+    #[inline(never)]
+    fn settle_unusual(&mut self, id: SocketId, part: &[u8]) {
+        let io = &mut self.stage.io;
+        if !part.is_empty() {
+            if let Some(connection) = io.sockets.connection(id) {
+                connection.stream.send_first(part, io.marks, &mut io.pool);
+            }
+        }
+        self.stage.settle_connection(id);
+    }
+
+    /// No connection, or one that a timer has ended since.
+    #[cold]
+    #[inline(never)]
+    fn settle_other(&mut self, id: SocketId, part: &[u8]) {
+        self.stage.io.ledger.bytes_dropped += part.len() as u64;
+        self.stage.settle_packets(id, &mut self.post);
+        self.stage.settle_other(id);
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use log::{error, info};
 use mio::event::Source;
-use mio::{Interest, Registry, Waker};
+use mio::{Events, Interest, Registry, Waker};
 
 use crate::addr::{Addr, ToAddrs};
 use crate::handle::{Command, Handle};
@@ -45,6 +45,7 @@ pub struct Server<S = ()> {
     /// The counters as they were when the present shutdown began.
     before_drain: Ledger,
     // Kept only so that a turn allocates nothing.
+    events: Events,
     due: Vec<TimerId>,
     commands: Vec<Command<S>>,
 }
@@ -79,6 +80,7 @@ impl<S> Server<S> {
     /// When an option makes no sense (`InvalidInput`), or the system gives no poll.
     pub fn with(shared: S, options: Options) -> io::Result<Server<S>> {
         let io = Io::new(options)?;
+        let events = Events::with_capacity(io.options.events_per_turn);
         let waker = Waker::new(io.registry(), SocketId::WAKER)?;
         let mailbox = Arc::new(Mailbox::new(waker, io.options.mailbox_limit));
         let desk = Desk {
@@ -92,6 +94,7 @@ impl<S> Server<S> {
             service_actions: None,
             report: None,
             before_drain: Ledger::default(),
+            events,
             due: Vec::new(),
             commands: Vec::new(),
         })
@@ -338,11 +341,8 @@ impl<S> Server<S> {
     /// # Errors
     /// Only when the poll itself is broken.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
-        let events = self.reactor.stage.io.wait(max_wait)?;
-        for event in &events {
-            self.reactor.event(event);
-        }
-        self.reactor.stage.io.give_back(events);
+        self.reactor.stage.io.wait(&mut self.events, max_wait)?;
+        self.reactor.receive_events(&self.events);
         if self.mailbox.has_mail() {
             self.run_commands();
         }

@@ -90,7 +90,11 @@ impl StreamSocket {
         ask_for_room: bool,
     ) -> io::Result<()> {
         let interests = self.interests(ask_for_room);
-        registry.register(self.source(), token, interests)
+        match self {
+            StreamSocket::Tcp(stream) => registry.register(stream, token, interests),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => registry.register(stream, token, interests),
+        }
     }
 
     /// Whether room is reported without being asked for.
@@ -218,10 +222,17 @@ impl Transport for StreamSocket {
     }
 }
 
-/// Whether an event says no more than that there is something to read, or the peer's end, or room.
+/// Whether an event says no more than that there is something to read, and perhaps room.
 #[inline]
 pub(crate) fn is_plain(event: &Event) -> bool {
-    !(event.is_error() || event.is_priority())
+    let usual = event.is_readable() && !event.is_priority() && !event.is_error();
+    usual && !event.is_read_closed()
+}
+
+/// Whether the peer's end was reported, and nothing worse.
+#[inline]
+pub(crate) fn brings_end(event: &Event) -> bool {
+    event.is_read_closed() && !event.is_error() && !event.is_priority()
 }
 
 /// What mio reports, in the words of [`Stream`](crate::stream::Stream).

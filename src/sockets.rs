@@ -28,7 +28,7 @@ pub(crate) struct Source {
 #[derive(Debug)]
 pub(crate) struct Sockets {
     slots: Slots<Socket>,
-    /// Ids whose socket has something to do; each at most once, by the socket's `queued`. An id
+    /// Ids whose socket has something to do; each at most once, by the socket's mark. An id
     /// stays queued until its turn is over, so what a handler does to its own connection costs
     /// nothing here.
     queue: Vec<SocketId>,
@@ -42,26 +42,41 @@ impl Sockets {
         Sockets { slots: Slots::new(), queue: Vec::new(), connections: 0, waiting: Vec::new() }
     }
 
-    /// Stores a socket that may have something to do already. `None` when no id is left for it.
-    pub(crate) fn insert(&mut self, socket: Socket) -> Option<SocketId> {
-        let is_connection = matches!(socket, Socket::Connection(_));
-        let id = SocketId(self.slots.insert_with(|_| socket)?);
-        if is_connection {
-            self.connections += 1;
-        } else {
-            self.enqueue(id);
-        }
+    /// Stores a connection. `None` when no id is left for it.
+    #[inline]
+    pub(crate) fn insert_connection(&mut self, connection: Connection) -> Option<SocketId> {
+        let id = SocketId(self.slots.insert_with(|_| Socket::Connection(connection))?);
+        self.connections += 1;
         Some(id)
     }
 
-    /// Takes a socket out. When a connection goes there is room for another.
-    pub(crate) fn remove(&mut self, id: SocketId) -> Option<Socket> {
-        let socket = self.slots.remove(id.0)?;
-        if matches!(socket, Socket::Connection(_)) {
+    pub(crate) fn insert_listener(&mut self, listener: Listener) -> Option<SocketId> {
+        self.insert(Socket::Listener(Box::new(listener)))
+    }
+
+    pub(crate) fn insert_datagram(&mut self, datagram: Datagram) -> Option<SocketId> {
+        self.insert(Socket::Datagram(Box::new(datagram)))
+    }
+
+    pub(crate) fn insert_source(&mut self) -> Option<SocketId> {
+        self.insert(Socket::Source(Source::default()))
+    }
+
+    fn insert(&mut self, socket: Socket) -> Option<SocketId> {
+        let id = SocketId(self.slots.insert_with(|_| socket)?);
+        // It may have something to do already.
+        self.enqueue(id);
+        Some(id)
+    }
+
+    /// Closes a socket and frees its place. When a connection goes there is room for another.
+    #[inline]
+    pub(crate) fn remove(&mut self, id: SocketId) {
+        let Some(socket) = self.slots.remove(id.0) else { return };
+        if let Socket::Connection(_) = socket {
             self.connections -= 1;
             self.stop_waiting();
         }
-        Some(socket)
     }
 
     /// Lets every listener that waited for room try again.
@@ -103,6 +118,10 @@ impl Sockets {
     #[inline]
     pub(crate) fn get(&self, id: SocketId) -> Option<&Socket> {
         self.slots.get(id.0)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Socket> {
+        self.slots.get_mut(id.0)
     }
 
     #[inline]
@@ -203,10 +222,8 @@ impl Sockets {
     /// Puts an id into the queue if its socket wants a turn and is not there already.
     pub(crate) fn enqueue(&mut self, id: SocketId) {
         let Some(socket) = self.slots.get_mut(id.0) else { return };
-        let wants = socket.wants_service();
-        let queued = socket.queued();
-        if wants && !*queued {
-            *queued = true;
+        if !socket.is_queued() && socket.wants_service() {
+            socket.set_queued(true);
             self.queue.push(id);
         }
     }
@@ -227,14 +244,12 @@ impl Sockets {
     }
 
     /// The turn of a socket is over; it gets another one if there is more to do.
+    #[inline]
     pub(crate) fn end_turn(&mut self, id: SocketId) {
         let Some(socket) = self.slots.get_mut(id.0) else { return };
-        if let Socket::Connection(connection) = socket {
-            connection.stream.end_turn();
-        }
-        let wants = socket.wants_service();
-        *socket.queued() = wants;
-        if wants {
+        socket.set_queued(false);
+        if socket.wants_service() {
+            socket.set_queued(true);
             self.queue.push(id);
         }
     }
@@ -250,12 +265,22 @@ impl Socket {
         }
     }
 
-    fn queued(&mut self) -> &mut bool {
+    fn is_queued(&self) -> bool {
         match self {
-            Socket::Connection(connection) => &mut connection.queued,
-            Socket::Listener(listener) => &mut listener.queued,
-            Socket::Datagram(datagram) => &mut datagram.queued,
-            Socket::Source(source) => &mut source.queued,
+            Socket::Connection(connection) => connection.stream.is_queued(),
+            Socket::Listener(listener) => listener.queued,
+            Socket::Datagram(datagram) => datagram.queued,
+            Socket::Source(source) => source.queued,
+        }
+    }
+
+    fn set_queued(&mut self, queued: bool) {
+        match self {
+            Socket::Connection(connection) if queued => connection.stream.begin_turn(),
+            Socket::Connection(connection) => connection.stream.end_turn(),
+            Socket::Listener(listener) => listener.queued = queued,
+            Socket::Datagram(datagram) => datagram.queued = queued,
+            Socket::Source(source) => source.queued = queued,
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
 use log::{debug, error};
 
@@ -52,24 +53,35 @@ impl<S> Stage<S> {
         let Stage { shared, io, roles, desk, .. } = self;
         let Some(Role::Conversation(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
         let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
-        let result = catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx)));
-        if !self.desk.newcomers.is_empty() {
-            self.appoint_newcomers();
-        }
-        match result {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Failure { reason: Reason::HandlerError, error }),
-            Err(panic) => Err(Failure::panicked(id, &*panic)),
+        match catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx))) {
+            Ok(Ok(())) => {
+                self.appoint_newcomers();
+                Ok(())
+            }
+            failed => {
+                self.appoint_newcomers();
+                Err(Failure::of_callback(id, failed))
+            }
         }
     }
 
-    /// Puts those who answer for newly opened sockets into their places.
+    /// Puts those who answer for newly opened sockets into their places, if there are any.
+    #[inline]
     pub(crate) fn appoint_newcomers(&mut self) {
+        if !self.desk.newcomers.is_empty() {
+            self.appoint_all();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn appoint_all(&mut self) {
         while let Some((id, role)) = self.desk.newcomers.pop() {
             self.appoint(id, role);
         }
     }
 
+    #[inline]
     pub(crate) fn appoint(&mut self, id: SocketId, role: Role<S>) {
         while self.roles.len() <= id.index() {
             self.roles.push(Role::Nobody);
@@ -80,7 +92,10 @@ impl<S> Stage<S> {
     }
 
     pub(crate) fn dismiss(&mut self, id: SocketId) -> Role<S> {
-        self.roles.get_mut(id.index()).map_or(Role::Nobody, |r| std::mem::replace(r, Role::Nobody))
+        match self.roles.get_mut(id.index()) {
+            Some(role) => std::mem::replace(role, Role::Nobody),
+            None => Role::Nobody,
+        }
     }
 
     /// Ends a conversation with an error. What it had sent still leaves, if that can be.
@@ -111,9 +126,10 @@ impl<S> Stage<S> {
     }
 
     /// Tells the handler that it is over, and forgets it.
+    #[inline]
     pub(crate) fn finish(&mut self, id: SocketId, reason: Reason, outcome: io::Result<()>) {
         self.io.ledger.end(reason);
-        self.io.trace.step(Step::Ended(id, reason));
+        self.io.trace.step(|| Step::Ended(id, reason));
         let Role::Conversation(mut handler) = self.dismiss(id) else { return };
         let Stage { shared, io, desk, .. } = self;
         let mut cx = Context { id, shared, io, desk, reason: Some(reason), sender: None };
@@ -134,9 +150,16 @@ impl Failure {
         Failure { reason: Reason::Broken, error }
     }
 
+    /// A callback returned an error, or panicked.
     #[cold]
-    pub(crate) fn panicked(id: SocketId, panic: &(dyn Any + Send)) -> Failure {
-        log_panic(id, panic);
+    #[inline(never)]
+    pub(crate) fn of_callback(id: SocketId, failed: thread::Result<io::Result<()>>) -> Failure {
+        if let Ok(Err(error)) = failed {
+            return Failure { reason: Reason::HandlerError, error };
+        }
+        if let Err(panic) = failed {
+            log_panic(id, &*panic);
+        }
         let error = io::Error::other("a callback of the handler panicked");
         Failure { reason: Reason::Panicked, error }
     }

@@ -91,7 +91,9 @@ const DOUBTS: Flags = Flags::READ_CLOSED.and(Flags::URGENT).and(Flags::BROKEN);
 #[derive(Debug)]
 pub(crate) struct Stream<T> {
     transport: T,
+    /// [`Flags::OUTPUT`] is set exactly when it is not empty.
     output: Output,
+    /// [`Flags::HELD`] is set exactly when it is not empty.
     held: Held,
     flags: Flags,
     /// [`Flags::ENDING`] is set exactly when this is not `Open`.
@@ -116,12 +118,12 @@ impl<T: Transport> Stream<T> {
 
     // What happens to it.
 
-    /// The usual thing: something came in, perhaps the peer's end, or there is room.
+    /// The usual thing: something came in, perhaps the peer's end, and perhaps there is room.
     #[inline]
-    pub(crate) fn note_plain(&mut self, readable: bool, writable: bool, read_closed: bool) {
-        self.flags.set_if(Flags::READABLE, readable);
+    pub(crate) fn note_input(&mut self, writable: bool, read_closed: bool) {
+        self.flags.set(Flags::READABLE);
         self.flags.set_if(Flags::WRITABLE, writable);
-        self.flags.set_if(Flags::READABLE.and(Flags::READ_CLOSED), read_closed);
+        self.flags.set_if(Flags::READ_CLOSED, read_closed);
     }
 
     pub(crate) fn note(&mut self, ready: Readiness) {
@@ -149,10 +151,18 @@ impl<T: Transport> Stream<T> {
         if !self.takes_output() {
             return Sent::Gone;
         }
-        if self.output.push(bytes, pool) > marks.high_water {
+        if self.push(bytes, pool) > marks.high_water {
             self.note_congestion(marks);
         }
         if self.is_congested() { Sent::Congested } else { Sent::Queued }
+    }
+
+    /// Puts `bytes` behind the output; says how much that is then.
+    #[inline]
+    fn push(&mut self, bytes: &[u8], pool: &mut Pool) -> usize {
+        let unsent = self.output.push(bytes, pool);
+        self.flags.put(Flags::OUTPUT, unsent > 0);
+        unsent
     }
 
     /// As [`Stream::send`], but a part may go straight to the system. Says how much did.
@@ -235,7 +245,7 @@ impl<T: Transport> Stream<T> {
     /// The conversation is over, the bytes it had sent are not.
     pub(crate) fn leave(&mut self) {
         self.end(Ending::Leaving);
-        self.held = Held::default();
+        self.put_held(Held::default());
     }
 
     fn end(&mut self, ending: Ending) {
@@ -244,6 +254,17 @@ impl<T: Transport> Stream<T> {
     }
 
     // What is done for it in its turn.
+
+    /// Whether the poll reports room from now on, where that must be asked for.
+    pub(crate) fn note_room_asked(&mut self, asked: bool) {
+        self.flags.put(Flags::ROOM_ASKED, asked);
+    }
+
+    /// It is queued, or has its turn at once; until [`Stream::end_turn`].
+    #[inline]
+    pub(crate) fn begin_turn(&mut self) {
+        self.flags.set(Flags::QUEUED);
+    }
 
     /// Reads once.
     #[inline(always)]
@@ -285,6 +306,7 @@ impl<T: Transport> Stream<T> {
                     self.flags.clear(Flags::WRITABLE);
                 }
                 self.output.advance(n, pool);
+                self.flags.put(Flags::OUTPUT, !self.output.is_empty());
                 Ok(Flushed::Wrote(n))
             }
             Err(error) => match error.kind() {
@@ -298,22 +320,31 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// Writes `bytes` once, straight from where they lie; what the system does not take becomes
-    /// output. There must be no output before.
-    #[inline(always)]
-    pub(crate) fn write_part(&mut self, bytes: &[u8], pool: &mut Pool) -> io::Result<Flushed> {
+    /// Writes `bytes` once, straight from where they lie. There must be no output before. Unless
+    /// all of them left, [`Stream::keep_rest`] has to follow.
+    #[inline]
+    pub(crate) fn write_part(&mut self, bytes: &[u8]) -> io::Result<usize> {
         debug_assert!(self.output.is_empty());
-        match self.transport.write(bytes) {
-            Ok(n) if n == bytes.len() => Ok(Flushed::Wrote(n)),
+        self.transport.write(bytes)
+    }
+
+    /// What the system did not take of `bytes` becomes output.
+    pub(crate) fn keep_rest(
+        &mut self,
+        bytes: &[u8],
+        wrote: io::Result<usize>,
+        pool: &mut Pool,
+    ) -> io::Result<Flushed> {
+        match wrote {
             Ok(n) => {
                 if self.transport.short_write_was_last() {
                     self.flags.clear(Flags::WRITABLE);
                 }
-                self.output.push(bytes.get(n..).unwrap_or_default(), pool);
+                self.push(bytes.get(n..).unwrap_or_default(), pool);
                 Ok(Flushed::Wrote(n))
             }
             Err(error) => {
-                self.output.push(bytes, pool);
+                self.push(bytes, pool);
                 match error.kind() {
                     io::ErrorKind::WouldBlock => {
                         self.flags.clear(Flags::WRITABLE);
@@ -330,6 +361,7 @@ impl<T: Transport> Stream<T> {
     #[cold]
     pub(crate) fn send_first(&mut self, bytes: &[u8], marks: Marks, pool: &mut Pool) {
         self.output.push_front(bytes, pool);
+        self.flags.put(Flags::OUTPUT, !self.output.is_empty());
         if self.output.len() > marks.high_water {
             self.note_congestion(marks);
         }
@@ -385,25 +417,27 @@ impl<T: Transport> Stream<T> {
         self.shutdown_write();
         self.end_output();
         self.end(Ending::Lingering);
-        self.held = Held::default();
+        self.put_held(Held::default());
     }
 
-    /// The end of a turn: the next large send may go straight to the system again.
+    /// The end of a turn: it may be queued again, and the next large send may go straight to the
+    /// system again.
     #[inline]
     pub(crate) fn end_turn(&mut self) {
-        self.flags.clear(Flags::SENT_AT_ONCE);
+        self.flags.clear(Flags::QUEUED.and(Flags::SENT_AT_ONCE));
         self.sent_at_once = 0;
     }
 
     /// What was held, lent to a handler while everything else may be changed.
     #[inline]
     pub(crate) fn take_held(&mut self) -> Held {
-        self.flags.clear(Flags::REPLAY);
+        self.flags.clear(Flags::REPLAY.and(Flags::HELD));
         std::mem::take(&mut self.held)
     }
 
     #[inline]
     pub(crate) fn put_held(&mut self, held: Held) {
+        self.flags.put(Flags::HELD, !held.is_empty());
         self.held = held;
     }
 
@@ -411,6 +445,7 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn drop_output(&mut self, pool: &mut Pool) -> usize {
         let dropped = self.output.len();
         self.output.clear(pool);
+        self.flags.clear(Flags::OUTPUT);
         dropped
     }
 }

@@ -70,14 +70,24 @@ impl Trace {
         self.0 = Some(Box::new(watcher));
     }
 
+    #[inline]
     pub(crate) fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
+    /// While nobody watches, a step costs one comparison and is not even made.
     #[inline]
-    pub(crate) fn step(&mut self, step: Step) {
+    pub(crate) fn step(&mut self, step: impl FnOnce() -> Step) {
+        if self.is_on() {
+            self.show(step);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn show(&mut self, step: impl FnOnce() -> Step) {
         if let Some(watcher) = &mut self.0 {
-            watcher(step);
+            watcher(step());
         }
     }
 }

@@ -8,10 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::warn;
 
-use crate::connection::Connection;
 use crate::handler::{Context, Role};
 use crate::id::{SocketId, TimerId};
-use crate::input::Held;
+use crate::input::{Held, Input};
 use crate::ledger::Reason;
 use crate::sockets::Socket;
 use crate::stage::{Failure, Stage, log_panic};
@@ -37,8 +36,16 @@ impl<S> Stage<S> {
         self.call(id, |handler, cx| handler.setup(cx))
     }
 
-    #[inline]
-    pub(crate) fn keep(&mut self, id: SocketId, held: Held) {
+    /// What a handler left of the buffer of the loop.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn hold(&mut self, id: SocketId, input: &Input<'_>) {
+        let mut held = Held::default();
+        held.hold(input);
+        self.keep(id, held);
+    }
+
+    fn keep(&mut self, id: SocketId, held: Held) {
         if let Some(connection) = self.io.sockets.connection(id) {
             connection.stream.put_held(held);
         }
@@ -49,7 +56,7 @@ impl<S> Stage<S> {
         let mut input = held.input();
         let shown = input.len();
         self.call(id, |handler, cx| handler.handle(cx, &mut input))?;
-        self.io.trace.step(Step::Handled(id, shown));
+        self.io.trace.step(|| Step::Handled(id, shown));
         let left = input.left();
         held.keep(left);
         self.keep(id, held);
@@ -58,7 +65,7 @@ impl<S> Stage<S> {
 
     /// The peer has ended; there is nothing more to read.
     pub(crate) fn tell_of_end(&mut self, id: SocketId, rest: &[u8]) -> Result<(), Failure> {
-        self.io.trace.step(Step::Read(id, 0));
+        self.io.trace.step(|| Step::Read(id, 0));
         self.call(id, |handler, cx| handler.eof(cx, rest))
     }
 
@@ -74,17 +81,35 @@ impl<S> Stage<S> {
 
     /// Everything that the second half of a turn may have to do.
     pub(crate) fn settle_connection(&mut self, id: SocketId) {
-        let connecting = |c: &Connection| c.stream.is_connecting();
-        if !self.io.sockets.connection_ref(id).is_some_and(connecting) {
-            let settled = self.flush(id).and_then(|()| self.tell_of_room(id));
-            if let Err(failure) = settled.and_then(|()| self.conclude(id)) {
-                self.fail(id, failure);
-            }
+        let Some(connection) = self.io.sockets.connection(id) else { return };
+        if connection.stream.is_over() {
+            self.finish(id, Reason::Closed, Ok(()));
+            return self.io.discard(id);
+        }
+        if let Err(failure) = self.settle_in_order(id) {
+            self.fail(id, failure);
         }
         self.io.sockets.end_turn(id);
     }
 
-    pub(crate) fn tell_of_room(&mut self, id: SocketId) -> Result<(), Failure> {
+    #[inline]
+    fn settle_in_order(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        let stream = &connection.stream;
+        if stream.is_connecting() {
+            return Ok(());
+        }
+        let congested = stream.is_congested();
+        if stream.wants_write() {
+            self.flush(id)?;
+        }
+        if congested {
+            self.tell_of_room(id)?;
+        }
+        self.conclude(id)
+    }
+
+    fn tell_of_room(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
         let drained = connection.stream.take_drained(self.io.marks);
         if !drained || connection.stream.ending() != Ending::Open {
@@ -94,7 +119,7 @@ impl<S> Stage<S> {
     }
 
     /// Writes what is queued, within the budget of a turn.
-    pub(crate) fn flush(&mut self, id: SocketId) -> Result<(), Failure> {
+    fn flush(&mut self, id: SocketId) -> Result<(), Failure> {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection(id) else { return Ok(()) };
         if connection.aborted().is_some() {
@@ -109,16 +134,17 @@ impl<S> Stage<S> {
                 Flushed::Wrote(n) => {
                     connection.active_at = io.now;
                     io.ledger.bytes_out += n as u64;
-                    io.trace.step(Step::Wrote(id, n));
+                    io.trace.step(|| Step::Wrote(id, n));
                 }
-                Flushed::Refused => io.trace.step(Step::WroteNothing(id)),
+                Flushed::Refused => io.trace.step(|| Step::WroteNothing(id)),
             }
         }
         Ok(())
     }
 
     /// Sees to it that what has come to its end ends.
-    pub(crate) fn conclude(&mut self, id: SocketId) -> Result<(), Failure> {
+    #[inline]
+    fn conclude(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
         connection.stream.end_output();
         if connection.stream.is_complete() {
@@ -144,7 +170,8 @@ impl<S> Stage<S> {
 
     /// Everything is sent and `finish` has run: says the end, and waits for the peer's unless that
     /// has come.
-    pub(crate) fn part(&mut self, id: SocketId) {
+    #[inline]
+    fn part(&mut self, id: SocketId) {
         let at_once = self.io.parts_at_once(id);
         let Some(connection) = self.io.sockets.connection(id) else { return };
         if connection.stream.has_ended() || at_once {
@@ -156,7 +183,7 @@ impl<S> Stage<S> {
     }
 
     /// Bounds the time that the rest of a closed connection may take; once for each.
-    pub(crate) fn hurry(&mut self, id: SocketId) {
+    fn hurry(&mut self, id: SocketId) {
         let Some(connection) = self.io.sockets.connection(id) else { return };
         if !connection.close_watched {
             connection.close_watched = true;
@@ -217,7 +244,7 @@ impl<S> Stage<S> {
             return self.packet_alarm(timer, owner);
         };
         if connection.stream.ending() == Ending::Open && !connection.stream.is_connecting() {
-            io.trace.step(Step::TimerDue(owner, timer));
+            io.trace.step(|| Step::TimerDue(owner, timer));
             let called = self.call(owner, |handler, cx| handler.timeout(cx, timer));
             if let Err(failure) = called {
                 self.fail(owner, failure);

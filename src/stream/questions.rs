@@ -17,28 +17,44 @@ const UNUSUAL: Flags = Flags::BROKEN
     .and(Flags::CONGESTED)
     .and(Flags::SHUTDOWN_DUE);
 
-/// With none of these set and no output, a turn is over.
-const NOT_QUIET: Flags = UNUSUAL.and(Flags::READABLE).and(Flags::SENT_AT_ONCE);
+/// With none of these set, what it sends may be collected.
+const IN_THE_WAY: Flags = UNUSUAL.and(Flags::OUTPUT);
+
+/// With none of these set, a turn is over.
+const NOT_QUIET: Flags =
+    IN_THE_WAY.and(Flags::READABLE).and(Flags::SENT_AT_ONCE).and(Flags::ROOM_ASKED);
 
 impl<T: Transport> Stream<T> {
     /// Whether what it sends in its turn may be collected: nothing waits and nothing is unusual.
     #[inline]
     pub(crate) fn may_collect(&self) -> bool {
-        self.is_plain() && self.output.is_empty()
+        !self.flags.any(IN_THE_WAY)
     }
 
-    /// Whether all that is to be done is to read into an empty buffer and to show that: nothing is
-    /// unusual, nothing waits or is held, and something may be read.
+    /// Whether all that is to be done is to read into an empty buffer and to show that: it has no
+    /// turn yet, nothing is unusual, nothing waits or is held, and something may be read.
     #[inline]
     pub(crate) fn is_ready_to_talk(&self) -> bool {
-        const USUAL: Flags = UNUSUAL.and(Flags::READABLE).and(Flags::ENDED).and(SHUT_OFF);
-        self.flags.exactly(Flags::READABLE, USUAL) && self.output.is_empty() && self.held.is_empty()
+        const MATTERS: Flags = IN_THE_WAY
+            .and(SHUT_OFF)
+            .and(Flags::READABLE)
+            .and(Flags::HELD)
+            .and(Flags::ENDED)
+            .and(Flags::QUEUED);
+        self.flags.exactly(Flags::READABLE, MATTERS)
     }
 
-    /// Whether a write may find room.
+    /// Whether what was collected may be written: nothing waits, nothing is unusual, and there may
+    /// be room.
     #[inline]
-    pub(crate) fn is_writable(&self) -> bool {
-        self.flags.any(Flags::WRITABLE)
+    pub(crate) fn may_write_part(&self) -> bool {
+        self.flags.exactly(Flags::WRITABLE, IN_THE_WAY.and(Flags::WRITABLE))
+    }
+
+    /// Whether it is in the queue, or its turn is not over.
+    #[inline]
+    pub(crate) fn is_queued(&self) -> bool {
+        self.flags.any(Flags::QUEUED)
     }
 
     /// Whether a turn is nothing but reading, handling and writing.
@@ -50,7 +66,7 @@ impl<T: Transport> Stream<T> {
     /// Whether a plain turn is over and nothing is left to do until something is noted.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
-        !self.flags.any(NOT_QUIET) && self.output.is_empty()
+        !self.flags.any(NOT_QUIET)
     }
 
     /// Whether a turn now would change anything.
@@ -111,6 +127,14 @@ impl<T: Transport> Stream<T> {
         self.flags.any(Flags::WRITABLE.and(Flags::BROKEN))
     }
 
+    /// The usual end: closed here, ended by the peer, and nothing waits or is still to be told.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        const BOTH: Flags = Flags::ENDING.and(Flags::ENDED);
+        let matters = BOTH.and(Flags::OUTPUT).and(Flags::OUTPUT_CLOSED).and(Flags::BROKEN);
+        self.flags.exactly(BOTH, matters) && self.ending == Ending::Closing
+    }
+
     /// Whether both directions have ended, so that there is nothing left to wait for.
     pub(crate) fn is_complete(&self) -> bool {
         let both = Flags::ENDED.and(Flags::OUTPUT_ENDED);
@@ -156,6 +180,11 @@ impl<T: Transport> Stream<T> {
     #[inline]
     pub(crate) fn is_refused(&self) -> bool {
         !self.output.is_empty() && !self.flags.any(Flags::WRITABLE)
+    }
+
+    /// Whether the poll reports room, where that must be asked for.
+    pub(crate) fn is_room_asked(&self) -> bool {
+        self.flags.any(Flags::ROOM_ASKED)
     }
 
     #[inline]

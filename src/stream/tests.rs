@@ -322,6 +322,8 @@ impl World {
     fn check(&self) {
         let stream = &self.stream;
         let kernel = stream.transport();
+        assert_eq!(stream.flags.any(Flags::OUTPUT), !stream.output.is_empty());
+        assert_eq!(stream.flags.any(Flags::HELD), !stream.held.is_empty());
         let arrived = self.got.len();
         assert!(self.got.iter().copied().eq(0..arrived as u8), "got {:?}", self.got);
         let mut out = self.peer_got.clone();
