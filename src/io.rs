@@ -115,6 +115,9 @@ impl Io {
     #[inline(never)]
     fn send_apart(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
         let own = self.outbox.is_serving(id);
+        if own && bytes.len() < SEND_AT_ONCE && self.outbox.grow(bytes.len()) {
+            return self.send(id, bytes);
+        }
         self.stop_collecting(id);
         if bytes.len() >= SEND_AT_ONCE && (own || self.may_overtake(id)) {
             return self.send_large(id, bytes);

@@ -10,8 +10,8 @@ use crate::id::SocketId;
 
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    /// All the room there is. The system provides what was never written to only in name.
-    bytes: Box<[u8]>,
+    /// All the room there is so far; what lies behind `end` is left over from rounds before.
+    bytes: Vec<u8>,
     /// Where the part of the one who is served begins: behind everything of the turns before.
     start: usize,
     /// Where that part ends. While nobody is served, the same.
@@ -45,11 +45,14 @@ pub(crate) fn parts<'a>(
 /// No more is collected in a round.
 const ROOM: usize = 1 << 20;
 
+/// The least that it grows to.
+const FIRST_ROOM: usize = 4 << 10;
+
 const NOBODY: SocketId = SocketId::NOBODY;
 
 impl Outbox {
-    pub(crate) fn new() -> Outbox {
-        Outbox { bytes: vec![0; ROOM].into_boxed_slice(), start: 0, end: 0, serving: NOBODY }
+    pub(crate) const fn new() -> Outbox {
+        Outbox { bytes: Vec::new(), start: 0, end: 0, serving: NOBODY }
     }
 
     /// The turn of `id` begins. It must have no output of its own waiting.
@@ -64,7 +67,8 @@ impl Outbox {
     }
 
     /// Room for `n` more bytes of the one who is served, which count as sent from now on. `None`
-    /// when there is none, or when it would then have sent more than `most` in this turn.
+    /// when there is none, or when it would then have sent more than `most` in this turn. It does
+    /// not grow, so that it needs few registers; that is for [`Outbox::grow`].
     #[inline]
     pub(crate) fn room_for(&mut self, n: usize, most: usize) -> Option<&mut [u8]> {
         if self.collected() + n > most {
@@ -74,6 +78,17 @@ impl Outbox {
         let room = self.bytes.get_mut(begin..begin + n)?;
         self.end = begin + n;
         Some(room)
+    }
+
+    /// Makes room for `n` more bytes, unless there is or that would be too much in one round. Says
+    /// whether it did.
+    pub(crate) fn grow(&mut self, n: usize) -> bool {
+        let end = self.end + n;
+        if end <= self.bytes.len() || end > ROOM {
+            return false;
+        }
+        self.bytes.resize(end.next_power_of_two().max(FIRST_ROOM), 0);
+        true
     }
 
     /// How many bytes the one who is served has sent in this turn.
@@ -108,13 +123,13 @@ impl Outbox {
     /// Lends everything for the second half of the round, in which nobody is served; until
     /// [`Outbox::clear`].
     #[inline]
-    pub(crate) fn lend(&mut self) -> Box<[u8]> {
+    pub(crate) fn lend(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }
 
     /// The round is over.
     #[inline]
-    pub(crate) fn clear(&mut self, lent: Box<[u8]>) {
+    pub(crate) fn clear(&mut self, lent: Vec<u8>) {
         self.bytes = lent;
         self.start = 0;
         self.end = 0;
@@ -127,6 +142,7 @@ mod tests {
     use mio::Token;
 
     fn collect(outbox: &mut Outbox, bytes: &[u8]) {
+        outbox.grow(bytes.len());
         outbox.room_for(bytes.len(), usize::MAX).unwrap().copy_from_slice(bytes);
     }
 
@@ -163,6 +179,7 @@ mod tests {
         let id = SocketId::from_token(Token(1));
         let mut outbox = Outbox::new();
         outbox.begin(id);
+        assert!(outbox.grow(10) && !outbox.grow(10));
         assert!(outbox.room_for(10, 10).is_some());
         assert!(outbox.room_for(1, 10).is_none());
         outbox.end();
@@ -175,7 +192,10 @@ mod tests {
         let id = SocketId::from_token(Token(1));
         let mut outbox = Outbox::new();
         outbox.begin(id);
+        assert!(outbox.room_for(1, usize::MAX).is_none());
+        assert!(outbox.grow(ROOM - 1));
         assert!(outbox.room_for(ROOM - 1, usize::MAX).is_some());
+        assert!(!outbox.grow(2));
         assert!(outbox.room_for(2, usize::MAX).is_none());
         outbox.end();
         outbox.begin(id);
@@ -186,5 +206,6 @@ mod tests {
         outbox.clear(sent);
         outbox.begin(id);
         assert!(outbox.room_for(ROOM, usize::MAX).is_some());
+        assert_eq!(outbox.bytes.capacity(), ROOM);
     }
 }

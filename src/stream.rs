@@ -2,8 +2,7 @@
 //!
 //! It knows no descriptor, no poll and no clock. What may be done to it only changes its state;
 //! [`Stream::fill`] and [`Stream::flush`] are the two places where bytes move, one system call a
-//! call. What still needs doing is a
-//! question about the state; those stand in [`questions`].
+//! call. What still needs doing is a question about the state; those stand in [`questions`].
 //!
 //! ```text
 //!            close            output empty              peer's end, or linger over
