@@ -109,7 +109,7 @@ struct Standing<S> {
     peers: Vec<TcpStream>,
 }
 
-impl<S> Standing<S> {
+impl<S: 'static> Standing<S> {
     fn new<H: Handler<S> + 'static>(shared: S, count: usize, handler: impl Fn() -> H) -> Self {
         let options =
             Options { idle_timeout: Some(Duration::from_secs(3_600)), ..Options::default() };

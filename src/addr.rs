@@ -143,6 +143,16 @@ impl ToAddrs for (Ipv6Addr, u16) {
     }
 }
 
+/// As they are, in this order; an error when there is none.
+impl ToAddrs for [Addr] {
+    fn to_addrs(&self) -> io::Result<Vec<Addr>> {
+        if self.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address"));
+        }
+        Ok(self.to_vec())
+    }
+}
+
 impl<T: ToAddrs + ?Sized> ToAddrs for &T {
     fn to_addrs(&self) -> io::Result<Vec<Addr>> {
         (**self).to_addrs()

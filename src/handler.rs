@@ -10,6 +10,7 @@ use mio::Interest;
 use mio::event::Source;
 
 use crate::addr::{Addr, ToAddrs};
+use crate::connect::IntoConnect;
 use crate::handle::Handle;
 use crate::id::{SocketId, TimerId};
 use crate::input::Input;
@@ -281,11 +282,12 @@ impl<S> Context<'_, S> {
     ///
     /// # Errors
     /// What can be said at once; all else comes to the handler's `finish`.
-    pub fn connect<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
+    pub fn connect<H>(&mut self, to: impl IntoConnect, handler: H) -> io::Result<SocketId>
     where
         H: Handler<S> + 'static,
+        S: 'static,
     {
-        self.desk.connect(self.io, addr, handler)
+        self.desk.connect(self.io, to, handler)
     }
 
     /// Lets a foreign source share the loop; see [`Server::watch`](crate::Server::watch).

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use mio::Poll;
 
 use crate::addr::Addr;
+use crate::attempts::Attempts;
 use crate::connection::Connection;
 use crate::datagram::{Datagram, Phase, Then};
 use crate::id::{SocketId, TimerId};
@@ -43,6 +44,8 @@ pub struct Io {
     pub(crate) now: u64,
     pub(crate) epoch: Instant,
     pub(crate) drain: Drain,
+    /// What outgoing connections that do not stand yet have before them.
+    pub(crate) attempts: Attempts,
     /// Where datagram sockets of this server are bound.
     pub(crate) own: OwnAddrs,
     /// How many more clients or datagrams `handle_request` takes; `None` is any number.
@@ -93,6 +96,7 @@ impl Io {
             now: 0,
             epoch: Instant::now(),
             drain: Drain::No,
+            attempts: Attempts::default(),
             own: OwnAddrs::default(),
             accept_quota: None,
         })

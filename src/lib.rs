@@ -17,9 +17,12 @@
 
 mod accept;
 mod addr;
+mod attempts;
+mod connect;
 mod connection;
 mod datagram;
 mod deliver;
+mod dial;
 mod flags;
 mod handle;
 mod handler;
@@ -36,6 +39,8 @@ mod own;
 mod packets;
 mod poll;
 mod reactor;
+mod reconnect;
+mod relay;
 mod server;
 mod socket;
 mod sockets;
@@ -49,6 +54,7 @@ mod warnings;
 mod workers;
 
 pub use addr::{Addr, ToAddrs};
+pub use connect::{Connect, IntoConnect};
 pub use handle::Handle;
 pub use handler::{Context, DatagramHandler, Echo, Handler};
 pub use id::{SocketId, TimerId};
@@ -56,6 +62,8 @@ pub use input::Input;
 pub use io::Io;
 pub use ledger::{Ledger, Reason, Report};
 pub use options::Options;
+pub use reconnect::Reconnect;
+pub use relay::Relay;
 pub use server::{Outcome, Server};
 pub use stream::Sent;
 pub use trace::Step;

@@ -137,19 +137,6 @@ impl Io {
         Ok(id)
     }
 
-    /// Starts an outgoing connection. Only what can be said at once is an error here; all else
-    /// comes to the handler's `finish`.
-    pub(crate) fn open_connection(&mut self, addr: &Addr) -> io::Result<SocketId> {
-        if self.sockets.connection_count() >= self.options.max_connections {
-            let what = "as many connections as Options::max_connections allows are open";
-            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
-        }
-        let socket = StreamSocket::connect(addr, &self.options)?;
-        let id = self.adopt(socket, true)?;
-        self.ledger.connected += 1;
-        Ok(id)
-    }
-
     /// Registers a connection that stands, or is being made. It is not in the ledger yet.
     #[inline]
     pub(crate) fn adopt(&mut self, socket: StreamSocket, connecting: bool) -> io::Result<SocketId> {
@@ -169,11 +156,25 @@ impl Io {
         Ok(id)
     }
 
+    /// Gives a connection in the making another socket, and all its time again.
+    pub(crate) fn replace(&mut self, id: SocketId, socket: StreamSocket) -> io::Result<()> {
+        let registry = self.poll.registry();
+        let Some(connection) = self.sockets.connection(id) else { return Ok(()) };
+        connection.active_at = self.now;
+        // Its close takes it from the poll, but not on every system.
+        let _ = connection.stream.retry(socket).deregister(registry);
+        connection.register(registry, id.token())
+    }
+
     /// A shutdown begins: everybody looks once more into its socket, and then its handler is told.
     pub(crate) fn ask_all_to_end(&mut self) {
         let since = self.now;
         for id in self.sockets.ids() {
             if let Some(connection) = self.sockets.connection(id) {
+                if matches!(connection.stream.transport(), StreamSocket::Unopened) {
+                    // It was only planned.
+                    connection.stream.close();
+                }
                 connection.stream.note_shutdown();
                 self.sockets.enqueue(id);
             }
@@ -217,15 +218,21 @@ impl Io {
     /// Puts the present deadline of a connection into the heap, if it has one.
     #[inline]
     pub(crate) fn arm(&mut self, id: SocketId) {
+        let Some(at) = self.deadline(id) else { return };
         let Some(connection) = self.sockets.connection(id) else { return };
-        let Some(at) = deadline(connection, self.idle_after, &self.options) else { return };
         connection.deadlines = connection.deadlines.saturating_add(1);
         self.deadlines.push(at, id);
     }
 
     /// When the present patience with a connection ends.
     pub(crate) fn deadline(&self, id: SocketId) -> Option<u64> {
-        deadline(self.sockets.connection_ref(id)?, self.idle_after, &self.options)
+        let connection = self.sockets.connection_ref(id)?;
+        if connection.stream.is_connecting() {
+            if let Some(begins) = self.attempts.begins(id) {
+                return Some(begins);
+            }
+        }
+        deadline(connection, self.idle_after, &self.options)
     }
 
     /// Bounds the time that the rest of a closed datagram socket may take to leave; once for each.
@@ -308,6 +315,9 @@ impl Io {
             Socket::Source(_) => {}
         }
         self.sockets.remove(id);
+        if !self.attempts.is_empty() {
+            self.attempts.remove(id);
+        }
         let sockets = &self.sockets;
         self.deadlines.forget(deadlines, |id| sockets.get(id).is_some());
         self.trace.step(|| Step::Closed(id));

@@ -11,6 +11,7 @@ use mio::event::Source;
 use mio::{Events, Interest, Registry, Waker};
 
 use crate::addr::{Addr, ToAddrs};
+use crate::connect::IntoConnect;
 use crate::handle::{Command, Handle};
 use crate::handler::{Context, DatagramHandler, Desk, Handler};
 use crate::id::{SocketId, TimerId};
@@ -158,18 +159,21 @@ impl<S> Server<S> {
         id
     }
 
-    /// Connects to a server. `setup` of `handler` runs when the connection stands; when it never
-    /// does, only `finish`. What is sent before leaves then.
+    /// Connects to a server: to an address, or as a [`Connect`](crate::Connect) says. `setup` of
+    /// `handler` runs when the connection stands; when it never does, only `finish`, with
+    /// [`Reason::NotConnected`](crate::Reason::NotConnected). What is sent before leaves when it
+    /// stands. Each address has [`Options::connect_timeout`].
     ///
     /// # Errors
     /// What can be said at once; all else comes to `finish`.
-    pub fn connect<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
+    pub fn connect<H>(&mut self, to: impl IntoConnect, handler: H) -> io::Result<SocketId>
     where
         H: Handler<S> + 'static,
+        S: 'static,
     {
         let stage = &mut self.reactor.stage;
         stage.io.look_at_clock();
-        let id = stage.desk.connect(&mut stage.io, addr, handler);
+        let id = stage.desk.connect(&mut stage.io, to, handler);
         stage.appoint_newcomers();
         id
     }

@@ -4,7 +4,7 @@
 //! the backlog, reuse of addresses, keep-alive.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use mio::event::{Event, Source};
@@ -36,6 +36,8 @@ const EDGE_AFTER_SHORT: bool = cfg!(all(
 /// A connected, or connecting, stream.
 #[derive(Debug)]
 pub(crate) enum StreamSocket {
+    /// None yet: the connection waits for its time, or for its address.
+    Unopened,
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix {
@@ -47,15 +49,28 @@ pub(crate) enum StreamSocket {
 
 impl StreamSocket {
     /// Starts to connect; it stands when it becomes writable and [`StreamSocket::error`] is none.
-    pub(crate) fn connect(addr: &Addr, options: &Options) -> io::Result<StreamSocket> {
+    pub(crate) fn connect(
+        addr: &Addr,
+        from: Option<&Addr>,
+        options: &Options,
+    ) -> io::Result<StreamSocket> {
         match addr {
             Addr::Ip(addr) => {
-                let stream = TcpStream::connect(*addr)?;
+                let stream = match from {
+                    None => TcpStream::connect(*addr)?,
+                    Some(Addr::Ip(from)) => connect_from(*from, *addr)?,
+                    Some(from) => return Err(unsupported(from)),
+                };
                 let socket = SockRef::from(&stream);
                 socket.set_tcp_nodelay(options.nodelay)?;
                 set_keepalive(&socket, options.keepalive)?;
                 set_buffers(&socket, options)?;
                 Ok(StreamSocket::Tcp(stream))
+            }
+            #[cfg(unix)]
+            Addr::Unix(_) if from.is_some() => {
+                let what = "a Unix stream has no address of its own to connect from";
+                Err(io::Error::new(io::ErrorKind::Unsupported, what))
             }
             #[cfg(unix)]
             Addr::Unix(path) => {
@@ -91,6 +106,7 @@ impl StreamSocket {
     ) -> io::Result<()> {
         let interests = self.interests(ask_for_room);
         match self {
+            StreamSocket::Unopened => Ok(()),
             StreamSocket::Tcp(stream) => registry.register(stream, token, interests),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => registry.register(stream, token, interests),
@@ -99,7 +115,7 @@ impl StreamSocket {
 
     /// Whether room is reported without being asked for.
     pub(crate) fn reports_room(&self) -> bool {
-        matches!(self, StreamSocket::Tcp(_))
+        matches!(self, StreamSocket::Tcp(_) | StreamSocket::Unopened)
     }
 
     /// Asks for room to be reported, or no longer.
@@ -110,24 +126,26 @@ impl StreamSocket {
         ask: bool,
     ) -> io::Result<()> {
         let interests = self.interests(ask);
-        registry.reregister(self.source(), token, interests)
+        self.source().map_or(Ok(()), |source| registry.reregister(source, token, interests))
     }
 
     pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        registry.deregister(self.source())
+        self.source().map_or(Ok(()), |source| registry.deregister(source))
     }
 
-    fn source(&mut self) -> &mut dyn Source {
+    fn source(&mut self) -> Option<&mut dyn Source> {
         match self {
-            StreamSocket::Tcp(stream) => stream,
+            StreamSocket::Unopened => None,
+            StreamSocket::Tcp(stream) => Some(stream),
             #[cfg(unix)]
-            StreamSocket::Unix { stream, .. } => stream,
+            StreamSocket::Unix { stream, .. } => Some(stream),
         }
     }
 
     /// The error that the system keeps for this socket (`SO_ERROR`), which it then forgets.
     pub(crate) fn error(&self) -> Option<io::Error> {
         let error = match self {
+            StreamSocket::Unopened => Ok(None),
             StreamSocket::Tcp(stream) => stream.take_error(),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.take_error(),
@@ -145,6 +163,7 @@ impl StreamSocket {
 
     pub(crate) fn set_nodelay(&self, on: bool) -> io::Result<()> {
         match self {
+            StreamSocket::Unopened => Ok(()),
             StreamSocket::Tcp(stream) => stream.set_nodelay(on),
             #[cfg(unix)]
             StreamSocket::Unix { .. } => Ok(()),
@@ -153,6 +172,7 @@ impl StreamSocket {
 
     pub(crate) fn peer_addr(&self) -> Option<Addr> {
         match self {
+            StreamSocket::Unopened => None,
             StreamSocket::Tcp(stream) => stream.peer_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.peer_addr().ok().map(|a| unix_addr(&a)),
@@ -161,6 +181,7 @@ impl StreamSocket {
 
     pub(crate) fn local_addr(&self) -> Option<Addr> {
         match self {
+            StreamSocket::Unopened => None,
             StreamSocket::Tcp(stream) => stream.local_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.local_addr().ok().map(|a| unix_addr(&a)),
@@ -172,6 +193,7 @@ impl Read for StreamSocket {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
+            StreamSocket::Unopened => Err(io::ErrorKind::WouldBlock.into()),
             StreamSocket::Tcp(stream) => stream.read(buffer),
             #[cfg(unix)]
             StreamSocket::Unix { stream, cut } => {
@@ -187,6 +209,7 @@ impl Write for StreamSocket {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
+            StreamSocket::Unopened => Err(io::ErrorKind::WouldBlock.into()),
             StreamSocket::Tcp(stream) => stream.write(bytes),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.write(bytes),
@@ -202,7 +225,7 @@ impl Transport for StreamSocket {
     #[inline]
     fn short_read_was_last(&self) -> bool {
         match self {
-            StreamSocket::Tcp(_) => EDGE_AFTER_SHORT,
+            StreamSocket::Tcp(_) | StreamSocket::Unopened => EDGE_AFTER_SHORT,
             #[cfg(unix)]
             StreamSocket::Unix { cut, .. } => EDGE_AFTER_SHORT && !cut,
         }
@@ -215,6 +238,7 @@ impl Transport for StreamSocket {
 
     fn shutdown_write(&mut self) -> io::Result<()> {
         match self {
+            StreamSocket::Unopened => Ok(()),
             StreamSocket::Tcp(stream) => stream.shutdown(Shutdown::Write),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.shutdown(Shutdown::Write),
@@ -383,6 +407,39 @@ fn is_protocol_error(error: &io::Error) -> bool {
 #[cfg(not(unix))]
 fn is_protocol_error(_: &io::Error) -> bool {
     false
+}
+
+/// `connect` after `bind`, which mio does not do.
+fn connect_from(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    choose_port_late(&socket);
+    socket.bind(&SockAddr::from(from))?;
+    match socket.connect(&SockAddr::from(to)) {
+        Err(error) if !is_under_way(&error) => Err(error),
+        _ => Ok(TcpStream::from_std(socket.into())),
+    }
+}
+
+/// Lets the system choose our port when it knows the peer, so that one port serves towards many.
+#[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
+fn choose_port_late(socket: &Socket) {
+    use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
+    // Without it there are only fewer ports.
+    let _ = setsockopt(socket, IpBindAddressNoPort, &true);
+}
+
+#[cfg(not(all(feature = "sys", any(target_os = "linux", target_os = "android"))))]
+fn choose_port_late(_: &Socket) {}
+
+#[cfg(unix)]
+fn is_under_way(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EINPROGRESS)
+}
+
+#[cfg(not(unix))]
+fn is_under_way(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
 }
 
 /// What the options say about the buffers of the kernel; a stream's size themselves otherwise.

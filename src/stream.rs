@@ -139,6 +139,18 @@ impl<T: Transport> Stream<T> {
         self.flags.set(Flags::READABLE.and(Flags::SHUTDOWN_DUE));
     }
 
+    /// There is news about a connection in the making.
+    pub(crate) fn note_verdict(&mut self) {
+        self.flags.set(Flags::WRITABLE);
+    }
+
+    /// The connection is tried again, over another transport.
+    pub(crate) fn retry(&mut self, transport: T) -> T {
+        let noted = Flags::READABLE.and(Flags::WRITABLE).and(DOUBTS);
+        self.flags.clear(noted);
+        std::mem::replace(&mut self.transport, transport)
+    }
+
     /// The connection stands.
     pub(crate) fn note_connected(&mut self) {
         self.flags.clear(Flags::CONNECTING);

@@ -18,24 +18,6 @@ use crate::stream::{Ending, Flushed};
 use crate::trace::Step;
 
 impl<S> Stage<S> {
-    pub(crate) fn complete_connect(&mut self, id: SocketId) -> Result<(), Failure> {
-        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
-        if connection.stream.ending() != Ending::Open {
-            let error = io::Error::new(io::ErrorKind::ConnectionAborted, "closed before it stood");
-            return Err(Failure { reason: Reason::NotConnected, error });
-        }
-        if !connection.stream.has_verdict() {
-            return Ok(());
-        }
-        if let Some(error) = connection.stream.transport().error() {
-            return Err(Failure { reason: Reason::NotConnected, error });
-        }
-        connection.active_at = self.io.now;
-        connection.stream.note_connected();
-        self.io.arm(id);
-        self.call(id, |handler, cx| handler.setup(cx))
-    }
-
     /// What a handler left of the buffer of the loop.
     #[cold]
     #[inline(never)]
@@ -270,6 +252,16 @@ impl<S> Stage<S> {
             connection.stream.was_active();
             return io.arm(id);
         }
+        if connection.stream.is_connecting() {
+            if io.attempts.begins(id).is_some() {
+                return self.begin_attempt(id);
+            }
+            if self.tries_another(id) {
+                return self.io.arm(id);
+            }
+        }
+        let io = &mut self.io;
+        let Some(connection) = io.sockets.connection(id) else { return };
         if connection.stream.look_once_more() {
             connection.deadlines += 1;
             io.deadlines.push(io.now + 1, id);

@@ -1,6 +1,7 @@
 //! Who answers for a socket, and where a callback leaves those who shall.
 
 use std::io;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use mio::event::Source;
@@ -8,6 +9,7 @@ use mio::{Interest, Registry};
 
 use super::{Context, DatagramHandler, Handler};
 use crate::addr::{Addr, ToAddrs};
+use crate::connect::{IntoConnect, Target};
 use crate::handle::Command;
 use crate::id::SocketId;
 use crate::io::Io;
@@ -79,17 +81,37 @@ impl<S> Desk<S> {
     pub(crate) fn connect<H>(
         &mut self,
         io: &mut Io,
-        addr: impl ToAddrs,
+        to: impl IntoConnect,
         handler: H,
     ) -> io::Result<SocketId>
     where
         H: Handler<S> + 'static,
+        S: 'static,
     {
-        let addrs = addr.to_addrs()?;
-        let addr = addrs.first().ok_or(io::ErrorKind::InvalidInput)?;
-        let id = io.open_connection(addr)?;
+        let connect = to.into_connect()?;
+        let name = if let Target::Name(name) = &connect.to { Some(name.clone()) } else { None };
+        let id = io.open_connection(connect)?;
         self.newcomers.push((id, Role::Conversation(Box::new(handler))));
+        if let Some(name) = name {
+            self.look_up(io, id, name);
+        }
         Ok(id)
+    }
+
+    /// Has a name looked up by another thread; what comes of it is for the connection to hear.
+    fn look_up(&self, io: &mut Io, id: SocketId, name: String)
+    where
+        S: 'static,
+    {
+        let mailbox = Arc::clone(&self.mailbox);
+        let begun = self.workers.run(move || {
+            let found = catch_unwind(|| name.to_addrs());
+            let found = found.unwrap_or_else(|_| Err(io::Error::other("looking it up panicked")));
+            mailbox.post_reserved(Box::new(move |_, io| io.note_looked_up(id, found)));
+        });
+        if let Err(error) = begun {
+            io.note_looked_up(id, Err(error));
+        }
     }
 
     pub(crate) fn bind<H>(

@@ -1,0 +1,51 @@
+//! Outgoing connections that have more before them than one attempt: a pause, a name to be looked
+//! up, several addresses.
+
+use std::collections::HashMap;
+use std::io;
+
+use crate::addr::Addr;
+use crate::id::SocketId;
+
+/// What is still to be done for connections that do not stand yet.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts(HashMap<SocketId, Attempt>);
+
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    /// When it begins, while that is still to come.
+    pub(crate) begins: Option<u64>,
+    /// A name is being looked up.
+    pub(crate) looking_up: bool,
+    /// To be tried, the next one last.
+    pub(crate) left: Vec<Addr>,
+    /// Our own address.
+    pub(crate) from: Option<Addr>,
+    /// Why there is nothing to be tried.
+    pub(crate) failed: Option<io::Error>,
+}
+
+impl Attempts {
+    pub(crate) fn insert(&mut self, id: SocketId, attempt: Attempt) {
+        self.0.insert(id, attempt);
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// It stands, or is given up.
+    pub(crate) fn remove(&mut self, id: SocketId) {
+        self.0.remove(&id);
+    }
+
+    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Attempt> {
+        self.0.get_mut(&id)
+    }
+
+    /// When a connection that waits for its time begins.
+    pub(crate) fn begins(&self, id: SocketId) -> Option<u64> {
+        self.0.get(&id)?.begins
+    }
+}

@@ -1,0 +1,95 @@
+//! Where an outgoing connection goes, from which address, and when.
+
+use std::io;
+use std::time::Duration;
+
+use crate::addr::{Addr, ToAddrs};
+
+/// An outgoing connection to be made: what [`Server::connect`](crate::Server::connect) takes when an
+/// address alone does not say enough.
+///
+/// ```
+/// use std::time::Duration;
+/// use socketserver::{Connect, Echo, Server};
+///
+/// let mut server = Server::new()?;
+/// // The name is looked up by another thread; whatever comes of it, `finish` is told.
+/// let later = Connect::to_name("localhost:7000").after(Duration::from_millis(100));
+/// server.connect(later, Echo)?;
+/// server.connect(Connect::to("127.0.0.1:7000")?.from("127.0.0.2:0")?, Echo)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Connect {
+    pub(crate) to: Target,
+    pub(crate) from: Option<Addr>,
+    pub(crate) after: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// Tried one after the other.
+    Addrs(Vec<Addr>),
+    /// Still to be looked up.
+    Name(String),
+}
+
+impl Connect {
+    /// To an address. A name is looked up here and now, which may block; its addresses are tried
+    /// one after the other.
+    ///
+    /// # Errors
+    /// When it is no address, or the name is unknown.
+    pub fn to(addr: impl ToAddrs) -> io::Result<Connect> {
+        Ok(Connect::of(Target::Addrs(addr.to_addrs()?)))
+    }
+
+    /// To a name and port (`example.org:80`) that is looked up by another thread
+    /// ([`Options::worker_threads`](crate::Options::worker_threads)), so that the loop goes on
+    /// meanwhile. Its addresses are tried one after the other.
+    #[must_use]
+    pub fn to_name(name: impl Into<String>) -> Connect {
+        Connect::of(Target::Name(name.into()))
+    }
+
+    fn of(to: Target) -> Connect {
+        Connect { to, from: None, after: Duration::ZERO }
+    }
+
+    /// From this address of ours; port 0 is any port. By default the system chooses.
+    ///
+    /// # Errors
+    /// When it is no address.
+    pub fn from(mut self, addr: impl ToAddrs) -> io::Result<Connect> {
+        self.from = addr.to_addrs()?.into_iter().next();
+        Ok(self)
+    }
+
+    /// Not now but after so long. What is sent meanwhile leaves when the connection stands.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Connect {
+        self.after = wait;
+        self
+    }
+}
+
+/// What can be connected to: whatever is an address ([`ToAddrs`]), or a [`Connect`].
+pub trait IntoConnect {
+    /// The connection to be made.
+    ///
+    /// # Errors
+    /// When it is no address, or the name is unknown.
+    fn into_connect(self) -> io::Result<Connect>;
+}
+
+impl<T: ToAddrs> IntoConnect for T {
+    fn into_connect(self) -> io::Result<Connect> {
+        Connect::to(self)
+    }
+}
+
+impl IntoConnect for Connect {
+    fn into_connect(self) -> io::Result<Connect> {
+        Ok(self)
+    }
+}

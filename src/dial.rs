@@ -1,0 +1,146 @@
+//! How outgoing connections come about: waited for, looked up, and tried address by address.
+
+use std::io;
+
+use crate::addr::Addr;
+use crate::attempts::Attempt;
+use crate::connect::{Connect, Target};
+use crate::id::SocketId;
+use crate::io::Io;
+use crate::ledger::Reason;
+use crate::socket::StreamSocket;
+use crate::stage::{Failure, Stage};
+use crate::stream::Ending;
+
+impl Io {
+    /// Begins an outgoing connection, or plans one. Only what can be said at once is an error here;
+    /// all else comes to the handler's `finish`.
+    pub(crate) fn open_connection(&mut self, connect: Connect) -> io::Result<SocketId> {
+        if self.connections() >= self.options.max_connections {
+            let what = "as many connections as Options::max_connections allows are open";
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
+        }
+        let Connect { to, from, after } = connect;
+        let begins = (!after.is_zero()).then(|| self.after(after));
+        let (looking_up, mut left) = match to {
+            Target::Name(_) => (true, Vec::new()),
+            Target::Addrs(addrs) => (false, addrs.into_iter().rev().collect()),
+        };
+        let socket = if looking_up || begins.is_some() {
+            StreamSocket::Unopened
+        } else {
+            self.dial(&mut left, from.as_ref())?
+        };
+        let is_planned = matches!(socket, StreamSocket::Unopened);
+        let id = self.adopt(socket, true)?;
+        if is_planned || !left.is_empty() {
+            self.attempts.insert(id, Attempt { begins, looking_up, left, from, failed: None });
+        }
+        if is_planned {
+            self.arm(id);
+        }
+        self.ledger.connected += 1;
+        Ok(id)
+    }
+
+    /// Begins to connect to the next address that can be connected to at all.
+    fn dial(&self, left: &mut Vec<Addr>, from: Option<&Addr>) -> io::Result<StreamSocket> {
+        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address");
+        while let Some(addr) = left.pop() {
+            match StreamSocket::connect(&addr, from, &self.options) {
+                Ok(socket) => return Ok(socket),
+                Err(error) => {
+                    let what = format!("cannot connect to {addr}: {error}");
+                    last = io::Error::new(error.kind(), what);
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// Goes on to the next address, in place of the last.
+    fn redial(&mut self, id: SocketId) -> io::Result<()> {
+        let Some(attempt) = self.attempts.get_mut(id) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        if let Some(error) = attempt.failed.take() {
+            return Err(error);
+        }
+        let (mut left, from) = (std::mem::take(&mut attempt.left), attempt.from.clone());
+        let socket = self.dial(&mut left, from.as_ref())?;
+        if let Some(attempt) = self.attempts.get_mut(id) {
+            attempt.left = left;
+        }
+        self.replace(id, socket)
+    }
+
+    fn has_more_to_try(&mut self, id: SocketId) -> bool {
+        self.attempts.get_mut(id).is_some_and(|attempt| !attempt.left.is_empty())
+    }
+
+    /// A name was looked up, or is unknown.
+    pub(crate) fn note_looked_up(&mut self, id: SocketId, result: io::Result<Vec<Addr>>) {
+        let Some(attempt) = self.attempts.get_mut(id) else { return };
+        attempt.looking_up = false;
+        match result {
+            Ok(addrs) => attempt.left = addrs.into_iter().rev().collect(),
+            Err(error) => attempt.failed = Some(error),
+        }
+        if attempt.begins.is_some() {
+            return;
+        }
+        if let Some(connection) = self.sockets.connection(id) {
+            connection.stream.note_verdict();
+            self.sockets.enqueue(id);
+        }
+    }
+}
+
+impl<S> Stage<S> {
+    /// The time of a connection has come that was to wait.
+    pub(crate) fn begin_attempt(&mut self, id: SocketId) {
+        let Some(attempt) = self.io.attempts.get_mut(id) else { return };
+        attempt.begins = None;
+        let looking_up = attempt.looking_up;
+        if let Some(connection) = self.io.sockets.connection(id) {
+            connection.active_at = self.io.now;
+        }
+        let begun = if looking_up { Ok(()) } else { self.io.redial(id) };
+        match begun {
+            Ok(()) => self.io.arm(id),
+            Err(error) => self.fail(id, Failure { reason: Reason::NotConnected, error }),
+        }
+    }
+
+    /// A connection in the making may have come about, or failed.
+    pub(crate) fn complete_connect(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        if connection.stream.ending() != Ending::Open {
+            let error = io::Error::new(io::ErrorKind::ConnectionAborted, "closed before it stood");
+            return Err(Failure { reason: Reason::NotConnected, error });
+        }
+        if !connection.stream.has_verdict() {
+            return Ok(());
+        }
+        let not_connected = |error| Failure { reason: Reason::NotConnected, error };
+        if matches!(connection.stream.transport(), StreamSocket::Unopened) {
+            return self.io.redial(id).map_err(not_connected);
+        }
+        if let Some(error) = connection.stream.transport().error() {
+            if self.io.has_more_to_try(id) {
+                return self.io.redial(id).map_err(not_connected);
+            }
+            return Err(not_connected(error));
+        }
+        connection.active_at = self.io.now;
+        connection.stream.note_connected();
+        self.io.attempts.remove(id);
+        self.io.arm(id);
+        self.call(id, |handler, cx| handler.setup(cx))
+    }
+
+    /// It took too long to connect. Whether there is another address to try instead.
+    pub(crate) fn tries_another(&mut self, id: SocketId) -> bool {
+        self.io.has_more_to_try(id) && self.io.redial(id).is_ok()
+    }
+}

@@ -1,0 +1,185 @@
+//! A connection that is made again whenever it ends, with longer and longer pauses between.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::connect::{Connect, IntoConnect};
+use crate::handler::{Context, Handler};
+use crate::id::{SocketId, TimerId};
+use crate::input::Input;
+use crate::ledger::Reason;
+use crate::server::Server;
+
+/// Keeps one outgoing connection standing. Each time it ends, or does not come about, it is made
+/// again with a handler of its own, until the factory gives none or the server shuts down.
+///
+/// The pause before the next attempt begins with [`Reconnect::first`], doubles each time up to
+/// [`Reconnect::most`], and starts over once a connection has stood for as long as the longest
+/// pause. Each is drawn from its upper half, so that many clients of a server that restarts do not
+/// come back all at once.
+///
+/// ```
+/// use socketserver::{Echo, Reconnect, Server};
+///
+/// let mut server = Server::new()?;
+/// let mut attempts = 3;
+/// Reconnect::new("127.0.0.1:7000", move |ended| {
+///     // `ended` is why the last connection is over, `None` the first time.
+///     println!("connecting again after {ended:?}");
+///     attempts -= 1;
+///     (attempts > 0).then_some(Echo)
+/// })?
+/// .start(&mut server)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Reconnect<F> {
+    connect: Connect,
+    first: Duration,
+    most: Duration,
+    make: F,
+}
+
+impl<F> Reconnect<F> {
+    /// To this address, with a handler that `make` gives for each attempt; it is told why the last
+    /// one ended.
+    ///
+    /// # Errors
+    /// When it is no address, or the name is unknown.
+    pub fn new(addr: impl IntoConnect, make: F) -> io::Result<Reconnect<F>> {
+        let connect = addr.into_connect()?;
+        let (first, most) = (Duration::from_millis(100), Duration::from_secs(30));
+        Ok(Reconnect { connect, first, most, make })
+    }
+
+    /// The pause before the second attempt. Default: 100 ms.
+    #[must_use]
+    pub fn first(mut self, pause: Duration) -> Reconnect<F> {
+        self.first = pause;
+        self
+    }
+
+    /// The longest pause. Default: 30 s.
+    #[must_use]
+    pub fn most(mut self, pause: Duration) -> Reconnect<F> {
+        self.most = pause;
+        self
+    }
+
+    /// Begins the first connection, if there is to be one.
+    ///
+    /// # Errors
+    /// As of [`Server::connect`].
+    pub fn start<S, H>(self, server: &mut Server<S>) -> io::Result<Option<SocketId>>
+    where
+        S: 'static,
+        F: FnMut(Option<Reason>) -> Option<H> + 'static,
+        H: Handler<S> + 'static,
+    {
+        let Some(attempt) = Attempt::first(self) else { return Ok(None) };
+        let connect = attempt.policy.connect.clone();
+        server.connect(connect, Again(Some(attempt))).map(Some)
+    }
+
+    /// The same from inside a callback.
+    ///
+    /// # Errors
+    /// As of [`Context::connect`].
+    pub fn start_in<S, H>(self, cx: &mut Context<'_, S>) -> io::Result<Option<SocketId>>
+    where
+        S: 'static,
+        F: FnMut(Option<Reason>) -> Option<H> + 'static,
+        H: Handler<S> + 'static,
+    {
+        let Some(attempt) = Attempt::first(self) else { return Ok(None) };
+        let connect = attempt.policy.connect.clone();
+        cx.connect(connect, Again(Some(attempt))).map(Some)
+    }
+}
+
+/// One connection of the row.
+struct Attempt<H, F> {
+    handler: H,
+    policy: Reconnect<F>,
+    /// The pause after this one, if it fails.
+    pause: Duration,
+    /// Since when it stands.
+    stands: Option<Instant>,
+}
+
+/// An attempt until it is over.
+struct Again<H, F>(Option<Attempt<H, F>>);
+
+impl<H, F: FnMut(Option<Reason>) -> Option<H>> Attempt<H, F> {
+    fn first(mut policy: Reconnect<F>) -> Option<Attempt<H, F>> {
+        let handler = (policy.make)(None)?;
+        let pause = policy.first;
+        Some(Attempt { handler, policy, pause, stands: None })
+    }
+
+    /// What follows on this one, and after which pause.
+    fn next(mut self, ended: Option<Reason>, now: Instant) -> Option<(Attempt<H, F>, Duration)> {
+        let handler = (self.policy.make)(ended)?;
+        let lasted = self.stands.is_some_and(|since| now - since >= self.policy.most);
+        let pause = if lasted { self.policy.first } else { self.pause.min(self.policy.most) };
+        let next =
+            Attempt { handler, pause: pause.saturating_mul(2), policy: self.policy, stands: None };
+        Some((next, spread(pause)))
+    }
+}
+
+/// A time from the upper half of `pause`.
+fn spread(pause: Duration) -> Duration {
+    // The standard library's only source of chance; it need not be a good one.
+    let chance = RandomState::new().hash_one(0) as u32 % 1_024;
+    pause / 2 + pause / 2_048 * chance
+}
+
+impl<S, H, F> Handler<S> for Again<H, F>
+where
+    S: 'static,
+    F: FnMut(Option<Reason>) -> Option<H> + 'static,
+    H: Handler<S> + 'static,
+{
+    fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        let Some(attempt) = &mut self.0 else { return Ok(()) };
+        attempt.stands = Some(cx.io.now());
+        attempt.handler.setup(cx)
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), |attempt| attempt.handler.handle(cx, input))
+    }
+
+    fn eof(&mut self, cx: &mut Context<'_, S>, rest: &[u8]) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), |attempt| attempt.handler.eof(cx, rest))
+    }
+
+    fn drained(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), |attempt| attempt.handler.drained(cx))
+    }
+
+    fn timeout(&mut self, cx: &mut Context<'_, S>, timer: TimerId) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), |attempt| attempt.handler.timeout(cx, timer))
+    }
+
+    fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), |attempt| attempt.handler.shutdown(cx))
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_, S>, outcome: io::Result<()>) {
+        let Some(mut attempt) = self.0.take() else { return };
+        attempt.handler.finish(cx, outcome);
+        if cx.io.is_shutting_down() {
+            return;
+        }
+        if let Some((next, pause)) = attempt.next(cx.reason(), cx.io.now()) {
+            let connect = next.policy.connect.clone().after(pause);
+            // It fails only when the server takes no more connections, and then this one neither.
+            if let Err(error) = cx.connect(connect, Again(Some(next))) {
+                log::warn!("{}: cannot connect again: {error}", cx.id);
+            }
+        }
+    }
+}

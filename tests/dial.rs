@@ -1,0 +1,424 @@
+//! Outgoing connections that are planned: later, by name, from a chosen address, over several
+//! addresses; kept standing; and joined to another.
+
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use common::{Call, Client, Journal, Kind, Noted, Tested, on_input, on_setup, pattern};
+use socketserver::{
+    Addr, Connect, Context, Echo, Handler, Input, Options, Reason, Reconnect, Relay, Sent, Server,
+};
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Sends this when it stands, and closes when as much came back.
+struct Asks(&'static [u8]);
+
+impl Handler for Asks {
+    fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        cx.send(self.0);
+        Ok(())
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        if let Some(answer) = input.take(self.0.len()) {
+            assert_eq!(answer, self.0);
+            cx.close();
+        }
+        Ok(())
+    }
+}
+
+/// An address where nobody listens.
+fn nowhere() -> Addr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    Addr::Ip(listener.local_addr().unwrap())
+}
+
+#[test]
+fn the_next_address_is_tried_when_one_refuses() {
+    let mut tested = Tested::new();
+    let journal = Journal::default();
+    let there = tested.serve(Kind::Tcp, |_| Echo);
+    let addrs = [nowhere(), Addr::from("/nonexistent/socket".as_ref() as &std::path::Path), there];
+    tested.connect(&addrs[..], Noted::new(&journal, Asks(b"hello"))).unwrap();
+    tested.until_ended(2);
+    assert_eq!(journal.finishes(), [(Reason::Closed, None)]);
+    assert_eq!(tested.io().ledger().connected, 1);
+    journal.assert_order(true);
+}
+
+#[test]
+fn when_every_address_refuses_finish_is_told_once() {
+    let mut tested = Tested::new();
+    let journal = Journal::default();
+    let addrs = [nowhere(), nowhere(), nowhere()];
+    tested.connect(&addrs[..], Noted::new(&journal, Asks(b"hello"))).unwrap();
+    tested.until_ended(1);
+    let refused = Call::Finish(Reason::NotConnected, Some(ErrorKind::ConnectionRefused));
+    assert_eq!(journal.calls(), [refused]);
+}
+
+#[test]
+fn an_address_that_does_not_answer_makes_way_for_the_next() {
+    // A listener whose backlog is full answers nobody.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    socket.listen(0).unwrap();
+    let full = socket.local_addr().unwrap().as_socket().unwrap();
+    let waiting: Vec<socket2::Socket> = (0..4)
+        .map(|_| {
+            let kind = (socket2::Domain::IPV4, socket2::Type::STREAM);
+            let client = socket2::Socket::new(kind.0, kind.1, None).unwrap();
+            client.set_nonblocking(true).unwrap();
+            let _ = client.connect(&full.into());
+            client
+        })
+        .collect();
+    let mut tested = Tested::with((), Options { connect_timeout: ms(40), ..Options::default() });
+    let journal = Journal::default();
+    let there = tested.serve(Kind::Tcp, |_| Echo);
+    let addrs = [Addr::Ip(full), there];
+    tested.connect(&addrs[..], Noted::new(&journal, Asks(b"hello"))).unwrap();
+    tested.until_ended(2);
+    assert_eq!(journal.finishes(), [(Reason::Closed, None)]);
+    drop(waiting);
+}
+
+#[test]
+fn a_name_is_looked_up_beside_the_loop_and_then_connected_to() {
+    let mut tested = Tested::new();
+    let journal = Journal::default();
+    let port = tested.serve(Kind::Tcp, |_| Echo).port().unwrap();
+    let connect = Connect::to_name(format!("localhost:{port}"));
+    let id = tested.connect(connect, Noted::new(&journal, Asks(b"hello"))).unwrap();
+    assert!(tested.io().is_open(id));
+    assert_eq!(tested.io().peer_addr(id), None);
+    tested.until_ended(2);
+    assert_eq!(journal.finishes(), [(Reason::Closed, None)]);
+}
+
+#[test]
+fn what_is_sent_before_a_name_is_known_leaves_when_the_connection_stands() {
+    let mut tested = Tested::new();
+    let port = tested.serve(Kind::Tcp, |_| Echo).port().unwrap();
+    let connect = Connect::to_name(format!("127.0.0.1:{port}"));
+    let collect = on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
+        if input.take(100_000).is_some() {
+            cx.close();
+        }
+        Ok(())
+    });
+    let id = tested.connect(connect, collect).unwrap();
+    assert_ne!(tested.io().send(id, &pattern(100_000, 1)), Sent::Gone);
+    tested.until_ended(2);
+    assert_eq!(tested.ended(Reason::Closed), 2);
+}
+
+#[test]
+fn an_unknown_name_is_told_to_finish() {
+    let mut tested = Tested::new();
+    let journal = Journal::default();
+    for name in ["no.such.name.invalid:80", "nonsense"] {
+        tested.connect(Connect::to_name(name), Noted::new(&journal, Asks(b"hello"))).unwrap();
+    }
+    tested.until_ended(2);
+    let finishes = journal.finishes();
+    assert!(
+        finishes.iter().all(|(reason, kind)| { *reason == Reason::NotConnected && kind.is_some() })
+    );
+    assert_eq!(journal.calls().len(), 2);
+}
+
+#[test]
+fn a_planned_connection_waits_for_its_time() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let stands = Rc::new(RefCell::new(None));
+    let noted = Rc::clone(&stands);
+    let began = Instant::now();
+    let connect = Connect::to(addr).unwrap().after(ms(60));
+    let id = tested
+        .connect(
+            connect,
+            on_setup(move |cx: &mut Context<'_>| {
+                *noted.borrow_mut() = Some(began.elapsed());
+                cx.close();
+                Ok(())
+            }),
+        )
+        .unwrap();
+    assert_eq!(tested.io().connections(), 1);
+    assert_ne!(tested.io().send(id, b"early"), Sent::Gone);
+    tested.until_ended(2);
+    assert!(stands.borrow().unwrap() >= ms(60));
+    assert_eq!(tested.io().ledger().bytes_in, 5, "what was sent early arrived");
+}
+
+#[test]
+fn a_planned_connection_longer_off_than_the_connect_timeout_still_comes() {
+    let mut tested = Tested::with((), Options { connect_timeout: ms(10), ..Options::default() });
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let connect = Connect::to(addr).unwrap().after(ms(50));
+    tested.connect(connect, Asks(b"late")).unwrap();
+    tested.until_ended(2);
+    assert_eq!(tested.ended(Reason::Closed), 2);
+}
+
+#[test]
+fn a_planned_connection_can_be_closed_and_aborted_and_ends_with_a_shutdown() {
+    let plans = || {
+        [
+            Connect::to(nowhere()).unwrap().after(Duration::from_secs(3_600)),
+            Connect::to_name("no.such.name.invalid:80").after(Duration::from_secs(3_600)),
+        ]
+    };
+    for end in [Server::<()>::io_close, Server::io_abort, Server::stop] {
+        for plan in plans() {
+            let mut tested = Tested::new();
+            let journal = Journal::default();
+            let id = tested.connect(plan, Noted::new(&journal, Asks(b"never"))).unwrap();
+            end(&mut tested, id);
+            tested.until_ended(1);
+            let calls = journal.calls();
+            assert!(
+                matches!(calls[..], [Call::Finish(_, Some(ErrorKind::ConnectionAborted))]),
+                "{calls:?}"
+            );
+            assert_eq!(tested.io().send(id, b"stale"), Sent::Gone);
+        }
+    }
+}
+
+trait Ends {
+    fn io_close(&mut self, id: socketserver::SocketId);
+    fn io_abort(&mut self, id: socketserver::SocketId);
+    fn stop(&mut self, id: socketserver::SocketId);
+}
+
+impl Ends for Server<()> {
+    fn io_close(&mut self, id: socketserver::SocketId) {
+        self.io().close(id);
+    }
+
+    fn io_abort(&mut self, id: socketserver::SocketId) {
+        self.io().abort(id);
+    }
+
+    fn stop(&mut self, _: socketserver::SocketId) {
+        let began = Instant::now();
+        self.shutdown(common::PATIENCE).unwrap();
+        assert!(began.elapsed() < common::PATIENCE / 2, "it waited for what was only planned");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_connection_comes_from_the_address_it_was_told() {
+    let mut tested = Tested::new();
+    let peers = Rc::new(RefCell::new(Vec::new()));
+    let noted = Rc::clone(&peers);
+    let addr = tested.serve(Kind::Tcp, move |peer| {
+        noted.borrow_mut().push(peer.ip().unwrap().ip().to_string());
+        Echo
+    });
+    for from in ["127.0.0.2:0", "127.0.0.3:0"] {
+        let connect = Connect::to(&addr).unwrap().from(from).unwrap();
+        tested.connect(connect, Asks(b"hello")).unwrap();
+        tested.until(|server| server.io().connections() == 0);
+    }
+    assert_eq!(*peers.borrow(), ["127.0.0.2", "127.0.0.3"]);
+    let nobody = Connect::to(&addr).unwrap().from("192.0.2.1:0").unwrap();
+    let error = tested.connect(nobody, Asks(b"hello")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
+}
+
+// Reconnecting.
+
+#[test]
+fn a_connection_is_made_again_until_the_factory_gives_no_handler() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let journal = Journal::default();
+    let ends = Rc::new(RefCell::new(Vec::new()));
+    let (noted, told) = (journal.clone(), Rc::clone(&ends));
+    let again = Reconnect::new(addr, move |ended| {
+        told.borrow_mut().push(ended);
+        (told.borrow().len() <= 3).then(|| Noted::new(&noted, Asks(b"once more")))
+    });
+    again.unwrap().first(ms(1)).start(&mut tested).unwrap();
+    tested.until(|_| ends.borrow().len() == 4);
+    tested.until(|server| server.io().connections() == 0);
+    let closed = Some(Reason::Closed);
+    assert_eq!(*ends.borrow(), [None, closed, closed, closed]);
+    assert_eq!(journal.finishes().len(), 3);
+    journal.assert_order(true);
+}
+
+#[test]
+fn pauses_grow_while_nobody_answers_and_the_last_attempt_finds_the_server() {
+    let mut tested = Tested::new();
+    let addr = nowhere();
+    let attempts = Rc::new(RefCell::new(Vec::new()));
+    let noted = Rc::clone(&attempts);
+    let again = Reconnect::new(&addr, move |_| {
+        noted.borrow_mut().push(Instant::now());
+        Some(Asks(b"there?"))
+    });
+    again.unwrap().first(ms(4)).most(ms(16)).start(&mut tested).unwrap();
+    tested.until(|_| attempts.borrow().len() == 6);
+    let pauses: Vec<Duration> =
+        attempts.borrow().windows(2).map(|pair| pair[1] - pair[0]).collect();
+    // Drawn from the upper half of 4, 8, 16, 16, 16 ms.
+    // The factory is asked when an attempt has failed, so the first pause stands after the first.
+    for (pause, least) in pauses[1..].iter().zip([2, 4, 8, 8]) {
+        assert!(*pause >= ms(least), "{pauses:?}");
+    }
+    assert_eq!(tested.ended(Reason::NotConnected), 5);
+    let late = tested.listen(addr, |_: &Addr| Echo).unwrap();
+    tested.until(|server| server.io().ledger().ended(Reason::Closed) > 0);
+    tested.io().close(late);
+    tested.shutdown(Duration::ZERO).unwrap();
+}
+
+#[test]
+fn a_shutdown_ends_the_row() {
+    let mut tested = Tested::new();
+    let addr = nowhere();
+    let again = Reconnect::new(addr, |_| Some(Asks(b"there?"))).unwrap();
+    again.first(ms(1)).most(ms(1)).start(&mut tested).unwrap();
+    tested.until(|server| server.io().ledger().ended(Reason::NotConnected) > 3);
+    tested.shutdown(common::PATIENCE).unwrap();
+    assert_eq!(tested.io().connections(), 0);
+}
+
+// Relays.
+
+/// A relay in front of `upstream`, in the same loop.
+fn relay_to(tested: &mut Tested<()>, kind: Kind, upstream: Addr) -> Addr {
+    tested.serve(kind, move |_| Relay::to(upstream.clone()))
+}
+
+#[test]
+fn a_relay_passes_everything_on_and_the_half_close_behind_it() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::new();
+        // Answers only when its peer has ended, so the half-close must arrive.
+        struct Reverse(Vec<u8>);
+        impl Handler for Reverse {
+            fn handle(&mut self, _: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+                self.0.extend_from_slice(input.take_all());
+                Ok(())
+            }
+
+            fn eof(&mut self, cx: &mut Context<'_>, _: &[u8]) -> io::Result<()> {
+                self.0.reverse();
+                cx.send(&self.0);
+                cx.close();
+                Ok(())
+            }
+        }
+        let upstream = tested.serve(Kind::Tcp, |_| Reverse(Vec::new()));
+        let addr = relay_to(&mut tested, kind, upstream);
+        let mut client = Client::connect(&addr);
+        let mut sent = pattern(50_000, 3);
+        client.send(&sent);
+        client.finish_sending();
+        let answer = tested.receive_to_end(&mut client);
+        sent.reverse();
+        assert!(answer == sent);
+        tested.until_ended(3);
+        assert_eq!(tested.ended(Reason::Closed), 3);
+    }
+}
+
+#[test]
+fn a_peer_that_ends_first_is_passed_on_too() {
+    let mut tested = Tested::new();
+    let upstream = tested.serve(Kind::Tcp, |_| {
+        on_setup(|cx: &mut Context<'_>| {
+            cx.send(b"goodbye");
+            cx.io.shutdown_write(cx.id);
+            Ok(())
+        })
+    });
+    let addr = relay_to(&mut tested, Kind::Tcp, upstream);
+    let mut client = Client::connect(&addr);
+    assert_eq!(tested.receive_to_end(&mut client), b"goodbye");
+    // The other direction still stands.
+    client.send(b"one more thing");
+    tested.until(|server| server.io().ledger().bytes_in == 7 + 14 + 14);
+    client.finish_sending();
+    tested.until_ended(3);
+}
+
+#[test]
+fn a_slow_side_holds_the_fast_one_at_bounded_memory() {
+    const TOTAL: usize = 8 << 20;
+    // Small buffers in the kernel, so that it holds less than the client sends.
+    let small = Some(64 << 10);
+    let options = Options { receive_buffer: small, send_buffer: small, ..Options::default() };
+    let mut tested = Tested::with((), options);
+    let upstream = tested.serve(Kind::Tcp, |_| Echo);
+    let addr = relay_to(&mut tested, Kind::Tcp, upstream);
+    let mut client = Client::connect_with(&addr, |socket| {
+        socket.set_recv_buffer_size(8 << 10).unwrap();
+    });
+    let sent = pattern(TOTAL, 5);
+    let mut pushed = 0;
+    let mut most = 0;
+    // It reads nothing until all others are stuck.
+    let mut stuck = 0;
+    while stuck < 20 {
+        let n = client.push(&sent[pushed..]);
+        pushed += n;
+        stuck = if n == 0 { stuck + 1 } else { 0 };
+        tested.turn(Some(ms(1))).unwrap();
+        most = most.max(tested.io().ledger().unsent());
+    }
+    assert!(pushed < TOTAL, "nobody held it");
+    assert!(most < 1 << 20, "{most} bytes waited in the process");
+    tested.until(|_| {
+        pushed += client.push(&sent[pushed..]);
+        client.look();
+        client.received.len() == TOTAL
+    });
+    assert!(client.received == sent);
+    client.finish_sending();
+    assert_eq!(tested.receive_to_end(&mut client).len(), TOTAL);
+    tested.until_ended(3);
+}
+
+#[test]
+fn a_relay_that_finds_nobody_or_breaks_cuts_its_client_off() {
+    let mut tested = Tested::new();
+    let addr = relay_to(&mut tested, Kind::Tcp, nowhere());
+    let mut client = Client::connect(&addr);
+    tested.until(|_| client.look());
+    assert_eq!(client.end, Some(Err(ErrorKind::ConnectionReset)));
+    tested.until_ended(2);
+
+    let upstream = tested.serve(Kind::Tcp, |_| {
+        on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
+            input.take_all();
+            cx.send(b"half an ans");
+            cx.io.abort(cx.id);
+            Ok(())
+        })
+    });
+    let addr = relay_to(&mut tested, Kind::Tcp, upstream);
+    let mut client = Client::connect(&addr);
+    client.send(b"?");
+    tested.until(|_| client.look());
+    assert_eq!(client.end, Some(Err(ErrorKind::ConnectionReset)), "a cut answer looks like one");
+    tested.until_ended(5);
+}
