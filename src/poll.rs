@@ -3,7 +3,7 @@
 //! Everything here is for the loop; what handlers may do stands in [`crate::io`].
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Registry, Token};
 
@@ -30,7 +30,11 @@ impl Io {
     #[inline]
     pub(crate) fn wait(&mut self, events: &mut Events, most: Option<Duration>) -> io::Result<()> {
         let timeout = self.timeout(most);
-        let polled = self.poll.poll(events, timeout);
+        let polled = if self.options.spin.is_zero() || timeout == Some(Duration::ZERO) {
+            self.poll.poll(events, timeout)
+        } else {
+            self.poll_awake(events, timeout)
+        };
         self.look_at_clock();
         match polled {
             Ok(()) => {}
@@ -44,8 +48,26 @@ impl Io {
         Ok(())
     }
 
-    /// The only place that reads the clock: once a turn, and when a call from outside the loop
-    /// begins.
+    /// Looks for events again and again for as long as [`Options::spin`] says, and only then sleeps:
+    /// who is awake when a message comes need not be woken, which costs more than many a look.
+    #[inline(never)]
+    fn poll_awake(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        let spin = timeout.map_or(self.options.spin, |timeout| timeout.min(self.options.spin));
+        let began = Instant::now();
+        loop {
+            self.poll.poll(events, Some(Duration::ZERO))?;
+            let waited = began.elapsed();
+            if !events.is_empty() {
+                return Ok(());
+            }
+            if waited >= spin {
+                let left = timeout.map(|timeout| timeout.saturating_sub(waited));
+                return self.poll.poll(events, left);
+            }
+        }
+    }
+
+    /// Reads the clock: once a turn, and when a call from outside the loop begins.
     #[inline]
     pub(crate) fn look_at_clock(&mut self) {
         self.now = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);

@@ -218,3 +218,21 @@ fn a_handler_that_keeps_its_own_socket_busy_starves_nobody() {
     drop(busy);
     tested.until(|server| server.io().connections() == 1);
 }
+
+#[test]
+fn a_loop_that_spins_serves_and_sleeps_as_any_other() {
+    let spin = Duration::from_micros(200);
+    let mut tested = Tested::with((), Options { spin, ..Options::default() });
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut client = Client::connect(&addr);
+    tested.echo(&mut client, b"awake?");
+    let steps = tested.steps();
+    let began = std::time::Instant::now();
+    tested.turn(Some(Duration::from_millis(20))).unwrap();
+    // One turn, however often it looked, and no longer than it was told.
+    assert_eq!(steps.all(), [Step::Waited(0)]);
+    assert!(began.elapsed() >= Duration::from_millis(20));
+    tested.turn(Some(Duration::ZERO)).unwrap();
+    client.finish_sending();
+    tested.until_ended(1);
+}

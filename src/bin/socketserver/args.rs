@@ -82,6 +82,11 @@ struct Serve {
     #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "10s", help_heading = "Limits")]
     drain_timeout: Duration,
 
+    /// Look for events for so long before sleeping, as 50us: one busy connection gets more than
+    /// twice as much through, at the cost of a processor that is awake [default: never]
+    #[arg(long, value_name = "DUR", value_parser = units::duration, help_heading = "Modes")]
+    spin: Option<Duration>,
+
     /// How many loops serve, each on a thread of its own (not yet more than 1)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Modes")]
     reactors: Option<u32>,
@@ -193,6 +198,7 @@ impl Serve {
         let options = Options {
             max_connections: self.max_connections.map_or(defaults.max_connections, |n| n as usize),
             idle_timeout: self.idle_timeout,
+            spin: self.spin.unwrap_or_default(),
             high_water: self.high_water,
             low_water: self.high_water / 4,
             output_limit: defaults.output_limit.max(self.high_water.saturating_mul(2)),
@@ -291,12 +297,13 @@ mod tests {
     fn what_was_typed_means_what_it_says() {
         let line = "socketserver serve upper --tcp 127.0.0.1:0 --unix /tmp/x --udp [::1]:0 \
                     --unixgram y --high-water 1KiB \
-                    --idle-timeout 500ms --max-connections 7 --drain-timeout 1m";
+                    --spin 50us --idle-timeout 500ms --max-connections 7 --drain-timeout 1m";
         let Ok(Task::Serve(config)) = read(line) else { panic!("refused") };
         assert_eq!(config.service, Service::Upper);
         assert_eq!(config.listeners.len(), 4);
         assert_eq!((config.options.high_water, config.options.low_water), (1_024, 256));
         assert_eq!(config.options.idle_timeout, Some(Duration::from_millis(500)));
+        assert_eq!(config.options.spin, Duration::from_micros(50));
         assert_eq!(config.options.max_connections, 7);
         assert_eq!(config.drain_timeout, Duration::from_secs(60));
     }
