@@ -227,6 +227,8 @@ fn a_loop_that_spins_serves_and_sleeps_as_any_other() {
     let mut client = Client::connect(&addr);
     tested.echo(&mut client, b"awake?");
     let steps = tested.steps();
+    tested.until_quiet(&steps);
+    steps.clear();
     let began = std::time::Instant::now();
     tested.turn(Some(Duration::from_millis(20))).unwrap();
     // One turn, however often it looked, and no longer than it was told.
