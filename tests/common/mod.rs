@@ -13,14 +13,19 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, UdpSocket};
 use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use socketserver::{
-    Addr, Context, Handler, Input, Options, Reason, Server, SocketId, Step, TimerId,
+    Addr, Context, DatagramHandler, Handler, Input, Options, Reason, Server, SocketId, Step,
+    TimerId,
 };
 
 /// How long a test waits for what must come; only a failing test ever waits so long.
@@ -498,3 +503,275 @@ where
 
 /// Commands from the test to whatever runs in a callback.
 pub(crate) type Later<T> = Rc<RefCell<VecDeque<T>>>;
+
+/// The kinds of datagram socket a behaviour is tested on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Net {
+    V4,
+    V6,
+    /// Bound to `[::]`, with clients over IPv4.
+    Dual,
+    Unix,
+}
+
+impl Net {
+    pub(crate) const UDP: &'static [Net] = &[Net::V4, Net::V6, Net::Dual];
+    pub(crate) const ALL: &'static [Net] =
+        if cfg!(unix) { &[Net::V4, Net::V6, Net::Dual, Net::Unix] } else { Net::UDP };
+}
+
+/// Whether datagrams cross many in one system call.
+pub(crate) const CROSS_TOGETHER: bool = cfg!(all(target_os = "linux", feature = "sys"));
+
+impl<S> Tested<S> {
+    /// Serves datagrams on a free address of this kind; gives the address for clients too.
+    pub(crate) fn serve_packets<H: DatagramHandler<S> + 'static>(
+        &mut self,
+        net: Net,
+        handler: H,
+    ) -> (SocketId, Addr) {
+        let id = match net {
+            Net::V4 => self.server.bind("127.0.0.1:0", handler).unwrap(),
+            Net::V6 => self.server.bind("[::1]:0", handler).unwrap(),
+            Net::Dual => self.server.bind("[::]:0", handler).unwrap(),
+            Net::Unix => {
+                let path = self.free_path();
+                self.server.bind(path, handler).unwrap()
+            }
+        };
+        let addr = self.server.io().local_addr(id).unwrap();
+        match (net, addr.port()) {
+            (Net::Dual, Some(port)) => (id, Addr::Ip((Ipv4Addr::LOCALHOST, port).into())),
+            _ => (id, addr),
+        }
+    }
+
+    /// A path that nobody has used before.
+    pub(crate) fn free_path(&mut self) -> PathBuf {
+        static USED: AtomicUsize = AtomicUsize::new(0);
+        let directory = self.directory.get_or_insert_with(|| tempfile::TempDir::new().unwrap());
+        directory.path().join(format!("packets-{}", USED.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Turns until the client has received a datagram.
+    #[track_caller]
+    pub(crate) fn answer(&mut self, client: &PacketClient) -> Vec<u8> {
+        let mut answer = None;
+        self.until(|_| {
+            answer = client.next();
+            answer.is_some()
+        });
+        answer.unwrap()
+    }
+
+    /// One datagram there and back.
+    #[track_caller]
+    pub(crate) fn exchange(&mut self, client: &PacketClient, message: &[u8]) {
+        client.send(message);
+        assert!(self.answer(client) == message, "another answer than {} bytes", message.len());
+    }
+}
+
+/// A client of datagrams that never blocks, and exchanges them with one server alone.
+pub(crate) struct PacketClient {
+    pub(crate) socket: Socket,
+    /// Where the path of a Unix client is.
+    pub(crate) directory: Option<tempfile::TempDir>,
+}
+
+impl PacketClient {
+    /// One that can be answered.
+    pub(crate) fn new(server: &Addr) -> PacketClient {
+        match server {
+            Addr::Unix(_) => {
+                let directory = tempfile::TempDir::new().unwrap();
+                let socket = Socket::new(Domain::UNIX, Type::DGRAM, None).unwrap();
+                socket.bind(&SockAddr::unix(directory.path().join("client")).unwrap()).unwrap();
+                PacketClient::connected(socket, server, Some(directory))
+            }
+            _ => PacketClient::unnamed(server),
+        }
+    }
+
+    /// The same, but a Unix client has no name.
+    pub(crate) fn unnamed(server: &Addr) -> PacketClient {
+        let domain = server.ip().map_or(Domain::UNIX, |ip| Domain::for_address(*ip));
+        let socket = Socket::new(domain, Type::DGRAM, None).unwrap();
+        PacketClient::connected(socket, server, None)
+    }
+
+    fn connected(
+        socket: Socket,
+        server: &Addr,
+        directory: Option<tempfile::TempDir>,
+    ) -> PacketClient {
+        socket.connect(&name(server)).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        PacketClient { socket, directory }
+    }
+
+    pub(crate) fn many(server: &Addr, n: usize) -> Vec<PacketClient> {
+        (0..n).map(|_| PacketClient::new(server)).collect()
+    }
+
+    /// The address under which it sends.
+    pub(crate) fn addr(&self) -> Addr {
+        let name = self.socket.local_addr().unwrap();
+        match (name.as_socket(), name.as_pathname()) {
+            (Some(ip), _) => Addr::Ip(ip),
+            (_, Some(path)) => Addr::from(path),
+            _ => Addr::Unnamed,
+        }
+    }
+
+    /// Sends what the system must have room for.
+    #[track_caller]
+    pub(crate) fn send(&self, bytes: &[u8]) {
+        assert_eq!(self.socket.send(bytes).unwrap(), bytes.len());
+    }
+
+    /// Sends if the system takes it now.
+    pub(crate) fn push(&self, bytes: &[u8]) -> bool {
+        self.socket.send(bytes).is_ok()
+    }
+
+    /// The next datagram that has come, if there is one.
+    pub(crate) fn next(&self) -> Option<Vec<u8>> {
+        let mut buffer = vec![0; 70_000];
+        let n = (&self.socket).read(&mut buffer).ok()?;
+        buffer.truncate(n);
+        Some(buffer)
+    }
+
+    /// Every datagram that has come.
+    pub(crate) fn all(&self) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| self.next()).collect()
+    }
+}
+
+/// How the system writes an address.
+pub(crate) fn name(addr: &Addr) -> SockAddr {
+    match addr {
+        Addr::Ip(ip) => SockAddr::from(*ip),
+        Addr::Unix(path) => SockAddr::unix(path).unwrap(),
+        Addr::Unnamed => panic!("it has no name"),
+    }
+}
+
+/// What the handler of a datagram socket was told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum PacketCall {
+    Handle(usize),
+    Truncated(usize),
+    Error(ErrorKind),
+    Drained,
+    Timeout,
+    Shutdown,
+    Finish(Reason, Option<ErrorKind>),
+}
+
+/// Everything that the handlers of datagrams were told, in order.
+#[derive(Clone, Default)]
+pub(crate) struct PacketJournal(Rc<RefCell<Vec<PacketCall>>>);
+
+impl PacketJournal {
+    pub(crate) fn note(&self, call: PacketCall) {
+        self.0.borrow_mut().push(call);
+    }
+
+    pub(crate) fn calls(&self) -> Vec<PacketCall> {
+        self.0.borrow().clone()
+    }
+
+    pub(crate) fn count(&self, wanted: impl Fn(PacketCall) -> bool) -> usize {
+        self.0.borrow().iter().filter(|call| wanted(**call)).count()
+    }
+
+    pub(crate) fn has(&self, wanted: PacketCall) -> bool {
+        self.0.borrow().contains(&wanted)
+    }
+
+    pub(crate) fn handled(&self) -> usize {
+        self.count(|call| matches!(call, PacketCall::Handle(_)))
+    }
+
+    pub(crate) fn finishes(&self) -> usize {
+        self.count(|call| matches!(call, PacketCall::Finish(..)))
+    }
+}
+
+/// A handler of datagrams whose every callback is noted before it runs.
+pub(crate) struct NotedPackets<H> {
+    journal: PacketJournal,
+    handler: H,
+}
+
+impl<H> NotedPackets<H> {
+    pub(crate) fn new(journal: &PacketJournal, handler: H) -> NotedPackets<H> {
+        NotedPackets { journal: journal.clone(), handler }
+    }
+}
+
+impl<S, H: DatagramHandler<S>> DatagramHandler<S> for NotedPackets<H> {
+    fn handle(&mut self, cx: &mut Context<'_, S>, packet: &[u8], peer: &Addr) -> io::Result<()> {
+        self.journal.note(PacketCall::Handle(packet.len()));
+        self.handler.handle(cx, packet, peer)
+    }
+
+    fn truncated(&mut self, cx: &mut Context<'_, S>, packet: &[u8], peer: &Addr) -> io::Result<()> {
+        self.journal.note(PacketCall::Truncated(packet.len()));
+        self.handler.truncated(cx, packet, peer)
+    }
+
+    fn error(&mut self, cx: &mut Context<'_, S>, error: io::Error) -> io::Result<()> {
+        self.journal.note(PacketCall::Error(error.kind()));
+        self.handler.error(cx, error)
+    }
+
+    fn drained(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        self.journal.note(PacketCall::Drained);
+        self.handler.drained(cx)
+    }
+
+    fn timeout(&mut self, cx: &mut Context<'_, S>, timer: TimerId) -> io::Result<()> {
+        self.journal.note(PacketCall::Timeout);
+        self.handler.timeout(cx, timer)
+    }
+
+    fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        self.journal.note(PacketCall::Shutdown);
+        self.handler.shutdown(cx)
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_, S>, outcome: io::Result<()>) {
+        let kind = outcome.as_ref().err().map(io::Error::kind);
+        self.journal.note(PacketCall::Finish(cx.reason().unwrap(), kind));
+        self.handler.finish(cx, outcome);
+    }
+}
+
+/// A closure as a handler of datagrams, with its types known.
+pub(crate) fn on_packet<S, F>(handle: F) -> F
+where
+    F: FnMut(&mut Context<'_, S>, &[u8], &Addr) -> io::Result<()>,
+{
+    handle
+}
+
+/// Sends this many datagrams from each of three threads, or fewer once `enough` is set.
+pub(crate) fn flood(to: SocketAddr, each: usize, enough: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
+    let sender = |enough: Arc<AtomicBool>| {
+        move || {
+            let socket = UdpSocket::bind((to.ip(), 0)).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let packet = [b'f'; 100];
+            for _ in 0..each {
+                let _ = socket.send_to(&packet, to);
+                if enough.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        }
+    };
+    (0..3).map(|_| thread::spawn(sender(Arc::clone(enough)))).collect()
+}
