@@ -1,13 +1,19 @@
 #!/bin/sh
-# Counts what one message, and one short connection (accept, one echo, close), costs the server:
-# user-space instructions with valgrind, system calls with strace. Each is the difference of two
-# runs of different length, so that start and end cancel out; "bare" is the same echo written
-# directly on mio.
+# Counts what one message, one short connection (accept, one echo, close) and one datagram costs the
+# server: user-space instructions with valgrind, system calls with strace. Each is the difference of
+# two runs of different length, so that start and end cancel out; "bare" is the same echo written
+# directly on mio; "loop" is the plain loop of recvfrom and sendto that blocks.
 #
-#   benches/count.sh               both tables
+# A server that is watched is slow, so how many datagrams it finds at once says little about a free
+# one. "50 at once" settles that: all 50 clients send, and then wait for all 50 answers; so whatever
+# is slow, the batches are large. "50 clients" send each its next when it is answered, and what is
+# counted depends on how the system happens to let them run.
+#
+#   benches/count.sh               all tables
 #   benches/count.sh profile       also where our instructions are, function by function
 #
-# TOOLS="valgrind" or TOOLS="strace" leaves the other table out.
+# TOOLS="valgrind" or TOOLS="strace" leaves the other tables out; ROWS="datagram" all rows without
+# that word.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -56,26 +62,49 @@ difference() {
     awk -v a="$a" -v b="$b" -v n=$((many - few)) 'BEGIN { printf "%.2f", (b - a) / n }'
 }
 
+# wanted TITLE: whether this row was asked for
+wanted() {
+    case $1 in *"${ROWS-}"*) ;; *) return 1 ;; esac
+}
+
+# heading TITLE SERVER ...: a table that compares these
+heading() {
+    title=$1
+    shift
+    servers=$*
+    printf '%-48s' "$title"
+    printf ' %10s' "$@"
+    echo
+}
+
 # row TITLE HOW WHAT FEW MANY ...
 row() {
     title=$1
     shift
+    wanted "$title" || return 0
     how=$1
     shift
-    ours=$(difference "$how" ours "$@")
-    bare=$(difference "$how" bare "$@")
-    printf '%-48s %10s %10s\n' "$title" "$ours" "$bare"
+    printf '%-48s' "$title"
+    for server in $servers; do
+        each=$(difference "$how" "$server" "$@")
+        printf ' %10s' "$each"
+    done
+    echo
 }
 
 case " $tools " in *" valgrind "*)
-    printf '%-48s %10s %10s\n' 'user-space instructions' ours bare
+    heading 'user-space instructions' ours bare
     row 'a message of 64 B, 50 connections' instructions messages 1000 11000 50 64
     row 'a short connection, 50 at a time' instructions short 200 2200 50
     row 'a short connection, one at a time' instructions short 100 1100 1
+    heading 'user-space instructions, udp' ours loop mio
+    row 'a datagram of 64 B, 1 client' instructions datagrams 100 2100 1 64
+    row 'a datagram of 64 B, 50 clients' instructions datagrams 1000 11000 50 64
+    row 'a datagram of 64 B, 50 at once' instructions together 1000 11000 50 64
     ;;
 esac
 case " $tools " in *" strace "*)
-    printf '%-48s %10s %10s\n' 'system calls' ours bare
+    heading 'system calls' ours bare
     row 'a message of 64 B, 1 connection' calls messages 100 2100 1 64
     row 'a message of 64 B, 50 connections' calls messages 1000 11000 50 64
     row 'a message of 64 B, 1,000 connections' calls messages 2000 22000 1000 64
@@ -83,6 +112,10 @@ case " $tools " in *" strace "*)
     row 'a short connection, 50 at a time' calls short 200 2200 50
     row 'a short connection, one at a time' calls short 100 1100 1
     row 'a MiB of one bulk stream' calls bulk 16 116
+    heading 'system calls, udp' ours loop mio
+    row 'a datagram of 64 B, 1 client' calls datagrams 100 2100 1 64
+    row 'a datagram of 64 B, 50 clients' calls datagrams 1000 11000 50 64
+    row 'a datagram of 64 B, 50 at once' calls together 1000 11000 50 64
     ;;
 esac
 
@@ -100,16 +133,17 @@ by_place() {
     ' "$1"
 }
 
-# profile WHAT FEW MANY ...: where the instructions of one message or short connection are
+# profile TITLE WHAT FEW MANY ...: where the instructions of one message, short connection or datagram are
 profile() {
-    what=$1 few=$2 many=$3
-    shift 3
+    wanted "$1" || return 0
+    title=$1 what=$2 few=$3 many=$4
+    shift 4
     for n in "$few" "$many"; do
         instructions "$dir/$n" ours "$what" "$n" "$@" >/dev/null
         by_place "$dir/$n" >"$dir/$n.places"
     done
     for kind in function line; do
-        printf '\nour instructions, %s, by %s (at least 2)\n' "$what" "$kind"
+        printf '\nour instructions, %s, by %s (at least 2)\n' "$title" "$kind"
         awk -F '\t' -v n=$((many - few)) -v kind="$kind" '
             index($2, kind " ") != 1 { next }
             NR == FNR { few[$2] = $1; next }
@@ -119,6 +153,8 @@ profile() {
 }
 
 if [ "${1-}" = profile ]; then
-    profile messages 1000 11000 50 64
-    profile short 200 2200 50
+    profile 'a message of 64 B, 50 connections' messages 1000 11000 50 64
+    profile 'a short connection, 50 at a time' short 200 2200 50
+    profile 'a datagram of 64 B, 1 client' datagrams 100 2100 1 64
+    profile 'a datagram of 64 B, 50 at once' together 1000 11000 50 64
 fi

@@ -13,13 +13,13 @@
 
 use std::hint::black_box;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
-use socketserver::{Context, Echo, Handler, Input, Options, Server, SocketId};
+use socketserver::{Addr, Context, Echo, Handler, Input, Options, Server, SocketId};
 
 /// No answer takes that long, so a fault ends a run instead of hanging it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -197,6 +197,84 @@ fn echo_turns(standing: &mut Standing<()>, count: u64) -> Duration {
     spent
 }
 
+/// A bound socket, and somebody who sends datagrams to it.
+struct Bound {
+    server: Server<()>,
+    id: SocketId,
+    peer: UdpSocket,
+}
+
+impl Bound {
+    fn new() -> Bound {
+        let mut server = Server::new().expect("a server");
+        let id = server.bind("127.0.0.1:0", Echo).expect("a socket");
+        let addr = server.io().local_addr(id).and_then(|addr| addr.ip().copied());
+        let peer = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        peer.connect(addr.expect("an address")).expect("a peer");
+        peer.set_read_timeout(Some(PATIENCE)).expect("an option");
+        turn(&mut server);
+        Bound { server, id, peer }
+    }
+}
+
+fn datagrams(c: &mut Criterion) {
+    let mut group = c.benchmark_group("datagrams");
+    let mut bound = Bound::new();
+    group.bench_function("send_to of 64 B, note only", |b| {
+        b.iter_custom(|count| send_to_only(&mut bound, count));
+    });
+    for count in [1, 50] {
+        let name = BenchmarkId::new("turn with datagrams of 64 B, system calls too", count);
+        group.bench_function(name, |b| {
+            b.iter_custom(|turns| echo_datagrams(&mut bound, count, turns));
+        });
+    }
+    group.finish();
+}
+
+/// Only what happens before the turn ends and everything leaves in one call.
+fn send_to_only(bound: &mut Bound, count: u64) -> Duration {
+    // The number of `Options::packets_per_turn`.
+    const A_TURN: usize = 64;
+    let Bound { server, id, peer } = bound;
+    let to = Addr::Ip(peer.local_addr().expect("an address"));
+    let mut packet = [7; 64];
+    let turns = count.div_ceil(A_TURN as u64);
+    let mut spent = Duration::ZERO;
+    for _ in 0..turns {
+        let io = server.io();
+        let begin = Instant::now();
+        for _ in 0..A_TURN {
+            black_box(io.send_to(*id, black_box(&packet), &to));
+        }
+        spent += begin.elapsed();
+        turn(server);
+        for _ in 0..A_TURN {
+            peer.recv(&mut packet).expect("what was sent");
+        }
+    }
+    spent.mul_f64(count as f64 / (turns * A_TURN as u64) as f64)
+}
+
+/// As [`echo_turns`].
+fn echo_datagrams(bound: &mut Bound, count: usize, turns: u64) -> Duration {
+    let Bound { server, peer, .. } = bound;
+    let mut packet = [7; 64];
+    let mut spent = Duration::ZERO;
+    for _ in 0..turns {
+        for _ in 0..count {
+            peer.send(&packet).expect("a peer");
+        }
+        let begin = Instant::now();
+        turn(server);
+        spent += begin.elapsed();
+        for _ in 0..count {
+            peer.recv(&mut packet).expect("an echo");
+        }
+    }
+    spent
+}
+
 /// Cuts all its input up, and counts into what the handlers share how long that took.
 struct Cutter {
     cut: fn(&mut Input<'_>) -> io::Result<usize>,
@@ -275,6 +353,6 @@ criterion_group! {
         .sample_size(30)
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_secs(1));
-    targets = ids, timers, connections, input
+    targets = ids, timers, connections, datagrams, input
 }
 criterion_main!(benches);

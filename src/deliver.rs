@@ -4,7 +4,9 @@
 //! datagrams of a batch leaves in the second half, many in one system call.
 
 use std::io;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
 use log::warn;
 
@@ -16,7 +18,7 @@ use crate::io::Io;
 use crate::ledger::Reason;
 use crate::packets::{BATCH, Inbox, Letter};
 use crate::socket::{Batch, is_local};
-use crate::stage::{Failure, Stage, log_panic};
+use crate::stage::{Failure, Stage, Verify, log_panic};
 use crate::trace::Step;
 
 /// What all datagram sockets of a loop share.
@@ -67,54 +69,57 @@ impl<S> Stage<S> {
         }
     }
 
+    /// Shows each of those that came. What a handler opens gets its roles, and what it fails on is
+    /// counted, before the next is shown.
     #[inline]
     fn show_packets(&mut self, id: SocketId, inbox: &Inbox, came: usize) {
-        for nth in 0..came {
-            let Some(letter) = inbox.letter(nth) else { return };
-            if self.refuses(id, letter.peer) {
-                self.io.ledger.packets_refused += 1;
-                continue;
+        let mut letters = 0..came;
+        while !letters.is_empty() {
+            let shown = self.show_some(id, inbox, &mut letters);
+            if !self.desk.newcomers.is_empty() {
+                self.appoint_newcomers();
             }
-            if self.io.accept_quota.is_some() {
-                self.io.accept_quota = Some(0);
-                self.accepted = Some(id);
+            if let Err(failure) = shown {
+                self.packet_failed(id, &failure);
             }
-            self.show_packet(id, letter);
         }
     }
 
+    /// Shows one after the other until something has to be done between two of them. That seldom
+    /// happens, so what is needed to call a handler is made ready once and not for each.
     #[inline]
-    fn show_packet(&mut self, id: SocketId, letter: Letter<'_>) {
-        let Letter { bytes, peer, truncated } = letter;
-        let called = if truncated {
-            self.io.ledger.packets_truncated += 1;
-            self.warn_of_truncation(id);
-            self.call_packets(id, Some(peer), |handler, cx| handler.truncated(cx, bytes, peer))
-        } else {
-            self.call_packets(id, Some(peer), |handler, cx| handler.handle(cx, bytes, peer))
+    fn show_some(
+        &mut self,
+        id: SocketId,
+        inbox: &Inbox,
+        letters: &mut Range<usize>,
+    ) -> Result<(), Failure> {
+        let Stage { shared, io, roles, desk, verify, accepted, .. } = self;
+        let Some(Role::Datagrams(handler)) = roles.get_mut(id.index()) else {
+            letters.start = letters.end;
+            return Ok(());
         };
-        if let Err(failure) = called {
-            self.packet_failed(id, &failure);
-        }
-    }
-
-    /// Whether no handler may see what this peer sent.
-    #[inline]
-    fn refuses(&mut self, id: SocketId, peer: &Addr) -> bool {
-        let Stage { shared, io, verify, .. } = self;
-        let Some(datagram) = io.sockets.datagram(id) else { return true };
-        // Its handler may have closed it meanwhile.
-        if datagram.phase() == Phase::Closing {
-            return true;
-        }
-        if let Addr::Ip(addr) = peer {
-            if io.own.may_be(*addr) && !datagram.is_connected && is_own(io, id, peer) {
-                return true;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            for nth in letters {
+                let Some(letter) = inbox.letter(nth) else { break };
+                if refuses(io, id, letter.peer) || is_refused(verify, shared, id, letter.peer) {
+                    io.ledger.packets_refused += 1;
+                    continue;
+                }
+                if io.accept_quota.is_some() {
+                    io.accept_quota = Some(0);
+                    *accepted = Some(id);
+                }
+                let sender = Some(letter.peer);
+                let mut cx = Context { id, shared, io, desk, reason: None, sender };
+                show_packet(&mut **handler, &mut cx, letter)?;
+                if !desk.newcomers.is_empty() {
+                    break;
+                }
             }
-        }
-        let Some(verify) = verify else { return false };
-        let verdict = catch_unwind(AssertUnwindSafe(|| verify(shared, peer)));
-        !verdict.unwrap_or_else(|panic| log_panic(id, &*panic))
+            Ok(())
+        }));
+        outcome_of(id, result)
     }
 
     /// Calls the handler of a datagram socket. What it opened meanwhile gets its roles afterwards.
@@ -128,16 +133,11 @@ impl<S> Stage<S> {
         let Stage { shared, io, roles, desk, .. } = self;
         let Some(Role::Datagrams(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
         let mut cx = Context { id, shared, io, desk, reason: None, sender };
-        match catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx))) {
-            Ok(Ok(())) => {
-                self.appoint_newcomers();
-                Ok(())
-            }
-            failed => {
-                self.appoint_newcomers();
-                Err(Failure::of_callback(id, failed))
-            }
+        let result = catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx)));
+        if !self.desk.newcomers.is_empty() {
+            self.appoint_newcomers();
         }
+        outcome_of(id, result)
     }
 
     fn tell_of_error(&mut self, id: SocketId, error: io::Error) {
@@ -150,22 +150,7 @@ impl<S> Stage<S> {
     #[cold]
     fn packet_failed(&mut self, id: SocketId, failure: &Failure) {
         self.io.ledger.packets_failed += 1;
-        self.warn_of_packet(id, "a handler failed on a datagram", &failure.error);
-    }
-
-    #[cold]
-    fn warn_of_truncation(&mut self, id: SocketId) {
-        let error = io::Error::from(io::ErrorKind::FileTooLarge);
-        self.warn_of_packet(id, "a datagram exceeds Options::max_packet_size", &error);
-    }
-
-    #[cold]
-    fn warn_of_packet(&mut self, id: SocketId, what: &str, error: &io::Error) {
-        let now = self.io.now;
-        let Some(datagram) = self.io.sockets.datagram(id) else { return };
-        if let Some(before) = datagram.may_warn(now) {
-            warn!("{id}: {what}: {error} ({before} more such warnings before)");
-        }
+        warn_of_packet(&mut self.io, id, "a handler failed on a datagram", &failure.error);
     }
 
     /// A timer of a datagram socket came up.
@@ -184,10 +169,15 @@ impl<S> Stage<S> {
     // Second half: what goes out, and what has come to its end.
 
     pub(crate) fn settle_packets(&mut self, id: SocketId, post: &mut Post) {
-        if self.io.sockets.datagram(id).is_none() {
-            return;
-        }
         self.send_packets(id, post);
+        match self.io.sockets.datagram(id) {
+            None => return,
+            Some(datagram) if datagram.is_quiet() => {
+                datagram.queued = false;
+                return;
+            }
+            _ => {}
+        }
         self.tell_of_room_for_packets(id);
         self.end_last_look(id);
         self.conclude_datagram(id);
@@ -293,6 +283,69 @@ impl<S> Stage<S> {
         for id in self.io.sockets.datagram_ids() {
             self.end_datagram(id, Ok(()));
         }
+    }
+}
+
+/// Calls the handler for one datagram.
+#[inline(always)]
+fn show_packet<S>(
+    handler: &mut dyn DatagramHandler<S>,
+    cx: &mut Context<'_, S>,
+    letter: Letter<'_>,
+) -> io::Result<()> {
+    let Letter { bytes, peer, truncated } = letter;
+    if truncated {
+        note_truncation(cx.io, cx.id);
+        return handler.truncated(cx, bytes, peer);
+    }
+    handler.handle(cx, bytes, peer)
+}
+
+#[inline]
+fn outcome_of(id: SocketId, result: thread::Result<io::Result<()>>) -> Result<(), Failure> {
+    match result {
+        Ok(Ok(())) => Ok(()),
+        failed => Err(Failure::of_callback(id, failed)),
+    }
+}
+
+/// Whether no handler may see what this peer sent, whatever is said about it.
+#[inline]
+fn refuses(io: &mut Io, id: SocketId, peer: &Addr) -> bool {
+    let Some(datagram) = io.sockets.datagram_ref(id) else { return true };
+    // Its handler may have closed it meanwhile.
+    if datagram.phase() == Phase::Closing {
+        return true;
+    }
+    let Addr::Ip(addr) = peer else { return false };
+    io.own.may_be(*addr) && !datagram.is_connected && is_own(io, id, peer)
+}
+
+/// Whether who was asked to verify refuses this peer.
+#[inline]
+fn is_refused<S>(
+    verify: &mut Option<Box<Verify<S>>>,
+    shared: &mut S,
+    id: SocketId,
+    peer: &Addr,
+) -> bool {
+    let Some(verify) = verify else { return false };
+    let verdict = catch_unwind(AssertUnwindSafe(|| verify(shared, peer)));
+    !verdict.unwrap_or_else(|panic| log_panic(id, &*panic))
+}
+
+#[cold]
+fn note_truncation(io: &mut Io, id: SocketId) {
+    io.ledger.packets_truncated += 1;
+    let error = io::Error::from(io::ErrorKind::FileTooLarge);
+    warn_of_packet(io, id, "a datagram exceeds Options::max_packet_size", &error);
+}
+
+#[cold]
+fn warn_of_packet(io: &mut Io, id: SocketId, what: &str, error: &io::Error) {
+    let Some(datagram) = io.sockets.datagram(id) else { return };
+    if let Some(before) = datagram.may_warn(io.now) {
+        warn!("{id}: {what}: {error} ({before} more such warnings before)");
     }
 }
 

@@ -8,15 +8,22 @@ use std::time::Duration;
 
 use mio::Interest;
 use mio::unix::SourceFd;
+use nix::unistd::alarm;
+use socketserver::Server;
 
 use crate::bare;
 use crate::client::{self, ANY_PORT, Clients};
 use crate::load;
 use crate::ours;
-use crate::process::ServerProcess;
+use crate::packet_clients::PacketClients;
+use crate::packet_servers;
+use crate::process::{Kind, PacketKind, ServerProcess};
 use crate::table::{FULL, QUICK, print_table};
 
 const STDIN: i32 = 0;
+
+/// Of the plain loop, in seconds.
+const LONGEST_LIFE: u32 = 600;
 
 pub(crate) fn run() -> io::Result<()> {
     let mut args: Vec<String> = env::args().skip(1).collect();
@@ -33,32 +40,58 @@ pub(crate) fn run() -> io::Result<()> {
         ["--quick"] => print_table(QUICK, ""),
         ["--full"] => print_table(FULL, ""),
         ["--only", part] => print_table(FULL, part),
+        ["--quick", "--only", part] | ["--only", part, "--quick"] => print_table(QUICK, part),
         ["serve-ours"] => serve_ours(ANY_PORT),
         ["serve-bare"] => serve_bare(ANY_PORT),
+        ["serve-ours-udp"] => serve_ours_packets(),
+        ["serve-loop-udp"] => serve_loop_packets(),
+        ["serve-mio-udp"] => serve_mio_packets(),
         ["serve-ours", addr] => serve_ours(parse(addr)?),
         ["serve-bare", addr] => serve_bare(parse(addr)?),
-        ["drive", kind, "messages", count, connections, size] => {
-            let server = ServerProcess::start(parse(kind)?, wrapper)?;
+        ["drive", kind, ref load @ ..] => drive(kind, load, wrapper),
+        _ => Err(unusable(&args.join(" "))),
+    }
+}
+
+/// One server under one load.
+fn drive(kind: &str, load: &[&str], wrapper: &[&str]) -> io::Result<()> {
+    let role = match load {
+        ["datagrams" | "together", ..] => parse::<PacketKind>(kind)?.role(),
+        _ => parse::<Kind>(kind)?.role(),
+    };
+    let server = ServerProcess::start(role, wrapper)?;
+    let addr = server.addr();
+    match *load {
+        ["messages", count, connections, size] => {
             let connections = parse(connections)?;
-            let mut clients = Clients::connect(server.addr(), connections, parse(size)?)?;
+            let mut clients = Clients::connect(addr, connections, parse(size)?)?;
             for _ in 0..parse::<usize>(count)? / connections {
                 clients.round()?;
             }
-            drop(clients);
-            server.end()
         }
-        ["drive", kind, "short", count, at_once] => {
-            let server = ServerProcess::start(parse(kind)?, wrapper)?;
-            load::short_connections(server.addr(), parse(count)?, parse(at_once)?)?;
-            server.end()
+        ["short", count, at_once] => {
+            load::short_connections(addr, parse(count)?, parse(at_once)?)?;
         }
-        ["drive", kind, "bulk", mib] => {
-            let server = ServerProcess::start(parse(kind)?, wrapper)?;
-            load::bulk(&client::connect(server.addr())?, parse::<usize>(mib)? << 20)?;
-            server.end()
+        ["bulk", mib] => load::bulk(&client::connect(addr)?, parse::<usize>(mib)? << 20)?,
+        [how @ ("datagrams" | "together"), count, clients, size] => {
+            let (count, clients) = (parse(count)?, parse(clients)?);
+            let at_once = if how == "together" { clients } else { count };
+            exchange(PacketClients::connect(addr, clients, parse(size)?)?, count, at_once)?;
         }
-        _ => Err(unusable(&args.join(" "))),
+        _ => return Err(unusable(&load.join(" "))),
     }
+    server.end()
+}
+
+/// `count` datagrams, and after each `at_once` of them a wait for the last answer.
+fn exchange(mut clients: PacketClients, count: usize, at_once: usize) -> io::Result<()> {
+    for _ in 0..count / at_once {
+        clients.exchange(at_once)?;
+    }
+    if clients.lost() > 0 {
+        eprintln!("{} datagrams were lost and sent again", clients.lost());
+    }
+    Ok(())
 }
 
 fn parse<T: FromStr>(arg: &str) -> io::Result<T> {
@@ -70,7 +103,16 @@ fn unusable(arg: &str) -> io::Error {
 }
 
 fn serve_ours(addr: SocketAddr) -> io::Result<()> {
-    let (mut server, addr) = ours::listen(addr)?;
+    let (server, addr) = ours::listen(addr)?;
+    serve_until_stdin_ends(server, addr)
+}
+
+fn serve_ours_packets() -> io::Result<()> {
+    let (server, addr) = packet_servers::bind_ours(ANY_PORT)?;
+    serve_until_stdin_ends(server, addr)
+}
+
+fn serve_until_stdin_ends(mut server: Server, addr: SocketAddr) -> io::Result<()> {
     server.watch(SourceFd(&STDIN), Interest::READABLE, |cx, _, _| {
         cx.io.shutdown(Duration::ZERO);
         Ok(())
@@ -83,6 +125,21 @@ fn serve_bare(addr: SocketAddr) -> io::Result<()> {
     let listener = bare::listen(addr)?;
     announce(listener.local_addr()?)?;
     bare::serve(listener, Some(&mut SourceFd(&STDIN)))
+}
+
+fn serve_mio_packets() -> io::Result<()> {
+    let socket = packet_servers::bind_bare(ANY_PORT)?;
+    announce(socket.local_addr()?)?;
+    packet_servers::serve_mio(socket, Some(&mut SourceFd(&STDIN)))
+}
+
+fn serve_loop_packets() -> io::Result<()> {
+    // It does not see the end of standard input, and a thread that did would make every system call
+    // dearer; so if it is forgotten, the system ends it.
+    alarm::set(LONGEST_LIFE);
+    let socket = packet_servers::bind_bare(ANY_PORT)?;
+    announce(socket.local_addr()?)?;
+    packet_servers::serve_loop(&socket)
 }
 
 fn announce(addr: SocketAddr) -> io::Result<()> {

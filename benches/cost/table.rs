@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::{self, Clients};
+use crate::datagrams;
 use crate::load;
 use crate::machine::{raise_descriptor_limit, share_one_processor};
 use crate::process::{Kind, ServerProcess};
@@ -17,9 +18,9 @@ use crate::process::{Kind, ServerProcess};
 /// How long to measure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
-    rounds: usize,
+    pub(crate) rounds: usize,
     /// Of one server in one round.
-    load: Duration,
+    pub(crate) load: Duration,
     bulk: usize,
     short: usize,
     crowd: usize,
@@ -27,7 +28,7 @@ pub(crate) struct Effort {
     idle: Duration,
 }
 
-/// About a minute and a half.
+/// About two minutes.
 pub(crate) const FULL: Effort = Effort {
     rounds: 41,
     load: Duration::from_millis(60),
@@ -50,13 +51,14 @@ pub(crate) const QUICK: Effort = Effort {
 };
 
 /// What one kind of load cost, round by round: ours and bare.
-struct Samples(Vec<(f64, f64)>);
+pub(crate) struct Samples(Vec<(f64, f64)>);
 
 /// Prints the rows whose titles contain `only`.
 pub(crate) fn print_table(effort: Effort, only: &str) -> io::Result<()> {
     raise_descriptor_limit();
     let where_to = if share_one_processor() { "one processor" } else { "any processor" };
     println!("ours: this crate with idle timeouts armed; bare: the same echo directly on mio");
+    println!("udp: beside a plain loop of recvfrom and sendto, and beside the same on mio");
     println!(
         "median of the rounds [smallest, largest]; CPU in user space and kernel, on {where_to}\n"
     );
@@ -77,6 +79,7 @@ pub(crate) fn print_table(effort: Effort, only: &str) -> io::Result<()> {
     }
     row("ns a short connection, 50 at a time", "", only, || measure_short(effort))?;
     row("us a MiB of one bulk stream", "1.05", only, || measure_bulk(effort))?;
+    datagrams::print_rows(effort, only)?;
     let crowd = effort.crowd.min(descriptors()?.saturating_sub(100));
     let what = format!("bytes a connection that has spoken, of {crowd}");
     row(&what, "128 bytes", only, || {
@@ -147,7 +150,7 @@ fn measure_bulk(effort: Effort) -> io::Result<Samples> {
 }
 
 fn measure_memory(kind: Kind, crowd: usize) -> io::Result<f64> {
-    let server = ServerProcess::start(kind, &[])?;
+    let server = ServerProcess::start(kind.role(), &[])?;
     // What is needed once for all is in use before.
     Clients::connect(server.addr(), 1, 64)?.round()?;
     let before = server.memory()?;
@@ -160,7 +163,7 @@ fn measure_memory(kind: Kind, crowd: usize) -> io::Result<f64> {
 }
 
 fn measure_idle(kind: Kind, crowd: usize, effort: Effort) -> io::Result<f64> {
-    let server = ServerProcess::start(kind, &[])?;
+    let server = ServerProcess::start(kind.role(), &[])?;
     let mut clients = Clients::connect(server.addr(), crowd, 64)?;
     clients.round()?;
     // The end of the last turn belongs to the load.
@@ -171,7 +174,8 @@ fn measure_idle(kind: Kind, crowd: usize, effort: Effort) -> io::Result<f64> {
 }
 
 fn start_both() -> io::Result<(ServerProcess, ServerProcess)> {
-    Ok((ServerProcess::start(Kind::Ours, &[])?, ServerProcess::start(Kind::Bare, &[])?))
+    let start = |kind: Kind| ServerProcess::start(kind.role(), &[]);
+    Ok((start(Kind::Ours)?, start(Kind::Bare)?))
 }
 
 /// Measures ours and bare, in an order that changes from round to round.
@@ -186,12 +190,16 @@ fn in_turn<T>(round: usize, mut take: impl FnMut(Kind) -> io::Result<T>) -> io::
 }
 
 impl Samples {
+    pub(crate) fn new(rounds: impl Iterator<Item = (f64, f64)>) -> Samples {
+        Samples(rounds.collect())
+    }
+
     fn take(rounds: usize, mut sample: impl FnMut(Kind) -> io::Result<f64>) -> io::Result<Samples> {
         let samples = (0..rounds).map(|round| in_turn(round, &mut sample));
         samples.collect::<io::Result<Vec<_>>>().map(Samples)
     }
 
-    fn print(&self, what: &str, goal: &str) {
+    pub(crate) fn print(&self, what: &str, goal: &str) {
         let ours = spread(self.0.iter().map(|(ours, _)| *ours));
         let bare = spread(self.0.iter().map(|(_, bare)| *bare));
         let (least, ratio, most) = spread(self.0.iter().map(|(ours, bare)| ours / bare));
@@ -221,7 +229,7 @@ fn descriptors() -> io::Result<usize> {
 }
 
 /// Tells who is watching what is measured now.
-fn progress(what: &str) {
+pub(crate) fn progress(what: &str) {
     if io::stderr().is_terminal() {
         eprint!("\r\x1b[K{what}");
     }

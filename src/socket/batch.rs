@@ -10,12 +10,13 @@ pub(crate) use many::Batch;
 #[cfg(not(all(feature = "sys", any(target_os = "linux", target_os = "android"))))]
 mod one {
     use std::io;
+    use std::net::SocketAddr;
 
     use mio::net::UdpSocket;
 
     use crate::addr::Addr;
     use crate::packets::{Inbox, Packets};
-    use crate::socket::datagram::send_one;
+    use crate::socket::datagram::{mapped, send_one};
     use crate::transport::Received;
 
     #[derive(Debug, Default)]
@@ -47,7 +48,7 @@ mod one {
             socket: &UdpSocket,
             packets: &Packets,
         ) -> io::Result<usize> {
-            send_one(socket, packets)
+            send_one(socket, packets, SocketAddr::V4)
         }
 
         pub(crate) fn send_v6(
@@ -55,7 +56,7 @@ mod one {
             socket: &UdpSocket,
             packets: &Packets,
         ) -> io::Result<usize> {
-            send_one(socket, packets)
+            send_one(socket, packets, |addr| mapped(addr).into())
         }
 
         #[cfg(unix)]
@@ -100,7 +101,7 @@ mod many {
     use std::ffi::OsStr;
     use std::fmt;
     use std::io::{self, IoSlice, IoSliceMut};
-    use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+    use std::net::SocketAddr;
     use std::os::fd::{AsRawFd, RawFd};
     use std::os::unix::ffi::OsStrExt;
 
@@ -111,7 +112,7 @@ mod many {
 
     use crate::addr::Addr;
     use crate::packets::{BATCH, Inbox, Packet, Packets, To};
-    use crate::socket::datagram::{send_one, send_one_unix};
+    use crate::socket::datagram::{mapped, send_one, send_one_unix};
     use crate::transport::Received;
 
     /// The headers that these calls want, one set for each kind of name. Made when first needed.
@@ -161,7 +162,7 @@ mod many {
             packets: &Packets,
         ) -> io::Result<usize> {
             if packets.len() == 1 {
-                return send_one(socket, packets);
+                return send_one(socket, packets, SocketAddr::V4);
             }
             let name = |packet: &Packet| match packet.to {
                 To::Peer => Some(None),
@@ -179,7 +180,7 @@ mod many {
             packets: &Packets,
         ) -> io::Result<usize> {
             if packets.len() == 1 {
-                return send_one(socket, packets);
+                return send_one(socket, packets, |addr| mapped(addr).into());
             }
             let name = |packet: &Packet| match packet.to {
                 To::Peer => Some(None),
@@ -219,10 +220,6 @@ mod many {
         made.get_or_insert_with(|| MultiHeaders::preallocate(BATCH, None))
     }
 
-    fn mapped(addr: SocketAddrV4) -> SocketAddrV6 {
-        SocketAddrV6::new(addr.ip().to_ipv6_mapped(), addr.port(), 0, 0)
-    }
-
     /// Asks for few while few come.
     #[inline]
     fn receive_some<S: SockaddrLike + Copy>(
@@ -235,7 +232,7 @@ mod many {
     ) -> io::Result<Received> {
         let fd = socket.as_raw_fd();
         socket.try_io(|| match came_last {
-            ..FEW => receive_many::<S, FEW>(fd, headers, inbox, most, name),
+            ..=1 => receive_many::<S, 2>(fd, headers, inbox, most, name),
             _ => receive_many::<S, BATCH>(fd, headers, inbox, most, name),
         })
     }
@@ -248,10 +245,12 @@ mod many {
         most: usize,
         name: impl Fn(S) -> SocketAddr,
     ) -> io::Result<Received> {
-        let (mut places, arrived) = inbox.places();
-        let mut buffers: [[IoSliceMut<'_>; 1]; N] =
-            array::from_fn(|_| [IoSliceMut::new(places.next().unwrap_or_default())]);
+        let (places, arrived) = inbox.places();
+        let mut buffers: [[IoSliceMut<'_>; 1]; N] = array::from_fn(|_| [IoSliceMut::new(&mut [])]);
         let asked = most.min(N);
+        for (buffer, place) in buffers.iter_mut().zip(places) {
+            *buffer = [IoSliceMut::new(place)];
+        }
         let buffers = buffers.iter_mut().take(asked);
         let messages = recvmmsg(fd, headers, buffers, MsgFlags::MSG_DONTWAIT, None)?;
         let mut came = 0;

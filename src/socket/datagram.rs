@@ -1,7 +1,7 @@
 //! Datagram sockets: bound for a server, connected for a client.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use mio::event::Source;
 use mio::net::UdpSocket;
@@ -232,17 +232,18 @@ fn receive_unix(socket: &mio::net::UnixDatagram, inbox: &mut Inbox) -> io::Resul
     Ok(Received { came: 1, all: false })
 }
 
-/// Sends the first datagram that waits.
-pub(super) fn send_one(socket: &UdpSocket, packets: &Packets) -> io::Result<usize> {
+/// Sends the first datagram that waits; `name` is how the socket calls an IPv4 address.
+#[inline]
+pub(super) fn send_one(
+    socket: &UdpSocket,
+    packets: &Packets,
+    name: impl Fn(SocketAddrV4) -> SocketAddr,
+) -> io::Result<usize> {
     let Some(packet) = packets.waiting().first() else { return Ok(0) };
     let payload = packets.payload(packet);
     match packet.to {
         To::Peer => socket.send(payload)?,
-        To::V4(addr) if !is_v4(socket) => {
-            let mapped = SocketAddr::from((addr.ip().to_ipv6_mapped(), addr.port()));
-            socket.send_to(payload, mapped)?
-        }
-        To::V4(addr) => socket.send_to(payload, addr.into())?,
+        To::V4(addr) => socket.send_to(payload, name(addr))?,
         To::V6(addr) => socket.send_to(payload, addr.into())?,
         To::Path(_) => return Err(io::ErrorKind::Unsupported.into()),
     };
@@ -266,8 +267,9 @@ pub(super) fn send_one_unix(
     Ok(1)
 }
 
-fn is_v4(socket: &UdpSocket) -> bool {
-    socket.local_addr().is_ok_and(|addr| addr.is_ipv4())
+/// How an IPv6 socket calls an IPv4 address.
+pub(super) fn mapped(addr: SocketAddrV4) -> SocketAddrV6 {
+    SocketAddrV6::new(addr.ip().to_ipv6_mapped(), addr.port(), 0, 0)
 }
 
 /// A UDP socket with every option set that may be. Never `SO_REUSEADDR`, with which a second
