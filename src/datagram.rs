@@ -24,6 +24,8 @@ pub(crate) struct Datagram<T = DatagramSocket> {
     paused: bool,
     /// Nothing more may be taken in this run of the server.
     waits: bool,
+    /// Its handler was told of the shutdown.
+    told: bool,
     /// It exchanges datagrams with one peer alone.
     pub(crate) is_connected: bool,
     /// Something was dropped for want of room since the queue was last empty.
@@ -81,6 +83,7 @@ impl<T: PacketTransport> Datagram<T> {
             writable: true,
             paused: false,
             waits: false,
+            told: false,
             is_connected,
             congested: false,
             phase: Phase::Serving,
@@ -132,9 +135,18 @@ impl<T: PacketTransport> Datagram<T> {
         self.waits = true;
     }
 
+    /// Whether the handler is to be told of a shutdown; says so once in each run, and not when it
+    /// closes anyway.
+    pub(crate) fn take_shutdown(&mut self) -> bool {
+        let due = !self.told && self.phase != Phase::Closing;
+        self.told = true;
+        due
+    }
+
     /// The server runs again.
     pub(crate) fn serve_again(&mut self) {
         self.waits = false;
+        self.told = false;
         if self.phase == Phase::Resting {
             self.phase = Phase::Serving;
             self.readable = true;
@@ -239,17 +251,19 @@ impl<T: PacketTransport> Datagram<T> {
     #[inline]
     pub(crate) fn send(&mut self, to: Option<&Addr>, bytes: &[u8], room: Room) -> bool {
         let taken = self.packets.push(to, bytes, room);
-        self.congested |= !taken;
+        // What finds no room in an empty queue never will.
+        self.congested |= !taken && !self.packets.is_empty();
         taken
     }
 
-    /// Sends what waits, as many as the system takes at once; `None` when there is nothing to do.
+    /// Sends what waits, as many as the system takes at once but not more than `most`; `None` when
+    /// there is nothing to do.
     #[inline]
-    pub(crate) fn flush(&mut self, batch: &mut T::Batch) -> Option<Left> {
+    pub(crate) fn flush(&mut self, batch: &mut T::Batch, most: usize) -> Option<Left> {
         if !self.wants_write() {
             return None;
         }
-        match self.transport.send(batch, &self.packets) {
+        match self.transport.send(batch, &self.packets, most) {
             Ok(n) => {
                 self.packets.advance(n);
                 Some(Left::Sent(n))
@@ -330,7 +344,7 @@ mod tests {
             Ok(received)
         }
 
-        fn send(&mut self, (): &mut (), packets: &Packets) -> io::Result<usize> {
+        fn send(&mut self, (): &mut (), packets: &Packets, _: usize) -> io::Result<usize> {
             assert!(!packets.is_empty());
             Ok(self.sends.pop_front().unwrap_or(Ok(packets.len()))?)
         }
@@ -351,7 +365,7 @@ mod tests {
     /// What becomes of all that waits, as the numbers that left or `Err` for one that was dropped.
     fn flush_all(datagram: &mut Datagram<Script>) -> Vec<Result<usize, io::ErrorKind>> {
         let mut all = Vec::new();
-        while let Some(left) = datagram.flush(&mut ()) {
+        while let Some(left) = datagram.flush(&mut (), 64) {
             all.push(match left {
                 Left::Sent(n) => Ok(n),
                 Left::Dropped(error) => Err(error.kind()),
@@ -432,9 +446,9 @@ mod tests {
         let mut datagram = queue(Script { sends: [Ok(7)].into(), ..Script::default() }, 8);
         assert!(!datagram.take_drained());
         assert!(!datagram.send(None, b"one too many", ROOM) && datagram.is_congested());
-        assert!(matches!(datagram.flush(&mut ()), Some(Left::Sent(7))));
+        assert!(matches!(datagram.flush(&mut (), 64), Some(Left::Sent(7))));
         assert!(!datagram.take_drained(), "one still waits");
-        assert!(matches!(datagram.flush(&mut ()), Some(Left::Sent(1))));
+        assert!(matches!(datagram.flush(&mut (), 64), Some(Left::Sent(1))));
         assert!(datagram.take_drained() && !datagram.take_drained());
     }
 
@@ -446,7 +460,7 @@ mod tests {
         );
         datagram.close();
         assert!(datagram.wants_service() && !datagram.wants_read());
-        assert!(matches!(datagram.flush(&mut ()), Some(Left::Refused)));
+        assert!(matches!(datagram.flush(&mut (), 64), Some(Left::Refused)));
         datagram.asked_for_room = true;
         assert!(!datagram.wants_service(), "it waits for room and for nothing else");
         assert_eq!(datagram.drop_waiting(), 1);

@@ -11,7 +11,7 @@ use std::thread;
 use log::warn;
 
 use crate::addr::Addr;
-use crate::datagram::{Left, Phase};
+use crate::datagram::{Datagram, Left, Phase};
 use crate::handler::{Context, DatagramHandler, Role};
 use crate::id::{SocketId, TimerId};
 use crate::io::Io;
@@ -190,7 +190,7 @@ impl<S> Stage<S> {
         let Some(datagram) = sockets.datagram(id) else { return };
         let mut left = options.packets_per_turn;
         while left > 0 {
-            let gone = match datagram.flush(&mut post.batch) {
+            let gone = match datagram.flush(&mut post.batch, left) {
                 Some(Left::Sent(n)) => {
                     ledger.packets_out += n as u64;
                     trace.step(|| Step::PacketsOut(id, n));
@@ -228,13 +228,21 @@ impl<S> Stage<S> {
         if datagram.wants_read() && self.io.looks_on(since) {
             return;
         }
-        if self.io.is_shutting_down() {
+        self.tell_packets_of_shutdown(id);
+        self.io.change_datagram(id, Datagram::end_look);
+    }
+
+    /// Once in each run of the server, if it is shut down.
+    fn tell_packets_of_shutdown(&mut self, id: SocketId) {
+        if !self.io.is_shutting_down() {
+            return;
+        }
+        if self.io.sockets.datagram(id).is_some_and(Datagram::take_shutdown) {
             let called = self.call_packets(id, None, |handler, cx| handler.shutdown(cx));
             if let Err(failure) = called {
                 self.packet_failed(id, &failure);
             }
         }
-        self.io.change_datagram(id, crate::datagram::Datagram::end_look);
     }
 
     /// Sees to it that what has come to its end ends.
@@ -262,7 +270,7 @@ impl<S> Stage<S> {
     /// Closes a datagram socket, tells its handler so, and forgets both.
     pub(crate) fn end_datagram(&mut self, id: SocketId, outcome: io::Result<()>) {
         if let Role::Datagrams(mut handler) = self.dismiss(id) {
-            self.io.change_datagram(id, crate::datagram::Datagram::close);
+            self.io.change_datagram(id, Datagram::close);
             let Stage { shared, io, desk, .. } = self;
             let reason = Some(if outcome.is_ok() { Reason::Closed } else { Reason::Broken });
             let mut cx = Context { id, shared, io, desk, reason, sender: None };
@@ -276,6 +284,19 @@ impl<S> Stage<S> {
             self.appoint_newcomers();
         }
         self.io.discard(id);
+    }
+
+    /// The grace of a shutdown is over: nothing more is read, and what still waits is dropped.
+    pub(crate) fn rest_datagrams(&mut self) {
+        for id in self.io.sockets.datagram_ids() {
+            self.tell_packets_of_shutdown(id);
+            let Some(datagram) = self.io.sockets.datagram(id) else { continue };
+            self.io.ledger.packets_dropped += datagram.drop_waiting() as u64;
+            datagram.end_look();
+            if datagram.phase() == Phase::Closing {
+                self.end_datagram(id, Ok(()));
+            }
+        }
     }
 
     /// Closes every datagram socket now.
@@ -317,8 +338,12 @@ fn refuses(io: &mut Io, id: SocketId, peer: &Addr) -> bool {
     if datagram.phase() == Phase::Closing {
         return true;
     }
-    let Addr::Ip(addr) = peer else { return false };
-    io.own.may_be(*addr) && !datagram.is_connected && is_own(io, id, peer)
+    let may_be = match peer {
+        Addr::Ip(addr) => io.own.may_be(*addr),
+        Addr::Unix(_) => true,
+        Addr::Unnamed => false,
+    };
+    may_be && !datagram.is_connected && is_own(io, id, peer)
 }
 
 /// Whether who was asked to verify refuses this peer.
@@ -353,5 +378,9 @@ fn warn_of_packet(io: &mut Io, id: SocketId, what: &str, error: &io::Error) {
 #[cold]
 fn is_own(io: &mut Io, id: SocketId, peer: &Addr) -> bool {
     let of = io.options.own_packets.then_some(id);
-    peer.ip().is_some_and(|addr| io.own.is_own(of, *addr, is_local))
+    match peer {
+        Addr::Ip(addr) => io.own.is_own(of, *addr, is_local),
+        Addr::Unix(path) => io.own.is_own_path(of, path),
+        Addr::Unnamed => false,
+    }
 }

@@ -4,13 +4,16 @@
 //! an echo service, would be answered for ever (CERT CA-1996-01).
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 
+use crate::addr::Addr;
 use crate::id::SocketId;
 
-/// The IP addresses that datagram sockets of this server are bound to.
+/// The addresses that datagram sockets of this server are bound to.
 #[derive(Debug, Default)]
 pub(crate) struct OwnAddrs {
     bound: Vec<(SocketId, SocketAddr)>,
+    paths: Vec<(SocketId, PathBuf)>,
     /// The port of each of them, for the question that is asked about every datagram.
     ports: Vec<u16>,
     /// What the system said last about an address: interfaces seldom change, and asking costs.
@@ -18,13 +21,18 @@ pub(crate) struct OwnAddrs {
 }
 
 impl OwnAddrs {
-    pub(crate) fn insert(&mut self, id: SocketId, addr: SocketAddr) {
-        self.bound.push((id, addr));
+    pub(crate) fn insert(&mut self, id: SocketId, addr: Addr) {
+        match addr {
+            Addr::Ip(addr) => self.bound.push((id, addr)),
+            Addr::Unix(path) => self.paths.push((id, path)),
+            Addr::Unnamed => {}
+        }
         self.note_ports();
     }
 
     pub(crate) fn remove(&mut self, id: SocketId) {
         self.bound.retain(|(bound, _)| *bound != id);
+        self.paths.retain(|(bound, _)| *bound != id);
         self.note_ports();
     }
 
@@ -38,6 +46,12 @@ impl OwnAddrs {
     pub(crate) fn may_be(&self, peer: SocketAddr) -> bool {
         let port = peer.port();
         self.ports.contains(&port)
+    }
+
+    /// Whether `path` is that of socket `of`, or of any if that is `None`. The system says who sent a
+    /// Unix datagram, so nobody can forge it; but two services may still be made to talk for ever.
+    pub(crate) fn is_own_path(&self, of: Option<SocketId>, path: &Path) -> bool {
+        self.paths.iter().any(|(id, own)| own == path && of.is_none_or(|of| of == *id))
     }
 
     /// Whether `peer` is the address of socket `of`, or of any if that is `None`. `is_local` says
@@ -82,8 +96,9 @@ mod tests {
         let (one, two) = (SocketId::from_token(Token(1)), SocketId::from_token(Token(2)));
         let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
         let mut own = OwnAddrs::default();
-        own.insert(one, addr("127.0.0.1:7"));
-        own.insert(two, addr("[::]:9"));
+        own.insert(one, addr("127.0.0.1:7").into());
+        own.insert(two, addr("[::]:9").into());
+        own.insert(two, Path::new("/own").into());
         let never = |_: IpAddr| -> bool { panic!("nobody is asked about an exact address") };
         assert!(own.is_own(None, addr("127.0.0.1:7"), never));
         assert!(own.is_own(Some(one), addr("[::ffff:127.0.0.1]:7"), never));
@@ -94,7 +109,13 @@ mod tests {
         assert!(own.is_own(Some(two), addr("10.0.0.1:9"), |_| true));
         assert!(own.is_own(Some(two), addr("10.0.0.1:9"), never), "it was asked before");
         assert!(!own.is_own(Some(two), addr("10.0.0.2:9"), |_| false));
+        assert!(
+            own.is_own_path(None, "/own".as_ref()) && own.is_own_path(Some(two), "/own".as_ref())
+        );
+        assert!(!own.is_own_path(Some(one), "/own".as_ref()));
+        assert!(!own.is_own_path(None, "/other".as_ref()));
         own.remove(two);
+        assert!(!own.is_own_path(None, "/own".as_ref()));
         assert!(!own.is_own(None, addr("10.0.0.1:9"), never));
     }
 }

@@ -102,7 +102,7 @@ impl Io {
             let socket = DatagramSocket::bind(addr, &self.options)?;
             let own = socket.local_addr();
             let id = self.adopt_datagram(Datagram::new(socket, false))?;
-            if let Some(Addr::Ip(own)) = own {
+            if let Some(own) = own {
                 self.own.insert(id, own);
             }
             Ok(id)
@@ -128,7 +128,19 @@ impl Io {
             self.sockets.remove(id);
             return Err(error);
         }
+        if let Drain::Until { since, .. } = self.drain {
+            self.look_last(id, since);
+        }
         Ok(id)
+    }
+
+    /// What has come to a datagram socket by now is answered; then it rests, or closes if it is a
+    /// connected one.
+    fn look_last(&mut self, id: SocketId, since: u64) {
+        self.change_datagram(id, |datagram| {
+            let then = if datagram.is_connected { Then::Close } else { Then::Rest };
+            datagram.look_last(since, then);
+        });
     }
 
     fn open_listener_at(&mut self, addr: &Addr) -> io::Result<SocketId> {
@@ -200,10 +212,7 @@ impl Io {
                 connection.stream.note_shutdown();
                 self.sockets.enqueue(id);
             }
-            self.change_datagram(id, |datagram| {
-                let then = if datagram.is_connected { Then::Close } else { Then::Rest };
-                datagram.look_last(since, then);
-            });
+            self.look_last(id, since);
         }
     }
 
@@ -264,16 +273,6 @@ impl Io {
         if !datagram.close_watched {
             datagram.close_watched = true;
             self.deadlines.push(over, id);
-        }
-    }
-
-    /// The grace of a shutdown is over: what still waits to leave is dropped, and nothing is read.
-    pub(crate) fn rest_datagrams(&mut self) {
-        for id in self.sockets.datagram_ids() {
-            let Some(datagram) = self.sockets.datagram(id) else { continue };
-            self.ledger.packets_dropped += datagram.drop_waiting() as u64;
-            datagram.end_look();
-            self.sockets.enqueue(id);
         }
     }
 

@@ -430,7 +430,7 @@ impl<S> Server<S> {
             _ => return,
         }
         let forced = self.reactor.stage.cut_off();
-        self.reactor.stage.io.rest_datagrams();
+        self.reactor.stage.rest_datagrams();
         let ledger = self.reactor.stage.io.ledger;
         let before = self.before_drain;
         let report = Report {

@@ -47,9 +47,14 @@ pub(crate) trait PacketTransport {
         most: usize,
     ) -> io::Result<Received>;
 
-    /// Sends from the front of the queue, and says how many have left; never 0. An error concerns
-    /// the first alone.
-    fn send(&mut self, batch: &mut Self::Batch, packets: &Packets) -> io::Result<usize>;
+    /// Sends from the front of the queue, but not more than `most`, and says how many have left;
+    /// never 0. An error concerns the first alone.
+    fn send(
+        &mut self,
+        batch: &mut Self::Batch,
+        packets: &Packets,
+        most: usize,
+    ) -> io::Result<usize>;
 
     /// Whether `WouldBlock` at sending says that the one peer has no room, and not the socket.
     fn refusal_is_the_peers(&self) -> bool;

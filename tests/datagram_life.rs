@@ -385,7 +385,6 @@ impl Handler for Waits {
 }
 
 #[test]
-#[ignore = "bug: a datagram that must wait for the next request keeps the loop from sleeping"]
 fn while_one_client_is_served_the_datagrams_of_others_wait_without_a_spin() {
     let mut tested = Tested::new();
     let stream = tested.serve(Kind::Tcp, |_| Waits);
@@ -549,7 +548,6 @@ fn what_is_sent_in_shutdown_leaves() {
 }
 
 #[test]
-#[ignore = "bug: when the grace ends the run, connected sockets that still have to close are left"]
 fn without_any_grace_a_connected_socket_is_closed_too() {
     let mut tested = Tested::new();
     let journal = PacketJournal::default();
@@ -648,7 +646,6 @@ fn who_rests_hears_nothing_but_may_still_send() {
 }
 
 #[test]
-#[ignore = "bug: a socket that rests and is then closed is told of the shutdown twice"]
 fn a_server_close_during_a_shutdown_tells_nobody_of_it_twice() {
     let (mut tested, journal, stream, _, _) = shutting_down();
     tested.io().server_close();
@@ -659,7 +656,6 @@ fn a_server_close_during_a_shutdown_tells_nobody_of_it_twice() {
 }
 
 #[test]
-#[ignore = "bug: a datagram socket opened during a shutdown holds it up until its grace is over"]
 fn a_socket_opened_during_a_shutdown_does_not_hold_it_up() {
     struct Reopens(Addr);
     impl DatagramHandler for Reopens {

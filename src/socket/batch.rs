@@ -47,6 +47,7 @@ mod one {
             &mut self,
             socket: &UdpSocket,
             packets: &Packets,
+            _most: usize,
         ) -> io::Result<usize> {
             send_one(socket, packets, SocketAddr::V4)
         }
@@ -55,6 +56,7 @@ mod one {
             &mut self,
             socket: &UdpSocket,
             packets: &Packets,
+            _most: usize,
         ) -> io::Result<usize> {
             send_one(socket, packets, |addr| mapped(addr).into())
         }
@@ -64,6 +66,7 @@ mod one {
             &mut self,
             socket: &mio::net::UnixDatagram,
             packets: &Packets,
+            _most: usize,
         ) -> io::Result<usize> {
             crate::socket::datagram::send_one_unix(socket, packets)
         }
@@ -160,6 +163,7 @@ mod many {
             &mut self,
             socket: &UdpSocket,
             packets: &Packets,
+            most: usize,
         ) -> io::Result<usize> {
             if packets.len() == 1 {
                 return send_one(socket, packets, SocketAddr::V4);
@@ -170,7 +174,7 @@ mod many {
                 _ => None,
             };
             let headers = headers(&mut self.to_v4);
-            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, name))
+            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, most, name))
         }
 
         #[inline]
@@ -178,6 +182,7 @@ mod many {
             &mut self,
             socket: &UdpSocket,
             packets: &Packets,
+            most: usize,
         ) -> io::Result<usize> {
             if packets.len() == 1 {
                 return send_one(socket, packets, |addr| mapped(addr).into());
@@ -189,13 +194,14 @@ mod many {
                 To::Path(_) => None,
             };
             let headers = headers(&mut self.to_v6);
-            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, name))
+            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, most, name))
         }
 
         pub(crate) fn send_unix(
             &mut self,
             socket: &UnixDatagram,
             packets: &Packets,
+            most: usize,
         ) -> io::Result<usize> {
             if packets.len() == 1 {
                 return send_one_unix(socket, packets);
@@ -206,7 +212,7 @@ mod many {
                 _ => None,
             };
             let headers = headers(&mut self.to_unix);
-            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, name))
+            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, most, name))
         }
     }
 
@@ -267,11 +273,12 @@ mod many {
         fd: RawFd,
         headers: &mut MultiHeaders<S>,
         packets: &Packets,
+        most: usize,
         name: impl Fn(&Packet) -> Option<Option<S>>,
     ) -> io::Result<usize> {
         match packets.len() {
-            ..=FEW => send_many::<S, FEW>(fd, headers, packets, name),
-            _ => send_many::<S, BATCH>(fd, headers, packets, name),
+            ..=FEW => send_many::<S, FEW>(fd, headers, packets, most, name),
+            _ => send_many::<S, BATCH>(fd, headers, packets, most, name),
         }
     }
 
@@ -281,13 +288,14 @@ mod many {
         fd: RawFd,
         headers: &mut MultiHeaders<S>,
         packets: &Packets,
+        most: usize,
         name: impl Fn(&Packet) -> Option<Option<S>>,
     ) -> io::Result<usize> {
-        let waiting = packets.waiting();
+        let waiting = packets.waiting().iter().take(most);
         let mut names: [Option<S>; N] = [None; N];
         let mut slices: [[IoSlice<'_>; 1]; N] = array::from_fn(|_| [IoSlice::new(&[])]);
         let mut ready = 0;
-        for ((packet, to), slice) in waiting.iter().zip(&mut names).zip(&mut slices) {
+        for ((packet, to), slice) in waiting.zip(&mut names).zip(&mut slices) {
             let Some(name) = name(packet) else { break };
             *to = name;
             *slice = [IoSlice::new(packets.payload(packet))];

@@ -191,12 +191,12 @@ impl PacketTransport for DatagramSocket {
     }
 
     #[inline]
-    fn send(&mut self, batch: &mut Batch, packets: &Packets) -> io::Result<usize> {
+    fn send(&mut self, batch: &mut Batch, packets: &Packets, most: usize) -> io::Result<usize> {
         match &self.kind {
-            Kind::V4(socket) => batch.send_v4(socket, packets),
-            Kind::V6(socket) => batch.send_v6(socket, packets),
+            Kind::V4(socket) => batch.send_v4(socket, packets, most),
+            Kind::V6(socket) => batch.send_v6(socket, packets, most),
             #[cfg(unix)]
-            Kind::Unix { socket, .. } => batch.send_unix(socket, packets),
+            Kind::Unix { socket, .. } => batch.send_unix(socket, packets, most),
         }
     }
 
