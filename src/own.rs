@@ -11,6 +11,8 @@ use crate::id::SocketId;
 #[derive(Debug, Default)]
 pub(crate) struct OwnAddrs {
     bound: Vec<(SocketId, SocketAddr)>,
+    /// The port of each of them, for the question that is asked about every datagram.
+    ports: Vec<u16>,
     /// What the system said last about an address: interfaces seldom change, and asking costs.
     asked: Option<(IpAddr, bool)>,
 }
@@ -18,16 +20,30 @@ pub(crate) struct OwnAddrs {
 impl OwnAddrs {
     pub(crate) fn insert(&mut self, id: SocketId, addr: SocketAddr) {
         self.bound.push((id, addr));
+        self.note_ports();
     }
 
     pub(crate) fn remove(&mut self, id: SocketId) {
         self.bound.retain(|(bound, _)| *bound != id);
+        self.note_ports();
+    }
+
+    fn note_ports(&mut self) {
+        self.ports.clear();
+        self.ports.extend(self.bound.iter().map(|(_, own)| own.port()));
     }
 
     /// Whether `peer` may be one of these: the question that costs nothing.
     #[inline]
     pub(crate) fn may_be(&self, peer: SocketAddr) -> bool {
-        self.bound.iter().any(|(_, own)| own.port() == peer.port())
+        let port = peer.port();
+        // There are few; `contains` is made for many, and costs more to begin.
+        for own in &self.ports {
+            if *own == port {
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether `peer` is the address of socket `of`, or of any if that is `None`. `is_local` says

@@ -131,9 +131,9 @@ impl Packets {
             }
             Some(Addr::Unnamed) | None => To::Peer,
         };
-        let start = self.bytes.len();
+        // The bytes last, so that nothing has to be kept over that call.
+        self.list.push(Packet { start: self.bytes.len(), len: bytes.len(), to });
         self.bytes.extend_from_slice(bytes);
-        self.list.push(Packet { start, len: bytes.len(), to });
         true
     }
 

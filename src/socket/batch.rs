@@ -245,10 +245,12 @@ mod many {
         most: usize,
         name: impl Fn(S) -> SocketAddr,
     ) -> io::Result<Received> {
-        let (mut places, arrived) = inbox.places();
-        let mut buffers: [[IoSliceMut<'_>; 1]; N] =
-            array::from_fn(|_| [IoSliceMut::new(places.next().unwrap_or_default())]);
+        let (places, arrived) = inbox.places();
+        let mut buffers: [[IoSliceMut<'_>; 1]; N] = array::from_fn(|_| [IoSliceMut::new(&mut [])]);
         let asked = most.min(N);
+        for (buffer, place) in buffers.iter_mut().zip(places) {
+            *buffer = [IoSliceMut::new(place)];
+        }
         let buffers = buffers.iter_mut().take(asked);
         let messages = recvmmsg(fd, headers, buffers, MsgFlags::MSG_DONTWAIT, None)?;
         let mut came = 0;
