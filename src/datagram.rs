@@ -165,6 +165,15 @@ impl<T: PacketTransport> Datagram<T> {
         self.writable && !self.packets.is_empty()
     }
 
+    /// Whether nothing is left to do at the end of a usual turn; as [`Datagram::wants_service`], but
+    /// without the questions that only unusual states raise.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        let usual = matches!(self.phase, Phase::Serving | Phase::Resting);
+        let done = !self.readable & !self.congested & self.packets.is_empty();
+        usual & done & !self.wants_room_reported()
+    }
+
     /// Whether a turn now would change anything.
     pub(crate) fn wants_service(&self) -> bool {
         let ends = match self.phase {

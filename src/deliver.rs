@@ -166,10 +166,15 @@ impl<S> Stage<S> {
     // Second half: what goes out, and what has come to its end.
 
     pub(crate) fn settle_packets(&mut self, id: SocketId, post: &mut Post) {
-        if self.io.sockets.datagram(id).is_none() {
-            return;
-        }
         self.send_packets(id, post);
+        match self.io.sockets.datagram(id) {
+            None => return,
+            Some(datagram) if datagram.is_quiet() => {
+                datagram.queued = false;
+                return;
+            }
+            _ => {}
+        }
         self.tell_of_room_for_packets(id);
         self.end_last_look(id);
         self.conclude_datagram(id);
