@@ -232,7 +232,7 @@ mod many {
     ) -> io::Result<Received> {
         let fd = socket.as_raw_fd();
         socket.try_io(|| match came_last {
-            ..FEW => receive_many::<S, FEW>(fd, headers, inbox, most, name),
+            ..=1 => receive_many::<S, 2>(fd, headers, inbox, most, name),
             _ => receive_many::<S, BATCH>(fd, headers, inbox, most, name),
         })
     }
