@@ -100,7 +100,7 @@ Examples:
   socketserver serve echo --udp 127.0.0.1:7000 --unixgram /tmp/echo
   socketserver serve echo --tcp 127.0.0.1:0 --idle-timeout 30s --max-connections 10000
 
-Try it with: nc 127.0.0.1 7000";
+Try it with: socketserver connect 127.0.0.1:7000";
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Service {
