@@ -14,6 +14,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use socketserver::{Addr, Options};
 
+use crate::connect;
 use crate::console::LastWords;
 use crate::units;
 
@@ -28,6 +29,7 @@ pub(crate) struct Typed {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<Serve>),
+    Connect(Box<connect::Connect>),
 }
 
 /// Serve one of the ready-made services, on any number of addresses.
@@ -103,7 +105,7 @@ Examples:
   socketserver serve echo --udp 127.0.0.1:7000 --unixgram /tmp/echo
   socketserver serve echo --tcp 127.0.0.1:0 --idle-timeout 30s --max-connections 10000
 
-Try it with: nc 127.0.0.1 7000";
+Try it with: socketserver connect 127.0.0.1:7000";
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Service {
@@ -127,6 +129,7 @@ pub(crate) enum Service {
 #[derive(Debug)]
 pub(crate) enum Task {
     Serve(Box<Config>),
+    Connect(Box<connect::Config>),
 }
 
 #[derive(Debug)]
@@ -165,8 +168,10 @@ impl Typed {
     }
 
     pub(crate) fn resolve(self) -> Result<Task, LastWords> {
-        let Command::Serve(serve) = self.command;
-        serve.resolve().map(Box::new).map(Task::Serve)
+        match self.command {
+            Command::Serve(serve) => serve.resolve().map(Box::new).map(Task::Serve),
+            Command::Connect(connect) => connect.resolve().map(Box::new).map(Task::Connect),
+        }
     }
 }
 
@@ -241,7 +246,7 @@ impl Serve {
 }
 
 /// A path that can name a socket; what else may be wrong with it is seen when it is bound.
-fn check_path(path: PathBuf, option: &str) -> Result<Addr, LastWords> {
+pub(crate) fn check_path(path: PathBuf, option: &str) -> Result<Addr, LastWords> {
     if path.as_os_str().is_empty() {
         return Err(usage(&format!("invalid value '' for '{option}': the path is empty")));
     }
@@ -249,7 +254,7 @@ fn check_path(path: PathBuf, option: &str) -> Result<Addr, LastWords> {
 }
 
 /// The form of an address; whether its name exists is seen when it is looked up.
-fn check_ip(addr: &str, option: &str) -> Result<(), LastWords> {
+pub(crate) fn check_ip(addr: &str, option: &str) -> Result<(), LastWords> {
     let wrong = |why: &str| usage(&format!("invalid value '{addr}' for '{option}': {why}"));
     let Some((host, port)) = addr.rsplit_once(':') else {
         return Err(wrong("a port is missing; write it like 127.0.0.1:7000"));
@@ -276,7 +281,7 @@ fn workers(text: &str) -> Result<String, String> {
     }
 }
 
-fn usage(message: &str) -> LastWords {
+pub(crate) fn usage(message: &str) -> LastWords {
     LastWords::of_clap(&Typed::command().error(ErrorKind::ValueValidation, message))
 }
 

@@ -204,6 +204,11 @@ pub(crate) fn complain(error: &io::Error) {
     print_error(format!("error: {error}\n").into_bytes());
 }
 
+/// Something for the person at the terminal.
+pub(crate) fn note(text: &str) {
+    print_error(format!("{text}\n").into_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 mod args;
 mod chat;
+mod connect;
 mod console;
 mod serve;
 mod services;
@@ -15,6 +16,7 @@ use args::{Task, Typed};
 fn main() -> ExitCode {
     let code = match Typed::parse().and_then(Typed::resolve) {
         Ok(Task::Serve(config)) => serve::run(&config),
+        Ok(Task::Connect(config)) => connect::run(&config),
         Err(message) => console::end_with(&message),
     };
     console::flush();

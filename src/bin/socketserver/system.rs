@@ -3,31 +3,48 @@
 use std::io;
 use std::time::Duration;
 
-use socketserver::Server;
+use socketserver::{Context, Server};
 
 /// From now on the first SIGTERM or SIGINT closes the listeners, answers what was taken and ends
 /// the run within `drain`; a second one exits at once, even if the loop is stuck.
-#[cfg(unix)]
 pub(crate) fn stop_on_signals<S: 'static>(
     server: &mut Server<S>,
     drain: Duration,
 ) -> io::Result<()> {
+    on_first_signal(server, false, move |cx, _| {
+        log::info!("asked to stop; what is left after {drain:?} is cut off");
+        cx.io.server_close();
+        cx.io.shutdown(drain);
+    })
+}
+
+/// From now on the first SIGTERM or SIGINT, and SIGHUP if asked for, has `act` called with its
+/// number; a second one exits at once, even if the loop is stuck.
+#[cfg(unix)]
+pub(crate) fn on_first_signal<S: 'static>(
+    server: &mut Server<S>,
+    hangup: bool,
+    mut act: impl FnMut(&mut Context<'_, S>, i32) + 'static,
+) -> io::Result<()> {
     use std::io::Read;
     use std::os::unix::net::UnixStream;
     use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::{flag, low_level};
     use socketserver::mio;
 
     let (reader, writer) = UnixStream::pair()?;
     reader.set_nonblocking(true)?;
     let asked = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
+    let which = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGTERM, SIGINT].into_iter().chain(hangup.then_some(SIGHUP)) {
         // In this order: the first signal finds the flag still down.
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
         flag::register(signal, Arc::clone(&asked))?;
+        let number = usize::try_from(signal).unwrap_or_default();
+        flag::register_usize(signal, Arc::clone(&which), number)?;
         low_level::pipe::register(signal, writer.try_clone()?)?;
     }
     let source = mio::net::UnixStream::from_std(reader);
@@ -35,9 +52,7 @@ pub(crate) fn stop_on_signals<S: 'static>(
         // An edge comes once for all that the signals wrote.
         let mut signals = [0; 16];
         while source.read(&mut signals).is_ok_and(|n| n > 0) {}
-        log::info!("asked to stop; what is left after {drain:?} is cut off");
-        cx.io.server_close();
-        cx.io.shutdown(drain);
+        act(cx, i32::try_from(which.load(Ordering::Acquire)).unwrap_or_default());
         Ok(())
     })?;
     Ok(())
@@ -45,7 +60,11 @@ pub(crate) fn stop_on_signals<S: 'static>(
 
 /// Where there are no Unix signals, Ctrl-C ends the program at once.
 #[cfg(not(unix))]
-pub(crate) fn stop_on_signals<S>(_server: &mut Server<S>, _drain: Duration) -> io::Result<()> {
+pub(crate) fn on_first_signal<S>(
+    _server: &mut Server<S>,
+    _hangup: bool,
+    _act: impl FnMut(&mut Context<'_, S>, i32) + 'static,
+) -> io::Result<()> {
     Ok(())
 }
 

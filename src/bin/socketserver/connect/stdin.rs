@@ -1,0 +1,69 @@
+//! Standard input, read by a thread of its own and handed to the loop piece by piece.
+//!
+//! A thread, because a regular file cannot be watched. It reads only what it has a permit for, so
+//! that no more than a few pieces are ever on their way, however slow the server is.
+
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use socketserver::Handle;
+
+use super::patience;
+use super::session::Session;
+
+/// The most that one read takes; what a pipe holds.
+const PIECE: usize = 64 << 10;
+/// Pieces that may be read before the first of them has left.
+const PERMITS: usize = 2;
+
+/// The loop's side: how many permits it has to give back.
+pub(super) struct Permits {
+    reader: Sender<()>,
+    owed: usize,
+}
+
+impl Permits {
+    /// Starts to read. Each piece comes to [`Session::typed`], the end to [`Session::input_over`].
+    pub(super) fn start(handle: Handle<Session>) -> io::Result<Permits> {
+        let (reader, permits) = channel();
+        thread::Builder::new().name("stdin".into()).spawn(move || read(&handle, &permits))?;
+        let mut permits = Permits { reader, owed: PERMITS };
+        permits.give_back();
+        Ok(permits)
+    }
+
+    /// A piece has come.
+    pub(super) fn take(&mut self) {
+        self.owed += 1;
+    }
+
+    /// The pieces that came are dealt with.
+    pub(super) fn give_back(&mut self) {
+        for _ in 0..std::mem::take(&mut self.owed) {
+            // A reader that is gone has read everything.
+            let _ = self.reader.send(());
+        }
+    }
+}
+
+fn read(handle: &Handle<Session>, permits: &Receiver<()>) {
+    let mut stdin = io::stdin().lock();
+    let mut buffer = vec![0; PIECE];
+    while permits.recv().is_ok() {
+        let over = match patience(|| stdin.read(&mut buffer)) {
+            Ok(0) => Ok(()),
+            Ok(n) => {
+                let piece = buffer.get(..n).unwrap_or_default().to_vec();
+                // Without a loop, nobody wants any more.
+                match handle.call(move |session, io| session.typed(io, &piece)) {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                }
+            }
+            Err(error) => Err(error),
+        };
+        let _ = handle.call(move |session, io| session.input_over(io, over));
+        return;
+    }
+}
