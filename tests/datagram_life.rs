@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use common::{
     Client, Kind, Net, NotedPackets, PATIENCE, PacketCall, PacketClient, PacketJournal, Tested,
-    flood, on_packet, pattern,
+    flood, on_packet,
 };
 use socketserver::{
     Addr, Context, DatagramHandler, Echo, Handler, Input, Options, Outcome, Reason, Sent, SocketId,
@@ -764,6 +764,7 @@ mod paths {
     use std::fs;
     use std::os::unix::net::{UnixDatagram, UnixListener};
 
+    use super::common::pattern;
     use super::*;
 
     #[test]
