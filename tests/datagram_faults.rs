@@ -619,6 +619,33 @@ fn a_datagram_that_would_never_fit_is_dropped_and_that_is_over_at_once() {
 }
 
 #[test]
+fn drained_runs_when_the_whole_queue_has_left() {
+    struct Looks(Rc<RefCell<Vec<usize>>>);
+    impl DatagramHandler for Looks {
+        fn handle(&mut self, _: &mut Context<'_>, _: &[u8], _: &Addr) -> io::Result<()> {
+            Ok(())
+        }
+        fn drained(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+            self.0.borrow_mut().push(cx.io.packets_waiting(cx.id));
+            Ok(())
+        }
+    }
+    // More than leave in one turn.
+    let mut tested = Tested::with((), Options { packet_queue: 200, ..Options::default() });
+    let waiting: Rc<RefCell<Vec<usize>>> = Rc::default();
+    let (id, addr) = tested.serve_packets(Net::V4, Looks(Rc::clone(&waiting)));
+    let client = PacketClient::new(&addr);
+    while tested.io().send_to(id, b"x", &client.addr()) != Sent::Congested {}
+    tested.turn(Some(Duration::ZERO)).unwrap();
+    assert!(tested.io().is_congested(id) && waiting.borrow().is_empty());
+    tested.until(|_| !waiting.borrow().is_empty());
+    let steps = tested.steps();
+    tested.until_quiet(&steps);
+    assert_eq!(*waiting.borrow(), [0]);
+    assert_eq!(client.all().len(), 200);
+}
+
+#[test]
 fn who_sends_what_the_queue_has_no_room_for_goes_on_when_it_is_drained() {
     /// Sends the numbers from 0 to 99 to whoever asks, as fast as the queue lets it.
     struct Counts {

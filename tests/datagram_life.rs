@@ -200,6 +200,23 @@ fn a_close_from_outside_lets_leave_what_waits_and_an_abort_drops_it() {
 }
 
 #[test]
+fn what_waits_at_a_close_leaves_however_many_turns_that_takes() {
+    for &net in Net::UDP {
+        let mut tested = Tested::new();
+        let journal = PacketJournal::default();
+        let (id, addr) = tested.serve_packets(net, NotedPackets::new(&journal, Echo));
+        let client = PacketClient::new(&addr);
+        for n in 0..200 {
+            assert_eq!(tested.io().send_to(id, &[n], &client.addr()), Sent::Queued);
+        }
+        tested.io().close(id);
+        tested.until(|_| journal.has(CLOSED));
+        assert_eq!(client.all().concat(), (0..200).collect::<Vec<u8>>(), "{net:?}");
+        assert_eq!(journal.calls(), [CLOSED]);
+    }
+}
+
+#[test]
 fn an_abort_from_inside_drops_what_was_just_answered() {
     let mut tested = Tested::new();
     let journal = PacketJournal::default();
