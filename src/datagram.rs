@@ -24,6 +24,8 @@ pub(crate) struct Datagram<T = DatagramSocket> {
     paused: bool,
     /// Nothing more may be taken in this run of the server.
     waits: bool,
+    /// The first that waits was refused once, perhaps for the sake of another.
+    is_retry: bool,
     /// Its handler was told of the shutdown.
     told: bool,
     /// It exchanges datagrams with one peer alone.
@@ -69,6 +71,8 @@ pub(crate) enum Left {
     Sent(usize),
     /// The first was dropped, because of this.
     Dropped(io::Error),
+    /// The system told of something else than the first, which still waits.
+    Told(io::Error),
     /// The socket has no room.
     Refused,
 }
@@ -84,6 +88,7 @@ impl<T: PacketTransport> Datagram<T> {
             paused: false,
             waits: false,
             told: false,
+            is_retry: false,
             is_connected,
             congested: false,
             phase: Phase::Serving,
@@ -265,16 +270,26 @@ impl<T: PacketTransport> Datagram<T> {
         }
         match self.transport.send(batch, &self.packets, most) {
             Ok(n) => {
+                self.is_retry = false;
                 self.packets.advance(n);
                 Some(Left::Sent(n))
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Some(Left::Sent(0)),
-                io::ErrorKind::WouldBlock if !self.transport.refusal_is_the_peers() => {
+                io::ErrorKind::WouldBlock
+                    if self.is_connected || !self.transport.refusal_is_the_peers() =>
+                {
+                    // Nobody else waits behind the one peer of a connected socket.
                     self.writable = false;
                     Some(Left::Refused)
                 }
+                // What became of a datagram before is told in place of sending the next.
+                _ if self.is_connected && !self.is_retry => {
+                    self.is_retry = true;
+                    Some(Left::Told(error))
+                }
                 _ => {
+                    self.is_retry = false;
                     self.packets.advance(1);
                     Some(Left::Dropped(error))
                 }
@@ -355,7 +370,7 @@ mod tests {
     }
 
     fn queue(script: Script, packets: usize) -> Datagram<Script> {
-        let mut datagram = Datagram::new(script, true);
+        let mut datagram = Datagram::new(script, false);
         for _ in 0..packets {
             assert!(datagram.send(None, b"packet", ROOM));
         }
@@ -368,7 +383,7 @@ mod tests {
         while let Some(left) = datagram.flush(&mut (), 64) {
             all.push(match left {
                 Left::Sent(n) => Ok(n),
-                Left::Dropped(error) => Err(error.kind()),
+                Left::Dropped(error) | Left::Told(error) => Err(error.kind()),
                 Left::Refused => Err(io::ErrorKind::WouldBlock),
             });
         }
@@ -383,6 +398,17 @@ mod tests {
         let mut datagram = queue(script, 6);
         let expected = [Ok(2), Err(NetworkUnreachable), Ok(0), Err(ConnectionRefused), Ok(2)];
         assert_eq!(flush_all(&mut datagram), expected);
+        assert_eq!(datagram.waiting(), 0);
+    }
+
+    #[test]
+    fn what_a_connected_socket_is_told_costs_no_datagram_the_first_time() {
+        use io::ErrorKind::{ConnectionRefused, NetworkUnreachable};
+        let sends =
+            [Err(ConnectionRefused), Ok(1), Err(ConnectionRefused), Err(NetworkUnreachable), Ok(1)];
+        let mut datagram = queue(Script { sends: sends.into(), ..Script::default() }, 3);
+        datagram.is_connected = true;
+        assert_eq!(flush_all(&mut datagram), sends);
         assert_eq!(datagram.waiting(), 0);
     }
 
@@ -403,6 +429,11 @@ mod tests {
         let mut datagram = queue(Script { one_peer: true, ..refused() }, 4);
         assert_eq!(flush_all(&mut datagram), [Ok(1), Err(io::ErrorKind::WouldBlock), Ok(2)]);
         assert!(!datagram.wants_room_reported());
+
+        let mut datagram = queue(Script { one_peer: true, ..refused() }, 4);
+        datagram.is_connected = true;
+        assert_eq!(flush_all(&mut datagram), [Ok(1), Err(io::ErrorKind::WouldBlock)]);
+        assert_eq!(datagram.waiting(), 3, "there is nobody else whom it could hold up");
     }
 
     #[test]

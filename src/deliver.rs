@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
-use log::warn;
+use log::{debug, warn};
 
 use crate::addr::Addr;
 use crate::datagram::{Datagram, Left, Phase};
@@ -186,10 +186,10 @@ impl<S> Stage<S> {
 
     /// Sends what waits, within the budget of a turn.
     fn send_packets(&mut self, id: SocketId, post: &mut Post) {
-        let Io { sockets, ledger, trace, options, .. } = &mut self.io;
-        let Some(datagram) = sockets.datagram(id) else { return };
-        let mut left = options.packets_per_turn;
+        let mut left = self.io.options.packets_per_turn;
         while left > 0 {
+            let Io { sockets, ledger, trace, .. } = &mut self.io;
+            let Some(datagram) = sockets.datagram(id) else { return };
             let gone = match datagram.flush(&mut post.batch, left) {
                 Some(Left::Sent(n)) => {
                     ledger.packets_out += n as u64;
@@ -199,7 +199,11 @@ impl<S> Stage<S> {
                 Some(Left::Dropped(error)) => {
                     ledger.packets_dropped += 1;
                     trace.step(|| Step::PacketDropped(id));
-                    log::debug!("{id}: a datagram was dropped: {error}");
+                    debug!("{id}: a datagram was dropped: {error}");
+                    1
+                }
+                Some(Left::Told(error)) => {
+                    self.tell_of_error(id, error);
                     1
                 }
                 Some(Left::Refused) | None => return,

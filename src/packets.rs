@@ -1,6 +1,7 @@
 //! Datagrams in memory: where those that came lie, and the queue of those that leave.
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::path::{Path, PathBuf};
 
 use crate::addr::Addr;
 
@@ -17,6 +18,34 @@ pub(crate) struct Inbox {
     /// one shows, on every system.
     max: usize,
     arrived: Box<[Arrived]>,
+    /// What came over a Unix socket, of which only the first place is filled.
+    unix: UnixArrived,
+    /// Whether that was the last to come.
+    is_unix: bool,
+}
+
+/// A datagram of a Unix socket. The room for the path stays, so that none costs an allocation.
+#[derive(Debug)]
+pub(crate) struct UnixArrived {
+    pub(crate) len: usize,
+    path: Addr,
+    is_named: bool,
+}
+
+impl UnixArrived {
+    /// Notes who sent it.
+    pub(crate) fn set_peer(&mut self, peer: Option<&Path>) {
+        self.is_named = peer.is_some();
+        if let (Some(peer), Addr::Unix(path)) = (peer, &mut self.path) {
+            let path = path.as_mut_os_string();
+            path.clear();
+            path.push(peer);
+        }
+    }
+
+    fn peer(&self) -> &Addr {
+        if self.is_named { &self.path } else { &Addr::Unnamed }
+    }
 }
 
 /// One datagram that has come, in the place of the same number.
@@ -47,7 +76,8 @@ impl Inbox {
         // Zeroed memory costs nothing until a datagram lands in it.
         let bytes = vec![0; stride * BATCH].into_boxed_slice();
         let arrived = vec![Arrived { len: 0, peer: Addr::Unnamed }; BATCH].into_boxed_slice();
-        Inbox { bytes, stride, max, arrived }
+        let unix = UnixArrived { len: 0, path: Addr::Unix(PathBuf::new()), is_named: false };
+        Inbox { bytes, stride, max, arrived, unix, is_unix: false }
     }
 
     /// The places to fill, and what to note about each.
@@ -55,22 +85,28 @@ impl Inbox {
     pub(crate) fn places(
         &mut self,
     ) -> (impl Iterator<Item = &mut [u8]>, impl Iterator<Item = &mut Arrived>) {
+        self.is_unix = false;
         let room = self.max + 1;
         let places = self.bytes.chunks_exact_mut(self.stride);
         (places.map(move |place| place.split_at_mut(room).0), self.arrived.iter_mut())
     }
 
-    /// The first place, for who takes one at a time.
-    pub(crate) fn first(&mut self) -> Option<(&mut [u8], &mut Arrived)> {
-        let (mut places, mut arrived) = self.places();
-        Some((places.next()?, arrived.next()?))
+    /// The first place, for a datagram of a Unix socket.
+    pub(crate) fn unix_place(&mut self) -> Option<(&mut [u8], &mut UnixArrived)> {
+        self.is_unix = true;
+        Some((self.bytes.get_mut(..=self.max)?, &mut self.unix))
     }
 
     #[inline]
     pub(crate) fn letter(&self, nth: usize) -> Option<Letter<'_>> {
-        let Arrived { len, peer } = self.arrived.get(nth)?;
-        let bytes = self.bytes.get(nth * self.stride..)?.get(..(*len).min(self.max))?;
-        Some(Letter { bytes, peer, truncated: *len > self.max })
+        let (len, peer) = if self.is_unix {
+            (self.unix.len, self.unix.peer())
+        } else {
+            let Arrived { len, peer } = self.arrived.get(nth)?;
+            (*len, peer)
+        };
+        let bytes = self.bytes.get(nth * self.stride..)?.get(..len.min(self.max))?;
+        Some(Letter { bytes, peer, truncated: len > self.max })
     }
 }
 
@@ -188,6 +224,9 @@ impl Packets {
 
     /// Moves those that wait to where those that are gone have been.
     fn close_up(&mut self) {
+        if self.gone == 0 {
+            return;
+        }
         let Some(first) = self.list.get(self.gone) else { return };
         let begin = first.start - if let To::Path(len) = first.to { len } else { 0 };
         self.bytes.drain(..begin);
@@ -202,7 +241,6 @@ impl Packets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     const ROOM: Room = Room { packets: 4, bytes: 40 };
 
@@ -258,10 +296,12 @@ mod tests {
     fn a_datagram_longer_than_the_limit_shows() {
         let mut inbox = Inbox::new(8);
         for (len, truncated) in [(0, false), (8, false), (9, true)] {
-            let (place, arrived) = inbox.first().unwrap();
+            let (mut places, mut arrived) = inbox.places();
+            let place = places.next().unwrap();
             assert_eq!(place.len(), 9);
             place.fill(7);
-            arrived.len = len;
+            arrived.next().unwrap().len = len;
+            drop((places, arrived));
             let letter = inbox.letter(0).unwrap();
             assert_eq!((letter.bytes.len(), letter.truncated), (len.min(8), truncated));
         }

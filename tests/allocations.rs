@@ -7,7 +7,7 @@ mod common;
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use common::{Client, Kind, Tested, on_input, pattern};
+use common::{Client, Kind, Net, PacketClient, Tested, on_input, pattern};
 use socketserver::{Context, Echo, Handler, Input, Options};
 
 /// One message of each client there and back, with nothing allocated by the test itself.
@@ -160,4 +160,85 @@ impl Handler<Vec<socketserver::SocketId>> for Member {
         }
         Ok(())
     }
+}
+
+/// One datagram of each client there and back, as many at once as wait in the kernel everywhere.
+fn packet_round(
+    tested: &mut Tested,
+    clients: &[PacketClient],
+    together: usize,
+    message: &[u8],
+    buffer: &mut [u8],
+) {
+    for some in clients.chunks(together) {
+        for client in some {
+            client.send(message);
+        }
+        for client in some {
+            let n = loop {
+                match (&client.socket).read(buffer) {
+                    Ok(n) => break n,
+                    Err(_) => tested.server.turn(Some(Duration::from_millis(100))).unwrap(),
+                }
+            };
+            assert!(buffer[..n] == *message);
+        }
+    }
+}
+
+/// How many allocations some thousand datagrams of 50 clients cost.
+fn packet_allocations(net: Net, together: usize, size: usize) -> u64 {
+    let mut tested = Tested::new();
+    let (_, addr) = tested.serve_packets(net, Echo);
+    let clients = PacketClient::many(&addr, 50);
+    let message = pattern(size, 1);
+    let mut buffer = vec![0; size + 1];
+    for _ in 0..10 {
+        packet_round(&mut tested, &clients, together, &message, &mut buffer);
+    }
+    let measured = allocation_counter::measure(|| {
+        for _ in 0..30 {
+            packet_round(&mut tested, &clients, together, &message, &mut buffer);
+        }
+    });
+    assert_eq!(tested.io().ledger().packets_out, 40 * 50);
+    measured.count_total
+}
+
+#[test]
+fn an_echoed_datagram_costs_no_allocation() {
+    for &net in Net::ALL {
+        for size in [0, 64, 1_472, 9_000] {
+            for together in [1, 5, if net == Net::Unix { 5 } else { 50 }] {
+                let allocated = packet_allocations(net, together, size);
+                assert_eq!(allocated, 0, "{size} bytes over {net:?}, {together} at once");
+            }
+        }
+    }
+}
+
+/// How many allocations it costs that sockets of these kinds, which share the places in which
+/// datagrams arrive, are used in turn.
+fn mixed_allocations(nets: &[Net]) -> u64 {
+    let mut tested = Tested::new();
+    let client = |&net: &Net| PacketClient::new(&tested.serve_packets(net, Echo).1);
+    let clients: Vec<PacketClient> = nets.iter().map(client).collect();
+    let mut buffer = [0; 100];
+    packet_round(&mut tested, &clients, clients.len(), b"warm up", &mut buffer);
+    let measured = allocation_counter::measure(|| {
+        for _ in 0..200 {
+            packet_round(&mut tested, &clients, clients.len(), b"hello", &mut buffer);
+        }
+    });
+    measured.count_total
+}
+
+#[test]
+fn datagrams_of_several_udp_sockets_in_turn_cost_no_allocation() {
+    assert_eq!(mixed_allocations(Net::UDP), 0);
+}
+
+#[test]
+fn datagrams_of_udp_and_unix_sockets_in_turn_cost_no_allocation() {
+    assert_eq!(mixed_allocations(Net::ALL), 0);
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use common::{
     Client, Kind, Net, NotedPackets, PATIENCE, PacketCall, PacketClient, PacketJournal, Tested,
-    flood, on_packet, pattern,
+    flood, on_packet,
 };
 use socketserver::{
     Addr, Context, DatagramHandler, Echo, Handler, Input, Options, Outcome, Reason, Sent, SocketId,
@@ -196,6 +196,23 @@ fn a_close_from_outside_lets_leave_what_waits_and_an_abort_drops_it() {
             assert_eq!(tested.io().ledger().packets_dropped, u64::from(aborted));
             assert_gone(&mut tested, id, &client.addr());
         }
+    }
+}
+
+#[test]
+fn what_waits_at_a_close_leaves_however_many_turns_that_takes() {
+    for &net in Net::UDP {
+        let mut tested = Tested::new();
+        let journal = PacketJournal::default();
+        let (id, addr) = tested.serve_packets(net, NotedPackets::new(&journal, Echo));
+        let client = PacketClient::new(&addr);
+        for n in 0..200 {
+            assert_eq!(tested.io().send_to(id, &[n], &client.addr()), Sent::Queued);
+        }
+        tested.io().close(id);
+        tested.until(|_| journal.has(CLOSED));
+        assert_eq!(client.all().concat(), (0..200).collect::<Vec<u8>>(), "{net:?}");
+        assert_eq!(journal.calls(), [CLOSED]);
     }
 }
 
@@ -760,6 +777,7 @@ mod paths {
     use std::fs;
     use std::os::unix::net::{UnixDatagram, UnixListener};
 
+    use super::common::pattern;
     use super::*;
 
     #[test]

@@ -53,11 +53,14 @@ fn a_datagram_of_every_size_comes_back_whole() {
     }
 }
 
+/// What a handler was shown.
+type Seen = (Vec<u8>, Addr);
+
 #[test]
 fn a_handler_sees_each_datagram_as_it_was_sent() {
     for &net in Net::ALL {
         let mut tested = Tested::new();
-        let seen = Rc::new(RefCell::new(Vec::new()));
+        let seen: Rc<RefCell<Vec<Seen>>> = Rc::default();
         let notes = Rc::clone(&seen);
         let handler = on_packet(move |_, packet, peer| {
             notes.borrow_mut().push((packet.to_vec(), peer.clone()));

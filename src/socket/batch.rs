@@ -20,8 +20,9 @@ mod one {
     use crate::transport::Received;
 
     #[derive(Debug, Default)]
-    pub(crate) struct Batch;
+    pub(crate) struct Batch(());
 
+    #[expect(clippy::unused_self, reason = "where many cross in one call, it keeps their headers")]
     impl Batch {
         pub(crate) fn receive_v4(
             &mut self,
@@ -74,7 +75,8 @@ mod one {
 
     /// Takes one datagram from a UDP socket.
     fn receive_one(socket: &UdpSocket, inbox: &mut Inbox) -> io::Result<Received> {
-        let Some((place, arrived)) = inbox.first() else {
+        let (mut places, mut arrived) = inbox.places();
+        let (Some(place), Some(arrived)) = (places.next(), arrived.next()) else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         match socket.recv_from(place) {

@@ -214,21 +214,12 @@ impl PacketTransport for DatagramSocket {
 /// the kernel drops them.
 #[cfg(unix)]
 fn receive_unix(socket: &mio::net::UnixDatagram, inbox: &mut Inbox) -> io::Result<Received> {
-    let Some((place, arrived)) = inbox.first() else {
+    let Some((place, arrived)) = inbox.unix_place() else {
         return Err(io::ErrorKind::WouldBlock.into());
     };
     let (len, peer) = socket.recv_from(place)?;
     arrived.len = len;
-    match (peer.as_pathname(), &mut arrived.peer) {
-        // In place, so that no datagram costs an allocation.
-        (Some(path), Addr::Unix(before)) => {
-            let before = before.as_mut_os_string();
-            before.clear();
-            before.push(path);
-        }
-        (Some(path), before) => *before = Addr::Unix(path.to_path_buf()),
-        (None, before) => *before = Addr::Unnamed,
-    }
+    arrived.set_peer(peer.as_pathname());
     Ok(Received { came: 1, all: false })
 }
 
