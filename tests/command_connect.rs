@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, SockAddr, Socket, Type};
+
 mod command;
 use command::{BIN, PATIENCE, Server, has, run};
 
@@ -283,24 +285,31 @@ fn who_cannot_be_reached_is_named_with_the_reason_and_1() {
 
 #[test]
 fn a_connection_that_does_not_stand_in_time_is_given_up() {
-    // Nobody accepts, and the backlog is full.
-    let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    full.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
-    full.listen(0).unwrap();
-    let addr = full.local_addr().unwrap();
-    let _waiting: Vec<_> = (0..4)
-        .map(|_| {
-            let client =
-                socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-            client.set_nonblocking(true).unwrap();
-            let _ = client.connect(&addr);
-            client
-        })
-        .collect();
-    let addr = addr.as_socket().unwrap().to_string();
-    let ended = talk(&[&addr, "--timeout", "100ms"], b"");
-    assert!(ended.code == Some(1) && ended.err.contains("in time"), "{}", ended.err);
-    assert!(ended.err.contains(&addr), "{}", ended.err);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("full");
+    let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+    for (domain, own) in
+        [(Domain::IPV4, SockAddr::from(any)), (Domain::UNIX, SockAddr::unix(&path).unwrap())]
+    {
+        // Nobody accepts, and the backlog is full.
+        let full = Socket::new(domain, Type::STREAM, None).unwrap();
+        full.bind(&own).unwrap();
+        full.listen(0).unwrap();
+        let there = full.local_addr().unwrap();
+        let clients: Vec<Socket> = (0..4)
+            .map(|_| {
+                let client = Socket::new(domain, Type::STREAM, None).unwrap();
+                client.set_nonblocking(true).unwrap();
+                let _ = client.connect(&there);
+                client
+            })
+            .collect();
+        let addr = there.as_socket().map_or(path.display().to_string(), |addr| addr.to_string());
+        let ended = talk(&[&addr, "--timeout", "100ms"], b"");
+        assert!(ended.code == Some(1) && ended.err.contains("in time"), "{}", ended.err);
+        assert!(ended.err.contains(&addr), "{}", ended.err);
+        drop(clients);
+    }
 }
 
 #[test]

@@ -4,11 +4,12 @@
 //! have a thread each; both are slowed down to the pace of the slowest, so memory is bounded.
 
 use std::io::{self, IsTerminal};
+use std::net::UdpSocket;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socketserver::{Addr, Options, Server, ToAddrs};
+use socketserver::{Addr, Options, Server, SocketId, ToAddrs};
 
 use crate::{console, system};
 use args::Target;
@@ -30,7 +31,7 @@ pub(crate) use args::{Config, Connect};
 /// How long a Unix server with a full backlog is left alone, and standard input or output that
 /// somebody made non-blocking.
 const PAUSE: Duration = Duration::from_millis(5);
-/// As much as a datagram of any kind can hold where the system has its usual limits.
+/// More than a Unix datagram holds where the system has its usual limits.
 const MAX_PACKET_SIZE: usize = 1 << 20;
 
 pub(crate) fn run(config: &Config) -> ExitCode {
@@ -72,13 +73,12 @@ fn cannot_connect(target: &Target, error: &io::Error) -> io::Error {
 }
 
 /// Everything that is the same whatever is connected to.
-fn prepare(config: &Config, kind: Kind) -> io::Result<Server<Session>> {
-    let options = Options {
-        connect_timeout: config.timeout,
-        max_packet_size: MAX_PACKET_SIZE,
-        ..Options::default()
-    };
-    let mut server = Server::with(Session::new(kind, config.wait), options)?;
+fn prepare(config: &Config) -> io::Result<Server<Session>> {
+    let mut options = Options { connect_timeout: config.timeout, ..Options::default() };
+    if matches!(config.target, Target::Unixgram(_)) {
+        options.max_packet_size = MAX_PACKET_SIZE;
+    }
+    let mut server = Server::with(Session::new(config.wait), options)?;
     // A terminal that goes ends it, unless `nohup` has taken that away.
     let hangup = io::stdin().is_terminal();
     system::on_first_signal(&mut server, hangup, |cx, signal| {
@@ -105,8 +105,8 @@ fn serve(mut server: Server<Session>) -> io::Result<End> {
 fn talk(config: &Config, name: impl ToAddrs) -> io::Result<End> {
     // Before the signals are caught: a name may take its time, and can be given up.
     let addrs = name.to_addrs()?;
-    let mut server = prepare(config, Kind::Stream)?;
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    let mut server = prepare(config)?;
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
     for addr in &addrs {
         match attempt(&mut server, addr, config.timeout)? {
             None => {
@@ -132,8 +132,12 @@ fn attempt(
     let begun = Instant::now();
     while let Err(error) = server.connect(addr, Conversation::default()) {
         // A Unix server whose backlog is full says so at once.
-        if error.kind() != io::ErrorKind::WouldBlock || begun.elapsed() > timeout {
+        if error.kind() != io::ErrorKind::WouldBlock {
             return Ok(Some(End::Broken(error)));
+        }
+        if begun.elapsed() > timeout {
+            let what = "the server did not accept the connection in time";
+            return Ok(Some(End::Broken(io::Error::new(io::ErrorKind::TimedOut, what))));
         }
         server.turn(Some(PAUSE))?;
         if server.shared().is_over() {
@@ -162,27 +166,51 @@ fn greet(config: &Config) {
 // Datagrams.
 
 fn exchange_ip(config: &Config, name: &str) -> io::Result<End> {
-    let addrs = name.to_addrs()?;
-    let peer = addrs.first().cloned().unwrap_or(Addr::Unnamed);
-    let mut server = prepare(config, Kind::Datagrams(Lines::new(peer.clone())))?;
-    let id = server.connect_datagram(peer, Exchange)?;
-    let handle = server.handle();
-    server.shared().stands(id, handle)?;
-    greet(config);
-    serve(server)
+    let mut addrs = name.to_addrs()?;
+    skip_vacant(&mut addrs);
+    let mut server = prepare(config)?;
+    let mut last = None;
+    for addr in addrs {
+        match server.connect_datagram(&addr, Exchange) {
+            Ok(id) => return exchange(config, server, id, addr),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
 }
 
 /// With a name of its own, so that it can be answered.
 fn exchange_unix(config: &Config, peer: &Addr) -> io::Result<End> {
     let dir = PrivateDir::new()?;
-    let mut server = prepare(config, Kind::Datagrams(Lines::new(peer.clone())))?;
+    let mut server = prepare(config)?;
     let id = server.bind(dir.path().join("client"), Exchange)?;
     server.io().set_peer(id, peer).map_err(|error| cannot_connect(&config.target, &error))?;
+    // Consumes the server, and with it the name in the directory, before that is removed.
+    exchange(config, server, id, peer.clone())
+}
+
+fn exchange(
+    config: &Config,
+    mut server: Server<Session>,
+    id: SocketId,
+    peer: Addr,
+) -> io::Result<End> {
     let handle = server.handle();
+    server.shared().kind = Kind::Datagrams(Lines::new(peer));
     server.shared().stands(id, handle)?;
     greet(config);
-    // Consumes the server, and with it the name in the directory, before that is removed.
     serve(server)
+}
+
+/// `localhost` is both `::1` and `127.0.0.1`, most servers use one of them, and a datagram finds
+/// out too late. On this machine it can be asked: what can be bound, nobody has bound.
+fn skip_vacant(addrs: &mut Vec<Addr>) {
+    let vacant = |addr: &Addr| {
+        addr.ip().is_some_and(|addr| addr.ip().is_loopback() && UdpSocket::bind(addr).is_ok())
+    };
+    if addrs.iter().any(|addr| !vacant(addr)) {
+        addrs.retain(|addr| !vacant(addr));
+    }
 }
 
 /// Tries again as long as somebody has made the other end non-blocking, or a signal came.
@@ -193,5 +221,23 @@ fn patience<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(PAUSE),
             result => return result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_where_nobody_is_gives_way_to_one_where_somebody_is() {
+        let somebody = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let there = Addr::Ip(somebody.local_addr().unwrap());
+        let nobody = Addr::Ip(([127, 0, 0, 2], there.port().unwrap()).into());
+        let mut addrs = vec![nobody.clone(), there.clone()];
+        skip_vacant(&mut addrs);
+        assert_eq!(addrs, [there]);
+        let mut addrs = vec![nobody.clone()];
+        skip_vacant(&mut addrs);
+        assert_eq!(addrs, [nobody], "the last is tried in any case");
     }
 }

@@ -54,9 +54,10 @@ pub(super) enum End {
 }
 
 impl Session {
-    pub(super) fn new(kind: Kind, wait: Duration) -> Session {
+    /// That of a stream, until its kind is set otherwise.
+    pub(super) fn new(wait: Duration) -> Session {
         Session {
-            kind,
+            kind: Kind::Stream,
             wait,
             output: Output::new(),
             socket: None,
