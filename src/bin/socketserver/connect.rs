@@ -31,6 +31,10 @@ pub(crate) use args::{Config, Connect};
 /// How long a Unix server with a full backlog is left alone, and standard input or output that
 /// somebody made non-blocking.
 const PAUSE: Duration = Duration::from_millis(5);
+/// On mio's selector for poll(2), a wake from another thread can be lost: whoever registers or
+/// removes a descriptor acknowledges what has just come. There the loop also looks by itself.
+const LONGEST_SLEEP: Option<Duration> =
+    if cfg!(mio_unsupported_force_poll_poll) { Some(Duration::from_millis(20)) } else { None };
 /// More than a Unix datagram holds where the system has its usual limits.
 const MAX_PACKET_SIZE: usize = 1 << 20;
 
@@ -94,7 +98,7 @@ fn prepare(config: &Config) -> io::Result<Server<Session>> {
 /// Serves until nothing is left to do.
 fn serve(mut server: Server<Session>) -> io::Result<End> {
     while !server.shared().is_over() {
-        server.turn(None)?;
+        server.turn(LONGEST_SLEEP)?;
     }
     Ok(server.shared().take_end().unwrap_or(End::Clean))
 }
@@ -148,7 +152,7 @@ fn attempt(
         if server.shared().is_over() {
             return Ok(server.shared().take_end());
         }
-        server.turn(None)?;
+        server.turn(LONGEST_SLEEP)?;
     }
     Ok(None)
 }
