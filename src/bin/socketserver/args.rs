@@ -14,6 +14,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use socketserver::{Addr, Options};
 
+use crate::bench::args::{Bench, Wanted};
 use crate::console::LastWords;
 use crate::units;
 
@@ -28,6 +29,10 @@ pub(crate) struct Typed {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<Serve>),
+    Bench(Box<Bench>),
+    /// What `bench` starts, to be told the rest on standard input
+    #[command(hide = true)]
+    BenchClient,
 }
 
 /// Serve one of the ready-made services, on any number of addresses.
@@ -122,6 +127,8 @@ pub(crate) enum Service {
 #[derive(Debug)]
 pub(crate) enum Task {
     Serve(Box<Config>),
+    Bench(Wanted),
+    BenchClient,
 }
 
 #[derive(Debug)]
@@ -160,8 +167,11 @@ impl Typed {
     }
 
     pub(crate) fn resolve(self) -> Result<Task, LastWords> {
-        let Command::Serve(serve) = self.command;
-        serve.resolve().map(Box::new).map(Task::Serve)
+        match self.command {
+            Command::Serve(serve) => serve.resolve().map(Box::new).map(Task::Serve),
+            Command::Bench(bench) => bench.resolve().map(Task::Bench),
+            Command::BenchClient => Ok(Task::BenchClient),
+        }
     }
 }
 
@@ -243,7 +253,7 @@ fn check_path(path: PathBuf, option: &str) -> Result<Addr, LastWords> {
 }
 
 /// The form of an address; whether its name exists is seen when it is looked up.
-fn check_ip(addr: &str, option: &str) -> Result<(), LastWords> {
+pub(crate) fn check_ip(addr: &str, option: &str) -> Result<(), LastWords> {
     let wrong = |why: &str| usage(&format!("invalid value '{addr}' for '{option}': {why}"));
     let Some((host, port)) = addr.rsplit_once(':') else {
         return Err(wrong("a port is missing; write it like 127.0.0.1:7000"));
@@ -262,7 +272,7 @@ fn check_ip(addr: &str, option: &str) -> Result<(), LastWords> {
     }
 }
 
-fn workers(text: &str) -> Result<String, String> {
+pub(crate) fn workers(text: &str) -> Result<String, String> {
     let known = text.strip_prefix("threads:").or_else(|| text.strip_prefix("processes:"));
     match known.map(str::parse::<u32>) {
         Some(Ok(1..)) => Ok(text.into()),
@@ -270,7 +280,7 @@ fn workers(text: &str) -> Result<String, String> {
     }
 }
 
-fn usage(message: &str) -> LastWords {
+pub(crate) fn usage(message: &str) -> LastWords {
     LastWords::of_clap(&Typed::command().error(ErrorKind::ValueValidation, message))
 }
 

@@ -1,6 +1,7 @@
 //! The command `socketserver`: ready-made services on the library's public API alone.
 
 mod args;
+mod bench;
 mod chat;
 mod console;
 mod serve;
@@ -15,6 +16,8 @@ use args::{Task, Typed};
 fn main() -> ExitCode {
     let code = match Typed::parse().and_then(Typed::resolve) {
         Ok(Task::Serve(config)) => serve::run(&config),
+        Ok(Task::Bench(wanted)) => bench::run(wanted),
+        Ok(Task::BenchClient) => bench::worker::run(),
         Err(message) => console::end_with(&message),
     };
     console::flush();
