@@ -7,7 +7,9 @@
 mod alarm;
 pub(crate) mod args;
 mod bars;
+mod calls;
 mod client;
+mod compare;
 mod crew;
 mod fault;
 mod limits;
@@ -15,7 +17,9 @@ mod load;
 mod message;
 mod order;
 mod phases;
+mod picture;
 mod process;
+mod progress;
 mod record;
 mod run;
 mod schedule;
@@ -28,21 +32,23 @@ mod window;
 pub(crate) mod worker;
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::console;
 use args::{Plan, Wanted};
+use record::Record;
 
-pub(crate) fn run(wanted: Wanted) -> ExitCode {
+pub(crate) fn run(wanted: &Wanted) -> ExitCode {
     console::start_log();
-    let outcome = match &wanted {
+    let outcome = match wanted {
         Wanted::Run(plan) => measure(plan),
         Wanted::Check(plan) => {
             let (text, is_well) = limits::check(plan);
             console::answer(&text);
             Ok(is_well)
         }
-        Wanted::Compare(_, _) => Ok(false),
+        Wanted::Compare(a, b) => compare(a, b),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -61,10 +67,19 @@ fn measure(plan: &Plan) -> io::Result<bool> {
     if let Some(path) = &plan.json {
         record.write(path).map_err(|error| about(path, &error))?;
     }
-    Ok(record.summary.errors == 0)
+    if let Some(path) = &plan.report {
+        picture::draw(&record, path).map_err(|error| about(path, &error))?;
+    }
+    Ok(record.summary.errors == 0 && record.measured.window_ns > 0)
+}
+
+fn compare(a: &Path, b: &Path) -> io::Result<bool> {
+    let read = |path: &Path| Record::read(path).map_err(|error| about(path, &error));
+    console::answer(&compare::of(&read(a)?, &read(b)?));
+    Ok(true)
 }
 
 /// An error that names its file.
-fn about(path: &std::path::Path, error: &io::Error) -> io::Error {
+fn about(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

@@ -16,7 +16,7 @@ use args::{Task, Typed};
 fn main() -> ExitCode {
     let code = match Typed::parse().and_then(Typed::resolve) {
         Ok(Task::Serve(config)) => serve::run(&config),
-        Ok(Task::Bench(wanted)) => bench::run(wanted),
+        Ok(Task::Bench(wanted)) => bench::run(&wanted),
         Ok(Task::BenchClient) => bench::worker::run(),
         Err(message) => console::end_with(&message),
     };

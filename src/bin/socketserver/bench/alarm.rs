@@ -8,10 +8,10 @@ use socketserver::Server;
 
 use super::load::Load;
 
-#[cfg(target_os = "linux")]
-pub(crate) use exact::Alarm;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use coarse::Alarm;
+#[cfg(target_os = "linux")]
+pub(crate) use exact::Alarm;
 
 #[cfg(target_os = "linux")]
 mod exact {

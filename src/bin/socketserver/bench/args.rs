@@ -1,7 +1,5 @@
 //! The arguments of `bench`: what was typed, and what it means.
 
-#![expect(clippy::doc_markdown, reason = "the comments here are the text of --help")]
-
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -171,13 +169,17 @@ impl Bench {
         let (transport, target) = self.target()?;
         let mode = self.mode();
         let size = self.size(mode, transport)?;
+        if mode == Mode::Idle && self.report.is_some() {
+            return Err(usage("--report draws messages, and --idle sends next to none"));
+        }
         let connections = self.idle.or(self.connections).unwrap_or(match mode {
             Mode::Bulk => 1,
             // As many as may wait in the queue of such a socket on every system.
             _ if transport == Transport::Unixgram => 8,
             _ => 50,
         });
-        let server = [("--reactors", self.reactors.map(|n| n.to_string())), ("--workers", self.workers)];
+        let server =
+            [("--reactors", self.reactors.map(|n| n.to_string())), ("--workers", self.workers)];
         let server = server.into_iter().filter_map(|(name, value)| Some([name.into(), value?]));
         let terms = Terms {
             mode,
@@ -233,9 +235,8 @@ impl Bench {
             Mode::Bulk => 64 << 10,
             _ => 64,
         });
-        let wrong = |why: String| {
-            Err(usage(&format!("invalid value '{size}' for '--size <SIZE>': {why}")))
-        };
+        let wrong =
+            |why: String| Err(usage(&format!("invalid value '{size}' for '--size <SIZE>': {why}")));
         if is_datagram && size < NAME {
             return wrong(format!("a datagram needs {NAME} bytes to say which it is"));
         }

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command as Process, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ struct Member {
 pub(crate) enum Event {
     Said(usize, Said),
     /// A client process ended.
-    Gone(usize),
+    Gone,
     /// Somebody wants an end.
     Interrupted,
 }
@@ -58,10 +58,7 @@ impl Crew {
     /// What happens next; `None` when nothing does until `end`.
     pub(crate) fn next(&self, end: Instant) -> Option<Event> {
         let left = end.saturating_duration_since(Instant::now());
-        match self.events.recv_timeout(left) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.events.recv_timeout(left).ok()
     }
 }
 
@@ -82,7 +79,7 @@ impl Member {
                     return;
                 }
             }
-            let _ = events.send(Event::Gone(nth));
+            let _ = events.send(Event::Gone);
         };
         thread::Builder::new().name("client".into()).spawn(listener)?;
         member.write(&serde_json::to_vec(order)?)?;

@@ -13,7 +13,7 @@ use super::order::{Order, Said};
 use super::schedule::Schedule;
 use super::talker::{Heard, Talker};
 use super::tally::Tally;
-use super::terms::{Mode, Terms};
+use super::terms::{Mode, Terms, Transport};
 use super::window::Window;
 
 /// How many connections of a process may be in the making at once: few enough for every backlog.
@@ -27,12 +27,20 @@ const MOST_PROBED: usize = 512;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Phase {
     /// Connections are made, or all of them are and the others are waited for.
-    Opening { until: u64 },
+    Opening {
+        until: u64,
+    },
     Ready,
-    Warming { until: u64 },
-    Measuring { until: u64 },
+    Warming {
+        until: u64,
+    },
+    Measuring {
+        until: u64,
+    },
     /// What is under way is waited for, but not longer than that.
-    Draining { until: u64 },
+    Draining {
+        until: u64,
+    },
     /// All is told.
     Told,
     /// The load goes on unmeasured, but counted.
@@ -228,7 +236,6 @@ impl Load {
                     self.send(io, number, now);
                 }
             }
-            Mode::Closed { .. } => {}
             Mode::Open { .. } => self.send_due(io, number),
             Mode::Bulk => self.fill(io, number),
             Mode::Churn if answers > 0 => self.close(io, number),
@@ -236,7 +243,7 @@ impl Load {
                 self.tally.verified += 1;
                 self.probe(io);
             }
-            Mode::Churn | Mode::Idle => {}
+            Mode::Closed { .. } | Mode::Churn | Mode::Idle => {}
         }
     }
 
@@ -314,7 +321,11 @@ impl Load {
     /// Sends as much as is taken. Datagrams are never refused, so there the number is the limit.
     fn fill(&mut self, io: &mut Io, number: u32) {
         let now = self.now(io);
-        let most = if self.terms.transport.is_datagram() { BULK_PACKETS } else { usize::MAX };
+        let most = match self.terms.transport {
+            Transport::Udp => BULK_PACKETS,
+            Transport::Unixgram => MOST_IN_UNIX_QUEUE,
+            Transport::Tcp | Transport::Unix => usize::MAX,
+        };
         while self.is_sending() {
             let Some(talker) = self.talkers.get(number as usize) else { return };
             let Some(id) = talker.id else { return };
@@ -341,7 +352,11 @@ impl Load {
     /// Asks the next idle connections.
     pub(crate) fn probe(&mut self, io: &mut Io) {
         let now = self.now(io);
-        while self.under_way < MOST_PROBED as u64 && self.next_probe < self.terms.connections {
+        let most = match self.terms.transport {
+            Transport::Unixgram => MOST_IN_UNIX_QUEUE,
+            _ => MOST_PROBED,
+        };
+        while self.under_way < most as u64 && self.next_probe < self.terms.connections {
             let number = self.next_probe;
             self.next_probe += 1;
             self.send(io, number, now);
@@ -365,6 +380,9 @@ impl Load {
 
 /// Datagrams that a bulk stream has under way.
 const BULK_PACKETS: usize = 16;
+
+/// As many datagrams may wait for a Unix socket on every system.
+const MOST_IN_UNIX_QUEUE: usize = 8;
 
 /// How long the last answers may take, in nanoseconds.
 pub(crate) const PATIENCE: u64 = 10_000_000_000;

@@ -30,6 +30,8 @@ pub(crate) struct Record {
     pub(crate) kernel: Option<KernelUse>,
     /// System calls of the server a message, by name, the most frequent first.
     pub(crate) syscalls: Option<Vec<(String, f64)>>,
+    /// What could not be told, and why.
+    pub(crate) notes: Vec<String>,
 }
 
 /// What the servers needed.
@@ -86,6 +88,7 @@ impl Record {
             server: None,
             kernel: None,
             syscalls: None,
+            notes: Vec::new(),
         }
     }
 
@@ -133,9 +136,13 @@ impl Record {
     /// `None` when the CPU time of the client is not known.
     fn client_was_the_bottleneck(&self) -> Option<bool> {
         let cpu = self.measured.cpu_ns?;
-        let is_loaded = !matches!(self.terms.mode, Mode::Idle);
-        let more = self.server.is_some_and(|server| cpu > server.cpu_ns);
-        Some(is_loaded && (self.measured.busiest > BUSY || more))
+        if let Mode::Idle = self.terms.mode {
+            return Some(false);
+        }
+        // At a given rate nobody is driven to the limit, so there it means nothing who needs more.
+        let is_driven = !matches!(self.terms.mode, Mode::Open { .. });
+        let more = is_driven && self.server.is_some_and(|server| cpu > server.cpu_ns);
+        Some(self.measured.busiest > BUSY || more)
     }
 
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {

@@ -4,10 +4,12 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::args::Plan;
+use super::calls;
 use super::crew::{Crew, Event};
 use super::limits;
 use super::order::{Command, Order, Progress, Said};
 use super::process::{Kernel, Usage};
+use super::progress::Line;
 use super::record::{KernelUse, Record, ServerUse};
 use super::tally::Tally;
 use super::target::Targets;
@@ -22,9 +24,13 @@ pub(crate) fn run(plan: &Plan) -> io::Result<Record> {
     let mut run = Run::new(plan, &targets);
     crew.hire(&run.orders)?;
     let outcome = run.watch(&mut crew);
+    if outcome.is_ok() && plan.syscalls {
+        run.count_calls(&mut crew);
+    }
     // The clients first, so that the servers have nobody left to wait for.
     drop(crew);
     outcome?;
+    run.refuse_nothing()?;
     Ok(run.record())
 }
 
@@ -32,10 +38,7 @@ fn start_targets(plan: &Plan) -> io::Result<Targets> {
     let transport = plan.terms.transport;
     match &plan.target {
         Some(addr) => Targets::foreign(transport, addr, plan.pid),
-        None => {
-            let servers = limits::processes(plan.terms.connections.into());
-            Targets::own(transport, usize::try_from(servers).unwrap_or(1), &plan.server)
-        }
+        None => Targets::own(transport, limits::servers(&plan.terms), &plan.server),
     }
 }
 
@@ -57,6 +60,9 @@ struct Run<'a> {
     kernel_before: Option<Kernel>,
     kernel_after: Option<Kernel>,
     interrupted: bool,
+    line: Line,
+    syscalls: Option<Vec<(String, f64)>>,
+    notes: Vec<String>,
 }
 
 impl<'a> Run<'a> {
@@ -79,6 +85,9 @@ impl<'a> Run<'a> {
             at_end: None,
             kernel_after: None,
             interrupted: false,
+            line: Line::new(),
+            syscalls: None,
+            notes: Vec::new(),
         }
     }
 
@@ -95,7 +104,7 @@ impl<'a> Run<'a> {
                     self.note_end();
                     crew.tell_all(Command::Stop);
                 }
-                Some(Event::Gone(_)) => {
+                Some(Event::Gone) => {
                     return Err(io::Error::other("a client process ended before it was done"));
                 }
                 None => return Err(io::Error::other("the client processes do not come to an end")),
@@ -104,12 +113,27 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// A run in which nobody was up has one thing to say: why.
+    fn refuse_nothing(&self) -> io::Result<()> {
+        if self.up > 0 || self.interrupted {
+            return Ok(());
+        }
+        let kind = self.tally.errors.keys().next().map_or("no connection", String::as_str);
+        let addr = self.targets.addrs.first().map_or("", String::as_str);
+        let name = self.plan.terms.transport.name();
+        let cure = limits::cure(kind, &self.plan.terms);
+        let cure = cure.map(|cure| format!("; {cure}")).unwrap_or_default();
+        Err(io::Error::other(format!("cannot connect to {name} {addr}: {kind}{cure}")))
+    }
+
     fn hear(&mut self, nth: usize, said: Said, crew: &mut Crew) -> io::Result<()> {
         match said {
             Said::Progress(progress) => {
                 if let Some(known) = self.progress.get_mut(nth) {
                     *known = progress;
                 }
+                let phase = self.phase();
+                self.line.draw(phase, self.plan.terms.connections, &self.progress);
             }
             Said::Ready { up, failed } => {
                 self.up += up;
@@ -138,6 +162,35 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// What is going on, in a word.
+    fn phase(&self) -> &'static str {
+        match self.plan.terms.mode {
+            _ if self.ready < self.orders.len() => "connecting",
+            Mode::Idle if self.ended > 0 => "asking",
+            Mode::Idle => "holding",
+            _ if self.ended > 0 => "waiting for the last answers",
+            _ if self.at_begin.is_some() => "measuring",
+            _ => "driving",
+        }
+    }
+
+    /// The system calls a message, or a note why they are not known.
+    fn count_calls(&mut self, crew: &mut Crew) {
+        let counted = match self.plan.terms.mode {
+            _ if self.interrupted => return,
+            Mode::Idle => Err(io::Error::other("there are no messages")),
+            _ if self.targets.pids.is_empty() => Err(io::Error::other("give --pid")),
+            _ => {
+                crew.tell_all(Command::GoOn);
+                calls::count(crew, self.orders.len(), &self.targets.pids)
+            }
+        };
+        match counted {
+            Ok(calls) => self.syscalls = Some(calls),
+            Err(error) => self.notes.push(format!("System calls were not counted: {error}.")),
+        }
+    }
+
     fn usage(&self) -> Option<Usage> {
         Usage::of_all(&self.targets.pids)
     }
@@ -156,6 +209,7 @@ impl<'a> Run<'a> {
         record.servers = self.targets.own_pids().len();
         record.clients = self.orders.len();
         record.interrupted = self.interrupted;
+        (record.syscalls, record.notes) = (self.syscalls, self.notes);
         if let (Some(begin), Some(end)) = (self.at_begin, self.at_end) {
             record.server = Some(ServerUse {
                 cpu_ns: end.cpu_ns.saturating_sub(begin.cpu_ns),

@@ -22,6 +22,9 @@ pub(crate) fn of(record: &Record) -> String {
     rows_of_connections(record, &mut table);
     rows_of_server(record, &mut table);
     rows_of_errors(record, &mut table);
+    for note in &record.notes {
+        table.line(note);
+    }
     if shows_latency(record) {
         table.line("");
         table.text.push_str(&bars::of(&record.measured.histogram()));
@@ -70,7 +73,11 @@ fn rows_of_load(record: &Record, table: &mut Table) {
         let all = record.terms.connections;
         let verified = record.measured.verified;
         let lost = u64::from(all).saturating_sub(verified);
-        table.row_with("asked and verified", &count(real(verified)), &format!("of {}", count(f64::from(all))));
+        table.row_with(
+            "asked and verified",
+            &count(real(verified)),
+            &format!("of {}", count(f64::from(all))),
+        );
         table.row("lost", &count(real(lost)));
         return;
     }
@@ -97,13 +104,11 @@ fn rows_of_latency(record: &Record, table: &mut Table) {
 
 fn rows_of_connections(record: &Record, table: &mut Table) {
     let measured = &record.measured;
-    let more = match record.terms.mode {
-        Mode::Churn => String::new(),
-        _ => {
-            let seconds = real(measured.connect_ns) / 1e9;
-            format!("{} in {seconds:.3} s", count(real(measured.connected)))
-        }
-    };
+    let mut more = String::new();
+    if record.terms.mode != Mode::Churn {
+        let seconds = real(measured.connect_ns) / 1e9;
+        more = format!("{} in {seconds:.3} s", count(real(measured.connected)));
+    }
     if !record.terms.transport.is_datagram() || record.terms.mode == Mode::Churn {
         table.row_with("connects/s", &count(record.summary.connects_per_second), &more);
     }
@@ -155,7 +160,7 @@ fn rows_of_errors(record: &Record, table: &mut Table) {
     for (kind, n) in &measured.errors {
         table.row(&format!("  {kind}"), &count(real(*n)));
     }
-    for cure in measured.errors.keys().filter_map(|kind| limits::cure_of(kind, record)) {
+    for cure in measured.errors.keys().filter_map(|kind| limits::cure(kind, &record.terms)) {
         table.line(&cure);
     }
 }
@@ -221,7 +226,10 @@ mod tests {
     #[test]
     fn numbers_are_written_for_people() {
         assert_eq!(count(1_234_567.0), "1,234,567");
-        assert_eq!((count(7.25), count(99.0), count(999.9)), ("7.2".into(), "99".into(), "1,000".into()));
+        assert_eq!(
+            (count(7.25), count(99.0), count(999.9)),
+            ("7.2".into(), "99".into(), "1,000".into())
+        );
         assert_eq!((time(1_500.0), time(12.34)), ("1.50 ms".into(), "12.3 us".into()));
         assert_eq!((bytes(123.0), bytes(2.5e6)), ("123 B".into(), "2.5 MB".into()));
     }

@@ -71,12 +71,7 @@ impl Talker {
 
     /// Checks what came on a stream, up to the end of one answer.
     #[inline]
-    pub(crate) fn hear(
-        &mut self,
-        messages: &Messages,
-        number: u32,
-        bytes: &mut &[u8],
-    ) -> Heard {
+    pub(crate) fn hear(&mut self, messages: &Messages, number: u32, bytes: &mut &[u8]) -> Heard {
         if bytes.is_empty() {
             return Heard::Nothing;
         }
@@ -99,12 +94,7 @@ impl Talker {
     }
 
     /// Checks a datagram. One that was answered before is nothing.
-    pub(crate) fn hear_packet(
-        &mut self,
-        messages: &Messages,
-        number: u32,
-        packet: &[u8],
-    ) -> Heard {
+    pub(crate) fn hear_packet(&mut self, messages: &Messages, number: u32, packet: &[u8]) -> Heard {
         let Some(seq) = Messages::seq_of(number, packet) else { return Heard::Wrong };
         if packet.len() != messages.size() || !messages.matches(number, seq, 0, packet) {
             return Heard::Wrong;

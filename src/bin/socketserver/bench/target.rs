@@ -19,7 +19,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Targets {
     children: Vec<Child>,
-    /// One address for each server.
+    /// Where they listen.
     pub(crate) addrs: Vec<String>,
     /// Whose CPU time and memory are told.
     pub(crate) pids: Vec<u32>,
@@ -28,36 +28,41 @@ pub(crate) struct Targets {
 
 impl Targets {
     /// A server that is there already.
-    pub(crate) fn foreign(transport: Transport, addr: &str, pid: Option<u32>) -> io::Result<Targets> {
+    pub(crate) fn foreign(
+        transport: Transport,
+        addr: &str,
+        pid: Option<u32>,
+    ) -> io::Result<Targets> {
         let scratch = if transport == Transport::Unixgram { Some(Scratch::new()?) } else { None };
         let addrs = vec![addr.into()];
         Ok(Targets { children: Vec::new(), addrs, pids: pid.into_iter().collect(), scratch })
     }
 
-    /// So many echo servers of ours, each with these further words on its command line.
-    pub(crate) fn own(transport: Transport, n: usize, words: &[String]) -> io::Result<Targets> {
+    /// Echo servers of ours, so many and with so many addresses each, and these further words on
+    /// the command line of each.
+    pub(crate) fn own(transport: Transport, n: Servers, words: &[String]) -> io::Result<Targets> {
         let scratch = if transport.is_ip() { None } else { Some(Scratch::new()?) };
-        let mut targets = Targets { children: Vec::new(), addrs: Vec::new(), pids: Vec::new(), scratch };
-        for nth in 0..n {
+        let mut targets =
+            Targets { children: Vec::new(), addrs: Vec::new(), pids: Vec::new(), scratch };
+        for nth in 0..n.processes {
             let addr = match &targets.scratch {
                 Some(scratch) => scratch.path.join(format!("server-{nth}")).into_os_string(),
                 None => "127.0.0.1:0".into(),
             };
             let mut command = Command::new(std::env::current_exe()?);
-            command.args(["serve", "echo"]).arg(format!("--{}", transport.name())).arg(addr);
+            command.args(["serve", "echo"]);
+            for _ in 0..n.addrs_each {
+                command.arg(format!("--{}", transport.name())).arg(&addr);
+            }
             command.args(words).stdin(Stdio::null()).stdout(Stdio::piped());
             system::keep_from_terminal(&mut command);
             targets.children.push(command.spawn()?);
         }
         for child in &mut targets.children {
             targets.pids.push(child.id());
-            targets.addrs.push(listening(child, transport)?);
+            targets.addrs.extend(listening(child, transport, n.addrs_each)?);
         }
         Ok(targets)
-    }
-
-    pub(crate) fn is_own(&self) -> bool {
-        !self.children.is_empty()
     }
 
     /// The processes that end with us.
@@ -70,23 +75,33 @@ impl Targets {
     }
 }
 
-/// The address in the line that a server prints once it listens.
-fn listening(child: &mut Child, transport: Transport) -> io::Result<String> {
+/// How many servers of ours there are, and at how many addresses each of them listens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Servers {
+    pub(crate) processes: usize,
+    pub(crate) addrs_each: usize,
+}
+
+/// The addresses in the lines that a server prints once it listens.
+fn listening(child: &mut Child, transport: Transport, addrs: usize) -> io::Result<Vec<String>> {
     let stdout = child.stdout.take();
-    let (sender, line) = channel();
+    let (sender, lines) = channel();
     thread::Builder::new().name("server".into()).spawn(move || {
-        let mut line = String::new();
-        if let Some(stdout) = stdout {
-            let _ = BufReader::new(stdout).read_line(&mut line);
+        for line in stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines()) {
+            let Ok(line) = line else { return };
+            if sender.send(line).is_err() {
+                return;
+            }
         }
-        let _ = sender.send(line);
     })?;
-    let line = line.recv_timeout(START_TIMEOUT).unwrap_or_default();
+    let end = Instant::now() + START_TIMEOUT;
     let prefix = format!("listening {} ", transport.name());
-    match line.trim_end().strip_prefix(&prefix) {
-        Some(addr) => Ok(addr.into()),
-        None => Err(io::Error::other("the server to be measured did not start")),
-    }
+    let next = |_| {
+        let line = lines.recv_timeout(end.saturating_duration_since(Instant::now())).ok()?;
+        line.strip_prefix(&prefix).map(String::from)
+    };
+    let found: Option<Vec<String>> = (0..addrs).map(next).collect();
+    found.ok_or_else(|| io::Error::other("the server to be measured did not start"))
 }
 
 /// Servers of ours end as they should, or else at once.

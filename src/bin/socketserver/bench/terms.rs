@@ -102,8 +102,7 @@ impl fmt::Display for Terms {
         if let Mode::Churn = self.mode {
             f.write_str(" at a time")?;
         }
-        if let Mode::Closed { pipeline: 2.. } | Mode::Closed { pipeline: 0 } = self.mode {
-            let Mode::Closed { pipeline } = self.mode else { return Ok(()) };
+        if let Mode::Closed { pipeline: pipeline @ 2.. } = self.mode {
             write!(f, ", {pipeline} messages under way on each")?;
         }
         write!(f, ", {size} B a message; {:?}", self.duration())?;
