@@ -1,5 +1,7 @@
-//! Wakes the loop at an exact time: the loop's own timers, like those of every poll, count whole
-//! milliseconds, which is far too coarse for a schedule of messages.
+//! Wakes the loop at an exact time.
+//!
+//! The loop's own timers, like those of every poll, count whole milliseconds, which is far too
+//! coarse for a schedule of messages; and a poll with a timeout costs more than one without.
 
 use std::io;
 use std::time::Duration;
@@ -31,16 +33,16 @@ mod exact {
     pub(crate) struct Alarm(Rc<TimerFd>);
 
     impl Alarm {
-        /// From now on [`Load::pump`] is called when it goes off.
-        pub(crate) fn start(server: &mut Server<Load>) -> io::Result<Alarm> {
+        /// From now on the load is told when it goes off.
+        pub(crate) fn start(server: &mut Server<Load>) -> io::Result<Option<Alarm>> {
             let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
             let alarm = Alarm(Rc::new(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?));
             // It need not be read: setting it again is enough for the next edge.
             server.watch(alarm.clone(), Interest::READABLE, |cx, _, _| {
-                cx.shared.pump(cx.io);
+                cx.shared.is_called(cx.io);
                 Ok(())
             })?;
-            Ok(alarm)
+            Ok(Some(alarm))
         }
 
         /// Goes off once, `after` from now.
@@ -70,13 +72,13 @@ mod exact {
 mod coarse {
     use super::{Duration, Load, Server, io};
 
-    /// Nothing but the timeout of the poll.
+    /// There is none; the timeout of the poll has to do.
     #[derive(Clone, Debug)]
-    pub(crate) struct Alarm;
+    pub(crate) enum Alarm {}
 
     impl Alarm {
-        pub(crate) fn start(_server: &mut Server<Load>) -> io::Result<Alarm> {
-            Ok(Alarm)
+        pub(crate) fn start(_server: &mut Server<Load>) -> io::Result<Option<Alarm>> {
+            Ok(None)
         }
 
         pub(crate) fn set(&self, _after: Duration) {}

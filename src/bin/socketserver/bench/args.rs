@@ -270,8 +270,8 @@ fn nanoseconds(option: &str, duration: Duration) -> Result<u64, LastWords> {
 
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(rate) if (0.1..=1e8).contains(&rate) => Ok(rate),
-        Ok(_) => Err("it must be from 0.1 to 100000000 messages a second".into()),
+        Ok(rate) if (0.1..=1e7).contains(&rate) => Ok(rate),
+        Ok(_) => Err("it must be from 0.1 to 10000000 messages a second".into()),
         Err(_) => Err("not a number of messages a second".into()),
     }
 }

@@ -61,7 +61,7 @@ mod tests {
         let text = of(&histogram);
         let rows: Vec<&str> = text.lines().skip(1).collect();
         assert_eq!(rows.len(), 4, "{text}");
-        assert!(rows[0].ends_with(&"#".repeat(48)) && rows[0].contains("1.0 us"), "{text}");
+        assert!(rows[0].ends_with(&"#".repeat(48)) && rows[0].contains("1.02 us"), "{text}");
         assert!(rows[1].ends_with(" 0") && rows[3].ends_with('#'), "{text}");
     }
 }

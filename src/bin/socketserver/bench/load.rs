@@ -74,8 +74,10 @@ pub(crate) struct Load {
     /// What the parent is to hear.
     pub(crate) said: Vec<Said>,
     pub(crate) is_over: bool,
-    /// How long the loop may sleep.
-    pub(crate) wait: Duration,
+    /// How long the loop may sleep; for ever, if the alarm wakes it.
+    pub(crate) wait: Option<Duration>,
+    /// When the alarm goes off; 0 when it is not set.
+    pub(crate) alarm_at: u64,
     pub(crate) watched: bool,
     pub(crate) next_scan: u64,
     epoch: Instant,
@@ -107,7 +109,8 @@ impl Load {
             next_probe: 0,
             said: Vec::new(),
             is_over: false,
-            wait: Duration::ZERO,
+            wait: Some(Duration::ZERO),
+            alarm_at: 0,
             watched: order.progress,
             next_scan: 0,
             epoch: Instant::now(),

@@ -1,6 +1,6 @@
 //! The course of a run in one client process: opening, warming up, measuring, draining, telling.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socketserver::Io;
 
@@ -76,12 +76,31 @@ impl Load {
             self.next_scan = now.saturating_add(SCAN);
             self.scan(io, now);
         }
-        if cfg!(not(target_os = "linux")) {
-            self.pump(io);
-        }
-        let wait = if self.phase == phase { self.next_time().saturating_sub(now) } else { 0 };
-        self.wait = Duration::from_nanos(wait);
+        self.pump(io);
+        self.wait = if self.phase == phase { self.set_alarm(now) } else { Some(Duration::ZERO) };
         self.forget_now();
+    }
+
+    /// The alarm went off.
+    pub(crate) fn is_called(&mut self, io: &mut Io) {
+        self.alarm_at = 0;
+        self.pump(io);
+    }
+
+    /// How long the loop may wait, besides for the alarm.
+    fn set_alarm(&mut self, now: u64) -> Option<Duration> {
+        let next = self.next_time();
+        if next <= now {
+            return Some(Duration::ZERO);
+        }
+        let Some(alarm) = &self.alarm else { return Some(Duration::from_nanos(next - now)) };
+        if next != self.alarm_at {
+            // The turn has gone on since `now`.
+            let clock = self.nanoseconds(Instant::now());
+            alarm.set(Duration::from_nanos(next.saturating_sub(clock)));
+            self.alarm_at = next;
+        }
+        None
     }
 
     /// When something is to be done even if nothing happens.
@@ -94,8 +113,8 @@ impl Load {
             Phase::Ready | Phase::Told | Phase::GoingOn => u64::MAX,
         };
         let next = phase.min(self.next_scan).min(self.window.next().unwrap_or(u64::MAX));
-        let is_coarse = cfg!(not(target_os = "linux")) && self.is_sending();
-        if is_coarse { next.min(self.schedule.next_time()) } else { next }
+        let is_open = matches!(self.terms.mode, Mode::Open { .. }) && self.is_sending();
+        if is_open { next.min(self.schedule.next_time()) } else { next }
     }
 
     fn give_up_opening(&mut self) {
@@ -114,6 +133,7 @@ impl Load {
 
     fn end_window(&mut self, io: &mut Io) {
         let now = self.now(io);
+        self.owe_the_rest(io);
         self.window.end(now);
         self.said.push(Said::End);
         let patience = DRAIN.saturating_add(self.window.slowest().saturating_mul(4));
@@ -126,6 +146,23 @@ impl Load {
     /// Nothing more is to be opened.
     fn is_opened(&self) -> bool {
         self.opening == 0 && self.to_open.is_empty() && self.to_retry.is_empty()
+    }
+
+    /// However late we are: what was to be sent within the window is owed.
+    fn owe_the_rest(&mut self, io: &mut Io) {
+        if !matches!(self.terms.mode, Mode::Open { .. }) {
+            return;
+        }
+        let Phase::Measuring { until } = self.phase else { return };
+        let end = until.min(self.now(io));
+        while let Some(number) = self.schedule.take_due(end) {
+            if let Some(talker) = self.talkers.get_mut(number as usize) {
+                talker.due = talker.due.wrapping_add(1);
+            }
+        }
+        for number in 0..self.terms.connections {
+            self.send_due(io, number);
+        }
     }
 
     /// Nobody is left who could send.
@@ -217,11 +254,6 @@ impl Load {
                 talker.due = talker.due.wrapping_add(1);
             }
             self.send_due(io, number);
-        }
-        if let Some(alarm) = &self.alarm {
-            // The turn has gone on since `now`.
-            let clock = self.nanoseconds(std::time::Instant::now());
-            alarm.set(Duration::from_nanos(self.schedule.next_time().saturating_sub(clock)));
         }
     }
 }

@@ -166,6 +166,12 @@ fn rows_of_errors(record: &Record, table: &mut Table) {
 }
 
 fn verdict(record: &Record, table: &mut Table) {
+    if record.measured.window_ns == 0 {
+        return table.line("Nothing was measured: no connection lasted until the measurement.");
+    }
+    let is_driven = !matches!(record.terms.mode, Mode::Open { .. });
+    let more = is_driven
+        && record.server.is_some_and(|server| record.measured.cpu_ns > Some(server.cpu_ns));
     match record.summary.client_was_the_bottleneck {
         Some(true) => {
             table.line("");
@@ -173,11 +179,7 @@ fn verdict(record: &Record, table: &mut Table) {
                 "The client was the bottleneck: it used {:.0} % of a core{}. The server could do \
                  more than this;\nno winner is declared.",
                 record.measured.busiest * 100.0,
-                if record.server.is_some_and(|one| record.measured.cpu_ns > Some(one.cpu_ns)) {
-                    ", and more than the server"
-                } else {
-                    ""
-                }
+                if more { ", and more than the server" } else { "" }
             ));
         }
         Some(false) => {}
@@ -206,7 +208,8 @@ pub(crate) fn time(us: f64) -> String {
     match us {
         us if us >= 1e6 => format!("{:.2} s", us / 1e6),
         us if us >= 1e3 => format!("{:.2} ms", us / 1e3),
-        us => format!("{us:.1} us"),
+        us if us >= 1e2 => format!("{us:.1} us"),
+        us => format!("{us:.2} us"),
     }
 }
 
@@ -230,7 +233,7 @@ mod tests {
             (count(7.25), count(99.0), count(999.9)),
             ("7.2".into(), "99".into(), "1,000".into())
         );
-        assert_eq!((time(1_500.0), time(12.34)), ("1.50 ms".into(), "12.3 us".into()));
+        assert_eq!((time(1_500.0), time(12.34)), ("1.50 ms".into(), "12.34 us".into()));
         assert_eq!((bytes(123.0), bytes(2.5e6)), ("123 B".into(), "2.5 MB".into()));
     }
 }

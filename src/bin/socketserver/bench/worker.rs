@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socketserver::{Addr, Handle, Handler, Options, Server, SocketId};
 
+use super::alarm::Alarm;
 use super::client::{Client, PacketClient};
 use super::fault;
 use super::load::{Load, MOST_OPENING};
@@ -50,18 +51,16 @@ fn drive(order: Order) -> io::Result<()> {
     let addrs = addrs(&order)?;
     let mut server = Server::with(Load::new(&order), options(&order.terms))?;
     server.service_actions(Load::tick);
-    if let Mode::Open { .. } = order.terms.mode {
-        let alarm = super::alarm::Alarm::start(&mut server)?;
-        server.shared().alarm = Some(alarm);
-    }
+    let alarm = Alarm::start(&mut server)?;
+    server.shared().alarm = alarm;
     heed_parent(server.handle(), order.servers.clone())?;
     let mut opener = Opener { order, addrs };
     server.shared().begin_opening();
     while !server.shared().is_over {
         opener.open_some(&mut server);
         let load = server.shared();
-        let wait = if load.wants_to_open() { Duration::ZERO } else { load.wait };
-        server.turn(Some(wait))?;
+        let wait = if load.wants_to_open() { Some(Duration::ZERO) } else { load.wait };
+        server.turn(wait)?;
         for said in std::mem::take(&mut server.shared().said) {
             say(&said)?;
         }
