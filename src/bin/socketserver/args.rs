@@ -32,7 +32,10 @@ enum Command {
     Bench(Box<Bench>),
     /// What `bench` starts, to be told the rest on standard input
     #[command(hide = true)]
-    BenchClient,
+    BenchClient {
+        /// Processes to end when the one that started this is gone
+        servers: Vec<u32>,
+    },
 }
 
 /// Serve one of the ready-made services, on any number of addresses.
@@ -128,7 +131,8 @@ pub(crate) enum Service {
 pub(crate) enum Task {
     Serve(Box<Config>),
     Bench(Wanted),
-    BenchClient,
+    /// A client process of a run, and the servers that end with it.
+    BenchClient(Vec<u32>),
 }
 
 #[derive(Debug)]
@@ -170,7 +174,7 @@ impl Typed {
         match self.command {
             Command::Serve(serve) => serve.resolve().map(Box::new).map(Task::Serve),
             Command::Bench(bench) => bench.resolve().map(Task::Bench),
-            Command::BenchClient => Ok(Task::BenchClient),
+            Command::BenchClient { servers } => Ok(Task::BenchClient(servers)),
         }
     }
 }

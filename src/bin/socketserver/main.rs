@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let code = match Typed::parse().and_then(Typed::resolve) {
         Ok(Task::Serve(config)) => serve::run(&config),
         Ok(Task::Bench(wanted)) => bench::run(&wanted),
-        Ok(Task::BenchClient) => bench::worker::run(),
+        Ok(Task::BenchClient(servers)) => bench::worker::run(&servers),
         Err(message) => console::end_with(&message),
     };
     console::flush();

@@ -41,10 +41,10 @@ impl Crew {
         Ok(Crew { members: Vec::new(), events, sender })
     }
 
-    /// Starts a process for each order.
-    pub(crate) fn hire(&mut self, orders: &[Order]) -> io::Result<()> {
+    /// Starts a process for each order. If we are gone all of a sudden, they end the `servers`.
+    pub(crate) fn hire(&mut self, orders: &[Order], servers: &[u32]) -> io::Result<()> {
         for (nth, order) in orders.iter().enumerate() {
-            self.members.push(Member::start(nth, order, self.sender.clone())?);
+            self.members.push(Member::start(nth, order, servers, self.sender.clone())?);
         }
         Ok(())
     }
@@ -63,9 +63,15 @@ impl Crew {
 }
 
 impl Member {
-    fn start(nth: usize, order: &Order, events: Sender<Event>) -> io::Result<Member> {
+    fn start(
+        nth: usize,
+        order: &Order,
+        servers: &[u32],
+        events: Sender<Event>,
+    ) -> io::Result<Member> {
         let mut process = Process::new(std::env::current_exe()?);
-        process.arg("bench-client").stdin(Stdio::piped()).stdout(Stdio::piped());
+        process.arg("bench-client").args(servers.iter().map(u32::to_string));
+        process.stdin(Stdio::piped()).stdout(Stdio::piped());
         system::keep_from_terminal(&mut process);
         let mut child = process.spawn()?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());

@@ -19,8 +19,6 @@ pub(crate) struct Order {
     pub(crate) sources: Vec<std::net::IpAddr>,
     /// Where its Unix datagram sockets have their paths.
     pub(crate) scratch: PathBuf,
-    /// Processes to end if the parent is gone.
-    pub(crate) servers: Vec<u32>,
     /// Whether somebody watches.
     pub(crate) progress: bool,
 }

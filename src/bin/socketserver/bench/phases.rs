@@ -24,7 +24,7 @@ const PUMPED: usize = 1_024;
 impl Load {
     /// Bounds the time in which all connections are to stand.
     pub(crate) fn begin_opening(&mut self) {
-        let each = 1_000_000 * u64::from(self.terms.connections);
+        let each = 5_000_000 * u64::from(self.terms.connections);
         self.phase = Phase::Opening { until: 3 * PATIENCE + each };
     }
 
@@ -133,9 +133,9 @@ impl Load {
 
     fn end_window(&mut self, io: &mut Io) {
         let now = self.now(io);
-        self.owe_the_rest(io);
         self.window.end(now);
         self.said.push(Said::End);
+        self.owe_the_rest(io);
         let patience = DRAIN.saturating_add(self.window.slowest().saturating_mul(4));
         self.phase = Phase::Draining { until: now.saturating_add(patience.min(3 * PATIENCE)) };
         if self.terms.mode == Mode::Idle {

@@ -22,7 +22,7 @@ pub(crate) fn run(plan: &Plan) -> io::Result<Record> {
     let mut crew = Crew::new()?;
     let targets = start_targets(plan)?;
     let mut run = Run::new(plan, &targets);
-    crew.hire(&run.orders)?;
+    crew.hire(&run.orders, &targets.own_pids())?;
     let outcome = run.watch(&mut crew);
     if outcome.is_ok() && plan.syscalls {
         run.count_calls(&mut crew);
@@ -242,7 +242,6 @@ fn orders(plan: &Plan, targets: &Targets) -> Vec<Order> {
             targets: rotated(&targets.addrs, nth as usize),
             sources: Vec::new(),
             scratch: targets.scratch(),
-            servers: targets.own_pids(),
             progress: std::io::IsTerminal::is_terminal(&io::stderr()),
         };
         first += connections;

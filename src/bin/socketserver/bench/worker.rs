@@ -20,16 +20,30 @@ use crate::system;
 /// How long a connection may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(crate) fn run() -> ExitCode {
+/// `servers` are processes to end when the parent is gone.
+pub(crate) fn run(servers: &[u32]) -> ExitCode {
     crate::console::start_log();
     system::raise_descriptor_limit();
-    match read_order().and_then(drive) {
+    let outcome = match read_order() {
+        Ok(order) => drive(order, servers),
+        Err(error) => {
+            abandon(servers);
+            Err(error)
+        }
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // When nobody hears it, there is nobody to tell.
             let _ = say(&Said::Failed(error.to_string()));
             ExitCode::FAILURE
         }
+    }
+}
+
+fn abandon(servers: &[u32]) {
+    for server in servers {
+        system::terminate(*server);
     }
 }
 
@@ -47,13 +61,13 @@ fn say(said: &Said) -> io::Result<()> {
     out.flush()
 }
 
-fn drive(order: Order) -> io::Result<()> {
+fn drive(order: Order, servers: &[u32]) -> io::Result<()> {
     let addrs = addrs(&order)?;
     let mut server = Server::with(Load::new(&order), options(&order.terms))?;
     server.service_actions(Load::tick);
     let alarm = Alarm::start(&mut server)?;
     server.shared().alarm = alarm;
-    heed_parent(server.handle(), order.servers.clone())?;
+    heed_parent(server.handle(), servers.to_vec())?;
     let mut opener = Opener { order, addrs };
     server.shared().begin_opening();
     while !server.shared().is_over {
@@ -79,9 +93,7 @@ fn heed_parent(handle: Handle<Load>, servers: Vec<u32>) -> io::Result<()> {
                 return;
             }
         }
-        for server in servers {
-            system::terminate(server);
-        }
+        abandon(&servers);
         std::process::exit(1);
     };
     thread::Builder::new().name("parent".into()).spawn(listener).map(drop)
