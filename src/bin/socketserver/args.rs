@@ -14,6 +14,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use socketserver::{Addr, Options};
 
+use crate::bench::args::{Bench, Wanted};
 use crate::connect;
 use crate::console::LastWords;
 use crate::units;
@@ -30,6 +31,13 @@ pub(crate) struct Typed {
 enum Command {
     Serve(Box<Serve>),
     Connect(Box<connect::Connect>),
+    Bench(Box<Bench>),
+    /// What `bench` starts, to be told the rest on standard input
+    #[command(hide = true)]
+    BenchClient {
+        /// Processes to end when the one that started this is gone
+        servers: Vec<u32>,
+    },
 }
 
 /// Serve one of the ready-made services, on any number of addresses.
@@ -130,6 +138,9 @@ pub(crate) enum Service {
 pub(crate) enum Task {
     Serve(Box<Config>),
     Connect(Box<connect::Config>),
+    Bench(Wanted),
+    /// A client process of a run, and the servers that end with it.
+    BenchClient(Vec<u32>),
 }
 
 #[derive(Debug)]
@@ -171,6 +182,8 @@ impl Typed {
         match self.command {
             Command::Serve(serve) => serve.resolve().map(Box::new).map(Task::Serve),
             Command::Connect(connect) => connect.resolve().map(Box::new).map(Task::Connect),
+            Command::Bench(bench) => bench.resolve().map(Task::Bench),
+            Command::BenchClient { servers } => Ok(Task::BenchClient(servers)),
         }
     }
 }
@@ -273,7 +286,7 @@ pub(crate) fn check_ip(addr: &str, option: &str) -> Result<(), LastWords> {
     }
 }
 
-fn workers(text: &str) -> Result<String, String> {
+pub(crate) fn workers(text: &str) -> Result<String, String> {
     let known = text.strip_prefix("threads:").or_else(|| text.strip_prefix("processes:"));
     match known.map(str::parse::<u32>) {
         Some(Ok(1..)) => Ok(text.into()),

@@ -199,6 +199,11 @@ pub(crate) fn end_with(words: &LastWords) -> ExitCode {
     ExitCode::from(words.code)
 }
 
+/// Writes to standard output what somebody asked for and waits until it is read, as a pager may.
+pub(crate) fn answer(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+}
+
 /// Why nothing could be served.
 pub(crate) fn complain(error: &io::Error) {
     print_error(format!("error: {error}\n").into_bytes());

@@ -1,6 +1,7 @@
 //! The command `socketserver`: ready-made services on the library's public API alone.
 
 mod args;
+mod bench;
 mod chat;
 mod connect;
 mod console;
@@ -17,6 +18,8 @@ fn main() -> ExitCode {
     let code = match Typed::parse().and_then(Typed::resolve) {
         Ok(Task::Serve(config)) => serve::run(&config),
         Ok(Task::Connect(config)) => connect::run(&config),
+        Ok(Task::Bench(wanted)) => bench::run(&wanted),
+        Ok(Task::BenchClient(servers)) => bench::worker::run(&servers),
         Err(message) => console::end_with(&message),
     };
     console::flush();

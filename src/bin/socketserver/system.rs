@@ -1,4 +1,4 @@
-//! What the command asks of the operating system: signals and descriptors.
+//! What the command asks of the operating system: signals, descriptors and processes.
 
 use std::io;
 use std::time::Duration;
@@ -82,3 +82,81 @@ pub(crate) fn raise_descriptor_limit() {
 
 #[cfg(not(unix))]
 pub(crate) fn raise_descriptor_limit() {}
+
+/// The most descriptors that a process may have, once it has raised its limit.
+#[cfg(unix)]
+pub(crate) fn most_descriptors() -> Option<u64> {
+    use nix::sys::resource::{Resource, getrlimit};
+
+    getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(_, hard)| hard)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn most_descriptors() -> Option<u64> {
+    None
+}
+
+/// From now on the first SIGTERM or SIGINT calls `then` in a thread of its own; a second one exits
+/// at once.
+#[cfg(unix)]
+pub(crate) fn on_interrupt(then: impl Fn() + Send + 'static) -> io::Result<()> {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::flag;
+    use signal_hook::iterator::Signals;
+
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+        flag::register(signal, Arc::clone(&asked))?;
+    }
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let waiter = move || {
+        for _ in signals.forever() {
+            then();
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(waiter).map(drop)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn on_interrupt(_then: impl Fn() + Send + 'static) -> io::Result<()> {
+    Ok(())
+}
+
+/// A child process that Ctrl-C in the terminal does not reach: who started it ends it.
+#[cfg(unix)]
+pub(crate) fn keep_from_terminal(command: &mut std::process::Command) {
+    std::os::unix::process::CommandExt::process_group(command, 0);
+}
+
+#[cfg(not(unix))]
+pub(crate) fn keep_from_terminal(_command: &mut std::process::Command) {}
+
+/// Asks a process to end (SIGTERM).
+#[cfg(unix)]
+pub(crate) fn terminate(pid: u32) {
+    signal(pid, nix::sys::signal::Signal::SIGTERM);
+}
+
+/// Asks a process to stop what it does (SIGINT).
+#[cfg(unix)]
+pub(crate) fn interrupt(pid: u32) {
+    signal(pid, nix::sys::signal::Signal::SIGINT);
+}
+
+#[cfg(unix)]
+fn signal(pid: u32, signal: nix::sys::signal::Signal) {
+    // Zero and negative numbers would be groups of processes.
+    if let Some(pid) = i32::try_from(pid).ok().filter(|pid| *pid > 0) {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn terminate(_pid: u32) {}
+
+#[cfg(not(unix))]
+pub(crate) fn interrupt(_pid: u32) {}

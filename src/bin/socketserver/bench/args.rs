@@ -1,0 +1,277 @@
+//! The arguments of `bench`: what was typed, and what it means.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, value_parser};
+
+use super::message::NAME;
+use super::terms::{Mode, Terms, Transport};
+use crate::args::{check_ip, usage, workers};
+use crate::console::LastWords;
+use crate::units;
+
+/// Measure an echo server: how fast, how even, at what cost, and who is the bottleneck.
+///
+/// Without a target, an echo server of this program is started and driven. With --tcp, --udp,
+/// --unix or --unixgram, any server that sends everything back. Every byte that comes back is
+/// compared with what was sent. The table goes to standard output; how things are goes to standard
+/// error, if that is a terminal.
+///
+/// The exit code is 0, 1 when errors happened or the target cannot be reached, or 2 for bad
+/// arguments. Ctrl-C ends a run, with the table so far.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Bench {
+    /// Drive the server at this TCP address
+    #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), group = "target", help_heading = "Target")]
+    tcp: Option<String>,
+
+    /// Drive the server at this UDP address
+    #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), group = "target", help_heading = "Target")]
+    udp: Option<String>,
+
+    /// Drive the server at the Unix stream socket of this path
+    #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new(), group = "target", help_heading = "Target")]
+    unix: Option<String>,
+
+    /// Drive the server at the Unix datagram socket of this path
+    #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new(), group = "target", help_heading = "Target")]
+    unixgram: Option<String>,
+
+    /// Tell CPU time and memory of this process as the server's
+    #[arg(long, value_name = "PID", value_parser = value_parser!(u32).range(1..), requires = "target", help_heading = "Target")]
+    pid: Option<u32>,
+
+    /// How the server of this program is driven
+    #[arg(long, value_enum, default_value_t = Transport::Tcp, conflicts_with = "target", help_heading = "Target")]
+    transport: Transport,
+
+    /// Passed to the server of this program: how many loops serve
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..), conflicts_with = "target", help_heading = "Target")]
+    reactors: Option<u32>,
+
+    /// Passed to the server of this program: blocking handlers, threads:N or processes:N
+    #[arg(long, value_name = "MODE:N", value_parser = workers, conflicts_with = "target", help_heading = "Target")]
+    workers: Option<String>,
+
+    /// How many connections send [default: 50; with --bulk 1; over unixgram 8]
+    #[arg(short, long, value_name = "N", value_parser = value_parser!(u32).range(1..=MOST_CONNECTIONS), help_heading = "Load")]
+    connections: Option<u32>,
+
+    /// How many messages each connection has under way
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=65_536), default_value_t = 1, help_heading = "Load")]
+    pipeline: u32,
+
+    /// The size of a message [default: 64B; with --bulk 64KiB, datagrams 8KiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Load")]
+    size: Option<usize>,
+
+    /// Open loop: so many messages a second in all, each timed from when it was to be sent
+    #[arg(long, value_name = "N", value_parser = rate, group = "mode", conflicts_with = "pipeline", help_heading = "Load")]
+    rate: Option<f64>,
+
+    /// Each connection makes one exchange, closes, and is followed by the next
+    #[arg(long, group = "mode", conflicts_with = "pipeline", help_heading = "Load")]
+    churn: bool,
+
+    /// Open N connections, hold them for --duration, and ask each of them once at the end
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=MOST_CONNECTIONS), group = "mode", conflicts_with_all = ["pipeline", "connections"], help_heading = "Load")]
+    idle: Option<u32>,
+
+    /// Send as much as the server takes
+    #[arg(long, group = "mode", conflicts_with = "pipeline", help_heading = "Load")]
+    bulk: bool,
+
+    /// How long the load goes on before it is measured
+    #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "1s", help_heading = "Load")]
+    warmup: Duration,
+
+    /// How long it is measured: 5s, 500ms, 1m
+    #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "5s", help_heading = "Load")]
+    duration: Duration,
+
+    /// How many processes drive the server [default: as few as can hold the connections]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1_024), help_heading = "Load")]
+    clients: Option<u32>,
+
+    /// Write all that was measured to this file, for --compare
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    json: Option<PathBuf>,
+
+    /// Draw the latencies and the throughput over time into this SVG file
+    #[arg(long, value_name = "FILE.svg", help_heading = "Output")]
+    report: Option<PathBuf>,
+
+    /// Count the server's system calls too, with strace, after the measurement
+    #[arg(long, help_heading = "Output")]
+    syscalls: bool,
+
+    /// Only tell whether the limits of this system suffice, and the cure where they do not
+    #[arg(long, help_heading = "Instead of a run")]
+    check: bool,
+
+    /// Only compare two files written by --json, the second with the first
+    #[arg(long, num_args = 2, value_names = ["A.json", "B.json"], exclusive = true, help_heading = "Instead of a run")]
+    compare: Option<Vec<PathBuf>>,
+}
+
+/// As many as there may be in one run; what the system gives is seen then.
+const MOST_CONNECTIONS: i64 = 10_000_000;
+
+const EXAMPLES: &str = "\
+Examples:
+  socketserver bench                          50 connections over TCP, one message each under way
+  socketserver bench -c 1000 --size 16KiB     more of them, larger messages
+  socketserver bench --rate 20000             latency at a fixed rate: the percentiles to trust
+  socketserver bench --churn                  connections a second
+  socketserver bench --idle 100000            memory a connection, over many processes
+  socketserver bench --bulk --transport unix  MB/s of one stream
+  socketserver bench --tcp 127.0.0.1:7000 --pid 1234
+  socketserver bench --json a.json --report a.svg
+  socketserver bench --compare a.json b.json
+  socketserver bench --idle 100000 --check    what the system would have to allow";
+
+/// What was asked for, checked.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    Run(Box<Plan>),
+    Check(Box<Plan>),
+    Compare(PathBuf, PathBuf),
+}
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) terms: Terms,
+    /// Where the server is; one of ours is started if there is none.
+    pub(crate) target: Option<String>,
+    pub(crate) pid: Option<u32>,
+    /// Words for the command line of our server.
+    pub(crate) server: Vec<String>,
+    pub(crate) clients: Option<u32>,
+    pub(crate) json: Option<PathBuf>,
+    pub(crate) report: Option<PathBuf>,
+    pub(crate) syscalls: bool,
+}
+
+impl Bench {
+    pub(crate) fn resolve(self) -> Result<Wanted, LastWords> {
+        if let Some([a, b]) = self.compare.as_deref() {
+            return Ok(Wanted::Compare(a.clone(), b.clone()));
+        }
+        let check = self.check;
+        let plan = Box::new(self.plan()?);
+        Ok(if check { Wanted::Check(plan) } else { Wanted::Run(plan) })
+    }
+
+    fn plan(self) -> Result<Plan, LastWords> {
+        let (transport, target) = self.target()?;
+        let mode = self.mode();
+        let size = self.size(mode, transport)?;
+        if mode == Mode::Idle && self.report.is_some() {
+            return Err(usage("--report draws messages, and --idle sends next to none"));
+        }
+        let connections = self.idle.or(self.connections).unwrap_or(match mode {
+            Mode::Bulk => 1,
+            // As many as may wait in the queue of such a socket on every system.
+            _ if transport == Transport::Unixgram => 8,
+            _ => 50,
+        });
+        let server =
+            [("--reactors", self.reactors.map(|n| n.to_string())), ("--workers", self.workers)];
+        let server = server.into_iter().filter_map(|(name, value)| Some([name.into(), value?]));
+        let terms = Terms {
+            mode,
+            transport,
+            connections,
+            size,
+            warmup_ns: nanoseconds("--warmup <DUR>", self.warmup)?,
+            duration_ns: nanoseconds("--duration <DUR>", self.duration)?,
+        };
+        Ok(Plan {
+            terms,
+            target,
+            pid: self.pid,
+            server: server.flatten().collect(),
+            clients: self.clients.map(|n| n.min(connections)),
+            json: self.json,
+            report: self.report,
+            syscalls: self.syscalls,
+        })
+    }
+
+    fn target(&self) -> Result<(Transport, Option<String>), LastWords> {
+        for (transport, addr) in [(Transport::Tcp, &self.tcp), (Transport::Udp, &self.udp)] {
+            if let Some(addr) = addr {
+                check_ip(addr, &format!("--{} <ADDR>", transport.name()))?;
+                return Ok((transport, Some(addr.clone())));
+            }
+        }
+        for (transport, path) in
+            [(Transport::Unix, &self.unix), (Transport::Unixgram, &self.unixgram)]
+        {
+            if let Some(path) = path {
+                return Ok((transport, Some(path.clone())));
+            }
+        }
+        Ok((self.transport, None))
+    }
+
+    fn mode(&self) -> Mode {
+        match self.rate {
+            Some(rate) => Mode::Open { rate },
+            None if self.churn => Mode::Churn,
+            None if self.idle.is_some() => Mode::Idle,
+            None if self.bulk => Mode::Bulk,
+            None => Mode::Closed { pipeline: self.pipeline },
+        }
+    }
+
+    fn size(&self, mode: Mode, transport: Transport) -> Result<usize, LastWords> {
+        let is_datagram = transport.is_datagram();
+        let size = self.size.unwrap_or(match mode {
+            Mode::Bulk if is_datagram => 8 << 10,
+            Mode::Bulk => 64 << 10,
+            _ => 64,
+        });
+        let wrong =
+            |why: String| Err(usage(&format!("invalid value '{size}' for '--size <SIZE>': {why}")));
+        if is_datagram && size < NAME {
+            return wrong(format!("a datagram needs {NAME} bytes to say which it is"));
+        }
+        if is_datagram && size > MOST_IN_PACKET {
+            return wrong(format!("a datagram has at most {MOST_IN_PACKET} bytes"));
+        }
+        if size > MOST_IN_MESSAGE {
+            return wrong("a message has at most 64MiB".into());
+        }
+        Ok(size)
+    }
+}
+
+/// What fits into a datagram over UDP.
+const MOST_IN_PACKET: usize = 65_507;
+
+const MOST_IN_MESSAGE: usize = 64 << 20;
+
+/// A day is more than any run takes.
+fn nanoseconds(option: &str, duration: Duration) -> Result<u64, LastWords> {
+    let shown = humantime::format_duration(duration);
+    let wrong = |why: &str| usage(&format!("invalid value '{shown}' for '{option}': {why}"));
+    if duration > Duration::from_secs(86_400) {
+        return Err(wrong("longer than a day"));
+    }
+    if duration < Duration::from_millis(10) {
+        return Err(wrong("shorter than 10ms"));
+    }
+    u64::try_from(duration.as_nanos()).map_err(|_| wrong("longer than a day"))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.1..=1e7).contains(&rate) => Ok(rate),
+        Ok(_) => Err("it must be from 0.1 to 10000000 messages a second".into()),
+        Err(_) => Err("not a number of messages a second".into()),
+    }
+}

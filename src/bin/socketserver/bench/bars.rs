@@ -1,0 +1,67 @@
+//! The distribution of latencies, drawn with characters: ranges that double, bars of their logarithm.
+
+use std::fmt::Write;
+
+use hdrhistogram::Histogram;
+
+use super::record::real;
+use super::table::{count, time};
+
+/// The width of the longest bar.
+const WIDTH: f64 = 48.0;
+
+pub(crate) fn of(latencies: &Histogram<u64>) -> String {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for step in latencies.iter_recorded() {
+        let latency = step.value_iterated_to();
+        let until = latency.saturating_add(1).next_power_of_two();
+        match ranges.last_mut() {
+            Some((end, n)) if *end == until => *n += step.count_at_value(),
+            Some((end, _)) => {
+                let mut end = *end;
+                while end.saturating_mul(2) < until {
+                    end *= 2;
+                    ranges.push((end, 0));
+                }
+                ranges.push((until, step.count_at_value()));
+            }
+            None => ranges.push((until, step.count_at_value())),
+        }
+    }
+    let most = ranges.iter().map(|(_, n)| *n).max().unwrap_or(0);
+    let mut text = String::from("latency below      messages  (bars grow with the logarithm)\n");
+    for (until, n) in ranges {
+        let below = time(real(until) / 1e3);
+        let row = format!("{below:>13}{:>14}  {}", count(real(n)), bar(n, most));
+        let _ = writeln!(text, "{}", row.trim_end());
+    }
+    text
+}
+
+/// One message is seen too, and every tenfold is as long.
+fn bar(n: u64, most: u64) -> String {
+    if n == 0 || most == 0 {
+        return String::new();
+    }
+    let share = (real(n).ln() + 1.0) / (real(most).ln() + 1.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to WIDTH")]
+    let width = (share * WIDTH).clamp(1.0, WIDTH) as usize;
+    "#".repeat(width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_without_messages_are_drawn_too() {
+        let mut histogram = super::super::tally::histogram();
+        histogram.saturating_record_n(1_000, 1_000);
+        histogram.saturating_record(8_000);
+        let text = of(&histogram);
+        let rows: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(rows.len(), 4, "{text}");
+        assert!(rows[0].ends_with(&"#".repeat(48)) && rows[0].contains("1.02 us"), "{text}");
+        assert!(rows[1].ends_with(" 0") && rows[3].ends_with('#'), "{text}");
+    }
+}

@@ -1,0 +1,161 @@
+//! Two runs side by side: ratios, and how much of a difference is only noise.
+
+use std::fmt::Write;
+
+use super::record::{Record, real};
+use super::table::{bytes, count, time};
+use super::tally::Sample;
+use super::terms::Mode;
+
+/// The spread of a normal distribution is so many times its median absolute deviation.
+const SPREAD: f64 = 1.4826;
+
+pub(crate) fn of(a: &Record, b: &Record) -> String {
+    let mut text = format!("a: {}\n   {}\nb: {}\n   {}\n", a.terms, a.target, b.terms, b.target);
+    if a.terms != b.terms {
+        text.push_str("The terms are not the same; compare with care.\n");
+    }
+    let _ = writeln!(text, "\n{:<24}{:>14}{:>14}{:>9}", "", "a", "b", "b/a");
+    for row in rows(a, b) {
+        text.push_str(&row.show());
+    }
+    text.push_str(
+        "\nThe noise is the spread of the samples of both runs, by median absolute deviation.\n",
+    );
+    for (name, record) in [("a", a), ("b", b)] {
+        if record.summary.client_was_the_bottleneck == Some(true) {
+            let _ =
+                writeln!(text, "In {name} the client was the bottleneck: no winner is declared.");
+        }
+        if record.summary.errors > 0 {
+            let _ = writeln!(text, "In {name} there were {} errors.", record.summary.errors);
+        }
+    }
+    text
+}
+
+struct Row {
+    name: &'static str,
+    a: f64,
+    b: f64,
+    show: fn(f64) -> String,
+    /// The spread of the samples of each run, as a share of their median.
+    noise: Option<(f64, f64)>,
+}
+
+fn rows(a: &Record, b: &Record) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let noise = |of: fn(&Sample) -> u64| {
+        Some((spread(&a.measured.samples, of)?, spread(&b.measured.samples, of)?))
+    };
+    let both = |of: fn(&Record) -> Option<f64>| of(a).zip(of(b));
+    let mut row = |name, values: Option<(f64, f64)>, show, noise| {
+        if let Some((a, b)) = values.filter(|(a, _)| *a > 0.0) {
+            rows.push(Row { name, a, b, show, noise });
+        }
+    };
+    let is_idle = |record: &Record| matches!(record.terms.mode, Mode::Idle);
+    if !is_idle(a) && !is_idle(b) {
+        let messages = noise(|sample| sample.messages);
+        row("messages/s", both(|one| Some(one.summary.messages_per_second)), count, messages);
+        row(
+            "MB/s, each way",
+            both(|one| Some(one.summary.megabytes_per_second)),
+            one_digit,
+            messages,
+        );
+        row(
+            "latency p50",
+            both(|one| Some(one.summary.p50_us)),
+            time,
+            noise(|sample| sample.p50_ns),
+        );
+        row("latency p90", both(|one| Some(one.summary.p90_us)), time, None);
+        row(
+            "latency p99",
+            both(|one| Some(one.summary.p99_us)),
+            time,
+            noise(|sample| sample.p99_ns),
+        );
+        row("latency p99.9", both(|one| Some(one.summary.p999_us)), time, None);
+        row(
+            "latency max",
+            both(|one| Some(one.summary.max_us)),
+            time,
+            noise(|sample| sample.max_ns),
+        );
+    }
+    row("connects/s", both(|one| Some(one.summary.connects_per_second)), count, None);
+    row("server CPU a message", both(|one| one.summary.server_cpu_us_per_message), time, None);
+    row("client CPU a message", both(|one| one.summary.client_cpu_us_per_message), time, None);
+    row("memory a connection", both(|one| one.summary.server_bytes_per_connection), bytes, None);
+    row("kernel a connection", both(|one| one.summary.kernel_bytes_per_connection), bytes, None);
+    row("system calls a message", both(all_calls), two_digits, None);
+    rows
+}
+
+impl Row {
+    fn show(&self) -> String {
+        let (a, b, ratio) = ((self.show)(self.a), (self.show)(self.b), self.b / self.a);
+        let noise = match self.noise {
+            Some((of_a, of_b)) => {
+                let noise = ratio * of_a.hypot(of_b);
+                let verdict = if (ratio - 1.0).abs() <= noise { "  within the noise" } else { "" };
+                format!(" ± {noise:.3}{verdict}")
+            }
+            None => String::new(),
+        };
+        format!("{:<24}{a:>14}{b:>14}{ratio:>9.3}{noise}\n", self.name)
+    }
+}
+
+fn all_calls(record: &Record) -> Option<f64> {
+    record.syscalls.as_ref().map(|calls| calls.iter().map(|(_, n)| n).sum())
+}
+
+fn one_digit(n: f64) -> String {
+    format!("{n:.1}")
+}
+
+fn two_digits(n: f64) -> String {
+    format!("{n:.2}")
+}
+
+/// `None` when there are too few samples to tell.
+fn spread(samples: &[Sample], of: fn(&Sample) -> u64) -> Option<f64> {
+    let values: Vec<f64> = samples.iter().map(|sample| real(of(sample))).collect();
+    let middle = median(values.clone()).filter(|middle| *middle > 0.0)?;
+    let deviations = values.iter().map(|value| (value - middle).abs()).collect();
+    Some(SPREAD * median(deviations)? / middle)
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    if values.len() < 3 {
+        return None;
+    }
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    let upper = values.get(half).copied()?;
+    if values.len() % 2 == 1 {
+        return Some(upper);
+    }
+    values.get(half - 1).map(|lower| f64::midpoint(*lower, upper))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(rates: &[u64]) -> Vec<Sample> {
+        rates.iter().map(|&messages| Sample { messages, ..Sample::default() }).collect()
+    }
+
+    #[test]
+    fn one_wild_sample_does_not_make_a_run_noisy() {
+        let spread = |rates: &[u64]| spread(&samples(rates), |sample| sample.messages);
+        assert_eq!(spread(&[100, 100, 100, 5]), Some(0.0));
+        assert!(spread(&[90, 100, 110]).is_some_and(|spread| (spread - 0.148).abs() < 0.001));
+        assert_eq!(spread(&[100, 100]), None);
+        assert_eq!(spread(&[0, 0, 0]), None);
+    }
+}

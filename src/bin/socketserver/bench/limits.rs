@@ -1,0 +1,218 @@
+//! The limits of the system that a run may meet, and the line that raises each of them.
+
+use std::fmt::Write;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+
+use super::args::Plan;
+use super::fault;
+use super::record::real;
+use super::table::{bytes, count};
+use super::target::Servers;
+use super::terms::{Mode, Terms, Transport};
+use crate::system;
+
+/// What a connection over loopback costs the kernel for both ends, measured with 1,000,000 of them.
+const KERNEL_BYTES: u64 = 8 << 10;
+
+/// Descriptors of a process that are no connections.
+const OTHER_DESCRIPTORS: u64 = 1_000;
+
+/// One limit beside what a run needs of it.
+struct Limit {
+    name: &'static str,
+    needs: u64,
+    has: u64,
+    unit: Unit,
+    cure: String,
+}
+
+#[derive(Clone, Copy)]
+enum Unit {
+    Count,
+    Bytes,
+}
+
+/// The text of `--check`, and whether all is well.
+pub(crate) fn check(plan: &Plan) -> (String, bool) {
+    let mut text = format!("{}\n", plan.terms);
+    let mut all_well = true;
+    for limit in limits(plan) {
+        let shown = |n| match limit.unit {
+            Unit::Count => count(real(n)),
+            Unit::Bytes => bytes(real(n)),
+        };
+        let is_well = limit.needs <= limit.has;
+        all_well &= is_well;
+        let verdict = if is_well { "ok".to_string() } else { format!("too few: {}", limit.cure) };
+        let (needs, has) = (shown(limit.needs), shown(limit.has));
+        let _ = writeln!(text, "{:<28}needs {needs:>11}, has {has:>13}  {verdict}", limit.name);
+    }
+    (text, all_well)
+}
+
+fn limits(plan: &Plan) -> Vec<Limit> {
+    let terms = &plan.terms;
+    let all = u64::from(terms.connections);
+    let clients = plan.clients.map_or_else(|| processes(all), u64::from);
+    let servers = servers(terms);
+    let entrances = if plan.target.is_none() { servers.processes * servers.addrs_each } else { 1 };
+    let opening = (clients * super::load::MOST_OPENING as u64).min(all);
+    let opening = opening.div_ceil(entrances.max(1) as u64);
+    let mut limits = Vec::new();
+    let mut limit = |name, needs, has: Option<u64>, unit, cure: String| {
+        limits.extend(has.map(|has| Limit { name, needs, has, unit, cure }));
+    };
+    let each = all.div_ceil(clients) + 50;
+    limit(
+        "descriptors of a process",
+        each,
+        system::most_descriptors(),
+        Unit::Count,
+        descriptors_cure(each),
+    );
+    let ends = if plan.target.is_none() { 2 } else { 1 };
+    let files = number("/proc/sys/fs/file-max");
+    limit(
+        "descriptors of the system",
+        all * ends + 10_000,
+        files,
+        Unit::Count,
+        format!("sysctl -w fs.file-max={}", all * 4),
+    );
+    if !terms.transport.is_datagram() {
+        let backlog = number("/proc/sys/net/core/somaxconn");
+        limit("backlog", opening, backlog, Unit::Count, BACKLOG_CURE.into());
+    }
+    if terms.transport == Transport::Unixgram {
+        let queue = number("/proc/sys/net/unix/max_dgram_qlen");
+        let pipeline =
+            if let Mode::Closed { pipeline } = terms.mode { u64::from(pipeline) } else { 1 };
+        let needs = all * pipeline;
+        limit(
+            "queue of a Unix socket",
+            needs,
+            queue,
+            Unit::Count,
+            format!("sysctl -w net.unix.max_dgram_qlen={needs}"),
+        );
+    }
+    if terms.transport == Transport::Tcp {
+        limit("local ports", ports_needed(plan), ports(), Unit::Count, PORTS_CURE.into());
+    }
+    let memory = super::process::kilobytes(
+        &fs::read_to_string("/proc/meminfo").unwrap_or_default(),
+        "MemAvailable:",
+    );
+    limit(
+        "memory for sockets",
+        all * KERNEL_BYTES,
+        memory,
+        Unit::Bytes,
+        "fewer connections".into(),
+    );
+    if terms.transport == Transport::Tcp {
+        // Idle sockets have no pages in buffers; each that talks has one or two for a moment.
+        let pages = tcp_pages().map(|pages| pages * 4_096);
+        let talking = if terms.mode == Mode::Idle { 512 } else { all };
+        limit(
+            "memory for TCP buffers",
+            talking * 2 * 4_096,
+            pages,
+            Unit::Bytes,
+            "sysctl -w net.ipv4.tcp_mem=\"1000000 2000000 4000000\"".into(),
+        );
+    }
+    if terms.transport.is_ip() {
+        let conntrack = number("/proc/sys/net/netfilter/nf_conntrack_max").filter(|_| is_tracked());
+        limit(
+            "connections tracked",
+            all,
+            conntrack,
+            Unit::Count,
+            format!("sysctl -w net.netfilter.nf_conntrack_max={}", all * 2),
+        );
+    }
+    limits
+}
+
+const BACKLOG_CURE: &str = "sysctl -w net.core.somaxconn=65535";
+const PORTS_CURE: &str = "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"";
+
+fn descriptors_cure(needed: u64) -> String {
+    format!("ulimit -n {}", needed.max(1 << 20))
+}
+
+/// How many processes it takes to hold so many connections.
+pub(crate) fn processes(connections: u64) -> u64 {
+    connections.div_ceil(most_of_a_process()).max(1)
+}
+
+/// The connections that one process may hold: what the system gives, but for some others.
+fn most_of_a_process() -> u64 {
+    let most = system::most_descriptors().unwrap_or(1_024).min(1 << 20);
+    most.saturating_sub(OTHER_DESCRIPTORS).max(most / 2).max(1)
+}
+
+/// Our own servers for such a run.
+pub(crate) fn servers(terms: &Terms) -> Servers {
+    let all = u64::from(terms.connections);
+    let processes = processes(all);
+    let addrs = if terms.transport == Transport::Tcp {
+        all.div_ceil(processes).div_ceil(CONNECTIONS_OF_AN_ADDRESS)
+    } else {
+        1
+    };
+    let number = |n: u64| usize::try_from(n).unwrap_or(1);
+    Servers { processes: number(processes), addrs_each: number(addrs) }
+}
+
+/// More connections between the same two addresses are slow to make: the system tries one local
+/// port after the other until it finds a free one.
+const CONNECTIONS_OF_AN_ADDRESS: u64 = 4_000;
+
+/// Ports of one source address towards one server.
+fn ports_needed(plan: &Plan) -> u64 {
+    let all = u64::from(plan.terms.connections);
+    match plan.target {
+        Some(_) => all,
+        None => all.min(CONNECTIONS_OF_AN_ADDRESS),
+    }
+}
+
+pub(crate) fn ports() -> Option<u64> {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut range = range.split_whitespace().map(str::parse::<u64>);
+    let (low, high) = (range.next()?.ok()?, range.next()?.ok()?);
+    Some((high + 1).saturating_sub(low))
+}
+
+fn tcp_pages() -> Option<u64> {
+    let pages = fs::read_to_string("/proc/sys/net/ipv4/tcp_mem").ok()?;
+    pages.split_whitespace().nth(2)?.parse().ok()
+}
+
+/// Whether the system tracks connections: it may be able to and have no reason.
+fn is_tracked() -> bool {
+    let tracked = || number("/proc/sys/net/netfilter/nf_conntrack_count").unwrap_or(0);
+    let Ok(listener) = TcpListener::bind("127.0.0.1:0") else { return true };
+    let _client = listener.local_addr().and_then(TcpStream::connect);
+    tracked() > 0
+}
+
+fn number(path: &str) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// What to do about errors of this kind, if a limit is behind them.
+pub(crate) fn cure(kind: &str, terms: &Terms) -> Option<String> {
+    let all = u64::from(terms.connections);
+    let cure = match kind {
+        fault::NO_DESCRIPTOR => descriptors_cure(all),
+        fault::NO_PORT => PORTS_CURE.into(),
+        fault::BACKLOG_FULL => BACKLOG_CURE.into(),
+        fault::NO_MEMORY => "sysctl -w net.ipv4.tcp_mem=\"1000000 2000000 4000000\"".into(),
+        _ => return None,
+    };
+    Some(format!("the limit is the system's; try `{cure}`"))
+}

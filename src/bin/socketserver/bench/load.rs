@@ -1,0 +1,391 @@
+//! What all connections of one client process share: who sends what when, and what came of it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use socketserver::{Io, Sent, SocketId};
+
+use super::alarm::Alarm;
+use super::fault;
+use super::message::Messages;
+use super::order::{Order, Said};
+use super::schedule::Schedule;
+use super::talker::{Heard, Talker};
+use super::tally::Tally;
+use super::terms::{Mode, Terms, Transport};
+use super::window::Window;
+
+/// How many connections of a process may be in the making at once: few enough for every backlog.
+pub(crate) const MOST_OPENING: usize = 256;
+
+/// How many idle connections are asked at once.
+const MOST_PROBED: usize = 512;
+
+/// Where a run is; each time is when the next phase begins. Nanoseconds since the start of the
+/// process are the unit of all times here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Phase {
+    /// Connections are made, or all of them are and the others are waited for.
+    Opening {
+        until: u64,
+    },
+    Ready,
+    Warming {
+        until: u64,
+    },
+    Measuring {
+        until: u64,
+    },
+    /// What is under way is waited for, but not longer than that.
+    Draining {
+        until: u64,
+    },
+    /// All is told.
+    Told,
+    /// The load goes on unmeasured, but counted.
+    GoingOn,
+}
+
+pub(crate) struct Load {
+    pub(crate) terms: Terms,
+    pub(crate) messages: Messages,
+    pub(crate) talkers: Vec<Talker>,
+    pub(crate) window: Window,
+    pub(crate) tally: Tally,
+    pub(crate) phase: Phase,
+    pub(crate) schedule: Schedule,
+    pub(crate) alarm: Option<Alarm>,
+    /// The number of the first talker.
+    pub(crate) first: u32,
+    /// Who is to be connected next, and who a little later because that just failed.
+    pub(crate) to_open: VecDeque<u32>,
+    pub(crate) to_retry: Vec<u32>,
+    pub(crate) opening: usize,
+    /// Datagram sockets that are there, but do not count as such yet.
+    pub(crate) bound: Vec<(u32, SocketId)>,
+    pub(crate) up: u32,
+    pub(crate) failed: u32,
+    /// Messages that wait for their answer.
+    pub(crate) under_way: u64,
+    pub(crate) answers: u64,
+    /// The next idle connection to ask.
+    pub(crate) next_probe: u32,
+    /// What the parent is to hear.
+    pub(crate) said: Vec<Said>,
+    pub(crate) is_over: bool,
+    /// How long the loop may sleep; for ever, if the alarm wakes it.
+    pub(crate) wait: Option<Duration>,
+    /// When the alarm goes off; 0 when it is not set.
+    pub(crate) alarm_at: u64,
+    pub(crate) watched: bool,
+    pub(crate) next_scan: u64,
+    epoch: Instant,
+    /// The time of this turn, once somebody has asked.
+    now: Option<u64>,
+}
+
+impl Load {
+    pub(crate) fn new(order: &Order) -> Load {
+        let terms = order.terms.clone();
+        let connections = terms.connections;
+        Load {
+            messages: Messages::new(terms.size),
+            talkers: (0..connections).map(|_| Talker::default()).collect(),
+            window: Window::new(terms.interval_ns()),
+            tally: Tally::default(),
+            phase: Phase::Opening { until: u64::MAX },
+            schedule: Schedule::new(&terms),
+            alarm: None,
+            first: order.first,
+            to_open: (0..connections).collect(),
+            to_retry: Vec::new(),
+            opening: 0,
+            bound: Vec::new(),
+            up: 0,
+            failed: 0,
+            under_way: 0,
+            answers: 0,
+            next_probe: 0,
+            said: Vec::new(),
+            is_over: false,
+            wait: Some(Duration::ZERO),
+            alarm_at: 0,
+            watched: order.progress,
+            next_scan: 0,
+            epoch: Instant::now(),
+            now: None,
+            terms,
+        }
+    }
+
+    /// The time of this turn. The clock of the loop is read once a turn, after its wait: that is
+    /// when an answer was there, and before what is sent in return leaves; so a latency is never
+    /// told too short.
+    #[inline]
+    pub(crate) fn now(&mut self, io: &Io) -> u64 {
+        if let Some(now) = self.now {
+            return now;
+        }
+        let now = self.nanoseconds(io.now());
+        self.now = Some(now);
+        self.window.advance(now);
+        now
+    }
+
+    /// The turn is over.
+    pub(crate) fn forget_now(&mut self) {
+        self.now = None;
+    }
+
+    pub(crate) fn nanoseconds(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.epoch);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn is_sending(&self) -> bool {
+        matches!(self.phase, Phase::Warming { .. } | Phase::Measuring { .. } | Phase::GoingOn)
+    }
+
+    // What happens on a connection.
+
+    /// It is being made; a datagram socket, whose id is known, stands with the end of this turn.
+    pub(crate) fn opens(&mut self, number: u32, now: u64, id: Option<SocketId>) {
+        self.opening += 1;
+        if let Some(talker) = self.talkers.get_mut(number as usize) {
+            talker.begun = now;
+        }
+        self.bound.extend(id.map(|id| (number, id)));
+    }
+
+    pub(crate) fn cannot_open(&mut self, number: u32, error: &io::Error) {
+        self.tally.count(&fault::kind(error));
+        self.failed += 1;
+        if self.terms.mode == Mode::Churn && self.is_sending() {
+            self.to_retry.push(number);
+        }
+    }
+
+    /// It stands.
+    pub(crate) fn stands(&mut self, io: &mut Io, number: u32, id: SocketId) {
+        let now = self.now(io);
+        self.opening = self.opening.saturating_sub(1);
+        self.tally.connected += 1;
+        self.up += 1;
+        let Some(talker) = self.talkers.get_mut(number as usize) else { return };
+        talker.id = Some(id);
+        let begun = talker.begun;
+        let large = self.terms.size.saturating_mul(self.pipeline() as usize) > 32 << 10;
+        if large || matches!(self.terms.mode, Mode::Open { .. } | Mode::Bulk) {
+            // Two ends that both wait until the other has read would wait for ever.
+            io.set_full_duplex(id, true);
+        }
+        match self.phase {
+            Phase::Opening { .. } | Phase::Ready => {
+                self.tally.connect_ns = now;
+            }
+            _ if self.terms.mode == Mode::Churn && self.is_sending() => {
+                self.send(io, number, begun);
+            }
+            _ => self.begin_talk(io, number),
+        }
+    }
+
+    /// Bytes came on a stream.
+    #[inline]
+    pub(crate) fn hear(&mut self, io: &mut Io, number: u32, mut bytes: &[u8]) -> io::Result<()> {
+        let now = self.now(io);
+        let mut answers = 0;
+        let Some(talker) = self.talkers.get_mut(number as usize) else { return Ok(()) };
+        loop {
+            match talker.hear(&self.messages, self.first + number, &mut bytes) {
+                Heard::Answer(slot) => {
+                    self.window.answered(slot.since, now);
+                    answers += 1;
+                }
+                Heard::Nothing => break,
+                Heard::Wrong => return Err(fault::wrong_bytes()),
+            }
+        }
+        self.follow(io, number, answers);
+        Ok(())
+    }
+
+    /// A datagram came.
+    #[inline]
+    pub(crate) fn hear_packet(&mut self, io: &mut Io, n: u32, packet: &[u8]) -> io::Result<()> {
+        let now = self.now(io);
+        let Some(talker) = self.talkers.get_mut(n as usize) else { return Ok(()) };
+        match talker.hear_packet(&self.messages, self.first + n, packet) {
+            Heard::Answer(slot) => {
+                self.window.answered(slot.since, now);
+                self.follow(io, n, 1);
+                Ok(())
+            }
+            Heard::Nothing => Ok(()),
+            Heard::Wrong => Err(fault::wrong_bytes()),
+        }
+    }
+
+    /// What follows from so many whole answers.
+    #[inline]
+    fn follow(&mut self, io: &mut Io, number: u32, answers: u64) {
+        self.answers += answers;
+        self.under_way = self.under_way.saturating_sub(answers);
+        match self.terms.mode {
+            Mode::Closed { .. } if self.is_sending() => {
+                let now = self.now(io);
+                for _ in 0..answers {
+                    self.send(io, number, now);
+                }
+            }
+            Mode::Open { .. } => self.send_due(io, number),
+            Mode::Bulk => self.fill(io, number),
+            Mode::Churn if answers > 0 => self.close(io, number),
+            Mode::Idle if answers > 0 => {
+                self.tally.verified += 1;
+                self.probe(io);
+            }
+            Mode::Closed { .. } | Mode::Churn | Mode::Idle => {}
+        }
+    }
+
+    /// There is room for more output.
+    pub(crate) fn has_room(&mut self, io: &mut Io, number: u32) {
+        match self.terms.mode {
+            Mode::Open { .. } => self.send_due(io, number),
+            Mode::Bulk => self.fill(io, number),
+            _ => {}
+        }
+    }
+
+    /// It is over, or never stood.
+    pub(crate) fn ended(&mut self, number: u32, outcome: io::Result<()>) {
+        if matches!(self.phase, Phase::Told) || self.is_over {
+            return;
+        }
+        let Some(talker) = self.talkers.get_mut(number as usize) else { return };
+        if talker.id.take().is_some() {
+            self.up = self.up.saturating_sub(1);
+        } else {
+            self.opening = self.opening.saturating_sub(1);
+        }
+        let lost = talker.give_up().count();
+        self.under_way = self.under_way.saturating_sub(lost as u64);
+        let goes_on = self.terms.mode == Mode::Churn && self.is_sending();
+        match outcome {
+            Ok(()) => {
+                self.tally.exchanges += u64::from(self.window.is_open());
+                if goes_on {
+                    self.to_open.push_back(number);
+                }
+            }
+            Err(error) => {
+                self.tally.count(&fault::kind(&error));
+                self.failed += 1;
+                if goes_on {
+                    self.to_retry.push(number);
+                }
+            }
+        }
+    }
+
+    // What is sent.
+
+    /// Sends one message that was to be sent at `since`.
+    #[inline]
+    pub(crate) fn send(&mut self, io: &mut Io, number: u32, since: u64) {
+        let now = self.now(io);
+        let Some(talker) = self.talkers.get_mut(number as usize) else { return };
+        let Some(id) = talker.id else { return };
+        let seq = talker.send(since, now);
+        let sent = io.send(id, self.messages.write(self.first + number, seq));
+        self.under_way += 1;
+        if sent == Sent::Gone {
+            // Its `finish` is on the way and counts what was under way.
+            log::debug!("connection {number} ends");
+        }
+    }
+
+    /// The first messages of a connection.
+    pub(crate) fn begin_talk(&mut self, io: &mut Io, number: u32) {
+        if !self.is_sending() {
+            return;
+        }
+        let now = self.now(io);
+        match self.terms.mode {
+            Mode::Closed { pipeline } => (0..pipeline).for_each(|_| self.send(io, number, now)),
+            Mode::Churn => self.send(io, number, now),
+            Mode::Bulk => self.fill(io, number),
+            Mode::Open { .. } | Mode::Idle => {}
+        }
+    }
+
+    /// Sends as much as is taken. Datagrams are never refused, so there the number is the limit.
+    fn fill(&mut self, io: &mut Io, number: u32) {
+        let now = self.now(io);
+        let most = match self.terms.transport {
+            Transport::Udp => BULK_PACKETS,
+            Transport::Unixgram => MOST_IN_UNIX_QUEUE,
+            Transport::Tcp | Transport::Unix => usize::MAX,
+        };
+        while self.is_sending() {
+            let Some(talker) = self.talkers.get(number as usize) else { return };
+            let Some(id) = talker.id else { return };
+            if io.is_congested(id) || !talker.may_send() || talker.waiting() >= most {
+                return;
+            }
+            self.send(io, number, now);
+        }
+    }
+
+    /// Sends what is due on one connection, as far as it has room.
+    pub(crate) fn send_due(&mut self, io: &mut Io, number: u32) {
+        loop {
+            let Some(talker) = self.talkers.get(number as usize) else { return };
+            let Some(id) = talker.id else { return };
+            if talker.sent == talker.due || !talker.may_send() || io.is_congested(id) {
+                return;
+            }
+            let since = self.schedule.time_of(number, talker.sent);
+            self.send(io, number, since);
+        }
+    }
+
+    /// Asks the next idle connections.
+    pub(crate) fn probe(&mut self, io: &mut Io) {
+        let now = self.now(io);
+        let most = match self.terms.transport {
+            Transport::Unixgram => MOST_IN_UNIX_QUEUE,
+            _ => MOST_PROBED,
+        };
+        while self.under_way < most as u64 && self.next_probe < self.terms.connections {
+            let number = self.next_probe;
+            self.next_probe += 1;
+            self.send(io, number, now);
+        }
+        if let Phase::Draining { until } = &mut self.phase {
+            // As long as answers come, there is patience.
+            *until = now.saturating_add(PATIENCE);
+        }
+    }
+
+    fn close(&mut self, io: &mut Io, number: u32) {
+        if let Some(id) = self.talkers.get(number as usize).and_then(|talker| talker.id) {
+            io.close(id);
+        }
+    }
+
+    fn pipeline(&self) -> u32 {
+        if let Mode::Closed { pipeline } = self.terms.mode { pipeline } else { 1 }
+    }
+}
+
+/// Datagrams that a bulk stream has under way.
+const BULK_PACKETS: usize = 16;
+
+/// As many datagrams may wait for a Unix socket on every system.
+const MOST_IN_UNIX_QUEUE: usize = 8;
+
+/// How long the last answers may take, in nanoseconds.
+pub(crate) const PATIENCE: u64 = 10_000_000_000;

@@ -1,0 +1,259 @@
+//! One run, from the first process it starts to the last one it ends.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::args::Plan;
+use super::calls;
+use super::crew::{Crew, Event};
+use super::limits;
+use super::order::{Command, Order, Progress, Said};
+use super::process::{Kernel, Usage};
+use super::progress::Line;
+use super::record::{KernelUse, Record, ServerUse};
+use super::tally::Tally;
+use super::target::Targets;
+use super::terms::Mode;
+
+/// How long anything may take beyond its own time before the run is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn run(plan: &Plan) -> io::Result<Record> {
+    let mut crew = Crew::new()?;
+    let targets = start_targets(plan)?;
+    let mut run = Run::new(plan, &targets);
+    crew.hire(&run.orders, &targets.own_pids())?;
+    let outcome = run.watch(&mut crew);
+    if outcome.is_ok() && plan.syscalls {
+        run.count_calls(&mut crew);
+    }
+    // The clients first, so that the servers have nobody left to wait for.
+    drop(crew);
+    outcome?;
+    run.refuse_nothing()?;
+    Ok(run.record())
+}
+
+fn start_targets(plan: &Plan) -> io::Result<Targets> {
+    let transport = plan.terms.transport;
+    match &plan.target {
+        Some(addr) => Targets::foreign(transport, addr, plan.pid),
+        None => Targets::own(transport, limits::servers(&plan.terms), &plan.server),
+    }
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    targets: &'a Targets,
+    orders: Vec<Order>,
+    up: u32,
+    failed: u32,
+    /// How many client processes have come so far.
+    ready: usize,
+    ended: usize,
+    told: usize,
+    progress: Vec<Progress>,
+    tally: Tally,
+    before: Option<Usage>,
+    at_begin: Option<Usage>,
+    at_end: Option<Usage>,
+    kernel_before: Option<Kernel>,
+    kernel_after: Option<Kernel>,
+    interrupted: bool,
+    line: Line,
+    syscalls: Option<Vec<(String, f64)>>,
+    notes: Vec<String>,
+}
+
+impl<'a> Run<'a> {
+    fn new(plan: &'a Plan, targets: &'a Targets) -> Run<'a> {
+        let orders = orders(plan, targets);
+        Run {
+            progress: vec![Progress::default(); orders.len()],
+            before: Usage::of_all(&targets.pids),
+            kernel_before: Kernel::now(),
+            plan,
+            targets,
+            orders,
+            up: 0,
+            failed: 0,
+            ready: 0,
+            ended: 0,
+            told: 0,
+            tally: Tally::default(),
+            at_begin: None,
+            at_end: None,
+            kernel_after: None,
+            interrupted: false,
+            line: Line::new(),
+            syscalls: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Hears the clients until all have told what they counted.
+    fn watch(&mut self, crew: &mut Crew) -> io::Result<()> {
+        let terms = &self.plan.terms;
+        let each = Duration::from_millis(2) * terms.connections;
+        let end = Instant::now() + terms.warmup() + terms.duration() + each + PATIENCE;
+        while self.told < self.orders.len() {
+            match crew.next(end) {
+                Some(Event::Said(nth, said)) => self.hear(nth, said, crew)?,
+                Some(Event::Interrupted) => {
+                    self.interrupted = true;
+                    self.note_end();
+                    crew.tell_all(Command::Stop);
+                }
+                Some(Event::Gone) => {
+                    return Err(io::Error::other("a client process ended before it was done"));
+                }
+                None => return Err(io::Error::other("the client processes do not come to an end")),
+            }
+        }
+        Ok(())
+    }
+
+    /// A run in which nobody was up has one thing to say: why.
+    fn refuse_nothing(&self) -> io::Result<()> {
+        if self.up > 0 || self.interrupted {
+            return Ok(());
+        }
+        let kind = self.tally.errors.keys().next().map_or("no connection", String::as_str);
+        let addr = self.targets.addrs.first().map_or("", String::as_str);
+        let name = self.plan.terms.transport.name();
+        let cure = limits::cure(kind, &self.plan.terms);
+        let cure = cure.map(|cure| format!("; {cure}")).unwrap_or_default();
+        Err(io::Error::other(format!("cannot connect to {name} {addr}: {kind}{cure}")))
+    }
+
+    fn hear(&mut self, nth: usize, said: Said, crew: &mut Crew) -> io::Result<()> {
+        match said {
+            Said::Progress(progress) => {
+                if let Some(known) = self.progress.get_mut(nth) {
+                    *known = progress;
+                }
+                let phase = self.phase();
+                self.line.draw(phase, self.plan.terms.connections, &self.progress);
+            }
+            Said::Ready { up, failed } => {
+                self.up += up;
+                self.failed += failed;
+                self.ready += 1;
+                if self.ready == self.orders.len() {
+                    // When nobody is up, the clients still tell why.
+                    let command = if self.up == 0 { Command::Stop } else { Command::Go };
+                    crew.tell_all(command);
+                }
+            }
+            Said::Begin => self.at_begin = self.at_begin.or_else(|| self.usage()),
+            Said::End => {
+                self.ended += 1;
+                if self.ended == 1 {
+                    self.note_end();
+                }
+            }
+            Said::Tally(tally) => {
+                self.tally.add(&tally);
+                self.told += 1;
+            }
+            Said::Count(_) => {}
+            Said::Failed(why) => return Err(io::Error::other(why)),
+        }
+        Ok(())
+    }
+
+    /// What is going on, in a word.
+    fn phase(&self) -> &'static str {
+        match self.plan.terms.mode {
+            _ if self.ready < self.orders.len() => "connecting",
+            Mode::Idle if self.ended > 0 => "asking",
+            Mode::Idle => "holding",
+            _ if self.ended > 0 => "waiting for the last answers",
+            _ if self.at_begin.is_some() => "measuring",
+            _ => "driving",
+        }
+    }
+
+    /// The system calls a message, or a note why they are not known.
+    fn count_calls(&mut self, crew: &mut Crew) {
+        let counted = match self.plan.terms.mode {
+            _ if self.interrupted => return,
+            Mode::Idle => Err(io::Error::other("there are no messages")),
+            _ if self.targets.pids.is_empty() => Err(io::Error::other("give --pid")),
+            _ => {
+                crew.tell_all(Command::GoOn);
+                calls::count(crew, self.orders.len(), &self.targets.pids)
+            }
+        };
+        match counted {
+            Ok(calls) => self.syscalls = Some(calls),
+            Err(error) => self.notes.push(format!("System calls were not counted: {error}.")),
+        }
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        Usage::of_all(&self.targets.pids)
+    }
+
+    fn note_end(&mut self) {
+        self.at_end = self.at_end.or_else(|| self.usage());
+        self.kernel_after = self.kernel_after.or_else(Kernel::now);
+    }
+
+    fn record(self) -> Record {
+        let target = match self.targets.addrs.as_slice() {
+            [one] => format!("{} {one}", self.plan.terms.transport.name()),
+            many => format!("{} at {} addresses", self.plan.terms.transport.name(), many.len()),
+        };
+        let mut record = Record::new(self.plan.terms.clone(), target, self.tally);
+        record.servers = self.targets.own_pids().len();
+        record.clients = self.orders.len();
+        record.interrupted = self.interrupted;
+        (record.syscalls, record.notes) = (self.syscalls, self.notes);
+        if let (Some(begin), Some(end)) = (self.at_begin, self.at_end) {
+            record.server = Some(ServerUse {
+                cpu_ns: end.cpu_ns.saturating_sub(begin.cpu_ns),
+                memory_before: self.before.unwrap_or(begin).memory,
+                memory: end.memory,
+            });
+        }
+        if let (Mode::Idle, Some(before), Some(after)) =
+            (self.plan.terms.mode, self.kernel_before, self.kernel_after)
+        {
+            record.kernel = Some(KernelUse { before, after });
+        }
+        record.sum_up();
+        record
+    }
+}
+
+/// Shares the connections among the client processes.
+fn orders(plan: &Plan, targets: &Targets) -> Vec<Order> {
+    let terms = &plan.terms;
+    let least = u32::try_from(limits::processes(terms.connections.into())).unwrap_or(u32::MAX);
+    let clients = plan.clients.unwrap_or(least).clamp(1, terms.connections.max(1));
+    let (each, more) = (terms.connections / clients, terms.connections % clients);
+    let mut first = 0;
+    let share = |nth: u32| {
+        let connections = each + u32::from(nth < more);
+        let order = Order {
+            terms: terms.share(connections),
+            first,
+            targets: rotated(&targets.addrs, nth as usize),
+            sources: Vec::new(),
+            scratch: targets.scratch(),
+            progress: std::io::IsTerminal::is_terminal(&io::stderr()),
+        };
+        first += connections;
+        order
+    };
+    (0..clients).map(share).collect()
+}
+
+/// Each client begins with another server.
+fn rotated(addrs: &[String], nth: usize) -> Vec<String> {
+    let mut addrs = addrs.to_vec();
+    let by = nth % addrs.len().max(1);
+    addrs.rotate_left(by);
+    addrs
+}

@@ -1,0 +1,239 @@
+//! The outcome of a run as text.
+
+use std::fmt::Write;
+
+use super::bars;
+use super::limits;
+use super::record::{Record, real};
+use super::terms::Mode;
+
+/// Everything that is printed on standard output.
+pub(crate) fn of(record: &Record) -> String {
+    let mut table = Table::default();
+    table.line(&record.terms.to_string());
+    table.line(&target(record));
+    if record.interrupted {
+        let seconds = real(record.measured.window_ns) / 1e9;
+        table.line(&format!("Broken off after {seconds:.1} s of the measurement."));
+    }
+    table.line("");
+    rows_of_load(record, &mut table);
+    rows_of_latency(record, &mut table);
+    rows_of_connections(record, &mut table);
+    rows_of_server(record, &mut table);
+    rows_of_errors(record, &mut table);
+    for note in &record.notes {
+        table.line(note);
+    }
+    if shows_latency(record) {
+        table.line("");
+        table.text.push_str(&bars::of(&record.measured.histogram()));
+    }
+    verdict(record, &mut table);
+    table.text
+}
+
+#[derive(Default)]
+struct Table {
+    text: String,
+}
+
+impl Table {
+    fn line(&mut self, line: &str) {
+        let _ = writeln!(self.text, "{line}");
+    }
+
+    fn row(&mut self, name: &str, value: &str) {
+        self.row_with(name, value, "");
+    }
+
+    fn row_with(&mut self, name: &str, value: &str, more: &str) {
+        let row = format!("{name:<26}{value:>14}  {more}");
+        self.line(row.trim_end());
+    }
+}
+
+fn target(record: &Record) -> String {
+    let processes = |n: usize| if n == 1 { "1 process".into() } else { format!("{n} processes") };
+    let servers = match record.servers {
+        0 => record.target.clone(),
+        n => format!("our own echo server ({}), {}", processes(n), record.target),
+    };
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{servers}; client: {}; {cores} cores for all", processes(record.clients))
+}
+
+fn shows_latency(record: &Record) -> bool {
+    !matches!(record.terms.mode, Mode::Bulk) && !record.measured.latencies.is_empty()
+}
+
+fn rows_of_load(record: &Record, table: &mut Table) {
+    let summary = &record.summary;
+    if matches!(record.terms.mode, Mode::Idle) {
+        let all = record.terms.connections;
+        let verified = record.measured.verified;
+        let lost = u64::from(all).saturating_sub(verified);
+        table.row_with(
+            "asked and verified",
+            &count(real(verified)),
+            &format!("of {}", count(f64::from(all))),
+        );
+        table.row("lost", &count(real(lost)));
+        return;
+    }
+    table.row("messages/s", &count(summary.messages_per_second));
+    table.row("MB/s, each way", &format!("{:.1}", summary.megabytes_per_second));
+}
+
+fn rows_of_latency(record: &Record, table: &mut Table) {
+    if !shows_latency(record) {
+        return;
+    }
+    let summary = &record.summary;
+    let more = match record.terms.mode {
+        Mode::Open { .. } => "from when it was to be sent",
+        Mode::Churn => "from connect to the whole answer",
+        _ => "",
+    };
+    table.row_with("latency p50", &time(summary.p50_us), more);
+    table.row("latency p90", &time(summary.p90_us));
+    table.row("latency p99", &time(summary.p99_us));
+    table.row("latency p99.9", &time(summary.p999_us));
+    table.row("latency max", &time(summary.max_us));
+}
+
+fn rows_of_connections(record: &Record, table: &mut Table) {
+    let measured = &record.measured;
+    let mut more = String::new();
+    if record.terms.mode != Mode::Churn {
+        let seconds = real(measured.connect_ns) / 1e9;
+        more = format!("{} in {seconds:.3} s", count(real(measured.connected)));
+    }
+    if !record.terms.transport.is_datagram() || record.terms.mode == Mode::Churn {
+        table.row_with("connects/s", &count(record.summary.connects_per_second), &more);
+    }
+}
+
+fn rows_of_server(record: &Record, table: &mut Table) {
+    let (summary, window) = (&record.summary, record.measured.window_ns);
+    if let Some(server) = record.server {
+        cpu_row("server CPU", server.cpu_ns, window, summary.server_cpu_us_per_message, table);
+    }
+    if let Some(cpu) = record.measured.cpu_ns {
+        cpu_row("client CPU", cpu, window, summary.client_cpu_us_per_message, table);
+    }
+    if let Some(server) = record.server {
+        let more = match summary.server_bytes_per_connection {
+            Some(each) => format!("{} a connection", bytes(each)),
+            None => String::new(),
+        };
+        table.row_with("server memory", &bytes(real(server.memory)), &more);
+    }
+    if let (Some(kernel), Some(each)) = (record.kernel, summary.kernel_bytes_per_connection) {
+        let grown = kernel.after.all().saturating_sub(kernel.before.all());
+        let more = format!("{} a connection, both ends", bytes(each));
+        table.row_with("kernel memory", &bytes(real(grown)), &more);
+    }
+    if let Some(calls) = &record.syscalls {
+        let all: f64 = calls.iter().map(|(_, n)| n).sum();
+        let named = calls.iter().take(4).map(|(name, n)| format!("{name} {n:.2}"));
+        let named = named.collect::<Vec<_>>().join(", ");
+        table.row_with("system calls a message", &format!("{all:.2}"), &named);
+    }
+}
+
+fn cpu_row(name: &str, cpu_ns: u64, window_ns: u64, each: Option<f64>, table: &mut Table) {
+    let share = super::process::share(cpu_ns, window_ns) * 100.0;
+    let more = match each {
+        Some(each) => format!("{share:.0} % of a core, {each:.2} us a message"),
+        None => format!("{share:.0} % of a core"),
+    };
+    table.row_with(name, &format!("{:.3} s", real(cpu_ns) / 1e9), &more);
+}
+
+fn rows_of_errors(record: &Record, table: &mut Table) {
+    let measured = &record.measured;
+    if record.terms.transport.is_datagram() {
+        table.row_with("datagrams lost", &count(real(measured.lost)), "and sent again");
+    }
+    table.row("errors", &count(real(record.summary.errors)));
+    for (kind, n) in &measured.errors {
+        table.row(&format!("  {kind}"), &count(real(*n)));
+    }
+    for cure in measured.errors.keys().filter_map(|kind| limits::cure(kind, &record.terms)) {
+        table.line(&cure);
+    }
+}
+
+fn verdict(record: &Record, table: &mut Table) {
+    if record.measured.window_ns == 0 {
+        return table.line("Nothing was measured: no connection lasted until the measurement.");
+    }
+    let is_driven = !matches!(record.terms.mode, Mode::Open { .. });
+    let more = is_driven
+        && record.server.is_some_and(|server| record.measured.cpu_ns > Some(server.cpu_ns));
+    match record.summary.client_was_the_bottleneck {
+        Some(true) => {
+            table.line("");
+            table.line(&format!(
+                "The client was the bottleneck: it used {:.0} % of a core{}. The server could do \
+                 more than this;\nno winner is declared.",
+                record.measured.busiest * 100.0,
+                if more { ", and more than the server" } else { "" }
+            ));
+        }
+        Some(false) => {}
+        None => table.line("Nothing is known here about the CPU time of the client."),
+    }
+}
+
+/// `1,234,567`, or `12.3` when it is small.
+pub(crate) fn count(n: f64) -> String {
+    if n < 100.0 && n.fract() != 0.0 {
+        return format!("{n:.1}");
+    }
+    let digits = format!("{n:.0}");
+    let mut text = String::new();
+    for (nth, digit) in digits.chars().enumerate() {
+        if nth > 0 && (digits.len() - nth) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Microseconds in the unit that suits them.
+pub(crate) fn time(us: f64) -> String {
+    match us {
+        us if us >= 1e6 => format!("{:.2} s", us / 1e6),
+        us if us >= 1e3 => format!("{:.2} ms", us / 1e3),
+        us if us >= 1e2 => format!("{us:.1} us"),
+        us => format!("{us:.2} us"),
+    }
+}
+
+pub(crate) fn bytes(n: f64) -> String {
+    match n {
+        n if n >= 1e9 => format!("{:.2} GB", n / 1e9),
+        n if n >= 1e6 => format!("{:.1} MB", n / 1e6),
+        n if n >= 1e4 => format!("{:.1} kB", n / 1e3),
+        n => format!("{n:.0} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!(count(1_234_567.0), "1,234,567");
+        assert_eq!(
+            (count(7.25), count(99.0), count(999.9)),
+            ("7.2".into(), "99".into(), "1,000".into())
+        );
+        assert_eq!((time(1_500.0), time(12.34)), ("1.50 ms".into(), "12.34 us".into()));
+        assert_eq!((bytes(123.0), bytes(2.5e6)), ("123 B".into(), "2.5 MB".into()));
+    }
+}

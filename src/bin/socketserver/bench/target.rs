@@ -1,0 +1,151 @@
+//! What a run drives: servers of our own in child processes, or somebody else's server.
+
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::crew;
+use super::terms::Transport;
+use crate::system;
+
+/// How long a server of ours may take until it listens.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long it may take to end before it is killed.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(crate) struct Targets {
+    children: Vec<Child>,
+    /// Where they listen.
+    pub(crate) addrs: Vec<String>,
+    /// Whose CPU time and memory are told.
+    pub(crate) pids: Vec<u32>,
+    scratch: Option<Scratch>,
+}
+
+impl Targets {
+    /// A server that is there already.
+    pub(crate) fn foreign(
+        transport: Transport,
+        addr: &str,
+        pid: Option<u32>,
+    ) -> io::Result<Targets> {
+        let scratch = if transport == Transport::Unixgram { Some(Scratch::new()?) } else { None };
+        let addrs = vec![addr.into()];
+        Ok(Targets { children: Vec::new(), addrs, pids: pid.into_iter().collect(), scratch })
+    }
+
+    /// Echo servers of ours, so many and with so many addresses each, and these further words on
+    /// the command line of each.
+    pub(crate) fn own(transport: Transport, n: Servers, words: &[String]) -> io::Result<Targets> {
+        let scratch = if transport.is_ip() { None } else { Some(Scratch::new()?) };
+        let mut targets =
+            Targets { children: Vec::new(), addrs: Vec::new(), pids: Vec::new(), scratch };
+        for nth in 0..n.processes {
+            let addr = match &targets.scratch {
+                Some(scratch) => scratch.path.join(format!("server-{nth}")).into_os_string(),
+                None => "127.0.0.1:0".into(),
+            };
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(["serve", "echo"]);
+            for _ in 0..n.addrs_each {
+                command.arg(format!("--{}", transport.name())).arg(&addr);
+            }
+            command.args(words).stdin(Stdio::null()).stdout(Stdio::piped());
+            system::keep_from_terminal(&mut command);
+            targets.children.push(command.spawn()?);
+        }
+        for child in &mut targets.children {
+            targets.pids.push(child.id());
+            targets.addrs.extend(listening(child, transport, n.addrs_each)?);
+        }
+        Ok(targets)
+    }
+
+    /// The processes that end with us.
+    pub(crate) fn own_pids(&self) -> Vec<u32> {
+        self.children.iter().map(Child::id).collect()
+    }
+
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.scratch.as_ref().map(|scratch| scratch.path.clone()).unwrap_or_default()
+    }
+}
+
+/// How many servers of ours there are, and at how many addresses each of them listens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Servers {
+    pub(crate) processes: usize,
+    pub(crate) addrs_each: usize,
+}
+
+/// The addresses in the lines that a server prints once it listens.
+fn listening(child: &mut Child, transport: Transport, addrs: usize) -> io::Result<Vec<String>> {
+    let stdout = child.stdout.take();
+    let (sender, lines) = channel();
+    thread::Builder::new().name("server".into()).spawn(move || {
+        for line in stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines()) {
+            let Ok(line) = line else { return };
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    })?;
+    let end = Instant::now() + START_TIMEOUT;
+    let prefix = format!("listening {} ", transport.name());
+    let next = |_| {
+        let line = lines.recv_timeout(end.saturating_duration_since(Instant::now())).ok()?;
+        line.strip_prefix(&prefix).map(String::from)
+    };
+    let found: Option<Vec<String>> = (0..addrs).map(next).collect();
+    found.ok_or_else(|| io::Error::other("the server to be measured did not start"))
+}
+
+/// Servers of ours end as they should, or else at once.
+impl Drop for Targets {
+    fn drop(&mut self) {
+        for child in &self.children {
+            system::terminate(child.id());
+        }
+        let end = Instant::now() + END_TIMEOUT;
+        for child in &mut self.children {
+            crew::wait(child, end);
+        }
+    }
+}
+
+/// A directory for sockets that nobody else may look into.
+struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    fn new() -> io::Result<Scratch> {
+        let pid = std::process::id();
+        for nth in 0..100 {
+            let path = std::env::temp_dir().join(format!("socketserver-bench-{pid}-{nth}"));
+            match create_private(&path) {
+                Ok(()) => return Ok(Scratch { path }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+}
+
+fn create_private(path: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}

@@ -1,0 +1,195 @@
+//! One client process: does what its parent says on standard input, and tells it the outcome on
+//! standard output.
+
+use std::io::{self, BufRead, Write};
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use socketserver::{Addr, Handle, Handler, Options, Server, SocketId};
+
+use super::alarm::Alarm;
+use super::client::{Client, PacketClient};
+use super::fault;
+use super::load::{Load, MOST_OPENING};
+use super::order::{Command, Order, Said};
+use super::terms::{Mode, Terms, Transport};
+use crate::system;
+
+/// How long a connection may take to stand.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `servers` are processes to end when the parent is gone.
+pub(crate) fn run(servers: &[u32]) -> ExitCode {
+    crate::console::start_log();
+    system::raise_descriptor_limit();
+    let outcome = match read_order() {
+        Ok(order) => drive(order, servers),
+        Err(error) => {
+            abandon(servers);
+            Err(error)
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // When nobody hears it, there is nobody to tell.
+            let _ = say(&Said::Failed(error.to_string()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn abandon(servers: &[u32]) {
+    for server in servers {
+        system::terminate(*server);
+    }
+}
+
+fn read_order() -> io::Result<Order> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
+}
+
+fn say(said: &Said) -> io::Result<()> {
+    let mut line = serde_json::to_vec(said)?;
+    line.push(b'\n');
+    let mut out = io::stdout().lock();
+    out.write_all(&line)?;
+    out.flush()
+}
+
+fn drive(order: Order, servers: &[u32]) -> io::Result<()> {
+    let addrs = addrs(&order)?;
+    let mut server = Server::with(Load::new(&order), options(&order.terms))?;
+    server.service_actions(Load::tick);
+    let alarm = Alarm::start(&mut server)?;
+    server.shared().alarm = alarm;
+    heed_parent(server.handle(), servers.to_vec())?;
+    let mut opener = Opener { order, addrs };
+    server.shared().begin_opening();
+    while !server.shared().is_over {
+        opener.open_some(&mut server);
+        let load = server.shared();
+        let wait = if load.wants_to_open() { Some(Duration::ZERO) } else { load.wait };
+        server.turn(wait)?;
+        for said in std::mem::take(&mut server.shared().said) {
+            say(&said)?;
+        }
+    }
+    Ok(())
+}
+
+/// A thread waits for what the parent says. When the parent is gone, so are its servers and we.
+fn heed_parent(handle: Handle<Load>, servers: Vec<u32>) -> io::Result<()> {
+    let listener = move || {
+        for line in io::stdin().lock().lines() {
+            let command = line.ok().and_then(|line| serde_json::from_str::<Command>(&line).ok());
+            let Some(command) = command else { break };
+            let passed = handle.call(move |load, io| load.command(command, io));
+            if command == Command::Stop && passed.is_ok() {
+                return;
+            }
+        }
+        abandon(&servers);
+        std::process::exit(1);
+    };
+    thread::Builder::new().name("parent".into()).spawn(listener).map(drop)
+}
+
+fn options(terms: &Terms) -> Options {
+    let pipeline = if let Mode::Closed { pipeline } = terms.mode { pipeline as usize } else { 1 };
+    let most = terms.size.saturating_mul(pipeline).saturating_mul(4);
+    let high_water = if terms.mode == Mode::Bulk { 256 << 10 } else { 64 << 10 };
+    Options {
+        connect_timeout: CONNECT_TIMEOUT,
+        high_water,
+        low_water: high_water / 4,
+        output_limit: most.max(64 << 20),
+        ..Options::default()
+    }
+}
+
+fn addrs(order: &Order) -> io::Result<Vec<Addr>> {
+    let resolve = |target: &String| match order.terms.transport {
+        Transport::Unix | Transport::Unixgram => Ok(Addr::Unix(target.into())),
+        Transport::Tcp | Transport::Udp => {
+            let mut addrs = socketserver::ToAddrs::to_addrs(target)?.into_iter();
+            addrs.next().ok_or_else(|| io::ErrorKind::InvalidInput.into())
+        }
+    };
+    order.targets.iter().map(resolve).collect()
+}
+
+/// Opens the connections that the load wants.
+struct Opener {
+    order: Order,
+    addrs: Vec<Addr>,
+}
+
+impl Opener {
+    /// As many as may be in the making at once.
+    fn open_some(&mut self, server: &mut Server<Load>) {
+        if !server.shared().wants_to_open() {
+            return;
+        }
+        let now = server.io().now();
+        let now = server.shared().nanoseconds(now);
+        while server.shared().wants_to_open() {
+            let Some(number) = server.shared().to_open.pop_front() else { return };
+            match self.open(server, number) {
+                Ok(id) => server.shared().opens(number, now, id),
+                Err(error) if fault::passes(&error) => {
+                    // The backlog of a Unix server is full; the next turn may find room.
+                    server.shared().to_retry.push(number);
+                    return;
+                }
+                Err(error) => server.shared().cannot_open(number, &error),
+            }
+        }
+    }
+
+    /// The id of a socket that stands already.
+    fn open(&self, server: &mut Server<Load>, number: u32) -> io::Result<Option<SocketId>> {
+        let nth = number as usize;
+        let Some(addr) = self.addrs.get(nth % self.addrs.len().max(1)) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let packets = PacketClient { number, failure: None };
+        match self.order.terms.transport {
+            Transport::Tcp | Transport::Unix => {
+                let sources = &self.order.sources;
+                let source = sources.get(nth % sources.len().max(1)).copied();
+                connect(server, addr, source, Client(number))?;
+                Ok(None)
+            }
+            Transport::Udp => server.connect_datagram(addr, packets).map(Some),
+            Transport::Unixgram => {
+                let path = self.order.scratch.join(format!("{}", self.order.first + number));
+                let id = server.bind(path, packets)?;
+                server.io().set_peer(id, addr)?;
+                Ok(Some(id))
+            }
+        }
+    }
+}
+
+/// Connects from `source`, or from wherever the system likes.
+fn connect(
+    server: &mut Server<Load>,
+    target: &Addr,
+    source: Option<IpAddr>,
+    handler: impl Handler<Load> + 'static,
+) -> io::Result<SocketId> {
+    // The library does not let the source be chosen yet.
+    let _ = source;
+    server.connect(target.clone(), handler)
+}
+
+impl Load {
+    fn wants_to_open(&self) -> bool {
+        self.opening < MOST_OPENING && !self.to_open.is_empty()
+    }
+}
