@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 use super::args::Plan;
 use super::fault;
@@ -174,11 +174,31 @@ const CONNECTIONS_OF_AN_ADDRESS: u64 = 4_000;
 /// Ports of one source address towards one server.
 fn ports_needed(plan: &Plan) -> u64 {
     let all = u64::from(plan.terms.connections);
-    match plan.target {
-        Some(_) => all,
+    match &plan.target {
+        Some(addr) => all.div_ceil(sources(std::slice::from_ref(addr), all).len().max(1) as u64),
         None => all.min(CONNECTIONS_OF_AN_ADDRESS),
     }
 }
+
+/// The addresses to connect from in turn, when one has not ports enough towards a server on this
+/// machine, where all of 127/8 is ours; none lets the system choose.
+pub(crate) fn sources(addrs: &[String], connections: u64) -> Vec<IpAddr> {
+    let is_here = |addr: &String| {
+        addr.parse::<SocketAddr>().is_ok_and(|addr| addr.is_ipv4() && addr.ip().is_loopback())
+    };
+    // Towards the end of a range it takes long to find a port that is free.
+    let usable = ports().unwrap_or(28_000) / 4 * 3;
+    let each = connections.div_ceil(addrs.len().max(1) as u64);
+    if each <= usable || !addrs.iter().all(is_here) {
+        return Vec::new();
+    }
+    let needed = u32::try_from(each.div_ceil(usable)).unwrap_or(u32::MAX).min(MOST_SOURCES);
+    let first = u32::from(Ipv4Addr::LOCALHOST);
+    (0..needed).map(|nth| IpAddr::V4(Ipv4Addr::from(first + nth))).collect()
+}
+
+/// More would be no use: a server can hold no more connections than that gives.
+const MOST_SOURCES: u32 = 1 << 16;
 
 pub(crate) fn ports() -> Option<u64> {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;

@@ -240,7 +240,7 @@ fn orders(plan: &Plan, targets: &Targets) -> Vec<Order> {
             terms: terms.share(connections),
             first,
             targets: rotated(&targets.addrs, nth as usize),
-            sources: Vec::new(),
+            sources: limits::sources(&targets.addrs, terms.connections.into()),
             scratch: targets.scratch(),
             progress: std::io::IsTerminal::is_terminal(&io::stderr()),
         };

@@ -2,12 +2,12 @@
 //! standard output.
 
 use std::io::{self, BufRead, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use socketserver::{Addr, Handle, Handler, Options, Server, SocketId};
+use socketserver::{Addr, Connect, Handle, Handler, Options, Server, SocketId};
 
 use super::alarm::Alarm;
 use super::client::{Client, PacketClient};
@@ -183,9 +183,8 @@ fn connect(
     source: Option<IpAddr>,
     handler: impl Handler<Load> + 'static,
 ) -> io::Result<SocketId> {
-    // The library does not let the source be chosen yet.
-    let _ = source;
-    server.connect(target.clone(), handler)
+    let Some(source) = source else { return server.connect(target.clone(), handler) };
+    server.connect(Connect::to(target)?.from(SocketAddr::new(source, 0))?, handler)
 }
 
 impl Load {
