@@ -19,11 +19,9 @@ pub(crate) fn print(rounds: usize, shares_processor: bool, python: Option<&str>)
     let backlog = read("/proc/sys/net/core/somaxconn");
     println!("Equal for all: the same clients, {where_to}, a process of its own,");
     println!("the system's maximum as backlog ({backlog}), TCP_NODELAY, default kernel buffers.");
-    println!(
-        "Not equal: only ours has limits, fairness and an idle timeout, which is armed; it and"
-    );
-    println!("bare mio share one buffer of 256 KiB, asyncio takes up to 256 KiB, the others have");
-    println!("16 KiB a connection.");
+    println!("Not equal: only ours has limits, fairness and an idle timeout, which is armed. Ours");
+    println!("and bare mio have one buffer of 256 KiB for all, asyncio reads 256 KiB at most, the");
+    println!("others have 16 KiB a connection.");
     println!(
         "CPU a message: all threads of the server, user space and kernel; medians of the ratios"
     );
