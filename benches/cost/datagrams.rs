@@ -5,8 +5,10 @@ use std::io;
 use std::time::Instant;
 
 use crate::packet_clients::PacketClients;
-use crate::process::{PacketKind, ServerProcess};
-use crate::table::{Effort, Samples, progress};
+use crate::process::{self, PacketKind};
+use crate::server_process::ServerProcess;
+use crate::table::{Effort, Samples};
+use crate::watching::progress;
 
 const SIZE: usize = 64;
 
@@ -51,7 +53,7 @@ fn measure(
 ) -> io::Result<(Vec<[f64; SERVERS]>, usize)> {
     let mut sides = Vec::new();
     for kind in PacketKind::ALL {
-        let server = ServerProcess::start(kind.role(), &[])?;
+        let server = process::start(kind.role(), &[])?;
         let mut clients = PacketClients::connect(server.addr(), clients, SIZE)?;
         clients.exchange(LONG)?;
         sides.push((server, clients));

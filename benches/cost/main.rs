@@ -55,7 +55,16 @@ mod process;
 #[cfg(target_os = "linux")]
 mod program;
 #[cfg(target_os = "linux")]
+#[path = "../support/serve.rs"]
+mod serve;
+#[cfg(target_os = "linux")]
+#[path = "../support/server_process.rs"]
+mod server_process;
+#[cfg(target_os = "linux")]
 mod table;
+#[cfg(target_os = "linux")]
+#[path = "../support/watching.rs"]
+mod watching;
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {

@@ -1,26 +1,19 @@
 //! What was typed, and the parts of the program that are no table.
 
 use std::env;
-use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::io;
 use std::str::FromStr;
-use std::time::Duration;
 
-use mio::Interest;
 use mio::unix::SourceFd;
 use nix::unistd::alarm;
-use socketserver::Server;
 
-use crate::bare;
 use crate::client::{self, ANY_PORT, Clients};
 use crate::load;
-use crate::ours;
 use crate::packet_clients::PacketClients;
 use crate::packet_servers;
-use crate::process::{Kind, PacketKind, ServerProcess};
+use crate::process::{self, Kind, PacketKind};
+use crate::serve::{STDIN, announce, serve_bare, serve_ours, serve_until_stdin_ends};
 use crate::table::{FULL, QUICK, print_table};
-
-const STDIN: i32 = 0;
 
 /// Of the plain loop, in seconds.
 const LONGEST_LIFE: u32 = 600;
@@ -59,7 +52,7 @@ fn drive(kind: &str, load: &[&str], wrapper: &[&str]) -> io::Result<()> {
         ["datagrams" | "together", ..] => parse::<PacketKind>(kind)?.role(),
         _ => parse::<Kind>(kind)?.role(),
     };
-    let server = ServerProcess::start(role, wrapper)?;
+    let server = process::start(role, wrapper)?;
     let addr = server.addr();
     match *load {
         ["messages", count, connections, size] => {
@@ -102,29 +95,9 @@ fn unusable(arg: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("what is {arg:?}?"))
 }
 
-fn serve_ours(addr: SocketAddr) -> io::Result<()> {
-    let (server, addr) = ours::listen(addr)?;
-    serve_until_stdin_ends(server, addr)
-}
-
 fn serve_ours_packets() -> io::Result<()> {
     let (server, addr) = packet_servers::bind_ours(ANY_PORT)?;
     serve_until_stdin_ends(server, addr)
-}
-
-fn serve_until_stdin_ends(mut server: Server, addr: SocketAddr) -> io::Result<()> {
-    server.watch(SourceFd(&STDIN), Interest::READABLE, |cx, _, _| {
-        cx.io.shutdown(Duration::ZERO);
-        Ok(())
-    })?;
-    announce(addr)?;
-    server.serve_forever()
-}
-
-fn serve_bare(addr: SocketAddr) -> io::Result<()> {
-    let listener = bare::listen(addr)?;
-    announce(listener.local_addr()?)?;
-    bare::serve(listener, Some(&mut SourceFd(&STDIN)))
 }
 
 fn serve_mio_packets() -> io::Result<()> {
@@ -140,9 +113,4 @@ fn serve_loop_packets() -> io::Result<()> {
     let socket = packet_servers::bind_bare(ANY_PORT)?;
     announce(socket.local_addr()?)?;
     packet_servers::serve_loop(&socket)
-}
-
-fn announce(addr: SocketAddr) -> io::Result<()> {
-    println!("{addr}");
-    io::stdout().flush()
 }

@@ -4,8 +4,7 @@
 //! after one another and gives one ratio; the table shows the median of the ratios and how far
 //! they lie apart.
 
-use std::fs;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,9 @@ use crate::client::{self, Clients};
 use crate::datagrams;
 use crate::load;
 use crate::machine::{raise_descriptor_limit, share_one_processor};
-use crate::process::{Kind, ServerProcess};
+use crate::process::{self, Kind};
+use crate::server_process::ServerProcess;
+use crate::watching::{descriptors, progress};
 
 /// How long to measure.
 #[derive(Clone, Copy, Debug)]
@@ -150,7 +151,7 @@ fn measure_bulk(effort: Effort) -> io::Result<Samples> {
 }
 
 fn measure_memory(kind: Kind, crowd: usize) -> io::Result<f64> {
-    let server = ServerProcess::start(kind.role(), &[])?;
+    let server = process::start(kind.role(), &[])?;
     // What is needed once for all is in use before.
     Clients::connect(server.addr(), 1, 64)?.round()?;
     let before = server.memory()?;
@@ -163,7 +164,7 @@ fn measure_memory(kind: Kind, crowd: usize) -> io::Result<f64> {
 }
 
 fn measure_idle(kind: Kind, crowd: usize, effort: Effort) -> io::Result<f64> {
-    let server = ServerProcess::start(kind.role(), &[])?;
+    let server = process::start(kind.role(), &[])?;
     let mut clients = Clients::connect(server.addr(), crowd, 64)?;
     clients.round()?;
     // The end of the last turn belongs to the load.
@@ -174,7 +175,7 @@ fn measure_idle(kind: Kind, crowd: usize, effort: Effort) -> io::Result<f64> {
 }
 
 fn start_both() -> io::Result<(ServerProcess, ServerProcess)> {
-    let start = |kind: Kind| ServerProcess::start(kind.role(), &[]);
+    let start = |kind: Kind| process::start(kind.role(), &[]);
     Ok((start(Kind::Ours)?, start(Kind::Bare)?))
 }
 
@@ -217,20 +218,4 @@ fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     (values[0], values[values.len() / 2], values[values.len() - 1])
-}
-
-/// How many descriptors a process may open.
-fn descriptors() -> io::Result<usize> {
-    let limits = fs::read_to_string("/proc/self/limits")?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().next());
-    // The only word that is no number is "unlimited".
-    Ok(soft.and_then(|soft| soft.parse().ok()).unwrap_or(usize::MAX))
-}
-
-/// Tells who is watching what is measured now.
-pub(crate) fn progress(what: &str) {
-    if io::stderr().is_terminal() {
-        eprint!("\r\x1b[K{what}");
-    }
 }

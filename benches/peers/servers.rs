@@ -1,0 +1,106 @@
+//! The echo as one writes it with tokio, with smol and with a thread for each connection, until
+//! standard input ends.
+//!
+//! All have the listener of bare mio and 16 KiB a connection to read into.
+
+#![expect(clippy::indexing_slicing, reason = "the system returns no more than it was given")]
+
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::process;
+use std::thread;
+
+use smol::{Async, LocalExecutor};
+use tokio::net::unix::pipe;
+
+use crate::bare;
+use crate::client::ANY_PORT;
+use crate::serve::announce;
+
+const BUFFER: usize = 16 << 10;
+
+pub(crate) fn serve_tokio() -> io::Result<()> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    async fn echo(mut stream: TcpStream) -> io::Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match stream.read(&mut buffer).await? {
+                0 => return Ok(()),
+                n => stream.write_all(&buffer[..n]).await?,
+            }
+        }
+    }
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::from_std(listen()?)?;
+        let input = pipe::Receiver::from_owned_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
+        tokio::spawn(async move { end(input.readable().await.is_ok()) });
+        loop {
+            let (stream, _) = listener.accept().await?;
+            tokio::spawn(echo(stream));
+        }
+    })
+}
+
+pub(crate) fn serve_smol() -> io::Result<()> {
+    use smol::io::{AsyncReadExt, AsyncWriteExt};
+    use smol::net::{TcpListener, TcpStream};
+
+    async fn echo(mut stream: TcpStream) -> io::Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match stream.read(&mut buffer).await? {
+                0 => return Ok(()),
+                n => stream.write_all(&buffer[..n]).await?,
+            }
+        }
+    }
+
+    let executor = LocalExecutor::new();
+    smol::block_on(executor.run(async {
+        let listener = TcpListener::from(Async::new(listen()?)?);
+        let input = Async::new(io::stdin())?;
+        executor.spawn(async move { end(input.readable().await.is_ok()) }).detach();
+        loop {
+            let (stream, _) = listener.accept().await?;
+            executor.spawn(echo(stream)).detach();
+        }
+    }))
+}
+
+pub(crate) fn serve_threads() -> io::Result<()> {
+    fn echo(mut stream: TcpStream) -> io::Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match stream.read(&mut buffer)? {
+                0 => return Ok(()),
+                n => stream.write_all(&buffer[..n])?,
+            }
+        }
+    }
+
+    let listener = listen()?;
+    listener.set_nonblocking(false)?;
+    thread::spawn(|| end(io::stdin().read(&mut [0]).is_ok()));
+    for stream in listener.incoming() {
+        let stream = stream?;
+        thread::Builder::new().spawn(move || echo(stream))?;
+    }
+    Ok(())
+}
+
+/// Listens with the options that ours and bare mio have, and tells where.
+fn listen() -> io::Result<TcpListener> {
+    let listener = TcpListener::from(bare::listen(ANY_PORT)?);
+    announce(listener.local_addr()?)?;
+    Ok(listener)
+}
+
+/// Ends this process when nobody needs it any more.
+fn end(as_asked: bool) {
+    process::exit(i32::from(!as_asked));
+}

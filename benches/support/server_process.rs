@@ -1,0 +1,86 @@
+//! A server in a process of its own, and what the system says about it.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+/// A running server; it is killed when this goes without [`ServerProcess::end`].
+pub(crate) struct ServerProcess {
+    child: Child,
+    addr: SocketAddr,
+    /// What it has to be told besides the end of its standard input.
+    pub(crate) farewell: Option<fn(SocketAddr)>,
+}
+
+impl ServerProcess {
+    /// Starts a server that prints its address and serves until its standard input ends; so it
+    /// also ends when this process is gone.
+    pub(crate) fn start(command: &mut Command) -> io::Result<ServerProcess> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        let Some(stdout) = child.stdout.take() else { unreachable!("it was piped") };
+        BufReader::new(stdout).read_line(&mut line)?;
+        let addr = line.trim().parse().map_err(|_| io::Error::other("the server did not start"))?;
+        Ok(ServerProcess { child, addr, farewell: None })
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Nanoseconds for which the threads that the server has now have been running on a processor.
+    pub(crate) fn cpu(&self) -> io::Result<u64> {
+        let threads = format!("/proc/{}/task", self.child.id());
+        let mut sum = 0;
+        for thread in fs::read_dir(&threads).map_err(|error| at(&threads, &error))? {
+            let stat = read(&format!("{}/schedstat", thread?.path().display()))?;
+            sum += number(stat.split_whitespace().next())?;
+        }
+        Ok(sum)
+    }
+
+    /// Bytes of memory that are the server's own and in use: no code, no files.
+    pub(crate) fn memory(&self) -> io::Result<u64> {
+        let rollup = read(&format!("/proc/{}/smaps_rollup", self.child.id()))?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
+        Ok(number(line.and_then(|line| line.split_whitespace().next()))? * 1_024)
+    }
+
+    /// Lets the server end by itself and waits for it.
+    pub(crate) fn end(mut self) -> io::Result<()> {
+        self.ask_to_end();
+        let status = self.child.wait()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(status.to_string())) }
+    }
+
+    fn ask_to_end(&mut self) {
+        drop(self.child.stdin.take());
+        if let Some(say_farewell) = self.farewell.take() {
+            say_farewell(self.addr);
+        }
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // What is killed may be a wrapper that leaves the server behind.
+        self.ask_to_end();
+        // After `end` both are refused, which is right.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read(path: &str) -> io::Result<String> {
+    fs::read_to_string(path).map_err(|error| at(path, &error))
+}
+
+fn at(path: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{path}: {error}"))
+}
+
+fn number(text: Option<&str>) -> io::Result<u64> {
+    let number = text.and_then(|text| text.parse().ok());
+    number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no number in /proc"))
+}
