@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 
 use super::args::Plan;
 use super::fault;
@@ -180,7 +180,31 @@ fn ports_needed(plan: &Plan) -> u64 {
     }
 }
 
-pub(crate) fn ports() -> Option<u64> {
+/// Where connections come from when one address has too few ports for them; only on loopback are
+/// all addresses ours. None of them means: wherever the system likes.
+pub(crate) fn sources(plan: &Plan) -> Vec<IpAddr> {
+    let is_loopback = |addr: &String| {
+        addr.rsplit_once(':')
+            .and_then(|(host, _)| host.parse::<Ipv4Addr>().ok())
+            .is_some_and(|host| host.is_loopback())
+    };
+    if plan.terms.transport != Transport::Tcp || !plan.target.as_ref().is_some_and(is_loopback) {
+        return Vec::new();
+    }
+    let each = ports().unwrap_or(0).clamp(1, CONNECTIONS_OF_AN_ADDRESS);
+    let sources = u64::from(plan.terms.connections).div_ceil(each);
+    if sources < 2 {
+        return Vec::new();
+    }
+    let first = u32::from(Ipv4Addr::LOCALHOST);
+    let last = first.saturating_add(u32::try_from(sources).unwrap_or(u32::MAX));
+    (first..last.min(MOST_SOURCES)).map(|addr| Ipv4Addr::from(addr).into()).collect()
+}
+
+/// 127.255.255.255 is for broadcasts.
+const MOST_SOURCES: u32 = 0x7FFF_FFFF;
+
+fn ports() -> Option<u64> {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     let mut range = range.split_whitespace().map(str::parse::<u64>);
     let (low, high) = (range.next()?.ok()?, range.next()?.ok()?);

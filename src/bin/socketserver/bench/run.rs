@@ -101,7 +101,6 @@ impl<'a> Run<'a> {
                 Some(Event::Said(nth, said)) => self.hear(nth, said, crew)?,
                 Some(Event::Interrupted) => {
                     self.interrupted = true;
-                    self.note_end();
                     crew.tell_all(Command::Stop);
                 }
                 Some(Event::Gone) => {
@@ -145,12 +144,11 @@ impl<'a> Run<'a> {
                     crew.tell_all(command);
                 }
             }
-            Said::Begin => self.at_begin = self.at_begin.or_else(|| self.usage()),
-            Said::End => {
+            Said::Begin(usage) => self.at_begin = self.at_begin.or(usage),
+            Said::End(usage) => {
                 self.ended += 1;
-                if self.ended == 1 {
-                    self.note_end();
-                }
+                self.at_end = self.at_end.or(usage);
+                self.kernel_after = self.kernel_after.or_else(Kernel::now);
             }
             Said::Tally(tally) => {
                 self.tally.add(&tally);
@@ -189,15 +187,6 @@ impl<'a> Run<'a> {
             Ok(calls) => self.syscalls = Some(calls),
             Err(error) => self.notes.push(format!("System calls were not counted: {error}.")),
         }
-    }
-
-    fn usage(&self) -> Option<Usage> {
-        Usage::of_all(&self.targets.pids)
-    }
-
-    fn note_end(&mut self) {
-        self.at_end = self.at_end.or_else(|| self.usage());
-        self.kernel_after = self.kernel_after.or_else(Kernel::now);
     }
 
     fn record(self) -> Record {
@@ -240,8 +229,10 @@ fn orders(plan: &Plan, targets: &Targets) -> Vec<Order> {
             terms: terms.share(connections),
             first,
             targets: rotated(&targets.addrs, nth as usize),
-            sources: Vec::new(),
+            sources: limits::sources(plan),
             scratch: targets.scratch(),
+            // At the very edges of the window, which only who opens it knows.
+            observed: if nth == 0 { targets.pids.clone() } else { Vec::new() },
             progress: std::io::IsTerminal::is_terminal(&io::stderr()),
         };
         first += connections;

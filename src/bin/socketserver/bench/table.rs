@@ -172,13 +172,15 @@ fn verdict(record: &Record, table: &mut Table) {
     let is_driven = !matches!(record.terms.mode, Mode::Open { .. });
     let more = is_driven
         && record.server.is_some_and(|server| record.measured.cpu_ns > Some(server.cpu_ns));
+    let cpu = record.measured.cpu_ns.unwrap_or(0);
+    let share = super::process::share(cpu, record.measured.window_ns);
     match record.summary.client_was_the_bottleneck {
         Some(true) => {
             table.line("");
             table.line(&format!(
-                "The client was the bottleneck: it used {:.0} % of a core{}. The server could do \
-                 more than this;\nno winner is declared.",
-                record.measured.busiest * 100.0,
+                "The client was the bottleneck: it used {:.0} % of a core{}.\nThe server could do \
+                 more than this; no winner is declared.",
+                share * 100.0,
                 if more { ", and more than the server" } else { "" }
             ));
         }
