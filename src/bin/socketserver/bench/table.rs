@@ -53,7 +53,8 @@ impl Table {
     }
 }
 
-fn target(record: &Record) -> String {
+/// Who was driven, by whom, and on what.
+pub(crate) fn target(record: &Record) -> String {
     let processes = |n: usize| if n == 1 { "1 process".into() } else { format!("{n} processes") };
     let servers = match record.servers {
         0 => record.target.clone(),
