@@ -37,7 +37,13 @@ pub(crate) fn run(plan: &Plan) -> io::Result<Record> {
 fn start_targets(plan: &Plan) -> io::Result<Targets> {
     let transport = plan.terms.transport;
     match &plan.target {
-        Some(addr) => Targets::foreign(transport, addr, plan.pid),
+        Some(addr) => {
+            if let Some(pid) = plan.pid.filter(|pid| Usage::of(*pid).is_none()) {
+                let what = format!("--pid {pid}: nothing is known about such a process");
+                return Err(io::Error::new(io::ErrorKind::NotFound, what));
+            }
+            Targets::foreign(transport, addr, plan.pid)
+        }
         None => Targets::own(transport, limits::servers(&plan.terms), &plan.server),
     }
 }
@@ -205,6 +211,11 @@ impl<'a> Run<'a> {
                 memory_before: self.before.unwrap_or(begin).memory,
                 memory: end.memory,
             });
+        }
+        let is_silent = record.server.is_some_and(|server| server.cpu_ns == 0);
+        if let Some(pid) = self.plan.pid.filter(|_| is_silent && record.measured.messages > 0) {
+            record.server = None;
+            record.notes.push(format!("Process {pid} used no CPU time at all: is it the server?"));
         }
         if let (Mode::Idle, Some(before), Some(after)) =
             (self.plan.terms.mode, self.kernel_before, self.kernel_after)

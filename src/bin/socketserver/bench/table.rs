@@ -170,6 +170,9 @@ fn verdict(record: &Record, table: &mut Table) {
     if record.measured.window_ns == 0 {
         return table.line("Nothing was measured: no connection lasted until the measurement.");
     }
+    if !record.has_outcome() {
+        return table.line("No answer came within the measurement; give it a longer --duration.");
+    }
     let is_driven = !matches!(record.terms.mode, Mode::Open { .. });
     let more = is_driven
         && record.server.is_some_and(|server| record.measured.cpu_ns > Some(server.cpu_ns));
