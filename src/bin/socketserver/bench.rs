@@ -16,6 +16,7 @@ mod limits;
 mod load;
 mod message;
 mod order;
+mod parent;
 mod phases;
 mod picture;
 mod process;
@@ -23,6 +24,7 @@ mod progress;
 mod record;
 mod run;
 mod schedule;
+mod sending;
 mod table;
 mod talker;
 mod tally;
@@ -70,7 +72,7 @@ fn measure(plan: &Plan) -> io::Result<bool> {
     if let Some(path) = &plan.report {
         picture::draw(&record, path).map_err(|error| about(path, &error))?;
     }
-    Ok(record.summary.errors == 0 && record.measured.window_ns > 0)
+    Ok(record.summary.errors == 0 && record.has_outcome())
 }
 
 fn compare(a: &Path, b: &Path) -> io::Result<bool> {

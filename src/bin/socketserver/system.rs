@@ -126,6 +126,21 @@ pub(crate) fn on_interrupt(_then: impl Fn() + Send + 'static) -> io::Result<()> 
     Ok(())
 }
 
+/// Standard input without a buffer, so that nothing is read from it that is left there.
+#[cfg(unix)]
+pub(crate) fn standard_input() -> io::Result<std::fs::File> {
+    use std::os::fd::AsFd;
+
+    Ok(io::stdin().as_fd().try_clone_to_owned()?.into())
+}
+
+#[cfg(windows)]
+pub(crate) fn standard_input() -> io::Result<std::fs::File> {
+    use std::os::windows::io::AsHandle;
+
+    Ok(io::stdin().as_handle().try_clone_to_owned()?.into())
+}
+
 /// A child process that Ctrl-C in the terminal does not reach: who started it ends it.
 #[cfg(unix)]
 pub(crate) fn keep_from_terminal(command: &mut std::process::Command) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 
 use super::args::Plan;
 use super::fault;
@@ -174,33 +174,37 @@ const CONNECTIONS_OF_AN_ADDRESS: u64 = 4_000;
 /// Ports of one source address towards one server.
 fn ports_needed(plan: &Plan) -> u64 {
     let all = u64::from(plan.terms.connections);
-    match &plan.target {
-        Some(addr) => all.div_ceil(sources(std::slice::from_ref(addr), all).len().max(1) as u64),
+    match plan.target {
+        Some(_) => all.div_ceil(sources(plan).len().max(1) as u64),
         None => all.min(CONNECTIONS_OF_AN_ADDRESS),
     }
 }
 
-/// The addresses to connect from in turn, when one has not ports enough towards a server on this
-/// machine, where all of 127/8 is ours; none lets the system choose.
-pub(crate) fn sources(addrs: &[String], connections: u64) -> Vec<IpAddr> {
-    let is_here = |addr: &String| {
-        addr.parse::<SocketAddr>().is_ok_and(|addr| addr.is_ipv4() && addr.ip().is_loopback())
+/// Where connections come from when one address has too few ports for them; only on loopback are
+/// all addresses ours. None of them means: wherever the system likes.
+pub(crate) fn sources(plan: &Plan) -> Vec<IpAddr> {
+    let is_loopback = |addr: &String| {
+        addr.rsplit_once(':')
+            .and_then(|(host, _)| host.parse::<Ipv4Addr>().ok())
+            .is_some_and(|host| host.is_loopback())
     };
-    // Towards the end of a range it takes long to find a port that is free.
-    let usable = ports().unwrap_or(28_000) / 4 * 3;
-    let each = connections.div_ceil(addrs.len().max(1) as u64);
-    if each <= usable || !addrs.iter().all(is_here) {
+    if plan.terms.transport != Transport::Tcp || !plan.target.as_ref().is_some_and(is_loopback) {
         return Vec::new();
     }
-    let needed = u32::try_from(each.div_ceil(usable)).unwrap_or(u32::MAX).min(MOST_SOURCES);
+    let each = ports().unwrap_or(0).clamp(1, CONNECTIONS_OF_AN_ADDRESS);
+    let sources = u64::from(plan.terms.connections).div_ceil(each);
+    if sources < 2 {
+        return Vec::new();
+    }
     let first = u32::from(Ipv4Addr::LOCALHOST);
-    (0..needed).map(|nth| IpAddr::V4(Ipv4Addr::from(first + nth))).collect()
+    let last = first.saturating_add(u32::try_from(sources).unwrap_or(u32::MAX));
+    (first..last.min(MOST_SOURCES)).map(|addr| Ipv4Addr::from(addr).into()).collect()
 }
 
-/// More would be no use: a server can hold no more connections than that gives.
-const MOST_SOURCES: u32 = 1 << 16;
+/// 127.255.255.255 is for broadcasts.
+const MOST_SOURCES: u32 = 0x7FFF_FFFF;
 
-pub(crate) fn ports() -> Option<u64> {
+fn ports() -> Option<u64> {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     let mut range = range.split_whitespace().map(str::parse::<u64>);
     let (low, high) = (range.next()?.ok()?, range.next()?.ok()?);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::process::Usage;
 use super::tally::Tally;
 use super::terms::Terms;
 
@@ -19,6 +20,8 @@ pub(crate) struct Order {
     pub(crate) sources: Vec<std::net::IpAddr>,
     /// Where its Unix datagram sockets have their paths.
     pub(crate) scratch: PathBuf,
+    /// The processes whose use is to be told.
+    pub(crate) observed: Vec<u32>,
     /// Whether somebody watches.
     pub(crate) progress: bool,
 }
@@ -45,9 +48,9 @@ pub(crate) enum Said {
         up: u32,
         failed: u32,
     },
-    /// The window begins, and ends.
-    Begin,
-    End,
+    /// The window begins, and ends; what the servers have used until then, if that was asked.
+    Begin(Option<Usage>),
+    End(Option<Usage>),
     Tally(Box<Tally>),
     Count(u64),
     /// It cannot do what it was told.

@@ -7,6 +7,7 @@ use socketserver::Io;
 use super::fault;
 use super::load::{Load, PATIENCE, Phase};
 use super::order::{Command, Progress, Said};
+use super::process::Usage;
 use super::terms::Mode;
 
 /// How often it is looked for datagrams that were lost, and told how things are.
@@ -128,13 +129,13 @@ impl Load {
     fn begin_window(&mut self, now: u64) {
         self.window.begin(now, self.terms.duration_ns);
         self.phase = Phase::Measuring { until: now.saturating_add(self.terms.duration_ns) };
-        self.said.push(Said::Begin);
+        self.said.push(Said::Begin(Usage::of_all(&self.observed)));
     }
 
     fn end_window(&mut self, io: &mut Io) {
         let now = self.now(io);
         self.window.end(now);
-        self.said.push(Said::End);
+        self.said.push(Said::End(Usage::of_all(&self.observed)));
         self.owe_the_rest(io);
         let patience = DRAIN.saturating_add(self.window.slowest().saturating_mul(4));
         self.phase = Phase::Draining { until: now.saturating_add(patience.min(3 * PATIENCE)) };
@@ -205,7 +206,10 @@ impl Load {
     /// Broken off: what is under way is nobody's fault.
     fn stop(&mut self, now: u64) {
         if self.phase != Phase::Told && self.phase != Phase::GoingOn {
-            self.window.end(now);
+            if self.window.is_open() {
+                self.window.end(now);
+                self.said.push(Said::End(Usage::of_all(&self.observed)));
+            }
             self.tell_tally();
         }
         self.is_over = true;

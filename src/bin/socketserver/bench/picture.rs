@@ -8,7 +8,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::record::{Record, real};
-use super::table::{count, time};
+use super::table::{count, target, time};
 use super::terms::Mode;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -54,7 +54,8 @@ fn headline<'a>(record: &Record, area: &Area<'a>) -> io::Result<Area<'a>> {
     if summary.client_was_the_bottleneck == Some(true) {
         terms += "; the client was the bottleneck";
     }
-    for (text, size, y) in [(figures, 28, 20), (terms, 17, 58), (record.target.clone(), 17, 80)] {
+    let target = format!("socketserver bench; {}", target(record));
+    for (text, size, y) in [(figures, 28, 20), (terms, 17, 58), (target, 17, 80)] {
         let text = Text::new(text, (40, y), (FONT, size).into_font().color(&INK));
         head.draw(&text).map_err(failed)?;
     }
@@ -94,7 +95,7 @@ fn latencies(record: &Record, area: &Area<'_>) -> io::Result<()> {
         .x_desc("percentile of messages")
         .y_desc("latency (logarithmic)")
         .x_label_formatter(&|x| percentile(*x))
-        .y_label_formatter(&|y| time(*y))
+        .y_label_formatter(&|y| round_time(*y))
         .draw()
         .map_err(failed)?;
     chart.draw_series(LineSeries::new(points, BLUE.stroke_width(3))).map_err(failed)?;
@@ -106,6 +107,13 @@ fn percentile(x: f64) -> String {
     let share = (1.0 - 1.0 / x) * 100.0;
     let text = format!("{share:.4}");
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// On a logarithmic axis, where the names of all lines would stand on each other.
+fn round_time(us: f64) -> String {
+    let leading = us / 10_f64.powf(us.log10().floor());
+    let is_round = [1.0, 2.0, 5.0, 10.0].iter().any(|digit| (leading - digit).abs() < 0.01);
+    if is_round { time(us) } else { String::new() }
 }
 
 fn throughput(record: &Record, area: &Area<'_>) -> io::Result<()> {
@@ -159,5 +167,7 @@ mod tests {
     fn every_nine_has_its_name() {
         let names: Vec<String> = [1.0, 10.0, 100.0, 10_000.0].map(percentile).into();
         assert_eq!(names, ["0 %", "90 %", "99 %", "99.99 %"]);
+        let times: Vec<String> = [100.0, 300.0, 5_000.0, 9e5, 1e6].map(round_time).into();
+        assert_eq!(times, ["100.0 us", "", "5.00 ms", "", "1.00 s"]);
     }
 }

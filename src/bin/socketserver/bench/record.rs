@@ -133,10 +133,17 @@ impl Record {
         };
     }
 
+    /// Whether anything was measured at all.
+    pub(crate) fn has_outcome(&self) -> bool {
+        let Tally { window_ns, messages, latencies, .. } = &self.measured;
+        let has_answers = *messages > 0 || !latencies.is_empty();
+        *window_ns > 0 && (has_answers || self.terms.mode == Mode::Idle)
+    }
+
     /// `None` when the CPU time of the client is not known.
     fn client_was_the_bottleneck(&self) -> Option<bool> {
         let cpu = self.measured.cpu_ns?;
-        if let Mode::Idle = self.terms.mode {
+        if self.terms.mode == Mode::Idle || !self.has_outcome() {
             return Some(false);
         }
         // At a given rate nobody is driven to the limit, so there it means nothing who needs more.

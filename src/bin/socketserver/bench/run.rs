@@ -37,7 +37,13 @@ pub(crate) fn run(plan: &Plan) -> io::Result<Record> {
 fn start_targets(plan: &Plan) -> io::Result<Targets> {
     let transport = plan.terms.transport;
     match &plan.target {
-        Some(addr) => Targets::foreign(transport, addr, plan.pid),
+        Some(addr) => {
+            if let Some(pid) = plan.pid.filter(|pid| Usage::of(*pid).is_none()) {
+                let what = format!("--pid {pid}: nothing is known about such a process");
+                return Err(io::Error::new(io::ErrorKind::NotFound, what));
+            }
+            Targets::foreign(transport, addr, plan.pid)
+        }
         None => Targets::own(transport, limits::servers(&plan.terms), &plan.server),
     }
 }
@@ -101,7 +107,6 @@ impl<'a> Run<'a> {
                 Some(Event::Said(nth, said)) => self.hear(nth, said, crew)?,
                 Some(Event::Interrupted) => {
                     self.interrupted = true;
-                    self.note_end();
                     crew.tell_all(Command::Stop);
                 }
                 Some(Event::Gone) => {
@@ -145,12 +150,11 @@ impl<'a> Run<'a> {
                     crew.tell_all(command);
                 }
             }
-            Said::Begin => self.at_begin = self.at_begin.or_else(|| self.usage()),
-            Said::End => {
+            Said::Begin(usage) => self.at_begin = self.at_begin.or(usage),
+            Said::End(usage) => {
                 self.ended += 1;
-                if self.ended == 1 {
-                    self.note_end();
-                }
+                self.at_end = self.at_end.or(usage);
+                self.kernel_after = self.kernel_after.or_else(Kernel::now);
             }
             Said::Tally(tally) => {
                 self.tally.add(&tally);
@@ -191,15 +195,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn usage(&self) -> Option<Usage> {
-        Usage::of_all(&self.targets.pids)
-    }
-
-    fn note_end(&mut self) {
-        self.at_end = self.at_end.or_else(|| self.usage());
-        self.kernel_after = self.kernel_after.or_else(Kernel::now);
-    }
-
     fn record(self) -> Record {
         let target = match self.targets.addrs.as_slice() {
             [one] => format!("{} {one}", self.plan.terms.transport.name()),
@@ -216,6 +211,11 @@ impl<'a> Run<'a> {
                 memory_before: self.before.unwrap_or(begin).memory,
                 memory: end.memory,
             });
+        }
+        let is_silent = record.server.is_some_and(|server| server.cpu_ns == 0);
+        if let Some(pid) = self.plan.pid.filter(|_| is_silent && record.measured.messages > 0) {
+            record.server = None;
+            record.notes.push(format!("Process {pid} used no CPU time at all: is it the server?"));
         }
         if let (Mode::Idle, Some(before), Some(after)) =
             (self.plan.terms.mode, self.kernel_before, self.kernel_after)
@@ -240,8 +240,10 @@ fn orders(plan: &Plan, targets: &Targets) -> Vec<Order> {
             terms: terms.share(connections),
             first,
             targets: rotated(&targets.addrs, nth as usize),
-            sources: limits::sources(&targets.addrs, terms.connections.into()),
+            sources: limits::sources(plan),
             scratch: targets.scratch(),
+            // At the very edges of the window, which only who opens it knows.
+            observed: if nth == 0 { targets.pids.clone() } else { Vec::new() },
             progress: std::io::IsTerminal::is_terminal(&io::stderr()),
         };
         first += connections;

@@ -53,7 +53,8 @@ impl Table {
     }
 }
 
-fn target(record: &Record) -> String {
+/// Who was driven, by whom, and on what.
+pub(crate) fn target(record: &Record) -> String {
     let processes = |n: usize| if n == 1 { "1 process".into() } else { format!("{n} processes") };
     let servers = match record.servers {
         0 => record.target.clone(),
@@ -169,16 +170,21 @@ fn verdict(record: &Record, table: &mut Table) {
     if record.measured.window_ns == 0 {
         return table.line("Nothing was measured: no connection lasted until the measurement.");
     }
+    if !record.has_outcome() {
+        return table.line("No answer came within the measurement; give it a longer --duration.");
+    }
     let is_driven = !matches!(record.terms.mode, Mode::Open { .. });
     let more = is_driven
         && record.server.is_some_and(|server| record.measured.cpu_ns > Some(server.cpu_ns));
+    let cpu = record.measured.cpu_ns.unwrap_or(0);
+    let share = super::process::share(cpu, record.measured.window_ns);
     match record.summary.client_was_the_bottleneck {
         Some(true) => {
             table.line("");
             table.line(&format!(
-                "The client was the bottleneck: it used {:.0} % of a core{}. The server could do \
-                 more than this;\nno winner is declared.",
-                record.measured.busiest * 100.0,
+                "The client was the bottleneck: it used {:.0} % of a core{}.\nThe server could do \
+                 more than this; no winner is declared.",
+                share * 100.0,
                 if more { ", and more than the server" } else { "" }
             ));
         }

@@ -1,19 +1,19 @@
 //! One client process: does what its parent says on standard input, and tells it the outcome on
 //! standard output.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
 
-use socketserver::{Addr, Connect, Handle, Handler, Options, Server, SocketId};
+use socketserver::{Addr, Connect, Handler, Options, Server, SocketId};
 
 use super::alarm::Alarm;
 use super::client::{Client, PacketClient};
 use super::fault;
 use super::load::{Load, MOST_OPENING};
-use super::order::{Command, Order, Said};
+use super::order::{Order, Said};
+use super::parent::Parent;
 use super::terms::{Mode, Terms, Transport};
 use crate::system;
 
@@ -24,14 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) fn run(servers: &[u32]) -> ExitCode {
     crate::console::start_log();
     system::raise_descriptor_limit();
-    let outcome = match read_order() {
-        Ok(order) => drive(order, servers),
-        Err(error) => {
-            abandon(servers);
-            Err(error)
-        }
-    };
-    match outcome {
+    match drive(servers.to_vec()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // When nobody hears it, there is nobody to tell.
@@ -39,18 +32,6 @@ pub(crate) fn run(servers: &[u32]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn abandon(servers: &[u32]) {
-    for server in servers {
-        system::terminate(*server);
-    }
-}
-
-fn read_order() -> io::Result<Order> {
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line)?;
-    Ok(serde_json::from_str(&line)?)
 }
 
 fn say(said: &Said) -> io::Result<()> {
@@ -61,13 +42,15 @@ fn say(said: &Said) -> io::Result<()> {
     out.flush()
 }
 
-fn drive(order: Order, servers: &[u32]) -> io::Result<()> {
+fn drive(servers: Vec<u32>) -> io::Result<()> {
+    let mut parent = Parent::new(servers)?;
+    let order = parent.order()?;
     let addrs = addrs(&order)?;
     let mut server = Server::with(Load::new(&order), options(&order.terms))?;
     server.service_actions(Load::tick);
     let alarm = Alarm::start(&mut server)?;
     server.shared().alarm = alarm;
-    heed_parent(server.handle(), servers.to_vec())?;
+    parent.watch(&mut server)?;
     let mut opener = Opener { order, addrs };
     server.shared().begin_opening();
     while !server.shared().is_over {
@@ -80,23 +63,6 @@ fn drive(order: Order, servers: &[u32]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// A thread waits for what the parent says. When the parent is gone, so are its servers and we.
-fn heed_parent(handle: Handle<Load>, servers: Vec<u32>) -> io::Result<()> {
-    let listener = move || {
-        for line in io::stdin().lock().lines() {
-            let command = line.ok().and_then(|line| serde_json::from_str::<Command>(&line).ok());
-            let Some(command) = command else { break };
-            let passed = handle.call(move |load, io| load.command(command, io));
-            if command == Command::Stop && passed.is_ok() {
-                return;
-            }
-        }
-        abandon(&servers);
-        std::process::exit(1);
-    };
-    thread::Builder::new().name("parent".into()).spawn(listener).map(drop)
 }
 
 fn options(terms: &Terms) -> Options {
