@@ -17,6 +17,7 @@
 
 mod accept;
 mod addr;
+mod aligned;
 mod attempts;
 mod connect;
 mod connection;

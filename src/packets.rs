@@ -4,6 +4,7 @@ use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::path::{Path, PathBuf};
 
 use crate::addr::Addr;
+use crate::aligned::Aligned;
 
 /// The most datagrams that cross in one system call.
 pub(crate) const BATCH: usize = 64;
@@ -11,7 +12,7 @@ pub(crate) const BATCH: usize = 64;
 /// The places for arriving datagrams; one for all datagram sockets of a loop.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    bytes: Box<[u8]>,
+    bytes: Aligned,
     /// From the beginning of one place to that of the next.
     stride: usize,
     /// The longest datagram that is whole. A place has room for one byte more, so that a longer
@@ -74,7 +75,7 @@ impl Inbox {
             stride += CACHE_LINE;
         }
         // Zeroed memory costs nothing until a datagram lands in it.
-        let bytes = vec![0; stride * BATCH].into_boxed_slice();
+        let bytes = Aligned::zeroed(stride * BATCH);
         let arrived = vec![Arrived { len: 0, peer: Addr::Unnamed }; BATCH].into_boxed_slice();
         let unix = UnixArrived { len: 0, path: Addr::Unix(PathBuf::new()), is_named: false };
         Inbox { bytes, stride, max, arrived, unix, is_unix: false }

@@ -13,6 +13,7 @@ use std::io;
 use mio::Events;
 use mio::event::Event;
 
+use crate::aligned::Aligned;
 use crate::deliver::Post;
 use crate::handler::Desk;
 use crate::id::SocketId;
@@ -28,7 +29,7 @@ use crate::trace::Step;
 pub(crate) struct Reactor<S> {
     pub(crate) stage: Stage<S>,
     /// What a read fills; one for all connections.
-    buffer: Box<[u8]>,
+    buffer: Aligned,
     /// The same for datagrams.
     post: Post,
     /// Those whose first half of the round is done.
@@ -38,7 +39,7 @@ pub(crate) struct Reactor<S> {
 impl<S> Reactor<S> {
     pub(crate) fn new(shared: S, io: Io, desk: Desk<S>) -> Reactor<S> {
         let size = io.options.read_buffer.min(io.options.input_limit);
-        let buffer = vec![0; size].into_boxed_slice();
+        let buffer = Aligned::zeroed(size);
         let post = Post::new(io.options.max_packet_size);
         Reactor { stage: Stage::new(shared, io, desk), buffer, post, round: Vec::new() }
     }

@@ -49,7 +49,10 @@ pub(crate) fn serve(mut listener: TcpListener, stop: Option<&mut dyn Source>) ->
         poll.registry().register(stop, STOP, Interest::READABLE)?;
     }
     let mut events = Events::with_capacity(EVENTS);
-    let mut buffer = vec![0; BUFFER];
+    // From the beginning of a page on, as that of the library.
+    let mut memory = vec![0; BUFFER + 4_096];
+    let start = memory.as_ptr().align_offset(4_096);
+    let buffer = &mut memory[start..start + BUFFER];
     let mut clients: Slab<Client> = Slab::new();
     loop {
         if let Err(error) = poll.poll(&mut events, None) {
@@ -65,7 +68,7 @@ pub(crate) fn serve(mut listener: TcpListener, stop: Option<&mut dyn Source>) ->
                 Token(index) => {
                     let Some(client) = clients.get_mut(index) else { continue };
                     let readable = event.is_readable();
-                    let over = client.echo(&mut buffer, readable, event.is_read_closed());
+                    let over = client.echo(buffer, readable, event.is_read_closed());
                     if over.unwrap_or(true) {
                         clients.remove(index);
                     }
