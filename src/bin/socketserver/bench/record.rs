@@ -70,6 +70,9 @@ pub(crate) struct Summary {
     pub(crate) client_was_the_bottleneck: Option<bool>,
 }
 
+/// Two that differ by less need the same: the next run may have it the other way round.
+const TIE: f64 = 1.05;
+
 /// A client that uses more of a core than this has no time to wait for anybody.
 const BUSY: f64 = 0.9;
 
@@ -142,14 +145,23 @@ impl Record {
 
     /// `None` when the CPU time of the client is not known.
     fn client_was_the_bottleneck(&self) -> Option<bool> {
-        let cpu = self.measured.cpu_ns?;
+        self.measured.cpu_ns?;
         if self.terms.mode == Mode::Idle || !self.has_outcome() {
             return Some(false);
         }
+        Some(self.measured.busiest > BUSY || self.client_needed_more())
+    }
+
+    /// Whether the client clearly needed more CPU time than the server.
+    pub(crate) fn client_needed_more(&self) -> bool {
         // At a given rate nobody is driven to the limit, so there it means nothing who needs more.
-        let is_driven = !matches!(self.terms.mode, Mode::Open { .. });
-        let more = is_driven && self.server.is_some_and(|server| cpu > server.cpu_ns);
-        Some(self.measured.busiest > BUSY || more)
+        if matches!(self.terms.mode, Mode::Open { .. }) {
+            return false;
+        }
+        let (Some(client), Some(server)) = (self.measured.cpu_ns, self.server) else {
+            return false;
+        };
+        real(client) > real(server.cpu_ns) * TIE
     }
 
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {

@@ -173,9 +173,6 @@ fn verdict(record: &Record, table: &mut Table) {
     if !record.has_outcome() {
         return table.line("No answer came within the measurement; give it a longer --duration.");
     }
-    let is_driven = !matches!(record.terms.mode, Mode::Open { .. });
-    let more = is_driven
-        && record.server.is_some_and(|server| record.measured.cpu_ns > Some(server.cpu_ns));
     let cpu = record.measured.cpu_ns.unwrap_or(0);
     let share = super::process::share(cpu, record.measured.window_ns);
     match record.summary.client_was_the_bottleneck {
@@ -185,7 +182,7 @@ fn verdict(record: &Record, table: &mut Table) {
                 "The client was the bottleneck: it used {:.0} % of a core{}.\nThe server could do \
                  more than this; no winner is declared.",
                 share * 100.0,
-                if more { ", and more than the server" } else { "" }
+                if record.client_needed_more() { ", and more than the server" } else { "" }
             ));
         }
         Some(false) => {}
