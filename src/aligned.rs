@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 pub(crate) struct Aligned {
     memory: Box<[u8]>,
     start: usize,
-    len: usize,
+    end: usize,
 }
 
 const PAGE: usize = 4_096;
@@ -20,7 +20,13 @@ impl Aligned {
         let memory = vec![0; len.saturating_add(PAGE)].into_boxed_slice();
         // Where it cannot be told, any place will do.
         let start = memory.as_ptr().align_offset(PAGE).min(PAGE);
-        Aligned { memory, start, len }
+        Aligned { memory, start, end: start + len }
+    }
+
+    /// The first `n` bytes; none if there are not so many.
+    #[inline]
+    pub(crate) fn first(&self, n: usize) -> &[u8] {
+        self.memory.get(self.start..self.start + n).unwrap_or_default()
     }
 }
 
@@ -29,14 +35,14 @@ impl Deref for Aligned {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.memory.get(self.start..self.start + self.len).unwrap_or_default()
+        self.memory.get(self.start..self.end).unwrap_or_default()
     }
 }
 
 impl DerefMut for Aligned {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.memory.get_mut(self.start..self.start + self.len).unwrap_or_default()
+        self.memory.get_mut(self.start..self.end).unwrap_or_default()
     }
 }
 
@@ -52,6 +58,9 @@ mod tests {
             assert_eq!(block.as_ptr().align_offset(PAGE), 0);
             block.fill(7);
             assert!(block.iter().all(|byte| *byte == 7));
+            assert_eq!(block.first(len).as_ptr(), block.as_ptr());
+            assert_eq!((block.first(len).len(), block.first(0).len()), (len, 0));
+            assert_eq!(block.first(len + 2 * PAGE), b"");
         }
     }
 }

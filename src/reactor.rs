@@ -203,8 +203,7 @@ impl<S> Reactor<S> {
     #[inline(always)]
     fn show(&mut self, id: SocketId, n: usize) -> Result<(), Failure> {
         self.stage.io.trace.step(|| Step::Read(id, n));
-        let bytes = self.buffer.get(..n).unwrap_or(&self.buffer);
-        let mut input = Input::new(bytes);
+        let mut input = Input::new(self.buffer.first(n));
         self.stage.call(id, |handler, cx| handler.handle(cx, &mut input))?;
         self.stage.io.trace.step(|| Step::Handled(id, n));
         if !input.is_empty() {
