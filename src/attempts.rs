@@ -19,6 +19,8 @@ pub(crate) struct Attempt {
     pub(crate) looking_up: bool,
     /// To be tried, the next one last.
     pub(crate) left: Vec<Addr>,
+    /// When it is no longer tried again, once the backlog of a Unix server was full.
+    pub(crate) give_up: Option<u64>,
     /// Our own address.
     pub(crate) from: Option<Addr>,
     /// Why there is nothing to be tried.

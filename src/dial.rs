@@ -1,6 +1,7 @@
 //! How outgoing connections come about: waited for, looked up, and tried address by address.
 
 use std::io;
+use std::time::Duration;
 
 use crate::addr::Addr;
 use crate::attempts::Attempt;
@@ -11,6 +12,9 @@ use crate::ledger::Reason;
 use crate::socket::StreamSocket;
 use crate::stage::{Failure, Stage};
 use crate::stream::Ending;
+
+/// How long a full backlog is waited out before the next try.
+const BACKLOG_RETRY: Duration = Duration::from_millis(10);
 
 impl Io {
     /// Begins an outgoing connection, or plans one. Only what can be said at once is an error here;
@@ -26,15 +30,24 @@ impl Io {
             Target::Name(_) => (true, Vec::new()),
             Target::Addrs(addrs) => (false, addrs.into_iter().rev().collect()),
         };
+        let (mut begins, mut give_up) = (begins, None);
         let socket = if looking_up || begins.is_some() {
             StreamSocket::Unopened
         } else {
-            self.dial(&mut left, from.as_ref())?
+            match self.dial(&mut left, from.as_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    begins = Some(self.after(BACKLOG_RETRY));
+                    give_up = Some(self.after(self.options.connect_timeout));
+                    StreamSocket::Unopened
+                }
+                dialled => dialled?,
+            }
         };
         let is_planned = matches!(socket, StreamSocket::Unopened);
         let id = self.adopt(socket, true)?;
         if is_planned || !left.is_empty() {
-            self.attempts.insert(id, Attempt { begins, looking_up, left, from, failed: None });
+            self.attempts
+                .insert(id, Attempt { begins, looking_up, left, give_up, from, failed: None });
         }
         if is_planned {
             self.arm(id);
@@ -43,7 +56,9 @@ impl Io {
         Ok(id)
     }
 
-    /// Begins to connect to the next address that can be connected to at all.
+    /// Begins to connect to the next address that can be connected to at all. The last one stays if
+    /// it may be tried again: a Unix server whose backlog is full says `WouldBlock`, and nothing
+    /// tells when there is room (connect(2), `EAGAIN`).
     fn dial(&self, left: &mut Vec<Addr>, from: Option<&Addr>) -> io::Result<StreamSocket> {
         let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address");
         while let Some(addr) = left.pop() {
@@ -52,6 +67,10 @@ impl Io {
                 Err(error) => {
                     let what = format!("cannot connect to {addr}: {error}");
                     last = io::Error::new(error.kind(), what);
+                    if error.kind() == io::ErrorKind::WouldBlock && left.is_empty() {
+                        left.push(addr);
+                        break;
+                    }
                 }
             }
         }
@@ -67,11 +86,29 @@ impl Io {
             return Err(error);
         }
         let (mut left, from) = (std::mem::take(&mut attempt.left), attempt.from.clone());
-        let socket = self.dial(&mut left, from.as_ref())?;
+        let dialled = self.dial(&mut left, from.as_ref());
         if let Some(attempt) = self.attempts.get_mut(id) {
             attempt.left = left;
         }
-        self.replace(id, socket)
+        match dialled {
+            Ok(socket) => self.replace(id, socket),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.try_later(id, error),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The backlog of a Unix server is full: tries again a little later, within the time that a
+    /// connection has.
+    fn try_later(&mut self, id: SocketId, error: io::Error) -> io::Result<()> {
+        let now = self.now;
+        let retry = self.after(BACKLOG_RETRY);
+        let timeout = self.after(self.options.connect_timeout);
+        let Some(attempt) = self.attempts.get_mut(id) else { return Err(error) };
+        if now >= *attempt.give_up.get_or_insert(timeout) {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, error));
+        }
+        attempt.begins = Some(retry);
+        Ok(())
     }
 
     fn has_more_to_try(&mut self, id: SocketId) -> bool {

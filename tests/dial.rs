@@ -422,3 +422,64 @@ fn a_relay_that_finds_nobody_or_breaks_cuts_its_client_off() {
     assert_eq!(client.end, Some(Err(ErrorKind::ConnectionReset)), "a cut answer looks like one");
     tested.until_ended(5);
 }
+
+/// A Unix listener whose backlog is full, and those who fill it.
+#[cfg(target_os = "linux")]
+fn full_unix_listener(path: &std::path::Path) -> (socket2::Socket, Vec<socket2::Socket>) {
+    use socket2::{Domain, SockAddr, Socket, Type};
+    let name = SockAddr::unix(path).unwrap();
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    listener.bind(&name).unwrap();
+    listener.listen(1).unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        client.set_nonblocking(true).unwrap();
+        if client.connect(&name).is_err() {
+            return (listener, waiting);
+        }
+        waiting.push(client);
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_backlog_of_a_unix_server_is_waited_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("full");
+    let (listener, waiting) = full_unix_listener(&path);
+    let mut tested = Tested::new();
+    let journal = Journal::default();
+    let quiet = on_input(|_: &mut Context<'_>, _: &mut Input<'_>| Ok(()));
+    let id = tested.connect(path.as_path(), Noted::new(&journal, quiet)).unwrap();
+    assert_ne!(tested.io().send(id, b"early"), Sent::Gone);
+    for _ in 0..10 {
+        tested.turn(Some(ms(5))).unwrap();
+    }
+    assert!(journal.calls().is_empty(), "it stands without room");
+    for _ in &waiting {
+        listener.accept().unwrap();
+    }
+    tested.until(|_| journal.calls() == [Call::Setup]);
+    let (mut accepted, _) = listener.accept().unwrap();
+    tested.until(|server| server.io().unsent(id) == 0);
+    let mut early = [0; 5];
+    io::Read::read_exact(&mut accepted, &mut early).unwrap();
+    assert_eq!(&early, b"early");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_backlog_that_stays_full_is_given_up_after_the_connect_timeout() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("full");
+    let full = full_unix_listener(&path);
+    let mut tested = Tested::with((), Options { connect_timeout: ms(60), ..Options::default() });
+    let journal = Journal::default();
+    tested.connect(path.as_path(), Noted::new(&journal, Asks(b"never"))).unwrap();
+    let began = Instant::now();
+    tested.until_ended(1);
+    assert!(began.elapsed() >= ms(50));
+    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, Some(ErrorKind::TimedOut))]);
+    drop(full);
+}
