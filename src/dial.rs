@@ -105,7 +105,9 @@ impl Io {
         let timeout = self.after(self.options.connect_timeout);
         let Some(attempt) = self.attempts.get_mut(id) else { return Err(error) };
         if now >= *attempt.give_up.get_or_insert(timeout) {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, error));
+            let what =
+                "the backlog of the server stayed full: the connection did not stand in time";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, what));
         }
         attempt.begins = Some(retry);
         Ok(())

@@ -71,9 +71,11 @@ fn code(code: i32) -> ExitCode {
     u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// What the library does not say itself.
+/// What the library says itself only when it can do so at once.
 fn cannot_connect(target: &Target, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot connect to {target}: {error}"))
+    let (what, why) = (format!("cannot connect to {target}"), error.to_string());
+    let text = if why.starts_with(&what) { why } else { format!("{what}: {why}") };
+    io::Error::new(error.kind(), text)
 }
 
 /// Everything that is the same whatever is connected to.
