@@ -5,7 +5,6 @@
 //! is "gone", never an error and never another socket.
 
 use std::io;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use mio::Poll;
@@ -13,18 +12,19 @@ use mio::Poll;
 use crate::addr::Addr;
 use crate::attempts::Attempts;
 use crate::connection::Connection;
-use crate::datagram::{Datagram, Phase, Then};
+use crate::datagram::{Phase, Then};
 use crate::id::{SocketId, TimerId};
 use crate::ledger::{Ledger, Reason};
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::output::Pool;
 use crate::own::OwnAddrs;
-use crate::packets::Room;
 use crate::sockets::{Socket, Sockets};
 use crate::stream::{Ending, Marks, SEND_AT_ONCE, Sent};
 use crate::timers::{Deadlines, Timers};
 use crate::trace::{Step, Trace};
+
+mod datagrams;
 
 /// All sockets and timers of one server; handlers reach it as `cx.io`.
 #[derive(Debug)]
@@ -168,84 +168,6 @@ impl Io {
         }
         self.sockets.enqueue(id);
         sent
-    }
-
-    /// Sends a datagram, which may be empty, from the datagram socket `id`; on one that is connected,
-    /// [`Io::send`] sends to its peer. Never blocks, and never delays anything else: what the system
-    /// does not take is dropped, and counted in [`Ledger::packets_dropped`].
-    #[inline]
-    pub fn send_to(&mut self, id: SocketId, bytes: &[u8], to: &Addr) -> Sent {
-        if *to == Addr::Unnamed {
-            return Sent::Gone;
-        }
-        self.send_packet(id, bytes, Some(to))
-    }
-
-    #[inline]
-    fn send_packet(&mut self, id: SocketId, bytes: &[u8], to: Option<&Addr>) -> Sent {
-        let Some(datagram) = self.sockets.datagram(id) else { return Sent::Gone };
-        if datagram.phase() == Phase::Closing || to.is_none() && !datagram.is_connected {
-            return Sent::Gone;
-        }
-        let room =
-            Room { packets: self.options.packet_queue, bytes: self.options.packet_queue_bytes };
-        self.ledger.packets_sent += 1;
-        if !datagram.send(to, bytes, room) {
-            self.ledger.packets_dropped += 1;
-            return Sent::Congested;
-        }
-        if !datagram.queued {
-            self.sockets.enqueue(id);
-        }
-        Sent::Queued
-    }
-
-    /// From now on the datagram socket `id` exchanges datagrams with `peer` alone (`connect(2)`).
-    ///
-    /// # Errors
-    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when it is gone.
-    pub fn set_peer(&mut self, id: SocketId, peer: &Addr) -> io::Result<()> {
-        let Some(datagram) = self.sockets.datagram(id) else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        datagram.transport().set_peer(peer)?;
-        datagram.is_connected = true;
-        self.own.remove(id);
-        Ok(())
-    }
-
-    /// Has the datagram socket `id` receive what is sent to the multicast `group`, over the
-    /// interface of this index; 0 lets the system choose one.
-    ///
-    /// # Errors
-    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when the socket is gone.
-    pub fn join_multicast(
-        &mut self,
-        id: SocketId,
-        group: IpAddr,
-        interface: u32,
-    ) -> io::Result<()> {
-        self.set_member(id, group, interface, true)
-    }
-
-    /// Takes [`Io::join_multicast`] back.
-    ///
-    /// # Errors
-    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when the socket is gone.
-    pub fn leave_multicast(
-        &mut self,
-        id: SocketId,
-        group: IpAddr,
-        interface: u32,
-    ) -> io::Result<()> {
-        self.set_member(id, group, interface, false)
-    }
-
-    fn set_member(&self, id: SocketId, group: IpAddr, interface: u32, on: bool) -> io::Result<()> {
-        match self.sockets.datagram_ref(id) {
-            Some(datagram) => datagram.transport().set_member(group, interface, on),
-            None => Err(io::ErrorKind::NotConnected.into()),
-        }
     }
 
     /// Reads no more from `id` until [`Io::resume`]. Its handler sees no input meanwhile.
@@ -395,12 +317,6 @@ impl Io {
         }
     }
 
-    /// How many datagrams wait to leave the datagram socket `id`.
-    #[must_use]
-    pub fn packets_waiting(&self, id: SocketId) -> usize {
-        self.sockets.datagram_ref(id).map_or(0, Datagram::waiting)
-    }
-
     /// How many bytes wait to be sent. Of what other connections were sent in this round, only
     /// that is counted which does not leave with its end.
     #[must_use]
@@ -508,13 +424,6 @@ impl Io {
             self.sockets.enqueue(id);
         }
         true
-    }
-
-    pub(crate) fn change_datagram(&mut self, id: SocketId, change: impl FnOnce(&mut Datagram)) {
-        if let Some(datagram) = self.sockets.datagram(id) {
-            change(datagram);
-            self.sockets.enqueue(id);
-        }
     }
 }
 

@@ -1,0 +1,157 @@
+//! The machine of a datagram socket, played by scripts.
+
+use super::*;
+use std::collections::VecDeque;
+
+const ROOM: Room = Room { packets: 8, bytes: 1 << 10 };
+
+/// A socket whose every answer is written down before.
+#[derive(Default)]
+struct Script {
+    receives: VecDeque<Result<Received, io::ErrorKind>>,
+    sends: VecDeque<Result<usize, io::ErrorKind>>,
+    one_peer: bool,
+}
+
+impl PacketTransport for Script {
+    type Batch = ();
+
+    fn receive(&mut self, (): &mut (), _: &mut Inbox, most: usize) -> io::Result<Received> {
+        let received = self.receives.pop_front().unwrap_or(Err(io::ErrorKind::WouldBlock))?;
+        assert!(received.came <= most);
+        Ok(received)
+    }
+
+    fn send(&mut self, (): &mut (), packets: &Packets, _: usize) -> io::Result<usize> {
+        assert!(!packets.is_empty());
+        Ok(self.sends.pop_front().unwrap_or(Ok(packets.len()))?)
+    }
+
+    fn refusal_is_the_peers(&self) -> bool {
+        self.one_peer
+    }
+}
+
+fn queue(script: Script, packets: usize) -> Datagram<Script> {
+    let mut datagram = Datagram::new(script, false);
+    for _ in 0..packets {
+        assert!(datagram.send(None, b"packet", ROOM));
+    }
+    datagram
+}
+
+/// What becomes of all that waits, as the numbers that left or `Err` for one that was dropped.
+fn flush_all(datagram: &mut Datagram<Script>) -> Vec<Result<usize, io::ErrorKind>> {
+    let mut all = Vec::new();
+    while let Some(left) = datagram.flush(&mut (), 64) {
+        all.push(match left {
+            Left::Sent(n) => Ok(n),
+            Left::Dropped(error) | Left::Told(error) => Err(error.kind()),
+            Left::Refused => Err(io::ErrorKind::WouldBlock),
+        });
+    }
+    all
+}
+
+#[test]
+fn an_error_costs_one_datagram_and_keeps_the_others_in_order() {
+    use io::ErrorKind::{ConnectionRefused, Interrupted, NetworkUnreachable};
+    let sends = [Ok(2), Err(NetworkUnreachable), Err(Interrupted), Err(ConnectionRefused)];
+    let script = Script { sends: sends.into(), ..Script::default() };
+    let mut datagram = queue(script, 6);
+    let expected = [Ok(2), Err(NetworkUnreachable), Ok(0), Err(ConnectionRefused), Ok(2)];
+    assert_eq!(flush_all(&mut datagram), expected);
+    assert_eq!(datagram.waiting(), 0);
+}
+
+#[test]
+fn what_a_connected_socket_is_told_costs_no_datagram_the_first_time() {
+    use io::ErrorKind::{ConnectionRefused, NetworkUnreachable};
+    let sends =
+        [Err(ConnectionRefused), Ok(1), Err(ConnectionRefused), Err(NetworkUnreachable), Ok(1)];
+    let mut datagram = queue(Script { sends: sends.into(), ..Script::default() }, 3);
+    datagram.is_connected = true;
+    assert_eq!(flush_all(&mut datagram), sends);
+    assert_eq!(datagram.waiting(), 0);
+}
+
+#[test]
+fn a_socket_without_room_waits_for_it_and_a_peer_without_room_for_nobody() {
+    let refused =
+        || Script { sends: [Ok(1), Err(io::ErrorKind::WouldBlock)].into(), ..Script::default() };
+    let mut datagram = queue(refused(), 4);
+    assert_eq!(flush_all(&mut datagram), [Ok(1), Err(io::ErrorKind::WouldBlock)]);
+    assert_eq!(datagram.waiting(), 3);
+    assert!(datagram.wants_room_reported());
+    datagram.note(Readiness { writable: true, ..Readiness::default() });
+    assert!(!datagram.wants_room_reported(), "there is room again");
+    assert_eq!(flush_all(&mut datagram), [Ok(3)]);
+
+    let mut datagram = queue(Script { one_peer: true, ..refused() }, 4);
+    assert_eq!(flush_all(&mut datagram), [Ok(1), Err(io::ErrorKind::WouldBlock), Ok(2)]);
+    assert!(!datagram.wants_room_reported());
+
+    let mut datagram = queue(Script { one_peer: true, ..refused() }, 4);
+    datagram.is_connected = true;
+    assert_eq!(flush_all(&mut datagram), [Ok(1), Err(io::ErrorKind::WouldBlock)]);
+    assert_eq!(datagram.waiting(), 3, "there is nobody else whom it could hold up");
+}
+
+#[test]
+fn reading_ends_when_all_came_or_nothing_did_and_not_at_an_error() {
+    let receives = [
+        Ok(Received { came: 4, all: false }),
+        Err(io::ErrorKind::ConnectionRefused),
+        Ok(Received { came: 2, all: true }),
+    ];
+    let mut datagram = queue(Script { receives: receives.into(), ..Script::default() }, 0);
+    let mut inbox = Inbox::new(8);
+    let mut receive = |datagram: &mut Datagram<Script>| datagram.receive(&mut (), &mut inbox, 4);
+    assert!(matches!(receive(&mut datagram), Some(Ok(4))) && datagram.wants_read());
+    assert!(matches!(receive(&mut datagram), Some(Err(_))) && datagram.wants_read());
+    assert!(matches!(receive(&mut datagram), Some(Ok(2))) && !datagram.wants_read());
+    datagram.note(Readiness { readable: true, ..Readiness::default() });
+    assert!(datagram.wants_read());
+    assert!(receive(&mut datagram).is_none() && !datagram.wants_read());
+}
+
+#[test]
+fn the_last_look_is_a_look_even_without_an_edge() {
+    for (then, phase) in [(Then::Rest, Phase::Resting), (Then::Close, Phase::Closing)] {
+        let mut datagram = queue(Script::default(), 0);
+        assert!(datagram.receive(&mut (), &mut Inbox::new(8), 1).is_none());
+        datagram.look_last(7, then);
+        assert!(datagram.wants_read() && datagram.wants_service());
+        // Asked for twice, the stronger holds.
+        datagram.look_last(8, Then::Rest);
+        datagram.end_look();
+        assert_eq!(datagram.phase(), phase);
+        assert!(!datagram.wants_read());
+        datagram.serve_again();
+        assert_eq!(datagram.wants_read(), phase == Phase::Resting);
+    }
+}
+
+#[test]
+fn room_is_told_once_and_only_when_the_queue_is_empty() {
+    let mut datagram = queue(Script { sends: [Ok(7)].into(), ..Script::default() }, 8);
+    assert!(!datagram.take_drained());
+    assert!(!datagram.send(None, b"one too many", ROOM) && datagram.is_congested());
+    assert!(matches!(datagram.flush(&mut (), 64), Some(Left::Sent(7))));
+    assert!(!datagram.take_drained(), "one still waits");
+    assert!(matches!(datagram.flush(&mut (), 64), Some(Left::Sent(1))));
+    assert!(datagram.take_drained() && !datagram.take_drained());
+}
+
+#[test]
+fn a_closing_socket_wants_a_turn_until_it_is_gone() {
+    let mut datagram =
+        queue(Script { sends: [Err(io::ErrorKind::WouldBlock)].into(), ..Script::default() }, 1);
+    datagram.close();
+    assert!(datagram.wants_service() && !datagram.wants_read());
+    assert!(matches!(datagram.flush(&mut (), 64), Some(Left::Refused)));
+    datagram.asked_for_room = true;
+    assert!(!datagram.wants_service(), "it waits for room and for nothing else");
+    assert_eq!(datagram.drop_waiting(), 1);
+    assert!(datagram.wants_service());
+}
