@@ -17,8 +17,9 @@ impl<S> Stage<S> {
     /// Accepts who waits, within the budget of a turn.
     pub(crate) fn receive_clients(&mut self, id: SocketId) {
         for _ in 0..self.io.options.accepts_per_turn {
-            let io = &mut self.io;
-            let has_room = io.has_room();
+            let Stage { io, roles, .. } = self;
+            let Some(Role::Listener(factory)) = roles.get(id.index()) else { return };
+            let has_room = io.has_room() && factory.has_room();
             let Some(listener) = io.sockets.listener(id) else { return };
             if listener.closing || !listener.readable || listener.waits_for_room {
                 return;
@@ -47,7 +48,7 @@ impl<S> Stage<S> {
             }
         }
         let Some(Role::Listener(factory)) = roles.get_mut(listener.index()) else { return };
-        let handler = match catch_unwind(AssertUnwindSafe(|| factory(peer))) {
+        let handler = match catch_unwind(AssertUnwindSafe(|| factory.make(peer))) {
             Ok(handler) => handler,
             Err(panic) => {
                 log_panic(listener, &*panic);
@@ -68,6 +69,8 @@ impl<S> Stage<S> {
             }
             Err(error) => {
                 io.ledger.refused += 1;
+                // Its handler may have taken a place that others wait for.
+                io.sockets.stop_waiting();
                 self.accept_failed(listener, AcceptError::OneClient, &error);
             }
         }

@@ -33,6 +33,8 @@ pub(crate) struct Datagram<T = DatagramSocket> {
     /// Something was dropped for want of room since the queue was last empty.
     congested: bool,
     phase: Phase,
+    /// How many that were taken are being answered elsewhere, by handlers that block.
+    owed: usize,
     /// Whether its id is in the queue.
     pub(crate) queued: bool,
     /// Whether the poll reports room for sending.
@@ -92,6 +94,7 @@ impl<T: PacketTransport> Datagram<T> {
             is_connected,
             congested: false,
             phase: Phase::Serving,
+            owed: 0,
             queued: false,
             asked_for_room: false,
             close_watched: false,
@@ -112,6 +115,11 @@ impl<T: PacketTransport> Datagram<T> {
 
     pub(crate) fn pause(&mut self, on: bool) {
         self.paused = on;
+    }
+
+    /// One that was taken will be answered later, or was now.
+    pub(crate) fn owe(&mut self, on: bool) {
+        self.owed = if on { self.owed + 1 } else { self.owed.saturating_sub(1) };
     }
 
     /// Nothing more is shown; what waits still leaves.
@@ -205,15 +213,25 @@ impl<T: PacketTransport> Datagram<T> {
     pub(crate) fn wants_service(&self) -> bool {
         let ends = match self.phase {
             Phase::Serving | Phase::Resting => self.congested && self.packets.is_empty(),
-            Phase::LastLook { .. } => true,
-            Phase::Closing => self.packets.is_empty(),
+            Phase::LastLook { .. } => !self.is_held_up(),
+            Phase::Closing => self.owes_nothing(),
         };
         ends || self.wants_read() || self.wants_write() || self.wants_room_reported()
     }
 
     /// Whether nothing is left to do before the server ends its run.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.phase == Phase::Resting && self.packets.is_empty()
+        self.phase == Phase::Resting && self.owes_nothing()
+    }
+
+    /// Whether nothing waits to leave, here or with a handler that blocks.
+    pub(crate) fn owes_nothing(&self) -> bool {
+        self.packets.is_empty() && self.owed == 0
+    }
+
+    /// Whether more can be read only when something that is owed was answered.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.paused && self.owed > 0
     }
 
     /// How many datagrams wait to leave.

@@ -149,6 +149,9 @@ impl<S> Stage<S> {
 
     #[cold]
     fn packet_failed(&mut self, id: SocketId, failure: &Failure) {
+        if self.io.note_exit(&failure.error) {
+            return;
+        }
         self.io.ledger.packets_failed += 1;
         warn_of_packet(&mut self.io, id, "a handler failed on a datagram", &failure.error);
     }
@@ -229,7 +232,7 @@ impl<S> Stage<S> {
     fn end_last_look(&mut self, id: SocketId) {
         let Some(datagram) = self.io.sockets.datagram_ref(id) else { return };
         let Phase::LastLook { since, .. } = datagram.phase() else { return };
-        if datagram.wants_read() && self.io.looks_on(since) {
+        if datagram.is_held_up() || datagram.wants_read() && self.io.looks_on(since) {
             return;
         }
         self.tell_packets_of_shutdown(id);
@@ -253,7 +256,7 @@ impl<S> Stage<S> {
     fn conclude_datagram(&mut self, id: SocketId) {
         let Some(datagram) = self.io.sockets.datagram_ref(id) else { return };
         if datagram.phase() == Phase::Closing {
-            if datagram.waiting() == 0 {
+            if datagram.owes_nothing() {
                 return self.end_datagram(id, Ok(()));
             }
             self.io.hurry_datagram(id);

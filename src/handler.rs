@@ -23,7 +23,7 @@ mod datagram;
 mod desk;
 
 pub use datagram::DatagramHandler;
-pub(crate) use desk::{Desk, Role};
+pub(crate) use desk::{Desk, Factory, Role};
 
 /// One conversation with one peer (Python's `StreamRequestHandler`). There is one value for each
 /// connection, so its fields are the state of the conversation.

@@ -13,8 +13,10 @@ use crate::addr::Addr;
 use crate::attempts::Attempts;
 use crate::connection::Connection;
 use crate::datagram::{Phase, Then};
+use crate::exit::Exit;
 use crate::id::{SocketId, TimerId};
 use crate::ledger::{Ledger, Reason};
+use crate::loan::Loans;
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::output::Pool;
@@ -46,6 +48,10 @@ pub struct Io {
     pub(crate) drain: Drain,
     /// What outgoing connections that do not stand yet have before them.
     pub(crate) attempts: Attempts,
+    /// The sockets of connections whose handlers block.
+    pub(crate) loans: Loans,
+    /// A handler asked for the end of the run.
+    pub(crate) exit: Option<io::Error>,
     /// Where datagram sockets of this server are bound.
     pub(crate) own: OwnAddrs,
     /// How many more clients or datagrams `handle_request` takes; `None` is any number.
@@ -97,6 +103,8 @@ impl Io {
             epoch: Instant::now(),
             drain: Drain::No,
             attempts: Attempts::default(),
+            loans: Loans::default(),
+            exit: None,
             own: OwnAddrs::default(),
             accept_quota: None,
         })
@@ -416,7 +424,17 @@ impl Io {
     }
 
     /// Says whether there is such a connection.
-    fn change(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) -> bool {
+    /// Remembers that a handler asked for the end of the run, if that is what its error says. The
+    /// last one is told.
+    pub(crate) fn note_exit(&mut self, error: &io::Error) -> bool {
+        let exits = Exit::is(error);
+        if exits {
+            self.exit = Some(Exit.into());
+        }
+        exits
+    }
+
+    pub(crate) fn change(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) -> bool {
         self.stop_collecting(id);
         let Some(connection) = self.sockets.connection(id) else { return false };
         change(connection);

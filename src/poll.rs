@@ -339,6 +339,9 @@ impl Io {
         if !self.attempts.is_empty() {
             self.attempts.remove(id);
         }
+        if !self.loans.is_empty() {
+            self.loans.remove(&id);
+        }
         let sockets = &self.sockets;
         self.deadlines.forget(deadlines, |id| sockets.get(id).is_some());
         self.trace.step(|| Step::Closed(id));
@@ -370,6 +373,8 @@ fn first_that_works(
 fn deadline(connection: &Connection, idle_after: u64, options: &Options) -> Option<u64> {
     let patience = match connection.stream.ending() {
         _ if connection.stream.is_connecting() => nanoseconds(options.connect_timeout),
+        // Whoever has the socket has timeouts of its own.
+        Ending::Open if matches!(connection.stream.transport(), StreamSocket::Lent) => u64::MAX,
         Ending::Open => idle_after,
         Ending::Closing | Ending::Leaving => nanoseconds(options.close_timeout),
         Ending::Lingering => nanoseconds(options.linger_timeout),

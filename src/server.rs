@@ -13,7 +13,7 @@ use mio::{Events, Interest, Registry, Waker};
 use crate::addr::{Addr, ToAddrs};
 use crate::connect::IntoConnect;
 use crate::handle::{Command, Handle};
-use crate::handler::{Context, DatagramHandler, Desk, Handler};
+use crate::handler::{Context, DatagramHandler, Desk, Factory, Handler};
 use crate::id::{SocketId, TimerId};
 use crate::io::{Drain, Io};
 use crate::ledger::{Ledger, Report};
@@ -119,6 +119,18 @@ impl<S> Server<S> {
         let stage = &mut self.reactor.stage;
         stage.io.look_at_clock();
         let id = stage.desk.listen(&mut stage.io, addr, factory);
+        stage.appoint_newcomers();
+        id
+    }
+
+    pub(crate) fn listen_with(
+        &mut self,
+        addr: impl ToAddrs,
+        factory: Box<dyn Factory<S>>,
+    ) -> io::Result<SocketId> {
+        let stage = &mut self.reactor.stage;
+        stage.io.look_at_clock();
+        let id = stage.desk.listen_with(&mut stage.io, addr, factory);
         stage.appoint_newcomers();
         id
     }
@@ -360,7 +372,7 @@ impl<S> Server<S> {
             let stage = &mut self.reactor.stage;
             guard("service_actions", || actions(&mut stage.shared, &mut stage.io));
         }
-        Ok(())
+        self.reactor.stage.io.exit.take().map_or(Ok(()), Err)
     }
 
     fn run_commands(&mut self) {

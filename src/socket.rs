@@ -19,12 +19,14 @@ use crate::transport::{Readiness, Transport};
 mod accept_error;
 mod batch;
 mod datagram;
+mod loan;
 #[cfg(unix)]
 mod unix_path;
 
 pub(crate) use accept_error::{AcceptError, accept_error};
 pub(crate) use batch::Batch;
 pub(crate) use datagram::{DatagramSocket, is_local};
+pub(crate) use loan::Loan;
 
 /// Whether the system reports the next byte, or the next room, by itself after a read or write
 /// that moved less than it could. True for epoll, where every arrival is an edge. Not for
@@ -40,6 +42,8 @@ const EDGE_AFTER_SHORT: bool = cfg!(all(
 pub(crate) enum StreamSocket {
     /// None yet: the connection waits for its time, or for its address.
     Unopened,
+    /// None for now: a handler that blocks has it (see [`Loan`]).
+    Lent,
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix {
@@ -108,7 +112,7 @@ impl StreamSocket {
     ) -> io::Result<()> {
         let interests = self.interests(ask_for_room);
         match self {
-            StreamSocket::Unopened => Ok(()),
+            StreamSocket::Unopened | StreamSocket::Lent => Ok(()),
             StreamSocket::Tcp(stream) => registry.register(stream, token, interests),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => registry.register(stream, token, interests),
@@ -117,7 +121,7 @@ impl StreamSocket {
 
     /// Whether room is reported without being asked for.
     pub(crate) fn reports_room(&self) -> bool {
-        matches!(self, StreamSocket::Tcp(_) | StreamSocket::Unopened)
+        matches!(self, StreamSocket::Tcp(_) | StreamSocket::Unopened | StreamSocket::Lent)
     }
 
     /// Asks for room to be reported, or no longer.
@@ -137,7 +141,7 @@ impl StreamSocket {
 
     fn source(&mut self) -> Option<&mut dyn Source> {
         match self {
-            StreamSocket::Unopened => None,
+            StreamSocket::Unopened | StreamSocket::Lent => None,
             StreamSocket::Tcp(stream) => Some(stream),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => Some(stream),
@@ -147,7 +151,7 @@ impl StreamSocket {
     /// The error that the system keeps for this socket (`SO_ERROR`), which it then forgets.
     pub(crate) fn error(&self) -> Option<io::Error> {
         let error = match self {
-            StreamSocket::Unopened => Ok(None),
+            StreamSocket::Unopened | StreamSocket::Lent => Ok(None),
             StreamSocket::Tcp(stream) => stream.take_error(),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.take_error(),
@@ -165,7 +169,7 @@ impl StreamSocket {
 
     pub(crate) fn set_nodelay(&self, on: bool) -> io::Result<()> {
         match self {
-            StreamSocket::Unopened => Ok(()),
+            StreamSocket::Unopened | StreamSocket::Lent => Ok(()),
             StreamSocket::Tcp(stream) => stream.set_nodelay(on),
             #[cfg(unix)]
             StreamSocket::Unix { .. } => Ok(()),
@@ -174,7 +178,7 @@ impl StreamSocket {
 
     pub(crate) fn peer_addr(&self) -> Option<Addr> {
         match self {
-            StreamSocket::Unopened => None,
+            StreamSocket::Unopened | StreamSocket::Lent => None,
             StreamSocket::Tcp(stream) => stream.peer_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.peer_addr().ok().map(|a| unix_addr(&a)),
@@ -183,7 +187,7 @@ impl StreamSocket {
 
     pub(crate) fn local_addr(&self) -> Option<Addr> {
         match self {
-            StreamSocket::Unopened => None,
+            StreamSocket::Unopened | StreamSocket::Lent => None,
             StreamSocket::Tcp(stream) => stream.local_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.local_addr().ok().map(|a| unix_addr(&a)),
@@ -195,7 +199,7 @@ impl Read for StreamSocket {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            StreamSocket::Unopened => Err(io::ErrorKind::WouldBlock.into()),
+            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::WouldBlock.into()),
             StreamSocket::Tcp(stream) => stream.read(buffer),
             #[cfg(unix)]
             StreamSocket::Unix { stream, cut } => {
@@ -211,7 +215,7 @@ impl Write for StreamSocket {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            StreamSocket::Unopened => Err(io::ErrorKind::WouldBlock.into()),
+            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::WouldBlock.into()),
             StreamSocket::Tcp(stream) => stream.write(bytes),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.write(bytes),
@@ -227,7 +231,7 @@ impl Transport for StreamSocket {
     #[inline]
     fn short_read_was_last(&self) -> bool {
         match self {
-            StreamSocket::Tcp(_) | StreamSocket::Unopened => EDGE_AFTER_SHORT,
+            StreamSocket::Tcp(_) | StreamSocket::Unopened | StreamSocket::Lent => EDGE_AFTER_SHORT,
             #[cfg(unix)]
             StreamSocket::Unix { cut, .. } => EDGE_AFTER_SHORT && !cut,
         }
@@ -240,7 +244,7 @@ impl Transport for StreamSocket {
 
     fn shutdown_write(&mut self) -> io::Result<()> {
         match self {
-            StreamSocket::Unopened => Ok(()),
+            StreamSocket::Unopened | StreamSocket::Lent => Ok(()),
             StreamSocket::Tcp(stream) => stream.shutdown(Shutdown::Write),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.shutdown(Shutdown::Write),
@@ -365,6 +369,16 @@ impl ListenerSocket {
                 listener.local_addr().ok().map(|a| unix_addr(&a))
             }
         }
+    }
+}
+
+/// The address of a socket of any kind (`getsockname`).
+pub(crate) fn name_of(socket: &Socket) -> Option<Addr> {
+    let name = socket.local_addr().ok()?;
+    match (name.as_socket(), name.as_pathname()) {
+        (Some(ip), _) => Some(Addr::Ip(ip)),
+        (None, Some(path)) => Some(Addr::Unix(path.to_path_buf())),
+        (None, None) => Some(Addr::Unnamed),
     }
 }
 

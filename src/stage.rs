@@ -103,6 +103,7 @@ impl<S> Stage<S> {
     pub(crate) fn fail(&mut self, id: SocketId, failure: Failure) {
         let Failure { reason, error } = failure;
         debug!("{id}: ended, {reason:?}: {error}");
+        self.io.note_exit(&error);
         let Some(connection) = self.io.sockets.connection(id) else { return };
         if matches!(connection.stream.ending(), Ending::Leaving | Ending::Lingering) {
             // Its conversation has ended before; only the rest of it broke.

@@ -12,6 +12,7 @@ use crate::handler::{Context, Role};
 use crate::id::{SocketId, TimerId};
 use crate::input::{Held, Input};
 use crate::ledger::Reason;
+use crate::socket::StreamSocket;
 use crate::sockets::Socket;
 use crate::stage::{Failure, Stage, log_panic};
 use crate::stream::{Ending, Flushed};
@@ -156,7 +157,8 @@ impl<S> Stage<S> {
     fn part(&mut self, id: SocketId) {
         let at_once = self.io.parts_at_once(id);
         let Some(connection) = self.io.sockets.connection(id) else { return };
-        if connection.stream.has_ended() || at_once {
+        let is_lent = matches!(connection.stream.transport(), StreamSocket::Lent);
+        if connection.stream.has_ended() || at_once || is_lent {
             return self.io.discard(id);
         }
         connection.stream.linger();

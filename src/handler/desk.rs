@@ -22,11 +22,26 @@ pub(crate) enum Role<S> {
     Nobody,
     Conversation(Box<dyn Handler<S>>),
     Datagrams(Box<dyn DatagramHandler<S>>),
-    Listener(Box<Factory<S>>),
+    Listener(Box<dyn Factory<S>>),
     Source(Box<dyn Watched<S>>),
 }
 
-pub(crate) type Factory<S> = dyn FnMut(&Addr) -> Box<dyn Handler<S>>;
+/// What makes a handler for each client of a listener.
+pub(crate) trait Factory<S> {
+    fn make(&mut self, peer: &Addr) -> Box<dyn Handler<S>>;
+
+    /// Whether another client may come now. When that changes, somebody has to call
+    /// [`Sockets::stop_waiting`](crate::sockets::Sockets::stop_waiting).
+    fn has_room(&self) -> bool {
+        true
+    }
+}
+
+impl<S, F: FnMut(&Addr) -> Box<dyn Handler<S>>> Factory<S> for F {
+    fn make(&mut self, peer: &Addr) -> Box<dyn Handler<S>> {
+        self(peer)
+    }
+}
 
 /// A foreign source together with its callback.
 pub(crate) trait Watched<S> {
@@ -72,9 +87,18 @@ impl<S> Desk<S> {
         F: FnMut(&Addr) -> H + 'static,
         H: Handler<S> + 'static,
     {
-        let id = io.open_listener(&addr.to_addrs()?)?;
         let factory = move |peer: &Addr| Box::new(factory(peer)) as Box<dyn Handler<S>>;
-        self.newcomers.push((id, Role::Listener(Box::new(factory))));
+        self.listen_with(io, addr, Box::new(factory))
+    }
+
+    pub(crate) fn listen_with(
+        &mut self,
+        io: &mut Io,
+        addr: impl ToAddrs,
+        factory: Box<dyn Factory<S>>,
+    ) -> io::Result<SocketId> {
+        let id = io.open_listener(&addr.to_addrs()?)?;
+        self.newcomers.push((id, Role::Listener(factory)));
         Ok(id)
     }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::process;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -15,12 +16,15 @@ pub(crate) struct BoundPath {
     path: PathBuf,
     device: u64,
     inode: u64,
+    /// Whose it is: a forked child closes its copy of the socket and leaves the path alone.
+    process: u32,
 }
 
 impl Drop for BoundPath {
     fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|file| (file.dev(), file.ino()) == (self.device, self.inode));
+        let ours = process::id() == self.process
+            && fs::symlink_metadata(&self.path)
+                .is_ok_and(|file| (file.dev(), file.ino()) == (self.device, self.inode));
         if ours {
             // Nobody is left to be told.
             let _ = fs::remove_file(&self.path);
@@ -48,7 +52,8 @@ pub(super) fn bind(path: &Path, kind: Type) -> io::Result<(Socket, BoundPath)> {
         bound => bound?,
     }
     let file = fs::symlink_metadata(&path)?;
-    Ok((socket, BoundPath { path, device: file.dev(), inode: file.ino() }))
+    let (device, inode) = (file.dev(), file.ino());
+    Ok((socket, BoundPath { path, device, inode, process: process::id() }))
 }
 
 /// Removes a socket that nobody listens on any more; an error when it is anything else. A

@@ -1,0 +1,199 @@
+//! A child process at the work of one blocking handler.
+//!
+//! It reports through a pipe, whose end is the event that it has ended:
+//!
+//! ```text
+//! one byte: how it went    four bytes: length of the message    the message    the reply, if any
+//! ```
+
+use std::cell::RefCell;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use mio::Interest;
+use mio::unix::pipe::Receiver;
+
+use super::crew::{Ended, Place, Work, message_of, poke};
+use super::request::Reach;
+use crate::exit::Exit;
+use crate::handler::Context;
+use crate::process::{self, Child, Forked, Report, Reporter};
+
+pub(super) struct Watched {
+    child: Child,
+    report: Rc<RefCell<Report>>,
+    /// Bytes that a report may have.
+    most: usize,
+    /// When it is looked for again after it has reported and not yet ended.
+    retry: Duration,
+    place: Option<Place>,
+}
+
+/// Between the end of the report and that of the process lie microseconds, unless the handler
+/// closed what it did not know.
+const FIRST_RETRY: Duration = Duration::from_millis(1);
+const LAST_RETRY: Duration = Duration::from_secs(1);
+
+/// Bytes of a report besides the reply.
+const HEAD: usize = 4_096;
+
+impl Watched {
+    /// Starts a child that does the work; returns in the parent alone.
+    pub(super) fn fork<S: 'static>(
+        cx: &mut Context<'_, S>,
+        place: Place,
+        work: Work<S>,
+        at_fork: Option<&dyn Fn()>,
+    ) -> io::Result<Watched> {
+        let (child, receiver) = match process::fork()? {
+            Forked::Child(reporter) => work_and_leave(cx, reporter, work, at_fork),
+            Forked::Parent(child, receiver) => (child, receiver),
+        };
+        // Its share of the socket must not keep ours away.
+        drop(work);
+        let most = cx.io.options.packet_queue_bytes.saturating_add(HEAD);
+        let report = Rc::new(RefCell::new(Report::default()));
+        listen(cx, receiver, Rc::clone(&report), most)?;
+        Ok(Watched { child, report, most, retry: FIRST_RETRY, place: Some(place) })
+    }
+
+    /// What came of the work, once the child has ended.
+    pub(super) fn take<S>(&mut self, cx: &mut Context<'_, S>) -> Option<Ended> {
+        let mut report = self.report.borrow_mut();
+        if !report.ended {
+            return None;
+        }
+        if report.bytes.len() > self.most {
+            // Nobody can want such an answer, and the child may wait for room to write it.
+            self.child.kill();
+        }
+        let Some(status) = self.child.reap() else {
+            cx.io.set_timer(cx.id, self.retry);
+            self.retry = (self.retry * 2).min(LAST_RETRY);
+            return None;
+        };
+        let places = self.place.take().map(|place| place.places());
+        if let Some(places) = places {
+            places.wake(cx.io);
+        }
+        let bytes = std::mem::take(&mut report.bytes);
+        Some(decode(&bytes).unwrap_or_else(|| {
+            let what =
+                process::describe(status).unwrap_or_else(|| "its process told nothing".into());
+            Ended { result: Ok(Err(io::Error::other(what))), reply: None }
+        }))
+    }
+}
+
+/// What a child does in all its life.
+fn work_and_leave<S>(
+    cx: &mut Context<'_, S>,
+    reporter: Reporter,
+    work: Work<S>,
+    at_fork: Option<&dyn Fn()>,
+) -> ! {
+    let report = catch_unwind(AssertUnwindSafe(|| {
+        cx.io.close_copies();
+        if let Some(at_fork) = at_fork {
+            at_fork();
+        }
+        work(Reach::Here(cx.shared))
+    }));
+    let ended = report.unwrap_or_else(|panic| Ended { result: Err(panic), reply: None });
+    let success = matches!(ended.result, Ok(Ok(())));
+    reporter.leave(&encode(&ended), success)
+}
+
+/// Has the owner told when the report has come to its end.
+fn listen<S: 'static>(
+    cx: &mut Context<'_, S>,
+    receiver: Receiver,
+    report: Rc<RefCell<Report>>,
+    most: usize,
+) -> io::Result<()> {
+    let owner = cx.id;
+    cx.watch(receiver, Interest::READABLE, move |cx, receiver, _| {
+        let mut report = report.borrow_mut();
+        report.take_in(receiver, most);
+        if report.ended {
+            poke(cx.io, owner);
+            cx.close();
+        }
+        Ok(())
+    })
+    .map(drop)
+}
+
+// How it went, in the first byte.
+const DONE: u8 = 0;
+const FAILED: u8 = 1;
+const PANICKED: u8 = 2;
+const EXIT: u8 = 3;
+/// Added when a reply follows.
+const REPLY: u8 = 128;
+
+fn encode(ended: &Ended) -> Vec<u8> {
+    let (how, message) = match &ended.result {
+        Ok(Ok(())) => (DONE, String::new()),
+        Ok(Err(error)) if Exit::is(error) => (EXIT, String::new()),
+        Ok(Err(error)) => (FAILED, error.to_string().chars().take(HEAD / 8).collect()),
+        Err(panic) => (PANICKED, message_of(&**panic)),
+    };
+    let mut report = vec![how | if ended.reply.is_some() { REPLY } else { 0 }];
+    let length = u32::try_from(message.len()).unwrap_or_default();
+    report.extend_from_slice(&length.to_be_bytes());
+    report.extend_from_slice(message.as_bytes());
+    report.extend_from_slice(ended.reply.as_deref().unwrap_or_default());
+    report
+}
+
+/// `None` when the report is not whole, because the child came to its end before its work did.
+fn decode(report: &[u8]) -> Option<Ended> {
+    let (how, rest) = report.split_first()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (message, reply) = rest.split_at_checked(length)?;
+    let message = String::from_utf8_lossy(message).into_owned();
+    let result = match how & !REPLY {
+        DONE => Ok(Ok(())),
+        FAILED => Ok(Err(io::Error::other(message))),
+        PANICKED => Err(Box::new(message) as _),
+        EXIT => Ok(Err(Exit.into())),
+        _ => return None,
+    };
+    Some(Ended { result, reply: (how & REPLY != 0).then(|| reply.to_vec()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_what_became_of_the_work() {
+        let reply = Some(b"answer".to_vec());
+        let ended = decode(&encode(&Ended { result: Ok(Ok(())), reply: reply.clone() })).unwrap();
+        assert!(matches!(ended.result, Ok(Ok(()))));
+        assert_eq!(ended.reply, reply);
+        let failed = Ended { result: Ok(Err(io::Error::other("broke"))), reply: None };
+        let ended = decode(&encode(&failed)).unwrap();
+        assert_eq!(ended.result.unwrap().unwrap_err().to_string(), "broke");
+        assert_eq!(ended.reply, None);
+        let panicked = Ended { result: Err(Box::new("fell")), reply: Some(Vec::new()) };
+        let ended = decode(&encode(&panicked)).unwrap();
+        assert_eq!(message_of(&*ended.result.unwrap_err()), "fell");
+        assert_eq!(ended.reply, Some(Vec::new()));
+        let exit = Ended { result: Ok(Err(Exit.into())), reply: None };
+        assert!(Exit::is(&decode(&encode(&exit)).unwrap().result.unwrap().unwrap_err()));
+    }
+
+    #[test]
+    fn a_report_that_was_cut_short_is_none() {
+        let failed = Ended { result: Ok(Err(io::Error::other("broke"))), reply: None };
+        let whole = encode(&failed);
+        for n in 0..whole.len() {
+            assert!(decode(&whole[..n]).is_none(), "{n}");
+        }
+    }
+}

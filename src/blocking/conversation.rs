@@ -1,0 +1,145 @@
+//! A connection whose handler blocks: what it is to the loop.
+
+use std::io;
+use std::net::Shutdown;
+use std::panic::resume_unwind;
+
+use super::crew::{Away, Ended, Place, Work};
+use super::mode::Mode;
+use super::request::Request;
+use super::{Handler, Serving, serve};
+use crate::addr::Addr;
+use crate::exit::Exit;
+use crate::handler::{self, Context, Factory};
+use crate::id::TimerId;
+use crate::input::Input;
+
+/// Makes a conversation for each client, while there are places for it.
+pub(super) struct Conversations<F> {
+    pub(super) mode: Mode,
+    pub(super) factory: F,
+}
+
+impl<S, F, H> Factory<S> for Conversations<F>
+where
+    S: 'static,
+    F: FnMut(&Addr) -> H,
+    H: Handler<S> + Send + 'static,
+{
+    fn make(&mut self, peer: &Addr) -> Box<dyn handler::Handler<S>> {
+        let handler = Box::new((self.factory)(peer));
+        let place = self.mode.crew.places.take_one();
+        let state = State::Due(handler, place);
+        Box::new(Conversation { mode: self.mode.clone(), peer: peer.clone(), state })
+    }
+
+    fn has_room(&self) -> bool {
+        self.mode.crew.places.has_room()
+    }
+}
+
+struct Conversation<S> {
+    mode: Mode,
+    peer: Addr,
+    state: State<S>,
+}
+
+enum State<S> {
+    Due(Box<Serving<S>>, Place),
+    Away(Away),
+    Over,
+}
+
+impl<S: 'static> Conversation<S> {
+    fn work(&self, cx: &mut Context<'_, S>, mut handler: Box<Serving<S>>) -> io::Result<Work<S>> {
+        let socket = cx.io.lend(cx.id)?;
+        let timeout = self.mode.timeout.or(cx.io.options.idle_timeout);
+        let (hook, peer) = (self.mode.handle_error.clone(), self.peer.clone());
+        Ok(Box::new(move |reach| {
+            let result = match Request::stream(socket, timeout, peer.clone(), reach) {
+                Ok(mut request) => serve(&mut *handler, &mut request),
+                Err(error) => Ok(Err(error)),
+            };
+            super::report(hook.as_deref(), &peer, &result);
+            Ended { result, reply: None }
+        }))
+    }
+
+    /// Whether it has ended, and how.
+    fn conclude(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        let State::Away(away) = &mut self.state else { return Ok(()) };
+        let is_here = matches!(away, Away::Ended(_));
+        let Some(ended) = away.take(cx) else { return Ok(()) };
+        self.state = State::Over;
+        cx.io.take_back(cx.id)?;
+        match ended.result {
+            Ok(Ok(())) => {
+                cx.close();
+                Ok(())
+            }
+            Ok(Err(exit)) if Exit::is(&exit) && is_here => Err(exit),
+            Ok(Err(exit)) if Exit::is(&exit) => Err(io::Error::other(exit.to_string())),
+            Ok(Err(error)) => {
+                if self.mode.handle_error.is_none() {
+                    self.mode.crew.warn(cx.io, &self.peer, &error);
+                }
+                Err(error)
+            }
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+}
+
+impl<S: 'static> handler::Handler<S> for Conversation<S> {
+    fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        let State::Due(handler, place) = std::mem::replace(&mut self.state, State::Over) else {
+            return Ok(());
+        };
+        let work = self.work(cx, handler)?;
+        match self.mode.crew.clone().start(cx, place, work) {
+            Ok(away) => self.state = State::Away(away),
+            Err(error) => {
+                self.mode.crew.warn(cx.io, &self.peer, &error);
+                cx.io.take_back(cx.id)?;
+                return Err(error);
+            }
+        }
+        self.conclude(cx)
+    }
+
+    /// Nothing is read here: the socket is away, and when it is back the conversation is over.
+    fn handle(&mut self, _cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        Ok(())
+    }
+
+    fn timeout(&mut self, cx: &mut Context<'_, S>, _timer: TimerId) -> io::Result<()> {
+        self.conclude(cx)
+    }
+
+    /// What has come in is still read; behind it lies the end, even for who waits for it now.
+    fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        match &self.state {
+            State::Away(away) if self.mode.detach && away.is_thread() => {
+                self.state = State::Over;
+                cx.close();
+            }
+            State::Away(_) => {
+                if let Some(socket) = cx.io.lent(cx.id) {
+                    // It fails when the peer is gone already.
+                    let _ = socket.shutdown(Shutdown::Read);
+                }
+            }
+            State::Due(..) | State::Over => cx.close(),
+        }
+        Ok(())
+    }
+
+    /// A handler that is still at it is cut off: its reads and writes fail, its process is killed.
+    fn finish(&mut self, cx: &mut Context<'_, S>, _outcome: io::Result<()>) {
+        if let (State::Away(_), Some(socket)) = (&self.state, cx.io.lent(cx.id)) {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        self.state = State::Over;
+    }
+}

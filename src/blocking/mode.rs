@@ -1,0 +1,129 @@
+//! Where blocking handlers run, and how many at once.
+
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::crew::{Crew, Where};
+use crate::addr::Addr;
+
+/// Where the handlers of a blocking service run: in the loop itself, each in a thread, or each in a
+/// process. What clones of one `Mode` serve counts together.
+///
+/// ```no_run
+/// use std::io::{self, BufRead, Write};
+/// use socketserver::blocking::{Mode, Request};
+/// use socketserver::Server;
+///
+/// let mut server = Server::new()?;
+/// // For a process each, or none at all, this is the only line to change.
+/// let mode = Mode::threads(64);
+/// server.listen_blocking("127.0.0.1:7000", &mode, |_peer| {
+///     |request: &mut Request<'_>| -> io::Result<()> {
+///         let mut name = String::new();
+///         request.read_line(&mut name)?;
+///         writeln!(request, "hello {}", name.trim_end())
+///     }
+/// })?;
+/// server.serve_forever()?;
+/// # Ok::<(), io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Mode {
+    pub(super) crew: Rc<Crew>,
+    pub(super) detach: bool,
+    pub(super) timeout: Option<Duration>,
+    pub(super) handle_error: Option<Arc<ErrorHook>>,
+}
+
+pub(super) type ErrorHook = dyn Fn(&Addr, &io::Error) + Send + Sync;
+
+impl Mode {
+    /// In the loop (Python's plain `TCPServer`): one at a time, and nothing else is served
+    /// meanwhile. For trying things out, and for clients who all are quick.
+    #[must_use]
+    pub fn inline() -> Mode {
+        Mode::new(Where::Loop, usize::MAX)
+    }
+
+    /// Each in a thread (Python's `ThreadingMixIn`), but never more than `max_threads`; while so
+    /// many are busy, more clients wait in the backlog of the kernel. Threads are started when they
+    /// are needed, used again, and end when they have had nothing to do for a while.
+    #[must_use]
+    pub fn threads(max_threads: usize) -> Mode {
+        Mode::new(Where::Threads, max_threads)
+    }
+
+    /// Each in a process (Python's `ForkingMixIn`, with its 40 as [`MAX_CHILDREN`]): a handler that
+    /// crashes costs its own conversation. Never more than `max_children` at once; more clients wait
+    /// in the backlog of the kernel.
+    ///
+    /// A process is a copy of this one at the moment in which the client came, so what its handler
+    /// changes, nobody else sees. Only a program without other threads can be copied; listening,
+    /// and every later fork, is an error as long as there are some.
+    #[cfg(all(unix, feature = "processes"))]
+    #[must_use]
+    pub fn processes(max_children: usize) -> Mode {
+        Mode::new(Where::Processes, max_children)
+    }
+
+    fn new(place: Where, most: usize) -> Mode {
+        let crew = Rc::new(Crew::new(place, most));
+        Mode { crew, detach: false, timeout: None, handle_error: None }
+    }
+
+    /// Whether a shutdown leaves handlers in threads alone that are still busy, and does not wait
+    /// for them (Python's `daemon_threads`). Default: false; they are told that nothing more
+    /// comes in, and have the grace of the shutdown to end (Python's `block_on_close`).
+    #[must_use]
+    pub fn detach(mut self, on: bool) -> Mode {
+        self.detach = on;
+        self
+    }
+
+    /// How long one read or one write may take (Python's `timeout`), which is
+    /// [`TimedOut`](io::ErrorKind::TimedOut) then. Default: [`Options::idle_timeout`](crate::Options).
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Mode {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Has `hook` called with the error of a handler, or the message of its panic, where it
+    /// happened: in its thread or in its process (Python's `handle_error`). Default: one line in
+    /// the log, once a second at most.
+    #[must_use]
+    pub fn handle_error(
+        mut self,
+        hook: impl Fn(&Addr, &io::Error) + Send + Sync + 'static,
+    ) -> Mode {
+        self.handle_error = Some(Arc::new(hook));
+        self
+    }
+
+    /// Has `hook` called in each new process before its handler, for what must not be shared with
+    /// the parent, such as the handling of signals.
+    #[cfg(all(unix, feature = "processes"))]
+    #[must_use]
+    pub fn at_fork(self, hook: impl Fn() + 'static) -> Mode {
+        *self.crew.at_fork.borrow_mut() = Some(Box::new(hook));
+        self
+    }
+
+    /// How many handlers are busy now (Python's `active_children`).
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.crew.places.taken()
+    }
+}
+
+/// Python's default for [`Mode::processes`].
+pub const MAX_CHILDREN: usize = 40;
+
+impl fmt::Debug for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mode").field("crew", &self.crew).finish_non_exhaustive()
+    }
+}

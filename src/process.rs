@@ -1,0 +1,149 @@
+//! Child processes of a server: forked, watched through a pipe, and reaped one by one.
+//!
+//! `fork` copies the calling thread alone. Whatever other threads held at that moment, the lock of
+//! the allocator or of a log, is held in the child for ever. So a child is made only while the
+//! process has no other thread, which then cannot change: nobody else is there to start one. That
+//! makes the fork sound; the crate `fork` has the one system call that Rust calls unsafe.
+//!
+//! A child is waited for by its own number and never as "any child", which might be somebody
+//! else's. Its end is an event: the pipe through which it reports is closed with it.
+
+use std::io::{self, Read, Write};
+
+use mio::unix::pipe;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+/// On which side of the fork we are.
+pub(crate) enum Forked {
+    Parent(Child, pipe::Receiver),
+    Child(Reporter),
+}
+
+/// A child of ours that was not waited for yet.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pid: Pid,
+    reaped: bool,
+}
+
+/// Where a child tells what came of its work.
+pub(crate) struct Reporter(pipe::Sender);
+
+/// # Errors
+/// `Unsupported` while other threads run.
+pub(crate) fn check_threads() -> io::Result<()> {
+    let what = match num_threads::num_threads().map(usize::from) {
+        Some(1) => return Ok(()),
+        Some(n) => format!(
+            "a process for each client needs a program with one thread, and this one has {n}: a \
+             fork copies only one of them; serve before others are started, or use threads"
+        ),
+        None => {
+            "the system does not tell how many threads this program has, so it cannot be forked"
+                .into()
+        }
+    };
+    Err(io::Error::new(io::ErrorKind::Unsupported, what))
+}
+
+/// # Errors
+/// While other threads run, and when the system has no room for another process.
+pub(crate) fn fork() -> io::Result<Forked> {
+    check_threads()?;
+    let (sender, receiver) = pipe::new()?;
+    match fork::fork()? {
+        fork::Fork::Child => {
+            drop(receiver);
+            sender.set_nonblocking(false)?;
+            Ok(Forked::Child(Reporter(sender)))
+        }
+        fork::Fork::Parent(pid) => {
+            Ok(Forked::Parent(Child { pid: Pid::from_raw(pid), reaped: false }, receiver))
+        }
+    }
+}
+
+impl Reporter {
+    /// Says what came of it and ends this process at once: nothing of what it has a copy of is
+    /// cleaned up or written here.
+    pub(crate) fn leave(mut self, report: &[u8], success: bool) -> ! {
+        // A parent that is gone is told nothing.
+        let _ = self.0.write_all(report);
+        signal_hook::low_level::exit(i32::from(!success))
+    }
+}
+
+impl Child {
+    /// Ends the child now; nothing can hold that off.
+    pub(crate) fn kill(&self) {
+        if !self.reaped {
+            let _ = kill(self.pid, Signal::SIGKILL);
+        }
+    }
+
+    /// How the child ended, if it has; `None` while it runs.
+    pub(crate) fn reap(&mut self) -> Option<WaitStatus> {
+        match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::EINTR) => None,
+            Ok(status) => {
+                self.reaped = true;
+                Some(status)
+            }
+            // The program ignores its children, so the system has waited for this one.
+            Err(_) => {
+                self.reaped = true;
+                Some(WaitStatus::Exited(self.pid, 0))
+            }
+        }
+    }
+}
+
+/// Whoever is still there when nobody watches any more is killed. Nothing can hold that off, so the
+/// wait is short.
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.reaped && self.reap().is_none() {
+            self.kill();
+            while let Err(nix::errno::Errno::EINTR) = waitpid(self.pid, None) {}
+        }
+    }
+}
+
+/// What an end was, if it was none of the child's own choice.
+pub(crate) fn describe(status: WaitStatus) -> Option<String> {
+    match status {
+        WaitStatus::Signaled(_, signal, _) => Some(format!("its process was ended by {signal}")),
+        WaitStatus::Exited(_, 0) => None,
+        WaitStatus::Exited(_, code) => Some(format!("its process ended with code {code}")),
+        _ => Some("its process ended".into()),
+    }
+}
+
+/// What a child has reported so far.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) bytes: Vec<u8>,
+    /// Nothing more will come.
+    pub(crate) ended: bool,
+}
+
+impl Report {
+    /// Takes what there is, but never more than `most` bytes in all.
+    pub(crate) fn take_in(&mut self, receiver: &mut pipe::Receiver, most: usize) {
+        let mut buffer = [0; 16 << 10];
+        while !self.ended {
+            match receiver.read(&mut buffer) {
+                Ok(0) => self.ended = true,
+                Ok(n) => {
+                    self.bytes.extend_from_slice(buffer.get(..n).unwrap_or_default());
+                    self.ended = self.bytes.len() > most;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => self.ended = true,
+            }
+        }
+    }
+}

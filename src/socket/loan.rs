@@ -1,0 +1,55 @@
+//! A connected socket that is used by somebody who blocks, and comes back.
+
+use std::io;
+use std::sync::Arc;
+
+use socket2::Socket;
+
+use super::StreamSocket;
+
+/// The socket of a connection, away from the loop and blocking. Who uses it gets a share; when all
+/// shares are gone it can come back.
+#[derive(Debug)]
+pub(crate) struct Loan {
+    socket: Arc<Socket>,
+    is_unix: bool,
+}
+
+impl Loan {
+    pub(crate) fn begin(socket: StreamSocket) -> io::Result<Loan> {
+        match socket {
+            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::NotConnected.into()),
+            StreamSocket::Tcp(stream) => {
+                let stream = std::net::TcpStream::from(stream);
+                stream.set_nonblocking(false)?;
+                Ok(Loan { socket: Arc::new(stream.into()), is_unix: false })
+            }
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => {
+                let stream = std::os::unix::net::UnixStream::from(stream);
+                stream.set_nonblocking(false)?;
+                Ok(Loan { socket: Arc::new(stream.into()), is_unix: true })
+            }
+        }
+    }
+
+    pub(crate) fn socket(&self) -> &Arc<Socket> {
+        &self.socket
+    }
+
+    /// The socket, ready for the poll again. `None` while somebody else has a share.
+    pub(crate) fn end(self) -> io::Result<Option<StreamSocket>> {
+        let Some(socket) = Arc::into_inner(self.socket) else { return Ok(None) };
+        #[cfg(unix)]
+        if self.is_unix {
+            let stream = std::os::unix::net::UnixStream::from(socket);
+            stream.set_nonblocking(true)?;
+            let stream = mio::net::UnixStream::from_std(stream);
+            return Ok(Some(StreamSocket::Unix { stream, cut: false }));
+        }
+        debug_assert!(!self.is_unix);
+        let stream = std::net::TcpStream::from(socket);
+        stream.set_nonblocking(true)?;
+        Ok(Some(StreamSocket::Tcp(mio::net::TcpStream::from_std(stream))))
+    }
+}
