@@ -229,6 +229,11 @@ impl<T: PacketTransport> Datagram<T> {
         self.packets.is_empty() && self.owed == 0
     }
 
+    /// Whether some that were taken are being answered by handlers that block.
+    pub(crate) fn is_owing(&self) -> bool {
+        self.owed > 0
+    }
+
     /// Whether more can be read only when something that is owed was answered.
     pub(crate) fn is_held_up(&self) -> bool {
         self.paused && self.owed > 0

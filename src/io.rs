@@ -4,6 +4,7 @@
 //! Nothing calls a handler, and nothing but a large `send` moves a byte. An id whose socket is gone
 //! is "gone", never an error and never another socket.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -16,11 +17,11 @@ use crate::datagram::{Phase, Then};
 use crate::exit::Exit;
 use crate::id::{SocketId, TimerId};
 use crate::ledger::{Ledger, Reason};
-use crate::loan::Loans;
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::output::Pool;
 use crate::own::OwnAddrs;
+use crate::socket::Loan;
 use crate::sockets::{Socket, Sockets};
 use crate::stream::{Ending, Marks, SEND_AT_ONCE, Sent};
 use crate::timers::{Deadlines, Timers};
@@ -49,7 +50,7 @@ pub struct Io {
     /// What outgoing connections that do not stand yet have before them.
     pub(crate) attempts: Attempts,
     /// The sockets of connections whose handlers block.
-    pub(crate) loans: Loans,
+    pub(crate) loans: BTreeMap<SocketId, Loan>,
     /// A handler asked for the end of the run.
     pub(crate) exit: Option<io::Error>,
     /// Where datagram sockets of this server are bound.
@@ -103,7 +104,7 @@ impl Io {
             epoch: Instant::now(),
             drain: Drain::No,
             attempts: Attempts::default(),
-            loans: Loans::default(),
+            loans: BTreeMap::new(),
             exit: None,
             own: OwnAddrs::default(),
             accept_quota: None,

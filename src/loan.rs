@@ -3,7 +3,6 @@
 //! It keeps its id, its place among the connections and its handler; only its socket is away. So
 //! limits, counters and shutdowns hold for it as for any other.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -14,9 +13,6 @@ use crate::io::Io;
 use crate::socket::{Loan, StreamSocket};
 use crate::sockets::Sockets;
 use crate::transport::Readiness;
-
-/// The sockets that are away.
-pub(crate) type Loans = BTreeMap<SocketId, Loan>;
 
 impl Io {
     /// Takes the socket of a connection out of the loop. It blocks, and all shares of it must be

@@ -338,7 +338,7 @@ impl<S> Server<S> {
         let sockets = &self.reactor.stage.io.sockets;
         match (self.reactor.stage.accepted, deadline) {
             _ if self.is_drained() => Err(Outcome::Closed),
-            (Some(id), _) if sockets.connection_ref(id).is_none() => Err(Outcome::Handled),
+            (Some(id), _) if !sockets.is_busy_with(id) => Err(Outcome::Handled),
             (None, _) if !sockets.has_entrance() => Err(Outcome::Closed),
             (Some(_), _) | (None, None) => Ok(None),
             (None, Some(deadline)) => {

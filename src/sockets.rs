@@ -115,6 +115,15 @@ impl Sockets {
         }
     }
 
+    /// Whether a conversation goes on, or an answer to a datagram is owed.
+    pub(crate) fn is_busy_with(&self, id: SocketId) -> bool {
+        match self.get(id) {
+            Some(Socket::Connection(_)) => true,
+            Some(Socket::Datagram(datagram)) => datagram.is_owing(),
+            _ => false,
+        }
+    }
+
     #[inline]
     pub(crate) fn get(&self, id: SocketId) -> Option<&Socket> {
         self.slots.get(id.0)

@@ -1,7 +1,7 @@
 //! Threads for work that blocks.
 //!
-//! A fixed number of threads at most, none before the first piece of work, and a queue with a
-//! bound. What a piece of work brings back travels through the mailbox, not through here.
+//! A fixed number of threads at most, none before the first piece of work, none long after the
+//! last, and a queue with a bound. What a piece of work brings back travels through the mailbox, not through here.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,8 +9,12 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 type Work = Box<dyn FnOnce() + Send>;
+
+/// How long a thread waits for its next piece of work before it ends.
+const KEEP: Duration = Duration::from_secs(10);
 
 /// Dropping it lets the threads end as soon as their present piece of work is done; what was
 /// still waiting is dropped. Nobody waits for them, because such work may block for ever.
@@ -18,6 +22,7 @@ pub(crate) struct Workers {
     shared: Arc<Shared>,
     most_threads: usize,
     limit: usize,
+    keep: Duration,
 }
 
 #[derive(Default)]
@@ -38,7 +43,7 @@ struct State {
 
 impl Workers {
     pub(crate) fn new(most_threads: usize, limit: usize) -> Workers {
-        Workers { shared: Arc::default(), most_threads, limit }
+        Workers { shared: Arc::default(), most_threads, limit, keep: KEEP }
     }
 
     /// Has `work` done by some thread.
@@ -53,10 +58,10 @@ impl Workers {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, what));
         }
         if state.idle <= state.waiting.len() && state.threads < self.most_threads {
-            let shared = Arc::clone(&self.shared);
+            let (shared, keep) = (Arc::clone(&self.shared), self.keep);
             let started = thread::Builder::new()
                 .name("socketserver-worker".into())
-                .spawn(move || shared.work_until_closed());
+                .spawn(move || shared.work(keep));
             match started {
                 Ok(_) => state.threads += 1,
                 Err(error) if state.threads == 0 => return Err(error),
@@ -87,7 +92,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work_until_closed(&self) {
+    /// What a thread does in all its life.
+    fn work(&self, keep: Duration) {
         let mut state = self.lock();
         loop {
             if let Some(work) = state.waiting.pop_front() {
@@ -101,8 +107,14 @@ impl Shared {
                 return;
             } else {
                 state.idle += 1;
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                let waited = self.changed.wait_timeout(state, keep);
+                let timeout;
+                (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
                 state.idle -= 1;
+                if timeout.timed_out() && state.waiting.is_empty() {
+                    state.threads -= 1;
+                    return;
+                }
             }
         }
     }
@@ -134,6 +146,20 @@ mod tests {
         let mut got: Vec<i32> = results.iter().take(50).collect();
         got.sort_unstable();
         assert_eq!(got, (0..50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_thread_without_work_ends_and_another_is_started_when_there_is_some() {
+        let mut workers = Workers::new(1, 10);
+        workers.keep = Duration::from_millis(1);
+        for _ in 0..3 {
+            let (done, finished) = mpsc::channel();
+            workers.run(move || done.send(()).unwrap()).unwrap();
+            finished.recv().unwrap();
+            while workers.shared.lock().threads > 0 {
+                thread::yield_now();
+            }
+        }
     }
 
     #[test]
