@@ -1,4 +1,4 @@
-//! The sockets of the operating system; the only file with `cfg(unix)`.
+//! The sockets of the operating system; with what forks, the only files with `cfg(unix)`.
 //!
 //! Everything opened here is non-blocking and closed on exec. `socket2` sets what mio does not:
 //! the backlog, reuse of addresses, keep-alive.

@@ -36,6 +36,9 @@ mod program;
 #[cfg(target_os = "linux")]
 mod python;
 #[cfg(target_os = "linux")]
+#[path = "../support/rounds.rs"]
+mod rounds;
+#[cfg(target_os = "linux")]
 #[path = "../support/serve.rs"]
 mod serve;
 #[cfg(target_os = "linux")]

@@ -8,6 +8,7 @@ use crate::head;
 use crate::machine::{raise_descriptor_limit, share_one_processor};
 use crate::peer::{Locked, Peer};
 use crate::python;
+use crate::rounds::{Rounds, bytes, column, grouped, in_turn, print_columns, ratios};
 use crate::server_process::ServerProcess;
 use crate::watching::{descriptors, progress};
 
@@ -29,9 +30,6 @@ pub(crate) const QUICK: Effort =
     Effort { rounds: 3, load: Duration::from_millis(40), memory_rounds: 1 };
 
 const CROWD: usize = 1_000;
-
-/// A figure of each server, round by round.
-type Rounds = Vec<Vec<f64>>;
 
 pub(crate) fn print_table(effort: Effort) -> io::Result<()> {
     raise_descriptor_limit();
@@ -117,69 +115,4 @@ fn measure_memory(peers: &[Peer], crowd: usize, effort: Effort) -> io::Result<Ro
         server.end()?;
         Ok(memory as f64 / crowd as f64)
     })
-}
-
-/// Takes a figure of each server in each round; who begins changes from round to round.
-fn in_turn(
-    rounds: usize,
-    servers: usize,
-    mut take: impl FnMut(usize) -> io::Result<f64>,
-) -> io::Result<Rounds> {
-    let mut figures = vec![vec![0.0; servers]; rounds];
-    for (round, of_round) in figures.iter_mut().enumerate() {
-        for turn in 0..servers {
-            let nth = (round + turn) % servers;
-            of_round[nth] = take(nth)?;
-        }
-    }
-    Ok(figures)
-}
-
-/// Those to the first server, which stands in nanoseconds itself.
-fn ratios(rounds: &Rounds) -> Vec<String> {
-    let of = |nth: usize| {
-        let [low, middle, high] = quartiles(rounds.iter().map(|round| round[nth] / round[0]));
-        format!("{middle:.2} [{low:.2}, {high:.2}]")
-    };
-    let [_, first, _] = quartiles(rounds.iter().map(|round| round[0]));
-    let first = format!("1 = {} ns", grouped(first));
-    [first].into_iter().chain((1..rounds[0].len()).map(of)).collect()
-}
-
-fn bytes(rounds: &Rounds) -> Vec<String> {
-    let of = |nth: usize| quartiles(rounds.iter().map(|round| round[nth]))[1];
-    (0..rounds[0].len()).map(|nth| format!("{} B", grouped(of(nth)))).collect()
-}
-
-/// The lower quartile, the median and the upper quartile.
-fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 3] {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let last = values.len() - 1;
-    [last / 4, last / 2, last - last / 4].map(|nth| values[nth])
-}
-
-/// A number as it is written.
-fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
-    groups.join(",")
-}
-
-fn column(title: String, cells: Vec<String>) -> Vec<String> {
-    [title].into_iter().chain(cells).collect()
-}
-
-/// As Markdown.
-fn print_columns(columns: &[Vec<String>]) {
-    for line in 0..columns[0].len() {
-        for cells in columns {
-            let width = cells.iter().map(String::len).max().unwrap_or_default();
-            print!("| {:<width$} ", cells[line]);
-        }
-        println!("|");
-        if line == 0 {
-            println!("{}|", "|---".repeat(columns.len()));
-        }
-    }
 }

@@ -29,18 +29,19 @@ impl ServerProcess {
         self.addr
     }
 
+    #[allow(dead_code, reason = "not every table looks at more than one process")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Nanoseconds for which the threads that the server has now have been running on a processor.
+    #[allow(dead_code, reason = "some tables count child processes too")]
     pub(crate) fn cpu(&self) -> io::Result<u64> {
-        let threads = format!("/proc/{}/task", self.child.id());
-        let mut sum = 0;
-        for thread in fs::read_dir(&threads).map_err(|error| at(&threads, &error))? {
-            let stat = read(&format!("{}/schedstat", thread?.path().display()))?;
-            sum += number(stat.split_whitespace().next())?;
-        }
-        Ok(sum)
+        cpu_of(self.child.id())
     }
 
     /// Bytes of memory that are the server's own and in use: no code, no files.
+    #[allow(dead_code, reason = "some tables count child processes too")]
     pub(crate) fn memory(&self) -> io::Result<u64> {
         let rollup = read(&format!("/proc/{}/smaps_rollup", self.child.id()))?;
         let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
@@ -70,6 +71,17 @@ impl Drop for ServerProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Nanoseconds for which the threads of a process have been running on a processor.
+pub(crate) fn cpu_of(process: u32) -> io::Result<u64> {
+    let threads = format!("/proc/{process}/task");
+    let mut sum = 0;
+    for thread in fs::read_dir(&threads).map_err(|error| at(&threads, &error))? {
+        let stat = read(&format!("{}/schedstat", thread?.path().display()))?;
+        sum += number(stat.split_whitespace().next())?;
+    }
+    Ok(sum)
 }
 
 fn read(path: &str) -> io::Result<String> {
