@@ -99,6 +99,7 @@ fn work_and_leave<S>(
         if let Some(at_fork) = at_fork {
             at_fork();
         }
+        reporter.let_signals_in();
         work(Reach::Here(cx.shared))
     }));
     let ended = report.unwrap_or_else(|panic| Ended { result: Err(panic), reply: None });

@@ -104,7 +104,8 @@ impl Mode {
     }
 
     /// Has `hook` called in each new process before its handler, for what must not be shared with
-    /// the parent, such as the handling of signals.
+    /// the parent, such as the handling of signals. Signals for the new process wait until the hook
+    /// has run.
     #[cfg(all(unix, feature = "processes"))]
     #[must_use]
     pub fn at_fork(self, hook: impl Fn() + 'static) -> Mode {
