@@ -48,6 +48,8 @@ pub(super) struct Ended {
     pub(super) result: thread::Result<io::Result<()>>,
     /// The answer to a datagram.
     pub(super) reply: Option<Vec<u8>>,
+    /// Its process ended before it could tell the hook of the user anything.
+    pub(super) crashed: bool,
 }
 
 impl Crew {

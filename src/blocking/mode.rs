@@ -93,7 +93,7 @@ impl Mode {
 
     /// Has `hook` called with the error of a handler, or the message of its panic, where it
     /// happened: in its thread or in its process (Python's `handle_error`). Default: one line in
-    /// the log, once a second at most.
+    /// the log, once a second at most; that line is also written when a process ended without a word.
     #[must_use]
     pub fn handle_error(
         mut self,
