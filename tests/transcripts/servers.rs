@@ -48,7 +48,7 @@ pub(crate) fn run() -> ! {
                     if service.name == "chargen" && matches!(asked, Asked::Own(_)) {
                         continue;
                     }
-                    trials.push(trial(service.name, transport, asked));
+                    trials.push(trial(service, transport, asked));
                 }
             }
         }
@@ -65,11 +65,10 @@ pub(crate) fn run() -> ! {
     libtest_mimic::run(&args, trials).exit()
 }
 
-fn trial(service: &'static str, transport: Transport, asked: Asked) -> Trial {
-    let name = format!("{service} {} {}", transport.name(), asked.name());
+fn trial(service: &'static Service, transport: Transport, asked: Asked) -> Trial {
+    let name = format!("{} {} {}", service.name, transport.name(), asked.name());
     Trial::test(name, move || {
-        let service = table::services().into_iter().find(|known| known.name == service);
-        asked.must_say_the_same(&service.expect("it was listed"), transport);
+        asked.must_say_the_same(service, transport);
         Ok(())
     })
 }
@@ -78,7 +77,7 @@ impl Asked {
     fn name(self) -> String {
         match self {
             Asked::Command([]) => "reactor".into(),
-            Asked::Command(words) => words.join(" "),
+            Asked::Command(words) => words.join(" ").trim_start_matches('-').into(),
             Asked::Own(mode) => format!("own {mode}"),
             Asked::Python(mode) => format!("python {mode}"),
         }
@@ -90,16 +89,8 @@ impl Asked {
             println!("skipped: {} is not there yet", self.name());
             return;
         };
-        let mut cases = Vec::new();
-        if Transport::STREAMS.contains(&transport) {
-            cases.extend(&service.streams);
-        } else {
-            cases.extend(&service.packets);
-        }
-        let long = table::long_datagram();
-        if service.name == "echo" && Transport::PACKETS.contains(&transport) {
-            cases.push(&long);
-        }
+        let is_stream = Transport::STREAMS.contains(&transport);
+        let cases = if is_stream { &service.streams } else { &service.packets };
         for case in cases {
             self.play(case, transport, &addr, dir.path());
         }
@@ -142,6 +133,7 @@ impl Asked {
             Asked::Own(mode) => {
                 let mut command = Command::new(std::env::current_exe().unwrap());
                 command.args(["own", service, mode, transport.name(), addr]);
+                command.env("RUST_BACKTRACE", "0");
                 command
             }
             Asked::Python(mode) => {
@@ -185,7 +177,7 @@ fn errors_are_told() {
         let mut command = asked.command("faulty", Transport::Tcp, "127.0.0.1:0");
         let mut server = Server::of(command.env("RUST_LOG", "warn").stderr(Stdio::piped()));
         let addr = server.tcp_addr();
-        let faulty = table::services().into_iter().find(|service| service.name == "faulty");
+        let faulty = table::services().iter().find(|service| service.name == "faulty");
         let dir = tempfile::tempdir().unwrap();
         asked.play(&faulty.expect("it is listed").streams[0], Transport::Tcp, &addr, dir.path());
         // Its line was written before the connection ended, or very soon after.
