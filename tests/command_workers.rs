@@ -27,8 +27,8 @@ use command::{BIN, PATIENCE, Server, exchange, read_to_end, run, tcp, unix};
 
 const MODES: [&str; 2] = ["threads:8", "processes:8"];
 
-fn start(service: &str, mode: &str, more: &[&str]) -> (Server, String) {
-    let words = [&[service, "--tcp", "127.0.0.1:0", "--workers", mode], more].concat();
+fn start(service: &str, mode: &str, options: &[&str]) -> (Server, String) {
+    let words = [&[service, "--tcp", "127.0.0.1:0", "--workers", mode], options].concat();
     let mut server = Server::start(&words);
     let addr = server.tcp_addr();
     (server, addr)
@@ -242,7 +242,9 @@ fn a_stop_answers_what_was_taken_and_leaves_nobody_waiting() {
         assert_eq!(server.wait().code(), Some(0), "{mode}");
         assert_eq!(read_to_end(&mut idle), b"", "{mode}: an end and no reset");
         assert_eq!(read_to_end(&mut spoken), b"", "{mode}: an end and no reset");
-        busy.into_iter().for_each(|client| client.join().unwrap());
+        for client in busy {
+            client.join().unwrap();
+        }
     }
 }
 

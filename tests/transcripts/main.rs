@@ -1,4 +1,4 @@
-//! The same client scripts against every mode of ours and against CPython's own `socketserver`, which
+//! The same client scripts against every mode of ours and against Python's own `socketserver`, which
 //! runs the same services; what the clients hear must be the same, byte for byte.
 //!
 //! Where Python rightly says something else, `table.rs` lists it with the reason, and it must be seen

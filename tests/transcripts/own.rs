@@ -5,11 +5,9 @@
 use std::io::{self, BufRead, Read};
 
 use socketserver::blocking::{Mode, Request};
-use socketserver::{Addr, Context, Handler, Input, Server};
+use socketserver::{Addr, Context, Handler, Input, Server, SocketId};
 
-type Words<'a> = &'a [&'a str];
-
-pub(crate) fn serve(words: Words<'_>) -> io::Result<()> {
+pub(crate) fn serve(words: &[&str]) -> io::Result<()> {
     env_logger::init();
     let [service, mode, transport, addr] = *words else {
         return Err(io::Error::other("own SERVICE MODE TRANSPORT ADDR"));
@@ -18,39 +16,52 @@ pub(crate) fn serve(words: Words<'_>) -> io::Result<()> {
         "unix" | "unixgram" => Addr::Unix(addr.into()),
         _ => Addr::Ip(addr.parse().map_err(io::Error::other)?),
     };
-    let mut server = Server::new()?;
     let is_stream = matches!(transport, "tcp" | "unix");
-    let id = match mode {
-        "reactor" => match (service, is_stream) {
-            ("hello", true) => server.listen(addr, |_peer| Hello)?,
-            ("faulty", true) => server.listen(addr, |_peer| Faulty)?,
-            ("faulty", false) => server.bind(addr, faulty_packet)?,
-            _ => return Err(io::Error::other("no such service on the loop here")),
-        },
-        _ => {
-            let mode = match mode {
-                "inline" => Mode::inline(),
-                "threads" => Mode::threads(8),
-                _ => Mode::processes(8),
-            };
-            let serve: fn(&mut Request<'_>) -> io::Result<()> = match service {
-                "echo" => |request| answer(request, |_| {}),
-                "upper" => |request| answer(request, <[u8]>::make_ascii_uppercase),
-                "discard" => |request| io::copy(request, &mut io::sink()).map(drop),
-                "hello" => hello,
-                _ => faulty,
-            };
-            let factory = move |_: &Addr| move |request: &mut Request<'_>| serve(request);
-            if is_stream {
-                server.listen_blocking(addr, &mode, factory)?
-            } else {
-                server.bind_blocking(addr, &mode, factory)?
-            }
-        }
+    let mut server = Server::new()?;
+    let id = if mode == "reactor" {
+        open(&mut server, service, is_stream, addr)?
+    } else {
+        open_blocking(&mut server, service, mode, is_stream, addr)?
     };
     let addr = server.io().local_addr(id).map(|addr| addr.to_string()).unwrap_or_default();
     println!("listening {transport} {addr}");
     server.serve_forever()
+}
+
+fn open(server: &mut Server, service: &str, is_stream: bool, addr: Addr) -> io::Result<SocketId> {
+    match (service, is_stream) {
+        ("hello", true) => server.listen(addr, |_peer| Hello),
+        ("faulty", true) => server.listen(addr, |_peer| Faulty),
+        ("faulty", false) => server.bind(addr, faulty_packet),
+        _ => Err(io::Error::other("no such service on the loop here")),
+    }
+}
+
+fn open_blocking(
+    server: &mut Server,
+    service: &str,
+    mode: &str,
+    is_stream: bool,
+    addr: Addr,
+) -> io::Result<SocketId> {
+    let mode = match mode {
+        "inline" => Mode::inline(),
+        "threads" => Mode::threads(8),
+        _ => Mode::processes(8),
+    };
+    let serve: fn(&mut Request<'_>) -> io::Result<()> = match service {
+        "echo" => |request| answer(request, |_| {}),
+        "upper" => |request| answer(request, <[u8]>::make_ascii_uppercase),
+        "discard" => |request| io::copy(request, &mut io::sink()).map(drop),
+        "hello" => hello,
+        _ => faulty,
+    };
+    let factory = move |_: &Addr| move |request: &mut Request<'_>| serve(request);
+    if is_stream {
+        server.listen_blocking(addr, &mode, factory)
+    } else {
+        server.bind_blocking(addr, &mode, factory)
+    }
 }
 
 fn answer(request: &mut Request<'_>, change: fn(&mut [u8])) -> io::Result<()> {
