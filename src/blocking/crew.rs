@@ -66,6 +66,10 @@ impl Crew {
     }
 
     /// Whether such handlers can run at all.
+    #[cfg_attr(
+        not(all(unix, feature = "processes")),
+        expect(clippy::unnecessary_wraps, reason = "only processes may not run")
+    )]
     pub(super) fn check(&self) -> io::Result<()> {
         match self.place {
             Where::Loop | Where::Threads => Ok(()),
