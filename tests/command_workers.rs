@@ -385,7 +385,7 @@ fn a_console_that_is_closed_or_on_a_full_disk_stops_nothing() {
         let mut command = Command::new("sh");
         command.args(["-c", &script, BIN]).arg(&path).env("RUST_LOG", "trace");
         let mut server = Server::of(&mut command);
-        until("it listens", || path.exists());
+        until("it listens", || UnixStream::connect(&path).is_ok());
         for _ in 0..20 {
             exchange(&mut unix(&path), b"hello");
         }
