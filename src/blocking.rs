@@ -162,9 +162,9 @@ fn serve<S>(
             return failed;
         }
     }
-    let handled = guarded(|| handler.handle(request));
+    let result = guarded(|| handler.handle(request));
     let finished = guarded(|| handler.finish(request));
-    if matches!(handled, Ok(Ok(()))) { finished } else { handled }
+    if matches!(result, Ok(Ok(()))) { finished } else { result }
 }
 
 /// Tells the hook of the user, if there is something to tell.

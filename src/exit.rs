@@ -26,7 +26,7 @@ impl Exit {
     /// Whether an error is this one.
     #[must_use]
     pub fn is(error: &io::Error) -> bool {
-        error.get_ref().is_some_and(|inner| inner.is::<Exit>())
+        error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<Exit>)
     }
 }
 

@@ -11,7 +11,7 @@
 use std::io::{self, Read, Write};
 
 use mio::unix::pipe;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -29,7 +29,11 @@ pub(crate) struct Child {
 }
 
 /// Where a child tells what came of its work.
-pub(crate) struct Reporter(pipe::Sender);
+pub(crate) struct Reporter {
+    pipe: pipe::Sender,
+    /// What was blocked before the fork.
+    mask: SigSet,
+}
 
 /// # Errors
 /// `Unsupported` while other threads run.
@@ -48,16 +52,26 @@ pub(crate) fn check_threads() -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, what))
 }
 
+/// The child's signals wait until [`Reporter::let_signals_in`]: before that its handlers are those
+/// of the parent, and would do what the parent does with a signal.
+///
 /// # Errors
 /// While other threads run, and when the system has no room for another process.
 pub(crate) fn fork() -> io::Result<Forked> {
     check_threads()?;
     let (sender, receiver) = pipe::new()?;
-    match fork::fork()? {
+    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let forked = fork::fork();
+    if !matches!(forked, Ok(fork::Fork::Child)) {
+        // It fails only where the system does not know the call.
+        let _ = mask.thread_set_mask();
+    }
+    match forked? {
         fork::Fork::Child => {
             drop(receiver);
-            sender.set_nonblocking(false)?;
-            Ok(Forked::Child(Reporter(sender)))
+            // Nothing may go wrong here, where an error would be the parent's.
+            let _ = sender.set_nonblocking(false);
+            Ok(Forked::Child(Reporter { pipe: sender, mask }))
         }
         fork::Fork::Parent(pid) => {
             Ok(Forked::Parent(Child { pid: Pid::from_raw(pid), reaped: false }, receiver))
@@ -66,11 +80,16 @@ pub(crate) fn fork() -> io::Result<Forked> {
 }
 
 impl Reporter {
+    /// From now on signals arrive, those first that came meanwhile.
+    pub(crate) fn let_signals_in(&self) {
+        let _ = self.mask.thread_set_mask();
+    }
+
     /// Says what came of it and ends this process at once: nothing of what it has a copy of is
     /// cleaned up or written here.
     pub(crate) fn leave(mut self, report: &[u8], success: bool) -> ! {
         // A parent that is gone is told nothing.
-        let _ = self.0.write_all(report);
+        let _ = self.pipe.write_all(report);
         signal_hook::low_level::exit(i32::from(!success))
     }
 }

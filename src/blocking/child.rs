@@ -82,7 +82,7 @@ impl Watched {
         Some(decode(&bytes).unwrap_or_else(|| {
             let what =
                 process::describe(status).unwrap_or_else(|| "its process told nothing".into());
-            Ended { result: Ok(Err(io::Error::other(what))), reply: None }
+            Ended { result: Ok(Err(io::Error::other(what))), reply: None, crashed: true }
         }))
     }
 }
@@ -99,9 +99,11 @@ fn work_and_leave<S>(
         if let Some(at_fork) = at_fork {
             at_fork();
         }
+        reporter.let_signals_in();
         work(Reach::Here(cx.shared))
     }));
-    let ended = report.unwrap_or_else(|panic| Ended { result: Err(panic), reply: None });
+    let ended =
+        report.unwrap_or_else(|panic| Ended { result: Err(panic), reply: None, crashed: false });
     let success = matches!(ended.result, Ok(Ok(())));
     reporter.leave(&encode(&ended), success)
 }
@@ -163,7 +165,8 @@ fn decode(report: &[u8]) -> Option<Ended> {
         EXIT => Ok(Err(Exit.into())),
         _ => return None,
     };
-    Some(Ended { result, reply: (how & REPLY != 0).then(|| reply.to_vec()) })
+    let reply = (how & REPLY != 0).then(|| reply.to_vec());
+    Some(Ended { result, reply, crashed: false })
 }
 
 #[cfg(test)]
@@ -173,24 +176,29 @@ mod tests {
     #[test]
     fn a_report_says_what_became_of_the_work() {
         let reply = Some(b"answer".to_vec());
-        let ended = decode(&encode(&Ended { result: Ok(Ok(())), reply: reply.clone() })).unwrap();
+        let ended =
+            decode(&encode(&Ended { result: Ok(Ok(())), reply: reply.clone(), crashed: false }))
+                .unwrap();
         assert!(matches!(ended.result, Ok(Ok(()))));
         assert_eq!(ended.reply, reply);
-        let failed = Ended { result: Ok(Err(io::Error::other("broke"))), reply: None };
+        let failed =
+            Ended { result: Ok(Err(io::Error::other("broke"))), reply: None, crashed: false };
         let ended = decode(&encode(&failed)).unwrap();
         assert_eq!(ended.result.unwrap().unwrap_err().to_string(), "broke");
         assert_eq!(ended.reply, None);
-        let panicked = Ended { result: Err(Box::new("fell")), reply: Some(Vec::new()) };
+        let panicked =
+            Ended { result: Err(Box::new("fell")), reply: Some(Vec::new()), crashed: false };
         let ended = decode(&encode(&panicked)).unwrap();
         assert_eq!(message_of(&*ended.result.unwrap_err()), "fell");
         assert_eq!(ended.reply, Some(Vec::new()));
-        let exit = Ended { result: Ok(Err(Exit.into())), reply: None };
+        let exit = Ended { result: Ok(Err(Exit.into())), reply: None, crashed: false };
         assert!(Exit::is(&decode(&encode(&exit)).unwrap().result.unwrap().unwrap_err()));
     }
 
     #[test]
     fn a_report_that_was_cut_short_is_none() {
-        let failed = Ended { result: Ok(Err(io::Error::other("broke"))), reply: None };
+        let failed =
+            Ended { result: Ok(Err(io::Error::other("broke"))), reply: None, crashed: false };
         let whole = encode(&failed);
         for n in 0..whole.len() {
             assert!(decode(&whole[..n]).is_none(), "{n}");

@@ -61,7 +61,7 @@ impl<S: 'static> Conversation<S> {
                 Err(error) => Ok(Err(error)),
             };
             super::report(hook.as_deref(), &peer, &result);
-            Ended { result, reply: None }
+            Ended { result, reply: None, crashed: false }
         }))
     }
 
@@ -80,7 +80,7 @@ impl<S: 'static> Conversation<S> {
             Ok(Err(exit)) if Exit::is(&exit) && is_here => Err(exit),
             Ok(Err(exit)) if Exit::is(&exit) => Err(io::Error::other(exit.to_string())),
             Ok(Err(error)) => {
-                if self.mode.handle_error.is_none() {
+                if self.mode.handle_error.is_none() || ended.crashed {
                     self.mode.crew.warn(cx.io, &self.peer, &error);
                 }
                 Err(error)

@@ -48,6 +48,8 @@ pub(super) struct Ended {
     pub(super) result: thread::Result<io::Result<()>>,
     /// The answer to a datagram.
     pub(super) reply: Option<Vec<u8>>,
+    /// Its process ended before it could tell the hook of the user anything.
+    pub(super) crashed: bool,
 }
 
 impl Crew {
@@ -64,6 +66,10 @@ impl Crew {
     }
 
     /// Whether such handlers can run at all.
+    #[cfg_attr(
+        not(all(unix, feature = "processes")),
+        expect(clippy::unnecessary_wraps, reason = "only processes may not run")
+    )]
     pub(super) fn check(&self) -> io::Result<()> {
         match self.place {
             Where::Loop | Where::Threads => Ok(()),

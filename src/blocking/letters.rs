@@ -47,7 +47,7 @@ impl<S: 'static, F> Letters<S, F> {
             let work = self.work(cx, letter);
             match crew.start(cx, place, work) {
                 Ok(away) => self.away.push((away, peer)),
-                Err(error) => self.failed(cx, &peer, &error),
+                Err(error) => self.failed(cx, &peer, &error, true),
             }
         }
         if std::mem::take(&mut self.paused) {
@@ -63,7 +63,7 @@ impl<S: 'static, F> Letters<S, F> {
             let mut request = Request::packet(packet, peer.clone(), server_address, reach);
             let result = serve(&mut *handler, &mut request);
             super::report(hook.as_deref(), &peer, &result);
-            Ended { result, reply: request.into_reply() }
+            Ended { result, reply: request.into_reply(), crashed: false }
         })
     }
 
@@ -89,20 +89,21 @@ impl<S: 'static, F> Letters<S, F> {
                         exit = Err(error);
                     }
                 }
-                Ok(Err(error)) => self.failed(cx, &peer, &error),
+                Ok(Err(error)) => self.failed(cx, &peer, &error, ended.crashed),
                 Err(panic) => {
                     let what = format!("it panicked: {}", message_of(&*panic));
-                    self.failed(cx, &peer, &io::Error::other(what));
+                    self.failed(cx, &peer, &io::Error::other(what), false);
                 }
             }
         }
         exit
     }
 
-    fn failed(&self, cx: &mut Context<'_, S>, peer: &Addr, error: &io::Error) {
+    /// `untold`: the hook of the user could not be told.
+    fn failed(&self, cx: &mut Context<'_, S>, peer: &Addr, error: &io::Error, untold: bool) {
         cx.io.owe(cx.id, false);
         cx.io.ledger.packets_failed += 1;
-        if self.mode.handle_error.is_none() {
+        if untold || self.mode.handle_error.is_none() {
             self.mode.crew.warn(cx.io, peer, error);
         }
     }

@@ -93,7 +93,7 @@ impl Mode {
 
     /// Has `hook` called with the error of a handler, or the message of its panic, where it
     /// happened: in its thread or in its process (Python's `handle_error`). Default: one line in
-    /// the log, once a second at most.
+    /// the log, once a second at most; that line is also written when a process ended without a word.
     #[must_use]
     pub fn handle_error(
         mut self,
@@ -104,7 +104,8 @@ impl Mode {
     }
 
     /// Has `hook` called in each new process before its handler, for what must not be shared with
-    /// the parent, such as the handling of signals.
+    /// the parent, such as the handling of signals. Signals for the new process wait until the hook
+    /// has run.
     #[cfg(all(unix, feature = "processes"))]
     #[must_use]
     pub fn at_fork(self, hook: impl Fn() + 'static) -> Mode {

@@ -105,12 +105,14 @@ impl<'a, S> Request<'a, S> {
         if let Body::Stream(reader) = &self.body { Some(&reader.get_ref().0) } else { None }
     }
 
-    /// Writes all of `bytes` (Python's `sendall`); the same as `write_all`.
+    /// Writes all of `bytes` (Python's `sendall`); as `write_all`, but no bytes at all are an answer
+    /// to a datagram, an empty one.
     ///
     /// # Errors
     /// What the system says, `TimedOut` when the peer takes nothing for too long.
     pub fn send_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
+        // Each write is whole.
+        self.write(bytes).map(drop)
     }
 
     /// How long each later read and write may take; `None` is for ever.
@@ -207,13 +209,13 @@ struct Wire(Arc<Socket>);
 
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self.0).read(buffer).map_err(|error| timed_out(error, "the peer sent nothing in time"))
+        patiently(|| (&*self.0).read(buffer), "the peer sent nothing in time")
     }
 }
 
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self.0).write(bytes).map_err(|error| timed_out(error, "the peer read nothing in time"))
+        patiently(|| (&*self.0).write(bytes), "the peer read nothing in time")
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -221,11 +223,17 @@ impl Write for Wire {
     }
 }
 
-/// Systems call a timeout `WouldBlock`, which a blocking handler could make nothing of.
-fn timed_out(error: io::Error, what: &str) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, what),
-        _ => error,
+/// A signal that the program handles is no reason to stop (a socket with a timeout is interrupted
+/// all the same). Systems call a timeout `WouldBlock`, which a blocking handler could make nothing of.
+fn patiently(mut act: impl FnMut() -> io::Result<usize>, what: &str) -> io::Result<usize> {
+    loop {
+        match act() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+            }
+            result => return result,
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::bench::args::{Bench, Wanted};
 use crate::connect;
 use crate::console::LastWords;
 use crate::units;
+use crate::workers::Workers;
 
 /// Ready-made network services on one readiness loop.
 #[derive(Debug, Parser)]
@@ -48,7 +49,9 @@ enum Command {
 /// standard error; RUST_LOG=debug tells why each connection ended.
 ///
 /// SIGTERM or Ctrl-C stops it: nobody is accepted any more, what was taken is answered and sent,
-/// and the exit code is 0. A second one exits at once.
+/// and the exit code is 0. A second one exits at once. With --workers processes:N, SIGTERM to one of
+/// the processes ends that one and its client's connection; Ctrl-C leaves them to the stop; when the
+/// server itself is gone, they end at once (on Linux; elsewhere with their clients).
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 struct Serve {
@@ -101,9 +104,12 @@ struct Serve {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Modes")]
     reactors: Option<u32>,
 
-    /// Serve with blocking handlers, threads:N or processes:N (not yet)
-    #[arg(long, value_name = "MODE:N", value_parser = workers, help_heading = "Modes")]
-    workers: Option<String>,
+    /// Serve each client, or each datagram, in a thread or a process of its own, N at most at once,
+    /// as threads:8 or processes:4; more clients wait. --idle-timeout is then how long one read or
+    /// one write may take. A process that is killed costs its own client alone [default: one loop
+    /// for all, which serves far more]
+    #[arg(long, value_name = "MODE:N", value_parser = Workers::parse, help_heading = "Modes")]
+    workers: Option<Workers>,
 }
 
 const EXAMPLES: &str = "\
@@ -112,6 +118,7 @@ Examples:
   socketserver serve chat --tcp 0.0.0.0:7000 --tcp [::1]:7000 --unix /tmp/chat --max-line 1KiB
   socketserver serve echo --udp 127.0.0.1:7000 --unixgram /tmp/echo
   socketserver serve echo --tcp 127.0.0.1:0 --idle-timeout 30s --max-connections 10000
+  socketserver serve upper --tcp 127.0.0.1:7000 --workers processes:40
 
 Try it with: socketserver connect 127.0.0.1:7000";
 
@@ -150,6 +157,7 @@ pub(crate) struct Config {
     pub(crate) options: Options,
     pub(crate) max_line: usize,
     pub(crate) drain_timeout: Duration,
+    pub(crate) workers: Option<Workers>,
 }
 
 #[derive(Debug)]
@@ -190,6 +198,7 @@ impl Typed {
 
 impl Serve {
     fn resolve(self) -> Result<Config, LastWords> {
+        self.refuse_workers_where_they_cannot_be()?;
         self.refuse_what_is_not_there_yet()?;
         self.refuse_chat_by_datagrams()?;
         let mut listeners = Vec::new();
@@ -232,6 +241,7 @@ impl Serve {
             },
             max_line: self.max_line,
             drain_timeout: self.drain_timeout,
+            workers: self.workers,
         })
     }
 
@@ -246,11 +256,25 @@ impl Serve {
         }
     }
 
+    fn refuse_workers_where_they_cannot_be(&self) -> Result<(), LastWords> {
+        if self.workers.is_none() {
+            return Ok(());
+        }
+        if self.service == Service::Chat {
+            let what = "chat cannot be served by --workers: its members share one room, which lives \
+                        in one loop; leave --workers out";
+            return Err(usage(what));
+        }
+        if self.reactors.is_some_and(|n| n > 1) {
+            let what = "--workers and --reactors with more than 1 exclude each other: blocking \
+                        handlers have one loop, which accepts; choose one of them";
+            return Err(usage(what));
+        }
+        Ok(())
+    }
+
     fn refuse_what_is_not_there_yet(&self) -> Result<(), LastWords> {
-        let missing = [
-            ("--workers", self.workers.is_some()),
-            ("--reactors with more than 1", self.reactors.is_some_and(|n| n > 1)),
-        ];
+        let missing = [("--reactors with more than 1", self.reactors.is_some_and(|n| n > 1))];
         match missing.iter().find(|(_, asked)| *asked) {
             Some((option, _)) => Err(usage(&format!("{option} is not there yet in this version"))),
             None => Ok(()),
@@ -286,14 +310,6 @@ pub(crate) fn check_ip(addr: &str, option: &str) -> Result<(), LastWords> {
     }
 }
 
-pub(crate) fn workers(text: &str) -> Result<String, String> {
-    let known = text.strip_prefix("threads:").or_else(|| text.strip_prefix("processes:"));
-    match known.map(str::parse::<u32>) {
-        Some(Ok(1..)) => Ok(text.into()),
-        _ => Err("write it like threads:8 or processes:4".into()),
-    }
-}
-
 pub(crate) fn usage(message: &str) -> LastWords {
     LastWords::of_clap(&Typed::command().error(ErrorKind::ValueValidation, message))
 }
@@ -315,7 +331,8 @@ mod tests {
     fn what_was_typed_means_what_it_says() {
         let line = "socketserver serve upper --tcp 127.0.0.1:0 --unix /tmp/x --udp [::1]:0 \
                     --unixgram y --high-water 1KiB \
-                    --spin 50us --idle-timeout 500ms --max-connections 7 --drain-timeout 1m";
+                    --spin 50us --idle-timeout 500ms --max-connections 7 --drain-timeout 1m \
+                    --workers threads:3";
         let Ok(Task::Serve(config)) = read(line) else { panic!("refused") };
         assert_eq!(config.service, Service::Upper);
         assert_eq!(config.listeners.len(), 4);
@@ -324,6 +341,7 @@ mod tests {
         assert_eq!(config.options.spin, Duration::from_micros(50));
         assert_eq!(config.options.max_connections, 7);
         assert_eq!(config.drain_timeout, Duration::from_secs(60));
+        assert_eq!(config.workers, Some(Workers::Threads(3)));
     }
 
     #[test]
@@ -344,7 +362,10 @@ mod tests {
             ("serve chat --unixgram x", "--unixgram"),
             ("serve echo --tcp 127.0.0.1:0 --reactors 2", "--reactors"),
             ("serve echo --tcp 127.0.0.1:0 --workers threads:0", "--workers"),
-            ("serve echo --tcp 127.0.0.1:0 --workers threads:2", "--workers"),
+            ("serve echo --tcp 127.0.0.1:0 --workers fibres:2", "--workers"),
+            ("serve echo --tcp 127.0.0.1:0 --workers 2", "--workers"),
+            ("serve chat --tcp 127.0.0.1:0 --workers threads:2", "one room"),
+            ("serve echo --tcp 127.0.0.1:0 --workers threads:2 --reactors 2", "exclude"),
         ] {
             let Err(words) = read(&format!("socketserver {line}")) else { panic!("{line} passed") };
             assert_eq!(words.code(), 2, "{line}");

@@ -3,10 +3,13 @@
 //! Whoever reads them may be slow, gone, or never read at all. So a thread of its own writes to
 //! each, from a queue with a bound; what does not fit is dropped, and an error of a write is
 //! nobody's trouble. The thread is started with the first line.
+//!
+//! A program that is forked must have no other thread. There each text is written by whoever has it,
+//! but only when the system says that there is room, and otherwise dropped.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -22,15 +25,57 @@ const LINES_PER_SECOND: u32 = 50;
 /// How long the end of the program waits for a reader.
 const LAST_WAIT: Duration = Duration::from_millis(200);
 
+static DIRECTLY: AtomicBool = AtomicBool::new(false);
+
+/// From now on no thread writes. Comes before the first text, or has no effect on those who wrote.
+#[cfg(unix)]
+pub(crate) fn write_directly() {
+    DIRECTLY.store(true, Ordering::Release);
+}
+
+#[cfg(not(unix))]
+pub(crate) fn write_directly() {}
+
 /// Writes `text` to standard output, some time soon.
 pub(crate) fn print(text: String) {
+    if DIRECTLY.load(Ordering::Acquire) {
+        write_what_fits(io::stdout(), text.as_bytes());
+        return;
+    }
     static STDOUT: OnceLock<Queue> = OnceLock::new();
     STDOUT.get_or_init(|| Queue::start(io::stdout())).put(text.into_bytes());
 }
 
 fn print_error(text: Vec<u8>) -> bool {
+    if DIRECTLY.load(Ordering::Acquire) {
+        return write_what_fits(io::stderr(), &text);
+    }
     static STDERR: OnceLock<Queue> = OnceLock::new();
     STDERR.get_or_init(|| Queue::start(io::stderr())).put(text)
+}
+
+/// Writes without waiting; says whether there was room for all of it.
+#[cfg(unix)]
+fn write_what_fits(out: impl std::os::fd::AsFd, text: &[u8]) -> bool {
+    use nix::errno::Errno;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    // So much is written whole or not at all, wherever there is room.
+    text.chunks(libc::PIPE_BUF).all(|piece| {
+        let mut asked = [PollFd::new(out.as_fd(), PollFlags::POLLOUT)];
+        match poll(&mut asked, PollTimeout::ZERO) {
+            Ok(1..) => {}
+            // A reader that is slow, or a signal, after which the next line may have more luck.
+            Ok(_) | Err(_) => return false,
+        }
+        // Nobody reads any more: as good as written.
+        matches!(nix::unistd::write(out.as_fd(), piece), Ok(_) | Err(Errno::EPIPE))
+    })
+}
+
+#[cfg(not(unix))]
+fn write_what_fits(_out: impl Write, _text: &[u8]) -> bool {
+    false
 }
 
 /// Waits shortly until everything is written, as far as anybody reads.

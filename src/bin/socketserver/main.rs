@@ -9,6 +9,7 @@ mod serve;
 mod services;
 mod system;
 mod units;
+mod workers;
 
 use std::process::ExitCode;
 

@@ -10,12 +10,18 @@ use socketserver::{Addr, DatagramHandler, Echo, Handler, Server, SocketId};
 use crate::args::{Config, Listener, Service};
 use crate::chat::{Member, Room};
 use crate::services::{Chargen, Daytime, Discard, Time, Upper};
+use crate::workers::{self, Workers};
 use crate::{console, system};
 
 pub(crate) fn run(config: &Config) -> ExitCode {
+    if matches!(config.workers, Some(Workers::Processes(_))) {
+        // Only a program with one thread can be forked.
+        console::write_directly();
+    }
     console::start_log();
     system::raise_descriptor_limit();
     let served = match config.service {
+        _ if config.workers.is_some() => serve_blocking(config),
         Service::Echo => serve(config, (), || Echo, || Echo),
         Service::Discard => serve(config, (), || Discard, || Discard),
         Service::Chargen => serve(config, (), Chargen::default, Chargen::default),
@@ -50,16 +56,35 @@ where
 {
     let mut server = Server::with(shared, config.options.clone())?;
     // First, so that no signal finds a server that listens and does not heed it.
-    system::stop_on_signals(&mut server, config.drain_timeout)?;
+    let _ = system::stop_on_signals(&mut server, config.drain_timeout)?;
+    run_server(server, config, |server, listener| {
+        let handler = handler.clone();
+        match listener {
+            Listener::Tcp(addr) => server.listen(addr, move |_: &Addr| handler()),
+            Listener::Unix(path) => server.listen(path, move |_: &Addr| handler()),
+            Listener::Udp(addr) => server.bind(addr, datagram_handler()),
+            Listener::Unixgram(path) => server.bind(path, datagram_handler()),
+        }
+    })
+}
+
+fn serve_blocking(config: &Config) -> io::Result<()> {
+    let Some(workers) = config.workers else { return Ok(()) };
+    let mut server = Server::with((), config.options.clone())?;
+    let in_child = system::stop_on_signals(&mut server, config.drain_timeout)?;
+    let mode = workers.mode(in_child);
+    run_server(server, config, |server, listener| workers::open(server, config, listener, &mode))
+}
+
+/// Opens the listeners, says so, and serves until it is asked to stop.
+fn run_server<S: 'static>(
+    mut server: Server<S>,
+    config: &Config,
+    mut open: impl FnMut(&mut Server<S>, &Listener) -> io::Result<SocketId>,
+) -> io::Result<()> {
     let mut lines = String::new();
     for listener in &config.listeners {
-        let handler = handler.clone();
-        let id = match listener {
-            Listener::Tcp(addr) => server.listen(addr, move |_: &Addr| handler())?,
-            Listener::Unix(path) => server.listen(path, move |_: &Addr| handler())?,
-            Listener::Udp(addr) => server.bind(addr, datagram_handler())?,
-            Listener::Unixgram(path) => server.bind(path, datagram_handler())?,
-        };
+        let id = open(&mut server, listener)?;
         writeln!(lines, "listening {}", name(&mut server, listener, id))
             .map_err(io::Error::other)?;
     }

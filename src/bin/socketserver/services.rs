@@ -55,7 +55,7 @@ impl DatagramHandler<Vec<u8>> for Upper {
 /// answered with one line, so that nobody can have much sent to somebody else for little.
 #[derive(Default)]
 pub(crate) struct Chargen {
-    /// Where in [`PATTERN`] the next piece begins.
+    /// Where in [`PATTERN`] the next piece begins; of datagrams, how many there were.
     at: usize,
 }
 
@@ -88,15 +88,27 @@ const fn pattern() -> [u8; LINE * 95] {
 }
 
 impl Chargen {
+    /// A piece of the pattern, and where the next one begins.
+    pub(crate) fn piece(at: usize) -> (&'static [u8], usize) {
+        let end = (at + PIECE).min(PATTERN.len());
+        (PATTERN.get(at..end).unwrap_or_default(), end % PATTERN.len())
+    }
+
+    /// The answer to the nth datagram.
+    pub(crate) fn line(nth: usize) -> &'static [u8] {
+        let at = nth % (PATTERN.len() / LINE) * LINE;
+        PATTERN.get(at..at + LINE).unwrap_or_default()
+    }
+
     /// Fills the output up to high water; the rest is for [`Handler::drained`].
     fn fill<S>(&mut self, cx: &mut Context<'_, S>) {
         loop {
-            let end = (self.at + PIECE).min(PATTERN.len());
-            let sent = cx.send(PATTERN.get(self.at..end).unwrap_or_default());
+            let (piece, next) = Chargen::piece(self.at);
+            let sent = cx.send(piece);
             if sent == Sent::Gone {
                 return;
             }
-            self.at = end % PATTERN.len();
+            self.at = next;
             if sent == Sent::Congested {
                 return;
             }
@@ -125,8 +137,8 @@ impl<S> Handler<S> for Chargen {
 
 impl<S> DatagramHandler<S> for Chargen {
     fn handle(&mut self, cx: &mut Context<'_, S>, _: &[u8], _: &Addr) -> io::Result<()> {
-        cx.reply(PATTERN.get(self.at..self.at + LINE).unwrap_or_default());
-        self.at = (self.at + LINE) % PATTERN.len();
+        cx.reply(Chargen::line(self.at));
+        self.at = self.at.wrapping_add(1);
         Ok(())
     }
 }
@@ -155,7 +167,7 @@ impl<S> DatagramHandler<S> for Daytime {
 }
 
 impl Daytime {
-    fn line() -> String {
+    pub(crate) fn line() -> String {
         format!("{}\r\n", jiff::Zoned::now().strftime("%A, %B %-d, %Y %H:%M:%S %Z"))
     }
 }
@@ -187,7 +199,7 @@ impl<S> DatagramHandler<S> for Time {
 }
 
 impl Time {
-    fn now() -> [u8; 4] {
+    pub(crate) fn now() -> [u8; 4] {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // Four bytes overflow in 2036 and then count from there, as in NTP.
         let seconds = (since_1970.as_secs() + EPOCHS_APART) & u64::from(u32::MAX);

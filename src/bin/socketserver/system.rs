@@ -6,16 +6,98 @@ use std::time::Duration;
 use socketserver::{Context, Server};
 
 /// From now on the first SIGTERM or SIGINT closes the listeners, answers what was taken and ends
-/// the run within `drain`; a second one exits at once, even if the loop is stuck.
+/// the run within `drain`; a second one exits at once, even if the loop is stuck. What is returned
+/// is for the beginning of a forked child.
 pub(crate) fn stop_on_signals<S: 'static>(
     server: &mut Server<S>,
     drain: Duration,
-) -> io::Result<()> {
+) -> io::Result<impl Fn() + use<S>> {
+    let in_child = ChildSignals::prepare()?;
     on_first_signal(server, false, move |cx, _| {
         log::info!("asked to stop; what is left after {drain:?} is cut off");
         cx.io.server_close();
         cx.io.shutdown(drain);
-    })
+    })?;
+    Ok(move || in_child.begin())
+}
+
+/// What a forked child does with the signals of its parent's handlers: SIGTERM ends it at once;
+/// SIGINT, which Ctrl-C sends to all, leaves it to the stop of its parent, whose handlers run on in
+/// it and change nothing but a copy of a flag.
+#[cfg(unix)]
+struct ChildSignals {
+    is_child: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    #[cfg(target_os = "linux")]
+    parent: nix::unistd::Pid,
+}
+
+#[cfg(unix)]
+impl ChildSignals {
+    /// Before any other handler of SIGTERM, which would wake the parent.
+    fn prepare() -> io::Result<ChildSignals> {
+        let is_child = std::sync::Arc::default();
+        let condition = std::sync::Arc::clone(&is_child);
+        signal_hook::flag::register_conditional_default(signal_hook::consts::SIGTERM, condition)?;
+        Ok(ChildSignals {
+            is_child,
+            #[cfg(target_os = "linux")]
+            parent: nix::unistd::getpid(),
+        })
+    }
+
+    fn begin(&self) {
+        self.is_child.store(true, std::sync::atomic::Ordering::Release);
+        // The console is the parent's: two who look for room before they write could block there.
+        log::set_max_level(log::LevelFilter::Off);
+        #[cfg(target_os = "linux")]
+        self.end_with_parent();
+    }
+
+    /// A child of a parent that exits at once, or is killed, would serve on with nobody to stop it.
+    #[cfg(target_os = "linux")]
+    fn end_with_parent(&self) {
+        let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+        if nix::unistd::getppid() != self.parent {
+            signal_hook::low_level::exit(1);
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct ChildSignals;
+
+#[cfg(not(unix))]
+impl ChildSignals {
+    fn prepare() -> io::Result<ChildSignals> {
+        Ok(ChildSignals)
+    }
+
+    fn begin(&self) {}
+}
+
+/// Throws away what a blocking socket has to read, up to a bound, without waiting. Says whether the
+/// peer may still say something, and is false once it has ended.
+#[cfg(unix)]
+pub(crate) fn throw_away(socket: &socket2::Socket) -> io::Result<bool> {
+    const READS: usize = 4;
+
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 16 << 10];
+    for _ in 0..READS {
+        match socket.recv_with_flags(&mut buffer, libc::MSG_DONTWAIT) {
+            Ok(0) => return Ok(false),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+/// Elsewhere a read cannot be told not to wait; the end shows when nobody takes what is written.
+#[cfg(not(unix))]
+pub(crate) fn throw_away(_socket: &socket2::Socket) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// From now on the first SIGTERM or SIGINT, and SIGHUP if asked for, has `act` called with its
@@ -48,10 +130,15 @@ pub(crate) fn on_first_signal<S: 'static>(
         low_level::pipe::register(signal, writer.try_clone()?)?;
     }
     let source = mio::net::UnixStream::from_std(reader);
+    let caught = Arc::clone(&asked);
     server.watch(source, mio::Interest::READABLE, move |cx, source, _| {
         // An edge comes once for all that the signals wrote.
         let mut signals = [0; 16];
         while source.read(&mut signals).is_ok_and(|n| n > 0) {}
+        // A forked child writes into the same pipe when it gets a signal.
+        if !caught.load(Ordering::Acquire) {
+            return Ok(());
+        }
         act(cx, i32::try_from(which.load(Ordering::Acquire)).unwrap_or_default());
         Ok(())
     })?;

@@ -8,9 +8,10 @@ use clap::{Args, value_parser};
 
 use super::message::NAME;
 use super::terms::{Mode, Terms, Transport};
-use crate::args::{check_ip, usage, workers};
+use crate::args::{check_ip, usage};
 use crate::console::LastWords;
 use crate::units;
+use crate::workers::Workers;
 
 /// Measure an echo server: how fast, how even, at what cost, and who is the bottleneck.
 ///
@@ -53,7 +54,7 @@ pub(crate) struct Bench {
     reactors: Option<u32>,
 
     /// Passed to the server of this program: blocking handlers, threads:N or processes:N
-    #[arg(long, value_name = "MODE:N", value_parser = workers, conflicts_with = "target", help_heading = "Target")]
+    #[arg(long, value_name = "MODE:N", value_parser = typed_workers, conflicts_with = "target", help_heading = "Target")]
     workers: Option<String>,
 
     /// How many connections send [default: 50; with --bulk 1; over unixgram 8]
@@ -274,4 +275,9 @@ fn rate(text: &str) -> Result<f64, String> {
         Ok(_) => Err("it must be from 0.1 to 10000000 messages a second".into()),
         Err(_) => Err("not a number of messages a second".into()),
     }
+}
+
+/// Checked here, so that a mistake is told before anything is started; the server reads it again.
+fn typed_workers(text: &str) -> Result<String, String> {
+    Workers::parse(text).map(|_| text.into())
 }

@@ -1,0 +1,127 @@
+//! `--workers`: the services once more, as handlers that block; each client, or each datagram, has
+//! a thread or a process of its own.
+
+use std::io::{self, Read};
+
+use socketserver::blocking::{Mode, Request};
+use socketserver::{Addr, Server, SocketId};
+
+use crate::args::{Config, Listener, Service};
+use crate::services::{Chargen, Daytime, Time};
+use crate::system;
+
+/// What `--workers` asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Workers {
+    Threads(usize),
+    Processes(usize),
+}
+
+/// One client served to its end, or one datagram. The number is how many datagrams came before.
+type Serve = fn(&mut Request<'_>, usize) -> io::Result<()>;
+
+/// The most that is read at once.
+const PIECE: usize = 64 << 10;
+
+impl Workers {
+    pub(crate) fn parse(text: &str) -> Result<Workers, String> {
+        let wrong = || "write it like threads:8 or processes:4".to_string();
+        let (kind, number) = text.split_once(':').ok_or_else(wrong)?;
+        let number = number.parse::<u32>().ok().filter(|n| *n > 0).ok_or_else(wrong)? as usize;
+        match kind {
+            "threads" => Ok(Workers::Threads(number)),
+            "processes" if cfg!(all(unix, feature = "processes")) => Ok(Workers::Processes(number)),
+            "processes" => Err("this program was built without processes; use threads".into()),
+            _ => Err(wrong()),
+        }
+    }
+
+    /// One for all listeners, so that the number holds for all of them together. An error is told
+    /// by the loop, as it is without workers.
+    pub(crate) fn mode(self, in_child: impl Fn() + 'static) -> Mode {
+        let mode = match self {
+            Workers::Threads(n) => Mode::threads(n),
+            #[cfg(all(unix, feature = "processes"))]
+            Workers::Processes(n) => return silent(Mode::processes(n)).at_fork(in_child),
+            #[cfg(not(all(unix, feature = "processes")))]
+            Workers::Processes(n) => Mode::threads(n),
+        };
+        drop(in_child);
+        silent(mode)
+    }
+}
+
+fn silent(mode: Mode) -> Mode {
+    mode.handle_error(|_, _| {})
+}
+
+/// Opens one listener for the service.
+pub(crate) fn open(
+    server: &mut Server,
+    config: &Config,
+    listener: &Listener,
+    mode: &Mode,
+) -> io::Result<SocketId> {
+    let serve = handler_of(config.service);
+    let one = move |_: &Addr| move |request: &mut Request<'_>| serve(request, 0);
+    let mut nth = 0_usize;
+    let each = move |_: &Addr| {
+        let before = nth;
+        nth = nth.wrapping_add(1);
+        move |request: &mut Request<'_>| serve(request, before)
+    };
+    match listener {
+        Listener::Tcp(addr) => server.listen_blocking(addr, mode, one),
+        Listener::Unix(path) => server.listen_blocking(path, mode, one),
+        Listener::Udp(addr) => server.bind_blocking(addr, mode, each),
+        Listener::Unixgram(path) => server.bind_blocking(path, mode, each),
+    }
+}
+
+fn handler_of(service: Service) -> Serve {
+    match service {
+        Service::Echo => |request, _| answer(request, |_| {}),
+        Service::Upper => |request, _| answer(request, <[u8]>::make_ascii_uppercase),
+        // The room of a chat needs one loop: the arguments were refused.
+        Service::Discard | Service::Chat => |request, _| discard(request),
+        Service::Chargen => chargen,
+        Service::Daytime => |request, _| request.send_all(Daytime::line().as_bytes()),
+        Service::Time => |request, _| request.send_all(&Time::now()),
+    }
+}
+
+/// Sends everything back, changed.
+fn answer(request: &mut Request<'_>, change: fn(&mut [u8])) -> io::Result<()> {
+    if let Some(packet) = request.datagram() {
+        let mut packet = packet.to_vec();
+        change(&mut packet);
+        return request.send_all(&packet);
+    }
+    let mut buffer = vec![0; PIECE];
+    loop {
+        let n = request.read(&mut buffer)?;
+        let Some(piece) = buffer.get_mut(..n).filter(|piece| !piece.is_empty()) else {
+            return Ok(());
+        };
+        change(piece);
+        request.send_all(piece)?;
+    }
+}
+
+fn discard(request: &mut Request<'_>) -> io::Result<()> {
+    io::copy(request, &mut io::sink()).map(drop)
+}
+
+/// Characters until the peer ends, which is looked for between two pieces.
+fn chargen(request: &mut Request<'_>, nth: usize) -> io::Result<()> {
+    if request.datagram().is_some() {
+        return request.send_all(Chargen::line(nth));
+    }
+    let mut at = 0;
+    while request.socket().map_or(Ok(false), system::throw_away)? {
+        let (piece, next) = Chargen::piece(at);
+        request.send_all(piece)?;
+        at = next;
+    }
+    Ok(())
+}
