@@ -2,10 +2,12 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use log::warn;
 
 use crate::addr::Addr;
+use crate::group::{Arrival, Seat};
 use crate::handler::Role;
 use crate::id::SocketId;
 use crate::io::ACCEPT_RETRY;
@@ -18,16 +20,19 @@ impl<S> Stage<S> {
     pub(crate) fn receive_clients(&mut self, id: SocketId) {
         for _ in 0..self.io.options.accepts_per_turn {
             let io = &mut self.io;
-            let has_room = io.has_room();
+            let seat = io.room();
             let Some(listener) = io.sockets.listener(id) else { return };
             if listener.closing || !listener.readable || listener.waits_for_room {
                 return;
             }
-            if !has_room {
+            let Some(seat) = seat else {
                 return io.sockets.wait_for_room(id);
-            }
+            };
             match listener.socket.accept(&io.options) {
-                Ok((socket, peer)) => self.welcome(id, socket, &peer),
+                Ok((socket, peer)) => match listener.door {
+                    None => self.welcome(id, socket, &peer, seat),
+                    Some(door) => self.share_out(id, Arrival { door, socket, peer, seat }),
+                },
                 Err(error) => match accept_error(&error) {
                     AcceptError::Nobody => listener.readable = false,
                     kind => self.accept_failed(id, kind, &error),
@@ -36,8 +41,54 @@ impl<S> Stage<S> {
         }
     }
 
+    /// Another loop serves the client if it has fewer than this one.
+    fn share_out(&mut self, listener: SocketId, arrival: Arrival) {
+        let Some(place) = &self.io.sockets.place else { return };
+        match place.hand_over(arrival) {
+            Ok(()) => self.io.ledger.handed_over += 1,
+            Err(Arrival { socket, peer, seat, .. }) => self.welcome(listener, socket, &peer, seat),
+        }
+    }
+
+    /// Welcomes those whom another loop has handed to this one; after the `last` time it takes
+    /// nobody any more.
+    pub(crate) fn receive_arrivals(&mut self, last: bool) {
+        let Some(place) = &self.io.sockets.place else { return };
+        for Arrival { door, socket, peer, seat } in place.arrivals(last) {
+            let listener = self.io.sockets.place.as_ref().and_then(|place| place.door(door));
+            match listener.filter(|id| self.io.is_open(*id)) {
+                Some(listener) => self.welcome(listener, socket, &peer, seat),
+                None => self.io.ledger.refused += 1,
+            }
+        }
+    }
+
+    /// Another loop of the group has done something: sent a client, or freed a seat.
+    pub(crate) fn look_at_group(&mut self) {
+        if self.io.sockets.place.is_some() {
+            self.receive_arrivals(false);
+            self.io.sockets.stop_waiting();
+        }
+    }
+
+    /// A shutdown of one loop is one of all; what runs once needs its listeners no longer.
+    pub(crate) fn leave_group(&mut self, grace: Duration) {
+        self.receive_arrivals(true);
+        if let Some(place) = &self.io.sockets.place {
+            place.stop_all(grace);
+            self.io.server_close();
+        }
+    }
+
+    /// The loop has failed, or was never run: who is on the way to it is refused.
+    pub(crate) fn refuse_arrivals(&mut self) {
+        if let Some(place) = &self.io.sockets.place {
+            self.io.ledger.refused += place.arrivals(true).len() as u64;
+        }
+    }
+
     /// Makes a handler for a new client, if it may have one.
-    fn welcome(&mut self, listener: SocketId, socket: StreamSocket, peer: &Addr) {
+    fn welcome(&mut self, listener: SocketId, socket: StreamSocket, peer: &Addr, seat: Seat) {
         let Stage { shared, io, roles, verify, .. } = self;
         if let Some(verify) = verify {
             let verdict = catch_unwind(AssertUnwindSafe(|| verify(shared, peer)));
@@ -55,7 +106,7 @@ impl<S> Stage<S> {
                 return;
             }
         };
-        match io.adopt(socket, false) {
+        match io.adopt(socket, false, seat) {
             Ok(id) => {
                 io.ledger.accepted += 1;
                 io.accept_quota = io.accept_quota.map(|quota| quota.saturating_sub(1));

@@ -5,6 +5,7 @@
 
 use crate::connection::Connection;
 use crate::datagram::{Datagram, Phase};
+use crate::group::{Place, Seat};
 use crate::id::{Key, Slots, SocketId};
 use crate::listener::Listener;
 use crate::transport::Readiness;
@@ -35,18 +36,41 @@ pub(crate) struct Sockets {
     connections: usize,
     /// Listeners that accept nobody until a connection ends.
     waiting: Vec<SocketId>,
+    /// Where this loop stands among others; `None` when it is alone.
+    pub(crate) place: Option<Place>,
 }
 
 impl Sockets {
     pub(crate) const fn new() -> Sockets {
-        Sockets { slots: Slots::new(), queue: Vec::new(), connections: 0, waiting: Vec::new() }
+        Sockets {
+            slots: Slots::new(),
+            queue: Vec::new(),
+            connections: 0,
+            waiting: Vec::new(),
+            place: None,
+        }
+    }
+
+    /// The right to one more connection, which a loop that is alone always has.
+    pub(crate) fn reserve(&self) -> Option<Seat> {
+        self.place.as_ref().map_or_else(|| Some(Seat::default()), Place::reserve)
+    }
+
+    /// The same for a client. Without a right to it, the loop is woken when there may be one.
+    pub(crate) fn reserve_or_wait(&self) -> Option<Seat> {
+        self.place.as_ref().map_or_else(|| Some(Seat::default()), Place::reserve_or_wait)
     }
 
     /// Stores a connection. `None` when no id is left for it.
     #[inline]
-    pub(crate) fn insert_connection(&mut self, connection: Connection) -> Option<SocketId> {
+    pub(crate) fn insert_connection(
+        &mut self,
+        connection: Connection,
+        seat: Seat,
+    ) -> Option<SocketId> {
         let id = SocketId(self.slots.insert_with(|_| Socket::Connection(connection))?);
         self.connections += 1;
+        seat.keep();
         Some(id)
     }
 
@@ -75,6 +99,9 @@ impl Sockets {
         let Some(socket) = self.slots.remove(id.0) else { return };
         if let Socket::Connection(_) = socket {
             self.connections -= 1;
+            if let Some(place) = &self.place {
+                place.free();
+            }
             self.stop_waiting();
         }
     }
