@@ -321,7 +321,7 @@ fn a_shutdown_of_one_loop_is_one_of_all_and_one_before_the_start_ends_it_at_once
 fn an_error_or_a_panic_of_one_loop_ends_all_before_anybody_is_served() {
     let addr = Mutex::new(None);
     let built = AtomicUsize::new(0);
-    let build = |index: usize, server: &mut Server| {
+    let build_one = |index: usize, server: &mut Server| {
         built.fetch_add(1, Ordering::SeqCst);
         if index == 1 {
             return Err(io::Error::other("no second one"));
@@ -332,7 +332,7 @@ fn an_error_or_a_panic_of_one_loop_ends_all_before_anybody_is_served() {
     };
     let cores = Cores::new(3);
     let handle = cores.handle();
-    let error = cores.serve(|_| (), build).unwrap_err();
+    let error = cores.serve(|_| (), build_one).unwrap_err();
     assert_eq!(error.to_string(), "no second one");
     assert_eq!(built.load(Ordering::SeqCst), 2, "the third is not built any more");
     assert!(handle.wait(PATIENCE).is_none());
