@@ -174,3 +174,41 @@ impl fmt::Debug for Group {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival(group: &Arc<Group>) -> Arrival {
+        let seat = group.reserve(0).unwrap();
+        Arrival { door: 0, socket: StreamSocket::Unopened, peer: Addr::Unnamed, seat }
+    }
+
+    #[test]
+    fn the_way_to_a_loop_is_bounded_and_ends_and_who_finds_it_so_keeps_the_client() {
+        let group = Arc::new(Group::new(2, Spread::Fewest, 1 << 20));
+        for _ in 0..MOST_ARRIVALS {
+            group.send(1, arrival(&group)).map_err(drop).unwrap();
+        }
+        let Err(_too_many) = group.send(1, arrival(&group)) else { panic!("it was taken") };
+        assert_eq!(group.arrivals(1, true).len(), MOST_ARRIVALS);
+        let Err(_too_late) = group.send(1, arrival(&group)) else { panic!("it was taken") };
+        assert!(group.arrivals(1, false).is_empty());
+    }
+
+    #[test]
+    fn the_loop_with_the_fewest_is_found_and_none_is_preferred_to_ones_own() {
+        let group = Arc::new(Group::new(3, Spread::Fewest, 10));
+        let mut seats = Vec::new();
+        for expected in [0, 1, 2, 0, 1, 2] {
+            let mut seat = group.reserve(0).unwrap();
+            let to = group.loop_with_fewest(0);
+            assert_eq!(to, expected);
+            seat.move_to(to);
+            seats.push(seat);
+        }
+        seats.remove(1);
+        let _here = group.reserve(0).unwrap();
+        assert_eq!(group.loop_with_fewest(0), 1);
+    }
+}

@@ -269,22 +269,20 @@ fn nobody_is_lost_who_comes_during_a_shutdown() {
     let addr = running.addrs[0].to_string();
     let connecting = thread::spawn(move || {
         // Each of them is answered, or sees an end; nobody hangs.
-        let mut answered = 0;
         while let Ok(mut stream) = TcpStream::connect(&addr) {
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             match stream.write_all(b"?").and_then(|()| stream.read(&mut [0])) {
-                Ok(n) => answered += n,
+                Ok(_) => {}
                 Err(error) => assert_ne!(error.kind(), ErrorKind::WouldBlock),
             }
         }
-        answered
     });
     let mut first: Vec<_> = (0..40).map(|_| running.client()).collect();
     for client in &mut first {
         which(client);
     }
     let loops = running.stop();
-    assert!(connecting.join().unwrap() < usize::MAX);
+    connecting.join().unwrap();
     let handed: u64 = loops.iter().map(|one| one.ledger.handed_over).sum();
     let elsewhere: u64 = loops[1..].iter().map(|one| one.ledger.accepted).sum();
     let refused: u64 = loops.iter().map(|one| one.ledger.refused).sum();
