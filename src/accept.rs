@@ -7,7 +7,7 @@ use std::time::Duration;
 use log::warn;
 
 use crate::addr::Addr;
-use crate::group::{Arrival, Seat};
+use crate::group::Arrival;
 use crate::handler::Role;
 use crate::id::SocketId;
 use crate::io::ACCEPT_RETRY;
@@ -18,20 +18,26 @@ use crate::trace::Step;
 impl<S> Stage<S> {
     /// Accepts who waits, within the budget of a turn.
     pub(crate) fn receive_clients(&mut self, id: SocketId) {
+        self.accept_clients(id);
+        self.io.sockets.give_back();
+    }
+
+    #[inline]
+    fn accept_clients(&mut self, id: SocketId) {
         for _ in 0..self.io.options.accepts_per_turn {
             let io = &mut self.io;
-            let seat = io.room();
+            let has_room = io.has_room();
             let Some(listener) = io.sockets.listener(id) else { return };
             if listener.closing || !listener.readable || listener.waits_for_room {
                 return;
             }
-            let Some(seat) = seat else {
+            if !has_room {
                 return io.sockets.wait_for_room(id);
-            };
+            }
             match listener.socket.accept(&io.options) {
                 Ok((socket, peer)) => match listener.door {
-                    None => self.welcome(id, socket, &peer, seat),
-                    Some(door) => self.share_out(id, Arrival { door, socket, peer, seat }),
+                    None => self.welcome(id, socket, &peer),
+                    Some(door) => self.share_out(id, door, socket, peer),
                 },
                 Err(error) => match accept_error(&error) {
                     AcceptError::Nobody => listener.readable = false,
@@ -42,11 +48,12 @@ impl<S> Stage<S> {
     }
 
     /// Another loop serves the client if it has fewer than this one.
-    fn share_out(&mut self, listener: SocketId, arrival: Arrival) {
-        let Some(place) = &self.io.sockets.place else { return };
-        match place.hand_over(arrival) {
-            Ok(()) => self.io.ledger.handed_over += 1,
-            Err(Arrival { socket, peer, seat, .. }) => self.welcome(listener, socket, &peer, seat),
+    #[cold]
+    fn share_out(&mut self, listener: SocketId, door: usize, socket: StreamSocket, peer: Addr) {
+        let Some(place) = &mut self.io.sockets.place else { return };
+        match place.hand_over(door, socket, peer) {
+            None => self.io.ledger.handed_over += 1,
+            Some((socket, peer)) => self.welcome(listener, socket, &peer),
         }
     }
 
@@ -55,11 +62,14 @@ impl<S> Stage<S> {
     pub(crate) fn receive_arrivals(&mut self, last: bool) {
         let Some(place) = &self.io.sockets.place else { return };
         for Arrival { door, socket, peer, seat } in place.arrivals(last) {
-            let listener = self.io.sockets.place.as_ref().and_then(|place| place.door(door));
+            let Some(place) = &mut self.io.sockets.place else { return };
+            place.receive(seat);
+            let listener = place.door(door);
             match listener.filter(|id| self.io.is_open(*id)) {
-                Some(listener) => self.welcome(listener, socket, &peer, seat),
+                Some(listener) => self.welcome(listener, socket, &peer),
                 None => self.io.ledger.refused += 1,
             }
+            self.io.sockets.give_back();
         }
     }
 
@@ -88,7 +98,7 @@ impl<S> Stage<S> {
     }
 
     /// Makes a handler for a new client, if it may have one.
-    fn welcome(&mut self, listener: SocketId, socket: StreamSocket, peer: &Addr, seat: Seat) {
+    fn welcome(&mut self, listener: SocketId, socket: StreamSocket, peer: &Addr) {
         let Stage { shared, io, roles, verify, .. } = self;
         if let Some(verify) = verify {
             let verdict = catch_unwind(AssertUnwindSafe(|| verify(shared, peer)));
@@ -106,7 +116,7 @@ impl<S> Stage<S> {
                 return;
             }
         };
-        match io.adopt(socket, false, seat) {
+        match io.adopt(socket, false) {
             Ok(id) => {
                 io.ledger.accepted += 1;
                 io.accept_quota = io.accept_quota.map(|quota| quota.saturating_sub(1));

@@ -20,11 +20,16 @@ impl Io {
     /// Begins an outgoing connection, or plans one. Only what can be said at once is an error here;
     /// all else comes to the handler's `finish`.
     pub(crate) fn open_connection(&mut self, connect: Connect) -> io::Result<SocketId> {
-        let has_room = self.connections() < self.options.max_connections;
-        let Some(seat) = has_room.then(|| self.sockets.reserve()).flatten() else {
+        if self.connections() >= self.options.max_connections || !self.sockets.reserve() {
             let what = "as many connections as Options::max_connections allows are open";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
-        };
+        }
+        let opened = self.begin_connection(connect);
+        self.sockets.give_back();
+        opened
+    }
+
+    fn begin_connection(&mut self, connect: Connect) -> io::Result<SocketId> {
         let Connect { to, from, after } = connect;
         let begins = (!after.is_zero()).then(|| self.after(after));
         let (looking_up, mut left) = match to {
@@ -45,7 +50,7 @@ impl Io {
             }
         };
         let is_planned = matches!(socket, StreamSocket::Unopened);
-        let id = self.adopt(socket, true, seat)?;
+        let id = self.adopt(socket, true)?;
         if is_planned || !left.is_empty() {
             self.attempts
                 .insert(id, Attempt { begins, looking_up, left, give_up, from, failed: None });

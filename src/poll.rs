@@ -10,7 +10,6 @@ use mio::{Events, Registry, Token};
 use crate::addr::{Addr, first_that_works};
 use crate::connection::Connection;
 use crate::datagram::{Datagram, Then};
-use crate::group::Seat;
 use crate::id::SocketId;
 use crate::io::{Drain, Io, nanoseconds};
 use crate::ledger::Reason;
@@ -185,16 +184,11 @@ impl Io {
 
     /// Registers a connection that stands, or is being made. It is not in the ledger yet.
     #[inline]
-    pub(crate) fn adopt(
-        &mut self,
-        socket: StreamSocket,
-        connecting: bool,
-        seat: Seat,
-    ) -> io::Result<SocketId> {
+    pub(crate) fn adopt(&mut self, socket: StreamSocket, connecting: bool) -> io::Result<SocketId> {
         let mut connection = Connection::new(socket, connecting, self.now);
         let at = deadline(&connection, self.idle_after, &self.options);
         connection.deadlines = u8::from(at.is_some());
-        let id = self.sockets.insert_connection(connection, seat).ok_or_else(no_id_left)?;
+        let id = self.sockets.insert_connection(connection).ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
         let Some(connection) = self.sockets.connection(id) else { return Ok(id) };
         if let Err(error) = connection.register(registry, id.token()) {
@@ -312,12 +306,12 @@ impl Io {
         }
     }
 
-    /// The right to accept one more client, if there is room for it.
-    pub(crate) fn room(&self) -> Option<Seat> {
-        let has_room = self.sockets.connection_count() < self.options.max_connections
+    /// Whether one more client may be accepted; among other loops, that is then reserved.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.sockets.connection_count() < self.options.max_connections
             && !self.is_shutting_down()
-            && self.accept_quota != Some(0);
-        if has_room { self.sockets.reserve_or_wait() } else { None }
+            && self.accept_quota != Some(0)
+            && self.sockets.reserve()
     }
 
     /// Closes the descriptor of a socket and forgets everything about it. What is left of its

@@ -5,7 +5,7 @@
 
 use crate::connection::Connection;
 use crate::datagram::{Datagram, Phase};
-use crate::group::{Place, Seat};
+use crate::group::Place;
 use crate::id::{Key, Slots, SocketId};
 use crate::listener::Listener;
 use crate::transport::Readiness;
@@ -51,26 +51,29 @@ impl Sockets {
         }
     }
 
-    /// The right to one more connection, which a loop that is alone always has.
-    pub(crate) fn reserve(&self) -> Option<Seat> {
-        self.place.as_ref().map_or_else(|| Some(Seat::default()), Place::reserve)
+    /// Whether the loops of the group together may have one more connection; who is alone may. It
+    /// is the next that is inserted here, unless [`Sockets::give_back`] comes before.
+    #[inline]
+    pub(crate) fn reserve(&mut self) -> bool {
+        self.place.as_mut().is_none_or(Place::reserve)
     }
 
-    /// The same for a client. Without a right to it, the loop is woken when there may be one.
-    pub(crate) fn reserve_or_wait(&self) -> Option<Seat> {
-        self.place.as_ref().map_or_else(|| Some(Seat::default()), Place::reserve_or_wait)
+    /// No connection was made of what was reserved.
+    #[inline]
+    pub(crate) fn give_back(&mut self) {
+        if let Some(place) = &mut self.place {
+            place.give_back();
+        }
     }
 
     /// Stores a connection. `None` when no id is left for it.
     #[inline]
-    pub(crate) fn insert_connection(
-        &mut self,
-        connection: Connection,
-        seat: Seat,
-    ) -> Option<SocketId> {
+    pub(crate) fn insert_connection(&mut self, connection: Connection) -> Option<SocketId> {
         let id = SocketId(self.slots.insert_with(|_| Socket::Connection(connection))?);
         self.connections += 1;
-        seat.keep();
+        if let Some(place) = &mut self.place {
+            place.sit();
+        }
         Some(id)
     }
 

@@ -4,14 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Arrival, Group, Seat};
+use crate::addr::Addr;
 use crate::id::SocketId;
 use crate::mailbox::Reach;
+use crate::socket::StreamSocket;
 
 /// What one loop has of its group.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) group: Arc<Group>,
     index: usize,
+    /// The right to the connection that is made next.
+    reserved: Option<Seat>,
     /// The sockets of this loop by the number of their door.
     doors: Vec<SocketId>,
     /// The loop is still being built: what it opens, all loops open.
@@ -21,7 +25,7 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new(group: Arc<Group>, index: usize, mailbox: Arc<dyn Reach>) -> Place {
         group.enter(index, mailbox);
-        Place { group, index, doors: Vec::new(), is_building: true }
+        Place { group, index, reserved: None, doors: Vec::new(), is_building: true }
     }
 
     pub(crate) fn end_building(&mut self) {
@@ -41,14 +45,30 @@ impl Place {
         self.doors.get(number).copied()
     }
 
-    /// A seat for a connection that this loop makes.
-    pub(crate) fn reserve(&self) -> Option<Seat> {
-        self.group.reserve(self.index)
+    /// Whether this loop may make one more connection. If not, it is woken when it may.
+    pub(crate) fn reserve(&mut self) -> bool {
+        if self.reserved.is_none() {
+            self.reserved = self.group.reserve_or_wait(self.index);
+        }
+        self.reserved.is_some()
     }
 
-    /// A seat for a client; if there is none, this loop is woken when there may be one.
-    pub(crate) fn reserve_or_wait(&self) -> Option<Seat> {
-        self.group.reserve_or_wait(self.index)
+    /// The seat of a client that was handed over comes with it.
+    pub(crate) fn receive(&mut self, seat: Seat) {
+        self.reserved = Some(seat);
+    }
+
+    /// The connection is made.
+    pub(crate) fn sit(&mut self) {
+        debug_assert!(self.reserved.is_some());
+        if let Some(seat) = self.reserved.take() {
+            seat.keep();
+        }
+    }
+
+    /// None is made.
+    pub(crate) fn give_back(&mut self) {
+        self.reserved = None;
     }
 
     /// A connection of this loop has ended.
@@ -58,16 +78,20 @@ impl Place {
 
     /// Gives a client to the loop with the fewest connections; back when that is this one, or the
     /// other takes nobody.
-    pub(crate) fn hand_over(&self, mut arrival: Arrival) -> Result<(), Arrival> {
+    pub(crate) fn hand_over(
+        &mut self,
+        door: usize,
+        socket: StreamSocket,
+        peer: Addr,
+    ) -> Option<(StreamSocket, Addr)> {
         let to = self.group.loop_with_fewest(self.index);
-        if to == self.index {
-            return Err(arrival);
-        }
-        arrival.seat.move_to(to);
-        self.group.send(to, arrival).map_err(|mut arrival| {
-            arrival.seat.move_to(self.index);
-            arrival
-        })
+        let seat = if to == self.index { None } else { self.reserved.take() };
+        let Some(mut seat) = seat else { return Some((socket, peer)) };
+        seat.move_to(to);
+        let mut refused = self.group.send(to, Arrival { door, socket, peer, seat }).err()?;
+        refused.seat.move_to(self.index);
+        self.reserved = Some(refused.seat);
+        Some((refused.socket, refused.peer))
     }
 
     /// Those who were handed to this loop since the last look; nobody comes after the `last` one.

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use super::Group;
 
 /// Taken before a client is accepted, so that no two loops accept for the same one; who drops it
-/// gives it back. A server that is alone counts for itself, and its seats are nothing.
-#[derive(Debug, Default)]
+/// gives it back. A server that is alone counts for itself and has none.
+#[derive(Debug)]
 pub(crate) struct Seat(Option<Taken>);
 
 #[derive(Debug)]
