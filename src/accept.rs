@@ -2,10 +2,12 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use log::warn;
 
 use crate::addr::Addr;
+use crate::group::Arrival;
 use crate::handler::Role;
 use crate::id::SocketId;
 use crate::io::ACCEPT_RETRY;
@@ -16,6 +18,12 @@ use crate::trace::Step;
 impl<S> Stage<S> {
     /// Accepts who waits, within the budget of a turn.
     pub(crate) fn receive_clients(&mut self, id: SocketId) {
+        self.accept_clients(id);
+        self.io.sockets.give_back();
+    }
+
+    #[inline]
+    fn accept_clients(&mut self, id: SocketId) {
         for _ in 0..self.io.options.accepts_per_turn {
             let Stage { io, roles, .. } = self;
             let Some(Role::Listener(factory)) = roles.get(id.index()) else { return };
@@ -28,12 +36,65 @@ impl<S> Stage<S> {
                 return io.sockets.wait_for_room(id);
             }
             match listener.socket.accept(&io.options) {
-                Ok((socket, peer)) => self.welcome(id, socket, &peer),
+                Ok((socket, peer)) => match listener.door {
+                    None => self.welcome(id, socket, &peer),
+                    Some(door) => self.share_out(id, door, socket, peer),
+                },
                 Err(error) => match accept_error(&error) {
                     AcceptError::Nobody => listener.readable = false,
                     kind => self.accept_failed(id, kind, &error),
                 },
             }
+        }
+    }
+
+    /// Another loop serves the client if it has fewer than this one.
+    #[cold]
+    fn share_out(&mut self, listener: SocketId, door: usize, socket: StreamSocket, peer: Addr) {
+        let Some(place) = &mut self.io.sockets.place else { return };
+        match place.hand_over(door, socket, peer) {
+            None => self.io.ledger.handed_over += 1,
+            Some((socket, peer)) => self.welcome(listener, socket, &peer),
+        }
+    }
+
+    /// Welcomes those whom another loop has handed to this one; after the `last` time it takes
+    /// nobody any more.
+    pub(crate) fn receive_arrivals(&mut self, last: bool) {
+        let Some(place) = &self.io.sockets.place else { return };
+        for Arrival { door, socket, peer, seat } in place.arrivals(last) {
+            let Some(place) = &mut self.io.sockets.place else { return };
+            place.receive(seat);
+            let listener = place.door(door);
+            match listener.filter(|id| self.io.is_open(*id)) {
+                Some(listener) => self.welcome(listener, socket, &peer),
+                None => self.io.ledger.refused += 1,
+            }
+            self.io.sockets.give_back();
+        }
+    }
+
+    /// Another loop of the group has done something: sent a client, or freed a seat.
+    pub(crate) fn look_at_group(&mut self) {
+        if self.io.sockets.place.is_some() {
+            self.receive_arrivals(false);
+            self.io.sockets.stop_waiting();
+        }
+    }
+
+    /// A shutdown of one loop is one of all; what runs once needs its listeners no longer.
+    pub(crate) fn leave_group(&mut self, grace: Duration) {
+        self.receive_arrivals(true);
+        if let Some(place) = &self.io.sockets.place {
+            place.stop_all(grace);
+            self.io.server_close();
+        }
+    }
+
+    /// The loop has failed, or was never run: who is on the way to it is refused.
+    pub(crate) fn refuse_arrivals(&mut self) {
+        if let Some(place) = &self.io.sockets.place {
+            self.io.ledger.refused += place.arrivals(true).len() as u64;
         }
     }
 

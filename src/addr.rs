@@ -168,6 +168,25 @@ fn look_up(addr: impl ToSocketAddrs, name: &str) -> io::Result<Vec<Addr>> {
     Ok(addrs)
 }
 
+/// Tries one address of a name after the other; the error is that of the last.
+pub(crate) fn first_that_works<T>(
+    what: &str,
+    addrs: &[Addr],
+    mut open: impl FnMut(&Addr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = None;
+    for addr in addrs {
+        match open(addr) {
+            Ok(id) => return Ok(id),
+            Err(error) => {
+                let what = format!("cannot {what} {addr}: {error}");
+                last = Some(io::Error::new(error.kind(), what));
+            }
+        }
+    }
+    Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

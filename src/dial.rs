@@ -20,10 +20,16 @@ impl Io {
     /// Begins an outgoing connection, or plans one. Only what can be said at once is an error here;
     /// all else comes to the handler's `finish`.
     pub(crate) fn open_connection(&mut self, connect: Connect) -> io::Result<SocketId> {
-        if self.connections() >= self.options.max_connections {
+        if self.connections() >= self.options.max_connections || !self.sockets.reserve() {
             let what = "as many connections as Options::max_connections allows are open";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
         }
+        let opened = self.begin_connection(connect);
+        self.sockets.give_back();
+        opened
+    }
+
+    fn begin_connection(&mut self, connect: Connect) -> io::Result<SocketId> {
         let Connect { to, from, after } = connect;
         let begins = (!after.is_zero()).then(|| self.after(after));
         let (looking_up, mut left) = match to {

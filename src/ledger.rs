@@ -64,6 +64,9 @@ pub struct Ledger {
     pub connected: u64,
     /// Clients that `verify_request` refused, or for which no handler could be made.
     pub refused: u64,
+    /// Clients accepted here and handed to another loop of [`Cores`](crate::Cores), which counts
+    /// them as accepted or refused.
+    pub handed_over: u64,
     /// Errors of `accept`, whatever was done about them.
     pub accept_errors: u64,
     /// Bytes read.

@@ -12,6 +12,8 @@ pub(crate) struct Listener {
     pub(crate) waits_for_room: bool,
     /// Somebody closed it; it goes in its next turn.
     pub(crate) closing: bool,
+    /// The number under which its clients are handed to other loops, if they are.
+    pub(crate) door: Option<usize>,
     /// Whether its id is in the queue.
     pub(crate) queued: bool,
     warned: Warnings,
@@ -25,6 +27,7 @@ impl Listener {
             readable: true,
             waits_for_room: false,
             closing: false,
+            door: None,
             queued: false,
             warned: Warnings::default(),
         }

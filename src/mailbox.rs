@@ -31,6 +31,25 @@ struct State<C> {
     closed: bool,
 }
 
+/// What the other loops of a group may ask of one, whatever its commands are.
+pub(crate) trait Reach: Send + Sync {
+    /// Has the loop look around.
+    fn wake(&self);
+    /// Has the present run end, or the first one.
+    fn stop(&self, grace: Duration);
+}
+
+impl<C: Send> Reach for Mailbox<C> {
+    fn wake(&self) {
+        // It fails only where the poll is broken, which ends that loop anyway.
+        let _ = self.put(|_| Ok(()));
+    }
+
+    fn stop(&self, grace: Duration) {
+        self.post_stop(grace);
+    }
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Run {
     /// No run has begun: an order to stop waits for the first.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Registry, Token};
 
-use crate::addr::Addr;
+use crate::addr::{Addr, first_that_works};
 use crate::connection::Connection;
 use crate::datagram::{Datagram, Then};
 use crate::id::SocketId;
@@ -93,20 +93,33 @@ impl Io {
     // Opening and closing.
 
     pub(crate) fn open_listener(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
-        first_that_works("listen on", addrs, |addr| self.open_listener_at(addr))
+        if let Some(door) = self.next_door() {
+            return self.open_door(door, addrs);
+        }
+        first_that_works("listen on", addrs, |addr| {
+            let socket = ListenerSocket::listen(addr, &self.options)?;
+            self.adopt_listener(Listener::new(socket))
+        })
     }
 
     /// Binds a datagram socket.
     pub(crate) fn open_bound(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
+        if let Some(door) = self.next_door() {
+            return self.open_packet_door(door, addrs);
+        }
         first_that_works("bind to", addrs, |addr| {
             let socket = DatagramSocket::bind(addr, &self.options)?;
-            let own = socket.local_addr();
-            let id = self.adopt_datagram(Datagram::new(socket, false))?;
-            if let Some(own) = own {
-                self.own.insert(id, own);
-            }
-            Ok(id)
+            self.adopt_bound(socket)
         })
+    }
+
+    pub(crate) fn adopt_bound(&mut self, socket: DatagramSocket) -> io::Result<SocketId> {
+        let own = socket.local_addr();
+        let id = self.adopt_datagram(Datagram::new(socket, false))?;
+        if let Some(own) = own {
+            self.own.insert(id, own);
+        }
+        Ok(id)
     }
 
     /// Connects a datagram socket, which is done at once.
@@ -143,10 +156,8 @@ impl Io {
         });
     }
 
-    fn open_listener_at(&mut self, addr: &Addr) -> io::Result<SocketId> {
-        let socket = ListenerSocket::listen(addr, &self.options)?;
-        let id = self.sockets.insert_listener(Listener::new(socket));
-        let id = id.ok_or_else(no_id_left)?;
+    pub(crate) fn adopt_listener(&mut self, listener: Listener) -> io::Result<SocketId> {
+        let id = self.sockets.insert_listener(listener).ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
         let registered = match self.sockets.listener(id) {
             Some(listener) => listener.socket.register(registry, id.token()),
@@ -295,11 +306,12 @@ impl Io {
         }
     }
 
-    /// Whether one more client may be accepted.
-    pub(crate) fn has_room(&self) -> bool {
+    /// Whether one more client may be accepted; among other loops, that is then reserved.
+    pub(crate) fn has_room(&mut self) -> bool {
         self.sockets.connection_count() < self.options.max_connections
             && !self.is_shutting_down()
             && self.accept_quota != Some(0)
+            && self.sockets.reserve()
     }
 
     /// Closes the descriptor of a socket and forgets everything about it. What is left of its
@@ -350,25 +362,6 @@ impl Io {
 
 /// How long at most a shutdown goes on reading, in nanoseconds.
 const READ_ON: u64 = 1_000_000_000;
-
-/// Tries one address of a name after the other; the error is that of the last.
-fn first_that_works(
-    what: &str,
-    addrs: &[Addr],
-    mut open: impl FnMut(&Addr) -> io::Result<SocketId>,
-) -> io::Result<SocketId> {
-    let mut last = None;
-    for addr in addrs {
-        match open(addr) {
-            Ok(id) => return Ok(id),
-            Err(error) => {
-                let what = format!("cannot {what} {addr}: {error}");
-                last = Some(io::Error::new(error.kind(), what));
-            }
-        }
-    }
-    Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address")))
-}
 
 fn deadline(connection: &Connection, idle_after: u64, options: &Options) -> Option<u64> {
     let patience = match connection.stream.ending() {

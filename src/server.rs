@@ -12,6 +12,7 @@ use mio::{Events, Interest, Registry, Waker};
 
 use crate::addr::{Addr, ToAddrs};
 use crate::connect::IntoConnect;
+use crate::group::{Group, Place};
 use crate::handle::{Command, Handle};
 use crate::handler::{Context, DatagramHandler, Desk, Factory, Handler};
 use crate::id::{SocketId, TimerId};
@@ -384,6 +385,7 @@ impl<S> Server<S> {
         if let Some(grace) = stop {
             stage.io.shutdown(grace);
         }
+        stage.look_at_group();
     }
 
     /// Everything that was due when this turn began; a timer set meanwhile is for the next.
@@ -427,8 +429,9 @@ impl<S> Server<S> {
     }
 
     fn begin_drain(&mut self) {
-        let io = &mut self.reactor.stage.io;
-        if let Drain::Asked { grace } = io.drain {
+        if let Drain::Asked { grace } = self.reactor.stage.io.drain {
+            self.reactor.stage.leave_group(grace);
+            let io = &mut self.reactor.stage.io;
             io.drain = Drain::Until { since: io.now, deadline: io.after(grace) };
             self.before_drain = io.ledger;
             io.ask_all_to_end();
@@ -455,6 +458,24 @@ impl<S> Server<S> {
         self.reactor.stage.io.drain = Drain::Done;
     }
 
+    // In a group of loops.
+
+    /// What is opened until [`Server::end_building`], all loops of the group open.
+    pub(crate) fn join(&mut self, group: &Arc<Group>, index: usize)
+    where
+        S: 'static,
+    {
+        let mailbox = Arc::clone(&self.mailbox);
+        let place = Place::new(Arc::clone(group), index, mailbox);
+        self.reactor.stage.io.sockets.place = Some(place);
+    }
+
+    pub(crate) fn end_building(&mut self) {
+        if let Some(place) = &mut self.reactor.stage.io.sockets.place {
+            place.end_building();
+        }
+    }
+
     #[allow(dead_code, reason = "not every system has a descriptor for the poll to lend")]
     pub(crate) fn registry(&self) -> &Registry {
         self.reactor.stage.io.registry()
@@ -468,6 +489,7 @@ impl<S> Drop for Server<S> {
         self.reactor.stage.io.options.max_connections = 0;
         self.reactor.stage.cut_off();
         self.reactor.stage.end_datagrams();
+        self.reactor.stage.refuse_arrivals();
         self.mailbox.close();
     }
 }

@@ -37,6 +37,10 @@ const EDGE_AFTER_SHORT: bool = cfg!(all(
     not(mio_unsupported_force_poll_poll)
 ));
 
+/// Whether the kernel shares the clients of one port out among sockets that set `SO_REUSEPORT`.
+/// Elsewhere that lets one of them have all.
+pub(crate) const KERNEL_SPREADS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
 /// A connected, or connecting, stream.
 #[derive(Debug)]
 pub(crate) enum StreamSocket {
@@ -287,6 +291,8 @@ pub(crate) enum ListenerSocket {
         /// Removes the path when the listener goes.
         _path: unix_path::BoundPath,
     },
+    /// Another loop accepts there, and hands clients over.
+    Elsewhere(Addr),
 }
 
 impl ListenerSocket {
@@ -325,8 +331,17 @@ impl ListenerSocket {
         }
     }
 
+    /// Lets other sockets of this user listen at the same address from now on.
+    pub(crate) fn let_others_join(&self) -> io::Result<()> {
+        match self {
+            ListenerSocket::Tcp(listener) => share_port(&SockRef::from(listener)),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn accept(&self, options: &Options) -> io::Result<(StreamSocket, Addr)> {
         match self {
+            ListenerSocket::Elsewhere(_) => Err(io::ErrorKind::WouldBlock.into()),
             ListenerSocket::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
                 if cfg!(not(any(target_os = "linux", target_os = "android"))) {
@@ -346,18 +361,20 @@ impl ListenerSocket {
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(self.source(), token, Interest::READABLE)
+        let interests = Interest::READABLE;
+        self.source().map_or(Ok(()), |source| registry.register(source, token, interests))
     }
 
     pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        registry.deregister(self.source())
+        self.source().map_or(Ok(()), |source| registry.deregister(source))
     }
 
-    fn source(&mut self) -> &mut dyn Source {
+    fn source(&mut self) -> Option<&mut dyn Source> {
         match self {
-            ListenerSocket::Tcp(listener) => listener,
+            ListenerSocket::Tcp(listener) => Some(listener),
             #[cfg(unix)]
-            ListenerSocket::Unix { listener, .. } => listener,
+            ListenerSocket::Unix { listener, .. } => Some(listener),
+            ListenerSocket::Elsewhere(_) => None,
         }
     }
 
@@ -368,6 +385,7 @@ impl ListenerSocket {
             ListenerSocket::Unix { listener, .. } => {
                 listener.local_addr().ok().map(|a| unix_addr(&a))
             }
+            ListenerSocket::Elsewhere(addr) => Some(addr.clone()),
         }
     }
 }
@@ -380,6 +398,17 @@ pub(crate) fn name_of(socket: &Socket) -> Option<Addr> {
         (None, Some(path)) => Some(Addr::Unix(path.to_path_buf())),
         (None, None) => Some(Addr::Unnamed),
     }
+}
+
+/// Set after `bind`, so that the address was proven to be nobody else's; who joins sets it before.
+#[cfg(unix)]
+fn share_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(not(unix))]
+fn share_port(_: &Socket) -> io::Result<()> {
+    Ok(())
 }
 
 /// `connect` after `bind`, which mio does not do.

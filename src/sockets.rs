@@ -5,6 +5,7 @@
 
 use crate::connection::Connection;
 use crate::datagram::{Datagram, Phase};
+use crate::group::Place;
 use crate::id::{Key, Slots, SocketId};
 use crate::listener::Listener;
 use crate::transport::Readiness;
@@ -35,11 +36,34 @@ pub(crate) struct Sockets {
     connections: usize,
     /// Listeners that accept nobody until a connection ends.
     waiting: Vec<SocketId>,
+    /// Where this loop stands among others; `None` when it is alone.
+    pub(crate) place: Option<Place>,
 }
 
 impl Sockets {
     pub(crate) const fn new() -> Sockets {
-        Sockets { slots: Slots::new(), queue: Vec::new(), connections: 0, waiting: Vec::new() }
+        Sockets {
+            slots: Slots::new(),
+            queue: Vec::new(),
+            connections: 0,
+            waiting: Vec::new(),
+            place: None,
+        }
+    }
+
+    /// Whether the loops of the group together may have one more connection; who is alone may. It
+    /// is the next that is inserted here, unless [`Sockets::give_back`] comes before.
+    #[inline]
+    pub(crate) fn reserve(&mut self) -> bool {
+        self.place.as_mut().is_none_or(Place::reserve)
+    }
+
+    /// No connection was made of what was reserved.
+    #[inline]
+    pub(crate) fn give_back(&mut self) {
+        if let Some(place) = &mut self.place {
+            place.give_back();
+        }
     }
 
     /// Stores a connection. `None` when no id is left for it.
@@ -47,6 +71,9 @@ impl Sockets {
     pub(crate) fn insert_connection(&mut self, connection: Connection) -> Option<SocketId> {
         let id = SocketId(self.slots.insert_with(|_| Socket::Connection(connection))?);
         self.connections += 1;
+        if let Some(place) = &mut self.place {
+            place.sit();
+        }
         Some(id)
     }
 
@@ -75,6 +102,9 @@ impl Sockets {
         let Some(socket) = self.slots.remove(id.0) else { return };
         if let Socket::Connection(_) = socket {
             self.connections -= 1;
+            if let Some(place) = &self.place {
+                place.free();
+            }
             self.stop_waiting();
         }
     }

@@ -112,6 +112,30 @@ fn echo_after(before: impl Fn() + Send + Sync + 'static) -> String {
     })
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn the_spread_over_the_loops_is_told() {
+    for (words, had, all) in [
+        ("-c 7 --reactors 2", "connections", Some(7)),
+        ("-c 8 --reactors 3 --spread kernel", "connections", Some(8)),
+        ("-c 8 --reactors 2 --transport udp", "packets", None),
+        ("-c 6 --reactors 2 --transport unix", "connections", Some(6)),
+    ] {
+        let run = bench(words);
+        assert_eq!(run.code, 0, "{words}: {}", run.err);
+        let loops = run.record["loops"].as_array().unwrap();
+        let sum: u64 = loops.iter().map(|one| one["had"][had].as_u64().unwrap()).sum();
+        assert!(all.map_or(sum > 0, |all| sum == all), "{words}: {loops:?}");
+        let shares: f64 = loops.iter().map(|one| one["share"].as_f64().unwrap()).sum();
+        assert!((shares - 1.0).abs() < 1e-6, "{words}: {loops:?}");
+        for (nth, one) in loops.iter().enumerate() {
+            assert_eq!(one["name"], format!("socketserver-{nth}"));
+            assert!(run.out.contains(&format!("socketserver-{nth}")), "{}", run.out);
+        }
+    }
+    assert_eq!(bench("-c 2").record["loops"].as_array().unwrap().len(), 0);
+}
+
 // Servers that lie.
 
 #[test]

@@ -43,7 +43,7 @@ fn every_bad_argument_exits_with_2_and_names_the_culprit() {
         (&["serve", "echo", "--udp", "127.0.0.1"], "127.0.0.1"),
         (&["serve", "chat", "--udp", "127.0.0.1:0"], "--udp"),
         (&["serve", "echo", "--tcp", "127.0.0.1:0", "--workers", "4"], "--workers"),
-        (&["serve", "echo", "--tcp", "127.0.0.1:0", "--reactors", "2"], "--reactors"),
+        (&["serve", "echo", "--tcp", "127.0.0.1:0", "--reactors", "0"], "--reactors"),
         (&["serve", "echo", "--tcp", "127.0.0.1:0", "--wrong"], "--wrong"),
     ] {
         let (code, out, err) = run(words);

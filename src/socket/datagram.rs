@@ -8,8 +8,8 @@ use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::EDGE_AFTER_SHORT;
 use super::batch::Batch;
+use super::{EDGE_AFTER_SHORT, share_port};
 #[cfg(unix)]
 use super::{unix_addr, unix_path};
 use crate::addr::Addr;
@@ -79,6 +79,15 @@ impl DatagramSocket {
                 Ok(DatagramSocket::of_unix(socket, None))
             }
             _ => Err(unsupported(addr)),
+        }
+    }
+
+    /// Lets other sockets of this user be bound to the same address from now on.
+    pub(crate) fn let_others_join(&self) -> io::Result<()> {
+        match &self.kind {
+            Kind::V4(socket) | Kind::V6(socket) => share_port(&SockRef::from(socket)),
+            #[cfg(unix)]
+            Kind::Unix { .. } => Ok(()),
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use socketserver::{Addr, Options};
+use socketserver::{Addr, Options, Spread};
 
 use crate::bench::args::{Bench, Wanted};
 use crate::connect;
@@ -100,9 +100,17 @@ struct Serve {
     #[arg(long, value_name = "DUR", value_parser = units::duration, help_heading = "Modes")]
     spin: Option<Duration>,
 
-    /// How many loops serve, each on a thread of its own (not yet more than 1)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Modes")]
+    /// How many loops serve, each on a thread of its own; --max-connections counts over all of them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024), help_heading = "Modes")]
     reactors: Option<u32>,
+
+    /// How clients come to the loops of --reactors
+    #[arg(long, value_enum, requires = "reactors", default_value_t = Spreading::Fewest, help_heading = "Modes")]
+    spread: Spreading,
+
+    /// What `bench` reads when the server has ended: the counters of each loop
+    #[arg(long, value_name = "FILE", requires = "reactors", hide = true)]
+    counters: Option<PathBuf>,
 
     /// Serve each client, or each datagram, in a thread or a process of its own, N at most at once,
     /// as threads:8 or processes:4; more clients wait. --idle-timeout is then how long one read or
@@ -119,6 +127,7 @@ Examples:
   socketserver serve echo --udp 127.0.0.1:7000 --unixgram /tmp/echo
   socketserver serve echo --tcp 127.0.0.1:0 --idle-timeout 30s --max-connections 10000
   socketserver serve upper --tcp 127.0.0.1:7000 --workers processes:40
+  socketserver serve chat --tcp 0.0.0.0:7000 --reactors 4
 
 Try it with: socketserver connect 127.0.0.1:7000";
 
@@ -140,6 +149,14 @@ pub(crate) enum Service {
     Chat,
 }
 
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Spreading {
+    /// Each loop listens, and the kernel chooses one for each client by chance (Linux)
+    Kernel,
+    /// One loop accepts, and hands each client to the loop with the fewest connections
+    Fewest,
+}
+
 /// What was asked for, checked.
 #[derive(Debug)]
 pub(crate) enum Task {
@@ -158,6 +175,10 @@ pub(crate) struct Config {
     pub(crate) max_line: usize,
     pub(crate) drain_timeout: Duration,
     pub(crate) workers: Option<Workers>,
+    /// How many loops.
+    pub(crate) reactors: usize,
+    pub(crate) spread: Spread,
+    pub(crate) counters: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -199,8 +220,8 @@ impl Typed {
 impl Serve {
     fn resolve(self) -> Result<Config, LastWords> {
         self.refuse_workers_where_they_cannot_be()?;
-        self.refuse_what_is_not_there_yet()?;
         self.refuse_chat_by_datagrams()?;
+        self.refuse_loops_without_clients()?;
         let mut listeners = Vec::new();
         for addr in self.tcp {
             check_ip(&addr, "--tcp <ADDR>")?;
@@ -242,6 +263,12 @@ impl Serve {
             max_line: self.max_line,
             drain_timeout: self.drain_timeout,
             workers: self.workers,
+            reactors: self.reactors.map_or(1, |n| n as usize),
+            spread: match self.spread {
+                Spreading::Kernel => Spread::Kernel,
+                Spreading::Fewest => Spread::Fewest,
+            },
+            counters: self.counters,
         })
     }
 
@@ -273,12 +300,15 @@ impl Serve {
         Ok(())
     }
 
-    fn refuse_what_is_not_there_yet(&self) -> Result<(), LastWords> {
-        let missing = [("--reactors with more than 1", self.reactors.is_some_and(|n| n > 1))];
-        match missing.iter().find(|(_, asked)| *asked) {
-            Some((option, _)) => Err(usage(&format!("{option} is not there yet in this version"))),
-            None => Ok(()),
+    /// A Unix datagram socket has one queue, which one loop reads.
+    fn refuse_loops_without_clients(&self) -> Result<(), LastWords> {
+        let spread = self.tcp.len() + self.udp.len() + self.unix.len();
+        if spread == 0 && !self.unixgram.is_empty() && self.reactors.is_some_and(|n| n > 1) {
+            let what = "--unixgram is served by one loop; with --reactors give --tcp, --udp or \
+                        --unix too";
+            return Err(usage(what));
         }
+        Ok(())
     }
 }
 
@@ -342,6 +372,10 @@ mod tests {
         assert_eq!(config.options.max_connections, 7);
         assert_eq!(config.drain_timeout, Duration::from_secs(60));
         assert_eq!(config.workers, Some(Workers::Threads(3)));
+        assert_eq!(config.reactors, 1);
+        let line = "socketserver serve chat --tcp 127.0.0.1:0 --reactors 3 --spread kernel";
+        let Ok(Task::Serve(config)) = read(line) else { panic!("refused") };
+        assert_eq!((config.reactors, config.spread), (3, Spread::Kernel));
     }
 
     #[test]
@@ -360,7 +394,12 @@ mod tests {
             ("serve echo --udp 127.0.0.1", "--udp"),
             ("serve chat --tcp 127.0.0.1:0 --udp 127.0.0.1:0", "--udp"),
             ("serve chat --unixgram x", "--unixgram"),
-            ("serve echo --tcp 127.0.0.1:0 --reactors 2", "--reactors"),
+            ("serve echo --tcp 127.0.0.1:0 --reactors 0", "--reactors"),
+            ("serve echo --tcp 127.0.0.1:0 --reactors 1025", "--reactors"),
+            ("serve echo --tcp 127.0.0.1:0 --reactors 2 --workers threads:2", "--workers"),
+            ("serve echo --tcp 127.0.0.1:0 --reactors 2 --spread evenly", "evenly"),
+            ("serve echo --tcp 127.0.0.1:0 --spread kernel", "--reactors"),
+            ("serve echo --unixgram x --reactors 2", "--unixgram"),
             ("serve echo --tcp 127.0.0.1:0 --workers threads:0", "--workers"),
             ("serve echo --tcp 127.0.0.1:0 --workers fibres:2", "--workers"),
             ("serve echo --tcp 127.0.0.1:0 --workers 2", "--workers"),

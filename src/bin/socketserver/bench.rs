@@ -14,6 +14,7 @@ mod crew;
 mod fault;
 mod limits;
 mod load;
+mod loops;
 mod message;
 mod order;
 mod parent;

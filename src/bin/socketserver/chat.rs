@@ -4,18 +4,25 @@
 //! dropped. Nobody is outrun: while a member who reads is behind, who speaks is paused. Nobody is
 //! held up either: a member who took nothing for [`PATIENCE`] is not waited for any more, and when
 //! too much waits for it, the server's output limit ends its connection.
+//!
+//! With several loops each has a [`Room`]; a [`House`] makes them one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::warn;
 use socketserver::{Context, Handler, Input, Io, Sent, SocketId, TimerId};
 
+mod house;
+
+pub(crate) use house::House;
+
 /// How long a member may take nothing before the others go on without waiting for it.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Everybody who is there, over all listeners.
+/// Everybody who is there, over all listeners of one loop.
 #[derive(Default)]
 pub(crate) struct Room {
     members: BTreeSet<SocketId>,
@@ -25,6 +32,18 @@ pub(crate) struct Room {
     paused: BTreeSet<SocketId>,
     /// The line on its way, kept only so that none has to be allocated.
     line: Vec<u8>,
+    /// The rooms of the other loops, if there are any.
+    others: Option<Others>,
+}
+
+struct Others {
+    house: Arc<House>,
+    /// Which of its rooms this is.
+    index: usize,
+    /// The loops that are behind with what was said here.
+    behind: BTreeSet<usize>,
+    /// What was said there, on its way.
+    lines: Vec<u8>,
 }
 
 /// A member who is behind.
@@ -43,14 +62,61 @@ impl Slow {
 }
 
 impl Room {
+    /// The room of one of several loops.
+    pub(crate) fn of_loop(house: Arc<House>, index: usize) -> Room {
+        let others = Others { house, index, behind: BTreeSet::new(), lines: Vec::new() };
+        Room { others: Some(others), ..Room::default() }
+    }
+
     /// Sends the line to everybody but who said it. Says whether somebody is to be waited for.
     fn say(&mut self, io: &mut Io, speaker: SocketId) -> bool {
-        for &member in self.members.iter().filter(|&&member| member != speaker) {
-            if io.send(member, &self.line) == Sent::Congested {
-                self.slow.entry(member).or_insert_with(|| Slow::awaited(io, member));
-            }
+        let Room { members, slow, line, others, .. } = self;
+        for &member in members.iter().filter(|&&member| member != speaker) {
+            tell(io, member, line, slow);
+        }
+        if let Some(Others { house, index, behind, .. }) = others {
+            house.say(*index, line, |other| {
+                behind.insert(other);
+            });
         }
         self.awaits_somebody()
+    }
+
+    /// Somebody in another loop has said something. It is told when nobody here is to be waited
+    /// for; until then it lies in the inbox, and who speaks there waits.
+    fn look_into_inbox(&mut self, io: &mut Io) {
+        if self.awaits_somebody() {
+            return;
+        }
+        let Room { members, slow, others: Some(Others { house, index, lines, .. }), .. } = self
+        else {
+            return;
+        };
+        house.take(*index, lines);
+        if !lines.is_empty() {
+            for &member in &*members {
+                tell(io, member, lines, slow);
+            }
+            lines.clear();
+        }
+    }
+
+    /// Another loop has taken what was said here.
+    fn has_caught_up(&mut self, io: &mut Io, other: usize) {
+        if let Some(others) = &mut self.others {
+            others.behind.remove(&other);
+        }
+        self.go_on(io);
+    }
+
+    /// Whether other loops have to be waited for before anything more is said here.
+    fn is_ahead(&self) -> bool {
+        self.others.as_ref().is_some_and(|others| !others.behind.is_empty())
+    }
+
+    fn pause(&mut self, io: &mut Io, speaker: SocketId) {
+        self.paused.insert(speaker);
+        io.pause(speaker);
     }
 
     fn awaits_somebody(&self) -> bool {
@@ -59,11 +125,25 @@ impl Room {
 
     /// Lets those go on who were paused, if nobody is left to be waited for.
     fn go_on(&mut self, io: &mut Io) {
-        if !self.awaits_somebody() {
+        self.look_into_inbox(io);
+        if !self.awaits_somebody() && !self.is_ahead() {
             while let Some(member) = self.paused.pop_first() {
                 io.resume(member);
             }
         }
+    }
+}
+
+fn tell(io: &mut Io, member: SocketId, lines: &[u8], slow: &mut BTreeMap<SocketId, Slow>) {
+    if io.send(member, lines) == Sent::Congested {
+        slow.entry(member).or_insert_with(|| Slow::awaited(io, member));
+    }
+}
+
+/// Nobody in another loop waits for this one any more.
+impl Drop for Others {
+    fn drop(&mut self) {
+        self.house.close(self.index);
     }
 }
 
@@ -79,24 +159,29 @@ impl Member {
 
 impl Handler<Room> for Member {
     fn setup(&mut self, cx: &mut Context<'_, Room>) -> io::Result<()> {
+        if let Some(others) = &cx.shared.others {
+            others.house.enter(others.index, || cx.handle());
+        }
         cx.shared.members.insert(cx.id);
         Ok(())
     }
 
     fn handle(&mut self, cx: &mut Context<'_, Room>, input: &mut Input<'_>) -> io::Result<()> {
-        while let Some(line) = input.take_until(b'\n', self.max_line).inspect_err(|_| {
-            warn!("{}: a line longer than {} bytes; closed", cx.id, self.max_line);
-        })? {
+        while !cx.shared.is_ahead() {
+            let line = input.take_until(b'\n', self.max_line).inspect_err(|_| {
+                warn!("{}: a line longer than {} bytes; closed", cx.id, self.max_line);
+            })?;
+            let Some(line) = line else { return Ok(()) };
             let room = &mut *cx.shared;
             room.line.clear();
             room.line.extend_from_slice(line);
             room.line.push(b'\n');
             if room.say(cx.io, cx.id) {
-                room.paused.insert(cx.id);
-                cx.io.pause(cx.id);
                 break;
             }
         }
+        // What is left is shown again when it goes on.
+        cx.shared.pause(cx.io, cx.id);
         Ok(())
     }
 
@@ -122,7 +207,12 @@ impl Handler<Room> for Member {
 
     fn finish(&mut self, cx: &mut Context<'_, Room>, _outcome: io::Result<()>) {
         let room = &mut *cx.shared;
-        room.members.remove(&cx.id);
+        // A client that was never let in is no member.
+        if room.members.remove(&cx.id) {
+            if let Some(others) = &room.others {
+                others.house.leave(others.index);
+            }
+        }
         room.slow.remove(&cx.id);
         room.paused.remove(&cx.id);
         room.go_on(cx.io);

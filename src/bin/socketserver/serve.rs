@@ -1,14 +1,16 @@
-//! `serve`: one server for all listeners, from its first line on standard output to its last byte.
+//! `serve`: one server for all listeners, or one for each loop, from its first line on standard
+//! output to its last byte.
 
 use std::fmt::Write;
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use log::info;
-use socketserver::{Addr, DatagramHandler, Echo, Handler, Server, SocketId};
+use socketserver::{Addr, Cores, DatagramHandler, Echo, Handler, LoopReport, Server, SocketId};
 
 use crate::args::{Config, Listener, Service};
-use crate::chat::{Member, Room};
+use crate::chat::{House, Member, Room};
 use crate::services::{Chargen, Daytime, Discard, Time, Upper};
 use crate::workers::{self, Workers};
 use crate::{console, system};
@@ -22,16 +24,23 @@ pub(crate) fn run(config: &Config) -> ExitCode {
     system::raise_descriptor_limit();
     let served = match config.service {
         _ if config.workers.is_some() => serve_blocking(config),
-        Service::Echo => serve(config, (), || Echo, || Echo),
-        Service::Discard => serve(config, (), || Discard, || Discard),
-        Service::Chargen => serve(config, (), Chargen::default, Chargen::default),
-        Service::Daytime => serve(config, (), || Daytime, || Daytime),
-        Service::Time => serve(config, (), || Time, || Time),
-        Service::Upper => serve(config, Vec::new(), || Upper, || Upper),
+        Service::Echo => serve(config, |_| (), || Echo, || Echo),
+        Service::Discard => serve(config, |_| (), || Discard, || Discard),
+        Service::Chargen => serve(config, |_| (), Chargen::default, Chargen::default),
+        Service::Daytime => serve(config, |_| (), || Daytime, || Daytime),
+        Service::Time => serve(config, |_| (), || Time, || Time),
+        Service::Upper => serve(config, |_| Vec::new(), || Upper, || Upper),
         Service::Chat => {
             let max_line = config.max_line;
             // There are no datagrams to discard: the arguments were refused.
-            serve(config, Room::default(), move || Member::new(max_line), || Discard)
+            let member = move || Member::new(max_line);
+            if config.reactors == 1 {
+                serve(config, |_| Room::default(), member, || Discard)
+            } else {
+                let house = Arc::new(House::new(config.reactors));
+                let room = |index| Room::of_loop(Arc::clone(&house), index);
+                serve(config, room, member, || Discard)
+            }
         }
     };
     match served {
@@ -45,19 +54,87 @@ pub(crate) fn run(config: &Config) -> ExitCode {
 
 fn serve<S, H, D>(
     config: &Config,
-    shared: S,
-    handler: impl Fn() -> H + Clone + 'static,
-    datagram_handler: impl Fn() -> D,
+    shared: impl Fn(usize) -> S + Sync,
+    handler: impl Fn() -> H + Clone + Send + Sync + 'static,
+    datagram_handler: impl Fn() -> D + Sync,
 ) -> io::Result<()>
 where
     S: 'static,
     H: Handler<S> + 'static,
     D: DatagramHandler<S> + 'static,
 {
-    let mut server = Server::with(shared, config.options.clone())?;
+    let open = |server: &mut Server<S>| listen(config, server, &handler, &datagram_handler);
+    if config.reactors > 1 {
+        return serve_on_cores(config, shared, open);
+    }
+    let mut server = Server::with(shared(0), config.options.clone())?;
     // First, so that no signal finds a server that listens and does not heed it.
     let _ = system::stop_on_signals(&mut server, config.drain_timeout)?;
-    run_server(server, config, |server, listener| {
+    let lines = open(&mut server)?;
+    run_server(server, lines)
+}
+
+fn serve_blocking(config: &Config) -> io::Result<()> {
+    let Some(workers) = config.workers else { return Ok(()) };
+    let mut server = Server::with((), config.options.clone())?;
+    let in_child = system::stop_on_signals(&mut server, config.drain_timeout)?;
+    let mode = workers.mode(in_child);
+    let lines = open_all(config, &mut server, |server, listener| {
+        workers::open(server, config, listener, &mode)
+    })?;
+    run_server(server, lines)
+}
+
+/// Says where it listens, and serves until it is asked to stop.
+fn run_server<S>(mut server: Server<S>, lines: String) -> io::Result<()> {
+    console::print(lines);
+    server.serve_forever()?;
+    info!("stopped: {:?}, {:?}", server.report().unwrap_or_default(), server.io().ledger());
+    Ok(())
+}
+
+fn serve_on_cores<S: 'static>(
+    config: &Config,
+    shared: impl Fn(usize) -> S + Sync,
+    open: impl Fn(&mut Server<S>) -> io::Result<String> + Sync,
+) -> io::Result<()> {
+    let cores = Cores::new(config.reactors).spread(config.spread).options(config.options.clone());
+    let loops = cores.serve(shared, |index, server| {
+        if index == 0 {
+            // What ends one loop ends all.
+            let _ = system::stop_on_signals(server, config.drain_timeout)?;
+        }
+        let lines = open(server)?;
+        if index + 1 == config.reactors {
+            console::print(lines);
+        }
+        Ok(())
+    })?;
+    for (index, one) in loops.iter().enumerate() {
+        info!("loop {index} stopped: {:?}, {:?}", one.report, one.ledger);
+    }
+    config.counters.as_ref().map_or(Ok(()), |path| std::fs::write(path, counters(&loops)))
+}
+
+/// What [`bench`](crate::bench) wants to know of each loop: the clients it had, and the datagrams.
+fn counters(loops: &[LoopReport]) -> String {
+    let line = |one: &LoopReport| format!("{} {}\n", one.ledger.accepted, one.ledger.packets_in);
+    loops.iter().map(line).collect()
+}
+
+/// Opens every listener with handlers for the loop; gives a line for each.
+fn listen<S, H, D>(
+    config: &Config,
+    server: &mut Server<S>,
+    handler: &(impl Fn() -> H + Clone + 'static),
+    datagram_handler: impl Fn() -> D,
+) -> io::Result<String>
+where
+    S: 'static,
+    H: Handler<S> + 'static,
+    D: DatagramHandler<S> + 'static,
+{
+    open_all(config, server, |server, listener| {
         let handler = handler.clone();
         match listener {
             Listener::Tcp(addr) => server.listen(addr, move |_: &Addr| handler()),
@@ -68,30 +145,18 @@ where
     })
 }
 
-fn serve_blocking(config: &Config) -> io::Result<()> {
-    let Some(workers) = config.workers else { return Ok(()) };
-    let mut server = Server::with((), config.options.clone())?;
-    let in_child = system::stop_on_signals(&mut server, config.drain_timeout)?;
-    let mode = workers.mode(in_child);
-    run_server(server, config, |server, listener| workers::open(server, config, listener, &mode))
-}
-
-/// Opens the listeners, says so, and serves until it is asked to stop.
-fn run_server<S: 'static>(
-    mut server: Server<S>,
+/// Opens every listener; gives a line for each.
+fn open_all<S>(
     config: &Config,
+    server: &mut Server<S>,
     mut open: impl FnMut(&mut Server<S>, &Listener) -> io::Result<SocketId>,
-) -> io::Result<()> {
+) -> io::Result<String> {
     let mut lines = String::new();
     for listener in &config.listeners {
-        let id = open(&mut server, listener)?;
-        writeln!(lines, "listening {}", name(&mut server, listener, id))
-            .map_err(io::Error::other)?;
+        let id = open(server, listener)?;
+        writeln!(lines, "listening {}", name(server, listener, id)).map_err(io::Error::other)?;
     }
-    console::print(lines);
-    server.serve_forever()?;
-    info!("stopped: {:?}, {:?}", server.report().unwrap_or_default(), server.io().ledger());
-    Ok(())
+    Ok(lines)
 }
 
 /// A listener in the words of the command line, with the port it got and the path it was given.

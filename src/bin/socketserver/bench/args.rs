@@ -8,7 +8,7 @@ use clap::{Args, value_parser};
 
 use super::message::NAME;
 use super::terms::{Mode, Terms, Transport};
-use crate::args::{check_ip, usage};
+use crate::args::{Spreading, check_ip, usage};
 use crate::console::LastWords;
 use crate::units;
 use crate::workers::Workers;
@@ -50,8 +50,18 @@ pub(crate) struct Bench {
     transport: Transport,
 
     /// Passed to the server of this program: how many loops serve
-    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..), conflicts_with = "target", help_heading = "Target")]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1_024), conflicts_with = "target", help_heading = "Target")]
     reactors: Option<u32>,
+
+    /// Passed to the server of this program: how clients come to the loops
+    #[arg(
+        long,
+        value_enum,
+        requires = "reactors",
+        conflicts_with = "target",
+        help_heading = "Target"
+    )]
+    spread: Option<Spreading>,
 
     /// Passed to the server of this program: blocking handlers, threads:N or processes:N
     #[arg(long, value_name = "MODE:N", value_parser = typed_workers, conflicts_with = "target", help_heading = "Target")]
@@ -129,6 +139,7 @@ Examples:
   socketserver bench --churn                  connections a second
   socketserver bench --idle 100000            memory a connection, over many processes
   socketserver bench --bulk --transport unix  MB/s of one stream
+  socketserver bench --reactors 2             how several loops share the work
   socketserver bench --tcp 127.0.0.1:7000 --pid 1234
   socketserver bench --json a.json --report a.svg
   socketserver bench --compare a.json b.json
@@ -150,6 +161,8 @@ pub(crate) struct Plan {
     pub(crate) pid: Option<u32>,
     /// Words for the command line of our server.
     pub(crate) server: Vec<String>,
+    /// Whether that is to tell how its clients were spread.
+    pub(crate) has_several_loops: bool,
     pub(crate) clients: Option<u32>,
     pub(crate) json: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
@@ -179,8 +192,15 @@ impl Bench {
             _ if transport == Transport::Unixgram => 8,
             _ => 50,
         });
-        let server =
-            [("--reactors", self.reactors.map(|n| n.to_string())), ("--workers", self.workers)];
+        let spread = self.spread.map(|spread| match spread {
+            Spreading::Kernel => "kernel".into(),
+            Spreading::Fewest => "fewest".into(),
+        });
+        let server = [
+            ("--reactors", self.reactors.map(|n| n.to_string())),
+            ("--spread", spread),
+            ("--workers", self.workers),
+        ];
         let server = server.into_iter().filter_map(|(name, value)| Some([name.into(), value?]));
         let terms = Terms {
             mode,
@@ -195,6 +215,7 @@ impl Bench {
             target,
             pid: self.pid,
             server: server.flatten().collect(),
+            has_several_loops: self.reactors.is_some_and(|n| n > 1),
             clients: self.clients.map(|n| n.min(connections)),
             json: self.json,
             report: self.report,

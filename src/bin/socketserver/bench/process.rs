@@ -1,6 +1,7 @@
 //! What a process has used, as `/proc` tells it; `None` where there is no such thing.
 
 use std::fs;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,11 +54,13 @@ fn exact_cpu(pid: &str) -> Option<u64> {
     if threads.len() > MOST_THREADS {
         return None;
     }
-    let times = threads.iter().map(|thread| {
-        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<u64>().ok()
-    });
-    times.sum()
+    threads.iter().map(|thread| thread_cpu(&thread.path())).sum()
+}
+
+/// Of the thread whose directory in `/proc` this is, in nanoseconds.
+pub(crate) fn thread_cpu(thread: &Path) -> Option<u64> {
+    let text = fs::read_to_string(thread.join("schedstat")).ok()?;
+    text.split_whitespace().next()?.parse().ok()
 }
 
 fn memory(pid: &str) -> Option<u64> {

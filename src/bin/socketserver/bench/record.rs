@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::loops::{Had, LoopUse};
 use super::process::Kernel;
 use super::tally::Tally;
 use super::terms::{Mode, Terms};
@@ -27,6 +28,9 @@ pub(crate) struct Record {
     /// The length of a sample.
     pub(crate) interval_ns: u64,
     pub(crate) server: Option<ServerUse>,
+    /// How its work was spread, if it has several loops or threads.
+    #[serde(default)]
+    pub(crate) loops: Vec<LoopUse>,
     pub(crate) kernel: Option<KernelUse>,
     /// System calls of the server a message, by name, the most frequent first.
     pub(crate) syscalls: Option<Vec<(String, f64)>>,
@@ -89,6 +93,7 @@ impl Record {
             interrupted: false,
             measured,
             server: None,
+            loops: Vec::new(),
             kernel: None,
             syscalls: None,
             notes: Vec::new(),
@@ -162,6 +167,16 @@ impl Record {
             return false;
         };
         real(client) > real(server.cpu_ns) * TIE
+    }
+
+    /// Adds what the servers have counted of each of their loops.
+    pub(crate) fn note_loops(&mut self, had: Vec<Had>) {
+        // Where nothing is known about CPU times, or not about all loops, they cannot be matched.
+        if had.len() == self.loops.len() {
+            for (one, had) in self.loops.iter_mut().zip(had) {
+                one.had = Some(had);
+            }
+        }
     }
 
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {

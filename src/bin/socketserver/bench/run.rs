@@ -7,6 +7,7 @@ use super::args::Plan;
 use super::calls;
 use super::crew::{Crew, Event};
 use super::limits;
+use super::loops::{self, Threads};
 use super::order::{Command, Order, Progress, Said};
 use super::process::{Kernel, Usage};
 use super::progress::Line;
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(plan: &Plan) -> io::Result<Record> {
     let mut crew = Crew::new()?;
-    let targets = start_targets(plan)?;
+    let mut targets = start_targets(plan)?;
     let mut run = Run::new(plan, &targets);
     crew.hire(&run.orders, &targets.own_pids())?;
     let outcome = run.watch(&mut crew);
@@ -31,21 +32,22 @@ pub(crate) fn run(plan: &Plan) -> io::Result<Record> {
     drop(crew);
     outcome?;
     run.refuse_nothing()?;
-    Ok(run.record())
+    let mut record = run.record();
+    record.note_loops(targets.end());
+    Ok(record)
 }
 
 fn start_targets(plan: &Plan) -> io::Result<Targets> {
     let transport = plan.terms.transport;
-    match &plan.target {
-        Some(addr) => {
-            if let Some(pid) = plan.pid.filter(|pid| Usage::of(*pid).is_none()) {
-                let what = format!("--pid {pid}: nothing is known about such a process");
-                return Err(io::Error::new(io::ErrorKind::NotFound, what));
-            }
-            Targets::foreign(transport, addr, plan.pid)
-        }
-        None => Targets::own(transport, limits::servers(&plan.terms), &plan.server),
+    let Some(addr) = &plan.target else {
+        let n = limits::servers(&plan.terms);
+        return Targets::own(transport, n, &plan.server, plan.has_several_loops);
+    };
+    if let Some(pid) = plan.pid.filter(|pid| Usage::of(*pid).is_none()) {
+        let what = format!("--pid {pid}: nothing is known about such a process");
+        return Err(io::Error::new(io::ErrorKind::NotFound, what));
     }
+    Targets::foreign(transport, addr, plan.pid)
 }
 
 struct Run<'a> {
@@ -63,6 +65,8 @@ struct Run<'a> {
     before: Option<Usage>,
     at_begin: Option<Usage>,
     at_end: Option<Usage>,
+    threads_at_begin: Option<Threads>,
+    threads_at_end: Option<Threads>,
     kernel_before: Option<Kernel>,
     kernel_after: Option<Kernel>,
     interrupted: bool,
@@ -89,6 +93,8 @@ impl<'a> Run<'a> {
             tally: Tally::default(),
             at_begin: None,
             at_end: None,
+            threads_at_begin: None,
+            threads_at_end: None,
             kernel_after: None,
             interrupted: false,
             line: Line::new(),
@@ -150,10 +156,14 @@ impl<'a> Run<'a> {
                     crew.tell_all(command);
                 }
             }
-            Said::Begin(usage) => self.at_begin = self.at_begin.or(usage),
+            Said::Begin(usage) => {
+                self.at_begin = self.at_begin.or(usage);
+                self.threads_at_begin.get_or_insert_with(|| Threads::now(&self.targets.pids));
+            }
             Said::End(usage) => {
                 self.ended += 1;
                 self.at_end = self.at_end.or(usage);
+                self.threads_at_end.get_or_insert_with(|| Threads::now(&self.targets.pids));
                 self.kernel_after = self.kernel_after.or_else(Kernel::now);
             }
             Said::Tally(tally) => {
@@ -211,6 +221,9 @@ impl<'a> Run<'a> {
                 memory_before: self.before.unwrap_or(begin).memory,
                 memory: end.memory,
             });
+        }
+        if let (Some(begin), Some(end)) = (&self.threads_at_begin, &self.threads_at_end) {
+            record.loops = loops::between(begin, end);
         }
         let is_silent = record.server.is_some_and(|server| server.cpu_ns == 0);
         if let Some(pid) = self.plan.pid.filter(|_| is_silent && record.measured.messages > 0) {

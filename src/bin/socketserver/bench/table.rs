@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::bars;
 use super::limits;
+use super::loops::LoopUse;
 use super::record::{Record, real};
 use super::terms::Mode;
 
@@ -21,6 +22,7 @@ pub(crate) fn of(record: &Record) -> String {
     rows_of_latency(record, &mut table);
     rows_of_connections(record, &mut table);
     rows_of_server(record, &mut table);
+    rows_of_loops(record, &mut table);
     rows_of_errors(record, &mut table);
     for note in &record.notes {
         table.line(note);
@@ -32,6 +34,9 @@ pub(crate) fn of(record: &Record) -> String {
     verdict(record, &mut table);
     table.text
 }
+
+/// Loops that are told one by one.
+const MOST_ROWS: usize = 16;
 
 #[derive(Default)]
 struct Table {
@@ -140,6 +145,37 @@ fn rows_of_server(record: &Record, table: &mut Table) {
         let named = calls.iter().take(4).map(|(name, n)| format!("{name} {n:.2}"));
         let named = named.collect::<Vec<_>>().join(", ");
         table.row_with("system calls a message", &format!("{all:.2}"), &named);
+    }
+}
+
+/// How the work was spread; of many loops only between what they lie.
+fn rows_of_loops(record: &Record, table: &mut Table) {
+    let window = record.measured.window_ns;
+    let row = |name: &str, one: &LoopUse, table: &mut Table| {
+        let share = one.share * 100.0;
+        let of_core = super::process::share(one.cpu_ns, window) * 100.0;
+        let had = match one.had {
+            Some(had) if record.terms.transport.is_datagram() => had.packets,
+            Some(had) => had.connections,
+            None => return table.row(name, &format!("{share:.1} % of CPU")),
+        };
+        let what = if record.terms.transport.is_datagram() { "datagrams" } else { "connections" };
+        let more = format!("{what}, {share:.1} % of CPU, {of_core:.0} % of a core");
+        table.row_with(name, &count(real(had)), &more);
+    };
+    if record.loops.len() <= MOST_ROWS {
+        for one in &record.loops {
+            row(&format!("  {}", one.name), one, table);
+        }
+        return;
+    }
+    let by_cpu = |one: &&LoopUse| one.cpu_ns;
+    let (least, most) =
+        (record.loops.iter().min_by_key(by_cpu), record.loops.iter().max_by_key(by_cpu));
+    for (name, one) in [("  least busy loop", least), ("  busiest loop", most)] {
+        if let Some(one) = one {
+            row(name, one, table);
+        }
     }
 }
 

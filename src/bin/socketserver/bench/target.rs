@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::crew;
+use super::loops::{self, Had};
 use super::terms::Transport;
 use crate::system;
 
@@ -40,19 +41,30 @@ impl Targets {
 
     /// Echo servers of ours, so many and with so many addresses each, and these further words on
     /// the command line of each.
-    pub(crate) fn own(transport: Transport, n: Servers, words: &[String]) -> io::Result<Targets> {
-        let scratch = if transport.is_ip() { None } else { Some(Scratch::new()?) };
+    pub(crate) fn own(
+        transport: Transport,
+        n: Servers,
+        words: &[String],
+        counts_loops: bool,
+    ) -> io::Result<Targets> {
+        let needs_paths = counts_loops || !transport.is_ip();
+        let scratch = if needs_paths { Some(Scratch::new()?) } else { None };
         let mut targets =
             Targets { children: Vec::new(), addrs: Vec::new(), pids: Vec::new(), scratch };
         for nth in 0..n.processes {
             let addr = match &targets.scratch {
-                Some(scratch) => scratch.path.join(format!("server-{nth}")).into_os_string(),
-                None => "127.0.0.1:0".into(),
+                Some(scratch) if !transport.is_ip() => {
+                    scratch.path.join(format!("server-{nth}")).into_os_string()
+                }
+                _ => "127.0.0.1:0".into(),
             };
             let mut command = Command::new(std::env::current_exe()?);
             command.args(["serve", "echo"]);
             for _ in 0..n.addrs_each {
                 command.arg(format!("--{}", transport.name())).arg(&addr);
+            }
+            if let Some(path) = targets.counters(nth).filter(|_| counts_loops) {
+                command.arg("--counters").arg(path);
             }
             command.args(words).stdin(Stdio::null()).stdout(Stdio::piped());
             system::keep_from_terminal(&mut command);
@@ -68,6 +80,26 @@ impl Targets {
     /// The processes that end with us.
     pub(crate) fn own_pids(&self) -> Vec<u32> {
         self.children.iter().map(Child::id).collect()
+    }
+
+    /// Ends our servers, as they should or else at once; gives what each of their loops had.
+    pub(crate) fn end(&mut self) -> Vec<Had> {
+        for child in &self.children {
+            system::terminate(child.id());
+        }
+        let end = Instant::now() + END_TIMEOUT;
+        for child in &mut self.children {
+            crew::wait(child, end);
+        }
+        let servers = self.children.drain(..).count();
+        let written =
+            (0..servers).filter_map(|nth| std::fs::read_to_string(self.counters(nth)?).ok());
+        written.flat_map(|text| loops::had(&text)).collect()
+    }
+
+    /// Where a server writes what its loops had.
+    fn counters(&self, nth: usize) -> Option<PathBuf> {
+        self.scratch.as_ref().map(|scratch| scratch.path.join(format!("counters-{nth}")))
     }
 
     pub(crate) fn scratch(&self) -> PathBuf {
@@ -104,16 +136,9 @@ fn listening(child: &mut Child, transport: Transport, addrs: usize) -> io::Resul
     found.ok_or_else(|| io::Error::other("the server to be measured did not start"))
 }
 
-/// Servers of ours end as they should, or else at once.
 impl Drop for Targets {
     fn drop(&mut self) {
-        for child in &self.children {
-            system::terminate(child.id());
-        }
-        let end = Instant::now() + END_TIMEOUT;
-        for child in &mut self.children {
-            crew::wait(child, end);
-        }
+        self.end();
     }
 }
 

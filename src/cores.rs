@@ -1,0 +1,232 @@
+//! One server for each core: loops in threads of their own, behind the same addresses.
+//!
+//! The loops share nothing but what [`crate::group`] holds. So a handler is written as for one
+//! loop, and what it shares is its own loop's; who needs more sends it to the other loops through
+//! their [`Handle`](crate::Handle).
+
+use std::io;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use crate::group::{Group, Spread};
+use crate::ledger::{Ledger, Report};
+use crate::options::Options;
+use crate::server::Server;
+
+mod handle;
+
+use handle::Control;
+pub use handle::CoresHandle;
+
+/// More loops than this are refused: no machine has so many processors.
+const MOST_LOOPS: usize = 1_024;
+
+/// Serves with several loops, each in a thread of its own.
+///
+/// ```no_run
+/// use socketserver::{Cores, Echo, Options, Server, Spread};
+///
+/// fn main() -> std::io::Result<()> {
+///     let options = Options { max_connections: 10_000, ..Options::default() };
+///     let cores = Cores::new(4).options(options).spread(Spread::Kernel);
+///     let ledgers = cores.serve(
+///         |_index| (),
+///         |_index, server: &mut Server| server.listen("127.0.0.1:7000", |_| Echo).map(drop),
+///     )?;
+///     for (index, one) in ledgers.iter().enumerate() {
+///         println!("loop {index} served {} clients", one.ledger.accepted);
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Cores {
+    loops: usize,
+    spread: Spread,
+    options: Options,
+    control: Arc<Control>,
+}
+
+/// What one loop has done, from [`Cores::serve`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct LoopReport {
+    /// Its counters at the end.
+    pub ledger: Ledger,
+    /// What its shutdown came to.
+    pub report: Report,
+}
+
+/// Serves with so many loops until somebody shuts down, as a [`Server`] does with one.
+///
+/// ```no_run
+/// fn main() -> std::io::Result<()> {
+///     socketserver::serve_on_cores(4, |server| {
+///         server.listen("127.0.0.1:7000", |_peer| socketserver::Echo).map(drop)
+///     })
+/// }
+/// ```
+///
+/// # Errors
+/// As [`Cores::serve`].
+pub fn serve_on_cores(
+    loops: usize,
+    build: impl Fn(&mut Server) -> io::Result<()> + Sync,
+) -> io::Result<()> {
+    Cores::new(loops).serve(|_| (), |_, server| build(server)).map(drop)
+}
+
+impl Cores {
+    /// So many loops. More than there are processors gain nothing.
+    #[must_use]
+    pub fn new(loops: usize) -> Cores {
+        Cores {
+            loops,
+            spread: Spread::default(),
+            options: Options::default(),
+            control: Arc::default(),
+        }
+    }
+
+    /// How clients come to the loops. Of datagrams only the kernel spreads those of UDP, by their
+    /// sender; the first loop serves all those of a Unix socket. To Unix stream sockets clients are
+    /// always handed over.
+    #[must_use]
+    pub fn spread(mut self, spread: Spread) -> Cores {
+        self.spread = spread;
+        self
+    }
+
+    /// The options of every loop. [`Options::max_connections`] is counted over all of them; every
+    /// other limit is that of each loop.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Cores {
+        self.options = options;
+        self
+    }
+
+    /// A handle for other threads.
+    #[must_use]
+    pub fn handle(&self) -> CoresHandle {
+        CoresHandle::new(Arc::clone(&self.control))
+    }
+
+    /// Serves until somebody asks for a shutdown ([`CoresHandle::shutdown`], or `shutdown` of any
+    /// loop) and that is done in every loop. The listeners close when it begins.
+    ///
+    /// Each loop is built in its thread, one after the other: `shared` makes what its handlers
+    /// share, and `build` opens its sockets. All have to open the same addresses in the same order;
+    /// of port 0 all get the same port. What a handler opens later is its loop's alone. Nobody is
+    /// served before all loops are built.
+    ///
+    /// # Errors
+    /// The first error of `build` or of a loop; it ends the others at once. A panic of either ends
+    /// them too, and goes on here.
+    pub fn serve<S: 'static>(
+        self,
+        shared: impl Fn(usize) -> S + Sync,
+        build: impl Fn(usize, &mut Server<S>) -> io::Result<()> + Sync,
+    ) -> io::Result<Vec<LoopReport>> {
+        let Cores { loops, spread, options, control } = self;
+        if !(1..=MOST_LOOPS).contains(&loops) {
+            let what = format!("the number of loops must be from 1 to {MOST_LOOPS}, not {loops}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        let group = Arc::new(Group::new(loops, spread, options.max_connections));
+        // Whoever waits learns of the end, however it comes.
+        let running = control.begin(&group);
+        let run_one = |index: usize, gate: Gate| {
+            let others = StopOthers::unless_disarmed(&group);
+            let mut server = Server::with(shared(index), options.clone())?;
+            server.join(&group, index);
+            build(index, &mut server)?;
+            server.end_building();
+            if gate.pass() {
+                server.serve_forever()?;
+            }
+            others.disarm();
+            let ledger = *server.io().ledger();
+            Ok(LoopReport { ledger, report: server.report().unwrap_or_default() })
+        };
+        let reports = thread::scope(|scope| {
+            let mut threads = Vec::new();
+            let mut starts = Vec::new();
+            for index in 0..loops {
+                let (gate, is_built, start) = Gate::new();
+                let run_one = &run_one;
+                let thread = thread::Builder::new().name(format!("socketserver-{index}"));
+                threads.push(thread.spawn_scoped(scope, move || run_one(index, gate))?);
+                starts.push(start);
+                if is_built.recv().is_err() {
+                    // It failed, so nobody starts.
+                    starts.clear();
+                    break;
+                }
+            }
+            for start in &starts {
+                // It fails only when that loop has ended.
+                let _ = start.send(());
+            }
+            drop(starts);
+            threads.into_iter().map(joined).collect::<io::Result<Vec<LoopReport>>>()
+        })?;
+        running.end_with(sum(&reports));
+        Ok(reports)
+    }
+}
+
+/// Where a loop that is built waits for the others.
+struct Gate {
+    /// It goes unused when the loop fails before.
+    built: SyncSender<()>,
+    start: Receiver<()>,
+}
+
+impl Gate {
+    fn new() -> (Gate, Receiver<()>, SyncSender<()>) {
+        let (built, is_built) = sync_channel(1);
+        let (starter, start) = sync_channel(1);
+        (Gate { built, start }, is_built, starter)
+    }
+
+    /// Whether all are built, and the loop shall serve.
+    fn pass(&self) -> bool {
+        self.built.send(()).is_ok() && self.start.recv().is_ok()
+    }
+}
+
+/// A loop that does not come to a good end, be it by an error or a panic, ends the others.
+struct StopOthers<'a>(Option<&'a Group>);
+
+impl<'a> StopOthers<'a> {
+    fn unless_disarmed(group: &'a Group) -> StopOthers<'a> {
+        StopOthers(Some(group))
+    }
+
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for StopOthers<'_> {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            group.stop(Duration::ZERO);
+        }
+    }
+}
+
+fn joined(thread: thread::ScopedJoinHandle<'_, io::Result<LoopReport>>) -> io::Result<LoopReport> {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+fn sum(reports: &[LoopReport]) -> Report {
+    reports.iter().fold(Report::default(), |sum, one| Report {
+        drained: sum.drained + one.report.drained,
+        forced: sum.forced + one.report.forced,
+        bytes_dropped: sum.bytes_dropped + one.report.bytes_dropped,
+    })
+}

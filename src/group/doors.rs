@@ -1,0 +1,75 @@
+//! The addresses that all loops of a group serve, in the order in which each of them names them.
+
+use std::io;
+
+use crate::addr::Addr;
+
+/// An address that one loop has opened, for the others to join.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    /// Where it is, with the port it got.
+    pub(crate) addr: Addr,
+    pub(crate) way: Way,
+    pub(crate) is_datagram: bool,
+}
+
+/// How the clients of one address come to the loops.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Way {
+    /// Each loop has a socket of its own, and the kernel chooses.
+    Shared,
+    /// One loop accepts, and hands over.
+    HandedOver,
+    /// One loop serves them all.
+    One,
+}
+
+impl Door {
+    /// # Errors
+    /// When a loop asks for something else here than the first one did.
+    pub(crate) fn check(&self, addrs: &[Addr], is_datagram: bool) -> io::Result<()> {
+        let same = self.is_datagram == is_datagram && addrs.iter().any(|addr| self.is_at(addr));
+        if same {
+            return Ok(());
+        }
+        let what = format!(
+            "each loop has to open the same addresses in the same order, and the first one opened {}",
+            self.addr
+        );
+        Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+    }
+
+    fn is_at(&self, asked: &Addr) -> bool {
+        match (asked, &self.addr) {
+            (Addr::Ip(asked), Addr::Ip(addr)) => {
+                asked.ip() == addr.ip() && [0, addr.port()].contains(&asked.port())
+            }
+            // The system may tell a relative path in another form than the one that was asked for.
+            (Addr::Unix(_), Addr::Unix(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_that_asks_for_something_else_is_told_so() {
+        let at = |text: &str| vec![Addr::Ip(text.parse().unwrap())];
+        let door = Door {
+            addr: Addr::Ip("127.0.0.1:7000".parse().unwrap()),
+            way: Way::Shared,
+            is_datagram: false,
+        };
+        for same in ["127.0.0.1:0", "127.0.0.1:7000"] {
+            door.check(&at(same), false).unwrap();
+        }
+        door.check(&at("127.0.0.1:0"), true).unwrap_err();
+        for other in ["127.0.0.1:7001", "127.0.0.2:0", "[::1]:7000"] {
+            let error = door.check(&at(other), false).unwrap_err();
+            assert!(error.to_string().contains("127.0.0.1:7000"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! One loop's place in its group.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Arrival, Group, Seat};
+use crate::addr::Addr;
+use crate::id::SocketId;
+use crate::mailbox::Reach;
+use crate::socket::StreamSocket;
+
+/// What one loop has of its group.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) group: Arc<Group>,
+    index: usize,
+    /// The right to the connection that is made next.
+    reserved: Option<Seat>,
+    /// The sockets of this loop by the number of their door.
+    doors: Vec<SocketId>,
+    /// The loop is still being built: what it opens, all loops open.
+    is_building: bool,
+}
+
+impl Place {
+    pub(crate) fn new(group: Arc<Group>, index: usize, mailbox: Arc<dyn Reach>) -> Place {
+        group.enter(index, mailbox);
+        Place { group, index, reserved: None, doors: Vec::new(), is_building: true }
+    }
+
+    pub(crate) fn end_building(&mut self) {
+        self.is_building = false;
+    }
+
+    /// The number of the door that is opened next; `None` for what is this loop's own.
+    pub(crate) fn next_door(&self) -> Option<usize> {
+        self.is_building.then_some(self.doors.len())
+    }
+
+    pub(crate) fn has_opened(&mut self, id: SocketId) {
+        self.doors.push(id);
+    }
+
+    pub(crate) fn door(&self, number: usize) -> Option<SocketId> {
+        self.doors.get(number).copied()
+    }
+
+    /// Whether this loop may make one more connection. If not, it is woken when it may.
+    pub(crate) fn reserve(&mut self) -> bool {
+        if self.reserved.is_none() {
+            self.reserved = self.group.reserve_or_wait(self.index);
+        }
+        self.reserved.is_some()
+    }
+
+    /// The seat of a client that was handed over comes with it.
+    pub(crate) fn receive(&mut self, seat: Seat) {
+        self.reserved = Some(seat);
+    }
+
+    /// The connection is made.
+    pub(crate) fn sit(&mut self) {
+        debug_assert!(self.reserved.is_some());
+        if let Some(seat) = self.reserved.take() {
+            seat.keep();
+        }
+    }
+
+    /// None is made.
+    pub(crate) fn give_back(&mut self) {
+        self.reserved = None;
+    }
+
+    /// A connection of this loop has ended.
+    pub(crate) fn free(&self) {
+        self.group.free(self.index);
+    }
+
+    /// Gives a client to the loop with the fewest connections; back when that is this one, or the
+    /// other takes nobody.
+    pub(crate) fn hand_over(
+        &mut self,
+        door: usize,
+        socket: StreamSocket,
+        peer: Addr,
+    ) -> Option<(StreamSocket, Addr)> {
+        let to = self.group.loop_with_fewest(self.index);
+        let seat = if to == self.index { None } else { self.reserved.take() };
+        let Some(mut seat) = seat else { return Some((socket, peer)) };
+        seat.move_to(to);
+        let mut refused = self.group.send(to, Arrival { door, socket, peer, seat }).err()?;
+        refused.seat.move_to(self.index);
+        self.reserved = Some(refused.seat);
+        Some((refused.socket, refused.peer))
+    }
+
+    /// Those who were handed to this loop since the last look; nobody comes after the `last` one.
+    pub(crate) fn arrivals(&self, last: bool) -> Vec<Arrival> {
+        self.group.arrivals(self.index, last)
+    }
+
+    pub(crate) fn stop_all(&self, grace: Duration) {
+        self.group.stop(grace);
+    }
+}

@@ -1,0 +1,129 @@
+//! The right to one connection, out of as many as all loops together may have.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Group;
+
+/// Taken before a client is accepted, so that no two loops accept for the same one; who drops it
+/// gives it back. A server that is alone counts for itself and has none.
+#[derive(Debug)]
+pub(crate) struct Seat(Option<Taken>);
+
+#[derive(Debug)]
+struct Taken {
+    group: Arc<Group>,
+    /// The loop it is counted for.
+    at: usize,
+}
+
+impl Seat {
+    /// The connection stands: from now on its seat is freed by [`Group::free`].
+    pub(crate) fn keep(mut self) {
+        self.0 = None;
+    }
+
+    /// The connection will be another loop's.
+    pub(super) fn move_to(&mut self, index: usize) {
+        if let Some(taken) = &mut self.0 {
+            taken.group.count(taken.at, false);
+            taken.group.count(index, true);
+            taken.at = index;
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(taken) = self.0.take() {
+            taken.group.free(taken.at);
+        }
+    }
+}
+
+impl Group {
+    /// A seat for a connection of this loop, if there is one.
+    pub(super) fn reserve(self: &Arc<Self>, index: usize) -> Option<Seat> {
+        let one_more = |taken| (taken < self.max_connections).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
+        self.count(index, true);
+        Some(Seat(Some(Taken { group: Arc::clone(self), at: index })))
+    }
+
+    /// The same; if there is none, the loop is woken when there may be one.
+    pub(super) fn reserve_or_wait(self: &Arc<Self>, index: usize) -> Option<Seat> {
+        self.reserve(index).or_else(|| {
+            self.members.get(index)?.waits.store(true, Ordering::SeqCst);
+            // One that was freed before the note woke nobody.
+            self.reserve(index)
+        })
+    }
+
+    /// A connection of this loop has ended.
+    pub(super) fn free(&self, index: usize) {
+        self.count(index, false);
+        // Somebody waits only where there was none left. All of them are woken: a loop that is
+        // woken and does not want the seat any more would not pass it on.
+        if self.taken.fetch_sub(1, Ordering::SeqCst) == self.max_connections {
+            for (nth, member) in self.members.iter().enumerate() {
+                if member.waits.load(Ordering::SeqCst) && member.waits.swap(false, Ordering::SeqCst)
+                {
+                    self.wake(nth);
+                }
+            }
+        }
+    }
+
+    fn count(&self, index: usize, more: bool) {
+        let Some(member) = self.members.get(index) else { return };
+        if more {
+            member.connections.fetch_add(1, Ordering::Relaxed);
+        } else {
+            member.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::Spread;
+
+    #[test]
+    fn all_loops_together_have_as_many_seats_as_were_given() {
+        let group = Arc::new(Group::new(2, Spread::Fewest, 2));
+        let one = group.reserve(0).unwrap();
+        let mut other = group.reserve(1).unwrap();
+        assert!(group.reserve_or_wait(0).is_none());
+        other.move_to(0);
+        assert_eq!((group.members[0].count(), group.members[1].count()), (2, 0));
+        drop(one);
+        let third = group.reserve(1).unwrap();
+        third.keep();
+        assert!(group.reserve(0).is_none());
+        group.free(1);
+        drop(group.reserve(0).unwrap());
+        drop(other);
+        assert_eq!((group.members[0].count(), group.members[1].count()), (0, 0));
+        assert_eq!(group.taken.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn under_contention_nobody_gets_a_seat_too_many_and_none_is_lost() {
+        let group = Arc::new(Group::new(4, Spread::Fewest, 3));
+        std::thread::scope(|scope| {
+            for index in 0..4 {
+                let group = &group;
+                scope.spawn(move || {
+                    for _ in 0..10_000 {
+                        if let Some(seat) = group.reserve_or_wait(index) {
+                            assert!(group.taken.load(Ordering::SeqCst) <= 3);
+                            drop(seat);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(group.taken.load(Ordering::SeqCst), 0);
+    }
+}
