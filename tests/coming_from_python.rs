@@ -145,8 +145,8 @@ fn ForkingUnixDatagramServer(path: &Addr) -> Served {
 }
 
 #[track_caller]
-fn has_its_address(served: Served) {
-    let (mut server, id) = served.unwrap();
+fn has_its_address(made: Served) {
+    let (mut server, id) = made.unwrap();
     let addr = server.io().local_addr(id).unwrap();
     assert!(addr.path().is_some() || addr.port().is_some_and(|port| port > 0), "{addr}");
 }
@@ -157,8 +157,8 @@ fn servers_without_a_mix_in_and_with_threads_are_there() {
         has_its_address(server());
     }
     let mut server = BaseServer();
-    server.listen_blocking(&ip(), &Mode::inline(), |_peer| BaseRequestHandler).unwrap();
-    server.bind(&ip(), Datagrams).unwrap();
+    server.listen_blocking(ip(), &Mode::inline(), |_peer| BaseRequestHandler).unwrap();
+    server.bind(ip(), Datagrams).unwrap();
 }
 
 #[cfg(unix)]

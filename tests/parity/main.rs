@@ -1,4 +1,4 @@
-//! What CPython's own tests ask of its `socketserver`, asked of ours: for each transport in each
+//! What Python's own tests ask of its `socketserver`, asked of ours: for each transport in each
 //! mode. The names of the trials begin with the number of the behaviour (`b01` to `b27`, in the
 //! order of `test_socketserver.py`); those without a number are what Python does not test.
 //!

@@ -18,8 +18,8 @@ pub(crate) fn writing() -> Vec<Trial> {
             let server = Started::running(it, &[]);
             let mut client = server.client();
             client.send("alternate\n");
-            let all: String = (0..100).map(|n| format!("w{n}\ns{n}\n")).collect();
-            assert_eq!(String::from_utf8(client.rest()).unwrap(), all);
+            let all: Vec<String> = (0..100).map(|n| format!("w{n}\ns{n}\n")).collect();
+            assert_eq!(String::from_utf8(client.rest()).unwrap(), all.concat());
             drop(client);
             server.end_clean();
         }),
