@@ -20,6 +20,7 @@ mod addr;
 mod aligned;
 mod attempts;
 pub mod blocking;
+pub mod coming_from_python;
 mod connect;
 mod connection;
 mod cores;

@@ -18,8 +18,16 @@ pub(super) struct Letters<S, F> {
     mode: Mode,
     factory: F,
     waiting: VecDeque<Letter<S>>,
-    away: Vec<(Away, Addr)>,
+    away: Vec<Sent>,
     paused: bool,
+}
+
+/// A datagram that somebody is at.
+struct Sent {
+    away: Away,
+    peer: Addr,
+    /// Whether a shutdown waits for it.
+    owed: bool,
 }
 
 struct Letter<S> {
@@ -46,8 +54,11 @@ impl<S: 'static, F> Letters<S, F> {
             let peer = letter.peer.clone();
             let work = self.work(cx, letter);
             match crew.start(cx, place, work) {
-                Ok(away) => self.away.push((away, peer)),
-                Err(error) => self.failed(cx, &peer, &error, true),
+                Ok(away) => self.away.push(Sent { away, peer, owed: true }),
+                Err(error) => {
+                    cx.io.owe(cx.id, false);
+                    self.failed(cx, &peer, &error, true);
+                }
             }
         }
         if std::mem::take(&mut self.paused) {
@@ -71,20 +82,22 @@ impl<S: 'static, F> Letters<S, F> {
     fn conclude(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         let mut exit = Ok(());
         let mut nth = 0;
-        while let Some((away, _)) = self.away.get_mut(nth) {
+        while let Some(Sent { away, .. }) = self.away.get_mut(nth) {
             let is_here = matches!(away, Away::Ended(_));
             let Some(ended) = away.take(cx) else {
                 nth += 1;
                 continue;
             };
-            let (_, peer) = self.away.swap_remove(nth);
+            let Sent { peer, owed, .. } = self.away.swap_remove(nth);
             if let Some(reply) = ended.reply {
                 cx.io.send_to(cx.id, &reply, &peer);
             }
+            if owed {
+                cx.io.owe(cx.id, false);
+            }
             match ended.result {
-                Ok(Ok(())) => cx.io.owe(cx.id, false),
+                Ok(Ok(())) => {}
                 Ok(Err(error)) if Exit::is(&error) => {
-                    cx.io.owe(cx.id, false);
                     if is_here {
                         exit = Err(error);
                     }
@@ -101,7 +114,6 @@ impl<S: 'static, F> Letters<S, F> {
 
     /// `untold`: the hook of the user could not be told.
     fn failed(&self, cx: &mut Context<'_, S>, peer: &Addr, error: &io::Error, untold: bool) {
-        cx.io.owe(cx.id, false);
         cx.io.ledger.packets_failed += 1;
         if untold || self.mode.handle_error.is_none() {
             self.mode.crew.warn(cx.io, peer, error);
@@ -127,5 +139,14 @@ where
         let exit = self.conclude(cx);
         self.start(cx);
         exit.and(self.conclude(cx))
+    }
+    /// Nobody waits for those who are detached. What they answer is sent if the server runs then.
+    fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        let detached = |sent: &&mut Sent| self.mode.detach && sent.owed && sent.away.is_thread();
+        for sent in self.away.iter_mut().filter(detached) {
+            sent.owed = false;
+            cx.io.owe(cx.id, false);
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,215 @@
+//! What each part of Python's `socketserver` is called here, and what is different.
+//!
+//! This page has no code of its own. It goes through the module of Python 3.12 class by class.
+//!
+//! # A server, line by line
+//!
+//! ```text
+//! class Upper(socketserver.StreamRequestHandler):
+//!     def handle(self):
+//!         for line in self.rfile:
+//!             self.wfile.write(line.upper())
+//!
+//! with socketserver.ThreadingTCPServer(("127.0.0.1", 7000), Upper) as server:
+//!     server.serve_forever()
+//! ```
+//!
+//! ```no_run
+//! use std::io::{self, BufRead, Write};
+//! use socketserver::Server;
+//! use socketserver::blocking::{Handler, Mode, Request};
+//!
+//! struct Upper;
+//!
+//! impl Handler for Upper {
+//!     fn handle(&mut self, request: &mut Request<'_>) -> io::Result<()> {
+//!         let mut line = String::new();
+//!         while request.read_line(&mut line)? > 0 {
+//!             request.write_all(line.to_uppercase().as_bytes())?;
+//!             line.clear();
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut server = Server::new()?;
+//! server.listen_blocking("127.0.0.1:7000", &Mode::threads(64), |_peer| Upper)?;
+//! server.serve_forever()?;
+//! # Ok::<(), io::Error>(())
+//! ```
+//!
+//! A class of Python is two choices here: the transport is the address and the verb, the mix-in is
+//! the [`Mode`](crate::blocking::Mode).
+//!
+//! ```text
+//! class Lower(socketserver.DatagramRequestHandler):
+//!     def handle(self):
+//!         self.wfile.write(self.packet.lower())
+//!
+//! socketserver.UDPServer(("127.0.0.1", 7000), Lower)
+//! socketserver.ForkingUnixDatagramServer("/tmp/lower", Lower)
+//! ```
+//!
+//! ```no_run
+//! use std::io::{self, Write};
+//! use std::path::Path;
+//! use socketserver::Server;
+//! use socketserver::blocking::{Mode, Request};
+//!
+//! fn lower(request: &mut Request<'_>) -> io::Result<()> {
+//!     let answer = request.datagram().unwrap_or_default().to_ascii_lowercase();
+//!     request.write_all(&answer)
+//! }
+//!
+//! let mut server = Server::new()?;
+//! server.bind_blocking("127.0.0.1:7000", &Mode::inline(), |_peer| lower)?;
+//! # #[cfg(all(unix, feature = "processes"))] {
+//! server.bind_blocking(Path::new("/tmp/lower"), &Mode::processes(40), |_peer| lower)?;
+//! # }
+//! # Ok::<(), io::Error>(())
+//! ```
+//!
+//! Neither is what this crate is best at. A [`Handler`](crate::Handler) that does not block is
+//! called when something has come, needs neither thread nor process, and one loop has a hundred
+//! thousand of them:
+//!
+//! ```no_run
+//! use std::io;
+//! use socketserver::{Context, Handler, Input, Server};
+//!
+//! struct Upper;
+//!
+//! impl Handler for Upper {
+//!     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+//!         while let Some(line) = input.line(4096)? {
+//!             let line = line.to_ascii_uppercase();
+//!             cx.send(&line);
+//!             cx.send(b"\n");
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut server = Server::new()?;
+//! server.listen("127.0.0.1:7000", |_peer| Upper)?;
+//! server.serve_forever()?;
+//! # Ok::<(), io::Error>(())
+//! ```
+//!
+//! # The names of the module
+//!
+//! `n` is how many may be busy at once; Python's default for processes is
+//! [`MAX_CHILDREN`](crate::blocking::MAX_CHILDREN), and for threads it has no limit.
+//!
+//! | in Python | here |
+//! |---|---|
+//! | `BaseServer` | [`Server`](crate::Server), which has any number of sockets of every kind |
+//! | `TCPServer` | `listen_blocking(address, &Mode::inline(), ..)` |
+//! | `UDPServer` | `bind_blocking(address, &Mode::inline(), ..)` |
+//! | `UnixStreamServer` | `listen_blocking(path, &Mode::inline(), ..)` |
+//! | `UnixDatagramServer` | `bind_blocking(path, &Mode::inline(), ..)` |
+//! | `ThreadingMixIn` | [`Mode::threads`](crate::blocking::Mode::threads) |
+//! | `ThreadingTCPServer` | `listen_blocking(address, &Mode::threads(n), ..)` |
+//! | `ThreadingUDPServer` | `bind_blocking(address, &Mode::threads(n), ..)` |
+//! | `ThreadingUnixStreamServer` | `listen_blocking(path, &Mode::threads(n), ..)` |
+//! | `ThreadingUnixDatagramServer` | `bind_blocking(path, &Mode::threads(n), ..)` |
+//! | `ForkingMixIn` | `Mode::processes` |
+//! | `ForkingTCPServer` | `listen_blocking(address, &Mode::processes(n), ..)` |
+//! | `ForkingUDPServer` | `bind_blocking(address, &Mode::processes(n), ..)` |
+//! | `ForkingUnixStreamServer` (3.12) | `listen_blocking(path, &Mode::processes(n), ..)` |
+//! | `ForkingUnixDatagramServer` (3.12) | `bind_blocking(path, &Mode::processes(n), ..)` |
+//! | `BaseRequestHandler` | [`blocking::Handler`](crate::blocking::Handler), or any closure |
+//! | `StreamRequestHandler` | the same; the [`Request`](crate::blocking::Request) is `rfile` and `wfile` |
+//! | `DatagramRequestHandler` | the same; or [`DatagramHandler`](crate::DatagramHandler), which does not block |
+//! | `_ServerSelector` | one [`mio::Poll`] for the life of the server |
+//!
+//! # `BaseServer`
+//!
+//! | in Python | here | what is different |
+//! |---|---|---|
+//! | `__init__(address, handler)` | [`Server::new`](crate::Server::new), [`Server::listen_blocking`](crate::Server::listen_blocking), [`Server::bind_blocking`](crate::Server::bind_blocking) | a factory makes the handlers, so they can be given what they need |
+//! | `timeout` | the argument of [`Server::handle_request`](crate::Server::handle_request) | |
+//! | `server_activate` | part of `listen_blocking` | whoever connects waits in the backlog until the server runs; what is to be done then is done after `listen_blocking` |
+//! | `serve_forever` | [`Server::serve_forever`](crate::Server::serve_forever) | no `poll_interval`: it sleeps until something happens; all who wait are accepted and not one a turn |
+//! | `shutdown` | [`Handle::shutdown`](crate::Handle::shutdown), [`Io::shutdown`](crate::Io::shutdown) | at once, with a grace, from anywhere, a handler too, before the run and twice; to wait is a step of its own, [`Handle::wait`](crate::Handle::wait) |
+//! | `service_actions` | [`Server::service_actions`](crate::Server::service_actions) | once a turn, and there is no turn while nothing happens; for something regular there are timers |
+//! | `handle_request` | [`Server::handle_request`](crate::Server::handle_request) | says what became of it; waits for the end of the conversation in every mode |
+//! | `handle_timeout` | [`Outcome::TimedOut`](crate::Outcome::TimedOut) | a value and not a hook |
+//! | `get_request` | [`Server::watch`](crate::Server::watch) | for requests that come from something else than a socket |
+//! | `verify_request` | [`Server::verify_request`](crate::Server::verify_request) | before a handler is made; it sees the address |
+//! | `process_request` | the [`Mode`](crate::blocking::Mode) | |
+//! | `finish_request` | the factory | called for each connection and each datagram |
+//! | `shutdown_request`, `close_request` | the end of the handler | what was written arrives, then the end; that bytes still come in does not destroy it |
+//! | `handle_error` | [`Mode::handle_error`](crate::blocking::Mode::handle_error) | by default one line in the log, once a second at most; panics are errors |
+//! | `SystemExit` in a handler | [`Exit`](crate::Exit) | the same: out of `serve_forever` inline, else the end of that one |
+//! | `server_close` | [`Io::server_close`](crate::Io::server_close), or drop the server | |
+//! | `with` | the scope of the server | |
+//! | `server_address` | [`Io::local_addr`](crate::Io::local_addr) of the id that `listen_blocking` returns | |
+//! | `RequestHandlerClass` | the factory | |
+//! | `socket` | [`Options`](crate::Options), for all that can be set | the listening socket itself is not given out |
+//!
+//! # `TCPServer`, `UnixStreamServer`
+//!
+//! | in Python | here | what is different |
+//! |---|---|---|
+//! | `address_family` | the [`Addr`](crate::Addr) | IPv6 needs no subclass; [`Options::only_v6`](crate::Options::only_v6) |
+//! | `socket_type` | `listen` or `bind` | |
+//! | `request_queue_size` | [`Options::backlog`](crate::Options::backlog) | as long as the system allows, and not 5 |
+//! | `allow_reuse_address` | [`Options::reuse_address`](crate::Options::reuse_address) | true by default |
+//! | `allow_reuse_port` | [`Options::reuse_port`](crate::Options::reuse_port) | refused for Unix sockets |
+//! | `bind_and_activate` | `listen_blocking` does both | a failure costs no descriptor |
+//! | `server_bind` | `listen_blocking` | the address is known at once, so port 0 has its number |
+//! | `fileno` | `AsFd` of [`Server`](crate::Server) | it is the poll: a foreign loop that watches it calls [`Server::turn`](crate::Server::turn) |
+//! | `client_address` of a Unix client | [`Addr::Unnamed`](crate::Addr::Unnamed) | and not `''` |
+//! | a path that is left over | [`Server::listen`](crate::Server::listen) reclaims it | only when nobody answers there; our own is removed at the end |
+//! | errors of `accept` | counted and logged | a shortage is waited out, and not spun on |
+//!
+//! # `UDPServer`, `UnixDatagramServer`
+//!
+//! | in Python | here | what is different |
+//! |---|---|---|
+//! | `max_packet_size` | [`Options::max_packet_size`](crate::Options::max_packet_size) | 65,535 and not 8,192; a longer one is counted and dropped and never handled in part, unless [`truncated`](crate::DatagramHandler::truncated) wants it |
+//! | `get_request` | | many datagrams a turn |
+//! | `allow_reuse_address` | | never: a second server would take the port |
+//! | a client without a name | [`Addr::Unnamed`](crate::Addr::Unnamed) | the answer is dropped; no error |
+//! | an answer to a client that is gone | | the next ones are served |
+//!
+//! # `ForkingMixIn`
+//!
+//! | in Python | here | what is different |
+//! |---|---|---|
+//! | `timeout` | | the end of a child is an event, so nobody looks for it now and then |
+//! | `active_children` | [`Mode::active`](crate::blocking::Mode::active) | how many |
+//! | `max_children` | `Mode::processes(n)` | at the bound clients wait in the backlog, and the loop goes on |
+//! | `block_on_close` | the grace of the shutdown | who is busy then is killed |
+//! | `collect_children` | | each child is waited for by its number, never somebody else's |
+//! | `process_request` | | the same; only a program with one thread forks, others are told so |
+//! | `os._exit` | | the same: nothing of the parent's is cleaned up by a child |
+//! | a crash | an error | of that request alone |
+//!
+//! # `ThreadingMixIn`
+//!
+//! | in Python | here | what is different |
+//! |---|---|---|
+//! | `daemon_threads` | [`Mode::detach`](crate::blocking::Mode::detach) | |
+//! | `block_on_close` | the grace of the shutdown | a handler that waits in a read is told that nothing more comes |
+//! | `_threads` | [`Mode::active`](crate::blocking::Mode::active) | threads are used again; never more than `n` |
+//! | `process_request_thread` | | the same |
+//!
+//! # Handlers
+//!
+//! | in Python | here | what is different |
+//! |---|---|---|
+//! | `setup`, `handle`, `finish` | [`blocking::Handler`](crate::blocking::Handler) | the same order: after a failed `setup` neither of the others runs; `finish` runs after a failed `handle` |
+//! | one object for each request | one value, made by the factory | |
+//! | `self.request`, `self.connection` | the [`Request`](crate::blocking::Request); [`Request::socket`](crate::blocking::Request::socket) for options | |
+//! | `self.client_address` | [`Request::client_address`](crate::blocking::Request::client_address) | |
+//! | `self.server` | [`Request::shared`](crate::blocking::Request::shared), `cx.shared` | lent, so there is no lock; a process has a copy |
+//! | `rfile`, `rbufsize` | `Request` is [`BufRead`](std::io::BufRead) | |
+//! | `wfile`, `wbufsize = 0` | `Request` is [`Write`](std::io::Write); a write is whole or an error | |
+//! | `wbufsize > 0` | [`BufWriter`](std::io::BufWriter) around the request | |
+//! | `timeout` | [`Mode::timeout`](crate::blocking::Mode::timeout), [`Request::set_timeout`](crate::blocking::Request::set_timeout) | `TimedOut`, as an error of the read |
+//! | `disable_nagle_algorithm` | [`Options::nodelay`](crate::Options::nodelay) | true by default |
+//! | `packet` | [`Request::datagram`](crate::blocking::Request::datagram) | |
+//! | `socket` of a datagram | [`Context::send_to`](crate::Context::send_to) in a [`DatagramHandler`](crate::DatagramHandler) | for more than one answer |
+//! | the answer to a datagram | what was written | who writes nothing answers nothing, and not an empty datagram |
