@@ -25,6 +25,7 @@ mod datagram;
 mod deliver;
 mod dial;
 mod flags;
+mod frame;
 mod handle;
 mod handler;
 mod id;
@@ -56,6 +57,7 @@ mod workers;
 
 pub use addr::{Addr, ToAddrs};
 pub use connect::{Connect, IntoConnect};
+pub use frame::{Frame, FrameWriter, LengthField};
 pub use handle::Handle;
 pub use handler::{Context, DatagramHandler, Echo, Handler};
 pub use id::{SocketId, TimerId};
