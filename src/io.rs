@@ -43,6 +43,9 @@ pub struct Io {
     /// Nanoseconds from `epoch` to the last look at the clock, once a turn.
     pub(crate) now: u64,
     pub(crate) epoch: Instant,
+    /// The clock does not go by itself; it shows this.
+    #[cfg(feature = "testing")]
+    pub(crate) stopped_at: Option<u64>,
     pub(crate) drain: Drain,
     /// What outgoing connections that do not stand yet have before them.
     pub(crate) attempts: Attempts,
@@ -95,6 +98,8 @@ impl Io {
             options,
             now: 0,
             epoch: Instant::now(),
+            #[cfg(feature = "testing")]
+            stopped_at: None,
             drain: Drain::No,
             attempts: Attempts::default(),
             own: OwnAddrs::default(),

@@ -34,6 +34,8 @@ mod io;
 mod ledger;
 mod listener;
 mod mailbox;
+#[cfg(feature = "testing")]
+mod memory;
 mod options;
 mod outbox;
 mod output;
@@ -48,6 +50,8 @@ mod socket;
 mod sockets;
 mod stage;
 mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timers;
 mod trace;
 mod transport;

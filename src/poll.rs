@@ -70,6 +70,11 @@ impl Io {
     /// Reads the clock: once a turn, and when a call from outside the loop begins.
     #[inline]
     pub(crate) fn look_at_clock(&mut self) {
+        #[cfg(feature = "testing")]
+        if let Some(at) = self.stopped_at {
+            self.now = at;
+            return;
+        }
         self.now = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
     }
 
@@ -78,16 +83,22 @@ impl Io {
         if !self.sockets.is_idle() || matches!(self.drain, Drain::Asked { .. }) {
             return Some(Duration::ZERO);
         }
-        let timers = self.timers.next().unwrap_or(u64::MAX);
-        let deadlines = self.deadlines.next().unwrap_or(u64::MAX);
-        let drained =
-            if let Drain::Until { deadline, .. } = self.drain { deadline } else { u64::MAX };
-        let next = timers.min(deadlines).min(drained);
+        let next = self.next_deadline();
         if next == u64::MAX {
             return most;
         }
         let left = Duration::from_nanos(next.saturating_sub(self.now));
         Some(most.map_or(left, |most| most.min(left)))
+    }
+
+    /// When time alone gives the loop something to do; `u64::MAX` is never.
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> u64 {
+        let timers = self.timers.next().unwrap_or(u64::MAX);
+        let deadlines = self.deadlines.next().unwrap_or(u64::MAX);
+        let drained =
+            if let Drain::Until { deadline, .. } = self.drain { deadline } else { u64::MAX };
+        timers.min(deadlines).min(drained)
     }
 
     // Opening and closing.

@@ -21,6 +21,8 @@ use crate::mailbox::Mailbox;
 use crate::options::Options;
 use crate::reactor::Reactor;
 use crate::socket::impl_as_fd;
+#[cfg(feature = "testing")]
+use crate::stage::Stage;
 use crate::trace::Step;
 use crate::transport::Readiness;
 use crate::workers::Workers;
@@ -361,6 +363,20 @@ impl<S> Server<S> {
             guard("service_actions", || actions(&mut stage.shared, &mut stage.io));
         }
         Ok(())
+    }
+
+    /// What its callbacks may touch, for those who bring their own connections.
+    #[cfg(feature = "testing")]
+    pub(crate) fn stage(&mut self) -> &mut Stage<S> {
+        &mut self.reactor.stage
+    }
+
+    /// Whether only an event, or time, could give it something to do.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_quiet(&self) -> bool {
+        let io = &self.reactor.stage.io;
+        let is_due = io.next_deadline() <= io.now || matches!(io.drain, Drain::Asked { .. });
+        io.sockets.is_idle() && !self.mailbox.has_mail() && !is_due
     }
 
     fn run_commands(&mut self) {

@@ -13,6 +13,8 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::addr::Addr;
+#[cfg(feature = "testing")]
+use crate::memory::MemoryStream;
 use crate::options::Options;
 use crate::transport::{Readiness, Transport};
 
@@ -47,6 +49,9 @@ pub(crate) enum StreamSocket {
         /// Whether the last read stopped early because descriptors were passed with the bytes.
         cut: bool,
     },
+    /// What only behaves like one; its owner reports its events.
+    #[cfg(feature = "testing")]
+    Memory(MemoryStream),
 }
 
 impl StreamSocket {
@@ -109,6 +114,8 @@ impl StreamSocket {
         let interests = self.interests(ask_for_room);
         match self {
             StreamSocket::Unopened => Ok(()),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(_) => Ok(()),
             StreamSocket::Tcp(stream) => registry.register(stream, token, interests),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => registry.register(stream, token, interests),
@@ -117,7 +124,13 @@ impl StreamSocket {
 
     /// Whether room is reported without being asked for.
     pub(crate) fn reports_room(&self) -> bool {
-        matches!(self, StreamSocket::Tcp(_) | StreamSocket::Unopened)
+        match self {
+            StreamSocket::Tcp(_) | StreamSocket::Unopened => true,
+            #[cfg(unix)]
+            StreamSocket::Unix { .. } => false,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(_) => true,
+        }
     }
 
     /// Asks for room to be reported, or no longer.
@@ -138,6 +151,8 @@ impl StreamSocket {
     fn source(&mut self) -> Option<&mut dyn Source> {
         match self {
             StreamSocket::Unopened => None,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(_) => None,
             StreamSocket::Tcp(stream) => Some(stream),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => Some(stream),
@@ -148,6 +163,8 @@ impl StreamSocket {
     pub(crate) fn error(&self) -> Option<io::Error> {
         let error = match self {
             StreamSocket::Unopened => Ok(None),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => Ok(stream.error()),
             StreamSocket::Tcp(stream) => stream.take_error(),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.take_error(),
@@ -161,11 +178,17 @@ impl StreamSocket {
             // It fails only on a connection that is gone already.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
+        #[cfg(feature = "testing")]
+        if let StreamSocket::Memory(stream) = self {
+            stream.reset_on_close();
+        }
     }
 
     pub(crate) fn set_nodelay(&self, on: bool) -> io::Result<()> {
         match self {
             StreamSocket::Unopened => Ok(()),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(_) => Ok(()),
             StreamSocket::Tcp(stream) => stream.set_nodelay(on),
             #[cfg(unix)]
             StreamSocket::Unix { .. } => Ok(()),
@@ -175,6 +198,8 @@ impl StreamSocket {
     pub(crate) fn peer_addr(&self) -> Option<Addr> {
         match self {
             StreamSocket::Unopened => None,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(_) => Some(Addr::Unnamed),
             StreamSocket::Tcp(stream) => stream.peer_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.peer_addr().ok().map(|a| unix_addr(&a)),
@@ -184,6 +209,8 @@ impl StreamSocket {
     pub(crate) fn local_addr(&self) -> Option<Addr> {
         match self {
             StreamSocket::Unopened => None,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(_) => Some(Addr::Unnamed),
             StreamSocket::Tcp(stream) => stream.local_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.local_addr().ok().map(|a| unix_addr(&a)),
@@ -197,6 +224,8 @@ impl Read for StreamSocket {
         match self {
             StreamSocket::Unopened => Err(io::ErrorKind::WouldBlock.into()),
             StreamSocket::Tcp(stream) => stream.read(buffer),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.read(buffer),
             #[cfg(unix)]
             StreamSocket::Unix { stream, cut } => {
                 let (n, stopped_early) = unix_receive(stream, buffer)?;
@@ -213,6 +242,8 @@ impl Write for StreamSocket {
         match self {
             StreamSocket::Unopened => Err(io::ErrorKind::WouldBlock.into()),
             StreamSocket::Tcp(stream) => stream.write(bytes),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.write(bytes),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.write(bytes),
         }
@@ -230,11 +261,17 @@ impl Transport for StreamSocket {
             StreamSocket::Tcp(_) | StreamSocket::Unopened => EDGE_AFTER_SHORT,
             #[cfg(unix)]
             StreamSocket::Unix { cut, .. } => EDGE_AFTER_SHORT && !cut,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.short_read_was_last(),
         }
     }
 
     #[inline]
     fn short_write_was_last(&self) -> bool {
+        #[cfg(feature = "testing")]
+        if let StreamSocket::Memory(stream) = self {
+            return stream.short_write_was_last();
+        }
         EDGE_AFTER_SHORT
     }
 
@@ -242,6 +279,8 @@ impl Transport for StreamSocket {
         match self {
             StreamSocket::Unopened => Ok(()),
             StreamSocket::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.shutdown_write(),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.shutdown(Shutdown::Write),
         }
