@@ -36,6 +36,8 @@ pub struct Io {
     pub(crate) timers: Timers,
     /// When a connection has been idle for too long, or a listener tries again.
     pub(crate) deadlines: Deadlines<SocketId>,
+    /// When a peer has left too long unfinished what it has begun.
+    pub(crate) unfinished: Deadlines<SocketId>,
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
     pub(crate) options: Options,
@@ -55,6 +57,8 @@ pub struct Io {
     pub(crate) accept_quota: Option<usize>,
     /// [`Options::idle_timeout`] in nanoseconds; `u64::MAX` is for ever.
     pub(crate) idle_after: u64,
+    /// [`Options::frame_timeout`] in the same way.
+    pub(crate) frame_after: u64,
 }
 
 /// How far a graceful shutdown has come.
@@ -87,6 +91,7 @@ impl Io {
             pool: Pool::default(),
             timers: Timers::new(),
             deadlines: Deadlines::new(),
+            unfinished: Deadlines::new(),
             ledger: Ledger::default(),
             trace: Trace::default(),
             marks: Marks {
@@ -95,6 +100,7 @@ impl Io {
                 output_limit: options.output_limit,
             },
             idle_after: options.idle_timeout.map_or(u64::MAX, nanoseconds),
+            frame_after: options.frame_timeout.map_or(u64::MAX, nanoseconds),
             options,
             now: 0,
             epoch: Instant::now(),

@@ -7,7 +7,7 @@
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::transport::{Readiness, Transport};
+use crate::transport::Readiness;
 
 /// The server's end.
 #[derive(Debug)]
@@ -126,6 +126,10 @@ impl MemoryStream {
         (wire.reset && !wire.reset_told).then(|| wire.broken())
     }
 
+    pub(crate) fn shutdown_write(&self) {
+        self.wire().server_ended = true;
+    }
+
     pub(crate) fn reset_on_close(&self) {
         self.wire().server_reset = true;
     }
@@ -161,21 +165,6 @@ impl Write for MemoryStream {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Transport for MemoryStream {
-    fn short_read_was_last(&self) -> bool {
-        true
-    }
-
-    fn short_write_was_last(&self) -> bool {
-        true
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        self.wire().server_ended = true;
         Ok(())
     }
 }

@@ -98,7 +98,8 @@ impl Io {
         let deadlines = self.deadlines.next().unwrap_or(u64::MAX);
         let drained =
             if let Drain::Until { deadline, .. } = self.drain { deadline } else { u64::MAX };
-        timers.min(deadlines).min(drained)
+        let unfinished = self.unfinished.next().unwrap_or(u64::MAX);
+        timers.min(deadlines).min(drained).min(unfinished)
     }
 
     // Opening and closing.
@@ -266,6 +267,18 @@ impl Io {
         self.deadlines.push(at, id);
     }
 
+    /// Sets a deadline for input that is held, unless one is under way.
+    #[inline]
+    pub(crate) fn watch_unfinished(&mut self, id: SocketId) {
+        if self.frame_after == u64::MAX {
+            return;
+        }
+        let Some(connection) = self.sockets.connection(id) else { return };
+        if connection.stream.watch_unfinished() {
+            self.unfinished.push(self.now.saturating_add(self.frame_after), id);
+        }
+    }
+
     /// When the present patience with a connection ends.
     pub(crate) fn deadline(&self, id: SocketId) -> Option<u64> {
         let connection = self.sockets.connection_ref(id)?;
@@ -318,7 +331,7 @@ impl Io {
     pub(crate) fn discard(&mut self, id: SocketId) {
         let registry = self.poll.registry();
         let Some(socket) = self.sockets.get_mut(id) else { return };
-        let mut deadlines = 0;
+        let (mut deadlines, mut unfinished) = (0, 0);
         match socket {
             Socket::Connection(connection) => {
                 let dropped = connection.stream.drop_output(&mut self.pool);
@@ -333,6 +346,7 @@ impl Io {
                     let _ = connection.stream.transport_mut().deregister(registry);
                 }
                 deadlines = usize::from(connection.deadlines);
+                unfinished = usize::from(connection.stream.is_unfinished_watched());
             }
             Socket::Listener(listener) => {
                 // On Linux its close does that too, but there is nothing to save here.
@@ -352,6 +366,7 @@ impl Io {
         }
         let sockets = &self.sockets;
         self.deadlines.forget(deadlines, |id| sockets.get(id).is_some());
+        self.unfinished.forget(unfinished, |id| sockets.get(id).is_some());
         self.trace.step(|| Step::Closed(id));
     }
 }

@@ -243,7 +243,8 @@ impl<S> Reactor<S> {
     fn replay(&mut self, id: SocketId) -> Result<(), Failure> {
         match self.stage.io.sockets.connection(id) {
             Some(connection) if connection.stream.wants_replay() => {
-                let held = connection.stream.take_held();
+                let mut held = connection.stream.take_held();
+                held.restart(self.stage.io.now);
                 self.stage.show_held(id, held)
             }
             _ => Ok(()),

@@ -404,6 +404,9 @@ impl<S> Server<S> {
         while let Some(id) = self.reactor.stage.io.deadlines.pop_due(now) {
             self.reactor.stage.deadline(id);
         }
+        while let Some(id) = self.reactor.stage.io.unfinished.pop_due(now) {
+            self.reactor.stage.unfinished_deadline(id);
+        }
     }
 
     // Shutting down.

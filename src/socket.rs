@@ -125,11 +125,9 @@ impl StreamSocket {
     /// Whether room is reported without being asked for.
     pub(crate) fn reports_room(&self) -> bool {
         match self {
-            StreamSocket::Tcp(_) | StreamSocket::Unopened => true,
             #[cfg(unix)]
             StreamSocket::Unix { .. } => false,
-            #[cfg(feature = "testing")]
-            StreamSocket::Memory(_) => true,
+            _ => true,
         }
     }
 
@@ -221,6 +219,10 @@ impl StreamSocket {
 impl Read for StreamSocket {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // The usual kind with one look, however many there are.
+        if let StreamSocket::Tcp(stream) = self {
+            return stream.read(buffer);
+        }
         match self {
             StreamSocket::Unopened => Err(io::ErrorKind::WouldBlock.into()),
             StreamSocket::Tcp(stream) => stream.read(buffer),
@@ -239,6 +241,9 @@ impl Read for StreamSocket {
 impl Write for StreamSocket {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let StreamSocket::Tcp(stream) = self {
+            return stream.write(bytes);
+        }
         match self {
             StreamSocket::Unopened => Err(io::ErrorKind::WouldBlock.into()),
             StreamSocket::Tcp(stream) => stream.write(bytes),
@@ -258,20 +263,14 @@ impl Transport for StreamSocket {
     #[inline]
     fn short_read_was_last(&self) -> bool {
         match self {
-            StreamSocket::Tcp(_) | StreamSocket::Unopened => EDGE_AFTER_SHORT,
             #[cfg(unix)]
             StreamSocket::Unix { cut, .. } => EDGE_AFTER_SHORT && !cut,
-            #[cfg(feature = "testing")]
-            StreamSocket::Memory(stream) => stream.short_read_was_last(),
+            _ => EDGE_AFTER_SHORT,
         }
     }
 
     #[inline]
     fn short_write_was_last(&self) -> bool {
-        #[cfg(feature = "testing")]
-        if let StreamSocket::Memory(stream) = self {
-            return stream.short_write_was_last();
-        }
         EDGE_AFTER_SHORT
     }
 
@@ -280,7 +279,10 @@ impl Transport for StreamSocket {
             StreamSocket::Unopened => Ok(()),
             StreamSocket::Tcp(stream) => stream.shutdown(Shutdown::Write),
             #[cfg(feature = "testing")]
-            StreamSocket::Memory(stream) => stream.shutdown_write(),
+            StreamSocket::Memory(stream) => {
+                stream.shutdown_write();
+                Ok(())
+            }
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.shutdown(Shutdown::Write),
         }

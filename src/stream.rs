@@ -462,5 +462,9 @@ impl<T: Transport> Stream<T> {
 }
 
 mod questions;
+mod unfinished;
+
+pub(crate) use unfinished::Unfinished;
+
 #[cfg(test)]
 mod tests;

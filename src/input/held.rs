@@ -12,6 +12,8 @@ pub(super) struct Kept {
     /// Where the bytes that are not taken begin.
     start: usize,
     progress: Progress,
+    /// Since when the first of them wait, on the clock of the loop.
+    since: u64,
 }
 
 impl Held {
@@ -51,15 +53,32 @@ impl Held {
             }
             kept.bytes.extend_from_slice(bytes);
         } else if !bytes.is_empty() {
-            let kept = Kept { bytes: bytes.to_vec(), start: 0, progress: Progress::default() };
+            let kept =
+                Kept { bytes: bytes.to_vec(), start: 0, progress: Progress::default(), since: 0 };
             self.0 = Some(Box::new(kept));
         }
     }
 
+    /// Since when the first of them wait.
+    pub(crate) fn since(&self) -> u64 {
+        self.0.as_ref().map_or(0, |kept| kept.since)
+    }
+
+    /// They wait since now: before, they would not have been taken in any case.
+    pub(crate) fn restart(&mut self, now: u64) {
+        if let Some(kept) = &mut self.0 {
+            kept.since = now;
+        }
+    }
+
     /// Remembers what a handler left of [`Held::input`]; frees everything when that was nothing.
-    pub(crate) fn keep(&mut self, left: Left) {
+    pub(crate) fn keep(&mut self, left: Left, now: u64) {
         let Some(kept) = &mut self.0 else { return };
-        kept.start = kept.bytes.len().saturating_sub(left.len);
+        let start = kept.bytes.len().saturating_sub(left.len);
+        if start > kept.start {
+            kept.since = now;
+        }
+        kept.start = start;
         kept.progress = left.progress;
         if left.len == 0 {
             self.0 = None;
@@ -67,11 +86,12 @@ impl Held {
     }
 
     /// Takes over what a handler left of bytes that are not held yet.
-    pub(crate) fn hold(&mut self, input: &Input<'_>) {
+    pub(crate) fn hold(&mut self, input: &Input<'_>, now: u64) {
         debug_assert!(self.is_empty());
         self.append(input.rest);
         if let Some(kept) = &mut self.0 {
             kept.progress = input.progress;
+            kept.since = now;
         }
     }
 }

@@ -30,7 +30,7 @@ fn parse_in_pieces(
             }
         }
         let left = input.left();
-        held.keep(left);
+        held.keep(left, 0);
     }
     (parsed, held.input().rest().to_vec(), None)
 }
@@ -130,12 +130,12 @@ fn what_is_needed_is_void_once_something_is_taken() {
     assert!(!input.need(10, 10).unwrap());
     assert_eq!(input.take(1), Some(&b"a"[..]));
     let left = input.left();
-    held.keep(left);
+    held.keep(left, 0);
     assert!(!held.needs_more());
     let mut input = held.input();
     assert!(!input.need(3, 10).unwrap());
     let left = input.left();
-    held.keep(left);
+    held.keep(left, 0);
     assert!(held.needs_more());
     held.append(b"d");
     assert!(!held.needs_more());
@@ -193,7 +193,7 @@ fn a_megabyte_line_byte_by_byte_is_searched_once() {
             assert_eq!(input.delimited(separator, MEGABYTE).unwrap(), None);
             looked_at += input.progress.searched - before;
             let left = input.left();
-            held.keep(left);
+            held.keep(left, 0);
         }
         assert_eq!(looked_at, MEGABYTE);
     }
@@ -216,7 +216,7 @@ fn a_megabyte_frame_byte_by_byte_is_shown_three_times_and_moved_only_as_it_doubl
         let mut input = held.input();
         taken += input.frame(MEGABYTE).unwrap().map_or(0, <[u8]>::len);
         let left = input.left();
-        held.keep(left);
+        held.keep(left, 0);
     }
     assert_eq!(taken, MEGABYTE);
     // The first byte, the whole length, and the whole frame.
@@ -231,7 +231,7 @@ fn a_length_is_not_believed_before_its_bytes_have_come() {
     let mut input = held.input();
     assert_eq!(input.frame(1 << 30).unwrap(), None);
     let left = input.left();
-    held.keep(left);
+    held.keep(left, 0);
     held.append(b"d");
     assert!(held.0.as_ref().unwrap().bytes.capacity() <= 16);
 }
@@ -239,12 +239,12 @@ fn a_length_is_not_believed_before_its_bytes_have_come() {
 #[test]
 fn held_bytes_take_about_their_own_size_and_none_when_taken() {
     let mut held = Held::default();
-    held.hold(&Input::new(b"0123456789"));
+    held.hold(&Input::new(b"0123456789"), 0);
     assert!(held.0.as_ref().unwrap().bytes.capacity() <= 16);
     let mut input = held.input();
     assert_eq!(input.take(10).map(<[u8]>::len), Some(10));
     let left = input.left();
-    held.keep(left);
+    held.keep(left, 0);
     assert!(held.0.is_none());
 }
 
@@ -255,4 +255,21 @@ fn take_gives_all_or_nothing() {
     assert_eq!(input.take(2), Some(&b"ab"[..]));
     assert_eq!(input.take_all(), b"c");
     assert!(input.is_empty());
+}
+
+#[test]
+fn the_first_byte_that_is_held_says_since_when() {
+    let mut held = Held::default();
+    held.hold(&Input::new(b"ab"), 5);
+    held.append(b"c");
+    let left = held.input().left();
+    held.keep(left, 6);
+    assert_eq!(held.since(), 5, "nothing was taken");
+    let mut input = held.input();
+    input.take(1);
+    let left = input.left();
+    held.keep(left, 7);
+    assert_eq!(held.since(), 7);
+    held.restart(9);
+    assert_eq!(held.since(), 9);
 }
