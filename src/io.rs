@@ -25,6 +25,7 @@ use crate::timers::{Deadlines, Timers};
 use crate::trace::{Step, Trace};
 
 mod datagrams;
+mod shared;
 
 /// All sockets and timers of one server; handlers reach it as `cx.io`.
 #[derive(Debug)]
@@ -169,13 +170,20 @@ impl Io {
             return self.send_packet(id, bytes, None);
         };
         let (sent, left) = connection.stream.send_large(bytes, self.marks, &mut self.pool);
+        self.note_large(id, bytes.len(), sent, left)
+    }
+
+    /// Of a large message of `len` bytes so many left at once.
+    fn note_large(&mut self, id: SocketId, len: usize, sent: Sent, left: usize) -> Sent {
         if sent != Sent::Gone {
-            self.ledger.bytes_sent += bytes.len() as u64;
+            self.ledger.bytes_sent += len as u64;
         }
         if left > 0 {
             self.ledger.bytes_out += left as u64;
-            connection.active_at = self.now;
             self.trace.step(|| Step::Wrote(id, left));
+            if let Some(connection) = self.sockets.connection(id) {
+                connection.active_at = self.now;
+            }
         }
         self.sockets.enqueue(id);
         sent

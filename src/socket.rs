@@ -3,7 +3,7 @@
 //! Everything opened here is non-blocking and closed on exec. `socket2` sets what mio does not:
 //! the backlog, reuse of addresses, keep-alive.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
@@ -251,6 +251,17 @@ impl Write for StreamSocket {
             StreamSocket::Memory(stream) => stream.write(bytes),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            StreamSocket::Unopened => Err(io::ErrorKind::WouldBlock.into()),
+            StreamSocket::Tcp(stream) => stream.write_vectored(pieces),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.write_vectored(pieces),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => stream.write_vectored(pieces),
         }
     }
 

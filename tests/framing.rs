@@ -211,7 +211,7 @@ fn the_idle_timeout_and_the_frame_timeout_do_not_disturb_each_other() {
             .advance(Duration::from_secs(20))
             .send(input)
             .advance(Duration::from_secs(after - 1))
-            .expect("[4:line]".repeat(input.ends_with('\n') as usize + 1))
+            .expect("[4:line]".repeat(1 + usize::from(input.ends_with('\n'))))
             .advance(Duration::from_secs(1))
             .expect_finished(reason)
             .play_on(&mut server, Pieces(LINES));

@@ -58,3 +58,37 @@ impl<T: Transport> Stream<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::tests::{CutsAre, Kernel};
+
+    #[test]
+    fn what_is_unfinished_has_its_time_and_one_more_look() {
+        let mut stream = Stream::new(Kernel::new(CutsAre::Announced), false);
+        assert!(!stream.watch_unfinished(), "nothing is held");
+        let hold = |stream: &mut Stream<Kernel>, since| {
+            let mut held = stream.take_held();
+            held.append(b"x");
+            held.restart(since);
+            stream.put_held(held);
+        };
+        hold(&mut stream, 5);
+        assert!(stream.watch_unfinished() && !stream.watch_unfinished());
+        assert_eq!(stream.look_at_unfinished(10, 10), Unfinished::Until(15));
+        assert!(!stream.wants_read());
+        assert_eq!(stream.look_at_unfinished(15, 10), Unfinished::LookOnceMore);
+        assert!(stream.wants_read());
+        assert_eq!(stream.look_at_unfinished(16, 10), Unfinished::Over);
+        // A look that helped counts, and the next deadline has a look of its own.
+        hold(&mut stream, 16);
+        assert_eq!(stream.look_at_unfinished(17, 10), Unfinished::Until(26));
+        assert_eq!(stream.look_at_unfinished(26, 10), Unfinished::LookOnceMore);
+        stream.pause();
+        assert_eq!(stream.look_at_unfinished(27, 10), Unfinished::Until(37));
+        stream.take_held();
+        assert_eq!(stream.look_at_unfinished(40, 10), Unfinished::Nothing);
+        assert!(!stream.is_unfinished_watched());
+    }
+}

@@ -115,11 +115,11 @@ fn converse<S, H: Handler<S> + 'static>(
     pieces: &[&[u8]],
     end: End,
 ) -> Conversation {
-    let made = make().and_then(|(mut server, handler)| {
+    let begun = make().and_then(|(mut server, handler)| {
         let peer = server.connect(handler)?;
         Ok((server, peer))
     });
-    let (mut server, peer) = made.unwrap_or_else(|error| panic!("no server to run: {error}"));
+    let (mut server, peer) = begun.unwrap_or_else(|error| panic!("no server to run: {error}"));
     server.run();
     for piece in pieces {
         peer.send(piece);
