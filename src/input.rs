@@ -26,7 +26,8 @@ pub(crate) use held::Held;
 /// | a length, then so many bytes | [`Input::frame`], [`Input::frame_with`] |
 /// | anything else | [`Input::rest`] and [`Input::need`], then [`Input::take`] |
 ///
-/// Each of them that waits for something takes a limit, because the peer decides the length. Time
+/// Each of them that waits for something takes a limit, because the peer decides the length; what
+/// is to become whole has to fit into [`Options::input_limit`](crate::Options::input_limit) too. Time
 /// is linear in the bytes that come, however they are cut: what was searched in vain is not
 /// searched again, and while more of a frame is missing the handler is not called at all.
 #[derive(Debug)]

@@ -1,13 +1,13 @@
 //! The aids for tests do what they say, and fail when they should.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use socketserver::testing::{
-    Script, TestServer, assert_chunk_invariant, assert_chunk_invariant_with,
+    Peer, Script, TestServer, assert_chunk_invariant, assert_chunk_invariant_with,
 };
 use socketserver::{Context, Echo, Handler, Input, Options, Reason, SocketId, TimerId};
 
@@ -71,7 +71,7 @@ fn the_cut_that_matters_is_named() {
 
 #[test]
 fn a_long_input_is_cut_at_both_ends_and_between() {
-    let long: Vec<u8> = (0..20_000).map(|n| n as u8).collect();
+    let long: Vec<u8> = (0..20_000_u32).map(|n| n as u8).collect();
     assert_chunk_invariant(|| Echo, &long);
     assert_chunk_invariant(|| Echo, b"");
     assert_chunk_invariant(|| Echo, b"x");
@@ -127,7 +127,7 @@ fn several_peers_meet_in_one_server() {
     let peers: Vec<_> = (0..3).map(|_| server.connect(Member).unwrap()).collect();
     peers[0].send("hello\n");
     server.run();
-    let received: Vec<_> = peers.iter().map(|peer| peer.received()).collect();
+    let received: Vec<_> = peers.iter().map(Peer::received).collect();
     assert_eq!(received, [&b""[..], b"hello", b"hello"]);
     assert_eq!(server.shared().len(), 3);
     assert_eq!(server.io().connections(), 3);

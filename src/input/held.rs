@@ -10,7 +10,7 @@ pub(crate) struct Held(pub(super) Option<Box<Kept>>);
 pub(super) struct Kept {
     pub(super) bytes: Vec<u8>,
     /// Where the bytes that are not taken begin.
-    start: usize,
+    pub(super) start: usize,
     progress: Progress,
     /// Since when the first of them wait, on the clock of the loop.
     since: u64,

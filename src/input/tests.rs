@@ -273,3 +273,25 @@ fn the_first_byte_that_is_held_says_since_when() {
     held.restart(9);
     assert_eq!(held.since(), 9);
 }
+
+/// A handler that takes one small piece each time it is shown everything.
+#[test]
+fn what_is_left_again_and_again_moves_less_often_than_it_comes() {
+    let mut held = Held::default();
+    let (mut moved, mut came) = (0, 0);
+    for _ in 0..100_000 {
+        let start = held.0.as_ref().map_or(0, |kept| kept.start);
+        let left = held.len();
+        held.append(b"abc");
+        came += 3;
+        if held.0.as_ref().unwrap().start < start {
+            moved += left;
+        }
+        let mut input = held.input();
+        input.take(2);
+        let left = input.left();
+        held.keep(left, 0);
+    }
+    assert_eq!(held.len(), 100_000);
+    assert!(moved <= came, "{moved} bytes were moved, {came} came");
+}
