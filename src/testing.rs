@@ -86,6 +86,9 @@
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
+//! A handler asks for the time with [`Io::now`](crate::Io::now); who asks the system instead gets the
+//! real time, which no test moves.
+//!
 //! What a handler gives to other threads ([`Context::offload`](crate::Context::offload),
 //! [`Handle`](crate::Handle)) happens in real time; [`TestServer::server`] can be stepped until it
 //! has come.
