@@ -4,8 +4,7 @@
 //! after a refused or cut write; never otherwise. It is behind a lock only so that a connection may
 //! go to another thread as it may with a real socket; nobody ever waits for it.
 //!
-//! The server's end is a number, as a descriptor is, so that a connection is no larger and looked up
-//! no slower than without it: what is measured with the feature `testing` is true without it.
+//! The server's end is a number, as a descriptor is, so that a connection need not be larger for it.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
