@@ -8,7 +8,7 @@ use log::warn;
 
 use crate::addr::Addr;
 use crate::group::Arrival;
-use crate::handler::Role;
+use crate::handler::{Handler, Role};
 use crate::id::SocketId;
 use crate::io::ACCEPT_RETRY;
 use crate::socket::{AcceptError, StreamSocket, accept_error};
@@ -117,24 +117,33 @@ impl<S> Stage<S> {
                 return;
             }
         };
-        match io.adopt(socket, false) {
-            Ok(id) => {
-                io.ledger.accepted += 1;
-                io.accept_quota = io.accept_quota.map(|quota| quota.saturating_sub(1));
-                io.trace.step(|| Step::Accepted(listener, id));
-                self.appoint(id, Role::Conversation(handler));
-                self.accepted = Some(id);
-                if let Err(failure) = self.call(id, |handler, cx| handler.setup(cx)) {
-                    self.fail(id, failure);
-                }
-            }
-            Err(error) => {
-                io.ledger.refused += 1;
-                // Its handler may have taken a place that others wait for.
-                io.sockets.stop_waiting();
-                self.accept_failed(listener, AcceptError::OneClient, &error);
-            }
+        if let Err(error) = self.begin(listener, socket, handler) {
+            self.io.ledger.refused += 1;
+            // Its handler may have taken a place that others wait for.
+            self.io.sockets.stop_waiting();
+            self.accept_failed(listener, AcceptError::OneClient, &error);
         }
+    }
+
+    /// A client is there, and so is its handler.
+    #[inline]
+    pub(crate) fn begin(
+        &mut self,
+        listener: SocketId,
+        socket: StreamSocket,
+        handler: Box<dyn Handler<S>>,
+    ) -> io::Result<SocketId> {
+        let io = &mut self.io;
+        let id = io.adopt(socket, false)?;
+        io.ledger.accepted += 1;
+        io.accept_quota = io.accept_quota.map(|quota| quota.saturating_sub(1));
+        io.trace.step(|| Step::Accepted(listener, id));
+        self.appoint(id, Role::Conversation(handler));
+        self.accepted = Some(id);
+        if let Err(failure) = self.call(id, |handler, cx| handler.setup(cx)) {
+            self.fail(id, failure);
+        }
+        Ok(id)
     }
 
     #[cold]

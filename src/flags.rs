@@ -56,6 +56,10 @@ impl Flags {
     pub(crate) const ROOM_ASKED: Flags = Flags(1 << 21);
     /// The server shuts down and the handler has not been told.
     pub(crate) const SHUTDOWN_DUE: Flags = Flags(1 << 16);
+    /// A deadline is under way for input that is held, or was.
+    pub(crate) const UNFINISHED_WATCHED: Flags = Flags(1 << 22);
+    /// Input was held for too long, and the socket is looked into once more.
+    pub(crate) const UNFINISHED_LOOKED: Flags = Flags(1 << 23);
     /// It was idle for too long, and looks once more before it ends for that.
     pub(crate) const LOOKED: Flags = Flags(1 << 17);
 

@@ -1,32 +1,72 @@
 //! What a handler sees of the bytes that came in; framing.
 //!
 //! An [`Input`] is a view: it owns nothing, and what a handler does not take is shown again, in
-//! front of what comes next. [`Held`] is where such bytes wait in the meantime.
+//! front of what comes next. [`Held`] is where such bytes wait in the meantime, with what is known
+//! about them already, so that framing takes linear time however the bytes are cut.
 
 use std::io::{self, BufRead};
+
+use crate::frame::{Frame, LengthField, Measured};
+
+mod held;
+
+pub(crate) use held::Held;
 
 /// The bytes of one connection that have come in and were not yet taken.
 ///
 /// Taking is final. What is left when `handle` returns is kept and shown again together with the
-/// next bytes, up to [`Options::input_limit`](crate::Options::input_limit).
+/// next bytes, up to [`Options::input_limit`](crate::Options::input_limit). How long a peer may
+/// leave it unfinished says [`Options::frame_timeout`](crate::Options::frame_timeout).
+///
+/// | protocol | takes |
+/// |---|---|
+/// | lines | [`Input::line`] |
+/// | pieces that end with a byte, or with several | [`Input::take_until`], [`Input::delimited`] |
+/// | pieces of a fixed size | [`Input::take`] |
+/// | a length, then so many bytes | [`Input::frame`], [`Input::frame_with`] |
+/// | anything else | [`Input::rest`] and [`Input::need`], then [`Input::take`] |
+///
+/// Each of them that waits for something takes a limit, because the peer decides the length; what
+/// is to become whole has to fit into [`Options::input_limit`](crate::Options::input_limit) too. Time
+/// is linear in the bytes that come, however they are cut: what was searched in vain is not
+/// searched again, and while more of a frame is missing the handler is not called at all.
 #[derive(Debug)]
 pub struct Input<'a> {
     rest: &'a [u8],
-    searched: Searched,
+    progress: Progress,
 }
 
-/// How far a byte was looked for in vain, so that a long line that arrives in many pieces is
-/// searched once and not once for each piece.
+/// What is known about bytes that are not taken, so that it need not be found out again when more
+/// come. All lengths are counted from the first of them.
 #[derive(Clone, Copy, Debug, Default)]
-struct Searched {
-    byte: u8,
-    /// Counted from the first byte that is not taken.
-    len: usize,
+struct Progress {
+    /// How far `separator` was looked for in vain: none ends before.
+    searched: usize,
+    separator: Separator,
+    /// The handler is not to see them before there are so many.
+    needed: usize,
+}
+
+/// Some bytes to look for, in one word: their number, and then they themselves.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Separator(u64);
+
+/// No [`Separator`] is longer.
+const LONGEST_SEPARATOR: usize = 7;
+
+impl Separator {
+    fn of(bytes: &[u8]) -> Separator {
+        Separator(bytes.iter().fold(bytes.len() as u64, |word, byte| word << 8 | u64::from(*byte)))
+    }
 }
 
 impl<'a> Input<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Input<'a> {
-        Input { rest: bytes, searched: Searched::default() }
+    /// Bytes from anywhere, to take frames from outside of a server: in a test, from a file, out of
+    /// a datagram.
+    #[inline]
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Input<'a> {
+        Input { rest: bytes, progress: Progress::default() }
     }
 
     /// Everything that was not taken yet, without taking it.
@@ -53,7 +93,7 @@ impl<'a> Input<'a> {
     /// Takes everything there is.
     #[inline]
     pub fn take_all(&mut self) -> &'a [u8] {
-        self.searched.len = 0;
+        // What is known about nothing is never asked for.
         std::mem::take(&mut self.rest)
     }
 
@@ -64,6 +104,38 @@ impl<'a> Input<'a> {
         Some(wanted)
     }
 
+    /// Whether `n` bytes are there that were not taken yet. If not, the handler is not called again
+    /// before they are, or the peer ends; but [`Io::resume`](crate::Io::resume) after a pause shows
+    /// it what there is. Taking anything makes this void.
+    ///
+    /// ```
+    /// use socketserver::Input;
+    ///
+    /// /// A record: how many words, then so many words of four bytes.
+    /// fn record<'a>(input: &mut Input<'a>) -> std::io::Result<Option<&'a [u8]>> {
+    ///     let Some(words) = input.rest().first() else { return Ok(None) };
+    ///     let len = 1 + 4 * usize::from(*words);
+    ///     Ok(if input.need(len, 401)? { input.take(len) } else { None })
+    /// }
+    ///
+    /// assert_eq!(record(&mut Input::new(b"\x01abc"))?, None);
+    /// assert_eq!(record(&mut Input::new(b"\x01abcde"))?, Some(&b"\x01abcd"[..]));
+    /// assert!(record(&mut Input::new(b"\xFFabcde")).is_err(), "longer than 401 bytes");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when `n` is more than `max`: what is needed
+    /// usually follows from what the peer said.
+    pub fn need(&mut self, n: usize, max: usize) -> io::Result<bool> {
+        if n > max {
+            return Err(too_long("piece", max));
+        }
+        let is_there = n <= self.len();
+        self.progress.needed = if is_there { 0 } else { n };
+        Ok(is_there)
+    }
+
     /// Takes up to and including the next `byte`, and gives what stands before it; `None` while it
     /// has not come.
     ///
@@ -71,24 +143,32 @@ impl<'a> Input<'a> {
     /// [`InvalidData`](io::ErrorKind::InvalidData) when more than `max` bytes stand before it, or
     /// have come without it: a limit is required because the peer decides the length.
     pub fn take_until(&mut self, byte: u8, max: usize) -> io::Result<Option<&'a [u8]>> {
-        let rest = self.rest;
-        let known = if self.searched.byte == byte { self.searched.len } else { 0 };
-        // `skip_until` is the one fast search for a byte that std offers.
-        let mut unsearched = rest.get(known..).unwrap_or_default();
-        let end = known + unsearched.skip_until(byte)?;
-        let Some((&last, before)) = rest.get(..end).and_then(<[u8]>::split_last) else {
-            return Ok(None);
-        };
-        let found = last == byte && end > known;
-        if end - usize::from(found) > max {
-            return Err(too_long("delimited piece", max));
+        self.seek(&[byte], max, "delimited piece")
+    }
+
+    /// Takes up to and including the next `separator` of 1 to 7 bytes, and gives what stands before
+    /// it; `None` while it has not come.
+    ///
+    /// ```
+    /// use socketserver::Input;
+    ///
+    /// let mut input = Input::new(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nbody");
+    /// let head = input.delimited(b"\r\n\r\n", 8192)?;
+    /// assert_eq!(head, Some(&b"GET / HTTP/1.1\r\nHost: a"[..]));
+    /// assert_eq!(input.rest(), b"body");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when more than `max` bytes stand before it, or
+    /// have come without it; [`InvalidInput`](io::ErrorKind::InvalidInput) when the separator is
+    /// empty or longer than 7 bytes.
+    pub fn delimited(&mut self, separator: &[u8], max: usize) -> io::Result<Option<&'a [u8]>> {
+        if separator.is_empty() || separator.len() > LONGEST_SEPARATOR {
+            let what = format!("a separator must have 1 to {LONGEST_SEPARATOR} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
-        if !found {
-            self.searched = Searched { byte, len: end };
-            return Ok(None);
-        }
-        self.advance(end);
-        Ok(Some(before))
+        self.seek(separator, max, "delimited piece")
     }
 
     /// Takes the next line, without its `\n` or `\r\n`; `None` while its end has not come.
@@ -97,33 +177,82 @@ impl<'a> Input<'a> {
     /// [`InvalidData`](io::ErrorKind::InvalidData) when the line is longer than `max` bytes,
     /// counted without the `\n`.
     pub fn line(&mut self, max: usize) -> io::Result<Option<&'a [u8]>> {
-        let line = self.take_until(b'\n', max).map_err(|_| too_long("line", max))?;
+        let line = self.seek(b"\n", max, "line")?;
         Ok(line.map(|line| line.strip_suffix(b"\r").unwrap_or(line)))
     }
 
+    // Inlined, so that a search for one byte compares one byte.
+    #[inline(always)]
+    fn seek(&mut self, separator: &[u8], max: usize, what: &str) -> io::Result<Option<&'a [u8]>> {
+        let rest = self.rest;
+        let name = Separator::of(separator);
+        let Progress { searched, separator: before, .. } = self.progress;
+        let mut end = if before == name { searched.min(rest.len()) } else { 0 };
+        let last = separator.last().copied().unwrap_or_default();
+        let found = loop {
+            // `skip_until` is the one fast search for a byte that std offers.
+            let passed = rest.get(end..).unwrap_or_default().skip_until(last)?;
+            end += passed;
+            let piece = rest.get(..end).unwrap_or_default();
+            match piece.strip_suffix(separator) {
+                Some(before) if passed > 0 => break Some(before),
+                _ if end == rest.len() => break None,
+                _ => {}
+            }
+        };
+        // Of what has come, the beginning of a separator may not be part of the piece.
+        let len = found.map_or(end + 1 - separator.len().min(end + 1), <[u8]>::len);
+        if len > max {
+            return Err(too_long(what, max));
+        }
+        if found.is_some() {
+            self.advance(end);
+        } else {
+            self.progress.separator = name;
+            self.progress.searched = end;
+        }
+        Ok(found)
+    }
+
     /// Takes the next frame: a length of four bytes, most significant first, then so many bytes,
-    /// which are given without the length; `None` while it is not complete.
+    /// which are given without the length; `None` while it is not complete. That is
+    /// [`Input::frame_with`] a [`LengthField::U32`].
     ///
     /// # Errors
     /// [`InvalidData`](io::ErrorKind::InvalidData) when the length says more than `max`, as soon
     /// as it is known; nothing is ever reserved on the word of a length.
     pub fn frame(&mut self, max: usize) -> io::Result<Option<&'a [u8]>> {
-        let Some((head, body)) = self.rest.split_first_chunk::<4>() else {
-            return Ok(None);
+        Ok(self.frame_with(&LengthField::U32, max)?.map(|frame| frame.body))
+    }
+
+    /// Takes the next frame that begins with its length, as `field` says; `None` while it is not
+    /// complete. Then the handler is not called again before it is, see [`Input::need`].
+    ///
+    /// # Errors
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when the body is longer than `max` or shorter
+    /// than nothing, as soon as the length is known.
+    #[inline]
+    pub fn frame_with(&mut self, field: &LengthField, max: usize) -> io::Result<Option<Frame<'a>>> {
+        let missing = match field.measure(self.rest, max)? {
+            Measured::HeadNeeds(n) => n,
+            Measured::Whole { head, body } => {
+                if let Some((frame, _)) = self.rest.split_at_checked(head + body) {
+                    self.advance(head + body);
+                    let (head, body) = frame.split_at_checked(head).unwrap_or_default();
+                    return Ok(Some(Frame { head, body }));
+                }
+                head + body
+            }
         };
-        let len = usize::try_from(u32::from_be_bytes(*head)).unwrap_or(usize::MAX);
-        if len > max {
-            return Err(too_long("frame", max));
-        }
-        let Some(body) = body.get(..len) else { return Ok(None) };
-        self.advance(4 + len);
-        Ok(Some(body))
+        self.progress.needed = missing;
+        Ok(None)
     }
 
     fn advance(&mut self, n: usize) {
         debug_assert!(n <= self.len());
         self.rest = self.rest.get(n..).unwrap_or_default();
-        self.searched.len = self.searched.len.saturating_sub(n);
+        self.progress.searched = self.progress.searched.saturating_sub(n);
+        self.progress.needed = 0;
     }
 }
 
@@ -131,207 +260,5 @@ fn too_long(what: &str, max: usize) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{what} longer than {max} bytes"))
 }
 
-/// Bytes that a handler left, on the heap only while there are any.
-#[derive(Debug, Default)]
-pub(crate) struct Held(Option<Box<Kept>>);
-
-#[derive(Debug)]
-struct Kept {
-    bytes: Vec<u8>,
-    /// Where the bytes that are not taken begin.
-    start: usize,
-    searched: Searched,
-}
-
-impl Held {
-    pub(crate) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |kept| kept.bytes.len() - kept.start)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// The bytes held, as a handler shall see them.
-    pub(crate) fn input(&self) -> Input<'_> {
-        match &self.0 {
-            None => Input::new(&[]),
-            Some(kept) => Input {
-                rest: kept.bytes.get(kept.start..).unwrap_or_default(),
-                searched: kept.searched,
-            },
-        }
-    }
-
-    /// Puts what came in behind what is held. The first bytes get a place of exactly their size:
-    /// ten thousand connections that each hold half a line cost ten thousand half lines.
-    pub(crate) fn append(&mut self, bytes: &[u8]) {
-        if let Some(kept) = &mut self.0 {
-            // Moving the rest to the front only when at least as much was taken keeps the cost of
-            // all moves below the number of bytes that ever came in.
-            if kept.start > kept.bytes.len() / 2 {
-                kept.bytes.drain(..kept.start);
-                kept.start = 0;
-            }
-            kept.bytes.extend_from_slice(bytes);
-        } else if !bytes.is_empty() {
-            let kept = Kept { bytes: bytes.to_vec(), start: 0, searched: Searched::default() };
-            self.0 = Some(Box::new(kept));
-        }
-    }
-
-    /// Remembers what a handler left of [`Held::input`]; frees everything when that was nothing.
-    pub(crate) fn keep(&mut self, left: Left) {
-        let Some(kept) = &mut self.0 else { return };
-        kept.start = kept.bytes.len().saturating_sub(left.len);
-        kept.searched = left.searched;
-        if left.len == 0 {
-            self.0 = None;
-        }
-    }
-
-    /// Takes over what a handler left of bytes that are not held yet.
-    pub(crate) fn hold(&mut self, input: &Input<'_>) {
-        debug_assert!(self.is_empty());
-        self.append(input.rest);
-        if let Some(kept) = &mut self.0 {
-            kept.searched = input.searched;
-        }
-    }
-}
-
-/// What a handler left of an [`Input`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Left {
-    len: usize,
-    searched: Searched,
-}
-
-impl Input<'_> {
-    pub(crate) fn left(&self) -> Left {
-        Left { len: self.len(), searched: self.searched }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Feeds `stream` in pieces that end at `cuts` and collects what `parse` takes.
-    fn parse_in_pieces(
-        stream: &[u8],
-        cuts: &[usize],
-        mut parse: impl FnMut(&mut Input<'_>) -> io::Result<Option<Vec<u8>>>,
-    ) -> (Vec<Vec<u8>>, Vec<u8>) {
-        let mut held = Held::default();
-        let mut parsed = Vec::new();
-        let mut from = 0;
-        for &cut in cuts.iter().chain([&stream.len()]) {
-            held.append(&stream[from..cut]);
-            from = cut;
-            let mut input = held.input();
-            while let Some(piece) = parse(&mut input).unwrap() {
-                parsed.push(piece);
-            }
-            let left = input.left();
-            held.keep(left);
-        }
-        (parsed, held.input().rest().to_vec())
-    }
-
-    #[test]
-    fn every_chunking_gives_the_same_lines() {
-        let stream = b"\n\r\nab\r\nc\rd\n\nlast one\nrest";
-        let whole = parse_in_pieces(stream, &[], |i| Ok(i.line(8)?.map(<[u8]>::to_vec)));
-        assert_eq!(whole.0, [&b""[..], b"", b"ab", b"c\rd", b"", b"last one"]);
-        assert_eq!(whole.1, b"rest");
-        for first in 0..stream.len() {
-            for second in first..stream.len() {
-                let cut = parse_in_pieces(stream, &[first, second], |i| {
-                    Ok(i.line(8)?.map(<[u8]>::to_vec))
-                });
-                assert_eq!(cut, whole, "cut at {first} and {second}");
-            }
-        }
-    }
-
-    #[test]
-    fn every_chunking_gives_the_same_frames() {
-        let stream = b"\0\0\0\x03abc\0\0\0\0\0\0\0\x01x\0\0\0\x02y";
-        let whole = parse_in_pieces(stream, &[], |i| Ok(i.frame(3)?.map(<[u8]>::to_vec)));
-        assert_eq!(whole.0, [&b"abc"[..], b"", b"x"]);
-        for first in 0..stream.len() {
-            for second in first..stream.len() {
-                let cut = parse_in_pieces(stream, &[first, second], |i| {
-                    Ok(i.frame(3)?.map(<[u8]>::to_vec))
-                });
-                assert_eq!(cut, whole, "cut at {first} and {second}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_line_at_the_limit_passes_and_one_above_fails_with_or_without_its_end() {
-        assert_eq!(Input::new(b"abc\n").line(3).unwrap(), Some(&b"abc"[..]));
-        assert_eq!(Input::new(b"abc").line(3).unwrap(), None);
-        for long in [&b"abcd\n"[..], b"abcd"] {
-            let error = Input::new(long).line(3).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-            assert_eq!(error.to_string(), "line longer than 3 bytes");
-        }
-    }
-
-    #[test]
-    fn a_frame_above_the_limit_fails_before_its_body_comes() {
-        let error = Input::new(b"\xFF\xFF\xFF\xFF").frame(1 << 20).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-    }
-
-    #[test]
-    fn changing_the_byte_looked_for_searches_again() {
-        let mut held = Held::default();
-        held.append(b"a b");
-        let mut input = held.input();
-        assert_eq!(input.take_until(b'\n', 9).unwrap(), None);
-        assert_eq!(input.take_until(b' ', 9).unwrap(), Some(&b"a"[..]));
-        assert_eq!(input.rest(), b"b");
-        assert_eq!(input.take_until(b'\n', 9).unwrap(), None);
-    }
-
-    #[test]
-    fn a_megabyte_line_byte_by_byte_is_searched_once() {
-        let mut held = Held::default();
-        let mut looked_at = 0;
-        for _ in 0..1 << 20 {
-            held.append(b"x");
-            let mut input = held.input();
-            let before = input.searched.len;
-            assert_eq!(input.line(1 << 20).unwrap(), None);
-            looked_at += input.searched.len - before;
-            let left = input.left();
-            held.keep(left);
-        }
-        assert_eq!(looked_at, 1 << 20);
-    }
-
-    #[test]
-    fn held_bytes_take_about_their_own_size_and_none_when_taken() {
-        let mut held = Held::default();
-        held.hold(&Input::new(b"0123456789"));
-        assert!(held.0.as_ref().unwrap().bytes.capacity() <= 16);
-        let mut input = held.input();
-        assert_eq!(input.take(10).map(<[u8]>::len), Some(10));
-        let left = input.left();
-        held.keep(left);
-        assert!(held.0.is_none());
-    }
-
-    #[test]
-    fn take_gives_all_or_nothing() {
-        let mut input = Input::new(b"abc");
-        assert_eq!(input.take(4), None);
-        assert_eq!(input.take(2), Some(&b"ab"[..]));
-        assert_eq!(input.take_all(), b"c");
-        assert!(input.is_empty());
-    }
-}
+mod tests;

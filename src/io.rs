@@ -28,6 +28,7 @@ use crate::timers::{Deadlines, Timers};
 use crate::trace::{Step, Trace};
 
 mod datagrams;
+mod shared;
 
 /// All sockets and timers of one server; handlers reach it as `cx.io`.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct Io {
     pub(crate) timers: Timers,
     /// When a connection has been idle for too long, or a listener tries again.
     pub(crate) deadlines: Deadlines<SocketId>,
+    /// When a peer has left too long unfinished what it has begun.
+    pub(crate) unfinished: Deadlines<SocketId>,
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
     pub(crate) options: Options,
@@ -46,6 +49,9 @@ pub struct Io {
     /// Nanoseconds from `epoch` to the last look at the clock, once a turn.
     pub(crate) now: u64,
     pub(crate) epoch: Instant,
+    /// The clock does not go by itself; it shows this.
+    #[cfg(feature = "testing")]
+    pub(crate) stopped_at: Option<u64>,
     pub(crate) drain: Drain,
     /// What outgoing connections that do not stand yet have before them.
     pub(crate) attempts: Attempts,
@@ -59,6 +65,8 @@ pub struct Io {
     pub(crate) accept_quota: Option<usize>,
     /// [`Options::idle_timeout`] in nanoseconds; `u64::MAX` is for ever.
     pub(crate) idle_after: u64,
+    /// [`Options::frame_timeout`] in the same way.
+    pub(crate) frame_after: u64,
 }
 
 /// How far a graceful shutdown has come.
@@ -91,6 +99,7 @@ impl Io {
             pool: Pool::default(),
             timers: Timers::new(),
             deadlines: Deadlines::new(),
+            unfinished: Deadlines::new(),
             ledger: Ledger::default(),
             trace: Trace::default(),
             marks: Marks {
@@ -99,9 +108,12 @@ impl Io {
                 output_limit: options.output_limit,
             },
             idle_after: options.idle_timeout.map_or(u64::MAX, nanoseconds),
+            frame_after: options.frame_timeout.map_or(u64::MAX, nanoseconds),
             options,
             now: 0,
             epoch: Instant::now(),
+            #[cfg(feature = "testing")]
+            stopped_at: None,
             drain: Drain::No,
             attempts: Attempts::default(),
             loans: BTreeMap::new(),
@@ -167,13 +179,20 @@ impl Io {
             return self.send_packet(id, bytes, None);
         };
         let (sent, left) = connection.stream.send_large(bytes, self.marks, &mut self.pool);
+        self.note_large(id, bytes.len(), sent, left)
+    }
+
+    /// Of a large message of `len` bytes so many left at once.
+    fn note_large(&mut self, id: SocketId, len: usize, sent: Sent, left: usize) -> Sent {
         if sent != Sent::Gone {
-            self.ledger.bytes_sent += bytes.len() as u64;
+            self.ledger.bytes_sent += len as u64;
         }
         if left > 0 {
             self.ledger.bytes_out += left as u64;
-            connection.active_at = self.now;
             self.trace.step(|| Step::Wrote(id, left));
+            if let Some(connection) = self.sockets.connection(id) {
+                connection.active_at = self.now;
+            }
         }
         self.sockets.enqueue(id);
         sent

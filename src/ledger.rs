@@ -20,6 +20,9 @@ pub enum Reason {
     /// Not a byte in either direction for
     /// [`Options::idle_timeout`](crate::Options::idle_timeout).
     Idle,
+    /// The peer left unfinished what it had begun for
+    /// [`Options::frame_timeout`](crate::Options::frame_timeout).
+    FrameTimeout,
     /// More than [`Options::input_limit`](crate::Options::input_limit) bytes came in that the
     /// handler did not take.
     InputLimit,
@@ -35,7 +38,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 12] = [
         Reason::Closed,
         Reason::Aborted,
         Reason::HandlerError,
@@ -43,6 +46,7 @@ impl Reason {
         Reason::Broken,
         Reason::NotConnected,
         Reason::Idle,
+        Reason::FrameTimeout,
         Reason::InputLimit,
         Reason::OutputLimit,
         Reason::CloseTimeout,

@@ -49,6 +49,12 @@ pub struct Options {
     /// How long a connection may pass without one byte in either direction before it ends with
     /// [`Reason::Idle`](crate::Reason::Idle). Default: `None`, for ever.
     pub idle_timeout: Option<Duration>,
+    /// How long a peer may leave unfinished what it has begun: how long bytes may lie in the input
+    /// of which the handler takes none. It counts from the first of them, however many more come,
+    /// so a peer that drips gains nothing by it; while the connection is paused or congested it does
+    /// not count. After that it ends with
+    /// [`Reason::FrameTimeout`](crate::Reason::FrameTimeout). Default: `None`, for ever.
+    pub frame_timeout: Option<Duration>,
     /// How long a connection that its handler closed may take to send what is left, counted from
     /// the last byte that moved; after that it is reset. Default: 30 s.
     pub close_timeout: Duration,
@@ -137,6 +143,7 @@ impl Default for Options {
             low_water: 16 << 10,
             output_limit: 16 << 20,
             idle_timeout: None,
+            frame_timeout: None,
             close_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(2),
             linger_bytes: 1 << 20,
@@ -204,8 +211,12 @@ impl Options {
         if self.max_packet_size > LARGEST_PACKET {
             return Err(unusable(&format!("max_packet_size must not exceed {LARGEST_PACKET}")));
         }
-        if self.idle_timeout.is_some_and(|timeout| timeout.is_zero()) {
-            return Err(unusable("idle_timeout must be longer than nothing"));
+        for (name, timeout) in
+            [("idle_timeout", self.idle_timeout), ("frame_timeout", self.frame_timeout)]
+        {
+            if timeout.is_some_and(|timeout| timeout.is_zero()) {
+                return Err(unusable(&format!("{name} must be longer than nothing")));
+            }
         }
         Ok(())
     }
@@ -232,6 +243,10 @@ mod tests {
             (Options { low_water: 2, high_water: 1, ..Options::default() }, "low_water"),
             (Options { output_limit: 1, ..Options::default() }, "output_limit"),
             (Options { idle_timeout: Some(Duration::ZERO), ..Options::default() }, "idle_timeout"),
+            (
+                Options { frame_timeout: Some(Duration::ZERO), ..Options::default() },
+                "frame_timeout",
+            ),
         ] {
             let error = options.check().unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);

@@ -2,6 +2,13 @@
 //!
 //! A connection with nothing to send owns no buffer. One that has borrows it from the [`Pool`] of
 //! its loop and gives it back when it is empty, so a busy server sends without allocating.
+//!
+//! Bytes that many connections send are not copied: each keeps a share of them, in the order of
+//! everything else it sends.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::Arc;
 
 /// What one connection has to send, in order.
 #[derive(Debug, Default)]
@@ -10,14 +17,25 @@ pub(crate) struct Output(Option<Box<Buffer>>);
 #[derive(Debug, Default)]
 struct Buffer {
     bytes: Vec<u8>,
-    /// How many of `bytes` were sent; less than all of them, or the buffer is back in the pool.
+    /// How many of `bytes` were sent; less than all of them, unless something stands behind them
+    /// or the buffer is back in the pool.
     sent: usize,
+    /// What follows `bytes`; never begins with its own while those are all sent.
+    behind: VecDeque<Piece>,
+    /// How many unsent bytes those are.
+    behind_len: usize,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Own(Vec<u8>),
+    Shared { bytes: Arc<[u8]>, sent: usize },
 }
 
 impl Output {
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |buffer| buffer.bytes.len() - buffer.sent)
+        self.0.as_ref().map_or(0, |buffer| buffer.len())
     }
 
     #[inline]
@@ -25,9 +43,24 @@ impl Output {
         self.0.is_none()
     }
 
+    /// All that is unsent, if it lies in one place.
     #[inline]
-    pub(crate) fn unsent(&self) -> &[u8] {
-        self.0.as_ref().and_then(|buffer| buffer.bytes.get(buffer.sent..)).unwrap_or_default()
+    pub(crate) fn unsent(&self) -> Option<&[u8]> {
+        let buffer = self.0.as_ref()?;
+        if buffer.behind.is_empty() { Some(buffer.own()) } else { None }
+    }
+
+    /// Fills `slices` with what is unsent, as far as they go.
+    pub(crate) fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> Gathered {
+        let mut gathered = Gathered { slices: 0, bytes: 0 };
+        let Some(buffer) = &self.0 else { return gathered };
+        let pieces = std::iter::once(buffer.own()).chain(buffer.behind.iter().map(Piece::unsent));
+        for (slice, piece) in slices.iter_mut().zip(pieces.filter(|piece| !piece.is_empty())) {
+            *slice = IoSlice::new(piece);
+            gathered.slices += 1;
+            gathered.bytes += piece.len();
+        }
+        gathered
     }
 
     /// Puts `bytes` behind the others; says how many are unsent then.
@@ -37,6 +70,10 @@ impl Output {
             return self.len();
         }
         let buffer = self.0.get_or_insert_with(|| pool.take());
+        if !buffer.behind.is_empty() {
+            buffer.push_behind(bytes);
+            return buffer.len();
+        }
         if buffer.sent > 0 {
             buffer.move_to_front();
         }
@@ -44,22 +81,45 @@ impl Output {
         buffer.bytes.len() - buffer.sent
     }
 
+    /// Puts what follows the first `sent` of `bytes` behind the others, without a copy; says how
+    /// many are unsent then.
+    pub(crate) fn push_shared(&mut self, bytes: &Arc<[u8]>, sent: usize, pool: &mut Pool) -> usize {
+        let len = bytes.len().saturating_sub(sent);
+        if len == 0 {
+            return self.len();
+        }
+        let buffer = self.0.get_or_insert_with(|| pool.take());
+        buffer.behind.push_back(Piece::Shared { bytes: Arc::clone(bytes), sent });
+        buffer.behind_len += len;
+        buffer.len()
+    }
+
     /// Puts `bytes` in front of the others.
     #[cold]
     pub(crate) fn push_front(&mut self, bytes: &[u8], pool: &mut Pool) {
-        let mut behind = std::mem::take(self);
+        if bytes.is_empty() {
+            return;
+        }
+        let mut others = std::mem::take(self);
         self.push(bytes, pool);
-        self.push(behind.unsent(), pool);
-        behind.clear(pool);
+        let (Some(buffer), Some(other)) = (&mut self.0, &mut others.0) else { return };
+        buffer.bytes.extend_from_slice(other.own());
+        std::mem::swap(&mut buffer.behind, &mut other.behind);
+        buffer.behind_len = other.behind_len;
+        others.clear(pool);
     }
 
     /// Notes that the first `n` unsent bytes were sent.
     #[inline]
     pub(crate) fn advance(&mut self, n: usize, pool: &mut Pool) {
         let Some(buffer) = &mut self.0 else { return };
-        buffer.sent += n;
-        debug_assert!(buffer.sent <= buffer.bytes.len());
-        if buffer.sent >= buffer.bytes.len() {
+        if buffer.behind.is_empty() {
+            buffer.sent += n;
+            debug_assert!(buffer.sent <= buffer.bytes.len());
+        } else {
+            buffer.advance_through(n);
+        }
+        if buffer.sent >= buffer.bytes.len() && buffer.behind.is_empty() {
             self.clear(pool);
         }
     }
@@ -73,7 +133,70 @@ impl Output {
     }
 }
 
+/// How much of the output was gathered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Gathered {
+    pub(crate) slices: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Piece {
+    fn unsent(&self) -> &[u8] {
+        match self {
+            Piece::Own(bytes) => bytes,
+            Piece::Shared { bytes, sent } => bytes.get(*sent..).unwrap_or_default(),
+        }
+    }
+}
+
 impl Buffer {
+    #[inline]
+    fn len(&self) -> usize {
+        self.bytes.len() - self.sent + self.behind_len
+    }
+
+    #[inline]
+    fn own(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    fn push_behind(&mut self, bytes: &[u8]) {
+        self.behind_len += bytes.len();
+        if let Some(Piece::Own(last)) = self.behind.back_mut() {
+            last.extend_from_slice(bytes);
+        } else {
+            self.behind.push_back(Piece::Own(bytes.to_vec()));
+        }
+    }
+
+    /// The first `n` unsent bytes were sent, and perhaps not all of them stand in `bytes`.
+    fn advance_through(&mut self, n: usize) {
+        debug_assert!(n <= self.len());
+        let own = n.min(self.bytes.len() - self.sent);
+        self.sent += own;
+        let mut rest = n - own;
+        while self.sent == self.bytes.len() {
+            match self.behind.pop_front() {
+                None => break,
+                Some(Piece::Own(bytes)) => {
+                    self.behind_len -= bytes.len();
+                    self.sent = rest.min(bytes.len());
+                    rest -= self.sent;
+                    self.bytes = bytes;
+                }
+                Some(Piece::Shared { bytes, sent }) => {
+                    let left = bytes.len() - sent;
+                    self.behind_len -= rest.min(left);
+                    if rest < left {
+                        self.behind.push_front(Piece::Shared { bytes, sent: sent + rest });
+                        break;
+                    }
+                    rest -= left;
+                }
+            }
+        }
+    }
+
     /// Only when at least as much was sent as is left, so the cost of all moves stays below the
     /// number of bytes ever sent.
     #[cold]
@@ -98,6 +221,7 @@ pub(crate) struct Pool {
 /// What the pool keeps at most, 4 MiB; the rest goes back to the allocator.
 const POOL_BUFFERS: usize = 1_024;
 const POOL_BUFFER_SIZE: usize = 4 << 10;
+const POOL_PIECES: usize = 8;
 
 impl Pool {
     #[expect(clippy::unnecessary_box_returns, reason = "the box is what is kept")]
@@ -108,9 +232,13 @@ impl Pool {
 
     #[inline]
     fn give_back(&mut self, mut buffer: Box<Buffer>) {
-        if buffer.bytes.capacity() <= POOL_BUFFER_SIZE && self.spare.len() < POOL_BUFFERS {
+        let is_small =
+            buffer.bytes.capacity() <= POOL_BUFFER_SIZE && buffer.behind.capacity() <= POOL_PIECES;
+        if is_small && self.spare.len() < POOL_BUFFERS {
             buffer.bytes.clear();
             buffer.sent = 0;
+            buffer.behind.clear();
+            buffer.behind_len = 0;
             self.spare.push(buffer);
         }
     }
@@ -119,6 +247,19 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn joined(slices: &[IoSlice<'_>]) -> Vec<u8> {
+        slices.iter().flat_map(|slice| slice.iter().copied()).collect()
+    }
+
+    /// All that is unsent, wherever it lies.
+    fn unsent(output: &Output) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); 300];
+        let gathered = output.gather(&mut slices);
+        let bytes = joined(&slices[..gathered.slices]);
+        assert_eq!(bytes.len(), gathered.bytes);
+        bytes
+    }
 
     #[test]
     fn bytes_leave_in_the_order_they_came() {
@@ -129,12 +270,17 @@ mod tests {
         for step in 0..200_usize {
             let piece: Vec<u8> = (0..step % 7).map(|i| sent.wrapping_add(i as u8)).collect();
             sent = sent.wrapping_add(piece.len() as u8);
-            output.push(&piece, &mut pool);
+            match step % 3 {
+                0 => output.push_shared(&piece.as_slice().into(), 0, &mut pool),
+                1 => output.push_shared(&[&[99], &piece[..]].concat().into(), 1, &mut pool),
+                _ => output.push(&piece, &mut pool),
+            };
+            assert_eq!(output.len(), unsent(&output).len());
             let n = output.len().min(step % 5);
-            left.extend_from_slice(&output.unsent()[..n]);
+            left.extend_from_slice(&unsent(&output)[..n]);
             output.advance(n, &mut pool);
         }
-        left.extend_from_slice(output.unsent());
+        left.extend_from_slice(&unsent(&output));
         assert!(left.iter().enumerate().all(|(i, &byte)| byte == i as u8));
     }
 
@@ -146,7 +292,34 @@ mod tests {
         output.advance(1, &mut pool);
         output.push_front(b"abc", &mut pool);
         output.push(b"f", &mut pool);
-        assert_eq!(output.unsent(), b"abcdef");
+        assert_eq!(output.unsent(), Some(&b"abcdef"[..]));
+    }
+
+    #[test]
+    fn what_is_put_in_front_of_shared_bytes_leaves_first_too() {
+        let mut pool = Pool::default();
+        let mut output = Output::default();
+        output.push_shared(&b"xcd".as_slice().into(), 1, &mut pool);
+        output.push(b"e", &mut pool);
+        output.push_front(b"", &mut pool);
+        output.push_front(b"b", &mut pool);
+        output.advance(2, &mut pool);
+        output.push_front(b"abc", &mut pool);
+        assert_eq!((unsent(&output), output.len()), (b"abcde".to_vec(), 5));
+        output.advance(5, &mut pool);
+        assert!(output.is_empty());
+    }
+
+    #[test]
+    fn gathering_goes_as_far_as_there_are_slices() {
+        let mut pool = Pool::default();
+        let mut output = Output::default();
+        for piece in [b"ab", b"cd", b"ef"] {
+            output.push_shared(&piece.as_slice().into(), 0, &mut pool);
+        }
+        let mut slices = [IoSlice::new(&[]); 2];
+        assert_eq!(output.gather(&mut slices), Gathered { slices: 2, bytes: 4 });
+        assert_eq!(joined(&slices), b"abcd");
     }
 
     #[test]
@@ -154,11 +327,11 @@ mod tests {
         let mut pool = Pool::default();
         let (mut first, mut second) = (Output::default(), Output::default());
         first.push(b"abc", &mut pool);
-        let place = first.unsent().as_ptr();
+        let place = first.unsent().unwrap().as_ptr();
         first.advance(3, &mut pool);
         assert!(first.is_empty() && first.0.is_none());
         second.push(b"xyz", &mut pool);
-        assert_eq!(second.unsent().as_ptr(), place);
+        assert_eq!(second.unsent().unwrap().as_ptr(), place);
     }
 
     #[test]

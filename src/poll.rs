@@ -70,6 +70,11 @@ impl Io {
     /// Reads the clock: once a turn, and when a call from outside the loop begins.
     #[inline]
     pub(crate) fn look_at_clock(&mut self) {
+        #[cfg(feature = "testing")]
+        if let Some(at) = self.stopped_at {
+            self.now = at;
+            return;
+        }
         self.now = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
     }
 
@@ -78,16 +83,23 @@ impl Io {
         if !self.sockets.is_idle() || matches!(self.drain, Drain::Asked { .. }) {
             return Some(Duration::ZERO);
         }
-        let timers = self.timers.next().unwrap_or(u64::MAX);
-        let deadlines = self.deadlines.next().unwrap_or(u64::MAX);
-        let drained =
-            if let Drain::Until { deadline, .. } = self.drain { deadline } else { u64::MAX };
-        let next = timers.min(deadlines).min(drained);
+        let next = self.next_deadline();
         if next == u64::MAX {
             return most;
         }
         let left = Duration::from_nanos(next.saturating_sub(self.now));
         Some(most.map_or(left, |most| most.min(left)))
+    }
+
+    /// When time alone gives the loop something to do; `u64::MAX` is never.
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> u64 {
+        let timers = self.timers.next().unwrap_or(u64::MAX);
+        let deadlines = self.deadlines.next().unwrap_or(u64::MAX);
+        let drained =
+            if let Drain::Until { deadline, .. } = self.drain { deadline } else { u64::MAX };
+        let unfinished = self.unfinished.next().unwrap_or(u64::MAX);
+        timers.min(deadlines).min(drained).min(unfinished)
     }
 
     // Opening and closing.
@@ -266,6 +278,18 @@ impl Io {
         self.deadlines.push(at, id);
     }
 
+    /// Sets a deadline for input that is held, unless one is under way.
+    #[inline]
+    pub(crate) fn watch_unfinished(&mut self, id: SocketId) {
+        if self.frame_after == u64::MAX {
+            return;
+        }
+        let Some(connection) = self.sockets.connection(id) else { return };
+        if connection.stream.watch_unfinished() {
+            self.unfinished.push(self.now.saturating_add(self.frame_after), id);
+        }
+    }
+
     /// When the present patience with a connection ends.
     pub(crate) fn deadline(&self, id: SocketId) -> Option<u64> {
         let connection = self.sockets.connection_ref(id)?;
@@ -319,7 +343,7 @@ impl Io {
     pub(crate) fn discard(&mut self, id: SocketId) {
         let registry = self.poll.registry();
         let Some(socket) = self.sockets.get_mut(id) else { return };
-        let mut deadlines = 0;
+        let (mut deadlines, mut unfinished) = (0, 0);
         match socket {
             Socket::Connection(connection) => {
                 let dropped = connection.stream.drop_output(&mut self.pool);
@@ -334,6 +358,7 @@ impl Io {
                     let _ = connection.stream.transport_mut().deregister(registry);
                 }
                 deadlines = usize::from(connection.deadlines);
+                unfinished = usize::from(connection.stream.is_unfinished_watched());
             }
             Socket::Listener(listener) => {
                 // On Linux its close does that too, but there is nothing to save here.
@@ -356,6 +381,7 @@ impl Io {
         }
         let sockets = &self.sockets;
         self.deadlines.forget(deadlines, |id| sockets.get(id).is_some());
+        self.unfinished.forget(unfinished, |id| sockets.get(id).is_some());
         self.trace.step(|| Step::Closed(id));
     }
 }

@@ -214,7 +214,7 @@ impl<S> Reactor<S> {
 
     /// One read behind what the handler left of the reads before.
     fn read_behind(&mut self, id: SocketId) -> Result<(), Failure> {
-        let Io { sockets, ledger, now, options, .. } = &mut self.stage.io;
+        let Io { sockets, ledger, now, options, trace, .. } = &mut self.stage.io;
         let Some(connection) = sockets.connection(id) else { return Ok(()) };
         let mut held = connection.stream.take_held();
         let room = options.input_limit.saturating_sub(held.len()).min(self.buffer.len());
@@ -223,8 +223,12 @@ impl<S> Reactor<S> {
         };
         match connection.take_in(buffer, *now, ledger) {
             Ok(Filled::Bytes(n)) => {
-                self.stage.io.trace.step(|| Step::Read(id, n));
+                trace.step(|| Step::Read(id, n));
                 held.append(self.buffer.get(..n).unwrap_or_default());
+                if held.needs_more() {
+                    connection.stream.put_held(held);
+                    return Ok(());
+                }
                 self.stage.show_held(id, held)
             }
             Ok(Filled::End) => self.stage.tell_of_end(id, held.input().rest()),
@@ -239,7 +243,8 @@ impl<S> Reactor<S> {
     fn replay(&mut self, id: SocketId) -> Result<(), Failure> {
         match self.stage.io.sockets.connection(id) {
             Some(connection) if connection.stream.wants_replay() => {
-                let held = connection.stream.take_held();
+                let mut held = connection.stream.take_held();
+                held.restart(self.stage.io.now);
                 self.stage.show_held(id, held)
             }
             _ => Ok(()),

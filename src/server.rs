@@ -22,6 +22,8 @@ use crate::mailbox::Mailbox;
 use crate::options::Options;
 use crate::reactor::Reactor;
 use crate::socket::impl_as_fd;
+#[cfg(feature = "testing")]
+use crate::stage::Stage;
 use crate::trace::Step;
 use crate::transport::Readiness;
 use crate::workers::Workers;
@@ -376,6 +378,20 @@ impl<S> Server<S> {
         self.reactor.stage.io.exit.take().map_or(Ok(()), Err)
     }
 
+    /// What its callbacks may touch, for those who bring their own connections.
+    #[cfg(feature = "testing")]
+    pub(crate) fn stage(&mut self) -> &mut Stage<S> {
+        &mut self.reactor.stage
+    }
+
+    /// Whether only an event, or time, could give it something to do.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_quiet(&self) -> bool {
+        let io = &self.reactor.stage.io;
+        let is_due = io.next_deadline() <= io.now || matches!(io.drain, Drain::Asked { .. });
+        io.sockets.is_idle() && !self.mailbox.has_mail() && !is_due
+    }
+
     fn run_commands(&mut self) {
         let stop = self.mailbox.take(&mut self.commands);
         let stage = &mut self.reactor.stage;
@@ -401,6 +417,9 @@ impl<S> Server<S> {
         }
         while let Some(id) = self.reactor.stage.io.deadlines.pop_due(now) {
             self.reactor.stage.deadline(id);
+        }
+        while let Some(id) = self.reactor.stage.io.unfinished.pop_due(now) {
+            self.reactor.stage.unfinished_deadline(id);
         }
     }
 

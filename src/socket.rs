@@ -3,7 +3,7 @@
 //! Everything opened here is non-blocking and closed on exec. `socket2` sets what mio does not:
 //! the backlog, reuse of addresses, keep-alive.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::addr::Addr;
+#[cfg(feature = "testing")]
+use crate::memory::MemoryStream;
 use crate::options::Options;
 use crate::transport::{Readiness, Transport};
 
@@ -55,6 +57,9 @@ pub(crate) enum StreamSocket {
         /// Whether the last read stopped early because descriptors were passed with the bytes.
         cut: bool,
     },
+    /// What only behaves like one; its owner reports its events.
+    #[cfg(feature = "testing")]
+    Memory(MemoryStream),
 }
 
 impl StreamSocket {
@@ -117,6 +122,8 @@ impl StreamSocket {
         let interests = self.interests(ask_for_room);
         match self {
             StreamSocket::Unopened | StreamSocket::Lent => Ok(()),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(_) => Ok(()),
             StreamSocket::Tcp(stream) => registry.register(stream, token, interests),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => registry.register(stream, token, interests),
@@ -125,7 +132,11 @@ impl StreamSocket {
 
     /// Whether room is reported without being asked for.
     pub(crate) fn reports_room(&self) -> bool {
-        matches!(self, StreamSocket::Tcp(_) | StreamSocket::Unopened | StreamSocket::Lent)
+        match self {
+            #[cfg(unix)]
+            StreamSocket::Unix { .. } => false,
+            _ => true,
+        }
     }
 
     /// Asks for room to be reported, or no longer.
@@ -146,6 +157,8 @@ impl StreamSocket {
     fn source(&mut self) -> Option<&mut dyn Source> {
         match self {
             StreamSocket::Unopened | StreamSocket::Lent => None,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(_) => None,
             StreamSocket::Tcp(stream) => Some(stream),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => Some(stream),
@@ -156,6 +169,8 @@ impl StreamSocket {
     pub(crate) fn error(&self) -> Option<io::Error> {
         let error = match self {
             StreamSocket::Unopened | StreamSocket::Lent => Ok(None),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => Ok(stream.error()),
             StreamSocket::Tcp(stream) => stream.take_error(),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.take_error(),
@@ -169,11 +184,17 @@ impl StreamSocket {
             // It fails only on a connection that is gone already.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
+        #[cfg(feature = "testing")]
+        if let StreamSocket::Memory(stream) = self {
+            stream.reset_on_close();
+        }
     }
 
     pub(crate) fn set_nodelay(&self, on: bool) -> io::Result<()> {
         match self {
             StreamSocket::Unopened | StreamSocket::Lent => Ok(()),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(_) => Ok(()),
             StreamSocket::Tcp(stream) => stream.set_nodelay(on),
             #[cfg(unix)]
             StreamSocket::Unix { .. } => Ok(()),
@@ -183,6 +204,8 @@ impl StreamSocket {
     pub(crate) fn peer_addr(&self) -> Option<Addr> {
         match self {
             StreamSocket::Unopened | StreamSocket::Lent => None,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(_) => Some(Addr::Unnamed),
             StreamSocket::Tcp(stream) => stream.peer_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.peer_addr().ok().map(|a| unix_addr(&a)),
@@ -192,6 +215,8 @@ impl StreamSocket {
     pub(crate) fn local_addr(&self) -> Option<Addr> {
         match self {
             StreamSocket::Unopened | StreamSocket::Lent => None,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(_) => Some(Addr::Unnamed),
             StreamSocket::Tcp(stream) => stream.local_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.local_addr().ok().map(|a| unix_addr(&a)),
@@ -203,14 +228,8 @@ impl Read for StreamSocket {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::WouldBlock.into()),
             StreamSocket::Tcp(stream) => stream.read(buffer),
-            #[cfg(unix)]
-            StreamSocket::Unix { stream, cut } => {
-                let (n, stopped_early) = unix_receive(stream, buffer)?;
-                *cut = stopped_early;
-                Ok(n)
-            }
+            _ => self.read_other(buffer),
         }
     }
 }
@@ -219,10 +238,19 @@ impl Write for StreamSocket {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::WouldBlock.into()),
             StreamSocket::Tcp(stream) => stream.write(bytes),
+            _ => self.write_other(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::WouldBlock.into()),
+            StreamSocket::Tcp(stream) => stream.write_vectored(pieces),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.write_vectored(pieces),
             #[cfg(unix)]
-            StreamSocket::Unix { stream, .. } => stream.write(bytes),
+            StreamSocket::Unix { stream, .. } => stream.write_vectored(pieces),
         }
     }
 
@@ -231,13 +259,44 @@ impl Write for StreamSocket {
     }
 }
 
+/// Apart, so that the reads and writes of TCP need few registers.
+impl StreamSocket {
+    #[inline(never)]
+    fn read_other(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::WouldBlock.into()),
+            StreamSocket::Tcp(stream) => stream.read(buffer),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.read(buffer),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, cut } => {
+                let (n, stopped_early) = unix_receive(stream, buffer)?;
+                *cut = stopped_early;
+                Ok(n)
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn write_other(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::WouldBlock.into()),
+            StreamSocket::Tcp(stream) => stream.write(bytes),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.write(bytes),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => stream.write(bytes),
+        }
+    }
+}
+
 impl Transport for StreamSocket {
     #[inline]
     fn short_read_was_last(&self) -> bool {
         match self {
-            StreamSocket::Tcp(_) | StreamSocket::Unopened | StreamSocket::Lent => EDGE_AFTER_SHORT,
             #[cfg(unix)]
             StreamSocket::Unix { cut, .. } => EDGE_AFTER_SHORT && !cut,
+            _ => EDGE_AFTER_SHORT,
         }
     }
 
@@ -250,6 +309,11 @@ impl Transport for StreamSocket {
         match self {
             StreamSocket::Unopened | StreamSocket::Lent => Ok(()),
             StreamSocket::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => {
+                stream.shutdown_write();
+                Ok(())
+            }
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.shutdown(Shutdown::Write),
         }

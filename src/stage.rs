@@ -112,8 +112,10 @@ impl<S> Stage<S> {
         // Too much output ended it, whatever its handler said about that.
         let too_much = connection.aborted() == Some(Reason::OutputLimit);
         let reason = if too_much { Reason::OutputLimit } else { reason };
-        let may_leave =
-            matches!(reason, Reason::HandlerError | Reason::Panicked | Reason::InputLimit);
+        let may_leave = matches!(
+            reason,
+            Reason::HandlerError | Reason::Panicked | Reason::InputLimit | Reason::FrameTimeout
+        );
         if may_leave && connection.aborted().is_none() {
             connection.stream.leave();
         } else {

@@ -308,12 +308,15 @@ impl<T: Transport> Stream<T> {
     /// Writes once. There must be something unsent.
     #[inline(always)]
     pub(crate) fn flush(&mut self, pool: &mut Pool) -> io::Result<Flushed> {
-        let unsent = self.output.unsent();
-        debug_assert!(!unsent.is_empty());
-        match self.transport.write(unsent) {
+        debug_assert!(!self.output.is_empty());
+        let (wrote, offered) = match self.output.unsent() {
+            Some(unsent) => (self.transport.write(unsent), unsent.len()),
+            None => self.write_pieces(),
+        };
+        match wrote {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
-                if n < unsent.len() && self.transport.short_write_was_last() {
+                if n < offered && self.transport.short_write_was_last() {
                     self.flags.clear(Flags::WRITABLE);
                 }
                 self.output.advance(n, pool);
@@ -462,5 +465,10 @@ impl<T: Transport> Stream<T> {
 }
 
 mod questions;
+mod shared;
+mod unfinished;
+
+pub(crate) use unfinished::Unfinished;
+
 #[cfg(test)]
 mod tests;

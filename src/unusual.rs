@@ -15,7 +15,7 @@ use crate::ledger::Reason;
 use crate::socket::StreamSocket;
 use crate::sockets::Socket;
 use crate::stage::{Failure, Stage, log_panic};
-use crate::stream::{Ending, Flushed};
+use crate::stream::{Ending, Flushed, Unfinished};
 use crate::trace::Step;
 
 impl<S> Stage<S> {
@@ -24,13 +24,14 @@ impl<S> Stage<S> {
     #[inline(never)]
     pub(crate) fn hold(&mut self, id: SocketId, input: &Input<'_>) {
         let mut held = Held::default();
-        held.hold(input);
+        held.hold(input, self.io.now);
         self.keep(id, held);
     }
 
     fn keep(&mut self, id: SocketId, held: Held) {
         if let Some(connection) = self.io.sockets.connection(id) {
             connection.stream.put_held(held);
+            self.io.watch_unfinished(id);
         }
     }
 
@@ -41,7 +42,7 @@ impl<S> Stage<S> {
         self.call(id, |handler, cx| handler.handle(cx, &mut input))?;
         self.io.trace.step(|| Step::Handled(id, shown));
         let left = input.left();
-        held.keep(left);
+        held.keep(left, self.io.now);
         self.keep(id, held);
         Ok(())
     }
@@ -280,6 +281,28 @@ impl<S> Stage<S> {
         connection.stream.abort(reason);
         let error = io::Error::new(io::ErrorKind::TimedOut, what);
         self.fail(id, Failure { reason, error });
+    }
+
+    /// The deadline for input that is held came up.
+    pub(crate) fn unfinished_deadline(&mut self, id: SocketId) {
+        let io = &mut self.io;
+        let Some(connection) = io.sockets.connection(id) else {
+            return io.unfinished.stale_came_up();
+        };
+        match connection.stream.look_at_unfinished(io.now, io.frame_after) {
+            Unfinished::Nothing => {}
+            Unfinished::Until(at) => io.unfinished.push(at, id),
+            Unfinished::LookOnceMore => {
+                io.unfinished.push(io.now + 1, id);
+                io.sockets.enqueue(id);
+            }
+            Unfinished::Over => {
+                connection.stream.forget_unfinished();
+                let what = "what the peer has begun was not finished in time";
+                let error = io::Error::new(io::ErrorKind::TimedOut, what);
+                self.fail(id, Failure { reason: Reason::FrameTimeout, error });
+            }
+        }
     }
 
     /// Ends every conversation now, and says how many there were.

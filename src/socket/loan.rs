@@ -24,6 +24,8 @@ impl Loan {
                 stream.set_nonblocking(false)?;
                 Ok(Loan { socket: Arc::new(stream.into()), is_unix: false })
             }
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(_) => Err(io::ErrorKind::Unsupported.into()),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => {
                 let stream = std::os::unix::net::UnixStream::from(stream);

@@ -3,7 +3,8 @@
 //! write; never otherwise.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
+use std::sync::Arc;
 
 use super::questions::SHUT_OFF;
 use super::*;
@@ -27,13 +28,15 @@ enum Act {
     Spurious,
     Send,
     SendMany,
+    /// As `SendMany`, without a copy.
+    SendShared,
     Pause,
     Resume,
     Close,
     ShutdownWrite,
 }
 
-const ACTS: [Act; 15] = [
+const ACTS: [Act; 16] = [
     Act::Arrive,
     Act::ArriveMany,
     Act::Cut,
@@ -45,6 +48,7 @@ const ACTS: [Act; 15] = [
     Act::Spurious,
     Act::Send,
     Act::SendMany,
+    Act::SendShared,
     Act::Pause,
     Act::Resume,
     Act::Close,
@@ -52,15 +56,15 @@ const ACTS: [Act; 15] = [
 ];
 
 const BUFFER: usize = 2;
-const PIPE: usize = 2;
+pub(super) const PIPE: usize = 2;
 const MANY: usize = 5;
-const MARKS: Marks = Marks { high_water: 3, low_water: 1, output_limit: 1_000 };
+pub(super) const MARKS: Marks = Marks { high_water: 3, low_water: 1, output_limit: 1_000 };
 /// More turns than this without an event from outside is a spin.
 const SPIN: usize = 40;
 
 /// How a read tells that it stopped early.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum CutsAre {
+pub(super) enum CutsAre {
     /// TCP: urgent data shows in the event.
     Announced,
     /// Unix: the read itself says so.
@@ -69,14 +73,14 @@ enum CutsAre {
 
 /// The other side of the system calls.
 #[derive(Debug)]
-struct Kernel {
+pub(super) struct Kernel {
     cuts_are: CutsAre,
     /// Bytes to read; `None` is a cut.
     inbox: VecDeque<Option<u8>>,
     ended: bool,
     reset: bool,
     reset_told: bool,
-    outbox: VecDeque<u8>,
+    pub(super) outbox: VecDeque<u8>,
     /// A write met too little room since the last edge.
     refused: bool,
     write_ended: bool,
@@ -86,7 +90,7 @@ struct Kernel {
 }
 
 impl Kernel {
-    fn new(cuts_are: CutsAre) -> Kernel {
+    pub(super) fn new(cuts_are: CutsAre) -> Kernel {
         Kernel {
             cuts_are,
             inbox: VecDeque::new(),
@@ -165,6 +169,11 @@ impl Write for Kernel {
         self.refused |= n < bytes.len();
         self.outbox.extend(&bytes[..n]);
         if n == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(n) }
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        self.write(&bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -247,6 +256,7 @@ impl World {
             Act::Spurious => kernel.edge = true,
             Act::Send => self.send(1),
             Act::SendMany => self.send(MANY),
+            Act::SendShared => self.send_shared(),
             Act::Pause => self.stream.pause(),
             Act::Resume => self.stream.resume(),
             Act::Close => self.stream.close(),
@@ -262,6 +272,18 @@ impl World {
         if took {
             self.next_out += n as u8;
             self.sent.extend(bytes);
+        }
+    }
+
+    fn send_shared(&mut self) {
+        let bytes: Arc<[u8]> = (0..MANY as u8).map(|i| self.next_out + i).collect();
+        let took = self.stream.takes_output();
+        // At once as if it were large, which no script needs to be to show all the same.
+        let (sent, _) = self.stream.send_shared(&bytes, true, MARKS, &mut self.pool);
+        assert_eq!(sent == Sent::Gone, !took);
+        if took {
+            self.next_out += MANY as u8;
+            self.sent.extend_from_slice(&bytes);
         }
     }
 

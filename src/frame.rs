@@ -1,0 +1,210 @@
+//! Frames that begin with their length: how one is recognised, and how one is written.
+//!
+//! A [`LengthField`] says where the length stands and what it counts.
+//! [`Input::frame_with`](crate::Input::frame_with) takes such frames,
+//! [`LengthField::begin`] writes them. Nothing is ever reserved on the word of a length.
+
+use std::io;
+
+mod writer;
+
+pub use writer::FrameWriter;
+
+/// Where a frame says how long it is, and what that counts.
+///
+/// The fields are named by their width; all are most significant byte first (network order) unless
+/// [`LengthField::little_endian`] says otherwise, but for [`LengthField::VARINT`].
+///
+/// ```
+/// use socketserver::{Input, LengthField};
+///
+/// // A kind in one byte, then the length of everything in two, then the rest.
+/// const MESSAGE: LengthField = LengthField::U16.at(1).counting_head();
+///
+/// let mut input = Input::new(b"\x07\x00\x05hi\x08\x00");
+/// let frame = input.frame_with(&MESSAGE, 1024)?.unwrap();
+/// assert_eq!((frame.head, frame.body), (&b"\x07\x00\x05"[..], &b"hi"[..]));
+/// assert_eq!(input.frame_with(&MESSAGE, 1024)?, None, "the next one is not complete");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LengthField {
+    width: Width,
+    offset: usize,
+    adjustment: i64,
+    counts_head: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Width {
+    /// So many bytes, 1 to 8, most significant first.
+    Big(usize),
+    /// The same, least significant first.
+    Little(usize),
+    Varint,
+}
+
+/// One frame, where it lies in the input.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Frame<'a> {
+    /// Everything up to and including the length.
+    pub head: &'a [u8],
+    /// Everything behind it.
+    pub body: &'a [u8],
+}
+
+/// What the beginning of a frame says about the whole.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Measured {
+    /// Its length is not known before so many bytes of it have come.
+    HeadNeeds(usize),
+    Whole {
+        head: usize,
+        body: usize,
+    },
+}
+
+/// A varint of 64 bits is never longer.
+const LONGEST_VARINT: usize = 10;
+
+impl LengthField {
+    /// A length of one byte.
+    pub const U8: LengthField = LengthField::fixed(1);
+    /// A length of two bytes.
+    pub const U16: LengthField = LengthField::fixed(2);
+    /// A length of three bytes.
+    pub const U24: LengthField = LengthField::fixed(3);
+    /// A length of four bytes.
+    pub const U32: LengthField = LengthField::fixed(4);
+    /// A length of eight bytes.
+    pub const U64: LengthField = LengthField::fixed(8);
+    /// A length of one to ten bytes, seven bits in each, the least significant first (LEB128, as in
+    /// Protocol Buffers). One padded with zeros is taken, one above 64 bits is an error.
+    pub const VARINT: LengthField = LengthField { width: Width::Varint, ..LengthField::fixed(0) };
+
+    const fn fixed(width: usize) -> LengthField {
+        LengthField { width: Width::Big(width), offset: 0, adjustment: 0, counts_head: false }
+    }
+
+    /// The least significant byte comes first. A varint knows no other order.
+    #[must_use]
+    pub const fn little_endian(mut self) -> LengthField {
+        if let Width::Big(width) = self.width {
+            self.width = Width::Little(width);
+        }
+        self
+    }
+
+    /// The length stands behind so many other bytes of the frame.
+    #[must_use]
+    pub const fn at(mut self, offset: usize) -> LengthField {
+        self.offset = offset;
+        self
+    }
+
+    /// So many more bytes follow the length than it says; fewer, if `more` is negative.
+    #[must_use]
+    pub const fn adjusted(mut self, more: i64) -> LengthField {
+        self.adjustment = more;
+        self
+    }
+
+    /// The length counts the whole frame: itself too, and what stands before it.
+    #[must_use]
+    pub const fn counting_head(mut self) -> LengthField {
+        self.counts_head = true;
+        self
+    }
+
+    /// What `bytes`, the beginning of a frame, say about the whole of it.
+    #[inline]
+    pub(crate) fn measure(&self, bytes: &[u8], max: usize) -> io::Result<Measured> {
+        let field = bytes.get(self.offset..).unwrap_or_default();
+        let (number, width) = match self.width {
+            Width::Big(width) => (field.get(..width).map(|digits| number(digits.iter())), width),
+            Width::Little(width) => {
+                (field.get(..width).map(|digits| number(digits.iter().rev())), width)
+            }
+            Width::Varint => varint(field)?,
+        };
+        let head = self.offset.saturating_add(width);
+        let Some(number) = number else { return Ok(Measured::HeadNeeds(head)) };
+        let body = i128::from(number) + self.more_than_said(head);
+        if body < 0 {
+            let what = "a frame's length is below the least it can be";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        match usize::try_from(body) {
+            Ok(body) if body <= max && head.checked_add(body).is_some() => {
+                Ok(Measured::Whole { head, body })
+            }
+            _ => Err(too_long(io::ErrorKind::InvalidData, max)),
+        }
+    }
+
+    /// How many bytes follow the length more than it says.
+    #[inline]
+    fn more_than_said(&self, head: usize) -> i128 {
+        let counted = if self.counts_head { head as i128 } else { 0 };
+        i128::from(self.adjustment) - counted
+    }
+
+    /// Begins a frame behind what lies in `out`, with a body of at most `max` bytes. What is then
+    /// written is the body; [`FrameWriter::end`] puts the length in front of it.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use socketserver::LengthField;
+    ///
+    /// let mut out = Vec::new();
+    /// let mut frame = LengthField::U16.begin(&mut out, 1024);
+    /// write!(frame, "{} and {}", 1, 2)?;
+    /// frame.end()?;
+    /// assert_eq!(out, b"\0\x071 and 2");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn begin<'a>(&self, out: &'a mut Vec<u8>, max: usize) -> FrameWriter<'a> {
+        FrameWriter::new(*self, out, max)
+    }
+
+    /// Puts a frame with this body behind what lies in `out`.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the body is longer than `max`, or the
+    /// field cannot tell its length; then nothing was put there.
+    pub fn put(&self, out: &mut Vec<u8>, body: &[u8], max: usize) -> io::Result<()> {
+        let mut frame = self.begin(out, max);
+        io::Write::write_all(&mut frame, body)?;
+        frame.end()
+    }
+}
+
+/// The most significant byte comes first.
+#[inline]
+fn number<'a>(digits: impl Iterator<Item = &'a u8>) -> u64 {
+    digits.fold(0, |number, digit| number << 8 | u64::from(*digit))
+}
+
+/// The number, unless it is not complete, and how many bytes it takes or takes at least.
+fn varint(bytes: &[u8]) -> io::Result<(Option<u64>, usize)> {
+    let mut number = 0;
+    for (nth, &byte) in bytes.iter().take(LONGEST_VARINT).enumerate() {
+        if nth + 1 == LONGEST_VARINT && byte > 1 {
+            let what = "a frame's length has more than 64 bits";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        number |= u64::from(byte & 0x7F) << (7 * nth);
+        if byte < 0x80 {
+            return Ok((Some(number), nth + 1));
+        }
+    }
+    Ok((None, bytes.len() + 1))
+}
+
+#[cold]
+fn too_long(kind: io::ErrorKind, max: usize) -> io::Error {
+    io::Error::new(kind, format!("frame longer than {max} bytes"))
+}
+
+#[cfg(test)]
+mod tests;

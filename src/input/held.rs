@@ -1,0 +1,110 @@
+//! Where bytes wait that a handler left.
+
+use super::{Input, Progress};
+
+/// Bytes that a handler left, on the heap only while there are any.
+#[derive(Debug, Default)]
+pub(crate) struct Held(pub(super) Option<Box<Kept>>);
+
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) bytes: Vec<u8>,
+    /// Where the bytes that are not taken begin.
+    pub(super) start: usize,
+    progress: Progress,
+    /// Since when the first of them wait, on the clock of the loop.
+    since: u64,
+}
+
+impl Held {
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |kept| kept.bytes.len() - kept.start)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether the handler needs more than there is before it can go on.
+    pub(crate) fn needs_more(&self) -> bool {
+        self.0.as_ref().is_some_and(|kept| kept.bytes.len() - kept.start < kept.progress.needed)
+    }
+
+    /// The bytes held, as a handler shall see them.
+    pub(crate) fn input(&self) -> Input<'_> {
+        match &self.0 {
+            None => Input::new(&[]),
+            Some(kept) => Input {
+                rest: kept.bytes.get(kept.start..).unwrap_or_default(),
+                progress: kept.progress,
+            },
+        }
+    }
+
+    /// Puts what came in behind what is held. The first bytes get a place of exactly their size:
+    /// ten thousand connections that each hold half a line cost ten thousand half lines.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        if let Some(kept) = &mut self.0 {
+            // Moving the rest to the front only when at least as much was taken keeps the cost of
+            // all moves below the number of bytes that ever came in.
+            if kept.start > kept.bytes.len() / 2 {
+                kept.bytes.drain(..kept.start);
+                kept.start = 0;
+            }
+            kept.bytes.extend_from_slice(bytes);
+        } else if !bytes.is_empty() {
+            let kept =
+                Kept { bytes: bytes.to_vec(), start: 0, progress: Progress::default(), since: 0 };
+            self.0 = Some(Box::new(kept));
+        }
+    }
+
+    /// Since when the first of them wait.
+    pub(crate) fn since(&self) -> u64 {
+        self.0.as_ref().map_or(0, |kept| kept.since)
+    }
+
+    /// They wait since now: before, they would not have been taken in any case.
+    pub(crate) fn restart(&mut self, now: u64) {
+        if let Some(kept) = &mut self.0 {
+            kept.since = now;
+        }
+    }
+
+    /// Remembers what a handler left of [`Held::input`]; frees everything when that was nothing.
+    pub(crate) fn keep(&mut self, left: Left, now: u64) {
+        let Some(kept) = &mut self.0 else { return };
+        let start = kept.bytes.len().saturating_sub(left.len);
+        if start > kept.start {
+            kept.since = now;
+        }
+        kept.start = start;
+        kept.progress = left.progress;
+        if left.len == 0 {
+            self.0 = None;
+        }
+    }
+
+    /// Takes over what a handler left of bytes that are not held yet.
+    pub(crate) fn hold(&mut self, input: &Input<'_>, now: u64) {
+        debug_assert!(self.is_empty());
+        self.append(input.rest);
+        if let Some(kept) = &mut self.0 {
+            kept.progress = input.progress;
+            kept.since = now;
+        }
+    }
+}
+
+/// What a handler left of an [`Input`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Left {
+    len: usize,
+    progress: Progress,
+}
+
+impl Input<'_> {
+    pub(crate) fn left(&self) -> Left {
+        Left { len: self.len(), progress: self.progress }
+    }
+}

@@ -1,0 +1,127 @@
+//! The other end of a connection in memory.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::handler::{Context, Handler};
+use crate::id::{SocketId, TimerId};
+use crate::input::Input;
+use crate::ledger::Reason;
+use crate::memory::MemoryPeer;
+
+/// The peer of one handler, from [`TestServer::connect`](super::TestServer::connect). What it does
+/// here happens at once; what follows from it in the server happens in the next
+/// [`TestServer::run`](super::TestServer::run).
+#[derive(Debug)]
+pub struct Peer {
+    pub(super) id: SocketId,
+    pub(super) wire: MemoryPeer,
+    pub(super) finished: Record,
+}
+
+pub(super) type Record = Arc<Mutex<Option<Finished>>>;
+
+/// How a conversation ended: what `finish` of the handler was told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Finished {
+    /// [`Context::reason`].
+    pub reason: Reason,
+    /// The error, if it was one: its kind and what it says.
+    pub error: Option<(io::ErrorKind, String)>,
+}
+
+impl Peer {
+    /// The connection's id in the server.
+    #[must_use]
+    pub fn id(&self) -> SocketId {
+        self.id
+    }
+
+    /// Sends `bytes`, which arrive in one piece. Who has ended sends nothing more.
+    pub fn send(&self, bytes: impl AsRef<[u8]>) {
+        self.wire.wire().send(bytes.as_ref());
+    }
+
+    /// Says that no more will come, as `shutdown(SHUT_WR)` does; it still receives.
+    pub fn end(&self) {
+        self.wire.wire().end();
+    }
+
+    /// Resets the connection.
+    pub fn reset(&self) {
+        self.wire.wire().reset();
+    }
+
+    /// From now on takes `room` more bytes and no others, as a peer does that does not read. At
+    /// first there is no limit; `usize::MAX` takes it away again.
+    pub fn set_room(&self, room: usize) {
+        self.wire.wire().set_room(room);
+    }
+
+    /// Takes what has come so far.
+    #[must_use]
+    pub fn received(&self) -> Vec<u8> {
+        std::mem::take(&mut self.wire.wire().to_peer)
+    }
+
+    /// Whether the server has said its end, by `close`, `shutdown_write` or a reset.
+    #[must_use]
+    pub fn has_end(&self) -> bool {
+        self.wire.wire().server_ended
+    }
+
+    /// Whether the server has reset the connection: something was lost.
+    #[must_use]
+    pub fn was_reset(&self) -> bool {
+        let wire = self.wire.wire();
+        wire.server_closed && wire.server_reset
+    }
+
+    /// How the conversation ended; `None` while it lasts.
+    #[must_use]
+    pub fn finished(&self) -> Option<Finished> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A handler whose end is written down.
+pub(super) struct Recorded<H> {
+    pub(super) handler: H,
+    pub(super) finished: Record,
+}
+
+impl<S, H: Handler<S>> Handler<S> for Recorded<H> {
+    fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        self.handler.setup(cx)
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
+        self.handler.handle(cx, input)
+    }
+
+    fn eof(&mut self, cx: &mut Context<'_, S>, rest: &[u8]) -> io::Result<()> {
+        self.handler.eof(cx, rest)
+    }
+
+    fn drained(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        self.handler.drained(cx)
+    }
+
+    fn timeout(&mut self, cx: &mut Context<'_, S>, timer: TimerId) -> io::Result<()> {
+        self.handler.timeout(cx, timer)
+    }
+
+    fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        self.handler.shutdown(cx)
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_, S>, outcome: io::Result<()>) {
+        if let Some(reason) = cx.reason() {
+            let error = outcome.as_ref().err();
+            let error = error.map(|error| (error.kind(), error.to_string()));
+            let finished = Finished { reason, error };
+            *self.finished.lock().unwrap_or_else(PoisonError::into_inner) = Some(finished);
+        }
+        self.handler.finish(cx, outcome);
+    }
+}

@@ -1,0 +1,158 @@
+//! A conversation written down before it is held.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Finished, Peer, TestServer};
+use crate::handler::Handler;
+use crate::ledger::Reason;
+
+/// What a peer does and what it expects, step by step; see the [module's tutorial](super).
+///
+/// ```
+/// use socketserver::{Echo, Reason};
+/// use socketserver::testing::Script;
+///
+/// Script::new()
+///     .send("hello")
+///     .expect("hello")
+///     .end()
+///     .expect("")
+///     .expect_finished(Reason::Closed)
+///     .play(Echo);
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a script does nothing before it is played"]
+pub struct Script {
+    steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Send(Vec<u8>),
+    Expect(Vec<u8>),
+    SetRoom(usize),
+    Advance(Duration),
+    End,
+    Reset,
+    ExpectFinished(Reason),
+}
+
+impl Script {
+    /// An empty script.
+    pub fn new() -> Script {
+        Script::default()
+    }
+
+    /// Sends `bytes` in one piece.
+    pub fn send(self, bytes: impl Into<Vec<u8>>) -> Script {
+        self.then(Step::Send(bytes.into()))
+    }
+
+    /// Exactly `bytes` have come since the last time this was asked.
+    pub fn expect(self, bytes: impl Into<Vec<u8>>) -> Script {
+        self.then(Step::Expect(bytes.into()))
+    }
+
+    /// See [`Peer::set_room`].
+    pub fn set_room(self, room: usize) -> Script {
+        self.then(Step::SetRoom(room))
+    }
+
+    /// See [`TestServer::advance`].
+    pub fn advance(self, time: Duration) -> Script {
+        self.then(Step::Advance(time))
+    }
+
+    /// See [`Peer::end`].
+    pub fn end(self) -> Script {
+        self.then(Step::End)
+    }
+
+    /// See [`Peer::reset`].
+    pub fn reset(self) -> Script {
+        self.then(Step::Reset)
+    }
+
+    /// The conversation has ended for this reason.
+    pub fn expect_finished(self, reason: Reason) -> Script {
+        self.then(Step::ExpectFinished(reason))
+    }
+
+    fn then(mut self, step: Step) -> Script {
+        self.steps.push(step);
+        self
+    }
+
+    /// Plays it with `handler` on a server of its own.
+    ///
+    /// # Panics
+    /// At the first step that does not come true.
+    pub fn play<H: Handler + 'static>(&self, handler: H) {
+        match TestServer::new() {
+            Ok(mut server) => self.play_on(&mut server, handler),
+            Err(error) => panic!("no server to play on: {error}"),
+        }
+    }
+
+    /// The same on this server.
+    ///
+    /// # Panics
+    /// At the first step that does not come true.
+    pub fn play_on<S, H>(&self, server: &mut TestServer<S>, handler: H)
+    where
+        H: Handler<S> + 'static,
+    {
+        let peer = match server.connect(handler) {
+            Ok(peer) => peer,
+            Err(error) => panic!("no connection to play on: {error}"),
+        };
+        server.run();
+        for (nth, step) in self.steps.iter().enumerate() {
+            if let Err(why) = play(step, server, &peer) {
+                panic!("step {} of the script, {step}: {why}", nth + 1);
+            }
+        }
+    }
+}
+
+fn play<S>(step: &Step, server: &mut TestServer<S>, peer: &Peer) -> Result<(), String> {
+    match step {
+        Step::Send(bytes) => peer.send(bytes),
+        Step::SetRoom(room) => peer.set_room(*room),
+        Step::Advance(time) => server.advance(*time),
+        Step::End => peer.end(),
+        Step::Reset => peer.reset(),
+        Step::Expect(bytes) => {
+            let received = peer.received();
+            return if received == *bytes {
+                Ok(())
+            } else {
+                Err(format!("got b\"{}\"", received.escape_ascii()))
+            };
+        }
+        Step::ExpectFinished(reason) => {
+            return match peer.finished() {
+                Some(Finished { reason: found, .. }) if found == *reason => Ok(()),
+                Some(other) => Err(format!("got {other:?}")),
+                None => Err("it has not ended".to_string()),
+            };
+        }
+    }
+    server.run();
+    Ok(())
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Send(bytes) => write!(f, "send b\"{}\"", bytes.escape_ascii()),
+            Step::Expect(bytes) => write!(f, "expect b\"{}\"", bytes.escape_ascii()),
+            Step::SetRoom(room) => write!(f, "room for {room} bytes"),
+            Step::Advance(time) => write!(f, "advance {time:?}"),
+            Step::End => f.write_str("end"),
+            Step::Reset => f.write_str("reset"),
+            Step::ExpectFinished(reason) => write!(f, "expect finished, {reason:?}"),
+        }
+    }
+}
