@@ -1,0 +1,82 @@
+//! The echo in each mode, until standard input ends.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use mio::Interest;
+use mio::unix::SourceFd;
+use socketserver::blocking::{Mode, Request};
+use socketserver::{Addr, Cores, Echo, Options, Server, SocketId};
+
+use crate::client::ANY_PORT;
+
+const STDIN: i32 = 0;
+
+/// What each thread and each process reads into.
+const BUFFER: usize = 16 << 10;
+
+pub(crate) fn serve_one_loop() -> io::Result<()> {
+    let mut server = Server::with((), Options::default())?;
+    let id = server.listen(ANY_PORT, |_peer| Echo)?;
+    announce(&mut server, id)?;
+    end_with_stdin(&mut server)?;
+    server.serve_forever()
+}
+
+pub(crate) fn serve_two_loops() -> io::Result<()> {
+    let cores = Cores::new(2);
+    let handle = Mutex::new(cores.handle());
+    let served = cores.serve(
+        |_| (),
+        |index, server: &mut Server| {
+            let id = server.listen(ANY_PORT, |_peer| Echo)?;
+            if index > 0 {
+                return Ok(());
+            }
+            announce(server, id)?;
+            let handle = handle.lock().map_err(|_| io::ErrorKind::Other)?.clone();
+            server.watch(SourceFd(&STDIN), Interest::READABLE, move |_, _, _| {
+                handle.shutdown(Duration::ZERO);
+                Ok(())
+            })?;
+            Ok(())
+        },
+    );
+    served.map(drop)
+}
+
+pub(crate) fn serve_blocking(mode: &Mode) -> io::Result<()> {
+    let mut server = Server::new()?;
+    let id = server.listen_blocking(ANY_PORT, mode, |_: &Addr| echo)?;
+    announce(&mut server, id)?;
+    end_with_stdin(&mut server)?;
+    server.serve_forever()
+}
+
+fn echo(request: &mut Request<'_>) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match request.read(&mut buffer)? {
+            0 => return Ok(()),
+            n => request.write_all(&buffer[..n])?,
+        }
+    }
+}
+
+fn end_with_stdin(server: &mut Server) -> io::Result<()> {
+    server.watch(SourceFd(&STDIN), Interest::READABLE, |cx, _, _| {
+        cx.io.shutdown(Duration::ZERO);
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// Tells whoever started this process where it listens.
+fn announce(server: &mut Server, id: SocketId) -> io::Result<()> {
+    let addr: Option<SocketAddr> = server.io().local_addr(id).and_then(|addr| addr.ip().copied());
+    let addr = addr.ok_or(io::ErrorKind::AddrNotAvailable)?;
+    println!("{addr}");
+    io::stdout().flush()
+}

@@ -1,0 +1,43 @@
+//! What a server uses together with its child processes.
+
+use std::fs;
+use std::io;
+
+use crate::server_process::{ServerProcess, cpu_of};
+
+/// Nanoseconds for which the threads that it and its children have now have been running.
+pub(crate) fn cpu(server: &ServerProcess) -> io::Result<u64> {
+    family(server).into_iter().map(cpu_of).sum()
+}
+
+/// Nanoseconds that it has used and that children of it had used at their end, in whole ticks.
+pub(crate) fn cpu_with_the_dead(server: &ServerProcess) -> io::Result<u64> {
+    /// A tick of `/proc`, which is the same on every Linux (`USER_HZ`).
+    const TICK: u64 = 10_000_000;
+    let stat = fs::read_to_string(format!("/proc/{}/stat", server.id()))?;
+    // Behind the name, which may contain anything.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks = fields.skip(11).take(4).filter_map(|field| field.parse::<u64>().ok());
+    Ok(ticks.sum::<u64>() * TICK)
+}
+
+/// Bytes of anonymous memory; what several processes share is divided among them.
+pub(crate) fn memory(server: &ServerProcess) -> io::Result<u64> {
+    let mut sum = 0;
+    for process in family(server) {
+        let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss_Anon:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        sum += number.unwrap_or_default() * 1_024;
+    }
+    Ok(sum)
+}
+
+fn family(server: &ServerProcess) -> Vec<u32> {
+    let id = server.id();
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+    // Without that file there are no figures of children.
+    let children = children.unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    [id].into_iter().chain(children).collect()
+}
