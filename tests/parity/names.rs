@@ -19,9 +19,10 @@ pub(crate) fn names() -> Vec<Trial> {
     ]
 }
 
-const CRATE: &str = "Addr Connect Context DatagramHandler Echo Exit Handle Handler Input \
-    IntoConnect Io Ledger Options Outcome Readiness Reason Reconnect Relay Report Sent Server \
-    SocketId Step TimerId ToAddrs blocking coming_from_python mio";
+const CRATE: &str = "Addr Connect Context Cores CoresHandle DatagramHandler Echo Exit Frame \
+    FrameWriter Handle Handler Input IntoConnect Io Ledger LengthField LoopReport Options Outcome \
+    Readiness Reason Reconnect Relay Report Sent Server SocketId Spread Step TimerId ToAddrs \
+    blocking coming_from_python mio serve_on_cores testing";
 
 const BLOCKING: &str = "Handler MAX_CHILDREN Mode Request";
 

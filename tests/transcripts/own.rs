@@ -5,7 +5,7 @@
 use std::io::{self, BufRead, Read};
 
 use socketserver::blocking::{Mode, Request};
-use socketserver::{Addr, Context, Handler, Input, Server, SocketId};
+use socketserver::{Addr, Context, Cores, Handler, Input, Server, SocketId};
 
 pub(crate) fn serve(words: &[&str]) -> io::Result<()> {
     env_logger::init();
@@ -17,6 +17,9 @@ pub(crate) fn serve(words: &[&str]) -> io::Result<()> {
         _ => Addr::Ip(addr.parse().map_err(io::Error::other)?),
     };
     let is_stream = matches!(transport, "tcp" | "unix");
+    if mode == "loops" {
+        return serve_on_two_loops(service, transport, is_stream, &addr);
+    }
     let mut server = Server::new()?;
     let id = if mode == "reactor" {
         open(&mut server, service, is_stream, addr)?
@@ -26,6 +29,28 @@ pub(crate) fn serve(words: &[&str]) -> io::Result<()> {
     let addr = server.io().local_addr(id).map(|addr| addr.to_string()).unwrap_or_default();
     println!("listening {transport} {addr}");
     server.serve_forever()
+}
+
+fn serve_on_two_loops(
+    service: &str,
+    transport: &str,
+    is_stream: bool,
+    addr: &Addr,
+) -> io::Result<()> {
+    Cores::new(2)
+        .serve(
+            |_index| (),
+            |index, server: &mut Server| {
+                let id = open(server, service, is_stream, addr.clone())?;
+                // The loops are built one after the other.
+                if index == 1 {
+                    let addr = server.io().local_addr(id).unwrap_or_else(|| addr.clone());
+                    println!("listening {transport} {addr}");
+                }
+                Ok(())
+            },
+        )
+        .map(drop)
 }
 
 fn open(server: &mut Server, service: &str, is_stream: bool, addr: Addr) -> io::Result<SocketId> {

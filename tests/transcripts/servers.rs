@@ -29,8 +29,13 @@ const OF_COMMAND: &[Asked] = &[
     Asked::Command(&["--reactors", "2"]),
     Asked::Own("inline"),
 ];
-const OF_OWN: &[Asked] =
-    &[Asked::Own("reactor"), Asked::Own("inline"), Asked::Own("threads"), Asked::Own("processes")];
+const OF_OWN: &[Asked] = &[
+    Asked::Own("reactor"),
+    Asked::Own("loops"),
+    Asked::Own("inline"),
+    Asked::Own("threads"),
+    Asked::Own("processes"),
+];
 const PYTHON: &[Asked] =
     &[Asked::Python("plain"), Asked::Python("threads"), Asked::Python("processes")];
 
@@ -46,6 +51,10 @@ pub(crate) fn run() -> ! {
                 let everybody = if service.is_of_command { OF_COMMAND } else { OF_OWN };
                 for &asked in everybody.iter().chain(if python { PYTHON } else { &[] }) {
                     if service.name == "chargen" && matches!(asked, Asked::Own(_)) {
+                        continue;
+                    }
+                    if transport == Transport::Unixgram && asked.has_two_loops() {
+                        // Such a socket has one queue, which one loop reads.
                         continue;
                     }
                     trials.push(trial(service, transport, asked));
@@ -74,6 +83,10 @@ fn trial(service: &'static Service, transport: Transport, asked: Asked) -> Trial
 }
 
 impl Asked {
+    fn has_two_loops(self) -> bool {
+        matches!(self, Asked::Command(["--reactors", _]) | Asked::Own("loops"))
+    }
+
     fn name(self) -> String {
         match self {
             Asked::Command([]) => "reactor".into(),
@@ -85,10 +98,7 @@ impl Asked {
 
     fn must_say_the_same(self, service: &Service, transport: Transport) {
         let dir = tempfile::tempdir().unwrap();
-        let Some((mut server, addr)) = self.start(service.name, transport, dir.path()) else {
-            println!("skipped: {} is not there yet", self.name());
-            return;
-        };
+        let (mut server, addr) = self.start(service.name, transport, dir.path());
         let is_stream = Transport::STREAMS.contains(&transport);
         let cases = if is_stream { &service.streams } else { &service.packets };
         for case in cases {
@@ -100,8 +110,8 @@ impl Asked {
         }
     }
 
-    /// A server, and its address; `None` when the command does not know the words yet.
-    fn start(self, service: &str, transport: Transport, dir: &Path) -> Option<(Server, String)> {
+    /// A server, and its address.
+    fn start(self, service: &str, transport: Transport, dir: &Path) -> (Server, String) {
         let path = dir.join("server");
         let addr = match transport {
             Transport::Tcp | Transport::Udp => "127.0.0.1:0",
@@ -114,12 +124,11 @@ impl Asked {
         let Some(addr) = line.strip_prefix(&prefix) else {
             let mut text = String::new();
             log.read_to_string(&mut text).unwrap();
-            assert!(text.contains("not there yet"), "{line:?} {text}");
-            return None;
+            panic!("{line:?} {text}");
         };
         // Somebody has to read what Python has to say.
         thread::spawn(move || log.read_to_end(&mut Vec::new()));
-        Some((server, addr.to_string()))
+        (server, addr.to_string())
     }
 
     fn command(self, service: &str, transport: Transport, addr: &str) -> Command {
