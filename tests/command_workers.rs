@@ -315,10 +315,12 @@ fn ctrl_c_leaves_the_processes_to_the_stop_of_the_server() {
 #[test]
 fn a_second_signal_and_a_killed_server_end_its_processes() {
     for (first, second) in [("TERM", "INT"), ("KILL", "KILL")] {
-        let (mut server, addr) = start("chargen", "processes:8", &["--drain-timeout", "1h"]);
+        let (mut server, addr) = start("echo", "processes:8", &["--drain-timeout", "1h"]);
         let mut client = tcp(&addr);
-        client.read_exact(&mut [0; 74]).unwrap();
+        exchange(&mut client, b"hello");
         let child = the_child(&server);
+        // So that it does not end by itself when it is asked to.
+        signal(child, Signal::SIGSTOP);
         server.signal(first);
         if first != second {
             // It is on its way to its end when nobody can connect any more.
