@@ -104,8 +104,12 @@ pub(crate) fn trials(
 }
 
 pub(crate) fn one(name: impl Into<String>, test: impl FnOnce() + Send + 'static) -> Trial {
+    let name = name.into();
+    // There a wake from another thread may be lost in mio before the first wait.
+    let is_ignored = cfg!(mio_unsupported_force_poll_poll) && name.starts_with("b13_");
     Trial::test(name, move || {
         test();
         Ok(())
     })
+    .with_ignored_flag(is_ignored)
 }
