@@ -147,6 +147,7 @@ fn meet(mut first: BufReader<TcpStream>, addr: &str) -> [BufReader<TcpStream>; 2
 }
 
 #[test]
+#[cfg_attr(mio_unsupported_force_poll_poll, ignore = "there mio may lose a wake from another loop")]
 fn a_chat_over_several_loops_is_one_room_with_whole_lines_in_order() {
     const MEMBERS: usize = 12;
     const LINES: usize = 400;
