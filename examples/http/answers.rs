@@ -156,10 +156,12 @@ impl Connection {
         } else {
             cx.send(data)
         };
-        if sent == Sent::Congested {
+        // Nothing would show us an end for which nothing more comes in.
+        if sent == Sent::Congested && !echo.body.is_over() {
             cx.pause();
+            return Ok(false);
         }
-        Ok(sent == Sent::Queued)
+        Ok(sent != Sent::Gone)
     }
 
     // Files.

@@ -1,0 +1,125 @@
+#!/bin/sh
+# The example `http` beside nginx: requests a second for a short text, from connections that stay.
+# Both have one core, the client has another; the rounds take turns, so that what else the machine
+# does meets both. Needs wrk, nginx and two cores, and says so when they are missing.
+#
+#   benches/http.sh            7 rounds of 3 seconds for each line; some two minutes
+#   ROUNDS=3 SECONDS_EACH=1 benches/http.sh
+set -eu
+cd "$(dirname "$0")/.."
+
+rounds=${ROUNDS:-7} seconds=${SECONDS_EACH:-3}
+
+missing=
+for tool in wrk nginx taskset curl; do
+    command -v "$tool" >/dev/null || missing="$missing $tool"
+done
+if [ -n "$missing" ]; then
+    echo "http.sh is skipped; it needs these programs, which are not installed:$missing" >&2
+    exit 0
+fi
+if [ "$(nproc)" -lt 2 ]; then
+    echo "http.sh is skipped; it needs two cores, one for the server and one for the client" >&2
+    exit 0
+fi
+
+if [ -z "${HTTP:-}" ]; then
+    cargo build --quiet --release --example http
+    HTTP=${CARGO_TARGET_DIR:-target}/release/examples/http
+fi
+
+dir=$(mktemp -d)
+ours= theirs=
+trap 'kill $ours $theirs 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$dir"' EXIT
+chmod 755 "$dir"
+
+taskset -c 0 "$HTTP" 127.0.0.1:0 >"$dir/ours" &
+ours=$!
+for _ in $(seq 100); do
+    [ -s "$dir/ours" ] && break
+    sleep 0.05
+done
+our_addr=$(sed -n 's/^listening tcp //p' "$dir/ours")
+
+# nginx takes no port 0, so a free one is looked for.
+their_port=28080
+while curl -s -o "$dir/probe" --max-time 1 "http://127.0.0.1:$their_port/"; do
+    their_port=$((their_port + 1))
+done
+cat >"$dir/nginx.conf" <<CONF
+worker_processes 1;
+daemon off;
+pid $dir/nginx.pid;
+error_log $dir/error.log;
+events { worker_connections 4096; multi_accept on; }
+http {
+    access_log off;
+    keepalive_requests 1000000000;
+    default_type text/plain;
+    server {
+        listen 127.0.0.1:$their_port;
+        location / { return 200 "hello, world"; }
+    }
+}
+CONF
+taskset -c 0 nginx -p "$dir" -c "$dir/nginx.conf" -e "$dir/error.log" &
+theirs=$!
+their_addr=127.0.0.1:$their_port
+
+for addr in "$our_addr" "$their_addr"; do
+    answer=$(curl -s --retry 20 --retry-connrefused --retry-delay 1 --max-time 30 "http://$addr/")
+    [ "$answer" = "hello, world" ] || { echo "http.sh: $addr answers $answer" >&2; exit 1; }
+done
+
+cat >"$dir/pipeline.lua" <<'LUA'
+init = function()
+    local requests = {}
+    for nth = 1, 16 do requests[nth] = wrk.format("GET", "/") end
+    all = table.concat(requests)
+end
+request = function() return all end
+LUA
+
+# rate ADDR CONNECTIONS [SCRIPT]: requests a second of one round
+rate() {
+    taskset -c 1 timeout $((seconds + 10)) wrk -t1 -c"$2" -d"$seconds"s ${3:+-s "$3"} \
+        "http://$1/" >"$dir/wrk"
+    if grep -q -e 'Socket errors' -e 'Non-2xx' "$dir/wrk"; then
+        cat "$dir/wrk" >&2
+        exit 1
+    fi
+    awk '$1 == "Requests/sec:" { print $2 }' "$dir/wrk"
+}
+
+# median of the numbers on the standard input, and half of what the middle half of them spans
+summary() {
+    sort -n | awk '{ a[NR] = $1 }
+        function at(p,  x, i) { x = 1 + (NR - 1) * p; i = int(x); return a[i] + (x - i) * (a[i < NR ? i + 1 : i] - a[i]) }
+        END { printf "%s %s\n", at(0.5), (at(0.75) - at(0.25)) / 2 }'
+}
+
+# row NAME CONNECTIONS [SCRIPT]
+row() {
+    name=$1
+    shift
+    : >"$dir/a"; : >"$dir/b"; : >"$dir/ratio"
+    for round in $(seq "$rounds"); do
+        # Who is first takes turns too.
+        if [ $((round % 2)) = 0 ]; then
+            b=$(rate "$their_addr" "$@"); a=$(rate "$our_addr" "$@")
+        else
+            a=$(rate "$our_addr" "$@"); b=$(rate "$their_addr" "$@")
+        fi
+        echo "$a" >>"$dir/a"; echo "$b" >>"$dir/b"
+        echo "$a $b" | awk '{ print $1 / $2 }' >>"$dir/ratio"
+    done
+    echo "$(summary <"$dir/a") $(summary <"$dir/b") $(summary <"$dir/ratio")" |
+        awk -v name="$name" '{ printf "| %s | %.0f | %.0f | %.2f ± %.2f |\n", name, $1, $3, $5, $6 }'
+}
+
+echo "| requests a second, one core for the server | http | nginx | ratio |"
+echo "|---|---|---|---|"
+row "1 connection" 1
+row "50 connections" 50
+row "500 connections" 500
+row "50 connections, 16 requests at once" 50 "$dir/pipeline.lua"
