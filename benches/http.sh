@@ -1,7 +1,8 @@
 #!/bin/sh
-# The example `http` beside nginx: requests a second for a short text, from connections that stay.
-# Both have one core, the client has another; the rounds take turns, so that what else the machine
-# does meets both. Needs wrk, nginx and two cores, and says so when they are missing.
+# The example `http` beside nginx: requests a second for a short text, from connections that stay, and
+# the server's CPU time for each, which tells more where others use the machine too. Both have one
+# core, the client has another; the rounds take turns, so that what else happens meets both. Needs
+# wrk, nginx and two cores, and says so when they are missing.
 #
 #   benches/http.sh            7 rounds of 3 seconds for each line; some two minutes
 #   ROUNDS=3 SECONDS_EACH=1 benches/http.sh
@@ -80,15 +81,23 @@ end
 request = function() return all end
 LUA
 
-# rate ADDR CONNECTIONS [SCRIPT]: requests a second of one round
+# Nanoseconds of CPU time that a process had so far.
+cpu() {
+    cut -d' ' -f1 "/proc/$1/schedstat"
+}
+
+# rate PID ADDR CONNECTIONS [SCRIPT]: requests a second of one round, and microseconds of CPU each
 rate() {
-    taskset -c 1 timeout $((seconds + 10)) wrk -t1 -c"$2" -d"$seconds"s ${3:+-s "$3"} \
-        "http://$1/" >"$dir/wrk"
+    before=$(cpu "$1")
+    taskset -c 1 timeout $((seconds + 10)) wrk -t1 -c"$3" -d"$seconds"s ${4:+-s "$4"} \
+        "http://$2/" >"$dir/wrk"
+    after=$(cpu "$1")
     if grep -q -e 'Socket errors' -e 'Non-2xx' "$dir/wrk"; then
         cat "$dir/wrk" >&2
         exit 1
     fi
-    awk '$1 == "Requests/sec:" { print $2 }' "$dir/wrk"
+    awk -v ns=$((after - before)) '
+        $2 == "requests" { n = $1 } $1 == "Requests/sec:" { print $2, ns / n / 1000 }' "$dir/wrk"
 }
 
 # median of the numbers on the standard input, and half of what the middle half of them spans
@@ -102,23 +111,27 @@ summary() {
 row() {
     name=$1
     shift
-    : >"$dir/a"; : >"$dir/b"; : >"$dir/ratio"
+    : >"$dir/rounds"
     for round in $(seq "$rounds"); do
         # Who is first takes turns too.
         if [ $((round % 2)) = 0 ]; then
-            b=$(rate "$their_addr" "$@"); a=$(rate "$our_addr" "$@")
+            b=$(rate "$worker" "$their_addr" "$@"); a=$(rate "$ours" "$our_addr" "$@")
         else
-            a=$(rate "$our_addr" "$@"); b=$(rate "$their_addr" "$@")
+            a=$(rate "$ours" "$our_addr" "$@"); b=$(rate "$worker" "$their_addr" "$@")
         fi
-        echo "$a" >>"$dir/a"; echo "$b" >>"$dir/b"
-        echo "$a $b" | awk '{ print $1 / $2 }' >>"$dir/ratio"
+        echo "$a $b" | awk '{ print $0, $1 / $3, $2 / $4 }' >>"$dir/rounds"
     done
-    echo "$(summary <"$dir/a") $(summary <"$dir/b") $(summary <"$dir/ratio")" |
-        awk -v name="$name" '{ printf "| %s | %.0f | %.0f | %.2f ± %.2f |\n", name, $1, $3, $5, $6 }'
+    for column in 1 3 5 2 4 6; do
+        cut -d' ' -f$column "$dir/rounds" | summary
+    done | awk -v name="$name" '{ median[NR] = $1; noise[NR] = $2 }
+        END { printf "| %s | %.0f | %.0f | %.2f ± %.2f | %.1f | %.1f | %.2f ± %.2f |\n", name,
+              median[1], median[2], median[3], noise[3], median[4], median[5], median[6], noise[6] }'
 }
 
-echo "| requests a second, one core for the server | http | nginx | ratio |"
-echo "|---|---|---|---|"
+# CPU time is that of the one worker.
+worker=$(cat "/proc/$theirs/task/$theirs/children" | tr -d ' ')
+echo "| | http, requests/s | nginx | ratio | http, us of CPU a request | nginx | ratio |"
+echo "|---|---|---|---|---|---|---|"
 row "1 connection" 1
 row "50 connections" 50
 row "500 connections" 500

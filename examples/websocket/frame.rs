@@ -113,23 +113,18 @@ fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
 
 /// The head of a frame that we send; servers mask nothing. Gives the bytes and how many they are.
 pub(crate) fn head(opcode: Opcode, len: usize) -> ([u8; 10], usize) {
-    let first = 0x80 | opcode as u8;
-    let mut head = [0; 10];
-    let [one, two, three, four, rest @ ..] = &mut head;
-    *one = first;
+    let (short, width) = match (u8::try_from(len), u16::try_from(len)) {
+        (Ok(short), _) if len <= CONTROL => (short, 0),
+        (_, Ok(_)) => (126, 2),
+        _ => (127, 8),
+    };
     let long = (len as u64).to_be_bytes();
-    let [a, b, c, d, e, f, g, h] = long;
-    if len <= CONTROL {
-        *two = h;
-        (head, 2)
-    } else if len <= usize::from(u16::MAX) {
-        (*two, *three, *four) = (126, g, h);
-        (head, 4)
-    } else {
-        (*two, *three, *four) = (127, a, b);
-        *rest = [c, d, e, f, g, h];
-        (head, 10)
+    let digits = long.iter().skip(long.len() - width);
+    let mut head = [0; 10];
+    for (to, from) in head.iter_mut().zip([0x80 | opcode as u8, short].iter().chain(digits)) {
+        *to = *from;
     }
+    (head, 2 + width)
 }
 
 #[cfg(test)]
