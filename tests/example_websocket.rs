@@ -5,6 +5,17 @@
 
 mod program;
 
+// Nothing runs the tests that stand in the files of an example, unless they are part of ours.
+#[allow(dead_code)]
+#[path = "../examples/websocket/frame.rs"]
+mod frame;
+#[allow(dead_code)]
+#[path = "../examples/websocket/handshake.rs"]
+mod handshake;
+#[allow(dead_code)]
+#[path = "../examples/websocket/message.rs"]
+mod message;
+
 use std::env;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};

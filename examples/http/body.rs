@@ -81,7 +81,7 @@ impl Body {
     }
 
     fn begin_chunk(&mut self, line: &[u8]) -> Result<(), Status> {
-        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_end();
+        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_hexdigit) {
             return Err(Status::BAD_REQUEST);
         }
@@ -93,7 +93,9 @@ impl Body {
     }
 }
 
-/// A line that ends as it must; others could take a lone line feed for something else.
+/// A line that ends as it must, and nowhere before: others could see two lines in one.
 fn line<'a>(input: &mut Input<'a>, max: usize) -> Result<Option<&'a [u8]>, Status> {
-    input.delimited(b"\r\n", max).map_err(|_| Status::BAD_REQUEST)
+    let line = input.delimited(b"\r\n", max).map_err(|_| Status::BAD_REQUEST)?;
+    let is_one = line.is_none_or(|line| !line.iter().any(|byte| b"\r\n".contains(byte)));
+    is_one.then_some(line).ok_or(Status::BAD_REQUEST)
 }

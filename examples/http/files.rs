@@ -1,7 +1,7 @@
 //! Static files: which file a path names, which part of it is asked for, and sending it.
 //!
 //! Files are opened and read in the loop, a piece at a time. What is served often lies in memory,
-//! where reading a piece takes some ten microseconds; handing each piece to another thread and back
+//! where reading a piece takes some 15 microseconds; handing each piece to another thread and back
 //! would cost about as much again. Where files lie on slow disks, that is what
 //! [`Context::offload`] is for.
 

@@ -47,7 +47,7 @@ pub(crate) struct Connection {
     /// What the next message is put together in.
     spare: Vec<u8>,
     timer: Option<TimerId>,
-    /// Something has come in since the timer was set.
+    /// Something has come in, or was taken, since the timer was set.
     is_alive: bool,
 }
 
@@ -103,6 +103,7 @@ impl Handler<Limits> for Connection {
     }
 
     fn drained(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
+        self.is_alive = true;
         cx.io.resume(cx.id);
         Ok(())
     }
