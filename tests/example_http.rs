@@ -390,6 +390,18 @@ fn requests_behind_a_large_file_wait_for_it_at_bounded_memory() {
     let answer = read_to_end(&mut stream);
     assert!(answer.ends_with(b"hello, world"));
     assert!(answer.len() > 100_000_000, "{} bytes", answer.len());
+    // The same with many short answers.
+    let mut stream = server.client();
+    let mut writer = stream.try_clone().unwrap();
+    let requests = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(50_000);
+    let sent = thread::spawn(move || {
+        writer.write_all(&requests).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    thread::sleep(Duration::from_millis(300));
+    let answer = String::from_utf8(read_to_end(&mut stream)).unwrap();
+    sent.join().unwrap();
+    assert_eq!(answer.matches("hello, world").count(), 50_000);
     if let Some(peak) = server.peak_memory() {
         assert!(peak < 16 << 10, "{peak} KiB");
     }

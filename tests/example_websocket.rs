@@ -278,6 +278,14 @@ fn a_flood_without_a_reader_waits_at_bounded_memory() {
         assert!(receive(&mut stream) == (BINARY, message.clone()));
     }
     sent.join().unwrap();
+    // Many in one read, with nothing behind them that would wake anybody.
+    let small = frame(TEXT, &[b'x'; 100]).repeat(20_000);
+    let mut writer = stream.try_clone().unwrap();
+    let sent = thread::spawn(move || writer.write_all(&small).unwrap());
+    for _ in 0..20_000 {
+        assert_eq!(receive(&mut stream), (TEXT, vec![b'x'; 100]));
+    }
+    sent.join().unwrap();
     if let Some(peak) = server.peak_memory() {
         assert!(peak < 16 << 10, "{peak} KiB");
     }

