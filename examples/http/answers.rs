@@ -94,13 +94,12 @@ impl Connection {
         self.tell(cx, status, true)
     }
 
-    /// The answer is complete.
+    /// The answer is complete. If the peer does not keep up, what else has come in is left: it is
+    /// shown again when there is room for answers.
     pub(crate) fn end_answer(&mut self, cx: &mut Cx<'_>, sent: Sent) -> bool {
         self.state = State::Head;
         if self.is_last {
             cx.close();
-        } else if sent == Sent::Congested {
-            cx.pause();
         }
         !self.is_last && sent == Sent::Queued
     }

@@ -87,9 +87,9 @@ impl Handler<Site> for Connection {
                 return Ok(());
             }
             self.end_answer(cx, Sent::Queued);
+            // What waits behind the file is shown again.
+            cx.io.resume(cx.id);
         }
-        // What waits is shown again.
-        cx.io.resume(cx.id);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! `curl http://127.0.0.1:8080/`, or a browser at `/clock`.
 //!
 //! The technique: a connection is one small state machine ([`connection::State`]), and `pause` and
-//! `drained` are its brakes. While an answer is on its way that is larger than the peer takes, the
+//! `drained` are its brakes. While a file is on its way that is larger than the peer takes, the
 //! connection is paused: the requests behind it wait, in the input and then in the peer. `drained`
 //! sends the next piece, and `resume` shows what waits. So every answer has bounded memory.
 //!
