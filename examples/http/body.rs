@@ -1,0 +1,96 @@
+//! The body of a request, piece by piece as it comes in.
+
+use std::str;
+
+use socketserver::Input;
+
+use crate::request::Framing;
+use crate::response::Status;
+
+/// Bytes of the line before a chunk, with its extensions, which mean nothing to us.
+const CHUNK_LINE: usize = 256;
+/// Bytes of all lines behind the last chunk.
+const TRAILERS: usize = 4 << 10;
+
+#[derive(Debug)]
+pub(crate) struct Body {
+    state: State,
+    /// Bytes that may still come in.
+    allowed: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Length(u64),
+    ChunkLine,
+    Chunk(u64),
+    ChunkEnd,
+    /// How many bytes of trailers may still come.
+    Trailers(usize),
+}
+
+pub(crate) enum Piece<'a> {
+    Data(&'a [u8]),
+    /// Nothing more can be said before more comes in.
+    More,
+    End,
+}
+
+impl Body {
+    pub(crate) fn new(framing: Framing, limit: u64) -> Result<Body, Status> {
+        let state = match framing {
+            Framing::Length(length) if length > limit => return Err(Status::CONTENT_TOO_LARGE),
+            Framing::Length(length) => State::Length(length),
+            Framing::Chunked => State::ChunkLine,
+        };
+        Ok(Body { state, allowed: limit })
+    }
+
+    /// Takes the next piece. After an error, or the end, it must not be asked again.
+    pub(crate) fn next<'a>(&mut self, input: &mut Input<'a>) -> Result<Piece<'a>, Status> {
+        loop {
+            match &mut self.state {
+                State::Length(0) => return Ok(Piece::End),
+                State::Chunk(0) => self.state = State::ChunkEnd,
+                State::Length(left) | State::Chunk(left) => {
+                    let n = input.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    let data = input.take(n).filter(|data| !data.is_empty());
+                    *left -= n as u64;
+                    return Ok(data.map_or(Piece::More, Piece::Data));
+                }
+                State::ChunkEnd => match line(input, 0)? {
+                    Some(_) => self.state = State::ChunkLine,
+                    None => return Ok(Piece::More),
+                },
+                State::ChunkLine => match line(input, CHUNK_LINE)? {
+                    Some(line) => self.begin_chunk(line)?,
+                    None => return Ok(Piece::More),
+                },
+                State::Trailers(left) => match line(input, *left)? {
+                    Some([]) => return Ok(Piece::End),
+                    Some(line) => *left -= line.len(),
+                    None => return Ok(Piece::More),
+                },
+            }
+        }
+    }
+
+    fn begin_chunk(&mut self, line: &[u8]) -> Result<(), Status> {
+        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(Status::BAD_REQUEST);
+        }
+        let digits = str::from_utf8(digits).unwrap_or_default();
+        let size = u64::from_str_radix(digits, 16).map_err(|_| Status::CONTENT_TOO_LARGE)?;
+        self.allowed = self.allowed.checked_sub(size).ok_or(Status::CONTENT_TOO_LARGE)?;
+        self.state = if size == 0 { State::Trailers(TRAILERS) } else { State::Chunk(size) };
+        Ok(())
+    }
+}
+
+/// A line that ends as it must, and nowhere before: others could see two lines in one.
+fn line<'a>(input: &mut Input<'a>, max: usize) -> Result<Option<&'a [u8]>, Status> {
+    let line = input.delimited(b"\r\n", max).map_err(|_| Status::BAD_REQUEST)?;
+    let is_one = line.is_none_or(|line| !line.iter().any(|byte| b"\r\n".contains(byte)));
+    is_one.then_some(line).ok_or(Status::BAD_REQUEST)
+}

@@ -1,0 +1,21 @@
+//! Server-sent events: the time, once a second, and a page that shows it.
+
+/// What a browser shows at `/clock`.
+pub(crate) const PAGE: &str = r#"<!doctype html>
+<meta charset="utf-8">
+<title>Clock</title>
+<h1 id="time">no event yet</h1>
+<p>Events so far: <span id="count">0</span></p>
+<script>
+  const events = new EventSource("/events");
+  events.onmessage = (event) => {
+    document.getElementById("time").textContent = event.data;
+    document.getElementById("count").textContent = event.lastEventId;
+  };
+</script>
+"#;
+
+/// One event.
+pub(crate) fn event(id: u64, date: &str) -> String {
+    format!("id: {id}\ndata: {date}\n\n")
+}

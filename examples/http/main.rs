@@ -1,0 +1,123 @@
+//! An HTTP/1.1 server: `cargo run --release --example http -- 127.0.0.1:8080 --files .`, then
+//! `curl http://127.0.0.1:8080/`, or a browser at `/clock`.
+//!
+//! The technique: a connection is one small state machine ([`connection::State`]), and `pause` and
+//! `drained` are its brakes. While a file is on its way that is larger than the peer takes, the
+//! connection is paused: the requests behind it wait, in the input and then in the peer. `drained`
+//! sends the next piece, and `resume` shows what waits. So every answer has bounded memory.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `GET /` | `hello, world` |
+//! | `POST /echo` | the body, as it comes in |
+//! | `GET /files/...` | files below `--files`, with ranges |
+//! | `GET /clock`, `GET /events` | a page that shows server-sent events, and these |
+
+mod answers;
+mod body;
+mod connection;
+mod events;
+mod files;
+mod request;
+mod response;
+mod site;
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use socketserver::{Addr, Handle, Options, Server};
+
+use connection::Connection;
+use site::{Limits, Site};
+
+const USAGE: &str = "usage: http ADDR [--files DIR] [--head-timeout SECONDS] \
+                     [--idle-timeout SECONDS] [--body-limit BYTES]";
+
+/// How long answers may take that are under way when the server is asked to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    let (addr, site) = match parse(env::args().skip(1)) {
+        Ok(parsed) => parsed,
+        Err(culprit) => {
+            eprintln!("http: {culprit}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match serve(&addr, site) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("http: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(mut words: impl Iterator<Item = String>) -> Result<(String, Site), String> {
+    let addr = words.next().filter(|word| !word.starts_with('-')).ok_or("ADDR is missing")?;
+    let mut limits = Limits::default();
+    let mut files = None;
+    while let Some(word) = words.next() {
+        let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
+        let unusable = || format!("{word} cannot be {value:?}");
+        let seconds = || value.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+        match word.as_str() {
+            "--files" => {
+                let dir = std::fs::canonicalize(&value).ok().filter(|dir| dir.is_dir());
+                files = Some(dir.ok_or_else(unusable)?);
+            }
+            "--head-timeout" => limits.head_timeout = seconds().ok_or_else(unusable)?,
+            "--idle-timeout" => limits.idle_timeout = seconds().ok_or_else(unusable)?,
+            "--body-limit" => limits.body = value.parse().map_err(|_| unusable())?,
+            _ => return Err(format!("there is no {word}")),
+        }
+    }
+    Ok((addr, Site::new(files, limits)))
+}
+
+fn serve(addr: &str, site: Site) -> io::Result<()> {
+    let mut server = Server::with(site, Options::default())?;
+    let listener = server.listen(addr, |_peer| Connection::default())?;
+    stop_on_signals(server.handle())?;
+    if let Some(Addr::Ip(addr)) = server.io().local_addr(listener) {
+        // Who closed our standard output can do without the line.
+        let _ = writeln!(io::stdout(), "listening tcp {addr}");
+    }
+    server.serve_forever()
+}
+
+/// The first SIGTERM or SIGINT ends the run within the grace, a second one at once.
+#[cfg(unix)]
+fn stop_on_signals<S: 'static>(handle: Handle<S>) -> io::Result<()> {
+    use std::sync::Arc;
+    use std::thread;
+
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::flag;
+    use signal_hook::iterator::Signals;
+
+    let asked = Arc::default();
+    for signal in [SIGTERM, SIGINT] {
+        // In this order: the first signal finds the flag still down.
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&asked))?;
+        flag::register(signal, Arc::clone(&asked))?;
+    }
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            let _ = handle.call(|_, io| {
+                io.server_close();
+                io.shutdown(GRACE);
+            });
+        }
+    });
+    Ok(())
+}
+
+/// Where there are no Unix signals, Ctrl-C ends the program at once.
+#[cfg(not(unix))]
+fn stop_on_signals<S>(_handle: Handle<S>) -> io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! One connection: the handshake, then frames, then goodbye.
+
+use std::io;
+use std::mem;
+use std::str;
+use std::time::Duration;
+
+use socketserver::{Context, Handler, Input, Sent, TimerId};
+
+use crate::frame::{self, Code, Frame, Opcode};
+use crate::handshake::{self, Answer, HEAD_LIMIT};
+use crate::message::Message;
+
+/// Everything a peer may make us hold or wait for.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    /// Bytes of a message.
+    pub(crate) message: usize,
+    /// From the first moment to the end of the handshake.
+    pub(crate) handshake_timeout: Duration,
+    /// Who is silent for so long is asked whether it is there, and has as long to answer.
+    pub(crate) ping_every: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            message: 1 << 20,
+            handshake_timeout: Duration::from_secs(10),
+            ping_every: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How long a peer may take to answer our goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A larger buffer is not kept for the next message.
+const KEPT: usize = 4 << 10;
+
+#[derive(Debug, Default)]
+pub(crate) struct Connection {
+    phase: Phase,
+    frame: Option<Frame>,
+    message: Option<Message>,
+    control: Vec<u8>,
+    /// What the next message is put together in.
+    spare: Vec<u8>,
+    timer: Option<TimerId>,
+    /// Something has come in, or was taken, since the timer was set.
+    is_alive: bool,
+}
+
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(crate) enum Phase {
+    #[default]
+    Handshake,
+    Frames {
+        /// It was silent, and asked whether it is there.
+        is_asked: bool,
+    },
+    /// We have said goodbye and wait for the peer's.
+    Goodbye,
+}
+
+type Cx<'a> = Context<'a, Limits>;
+
+/// What one look at the input came to.
+enum Step {
+    /// It needs more input.
+    Waits,
+    Went(Sent),
+}
+
+impl Handler<Limits> for Connection {
+    fn setup(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
+        self.set_timer(cx, cx.shared.handshake_timeout);
+        Ok(())
+    }
+
+    fn handle(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        self.is_alive = true;
+        if self.phase == Phase::Handshake {
+            self.shake_hands(cx, input);
+        }
+        while self.phase != Phase::Handshake {
+            match self.step(cx, input) {
+                // While the peer does not keep up, nothing more is read; what was read goes on.
+                Ok(Step::Went(Sent::Queued | Sent::Congested)) => {}
+                Ok(Step::Waits | Step::Went(Sent::Gone)) => break,
+                Err(code) => {
+                    self.say_goodbye(cx, &code.0.to_be_bytes());
+                    cx.close();
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn drained(&mut self, _cx: &mut Cx<'_>) -> io::Result<()> {
+        self.is_alive = true;
+        Ok(())
+    }
+
+    fn timeout(&mut self, cx: &mut Cx<'_>, _timer: TimerId) -> io::Result<()> {
+        match &mut self.phase {
+            Phase::Handshake => self.answer(cx, handshake::last("408 Request Timeout", "", "")),
+            Phase::Goodbye => cx.close(),
+            // Who does not take what it is sent is not read, and is as good as gone too.
+            Phase::Frames { is_asked: true } if !self.is_alive => cx.io.abort(cx.id),
+            Phase::Frames { is_asked } => {
+                *is_asked = !self.is_alive;
+                if *is_asked {
+                    send(cx, Opcode::Ping, b"");
+                }
+                self.is_alive = false;
+                self.set_timer(cx, cx.shared.ping_every);
+            }
+        }
+        Ok(())
+    }
+
+    fn shutdown(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
+        match self.phase {
+            Phase::Handshake => cx.close(),
+            Phase::Frames { .. } => self.say_goodbye(cx, &Code::GOING_AWAY.0.to_be_bytes()),
+            Phase::Goodbye => {}
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// Sets the one timer of this connection, in place of the one before.
+    fn set_timer(&mut self, cx: &mut Cx<'_>, after: Duration) {
+        if let Some(before) = self.timer.replace(cx.set_timer(after)) {
+            cx.io.cancel_timer(before);
+        }
+    }
+
+    fn shake_hands(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) {
+        let rest = input.rest();
+        match input.delimited(b"\r\n\r\n", HEAD_LIMIT) {
+            Ok(None) => {}
+            Ok(Some(head)) => {
+                let head = rest.get(..head.len() + 4).unwrap_or_default();
+                self.answer(cx, handshake::answer(head));
+            }
+            Err(_) => {
+                let status = "431 Request Header Fields Too Large";
+                self.answer(cx, handshake::last(status, "", ""));
+            }
+        }
+    }
+
+    fn answer(&mut self, cx: &mut Cx<'_>, answer: Answer) {
+        match answer {
+            Answer::Welcome(head) => {
+                cx.send(head.as_bytes());
+                self.phase = Phase::Frames { is_asked: false };
+                self.set_timer(cx, cx.shared.ping_every);
+            }
+            Answer::Last(all) => {
+                cx.send(all.as_bytes());
+                cx.close();
+            }
+        }
+    }
+
+    // Frames.
+
+    /// Takes what has come of one frame, and acts when that is complete.
+    fn step(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> Result<Step, Code> {
+        let mut frame = match self.frame.take() {
+            Some(frame) => frame,
+            None => match Frame::take(input)? {
+                Some(frame) => self.begin(frame, cx.shared.message)?,
+                None => return Ok(Step::Waits),
+            },
+        };
+        if frame.opcode.is_control() {
+            frame.take_payload(input, &mut self.control);
+        } else if let Some(message) = &mut self.message {
+            frame.take_payload(input, &mut message.bytes);
+            message.check(frame.is_last && frame.left == 0)?;
+        }
+        if frame.left > 0 {
+            self.frame = Some(frame);
+            return Ok(Step::Waits);
+        }
+        let sent = if frame.opcode.is_control() {
+            self.obey(cx, frame.opcode)?
+        } else if frame.is_last {
+            self.send_back(cx)
+        } else {
+            Sent::Queued
+        };
+        Ok(Step::Went(sent))
+    }
+
+    /// Whether a frame may come here, and be as long as it says.
+    fn begin(&mut self, frame: Frame, limit: usize) -> Result<Frame, Code> {
+        if frame.opcode.is_control() {
+            self.control.clear();
+            return Ok(frame);
+        }
+        if self.message.is_some() != (frame.opcode == Opcode::Continuation) {
+            return Err(Code::PROTOCOL);
+        }
+        let spare = &mut self.spare;
+        let message =
+            self.message.get_or_insert_with(|| Message::new(frame.opcode, mem::take(spare)));
+        let room = limit.saturating_sub(message.bytes.len());
+        if frame.left > room as u64 { Err(Code::TOO_BIG) } else { Ok(frame) }
+    }
+
+    /// Sends a complete message back, in one frame.
+    fn send_back(&mut self, cx: &mut Cx<'_>) -> Sent {
+        let Some(Message { opcode, mut bytes, .. }) = self.message.take() else {
+            return Sent::Queued;
+        };
+        let is_open = self.phase != Phase::Goodbye;
+        let sent = if is_open { send(cx, opcode, &bytes) } else { Sent::Queued };
+        if bytes.capacity() <= KEPT {
+            bytes.clear();
+            self.spare = bytes;
+        }
+        sent
+    }
+
+    /// Does what a control frame asks for.
+    fn obey(&mut self, cx: &mut Cx<'_>, opcode: Opcode) -> Result<Sent, Code> {
+        let payload = self.control.as_slice();
+        match (opcode, payload) {
+            (Opcode::Ping, _) if self.phase != Phase::Goodbye => {
+                return Ok(send(cx, Opcode::Pong, payload));
+            }
+            (Opcode::Close, [_]) => return Err(Code::PROTOCOL),
+            (Opcode::Close, [a, b, reason @ ..]) => {
+                let code = Code(u16::from_be_bytes([*a, *b]));
+                if !code.may_be_sent() {
+                    return Err(Code::PROTOCOL);
+                }
+                str::from_utf8(reason).map_err(|_| Code::NOT_UTF8)?;
+                self.say_goodbye(cx, &code.0.to_be_bytes());
+            }
+            (Opcode::Close, []) => self.say_goodbye(cx, b""),
+            _ => return Ok(Sent::Queued),
+        }
+        // Both have said goodbye; it is for the server to close.
+        cx.close();
+        Ok(Sent::Gone)
+    }
+
+    /// Says goodbye, once.
+    fn say_goodbye(&mut self, cx: &mut Cx<'_>, code: &[u8]) {
+        if self.phase != Phase::Goodbye {
+            send(cx, Opcode::Close, code);
+            self.phase = Phase::Goodbye;
+            self.set_timer(cx, GOODBYE);
+        }
+    }
+}
+
+fn send(cx: &mut Cx<'_>, opcode: Opcode, payload: &[u8]) -> Sent {
+    let (head, len) = frame::head(opcode, payload.len());
+    cx.send(head.get(..len).unwrap_or_default());
+    cx.send(payload)
+}

@@ -1,0 +1,112 @@
+//! A WebSocket echo (RFC 6455): `cargo run --release --example websocket -- 127.0.0.1:8081`, then a
+//! browser at `http://127.0.0.1:8081/`, or any other client at `ws://127.0.0.1:8081/`.
+//!
+//! The technique: a protocol inside a protocol. One handler is first a reader of HTTP heads, then of
+//! frames ([`connection::Phase`]), and takes from the same input; what comes right behind the
+//! handshake is simply left in it. Payloads are taken as they come, in whatever pieces, so a fault
+//! shows as soon as its byte is there, and nothing is ever reserved on the word of a length.
+//!
+//! The framing is ours and not that of `tungstenite`: that wants to own a stream it can read from,
+//! which is what a handler does not have; the input already is a buffer.
+
+mod connection;
+mod frame;
+mod handshake;
+mod message;
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use socketserver::{Addr, Handle, Options, Server};
+
+use connection::{Connection, Limits};
+
+const USAGE: &str = "usage: websocket ADDR [--message-limit BYTES] [--handshake-timeout SECONDS] \
+                     [--ping-every SECONDS]";
+
+/// How long clients may take to say goodbye when the server is asked to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    let (addr, limits) = match parse(env::args().skip(1)) {
+        Ok(parsed) => parsed,
+        Err(culprit) => {
+            eprintln!("websocket: {culprit}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match serve(&addr, limits) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("websocket: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(mut words: impl Iterator<Item = String>) -> Result<(String, Limits), String> {
+    let addr = words.next().filter(|word| !word.starts_with('-')).ok_or("ADDR is missing")?;
+    let mut limits = Limits::default();
+    while let Some(word) = words.next() {
+        let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
+        let unusable = || format!("{word} cannot be {value:?}");
+        let seconds = || value.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+        match word.as_str() {
+            "--message-limit" => limits.message = value.parse().map_err(|_| unusable())?,
+            "--handshake-timeout" => limits.handshake_timeout = seconds().ok_or_else(unusable)?,
+            "--ping-every" => limits.ping_every = seconds().ok_or_else(unusable)?,
+            _ => return Err(format!("there is no {word}")),
+        }
+    }
+    Ok((addr, limits))
+}
+
+fn serve(addr: &str, limits: Limits) -> io::Result<()> {
+    let defaults = Options::default();
+    // However slow the peer, one whole message may wait for it.
+    let output_limit = defaults.output_limit.saturating_add(limits.message);
+    let mut server = Server::with(limits, Options { output_limit, ..defaults })?;
+    let listener = server.listen(addr, |_peer| Connection::default())?;
+    stop_on_signals(server.handle())?;
+    if let Some(Addr::Ip(addr)) = server.io().local_addr(listener) {
+        // Who closed our standard output can do without the line.
+        let _ = writeln!(io::stdout(), "listening tcp {addr}");
+    }
+    server.serve_forever()
+}
+
+/// The first SIGTERM or SIGINT ends the run within the grace, a second one at once.
+#[cfg(unix)]
+fn stop_on_signals<S: 'static>(handle: Handle<S>) -> io::Result<()> {
+    use std::sync::Arc;
+    use std::thread;
+
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::flag;
+    use signal_hook::iterator::Signals;
+
+    let asked = Arc::default();
+    for signal in [SIGTERM, SIGINT] {
+        // In this order: the first signal finds the flag still down.
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&asked))?;
+        flag::register(signal, Arc::clone(&asked))?;
+    }
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            let _ = handle.call(|_, io| {
+                io.server_close();
+                io.shutdown(GRACE);
+            });
+        }
+    });
+    Ok(())
+}
+
+/// Where there are no Unix signals, Ctrl-C ends the program at once.
+#[cfg(not(unix))]
+fn stop_on_signals<S>(_handle: Handle<S>) -> io::Result<()> {
+    Ok(())
+}

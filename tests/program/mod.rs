@@ -1,0 +1,133 @@
+//! A running example, and what drives it. Everything is bounded in time and ends with the test.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests stop where a library may not, and no test file uses all of this"
+)]
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// No step of a test takes longer than this, however loaded the machine is.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An example that is killed when the test ends.
+pub(crate) struct Program {
+    child: Child,
+    pub(crate) addr: String,
+}
+
+impl Program {
+    /// Starts an example on a free port; `None`, and a message, when it was not built: plain
+    /// `cargo test` builds all of them, `cargo test --test` does not.
+    pub(crate) fn start(example: &str, words: &[&str]) -> Option<Program> {
+        let Some(path) = path(example) else {
+            println!("skipped: the example {example} is not built");
+            return None;
+        };
+        let mut command = Command::new(path);
+        command.arg("127.0.0.1:0").args(words).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let addr = line.trim_end().strip_prefix("listening tcp ");
+        let addr = addr.unwrap_or_else(|| panic!("it said {line:?}")).to_string();
+        Some(Program { child, addr })
+    }
+
+    pub(crate) fn client(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.addr).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The most memory it ever had, in KiB; `None` where the system does not tell.
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    }
+
+    /// Asks it to end, which it must do in time and with success.
+    pub(crate) fn stop(mut self) {
+        let kill = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        assert!(kill.unwrap().success());
+        let status = wait(&mut self.child);
+        assert!(status.is_some_and(|status| status.success()), "{status:?}");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where cargo puts an example, seen from a test.
+pub(crate) fn path(example: &str) -> Option<PathBuf> {
+    let test = env::current_exe().unwrap();
+    let path = test.parent()?.parent()?.join("examples").join(example);
+    path.is_file().then_some(path)
+}
+
+/// Its exit status, or `None` when it was killed because it did not end.
+fn wait(child: &mut Child) -> Option<std::process::ExitStatus> {
+    let end = Instant::now() + 2 * PATIENCE;
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    let _ = child.kill();
+    None
+}
+
+/// Runs a client to its end; gives what it wrote, which may be much. What it says on standard error
+/// is shown when the test fails.
+pub(crate) fn run(command: &mut Command) -> Output {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let said = thread::spawn(move || {
+        let mut said = Vec::new();
+        stderr.read_to_end(&mut said).unwrap();
+        said
+    });
+    let wrote = thread::spawn(move || {
+        let mut wrote = Vec::new();
+        stdout.read_to_end(&mut wrote).unwrap();
+        wrote
+    });
+    let status = wait(&mut child).unwrap_or_else(|| panic!("{command:?} does not end"));
+    let (stdout, stderr) = (wrote.join().unwrap(), said.join().unwrap());
+    eprintln!("{}", String::from_utf8_lossy(&stderr));
+    Output { status, stdout, stderr }
+}
+
+/// Whether a program is there, asked with words that make it end at once; says so when it is not,
+/// for the test then skips.
+pub(crate) fn has(program: &str, words: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let found = command.status().is_ok_and(|status| status.code() != Some(127));
+    if !found {
+        println!("skipped: {program} is not installed");
+    }
+    found
+}
