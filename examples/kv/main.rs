@@ -22,6 +22,8 @@ mod channels;
 mod client;
 mod commands;
 mod resp;
+#[path = "../support/signals.rs"]
+mod signals;
 mod store;
 
 /// Bytes of all keys and values; above that there is an error and nothing is stored.
@@ -103,34 +105,9 @@ fn main() -> io::Result<()> {
     })?;
     server.shared().clock = Some(clock);
     let listener = server.listen(addr, |_peer| Client::default())?;
-    stop_on_signals(&mut server)?;
+    signals::stop_on_signals(&mut server, GRACE)?;
     if let Some(addr) = server.io().local_addr(listener) {
         println!("listening {addr}");
     }
     server.serve_forever()
-}
-
-/// SIGTERM and SIGINT: everything that has come in is answered, then the run ends.
-#[cfg(all(unix, feature = "cli"))]
-fn stop_on_signals(server: &mut Server<Shared>) -> io::Result<()> {
-    use std::io::Read;
-
-    let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
-    reader.set_nonblocking(true)?;
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
-    }
-    let reader = socketserver::mio::net::UnixStream::from_std(reader);
-    server.watch(reader, Interest::READABLE, |cx, reader, _| {
-        while reader.read(&mut [0; 16]).is_ok_and(|n| n > 0) {}
-        cx.io.server_close();
-        cx.io.shutdown(GRACE);
-        Ok(())
-    })?;
-    Ok(())
-}
-
-#[cfg(not(all(unix, feature = "cli")))]
-fn stop_on_signals(_server: &mut Server<Shared>) -> io::Result<()> {
-    Ok(())
 }
