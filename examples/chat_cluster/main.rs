@@ -11,9 +11,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
-use socketserver::{
-    Connect, Context, Handler, Input, Io, Options, Reconnect, Sent, Server, SocketId,
-};
+use socketserver::{Connect, Context, Handler, Input, Io, Options, Reconnect, Server, SocketId};
 
 use cluster::Cluster;
 use redis::{Publisher, Subscriber};
@@ -25,6 +23,8 @@ mod signals;
 
 /// Bytes of a line; who types a longer one has to leave.
 const MAX_LINE: usize = 1_024;
+/// Bytes that a member may be behind; who does not read for longer has to leave.
+const MOST_BEHIND: usize = 1 << 20;
 /// How long a stop may take.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -40,13 +40,11 @@ struct Shared {
 }
 
 impl Shared {
-    /// To all members but the one who said it. One that is too slow for the room has to leave it.
+    /// To all members but the one who said it.
     fn tell(&mut self, io: &mut Io, speaker: Option<SocketId>, line: &[u8]) {
         let line = [line, b"\n"].concat();
         for &member in self.members.iter().filter(|&&member| Some(member) != speaker) {
-            if io.send(member, &line) == Sent::Congested && io.unsent(member) > MOST_BEHIND {
-                io.abort(member);
-            }
+            io.send(member, &line);
         }
     }
 
@@ -55,7 +53,7 @@ impl Shared {
         let is_linked = self.is_subscribed && self.publisher.is_some();
         let who = self.cluster.who();
         self.publish(io, &who);
-        if is_linked != self.is_linked {
+        if is_linked != self.is_linked && !io.is_shutting_down() {
             self.is_linked = is_linked;
             let news = if is_linked { BACK } else { AWAY };
             self.tell(io, None, news);
@@ -63,8 +61,6 @@ impl Shared {
     }
 }
 
-/// Bytes that a member may be behind.
-const MOST_BEHIND: usize = 1 << 20;
 const AWAY: &[u8] = b"* the other servers are away; what is said is kept for them";
 const BACK: &[u8] = b"* the other servers are back";
 
@@ -114,7 +110,8 @@ fn main() -> io::Result<()> {
         is_subscribed: false,
         is_linked: false,
     };
-    let mut server = Server::with(shared, Options::default())?;
+    let options = Options { output_limit: MOST_BEHIND, ..Options::default() };
+    let mut server = Server::with(shared, options)?;
     let listener = server.listen(addr.as_str(), |_peer| Member)?;
     signals::stop_on_signals(&mut server, GRACE)?;
     // The name is looked up anew for each attempt, since Redis may come back elsewhere.

@@ -148,23 +148,3 @@ fn unexpected(line: &[u8]) -> io::Error {
     let what = format!("Redis said {:?}", String::from_utf8_lossy(line));
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_is_taken_when_it_is_complete() {
-        let whole = b"*3\r\n$7\r\nmessage\r\n$4\r\nroom\r\n$2\r\nhi\r\n*3\r\n:1\r\n:2\r\n:3\r\n";
-        for cut in 0..38 {
-            let mut input = Input::new(whole.get(..cut).unwrap());
-            assert_eq!(message(&mut input).unwrap(), None, "cut at {cut}");
-            assert_eq!(input.len(), cut);
-        }
-        let mut input = Input::new(whole);
-        let first = message(&mut input).unwrap();
-        assert_eq!(first, Some([&b"message"[..], &b"room"[..], &b"hi"[..]]));
-        assert_eq!(message(&mut input).unwrap(), Some([&b"1"[..], &b"2"[..], &b"3"[..]]));
-        assert!(input.is_empty());
-    }
-}
