@@ -6,7 +6,7 @@
 #   benches/kv.sh [ROUNDS] [CONNECTIONS] [REQUESTS AT PIPELINE 1]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-rounds=${1:-5} clients=${2:-50} requests=${3:-50000}
+rounds=${1:-15} clients=${2:-50} requests=${3:-20000}
 
 for program in redis-server redis-benchmark redis-cli taskset cargo; do
     command -v "$program" >/dev/null || { echo "kv.sh: $program is missing" >&2; exit 1; }
@@ -48,28 +48,36 @@ measure() {
 # median FILE COLUMN
 median() { awk -v c="$2" '{ print $c }' "$1" | sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
-for _ in $(seq "$rounds"); do
+for round in $(seq "$rounds"); do
     for pipeline in 1 16; do
         for command in set get; do
-            measure kv "$kv_port" "${pids[0]}" "$command" "$pipeline"
-            measure redis "$redis_port" "${pids[1]}" "$command" "$pipeline"
+            # Who is first changes from round to round.
+            for nth in 0 1; do
+                if [ $(((round + nth) % 2)) = 0 ]; then
+                    measure kv "$kv_port" "${pids[0]}" "$command" "$pipeline"
+                else
+                    measure redis "$redis_port" "${pids[1]}" "$command" "$pipeline"
+                fi
+            done
         done
     done
 done
 
 echo "$(redis-server --version | cut -d' ' -f1-3), $clients connections, median of $rounds rounds, $(date +%F)"
 echo
-echo "| command | pipeline | kv, requests/s | redis-server | in proportion (least to most) | CPU of a request, us: kv | redis-server | in proportion |"
+echo "| command | pipeline | kv, requests/s | redis-server | in proportion (middle half) | CPU of a request, us: kv | redis-server | in proportion |"
 echo "|---|---|---|---|---|---|---|---|"
 for pipeline in 1 16; do
     for command in set get; do
         ours=$work/kv-$command-$pipeline theirs=$work/redis-$command-$pipeline
-        spread=$(paste "$ours" "$theirs" | awk '{ print $1 / $3 }' | sort -g |
-            awk 'NR == 1 { least = $1 } END { printf "%.2f to %.2f", least, $1 }')
-        awk -v command="${command^^}" -v pipeline="$pipeline" -v spread="$spread" \
+        paste "$ours" "$theirs" | awk '{ print $1 / $3, ($4 ? $2 / $4 : 0) }' >"$work/both"
+        middle=$(sort -g "$work/both" | awk '{ v[NR] = $1 } END {
+            printf "%.2f to %.2f", v[int((NR + 3) / 4)], v[int((3 * NR + 3) / 4)] }')
+        awk -v command="${command^^}" -v pipeline="$pipeline" -v middle="$middle" \
             -v a="$(median "$ours" 1)" -v b="$(median "$theirs" 1)" \
-            -v x="$(median "$ours" 2)" -v y="$(median "$theirs" 2)" 'BEGIN {
+            -v x="$(median "$ours" 2)" -v y="$(median "$theirs" 2)" \
+            -v p="$(median "$work/both" 1)" -v q="$(median "$work/both" 2)" 'BEGIN {
                 printf "| %s | %d | %d | %d | %.2f (%s) | %.2f | %.2f | %.2f |\n",
-                    command, pipeline, a, b, a / b, spread, x, y, (y ? x / y : 0) }'
+                    command, pipeline, a, b, p, middle, x, y, q }'
     done
 done

@@ -200,11 +200,12 @@ fn messages_of_redis_may_be_cut_anywhere() {
         })
         .unwrap();
     let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
-    let mut input = format!("*3\r\n{}{}:1\r\n", bulk("subscribe"), bulk("chat"));
+    let mut parts = vec![bulk("subscribe") + &bulk("chat") + ":1\r\n"];
     for nth in 1..4 {
-        let text = bulk(&format!("line other {nth} hi {nth}"));
-        input += &format!("*3\r\n{}{}{text}", bulk("message"), bulk("chat"));
+        let text = format!("line other {nth} hi {nth}");
+        parts.push(bulk("message") + &bulk("chat") + &bulk(&text));
     }
+    let input: String = parts.into_iter().map(|parts| format!("*3\r\n{parts}")).collect();
     streams[subscriber].set_nodelay(true).unwrap();
     for piece in input.as_bytes().chunks(1) {
         streams[subscriber].write_all(piece).unwrap();
