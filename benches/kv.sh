@@ -6,7 +6,7 @@
 #   benches/kv.sh [ROUNDS] [CONNECTIONS] [REQUESTS AT PIPELINE 1]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-rounds=${1:-15} clients=${2:-50} requests=${3:-20000}
+rounds=${1:-9} clients=${2:-50} requests=${3:-30000}
 
 for program in redis-server redis-benchmark redis-cli taskset cargo; do
     command -v "$program" >/dev/null || { echo "kv.sh: $program is missing" >&2; exit 1; }
