@@ -78,12 +78,15 @@ fn main() -> io::Result<()> {
     let mut args = std::env::args().skip(1);
     let addr = args.next().unwrap_or_else(|| "127.0.0.1:6379".into());
     let memory = args.next().map_or(Ok(MAX_MEMORY), |bytes| bytes.parse());
-    let (Ok(memory), None) = (memory, args.next()) else {
-        eprintln!("usage: kv [ADDR [BYTES OF MEMORY]]");
+    let spin = args.next().map_or(Ok(0), |microseconds| microseconds.parse());
+    let (Ok(memory), Ok(spin), None) = (memory, spin, args.next()) else {
+        eprintln!("usage: kv [ADDR [BYTES OF MEMORY [MICROSECONDS TO SPIN]]]");
         std::process::exit(2);
     };
     let options = Options {
         max_connections: 10_000,
+        // For who gives it a core of its own.
+        spin: Duration::from_micros(spin),
         input_limit: 2 * resp::MAX_COMMAND,
         output_limit: 2 * commands::MAX_REPLY,
         ..Options::default()
