@@ -225,6 +225,10 @@ impl<S> Stage<S> {
     /// A timer came up.
     pub(crate) fn alarm(&mut self, timer: TimerId, owner: SocketId) {
         let io = &mut self.io;
+        if io.sockets.source(owner).is_some() {
+            io.trace.step(|| Step::TimerDue(owner, timer));
+            return self.receive_source(owner);
+        }
         let Some(connection) = io.sockets.connection(owner) else {
             return self.packet_alarm(timer, owner);
         };

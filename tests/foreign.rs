@@ -103,6 +103,26 @@ fn a_datagram_socket_of_ones_own_shares_the_loop() {
 }
 
 #[test]
+fn a_timer_of_a_source_calls_it_with_nothing_ready() {
+    let mut tested: Tested<Vec<Readiness>> = Tested::with(Vec::new(), Options::default());
+    let (_sender, receiver) = pipe::new().unwrap();
+    let watch = |cx: &mut Context<'_, Vec<Readiness>>, _: &mut pipe::Receiver, readiness| {
+        cx.shared.push(readiness);
+        Ok(())
+    };
+    let id = tested.watch(receiver, Interest::READABLE, watch).unwrap();
+    tested.io().set_timer(id, Duration::from_millis(5));
+    tested.until(|server| !server.shared().is_empty());
+    assert_eq!(*tested.shared(), [Readiness::default()]);
+    tested.io().set_timer(id, Duration::from_millis(5));
+    tested.io().close(id);
+    tested.until(|server| !server.io().is_open(id));
+    let steps = tested.steps();
+    tested.until_quiet(&steps);
+    assert_eq!(tested.shared().len(), 1, "its timers go with it");
+}
+
+#[test]
 fn a_handler_may_watch_a_source_and_answer_from_it() {
     let (sender, receiver) = pipe::new().unwrap();
     let mut receiver = Some(receiver);

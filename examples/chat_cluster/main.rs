@@ -1,0 +1,130 @@
+//! A chat room over several servers, which hear of each other through Redis: start a `redis-server`,
+//! `cargo run --example chat_cluster -- 127.0.0.1:7000 127.0.0.1:6379`, the same on port 7001, and
+//! `nc 127.0.0.1 7000` and `7001`. The example `kv` does in the place of Redis.
+//!
+//! The technique: the server is a client as well. [`Reconnect`] keeps its outgoing connections
+//! standing, and what its members say does not wait for them. While Redis is away the members of one
+//! server still talk, and the last [`cluster::KEPT_LINES`] lines are kept for the other servers,
+//! which ask for them afterwards. Everybody is told when the others go and when they are back.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::time::Duration;
+
+use socketserver::{Connect, Context, Handler, Input, Io, Options, Reconnect, Server, SocketId};
+
+use cluster::Cluster;
+use redis::{Publisher, Subscriber};
+
+mod cluster;
+mod redis;
+#[path = "../support/signals.rs"]
+mod signals;
+
+/// Bytes of a line; who types a longer one has to leave.
+const MAX_LINE: usize = 1_024;
+/// Bytes that a member may be behind; who does not read for longer has to leave.
+const MOST_BEHIND: usize = 1 << 20;
+/// How long a stop may take.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What all connections share.
+struct Shared {
+    members: BTreeSet<SocketId>,
+    cluster: Cluster,
+    channel: String,
+    publisher: Option<SocketId>,
+    is_subscribed: bool,
+    /// What the members were told last about the other servers.
+    is_linked: bool,
+}
+
+impl Shared {
+    /// To all members but the one who said it.
+    fn tell(&mut self, io: &mut Io, speaker: Option<SocketId>, line: &[u8]) {
+        let line = [line, b"\n"].concat();
+        for &member in self.members.iter().filter(|&&member| Some(member) != speaker) {
+            io.send(member, &line);
+        }
+    }
+
+    /// The link came or went, or was too slow: has all servers compare what they have heard.
+    fn compare(&mut self, io: &mut Io) {
+        let is_linked = self.is_subscribed && self.publisher.is_some();
+        let who = self.cluster.who();
+        self.publish(io, &who);
+        if is_linked != self.is_linked && !io.is_shutting_down() {
+            self.is_linked = is_linked;
+            let news = if is_linked { BACK } else { AWAY };
+            self.tell(io, None, news);
+        }
+    }
+}
+
+const AWAY: &[u8] = b"* the other servers are away; what is said is kept for them";
+const BACK: &[u8] = b"* the other servers are back";
+
+struct Member;
+
+impl Handler<Shared> for Member {
+    fn setup(&mut self, cx: &mut Context<'_, Shared>) -> io::Result<()> {
+        cx.shared.members.insert(cx.id);
+        if !cx.shared.is_linked {
+            cx.send(&[AWAY, b"\n"].concat());
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_, Shared>, input: &mut Input<'_>) -> io::Result<()> {
+        while let Some(line) = input.line(MAX_LINE)? {
+            cx.shared.tell(cx.io, Some(cx.id), line);
+            let message = cx.shared.cluster.say(line);
+            cx.shared.publish(cx.io, &message);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_, Shared>, _outcome: io::Result<()>) {
+        cx.shared.members.remove(&cx.id);
+        if cx.io.is_shutting_down() {
+            cx.shared.leave_with_the_last(cx.io);
+        }
+    }
+}
+
+fn main() -> io::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (addr, redis, channel) = match args.as_slice() {
+        [addr, redis] => (addr, redis, "chat"),
+        [addr, redis, channel] => (addr, redis, channel.as_str()),
+        _ => {
+            eprintln!("usage: chat_cluster LISTEN_ADDR REDIS_ADDR [CHANNEL]");
+            std::process::exit(2);
+        }
+    };
+    let shared = Shared {
+        members: BTreeSet::new(),
+        cluster: Cluster::new(),
+        channel: channel.into(),
+        publisher: None,
+        is_subscribed: false,
+        is_linked: false,
+    };
+    let options = Options { output_limit: MOST_BEHIND, ..Options::default() };
+    let mut server = Server::with(shared, options)?;
+    let listener = server.listen(addr.as_str(), |_peer| Member)?;
+    signals::stop_on_signals(&mut server, GRACE)?;
+    // The name is looked up anew for each attempt, since Redis may come back elsewhere.
+    let redis = Connect::to_name(redis);
+    keep(Reconnect::new(redis.clone(), |_| Some(Subscriber))?).start(&mut server)?;
+    keep(Reconnect::new(redis, |_| Some(Publisher))?).start(&mut server)?;
+    if let Some(addr) = server.io().local_addr(listener) {
+        println!("listening {addr}");
+    }
+    server.serve_forever()
+}
+
+/// People wait: a second is the longest pause.
+fn keep<F>(connection: Reconnect<F>) -> Reconnect<F> {
+    connection.first(Duration::from_millis(50)).most(Duration::from_secs(1))
+}

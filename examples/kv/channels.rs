@@ -1,0 +1,33 @@
+//! Who listens to which channel.
+
+use std::collections::{BTreeSet, HashMap};
+
+use socketserver::SocketId;
+
+/// Channels of one client.
+pub(crate) const MAX_CHANNELS: usize = 1_024;
+/// Bytes of the name of a channel.
+pub(crate) const MAX_NAME: usize = 1_024;
+
+#[derive(Default)]
+pub(crate) struct Channels(HashMap<Box<[u8]>, BTreeSet<SocketId>>);
+
+impl Channels {
+    pub(crate) fn join(&mut self, channel: &[u8], client: SocketId) {
+        self.0.entry(channel.into()).or_default().insert(client);
+    }
+
+    /// A channel without clients is forgotten.
+    pub(crate) fn leave(&mut self, channel: &[u8], client: SocketId) {
+        let Some(clients) = self.0.get_mut(channel) else { return };
+        clients.remove(&client);
+        if clients.is_empty() {
+            self.0.remove(channel);
+        }
+    }
+
+    pub(crate) fn clients(&self, channel: &[u8]) -> impl ExactSizeIterator<Item = SocketId> {
+        static NOBODY: BTreeSet<SocketId> = BTreeSet::new();
+        self.0.get(channel).unwrap_or(&NOBODY).iter().copied()
+    }
+}

@@ -1,0 +1,37 @@
+//! SIGTERM and SIGINT end a server in good order, for the examples that are run as programs.
+
+use std::io;
+use std::time::Duration;
+
+use socketserver::Server;
+
+/// From now on a signal has everything that has come in answered; then the run ends. What is left
+/// after `grace` is cut off.
+#[cfg(all(unix, feature = "cli"))]
+pub(crate) fn stop_on_signals<S: 'static>(
+    server: &mut Server<S>,
+    grace: Duration,
+) -> io::Result<()> {
+    use std::io::Read;
+
+    use socketserver::mio::{Interest, net::UnixStream};
+
+    let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
+    reader.set_nonblocking(true)?;
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
+    }
+    server.watch(UnixStream::from_std(reader), Interest::READABLE, move |cx, reader, _| {
+        while reader.read(&mut [0; 16]).is_ok_and(|n| n > 0) {}
+        cx.io.server_close();
+        cx.io.shutdown(grace);
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// Without the crate that tells of signals they end the program at once.
+#[cfg(not(all(unix, feature = "cli")))]
+pub(crate) fn stop_on_signals<S>(_: &mut Server<S>, _grace: Duration) -> io::Result<()> {
+    Ok(())
+}
