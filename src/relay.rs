@@ -108,12 +108,11 @@ impl<S: 'static> Handler<S> for Relay {
 
     fn finish(&mut self, cx: &mut Context<'_, S>, outcome: io::Result<()>) {
         let Some(other) = self.other else { return };
-        match outcome {
-            Ok(()) => cx.io.close(other),
-            Err(_) => {
-                cx.io.abort(cx.id);
-                cx.io.abort(other);
-            }
+        if outcome.is_ok() {
+            cx.io.close(other);
+        } else {
+            cx.io.abort(cx.id);
+            cx.io.abort(other);
         }
     }
 }

@@ -39,7 +39,7 @@ fn said(output: &Output) -> String {
 }
 
 fn content(len: usize) -> Vec<u8> {
-    (0..len as u64 / 8 + 1)
+    (0..=len as u64 / 8)
         .flat_map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes())
         .take(len)
         .collect()
@@ -60,6 +60,10 @@ fn names(dir: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+fn is_partial(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "part")
 }
 
 fn announce(name: &str, content: &[u8], mode: &str) -> Vec<u8> {
@@ -88,7 +92,7 @@ fn break_off(addr: &str, dir: &Path, content: &[u8], at: usize) {
     stream.write_all(&content[have.min(at)..at]).unwrap();
     let began = Instant::now();
     let len = || {
-        let partial = names(dir).into_iter().find(|name| name.ends_with(".part"));
+        let partial = names(dir).into_iter().find(|name| is_partial(name));
         partial.map_or(0, |name| fs::metadata(dir.join(name)).unwrap().len())
     };
     while len() < at as u64 {
@@ -355,7 +359,7 @@ fn a_full_disk_is_told_and_nothing_has_the_name() {
     let seen = Path::new("/proc").join(server.pid().to_string()).join("root");
     let seen = seen.join(disk.path().strip_prefix("/").unwrap());
     assert!(!seen.join("file").exists());
-    assert!(names(&seen).iter().all(|name| name.ends_with(".part")), "{:?}", names(&seen));
+    assert!(names(&seen).iter().all(|name| is_partial(name)), "{:?}", names(&seen));
     server.stop();
 }
 

@@ -245,7 +245,7 @@ fn hostile_clients_are_sent_away_and_harm_nobody() {
     for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\0", b"\x06", b"\x05\x00", b"\x05\x01\x00\x04"]
     {
         let answer = answer_to(&addr, &[bytes]);
-        assert!(matches!(answer[..], [] | [5, 0] | [5, 255]), "{answer:?} to {bytes:?}");
+        assert!(matches!(answer[..], [] | [5, 0 | 255]), "{answer:?} to {bytes:?}");
     }
     let endless = [&b"\x04\x01\x00\x50\x00\x00\x00\x01"[..], &[b'a'; 10_000]].concat();
     assert_eq!(answer_to(&addr, &[&endless]), b"");

@@ -43,7 +43,7 @@ pub(crate) struct Partial {
     goal: PathBuf,
     path: PathBuf,
     file: File,
-    hasher: blake3::Hasher,
+    hasher: Box<blake3::Hasher>,
     len: u64,
     _claim: Claim,
 }
@@ -74,7 +74,7 @@ impl Partial {
         if file.metadata()?.len() > announced.size {
             file.set_len(0)?;
         }
-        let mut hasher = blake3::Hasher::new();
+        let mut hasher = Box::new(blake3::Hasher::new());
         let mut piece = vec![0; 256 << 10];
         let mut len = 0;
         loop {

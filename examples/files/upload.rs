@@ -44,7 +44,7 @@ impl Upload {
         cx.offload(work, move |store: &mut Store, io, done| {
             // Who is gone gets nothing; its file is closed, and free to be resumed.
             if io.is_open(id) {
-                store.done.insert(id, done.flatten());
+                store.done.insert(id, done.and_then(std::convert::identity));
                 io.set_timer(id, Duration::ZERO);
             }
         })

@@ -139,13 +139,11 @@ impl Handler<Proxy> for Client {
     }
 
     fn eof(&mut self, cx: &mut Context<'_, Proxy>, rest: &[u8]) -> io::Result<()> {
-        match &mut self.stage {
-            Stage::Relayed(relay) => relay.eof(cx, rest),
-            _ => {
-                cx.close();
-                Ok(())
-            }
+        if let Stage::Relayed(relay) = &mut self.stage {
+            return relay.eof(cx, rest);
         }
+        cx.close();
+        Ok(())
     }
 
     fn drained(&mut self, cx: &mut Context<'_, Proxy>) -> io::Result<()> {
@@ -153,13 +151,11 @@ impl Handler<Proxy> for Client {
     }
 
     fn shutdown(&mut self, cx: &mut Context<'_, Proxy>) -> io::Result<()> {
-        match &mut self.stage {
-            Stage::Relayed(relay) => relay.shutdown(cx),
-            _ => {
-                cx.close();
-                Ok(())
-            }
+        if let Stage::Relayed(relay) = &mut self.stage {
+            return relay.shutdown(cx);
         }
+        cx.close();
+        Ok(())
     }
 
     fn finish(&mut self, cx: &mut Context<'_, Proxy>, outcome: io::Result<()>) {

@@ -66,8 +66,8 @@ pub(crate) fn request(input: &mut Input<'_>) -> io::Result<Option<Result<Target,
         return Err(invalid("a request of another version than the greeting"));
     }
     let target = match kind {
-        1 => input.take(4 + 4 + 2).map(|all| v5_address::<4>(all)),
-        4 => input.take(4 + 16 + 2).map(|all| v5_address::<16>(all)),
+        1 => input.take(4 + 4 + 2).map(v5_address::<4>),
+        4 => input.take(4 + 16 + 2).map(v5_address::<16>),
         3 => match input.frame_with(&NAMED, 255 + 2)? {
             Some(frame) => frame.body.split_last_chunk().map(|(name, port)| named(name, *port)),
             None => None,
