@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One bulk stream through our proxies, haproxy and socat, in one run: each proxy alone on the first
-# processor, source and sink on the second. What is not installed is skipped. Takes a minute or two:
+# processor, source and sink on the second. What is not installed is skipped. Takes some minutes:
 #
 #   benches/proxy.sh [ROUNDS] [MIB]
 set -euo pipefail
@@ -42,31 +42,33 @@ start "examples/proxy" $((base + 1)) "" -- "$target/proxy" "127.0.0.1:$((base + 
 start "examples/socks5" $((base + 2)) socks -- "$target/socks5" "127.0.0.1:$((base + 2))"
 
 if command -v haproxy >/dev/null; then
-    for splice in "" "    option splice-auto"; do
-        port=$((base + 3)) name=haproxy
-        [ -z "$splice" ] || { port=$((base + 4)) name="haproxy, splice-auto"; }
-        cat >"$work/$port.cfg" <<EOF
+    haproxy_with() {
+        cat >"$work/$2.cfg" <<EOF
 global
     nbthread 1
+    $3
 defaults
     mode tcp
     timeout connect 5s
     timeout client 60s
     timeout server 60s
-$splice
+    $4
 listen bulk
-    bind 127.0.0.1:$port
+    bind 127.0.0.1:$2
     server source 127.0.0.1:$source
 EOF
-        start "$name" "$port" "" -- haproxy -db -f "$work/$port.cfg"
-    done
+        start "$1" "$2" "" -- haproxy -db -f "$work/$2.cfg"
+    }
+    haproxy_with "haproxy" $((base + 3)) "" ""
+    haproxy_with "haproxy, bufsize 256 KiB" $((base + 4)) "tune.bufsize 262144" ""
+    haproxy_with "haproxy, splice" $((base + 5)) "" "option splice-response"
 else
     echo "skipped: haproxy is not installed"
 fi
 
 if command -v socat >/dev/null; then
     for size in 65536 262144; do
-        port=$((base + 5 + size / 262144))
+        port=$((base + 6 + size / 262144))
         start "socat -b $size" "$port" "" -- \
             socat -b "$size" "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr" "TCP:127.0.0.1:$source"
     done

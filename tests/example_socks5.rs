@@ -324,43 +324,40 @@ fn a_reset_is_passed_on_both_ways() {
     server.stop();
 }
 
-/// The byte at this place of the stream.
-fn fill(buffer: &mut [u8], from: u64) {
-    for (word, place) in buffer.chunks_mut(8).zip((from / 8)..) {
-        word.copy_from_slice(
-            &place.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes()[..word.len()],
-        );
-    }
+/// Bytes without a pattern, as many as no buffer has; a stream repeats them.
+fn period() -> Vec<u8> {
+    (0..125_001_u64)
+        .flat_map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes())
+        .take(1_000_003)
+        .collect()
 }
 
-const PIECE: usize = 256 << 10;
-
 fn send_pattern(mut to: &TcpStream, total: u64) {
-    let mut piece = vec![0; PIECE];
-    for from in (0..total).step_by(PIECE) {
-        fill(&mut piece, from);
-        to.write_all(&piece).unwrap();
+    let period = period();
+    let mut left = total;
+    while left > 0 {
+        let piece = &period[..period.len().min(left as usize)];
+        to.write_all(piece).unwrap();
+        left -= piece.len() as u64;
     }
     to.shutdown(Shutdown::Write).unwrap();
 }
 
+/// How long the stream is; each of its bytes must be the right one.
 fn check_pattern(mut from: &TcpStream) -> u64 {
-    let (mut piece, mut expected) = (vec![0; PIECE], vec![0; PIECE]);
+    let period = period();
+    let mut piece = vec![0; 256 << 10];
     let mut total = 0;
     loop {
-        let mut len = 0;
-        while len < PIECE {
-            match from.read(&mut piece[len..]).unwrap() {
-                0 => break,
-                n => len += n,
-            }
-        }
-        fill(&mut expected, total);
-        assert!(piece[..len] == expected[..len], "it differs after {total} bytes");
-        total += len as u64;
-        if len < PIECE {
+        let n = from.read(&mut piece).unwrap();
+        if n == 0 {
             return total;
         }
+        let at = (total % period.len() as u64) as usize;
+        let (before, behind) = piece[..n].split_at(n.min(period.len() - at));
+        let is_right = period[at..].starts_with(before) && period.starts_with(behind);
+        assert!(is_right, "it differs after {total} bytes");
+        total += n as u64;
     }
 }
 
@@ -448,6 +445,36 @@ fn sigterm_takes_nobody_new_and_lets_what_is_under_way_end() {
     server.signal("TERM");
     assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_slow_lookup_holds_up_nobody_else() {
+    if !has("strace") {
+        return;
+    }
+    // Each look into this file takes more than a second. With -D the server is our child.
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-P", "/etc/hosts", "-e", "trace=openat"]);
+    command.args(["-e", "inject=openat:delay_enter=1500000"]).arg(program::path("socks5"));
+    let mut server = Server::of(command.arg("127.0.0.1:0").stderr(Stdio::null()));
+    let line = server.line();
+    let Some(addr) = line.strip_prefix("listening tcp ") else {
+        return println!("skipped: strace may not trace here");
+    };
+    let to = echo();
+    let began = Instant::now();
+    let mut slow = tcp(addr);
+    slow.write_all(&[&GREETING, &v5_named(b"localhost", to.port())[..], b"early"].concat())
+        .unwrap();
+    for _ in 0..5 {
+        drop(through(addr, to));
+    }
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    let mut answer = [0; 2 + 10 + 5];
+    slow.read_exact(&mut answer).unwrap();
+    assert!(began.elapsed() > Duration::from_secs(1), "the lookup was not slow");
+    assert_eq!(answer[12..], *b"early");
 }
 
 #[test]
