@@ -322,6 +322,13 @@ fn a_reset_is_passed_on_both_ways() {
     is_reset(&mut client);
     serving.join().unwrap();
     server.stop();
+
+    // Who says nothing for too long is cut off, and so is the other.
+    let (server, addr) = socks(&["--idle-timeout", "0.3"]);
+    let (to, serving) = once(move |mut stream| is_reset(&mut stream));
+    is_reset(&mut through(&addr, to));
+    serving.join().unwrap();
+    server.stop();
 }
 
 /// Bytes without a pattern, as many as no buffer has; a stream repeats them.
