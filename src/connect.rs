@@ -24,6 +24,7 @@ pub struct Connect {
     pub(crate) to: Target,
     pub(crate) from: Option<Addr>,
     pub(crate) after: Duration,
+    pub(crate) allowed: Option<fn(&Addr) -> bool>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,7 +54,7 @@ impl Connect {
     }
 
     fn of(to: Target) -> Connect {
-        Connect { to, from: None, after: Duration::ZERO }
+        Connect { to, from: None, after: Duration::ZERO, allowed: None }
     }
 
     /// From this address of ours; port 0 is any port. By default the system chooses.
@@ -63,6 +64,29 @@ impl Connect {
     pub fn from(mut self, addr: impl ToAddrs) -> io::Result<Connect> {
         self.from = addr.to_addrs()?.into_iter().next();
         Ok(self)
+    }
+
+    /// Only to addresses of which `allowed` says so, those of a name that was looked up included.
+    /// When none is left, the connection is not made, with
+    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied). Who connects to where a stranger says
+    /// needs that: a harmless name may have the address of this very machine.
+    #[must_use]
+    pub fn only(mut self, allowed: fn(&Addr) -> bool) -> Connect {
+        self.allowed = Some(allowed);
+        self
+    }
+
+    /// Keeps the addresses that are allowed.
+    pub(crate) fn choose(
+        allowed: Option<fn(&Addr) -> bool>,
+        mut addrs: Vec<Addr>,
+    ) -> io::Result<Vec<Addr>> {
+        addrs.retain(|addr| allowed.is_none_or(|allowed| allowed(addr)));
+        if addrs.is_empty() {
+            let what = "none of its addresses is allowed";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+        }
+        Ok(addrs)
     }
 
     /// Not now but after so long. What is sent meanwhile leaves when the connection stands.

@@ -30,11 +30,13 @@ impl Io {
     }
 
     fn begin_connection(&mut self, connect: Connect) -> io::Result<SocketId> {
-        let Connect { to, from, after } = connect;
+        let Connect { to, from, after, allowed } = connect;
         let begins = (!after.is_zero()).then(|| self.after(after));
         let (looking_up, mut left) = match to {
             Target::Name(_) => (true, Vec::new()),
-            Target::Addrs(addrs) => (false, addrs.into_iter().rev().collect()),
+            Target::Addrs(addrs) => {
+                (false, Connect::choose(allowed, addrs)?.into_iter().rev().collect())
+            }
         };
         let (mut begins, mut give_up) = (begins, None);
         let socket = if looking_up || begins.is_some() {

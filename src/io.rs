@@ -240,7 +240,9 @@ impl Io {
         self.sockets.enqueue(id);
     }
 
-    /// Resets a connection now, or closes a datagram socket; what was not sent is dropped.
+    /// Resets a connection now, or closes a datagram socket; what was not sent is dropped. In
+    /// `finish` of a connection that was idle for too long, or that the grace of a shutdown has cut
+    /// off, it sees to it that the peer gets a reset and not an end.
     pub fn abort(&mut self, id: SocketId) {
         self.change(id, |connection| connection.stream.abort(Reason::Aborted));
         if let Some(datagram) = self.sockets.datagram(id) {

@@ -28,7 +28,10 @@ use crate::stream::Sent;
 /// ```
 ///
 /// A handler that must talk first, as one of SOCKS does, owns a `Relay`, calls [`Relay::start`] when
-/// it knows where to, and passes every callback on from then on.
+/// it knows where to, and passes every callback on from then on. When the other side has something
+/// to say too, say that it could not connect, it owns the other half, from [`Relay::with`].
+///
+/// A shutdown of the server leaves it time to end by itself; what then still goes on is reset.
 #[derive(Debug)]
 pub struct Relay {
     /// Where to, until the connection is begun.
@@ -43,14 +46,21 @@ impl Relay {
         Relay { to: Some(addr.into_connect()), other: None }
     }
 
-    /// Begins the other connection. What this one sends meanwhile waits, within the same bound.
+    /// One half of a relay whose other connection is there already, with the other half in its
+    /// handler.
+    #[must_use]
+    pub fn with(other: SocketId) -> Relay {
+        Relay { to: None, other: Some(other) }
+    }
+
+    /// Begins the other connection, unless it is there. What this one sends meanwhile waits, within the same bound.
     ///
     /// # Errors
     /// What can be said at once; all else ends both connections.
     pub fn start<S: 'static>(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         cx.io.set_full_duplex(cx.id, true);
         if let Some(to) = self.to.take() {
-            self.other = Some(cx.connect(to?, Relay { to: None, other: Some(cx.id) })?);
+            self.other = Some(cx.connect(to?, Relay::with(cx.id))?);
         }
         Ok(())
     }
@@ -92,11 +102,17 @@ impl<S: 'static> Handler<S> for Relay {
         Ok(())
     }
 
+    fn shutdown(&mut self, _cx: &mut Context<'_, S>) -> io::Result<()> {
+        Ok(())
+    }
+
     fn finish(&mut self, cx: &mut Context<'_, S>, outcome: io::Result<()>) {
         let Some(other) = self.other else { return };
-        match outcome {
-            Ok(()) => cx.io.close(other),
-            Err(_) => cx.io.abort(other),
+        if outcome.is_ok() {
+            cx.io.close(other);
+        } else {
+            cx.io.abort(cx.id);
+            cx.io.abort(other);
         }
     }
 }

@@ -247,8 +247,11 @@ impl<T: Transport> Stream<T> {
         }
     }
 
+    /// A conversation that the server cuts off may be aborted by its handler still, in `finish`:
+    /// then the peer gets a reset although nothing was unsent.
     pub(crate) fn abort(&mut self, reason: Reason) {
-        if matches!(self.ending, Ending::Open | Ending::Closing) {
+        let cut_off = matches!(self.ending, Ending::Aborted(Reason::Forced | Reason::Idle));
+        if cut_off || matches!(self.ending, Ending::Open | Ending::Closing) {
             self.end(Ending::Aborted(reason));
         }
     }

@@ -423,6 +423,55 @@ fn a_relay_that_finds_nobody_or_breaks_cuts_its_client_off() {
     tested.until_ended(5);
 }
 
+#[test]
+fn a_shutdown_lets_a_relay_end_by_itself() {
+    let mut tested = Tested::new();
+    let upstream = tested.serve(Kind::Tcp, |_| Echo);
+    // In a server of its own, so that only the relay is told.
+    let mut relaying = Tested::new();
+    let addr = relay_to(&mut relaying, Kind::Tcp, upstream);
+    let mut client = Client::connect(&addr);
+    client.send(b"before");
+    let until = |tested: &mut Tested<()>, relaying: &mut Tested<()>, client: &mut Client, n| {
+        while client.received.len() < n {
+            tested.turn(Some(ms(1))).unwrap();
+            relaying.turn(Some(ms(1))).unwrap();
+            client.look();
+        }
+    };
+    until(&mut tested, &mut relaying, &mut client, 6);
+    relaying.io().shutdown(common::PATIENCE);
+    relaying.turn(Some(ms(1))).unwrap();
+    client.send(b" and after");
+    until(&mut tested, &mut relaying, &mut client, 16);
+    assert_eq!(client.received, b"before and after");
+    client.finish_sending();
+    while relaying.io().connections() > 0 {
+        tested.turn(Some(ms(1))).unwrap();
+        relaying.turn(Some(ms(1))).unwrap();
+        client.look();
+    }
+    assert_eq!(relaying.ended(Reason::Closed), 2);
+}
+
+#[test]
+fn an_address_that_is_not_allowed_is_never_connected_to() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let error = tested.connect(Connect::to(addr.clone()).unwrap().only(|_| false), Echo);
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    let name = format!("localhost:{}", addr.port().unwrap());
+    let journal = Journal::default();
+    let connect = Connect::to_name(&name).only(|_| false);
+    tested.connect(connect, Noted::new(&journal, Asks(b"never"))).unwrap();
+    tested.until_ended(1);
+    let denied = Some(ErrorKind::PermissionDenied);
+    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, denied)]);
+    let allowed = |addr: &Addr| addr.ip().is_some_and(|addr| addr.ip().is_loopback());
+    tested.connect(Connect::to_name(&name).only(allowed), Asks(b"come in")).unwrap();
+    tested.until(|server| server.io().ledger().accepted == 1);
+}
+
 /// A Unix listener whose backlog is full, and those who fill it.
 #[cfg(target_os = "linux")]
 fn full_unix_listener(path: &std::path::Path) -> (socket2::Socket, Vec<socket2::Socket>) {

@@ -1,7 +1,7 @@
 //! The example `http`, driven by clients we did not write, and by plain sockets that nobody would
 //! call clients.
 
-#![cfg(unix)]
+#![cfg(all(unix, feature = "cli"))]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod program;
@@ -70,7 +70,7 @@ fn site() -> TempDir {
     dir
 }
 
-fn with_files(dir: &TempDir) -> Option<Program> {
+fn with_files(dir: &TempDir) -> Program {
     Program::start("http", &["--files", dir.path().join("public").to_str().unwrap()])
 }
 
@@ -78,7 +78,7 @@ fn with_files(dir: &TempDir) -> Option<Program> {
 
 #[test]
 fn every_split_of_pipelined_requests_gives_the_same_answers() {
-    let Some(server) = Program::start("http", &[]) else { return };
+    let server = Program::start("http", &[]);
     let requests = b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n\
         POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc\
         HEAD / HTTP/1.1\r\nHost: a\r\n\r\n\
@@ -130,7 +130,7 @@ fn unchunked(answers: &[u8]) -> String {
 
 #[test]
 fn what_could_be_read_in_two_ways_is_refused_and_the_connection_closed() {
-    let Some(server) = Program::start("http", &["--body-limit", "1000"]) else { return };
+    let server = Program::start("http", &["--body-limit", "1000"]);
     let host = "Host: a\r\n";
     let post = format!("POST /echo HTTP/1.1\r\n{host}");
     let long = "x".repeat(9_000);
@@ -199,7 +199,7 @@ fn what_could_be_read_in_two_ways_is_refused_and_the_connection_closed() {
 
 #[test]
 fn http_1_0_closes_unless_it_asks_for_more() {
-    let Some(server) = Program::start("http", &[]) else { return };
+    let server = Program::start("http", &[]);
     let answer = ask(&server, b"GET / HTTP/1.0\r\n\r\n");
     assert!(answer.contains("Connection: close") && body(&answer) == "hello, world", "{answer}");
     let kept = b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nHEAD / HTTP/1.0\r\n\r\n";
@@ -216,7 +216,7 @@ fn http_1_0_closes_unless_it_asks_for_more() {
 
 #[test]
 fn a_body_is_asked_for_when_it_is_wanted() {
-    let Some(server) = Program::start("http", &["--body-limit", "10"]) else { return };
+    let server = Program::start("http", &["--body-limit", "10"]);
     let head = |length| {
         format!(
             "POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\n\
@@ -238,7 +238,7 @@ fn a_body_is_asked_for_when_it_is_wanted() {
 #[test]
 fn slow_heads_and_idle_connections_end_in_time_while_others_are_served() {
     let words = ["--head-timeout", "0.5", "--idle-timeout", "2"];
-    let Some(server) = Program::start("http", &words) else { return };
+    let server = Program::start("http", &words);
     let began = Instant::now();
     let mut slow: Vec<TcpStream> = (0..50).map(|_| server.client()).collect();
     let mut idle = server.client();
@@ -277,7 +277,7 @@ fn has_answer(stream: &TcpStream) -> bool {
 #[test]
 fn no_path_leads_out_of_the_directory() {
     let dir = site();
-    let Some(server) = with_files(&dir) else { return };
+    let server = with_files(&dir);
     let get = |path: &str| {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         ask(&server, request.as_bytes())
@@ -323,7 +323,7 @@ fn no_path_leads_out_of_the_directory() {
 #[test]
 fn ranges_are_exact_to_the_byte() {
     let dir = site();
-    let Some(server) = with_files(&dir) else { return };
+    let server = with_files(&dir);
     let get = |path: &str, header: &str| {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n");
@@ -379,7 +379,7 @@ fn ranges_are_exact_to_the_byte() {
 #[test]
 fn requests_behind_a_large_file_wait_for_it_at_bounded_memory() {
     let dir = site();
-    let Some(server) = with_files(&dir) else { return };
+    let server = with_files(&dir);
     let mut stream = server.client();
     let request = b"GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n";
     for _ in 0..20 {
@@ -411,7 +411,7 @@ fn requests_behind_a_large_file_wait_for_it_at_bounded_memory() {
 #[test]
 fn a_file_on_its_way_is_sent_to_its_end_when_the_server_stops() {
     let dir = site();
-    let Some(server) = with_files(&dir) else { return };
+    let server = with_files(&dir);
     let mut stream = server.client();
     stream.write_all(b"GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     let mut first = [0; 1];
@@ -440,7 +440,7 @@ fn curl(server: &Program, words: &[&str], path: &str) -> Option<Vec<u8>> {
 #[test]
 fn curl_gets_back_100_mb_byte_by_byte_at_bounded_memory() {
     let dir = TempDir::new().unwrap();
-    let Some(server) = Program::start("http", &[]) else { return };
+    let server = Program::start("http", &[]);
     let path = dir.path().join("large");
     let sent = pattern(100_000_000);
     fs::write(&path, &sent).unwrap();
@@ -459,7 +459,7 @@ fn curl_gets_back_100_mb_byte_by_byte_at_bounded_memory() {
 #[test]
 fn curl_sees_pages_ranges_and_events() {
     let dir = site();
-    let Some(server) = with_files(&dir) else { return };
+    let server = with_files(&dir);
     let Some(answer) = curl(&server, &[], "/") else { return };
     assert_eq!(answer, b"hello, world");
     assert_eq!(curl(&server, &["-r", "2-4"], "/files/hello.txt").unwrap(), b"234");
@@ -477,7 +477,7 @@ fn curl_sees_pages_ranges_and_events() {
 
 #[test]
 fn ab_sees_no_failure() {
-    let Some(server) = Program::start("http", &[]) else { return };
+    let server = Program::start("http", &[]);
     if !has("ab", &["-V"]) {
         return;
     }
@@ -497,7 +497,7 @@ fn ab_sees_no_failure() {
 
 #[test]
 fn wrk_sees_no_failure() {
-    let Some(server) = Program::start("http", &[]) else { return };
+    let server = Program::start("http", &[]);
     if !has("wrk", &["-v"]) {
         return;
     }
@@ -512,9 +512,7 @@ fn wrk_sees_no_failure() {
 #[test]
 fn a_browser_shows_the_events() {
     let dir = TempDir::new().unwrap();
-    let Some(server) = Program::start("http", &["--files", dir.path().to_str().unwrap()]) else {
-        return;
-    };
+    let server = Program::start("http", &["--files", dir.path().to_str().unwrap()]);
     if !has("chromium", &["--version"]) {
         return;
     }

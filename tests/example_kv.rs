@@ -17,14 +17,14 @@ mod program;
 use command::{PATIENCE, Server, has, read_to_end, tcp};
 
 /// A running server, and where it is.
-fn start() -> Option<(Server, String)> {
+fn start() -> (Server, String) {
     start_with(&["127.0.0.1:0"])
 }
 
-fn start_with(words: &[&str]) -> Option<(Server, String)> {
-    let mut server = program::start("kv", words)?;
+fn start_with(words: &[&str]) -> (Server, String) {
+    let mut server = program::start("kv", words);
     let addr = program::addr(&mut server);
-    Some((server, addr))
+    (server, addr)
 }
 
 /// Sends all of it, and gives everything that is answered.
@@ -47,7 +47,7 @@ fn lines(text: &str) -> Vec<&str> {
 
 #[test]
 fn every_command_does_what_redis_says() {
-    let Some((_server, addr)) = start() else { return };
+    let (_server, addr) = start();
     for (line, answer) in [
         ("PING", "+PONG"),
         ("ping hello", "$5 hello"),
@@ -114,14 +114,14 @@ fn every_command_does_what_redis_says() {
 
 #[test]
 fn a_person_may_type_commands() {
-    let Some((_server, addr)) = start() else { return };
+    let (_server, addr) = start();
     let answer = ask(&addr, b"set  name  x \r\n\r\nGet name\n\nnonsense\nquit\nping\n");
     assert_eq!(lines(&answer), ["+OK", "$1", "x", "-ERR unknown command 'nonsense'", "+OK"]);
 }
 
 #[test]
 fn commands_are_the_same_however_they_are_cut() {
-    let Some((_server, addr)) = start() else { return };
+    let (_server, addr) = start();
     let commands: &[&[&str]] = &[
         &["FLUSHALL"],
         &["SET", "key", "with\r\n$3\r\nin it"],
@@ -155,7 +155,7 @@ fn in_pieces<'a>(addr: &str, pieces: impl IntoIterator<Item = &'a [u8]>) -> Stri
 
 #[test]
 fn what_is_no_command_ends_its_connection_only() {
-    let Some((server, addr)) = start() else { return };
+    let (server, addr) = start();
     let before = server.memory();
     for (input, what) in [
         ("*999999999\r\n", "invalid multibulk length"),
@@ -185,7 +185,7 @@ fn what_is_no_command_ends_its_connection_only() {
 
 #[test]
 fn large_values_are_values_and_too_large_replies_are_refused() {
-    let Some((_server, addr)) = start() else { return };
+    let (_server, addr) = start();
     let value = "0123456789abcdef".repeat(8 << 16);
     let mut stream = tcp(&addr);
     stream.write_all(&encode(&["SET", "large", &value])).unwrap();
@@ -199,7 +199,7 @@ fn large_values_are_values_and_too_large_replies_are_refused() {
 
 #[test]
 fn a_client_that_does_not_read_waits_and_then_gets_everything() {
-    let Some((server, addr)) = start() else { return };
+    let (server, addr) = start();
     let mut stream = tcp(&addr);
     behind(&mut stream, 2_000);
     let reader = tcp(&addr);
@@ -222,7 +222,7 @@ fn behind(stream: &mut TcpStream, times: usize) {
 
 #[test]
 fn memory_has_an_end_and_what_is_deleted_makes_room() {
-    let Some((_server, addr)) = start_with(&["127.0.0.1:0", "10000"]) else { return };
+    let (_server, addr) = start_with(&["127.0.0.1:0", "10000"]);
     let mut stream = tcp(&addr);
     let mut answers = BufReader::new(stream.try_clone().unwrap());
     let mut tell = |words: &[&str]| {
@@ -244,7 +244,7 @@ fn memory_has_an_end_and_what_is_deleted_makes_room() {
 
 #[test]
 fn keys_expire_when_nobody_asks_for_them() {
-    let Some((_server, addr)) = start() else { return };
+    let (_server, addr) = start();
     let mut commands: Vec<u8> = encode(&["SET", "stays", "x"]);
     commands.extend(encode(&["SET", "later", "x", "EX", "1000"]));
     for n in 0..3_000 {
@@ -275,7 +275,7 @@ fn next(stream: &mut TcpStream, len: usize) -> String {
 
 #[test]
 fn subscribers_get_what_is_published_while_they_subscribe() {
-    let Some((_server, addr)) = start() else { return };
+    let (_server, addr) = start();
     let joined = "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n";
     let mut subscribers: Vec<TcpStream> = (0..3).map(|_| tcp(&addr)).collect();
     for stream in &mut subscribers {
@@ -305,7 +305,7 @@ fn subscribers_get_what_is_published_while_they_subscribe() {
 
 #[test]
 fn a_subscriber_that_does_not_keep_up_is_ended() {
-    let Some((_server, addr)) = start() else { return };
+    let (_server, addr) = start();
     let mut slow = tcp(&addr);
     slow.write_all(b"SUBSCRIBE news\r\n").unwrap();
     slow.read_exact(&mut [0; 9]).unwrap();
@@ -315,7 +315,7 @@ fn a_subscriber_that_does_not_keep_up_is_ended() {
 
 #[test]
 fn a_stop_loses_no_reply_to_what_had_come_in() {
-    let Some((mut server, addr)) = start() else { return };
+    let (mut server, addr) = start();
     let mut slow = tcp(&addr);
     behind(&mut slow, 1_000);
     slow.read_exact(&mut [0; REPLY]).unwrap();
@@ -376,7 +376,7 @@ fn output(program: &str, addr: &str, words: &[&str], input: &[u8]) -> String {
 
 #[test]
 fn redis_cli_is_content() {
-    let Some((_server, addr)) = start() else { return };
+    let (_server, addr) = start();
     if !has("redis-cli") {
         return;
     }
@@ -393,7 +393,7 @@ fn redis_cli_is_content() {
 
 #[test]
 fn redis_benchmark_is_content() {
-    let Some((_server, addr)) = start() else { return };
+    let (_server, addr) = start();
     if !has("redis-benchmark") {
         return;
     }

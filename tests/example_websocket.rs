@@ -1,6 +1,6 @@
 //! The example `websocket`, driven by clients we did not write, and by frames that no client sends.
 
-#![cfg(unix)]
+#![cfg(all(unix, feature = "cli"))]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod program;
@@ -109,7 +109,7 @@ const PONG: u8 = 0x8A;
 
 #[test]
 fn a_handshake_that_is_not_one_is_refused() {
-    let Some(server) = Program::start("websocket", &[]) else { return };
+    let server = Program::start("websocket", &[]);
     for (request, expected) in [
         (request().replace("13", "8"), "426"),
         (request().replace("Sec-WebSocket-Version: 13\r\n", ""), "426"),
@@ -134,7 +134,7 @@ fn a_handshake_that_is_not_one_is_refused() {
 
 #[test]
 fn every_split_of_a_conversation_gives_the_same_answers() {
-    let Some(server) = Program::start("websocket", &[]) else { return };
+    let server = Program::start("websocket", &[]);
     let conversation = [
         request().into_bytes(),
         frame(TEXT, "κόσμε".as_bytes()),
@@ -176,7 +176,7 @@ fn every_split_of_a_conversation_gives_the_same_answers() {
 
 #[test]
 fn what_no_client_may_send_ends_with_the_code_for_it() {
-    let Some(server) = Program::start("websocket", &["--message-limit", "1000"]) else { return };
+    let server = Program::start("websocket", &["--message-limit", "1000"]);
     let reserved = |opcode: u8| frame(0x80 | opcode, b"");
     let mut unmasked = frame(TEXT, b"abc");
     unmasked[1] &= 0x7F;
@@ -226,7 +226,7 @@ fn what_no_client_may_send_ends_with_the_code_for_it() {
 #[test]
 fn who_is_silent_is_asked_and_then_left() {
     let words = ["--handshake-timeout", "0.5", "--ping-every", "0.5"];
-    let Some(server) = Program::start("websocket", &words) else { return };
+    let server = Program::start("websocket", &words);
     let began = Instant::now();
     let mut slow = server.client();
     slow.write_all(b"GET / HTTP/1.1\r\nHost").unwrap();
@@ -250,7 +250,7 @@ fn who_is_silent_is_asked_and_then_left() {
 
 #[test]
 fn who_is_connected_at_a_stop_is_told_and_may_say_goodbye() {
-    let Some(server) = Program::start("websocket", &[]) else { return };
+    let server = Program::start("websocket", &[]);
     let mut stream = open(&server);
     let client = thread::spawn(move || {
         assert_eq!(receive(&mut stream), (CLOSE, 1001_u16.to_be_bytes().to_vec()));
@@ -266,7 +266,7 @@ fn who_is_connected_at_a_stop_is_told_and_may_say_goodbye() {
 
 #[test]
 fn a_flood_without_a_reader_waits_at_bounded_memory() {
-    let Some(server) = Program::start("websocket", &[]) else { return };
+    let server = Program::start("websocket", &[]);
     let mut stream = open(&server);
     let mut writer = stream.try_clone().unwrap();
     let message: Vec<u8> = (0..100_000_u32).map(|nth| (nth % 251) as u8).collect();
@@ -297,7 +297,7 @@ fn a_flood_without_a_reader_waits_at_bounded_memory() {
 /// Python's `websockets`, from where `WEBSOCKETS_PYTHON` says, or else from any Python.
 #[test]
 fn pythons_websockets_gets_everything_back() {
-    let Some(server) = Program::start("websocket", &["--ping-every", "1"]) else { return };
+    let server = Program::start("websocket", &["--ping-every", "1"]);
     let named = env::var("WEBSOCKETS_PYTHON").ok();
     let pythons = named.into_iter().chain(["python3".into(), "/usr/bin/python3".into()]);
     let knows = |python: &String| {
@@ -358,7 +358,7 @@ asyncio.run(main())
 /// The npm package `ws`, from where `NODE_PATH` says.
 #[test]
 fn nodes_ws_gets_everything_back() {
-    let Some(server) = Program::start("websocket", &[]) else { return };
+    let server = Program::start("websocket", &[]);
     if !has("node", &["--version"]) {
         return;
     }
@@ -400,7 +400,7 @@ ws.on('close', (code) => {
 
 #[test]
 fn a_browser_gets_its_message_back() {
-    let Some(server) = Program::start("websocket", &[]) else { return };
+    let server = Program::start("websocket", &[]);
     if !has("chromium", &["--version"]) {
         return;
     }

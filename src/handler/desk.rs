@@ -9,7 +9,7 @@ use mio::{Interest, Registry};
 
 use super::{Context, DatagramHandler, Handler};
 use crate::addr::{Addr, ToAddrs};
-use crate::connect::{IntoConnect, Target};
+use crate::connect::{Connect, IntoConnect, Target};
 use crate::handle::Command;
 use crate::id::SocketId;
 use crate::io::Io;
@@ -114,22 +114,23 @@ impl<S> Desk<S> {
     {
         let connect = to.into_connect()?;
         let name = if let Target::Name(name) = &connect.to { Some(name.clone()) } else { None };
+        let allowed = connect.allowed;
         let id = io.open_connection(connect)?;
         self.newcomers.push((id, Role::Conversation(Box::new(handler))));
         if let Some(name) = name {
-            self.look_up(io, id, name);
+            self.look_up(io, id, name, allowed);
         }
         Ok(id)
     }
 
     /// Has a name looked up by another thread; what comes of it is for the connection to hear.
-    fn look_up(&self, io: &mut Io, id: SocketId, name: String)
+    fn look_up(&self, io: &mut Io, id: SocketId, name: String, allowed: Option<fn(&Addr) -> bool>)
     where
         S: 'static,
     {
         let mailbox = Arc::clone(&self.mailbox);
         let begun = self.workers.run(move || {
-            let found = catch_unwind(|| name.to_addrs());
+            let found = catch_unwind(|| Connect::choose(allowed, name.to_addrs()?));
             let found = found.unwrap_or_else(|_| Err(io::Error::other("looking it up panicked")));
             mailbox.post_reserved(Box::new(move |_, io| io.note_looked_up(id, found)));
         });

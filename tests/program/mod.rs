@@ -26,21 +26,16 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts an example on a free port; `None`, and a message, when it was not built: plain
-    /// `cargo test` builds all of them, `cargo test --test` does not.
-    pub(crate) fn start(example: &str, words: &[&str]) -> Option<Program> {
-        let Some(path) = path(example) else {
-            println!("skipped: the example {example} is not built");
-            return None;
-        };
-        let mut command = Command::new(path);
+    /// Starts an example on a free port.
+    pub(crate) fn start(example: &str, words: &[&str]) -> Program {
+        let mut command = command(example);
         command.arg("127.0.0.1:0").args(words).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let addr = line.trim_end().strip_prefix("listening tcp ");
         let addr = addr.unwrap_or_else(|| panic!("it said {line:?}")).to_string();
-        Some(Program { child, addr })
+        Program { child, addr }
     }
 
     pub(crate) fn client(&self) -> TcpStream {
@@ -78,11 +73,20 @@ impl Drop for Program {
     }
 }
 
-/// Where cargo puts an example, seen from a test.
-pub(crate) fn path(example: &str) -> Option<PathBuf> {
+/// Where cargo puts an example, seen from a test. Plain `cargo test` builds all of them, `cargo test
+/// --test` does not.
+pub(crate) fn path(example: &str) -> PathBuf {
+    // target/<profile>/deps/<this test>
     let test = env::current_exe().unwrap();
-    let path = test.parent()?.parent()?.join("examples").join(example);
-    path.is_file().then_some(path)
+    let profile = test.ancestors().nth(2).unwrap();
+    let path = profile.join("examples").join(example).with_extension(env::consts::EXE_EXTENSION);
+    assert!(path.is_file(), "{} is not built: cargo build --examples", path.display());
+    path
+}
+
+/// The same, ready to be given its words.
+pub(crate) fn command(example: &str) -> Command {
+    Command::new(path(example))
 }
 
 /// Its exit status, or `None` when it was killed because it did not end.

@@ -6,16 +6,12 @@ use std::process::{Command, Stdio};
 
 use crate::command::Server;
 
-/// Starts an example. `None`, and a message, when it was not built: plain `cargo test` does that,
-/// and `cargo build --examples`.
-pub(crate) fn start(example: &str, words: &[&str]) -> Option<Server> {
+/// Starts an example. Plain `cargo test` builds all of them, `cargo test --test` does not.
+pub(crate) fn start(example: &str, words: &[&str]) -> Server {
     let tests = std::env::current_exe().unwrap();
-    let path = tests.ancestors().nth(2)?.join("examples").join(example);
-    if !path.exists() {
-        println!("skipped: the example {example} was not built");
-        return None;
-    }
-    Some(Server::of(Command::new(path).args(words).stderr(Stdio::inherit())))
+    let path = tests.ancestors().nth(2).unwrap().join("examples").join(example);
+    assert!(path.is_file(), "{} is not built: cargo build --examples", path.display());
+    Server::of(Command::new(path).args(words).stderr(Stdio::inherit()))
 }
 
 /// The address in the line `listening ADDR`.

@@ -1,0 +1,78 @@
+//! The server: a directory, and who uploads into it.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use socketserver::{Options, Server, SocketId};
+
+use super::partial::{Busy, sweep};
+use super::upload::{Done, Upload};
+
+/// What all uploads share.
+pub(crate) struct Store {
+    pub(crate) dir: PathBuf,
+    pub(crate) busy: Busy,
+    /// What workers brought back, until the next callback of that connection.
+    pub(crate) done: HashMap<SocketId, io::Result<Done>>,
+}
+
+/// Each has at most one piece of work under way, so `Options::work_limit` is never met.
+const MOST_UPLOADS: usize = 512;
+/// How long a stop waits for uploads that are under way.
+const GRACE: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(60);
+
+pub(crate) fn serve(dir: &Path, addr: &str, keep: &str) -> io::Result<()> {
+    let keep = keep.parse().map(Duration::from_secs).map_err(|error| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("--keep {keep}: {error}"))
+    })?;
+    let dir = dir
+        .canonicalize()
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", dir.display())))?;
+    sweep(&dir, keep)?;
+    let store = Store { dir: dir.clone(), busy: Busy::default(), done: HashMap::new() };
+    let options =
+        Options { max_connections: MOST_UPLOADS, idle_timeout: Some(IDLE), ..Options::default() };
+    let mut server = Server::with(store, options)?;
+    let listener = server.listen(addr, |_peer| Upload::default())?;
+    thread::spawn(move || sweep_for_ever(&dir, keep));
+    stop_on_signals(&server)?;
+    if let Some(addr) = server.io().local_addr(listener) {
+        println!("listening tcp {addr}");
+    }
+    server.serve_forever()
+}
+
+/// Looks for forgotten uploads as often as one can become due.
+fn sweep_for_ever(dir: &Path, keep: Duration) {
+    loop {
+        thread::sleep(keep.clamp(Duration::from_secs(1), Duration::from_secs(3_600)));
+        if let Err(error) = sweep(dir, keep) {
+            eprintln!("files: unfinished uploads stay: {error}");
+        }
+    }
+}
+
+/// The first SIGTERM or SIGINT takes no more clients and waits for those there are; a second one
+/// exits at once.
+fn stop_on_signals(server: &Server<Store>) -> io::Result<()> {
+    let handle = server.handle();
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let waiter = move || {
+        for (nth, signal) in signals.forever().enumerate() {
+            let asked = handle.call(|_, io| {
+                io.server_close();
+                io.shutdown(GRACE);
+            });
+            if nth > 0 || asked.is_err() {
+                std::process::exit(128 + signal);
+            }
+        }
+    };
+    thread::Builder::new().name("signals".into()).spawn(waiter).map(drop)
+}

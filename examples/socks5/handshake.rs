@@ -1,0 +1,152 @@
+//! What SOCKS clients say until their target is known, and what they are answered: bytes only.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use socketserver::{Input, LengthField};
+
+/// Where to.
+pub(crate) enum Target {
+    Ip(SocketAddr),
+    /// Letters, digits, `-`, `.` and `_` only, so it is nothing but a name.
+    Name(String, u16),
+}
+
+/// How a client wants to be answered.
+#[derive(Clone, Copy)]
+pub(crate) enum Version {
+    V4,
+    V5,
+}
+
+/// Why a client does not get what it asked for; the codes of version 5 (RFC 1928, section 6).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Refusal {
+    General = 1,
+    NotAllowed = 2,
+    NetworkUnreachable = 3,
+    HostUnreachable = 4,
+    ConnectionRefused = 5,
+    CommandNotSupported = 7,
+    AddressNotSupported = 8,
+}
+
+/// One byte: how many methods of authentication the client knows, then so many.
+const GREETING: LengthField = LengthField::U8.at(1);
+/// Version, command, 0, kind of address 3, then a name with its length, then the port.
+const NAMED: LengthField = LengthField::U8.at(4).adjusted(2);
+/// What SOCKS 4 calls a user, and a name in 4a.
+const LONGEST_STRING: usize = 255;
+
+/// The methods of authentication that a client of version 5 knows.
+pub(crate) fn greeting<'a>(input: &mut Input<'a>) -> io::Result<Option<&'a [u8]>> {
+    Ok(input.frame_with(&GREETING, 255)?.map(|frame| frame.body))
+}
+
+/// A user and a password (RFC 1929), joined by a colon.
+pub(crate) fn login(input: &mut Input<'_>) -> io::Result<Option<Vec<u8>>> {
+    let (Some(version), user_len) = (input.rest().first(), input.rest().get(1)) else {
+        return Ok(None);
+    };
+    if *version != 1 {
+        return Err(invalid("a login of an unknown version"));
+    }
+    let Some(user_end) = user_len.map(|len| 2 + usize::from(*len)) else { return Ok(None) };
+    let Some(password_len) = input.rest().get(user_end) else { return Ok(None) };
+    let Some(all) = input.take(user_end + 1 + usize::from(*password_len)) else { return Ok(None) };
+    let user = all.get(2..user_end).unwrap_or_default();
+    let password = all.get(user_end + 1..).unwrap_or_default();
+    Ok(Some([user, b":", password].concat()))
+}
+
+/// What a client of version 5 asks for.
+pub(crate) fn request(input: &mut Input<'_>) -> io::Result<Option<Result<Target, Refusal>>> {
+    let &[version, command, _, kind, ..] = input.rest() else { return Ok(None) };
+    if version != 5 {
+        return Err(invalid("a request of another version than the greeting"));
+    }
+    let target = match kind {
+        1 => input.take(4 + 4 + 2).map(v5_address::<4>),
+        4 => input.take(4 + 16 + 2).map(v5_address::<16>),
+        3 => match input.frame_with(&NAMED, 255 + 2)? {
+            Some(frame) => frame.body.split_last_chunk().map(|(name, port)| named(name, *port)),
+            None => None,
+        },
+        _ => Some(Err(Refusal::AddressNotSupported)),
+    };
+    // The command counts first, but only once the whole request was taken.
+    Ok(target.map(|target| if command == 1 { target } else { Err(Refusal::CommandNotSupported) }))
+}
+
+/// What a client of version 4 or 4a asks for.
+pub(crate) fn request_v4(input: &mut Input<'_>) -> io::Result<Option<Result<Target, Refusal>>> {
+    let &[_, command, p0, p1, a, b, c, d, ref strings @ ..] = input.rest() else {
+        return Ok(None);
+    };
+    let mut strings = Input::new(strings);
+    if strings.take_until(0, LONGEST_STRING)?.is_none() {
+        return Ok(None);
+    }
+    let port = u16::from_be_bytes([p0, p1]);
+    let target = match [a, b, c, d] {
+        // Version 4a: no such address, the name follows.
+        [0, 0, 0, last] if last != 0 => match strings.take_until(0, LONGEST_STRING)? {
+            Some(name) => named(name, [p0, p1]),
+            None => return Ok(None),
+        },
+        ip => Ok(Target::Ip((Ipv4Addr::from(ip), port).into())),
+    };
+    input.take(input.len() - strings.len());
+    Ok(Some(if command == 1 { target } else { Err(Refusal::CommandNotSupported) }))
+}
+
+/// The answer to a request: granted, from this address of ours, or refused.
+pub(crate) fn reply(version: Version, outcome: Result<Option<SocketAddr>, Refusal>) -> Vec<u8> {
+    let ours = outcome.ok().flatten().unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
+    let port = ours.port().to_be_bytes();
+    match (version, ours.ip()) {
+        (Version::V4, ip) => {
+            let ip = if let IpAddr::V4(ip) = ip { ip } else { Ipv4Addr::UNSPECIFIED };
+            [&[0, if outcome.is_ok() { 90 } else { 91 }], &port[..], &ip.octets()].concat()
+        }
+        (Version::V5, ip) => {
+            let head = [5, outcome.err().map_or(0, |refusal| refusal as u8), 0];
+            match ip {
+                IpAddr::V4(ip) => [&head[..], &[1], &ip.octets(), &port].concat(),
+                IpAddr::V6(ip) => [&head[..], &[4], &ip.octets(), &port].concat(),
+            }
+        }
+    }
+}
+
+/// The last `N` bytes but the port are the address.
+fn v5_address<const N: usize>(all: &[u8]) -> Result<Target, Refusal>
+where
+    IpAddr: From<[u8; N]>,
+{
+    let address = all.split_last_chunk().and_then(|(rest, port)| {
+        let (_, ip) = rest.split_last_chunk::<N>()?;
+        Some(SocketAddr::new((*ip).into(), u16::from_be_bytes(*port)))
+    });
+    address.map(Target::Ip).ok_or(Refusal::General)
+}
+
+/// Clients also put numbers where a name belongs. What is neither could mean something else to who
+/// looks it up.
+fn named(name: &[u8], port: [u8; 2]) -> Result<Target, Refusal> {
+    let port = u16::from_be_bytes(port);
+    let name = std::str::from_utf8(name).map_err(|_| Refusal::AddressNotSupported)?;
+    if let Ok(ip) = name.parse() {
+        return Ok(Target::Ip(SocketAddr::new(ip, port)));
+    }
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_plain) {
+        return Err(Refusal::AddressNotSupported);
+    }
+    Ok(Target::Name(name.to_string(), port))
+}
+
+/// An error that ends the conversation.
+pub(crate) fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}

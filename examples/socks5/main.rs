@@ -1,0 +1,74 @@
+//! A SOCKS proxy, versions 5 (RFC 1928, 1929), 4 and 4a, on one port: `cargo run --example socks5 --
+//! 127.0.0.1:1080`, then `curl --socks5-hostname 127.0.0.1:1080 http://example.org/`.
+//!
+//! The technique: talk first, relay then. The handler of a client owns a [`socketserver::Relay`]
+//! from the moment it knows where to, and passes every callback on; the handler of the other
+//! connection says how connecting went and owns the other half. Names are looked up beside the loop.
+//! What a client sends right behind its request waits in the other connection.
+
+use std::io;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use socketserver::{Options, Server};
+
+mod client;
+mod handshake;
+mod rules;
+mod upstream;
+
+use client::Client;
+use rules::{Proxy, Rules};
+
+const USAGE: &str = "usage: socks5 [options] LISTEN_ADDR
+
+  --login USER:PASSWORD   only SOCKS 5 clients who say so (RFC 1929)
+  --only-loopback         connect to this machine only, whatever a name says
+  --max-clients N         refuse more than so many (default 10000)
+  --handshake-timeout S   seconds until the target must be named (default 10)
+  --idle-timeout S        seconds without a byte (default: for ever)
+  --grace S               seconds a stop leaves for what is under way (default 10)";
+
+fn main() {
+    let rules = Rules::parse(std::env::args().skip(1)).unwrap_or_else(|culprit| {
+        eprintln!("socks5: {culprit}\n\n{USAGE}");
+        std::process::exit(2);
+    });
+    if let Err(error) = serve(rules) {
+        eprintln!("socks5: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn serve(rules: Rules) -> io::Result<()> {
+    let options = Options { idle_timeout: rules.idle_timeout, ..Options::default() };
+    let (listen, grace) = (rules.listen.clone(), rules.grace);
+    let mut server = Server::with(Proxy { clients: 0, rules }, options)?;
+    let listener = server.listen(listen, |_peer| Client::default())?;
+    server.verify_request(|proxy, _peer| proxy.clients < proxy.rules.max_clients);
+    stop_on_signals(&server, grace)?;
+    if let Some(addr) = server.io().local_addr(listener) {
+        println!("listening tcp {addr}");
+    }
+    server.serve_forever()
+}
+
+/// The first SIGTERM or SIGINT takes no more clients and waits `grace` for those there are; a second
+/// one exits at once.
+fn stop_on_signals(server: &Server<Proxy>, grace: Duration) -> io::Result<()> {
+    let handle = server.handle();
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let waiter = move || {
+        for (nth, signal) in signals.forever().enumerate() {
+            let asked = handle.call(move |_, io| {
+                io.server_close();
+                io.shutdown(grace);
+            });
+            if nth > 0 || asked.is_err() {
+                std::process::exit(128 + signal);
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(waiter).map(drop)
+}

@@ -1,0 +1,77 @@
+//! The connection that a client asked for: tells it how connecting went, then it is the other half
+//! of the relay.
+
+use std::io;
+
+use socketserver::{Addr, Context, Handler, Input, Reason, Relay, SocketId};
+
+use super::handshake::{self, Refusal, Target, Version};
+use super::rules::Proxy;
+
+pub(crate) struct Upstream {
+    client: SocketId,
+    version: Version,
+    by_name: bool,
+    relay: Relay,
+}
+
+impl Upstream {
+    pub(crate) fn new(client: SocketId, version: Version, target: &Target) -> Upstream {
+        let by_name = matches!(target, Target::Name(..));
+        Upstream { client, version, by_name, relay: Relay::with(client) }
+    }
+}
+
+impl Refusal {
+    /// What a client is told of an error on the way to its target.
+    pub(crate) fn of(error: &io::Error, target: &Target) -> Refusal {
+        Refusal::of_kind(error.kind(), matches!(target, Target::Name(..)))
+    }
+
+    fn of_kind(kind: io::ErrorKind, by_name: bool) -> Refusal {
+        match kind {
+            io::ErrorKind::PermissionDenied => Refusal::NotAllowed,
+            io::ErrorKind::NetworkUnreachable => Refusal::NetworkUnreachable,
+            io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut => Refusal::HostUnreachable,
+            io::ErrorKind::ConnectionRefused => Refusal::ConnectionRefused,
+            // std has no kind for a name that nobody knows.
+            _ if by_name => Refusal::HostUnreachable,
+            _ => Refusal::General,
+        }
+    }
+}
+
+impl Handler<Proxy> for Upstream {
+    fn setup(&mut self, cx: &mut Context<'_, Proxy>) -> io::Result<()> {
+        let ours = cx.io.local_addr(cx.id).as_ref().and_then(Addr::ip).copied();
+        cx.io.send(self.client, &handshake::reply(self.version, Ok(ours)));
+        self.relay.start(cx)
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_, Proxy>, input: &mut Input<'_>) -> io::Result<()> {
+        self.relay.handle(cx, input)
+    }
+
+    fn eof(&mut self, cx: &mut Context<'_, Proxy>, rest: &[u8]) -> io::Result<()> {
+        self.relay.eof(cx, rest)
+    }
+
+    fn drained(&mut self, cx: &mut Context<'_, Proxy>) -> io::Result<()> {
+        self.relay.drained(cx)
+    }
+
+    fn shutdown(&mut self, cx: &mut Context<'_, Proxy>) -> io::Result<()> {
+        self.relay.shutdown(cx)
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_, Proxy>, outcome: io::Result<()>) {
+        match outcome {
+            Err(error) if cx.reason() == Some(Reason::NotConnected) => {
+                let refusal = Refusal::of_kind(error.kind(), self.by_name);
+                cx.io.send(self.client, &handshake::reply(self.version, Err(refusal)));
+                cx.io.close(self.client);
+            }
+            outcome => self.relay.finish(cx, outcome),
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! The uploads of the examples: by their own client, and by hand where a client must misbehave.
+
+#![cfg(all(target_os = "linux", feature = "cli"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+mod command;
+mod program;
+
+use command::{PATIENCE, Server, has, read_to_end, tcp};
+
+fn serve_with(dir: &Path, options: &[&str]) -> (Server, String) {
+    let mut command = program::command("files");
+    command.arg("serve").arg(dir).arg("127.0.0.1:0").args(options);
+    let mut server = Server::of(command.stderr(Stdio::null()));
+    let addr = server.tcp_addr();
+    (server, addr)
+}
+
+fn serve(dir: &Path) -> (Server, String) {
+    serve_with(dir, &[])
+}
+
+fn put(file: &Path, addr: &str, options: &[&str]) -> Output {
+    program::command("files").arg("put").arg(file).arg(addr).args(options).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn content(len: usize) -> Vec<u8> {
+    (0..=len as u64 / 8)
+        .flat_map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes())
+        .take(len)
+        .collect()
+}
+
+/// A file to be uploaded, called `file`.
+fn file_of(bytes: &[u8]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("file"), bytes).unwrap();
+    directory
+}
+
+/// Everything in a directory, in order.
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn is_partial(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "part")
+}
+
+fn announce(name: &str, content: &[u8], mode: &str) -> Vec<u8> {
+    let checksum = blake3::hash(content).to_hex();
+    format!("put {name} {} {checksum} {mode}\n", content.len()).into_bytes()
+}
+
+/// An upload by hand, as far as the answer to its announcement.
+fn begin(addr: &str, announcement: &[u8]) -> (TcpStream, String) {
+    let mut stream = tcp(addr);
+    stream.write_all(announcement).unwrap();
+    let answer = line(&stream);
+    (stream, answer)
+}
+
+fn line(stream: &TcpStream) -> String {
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line
+}
+
+/// Uploads so much of `content` by hand and breaks off, once the server has it.
+fn break_off(addr: &str, dir: &Path, content: &[u8], at: usize) {
+    let (mut stream, have) = begin(addr, &announce("file", content, "new"));
+    let have: usize = have.trim().strip_prefix("have ").unwrap().parse().unwrap();
+    stream.write_all(&content[have.min(at)..at]).unwrap();
+    let began = Instant::now();
+    let len = || {
+        let partial = names(dir).into_iter().find(|name| is_partial(name));
+        partial.map_or(0, |name| fs::metadata(dir.join(name)).unwrap().len())
+    };
+    while len() < at as u64 {
+        assert!(began.elapsed() < PATIENCE, "only {} of {at} came", len());
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn files_of_every_size_arrive_byte_for_byte() {
+    let kept = tempfile::tempdir().unwrap();
+    let (server, addr) = serve(kept.path());
+    for len in [0, 1, 1 << 18, (1 << 18) + 1, 100_000_000] {
+        let bytes = content(len);
+        let file = file_of(&bytes);
+        let name = format!("größe {len}.bin");
+        let output = put(&file.path().join("file"), &addr, &["--as", &name]);
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+        assert!(fs::read(kept.path().join(&name)).unwrap() == bytes, "{len}");
+    }
+    assert_eq!(names(kept.path()).len(), 5, "nothing else is left");
+    // However large the file, it never holds more than a few pieces of it.
+    assert!(server.memory() < 32 << 10, "{} KiB", server.memory());
+    server.stop();
+}
+
+#[test]
+fn an_upload_that_was_cut_is_resumed_wherever_that_was() {
+    let bytes = content(3_000_000);
+    let file = file_of(&bytes);
+    for at in [0, 1, 1_000, 1 << 18, 1_500_000, 2_999_999] {
+        let kept = tempfile::tempdir().unwrap();
+        let (server, addr) = serve(kept.path());
+        break_off(&addr, kept.path(), &bytes, at);
+        assert!(!kept.path().join("file").exists());
+        let (stream, have) = resumed(&addr, &announce("file", &bytes, "new"));
+        assert_eq!(have, format!("have {at}\n"));
+        drop(stream);
+        until_put(&file.path().join("file"), &addr);
+        assert!(fs::read(kept.path().join("file")).unwrap() == bytes, "cut at {at}");
+        assert_eq!(names(kept.path()), ["file"]);
+        server.stop();
+    }
+}
+
+/// Begins again, once the server has noticed that the last one is gone.
+fn resumed(addr: &str, announcement: &[u8]) -> (TcpStream, String) {
+    let began = Instant::now();
+    loop {
+        let (stream, have) = begin(addr, announcement);
+        if !have.contains("already") {
+            return (stream, have);
+        }
+        assert!(began.elapsed() < PATIENCE, "{have}");
+    }
+}
+
+fn until_put(file: &Path, addr: &str) {
+    let began = Instant::now();
+    loop {
+        let output = put(file, addr, &[]);
+        if output.status.success() {
+            return;
+        }
+        assert!(said(&output).contains("being uploaded already"), "{}", said(&output));
+        assert!(began.elapsed() < PATIENCE);
+    }
+}
+
+/// Passes connections on to `to`; cuts the first one after so many bytes.
+fn cutting_once(to: String, after: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for (nth, client) in listener.incoming().enumerate() {
+            let (mut client, mut server) = (client.unwrap(), TcpStream::connect(&to).unwrap());
+            let (mut back, mut answers) =
+                (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || std::io::copy(&mut answers, &mut back));
+            let mut piece = vec![0; 1 << 16];
+            let mut passed = 0;
+            while let Ok(n @ 1..) = client.read(&mut piece) {
+                server.write_all(&piece[..n]).unwrap();
+                passed += n;
+                if nth == 0 && passed > after {
+                    break;
+                }
+            }
+            for end in [&client, &server] {
+                end.shutdown(std::net::Shutdown::Both).unwrap_or_default();
+            }
+        }
+    });
+    addr
+}
+
+#[test]
+fn the_client_resumes_once_by_itself() {
+    let kept = tempfile::tempdir().unwrap();
+    let (server, addr) = serve(kept.path());
+    let bytes = content(20_000_000);
+    let file = file_of(&bytes);
+    let output = put(&file.path().join("file"), &cutting_once(addr, 5_000_000), &[]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("once more"), "{}", said(&output));
+    assert!(fs::read(kept.path().join("file")).unwrap() == bytes);
+    server.stop();
+}
+
+#[test]
+fn a_wrong_checksum_leaves_nothing_behind() {
+    let kept = tempfile::tempdir().unwrap();
+    let (server, addr) = serve(kept.path());
+    let (announced, sent) = (content(500_000), content(500_001));
+    let (mut stream, have) = begin(&addr, &announce("file", &announced, "new"));
+    assert_eq!(have, "have 0\n");
+    stream.write_all(&sent[1..]).unwrap();
+    assert!(line(&stream).starts_with("error the checksum does not match"));
+    assert_eq!(names(kept.path()), [""; 0]);
+    server.stop();
+}
+
+#[test]
+fn no_name_leads_out_of_the_directory() {
+    let outside = tempfile::tempdir().unwrap();
+    let kept = outside.path().join("kept");
+    fs::create_dir(&kept).unwrap();
+    fs::write(outside.path().join("secret"), "untouched").unwrap();
+    std::os::unix::fs::symlink(outside.path().join("secret"), kept.join("link")).unwrap();
+    fs::create_dir(kept.join("directory")).unwrap();
+    let (server, addr) = serve(&kept);
+    let long = "a".repeat(181);
+    let escapes = [
+        "",
+        ".",
+        "..",
+        "../secret",
+        "/etc/passwd",
+        "a/b",
+        "..\\secret",
+        "a\\b",
+        ".hidden",
+        "nul\0",
+        "bell\x07",
+        "CON",
+        "con.txt",
+        "LPT1",
+        "trailing.",
+        "trailing ",
+        " leading",
+        "a:b",
+        &long,
+        "link",
+        "directory",
+        "tab\t",
+    ];
+    for name in escapes {
+        for mode in ["new", "replace"] {
+            let (stream, answer) = begin(&addr, &announce(name, b"evil", mode));
+            assert!(answer.starts_with("error "), "{name:?}: {answer}");
+            assert_eq!(read_to_end(&mut { stream }), b"");
+        }
+    }
+    for nonsense in ["\n", "put\n", "get x\n", "put a 1 2 new\n", "put a -1 00 new\n", "\u{fffd}\n"]
+    {
+        assert!(begin(&addr, nonsense.as_bytes()).1.starts_with("error "), "{nonsense:?}");
+    }
+    assert!(begin(&addr, &[b'a'; 10_000]).1.starts_with("error "), "an endless line");
+    assert_eq!(fs::read(outside.path().join("secret")).unwrap(), b"untouched");
+    assert_eq!(names(&kept), ["directory", "link"]);
+    assert_eq!(names(outside.path()), ["kept", "secret"]);
+    // A partial file that is a link leads nowhere either.
+    let checksum = blake3::hash(b"evil").to_hex();
+    let partial = format!(".file.{}.part", &checksum[..16]);
+    std::os::unix::fs::symlink(outside.path().join("secret"), kept.join(partial)).unwrap();
+    assert!(begin(&addr, &announce("file", b"evil", "new")).1.starts_with("error "));
+    server.stop();
+}
+
+#[test]
+fn what_is_there_is_replaced_only_when_asked() {
+    let kept = tempfile::tempdir().unwrap();
+    let (server, addr) = serve(kept.path());
+    let (old, new) = (file_of(b"old"), file_of(b"new"));
+    assert!(put(&old.path().join("file"), &addr, &[]).status.success());
+    let output = put(&new.path().join("file"), &addr, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("exists already"), "{}", said(&output));
+    assert_eq!(fs::read(kept.path().join("file")).unwrap(), b"old");
+    assert!(put(&new.path().join("file"), &addr, &["--replace"]).status.success());
+    assert_eq!(fs::read(kept.path().join("file")).unwrap(), b"new");
+    server.stop();
+}
+
+#[test]
+fn of_two_uploads_of_one_name_the_second_is_told() {
+    let kept = tempfile::tempdir().unwrap();
+    let (server, addr) = serve(kept.path());
+    let bytes = content(1_000);
+    let (mut first, have) = begin(&addr, &announce("file", &bytes, "new"));
+    assert_eq!(have, "have 0\n");
+    let (_, answer) = begin(&addr, &announce("file", b"other", "new"));
+    assert_eq!(answer, "error it is being uploaded already\n");
+    first.write_all(&bytes).unwrap();
+    assert_eq!(line(&first), "done\n");
+    assert_eq!(fs::read(kept.path().join("file")).unwrap(), bytes);
+    server.stop();
+}
+
+#[test]
+fn a_file_put_there_meanwhile_by_somebody_else_is_not_replaced() {
+    let kept = tempfile::tempdir().unwrap();
+    let (server, addr) = serve(kept.path());
+    let (mut stream, _) = begin(&addr, &announce("file", b"ours", "new"));
+    fs::write(kept.path().join("file"), "theirs").unwrap();
+    stream.write_all(b"ours").unwrap();
+    assert!(line(&stream).starts_with("error "));
+    assert_eq!(fs::read(kept.path().join("file")).unwrap(), b"theirs");
+    server.stop();
+}
+
+#[test]
+fn a_server_that_was_killed_goes_on_where_it_was() {
+    let kept = tempfile::tempdir().unwrap();
+    let (mut server, addr) = serve(kept.path());
+    let bytes = content(5_000_000);
+    let (mut stream, _) = begin(&addr, &announce("file", &bytes, "new"));
+    stream.write_all(&bytes[..2_000_000]).unwrap();
+    server.child.kill().unwrap();
+    server.wait();
+    assert!(!kept.path().join("file").exists());
+    let (server, addr) = serve(kept.path());
+    let (mut stream, have) = begin(&addr, &announce("file", &bytes, "new"));
+    let have: usize = have.trim().strip_prefix("have ").unwrap().parse().unwrap();
+    assert!(have <= 2_000_000);
+    stream.write_all(&bytes[have..]).unwrap();
+    assert_eq!(line(&stream), "done\n");
+    assert!(fs::read(kept.path().join("file")).unwrap() == bytes);
+    server.stop();
+}
+
+#[test]
+fn a_full_disk_is_told_and_nothing_has_the_name() {
+    let disk = tempfile::tempdir().unwrap();
+    let mount = "mount -t tmpfs -o size=2m none \"$1\"";
+    let allowed = Command::new("unshare")
+        .args(["-rm", "sh", "-c", mount, "sh"])
+        .arg(disk.path())
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !allowed {
+        return println!("skipped: no tmpfs of our own may be mounted here");
+    }
+    // The server alone sees the small disk, and it is gone with it.
+    let script = format!("{mount} && exec \"$0\" serve \"$1\" 127.0.0.1:0");
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", &script]).arg(program::path("files")).arg(disk.path());
+    let mut server = Server::of(command.stderr(Stdio::null()));
+    let addr = server.tcp_addr();
+    let too_large = file_of(&content(8_000_000));
+    let output = put(&too_large.path().join("file"), &addr, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("disk of the server is full"), "{}", said(&output));
+    let seen = Path::new("/proc").join(server.pid().to_string()).join("root");
+    let seen = seen.join(disk.path().strip_prefix("/").unwrap());
+    assert!(!seen.join("file").exists());
+    assert!(names(&seen).iter().all(|name| is_partial(name)), "{:?}", names(&seen));
+    server.stop();
+}
+
+#[test]
+fn a_slow_disk_holds_up_only_who_writes_to_it() {
+    if !has("strace") {
+        return;
+    }
+    let kept = tempfile::tempdir().unwrap();
+    // Each fsync takes a second. With -D the server is our child, and ends with the test.
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e"]);
+    command.arg("inject=fsync:delay_enter=1000000").arg(program::path("files"));
+    command.arg("serve").arg(kept.path()).arg("127.0.0.1:0");
+    let mut server = Server::of(command.stderr(Stdio::null()));
+    let said = server.line();
+    let Some(addr) = said.strip_prefix("listening tcp ") else {
+        return println!("skipped: strace may not trace here");
+    };
+    let (mut slow, _) = begin(addr, &announce("slow", b"slow", "new"));
+    slow.write_all(b"slow").unwrap();
+    let began = Instant::now();
+    for n in 0..5 {
+        let (_, have) = begin(addr, &announce(&format!("quick {n}"), b"quick", "new"));
+        assert_eq!(have, "have 0\n");
+    }
+    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+    assert!(!kept.path().join("slow").exists(), "it has its name before it is safe on the disk");
+    assert_eq!(line(&slow), "done\n");
+    assert!(began.elapsed() > Duration::from_millis(900), "the disk was not slow");
+}
+
+#[test]
+fn a_forgotten_upload_is_removed_after_a_while() {
+    let kept = tempfile::tempdir().unwrap();
+    let (server, addr) = serve_with(kept.path(), &["--keep", "1"]);
+    fs::write(kept.path().join(".keep"), "not ours").unwrap();
+    break_off(&addr, kept.path(), &content(1_000), 500);
+    let began = Instant::now();
+    while names(kept.path()) != [".keep"] {
+        assert!(began.elapsed() < PATIENCE, "{:?}", names(kept.path()));
+        thread::sleep(Duration::from_millis(20));
+    }
+    server.stop();
+}
+
+#[test]
+fn sigterm_lets_an_upload_that_is_under_way_end() {
+    let kept = tempfile::tempdir().unwrap();
+    let (mut server, addr) = serve(kept.path());
+    let bytes = content(1_000_000);
+    let (mut stream, _) = begin(&addr, &announce("file", &bytes, "new"));
+    stream.write_all(&bytes[..500_000]).unwrap();
+    server.signal("TERM");
+    thread::sleep(Duration::from_millis(100));
+    stream.write_all(&bytes[500_000..]).unwrap();
+    assert_eq!(line(&stream), "done\n");
+    drop(stream);
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(fs::read(kept.path().join("file")).unwrap() == bytes);
+}
+
+#[test]
+fn what_was_asked_wrongly_is_told() {
+    let file = file_of(b"x");
+    let file = file.path().join("file");
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let output = program::command("files").arg("nonsense").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("usage"));
+    let output = put(&file, &nobody, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains(&nobody), "{}", said(&output));
+    let output = put(Path::new("/no/such/file"), &nobody, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("/no/such/file"), "{}", said(&output));
+    assert_eq!(put(&file, &nobody, &["--as", "../x"]).status.code(), Some(2));
+}
