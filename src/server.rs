@@ -4,9 +4,9 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use log::{error, info};
+use log::error;
 use mio::event::Source;
 use mio::{Events, Interest, Registry, Waker};
 
@@ -16,7 +16,7 @@ use crate::group::{Group, Place};
 use crate::handle::{Command, Handle};
 use crate::handler::{Context, DatagramHandler, Desk, Factory, Handler};
 use crate::id::{SocketId, TimerId};
-use crate::io::{Drain, Io};
+use crate::io::Io;
 use crate::ledger::{Ledger, Report};
 use crate::mailbox::Mailbox;
 use crate::options::Options;
@@ -27,6 +27,11 @@ use crate::stage::Stage;
 use crate::trace::Step;
 use crate::transport::Readiness;
 use crate::workers::Workers;
+
+mod drain;
+mod request;
+
+pub use request::Outcome;
 
 /// Any number of listeners, connections and datagram sockets, served by the thread that runs it
 /// (Python's `TCPServer`, `UDPServer`, `UnixStreamServer` and `UnixDatagramServer` in one).
@@ -55,17 +60,6 @@ pub struct Server<S = ()> {
 }
 
 type ServiceActions<S> = dyn FnMut(&mut S, &mut Io);
-
-/// What became of [`Server::handle_request`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Outcome {
-    /// A client came, and its conversation has ended.
-    Handled,
-    /// No client came in time.
-    TimedOut,
-    /// The server was shut down, or has no listener.
-    Closed,
-}
 
 impl Server<()> {
     /// A server whose handlers share nothing, with the default [`Options`].
@@ -306,51 +300,6 @@ impl<S> Server<S> {
         Ok(self.report.unwrap_or_default())
     }
 
-    /// Accepts one client and serves until its conversation has ended, or handles one datagram;
-    /// others are served meanwhile, but nobody else is accepted (Python's `handle_request`).
-    /// `timeout` is for the wait for a client; `None` waits for ever.
-    ///
-    /// # Errors
-    /// Only when the poll itself is broken.
-    pub fn handle_request(&mut self, timeout: Option<Duration>) -> io::Result<Outcome> {
-        self.begin_run();
-        self.reactor.stage.io.accept_quota = Some(1);
-        self.reactor.stage.accepted = None;
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut looked = false;
-        let outcome = loop {
-            let left = match self.request_over(deadline) {
-                Ok(left) => left,
-                // However short the time, a client that already waits is seen.
-                Err(Outcome::TimedOut) if !looked => Some(Duration::ZERO),
-                Err(outcome) => break Ok(outcome),
-            };
-            looked = true;
-            if let Err(error) = self.turn(left) {
-                break Err(error);
-            }
-        };
-        self.reactor.stage.io.accept_quota = None;
-        self.reactor.stage.io.sockets.serve_again();
-        self.end_run();
-        outcome
-    }
-
-    /// How long `handle_request` may wait for the next event, or what it came to.
-    fn request_over(&self, deadline: Option<Instant>) -> Result<Option<Duration>, Outcome> {
-        let sockets = &self.reactor.stage.io.sockets;
-        match (self.reactor.stage.accepted, deadline) {
-            _ if self.is_drained() => Err(Outcome::Closed),
-            (Some(id), _) if !sockets.is_busy_with(id) => Err(Outcome::Handled),
-            (None, _) if !sockets.has_entrance() => Err(Outcome::Closed),
-            (Some(_), _) | (None, None) => Ok(None),
-            (None, Some(deadline)) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() { Err(Outcome::TimedOut) } else { Ok(Some(left)) }
-            }
-        }
-    }
-
     /// One turn of the loop, for those who step it themselves: waits for something to happen, but
     /// not longer than `max_wait`, and does what there is to do. `None` waits for ever.
     ///
@@ -388,7 +337,8 @@ impl<S> Server<S> {
     #[cfg(feature = "testing")]
     pub(crate) fn is_quiet(&self) -> bool {
         let io = &self.reactor.stage.io;
-        let is_due = io.next_deadline() <= io.now || matches!(io.drain, Drain::Asked { .. });
+        let is_due =
+            io.next_deadline() <= io.now || matches!(io.drain, crate::io::Drain::Asked { .. });
         io.sockets.is_idle() && !self.mailbox.has_mail() && !is_due
     }
 
@@ -421,60 +371,6 @@ impl<S> Server<S> {
         while let Some(id) = self.reactor.stage.io.unfinished.pop_due(now) {
             self.reactor.stage.unfinished_deadline(id);
         }
-    }
-
-    // Shutting down.
-
-    fn begin_run(&mut self) {
-        self.mailbox.begin_run();
-        self.forget_drain();
-        self.reactor.stage.io.sockets.serve_again();
-    }
-
-    fn end_run(&mut self) {
-        self.mailbox.end_run(self.report.unwrap_or_default());
-    }
-
-    fn is_drained(&self) -> bool {
-        self.reactor.stage.io.drain == Drain::Done
-    }
-
-    /// After a shutdown the listeners may accept again.
-    fn forget_drain(&mut self) {
-        if self.is_drained() {
-            self.reactor.stage.io.drain = Drain::No;
-            self.reactor.stage.io.sockets.serve_again();
-        }
-    }
-
-    fn begin_drain(&mut self) {
-        if let Drain::Asked { grace } = self.reactor.stage.io.drain {
-            self.reactor.stage.leave_group(grace);
-            let io = &mut self.reactor.stage.io;
-            io.drain = Drain::Until { since: io.now, deadline: io.after(grace) };
-            self.before_drain = io.ledger;
-            io.ask_all_to_end();
-        }
-    }
-
-    fn end_drain(&mut self) {
-        let io = &self.reactor.stage.io;
-        match io.drain {
-            Drain::Until { deadline, .. } if io.is_at_rest() || deadline <= io.now => {}
-            _ => return,
-        }
-        let forced = self.reactor.stage.cut_off();
-        self.reactor.stage.rest_datagrams();
-        let ledger = self.reactor.stage.io.ledger;
-        let before = self.before_drain;
-        let report = Report {
-            drained: ledger.all_ended() - before.all_ended() - forced,
-            forced,
-            bytes_dropped: ledger.bytes_dropped - before.bytes_dropped,
-        };
-        info!("shut down: {report:?}");
-        self.report = Some(report);
-        self.reactor.stage.io.drain = Drain::Done;
     }
 
     // In a group of loops.

@@ -1,0 +1,61 @@
+//! The beginning of a run of the server, and its end in order.
+
+use log::info;
+
+use super::Server;
+use crate::io::Drain;
+use crate::ledger::Report;
+
+impl<S> Server<S> {
+    pub(super) fn begin_run(&mut self) {
+        self.mailbox.begin_run();
+        self.forget_drain();
+        self.reactor.stage.io.sockets.serve_again();
+    }
+
+    pub(super) fn end_run(&mut self) {
+        self.mailbox.end_run(self.report.unwrap_or_default());
+    }
+
+    pub(super) fn is_drained(&self) -> bool {
+        self.reactor.stage.io.drain == Drain::Done
+    }
+
+    /// After a shutdown the listeners may accept again.
+    pub(super) fn forget_drain(&mut self) {
+        if self.is_drained() {
+            self.reactor.stage.io.drain = Drain::No;
+            self.reactor.stage.io.sockets.serve_again();
+        }
+    }
+
+    pub(super) fn begin_drain(&mut self) {
+        if let Drain::Asked { grace } = self.reactor.stage.io.drain {
+            self.reactor.stage.leave_group(grace);
+            let io = &mut self.reactor.stage.io;
+            io.drain = Drain::Until { since: io.now, deadline: io.after(grace) };
+            self.before_drain = io.ledger;
+            io.ask_all_to_end();
+        }
+    }
+
+    pub(super) fn end_drain(&mut self) {
+        let io = &self.reactor.stage.io;
+        match io.drain {
+            Drain::Until { deadline, .. } if io.is_at_rest() || deadline <= io.now => {}
+            _ => return,
+        }
+        let forced = self.reactor.stage.cut_off();
+        self.reactor.stage.rest_datagrams();
+        let ledger = self.reactor.stage.io.ledger;
+        let before = self.before_drain;
+        let report = Report {
+            drained: ledger.all_ended() - before.all_ended() - forced,
+            forced,
+            bytes_dropped: ledger.bytes_dropped - before.bytes_dropped,
+        };
+        info!("shut down: {report:?}");
+        self.report = Some(report);
+        self.reactor.stage.io.drain = Drain::Done;
+    }
+}

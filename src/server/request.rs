@@ -1,0 +1,64 @@
+//! One request and no more.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::Server;
+
+/// What became of [`Server::handle_request`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// A client came, and its conversation has ended.
+    Handled,
+    /// No client came in time.
+    TimedOut,
+    /// The server was shut down, or has no listener.
+    Closed,
+}
+
+impl<S> Server<S> {
+    /// Accepts one client and serves until its conversation has ended, or handles one datagram;
+    /// others are served meanwhile, but nobody else is accepted (Python's `handle_request`).
+    /// `timeout` is for the wait for a client; `None` waits for ever.
+    ///
+    /// # Errors
+    /// Only when the poll itself is broken.
+    pub fn handle_request(&mut self, timeout: Option<Duration>) -> io::Result<Outcome> {
+        self.begin_run();
+        self.reactor.stage.io.accept_quota = Some(1);
+        self.reactor.stage.accepted = None;
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut looked = false;
+        let outcome = loop {
+            let left = match self.request_over(deadline) {
+                Ok(left) => left,
+                // However short the time, a client that already waits is seen.
+                Err(Outcome::TimedOut) if !looked => Some(Duration::ZERO),
+                Err(outcome) => break Ok(outcome),
+            };
+            looked = true;
+            if let Err(error) = self.turn(left) {
+                break Err(error);
+            }
+        };
+        self.reactor.stage.io.accept_quota = None;
+        self.reactor.stage.io.sockets.serve_again();
+        self.end_run();
+        outcome
+    }
+
+    /// How long `handle_request` may wait for the next event, or what it came to.
+    fn request_over(&self, deadline: Option<Instant>) -> Result<Option<Duration>, Outcome> {
+        let sockets = &self.reactor.stage.io.sockets;
+        match (self.reactor.stage.accepted, deadline) {
+            _ if self.is_drained() => Err(Outcome::Closed),
+            (Some(id), _) if !sockets.is_busy_with(id) => Err(Outcome::Handled),
+            (None, _) if !sockets.has_entrance() => Err(Outcome::Closed),
+            (Some(_), _) | (None, None) => Ok(None),
+            (None, Some(deadline)) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() { Err(Outcome::TimedOut) } else { Ok(Some(left)) }
+            }
+        }
+    }
+}
