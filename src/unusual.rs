@@ -57,7 +57,9 @@ impl<S> Stage<S> {
     pub(crate) fn tell_of_shutdown(&mut self, id: SocketId) -> Result<(), Failure> {
         let reads_on = self.io.reads_on();
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
-        if connection.stream.wants_read() && reads_on || !connection.stream.take_shutdown() {
+        let stream = &mut connection.stream;
+        let waits = stream.owes_a_look() || stream.wants_read() && reads_on;
+        if waits || !stream.take_shutdown() {
             return Ok(());
         }
         self.call(id, |handler, cx| handler.shutdown(cx))

@@ -57,6 +57,46 @@ fn every_byte_that_had_come_is_answered() {
     }
 }
 
+/// Answers each line with much, and takes the next only when that has left.
+struct Stately;
+
+const ANSWER: usize = 300 << 10;
+
+impl Handler for Stately {
+    fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        while !cx.io.is_congested(cx.id) {
+            let Some(line) = input.line(100)? else { break };
+            let answer = vec![line[0]; ANSWER];
+            cx.send(&answer);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_was_taken_while_the_output_was_congested_is_answered_too() {
+    for kind in Kind::ALL {
+        let mut tested =
+            Tested::with((), Options { send_buffer: Some(16 << 10), ..Options::default() });
+        let addr = tested.serve(kind, |_| Stately);
+        let mut client = Client::connect(&addr);
+        client.send(b"a\nb\nc\nd\ne\n");
+        tested.until(|server| server.io().ledger().bytes_in == 10);
+        tested.io().shutdown(PATIENCE);
+        for _ in 0..5 {
+            tested.turn(Some(Duration::ZERO)).unwrap();
+        }
+        let got = tested.receive_to_end(&mut client);
+        let expected: Vec<u8> = b"abcde".iter().flat_map(|&byte| vec![byte; ANSWER]).collect();
+        assert_eq!(got.len(), expected.len());
+        assert!(got == expected);
+        drop(client);
+        tested.until_ended(1);
+        let report = tested.report().unwrap();
+        assert_eq!((report.drained, report.forced), (1, 0));
+    }
+}
+
 #[test]
 fn from_the_request_on_nobody_is_accepted() {
     let mut tested = Tested::new();

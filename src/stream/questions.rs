@@ -82,7 +82,7 @@ impl<T: Transport> Stream<T> {
         }
         self.wants_replay()
             || self.is_dead()
-            || self.flags.any(Flags::SHUTDOWN_DUE)
+            || self.flags.any(Flags::SHUTDOWN_DUE) && !self.owes_a_look()
             || self.output.is_empty() && self.wants_end()
             || matches!(self.ending, Ending::Aborted(_))
             || self.ending == Ending::Lingering && self.is_readable()
@@ -104,6 +104,12 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn wants_write(&self) -> bool {
         self.flags.exactly(Flags::WRITABLE, Flags::WRITABLE.and(Flags::CONNECTING))
             && !self.output.is_empty()
+    }
+
+    /// Whether input was taken that the handler will see again when its output has drained. Before
+    /// that it is not told of a shutdown, at which most handlers close.
+    pub(crate) fn owes_a_look(&self) -> bool {
+        self.holds() && self.flags.exactly(Flags::HELD_UP, SHUT_OFF)
     }
 
     /// Whether the handler shall see again what it left.
