@@ -356,10 +356,13 @@ fn check_pattern(mut from: &TcpStream) -> u64 {
     let mut piece = vec![0; 256 << 10];
     let mut total = 0;
     loop {
-        let n = from.read(&mut piece).unwrap();
-        if n == 0 {
-            return total;
-        }
+        let n = match from.read(&mut piece) {
+            Ok(0) => return total,
+            Ok(n) => n,
+            // A read with a timeout is not begun again by the system after a stop.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => panic!("{error}"),
+        };
         let at = (total % period.len() as u64) as usize;
         let (before, behind) = piece[..n].split_at(n.min(period.len() - at));
         let is_right = period[at..].starts_with(before) && period.starts_with(behind);
