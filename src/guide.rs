@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [Write a protocol in fifteen minutes](protocol) | from bytes to a server that is tested, limited, and stops in good order |
 //! | [Backpressure](backpressure) | what happens when a peer does not read, and what a handler does then |
-//! | [Timeouts](timeouts) | three limits of time that are there already, and timers for all others |
+//! | [Timeouts](timeouts) | the limits of time that are there already, and timers for all others |
 //! | [Shutdown](shutdown) | how a connection ends, how a server ends, and what becomes of what is under way |
 //! | [Talking to other connections](other_connections) | broadcasts, relays, other threads, and work that blocks |
 //!

@@ -63,45 +63,31 @@
 //! ```
 //! use std::io;
 //! use socketserver::testing::TestServer;
-//! use socketserver::{Context, Handler, Input, Sent};
+//! use socketserver::{Context, Handler, Input};
 //!
-//! struct Zeros {
-//!     left: usize,
-//! }
-//!
-//! impl Zeros {
-//!     fn go_on(&mut self, cx: &mut Context<'_>) {
-//!         while self.left > 0 {
-//!             let piece = self.left.min(8 << 10);
-//!             self.left -= piece;
-//!             if cx.send(&[0; 8 << 10][..piece]) != Sent::Queued {
-//!                 return; // `drained` goes on
-//!             }
-//!         }
-//!         cx.close();
-//!     }
-//! }
+//! /// Sends so many zeros when it is asked to.
+//! struct Zeros(usize);
 //!
 //! impl Handler for Zeros {
-//!     fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-//!         self.go_on(cx);
-//!         Ok(())
-//!     }
-//!
-//!     fn handle(&mut self, _: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+//!     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
 //!         input.take_all();
-//!         Ok(())
+//!         self.drained(cx)
 //!     }
 //!
 //!     fn drained(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-//!         self.go_on(cx);
+//!         while self.0 > 0 && !cx.io.is_congested(cx.id) {
+//!             let piece = self.0.min(8 << 10);
+//!             cx.send(&[0; 8 << 10][..piece]);
+//!             self.0 -= piece;
+//!         }
 //!         Ok(())
 //!     }
 //! }
 //!
 //! let mut server = TestServer::new()?;
-//! let peer = server.connect(Zeros { left: 10_000_000 })?;
+//! let peer = server.connect(Zeros(10_000_000))?;
 //! peer.set_room(0);
+//! peer.send("go");
 //! server.run();
 //! assert!(server.io().ledger().unsent() < 100_000, "ten million do not wait in memory");
 //! peer.set_room(usize::MAX);

@@ -1,4 +1,4 @@
-//! Timeouts: limits of time that are there already, and timers for all others.
+//! Timeouts: the limits of time that are there already, and timers for all others.
 //!
 //! A peer that vanishes says nothing, and one that means harm says as little as it can. A server that
 //! waits for both without a limit is full of them one day. These limits are
