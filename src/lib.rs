@@ -14,6 +14,8 @@
 //! peer, what all handlers share, and every other socket of the server; each datagram socket has a
 //! [`DatagramHandler`]. [`Options`] names every limit; [`Handle`]
 //! reaches the server from other threads.
+//!
+//! The [`guide`] begins with a protocol that is written in fifteen minutes.
 
 mod accept;
 mod addr;
@@ -32,6 +34,7 @@ mod exit;
 mod flags;
 mod frame;
 mod group;
+pub mod guide;
 mod handle;
 mod handler;
 mod id;

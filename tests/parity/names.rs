@@ -22,7 +22,7 @@ pub(crate) fn names() -> Vec<Trial> {
 const CRATE: &str = "Addr Connect Context Cores CoresHandle DatagramHandler Echo Exit Frame \
     FrameWriter Handle Handler Input IntoConnect Io Ledger LengthField LoopReport Options Outcome \
     Readiness Reason Reconnect Relay Report Sent Server SocketId Spread Step TimerId ToAddrs \
-    blocking coming_from_python mio serve_on_cores testing";
+    blocking coming_from_python guide mio serve_on_cores testing";
 
 const BLOCKING: &str = "Handler MAX_CHILDREN Mode Request";
 

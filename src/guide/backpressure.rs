@@ -1,0 +1,200 @@
+//! Backpressure: what happens when a peer does not read, and what a handler does then.
+//!
+//! Sending never blocks and never fails for want of room: what the system does not take waits in
+//! memory. So the question is how much may wait, and who stops when it is too much. Three numbers of
+//! the [`Options`](crate::Options) answer it, for each connection:
+//!
+//! | unsent bytes | what happens | default |
+//! |---|---|---|
+//! | more than `high_water` | the connection is congested: it is read no more, and `send` says [`Sent::Congested`](crate::Sent::Congested) | 64 KiB |
+//! | no more than `low_water`, after that | it is read again, and its handler's `drained` runs | 16 KiB |
+//! | more than `output_limit` | it is reset with [`Reason::OutputLimit`](crate::Reason::OutputLimit) | 16 MiB |
+//!
+//! What was sent when the answer was `Congested` is on its way all the same; it is never to be sent
+//! again. The answer says: enough for now.
+//!
+//! # Answering requests
+//!
+//! A congested connection is not read, so a handler whose answers are about as large as its requests
+//! needs to do nothing. But one read may bring a thousand small requests with large answers. The
+//! handler stops when it is congested, and leaves the other requests where they are. It needs no
+//! pause and no `drained`: **when the output has drained, what it left is shown to it again by
+//! itself**, first `drained`, then `handle`.
+//!
+//! ```
+//! use std::io;
+//! use socketserver::testing::TestServer;
+//! use socketserver::{Context, Handler, Input, Options};
+//!
+//! /// Answers each byte with a thousand.
+//! struct Thousand;
+//!
+//! impl Handler<usize> for Thousand {
+//!     fn handle(&mut self, cx: &mut Context<'_, usize>, input: &mut Input<'_>) -> io::Result<()> {
+//!         while !cx.io.is_congested(cx.id) {
+//!             let Some(byte) = input.take(1) else { break };
+//!             let answer = byte.repeat(1000);
+//!             cx.send(&answer);
+//!             *cx.shared += 1;
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let options = Options { high_water: 4000, low_water: 1000, ..Options::default() };
+//! let mut server = TestServer::with(0, options)?;
+//! let peer = server.connect(Thousand)?;
+//! peer.set_room(0); // it does not read
+//! peer.send("requests which come together");
+//! server.run();
+//! assert_eq!(*server.shared(), 5, "the fifth answer was above high water");
+//! peer.set_room(usize::MAX); // now it does
+//! server.run();
+//! assert_eq!(*server.shared(), 28);
+//! assert_eq!(peer.received().len(), 28_000);
+//! # Ok::<(), io::Error>(())
+//! ```
+//!
+//! # Sending something long
+//!
+//! A handler that sends a long file, or an endless stream, sends until it is congested, and goes on
+//! in `drained`:
+//!
+//! ```
+//! use std::io;
+//! use socketserver::testing::TestServer;
+//! use socketserver::{Context, Handler, Input};
+//!
+//! /// Sends so many zeros when it is asked to.
+//! struct Zeros(usize);
+//!
+//! impl Handler for Zeros {
+//!     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+//!         input.take_all();
+//!         self.drained(cx)
+//!     }
+//!
+//!     fn drained(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+//!         while self.0 > 0 && !cx.io.is_congested(cx.id) {
+//!             let piece = self.0.min(8 << 10);
+//!             cx.send(&[0; 8 << 10][..piece]);
+//!             self.0 -= piece;
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut server = TestServer::new()?;
+//! let peer = server.connect(Zeros(10_000_000))?;
+//! peer.set_room(0);
+//! peer.send("go");
+//! server.run();
+//! assert!(server.io().ledger().unsent() < 100_000, "ten million do not wait in memory");
+//! peer.set_room(usize::MAX);
+//! server.run();
+//! assert_eq!(peer.received().len(), 10_000_000);
+//! # Ok::<(), io::Error>(())
+//! ```
+//!
+//! # Feeding another connection
+//!
+//! When the bytes of one connection go to another, it is the other one that becomes congested, and
+//! nothing stops the first by itself. It pauses itself, and the other's `drained` resumes it. A paused
+//! connection is not read and its handler sees no input. [`Io::resume`](crate::Io::resume) has it
+//! read again. It causes a call of `handle` at once only when the handler had left something;
+//! otherwise `handle` comes with the next bytes. So a handler that is to do something when it is
+//! resumed sets a timer of zero, or is one that leaves input.
+//!
+//! ```
+//! # use std::io;
+//! # use socketserver::testing::TestServer;
+//! # use socketserver::{Context, Handler, Input};
+//! /// Takes one byte at a time, and pauses itself.
+//! struct Step;
+//!
+//! impl Handler<usize> for Step {
+//!     fn handle(&mut self, cx: &mut Context<'_, usize>, input: &mut Input<'_>) -> io::Result<()> {
+//!         input.take(1);
+//!         *cx.shared += 1;
+//!         cx.pause();
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut server = TestServer::with(0, Default::default())?;
+//! let peer = server.connect(Step)?;
+//! peer.send("ab");
+//! for calls in [1, 2, 2] {
+//!     server.run();
+//!     assert_eq!(*server.shared(), calls, "the third time nothing was left");
+//!     server.io().resume(peer.id());
+//! }
+//! # Ok::<(), io::Error>(())
+//! ```
+//!
+//! [`Relay`](crate::Relay) does all of this for two connections that are one
+//! ([Talking to other connections](super::other_connections)).
+//!
+//! # Many who listen
+//!
+//! A sender of news cannot wait for the slowest of those who listen. It must choose: leave out
+//! news for who is congested ([`Io::is_congested`](crate::Io::is_congested)), which suits values of
+//! which only the latest counts; or cut off who is congested ([`Io::abort`](crate::Io::abort)), which
+//! suits a stream that must not have gaps. Who chooses nothing has chosen `output_limit`:
+//!
+//! ```
+//! use socketserver::testing::TestServer;
+//! use socketserver::{Echo, Options, Reason, Sent};
+//!
+//! let options = Options { high_water: 10, low_water: 5, output_limit: 100, ..Options::default() };
+//! let mut server = TestServer::with((), options)?;
+//! let peer = server.connect(Echo)?;
+//! peer.set_room(0);
+//! assert_eq!(server.io().send(peer.id(), &[b'x'; 10]), Sent::Queued);
+//! assert_eq!(server.io().send(peer.id(), b"y"), Sent::Congested);
+//! server.io().send(peer.id(), &[b'z'; 90]);
+//! server.run();
+//! assert_eq!(peer.finished().unwrap().reason, Reason::OutputLimit);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # Full duplex
+//!
+//! That a congested connection is not read is right for questions and answers. It is wrong where
+//! both sides send a lot of their own accord: when both wait for the other to read, neither does.
+//! One side must read on, which [`Io::set_full_duplex`](crate::Io::set_full_duplex) asks for. It must
+//! then bound its output in another way, since what comes in no longer stops. A relay is full duplex
+//! too, because each of its directions is bounded by the other connection.
+//!
+//! ```
+//! use std::io;
+//! use socketserver::testing::TestServer;
+//! use socketserver::{Context, Handler, Input};
+//!
+//! /// Answers with a megabyte, and counts what comes.
+//! struct Both;
+//!
+//! impl Handler<usize> for Both {
+//!     fn setup(&mut self, cx: &mut Context<'_, usize>) -> io::Result<()> {
+//!         cx.io.set_full_duplex(cx.id, true);
+//!         Ok(())
+//!     }
+//!
+//!     fn handle(&mut self, cx: &mut Context<'_, usize>, input: &mut Input<'_>) -> io::Result<()> {
+//!         *cx.shared += input.take_all().len();
+//!         cx.send(&vec![0; 1 << 20]);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut server = TestServer::with(0, Default::default())?;
+//! let peer = server.connect(Both)?;
+//! peer.set_room(0);
+//! for read in [5000, 10_000] {
+//!     peer.send([1; 5000]);
+//!     server.run();
+//!     assert_eq!(*server.shared(), read, "the second time although it is congested");
+//! }
+//! assert!(server.io().is_congested(peer.id()));
+//! # Ok::<(), io::Error>(())
+//! ```
