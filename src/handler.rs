@@ -122,9 +122,10 @@ pub trait Handler<S = ()> {
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    /// The server shuts down; everything that had come in was handled. By default the connection
-    /// is closed, once everything sent has left. A handler that does not close may go on until the
-    /// grace is over.
+    /// The server shuts down; everything that had come in was shown, also what was held while the
+    /// output was congested, but not what is held while the connection is paused. By default the
+    /// connection is closed, once everything sent has left. A handler that does not close may go on
+    /// until the grace is over.
     ///
     /// # Errors
     /// An error ends the conversation.

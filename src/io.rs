@@ -267,7 +267,7 @@ impl Io {
     }
 
     /// Ends the present run of the server (Python's `shutdown`). From now on nobody is accepted;
-    /// each handler's `shutdown` runs after it has seen everything that had come in; what is left
+    /// each handler's `shutdown` runs after it has seen everything that had been read for it; what is left
     /// after `grace` is cut off. The listeners stay bound, so that the server can run again:
     /// [`Io::server_close`] closes them. Asked for twice, the shorter grace holds.
     pub fn shutdown(&mut self, grace: Duration) {
@@ -446,7 +446,6 @@ impl Io {
         }
     }
 
-    /// Says whether there is such a connection.
     /// Remembers that a handler asked for the end of the run, if that is what its error says. The
     /// last one is told.
     pub(crate) fn note_exit(&mut self, error: &io::Error) -> bool {
@@ -457,6 +456,7 @@ impl Io {
         exits
     }
 
+    /// Says whether there is such a connection.
     pub(crate) fn change(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) -> bool {
         self.stop_collecting(id);
         let Some(connection) = self.sockets.connection(id) else { return false };

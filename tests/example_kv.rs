@@ -7,6 +7,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -334,17 +335,31 @@ fn a_stop_loses_no_reply_to_what_had_come_in() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// Has a number counted up as fast as it goes. Every reply comes, whole and in order, and then an
-/// end that is no reset.
+/// Has a number counted up, with a thousand commands on their way. Every reply comes, whole and in
+/// order, and then an end that is no reset: what is on its way then is less than
+/// `Options::linger_bytes`.
 fn count_until_the_end(addr: &str, nth: usize) {
     let stream = tcp(addr);
     let mut writer = stream.try_clone().unwrap();
     let command = encode(&["INCR", &nth.to_string()]).repeat(16);
-    thread::spawn(move || while writer.write_all(&command).is_ok() {});
+    let (answered, answers) = channel();
+    thread::spawn(move || {
+        let mut ahead = 0;
+        while writer.write_all(&command).is_ok() {
+            ahead += 1;
+            if ahead > 60 && answers.recv().is_err() {
+                return;
+            }
+        }
+    });
     let mut numbers = 0;
     for line in BufReader::new(stream).lines() {
         numbers += 1;
         assert_eq!(line.unwrap(), format!(":{numbers}"));
+        if numbers % 16 == 0 {
+            // The writer may have ended.
+            let _ = answered.send(());
+        }
     }
     assert!(numbers > 0);
 }

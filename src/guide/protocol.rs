@@ -57,7 +57,7 @@
 //! # The handler, and its tests
 //!
 //! What all clients share is `Counters`. Each connection has a `Counter` of its own, whose fields
-//! are the state of the conversation.
+//! would be the state of the conversation; this one needs none.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -95,11 +95,7 @@
 //! }
 //!
 //! #[derive(Default)]
-//! struct Counter {
-//!     /// The output is congested, and requests are left.
-//!     is_behind: bool,
-//!     is_leaving: bool,
-//! }
+//! struct Counter;
 //!
 //! fn message(kind: u8, body: &[u8]) -> io::Result<Vec<u8>> {
 //!     let mut out = vec![];
@@ -156,19 +152,6 @@
 //!                 Err(what) => message(b'E', what.as_bytes())?,
 //!             };
 //!             cx.send(&answer);
-//!         }
-//!         self.is_behind = cx.io.is_congested(cx.id) && !input.is_empty();
-//!         if self.is_leaving && !self.is_behind {
-//!             cx.close();
-//!         }
-//!         Ok(())
-//!     }
-//!
-//!     /// Requests that are left because the client is slow are answered before the end.
-//!     fn shutdown(&mut self, cx: &mut Context<'_, Counters>) -> io::Result<()> {
-//!         self.is_leaving = true;
-//!         if !self.is_behind {
-//!             cx.close();
 //!         }
 //!         Ok(())
 //!     }

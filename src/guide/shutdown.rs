@@ -82,11 +82,11 @@
 //!
 //! # When requests are left
 //!
-//! There is one thing to know about the second step. What a handler has left because its connection is
-//! congested, or what came in while it is paused, is not shown to it before `shutdown`, since nobody
-//! knows when that will be possible. A handler that closes then leaves these requests unanswered. So a
-//! handler that leaves whole requests in its input ([Backpressure](super::backpressure)) closes only
-//! when it holds none, and otherwise after the last:
+//! What a handler has left because its connection is congested
+//! ([Backpressure](super::backpressure)) is shown to it before its `shutdown`, as soon as the peer has
+//! read enough, so these requests are answered too. What is held while the connection is *paused* is
+//! not, since only the handler knows when it would resume: a handler that pauses has to keep in mind
+//! what it owes, and to close when it has done it.
 //!
 //! ```
 //! use std::io;
@@ -94,12 +94,7 @@
 //! use socketserver::testing::TestServer;
 //! use socketserver::{Context, Handler, Input, Options, Reason};
 //!
-//! #[derive(Default)]
-//! struct Thousand {
-//!     /// Requests are left, because the output is congested.
-//!     is_behind: bool,
-//!     is_leaving: bool,
-//! }
+//! struct Thousand;
 //!
 //! impl Handler for Thousand {
 //!     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
@@ -107,25 +102,13 @@
 //!             let Some(byte) = input.take(1) else { break };
 //!             cx.send(&byte.repeat(1000));
 //!         }
-//!         self.is_behind = !input.is_empty();
-//!         if self.is_leaving && !self.is_behind {
-//!             cx.close();
-//!         }
-//!         Ok(())
-//!     }
-//!
-//!     fn shutdown(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-//!         self.is_leaving = true;
-//!         if !self.is_behind {
-//!             cx.close();
-//!         }
 //!         Ok(())
 //!     }
 //! }
 //!
 //! let options = Options { high_water: 4000, low_water: 1000, ..Options::default() };
 //! let mut server = TestServer::with((), options)?;
-//! let peer = server.connect(Thousand::default())?;
+//! let peer = server.connect(Thousand)?;
 //! peer.set_room(0);
 //! peer.send("ten bytes!");
 //! server.io().shutdown(Duration::from_secs(10));
