@@ -19,28 +19,13 @@ const FLUSH: usize = 32 << 10;
 pub(crate) struct Client {
     parser: Parser,
     channels: BTreeSet<Box<[u8]>>,
-    /// It does not take its replies, and commands are left that nobody has looked at.
-    is_behind: bool,
-    is_leaving: bool,
 }
 
 impl Handler<Shared> for Client {
     fn handle(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> io::Result<()> {
         cx.shared.store.now = cx.io.now();
-        self.is_behind = !self.serve(cx, input);
+        self.serve(cx, input);
         cx.shared.wake_at_next_deadline(cx.io);
-        if self.is_leaving && !self.is_behind {
-            cx.close();
-        }
-        Ok(())
-    }
-
-    /// Everything that has come in is answered, also to those who are slow.
-    fn shutdown(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
-        self.is_leaving = true;
-        if !self.is_behind {
-            cx.close();
-        }
         Ok(())
     }
 
@@ -52,9 +37,9 @@ impl Handler<Shared> for Client {
 }
 
 impl Client {
-    /// Answers what has come. When the client does not take the answers it stops, and says `false`;
-    /// the library shows the rest again when it has taken them.
-    fn serve(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> bool {
+    /// Answers what has come. When the client does not take the answers it stops; the library shows
+    /// the rest again when it has taken them, also when the server is about to end.
+    fn serve(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) {
         let mut is_over = false;
         while !is_over {
             match self.parser.next(input) {
@@ -67,14 +52,13 @@ impl Client {
                 }
             }
             if cx.shared.replies.bytes.len() >= FLUSH && flush(cx) != Sent::Queued && !is_over {
-                return false;
+                return;
             }
         }
         flush(cx);
         if is_over {
             cx.close();
         }
-        true
     }
 }
 
