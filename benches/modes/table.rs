@@ -45,8 +45,8 @@ pub(crate) const QUICK: Effort = Effort {
 pub(crate) fn print_table(effort: Effort) -> io::Result<()> {
     raise_descriptor_limit();
     let shares_processor = share_one_processor();
-    // One server after the other has as many clients; a thread or a process has one descriptor.
-    let crowd = effort.crowd.min(descriptors()?.saturating_sub(100) / 2 / Mode::ALL.len());
+    // The clients of all servers are open at the same time, in this process.
+    let crowd = effort.crowd.min(descriptors()?.saturating_sub(100) / Mode::ALL.len());
     print_head(&effort, shares_processor);
     let names = Mode::ALL.iter().map(|mode| String::from(mode.name())).collect();
     let mut columns = vec![column(String::from("CPU a message"), names)];
