@@ -17,6 +17,8 @@ mod name;
 mod partial;
 mod put;
 mod serve;
+#[path = "../support/signals.rs"]
+mod signals;
 mod upload;
 
 const USAGE: &str = "usage: files serve DIR LISTEN_ADDR [--keep SECONDS]

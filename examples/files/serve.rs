@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use socketserver::{Options, Server, SocketId};
 
 use super::partial::{Busy, sweep};
+use super::signals::stop_on_signals;
 use super::upload::{Done, Upload};
 
 /// What all uploads share.
@@ -41,7 +40,7 @@ pub(crate) fn serve(dir: &Path, addr: &str, keep: &str) -> io::Result<()> {
     let mut server = Server::with(store, options)?;
     let listener = server.listen(addr, |_peer| Upload::default())?;
     thread::spawn(move || sweep_for_ever(&dir, keep));
-    stop_on_signals(&server)?;
+    stop_on_signals(&mut server, GRACE)?;
     if let Some(addr) = server.io().local_addr(listener) {
         println!("listening tcp {addr}");
     }
@@ -56,23 +55,4 @@ fn sweep_for_ever(dir: &Path, keep: Duration) {
             eprintln!("files: unfinished uploads stay: {error}");
         }
     }
-}
-
-/// The first SIGTERM or SIGINT takes no more clients and waits for those there are; a second one
-/// exits at once.
-fn stop_on_signals(server: &Server<Store>) -> io::Result<()> {
-    let handle = server.handle();
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let waiter = move || {
-        for (nth, signal) in signals.forever().enumerate() {
-            let asked = handle.call(|_, io| {
-                io.server_close();
-                io.shutdown(GRACE);
-            });
-            if nth > 0 || asked.is_err() {
-                std::process::exit(128 + signal);
-            }
-        }
-    };
-    thread::Builder::new().name("signals".into()).spawn(waiter).map(drop)
 }

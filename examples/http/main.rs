@@ -20,6 +20,8 @@ mod events;
 mod files;
 mod request;
 mod response;
+#[path = "../support/signals.rs"]
+mod signals;
 mod site;
 
 use std::env;
@@ -27,7 +29,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use socketserver::{Addr, Handle, Options, Server};
+use socketserver::{Addr, Options, Server};
 
 use connection::Connection;
 use site::{Limits, Site};
@@ -80,44 +82,10 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<(String, Site), Stri
 fn serve(addr: &str, site: Site) -> io::Result<()> {
     let mut server = Server::with(site, Options::default())?;
     let listener = server.listen(addr, |_peer| Connection::default())?;
-    stop_on_signals(server.handle())?;
+    signals::stop_on_signals(&mut server, GRACE)?;
     if let Some(Addr::Ip(addr)) = server.io().local_addr(listener) {
         // Who closed our standard output can do without the line.
         let _ = writeln!(io::stdout(), "listening tcp {addr}");
     }
     server.serve_forever()
-}
-
-/// The first SIGTERM or SIGINT ends the run within the grace, a second one at once.
-#[cfg(unix)]
-fn stop_on_signals<S: 'static>(handle: Handle<S>) -> io::Result<()> {
-    use std::sync::Arc;
-    use std::thread;
-
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    use signal_hook::flag;
-    use signal_hook::iterator::Signals;
-
-    let asked = Arc::default();
-    for signal in [SIGTERM, SIGINT] {
-        // In this order: the first signal finds the flag still down.
-        flag::register_conditional_shutdown(signal, 1, Arc::clone(&asked))?;
-        flag::register(signal, Arc::clone(&asked))?;
-    }
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    thread::spawn(move || {
-        if signals.forever().next().is_some() {
-            let _ = handle.call(|_, io| {
-                io.server_close();
-                io.shutdown(GRACE);
-            });
-        }
-    });
-    Ok(())
-}
-
-/// Where there are no Unix signals, Ctrl-C ends the program at once.
-#[cfg(not(unix))]
-fn stop_on_signals<S>(_handle: Handle<S>) -> io::Result<()> {
-    Ok(())
 }

@@ -7,15 +7,14 @@
 //! What a client sends right behind its request waits in the other connection.
 
 use std::io;
-use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use socketserver::{Options, Server};
 
 mod client;
 mod handshake;
 mod rules;
+#[path = "../support/signals.rs"]
+mod signals;
 mod upstream;
 
 use client::Client;
@@ -47,28 +46,9 @@ fn serve(rules: Rules) -> io::Result<()> {
     let mut server = Server::with(Proxy { clients: 0, rules }, options)?;
     let listener = server.listen(listen, |_peer| Client::default())?;
     server.verify_request(|proxy, _peer| proxy.clients < proxy.rules.max_clients);
-    stop_on_signals(&server, grace)?;
+    signals::stop_on_signals(&mut server, grace)?;
     if let Some(addr) = server.io().local_addr(listener) {
         println!("listening tcp {addr}");
     }
     server.serve_forever()
-}
-
-/// The first SIGTERM or SIGINT takes no more clients and waits `grace` for those there are; a second
-/// one exits at once.
-fn stop_on_signals(server: &Server<Proxy>, grace: Duration) -> io::Result<()> {
-    let handle = server.handle();
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let waiter = move || {
-        for (nth, signal) in signals.forever().enumerate() {
-            let asked = handle.call(move |_, io| {
-                io.server_close();
-                io.shutdown(grace);
-            });
-            if nth > 0 || asked.is_err() {
-                std::process::exit(128 + signal);
-            }
-        }
-    };
-    std::thread::Builder::new().name("signals".into()).spawn(waiter).map(drop)
 }

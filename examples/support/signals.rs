@@ -5,21 +5,29 @@ use std::time::Duration;
 
 use socketserver::Server;
 
-/// From now on a signal has everything that has come in answered; then the run ends. What is left
-/// after `grace` is cut off.
+/// From now on the first signal has everything that has come in answered, and then the run ends;
+/// what is left after `grace` is cut off. A second one ends the program at once.
 #[cfg(all(unix, feature = "cli"))]
 pub(crate) fn stop_on_signals<S: 'static>(
     server: &mut Server<S>,
     grace: Duration,
 ) -> io::Result<()> {
     use std::io::Read;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
 
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::{flag, low_level};
     use socketserver::mio::{Interest, net::UnixStream};
 
     let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
     reader.set_nonblocking(true)?;
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // In this order: the first signal finds the flag still down.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+        flag::register(signal, Arc::clone(&asked))?;
+        low_level::pipe::register(signal, writer.try_clone()?)?;
     }
     server.watch(UnixStream::from_std(reader), Interest::READABLE, move |cx, reader, _| {
         while reader.read(&mut [0; 16]).is_ok_and(|n| n > 0) {}
