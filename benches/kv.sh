@@ -3,10 +3,11 @@
 # the two in turns. Prints one line for each command and depth of the pipeline: the medians of the
 # rounds, and what kv had in proportion to redis-server. Throughput depends on who else uses the
 # machine; CPU time of the server for each request does so much less.
+# SPIN=0 is kv that sleeps as soon as there is nothing to do.
 #   benches/kv.sh [ROUNDS] [CONNECTIONS] [REQUESTS AT PIPELINE 1]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-rounds=${1:-9} clients=${2:-50} requests=${3:-30000}
+rounds=${1:-9} clients=${2:-50} requests=${3:-100000}
 
 for program in redis-server redis-benchmark redis-cli taskset cargo; do
     command -v "$program" >/dev/null || { echo "kv.sh: $program is missing" >&2; exit 1; }
@@ -19,7 +20,7 @@ work=$(mktemp -d)
 pids=()
 trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
 
-taskset -c 0 "$kv" 127.0.0.1:0 >"$work/kv" &
+taskset -c 0 "$kv" 127.0.0.1:0 $((1 << 30)) ${SPIN:-} >"$work/kv" &
 pids+=($!)
 redis_port=$((20000 + RANDOM % 10000))
 taskset -c 0 redis-server --save '' --appendonly no --bind 127.0.0.1 --port "$redis_port" >/dev/null &
@@ -36,7 +37,7 @@ ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
 
 # measure NAME PORT PID COMMAND PIPELINE: appends "requests a second, CPU time of all" to a file.
 measure() {
-    local n=$((requests * ($5 > 1 ? 10 : 1))) before rate
+    local n=$((requests * ($5 > 1 ? 5 : 1))) before rate
     before=$(ticks "$3")
     rate=$(timeout 120 taskset -c "$(($(nproc) - 1))" redis-benchmark -p "$2" -c "$clients" -P "$5" \
         -n "$n" -r 100000 -t "$4" -q | tr '\r' '\n' |

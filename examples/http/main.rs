@@ -37,6 +37,9 @@ use site::{Limits, Site};
 const USAGE: &str = "usage: http ADDR [--files DIR] [--head-timeout SECONDS] \
                      [--idle-timeout SECONDS] [--body-limit BYTES]";
 
+/// For how long a server that was busy looks for more before it sleeps: to wake it costs its client
+/// more, with every request. An idle server sleeps all the same.
+const SPIN: Duration = Duration::from_micros(50);
 /// How long answers may take that are under way when the server is asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -80,7 +83,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<(String, Site), Stri
 }
 
 fn serve(addr: &str, site: Site) -> io::Result<()> {
-    let mut server = Server::with(site, Options::default())?;
+    let mut server = Server::with(site, Options { spin: SPIN, ..Options::default() })?;
     let listener = server.listen(addr, |_peer| Connection::default())?;
     signals::stop_on_signals(&mut server, GRACE)?;
     if let Some(Addr::Ip(addr)) = server.io().local_addr(listener) {
