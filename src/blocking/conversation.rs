@@ -141,5 +141,7 @@ impl<S: 'static> handler::Handler<S> for Conversation<S> {
             let _ = socket.shutdown(Shutdown::Both);
         }
         self.state = State::Over;
+        // Its place is free, unless a thread is still on its way out of it.
+        self.mode.crew.places.wake(cx.io);
     }
 }

@@ -2,7 +2,7 @@
 
 use libtest_mimic::Trial;
 
-use super::combination::{Combination, Place, TRANSPORTS, all, of, trials};
+use super::combination::{Combination, Place, TRANSPORTS, Transport, all, of, trials};
 use super::started::Started;
 
 pub(crate) fn errors() -> Vec<Trial> {
@@ -18,6 +18,12 @@ pub(crate) fn errors() -> Vec<Trial> {
         trials(processes(), "b22", "an_exit_ends_its_request_alone", an_exit),
         trials(all(), "panic", "a_panic_is_an_error", a_panic),
         trials(processes(), "crash", "costs_its_process_alone", a_crash),
+        trials(
+            of(&[Transport::Udp], &[Place::Threads, Place::Processes]),
+            "cut_off",
+            "leaves_its_place_to_the_next_datagram",
+            a_cut_off_one,
+        ),
         trials(all(), "order", "setup_handle_finish", |it| steps(it, &[], "setup handle finish")),
         trials(all(), "order", "after_a_failed_setup_comes_nothing", |it| {
             steps(it, &["fails_in=setup"], "setup");
@@ -48,6 +54,12 @@ fn an_error(it: Combination) {
     client.got_nothing();
     drop(client);
     server.end_clean();
+}
+
+fn a_cut_off_one(it: Combination) {
+    let mut server = Started::program(it, &["places=1"]);
+    assert_eq!(server.ask("cut_off"), "answered next");
+    server.leave();
 }
 
 fn an_exit_ends_the_run(it: Combination) {

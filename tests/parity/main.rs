@@ -20,6 +20,8 @@ mod clients;
 #[cfg(unix)]
 mod combination;
 #[cfg(unix)]
+mod cut_off;
+#[cfg(unix)]
 mod echo;
 #[cfg(unix)]
 mod errors;

@@ -24,6 +24,7 @@ use socketserver::blocking::Mode;
 use socketserver::{Addr, Exit, Io, Options, Reason, Server, SocketId, ToAddrs, mio};
 
 use super::combination::{Place, Transport};
+use super::cut_off;
 use super::obedient::{Obedient, Plan};
 use super::orders::{Orders, come_in};
 use super::settings::Settings;
@@ -95,6 +96,7 @@ impl Program {
             ("race", _) => self.race(rest.parse().unwrap())?,
             ("fail", _) => self.fail_to_bind(rest.parse().unwrap())?,
             ("stranger", _) => self.meet_stranger()?,
+            ("cut_off", _) => cut_off::run(&mode(&self.settings))?,
             ("children", _) => tell_children(),
             _ => panic!("{order}"),
         }
