@@ -11,6 +11,7 @@ use crate::addr::{Addr, ToAddrs};
 use crate::exit::Exit;
 use crate::id::SocketId;
 use crate::server::Server;
+use crate::stage::message_of;
 
 #[cfg(all(unix, feature = "processes"))]
 mod child;
@@ -24,7 +25,7 @@ pub use mode::{MAX_CHILDREN, Mode};
 pub use request::Request;
 
 use conversation::Conversations;
-use crew::{guarded, message_of};
+use crew::guarded;
 use letters::Letters;
 use mode::ErrorHook;
 

@@ -184,14 +184,18 @@ impl Failure {
     }
 }
 
-/// A panic's message is the program's own, never the peer's; it is cut all the same.
 #[cold]
 pub(crate) fn log_panic(id: SocketId, panic: &(dyn Any + Send)) -> bool {
+    error!("{id}: a callback panicked: {}", message_of(panic));
+    false
+}
+
+/// A panic's message is the program's own, never the peer's; it is cut all the same.
+pub(crate) fn message_of(panic: &(dyn Any + Send)) -> String {
     let message = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("without a message");
-    error!("{id}: a callback panicked: {}", message.chars().take(200).collect::<String>());
-    false
+    message.chars().take(200).collect()
 }

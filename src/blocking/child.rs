@@ -15,11 +15,12 @@ use std::time::Duration;
 use mio::Interest;
 use mio::unix::pipe::Receiver;
 
-use super::crew::{Ended, Place, Work, message_of, poke};
+use super::crew::{Ended, Place, Work, poke};
 use super::request::Reach;
 use crate::exit::Exit;
 use crate::handler::Context;
 use crate::process::{self, Child, Forked, Report, Reporter};
+use crate::stage::message_of;
 
 pub(super) struct Watched {
     child: Child,

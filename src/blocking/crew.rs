@@ -1,6 +1,5 @@
 //! Who does the work of blocking handlers, how many at once, and what comes back from them.
 
-use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
@@ -220,19 +219,25 @@ pub(super) enum Away {
 
 impl Away {
     /// What came of it, if it has ended; says so once.
+    #[cfg_attr(
+        not(all(unix, feature = "processes")),
+        expect(unused_variables, reason = "only a child has anything to do with the loop")
+    )]
     pub(super) fn take<S>(&mut self, cx: &mut Context<'_, S>) -> Option<Ended> {
-        let ended = match self {
-            Away::Ended(_) => None,
-            Away::Thread(slot) => Some(slot.take()?),
+        match std::mem::replace(self, Away::Nowhere) {
+            Away::Ended(ended) => return Some(ended),
+            Away::Thread(slot) => match slot.take() {
+                None => *self = Away::Thread(slot),
+                ended => return ended,
+            },
             #[cfg(all(unix, feature = "processes"))]
-            Away::Process(watched) => Some(watched.take(cx)?),
-            Away::Nowhere => return None,
-        };
-        let _ = cx;
-        match (std::mem::replace(self, Away::Nowhere), ended) {
-            (Away::Ended(ended), _) => Some(ended),
-            (_, ended) => ended,
+            Away::Process(mut watched) => match watched.take(cx) {
+                None => *self = Away::Process(watched),
+                ended => return ended,
+            },
+            Away::Nowhere => {}
         }
+        None
     }
 
     pub(super) fn is_thread(&self) -> bool {
@@ -257,14 +262,4 @@ impl Slot {
 /// Runs a callback of the user; its panic is a result.
 pub(super) fn guarded(callback: impl FnOnce() -> io::Result<()>) -> thread::Result<io::Result<()>> {
     catch_unwind(AssertUnwindSafe(callback))
-}
-
-/// What a panic said, cut to a bearable length.
-pub(super) fn message_of(panic: &(dyn Any + Send)) -> String {
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message");
-    message.chars().take(200).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::crew::{Away, Ended, Work, message_of};
+use super::crew::{Away, Ended, Work};
 use super::mode::Mode;
 use super::request::Request;
 use super::{Handler, Serving, serve};
@@ -11,6 +11,7 @@ use crate::addr::Addr;
 use crate::exit::Exit;
 use crate::handler::{Context, DatagramHandler};
 use crate::id::TimerId;
+use crate::stage::message_of;
 
 /// Has each datagram handled, while there are places for it. What came in the same batch waits
 /// here; the socket is paused meanwhile, so that the rest waits in the kernel.
