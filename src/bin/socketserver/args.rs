@@ -201,24 +201,30 @@ impl Typed {
             // Clap says that some argument is no text, but not which.
             let culprit = args.iter().find(|arg| arg.to_str().is_none());
             match (error.kind(), culprit) {
-                (ErrorKind::InvalidUtf8, Some(arg)) => usage(&format!("{arg:?} is not UTF-8")),
+                (ErrorKind::InvalidUtf8, Some(arg)) => {
+                    let command = args.get(1).and_then(|arg| arg.to_str());
+                    of_command(usage(&format!("{arg:?} is not UTF-8")), command)
+                }
                 _ => LastWords::of_clap(&error),
             }
         })
     }
 
     pub(crate) fn resolve(self) -> Result<Task, LastWords> {
-        match self.command {
-            Command::Serve(serve) => serve.resolve().map(Box::new).map(Task::Serve),
-            Command::Connect(connect) => connect.resolve().map(Box::new).map(Task::Connect),
-            Command::Bench(bench) => bench.resolve().map(Task::Bench),
-            Command::BenchClient { servers } => Ok(Task::BenchClient(servers)),
-        }
+        let (name, task) = match self.command {
+            Command::Serve(serve) => ("serve", serve.resolve().map(Box::new).map(Task::Serve)),
+            Command::Connect(connect) => {
+                ("connect", connect.resolve().map(Box::new).map(Task::Connect))
+            }
+            Command::Bench(bench) => ("bench", bench.resolve().map(Task::Bench)),
+            Command::BenchClient { servers } => return Ok(Task::BenchClient(servers)),
+        };
+        task.map_err(|error| of_command(error, Some(name)))
     }
 }
 
 impl Serve {
-    fn resolve(self) -> Result<Config, LastWords> {
+    fn resolve(self) -> Result<Config, clap::Error> {
         self.refuse_workers_where_they_cannot_be()?;
         self.refuse_chat_by_datagrams()?;
         self.refuse_loops_without_clients()?;
@@ -273,7 +279,7 @@ impl Serve {
     }
 
     /// A member of a room is somebody who stays, and a datagram comes from nobody in particular.
-    fn refuse_chat_by_datagrams(&self) -> Result<(), LastWords> {
+    fn refuse_chat_by_datagrams(&self) -> Result<(), clap::Error> {
         let asked = [("--udp", !self.udp.is_empty()), ("--unixgram", !self.unixgram.is_empty())];
         match asked.iter().find(|(_, asked)| *asked && self.service == Service::Chat) {
             Some((option, _)) => Err(usage(&format!(
@@ -283,13 +289,13 @@ impl Serve {
         }
     }
 
-    fn refuse_workers_where_they_cannot_be(&self) -> Result<(), LastWords> {
+    fn refuse_workers_where_they_cannot_be(&self) -> Result<(), clap::Error> {
         if self.workers.is_none() {
             return Ok(());
         }
         if self.service == Service::Chat {
-            let what = "chat cannot be served by --workers: its members share one room, which lives \
-                        in one loop; leave --workers out";
+            let what = "chat cannot be served by --workers: its members share one room, and blocking \
+                        handlers share nothing; leave --workers out";
             return Err(usage(what));
         }
         if self.reactors.is_some_and(|n| n > 1) {
@@ -301,7 +307,7 @@ impl Serve {
     }
 
     /// A Unix datagram socket has one queue, which one loop reads.
-    fn refuse_loops_without_clients(&self) -> Result<(), LastWords> {
+    fn refuse_loops_without_clients(&self) -> Result<(), clap::Error> {
         let spread = self.tcp.len() + self.udp.len() + self.unix.len();
         if spread == 0 && !self.unixgram.is_empty() && self.reactors.is_some_and(|n| n > 1) {
             let what = "--unixgram is served by one loop; with --reactors give --tcp, --udp or \
@@ -313,7 +319,7 @@ impl Serve {
 }
 
 /// A path that can name a socket; what else may be wrong with it is seen when it is bound.
-pub(crate) fn check_path(path: PathBuf, option: &str) -> Result<Addr, LastWords> {
+pub(crate) fn check_path(path: PathBuf, option: &str) -> Result<Addr, clap::Error> {
     if path.as_os_str().is_empty() {
         return Err(usage(&format!("invalid value '' for '{option}': the path is empty")));
     }
@@ -321,7 +327,7 @@ pub(crate) fn check_path(path: PathBuf, option: &str) -> Result<Addr, LastWords>
 }
 
 /// The form of an address; whether its name exists is seen when it is looked up.
-pub(crate) fn check_ip(addr: &str, option: &str) -> Result<(), LastWords> {
+pub(crate) fn check_ip(addr: &str, option: &str) -> Result<(), clap::Error> {
     let wrong = |why: &str| usage(&format!("invalid value '{addr}' for '{option}': {why}"));
     let Some((host, port)) = addr.rsplit_once(':') else {
         return Err(wrong("a port is missing; write it like 127.0.0.1:7000"));
@@ -340,8 +346,20 @@ pub(crate) fn check_ip(addr: &str, option: &str) -> Result<(), LastWords> {
     }
 }
 
-pub(crate) fn usage(message: &str) -> LastWords {
-    LastWords::of_clap(&Typed::command().error(ErrorKind::ValueValidation, message))
+/// What clap could not see; whose usage goes with it, [`of_command`] says.
+pub(crate) fn usage(message: &str) -> clap::Error {
+    clap::Error::raw(ErrorKind::ValueValidation, message)
+}
+
+/// The error with the usage of the subcommand of that name, or of the whole.
+fn of_command(error: clap::Error, name: Option<&str>) -> LastWords {
+    let mut whole = Typed::command();
+    whole.build();
+    let command = match name.and_then(|name| whole.find_subcommand_mut(name)) {
+        Some(command) => command,
+        None => &mut whole,
+    };
+    LastWords::of_clap(&error.format(command))
 }
 
 #[cfg(test)]
@@ -409,6 +427,19 @@ mod tests {
             let Err(words) = read(&format!("socketserver {line}")) else { panic!("{line} passed") };
             assert_eq!(words.code(), 2, "{line}");
             assert!(words.text().contains(culprit), "{line}: {}", words.text());
+        }
+    }
+
+    #[test]
+    fn what_clap_cannot_see_is_told_with_the_usage_of_its_subcommand() {
+        for (line, usage) in [
+            ("serve chat --tcp 127.0.0.1:0 --workers threads:2", "serve [OPTIONS] <SERVICE>"),
+            ("connect localhost", "connect [OPTIONS]"),
+            ("bench --tcp localhost", "bench [OPTIONS]"),
+        ] {
+            let Err(words) = read(&format!("socketserver {line}")) else { panic!("{line} passed") };
+            let usage = format!("\n\nUsage: socketserver {usage}");
+            assert!(words.text().contains(&usage), "{line}: {}", words.text());
         }
     }
 }

@@ -9,7 +9,6 @@ use clap::{Args, value_parser};
 use super::message::NAME;
 use super::terms::{Mode, Terms, Transport};
 use crate::args::{Spreading, check_ip, usage};
-use crate::console::LastWords;
 use crate::units;
 use crate::workers::Workers;
 
@@ -170,7 +169,7 @@ pub(crate) struct Plan {
 }
 
 impl Bench {
-    pub(crate) fn resolve(self) -> Result<Wanted, LastWords> {
+    pub(crate) fn resolve(self) -> Result<Wanted, clap::Error> {
         if let Some([a, b]) = self.compare.as_deref() {
             return Ok(Wanted::Compare(a.clone(), b.clone()));
         }
@@ -179,7 +178,7 @@ impl Bench {
         Ok(if check { Wanted::Check(plan) } else { Wanted::Run(plan) })
     }
 
-    fn plan(self) -> Result<Plan, LastWords> {
+    fn plan(self) -> Result<Plan, clap::Error> {
         let (transport, target) = self.target()?;
         let mode = self.mode();
         let size = self.size(mode, transport)?;
@@ -223,7 +222,7 @@ impl Bench {
         })
     }
 
-    fn target(&self) -> Result<(Transport, Option<String>), LastWords> {
+    fn target(&self) -> Result<(Transport, Option<String>), clap::Error> {
         for (transport, addr) in [(Transport::Tcp, &self.tcp), (Transport::Udp, &self.udp)] {
             if let Some(addr) = addr {
                 check_ip(addr, &format!("--{} <ADDR>", transport.name()))?;
@@ -250,7 +249,7 @@ impl Bench {
         }
     }
 
-    fn size(&self, mode: Mode, transport: Transport) -> Result<usize, LastWords> {
+    fn size(&self, mode: Mode, transport: Transport) -> Result<usize, clap::Error> {
         let is_datagram = transport.is_datagram();
         let size = self.size.unwrap_or(match mode {
             Mode::Bulk if is_datagram => 8 << 10,
@@ -278,7 +277,7 @@ const MOST_IN_PACKET: usize = 65_507;
 const MOST_IN_MESSAGE: usize = 64 << 20;
 
 /// A day is more than any run takes.
-fn nanoseconds(option: &str, duration: Duration) -> Result<u64, LastWords> {
+fn nanoseconds(option: &str, duration: Duration) -> Result<u64, clap::Error> {
     let shown = humantime::format_duration(duration);
     let wrong = |why: &str| usage(&format!("invalid value '{shown}' for '{option}': {why}"));
     if duration > Duration::from_secs(86_400) {

@@ -12,7 +12,6 @@ use clap::builder::NonEmptyStringValueParser;
 use socketserver::Addr;
 
 use crate::args::{check_ip, check_path, usage};
-use crate::console::LastWords;
 use crate::units;
 
 /// Connect to a server, and carry bytes both ways between it and the terminal, or a script.
@@ -106,13 +105,13 @@ impl fmt::Display for Target {
 }
 
 impl Connect {
-    pub(crate) fn resolve(self) -> Result<Config, LastWords> {
+    pub(crate) fn resolve(self) -> Result<Config, clap::Error> {
         Ok(Config { target: self.target.resolve()?, timeout: self.timeout, wait: self.wait })
     }
 }
 
 impl Where {
-    fn resolve(self) -> Result<Target, LastWords> {
+    fn resolve(self) -> Result<Target, clap::Error> {
         match self {
             Where { tcp: Some(addr), .. } => {
                 check_port(&addr, "--tcp <ADDR>").map(|()| Target::Tcp(addr))
@@ -130,7 +129,7 @@ impl Where {
 }
 
 /// The short form, in which the address itself tells the kind.
-fn short(addr: &OsStr) -> Result<Target, LastWords> {
+fn short(addr: &OsStr) -> Result<Target, clap::Error> {
     if let Some(path) = addr.to_str().and_then(|text| text.strip_prefix("unix:")) {
         return check_path(path.into(), "[ADDR]").map(Target::Unix);
     }
@@ -142,7 +141,7 @@ fn short(addr: &OsStr) -> Result<Target, LastWords> {
 }
 
 /// Nobody can be reached at port 0.
-fn check_port(addr: &str, option: &str) -> Result<(), LastWords> {
+fn check_port(addr: &str, option: &str) -> Result<(), clap::Error> {
     check_ip(addr, option)?;
     match addr.rsplit_once(':').map(|(_, port)| port.parse::<u16>()) {
         Some(Ok(0)) => {
