@@ -6,6 +6,7 @@
 //! answer: a stream keeps no boundaries. The example `hello` reads lines.
 
 use std::io::{self, Read};
+use std::process::ExitCode;
 
 use socketserver::Server;
 use socketserver::blocking::{Handler, MAX_CHILDREN, Mode, Request};
@@ -39,14 +40,26 @@ fn mode(word: &str) -> Option<Mode> {
     }
 }
 
-fn main() -> io::Result<()> {
+fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let addr = words.next().unwrap_or_else(|| "127.0.0.1:7000".into());
     let word = words.next().unwrap_or_else(|| "threads".into());
-    let mode = mode(&word)
-        .ok_or_else(|| io::Error::other(format!("{word} is none of inline, threads, processes")))?;
+    let Some(mode) = mode(&word) else {
+        eprintln!("modes: {word} is none of inline, threads, processes");
+        return ExitCode::from(2);
+    };
+    match serve(&addr, &mode) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("modes: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(addr: &str, mode: &Mode) -> io::Result<()> {
     let mut server = Server::new()?;
-    let listener = server.listen_blocking(addr, &mode, |_peer| Hello)?;
+    let listener = server.listen_blocking(addr, mode, |_peer| Hello)?;
     if let Some(addr) = server.io().local_addr(listener) {
         println!("listening on {addr}");
     }

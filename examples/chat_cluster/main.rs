@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use socketserver::{Connect, Context, Handler, Input, Io, Options, Reconnect, Server, SocketId};
@@ -92,16 +93,26 @@ impl Handler<Shared> for Member {
     }
 }
 
-fn main() -> io::Result<()> {
+fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (addr, redis, channel) = match args.as_slice() {
         [addr, redis] => (addr, redis, "chat"),
         [addr, redis, channel] => (addr, redis, channel.as_str()),
         _ => {
             eprintln!("usage: chat_cluster LISTEN_ADDR REDIS_ADDR [CHANNEL]");
-            std::process::exit(2);
+            return ExitCode::from(2);
         }
     };
+    match serve(addr, redis, channel) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("chat_cluster: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(addr: &str, redis: &str, channel: &str) -> io::Result<()> {
     let shared = Shared {
         members: BTreeSet::new(),
         cluster: Cluster::new(),
@@ -112,7 +123,7 @@ fn main() -> io::Result<()> {
     };
     let options = Options { output_limit: MOST_BEHIND, ..Options::default() };
     let mut server = Server::with(shared, options)?;
-    let listener = server.listen(addr.as_str(), |_peer| Member)?;
+    let listener = server.listen(addr, |_peer| Member)?;
     signals::stop_on_signals(&mut server, GRACE)?;
     // The name is looked up anew for each attempt, since Redis may come back elsewhere.
     let redis = Connect::to_name(redis);
