@@ -225,6 +225,38 @@ impl<S> Server<S> {
         id
     }
 
+    /// An owner for timers that belong to no connection: whenever one is due that was set for it with
+    /// [`Io::set_timer`], `ring` is called. An error closes it, and its timers with it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use socketserver::{Options, Server};
+    ///
+    /// let mut server = Server::with(0, Options::default())?;
+    /// let clock = server.alarm(|cx| {
+    ///     *cx.shared += 1;
+    ///     cx.set_timer(Duration::from_millis(1));
+    ///     Ok(())
+    /// })?;
+    /// server.io().set_timer(clock, Duration::ZERO);
+    /// while *server.shared() < 3 {
+    ///     server.turn(None)?;
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When no id is left for it.
+    pub fn alarm<F>(&mut self, ring: F) -> io::Result<SocketId>
+    where
+        F: FnMut(&mut Context<'_, S>) -> io::Result<()> + 'static,
+    {
+        let stage = &mut self.reactor.stage;
+        let id = stage.desk.alarm(&mut stage.io, ring);
+        stage.appoint_newcomers();
+        id
+    }
+
     /// Asks `verify` about each client before anything is made for it, and about the sender of each
     /// datagram; a client it refuses is closed at once, a datagram dropped (Python's
     /// `verify_request`). A panic in it refuses.

@@ -266,3 +266,19 @@ mod in_another_loop {
         panic!("the outer loop was not told: {:?}", client.received);
     }
 }
+
+#[test]
+fn an_alarm_rings_for_its_timers_until_it_fails() {
+    let mut tested: Tested<u32> = Tested::with(0, Options::default());
+    let clock = tested
+        .alarm(|cx| {
+            *cx.shared += 1;
+            if *cx.shared == 3 { Err(ErrorKind::Other.into()) } else { Ok(()) }
+        })
+        .unwrap();
+    for nth in 0..5 {
+        tested.io().set_timer(clock, Duration::from_millis(nth));
+    }
+    tested.until(|server| !server.io().is_open(clock));
+    assert_eq!(*tested.shared(), 3, "its other timers went with it");
+}

@@ -7,10 +7,9 @@
 //! rest of its commands again then. Keys expire by one timer of the loop, set to the next deadline.
 
 use std::io;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use socketserver::mio::event::Source;
-use socketserver::mio::{Interest, Registry, Token};
 use socketserver::{Io, Options, Server, SocketId, TimerId};
 
 use channels::Channels;
@@ -61,35 +60,28 @@ impl Shared {
     }
 }
 
-/// Somebody who belongs to no client, for the timer of the store to belong to.
-struct Clock;
-
-impl Source for Clock {
-    fn register(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn main() -> io::Result<()> {
+fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let addr = args.next().unwrap_or_else(|| "127.0.0.1:6379".into());
     let memory = args.next().map_or(Ok(MAX_MEMORY), |bytes| bytes.parse());
     let spin = args.next().map_or(Ok(SPIN), |microseconds| microseconds.parse());
     let (Ok(memory), Ok(spin), None) = (memory, spin, args.next()) else {
         eprintln!("usage: kv [ADDR [BYTES OF MEMORY [MICROSECONDS TO SPIN]]]");
-        std::process::exit(2);
+        return ExitCode::from(2);
     };
+    match serve(&addr, memory, Duration::from_micros(spin)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kv: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(addr: &str, memory: usize, spin: Duration) -> io::Result<()> {
     let options = Options {
         max_connections: 10_000,
-        spin: Duration::from_micros(spin),
+        spin,
         input_limit: 2 * resp::MAX_COMMAND,
         output_limit: 2 * commands::MAX_REPLY,
         ..Options::default()
@@ -102,7 +94,7 @@ fn main() -> io::Result<()> {
         alarm: None,
     };
     let mut server = Server::with(shared, options)?;
-    let clock = server.watch(Clock, Interest::READABLE, |cx, _, _| {
+    let clock = server.alarm(|cx| {
         cx.shared.store.now = cx.io.now();
         cx.shared.store.remove_expired(EXPIRED_PER_TURN);
         cx.shared.alarm = None;

@@ -68,6 +68,22 @@ where
     }
 }
 
+/// A callback that nothing but timers calls.
+struct Alarm<F>(F);
+
+impl<S, F> Watched<S> for Alarm<F>
+where
+    F: FnMut(&mut Context<'_, S>) -> io::Result<()>,
+{
+    fn ready(&mut self, cx: &mut Context<'_, S>, _readiness: Readiness) -> io::Result<()> {
+        (self.0)(cx)
+    }
+
+    fn deregister(&mut self, _registry: &Registry) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Where a callback leaves those who shall answer for sockets it opened, since the table of roles
 /// is in use while it runs; and the ways to other threads.
 pub(crate) struct Desk<S> {
@@ -182,6 +198,15 @@ impl<S> Desk<S> {
             |registry: &Registry, token| registry.register(&mut source, token, interests);
         let id = io.open_source(register)?;
         self.newcomers.push((id, Role::Source(Box::new(Watching { source, ready }))));
+        Ok(id)
+    }
+
+    pub(crate) fn alarm<F>(&mut self, io: &mut Io, ring: F) -> io::Result<SocketId>
+    where
+        F: FnMut(&mut Context<'_, S>) -> io::Result<()> + 'static,
+    {
+        let id = io.open_source(|_, _| Ok(()))?;
+        self.newcomers.push((id, Role::Source(Box::new(Alarm(ring)))));
         Ok(id)
     }
 }
