@@ -51,6 +51,10 @@ impl Mode {
     /// Each in a thread (Python's `ThreadingMixIn`), but never more than `max_threads`; while so
     /// many are busy, more clients wait in the backlog of the kernel. Threads are started when they
     /// are needed, used again, and end when they have had nothing to do for a while.
+    ///
+    /// Among several loops ([`Cores`](crate::Cores) with
+    /// [`Spread::Fewest`](crate::Spread::Fewest)) a client may come from the backlog of another
+    /// loop; then it is connected already while it waits for a thread.
     #[must_use]
     pub fn threads(max_threads: usize) -> Mode {
         Mode::new(Where::Threads, max_threads)
