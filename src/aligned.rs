@@ -5,7 +5,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Aligned {
     memory: Box<[u8]>,
     start: usize,
@@ -21,12 +21,6 @@ impl Aligned {
         // Where it cannot be told, any place will do.
         let start = memory.as_ptr().align_offset(PAGE).min(PAGE);
         Aligned { memory, start, end: start + len }
-    }
-
-    /// The first `n` bytes; none if there are not so many.
-    #[inline]
-    pub(crate) fn first(&self, n: usize) -> &[u8] {
-        self.memory.get(self.start..self.start + n).unwrap_or_default()
     }
 }
 
@@ -58,9 +52,6 @@ mod tests {
             assert_eq!(block.as_ptr().align_offset(PAGE), 0);
             block.fill(7);
             assert!(block.iter().all(|byte| *byte == 7));
-            assert_eq!(block.first(len).as_ptr(), block.as_ptr());
-            assert_eq!((block.first(len).len(), block.first(0).len()), (len, 0));
-            assert_eq!(block.first(len + 2 * PAGE), b"");
         }
     }
 }

@@ -50,27 +50,31 @@ impl<S> Reactor<S> {
     /// registers of the machine are for what it needs.
     #[inline(never)]
     pub(crate) fn receive_events(&mut self, events: &Events) {
+        let mut whole = std::mem::take(&mut self.buffer);
+        // Found once, and not with every message.
+        let buffer = &mut *whole;
         for event in events {
-            self.event(event);
+            self.event(event, buffer);
         }
+        self.buffer = whole;
     }
 
     /// Input of a connection with nothing unusual about it is served where it is found.
     #[inline(always)]
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, event: &Event, buffer: &mut [u8]) {
         if is_plain(event) {
-            self.input(event, false);
+            self.input(event, false, buffer);
         } else {
-            self.other_event(event);
+            self.other_event(event, buffer);
         }
     }
 
     /// Everything else is noted, and queued; but the peer's end is served as input is, since it is
     /// how most connections end.
     #[inline(never)]
-    fn other_event(&mut self, event: &Event) {
+    fn other_event(&mut self, event: &Event, buffer: &mut [u8]) {
         if brings_end(event) {
-            self.input(event, true);
+            self.input(event, true, buffer);
         } else {
             let id = SocketId::from_token(event.token());
             self.stage.io.sockets.note(id, readiness(event));
@@ -79,7 +83,7 @@ impl<S> Reactor<S> {
 
     /// Something came in, perhaps with the peer's end behind it.
     #[inline(always)]
-    fn input(&mut self, event: &Event, end: bool) {
+    fn input(&mut self, event: &Event, end: bool, buffer: &mut [u8]) {
         let id = SocketId::from_token(event.token());
         let Io { sockets, outbox, ledger, now, .. } = &mut self.stage.io;
         let Some(connection) = sockets.connection(id) else {
@@ -91,10 +95,10 @@ impl<S> Reactor<S> {
         }
         connection.stream.begin_turn();
         outbox.begin(id);
-        let filled = connection.take_in(&mut self.buffer, *now, ledger);
+        let filled = connection.take_in(buffer, *now, ledger);
         let more = connection.stream.is_readable();
-        match self.show_filled(id, filled) {
-            Ok(()) if more => self.go_on(id),
+        match self.show_filled(id, filled, buffer) {
+            Ok(()) if more => self.go_on(id, buffer),
             Ok(()) => self.end_first_half(id),
             Err(failure) => self.end_received(id, Err(failure)),
         }
@@ -103,31 +107,33 @@ impl<S> Reactor<S> {
     /// There may be more than the first read brought.
     #[cold]
     #[inline(never)]
-    fn go_on(&mut self, id: SocketId) {
-        let received = self.converse(id, 1);
+    fn go_on(&mut self, id: SocketId, buffer: &mut [u8]) {
+        let received = self.converse(id, 1, buffer);
         self.end_received(id, received);
     }
 
     /// What else is queued, in its order.
     #[inline]
     pub(crate) fn receive_queued(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
         let mut nth = 0;
         while let Some(id) = self.stage.io.sockets.queued(nth) {
-            let received = self.receive(id);
+            let received = self.receive(id, &mut buffer);
             self.end_received(id, received);
             nth += 1;
         }
+        self.buffer = buffer;
         self.stage.io.sockets.clear_queue();
     }
 
-    fn receive(&mut self, id: SocketId) -> Result<(), Failure> {
+    fn receive(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
         let Io { sockets, outbox, .. } = &mut self.stage.io;
         match sockets.get(id) {
             Some(Socket::Connection(connection)) => {
                 if connection.stream.may_collect() {
                     outbox.begin(id);
                 }
-                self.attend(id)?;
+                self.attend(id, buffer)?;
             }
             Some(Socket::Datagram(_)) => self.stage.receive_packets(id, &mut self.post),
             Some(Socket::Listener(_)) => self.stage.receive_clients(id),
@@ -153,7 +159,7 @@ impl<S> Reactor<S> {
     }
 
     /// Reads and shows what came, within the budget of a turn, of which some may be spent.
-    fn converse(&mut self, id: SocketId, spent: usize) -> Result<(), Failure> {
+    fn converse(&mut self, id: SocketId, spent: usize, buffer: &mut [u8]) -> Result<(), Failure> {
         for _ in spent..self.stage.io.options.reads_per_turn {
             let Io { sockets, ledger, now, .. } = &mut self.stage.io;
             let Some(connection) = sockets.connection(id) else { break };
@@ -161,35 +167,40 @@ impl<S> Reactor<S> {
                 break;
             }
             if connection.stream.holds() {
-                self.read_behind(id)?;
+                self.read_behind(id, buffer)?;
             } else {
-                let filled = connection.take_in(&mut self.buffer, *now, ledger);
-                self.show_filled(id, filled)?;
+                let filled = connection.take_in(buffer, *now, ledger);
+                self.show_filled(id, filled, buffer)?;
             }
         }
         Ok(())
     }
 
     /// Whatever a connection may want, in the order in which it happens.
-    fn attend(&mut self, id: SocketId) -> Result<(), Failure> {
+    fn attend(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
         let Some(connection) = self.stage.io.sockets.connection(id) else { return Ok(()) };
         if connection.stream.ending() == Ending::Lingering {
-            self.read_in_vain(id);
+            self.read_in_vain(id, buffer);
             return Ok(());
         }
         if connection.stream.is_connecting() {
             self.stage.complete_connect(id)?;
         }
         self.replay(id)?;
-        self.converse(id, 0)?;
+        self.converse(id, 0, buffer)?;
         self.stage.tell_of_shutdown(id)
     }
 
     /// What follows from a read into the empty buffer.
     #[inline(always)]
-    fn show_filled(&mut self, id: SocketId, filled: io::Result<Filled>) -> Result<(), Failure> {
+    fn show_filled(
+        &mut self,
+        id: SocketId,
+        filled: io::Result<Filled>,
+        buffer: &[u8],
+    ) -> Result<(), Failure> {
         match filled {
-            Ok(Filled::Bytes(n)) => self.show(id, n),
+            Ok(Filled::Bytes(n)) => self.show(id, buffer.get(..n).unwrap_or(buffer)),
             Ok(Filled::End) => self.stage.tell_of_end(id, &[]),
             Ok(Filled::Nothing) => {
                 self.stage.io.trace.step(|| Step::ReadNothing(id));
@@ -199,13 +210,13 @@ impl<S> Reactor<S> {
         }
     }
 
-    /// Shows the handler the first `n` bytes of the buffer, where they lie.
+    /// Shows the handler what was read, where it lies.
     #[inline(always)]
-    fn show(&mut self, id: SocketId, n: usize) -> Result<(), Failure> {
-        self.stage.io.trace.step(|| Step::Read(id, n));
-        let mut input = Input::new(self.buffer.first(n));
+    fn show(&mut self, id: SocketId, bytes: &[u8]) -> Result<(), Failure> {
+        self.stage.io.trace.step(|| Step::Read(id, bytes.len()));
+        let mut input = Input::new(bytes);
         self.stage.call(id, |handler, cx| handler.handle(cx, &mut input))?;
-        self.stage.io.trace.step(|| Step::Handled(id, n));
+        self.stage.io.trace.step(|| Step::Handled(id, bytes.len()));
         if !input.is_empty() {
             self.stage.hold(id, &input);
         }
@@ -213,18 +224,18 @@ impl<S> Reactor<S> {
     }
 
     /// One read behind what the handler left of the reads before.
-    fn read_behind(&mut self, id: SocketId) -> Result<(), Failure> {
+    fn read_behind(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
         let Io { sockets, ledger, now, options, trace, .. } = &mut self.stage.io;
         let Some(connection) = sockets.connection(id) else { return Ok(()) };
         let mut held = connection.stream.take_held();
-        let room = options.input_limit.saturating_sub(held.len()).min(self.buffer.len());
-        let Some(buffer) = self.buffer.get_mut(..room).filter(|buffer| !buffer.is_empty()) else {
+        let room = options.input_limit.saturating_sub(held.len()).min(buffer.len());
+        let Some(buffer) = buffer.get_mut(..room).filter(|buffer| !buffer.is_empty()) else {
             return Err(Failure::input_limit(options.input_limit));
         };
         match connection.take_in(buffer, *now, ledger) {
             Ok(Filled::Bytes(n)) => {
                 trace.step(|| Step::Read(id, n));
-                held.append(self.buffer.get(..n).unwrap_or_default());
+                held.append(buffer.get(..n).unwrap_or_default());
                 if held.needs_more() {
                     connection.stream.put_held(held);
                     return Ok(());
@@ -234,7 +245,7 @@ impl<S> Reactor<S> {
             Ok(Filled::End) => self.stage.tell_of_end(id, held.input().rest()),
             nothing => {
                 connection.stream.put_held(held);
-                self.show_filled(id, nothing)
+                self.show_filled(id, nothing, &[])
             }
         }
     }
@@ -252,7 +263,7 @@ impl<S> Reactor<S> {
     }
 
     /// Throws away what comes in after the end, within the budget of a turn.
-    fn read_in_vain(&mut self, id: SocketId) {
+    fn read_in_vain(&mut self, id: SocketId, buffer: &mut [u8]) {
         let io = &mut self.stage.io;
         let limit = io.options.linger_bytes;
         for _ in 0..io.options.reads_per_turn {
@@ -260,7 +271,7 @@ impl<S> Reactor<S> {
             if !connection.stream.is_readable() {
                 return;
             }
-            match connection.stream.fill(&mut self.buffer) {
+            match connection.stream.fill(buffer) {
                 Ok(Filled::Bytes(n)) if !connection.lingered_too_much(n, limit) => {}
                 Ok(Filled::Nothing) => return,
                 _ => return io.discard(id),
