@@ -62,6 +62,9 @@ mod socket;
 mod sockets;
 mod stage;
 mod stream;
+#[cfg(all(test, feature = "testing"))]
+#[path = "../tests/sim/mod.rs"]
+mod sim;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timers;

@@ -10,9 +10,6 @@
 
 use std::io;
 
-use mio::Events;
-use mio::event::Event;
-
 use crate::aligned::Aligned;
 use crate::deliver::Post;
 use crate::handler::Desk;
@@ -20,7 +17,7 @@ use crate::id::SocketId;
 use crate::input::Input;
 use crate::io::Io;
 use crate::outbox::{Turn, parts};
-use crate::socket::{brings_end, is_plain, readiness};
+use crate::socket::{Reported, brings_end, is_plain, readiness};
 use crate::sockets::Socket;
 use crate::stage::{Failure, Stage};
 use crate::stream::{Ending, Filled, Flushed};
@@ -49,7 +46,10 @@ impl<S> Reactor<S> {
     /// Something was reported. A loop of its own, as is [`Reactor::settle_round`], so that the
     /// registers of the machine are for what it needs.
     #[inline(never)]
-    pub(crate) fn receive_events(&mut self, events: &Events) {
+    pub(crate) fn receive_events<'a, E: Reported + 'a>(
+        &mut self,
+        events: impl IntoIterator<Item = &'a E>,
+    ) {
         for event in events {
             self.event(event);
         }
@@ -57,7 +57,7 @@ impl<S> Reactor<S> {
 
     /// Input of a connection with nothing unusual about it is served where it is found.
     #[inline(always)]
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, event: &impl Reported) {
         if is_plain(event) {
             self.input(event, false);
         } else {
@@ -68,7 +68,7 @@ impl<S> Reactor<S> {
     /// Everything else is noted, and queued; but the peer's end is served as input is, since it is
     /// how most connections end.
     #[inline(never)]
-    fn other_event(&mut self, event: &Event) {
+    fn other_event(&mut self, event: &impl Reported) {
         if brings_end(event) {
             self.input(event, true);
         } else {
@@ -79,7 +79,7 @@ impl<S> Reactor<S> {
 
     /// Something came in, perhaps with the peer's end behind it.
     #[inline(always)]
-    fn input(&mut self, event: &Event, end: bool) {
+    fn input(&mut self, event: &impl Reported, end: bool) {
         let id = SocketId::from_token(event.token());
         let Io { sockets, outbox, ledger, now, .. } = &mut self.stage.io;
         let Some(connection) = sockets.connection(id) else {
