@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{Call, Client, Journal, Kind, Noted, Tested, on_setup, pattern};
+use socketserver::testing::TestServer;
 use socketserver::{Context, Echo, Handler, Input, Options, Reason, TimerId};
 
 /// A handler that does nothing by itself.
@@ -260,4 +261,35 @@ fn issue_2_output_above_the_limit_is_the_reason_even_if_the_handler_fails_too() 
     client.send(b"go");
     tested.until_ended(1);
     assert_eq!(tested.ended(Reason::OutputLimit), 1);
+}
+
+/// Found by the simulated world, seed 57.
+#[test]
+fn a_connection_that_lingers_does_not_keep_the_loop_awake_during_a_shutdown() {
+    struct Hasty;
+
+    impl Handler for Hasty {
+        fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+            input.take_all();
+            cx.close();
+            Ok(())
+        }
+    }
+
+    // In one turn with the shutdown, and before it.
+    for lingers_first in [false, true] {
+        let mut server = TestServer::new().unwrap();
+        let peer = server.connect(Hasty).unwrap();
+        server.run();
+        peer.send("bye");
+        if lingers_first {
+            server.run();
+            assert!(peer.finished().is_some() && server.io().connections() == 1);
+        }
+        server.io().shutdown(Duration::from_secs(1));
+        // It panics when the server has something to do again and again.
+        server.run();
+        server.advance(Duration::from_secs(1));
+        assert_eq!(server.io().connections(), 0);
+    }
 }
