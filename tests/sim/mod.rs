@@ -33,7 +33,7 @@ mod shrink;
 mod world;
 
 use script::Script;
-use world::play;
+use world::{play, play_and_show};
 
 /// How many seeds are played when nobody says otherwise.
 const RUNS: u64 = 3_000;
@@ -93,6 +93,7 @@ fn replay(seed: u64) {
         return println!("seed {seed} holds:\n{script:#?}");
     };
     let (script, failed) = shrink::shrink(script, why.clone());
+    let _ = play_and_show(&script, true);
     panic!("seed {seed}: {why}\nshrunk, it fails with: {failed}\n{}", show(&script));
 }
 

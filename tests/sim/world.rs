@@ -29,12 +29,18 @@ pub(crate) struct Run {
     events: Vec<SimEvent>,
     /// Turns in a row that changed nothing.
     idle_turns: u32,
+    show: bool,
 }
 
 /// Plays it; a panic is a failure too.
 pub(crate) fn play(script: &Script) -> Result<(), Failed> {
+    play_and_show(script, false)
+}
+
+/// The same, with every step of the script and of the loop printed.
+pub(crate) fn play_and_show(script: &Script, show: bool) -> Result<(), Failed> {
     let played = catch_unwind(AssertUnwindSafe(|| {
-        let mut run = Run::new(script)?;
+        let mut run = Run::new(script, show)?;
         let played = run.play(script);
         let world = Rc::clone(&run.world);
         // In the end all that is left is closed, and that is checked as well.
@@ -57,12 +63,15 @@ pub(crate) fn play(script: &Script) -> Result<(), Failed> {
 }
 
 impl Run {
-    fn new(script: &Script) -> Result<Run, Failed> {
+    fn new(script: &Script, show: bool) -> Result<Run, Failed> {
         let sim = Simulated::new(script.options.clone(), script.peers.len());
         let world: World = Rc::new(RefCell::new(sim));
         install(Some(world.clone()));
         let server = Server::with(Rc::clone(&world), script.options.clone());
         let mut server = server.map_err(|error| format!("no server: {error}"))?;
+        if show {
+            server.trace(|step| println!("        {step}"));
+        }
         let stage = server.stage();
         stage.io.stopped_at = Some(0);
         let listener = Listener::new(ListenerSocket::Memory(MemoryListener));
@@ -73,11 +82,14 @@ impl Run {
             Box::new(Actor { n, nature: peers[n as usize] })
         };
         stage.appoint(id, Role::Listener(Box::new(factory)));
-        Ok(Run { server, world, events: Vec::new(), idle_turns: 0 })
+        Ok(Run { server, world, events: Vec::new(), idle_turns: 0, show })
     }
 
     fn play(&mut self, script: &Script) -> Result<(), Failed> {
         for step in &script.steps {
+            if self.show {
+                println!("  {step:?}");
+            }
             self.take(*step, &script.peers)?;
         }
         self.come_to_rest(script)?;
@@ -145,6 +157,9 @@ impl Run {
             sim.random = random;
             before
         };
+        if self.show {
+            println!("    turn at {}: {:?}", self.world.borrow().now, self.events);
+        }
         self.server.turn_with(&self.events).map_err(|error| format!("the run ended: {error}"))?;
         self.failure()?;
         checks::after_turn(self)?;
