@@ -293,3 +293,35 @@ fn a_connection_that_lingers_does_not_keep_the_loop_awake_during_a_shutdown() {
         assert_eq!(server.io().connections(), 0);
     }
 }
+
+/// Found by the simulated world, seed 73.
+#[test]
+fn what_a_timer_sends_before_it_closes_leaves_although_the_idle_timeout_comes_up_too() {
+    struct Polite;
+
+    impl Handler for Polite {
+        fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+            cx.set_timer(Duration::from_secs(60));
+            Ok(())
+        }
+
+        fn handle(&mut self, _: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+            input.take_all();
+            Ok(())
+        }
+
+        fn timeout(&mut self, cx: &mut Context<'_>, _: TimerId) -> io::Result<()> {
+            cx.send(b"bye");
+            cx.close();
+            Ok(())
+        }
+    }
+
+    let idle_timeout = Some(Duration::from_secs(60));
+    let options = Options { idle_timeout, ..Options::default() };
+    let mut server = TestServer::with((), options).unwrap();
+    let peer = server.connect(Polite).unwrap();
+    server.advance(Duration::from_secs(60));
+    assert_eq!(peer.received(), b"bye");
+    assert_eq!(peer.finished().unwrap().reason, Reason::Closed);
+}
