@@ -16,6 +16,8 @@ use crate::group::{Group, Place};
 use crate::handle::{Command, Handle};
 use crate::handler::{Context, DatagramHandler, Desk, Factory, Handler};
 use crate::id::{SocketId, TimerId};
+#[cfg(feature = "testing")]
+use crate::io::Drain;
 use crate::io::Io;
 use crate::ledger::{Ledger, Report};
 use crate::mailbox::Mailbox;
@@ -353,8 +355,8 @@ impl<S> Server<S> {
     #[cfg(feature = "testing")]
     pub(crate) fn is_quiet(&self) -> bool {
         let io = &self.reactor.stage.io;
-        let is_due =
-            io.next_deadline() <= io.now || matches!(io.drain, crate::io::Drain::Asked { .. });
+        let begins = matches!(io.drain, Drain::Asked { .. } | Drain::Done);
+        let is_due = io.next_deadline() <= io.now || begins;
         io.sockets.is_idle() && !self.mailbox.has_mail() && !is_due
     }
 

@@ -6,12 +6,13 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
+use std::net::TcpStream;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Call, Client, Journal, Kind, Noted, Tested, on_setup, pattern};
 use socketserver::testing::TestServer;
-use socketserver::{Context, Echo, Handler, Input, Options, Reason, TimerId};
+use socketserver::{Context, Echo, Handler, Input, Options, Reason, Server, TimerId};
 
 /// A handler that does nothing by itself.
 struct Silent;
@@ -324,4 +325,22 @@ fn what_a_timer_sends_before_it_closes_leaves_although_the_idle_timeout_comes_up
     server.advance(Duration::from_secs(60));
     assert_eq!(peer.received(), b"bye");
     assert_eq!(peer.finished().unwrap().reason, Reason::Closed);
+}
+
+/// Found by the simulated world, seed 385.
+#[test]
+fn who_came_during_a_shutdown_is_accepted_by_the_first_turn_after_it() {
+    let mut server = Server::new().unwrap();
+    let listener = server.listen("127.0.0.1:0", |_| Silent).unwrap();
+    let port = server.io().local_addr(listener).unwrap().port().unwrap();
+    server.io().shutdown(Duration::ZERO);
+    let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    while server.io().is_shutting_down() {
+        server.turn(Some(Duration::from_secs(5))).unwrap();
+    }
+    // His event has come and gone, so only the loop itself knows that he waits.
+    let before = Instant::now();
+    server.turn(Some(Duration::from_secs(60))).unwrap();
+    assert_eq!(server.io().connections(), 1);
+    assert!(before.elapsed() < Duration::from_secs(30), "it slept all the time it was given");
 }
