@@ -14,6 +14,7 @@ use super::book::Page;
 use super::random::{Random, bytes};
 use crate::addr::Addr;
 use crate::id::SocketId;
+use crate::ledger::Reason;
 use crate::memory::simulated::Kernel;
 use crate::options::Options;
 use crate::socket::Reported;
@@ -405,7 +406,12 @@ impl Simulated {
         let line = self.line(n);
         let lost = line.page.sent - line.taken;
         let told = line.server_reset || line.reset || line.broken;
-        let destroys = line.came > line.read && line.taken > line.got;
+        // Who is cut off is owed no answer.
+        let owed = matches!(
+            line.page.reason,
+            Some(Reason::Closed | Reason::HandlerError | Reason::Panicked | Reason::InputLimit)
+        );
+        let destroys = owed && line.came > line.read && line.taken > line.got;
         let lingered = line.server_ended
             && (now - line.ended_at >= patience.as_nanos() as u64
                 || line.vain_reads * LINGER_UNIT > most);
