@@ -54,7 +54,8 @@ pub(crate) struct Line {
     pub(crate) moved_at: u64,
     reads: usize,
     writes: usize,
-    vain_reads: usize,
+    /// Read after the conversation was over, in units of [`LINGER_UNIT`], each read rounded up.
+    in_vain: usize,
     /// What the handler has done and seen.
     pub(crate) page: Page,
 }
@@ -158,7 +159,7 @@ impl Line {
             moved_at: 0,
             reads: 0,
             writes: 0,
-            vain_reads: 0,
+            in_vain: 0,
             page: Page::default(),
         }
     }
@@ -414,7 +415,7 @@ impl Simulated {
         let destroys = owed && line.came > line.read && line.taken > line.got;
         let lingered = line.server_ended
             && (now - line.ended_at >= patience.as_nanos() as u64
-                || line.vain_reads * LINGER_UNIT > most);
+                || line.in_vain * LINGER_UNIT > most);
         self.check(lost == 0 || told, || format!("{n}: {lost} bytes were lost, and nobody told"));
         self.check(!destroys || told || lingered || draining, || {
             format!("{n}: closed with input unread, which destroys the answer on its way")
@@ -521,7 +522,6 @@ impl Kernel for Simulated {
             return Err(line.broke(errno));
         }
         let line = self.line(n);
-        line.vain_reads += usize::from(line.server_ended && line.page.reason.is_some());
         if line.urgent.is_some_and(|at| at <= line.read) && line.came > line.read {
             line.urgent = None;
         }
@@ -540,6 +540,9 @@ impl Kernel for Simulated {
         }
         buffer[..len].copy_from_slice(bytes(input_of(n), line.read, len));
         line.read += len as u64;
+        if line.server_ended && line.page.reason.is_some() {
+            line.in_vain += len.div_ceil(LINGER_UNIT);
+        }
         self.progress += 1;
         let line = self.line(n);
         line.moved_at = now;
