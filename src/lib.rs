@@ -58,6 +58,9 @@ mod reactor;
 mod reconnect;
 mod relay;
 mod server;
+#[cfg(all(test, feature = "testing"))]
+#[path = "../tests/sim/mod.rs"]
+mod sim;
 mod socket;
 mod sockets;
 mod stage;

@@ -9,9 +9,12 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use mio::Token;
 use slab::Slab;
 
 use crate::transport::Readiness;
+
+pub(crate) mod simulated;
 
 /// The server's end: where its wire is in the table.
 #[derive(Debug)]
@@ -140,15 +143,43 @@ impl MemoryStream {
 
     /// The error that a system would keep for this socket, which it then forgets.
     pub(crate) fn error(&self) -> Option<io::Error> {
+        if let Some(error) = self.simulated(|kernel, n| kernel.error(n)) {
+            return error;
+        }
         self.with(None, |wire| (wire.reset && !wire.reset_told).then(|| wire.broken()))
     }
 
-    pub(crate) fn shutdown_write(&self) {
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        if let Some(done) = self.simulated(|kernel, n| kernel.shutdown_write(n)) {
+            return done;
+        }
         self.with((), |wire| wire.server_ended = true);
+        Ok(())
     }
 
     pub(crate) fn reset_on_close(&self) {
+        if self.simulated(|kernel, n| kernel.reset_on_close(n)).is_some() {
+            return;
+        }
         self.with((), |wire| wire.server_reset = true);
+    }
+
+    /// It is watched from now on, for room only if that is asked for or reported anyway.
+    pub(crate) fn register(&self, token: Token, room: bool) -> io::Result<()> {
+        self.simulated(|kernel, n| kernel.register(n, token, room)).unwrap_or(Ok(()))
+    }
+
+    pub(crate) fn reports_room(&self) -> bool {
+        self.simulated(|kernel, n| kernel.reports_room(n)).unwrap_or(true)
+    }
+
+    pub(crate) fn ask_for_room(&self, room: bool) -> io::Result<()> {
+        self.simulated(|kernel, n| kernel.ask_for_room(n, room)).unwrap_or(Ok(()))
+    }
+
+    /// Whether the last read stopped early because descriptors were passed with the bytes.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.simulated(|kernel, n| kernel.was_cut(n)).unwrap_or(false)
     }
 }
 
@@ -157,6 +188,9 @@ impl Read for MemoryStream {
     #[cold]
     #[inline(never)]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(read) = self.simulated(|kernel, n| kernel.read(n, buffer)) {
+            return read;
+        }
         self.with(Ok(0), |wire| {
             let n = buffer.len().min(wire.to_server.len());
             for (place, byte) in buffer.iter_mut().zip(wire.to_server.drain(..n)) {
@@ -176,6 +210,9 @@ impl Write for MemoryStream {
     #[cold]
     #[inline(never)]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(wrote) = self.simulated(|kernel, n| kernel.write(n, bytes)) {
+            return wrote;
+        }
         self.with(Ok(0), |wire| {
             if wire.reset {
                 return Err(wire.broken());
@@ -200,6 +237,9 @@ impl Write for MemoryStream {
 impl Drop for MemoryStream {
     /// As with TCP, a close with input unread is a reset.
     fn drop(&mut self) {
+        if self.simulated(|kernel, n| kernel.close(n)).is_some() {
+            return;
+        }
         if let Some(wire) = lock(&WIRES).try_remove(self.0 as usize) {
             let mut wire = lock(&wire);
             wire.server_closed = true;

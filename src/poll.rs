@@ -80,7 +80,9 @@ impl Io {
 
     #[inline]
     fn timeout(&self, most: Option<Duration>) -> Option<Duration> {
-        if !self.sockets.is_idle() || matches!(self.drain, Drain::Asked { .. }) {
+        // After a shutdown who waits in a backlog has been reported already.
+        let begins = matches!(self.drain, Drain::Asked { .. } | Drain::Done);
+        if begins || !self.sockets.is_idle() {
             return Some(Duration::ZERO);
         }
         let next = self.next_deadline();

@@ -10,9 +10,6 @@
 
 use std::io;
 
-use mio::Events;
-use mio::event::Event;
-
 use crate::aligned::Aligned;
 use crate::deliver::Post;
 use crate::handler::Desk;
@@ -20,7 +17,7 @@ use crate::id::SocketId;
 use crate::input::Input;
 use crate::io::Io;
 use crate::outbox::{Turn, parts};
-use crate::socket::{brings_end, is_plain, readiness};
+use crate::socket::{Reported, brings_end, is_plain, readiness};
 use crate::sockets::Socket;
 use crate::stage::{Failure, Stage};
 use crate::stream::{Ending, Filled, Flushed};
@@ -49,7 +46,10 @@ impl<S> Reactor<S> {
     /// Something was reported. A loop of its own, as is [`Reactor::settle_round`], so that the
     /// registers of the machine are for what it needs.
     #[inline(never)]
-    pub(crate) fn receive_events(&mut self, events: &Events) {
+    pub(crate) fn receive_events<'a, E: Reported + 'a>(
+        &mut self,
+        events: impl IntoIterator<Item = &'a E>,
+    ) {
         let mut whole = std::mem::take(&mut self.buffer);
         // Found once, and not with every message.
         let buffer = &mut *whole;
@@ -61,7 +61,7 @@ impl<S> Reactor<S> {
 
     /// Input of a connection with nothing unusual about it is served where it is found.
     #[inline(always)]
-    fn event(&mut self, event: &Event, buffer: &mut [u8]) {
+    fn event(&mut self, event: &impl Reported, buffer: &mut [u8]) {
         if is_plain(event) {
             self.input(event, false, buffer);
         } else {
@@ -72,7 +72,7 @@ impl<S> Reactor<S> {
     /// Everything else is noted, and queued; but the peer's end is served as input is, since it is
     /// how most connections end.
     #[inline(never)]
-    fn other_event(&mut self, event: &Event, buffer: &mut [u8]) {
+    fn other_event(&mut self, event: &impl Reported, buffer: &mut [u8]) {
         if brings_end(event) {
             self.input(event, true, buffer);
         } else {
@@ -83,7 +83,7 @@ impl<S> Reactor<S> {
 
     /// Something came in, perhaps with the peer's end behind it.
     #[inline(always)]
-    fn input(&mut self, event: &Event, end: bool, buffer: &mut [u8]) {
+    fn input(&mut self, event: &impl Reported, end: bool, buffer: &mut [u8]) {
         let id = SocketId::from_token(event.token());
         let Io { sockets, outbox, ledger, now, .. } = &mut self.stage.io;
         let Some(connection) = sockets.connection(id) else {
@@ -180,6 +180,8 @@ impl<S> Reactor<S> {
     fn attend(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
         let Some(connection) = self.stage.io.sockets.connection(id) else { return Ok(()) };
         if connection.stream.ending() == Ending::Lingering {
+            // Nobody is left who could be told; what is never told would be due for ever.
+            connection.stream.take_shutdown();
             self.read_in_vain(id, buffer);
             return Ok(());
         }

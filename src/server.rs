@@ -16,11 +16,15 @@ use crate::group::{Group, Place};
 use crate::handle::{Command, Handle};
 use crate::handler::{Context, DatagramHandler, Desk, Factory, Handler};
 use crate::id::{SocketId, TimerId};
+#[cfg(feature = "testing")]
+use crate::io::Drain;
 use crate::io::Io;
 use crate::ledger::{Ledger, Report};
 use crate::mailbox::Mailbox;
 use crate::options::Options;
 use crate::reactor::Reactor;
+#[cfg(all(test, feature = "testing"))]
+use crate::socket::Reported;
 use crate::socket::impl_as_fd;
 #[cfg(feature = "testing")]
 use crate::stage::Stage;
@@ -343,6 +347,20 @@ impl<S> Server<S> {
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
         self.reactor.stage.io.wait(&mut self.events, max_wait)?;
         self.reactor.receive_events(&self.events);
+        self.turn_after_events()
+    }
+
+    /// The same, but what the poll would report is said by who calls.
+    #[cfg(all(test, feature = "testing"))]
+    pub(crate) fn turn_with<E: Reported>(&mut self, events: &[E]) -> io::Result<()> {
+        self.reactor.stage.io.look_at_clock();
+        self.reactor.receive_events(events);
+        self.turn_after_events()
+    }
+
+    /// All of a turn that follows from no event.
+    #[inline]
+    fn turn_after_events(&mut self) -> io::Result<()> {
         if self.mailbox.has_mail() {
             self.run_commands();
         }
@@ -369,8 +387,8 @@ impl<S> Server<S> {
     #[cfg(feature = "testing")]
     pub(crate) fn is_quiet(&self) -> bool {
         let io = &self.reactor.stage.io;
-        let is_due =
-            io.next_deadline() <= io.now || matches!(io.drain, crate::io::Drain::Asked { .. });
+        let begins = matches!(io.drain, Drain::Asked { .. } | Drain::Done);
+        let is_due = io.next_deadline() <= io.now || begins;
         io.sockets.is_idle() && !self.mailbox.has_mail() && !is_due
     }
 

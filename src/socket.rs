@@ -6,6 +6,7 @@
 use std::io;
 use std::time::Duration;
 
+use mio::Token;
 use mio::event::Event;
 use socket2::{Socket, TcpKeepalive};
 
@@ -42,22 +43,65 @@ const EDGE_AFTER_SHORT: bool = cfg!(all(
 /// Elsewhere that lets one of them have all.
 pub(crate) const KERNEL_SPREADS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
+/// What is reported about one socket. A trait only so that a simulated kernel may report too: mio
+/// lets nobody make an [`Event`].
+pub(crate) trait Reported {
+    fn token(&self) -> Token;
+    fn is_readable(&self) -> bool;
+    fn is_writable(&self) -> bool;
+    fn is_read_closed(&self) -> bool;
+    fn is_priority(&self) -> bool;
+    fn is_error(&self) -> bool;
+}
+
+impl Reported for Event {
+    #[inline]
+    fn token(&self) -> Token {
+        self.token()
+    }
+
+    #[inline]
+    fn is_readable(&self) -> bool {
+        self.is_readable()
+    }
+
+    #[inline]
+    fn is_writable(&self) -> bool {
+        self.is_writable()
+    }
+
+    #[inline]
+    fn is_read_closed(&self) -> bool {
+        self.is_read_closed()
+    }
+
+    #[inline]
+    fn is_priority(&self) -> bool {
+        self.is_priority()
+    }
+
+    #[inline]
+    fn is_error(&self) -> bool {
+        self.is_error()
+    }
+}
+
 /// Whether an event says no more than that there is something to read, and perhaps room.
 #[inline]
-pub(crate) fn is_plain(event: &Event) -> bool {
+pub(crate) fn is_plain(event: &impl Reported) -> bool {
     let usual = event.is_readable() && !event.is_priority() && !event.is_error();
     usual && !event.is_read_closed()
 }
 
 /// Whether the peer's end was reported, and nothing worse.
 #[inline]
-pub(crate) fn brings_end(event: &Event) -> bool {
+pub(crate) fn brings_end(event: &impl Reported) -> bool {
     event.is_read_closed() && !event.is_error() && !event.is_priority()
 }
 
 /// What mio reports, in the words of [`Stream`](crate::stream::Stream).
 #[inline]
-pub(crate) fn readiness(event: &Event) -> Readiness {
+pub(crate) fn readiness(event: &impl Reported) -> Readiness {
     Readiness {
         readable: event.is_readable(),
         writable: event.is_writable(),

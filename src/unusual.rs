@@ -256,6 +256,11 @@ impl<S> Stage<S> {
         let due = io.deadline(id);
         let Some(connection) = io.sockets.connection(id) else { return };
         connection.deadlines = connection.deadlines.saturating_sub(1);
+        let stream = &connection.stream;
+        if stream.is_closing() && !connection.close_watched && !stream.is_connecting() {
+            // Closed in this very turn, perhaps by a timer: its patience begins now.
+            return self.hurry(id);
+        }
         let over = due.is_some_and(|at| at <= io.now);
         if !over {
             connection.stream.was_active();

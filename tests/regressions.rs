@@ -6,11 +6,13 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
+use std::net::TcpStream;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Call, Client, Journal, Kind, Noted, Tested, on_setup, pattern};
-use socketserver::{Context, Echo, Handler, Input, Options, Reason, TimerId};
+use socketserver::testing::TestServer;
+use socketserver::{Context, Echo, Handler, Input, Options, Reason, Server, TimerId};
 
 /// A handler that does nothing by itself.
 struct Silent;
@@ -260,4 +262,85 @@ fn issue_2_output_above_the_limit_is_the_reason_even_if_the_handler_fails_too() 
     client.send(b"go");
     tested.until_ended(1);
     assert_eq!(tested.ended(Reason::OutputLimit), 1);
+}
+
+/// Found by the simulated world, seed 57.
+#[test]
+fn a_connection_that_lingers_does_not_keep_the_loop_awake_during_a_shutdown() {
+    struct Hasty;
+
+    impl Handler for Hasty {
+        fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+            input.take_all();
+            cx.close();
+            Ok(())
+        }
+    }
+
+    // In one turn with the shutdown, and before it.
+    for lingers_first in [false, true] {
+        let mut server = TestServer::new().unwrap();
+        let peer = server.connect(Hasty).unwrap();
+        server.run();
+        peer.send("bye");
+        if lingers_first {
+            server.run();
+            assert!(peer.finished().is_some() && server.io().connections() == 1);
+        }
+        server.io().shutdown(Duration::from_secs(1));
+        // It panics when the server has something to do again and again.
+        server.run();
+        server.advance(Duration::from_secs(1));
+        assert_eq!(server.io().connections(), 0);
+    }
+}
+
+/// Found by the simulated world, seed 73.
+#[test]
+fn what_a_timer_sends_before_it_closes_leaves_although_the_idle_timeout_comes_up_too() {
+    struct Polite;
+
+    impl Handler for Polite {
+        fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+            cx.set_timer(Duration::from_secs(60));
+            Ok(())
+        }
+
+        fn handle(&mut self, _: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+            input.take_all();
+            Ok(())
+        }
+
+        fn timeout(&mut self, cx: &mut Context<'_>, _: TimerId) -> io::Result<()> {
+            cx.send(b"bye");
+            cx.close();
+            Ok(())
+        }
+    }
+
+    let idle_timeout = Some(Duration::from_secs(60));
+    let options = Options { idle_timeout, ..Options::default() };
+    let mut server = TestServer::with((), options).unwrap();
+    let peer = server.connect(Polite).unwrap();
+    server.advance(Duration::from_secs(60));
+    assert_eq!(peer.received(), b"bye");
+    assert_eq!(peer.finished().unwrap().reason, Reason::Closed);
+}
+
+/// Found by the simulated world, seed 385.
+#[test]
+fn who_came_during_a_shutdown_is_accepted_by_the_first_turn_after_it() {
+    let mut server = Server::new().unwrap();
+    let listener = server.listen("127.0.0.1:0", |_| Silent).unwrap();
+    let port = server.io().local_addr(listener).unwrap().port().unwrap();
+    server.io().shutdown(Duration::ZERO);
+    let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    while server.io().is_shutting_down() {
+        server.turn(Some(Duration::from_secs(5))).unwrap();
+    }
+    // His event has come and gone, so only the loop itself knows that he waits.
+    let before = Instant::now();
+    server.turn(Some(Duration::from_secs(60))).unwrap();
+    assert_eq!(server.io().connections(), 1);
+    assert!(before.elapsed() < Duration::from_secs(30), "it slept all the time it was given");
 }

@@ -11,6 +11,8 @@ use super::{StreamSocket, set_buffers, set_keepalive, share_port, unsupported};
 #[cfg(unix)]
 use super::{unix_addr, unix_path};
 use crate::addr::Addr;
+#[cfg(feature = "testing")]
+use crate::memory::simulated::MemoryListener;
 use crate::options::Options;
 
 /// A socket that gives connections.
@@ -25,6 +27,10 @@ pub(crate) enum ListenerSocket {
     },
     /// Another loop accepts there, and hands clients over.
     Elsewhere(Addr),
+    /// What only behaves like one; its owner reports its events.
+    #[cfg(feature = "testing")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "only this crate's tests have one"))]
+    Memory(MemoryListener),
 }
 
 impl ListenerSocket {
@@ -74,6 +80,11 @@ impl ListenerSocket {
     pub(crate) fn accept(&self, options: &Options) -> io::Result<(StreamSocket, Addr)> {
         match self {
             ListenerSocket::Elsewhere(_) => Err(io::ErrorKind::WouldBlock.into()),
+            #[cfg(feature = "testing")]
+            ListenerSocket::Memory(listener) => {
+                let (stream, peer) = listener.accept()?;
+                Ok((StreamSocket::Memory(stream), peer))
+            }
             ListenerSocket::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
                 if cfg!(not(any(target_os = "linux", target_os = "android"))) {
@@ -93,6 +104,10 @@ impl ListenerSocket {
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        #[cfg(feature = "testing")]
+        if let ListenerSocket::Memory(listener) = self {
+            return listener.register(token);
+        }
         let interests = Interest::READABLE;
         self.source().map_or(Ok(()), |source| registry.register(source, token, interests))
     }
@@ -107,6 +122,8 @@ impl ListenerSocket {
             #[cfg(unix)]
             ListenerSocket::Unix { listener, .. } => Some(listener),
             ListenerSocket::Elsewhere(_) => None,
+            #[cfg(feature = "testing")]
+            ListenerSocket::Memory(_) => None,
         }
     }
 
@@ -118,6 +135,8 @@ impl ListenerSocket {
                 listener.local_addr().ok().map(|a| unix_addr(&a))
             }
             ListenerSocket::Elsewhere(addr) => Some(addr.clone()),
+            #[cfg(feature = "testing")]
+            ListenerSocket::Memory(_) => Some(Addr::Unnamed),
         }
     }
 }

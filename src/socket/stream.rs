@@ -98,7 +98,7 @@ impl StreamSocket {
         match self {
             StreamSocket::Unopened | StreamSocket::Lent => Ok(()),
             #[cfg(feature = "testing")]
-            StreamSocket::Memory(_) => Ok(()),
+            StreamSocket::Memory(stream) => stream.register(token, ask_for_room),
             StreamSocket::Tcp(stream) => registry.register(stream, token, interests),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => registry.register(stream, token, interests),
@@ -110,6 +110,8 @@ impl StreamSocket {
         match self {
             #[cfg(unix)]
             StreamSocket::Unix { .. } => false,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.reports_room(),
             _ => true,
         }
     }
@@ -121,6 +123,10 @@ impl StreamSocket {
         token: Token,
         ask: bool,
     ) -> io::Result<()> {
+        #[cfg(feature = "testing")]
+        if let StreamSocket::Memory(stream) = self {
+            return stream.ask_for_room(ask);
+        }
         let interests = self.interests(ask);
         self.source().map_or(Ok(()), |source| registry.reregister(source, token, interests))
     }
@@ -271,6 +277,8 @@ impl Transport for StreamSocket {
         match self {
             #[cfg(unix)]
             StreamSocket::Unix { cut, .. } => EDGE_AFTER_SHORT && !cut,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => EDGE_AFTER_SHORT && !stream.was_cut(),
             _ => EDGE_AFTER_SHORT,
         }
     }
@@ -285,10 +293,7 @@ impl Transport for StreamSocket {
             StreamSocket::Unopened | StreamSocket::Lent => Ok(()),
             StreamSocket::Tcp(stream) => stream.shutdown(Shutdown::Write),
             #[cfg(feature = "testing")]
-            StreamSocket::Memory(stream) => {
-                stream.shutdown_write();
-                Ok(())
-            }
+            StreamSocket::Memory(stream) => stream.shutdown_write(),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.shutdown(Shutdown::Write),
         }

@@ -1,0 +1,73 @@
+//! Sockets in memory whose other side is a whole simulated kernel; this crate's own tests bring one.
+
+#![cfg_attr(not(test), allow(dead_code, reason = "only this crate's tests bring a kernel"))]
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+use mio::Token;
+
+use super::MemoryStream;
+use crate::addr::Addr;
+
+/// The system calls of a simulated kernel; `n` is a descriptor.
+pub(crate) trait Kernel {
+    fn accept(&mut self) -> io::Result<(u32, Addr)>;
+    fn register_listener(&mut self, token: Token) -> io::Result<()>;
+    fn register(&mut self, n: u32, token: Token, room: bool) -> io::Result<()>;
+    fn reports_room(&self, n: u32) -> bool;
+    fn ask_for_room(&mut self, n: u32, room: bool) -> io::Result<()>;
+    fn read(&mut self, n: u32, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Whether the last read stopped early because descriptors were passed with the bytes.
+    fn was_cut(&self, n: u32) -> bool;
+    fn write(&mut self, n: u32, bytes: &[u8]) -> io::Result<usize>;
+    fn shutdown_write(&mut self, n: u32) -> io::Result<()>;
+    fn error(&mut self, n: u32) -> Option<io::Error>;
+    fn reset_on_close(&mut self, n: u32);
+    fn close(&mut self, n: u32);
+}
+
+thread_local! {
+    /// The kernel under the servers of this thread.
+    static KERNEL: RefCell<Option<Rc<RefCell<dyn Kernel>>>> = const { RefCell::new(None) };
+}
+
+/// Numbers of streams from here on are descriptors of the simulated kernel.
+const FIRST: u32 = 1 << 31;
+
+/// From now on simulated sockets of this thread are those of `kernel`.
+pub(crate) fn install(kernel: Option<Rc<RefCell<dyn Kernel>>>) {
+    KERNEL.with(|present| *present.borrow_mut() = kernel);
+}
+
+/// Asks the kernel of this thread; `otherwise` without one.
+fn ask<R>(otherwise: R, call: impl FnOnce(&mut dyn Kernel) -> R) -> R {
+    KERNEL.with(|kernel| match &*kernel.borrow() {
+        Some(kernel) => call(&mut *kernel.borrow_mut()),
+        None => otherwise,
+    })
+}
+
+impl MemoryStream {
+    /// Asks the simulated kernel, if it is one of its sockets.
+    pub(super) fn simulated<R>(&self, call: impl FnOnce(&mut dyn Kernel, u32) -> R) -> Option<R> {
+        let n = self.0.checked_sub(FIRST)?;
+        ask(None, |kernel| Some(call(kernel, n)))
+    }
+}
+
+/// A listener of the simulated kernel.
+#[derive(Debug)]
+pub(crate) struct MemoryListener;
+
+impl MemoryListener {
+    pub(crate) fn accept(&self) -> io::Result<(MemoryStream, Addr)> {
+        let (n, peer) = ask(Err(io::ErrorKind::WouldBlock.into()), |kernel| kernel.accept())?;
+        Ok((MemoryStream(FIRST + n), peer))
+    }
+
+    pub(crate) fn register(&self, token: Token) -> io::Result<()> {
+        ask(Ok(()), |kernel| kernel.register_listener(token))
+    }
+}

@@ -1,0 +1,414 @@
+//! The handlers of the simulated world: they behave as their script says, and write everything down.
+
+use std::cell::RefCell;
+use std::io;
+use std::panic::resume_unwind;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::kernel::{Simulated, input_of, output_of};
+use super::random::bytes;
+use super::script::{AtEnd, Nature, Takes};
+use crate::handler::{Context, Handler};
+use crate::id::TimerId;
+use crate::input::Input;
+use crate::io::Io;
+use crate::ledger::Reason;
+use crate::stream::Sent;
+
+/// What all handlers share.
+pub(crate) type World = Rc<RefCell<Simulated>>;
+
+pub(crate) struct Actor {
+    pub(crate) n: u32,
+    pub(crate) nature: Nature,
+}
+
+impl Handler<World> for Actor {
+    fn setup(&mut self, cx: &mut Context<'_, World>) -> io::Result<()> {
+        let world = Rc::clone(cx.shared);
+        {
+            let mut sim = world.borrow_mut();
+            let page = &mut sim.line(self.n).page;
+            let first = !std::mem::replace(&mut page.set_up, true) && page.reason.is_none();
+            let right = page.id == Some(cx.id);
+            sim.check(first && right, || format!("{}: set up twice, or with another id", self.n));
+        }
+        if self.nature.full_duplex {
+            world.borrow_mut().line(self.n).page.full_duplex = true;
+            cx.io.set_full_duplex(cx.id, true);
+        }
+        self.talk(cx.io, &world);
+        self.end_callback(cx.io, &world, false)
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_, World>, input: &mut Input<'_>) -> io::Result<()> {
+        let world = Rc::clone(cx.shared);
+        self.check_input(cx.io, &world, input.rest());
+        let takes = self.takes(&world, input)?;
+        let seen = {
+            let mut sim = world.borrow_mut();
+            let page = &mut sim.line(self.n).page;
+            page.seen += takes as u64;
+            page.seen
+        };
+        send(cx.io, &world, self.n, takes * self.nature.answers);
+        if seen > self.nature.closes_after {
+            close(cx.io, &world, self.n);
+        }
+        self.end_callback(cx.io, &world, true)
+    }
+
+    fn eof(&mut self, cx: &mut Context<'_, World>, rest: &[u8]) -> io::Result<()> {
+        let world = Rc::clone(cx.shared);
+        {
+            let mut sim = world.borrow_mut();
+            let line = sim.line(self.n);
+            let (seen, read) = (line.page.seen, line.read);
+            let right = rest == bytes(input_of(self.n), seen, rest.len())
+                && seen + rest.len() as u64 == read;
+            let whole = line.reset || line.ended && line.came == read;
+            let page = &mut line.page;
+            let first = !std::mem::replace(&mut page.eof, true) && page.reason.is_none();
+            page.seen = read;
+            page.shown = read;
+            page.replay_due = false;
+            sim.check(right, || format!("{}: the wrong rest at the end", self.n));
+            sim.check(whole && first, || format!("{}: told of an end that is none", self.n));
+        }
+        match self.nature.at_end {
+            AtEnd::Close => close(cx.io, &world, self.n),
+            AtEnd::SendAndClose(n) => {
+                send(cx.io, &world, self.n, n);
+                close(cx.io, &world, self.n);
+            }
+            AtEnd::CloseLater => set_timer(cx.io, &world, self.n, 20),
+            AtEnd::Stay => {}
+        }
+        self.end_callback(cx.io, &world, false)
+    }
+
+    fn drained(&mut self, cx: &mut Context<'_, World>) -> io::Result<()> {
+        let world = Rc::clone(cx.shared);
+        {
+            let low = cx.io.options.low_water;
+            let congested = cx.io.is_congested(cx.id) || cx.io.unsent(cx.id) > low;
+            let mut sim = world.borrow_mut();
+            sim.check(!congested, || format!("{}: drained, but congested", self.n));
+            let line = sim.line(self.n);
+            line.page.replay_due |= line.read > line.page.seen && !line.page.eof;
+        }
+        self.talk(cx.io, &world);
+        self.end_callback(cx.io, &world, false)
+    }
+
+    fn timeout(&mut self, cx: &mut Context<'_, World>, timer: TimerId) -> io::Result<()> {
+        let world = Rc::clone(cx.shared);
+        {
+            let mut sim = world.borrow_mut();
+            let now = sim.now;
+            sim.progress += 1;
+            let timers = &mut sim.line(self.n).page.timers;
+            let nth = timers.iter().position(|(one, _)| *one == timer);
+            let due = nth.map(|nth| timers.swap_remove(nth).1);
+            let in_time = due.is_some_and(|due| due <= now);
+            sim.check(in_time, || format!("{}: a timer came that was not due", self.n));
+        }
+        let line_paused = world.borrow_mut().line(self.n).page.paused;
+        if line_paused {
+            resume(cx.io, &world, self.n, false);
+        }
+        if matches!(self.nature.at_end, AtEnd::CloseLater)
+            && world.borrow_mut().line(self.n).page.eof
+        {
+            close(cx.io, &world, self.n);
+        }
+        self.end_callback(cx.io, &world, false)
+    }
+
+    fn shutdown(&mut self, cx: &mut Context<'_, World>) -> io::Result<()> {
+        let world = Rc::clone(cx.shared);
+        {
+            let congested = cx.io.is_congested(cx.id);
+            let mut sim = world.borrow_mut();
+            let draining = sim.draining;
+            let line = sim.line(self.n);
+            let page = &mut line.page;
+            let first = !std::mem::replace(&mut page.told_of_shutdown, true);
+            let waits = matches!(self.nature.takes, Takes::Needs(_));
+            let shown = page.paused || congested || waits || page.eof || page.shown == line.read;
+            sim.check(draining && first, || format!("{}: told of no shutdown", self.n));
+            sim.check(shown, || format!("{}: told of a shutdown before its input", self.n));
+        }
+        if !self.nature.stays {
+            close(cx.io, &world, self.n);
+        }
+        self.end_callback(cx.io, &world, false)
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_, World>, outcome: io::Result<()>) {
+        let world = Rc::clone(cx.shared);
+        let Some(reason) = cx.reason() else {
+            return world.borrow_mut().fail(|| format!("{}: finished without a reason", self.n));
+        };
+        {
+            let mut sim = world.borrow_mut();
+            let again = sim.line(self.n).page.reason.replace(reason).is_some();
+            let agrees = outcome.is_ok() == (reason == Reason::Closed);
+            sim.check(!again && agrees, || format!("{}: finished twice, or {outcome:?}", self.n));
+            let justified = is_justified(&mut sim, self.n, reason);
+            sim.check(justified, || format!("{}: ended for no reason: {reason:?}", self.n));
+        }
+        self.act(cx.io, &world, false);
+    }
+}
+
+impl Actor {
+    fn check_input(&self, io: &Io, world: &World, rest: &[u8]) {
+        let mut sim = world.borrow_mut();
+        let line = sim.line(self.n);
+        let seen = line.page.seen;
+        let id = line.page.id;
+        let held_up = id.is_some_and(|id| io.is_congested(id)) && !line.page.full_duplex;
+        let page = &mut line.page;
+        let may = page.set_up && !page.paused && !page.closed && !page.eof && !held_up;
+        let all = seen + rest.len() as u64 == line.read && !rest.is_empty();
+        page.shown = line.read;
+        page.replay_due = false;
+        let right = rest == bytes(input_of(self.n), seen, rest.len());
+        sim.check(may, || format!("{}: shown input that it did not want", self.n));
+        sim.check(all && right, || format!("{}: wrong input from byte {seen} on", self.n));
+    }
+
+    fn takes(&self, world: &World, input: &mut Input<'_>) -> io::Result<usize> {
+        let len = input.len();
+        let takes = match self.nature.takes {
+            Takes::All => len,
+            Takes::Pieces(piece) | Takes::Needs(piece) => len / piece * piece,
+            Takes::Some => world.borrow_mut().random.below(len + 1),
+        };
+        input.take(takes);
+        if let Takes::Needs(piece) = self.nature.takes {
+            input.need(piece, piece)?;
+        }
+        Ok(takes)
+    }
+
+    /// Says some of what it wants to say, until there is no room.
+    fn talk(&self, io: &mut Io, world: &World) {
+        for _ in 0..8 {
+            let said = world.borrow_mut().line(self.n).page.said;
+            let piece = (self.nature.talks - said).min(io.options.high_water / 2 + 1);
+            if piece == 0 {
+                return;
+            }
+            let sent = send(io, world, self.n, piece);
+            world.borrow_mut().line(self.n).page.said += piece;
+            if sent != Sent::Queued {
+                return;
+            }
+        }
+    }
+
+    /// Something besides, and perhaps a failure.
+    fn end_callback(&self, io: &mut Io, world: &World, handles: bool) -> io::Result<()> {
+        self.act(io, world, handles);
+        let mut sim = world.borrow_mut();
+        if sim.calm || sim.random.below(1_000) >= self.nature.fails {
+            return Ok(());
+        }
+        if sim.random.chance(50) {
+            sim.line(self.n).page.failed = true;
+            return Err(io::Error::other("as the script says"));
+        }
+        sim.line(self.n).page.panicked = true;
+        drop(sim);
+        // So that nothing is printed.
+        resume_unwind(Box::new("as the script says"));
+    }
+
+    fn act(&self, io: &mut Io, world: &World, handles: bool) {
+        let lively = {
+            let mut sim = world.borrow_mut();
+            let percent = self.nature.lively;
+            !sim.calm && sim.random.chance(percent)
+        };
+        if lively {
+            act(io, world, Some(self.n), handles);
+        }
+    }
+}
+
+/// Does something that is drawn to a connection that is drawn; it may be gone for long.
+pub(crate) fn act(io: &mut Io, world: &World, own: Option<u32>, handles: bool) {
+    let (n, what, len, ms) = {
+        let mut sim = world.borrow_mut();
+        let lines = sim.lines.len();
+        let random = &mut sim.random;
+        let other = random.below(lines) as u32;
+        let n = own.filter(|_| random.chance(50)).unwrap_or(other);
+        let large = random.chance(10);
+        let len = if large { random.between(4_096, 9_000) } else { random.between(1, 60) };
+        (n, random.below(40), len, random.between(1, 200) as u64)
+    };
+    if world.borrow().lines[n as usize].as_ref().is_none_or(|line| line.page.id.is_none()) {
+        return;
+    }
+    let in_own_handle = handles && own == Some(n);
+    match what {
+        0..=14 => drop(send(io, world, n, len)),
+        15..=18 => {
+            pause(io, world, n);
+            set_timer(io, world, n, ms);
+        }
+        19..=23 => resume(io, world, n, in_own_handle),
+        24 => close(io, world, n),
+        25 => abort(io, world, n),
+        26 => shutdown_write(io, world, n),
+        27..=28 => set_full_duplex(io, world, n, ms % 2 == 0),
+        29..=33 => set_timer(io, world, n, ms),
+        _ => cancel_timer(io, world, n),
+    }
+}
+
+/// Sends the next bytes of the stream to that peer.
+fn send(io: &mut Io, world: &World, n: u32, len: usize) -> Sent {
+    if len == 0 {
+        return Sent::Queued;
+    }
+    let len = len.min(60_000);
+    let (id, at, closed, shared) = {
+        let mut sim = world.borrow_mut();
+        let shared = sim.random.chance(30);
+        let page = &mut sim.line(n).page;
+        let (Some(id), at) = (page.id, page.sent) else { return Sent::Gone };
+        // Before it is sent, since a part may leave at once.
+        page.sent += len as u64;
+        (id, at, page.output_closed, shared)
+    };
+    let is_due = io.is_open(id) && !closed;
+    let what = bytes(output_of(n), at, len);
+    let sent = if shared { io.send_shared(id, &Arc::from(what)) } else { io.send(id, what) };
+    let mut sim = world.borrow_mut();
+    let takes = sent != Sent::Gone;
+    let (limit, high) = (sim.options.output_limit, sim.options.high_water);
+    sim.check(takes == is_due, || format!("{n}: sent, open {is_due}, but it was {sent:?}"));
+    let line = sim.line(n);
+    let was_open = line.open;
+    if takes {
+        let waits = (line.page.sent - line.taken) as usize;
+        let cut_off = !io.is_open(id);
+        sim.bytes_sent += len as u64;
+        sim.check(was_open, || format!("{n}: sent to one that is gone"));
+        // What lies in the outbox leaves with the end of the round, and does not count.
+        sim.check(waits <= limit + high || cut_off, || format!("{n}: {waits} bytes may wait"));
+    } else {
+        line.page.sent -= len as u64;
+    }
+    sent
+}
+
+fn close(io: &mut Io, world: &World, n: u32) {
+    let mut sim = world.borrow_mut();
+    let now = sim.now;
+    let page = &mut sim.line(n).page;
+    let Some(id) = page.id else { return };
+    if !std::mem::replace(&mut page.closed, true) {
+        page.closed_at = now;
+    }
+    drop(sim);
+    io.close(id);
+}
+
+fn abort(io: &mut Io, world: &World, n: u32) {
+    let mut sim = world.borrow_mut();
+    let page = &mut sim.line(n).page;
+    let Some(id) = page.id else { return };
+    page.aborted = true;
+    drop(sim);
+    io.abort(id);
+}
+
+fn pause(io: &mut Io, world: &World, n: u32) {
+    let mut sim = world.borrow_mut();
+    let page = &mut sim.line(n).page;
+    let Some(id) = page.id else { return };
+    page.paused = true;
+    drop(sim);
+    io.pause(id);
+}
+
+fn resume(io: &mut Io, world: &World, n: u32, in_own_handle: bool) {
+    let mut sim = world.borrow_mut();
+    let line = sim.line(n);
+    let Some(id) = line.page.id else { return };
+    if std::mem::replace(&mut line.page.paused, false) && !in_own_handle {
+        line.page.replay_due |= line.read > line.page.seen && !line.page.eof;
+    }
+    drop(sim);
+    io.resume(id);
+}
+
+fn shutdown_write(io: &mut Io, world: &World, n: u32) {
+    let mut sim = world.borrow_mut();
+    let page = &mut sim.line(n).page;
+    let Some(id) = page.id else { return };
+    page.output_closed = true;
+    drop(sim);
+    io.shutdown_write(id);
+}
+
+fn set_full_duplex(io: &mut Io, world: &World, n: u32, on: bool) {
+    let mut sim = world.borrow_mut();
+    let page = &mut sim.line(n).page;
+    let Some(id) = page.id else { return };
+    page.full_duplex = on;
+    drop(sim);
+    io.set_full_duplex(id, on);
+}
+
+fn set_timer(io: &mut Io, world: &World, n: u32, ms: u64) {
+    let mut sim = world.borrow_mut();
+    let now = sim.now;
+    let line = sim.line(n);
+    let Some(id) = line.page.id else { return };
+    let timer = io.set_timer(id, Duration::from_millis(ms));
+    line.page.timers.push((timer, now + ms * 1_000_000));
+}
+
+fn cancel_timer(io: &mut Io, world: &World, n: u32) {
+    let mut sim = world.borrow_mut();
+    let line = sim.line(n);
+    let open = line.page.id.is_some_and(|id| io.is_open(id));
+    let Some((timer, _)) = line.page.timers.pop() else { return };
+    let was_set = io.cancel_timer(timer);
+    let again = io.cancel_timer(timer);
+    sim.check(was_set || !open, || format!("{n}: a timer was gone before it came up"));
+    sim.check(!again, || format!("{n}: a timer was cancelled twice"));
+}
+
+/// Whether what is known agrees with the reason for which a conversation ended.
+fn is_justified(sim: &mut Simulated, n: u32, reason: Reason) -> bool {
+    let (now, draining) = (sim.now, sim.draining);
+    let options = sim.options.clone();
+    let line = sim.line(n);
+    let page = &line.page;
+    let waits = page.sent - line.taken;
+    let held = line.read - page.seen;
+    let passed = |since: u64, time: Duration| now >= since + time.as_nanos() as u64;
+    match reason {
+        Reason::Closed => waits == 0 && (page.closed || page.output_closed && line.end_read),
+        Reason::Aborted => page.aborted,
+        Reason::HandlerError => page.failed,
+        Reason::Panicked => page.panicked,
+        Reason::Broken => line.reset || line.broken,
+        Reason::Idle => options.idle_timeout.is_some_and(|idle| passed(line.moved_at, idle)),
+        Reason::FrameTimeout => options.frame_timeout.is_some() && held > 0,
+        Reason::InputLimit => held >= options.input_limit as u64,
+        Reason::OutputLimit => waits > options.output_limit as u64,
+        Reason::CloseTimeout => page.closed && passed(page.closed_at, options.close_timeout),
+        Reason::Forced => draining,
+        _ => false,
+    }
+}

@@ -1,0 +1,34 @@
+//! What is written down about one conversation, so that it can be compared with what should be.
+
+use crate::id::{SocketId, TimerId};
+use crate::ledger::Reason;
+
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    pub(crate) id: Option<SocketId>,
+    pub(crate) set_up: bool,
+    /// Bytes of input that the handler took.
+    pub(crate) seen: u64,
+    /// Bytes of input that it was shown, taken or not.
+    pub(crate) shown: u64,
+    /// Bytes that anybody sent to the peer, but for those that were refused.
+    pub(crate) sent: u64,
+    /// Bytes of what its handler wants to say.
+    pub(crate) said: usize,
+    pub(crate) eof: bool,
+    pub(crate) told_of_shutdown: bool,
+    pub(crate) paused: bool,
+    pub(crate) full_duplex: bool,
+    pub(crate) output_closed: bool,
+    pub(crate) closed: bool,
+    pub(crate) closed_at: u64,
+    pub(crate) aborted: bool,
+    pub(crate) failed: bool,
+    pub(crate) panicked: bool,
+    /// What the handler left has to be shown again.
+    pub(crate) replay_due: bool,
+    /// Since when something is overdue, in turns.
+    pub(crate) overdue: u32,
+    pub(crate) timers: Vec<(TimerId, u64)>,
+    pub(crate) reason: Option<Reason>,
+}

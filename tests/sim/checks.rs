@@ -1,0 +1,166 @@
+//! What must hold after every turn, whenever everything rests, and at the end.
+
+use super::kernel::Line;
+use super::world::{Failed, Run};
+use crate::io::Io;
+use crate::stream::Ending;
+
+/// So many turns something may be late: the loop looks once more before it ends anybody.
+const LATE: u32 = 4;
+
+pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
+    let deadline = run.is_draining_since();
+    let io = &run.server.stage().io;
+    io.check_ledger()?;
+    let mut sim = run.world.borrow_mut();
+    let now = sim.now;
+    if deadline.is_some_and(|deadline| deadline <= now) {
+        return Err("a shutdown outlasted its grace".to_string());
+    }
+    let ledger = io.ledger();
+    let kept = [
+        ("connections", sim.open as u64, io.connections() as u64),
+        ("accepted", sim.accepted, ledger.accepted),
+        ("bytes out", sim.bytes_out, ledger.bytes_out),
+        ("bytes sent", sim.bytes_sent, ledger.bytes_sent),
+    ];
+    for (what, ours, theirs) in kept {
+        if ours != theirs {
+            return Err(format!("{what}: {theirs} by the ledger, {ours} in truth"));
+        }
+    }
+    for (n, line) in sim.lines.iter_mut().enumerate() {
+        let Some(line) = line.as_mut().filter(|line| line.open) else { continue };
+        if let Some(what) = wrong_with(io, line, now) {
+            return Err(format!("{n}: {what}"));
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with one open connection after a turn, if anything is.
+fn wrong_with(io: &Io, line: &mut Line, now: u64) -> Option<String> {
+    let options = &io.options;
+    let id = line.page.id?;
+    let (open, unsent) = (io.is_open(id), io.unsent(id));
+    let Some(connection) = io.sockets.connection_ref(id) else {
+        return Some("its descriptor is open, but it is gone".to_string());
+    };
+    if line.page.sent - line.taken != unsent as u64 {
+        let truly = line.page.sent - line.taken;
+        return Some(format!("{unsent} bytes are said to be unsent, but {truly} are"));
+    }
+    if open && unsent > options.output_limit {
+        return Some(format!("{unsent} bytes wait, more than the limit"));
+    }
+    let held = line.read - line.page.seen;
+    if open && held > options.input_limit as u64 {
+        return Some(format!("{held} bytes of input are held, more than the limit"));
+    }
+    if open && line.page.timers.iter().any(|(_, due)| *due <= now) {
+        return Some("a timer that is due did not come up".to_string());
+    }
+    let passed = |since: u64, time: std::time::Duration| now > since + time.as_nanos() as u64;
+    let overdue = match connection.stream.ending() {
+        Ending::Open => options.idle_timeout.is_some_and(|idle| passed(line.moved_at, idle)),
+        Ending::Closing => {
+            line.page.closed
+                && passed(line.moved_at.max(line.page.closed_at), options.close_timeout)
+        }
+        _ => false,
+    };
+    line.page.overdue = if overdue { line.page.overdue + 1 } else { 0 };
+    (line.page.overdue > LATE).then(|| "its timeout has passed, and nothing happens".to_string())
+}
+
+/// No edge is lost: the kernel owes nothing, the loop would sleep, so nothing may be left to do.
+pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
+    let io = &run.server.stage().io;
+    let sim = run.world.borrow();
+    for (n, line) in sim.live() {
+        if let Some(what) = left_undone(io, line) {
+            return Err(format!("{n}: lost edge: {what}"));
+        }
+    }
+    let room = io.connections() < io.options.max_connections && sim.open < sim.limit;
+    let retries = io.next_deadline() <= io.after(crate::io::ACCEPT_RETRY);
+    if !sim.backlog.is_empty() && room && !io.is_shutting_down() && !retries {
+        return Err("lost edge: clients wait, and nobody will accept them".to_string());
+    }
+    Ok(())
+}
+
+fn left_undone(io: &Io, line: &Line) -> Option<&'static str> {
+    let id = line.page.id?;
+    let page = &line.page;
+    let connection = io.sockets.connection_ref(id)?;
+    let unsent = io.unsent(id);
+    let congested = io.is_congested(id);
+    if line.reset {
+        return Some("it was reset and lives on");
+    }
+    if unsent > 0 && line.is_writable() {
+        return Some("output waits, and there is room");
+    }
+    if congested && unsent <= io.options.low_water && connection.stream.ending() == Ending::Open {
+        return Some("it is congested by nothing");
+    }
+    match connection.stream.ending() {
+        Ending::Open => {
+            let wanted = !page.paused && !(congested && !page.full_duplex) && !page.eof;
+            if wanted && line.is_readable() {
+                return Some("input waits, and is wanted");
+            }
+            (wanted && page.replay_due).then_some("what was left has to be shown again")
+        }
+        Ending::Closing | Ending::Leaving if unsent == 0 => {
+            Some("all is sent, and it does not end")
+        }
+        Ending::Lingering if line.is_readable() => Some("it lingers beside input"),
+        Ending::Aborted(_) => Some("it was aborted and lives on"),
+        _ => None,
+    }
+}
+
+/// Every peer has ended and reads, and time has passed: what is still there has its reason, and who
+/// listened to the end has heard everything.
+pub(crate) fn all_came(run: &mut Run) -> Result<(), Failed> {
+    let io = &run.server.stage().io;
+    let sim = run.world.borrow();
+    for (n, line) in sim.live() {
+        let page = &line.page;
+        if !page.paused && !page.eof && page.id.is_some_and(|id| io.is_open(id)) {
+            return Err(format!("{n}: its peer has ended, and it was not told"));
+        }
+        if line.got != page.sent {
+            return Err(format!("{n}: its peer got {} of {} bytes", line.got, page.sent));
+        }
+    }
+    if !sim.backlog.is_empty() && io.connections() < io.options.max_connections {
+        return Err("clients still wait, and there is room".to_string());
+    }
+    Ok(())
+}
+
+pub(crate) fn all_over(run: &mut Run) -> Result<(), Failed> {
+    let io = &run.server.stage().io;
+    let sim = run.world.borrow();
+    if let Some((n, line)) = sim.live().next() {
+        return Err(format!("{n}: outlived the shutdown: {line:?}"));
+    }
+    let open: Vec<usize> = sim
+        .lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.as_ref().is_some_and(|line| line.page.set_up))
+        .filter(|(_, line)| line.as_ref().is_none_or(|line| line.page.reason.is_none()))
+        .map(|(n, _)| n)
+        .collect();
+    if !open.is_empty() || io.ledger().live() != 0 {
+        return Err(format!("these never finished: {open:?}, {:?}", io.ledger()));
+    }
+    if io.is_shutting_down() {
+        return Err("the shutdown does not end".to_string());
+    }
+    Ok(())
+}

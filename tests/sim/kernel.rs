@@ -1,0 +1,639 @@
+//! The simulated kernel: descriptors, byte queues, the backlog, faults, and the edge rules of epoll.
+//!
+//! What it says at each call is what Linux says; where Linux leaves a choice, the script has made
+//! it. It also knows everything that must hold for the calls themselves, and notes the first thing
+//! that does not in [`Simulated::failure`].
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use mio::Token;
+
+use super::book::Page;
+use super::random::{Random, bytes};
+use crate::addr::Addr;
+use crate::id::SocketId;
+use crate::ledger::Reason;
+use crate::memory::simulated::Kernel;
+use crate::options::Options;
+use crate::socket::Reported;
+
+/// One connection: what lies between a peer and the server.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) unix: bool,
+    token: Option<Token>,
+    pub(crate) open: bool,
+    // Towards the server.
+    pub(crate) came: u64,
+    pub(crate) read: u64,
+    /// A read stops in front of this byte: urgent data lies there.
+    pub(crate) urgent: Option<u64>,
+    /// A read stops behind these bytes: descriptors were passed with the last of them.
+    pub(crate) passed: VecDeque<u64>,
+    cut: bool,
+    pub(crate) ended: bool,
+    pub(crate) end_read: bool,
+    pub(crate) reset: bool,
+    error_due: bool,
+    // Towards the peer.
+    pub(crate) taken: u64,
+    pub(crate) got: u64,
+    pub(crate) buffer: u64,
+    /// A write met too little room since the last edge.
+    refused: bool,
+    asks_for_room: bool,
+    pub(crate) server_ended: bool,
+    ended_at: u64,
+    pub(crate) server_reset: bool,
+    edge: bool,
+    /// Errors that a call told which no later call will tell again.
+    pub(crate) broken: bool,
+    // For the checks.
+    pub(crate) moved_at: u64,
+    reads: usize,
+    writes: usize,
+    /// Read after the conversation was over, in units of [`LINGER_UNIT`], each read rounded up.
+    in_vain: usize,
+    /// What the handler has done and seen.
+    pub(crate) page: Page,
+}
+
+/// Which call a fault meets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Call {
+    Read,
+    Write,
+    Accept,
+    Register,
+}
+
+pub(crate) struct Simulated {
+    pub(crate) options: Options,
+    pub(crate) lines: Vec<Option<Line>>,
+    pub(crate) backlog: VecDeque<u32>,
+    pub(crate) listener: Option<Token>,
+    listener_edge: bool,
+    pub(crate) limit: usize,
+    pub(crate) open: usize,
+    /// Errors for the next calls of each kind.
+    pub(crate) faults: Vec<(Call, i32)>,
+    pub(crate) now: u64,
+    /// What handlers draw from.
+    pub(crate) random: Random,
+    pub(crate) failure: Option<String>,
+    accepts: usize,
+    pub(crate) bytes_out: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) accepted: u64,
+    /// Counts what brings the world forward; a loop that does none of it again and again spins.
+    pub(crate) progress: u64,
+    pub(crate) draining: bool,
+    /// Panics and such are drawn only while this is set.
+    pub(crate) calm: bool,
+}
+
+/// An event as the simulated kernel reports it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SimEvent {
+    pub(crate) token: Token,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    pub(crate) read_closed: bool,
+    pub(crate) urgent: bool,
+    pub(crate) error: bool,
+}
+
+impl Reported for SimEvent {
+    fn token(&self) -> Token {
+        self.token
+    }
+
+    fn is_readable(&self) -> bool {
+        self.readable
+    }
+
+    fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    fn is_read_closed(&self) -> bool {
+        self.read_closed
+    }
+
+    fn is_priority(&self) -> bool {
+        self.urgent
+    }
+
+    fn is_error(&self) -> bool {
+        self.error
+    }
+}
+
+impl Line {
+    fn new(unix: bool, buffer: u64) -> Line {
+        Line {
+            unix,
+            token: None,
+            open: false,
+            came: 0,
+            read: 0,
+            urgent: None,
+            passed: VecDeque::new(),
+            cut: false,
+            ended: false,
+            end_read: false,
+            reset: false,
+            error_due: false,
+            taken: 0,
+            got: 0,
+            buffer,
+            refused: false,
+            asks_for_room: false,
+            server_ended: false,
+            ended_at: 0,
+            server_reset: false,
+            edge: false,
+            broken: false,
+            moved_at: 0,
+            reads: 0,
+            writes: 0,
+            in_vain: 0,
+            page: Page::default(),
+        }
+    }
+
+    /// Whether the peer may still say something.
+    fn talks(&self) -> bool {
+        !self.ended && !self.reset
+    }
+
+    /// Whether a read would not say `WouldBlock`.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.came > self.read || (self.ended || self.reset) && !self.end_read
+    }
+
+    fn room(&self) -> u64 {
+        self.buffer.saturating_sub(self.taken - self.got)
+    }
+
+    /// Whether epoll calls it writable: there must be room worth a wake-up.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.reset || self.room() > 0 && self.room() >= (self.taken - self.got) / 2
+    }
+
+    /// What epoll would report now, if that is anything.
+    fn state(&self) -> Option<SimEvent> {
+        let urgent = self.urgent.is_some();
+        let event = SimEvent {
+            token: self.token?,
+            readable: self.came > self.read || self.ended || self.reset || urgent,
+            writable: self.is_writable() && (!self.unix || self.asks_for_room),
+            read_closed: self.ended || self.reset,
+            urgent,
+            error: self.error_due,
+        };
+        (event.readable || event.writable || event.error).then_some(event)
+    }
+
+    /// Where the next read has to stop, and whether because of passed descriptors.
+    fn stop(&self) -> (u64, bool) {
+        let urgent = self.urgent.filter(|at| *at > self.read).unwrap_or(u64::MAX);
+        let passed = self.passed.front().copied().unwrap_or(u64::MAX);
+        let stop = self.came.min(urgent);
+        if passed <= stop { (passed, true) } else { (stop, false) }
+    }
+
+    fn broke(&mut self, errno: i32) -> io::Error {
+        self.error_due = false;
+        self.broken = true;
+        io::Error::from_raw_os_error(errno)
+    }
+}
+
+impl Simulated {
+    pub(crate) fn new(options: Options, peers: usize) -> Simulated {
+        Simulated {
+            options,
+            lines: (0..peers).map(|_| None).collect(),
+            backlog: VecDeque::new(),
+            listener: None,
+            listener_edge: false,
+            limit: usize::MAX,
+            open: 0,
+            faults: Vec::new(),
+            now: 0,
+            random: Random::new(0),
+            failure: None,
+            accepts: 0,
+            bytes_out: 0,
+            bytes_sent: 0,
+            accepted: 0,
+            progress: 0,
+            draining: false,
+            calm: false,
+        }
+    }
+
+    /// Notes what went wrong first.
+    pub(crate) fn fail(&mut self, what: impl FnOnce() -> String) {
+        if self.failure.is_none() {
+            self.failure = Some(what());
+        }
+    }
+
+    pub(crate) fn check(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.fail(what);
+        }
+    }
+
+    pub(crate) fn line(&mut self, n: u32) -> &mut Line {
+        self.lines[n as usize].as_mut().expect("only lines that came are named")
+    }
+
+    pub(crate) fn live(&self) -> impl Iterator<Item = (u32, &Line)> {
+        self.lines.iter().enumerate().filter_map(|(n, line)| {
+            let line = line.as_ref().filter(|line| line.open)?;
+            Some((n as u32, line))
+        })
+    }
+
+    // What the peers do.
+
+    pub(crate) fn connect(&mut self, n: u32, unix: bool, buffer: u64) {
+        let full = self.backlog.len() >= BACKLOG;
+        if let Some(place @ None) = self.lines.get_mut(n as usize).filter(|_| !full) {
+            *place = Some(Line::new(unix, buffer));
+            self.backlog.push_back(n);
+            self.listener_edge = true;
+        }
+    }
+
+    /// The line of a peer that has connected and is not forgotten.
+    fn peer(&mut self, n: u32) -> Option<&mut Line> {
+        let waits = self.backlog.contains(&n);
+        self.lines.get_mut(n as usize)?.as_mut().filter(|line| line.open || waits)
+    }
+
+    pub(crate) fn send(&mut self, n: u32, len: u64) {
+        if let Some(line) = self.peer(n).filter(|line| line.talks()) {
+            line.came += len;
+            line.edge = true;
+        }
+    }
+
+    pub(crate) fn send_urgent(&mut self, n: u32) {
+        if let Some(line) = self.peer(n).filter(|line| line.talks() && !line.unix) {
+            line.urgent = Some(line.came);
+            line.edge = true;
+        }
+    }
+
+    pub(crate) fn pass(&mut self, n: u32, len: u64) {
+        if let Some(line) = self.peer(n).filter(|line| line.talks() && line.unix) {
+            line.came += len;
+            line.passed.push_back(line.came);
+            line.edge = true;
+        }
+    }
+
+    pub(crate) fn end(&mut self, n: u32) {
+        if let Some(line) = self.peer(n).filter(|line| line.talks()) {
+            line.ended = true;
+            line.edge = true;
+        }
+    }
+
+    pub(crate) fn reset(&mut self, n: u32) {
+        if let Some(line) = self.peer(n).filter(|line| !line.reset) {
+            line.reset = true;
+            line.error_due = true;
+            line.edge = true;
+        }
+    }
+
+    pub(crate) fn receive(&mut self, n: u32, len: u64) {
+        let Some(line) = self.lines.get_mut(n as usize).and_then(Option::as_mut) else { return };
+        line.got += len.min(line.taken - line.got);
+        // A Unix socket wakes its writer whenever somebody reads, TCP only one that was refused.
+        let wakes = if line.unix { line.asks_for_room } else { line.refused };
+        if wakes && line.is_writable() {
+            line.refused = false;
+            line.edge = true;
+        }
+    }
+
+    // What the poll reports.
+
+    /// How many sockets have an edge that was not reported.
+    pub(crate) fn edges(&self) -> usize {
+        let lines = self.live().filter(|(_, line)| line.edge && line.state().is_some()).count();
+        lines + usize::from(self.listener_edge && self.listener.is_some())
+    }
+
+    /// Some of the events that are due, in an order that is drawn, and some that nobody needs.
+    pub(crate) fn take_events(&mut self, random: &mut Random, all: bool, out: &mut Vec<SimEvent>) {
+        out.clear();
+        let most = if all { usize::MAX } else { random.between(1, self.options.events_per_turn) };
+        let first = random.below(self.lines.len());
+        for nth in 0..self.lines.len() {
+            let nth = (first + nth) % self.lines.len();
+            let Some(line) = &mut self.lines[nth] else { continue };
+            if out.len() < most && line.open && line.edge {
+                line.edge = false;
+                out.extend(line.state());
+            }
+        }
+        if out.len() < most && self.listener_edge {
+            if let Some(token) = self.listener {
+                self.listener_edge = false;
+                out.push(SimEvent { token, readable: true, ..NOTHING });
+            }
+        }
+        if !all && random.chance(15) {
+            self.add_spurious(random, out);
+        }
+        self.progress += out.len() as u64;
+        if out.len() > 1 && random.chance(30) {
+            let (a, b) = (random.below(out.len()), random.below(out.len()));
+            out.swap(a, b);
+        }
+    }
+
+    /// Reports something once more, somebody who is gone, or what turns out not to be.
+    fn add_spurious(&mut self, random: &mut Random, out: &mut Vec<SimEvent>) {
+        let nth = random.below(self.lines.len());
+        let Some(line) = &self.lines[nth] else { return };
+        let Some(token) = line.token else { return };
+        if line.open && random.chance(50) {
+            out.extend(line.state());
+        } else if line.open {
+            let (readable, writable) = (random.chance(50), random.chance(50));
+            out.push(SimEvent { token, readable, writable, ..NOTHING });
+        } else {
+            let read_closed = random.chance(50);
+            let error = random.chance(30);
+            out.push(SimEvent {
+                token,
+                readable: true,
+                writable: true,
+                read_closed,
+                urgent: false,
+                error,
+            });
+        }
+    }
+
+    /// The budgets of a turn begin anew.
+    pub(crate) fn begin_turn(&mut self) {
+        self.accepts = 0;
+        for line in self.lines.iter_mut().flatten() {
+            line.reads = 0;
+            line.writes = 0;
+        }
+    }
+
+    fn fault(&mut self, call: Call) -> Option<i32> {
+        let nth = self.faults.iter().position(|(of, _)| *of == call)?;
+        Some(self.faults.swap_remove(nth).1)
+    }
+
+    /// What closing with input unread means for what is on its way to the peer.
+    fn check_close(&mut self, n: u32) {
+        let (now, draining) = (self.now, self.draining);
+        let (patience, most) = (self.options.linger_timeout, self.options.linger_bytes);
+        let line = self.line(n);
+        let lost = line.page.sent - line.taken;
+        let told = line.server_reset || line.reset || line.broken;
+        // Who is cut off is owed no answer.
+        let owed = matches!(
+            line.page.reason,
+            Some(Reason::Closed | Reason::HandlerError | Reason::Panicked | Reason::InputLimit)
+        );
+        let destroys = owed && line.came > line.read && line.taken > line.got;
+        let lingered = line.server_ended
+            && (now - line.ended_at >= patience.as_nanos() as u64
+                || line.in_vain * LINGER_UNIT > most);
+        self.check(lost == 0 || told, || format!("{n}: {lost} bytes were lost, and nobody told"));
+        self.check(!destroys || told || lingered || draining, || {
+            format!("{n}: closed with input unread, which destroys the answer on its way")
+        });
+    }
+}
+
+const NOTHING: SimEvent = SimEvent {
+    token: SocketId::WAKER,
+    readable: false,
+    writable: false,
+    read_closed: false,
+    urgent: false,
+    error: false,
+};
+
+const BACKLOG: usize = 4;
+
+/// A read in vain counts at least so much.
+const LINGER_UNIT: usize = 4 << 10;
+
+impl Kernel for Simulated {
+    fn accept(&mut self) -> io::Result<(u32, Addr)> {
+        self.accepts += 1;
+        let most = self.options.accepts_per_turn;
+        self.check(self.accepts <= most, || format!("more than {most} accepts in a turn"));
+        if let Some(errno) = self.fault(Call::Accept) {
+            if matches!(errno, libc::ECONNABORTED | libc::EPROTO) {
+                self.backlog.pop_front();
+            }
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        if self.backlog.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if self.open >= self.limit {
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
+        let n = self.backlog.pop_front().unwrap_or_default();
+        let now = self.now;
+        let line = self.line(n);
+        line.open = true;
+        line.moved_at = now;
+        self.open += 1;
+        self.progress += 1;
+        let (open, most) = (self.open, self.options.max_connections);
+        self.check(open <= most, || format!("{open} connections are more than {most}"));
+        let draining = self.draining;
+        self.check(!draining, || format!("{n} was accepted during a shutdown"));
+        Ok((n, Addr::Ip(SocketAddr::from((Ipv4Addr::LOCALHOST, n as u16)))))
+    }
+
+    fn register_listener(&mut self, token: Token) -> io::Result<()> {
+        self.listener = Some(token);
+        self.listener_edge = !self.backlog.is_empty();
+        Ok(())
+    }
+
+    fn register(&mut self, n: u32, token: Token, room: bool) -> io::Result<()> {
+        if let Some(errno) = self.fault(Call::Register) {
+            // Nothing was promised to it yet.
+            self.line(n).broken = true;
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        self.accepted += 1;
+        let line = self.line(n);
+        line.token = Some(token);
+        line.asks_for_room = room;
+        line.edge = true;
+        line.page.id = Some(SocketId::from_token(token));
+        Ok(())
+    }
+
+    fn reports_room(&self, n: u32) -> bool {
+        !self.lines[n as usize].as_ref().is_some_and(|line| line.unix)
+    }
+
+    fn ask_for_room(&mut self, n: u32, room: bool) -> io::Result<()> {
+        if let Some(errno) = self.fault(Call::Register) {
+            self.line(n).broken = true;
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        let line = self.line(n);
+        line.asks_for_room = room;
+        // `EPOLL_CTL_MOD` looks anew.
+        line.edge = true;
+        Ok(())
+    }
+
+    fn read(&mut self, n: u32, buffer: &mut [u8]) -> io::Result<usize> {
+        let now = self.now;
+        let most = self.options.reads_per_turn;
+        let line = self.line(n);
+        line.reads += 1;
+        let (reads, open, empty) = (line.reads, line.open, buffer.is_empty());
+        self.check(open && !empty, || format!("{n}: read after its close, or of nothing"));
+        self.check(reads <= most, || format!("{n}: more than {most} reads in a turn"));
+        if let Some(errno) = self.fault(Call::Read) {
+            if errno == libc::EINTR {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let line = self.line(n);
+            line.reset = true;
+            return Err(line.broke(errno));
+        }
+        let line = self.line(n);
+        if line.urgent.is_some_and(|at| at <= line.read) && line.came > line.read {
+            line.urgent = None;
+        }
+        let (stop, cut) = line.stop();
+        let len = buffer.len().min((stop - line.read) as usize);
+        if len == 0 {
+            return if line.reset && line.error_due {
+                Err(line.broke(libc::ECONNRESET))
+            } else if line.ended || line.reset {
+                line.end_read = true;
+                self.progress += 1;
+                Ok(0)
+            } else {
+                Err(io::ErrorKind::WouldBlock.into())
+            };
+        }
+        buffer[..len].copy_from_slice(bytes(input_of(n), line.read, len));
+        line.read += len as u64;
+        if line.server_ended && line.page.reason.is_some() {
+            line.in_vain += len.div_ceil(LINGER_UNIT);
+        }
+        self.progress += 1;
+        let line = self.line(n);
+        line.moved_at = now;
+        line.cut = cut && line.read == stop;
+        if line.cut {
+            line.passed.pop_front();
+        }
+        Ok(len)
+    }
+
+    fn was_cut(&self, n: u32) -> bool {
+        self.lines[n as usize].as_ref().is_some_and(|line| line.cut)
+    }
+
+    fn write(&mut self, n: u32, given: &[u8]) -> io::Result<usize> {
+        let now = self.now;
+        let most = self.options.writes_per_turn + SENDS_AT_ONCE;
+        let line = self.line(n);
+        line.writes += 1;
+        let (writes, takes) = (line.writes, line.open && !line.server_ended && !given.is_empty());
+        self.check(takes, || format!("{n}: wrote after its end, or nothing"));
+        self.check(writes <= most, || format!("{n}: more than {most} writes in a turn"));
+        if let Some(errno) = self.fault(Call::Write) {
+            if errno == libc::EINTR {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let line = self.line(n);
+            line.reset = true;
+            return Err(line.broke(errno));
+        }
+        let line = self.line(n);
+        if line.reset {
+            let errno = if line.error_due { libc::ECONNRESET } else { libc::EPIPE };
+            return Err(line.broke(errno));
+        }
+        let len = given.len().min(line.room() as usize);
+        line.refused |= len < given.len();
+        if len == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let at = line.taken;
+        line.taken += len as u64;
+        self.progress += 1;
+        let line = self.line(n);
+        line.moved_at = now;
+        let told = line.page.sent;
+        self.bytes_out += len as u64;
+        let right = bytes(output_of(n), at, len) == &given[..len];
+        self.check(right, || format!("{n}: wrong bytes of output from byte {at} on"));
+        self.check(at + len as u64 <= told, || format!("{n}: more output than was sent"));
+        Ok(len)
+    }
+
+    fn shutdown_write(&mut self, n: u32) -> io::Result<()> {
+        let now = self.now;
+        let line = self.line(n);
+        line.server_ended = true;
+        line.ended_at = now;
+        let unsent = line.page.sent - line.taken;
+        self.check(unsent == 0, || format!("{n}: said its end before {unsent} bytes of output"));
+        if self.line(n).reset { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
+    }
+
+    fn error(&mut self, n: u32) -> Option<io::Error> {
+        let line = self.line(n);
+        line.error_due.then(|| line.broke(libc::ECONNRESET))
+    }
+
+    fn reset_on_close(&mut self, n: u32) {
+        self.line(n).server_reset = true;
+    }
+
+    fn close(&mut self, n: u32) {
+        self.check_close(n);
+        self.progress += 1;
+        let line = self.line(n);
+        let was_open = std::mem::replace(&mut line.open, false);
+        self.open -= 1;
+        self.check(was_open, || format!("{n}: closed twice"));
+    }
+}
+
+/// A handler may send straight to the system four times in a turn, and a write that a signal has
+/// interrupted is tried again.
+const SENDS_AT_ONCE: usize = 5;
+
+/// The stream of bytes from a peer, and the one to it.
+pub(crate) fn input_of(n: u32) -> u32 {
+    2 * n
+}
+
+pub(crate) fn output_of(n: u32) -> u32 {
+    2 * n + 1
+}

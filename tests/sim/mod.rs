@@ -1,0 +1,109 @@
+//! The seeded world: the production reactor above a simulated kernel.
+//!
+//! A `u64` draws a whole run: options, handlers, and a script of what peers, the kernel and the
+//! clock do. After every turn everything is compared with what must be. A failure prints its seed
+//! and the shortest script that still fails.
+//!
+//! ```console
+//! $ SIM_SEED=42 cargo test --lib sim -- --nocapture
+//! $ SIM_RUNS=10000000 SIM_FROM=0 SIM_THREADS=2 cargo test --release --lib sim -- --nocapture
+//! ```
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used
+)]
+
+use std::env;
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+mod actor;
+mod book;
+mod checks;
+mod kernel;
+mod random;
+mod script;
+mod shrink;
+mod world;
+
+use script::Script;
+use world::{play, play_and_show};
+
+/// How many seeds are played when nobody says otherwise.
+const RUNS: u64 = 3_000;
+
+/// How many seeds are taken at once.
+const CHUNK: u64 = 256;
+
+#[test]
+fn whatever_happens_everything_that_must_hold_holds() {
+    if let Some(seed) = number("SIM_SEED") {
+        return replay(seed);
+    }
+    let from = number("SIM_FROM").unwrap_or(0);
+    let runs = number("SIM_RUNS").unwrap_or(RUNS);
+    let threads = number("SIM_THREADS").unwrap_or(1);
+    let next = AtomicU64::new(from);
+    let found = AtomicU64::new(u64::MAX);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| search(&next, from + runs, &found));
+        }
+    });
+    let seed = found.into_inner();
+    if seed != u64::MAX {
+        replay(seed);
+        panic!("seed {seed} failed among others, and not alone");
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+/// Plays seeds until all are played, or one has failed.
+fn search(next: &AtomicU64, end: u64, found: &AtomicU64) {
+    loop {
+        let first = next.fetch_add(CHUNK, Ordering::Relaxed);
+        if first >= end || found.load(Ordering::Relaxed) != u64::MAX {
+            return;
+        }
+        for seed in first..(first + CHUNK).min(end) {
+            if play(&Script::draw(seed)).is_err() {
+                found.fetch_min(seed, Ordering::Relaxed);
+                return;
+            }
+        }
+        if first % (CHUNK << 10) == 0 && std::io::stderr().is_terminal() {
+            eprintln!("{first} seeds");
+        }
+    }
+}
+
+/// Plays one seed, and says what is wrong with it.
+fn replay(seed: u64) {
+    let script = Script::draw(seed);
+    let Err(why) = play(&script) else {
+        return println!("seed {seed} holds:\n{script:#?}");
+    };
+    let (script, failed) = shrink::shrink(script, why.clone());
+    let _ = play_and_show(&script, true);
+    panic!("seed {seed}: {why}\nshrunk, it fails with: {failed}\n{}", show(&script));
+}
+
+fn show(script: &Script) -> String {
+    let mut text = format!("{:?}\nends: {:?}\n", script.options, script.ending);
+    for (n, peer) in script.peers.iter().enumerate() {
+        text += &format!("peer {n}: {peer:?}\n");
+    }
+    for step in &script.steps {
+        text += &format!("  {step:?}\n");
+    }
+    text
+}

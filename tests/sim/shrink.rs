@@ -1,0 +1,46 @@
+//! Makes a script that fails shorter for as long as it still fails.
+
+use super::script::{Ending, Script};
+use super::world::{Failed, play};
+
+/// The shortest that was found, and how it fails.
+pub(crate) fn shrink(mut script: Script, mut failed: Failed) -> (Script, Failed) {
+    let mut size = script.steps.len() / 2 + 1;
+    loop {
+        let before = script.steps.len();
+        let mut at = 0;
+        while at < script.steps.len() {
+            let mut shorter = script.clone();
+            let end = (at + size).min(shorter.steps.len());
+            shorter.steps.drain(at..end);
+            match play(&shorter) {
+                Err(why) => (script, failed) = (shorter, why),
+                Ok(()) => at += size,
+            }
+        }
+        if size == 1 && script.steps.len() == before {
+            break;
+        }
+        size = (size / 2).max(1);
+    }
+    for nth in 0..script.peers.len() {
+        simplify(&mut script, &mut failed, |script| script.peers[nth].lively = 0);
+        simplify(&mut script, &mut failed, |script| script.peers[nth].fails = 0);
+        simplify(&mut script, &mut failed, |script| script.peers[nth].talks = 0);
+        simplify(&mut script, &mut failed, |script| script.peers[nth].stays = false);
+        simplify(&mut script, &mut failed, |script| script.peers[nth].closes_after = u64::MAX);
+    }
+    simplify(&mut script, &mut failed, |script| script.options.idle_timeout = None);
+    simplify(&mut script, &mut failed, |script| script.options.frame_timeout = None);
+    simplify(&mut script, &mut failed, |script| script.ending = Ending::PeersEnd);
+    (script, failed)
+}
+
+/// Keeps a change if it still fails.
+fn simplify(script: &mut Script, failed: &mut Failed, change: impl FnOnce(&mut Script)) {
+    let mut simpler = script.clone();
+    change(&mut simpler);
+    if let Err(why) = play(&simpler) {
+        (*script, *failed) = (simpler, why);
+    }
+}

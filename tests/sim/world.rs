@@ -1,0 +1,240 @@
+//! Plays a script: the production server above the simulated kernel, a check after every turn.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use super::actor::{Actor, World, act};
+use super::checks;
+use super::kernel::{SimEvent, Simulated};
+use super::random::Random;
+use super::script::{Ending, Nature, Script, Step};
+use crate::addr::Addr;
+use crate::handler::{Handler, Role};
+use crate::io::Drain;
+use crate::listener::Listener;
+use crate::memory::simulated::{MemoryListener, install};
+use crate::server::Server;
+use crate::socket::ListenerSocket;
+
+/// The first thing that was not as it must be.
+pub(crate) type Failed = String;
+
+/// So many turns that change nothing are a spin.
+const SPIN: u32 = 60;
+
+pub(crate) struct Run {
+    pub(crate) server: Server<World>,
+    pub(crate) world: World,
+    events: Vec<SimEvent>,
+    /// Turns in a row that changed nothing.
+    idle_turns: u32,
+    show: bool,
+}
+
+/// Plays it; a panic is a failure too.
+pub(crate) fn play(script: &Script) -> Result<(), Failed> {
+    play_and_show(script, false)
+}
+
+/// The same, with every step of the script and of the loop printed.
+pub(crate) fn play_and_show(script: &Script, show: bool) -> Result<(), Failed> {
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        let mut run = Run::new(script, show)?;
+        let played = run.play(script);
+        let world = Rc::clone(&run.world);
+        // In the end all that is left is closed, and that is checked as well.
+        world.borrow_mut().draining = true;
+        drop(run);
+        played?;
+        let sim = world.borrow();
+        match &sim.failure {
+            Some(failure) => Err(failure.clone()),
+            None if sim.open > 0 => Err(format!("{} descriptors were never closed", sim.open)),
+            None => Ok(()),
+        }
+    }));
+    install(None);
+    played.unwrap_or_else(|panic| {
+        let what = panic.downcast_ref::<String>().cloned();
+        let what = what.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        Err(format!("a panic: {}", what.unwrap_or_default()))
+    })
+}
+
+impl Run {
+    fn new(script: &Script, show: bool) -> Result<Run, Failed> {
+        let sim = Simulated::new(script.options.clone(), script.peers.len());
+        let world: World = Rc::new(RefCell::new(sim));
+        install(Some(world.clone()));
+        let server = Server::with(Rc::clone(&world), script.options.clone());
+        let mut server = server.map_err(|error| format!("no server: {error}"))?;
+        if show {
+            server.trace(|step| println!("        {step}"));
+        }
+        let stage = server.stage();
+        stage.io.stopped_at = Some(0);
+        let listener = Listener::new(ListenerSocket::Memory(MemoryListener));
+        let id = stage.io.adopt_listener(listener).map_err(|error| error.to_string())?;
+        let peers = script.peers.clone();
+        let factory = move |peer: &Addr| -> Box<dyn Handler<World>> {
+            let n = u32::from(peer.port().unwrap_or_default());
+            Box::new(Actor { n, nature: peers[n as usize] })
+        };
+        stage.appoint(id, Role::Listener(Box::new(factory)));
+        Ok(Run { server, world, events: Vec::new(), idle_turns: 0, show })
+    }
+
+    fn play(&mut self, script: &Script) -> Result<(), Failed> {
+        for step in &script.steps {
+            if self.show {
+                println!("  {step:?}");
+            }
+            self.take(*step, &script.peers)?;
+        }
+        self.come_to_rest(script)?;
+        self.end(script)
+    }
+
+    fn take(&mut self, step: Step, peers: &[Nature]) -> Result<(), Failed> {
+        let mut sim = self.world.borrow_mut();
+        match step {
+            Step::Connect(n) => {
+                let nature = peers[n as usize];
+                sim.connect(n, nature.unix, nature.buffer);
+            }
+            Step::Send(n, len) => sim.send(n, len),
+            Step::SendUrgent(n) => sim.send_urgent(n),
+            Step::Pass(n, len) => sim.pass(n, len),
+            Step::Receive(n, len) => sim.receive(n, len),
+            Step::End(n) => sim.end(n),
+            Step::Reset(n) => sim.reset(n),
+            Step::Fault(call, errno) => sim.faults.push((call, errno)),
+            Step::Descriptors(limit) => sim.limit = limit,
+            Step::Jump(time) => {
+                drop(sim);
+                self.jump(time);
+            }
+            Step::Poke(salt) => {
+                sim.random = Random::new(salt);
+                drop(sim);
+                act(self.server.io(), &self.world, None, false);
+                return self.failure();
+            }
+            Step::Shutdown(grace) => {
+                drop(sim);
+                self.server.io().shutdown(std::time::Duration::from_nanos(grace));
+            }
+            Step::Turn(salt) => {
+                drop(sim);
+                return self.turn(salt, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the clock.
+    fn jump(&mut self, time: u64) {
+        let mut sim = self.world.borrow_mut();
+        sim.now += time;
+        self.server.stage().io.stopped_at = Some(sim.now);
+        self.server.io();
+    }
+
+    pub(crate) fn failure(&self) -> Result<(), Failed> {
+        self.world.borrow().failure.clone().map_or(Ok(()), Err)
+    }
+
+    fn turn(&mut self, salt: u64, all: bool) -> Result<(), Failed> {
+        let mut random = Random::new(salt);
+        self.jump(random.between(1, 3) as u64);
+        let before = {
+            let mut sim = self.world.borrow_mut();
+            sim.begin_turn();
+            sim.draining = self.server.stage().io.is_shutting_down();
+            let before = sim.progress;
+            sim.take_events(&mut random, all, &mut self.events);
+            sim.random = random;
+            before
+        };
+        if self.show {
+            println!("    turn at {}: {:?}", self.world.borrow().now, self.events);
+        }
+        self.server.turn_with(&self.events).map_err(|error| format!("the run ended: {error}"))?;
+        self.failure()?;
+        checks::after_turn(self)?;
+        let stands_still = self.world.borrow().progress == before;
+        self.idle_turns = if stands_still { self.idle_turns + 1 } else { 0 };
+        Ok(())
+    }
+
+    /// Nothing more happens: what is on its way arrives, and the peers read.
+    fn come_to_rest(&mut self, script: &Script) -> Result<(), Failed> {
+        {
+            let mut sim = self.world.borrow_mut();
+            sim.faults.clear();
+            sim.limit = usize::MAX;
+            sim.calm = true;
+        }
+        let deaf = script.ending == Ending::ShutdownOfTheDeaf;
+        self.settle(!deaf)?;
+        // Long enough for a listener to try again.
+        self.jump(101 * MS);
+        self.settle(!deaf)
+    }
+
+    /// Turns until there is nothing left to do at this time.
+    fn settle(&mut self, peers_read: bool) -> Result<(), Failed> {
+        self.idle_turns = 0;
+        loop {
+            if peers_read {
+                let mut sim = self.world.borrow_mut();
+                for n in 0..sim.lines.len() as u32 {
+                    sim.receive(n, u64::MAX);
+                }
+            }
+            if self.world.borrow().edges() == 0 && self.server.is_quiet() {
+                return checks::at_rest(self);
+            }
+            self.turn(u64::from(self.idle_turns), true)?;
+            if self.idle_turns > SPIN {
+                return Err("it spins: turn after turn, and nothing changes".to_string());
+            }
+        }
+    }
+
+    fn end(&mut self, script: &Script) -> Result<(), Failed> {
+        let reads = script.ending != Ending::ShutdownOfTheDeaf;
+        if script.ending == Ending::PeersEnd {
+            for n in 0..script.peers.len() as u32 {
+                self.world.borrow_mut().end(n);
+            }
+            self.settle(true)?;
+            for _ in 0..3 {
+                self.jump(400 * MS);
+                self.settle(true)?;
+            }
+            checks::all_came(self)?;
+        }
+        // Who still waits would be accepted after the shutdown.
+        self.server.io().server_close();
+        self.world.borrow_mut().backlog.clear();
+        let grace = std::time::Duration::from_millis(100);
+        self.server.io().shutdown(grace);
+        for _ in 0..4 {
+            self.settle(reads)?;
+            self.jump(400 * MS);
+        }
+        self.settle(reads)?;
+        checks::all_over(self)
+    }
+
+    pub(crate) fn is_draining_since(&mut self) -> Option<u64> {
+        match self.server.stage().io.drain {
+            Drain::Until { deadline, .. } => Some(deadline),
+            _ => None,
+        }
+    }
+}
+
+const MS: u64 = 1_000_000;
