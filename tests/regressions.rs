@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{Call, Client, Journal, Kind, Noted, Tested, on_setup, pattern};
+use socketserver::testing::TestServer;
 use socketserver::{Context, Echo, Handler, Input, Options, Reason, TimerId};
 
 /// A handler that does nothing by itself.
@@ -19,6 +20,27 @@ impl Handler for Silent {
     fn handle(&mut self, _: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
         input.take_all();
         Ok(())
+    }
+}
+
+/// Closes at the first byte.
+struct Closes;
+
+impl Handler for Closes {
+    fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        cx.close();
+        Ok(())
+    }
+}
+
+/// Fails at the first byte.
+struct Fails;
+
+impl Handler for Fails {
+    fn handle(&mut self, _: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        Err(io::Error::other("as it should"))
     }
 }
 
@@ -260,4 +282,31 @@ fn issue_2_output_above_the_limit_is_the_reason_even_if_the_handler_fails_too() 
     client.send(b"go");
     tested.until_ended(1);
     assert_eq!(tested.ended(Reason::OutputLimit), 1);
+}
+
+#[test]
+fn a_shutdown_that_meets_a_lingering_connection_waits_for_it_without_spinning() {
+    let mut server = TestServer::new().unwrap();
+    let peer = server.connect(Closes).unwrap();
+    peer.send("x");
+    server.run();
+    assert!(peer.has_end() && peer.finished().is_some(), "only the peer's end is waited for");
+    server.io().shutdown(Duration::from_secs(1));
+    // It panics when there is no end to what there is to do.
+    server.run();
+    peer.end();
+    server.run();
+    assert_eq!(server.io().connections(), 0);
+}
+
+#[test]
+fn a_handler_that_fails_as_the_shutdown_begins_lingers_without_spinning() {
+    let mut server = TestServer::new().unwrap();
+    let peer = server.connect(Fails).unwrap();
+    peer.send("x");
+    server.io().shutdown(Duration::from_secs(1));
+    server.run();
+    assert_eq!(peer.finished().map(|end| end.reason), Some(Reason::HandlerError));
+    assert!(peer.has_end());
+    server.run();
 }
