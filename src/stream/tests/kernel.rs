@@ -104,7 +104,8 @@ impl Kernel {
     }
 
     pub(super) fn has_event(&self) -> bool {
-        self.clone().event().is_some()
+        let armed = self.read_armed && self.is_readable() || self.write_armed && self.is_writable();
+        !self.unopened && (self.edge || self.system == System::Poll && armed)
     }
 
     /// The peer has read, or not even that.

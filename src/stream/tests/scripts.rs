@@ -40,7 +40,8 @@ fn play_of(world: &mut World, script: &[Letter], letter: Letter, setting: Settin
     assert!(played.is_ok(), "the script was {script:?} and then {letter:?}, in {setting:?}");
 }
 
-/// How many states all scripts up to `length` reach, and how many letters were played for that.
+/// How many states all scripts of less than `length` reach, and how many letters were played from
+/// those.
 fn explore(setting: Setting, length: u32) -> (usize, u64) {
     let mut seen = HashSet::new();
     let mut frontier = vec![(World::new(setting), Vec::new())];
@@ -52,7 +53,7 @@ fn explore(setting: Setting, length: u32) -> (usize, u64) {
                 let mut after = world.clone();
                 play_of(&mut after, &script, letter, setting);
                 played += 1;
-                if after.over.is_none() && seen.insert(after.key()) && left > 0 {
+                if left > 0 && after.over.is_none() && seen.insert(after.key()) {
                     let mut script: Vec<Letter> = script.clone();
                     script.push(letter);
                     next.push((after, script));
@@ -74,10 +75,10 @@ fn every_script_loses_no_edge_no_byte_and_no_end() {
     for setting in SETTINGS {
         let (states, played) = explore(setting, length);
         println!(
-            "{setting:?}: {} scripts of {length} acts lead to {states} states; {played} acts played",
+            "{setting:?}: {} scripts of {length} acts pass {states} states; {played} acts played",
             letters.pow(length)
         );
-        assert!(length < 3 || states > 500, "the scripts lead nowhere");
+        assert!(length < 3 || states > 100, "the scripts lead nowhere");
     }
 }
 
