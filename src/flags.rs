@@ -1,7 +1,7 @@
 //! The state of a stream in one word, so that a question about it is one comparison.
 
 /// A set of the bits below.
-#[derive(Clone, Copy, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub(crate) struct Flags(u32);
 
 impl Flags {

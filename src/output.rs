@@ -12,9 +12,11 @@ use std::sync::Arc;
 
 /// What one connection has to send, in order.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Output(Option<Box<Buffer>>);
 
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 struct Buffer {
     bytes: Vec<u8>,
     /// How many of `bytes` were sent; less than all of them, unless something stands behind them
@@ -27,6 +29,7 @@ struct Buffer {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 enum Piece {
     Own(Vec<u8>),
     Shared { bytes: Arc<[u8]>, sent: usize },
@@ -210,6 +213,7 @@ impl Buffer {
 
 /// Empty buffers of one loop, warm from their last use.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Pool {
     #[expect(
         clippy::vec_box,

@@ -180,8 +180,6 @@ impl<S> Reactor<S> {
     fn attend(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
         let Some(connection) = self.stage.io.sockets.connection(id) else { return Ok(()) };
         if connection.stream.ending() == Ending::Lingering {
-            // Nobody is left who could be told; what is never told would be due for ever.
-            connection.stream.take_shutdown();
             self.read_in_vain(id, buffer);
             return Ok(());
         }

@@ -37,7 +37,7 @@ pub enum Sent {
 }
 
 /// How far the end of a connection has come.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Ending {
     Open,
     /// The handler closed; its `finish` runs once everything is sent.
@@ -88,6 +88,7 @@ const SENDS_AT_ONCE: u8 = 4;
 const DOUBTS: Flags = Flags::READ_CLOSED.and(Flags::URGENT).and(Flags::BROKEN);
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Stream<T> {
     transport: T,
     /// [`Flags::OUTPUT`] is set exactly when it is not empty.

@@ -41,7 +41,8 @@ fn code_of_module(name: &str) -> String {
     if let Ok(inside) = fs::read_dir(Path::new("src").join(name)) {
         for file in inside {
             let path = file.unwrap().path();
-            if path.file_name().is_some_and(|name| name != "tests.rs") {
+            // Tests have a file, or a folder with several.
+            if path.file_stem().is_some_and(|name| name != "tests") {
                 all.push_str(&code(&path));
             }
         }

@@ -24,6 +24,27 @@ impl Handler for Silent {
     }
 }
 
+/// Closes at the first byte.
+struct Closes;
+
+impl Handler for Closes {
+    fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        cx.close();
+        Ok(())
+    }
+}
+
+/// Fails at the first byte.
+struct Fails;
+
+impl Handler for Fails {
+    fn handle(&mut self, _: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        Err(io::Error::other("as it should"))
+    }
+}
+
 fn impatient() -> Options {
     Options {
         close_timeout: Duration::from_millis(50),
@@ -343,4 +364,31 @@ fn who_came_during_a_shutdown_is_accepted_by_the_first_turn_after_it() {
     server.turn(Some(Duration::from_secs(60))).unwrap();
     assert_eq!(server.io().connections(), 1);
     assert!(before.elapsed() < Duration::from_secs(30), "it slept all the time it was given");
+}
+
+#[test]
+fn a_shutdown_that_meets_a_lingering_connection_waits_for_it_without_spinning() {
+    let mut server = TestServer::new().unwrap();
+    let peer = server.connect(Closes).unwrap();
+    peer.send("x");
+    server.run();
+    assert!(peer.has_end() && peer.finished().is_some(), "only the peer's end is waited for");
+    server.io().shutdown(Duration::from_secs(1));
+    // It panics when there is no end to what there is to do.
+    server.run();
+    peer.end();
+    server.run();
+    assert_eq!(server.io().connections(), 0);
+}
+
+#[test]
+fn a_handler_that_fails_as_the_shutdown_begins_lingers_without_spinning() {
+    let mut server = TestServer::new().unwrap();
+    let peer = server.connect(Fails).unwrap();
+    peer.send("x");
+    server.io().shutdown(Duration::from_secs(1));
+    server.run();
+    assert_eq!(peer.finished().map(|end| end.reason), Some(Reason::HandlerError));
+    assert!(peer.has_end());
+    server.run();
 }

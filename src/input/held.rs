@@ -4,9 +4,11 @@ use super::{Input, Progress};
 
 /// Bytes that a handler left, on the heap only while there are any.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Held(pub(super) Option<Box<Kept>>);
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Kept {
     pub(super) bytes: Vec<u8>,
     /// Where the bytes that are not taken begin.

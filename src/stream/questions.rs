@@ -82,10 +82,15 @@ impl<T: Transport> Stream<T> {
         }
         self.wants_replay()
             || self.is_dead()
-            || self.flags.any(Flags::SHUTDOWN_DUE) && !self.owes_a_look()
+            || self.flags.any(Flags::SHUTDOWN_DUE) && self.is_to_be_told()
             || self.output.is_empty() && self.wants_end()
             || matches!(self.ending, Ending::Aborted(_))
             || self.ending == Ending::Lingering && self.is_readable()
+    }
+
+    /// Whether a shutdown is told now. Once it lingers there is nobody left to tell.
+    fn is_to_be_told(&self) -> bool {
+        self.ending != Ending::Lingering && !self.owes_a_look()
     }
 
     /// Whether the end of the output is to be told, or that of the whole connection to be made.

@@ -46,12 +46,12 @@ impl<T: Transport> Stream<T> {
 mod tests {
     use super::*;
     use crate::ledger::Reason;
-    use crate::stream::tests::{CutsAre, Kernel, MARKS, PIPE};
+    use crate::stream::tests::{Kernel, MARKS, PIPE, System};
     use crate::stream::{Ending, Flushed};
 
     #[test]
     fn shared_bytes_leave_with_their_head_in_one_write_and_are_not_copied() {
-        let mut stream = Stream::new(Kernel::new(CutsAre::Announced), false);
+        let mut stream = Stream::new(Kernel::new(System::Tcp), false);
         let mut pool = Pool::default();
         let shared: Arc<[u8]> = vec![7; 10].into();
         stream.send(b"h", MARKS, &mut pool);

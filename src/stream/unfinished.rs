@@ -62,11 +62,11 @@ impl<T: Transport> Stream<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::tests::{CutsAre, Kernel};
+    use crate::stream::tests::{Kernel, System};
 
     #[test]
     fn what_is_unfinished_has_its_time_and_one_more_look() {
-        let mut stream = Stream::new(Kernel::new(CutsAre::Announced), false);
+        let mut stream = Stream::new(Kernel::new(System::Tcp), false);
         assert!(!stream.watch_unfinished(), "nothing is held");
         let hold = |stream: &mut Stream<Kernel>, since| {
             let mut held = stream.take_held();

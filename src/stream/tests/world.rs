@@ -1,0 +1,467 @@
+//! A stream, its kernel and its handler, what may happen to them, and what must hold then.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use super::super::questions::SHUT_OFF;
+use super::super::*;
+use super::kernel::{Kernel, PIPE, System};
+
+/// What may happen between two turns.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Act {
+    /// The peer sends one byte, or more than one turn takes.
+    Arrive,
+    ArriveMany,
+    /// A place in the stream where a read stops: urgent data, or a passed descriptor.
+    Cut,
+    PeerEnds,
+    /// Also: the connection is refused.
+    PeerResets,
+    /// The peer reads one byte, or all there is.
+    PeerReads,
+    PeerReadsAll,
+    /// The next read, or the next write, is interrupted.
+    Interrupt,
+    /// An event without a cause.
+    Spurious,
+    /// The address is known, then the connection stands.
+    Stands,
+    /// The deadline for its silence comes up, and that for input that is held.
+    IdleDue,
+    FrameDue,
+    /// The server shuts down.
+    Shutdown,
+    Send,
+    SendMany,
+    /// As `SendMany`, straight to the system if that can be, and without a copy.
+    SendLarge,
+    SendShared,
+    /// The handler will answer what it is shown in its next turn.
+    Answer,
+    /// Another handler will send to it between the halves of its next turn.
+    SendBetween,
+    Pause,
+    Resume,
+    FullDuplex,
+    HalfDuplex,
+    ShutdownWrite,
+    Close,
+    Abort,
+    /// A callback of the handler fails.
+    Fail,
+}
+
+pub(super) const ACTS: [Act; 27] = [
+    Act::Arrive,
+    Act::ArriveMany,
+    Act::Cut,
+    Act::PeerEnds,
+    Act::PeerResets,
+    Act::PeerReads,
+    Act::PeerReadsAll,
+    Act::Interrupt,
+    Act::Spurious,
+    Act::Stands,
+    Act::IdleDue,
+    Act::FrameDue,
+    Act::Shutdown,
+    Act::Send,
+    Act::SendMany,
+    Act::SendLarge,
+    Act::SendShared,
+    Act::Answer,
+    Act::SendBetween,
+    Act::Pause,
+    Act::Resume,
+    Act::FullDuplex,
+    Act::HalfDuplex,
+    Act::ShutdownWrite,
+    Act::Close,
+    Act::Abort,
+    Act::Fail,
+];
+
+/// What the handler does with what it is shown.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Habit {
+    /// Takes all, and goes on after the peer's end.
+    TakesAll,
+    /// Takes three bytes at a time, and nothing while it should not send; closes at an end.
+    TakesThrees,
+    /// Takes all, and closes at once.
+    Closes,
+}
+
+/// Where a script begins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Setting {
+    pub(super) system: System,
+    pub(super) habit: Habit,
+    pub(super) connecting: bool,
+}
+
+const MANY: usize = 5;
+/// What a handler takes that takes so many bytes at a time.
+pub(super) const PIECE: usize = 3;
+const PATIENCE: u64 = 10;
+/// More output than this is too much.
+pub(super) const MOST: usize = 12;
+pub(super) const MARKS: Marks = Marks { high_water: 3, low_water: 1, output_limit: MOST };
+
+/// How it came to its end.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Over {
+    Well,
+    Broken,
+    CutOff,
+}
+
+/// The bytes are their own positions, so each is checked where it goes and none has to be kept.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) stream: Stream<Kernel>,
+    pub(super) pool: Pool,
+    pub(super) habit: Habit,
+    arrived: usize,
+    pub(super) got: usize,
+    pub(super) sent: usize,
+    peer_got: usize,
+    /// What the handler sent in its turn, while that is collected.
+    pub(super) part: Vec<u8>,
+    pub(super) collects: bool,
+    pub(super) answers: bool,
+    pub(super) between: bool,
+    pub(super) eof_told: bool,
+    shutdown_noted: bool,
+    pub(super) shutdown_told: bool,
+    pub(super) aborted: bool,
+    /// Something moved since it was last asked whether it is idle.
+    pub(super) moved: bool,
+    /// It has a turn whether it wants one or not.
+    pub(super) queued: bool,
+    /// How often the connection may be tried again.
+    pub(super) tries: u8,
+    pub(super) now: u64,
+    pub(super) over: Option<Over>,
+}
+
+/// Bytes that are their own positions.
+fn positions(from: usize, n: usize) -> Vec<u8> {
+    (from..from + n).map(|position| position as u8).collect()
+}
+
+impl World {
+    pub(super) fn new(setting: Setting) -> World {
+        let Setting { system, habit, connecting } = setting;
+        let kernel = Kernel { unopened: connecting, ..Kernel::new(system) };
+        World {
+            stream: Stream::new(kernel, connecting),
+            pool: Pool::default(),
+            habit,
+            arrived: 0,
+            got: 0,
+            sent: 0,
+            peer_got: 0,
+            part: Vec::new(),
+            collects: false,
+            answers: false,
+            between: false,
+            eof_told: false,
+            shutdown_noted: false,
+            shutdown_told: false,
+            aborted: false,
+            moved: false,
+            queued: false,
+            tries: u8::from(connecting),
+            now: 0,
+            over: None,
+        }
+    }
+
+    // What happens.
+
+    pub(super) fn act(&mut self, act: Act) {
+        if self.over.is_some() {
+            return;
+        }
+        match act {
+            Act::Send => self.send(1),
+            Act::SendMany => self.send(MANY),
+            Act::SendLarge => self.send_large(),
+            Act::SendShared => self.send_shared(),
+            Act::Answer => self.answers = true,
+            Act::SendBetween => self.between = true,
+            Act::Pause => self.stream.pause(),
+            Act::Resume => self.stream.resume(),
+            Act::FullDuplex => self.stream.set_full_duplex(true),
+            Act::HalfDuplex => self.stream.set_full_duplex(false),
+            Act::ShutdownWrite => self.stream.shutdown_write(),
+            Act::Close => self.stream.close(),
+            Act::Abort => {
+                self.stream.abort(Reason::Aborted);
+                self.aborted = true;
+            }
+            Act::Fail if self.stream.is_connecting() => {}
+            Act::Fail if matches!(self.stream.ending(), Ending::Open | Ending::Closing) => {
+                self.fail();
+            }
+            Act::Fail => {}
+            Act::IdleDue => self.idle_due(),
+            Act::FrameDue => self.frame_due(),
+            Act::Shutdown if self.shutdown_noted => {}
+            Act::Shutdown => {
+                self.shutdown_noted = true;
+                self.stream.note_shutdown();
+            }
+            _ => self.act_outside(act),
+        }
+    }
+
+    fn act_outside(&mut self, act: Act) {
+        let kernel = self.stream.transport_mut();
+        let stands = !kernel.unopened && !kernel.connecting;
+        let takes = stands && !kernel.ended && !kernel.reset;
+        match act {
+            Act::Arrive | Act::ArriveMany if takes => {
+                let n = if act == Act::Arrive { 1 } else { MANY };
+                kernel.inbox.extend(positions(self.arrived, n).into_iter().map(Some));
+                kernel.edge = true;
+                self.arrived += n;
+            }
+            Act::Cut if takes => {
+                kernel.inbox.push_back(None);
+                kernel.edge = true;
+            }
+            Act::PeerEnds if takes => {
+                kernel.ended = true;
+                kernel.edge = true;
+            }
+            Act::PeerResets if !kernel.unopened && !kernel.reset => {
+                kernel.reset = true;
+                kernel.edge = true;
+            }
+            Act::PeerReads | Act::PeerReadsAll => {
+                let n = if act == Act::PeerReads { 1 } else { PIPE };
+                let n = n.min(kernel.outbox.len());
+                let bytes: Vec<u8> = kernel.outbox.drain(..n).collect();
+                assert_eq!(bytes, positions(self.peer_got, n), "what the peer got");
+                self.peer_got += n;
+                if n > 0 {
+                    kernel.note_room();
+                }
+            }
+            Act::Interrupt => kernel.interrupt = true,
+            Act::Spurious if !kernel.unopened => kernel.edge = true,
+            Act::Stands if kernel.unopened => self.stream.note_verdict(),
+            Act::Stands if kernel.connecting && !kernel.reset => {
+                kernel.connecting = false;
+                kernel.edge = true;
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn send(&mut self, n: usize) {
+        let took = self.stream.takes_output();
+        let sent = self.stream.send(&positions(self.sent, n), MARKS, &mut self.pool);
+        self.note_sent(n, took, sent);
+    }
+
+    /// The next bytes that are to be sent.
+    pub(super) fn next_bytes(&self, n: usize) -> Vec<u8> {
+        positions(self.sent, n)
+    }
+
+    /// What the handler got.
+    pub(super) fn get(&mut self, bytes: &[u8]) {
+        assert_eq!(bytes, positions(self.got, bytes.len()), "what the handler got");
+        self.got += bytes.len();
+    }
+
+    fn send_large(&mut self) {
+        let took = self.stream.takes_output();
+        let bytes = positions(self.sent, MANY);
+        let (sent, left) = self.stream.send_large(&bytes, MARKS, &mut self.pool);
+        self.moved |= left > 0;
+        self.note_sent(MANY, took, sent);
+    }
+
+    fn send_shared(&mut self) {
+        let took = self.stream.takes_output();
+        let bytes: Arc<[u8]> = positions(self.sent, MANY).into();
+        // At once as if it were large, which no script needs to be to show all the same.
+        let (sent, left) = self.stream.send_shared(&bytes, true, MARKS, &mut self.pool);
+        self.moved |= left > 0;
+        self.note_sent(MANY, took, sent);
+    }
+
+    fn note_sent(&mut self, n: usize, took: bool, sent: Sent) {
+        assert_eq!(sent == Sent::Gone, !took);
+        if took {
+            self.sent += n;
+            assert_eq!(sent == Sent::Congested, self.stream.is_congested());
+            assert!(self.stream.unsent() <= MARKS.high_water || sent == Sent::Congested);
+        }
+    }
+
+    /// What `Stage::deadline` does.
+    fn idle_due(&mut self) {
+        let connecting = self.stream.is_connecting();
+        if std::mem::take(&mut self.moved) {
+            self.stream.was_active();
+        } else if connecting && self.tries > 0 {
+            self.try_again();
+        } else if self.stream.look_once_more() {
+            assert!(!connecting && self.stream.ending() == Ending::Open);
+            self.queued = true;
+        } else {
+            let over = matches!(self.stream.ending(), Ending::Leaving | Ending::Lingering);
+            if !over {
+                self.stream.abort(Reason::Idle);
+                let aborted = matches!(self.stream.ending(), Ending::Aborted(_));
+                assert!(aborted, "whatever it was, it is aborted now");
+            }
+            self.over = Some(Over::CutOff);
+        }
+    }
+
+    /// What `Stage::unfinished_deadline` does.
+    fn frame_due(&mut self) {
+        self.now += PATIENCE;
+        if !self.stream.is_unfinished_watched() {
+            return;
+        }
+        match self.stream.look_at_unfinished(self.now, PATIENCE) {
+            Unfinished::Nothing => assert!(!self.stream.is_unfinished_watched()),
+            Unfinished::Until(at) => assert!(at > self.now),
+            Unfinished::LookOnceMore => self.queued = true,
+            Unfinished::Over => {
+                assert!(self.stream.held.since() + PATIENCE <= self.now);
+                self.stream.forget_unfinished();
+                self.fail();
+            }
+        }
+    }
+
+    pub(super) fn try_again(&mut self) {
+        self.tries = self.tries.saturating_sub(1);
+        let system = self.stream.transport().system;
+        self.stream.retry(Kernel { connecting: true, ..Kernel::new(system) });
+        assert!(!self.stream.has_verdict(), "what was noted was about the one before");
+    }
+
+    /// What `Stage::fail` does when a handler fails.
+    fn fail(&mut self) {
+        match self.stream.ending() {
+            Ending::Open | Ending::Closing => self.stream.leave(),
+            _ => self.over = Some(Over::CutOff),
+        }
+    }
+
+    // What must hold.
+
+    /// What must hold at all times. A state says then by its numbers alone which bytes lie where.
+    pub(super) fn check_always(&self) {
+        let stream = &self.stream;
+        let kernel = stream.transport();
+        assert_eq!(stream.flags.any(Flags::OUTPUT), !stream.output.is_empty());
+        assert_eq!(stream.flags.any(Flags::HELD), !stream.held.is_empty());
+        assert_eq!(stream.flags.any(Flags::ENDING), stream.ending() != Ending::Open);
+        assert_eq!(stream.flags.any(Flags::SENT_AT_ONCE), stream.sent_at_once != 0);
+        assert_eq!(stream.held.input().rest(), positions(self.got, stream.held.len()));
+        if self.over.is_some() {
+            return;
+        }
+        let out = self.peer_got + kernel.outbox.len();
+        assert!(kernel.outbox.iter().copied().eq(positions(self.peer_got, kernel.outbox.len())));
+        let unsent: Vec<u8> = self
+            .with_unsent(|pieces| pieces.iter().flat_map(|piece| piece.iter().copied()).collect());
+        assert_eq!(unsent, positions(out, stream.unsent()), "what waits for the peer");
+        assert_eq!(out + unsent.len(), self.sent);
+        let expected = stream.is_congested() && !stream.flags.any(Flags::FULL_DUPLEX);
+        assert_eq!(stream.flags.any(Flags::HELD_UP), expected);
+    }
+
+    fn with_unsent<R>(&self, look: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
+        // No script sends more messages than that.
+        let mut slices = [IoSlice::new(&[]); 32];
+        let gathered = self.stream.output.gather(&mut slices);
+        look(&slices[..gathered.slices])
+    }
+
+    /// What must hold whenever nothing is wanted and the kernel owes no event.
+    pub(super) fn check_settled(&self) {
+        let stream = &self.stream;
+        let kernel = stream.transport();
+        match self.over {
+            Some(Over::Well) => {
+                let out = self.peer_got + kernel.outbox.len();
+                assert_eq!(out, self.sent, "closed with output unsent");
+                return;
+            }
+            Some(Over::Broken) => return assert!(kernel.reset, "an error without a cause"),
+            Some(Over::CutOff) => return,
+            None => {}
+        }
+        assert!(!matches!(stream.ending(), Ending::Aborted(_)), "it was aborted, and is there");
+        let still_high = stream.unsent() > MARKS.low_water;
+        assert!(!stream.is_congested() || still_high, "drained, but still held up");
+        if stream.is_connecting() {
+            let waits = kernel.unopened || kernel.connecting && !kernel.reset;
+            assert!(waits, "the verdict has come, and nobody looks");
+            return;
+        }
+        if kernel.outbox.len() < PIPE && !kernel.reset {
+            assert_eq!(stream.unsent(), 0, "room, but output waits");
+        }
+        let asked_to_end = stream.flags.any(Flags::OUTPUT_CLOSED) && stream.unsent() == 0;
+        assert_eq!(kernel.write_ended, asked_to_end, "the end of the output");
+        assert!(!stream.is_closing() || stream.unsent() > 0, "closed and sent, but not over");
+        let lingers = stream.ending() == Ending::Lingering;
+        if (lingers || !stream.flags.any(SHUT_OFF)) && !stream.has_ended() {
+            let bytes = kernel.inbox.iter().flatten().count();
+            assert_eq!(bytes, 0, "input, but nobody reads");
+            assert!(!kernel.ended && !kernel.reset, "an end nobody has seen");
+        }
+        if !stream.flags.any(SHUT_OFF) && !stream.has_ended() {
+            let takes = !stream.is_congested();
+            assert!(!takes || stream.held.len() < PIECE, "a whole piece, and nobody takes it");
+        }
+        assert!(!kernel.reset || kernel.reset_told || stream.unsent() == 0, "broken, unnoticed");
+        let told = self.shutdown_told || !self.shutdown_noted;
+        assert!(told || stream.owes_a_look() || stream.ending() != Ending::Open, "not told");
+        let waits = stream.holds() && stream.ending() == Ending::Open;
+        assert!(!waits || stream.is_unfinished_watched(), "no deadline");
+    }
+
+    /// Worlds with the same key have the same future, whatever was said before.
+    pub(super) fn key(&self) -> u128 {
+        let half = |salt: u8| {
+            let mut hasher = DefaultHasher::new();
+            salt.hash(&mut hasher);
+            self.hash_state(&mut hasher);
+            u128::from(hasher.finish())
+        };
+        half(0) << 64 | half(1)
+    }
+
+    fn hash_state(&self, hasher: &mut impl Hasher) {
+        let stream = &self.stream;
+        let Kernel { system, unopened, connecting, inbox, ended, reset, .. } = stream.transport();
+        (system, unopened, connecting, ended, reset).hash(hasher);
+        stream.transport().hash_calls(hasher);
+        inbox.len().hash(hasher);
+        inbox.iter().for_each(|byte| byte.is_some().hash(hasher));
+        (stream.flags, stream.ending, stream.sent_at_once).hash(hasher);
+        self.with_unsent(|pieces| pieces.iter().for_each(|piece| piece.len().hash(hasher)));
+        stream.output.unsent().is_some().hash(hasher);
+        (stream.held.len(), stream.held.needs_more()).hash(hasher);
+        let waited = self.now.saturating_sub(stream.held.since()).min(PATIENCE);
+        (waited * u64::from(stream.holds())).hash(hasher);
+        (self.habit, self.answers, self.between, self.eof_told).hash(hasher);
+        (self.shutdown_noted, self.shutdown_told, self.aborted).hash(hasher);
+        (self.moved, self.queued, self.tries, self.over).hash(hasher);
+    }
+}
