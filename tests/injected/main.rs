@@ -26,6 +26,7 @@ mod accounts;
 mod command;
 mod errnos;
 mod play;
+mod signals;
 mod trace;
 mod verdict;
 
@@ -81,6 +82,15 @@ fn no_failing_call_costs_more_than_its_connection() {
     assert!(wrong.is_empty(), "{} trials went wrong:\n{}", wrong.len(), wrong.join("\n"));
     let reached = verdicts.iter().filter(|verdict| verdict.site.is_some()).count();
     assert!(reached * 10 >= trials.len() * 9, "only {reached} of {} took place", trials.len());
+}
+
+#[test]
+fn a_signal_while_it_starts_is_not_lost() {
+    if !can_inject() {
+        println!("skipped: strace cannot trace here");
+        return;
+    }
+    signals::no_signal_is_lost(env::var_os("FAULTS").is_some_and(|wanted| wanted == "all"));
 }
 
 /// Every call of a clean run, with every error.
