@@ -13,7 +13,7 @@
     reason = "tests stop where a library may not"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -72,8 +72,8 @@ fn no_failing_call_costs_more_than_its_connection() {
             trials.retain(|trial| !trial.fault.lasts());
         }
     }
-    let verdicts = play_all(&trials);
-    print_table(&trials, &verdicts, planned);
+    let verdicts = play_all(&trials, if all { 3 } else { 2 });
+    print_sums(&trials, &verdicts, planned);
     let wrong: Vec<String> = trials
         .iter()
         .zip(&verdicts)
@@ -91,6 +91,22 @@ fn a_signal_while_it_starts_is_not_lost() {
         return;
     }
     signals::no_signal_is_lost(env::var_os("FAULTS").is_some_and(|wanted| wanted == "all"));
+}
+
+#[test]
+fn without_a_thread_for_its_output_it_still_says_where_it_listens() {
+    if !can_inject() {
+        println!("skipped: strace cannot trace here");
+        return;
+    }
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=?clone,?clone3"]);
+    command.args(["-e", "inject=?clone,?clone3:error=EAGAIN"]);
+    command.args([command::BIN, "serve", "echo", "--tcp", "127.0.0.1:0"]).stderr(Stdio::null());
+    let mut server = command::Server::of(&mut command);
+    let addr = server.tcp_addr();
+    assert_eq!(command::exchange(&mut command::tcp(&addr), b"alone"), b"alone");
+    server.stop();
 }
 
 /// Every call of a clean run, with every error.
@@ -138,18 +154,19 @@ fn first_while_serving(calls: &[trace::Call]) -> BTreeMap<String, usize> {
     first
 }
 
-/// Two at a time: most of a run is waiting.
-fn play_all(trials: &[Trial]) -> Vec<Verdict> {
+/// Several at a time: most of a run is waiting. Each is a row of the table as soon as it is over.
+fn play_all(trials: &[Trial], at_a_time: usize) -> Vec<Verdict> {
     let next = AtomicUsize::new(0);
     let verdicts = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..at_a_time {
             scope.spawn(|| {
                 loop {
                     let nth = next.fetch_add(1, Ordering::Relaxed);
                     let Some(Trial { kind, fault }) = trials.get(nth) else { break };
                     let played = play(*kind, Some(fault));
                     let verdict = judge(*kind, Some(fault), &played);
+                    println!("{}", row(*kind, fault, &verdict));
                     verdicts.lock().unwrap().insert(nth, verdict);
                 }
             });
@@ -158,21 +175,24 @@ fn play_all(trials: &[Trial]) -> Vec<Verdict> {
     verdicts.into_inner().unwrap().into_values().collect()
 }
 
-fn print_table(trials: &[Trial], verdicts: &[Verdict], planned: usize) {
-    let mut pairs = std::collections::BTreeSet::new();
+fn row(kind: Kind, fault: &Fault, verdict: &Verdict) -> String {
+    let Fault { call, errno, when } = fault;
+    let site = verdict.site.as_deref().unwrap_or("not reached");
+    let outcome = verdict.problem.as_deref().unwrap_or(&verdict.outcome);
+    format!("{:8} {call:14} {errno:16} {when:6} {site}: {outcome}", format!("{kind:?}"))
+}
+
+fn print_sums(trials: &[Trial], verdicts: &[Verdict], planned: usize) {
+    let mut pairs = BTreeSet::new();
     let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();
     for (Trial { kind, fault }, verdict) in trials.iter().zip(verdicts) {
-        let site = verdict.site.as_deref().unwrap_or("not reached");
-        let Fault { call, errno, when } = fault;
-        let kind = format!("{kind:?}");
-        let outcome = verdict.problem.as_deref().unwrap_or(&verdict.outcome);
-        println!("{kind:8} {call:14} {errno:16} {when:6} {site}: {outcome}");
         if let Some(site) = &verdict.site {
-            pairs.insert((kind, site, *errno));
+            pairs.insert((format!("{kind:?}"), site, fault.errno));
         }
         *outcomes.entry(&verdict.outcome).or_default() += 1;
     }
-    println!("{} runs of {planned}, {} pairs of a call site and an error", trials.len(), pairs.len());
+    let pairs = pairs.len();
+    println!("{} runs of {planned}, {pairs} pairs of a call site and an error", trials.len());
     for (outcome, count) in outcomes {
         println!("{count:6} {outcome}");
     }

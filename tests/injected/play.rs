@@ -37,7 +37,7 @@ const LONG: Duration = Duration::from_secs(4);
 /// The same, when what fails may well have cost it its answer.
 const SHORT: Duration = Duration::from_millis(150);
 /// How long it waits then before it gives up.
-const GIVES_UP: Duration = Duration::from_millis(1_500);
+const PATIENT: Duration = Duration::from_millis(1_500);
 
 /// A call that fails.
 #[derive(Clone, Debug)]
@@ -97,11 +97,13 @@ pub(crate) fn play(kind: Kind, fault: Option<&Fault>) -> Played {
     };
     let mut run = Run::start(kind, &addr, dir.path(), fault);
     if run.begins() {
-        let soon = match fault {
-            Some(fault) if fault.lasts() || fault.lies() => SHORT,
-            _ => LONG,
+        let (soon, gives_up) = match fault {
+            Some(fault) if fault.lasts() => (SHORT, SHORT),
+            Some(fault) if fault.lies() => (SHORT, PATIENT),
+            _ => (LONG, PATIENT),
         };
-        let mut clients = Clients { kind, addr, dir: dir.path().into(), soon, open: Vec::new() };
+        let dir = dir.path().to_path_buf();
+        let mut clients = Clients { kind, addr, dir, soon, gives_up, open: Vec::new() };
         let mut fates = Vec::new();
         let received = clients.play(&mut fates);
         return run.stop(fates, received);
@@ -247,6 +249,7 @@ struct Clients {
     addr: String,
     dir: PathBuf,
     soon: Duration,
+    gives_up: Duration,
     /// Those that only wake a listener, and those that stay until the stop.
     open: Vec<Box<dyn Wire>>,
 }
@@ -258,7 +261,7 @@ impl Clients {
     }
 
     fn connect(&self) -> Option<Box<dyn Wire>> {
-        let end = Instant::now() + GIVES_UP;
+        let end = Instant::now() + self.gives_up;
         loop {
             let wire: Option<Box<dyn Wire>> = if self.kind == Kind::Unix {
                 UnixStream::connect(&self.addr).ok().map(|wire| Box::new(wire) as _)
@@ -293,7 +296,7 @@ impl Clients {
         self.resets();
         // Whatever a fault did, somebody is served in the end.
         let mut tries = 0;
-        while self.one(20, fates, &mut received) == Fate::Lost && tries < 4 {
+        while self.one(20, fates, &mut received) == Fate::Lost && tries < 3 {
             tries += 1;
         }
         self.open.push(first);
@@ -313,10 +316,10 @@ impl Clients {
     /// Sends so many bytes and takes them back.
     fn ask(&mut self, wire: &mut Box<dyn Wire>, n: usize, received: &mut u64) -> Fate {
         let sent: Vec<u8> = (0..n).map(|nth| (nth % 251) as u8).collect();
-        let mut writer = wire.split();
+        let (mut writer, gives_up) = (wire.split(), self.gives_up);
         let bytes = sent.clone();
         let writing = thread::spawn(move || {
-            writer.patience(GIVES_UP);
+            writer.patience(gives_up);
             writer.write_all(&bytes).is_ok()
         });
         if n > 100_000 {
@@ -337,7 +340,7 @@ impl Clients {
                     let _ = writing.is_finished() && wire.write_all(b"!").is_ok();
                     wanted.push(b'!');
                     self.open.extend(self.connect());
-                    wire.patience(GIVES_UP);
+                    wire.patience(self.gives_up);
                 }
                 Err(_) => fate = Fate::Lost,
             }
@@ -361,7 +364,7 @@ impl Clients {
                 let sent = [b'h'; 5_000];
                 let wrote = wire.write_all(&sent).is_ok();
                 wire.end();
-                wire.patience(GIVES_UP);
+                wire.patience(self.gives_up);
                 let mut got = Vec::new();
                 let ended = wire.read_to_end(&mut got).is_ok();
                 *received += got.len() as u64;
@@ -399,8 +402,8 @@ impl Clients {
             for n in 10..30 {
                 let _ = socket.send(&[n; 100]);
             }
-            let missing = (10..30_u8).filter(|_| socket.receive(&mut received).is_none()).count();
-            fates.push(if missing == 0 { Fate::Served } else { Fate::Late });
+            let came = (10..30).take_while(|_| socket.receive(&mut received).is_some()).count();
+            fates.push(if came == 20 { Fate::Served } else { Fate::Late });
             fates.push(socket.ask(&[77; 9], &mut received));
         }
         received
