@@ -94,6 +94,20 @@ fn a_signal_while_it_starts_is_not_lost() {
 }
 
 #[test]
+fn an_accept_that_is_forbidden_for_good_does_not_spin() {
+    if !can_inject() {
+        println!("skipped: strace cannot trace here");
+        return;
+    }
+    for kind in [Kind::Tcp, Kind::Unix] {
+        let fault = Fault { call: "accept4".into(), errno: "EPERM", when: "1+".into() };
+        let verdict = judge(kind, Some(&fault), &play(kind, Some(&fault)));
+        assert!(verdict.problem.is_none(), "{kind:?}: {:?}", verdict.problem);
+        assert_eq!(verdict.outcome, "lives on, can serve nobody, stops");
+    }
+}
+
+#[test]
 fn without_a_thread_for_its_output_it_still_says_where_it_listens() {
     if !can_inject() {
         println!("skipped: strace cannot trace here");

@@ -4,8 +4,9 @@ use crate::accounts::Accounts;
 use crate::play::{Fate, Fault, Kind, Played};
 use crate::trace::{self, Site};
 
-/// More system calls than this in a run of a few clients, and it spins.
-const MOST_CALLS: usize = 2_000;
+/// More system calls than this in a run of a few clients, and it spins. Where accepting fails for
+/// good, it is tried 65 times each 100 ms.
+const MOST_CALLS: usize = 4_000;
 /// More than this of a log, and it floods.
 const MOST_LOG: usize = 8 << 10;
 
