@@ -76,7 +76,10 @@ fn with_any_number_of_descriptors_it_serves_or_says_why_not() {
             }
             server.signal("TERM");
             let (code, log) = log_of(server);
-            assert!(code == Some(0) && !log.contains("panicked"), "{limit} {mode:?}: {code:?} {log}");
+            assert!(
+                code == Some(0) && !log.contains("panicked"),
+                "{limit} {mode:?}: {code:?} {log}"
+            );
             assert!(log.len() < 8 << 10, "{limit} {mode:?}: {} bytes of log", log.len());
         }
         println!("{mode:?}: {refused} limits refused at the start, {served} served");
@@ -86,7 +89,9 @@ fn with_any_number_of_descriptors_it_serves_or_says_why_not() {
 
 fn is_answered(addr: &str) -> bool {
     let (mut stream, mut answer) = (tcp(addr), [0; 5]);
-    stream.write_all(b"after").is_ok() && stream.read_exact(&mut answer).is_ok() && &answer == b"after"
+    stream.write_all(b"after").is_ok()
+        && stream.read_exact(&mut answer).is_ok()
+        && &answer == b"after"
 }
 
 /// The most that this server may hold for its clients: what waits above high water is never more
@@ -122,7 +127,11 @@ fn greedy_clients_cannot_use_up_a_small_memory() {
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
     };
-    println!("limit {limit} KiB, most mapped {} KiB, most used {} KiB", field("VmPeak"), field("VmHWM"));
+    println!(
+        "limit {limit} KiB, most mapped {} KiB, most used {} KiB",
+        field("VmPeak"),
+        field("VmHWM")
+    );
     server.signal("TERM");
     let (code, log) = log_of(server);
     assert!(code == Some(0), "{code:?}: {log}");
@@ -157,7 +166,8 @@ fn with_too_little_memory_to_start_it_never_listens() {
     // Where Rust cannot allocate it aborts: it can be said only that this comes before any client.
     let mut ends = Vec::new();
     for limit in [10_000, 12_000, 13_000, 14_000] {
-        let mut server = start_limited(&format!("ulimit -v {limit}"), &["echo", "--tcp", "127.0.0.1:0"]);
+        let mut server =
+            start_limited(&format!("ulimit -v {limit}"), &["echo", "--tcp", "127.0.0.1:0"]);
         let line = server.line();
         if let Some(addr) = line.strip_prefix("listening tcp ") {
             assert_eq!(exchange(&mut tcp(addr), b"enough"), b"enough");
@@ -165,7 +175,10 @@ fn with_too_little_memory_to_start_it_never_listens() {
             break;
         }
         let (code, log) = log_of(server);
-        assert!(code != Some(0) && code != Some(101) && !log.contains("panicked"), "{code:?}: {log}");
+        assert!(
+            code != Some(0) && code != Some(101) && !log.contains("panicked"),
+            "{code:?}: {log}"
+        );
         ends.push((limit, code));
     }
     println!("KiB, and the exit code: {ends:?}");

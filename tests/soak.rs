@@ -323,7 +323,9 @@ fn exchange_packets(
                     assert!(n == 50 * usize::from(kind), "{n} bytes of {kind}");
                     done.packets_received.fetch_add(1, Ordering::AcqRel);
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
                     break;
                 }
                 Err(error) => panic!("{error}"),

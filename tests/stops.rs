@@ -37,8 +37,7 @@ struct Kind {
     unix: bool,
 }
 
-const TCP: Kind =
-    Kind { name: "tcp", words: &["echo"], counts: true, upper: false, unix: false };
+const TCP: Kind = Kind { name: "tcp", words: &["echo"], counts: true, upper: false, unix: false };
 const KINDS: [Kind; 7] = [
     TCP,
     Kind { name: "unix", unix: true, ..TCP },
@@ -51,7 +50,13 @@ const KINDS: [Kind; 7] = [
     },
     // A thread that has a connection counts nothing.
     Kind { name: "threads", words: &["echo", "--workers", "threads:4"], counts: false, ..TCP },
-    Kind { name: "unix, threads", words: &["echo", "--workers", "threads:4"], counts: false, unix: true, ..TCP },
+    Kind {
+        name: "unix, threads",
+        words: &["echo", "--workers", "threads:4"],
+        counts: false,
+        unix: true,
+        ..TCP
+    },
 ];
 
 const CLIENTS: u64 = 4;
@@ -84,8 +89,9 @@ fn a_stop_at_any_moment_loses_nothing() {
         let mut tally = Tally::default();
         for nth in 0..stops.div_ceil(KINDS.len() as u64) {
             let mut random = Random::new(seed, nth);
-            stop_once(kind, &mut random, &mut tally)
-                .unwrap_or_else(|what| panic!("{}, STOPS_SEED={seed}, stop {nth}: {what}", kind.name));
+            stop_once(kind, &mut random, &mut tally).unwrap_or_else(|what| {
+                panic!("{}, STOPS_SEED={seed}, stop {nth}: {what}", kind.name)
+            });
         }
         println!("{:26} {tally:?}", kind.name);
         all.add(&tally);
@@ -180,7 +186,14 @@ impl Client {
                 wire.set_read_timeout(Some(PATIENCE)).unwrap();
                 let writer = wire.try_clone().unwrap();
                 let closer = wire.try_clone().unwrap();
-                Client::talk(wire, writer, &|| drop(closer.shutdown(Shutdown::Both)), kind, who, seed)
+                Client::talk(
+                    wire,
+                    writer,
+                    &|| drop(closer.shutdown(Shutdown::Both)),
+                    kind,
+                    who,
+                    seed,
+                )
             })
         } else {
             TcpStream::connect(addr).map(|wire| {
@@ -188,7 +201,14 @@ impl Client {
                 wire.set_nodelay(true).unwrap();
                 let writer = wire.try_clone().unwrap();
                 let closer = wire.try_clone().unwrap();
-                Client::talk(wire, writer, &|| drop(closer.shutdown(Shutdown::Both)), kind, who, seed)
+                Client::talk(
+                    wire,
+                    writer,
+                    &|| drop(closer.shutdown(Shutdown::Both)),
+                    kind,
+                    who,
+                    seed,
+                )
             })
         };
         connected.unwrap_or_else(|error| Client {
@@ -238,7 +258,8 @@ impl Client {
                         let from = got.load(Ordering::Relaxed);
                         for (at, seen) in (from..).zip(buffer.iter().take(n)) {
                             let sent = byte(who, at);
-                            wrong |= *seen != if kind.upper { sent.to_ascii_uppercase() } else { sent };
+                            wrong |=
+                                *seen != if kind.upper { sent.to_ascii_uppercase() } else { sent };
                         }
                         got.fetch_add(n as u64, Ordering::Release);
                     }

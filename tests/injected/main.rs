@@ -42,8 +42,18 @@ struct Trial {
 
 /// Calls of which, while it serves, every third fails too, and all from some moment on.
 const MANY_TIMES: &[&str] = &[
-    "accept4", "close", "epoll_ctl", "read", "recvfrom", "recvmmsg", "recvmsg", "sendmmsg", "sendto",
-    "shutdown", "write", "writev",
+    "accept4",
+    "close",
+    "epoll_ctl",
+    "read",
+    "recvfrom",
+    "recvmmsg",
+    "recvmsg",
+    "sendmmsg",
+    "sendto",
+    "shutdown",
+    "write",
+    "writev",
 ];
 
 /// How many trials plain `cargo test` plays.
@@ -94,17 +104,27 @@ fn a_signal_while_it_starts_is_not_lost() {
 }
 
 #[test]
-fn an_accept_that_is_forbidden_for_good_does_not_spin() {
+fn what_fails_for_good_does_not_make_it_spin() {
     if !can_inject() {
         println!("skipped: strace cannot trace here");
         return;
     }
-    for kind in [Kind::Tcp, Kind::Unix] {
-        let fault = Fault { call: "accept4".into(), errno: "EPERM", when: "1+".into() };
+    let trial = |(kind, call, errno)| {
+        let fault = Fault { call: String::from(call), errno, when: "1+".into() };
         let verdict = judge(kind, Some(&fault), &play(kind, Some(&fault)));
         assert!(verdict.problem.is_none(), "{kind:?}: {:?}", verdict.problem);
         assert_eq!(verdict.outcome, "lives on, can serve nobody, stops");
-    }
+    };
+    thread::scope(|scope| {
+        for one in [
+            (Kind::Tcp, "accept4", "EPERM"),
+            (Kind::Unix, "accept4", "EPERM"),
+            (Kind::Udp, "recvmmsg", "ENOMEM"),
+            (Kind::Unixgram, "recvfrom", "ENOMEM"),
+        ] {
+            scope.spawn(move || trial(one));
+        }
+    });
 }
 
 #[test]

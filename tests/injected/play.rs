@@ -81,6 +81,7 @@ pub(crate) struct Played {
     /// How it went for each client, in order; the last one is asked until one is served.
     pub(crate) fates: Vec<Fate>,
     pub(crate) received: u64,
+    pub(crate) took: Duration,
     /// It did not stop by itself, but at the second signal.
     pub(crate) asked_twice: bool,
     /// It did not stop at all.
@@ -114,6 +115,7 @@ pub(crate) fn play(kind: Kind, fault: Option<&Fault>) -> Played {
 /// The command under strace.
 struct Run {
     child: Child,
+    begun: Instant,
     lines: Receiver<String>,
     log: Option<JoinHandle<String>>,
     trace: PathBuf,
@@ -154,7 +156,7 @@ impl Run {
             let _ = stderr.read_to_end(&mut log);
             String::from_utf8_lossy(&log).into_owned()
         });
-        Run { child, lines, log: Some(log), trace }
+        Run { child, begun: Instant::now(), lines, log: Some(log), trace }
     }
 
     /// Whether it serves; that its standard output fails is no reason not to.
@@ -189,10 +191,11 @@ impl Run {
             }
             thread::sleep(Duration::from_millis(1));
         };
+        let took = self.begun.elapsed();
         // It ends when strace does, and so does the trace.
         let log = self.log.take().unwrap().join().unwrap();
         let trace = fs::read_to_string(&self.trace).unwrap_or_default();
-        Played { trace, log, code: status.code(), fates, received, asked_twice, killed }
+        Played { trace, log, code: status.code(), fates, received, took, asked_twice, killed }
     }
 }
 
@@ -257,7 +260,11 @@ struct Clients {
 impl Clients {
     /// Gives how many bytes came back to all.
     fn play(&mut self, fates: &mut Vec<Fate>) -> u64 {
-        if matches!(self.kind, Kind::Udp | Kind::Unixgram) { self.datagrams(fates) } else { self.streams(fates) }
+        if matches!(self.kind, Kind::Udp | Kind::Unixgram) {
+            self.datagrams(fates)
+        } else {
+            self.streams(fates)
+        }
     }
 
     fn connect(&self) -> Option<Box<dyn Wire>> {
@@ -397,14 +404,14 @@ impl Clients {
                 continue;
             };
             socket.patience(SHORT);
-            fates.extend((0..4_u8).map(|n| socket.ask(&[n; 40], &mut received)));
+            // Where nothing works, it does not help to ask again.
+            let tries = if self.gives_up == SHORT { 1 } else { 4 };
+            fates.extend((0..4_u8).map(|n| socket.ask(&[n; 40], tries, &mut received)));
             // A batch, of which each may be lost once.
-            for n in 10..30 {
-                let _ = socket.send(&[n; 100]);
-            }
+            let _ = (10..30).all(|n| socket.send(&[n; 100]));
             let came = (10..30).take_while(|_| socket.receive(&mut received).is_some()).count();
             fates.push(if came == 20 { Fate::Served } else { Fate::Late });
-            fates.push(socket.ask(&[77; 9], &mut received));
+            fates.push(socket.ask(&[77; 9], tries, &mut received));
         }
         received
     }
@@ -456,8 +463,9 @@ impl Packets {
     }
 
     /// A datagram is not owed: who misses an answer asks again.
-    fn ask(&self, bytes: &[u8], received: &mut u64) -> Fate {
-        for fate in [Fate::Served, Fate::Late, Fate::Late, Fate::Late] {
+    fn ask(&self, bytes: &[u8], tries: usize, received: &mut u64) -> Fate {
+        for nth in 0..tries {
+            let fate = if nth == 0 { Fate::Served } else { Fate::Late };
             self.send(bytes);
             // Answers to what was asked before may still come.
             while let Some(answer) = self.receive(received) {

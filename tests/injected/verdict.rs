@@ -4,9 +4,10 @@ use crate::accounts::Accounts;
 use crate::play::{Fate, Fault, Kind, Played};
 use crate::trace::{self, Site};
 
-/// More system calls than this in a run of a few clients, and it spins. Where accepting fails for
-/// good, it is tried 65 times each 100 ms.
-const MOST_CALLS: usize = 4_000;
+/// More system calls than this in a run of a few clients, and as many for each millisecond, and it
+/// spins. What fails for good is tried 65 times each 100 ms.
+const MOST_CALLS: u128 = 2_000;
+const MOST_CALLS_A_MILLISECOND: u128 = 1;
 /// More than this of a log, and it floods.
 const MOST_LOG: usize = 8 << 10;
 
@@ -62,7 +63,8 @@ impl Ended<'_> {
         if self.played.killed || self.played.asked_twice && !self.may_be_deaf() {
             return Some("it does not stop".into());
         }
-        if self.calls > MOST_CALLS {
+        let most = MOST_CALLS + MOST_CALLS_A_MILLISECOND * self.played.took.as_millis();
+        if self.calls as u128 > most {
             return Some(format!("it spins: {} system calls", self.calls));
         }
         if log.len() > MOST_LOG {
@@ -90,7 +92,8 @@ impl Ended<'_> {
         if !matches!(self.played.fates.last(), Some(Fate::Served | Fate::Late)) {
             return Some("nobody is served any more".into());
         }
-        let innocent = self.fault.is_none_or(|fault| fault.errno == "EINTR") && !self.has_failed("close")
+        let innocent = self.fault.is_none_or(|fault| fault.errno == "EINTR")
+            && !self.has_failed("close")
             || self.all_failed("accept4");
         if lost > self.failed.len() || innocent && lost > 0 {
             return Some(format!("{lost} clients were lost to {} failures", self.failed.len()));
@@ -105,7 +108,8 @@ impl Ended<'_> {
 
     fn imbalance(&self) -> Option<String> {
         // Who cannot write cannot tell.
-        let mute = self.failed.iter().any(|site| site.ends_with("pipe") || site.starts_with("clone"));
+        let mute =
+            self.failed.iter().any(|site| site.ends_with("pipe") || site.starts_with("clone"));
         if mute || self.may_be_deaf() {
             return None;
         }
