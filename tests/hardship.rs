@@ -185,7 +185,7 @@ fn with_too_little_memory_to_start_it_never_listens() {
 }
 
 fn send(server: &Server, signal: Signal) {
-    kill(Pid::from_raw(server.pid().cast_signed()), signal).unwrap();
+    kill(Pid::from_raw(server.pid().try_into().unwrap()), signal).unwrap();
 }
 
 #[test]

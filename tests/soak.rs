@@ -216,7 +216,7 @@ fn unix_talker(place: &Place, done: &Done) {
 }
 
 fn talk(streams: &mut [impl Read + Write], done: &Done) {
-    let mut size = 1;
+    let mut size = 1_u32;
     while !done.is_over() {
         for stream in &mut *streams {
             let message: Vec<u8> = (0..size).map(|at| (at % 253) as u8).collect();
@@ -308,15 +308,15 @@ fn exchange_packets(
 ) {
     let mut buffer = [0; 2_000];
     while !done.is_over() {
-        let mut sent = 0;
+        let mut asked = 0;
         for n in 0..20_u8 {
             let packet = vec![n; 50 * usize::from(n)];
             if !packet.is_empty() && send(&packet).is_ok() {
-                sent += 1;
+                asked += 1;
             }
         }
-        done.packets_sent.fetch_add(sent, Ordering::AcqRel);
-        for _ in 0..sent {
+        done.packets_sent.fetch_add(asked, Ordering::AcqRel);
+        for _ in 0..asked {
             match receive(&mut buffer) {
                 Ok(n) => {
                     let kind = buffer.first().copied().unwrap_or_default();

@@ -341,7 +341,7 @@ fn a_signal_while_it_starts_or_a_second_one_ends_it_at_once() {
 /// At once, which a program that sends it would not be.
 fn signal(server: &Server, signal: Signal) {
     // It may be gone already, but nobody has its number as long as it was not waited for.
-    let _ = kill(Pid::from_raw(server.pid().cast_signed()), signal);
+    let _ = kill(Pid::from_raw(server.pid().try_into().unwrap()), signal);
 }
 
 struct Random(u64);

@@ -161,6 +161,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("getsockname", &["EBADF", "EFAULT", "EINVAL", "ENOBUFS", "ENOTSOCK"]),
     ("getsockopt", &["EBADF", "EFAULT", "EINVAL", "ENOPROTOOPT", "ENOTSOCK"]),
     ("ioctl", &["EBADF", "EFAULT", "EINVAL", "ENOTTY"]),
+    ("kill", &["EINVAL", "EPERM", "ESRCH"]),
     ("listen", &["EADDRINUSE", "EBADF", "ENOTSOCK", "EOPNOTSUPP"]),
     ("newfstatat", STAT),
     ("pipe2", &["EFAULT", "EINVAL", "EMFILE", "ENFILE", "ENOPKG"]),
@@ -180,6 +181,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("statx", STAT),
     ("unlink", UNLINK),
     ("unlinkat", UNLINK),
+    ("wait4", &["ECHILD", "EINTR", "EINVAL", "ESRCH"]),
     ("write", WRITE),
     ("writev", WRITE),
 ];

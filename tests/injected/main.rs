@@ -162,8 +162,9 @@ fn trials_of(kind: Kind) -> Vec<Trial> {
     };
     for (site, (call, nth)) in &sites {
         // Text that is not written is the same whatever is served, and so is a thread for it.
-        let once = site.ends_with("pipe") || call.starts_with("clone");
-        if kind == Kind::Unix || !once {
+        let once = site.ends_with("console") || call.starts_with("clone");
+        let forks = kind == Kind::Processes && call.starts_with("clone");
+        if kind == Kind::Unix || forks || !once {
             add(call, nth.to_string(), false);
         }
     }
@@ -181,7 +182,7 @@ fn first_while_serving(calls: &[trace::Call]) -> BTreeMap<String, usize> {
     let serves = calls.iter().position(|call| call.name.starts_with("epoll_wait"));
     let mut first = BTreeMap::new();
     for call in calls.iter().skip(serves.unwrap_or_default()) {
-        if !call.site.ends_with("pipe") {
+        if !call.site.ends_with("console") {
             first.entry(call.name.clone()).or_insert(call.nth);
         }
     }

@@ -22,12 +22,14 @@ pub(crate) enum Kind {
     Unixgram,
     /// TCP with a thread for each client.
     Threads,
+    /// TCP with a process for each client.
+    Processes,
     /// TCP with two loops.
     Loops,
 }
 
-pub(crate) const KINDS: [Kind; 6] =
-    [Kind::Tcp, Kind::Unix, Kind::Udp, Kind::Unixgram, Kind::Threads, Kind::Loops];
+pub(crate) const KINDS: [Kind; 7] =
+    [Kind::Tcp, Kind::Unix, Kind::Udp, Kind::Unixgram, Kind::Threads, Kind::Processes, Kind::Loops];
 
 /// The name of the socket of a Unix service, in a directory of its own.
 pub(crate) const SOCKET: &str = "served.sock";
@@ -138,6 +140,7 @@ impl Run {
             Kind::Udp => ("--udp", &[]),
             Kind::Unixgram => ("--unixgram", &[]),
             Kind::Threads => ("--tcp", &["--workers", "threads:4"]),
+            Kind::Processes => ("--tcp", &["--workers", "processes:4"]),
             Kind::Loops => ("--tcp", &["--reactors", "2"]),
         };
         command.args([listener, addr]).args(mode);

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 /// One place that makes a system call: the call, the kind of descriptor, and what it is asked for.
 pub(crate) type Site = String;
 
+/// Where standard output and standard error go.
+const CONSOLE: &str = "console";
+
 /// A call as it was begun.
 pub(crate) struct Call {
     pub(crate) name: String,
@@ -47,17 +50,17 @@ pub(crate) fn read(text: &str) -> Vec<Call> {
 }
 
 fn site(name: &str, arguments: &str) -> Site {
-    let mut site = name.to_string();
+    let mut site = vec![name];
     let mut rest = arguments;
     // A descriptor is a number with its meaning behind it.
     while let Some(at) = rest.find('<') {
-        let digit = rest.get(..at).is_some_and(|before| before.ends_with(|c: char| c.is_numeric()));
+        let number = rest.get(..at).unwrap_or_default().rsplit(' ').next().unwrap_or_default();
         let end = end_of_meaning(rest, at);
-        if digit {
-            let meaning = rest.get(at + 1..end).unwrap_or_default();
-            if !(name == "epoll_ctl" && meaning.contains("eventpoll")) {
-                site += &format!(" {}", role(meaning));
-            }
+        let meaning = rest.get(at + 1..end).unwrap_or_default();
+        let of_poll = name == "epoll_ctl" && meaning.contains("eventpoll");
+        if number.ends_with(char::is_numeric) && !of_poll {
+            let console = name == "write" && matches!(number, "1" | "2");
+            site.push(if console { CONSOLE } else { role(meaning) });
         }
         rest = rest.get(end..).unwrap_or_default();
         if name != "epoll_ctl" {
@@ -65,16 +68,14 @@ fn site(name: &str, arguments: &str) -> Site {
         }
     }
     let words = arguments.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    for word in words.filter(|word| tells_apart(word)) {
-        site += &format!(" {word}");
-    }
+    site.extend(words.filter(|word| tells_apart(word)));
     if name == "socket" || name == "socketpair" {
-        site += &format!(" {}", arguments.split(',').next().unwrap_or_default());
+        site.extend(arguments.split(',').next());
     }
     if matches!(name, "newfstatat" | "statx" | "unlink" | "unlinkat" | "connect") {
-        site += if arguments.contains(super::play::SOCKET) { " path" } else { " other" };
+        site.push(if arguments.contains(super::play::SOCKET) { "path" } else { "other" });
     }
-    site
+    site.join(" ")
 }
 
 /// Where `<...>` ends, which may hold an arrow.

@@ -109,7 +109,7 @@ impl Ended<'_> {
     fn imbalance(&self) -> Option<String> {
         // Who cannot write cannot tell.
         let mute =
-            self.failed.iter().any(|site| site.ends_with("pipe") || site.starts_with("clone"));
+            self.failed.iter().any(|site| site.ends_with("console") || site.starts_with("clone"));
         if mute || self.may_be_deaf() {
             return None;
         }
@@ -118,8 +118,9 @@ impl Ended<'_> {
         };
         let unbalanced = accounts.imbalance();
         let packets = matches!(self.kind, Kind::Udp | Kind::Unixgram);
-        // A thread that has a connection counts nothing.
-        if unbalanced.is_some() || packets || self.kind == Kind::Threads {
+        // A thread or a process that has a connection counts nothing.
+        let away = matches!(self.kind, Kind::Threads | Kind::Processes);
+        if unbalanced.is_some() || packets || away {
             return unbalanced;
         }
         let (taken, out) = (accounts.of("bytes_in"), accounts.of("bytes_out"));
