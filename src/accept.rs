@@ -11,7 +11,7 @@ use crate::group::Arrival;
 use crate::handler::{Handler, Role};
 use crate::id::SocketId;
 use crate::io::ACCEPT_RETRY;
-use crate::socket::{AcceptError, StreamSocket, accept_error};
+use crate::socket::{AcceptError, StreamSocket};
 use crate::stage::{Stage, log_panic};
 use crate::trace::Step;
 
@@ -36,12 +36,15 @@ impl<S> Stage<S> {
                 return io.sockets.wait_for_room(id);
             }
             match listener.socket.accept(&io.options) {
-                Ok((socket, peer)) => match listener.door {
-                    None => self.welcome(id, socket, &peer),
-                    Some(door) => self.share_out(id, door, socket, peer),
-                },
-                Err(error) => match accept_error(&error) {
-                    AcceptError::Nobody => listener.readable = false,
+                Ok((socket, peer)) => {
+                    listener.note_success();
+                    match listener.door {
+                        None => self.welcome(id, socket, &peer),
+                        Some(door) => self.share_out(id, door, socket, peer),
+                    }
+                }
+                Err(error) => match listener.judge(&error) {
+                    AcceptError::Nobody => {}
                     kind => self.accept_failed(id, kind, &error),
                 },
             }

@@ -26,6 +26,10 @@ pub(crate) struct Datagram<T = DatagramSocket> {
     waits: bool,
     /// The first that waits was refused once, perhaps for the sake of another.
     is_retry: bool,
+    /// Errors of receiving in a row.
+    failures: u32,
+    /// Receiving fails again and again, so nothing is read until the retry time comes.
+    pub(crate) retries_later: bool,
     /// Its handler was told of the shutdown.
     told: bool,
     /// It exchanges datagrams with one peer alone.
@@ -43,6 +47,10 @@ pub(crate) struct Datagram<T = DatagramSocket> {
     pub(crate) close_watched: bool,
     warnings: Warnings,
 }
+
+/// After so many errors in a row something is wrong with receiving itself: at once it would only
+/// fail again.
+const FAILURES_IN_A_ROW: u32 = 64;
 
 /// How near its end a socket is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -89,6 +97,8 @@ impl<T: PacketTransport> Datagram<T> {
             writable: true,
             paused: false,
             waits: false,
+            failures: 0,
+            retries_later: false,
             told: false,
             is_retry: false,
             is_connected,
@@ -192,6 +202,7 @@ impl<T: PacketTransport> Datagram<T> {
         self.readable
             && !self.paused
             && !self.waits
+            && !self.retries_later
             && matches!(self.phase, Phase::Serving | Phase::LastLook { .. })
     }
 
@@ -261,18 +272,30 @@ impl<T: PacketTransport> Datagram<T> {
     ) -> Option<io::Result<usize>> {
         match self.transport.receive(batch, inbox, most) {
             Ok(Received { came, all }) => {
+                self.failures = 0;
                 self.readable = !all;
                 Some(Ok(came))
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => {
+                    self.failures = 0;
                     self.readable = false;
                     None
                 }
                 io::ErrorKind::Interrupted => None,
-                _ => Some(Err(error)),
+                _ => {
+                    self.failures += 1;
+                    self.retries_later = self.failures > FAILURES_IN_A_ROW;
+                    Some(Err(error))
+                }
             },
         }
+    }
+
+    /// The retry time has come; says whether it was waited for.
+    pub(crate) fn retry(&mut self) -> bool {
+        self.failures = 0;
+        std::mem::take(&mut self.retries_later)
     }
 
     /// Takes a datagram to send, if there is room for it; what is dropped is dropped here.

@@ -14,7 +14,7 @@ use crate::addr::Addr;
 use crate::datagram::{Datagram, Left, Phase};
 use crate::handler::{Context, DatagramHandler, Role};
 use crate::id::{SocketId, TimerId};
-use crate::io::Io;
+use crate::io::{ACCEPT_RETRY, Io};
 use crate::ledger::Reason;
 use crate::packets::{BATCH, Inbox, Letter};
 use crate::socket::{Batch, is_local};
@@ -61,6 +61,11 @@ impl<S> Stage<S> {
                     left = left.saturating_sub(came);
                 }
                 Some(Err(error)) => {
+                    if datagram.retries_later {
+                        let retry = self.io.after(ACCEPT_RETRY);
+                        self.io.deadlines.push(retry, id);
+                        warn_of_packet(&mut self.io, id, "nothing can be received", &error);
+                    }
                     self.tell_of_error(id, error);
                     left -= 1;
                 }
@@ -266,9 +271,12 @@ impl<S> Stage<S> {
         }
     }
 
-    /// The time is over in which what waits at the end may leave.
-    pub(crate) fn hurried_datagram(&mut self, id: SocketId) {
+    /// It is time to try again to receive, or over in which what waits at the end may leave.
+    pub(crate) fn datagram_deadline(&mut self, id: SocketId) {
         if let Some(datagram) = self.io.sockets.datagram(id) {
+            if datagram.retry() {
+                return self.io.sockets.enqueue(id);
+            }
             datagram.close_watched = false;
             self.end_datagram(id, Ok(()));
         }

@@ -1,6 +1,8 @@
 //! A socket that gives connections, and its patience with the errors of `accept`.
 
-use crate::socket::ListenerSocket;
+use std::io;
+
+use crate::socket::{AcceptError, ListenerSocket, accept_error};
 use crate::warnings::Warnings;
 
 #[derive(Debug)]
@@ -16,8 +18,14 @@ pub(crate) struct Listener {
     pub(crate) door: Option<usize>,
     /// Whether its id is in the queue.
     pub(crate) queued: bool,
+    /// Errors of `accept` in a row that were one client's each.
+    lost: u32,
     warned: Warnings,
 }
+
+/// After so many clients were lost in a row it is not about them: something forbids to accept, and
+/// would again and again.
+const LOST_IN_A_ROW: u32 = 64;
 
 impl Listener {
     pub(crate) fn new(socket: ListenerSocket) -> Listener {
@@ -29,12 +37,38 @@ impl Listener {
             closing: false,
             door: None,
             queued: false,
+            lost: 0,
             warned: Warnings::default(),
         }
     }
 
     pub(crate) fn wants_service(&self) -> bool {
         self.closing || self.readable && !self.waits_for_room
+    }
+
+    /// A client was accepted.
+    pub(crate) fn note_success(&mut self) {
+        self.lost = 0;
+    }
+
+    /// Says what to do about an error of `accept`.
+    pub(crate) fn judge(&mut self, error: &io::Error) -> AcceptError {
+        match accept_error(error) {
+            AcceptError::Nobody => {
+                self.readable = false;
+                self.lost = 0;
+                AcceptError::Nobody
+            }
+            AcceptError::OneClient if self.lost == LOST_IN_A_ROW => {
+                self.lost = 0;
+                AcceptError::Shortage
+            }
+            AcceptError::OneClient => {
+                self.lost += 1;
+                AcceptError::OneClient
+            }
+            AcceptError::Shortage => AcceptError::Shortage,
+        }
     }
 
     /// Whether an error may be logged now, and how many were not since the last one.

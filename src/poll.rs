@@ -370,7 +370,8 @@ impl Io {
                 self.ledger.packets_dropped += datagram.drop_waiting() as u64;
                 self.own.remove(id);
                 let _ = datagram.deregister(registry);
-                deadlines = usize::from(datagram.close_watched);
+                deadlines =
+                    usize::from(datagram.close_watched) + usize::from(datagram.retries_later);
             }
             Socket::Source(_) => {}
         }

@@ -249,8 +249,7 @@ impl<S> Stage<S> {
         match io.sockets.get(id) {
             None => return io.deadlines.stale_came_up(),
             Some(Socket::Connection(_)) => {}
-            // It was closing, and what waits has not left in time.
-            Some(Socket::Datagram(_)) => return self.hurried_datagram(id),
+            Some(Socket::Datagram(_)) => return self.datagram_deadline(id),
             Some(_) => return io.sockets.retry(id),
         }
         let due = io.deadline(id);

@@ -24,10 +24,11 @@ pub(crate) fn stop_on_signals<S: 'static>(
     reader.set_nonblocking(true)?;
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
-        // In this order: the first signal finds the flag still down.
+        // In this order: a signal that finds only the first of them is not lost, and the first
+        // signal of all finds the flag still down.
+        low_level::pipe::register(signal, writer.try_clone()?)?;
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
         flag::register(signal, Arc::clone(&asked))?;
-        low_level::pipe::register(signal, writer.try_clone()?)?;
     }
     server.watch(UnixStream::from_std(reader), Interest::READABLE, move |cx, reader, _| {
         while reader.read(&mut [0; 16]).is_ok_and(|n| n > 0) {}

@@ -155,3 +155,22 @@ fn a_closing_socket_wants_a_turn_until_it_is_gone() {
     assert_eq!(datagram.drop_waiting(), 1);
     assert!(datagram.wants_service());
 }
+
+#[test]
+fn what_cannot_be_received_again_and_again_is_tried_later() {
+    let mut inbox = Inbox::new(100);
+    let broken = std::iter::repeat_n(Err(io::ErrorKind::OutOfMemory), 100);
+    let mut datagram = queue(Script { receives: broken.collect(), ..Script::default() }, 0);
+    let mut failed = 0;
+    while datagram.wants_read() {
+        assert!(matches!(datagram.receive(&mut (), &mut inbox, 8), Some(Err(_))));
+        failed += 1;
+    }
+    assert_eq!(failed, FAILURES_IN_A_ROW + 1);
+    assert!(!datagram.wants_service(), "it sleeps");
+    assert!(datagram.retry() && datagram.wants_read() && !datagram.retry());
+    datagram.transport.receives = [Err(io::ErrorKind::OutOfMemory)].into();
+    assert!(matches!(datagram.receive(&mut (), &mut inbox, 8), Some(Err(_))));
+    assert!(datagram.receive(&mut (), &mut inbox, 8).is_none());
+    assert_eq!(datagram.failures, 0);
+}

@@ -4,7 +4,7 @@
 //! each, from a queue with a bound; what does not fit is dropped, and an error of a write is
 //! nobody's trouble. The thread is started with the first line.
 //!
-//! A program that is forked must have no other thread. There each text is written by whoever has it,
+//! A program that is forked must have no other thread, and the system may give none. There each text is written by whoever has it,
 //! but only when the system says that there is room, and otherwise dropped.
 
 use std::io::{self, Write};
@@ -38,20 +38,30 @@ pub(crate) fn write_directly() {}
 
 /// Writes `text` to standard output, some time soon.
 pub(crate) fn print(text: String) {
-    if DIRECTLY.load(Ordering::Acquire) {
-        write_what_fits(io::stdout(), text.as_bytes());
-        return;
-    }
-    static STDOUT: OnceLock<Queue> = OnceLock::new();
-    STDOUT.get_or_init(|| Queue::start(io::stdout())).put(text.into_bytes());
+    static STDOUT: OnceLock<Option<Queue>> = OnceLock::new();
+    match queue(&STDOUT, io::stdout) {
+        Some(queue) => queue.put(text.into_bytes()),
+        None => write_what_fits(io::stdout(), text.as_bytes()),
+    };
 }
 
 fn print_error(text: Vec<u8>) -> bool {
-    if DIRECTLY.load(Ordering::Acquire) {
-        return write_what_fits(io::stderr(), &text);
+    static STDERR: OnceLock<Option<Queue>> = OnceLock::new();
+    match queue(&STDERR, io::stderr) {
+        Some(queue) => queue.put(text),
+        None => write_what_fits(io::stderr(), &text),
     }
-    static STDERR: OnceLock<Queue> = OnceLock::new();
-    STDERR.get_or_init(|| Queue::start(io::stderr())).put(text)
+}
+
+/// The way to a thread that writes; none when nothing is to have one, or the system gives none.
+fn queue<W: Write + Send + 'static>(
+    made: &'static OnceLock<Option<Queue>>,
+    out: impl FnOnce() -> W,
+) -> Option<&'static Queue> {
+    if DIRECTLY.load(Ordering::Acquire) {
+        return None;
+    }
+    made.get_or_init(|| Queue::start(out())).as_ref()
 }
 
 /// Writes without waiting; says whether there was room for all of it.
@@ -92,17 +102,16 @@ static UNWRITTEN: AtomicUsize = AtomicUsize::new(0);
 struct Queue(SyncSender<Vec<u8>>);
 
 impl Queue {
-    fn start(mut out: impl Write + Send + 'static) -> Queue {
+    fn start(mut out: impl Write + Send + 'static) -> Option<Queue> {
         let (sender, texts) = sync_channel::<Vec<u8>>(QUEUE);
         let writer = thread::Builder::new().name("console".into());
-        // Without a thread, the receiver is gone and every text is dropped.
-        let _ = writer.spawn(move || {
+        let started = writer.spawn(move || {
             for text in texts {
                 let _ = out.write_all(&text).and_then(|()| out.flush());
                 UNWRITTEN.fetch_sub(1, Ordering::AcqRel);
             }
         });
-        Queue(sender)
+        started.is_ok().then_some(Queue(sender))
     }
 
     /// Whether there was room.

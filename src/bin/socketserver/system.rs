@@ -12,13 +12,41 @@ pub(crate) fn stop_on_signals<S: 'static>(
     server: &mut Server<S>,
     drain: Duration,
 ) -> io::Result<impl Fn() + use<S>> {
+    #[cfg(unix)]
+    let later = Later::begin()?;
     let in_child = ChildSignals::prepare()?;
     on_first_signal(server, false, move |cx, _| {
         log::info!("asked to stop; what is left after {drain:?} is cut off");
         cx.io.server_close();
         cx.io.shutdown(drain);
     })?;
+    in_child.heed();
+    #[cfg(unix)]
+    drop(later);
     Ok(move || in_child.begin())
+}
+
+/// What asks this thread to stop comes to it later: a handler takes its place before it has anything
+/// to do, and would swallow what comes in between.
+#[cfg(unix)]
+struct Later(nix::sys::signal::SigSet);
+
+#[cfg(unix)]
+impl Later {
+    fn begin() -> io::Result<Later> {
+        use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+
+        let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
+        Ok(Later(signals.thread_swap_mask(SigmaskHow::SIG_BLOCK)?))
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Later {
+    fn drop(&mut self) {
+        // It fails only for what is no mask.
+        let _ = self.0.thread_set_mask();
+    }
 }
 
 /// What a forked child does with the signals of its parent's handlers: SIGTERM ends it at once;
@@ -26,7 +54,8 @@ pub(crate) fn stop_on_signals<S: 'static>(
 /// it and change nothing but a copy of a flag.
 #[cfg(unix)]
 struct ChildSignals {
-    is_child: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    /// SIGTERM ends this process as it ends any other: it is a child, or does not heed signals yet.
+    by_default: std::sync::Arc<std::sync::atomic::AtomicBool>,
     #[cfg(target_os = "linux")]
     parent: nix::unistd::Pid,
 }
@@ -35,18 +64,23 @@ struct ChildSignals {
 impl ChildSignals {
     /// Before any other handler of SIGTERM, which would wake the parent.
     fn prepare() -> io::Result<ChildSignals> {
-        let is_child = std::sync::Arc::default();
-        let condition = std::sync::Arc::clone(&is_child);
+        let by_default = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let condition = std::sync::Arc::clone(&by_default);
         signal_hook::flag::register_conditional_default(signal_hook::consts::SIGTERM, condition)?;
         Ok(ChildSignals {
-            is_child,
+            by_default,
             #[cfg(target_os = "linux")]
             parent: nix::unistd::getpid(),
         })
     }
 
+    /// The handlers stand.
+    fn heed(&self) {
+        self.by_default.store(false, std::sync::atomic::Ordering::Release);
+    }
+
     fn begin(&self) {
-        self.is_child.store(true, std::sync::atomic::Ordering::Release);
+        self.by_default.store(true, std::sync::atomic::Ordering::Release);
         // The console is the parent's: two who look for room before they write could block there.
         log::set_max_level(log::LevelFilter::Off);
         #[cfg(target_os = "linux")]
@@ -71,6 +105,8 @@ impl ChildSignals {
     fn prepare() -> io::Result<ChildSignals> {
         Ok(ChildSignals)
     }
+
+    fn heed(&self) {}
 
     fn begin(&self) {}
 }
@@ -117,11 +153,16 @@ pub(crate) fn on_first_signal<S: 'static>(
     use signal_hook::{flag, low_level};
     use socketserver::mio;
 
+    let later = Later::begin()?;
     let (reader, writer) = UnixStream::pair()?;
     reader.set_nonblocking(true)?;
     let asked = Arc::new(AtomicBool::new(false));
     let which = Arc::new(AtomicUsize::new(0));
+    // Another thread may get the signal: until all of its handler stands, the program ends as it
+    // would have ended a moment before.
+    let half_there = Arc::new(AtomicBool::new(true));
     for signal in [SIGTERM, SIGINT].into_iter().chain(hangup.then_some(SIGHUP)) {
+        flag::register_conditional_default(signal, Arc::clone(&half_there))?;
         // In this order: the first signal finds the flag still down.
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
         flag::register(signal, Arc::clone(&asked))?;
@@ -142,6 +183,8 @@ pub(crate) fn on_first_signal<S: 'static>(
         act(cx, i32::try_from(which.load(Ordering::Acquire)).unwrap_or_default());
         Ok(())
     })?;
+    half_there.store(false, Ordering::Release);
+    drop(later);
     Ok(())
 }
 
