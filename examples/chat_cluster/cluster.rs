@@ -45,7 +45,11 @@ pub(crate) struct Consequences {
 
 impl Cluster {
     pub(crate) fn new() -> Cluster {
-        let id = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
+        Cluster::named(format!("{:016x}", RandomState::new().hash_one(std::process::id())))
+    }
+
+    /// No other server may have the same `id`, in which there is no space.
+    pub(crate) fn named(id: String) -> Cluster {
         Cluster { id, said: 0, kept: VecDeque::new(), others: HashMap::new() }
     }
 

@@ -18,6 +18,7 @@ use cluster::Cluster;
 use redis::{Publisher, Subscriber};
 
 mod cluster;
+mod protocol;
 mod redis;
 #[path = "../support/signals.rs"]
 mod signals;

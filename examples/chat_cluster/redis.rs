@@ -6,13 +6,9 @@ use std::io;
 use socketserver::{Context, Handler, Input, Io};
 
 use crate::Shared;
+use crate::protocol::{MAX_LINE, encode, message, unexpected};
 
 type Cx<'a> = Context<'a, Shared>;
-
-/// Bytes of one message; ours are far shorter.
-const MAX_MESSAGE: usize = 64 << 10;
-/// Bytes of a line that is no message.
-const MAX_LINE: usize = 1_024;
 
 pub(crate) struct Subscriber;
 
@@ -100,51 +96,4 @@ impl Shared {
             io.close(publisher);
         }
     }
-}
-
-/// A command as Redis takes it.
-fn encode(words: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend(format!("${}\r\n", word.len()).as_bytes());
-        bytes.extend_from_slice(word);
-        bytes.extend(b"\r\n");
-    }
-    bytes
-}
-
-/// The next message, which has three parts: what it is, its channel, and a text or a number.
-fn message<'a>(input: &mut Input<'a>) -> io::Result<Option<[&'a [u8]; 3]>> {
-    // A look at what is there; it is taken only when it is complete.
-    let mut ahead = Input::new(input.rest());
-    let Some(head) = ahead.line(MAX_LINE)? else { return Ok(None) };
-    if head != b"*3" {
-        return Err(unexpected(head));
-    }
-    let mut parts = [&[][..]; 3];
-    for part in &mut parts {
-        let Some(line) = ahead.line(MAX_LINE)? else { return Ok(None) };
-        *part = match line.split_first() {
-            Some((b':', number)) => number,
-            Some((b'$', digits)) => {
-                let len = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-                let len: usize = len.ok_or_else(|| unexpected(line))?;
-                let end = (input.len() - ahead.len()).saturating_add(len).saturating_add(2);
-                if !input.need(end, MAX_MESSAGE)? {
-                    return Ok(None);
-                }
-                let bulk = ahead.take(len).unwrap_or_default();
-                ahead.take(2);
-                bulk
-            }
-            _ => return Err(unexpected(line)),
-        };
-    }
-    input.take(input.len() - ahead.len());
-    Ok(Some(parts))
-}
-
-fn unexpected(line: &[u8]) -> io::Error {
-    let what = format!("Redis said {:?}", String::from_utf8_lossy(line));
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }

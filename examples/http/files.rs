@@ -50,7 +50,7 @@ pub(crate) fn find(root: &Path, path: &str) -> Result<Found, Status> {
 }
 
 /// The decoded path, if it leads down and to nothing hidden.
-fn relative(path: &str) -> Option<PathBuf> {
+pub(crate) fn relative(path: &str) -> Option<PathBuf> {
     let decoded = String::from_utf8(decode(path)?).ok()?;
     let names = decoded.split('/').filter(|name| !name.is_empty() && *name != ".");
     let mut relative = PathBuf::new();

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use socketserver::{Context, Handler, Input, Sent, TimerId};
 
-use crate::frame::{self, Code, Frame, Opcode};
-use crate::handshake::{self, Answer, HEAD_LIMIT};
-use crate::message::Message;
+use super::frame::{self, Code, Frame, Opcode};
+use super::handshake::{self, Answer, HEAD_LIMIT};
+use super::message::Message;
 
 /// Everything a peer may make us hold or wait for.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::str;
 
-use crate::frame::{Code, Opcode};
+use super::frame::{Code, Opcode};
 
 #[derive(Debug)]
 pub(crate) struct Message {

@@ -195,7 +195,7 @@ impl Typed {
         Typed::read(std::env::args_os())
     }
 
-    fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, LastWords> {
+    pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, LastWords> {
         let args: Vec<OsString> = args.into_iter().collect();
         Typed::try_parse_from(&args).map_err(|error| {
             // Clap says that some argument is no text, but not which.
@@ -329,19 +329,24 @@ pub(crate) fn check_path(path: PathBuf, option: &str) -> Result<Addr, clap::Erro
 /// The form of an address; whether its name exists is seen when it is looked up.
 pub(crate) fn check_ip(addr: &str, option: &str) -> Result<(), clap::Error> {
     let wrong = |why: &str| usage(&format!("invalid value '{addr}' for '{option}': {why}"));
+    form_of_ip(addr).map_err(wrong)
+}
+
+/// What is wrong with the form of an address.
+pub(crate) fn form_of_ip(addr: &str) -> Result<(), &'static str> {
     let Some((host, port)) = addr.rsplit_once(':') else {
-        return Err(wrong("a port is missing; write it like 127.0.0.1:7000"));
+        return Err("a port is missing; write it like 127.0.0.1:7000");
     };
     if port.parse::<u16>().is_err() {
-        return Err(wrong("the port is no number from 0 to 65535"));
+        return Err("the port is no number from 0 to 65535");
     }
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     match bare {
         Some(host) if host.parse::<std::net::Ipv6Addr>().is_err() => {
-            Err(wrong("no IPv6 address stands in the brackets"))
+            Err("no IPv6 address stands in the brackets")
         }
-        None if host.contains(':') => Err(wrong("write an IPv6 address like [::1]:7000")),
-        None if host.is_empty() => Err(wrong("the host is missing; 0.0.0.0 is every IPv4 address")),
+        None if host.contains(':') => Err("write an IPv6 address like [::1]:7000"),
+        None if host.is_empty() => Err("the host is missing; 0.0.0.0 is every IPv4 address"),
         _ => Ok(()),
     }
 }

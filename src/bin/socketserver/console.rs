@@ -232,12 +232,10 @@ impl LastWords {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    #[cfg(test)]
     pub(crate) fn code(&self) -> u8 {
         self.code
     }
@@ -246,11 +244,11 @@ impl LastWords {
 pub(crate) fn end_with(words: &LastWords) -> ExitCode {
     if words.is_answer {
         // Somebody asked, so somebody reads; a pager may take its time.
-        let _ = io::stdout().write_all(words.text.as_bytes());
+        let _ = io::stdout().write_all(words.text().as_bytes());
     } else {
-        print_error(words.text.clone().into_bytes());
+        print_error(words.text().into());
     }
-    ExitCode::from(words.code)
+    ExitCode::from(words.code())
 }
 
 /// Writes to standard output what somebody asked for and waits until it is read, as a pager may.

@@ -1,0 +1,5 @@
+//! See `src/commands.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| socketserver_fuzz::commands::run(data));

@@ -1,0 +1,5 @@
+//! See `src/fields.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| socketserver_fuzz::fields::run(data));

@@ -1,0 +1,90 @@
+//! What is fuzzed: one module for each target, whose `run` takes any bytes and panics at a mistake.
+//!
+//! Parsers that no other program can reach are compiled in from where they lie. The same file is
+//! the test `corpus` of the crate itself, which runs every file of every corpus once.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a panic is how a target fails, and of what is compiled in not all is used"
+)]
+
+#[path = "../../src"]
+mod library {
+    pub(crate) mod frame;
+    pub(crate) mod input;
+}
+
+#[path = "../../src/bin/socketserver"]
+mod command {
+    pub(crate) mod args;
+    pub(crate) mod bench;
+    pub(crate) mod chat;
+    pub(crate) mod connect;
+    pub(crate) mod console;
+    pub(crate) mod serve;
+    pub(crate) mod services;
+    pub(crate) mod system;
+    pub(crate) mod units;
+    pub(crate) mod workers;
+}
+
+#[path = "../../examples"]
+mod examples {
+    pub(crate) mod chat_cluster {
+        pub(crate) mod cluster;
+        pub(crate) mod protocol;
+    }
+    pub(crate) mod files {
+        pub(crate) mod name;
+    }
+    pub(crate) mod http {
+        pub(crate) mod body;
+        pub(crate) mod files;
+        pub(crate) mod request;
+        pub(crate) mod response;
+        pub(crate) mod site;
+    }
+    pub(crate) mod kv {
+        pub(crate) mod resp;
+    }
+    pub(crate) mod socks5 {
+        pub(crate) mod handshake;
+    }
+    pub(crate) mod websocket {
+        pub(crate) mod connection;
+        pub(crate) mod frame;
+        pub(crate) mod handshake;
+        pub(crate) mod message;
+    }
+}
+
+// Where those files look for each other.
+use command::{args, bench, chat, connect, console, serve, services, system, units, workers};
+use examples::http::{request, response, site};
+use library::{frame, input};
+
+mod bytes;
+
+pub mod addresses;
+pub mod arguments;
+pub mod cluster;
+pub mod commands;
+pub mod conversations;
+pub mod fields;
+pub mod file_names;
+pub mod framing;
+pub mod http_bodies;
+pub mod http_heads;
+pub mod quantities;
+pub mod redis_messages;
+pub mod socks;
+pub mod websocket;
+pub mod websocket_frames;
+pub mod websocket_heads;
