@@ -30,8 +30,9 @@ pub(crate) struct Line {
     pub(crate) read: u64,
     /// A read stops in front of this byte: urgent data lies there.
     pub(crate) urgent: Option<u64>,
-    /// A read stops behind these bytes: descriptors were passed with the last of them.
-    pub(crate) passed: VecDeque<u64>,
+    /// A read that touches the bytes between these two stops behind them: descriptors were passed
+    /// with them, and go with the first of them that is read.
+    pub(crate) passed: VecDeque<(u64, u64)>,
     cut: bool,
     pub(crate) ended: bool,
     pub(crate) end_read: bool,
@@ -180,7 +181,8 @@ impl Line {
 
     /// Whether epoll calls it writable: there must be room worth a wake-up.
     pub(crate) fn is_writable(&self) -> bool {
-        self.reset || self.room() > 0 && self.room() >= (self.taken - self.got) / 2
+        let nothing_leaves = self.reset || self.server_ended && !self.unix;
+        nothing_leaves || self.room() > 0 && self.room() >= (self.taken - self.got) / 2
     }
 
     /// What epoll would report now, if that is anything.
@@ -197,12 +199,17 @@ impl Line {
         (event.readable || event.writable || event.error).then_some(event)
     }
 
-    /// Where the next read has to stop, and whether because of passed descriptors.
-    fn stop(&self) -> (u64, bool) {
+    /// Where the next read has to stop.
+    fn stop(&self) -> u64 {
         let urgent = self.urgent.filter(|at| *at > self.read).unwrap_or(u64::MAX);
-        let passed = self.passed.front().copied().unwrap_or(u64::MAX);
-        let stop = self.came.min(urgent);
-        if passed <= stop { (passed, true) } else { (stop, false) }
+        let passed = self.passed.front().map_or(u64::MAX, |(_, end)| *end);
+        self.came.min(urgent).min(passed)
+    }
+
+    /// The error of a reset, which is another one behind the peer's end.
+    fn break_pipe(&mut self) -> io::Error {
+        let is_pipe = self.ended && !self.unix;
+        self.broke(if is_pipe { libc::EPIPE } else { libc::ECONNRESET })
     }
 
     fn broke(&mut self, errno: i32) -> io::Error {
@@ -293,8 +300,8 @@ impl Simulated {
 
     pub(crate) fn pass(&mut self, n: u32, len: u64) {
         if let Some(line) = self.peer(n).filter(|line| line.talks() && line.unix) {
+            line.passed.push_back((line.came, line.came + len));
             line.came += len;
-            line.passed.push_back(line.came);
             line.edge = true;
         }
     }
@@ -316,10 +323,11 @@ impl Simulated {
 
     pub(crate) fn receive(&mut self, n: u32, len: u64) {
         let Some(line) = self.lines.get_mut(n as usize).and_then(Option::as_mut) else { return };
-        line.got += len.min(line.taken - line.got);
+        let len = len.min(line.taken - line.got);
+        line.got += len;
         // A Unix socket wakes its writer whenever somebody reads, TCP only one that was refused.
         let wakes = if line.unix { line.asks_for_room } else { line.refused };
-        if wakes && line.is_writable() {
+        if len > 0 && wakes && line.is_writable() {
             line.refused = false;
             line.edge = true;
         }
@@ -522,13 +530,15 @@ impl Kernel for Simulated {
             return Err(line.broke(errno));
         }
         let line = self.line(n);
-        if line.urgent.is_some_and(|at| at <= line.read) && line.came > line.read {
+        // A read at the mark passes it, whether there is more behind it or not.
+        if line.urgent.is_some_and(|at| at <= line.read) {
             line.urgent = None;
         }
-        let (stop, cut) = line.stop();
-        let len = buffer.len().min((stop - line.read) as usize);
+        let len = buffer.len().min((line.stop() - line.read) as usize);
         if len == 0 {
-            return if line.reset && line.error_due {
+            // TCP says the end that it knows before an error that came later.
+            let end_is_known = line.ended && !line.unix;
+            return if line.reset && line.error_due && !end_is_known {
                 Err(line.broke(libc::ECONNRESET))
             } else if line.ended || line.reset {
                 line.end_read = true;
@@ -546,7 +556,7 @@ impl Kernel for Simulated {
         self.progress += 1;
         let line = self.line(n);
         line.moved_at = now;
-        line.cut = cut && line.read == stop;
+        line.cut = line.passed.front().is_some_and(|(start, _)| line.read > *start);
         if line.cut {
             line.passed.pop_front();
         }
@@ -575,8 +585,12 @@ impl Kernel for Simulated {
         }
         let line = self.line(n);
         if line.reset {
-            let errno = if line.error_due { libc::ECONNRESET } else { libc::EPIPE };
-            return Err(line.broke(errno));
+            if line.error_due && !line.unix {
+                return Err(line.break_pipe());
+            }
+            // A Unix socket keeps its error for who reads.
+            line.broken = true;
+            return Err(io::Error::from_raw_os_error(libc::EPIPE));
         }
         let len = given.len().min(line.room() as usize);
         line.refused |= len < given.len();
@@ -601,6 +615,8 @@ impl Kernel for Simulated {
         let line = self.line(n);
         line.server_ended = true;
         line.ended_at = now;
+        // The end of our own direction, or its acknowledgement, wakes us too.
+        line.edge = true;
         let unsent = line.page.sent - line.taken;
         self.check(unsent == 0, || format!("{n}: said its end before {unsent} bytes of output"));
         if self.line(n).reset { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
@@ -608,7 +624,7 @@ impl Kernel for Simulated {
 
     fn error(&mut self, n: u32) -> Option<io::Error> {
         let line = self.line(n);
-        line.error_due.then(|| line.broke(libc::ECONNRESET))
+        line.error_due.then(|| line.break_pipe())
     }
 
     fn reset_on_close(&mut self, n: u32) {

@@ -26,6 +26,8 @@ use std::thread;
 mod actor;
 mod book;
 mod checks;
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+mod conformance;
 mod kernel;
 mod random;
 mod script;

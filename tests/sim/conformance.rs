@@ -1,0 +1,430 @@
+//! The simulated kernel is not believed blindly: the same scripts on real sockets, event by event.
+//!
+//! Each script is played twice at once, on a line of the simulated kernel and on a real connection
+//! (loopback TCP, or a pair of Unix sockets) that the production code registers, reads and writes.
+//! What each call says must be the same, and so must what is reported at each poll.
+//!
+//! ```console
+//! $ SCRIPTS=10000 cargo test --release --lib sim::conformance -- --nocapture
+//! ```
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use socket2::SockRef;
+
+use super::kernel::{SimEvent, Simulated, output_of};
+use super::number;
+use super::random::{Random, bytes};
+use crate::memory::simulated::Kernel;
+use crate::options::Options;
+use crate::socket::{Reported, StreamSocket};
+use crate::transport::Transport;
+
+/// How many scripts are played for each kind of socket when nobody says otherwise.
+const SCRIPTS: u64 = 60;
+const STEPS: usize = 24;
+
+/// What the system may take to deliver on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it is listened for what should not come.
+const SILENCE: Duration = Duration::from_millis(1);
+
+/// Longer than an acknowledgement is held back.
+const LATE_ANSWER: Duration = Duration::from_millis(60);
+
+/// A system that is busy may report late, and so twice; a script that fails for that does not fail
+/// again and again.
+const TRIES: usize = 4;
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    /// The peer sends, ends, or is gone.
+    Send(usize),
+    Urgent,
+    Pass(usize),
+    End,
+    Reset,
+    /// The peer reads all there is.
+    Receive,
+    // Our end.
+    Read(usize),
+    Write(usize),
+    /// Writes until the system takes no more.
+    Fill,
+    ShutDown,
+    AskForRoom(bool),
+    Poll,
+}
+
+/// What a call said.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Said {
+    Bytes(usize),
+    End,
+    WouldBlock,
+    Failed(io::ErrorKind),
+}
+
+impl Said {
+    fn of(result: io::Result<usize>) -> Said {
+        match result {
+            Ok(0) => Said::End,
+            Ok(n) => Said::Bytes(n),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Said::WouldBlock,
+            Err(error) => Said::Failed(error.kind()),
+        }
+    }
+}
+
+/// What was reported, in words.
+type Report = BTreeSet<&'static str>;
+
+fn report_of(event: &impl Reported) -> Report {
+    let all = [
+        ("readable", event.is_readable()),
+        ("writable", event.is_writable()),
+        ("read closed", event.is_read_closed()),
+        ("urgent", event.is_priority()),
+        ("error", event.is_error()),
+    ];
+    all.into_iter().filter_map(|(word, is_so)| is_so.then_some(word)).collect()
+}
+
+enum Peer {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Gone,
+}
+
+/// One connection, twice.
+struct Twice {
+    sim: Simulated,
+    unix: bool,
+    real: StreamSocket,
+    peer: Peer,
+    poll: Poll,
+    events: Events,
+    sent: u64,
+}
+
+const TOKEN: Token = Token(7);
+const PIECE: usize = 64 << 10;
+
+impl Twice {
+    fn new(unix: bool) -> io::Result<Twice> {
+        let (mut real, peer) = if unix {
+            let (ours, peer) = UnixStream::pair()?;
+            ours.set_nonblocking(true)?;
+            let stream = mio::net::UnixStream::from_std(ours);
+            (StreamSocket::Unix { stream, cut: false }, Peer::Unix(peer))
+        } else {
+            let listener = TcpListener::bind("127.0.0.1:0")?;
+            let peer = TcpStream::connect(listener.local_addr()?)?;
+            peer.set_nodelay(true)?;
+            let (ours, _) = listener.accept()?;
+            ours.set_nonblocking(true)?;
+            (StreamSocket::Tcp(mio::net::TcpStream::from_std(ours)), Peer::Tcp(peer))
+        };
+        let poll = Poll::new()?;
+        real.register(poll.registry(), TOKEN, false)?;
+        let mut sim = Simulated::new(Options::default(), 1);
+        sim.connect(0, unix, u64::MAX);
+        sim.accept()?;
+        sim.register(0, TOKEN, false)?;
+        Ok(Twice { sim, unix, real, peer, poll, events: Events::with_capacity(8), sent: 0 })
+    }
+
+    fn act(&mut self, act: Act) -> Result<(), String> {
+        self.sim.begin_turn();
+        match act {
+            Act::Send(len) => self.send(len),
+            Act::Urgent => self.urgent(),
+            Act::Pass(len) => self.pass(len),
+            Act::End => self.end(),
+            Act::Reset => self.reset(),
+            Act::Receive => return self.receive(),
+            Act::Read(len) => return self.read(len),
+            Act::Write(len) => return self.write(len),
+            Act::Fill => return self.fill(),
+            Act::ShutDown => return self.shut_down(),
+            Act::AskForRoom(ask) => {
+                self.sim.ask_for_room(0, ask).map_err(|error| error.to_string())?;
+                let registry = self.poll.registry();
+                let asked = self.real.ask_for_room(registry, TOKEN, ask);
+                asked.map_err(|error| error.to_string())?;
+            }
+            Act::Poll => return self.compare_events(),
+        }
+        self.sim.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Whether the peer may still say something.
+    fn talks(&mut self) -> bool {
+        let line = self.sim.line(0);
+        !line.ended && !line.reset
+    }
+
+    fn send(&mut self, len: usize) {
+        if self.talks() {
+            self.sim.send(0, len as u64);
+            let bytes = vec![1; len];
+            let sent = match &mut self.peer {
+                Peer::Tcp(peer) => peer.write_all(&bytes),
+                Peer::Unix(peer) => peer.write_all(&bytes),
+                Peer::Gone => Ok(()),
+            };
+            sent.expect("there is room for what little is sent");
+        }
+    }
+
+    fn urgent(&mut self) {
+        let one_waits = self.sim.line(0).urgent.is_some();
+        let talks = self.talks();
+        if let Peer::Tcp(peer) = &self.peer {
+            if talks && !one_waits {
+                SockRef::from(peer).send_out_of_band(b"!").expect("there is room for one byte");
+                self.sim.send_urgent(0);
+            }
+        }
+    }
+
+    fn pass(&mut self, len: usize) {
+        let talks = self.talks();
+        if let Peer::Unix(peer) = &self.peer {
+            if talks {
+                let bytes = vec![1; len];
+                let file = File::open("/dev/null").expect("every system has it");
+                let passed = [file.as_raw_fd()];
+                let control = [ControlMessage::ScmRights(&passed)];
+                let pieces = [IoSlice::new(&bytes)];
+                let fd = peer.as_raw_fd();
+                sendmsg::<()>(fd, &pieces, &control, MsgFlags::empty(), None).expect("room");
+                self.sim.pass(0, len as u64);
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        if self.talks() {
+            let ended = match &self.peer {
+                Peer::Tcp(peer) => peer.shutdown(std::net::Shutdown::Write),
+                Peer::Unix(peer) => peer.shutdown(std::net::Shutdown::Write),
+                Peer::Gone => Ok(()),
+            };
+            ended.expect("it was connected");
+            self.sim.end(0);
+        }
+    }
+
+    /// A Unix socket resets only when its owner leaves something unread.
+    fn reset(&mut self) {
+        let line = self.sim.line(0);
+        let resets = !self.unix || line.taken > line.got;
+        // After both ends there is nothing left to be reset.
+        if line.reset || !resets || line.ended && line.server_ended {
+            return;
+        }
+        if let Peer::Tcp(peer) = &self.peer {
+            SockRef::from(peer).set_linger(Some(Duration::ZERO)).expect("it is open");
+        }
+        self.peer = Peer::Gone;
+        self.sim.reset(0);
+    }
+
+    fn receive(&mut self) -> Result<(), String> {
+        let line = self.sim.line(0);
+        let mut left = (line.taken - line.got) as usize;
+        let mut buffer = vec![0; PIECE];
+        let before = Instant::now();
+        while left > 0 && before.elapsed() < PATIENCE {
+            let room = &mut buffer[..left.min(PIECE)];
+            let n = match &mut self.peer {
+                Peer::Tcp(peer) => peer.read(room),
+                Peer::Unix(peer) => peer.read(room),
+                Peer::Gone => return Ok(()),
+            };
+            left -= n.map_err(|error| format!("the peer: {error}"))?;
+        }
+        self.sim.receive(0, u64::MAX);
+        (left == 0).then_some(()).ok_or_else(|| format!("{left} bytes did not reach the peer"))
+    }
+
+    fn read(&mut self, len: usize) -> Result<(), String> {
+        let mut buffer = vec![0; len];
+        let told = Said::of(self.sim.read(0, &mut buffer));
+        let (sim_cut, before) = (self.sim.was_cut(0), Instant::now());
+        loop {
+            let said = Said::of(self.real.read(&mut buffer));
+            let real_cut = matches!(self.real, StreamSocket::Unix { cut: true, .. });
+            let cuts_agree = !self.unix || !matches!(said, Said::Bytes(_)) || sim_cut == real_cut;
+            if said == told && cuts_agree {
+                return Ok(());
+            }
+            // It may still be on its way.
+            if said != Said::WouldBlock || before.elapsed() > PATIENCE {
+                return Err(format!(
+                    "a read of {len} says {told:?} (cut: {sim_cut}), and really {said:?} (cut: {real_cut})"
+                ));
+            }
+        }
+    }
+
+    /// What leaves is right in the eyes of the simulated kernel.
+    fn output(&mut self, len: usize) -> &'static [u8] {
+        self.sim.line(0).page.sent = self.sent + len as u64;
+        bytes(output_of(0), self.sent, len)
+    }
+
+    fn write(&mut self, len: usize) -> Result<(), String> {
+        let line = self.sim.line(0);
+        if line.server_ended || line.buffer != u64::MAX && line.taken > line.got {
+            return Ok(());
+        }
+        line.buffer = u64::MAX;
+        let given = self.output(len);
+        let told = Said::of(self.sim.write(0, given));
+        let before = Instant::now();
+        loop {
+            let said = Said::of(self.real.write(given));
+            if said == told {
+                self.sent = self.sim.line(0).taken;
+                return Ok(());
+            }
+            // The reset may still be on its way.
+            if matches!(told, Said::Bytes(_)) || before.elapsed() > PATIENCE {
+                return Err(format!("a write of {len} says {told:?}, and really {said:?}"));
+            }
+        }
+    }
+
+    /// How much the system takes is its own affair; what follows from its refusal is not.
+    fn fill(&mut self) -> Result<(), String> {
+        let line = self.sim.line(0);
+        if line.reset || line.server_ended || line.buffer != u64::MAX && line.taken > line.got {
+            return Ok(());
+        }
+        let mut took = 0;
+        loop {
+            let piece = bytes(output_of(0), self.sent + took, PIECE / 2);
+            match self.real.write(piece) {
+                Ok(n) => took += n as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(format!("a write really says {error}")),
+            }
+        }
+        let line = self.sim.line(0);
+        line.buffer = line.taken - line.got + took;
+        let mut left = took as usize;
+        while left > 0 {
+            self.sim.begin_turn();
+            let given = self.output(left.min(PIECE / 2));
+            let n = self.sim.write(0, given).map_err(|error| format!("a write says {error}"))?;
+            self.sent += n as u64;
+            left -= n;
+        }
+        let given = self.output(1);
+        self.sim.begin_turn();
+        match Said::of(self.sim.write(0, given)) {
+            Said::WouldBlock => Ok(()),
+            told => Err(format!("a write into what is full says {told:?}")),
+        }
+    }
+
+    fn shut_down(&mut self) -> Result<(), String> {
+        if self.sim.line(0).server_ended || self.sim.line(0).reset {
+            return Ok(());
+        }
+        self.sim.line(0).page.sent = self.sent;
+        let told = self.sim.shutdown_write(0).map_err(|error| error.kind());
+        let said = self.real.shutdown_write().map_err(|error| error.kind());
+        if !self.unix {
+            // Our end is acknowledged late, and that wakes us.
+            thread::sleep(LATE_ANSWER);
+        }
+        (said == told).then_some(()).ok_or_else(|| format!("{told:?}, and really {said:?}"))
+    }
+
+    /// What is reported must be the same, in one event or in several.
+    fn compare_events(&mut self) -> Result<(), String> {
+        let mut expected: Vec<SimEvent> = Vec::new();
+        self.sim.take_events(&mut Random::new(0), true, &mut expected);
+        let expected: Report = expected.iter().flat_map(report_of).collect();
+        let mut reported = Report::new();
+        let before = Instant::now();
+        while reported != expected || expected.is_empty() {
+            let wait = if expected.is_empty() { SILENCE } else { PATIENCE };
+            self.poll.poll(&mut self.events, Some(wait)).map_err(|error| error.to_string())?;
+            reported.extend(self.events.iter().flat_map(report_of));
+            if expected.is_empty() || !reported.is_subset(&expected) || before.elapsed() > PATIENCE
+            {
+                break;
+            }
+        }
+        let agree = reported == expected;
+        agree.then_some(()).ok_or_else(|| format!("{expected:?}, and really {reported:?}"))
+    }
+}
+
+fn draw(random: &mut Random, unix: bool) -> Vec<Act> {
+    let wild = random.chance(40);
+    let mut acts = vec![Act::Poll];
+    for _ in 0..random.between(4, STEPS) {
+        acts.push(match random.below(100) {
+            0..=19 => Act::Send(random.between(1, 2_000)),
+            20..=27 if unix => Act::Pass(random.between(1, 200)),
+            20..=27 => Act::Urgent,
+            28..=55 => Act::Read(random.pick(&[1, 7, 100, 1_000, 5_000, 60_000])),
+            56..=61 => Act::Write(random.between(1, 2_000)),
+            62..=67 => Act::Fill,
+            68..=77 => Act::Receive,
+            78..=82 if unix => Act::AskForRoom(random.chance(70)),
+            78..=82 => Act::Poll,
+            83..=84 => Act::End,
+            85 if wild => Act::Reset,
+            86 if wild => Act::ShutDown,
+            _ => Act::Poll,
+        });
+        if random.chance(30) {
+            acts.push(Act::Poll);
+        }
+    }
+    acts
+}
+
+fn play(acts: &[Act], unix: bool) -> Result<(), String> {
+    let mut twice = Twice::new(unix).map_err(|error| error.to_string())?;
+    for (nth, act) in acts.iter().enumerate() {
+        twice.act(*act).map_err(|why| format!("step {nth}, {act:?}: {why}"))?;
+    }
+    Ok(())
+}
+
+fn agree(unix: bool) {
+    let from = number("SCRIPTS_FROM").unwrap_or(0);
+    for seed in from..from + number("SCRIPTS").unwrap_or(SCRIPTS) {
+        let acts = draw(&mut Random::new(seed), unix);
+        let mut failures = (0..TRIES).map_while(|_| play(&acts, unix).err());
+        if let Some(why) = failures.nth(TRIES - 1) {
+            panic!("seed {seed}: the simulated kernel and the real one disagree: {why}\n{acts:#?}");
+        }
+    }
+}
+
+#[test]
+fn tcp_behaves_as_it_is_simulated() {
+    agree(false);
+}
+
+#[test]
+fn unix_streams_behave_as_they_are_simulated() {
+    agree(true);
+}
