@@ -336,6 +336,10 @@ impl Simulated {
     /// Some of the events that are due, in an order that is drawn, and some that nobody needs.
     pub(crate) fn take_events(&mut self, random: &mut Random, all: bool, out: &mut Vec<SimEvent>) {
         out.clear();
+        if !all && random.chance(3) {
+            // A signal woke the loop.
+            return;
+        }
         let most = if all { usize::MAX } else { random.between(1, self.options.events_per_turn) };
         let first = random.below(self.lines.len());
         for nth in 0..self.lines.len() {

@@ -36,7 +36,7 @@ use script::Script;
 use world::{play, play_and_show};
 
 /// How many seeds are played when nobody says otherwise.
-const RUNS: u64 = 3_000;
+const RUNS: u64 = 2_000;
 
 /// How many seeds are taken at once.
 const CHUNK: u64 = 256;
