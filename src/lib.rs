@@ -58,13 +58,13 @@ mod reactor;
 mod reconnect;
 mod relay;
 mod server;
+#[cfg(all(test, feature = "testing"))]
+#[path = "../tests/sim/mod.rs"]
+mod sim;
 mod socket;
 mod sockets;
 mod stage;
 mod stream;
-#[cfg(all(test, feature = "testing"))]
-#[path = "../tests/sim/mod.rs"]
-mod sim;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timers;

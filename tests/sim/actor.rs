@@ -398,9 +398,7 @@ fn is_justified(sim: &mut Simulated, n: u32, reason: Reason) -> bool {
     let held = line.read - page.seen;
     let passed = |since: u64, time: Duration| now >= since + time.as_nanos() as u64;
     match reason {
-        Reason::Closed => {
-            waits == 0 && (page.closed || page.output_closed && line.end_read)
-        }
+        Reason::Closed => waits == 0 && (page.closed || page.output_closed && line.end_read),
         Reason::Aborted => page.aborted,
         Reason::HandlerError => page.failed,
         Reason::Panicked => page.panicked,

@@ -114,7 +114,9 @@ fn left_undone(io: &Io, line: &Line) -> Option<&'static str> {
             }
             (wanted && page.replay_due).then_some("what was left has to be shown again")
         }
-        Ending::Closing | Ending::Leaving if unsent == 0 => Some("all is sent, and it does not end"),
+        Ending::Closing | Ending::Leaving if unsent == 0 => {
+            Some("all is sent, and it does not end")
+        }
         Ending::Lingering if line.is_readable() => Some("it lingers beside input"),
         Ending::Aborted(_) => Some("it was aborted and lives on"),
         _ => None,

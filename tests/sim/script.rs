@@ -112,8 +112,7 @@ impl Script {
             }
             steps.push(draw_step(random, peer, large, wild));
         }
-        let ending =
-            random.pick(&[Ending::PeersEnd, Ending::Shutdown, Ending::ShutdownOfTheDeaf]);
+        let ending = random.pick(&[Ending::PeersEnd, Ending::Shutdown, Ending::ShutdownOfTheDeaf]);
         Script { options, peers, steps, ending }
     }
 }

@@ -14,7 +14,7 @@ use crate::addr::Addr;
 use crate::handler::{Handler, Role};
 use crate::io::Drain;
 use crate::listener::Listener;
-use crate::memory::simulated::{MemoryListener, install};
+use crate::memory::simulated::install;
 use crate::server::Server;
 use crate::socket::ListenerSocket;
 
@@ -75,7 +75,7 @@ impl Run {
         }
         let stage = server.stage();
         stage.io.stopped_at = Some(0);
-        let listener = Listener::new(ListenerSocket::Memory(MemoryListener));
+        let listener = Listener::new(ListenerSocket::Memory);
         let id = stage.io.adopt_listener(listener).map_err(|error| error.to_string())?;
         let peers = script.peers.clone();
         let factory = move |peer: &Addr| -> Box<dyn Handler<World>> {
