@@ -227,7 +227,9 @@ impl Write for MemoryStream {
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut whole = Vec::with_capacity(pieces.iter().map(|piece| piece.len()).sum());
-        pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+        for piece in pieces {
+            whole.extend_from_slice(piece);
+        }
         self.write(&whole)
     }
 

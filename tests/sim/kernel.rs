@@ -347,6 +347,8 @@ impl Simulated {
             let Some(line) = &mut self.lines[nth] else { continue };
             if out.len() < most && line.open && line.edge {
                 line.edge = false;
+                // Who has something to say is heard before it ends.
+                line.page.overdue = 0;
                 out.extend(line.state());
             }
         }
@@ -369,8 +371,9 @@ impl Simulated {
     /// Reports something once more, somebody who is gone, or what turns out not to be.
     fn add_spurious(&mut self, random: &mut Random, out: &mut Vec<SimEvent>) {
         let nth = random.below(self.lines.len());
-        let Some(line) = &self.lines[nth] else { return };
+        let Some(line) = &mut self.lines[nth] else { return };
         let Some(token) = line.token else { return };
+        line.page.overdue = 0;
         if line.open && random.chance(50) {
             out.extend(line.state());
         } else if line.open {
@@ -519,6 +522,8 @@ impl Kernel for Simulated {
         self.check(reads <= most, || format!("{n}: more than {most} reads in a turn"));
         if let Some(errno) = self.fault(Call::Read) {
             if errno == libc::EINTR {
+                // It is tried again in the next turn, and whatever is late has that excuse.
+                self.line(n).page.overdue = 0;
                 return Err(io::ErrorKind::Interrupted.into());
             }
             let line = self.line(n);
@@ -571,6 +576,8 @@ impl Kernel for Simulated {
         self.check(writes <= most, || format!("{n}: more than {most} writes in a turn"));
         if let Some(errno) = self.fault(Call::Write) {
             if errno == libc::EINTR {
+                // It is tried again in the next turn, and whatever is late has that excuse.
+                self.line(n).page.overdue = 0;
                 return Err(io::ErrorKind::Interrupted.into());
             }
             let line = self.line(n);
