@@ -108,7 +108,7 @@ fn left_undone(io: &Io, line: &Line) -> Option<&'static str> {
     }
     match connection.stream.ending() {
         Ending::Open => {
-            let wanted = !page.paused && !(congested && !page.full_duplex) && !page.eof;
+            let wanted = !page.paused && !page.eof && (!congested || page.full_duplex);
             if wanted && line.is_readable() {
                 return Some("input waits, and is wanted");
             }

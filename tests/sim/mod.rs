@@ -19,6 +19,7 @@
 )]
 
 use std::env;
+use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -100,10 +101,10 @@ fn replay(seed: u64) {
 fn show(script: &Script) -> String {
     let mut text = format!("{:?}\nends: {:?}\n", script.options, script.ending);
     for (n, peer) in script.peers.iter().enumerate() {
-        text += &format!("peer {n}: {peer:?}\n");
+        let _ = writeln!(text, "peer {n}: {peer:?}");
     }
     for step in &script.steps {
-        text += &format!("  {step:?}\n");
+        let _ = writeln!(text, "  {step:?}");
     }
     text
 }
