@@ -226,7 +226,11 @@ impl Write for MemoryStream {
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.write(&pieces.iter().flat_map(|piece| piece.iter().copied()).collect::<Vec<u8>>())
+        let mut whole = Vec::with_capacity(pieces.iter().map(|piece| piece.len()).sum());
+        for piece in pieces {
+            whole.extend_from_slice(piece);
+        }
+        self.write(&whole)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -79,7 +79,7 @@ impl Io {
     }
 
     #[inline]
-    fn timeout(&self, most: Option<Duration>) -> Option<Duration> {
+    pub(crate) fn timeout(&self, most: Option<Duration>) -> Option<Duration> {
         // After a shutdown who waits in a backlog has been reported already.
         let begins = matches!(self.drain, Drain::Asked { .. } | Drain::Done);
         if begins || !self.sockets.is_idle() {

@@ -275,7 +275,10 @@ impl<S> Stage<S> {
         }
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection(id) else { return };
-        if connection.stream.look_once_more() {
+        let stream = &connection.stream;
+        let has_its_turn = stream.is_queued() && stream.ending() == Ending::Open;
+        // Who was served in this very turn may have sent something that has not left yet.
+        if has_its_turn && !stream.is_connecting() || connection.stream.look_once_more() {
             connection.deadlines += 1;
             io.deadlines.push(io.now + 1, id);
             return io.sockets.enqueue(id);

@@ -392,3 +392,40 @@ fn a_handler_that_fails_as_the_shutdown_begins_lingers_without_spinning() {
     assert!(peer.has_end());
     server.run();
 }
+
+/// Found by the simulated world, seed 139374.
+#[test]
+fn who_answers_the_end_of_an_idle_peer_in_the_turn_of_its_timeout_still_answers() {
+    struct Last;
+
+    impl Handler for Last {
+        fn handle(&mut self, _: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+            input.take_all();
+            Ok(())
+        }
+
+        fn eof(&mut self, cx: &mut Context<'_>, _: &[u8]) -> io::Result<()> {
+            cx.send(b"bye");
+            cx.set_timer(Duration::from_secs(1));
+            Ok(())
+        }
+
+        fn timeout(&mut self, cx: &mut Context<'_>, _: TimerId) -> io::Result<()> {
+            cx.close();
+            Ok(())
+        }
+    }
+
+    let idle_timeout = Some(Duration::from_millis(100));
+    let mut tested = Tested::with((), Options { idle_timeout, ..Options::default() });
+    let addr = tested.serve(Kind::Tcp, |_| Last);
+    let mut client = Client::connect(&addr);
+    tested.until(|server| server.io().connections() == 1);
+    std::thread::sleep(Duration::from_millis(150));
+    // It looks once more before it ends for that, and in the next turn there is the peer's end.
+    tested.turn(Some(Duration::ZERO)).unwrap();
+    client.finish_sending();
+    tested.turn(Some(Duration::ZERO)).unwrap();
+    tested.until(|_| client.look());
+    assert_eq!(client.received, b"bye");
+}

@@ -57,17 +57,13 @@ impl MemoryStream {
     }
 }
 
-/// A listener of the simulated kernel.
-#[derive(Debug)]
-pub(crate) struct MemoryListener;
+/// A client of the one listener of the simulated kernel.
+pub(crate) fn accept() -> io::Result<(MemoryStream, Addr)> {
+    let (n, peer) = ask(Err(io::ErrorKind::WouldBlock.into()), |kernel| kernel.accept())?;
+    Ok((MemoryStream(FIRST + n), peer))
+}
 
-impl MemoryListener {
-    pub(crate) fn accept(&self) -> io::Result<(MemoryStream, Addr)> {
-        let (n, peer) = ask(Err(io::ErrorKind::WouldBlock.into()), |kernel| kernel.accept())?;
-        Ok((MemoryStream(FIRST + n), peer))
-    }
-
-    pub(crate) fn register(&self, token: Token) -> io::Result<()> {
-        ask(Ok(()), |kernel| kernel.register_listener(token))
-    }
+/// That listener is watched from now on.
+pub(crate) fn register_listener(token: Token) -> io::Result<()> {
+    ask(Ok(()), |kernel| kernel.register_listener(token))
 }

@@ -12,7 +12,7 @@ use super::{StreamSocket, set_buffers, set_keepalive, share_port, unsupported};
 use super::{unix_addr, unix_path};
 use crate::addr::Addr;
 #[cfg(feature = "testing")]
-use crate::memory::simulated::MemoryListener;
+use crate::memory::simulated;
 use crate::options::Options;
 
 /// A socket that gives connections.
@@ -30,7 +30,7 @@ pub(crate) enum ListenerSocket {
     /// What only behaves like one; its owner reports its events.
     #[cfg(feature = "testing")]
     #[cfg_attr(not(test), expect(dead_code, reason = "only this crate's tests have one"))]
-    Memory(MemoryListener),
+    Memory,
 }
 
 impl ListenerSocket {
@@ -81,8 +81,8 @@ impl ListenerSocket {
         match self {
             ListenerSocket::Elsewhere(_) => Err(io::ErrorKind::WouldBlock.into()),
             #[cfg(feature = "testing")]
-            ListenerSocket::Memory(listener) => {
-                let (stream, peer) = listener.accept()?;
+            ListenerSocket::Memory => {
+                let (stream, peer) = simulated::accept()?;
                 Ok((StreamSocket::Memory(stream), peer))
             }
             ListenerSocket::Tcp(listener) => {
@@ -105,8 +105,8 @@ impl ListenerSocket {
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         #[cfg(feature = "testing")]
-        if let ListenerSocket::Memory(listener) = self {
-            return listener.register(token);
+        if matches!(self, ListenerSocket::Memory) {
+            return simulated::register_listener(token);
         }
         let interests = Interest::READABLE;
         self.source().map_or(Ok(()), |source| registry.register(source, token, interests))
@@ -123,7 +123,7 @@ impl ListenerSocket {
             ListenerSocket::Unix { listener, .. } => Some(listener),
             ListenerSocket::Elsewhere(_) => None,
             #[cfg(feature = "testing")]
-            ListenerSocket::Memory(_) => None,
+            ListenerSocket::Memory => None,
         }
     }
 
@@ -136,7 +136,7 @@ impl ListenerSocket {
             }
             ListenerSocket::Elsewhere(addr) => Some(addr.clone()),
             #[cfg(feature = "testing")]
-            ListenerSocket::Memory(_) => Some(Addr::Unnamed),
+            ListenerSocket::Memory => Some(Addr::Unnamed),
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) struct Page {
     pub(crate) output_closed: bool,
     pub(crate) closed: bool,
     pub(crate) closed_at: u64,
+    pub(crate) closing_since: Option<u64>,
     pub(crate) aborted: bool,
     pub(crate) failed: bool,
     pub(crate) panicked: bool,

@@ -64,8 +64,9 @@ fn wrong_with(io: &Io, line: &mut Line, now: u64) -> Option<String> {
     let overdue = match connection.stream.ending() {
         Ending::Open => options.idle_timeout.is_some_and(|idle| passed(line.moved_at, idle)),
         Ending::Closing => {
-            line.page.closed
-                && passed(line.moved_at.max(line.page.closed_at), options.close_timeout)
+            // The loop counts from its own turn, even for a close that came between turns.
+            let since = *line.page.closing_since.get_or_insert(now);
+            passed(line.moved_at.max(since), options.close_timeout)
         }
         _ => false,
     };
@@ -107,7 +108,7 @@ fn left_undone(io: &Io, line: &Line) -> Option<&'static str> {
     }
     match connection.stream.ending() {
         Ending::Open => {
-            let wanted = !page.paused && !(congested && !page.full_duplex) && !page.eof;
+            let wanted = !page.paused && !page.eof && (!congested || page.full_duplex);
             if wanted && line.is_readable() {
                 return Some("input waits, and is wanted");
             }

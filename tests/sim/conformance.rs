@@ -387,7 +387,6 @@ fn draw(random: &mut Random, unix: bool) -> Vec<Act> {
             62..=67 => Act::Fill,
             68..=77 => Act::Receive,
             78..=82 if unix => Act::AskForRoom(random.chance(70)),
-            78..=82 => Act::Poll,
             83..=84 => Act::End,
             85 if wild => Act::Reset,
             86 if wild => Act::ShutDown,

@@ -19,6 +19,7 @@
 )]
 
 use std::env;
+use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -38,7 +39,7 @@ use script::Script;
 use world::{play, play_and_show};
 
 /// How many seeds are played when nobody says otherwise.
-const RUNS: u64 = 3_000;
+const RUNS: u64 = 2_000;
 
 /// How many seeds are taken at once.
 const CHUNK: u64 = 256;
@@ -102,10 +103,10 @@ fn replay(seed: u64) {
 fn show(script: &Script) -> String {
     let mut text = format!("{:?}\nends: {:?}\n", script.options, script.ending);
     for (n, peer) in script.peers.iter().enumerate() {
-        text += &format!("peer {n}: {peer:?}\n");
+        let _ = writeln!(text, "peer {n}: {peer:?}");
     }
     for step in &script.steps {
-        text += &format!("  {step:?}\n");
+        let _ = writeln!(text, "  {step:?}");
     }
     text
 }

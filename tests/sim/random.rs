@@ -48,7 +48,16 @@ static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 const PERIOD: usize = 1 << 16;
 
-/// The `n` bytes from `at` on of one stream.
+/// Whether these are the bytes from `at` on of one stream.
+pub(crate) fn is_part(stream: u32, mut at: u64, given: &[u8]) -> bool {
+    given.chunks(PERIOD).all(|chunk| {
+        let begin = at;
+        at += chunk.len() as u64;
+        bytes(stream, begin, chunk.len()) == chunk
+    })
+}
+
+/// The `n` bytes from `at` on of one stream; not more than a period.
 pub(crate) fn bytes(stream: u32, at: u64, n: usize) -> &'static [u8] {
     let start = (stream as usize * 7_919 + at as usize) % PERIOD;
     &BYTES[start..start + n]

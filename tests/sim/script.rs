@@ -187,8 +187,7 @@ fn draw_step(random: &mut Random, peer: u32, large: bool, wild: bool) -> Step {
         89 => Step::Reset(peer),
         90..=92 => Step::Fault(Call::Read, libc::EINTR),
         93..=94 => Step::Fault(Call::Write, libc::EINTR),
-        95 => Step::Fault(Call::Accept, random.pick(&ACCEPT_ERRORS)),
-        96 => Step::Fault(Call::Accept, random.pick(&ACCEPT_ERRORS)),
+        95..=96 => Step::Fault(Call::Accept, random.pick(&ACCEPT_ERRORS)),
         97 => Step::Descriptors(random.below(4)),
         98 => match random.below(4) {
             0 => Step::Fault(Call::Read, libc::ETIMEDOUT),

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::actor::{Actor, World, act};
 use super::checks;
@@ -13,7 +14,7 @@ use crate::addr::Addr;
 use crate::handler::{Handler, Role};
 use crate::io::Drain;
 use crate::listener::Listener;
-use crate::memory::simulated::{MemoryListener, install};
+use crate::memory::simulated::install;
 use crate::server::Server;
 use crate::socket::ListenerSocket;
 
@@ -74,7 +75,7 @@ impl Run {
         }
         let stage = server.stage();
         stage.io.stopped_at = Some(0);
-        let listener = Listener::new(ListenerSocket::Memory(MemoryListener));
+        let listener = Listener::new(ListenerSocket::Memory);
         let id = stage.io.adopt_listener(listener).map_err(|error| error.to_string())?;
         let peers = script.peers.clone();
         let factory = move |peer: &Addr| -> Box<dyn Handler<World>> {
@@ -123,7 +124,7 @@ impl Run {
             }
             Step::Shutdown(grace) => {
                 drop(sim);
-                self.server.io().shutdown(std::time::Duration::from_nanos(grace));
+                self.server.io().shutdown(Duration::from_nanos(grace));
             }
             Step::Turn(salt) => {
                 drop(sim);
@@ -193,7 +194,7 @@ impl Run {
                     sim.receive(n, u64::MAX);
                 }
             }
-            if self.world.borrow().edges() == 0 && self.server.is_quiet() {
+            if self.world.borrow().edges() == 0 && self.would_sleep() {
                 return checks::at_rest(self);
             }
             self.turn(u64::from(self.idle_turns), true)?;
@@ -201,6 +202,10 @@ impl Run {
                 return Err("it spins: turn after turn, and nothing changes".to_string());
             }
         }
+    }
+
+    fn would_sleep(&mut self) -> bool {
+        self.server.stage().io.timeout(None) != Some(Duration::ZERO)
     }
 
     fn end(&mut self, script: &Script) -> Result<(), Failed> {
@@ -219,7 +224,7 @@ impl Run {
         // Who still waits would be accepted after the shutdown.
         self.server.io().server_close();
         self.world.borrow_mut().backlog.clear();
-        let grace = std::time::Duration::from_millis(100);
+        let grace = Duration::from_millis(100);
         self.server.io().shutdown(grace);
         for _ in 0..4 {
             self.settle(reads)?;
