@@ -192,6 +192,8 @@ mod tests {
 
     use super::*;
 
+    mod model;
+
     #[test]
     fn a_removed_key_never_finds_anything_again() {
         let mut slots = Slots::new();

@@ -141,6 +141,8 @@ mod tests {
     use super::*;
     use mio::Token;
 
+    mod model;
+
     fn collect(outbox: &mut Outbox, bytes: &[u8]) {
         outbox.grow(bytes.len());
         outbox.room_for(bytes.len(), usize::MAX).unwrap().copy_from_slice(bytes);

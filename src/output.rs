@@ -252,6 +252,8 @@ impl Pool {
 mod tests {
     use super::*;
 
+    mod model;
+
     fn joined(slices: &[IoSlice<'_>]) -> Vec<u8> {
         slices.iter().flat_map(|slice| slice.iter().copied()).collect()
     }

@@ -171,6 +171,8 @@ mod tests {
     use super::*;
     use mio::Token;
 
+    mod model;
+
     fn owner(n: usize) -> SocketId {
         SocketId::from_token(Token(n))
     }

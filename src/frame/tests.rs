@@ -5,6 +5,8 @@ use std::io::Write;
 use super::*;
 use crate::input::Input;
 
+mod model;
+
 const FIELDS: [LengthField; 6] = [
     LengthField::U8,
     LengthField::U16,

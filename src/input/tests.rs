@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod model;
+
 type Parse<'p> = &'p dyn Fn(&mut Input<'_>) -> io::Result<Option<Vec<u8>>>;
 
 /// Feeds `stream` in pieces that end at `cuts` and collects what `parse` takes, what is left, and
