@@ -29,6 +29,72 @@ fn a_large_send_on_an_empty_queue_goes_straight_to_the_system_once_a_turn() {
     assert_eq!(stream.send_large(&large, marks, &mut pool).1, PIPE);
 }
 
+/// A transport that takes everything and has nothing to read.
+struct TakesAll;
+
+impl io::Read for TakesAll {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl io::Write for TakesAll {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for TakesAll {
+    fn short_read_was_last(&self) -> bool {
+        true
+    }
+
+    fn short_write_was_last(&self) -> bool {
+        true
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn so_many_large_sends_go_straight_to_the_system_each_turn() {
+    let marks = Marks { high_water: 1 << 20, low_water: 0, output_limit: 1 << 20 };
+    for (len, times) in [(4 << 10, 1), ((64 << 10) - 1, 1), (64 << 10, 4)] {
+        let mut stream = Stream::new(TakesAll, false);
+        let mut pool = Pool::default();
+        let large = vec![7; len];
+        for _turn in 0..2 {
+            for _ in 0..times {
+                let at_once = stream.send_large(&large, marks, &mut pool);
+                assert_eq!((at_once, stream.unsent()), ((Sent::Queued, len), 0));
+                assert!(!stream.is_quiet(), "the turn counts how many they were");
+            }
+            assert_eq!(stream.send_large(&large, marks, &mut pool), (Sent::Queued, 0));
+            assert_eq!(stream.flush(&mut pool).unwrap(), Flushed::Wrote(len));
+            stream.end_turn();
+            assert!(stream.is_quiet() && stream.may_write_part());
+        }
+    }
+}
+
+#[test]
+fn nothing_sent_is_nothing_to_do() {
+    let mut stream = Stream::new(TakesAll, false);
+    let mut pool = Pool::default();
+    assert_eq!(stream.send(b"", MARKS, &mut pool), Sent::Queued);
+    assert!(stream.is_quiet() && !stream.wants_service());
+    assert_eq!(stream.send_shared(&[].into(), false, MARKS, &mut pool), (Sent::Queued, 0));
+    assert!(stream.is_quiet() && !stream.wants_service());
+    stream.send_first(b"", MARKS, &mut pool);
+    assert!(stream.is_quiet() && !stream.wants_service());
+}
+
 #[test]
 fn output_above_the_limit_aborts() {
     let mut stream = Stream::new(Kernel::new(System::Tcp), false);
