@@ -190,6 +190,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long")]
     fn a_round_collects_only_up_to_the_limit() {
         let id = SocketId::from_token(Token(1));
         let mut outbox = Outbox::new();

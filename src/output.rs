@@ -341,6 +341,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long")]
     fn the_pool_keeps_no_more_than_its_limit() {
         let mut pool = Pool::default();
         let mut outputs: Vec<Output> = (0..2_000).map(|_| Output::default()).collect();
@@ -356,6 +357,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long")]
     fn a_long_queue_that_never_empties_is_not_moved_for_every_byte() {
         let mut pool = Pool::default();
         let mut output = Output::default();

@@ -179,6 +179,7 @@ mod tests {
 
     /// Random insertions, cancellations and steps of the clock, against a plain sorted list.
     #[test]
+    #[cfg_attr(miri, ignore = "too long")]
     fn timers_come_up_in_order_and_once_whatever_is_done_to_them() {
         let mut timers = Timers::new();
         let mut model: Vec<(u64, TimerId, SocketId)> = Vec::new();
@@ -216,6 +217,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long")]
     fn timers_of_owners_that_are_gone_are_swept_out() {
         let mut timers = Timers::new();
         for n in 0..1_000_000 {
@@ -228,6 +230,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long")]
     fn a_deadline_that_was_forgotten_does_not_stay_for_ever() {
         let mut deadlines = Deadlines::new();
         for n in 0..100_000_u64 {
@@ -243,6 +246,18 @@ mod tests {
             last = Some(key);
         }
         assert_eq!(last, Some(99_999));
+    }
+
+    #[test]
+    fn what_comes_in_order_lies_in_the_row_and_the_rest_in_the_heap() {
+        let mut deadlines = Deadlines::new();
+        for (at, key) in [(5, 'a'), (5, 'a'), (5, 'b'), (7, 'a')] {
+            deadlines.push(at, key);
+        }
+        assert_eq!((deadlines.row.len(), deadlines.heap.len()), (4, 0));
+        deadlines.push(6, 'c');
+        deadlines.push(7, 'b');
+        assert_eq!((deadlines.row.len(), deadlines.heap.len()), (5, 1));
     }
 
     #[test]

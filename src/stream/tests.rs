@@ -96,6 +96,63 @@ fn nothing_sent_is_nothing_to_do() {
 }
 
 #[test]
+fn a_short_read_saves_the_next_unless_there_is_a_doubt() {
+    let readable = Readiness { readable: true, ..Readiness::default() };
+    let doubts = [
+        (readable, false),
+        (Readiness { urgent: true, ..readable }, true),
+        (Readiness { read_closed: true, ..readable }, true),
+        (Readiness { error: true, ..readable }, true),
+    ];
+    for (ready, reads_on) in doubts {
+        let mut stream = Stream::new(Kernel::new(System::Tcp), false);
+        stream.transport_mut().inbox.extend([Some(1); 5]);
+        stream.note(ready);
+        assert_eq!(stream.fill(&mut [0; 2]).unwrap(), Filled::Bytes(2));
+        assert!(stream.is_readable(), "a full buffer proves nothing");
+        assert_eq!(stream.fill(&mut [0; 4]).unwrap(), Filled::Bytes(3));
+        assert_eq!(stream.is_readable(), reads_on, "{ready:?}");
+    }
+    let mut stream = Stream::new(Kernel::new(System::Poll), false);
+    stream.transport_mut().inbox.push_back(Some(1));
+    stream.note(readable);
+    assert_eq!(stream.fill(&mut [0; 4]).unwrap(), Filled::Bytes(1));
+    assert!(stream.is_readable(), "a short read proves nothing on poll(2)");
+}
+
+#[test]
+fn what_the_system_does_not_take_of_a_part_becomes_output() {
+    let mut pool = Pool::default();
+    for (wrote, flushed, unsent, refused) in [
+        (Ok(0), Some(Flushed::Wrote(0)), 3, true),
+        (Ok(2), Some(Flushed::Wrote(2)), 1, true),
+        (Err(io::ErrorKind::WouldBlock), Some(Flushed::Refused), 3, true),
+        (Err(io::ErrorKind::Interrupted), Some(Flushed::Refused), 3, false),
+        (Err(io::ErrorKind::BrokenPipe), None, 3, false),
+    ] {
+        let mut stream = Stream::new(Kernel::new(System::Tcp), false);
+        let kept = stream.keep_rest(b"abc", wrote.map_err(io::Error::from), &mut pool);
+        assert_eq!(kept.ok(), flushed, "{wrote:?}");
+        assert_eq!((stream.unsent(), stream.is_refused()), (unsent, refused), "{wrote:?}");
+        assert_eq!(stream.wants_write(), !refused);
+    }
+    let mut stream = Stream::new(Kernel::new(System::Poll), false);
+    stream.keep_rest(b"abc", Ok(2), &mut pool).unwrap();
+    assert!(stream.wants_write(), "a short write proves nothing on poll(2)");
+}
+
+#[test]
+fn what_is_put_in_front_counts_against_high_water_and_the_limit() {
+    for (len, congested, aborted) in [(3, false, false), (4, true, false), (6, true, true)] {
+        let marks = Marks { high_water: 3, low_water: 1, output_limit: 5 };
+        let mut stream = Stream::new(TakesAll, false);
+        stream.send_first(&vec![7; len], marks, &mut Pool::default());
+        assert_eq!((stream.unsent(), stream.is_congested()), (len, congested));
+        assert_eq!(stream.ending() != Ending::Open, aborted);
+    }
+}
+
+#[test]
 fn output_above_the_limit_aborts() {
     let mut stream = Stream::new(Kernel::new(System::Tcp), false);
     let mut pool = Pool::default();
