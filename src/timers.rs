@@ -261,6 +261,34 @@ mod tests {
     }
 
     #[test]
+    fn the_stale_are_swept_out_when_they_are_more_than_half_and_some() {
+        let mut deadlines = Deadlines::new();
+        for n in 0..1_000 {
+            deadlines.push(n, n);
+        }
+        deadlines.forget(STALE_ALLOWED + 500, |_| false);
+        assert_eq!(deadlines.len(), 1_000, "not yet");
+        deadlines.stale_came_up();
+        deadlines.forget(1, |_| false);
+        assert_eq!(deadlines.len(), 1_000, "one came up by itself");
+        deadlines.forget(1, |_| false);
+        assert_eq!((deadlines.len(), deadlines.stale), (0, 0));
+        assert_eq!((deadlines.row.capacity(), deadlines.heap.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn few_alarms_are_not_worth_a_sweep() {
+        let mut timers = Timers::new();
+        assert_eq!(timers.next(), None);
+        for n in 0..SWEEP_FROM {
+            timers.insert(10 + n as u64, owner(n), |_| panic!("a sweep")).unwrap();
+        }
+        assert_eq!(timers.next(), Some(10));
+        timers.insert(5, owner(0), |_| true).unwrap();
+        assert_eq!((timers.next(), timers.sweep_at), (Some(5), 2 * SWEEP_FROM));
+    }
+
+    #[test]
     fn nothing_comes_up_before_its_time() {
         let mut deadlines = Deadlines::new();
         deadlines.push(10, 'a');

@@ -152,6 +152,39 @@ fn what_is_put_in_front_counts_against_high_water_and_the_limit() {
     }
 }
 
+/// Otherwise every event takes the long way through the queue.
+#[test]
+fn an_event_of_a_plain_connection_is_served_where_it_is_found() {
+    let unusual: [fn(&mut Stream<TakesAll>); 8] = [
+        |stream| stream.begin_turn(),
+        |stream| stream.pause(),
+        |stream| stream.close(),
+        |stream| stream.shutdown_write(),
+        |stream| stream.note_shutdown(),
+        |stream| stream.note(Readiness { error: true, ..Readiness::default() }),
+        |stream| stream.send_first(b"x", MARKS, &mut Pool::default()),
+        |stream| {
+            let mut held = stream.take_held();
+            held.append(b"x");
+            stream.put_held(held);
+        },
+    ];
+    let mut plain = Stream::new(TakesAll, false);
+    assert!(!plain.is_ready_to_talk(), "nothing came");
+    plain.note_input(true, false);
+    assert!(plain.is_ready_to_talk() && plain.may_collect() && plain.may_write_part());
+    for note in unusual {
+        let mut stream = Stream::new(TakesAll, false);
+        stream.note_input(true, true);
+        assert!(stream.is_ready_to_talk());
+        note(&mut stream);
+        assert!(!stream.is_ready_to_talk());
+    }
+    let mut connecting = Stream::new(TakesAll, true);
+    connecting.note_input(true, false);
+    assert!(!connecting.is_ready_to_talk() && !connecting.may_collect());
+}
+
 #[test]
 fn output_above_the_limit_aborts() {
     let mut stream = Stream::new(Kernel::new(System::Tcp), false);

@@ -339,14 +339,18 @@ impl World {
     /// What `Stage::deadline` does.
     fn idle_due(&mut self) {
         let connecting = self.stream.is_connecting();
+        let open = self.stream.ending() == Ending::Open;
+        let looks = open && !connecting && !self.stream.flags.any(Flags::LOOKED);
         if std::mem::take(&mut self.moved) {
             self.stream.was_active();
+            assert!(!self.stream.flags.any(Flags::LOOKED));
         } else if connecting && self.tries > 0 {
             self.try_again();
         } else if self.stream.look_once_more() {
-            assert!(!connecting && self.stream.ending() == Ending::Open);
+            assert!(looks && self.stream.is_readable());
             self.queued = true;
         } else {
+            assert!(!looks, "it ends for its silence without a last look");
             let over = matches!(self.stream.ending(), Ending::Leaving | Ending::Lingering);
             if !over {
                 self.stream.abort(Reason::Idle);
