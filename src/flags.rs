@@ -111,6 +111,8 @@ impl std::fmt::Debug for Flags {
 mod tests {
     use super::*;
 
+    mod model;
+
     #[test]
     fn exactly_looks_at_the_bits_named_and_at_no_others() {
         let mut flags = Flags::READABLE.and(Flags::PAUSED);

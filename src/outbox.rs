@@ -141,6 +141,8 @@ mod tests {
     use super::*;
     use mio::Token;
 
+    mod model;
+
     fn collect(outbox: &mut Outbox, bytes: &[u8]) {
         outbox.grow(bytes.len());
         outbox.room_for(bytes.len(), usize::MAX).unwrap().copy_from_slice(bytes);
@@ -188,6 +190,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long")]
     fn a_round_collects_only_up_to_the_limit() {
         let id = SocketId::from_token(Token(1));
         let mut outbox = Outbox::new();

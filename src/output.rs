@@ -252,6 +252,8 @@ impl Pool {
 mod tests {
     use super::*;
 
+    mod model;
+
     fn joined(slices: &[IoSlice<'_>]) -> Vec<u8> {
         slices.iter().flat_map(|slice| slice.iter().copied()).collect()
     }
@@ -339,6 +341,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long")]
     fn the_pool_keeps_no_more_than_its_limit() {
         let mut pool = Pool::default();
         let mut outputs: Vec<Output> = (0..2_000).map(|_| Output::default()).collect();
@@ -354,6 +357,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long")]
     fn a_long_queue_that_never_empties_is_not_moved_for_every_byte() {
         let mut pool = Pool::default();
         let mut output = Output::default();

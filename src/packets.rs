@@ -243,6 +243,8 @@ impl Packets {
 mod tests {
     use super::*;
 
+    mod model;
+
     const ROOM: Room = Room { packets: 4, bytes: 40 };
 
     fn contents(packets: &Packets) -> Vec<Vec<u8>> {

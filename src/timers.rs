@@ -171,12 +171,15 @@ mod tests {
     use super::*;
     use mio::Token;
 
+    mod model;
+
     fn owner(n: usize) -> SocketId {
         SocketId::from_token(Token(n))
     }
 
     /// Random insertions, cancellations and steps of the clock, against a plain sorted list.
     #[test]
+    #[cfg_attr(miri, ignore = "too long")]
     fn timers_come_up_in_order_and_once_whatever_is_done_to_them() {
         let mut timers = Timers::new();
         let mut model: Vec<(u64, TimerId, SocketId)> = Vec::new();
@@ -214,6 +217,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long")]
     fn timers_of_owners_that_are_gone_are_swept_out() {
         let mut timers = Timers::new();
         for n in 0..1_000_000 {
@@ -226,6 +230,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long")]
     fn a_deadline_that_was_forgotten_does_not_stay_for_ever() {
         let mut deadlines = Deadlines::new();
         for n in 0..100_000_u64 {
@@ -241,6 +246,46 @@ mod tests {
             last = Some(key);
         }
         assert_eq!(last, Some(99_999));
+    }
+
+    #[test]
+    fn what_comes_in_order_lies_in_the_row_and_the_rest_in_the_heap() {
+        let mut deadlines = Deadlines::new();
+        for (at, key) in [(5, 'a'), (5, 'a'), (5, 'b'), (7, 'a')] {
+            deadlines.push(at, key);
+        }
+        assert_eq!((deadlines.row.len(), deadlines.heap.len()), (4, 0));
+        deadlines.push(6, 'c');
+        deadlines.push(7, 'b');
+        assert_eq!((deadlines.row.len(), deadlines.heap.len()), (5, 1));
+    }
+
+    #[test]
+    fn the_stale_are_swept_out_when_they_are_more_than_half_and_some() {
+        let mut deadlines = Deadlines::new();
+        for n in 0..1_000 {
+            deadlines.push(n, n);
+        }
+        deadlines.forget(STALE_ALLOWED + 500, |_| false);
+        assert_eq!(deadlines.len(), 1_000, "not yet");
+        deadlines.stale_came_up();
+        deadlines.forget(1, |_| false);
+        assert_eq!(deadlines.len(), 1_000, "one came up by itself");
+        deadlines.forget(1, |_| false);
+        assert_eq!((deadlines.len(), deadlines.stale), (0, 0));
+        assert_eq!((deadlines.row.capacity(), deadlines.heap.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn few_alarms_are_not_worth_a_sweep() {
+        let mut timers = Timers::new();
+        assert_eq!(timers.next(), None);
+        for n in 0..SWEEP_FROM {
+            timers.insert(10 + n as u64, owner(n), |_| panic!("a sweep")).unwrap();
+        }
+        assert_eq!(timers.next(), Some(10));
+        timers.insert(5, owner(0), |_| true).unwrap();
+        assert_eq!((timers.next(), timers.sweep_at), (Some(5), 2 * SWEEP_FROM));
     }
 
     #[test]

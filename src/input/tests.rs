@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod model;
+
 type Parse<'p> = &'p dyn Fn(&mut Input<'_>) -> io::Result<Option<Vec<u8>>>;
 
 /// Feeds `stream` in pieces that end at `cuts` and collects what `parse` takes, what is left, and
@@ -55,6 +57,7 @@ fn parse_every_chunking(
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long")]
 fn every_chunking_gives_the_same_lines() {
     let stream = b"\n\r\nab\r\nc\rd\n\nlast one\nrest";
     let whole = parse_every_chunking(stream, &|i| Ok(i.line(8)?.map(<[u8]>::to_vec)));
@@ -66,6 +69,7 @@ fn every_chunking_gives_the_same_lines() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long")]
 fn every_chunking_gives_the_same_frames() {
     let stream = b"\0\0\0\x03abc\0\0\0\0\0\0\0\x01x\0\0\0\x02y";
     let whole = parse_every_chunking(stream, &|i| Ok(i.frame(3)?.map(<[u8]>::to_vec)));
@@ -76,6 +80,7 @@ fn every_chunking_gives_the_same_frames() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long")]
 fn every_chunking_gives_the_same_delimited_pieces() {
     // Separators that overlap themselves, and beginnings of them within the pieces.
     for (separator, stream, pieces) in [
@@ -182,6 +187,7 @@ fn changing_the_byte_looked_for_searches_again() {
 const MEGABYTE: usize = 1 << 20;
 
 #[test]
+#[cfg_attr(miri, ignore = "too long")]
 fn a_megabyte_line_byte_by_byte_is_searched_once() {
     for separator in [&b"\n"[..], b"\r\n\r\n", b"xxxxxx\n"] {
         let mut held = Held::default();
@@ -201,6 +207,7 @@ fn a_megabyte_line_byte_by_byte_is_searched_once() {
 
 /// How often the handler is shown a frame that comes byte by byte, and how often its bytes move.
 #[test]
+#[cfg_attr(miri, ignore = "too long")]
 fn a_megabyte_frame_byte_by_byte_is_shown_three_times_and_moved_only_as_it_doubles() {
     let mut held = Held::default();
     let (mut shown, mut moved, mut taken, mut capacity) = (0, 0, 0, 0);
@@ -276,6 +283,7 @@ fn the_first_byte_that_is_held_says_since_when() {
 
 /// A handler that takes one small piece each time it is shown everything.
 #[test]
+#[cfg_attr(miri, ignore = "too long")]
 fn what_is_left_again_and_again_moves_less_often_than_it_comes() {
     let mut held = Held::default();
     let (mut moved, mut came) = (0, 0);

@@ -29,6 +29,162 @@ fn a_large_send_on_an_empty_queue_goes_straight_to_the_system_once_a_turn() {
     assert_eq!(stream.send_large(&large, marks, &mut pool).1, PIPE);
 }
 
+/// A transport that takes everything and has nothing to read.
+struct TakesAll;
+
+impl io::Read for TakesAll {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl io::Write for TakesAll {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for TakesAll {
+    fn short_read_was_last(&self) -> bool {
+        true
+    }
+
+    fn short_write_was_last(&self) -> bool {
+        true
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn so_many_large_sends_go_straight_to_the_system_each_turn() {
+    let marks = Marks { high_water: 1 << 20, low_water: 0, output_limit: 1 << 20 };
+    for (len, times) in [(4 << 10, 1), ((64 << 10) - 1, 1), (64 << 10, 4)] {
+        let mut stream = Stream::new(TakesAll, false);
+        let mut pool = Pool::default();
+        let large = vec![7; len];
+        for _turn in 0..2 {
+            for _ in 0..times {
+                let at_once = stream.send_large(&large, marks, &mut pool);
+                assert_eq!((at_once, stream.unsent()), ((Sent::Queued, len), 0));
+                assert!(!stream.is_quiet(), "the turn counts how many they were");
+            }
+            assert_eq!(stream.send_large(&large, marks, &mut pool), (Sent::Queued, 0));
+            assert_eq!(stream.flush(&mut pool).unwrap(), Flushed::Wrote(len));
+            stream.end_turn();
+            assert!(stream.is_quiet() && stream.may_write_part());
+        }
+    }
+}
+
+#[test]
+fn nothing_sent_is_nothing_to_do() {
+    let mut stream = Stream::new(TakesAll, false);
+    let mut pool = Pool::default();
+    assert_eq!(stream.send(b"", MARKS, &mut pool), Sent::Queued);
+    assert!(stream.is_quiet() && !stream.wants_service());
+    assert_eq!(stream.send_shared(&[].into(), false, MARKS, &mut pool), (Sent::Queued, 0));
+    assert!(stream.is_quiet() && !stream.wants_service());
+    stream.send_first(b"", MARKS, &mut pool);
+    assert!(stream.is_quiet() && !stream.wants_service());
+}
+
+#[test]
+fn a_short_read_saves_the_next_unless_there_is_a_doubt() {
+    let readable = Readiness { readable: true, ..Readiness::default() };
+    let doubts = [
+        (readable, false),
+        (Readiness { urgent: true, ..readable }, true),
+        (Readiness { read_closed: true, ..readable }, true),
+        (Readiness { error: true, ..readable }, true),
+    ];
+    for (ready, reads_on) in doubts {
+        let mut stream = Stream::new(Kernel::new(System::Tcp), false);
+        stream.transport_mut().inbox.extend([Some(1); 5]);
+        stream.note(ready);
+        assert_eq!(stream.fill(&mut [0; 2]).unwrap(), Filled::Bytes(2));
+        assert!(stream.is_readable(), "a full buffer proves nothing");
+        assert_eq!(stream.fill(&mut [0; 4]).unwrap(), Filled::Bytes(3));
+        assert_eq!(stream.is_readable(), reads_on, "{ready:?}");
+    }
+    let mut stream = Stream::new(Kernel::new(System::Poll), false);
+    stream.transport_mut().inbox.push_back(Some(1));
+    stream.note(readable);
+    assert_eq!(stream.fill(&mut [0; 4]).unwrap(), Filled::Bytes(1));
+    assert!(stream.is_readable(), "a short read proves nothing on poll(2)");
+}
+
+#[test]
+fn what_the_system_does_not_take_of_a_part_becomes_output() {
+    let mut pool = Pool::default();
+    for (wrote, flushed, unsent, refused) in [
+        (Ok(0), Some(Flushed::Wrote(0)), 3, true),
+        (Ok(2), Some(Flushed::Wrote(2)), 1, true),
+        (Err(io::ErrorKind::WouldBlock), Some(Flushed::Refused), 3, true),
+        (Err(io::ErrorKind::Interrupted), Some(Flushed::Refused), 3, false),
+        (Err(io::ErrorKind::BrokenPipe), None, 3, false),
+    ] {
+        let mut stream = Stream::new(Kernel::new(System::Tcp), false);
+        let kept = stream.keep_rest(b"abc", wrote.map_err(io::Error::from), &mut pool);
+        assert_eq!(kept.ok(), flushed, "{wrote:?}");
+        assert_eq!((stream.unsent(), stream.is_refused()), (unsent, refused), "{wrote:?}");
+        assert_eq!(stream.wants_write(), !refused);
+    }
+    let mut stream = Stream::new(Kernel::new(System::Poll), false);
+    stream.keep_rest(b"abc", Ok(2), &mut pool).unwrap();
+    assert!(stream.wants_write(), "a short write proves nothing on poll(2)");
+}
+
+#[test]
+fn what_is_put_in_front_counts_against_high_water_and_the_limit() {
+    for (len, congested, aborted) in [(3, false, false), (4, true, false), (6, true, true)] {
+        let marks = Marks { high_water: 3, low_water: 1, output_limit: 5 };
+        let mut stream = Stream::new(TakesAll, false);
+        stream.send_first(&vec![7; len], marks, &mut Pool::default());
+        assert_eq!((stream.unsent(), stream.is_congested()), (len, congested));
+        assert_eq!(stream.ending() != Ending::Open, aborted);
+    }
+}
+
+/// Otherwise every event takes the long way through the queue.
+#[test]
+fn an_event_of_a_plain_connection_is_served_where_it_is_found() {
+    let unusual: [fn(&mut Stream<TakesAll>); 8] = [
+        |stream| stream.begin_turn(),
+        |stream| stream.pause(),
+        |stream| stream.close(),
+        |stream| stream.shutdown_write(),
+        |stream| stream.note_shutdown(),
+        |stream| stream.note(Readiness { error: true, ..Readiness::default() }),
+        |stream| stream.send_first(b"x", MARKS, &mut Pool::default()),
+        |stream| {
+            let mut held = stream.take_held();
+            held.append(b"x");
+            stream.put_held(held);
+        },
+    ];
+    let mut plain = Stream::new(TakesAll, false);
+    assert!(!plain.is_ready_to_talk(), "nothing came");
+    plain.note_input(true, false);
+    assert!(plain.is_ready_to_talk() && plain.may_collect() && plain.may_write_part());
+    for note in unusual {
+        let mut stream = Stream::new(TakesAll, false);
+        stream.note_input(true, true);
+        assert!(stream.is_ready_to_talk());
+        note(&mut stream);
+        assert!(!stream.is_ready_to_talk());
+    }
+    let mut connecting = Stream::new(TakesAll, true);
+    connecting.note_input(true, false);
+    assert!(!connecting.is_ready_to_talk() && !connecting.may_collect());
+}
+
 #[test]
 fn output_above_the_limit_aborts() {
     let mut stream = Stream::new(Kernel::new(System::Tcp), false);

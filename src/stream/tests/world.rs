@@ -193,16 +193,8 @@ impl World {
             Act::SendShared => self.send_shared(),
             Act::Answer => self.answers = true,
             Act::SendBetween => self.between = true,
-            Act::Pause => self.stream.pause(),
-            Act::Resume => self.stream.resume(),
-            Act::FullDuplex => self.stream.set_full_duplex(true),
-            Act::HalfDuplex => self.stream.set_full_duplex(false),
-            Act::ShutdownWrite => self.stream.shutdown_write(),
-            Act::Close => self.stream.close(),
-            Act::Abort => {
-                self.stream.abort(Reason::Aborted);
-                self.aborted = true;
-            }
+            Act::Pause | Act::Resume | Act::FullDuplex | Act::HalfDuplex => self.steer(act),
+            Act::ShutdownWrite | Act::Close | Act::Abort => self.end(act),
             Act::Fail if self.stream.is_connecting() => {}
             Act::Fail if matches!(self.stream.ending(), Ending::Open | Ending::Closing) => {
                 self.fail();
@@ -217,6 +209,41 @@ impl World {
             }
             _ => self.act_outside(act),
         }
+    }
+
+    fn steer(&mut self, act: Act) {
+        match act {
+            Act::Pause => self.stream.pause(),
+            Act::Resume => {
+                let shows = self.stream.is_paused() && self.stream.holds();
+                self.stream.resume();
+                assert!(!shows || self.stream.flags.any(Flags::REPLAY));
+            }
+            _ => self.stream.set_full_duplex(act == Act::FullDuplex),
+        }
+        match act {
+            Act::Pause | Act::Resume => assert_eq!(self.stream.is_paused(), act == Act::Pause),
+            _ => assert_eq!(self.stream.flags.any(Flags::FULL_DUPLEX), act == Act::FullDuplex),
+        }
+    }
+
+    fn end(&mut self, act: Act) {
+        let before = self.stream.ending();
+        match act {
+            Act::ShutdownWrite => self.stream.shutdown_write(),
+            Act::Close => self.stream.close(),
+            _ => {
+                self.stream.abort(Reason::Aborted);
+                self.aborted = true;
+            }
+        }
+        let after = match (before, act) {
+            (Ending::Open, Act::Close) => Ending::Closing,
+            (Ending::Open | Ending::Closing, Act::Abort) => Ending::Aborted(Reason::Aborted),
+            _ => before,
+        };
+        assert_eq!(self.stream.ending(), after);
+        assert!(!self.stream.takes_output());
     }
 
     fn act_outside(&mut self, act: Act) {
@@ -264,9 +291,9 @@ impl World {
     }
 
     pub(super) fn send(&mut self, n: usize) {
-        let took = self.stream.takes_output();
+        let before = (self.stream.takes_output(), self.stream.is_congested());
         let sent = self.stream.send(&positions(self.sent, n), MARKS, &mut self.pool);
-        self.note_sent(n, took, sent);
+        self.note_sent(n, before, sent);
     }
 
     /// The next bytes that are to be sent.
@@ -281,42 +308,49 @@ impl World {
     }
 
     fn send_large(&mut self) {
-        let took = self.stream.takes_output();
+        let before = (self.stream.takes_output(), self.stream.is_congested());
         let bytes = positions(self.sent, MANY);
         let (sent, left) = self.stream.send_large(&bytes, MARKS, &mut self.pool);
         self.moved |= left > 0;
-        self.note_sent(MANY, took, sent);
+        self.note_sent(MANY, before, sent);
     }
 
     fn send_shared(&mut self) {
-        let took = self.stream.takes_output();
+        let before = (self.stream.takes_output(), self.stream.is_congested());
         let bytes: Arc<[u8]> = positions(self.sent, MANY).into();
         // At once as if it were large, which no script needs to be to show all the same.
         let (sent, left) = self.stream.send_shared(&bytes, true, MARKS, &mut self.pool);
         self.moved |= left > 0;
-        self.note_sent(MANY, took, sent);
+        self.note_sent(MANY, before, sent);
     }
 
-    fn note_sent(&mut self, n: usize, took: bool, sent: Sent) {
+    fn note_sent(&mut self, n: usize, (took, congested): (bool, bool), sent: Sent) {
         assert_eq!(sent == Sent::Gone, !took);
         if took {
             self.sent += n;
-            assert_eq!(sent == Sent::Congested, self.stream.is_congested());
-            assert!(self.stream.unsent() <= MARKS.high_water || sent == Sent::Congested);
+            let too_much = self.stream.unsent() > MARKS.high_water;
+            assert_eq!(sent == Sent::Congested, congested || too_much);
+            assert_eq!(self.stream.is_congested(), congested || too_much);
+            let aborted = self.stream.ending() == Ending::Aborted(Reason::OutputLimit);
+            assert_eq!(aborted, too_much && self.stream.unsent() > MOST);
         }
     }
 
     /// What `Stage::deadline` does.
     fn idle_due(&mut self) {
         let connecting = self.stream.is_connecting();
+        let open = self.stream.ending() == Ending::Open;
+        let looks = open && !connecting && !self.stream.flags.any(Flags::LOOKED);
         if std::mem::take(&mut self.moved) {
             self.stream.was_active();
+            assert!(!self.stream.flags.any(Flags::LOOKED));
         } else if connecting && self.tries > 0 {
             self.try_again();
         } else if self.stream.look_once_more() {
-            assert!(!connecting && self.stream.ending() == Ending::Open);
+            assert!(looks && self.stream.is_readable());
             self.queued = true;
         } else {
+            assert!(!looks, "it ends for its silence without a last look");
             let over = matches!(self.stream.ending(), Ending::Leaving | Ending::Lingering);
             if !over {
                 self.stream.abort(Reason::Idle);

@@ -1,0 +1,112 @@
+//! The word against a list of booleans.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+const CASES: u32 = if cfg!(miri) { 8 } else { 512 };
+
+const ALL: [Flags; 24] = [
+    Flags::READABLE,
+    Flags::WRITABLE,
+    Flags::READ_CLOSED,
+    Flags::URGENT,
+    Flags::BROKEN,
+    Flags::ENDED,
+    Flags::CONNECTING,
+    Flags::PAUSED,
+    Flags::FULL_DUPLEX,
+    Flags::REPLAY,
+    Flags::OUTPUT_CLOSED,
+    Flags::OUTPUT_ENDED,
+    Flags::ENDING,
+    Flags::CONGESTED,
+    Flags::HELD_UP,
+    Flags::OUTPUT,
+    Flags::HELD,
+    Flags::SENT_AT_ONCE,
+    Flags::QUEUED,
+    Flags::ROOM_ASKED,
+    Flags::SHUTDOWN_DUE,
+    Flags::UNFINISHED_WATCHED,
+    Flags::UNFINISHED_LOOKED,
+    Flags::LOOKED,
+];
+
+type Set = [bool; ALL.len()];
+
+/// The word for a set.
+fn word(set: Set) -> Flags {
+    let none = Flags(0);
+    ALL.into_iter().zip(set).filter(|(_, on)| *on).fold(none, |word, (flag, _)| word.and(flag))
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Set,
+    Clear,
+    SetIf(bool),
+    Put(bool),
+}
+
+fn act() -> impl Strategy<Value = (Act, Set)> {
+    let act = prop_oneof![
+        Just(Act::Set),
+        Just(Act::Clear),
+        any::<bool>().prop_map(Act::SetIf),
+        any::<bool>().prop_map(Act::Put),
+    ];
+    (act, any::<Set>())
+}
+
+/// What each bit becomes that is named.
+fn becomes(act: &Act, was: bool) -> bool {
+    match act {
+        Act::Set => true,
+        Act::Clear => false,
+        Act::SetIf(on) => was || *on,
+        Act::Put(on) => *on,
+    }
+}
+
+#[test]
+fn each_flag_is_one_bit_of_its_own() {
+    for (nth, flag) in ALL.into_iter().enumerate() {
+        assert_eq!(flag.0.count_ones(), 1);
+        assert!(ALL[..nth].iter().all(|other| !flag.any(*other)));
+    }
+    assert_eq!(format!("{:?}", Flags::WRITABLE), "Flags(0b10)");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) })]
+
+    #[test]
+    fn the_word_is_a_list_of_booleans(
+        acts in vec(act(), 0..20),
+        asked in any::<Set>(),
+        among in any::<Set>(),
+    ) {
+        let mut flags = Flags(0);
+        let mut model: Set = [false; ALL.len()];
+        for (act, named) in acts {
+            match act {
+                Act::Set => flags.set(word(named)),
+                Act::Clear => flags.clear(word(named)),
+                Act::SetIf(on) => flags.set_if(word(named), on),
+                Act::Put(on) => flags.put(word(named), on),
+            }
+            for (is, _) in model.iter_mut().zip(named).filter(|(_, named)| *named) {
+                *is = becomes(&act, *is);
+            }
+            prop_assert_eq!(flags, word(model));
+            prop_assert_eq!(flags.any(word(asked)), model.iter().zip(asked).any(|(is, a)| *is && a));
+            let these: Set = std::array::from_fn(|nth| asked[nth] && among[nth]);
+            let same = (0..ALL.len()).all(|nth| !among[nth] || model[nth] == these[nth]);
+            prop_assert_eq!(flags.exactly(word(these), word(among)), same);
+            let mine: Set = std::array::from_fn(|nth| model[nth] && among[nth]);
+            prop_assert!(flags.exactly(word(mine), word(among)));
+        }
+    }
+}
