@@ -86,7 +86,8 @@ impl Ended<'_> {
         if self.count(Fate::Wrong) > 0 {
             return Some("other bytes came back than were sent".into());
         }
-        if self.lasts() {
+        // In each process calls are counted anew, so each client may have met the fault.
+        if self.lasts() || self.kind == Kind::Processes {
             return None;
         }
         if !matches!(self.played.fates.last(), Some(Fate::Served | Fate::Late)) {
