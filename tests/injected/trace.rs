@@ -1,6 +1,6 @@
 //! What strace wrote down: which calls a program made, from which places, and which were failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One place that makes a system call: the call, the kind of descriptor, and what it is asked for.
 pub(crate) type Site = String;
@@ -123,6 +123,12 @@ pub(crate) fn sites<'a>(calls: impl Iterator<Item = &'a Call>) -> BTreeMap<Site,
         sites.entry(call.site.clone()).or_insert_with(|| (call.name.clone(), call.nth));
     }
     sites
+}
+
+/// The numbers of the calls of this name, in any thread, that are not to fail.
+pub(crate) fn spared(calls: &[Call], name: &str) -> BTreeSet<usize> {
+    let of_others = calls.iter().filter(|call| call.name == name && !is_ours(call));
+    of_others.map(|call| call.nth).collect()
 }
 
 fn is_ours(call: &Call) -> bool {
