@@ -22,6 +22,7 @@ use std::thread;
 
 #[path = "../accounts/mod.rs"]
 mod accounts;
+mod clients;
 #[path = "../command/mod.rs"]
 mod command;
 mod errnos;
