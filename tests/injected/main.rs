@@ -134,8 +134,19 @@ fn without_a_thread_for_its_output_it_still_says_where_it_listens() {
         println!("skipped: strace cannot trace here");
         return;
     }
-    let mut command = Command::new("strace");
-    command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=?clone,?clone3"]);
+    // A server that says nothing would be waited for.
+    let mut command = Command::new("timeout");
+    command.args([
+        "30",
+        "strace",
+        "-D",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=?clone,?clone3",
+    ]);
     command.args(["-e", "inject=?clone,?clone3:error=EAGAIN"]);
     command.args([command::BIN, "serve", "echo", "--tcp", "127.0.0.1:0"]).stderr(Stdio::null());
     let mut server = command::Server::of(&mut command);
