@@ -137,6 +137,7 @@ fn without_a_thread_for_its_output_it_still_says_where_it_listens() {
     // A server that says nothing would be waited for.
     let mut command = Command::new("timeout");
     command.args([
+        "--foreground",
         "30",
         "strace",
         "-D",
