@@ -8,7 +8,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use common::{Call, Client, Journal, Kind, Noted, PATIENCE, Tested, on_input, on_setup, pattern};
-use socketserver::{Context, Echo, Handler, Input, Options, Reason, TimerId};
+use socketserver::{Context, Echo, Handler, Input, Options, Reason, Step, TimerId};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -363,5 +363,30 @@ fn a_handler_that_gave_up_reading_is_told_of_the_shutdown_while_its_peer_is_slow
         tested.until(|server| server.report().is_some());
         assert_eq!(tested.report().map(|report| report.forced), Some(0));
         assert_eq!(journal.count(|call| call == Call::Shutdown), 1);
+    }
+}
+
+#[test]
+fn a_connection_that_lingers_does_not_make_a_shutdown_spin() {
+    for kind in Kind::ALL {
+        let options = Options { linger_timeout: ms(200), ..Options::default() };
+        let mut tested = Tested::with((), options);
+        let journal = Journal::default();
+        let witness = journal.clone();
+        let closes = |cx: &mut Context<'_>| {
+            cx.close();
+            Ok(())
+        };
+        let addr = tested.serve(kind, move |_| Noted::new(&witness, on_setup(closes)));
+        // It never ends its direction.
+        let client = Client::connect(&addr);
+        tested.until(|server| server.io().ledger().all_ended() == 1);
+        assert_eq!(tested.io().connections(), 1, "it lingers");
+        let steps = tested.steps();
+        tested.shutdown(PATIENCE).unwrap();
+        let turns = steps.count(|step| matches!(step, Step::Waited(_)));
+        assert!(turns < 20, "{turns} turns, and nothing happened");
+        assert_eq!(journal.count(|call| call == Call::Shutdown), 0, "it had finished before");
+        drop(client);
     }
 }

@@ -7,6 +7,7 @@
 #![cfg(all(unix, feature = "cli"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop anywhere")]
 
+use std::collections::BTreeMap;
 use std::env;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -295,6 +296,88 @@ fn byte(who: u64, at: u64) -> u8 {
     // Letters, so that `upper` has something to do.
     let of = |number: u64, place: usize| b'a' + ((number >> (4 * place)) & 0xF) as u8;
     if place < 4 { of(who, place) } else { of(message, place - 4) }
+}
+
+#[test]
+fn a_stop_of_a_chat_cuts_no_line_and_skips_none() {
+    let stops: u64 = env::var("STOPS").map_or(4, |stops| stops.parse::<u64>().unwrap() / 5);
+    let seed: u64 = env::var("STOPS_SEED").map_or(1, |seed| seed.parse().unwrap());
+    let (mut heard, mut ended, mut reset) = (0, 0, 0);
+    for nth in 0..stops {
+        let mut random = Random::new(seed, 2_000_000 + nth);
+        let (mut server, addr, _dir) = start(Kind { words: &["chat"], ..TCP });
+        let members: Vec<_> = (0..CLIENTS)
+            .map(|who| {
+                let addr = addr.clone();
+                thread::spawn(move || chat(&addr, who))
+            })
+            .collect();
+        thread::sleep(Duration::from_micros(random.below(30_000)));
+        signal(&server, Signal::SIGTERM);
+        let code = server.wait().code();
+        let mut received = 0;
+        for member in members {
+            let Some((lines, end)) = member.join().unwrap() else { continue };
+            received += lines.len() as u64;
+            let problem = skipped(&lines);
+            assert!(problem.is_none(), "STOPS_SEED={seed}, chat {nth}: {problem:?}");
+            ended += u64::from(end.is_ok());
+            reset += u64::from(end.is_err());
+        }
+        let mut log = String::new();
+        server.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        assert_eq!(code, Some(0), "STOPS_SEED={seed}, chat {nth}: {log}");
+        let accounts = Accounts::of_log(&log).unwrap();
+        let of = |name| accounts.of(name);
+        let counted = (of("bytes_out"), of("bytes_dropped"), of("forced"));
+        assert_eq!(counted, (received, 0, 0), "STOPS_SEED={seed}, chat {nth}: {accounts:?}");
+        assert_eq!(accounts.imbalance(), None);
+        heard += received;
+    }
+    println!("{stops} stops of a chat: {heard} bytes heard, {ended} members ended, {reset} reset");
+    assert!(heard > 0, "nobody heard anything");
+}
+
+/// Speaks in numbered lines and listens; `None` when nobody let it in.
+fn chat(addr: &str, who: u64) -> Option<(Vec<u8>, io::Result<()>)> {
+    let mut listener = TcpStream::connect(addr).ok()?;
+    listener.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut speaker = listener.try_clone().unwrap();
+    let speaking = thread::spawn(move || {
+        for nth in 0_u64.. {
+            let text = format!("{who} {nth} {}\n", "x".repeat((nth % 90) as usize));
+            if speaker.write_all(text.as_bytes()).is_err() {
+                break;
+            }
+            thread::sleep(Duration::from_micros(100));
+        }
+    });
+    let mut lines = Vec::new();
+    let end = listener.read_to_end(&mut lines).map(drop);
+    // Whoever waits for room to speak is woken.
+    let _ = listener.shutdown(Shutdown::Both);
+    speaking.join().unwrap();
+    Some((lines, end))
+}
+
+/// A line that is cut, or does not follow on the one before of the same speaker.
+fn skipped(lines: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(lines).unwrap();
+    if !text.is_empty() && !text.ends_with('\n') {
+        return Some(format!("a line is cut: {:?}", text.lines().last()));
+    }
+    let mut next = BTreeMap::new();
+    for line in text.lines() {
+        let mut words = line.splitn(3, ' ');
+        let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
+        let (Some(who), Some(nth)) = (number(), number()) else { return Some(line.into()) };
+        let whole = words.next() == Some("x".repeat((nth % 90) as usize).as_str());
+        // Who comes later does not hear what was said before.
+        if !whole || next.insert(who, nth + 1).is_some_and(|next| next != nth) {
+            return Some(line.into());
+        }
+    }
+    None
 }
 
 #[test]

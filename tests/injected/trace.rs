@@ -1,6 +1,6 @@
 //! What strace wrote down: which calls a program made, from which places, and which were failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One place that makes a system call: the call, the kind of descriptor, and what it is asked for.
 pub(crate) type Site = String;
@@ -14,6 +14,8 @@ pub(crate) struct Call {
     pub(crate) site: Site,
     /// Its number among the calls of this name in its thread, from 1: how strace counts.
     pub(crate) nth: usize,
+    /// Whether the thread that began made it, and not one that came later, or a child.
+    pub(crate) first_thread: bool,
     /// Whether strace failed it.
     pub(crate) injected: bool,
 }
@@ -24,6 +26,7 @@ pub(crate) fn read(text: &str) -> Vec<Call> {
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
     // The call that each thread is in, when its line was cut.
     let mut under_way: BTreeMap<String, usize> = BTreeMap::new();
+    let first = text.split(' ').next().unwrap_or_default();
     for line in text.lines() {
         let Some((thread, rest)) = line.split_once(' ') else { continue };
         let rest = rest.trim_start();
@@ -44,7 +47,8 @@ pub(crate) fn read(text: &str) -> Vec<Call> {
             under_way.insert(thread.into(), calls.len());
         }
         let site = site(name, arguments);
-        calls.push(Call { name: name.into(), site, nth: *nth, injected });
+        let first_thread = thread == first;
+        calls.push(Call { name: name.into(), site, nth: *nth, first_thread, injected });
     }
     calls
 }
@@ -113,12 +117,18 @@ fn tells_apart(word: &str) -> bool {
 
 /// The places from which `calls` came, each with the first of its calls; those of the loader and of
 /// the standard library before `main` are left out.
-pub(crate) fn sites(calls: &[Call]) -> BTreeMap<Site, (String, usize)> {
+pub(crate) fn sites<'a>(calls: impl Iterator<Item = &'a Call>) -> BTreeMap<Site, (String, usize)> {
     let mut sites = BTreeMap::new();
-    for call in calls.iter().filter(|call| is_ours(call)) {
+    for call in calls.filter(|call| is_ours(call)) {
         sites.entry(call.site.clone()).or_insert_with(|| (call.name.clone(), call.nth));
     }
     sites
+}
+
+/// The numbers of the calls of this name, in any thread, that are not to fail.
+pub(crate) fn spared(calls: &[Call], name: &str) -> BTreeSet<usize> {
+    let of_others = calls.iter().filter(|call| call.name == name && !is_ours(call));
+    of_others.map(|call| call.nth).collect()
 }
 
 fn is_ours(call: &Call) -> bool {
