@@ -62,8 +62,8 @@ fn typed(text: &str) {
             return;
         }
         let expected = Addr::Unix(path.into());
-        assert_eq!(found.expect("any path may be one"), [expected.clone()]);
-        assert_eq!(Path::new(path).to_addrs().expect("a path"), [expected.clone()]);
+        assert_eq!(found.expect("any path may be one"), std::slice::from_ref(&expected));
+        assert_eq!(Path::new(path).to_addrs().expect("a path"), std::slice::from_ref(&expected));
         assert_eq!(format!("unix:{expected}").to_addrs().expect("our own"), [expected]);
         return;
     }

@@ -230,7 +230,14 @@ impl World {
             let nth = self.clients.len();
             let peer = self.server.connect(Scripted { nth, habits }).expect("an id");
             let (sent, received) = Default::default();
-            self.clients.push(Client { peer, habits, sent, received, has_ended: false, has_reset: false });
+            self.clients.push(Client {
+                peer,
+                habits,
+                sent,
+                received,
+                has_ended: false,
+                has_reset: false,
+            });
         }
     }
 
@@ -249,7 +256,6 @@ impl World {
                     client.sent.extend_from_slice(bytes);
                 }
             }
-            5..=9 => server.run(),
             10 => client.peer.set_room(choices.below(64)),
             11 => client.peer.set_room(usize::MAX),
             12 => {
@@ -324,7 +330,10 @@ impl World {
         let logs = server.shared();
         let bytes = |of: fn(&Log) -> usize| logs.iter().map(of).sum::<usize>() as u64;
         assert_eq!(ledger.bytes_sent, bytes(|log| log.sent.len()));
-        assert_eq!(ledger.bytes_out, clients.iter().map(|c| c.received.len()).sum::<usize>() as u64);
+        assert_eq!(
+            ledger.bytes_out,
+            clients.iter().map(|c| c.received.len()).sum::<usize>() as u64
+        );
         for (client, log) in clients.iter().zip(logs.iter()) {
             judge(client, log, &options);
         }
