@@ -52,6 +52,7 @@ fn typed(text: &str) {
         Ok(()) => {
             let (host, port) = text.rsplit_once(':').expect("a port");
             assert!(!host.is_empty() && port.parse::<u16>().is_ok(), "{text:?}");
+            assert!(is_number || !host.starts_with('[') || !host.ends_with(']'), "{text:?}");
         }
         Err(why) => assert!(!is_number, "{text:?}: {why}"),
     }

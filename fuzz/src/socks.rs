@@ -92,10 +92,10 @@ fn expect_greeting(bytes: &[u8]) -> Understood {
 }
 
 fn expect_login(bytes: &[u8]) -> Understood {
-    let (version, user_len) = (*bytes.first()?, usize::from(*bytes.get(1)?));
-    if version != 1 {
+    if *bytes.first()? != 1 {
         return Some(Err(()));
     }
+    let user_len = usize::from(*bytes.get(1)?);
     let user = bytes.get(2..2 + user_len)?;
     let len = usize::from(*bytes.get(2 + user_len)?);
     let password = bytes.get(3 + user_len..3 + user_len + len)?;
