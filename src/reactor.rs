@@ -174,6 +174,8 @@ impl<S> Reactor<S> {
     fn attend(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.stage.io.sockets.connection(id) else { return Ok(()) };
         if connection.stream.ending() == Ending::Lingering {
+            // No handler is left to be told; a note that nobody takes would queue it for ever.
+            connection.stream.take_shutdown();
             self.read_in_vain(id);
             return Ok(());
         }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{Call, Client, Journal, Kind, Noted, Tested, on_setup, pattern};
+use socketserver::testing::TestServer;
 use socketserver::{Context, Echo, Handler, Input, Options, Reason, TimerId};
 
 /// A handler that does nothing by itself.
@@ -260,4 +261,28 @@ fn issue_2_output_above_the_limit_is_the_reason_even_if_the_handler_fails_too() 
     client.send(b"go");
     tested.until_ended(1);
     assert_eq!(tested.ended(Reason::OutputLimit), 1);
+}
+
+/// Found by the fuzz target `conversations`: until the peer's end, or that of its patience, the loop
+/// used a whole processor.
+#[test]
+fn a_shutdown_while_a_closed_connection_lingers_has_nothing_to_do_until_its_peer_ends() {
+    for ends in [false, true] {
+        let mut server = TestServer::new().unwrap();
+        let peer = server.connect(Silent).unwrap();
+        server.io().close(peer.id());
+        server.run();
+        assert_eq!(server.io().connections(), 1, "it lingers");
+        server.io().shutdown(Duration::from_secs(60));
+        // It panics when there is something to do again and again.
+        server.run();
+        if ends {
+            peer.end();
+            server.run();
+        } else {
+            server.advance(Duration::from_secs(3));
+        }
+        assert_eq!(server.io().connections(), 0);
+        assert!(!server.io().is_shutting_down());
+    }
 }
