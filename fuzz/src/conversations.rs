@@ -362,7 +362,7 @@ fn judge(client: &Client, log: &Log, options: &Options) {
         Reason::Broken => client.has_reset,
         Reason::Idle => options.idle_timeout.is_some(),
         Reason::FrameTimeout => options.frame_timeout.is_some(),
-        Reason::InputLimit => client.sent.len() > options.input_limit,
+        Reason::InputLimit => client.sent.len() >= options.input_limit,
         Reason::OutputLimit => log.sent.len() > options.output_limit,
         _ => false,
     };
