@@ -135,11 +135,9 @@ impl<T: Transport> Stream<T> {
         self.flags.set_if(Flags::BROKEN, error);
     }
 
-    /// The server shuts down: looks into the socket once more, then the handler is to be told,
-    /// unless it has finished.
+    /// The server shuts down: looks into the socket once more, then the handler is to be told.
     pub(crate) fn note_shutdown(&mut self) {
-        self.flags.set(Flags::READABLE);
-        self.flags.set_if(Flags::SHUTDOWN_DUE, self.ending != Ending::Lingering);
+        self.flags.set(Flags::READABLE.and(Flags::SHUTDOWN_DUE));
     }
 
     /// There is news about a connection in the making.

@@ -429,3 +429,27 @@ fn who_answers_the_end_of_an_idle_peer_in_the_turn_of_its_timeout_still_answers(
     tested.until(|_| client.look());
     assert_eq!(client.received, b"bye");
 }
+
+/// Found by the fuzz target `conversations`: until the peer's end, or that of its patience, the loop
+/// used a whole processor.
+#[test]
+fn a_shutdown_while_a_closed_connection_lingers_has_nothing_to_do_until_its_peer_ends() {
+    for ends in [false, true] {
+        let mut server = TestServer::new().unwrap();
+        let peer = server.connect(Silent).unwrap();
+        server.io().close(peer.id());
+        server.run();
+        assert_eq!(server.io().connections(), 1, "it lingers");
+        server.io().shutdown(Duration::from_secs(60));
+        // It panics when there is something to do again and again.
+        server.run();
+        if ends {
+            peer.end();
+            server.run();
+        } else {
+            server.advance(Duration::from_secs(3));
+        }
+        assert_eq!(server.io().connections(), 0);
+        assert!(!server.io().is_shutting_down());
+    }
+}

@@ -52,6 +52,7 @@ fn typed(text: &str) {
         Ok(()) => {
             let (host, port) = text.rsplit_once(':').expect("a port");
             assert!(!host.is_empty() && port.parse::<u16>().is_ok(), "{text:?}");
+            assert!(is_number || !host.starts_with('[') || !host.ends_with(']'), "{text:?}");
         }
         Err(why) => assert!(!is_number, "{text:?}: {why}"),
     }
@@ -62,8 +63,8 @@ fn typed(text: &str) {
             return;
         }
         let expected = Addr::Unix(path.into());
-        assert_eq!(found.expect("any path may be one"), [expected.clone()]);
-        assert_eq!(Path::new(path).to_addrs().expect("a path"), [expected.clone()]);
+        assert_eq!(found.expect("any path may be one"), std::slice::from_ref(&expected));
+        assert_eq!(Path::new(path).to_addrs().expect("a path"), std::slice::from_ref(&expected));
         assert_eq!(format!("unix:{expected}").to_addrs().expect("our own"), [expected]);
         return;
     }

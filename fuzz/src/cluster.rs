@@ -110,11 +110,8 @@ impl World {
 
     fn restart(&mut self, nth: usize) {
         let life = self.servers[nth].life + 1;
-        let server = Server {
-            life,
-            cluster: Cluster::named(format!("{nth}-{life}")),
-            ..Server::new(nth)
-        };
+        let server =
+            Server { life, cluster: Cluster::named(format!("{nth}-{life}")), ..Server::new(nth) };
         self.servers[nth] = server;
         self.who(nth);
     }
@@ -148,7 +145,8 @@ impl World {
             self.say(nth);
             self.deliver_all();
             let (life, said) = (self.servers[nth].life, self.servers[nth].said);
-            for (other, server) in self.servers.iter().enumerate().filter(|(other, _)| *other != nth)
+            for (other, server) in
+                self.servers.iter().enumerate().filter(|(other, _)| *other != nth)
             {
                 let told = server.told[nth];
                 assert_eq!((told.life, told.last), (life, Some(said)), "{other} missed {nth}");
@@ -162,7 +160,8 @@ impl Server {
     fn tell(&mut self, own: usize, line: &[u8]) {
         let line = std::str::from_utf8(line).expect("what was said is text");
         if let Some(news) = line.strip_prefix("* ") {
-            let lost: usize = news.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+            let lost: usize =
+                news.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
             for told in &mut self.told {
                 told.lost += lost;
             }

@@ -130,7 +130,7 @@ fn numbers(bytes: &[u8]) {
     let digits = &bytes[..bytes.len().min(24)];
     assert_eq!(integer(digits), plain_number(digits), "{digits:?}");
     let mut choices = Bytes(bytes);
-    let number = choices.number::<8>().cast_signed() >> (choices.byte() % 64);
+    let number = choices.number::<8>() as i64 >> (choices.byte() % 64);
     assert_eq!(integer(number.to_string().as_bytes()), Some(number));
 }
 

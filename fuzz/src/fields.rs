@@ -24,8 +24,8 @@ impl Field {
         let offset = if flags & 4 == 0 { 0 } else { choices.below(40) };
         let adjustment = match flags >> 3 & 3 {
             0 => 0,
-            1 | 2 => i64::from(choices.byte().cast_signed()),
-            _ => choices.number::<8>().cast_signed(),
+            1 | 2 => i64::from(choices.byte() as i8),
+            _ => choices.number::<8>() as i64,
         };
         let (is_little, counts_head) = (flags & 1 != 0, flags & 2 != 0);
         Field { width, is_little, offset, adjustment, counts_head }
@@ -69,7 +69,7 @@ impl Field {
             }
             self.offset + self.width
         };
-        let body = self.body(number.cast_signed(), head);
+        let body = self.body(number as i128, head);
         if body < 0 {
             return invalid("a frame's length is below the least it can be".into());
         }

@@ -74,9 +74,7 @@ impl Kind {
             Kind::Line => input.line(max),
             Kind::Until(byte) => input.take_until(*byte, max),
             Kind::Delimited(separator, len) => input.delimited(&separator[..*len], max),
-            Kind::Field(field) => {
-                Ok(input.frame_with(&field.own(), max)?.map(|frame| frame.body))
-            }
+            Kind::Field(field) => Ok(input.frame_with(&field.own(), max)?.map(|frame| frame.body)),
             Kind::Record(size) => {
                 let Some(words) = input.rest().first() else { return Ok(None) };
                 let len = 1 + size * usize::from(*words);

@@ -76,8 +76,11 @@ fn below(path: &str) {
     let mut names = relative.components();
     let is_plain = |name: &str| !name.starts_with('.') && !name.contains(['\0', '/', '\\', ':']);
     assert!(
-        names.all(|name| matches!(name, Component::Normal(name) if name.to_str().is_some_and(is_plain))),
-        "{path:?} leads to {relative:?}"
+        names.all(
+            |name| matches!(name, Component::Normal(name) if name.to_str().is_some_and(is_plain))
+        ),
+        "{path:?} leads to {}",
+        relative.display()
     );
 }
 

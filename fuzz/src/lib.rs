@@ -7,9 +7,13 @@
     dead_code,
     unreachable_pub,
     unused_imports,
+    clippy::cast_possible_wrap,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::option_option,
     clippy::panic,
+    clippy::similar_names,
     clippy::unwrap_used,
     missing_docs,
     reason = "a panic is how a target fails, and of what is compiled in not all is used"
@@ -71,6 +75,8 @@ use examples::http::{request, response, site};
 use library::{frame, input};
 
 mod bytes;
+#[cfg(test)]
+mod corpus;
 
 pub mod addresses;
 pub mod arguments;
@@ -88,3 +94,26 @@ pub mod socks;
 pub mod websocket;
 pub mod websocket_frames;
 pub mod websocket_heads;
+
+/// Its name, and what it does with some bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 16] = [
+    ("addresses", addresses::run),
+    ("arguments", arguments::run),
+    ("cluster", cluster::run),
+    ("commands", commands::run),
+    ("conversations", conversations::run),
+    ("fields", fields::run),
+    ("file_names", file_names::run),
+    ("framing", framing::run),
+    ("http_bodies", http_bodies::run),
+    ("http_heads", http_heads::run),
+    ("quantities", quantities::run),
+    ("redis_messages", redis_messages::run),
+    ("socks", socks::run),
+    ("websocket", websocket::run),
+    ("websocket_frames", websocket_frames::run),
+    ("websocket_heads", websocket_heads::run),
+];

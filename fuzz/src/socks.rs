@@ -32,7 +32,10 @@ pub fn run(data: &[u8]) {
     // A beginning says nothing, or what the whole says.
     let beginning = &bytes[..usize::from(cut).min(bytes.len())];
     let early = parse(beginning);
-    assert!(early.is_none() || early == found, "{kind}: {early:?} of {beginning:?}, then {found:?}");
+    assert!(
+        early.is_none() || early == found,
+        "{kind}: {early:?} of {beginning:?}, then {found:?}"
+    );
 }
 
 fn parsed<'a, T>(
@@ -89,10 +92,10 @@ fn expect_greeting(bytes: &[u8]) -> Understood {
 }
 
 fn expect_login(bytes: &[u8]) -> Understood {
-    let (version, user_len) = (*bytes.first()?, usize::from(*bytes.get(1)?));
-    if version != 1 {
+    if *bytes.first()? != 1 {
         return Some(Err(()));
     }
+    let user_len = usize::from(*bytes.get(1)?);
     let user = bytes.get(2..2 + user_len)?;
     let len = usize::from(*bytes.get(2 + user_len)?);
     let password = bytes.get(3 + user_len..3 + user_len + len)?;
@@ -141,7 +144,10 @@ fn expect_request_v4(bytes: &[u8]) -> Understood {
         end += len + 1;
         named(name, port)
     } else {
-        format!("ip {}", SocketAddr::new(Ipv4Addr::new(head[4], head[5], head[6], head[7]).into(), port))
+        format!(
+            "ip {}",
+            SocketAddr::new(Ipv4Addr::new(head[4], head[5], head[6], head[7]).into(), port)
+        )
     };
     let target = if head[1] == 1 { target } else { "CommandNotSupported".into() };
     Some(Ok((target, end)))
@@ -171,7 +177,8 @@ fn replies(bytes: &[u8]) {
     let ip: IpAddr = if flags & 1 == 0 {
         Ipv4Addr::from(choices.number::<4>() as u32).into()
     } else {
-        Ipv6Addr::from(u128::from(choices.number::<8>()) << 64 | u128::from(choices.number::<8>())).into()
+        Ipv6Addr::from(u128::from(choices.number::<8>()) << 64 | u128::from(choices.number::<8>()))
+            .into()
     };
     let addr = SocketAddr::new(ip, port);
     let outcome = match flags >> 1 & 3 {

@@ -337,12 +337,14 @@ pub(crate) fn form_of_ip(addr: &str) -> Result<(), &'static str> {
     let Some((host, port)) = addr.rsplit_once(':') else {
         return Err("a port is missing; write it like 127.0.0.1:7000");
     };
-    if port.parse::<u16>().is_err() {
+    // A sign would pass as part of a number here, but not everywhere behind.
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err() {
         return Err("the port is no number from 0 to 65535");
     }
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     match bare {
-        Some(host) if host.parse::<std::net::Ipv6Addr>().is_err() => {
+        // With its port, since only so the interface may stand behind it: [fe80::1%2]:7000.
+        Some(_) if addr.parse::<std::net::SocketAddrV6>().is_err() => {
             Err("no IPv6 address stands in the brackets")
         }
         None if host.contains(':') => Err("write an IPv6 address like [::1]:7000"),
@@ -401,6 +403,16 @@ mod tests {
         assert_eq!((config.reactors, config.spread), (3, Spread::Kernel));
     }
 
+    /// Found by the fuzz target `addresses`: the library took such an address, the command did not.
+    #[test]
+    fn an_address_may_say_on_which_interface_it_is_meant() {
+        for addr in ["[fe80::1%2]:7000", "[::f000:100:0%224]:0"] {
+            let line = format!("socketserver serve echo --tcp {addr} --udp {addr}");
+            let Ok(Task::Serve(config)) = read(&line) else { panic!("{addr} is refused") };
+            assert_eq!(config.listeners.len(), 2);
+        }
+    }
+
     #[test]
     fn every_refusal_names_its_culprit() {
         for (line, culprit) in [
@@ -408,6 +420,8 @@ mod tests {
             ("serve nonsense --tcp 127.0.0.1:0", "nonsense"),
             ("serve echo --tcp 127.0.0.1", "127.0.0.1"),
             ("serve echo --tcp 127.0.0.1:99999", "99999"),
+            ("serve echo --tcp 127.0.0.1:+80", "+80"),
+            ("serve echo --tcp [::1]:+80", "+80"),
             ("serve echo --tcp ::1:7000", "::1:7000"),
             ("serve echo --tcp [nope]:7000", "[nope]"),
             ("serve echo --tcp :7000", ":7000"),
