@@ -258,6 +258,18 @@ impl StreamSocket {
         }
     }
 
+    /// Whether the last read did because descriptors were passed with the bytes.
+    #[inline(never)]
+    fn stopped_early(&self) -> bool {
+        match self {
+            #[cfg(unix)]
+            StreamSocket::Unix { cut, .. } => *cut,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.was_cut(),
+            _ => false,
+        }
+    }
+
     #[inline(never)]
     fn write_other(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
@@ -274,13 +286,7 @@ impl StreamSocket {
 impl Transport for StreamSocket {
     #[inline]
     fn short_read_was_last(&self) -> bool {
-        match self {
-            #[cfg(unix)]
-            StreamSocket::Unix { cut, .. } => EDGE_AFTER_SHORT && !cut,
-            #[cfg(feature = "testing")]
-            StreamSocket::Memory(stream) => EDGE_AFTER_SHORT && !stream.was_cut(),
-            _ => EDGE_AFTER_SHORT,
-        }
+        EDGE_AFTER_SHORT && (matches!(self, StreamSocket::Tcp(_)) || !self.stopped_early())
     }
 
     #[inline]
