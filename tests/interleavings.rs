@@ -188,7 +188,7 @@ fn play(scripts: [Script; 3], order: [usize; 9], runs: u16) {
     for (nth, who) in order.into_iter().enumerate() {
         sides[who].happen(scripts[who][done[who]]);
         done[who] += 1;
-        if runs >> nth & 1 == 1 {
+        if (runs >> nth) & 1 == 1 {
             server.run();
             server.io().check_ledger().unwrap();
         }
@@ -244,7 +244,7 @@ fn three_connections_get_their_lines_in_every_order_of_events() {
         let scripts = chosen.map(|nth| SCRIPTS[nth]);
         for (nth, &order) in orders.iter().enumerate() {
             // After each event, only at the end, and after some that differ from order to order.
-            let mixed = (nth * 0x9E37 >> 3) as u16;
+            let mixed = ((nth * 0x9E37) >> 3) as u16;
             let runs =
                 if all { vec![u16::MAX, 0, mixed] } else { vec![[u16::MAX, 0, mixed][nth % 3]] };
             for runs in runs {
