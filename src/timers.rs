@@ -286,6 +286,13 @@ mod tests {
         assert_eq!(timers.next(), Some(10));
         timers.insert(5, owner(0), |_| true).unwrap();
         assert_eq!((timers.next(), timers.sweep_at), (Some(5), 2 * SWEEP_FROM));
+
+        let mut timers = Timers::new();
+        for n in 0..=SWEEP_FROM {
+            timers.insert(u64::MAX, owner(n), |id| id.token().0 < SWEEP_FROM / 2).unwrap();
+        }
+        assert_eq!(timers.alarms.len(), SWEEP_FROM / 2 + 1);
+        assert_eq!(timers.deadlines.len(), SWEEP_FROM + 1, "half of them are not too many");
     }
 
     #[test]

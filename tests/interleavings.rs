@@ -188,7 +188,7 @@ fn play(scripts: [Script; 3], order: [usize; 9], runs: u16) {
     for (nth, who) in order.into_iter().enumerate() {
         sides[who].happen(scripts[who][done[who]]);
         done[who] += 1;
-        if runs >> nth & 1 == 1 {
+        if (runs >> nth) & 1 == 1 {
             server.run();
             server.io().check_ledger().unwrap();
         }

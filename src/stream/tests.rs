@@ -173,6 +173,7 @@ fn an_event_of_a_plain_connection_is_served_where_it_is_found() {
     assert!(!plain.is_ready_to_talk(), "nothing came");
     plain.note_input(true, false);
     assert!(plain.is_ready_to_talk() && plain.may_collect() && plain.may_write_part());
+    assert!(plain.is_plain());
     for note in unusual {
         let mut stream = Stream::new(TakesAll, false);
         stream.note_input(true, true);

@@ -73,7 +73,7 @@ fn becomes(act: &Act, was: bool) -> bool {
 #[test]
 fn each_flag_is_one_bit_of_its_own() {
     for (nth, flag) in ALL.into_iter().enumerate() {
-        assert_eq!(flag.0.count_ones(), 1);
+        assert_eq!((flag.0.count_ones(), flag.and(flag)), (1, flag));
         assert!(ALL[..nth].iter().all(|other| !flag.any(*other)));
     }
     assert_eq!(format!("{:?}", Flags::WRITABLE), "Flags(0b10)");

@@ -65,8 +65,8 @@ fn explore(setting: Setting, length: u32) -> (usize, u64) {
     (seen.len(), played)
 }
 
-/// As many as take a second without optimization.
-const LENGTH: u32 = if cfg!(miri) { 1 } else { 3 };
+/// As many as take two seconds or so without optimization.
+const LENGTH: u32 = if cfg!(miri) { 1 } else { 4 };
 
 #[test]
 fn every_script_loses_no_edge_no_byte_and_no_end() {

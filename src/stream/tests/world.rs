@@ -487,7 +487,9 @@ impl World {
         (system, unopened, connecting, ended, reset).hash(hasher);
         stream.transport().hash_calls(hasher);
         inbox.len().hash(hasher);
-        inbox.iter().for_each(|byte| byte.is_some().hash(hasher));
+        for byte in inbox {
+            byte.is_some().hash(hasher);
+        }
         (stream.flags, stream.ending, stream.sent_at_once).hash(hasher);
         self.with_unsent(|pieces| pieces.iter().for_each(|piece| piece.len().hash(hasher)));
         stream.output.unsent().is_some().hash(hasher);
