@@ -140,7 +140,7 @@ fn greedy_clients_cannot_use_up_a_small_memory() {
 
 /// Sends much before it reads anything, and then wants all of it back.
 fn greedy(addr: &str, stuffed: &AtomicBool) {
-    const SIZE: usize = 6 << 20;
+    const SIZE: usize = 3 << 20;
     let mut stream = tcp(addr);
     let socket = socket2::SockRef::from(&stream);
     socket.set_recv_buffer_size(16 << 10).unwrap();

@@ -92,7 +92,10 @@ pub(crate) fn play(kind: Kind, fault: Option<&Fault>) -> Played {
         _ => TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string(),
     };
     let mut run = Run::start(kind, &addr, dir.path(), fault);
-    if run.begins() {
+    // Who cannot write cannot say that it listens.
+    let mute = fault.is_some_and(|fault| fault.call == "write" || fault.call.starts_with("clone"));
+    let patience = if mute { PATIENCE / 15 } else { PATIENCE };
+    if run.begins(patience) {
         let mut clients = Clients::new(kind, addr, dir.path(), fault);
         let mut fates = Vec::new();
         let received = clients.play(&mut fates);
@@ -150,8 +153,8 @@ impl Run {
     }
 
     /// Whether it serves; that its standard output fails is no reason not to.
-    fn begins(&mut self) -> bool {
-        if self.lines.recv_timeout(Duration::from_secs(2)) == Err(RecvTimeoutError::Disconnected) {
+    fn begins(&mut self, patience: Duration) -> bool {
+        if self.lines.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected) {
             // It has closed its standard output: it ends, if it has not yet.
             let end = Instant::now() + PATIENCE / 5;
             while self.child.try_wait().unwrap().is_none() && Instant::now() < end {
