@@ -64,9 +64,12 @@ fn wrong_with(io: &Io, line: &mut Line, now: u64) -> Option<String> {
     let overdue = match connection.stream.ending() {
         Ending::Open => options.idle_timeout.is_some_and(|idle| passed(line.moved_at, idle)),
         Ending::Closing => {
-            // The loop counts from its own turn, even for a close that came between turns.
-            let since = *line.page.closing_since.get_or_insert(now);
-            passed(line.moved_at.max(since), options.close_timeout)
+            // The loop counts from the turn of the connection, which may be one later than the close.
+            if line.page.turns_closing < 2 {
+                line.page.turns_closing += 1;
+                line.page.closing_since = now;
+            }
+            passed(line.moved_at.max(line.page.closing_since), options.close_timeout)
         }
         _ => false,
     };
