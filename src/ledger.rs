@@ -23,8 +23,8 @@ pub enum Reason {
     /// The peer left unfinished what it had begun for
     /// [`Options::frame_timeout`](crate::Options::frame_timeout).
     FrameTimeout,
-    /// More than [`Options::input_limit`](crate::Options::input_limit) bytes came in that the
-    /// handler did not take.
+    /// [`Options::input_limit`](crate::Options::input_limit) bytes came in that the handler did not
+    /// take.
     InputLimit,
     /// More than [`Options::output_limit`](crate::Options::output_limit) bytes waited for a peer
     /// that does not read.

@@ -1,6 +1,6 @@
 //! What must hold after every turn, whenever everything rests, and at the end.
 
-use super::kernel::Line;
+use super::line::Line;
 use super::world::{Failed, Run};
 use crate::io::Io;
 use crate::stream::Ending;

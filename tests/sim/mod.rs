@@ -30,6 +30,7 @@ mod checks;
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod conformance;
 mod kernel;
+mod line;
 mod random;
 mod script;
 mod shrink;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::actor::{Actor, World, act};
 use super::checks;
-use super::kernel::{SimEvent, Simulated};
+use super::kernel::Simulated;
+use super::line::SimEvent;
 use super::random::Random;
 use super::script::{Ending, Nature, Script, Step};
 use crate::addr::Addr;
