@@ -4,8 +4,9 @@
 //! each, from a queue with a bound; what does not fit is dropped, and an error of a write is
 //! nobody's trouble. The thread is started with the first line.
 //!
-//! A program that is forked must have no other thread, and the system may give none. There each text is written by whoever has it,
-//! but only when the system says that there is room, and otherwise dropped.
+//! A program that is forked must have no other thread, and the system may give none. There each text
+//! is written by whoever has it, but only when the system says that there is room, and otherwise
+//! dropped.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
