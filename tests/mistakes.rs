@@ -15,20 +15,20 @@ fn expected(patch: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_patch_still_applies() {
+fn each_of_them_still_applies() {
     let mut patches = 0;
     for file in fs::read_dir("tests/sim/mistakes").unwrap() {
-        let path = file.unwrap().path();
-        if path.extension().is_none_or(|kind| kind != "patch") {
+        let file = file.unwrap().path();
+        if file.extension().is_none_or(|kind| kind != "patch") {
             continue;
         }
         patches += 1;
-        let patch = fs::read_to_string(&path).unwrap();
+        let patch = fs::read_to_string(&file).unwrap();
         for part in patch.split("--- a/").skip(1) {
             let name = part.lines().next().unwrap();
             let source = fs::read_to_string(Path::new(name)).unwrap();
             for hunk in expected(part) {
-                assert!(source.contains(&hunk), "{}: not in {name}:\n{hunk}", path.display());
+                assert!(source.contains(&hunk), "{}: not in {name}:\n{hunk}", file.display());
             }
         }
     }
