@@ -266,7 +266,9 @@ impl Twice {
         loop {
             let said = Said::of(self.real.read(&mut buffer));
             let real_cut = matches!(self.real, StreamSocket::Unix { cut: true, .. });
-            let cuts_agree = !self.unix || !matches!(said, Said::Bytes(_)) || sim_cut == real_cut;
+            // Without the system call that tells, every read may have been cut.
+            let is_told = cfg!(feature = "sys") && self.unix && matches!(said, Said::Bytes(_));
+            let cuts_agree = !is_told || sim_cut == real_cut;
             if said == told && cuts_agree {
                 return Ok(());
             }
