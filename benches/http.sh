@@ -6,6 +6,7 @@
 #
 #   benches/http.sh            7 rounds of 3 seconds for each line; some two minutes
 #   ROUNDS=3 SECONDS_EACH=1 benches/http.sh
+#   SPIN=0 benches/http.sh     http sleeps as soon as there is nothing to do
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -34,7 +35,7 @@ ours= theirs=
 trap 'kill $ours $theirs 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$dir"' EXIT
 chmod 755 "$dir"
 
-taskset -c 0 "$HTTP" 127.0.0.1:0 >"$dir/ours" &
+taskset -c 0 "$HTTP" 127.0.0.1:0 ${SPIN:+--spin "$SPIN"} >"$dir/ours" &
 ours=$!
 for _ in $(seq 100); do
     [ -s "$dir/ours" ] && break

@@ -35,7 +35,7 @@ use connection::Connection;
 use site::{Limits, Site};
 
 const USAGE: &str = "usage: http ADDR [--files DIR] [--head-timeout SECONDS] \
-                     [--idle-timeout SECONDS] [--body-limit BYTES]";
+                     [--idle-timeout SECONDS] [--body-limit BYTES] [--spin MICROSECONDS]";
 
 /// For how long a server that was busy looks for more before it sleeps: to wake it costs its client
 /// more, with every request. An idle server sleeps all the same.
@@ -44,14 +44,14 @@ const SPIN: Duration = Duration::from_micros(50);
 const GRACE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    let (addr, site) = match parse(env::args().skip(1)) {
+    let (addr, site, spin) = match parse(env::args().skip(1)) {
         Ok(parsed) => parsed,
         Err(culprit) => {
             eprintln!("http: {culprit}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
-    match serve(&addr, site) {
+    match serve(&addr, site, spin) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("http: {error}");
@@ -60,10 +60,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> Result<(String, Site), String> {
+fn parse(mut words: impl Iterator<Item = String>) -> Result<(String, Site, Duration), String> {
     let addr = words.next().filter(|word| !word.starts_with('-')).ok_or("ADDR is missing")?;
     let mut limits = Limits::default();
     let mut files = None;
+    let mut spin = SPIN;
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
         let unusable = || format!("{word} cannot be {value:?}");
@@ -76,14 +77,17 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<(String, Site), Stri
             "--head-timeout" => limits.head_timeout = seconds().ok_or_else(unusable)?,
             "--idle-timeout" => limits.idle_timeout = seconds().ok_or_else(unusable)?,
             "--body-limit" => limits.body = value.parse().map_err(|_| unusable())?,
+            "--spin" => {
+                spin = Duration::from_micros(value.parse().map_err(|_| unusable())?);
+            }
             _ => return Err(format!("there is no {word}")),
         }
     }
-    Ok((addr, Site::new(files, limits)))
+    Ok((addr, Site::new(files, limits), spin))
 }
 
-fn serve(addr: &str, site: Site) -> io::Result<()> {
-    let mut server = Server::with(site, Options { spin: SPIN, ..Options::default() })?;
+fn serve(addr: &str, site: Site, spin: Duration) -> io::Result<()> {
+    let mut server = Server::with(site, Options { spin, ..Options::default() })?;
     let listener = server.listen(addr, |_peer| Connection::default())?;
     signals::stop_on_signals(&mut server, GRACE)?;
     if let Some(Addr::Ip(addr)) = server.io().local_addr(listener) {
