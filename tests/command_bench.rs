@@ -201,7 +201,7 @@ fn dropped_connections_are_counted() {
 
 #[test]
 fn a_target_that_cannot_be_reached_is_named() {
-    let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let refused = command::free_addr().to_string();
     for (words, culprits) in [
         (format!("--tcp {refused}"), [refused.as_str(), "refused"]),
         (format!("--churn --tcp {refused}"), [refused.as_str(), "refused"]),

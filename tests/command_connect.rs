@@ -254,8 +254,7 @@ fn input_goes_on_when_only_the_servers_direction_has_ended() {
 
 #[test]
 fn who_cannot_be_reached_is_named_with_the_reason_and_1() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let free_udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = command::free_addr().to_string();
     let dir = tempfile::tempdir().unwrap();
     let (none, dead, dead_gram) =
         (dir.path().join("none"), dir.path().join("dead"), dir.path().join("dead_gram"));
@@ -265,7 +264,7 @@ fn who_cannot_be_reached_is_named_with_the_reason_and_1() {
         (none.to_str().unwrap(), dead.to_str().unwrap(), dead_gram.to_str().unwrap());
     for (words, why) in [
         (&[free.as_str()][..], "refused"),
-        (&["--udp", &free_udp], "refused"),
+        (&["--udp", &free], "refused"),
         (&["--unix", none], "No such file"),
         (&["--unix", dead], "refused"),
         (&["--unixgram", none], "No such file"),

@@ -252,7 +252,7 @@ fn nobody_new_is_served_during_a_stop() {
 
 #[test]
 fn a_closed_standard_output_stops_nothing() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let port = command::free_addr().to_string();
     for closed in [">&- 2>&-", "> /dev/full 2> /dev/full"] {
         let script = format!("exec \"$0\" serve echo --tcp {port} {closed}");
         let mut child = Command::new("sh").args(["-c", &script, BIN]).spawn().unwrap();
@@ -265,7 +265,7 @@ fn a_closed_standard_output_stops_nothing() {
 
 #[test]
 fn a_full_pipe_that_nobody_reads_stops_nothing() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let port = command::free_addr().to_string();
     let mut child = Command::new(BIN)
         .args(["serve", "echo", "--tcp", &port])
         // Every connection makes lines, and nobody reads either pipe.
@@ -277,7 +277,8 @@ fn a_full_pipe_that_nobody_reads_stops_nothing() {
         .unwrap();
     drop(connect_soon(&port));
     for _ in 0..3_000 {
-        let client = TcpStream::connect(&port).unwrap();
+        let client = TcpStream::connect(&port)
+            .unwrap_or_else(|error| panic!("{error}; it ended: {:?}", child.try_wait()));
         // A reset is worth a line of its own.
         socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
     }

@@ -49,10 +49,6 @@ impl Redis {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// A server of the cluster, and where it is.
 fn start(redis: u16) -> (Server, String) {
     let redis = format!("127.0.0.1:{redis}");
@@ -127,7 +123,7 @@ fn meet(speaker: &mut Member, listener: &mut Member) {
 }
 
 fn two_servers_one_room_and_a_restart(redis: Redis) {
-    let port = free_port();
+    let port = command::free_addr().port();
     let Some(mut middle) = redis.start(port) else { return };
     let ((first, one), (second, two)) = (start(port), start(port));
     let (mut ann, mut bob) = (Member::of(&one), Member::of(&two));

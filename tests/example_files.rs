@@ -426,7 +426,7 @@ fn sigterm_lets_an_upload_that_is_under_way_end() {
 fn what_was_asked_wrongly_is_told() {
     let file = file_of(b"x");
     let file = file.path().join("file");
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let nobody = command::free_addr().to_string();
     let output = program::command("files").arg("nonsense").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("usage"));

@@ -54,10 +54,6 @@ fn echo() -> SocketAddr {
     addr
 }
 
-fn nowhere() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 fn v5_request(to: SocketAddr) -> Vec<u8> {
     let SocketAddr::V4(to) = to else { panic!("not of IPv4") };
     [&[5, 1, 0, 1], &to.ip().octets()[..], &to.port().to_be_bytes()].concat()
@@ -116,7 +112,7 @@ fn curl_gets_through_by_every_version() {
     let directory = tempfile::tempdir().unwrap();
     let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
     fs::write(directory.path().join("file"), &content).unwrap();
-    let port = nowhere().port();
+    let port = command::free_addr().port();
     let mut web = Command::new("python3")
         .args(["-m", "http.server", "--bind", "127.0.0.1", &port.to_string()])
         .current_dir(directory.path())
@@ -192,7 +188,7 @@ fn every_split_of_the_handshake_gives_the_same() {
 fn who_is_refused_is_told_why() {
     let (server, addr) = socks(&[]);
     let (near, near_addr) = socks(&["--only-loopback"]);
-    let refused = nowhere();
+    let refused = command::free_addr();
     let code = |addr: &str, request: &[u8]| ask(addr, request).1;
     assert_eq!(code(&addr, &v5_request(refused)), 5);
     assert_eq!(code(&addr, &v5_named(b"localhost", refused.port())), 5);

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::clients::Clients;
 use crate::command::{BIN, PATIENCE};
-use crate::{accounts, errnos};
+use crate::{accounts, command, errnos};
 
 /// What a run serves, and how.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -88,8 +87,7 @@ pub(crate) fn play(kind: Kind, fault: Option<&Fault>) -> Played {
     let dir = tempfile::tempdir().unwrap();
     let addr = match kind {
         Kind::Unix | Kind::Unixgram => dir.path().join(SOCKET).display().to_string(),
-        Kind::Udp => UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string(),
-        _ => TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string(),
+        _ => command::free_addr().to_string(),
     };
     let mut run = Run::start(kind, &addr, dir.path(), fault);
     // Who cannot write cannot say that it listens.
