@@ -92,8 +92,7 @@ pub(crate) fn play(kind: Kind, fault: Option<&Fault>) -> Played {
     let mut run = Run::start(kind, &addr, dir.path(), fault);
     // Who cannot write cannot say that it listens.
     let mute = fault.is_some_and(|fault| fault.call == "write" || fault.call.starts_with("clone"));
-    let patience = if mute { PATIENCE / 15 } else { PATIENCE };
-    if run.begins(patience) {
+    if run.begins(mute) {
         let mut clients = Clients::new(kind, addr, dir.path(), fault);
         let mut fates = Vec::new();
         let received = clients.play(&mut fates);
@@ -151,8 +150,16 @@ impl Run {
     }
 
     /// Whether it serves; that its standard output fails is no reason not to.
-    fn begins(&mut self, patience: Duration) -> bool {
-        if self.lines.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected) {
+    fn begins(&mut self, mute: bool) -> bool {
+        let end = Instant::now() + PATIENCE;
+        let mut said = Err(RecvTimeoutError::Timeout);
+        while said == Err(RecvTimeoutError::Timeout)
+            && !(mute && self.waits_for_events())
+            && Instant::now() < end
+        {
+            said = self.lines.recv_timeout(PATIENCE / 3_000);
+        }
+        if said == Err(RecvTimeoutError::Disconnected) {
             // It has closed its standard output: it ends, if it has not yet.
             let end = Instant::now() + PATIENCE / 5;
             while self.child.try_wait().unwrap().is_none() && Instant::now() < end {
@@ -160,6 +167,11 @@ impl Run {
             }
         }
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Whether its loop runs, as the trace tells.
+    fn waits_for_events(&self) -> bool {
+        fs::read_to_string(&self.trace).is_ok_and(|trace| trace.contains("epoll_wait("))
     }
 
     fn stop(mut self, fates: Vec<Fate>, received: u64) -> Played {
