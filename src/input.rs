@@ -191,11 +191,10 @@ impl<'a> Input<'a> {
         let last = separator.last().copied().unwrap_or_default();
         let found = loop {
             // `skip_until` is the one fast search for a byte that std offers.
-            let passed = rest.get(end..).unwrap_or_default().skip_until(last)?;
-            end += passed;
+            end += rest.get(end..).unwrap_or_default().skip_until(last)?;
             let piece = rest.get(..end).unwrap_or_default();
             match piece.strip_suffix(separator) {
-                Some(before) if passed > 0 => break Some(before),
+                Some(before) => break Some(before),
                 _ if end == rest.len() => break None,
                 _ => {}
             }

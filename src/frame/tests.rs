@@ -132,6 +132,10 @@ fn varints_are_those_of_protocol_buffers() {
     ] {
         assert_eq!(measure(field, bytes, 1 << 20), invalid);
     }
+    // 2^63 is the last bit that there is.
+    let bytes = b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01";
+    let whole = Measured::Whole { head: 10, body: 1 << 63 };
+    assert_eq!(measure(field, bytes, usize::MAX), Ok(whole));
 }
 
 #[test]
