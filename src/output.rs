@@ -336,24 +336,53 @@ mod tests {
         let place = first.unsent().unwrap().as_ptr();
         first.advance(3, &mut pool);
         assert!(first.is_empty() && first.0.is_none());
+        assert_eq!(pool.spare.len(), 1);
         second.push(b"xyz", &mut pool);
-        assert_eq!(second.unsent().unwrap().as_ptr(), place);
+        assert_eq!((second.unsent().unwrap().as_ptr(), pool.spare.len()), (place, 0));
     }
 
     #[test]
     #[cfg_attr(miri, ignore = "too long")]
     fn the_pool_keeps_no_more_than_its_limit() {
         let mut pool = Pool::default();
-        let mut outputs: Vec<Output> = (0..2_000).map(|_| Output::default()).collect();
-        for (n, output) in outputs.iter_mut().enumerate() {
-            output.push(&vec![0; n], &mut pool);
-            output.push(&vec![0; 5 * n], &mut pool);
+        let mut outputs: Vec<Output> = (0..=POOL_BUFFERS).map(|_| Output::default()).collect();
+        for output in &mut outputs {
+            output.push(b"x", &mut pool);
         }
         for output in &mut outputs {
             output.clear(&mut pool);
         }
-        assert!(pool.spare.len() <= POOL_BUFFERS);
-        assert!(pool.spare.iter().all(|buffer| buffer.bytes.capacity() <= POOL_BUFFER_SIZE));
+        assert_eq!(pool.spare.len(), POOL_BUFFERS);
+    }
+
+    #[test]
+    fn the_pool_keeps_nothing_large() {
+        for (bytes, pieces, kept) in [
+            (POOL_BUFFER_SIZE, POOL_PIECES, 1),
+            (POOL_BUFFER_SIZE + 1, POOL_PIECES, 0),
+            (POOL_BUFFER_SIZE, POOL_PIECES + 1, 0),
+        ] {
+            let (mut pool, mut output) = (Pool::default(), Output::default());
+            output.push(&vec![0; bytes], &mut pool);
+            for _ in 0..pieces {
+                output.push_shared(&b"x".as_slice().into(), 0, &mut pool);
+            }
+            output.clear(&mut pool);
+            assert_eq!(pool.spare.len(), kept, "{bytes} {pieces}");
+        }
+    }
+
+    #[test]
+    fn a_queue_is_moved_only_when_more_than_half_of_it_was_sent() {
+        let (mut pool, mut output) = (Pool::default(), Output::default());
+        output.push(b"0123456789", &mut pool);
+        // Bytes that were sent before, and how many are there once a byte was pushed.
+        for (sent, left) in [(4, 4), (1, 5), (1, 6), (0, 6), (2, 0)] {
+            output.advance(sent, &mut pool);
+            output.push(b"x", &mut pool);
+            assert_eq!(output.0.as_ref().unwrap().sent, left);
+        }
+        assert_eq!(unsent(&output), b"89xxxxx");
     }
 
     #[test]
