@@ -210,5 +210,8 @@ mod tests {
         outbox.begin(id);
         assert!(outbox.room_for(ROOM, usize::MAX).is_some());
         assert_eq!(outbox.bytes.capacity(), ROOM);
+        let mut at_once = Outbox::new();
+        at_once.begin(id);
+        assert!(!at_once.grow(ROOM + 1) && at_once.grow(ROOM));
     }
 }
