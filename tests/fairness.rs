@@ -75,6 +75,26 @@ fn two_hundred_small_clients_are_served_within_a_few_turns_beside_a_firehose() {
 }
 
 #[test]
+fn what_came_at_once_is_read_in_the_turn_of_its_event_as_far_as_the_budget_goes() {
+    for kind in Kind::ALL {
+        let options = Options { read_buffer: 1_024, reads_per_turn: 4, ..Options::default() };
+        let mut tested = Tested::with((), options);
+        let addr = tested.serve(kind, |_| Echo);
+        let mut client = Client::connect(&addr);
+        tested.echo(&mut client, b"warm up");
+        let steps = tested.steps();
+        tested.until_quiet(&steps);
+        for (sent, turns) in [(3_000, 1), (6_000, 2)] {
+            steps.clear();
+            tested.echo(&mut client, &vec![b'x'; sent]);
+            let reading = |turn: &Vec<Step>| turn.iter().any(|step| matches!(step, Step::Read(..)));
+            let took = steps.turns().iter().filter(|turn| reading(turn)).count();
+            assert_eq!(took, turns, "{kind:?} {sent}: {:?}", steps.turns());
+        }
+    }
+}
+
+#[test]
 fn accepts_are_spread_over_turns_by_their_budget() {
     let mut tested = Tested::with((), Options { accepts_per_turn: 10, ..Options::default() });
     let addr = tested.serve(Kind::Tcp, |_| Echo);
