@@ -107,6 +107,28 @@ fn a_client_that_sends_on_is_listened_to_no_longer_than_linger_bytes() {
 }
 
 #[test]
+fn a_look_in_vain_does_not_end_the_lingering() {
+    for kind in Kind::ALL {
+        let options =
+            Options { linger_timeout: ms(20_000), read_buffer: 1_024, ..Options::default() };
+        let mut tested = Tested::with((), options);
+        let addr = tested.serve(kind, |_| AnswersOnce);
+        let mut client = Client::connect(&addr);
+        client.send(b"?");
+        tested.receive_to_end(&mut client);
+        let steps = tested.steps();
+        for _ in 0..3 {
+            // It fills the buffer, so that only one more read tells that this was all.
+            client.send(&[0; 1_024]);
+            tested.until_quiet(&steps);
+            assert_eq!(tested.io().connections(), 1, "{kind:?}: it lingers on");
+        }
+        drop(client);
+        tested.until_ended(1);
+    }
+}
+
+#[test]
 fn a_client_that_closes_ends_the_lingering_at_once() {
     for kind in Kind::ALL {
         let mut tested =
