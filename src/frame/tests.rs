@@ -147,6 +147,12 @@ fn a_varint_that_counts_itself_finds_its_own_width() {
         let frame = Input::new(&out).frame_with(&field, len).unwrap().unwrap();
         assert_eq!(frame.body.len(), len);
     }
+    // No more bytes than it takes, with the last number of each width and the first of the next.
+    for (len, head) in [(0, 1), (126, 1), (127, 2), (16_381, 2), (16_382, 3)] {
+        let mut out = Vec::new();
+        field.put(&mut out, &vec![7; len], len).unwrap();
+        assert_eq!(out.len(), head + len);
+    }
 }
 
 #[test]
@@ -156,7 +162,7 @@ fn a_frame_that_is_too_long_or_was_given_up_leaves_no_trace() {
     assert!(frame.is_empty());
     frame.write_all(b"abc").unwrap();
     assert_eq!(frame.write(b"d").unwrap_err().kind(), io::ErrorKind::InvalidInput);
-    assert_eq!(frame.len(), 3);
+    assert_eq!((frame.len(), frame.is_empty()), (3, false));
     drop(frame);
     assert_eq!(out, b"kept");
     let error = LengthField::U8.put(&mut out, &[0; 256], 1_000).unwrap_err();

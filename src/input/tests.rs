@@ -303,3 +303,19 @@ fn what_is_left_again_and_again_moves_less_often_than_it_comes() {
     assert_eq!(held.len(), 100_000);
     assert!(moved <= came, "{moved} bytes were moved, {came} came");
 }
+
+#[test]
+fn what_is_held_is_moved_only_when_more_than_half_of_it_was_taken() {
+    let mut held = Held::default();
+    held.append(b"0123456789");
+    // How many bytes are taken, and how many that were taken are there after the next has come.
+    for (taken, there) in [(4, 4), (1, 5), (1, 6), (0, 6), (2, 0)] {
+        let mut input = held.input();
+        assert!(input.take(taken).is_some());
+        let left = input.left();
+        held.keep(left, 0);
+        held.append(b"x");
+        assert_eq!(held.0.as_ref().unwrap().start, there);
+    }
+    assert_eq!(held.input().rest(), b"89xxxxx");
+}
