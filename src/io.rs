@@ -271,6 +271,10 @@ impl Io {
     /// after `grace` is cut off. The listeners stay bound, so that the server can run again:
     /// [`Io::server_close`] closes them. Asked for twice, the shorter grace holds.
     pub fn shutdown(&mut self, grace: Duration) {
+        if self.drain == Drain::Done {
+            // Another run begins, if only to end; who rested since the last one is told again.
+            self.sockets.serve_again();
+        }
         self.drain = match self.drain {
             Drain::No | Drain::Done => Drain::Asked { grace },
             Drain::Asked { grace: before } => Drain::Asked { grace: before.min(grace) },

@@ -1,0 +1,58 @@
+//! One test for each fault of datagram sockets that was found and repaired.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use common::Tested;
+use socketserver::{Addr, Context, DatagramHandler, Options};
+
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Counts what its socket comes to.
+#[derive(Clone, Default)]
+struct Counts {
+    shutdowns: Rc<Cell<u32>>,
+    finishes: Rc<Cell<u32>>,
+    /// With whom it exchanges datagrams from the shutdown on.
+    peer: Option<Addr>,
+}
+
+impl DatagramHandler for Counts {
+    fn handle(&mut self, _: &mut Context<'_>, _: &[u8], _: &Addr) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn shutdown(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.shutdowns.set(self.shutdowns.get() + 1);
+        match self.peer.take() {
+            Some(peer) => cx.io.set_peer(cx.id, &peer),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, _: &mut Context<'_>, _: io::Result<()>) {
+        self.finishes.set(self.finishes.get() + 1);
+    }
+}
+
+fn shut_down(tested: &mut Tested) {
+    tested.io().shutdown(GRACE);
+    tested.until(|server| !server.io().is_shutting_down());
+}
+
+/// Found by the simulated world, seed 491.
+#[test]
+fn a_shutdown_that_follows_at_once_on_another_is_told_again() {
+    let counts = Counts::default();
+    let mut tested = Tested::new();
+    tested.bind("127.0.0.1:0", counts.clone()).unwrap();
+    shut_down(&mut tested);
+    shut_down(&mut tested);
+    assert_eq!((counts.shutdowns.get(), counts.finishes.get()), (2, 0));
+}
