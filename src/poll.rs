@@ -163,7 +163,7 @@ impl Io {
 
     /// What has come to a datagram socket by now is answered; then it rests, or closes if it is a
     /// connected one.
-    fn look_last(&mut self, id: SocketId, since: u64) {
+    pub(crate) fn look_last(&mut self, id: SocketId, since: u64) {
         self.change_datagram(id, |datagram| {
             let then = if datagram.is_connected { Then::Close } else { Then::Rest };
             datagram.look_last(since, then);

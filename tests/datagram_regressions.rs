@@ -56,3 +56,15 @@ fn a_shutdown_that_follows_at_once_on_another_is_told_again() {
     shut_down(&mut tested);
     assert_eq!((counts.shutdowns.get(), counts.finishes.get()), (2, 0));
 }
+
+/// Found by the simulated world, seed 739.
+#[test]
+fn a_socket_that_gets_its_peer_during_a_shutdown_closes_with_it() {
+    let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let peer = Some(Addr::Ip(peer.local_addr().unwrap()));
+    let counts = Counts { peer, ..Counts::default() };
+    let mut tested = Tested::new();
+    tested.bind("127.0.0.1:0", counts.clone()).unwrap();
+    shut_down(&mut tested);
+    assert_eq!((counts.shutdowns.get(), counts.finishes.get()), (1, 1));
+}

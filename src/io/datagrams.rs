@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use super::Io;
+use super::{Drain, Io};
 use crate::addr::Addr;
 use crate::datagram::{Datagram, Phase};
 use crate::id::SocketId;
@@ -53,6 +53,10 @@ impl Io {
         datagram.transport().set_peer(peer)?;
         datagram.is_connected = true;
         self.own.remove(id);
+        if let Drain::Until { since, .. } = self.drain {
+            // It does not rest, as it would have while it was bound only.
+            self.look_last(id, since);
+        }
         Ok(())
     }
 
