@@ -225,7 +225,8 @@ impl<T: PacketTransport> Datagram<T> {
         let ends = match self.phase {
             Phase::Serving | Phase::Resting => self.congested && self.packets.is_empty(),
             Phase::LastLook { .. } => !self.is_held_up(),
-            Phase::Closing => self.owes_nothing(),
+            // Whoever closes it, its turn gives it the time at which it ends.
+            Phase::Closing => self.owes_nothing() || !self.close_watched,
         };
         ends || self.wants_read() || self.wants_write() || self.wants_room_reported()
     }

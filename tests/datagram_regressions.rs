@@ -68,3 +68,29 @@ fn a_socket_that_gets_its_peer_during_a_shutdown_closes_with_it() {
     shut_down(&mut tested);
     assert_eq!((counts.shutdowns.get(), counts.finishes.get()), (1, 1));
 }
+
+/// More than any system keeps for a Unix socket.
+#[cfg(unix)]
+const MANY: usize = 4_000;
+
+/// Found by the simulated world, seed 11751.
+#[cfg(unix)]
+#[test]
+fn a_socket_that_is_closed_from_outside_while_its_peer_reads_nothing_ends_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deaf");
+    let _deaf = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let counts = Counts::default();
+    let close_timeout = Duration::from_millis(20);
+    let mut tested = Tested::with((), Options { close_timeout, ..Options::default() });
+    let id = tested.connect_datagram(&*path, counts.clone()).unwrap();
+    for _ in 0..MANY {
+        tested.io().send(id, b"?");
+    }
+    let steps = tested.steps();
+    tested.until_quiet(&steps);
+    assert_ne!(tested.io().packets_waiting(id), 0);
+    tested.io().close(id);
+    tested.until(|_| counts.finishes.get() == 1);
+    assert_eq!(tested.io().packets_waiting(id), 0);
+}
