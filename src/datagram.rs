@@ -324,14 +324,17 @@ impl<T: PacketTransport> Datagram<T> {
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Some(Left::Sent(0)),
                 io::ErrorKind::WouldBlock
-                    if self.is_connected || !self.transport.refusal_is_the_peers() =>
+                    if self.packets.go_to_peer() || !self.transport.refusal_is_the_peers() =>
                 {
                     // Nobody else waits behind the one peer of a connected socket.
                     self.writable = false;
                     Some(Left::Refused)
                 }
                 // What became of a datagram before is told in place of sending the next.
-                _ if self.is_connected && !self.is_retry => {
+                kind if kind != io::ErrorKind::WouldBlock
+                    && self.is_connected
+                    && !self.is_retry =>
+                {
                     self.is_retry = true;
                     Some(Left::Told(error))
                 }

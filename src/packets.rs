@@ -191,6 +191,11 @@ impl Packets {
         self.list.get(self.gone..).unwrap_or_default()
     }
 
+    /// Whether the next one goes to whom the socket is connected.
+    pub(crate) fn go_to_peer(&self) -> bool {
+        self.waiting().first().is_some_and(|first| first.to == To::Peer)
+    }
+
     #[inline]
     pub(crate) fn payload(&self, packet: &Packet) -> &[u8] {
         self.bytes.get(packet.start..packet.start + packet.len).unwrap_or_default()

@@ -94,3 +94,23 @@ fn a_socket_that_is_closed_from_outside_while_its_peer_reads_nothing_ends_in_tim
     tested.until(|_| counts.finishes.get() == 1);
     assert_eq!(tested.io().packets_waiting(id), 0);
 }
+
+/// Found by the simulated world, seed 575.
+#[cfg(unix)]
+#[test]
+fn an_answer_to_who_does_not_read_does_not_hold_up_the_peer_that_came_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let [own, deaf, peer] = ["own", "deaf", "peer"].map(|name| folder.path().join(name));
+    let _deaf = std::os::unix::net::UnixDatagram::bind(&deaf).unwrap();
+    let hears = std::os::unix::net::UnixDatagram::bind(&peer).unwrap();
+    hears.set_nonblocking(true).unwrap();
+    let mut tested = Tested::new();
+    let id = tested.bind(&*own, Counts::default()).unwrap();
+    for _ in 0..MANY {
+        tested.io().send_to(id, b"?", &Addr::Unix(deaf.clone()));
+    }
+    tested.io().set_peer(id, &Addr::Unix(peer)).unwrap();
+    tested.io().send(id, b"!");
+    tested.until(|_| hears.recv(&mut [0; 2]).is_ok());
+    assert_eq!(tested.io().packets_waiting(id), 0);
+}

@@ -33,9 +33,13 @@ impl PacketTransport for Script {
 }
 
 fn queue(script: Script, packets: usize) -> Datagram<Script> {
+    queue_to(None, script, packets)
+}
+
+fn queue_to(to: Option<&Addr>, script: Script, packets: usize) -> Datagram<Script> {
     let mut datagram = Datagram::new(script, false);
     for _ in 0..packets {
-        assert!(datagram.send(None, b"packet", ROOM));
+        assert!(datagram.send(to, b"packet", ROOM));
     }
     datagram
 }
@@ -87,9 +91,13 @@ fn a_socket_without_room_waits_for_it_and_a_peer_without_room_for_nobody() {
     assert!(!datagram.wants_room_reported(), "there is room again");
     assert_eq!(flush_all(&mut datagram), [Ok(3)]);
 
-    let mut datagram = queue(Script { one_peer: true, ..refused() }, 4);
-    assert_eq!(flush_all(&mut datagram), [Ok(1), Err(io::ErrorKind::WouldBlock), Ok(2)]);
-    assert!(!datagram.wants_room_reported());
+    for is_connected in [false, true] {
+        let one = Addr::Unix("/one/of/many".into());
+        let mut datagram = queue_to(Some(&one), Script { one_peer: true, ..refused() }, 4);
+        datagram.is_connected = is_connected;
+        assert_eq!(flush_all(&mut datagram), [Ok(1), Err(io::ErrorKind::WouldBlock), Ok(2)]);
+        assert!(!datagram.wants_room_reported());
+    }
 
     let mut datagram = queue(Script { one_peer: true, ..refused() }, 4);
     datagram.is_connected = true;
