@@ -14,6 +14,7 @@ use slab::Slab;
 
 use crate::transport::Readiness;
 
+pub(crate) mod datagram;
 pub(crate) mod simulated;
 
 /// The server's end: where its wire is in the table.

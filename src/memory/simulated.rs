@@ -9,10 +9,11 @@ use std::rc::Rc;
 use mio::Token;
 
 use super::MemoryStream;
+use super::datagram::DatagramKernel;
 use crate::addr::Addr;
 
 /// The system calls of a simulated kernel; `n` is a descriptor.
-pub(crate) trait Kernel {
+pub(crate) trait Kernel: DatagramKernel {
     fn accept(&mut self) -> io::Result<(u32, Addr)>;
     fn register_listener(&mut self, token: Token) -> io::Result<()>;
     fn register(&mut self, n: u32, token: Token, room: bool) -> io::Result<()>;
@@ -42,7 +43,7 @@ pub(crate) fn install(kernel: Option<Rc<RefCell<dyn Kernel>>>) {
 }
 
 /// Asks the kernel of this thread; `otherwise` without one.
-fn ask<R>(otherwise: R, call: impl FnOnce(&mut dyn Kernel) -> R) -> R {
+pub(super) fn ask<R>(otherwise: R, call: impl FnOnce(&mut dyn Kernel) -> R) -> R {
     KERNEL.with(|kernel| match &*kernel.borrow() {
         Some(kernel) => call(&mut *kernel.borrow_mut()),
         None => otherwise,

@@ -13,6 +13,8 @@ use super::{EDGE_AFTER_SHORT, share_port};
 #[cfg(unix)]
 use super::{unix_addr, unix_path};
 use crate::addr::Addr;
+#[cfg(feature = "testing")]
+use crate::memory::datagram::MemoryDatagram;
 use crate::options::Options;
 use crate::packets::{Inbox, Packets, To};
 use crate::transport::{PacketTransport, Received};
@@ -34,6 +36,10 @@ enum Kind {
         /// Removes the path when the socket goes.
         _path: Option<unix_path::BoundPath>,
     },
+    /// What only behaves like one.
+    #[cfg(feature = "testing")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "only this crate's tests have one"))]
+    Memory(MemoryDatagram),
 }
 
 /// What is asked for where [`Options`] say nothing: a burst has to wait in the kernel while the
@@ -88,7 +94,15 @@ impl DatagramSocket {
             Kind::V4(socket) | Kind::V6(socket) => share_port(&SockRef::from(socket)),
             #[cfg(unix)]
             Kind::Unix { .. } => Ok(()),
+            #[cfg(feature = "testing")]
+            Kind::Memory(_) => Ok(()),
         }
+    }
+
+    /// The socket of a simulated kernel that has this descriptor.
+    #[cfg(all(test, feature = "testing"))]
+    pub(crate) fn in_memory(n: u32) -> DatagramSocket {
+        DatagramSocket { kind: Kind::Memory(MemoryDatagram(n)), came: 1 }
     }
 
     fn of_udp(addr: SocketAddr, socket: Socket) -> DatagramSocket {
@@ -105,12 +119,16 @@ impl DatagramSocket {
 
     /// From now on it exchanges datagrams with `addr` alone.
     pub(crate) fn set_peer(&self, addr: &Addr) -> io::Result<()> {
+        #[cfg(feature = "testing")]
+        if let Kind::Memory(socket) = &self.kind {
+            return socket.set_peer(addr);
+        }
         let name = match addr {
             Addr::Ip(ip) => SockAddr::from(*ip),
             Addr::Unix(path) => SockAddr::unix(path)?,
             Addr::Unnamed => return Err(unsupported(addr)),
         };
-        self.raw().connect(&name)
+        self.raw()?.connect(&name)
     }
 
     /// Receives what is sent to a group, or no longer, over the interface of this index; 0 lets
@@ -118,10 +136,10 @@ impl DatagramSocket {
     pub(crate) fn set_member(&self, group: IpAddr, interface: u32, on: bool) -> io::Result<()> {
         let by_index = InterfaceIndexOrAddress::Index(interface);
         match (group, on) {
-            (IpAddr::V4(group), true) => self.raw().join_multicast_v4_n(&group, &by_index),
-            (IpAddr::V4(group), false) => self.raw().leave_multicast_v4_n(&group, &by_index),
-            (IpAddr::V6(group), true) => self.raw().join_multicast_v6(&group, interface),
-            (IpAddr::V6(group), false) => self.raw().leave_multicast_v6(&group, interface),
+            (IpAddr::V4(group), true) => self.raw()?.join_multicast_v4_n(&group, &by_index),
+            (IpAddr::V4(group), false) => self.raw()?.leave_multicast_v4_n(&group, &by_index),
+            (IpAddr::V6(group), true) => self.raw()?.join_multicast_v6(&group, interface),
+            (IpAddr::V6(group), false) => self.raw()?.leave_multicast_v6(&group, interface),
         }
     }
 
@@ -151,14 +169,22 @@ impl DatagramSocket {
             Kind::V4(socket) | Kind::V6(socket) => socket,
             #[cfg(unix)]
             Kind::Unix { socket, .. } => socket,
+            #[cfg(feature = "testing")]
+            Kind::Memory(socket) => socket,
         }
     }
 
-    fn raw(&self) -> SockRef<'_> {
+    #[cfg_attr(
+        not(feature = "testing"),
+        expect(clippy::unnecessary_wraps, reason = "what is in memory has no descriptor")
+    )]
+    fn raw(&self) -> io::Result<SockRef<'_>> {
         match &self.kind {
-            Kind::V4(socket) | Kind::V6(socket) => SockRef::from(socket),
+            Kind::V4(socket) | Kind::V6(socket) => Ok(SockRef::from(socket)),
             #[cfg(unix)]
-            Kind::Unix { socket, .. } => SockRef::from(socket),
+            Kind::Unix { socket, .. } => Ok(SockRef::from(socket)),
+            #[cfg(feature = "testing")]
+            Kind::Memory(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -167,6 +193,8 @@ impl DatagramSocket {
             Kind::V4(socket) | Kind::V6(socket) => socket.local_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             Kind::Unix { socket, .. } => socket.local_addr().ok().map(|addr| unix_addr(&addr)),
+            #[cfg(feature = "testing")]
+            Kind::Memory(socket) => socket.local_addr(),
         }
     }
 
@@ -175,6 +203,8 @@ impl DatagramSocket {
             Kind::V4(socket) | Kind::V6(socket) => socket.peer_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             Kind::Unix { socket, .. } => socket.peer_addr().ok().map(|addr| unix_addr(&addr)),
+            #[cfg(feature = "testing")]
+            Kind::Memory(_) => None,
         }
     }
 }
@@ -189,11 +219,13 @@ impl PacketTransport for DatagramSocket {
         inbox: &mut Inbox,
         most: usize,
     ) -> io::Result<Received> {
-        let received = match &self.kind {
+        let received = match &mut self.kind {
             Kind::V4(socket) => batch.receive_v4(socket, inbox, most, self.came)?,
             Kind::V6(socket) => batch.receive_v6(socket, inbox, most, self.came)?,
             #[cfg(unix)]
             Kind::Unix { socket, .. } => receive_unix(socket, inbox)?,
+            #[cfg(feature = "testing")]
+            Kind::Memory(socket) => socket.receive(&mut (), inbox, most)?,
         };
         self.came = received.came;
         Ok(Received { all: received.all && EDGE_AFTER_SHORT, ..received })
@@ -201,19 +233,23 @@ impl PacketTransport for DatagramSocket {
 
     #[inline]
     fn send(&mut self, batch: &mut Batch, packets: &Packets, most: usize) -> io::Result<usize> {
-        match &self.kind {
+        match &mut self.kind {
             Kind::V4(socket) => batch.send_v4(socket, packets, most),
             Kind::V6(socket) => batch.send_v6(socket, packets, most),
             #[cfg(unix)]
             Kind::Unix { socket, .. } => batch.send_unix(socket, packets, most),
+            #[cfg(feature = "testing")]
+            Kind::Memory(socket) => socket.send(&mut (), packets, most),
         }
     }
 
     fn refusal_is_the_peers(&self) -> bool {
-        match self.kind {
+        match &self.kind {
             Kind::V4(_) | Kind::V6(_) => false,
             #[cfg(unix)]
             Kind::Unix { .. } => true,
+            #[cfg(feature = "testing")]
+            Kind::Memory(socket) => socket.refusal_is_the_peers(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What must hold after every turn, whenever everything rests, and at the end.
 
 use super::line::Line;
+use super::port_checks;
 use super::world::{Failed, Run};
 use crate::io::Io;
 use crate::stream::Ending;
@@ -12,6 +13,8 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     let deadline = run.is_draining_since();
     let io = &run.server.stage().io;
     io.check_ledger()?;
+    port_checks::after_turn(run)?;
+    let io = &run.server.stage().io;
     let mut sim = run.world.borrow_mut();
     let now = sim.now;
     if deadline.is_some_and(|deadline| deadline <= now) {
@@ -91,7 +94,8 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
     if !sim.backlog.is_empty() && room && !io.is_shutting_down() && !retries {
         return Err("lost edge: clients wait, and nobody will accept them".to_string());
     }
-    Ok(())
+    drop(sim);
+    port_checks::at_rest(run)
 }
 
 fn left_undone(io: &Io, line: &Line) -> Option<&'static str> {
@@ -166,5 +170,6 @@ pub(crate) fn all_over(run: &mut Run) -> Result<(), Failed> {
     if io.is_shutting_down() {
         return Err("the shutdown does not end".to_string());
     }
-    Ok(())
+    drop(sim);
+    port_checks::all_over(run)
 }

@@ -5,7 +5,7 @@
 //! What each call says must be the same, and so must what is reported at each poll.
 //!
 //! ```console
-//! $ SCRIPTS=10000 cargo test --release --lib sim::conformance -- --nocapture
+//! $ SCRIPTS=10000 cargo test --release --lib conformance -- --nocapture
 //! ```
 
 use std::collections::BTreeSet;
@@ -35,9 +35,9 @@ const SCRIPTS: u64 = 60;
 const STEPS: usize = 24;
 
 /// What the system may take to deliver on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it is listened for what should not come.
-const SILENCE: Duration = Duration::from_millis(1);
+pub(super) const SILENCE: Duration = Duration::from_millis(1);
 
 /// Longer than an acknowledgement is held back.
 const LATE_ANSWER: Duration = Duration::from_millis(60);
@@ -87,9 +87,9 @@ impl Said {
 }
 
 /// What was reported, in words.
-type Report = BTreeSet<&'static str>;
+pub(super) type Report = BTreeSet<&'static str>;
 
-fn report_of(event: &impl Reported) -> Report {
+pub(super) fn report_of(event: &impl Reported) -> Report {
     let all = [
         ("readable", event.is_readable()),
         ("writable", event.is_writable()),
@@ -410,11 +410,15 @@ fn play(acts: &[Act], unix: bool) -> Result<(), String> {
     Ok(())
 }
 
-fn agree(unix: bool) {
+/// Draws scripts, and plays each until both kernels agree about it.
+pub(super) fn agree<A: std::fmt::Debug>(
+    draw: impl Fn(&mut Random) -> Vec<A>,
+    play: impl Fn(&[A]) -> Result<(), String>,
+) {
     let from = number("SCRIPTS_FROM").unwrap_or(0);
     for seed in from..from + number("SCRIPTS").unwrap_or(SCRIPTS) {
-        let acts = draw(&mut Random::new(seed), unix);
-        let mut failures = (0..TRIES).map_while(|_| play(&acts, unix).err());
+        let acts = draw(&mut Random::new(seed));
+        let mut failures = (0..TRIES).map_while(|_| play(&acts).err());
         if let Some(why) = failures.nth(TRIES - 1) {
             panic!("seed {seed}: the simulated kernel and the real one disagree: {why}\n{acts:#?}");
         }
@@ -423,10 +427,10 @@ fn agree(unix: bool) {
 
 #[test]
 fn tcp_behaves_as_it_is_simulated() {
-    agree(false);
+    agree(|random| draw(random, false), |acts| play(acts, false));
 }
 
 #[test]
 fn unix_streams_behave_as_they_are_simulated() {
-    agree(true);
+    agree(|random| draw(random, true), |acts| play(acts, true));
 }

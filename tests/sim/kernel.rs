@@ -10,7 +10,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use mio::Token;
 
-use super::line::{Line, NOTHING, SimEvent};
+use super::line::Line;
+use super::port::{Port, Post};
 use super::random::{Random, bytes, is_part};
 use crate::addr::Addr;
 use crate::id::SocketId;
@@ -25,6 +26,8 @@ pub(crate) enum Call {
     Write,
     Accept,
     Register,
+    ReceivePackets,
+    SendPackets,
 }
 
 pub(crate) struct Simulated {
@@ -32,7 +35,9 @@ pub(crate) struct Simulated {
     pub(crate) lines: Vec<Option<Line>>,
     pub(crate) backlog: VecDeque<u32>,
     pub(crate) listener: Option<Token>,
-    listener_edge: bool,
+    pub(super) listener_edge: bool,
+    pub(crate) ports: Vec<Option<Port>>,
+    pub(crate) post: Post,
     pub(crate) limit: usize,
     pub(crate) open: usize,
     /// Errors for the next calls of each kind.
@@ -48,6 +53,10 @@ pub(crate) struct Simulated {
     /// Counts what brings the world forward; a loop that does none of it again and again spins.
     pub(crate) progress: u64,
     pub(crate) draining: bool,
+    /// The grace of a shutdown is over.
+    pub(crate) grace_over: bool,
+    /// Whoever is bound is to close.
+    pub(crate) server_closed: bool,
     /// Panics and such are drawn only while this is set.
     pub(crate) calm: bool,
 }
@@ -60,6 +69,8 @@ impl Simulated {
             backlog: VecDeque::new(),
             listener: None,
             listener_edge: false,
+            ports: Vec::new(),
+            post: Post::default(),
             limit: usize::MAX,
             open: 0,
             faults: Vec::new(),
@@ -72,6 +83,8 @@ impl Simulated {
             accepted: 0,
             progress: 0,
             draining: false,
+            grace_over: false,
+            server_closed: false,
             calm: false,
         }
     }
@@ -166,74 +179,6 @@ impl Simulated {
         }
     }
 
-    // What the poll reports.
-
-    /// How many sockets have an edge that was not reported.
-    pub(crate) fn edges(&self) -> usize {
-        let lines = self.live().filter(|(_, line)| line.edge && line.state().is_some()).count();
-        lines + usize::from(self.listener_edge && self.listener.is_some())
-    }
-
-    /// Some of the events that are due, in an order that is drawn, and some that nobody needs.
-    pub(crate) fn take_events(&mut self, random: &mut Random, all: bool, out: &mut Vec<SimEvent>) {
-        out.clear();
-        if !all && random.chance(3) {
-            // A signal woke the loop.
-            return;
-        }
-        let most = if all { usize::MAX } else { random.between(1, self.options.events_per_turn) };
-        let first = random.below(self.lines.len());
-        for nth in 0..self.lines.len() {
-            let nth = (first + nth) % self.lines.len();
-            let Some(line) = &mut self.lines[nth] else { continue };
-            if out.len() < most && line.open && line.edge {
-                line.edge = false;
-                // Who has something to say is heard before it ends.
-                line.page.overdue = 0;
-                out.extend(line.state());
-            }
-        }
-        if out.len() < most && self.listener_edge {
-            if let Some(token) = self.listener {
-                self.listener_edge = false;
-                out.push(SimEvent { token, readable: true, ..NOTHING });
-            }
-        }
-        if !all && random.chance(15) {
-            self.add_spurious(random, out);
-        }
-        self.progress += out.len() as u64;
-        if out.len() > 1 && random.chance(30) {
-            let (a, b) = (random.below(out.len()), random.below(out.len()));
-            out.swap(a, b);
-        }
-    }
-
-    /// Reports something once more, somebody who is gone, or what turns out not to be.
-    fn add_spurious(&mut self, random: &mut Random, out: &mut Vec<SimEvent>) {
-        let nth = random.below(self.lines.len());
-        let Some(line) = &mut self.lines[nth] else { return };
-        let Some(token) = line.token else { return };
-        line.page.overdue = 0;
-        if line.open && random.chance(50) {
-            out.extend(line.state());
-        } else if line.open {
-            let (readable, writable) = (random.chance(50), random.chance(50));
-            out.push(SimEvent { token, readable, writable, ..NOTHING });
-        } else {
-            let read_closed = random.chance(50);
-            let error = random.chance(30);
-            out.push(SimEvent {
-                token,
-                readable: true,
-                writable: true,
-                read_closed,
-                urgent: false,
-                error,
-            });
-        }
-    }
-
     /// The budgets of a turn begin anew.
     pub(crate) fn begin_turn(&mut self) {
         self.accepts = 0;
@@ -241,9 +186,12 @@ impl Simulated {
             line.reads = 0;
             line.writes = 0;
         }
+        for port in self.ports.iter_mut().flatten() {
+            port.begin_turn();
+        }
     }
 
-    fn fault(&mut self, call: Call) -> Option<i32> {
+    pub(super) fn fault(&mut self, call: Call) -> Option<i32> {
         let nth = self.faults.iter().position(|(of, _)| *of == call)?;
         Some(self.faults.swap_remove(nth).1)
     }

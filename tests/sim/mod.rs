@@ -27,10 +27,17 @@ use std::thread;
 mod actor;
 mod book;
 mod checks;
+mod clerk;
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod conformance;
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+mod datagram_conformance;
+mod events;
 mod kernel;
 mod line;
+mod port;
+mod port_checks;
+mod post;
 mod random;
 mod script;
 mod shrink;
@@ -105,6 +112,9 @@ fn show(script: &Script) -> String {
     let mut text = format!("{:?}\nends: {:?}\n", script.options, script.ending);
     for (n, peer) in script.peers.iter().enumerate() {
         let _ = writeln!(text, "peer {n}: {peer:?}");
+    }
+    for (n, port) in script.ports.iter().enumerate() {
+        let _ = writeln!(text, "port {n}: {port:?}");
     }
     for step in &script.steps {
         let _ = writeln!(text, "  {step:?}");

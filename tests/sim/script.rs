@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::kernel::Call;
+use super::port::{STRANGERS, Who};
 use super::random::Random;
 use crate::options::Options;
 
@@ -13,6 +14,7 @@ use crate::options::Options;
 pub(crate) struct Script {
     pub(crate) options: Options,
     pub(crate) peers: Vec<Nature>,
+    pub(crate) ports: Vec<Service>,
     pub(crate) steps: Vec<Step>,
     pub(crate) ending: Ending,
 }
@@ -71,6 +73,36 @@ pub(crate) enum AtEnd {
     Stay,
 }
 
+/// What a datagram socket is, and how its handler behaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Service {
+    pub(crate) unix: bool,
+    /// It exchanges datagrams with the first stranger alone.
+    pub(crate) connected: bool,
+    /// So many wait in the kernel to be received.
+    pub(crate) capacity: usize,
+    /// So many may be on their way before the kernel takes no more.
+    pub(crate) buffer: usize,
+    pub(crate) answers: Answers,
+    /// What of a hundred callbacks does something besides.
+    pub(crate) lively: usize,
+    /// What of a thousand callbacks fails.
+    pub(crate) fails: usize,
+    /// It ends after so many datagrams.
+    pub(crate) closes_after: u64,
+}
+
+/// What a handler says to a datagram.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answers {
+    Echo,
+    /// So many times the same and something else.
+    Several(usize),
+    /// Something else, to somebody else.
+    Elsewhere,
+    Nothing,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     Connect(u32),
@@ -89,6 +121,20 @@ pub(crate) enum Step {
     /// Somebody outside of every callback does something.
     Poke(u64),
     Shutdown(u64),
+    /// A datagram socket is opened.
+    Bind(u32),
+    /// So many datagrams come to it from somebody, of this length and a little more.
+    Arrive(u32, Who, u32, u32),
+    /// So many of what it sent arrive; a Unix socket's when that stranger reads them.
+    Deliver(u32, Who, u32),
+    /// A stranger is gone, or is there again.
+    Gone(u32, u32, bool),
+    /// The network tells it of an error.
+    Tell(u32, i32),
+    /// Receiving fails from now on, or does not any more.
+    Break(u32, Option<i32>),
+    /// Somebody outside of every callback does something to a datagram socket.
+    PokePort(u64),
     Turn(u64),
 }
 
@@ -113,9 +159,109 @@ impl Script {
             steps.push(draw_step(random, peer, large, wild));
         }
         let ending = random.pick(&[Ending::PeersEnd, Ending::Shutdown, Ending::ShutdownOfTheDeaf]);
-        Script { options, peers, steps, ending }
+        let mut script = Script { options, peers, ports: Vec::new(), steps, ending };
+        if seed % WITHOUT_PORTS == WITHOUT_PORTS - 1 {
+            add_ports(&mut script, &mut Random::new(!seed), large, wild);
+        }
+        script
     }
 }
+
+/// One of so many scripts has datagram sockets, since most of what happens is about streams.
+const WITHOUT_PORTS: u64 = 4;
+
+/// Datagram sockets join in. They are drawn from numbers of their own.
+fn add_ports(script: &mut Script, random: &mut Random, large: bool, wild: bool) {
+    let options = &mut script.options;
+    let largest = if large { random.pick(&[2_000, 65_507, 65_535]) } else { 60 };
+    options.max_packet_size = random.pick(&[1, 20, 40, largest]);
+    options.packets_per_turn = random.pick(&[1, 2, 3, 8, 64, 100]);
+    options.packet_queue = random.pick(&[1, 3, 10, 4_096]);
+    options.packet_queue_bytes = random.pick(&[10, 200, 8 << 20]);
+    options.own_packets = random.chance(30);
+    let largest = options.max_packet_size;
+    let count = random.between(1, 3);
+    script.ports = (0..count).map(|_| draw_service(random)).collect();
+    let mut steps = Vec::with_capacity(2 * script.steps.len());
+    for (nth, step) in script.steps.drain(..).enumerate() {
+        if nth < count {
+            steps.push(Step::Bind(nth as u32));
+        }
+        while random.chance(45) {
+            let n = random.below(count) as u32;
+            steps.push(draw_port_step(random, n, count, largest, wild));
+        }
+        steps.push(step);
+    }
+    script.steps = steps;
+}
+
+fn draw_service(random: &mut Random) -> Service {
+    Service {
+        unix: random.chance(35),
+        connected: random.chance(25),
+        capacity: random.pick(&[1, 5, 70, 1_000]),
+        buffer: random.pick(&[1, 2, 10, usize::MAX, usize::MAX]),
+        answers: match random.below(8) {
+            0..=3 => Answers::Echo,
+            4 => Answers::Several(random.between(1, 4)),
+            5..=6 => Answers::Elsewhere,
+            _ => Answers::Nothing,
+        },
+        lively: random.pick(&[0, 0, 10, 30]),
+        fails: random.pick(&[0, 0, 0, 20]),
+        closes_after: if random.chance(10) { random.between(0, 40) as u64 } else { u64::MAX },
+    }
+}
+
+fn draw_port_step(random: &mut Random, n: u32, count: usize, largest: usize, wild: bool) -> Step {
+    let stranger = random.below(STRANGERS as usize) as u32;
+    let who = match random.below(12) {
+        0 => Who::Port(random.below(count) as u32),
+        1 => Who::Unnamed,
+        2..=6 => Who::Stranger(0),
+        _ => Who::Stranger(stranger),
+    };
+    let few = if random.chance(90) { random.between(1, 6) } else { random.between(1, 150) } as u32;
+    match random.below(100) {
+        0..=49 => {
+            let near = (largest - 1 + random.below(3)) as u32;
+            let len = random.below(40) as u32;
+            Step::Arrive(n, who, few, if random.chance(20) { near } else { len })
+        }
+        50..=64 => Step::Deliver(n, who, few),
+        65..=72 => Step::PokePort(random.next()),
+        73..=77 => Step::Tell(n, random.pick(&NEWS)),
+        78..=83 => Step::Gone(n, stranger, random.chance(60)),
+        _ if !wild => Step::Turn(random.next()),
+        84..=88 => Step::Fault(Call::SendPackets, random.pick(&SEND_ERRORS)),
+        89..=92 => Step::Fault(Call::ReceivePackets, random.pick(&RECEIVE_ERRORS)),
+        93..=94 => Step::Break(n, Some(random.pick(&RECEIVE_ERRORS[1..]))),
+        95..=97 => Step::Break(n, None),
+        _ => Step::Turn(random.next()),
+    }
+}
+
+/// What the network says about datagrams that were sent.
+const NEWS: [i32; 5] =
+    [libc::ECONNREFUSED, libc::EHOSTUNREACH, libc::ENETUNREACH, libc::EMSGSIZE, libc::EPROTO];
+
+const SEND_ERRORS: [i32; 11] = [
+    libc::EINTR,
+    libc::EMSGSIZE,
+    libc::ENOBUFS,
+    libc::ENOMEM,
+    libc::ECONNREFUSED,
+    libc::EPERM,
+    libc::EACCES,
+    libc::ENETUNREACH,
+    libc::EHOSTUNREACH,
+    libc::ENETDOWN,
+    libc::EINVAL,
+];
+
+const RECEIVE_ERRORS: [i32; 5] =
+    [libc::EINTR, libc::ECONNREFUSED, libc::ENOMEM, libc::ENOBUFS, libc::EIO];
 
 fn draw_options(random: &mut Random, large: bool) -> Options {
     let scale = if large { 256 } else { 1 };

@@ -30,6 +30,12 @@ pub(crate) fn shrink(mut script: Script, mut failed: Failed) -> (Script, Failed)
         simplify(&mut script, &mut failed, |script| script.peers[nth].stays = false);
         simplify(&mut script, &mut failed, |script| script.peers[nth].closes_after = u64::MAX);
     }
+    for nth in 0..script.ports.len() {
+        simplify(&mut script, &mut failed, |script| script.ports[nth].lively = 0);
+        simplify(&mut script, &mut failed, |script| script.ports[nth].fails = 0);
+        simplify(&mut script, &mut failed, |script| script.ports[nth].connected = false);
+        simplify(&mut script, &mut failed, |script| script.ports[nth].closes_after = u64::MAX);
+    }
     simplify(&mut script, &mut failed, |script| script.options.idle_timeout = None);
     simplify(&mut script, &mut failed, |script| script.options.frame_timeout = None);
     simplify(&mut script, &mut failed, |script| script.ending = Ending::PeersEnd);

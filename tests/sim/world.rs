@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use super::actor::{Actor, World, act};
 use super::checks;
+use super::clerk::{Clerk, act_on_port, connect};
 use super::kernel::Simulated;
 use super::line::SimEvent;
+use super::port::{Port, REFUSED, Who, name};
 use super::random::Random;
-use super::script::{Ending, Nature, Script, Step};
+use super::script::{Ending, Script, Step};
 use crate::addr::Addr;
 use crate::handler::{Handler, Role};
 use crate::io::Drain;
 use crate::listener::Listener;
 use crate::memory::simulated::install;
 use crate::server::Server;
-use crate::socket::ListenerSocket;
+use crate::socket::{DatagramSocket, ListenerSocket};
 
 /// The first thing that was not as it must be.
 pub(crate) type Failed = String;
@@ -46,12 +48,20 @@ pub(crate) fn play_and_show(script: &Script, show: bool) -> Result<(), Failed> {
         let played = run.play(script);
         let world = Rc::clone(&run.world);
         // In the end all that is left is closed, and that is checked as well.
-        world.borrow_mut().draining = true;
+        {
+            let mut sim = world.borrow_mut();
+            sim.draining = true;
+            sim.grace_over = true;
+            sim.server_closed = true;
+        }
         drop(run);
         played?;
         let sim = world.borrow();
         match &sim.failure {
             Some(failure) => Err(failure.clone()),
+            None if sim.ports.iter().flatten().any(|port| port.open) => {
+                Err("a datagram socket was never closed".to_string())
+            }
             None if sim.open > 0 => Err(format!("{} descriptors were never closed", sim.open)),
             None => Ok(()),
         }
@@ -66,13 +76,18 @@ pub(crate) fn play_and_show(script: &Script, show: bool) -> Result<(), Failed> {
 
 impl Run {
     fn new(script: &Script, show: bool) -> Result<Run, Failed> {
-        let sim = Simulated::new(script.options.clone(), script.peers.len());
+        let mut sim = Simulated::new(script.options.clone(), script.peers.len());
+        sim.ports.resize_with(script.ports.len(), || None);
         let world: World = Rc::new(RefCell::new(sim));
         install(Some(world.clone()));
         let server = Server::with(Rc::clone(&world), script.options.clone());
         let mut server = server.map_err(|error| format!("no server: {error}"))?;
         if show {
             server.trace(|step| println!("        {step}"));
+        }
+        if !script.ports.is_empty() {
+            let refused = [name(false, REFUSED), name(true, REFUSED)];
+            server.verify_request(move |_, peer| !refused.contains(peer));
         }
         let stage = server.stage();
         stage.io.stopped_at = Some(0);
@@ -92,17 +107,17 @@ impl Run {
             if self.show {
                 println!("  {step:?}");
             }
-            self.take(*step, &script.peers)?;
+            self.take(*step, script)?;
         }
         self.come_to_rest(script)?;
         self.end(script)
     }
 
-    fn take(&mut self, step: Step, peers: &[Nature]) -> Result<(), Failed> {
+    fn take(&mut self, step: Step, script: &Script) -> Result<(), Failed> {
         let mut sim = self.world.borrow_mut();
         match step {
             Step::Connect(n) => {
-                let nature = peers[n as usize];
+                let nature = script.peers[n as usize];
                 sim.connect(n, nature.unix, nature.buffer);
             }
             Step::Send(n, len) => sim.send(n, len),
@@ -125,7 +140,34 @@ impl Run {
             }
             Step::Shutdown(grace) => {
                 drop(sim);
-                self.server.io().shutdown(Duration::from_nanos(grace));
+                self.shut_down(Duration::from_nanos(grace));
+            }
+            Step::Bind(n) => {
+                drop(sim);
+                return self.bind(n, script);
+            }
+            Step::Arrive(n, who, count, len) => sim.arrive(n, who, count, len),
+            Step::Tell(n, errno) => sim.tell(n, errno),
+            Step::PokePort(salt) => {
+                sim.random = Random::new(salt);
+                drop(sim);
+                act_on_port(self.server.io(), &self.world, None);
+                return self.failure();
+            }
+            Step::Deliver(n, who, count) => {
+                if let Some(port) = sim.open_port(n) {
+                    port.deliver(who, count as usize);
+                }
+            }
+            Step::Gone(n, stranger, gone) => {
+                if let Some(port) = sim.open_port(n) {
+                    port.leave(stranger, gone);
+                }
+            }
+            Step::Break(n, errno) => {
+                if let Some(port) = sim.open_port(n) {
+                    port.broken = errno;
+                }
             }
             Step::Turn(salt) => {
                 drop(sim);
@@ -133,6 +175,24 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Opens a datagram socket.
+    fn bind(&mut self, n: u32, script: &Script) -> Result<(), Failed> {
+        let service = script.ports[n as usize];
+        self.world.borrow_mut().ports[n as usize] = Some(Port::new(service));
+        let stage = self.server.stage();
+        let adopted = stage.io.adopt_bound(DatagramSocket::in_memory(n));
+        let Ok(id) = adopted else {
+            let broken = self.world.borrow_mut().port(n).page.broken;
+            return if broken { Ok(()) } else { Err(format!("port {n}: it was not opened")) };
+        };
+        stage.appoint(id, Role::Datagrams(Box::new(Clerk { n, service })));
+        self.world.borrow_mut().port(n).page.is_own = true;
+        if service.connected {
+            connect(self.server.io(), &self.world, n, Who::Stranger(0));
+        }
+        self.failure()
     }
 
     /// Moves the clock.
@@ -153,7 +213,16 @@ impl Run {
         let before = {
             let mut sim = self.world.borrow_mut();
             sim.begin_turn();
-            sim.draining = self.server.stage().io.is_shutting_down();
+            let io = &self.server.stage().io;
+            sim.draining = io.is_shutting_down();
+            sim.grace_over = match io.drain {
+                Drain::Asked { grace } => grace.is_zero(),
+                Drain::Until { deadline, .. } => deadline <= sim.now,
+                _ => false,
+            };
+            if io.drain == Drain::Done {
+                sim.run_again();
+            }
             let before = sim.progress;
             sim.take_events(&mut random, all, &mut self.events);
             sim.random = random;
@@ -177,6 +246,9 @@ impl Run {
             sim.faults.clear();
             sim.limit = usize::MAX;
             sim.calm = true;
+            for port in sim.ports.iter_mut().flatten() {
+                port.broken = None;
+            }
         }
         let deaf = script.ending == Ending::ShutdownOfTheDeaf;
         self.settle(!deaf)?;
@@ -193,6 +265,9 @@ impl Run {
                 let mut sim = self.world.borrow_mut();
                 for n in 0..sim.lines.len() as u32 {
                     sim.receive(n, u64::MAX);
+                }
+                for port in sim.ports.iter_mut().flatten() {
+                    port.deliver_all();
                 }
             }
             if self.world.borrow().edges() == 0 && self.would_sleep() {
@@ -223,16 +298,23 @@ impl Run {
             checks::all_came(self)?;
         }
         // Who still waits would be accepted after the shutdown.
+        self.world.borrow_mut().server_closed = true;
         self.server.io().server_close();
         self.world.borrow_mut().backlog.clear();
-        let grace = Duration::from_millis(100);
-        self.server.io().shutdown(grace);
+        self.shut_down(Duration::from_millis(100));
         for _ in 0..4 {
             self.settle(reads)?;
             self.jump(400 * MS);
         }
         self.settle(reads)?;
         checks::all_over(self)
+    }
+
+    fn shut_down(&mut self, grace: Duration) {
+        if self.server.stage().io.drain == Drain::Done {
+            self.world.borrow_mut().run_again();
+        }
+        self.server.io().shutdown(grace);
     }
 
     pub(crate) fn is_draining_since(&mut self) -> Option<u64> {

@@ -1,0 +1,364 @@
+//! The handlers of the simulated datagram sockets: they behave as their script says, and compare
+//! what they are shown with what came.
+
+use std::io;
+use std::panic::resume_unwind;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::actor::World;
+use super::kernel::Simulated;
+use super::port::{Arrival, Parcel, STRANGERS, Who, arrivals_of, name, words_of};
+use super::post::LONGEST;
+use super::random::bytes;
+use super::script::{Answers, Service};
+use crate::addr::Addr;
+use crate::handler::{Context, DatagramHandler};
+use crate::id::TimerId;
+use crate::io::Io;
+use crate::ledger::Reason;
+use crate::stream::Sent;
+
+pub(crate) struct Clerk {
+    pub(crate) n: u32,
+    pub(crate) service: Service,
+}
+
+impl DatagramHandler<World> for Clerk {
+    fn handle(
+        &mut self,
+        cx: &mut Context<'_, World>,
+        packet: &[u8],
+        peer: &Addr,
+    ) -> io::Result<()> {
+        let world = Rc::clone(cx.shared);
+        let shown = self.check_shown(&world, packet, peer, false);
+        self.answer(cx, &world, shown, packet.len());
+        self.end_callback(cx.io, &world)
+    }
+
+    fn truncated(
+        &mut self,
+        cx: &mut Context<'_, World>,
+        packet: &[u8],
+        peer: &Addr,
+    ) -> io::Result<()> {
+        let world = Rc::clone(cx.shared);
+        world.borrow_mut().post.truncated += 1;
+        let shown = self.check_shown(&world, packet, peer, true);
+        self.answer(cx, &world, shown, packet.len());
+        self.end_callback(cx.io, &world)
+    }
+
+    fn error(&mut self, cx: &mut Context<'_, World>, error: io::Error) -> io::Result<()> {
+        let world = Rc::clone(cx.shared);
+        {
+            let mut sim = world.borrow_mut();
+            let due = sim.port(self.n).page.to_tell.pop_front();
+            let right = due.is_some() && due == error.raw_os_error();
+            sim.check(right, || format!("port {}: told of {error}, not of {due:?}", self.n));
+        }
+        self.end_callback(cx.io, &world)
+    }
+
+    fn drained(&mut self, cx: &mut Context<'_, World>) -> io::Result<()> {
+        let world = Rc::clone(cx.shared);
+        {
+            let mut sim = world.borrow_mut();
+            let page = &mut sim.port(self.n).page;
+            let due = std::mem::take(&mut page.congested) && page.parcels.is_empty();
+            let due = due && !page.closed;
+            sim.check(due, || format!("port {}: drained, and was not full", self.n));
+        }
+        self.talk(cx.io, &world);
+        self.end_callback(cx.io, &world)
+    }
+
+    fn timeout(&mut self, cx: &mut Context<'_, World>, timer: TimerId) -> io::Result<()> {
+        let world = Rc::clone(cx.shared);
+        {
+            let mut sim = world.borrow_mut();
+            let now = sim.now;
+            sim.progress += 1;
+            let page = &mut sim.port(self.n).page;
+            let nth = page.timers.iter().position(|(one, _)| *one == timer);
+            let due = nth.map(|nth| page.timers.swap_remove(nth).1);
+            let in_time = due.is_some_and(|due| due <= now) && !page.closed;
+            page.paused = false;
+            sim.check(in_time, || format!("port {}: a timer came that was not due", self.n));
+        }
+        cx.io.resume(cx.id);
+        self.end_callback(cx.io, &world)
+    }
+
+    fn shutdown(&mut self, cx: &mut Context<'_, World>) -> io::Result<()> {
+        let world = Rc::clone(cx.shared);
+        {
+            let reads_on = cx.io.reads_on();
+            let fails =
+                cx.io.sockets.datagram_ref(cx.id).is_some_and(|datagram| datagram.retries_later);
+            let mut sim = world.borrow_mut();
+            let draining = sim.draining;
+            let port = sim.port(self.n);
+            let shown = !port.is_readable() || port.page.paused || fails || !reads_on || port.edge;
+            let first = !std::mem::replace(&mut port.page.told_of_shutdown, true);
+            let first = first && !port.page.closed;
+            sim.check(draining && first, || format!("port {}: told of no shutdown", self.n));
+            sim.check(shown, || format!("port {}: told of a shutdown too early", self.n));
+        }
+        self.end_callback(cx.io, &world)
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_, World>, outcome: io::Result<()>) {
+        let world = Rc::clone(cx.shared);
+        {
+            let mut sim = world.borrow_mut();
+            let (leaves, draining) = (sim.server_closed, sim.draining);
+            let page = &mut sim.port(self.n).page;
+            let first = !std::mem::replace(&mut page.finished, true);
+            let ends = page.closed || leaves || page.connected && draining;
+            let right = match &outcome {
+                Ok(()) => ends && cx.reason() == Some(Reason::Closed),
+                Err(_) => page.broken && cx.reason() == Some(Reason::Broken),
+            };
+            page.closed = true;
+            sim.check(first && right, || format!("port {}: ended for no reason", self.n));
+        }
+        self.talk(cx.io, &world);
+    }
+}
+
+impl Clerk {
+    /// Whether it is the next of those that came, whole, and wanted.
+    fn check_shown(&self, world: &World, packet: &[u8], peer: &Addr, truncated: bool) -> Arrival {
+        let n = self.n;
+        let mut sim = world.borrow_mut();
+        let draining = sim.draining && !sim.server_closed;
+        let most = sim.options.max_packet_size;
+        let port = sim.port(n);
+        let unix = port.unix;
+        let page = &mut port.page;
+        let rests = draining && page.told_of_shutdown && !page.connected;
+        let may = !page.closed && !page.finished && !rests;
+        page.shown += 1;
+        let none = Arrival { from: Who::Unnamed, at: 0, len: 0 };
+        let next = page.let_in.pop_front().unwrap_or(none);
+        let whole = bytes(arrivals_of(n), next.at, next.len.min(most));
+        let right = packet == whole && (next.len > most) == truncated;
+        let right = right && *peer == name(unix, next.from);
+        sim.check(may, || format!("port {n}: shown what it did not want"));
+        sim.check(right, || {
+            format!("port {n}: {next:?} came, and {} bytes of {peer} were shown", packet.len())
+        });
+        next
+    }
+
+    fn answer(&self, cx: &mut Context<'_, World>, world: &World, came: Arrival, len: usize) {
+        let n = self.n;
+        let echo = |cx: &mut Context<'_, World>| {
+            let stream = arrivals_of(n);
+            let to = Some(came.from);
+            let parcel = Parcel { to, stream, at: came.at, len, tried: false };
+            let sent = cx.reply(bytes(stream, came.at, len));
+            note_post(world, n, parcel, sent);
+        };
+        match self.service.answers {
+            Answers::Nothing => {}
+            Answers::Echo => echo(cx),
+            Answers::Several(times) => {
+                for _ in 0..times {
+                    echo(cx);
+                    post(cx.io, world, n, Some(came.from), len / 2 + 1);
+                }
+            }
+            Answers::Elsewhere => {
+                let k = world.borrow_mut().random.below(STRANGERS as usize) as u32;
+                post(cx.io, world, n, Some(Who::Stranger(k)), len);
+            }
+        }
+        if world.borrow_mut().port(n).page.shown > self.service.closes_after {
+            close(cx.io, world, n, len % 3 == 0);
+        }
+    }
+
+    /// Says something unasked, but not for ever.
+    fn talk(&self, io: &mut Io, world: &World) {
+        let calm = world.borrow().calm;
+        if !calm {
+            post_some(io, world, self.n);
+        }
+    }
+
+    /// Something besides, and perhaps a failure.
+    fn end_callback(&self, io: &mut Io, world: &World) -> io::Result<()> {
+        let percent = self.service.lively;
+        let lively = {
+            let mut sim = world.borrow_mut();
+            !sim.calm && sim.random.chance(percent)
+        };
+        if lively {
+            act_on_port(io, world, Some(self.n));
+        }
+        let mut sim = world.borrow_mut();
+        sim.refuse(self.n);
+        if sim.calm || sim.random.below(1_000) >= self.service.fails {
+            return Ok(());
+        }
+        sim.post.failed += 1;
+        if sim.random.chance(50) {
+            return Err(io::Error::other("as the script says"));
+        }
+        drop(sim);
+        // So that nothing is printed.
+        resume_unwind(Box::new("as the script says"));
+    }
+}
+
+/// Does something that is drawn to a datagram socket that is drawn; it may be gone for long.
+pub(crate) fn act_on_port(io: &mut Io, world: &World, own: Option<u32>) {
+    let (n, what, ms) = {
+        let mut sim = world.borrow_mut();
+        let ports = sim.ports.len();
+        let random = &mut sim.random;
+        let other = random.below(ports) as u32;
+        let n = own.filter(|_| random.chance(70)).unwrap_or(other);
+        (n, random.below(40), random.between(1, 200) as u64)
+    };
+    let known = world.borrow().ports.get(n as usize).and_then(Option::as_ref).map(|p| p.page.id);
+    let Some(Some(id)) = known else { return };
+    match what {
+        0..=14 => post_some(io, world, n),
+        15..=18 => {
+            world.borrow_mut().port(n).page.paused = true;
+            io.pause(id);
+            set_timer(io, world, n, ms);
+        }
+        19..=23 => {
+            world.borrow_mut().port(n).page.paused = false;
+            io.resume(id);
+        }
+        24 => close(io, world, n, false),
+        25 => close(io, world, n, true),
+        26..=27 => connect(io, world, n, Who::Stranger(0)),
+        28..=33 => set_timer(io, world, n, ms),
+        _ => {
+            let timer = world.borrow_mut().port(n).page.timers.pop();
+            if let Some((timer, _)) = timer {
+                io.cancel_timer(timer);
+            }
+        }
+    }
+}
+
+/// Sends a few words to somebody.
+fn post_some(io: &mut Io, world: &World, n: u32) {
+    let (to, count, len) = {
+        let mut sim = world.borrow_mut();
+        let (ports, largest) = (sim.ports.len(), sim.options.max_packet_size);
+        let random = &mut sim.random;
+        let to = match random.below(8) {
+            0 => Some(Who::Port(random.below(ports) as u32)),
+            1 => Some(Who::Unnamed),
+            2..=4 => None,
+            _ => Some(Who::Stranger(random.below(STRANGERS as usize) as u32)),
+        };
+        let large = largest > 10_000 && random.chance(20);
+        let len = if large { LONGEST + random.below(3) - 1 } else { random.below(60) };
+        (to, random.between(1, 12), len)
+    };
+    for _ in 0..count {
+        post(io, world, n, to, len);
+    }
+}
+
+/// Sends the next words to somebody; nobody is the peer of a connected socket.
+fn post(io: &mut Io, world: &World, n: u32, to: Option<Who>, len: usize) {
+    let (id, addr, at) = {
+        let mut sim = world.borrow_mut();
+        let port = sim.port(n);
+        let Some(id) = port.page.id else { return };
+        let at = port.page.said;
+        port.page.said += len as u64 + 1;
+        (id, to.map(|to| name(port.unix, to)), at)
+    };
+    let stream = words_of(n);
+    let what = bytes(stream, at, len);
+    let sent = match &addr {
+        Some(addr) => io.send_to(id, what, addr),
+        None => io.send(id, what),
+    };
+    note_post(world, n, Parcel { to, stream, at, len, tried: false }, sent);
+}
+
+/// What was said about a datagram that was sent must be so.
+fn note_post(world: &World, n: u32, parcel: Parcel, sent: Sent) {
+    let mut sim = world.borrow_mut();
+    let (most, most_bytes) = (sim.options.packet_queue, sim.options.packet_queue_bytes);
+    let ends = sim.draining || sim.server_closed;
+    let port = sim.port(n);
+    let unix = port.unix;
+    let page = &mut port.page;
+    let nowhere = parcel.to == Some(Who::Unnamed) || parcel.to.is_none() && !page.connected;
+    let gone = page.closed || page.finished || nowhere;
+    let waits = page.parcels.len();
+    let payload: usize = page.parcels.iter().map(|parcel| parcel.len).sum::<usize>() + parcel.len;
+    // The paths of Unix sockets lie beside.
+    let paths = if unix { waits * name(true, Who::Stranger(0)).to_string().len() } else { 0 };
+    let right = match sent {
+        Sent::Gone => gone || ends,
+        Sent::Congested => !gone && (waits >= most || payload + paths > most_bytes),
+        Sent::Queued => !gone && waits < most && payload <= most_bytes,
+    };
+    match sent {
+        Sent::Gone => {}
+        Sent::Congested => {
+            page.congested |= waits > 0;
+            sim.post.sent += 1;
+            sim.post.dropped += 1;
+        }
+        Sent::Queued => {
+            page.parcels.push_back(parcel);
+            sim.post.sent += 1;
+        }
+    }
+    sim.check(right, || format!("port {n}: {parcel:?} behind {waits} others was {sent:?}"));
+}
+
+/// Has a socket exchange datagrams with one peer alone, once.
+pub(crate) fn connect(io: &mut Io, world: &World, n: u32, peer: Who) {
+    let (id, addr, open) = {
+        let mut sim = world.borrow_mut();
+        let port = sim.port(n);
+        let Some(id) = port.page.id.filter(|_| !port.page.connected) else { return };
+        (id, name(port.unix, peer), port.open)
+    };
+    let done = io.set_peer(id, &addr);
+    let mut sim = world.borrow_mut();
+    let page = &mut sim.port(n).page;
+    page.connected |= open;
+    page.is_own &= !open;
+    sim.check(done.is_ok() == open, || format!("port {n}: open {open}, but connect: {done:?}"));
+}
+
+fn close(io: &mut Io, world: &World, n: u32, aborts: bool) {
+    let mut sim = world.borrow_mut();
+    let Simulated { ports, post, .. } = &mut *sim;
+    let Some(port) = &mut ports[n as usize] else { return };
+    let Some(id) = port.page.id else { return };
+    port.page.closed = true;
+    if aborts && port.open {
+        post.dropped += port.page.parcels.len() as u64;
+        port.page.parcels.clear();
+    }
+    drop(sim);
+    if aborts { io.abort(id) } else { io.close(id) }
+}
+
+fn set_timer(io: &mut Io, world: &World, n: u32, ms: u64) {
+    let mut sim = world.borrow_mut();
+    let now = sim.now;
+    let page = &mut sim.port(n).page;
+    let Some(id) = page.id else { return };
+    let timer = io.set_timer(id, Duration::from_millis(ms));
+    page.timers.push((timer, now + ms * 1_000_000));
+}

@@ -1,0 +1,440 @@
+//! The same for datagrams: each script is played on a simulated socket and on a real one, UDP over
+//! loopback or Unix, that the production code registers, receives from and sends through.
+//!
+//! What a UDP socket says that has no room to send is not compared: over loopback it always has.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
+use std::time::Instant;
+
+use mio::{Events, Poll, Token};
+use tempfile::TempDir;
+
+use super::conformance::{PATIENCE, Report, SILENCE, agree, report_of};
+use super::kernel::Simulated;
+use super::line::SimEvent;
+use super::port::{MOST_UNREAD, Parcel, Port, STRANGERS, Who, arrivals_of, name, words_of};
+use super::post::LONGEST;
+use super::random::{Random, bytes};
+use super::script::{Answers, Service};
+use crate::addr::Addr;
+use crate::memory::datagram::DatagramKernel;
+use crate::options::Options;
+use crate::packets::{Inbox, Packets, Room};
+use crate::socket::{Batch, DatagramSocket};
+use crate::transport::{PacketTransport, Received};
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    /// A stranger sends so many, of this length and a little more.
+    Arrive(u32, u32, u32),
+    /// More come than there is room for.
+    Flood,
+    /// A stranger is gone for good.
+    Leave(u32),
+    /// A stranger reads so many.
+    Read(u32, usize),
+    // Our end.
+    Receive(usize),
+    /// So many to one stranger, or to the peer.
+    Send(Option<u32>, usize, usize),
+    Connect(u32),
+    AskForRoom(bool),
+    Poll,
+}
+
+enum Stranger {
+    Udp(UdpSocket),
+    Unix(UnixDatagram),
+    Gone,
+}
+
+/// One socket, twice.
+struct Twice {
+    sim: Simulated,
+    unix: bool,
+    real: DatagramSocket,
+    own: Addr,
+    strangers: Vec<Stranger>,
+    /// Those who left; their ports stay theirs.
+    silent: Vec<Stranger>,
+    addrs: Vec<Addr>,
+    /// What each of them has not read.
+    unread: Vec<VecDeque<Parcel>>,
+    poll: Poll,
+    events: Events,
+    batch: Batch,
+    inbox: Inbox,
+    said: u64,
+    _folder: TempDir,
+}
+
+const TOKEN: Token = Token(7);
+const MAX: usize = 2_000;
+
+/// Enough for what a script sends, and little enough to be flooded.
+const RECEIVE_BUFFER: usize = 100_000;
+const FLOOD: u32 = 400;
+
+/// What came: its length and its sender.
+type Came = Vec<(Vec<u8>, Option<usize>)>;
+
+impl Twice {
+    fn new(unix: bool) -> io::Result<Twice> {
+        let folder = tempfile::tempdir()?;
+        let own = if unix {
+            Addr::Unix(folder.path().join("own"))
+        } else {
+            Addr::Ip(([127, 0, 0, 1], 0).into())
+        };
+        let options = Options { receive_buffer: Some(RECEIVE_BUFFER), ..Options::default() };
+        let mut real = DatagramSocket::bind(&own, &options)?;
+        let own = real.local_addr().expect("it is bound");
+        let (mut strangers, mut addrs) = (Vec::new(), Vec::new());
+        for n in 0..STRANGERS {
+            if unix {
+                let path = folder.path().join(n.to_string());
+                let stranger = UnixDatagram::bind(&path)?;
+                stranger.set_nonblocking(true)?;
+                strangers.push(Stranger::Unix(stranger));
+                addrs.push(Addr::Unix(path));
+            } else {
+                let stranger = UdpSocket::bind("127.0.0.1:0")?;
+                stranger.set_read_timeout(Some(PATIENCE))?;
+                addrs.push(Addr::Ip(stranger.local_addr()?));
+                strangers.push(Stranger::Udp(stranger));
+            }
+        }
+        let poll = Poll::new()?;
+        real.register(poll.registry(), TOKEN)?;
+        let mut sim = Simulated::new(Options { packets_per_turn: 1 << 20, ..options }, 0);
+        sim.calm = true;
+        let service = Service {
+            unix,
+            connected: false,
+            capacity: if unix { MOST_UNREAD + 1 } else { usize::MAX },
+            buffer: usize::MAX,
+            answers: Answers::Nothing,
+            lively: 0,
+            fails: 0,
+            closes_after: u64::MAX,
+        };
+        sim.ports.push(Some(Port::new(service)));
+        sim.watch_datagrams(0, TOKEN, false)?;
+        Ok(Twice {
+            sim,
+            unix,
+            real,
+            own,
+            strangers,
+            silent: Vec::new(),
+            addrs,
+            unread: vec![VecDeque::new(); STRANGERS as usize],
+            poll,
+            events: Events::with_capacity(8),
+            batch: Batch::default(),
+            inbox: Inbox::new(MAX),
+            said: 0,
+            _folder: folder,
+        })
+    }
+
+    fn act(&mut self, act: Act) -> Result<(), String> {
+        self.sim.begin_turn();
+        match act {
+            Act::Arrive(k, count, len) => self.arrive(k, count, len),
+            Act::Flood => self.flood()?,
+            Act::Leave(k) => self.leave(k),
+            Act::Read(k, most) => self.read(k, most)?,
+            Act::Receive(most) => drop(self.receive(most)?),
+            Act::Send(to, count, len) => self.send(to, count, len)?,
+            Act::Connect(k) => self.connect(k)?,
+            Act::AskForRoom(ask) => {
+                let asked = self.sim.watch_datagrams(0, TOKEN, ask);
+                asked.map_err(|error| error.to_string())?;
+                let asked = self.real.ask_for_room(self.poll.registry(), TOKEN, ask);
+                asked.map_err(|error| error.to_string())?;
+            }
+            Act::Poll => self.compare_events()?,
+        }
+        self.sim.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn arrive(&mut self, k: u32, count: u32, len: u32) {
+        for nth in 0..count {
+            let len = (len + nth) as usize;
+            let what = bytes(arrivals_of(0), self.sim.port(0).came, len);
+            // Whoever is not the peer of a connected socket is refused, or not heard.
+            let _ = match (&self.strangers[k as usize], &self.own) {
+                (Stranger::Udp(one), Addr::Ip(own)) => one.send_to(what, own),
+                (Stranger::Unix(one), Addr::Unix(own)) => one.send_to(what, own),
+                _ => return,
+            };
+            self.sim.arrive(0, Who::Stranger(k), 1, len as u32);
+        }
+    }
+
+    /// How many find room is the system's own affair; that they are the first is not.
+    fn flood(&mut self) -> Result<(), String> {
+        let peer = self.sim.port(0).peer;
+        let hears = matches!(peer, None | Some(Who::Stranger(0)));
+        if self.unix || !hears || matches!(self.strangers[0], Stranger::Gone) {
+            return Ok(());
+        }
+        while self.sim.port(0).is_readable() {
+            self.receive(64)?;
+        }
+        let first = self.sim.port(0).came;
+        let mut last = self.sim.port(0).came_last;
+        self.arrive(0, FLOOD, 500);
+        let (mut kept, mut at) = (0, first);
+        let mut buffer = Inbox::new(MAX);
+        while let Ok(Received { came, .. }) = self.real.receive(&mut self.batch, &mut buffer, 64) {
+            for nth in 0..came {
+                let letter = buffer.letter(nth).expect("it came");
+                let len = 500 + kept;
+                if letter.bytes != bytes(arrivals_of(0), at, len) {
+                    return Err(format!("datagram {kept} of a flood is another"));
+                }
+                at += len as u64 + 1;
+                kept += 1;
+            }
+            last = came;
+        }
+        // Now that the room is known, the simulated one is flooded.
+        let port = self.sim.port(0);
+        port.queue.clear();
+        port.came = first;
+        port.capacity = kept;
+        self.sim.arrive(0, Who::Stranger(0), FLOOD, 500);
+        let port = self.sim.port(0);
+        let agree = port.came == at && port.queue.len() == kept && kept < FLOOD as usize;
+        port.queue.clear();
+        port.capacity = usize::MAX;
+        // From here on both know how many came last.
+        port.came_last = last;
+        agree.then_some(()).ok_or_else(|| format!("{kept} of a flood found room"))
+    }
+
+    fn leave(&mut self, k: u32) {
+        let stranger = &mut self.strangers[k as usize];
+        match stranger {
+            // Its port stays its own, but nobody hears what others send there.
+            Stranger::Udp(one) => {
+                one.connect(one.local_addr().expect("it is bound")).expect("it may");
+                self.silent.push(std::mem::replace(stranger, Stranger::Gone));
+            }
+            _ => *stranger = Stranger::Gone,
+        }
+        self.unread[k as usize].clear();
+        self.sim.port(0).leave(k, true);
+    }
+
+    fn read(&mut self, k: u32, most: usize) -> Result<(), String> {
+        let mut buffer = vec![0; LONGEST + 1];
+        for nth in 0..most {
+            let Some(parcel) = self.unread[k as usize].pop_front() else { break };
+            let n = match &self.strangers[k as usize] {
+                Stranger::Udp(one) => one.recv(&mut buffer),
+                Stranger::Unix(one) => one.recv(&mut buffer),
+                Stranger::Gone => break,
+            };
+            let n = n.map_err(|error| format!("stranger {k} reads {nth}: {error}"))?;
+            if buffer[..n] != *bytes(parcel.stream, parcel.at, parcel.len) {
+                return Err(format!("stranger {k} got something else than {parcel:?}"));
+            }
+            if self.unix {
+                self.sim.port(0).deliver(Who::Stranger(k), 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Both receive; says how many came.
+    fn receive(&mut self, most: usize) -> Result<usize, String> {
+        self.sim.begin_turn();
+        let mut inbox = Inbox::new(MAX);
+        let told = self.sim.receive_packets(0, &mut inbox, most);
+        let page = &mut self.sim.port(0).page;
+        page.let_in.clear();
+        page.to_tell.clear();
+        let names: Vec<Addr> = (0..STRANGERS).map(|k| name(self.unix, Who::Stranger(k))).collect();
+        let before = Instant::now();
+        let mut said = self.real.receive(&mut self.batch, &mut self.inbox, most);
+        // It may still be on its way.
+        while told.as_ref().err().map(io::Error::kind) != Some(io::ErrorKind::WouldBlock)
+            && said.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            && before.elapsed() < PATIENCE
+        {
+            said = self.real.receive(&mut self.batch, &mut self.inbox, most);
+        }
+        match (told, said) {
+            (Ok(told), Ok(said)) => {
+                let (ours, theirs) =
+                    (came(&inbox, told, &names), came(&self.inbox, said, &self.addrs));
+                let same = ours == theirs && told.all == said.all;
+                same.then_some(told.came).ok_or_else(|| {
+                    format!("{told:?} came, and really {said:?}:\n{ours:?}\n{theirs:?}")
+                })
+            }
+            (Err(told), Err(said)) if told.raw_os_error() == said.raw_os_error() => Ok(0),
+            (Err(told), Err(said)) if told.kind() == said.kind() => Ok(0),
+            (told, said) => Err(format!("receiving says {told:?}, and really {said:?}")),
+        }
+    }
+
+    fn send(&mut self, to: Option<u32>, count: usize, len: usize) -> Result<(), String> {
+        if to.is_none() && !self.sim.port(0).page.connected {
+            return Ok(());
+        }
+        let mut parcels = VecDeque::new();
+        for nth in 0..count {
+            let len = (len + nth).min(LONGEST + 1);
+            let to = to.map(Who::Stranger);
+            parcels.push_back(Parcel { to, stream: words_of(0), at: self.said, len, tried: true });
+            self.said += len as u64 + 1;
+        }
+        while !parcels.is_empty() {
+            let (left, goes_on) = self.send_once(&parcels)?;
+            parcels.drain(..left);
+            if !goes_on {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// One call each; says how many have gone, and whether another may follow.
+    fn send_once(&mut self, parcels: &VecDeque<Parcel>) -> Result<(usize, bool), String> {
+        self.sim.begin_turn();
+        let peer = self.sim.port(0).peer;
+        let (mut ours, mut theirs) = (Packets::default(), Packets::default());
+        let room = Room { packets: usize::MAX, bytes: usize::MAX };
+        for parcel in parcels {
+            let what = bytes(parcel.stream, parcel.at, parcel.len);
+            let real = parcel.to.map(|to| &self.addrs[number(to)]);
+            ours.push(parcel.to.map(|to| name(self.unix, to)).as_ref(), what, room);
+            theirs.push(real, what, room);
+        }
+        self.sim.port(0).page.parcels.clone_from(parcels);
+        let told = self.sim.send_packets(0, &ours, 64);
+        self.sim.port(0).page.to_tell.clear();
+        let said = self.real.send(&mut self.batch, &theirs, 64);
+        match (told, said) {
+            (Ok(told), Ok(said)) if told == said => {
+                for parcel in parcels.iter().take(told) {
+                    let to = number(parcel.to.or(peer).expect("it went somewhere"));
+                    if !matches!(self.strangers[to], Stranger::Gone) {
+                        self.unread[to].push_back(*parcel);
+                    }
+                }
+                if !self.unix {
+                    self.sim.port(0).deliver_all();
+                }
+                Ok((told, true))
+            }
+            (Err(told), Err(said)) if told.kind() == said.kind() => {
+                Ok((1, told.kind() != io::ErrorKind::WouldBlock))
+            }
+            (told, said) => Err(format!("sending says {told:?}, and really {said:?}")),
+        }
+    }
+
+    fn connect(&mut self, k: u32) -> Result<(), String> {
+        let gone = matches!(self.strangers[k as usize], Stranger::Gone);
+        if self.sim.port(0).page.connected || self.unix && gone {
+            return Ok(());
+        }
+        let told = self.sim.set_peer(0, &name(self.unix, Who::Stranger(k)));
+        let said = self.real.set_peer(&self.addrs[k as usize]);
+        let port = self.sim.port(0);
+        port.page.connected = true;
+        // Of its own peer a Unix socket takes any number.
+        port.capacity = usize::MAX;
+        let agree = told.is_ok() && said.is_ok();
+        agree.then_some(()).ok_or_else(|| format!("connect says {told:?}, and really {said:?}"))
+    }
+
+    /// What is reported must be the same, in one event or in several.
+    fn compare_events(&mut self) -> Result<(), String> {
+        let mut expected: Vec<SimEvent> = Vec::new();
+        self.sim.take_events(&mut Random::new(0), true, &mut expected);
+        let expected: Report = expected.iter().flat_map(report_of).collect();
+        let mut reported: Report = BTreeSet::new();
+        let before = Instant::now();
+        while reported != expected || expected.is_empty() {
+            let wait = if expected.is_empty() { SILENCE } else { PATIENCE };
+            self.poll.poll(&mut self.events, Some(wait)).map_err(|error| error.to_string())?;
+            reported.extend(self.events.iter().flat_map(report_of));
+            let over = before.elapsed() > PATIENCE;
+            if expected.is_empty() || !reported.is_subset(&expected) || over {
+                break;
+            }
+        }
+        let agree = reported == expected;
+        agree.then_some(()).ok_or_else(|| format!("{expected:?}, and really {reported:?}"))
+    }
+}
+
+fn number(who: Who) -> usize {
+    let Who::Stranger(k) = who else { panic!("only strangers are written to") };
+    k as usize
+}
+
+fn came(inbox: &Inbox, received: Received, names: &[Addr]) -> Came {
+    let letters = (0..received.came).map(|nth| inbox.letter(nth).expect("it came"));
+    letters
+        .map(|letter| {
+            let from = names.iter().position(|name| name == letter.peer);
+            let mut what = letter.bytes.to_vec();
+            what.push(u8::from(letter.truncated));
+            (what, from)
+        })
+        .collect()
+}
+
+fn draw(random: &mut Random, unix: bool) -> Vec<Act> {
+    let wild = random.chance(50);
+    let mut acts = vec![Act::Poll];
+    for _ in 0..random.between(4, 24) {
+        let k = random.pick(&[0, 0, 1, 2]);
+        let few = random.pick(&[1, 1, 2, 3, 6, 20]);
+        let len = random.pick(&[0, 1, 30, 1_000, MAX - 1]);
+        acts.push(match random.below(100) {
+            0..=24 => Act::Arrive(k, few.min(8) as u32, len as u32),
+            25..=44 => Act::Receive(random.pick(&[1, 2, 3, 64])),
+            45..=59 => Act::Send(Some(k).filter(|_| random.chance(70)), few, len),
+            60..=62 if !unix => Act::Send(Some(k), 2, LONGEST),
+            60..=67 => Act::Read(k, few),
+            68..=72 => Act::AskForRoom(random.chance(60)),
+            73..=75 => Act::Connect(k),
+            76 => Act::Flood,
+            77..=79 if wild => Act::Leave(k),
+            _ => Act::Poll,
+        });
+        if random.chance(30) {
+            acts.push(Act::Poll);
+        }
+    }
+    acts
+}
+
+fn play(acts: &[Act], unix: bool) -> Result<(), String> {
+    let mut twice = Twice::new(unix).map_err(|error| error.to_string())?;
+    for (nth, act) in acts.iter().enumerate() {
+        twice.act(*act).map_err(|why| format!("step {nth}, {act:?}: {why}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn udp_behaves_as_it_is_simulated() {
+    agree(|random| draw(random, false), |acts| play(acts, false));
+}
+
+#[test]
+fn unix_datagrams_behave_as_they_are_simulated() {
+    agree(|random| draw(random, true), |acts| play(acts, true));
+}

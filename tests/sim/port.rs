@@ -1,0 +1,263 @@
+//! One simulated datagram socket, and what is reported of it.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use mio::Token;
+
+use super::line::{NOTHING, SimEvent};
+use super::script::Service;
+use crate::addr::Addr;
+use crate::id::{SocketId, TimerId};
+
+/// Who sends a datagram, or gets one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Who {
+    Stranger(u32),
+    /// A socket of the server itself.
+    Port(u32),
+    /// A Unix socket without a name.
+    Unnamed,
+}
+
+/// So many strangers are there.
+pub(crate) const STRANGERS: u32 = 4;
+
+/// Whom `verify_request` refuses.
+pub(crate) const REFUSED: Who = Who::Stranger(STRANGERS - 1);
+
+/// A datagram that has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) from: Who,
+    /// Where its bytes begin in the stream of all that comes to its socket.
+    pub(crate) at: u64,
+    pub(crate) len: usize,
+}
+
+/// A datagram that a handler has sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parcel {
+    /// `None` is the peer of a connected socket.
+    pub(crate) to: Option<Who>,
+    /// Its bytes, as a part of one of the streams.
+    pub(crate) stream: u32,
+    pub(crate) at: u64,
+    pub(crate) len: usize,
+    /// A connected socket tries again once, since the error may have been that of another.
+    pub(crate) tried: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) unix: bool,
+    pub(super) token: Option<Token>,
+    pub(crate) open: bool,
+    pub(super) edge: bool,
+    /// To whom it is connected.
+    pub(super) peer: Option<Who>,
+    // Towards the server.
+    pub(crate) queue: VecDeque<Arrival>,
+    /// So many wait there; what comes then is lost.
+    pub(crate) capacity: usize,
+    pub(super) came: u64,
+    /// What the next call will tell (`SO_ERROR`).
+    pub(crate) error: Option<i32>,
+    /// Receiving fails, whatever is there.
+    pub(crate) broken: Option<i32>,
+    /// How many the last call brought, from which the next one guesses how many to ask for.
+    pub(super) came_last: usize,
+    // From the server.
+    /// What has left and did not arrive yet, in order.
+    pub(super) flight: VecDeque<Who>,
+    /// So many may be on their way.
+    pub(super) buffer: usize,
+    pub(super) gone: [bool; STRANGERS as usize],
+    pub(super) asks_for_room: bool,
+    /// It is on the list of its one peer, who had no room.
+    pub(super) awaits_peer: bool,
+    // For the checks.
+    pub(super) received: usize,
+    pub(super) sent: usize,
+    pub(crate) page: PortPage,
+}
+
+/// What is written down about a datagram socket and its handler.
+#[derive(Debug, Default)]
+pub(crate) struct PortPage {
+    pub(crate) id: Option<SocketId>,
+    /// The server knows its address for its own.
+    pub(crate) is_own: bool,
+    pub(crate) connected: bool,
+    /// Received, and to be shown.
+    pub(crate) let_in: VecDeque<Arrival>,
+    /// Errors that a call told, of which the handler is to hear.
+    pub(crate) to_tell: VecDeque<i32>,
+    /// What waits to leave.
+    pub(crate) parcels: VecDeque<Parcel>,
+    /// Bytes of what its handler sent, but for answers that repeat what came.
+    pub(crate) said: u64,
+    pub(crate) shown: u64,
+    pub(crate) congested: bool,
+    pub(crate) paused: bool,
+    pub(crate) told_of_shutdown: bool,
+    /// Its handler, or somebody else, has closed it.
+    pub(crate) closed: bool,
+    /// The system would not watch it any more.
+    pub(crate) broken: bool,
+    pub(crate) finished: bool,
+    pub(crate) closing_since: Option<u64>,
+    pub(crate) overdue: u32,
+    pub(crate) timers: Vec<(TimerId, u64)>,
+}
+
+/// What the ledger must say about datagrams.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Post {
+    pub(crate) received: u64,
+    pub(crate) truncated: u64,
+    pub(crate) refused: u64,
+    pub(crate) failed: u64,
+    pub(crate) sent: u64,
+    pub(crate) out: u64,
+    pub(crate) dropped: u64,
+}
+
+impl Port {
+    pub(crate) fn new(service: Service) -> Port {
+        Port {
+            unix: service.unix,
+            token: None,
+            open: true,
+            edge: false,
+            peer: None,
+            queue: VecDeque::new(),
+            capacity: service.capacity,
+            came: 0,
+            error: None,
+            broken: None,
+            came_last: 1,
+            flight: VecDeque::new(),
+            buffer: service.buffer,
+            gone: [false; STRANGERS as usize],
+            asks_for_room: false,
+            awaits_peer: false,
+            received: 0,
+            sent: 0,
+            page: PortPage::default(),
+        }
+    }
+
+    /// The budgets of a turn begin anew.
+    pub(super) fn begin_turn(&mut self) {
+        self.received = 0;
+        self.sent = 0;
+    }
+
+    /// Whether a call would say something else than `WouldBlock`.
+    pub(crate) fn is_readable(&self) -> bool {
+        !self.queue.is_empty() || self.error.is_some() || self.broken.is_some()
+    }
+
+    /// Whether somebody's queue is so full that the system takes nothing for it. Only Unix sockets
+    /// have that; the network loses what finds no room.
+    pub(super) fn is_deaf(&self, to: Who) -> bool {
+        self.unix && self.flight.iter().filter(|who| **who == to).count() > MOST_UNREAD
+    }
+
+    /// Whether much of its own room is free.
+    fn has_room(&self) -> bool {
+        let part = if self.unix { 4 } else { 2 };
+        self.flight.len().saturating_mul(part) <= self.buffer
+    }
+
+    /// Whether epoll calls it writable: its one peer must have some room too.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.has_room() && !self.peer.is_some_and(|peer| self.is_deaf(peer))
+    }
+
+    /// Something of what it sent was freed.
+    pub(super) fn free(&mut self) {
+        self.edge |= self.asks_for_room && self.has_room();
+    }
+
+    /// So many of what left have arrived, if `from` read them; the network asks nobody.
+    pub(crate) fn deliver(&mut self, from: Who, most: usize) {
+        let unix = self.unix;
+        let mut left = most;
+        self.flight.retain(|who| {
+            let arrives = left > 0 && (!unix || *who == from);
+            left -= usize::from(arrives);
+            !arrives
+        });
+        if left < most {
+            self.awaits_peer &= self.peer != Some(from);
+            self.free();
+        }
+    }
+
+    /// A stranger goes, and with it what it did not read; or it is there again.
+    pub(crate) fn leave(&mut self, stranger: u32, gone: bool) {
+        let who = Who::Stranger(stranger);
+        self.gone[stranger as usize] = gone;
+        if gone && self.unix {
+            // Whoever is on its list is woken, whatever it asked for.
+            self.edge |= self.awaits_peer && self.peer == Some(who);
+            self.deliver(who, usize::MAX);
+        }
+    }
+
+    /// Everything has arrived.
+    pub(crate) fn deliver_all(&mut self) {
+        if !self.flight.is_empty() {
+            self.flight.clear();
+            self.free();
+        }
+    }
+
+    /// What epoll would report now, if that is anything.
+    fn state(&self) -> Option<SimEvent> {
+        let event = SimEvent {
+            token: self.token?,
+            readable: !self.queue.is_empty(),
+            writable: self.asks_for_room && self.is_writable(),
+            error: self.error.is_some(),
+            ..NOTHING
+        };
+        (event.readable || event.writable || event.error).then_some(event)
+    }
+
+    /// Whether an edge was not reported.
+    pub(super) fn is_due(&self) -> bool {
+        self.open && self.edge && self.state().is_some()
+    }
+
+    pub(super) fn take_event(&mut self) -> Option<SimEvent> {
+        let edge = std::mem::take(&mut self.edge);
+        self.state().filter(|_| edge)
+    }
+}
+
+/// A Unix socket's queue is full with one more (`net.unix.max_dgram_qlen`).
+pub(super) const MOST_UNREAD: usize = 10;
+
+/// How a socket of that kind calls somebody.
+pub(crate) fn name(unix: bool, who: Who) -> Addr {
+    match who {
+        Who::Unnamed => Addr::Unnamed,
+        Who::Stranger(n) if unix => Addr::Unix(PathBuf::from(format!("/stranger/{n}"))),
+        Who::Port(n) if unix => Addr::Unix(PathBuf::from(format!("/port/{n}"))),
+        Who::Stranger(n) => Addr::Ip(SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), n as u16 + 1))),
+        Who::Port(n) => Addr::Ip(SocketAddr::from((Ipv4Addr::LOCALHOST, n as u16 + 9_000))),
+    }
+}
+
+/// All that comes to a socket, one datagram behind the other, and what it says besides answers.
+pub(crate) fn arrivals_of(n: u32) -> u32 {
+    1_000 + 2 * n
+}
+
+pub(crate) fn words_of(n: u32) -> u32 {
+    1_001 + 2 * n
+}

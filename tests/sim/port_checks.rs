@@ -1,0 +1,129 @@
+//! What must hold for datagram sockets after every turn, whenever everything rests, and at the end.
+
+use super::kernel::Simulated;
+use super::port::{Port, Post};
+use super::world::{Failed, Run};
+use crate::datagram::Phase;
+use crate::io::{ACCEPT_RETRY, Drain, Io};
+use crate::ledger::Ledger;
+
+/// So many turns something may be late.
+const LATE: u32 = 4;
+
+pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
+    let io = &run.server.stage().io;
+    let mut sim = run.world.borrow_mut();
+    let Simulated { ports, post, now, grace_over, .. } = &mut *sim;
+    for (n, port) in ports.iter_mut().enumerate() {
+        let Some(port) = port.as_mut().filter(|port| port.open) else { continue };
+        if io.drain == Drain::Done && *grace_over {
+            post.dropped += drop_what_was_cut_off(io, port);
+        }
+        if let Some(what) = wrong_with(io, port, *now) {
+            return Err(format!("port {n}: {what}"));
+        }
+    }
+    let theirs = of_ledger(io.ledger());
+    if format!("{theirs:?}") != format!("{post:?}") {
+        return Err(format!("by the ledger {theirs:?}, in truth {post:?}"));
+    }
+    Ok(())
+}
+
+fn of_ledger(ledger: &Ledger) -> Post {
+    Post {
+        received: ledger.packets_in,
+        truncated: ledger.packets_truncated,
+        refused: ledger.packets_refused,
+        failed: ledger.packets_failed,
+        sent: ledger.packets_sent,
+        out: ledger.packets_out,
+        dropped: ledger.packets_dropped,
+    }
+}
+
+/// The grace of a shutdown is over: what waits is dropped, and then a handler may have sent more.
+fn drop_what_was_cut_off(io: &Io, port: &mut Port) -> u64 {
+    let Some(id) = port.page.id else { return 0 };
+    let cut_off = port.page.parcels.len().saturating_sub(io.packets_waiting(id));
+    port.page.parcels.drain(..cut_off);
+    cut_off as u64
+}
+
+/// What is wrong with one open socket after a turn, if anything is.
+fn wrong_with(io: &Io, port: &mut Port, now: u64) -> Option<String> {
+    let page = &mut port.page;
+    let Some(datagram) = io.sockets.datagram_ref(page.id?) else {
+        return Some("its descriptor is open, but it is gone".to_string());
+    };
+    if !page.let_in.is_empty() || !page.to_tell.is_empty() {
+        return Some(format!("not shown: {:?}, not told: {:?}", page.let_in, page.to_tell));
+    }
+    if datagram.waiting() != page.parcels.len() {
+        return Some(format!("{} wait, not {}", datagram.waiting(), page.parcels.len()));
+    }
+    let closing = datagram.phase() == Phase::Closing;
+    if !closing && datagram.is_congested() != page.congested {
+        return Some(format!("it says congested: {}", datagram.is_congested()));
+    }
+    if !closing && page.timers.iter().any(|(_, due)| *due <= now) {
+        return Some("a timer that is due did not come up".to_string());
+    }
+    if io.drain == Drain::Done && !closing && !page.told_of_shutdown {
+        return Some("it was not told of the shutdown".to_string());
+    }
+    if closing {
+        let since = *page.closing_since.get_or_insert(now);
+        let patience = io.options.close_timeout.as_nanos() as u64;
+        page.overdue = if now > since + patience { page.overdue + 1 } else { 0 };
+    }
+    (page.overdue > LATE).then(|| "its timeout has passed, and it is still there".to_string())
+}
+
+/// No edge is lost: the kernel owes nothing, the loop would sleep, so nothing may be left to do.
+pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
+    let io = &run.server.stage().io;
+    let sim = run.world.borrow();
+    for (n, port) in sim.ports.iter().enumerate() {
+        let Some(port) = port.as_ref().filter(|port| port.open) else { continue };
+        if let Some(what) = left_undone(io, port) {
+            return Err(format!("port {n}: lost edge: {what}"));
+        }
+    }
+    Ok(())
+}
+
+fn left_undone(io: &Io, port: &Port) -> Option<&'static str> {
+    let page = &port.page;
+    let datagram = io.sockets.datagram_ref(page.id?)?;
+    let retries = datagram.retries_later && io.next_deadline() <= io.after(ACCEPT_RETRY);
+    let waits = !page.parcels.is_empty();
+    if waits && port.is_writable() {
+        return Some("datagrams wait to leave, and there is room");
+    }
+    if !waits && page.congested && !page.closed {
+        return Some("it is congested by nothing");
+    }
+    match datagram.phase() {
+        Phase::Serving if port.is_readable() && !page.paused && !retries => {
+            Some("datagrams wait, and are wanted")
+        }
+        Phase::LastLook { .. } => Some("it should have come to its end"),
+        Phase::Closing if !waits => Some("all has left, and it does not end"),
+        _ => None,
+    }
+}
+
+/// The server was shut down, and whoever was bound has closed.
+pub(crate) fn all_over(run: &mut Run) -> Result<(), Failed> {
+    let sim = run.world.borrow();
+    for (n, port) in sim.ports.iter().enumerate() {
+        let Some(port) = port else { continue };
+        // One that was never watched was never anybody's.
+        let finished = port.page.finished || port.page.id.is_none();
+        if port.open || !finished {
+            return Err(format!("port {n} outlived the shutdown: {port:?}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,323 @@
+//! The datagrams of the simulated kernel: what strangers do, and the system calls for them.
+
+use std::io;
+use std::net::SocketAddr;
+
+use mio::Token;
+
+use super::kernel::{Call, Simulated};
+use super::port::{Arrival, Parcel, Port, REFUSED, STRANGERS, Who, arrivals_of, name};
+use super::random::bytes;
+use crate::addr::Addr;
+use crate::id::SocketId;
+use crate::memory::datagram::DatagramKernel;
+use crate::packets::{BATCH, Inbox, Packet, Packets, To};
+use crate::transport::Received;
+
+/// The longest datagram that UDP sends.
+pub(crate) const LONGEST: usize = 65_507;
+
+impl Simulated {
+    pub(crate) fn port(&mut self, n: u32) -> &mut Port {
+        self.ports[n as usize].as_mut().expect("only sockets that were bound are named")
+    }
+
+    /// The socket of that number, if it is open.
+    pub(crate) fn open_port(&mut self, n: u32) -> Option<&mut Port> {
+        self.ports.get_mut(n as usize)?.as_mut().filter(|port| port.open)
+    }
+
+    // What strangers and the network do.
+
+    /// Datagrams come, one behind the other; what finds no room is lost.
+    pub(crate) fn arrive(&mut self, n: u32, from: Who, count: u32, len: u32) {
+        let Some(port) = self.open_port(n) else { return };
+        if port.peer.is_some_and(|peer| peer != from) || from == Who::Unnamed && !port.unix {
+            return;
+        }
+        for nth in 0..count as usize {
+            // A batch of one length would hide who took whose.
+            let len = (len as usize + nth).min(LONGEST);
+            if port.queue.len() < port.capacity {
+                port.queue.push_back(Arrival { from, at: port.came, len });
+                port.came += len as u64 + 1;
+                port.edge = true;
+            }
+        }
+    }
+
+    /// The network has bad news for a socket; who has no peer does not hear of it.
+    pub(crate) fn tell(&mut self, n: u32, errno: i32) {
+        if let Some(port) = self.open_port(n).filter(|port| port.peer.is_some()) {
+            port.error = Some(errno);
+            port.edge = true;
+        }
+    }
+
+    /// The server serves again after a shutdown.
+    pub(crate) fn run_again(&mut self) {
+        for port in self.ports.iter_mut().flatten() {
+            port.page.told_of_shutdown = false;
+        }
+    }
+
+    // What follows from it.
+
+    /// Those in front that nobody may see, by what holds at this moment.
+    pub(crate) fn refuse(&mut self, n: u32) {
+        while let Some(first) = self.port(n).page.let_in.front().copied() {
+            if !self.is_refused(n, first.from) {
+                return;
+            }
+            self.port(n).page.let_in.pop_front();
+            self.post.refused += 1;
+        }
+    }
+
+    fn is_refused(&self, n: u32, from: Who) -> bool {
+        let Some(port) = &self.ports[n as usize] else { return true };
+        let is_own = match from {
+            Who::Port(m) if self.options.own_packets => m == n && port.page.is_own,
+            Who::Port(m) => {
+                let named = self.ports.get(m as usize).and_then(Option::as_ref);
+                named.is_some_and(|named| named.page.is_own && named.unix == port.unix)
+            }
+            _ => false,
+        };
+        port.page.closed || from == REFUSED || is_own && !port.page.connected
+    }
+
+    /// What one datagram meets that is to leave.
+    fn send_packet(&mut self, n: u32, parcel: Parcel) -> Result<(), i32> {
+        if let Some(errno) = self.fault(Call::SendPackets) {
+            return Err(errno);
+        }
+        let port = self.port(n);
+        let Some(to) = parcel.to.or(port.peer) else { return Err(libc::ENOTCONN) };
+        if !port.unix && parcel.len > LONGEST {
+            return Err(libc::EMSGSIZE);
+        }
+        if let Some(errno) = port.error.take() {
+            return Err(errno);
+        }
+        if port.flight.len() >= port.buffer {
+            return Err(libc::EAGAIN);
+        }
+        let is_gone = matches!(to, Who::Stranger(k) if port.gone[k as usize]);
+        let is_peer = port.peer == Some(to);
+        if port.unix && is_gone {
+            // Where it is named, it is only looked for; a peer is parted with, and what came is lost.
+            if is_peer && parcel.to.is_none() {
+                port.peer = None;
+                port.queue.clear();
+            }
+            port.free();
+            return Err(libc::ECONNREFUSED);
+        }
+        if port.is_deaf(to) {
+            // What was to hold it is freed again, which is reported as if it had left.
+            port.awaits_peer |= is_peer;
+            port.free();
+            return Err(libc::EAGAIN);
+        }
+        if is_gone && is_peer {
+            // The answer of the network comes at once, and meets the next call.
+            port.error = Some(libc::ECONNREFUSED);
+            port.edge = true;
+        } else {
+            port.flight.push_back(to);
+        }
+        Ok(())
+    }
+
+    /// The first that waits met an error; what that costs.
+    fn note_refusal(&mut self, n: u32, errno: i32) {
+        self.progress += 1;
+        let port = self.port(n);
+        let Some(first) = port.page.parcels.front_mut() else { return };
+        let waits = match errno {
+            libc::EINTR => true,
+            // Nobody waits for one of many peers.
+            libc::EAGAIN => !port.unix || first.to.is_none(),
+            _ if port.page.connected && !first.tried => {
+                first.tried = true;
+                port.page.to_tell.push_back(errno);
+                true
+            }
+            _ => false,
+        };
+        if !waits {
+            port.page.parcels.pop_front();
+            self.post.dropped += 1;
+        }
+    }
+
+    /// Whether what is about to leave is what was sent.
+    fn is_as_sent(unix: bool, parcel: Parcel, packet: &Packet, packets: &Packets) -> bool {
+        let to = match (parcel.to.map(|to| name(unix, to)), packet.to) {
+            (None, To::Peer) => true,
+            (Some(Addr::Ip(SocketAddr::V4(ours))), To::V4(theirs)) => ours == theirs,
+            (Some(Addr::Unix(ours)), To::Path(_)) => {
+                packets.path(packet) == Some(ours.as_os_str().as_encoded_bytes())
+            }
+            _ => false,
+        };
+        to && packets.payload(packet) == bytes(parcel.stream, parcel.at, parcel.len)
+    }
+
+    /// What receiving says before it looks into the queue.
+    fn error_of_receiving(&mut self, n: u32) -> Option<i32> {
+        if let Some(errno) = self.fault(Call::ReceivePackets) {
+            return Some(errno);
+        }
+        let port = self.port(n);
+        port.broken.or_else(|| port.error.take())
+    }
+
+    fn check_receive(&mut self, n: u32, most: usize) {
+        // Who is to close looks once more.
+        let rests = self.draining && !self.server_closed;
+        let port = self.port(n);
+        let page = &port.page;
+        let told = page.told_of_shutdown && rests && !page.connected;
+        let may = port.open && !page.paused && !page.closed && !told && most > 0;
+        self.check(may, || format!("port {n}: receives what it does not want"));
+    }
+
+    fn note_receipt(&mut self, n: u32, came: usize) {
+        let most = self.options.packets_per_turn;
+        self.progress += 1;
+        self.post.received += came as u64;
+        let port = self.port(n);
+        port.received += came;
+        port.came_last = came;
+        let received = port.received;
+        self.check(received <= most, || format!("port {n}: {received} datagrams in a turn"));
+        self.refuse(n);
+        // Another may come in the very moment.
+        if !self.calm && self.random.chance(5) {
+            self.arrive(n, Who::Stranger(0), 1, 3);
+        }
+    }
+}
+
+impl DatagramKernel for Simulated {
+    fn watch_datagrams(&mut self, n: u32, token: Token, room: bool) -> io::Result<()> {
+        if let Some(errno) = self.fault(Call::Register) {
+            self.port(n).page.broken = true;
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        let port = self.port(n);
+        port.token = Some(token);
+        port.asks_for_room = room;
+        // It looks anew.
+        port.edge = true;
+        port.page.id = Some(SocketId::from_token(token));
+        Ok(())
+    }
+
+    fn receive_packets(&mut self, n: u32, inbox: &mut Inbox, most: usize) -> io::Result<Received> {
+        self.check_receive(n, most);
+        if let Some(errno) = self.error_of_receiving(n) {
+            self.progress += 1;
+            if errno != libc::EINTR {
+                self.port(n).page.to_tell.push_back(errno);
+            }
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        let port = self.port(n);
+        let first = *port.queue.front().ok_or(io::ErrorKind::WouldBlock)?;
+        if port.unix {
+            let (place, arrived) = inbox.unix_place().expect("there is a first place");
+            arrived.len = fill(place, n, first);
+            arrived.set_peer(name(true, first.from).path());
+            port.queue.pop_front();
+            port.page.let_in.push_back(first);
+            self.note_receipt(n, 1);
+            return Ok(Received { came: 1, all: false });
+        }
+        let asked = most.min(if port.came_last <= 1 { 2 } else { BATCH });
+        let came = asked.min(port.queue.len());
+        let (places, arrived) = inbox.places();
+        for ((place, arrived), one) in places.zip(arrived).zip(port.queue.drain(..came)) {
+            arrived.len = fill(place, n, one);
+            arrived.peer = name(false, one.from);
+            port.page.let_in.push_back(one);
+        }
+        self.note_receipt(n, came);
+        Ok(Received { came, all: came < asked })
+    }
+
+    fn send_packets(&mut self, n: u32, packets: &Packets, most: usize) -> io::Result<usize> {
+        let port = self.port(n);
+        let (open, unix, waits) = (port.open, port.unix, port.page.parcels.len());
+        let given = packets.waiting();
+        let agrees = open && most > 0 && !given.is_empty() && given.len() == waits;
+        self.check(agrees, || format!("port {n}: {} wait to leave, not {waits}", given.len()));
+        let mut left = 0;
+        for packet in given.iter().take(most.min(BATCH)) {
+            let Some(parcel) = self.port(n).page.parcels.get(left).copied() else { break };
+            let right = Self::is_as_sent(unix, parcel, packet, packets);
+            self.check(right, || format!("port {n}: {parcel:?} was sent, but it is {packet:?}"));
+            match self.send_packet(n, parcel) {
+                Ok(()) => left += 1,
+                Err(errno) if left == 0 => {
+                    self.note_refusal(n, errno);
+                    return Err(io::Error::from_raw_os_error(errno));
+                }
+                // The system says how many have left, and keeps the error for itself.
+                Err(_) => break,
+            }
+        }
+        let most = self.options.packets_per_turn;
+        self.progress += 1;
+        self.post.out += left as u64;
+        let port = self.port(n);
+        port.page.parcels.drain(..left);
+        port.sent += left;
+        let sent = port.sent;
+        self.check(sent <= most, || format!("port {n}: {sent} datagrams left in a turn"));
+        Ok(left)
+    }
+
+    fn refusal_is_the_peers(&self, n: u32) -> bool {
+        self.ports[n as usize].as_ref().is_some_and(|port| port.unix)
+    }
+
+    fn set_peer(&mut self, n: u32, peer: &Addr) -> io::Result<()> {
+        let port = self.port(n);
+        let unix = port.unix;
+        let who = (0..STRANGERS).map(Who::Stranger).find(|who| name(unix, *who) == *peer);
+        port.peer = Some(who.ok_or(io::ErrorKind::AddrNotAvailable)?);
+        Ok(())
+    }
+
+    fn own_addr(&self, n: u32) -> Option<Addr> {
+        let port = self.ports[n as usize].as_ref()?;
+        Some(name(port.unix, Who::Port(n)))
+    }
+
+    fn close_datagrams(&mut self, n: u32) {
+        let over = self.grace_over;
+        let (now, patience) = (self.now, self.options.close_timeout.as_nanos() as u64);
+        let port = self.port(n);
+        let was_open = std::mem::replace(&mut port.open, false);
+        let page = &mut port.page;
+        page.is_own = false;
+        let lost = page.parcels.len();
+        page.parcels.clear();
+        let waited = page.closing_since.is_some_and(|since| now >= since + patience);
+        let may = lost == 0 || page.broken || waited || over;
+        self.post.dropped += lost as u64;
+        self.progress += 1;
+        self.check(was_open, || format!("port {n}: closed twice"));
+        self.check(may, || format!("port {n}: closed, and {lost} datagrams dropped for no reason"));
+    }
+}
+
+/// Puts a datagram where it belongs, as far as there is room, and says how far that was.
+fn fill(place: &mut [u8], n: u32, one: Arrival) -> usize {
+    let len = one.len.min(place.len());
+    place[..len].copy_from_slice(bytes(arrivals_of(n), one.at, len));
+    len
+}
