@@ -43,8 +43,8 @@ pub(crate) struct Datagram<T = DatagramSocket> {
     pub(crate) queued: bool,
     /// Whether the poll reports room for sending.
     asked_for_room: bool,
-    /// Whether a deadline for what waits at its end is in the heap.
-    pub(crate) close_watched: bool,
+    /// When what waits at its end is dropped; that deadline is in the heap.
+    pub(crate) closes_at: Option<u64>,
     warnings: Warnings,
 }
 
@@ -107,7 +107,7 @@ impl<T: PacketTransport> Datagram<T> {
             owed: 0,
             queued: false,
             asked_for_room: false,
-            close_watched: false,
+            closes_at: None,
             warnings: Warnings::default(),
         }
     }
@@ -226,7 +226,7 @@ impl<T: PacketTransport> Datagram<T> {
             Phase::Serving | Phase::Resting => self.congested && self.packets.is_empty(),
             Phase::LastLook { .. } => !self.is_held_up(),
             // Whoever closes it, its turn gives it the time at which it ends.
-            Phase::Closing => self.owes_nothing() || !self.close_watched,
+            Phase::Closing => self.owes_nothing() || self.closes_at.is_none(),
         };
         ends || self.wants_read() || self.wants_write() || self.wants_room_reported()
     }

@@ -273,12 +273,12 @@ impl<S> Stage<S> {
 
     /// It is time to try again to receive, or over in which what waits at the end may leave.
     pub(crate) fn datagram_deadline(&mut self, id: SocketId) {
-        if let Some(datagram) = self.io.sockets.datagram(id) {
-            if datagram.retry() {
-                return self.io.sockets.enqueue(id);
-            }
-            datagram.close_watched = false;
+        let Some(datagram) = self.io.sockets.datagram(id) else { return };
+        if datagram.closes_at.is_some_and(|at| at <= self.io.now) {
+            datagram.closes_at = None;
             self.end_datagram(id, Ok(()));
+        } else if datagram.retry() {
+            self.io.sockets.enqueue(id);
         }
     }
 

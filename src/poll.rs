@@ -307,8 +307,8 @@ impl Io {
     pub(crate) fn hurry_datagram(&mut self, id: SocketId) {
         let over = self.after(self.options.close_timeout);
         let Some(datagram) = self.sockets.datagram(id) else { return };
-        if !datagram.close_watched {
-            datagram.close_watched = true;
+        if datagram.closes_at.is_none() {
+            datagram.closes_at = Some(over);
             self.deadlines.push(over, id);
         }
     }
@@ -371,7 +371,7 @@ impl Io {
                 self.own.remove(id);
                 let _ = datagram.deregister(registry);
                 deadlines =
-                    usize::from(datagram.close_watched) + usize::from(datagram.retries_later);
+                    usize::from(datagram.closes_at.is_some()) + usize::from(datagram.retries_later);
             }
             Socket::Source(_) => {}
         }

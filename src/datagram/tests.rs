@@ -160,7 +160,7 @@ fn a_closing_socket_wants_a_turn_until_it_is_gone() {
     assert!(matches!(datagram.flush(&mut (), 64), Some(Left::Refused)));
     datagram.asked_for_room = true;
     assert!(datagram.wants_service(), "its end has no time yet");
-    datagram.close_watched = true;
+    datagram.closes_at = Some(1);
     assert!(!datagram.wants_service(), "it waits for room, for that time, and for nothing else");
     assert_eq!(datagram.drop_waiting(), 1);
     assert!(datagram.wants_service());

@@ -23,6 +23,7 @@ use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 mod actor;
 mod book;
@@ -43,7 +44,8 @@ mod script;
 mod shrink;
 mod world;
 
-use script::Script;
+use port::Who;
+use script::{Answers, Script, Service, Step};
 use world::{play, play_and_show};
 
 /// How many seeds are played when nobody says otherwise.
@@ -72,6 +74,30 @@ fn whatever_happens_everything_that_must_hold_holds() {
         replay(seed);
         panic!("seed {seed} failed among others, and not alone");
     }
+}
+
+/// Found as seed 166507: the end of the patience with a close was taken for the time of the next try.
+#[test]
+fn a_datagram_socket_that_can_neither_receive_nor_send_still_ends_in_time() {
+    let mut script = Script::draw(0);
+    script.options.close_timeout = Duration::from_millis(2);
+    script.options.packets_per_turn = 100;
+    script.ports = vec![Service {
+        unix: false,
+        connected: true,
+        capacity: 10,
+        buffer: 1,
+        answers: Answers::Echo,
+        lively: 0,
+        fails: 0,
+        closes_after: u64::MAX,
+    }];
+    let came = Step::Arrive(0, Who::Stranger(0), 3, 5);
+    let broken = Step::Break(0, Some(libc::EIO));
+    script.steps = vec![Step::Bind(0), came, Step::Turn(0), broken, came, Step::Turn(0)];
+    script.steps.extend([Step::Shutdown(1_000_000_000), Step::Turn(0), Step::Jump(20_000_000)]);
+    script.steps.extend([Step::Turn(0); 8]);
+    play(&script).expect("it ends");
 }
 
 fn number(name: &str) -> Option<u64> {
