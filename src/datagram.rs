@@ -293,9 +293,9 @@ impl<T: PacketTransport> Datagram<T> {
         }
     }
 
-    /// The retry time has come; says whether it was waited for.
+    /// The retry time has come; says whether it was waited for. One more failure, and it waits again.
     pub(crate) fn retry(&mut self) -> bool {
-        self.failures = 0;
+        self.failures = self.failures.min(FAILURES_IN_A_ROW);
         std::mem::take(&mut self.retries_later)
     }
 

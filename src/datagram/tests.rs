@@ -181,6 +181,8 @@ fn what_cannot_be_received_again_and_again_is_tried_later() {
     assert!(datagram.retry() && datagram.wants_read() && !datagram.retry());
     datagram.transport.receives = [Err(io::ErrorKind::OutOfMemory)].into();
     assert!(matches!(datagram.receive(&mut (), &mut inbox, 8), Some(Err(_))));
+    assert!(!datagram.wants_read(), "one failure more, and it sleeps again");
+    assert!(datagram.retry() && datagram.wants_read());
     assert!(datagram.receive(&mut (), &mut inbox, 8).is_none());
     assert_eq!(datagram.failures, 0);
 }

@@ -10,6 +10,7 @@ use super::line::{NOTHING, SimEvent};
 use super::script::Service;
 use crate::addr::Addr;
 use crate::id::{SocketId, TimerId};
+use crate::io::ACCEPT_RETRY;
 
 /// Who sends a datagram, or gets one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,6 +79,8 @@ pub(crate) struct Port {
     /// It is on the list of its one peer, who had no room.
     pub(super) awaits_peer: bool,
     // For the checks.
+    /// Calls to receive that failed in a row, and when the last one did.
+    failed: (u32, u64),
     pub(super) received: usize,
     pub(super) sent: usize,
     pub(crate) page: PortPage,
@@ -143,6 +146,7 @@ impl Port {
             gone: [false; STRANGERS as usize],
             asks_for_room: false,
             awaits_peer: false,
+            failed: (0, 0),
             received: 0,
             sent: 0,
             page: PortPage::default(),
@@ -153,6 +157,18 @@ impl Port {
     pub(super) fn begin_turn(&mut self) {
         self.received = 0;
         self.sent = 0;
+    }
+
+    /// A call to receive failed; whether it came too early after many others.
+    pub(super) fn fails_too_often(&mut self, now: u64) -> bool {
+        let (failed, last) = self.failed;
+        self.failed = (failed + 1, now);
+        failed >= MOST_FAILURES && now < last + ACCEPT_RETRY.as_nanos() as u64
+    }
+
+    /// A call to receive did not fail.
+    pub(super) fn end_failures(&mut self) {
+        self.failed = (0, 0);
     }
 
     /// Whether a call would say something else than `WouldBlock`.
@@ -238,6 +254,9 @@ impl Port {
         self.state().filter(|_| edge)
     }
 }
+
+/// Receiving that fails is tried so many times at once.
+const MOST_FAILURES: u32 = 65;
 
 /// A Unix socket's queue is full with one more (`net.unix.max_dgram_qlen`).
 pub(super) const MOST_UNREAD: usize = 10;

@@ -221,11 +221,16 @@ impl DatagramKernel for Simulated {
         if let Some(errno) = self.error_of_receiving(n) {
             self.progress += 1;
             if errno != libc::EINTR {
-                self.port(n).page.to_tell.push_back(errno);
+                let now = self.now;
+                let port = self.port(n);
+                port.page.to_tell.push_back(errno);
+                let spins = port.fails_too_often(now);
+                self.check(!spins, || format!("port {n}: receiving fails, and is tried on and on"));
             }
             return Err(io::Error::from_raw_os_error(errno));
         }
         let port = self.port(n);
+        port.end_failures();
         let first = *port.queue.front().ok_or(io::ErrorKind::WouldBlock)?;
         if port.unix {
             let (place, arrived) = inbox.unix_place().expect("there is a first place");
