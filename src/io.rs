@@ -198,7 +198,8 @@ impl Io {
         sent
     }
 
-    /// Reads no more from `id` until [`Io::resume`]. Its handler sees no input meanwhile.
+    /// Reads no more from `id` until [`Io::resume`]. Its handler sees no input meanwhile; that of a
+    /// datagram socket still sees those that came in one batch with the last.
     pub fn pause(&mut self, id: SocketId) {
         self.change(id, |connection| connection.stream.pause());
         self.change_datagram(id, |datagram| datagram.pause(true));
