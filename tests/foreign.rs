@@ -14,7 +14,7 @@ use common::{Client, Kind, Tested, on_setup};
 use socketserver::mio::net::UdpSocket;
 use socketserver::mio::unix::pipe;
 use socketserver::mio::{Interest, Poll, Token};
-use socketserver::{Context, Echo, Handler, Input, Options, Readiness};
+use socketserver::{Context, Echo, Handler, Input, Options, Readiness, Step};
 
 /// Takes everything a pipe has, into the shared bytes.
 fn take_all(
@@ -48,6 +48,26 @@ fn a_pipe_shares_the_loop_and_an_error_closes_it() {
     assert_eq!(tested.io().local_addr(id), None);
     let steps = tested.steps();
     tested.until_quiet(&steps);
+}
+
+#[test]
+fn a_source_without_events_is_not_called_and_keeps_nobody_awake() {
+    let mut tested: Tested<u32> = Tested::with(0, Options::default());
+    let (mut sender, receiver) = pipe::new().unwrap();
+    let watch = |cx: &mut Context<'_, u32>, pipe: &mut pipe::Receiver, _| {
+        *cx.shared += 1;
+        pipe.read_exact(&mut [0])
+    };
+    tested.watch(receiver, Interest::READABLE, watch).unwrap();
+    let steps = tested.steps();
+    for called in 1..=3 {
+        sender.write_all(b"x").unwrap();
+        tested.until(|server| *server.shared() == called);
+        tested.until_quiet(&steps);
+        steps.clear();
+        tested.turn(Some(Duration::from_millis(20))).unwrap();
+        assert_eq!((*tested.shared(), steps.all()), (called, vec![Step::Waited(0)]));
+    }
 }
 
 #[test]
