@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{Client, Kind, Tested, on_setup};
-use socketserver::mio::net::UdpSocket;
+use socketserver::mio::net::{TcpStream, UdpSocket};
 use socketserver::mio::unix::pipe;
 use socketserver::mio::{Interest, Poll, Token};
 use socketserver::{Context, Echo, Handler, Input, Options, Readiness, Step};
@@ -68,6 +68,38 @@ fn a_source_without_events_is_not_called_and_keeps_nobody_awake() {
         tested.turn(Some(Duration::from_millis(20))).unwrap();
         assert_eq!((*tested.shared(), steps.all()), (called, vec![Step::Waited(0)]));
     }
+}
+
+#[test]
+fn a_source_is_told_of_room_and_that_its_peer_has_gone() {
+    let mut tested: Tested<Vec<Readiness>> = Tested::with(Vec::new(), Options::default());
+    let (sender, receiver) = pipe::new().unwrap();
+    let watch = |cx: &mut Context<'_, Vec<Readiness>>, _: &mut pipe::Sender, readiness| {
+        cx.shared.push(readiness);
+        Ok(())
+    };
+    tested.watch(sender, Interest::WRITABLE, watch).unwrap();
+    tested.until(|server| server.shared().iter().any(|told| told.writable && !told.error));
+    drop(receiver);
+    tested.until(|server| server.shared().iter().any(|told| told.error));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_source_is_told_of_urgent_data() {
+    let mut tested: Tested<Vec<Readiness>> = Tested::with(Vec::new(), Options::default());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let watch = |cx: &mut Context<'_, Vec<Readiness>>, _: &mut TcpStream, readiness| {
+        cx.shared.push(readiness);
+        Ok(())
+    };
+    let interests = Interest::READABLE | Interest::PRIORITY;
+    tested.watch(TcpStream::from_std(stream), interests, watch).unwrap();
+    socket2::SockRef::from(&peer).send_out_of_band(b"!").unwrap();
+    tested.until(|server| server.shared().iter().any(|told| told.urgent));
 }
 
 #[test]

@@ -280,6 +280,23 @@ fn a_paused_connection_is_told_of_the_shutdown_too() {
 }
 
 #[test]
+fn who_has_said_half_a_message_is_told_of_the_shutdown_at_once() {
+    for kind in Kind::ALL {
+        let mut tested = Tested::new();
+        let addr = tested.serve(kind, |_| {
+            on_input(|_: &mut Context<'_>, input: &mut Input<'_>| input.line(100).map(drop))
+        });
+        let mut client = Client::connect(&addr);
+        client.send(b"a whole line\nand a half");
+        tested.until(|server| server.io().ledger().bytes_in == 23);
+        let began = Instant::now();
+        let report = tested.shutdown(PATIENCE).unwrap();
+        assert!(began.elapsed() < PATIENCE / 2, "{kind:?}: {:?}", began.elapsed());
+        assert_eq!((report.drained, report.forced), (1, 0), "{kind:?}");
+    }
+}
+
+#[test]
 fn an_error_or_a_panic_in_shutdown_costs_that_conversation_only() {
     struct Fails(bool);
     impl Handler for Fails {
