@@ -72,7 +72,8 @@ fn wrong_with(io: &Io, port: &mut Port, now: u64) -> Option<String> {
     if io.drain == Drain::Done && !closing && !page.told_of_shutdown {
         return Some("it was not told of the shutdown".to_string());
     }
-    if closing {
+    // Closed by another in the second half of a turn, its time begins in the next.
+    if closing && (page.closing_since.is_some() || !datagram.queued) {
         let since = *page.closing_since.get_or_insert(now);
         let patience = io.options.close_timeout.as_nanos() as u64;
         page.overdue = if now > since + patience { page.overdue + 1 } else { 0 };
