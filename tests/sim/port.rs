@@ -111,6 +111,8 @@ pub(crate) struct PortPage {
     pub(crate) broken: bool,
     pub(crate) finished: bool,
     pub(crate) closing_since: Option<u64>,
+    /// Since when it had its turn since then.
+    pub(crate) hurried_since: Option<u64>,
     pub(crate) overdue: u32,
     pub(crate) timers: Vec<(TimerId, u64)>,
 }

@@ -72,11 +72,14 @@ fn wrong_with(io: &Io, port: &mut Port, now: u64) -> Option<String> {
     if io.drain == Drain::Done && !closing && !page.told_of_shutdown {
         return Some("it was not told of the shutdown".to_string());
     }
-    // Closed by another in the second half of a turn, its time begins in the next.
-    if closing && (page.closing_since.is_some() || !datagram.queued) {
-        let since = *page.closing_since.get_or_insert(now);
-        let patience = io.options.close_timeout.as_nanos() as u64;
-        page.overdue = if now > since + patience { page.overdue + 1 } else { 0 };
+    if closing {
+        page.closing_since.get_or_insert(now);
+        // Closed by another in the second half of a turn, its time begins in the next.
+        if page.hurried_since.is_some() || !datagram.queued {
+            let since = *page.hurried_since.get_or_insert(now);
+            let patience = io.options.close_timeout.as_nanos() as u64;
+            page.overdue = if now > since + patience { page.overdue + 1 } else { 0 };
+        }
     }
     (page.overdue > LATE).then(|| "its timeout has passed, and it is still there".to_string())
 }
