@@ -402,19 +402,19 @@ fn draw(random: &mut Random, unix: bool) -> Vec<Act> {
     acts
 }
 
-fn play(acts: &[Act], unix: bool) -> Result<(), String> {
-    let mut twice = Twice::new(unix).map_err(|error| error.to_string())?;
-    for (nth, act) in acts.iter().enumerate() {
-        twice.act(*act).map_err(|why| format!("step {nth}, {act:?}: {why}"))?;
-    }
-    Ok(())
-}
-
 /// Draws scripts, and plays each until both kernels agree about it.
-pub(super) fn agree<A: std::fmt::Debug>(
+pub(super) fn agree<A: Copy + std::fmt::Debug, T>(
     draw: impl Fn(&mut Random) -> Vec<A>,
-    play: impl Fn(&[A]) -> Result<(), String>,
+    begin: impl Fn() -> io::Result<T>,
+    take: impl Fn(&mut T, A) -> Result<(), String>,
 ) {
+    let play = |acts: &[A]| {
+        let mut twice = begin().map_err(|error| error.to_string())?;
+        for (nth, act) in acts.iter().enumerate() {
+            take(&mut twice, *act).map_err(|why| format!("step {nth}, {act:?}: {why}"))?;
+        }
+        Ok::<(), String>(())
+    };
     let from = number("SCRIPTS_FROM").unwrap_or(0);
     for seed in from..from + number("SCRIPTS").unwrap_or(SCRIPTS) {
         let acts = draw(&mut Random::new(seed));
@@ -427,10 +427,10 @@ pub(super) fn agree<A: std::fmt::Debug>(
 
 #[test]
 fn tcp_behaves_as_it_is_simulated() {
-    agree(|random| draw(random, false), |acts| play(acts, false));
+    agree(|random| draw(random, false), || Twice::new(false), Twice::act);
 }
 
 #[test]
 fn unix_streams_behave_as_they_are_simulated() {
-    agree(|random| draw(random, true), |acts| play(acts, true));
+    agree(|random| draw(random, true), || Twice::new(true), Twice::act);
 }

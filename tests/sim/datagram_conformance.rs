@@ -424,20 +424,12 @@ fn draw(random: &mut Random, unix: bool) -> Vec<Act> {
     acts
 }
 
-fn play(acts: &[Act], unix: bool) -> Result<(), String> {
-    let mut twice = Twice::new(unix).map_err(|error| error.to_string())?;
-    for (nth, act) in acts.iter().enumerate() {
-        twice.act(*act).map_err(|why| format!("step {nth}, {act:?}: {why}"))?;
-    }
-    Ok(())
-}
-
 #[test]
 fn udp_behaves_as_it_is_simulated() {
-    agree(|random| draw(random, false), |acts| play(acts, false));
+    agree(|random| draw(random, false), || Twice::new(false), Twice::act);
 }
 
 #[test]
 fn unix_datagrams_behave_as_they_are_simulated() {
-    agree(|random| draw(random, true), |acts| play(acts, true));
+    agree(|random| draw(random, true), || Twice::new(true), Twice::act);
 }
