@@ -169,14 +169,15 @@ pub(crate) fn read_to_end(stream: &mut impl Read) -> Vec<u8> {
 /// An address at which nobody listens, and nobody will by chance: it is below the ports that the
 /// system gives to whoever asks for any.
 pub(crate) fn free_addr() -> SocketAddr {
+    const PORTS: u32 = 12_000;
     static TAKEN: AtomicU32 = AtomicU32::new(0);
-    loop {
+    let mut addrs = (0..PORTS).map(|_| {
         let mine = process::id() * 16 + TAKEN.fetch_add(1, Ordering::Relaxed);
-        let addr = SocketAddr::from(([127, 0, 0, 1], 20_000 + (mine % 12_000) as u16));
-        if TcpListener::bind(addr).is_ok() && UdpSocket::bind(addr).is_ok() {
-            return addr;
-        }
-    }
+        SocketAddr::from(([127, 0, 0, 1], 20_000 + (mine % PORTS) as u16))
+    });
+    let is_free =
+        |addr: &SocketAddr| TcpListener::bind(addr).is_ok() && UdpSocket::bind(addr).is_ok();
+    addrs.find(is_free).expect("a free port from 20,000 to 31,999")
 }
 
 /// Whether a program is there; says so when it is not, for the test then skips.
