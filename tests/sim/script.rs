@@ -160,7 +160,7 @@ impl Script {
         }
         let ending = random.pick(&[Ending::PeersEnd, Ending::Shutdown, Ending::ShutdownOfTheDeaf]);
         let mut script = Script { options, peers, ports: Vec::new(), steps, ending };
-        if seed % WITHOUT_PORTS == WITHOUT_PORTS - 1 {
+        if seed % PORTS_ONCE_IN == PORTS_ONCE_IN - 1 {
             add_ports(&mut script, &mut Random::new(!seed), large, wild);
         }
         script
@@ -168,7 +168,7 @@ impl Script {
 }
 
 /// One of so many scripts has datagram sockets, since most of what happens is about streams.
-const WITHOUT_PORTS: u64 = 4;
+const PORTS_ONCE_IN: u64 = 4;
 
 /// Datagram sockets join in. They are drawn from numbers of their own.
 fn add_ports(script: &mut Script, random: &mut Random, large: bool, wild: bool) {
