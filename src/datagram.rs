@@ -326,7 +326,7 @@ impl<T: PacketTransport> Datagram<T> {
                 io::ErrorKind::WouldBlock
                     if self.packets.go_to_peer() || !self.transport.refusal_is_the_peers() =>
                 {
-                    // Nobody else waits behind the one peer of a connected socket.
+                    // The one peer of a connected socket is worth waiting for.
                     self.writable = false;
                     Some(Left::Refused)
                 }

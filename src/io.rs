@@ -199,7 +199,7 @@ impl Io {
     }
 
     /// Reads no more from `id` until [`Io::resume`]. Its handler sees no input meanwhile; that of a
-    /// datagram socket still sees those that came in one batch with the last.
+    /// datagram socket still sees the datagrams that came in one batch with the present one.
     pub fn pause(&mut self, id: SocketId) {
         self.change(id, |connection| connection.stream.pause());
         self.change_datagram(id, |datagram| datagram.pause(true));
