@@ -31,10 +31,7 @@ impl DatagramHandler<World> for Clerk {
         packet: &[u8],
         peer: &Addr,
     ) -> io::Result<()> {
-        let world = Rc::clone(cx.shared);
-        let shown = self.check_shown(&world, packet, peer, false);
-        self.answer(cx, &world, shown, packet.len());
-        self.end_callback(cx.io, &world)
+        self.take(cx, packet, peer, false)
     }
 
     fn truncated(
@@ -43,11 +40,8 @@ impl DatagramHandler<World> for Clerk {
         packet: &[u8],
         peer: &Addr,
     ) -> io::Result<()> {
-        let world = Rc::clone(cx.shared);
-        world.borrow_mut().post.truncated += 1;
-        let shown = self.check_shown(&world, packet, peer, true);
-        self.answer(cx, &world, shown, packet.len());
-        self.end_callback(cx.io, &world)
+        cx.shared.borrow_mut().post.truncated += 1;
+        self.take(cx, packet, peer, true)
     }
 
     fn error(&mut self, cx: &mut Context<'_, World>, error: io::Error) -> io::Result<()> {
@@ -129,6 +123,20 @@ impl DatagramHandler<World> for Clerk {
 }
 
 impl Clerk {
+    /// Compares what it is shown with what came, and answers as its script says.
+    fn take(
+        &mut self,
+        cx: &mut Context<'_, World>,
+        packet: &[u8],
+        peer: &Addr,
+        truncated: bool,
+    ) -> io::Result<()> {
+        let world = Rc::clone(cx.shared);
+        let shown = self.check_shown(&world, packet, peer, truncated);
+        self.answer(cx, &world, shown, packet.len());
+        self.end_callback(cx.io, &world)
+    }
+
     /// Whether it is the next of those that came, whole, and wanted.
     fn check_shown(&self, world: &World, packet: &[u8], peer: &Addr, truncated: bool) -> Arrival {
         let n = self.n;
