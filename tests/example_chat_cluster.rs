@@ -125,7 +125,7 @@ fn meet(speaker: &mut Member, listener: &mut Member) {
 fn two_servers_one_room_and_a_restart(redis: Redis) {
     let port = command::free_addr().port();
     let Some(mut middle) = redis.start(port) else { return };
-    let ((first, one), (second, two)) = (start(port), start(port));
+    let ((mut first, one), (second, two)) = (start(port), start(port));
     let (mut ann, mut bob) = (Member::of(&one), Member::of(&two));
     meet(&mut ann, &mut bob);
     meet(&mut bob, &mut ann);
@@ -166,7 +166,8 @@ fn two_servers_one_room_and_a_restart(redis: Redis) {
         heard += 1;
     }
     bob.hears_all("last", heard);
-    first.stop();
+    // Asked again it would end at once.
+    assert_eq!(first.wait().code(), Some(0));
     second.stop();
     drop(middle);
 }
