@@ -53,7 +53,10 @@ impl Io {
     }
 
     /// Closes the descriptors of all sockets and forgets them: those of a forked child are copies.
-    #[cfg_attr(not(feature = "processes"), expect(dead_code, reason = "nothing is forked"))]
+    #[cfg_attr(
+        not(all(unix, feature = "processes")),
+        expect(dead_code, reason = "nothing is forked")
+    )]
     pub(crate) fn close_copies(&mut self) {
         drop(std::mem::replace(&mut self.sockets, Sockets::new()));
         self.loans.clear();

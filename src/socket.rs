@@ -114,11 +114,14 @@ pub(crate) fn readiness(event: &impl Reported) -> Readiness {
 /// The address of a socket of any kind (`getsockname`).
 pub(crate) fn name_of(socket: &Socket) -> Option<Addr> {
     let name = socket.local_addr().ok()?;
-    match (name.as_socket(), name.as_pathname()) {
-        (Some(ip), _) => Some(Addr::Ip(ip)),
-        (None, Some(path)) => Some(Addr::Unix(path.to_path_buf())),
-        (None, None) => Some(Addr::Unnamed),
+    if let Some(ip) = name.as_socket() {
+        return Some(Addr::Ip(ip));
     }
+    #[cfg(unix)]
+    if let Some(path) = name.as_pathname() {
+        return Some(Addr::Unix(path.to_path_buf()));
+    }
+    Some(Addr::Unnamed)
 }
 
 /// Set after `bind`, so that the address was proven to be nobody else's; who joins sets it before.

@@ -41,7 +41,7 @@ pub(crate) fn run(words: &[String]) -> io::Result<()> {
     let interrupted = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&interrupted))?;
     if let Some(most) = settings.descriptors {
-        setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+        setrlimit(Resource::RLIMIT_NOFILE, most.into(), most.into())?;
     }
     let mut program = Program {
         orders: Orders::from_stdin()?,

@@ -22,7 +22,7 @@ pub(crate) struct Settings {
     pub(crate) hook: bool,
     pub(crate) detach: bool,
     /// Descriptors that the program may have.
-    pub(crate) descriptors: Option<u64>,
+    pub(crate) descriptors: Option<u32>,
 }
 
 impl Settings {

@@ -215,10 +215,12 @@ pub(crate) fn raise_descriptor_limit() {}
 
 /// The most descriptors that a process may have, once it has raised its limit.
 #[cfg(unix)]
+#[allow(clippy::useless_conversion, reason = "on some systems the limit is a signed number")]
 pub(crate) fn most_descriptors() -> Option<u64> {
     use nix::sys::resource::{Resource, getrlimit};
 
-    getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(_, hard)| hard)
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    u64::try_from(hard).ok()
 }
 
 #[cfg(not(unix))]

@@ -83,6 +83,7 @@ impl Load {
     }
 
     /// The alarm went off.
+    #[cfg(target_os = "linux")]
     pub(crate) fn is_called(&mut self, io: &mut Io) {
         self.alarm_at = 0;
         self.pump(io);

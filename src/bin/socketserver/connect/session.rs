@@ -127,6 +127,7 @@ impl Session {
     }
 
     /// Nothing that comes will be read, but what is typed may still be worth sending.
+    #[cfg(target_os = "linux")]
     pub(super) fn reader_gone(&mut self) {
         self.reader_gone = true;
     }
