@@ -266,6 +266,12 @@ impl<S> Stage<S> {
             return io.arm(id);
         }
         if connection.stream.is_connecting() {
+            if stream.has_verdict() {
+                // Its answer came in this very turn, and is looked at in a moment.
+                connection.deadlines += 1;
+                io.deadlines.push(io.now + 1, id);
+                return io.sockets.enqueue(id);
+            }
             if io.attempts.begins(id).is_some() {
                 return self.begin_attempt(id);
             }
