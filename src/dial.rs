@@ -44,8 +44,9 @@ impl Io {
         } else {
             match self.dial(&mut left, from.as_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    begins = Some(self.after(BACKLOG_RETRY));
-                    give_up = Some(self.after(self.options.connect_timeout));
+                    let over = self.after(self.options.connect_timeout);
+                    begins = Some(self.after(BACKLOG_RETRY).min(over));
+                    give_up = Some(over);
                     StreamSocket::Unopened
                 }
                 dialled => dialled?,
@@ -105,6 +106,16 @@ impl Io {
         }
     }
 
+    /// Goes on to the next address, not at the end of a time that was set for that.
+    fn go_on(&mut self, id: SocketId) -> io::Result<()> {
+        self.redial(id)?;
+        if self.attempts.begins(id).is_some() {
+            // Sooner than whatever was waited for.
+            self.arm(id);
+        }
+        Ok(())
+    }
+
     /// The backlog of a Unix server is full: tries again a little later, within the time that a
     /// connection has.
     fn try_later(&mut self, id: SocketId, error: io::Error) -> io::Result<()> {
@@ -112,13 +123,15 @@ impl Io {
         let retry = self.after(BACKLOG_RETRY);
         let timeout = self.after(self.options.connect_timeout);
         let Some(attempt) = self.attempts.get_mut(id) else { return Err(error) };
-        if now >= *attempt.give_up.get_or_insert(timeout) {
+        let give_up = *attempt.give_up.get_or_insert(timeout);
+        if now >= give_up {
             let what =
                 "the backlog of the server stayed full: the connection did not stand in time";
             return Err(io::Error::new(io::ErrorKind::TimedOut, what));
         }
-        attempt.begins = Some(retry);
-        Ok(())
+        attempt.begins = Some(retry.min(give_up));
+        // The socket of the address before has had its answer, which is not one of this address.
+        self.replace(id, StreamSocket::Unopened)
     }
 
     fn has_more_to_try(&mut self, id: SocketId) -> bool {
@@ -171,11 +184,11 @@ impl<S> Stage<S> {
         }
         let not_connected = |error| Failure { reason: Reason::NotConnected, error };
         if matches!(connection.stream.transport(), StreamSocket::Unopened) {
-            return self.io.redial(id).map_err(not_connected);
+            return self.io.go_on(id).map_err(not_connected);
         }
         if let Some(error) = connection.stream.transport().error() {
             if self.io.has_more_to_try(id) {
-                return self.io.redial(id).map_err(not_connected);
+                return self.io.go_on(id).map_err(not_connected);
             }
             return Err(not_connected(error));
         }

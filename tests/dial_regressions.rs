@@ -4,13 +4,14 @@
 
 mod common;
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::TcpListener;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Call, Journal, Noted, Tested};
-use socketserver::{Context, Handler, Input, Options};
+use socket2::{Domain, SockAddr, Socket, Type};
+use socketserver::{Addr, Connect, Context, Handler, Input, Options};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -28,6 +29,69 @@ impl Handler for Patient {
     fn timeout(&mut self, _: &mut Context<'_>, _: socketserver::TimerId) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// An address where nobody listens.
+fn nowhere() -> Addr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    Addr::Ip(listener.local_addr().unwrap())
+}
+
+/// A listener whose backlog is full, and those who fill it.
+fn full(domain: Domain, name: &SockAddr) -> (Socket, Vec<Socket>) {
+    let listener = Socket::new(domain, Type::STREAM, None).unwrap();
+    listener.bind(name).unwrap();
+    listener.listen(0).unwrap();
+    let name = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        let client = Socket::new(domain, Type::STREAM, None).unwrap();
+        client.set_nonblocking(true).unwrap();
+        match client.connect(&name) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            _ => waiting.push(client),
+        }
+    }
+    (listener, waiting)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_backlog_behind_an_address_that_refuses_is_waited_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("full");
+    let (listener, waiting) = full(Domain::UNIX, &SockAddr::unix(&path).unwrap());
+    let by_name = Connect::to_name(format!("unix:{}", path.display()));
+    let by_address = Connect::to(&[nowhere(), Addr::from(path.as_path())][..]).unwrap();
+    let mut tested = Tested::new();
+    let journals = [by_name, by_address].map(|connect| {
+        let journal = Journal::default();
+        tested.connect(connect, Noted::new(&journal, Patient)).unwrap();
+        journal
+    });
+    let began = Instant::now();
+    let mut turns = 0;
+    while began.elapsed() < ms(100) {
+        tested.turn(Some(ms(20))).unwrap();
+        turns += 1;
+    }
+    for journal in &journals {
+        assert!(journal.calls().is_empty(), "it stands without room: {:?}", journal.calls());
+    }
+    assert!(turns < 100, "{turns} turns, and nothing happens");
+    // Others come in between, whom nobody has asked.
+    for _ in &waiting {
+        listener.accept().unwrap();
+    }
+    let mut accepted = Vec::new();
+    for journal in &journals {
+        tested.until(|_| {
+            listener.set_nonblocking(true).unwrap();
+            accepted.extend(listener.accept());
+            journal.calls() == [Call::Setup]
+        });
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "not each BACKLOG_RETRY");
 }
 
 #[test]
