@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::addr::Addr;
 use crate::attempts::Attempt;
 use crate::connect::{Connect, Target};
-use crate::id::SocketId;
+use crate::id::{SocketId, TimerId};
 use crate::io::Io;
 use crate::ledger::Reason;
 use crate::socket::StreamSocket;
@@ -55,8 +55,8 @@ impl Io {
         let is_planned = matches!(socket, StreamSocket::Unopened);
         let id = self.adopt(socket, true)?;
         if is_planned || !left.is_empty() {
-            self.attempts
-                .insert(id, Attempt { begins, looking_up, left, give_up, from, failed: None });
+            let attempt = Attempt { begins, looking_up, left, give_up, from, ..Attempt::default() };
+            self.attempts.insert(id, attempt);
         }
         if is_planned {
             self.arm(id);
@@ -134,6 +134,18 @@ impl Io {
         self.replace(id, StreamSocket::Unopened)
     }
 
+    /// Whether a timer that has come up has to wait until its connection stands, since nothing is
+    /// told to a handler before its `setup`.
+    pub(crate) fn puts_off(&mut self, timer: TimerId) -> bool {
+        let Some(owner) = self.timers.owner(timer) else { return false };
+        let connection = self.sockets.connection_ref(owner);
+        let waits = connection.is_some_and(|connection| connection.stream.is_connecting());
+        if waits {
+            self.attempts.put_off(owner, timer);
+        }
+        waits
+    }
+
     fn has_more_to_try(&mut self, id: SocketId) -> bool {
         self.attempts.get_mut(id).is_some_and(|attempt| !attempt.left.is_empty())
     }
@@ -194,7 +206,10 @@ impl<S> Stage<S> {
         }
         connection.active_at = self.io.now;
         connection.stream.note_connected();
-        self.io.attempts.remove(id);
+        let attempt = self.io.attempts.remove(id);
+        for timer in attempt.map(|attempt| attempt.late).unwrap_or_default() {
+            self.io.timers.put_back(self.io.now, timer);
+        }
         self.io.arm(id);
         self.call(id, |handler, cx| handler.setup(cx))
     }

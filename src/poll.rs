@@ -377,7 +377,10 @@ impl Io {
         }
         self.sockets.remove(id);
         if !self.attempts.is_empty() {
-            self.attempts.remove(id);
+            let attempt = self.attempts.remove(id);
+            for timer in attempt.map(|attempt| attempt.late).unwrap_or_default() {
+                self.timers.cancel(timer);
+            }
         }
         if !self.loans.is_empty() {
             self.loans.remove(&id);

@@ -411,6 +411,9 @@ impl<S> Server<S> {
             self.due.push(timer);
         }
         for timer in self.due.drain(..) {
+            if self.reactor.stage.io.puts_off(timer) {
+                continue;
+            }
             if let Some(owner) = self.reactor.stage.io.timers.come_up(timer) {
                 self.reactor.stage.alarm(timer, owner);
             }

@@ -234,7 +234,7 @@ impl<S> Stage<S> {
         let Some(connection) = io.sockets.connection(owner) else {
             return self.packet_alarm(timer, owner);
         };
-        if connection.stream.ending() == Ending::Open && !connection.stream.is_connecting() {
+        if connection.stream.ending() == Ending::Open {
             io.trace.step(|| Step::TimerDue(owner, timer));
             let called = self.call(owner, |handler, cx| handler.timeout(cx, timer));
             if let Err(failure) = called {

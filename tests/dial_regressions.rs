@@ -9,9 +9,9 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Call, Journal, Noted, Tested};
+use common::{Call, Journal, Kind, Noted, Tested};
 use socket2::{Domain, SockAddr, Socket, Type};
-use socketserver::{Addr, Connect, Context, Handler, Input, Options};
+use socketserver::{Addr, Connect, Context, Echo, Handler, Input, Options};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -106,4 +106,23 @@ fn what_stood_in_time_stands_however_late_the_loop_looks() {
     tested.until(|_| !journal.calls().is_empty());
     assert_eq!(journal.calls(), [Call::Setup]);
     drop(accepted);
+}
+
+#[test]
+fn a_timer_that_is_due_before_the_connection_stands_comes_after_its_setup() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let journal = Journal::default();
+    let connect = Connect::to(addr).unwrap().after(ms(30));
+    let id = tested.connect(connect, Noted::new(&journal, Patient)).unwrap();
+    tested.io().set_timer(id, ms(5));
+    let cancelled = tested.io().set_timer(id, ms(5));
+    let began = Instant::now();
+    while began.elapsed() < ms(15) {
+        tested.turn(Some(ms(5))).unwrap();
+    }
+    assert!(journal.calls().is_empty());
+    assert!(tested.io().cancel_timer(cancelled), "it is still to come");
+    tested.until(|_| journal.calls().len() == 2);
+    assert_eq!(journal.calls(), [Call::Setup, Call::Timeout]);
 }
