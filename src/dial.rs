@@ -214,8 +214,16 @@ impl<S> Stage<S> {
         self.call(id, |handler, cx| handler.setup(cx))
     }
 
-    /// It took too long to connect. Whether there is another address to try instead.
+    /// It took too long to connect. Whether there was another address, with which it goes on or
+    /// ends.
     pub(crate) fn tries_another(&mut self, id: SocketId) -> bool {
-        self.io.has_more_to_try(id) && self.io.redial(id).is_ok()
+        if !self.io.has_more_to_try(id) {
+            return false;
+        }
+        match self.io.redial(id) {
+            Ok(()) => self.io.arm(id),
+            Err(error) => self.fail(id, Failure { reason: Reason::NotConnected, error }),
+        }
+        true
     }
 }

@@ -276,7 +276,7 @@ impl<S> Stage<S> {
                 return self.begin_attempt(id);
             }
             if self.tries_another(id) {
-                return self.io.arm(id);
+                return;
             }
         }
         let io = &mut self.io;

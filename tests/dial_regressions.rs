@@ -5,13 +5,13 @@
 mod common;
 
 use std::io::{self, ErrorKind};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Call, Journal, Kind, Noted, Tested};
 use socket2::{Domain, SockAddr, Socket, Type};
-use socketserver::{Addr, Connect, Context, Echo, Handler, Input, Options};
+use socketserver::{Addr, Connect, Context, Echo, Handler, Input, Options, Reason};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -53,6 +53,14 @@ fn full(domain: Domain, name: &SockAddr) -> (Socket, Vec<Socket>) {
         }
     }
     (listener, waiting)
+}
+
+/// One that answers nobody.
+fn silent() -> (Socket, Vec<Socket>, Addr) {
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let (listener, waiting) = full(Domain::IPV4, &any.into());
+    let addr = Addr::Ip(listener.local_addr().unwrap().as_socket().unwrap());
+    (listener, waiting, addr)
 }
 
 #[test]
@@ -125,4 +133,15 @@ fn a_timer_that_is_due_before_the_connection_stands_comes_after_its_setup() {
     assert!(tested.io().cancel_timer(cancelled), "it is still to come");
     tested.until(|_| journal.calls().len() == 2);
     assert_eq!(journal.calls(), [Call::Setup, Call::Timeout]);
+}
+
+#[test]
+fn the_last_failure_is_told_even_behind_an_address_that_does_not_answer() {
+    let (_listener, _waiting, addr) = silent();
+    let missing = Addr::from(std::path::Path::new("/nonexistent/socket"));
+    let mut tested = Tested::with((), Options { connect_timeout: ms(30), ..Options::default() });
+    let journal = Journal::default();
+    tested.connect(&[addr, missing][..], Noted::new(&journal, Patient)).unwrap();
+    tested.until_ended(1);
+    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, Some(ErrorKind::NotFound))]);
 }
