@@ -58,7 +58,8 @@ impl<S> Stage<S> {
         let reads_on = self.io.reads_on();
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
         let stream = &mut connection.stream;
-        let waits = stream.owes_a_look() || stream.wants_read() && reads_on;
+        let looks = stream.owes_a_look() || stream.wants_read() && reads_on;
+        let waits = looks || stream.is_connecting();
         if waits || !stream.take_shutdown() {
             return Ok(());
         }

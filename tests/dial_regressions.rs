@@ -145,3 +145,13 @@ fn the_last_failure_is_told_even_behind_an_address_that_does_not_answer() {
     tested.until_ended(1);
     assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, Some(ErrorKind::NotFound))]);
 }
+
+#[test]
+fn a_shutdown_is_not_told_before_setup_when_the_next_address_is_tried() {
+    let (_listener, _waiting, addr) = silent();
+    let mut tested = Tested::new();
+    let journal = Journal::default();
+    tested.connect(&[nowhere(), addr][..], Noted::new(&journal, Patient)).unwrap();
+    tested.shutdown(ms(30)).unwrap();
+    assert_eq!(journal.calls(), [Call::Finish(Reason::Forced, Some(ErrorKind::TimedOut))]);
+}
