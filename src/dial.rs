@@ -7,7 +7,7 @@ use crate::addr::Addr;
 use crate::attempts::Attempt;
 use crate::connect::{Connect, Target};
 use crate::id::{SocketId, TimerId};
-use crate::io::Io;
+use crate::io::{Drain, Io};
 use crate::ledger::Reason;
 use crate::socket::StreamSocket;
 use crate::stage::{Failure, Stage};
@@ -62,6 +62,9 @@ impl Io {
             self.arm(id);
         }
         self.ledger.connected += 1;
+        if let Drain::Until { .. } = self.drain {
+            self.ask_to_end(id);
+        }
         Ok(id)
     }
 

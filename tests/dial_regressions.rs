@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Call, Journal, Kind, Noted, Tested};
+use common::{Call, Client, Journal, Kind, Noted, Tested};
 use socket2::{Domain, SockAddr, Socket, Type};
 use socketserver::{Addr, Connect, Context, Echo, Handler, Input, Options, Reason};
 
@@ -154,4 +154,47 @@ fn a_shutdown_is_not_told_before_setup_when_the_next_address_is_tried() {
     tested.connect(&[nowhere(), addr][..], Noted::new(&journal, Patient)).unwrap();
     tested.shutdown(ms(30)).unwrap();
     assert_eq!(journal.calls(), [Call::Finish(Reason::Forced, Some(ErrorKind::TimedOut))]);
+}
+
+/// Connects once more when it is told of the shutdown.
+struct AtShutdown(Option<Connect>, Journal);
+
+impl Handler for AtShutdown {
+    fn handle(&mut self, _: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        Ok(())
+    }
+
+    fn shutdown(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let to = self.0.take().unwrap();
+        cx.connect(to, Noted::new(&self.1, Patient))?;
+        cx.close();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_connection_begun_during_a_shutdown_is_told_of_it() {
+    let outside = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = Connect::to(outside.local_addr().unwrap()).unwrap();
+    for (connect, expected) in [
+        (
+            to.clone().after(Duration::from_secs(3_600)),
+            vec![Call::Finish(Reason::NotConnected, Some(ErrorKind::ConnectionAborted))],
+        ),
+        (to, vec![Call::Setup, Call::Shutdown, Call::Finish(Reason::Closed, None)]),
+    ] {
+        let mut tested = Tested::new();
+        let journal = Journal::default();
+        let witness = journal.clone();
+        let addr =
+            tested.serve(Kind::Tcp, move |_| AtShutdown(Some(connect.clone()), witness.clone()));
+        let client = Client::connect(&addr);
+        tested.until(|server| server.io().ledger().accepted == 1);
+        let began = Instant::now();
+        tested.shutdown(common::PATIENCE).unwrap();
+        assert!(began.elapsed() < common::PATIENCE / 2, "it waited for who was not told");
+        assert_eq!(journal.calls(), expected);
+        drop(client);
+    }
 }
