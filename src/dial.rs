@@ -20,6 +20,11 @@ impl Io {
     /// Begins an outgoing connection, or plans one. Only what can be said at once is an error here;
     /// all else comes to the handler's `finish`.
     pub(crate) fn open_connection(&mut self, connect: Connect) -> io::Result<SocketId> {
+        if matches!(self.drain, Drain::Until { deadline, .. } if deadline <= self.now) {
+            // Nobody would cut it off: it would outlive the shutdown.
+            let what = "the grace of the shutdown is over";
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, what));
+        }
         if self.connections() >= self.options.max_connections || !self.sockets.reserve() {
             let what = "as many connections as Options::max_connections allows are open";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
