@@ -267,8 +267,8 @@ impl<S> Stage<S> {
             return io.arm(id);
         }
         if connection.stream.is_connecting() {
-            if stream.has_verdict() {
-                // Its answer came in this very turn, and is looked at in a moment.
+            if stream.has_verdict() || stream.ending() != Ending::Open {
+                // It was answered, or closed, in this very turn: that is looked at in a moment.
                 connection.deadlines += 1;
                 io.deadlines.push(io.now + 1, id);
                 return io.sockets.enqueue(id);

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Call, Client, Journal, Kind, Noted, Tested};
+use common::{Call, Client, Journal, Kind, Noted, Tested, on_input};
 use socket2::{Domain, SockAddr, Socket, Type};
 use socketserver::{Addr, Connect, Context, Echo, Handler, Input, Options, Reason};
 
@@ -223,4 +223,20 @@ fn what_a_finish_connects_to_does_not_outlive_the_grace() {
     tested.shutdown(ms(10)).unwrap();
     assert_eq!(tested.io().connections(), 0);
     drop(client);
+}
+
+#[test]
+fn a_planned_connection_that_is_closed_in_the_turn_of_its_time_is_not_begun() {
+    let outside = TcpListener::bind("127.0.0.1:0").unwrap();
+    outside.set_nonblocking(true).unwrap();
+    let connect = Connect::to(outside.local_addr().unwrap()).unwrap().after(ms(5));
+    let mut tested = Tested::new();
+    let journal = Journal::default();
+    let quiet = on_input(|_: &mut Context<'_>, _: &mut Input<'_>| Ok(()));
+    tested.connect(connect, Noted::new(&journal, quiet)).unwrap();
+    thread::sleep(ms(10));
+    tested.shutdown(common::PATIENCE).unwrap();
+    let aborted = Some(ErrorKind::ConnectionAborted);
+    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, aborted)]);
+    assert_eq!(outside.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
