@@ -53,6 +53,11 @@ impl Attempts {
         self.0.get_mut(&id)
     }
 
+    /// Whether its time, or its name, is still to come.
+    pub(crate) fn waits(&self, id: SocketId) -> bool {
+        self.0.get(&id).is_some_and(|attempt| attempt.begins.is_some() || attempt.looking_up)
+    }
+
     /// When a connection that waits for its time begins.
     pub(crate) fn begins(&self, id: SocketId) -> Option<u64> {
         self.0.get(&id)?.begins

@@ -204,6 +204,10 @@ impl<S> Stage<S> {
         }
         let not_connected = |error| Failure { reason: Reason::NotConnected, error };
         if matches!(connection.stream.transport(), StreamSocket::Unopened) {
+            if self.io.attempts.waits(id) {
+                connection.stream.forget_verdict();
+                return Ok(());
+            }
             return self.io.go_on(id).map_err(not_connected);
         }
         if let Some(error) = connection.stream.transport().error() {
@@ -211,6 +215,11 @@ impl<S> Stage<S> {
                 return self.io.go_on(id).map_err(not_connected);
             }
             return Err(not_connected(error));
+        }
+        if !connection.stream.transport().is_connected() {
+            // It was only said to be writable (mio asks for this look).
+            connection.stream.forget_verdict();
+            return Ok(());
         }
         connection.active_at = self.io.now;
         connection.stream.note_connected();

@@ -25,6 +25,7 @@ pub(crate) trait Kernel: DatagramKernel {
     fn write(&mut self, n: u32, bytes: &[u8]) -> io::Result<usize>;
     fn shutdown_write(&mut self, n: u32) -> io::Result<()>;
     fn error(&mut self, n: u32) -> Option<io::Error>;
+    fn is_connected(&self, n: u32) -> bool;
     fn reset_on_close(&mut self, n: u32);
     fn close(&mut self, n: u32);
 }

@@ -159,6 +159,22 @@ impl StreamSocket {
         error.unwrap_or_else(Some)
     }
 
+    /// Whether a connection in the making stands (`getpeername`), once there is no error. A Unix
+    /// socket stands from the start.
+    pub(crate) fn is_connected(&self) -> bool {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => false,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.is_connected(),
+            StreamSocket::Tcp(stream) => {
+                let kind = stream.peer_addr().map_err(|error| error.kind());
+                kind != Err(io::ErrorKind::NotConnected)
+            }
+            #[cfg(unix)]
+            StreamSocket::Unix { .. } => true,
+        }
+    }
+
     /// Makes the close that follows a reset, which tells the peer that something was lost.
     pub(crate) fn reset_on_close(&self) {
         if let StreamSocket::Tcp(stream) = self {

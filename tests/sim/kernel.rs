@@ -410,6 +410,10 @@ impl Kernel for Simulated {
         line.error_due.then(|| line.break_pipe())
     }
 
+    fn is_connected(&self, n: u32) -> bool {
+        self.lines[n as usize].as_ref().is_some_and(|line| line.unix || !line.reset)
+    }
+
     fn reset_on_close(&mut self, n: u32) {
         self.line(n).server_reset = true;
     }
