@@ -178,7 +178,8 @@ impl<S> Server<S> {
     /// stands. Each address has [`Options::connect_timeout`].
     ///
     /// # Errors
-    /// What can be said at once; all else comes to `finish`.
+    /// What can be said at once; all else comes to `finish`. Once the grace of a shutdown is over,
+    /// nothing is connected to.
     pub fn connect<H>(&mut self, to: impl IntoConnect, handler: H) -> io::Result<SocketId>
     where
         H: Handler<S> + 'static,
