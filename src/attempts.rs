@@ -39,6 +39,11 @@ impl Attempts {
         self.0.is_empty()
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// It stands, or is given up.
     pub(crate) fn remove(&mut self, id: SocketId) -> Option<Attempt> {
         self.0.remove(&id)

@@ -14,7 +14,7 @@ use super::unix_addr;
 use super::{EDGE_AFTER_SHORT, set_buffers, set_keepalive, unsupported};
 use crate::addr::Addr;
 #[cfg(feature = "testing")]
-use crate::memory::MemoryStream;
+use crate::memory::{MemoryStream, simulated};
 use crate::options::Options;
 use crate::transport::Transport;
 
@@ -44,6 +44,10 @@ impl StreamSocket {
         from: Option<&Addr>,
         options: &Options,
     ) -> io::Result<StreamSocket> {
+        #[cfg(feature = "testing")]
+        if let Some(begun) = simulated::connect(addr, from) {
+            return begun.map(StreamSocket::Memory);
+        }
         match addr {
             Addr::Ip(addr) => {
                 let stream = match from {
