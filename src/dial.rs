@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::addr::Addr;
 use crate::attempts::Attempt;
 use crate::connect::{Connect, Target};
-use crate::id::SocketId;
-use crate::io::Io;
+use crate::id::{SocketId, TimerId};
+use crate::io::{Drain, Io};
 use crate::ledger::Reason;
 use crate::socket::StreamSocket;
 use crate::stage::{Failure, Stage};
@@ -20,6 +20,11 @@ impl Io {
     /// Begins an outgoing connection, or plans one. Only what can be said at once is an error here;
     /// all else comes to the handler's `finish`.
     pub(crate) fn open_connection(&mut self, connect: Connect) -> io::Result<SocketId> {
+        if matches!(self.drain, Drain::Until { deadline, .. } if deadline <= self.now) {
+            // Nobody would cut it off: it would outlive the shutdown.
+            let what = "the grace of the shutdown is over";
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, what));
+        }
         if self.connections() >= self.options.max_connections || !self.sockets.reserve() {
             let what = "as many connections as Options::max_connections allows are open";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
@@ -44,8 +49,9 @@ impl Io {
         } else {
             match self.dial(&mut left, from.as_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    begins = Some(self.after(BACKLOG_RETRY));
-                    give_up = Some(self.after(self.options.connect_timeout));
+                    let over = self.after(self.options.connect_timeout);
+                    begins = Some(self.after(BACKLOG_RETRY).min(over));
+                    give_up = Some(over);
                     StreamSocket::Unopened
                 }
                 dialled => dialled?,
@@ -54,13 +60,16 @@ impl Io {
         let is_planned = matches!(socket, StreamSocket::Unopened);
         let id = self.adopt(socket, true)?;
         if is_planned || !left.is_empty() {
-            self.attempts
-                .insert(id, Attempt { begins, looking_up, left, give_up, from, failed: None });
+            let attempt = Attempt { begins, looking_up, left, give_up, from, ..Attempt::default() };
+            self.attempts.insert(id, attempt);
         }
         if is_planned {
             self.arm(id);
         }
         self.ledger.connected += 1;
+        if let Drain::Until { .. } = self.drain {
+            self.ask_to_end(id);
+        }
         Ok(id)
     }
 
@@ -105,6 +114,16 @@ impl Io {
         }
     }
 
+    /// Goes on to the next address, not at the end of a time that was set for that.
+    fn go_on(&mut self, id: SocketId) -> io::Result<()> {
+        self.redial(id)?;
+        if self.attempts.begins(id).is_some() {
+            // Sooner than whatever was waited for.
+            self.arm(id);
+        }
+        Ok(())
+    }
+
     /// The backlog of a Unix server is full: tries again a little later, within the time that a
     /// connection has.
     fn try_later(&mut self, id: SocketId, error: io::Error) -> io::Result<()> {
@@ -112,13 +131,27 @@ impl Io {
         let retry = self.after(BACKLOG_RETRY);
         let timeout = self.after(self.options.connect_timeout);
         let Some(attempt) = self.attempts.get_mut(id) else { return Err(error) };
-        if now >= *attempt.give_up.get_or_insert(timeout) {
+        let give_up = *attempt.give_up.get_or_insert(timeout);
+        if now >= give_up {
             let what =
                 "the backlog of the server stayed full: the connection did not stand in time";
             return Err(io::Error::new(io::ErrorKind::TimedOut, what));
         }
-        attempt.begins = Some(retry);
-        Ok(())
+        attempt.begins = Some(retry.min(give_up));
+        // The socket of the address before has had its answer, which is not one of this address.
+        self.replace(id, StreamSocket::Unopened)
+    }
+
+    /// Whether a timer that has come up has to wait until its connection stands, since nothing is
+    /// told to a handler before its `setup`.
+    pub(crate) fn puts_off(&mut self, timer: TimerId) -> bool {
+        let Some(owner) = self.timers.owner(timer) else { return false };
+        let connection = self.sockets.connection_ref(owner);
+        let waits = connection.is_some_and(|connection| connection.stream.is_connecting());
+        if waits {
+            self.attempts.put_off(owner, timer);
+        }
+        waits
     }
 
     fn has_more_to_try(&mut self, id: SocketId) -> bool {
@@ -171,23 +204,43 @@ impl<S> Stage<S> {
         }
         let not_connected = |error| Failure { reason: Reason::NotConnected, error };
         if matches!(connection.stream.transport(), StreamSocket::Unopened) {
-            return self.io.redial(id).map_err(not_connected);
+            if self.io.attempts.waits(id) {
+                connection.stream.forget_verdict();
+                return Ok(());
+            }
+            return self.io.go_on(id).map_err(not_connected);
         }
         if let Some(error) = connection.stream.transport().error() {
             if self.io.has_more_to_try(id) {
-                return self.io.redial(id).map_err(not_connected);
+                return self.io.go_on(id).map_err(not_connected);
             }
             return Err(not_connected(error));
         }
+        if !connection.stream.transport().is_connected() {
+            // It was only said to be writable (mio asks for this look).
+            connection.stream.forget_verdict();
+            return Ok(());
+        }
         connection.active_at = self.io.now;
         connection.stream.note_connected();
-        self.io.attempts.remove(id);
+        let attempt = self.io.attempts.remove(id);
+        for timer in attempt.map(|attempt| attempt.late).unwrap_or_default() {
+            self.io.timers.put_back(self.io.now, timer);
+        }
         self.io.arm(id);
         self.call(id, |handler, cx| handler.setup(cx))
     }
 
-    /// It took too long to connect. Whether there is another address to try instead.
+    /// It took too long to connect. Whether there was another address, with which it goes on or
+    /// ends.
     pub(crate) fn tries_another(&mut self, id: SocketId) -> bool {
-        self.io.has_more_to_try(id) && self.io.redial(id).is_ok()
+        if !self.io.has_more_to_try(id) {
+            return false;
+        }
+        match self.io.redial(id) {
+            Ok(()) => self.io.arm(id),
+            Err(error) => self.fail(id, Failure { reason: Reason::NotConnected, error }),
+        }
+        true
     }
 }

@@ -150,6 +150,10 @@ impl MemoryStream {
         self.with(None, |wire| (wire.reset && !wire.reset_told).then(|| wire.broken()))
     }
 
+    pub(crate) fn is_connected(&self) -> bool {
+        self.simulated(|kernel, n| kernel.is_connected(n)).unwrap_or(true)
+    }
+
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         if let Some(done) = self.simulated(|kernel, n| kernel.shutdown_write(n)) {
             return done;

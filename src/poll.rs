@@ -229,16 +229,20 @@ impl Io {
     pub(crate) fn ask_all_to_end(&mut self) {
         let since = self.now;
         for id in self.sockets.ids() {
-            if let Some(connection) = self.sockets.connection(id) {
-                if matches!(connection.stream.transport(), StreamSocket::Unopened) {
-                    // It was only planned.
-                    connection.stream.close();
-                }
-                connection.stream.note_shutdown();
-                self.sockets.enqueue(id);
-            }
+            self.ask_to_end(id);
             self.look_last(id, since);
         }
+    }
+
+    /// The same for one connection.
+    pub(crate) fn ask_to_end(&mut self, id: SocketId) {
+        let Some(connection) = self.sockets.connection(id) else { return };
+        if matches!(connection.stream.transport(), StreamSocket::Unopened) {
+            // It was only planned.
+            connection.stream.close();
+        }
+        connection.stream.note_shutdown();
+        self.sockets.enqueue(id);
     }
 
     /// Whether a shutdown still waits for the end of what comes in. A peer that never stops sending
@@ -377,7 +381,10 @@ impl Io {
         }
         self.sockets.remove(id);
         if !self.attempts.is_empty() {
-            self.attempts.remove(id);
+            let attempt = self.attempts.remove(id);
+            for timer in attempt.map(|attempt| attempt.late).unwrap_or_default() {
+                self.timers.cancel(timer);
+            }
         }
         if !self.loans.is_empty() {
             self.loans.remove(&id);

@@ -178,7 +178,8 @@ impl<S> Server<S> {
     /// stands. Each address has [`Options::connect_timeout`].
     ///
     /// # Errors
-    /// What can be said at once; all else comes to `finish`.
+    /// What can be said at once; all else comes to `finish`. Once the grace of a shutdown is over,
+    /// nothing is connected to.
     pub fn connect<H>(&mut self, to: impl IntoConnect, handler: H) -> io::Result<SocketId>
     where
         H: Handler<S> + 'static,
@@ -411,6 +412,9 @@ impl<S> Server<S> {
             self.due.push(timer);
         }
         for timer in self.due.drain(..) {
+            if self.reactor.stage.io.puts_off(timer) {
+                continue;
+            }
             if let Some(owner) = self.reactor.stage.io.timers.come_up(timer) {
                 self.reactor.stage.alarm(timer, owner);
             }

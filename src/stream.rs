@@ -145,6 +145,11 @@ impl<T: Transport> Stream<T> {
         self.flags.set(Flags::WRITABLE);
     }
 
+    /// What was taken for such news was none.
+    pub(crate) fn forget_verdict(&mut self) {
+        self.flags.clear(Flags::WRITABLE.and(Flags::BROKEN));
+    }
+
     /// The connection is tried again, over another transport.
     pub(crate) fn retry(&mut self, transport: T) -> T {
         let noted = Flags::READABLE.and(Flags::WRITABLE).and(DOUBTS);

@@ -146,6 +146,18 @@ impl Timers {
         self.deadlines.pop_due(now)
     }
 
+    /// Whose timer it is, unless it was cancelled.
+    pub(crate) fn owner(&self, timer: TimerId) -> Option<SocketId> {
+        self.alarms.get(timer.0).copied()
+    }
+
+    /// A timer that came up and was left alone comes up once more.
+    pub(crate) fn put_back(&mut self, at: u64, timer: TimerId) {
+        if self.alarms.get(timer.0).is_some() {
+            self.deadlines.push(at, timer);
+        }
+    }
+
     /// Whose timer it is, unless it was cancelled, even by the one that came up just before it.
     pub(crate) fn come_up(&mut self, timer: TimerId) -> Option<SocketId> {
         let owner = self.alarms.remove(timer.0);

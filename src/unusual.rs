@@ -58,7 +58,8 @@ impl<S> Stage<S> {
         let reads_on = self.io.reads_on();
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
         let stream = &mut connection.stream;
-        let waits = stream.owes_a_look() || stream.wants_read() && reads_on;
+        let looks = stream.owes_a_look() || stream.wants_read() && reads_on;
+        let waits = looks || stream.is_connecting();
         if waits || !stream.take_shutdown() {
             return Ok(());
         }
@@ -234,7 +235,7 @@ impl<S> Stage<S> {
         let Some(connection) = io.sockets.connection(owner) else {
             return self.packet_alarm(timer, owner);
         };
-        if connection.stream.ending() == Ending::Open && !connection.stream.is_connecting() {
+        if connection.stream.ending() == Ending::Open {
             io.trace.step(|| Step::TimerDue(owner, timer));
             let called = self.call(owner, |handler, cx| handler.timeout(cx, timer));
             if let Err(failure) = called {
@@ -266,11 +267,17 @@ impl<S> Stage<S> {
             return io.arm(id);
         }
         if connection.stream.is_connecting() {
+            if stream.has_verdict() || stream.ending() != Ending::Open {
+                // It was answered, or closed, in this very turn: that is looked at in a moment.
+                connection.deadlines += 1;
+                io.deadlines.push(io.now + 1, id);
+                return io.sockets.enqueue(id);
+            }
             if io.attempts.begins(id).is_some() {
                 return self.begin_attempt(id);
             }
             if self.tries_another(id) {
-                return self.io.arm(id);
+                return;
             }
         }
         let io = &mut self.io;

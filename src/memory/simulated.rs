@@ -15,6 +15,8 @@ use crate::addr::Addr;
 /// The system calls of a simulated kernel; `n` is a descriptor.
 pub(crate) trait Kernel: DatagramKernel {
     fn accept(&mut self) -> io::Result<(u32, Addr)>;
+    /// `from` has been bound to.
+    fn connect(&mut self, to: &Addr, from: Option<&Addr>) -> io::Result<u32>;
     fn register_listener(&mut self, token: Token) -> io::Result<()>;
     fn register(&mut self, n: u32, token: Token, room: bool) -> io::Result<()>;
     fn reports_room(&self, n: u32) -> bool;
@@ -25,6 +27,7 @@ pub(crate) trait Kernel: DatagramKernel {
     fn write(&mut self, n: u32, bytes: &[u8]) -> io::Result<usize>;
     fn shutdown_write(&mut self, n: u32) -> io::Result<()>;
     fn error(&mut self, n: u32) -> Option<io::Error>;
+    fn is_connected(&self, n: u32) -> bool;
     fn reset_on_close(&mut self, n: u32);
     fn close(&mut self, n: u32);
 }
@@ -62,6 +65,12 @@ impl MemoryStream {
 pub(crate) fn accept() -> io::Result<(MemoryStream, Addr)> {
     let (n, peer) = ask(Err(io::ErrorKind::WouldBlock.into()), |kernel| kernel.accept())?;
     Ok((MemoryStream(FIRST + n), peer))
+}
+
+/// A connection that the simulated kernel begins; `None` without one.
+pub(crate) fn connect(to: &Addr, from: Option<&Addr>) -> Option<io::Result<MemoryStream>> {
+    let begun = ask(None, |kernel| Some(kernel.connect(to, from)))?;
+    Some(begun.map(|n| MemoryStream(FIRST + n)))
 }
 
 /// That listener is watched from now on.

@@ -14,7 +14,7 @@ use super::unix_addr;
 use super::{EDGE_AFTER_SHORT, set_buffers, set_keepalive, unsupported};
 use crate::addr::Addr;
 #[cfg(feature = "testing")]
-use crate::memory::MemoryStream;
+use crate::memory::{MemoryStream, simulated};
 use crate::options::Options;
 use crate::transport::Transport;
 
@@ -44,6 +44,10 @@ impl StreamSocket {
         from: Option<&Addr>,
         options: &Options,
     ) -> io::Result<StreamSocket> {
+        #[cfg(feature = "testing")]
+        if let Some(begun) = simulated::connect(addr, from) {
+            return begun.map(StreamSocket::Memory);
+        }
         match addr {
             Addr::Ip(addr) => {
                 let stream = match from {
@@ -157,6 +161,22 @@ impl StreamSocket {
             StreamSocket::Unix { stream, .. } => stream.take_error(),
         };
         error.unwrap_or_else(Some)
+    }
+
+    /// Whether a connection in the making stands (`getpeername`), once there is no error. A Unix
+    /// socket stands from the start.
+    pub(crate) fn is_connected(&self) -> bool {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => false,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.is_connected(),
+            StreamSocket::Tcp(stream) => {
+                let kind = stream.peer_addr().map_err(|error| error.kind());
+                kind != Err(io::ErrorKind::NotConnected)
+            }
+            #[cfg(unix)]
+            StreamSocket::Unix { .. } => true,
+        }
     }
 
     /// Makes the close that follows a reset, which tells the peer that something was lost.

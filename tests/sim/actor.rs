@@ -7,9 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dial::dial;
 use super::kernel::{Simulated, input_of, output_of};
+use super::line::Made;
 use super::random::{bytes, is_part};
 use super::script::{AtEnd, Nature, Takes};
+use super::trip::Stage;
 use crate::handler::{Context, Handler};
 use crate::id::TimerId;
 use crate::input::Input;
@@ -30,17 +33,28 @@ impl Handler<World> for Actor {
         let world = Rc::clone(cx.shared);
         {
             let mut sim = world.borrow_mut();
-            let page = &mut sim.line(self.n).page;
+            let now = sim.now;
+            let line = sim.line(self.n);
+            let stands = line.open && line.made == Made::Stands;
+            if line.outgoing {
+                line.moved_at = now;
+                line.set_up_at = Some(now);
+            }
+            let page = &mut line.page;
             let first = !std::mem::replace(&mut page.set_up, true) && page.reason.is_none();
             let right = page.id == Some(cx.id);
             sim.check(first && right, || format!("{}: set up twice, or with another id", self.n));
+            sim.check(stands, || format!("{}: set up before it stood", self.n));
+            if let Some(trip) = sim.trip(self.n) {
+                trip.stage = Stage::Over;
+            }
         }
         if self.nature.full_duplex {
             world.borrow_mut().line(self.n).page.full_duplex = true;
             cx.io.set_full_duplex(cx.id, true);
         }
         self.talk(cx.io, &world);
-        self.end_callback(cx.io, &world, false)
+        self.end_callback(cx, &world, false)
     }
 
     fn handle(&mut self, cx: &mut Context<'_, World>, input: &mut Input<'_>) -> io::Result<()> {
@@ -57,7 +71,7 @@ impl Handler<World> for Actor {
         if seen > self.nature.closes_after {
             close(cx.io, &world, self.n);
         }
-        self.end_callback(cx.io, &world, true)
+        self.end_callback(cx, &world, true)
     }
 
     fn eof(&mut self, cx: &mut Context<'_, World>, rest: &[u8]) -> io::Result<()> {
@@ -85,7 +99,7 @@ impl Handler<World> for Actor {
             AtEnd::CloseLater => set_timer(cx.io, &world, self.n, 20),
             AtEnd::Stay => {}
         }
-        self.end_callback(cx.io, &world, false)
+        self.end_callback(cx, &world, false)
     }
 
     fn drained(&mut self, cx: &mut Context<'_, World>) -> io::Result<()> {
@@ -99,7 +113,7 @@ impl Handler<World> for Actor {
             line.page.replay_due |= line.read > line.page.seen && !line.page.eof;
         }
         self.talk(cx.io, &world);
-        self.end_callback(cx.io, &world, false)
+        self.end_callback(cx, &world, false)
     }
 
     fn timeout(&mut self, cx: &mut Context<'_, World>, timer: TimerId) -> io::Result<()> {
@@ -123,7 +137,7 @@ impl Handler<World> for Actor {
         {
             close(cx.io, &world, self.n);
         }
-        self.end_callback(cx.io, &world, false)
+        self.end_callback(cx, &world, false)
     }
 
     fn shutdown(&mut self, cx: &mut Context<'_, World>) -> io::Result<()> {
@@ -143,7 +157,7 @@ impl Handler<World> for Actor {
         if !self.nature.stays {
             close(cx.io, &world, self.n);
         }
-        self.end_callback(cx.io, &world, false)
+        self.end_callback(cx, &world, false)
     }
 
     fn finish(&mut self, cx: &mut Context<'_, World>, outcome: io::Result<()>) {
@@ -156,10 +170,16 @@ impl Handler<World> for Actor {
             let again = sim.line(self.n).page.reason.replace(reason).is_some();
             let agrees = outcome.is_ok() == (reason == Reason::Closed);
             sim.check(!again && agrees, || format!("{}: finished twice, or {outcome:?}", self.n));
-            let justified = is_justified(&mut sim, self.n, reason);
-            sim.check(justified, || format!("{}: ended for no reason: {reason:?}", self.n));
+            let kind = outcome.as_ref().err().map(io::Error::kind);
+            let justified = is_justified(&mut sim, self.n, reason, kind);
+            sim.check(justified, || {
+                format!("{}: ended for no reason: {reason:?}, {outcome:?}", self.n)
+            });
+            if let Some(trip) = sim.trip(self.n) {
+                trip.stage = Stage::Over;
+            }
         }
-        self.act(cx.io, &world, false);
+        self.act(cx, &world, false);
     }
 }
 
@@ -211,9 +231,16 @@ impl Actor {
     }
 
     /// Something besides, and perhaps a failure.
-    fn end_callback(&self, io: &mut Io, world: &World, handles: bool) -> io::Result<()> {
-        self.act(io, world, handles);
+    fn end_callback(
+        &self,
+        cx: &mut Context<'_, World>,
+        world: &World,
+        handles: bool,
+    ) -> io::Result<()> {
+        self.act(cx, world, handles);
         let mut sim = world.borrow_mut();
+        let set_up = sim.line(self.n).page.set_up;
+        sim.check(set_up, || format!("{}: called before it stood", self.n));
         if sim.calm || sim.random.below(1_000) >= self.nature.fails {
             return Ok(());
         }
@@ -227,14 +254,21 @@ impl Actor {
         resume_unwind(Box::new("as the script says"));
     }
 
-    fn act(&self, io: &mut Io, world: &World, handles: bool) {
-        let lively = {
+    fn act(&self, cx: &mut Context<'_, World>, world: &World, handles: bool) {
+        let (lively, trip) = {
             let mut sim = world.borrow_mut();
             let percent = self.nature.lively;
-            !sim.calm && sim.random.chance(percent)
+            let lively = !sim.calm && sim.random.chance(percent);
+            // Who is told of the end of one connection begins another.
+            let over = sim.line(self.n).page.reason.is_some() && !sim.calm;
+            let trips = if lively || over { sim.trips.len() } else { 0 };
+            (lively, (trips > 0 && sim.random.chance(25)).then(|| sim.random.below(trips)))
         };
         if lively {
-            act(io, world, Some(self.n), handles);
+            act(cx.io, world, Some(self.n), handles);
+        }
+        if let Some(trip) = trip {
+            dial(cx.io, cx.desk, world, trip);
         }
     }
 }
@@ -294,7 +328,7 @@ fn send(io: &mut Io, world: &World, n: u32, len: usize) -> Sent {
     let (limit, high) = (sim.options.output_limit, sim.options.high_water);
     sim.check(takes == is_due, || format!("{n}: sent, open {is_due}, but it was {sent:?}"));
     let line = sim.line(n);
-    let was_open = line.open;
+    let was_open = line.open || line.is_begun();
     if takes {
         let waits = (line.page.sent - line.taken) as usize;
         let cut_off = !io.is_open(id);
@@ -388,7 +422,13 @@ fn cancel_timer(io: &mut Io, world: &World, n: u32) {
 }
 
 /// Whether what is known agrees with the reason for which a conversation ended.
-fn is_justified(sim: &mut Simulated, n: u32, reason: Reason) -> bool {
+fn is_justified(sim: &mut Simulated, n: u32, reason: Reason, kind: Option<io::ErrorKind>) -> bool {
+    if reason == Reason::NotConnected {
+        return sim.is_unreached(n, kind);
+    }
+    if sim.line(n).is_begun() && !matches!(reason, Reason::OutputLimit | Reason::Forced) {
+        return false;
+    }
     let (now, draining) = (sim.now, sim.draining);
     let options = sim.options.clone();
     let line = sim.line(n);

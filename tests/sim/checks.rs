@@ -1,9 +1,9 @@
 //! What must hold after every turn, whenever everything rests, and at the end.
 
 use super::line::Line;
-use super::port_checks;
 use super::world::{Failed, Run};
-use crate::io::Io;
+use super::{port_checks, trip_checks};
+use crate::io::{Drain, Io};
 use crate::stream::Ending;
 
 /// So many turns something may be late: the loop looks once more before it ends anybody.
@@ -14,16 +14,21 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     let io = &run.server.stage().io;
     io.check_ledger()?;
     port_checks::after_turn(run)?;
+    trip_checks::after_turn(run)?;
     let io = &run.server.stage().io;
     let mut sim = run.world.borrow_mut();
     let now = sim.now;
     if deadline.is_some_and(|deadline| deadline <= now) {
         return Err("a shutdown outlasted its grace".to_string());
     }
+    if io.drain == Drain::Done && io.connections() > 0 {
+        return Err("a shutdown is over, and there are connections left".to_string());
+    }
     let ledger = io.ledger();
     let kept = [
-        ("connections", sim.open as u64, io.connections() as u64),
+        ("connections", (sim.open + sim.unopened()) as u64, io.connections() as u64),
         ("accepted", sim.accepted, ledger.accepted),
+        ("connected", sim.connected, ledger.connected),
         ("bytes out", sim.bytes_out, ledger.bytes_out),
         ("bytes sent", sim.bytes_sent, ledger.bytes_sent),
     ];
@@ -33,7 +38,9 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
         }
     }
     for (n, line) in sim.lines.iter_mut().enumerate() {
-        let Some(line) = line.as_mut().filter(|line| line.open) else { continue };
+        let Some(line) = line.as_mut().filter(|line| line.open && !line.is_begun()) else {
+            continue;
+        };
         if let Some(what) = wrong_with(io, line, now) {
             return Err(format!("{n}: {what}"));
         }
@@ -60,7 +67,9 @@ fn wrong_with(io: &Io, line: &mut Line, now: u64) -> Option<String> {
     if open && held > options.input_limit as u64 {
         return Some(format!("{held} bytes of input are held, more than the limit"));
     }
-    if open && line.page.timers.iter().any(|(_, due)| *due <= now) {
+    // What was due before it stood comes in the turn after.
+    let waits = line.set_up_at == Some(now);
+    if open && !waits && line.page.timers.iter().any(|(_, due)| *due <= now) {
         return Some("a timer that is due did not come up".to_string());
     }
     let passed = |since: u64, time: std::time::Duration| now > since + time.as_nanos() as u64;
@@ -84,7 +93,7 @@ fn wrong_with(io: &Io, line: &mut Line, now: u64) -> Option<String> {
 pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
     let io = &run.server.stage().io;
     let sim = run.world.borrow();
-    for (n, line) in sim.live() {
+    for (n, line) in sim.live().filter(|(_, line)| !line.is_begun()) {
         if let Some(what) = left_undone(io, line) {
             return Err(format!("{n}: lost edge: {what}"));
         }
@@ -95,6 +104,7 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
         return Err("lost edge: clients wait, and nobody will accept them".to_string());
     }
     drop(sim);
+    trip_checks::at_rest(run)?;
     port_checks::at_rest(run)
 }
 
@@ -135,7 +145,7 @@ fn left_undone(io: &Io, line: &Line) -> Option<&'static str> {
 pub(crate) fn all_came(run: &mut Run) -> Result<(), Failed> {
     let io = &run.server.stage().io;
     let sim = run.world.borrow();
-    for (n, line) in sim.live() {
+    for (n, line) in sim.live().filter(|(_, line)| !line.is_begun()) {
         let page = &line.page;
         if !page.paused && !page.eof && page.id.is_some_and(|id| io.is_open(id)) {
             return Err(format!("{n}: its peer has ended, and it was not told"));
@@ -171,5 +181,6 @@ pub(crate) fn all_over(run: &mut Run) -> Result<(), Failed> {
         return Err("the shutdown does not end".to_string());
     }
     drop(sim);
+    trip_checks::all_over(run)?;
     port_checks::all_over(run)
 }

@@ -163,7 +163,9 @@ impl Twice {
                 let asked = self.real.ask_for_room(registry, TOKEN, ask);
                 asked.map_err(|error| error.to_string())?;
             }
-            Act::Poll => return self.compare_events(),
+            Act::Poll => {
+                return compare_events(&mut self.sim, &mut self.poll, &mut self.events);
+            }
         }
         self.sim.failure.take().map_or(Ok(()), Err)
     }
@@ -355,26 +357,30 @@ impl Twice {
         }
         (said == told).then_some(()).ok_or_else(|| format!("{told:?}, and really {said:?}"))
     }
+}
 
-    /// What is reported must be the same, in one event or in several.
-    fn compare_events(&mut self) -> Result<(), String> {
-        let mut expected: Vec<SimEvent> = Vec::new();
-        self.sim.take_events(&mut Random::new(0), true, &mut expected);
-        let expected: Report = expected.iter().flat_map(report_of).collect();
-        let mut reported = Report::new();
-        let before = Instant::now();
-        while reported != expected || expected.is_empty() {
-            let wait = if expected.is_empty() { SILENCE } else { PATIENCE };
-            self.poll.poll(&mut self.events, Some(wait)).map_err(|error| error.to_string())?;
-            reported.extend(self.events.iter().flat_map(report_of));
-            if expected.is_empty() || !reported.is_subset(&expected) || before.elapsed() > PATIENCE
-            {
-                break;
-            }
+/// What is reported must be the same, in one event or in several.
+pub(super) fn compare_events(
+    sim: &mut Simulated,
+    poll: &mut Poll,
+    events: &mut Events,
+) -> Result<(), String> {
+    let mut expected: Vec<SimEvent> = Vec::new();
+    sim.take_events(&mut Random::new(0), true, &mut expected);
+    let expected: Report = expected.iter().flat_map(report_of).collect();
+    let mut reported = Report::new();
+    let before = Instant::now();
+    while reported != expected || expected.is_empty() {
+        let wait = if expected.is_empty() { SILENCE } else { PATIENCE };
+        poll.poll(events, Some(wait)).map_err(|error| error.to_string())?;
+        reported.extend(events.iter().flat_map(report_of));
+        let over = before.elapsed() > PATIENCE;
+        if expected.is_empty() || !reported.is_subset(&expected) || over {
+            break;
         }
-        let agree = reported == expected;
-        agree.then_some(()).ok_or_else(|| format!("{expected:?}, and really {reported:?}"))
     }
+    let agree = reported == expected;
+    agree.then_some(()).ok_or_else(|| format!("{expected:?}, and really {reported:?}"))
 }
 
 fn draw(random: &mut Random, unix: bool) -> Vec<Act> {

@@ -3,7 +3,7 @@
 //!
 //! What a UDP socket says that has no room to send is not compared: over loopback it always has.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
@@ -12,9 +12,8 @@ use std::time::Instant;
 use mio::{Events, Poll, Token};
 use tempfile::TempDir;
 
-use super::conformance::{PATIENCE, Report, SILENCE, agree, report_of};
+use super::conformance::{PATIENCE, agree, compare_events};
 use super::kernel::Simulated;
-use super::line::SimEvent;
 use super::port::{MOST_UNREAD, Parcel, Port, STRANGERS, Who, arrivals_of, name, words_of};
 use super::post::LONGEST;
 use super::random::{Random, bytes};
@@ -159,7 +158,7 @@ impl Twice {
                 let asked = self.real.ask_for_room(self.poll.registry(), TOKEN, ask);
                 asked.map_err(|error| error.to_string())?;
             }
-            Act::Poll => self.compare_events()?,
+            Act::Poll => compare_events(&mut self.sim, &mut self.poll, &mut self.events)?,
         }
         self.sim.failure.take().map_or(Ok(()), Err)
     }
@@ -358,26 +357,6 @@ impl Twice {
         port.capacity = usize::MAX;
         let agree = told.is_ok() && said.is_ok();
         agree.then_some(()).ok_or_else(|| format!("connect says {told:?}, and really {said:?}"))
-    }
-
-    /// What is reported must be the same, in one event or in several.
-    fn compare_events(&mut self) -> Result<(), String> {
-        let mut expected: Vec<SimEvent> = Vec::new();
-        self.sim.take_events(&mut Random::new(0), true, &mut expected);
-        let expected: Report = expected.iter().flat_map(report_of).collect();
-        let mut reported: Report = BTreeSet::new();
-        let before = Instant::now();
-        while reported != expected || expected.is_empty() {
-            let wait = if expected.is_empty() { SILENCE } else { PATIENCE };
-            self.poll.poll(&mut self.events, Some(wait)).map_err(|error| error.to_string())?;
-            reported.extend(self.events.iter().flat_map(report_of));
-            let over = before.elapsed() > PATIENCE;
-            if expected.is_empty() || !reported.is_subset(&expected) || over {
-                break;
-            }
-        }
-        let agree = reported == expected;
-        agree.then_some(()).ok_or_else(|| format!("{expected:?}, and really {reported:?}"))
     }
 }
 

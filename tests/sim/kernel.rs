@@ -10,9 +10,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use mio::Token;
 
-use super::line::Line;
+use super::line::{Line, Made};
 use super::port::{Port, Post};
 use super::random::{Random, bytes, is_part};
+use super::trip::{Trip, line_of};
 use crate::addr::Addr;
 use crate::id::SocketId;
 use crate::ledger::Reason;
@@ -25,6 +26,7 @@ pub(crate) enum Call {
     Read,
     Write,
     Accept,
+    Connect,
     Register,
     ReceivePackets,
     SendPackets,
@@ -38,6 +40,7 @@ pub(crate) struct Simulated {
     pub(super) listener_edge: bool,
     pub(crate) ports: Vec<Option<Port>>,
     pub(crate) post: Post,
+    pub(crate) trips: Vec<Trip>,
     pub(crate) limit: usize,
     pub(crate) open: usize,
     /// Errors for the next calls of each kind.
@@ -50,6 +53,7 @@ pub(crate) struct Simulated {
     pub(crate) bytes_out: u64,
     pub(crate) bytes_sent: u64,
     pub(crate) accepted: u64,
+    pub(crate) connected: u64,
     /// Counts what brings the world forward; a loop that does none of it again and again spins.
     pub(crate) progress: u64,
     pub(crate) draining: bool,
@@ -71,6 +75,7 @@ impl Simulated {
             listener_edge: false,
             ports: Vec::new(),
             post: Post::default(),
+            trips: Vec::new(),
             limit: usize::MAX,
             open: 0,
             faults: Vec::new(),
@@ -81,6 +86,7 @@ impl Simulated {
             bytes_out: 0,
             bytes_sent: 0,
             accepted: 0,
+            connected: 0,
             progress: 0,
             draining: false,
             grace_over: false,
@@ -103,7 +109,8 @@ impl Simulated {
     }
 
     pub(crate) fn line(&mut self, n: u32) -> &mut Line {
-        self.lines[n as usize].as_mut().expect("only lines that came are named")
+        let n = line_of(n) as usize;
+        self.lines[n].as_mut().expect("only lines that came are named")
     }
 
     pub(crate) fn live(&self) -> impl Iterator<Item = (u32, &Line)> {
@@ -118,7 +125,7 @@ impl Simulated {
     pub(crate) fn connect(&mut self, n: u32, unix: bool, buffer: u64) {
         let full = self.backlog.len() >= BACKLOG;
         if let Some(place @ None) = self.lines.get_mut(n as usize).filter(|_| !full) {
-            *place = Some(Line::new(unix, buffer));
+            *place = Some(Line::new(n, unix, buffer));
             self.backlog.push_back(n);
             self.listener_edge = true;
         }
@@ -127,7 +134,8 @@ impl Simulated {
     /// The line of a peer that has connected and is not forgotten.
     fn peer(&mut self, n: u32) -> Option<&mut Line> {
         let waits = self.backlog.contains(&n);
-        self.lines.get_mut(n as usize)?.as_mut().filter(|line| line.open || waits)
+        let stands = |line: &&mut Line| line.open && line.made == Made::Stands || waits;
+        self.lines.get_mut(n as usize)?.as_mut().filter(stands)
     }
 
     pub(crate) fn send(&mut self, n: u32, len: u64) {
@@ -248,11 +256,15 @@ impl Kernel for Simulated {
         line.moved_at = now;
         self.open += 1;
         self.progress += 1;
-        let (open, most) = (self.open, self.options.max_connections);
+        let (open, most) = (self.open + self.unopened(), self.options.max_connections);
         self.check(open <= most, || format!("{open} connections are more than {most}"));
         let draining = self.draining;
         self.check(!draining, || format!("{n} was accepted during a shutdown"));
         Ok((n, Addr::Ip(SocketAddr::from((Ipv4Addr::LOCALHOST, n as u16)))))
+    }
+
+    fn connect(&mut self, to: &Addr, from: Option<&Addr>) -> io::Result<u32> {
+        self.reach(to, from)
     }
 
     fn register_listener(&mut self, token: Token) -> io::Result<()> {
@@ -265,9 +277,11 @@ impl Kernel for Simulated {
         if let Some(errno) = self.fault(Call::Register) {
             // Nothing was promised to it yet.
             self.line(n).broken = true;
-            return Err(io::Error::from_raw_os_error(errno));
+            let error = io::Error::from_raw_os_error(errno);
+            self.abandon(n, error.kind());
+            return Err(error);
         }
-        self.accepted += 1;
+        self.accepted += u64::from(!self.line(n).outgoing);
         let line = self.line(n);
         line.token = Some(token);
         line.asks_for_room = room;
@@ -277,7 +291,7 @@ impl Kernel for Simulated {
     }
 
     fn reports_room(&self, n: u32) -> bool {
-        !self.lines[n as usize].as_ref().is_some_and(|line| line.unix)
+        !self.lines[line_of(n) as usize].as_ref().is_some_and(|line| line.unix)
     }
 
     fn ask_for_room(&mut self, n: u32, room: bool) -> io::Result<()> {
@@ -297,7 +311,8 @@ impl Kernel for Simulated {
         let most = self.options.reads_per_turn;
         let line = self.line(n);
         line.reads += 1;
-        let (reads, open, empty) = (line.reads, line.open, buffer.is_empty());
+        let open = line.open && line.made == Made::Stands;
+        let (reads, empty) = (line.reads, buffer.is_empty());
         self.check(open && !empty, || format!("{n}: read after its close, or of nothing"));
         self.check(reads <= most, || format!("{n}: more than {most} reads in a turn"));
         if let Some(errno) = self.fault(Call::Read) {
@@ -345,7 +360,7 @@ impl Kernel for Simulated {
     }
 
     fn was_cut(&self, n: u32) -> bool {
-        self.lines[n as usize].as_ref().is_some_and(|line| line.cut)
+        self.lines[line_of(n) as usize].as_ref().is_some_and(|line| line.cut)
     }
 
     fn write(&mut self, n: u32, given: &[u8]) -> io::Result<usize> {
@@ -353,7 +368,8 @@ impl Kernel for Simulated {
         let most = self.options.writes_per_turn + SENDS_AT_ONCE;
         let line = self.line(n);
         line.writes += 1;
-        let (writes, takes) = (line.writes, line.open && !line.server_ended && !given.is_empty());
+        let open = line.open && line.made == Made::Stands;
+        let (writes, takes) = (line.writes, open && !line.server_ended && !given.is_empty());
         self.check(takes, || format!("{n}: wrote after its end, or nothing"));
         self.check(writes <= most, || format!("{n}: more than {most} writes in a turn"));
         if let Some(errno) = self.fault(Call::Write) {
@@ -406,8 +422,16 @@ impl Kernel for Simulated {
     }
 
     fn error(&mut self, n: u32) -> Option<io::Error> {
-        let line = self.line(n);
-        line.error_due.then(|| line.break_pipe())
+        let error = self.line(n).take_error();
+        if let Some(error) = &error {
+            self.note_failure(n, error.kind());
+        }
+        error
+    }
+
+    fn is_connected(&self, n: u32) -> bool {
+        let line = self.lines[line_of(n) as usize].as_ref();
+        line.is_some_and(|line| line.made == Made::Stands && (line.unix || !line.reset))
     }
 
     fn reset_on_close(&mut self, n: u32) {
@@ -415,8 +439,15 @@ impl Kernel for Simulated {
     }
 
     fn close(&mut self, n: u32) {
-        self.check_close(n);
         self.progress += 1;
+        if self.line(n).descriptor != n {
+            // There is another one for the next address.
+            self.open -= 1;
+            return;
+        }
+        if !self.line(n).outgoing || self.line(n).page.set_up {
+            self.check_close(n);
+        }
         let line = self.line(n);
         let was_open = std::mem::replace(&mut line.open, false);
         self.open -= 1;
@@ -430,9 +461,9 @@ const SENDS_AT_ONCE: usize = 5;
 
 /// The stream of bytes from a peer, and the one to it.
 pub(crate) fn input_of(n: u32) -> u32 {
-    2 * n
+    2 * line_of(n)
 }
 
 pub(crate) fn output_of(n: u32) -> u32 {
-    2 * n + 1
+    2 * line_of(n) + 1
 }

@@ -6,13 +6,36 @@ use std::io;
 use mio::Token;
 
 use super::book::Page;
+use super::trip::line_of;
 use crate::id::SocketId;
 use crate::socket::Reported;
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Made {
+    /// It stands, or did.
+    Stands,
+    /// Nobody has answered yet.
+    UnderWay,
+    /// The answer was an error.
+    Failed,
+}
 
 /// One connection: what lies between a peer and the server.
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) unix: bool,
+    /// Its present descriptor.
+    pub(super) descriptor: u32,
+    /// The server has begun it.
+    pub(crate) outgoing: bool,
+    pub(crate) made: Made,
+    /// The error with which it failed, until somebody asks.
+    pub(super) refusal: Option<i32>,
+    /// Since when it stands.
+    stood_at: u64,
+    /// Since when its handler knows.
+    pub(crate) set_up_at: Option<u64>,
     pub(super) token: Option<Token>,
     pub(crate) open: bool,
     // Towards the server.
@@ -52,9 +75,15 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(unix: bool, buffer: u64) -> Line {
+    pub(super) fn new(n: u32, unix: bool, buffer: u64) -> Line {
         Line {
             unix,
+            descriptor: n,
+            outgoing: false,
+            made: Made::Stands,
+            refusal: None,
+            stood_at: 0,
+            set_up_at: None,
             token: None,
             open: false,
             came: 0,
@@ -84,6 +113,47 @@ impl Line {
         }
     }
 
+    /// One that the server has begun; it has no descriptor yet.
+    pub(super) fn outgoing(n: u32, buffer: u64) -> Line {
+        Line { outgoing: true, made: Made::UnderWay, ..Line::new(n, false, buffer) }
+    }
+
+    /// A descriptor of its own for the next address.
+    pub(super) fn begin_again(&mut self, descriptor: u32, unix: bool) {
+        let (page, n) = (std::mem::take(&mut self.page), line_of(descriptor));
+        *self = Line { descriptor, unix, page, open: true, ..Line::outgoing(n, self.buffer) };
+    }
+
+    /// It stands.
+    pub(super) fn establish(&mut self, now: u64) {
+        self.made = Made::Stands;
+        self.stood_at = now;
+        self.edge = true;
+    }
+
+    /// It cannot be made.
+    pub(super) fn refuse(&mut self, errno: i32) {
+        self.made = Made::Failed;
+        self.refusal = Some(errno);
+        self.edge = true;
+    }
+
+    /// Whether it is only begun: nobody was told yet that it stands.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.outgoing && !self.page.set_up
+    }
+
+    /// Whether all there is to say was reported.
+    pub(crate) fn is_noticed(&self) -> bool {
+        self.token.is_some() && !self.edge
+    }
+
+    /// Whether it stood before that time, and that was reported.
+    pub(crate) fn stood_before(&self, time: u64) -> bool {
+        let stands = self.open && self.made == Made::Stands && !self.reset;
+        stands && self.stood_at < time && self.is_noticed()
+    }
+
     /// Whether the peer may still say something.
     pub(super) fn talks(&self) -> bool {
         !self.ended && !self.reset
@@ -106,6 +176,15 @@ impl Line {
 
     /// What epoll would report now, if that is anything.
     pub(super) fn state(&self) -> Option<SimEvent> {
+        match self.made {
+            Made::Stands => {}
+            Made::UnderWay => return None,
+            Made::Failed => {
+                let (token, error) = (self.token?, self.refusal.is_some());
+                let all = SimEvent { readable: true, writable: true, read_closed: true, ..NOTHING };
+                return Some(SimEvent { token, error, ..all });
+            }
+        }
         let urgent = self.urgent.is_some();
         let event = SimEvent {
             token: self.token?,
@@ -123,6 +202,14 @@ impl Line {
         let urgent = self.urgent.filter(|at| *at > self.read).unwrap_or(u64::MAX);
         let passed = self.passed.front().map_or(u64::MAX, |(_, end)| *end);
         self.came.min(urgent).min(passed)
+    }
+
+    /// `SO_ERROR`.
+    pub(super) fn take_error(&mut self) -> Option<io::Error> {
+        if self.made == Made::Stands {
+            return self.error_due.then(|| self.break_pipe());
+        }
+        self.refusal.take().map(io::Error::from_raw_os_error)
     }
 
     /// The error of a reset, which is another one behind the peer's end.

@@ -5,9 +5,11 @@
 
 use std::time::Duration;
 
+use super::draw_trip::add_trips;
 use super::kernel::Call;
 use super::port::{STRANGERS, Who};
 use super::random::Random;
+use super::trip::Plan;
 use crate::options::Options;
 
 #[derive(Clone, Debug)]
@@ -15,6 +17,8 @@ pub(crate) struct Script {
     pub(crate) options: Options,
     pub(crate) peers: Vec<Nature>,
     pub(crate) ports: Vec<Service>,
+    /// Their natures are the last of the peers.
+    pub(crate) trips: Vec<Plan>,
     pub(crate) steps: Vec<Step>,
     pub(crate) ending: Ending,
 }
@@ -135,10 +139,16 @@ pub(crate) enum Step {
     Break(u32, Option<i32>),
     /// Somebody outside of every callback does something to a datagram socket.
     PokePort(u64),
+    /// An outgoing connection is begun.
+    Dial(u32),
+    /// Where it goes, somebody answers.
+    Answer(u32),
+    /// What came of its name is told.
+    LookUp(u32),
     Turn(u64),
 }
 
-const MS: u64 = 1_000_000;
+pub(super) const MS: u64 = 1_000_000;
 
 impl Script {
     pub(crate) fn draw(seed: u64) -> Script {
@@ -159,9 +169,13 @@ impl Script {
             steps.push(draw_step(random, peer, large, wild));
         }
         let ending = random.pick(&[Ending::PeersEnd, Ending::Shutdown, Ending::ShutdownOfTheDeaf]);
-        let mut script = Script { options, peers, ports: Vec::new(), steps, ending };
+        let (ports, trips) = (Vec::new(), Vec::new());
+        let mut script = Script { options, peers, ports, trips, steps, ending };
         if seed % PORTS_ONCE_IN == PORTS_ONCE_IN - 1 {
             add_ports(&mut script, &mut Random::new(!seed), large, wild);
+        }
+        if seed % TRIPS_ONCE_IN == 1 {
+            add_trips(&mut script, &mut Random::new(!seed), large, wild);
         }
         script
     }
@@ -169,6 +183,9 @@ impl Script {
 
 /// One of so many scripts has datagram sockets, since most of what happens is about streams.
 const PORTS_ONCE_IN: u64 = 4;
+
+/// The same for outgoing connections.
+const TRIPS_ONCE_IN: u64 = 4;
 
 /// Datagram sockets join in. They are drawn from numbers of their own.
 fn add_ports(script: &mut Script, random: &mut Random, large: bool, wild: bool) {
@@ -290,7 +307,7 @@ fn draw_options(random: &mut Random, large: bool) -> Options {
     }
 }
 
-fn draw_nature(random: &mut Random, large: bool) -> Nature {
+pub(super) fn draw_nature(random: &mut Random, large: bool) -> Nature {
     let scale = if large { 256 } else { 1 };
     let piece = random.between(1, 20);
     Nature {

@@ -1,6 +1,9 @@
 //! Makes a script that fails shorter for as long as it still fails.
 
+use std::time::Duration;
+
 use super::script::{Ending, Script};
+use super::trip::Named;
 use super::world::{Failed, play};
 
 /// The shortest that was found, and how it fails.
@@ -35,6 +38,18 @@ pub(crate) fn shrink(mut script: Script, mut failed: Failed) -> (Script, Failed)
         simplify(&mut script, &mut failed, |script| script.ports[nth].fails = 0);
         simplify(&mut script, &mut failed, |script| script.ports[nth].connected = false);
         simplify(&mut script, &mut failed, |script| script.ports[nth].closes_after = u64::MAX);
+    }
+    for nth in 0..script.trips.len() {
+        simplify(&mut script, &mut failed, |script| script.trips[nth].from = false);
+        simplify(&mut script, &mut failed, |script| script.trips[nth].after = Duration::ZERO);
+        simplify(&mut script, &mut failed, |script| script.trips[nth].named = Named::Address);
+        for place in (0..script.trips[nth].places.len()).rev() {
+            if script.trips[nth].places.len() > 1 {
+                simplify(&mut script, &mut failed, |script| {
+                    script.trips[nth].places.remove(place);
+                });
+            }
+        }
     }
     simplify(&mut script, &mut failed, |script| script.options.idle_timeout = None);
     simplify(&mut script, &mut failed, |script| script.options.frame_timeout = None);

@@ -8,11 +8,13 @@ use std::time::Duration;
 use super::actor::{Actor, World, act};
 use super::checks;
 use super::clerk::{Clerk, act_on_port, connect};
+use super::dial::dial;
 use super::kernel::Simulated;
 use super::line::SimEvent;
 use super::port::{Port, REFUSED, Who, name};
 use super::random::Random;
 use super::script::{Ending, Script, Step};
+use super::trip::{Named, Plan, Trip, UNKNOWN};
 use crate::addr::Addr;
 use crate::handler::{Handler, Role};
 use crate::io::Drain;
@@ -78,6 +80,8 @@ impl Run {
     fn new(script: &Script, show: bool) -> Result<Run, Failed> {
         let mut sim = Simulated::new(script.options.clone(), script.peers.len());
         sim.ports.resize_with(script.ports.len(), || None);
+        let nature = |plan: &Plan| script.peers[plan.line as usize];
+        sim.trips = script.trips.iter().map(|plan| Trip::new(plan.clone(), nature(plan))).collect();
         let world: World = Rc::new(RefCell::new(sim));
         install(Some(world.clone()));
         let server = Server::with(Rc::clone(&world), script.options.clone());
@@ -169,6 +173,18 @@ impl Run {
                     port.broken = errno;
                 }
             }
+            Step::Dial(k) => {
+                drop(sim);
+                let stage = self.server.stage();
+                dial(&mut stage.io, &mut stage.desk, &self.world, k as usize);
+                stage.appoint_newcomers();
+                return self.failure();
+            }
+            Step::Answer(k) => sim.answer(k as usize),
+            Step::LookUp(k) => {
+                drop(sim);
+                self.look_up(k as usize);
+            }
             Step::Turn(salt) => {
                 drop(sim);
                 return self.turn(salt, false);
@@ -193,6 +209,38 @@ impl Run {
             connect(self.server.io(), &self.world, n, Who::Stranger(0));
         }
         self.failure()
+    }
+
+    /// A thread has looked up a name, and has the loop told. Whether there was anything to tell.
+    fn look_up(&mut self, k: usize) -> bool {
+        let mut sim = self.world.borrow_mut();
+        let Some(trip) = sim.trips.get_mut(k) else { return false };
+        if !trip.begun || trip.found.is_some() || trip.answered {
+            return false;
+        }
+        trip.answered = true;
+        let known = trip.plan.named == Named::Name;
+        let addrs = (0..trip.plan.places.len()).map(|nth| trip.addr(nth)).collect();
+        let n = trip.plan.line;
+        let found = if known { Ok(addrs) } else { Err(UNKNOWN.into()) };
+        let id = sim.line(n).page.id.expect("it was begun");
+        let told = self.server.handle().call(move |world: &mut World, io| {
+            world.borrow_mut().trips[k].found = Some(known);
+            io.note_looked_up(id, found);
+        });
+        told.expect("few calls wait");
+        true
+    }
+
+    /// Everybody gets an answer who ever will. Whether the loop has to be told of one.
+    fn answer_all(&mut self) -> bool {
+        let trips = self.world.borrow().trips.len();
+        let mut told = false;
+        for k in 0..trips {
+            self.world.borrow_mut().answer(k);
+            told |= self.look_up(k);
+        }
+        told
     }
 
     /// Moves the clock.
@@ -270,7 +318,8 @@ impl Run {
                     port.deliver_all();
                 }
             }
-            if self.world.borrow().edges() == 0 && self.would_sleep() {
+            let told = self.answer_all();
+            if !told && self.world.borrow().edges() == 0 && self.would_sleep() {
                 return checks::at_rest(self);
             }
             self.turn(u64::from(self.idle_turns), true)?;
@@ -287,13 +336,11 @@ impl Run {
     fn end(&mut self, script: &Script) -> Result<(), Failed> {
         let reads = script.ending != Ending::ShutdownOfTheDeaf;
         if script.ending == Ending::PeersEnd {
-            for n in 0..script.peers.len() as u32 {
-                self.world.borrow_mut().end(n);
-            }
-            self.settle(true)?;
-            for _ in 0..3 {
+            self.end_peers(script)?;
+            // Who tries one address after the other needs time for each.
+            for _ in 0..if script.trips.is_empty() { 3 } else { 8 } {
                 self.jump(400 * MS);
-                self.settle(true)?;
+                self.end_peers(script)?;
             }
             checks::all_came(self)?;
         }
@@ -308,6 +355,13 @@ impl Run {
         }
         self.settle(reads)?;
         checks::all_over(self)
+    }
+
+    fn end_peers(&mut self, script: &Script) -> Result<(), Failed> {
+        for n in 0..script.peers.len() as u32 {
+            self.world.borrow_mut().end(n);
+        }
+        self.settle(true)
     }
 
     fn shut_down(&mut self, grace: Duration) {

@@ -1,0 +1,75 @@
+//! How an outgoing connection of a simulated run is begun, by a handler or by a step.
+
+use std::io;
+
+use super::actor::{Actor, World};
+use super::kernel::Simulated;
+use super::line::Line;
+use super::trip::{Named, Stage};
+use crate::addr::Addr;
+use crate::connect::Connect;
+use crate::handler::{Desk, Role};
+use crate::id::SocketId;
+use crate::io::{Drain, Io};
+
+/// Begins an outgoing connection, if nobody has.
+pub(crate) fn dial(io: &mut Io, desk: &mut Desk<World>, world: &World, k: usize) {
+    let (n, plan, nature, addrs) = {
+        let mut sim = world.borrow_mut();
+        let now = sim.now;
+        let trip = &mut sim.trips[k];
+        if trip.begun {
+            return;
+        }
+        trip.begin(now);
+        let addrs: Vec<Addr> = (0..trip.plan.places.len()).map(|nth| trip.addr(nth)).collect();
+        let (plan, nature) = (trip.plan.clone(), trip.nature);
+        let n = plan.line;
+        sim.lines[n as usize] = Some(Line::outgoing(n, nature.buffer));
+        (n, plan, nature, addrs)
+    };
+    let actor = Actor { n, nature };
+    let by_name = || Ok(Connect::to_name("somewhere:1"));
+    let to = if plan.named == Named::Address { Connect::to(&addrs[..]) } else { by_name() };
+    let from = world.borrow().trips[k].from();
+    let to = to.and_then(|to| from.map_or(Ok(to.clone()), |from| to.from(from)));
+    let to = to.expect("these are addresses").after(plan.after);
+    let full = io.connections() >= io.options.max_connections;
+    let over = matches!(io.drain, Drain::Until { deadline, .. } if deadline <= io.now);
+    let opened = if plan.named == Named::Address {
+        desk.connect(io, to, actor)
+    } else {
+        // No thread looks it up: the script says what comes of it, and when.
+        let opened = io.open_connection(to);
+        let role = Role::Conversation(Box::new(actor));
+        opened.inspect(|id| desk.newcomers.push((*id, role)))
+    };
+    world.borrow_mut().note_dialled(k, (full, over), opened.map_err(|error| error.kind()));
+}
+
+impl Simulated {
+    /// What became of the begin of one.
+    fn note_dialled(
+        &mut self,
+        k: usize,
+        (full, over): (bool, bool),
+        opened: Result<SocketId, io::ErrorKind>,
+    ) {
+        let trip = &mut self.trips[k];
+        let (n, refused) = (trip.plan.line, trip.is_refused());
+        let right = match opened {
+            Ok(_) => !full && !over && !refused,
+            Err(io::ErrorKind::QuotaExceeded) => full && trip.tried == 0,
+            Err(io::ErrorKind::ConnectionAborted) => over && trip.tried == 0,
+            Err(kind) => refused && trip.last == Some(kind),
+        };
+        if let Ok(id) = opened {
+            self.connected += 1;
+            self.line(n).page.id = Some(id);
+        } else {
+            (trip.begun, trip.stage) = (false, Stage::Over);
+            self.lines[n as usize] = None;
+        }
+        self.check(right, || format!("{n}: is begun for no reason, or not: {opened:?}"));
+    }
+}
