@@ -1,7 +1,7 @@
 //! Datagrams in memory: where those that came lie, and the queue of those that leave.
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::addr::Addr;
 use crate::aligned::Aligned;
@@ -35,8 +35,8 @@ pub(crate) struct UnixArrived {
 
 impl UnixArrived {
     /// Notes who sent it.
-    #[cfg(unix)]
-    pub(crate) fn set_peer(&mut self, peer: Option<&std::path::Path>) {
+    #[allow(dead_code, reason = "only where there are Unix sockets")]
+    pub(crate) fn set_peer(&mut self, peer: Option<&Path>) {
         self.is_named = peer.is_some();
         if let (Some(peer), Addr::Unix(path)) = (peer, &mut self.path) {
             let path = path.as_mut_os_string();
@@ -94,7 +94,7 @@ impl Inbox {
     }
 
     /// The first place, for a datagram of a Unix socket.
-    #[cfg(unix)]
+    #[allow(dead_code, reason = "only where there are Unix sockets")]
     pub(crate) fn unix_place(&mut self) -> Option<(&mut [u8], &mut UnixArrived)> {
         self.is_unix = true;
         Some((self.bytes.get_mut(..=self.max)?, &mut self.unix))
@@ -204,7 +204,7 @@ impl Packets {
     }
 
     /// The path a datagram goes to, as the system encodes it; none if it goes elsewhere.
-    #[cfg(any(unix, test))]
+    #[allow(dead_code, reason = "only where there are Unix sockets")]
     pub(crate) fn path(&self, packet: &Packet) -> Option<&[u8]> {
         let To::Path(len) = packet.to else { return None };
         self.bytes.get(packet.start.checked_sub(len)?..packet.start)
