@@ -267,11 +267,15 @@ impl<S> Stage<S> {
             return io.arm(id);
         }
         if connection.stream.is_connecting() {
-            if stream.has_verdict() || stream.ending() != Ending::Open {
-                // It was answered, or closed, in this very turn: that is looked at in a moment.
-                connection.deadlines += 1;
-                io.deadlines.push(io.now + 1, id);
-                return io.sockets.enqueue(id);
+            // It may have been answered, or closed, in this very turn.
+            if let Err(failure) = self.complete_connect(id) {
+                return self.fail(id, failure);
+            }
+            let io = &mut self.io;
+            let waits = io.sockets.connection(id).is_some_and(|one| one.stream.is_connecting());
+            if !(waits && io.deadline(id).is_some_and(|at| at <= io.now)) {
+                io.sockets.enqueue(id);
+                return io.arm(id);
             }
             if io.attempts.begins(id).is_some() {
                 return self.begin_attempt(id);
