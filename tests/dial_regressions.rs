@@ -121,7 +121,7 @@ fn a_timer_that_is_due_before_the_connection_stands_comes_after_its_setup() {
     let mut tested = Tested::new();
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     let journal = Journal::default();
-    let connect = Connect::to(addr).unwrap().after(ms(30));
+    let connect = Connect::to(addr).unwrap().after(ms(1_000));
     let id = tested.connect(connect, Noted::new(&journal, Patient)).unwrap();
     tested.io().set_timer(id, ms(5));
     let cancelled = tested.io().set_timer(id, ms(5));
