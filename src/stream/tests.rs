@@ -238,3 +238,18 @@ fn an_error_is_worth_a_turn_even_while_nothing_is_read_or_written() {
     stream.note(Readiness { error: true, ..Readiness::default() });
     assert!(stream.has_verdict() && stream.wants_service());
 }
+
+#[test]
+fn a_connection_that_is_only_said_to_stand_waits_for_the_next_news() {
+    for readiness in [
+        Readiness { writable: true, ..Readiness::default() },
+        Readiness { error: true, ..Readiness::default() },
+    ] {
+        let mut stream = Stream::new(Kernel::new(System::Tcp), true);
+        assert!(!stream.has_verdict());
+        stream.note(readiness);
+        assert!(stream.has_verdict());
+        stream.forget_verdict();
+        assert!(!stream.has_verdict() && stream.is_connecting());
+    }
+}
