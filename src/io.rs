@@ -295,9 +295,8 @@ impl Io {
 
     /// Calls `timeout` of the handler of `owner` once, when `after` has passed since the beginning
     /// of this turn ([`Io::now`]). A timer goes with its owner; that of a connection in the making
-    /// waits until it stands. There is one for each call, so who
-    /// sets one at every message cancels the one before. A timer of a watched source calls its
-    /// `ready` with nothing ready.
+    /// waits until it stands. There is one for each call, so who sets one at every message cancels
+    /// the one before. A timer of a watched source calls its `ready` with nothing ready.
     pub fn set_timer(&mut self, owner: SocketId, after: Duration) -> TimerId {
         let sockets = &self.sockets;
         let timer = self.timers.insert(self.after(after), owner, |id| sockets.get(id).is_some());
