@@ -201,26 +201,29 @@ fn a_connection_begun_during_a_shutdown_is_told_of_it() {
 
 #[test]
 fn what_a_finish_connects_to_does_not_outlive_the_grace() {
+    /// What came of the connect.
+    type Told = Option<ErrorKind>;
     struct Again(Addr);
-    impl Handler for Again {
-        fn handle(&mut self, _: &mut Context<'_>, _: &mut Input<'_>) -> io::Result<()> {
+    impl Handler<Told> for Again {
+        fn handle(&mut self, _: &mut Context<'_, Told>, _: &mut Input<'_>) -> io::Result<()> {
             Ok(())
         }
-        fn shutdown(&mut self, _: &mut Context<'_>) -> io::Result<()> {
+        fn shutdown(&mut self, _: &mut Context<'_, Told>) -> io::Result<()> {
             Ok(())
         }
-        fn finish(&mut self, cx: &mut Context<'_>, _: io::Result<()>) {
-            let next = cx.connect(self.0.clone(), Patient);
-            assert_eq!(next.unwrap_err().kind(), ErrorKind::ConnectionAborted);
+        fn finish(&mut self, cx: &mut Context<'_, Told>, _: io::Result<()>) {
+            // A panic in here would be caught.
+            *cx.shared = cx.connect(self.0.clone(), Echo).err().map(|error| error.kind());
         }
     }
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = Addr::Ip(outside.local_addr().unwrap());
-    let mut tested = Tested::new();
+    let mut tested = Tested::with(None, Options::default());
     let addr = tested.serve(Kind::Tcp, move |_| Again(to.clone()));
     let client = Client::connect(&addr);
     tested.until(|server| server.io().ledger().accepted == 1);
     tested.shutdown(ms(10)).unwrap();
+    assert_eq!(*tested.shared(), Some(ErrorKind::ConnectionAborted));
     assert_eq!(tested.io().connections(), 0);
     drop(client);
 }
