@@ -1,9 +1,12 @@
 //! Addresses of every kind of socket.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+
+use crate::os_text;
 
 /// The address of a socket (Python's `server_address` and `client_address`).
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -12,11 +15,50 @@ pub enum Addr {
     Ip(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
+    /// The abstract name of a Unix socket, without the zero byte before it (unix(7)): it is no file,
+    /// and is free again when its socket is closed. Any bytes, at most 107. Linux and Android alone
+    /// have it.
+    Abstract(Vec<u8>),
     /// A Unix socket without a name, as the clients of a Unix server usually are.
     Unnamed,
 }
 
+/// Whether `@name` is an abstract name here, and not a file.
+const HAS_ABSTRACT: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
 impl Addr {
+    /// The address of a Unix socket as it is written on a command line: `@name` is an abstract name
+    /// where there are such names (as in `ss`, socat and systemd), and anything else is a path. The
+    /// path of a file of such a name is `./@name`.
+    ///
+    /// ```
+    /// use socketserver::Addr;
+    ///
+    /// assert_eq!(Addr::unix("/run/echo"), Addr::Unix("/run/echo".into()));
+    /// # #[cfg(target_os = "linux")]
+    /// assert_eq!(Addr::unix("@echo"), Addr::Abstract(b"echo".to_vec()));
+    /// ```
+    #[must_use]
+    pub fn unix(name: impl AsRef<OsStr>) -> Addr {
+        let name = name.as_ref();
+        match name.as_encoded_bytes().strip_prefix(b"@") {
+            Some(name) if HAS_ABSTRACT => Addr::Abstract(name.to_vec()),
+            _ => Addr::Unix(name.into()),
+        }
+    }
+
+    /// The address as [`Display`](fmt::Display) writes it, but with every byte of a path or of an
+    /// abstract name, also where they are no text.
+    #[must_use]
+    pub fn to_os_string(&self) -> OsString {
+        match self {
+            Addr::Unix(path) if looks_abstract(path) => Path::new(".").join(path).into(),
+            Addr::Unix(path) => path.into(),
+            Addr::Abstract(name) => os_text::from_bytes([b"@", name.as_slice()].concat()),
+            other => other.to_string().into(),
+        }
+    }
+
     /// The port of an IP address.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
@@ -36,12 +78,25 @@ impl Addr {
     }
 }
 
-/// As it is written on the command line and in logs: `127.0.0.1:7000`, `[::1]:7000`, the path.
+/// Whether a path would be read as an abstract name.
+fn looks_abstract(path: &Path) -> bool {
+    HAS_ABSTRACT && path.as_os_str().as_encoded_bytes().starts_with(b"@")
+}
+
+/// As it is written on the command line and in logs: `127.0.0.1:7000`, `[::1]:7000`, the path,
+/// `@name`. What is no text is replaced: see [`Addr::to_os_string`].
 impl fmt::Display for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Addr::Ip(addr) => addr.fmt(f),
+            Addr::Unix(path) if looks_abstract(path) => {
+                write!(f, "./{}", path.display())
+            }
             Addr::Unix(path) => path.display().fmt(f),
+            // A zero byte in a name is shown as `ss` shows it.
+            Addr::Abstract(name) => {
+                write!(f, "@{}", String::from_utf8_lossy(name).replace('\0', "@"))
+            }
             Addr::Unnamed => f.write_str("unnamed"),
         }
     }
@@ -66,7 +121,8 @@ impl From<&Path> for Addr {
 }
 
 /// What can be turned into addresses: `"127.0.0.1:7000"`, `"localhost:7000"`, `("::1", 7000)`, a
-/// [`SocketAddr`], a [`Path`], `"unix:/run/echo"`, an [`Addr`].
+/// [`SocketAddr`], a [`Path`], `"unix:/run/echo"`, `"unix:@echo"` (see [`Addr::unix`]), an [`Addr`];
+/// an argument of the command line as it is ([`OsStr`]).
 ///
 /// A name is looked up where it is given, which may block; numbers never do.
 pub trait ToAddrs {
@@ -80,9 +136,29 @@ pub trait ToAddrs {
 impl ToAddrs for str {
     fn to_addrs(&self) -> io::Result<Vec<Addr>> {
         match self.strip_prefix("unix:") {
-            Some(path) => Path::new(path).to_addrs(),
+            Some(name) => Addr::unix(name).to_addrs(),
             None => look_up(self, self),
         }
+    }
+}
+
+/// As a `str`; behind `unix:` any bytes are taken.
+impl ToAddrs for OsStr {
+    fn to_addrs(&self) -> io::Result<Vec<Addr>> {
+        if let Some(text) = self.to_str() {
+            return text.to_addrs();
+        }
+        let Some(name) = os_text::strip_prefix(self, "unix:") else {
+            let what = format!("{self:?} is not UTF-8, as a name and a port are");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        };
+        Addr::unix(name).to_addrs()
+    }
+}
+
+impl ToAddrs for OsString {
+    fn to_addrs(&self) -> io::Result<Vec<Addr>> {
+        self.as_os_str().to_addrs()
     }
 }
 
@@ -100,10 +176,7 @@ impl ToAddrs for (&str, u16) {
 
 impl ToAddrs for Path {
     fn to_addrs(&self) -> io::Result<Vec<Addr>> {
-        if self.as_os_str().is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is empty"));
-        }
-        Ok(vec![Addr::Unix(self.to_path_buf())])
+        Addr::Unix(self.to_path_buf()).to_addrs()
     }
 }
 
@@ -115,7 +188,12 @@ impl ToAddrs for PathBuf {
 
 impl ToAddrs for Addr {
     fn to_addrs(&self) -> io::Result<Vec<Addr>> {
-        Ok(vec![self.clone()])
+        let empty = match self {
+            Addr::Unix(path) if path.as_os_str().is_empty() => "the path is empty",
+            Addr::Abstract(name) if name.is_empty() => "the name behind the @ is empty",
+            _ => return Ok(vec![self.clone()]),
+        };
+        Err(io::Error::new(io::ErrorKind::InvalidInput, empty))
     }
 }
 
@@ -199,6 +277,37 @@ mod tests {
         assert_eq!(one(&|| "unix:/run/echo".to_addrs()), "/run/echo");
         assert_eq!(one(&|| ("127.0.0.1", 9).to_addrs()), "127.0.0.1:9");
         assert_eq!(one(&|| Path::new("a b").to_addrs()), "a b");
+        assert_eq!(one(&|| "unix:./@echo".to_addrs()), "./@echo");
+        assert_eq!(one(&|| OsStr::new("127.0.0.1:7000").to_addrs()), "127.0.0.1:7000");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn an_at_sign_begins_an_abstract_name_and_no_path() {
+        let name = Addr::Abstract(b"echo".to_vec());
+        assert_eq!("unix:@echo".to_addrs().unwrap().first(), Some(&name));
+        assert_eq!(OsStr::new("unix:@echo").to_addrs().unwrap().first(), Some(&name));
+        assert_eq!((name.to_string(), name.to_os_string()), ("@echo".into(), "@echo".into()));
+        // A path is what it says: a file, whatever its name.
+        let file = Path::new("@echo").to_addrs().unwrap().remove(0);
+        assert_eq!(file, Addr::Unix("@echo".into()));
+        assert_eq!((file.to_string(), file.to_os_string()), ("./@echo".into(), "./@echo".into()));
+        assert_eq!(Addr::Abstract(b"a\0b".to_vec()).to_string(), "@a@b");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn bytes_that_are_no_text_are_kept() {
+        use std::os::unix::ffi::OsStrExt;
+
+        let path = OsStr::from_bytes(b"/tmp/\xFF\xFE");
+        let typed = OsStr::from_bytes(b"unix:/tmp/\xFF\xFE");
+        let addr = typed.to_addrs().unwrap().remove(0);
+        assert_eq!((&addr, addr.to_os_string()), (&Addr::Unix(path.into()), path.into()));
+        let name = Addr::unix(OsStr::from_bytes(b"@\xFF"));
+        assert_eq!(name.to_os_string(), OsStr::from_bytes(b"@\xFF"));
+        let error = OsStr::from_bytes(b"\xFF:7000").to_addrs().unwrap_err();
+        assert!(error.to_string().contains("\\xFF:7000"), "{error}");
     }
 
     #[test]

@@ -355,7 +355,7 @@ fn refuses(io: &mut Io, id: SocketId, peer: &Addr) -> bool {
     }
     let may_be = match peer {
         Addr::Ip(addr) => io.own.may_be(*addr),
-        Addr::Unix(_) => true,
+        Addr::Unix(_) | Addr::Abstract(_) => true,
         Addr::Unnamed => false,
     };
     may_be && !datagram.is_connected && is_own(io, id, peer)
@@ -395,7 +395,7 @@ fn is_own(io: &mut Io, id: SocketId, peer: &Addr) -> bool {
     let of = io.options.own_packets.then_some(id);
     match peer {
         Addr::Ip(addr) => io.own.is_own(of, *addr, is_local),
-        Addr::Unix(path) => io.own.is_own_path(of, path),
+        Addr::Unix(_) | Addr::Abstract(_) => io.own.is_own_name(of, peer),
         Addr::Unnamed => false,
     }
 }

@@ -47,6 +47,7 @@ mod mailbox;
 #[cfg(feature = "testing")]
 mod memory;
 mod options;
+mod os_text;
 mod outbox;
 mod output;
 mod own;

@@ -4,7 +4,6 @@
 //! an echo service, would be answered for ever (CERT CA-1996-01).
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
 
 use crate::addr::Addr;
 use crate::id::SocketId;
@@ -13,7 +12,8 @@ use crate::id::SocketId;
 #[derive(Debug, Default)]
 pub(crate) struct OwnAddrs {
     bound: Vec<(SocketId, SocketAddr)>,
-    paths: Vec<(SocketId, PathBuf)>,
+    /// Of Unix sockets.
+    names: Vec<(SocketId, Addr)>,
     /// The port of each of them, for the question that is asked about every datagram.
     ports: Vec<u16>,
     /// What the system said last about an address: interfaces seldom change, and asking costs.
@@ -24,7 +24,7 @@ impl OwnAddrs {
     pub(crate) fn insert(&mut self, id: SocketId, addr: Addr) {
         match addr {
             Addr::Ip(addr) => self.bound.push((id, addr)),
-            Addr::Unix(path) => self.paths.push((id, path)),
+            name @ (Addr::Unix(_) | Addr::Abstract(_)) => self.names.push((id, name)),
             Addr::Unnamed => {}
         }
         self.note_ports();
@@ -32,7 +32,7 @@ impl OwnAddrs {
 
     pub(crate) fn remove(&mut self, id: SocketId) {
         self.bound.retain(|(bound, _)| *bound != id);
-        self.paths.retain(|(bound, _)| *bound != id);
+        self.names.retain(|(bound, _)| *bound != id);
         self.note_ports();
     }
 
@@ -54,10 +54,10 @@ impl OwnAddrs {
         false
     }
 
-    /// Whether `path` is that of socket `of`, or of any if that is `None`. The system says who sent a
+    /// Whether `name` is that of socket `of`, or of any if that is `None`. The system says who sent a
     /// Unix datagram, so nobody can forge it; but two services may still be made to talk for ever.
-    pub(crate) fn is_own_path(&self, of: Option<SocketId>, path: &Path) -> bool {
-        self.paths.iter().any(|(id, own)| own == path && of.is_none_or(|of| of == *id))
+    pub(crate) fn is_own_name(&self, of: Option<SocketId>, name: &Addr) -> bool {
+        self.names.iter().any(|(id, own)| own == name && of.is_none_or(|of| of == *id))
     }
 
     /// Whether `peer` is the address of socket `of`, or of any if that is `None`. `is_local` says
@@ -104,7 +104,9 @@ mod tests {
         let mut own = OwnAddrs::default();
         own.insert(one, addr("127.0.0.1:7").into());
         own.insert(two, addr("[::]:9").into());
-        own.insert(two, Path::new("/own").into());
+        let [path, other] = ["/own", "/other"].map(|path| Addr::Unix(path.into()));
+        let name = Addr::Abstract(b"/own".to_vec());
+        own.insert(two, path.clone());
         let never = |_: IpAddr| -> bool { panic!("nobody is asked about an exact address") };
         assert!(own.is_own(None, addr("127.0.0.1:7"), never));
         assert!(own.is_own(Some(one), addr("[::ffff:127.0.0.1]:7"), never));
@@ -115,13 +117,13 @@ mod tests {
         assert!(own.is_own(Some(two), addr("10.0.0.1:9"), |_| true));
         assert!(own.is_own(Some(two), addr("10.0.0.1:9"), never), "it was asked before");
         assert!(!own.is_own(Some(two), addr("10.0.0.2:9"), |_| false));
-        assert!(
-            own.is_own_path(None, "/own".as_ref()) && own.is_own_path(Some(two), "/own".as_ref())
-        );
-        assert!(!own.is_own_path(Some(one), "/own".as_ref()));
-        assert!(!own.is_own_path(None, "/other".as_ref()));
+        assert!(own.is_own_name(None, &path) && own.is_own_name(Some(two), &path));
+        assert!(!own.is_own_name(Some(one), &path));
+        assert!(!own.is_own_name(None, &other) && !own.is_own_name(None, &name));
+        own.insert(one, name.clone());
+        assert!(own.is_own_name(Some(one), &name) && !own.is_own_name(Some(one), &path));
         own.remove(two);
-        assert!(!own.is_own_path(None, "/own".as_ref()));
+        assert!(!own.is_own_name(None, &path) && own.is_own_name(None, &name));
         assert!(!own.is_own(None, addr("10.0.0.1:9"), never));
     }
 }

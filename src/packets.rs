@@ -25,28 +25,67 @@ pub(crate) struct Inbox {
     is_unix: bool,
 }
 
-/// A datagram of a Unix socket. The room for the path stays, so that none costs an allocation.
+/// A datagram of a Unix socket. The room for its sender's name stays, so that none costs an
+/// allocation.
 #[derive(Debug)]
 pub(crate) struct UnixArrived {
     pub(crate) len: usize,
     path: Addr,
-    is_named: bool,
+    abstract_name: Addr,
+    kind: UnixKind,
+}
+
+/// Which of the names holds.
+#[derive(Clone, Copy, Debug)]
+enum UnixKind {
+    Path,
+    Abstract,
+    Unnamed,
 }
 
 impl UnixArrived {
-    /// Notes who sent it.
+    fn new() -> UnixArrived {
+        UnixArrived {
+            len: 0,
+            path: Addr::Unix(PathBuf::new()),
+            abstract_name: Addr::Abstract(Vec::new()),
+            kind: UnixKind::Unnamed,
+        }
+    }
+
+    /// It came from a socket at this path.
     #[allow(dead_code, reason = "only where there are Unix sockets")]
-    pub(crate) fn set_peer(&mut self, peer: Option<&Path>) {
-        self.is_named = peer.is_some();
-        if let (Some(peer), Addr::Unix(path)) = (peer, &mut self.path) {
+    pub(crate) fn set_path(&mut self, peer: &Path) {
+        self.kind = UnixKind::Path;
+        if let Addr::Unix(path) = &mut self.path {
             let path = path.as_mut_os_string();
             path.clear();
             path.push(peer);
         }
     }
 
+    /// It came from a socket of this abstract name.
+    #[allow(dead_code, reason = "only where there are Unix sockets")]
+    pub(crate) fn set_abstract(&mut self, peer: &[u8]) {
+        self.kind = UnixKind::Abstract;
+        if let Addr::Abstract(name) = &mut self.abstract_name {
+            name.clear();
+            name.extend_from_slice(peer);
+        }
+    }
+
+    /// It came from a socket without a name.
+    #[allow(dead_code, reason = "only where there are Unix sockets")]
+    pub(crate) fn set_unnamed(&mut self) {
+        self.kind = UnixKind::Unnamed;
+    }
+
     fn peer(&self) -> &Addr {
-        if self.is_named { &self.path } else { &Addr::Unnamed }
+        match self.kind {
+            UnixKind::Path => &self.path,
+            UnixKind::Abstract => &self.abstract_name,
+            UnixKind::Unnamed => &Addr::Unnamed,
+        }
     }
 }
 
@@ -78,8 +117,7 @@ impl Inbox {
         // Zeroed memory costs nothing until a datagram lands in it.
         let bytes = Aligned::zeroed(stride * BATCH);
         let arrived = vec![Arrived { len: 0, peer: Addr::Unnamed }; BATCH].into_boxed_slice();
-        let unix = UnixArrived { len: 0, path: Addr::Unix(PathBuf::new()), is_named: false };
-        Inbox { bytes, stride, max, arrived, unix, is_unix: false }
+        Inbox { bytes, stride, max, arrived, unix: UnixArrived::new(), is_unix: false }
     }
 
     /// The places to fill, and what to note about each.
@@ -120,7 +158,8 @@ pub(crate) enum To {
     Peer,
     V4(SocketAddrV4),
     V6(SocketAddrV6),
-    /// To the path that lies before the datagram in the queue, of this length.
+    /// To the path that lies before the datagram in the queue, of this length; or to the abstract
+    /// name, with a zero byte before it.
     Path(usize),
 }
 
@@ -168,6 +207,11 @@ impl Packets {
                 self.bytes.extend_from_slice(path);
                 To::Path(path.len())
             }
+            Some(Addr::Abstract(name)) => {
+                self.bytes.push(0);
+                self.bytes.extend_from_slice(name);
+                To::Path(1 + name.len())
+            }
             Some(Addr::Unnamed) | None => To::Peer,
         };
         // The bytes last, so that nothing has to be kept over that call.
@@ -203,7 +247,8 @@ impl Packets {
         self.bytes.get(packet.start..packet.start + packet.len).unwrap_or_default()
     }
 
-    /// The path a datagram goes to, as the system encodes it; none if it goes elsewhere.
+    /// The path or abstract name that a datagram goes to, as the system encodes it; none if it goes
+    /// elsewhere.
     #[allow(dead_code, reason = "only where there are Unix sockets")]
     pub(crate) fn path(&self, packet: &Packet) -> Option<&[u8]> {
         let To::Path(len) = packet.to else { return None };

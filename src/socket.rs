@@ -1,4 +1,5 @@
-//! The sockets of the operating system; with what forks, the only files with `cfg(unix)`.
+//! The sockets of the operating system; with what forks and `os_text.rs`, the only files with
+//! `cfg(unix)`.
 //!
 //! Everything opened here is non-blocking and closed on exec. `socket2` sets what mio does not:
 //! the backlog, reuse of addresses, keep-alive.
@@ -21,6 +22,8 @@ mod listener;
 mod loan;
 mod stream;
 #[cfg(unix)]
+mod unix_name;
+#[cfg(unix)]
 mod unix_path;
 
 pub(crate) use accept_error::{AcceptError, accept_error};
@@ -29,6 +32,8 @@ pub(crate) use datagram::{DatagramSocket, is_local};
 pub(crate) use listener::ListenerSocket;
 pub(crate) use loan::Loan;
 pub(crate) use stream::StreamSocket;
+#[cfg(unix)]
+pub(crate) use unix_name::UnixName;
 
 /// Whether the system reports the next byte, or the next room, by itself after a read or write
 /// that moved less than it could. True for epoll, where every arrival is an edge. Not for
@@ -121,6 +126,10 @@ pub(crate) fn name_of(socket: &Socket) -> Option<Addr> {
     if let Some(path) = name.as_pathname() {
         return Some(Addr::Unix(path.to_path_buf()));
     }
+    #[cfg(unix)]
+    if let Some(name) = name.as_abstract_namespace() {
+        return Some(Addr::Abstract(name.to_vec()));
+    }
     Some(Addr::Unnamed)
 }
 
@@ -162,10 +171,7 @@ fn unsupported(addr: &Addr) -> io::Error {
 
 #[cfg(unix)]
 fn unix_addr(addr: &std::os::unix::net::SocketAddr) -> Addr {
-    match addr.as_pathname() {
-        Some(path) => Addr::Unix(path.to_path_buf()),
-        None => Addr::Unnamed,
-    }
+    UnixName::of(addr).to_addr()
 }
 
 /// Lets another loop watch a type that lends its [`Registry`] as `registry`.

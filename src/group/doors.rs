@@ -46,6 +46,7 @@ impl Door {
             }
             // The system may tell a relative path in another form than the one that was asked for.
             (Addr::Unix(_), Addr::Unix(_)) => true,
+            (Addr::Abstract(asked), Addr::Abstract(name)) => asked == name,
             _ => false,
         }
     }

@@ -210,6 +210,7 @@ mod many {
             }
             let name = |packet: &Packet| match (packet.to, packets.path(packet)) {
                 (To::Peer, _) => Some(None),
+                (_, Some([0, name @ ..])) => UnixAddr::new_abstract(name).ok().map(Some),
                 (_, Some(path)) => UnixAddr::new(OsStr::from_bytes(path)).ok().map(Some),
                 _ => None,
             };

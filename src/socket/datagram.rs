@@ -11,7 +11,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Sock
 use super::batch::Batch;
 use super::{EDGE_AFTER_SHORT, share_port};
 #[cfg(unix)]
-use super::{unix_addr, unix_path};
+use super::{UnixName, unix_addr, unix_name, unix_path};
 use crate::addr::Addr;
 #[cfg(feature = "testing")]
 use crate::memory::datagram::MemoryDatagram;
@@ -32,9 +32,9 @@ enum Kind {
     V6(UdpSocket),
     #[cfg(unix)]
     Unix {
-        socket: mio::net::UnixDatagram,
-        /// Removes the path when the socket goes.
+        /// Removes the path when the socket goes; first, as that of a listener.
         _path: Option<unix_path::BoundPath>,
+        socket: mio::net::UnixDatagram,
     },
     /// What only behaves like one.
     #[cfg(feature = "testing")]
@@ -58,10 +58,10 @@ impl DatagramSocket {
                 Ok(DatagramSocket::of_udp(*ip, socket))
             }
             #[cfg(unix)]
-            Addr::Unix(path) => {
-                let (socket, path) = unix_path::bind(path, Type::DGRAM)?;
+            Addr::Unix(_) | Addr::Abstract(_) => {
+                let (socket, path) = unix_path::bind(addr, Type::DGRAM)?;
                 set_buffers(&socket, options)?;
-                Ok(DatagramSocket::of_unix(socket, Some(path)))
+                Ok(DatagramSocket::of_unix(socket, path))
             }
             _ => Err(unsupported(addr)),
         }
@@ -77,11 +77,12 @@ impl DatagramSocket {
                 Ok(DatagramSocket::of_udp(*ip, socket))
             }
             #[cfg(unix)]
-            Addr::Unix(path) => {
+            Addr::Unix(_) | Addr::Abstract(_) => {
+                let name = unix_name::sock_addr(addr).ok_or_else(|| unsupported(addr))??;
                 let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
                 set_buffers(&socket, options)?;
                 socket.set_nonblocking(true)?;
-                socket.connect(&SockAddr::unix(path)?)?;
+                socket.connect(&name)?;
                 Ok(DatagramSocket::of_unix(socket, None))
             }
             _ => Err(unsupported(addr)),
@@ -125,8 +126,10 @@ impl DatagramSocket {
         }
         let name = match addr {
             Addr::Ip(ip) => SockAddr::from(*ip),
-            Addr::Unix(path) => SockAddr::unix(path)?,
-            Addr::Unnamed => return Err(unsupported(addr)),
+            #[cfg(unix)]
+            _ => unix_name::sock_addr(addr).ok_or_else(|| unsupported(addr))??,
+            #[cfg(not(unix))]
+            _ => return Err(unsupported(addr)),
         };
         self.raw()?.connect(&name)
     }
@@ -264,7 +267,11 @@ fn receive_unix(socket: &mio::net::UnixDatagram, inbox: &mut Inbox) -> io::Resul
     };
     let (len, peer) = socket.recv_from(place)?;
     arrived.len = len;
-    arrived.set_peer(peer.as_pathname());
+    match UnixName::of(&peer) {
+        UnixName::Path(path) => arrived.set_path(path),
+        UnixName::Abstract(name) => arrived.set_abstract(name),
+        UnixName::None => arrived.set_unnamed(),
+    }
     Ok(Received { came: 1, all: false })
 }
 
@@ -297,6 +304,10 @@ pub(super) fn send_one_unix(
     let payload = packets.payload(packet);
     match (packet.to, packets.path(packet)) {
         (To::Peer, _) => socket.send(payload)?,
+        (_, Some(name @ [0, ..])) => {
+            let name = unix_name::of_bytes(name)?;
+            socket.try_io(|| SockRef::from(socket).send_to(payload, &name))?
+        }
         (_, Some(path)) => socket.send_to(payload, std::ffi::OsStr::from_bytes(path))?,
         _ => return Err(io::ErrorKind::Unsupported.into()),
     };

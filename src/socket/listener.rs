@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::{StreamSocket, set_buffers, set_keepalive, share_port, unsupported};
 #[cfg(unix)]
-use super::{unix_addr, unix_path};
+use super::{unix_addr, unix_name, unix_path};
 use crate::addr::Addr;
 #[cfg(feature = "testing")]
 use crate::memory::simulated;
@@ -21,9 +21,10 @@ pub(crate) enum ListenerSocket {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix {
+        /// Removes the path when the listener goes. First: while the socket is open, no other file
+        /// has the number by which the path is known to be ours.
+        _path: Option<unix_path::BoundPath>,
         listener: mio::net::UnixListener,
-        /// Removes the path when the listener goes.
-        _path: unix_path::BoundPath,
     },
     /// Another loop accepts there, and hands clients over.
     Elsewhere(Addr),
@@ -57,12 +58,12 @@ impl ListenerSocket {
                 Ok(ListenerSocket::Tcp(TcpListener::from_std(socket.into())))
             }
             #[cfg(unix)]
-            Addr::Unix(path) => {
+            Addr::Unix(_) | Addr::Abstract(_) => {
                 if options.reuse_port {
-                    let what = "reuse_port is for IP sockets, a Unix path has one owner";
+                    let what = "reuse_port is for IP sockets, a Unix socket has one owner";
                     return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
                 }
-                let (listener, path) = unix_path::listen(path, options.backlog)?;
+                let (listener, path) = unix_path::listen(addr, options.backlog)?;
                 Ok(ListenerSocket::Unix { listener, _path: path })
             }
             _ => Err(unsupported(addr)),
@@ -98,7 +99,8 @@ impl ListenerSocket {
                 let (stream, peer) = listener.accept()?;
                 // It is for the connection to tell what is wrong with it.
                 let _ = set_buffers(&SockRef::from(&stream), options);
-                Ok((StreamSocket::Unix { stream, cut: false }, unix_addr(&peer)))
+                let peer = unix_name::of_accepted(&peer, &stream);
+                Ok((StreamSocket::Unix { stream, cut: false }, peer))
             }
         }
     }

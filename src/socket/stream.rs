@@ -9,9 +9,9 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-#[cfg(unix)]
-use super::unix_addr;
 use super::{EDGE_AFTER_SHORT, set_buffers, set_keepalive, unsupported};
+#[cfg(unix)]
+use super::{unix_addr, unix_name};
 use crate::addr::Addr;
 #[cfg(feature = "testing")]
 use crate::memory::{MemoryStream, simulated};
@@ -62,18 +62,24 @@ impl StreamSocket {
                 Ok(StreamSocket::Tcp(stream))
             }
             #[cfg(unix)]
-            Addr::Unix(_) if from.is_some() => {
+            Addr::Unix(_) | Addr::Abstract(_) if from.is_some() => {
                 let what = "a Unix stream has no address of its own to connect from";
                 Err(io::Error::new(io::ErrorKind::Unsupported, what))
             }
             #[cfg(unix)]
             Addr::Unix(path) => {
-                let stream = mio::net::UnixStream::connect(path)?;
-                set_buffers(&SockRef::from(&stream), options)?;
-                Ok(StreamSocket::Unix { stream, cut: false })
+                StreamSocket::of_unix(mio::net::UnixStream::connect(path)?, options)
             }
+            #[cfg(unix)]
+            Addr::Abstract(_) => StreamSocket::of_unix(unix_name::connect_abstract(addr)?, options),
             _ => Err(unsupported(addr)),
         }
+    }
+
+    #[cfg(unix)]
+    fn of_unix(stream: mio::net::UnixStream, options: &Options) -> io::Result<StreamSocket> {
+        set_buffers(&SockRef::from(&stream), options)?;
+        Ok(StreamSocket::Unix { stream, cut: false })
     }
 
     /// What is watched from the start to the end. TCP raises a write edge only after a refused

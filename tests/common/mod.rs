@@ -234,7 +234,7 @@ impl Client {
         let (domain, name) = match addr {
             Addr::Ip(ip) => (Domain::for_address(*ip), SockAddr::from(*ip)),
             Addr::Unix(path) => (Domain::UNIX, SockAddr::unix(path).unwrap()),
-            Addr::Unnamed => panic!("nobody can connect to that"),
+            _ => panic!("nobody here connects to that"),
         };
         let socket = Socket::new(domain, Type::STREAM, None).unwrap();
         prepare(&socket);
@@ -654,7 +654,7 @@ pub(crate) fn name(addr: &Addr) -> SockAddr {
     match addr {
         Addr::Ip(ip) => SockAddr::from(*ip),
         Addr::Unix(path) => SockAddr::unix(path).unwrap(),
-        Addr::Unnamed => panic!("it has no name"),
+        _ => panic!("it has no such name"),
     }
 }
 

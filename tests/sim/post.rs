@@ -235,7 +235,10 @@ impl DatagramKernel for Simulated {
         if port.unix {
             let (place, arrived) = inbox.unix_place().expect("there is a first place");
             arrived.len = fill(place, n, first);
-            arrived.set_peer(name(true, first.from).path());
+            match name(true, first.from) {
+                Addr::Unix(path) => arrived.set_path(&path),
+                _ => arrived.set_unnamed(),
+            }
             port.queue.pop_front();
             port.page.let_in.push_back(first);
             self.note_receipt(n, 1);
