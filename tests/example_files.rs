@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
@@ -248,6 +248,8 @@ fn no_name_leads_out_of_the_directory() {
         "link",
         "directory",
         "tab\t",
+        "gpj.\u{202e}exe",
+        "zero\u{200b}width",
     ];
     for name in escapes {
         for mode in ["new", "replace"] {
@@ -266,7 +268,7 @@ fn no_name_leads_out_of_the_directory() {
     assert_eq!(names(outside.path()), ["kept", "secret"]);
     // A partial file that is a link leads nowhere either.
     let checksum = blake3::hash(b"evil").to_hex();
-    let partial = format!(".file.{}.part", &checksum[..16]);
+    let partial = format!(".file.{checksum}.part");
     std::os::unix::fs::symlink(outside.path().join("secret"), kept.join(partial)).unwrap();
     assert!(begin(&addr, &announce("file", b"evil", "new")).1.starts_with("error "));
     server.stop();
@@ -295,7 +297,7 @@ fn of_two_uploads_of_one_name_the_second_is_told() {
     let (mut first, have) = begin(&addr, &announce("file", &bytes, "new"));
     assert_eq!(have, "have 0\n");
     let (_, answer) = begin(&addr, &announce("file", b"other", "new"));
-    assert_eq!(answer, "error it is being uploaded already\n");
+    assert_eq!(answer, "busy it is being uploaded already\n");
     first.write_all(&bytes).unwrap();
     assert_eq!(line(&first), "done\n");
     assert_eq!(fs::read(kept.path().join("file")).unwrap(), bytes);
@@ -363,33 +365,340 @@ fn a_full_disk_is_told_and_nothing_has_the_name() {
     server.stop();
 }
 
-#[test]
-fn a_slow_disk_holds_up_only_who_writes_to_it() {
+/// A server of which strace tampers with some system calls; `None`, and a message, where it cannot.
+fn tampered(dir: &Path, inject: &[&str]) -> Option<(Server, String)> {
     if !has("strace") {
-        return;
+        return None;
     }
-    let kept = tempfile::tempdir().unwrap();
-    // Each fsync takes a second. With -D the server is our child, and ends with the test.
+    // With -D the server is our child, and ends with the test.
     let mut command = Command::new("strace");
-    command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e"]);
-    command.arg("inject=fsync:delay_enter=1000000").arg(program::path("files"));
-    command.arg("serve").arg(kept.path()).arg("127.0.0.1:0");
+    command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,link,linkat,renameat2"]);
+    for what in inject {
+        command.args(["-e", &format!("inject={what}")]);
+    }
+    command.arg(program::path("files")).arg("serve").arg(dir).arg("127.0.0.1:0");
     let mut server = Server::of(command.stderr(Stdio::null()));
     let said = server.line();
     let Some(addr) = said.strip_prefix("listening tcp ") else {
-        return println!("skipped: strace may not trace here");
+        println!("skipped: strace may not trace here");
+        return None;
     };
-    let (mut slow, _) = begin(addr, &announce("slow", b"slow", "new"));
+    let addr = addr.to_string();
+    Some((server, addr))
+}
+
+#[test]
+fn a_slow_disk_holds_up_only_who_writes_to_it() {
+    let kept = tempfile::tempdir().unwrap();
+    let delay = "fsync:delay_enter=20000000";
+    let Some((_server, addr)) = tampered(kept.path(), &[delay]) else { return };
+    let (mut slow, _) = begin(&addr, &announce("slow", b"slow", "new"));
     slow.write_all(b"slow").unwrap();
-    let began = Instant::now();
+    assert_eq!(line(&slow), "wait\n", "the worker is at it");
     for n in 0..5 {
-        let (_, have) = begin(addr, &announce(&format!("quick {n}"), b"quick", "new"));
+        let (_, have) = begin(&addr, &announce(&format!("quick {n}"), b"quick", "new"));
         assert_eq!(have, "have 0\n");
     }
-    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+    assert_eq!(line(&slow), "wait\n", "it was not done before the others had their answers");
     assert!(!kept.path().join("slow").exists(), "it has its name before it is safe on the disk");
-    assert_eq!(line(&slow), "done\n");
-    assert!(began.elapsed() > Duration::from_millis(900), "the disk was not slow");
+}
+
+#[test]
+fn a_slow_disk_is_no_failure() {
+    let kept = tempfile::tempdir().unwrap();
+    let Some((server, addr)) = tampered(kept.path(), &["fsync:delay_enter=3000000"]) else {
+        return;
+    };
+    let (stream, have) = begin(&addr, &announce("slow", b"slow", "new"));
+    assert_eq!(have, "have 0\n");
+    (&stream).write_all(b"slow").unwrap();
+    let heard: Vec<String> = BufReader::new(stream).lines().map(Result::unwrap).collect();
+    assert_eq!(heard.last().map(String::as_str), Some("done"));
+    assert!(heard.len() > 1 && heard.iter().rev().skip(1).all(|line| line == "wait"), "{heard:?}");
+    server.stop();
+}
+
+#[test]
+fn a_file_system_without_links_will_do() {
+    let (no_link, no_rename) = ("link,linkat:error=EPERM", "renameat2:error=EINVAL");
+    for inject in [&[no_link][..], &[no_link, no_rename]] {
+        let kept = tempfile::tempdir().unwrap();
+        let Some((server, addr)) = tampered(kept.path(), inject) else { return };
+        let bytes = content(300_000);
+        let output = put(&file_of(&bytes).path().join("file"), &addr, &[]);
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "{inject:?}");
+        assert!(fs::read(kept.path().join("file")).unwrap() == bytes);
+        // What somebody else has put there meanwhile stays.
+        let (mut stream, _) = begin(&addr, &announce("other", b"ours", "new"));
+        fs::write(kept.path().join("other"), "theirs").unwrap();
+        stream.write_all(b"ours").unwrap();
+        assert!(line(&stream).starts_with("error "), "{inject:?}");
+        assert_eq!(fs::read(kept.path().join("other")).unwrap(), b"theirs");
+        drop(stream);
+        server.stop();
+    }
+}
+
+/// A file of an earlier day.
+fn old_file(path: &Path) {
+    let file = fs::File::create(path).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(100_000)).unwrap();
+}
+
+/// Waits until the server has looked for what is forgotten, twice.
+fn until_swept(dir: &Path) {
+    for _ in 0..2 {
+        let sign = dir.join(format!(".sign.{}.part", blake3::hash(b"sign").to_hex()));
+        old_file(&sign);
+        let began = Instant::now();
+        while sign.exists() {
+            assert!(began.elapsed() < PATIENCE);
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn an_upload_that_is_under_way_is_never_swept() {
+    let kept = tempfile::tempdir().unwrap();
+    let (server, addr) = serve_with(kept.path(), &["--keep", "1"]);
+    let bytes = content(1_000);
+    let (mut stream, have) = begin(&addr, &announce("file", &bytes, "new"));
+    assert_eq!(have, "have 0\n");
+    stream.write_all(&bytes[..500]).unwrap();
+    let began = Instant::now();
+    let path = loop {
+        if let Some(name) = names(kept.path()).into_iter().find(|name| is_partial(name)) {
+            break kept.path().join(name);
+        }
+        assert!(began.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(2));
+    };
+    // Nothing was written to it for so long, as far as the file system knows.
+    let file = fs::File::options().append(true).open(&path).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(100_000)).unwrap();
+    until_swept(kept.path());
+    assert!(path.exists());
+    stream.write_all(&bytes[500..]).unwrap();
+    assert_eq!(line(&stream), "done\n");
+    assert!(fs::read(kept.path().join("file")).unwrap() == bytes);
+    server.stop();
+}
+
+#[test]
+fn what_only_looks_like_an_upload_is_never_swept() {
+    let kept = tempfile::tempdir().unwrap();
+    let checksum = blake3::hash(b"x").to_hex().to_string();
+    let strangers = [
+        ".notes.part".to_string(),
+        format!(".report.{}.part", &checksum[..16]),
+        format!(".report.{}.part", &checksum[1..]),
+        format!(".report.{}.part", checksum.to_uppercase()),
+        format!("report.{checksum}.part"),
+        format!(".report.{checksum}"),
+        format!("{checksum}.part"),
+        format!(".{checksum}.part"),
+        ".part".to_string(),
+    ];
+    for name in &strangers {
+        old_file(&kept.path().join(name));
+    }
+    // Neither a directory nor a link is ours, whatever it is called.
+    let directory = format!(".directory.{checksum}.part");
+    let link = format!(".link.{checksum}.part");
+    fs::create_dir(kept.path().join(&directory)).unwrap();
+    std::os::unix::fs::symlink("nowhere", kept.path().join(&link)).unwrap();
+    let (server, _) = serve_with(kept.path(), &["--keep", "1"]);
+    until_swept(kept.path());
+    let mut expected = strangers.to_vec();
+    expected.extend([directory, link]);
+    expected.sort();
+    assert_eq!(names(kept.path()), expected);
+    server.stop();
+}
+
+#[test]
+fn whoever_lost_the_done_is_told_again() {
+    let kept = tempfile::tempdir().unwrap();
+    let (server, addr) = serve(kept.path());
+    let bytes = content(20_000_000);
+    let announcement = announce("file", &bytes, "new");
+    let (mut stream, _) = begin(&addr, &announcement);
+    stream.write_all(&bytes).unwrap();
+    assert_eq!(line(&stream), "done\n");
+    for mode in ["new", "replace"] {
+        let mut stream = tcp(&addr);
+        stream.write_all(&announce("file", &bytes, mode)).unwrap();
+        let answers = read_to_end(&mut stream);
+        assert_eq!(String::from_utf8_lossy(&answers), "have 20000000\ndone\n", "{mode}");
+    }
+    // The checksum decides, and not the name or the size.
+    let mut other = bytes.clone();
+    other[10_000_000] ^= 1;
+    let (_, answer) = begin(&addr, &announce("file", &other, "new"));
+    assert_eq!(answer, "error it exists already, with another content\n");
+    let (mut stream, have) = begin(&addr, &announce("file", &other, "replace"));
+    assert_eq!(have, "have 0\n");
+    stream.write_all(&other).unwrap();
+    assert_eq!(line(&stream), "done\n");
+    assert!(fs::read(kept.path().join("file")).unwrap() == other);
+    assert_eq!(names(kept.path()), ["file"]);
+    server.stop();
+}
+
+/// Passes connections on to `to`, but of the first one no `done`: that is cut off.
+fn without_first_done(to: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for (nth, client) in listener.incoming().enumerate() {
+            let (client, server) = (client.unwrap(), TcpStream::connect(&to).unwrap());
+            let (mut from, mut into) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || std::io::copy(&mut from, &mut into));
+            for answer in BufReader::new(&server).lines() {
+                let answer = answer.unwrap();
+                if nth == 0 && answer == "done" {
+                    break;
+                }
+                (&client).write_all(format!("{answer}\n").as_bytes()).unwrap();
+            }
+            for end in [&client, &server] {
+                end.shutdown(std::net::Shutdown::Both).unwrap_or_default();
+            }
+        }
+    });
+    addr
+}
+
+#[test]
+fn a_client_that_lost_the_done_ends_well() {
+    let kept = tempfile::tempdir().unwrap();
+    let (server, addr) = serve(kept.path());
+    let bytes = content(3_000_000);
+    let output = put(&file_of(&bytes).path().join("file"), &without_first_done(addr), &[]);
+    assert!(said(&output).contains("once more"), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(fs::read(kept.path().join("file")).unwrap() == bytes);
+    server.stop();
+}
+
+/// A server that does this with its one client, whose upload is `len` bytes long. What it gives back
+/// stays open until the client has ended.
+fn put_to<F>(len: usize, timeout: &str, serve: F) -> Output
+where
+    F: FnOnce(TcpStream) -> TcpStream + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let serving = thread::spawn(move || serve(listener.accept().unwrap().0));
+    let file = file_of(&content(len));
+    let output = put(&file.path().join("file"), &addr, &["--timeout", timeout]);
+    serving.join().unwrap();
+    output
+}
+
+/// Reads until the client has left.
+fn until_left(mut stream: TcpStream) -> TcpStream {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut piece = [0; 1 << 16];
+    while stream.read(&mut piece).is_ok_and(|n| n > 0) {}
+    stream
+}
+
+#[test]
+fn the_client_gives_up_on_a_silent_server() {
+    let silent: [fn(TcpStream) -> TcpStream; 3] = [
+        until_left,
+        |stream| {
+            // It takes all, and never says what became of it.
+            (&stream).write_all(b"have 0\n").unwrap();
+            until_left(stream)
+        },
+        |stream| {
+            // It does not even read: the client cannot send the rest.
+            (&stream).write_all(b"have 0\nwait\n").unwrap();
+            stream
+        },
+    ];
+    for serve in silent {
+        let output = put_to(30_000_000, "1", serve);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).contains("said nothing for 1 s"), "{}", said(&output));
+    }
+}
+
+#[test]
+fn a_server_that_asks_for_patience_is_waited_for() {
+    let output = put_to(3, "5", |mut stream| {
+        stream.write_all(b"have 0\n").unwrap();
+        // Longer than the client would wait for a silent one.
+        for _ in 0..30 {
+            thread::sleep(Duration::from_millis(200));
+            stream.write_all(b"wait\n").unwrap();
+        }
+        stream.write_all(b"done\n").unwrap();
+        until_left(stream)
+    });
+    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_server_that_never_ends_its_line_is_left() {
+    let output = put_to(3, "30", |mut stream| {
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        while stream.write_all(&[b'x'; 10_000]).is_ok() {}
+        stream
+    });
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("is none for files"), "{}", said(&output));
+}
+
+#[test]
+fn what_a_server_says_reaches_the_terminal_as_one_plain_line() {
+    let output = put_to(3, "30", |mut stream| {
+        stream.write_all(b"error \x1b]0;owned\x07\x9b\n").unwrap();
+        until_left(stream)
+    });
+    assert_eq!(output.status.code(), Some(1));
+    let printed = output.stderr.strip_suffix(b"\n").unwrap();
+    assert!(!String::from_utf8_lossy(printed).chars().any(char::is_control), "{printed:?}");
+}
+
+#[test]
+fn a_name_need_not_be_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let kept = tempfile::tempdir().unwrap();
+    let here = tempfile::tempdir().unwrap();
+    let (server, addr) = serve(kept.path());
+    let name = OsStr::from_bytes(b"caf\xe9 \xff.txt");
+    fs::write(here.path().join(name), "bytes").unwrap();
+    let output = put(&here.path().join(name), &addr, &[]);
+    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+    assert_eq!(fs::read(kept.path().join(name)).unwrap(), b"bytes");
+    // Nor is what cannot be understood a reason to panic.
+    let output = program::command("files").arg(name).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    server.stop();
+}
+
+#[test]
+fn a_first_line_to_nobody_stops_no_server() {
+    let kept = tempfile::tempdir().unwrap();
+    let addr = command::free_addr().to_string();
+    let mut command = program::command("files");
+    command.arg("serve").arg(kept.path()).arg(&addr).stdin(Stdio::null()).stderr(Stdio::null());
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut child = command.stdout(full).spawn().unwrap();
+    let began = Instant::now();
+    while TcpStream::connect(&addr).is_err() {
+        assert!(began.elapsed() < PATIENCE && child.try_wait().unwrap().is_none());
+        thread::sleep(Duration::from_millis(2));
+    }
+    assert!(put(&file_of(b"x").path().join("file"), &addr, &[]).status.success());
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

@@ -6,45 +6,109 @@
 //! each upload has at most one piece of work and one piece of data under way: memory is bounded, and
 //! a slow disk slows only those who write to it.
 //!
-//! The protocol: the client says `put NAME SIZE BLAKE3 new|replace` and a newline; the server
-//! answers `have N`; the client sends the file from byte N on; the server answers `done`, or at any
-//! time `error` and why. The checksum is BLAKE3 because it is safe against forgery, has no rival in
+//! The protocol, in lines. The client says `put NAME SIZE BLAKE3 new|replace`, NAME being any bytes
+//! that are fit for a file. The server answers `have N`, the client sends the file from byte N on,
+//! the server answers `done`. At any time it may say `wait` (the disk is slow, nothing is wrong),
+//! `busy` and why (try again later) or `error` and why. The end is idempotent: whoever announces a
+//! content that has the name already is answered `have SIZE` and `done`, so a client that lost the
+//! `done` asks again. The checksum is BLAKE3 because it is safe against forgery, has no rival in
 //! speed, and its crate is kept by its authors.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
 
+mod answers;
+mod check;
+mod keep;
 mod name;
 mod partial;
+mod progress;
 mod put;
 mod serve;
 #[path = "../support/signals.rs"]
 mod signals;
+mod sweep;
 mod upload;
 
 const USAGE: &str = "usage: files serve DIR LISTEN_ADDR [--keep SECONDS]
-       files put FILE ADDR [--as NAME] [--replace]
+       files put FILE ADDR [--as NAME] [--replace] [--timeout SECONDS]
 
 serve  keeps uploads in DIR; an unfinished one is kept for a day, or --keep, to be resumed
-put    uploads FILE and resumes one that was cut; exits with 0 once it is kept, with 1 when it is
+put    uploads FILE, as NAME if one is given, and resumes one that was cut; gives up on a server that
+       says nothing for a minute, or --timeout; exits with 0 once the file is kept, with 1 when it is
        not, with 2 when it was asked wrongly";
 
-fn main() {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let ended = match words[..] {
-        ["serve", dir, addr] => serve::serve(Path::new(dir), addr, "86400"),
-        ["serve", dir, addr, "--keep", keep] => serve::serve(Path::new(dir), addr, keep),
-        ["put", file, addr] => put::put(file, addr, None, false),
-        ["put", file, addr, "--replace"] => put::put(file, addr, None, true),
-        ["put", file, addr, "--as", name] => put::put(file, addr, Some(name), false),
-        ["put", file, addr, "--as", name, "--replace"] => put::put(file, addr, Some(name), true),
-        _ => {
-            eprintln!("{USAGE}");
-            std::process::exit(2);
+/// What was typed.
+struct Words {
+    plain: Vec<OsString>,
+    keep: Duration,
+    timeout: Duration,
+    name: Option<OsString>,
+    replace: bool,
+}
+
+impl Words {
+    /// An error names the culprit.
+    fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Words, String> {
+        let (day, minute) = (Duration::from_secs(86_400), Duration::from_secs(60));
+        let mut parsed =
+            Words { plain: Vec::new(), keep: day, timeout: minute, name: None, replace: false };
+        while let Some(word) = words.next() {
+            let option = word.to_string_lossy().into_owned();
+            let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
+            match option.as_str() {
+                "--keep" => parsed.keep = seconds(&option, &value()?)?,
+                "--timeout" => parsed.timeout = seconds(&option, &value()?)?,
+                "--as" => parsed.name = Some(value()?),
+                "--replace" => parsed.replace = true,
+                _ if option.starts_with("--") => return Err(format!("unknown option {option}")),
+                _ => parsed.plain.push(word),
+            }
         }
+        Ok(parsed)
+    }
+}
+
+fn seconds(option: &str, word: &OsString) -> Result<Duration, String> {
+    let seconds = word.to_str().and_then(|word| word.parse().ok()).filter(|seconds| *seconds > 0);
+    let seconds = seconds.ok_or_else(|| format!("{option} takes whole seconds, 1 or more"))?;
+    Ok(Duration::from_secs(seconds))
+}
+
+/// The one way to standard error, which may be closed or full: then nothing is said.
+fn say(what: &str) {
+    let line: String = what.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let _ = writeln!(std::io::stderr(), "files: {line}");
+}
+
+fn main() {
+    let words = Words::parse(std::env::args_os().skip(1)).unwrap_or_else(|culprit| {
+        say(&culprit);
+        usage()
+    });
+    let mut plain = words.plain.iter();
+    let (what, path, addr) = (plain.next(), plain.next(), plain.next().and_then(|a| a.to_str()));
+    let (Some(what), Some(path), Some(addr), None) = (what, path, addr, plain.next()) else {
+        usage()
+    };
+    let ended = match what.to_str() {
+        Some("serve") => serve::serve(&PathBuf::from(path), addr, words.keep),
+        Some("put") => {
+            let how =
+                put::How { name: words.name, replace: words.replace, patience: words.timeout };
+            put::put(&PathBuf::from(path), addr, how)
+        }
+        _ => usage(),
     };
     if let Err(error) = ended {
-        eprintln!("files: {error}");
+        say(&error.to_string());
         std::process::exit(if error.kind() == std::io::ErrorKind::InvalidInput { 2 } else { 1 });
     }
+}
+
+fn usage() -> ! {
+    let _ = writeln!(std::io::stderr(), "{USAGE}");
+    std::process::exit(2)
 }

@@ -1,26 +1,29 @@
 //! A file that is not complete: beside its goal, under a name that shows it. Everything here blocks.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use super::name::Announced;
+use super::check::Check;
+use super::keep::{keep_new, sync_dir_of};
+use super::name::{Announced, CHECKSUM_DIGITS, is_checksum};
 
 /// The names that are being uploaded; two at once would write into each other.
-pub(crate) type Busy = Arc<Mutex<BTreeSet<String>>>;
+pub(crate) type Busy = Arc<Mutex<BTreeSet<OsString>>>;
 
 /// One name of [`Busy`], until it is dropped, in whatever thread that happens.
-struct Claim {
-    name: String,
+pub(crate) struct Claim {
+    name: OsString,
     busy: Busy,
 }
 
 impl Claim {
-    fn of(name: &str, busy: &Busy) -> io::Result<Claim> {
+    pub(crate) fn of(name: &OsStr, busy: &Busy) -> io::Result<Claim> {
         if !busy.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into()) {
             return Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
@@ -42,99 +45,205 @@ pub(crate) struct Partial {
     announced: Announced,
     goal: PathBuf,
     path: PathBuf,
-    file: File,
+    check: Option<Checking>,
+    /// `None` until the first byte comes.
+    file: Option<File>,
     hasher: Box<blake3::Hasher>,
     len: u64,
     _claim: Claim,
 }
 
-/// What a partial file's name begins and ends with; no goal's does.
-const PREFIX: &str = ".";
-const SUFFIX: &str = ".part";
+/// What is read before more is taken.
+enum Checking {
+    /// The file that has the name already: perhaps it is the one that is announced.
+    Goal(Check),
+    /// What an earlier upload of the same content has left.
+    Rest(Check),
+}
+
+/// How far an upload has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Progress {
+    /// [`Partial::step`] has to be called once more.
+    Checking,
+    /// More of the content can be appended.
+    Ready,
+    /// This content has its name already.
+    Kept,
+}
+
+/// What a partial file's name begins and ends with; no goal's does. Between them are the name of the
+/// goal, a dot and the whole checksum: who does not know the content cannot go on with it.
+const PREFIX: &[u8] = b".";
+const SUFFIX: &[u8] = b".part";
+
+/// The goal's name, if this is what [`Partial`] calls its files.
+pub(crate) fn goal_of(file_name: &OsStr) -> Option<&OsStr> {
+    let inner = file_name.as_bytes().strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    let (name, checksum) = inner.split_at_checked(inner.len().checked_sub(CHECKSUM_DIGITS + 1)?)?;
+    let checksum = std::str::from_utf8(checksum.strip_prefix(b".")?).ok()?;
+    is_checksum(checksum).then(|| OsStr::from_bytes(name))
+}
+
+fn file_name_of(announced: &Announced) -> OsString {
+    let name = announced.name.as_bytes();
+    let parts = [PREFIX, name, b".", announced.checksum.as_bytes(), SUFFIX];
+    OsStr::from_bytes(&parts.concat()).into()
+}
 
 impl Partial {
-    /// Goes on where an earlier upload of the same content was cut, or begins.
+    /// Goes on where an earlier upload of the same content was cut, or begins. Nothing is created
+    /// before there is a byte to be kept.
     pub(crate) fn open(dir: &Path, announced: Announced, busy: &Busy) -> io::Result<Partial> {
         let claim = Claim::of(&announced.name, busy)?;
         let goal = dir.join(&announced.name);
-        match fs::symlink_metadata(&goal) {
+        let path = dir.join(file_name_of(&announced));
+        let check = match fs::symlink_metadata(&goal) {
             Ok(found) if !found.is_file() => return Err(exists("it exists and is no plain file")),
+            Ok(found) if found.len() == announced.size => {
+                Some(Checking::Goal(Check::of(read_only(&goal)?)))
+            }
             Ok(_) if !announced.replace => return Err(exists("it exists already")),
-            _ => {}
+            Ok(_) => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let mut partial = Partial {
+            announced,
+            goal,
+            path,
+            check,
+            file: None,
+            hasher: Box::default(),
+            len: 0,
+            _claim: claim,
+        };
+        if partial.check.is_none() {
+            partial.look_for_rest()?;
         }
-        // Of another content with the same name nothing can be used.
-        let content = announced.checksum.get(..16).unwrap_or_default();
-        let path = dir.join(format!("{PREFIX}{}.{content}{SUFFIX}", announced.name));
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true).custom_flags(libc::O_NOFOLLOW);
-        let mut file = options.open(&path)?;
-        if !file.metadata()?.is_file() {
-            return Err(exists("its partial file is no plain file"));
+        Ok(partial)
+    }
+
+    fn look_for_rest(&mut self) -> io::Result<()> {
+        let file =
+            match OpenOptions::new().read(true).append(true).custom_flags(FLAGS).open(&self.path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error),
+            };
+        let found = file.metadata()?;
+        if !found.is_file() || found.nlink() != 1 {
+            return Err(exists("its partial file is no plain file of its own"));
         }
-        if file.metadata()?.len() > announced.size {
+        if found.len() > self.announced.size {
             file.set_len(0)?;
         }
-        let mut hasher = Box::new(blake3::Hasher::new());
-        let mut piece = vec![0; 256 << 10];
-        let mut len = 0;
-        loop {
-            let n = file.read(&mut piece)?;
-            let Some(read) = piece.get(..n).filter(|read| !read.is_empty()) else { break };
-            hasher.update(read);
-            len += n as u64;
+        self.check = Some(Checking::Rest(Check::of(file)));
+        Ok(())
+    }
+
+    /// One step of what has to be read before more is taken.
+    pub(crate) fn step(&mut self) -> io::Result<Progress> {
+        match self.check.take() {
+            None => Ok(Progress::Ready),
+            Some(Checking::Goal(mut check)) => {
+                if !check.step()? {
+                    self.check = Some(Checking::Goal(check));
+                } else if check.is_of(&self.announced.checksum) {
+                    return self.has_its_name().map(|()| Progress::Kept);
+                } else if !self.announced.replace {
+                    return Err(exists("it exists already, with another content"));
+                } else {
+                    self.look_for_rest()?;
+                }
+                Ok(self.progress())
+            }
+            Some(Checking::Rest(mut check)) => {
+                if check.step()? {
+                    let (file, hasher, len) = check.end();
+                    (self.file, self.hasher, self.len) = (Some(file), hasher, len);
+                } else {
+                    self.check = Some(Checking::Rest(check));
+                }
+                Ok(self.progress())
+            }
         }
-        Ok(Partial { announced, goal, path, file, hasher, len, _claim: claim })
+    }
+
+    fn progress(&self) -> Progress {
+        if self.check.is_some() { Progress::Checking } else { Progress::Ready }
     }
 
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
+    pub(crate) fn size(&self) -> u64 {
+        self.announced.size
+    }
+
     pub(crate) fn missing(&self) -> u64 {
         self.announced.size.saturating_sub(self.len)
     }
 
+    fn file(&mut self) -> io::Result<&mut File> {
+        if self.file.is_none() {
+            let mut options = OpenOptions::new();
+            options.read(true).append(true).create_new(true).custom_flags(FLAGS);
+            self.file = Some(options.open(&self.path)?);
+        }
+        self.file.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
+        self.file()?.write_all(bytes)?;
         self.hasher.update(bytes);
         self.len += bytes.len() as u64;
         Ok(())
     }
 
     /// All has come: checks it, sees it safe on the disk, and gives it its name in one step.
-    pub(crate) fn keep(self) -> io::Result<()> {
+    pub(crate) fn keep(mut self) -> io::Result<()> {
+        self.file()?;
         if self.hasher.finalize().to_hex().as_str() != self.announced.checksum {
             fs::remove_file(&self.path)?;
             let what = "the checksum does not match; nothing of it was kept";
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
-        self.file.sync_all()?;
+        self.file()?.sync_all()?;
         if self.announced.replace {
             fs::rename(&self.path, &self.goal)?;
-        } else {
-            // Other than a rename, a link never replaces what somebody else has put there.
-            fs::hard_link(&self.path, &self.goal)?;
-            fs::remove_file(&self.path)?;
+        } else if let Err(error) = keep_new(&self.path, &self.goal) {
+            // Perhaps it is this very content that somebody has put there meanwhile.
+            let is_it = error.kind() == io::ErrorKind::AlreadyExists && self.goal_is_it()?;
+            return if is_it { self.has_its_name() } else { Err(error) };
         }
-        let dir = self.goal.parent().unwrap_or(Path::new("."));
-        File::open(dir)?.sync_all()
+        sync_dir_of(&self.goal)
+    }
+
+    fn goal_is_it(&self) -> io::Result<bool> {
+        if !fs::symlink_metadata(&self.goal)?.is_file() {
+            return Ok(false);
+        }
+        let mut check = Check::of(read_only(&self.goal)?);
+        while !check.step()? {}
+        Ok(check.is_of(&self.announced.checksum))
+    }
+
+    /// Nothing is left to do but to remove what was left of this upload.
+    fn has_its_name(&self) -> io::Result<()> {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => sync_dir_of(&self.goal),
+        }
     }
 }
 
-/// Removes partial files that nobody has written to for so long.
-pub(crate) fn sweep(dir: &Path, keep: Duration) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        let is_partial = name.starts_with(PREFIX) && name.ends_with(SUFFIX);
-        let metadata = if is_partial { entry.metadata() } else { continue };
-        let age = metadata.and_then(|m| m.modified()).map(|time| time.elapsed());
-        if age.is_ok_and(|age| age.is_ok_and(|age| age > keep)) {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
+/// A link would lead elsewhere, and a FIFO would wait for its other end.
+const FLAGS: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+
+fn read_only(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(FLAGS).open(path)
 }
 
 fn exists(what: &str) -> io::Error {

@@ -1,39 +1,63 @@
 //! The client: straight-line code on a blocking socket, with a thread that hears the answers.
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Seek, SeekFrom, Write};
-use std::net::TcpStream;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::name::{Announced, check};
+use super::answers::{Answers, not_understood};
+use super::name::{Announced, bad, check};
+use super::progress::Progress;
+use super::say;
 
 const PIECE: usize = 256 << 10;
-/// Before the one time it goes on by itself.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Before each time it goes on by itself, after it was cut or while another upload has the name.
+const PAUSES: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
+/// How often a write that waits looks what the server says.
+const SLICE: Duration = Duration::from_millis(500);
 
-pub(crate) fn put(path: &str, addr: &str, name: Option<&str>, replace: bool) -> io::Result<()> {
-    let name = match name {
-        Some(name) => name.to_string(),
-        None => Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned(),
-    };
+pub(crate) struct How {
+    /// The name there, if it is to be another one than here.
+    pub(crate) name: Option<OsString>,
+    pub(crate) replace: bool,
+    /// How long the server may say nothing.
+    pub(crate) patience: Duration,
+}
+
+pub(crate) fn put(path: &Path, addr: &str, how: How) -> io::Result<()> {
+    let How { name, replace, patience } = how;
+    let name = name.or_else(|| path.file_name().map(OsString::from));
+    let name = name.ok_or_else(|| bad("the file has no name of its own; give one with --as"))?;
     check(&name)?;
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{path}: {error}"));
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let mut file = File::open(path).map_err(named)?;
     let mut hasher = blake3::Hasher::new();
     let size = io::copy(&mut file, &mut hasher).map_err(named)?;
     let checksum = hasher.finalize().to_hex().to_string();
     let announced = Announced { name, size, checksum, replace };
-    match upload(&mut file, addr, &announced) {
-        Err(error) if was_cut(&error) => {
-            eprintln!("files: {error}; once more");
-            thread::sleep(PAUSE);
-            upload(&mut file, addr, &announced)
+    for pause in PAUSES {
+        match upload(&mut file, addr, &announced, patience) {
+            Err(error) if is_for_now(&error) => say(&format!("{error}; once more")),
+            ended => return ended,
         }
-        ended => ended,
+        thread::sleep(pause);
     }
+    upload(&mut file, addr, &announced, patience)
+}
+
+/// Whether it may be otherwise soon. What came of the upload is not known when it was cut, and need
+/// not be: the server knows the content by its checksum.
+fn is_for_now(error: &io::Error) -> bool {
+    was_cut(error) || error.kind() == io::ErrorKind::ResourceBusy
 }
 
 fn was_cut(error: &io::Error) -> bool {
@@ -42,20 +66,49 @@ fn was_cut(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
-fn upload(file: &mut File, addr: &str, announced: &Announced) -> io::Result<()> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{addr}: {error}"));
-    let mut stream = TcpStream::connect(addr).map_err(named)?;
-    let answers = hear(&stream)?;
-    stream.write_all(announced.line().as_bytes())?;
-    let have = answer(&answers)?;
+fn upload(
+    file: &mut File,
+    addr: &str,
+    announced: &Announced,
+    patience: Duration,
+) -> io::Result<()> {
+    let mut stream = connect(addr, patience)
+        .map_err(|error| io::Error::new(error.kind(), format!("{addr}: {error}")))?;
+    stream.set_write_timeout(Some(SLICE.min(patience)))?;
+    let mut answers = Answers::of(&stream, patience)?;
+    let sent = converse(file, &mut stream, announced, &mut answers);
+    // So ends the thread that hears, too.
+    let _ = stream.shutdown(std::net::Shutdown::Both);
+    sent
+}
+
+fn connect(addr: &str, patience: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for addr in addr.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&addr, patience) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn converse(
+    file: &mut File,
+    stream: &mut TcpStream,
+    announced: &Announced,
+    answers: &mut Answers,
+) -> io::Result<()> {
+    write(stream, &announced.line(), answers)?;
+    let have = answers.wait()?;
     let have = have.strip_prefix("have ").and_then(|have| have.parse::<u64>().ok());
     let have = have.filter(|have| *have <= announced.size).ok_or_else(not_understood)?;
-    match send(file, have, &mut stream, announced, &answers) {
+    match send(file, have, stream, announced, answers) {
         // What the server said says more than that it does not listen any more.
-        Err(error) if was_cut(&error) => return Err(answer(&answers).err().unwrap_or(error)),
+        Err(error) if was_cut(&error) => return Err(answers.wait().err().unwrap_or(error)),
         sent => sent?,
     }
-    if answer(&answers)? == "done" { Ok(()) } else { Err(not_understood()) }
+    if answers.wait()? == "done" { Ok(()) } else { Err(not_understood()) }
 }
 
 /// Sends the file from byte `from` on, unless the server objects.
@@ -64,7 +117,7 @@ fn send(
     from: u64,
     stream: &mut TcpStream,
     announced: &Announced,
-    answers: &Receiver<io::Result<String>>,
+    answers: &mut Answers,
 ) -> io::Result<()> {
     file.seek(SeekFrom::Start(from))?;
     let mut piece = vec![0; PIECE];
@@ -76,78 +129,38 @@ fn send(
         if n == 0 {
             return Err(io::Error::other("the file became shorter meanwhile"));
         }
-        stream.write_all(piece.get(..n).unwrap_or_default())?;
+        write(stream, piece.get(..n).unwrap_or_default(), answers)?;
         left -= n as u64;
         progress.show(announced.size - left);
-        match answers.try_recv() {
-            Err(TryRecvError::Empty) => {}
-            Ok(said) => return understood(said?).map(drop),
-            Err(TryRecvError::Disconnected) => return Err(ended()),
+        if answers.look()?.is_some() {
+            return Err(not_understood());
         }
     }
     Ok(())
 }
 
-/// Hears what the server says, line by line, whatever is being sent meanwhile.
-fn hear(stream: &TcpStream) -> io::Result<Receiver<io::Result<String>>> {
-    let lines = BufReader::new(stream.try_clone()?).lines();
-    let (heard, answers) = mpsc::sync_channel(2);
-    thread::spawn(move || {
-        for line in lines {
-            if heard.send(line).is_err() {
-                break;
+/// Writes all of it, as long as something moves or the server says that it takes a while.
+fn write(stream: &mut TcpStream, mut bytes: &[u8], answers: &mut Answers) -> io::Result<()> {
+    let mut moved_at = Instant::now();
+    while !bytes.is_empty() {
+        match stream.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                bytes = bytes.get(n..).unwrap_or_default();
+                moved_at = Instant::now();
             }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // SO_SNDTIMEO: nothing was written in that time.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+            {
+                if answers.look()?.is_some() {
+                    return Err(not_understood());
+                }
+                answers.check_patience(moved_at)?;
+            }
+            Err(error) => return Err(error),
         }
-    });
-    Ok(answers)
-}
-
-fn answer(answers: &Receiver<io::Result<String>>) -> io::Result<String> {
-    understood(answers.recv().unwrap_or_else(|_| Err(ended()))?)
-}
-
-fn understood(line: String) -> io::Result<String> {
-    match line.strip_prefix("error ") {
-        Some(why) => Err(io::Error::other(why.to_string())),
-        None => Ok(line),
     }
-}
-
-fn ended() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the server ended the connection")
-}
-
-fn not_understood() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the server is none for files")
-}
-
-/// A line on the terminal that is written again and again; nothing where there is no terminal.
-struct Progress<'a> {
-    announced: &'a Announced,
-    from: u64,
-    began: Instant,
-    shown: Option<Instant>,
-    on_terminal: bool,
-}
-
-impl Progress<'_> {
-    fn new(from: u64, announced: &Announced) -> Progress<'_> {
-        let on_terminal = io::stderr().is_terminal();
-        Progress { announced, from, began: Instant::now(), shown: None, on_terminal }
-    }
-
-    fn show(&mut self, sent: u64) {
-        let lately = self.shown.is_some_and(|at| at.elapsed() < Duration::from_millis(100));
-        let Announced { name, size, .. } = self.announced;
-        if !self.on_terminal || lately && sent < *size {
-            return;
-        }
-        self.shown = Some(Instant::now());
-        let percent = sent * 100 / (*size).max(1);
-        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
-        let speed = (sent - self.from) / 1_000 / millis;
-        let done = "#".repeat(usize::try_from(percent / 4).unwrap_or(25));
-        let end = if sent == *size { "\n" } else { "" };
-        eprint!("\r{name} [{done:25}] {percent:3} % {speed} MB/s {end}");
-    }
+    Ok(())
 }

@@ -1,15 +1,17 @@
 //! The server: a directory, and who uploads into it.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use socketserver::{Options, Server, SocketId};
 
-use super::partial::{Busy, sweep};
+use super::partial::Busy;
+use super::say;
 use super::signals::stop_on_signals;
+use super::sweep::sweep;
 use super::upload::{Done, Upload};
 
 /// What all uploads share.
@@ -26,33 +28,32 @@ const MOST_UPLOADS: usize = 512;
 const GRACE: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(60);
 
-pub(crate) fn serve(dir: &Path, addr: &str, keep: &str) -> io::Result<()> {
-    let keep = keep.parse().map(Duration::from_secs).map_err(|error| {
-        io::Error::new(io::ErrorKind::InvalidInput, format!("--keep {keep}: {error}"))
-    })?;
+pub(crate) fn serve(dir: &Path, addr: &str, keep: Duration) -> io::Result<()> {
     let dir = dir
         .canonicalize()
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", dir.display())))?;
-    sweep(&dir, keep)?;
-    let store = Store { dir: dir.clone(), busy: Busy::default(), done: HashMap::new() };
+    let busy = Busy::default();
+    sweep(&dir, keep, &busy)?;
+    let store = Store { dir: dir.clone(), busy: busy.clone(), done: HashMap::new() };
     let options =
         Options { max_connections: MOST_UPLOADS, idle_timeout: Some(IDLE), ..Options::default() };
     let mut server = Server::with(store, options)?;
     let listener = server.listen(addr, |_peer| Upload::default())?;
-    thread::spawn(move || sweep_for_ever(&dir, keep));
+    thread::Builder::new().name("sweep".into()).spawn(move || sweep_for_ever(&dir, keep, &busy))?;
     stop_on_signals(&mut server, GRACE)?;
     if let Some(addr) = server.io().local_addr(listener) {
-        println!("listening tcp {addr}");
+        // Whoever does not read it is served all the same.
+        let _ = writeln!(io::stdout(), "listening tcp {addr}");
     }
     server.serve_forever()
 }
 
 /// Looks for forgotten uploads as often as one can become due.
-fn sweep_for_ever(dir: &Path, keep: Duration) {
+fn sweep_for_ever(dir: &Path, keep: Duration, busy: &Busy) {
     loop {
         thread::sleep(keep.clamp(Duration::from_secs(1), Duration::from_secs(3_600)));
-        if let Err(error) = sweep(dir, keep) {
-            eprintln!("files: unfinished uploads stay: {error}");
+        if let Err(error) = sweep(dir, keep, busy) {
+            say(&format!("unfinished uploads stay: {error}"));
         }
     }
 }

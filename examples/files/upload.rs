@@ -6,12 +6,13 @@ use std::time::Duration;
 use socketserver::{Context, Handler, Input, TimerId};
 
 use super::name::{Announced, LONGEST_LINE};
-use super::partial::Partial;
+use super::partial::{Partial, Progress};
 use super::serve::Store;
 
 /// What a worker brings back.
 pub(crate) enum Done {
-    Opened(Partial),
+    /// An announcement was looked at, or one step of what lies there already.
+    Checked(Partial, Progress),
     Appended(Partial),
     Kept,
 }
@@ -22,13 +23,23 @@ enum Stage {
     Announcement,
     /// It lies with the handler, which waits for more of it.
     Content(Partial),
-    /// A worker is at it; the connection is paused. Or all is over.
-    Elsewhere,
+    /// A worker is at it; the connection is paused.
+    Work,
+    Over,
 }
+
+/// How often a client whose disk work takes long is told that it goes on: the client of this
+/// protocol gives up on a server that says nothing.
+const BEAT: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(crate) struct Upload {
     stage: Stage,
+    /// Pieces of work so far.
+    works: u64,
+    beat: Option<TimerId>,
+    /// [`Upload::works`] when the beat was set.
+    works_at_beat: u64,
 }
 
 impl Upload {
@@ -40,7 +51,11 @@ impl Upload {
     ) -> io::Result<()> {
         let id = cx.id;
         cx.pause();
-        self.stage = Stage::Elsewhere;
+        self.stage = Stage::Work;
+        self.works += 1;
+        if self.beat.is_none() {
+            self.set_beat(cx);
+        }
         cx.offload(work, move |store: &mut Store, io, done| {
             // Who is gone gets nothing; its file is closed, and free to be resumed.
             if io.is_open(id) {
@@ -48,6 +63,22 @@ impl Upload {
                 io.set_timer(id, Duration::ZERO);
             }
         })
+    }
+
+    fn set_beat(&mut self, cx: &mut Context<'_, Store>) {
+        self.works_at_beat = self.works;
+        self.beat = Some(cx.set_timer(BEAT));
+    }
+
+    /// The same piece of work goes on since the last beat: the disk is slow, nothing is wrong.
+    fn beat(&mut self, cx: &mut Context<'_, Store>) {
+        self.beat = None;
+        if let Stage::Work = self.stage {
+            if self.works == self.works_at_beat {
+                cx.send(b"wait\n");
+            }
+            self.set_beat(cx);
+        }
     }
 
     fn announced(&mut self, cx: &mut Context<'_, Store>, line: &[u8]) -> io::Result<()> {
@@ -59,7 +90,27 @@ impl Upload {
             }
         };
         let (dir, busy) = (cx.shared.dir.clone(), cx.shared.busy.clone());
-        self.offload(cx, move || Partial::open(&dir, announced, &busy).map(Done::Opened))
+        self.offload(cx, move || step(Partial::open(&dir, announced, &busy)?))
+    }
+
+    fn checked(
+        &mut self,
+        cx: &mut Context<'_, Store>,
+        partial: Partial,
+        progress: Progress,
+    ) -> io::Result<()> {
+        match progress {
+            Progress::Checking => self.offload(cx, move || step(partial)),
+            Progress::Ready => {
+                cx.send(format!("have {}\n", partial.len()).as_bytes());
+                self.go_on(cx, partial)
+            }
+            Progress::Kept => {
+                cx.send(format!("have {}\n", partial.size()).as_bytes());
+                self.done(cx);
+                Ok(())
+            }
+        }
     }
 
     /// More is to come, or all is there.
@@ -72,28 +123,46 @@ impl Upload {
         Ok(())
     }
 
-    fn refuse(&mut self, cx: &mut Context<'_, Store>, error: &io::Error) {
-        let why = match error.kind() {
-            io::ErrorKind::StorageFull => "the disk of the server is full".to_string(),
-            _ => error.to_string().replace(char::is_control, " "),
-        };
-        cx.send(format!("error {why}\n").as_bytes());
+    fn done(&mut self, cx: &mut Context<'_, Store>) {
+        cx.send(b"done\n");
         cx.close();
-        self.stage = Stage::Elsewhere;
+        self.stage = Stage::Over;
     }
+
+    fn refuse(&mut self, cx: &mut Context<'_, Store>, error: &io::Error) {
+        let (what, why) = match error.kind() {
+            io::ErrorKind::StorageFull => ("error", "the disk of the server is full".to_string()),
+            kind => {
+                let later = kind == io::ErrorKind::ResourceBusy;
+                (if later { "busy" } else { "error" }, error.to_string())
+            }
+        };
+        cx.send(format!("{what} {}\n", why.replace(char::is_control, " ")).as_bytes());
+        cx.close();
+        self.stage = Stage::Over;
+    }
+}
+
+/// One step, in a worker.
+fn step(mut partial: Partial) -> io::Result<Done> {
+    let progress = partial.step()?;
+    Ok(Done::Checked(partial, progress))
 }
 
 impl Handler<Store> for Upload {
     fn handle(&mut self, cx: &mut Context<'_, Store>, input: &mut Input<'_>) -> io::Result<()> {
-        match std::mem::take(&mut self.stage) {
-            Stage::Announcement => match input.line(LONGEST_LINE) {
-                Ok(Some(line)) => self.announced(cx, line),
-                Ok(None) => Ok(()),
-                Err(error) => {
-                    self.refuse(cx, &error);
-                    Ok(())
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Announcement => {
+                self.stage = Stage::Announcement;
+                match input.line(LONGEST_LINE) {
+                    Ok(Some(line)) => self.announced(cx, line),
+                    Ok(None) => Ok(()),
+                    Err(error) => {
+                        self.refuse(cx, &error);
+                        Ok(())
+                    }
                 }
-            },
+            }
             Stage::Content(mut partial) => {
                 let missing = usize::try_from(partial.missing()).unwrap_or(usize::MAX);
                 let piece = input.take(missing.min(input.len())).unwrap_or_default().to_vec();
@@ -102,24 +171,24 @@ impl Handler<Store> for Upload {
                     Ok(Done::Appended(partial))
                 })
             }
-            Stage::Elsewhere => {
-                self.stage = Stage::Elsewhere;
+            other @ (Stage::Work | Stage::Over) => {
+                self.stage = other;
                 Ok(())
             }
         }
     }
 
-    /// A worker is done.
-    fn timeout(&mut self, cx: &mut Context<'_, Store>, _timer: TimerId) -> io::Result<()> {
+    /// A worker is done, or at it for long.
+    fn timeout(&mut self, cx: &mut Context<'_, Store>, timer: TimerId) -> io::Result<()> {
+        if self.beat == Some(timer) {
+            self.beat(cx);
+            return Ok(());
+        }
         match cx.shared.done.remove(&cx.id) {
-            Some(Ok(Done::Opened(partial))) => {
-                cx.send(format!("have {}\n", partial.len()).as_bytes());
-                self.go_on(cx, partial)
-            }
+            Some(Ok(Done::Checked(partial, progress))) => self.checked(cx, partial, progress),
             Some(Ok(Done::Appended(partial))) => self.go_on(cx, partial),
             Some(Ok(Done::Kept)) => {
-                cx.send(b"done\n");
-                cx.close();
+                self.done(cx);
                 Ok(())
             }
             Some(Err(error)) => {
