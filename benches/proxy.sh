@@ -39,7 +39,7 @@ start() {
 }
 
 start "examples/proxy" $((base + 1)) "" -- "$target/proxy" "127.0.0.1:$((base + 1))" "127.0.0.1:$source"
-start "examples/socks5" $((base + 2)) socks -- "$target/socks5" "127.0.0.1:$((base + 2))"
+start "examples/socks5" $((base + 2)) socks -- "$target/socks5" --allow-private "127.0.0.1:$((base + 2))"
 
 if command -v haproxy >/dev/null; then
     haproxy_with() {

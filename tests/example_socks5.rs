@@ -11,13 +11,17 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 mod command;
+#[path = "../examples/socks5/networks.rs"]
+mod networks;
 mod program;
 
 use command::{PATIENCE, Server, has, read_to_end, tcp};
 
 fn socks(words: &[&str]) -> (Server, String) {
     let mut command = program::command("socks5");
-    let mut server = Server::of(command.args(words).arg("127.0.0.1:0").stderr(Stdio::null()));
+    // All that is connected to here is this machine.
+    command.arg("--allow-private").args(words).arg("127.0.0.1:0");
+    let mut server = Server::of(command.stderr(Stdio::null()));
     let addr = server.tcp_addr();
     (server, addr)
 }
@@ -182,6 +186,139 @@ fn every_split_of_the_handshake_gives_the_same() {
     }
     server.stop();
     closed.stop();
+}
+
+#[test]
+fn only_public_addresses_are_connected_to_unless_asked() {
+    // Without our helper's option.
+    let mut command = program::command("socks5");
+    let mut server = Server::of(command.arg("127.0.0.1:0").stderr(Stdio::null()));
+    let addr = server.tcp_addr();
+    let to = echo();
+    let port = to.port();
+    let mapped = [&[5, 1, 0, 4][..], &[0; 10], &[0xff; 2], &[127, 0, 0, 1], &port.to_be_bytes()];
+    let loopback_v6 = [&[5, 1, 0, 4][..], &[0; 15], &[1], &port.to_be_bytes()];
+    let refused = [
+        ("127.0.0.1", v5_request(to)),
+        ("127.1.2.3", v5_request(([127, 1, 2, 3], port).into())),
+        ("0.0.0.0", v5_request(([0, 0, 0, 0], port).into())),
+        ("10.0.0.1", v5_request(([10, 0, 0, 1], port).into())),
+        ("192.168.0.1", v5_request(([192, 168, 0, 1], port).into())),
+        ("169.254.169.254", v5_request(([169, 254, 169, 254], 80).into())),
+        ("a name of this machine", v5_named(b"localhost", port)),
+        ("a number as a name", v5_named(b"127.0.0.1", port)),
+        ("::1", loopback_v6.concat()),
+        ("::ffff:127.0.0.1", mapped.concat()),
+    ];
+    for (what, request) in refused {
+        assert_eq!(ask(&addr, &request).1, 2, "{what}");
+    }
+    server.stop();
+    let (server, addr) = socks(&[]);
+    assert_eq!(ask(&addr, &mapped.concat()).1, 0);
+    server.stop();
+}
+
+#[test]
+fn an_address_is_public_or_special() {
+    let public = [
+        "1.1.1.1",
+        "9.255.255.255",
+        "11.0.0.0",
+        "100.63.255.255",
+        "100.128.0.0",
+        "126.255.255.255",
+        "128.0.0.0",
+        "169.253.255.255",
+        "172.15.255.255",
+        "172.32.0.0",
+        "192.0.1.0",
+        "192.167.0.0",
+        "192.169.0.0",
+        "198.17.255.255",
+        "198.20.0.0",
+        "223.255.255.255",
+        "2000::",
+        "2001:200::",
+        "2606:4700::1111",
+        "3ffe:ffff::",
+        "3fff:1000::",
+        "2002:101:101::",
+        "64:ff9b::1.1.1.1",
+        "::ffff:1.1.1.1",
+    ];
+    let special = [
+        "0.0.0.0",
+        "0.1.2.3",
+        "10.0.0.0",
+        "10.255.255.255",
+        "100.64.0.0",
+        "100.127.255.255",
+        "127.0.0.1",
+        "127.255.255.255",
+        "169.254.0.0",
+        "172.16.0.0",
+        "172.31.255.255",
+        "192.0.0.1",
+        "192.0.2.1",
+        "192.168.0.0",
+        "192.168.255.255",
+        "198.18.0.0",
+        "198.19.255.255",
+        "198.51.100.1",
+        "203.0.113.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::2",
+        "::127.0.0.1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::127.0.0.1",
+        "64:ff9b:1::1.1.1.1",
+        "2002:7f00:1::",
+        "2001::1",
+        "2001:db8::1",
+        "3fff::1",
+        "fc00::1",
+        "fdff::1",
+        "fe80::1",
+        "fec0::1",
+        "ff02::1",
+        "1fff::1",
+        "4000::1",
+    ];
+    for (addrs, is_public) in [(&public[..], true), (&special[..], false)] {
+        for addr in addrs {
+            assert_eq!(networks::is_public(addr.parse().unwrap()), is_public, "{addr}");
+        }
+    }
+}
+
+#[test]
+fn nobody_opens_a_proxy_to_others_by_accident() {
+    let run = |words: &[&str]| {
+        let output = program::command("socks5").args(words).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for addr in ["0.0.0.0:0", "[::]:0"] {
+        let (code, said) = run(&[addr]);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("--login") && said.contains("--open"), "{said}");
+    }
+    for options in [&["--open"][..], &["--login", "ann:secret"]] {
+        let mut command = program::command("socks5");
+        let mut server = Server::of(command.args(options).arg("0.0.0.0:0").stderr(Stdio::null()));
+        assert!(server.tcp_addr().starts_with("0.0.0.0:"), "{options:?}");
+        server.stop();
+    }
+    // Whoever says no address gets one of this machine alone; here it is taken, by us or another.
+    let _taken = TcpListener::bind("127.0.0.1:1080");
+    let (code, said) = run(&[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("127.0.0.1:1080"), "{said}");
 }
 
 #[test]
@@ -463,6 +600,7 @@ fn a_slow_lookup_holds_up_nobody_else() {
     let mut command = Command::new("strace");
     command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-P", "/etc/hosts", "-e", "trace=openat"]);
     command.args(["-e", "inject=openat:delay_enter=1500000"]).arg(program::path("socks5"));
+    command.arg("--allow-private");
     let mut server = Server::of(command.arg("127.0.0.1:0").stderr(Stdio::null()));
     let line = server.line();
     let Some(addr) = line.strip_prefix("listening tcp ") else {
@@ -486,8 +624,7 @@ fn a_slow_lookup_holds_up_nobody_else() {
 #[test]
 fn what_was_typed_wrongly_is_named() {
     for (words, culprit) in [
-        (&[][..], "address"),
-        (&["--nonsense"], "--nonsense"),
+        (&["--nonsense"][..], "--nonsense"),
         (&["--login", "me"], "--login"),
         (&["--max-clients", "many", "127.0.0.1:0"], "--max-clients"),
         (&["--grace", "-1", "127.0.0.1:0"], "--grace"),

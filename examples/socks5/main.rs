@@ -6,12 +6,13 @@
 //! connection says how connecting went and owns the other half. Names are looked up beside the loop.
 //! What a client sends right behind its request waits in the other connection.
 
-use std::io;
+use std::io::{self, Write};
 
 use socketserver::{Options, Server};
 
 mod client;
 mod handshake;
+mod networks;
 mod rules;
 #[path = "../support/signals.rs"]
 mod signals;
@@ -20,9 +21,14 @@ mod upstream;
 use client::Client;
 use rules::{Proxy, Rules};
 
-const USAGE: &str = "usage: socks5 [options] LISTEN_ADDR
+const USAGE: &str = "usage: socks5 [options] [LISTEN_ADDR]
+
+Listens on 127.0.0.1:1080 unless told otherwise, and connects clients to public addresses only:
+otherwise whoever may use it would reach what this machine reaches, itself included.
 
   --login USER:PASSWORD   only SOCKS 5 clients who say so (RFC 1929)
+  --open                  without --login, let others than this machine use it (an open proxy)
+  --allow-private         connect to this machine and to private networks too
   --only-loopback         connect to this machine only, whatever a name says
   --max-clients N         refuse more than so many (default 10000)
   --handshake-timeout S   seconds until the target must be named (default 10)
@@ -30,13 +36,15 @@ const USAGE: &str = "usage: socks5 [options] LISTEN_ADDR
   --grace S               seconds a stop leaves for what is under way (default 10)";
 
 fn main() {
-    let rules = Rules::parse(std::env::args().skip(1)).unwrap_or_else(|culprit| {
-        eprintln!("socks5: {culprit}\n\n{USAGE}");
+    // What is no text becomes a word that no option and no address is.
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let rules = Rules::parse(words).unwrap_or_else(|culprit| {
+        let _ = writeln!(io::stderr(), "socks5: {culprit}\n\n{USAGE}");
         std::process::exit(2);
     });
     if let Err(error) = serve(rules) {
-        eprintln!("socks5: {error}");
-        std::process::exit(1);
+        let _ = writeln!(io::stderr(), "socks5: {error}");
+        std::process::exit(if error.kind() == io::ErrorKind::InvalidInput { 2 } else { 1 });
     }
 }
 
@@ -48,7 +56,12 @@ fn serve(rules: Rules) -> io::Result<()> {
     server.verify_request(|proxy, _peer| proxy.clients < proxy.rules.max_clients);
     signals::stop_on_signals(&mut server, grace)?;
     if let Some(addr) = server.io().local_addr(listener) {
-        println!("listening tcp {addr}");
+        if server.shared().rules.is_open_by_accident(&addr) {
+            let what = format!("{addr} is open to others: add --login USER:PASSWORD, or --open");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        // Whoever does not read it is served all the same.
+        let _ = writeln!(io::stdout(), "listening tcp {addr}");
     }
     server.serve_forever()
 }

@@ -1,23 +1,37 @@
 //! What was typed, and what all clients share.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use socketserver::{Addr, Connect};
 
 use super::handshake::Target;
+use super::networks;
 
 /// What the command line said.
 pub(crate) struct Rules {
     pub(crate) listen: String,
+    /// Without a login too, although others than this machine can reach it.
+    pub(crate) open: bool,
     /// `USER:PASSWORD`, if clients must say so.
     pub(crate) login: Option<String>,
-    pub(crate) only_loopback: bool,
+    pub(crate) reach: Reach,
     pub(crate) max_clients: usize,
     pub(crate) handshake_timeout: Duration,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) grace: Duration,
+}
+
+/// Where clients may be connected to, whatever a name says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reach {
+    /// What everybody could reach without this proxy.
+    Public,
+    /// This machine and its private networks too.
+    Anywhere,
+    Loopback,
 }
 
 /// What all clients share.
@@ -31,9 +45,10 @@ impl Rules {
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Rules, String> {
         let mut listen = None;
         let mut rules = Rules {
-            listen: String::new(),
+            listen: "127.0.0.1:1080".into(),
+            open: false,
             login: None,
-            only_loopback: false,
+            reach: Reach::Public,
             max_clients: 10_000,
             handshake_timeout: Duration::from_secs(10),
             idle_timeout: None,
@@ -49,7 +64,9 @@ impl Rules {
                     }
                     rules.login = Some(login);
                 }
-                "--only-loopback" => rules.only_loopback = true,
+                "--open" => rules.open = true,
+                "--allow-private" => rules.reach = Reach::Anywhere,
+                "--only-loopback" => rules.reach = Reach::Loopback,
                 "--max-clients" => rules.max_clients = number(&word, &value()?)?,
                 "--handshake-timeout" => rules.handshake_timeout = seconds(&word, &value()?)?,
                 "--idle-timeout" => rules.idle_timeout = Some(seconds(&word, &value()?)?),
@@ -59,7 +76,7 @@ impl Rules {
                 _ => listen = Some(word),
             }
         }
-        rules.listen = listen.ok_or("an address to listen on is missing")?;
+        rules.listen = listen.unwrap_or(rules.listen);
         Ok(rules)
     }
 
@@ -69,12 +86,25 @@ impl Rules {
             Target::Ip(addr) => Connect::to(*addr)?,
             Target::Name(name, port) => Connect::to_name(format!("{name}:{port}")),
         };
-        Ok(if self.only_loopback { connect.only(is_loopback) } else { connect })
+        // Asked about each address that a name turns out to have, too.
+        Ok(connect.only(match self.reach {
+            Reach::Public => |addr| ip(addr).is_some_and(networks::is_public),
+            Reach::Anywhere => |addr| ip(addr).is_some(),
+            Reach::Loopback => |addr| ip(addr).is_some_and(|ip| ip.is_loopback()),
+        }))
+    }
+
+    /// Whether whoever can reach `listens` may use it without a login, and that was not asked for.
+    pub(crate) fn is_open_by_accident(&self, listens: &Addr) -> bool {
+        let is_for_others =
+            listens.ip().is_some_and(|addr| !addr.ip().to_canonical().is_loopback());
+        is_for_others && self.login.is_none() && !self.open
     }
 }
 
-fn is_loopback(addr: &Addr) -> bool {
-    addr.ip().is_some_and(|addr| addr.ip().to_canonical().is_loopback())
+/// `None` for the path of a Unix socket.
+fn ip(addr: &Addr) -> Option<IpAddr> {
+    addr.ip().map(|addr| addr.ip().to_canonical())
 }
 
 fn seconds(option: &str, word: &str) -> Result<Duration, String> {
