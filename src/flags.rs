@@ -21,6 +21,8 @@ impl Flags {
     pub(crate) const ENDED: Flags = Flags(1 << 5);
     /// The connection does not stand yet.
     pub(crate) const CONNECTING: Flags = Flags(1 << 6);
+    /// The peer's end was read, and its handler is to be told once it has seen what it left.
+    pub(crate) const END_DUE: Flags = Flags(1 << 25);
 
     // What the handler asked for.
 
@@ -28,6 +30,8 @@ impl Flags {
     pub(crate) const FULL_DUPLEX: Flags = Flags(1 << 8);
     /// What is held shall be shown again although nothing new came.
     pub(crate) const REPLAY: Flags = Flags(1 << 9);
+    /// That was asked for while the handler was shown it.
+    pub(crate) const REPLAY_FROM_INSIDE: Flags = Flags(1 << 24);
     /// No more output is taken: it ends, or has ended.
     pub(crate) const OUTPUT_CLOSED: Flags = Flags(1 << 10);
     /// The end of the output was told to the peer.
@@ -50,6 +54,8 @@ impl Flags {
 
     // What the loop noted.
 
+    /// Work that its handler offloaded is under way.
+    pub(crate) const OFFLOADED: Flags = Flags(1 << 26);
     /// Its id is in the queue, or its turn is not over.
     pub(crate) const QUEUED: Flags = Flags(1 << 18);
     /// The poll reports room for output, where that must be asked for.

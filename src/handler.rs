@@ -94,6 +94,10 @@ pub trait Handler<S = ()> {
     /// The peer will send no more; `rest` is what was never taken. By default the connection is
     /// closed, once everything sent has left. A handler that does not close may go on sending.
     ///
+    /// It comes after every answer: not while the connection is paused, not while work that was
+    /// given to [`Context::offload`] is under way, and not before what was left while the output was
+    /// congested was shown again.
+    ///
     /// # Errors
     /// An error ends the conversation.
     fn eof(&mut self, cx: &mut Context<'_, S>, rest: &[u8]) -> io::Result<()> {
@@ -123,7 +127,8 @@ pub trait Handler<S = ()> {
     }
 
     /// The server shuts down; everything that had come in was shown, also what was held while the
-    /// output was congested, but not what is held while the connection is paused. By default the
+    /// output was congested, and work that was given to [`Context::offload`] has come back. What is
+    /// held while the connection is paused for another reason is not waited for. By default the
     /// connection is closed, once everything sent has left. A handler that does not close may go on
     /// until the grace is over.
     ///
@@ -304,8 +309,14 @@ impl<S> Context<'_, S> {
     }
 
     /// Has `work`, which may block, done by another thread, and `then` called in the loop with what
-    /// it returned, or with an error when it panicked. `then` is called in any case, whatever
-    /// became of this connection meanwhile.
+    /// it returned, or with an error when it panicked. `then` is called whatever became of this
+    /// connection meanwhile, as long as the server runs.
+    ///
+    /// [`Handler::eof`] and [`Handler::shutdown`] of this connection wait until `then` has run, and a
+    /// timer of zero that it sets has come up; so an answer still leaves. A shutdown waits so within
+    /// its grace, also for the work of a datagram socket. It waits neither for work of a connection
+    /// that is closed, nor for that of a watched source or an [`alarm`](crate::Server::alarm), which
+    /// owe nobody an answer.
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when
@@ -317,12 +328,18 @@ impl<S> Context<'_, S> {
         F: FnOnce(&mut S, &mut Io, io::Result<T>) + Send + 'static,
         S: 'static,
     {
-        let mailbox = Arc::clone(&self.desk.mailbox);
+        let (mailbox, owner) = (Arc::clone(&self.desk.mailbox), self.id);
         self.desk.workers.run(move || {
             let result = catch_unwind(AssertUnwindSafe(work));
             let result = result.map_err(|_| io::Error::other("the offloaded work panicked"));
-            mailbox.post_reserved(Box::new(move |shared, io| then(shared, io, result)));
-        })
+            mailbox.post_reserved(Box::new(move |shared, io| {
+                // What `then` sends comes before whatever waited for it, which is for the next turn.
+                io.end_offloaded(owner);
+                then(shared, io, result);
+            }));
+        })?;
+        self.io.begin_offloaded(owner);
+        Ok(())
     }
 
     /// A handle to this server for other threads.

@@ -28,6 +28,7 @@ use crate::timers::{Deadlines, Timers};
 use crate::trace::{Step, Trace};
 
 mod datagrams;
+mod offloaded;
 mod shared;
 
 /// All sockets and timers of one server; handlers reach it as `cx.io`.
@@ -55,6 +56,8 @@ pub struct Io {
     pub(crate) drain: Drain,
     /// What outgoing connections that do not stand yet have before them.
     pub(crate) attempts: Attempts,
+    /// How many pieces of work of a connection are under way in other threads.
+    pub(crate) offloaded: BTreeMap<SocketId, usize>,
     /// The sockets of connections whose handlers block.
     pub(crate) loans: BTreeMap<SocketId, Loan>,
     /// A handler asked for the end of the run.
@@ -116,6 +119,7 @@ impl Io {
             stopped_at: None,
             drain: Drain::No,
             attempts: Attempts::default(),
+            offloaded: BTreeMap::new(),
             loans: BTreeMap::new(),
             exit: None,
             own: OwnAddrs::default(),
@@ -205,14 +209,18 @@ impl Io {
         self.change_datagram(id, |datagram| datagram.pause(true));
     }
 
-    /// Reads from `id` again. What its handler had left is shown again, even if nothing new came.
+    /// Reads from `id` again. What its handler had left is shown again, even if nothing new came;
+    /// also what a call of `handle` leaves that has paused and resumed its connection itself. But
+    /// when such a call takes nothing of what it sees for the second time, it is the next input
+    /// that is shown.
     pub fn resume(&mut self, id: SocketId) {
         self.change(id, |connection| connection.stream.resume());
         self.change_datagram(id, |datagram| datagram.pause(false));
     }
 
-    /// Reads from `id` even while its own output is congested. Who asks for that must limit the
-    /// output otherwise, as a relay does by pausing the side that feeds it.
+    /// Reads from `id` even while its own output is congested; what its handler had left because of
+    /// that is shown again. Who asks for it must limit the output otherwise, as a relay does by
+    /// pausing the side that feeds it.
     pub fn set_full_duplex(&mut self, id: SocketId, on: bool) {
         self.change(id, |connection| connection.stream.set_full_duplex(on));
     }

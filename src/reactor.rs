@@ -166,7 +166,7 @@ impl<S> Reactor<S> {
             if !connection.stream.wants_read() {
                 break;
             }
-            if connection.stream.holds() {
+            if connection.stream.reads_behind() {
                 self.read_behind(id, buffer)?;
             } else {
                 let filled = connection.take_in(buffer, *now, ledger);
@@ -186,9 +186,9 @@ impl<S> Reactor<S> {
         if connection.stream.is_connecting() {
             self.stage.complete_connect(id)?;
         }
-        self.replay(id)?;
+        self.stage.replay(id)?;
         self.converse(id, 0, buffer)?;
-        self.stage.tell_of_shutdown(id)
+        self.stage.tell_news(id)
     }
 
     /// What follows from a read into the empty buffer.
@@ -223,16 +223,23 @@ impl<S> Reactor<S> {
         Ok(())
     }
 
-    /// One read behind what the handler left of the reads before.
+    /// One read behind what the handler left of the reads before, or while an answer is awaited.
+    /// What is to be shown again comes first.
     fn read_behind(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
         let Io { sockets, ledger, now, options, trace, .. } = &mut self.stage.io;
         let Some(connection) = sockets.connection(id) else { return Ok(()) };
+        if connection.stream.wants_replay() {
+            return self.stage.replay(id);
+        }
         let mut held = connection.stream.take_held();
         let room = options.input_limit.saturating_sub(held.len()).min(buffer.len());
         let Some(buffer) = buffer.get_mut(..room).filter(|buffer| !buffer.is_empty()) else {
             return Err(Failure::input_limit(options.input_limit));
         };
         match connection.take_in(buffer, *now, ledger) {
+            Ok(Filled::Bytes(n)) if held.is_empty() => {
+                self.show(id, buffer.get(..n).unwrap_or_default())
+            }
             Ok(Filled::Bytes(n)) => {
                 trace.step(|| Step::Read(id, n));
                 held.append(buffer.get(..n).unwrap_or_default());
@@ -240,25 +247,17 @@ impl<S> Reactor<S> {
                     connection.stream.put_held(held);
                     return Ok(());
                 }
-                self.stage.show_held(id, held)
+                self.stage.show_held(id, held, false)
             }
-            Ok(Filled::End) => self.stage.tell_of_end(id, held.input().rest()),
+            Ok(Filled::End) => {
+                connection.stream.put_held(held);
+                connection.stream.note_end();
+                self.stage.tell_of_due_end(id)
+            }
             nothing => {
                 connection.stream.put_held(held);
                 self.show_filled(id, nothing, &[])
             }
-        }
-    }
-
-    /// Shows the handler again what it left, if it resumed or its output drained.
-    fn replay(&mut self, id: SocketId) -> Result<(), Failure> {
-        match self.stage.io.sockets.connection(id) {
-            Some(connection) if connection.stream.wants_replay() => {
-                let mut held = connection.stream.take_held();
-                held.restart(self.stage.io.now);
-                self.stage.show_held(id, held)
-            }
-            _ => Ok(()),
         }
     }
 

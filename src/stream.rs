@@ -234,13 +234,50 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn resume(&mut self) {
         if self.is_paused() {
             self.flags.clear(Flags::PAUSED);
-            self.flags.put(Flags::REPLAY, !self.held.is_empty());
+            self.show_again();
         }
     }
 
     pub(crate) fn set_full_duplex(&mut self, on: bool) {
+        let was_held_up = self.flags.any(Flags::HELD_UP);
         self.flags.put(Flags::FULL_DUPLEX, on);
         self.flags.put(Flags::HELD_UP, self.is_congested() && !on);
+        if was_held_up && on {
+            self.show_again();
+        }
+    }
+
+    /// What the handler left is to be shown to it again. While it is shown something, that is not
+    /// held yet: what it leaves is known when it returns, in this turn.
+    fn show_again(&mut self) {
+        if self.flags.any(Flags::HELD) {
+            self.flags.clear(Flags::REPLAY_FROM_INSIDE);
+            self.flags.set(Flags::REPLAY);
+        } else if self.is_queued() {
+            self.flags.set(Flags::REPLAY.and(Flags::REPLAY_FROM_INSIDE));
+        }
+    }
+
+    /// Nothing is shown again: nothing was left, or nobody took of it when it last was.
+    pub(crate) fn forget_replay(&mut self) {
+        self.flags.clear(Flags::REPLAY.and(Flags::REPLAY_FROM_INSIDE));
+    }
+
+    /// The peer's end was read behind input that is held, or while an answer is awaited.
+    pub(crate) fn note_end(&mut self) {
+        self.flags.set(Flags::END_DUE);
+    }
+
+    /// Whether the handler shall be told of the peer's end now; says so once.
+    pub(crate) fn take_end(&mut self) -> bool {
+        let due = self.is_end_due();
+        self.flags.put(Flags::END_DUE, self.flags.any(Flags::END_DUE) && !due);
+        due
+    }
+
+    /// Whether work that its handler offloaded is under way.
+    pub(crate) fn note_offloaded(&mut self, under_way: bool) {
+        self.flags.put(Flags::OFFLOADED, under_way);
     }
 
     pub(crate) fn shutdown_write(&mut self) {
@@ -265,7 +302,7 @@ impl<T: Transport> Stream<T> {
     /// The conversation is over, the bytes it had sent are not.
     pub(crate) fn leave(&mut self) {
         self.end(Ending::Leaving);
-        self.put_held(Held::default());
+        drop(self.take_held());
     }
 
     fn end(&mut self, ending: Ending) {
@@ -440,7 +477,7 @@ impl<T: Transport> Stream<T> {
         self.shutdown_write();
         self.end_output();
         self.end(Ending::Lingering);
-        self.put_held(Held::default());
+        drop(self.take_held());
     }
 
     /// The end of a turn: it may be queued again, and the next large send may go straight to the
@@ -454,7 +491,8 @@ impl<T: Transport> Stream<T> {
     /// What was held, lent to a handler while everything else may be changed.
     #[inline]
     pub(crate) fn take_held(&mut self) -> Held {
-        self.flags.clear(Flags::REPLAY.and(Flags::HELD));
+        const ALL: Flags = Flags::HELD.and(Flags::REPLAY).and(Flags::REPLAY_FROM_INSIDE);
+        self.flags.clear(ALL);
         std::mem::take(&mut self.held)
     }
 

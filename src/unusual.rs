@@ -35,16 +35,52 @@ impl<S> Stage<S> {
         }
     }
 
-    /// Shows the handler bytes that are held, and keeps what it leaves.
-    pub(crate) fn show_held(&mut self, id: SocketId, mut held: Held) -> Result<(), Failure> {
+    /// Shows the handler bytes that are held, and keeps what it leaves. When it had asked to see
+    /// them again while it saw them, and now takes nothing, it does not see them for a third time:
+    /// whoever pauses and resumes in each call would be called for ever.
+    pub(crate) fn show_held(
+        &mut self,
+        id: SocketId,
+        mut held: Held,
+        from_inside: bool,
+    ) -> Result<(), Failure> {
         let mut input = held.input();
         let shown = input.len();
         self.call(id, |handler, cx| handler.handle(cx, &mut input))?;
         self.io.trace.step(|| Step::Handled(id, shown));
+        let in_vain = from_inside && input.len() == shown;
         let left = input.left();
         held.keep(left, self.io.now);
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        if in_vain {
+            connection.stream.forget_replay();
+        }
         self.keep(id, held);
         Ok(())
+    }
+
+    /// Shows the handler again what it left, if it resumed or its output drained.
+    #[inline]
+    pub(crate) fn replay(&mut self, id: SocketId) -> Result<(), Failure> {
+        match self.io.sockets.connection(id) {
+            Some(connection) if connection.stream.is_replay_asked() => self.show_again(id),
+            _ => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn show_again(&mut self, id: SocketId) -> Result<(), Failure> {
+        let now = self.io.now;
+        self.forget_vain_replay(id);
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        let stream = &mut connection.stream;
+        if !stream.wants_replay() {
+            return Ok(());
+        }
+        let from_inside = stream.is_replay_from_inside();
+        let mut held = stream.take_held();
+        held.restart(now);
+        self.show_held(id, held, from_inside)
     }
 
     /// The peer has ended; there is nothing more to read.
@@ -53,13 +89,36 @@ impl<S> Stage<S> {
         self.call(id, |handler, cx| handler.eof(cx, rest))
     }
 
+    /// The peer's end was read before; its handler is told once it has seen what it left.
+    pub(crate) fn tell_of_due_end(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        if !connection.stream.take_end() {
+            return Ok(());
+        }
+        let held = connection.stream.take_held();
+        self.tell_of_end(id, held.input().rest())
+    }
+
+    /// What a handler is told once it has seen what had come in: the peer's end, and the shutdown.
+    #[inline]
+    pub(crate) fn tell_news(&mut self, id: SocketId) -> Result<(), Failure> {
+        match self.io.sockets.connection(id) {
+            Some(connection) if connection.stream.has_news() => {
+                self.tell_of_due_end(id)?;
+                self.tell_of_shutdown(id)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Once everything that had come in was shown, as far as that has an end.
-    pub(crate) fn tell_of_shutdown(&mut self, id: SocketId) -> Result<(), Failure> {
+    #[cold]
+    fn tell_of_shutdown(&mut self, id: SocketId) -> Result<(), Failure> {
         let reads_on = self.io.reads_on();
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
         let stream = &mut connection.stream;
-        let looks = stream.owes_a_look() || stream.wants_read() && reads_on;
-        let waits = looks || stream.is_connecting();
+        let looks = stream.wants_read() || stream.wants_replay();
+        let waits = stream.owes_an_answer() || looks && reads_on || stream.is_connecting();
         if waits || !stream.take_shutdown() {
             return Ok(());
         }
@@ -76,7 +135,17 @@ impl<S> Stage<S> {
         if let Err(failure) = self.settle_in_order(id) {
             self.fail(id, failure);
         }
+        self.forget_vain_replay(id);
         self.io.sockets.end_turn(id);
+    }
+
+    /// A callback of this turn has resumed, and nothing was left that could be shown again.
+    #[inline]
+    fn forget_vain_replay(&mut self, id: SocketId) {
+        let Some(connection) = self.io.sockets.connection(id) else { return };
+        if connection.stream.is_replay_asked() && !connection.stream.holds() {
+            connection.stream.forget_replay();
+        }
     }
 
     #[inline]

@@ -137,6 +137,134 @@
 //! and set a timer of zero for the connection: its `timeout` is called in the next turn, and finds
 //! the result there. While the work is under way the connection is paused, so that answers
 //! cannot overtake each other; requests that the handler leaves are shown to it after the
+//! `resume`. The end of the peer and a shutdown wait for it: `eof` and `shutdown` run when the answer
+//! is on its way (see [Shutdown](super::shutdown)).
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use std::io;
+//! use socketserver::testing::TestServer;
+//! use socketserver::{Context, Handler, Input, Sent, SocketId};
+//!
+//! type Names = BTreeMap<Vec<u8>, SocketId>;
+//!
+//! /// The first line is a name; each other goes to the one whose name it begins with.
+//! #[derive(Default)]
+//! struct Mail {
+//!     has_name: bool,
+//! }
+//!
+//! impl Handler<Names> for Mail {
+//!     fn handle(&mut self, cx: &mut Context<'_, Names>, input: &mut Input<'_>) -> io::Result<()> {
+//!         while let Some(line) = input.line(100)? {
+//!             if !self.has_name {
+//!                 self.has_name = true;
+//!                 cx.shared.insert(line.to_vec(), cx.id);
+//!                 continue;
+//!             }
+//!             let name = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+//!             let to = cx.shared.get(name).copied();
+//!             let mail = [line, b"\n"].concat();
+//!             if to.is_none_or(|to| cx.io.send(to, &mail) == Sent::Gone) {
+//!                 cx.send(b"nobody\n");
+//!             }
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut server = TestServer::with(Names::new(), Default::default())?;
+//! let (ann, bob) = (server.connect(Mail::default())?, server.connect(Mail::default())?);
+//! ann.send("ann\n");
+//! bob.send("bob\nann good morning\n");
+//! server.run();
+//! assert_eq!(ann.received(), b"ann good morning\n");
+//! ann.end();
+//! server.run();
+//! bob.send("ann are you there?\n");
+//! server.run();
+//! assert_eq!(bob.received(), b"nobody\n");
+//! # Ok::<(), io::Error>(())
+//! ```
+//!
+//! # To all
+//!
+//! A broadcast is a loop over ids. Short messages are copied into the output of each connection, and
+//! all that a connection gets in one turn leaves in one write. A message of many kilobytes is better
+//! sent with [`Io::send_shared`](crate::Io::send_shared): there is one copy of it for all. Who does
+//! not keep up gets `Congested`; see [Backpressure](super::backpressure) for what to do then.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use socketserver::testing::TestServer;
+//! use socketserver::{Echo, Sent};
+//!
+//! let mut server = TestServer::new()?;
+//! let peers = [server.connect(Echo)?, server.connect(Echo)?, server.connect(Echo)?];
+//! peers[2].reset();
+//! server.run();
+//! let news: Arc<[u8]> = vec![b'x'; 50_000].into();
+//! let sent = peers.each_ref().map(|peer| server.io().send_shared(peer.id(), &news));
+//! assert_eq!(sent, [Sent::Queued, Sent::Queued, Sent::Gone]);
+//! server.run();
+//! assert_eq!(peers[1].received().len(), 50_000);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # Two that are one
+//!
+//! A handler may open connections itself, with [`Context::connect`](crate::Context::connect), and
+//! keep their ids. Where every byte of one is to go to the other, [`Relay`](crate::Relay) is there
+//! already. It passes on half-closes and resets, and stops reading where the other side does not.
+//!
+//! ```no_run
+//! use socketserver::{Relay, Server};
+//!
+//! let mut server = Server::new()?;
+//! server.listen("127.0.0.1:8000", |_peer| Relay::to("127.0.0.1:7000"))?;
+//! server.serve_forever()?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! The example `socks5` talks first and relays then; the example `proxy` does nothing else.
+//!
+//! # From other threads
+//!
+//! A [`Handle`](crate::Handle) may be cloned, and sent to any thread. [`Handle::call`](crate::Handle::call)
+//! runs a closure in the loop, with `shared` and `io`, just as a handler sees them. It does not wait for
+//! it. It is an error when the server is gone, or when
+//! [`Options::mailbox_limit`](crate::Options::mailbox_limit) calls wait already, so a thread that is
+//! faster than the loop notices.
+//!
+//! ```
+//! use std::io;
+//! use std::time::Duration;
+//! use socketserver::{Options, Server};
+//!
+//! let mut server = Server::with(Vec::new(), Options::default())?;
+//! let handle = server.handle();
+//! let thread = std::thread::spawn(move || -> io::Result<()> {
+//!     for number in 1..=3 {
+//!         handle.call(move |shared: &mut Vec<i32>, _io| shared.push(number))?;
+//!     }
+//!     handle.shutdown(Duration::ZERO);
+//!     Ok(())
+//! });
+//! server.serve_forever()?;
+//! thread.join().unwrap()?;
+//! assert_eq!(*server.shared(), [1, 2, 3]);
+//! # Ok::<(), io::Error>(())
+//! ```
+//!
+//! # Work that blocks
+//!
+//! A handler must not block, for then all others wait. What does block, such as files, a database or
+//! a long computation, goes to another thread with [`Context::offload`](crate::Context::offload). Its
+//! result comes back into the loop, to a closure that gets `shared` and `io`. It does not get the
+//! handler, which may be gone by then. To give the result to the handler, put it into a map by id,
+//! and set a timer of zero for the connection: its `timeout` is called in the next turn, and finds
+//! the result there. While the work is under way the connection is paused, so that answers
+//! cannot overtake each other; requests that the handler leaves are shown to it after the
 //! `resume`. (The `shutdown` that this handler inherits closes at once, and the answer under way is
 //! lost; one that is to wait for it closes in `timeout` instead, see [Shutdown](super::shutdown).)
 //!

@@ -45,8 +45,8 @@
 //! [`Handle::shutdown`](crate::Handle::shutdown) from any thread. Then this happens:
 //!
 //! 1. Nobody is accepted any more.
-//! 2. Each handler sees what had come in. Then its `shutdown` runs, which closes the connection
-//!    unless a handler writes its own. Whoever does not close may go on for as long as the grace lasts.
+//! 2. Each handler sees what had come in, and what it has offloaded comes back. Then its `shutdown`
+//!    runs, which closes the connection unless a handler writes its own. Whoever does not close may go on for as long as the grace lasts.
 //! 3. What is left when the grace is over is cut off, with
 //!    [`Reason::Forced`](crate::Reason::Forced).
 //! 4. `serve_forever` returns. [`Server::report`](crate::Server::report) says how many conversations
@@ -84,9 +84,13 @@
 //!
 //! What a handler has left because its connection is congested
 //! ([Backpressure](super::backpressure)) is shown to it before its `shutdown`, as soon as the peer has
-//! read enough, so these requests are answered too. What is held while the connection is *paused* is
-//! not, since only the handler knows when it would resume: a handler that pauses has to keep in mind
-//! what it owes, and to close when it has done it.
+//! read enough, so these requests are answered too. `shutdown` also waits for work of the connection
+//! that was given away with [`Context::offload`](crate::Context::offload), and for the requests that
+//! its handler left meanwhile. The same holds for `eof`, when it is the peer that ends.
+//!
+//! What is held while the connection is *paused* for another reason is not shown before `shutdown`,
+//! since only the handler knows when it would resume: a handler that pauses has to keep in mind what
+//! it owes, and to close when it has done it.
 //!
 //! ```
 //! use std::io;

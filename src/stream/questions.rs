@@ -15,7 +15,12 @@ const UNUSUAL: Flags = Flags::BROKEN
     .and(Flags::OUTPUT_CLOSED)
     .and(Flags::ENDING)
     .and(Flags::CONGESTED)
+    .and(Flags::END_DUE)
     .and(Flags::SHUTDOWN_DUE);
+
+/// With one of these set, a read is more than what it brings: there is something before it, or what
+/// follows from the peer's end has to wait.
+const READ_BEHIND: Flags = Flags::HELD.and(Flags::OFFLOADED);
 
 /// With none of these set, what it sends may be collected.
 const IN_THE_WAY: Flags = UNUSUAL.and(Flags::OUTPUT);
@@ -38,7 +43,7 @@ impl<T: Transport> Stream<T> {
         const MATTERS: Flags = IN_THE_WAY
             .and(SHUT_OFF)
             .and(Flags::READABLE)
-            .and(Flags::HELD)
+            .and(READ_BEHIND)
             .and(Flags::ENDED)
             .and(Flags::QUEUED);
         self.flags.exactly(Flags::READABLE, MATTERS)
@@ -82,6 +87,7 @@ impl<T: Transport> Stream<T> {
         }
         self.wants_replay()
             || self.is_dead()
+            || self.is_end_due()
             || self.flags.any(Flags::SHUTDOWN_DUE) && self.is_to_be_told()
             || self.output.is_empty() && self.wants_end()
             || matches!(self.ending, Ending::Aborted(_))
@@ -90,7 +96,7 @@ impl<T: Transport> Stream<T> {
 
     /// Whether a shutdown is told now. Once it lingers there is nobody left to tell.
     fn is_to_be_told(&self) -> bool {
-        self.ending != Ending::Lingering && !self.owes_a_look()
+        self.ending != Ending::Lingering && !self.owes_an_answer()
     }
 
     /// Whether the end of the output is to be told, or that of the whole connection to be made.
@@ -111,16 +117,50 @@ impl<T: Transport> Stream<T> {
             && !self.output.is_empty()
     }
 
-    /// Whether input was taken that the handler will see again when its output has drained. Before
-    /// that it is not told of a shutdown, at which most handlers close.
-    pub(crate) fn owes_a_look(&self) -> bool {
-        self.holds() && self.flags.exactly(Flags::HELD_UP, SHUT_OFF)
+    /// Whether an answer is still to come: work that was offloaded is under way, or the handler will
+    /// see again what it left when its output has drained. Before that it is told of no shutdown and
+    /// of no peer's end, at which most handlers close.
+    pub(crate) fn owes_an_answer(&self) -> bool {
+        const OVER: Flags = Flags::ENDING.and(Flags::CONNECTING);
+        const LEFT: Flags = Flags::HELD.and(Flags::CONGESTED);
+        self.flags.exactly(Flags::OFFLOADED, Flags::OFFLOADED.and(OVER))
+            || self.flags.exactly(LEFT, LEFT.and(OVER).and(Flags::PAUSED))
     }
 
     /// Whether the handler shall see again what it left.
     #[inline]
     pub(crate) fn wants_replay(&self) -> bool {
-        self.flags.exactly(Flags::REPLAY, Flags::REPLAY.and(SHUT_OFF))
+        const ASKED: Flags = Flags::REPLAY.and(Flags::HELD);
+        self.flags.exactly(ASKED, ASKED.and(SHUT_OFF))
+    }
+
+    /// Whether what is left, if anything is, was asked to be shown again.
+    #[inline]
+    pub(crate) fn is_replay_asked(&self) -> bool {
+        self.flags.any(Flags::REPLAY)
+    }
+
+    /// Whether that was asked for while the handler was shown it.
+    pub(crate) fn is_replay_from_inside(&self) -> bool {
+        self.flags.any(Flags::REPLAY_FROM_INSIDE)
+    }
+
+    /// Whether there is something to be seen before what a read brings, or before its end.
+    #[inline]
+    pub(crate) fn reads_behind(&self) -> bool {
+        self.flags.any(READ_BEHIND)
+    }
+
+    /// Whether the handler is to be told of the peer's end now: it has seen all that came before.
+    pub(super) fn is_end_due(&self) -> bool {
+        let may_be_told = self.flags.exactly(Flags::END_DUE, Flags::END_DUE.and(SHUT_OFF));
+        may_be_told && !self.owes_an_answer() && !self.wants_replay()
+    }
+
+    /// Whether the handler is still to be told of the peer's end, or of a shutdown.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.flags.any(Flags::END_DUE.and(Flags::SHUTDOWN_DUE))
     }
 
     /// Whether it broke and nothing will be read or written that could tell.
@@ -149,7 +189,7 @@ impl<T: Transport> Stream<T> {
     /// Whether both directions have ended, so that there is nothing left to wait for.
     pub(crate) fn is_complete(&self) -> bool {
         let both = Flags::ENDED.and(Flags::OUTPUT_ENDED);
-        self.flags.exactly(both, both.and(Flags::ENDING))
+        self.flags.exactly(both, both.and(Flags::ENDING).and(Flags::END_DUE))
     }
 
     pub(crate) fn ending(&self) -> Ending {

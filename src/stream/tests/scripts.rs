@@ -65,7 +65,7 @@ fn explore(setting: Setting, length: u32) -> (usize, u64) {
     (seen.len(), played)
 }
 
-/// As many as take two seconds or so without optimization.
+/// As many as take some seconds without optimization.
 const LENGTH: u32 = if cfg!(miri) { 1 } else { 4 };
 
 #[test]

@@ -67,6 +67,7 @@ impl World {
             assert!(self.stream.transport().reset, "an error without a cause");
             self.over = Some(Over::Broken);
         }
+        self.forget_vain_replay();
         self.stream.end_turn();
         assert!(!self.stream.is_queued());
     }
@@ -81,20 +82,49 @@ impl World {
         if self.stream.is_connecting() {
             self.complete_connect()?;
         }
-        if self.over.is_none() && self.stream.wants_replay() {
-            let mut held = self.stream.take_held();
-            held.restart(self.now);
-            self.show_held(held);
-        }
+        self.replay();
         self.converse()?;
-        let waits = self.stream.owes_a_look() || self.stream.wants_read();
-        if self.over.is_none() && !waits && self.stream.take_shutdown() {
-            assert!(!std::mem::replace(&mut self.shutdown_told, true), "told twice");
-            if self.habit != Habit::TakesAll {
-                self.stream.close();
-            }
+        if self.over.is_none() && self.stream.has_news() {
+            self.tell_of_end();
+            self.tell_of_shutdown();
         }
         Ok(())
+    }
+
+    fn replay(&mut self) {
+        self.forget_vain_replay();
+        if self.over.is_none() && self.stream.wants_replay() {
+            let from_inside = self.stream.is_replay_from_inside();
+            let mut held = self.stream.take_held();
+            held.restart(self.now);
+            self.show_held(held, from_inside);
+        }
+    }
+
+    fn forget_vain_replay(&mut self) {
+        if self.stream.is_replay_asked() && !self.stream.holds() {
+            self.stream.forget_replay();
+        }
+    }
+
+    fn tell_of_end(&mut self) {
+        if self.stream.take_end() {
+            let held = self.stream.take_held();
+            self.eof(held.input().rest());
+        }
+    }
+
+    fn tell_of_shutdown(&mut self) {
+        let looks = self.stream.wants_read() || self.stream.wants_replay();
+        if self.stream.owes_an_answer() || looks || !self.stream.take_shutdown() {
+            return;
+        }
+        assert!(!std::mem::replace(&mut self.shutdown_told, true), "told twice");
+        self.check_told(self.stream.held.len());
+        self.act_inside();
+        if self.habit != Habit::TakesAll {
+            self.stream.close();
+        }
     }
 
     fn read_in_vain(&mut self) {
@@ -139,6 +169,8 @@ impl World {
         }
         assert!(!kernel.connecting, "a verdict that nobody gave");
         self.stream.note_connected();
+        // Its `setup`.
+        self.act_inside();
         Ok(())
     }
 
@@ -147,7 +179,12 @@ impl World {
             if self.over.is_some() || !self.stream.wants_read() {
                 break;
             }
+            if self.stream.wants_replay() {
+                self.replay();
+                continue;
+            }
             let mut buffer = [0; BUFFER];
+            let behind = self.stream.reads_behind();
             let mut held = self.stream.take_held();
             let filled = self.stream.fill(&mut buffer);
             match filled? {
@@ -161,21 +198,31 @@ impl World {
                     if held.needs_more() {
                         self.stream.put_held(held);
                     } else {
-                        self.show_held(held);
+                        self.show_held(held, false);
                     }
                 }
-                Filled::End => self.eof(held.input().rest()),
+                Filled::End if behind => {
+                    self.stream.put_held(held);
+                    self.stream.note_end();
+                    self.tell_of_end();
+                }
+                Filled::End => self.eof(&[]),
                 Filled::Nothing => self.stream.put_held(held),
             }
         }
         Ok(())
     }
 
-    fn show_held(&mut self, mut held: Held) {
+    fn show_held(&mut self, mut held: Held, from_inside: bool) {
         let mut input = held.input();
+        let shown = input.len();
         self.handle(&mut input);
+        let in_vain = from_inside && input.len() == shown;
         let left = input.left();
         held.keep(left, self.now);
+        if in_vain {
+            self.stream.forget_replay();
+        }
         self.stream.put_held(held);
         self.stream.watch_unfinished();
     }
@@ -186,9 +233,13 @@ impl World {
         if self.habit != Habit::TakesThrees {
             self.get(input.take_all());
             self.answer();
+            self.act_inside();
             if self.habit == Habit::Closes {
                 self.stream.close();
             }
+            return;
+        }
+        if self.act_inside() {
             return;
         }
         while !self.stream.is_congested() && input.need(PIECE, PIECE).unwrap() {
@@ -199,7 +250,11 @@ impl World {
 
     fn eof(&mut self, rest: &[u8]) {
         assert!(!std::mem::replace(&mut self.eof_told, true), "eof told twice");
+        let open = self.stream.ending() == Ending::Open && !self.stream.is_paused();
+        assert!(open, "the handler is told of an end when it should not be");
+        self.check_told(rest.len());
         self.get(rest);
+        self.act_inside();
         if self.habit != Habit::TakesAll {
             self.answer();
             self.stream.close();
@@ -262,8 +317,8 @@ impl World {
         if !matches!(self.stream.ending(), Ending::Aborted(_)) {
             self.flush()?;
         }
-        if congested {
-            self.stream.take_drained(MARKS);
+        if congested && self.stream.take_drained(MARKS) && self.stream.ending() == Ending::Open {
+            self.act_inside();
         }
         self.conclude()
     }

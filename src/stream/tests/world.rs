@@ -51,9 +51,27 @@ pub(super) enum Act {
     Abort,
     /// A callback of the handler fails.
     Fail,
+    /// The handler offloads work; a piece of that is done.
+    Offload,
+    Done,
+    /// Its next callback does that, whichever it is.
+    Inside(Inside),
 }
 
-pub(super) const ACTS: [Act; 27] = [
+/// What a callback does about its own connection while it runs.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Inside {
+    Pause,
+    /// Pauses, takes no more, and resumes.
+    PauseAndResume,
+    FullDuplex,
+    HalfDuplex,
+    ShutdownWrite,
+    Close,
+    Abort,
+}
+
+pub(super) const ACTS: [Act; 36] = [
     Act::Arrive,
     Act::ArriveMany,
     Act::Cut,
@@ -81,6 +99,15 @@ pub(super) const ACTS: [Act; 27] = [
     Act::Close,
     Act::Abort,
     Act::Fail,
+    Act::Offload,
+    Act::Done,
+    Act::Inside(Inside::Pause),
+    Act::Inside(Inside::PauseAndResume),
+    Act::Inside(Inside::FullDuplex),
+    Act::Inside(Inside::HalfDuplex),
+    Act::Inside(Inside::ShutdownWrite),
+    Act::Inside(Inside::Close),
+    Act::Inside(Inside::Abort),
 ];
 
 /// What the handler does with what it is shown.
@@ -103,6 +130,7 @@ pub(super) struct Setting {
 }
 
 const MANY: usize = 5;
+const MOST_WORK: u8 = 2;
 /// What a handler takes that takes so many bytes at a time.
 pub(super) const PIECE: usize = 3;
 const PATIENCE: u64 = 10;
@@ -133,6 +161,10 @@ pub(super) struct World {
     pub(super) collects: bool,
     pub(super) answers: bool,
     pub(super) between: bool,
+    /// What the next callback does.
+    pub(super) inside: Option<Inside>,
+    /// Pieces of work that are under way.
+    offloaded: u8,
     pub(super) eof_told: bool,
     shutdown_noted: bool,
     pub(super) shutdown_told: bool,
@@ -168,6 +200,8 @@ impl World {
             collects: false,
             answers: false,
             between: false,
+            inside: None,
+            offloaded: 0,
             eof_told: false,
             shutdown_noted: false,
             shutdown_told: false,
@@ -193,6 +227,8 @@ impl World {
             Act::SendShared => self.send_shared(),
             Act::Answer => self.answers = true,
             Act::SendBetween => self.between = true,
+            Act::Inside(inside) => self.inside = Some(inside),
+            Act::Offload | Act::Done => self.note_work(act),
             Act::Pause | Act::Resume | Act::FullDuplex | Act::HalfDuplex => self.steer(act),
             Act::ShutdownWrite | Act::Close | Act::Abort => self.end(act),
             Act::Fail if self.stream.is_connecting() => {}
@@ -225,6 +261,48 @@ impl World {
             Act::Pause | Act::Resume => assert_eq!(self.stream.is_paused(), act == Act::Pause),
             _ => assert_eq!(self.stream.flags.any(Flags::FULL_DUPLEX), act == Act::FullDuplex),
         }
+    }
+
+    /// What `Context::offload` does, and what it has done when the work is.
+    fn note_work(&mut self, act: Act) {
+        match act {
+            Act::Offload if self.stream.is_connecting() || self.offloaded == MOST_WORK => return,
+            Act::Offload => self.offloaded += 1,
+            _ if self.offloaded == 0 => return,
+            _ => self.offloaded -= 1,
+        }
+        self.stream.note_offloaded(self.offloaded > 0);
+    }
+
+    /// What a callback does about its own connection. Says whether it takes no more input then.
+    pub(super) fn act_inside(&mut self) -> bool {
+        let Some(inside) = self.inside.take() else { return false };
+        match inside {
+            Inside::Pause => self.steer(Act::Pause),
+            Inside::PauseAndResume => {
+                self.steer(Act::Pause);
+                self.steer(Act::Resume);
+            }
+            Inside::FullDuplex => self.steer(Act::FullDuplex),
+            Inside::HalfDuplex => self.steer(Act::HalfDuplex),
+            Inside::ShutdownWrite => self.end(Act::ShutdownWrite),
+            Inside::Close => self.end(Act::Close),
+            Inside::Abort => self.end(Act::Abort),
+        }
+        // What is sent now is no part of a plain turn any more, as in `Io::stop_collecting`.
+        if std::mem::take(&mut self.collects) && !self.part.is_empty() {
+            let part = std::mem::take(&mut self.part);
+            self.stream.send_first(&part, MARKS, &mut self.pool);
+        }
+        matches!(inside, Inside::Pause | Inside::PauseAndResume | Inside::Close | Inside::Abort)
+    }
+
+    /// Before its handler is told of an end, it has seen all it can take, and all answers are there.
+    pub(super) fn check_told(&self, rest: usize) {
+        let waits = self.habit == Habit::TakesThrees && rest >= PIECE;
+        let open = self.stream.ending() == Ending::Open;
+        assert!(!waits || !open || self.stream.is_paused(), "a whole piece was left");
+        assert!(!open || self.offloaded == 0, "an answer is still to come");
     }
 
     fn end(&mut self, act: Act) {
@@ -459,13 +537,19 @@ impl World {
             assert_eq!(bytes, 0, "input, but nobody reads");
             assert!(!kernel.ended && !kernel.reset, "an end nobody has seen");
         }
-        if !stream.flags.any(SHUT_OFF) && !stream.has_ended() {
+        if !stream.flags.any(SHUT_OFF) && !self.eof_told {
             let takes = !stream.is_congested();
             assert!(!takes || stream.held.len() < PIECE, "a whole piece, and nobody takes it");
         }
         assert!(!kernel.reset || kernel.reset_told || stream.unsent() == 0, "broken, unnoticed");
         let told = self.shutdown_told || !self.shutdown_noted;
-        assert!(told || stream.owes_a_look() || stream.ending() != Ending::Open, "not told");
+        let open = stream.ending() == Ending::Open;
+        assert!(told || stream.owes_an_answer() || !open, "not told");
+        let told = self.eof_told || !stream.has_ended();
+        let waits = stream.owes_an_answer() || stream.flags.any(SHUT_OFF);
+        assert!(told || waits, "the end was read, and not told");
+        assert!(!stream.flags.any(Flags::REPLAY) || stream.holds(), "nothing can be shown again");
+        assert_eq!(stream.flags.any(Flags::OFFLOADED), self.offloaded > 0);
         let waits = stream.holds() && stream.ending() == Ending::Open;
         assert!(!waits || stream.is_unfinished_watched(), "no deadline");
     }
@@ -497,6 +581,7 @@ impl World {
         let waited = self.now.saturating_sub(stream.held.since()).min(PATIENCE);
         (waited * u64::from(stream.holds())).hash(hasher);
         (self.habit, self.answers, self.between, self.eof_told).hash(hasher);
+        (self.inside, self.offloaded).hash(hasher);
         (self.shutdown_noted, self.shutdown_told, self.aborted).hash(hasher);
         (self.moved, self.queued, self.tries, self.over).hash(hasher);
     }

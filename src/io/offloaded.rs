@@ -1,0 +1,29 @@
+//! Work that handlers have offloaded, so that the ends of their sockets wait for its answers.
+
+use super::Io;
+use crate::id::SocketId;
+
+impl Io {
+    /// Another thread is at work for this socket. What has no conversation waits for nothing.
+    pub(crate) fn begin_offloaded(&mut self, id: SocketId) {
+        if let Some(connection) = self.sockets.connection(id) {
+            connection.stream.note_offloaded(true);
+            // At most Options::work_limit entries, since each counts work that is under way.
+            *self.offloaded.entry(id).or_default() += 1;
+        } else {
+            self.change_datagram(id, |datagram| datagram.owe(true));
+        }
+    }
+
+    /// A piece of that work is done; its socket may be gone.
+    pub(crate) fn end_offloaded(&mut self, id: SocketId) {
+        let Some(count) = self.offloaded.get_mut(&id) else {
+            return self.change_datagram(id, |datagram| datagram.owe(false));
+        };
+        *count -= 1;
+        if *count == 0 {
+            self.offloaded.remove(&id);
+            self.change(id, |connection| connection.stream.note_offloaded(false));
+        }
+    }
+}
