@@ -64,6 +64,7 @@ impl Handler<World> for Actor {
         let seen = {
             let mut sim = world.borrow_mut();
             let page = &mut sim.line(self.n).page;
+            page.in_vain &= takes == 0;
             page.seen += takes as u64;
             page.seen
         };
@@ -84,9 +85,11 @@ impl Handler<World> for Actor {
             let whole = line.reset || line.ended && line.came == read;
             let page = &mut line.page;
             let first = !std::mem::replace(&mut page.eof, true) && page.reason.is_none();
+            let early = page.paused || page.offloaded > 0 || page.replay_due;
             page.seen = read;
             page.shown = read;
             page.replay_due = false;
+            sim.check(!early, || format!("{}: told of an end before all was answered", self.n));
             sim.check(right, || format!("{}: the wrong rest at the end", self.n));
             sim.check(whole && first, || format!("{}: told of an end that is none", self.n));
         }
@@ -111,6 +114,7 @@ impl Handler<World> for Actor {
             sim.check(!congested, || format!("{}: drained, but congested", self.n));
             let line = sim.line(self.n);
             line.page.replay_due |= line.read > line.page.seen && !line.page.eof;
+            line.page.asked_inside = false;
         }
         self.talk(cx.io, &world);
         self.end_callback(cx, &world, false)
@@ -144,6 +148,7 @@ impl Handler<World> for Actor {
         let world = Rc::clone(cx.shared);
         {
             let congested = cx.io.is_congested(cx.id);
+            let (reads_on, open) = (cx.io.reads_on(), cx.io.is_open(cx.id));
             let mut sim = world.borrow_mut();
             let draining = sim.draining;
             let line = sim.line(self.n);
@@ -151,7 +156,11 @@ impl Handler<World> for Actor {
             let first = !std::mem::replace(&mut page.told_of_shutdown, true);
             let waits = matches!(self.nature.takes, Takes::Needs(_));
             let shown = page.paused || congested || waits || page.eof || page.shown == line.read;
+            let owes = page.offloaded > 0 || congested && line.read > page.seen && !page.paused;
+            let owes = owes || page.replay_due && reads_on && !page.paused && !congested;
+            let over = !open || page.eof;
             sim.check(draining && first, || format!("{}: told of no shutdown", self.n));
+            sim.check(!owes || over, || format!("{}: told before all was answered", self.n));
             sim.check(shown, || format!("{}: told of a shutdown before its input", self.n));
         }
         if !self.nature.stays {
@@ -193,6 +202,7 @@ impl Actor {
         let page = &mut line.page;
         let may = page.set_up && !page.paused && !page.closed && !page.eof && !held_up;
         let all = seen + rest.len() as u64 == line.read && !rest.is_empty();
+        page.in_vain = std::mem::take(&mut page.asked_inside) && page.shown == line.read;
         page.shown = line.read;
         page.replay_due = false;
         let right = is_part(input_of(self.n), seen, rest);
@@ -283,7 +293,7 @@ pub(crate) fn act(io: &mut Io, world: &World, own: Option<u32>, handles: bool) {
         let n = own.filter(|_| random.chance(50)).unwrap_or(other);
         let large = random.chance(10);
         let len = if large { random.between(4_096, 9_000) } else { random.between(1, 60) };
-        (n, random.below(40), len, random.between(1, 200) as u64)
+        (n, random.below(46), len, random.between(1, 200) as u64)
     };
     if world.borrow().lines[n as usize].as_ref().is_none_or(|line| line.page.id.is_none()) {
         return;
@@ -301,8 +311,36 @@ pub(crate) fn act(io: &mut Io, world: &World, own: Option<u32>, handles: bool) {
         26 => shutdown_write(io, world, n),
         27..=28 => set_full_duplex(io, world, n, ms % 2 == 0),
         29..=33 => set_timer(io, world, n, ms),
-        _ => cancel_timer(io, world, n),
+        34..=39 => cancel_timer(io, world, n),
+        40..=43 => {
+            pause(io, world, n);
+            resume(io, world, n, in_own_handle);
+        }
+        _ => offload(io, world, n),
     }
+}
+
+/// Another thread is at work for it; a step says when that is done.
+fn offload(io: &mut Io, world: &World, n: u32) {
+    let mut sim = world.borrow_mut();
+    let page = &mut sim.line(n).page;
+    let Some(id) = page.id.filter(|id| io.is_open(*id)) else { return };
+    page.offloaded += 1;
+    io.begin_offloaded(id);
+}
+
+/// A piece of that work is done, if one is under way, and what it came to is sent.
+pub(crate) fn end_offloaded(io: &mut Io, world: &World, n: u32) -> bool {
+    let id = {
+        let mut sim = world.borrow_mut();
+        let Some(line) = sim.lines[n as usize].as_mut() else { return false };
+        let Some(id) = line.page.id.filter(|_| line.page.offloaded > 0) else { return false };
+        line.page.offloaded -= 1;
+        id
+    };
+    io.end_offloaded(id);
+    send(io, world, n, 3);
+    true
 }
 
 /// Sends the next bytes of the stream to that peer.
@@ -376,8 +414,10 @@ fn resume(io: &mut Io, world: &World, n: u32, in_own_handle: bool) {
     let mut sim = world.borrow_mut();
     let line = sim.line(n);
     let Some(id) = line.page.id else { return };
-    if std::mem::replace(&mut line.page.paused, false) && !in_own_handle {
-        line.page.replay_due |= line.read > line.page.seen && !line.page.eof;
+    if std::mem::replace(&mut line.page.paused, false) && !(in_own_handle && line.page.in_vain) {
+        let due = line.read > line.page.seen && !line.page.eof;
+        line.page.replay_due |= due;
+        line.page.asked_inside = due && in_own_handle;
     }
     drop(sim);
     io.resume(id);

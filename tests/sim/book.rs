@@ -29,6 +29,12 @@ pub(crate) struct Page {
     pub(crate) panicked: bool,
     /// What the handler left has to be shown again.
     pub(crate) replay_due: bool,
+    /// That was asked for while the handler was shown it.
+    pub(crate) asked_inside: bool,
+    /// It was shown nothing new, because it had asked for that, and took nothing.
+    pub(crate) in_vain: bool,
+    /// Pieces of work that it has offloaded.
+    pub(crate) offloaded: u32,
     /// Since when something is overdue, in turns.
     pub(crate) overdue: u32,
     pub(crate) timers: Vec<(TimerId, u64)>,

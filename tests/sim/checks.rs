@@ -129,6 +129,9 @@ fn left_undone(io: &Io, line: &Line) -> Option<&'static str> {
             if wanted && line.is_readable() {
                 return Some("input waits, and is wanted");
             }
+            if wanted && !congested && line.end_read {
+                return Some("the end was read, and it was not told");
+            }
             (wanted && page.replay_due).then_some("what was left has to be shown again")
         }
         Ending::Closing | Ending::Leaving if unsent == 0 => {

@@ -124,6 +124,8 @@ pub(crate) enum Step {
     Jump(u64),
     /// Somebody outside of every callback does something.
     Poke(u64),
+    /// A piece of work that a handler has offloaded is done.
+    Done(u32),
     Shutdown(u64),
     /// A datagram socket is opened.
     Bind(u32),
@@ -341,7 +343,8 @@ fn draw_step(random: &mut Random, peer: u32, large: bool, wild: bool) -> Step {
         0..=44 => Step::Turn(random.next()),
         45..=62 => Step::Send(peer, (random.between(1, 60) * scale) as u64),
         63..=75 => Step::Receive(peer, (random.between(1, 80) * scale) as u64),
-        76..=78 => Step::Poke(random.next()),
+        76..=77 => Step::Poke(random.next()),
+        78 => Step::Done(peer),
         79..=80 => Step::End(peer),
         81..=83 => Step::Jump(random.pick(&[1, MS, 20 * MS, 150 * MS, 500 * MS])),
         84..=86 => Step::SendUrgent(peer),

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::actor::{Actor, World, act};
+use super::actor::{Actor, World, act, end_offloaded};
 use super::checks;
 use super::clerk::{Clerk, act_on_port, connect};
 use super::dial::dial;
@@ -142,6 +142,11 @@ impl Run {
                 act(self.server.io(), &self.world, None, false);
                 return self.failure();
             }
+            Step::Done(n) => {
+                drop(sim);
+                end_offloaded(self.server.io(), &self.world, n);
+                return self.failure();
+            }
             Step::Shutdown(grace) => {
                 drop(sim);
                 self.shut_down(Duration::from_nanos(grace));
@@ -243,6 +248,18 @@ impl Run {
         told
     }
 
+    /// All work that was offloaded comes to its end. Whether there was any.
+    fn end_all_work(&mut self) -> bool {
+        let lines = self.world.borrow().lines.len() as u32;
+        let mut any = false;
+        for n in 0..lines {
+            while end_offloaded(self.server.io(), &self.world, n) {
+                any = true;
+            }
+        }
+        any
+    }
+
     /// Moves the clock.
     fn jump(&mut self, time: u64) {
         let mut sim = self.world.borrow_mut();
@@ -318,7 +335,7 @@ impl Run {
                     port.deliver_all();
                 }
             }
-            let told = self.answer_all();
+            let told = self.answer_all() | self.end_all_work();
             if !told && self.world.borrow().edges() == 0 && self.would_sleep() {
                 return checks::at_rest(self);
             }
