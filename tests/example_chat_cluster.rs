@@ -6,7 +6,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ mod program;
 
 use cluster::{Cluster, KEPT_LINES};
 use command::{PATIENCE, Server, has, tcp};
+use program::path as example;
 
 /// What stands in the middle.
 #[derive(Clone, Copy)]
@@ -213,6 +214,151 @@ fn messages_of_redis_may_be_cut_anywhere() {
         assert_eq!(ann.hears(), format!("hi {nth}"));
     }
     server.stop();
+}
+
+/// A connection that a server of the cluster has made to the Redis of a test.
+struct Link {
+    stream: TcpStream,
+    lines: BufReader<TcpStream>,
+}
+
+impl Link {
+    fn accepted(redis: &TcpListener) -> Link {
+        let stream = redis.accept().unwrap().0;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let lines = BufReader::new(stream.try_clone().unwrap());
+        Link { stream, lines }
+    }
+
+    /// The words of the next command, in one line; `None` at the end.
+    fn command(&mut self) -> Option<String> {
+        let mut line = || {
+            let mut line = String::new();
+            let n = self.lines.read_line(&mut line).unwrap_or(0);
+            (n > 0).then(|| line.trim_end().to_string())
+        };
+        let count: usize = line()?.strip_prefix('*').unwrap().parse().unwrap();
+        let mut words = Vec::new();
+        for _ in 0..count {
+            line()?;
+            words.push(line()?);
+        }
+        Some(words.join(" "))
+    }
+
+    /// The command that begins so, whatever others come before.
+    fn until(&mut self, command: &str) {
+        while !self.command().unwrap().starts_with(command) {}
+    }
+}
+
+fn start_with(redis: &str, options: &[&str]) -> (Server, String) {
+    let mut command = Command::new(example("chat_cluster"));
+    command.args(options).args(["127.0.0.1:0", redis]).stderr(Stdio::piped());
+    let mut server = Server::of(&mut command);
+    let addr = program::addr(&mut server);
+    (server, addr)
+}
+
+/// What it said on standard error, from its beginning to its end.
+fn end(mut server: Server) -> String {
+    server.signal("TERM");
+    let mut said = String::new();
+    server.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(server.wait().code(), Some(0), "{said}");
+    said
+}
+
+/// The subscriber, to which `subscribe` was said, and the publisher.
+fn subscribed(redis: &TcpListener) -> [Link; 2] {
+    let mut links = [Link::accepted(redis), Link::accepted(redis)];
+    // One of the two subscribes at once, the other tells that it is there.
+    if !links[0].command().unwrap().starts_with("SUBSCRIBE") {
+        links.reverse();
+        links[0].until("SUBSCRIBE");
+    }
+    links[0].stream.write_all(b"*3\r\n$9\r\nsubscribe\r\n$4\r\nchat\r\n:1\r\n").unwrap();
+    links
+}
+
+#[test]
+fn a_redis_that_hangs_is_noticed_and_one_that_answers_is_kept() {
+    let redis = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = redis.local_addr().unwrap().to_string();
+    let (server, chat) = start_with(&addr, &["--redis-timeout", "2"]);
+    let mut ann = Member::of(&chat);
+    let [mut subscriber, mut publisher] = subscribed(&redis);
+    // As long as it answers nothing is said to the members, although nobody talks.
+    for _ in 0..4 {
+        subscriber.until("PING");
+        subscriber.stream.write_all(b"*2\r\n$4\r\npong\r\n$0\r\n\r\n").unwrap();
+        publisher.until("PING");
+        publisher.stream.write_all(b"+PONG\r\n").unwrap();
+    }
+    ann.say("a line");
+    publisher.until("PUBLISH chat line");
+    // Now it hangs: it takes everything and answers nothing.
+    let mut heard = Vec::new();
+    while !heard.ends_with(&["* the other servers are away; what is said is kept for them".into()])
+        || !heard.contains(&"* the other servers are back".to_string())
+    {
+        heard.push(ann.next());
+    }
+    let times = |line: &str| heard.iter().filter(|heard| heard.starts_with(line)).count();
+    assert_eq!(times("* the other servers are back"), 1, "{heard:?}");
+    // It comes back, and so do both connections.
+    let _links = subscribed(&redis);
+    while ann.next() != "* the other servers are back" {}
+    let said = end(server);
+    assert!(said.contains("it does not answer") && said.contains("is back"), "{said}");
+}
+
+#[test]
+fn why_redis_refuses_is_told_once() {
+    let redis = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = redis.local_addr().unwrap().to_string();
+    let (server, _) = start_with(&addr, &[]);
+    for _ in 0..12 {
+        let mut link = Link::accepted(&redis);
+        if link.command().is_some() {
+            let _ = link.stream.write_all(b"-NOAUTH Authentication required.\r\n");
+            while link.command().is_some() {}
+        }
+    }
+    let said = end(server);
+    assert_eq!(said.matches("NOAUTH").count(), 1, "{said}");
+    assert!(said.contains(&addr), "{said}");
+}
+
+#[test]
+fn a_redis_that_has_no_address_is_told() {
+    let (mut server, _) = start_with("no.such.name.invalid:6379", &[]);
+    let mut said = String::new();
+    BufReader::new(server.child.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains("no.such.name.invalid:6379"), "{said}");
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn what_was_typed_wrongly_is_named() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let no_text = OsStr::from_bytes(b"\xff");
+    let redis = OsStr::new("127.0.0.1:1");
+    let cases: [(&[&OsStr], &str); 4] = [
+        (&[redis], "two addresses"),
+        (&[OsStr::new("--nonsense"), redis, redis], "--nonsense"),
+        (&[OsStr::new("--redis-timeout"), OsStr::new("0"), redis, redis], "--redis-timeout"),
+        (&[no_text, redis], "no text"),
+    ];
+    for (words, culprit) in cases {
+        let output = Command::new(example("chat_cluster")).args(words).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.lines().next().unwrap().contains(culprit), "{said}");
+    }
 }
 
 // What the servers tell each other, without them.

@@ -5,10 +5,13 @@
 //! The technique: the server is a client as well. [`Reconnect`] keeps its outgoing connections
 //! standing, and what its members say does not wait for them. While Redis is away the members of one
 //! server still talk, and the last [`cluster::KEPT_LINES`] lines are kept for the other servers,
-//! which ask for them afterwards. Everybody is told when the others go and when they are back.
+//! which ask for them afterwards. Everybody is told when the others go and when they are back, and
+//! standard error why, once for each reason. A Redis that hangs is one that is away: each connection
+//! asks it (`PING`), and ends when nothing has come for `--redis-timeout`.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,12 +19,14 @@ use socketserver::{Connect, Context, Handler, Input, Io, Options, Reconnect, Ser
 
 use cluster::Cluster;
 use redis::{Publisher, Subscriber};
+use trouble::Trouble;
 
 mod cluster;
 mod protocol;
 mod redis;
 #[path = "../support/signals.rs"]
 mod signals;
+mod trouble;
 
 /// Bytes of a line; who types a longer one has to leave.
 const MAX_LINE: usize = 1_024;
@@ -35,6 +40,9 @@ struct Shared {
     members: BTreeSet<SocketId>,
     cluster: Cluster,
     channel: String,
+    /// How long Redis may say nothing.
+    redis_timeout: Duration,
+    trouble: Trouble,
     publisher: Option<SocketId>,
     is_subscribed: bool,
     /// What the members were told last about the other servers.
@@ -57,6 +65,9 @@ impl Shared {
         self.publish(io, &who);
         if is_linked != self.is_linked && !io.is_shutting_down() {
             self.is_linked = is_linked;
+            if is_linked {
+                self.trouble.is_over();
+            }
             let news = if is_linked { BACK } else { AWAY };
             self.tell(io, None, news);
         }
@@ -94,30 +105,77 @@ impl Handler<Shared> for Member {
     }
 }
 
+const USAGE: &str = "usage: chat_cluster [options] LISTEN_ADDR REDIS_ADDR [CHANNEL]
+
+CHANNEL is the name of the room, chat by default.
+
+  --redis-timeout SECONDS   a Redis that says nothing for so long is away (default 10)";
+
+/// What was typed.
+struct Words {
+    plain: Vec<String>,
+    redis_timeout: Duration,
+}
+
+impl Words {
+    /// An error names the culprit.
+    fn parse(words: impl Iterator<Item = OsString>) -> Result<Words, String> {
+        let mut words =
+            words.map(|word| word.into_string().map_err(|word| format!("{word:?} is no text")));
+        let mut parsed = Words { plain: Vec::new(), redis_timeout: Duration::from_secs(10) };
+        while let Some(word) = words.next().transpose()? {
+            match word.as_str() {
+                "--redis-timeout" => {
+                    let value = words.next().transpose()?.and_then(|value| value.parse().ok());
+                    let seconds = value.filter(|seconds| *seconds > 0);
+                    let seconds =
+                        seconds.ok_or("--redis-timeout takes whole seconds, 1 or more")?;
+                    parsed.redis_timeout = Duration::from_secs(seconds);
+                }
+                _ if word.starts_with('-') => return Err(format!("unknown option {word}")),
+                _ => parsed.plain.push(word),
+            }
+        }
+        if (2..=3).contains(&parsed.plain.len()) {
+            Ok(parsed)
+        } else {
+            Err("two addresses are needed, and perhaps a channel".into())
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let (addr, redis, channel) = match args.as_slice() {
-        [addr, redis] => (addr, redis, "chat"),
-        [addr, redis, channel] => (addr, redis, channel.as_str()),
-        _ => {
-            eprintln!("usage: chat_cluster LISTEN_ADDR REDIS_ADDR [CHANNEL]");
+    let words = match Words::parse(std::env::args_os().skip(1)) {
+        Ok(words) => words,
+        Err(culprit) => {
+            say(&culprit);
+            let _ = writeln!(io::stderr(), "\n{USAGE}");
             return ExitCode::from(2);
         }
     };
-    match serve(addr, redis, channel) {
+    match serve(&words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("chat_cluster: {error}");
+            say(&error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
-fn serve(addr: &str, redis: &str, channel: &str) -> io::Result<()> {
+/// The one way to standard error, which may be closed or full: then nothing is said.
+fn say(what: &str) {
+    let _ = writeln!(io::stderr(), "chat_cluster: {what}");
+}
+
+fn serve(words: &Words) -> io::Result<()> {
+    let mut plain = words.plain.iter().map(String::as_str);
+    let (addr, redis) = (plain.next().unwrap_or_default(), plain.next().unwrap_or_default());
     let shared = Shared {
         members: BTreeSet::new(),
         cluster: Cluster::new(),
-        channel: channel.into(),
+        channel: plain.next().unwrap_or("chat").into(),
+        redis_timeout: words.redis_timeout,
+        trouble: Trouble::with(redis),
         publisher: None,
         is_subscribed: false,
         is_linked: false,
@@ -128,10 +186,11 @@ fn serve(addr: &str, redis: &str, channel: &str) -> io::Result<()> {
     signals::stop_on_signals(&mut server, GRACE)?;
     // The name is looked up anew for each attempt, since Redis may come back elsewhere.
     let redis = Connect::to_name(redis);
-    keep(Reconnect::new(redis.clone(), |_| Some(Subscriber))?).start(&mut server)?;
-    keep(Reconnect::new(redis, |_| Some(Publisher))?).start(&mut server)?;
+    keep(Reconnect::new(redis.clone(), |_| Some(Subscriber::default()))?).start(&mut server)?;
+    keep(Reconnect::new(redis, |_| Some(Publisher::default()))?).start(&mut server)?;
     if let Some(addr) = server.io().local_addr(listener) {
-        println!("listening {addr}");
+        // Whoever does not read it is served all the same.
+        let _ = writeln!(io::stdout(), "listening {addr}");
     }
     server.serve_forever()
 }

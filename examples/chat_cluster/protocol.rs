@@ -20,16 +20,19 @@ pub(crate) fn encode(words: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// The next message, which has three parts: what it is, its channel, and a text or a number.
+/// The next message, which has three parts: what it is, its channel, and a text or a number. The
+/// answer to a `PING` has two: what it is, and a text.
 pub(crate) fn message<'a>(input: &mut Input<'a>) -> io::Result<Option<[&'a [u8]; 3]>> {
     // A look at what is there; it is taken only when it is complete.
     let mut ahead = Input::new(input.rest());
     let Some(head) = ahead.line(MAX_LINE)? else { return Ok(None) };
-    if head != b"*3" {
-        return Err(unexpected(head));
-    }
+    let count = match head {
+        b"*3" => 3,
+        b"*2" => 2,
+        _ => return Err(unexpected(head)),
+    };
     let mut parts = [&[][..]; 3];
-    for part in &mut parts {
+    for part in parts.iter_mut().take(count) {
         let Some(line) = ahead.line(MAX_LINE)? else { return Ok(None) };
         *part = match line.split_first() {
             Some((b':', number)) => number,

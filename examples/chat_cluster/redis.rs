@@ -3,22 +3,52 @@
 
 use std::io;
 
-use socketserver::{Context, Handler, Input, Io};
+use socketserver::{Context, Handler, Input, Io, TimerId};
 
 use crate::Shared;
 use crate::protocol::{MAX_LINE, encode, message, unexpected};
 
 type Cx<'a> = Context<'a, Shared>;
 
-pub(crate) struct Subscriber;
+/// Whether Redis still answers: it is asked again and again, twice within the time it has.
+#[derive(Default)]
+struct Ping {
+    is_asked: bool,
+    /// Whether anything has come since it was asked last.
+    heard: bool,
+}
+
+impl Ping {
+    fn start(cx: &mut Cx<'_>) {
+        cx.set_timer(cx.shared.redis_timeout / 2);
+    }
+
+    /// It is time to ask again.
+    fn due(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
+        if self.is_asked && !self.heard {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
+        }
+        *self = Ping { is_asked: true, heard: false };
+        cx.send(&encode(&[b"PING"]));
+        Ping::start(cx);
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Subscriber {
+    ping: Ping,
+}
 
 impl Handler<Shared> for Subscriber {
     fn setup(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
+        Ping::start(cx);
         cx.io.send(cx.id, &encode(&[b"SUBSCRIBE", cx.shared.channel.as_bytes()]));
         Ok(())
     }
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        self.ping.heard = true;
         while let Some([kind, _channel, payload]) = message(input)? {
             match kind {
                 b"subscribe" => {
@@ -40,16 +70,25 @@ impl Handler<Shared> for Subscriber {
         Ok(())
     }
 
-    fn finish(&mut self, cx: &mut Cx<'_>, _outcome: io::Result<()>) {
+    fn timeout(&mut self, cx: &mut Cx<'_>, _timer: TimerId) -> io::Result<()> {
+        self.ping.due(cx)
+    }
+
+    fn finish(&mut self, cx: &mut Cx<'_>, outcome: io::Result<()>) {
+        cx.shared.lost_redis(cx.io, &outcome);
         cx.shared.is_subscribed = false;
         cx.shared.compare(cx.io);
     }
 }
 
-pub(crate) struct Publisher;
+#[derive(Default)]
+pub(crate) struct Publisher {
+    ping: Ping,
+}
 
 impl Handler<Shared> for Publisher {
     fn setup(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
+        Ping::start(cx);
         cx.shared.publisher = Some(cx.id);
         cx.shared.compare(cx.io);
         Ok(())
@@ -57,6 +96,7 @@ impl Handler<Shared> for Publisher {
 
     /// Redis says how many have heard each message, which says nothing about who.
     fn handle(&mut self, _cx: &mut Cx<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        self.ping.heard = true;
         while let Some(line) = input.line(MAX_LINE)? {
             if line.starts_with(b"-") {
                 return Err(unexpected(line));
@@ -77,13 +117,24 @@ impl Handler<Shared> for Publisher {
         Ok(())
     }
 
-    fn finish(&mut self, cx: &mut Cx<'_>, _outcome: io::Result<()>) {
+    fn timeout(&mut self, cx: &mut Cx<'_>, _timer: TimerId) -> io::Result<()> {
+        self.ping.due(cx)
+    }
+
+    fn finish(&mut self, cx: &mut Cx<'_>, outcome: io::Result<()>) {
+        cx.shared.lost_redis(cx.io, &outcome);
         cx.shared.publisher = None;
         cx.shared.compare(cx.io);
     }
 }
 
 impl Shared {
+    fn lost_redis(&mut self, io: &Io, outcome: &io::Result<()>) {
+        if !io.is_shutting_down() {
+            self.trouble.because_of(outcome);
+        }
+    }
+
     /// While Redis is away, or slow, nothing is published: it is kept, and asked for later.
     pub(crate) fn publish(&mut self, io: &mut Io, message: &[u8]) {
         if let Some(publisher) = self.publisher.filter(|publisher| !io.is_congested(*publisher)) {

@@ -2,16 +2,22 @@
 
 #![allow(dead_code, clippy::unwrap_used, reason = "tests may stop, and not all use all of this")]
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::command::Server;
 
-/// Starts an example. Plain `cargo test` builds all of them, `cargo test --test` does not.
-pub(crate) fn start(example: &str, words: &[&str]) -> Server {
+/// Where an example is. Plain `cargo test` builds all of them, `cargo test --test` does not.
+pub(crate) fn path(example: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let path = tests.ancestors().nth(2).unwrap().join("examples").join(example);
     assert!(path.is_file(), "{} is not built: cargo build --examples", path.display());
-    Server::of(Command::new(path).args(words).stderr(Stdio::inherit()))
+    path
+}
+
+/// Starts an example.
+pub(crate) fn start(example: &str, words: &[&str]) -> Server {
+    Server::of(Command::new(path(example)).args(words).stderr(Stdio::inherit()))
 }
 
 /// The address in the line `listening ADDR`.
