@@ -218,3 +218,6 @@ impl Handler<Room> for Member {
         room.go_on(cx.io);
     }
 }
+
+#[cfg(test)]
+mod tests;
