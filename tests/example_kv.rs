@@ -4,8 +4,11 @@
 #![cfg(all(unix, feature = "cli"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop anywhere")]
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -14,8 +17,11 @@ use std::time::{Duration, Instant};
 mod command;
 #[path = "program/server.rs"]
 mod program;
+#[path = "program/resp.rs"]
+mod resp;
 
 use command::{PATIENCE, Server, has, read_to_end, tcp};
+use resp::{ask, encode, lines};
 
 /// A running server, and where it is.
 fn start() -> (Server, String) {
@@ -28,96 +34,30 @@ fn start_with(words: &[&str]) -> (Server, String) {
     (server, addr)
 }
 
-/// Sends all of it, and gives everything that is answered.
-fn ask(addr: &str, bytes: &[u8]) -> String {
-    let mut stream = tcp(addr);
-    stream.write_all(bytes).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
-    String::from_utf8_lossy(&read_to_end(&mut stream)).into_owned()
-}
-
-/// A command as clients send it.
-fn encode(words: &[&str]) -> Vec<u8> {
-    let bulks = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
-    format!("*{}\r\n{}", words.len(), bulks.collect::<String>()).into_bytes()
-}
-
-fn lines(text: &str) -> Vec<&str> {
-    text.split("\r\n").filter(|line| !line.is_empty()).collect()
-}
-
-#[test]
-fn every_command_does_what_redis_says() {
-    let (_server, addr) = start();
-    for (line, answer) in [
-        ("PING", "+PONG"),
-        ("ping hello", "$5 hello"),
-        ("GET a", "$-1"),
-        ("SET a 1", "+OK"),
-        ("GET a", "$1 1"),
-        ("INCR a", ":2"),
-        ("INCRBY a 40", ":42"),
-        ("DECR a", ":41"),
-        ("DECRBY a -9", ":50"),
-        ("APPEND a 0", ":3"),
-        ("STRLEN a", ":3"),
-        ("SET a 2 NX", "$-1"),
-        ("SET b 2 XX", "$-1"),
-        ("SET b 2 NX", "+OK"),
-        ("SETNX b 3", ":0"),
-        ("MGET a none b", "*3 $3 500 $-1 $1 2"),
-        ("MSET c 3 d 4", "+OK"),
-        ("MSET c 3 d", "-ERR wrong number of arguments for 'mset' command"),
-        ("EXISTS a b c d e a", ":5"),
-        ("DEL a b e", ":2"),
-        ("DBSIZE", ":2"),
-        ("TTL c", ":-1"),
-        ("TTL e", ":-2"),
-        ("EXPIRE c 100", ":1"),
-        ("TTL c", ":100"),
-        ("SET c 5 KEEPTTL", "+OK"),
-        ("TTL c", ":100"),
-        ("PERSIST c", ":1"),
-        ("PERSIST c", ":0"),
-        ("EXPIRE c 0", ":1"),
-        ("EXISTS c", ":0"),
-        ("SET d x EX 7", "+OK"),
-        ("TTL d", ":7"),
-        ("SET d x", "+OK"),
-        ("TTL d", ":-1"),
-        ("SETEX d 9 y", "+OK"),
-        ("TTL d", ":9"),
-        ("SET d x EX 0", "-ERR invalid expire time"),
-        ("SET d x EX 9223372036854775807", "-ERR invalid expire time"),
-        ("SET d x NX XX", "-ERR syntax error"),
-        ("SET d x EX", "-ERR syntax error"),
-        ("INCR d", "-ERR value is not an integer or out of range"),
-        ("SET d 9223372036854775807", "+OK"),
-        ("INCR d", "-ERR increment or decrement would overflow"),
-        ("SET d 01", "+OK"),
-        ("INCR d", "-ERR value is not an integer or out of range"),
-        ("GET", "-ERR wrong number of arguments for 'get' command"),
-        ("GET a b", "-ERR wrong number of arguments for 'get' command"),
-        ("NONSENSE a", "-ERR unknown command 'NONSENSE'"),
-        ("SELECT 0", "+OK"),
-        ("SELECT 1", "-ERR DB index is out of range"),
-        ("CONFIG GET save", "*2 $4 save $0"),
-        ("HELLO 3", "-NOPROTO unsupported protocol version"),
-        ("CLIENT SETINFO lib-name x", "+OK"),
-        ("FLUSHALL", "+OK"),
-        ("DBSIZE", ":0"),
-        ("PUBLISH nobody x", ":0"),
-    ] {
-        let words: Vec<&str> = line.split(' ').collect();
-        assert_eq!(lines(&ask(&addr, &encode(&words))).join(" "), answer, "{line}");
-    }
-}
-
 #[test]
 fn a_person_may_type_commands() {
     let (_server, addr) = start();
     let answer = ask(&addr, b"set  name  x \r\n\r\nGet name\n\nnonsense\nquit\nping\n");
-    assert_eq!(lines(&answer), ["+OK", "$1", "x", "-ERR unknown command 'nonsense'", "+OK"]);
+    let unknown = "-ERR unknown command 'nonsense', with args beginning with: ";
+    assert_eq!(lines(&answer), ["+OK", "$1", "x", unknown, "+OK"]);
+    for (typed, value) in [
+        (r#""a b""#, "a b"),
+        (r#""\x41\n\"\q""#, "A\n\"q"),
+        (r"'it\'s \n'", "it's \\n"),
+        (r#"a"b c""#, "ab c"),
+        (r#""""#, ""),
+    ] {
+        let line = format!("ECHO {typed}\r\n");
+        assert_eq!(
+            ask(&addr, line.as_bytes()),
+            format!("${}\r\n{value}\r\n", value.len()),
+            "{typed}"
+        );
+    }
+    for line in ["get \"a", "get 'a", "get \"a\"b", "get \"a\\\""] {
+        let answer = ask(&addr, format!("{line}\r\nping\r\n").as_bytes());
+        assert_eq!(answer, "-ERR Protocol error: unbalanced quotes in request\r\n", "{line}");
+    }
 }
 
 #[test]
@@ -165,7 +105,7 @@ fn what_is_no_command_ends_its_connection_only() {
         ("*+1\r\n", "invalid multibulk length"),
         ("*0000000000000000000000000000000000000001", "invalid multibulk length"),
         ("*1\r\n$-5\r\n", "invalid bulk length"),
-        ("*1\r\n$8388609\r\n", "invalid bulk length"),
+        ("*1\r\n$536870913\r\n", "invalid bulk length"),
         ("*1\r\n$18446744073709551617\r\n", "invalid bulk length"),
         ("*1\r\n:4\r\n", "expected '$', got ':'"),
         ("*1\r\n$4\r\nPINGxx", "expected the end of a bulk"),
@@ -182,20 +122,6 @@ fn what_is_no_command_ends_its_connection_only() {
     }
     assert_eq!(ask(&addr, b"*-1\r\n*0\r\nPING\r\n"), "+PONG\r\n", "nothing is nothing");
     assert!(server.memory() < before + 20_000, "{} KiB", server.memory());
-}
-
-#[test]
-fn large_values_are_values_and_too_large_replies_are_refused() {
-    let (_server, addr) = start();
-    let value = "0123456789abcdef".repeat(8 << 16);
-    let mut stream = tcp(&addr);
-    stream.write_all(&encode(&["SET", "large", &value])).unwrap();
-    stream.write_all(&encode(&["MGET", "large", "large", "large"])).unwrap();
-    stream.write_all(b"GET large\r\nQUIT\r\n").unwrap();
-    let answer = read_to_end(&mut stream);
-    let before = "+OK\r\n-ERR the reply would be too long\r\n$8388608\r\n";
-    assert!(answer.starts_with(before.as_bytes()));
-    assert_eq!(answer.len(), before.len() + value.len() + 2 + 5);
 }
 
 #[test]
@@ -362,6 +288,52 @@ fn count_until_the_end(addr: &str, nth: usize) {
         }
     }
     assert!(numbers > 0);
+}
+
+#[test]
+fn a_first_line_that_nobody_takes_ends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kv");
+    let tests = std::env::current_exe().unwrap();
+    let kv = tests.ancestors().nth(2).unwrap().join("examples/kv");
+    for stdout in [">/dev/full", ">&-"] {
+        let script = format!("exec \"$0\" \"unix:$1\" {stdout}");
+        let mut command = Command::new("sh");
+        let mut child = command.args(["-c", &script]).args([&kv, &path]).spawn().unwrap();
+        until(|| UnixStream::connect(&path).is_ok());
+        let mut stream = UnixStream::connect(&path).unwrap();
+        stream.write_all(b"QUIT\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "+OK\r\n", "{stdout}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn words_that_mean_nothing_are_answered_with_the_usage() {
+    let tests = std::env::current_exe().unwrap();
+    let kv = tests.ancestors().nth(2).unwrap().join("examples/kv");
+    let foreign = OsStr::from_bytes(b"\xff");
+    for words in [
+        vec![foreign],
+        vec![OsStr::new("127.0.0.1:0"), foreign],
+        vec![OsStr::new("127.0.0.1:0"), OsStr::new("1"), foreign],
+        vec![OsStr::new("127.0.0.1:0"), OsStr::new("1"), OsStr::new("2"), foreign],
+        vec![OsStr::new("127.0.0.1:0"), OsStr::new("many")],
+    ] {
+        let done = Command::new(&kv).args(&words).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(
+            done.status.code() == Some(2) && said.starts_with("usage: kv "),
+            "{words:?}: {said}"
+        );
+        let mut unheard = Command::new("sh");
+        unheard.args(["-c", "exec \"$0\" \"$@\" 2>/dev/full"]).arg(&kv).args(&words);
+        assert_eq!(unheard.status().unwrap().code(), Some(2), "{words:?}");
+    }
 }
 
 // Clients that we did not write.

@@ -1,8 +1,11 @@
 //! Who listens to which channel.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use socketserver::SocketId;
+
+use crate::clients::Record;
 
 /// Channels of one client.
 pub(crate) const MAX_CHANNELS: usize = 1_024;
@@ -10,11 +13,14 @@ pub(crate) const MAX_CHANNELS: usize = 1_024;
 pub(crate) const MAX_NAME: usize = 1_024;
 
 #[derive(Default)]
-pub(crate) struct Channels(HashMap<Box<[u8]>, BTreeSet<SocketId>>);
+pub(crate) struct Channels(HashMap<Box<[u8]>, Listeners>);
+
+type Listeners = BTreeMap<SocketId, Rc<Record>>;
 
 impl Channels {
-    pub(crate) fn join(&mut self, channel: &[u8], client: SocketId) {
-        self.0.entry(channel.into()).or_default().insert(client);
+    pub(crate) fn join(&mut self, channel: &[u8], client: &Rc<Record>) {
+        let listeners = self.0.entry(channel.into()).or_default();
+        listeners.insert(client.socket, Rc::clone(client));
     }
 
     /// A channel without clients is forgotten.
@@ -26,8 +32,7 @@ impl Channels {
         }
     }
 
-    pub(crate) fn clients(&self, channel: &[u8]) -> impl ExactSizeIterator<Item = SocketId> {
-        static NOBODY: BTreeSet<SocketId> = BTreeSet::new();
-        self.0.get(channel).unwrap_or(&NOBODY).iter().copied()
+    pub(crate) fn clients(&self, channel: &[u8]) -> impl Iterator<Item = &Rc<Record>> {
+        self.0.get(channel).into_iter().flat_map(BTreeMap::values)
     }
 }

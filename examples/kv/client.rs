@@ -1,16 +1,14 @@
 //! One client: its commands are parsed where they lie, and the replies of a turn leave together.
 
-use std::collections::BTreeSet;
 use std::io;
+use std::rc::Rc;
 
-use socketserver::{Context, Handler, Input, Sent};
+use socketserver::{Handler, Input, Sent};
 
 use crate::Shared;
-use crate::channels::{MAX_CHANNELS, MAX_NAME};
-use crate::commands::{self, capitals};
-use crate::resp::{Args, Parser};
-
-type Cx<'a> = Context<'a, Shared>;
+use crate::clients::Record;
+use crate::parser::Parser;
+use crate::session::{Cx, Session};
 
 /// Replies are sent when there are so many bytes of them, and at the end of a turn.
 const FLUSH: usize = 32 << 10;
@@ -18,156 +16,102 @@ const FLUSH: usize = 32 << 10;
 #[derive(Default)]
 pub(crate) struct Client {
     parser: Parser,
-    channels: BTreeSet<Box<[u8]>>,
+    /// There once the connection stands.
+    session: Option<Session>,
 }
 
 impl Handler<Shared> for Client {
+    fn setup(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
+        let number = cx.shared.clients.next_number();
+        let addr = [cx.io.peer_addr(cx.id), cx.io.local_addr(cx.id)];
+        let addr = addr.map(|addr| addr.map_or_else(String::new, |addr| addr.to_string()));
+        let record = Rc::new(Record::new(number, cx.id, addr, cx.io.now()));
+        cx.shared.clients.add(&record);
+        self.session = Some(Session::new(record));
+        Ok(())
+    }
+
     fn handle(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> io::Result<()> {
-        cx.shared.store.now = cx.io.now();
-        self.serve(cx, input);
-        cx.shared.wake_at_next_deadline(cx.io);
+        let Some(session) = &mut self.session else { return Ok(()) };
+        if cx.shared.backlogs.holds(cx.id) {
+            return Ok(());
+        }
+        cx.shared.store.turn(cx.io.now());
+        cx.shared.replies.protocol = session.record.protocol.get();
+        session.record.heard.set(cx.io.now());
+        serve(cx, session, &mut self.parser, input);
+        self.parser.rest();
+        cx.shared.wake_when_due(cx.io);
+        Ok(())
+    }
+
+    /// There is room for more of a large reply. When it is all sent, the library shows what the
+    /// client had asked for behind it.
+    fn drained(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
+        cx.shared.backlogs.go_on(cx.io, cx.id);
+        cx.shared.wake_when_due(cx.io);
+        Ok(())
+    }
+
+    fn eof(&mut self, cx: &mut Cx<'_>, _rest: &[u8]) -> io::Result<()> {
+        cx.shared.backlogs.close(cx.io, cx.id);
+        Ok(())
+    }
+
+    fn shutdown(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
+        cx.shared.backlogs.close(cx.io, cx.id);
         Ok(())
     }
 
     fn finish(&mut self, cx: &mut Cx<'_>, _outcome: io::Result<()>) {
-        for channel in &self.channels {
-            cx.shared.channels.leave(channel, cx.id);
+        if let Some(mut session) = self.session.take() {
+            session.leave_all(cx);
+            cx.shared.clients.remove(session.record.number);
         }
+        cx.shared.backlogs.remove(cx.id);
+        self.parser = Parser::default();
+        cx.shared.wake_when_due(cx.io);
     }
 }
 
-impl Client {
-    /// Answers what has come. When the client does not take the answers it stops; the library shows
-    /// the rest again when it has taken them, also when the server is about to end.
-    fn serve(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) {
-        let mut is_over = false;
-        while !is_over {
-            match self.parser.next(input) {
-                Ok(Some(args)) if args.len() == 0 => {}
-                Ok(Some(args)) => is_over = run(cx, &mut self.channels, &args),
-                Ok(None) => break,
-                Err(fault) => {
-                    cx.shared.replies.error(&format!("ERR Protocol error: {}", fault.0));
-                    is_over = true;
-                }
-            }
-            if cx.shared.replies.bytes.len() >= FLUSH && flush(cx) != Sent::Queued && !is_over {
-                return;
+/// Answers what has come. When the client does not take the answers it stops; the library shows
+/// the rest again when it has taken them, also when the server is about to end.
+fn serve(cx: &mut Cx<'_>, session: &mut Session, parser: &mut Parser, input: &mut Input<'_>) {
+    while !session.is_over {
+        match parser.next(input, &cx.shared.store.memory) {
+            Ok(Some(args)) if args.len() == 0 => {}
+            Ok(Some(args)) => session.run(cx, &args),
+            Ok(None) => break,
+            Err(fault) => {
+                cx.shared.replies.error(&format!("ERR Protocol error: {}", fault.0));
+                session.is_over = true;
             }
         }
-        flush(cx);
-        if is_over {
-            cx.close();
+        let replies = &cx.shared.replies;
+        let is_much = replies.bytes.len() >= FLUSH || !replies.larges.is_empty();
+        if is_much && flush(cx) != Sent::Queued && !session.is_over {
+            return;
         }
+    }
+    flush(cx);
+    if session.is_over {
+        cx.shared.backlogs.close(cx.io, cx.id);
     }
 }
 
 fn flush(cx: &mut Cx<'_>) -> Sent {
-    let replies = &mut cx.shared.replies.bytes;
-    if replies.is_empty() {
+    let Shared { replies, backlogs, .. } = cx.shared;
+    if replies.bytes.is_empty() {
         return Sent::Queued;
     }
-    let sent = cx.io.send(cx.id, replies);
-    replies.clear();
-    // One large value does not stay for ever.
-    replies.shrink_to(2 * FLUSH);
-    sent
-}
-
-/// Does what a command says, and says whether it was the last.
-fn run(cx: &mut Cx<'_>, channels: &mut BTreeSet<Box<[u8]>>, args: &Args<'_, '_>) -> bool {
-    let (name, len) = capitals(args.get(0));
-    let name = name.get(..len).unwrap_or_default();
-    let Shared { store, replies, .. } = cx.shared;
-    match (name, args.len()) {
-        (b"SUBSCRIBE", 2..) => args.skip(1).for_each(|name| subscribe(cx, channels, name)),
-        (b"UNSUBSCRIBE", _) => unsubscribe(cx, channels, args),
-        (b"PING", 1..=2) if !channels.is_empty() => {
-            replies.array(2);
-            replies.bulk(b"pong");
-            replies.bulk(args.get(1));
-        }
-        (b"QUIT", _) => {
-            replies.simple("OK");
-            return true;
-        }
-        _ if !channels.is_empty() => {
-            let allowed = "(UN)SUBSCRIBE / PING / QUIT are allowed in this context";
-            replies.error(&format!("ERR Can't execute this command: only {allowed}"));
-        }
-        (b"PUBLISH", 3) => publish(cx, args.get(1), args.get(2)),
-        (b"INFO", _) => info(cx),
-        _ => {
-            if let Err(refused) = commands::run(name, store, args, replies) {
-                replies.error(refused);
-            }
-        }
-    }
-    false
-}
-
-fn subscribe(cx: &mut Cx<'_>, channels: &mut BTreeSet<Box<[u8]>>, name: &[u8]) {
-    let Shared { channels: all, replies, .. } = cx.shared;
-    if name.len() > MAX_NAME || channels.len() >= MAX_CHANNELS && !channels.contains(name) {
-        return replies.error("ERR too many channels, or too long a name");
-    }
-    all.join(name, cx.id);
-    channels.insert(name.into());
-    replies.array(3);
-    replies.bulk(b"subscribe");
-    replies.bulk(name);
-    replies.count(channels.len());
-}
-
-/// From those that are named, or from all; either way there is a reply.
-fn unsubscribe(cx: &mut Cx<'_>, channels: &mut BTreeSet<Box<[u8]>>, args: &Args<'_, '_>) {
-    let Shared { channels: all, replies, .. } = cx.shared;
-    let names: Vec<Option<Box<[u8]>>> = match args.len() {
-        2.. => args.skip(1).map(|name| Some(name.into())).collect(),
-        _ if channels.is_empty() => vec![None],
-        _ => channels.iter().cloned().map(Some).collect(),
+    let sent = if replies.larges.is_empty() && !backlogs.holds(cx.id) {
+        cx.io.send(cx.id, &replies.bytes)
+    } else {
+        backlogs.reply(cx.io, cx.id, replies)
     };
-    for name in names {
-        replies.array(3);
-        replies.bulk(b"unsubscribe");
-        match name {
-            Some(name) => {
-                channels.remove(&name);
-                all.leave(&name, cx.id);
-                replies.bulk(&name);
-            }
-            None => replies.null(),
-        }
-        replies.count(channels.len());
-    }
-}
-
-/// A subscriber that does not keep up is ended by the output limit of the library.
-fn publish(cx: &mut Cx<'_>, channel: &[u8], message: &[u8]) {
-    let Shared { channels, replies, .. } = cx.shared;
-    // The message is put together behind the replies that wait, and taken away again.
-    let start = replies.bytes.len();
-    replies.array(3);
-    replies.bulk(b"message");
-    replies.bulk(channel);
-    replies.bulk(message);
-    let clients = channels.clients(channel);
-    let count = clients.len();
-    for client in clients {
-        cx.io.send(client, replies.bytes.get(start..).unwrap_or_default());
-    }
-    replies.bytes.truncate(start);
-    replies.count(count);
-}
-
-fn info(cx: &mut Cx<'_>) {
-    let Shared { store, replies, .. } = cx.shared;
-    let (clients, used, limit) = (cx.io.connections(), store.used(), store.limit());
-    let (keys, expiring) = (store.len(), store.expiring());
-    let text = format!(
-        "# Clients\r\nconnected_clients:{clients}\r\n\
-         # Memory\r\nused_memory:{used}\r\nmaxmemory:{limit}\r\n\
-         # Keyspace\r\ndb0:keys={keys},expires={expiring}\r\n"
-    );
-    replies.bulk(text.as_bytes());
+    replies.bytes.clear();
+    replies.larges.clear();
+    // One large reply does not stay for ever.
+    replies.bytes.shrink_to(2 * FLUSH);
+    sent
 }

@@ -1,111 +1,174 @@
-//! A key-value server that speaks RESP2, so `redis-cli` and `redis-benchmark` work with it:
-//! `cargo run --release --example kv -- 127.0.0.1:6379`, then `redis-cli`.
+//! A key-value server that speaks RESP2 and RESP3, so Redis' clients, `redis-cli` and
+//! `redis-benchmark` work with it: `cargo run --release --example kv -- 127.0.0.1:6379`, then
+//! `redis-cli`.
 //!
 //! The technique: commands are parsed where they lie, with a parser that goes on where it stopped,
 //! and everything a client may demand has a maximum with a name. All replies of a turn leave in one
 //! write; a client that does not take them is not served until it does, and the library shows the
-//! rest of its commands again then. Keys expire by one timer of the loop, set to the next deadline.
+//! rest of its commands again then. Large values come in, leave and are freed in pieces, so one of
+//! half a gigabyte holds up nobody. Keys expire by one timer of the loop, set to the next deadline.
 
-use std::io;
+#![allow(clippy::unnecessary_wraps, reason = "all commands have the same type")]
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use socketserver::{Io, Options, Server, SocketId, TimerId};
 
+use backlog::Backlogs;
 use channels::Channels;
 use client::Client;
-use resp::Replies;
+use clients::Clients;
+use replies::Replies;
 use store::Store;
 
+mod about;
+mod apart;
+mod backlog;
+mod catalogue;
 mod channels;
 mod client;
-mod commands;
-mod resp;
+mod clients;
+mod clock;
+mod command;
+mod connection;
+mod expiry;
+mod glob;
+mod info;
+mod large;
+mod memory;
+mod number;
+mod parser;
+mod replies;
+mod session;
 #[path = "../support/signals.rs"]
 mod signals;
 mod store;
+mod strings;
+mod subscriptions;
+mod table;
+mod transaction;
+mod value;
+mod words;
 
+const USAGE: &str = "usage: kv [ADDR [BYTES OF MEMORY [MICROSECONDS TO SPIN]]]";
+
+/// Clients at once.
+const MAX_CLIENTS: usize = 10_000;
 /// Bytes of all keys and values; above that there is an error and nothing is stored.
 const MAX_MEMORY: usize = 1 << 30;
 /// Keys removed at once; a million that expire together hold up nobody.
 const EXPIRED_PER_TURN: usize = 1_000;
+/// Pieces of large values, or keys of a table that was emptied, freed at once.
+const FREED_PER_TURN: usize = 256;
 /// Microseconds for which a server that was busy looks for more before it sleeps. Without a pipeline
 /// a client pays for waking it, with every request; looking a little longer costs about as much as
 /// was saved, and answers sooner. An idle server sleeps all the same.
 const SPIN: u64 = 50;
 /// How long a stop may take.
 const GRACE: Duration = Duration::from_secs(10);
+/// The timer is not set further ahead than this.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
 
 /// What all clients share.
 struct Shared {
     store: Store,
     channels: Channels,
+    clients: Clients,
     /// The replies to whoever is served right now.
     replies: Replies,
+    backlogs: Backlogs,
+    port: u16,
     clock: Option<SocketId>,
     alarm: Option<(Instant, TimerId)>,
 }
 
 impl Shared {
-    fn wake_at_next_deadline(&mut self, io: &mut Io) {
-        let next = self.store.next_deadline();
-        let (Some(next), Some(clock)) = (next, self.clock) else { return };
+    /// Sets the timer to the next deadline of a key, or to now while something is to be freed.
+    fn wake_when_due(&mut self, io: &mut Io) {
+        let Some(clock) = self.clock else { return };
+        let after = match self.store.next_deadline() {
+            _ if self.store.memory.has_waiting() => Duration::ZERO,
+            Some(at) => {
+                let left = u64::try_from(at.saturating_sub(self.store.clock.at(io.now())));
+                Duration::from_millis(left.unwrap_or(0)).min(LONGEST_SLEEP)
+            }
+            None => return,
+        };
+        let next = io.now() + after;
         match self.alarm {
             Some((at, _)) if at <= next => return,
             Some((_, timer)) => drop(io.cancel_timer(timer)),
             None => {}
         }
-        let timer = io.set_timer(clock, next.saturating_duration_since(io.now()));
-        self.alarm = Some((next, timer));
+        self.alarm = Some((next, io.set_timer(clock, after)));
+    }
+
+    fn wake(&mut self, io: &mut Io) {
+        self.store.turn(io.now());
+        self.store.remove_expired(EXPIRED_PER_TURN);
+        self.store.memory.free(FREED_PER_TURN);
+        self.alarm = None;
+        self.wake_when_due(io);
     }
 }
 
 fn main() -> ExitCode {
-    let mut args = std::env::args().skip(1);
-    let addr = args.next().unwrap_or_else(|| "127.0.0.1:6379".into());
-    let memory = args.next().map_or(Ok(MAX_MEMORY), |bytes| bytes.parse());
-    let spin = args.next().map_or(Ok(SPIN), |microseconds| microseconds.parse());
-    let (Ok(memory), Ok(spin), None) = (memory, spin, args.next()) else {
-        eprintln!("usage: kv [ADDR [BYTES OF MEMORY [MICROSECONDS TO SPIN]]]");
+    let Some((addr, memory, spin)) = parse(env::args_os().skip(1)) else {
+        // Who closed our standard error can do without the line.
+        let _ = writeln!(io::stderr(), "{USAGE}");
         return ExitCode::from(2);
     };
-    match serve(&addr, memory, Duration::from_micros(spin)) {
+    match serve(&addr, memory, spin) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kv: {error}");
+            let _ = writeln!(io::stderr(), "kv: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
+fn parse(mut words: impl Iterator<Item = OsString>) -> Option<(String, usize, Duration)> {
+    let addr =
+        words.next().map_or(Some("127.0.0.1:6379".into()), |addr| addr.into_string().ok())?;
+    let memory = words.next().map_or(Some(MAX_MEMORY), |bytes| bytes.to_str()?.parse().ok())?;
+    let spin = words.next().map_or(Some(SPIN), |spin| spin.to_str()?.parse().ok())?;
+    words.next().is_none().then_some((addr, memory, Duration::from_micros(spin)))
+}
+
 fn serve(addr: &str, memory: usize, spin: Duration) -> io::Result<()> {
     let options = Options {
-        max_connections: 10_000,
+        max_connections: MAX_CLIENTS,
         spin,
-        input_limit: 2 * resp::MAX_COMMAND,
-        output_limit: 2 * commands::MAX_REPLY,
+        input_limit: 2 * parser::MAX_COMMAND,
+        output_limit: backlog::MAX_WAITING,
         ..Options::default()
     };
     let shared = Shared {
         store: Store::new(memory, Instant::now()),
         channels: Channels::default(),
+        clients: Clients::default(),
         replies: Replies::default(),
+        backlogs: Backlogs::default(),
+        port: 0,
         clock: None,
         alarm: None,
     };
     let mut server = Server::with(shared, options)?;
     let clock = server.alarm(|cx| {
-        cx.shared.store.now = cx.io.now();
-        cx.shared.store.remove_expired(EXPIRED_PER_TURN);
-        cx.shared.alarm = None;
-        cx.shared.wake_at_next_deadline(cx.io);
+        cx.shared.wake(cx.io);
         Ok(())
     })?;
     server.shared().clock = Some(clock);
     let listener = server.listen(addr, |_peer| Client::default())?;
     signals::stop_on_signals(&mut server, GRACE)?;
     if let Some(addr) = server.io().local_addr(listener) {
-        println!("listening {addr}");
+        server.shared().port = addr.port().unwrap_or_default();
+        // Who closed our standard output can do without the line.
+        let _ = writeln!(io::stdout(), "listening {addr}");
     }
     server.serve_forever()
 }

@@ -1,9 +1,14 @@
 //! The keys and their values, within a bound, and the order in which some of them expire.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::rc::Rc;
+use std::time::Instant;
 
-use crate::resp::integer;
+use crate::clock::{Clock, Millis};
+use crate::large::{Large, MAX_VALUE, PIECE};
+use crate::memory::{Memory, Refused};
+use crate::number::integer;
+use crate::value::{Bytes, Value};
 
 /// What an entry costs besides its key and value, about.
 const ENTRY: usize = 160;
@@ -11,69 +16,100 @@ const ENTRY: usize = 160;
 pub(crate) struct Store {
     entries: Entries,
     deadlines: BTreeMap<Deadline, Box<[u8]>>,
-    /// So many deadlines have been given out.
-    numbered: u64,
-    /// What all entries cost, never above the limit.
-    used: usize,
-    limit: usize,
+    /// So many times something was changed.
+    changes: u64,
+    pub(crate) memory: Rc<Memory>,
+    pub(crate) clock: Clock,
     /// The time of the present turn of the loop.
-    pub(crate) now: Instant,
+    now: Millis,
 }
 
 /// The hash of the standard library has a secret key, so nobody can make all keys collide.
 type Entries = HashMap<Box<[u8]>, Entry>;
 
 struct Entry {
-    value: Vec<u8>,
+    value: Value,
     deadline: Option<Deadline>,
+    /// The number of its last change; no two entries ever have the same.
+    version: u64,
 }
 
 /// When something expires; the number tells those of the same time apart.
-type Deadline = (Instant, u64);
+type Deadline = (Millis, u64);
 
-/// What becomes of the deadline of a key that is set.
+/// What becomes of the deadline of a key that is set, and what it is afterwards.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Expiry {
     Never,
     Keep,
-    At(Instant),
+    At(Millis),
 }
-
-/// Why a command is not done, as the client is told.
-pub(crate) type Refused = &'static str;
 
 pub(crate) const NO_INTEGER: Refused = "ERR value is not an integer or out of range";
 const OVERFLOW: Refused = "ERR increment or decrement would overflow";
-const FULL: Refused = "OOM command not allowed when used memory > 'maxmemory'.";
+const TOO_LONG: Refused = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 
 impl Store {
     pub(crate) fn new(limit: usize, now: Instant) -> Store {
-        let (entries, deadlines) = (HashMap::new(), BTreeMap::new());
-        Store { entries, deadlines, numbered: 0, used: 0, limit, now }
+        let clock = Clock::new(now);
+        Store {
+            entries: HashMap::new(),
+            deadlines: BTreeMap::new(),
+            changes: 0,
+            memory: Rc::new(Memory::new(limit)),
+            clock,
+            now: clock.at(now),
+        }
+    }
+
+    /// Another turn begins.
+    pub(crate) fn turn(&mut self, now: Instant) {
+        self.now = self.clock.at(now);
+    }
+
+    pub(crate) fn now(&self) -> Millis {
+        self.now
     }
 
     /// A key whose time is over is as good as gone, even if nobody has removed it yet.
-    pub(crate) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.entries.get(key).filter(|entry| !entry.is_over(self.now)).map(|entry| &entry.value[..])
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Bytes<'_>> {
+        self.live(key).map(|entry| entry.value.bytes())
     }
 
     pub(crate) fn contains(&self, key: &[u8]) -> bool {
-        self.get(key).is_some()
+        self.live(key).is_some()
     }
 
-    pub(crate) fn set(&mut self, key: &[u8], value: &[u8], expiry: Expiry) -> Result<(), Refused> {
+    /// Which of its states a key is in: changed in between is never the same, but gone is gone.
+    pub(crate) fn version(&self, key: &[u8]) -> Option<u64> {
+        self.live(key).map(|entry| entry.version)
+    }
+
+    fn live(&self, key: &[u8]) -> Option<&Entry> {
+        self.entries.get(key).filter(|entry| !entry.is_over(self.now))
+    }
+
+    pub(crate) fn set(
+        &mut self,
+        key: &[u8],
+        value: Bytes<'_>,
+        expiry: Expiry,
+    ) -> Result<(), Refused> {
         let Some(entry) = live(&mut self.entries, key, self.now) else {
             self.remove(key);
             return self.insert(key, value, expiry);
         };
-        let before = entry.value.len();
-        if value.len() > before && value.len() - before > self.limit - self.used {
-            return Err(FULL);
+        self.memory.resize(entry.value.bytes().cost(), value.cost())?;
+        match (&mut entry.value, value) {
+            (Value::Small(before), Bytes::Small(bytes)) => {
+                before.clear();
+                before.extend_from_slice(bytes);
+                before.shrink_to(2 * bytes.len() + ENTRY);
+            }
+            (before, value) => *before = value.to_value(),
         }
-        self.used = self.used + value.len() - before;
-        entry.value.clear();
-        entry.value.extend_from_slice(value);
-        entry.value.shrink_to(2 * value.len() + ENTRY);
+        self.changes += 1;
+        entry.version = self.changes;
         match expiry {
             Expiry::Never if entry.deadline.is_some() => self.expire(key, None),
             Expiry::At(at) => self.expire(key, Some(at)),
@@ -82,62 +118,119 @@ impl Store {
         Ok(())
     }
 
-    fn insert(&mut self, key: &[u8], value: &[u8], expiry: Expiry) -> Result<(), Refused> {
-        let cost = cost(key, value);
-        if cost > self.limit - self.used {
-            return Err(FULL);
-        }
-        self.used += cost;
-        self.entries.insert(key.into(), Entry { value: value.into(), deadline: None });
+    fn insert(&mut self, key: &[u8], value: Bytes<'_>, expiry: Expiry) -> Result<(), Refused> {
+        self.memory.take(cost(key, value))?;
+        self.changes += 1;
+        let entry = Entry { value: value.to_value(), deadline: None, version: self.changes };
+        self.entries.insert(key.into(), entry);
         if let Expiry::At(at) = expiry {
             self.expire(key, Some(at));
         }
         Ok(())
     }
 
+    /// Sets all of them, or refuses before the first.
+    pub(crate) fn set_all<'a>(
+        &mut self,
+        pairs: impl Iterator<Item = (&'a [u8], Bytes<'a>)> + Clone,
+    ) -> Result<(), Refused> {
+        let most: usize = pairs.clone().map(|(key, value)| cost(key, value)).sum();
+        // Looked up only when it matters; a key that is named twice then counts twice.
+        if most > self.memory.room() {
+            let growth: usize = pairs.clone().map(|(key, value)| self.growth(key, value)).sum();
+            self.memory.take(growth)?;
+            self.memory.give_back(growth);
+        }
+        for (key, value) in pairs {
+            self.set(key, value, Expiry::Never)?;
+        }
+        Ok(())
+    }
+
+    fn growth(&self, key: &[u8], value: Bytes<'_>) -> usize {
+        match self.live(key) {
+            Some(entry) => value.cost().saturating_sub(entry.value.bytes().cost()),
+            None => cost(key, value),
+        }
+    }
+
+    /// Puts more behind what a key holds; gives how long that is then.
+    pub(crate) fn append(&mut self, key: &[u8], more: Bytes<'_>) -> Result<usize, Refused> {
+        let Some(entry) = live(&mut self.entries, key, self.now) else {
+            self.set(key, more, Expiry::Never)?;
+            return Ok(more.len());
+        };
+        let len = entry.value.bytes().len() + more.len();
+        if len > MAX_VALUE {
+            return Err(TOO_LONG);
+        }
+        match (&mut entry.value, more) {
+            (Value::Small(before), Bytes::Small(more)) if len <= PIECE => {
+                self.memory.take(more.len())?;
+                before.extend_from_slice(more);
+            }
+            (Value::Small(before), more) => {
+                let mut large = Large::new(&self.memory);
+                large.push(before)?;
+                large.push_all(more)?;
+                self.memory.give_back(before.len());
+                entry.value = Value::Large(large);
+            }
+            (Value::Large(large), more) => large.push_all(more)?,
+        }
+        self.changes += 1;
+        entry.version = self.changes;
+        Ok(len)
+    }
+
     /// Adds to the number that a key holds.
     pub(crate) fn add(&mut self, key: &[u8], more: i64) -> Result<i64, Refused> {
-        let before = self.get(key).map_or(Some(0), integer).ok_or(NO_INTEGER)?;
-        let after = before.checked_add(more).ok_or(OVERFLOW)?;
-        self.set(key, after.to_string().as_bytes(), Expiry::Keep)?;
+        let before = self.get(key).map_or(Some(0), |value| integer(value.small()?));
+        let after = before.ok_or(NO_INTEGER)?.checked_add(more).ok_or(OVERFLOW)?;
+        self.set(key, Bytes::Small(after.to_string().as_bytes()), Expiry::Keep)?;
         Ok(after)
     }
 
     /// Whether there was such a key; now there is none.
     pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
         let Some((key, entry)) = self.entries.remove_entry(key) else { return false };
-        self.used -= cost(&key, &entry.value);
+        self.memory.give_back(cost(&key, entry.value.bytes()));
         if let Some(deadline) = entry.deadline {
             self.deadlines.remove(&deadline);
         }
         !entry.is_over(self.now)
     }
 
+    /// The keys are gone at once; their memory is freed in steps.
     pub(crate) fn clear(&mut self) {
-        *self = Store::new(self.limit, self.now);
+        let entries = std::mem::take(&mut self.entries);
+        let deadlines = std::mem::take(&mut self.deadlines);
+        self.memory.free_later(entries.into_iter().map(|(key, entry)| entry.free(&key)));
+        self.memory.free_later(deadlines.into_iter().map(|_| 0));
     }
 
     /// Sets or takes away the deadline of a key; `false` when there is no such key.
-    pub(crate) fn expire(&mut self, key: &[u8], at: Option<Instant>) -> bool {
+    pub(crate) fn expire(&mut self, key: &[u8], at: Option<Millis>) -> bool {
         let Some(entry) = live(&mut self.entries, key, self.now) else { return false };
+        self.changes += 1;
+        entry.version = self.changes;
         if let Some(deadline) = entry.deadline.take() {
             self.deadlines.remove(&deadline);
         }
         if let Some(at) = at {
-            self.numbered += 1;
-            entry.deadline = Some((at, self.numbered));
-            self.deadlines.insert((at, self.numbered), key.into());
+            entry.deadline = Some((at, self.changes));
+            self.deadlines.insert((at, self.changes), key.into());
         }
         true
     }
 
-    /// How long a key will still be there, if it is and that has an end.
-    pub(crate) fn time_left(&self, key: &[u8]) -> Option<Duration> {
-        let (at, _) = self.entries.get(key)?.deadline?;
-        Some(at.saturating_duration_since(self.now)).filter(|left| !left.is_zero())
+    /// When a key expires, `Never` or `At`; `None` when there is no such key.
+    pub(crate) fn expiry(&self, key: &[u8]) -> Option<Expiry> {
+        let entry = self.live(key)?;
+        Some(entry.deadline.map_or(Expiry::Never, |(at, _)| Expiry::At(at)))
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
         self.deadlines.first_key_value().map(|((at, _), _)| *at)
     }
 
@@ -161,28 +254,25 @@ impl Store {
     pub(crate) fn expiring(&self) -> usize {
         self.deadlines.len()
     }
-
-    pub(crate) fn used(&self) -> usize {
-        self.used
-    }
-
-    pub(crate) fn limit(&self) -> usize {
-        self.limit
-    }
 }
 
 impl Entry {
-    fn is_over(&self, now: Instant) -> bool {
+    fn is_over(&self, now: Millis) -> bool {
         self.deadline.is_some_and(|(at, _)| at <= now)
+    }
+
+    /// Lets go of it; gives what it cost.
+    fn free(self, key: &[u8]) -> usize {
+        cost(key, self.value.bytes())
     }
 }
 
 /// The entry of a key, unless its time is over.
-fn live<'e>(entries: &'e mut Entries, key: &[u8], now: Instant) -> Option<&'e mut Entry> {
+fn live<'e>(entries: &'e mut Entries, key: &[u8], now: Millis) -> Option<&'e mut Entry> {
     entries.get_mut(key).filter(|entry| !entry.is_over(now))
 }
 
 /// A key that expires lies here twice.
-fn cost(key: &[u8], value: &[u8]) -> usize {
-    ENTRY + 2 * key.len() + value.len()
+fn cost(key: &[u8], value: Bytes<'_>) -> usize {
+    ENTRY + 2 * key.len() + value.cost()
 }

@@ -56,7 +56,15 @@ mod examples {
         pub(crate) mod site;
     }
     pub(crate) mod kv {
-        pub(crate) mod resp;
+        pub(crate) mod apart;
+        pub(crate) mod glob;
+        pub(crate) mod large;
+        pub(crate) mod memory;
+        pub(crate) mod number;
+        pub(crate) mod parser;
+        pub(crate) mod replies;
+        pub(crate) mod value;
+        pub(crate) mod words;
     }
     pub(crate) mod socks5 {
         pub(crate) mod handshake;
@@ -72,6 +80,7 @@ mod examples {
 // Where those files look for each other.
 use command::{args, bench, chat, connect, console, serve, services, system, units, workers};
 use examples::http::{request, response, site};
+use examples::kv::{apart, glob, large, memory, number, parser, replies, value, words};
 use library::{frame, input};
 
 mod bytes;

@@ -1,0 +1,259 @@
+//! `CLIENT`: what a client says about itself, and asks about others.
+
+use socketserver::SocketId;
+
+use crate::clients::{Record, Word};
+use crate::command::{Run, SYNTAX, is, text};
+use crate::connection::BAD_NAME;
+use crate::memory::Refused;
+use crate::number::integer;
+use crate::parser::Args;
+use crate::session::{Cx, Session, Silence};
+use crate::value::Bytes;
+
+/// The name, how it is called in a list, how many arguments it takes behind it, and what does it.
+type Subcommand = (&'static str, &'static str, std::ops::RangeInclusive<usize>, Run);
+
+const SUBCOMMANDS: [Subcommand; 11] = [
+    ("ID", "client|id", 0..=0, id),
+    ("INFO", "client|info", 0..=0, info),
+    ("LIST", "client|list", 0..=usize::MAX, list),
+    ("SETNAME", "client|setname", 1..=1, set_name),
+    ("GETNAME", "client|getname", 0..=0, get_name),
+    ("SETINFO", "client|setinfo", 2..=2, set_info),
+    ("REPLY", "client|reply", 1..=1, reply),
+    ("NO-EVICT", "client|no-evict", 1..=1, on_or_off),
+    ("NO-TOUCH", "client|no-touch", 1..=1, on_or_off),
+    ("GETREDIR", "client|getredir", 0..=0, get_redirection),
+    ("KILL", "client|kill", 1..=usize::MAX, kill),
+];
+
+/// `CLIENT subcommand...`
+pub(crate) fn client(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    let what = args.get(1);
+    let Some((_, name, takes, run)) = SUBCOMMANDS.iter().find(|(name, ..)| is(what, name)) else {
+        let what = format!("ERR unknown subcommand '{}'. Try CLIENT HELP.", text(what));
+        cx.shared.replies.error(&what);
+        return Ok(());
+    };
+    me.record.command.set(name);
+    if takes.contains(&(args.len() - 2)) {
+        return run(cx, me, args);
+    }
+    cx.shared.replies.error(&format!("ERR wrong number of arguments for '{name}' command"));
+    Ok(())
+}
+
+fn id(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {
+    cx.shared.replies.integer(i64::try_from(me.record.number).unwrap_or(i64::MAX));
+    Ok(())
+}
+
+fn info(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {
+    let mut lines = String::new();
+    me.record.line(cx.io.now(), &mut lines);
+    cx.shared.replies.verbatim(&lines);
+    Ok(())
+}
+
+/// `CLIENT LIST [TYPE normal | pubsub | master | replica] [ID number...]`
+fn list(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    let (clients, mut lines) = (&cx.shared.clients, String::new());
+    let mut show = |client: &Record| client.line(cx.io.now(), &mut lines);
+    let word = args.get(2);
+    if args.len() == 2 {
+        clients.iter().for_each(|client| show(client));
+    } else if is(word, "TYPE") && args.len() == 4 {
+        let Some(kind) = Kind::named(args.get(3)) else {
+            let what = format!("ERR Unknown client type '{}'", text(args.get(3)));
+            cx.shared.replies.error(&what);
+            return Ok(());
+        };
+        clients.iter().filter(|client| kind.is_of(client)).for_each(|client| show(client));
+    } else if is(word, "ID") && args.len() > 3 {
+        for number in args.skip(3) {
+            let number = positive(number).ok_or("ERR Invalid client ID")?;
+            clients.get(number).into_iter().for_each(|client| show(client));
+        }
+    } else {
+        return Err(SYNTAX);
+    }
+    cx.shared.replies.verbatim(&lines);
+    Ok(())
+}
+
+fn positive(number: &[u8]) -> Option<u64> {
+    integer(number).and_then(|number| u64::try_from(number).ok()).filter(|number| *number > 0)
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Kind {
+    Normal,
+    Listener,
+    Server,
+}
+
+impl Kind {
+    fn named(word: &[u8]) -> Option<Kind> {
+        match () {
+            () if is(word, "normal") => Some(Kind::Normal),
+            () if is(word, "pubsub") => Some(Kind::Listener),
+            () if ["master", "slave", "replica"].iter().any(|kind| is(word, kind)) => {
+                Some(Kind::Server)
+            }
+            () => None,
+        }
+    }
+
+    fn is_of(self, client: &Record) -> bool {
+        self == if client.channels.get() > 0 { Kind::Listener } else { Kind::Normal }
+    }
+}
+
+fn set_name(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    if !me.record.say(Word::Name, args.get(2)) {
+        return Err(BAD_NAME);
+    }
+    cx.shared.replies.simple("OK");
+    Ok(())
+}
+
+fn get_name(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {
+    let name = me.record.name();
+    let name = Some(name.as_bytes()).filter(|name| !name.is_empty());
+    cx.shared.replies.value_or_null(name.map(Bytes::Small));
+    Ok(())
+}
+
+/// `CLIENT SETINFO LIB-NAME name | LIB-VER version`
+fn set_info(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    let word = match args.get(2) {
+        what if is(what, "LIB-NAME") => Word::Library,
+        what if is(what, "LIB-VER") => Word::Version,
+        what => {
+            cx.shared.replies.error(&format!("ERR Unrecognized option '{}'", text(what)));
+            return Ok(());
+        }
+    };
+    if !me.record.say(word, args.get(3)) {
+        return Err(match word {
+            Word::Library => "ERR lib-name cannot contain spaces, newlines or special characters.",
+            _ => "ERR lib-ver cannot contain spaces, newlines or special characters.",
+        });
+    }
+    cx.shared.replies.simple("OK");
+    Ok(())
+}
+
+/// `CLIENT REPLY ON | OFF | SKIP`
+fn reply(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    let silence = match args.get(2) {
+        word if is(word, "ON") => Silence::No,
+        word if is(word, "OFF") => Silence::Always,
+        word if is(word, "SKIP") => Silence::Once,
+        _ => return Err(SYNTAX),
+    };
+    me.set_silence(silence);
+    if silence == Silence::No {
+        cx.shared.replies.simple("OK");
+    }
+    Ok(())
+}
+
+/// No client is ever thrown out to make room, and no key for not being used.
+fn on_or_off(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    if !is(args.get(2), "ON") && !is(args.get(2), "OFF") {
+        return Err(SYNTAX);
+    }
+    cx.shared.replies.simple("OK");
+    Ok(())
+}
+
+/// Nobody is told of keys that change.
+fn get_redirection(cx: &mut Cx<'_>, _: &mut Session, _: &Args<'_>) -> Result<(), Refused> {
+    cx.shared.replies.integer(-1);
+    Ok(())
+}
+
+/// Which clients `CLIENT KILL` means.
+struct Doomed<'a> {
+    number: Option<u64>,
+    addr: Option<&'a [u8]>,
+    local_addr: Option<&'a [u8]>,
+    kind: Option<Kind>,
+    min_age: Option<u64>,
+    /// Not the one that says it.
+    skips_me: bool,
+}
+
+impl<'a> Doomed<'a> {
+    fn of(args: &Args<'a>) -> Result<Doomed<'a>, Refused> {
+        let (number, addr, local_addr, kind, min_age) = (None, None, None, None, None);
+        let mut doomed = Doomed { number, addr, local_addr, kind, min_age, skips_me: true };
+        if args.len() % 2 == 1 {
+            return Err(SYNTAX);
+        }
+        for nth in (2..args.len()).step_by(2) {
+            let value = args.get(nth + 1);
+            match args.get(nth) {
+                word if is(word, "ID") => {
+                    let number = positive(value).ok_or("ERR client-id should be greater than 0")?;
+                    doomed.number = Some(number);
+                }
+                word if is(word, "ADDR") => doomed.addr = Some(value),
+                word if is(word, "LADDR") => doomed.local_addr = Some(value),
+                word if is(word, "TYPE") => {
+                    doomed.kind = Some(Kind::named(value).ok_or("ERR Unknown client type")?);
+                }
+                word if is(word, "USER") && value == b"default" => {}
+                word if is(word, "USER") => return Err("ERR No such user"),
+                word if is(word, "MAXAGE") => {
+                    let seconds =
+                        integer(value).ok_or("ERR maxage is not an integer or out of range")?;
+                    let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
+                    doomed.min_age = Some(seconds.ok_or("ERR maxage should be greater than 0")?);
+                }
+                word if is(word, "SKIPME") && is(value, "yes") => doomed.skips_me = true,
+                word if is(word, "SKIPME") && is(value, "no") => doomed.skips_me = false,
+                _ => return Err(SYNTAX),
+            }
+        }
+        Ok(doomed)
+    }
+
+    fn includes(&self, client: &Record, cx: &Cx<'_>) -> bool {
+        let age = cx.io.now().saturating_duration_since(client.since).as_secs();
+        self.number.is_none_or(|number| number == client.number)
+            && self.addr.is_none_or(|addr| addr == client.addr.as_bytes())
+            && self.local_addr.is_none_or(|addr| addr == client.local_addr.as_bytes())
+            && self.kind.is_none_or(|kind| kind.is_of(client))
+            && self.min_age.is_none_or(|least| age >= least)
+            && !(self.skips_me && client.socket == cx.id)
+    }
+}
+
+/// `CLIENT KILL addr`, or `CLIENT KILL option value...`
+fn kill(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    let is_old = args.len() == 3;
+    let doomed = if is_old {
+        let addr = Some(args.get(2));
+        Doomed { number: None, addr, local_addr: None, kind: None, min_age: None, skips_me: false }
+    } else {
+        Doomed::of(args)?
+    };
+    let all = cx.shared.clients.iter().filter(|client| doomed.includes(client, cx));
+    let sockets: Vec<SocketId> = all.map(|client| client.socket).collect();
+    for socket in &sockets {
+        if *socket == cx.id {
+            me.is_over = true;
+        } else {
+            cx.io.abort(*socket);
+        }
+    }
+    match (is_old, sockets.len()) {
+        (true, 0) => return Err("ERR No such client"),
+        (true, _) => cx.shared.replies.simple("OK"),
+        (false, count) => cx.shared.replies.count(count),
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! A command of which an argument is too long to lie in the input as a whole.
+//!
+//! Large arguments go into pieces as they come, everything else behind one another into a place of
+//! its own. When the memory is used up, what still comes of the command is thrown away, and the
+//! client is told at its end.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use socketserver::Input;
+
+use crate::large::{Large, PIECE};
+use crate::memory::{Memory, Refused};
+use crate::parser::{Fault, MAX_COMMAND, NO_END, bulk, fault};
+
+#[derive(Debug)]
+pub(crate) struct Apart {
+    /// What is not large; the places of the other arguments count from its beginning.
+    pub(crate) head: Vec<u8>,
+    /// Which argument, in their order, and its value.
+    larges: Vec<(usize, Large)>,
+    /// The one that comes in at the moment.
+    growing: Option<Growing>,
+    /// Why the command cannot be done.
+    pub(crate) refused: Option<Refused>,
+}
+
+#[derive(Debug)]
+struct Growing {
+    /// `None` once the command is refused.
+    large: Option<Large>,
+    /// So many bytes are still to come.
+    missing: usize,
+}
+
+impl Apart {
+    pub(crate) fn new(head: &[u8]) -> Apart {
+        Apart::of(head.to_vec(), Vec::new())
+    }
+
+    /// A command that has come.
+    pub(crate) fn of(head: Vec<u8>, larges: Vec<(usize, Large)>) -> Apart {
+        Apart { head, larges, growing: None, refused: None }
+    }
+
+    pub(crate) fn large(&self, nth: usize) -> Option<&Large> {
+        let found = self.larges.binary_search_by_key(&nth, |(place, _)| *place).ok()?;
+        self.larges.get(found).map(|(_, large)| large)
+    }
+
+    pub(crate) fn larges(&self) -> &[(usize, Large)] {
+        &self.larges
+    }
+
+    /// Takes what has come of so many arguments; says how many are missing then.
+    pub(crate) fn go_on(
+        &mut self,
+        input: &mut Input<'_>,
+        memory: &Rc<Memory>,
+        args: &mut Vec<Range<usize>>,
+        missing: usize,
+    ) -> Result<usize, Fault> {
+        for nth in 0..missing {
+            let is_there = match &self.growing {
+                Some(_) => self.grow(input, args.len())?,
+                None => self.take(input, memory, args.len())?,
+            };
+            match is_there {
+                Some(place) => args.push(place),
+                None => return Ok(missing - nth),
+            }
+        }
+        Ok(0)
+    }
+
+    /// The next argument, if it has come.
+    fn take(
+        &mut self,
+        input: &mut Input<'_>,
+        memory: &Rc<Memory>,
+        nth: usize,
+    ) -> Result<Option<Range<usize>>, Fault> {
+        let Some((len, head)) = bulk(input.rest())? else { return Ok(None) };
+        if len > PIECE {
+            input.take(head);
+            let large = self.refused.is_none().then(|| Large::new(memory));
+            self.growing = Some(Growing { large, missing: len });
+            return self.grow(input, nth);
+        }
+        let max = MAX_COMMAND.saturating_sub(self.head.len());
+        if !input.need(head + len + 2, max).map_err(|_| fault("too long a command"))? {
+            return Ok(None);
+        }
+        let bulk = input.take(head + len + 2).and_then(|bulk| bulk.get(head..)).unwrap_or_default();
+        let bytes = bulk.strip_suffix(b"\r\n").ok_or_else(|| fault(NO_END))?;
+        let start = self.head.len();
+        self.head.extend_from_slice(bytes);
+        Ok(Some(start..self.head.len()))
+    }
+
+    /// The rest of a large argument, if it has come; its place among the others is empty.
+    fn grow(&mut self, input: &mut Input<'_>, nth: usize) -> Result<Option<Range<usize>>, Fault> {
+        let Some(growing) = &mut self.growing else { return Ok(None) };
+        while growing.missing > 0 {
+            let n = growing.missing.min(PIECE);
+            let is_there = input.need(n, PIECE).map_err(|_| fault(NO_END))?;
+            let Some(piece) = input.take(n).filter(|_| is_there) else { return Ok(None) };
+            growing.missing -= n;
+            if let Some(Err(refused)) = growing.large.as_mut().map(|large| large.push(piece)) {
+                self.refused = Some(refused);
+                growing.large = None;
+                self.larges.clear();
+            }
+        }
+        if !input.need(2, 2).map_err(|_| fault(NO_END))? {
+            return Ok(None);
+        }
+        if input.take(2) != Some(b"\r\n") {
+            return Err(fault(NO_END));
+        }
+        let grown = self.growing.take().and_then(|growing| growing.large);
+        self.larges.extend(grown.map(|large| (nth, large)));
+        Ok(Some(0..0))
+    }
+}

@@ -1,0 +1,131 @@
+//! Replies with large values in them, on their way to clients that take them piece by piece.
+//!
+//! A client with a backlog is congested, so nothing is read from it and nothing of it is served: it
+//! goes on when the library says that there is room ([`Handler::drained`](socketserver::Handler)).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use socketserver::{Io, Sent, SocketId};
+
+use crate::large::Large;
+use crate::replies::Replies;
+
+/// Bytes of messages that may wait for a client; that is what Redis says of its subscribers too
+/// (`client-output-buffer-limit pubsub`).
+pub(crate) const MAX_WAITING: usize = 32 << 20;
+
+#[derive(Default)]
+pub(crate) struct Backlogs(BTreeMap<SocketId, Backlog>);
+
+#[derive(Default)]
+struct Backlog {
+    parts: VecDeque<Part>,
+    /// Bytes of messages behind the replies.
+    messages: usize,
+    /// Nothing comes after it.
+    is_last: bool,
+}
+
+enum Part {
+    Bytes(Vec<u8>),
+    /// From this piece on.
+    Large(Large, usize),
+}
+
+impl Backlogs {
+    pub(crate) fn holds(&self, id: SocketId) -> bool {
+        !self.0.is_empty() && self.0.contains_key(&id)
+    }
+
+    /// Replies of the client that is served.
+    pub(crate) fn reply(&mut self, io: &mut Io, id: SocketId, replies: &mut Replies) -> Sent {
+        self.0.entry(id).or_default().parts.extend(parts(replies));
+        self.go_on(io, id)
+    }
+
+    /// A message that the client did not ask for. It must not come into the middle of a reply.
+    pub(crate) fn message(&mut self, io: &mut Io, id: SocketId, message: &Replies) {
+        let large: usize = message.larges.iter().map(|(_, large)| large.len()).sum();
+        let Some(backlog) = self.0.get_mut(&id) else {
+            if large > MAX_WAITING {
+                return io.abort(id);
+            }
+            return parts(message).for_each(|part| part.send_all(io, id));
+        };
+        backlog.messages += message.bytes.len() + large;
+        if backlog.messages > MAX_WAITING {
+            return io.abort(id);
+        }
+        backlog.parts.extend(parts(message));
+    }
+
+    /// Sends what the client takes.
+    pub(crate) fn go_on(&mut self, io: &mut Io, id: SocketId) -> Sent {
+        let Some(backlog) = self.0.get_mut(&id) else { return Sent::Queued };
+        while let Some(part) = backlog.parts.front_mut() {
+            match part.send(io, id) {
+                Some(Sent::Queued) => {}
+                Some(Sent::Congested) => return Sent::Congested,
+                Some(Sent::Gone) => {
+                    self.0.remove(&id);
+                    return Sent::Gone;
+                }
+                None => drop(backlog.parts.pop_front()),
+            }
+        }
+        if backlog.is_last {
+            io.close(id);
+        }
+        self.0.remove(&id);
+        Sent::Queued
+    }
+
+    /// The client is to get what waits for it, and then the end.
+    pub(crate) fn close(&mut self, io: &mut Io, id: SocketId) {
+        match self.0.get_mut(&id) {
+            Some(backlog) => backlog.is_last = true,
+            None => io.close(id),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: SocketId) {
+        self.0.remove(&id);
+    }
+}
+
+impl Part {
+    /// Sends a bounded piece of it; `None` when none is left.
+    fn send(&mut self, io: &mut Io, id: SocketId) -> Option<Sent> {
+        match self {
+            Part::Bytes(bytes) if bytes.is_empty() => None,
+            Part::Bytes(bytes) => Some(io.send(id, &std::mem::take(bytes))),
+            Part::Large(large, next) => {
+                let piece = large.piece(*next)?;
+                *next += 1;
+                Some(io.send_shared(id, piece))
+            }
+        }
+    }
+
+    fn send_all(mut self, io: &mut Io, id: SocketId) {
+        while self.send(io, id).is_some_and(|sent| sent != Sent::Gone) {}
+    }
+}
+
+/// Bytes and large values in their order.
+fn parts(replies: &Replies) -> impl Iterator<Item = Part> {
+    let mut start = 0;
+    let mut larges = replies.larges.iter();
+    std::iter::from_fn(move || {
+        let (end, large) = match larges.next() {
+            Some((at, large)) => (*at, Some(large.clone())),
+            None if start < replies.bytes.len() => (replies.bytes.len(), None),
+            None => return None,
+        };
+        let bytes = replies.bytes.get(start..end).unwrap_or_default().to_vec();
+        start = end;
+        Some([Some(Part::Bytes(bytes)), large.map(|large| Part::Large(large, 0))])
+    })
+    .flatten()
+    .flatten()
+}

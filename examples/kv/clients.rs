@@ -1,0 +1,158 @@
+//! What the server knows of its clients besides what each has asked for.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::rc::Rc;
+use std::time::Instant;
+
+use socketserver::SocketId;
+
+use crate::replies::Protocol;
+
+/// Bytes of a name, or of what a client says about its library.
+const MAX_WORD: usize = 256;
+
+/// All clients, by their number.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    by_number: BTreeMap<u64, Rc<Record>>,
+    /// So many have come.
+    numbered: u64,
+}
+
+/// What others may know of a client.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) number: u64,
+    pub(crate) socket: SocketId,
+    pub(crate) addr: String,
+    pub(crate) local_addr: String,
+    pub(crate) since: Instant,
+    pub(crate) protocol: Cell<Protocol>,
+    /// When it was heard last, and what it said.
+    pub(crate) heard: Cell<Instant>,
+    pub(crate) command: Cell<&'static str>,
+    pub(crate) channels: Cell<usize>,
+    pub(crate) watched: Cell<usize>,
+    /// Commands that wait for `EXEC`, once there was `MULTI`.
+    pub(crate) queued: Cell<Option<usize>>,
+    words: RefCell<Words>,
+}
+
+#[derive(Debug, Default)]
+struct Words {
+    name: String,
+    library: String,
+    version: String,
+}
+
+/// What a client may say about itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Word {
+    Name,
+    Library,
+    Version,
+}
+
+impl Clients {
+    /// A number that no client ever had.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.numbered += 1;
+        self.numbered
+    }
+
+    pub(crate) fn add(&mut self, record: &Rc<Record>) {
+        self.by_number.insert(record.number, Rc::clone(record));
+    }
+
+    pub(crate) fn remove(&mut self, number: u64) {
+        self.by_number.remove(&number);
+    }
+
+    pub(crate) fn get(&self, number: u64) -> Option<&Rc<Record>> {
+        self.by_number.get(&number)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Rc<Record>> {
+        self.by_number.values()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_number.len()
+    }
+}
+
+impl Record {
+    pub(crate) fn new(number: u64, socket: SocketId, addr: [String; 2], now: Instant) -> Record {
+        let [addr, local_addr] = addr;
+        Record {
+            number,
+            socket,
+            addr,
+            local_addr,
+            since: now,
+            protocol: Cell::default(),
+            heard: Cell::new(now),
+            command: Cell::new("NULL"),
+            channels: Cell::default(),
+            watched: Cell::default(),
+            queued: Cell::default(),
+            words: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.words.borrow().name.clone()
+    }
+
+    pub(crate) fn forget_name(&self) {
+        self.words.borrow_mut().name.clear();
+    }
+
+    /// Only what can stand in a line of words without quotes; `false` when it is something else.
+    pub(crate) fn say(&self, which: Word, said: &[u8]) -> bool {
+        let is_word = said.len() <= MAX_WORD && said.iter().all(u8::is_ascii_graphic);
+        let Some(said) = std::str::from_utf8(said).ok().filter(|_| is_word) else { return false };
+        let mut words = self.words.borrow_mut();
+        let word = match which {
+            Word::Name => &mut words.name,
+            Word::Library => &mut words.library,
+            Word::Version => &mut words.version,
+        };
+        *word = said.into();
+        true
+    }
+
+    /// The line of `CLIENT LIST`; what this server does not have is what it is in a Redis that does
+    /// not use it.
+    pub(crate) fn line(&self, now: Instant, to: &mut String) {
+        let words = self.words.borrow();
+        let seconds = |since: Instant| now.saturating_duration_since(since).as_secs();
+        let multi = self.queued.get().map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX));
+        let (subscribed, watched) = (self.channels.get(), self.watched.get());
+        let flags = match (multi, subscribed) {
+            (0.., _) => 'x',
+            (_, 1..) => 'P',
+            _ => 'N',
+        };
+        // Writing to memory does not fail.
+        let _ = writeln!(
+            to,
+            "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags={flags} db=0 \
+             sub={subscribed} psub=0 ssub=0 multi={multi} watch={watched} qbuf=0 qbuf-free=0 \
+             argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} \
+             user=default redir=-1 resp={} lib-name={} lib-ver={}",
+            self.number,
+            self.addr,
+            self.local_addr,
+            words.name,
+            seconds(self.since),
+            seconds(self.heard.get()),
+            self.command.get(),
+            self.protocol.get().number(),
+            words.library,
+            words.version,
+        );
+    }
+}

@@ -1,0 +1,216 @@
+//! What a command is called, what it takes, and what does it.
+
+use std::ops::RangeInclusive;
+
+use crate::apart::Apart;
+use crate::memory::Refused;
+use crate::parser::Args;
+use crate::session::{Cx, Session};
+use crate::table::COMMANDS;
+
+/// What stands for the command's name in a text that refuses it.
+const NAME: char = '%';
+pub(crate) const WRONG_NUMBER: Refused = "ERR wrong number of arguments for '%' command";
+pub(crate) const SYNTAX: Refused = "ERR syntax error";
+
+/// Bytes of what a client said that are shown to it when nobody knows such a command.
+const MAX_SHOWN: usize = 128;
+
+pub(crate) type Run = fn(&mut Cx<'_>, &mut Session, &Args<'_>) -> Result<(), Refused>;
+
+#[derive(Debug)]
+pub(crate) struct Command {
+    /// In small letters.
+    pub(crate) name: &'static str,
+    /// How many arguments it may have, its name included.
+    min: usize,
+    max: usize,
+    /// As `COMMAND` says them.
+    pub(crate) flags: &'static [&'static str],
+    /// The first of its arguments that is a key, the last (counted from the end if negative), and
+    /// how far it is from one to the next; 0 for none.
+    pub(crate) keys: (i8, i8, i8),
+    large: TakesLarge,
+    when: When,
+    run: Run,
+    pub(crate) summary: &'static str,
+}
+
+/// Which of its arguments may be large.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum TakesLarge {
+    Nowhere,
+    At(usize),
+    /// After each key.
+    Pairs,
+}
+
+/// What is special about when it is done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum When {
+    Plain,
+    /// Also by a client that listens to channels; its replies are messages.
+    Listening,
+    /// In a transaction it is not queued.
+    AtOnce,
+    /// Neither queued nor refused to a client that listens to channels.
+    Always,
+}
+
+/// A row of the table: a name, how many arguments it takes with it, what does it, and what that is.
+pub(crate) const fn row(
+    name: &'static str,
+    args: RangeInclusive<usize>,
+    run: Run,
+    summary: &'static str,
+) -> Command {
+    Command {
+        name,
+        min: *args.start(),
+        max: *args.end(),
+        flags: &["fast"],
+        keys: (0, 0, 0),
+        large: TakesLarge::Nowhere,
+        when: When::Plain,
+        run,
+        summary,
+    }
+}
+
+impl Command {
+    pub(crate) const fn reads(mut self, first: i8, last: i8) -> Command {
+        self.flags = &["readonly", "fast"];
+        self.keys = (first, last, 1);
+        self
+    }
+
+    pub(crate) const fn writes(mut self, first: i8, last: i8, step: i8) -> Command {
+        self.flags = &["write", "denyoom"];
+        self.keys = (first, last, step);
+        self
+    }
+
+    pub(crate) const fn large(mut self, large: TakesLarge) -> Command {
+        self.large = large;
+        self
+    }
+
+    pub(crate) const fn listening(mut self) -> Command {
+        self.when = When::Listening;
+        self.flags = &["pubsub"];
+        self
+    }
+
+    pub(crate) const fn at_once(mut self) -> Command {
+        self.when = When::AtOnce;
+        self
+    }
+
+    pub(crate) const fn always(mut self) -> Command {
+        self.when = When::Always;
+        self
+    }
+
+    pub(crate) fn named(name: &[u8]) -> Option<&'static Command> {
+        COMMANDS.iter().find(|command| is(name, command.name))
+    }
+
+    /// The command that these words are, or what is wrong with them.
+    #[inline]
+    pub(crate) fn find(args: &Args<'_>) -> Result<&'static Command, String> {
+        let Some(command) = Command::named(args.get(0)) else { return Err(unknown(args)) };
+        if !command.takes(args.len()) {
+            return Err(command.refusal(WRONG_NUMBER));
+        }
+        match args.apart {
+            Some(apart) => command.check(apart),
+            None => Ok(command),
+        }
+    }
+
+    /// Whether it may have so many arguments, its name included.
+    #[inline]
+    pub(crate) fn takes(&self, args: usize) -> bool {
+        self.min <= args && args <= self.max
+    }
+
+    #[cold]
+    fn check(&'static self, apart: &Apart) -> Result<&'static Command, String> {
+        if let Some(refused) = apart.refused {
+            return Err(refused.into());
+        }
+        let takes = |nth: usize| match self.large {
+            TakesLarge::Nowhere => false,
+            TakesLarge::At(place) => place == nth,
+            TakesLarge::Pairs => nth % 2 == 0,
+        };
+        if apart.larges().iter().all(|(nth, _)| takes(*nth)) {
+            Ok(self)
+        } else {
+            Err("ERR only values may be so long".into())
+        }
+    }
+
+    /// Does it, and replies.
+    #[inline]
+    pub(crate) fn perform(&self, cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) {
+        me.record.command.set(self.name);
+        if let Err(refused) = (self.run)(cx, me, args) {
+            cx.shared.replies.error(&self.refusal(refused));
+        }
+    }
+
+    #[cold]
+    fn refusal(&self, refused: Refused) -> String {
+        refused.replace(NAME, self.name)
+    }
+
+    /// As `COMMAND` says it: negative when there may be more.
+    pub(crate) fn arity(&self) -> i64 {
+        let min = i64::try_from(self.min).unwrap_or(i64::MAX);
+        if self.min == self.max { min } else { -min }
+    }
+
+    /// Of the groups that Redis' documentation has, the one that it is in.
+    pub(crate) fn group(&self) -> &'static str {
+        match (self.when, self.keys) {
+            (When::Listening, _) => "pubsub",
+            (When::AtOnce, _) => "transactions",
+            (_, (0, ..)) => "connection",
+            _ => "string",
+        }
+    }
+
+    pub(crate) fn is_queued(&self) -> bool {
+        !matches!(self.when, When::AtOnce | When::Always)
+    }
+
+    pub(crate) fn is_for_listeners(&self) -> bool {
+        matches!(self.when, When::Listening | When::Always) || self.name == "ping"
+    }
+
+    pub(crate) fn replies_by_messages(&self) -> bool {
+        self.when == When::Listening
+    }
+}
+
+#[cold]
+fn unknown(args: &Args<'_>) -> String {
+    let mut words = String::new();
+    for word in args.skip(1) {
+        let Some(left) = MAX_SHOWN.checked_sub(words.len()).filter(|left| *left > 0) else { break };
+        words = format!("{words}'{}' ", text(word.get(..left).unwrap_or(word)));
+    }
+    let name = text(args.get(0));
+    format!("ERR unknown command '{name}', with args beginning with: {words}")
+}
+
+/// What a client said, as it can be shown to it.
+pub(crate) fn text(word: &[u8]) -> String {
+    String::from_utf8_lossy(word.get(..MAX_SHOWN).unwrap_or(word)).into_owned()
+}
+
+/// Whether a word is this one, in whatever case.
+pub(crate) fn is(word: &[u8], name: &str) -> bool {
+    word.eq_ignore_ascii_case(name.as_bytes())
+}

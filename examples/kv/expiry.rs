@@ -1,0 +1,193 @@
+//! Commands about the time at which keys are removed.
+
+use crate::clock::Millis;
+use crate::command::{is, text};
+use crate::memory::Refused;
+use crate::number::integer;
+use crate::parser::Args;
+use crate::session::{Cx, Session};
+use crate::store::{Expiry, NO_INTEGER, Store};
+
+const NO_TIME: Refused = "ERR invalid expire time in '%' command";
+
+/// What a time is counted in, and from when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unit {
+    Seconds,
+    Millis,
+    /// Since 1970.
+    SecondsAt,
+    MillisAt,
+}
+
+impl Unit {
+    /// As the options of `SET` call them.
+    pub(crate) fn named(word: &[u8]) -> Option<Unit> {
+        use Unit::{Millis, MillisAt, Seconds, SecondsAt};
+        let names = [("EX", Seconds), ("PX", Millis), ("EXAT", SecondsAt), ("PXAT", MillisAt)];
+        names.into_iter().find(|(name, _)| is(word, name)).map(|(_, unit)| unit)
+    }
+
+    /// The time on the clock of the store.
+    fn time(self, store: &Store, count: i64) -> Option<Millis> {
+        let millis = match self {
+            Unit::Seconds | Unit::SecondsAt => count.checked_mul(1_000)?,
+            Unit::Millis | Unit::MillisAt => count,
+        };
+        match self {
+            Unit::Seconds | Unit::Millis => store.now().checked_add(millis),
+            Unit::SecondsAt | Unit::MillisAt => Some(millis.saturating_sub(store.clock.stepped())),
+        }
+    }
+}
+
+/// A time for what is set now; it must be later than 1970, or than now.
+pub(crate) fn later(store: &Store, count: &[u8], unit: Unit) -> Result<Millis, Refused> {
+    let count = integer(count).ok_or(NO_INTEGER)?;
+    Some(count).filter(|n| *n > 0).and_then(|n| unit.time(store, n)).ok_or(NO_TIME)
+}
+
+/// A time that is over already removes the key; `false` when there is no such key.
+pub(crate) fn set(store: &mut Store, key: &[u8], at: Millis) -> bool {
+    if at <= store.now() { store.remove(key) } else { store.expire(key, Some(at)) }
+}
+
+/// Whether there was a time.
+pub(crate) fn forget(store: &mut Store, key: &[u8]) -> bool {
+    let had = matches!(store.expiry(key), Some(Expiry::At(_)));
+    had && store.expire(key, None)
+}
+
+pub(crate) fn expire(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    expire_in(cx, args, Unit::Seconds)
+}
+
+pub(crate) fn pexpire(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    expire_in(cx, args, Unit::Millis)
+}
+
+pub(crate) fn expireat(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    expire_in(cx, args, Unit::SecondsAt)
+}
+
+pub(crate) fn pexpireat(
+    cx: &mut Cx<'_>,
+    _me: &mut Session,
+    args: &Args<'_>,
+) -> Result<(), Refused> {
+    expire_in(cx, args, Unit::MillisAt)
+}
+
+/// `EXPIRE key time [NX | XX | GT | LT]`
+fn expire_in(cx: &mut Cx<'_>, args: &Args<'_>, unit: Unit) -> Result<(), Refused> {
+    let (store, replies) = (&mut cx.shared.store, &mut cx.shared.replies);
+    let condition = match Condition::of(args) {
+        Ok(condition) => condition,
+        Err(what) => {
+            replies.error(&what);
+            return Ok(());
+        }
+    };
+    let count = integer(args.get(2)).ok_or(NO_INTEGER)?;
+    let at = unit.time(store, count).ok_or(NO_TIME)?;
+    let key = args.get(1);
+    let allowed = store.expiry(key).is_some_and(|before| condition.allows(before, at));
+    replies.count(usize::from(allowed && set(store, key, at)));
+    Ok(())
+}
+
+/// When a new time is taken.
+#[derive(Clone, Copy, Debug, Default)]
+struct Condition {
+    /// Not if there is one.
+    nx: bool,
+    /// Only if there is one.
+    xx: bool,
+    /// Only if it is later than that.
+    gt: bool,
+    /// Only if it is sooner.
+    lt: bool,
+}
+
+impl Condition {
+    fn of(args: &Args<'_>) -> Result<Condition, String> {
+        let mut condition = Condition::default();
+        let Condition { nx, xx, gt, lt } = &mut condition;
+        for word in args.skip(3) {
+            let mut known = [("NX", &mut *nx), ("XX", xx), ("GT", gt), ("LT", lt)];
+            let Some((_, option)) = known.iter_mut().find(|(name, _)| is(word, name)) else {
+                return Err(format!("ERR Unsupported option {}", text(word)));
+            };
+            **option = true;
+        }
+        let Condition { nx, xx, gt, lt } = condition;
+        match () {
+            () if nx && (xx || gt || lt) => {
+                Err("ERR NX and XX, GT or LT options at the same time are not compatible".into())
+            }
+            () if gt && lt => {
+                Err("ERR GT and LT options at the same time are not compatible".into())
+            }
+            () => Ok(condition),
+        }
+    }
+
+    /// A key without a time stays for ever.
+    fn allows(self, before: Expiry, at: Millis) -> bool {
+        let Condition { nx, xx, gt, lt } = self;
+        match before {
+            Expiry::At(before) => !nx && (!gt || at > before) && (!lt || at < before),
+            Expiry::Never | Expiry::Keep => !xx && !gt,
+        }
+    }
+}
+
+pub(crate) fn persist(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    let had = forget(&mut cx.shared.store, args.get(1));
+    cx.shared.replies.count(usize::from(had));
+    Ok(())
+}
+
+/// Rounded up, so that what is still there has not nothing left.
+pub(crate) fn ttl(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    time(cx, args, |store, at| seconds_up(at.saturating_sub(store.now())))
+}
+
+pub(crate) fn pttl(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    time(cx, args, |store, at| at.saturating_sub(store.now()))
+}
+
+pub(crate) fn expiretime(
+    cx: &mut Cx<'_>,
+    _me: &mut Session,
+    args: &Args<'_>,
+) -> Result<(), Refused> {
+    time(cx, args, |store, at| at.saturating_add(store.clock.stepped()).saturating_add(500) / 1_000)
+}
+
+pub(crate) fn pexpiretime(
+    cx: &mut Cx<'_>,
+    _me: &mut Session,
+    args: &Args<'_>,
+) -> Result<(), Refused> {
+    time(cx, args, |store, at| at.saturating_add(store.clock.stepped()))
+}
+
+/// Something about the time of a key; -1 if it has none, -2 if there is no such key.
+fn time(
+    cx: &mut Cx<'_>,
+    args: &Args<'_>,
+    what: impl FnOnce(&Store, Millis) -> i64,
+) -> Result<(), Refused> {
+    let store = &cx.shared.store;
+    cx.shared.replies.integer(match store.expiry(args.get(1)) {
+        Some(Expiry::At(at)) => what(store, at),
+        Some(Expiry::Never | Expiry::Keep) => -1,
+        None => -2,
+    });
+    Ok(())
+}
+
+fn seconds_up(millis: Millis) -> i64 {
+    millis / 1_000 + i64::from(millis % 1_000 > 0)
+}

@@ -1,0 +1,87 @@
+//! Patterns as Redis has them: `*`, `?`, `[a-c]`, `[^a]` and `\`.
+
+/// Whether a pattern says this name, in whatever case. Only the last `*` is ever gone back to, so it
+/// takes no longer than one length times the other.
+pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut pattern, mut name) = (pattern, name);
+    let mut last_star = None;
+    loop {
+        if let [b'*', behind @ ..] = pattern {
+            last_star = Some((behind, name));
+            pattern = behind;
+            continue;
+        }
+        let step = match (one(pattern), name) {
+            (None, []) => return true,
+            (Some((fits, behind)), [byte, rest @ ..]) if fits.accepts(*byte) => {
+                Some((behind, rest))
+            }
+            _ => None,
+        };
+        (pattern, name) = match (step, last_star) {
+            (Some(step), _) => step,
+            (None, Some((behind, [_, rest @ ..]))) => {
+                last_star = Some((behind, rest));
+                (behind, rest)
+            }
+            _ => return false,
+        };
+    }
+}
+
+/// What stands for one byte.
+enum One<'p> {
+    Any,
+    Byte(u8),
+    Class { bytes: &'p [u8], accepts: bool },
+}
+
+/// The first of a pattern that does not begin with a star, and what follows.
+fn one(pattern: &[u8]) -> Option<(One<'_>, &[u8])> {
+    Some(match pattern {
+        [] => return None,
+        [b'?', behind @ ..] => (One::Any, behind),
+        [b'[', b'^', class @ ..] => until_bracket(class, false),
+        [b'[', class @ ..] => until_bracket(class, true),
+        [b'\\', byte, behind @ ..] | [byte, behind @ ..] => (One::Byte(*byte), behind),
+    })
+}
+
+/// A class without its end goes on to the end.
+fn until_bracket(class: &[u8], accepts: bool) -> (One<'_>, &[u8]) {
+    let mut end = 0;
+    while let Some(byte) = class.get(end).filter(|byte| **byte != b']') {
+        end += if *byte == b'\\' { 2 } else { 1 };
+    }
+    let (bytes, behind) = class.split_at(end.min(class.len()));
+    (One::Class { bytes, accepts }, behind.get(1..).unwrap_or_default())
+}
+
+impl One<'_> {
+    fn accepts(&self, byte: u8) -> bool {
+        match self {
+            One::Any => true,
+            One::Byte(wanted) => byte.eq_ignore_ascii_case(wanted),
+            One::Class { bytes, accepts } => is_in(bytes, byte.to_ascii_lowercase()) == *accepts,
+        }
+    }
+}
+
+fn is_in(mut class: &[u8], byte: u8) -> bool {
+    loop {
+        class = match class {
+            [] => return false,
+            [b'\\', one, rest @ ..] if one.to_ascii_lowercase() != byte => rest,
+            [first, b'-', last, rest @ ..] => {
+                let ends = [first.to_ascii_lowercase(), last.to_ascii_lowercase()];
+                let [first, last] = if ends[0] <= ends[1] { ends } else { [ends[1], ends[0]] };
+                if (first..=last).contains(&byte) {
+                    return true;
+                }
+                rest
+            }
+            [one, rest @ ..] if one.to_ascii_lowercase() != byte => rest,
+            _ => return true,
+        };
+    }
+}

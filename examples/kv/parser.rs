@@ -1,0 +1,234 @@
+//! RESP, the language of Redis: the commands that come in.
+//!
+//! A command is an array of strings, or a line of words. The client says all lengths itself, so each
+//! has a maximum, and nothing is reserved on the word of a length.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use socketserver::Input;
+
+use crate::apart::Apart;
+use crate::large::{MAX_VALUE, PIECE};
+use crate::memory::Memory;
+use crate::number::integer;
+use crate::value::Bytes;
+use crate::words;
+
+/// Arguments of one command.
+pub(crate) const MAX_ARGS: usize = 64 << 10;
+/// Bytes of one command with all of its arguments, but for those that are large.
+pub(crate) const MAX_COMMAND: usize = 16 << 20;
+/// Bytes of a command that is a line of words.
+pub(crate) const MAX_LINE: usize = 64 << 10;
+/// Bytes of a line that says a length.
+const MAX_LENGTH_LINE: usize = 32;
+/// A client with more arguments than that in its last command gives their places back.
+const KEPT_ARGS: usize = 16;
+
+/// Why the bytes of a client are no command; nothing after them can be understood.
+#[derive(Debug)]
+pub(crate) struct Fault(pub(crate) String);
+
+/// What is known about a command that has not come completely. It is kept between two calls, so that
+/// no byte is looked at twice: that is what makes it linear, however the bytes are cut.
+#[derive(Debug, Default)]
+pub(crate) struct Parser {
+    args: Vec<Range<usize>>,
+    /// How many arguments are still to come, once that is known.
+    missing: Option<usize>,
+    /// Where they begin.
+    at: usize,
+    /// A command with a large argument.
+    apart: Option<Box<Apart>>,
+}
+
+/// The name of a command and its arguments, where they lie in the input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Args<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) places: &'a [Range<usize>],
+    /// Those that are large, if there are any.
+    pub(crate) apart: Option<&'a Apart>,
+}
+
+impl<'a> Args<'a> {
+    /// With the name.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The name is number 0; what is not there, or large, is empty.
+    pub(crate) fn get(&self, nth: usize) -> &'a [u8] {
+        self.places.get(nth).and_then(|place| self.bytes.get(place.clone())).unwrap_or_default()
+    }
+
+    /// Of an argument that may be large.
+    pub(crate) fn value(&self, nth: usize) -> Bytes<'a> {
+        match self.apart.and_then(|apart| apart.large(nth)) {
+            Some(large) => Bytes::Large(large),
+            None => Bytes::Small(self.get(nth)),
+        }
+    }
+
+    pub(crate) fn skip(&self, n: usize) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
+        let args = *self;
+        (n..self.len()).map(move |nth| args.get(nth))
+    }
+}
+
+impl Parser {
+    /// The next command, if it is complete; one without a name means nothing.
+    pub(crate) fn next<'s, 'a: 's>(
+        &'s mut self,
+        input: &mut Input<'a>,
+        memory: &Rc<Memory>,
+    ) -> Result<Option<Args<'s>>, Fault> {
+        let missing = match (self.missing, input.rest().first()) {
+            (Some(_), _) if self.apart.is_some() => return self.next_apart(input, memory),
+            (Some(missing), _) => missing,
+            (None, None) => return Ok(None),
+            (None, Some(b'*')) => {
+                let Some((count, len)) = count(input.rest())? else { return Ok(None) };
+                self.begin(count, len)
+            }
+            (None, Some(_)) => return self.words(input),
+        };
+        for nth in 0..missing {
+            self.missing = Some(missing - nth);
+            let rest = input.rest().get(self.at..).unwrap_or_default();
+            let Some((len, head)) = bulk(rest)? else { return Ok(None) };
+            if len > PIECE {
+                return self.next_apart(input, memory);
+            }
+            let start = self.at + head;
+            let end = start + len;
+            if !input.need(end + 2, MAX_COMMAND).map_err(|_| fault("too long a command"))? {
+                return Ok(None);
+            }
+            if input.rest().get(end..end + 2) != Some(b"\r\n") {
+                return Err(fault(NO_END));
+            }
+            self.args.push(start..end);
+            self.at = end + 2;
+        }
+        self.missing = None;
+        Ok(input.take(self.at).map(|bytes| Args { bytes, places: &self.args, apart: None }))
+    }
+
+    fn begin(&mut self, count: usize, at: usize) -> usize {
+        self.forget();
+        self.at = at;
+        count
+    }
+
+    /// The rest of a command of which an argument is large.
+    #[cold]
+    fn next_apart<'s, 'a: 's>(
+        &'s mut self,
+        input: &mut Input<'a>,
+        memory: &Rc<Memory>,
+    ) -> Result<Option<Args<'s>>, Fault> {
+        let missing = self.missing.unwrap_or_default();
+        let apart = self
+            .apart
+            .get_or_insert_with(|| Box::new(Apart::new(input.take(self.at).unwrap_or_default())));
+        let missing = apart.go_on(input, memory, &mut self.args, missing)?;
+        self.missing = Some(missing).filter(|missing| *missing > 0);
+        let is_whole = self.missing.is_none();
+        Ok(is_whole.then_some(Args { bytes: &apart.head, places: &self.args, apart: Some(apart) }))
+    }
+
+    /// What a person types.
+    fn words<'s, 'a: 's>(&'s mut self, input: &mut Input<'a>) -> Result<Option<Args<'s>>, Fault> {
+        let line = input.line(MAX_LINE).map_err(|_| fault("too big inline request"))?;
+        let Some(line) = line else { return Ok(None) };
+        self.begin(0, 0);
+        if !line.iter().any(|byte| matches!(byte, b'"' | b'\'')) {
+            words::plain(line, &mut self.args);
+            return Ok(Some(Args { bytes: line, places: &self.args, apart: None }));
+        }
+        let unquoted = words::quoted(line, &mut self.args).ok_or_else(|| fault(UNBALANCED))?;
+        let apart = self.apart.insert(Box::new(Apart::new(&unquoted)));
+        Ok(Some(Args { bytes: &apart.head, places: &self.args, apart: None }))
+    }
+
+    /// The last command was done: nothing of it is kept while the next has not begun.
+    pub(crate) fn rest(&mut self) {
+        if self.missing.is_none() && (self.args.capacity() > KEPT_ARGS || self.apart.is_some()) {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        self.args.clear();
+        self.args.shrink_to(KEPT_ARGS);
+        self.apart = None;
+    }
+}
+
+pub(crate) const NO_END: &str = "expected the end of a bulk";
+const UNBALANCED: &str = "unbalanced quotes in request";
+
+pub(crate) fn fault(what: &str) -> Fault {
+    Fault(what.into())
+}
+
+/// How many arguments the command has that begins here, and how long the line that says so.
+#[inline]
+fn count(bytes: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
+    if let Some(short) = short(b'*', bytes) {
+        return Ok(Some(short));
+    }
+    let what = "invalid multibulk length";
+    let Some((count, len)) = length(bytes, what)? else { return Ok(None) };
+    let count = usize::try_from(count).unwrap_or(0);
+    if count > MAX_ARGS { Err(fault(what)) } else { Ok(Some((count, len))) }
+}
+
+/// How long the string is that begins here, and how long the line that says so.
+#[inline]
+pub(crate) fn bulk(bytes: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
+    match short(b'$', bytes) {
+        Some(short) => Ok(Some(short)),
+        None => any_bulk(bytes),
+    }
+}
+
+#[inline(never)]
+fn any_bulk(bytes: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
+    let what = "invalid bulk length";
+    match bytes.first() {
+        None => return Ok(None),
+        Some(b'$') => {}
+        Some(kind) => return Err(Fault(format!("expected '$', got '{}'", kind.escape_ascii()))),
+    }
+    let Some((len, head)) = length(bytes, what)? else { return Ok(None) };
+    let len = usize::try_from(len).ok().filter(|len| *len <= MAX_VALUE);
+    Ok(Some((len.ok_or_else(|| fault(what))?, head)))
+}
+
+/// As [`length`], of a line that says one of the lengths that most have: one digit, or two.
+#[inline]
+fn short(kind: u8, bytes: &[u8]) -> Option<(usize, usize)> {
+    let digit = |byte: u8| usize::from(byte - b'0');
+    match bytes {
+        [first, ones @ b'0'..=b'9', b'\r', b'\n', ..] if *first == kind => Some((digit(*ones), 4)),
+        [first, tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] if *first == kind => {
+            Some((10 * digit(*tens) + digit(*ones), 5))
+        }
+        _ => None,
+    }
+}
+
+/// The number behind the first byte of a line, and how long the line is.
+fn length(bytes: &[u8], what: &str) -> Result<Option<(i64, usize)>, Fault> {
+    let line = bytes.get(..MAX_LENGTH_LINE).unwrap_or(bytes);
+    let Some(end) = line.iter().position(|byte| *byte == b'\n') else {
+        let may_come = line.len() < MAX_LENGTH_LINE;
+        return if may_come { Ok(None) } else { Err(fault(what)) };
+    };
+    let digits = line.get(1..end).and_then(|line| line.strip_suffix(b"\r"));
+    let number = digits.and_then(integer).ok_or_else(|| fault(what))?;
+    Ok(Some((number, end + 1)))
+}

@@ -1,0 +1,179 @@
+//! Replies that go out, in RESP2 or RESP3 as the client has chosen.
+
+use std::io::Write;
+
+use crate::large::Large;
+use crate::value::Bytes;
+
+/// Which language a client has chosen with `HELLO`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Protocol {
+    #[default]
+    Resp2,
+    Resp3,
+}
+
+impl Protocol {
+    pub(crate) fn number(self) -> i64 {
+        match self {
+            Protocol::Resp2 => 2,
+            Protocol::Resp3 => 3,
+        }
+    }
+}
+
+/// The replies of a turn, one behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct Replies {
+    pub(crate) bytes: Vec<u8>,
+    /// Large values, and where among the bytes each belongs.
+    pub(crate) larges: Vec<(usize, Large)>,
+    pub(crate) protocol: Protocol,
+}
+
+/// How far the replies had come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    bytes: usize,
+    larges: usize,
+}
+
+impl Replies {
+    /// What has been put together for another client than the one that is served.
+    pub(crate) fn of(protocol: Protocol) -> Replies {
+        Replies { protocol, ..Replies::default() }
+    }
+
+    pub(crate) fn simple(&mut self, line: &str) {
+        self.line(b'+', line.as_bytes());
+    }
+
+    /// Of `what` the client may have said a part, so only what can stand in a line is left of it.
+    pub(crate) fn error(&mut self, what: &str) {
+        self.line(b'-', what.replace(['\r', '\n'], " ").as_bytes());
+    }
+
+    pub(crate) fn integer(&mut self, number: i64) {
+        self.number(b':', number);
+    }
+
+    /// For what is counted.
+    pub(crate) fn count(&mut self, n: usize) {
+        self.len(b':', n);
+    }
+
+    pub(crate) fn bulk(&mut self, bytes: &[u8]) {
+        self.len(b'$', bytes.len());
+        self.bytes.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// Text that is to be shown as it is.
+    pub(crate) fn verbatim(&mut self, text: &str) {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text.as_bytes()),
+            Protocol::Resp3 => {
+                self.len(b'=', "txt:".len() + text.len());
+                self.bytes.extend_from_slice(b"txt:");
+                self.bytes.extend_from_slice(text.as_bytes());
+                self.bytes.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    pub(crate) fn value(&mut self, value: Bytes<'_>) {
+        match value {
+            Bytes::Small(bytes) => self.bulk(bytes),
+            Bytes::Large(large) => {
+                self.len(b'$', large.len());
+                self.larges.push((self.bytes.len(), large.clone()));
+                self.bytes.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    pub(crate) fn value_or_null(&mut self, value: Option<Bytes<'_>>) {
+        match value {
+            Some(value) => self.value(value),
+            None => self.null(),
+        }
+    }
+
+    pub(crate) fn null(&mut self) {
+        self.bytes.extend_from_slice(match self.protocol {
+            Protocol::Resp2 => b"$-1\r\n",
+            Protocol::Resp3 => b"_\r\n",
+        });
+    }
+
+    /// Where otherwise an array would be.
+    pub(crate) fn null_array(&mut self) {
+        self.bytes.extend_from_slice(match self.protocol {
+            Protocol::Resp2 => b"*-1\r\n",
+            Protocol::Resp3 => b"_\r\n",
+        });
+    }
+
+    /// So many replies that follow are one.
+    pub(crate) fn array(&mut self, len: usize) {
+        self.len(b'*', len);
+    }
+
+    /// The same, in no order.
+    pub(crate) fn set(&mut self, len: usize) {
+        self.either(b'*', b'~', len);
+    }
+
+    /// The same, but nobody asked for it.
+    pub(crate) fn push(&mut self, len: usize) {
+        self.either(b'*', b'>', len);
+    }
+
+    /// So many pairs of replies that follow are one.
+    pub(crate) fn map(&mut self, pairs: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.len(b'*', 2 * pairs),
+            Protocol::Resp3 => self.len(b'%', pairs),
+        }
+    }
+
+    fn either(&mut self, second: u8, third: u8, len: usize) {
+        self.len(if self.protocol == Protocol::Resp2 { second } else { third }, len);
+    }
+
+    fn line(&mut self, kind: u8, line: &[u8]) {
+        self.bytes.push(kind);
+        self.bytes.extend_from_slice(line);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    fn len(&mut self, kind: u8, len: usize) {
+        self.number(kind, i64::try_from(len).unwrap_or(i64::MAX));
+    }
+
+    fn number(&mut self, kind: u8, number: i64) {
+        match u8::try_from(number) {
+            // Most are lengths of a digit.
+            Ok(digit @ 0..=9) => self.bytes.extend_from_slice(&[kind, b'0' + digit, b'\r', b'\n']),
+            // Writing to memory does not fail.
+            _ => drop(write!(self.bytes, "{}{number}\r\n", char::from(kind))),
+        }
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { bytes: self.bytes.len(), larges: self.larges.len() }
+    }
+
+    /// As if nothing had been replied since.
+    pub(crate) fn take_back(&mut self, mark: Mark) {
+        self.bytes.truncate(mark.bytes);
+        self.larges.truncate(mark.larges);
+    }
+
+    /// Puts others behind these.
+    pub(crate) fn append(&mut self, others: &Replies) {
+        let before = self.bytes.len();
+        self.bytes.extend_from_slice(&others.bytes);
+        self.larges.extend(others.larges.iter().map(|(at, large)| (before + at, large.clone())));
+    }
+}

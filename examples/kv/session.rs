@@ -1,0 +1,139 @@
+//! What one client has asked for that concerns its later commands.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use socketserver::Context;
+
+use crate::Shared;
+use crate::clients::Record;
+use crate::command::Command;
+use crate::parser::Args;
+use crate::replies::{Protocol, Replies};
+use crate::transaction::Transaction;
+
+pub(crate) type Cx<'a> = Context<'a, Shared>;
+
+pub(crate) struct Session {
+    pub(crate) record: Rc<Record>,
+    pub(crate) channels: BTreeSet<Box<[u8]>>,
+    pub(crate) transaction: Transaction,
+    silence: Silence,
+    /// `EXEC` is done at the moment.
+    pub(crate) is_in_transaction: bool,
+    /// Messages to itself that follow the reply to its transaction.
+    pub(crate) messages: Replies,
+    /// Its last command was done.
+    pub(crate) is_over: bool,
+    /// Every command is simply done and answered; `note` sees to that.
+    is_plain: bool,
+}
+
+/// What `CLIENT REPLY` says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Silence {
+    No,
+    /// Only the next command is not answered.
+    Once,
+    Always,
+}
+
+impl Session {
+    pub(crate) fn new(record: Rc<Record>) -> Session {
+        Session {
+            record,
+            channels: BTreeSet::new(),
+            transaction: Transaction::default(),
+            silence: Silence::No,
+            is_in_transaction: false,
+            messages: Replies::default(),
+            is_over: false,
+            is_plain: true,
+        }
+    }
+
+    /// Does what a command says, or what is to be done instead.
+    #[inline]
+    pub(crate) fn run(&mut self, cx: &mut Cx<'_>, args: &Args<'_>) {
+        match Command::find(args) {
+            Ok(command) if self.is_plain => command.perform(cx, self, args),
+            found => self.run_unusual(cx, found, args),
+        }
+    }
+
+    #[cold]
+    fn run_unusual(
+        &mut self,
+        cx: &mut Cx<'_>,
+        found: Result<&'static Command, String>,
+        args: &Args<'_>,
+    ) {
+        let (before, mark) = (self.silence, cx.shared.replies.mark());
+        let is_message = found.as_ref().is_ok_and(|command| command.replies_by_messages());
+        match found {
+            Err(what) => {
+                self.transaction.spoil();
+                cx.shared.replies.error(&what);
+            }
+            Ok(command) if self.transaction.is_open() && command.is_queued() => {
+                if let Err(refused) = self.transaction.queue(cx, command, args) {
+                    cx.shared.replies.error(refused);
+                }
+                self.note();
+            }
+            Ok(command) if self.is_listener() && !command.is_for_listeners() => {
+                let allowed = "(P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET";
+                let name = command.name;
+                let what = format!("only {allowed} are allowed in this context");
+                cx.shared.replies.error(&format!("ERR Can't execute '{name}': {what}"));
+            }
+            Ok(command) => command.perform(cx, self, args),
+        }
+        if self.silence != Silence::No && !is_message {
+            cx.shared.replies.take_back(mark);
+        }
+        if before == Silence::Once && self.silence == Silence::Once {
+            self.set_silence(Silence::No);
+        }
+    }
+
+    /// With RESP2 a client that listens to channels may do hardly anything else.
+    pub(crate) fn is_listener(&self) -> bool {
+        !self.channels.is_empty() && self.record.protocol.get() == Protocol::Resp2
+    }
+
+    pub(crate) fn set_silence(&mut self, silence: Silence) {
+        self.silence = silence;
+        self.note();
+    }
+
+    pub(crate) fn set_protocol(&mut self, replies: &mut Replies, protocol: Protocol) {
+        self.record.protocol.set(protocol);
+        replies.protocol = protocol;
+        self.note();
+    }
+
+    /// Something was changed.
+    pub(crate) fn note(&mut self) {
+        self.record.channels.set(self.channels.len());
+        self.record.watched.set(self.transaction.watched());
+        self.record.queued.set(self.transaction.queued());
+        let speaks = self.silence == Silence::No;
+        self.is_plain = speaks && !self.transaction.is_open() && !self.is_listener();
+    }
+
+    /// Everything is as it was at the beginning.
+    pub(crate) fn reset(&mut self, cx: &mut Cx<'_>) {
+        self.leave_all(cx);
+        self.transaction = Transaction::default();
+        self.silence = Silence::No;
+        self.record.forget_name();
+        self.set_protocol(&mut cx.shared.replies, Protocol::Resp2);
+    }
+
+    pub(crate) fn leave_all(&mut self, cx: &mut Cx<'_>) {
+        for channel in std::mem::take(&mut self.channels) {
+            cx.shared.channels.leave(&channel, cx.id);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Commands about channels.
+
+use crate::channels::{MAX_CHANNELS, MAX_NAME};
+use crate::memory::Refused;
+use crate::parser::Args;
+use crate::replies::{Protocol, Replies};
+use crate::session::{Cx, Session};
+use crate::value::Bytes;
+
+/// `SUBSCRIBE channel...`; each has a reply of its own.
+pub(crate) fn subscribe(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    for name in args.skip(1) {
+        let is_new = !me.channels.contains(name);
+        if name.len() > MAX_NAME || is_new && me.channels.len() >= MAX_CHANNELS {
+            me.note();
+            return Err("ERR too many channels, or too long a name");
+        }
+        if is_new {
+            cx.shared.channels.join(name, &me.record);
+            me.channels.insert(name.into());
+        }
+        confirm(cx, me, "subscribe", Some(name));
+    }
+    me.note();
+    Ok(())
+}
+
+/// `UNSUBSCRIBE [channel...]`; from all if none is named. Either way there is a reply.
+pub(crate) fn unsubscribe(
+    cx: &mut Cx<'_>,
+    me: &mut Session,
+    args: &Args<'_>,
+) -> Result<(), Refused> {
+    if args.len() == 1 && me.channels.is_empty() {
+        confirm(cx, me, "unsubscribe", None);
+    } else if args.len() == 1 {
+        while let Some(name) = me.channels.pop_first() {
+            cx.shared.channels.leave(&name, cx.id);
+            confirm(cx, me, "unsubscribe", Some(&name));
+        }
+    }
+    for name in args.skip(1) {
+        if me.channels.remove(name) {
+            cx.shared.channels.leave(name, cx.id);
+        }
+        confirm(cx, me, "unsubscribe", Some(name));
+    }
+    me.note();
+    Ok(())
+}
+
+fn confirm(cx: &mut Cx<'_>, me: &Session, what: &str, name: Option<&[u8]>) {
+    let replies = &mut cx.shared.replies;
+    replies.push(3);
+    replies.bulk(what.as_bytes());
+    replies.value_or_null(name.map(Bytes::Small));
+    replies.count(me.channels.len());
+}
+
+/// `PUBLISH channel message`. A listener that does not keep up is ended by the output limit of the
+/// library; its own messages a client gets after the reply.
+pub(crate) fn publish(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    let (channel, text) = (args.get(1), args.value(2));
+    let messages =
+        [Protocol::Resp2, Protocol::Resp3].map(|protocol| message(protocol, channel, text));
+    let mut count = 0;
+    let mut own = None;
+    for client in cx.shared.channels.clients(channel) {
+        let [second, third] = &messages;
+        let message = if client.protocol.get() == Protocol::Resp2 { second } else { third };
+        if client.socket == cx.id {
+            own = Some(message);
+        } else {
+            cx.shared.backlogs.message(cx.io, client.socket, message);
+        }
+        count += 1;
+    }
+    cx.shared.replies.count(count);
+    if let Some(message) = own {
+        let all = if me.is_in_transaction { &mut me.messages } else { &mut cx.shared.replies };
+        all.append(message);
+    }
+    Ok(())
+}
+
+fn message(protocol: Protocol, channel: &[u8], text: Bytes<'_>) -> Replies {
+    let mut message = Replies::of(protocol);
+    message.push(3);
+    message.bulk(b"message");
+    message.bulk(channel);
+    message.value(text);
+    message
+}
