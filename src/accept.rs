@@ -137,7 +137,7 @@ impl<S> Stage<S> {
         handler: Box<dyn Handler<S>>,
     ) -> io::Result<SocketId> {
         let io = &mut self.io;
-        let id = io.adopt(socket, false)?;
+        let id = io.adopt(socket)?;
         io.ledger.accepted += 1;
         io.accept_quota = io.accept_quota.map(|quota| quota.saturating_sub(1));
         io.trace.step(|| Step::Accepted(listener, id));

@@ -3,10 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::os_text;
+
+mod text;
+
+pub(crate) use text::{Name, Written, some_of};
 
 /// The address of a socket (Python's `server_address` and `client_address`).
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -124,22 +128,41 @@ impl From<&Path> for Addr {
 /// [`SocketAddr`], a [`Path`], `"unix:/run/echo"`, `"unix:@echo"` (see [`Addr::unix`]), an [`Addr`];
 /// an argument of the command line as it is ([`OsStr`]).
 ///
-/// A name is looked up where it is given, which may block; numbers never do.
+/// An IPv6 address may have its interface behind it, by number or by name: `"[fe80::1%eth0]:7000"`.
+/// `localhost`, and what ends in `.localhost`, is always `::1` and `127.0.0.1` (RFC 6761).
+///
+/// Any other name is looked up where it is given, which may block; [`Connect`](crate::Connect) has it
+/// looked up beside the loop instead.
 pub trait ToAddrs {
     /// The addresses, in the order in which they should be tried; never none.
     ///
     /// # Errors
-    /// When it is no address, or the name is unknown.
+    /// When it is no address, or the name or the interface is unknown.
     fn to_addrs(&self) -> io::Result<Vec<Addr>>;
+
+    /// What [`ToAddrs::to_addrs`] would look up, if it would.
+    #[doc(hidden)]
+    fn name_to_look_up(&self) -> Option<String> {
+        None
+    }
 }
 
 impl ToAddrs for str {
     fn to_addrs(&self) -> io::Result<Vec<Addr>> {
         match self.strip_prefix("unix:") {
             Some(name) => Addr::unix(name).to_addrs(),
-            None => look_up(self, self),
+            None => text::read(self)?.addrs(),
         }
     }
+
+    fn name_to_look_up(&self) -> Option<String> {
+        let has_name = !self.starts_with("unix:") && is_name(&text::read(self));
+        has_name.then(|| self.to_string())
+    }
+}
+
+fn is_name(written: &io::Result<Written>) -> bool {
+    matches!(written, Ok(Written::Name(_)))
 }
 
 /// As a `str`; behind `unix:` any bytes are taken.
@@ -154,11 +177,19 @@ impl ToAddrs for OsStr {
         };
         Addr::unix(name).to_addrs()
     }
+
+    fn name_to_look_up(&self) -> Option<String> {
+        self.to_str()?.name_to_look_up()
+    }
 }
 
 impl ToAddrs for OsString {
     fn to_addrs(&self) -> io::Result<Vec<Addr>> {
         self.as_os_str().to_addrs()
+    }
+
+    fn name_to_look_up(&self) -> Option<String> {
+        self.as_os_str().name_to_look_up()
     }
 }
 
@@ -166,11 +197,19 @@ impl ToAddrs for String {
     fn to_addrs(&self) -> io::Result<Vec<Addr>> {
         self.as_str().to_addrs()
     }
+
+    fn name_to_look_up(&self) -> Option<String> {
+        self.as_str().name_to_look_up()
+    }
 }
 
 impl ToAddrs for (&str, u16) {
     fn to_addrs(&self) -> io::Result<Vec<Addr>> {
-        look_up(self, self.0)
+        text::read_host(self.0, self.1)?.addrs()
+    }
+
+    fn name_to_look_up(&self) -> Option<String> {
+        is_name(&text::read_host(self.0, self.1)).then(|| format!("{}:{}", self.0, self.1))
     }
 }
 
@@ -235,15 +274,15 @@ impl<T: ToAddrs + ?Sized> ToAddrs for &T {
     fn to_addrs(&self) -> io::Result<Vec<Addr>> {
         (**self).to_addrs()
     }
+
+    fn name_to_look_up(&self) -> Option<String> {
+        (**self).name_to_look_up()
+    }
 }
 
-fn look_up(addr: impl ToSocketAddrs, name: &str) -> io::Result<Vec<Addr>> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{name}: {error}"));
-    let addrs: Vec<Addr> = addr.to_socket_addrs().map_err(named)?.map(Addr::Ip).collect();
-    if addrs.is_empty() {
-        return Err(named(io::Error::new(io::ErrorKind::NotFound, "no address for this name")));
-    }
-    Ok(addrs)
+/// What a text means that is given to be connected to; a name is not looked up here.
+pub(crate) fn written(text: &str) -> io::Result<Written> {
+    if text.starts_with("unix:") { text.to_addrs().map(Written::Addrs) } else { text::read(text) }
 }
 
 /// Tries one address of a name after the other; the error is that of the last.
@@ -308,6 +347,42 @@ mod tests {
         assert_eq!(name.to_os_string(), OsStr::from_bytes(b"@\xFF"));
         let error = OsStr::from_bytes(b"\xFF:7000").to_addrs().unwrap_err();
         assert!(error.to_string().contains("\\xFF:7000"), "{error}");
+    }
+
+    #[test]
+    fn localhost_is_this_machine_and_nothing_is_looked_up() {
+        for host in ["localhost", "LocalHost", "localhost.", "db.localhost"] {
+            let text = format!("{host}:9");
+            assert_eq!(text.name_to_look_up(), None);
+            let addrs = text.to_addrs().unwrap();
+            let texts: Vec<String> = addrs.iter().map(ToString::to_string).collect();
+            assert_eq!(texts, ["[::1]:9", "127.0.0.1:9"], "{host}");
+            assert_eq!((host, 9).to_addrs().unwrap(), addrs);
+        }
+        for name in ["localhost.example:9", "mylocalhost:9", ".localhost:9", "db:9"] {
+            assert_eq!(name.name_to_look_up().as_deref(), Some(name));
+        }
+        assert_eq!(("db", 9).name_to_look_up().as_deref(), Some("db:9"));
+        for number in ["127.0.0.1:9", "[::1]:9", "unix:/run/echo", "nonsense"] {
+            assert_eq!(number.name_to_look_up(), None);
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn an_interface_is_told_by_its_name_or_its_number() {
+        let index = std::fs::read_to_string("/sys/class/net/lo/ifindex").unwrap();
+        let index: u32 = index.trim().parse().unwrap();
+        let expected = std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 9, 0, index);
+        let expected = vec![Addr::Ip(expected.into())];
+        assert_eq!("[fe80::1%lo]:9".to_addrs().unwrap(), expected);
+        assert_eq!(("fe80::1%lo", 9).to_addrs().unwrap(), expected);
+        assert_eq!(format!("[fe80::1%{index}]:9").to_addrs().unwrap(), expected);
+        assert_eq!(expected[0].to_string().to_addrs().unwrap(), expected);
+        for bad in ["[fe80::1%no-such-if]:9", "[fe80::1%]:9", "[fe80::1%../lo]:9"] {
+            let error = bad.to_addrs().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound, "{bad}: {error}");
+        }
     }
 
     #[test]

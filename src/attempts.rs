@@ -1,32 +1,132 @@
-//! Outgoing connections that have more before them than one attempt: a pause, a name to be looked
-//! up, several addresses.
+//! Outgoing connections in the making: for each its [`Connector`], and the sockets under way.
+//!
+//! All sockets of one connection are known to the poll under the id of the connection, so any event
+//! means that they are to be looked at. The connection itself has none before one of them stands.
 
 use std::collections::HashMap;
 use std::io;
 
-use crate::addr::Addr;
-use crate::id::{SocketId, TimerId};
+use mio::Registry;
 
-/// What is still to be done for connections that do not stand yet.
+use crate::addr::{Addr, Name};
+use crate::connector::Connector;
+use crate::id::{SocketId, TimerId};
+use crate::names::Owner;
+use crate::socket::StreamSocket;
+
+/// All connections that do not stand yet.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts(HashMap<SocketId, Attempt>);
 
-#[derive(Debug, Default)]
+/// One of them.
+#[derive(Debug)]
 pub(crate) struct Attempt {
-    /// When it begins, while that is still to come.
-    pub(crate) begins: Option<u64>,
-    /// A name is being looked up.
-    pub(crate) looking_up: bool,
-    /// To be tried, the next one last.
-    pub(crate) left: Vec<Addr>,
-    /// When it is no longer tried again, once the backlog of a Unix server was full.
-    pub(crate) give_up: Option<u64>,
+    pub(crate) connector: Connector,
+    /// What is to be looked up, and at whose expense.
+    pub(crate) name: Option<(Name, Owner)>,
+    pub(crate) allowed: Option<fn(&Addr) -> bool>,
     /// Our own address.
     pub(crate) from: Option<Addr>,
-    /// Why there is nothing to be tried.
+    /// Why it cannot be made, which its handler is still to be told.
     pub(crate) failed: Option<io::Error>,
+    /// What was asked for while there was no socket to set it on.
+    pub(crate) nodelay: Option<bool>,
+    /// When the loop is next woken for it; `u64::MAX` when it is not.
+    pub(crate) wakes_at: u64,
     /// Timers that came up, and have to wait for `setup`.
     pub(crate) late: Vec<TimerId>,
+    under_way: Vec<UnderWay>,
+    /// How many sockets the poll was told of.
+    registered: u32,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    number: u32,
+    addr: Addr,
+    socket: StreamSocket,
+}
+
+/// The socket that stands.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) socket: StreamSocket,
+    /// No other one was tried, so whatever the poll has reported is about this one.
+    pub(crate) is_only_one: bool,
+}
+
+impl Attempt {
+    pub(crate) fn new(connector: Connector, from: Option<Addr>) -> Attempt {
+        Attempt {
+            connector,
+            name: None,
+            allowed: None,
+            from,
+            failed: None,
+            nodelay: None,
+            wakes_at: u64::MAX,
+            late: Vec::new(),
+            under_way: Vec::new(),
+            registered: 0,
+        }
+    }
+
+    /// One more socket is under way, and the poll knows it.
+    pub(crate) fn add(&mut self, number: u32, addr: Addr, socket: StreamSocket) {
+        self.registered = self.registered.saturating_add(1);
+        self.under_way.push(UnderWay { number, addr, socket });
+    }
+
+    /// Looks at every socket under way, in the order of their begin: the first that stands is taken
+    /// out, those that failed are closed.
+    pub(crate) fn look(&mut self, registry: &Registry) -> Option<Standing> {
+        let mut nth = 0;
+        while let Some(UnderWay { number, addr, socket }) = self.under_way.get(nth) {
+            if let Some(error) = socket.error() {
+                let error = if self.registered > 1 { of(addr, &error) } else { error };
+                self.connector.failed(*number, error);
+                close(registry, self.under_way.remove(nth));
+            } else if socket.is_connected() {
+                let UnderWay { socket, .. } = self.under_way.remove(nth);
+                return Some(Standing { socket, is_only_one: self.registered == 1 });
+            } else {
+                nth += 1;
+            }
+        }
+        None
+    }
+
+    /// Gives one of them up.
+    pub(crate) fn drop_one(&mut self, registry: &Registry, number: u32) {
+        if let Some(nth) = self.under_way.iter().position(|one| one.number == number) {
+            close(registry, self.under_way.remove(nth));
+        }
+    }
+
+    /// Gives all of them up.
+    pub(crate) fn drop_all(&mut self, registry: &Registry) {
+        for one in self.under_way.drain(..) {
+            close(registry, one);
+        }
+    }
+
+    /// The address of our end, while it is certain which one that will be.
+    pub(crate) fn local_addr(&self) -> Option<Addr> {
+        match self.under_way.as_slice() {
+            [one] => one.socket.local_addr(),
+            _ => None,
+        }
+    }
+}
+
+/// Its close takes it from the poll, but not on every system.
+fn close(registry: &Registry, mut one: UnderWay) {
+    let _ = one.socket.deregister(registry);
+}
+
+/// Where several were tried, the error says which.
+pub(crate) fn of(addr: &Addr, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot connect to {addr}: {error}"))
 }
 
 impl Attempts {
@@ -49,22 +149,16 @@ impl Attempts {
         self.0.remove(&id)
     }
 
-    /// A timer of a connection in the making came up.
-    pub(crate) fn put_off(&mut self, id: SocketId, timer: TimerId) {
-        self.0.entry(id).or_default().late.push(timer);
+    pub(crate) fn get(&self, id: SocketId) -> Option<&Attempt> {
+        self.0.get(&id)
     }
 
     pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Attempt> {
         self.0.get_mut(&id)
     }
 
-    /// Whether its time, or its name, is still to come.
-    pub(crate) fn waits(&self, id: SocketId) -> bool {
-        self.0.get(&id).is_some_and(|attempt| attempt.begins.is_some() || attempt.looking_up)
-    }
-
-    /// When a connection that waits for its time begins.
-    pub(crate) fn begins(&self, id: SocketId) -> Option<u64> {
-        self.0.get(&id)?.begins
+    /// Whether it was only planned so far.
+    pub(crate) fn is_planned(&self, id: SocketId) -> bool {
+        self.0.get(&id).is_some_and(|attempt| attempt.connector.is_planned())
     }
 }

@@ -8,13 +8,21 @@ use crate::addr::{Addr, ToAddrs};
 /// An outgoing connection to be made: what [`Server::connect`](crate::Server::connect) takes when an
 /// address alone does not say enough.
 ///
+/// Of several addresses the next one is begun when the one before has failed, or has not answered
+/// within 250 ms, and those under way go on meanwhile; the first that stands is taken and the others
+/// are closed (RFC 8305, "Happy Eyeballs"). Those of a name alternate between IPv6 and IPv4, others
+/// keep their order. All of it together, the look-up of the name included, has
+/// [`Options::connect_timeout`](crate::Options::connect_timeout). A connection whose two ends are one
+/// and the same address and port is refused: a client that connects to a free port of its own machine
+/// may meet itself there.
+///
 /// ```
 /// use std::time::Duration;
 /// use socketserver::{Connect, Echo, Server};
 ///
 /// let mut server = Server::new()?;
-/// // The name is looked up by another thread; whatever comes of it, `finish` is told.
-/// let later = Connect::to_name("localhost:7000").after(Duration::from_millis(100));
+/// // A name is looked up by another thread; whatever comes of it, `finish` is told.
+/// let later = Connect::to("localhost:7000")?.after(Duration::from_millis(100));
 /// server.connect(later, Echo)?;
 /// server.connect(Connect::to("127.0.0.1:7000")?.from("127.0.0.2:0")?, Echo)?;
 /// # Ok::<(), std::io::Error>(())
@@ -29,25 +37,31 @@ pub struct Connect {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
-    /// Tried one after the other.
     Addrs(Vec<Addr>),
     /// Still to be looked up.
     Name(String),
 }
 
 impl Connect {
-    /// To an address. A name is looked up here and now, which may block; its addresses are tried
-    /// one after the other.
+    /// To an address, or to a name as by [`Connect::to_name`]. This never blocks, and what can be
+    /// said without a look-up is said at once.
     ///
     /// # Errors
-    /// When it is no address, or the name is unknown.
+    /// When it is no address. That a name is unknown is told to `finish`.
     pub fn to(addr: impl ToAddrs) -> io::Result<Connect> {
-        Ok(Connect::of(Target::Addrs(addr.to_addrs()?)))
+        match addr.name_to_look_up() {
+            Some(name) => Ok(Connect::to_name(name)),
+            None => Ok(Connect::of(Target::Addrs(addr.to_addrs()?))),
+        }
     }
 
     /// To a name and port (`example.org:80`) that is looked up by another thread
-    /// ([`Options::worker_threads`](crate::Options::worker_threads)), so that the loop goes on
-    /// meanwhile. Its addresses are tried one after the other.
+    /// ([`Options::lookup_threads`](crate::Options::lookup_threads)), so that the loop goes on
+    /// meanwhile. It is looked up when the connection begins, and anew for each connection; equal
+    /// names that are wanted at the same time are looked up once. Whoever asks for many names at
+    /// once, a client as told by its address or a handler, leaves threads for others.
+    ///
+    /// Numbers and `localhost` are not looked up. What is wrong with the name is told to `finish`.
     #[must_use]
     pub fn to_name(name: impl Into<String>) -> Connect {
         Connect::of(Target::Name(name.into()))
@@ -97,12 +111,12 @@ impl Connect {
     }
 }
 
-/// What can be connected to: whatever is an address ([`ToAddrs`]), or a [`Connect`].
+/// What can be connected to: whatever is an address or a name ([`ToAddrs`]), or a [`Connect`].
 pub trait IntoConnect {
-    /// The connection to be made.
+    /// The connection to be made. This looks up no name, and so never blocks.
     ///
     /// # Errors
-    /// When it is no address, or the name is unknown.
+    /// When it is no address.
     fn into_connect(self) -> io::Result<Connect>;
 }
 

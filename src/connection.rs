@@ -39,10 +39,8 @@ impl Connection {
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let connecting = self.stream.is_connecting();
-        let ask = connecting && !self.stream.transport().reports_room();
-        self.stream.note_room_asked(ask);
-        self.stream.transport_mut().register(registry, token, ask)
+        self.stream.note_room_asked(false);
+        self.stream.transport_mut().register(registry, token, false)
     }
 
     /// Reads once.

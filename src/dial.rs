@@ -1,25 +1,30 @@
 //! How outgoing connections come about: waited for, looked up, and tried address by address.
+//!
+//! What is next the [`Connector`] of each says; here it is done.
 
 use std::io;
-use std::time::Duration;
 
-use crate::addr::Addr;
-use crate::attempts::Attempt;
+use crate::addr::{Addr, Name, Written, some_of, written};
+use crate::attempts::{Attempt, Standing, of};
 use crate::connect::{Connect, Target};
+use crate::connector::{Connector, Next};
 use crate::id::{SocketId, TimerId};
-use crate::io::{Drain, Io};
+use crate::io::{Drain, Io, nanoseconds};
 use crate::ledger::Reason;
+use crate::names::Owner;
+use crate::resolver::Found;
 use crate::socket::StreamSocket;
 use crate::stage::{Failure, Stage};
 use crate::stream::Ending;
 
-/// How long a full backlog is waited out before the next try.
-const BACKLOG_RETRY: Duration = Duration::from_millis(10);
-
 impl Io {
-    /// Begins an outgoing connection, or plans one. Only what can be said at once is an error here;
-    /// all else comes to the handler's `finish`.
-    pub(crate) fn open_connection(&mut self, connect: Connect) -> io::Result<SocketId> {
+    /// Begins an outgoing connection, or plans one, as a handler or the program has asked. Only what
+    /// can be said at once is an error here; all else comes to the handler's `finish`.
+    pub(crate) fn open_connection(
+        &mut self,
+        connect: Connect,
+        asker: Option<SocketId>,
+    ) -> io::Result<SocketId> {
         if matches!(self.drain, Drain::Until { deadline, .. } if deadline <= self.now) {
             // Nobody would cut it off: it would outlive the shutdown.
             let what = "the grace of the shutdown is over";
@@ -29,42 +34,28 @@ impl Io {
             let what = "as many connections as Options::max_connections allows are open";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
         }
-        let opened = self.begin_connection(connect);
+        let opened = self.begin_connection(connect, asker);
         self.sockets.give_back();
         opened
     }
 
-    fn begin_connection(&mut self, connect: Connect) -> io::Result<SocketId> {
-        let Connect { to, from, after, allowed } = connect;
-        let begins = (!after.is_zero()).then(|| self.after(after));
-        let (looking_up, mut left) = match to {
-            Target::Name(_) => (true, Vec::new()),
-            Target::Addrs(addrs) => {
-                (false, Connect::choose(allowed, addrs)?.into_iter().rev().collect())
+    fn begin_connection(
+        &mut self,
+        connect: Connect,
+        asker: Option<SocketId>,
+    ) -> io::Result<SocketId> {
+        let by_name = matches!(connect.to, Target::Name(_));
+        let attempt = self.plan(connect, asker)?;
+        let id = self.adopt_unopened()?;
+        self.attempts.insert(id, attempt);
+        match self.dial(id) {
+            Ok(()) => {}
+            Err(error) if by_name => self.fail_soon(id, error),
+            Err(error) => {
+                self.forget_attempt(id);
+                self.sockets.remove(id);
+                return Err(error);
             }
-        };
-        let (mut begins, mut give_up) = (begins, None);
-        let socket = if looking_up || begins.is_some() {
-            StreamSocket::Unopened
-        } else {
-            match self.dial(&mut left, from.as_ref()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let over = self.after(self.options.connect_timeout);
-                    begins = Some(self.after(BACKLOG_RETRY).min(over));
-                    give_up = Some(over);
-                    StreamSocket::Unopened
-                }
-                dialled => dialled?,
-            }
-        };
-        let is_planned = matches!(socket, StreamSocket::Unopened);
-        let id = self.adopt(socket, true)?;
-        if is_planned || !left.is_empty() {
-            let attempt = Attempt { begins, looking_up, left, give_up, from, ..Attempt::default() };
-            self.attempts.insert(id, attempt);
-        }
-        if is_planned {
-            self.arm(id);
         }
         self.ledger.connected += 1;
         if let Drain::Until { .. } = self.drain {
@@ -73,174 +64,256 @@ impl Io {
         Ok(id)
     }
 
-    /// Begins to connect to the next address that can be connected to at all. The last one stays if
-    /// it may be tried again: a Unix server whose backlog is full says `WouldBlock`, and nothing
-    /// tells when there is room (connect(2), `EAGAIN`).
-    fn dial(&self, left: &mut Vec<Addr>, from: Option<&Addr>) -> io::Result<StreamSocket> {
-        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address");
-        while let Some(addr) = left.pop() {
-            match StreamSocket::connect(&addr, from, &self.options) {
-                Ok(socket) => return Ok(socket),
-                Err(error) => {
-                    let what = format!("cannot connect to {addr}: {error}");
-                    last = io::Error::new(error.kind(), what);
-                    if error.kind() == io::ErrorKind::WouldBlock && left.is_empty() {
-                        left.push(addr);
-                        break;
-                    }
+    fn plan(&self, connect: Connect, asker: Option<SocketId>) -> io::Result<Attempt> {
+        let Connect { to, from, after, allowed } = connect;
+        let (begins, timeout) = (self.after(after), nanoseconds(self.options.connect_timeout));
+        let from = || from.clone();
+        let to_addrs = |addrs| Attempt::new(Connector::to_addrs(begins, timeout, addrs), from());
+        let choose = |addrs| Connect::choose(allowed, addrs);
+        let text = match to {
+            Target::Addrs(addrs) => return Ok(to_addrs(choose(addrs)?)),
+            Target::Name(text) => text,
+        };
+        let chosen = written(&text).and_then(|written| match written {
+            Written::Addrs(addrs) => choose(addrs).map(Written::Addrs),
+            name @ Written::Name(_) => Ok(name),
+        });
+        Ok(match chosen {
+            Ok(Written::Addrs(addrs)) => to_addrs(addrs),
+            Ok(Written::Name(name)) => {
+                let mut attempt = Attempt::new(Connector::to_name(begins, timeout), from());
+                attempt.name = Some((name, self.owner_of(asker)));
+                attempt.allowed = allowed;
+                attempt
+            }
+            // As of a name that nobody knows, its handler is told.
+            Err(error) => {
+                let mut attempt = to_addrs(Vec::new());
+                attempt.failed = Some(error);
+                attempt
+            }
+        })
+    }
+
+    /// A connection to a name cannot be made, which its handler is told in its turn.
+    fn fail_soon(&mut self, id: SocketId, error: io::Error) {
+        if let Some(attempt) = self.attempts.get_mut(id) {
+            attempt.failed = Some(error);
+        }
+        self.look_soon(id);
+    }
+
+    /// Does what is to be done for a connection in the making, until it has to wait.
+    pub(crate) fn dial(&mut self, id: SocketId) -> io::Result<()> {
+        loop {
+            let Some(attempt) = self.attempts.get_mut(id) else { return Ok(()) };
+            if let Some(error) = attempt.failed.take() {
+                return Err(error);
+            }
+            match attempt.connector.next(self.now) {
+                Next::LookUp => self.look_up(id),
+                Next::Open(number, addr) => self.open_one(id, number, addr),
+                Next::Drop(number) => attempt.drop_one(self.poll.registry(), number),
+                Next::Wait(at) => {
+                    self.wake_at(id, at);
+                    return Ok(());
+                }
+                Next::Fail(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Begins to connect to one address.
+    fn open_one(&mut self, id: SocketId, number: u32, addr: Addr) {
+        let Some(attempt) = self.attempts.get_mut(id) else { return };
+        let opened = StreamSocket::connect(&addr, attempt.from.as_ref(), &self.options);
+        let registered = opened.and_then(|mut socket| {
+            socket.register(self.poll.registry(), id.token(), false)?;
+            Ok(socket)
+        });
+        match registered {
+            Ok(socket) => {
+                let stands = socket.stands_from_the_start();
+                attempt.add(number, addr, socket);
+                if stands {
+                    self.look_soon(id);
+                }
+            }
+            Err(error) => {
+                let error = of(&addr, &error);
+                if error.kind() == io::ErrorKind::WouldBlock {
+                    attempt.connector.full(self.now, number, addr, error);
+                } else {
+                    attempt.connector.failed(number, error);
                 }
             }
         }
-        Err(last)
     }
 
-    /// Goes on to the next address, in place of the last.
-    fn redial(&mut self, id: SocketId) -> io::Result<()> {
-        let Some(attempt) = self.attempts.get_mut(id) else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        if let Some(error) = attempt.failed.take() {
-            return Err(error);
-        }
-        let (mut left, from) = (std::mem::take(&mut attempt.left), attempt.from.clone());
-        let dialled = self.dial(&mut left, from.as_ref());
-        if let Some(attempt) = self.attempts.get_mut(id) {
-            attempt.left = left;
-        }
-        match dialled {
-            Ok(socket) => self.replace(id, socket),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.try_later(id, error),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Goes on to the next address, not at the end of a time that was set for that.
-    fn go_on(&mut self, id: SocketId) -> io::Result<()> {
-        self.redial(id)?;
-        if self.attempts.begins(id).is_some() {
-            // Sooner than whatever was waited for.
-            self.arm(id);
-        }
-        Ok(())
-    }
-
-    /// The backlog of a Unix server is full: tries again a little later, within the time that a
-    /// connection has.
-    fn try_later(&mut self, id: SocketId, error: io::Error) -> io::Result<()> {
-        let now = self.now;
-        let retry = self.after(BACKLOG_RETRY);
-        let timeout = self.after(self.options.connect_timeout);
-        let Some(attempt) = self.attempts.get_mut(id) else { return Err(error) };
-        let give_up = *attempt.give_up.get_or_insert(timeout);
-        if now >= give_up {
-            let what =
-                "the backlog of the server stayed full: the connection did not stand in time";
-            return Err(io::Error::new(io::ErrorKind::TimedOut, what));
-        }
-        attempt.begins = Some(retry.min(give_up));
-        // The socket of the address before has had its answer, which is not one of this address.
-        self.replace(id, StreamSocket::Unopened)
-    }
-
-    /// Whether a timer that has come up has to wait until its connection stands, since nothing is
-    /// told to a handler before its `setup`.
-    pub(crate) fn puts_off(&mut self, timer: TimerId) -> bool {
-        let Some(owner) = self.timers.owner(timer) else { return false };
-        let connection = self.sockets.connection_ref(owner);
-        let waits = connection.is_some_and(|connection| connection.stream.is_connecting());
-        if waits {
-            self.attempts.put_off(owner, timer);
-        }
-        waits
-    }
-
-    fn has_more_to_try(&mut self, id: SocketId) -> bool {
-        self.attempts.get_mut(id).is_some_and(|attempt| !attempt.left.is_empty())
-    }
-
-    /// A name was looked up, or is unknown.
-    pub(crate) fn note_looked_up(&mut self, id: SocketId, result: io::Result<Vec<Addr>>) {
-        let Some(attempt) = self.attempts.get_mut(id) else { return };
-        attempt.looking_up = false;
-        match result {
-            Ok(addrs) => attempt.left = addrs.into_iter().rev().collect(),
-            Err(error) => attempt.failed = Some(error),
-        }
-        if attempt.begins.is_some() {
+    /// Has the loop look at a connection in the making at that time, unless it does so before.
+    fn wake_at(&mut self, id: SocketId, at: u64) {
+        let Some(attempt) = self.attempts.get_mut(id).filter(|attempt| at < attempt.wakes_at)
+        else {
             return;
+        };
+        attempt.wakes_at = at;
+        if let Some(connection) = self.sockets.connection(id) {
+            connection.deadlines = connection.deadlines.saturating_add(1);
+            self.deadlines.push(at, id);
         }
+    }
+
+    /// There is news about a connection in the making.
+    fn look_soon(&mut self, id: SocketId) {
         if let Some(connection) = self.sockets.connection(id) {
             connection.stream.note_verdict();
             self.sockets.enqueue(id);
         }
     }
-}
 
-impl<S> Stage<S> {
-    /// The time of a connection has come that was to wait.
-    pub(crate) fn begin_attempt(&mut self, id: SocketId) {
-        let Some(attempt) = self.io.attempts.get_mut(id) else { return };
-        attempt.begins = None;
-        let looking_up = attempt.looking_up;
-        if let Some(connection) = self.io.sockets.connection(id) {
-            connection.active_at = self.io.now;
-        }
-        let begun = if looking_up { Ok(()) } else { self.io.redial(id) };
-        match begun {
-            Ok(()) => self.io.arm(id),
-            Err(error) => self.fail(id, Failure { reason: Reason::NotConnected, error }),
+    // Names.
+
+    /// Who bears the expense of the names that a handler, or the program, asks for.
+    fn owner_of(&self, asker: Option<SocketId>) -> Owner {
+        let Some(id) = asker else { return Owner::Program };
+        match self.peer_addr(id) {
+            Some(Addr::Ip(peer)) => Owner::client(peer.ip()),
+            _ => Owner::Handler(id),
         }
     }
 
+    fn look_up(&mut self, id: SocketId) {
+        let Some(attempt) = self.attempts.get(id) else { return };
+        if let Some((name, owner)) = &attempt.name {
+            self.resolver.ask(&name.host, *owner, id);
+        }
+    }
+
+    /// Tells everybody who waits for it what other threads have found.
+    pub(crate) fn take_found(&mut self) {
+        for Found { host, result } in self.resolver.take_found() {
+            for id in self.resolver.done(&host) {
+                let addrs = match &result {
+                    Ok(addrs) => Ok(addrs.iter().copied().map(Addr::Ip).collect()),
+                    Err(error) => {
+                        let what = format!("{host}: {error}");
+                        Err(io::Error::new(error.kind(), what))
+                    }
+                };
+                self.note_looked_up(id, addrs.and_then(|addrs| some_of(&host, addrs)));
+            }
+        }
+    }
+
+    /// The name of a connection was looked up, or is unknown.
+    pub(crate) fn note_looked_up(&mut self, id: SocketId, result: io::Result<Vec<Addr>>) {
+        let Some(attempt) = self.attempts.get_mut(id) else { return };
+        let port = attempt.name.take().map(|(Name { port, .. }, _)| port);
+        let with_port = |mut addr: Addr| {
+            if let (Addr::Ip(ip), Some(port)) = (&mut addr, port) {
+                ip.set_port(port);
+            }
+            addr
+        };
+        let addrs = result.map(|addrs| addrs.into_iter().map(with_port).collect());
+        let addrs = addrs.and_then(|addrs| Connect::choose(attempt.allowed, addrs));
+        attempt.connector.resolved(self.now, addrs);
+        self.look_soon(id);
+    }
+
+    // Its end.
+
+    /// Whether a timer that has come up has to wait until its connection stands, since nothing is
+    /// told to a handler before its `setup`.
+    pub(crate) fn puts_off(&mut self, timer: TimerId) -> bool {
+        if self.attempts.is_empty() {
+            return false;
+        }
+        let Some(owner) = self.timers.owner(timer) else { return false };
+        let Some(attempt) = self.attempts.get_mut(owner) else { return false };
+        attempt.late.push(timer);
+        true
+    }
+
+    /// A connection in the making is given up, with all that is under way for it.
+    pub(crate) fn forget_attempt(&mut self, id: SocketId) {
+        let Some(mut attempt) = self.attempts.remove(id) else { return };
+        attempt.drop_all(self.poll.registry());
+        if let Some((name, _)) = attempt.name {
+            self.resolver.forget(&name.host, id);
+        }
+        for timer in attempt.late {
+            self.timers.cancel(timer);
+        }
+    }
+
+    /// One socket stands: it is that of the connection, and the others are closed.
+    fn take_standing(&mut self, id: SocketId, standing: Standing) -> io::Result<()> {
+        let Some(mut attempt) = self.attempts.remove(id) else { return Ok(()) };
+        let registry = self.poll.registry();
+        attempt.drop_all(registry);
+        for timer in attempt.late {
+            self.timers.put_back(self.now, timer);
+        }
+        let Some(connection) = self.sockets.connection(id) else { return Ok(()) };
+        connection.active_at = self.now;
+        if standing.is_only_one {
+            *connection.stream.transport_mut() = standing.socket;
+        } else {
+            // What was reported may have been about another one: it is asked for anew.
+            connection.stream.retry(standing.socket);
+            connection.stream.note_verdict();
+            connection.stream.transport_mut().ask_for_room(registry, id.token(), false)?;
+        }
+        connection.stream.note_connected();
+        if let Some(on) = attempt.nodelay {
+            connection.stream.transport().set_nodelay(on)?;
+        }
+        Ok(())
+    }
+}
+
+fn not_connected(error: io::Error) -> Failure {
+    Failure { reason: Reason::NotConnected, error }
+}
+
+impl<S> Stage<S> {
     /// A connection in the making may have come about, or failed.
     pub(crate) fn complete_connect(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        if connection.stream.ending() == Ending::Open && !connection.stream.has_verdict() {
+            return Ok(());
+        }
+        self.go_on_connecting(id)
+    }
+
+    fn go_on_connecting(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
         if connection.stream.ending() != Ending::Open {
             let error = io::Error::new(io::ErrorKind::ConnectionAborted, "closed before it stood");
-            return Err(Failure { reason: Reason::NotConnected, error });
-        }
-        if !connection.stream.has_verdict() {
-            return Ok(());
-        }
-        let not_connected = |error| Failure { reason: Reason::NotConnected, error };
-        if matches!(connection.stream.transport(), StreamSocket::Unopened) {
-            if self.io.attempts.waits(id) {
-                connection.stream.forget_verdict();
-                return Ok(());
-            }
-            return self.io.go_on(id).map_err(not_connected);
-        }
-        if let Some(error) = connection.stream.transport().error() {
-            if self.io.has_more_to_try(id) {
-                return self.io.go_on(id).map_err(not_connected);
-            }
             return Err(not_connected(error));
         }
-        if !connection.stream.transport().is_connected() {
-            // It was only said to be writable (mio asks for this look).
+        let registry = self.io.poll.registry();
+        let standing = self.io.attempts.get_mut(id).and_then(|attempt| attempt.look(registry));
+        let Some(standing) = standing else {
+            // That a socket is said to be writable does not mean that it stands (mio asks for this
+            // look).
             connection.stream.forget_verdict();
-            return Ok(());
-        }
-        connection.active_at = self.io.now;
-        connection.stream.note_connected();
-        let attempt = self.io.attempts.remove(id);
-        for timer in attempt.map(|attempt| attempt.late).unwrap_or_default() {
-            self.io.timers.put_back(self.io.now, timer);
-        }
+            return self.io.dial(id).map_err(not_connected);
+        };
+        self.io.take_standing(id, standing).map_err(not_connected)?;
         self.io.arm(id);
         self.call(id, |handler, cx| handler.setup(cx))
     }
 
-    /// It took too long to connect. Whether there was another address, with which it goes on or
-    /// ends.
-    pub(crate) fn tries_another(&mut self, id: SocketId) -> bool {
-        if !self.io.has_more_to_try(id) {
-            return false;
+    /// A time has come at which something was to be done for a connection in the making.
+    pub(crate) fn connect_deadline(&mut self, id: SocketId) {
+        if let Some(attempt) = self.io.attempts.get_mut(id) {
+            attempt.wakes_at = u64::MAX;
         }
-        match self.io.redial(id) {
-            Ok(()) => self.io.arm(id),
-            Err(error) => self.fail(id, Failure { reason: Reason::NotConnected, error }),
+        match self.go_on_connecting(id) {
+            Ok(()) => self.io.sockets.enqueue(id),
+            Err(failure) => self.fail(id, failure),
         }
-        true
     }
 }

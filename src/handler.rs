@@ -284,7 +284,8 @@ impl<S> Context<'_, S> {
         self.desk.connect_datagram(self.io, addr, handler)
     }
 
-    /// Connects to a server; see [`Server::connect`](crate::Server::connect).
+    /// Connects to a server; see [`Server::connect`](crate::Server::connect). A name is looked up at
+    /// the expense of the peer of this connection: who asks for many waits behind others.
     ///
     /// # Errors
     /// What can be said at once; all else comes to the handler's `finish`.
@@ -293,7 +294,7 @@ impl<S> Context<'_, S> {
         H: Handler<S> + 'static,
         S: 'static,
     {
-        self.desk.connect(self.io, to, handler)
+        self.desk.connect(self.io, Some(self.id), to, handler)
     }
 
     /// Lets a foreign source share the loop; see [`Server::watch`](crate::Server::watch).

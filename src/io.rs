@@ -21,6 +21,7 @@ use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::output::Pool;
 use crate::own::OwnAddrs;
+use crate::resolver::Resolver;
 use crate::socket::Loan;
 use crate::sockets::{Socket, Sockets};
 use crate::stream::{Ending, Marks, SEND_AT_ONCE, Sent};
@@ -58,6 +59,8 @@ pub struct Io {
     pub(crate) attempts: Attempts,
     /// How many pieces of work of a connection are under way in other threads.
     pub(crate) offloaded: BTreeMap<SocketId, usize>,
+    /// What looks their names up.
+    pub(crate) resolver: Resolver,
     /// The sockets of connections whose handlers block.
     pub(crate) loans: BTreeMap<SocketId, Loan>,
     /// A handler asked for the end of the run.
@@ -112,6 +115,7 @@ impl Io {
             },
             idle_after: options.idle_timeout.map_or(u64::MAX, nanoseconds),
             frame_after: options.frame_timeout.map_or(u64::MAX, nanoseconds),
+            resolver: Resolver::new(options.lookup_threads),
             options,
             now: 0,
             epoch: Instant::now(),
@@ -381,10 +385,14 @@ impl Io {
     }
 
     /// The address of this end (`getsockname`, Python's `server_address`): of a listener on port 0,
-    /// the port it got.
+    /// the port it got. A connection in the making has one while it is certain: while just one
+    /// socket is under way for it.
     #[must_use]
     pub fn local_addr(&self, id: SocketId) -> Option<Addr> {
         match self.sockets.get(id)? {
+            Socket::Connection(connection) if connection.stream.is_connecting() => {
+                self.attempts.get(id)?.local_addr()
+            }
             Socket::Connection(connection) => connection.stream.transport().local_addr(),
             Socket::Listener(listener) => listener.socket.local_addr(),
             Socket::Datagram(datagram) => datagram.transport().local_addr(),
@@ -392,11 +400,16 @@ impl Io {
         }
     }
 
-    /// Sets `TCP_NODELAY` of one connection, against [`Options::nodelay`].
+    /// Sets `TCP_NODELAY` of one connection, against [`Options::nodelay`]; of one in the making, once
+    /// it stands.
     ///
     /// # Errors
     /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when it is gone.
     pub fn set_nodelay(&mut self, id: SocketId, on: bool) -> io::Result<()> {
+        if let Some(attempt) = self.attempts.get_mut(id) {
+            attempt.nodelay = Some(on);
+            return Ok(());
+        }
         match self.sockets.connection_ref(id) {
             Some(connection) => connection.stream.transport().set_nodelay(on),
             None => Err(io::ErrorKind::NotConnected.into()),

@@ -25,6 +25,7 @@ pub mod blocking;
 pub mod coming_from_python;
 mod connect;
 mod connection;
+mod connector;
 mod cores;
 mod datagram;
 mod deliver;
@@ -46,6 +47,7 @@ mod loan;
 mod mailbox;
 #[cfg(feature = "testing")]
 mod memory;
+mod names;
 mod options;
 mod os_text;
 mod outbox;
@@ -58,6 +60,7 @@ mod process;
 mod reactor;
 mod reconnect;
 mod relay;
+mod resolver;
 mod server;
 #[cfg(all(test, feature = "testing"))]
 #[path = "../tests/sim/mod.rs"]

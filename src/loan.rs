@@ -59,6 +59,7 @@ impl Io {
     )]
     pub(crate) fn close_copies(&mut self) {
         drop(std::mem::replace(&mut self.sockets, Sockets::new()));
+        drop(std::mem::take(&mut self.attempts));
         self.loans.clear();
     }
 }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mio::Token;
 use slab::Slab;
 
+use crate::addr::Addr;
 use crate::transport::Readiness;
 
 pub(crate) mod datagram;
@@ -148,6 +149,11 @@ impl MemoryStream {
             return error;
         }
         self.with(None, |wire| (wire.reset && !wire.reset_told).then(|| wire.broken()))
+    }
+
+    pub(crate) fn local_addr(&self) -> Addr {
+        let addr = self.simulated(|kernel, n| kernel.local_addr(n)).flatten();
+        addr.unwrap_or(Addr::Unnamed)
     }
 
     pub(crate) fn is_connected(&self) -> bool {

@@ -64,7 +64,8 @@ pub struct Options {
     /// Bytes that are read and thrown away while it waits so; each read counts as 4 KiB at least,
     /// so that a peer that drips cannot stretch it. Default: 1 MiB.
     pub linger_bytes: usize,
-    /// How long an outgoing connection may take to stand. Default: 30 s.
+    /// How long an outgoing connection may take to stand, from its begin: the look-up of its name and
+    /// all its addresses together. Default: 30 s.
     pub connect_timeout: Duration,
     /// Clients that may wait in the kernel until they are accepted (Python's
     /// `request_queue_size`). Default: `i32::MAX`, which every system cuts to its maximum.
@@ -127,6 +128,11 @@ pub struct Options {
     pub worker_threads: usize,
     /// Pieces of offloaded work that may be under way or waiting. Default: 1,024.
     pub work_limit: usize,
+    /// Threads that look up the names of outgoing connections; none is started before it is needed.
+    /// The system's look-up cannot be called off, and one that nobody answers holds its thread for
+    /// some 20 to 30 s. So one client, as told by its address, or one handler may hold as many as are
+    /// left for others: half of them if it is alone. Default: 32.
+    pub lookup_threads: usize,
 }
 
 impl Default for Options {
@@ -169,6 +175,7 @@ impl Default for Options {
             mailbox_limit: 65_536,
             worker_threads: 4,
             work_limit: 1_024,
+            lookup_threads: 32,
         }
     }
 }
@@ -196,6 +203,7 @@ impl Options {
             ("mailbox_limit", self.mailbox_limit),
             ("worker_threads", self.worker_threads),
             ("work_limit", self.work_limit),
+            ("lookup_threads", self.lookup_threads),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(unusable(&format!("{name} must be at least 1")));

@@ -1,6 +1,7 @@
 //! Text of the operating system, which may be no UTF-8; no file above it has to ask which system.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 
 /// The text behind `prefix`, if it begins so.
 #[cfg(unix)]
@@ -25,4 +26,23 @@ pub(crate) fn from_bytes(bytes: Vec<u8>) -> OsString {
 #[cfg(not(unix))]
 pub(crate) fn from_bytes(bytes: Vec<u8>) -> OsString {
     String::from_utf8_lossy(&bytes).into_owned().into()
+}
+
+/// The number of the network interface of this name (`if_nametoindex(3)`).
+#[cfg(all(unix, feature = "sys"))]
+pub(crate) fn interface(name: &str) -> io::Result<u32> {
+    nix::net::if_::if_nametoindex(name).map_err(|_| unknown_interface(name))
+}
+
+/// Linux says it in a file as well.
+#[cfg(not(all(unix, feature = "sys")))]
+pub(crate) fn interface(name: &str) -> io::Result<u32> {
+    let is_plain = !name.is_empty() && !name.contains('/') && !name.starts_with('.');
+    let text = std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex"));
+    let index = text.ok().filter(|_| is_plain).and_then(|text| text.trim().parse().ok());
+    index.ok_or_else(|| unknown_interface(name))
+}
+
+fn unknown_interface(name: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("there is no network interface {name:?}"))
 }

@@ -196,10 +196,16 @@ impl Io {
         Ok(id)
     }
 
-    /// Registers a connection that stands, or is being made. It is not in the ledger yet.
+    /// A connection in the making, which has no socket yet. It is not in the ledger yet.
+    pub(crate) fn adopt_unopened(&mut self) -> io::Result<SocketId> {
+        let connection = Connection::new(StreamSocket::Unopened, true, self.now);
+        self.sockets.insert_connection(connection).ok_or_else(no_id_left)
+    }
+
+    /// Registers a connection that stands. It is not in the ledger yet.
     #[inline]
-    pub(crate) fn adopt(&mut self, socket: StreamSocket, connecting: bool) -> io::Result<SocketId> {
-        let mut connection = Connection::new(socket, connecting, self.now);
+    pub(crate) fn adopt(&mut self, socket: StreamSocket) -> io::Result<SocketId> {
+        let mut connection = Connection::new(socket, false, self.now);
         let at = deadline(&connection, self.idle_after, &self.options);
         connection.deadlines = u8::from(at.is_some());
         let id = self.sockets.insert_connection(connection).ok_or_else(no_id_left)?;
@@ -215,7 +221,7 @@ impl Io {
         Ok(id)
     }
 
-    /// Gives a connection in the making another socket, and all its time again.
+    /// Gives a connection another socket, and all its time again.
     pub(crate) fn replace(&mut self, id: SocketId, socket: StreamSocket) -> io::Result<()> {
         let registry = self.poll.registry();
         let Some(connection) = self.sockets.connection(id) else { return Ok(()) };
@@ -237,8 +243,7 @@ impl Io {
     /// The same for one connection.
     pub(crate) fn ask_to_end(&mut self, id: SocketId) {
         let Some(connection) = self.sockets.connection(id) else { return };
-        if matches!(connection.stream.transport(), StreamSocket::Unopened) {
-            // It was only planned.
+        if connection.stream.is_connecting() && self.attempts.is_planned(id) {
             connection.stream.close();
         }
         connection.stream.note_shutdown();
@@ -299,11 +304,6 @@ impl Io {
     /// When the present patience with a connection ends.
     pub(crate) fn deadline(&self, id: SocketId) -> Option<u64> {
         let connection = self.sockets.connection_ref(id)?;
-        if connection.stream.is_connecting() {
-            if let Some(begins) = self.attempts.begins(id) {
-                return Some(begins);
-            }
-        }
         deadline(connection, self.idle_after, &self.options)
     }
 
@@ -381,10 +381,7 @@ impl Io {
         }
         self.sockets.remove(id);
         if !self.attempts.is_empty() {
-            let attempt = self.attempts.remove(id);
-            for timer in attempt.map(|attempt| attempt.late).unwrap_or_default() {
-                self.timers.cancel(timer);
-            }
+            self.forget_attempt(id);
         }
         if !self.loans.is_empty() {
             self.loans.remove(&id);
@@ -401,7 +398,8 @@ const READ_ON: u64 = 1_000_000_000;
 
 fn deadline(connection: &Connection, idle_after: u64, options: &Options) -> Option<u64> {
     let patience = match connection.stream.ending() {
-        _ if connection.stream.is_connecting() => nanoseconds(options.connect_timeout),
+        // What it has to wait for is known to those who make it.
+        _ if connection.stream.is_connecting() => u64::MAX,
         // Whoever has the socket has timeouts of its own.
         Ending::Open if matches!(connection.stream.transport(), StreamSocket::Lent) => u64::MAX,
         Ending::Open => idle_after,

@@ -172,10 +172,11 @@ impl<S> Server<S> {
         id
     }
 
-    /// Connects to a server: to an address, or as a [`Connect`](crate::Connect) says. `setup` of
-    /// `handler` runs when the connection stands; when it never does, only `finish`, with
+    /// Connects to a server: to an address, to a name, which is looked up beside the loop, or as a
+    /// [`Connect`](crate::Connect) says. `setup` of `handler` runs when the connection stands; when
+    /// it never does, only `finish`, with
     /// [`Reason::NotConnected`](crate::Reason::NotConnected). What is sent before leaves when it
-    /// stands. Each address has [`Options::connect_timeout`].
+    /// stands, for which it has [`Options::connect_timeout`], the look-up and all addresses together.
     ///
     /// # Errors
     /// What can be said at once; all else comes to `finish`. Once the grace of a shutdown is over,
@@ -187,7 +188,7 @@ impl<S> Server<S> {
     {
         let stage = &mut self.reactor.stage;
         stage.io.look_at_clock();
-        let id = stage.desk.connect(&mut stage.io, to, handler);
+        let id = stage.desk.connect(&mut stage.io, None, to, handler);
         stage.appoint_newcomers();
         id
     }
@@ -402,6 +403,7 @@ impl<S> Server<S> {
         if let Some(grace) = stop {
             stage.io.shutdown(grace);
         }
+        stage.io.take_found();
         stage.look_at_group();
     }
 

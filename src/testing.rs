@@ -96,6 +96,7 @@
 #![allow(clippy::panic, reason = "a panic is how a test fails")]
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,6 +117,30 @@ pub use peer::{Finished, Peer};
 pub use script::Script;
 
 use peer::{Record, Recorded};
+
+/// Has the names that `server` connects to looked up by `look_up` and no longer by the system, by
+/// threads of its own as before; it may block. So a test needs no name service, and decides itself
+/// how long one takes. `localhost` and numbers are never looked up.
+///
+/// ```
+/// use socketserver::{Echo, Server, testing};
+///
+/// let mut server = Server::new()?;
+/// testing::look_up_with(&mut server, |host| match host {
+///     "one.example" => Ok(vec!["::1".parse().unwrap(), "127.0.0.1".parse().unwrap()]),
+///     _ => Err(std::io::ErrorKind::NotFound.into()),
+/// });
+/// server.connect("one.example:7000", Echo)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn look_up_with<S>(
+    server: &mut Server<S>,
+    look_up: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
+) {
+    let with_port = |ip| SocketAddr::new(ip, 0);
+    let look_up = move |host: &str| Ok(look_up(host)?.into_iter().map(with_port).collect());
+    server.stage().io.resolver.look_up_with(Arc::new(look_up));
+}
 
 /// A server whose connections are in memory and whose clock stands still; see the [module's
 /// tutorial](self).

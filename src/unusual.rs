@@ -326,7 +326,10 @@ impl<S> Stage<S> {
         let Some(connection) = io.sockets.connection(id) else { return };
         connection.deadlines = connection.deadlines.saturating_sub(1);
         let stream = &connection.stream;
-        if stream.is_closing() && !connection.close_watched && !stream.is_connecting() {
+        if stream.is_connecting() {
+            return self.connect_deadline(id);
+        }
+        if stream.is_closing() && !connection.close_watched {
             // Closed in this very turn, perhaps by a timer: its patience begins now.
             return self.hurry(id);
         }
@@ -335,38 +338,17 @@ impl<S> Stage<S> {
             connection.stream.was_active();
             return io.arm(id);
         }
-        if connection.stream.is_connecting() {
-            // It may have been answered, or closed, in this very turn.
-            if let Err(failure) = self.complete_connect(id) {
-                return self.fail(id, failure);
-            }
-            let io = &mut self.io;
-            let waits = io.sockets.connection(id).is_some_and(|one| one.stream.is_connecting());
-            if !(waits && io.deadline(id).is_some_and(|at| at <= io.now)) {
-                io.sockets.enqueue(id);
-                return io.arm(id);
-            }
-            if io.attempts.begins(id).is_some() {
-                return self.begin_attempt(id);
-            }
-            if self.tries_another(id) {
-                return;
-            }
-        }
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection(id) else { return };
         let stream = &connection.stream;
         let has_its_turn = stream.is_queued() && stream.ending() == Ending::Open;
         // Who was served in this very turn may have sent something that has not left yet.
-        if has_its_turn && !stream.is_connecting() || connection.stream.look_once_more() {
+        if has_its_turn || connection.stream.look_once_more() {
             connection.deadlines += 1;
             io.deadlines.push(io.now + 1, id);
             return io.sockets.enqueue(id);
         }
         let (reason, what) = match connection.stream.ending() {
-            _ if connection.stream.is_connecting() => {
-                (Reason::NotConnected, "the connection did not stand in time")
-            }
             Ending::Leaving | Ending::Lingering => return io.discard(id),
             Ending::Closing => (Reason::CloseTimeout, "the peer did not read the rest in time"),
             _ => (Reason::Idle, "idle for too long"),

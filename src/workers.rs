@@ -20,6 +20,8 @@ const KEEP: Duration = Duration::from_secs(10);
 /// still waiting is dropped. Nobody waits for them, because such work may block for ever.
 pub(crate) struct Workers {
     shared: Arc<Shared>,
+    /// What the threads are called.
+    name: &'static str,
     most_threads: usize,
     limit: usize,
     keep: Duration,
@@ -43,7 +45,12 @@ struct State {
 
 impl Workers {
     pub(crate) fn new(most_threads: usize, limit: usize) -> Workers {
-        Workers { shared: Arc::default(), most_threads, limit, keep: KEEP }
+        Workers::named("socketserver-worker", most_threads, limit)
+    }
+
+    /// The same, with threads of this name.
+    pub(crate) fn named(name: &'static str, most_threads: usize, limit: usize) -> Workers {
+        Workers { shared: Arc::default(), name, most_threads, limit, keep: KEEP }
     }
 
     /// Has `work` done by some thread.
@@ -59,9 +66,8 @@ impl Workers {
         }
         if state.idle <= state.waiting.len() && state.threads < self.most_threads {
             let (shared, keep) = (Arc::clone(&self.shared), self.keep);
-            let started = thread::Builder::new()
-                .name("socketserver-worker".into())
-                .spawn(move || shared.work(keep));
+            let started =
+                thread::Builder::new().name(self.name.into()).spawn(move || shared.work(keep));
             match started {
                 Ok(_) => state.threads += 1,
                 Err(error) if state.threads == 0 => return Err(error),

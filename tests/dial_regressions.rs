@@ -4,8 +4,10 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -135,15 +137,31 @@ fn a_timer_that_is_due_before_the_connection_stands_comes_after_its_setup() {
     assert_eq!(journal.calls(), [Call::Setup, Call::Timeout]);
 }
 
+/// Writes down what `finish` was told.
+struct Why(Rc<RefCell<String>>);
+
+impl Handler for Why {
+    fn handle(&mut self, _: &mut Context<'_>, _: &mut Input<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Context<'_>, outcome: io::Result<()>) {
+        *self.0.borrow_mut() = outcome.map_or_else(|error| error.to_string(), |()| String::new());
+    }
+}
+
 #[test]
-fn the_last_failure_is_told_even_behind_an_address_that_does_not_answer() {
+fn a_failure_is_told_even_beside_an_address_that_does_not_answer() {
     let (_listener, _waiting, addr) = silent();
     let missing = Addr::from(std::path::Path::new("/nonexistent/socket"));
     let mut tested = Tested::with((), Options { connect_timeout: ms(30), ..Options::default() });
     let journal = Journal::default();
-    tested.connect(&[addr, missing][..], Noted::new(&journal, Patient)).unwrap();
+    let why = Rc::new(RefCell::new(String::new()));
+    tested.connect(&[addr, missing][..], Noted::new(&journal, Why(Rc::clone(&why)))).unwrap();
     tested.until_ended(1);
-    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, Some(ErrorKind::NotFound))]);
+    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, Some(ErrorKind::TimedOut))]);
+    let why = why.borrow();
+    assert!(why.contains("did not stand in time") && why.contains("/nonexistent/socket"), "{why}");
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //! | `frame_timeout` | the time for which what has come may stay unfinished | [`Reason::FrameTimeout`](crate::Reason::FrameTimeout) | none |
 //! | `close_timeout` | the time after `close` without a byte that the peer takes | [`Reason::CloseTimeout`](crate::Reason::CloseTimeout) | 30 s |
 //! | `linger_timeout` | the wait for the peer's end after ours | the connection is forgotten | 2 s |
-//! | `connect_timeout` | the time for an outgoing connection to stand, for each address | [`Reason::NotConnected`](crate::Reason::NotConnected) | 30 s |
+//! | `connect_timeout` | the time for an outgoing connection to stand, the look-up of its name and all its addresses together | [`Reason::NotConnected`](crate::Reason::NotConnected) | 30 s |
 //!
 //! In a test the clock stands still until it is advanced, so none of the examples waits.
 //!

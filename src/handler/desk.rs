@@ -1,7 +1,6 @@
 //! Who answers for a socket, and where a callback leaves those who shall.
 
 use std::io;
-use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use mio::event::Source;
@@ -9,11 +8,11 @@ use mio::{Interest, Registry};
 
 use super::{Context, DatagramHandler, Handler};
 use crate::addr::{Addr, ToAddrs};
-use crate::connect::{Connect, IntoConnect, Target};
+use crate::connect::IntoConnect;
 use crate::handle::Command;
 use crate::id::SocketId;
 use crate::io::Io;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Reach};
 use crate::transport::Readiness;
 use crate::workers::Workers;
 
@@ -121,6 +120,7 @@ impl<S> Desk<S> {
     pub(crate) fn connect<H>(
         &mut self,
         io: &mut Io,
+        asker: Option<SocketId>,
         to: impl IntoConnect,
         handler: H,
     ) -> io::Result<SocketId>
@@ -129,30 +129,10 @@ impl<S> Desk<S> {
         S: 'static,
     {
         let connect = to.into_connect()?;
-        let name = if let Target::Name(name) = &connect.to { Some(name.clone()) } else { None };
-        let allowed = connect.allowed;
-        let id = io.open_connection(connect)?;
+        io.resolver.reach_with(|| Arc::clone(&self.mailbox) as Arc<dyn Reach>);
+        let id = io.open_connection(connect, asker)?;
         self.newcomers.push((id, Role::Conversation(Box::new(handler))));
-        if let Some(name) = name {
-            self.look_up(io, id, name, allowed);
-        }
         Ok(id)
-    }
-
-    /// Has a name looked up by another thread; what comes of it is for the connection to hear.
-    fn look_up(&self, io: &mut Io, id: SocketId, name: String, allowed: Option<fn(&Addr) -> bool>)
-    where
-        S: 'static,
-    {
-        let mailbox = Arc::clone(&self.mailbox);
-        let begun = self.workers.run(move || {
-            let found = catch_unwind(|| Connect::choose(allowed, name.to_addrs()?));
-            let found = found.unwrap_or_else(|_| Err(io::Error::other("looking it up panicked")));
-            mailbox.post_reserved(Box::new(move |_, io| io.note_looked_up(id, found)));
-        });
-        if let Err(error) = begun {
-            io.note_looked_up(id, Err(error));
-        }
     }
 
     pub(crate) fn bind<H>(

@@ -27,7 +27,9 @@ pub(crate) trait Kernel: DatagramKernel {
     fn write(&mut self, n: u32, bytes: &[u8]) -> io::Result<usize>;
     fn shutdown_write(&mut self, n: u32) -> io::Result<()>;
     fn error(&mut self, n: u32) -> Option<io::Error>;
-    fn is_connected(&self, n: u32) -> bool;
+    fn is_connected(&mut self, n: u32) -> bool;
+    /// The address of this end, where that matters.
+    fn local_addr(&self, n: u32) -> Option<Addr>;
     fn reset_on_close(&mut self, n: u32);
     fn close(&mut self, n: u32);
 }

@@ -38,12 +38,37 @@ pub(crate) enum StreamSocket {
 }
 
 impl StreamSocket {
-    /// Starts to connect; it stands when it becomes writable and [`StreamSocket::error`] is none.
+    /// Starts to connect; it stands when [`StreamSocket::error`] is none and
+    /// [`StreamSocket::is_connected`].
+    ///
+    /// A connection to a free port of this machine may be given that very port for its own end, and
+    /// then it meets itself: TCP calls that a simultaneous open (RFC 9293, section 3.5). Everything
+    /// sent would come back, and the server whose port it is could not start, so it is refused.
     pub(crate) fn connect(
         addr: &Addr,
         from: Option<&Addr>,
         options: &Options,
     ) -> io::Result<StreamSocket> {
+        let socket = StreamSocket::begin(addr, from, options)?;
+        if socket.meets_itself(addr) {
+            // A reset leaves no `TIME_WAIT` on the port.
+            socket.reset_on_close();
+            let what = "nobody listens there: the connection met itself";
+            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, what));
+        }
+        Ok(socket)
+    }
+
+    /// Whether our end, which is known as soon as connect(2) has returned, is the other one too.
+    fn meets_itself(&self, to: &Addr) -> bool {
+        let Addr::Ip(to) = to else { return false };
+        let Some(Addr::Ip(ours)) = self.local_addr() else { return false };
+        let ip = to.ip().to_canonical();
+        // An unspecified address is connected to as our own.
+        ours.port() == to.port() && (ip.is_unspecified() || ip == ours.ip().to_canonical())
+    }
+
+    fn begin(addr: &Addr, from: Option<&Addr>, options: &Options) -> io::Result<StreamSocket> {
         #[cfg(feature = "testing")]
         if let Some(begun) = simulated::connect(addr, from) {
             return begun.map(StreamSocket::Memory);
@@ -185,6 +210,11 @@ impl StreamSocket {
         }
     }
 
+    /// Whether connect(2) leaves nothing to wait for, as with Unix sockets.
+    pub(crate) fn stands_from_the_start(&self) -> bool {
+        !self.reports_room()
+    }
+
     /// Makes the close that follows a reset, which tells the peer that something was lost.
     pub(crate) fn reset_on_close(&self) {
         if let StreamSocket::Tcp(stream) = self {
@@ -223,7 +253,7 @@ impl StreamSocket {
         match self {
             StreamSocket::Unopened | StreamSocket::Lent => None,
             #[cfg(feature = "testing")]
-            StreamSocket::Memory(_) => Some(Addr::Unnamed),
+            StreamSocket::Memory(stream) => Some(stream.local_addr()),
             StreamSocket::Tcp(stream) => stream.local_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.local_addr().ok().map(|a| unix_addr(&a)),

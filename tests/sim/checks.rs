@@ -26,7 +26,7 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     }
     let ledger = io.ledger();
     let kept = [
-        ("connections", (sim.open + sim.unopened()) as u64, io.connections() as u64),
+        ("connections", sim.connections() as u64, io.connections() as u64),
         ("accepted", sim.accepted, ledger.accepted),
         ("connected", sim.connected, ledger.connected),
         ("bytes out", sim.bytes_out, ledger.bytes_out),

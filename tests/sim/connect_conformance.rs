@@ -16,7 +16,7 @@ use super::kernel::Simulated;
 use super::line::{Line, Made};
 use super::random::Random;
 use super::script::Script;
-use super::trip::{Fate, Named, Place, Plan, Trip};
+use super::trip::{Fate, Named, Place, PlaceKind, Plan, Trip};
 use crate::addr::Addr;
 use crate::memory::simulated::Kernel;
 use crate::options::Options;
@@ -103,10 +103,11 @@ impl Twice {
         let elsewhere = Addr::Ip(([192, 0, 2, 1], 0).into());
         let from = (to == Where::FromElsewhere).then_some(elsewhere);
         let mut sim = Simulated::new(Options::default(), 1);
-        let (places, named) = (vec![Place { unix, fate }], Named::Address);
+        let kind = if unix { PlaceKind::Unix } else { PlaceKind::V4 };
+        let (places, named) = (vec![Place { kind, fate }], Named::Address);
         let plan = Plan { line: 0, places, named, from: false, after: Duration::ZERO };
         let mut trip = Trip::new(plan, Script::draw(0).peers[0]);
-        trip.begin(0);
+        trip.begin(0, Duration::MAX);
         sim.trips.push(trip);
         sim.lines[0] = Some(Line::outgoing(0, u64::MAX));
         let (poll, events) = (Poll::new()?, Events::with_capacity(8));
@@ -135,7 +136,7 @@ impl Twice {
                 |real| real.error().map(|error| error.kind()),
             )?,
             Act::IsConnected => {
-                self.compare(|sim, n| sim.is_connected(n), StreamSocket::is_connected)?;
+                self.compare(Kernel::is_connected, StreamSocket::is_connected)?;
             }
             Act::Send(len) => self.send(len),
             Act::End => self.end(),

@@ -16,12 +16,12 @@ use crate::io::{Drain, Io};
 pub(crate) fn dial(io: &mut Io, desk: &mut Desk<World>, world: &World, k: usize) {
     let (n, plan, nature, addrs) = {
         let mut sim = world.borrow_mut();
-        let now = sim.now;
+        let (now, timeout) = (sim.now, sim.options.connect_timeout);
         let trip = &mut sim.trips[k];
         if trip.begun {
             return;
         }
-        trip.begin(now);
+        trip.begin(now, timeout);
         let addrs: Vec<Addr> = (0..trip.plan.places.len()).map(|nth| trip.addr(nth)).collect();
         let (plan, nature) = (trip.plan.clone(), trip.nature);
         let n = plan.line;
@@ -29,7 +29,7 @@ pub(crate) fn dial(io: &mut Io, desk: &mut Desk<World>, world: &World, k: usize)
         (n, plan, nature, addrs)
     };
     let actor = Actor { n, nature };
-    let by_name = || Ok(Connect::to_name("somewhere:1"));
+    let by_name = || Ok(Connect::to_name("somewhere:80"));
     let to = if plan.named == Named::Address { Connect::to(&addrs[..]) } else { by_name() };
     let from = world.borrow().trips[k].from();
     let to = to.and_then(|to| from.map_or(Ok(to.clone()), |from| to.from(from)));
@@ -37,10 +37,10 @@ pub(crate) fn dial(io: &mut Io, desk: &mut Desk<World>, world: &World, k: usize)
     let full = io.connections() >= io.options.max_connections;
     let over = matches!(io.drain, Drain::Until { deadline, .. } if deadline <= io.now);
     let opened = if plan.named == Named::Address {
-        desk.connect(io, to, actor)
+        desk.connect(io, None, to, actor)
     } else {
         // No thread looks it up: the script says what comes of it, and when.
-        let opened = io.open_connection(to);
+        let opened = io.open_connection(to, None);
         let role = Role::Conversation(Box::new(actor));
         opened.inspect(|id| desk.newcomers.push((*id, role)))
     };

@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::kernel::Call;
 use super::random::Random;
 use super::script::{MS, Script, Step, draw_nature};
-use super::trip::{Fate, Named, Place, Plan};
+use super::trip::{Fate, Named, Place, PlaceKind, Plan};
 
 /// Outgoing connections join in.
 pub(super) fn add_trips(script: &mut Script, random: &mut Random, large: bool, wild: bool) {
-    let timeout = random.pick(&[1, 25, 100, 300]);
+    let timeout = random.pick(&[1, 25, 100, 300, 900, 2_000]);
     script.options.connect_timeout = Duration::from_millis(timeout);
     let clients = script.peers.len();
     let count = random.between(1, 3);
@@ -29,14 +29,14 @@ pub(super) fn add_trips(script: &mut Script, random: &mut Random, large: bool, w
 }
 
 fn draw_plan(random: &mut Random, line: u32) -> Plan {
-    let most = random.pick(&[1, 1, 2, 4]);
+    let most = random.pick(&[1, 1, 2, 4, 6]);
     let places: Vec<Place> = (0..most).map(|_| draw_place(random)).collect();
     let named = match random.below(8) {
         0..=4 => Named::Address,
         5..=6 => Named::Name,
         _ => Named::Unknown,
     };
-    let all_ip = places.iter().all(|place| !place.unix);
+    let all_ip = places.iter().all(|place| place.kind != PlaceKind::Unix);
     let from = all_ip && random.chance(20);
     let after = if random.chance(30) { random.between(1, 200) } else { 0 };
     Plan { line, places, named, from, after: Duration::from_millis(after as u64) }
@@ -44,16 +44,22 @@ fn draw_plan(random: &mut Random, line: u32) -> Plan {
 
 fn draw_place(random: &mut Random) -> Place {
     let unix = random.chance(35);
-    let fate = match (random.below(10), unix) {
+    let kind = match random.below(3) {
+        _ if unix => PlaceKind::Unix,
+        0 => PlaceKind::V6,
+        _ => PlaceKind::V4,
+    };
+    let fate = match (random.below(12), unix) {
         (0..=1, true) => Fate::Refuses(random.pick(&UNIX_REFUSALS)),
         (2..=5, true) => Fate::Full(random.pick(&[1, 2, 5, u32::MAX])),
         (0, false) => Fate::Refuses(random.pick(&REFUSALS)),
         (3..=5, false) => Fate::Later,
         (6..=8, false) => Fate::Fails(random.pick(&FAILURES)),
-        (9, false) => Fate::Silent,
+        (9..=10, false) => Fate::Silent,
+        (11, false) => Fate::Itself,
         _ => Fate::AtOnce,
     };
-    Place { unix, fate }
+    Place { kind, fate }
 }
 
 fn draw_trip_step(
@@ -71,7 +77,7 @@ fn draw_trip_step(
         45..=52 => Step::LookUp(k),
         53..=60 => Step::Send(line, (random.between(1, 60) * scale) as u64),
         61..=66 => Step::Receive(line, (random.between(1, 80) * scale) as u64),
-        67..=74 => Step::Jump(random.pick(&[MS, 5 * MS, 10 * MS, 25 * MS, 100 * MS])),
+        67..=74 => Step::Jump(random.pick(&[MS, 5 * MS, 10 * MS, 25 * MS, 100 * MS, 250 * MS])),
         75..=76 => Step::End(line),
         77..=80 => Step::Poke(random.next()),
         _ if !wild => Step::Turn(random.next()),

@@ -1,13 +1,15 @@
 //! What the poll of the simulated kernel reports.
 
 use super::kernel::Simulated;
-use super::line::{NOTHING, SimEvent};
+use super::line::{Line, NOTHING, SimEvent};
 use super::random::Random;
 
 impl Simulated {
     /// How many sockets have an edge that was not reported.
     pub(crate) fn edges(&self) -> usize {
-        let lines = self.live().filter(|(_, line)| line.edge && line.state().is_some()).count();
+        let due = |line: &Line| line.open && line.edge && line.state().is_some();
+        let tries = self.trips.iter().flat_map(|trip| &trip.tries).map(|one| &one.line);
+        let lines = self.lines.iter().flatten().chain(tries).filter(|line| due(line)).count();
         let ports = self.ports.iter().flatten().filter(|port| port.is_due()).count();
         lines + ports + usize::from(self.listener_edge && self.listener.is_some())
     }
@@ -20,10 +22,10 @@ impl Simulated {
             return;
         }
         let most = if all { usize::MAX } else { random.between(1, self.options.events_per_turn) };
-        let first = random.below(self.lines.len());
-        for nth in 0..self.lines.len() {
-            let nth = (first + nth) % self.lines.len();
-            let Some(line) = &mut self.lines[nth] else { continue };
+        let mut lines: Vec<&mut Line> = self.sockets_mut().collect();
+        let first = if lines.is_empty() { 0 } else { random.below(lines.len()) };
+        lines.rotate_left(first);
+        for line in lines {
             if out.len() < most && line.open && line.edge {
                 line.edge = false;
                 // Who has something to say is heard before it ends.
@@ -57,8 +59,11 @@ impl Simulated {
 
     /// Reports something once more, somebody who is gone, or what turns out not to be.
     fn add_spurious(&mut self, random: &mut Random, out: &mut Vec<SimEvent>) {
-        let nth = random.below(self.lines.len());
-        let Some(line) = &mut self.lines[nth] else { return };
+        let mut lines: Vec<&mut Line> = self.sockets_mut().collect();
+        if lines.is_empty() {
+            return;
+        }
+        let line = lines.swap_remove(random.below(lines.len()));
         let Some(token) = line.token else { return };
         line.page.overdue = 0;
         if line.open && random.chance(50) {

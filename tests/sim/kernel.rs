@@ -108,9 +108,20 @@ impl Simulated {
         }
     }
 
+    /// The line of this number, or the socket of this descriptor for a connection in the making.
     pub(crate) fn line(&mut self, n: u32) -> &mut Line {
-        let n = line_of(n) as usize;
-        self.lines[n].as_mut().expect("only lines that came are named")
+        let nth = line_of(n) as usize;
+        let is_tried = nth != n as usize && self.one_try(n).is_some();
+        if is_tried {
+            return &mut self.one_try(n).expect("it was there").line;
+        }
+        self.lines[nth].as_mut().expect("only lines that came are named")
+    }
+
+    /// All sockets of streams, those of connections in the making included.
+    pub(super) fn sockets_mut(&mut self) -> impl Iterator<Item = &mut Line> {
+        let tries = self.trips.iter_mut().flat_map(|trip| &mut trip.tries);
+        self.lines.iter_mut().flatten().chain(tries.map(|one| &mut one.line))
     }
 
     pub(crate) fn live(&self) -> impl Iterator<Item = (u32, &Line)> {
@@ -131,29 +142,37 @@ impl Simulated {
         }
     }
 
-    /// The line of a peer that has connected and is not forgotten.
-    fn peer(&mut self, n: u32) -> Option<&mut Line> {
+    /// The lines of a peer that has connected and is not forgotten: several of them, while it is not
+    /// decided which one will be taken.
+    fn peer(&mut self, n: u32) -> impl Iterator<Item = &mut Line> {
         let waits = self.backlog.contains(&n);
-        let stands = |line: &&mut Line| line.open && line.made == Made::Stands || waits;
-        self.lines.get_mut(n as usize)?.as_mut().filter(stands)
+        let stands = move |line: &&mut Line| line.open && line.made == Made::Stands || waits;
+        let tries = self.trips.iter_mut().filter(move |trip| trip.plan.line == n);
+        let tries = tries.flat_map(|trip| &mut trip.tries).map(|one| &mut one.line);
+        self.lines
+            .get_mut(n as usize)
+            .and_then(Option::as_mut)
+            .into_iter()
+            .chain(tries)
+            .filter(stands)
     }
 
     pub(crate) fn send(&mut self, n: u32, len: u64) {
-        if let Some(line) = self.peer(n).filter(|line| line.talks()) {
+        for line in self.peer(n).filter(|line| line.talks()) {
             line.came += len;
             line.edge = true;
         }
     }
 
     pub(crate) fn send_urgent(&mut self, n: u32) {
-        if let Some(line) = self.peer(n).filter(|line| line.talks() && !line.unix) {
+        for line in self.peer(n).filter(|line| line.talks() && !line.unix) {
             line.urgent = Some(line.came);
             line.edge = true;
         }
     }
 
     pub(crate) fn pass(&mut self, n: u32, len: u64) {
-        if let Some(line) = self.peer(n).filter(|line| line.talks() && line.unix) {
+        for line in self.peer(n).filter(|line| line.talks() && line.unix) {
             line.passed.push_back((line.came, line.came + len));
             line.came += len;
             line.edge = true;
@@ -161,14 +180,14 @@ impl Simulated {
     }
 
     pub(crate) fn end(&mut self, n: u32) {
-        if let Some(line) = self.peer(n).filter(|line| line.talks()) {
+        for line in self.peer(n).filter(|line| line.talks()) {
             line.ended = true;
             line.edge = true;
         }
     }
 
     pub(crate) fn reset(&mut self, n: u32) {
-        if let Some(line) = self.peer(n).filter(|line| !line.reset) {
+        for line in self.peer(n).filter(|line| !line.reset) {
             line.reset = true;
             line.error_due = true;
             line.edge = true;
@@ -256,7 +275,7 @@ impl Kernel for Simulated {
         line.moved_at = now;
         self.open += 1;
         self.progress += 1;
-        let (open, most) = (self.open + self.unopened(), self.options.max_connections);
+        let (open, most) = (self.connections(), self.options.max_connections);
         self.check(open <= most, || format!("{open} connections are more than {most}"));
         let draining = self.draining;
         self.check(!draining, || format!("{n} was accepted during a shutdown"));
@@ -278,26 +297,32 @@ impl Kernel for Simulated {
             // Nothing was promised to it yet.
             self.line(n).broken = true;
             let error = io::Error::from_raw_os_error(errno);
-            self.abandon(n, error.kind());
+            self.note_failure(n, error.kind());
             return Err(error);
         }
         self.accepted += u64::from(!self.line(n).outgoing);
+        let known = self.one_try(n).is_some_and(|one| one.told);
+        self.check(!known, || format!("{n}: it met itself, and is watched"));
         let line = self.line(n);
         line.token = Some(token);
         line.asks_for_room = room;
         line.edge = true;
-        line.page.id = Some(SocketId::from_token(token));
+        self.line(line_of(n)).page.id = Some(SocketId::from_token(token));
         Ok(())
     }
 
     fn reports_room(&self, n: u32) -> bool {
-        !self.lines[line_of(n) as usize].as_ref().is_some_and(|line| line.unix)
+        !self.socket(n).is_some_and(|line| line.unix)
     }
 
     fn ask_for_room(&mut self, n: u32, room: bool) -> io::Result<()> {
         if let Some(errno) = self.fault(Call::Register) {
             self.line(n).broken = true;
-            return Err(io::Error::from_raw_os_error(errno));
+            let error = io::Error::from_raw_os_error(errno);
+            if let Some(trip) = self.trip(n).filter(|trip| trip.is_live()) {
+                trip.unwatched = Some(error.kind());
+            }
+            return Err(error);
         }
         let line = self.line(n);
         line.asks_for_room = room;
@@ -429,9 +454,18 @@ impl Kernel for Simulated {
         error
     }
 
-    fn is_connected(&self, n: u32) -> bool {
-        let line = self.lines[line_of(n) as usize].as_ref();
-        line.is_some_and(|line| line.made == Made::Stands && (line.unix || !line.reset))
+    fn is_connected(&mut self, n: u32) -> bool {
+        let line = self.line(n);
+        let stands = line.made == Made::Stands && (line.unix || !line.reset);
+        if stands {
+            self.adopt(n);
+        }
+        stands
+    }
+
+    fn local_addr(&self, n: u32) -> Option<Addr> {
+        let trip = self.trips.iter().find(|trip| trip.plan.line == line_of(n))?;
+        trip.itself(n)
     }
 
     fn reset_on_close(&mut self, n: u32) {
@@ -440,8 +474,7 @@ impl Kernel for Simulated {
 
     fn close(&mut self, n: u32) {
         self.progress += 1;
-        if self.line(n).descriptor != n {
-            // There is another one for the next address.
+        if self.close_try(n) {
             self.open -= 1;
             return;
         }

@@ -118,10 +118,9 @@ impl Line {
         Line { outgoing: true, made: Made::UnderWay, ..Line::new(n, false, buffer) }
     }
 
-    /// A descriptor of its own for the next address.
-    pub(super) fn begin_again(&mut self, descriptor: u32, unix: bool) {
-        let (page, n) = (std::mem::take(&mut self.page), line_of(descriptor));
-        *self = Line { descriptor, unix, page, open: true, ..Line::outgoing(n, self.buffer) };
+    /// A socket for one of its addresses.
+    pub(super) fn under_way(descriptor: u32, unix: bool, buffer: u64) -> Line {
+        Line { descriptor, unix, open: true, ..Line::outgoing(line_of(descriptor), buffer) }
     }
 
     /// It stands.

@@ -52,7 +52,7 @@ mod world;
 
 use port::Who;
 use script::{Answers, Script, Service, Step};
-use trip::{Fate, Named, Place, Plan};
+use trip::{Fate, Named, Place, PlaceKind, Plan};
 use world::{play, play_and_show};
 
 /// How many seeds are played when nobody says otherwise.
@@ -113,7 +113,7 @@ fn under_way() -> Script {
     script.peers.truncate(1);
     let nature = &mut script.peers[0];
     (nature.lively, nature.fails) = (0, 0);
-    let places = vec![Place { unix: false, fate: Fate::Later }];
+    let places = vec![Place { kind: PlaceKind::V4, fate: Fate::Later }];
     let (named, after) = (Named::Address, Duration::ZERO);
     script.trips = vec![Plan { line: 0, places, named, from: false, after }];
     script.steps = vec![Step::Dial(0)];

@@ -1,7 +1,8 @@
 //! One outgoing connection of a simulated run: where it is to go, and how far it has come.
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,8 +26,15 @@ pub(crate) struct Plan {
 /// One of the addresses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    pub(crate) unix: bool,
+    pub(crate) kind: PlaceKind,
     pub(crate) fate: Fate,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum PlaceKind {
+    V4,
+    V6,
+    Unix,
 }
 
 /// What an address answers.
@@ -44,6 +52,8 @@ pub(crate) enum Fate {
     Silent,
     /// A Unix server whose backlog is full so many times.
     Full(u32),
+    /// Our end is given this very address.
+    Itself,
 }
 
 /// How the addresses are told.
@@ -59,18 +69,23 @@ pub(crate) enum Named {
 /// What it waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Stage {
-    /// Its time, or perhaps its name.
+    /// Its time.
     Planned,
-    /// Its name, since then.
-    LookingUp(u64),
-    /// Nothing: the next address is due.
-    Next,
-    /// An answer, since then.
-    Trying(u64),
-    /// Room in a backlog; when that was asked for first, and last.
-    Full(u64, u64),
+    /// Its name.
+    LookingUp,
+    /// One of its addresses.
+    Trying,
     /// It stands, or has ended.
     Over,
+}
+
+/// One address that is, or was, connected to.
+#[derive(Debug)]
+pub(crate) struct Try {
+    nth: usize,
+    pub(crate) line: Line,
+    /// Somebody was told that it failed.
+    pub(crate) told: bool,
 }
 
 #[derive(Debug)]
@@ -80,16 +95,29 @@ pub(crate) struct Trip {
     pub(crate) begun: bool,
     pub(crate) stage: Stage,
     begins_at: u64,
+    /// By when it has to stand.
+    give_up: u64,
     /// Whether its addresses are known; `None` until that is said.
     pub(crate) found: Option<bool>,
     /// That is on its way.
     pub(crate) answered: bool,
-    /// How many addresses were tried.
-    pub(crate) tried: usize,
+    /// The addresses that were not tried, and those with a full backlog with the time of the next
+    /// try.
+    fresh: VecDeque<usize>,
+    full: VecDeque<(usize, u64)>,
+    /// The sockets that are open for it, before it stands.
+    pub(crate) tries: Vec<Try>,
+    /// Before this no other address is begun beside those under way.
+    next_at: u64,
+    delay: u64,
     /// How often a backlog was full.
-    full: u32,
+    was_full: u32,
+    /// How many addresses were connected to since it began.
+    pub(crate) tried: usize,
     /// The last failure.
     pub(crate) last: Option<io::ErrorKind>,
+    /// The system would not watch the one that stands.
+    pub(crate) unwatched: Option<io::ErrorKind>,
     /// How many descriptors it has had.
     opened: u32,
     /// So many turns something is overdue.
@@ -99,11 +127,14 @@ pub(crate) struct Trip {
 /// How long a full backlog is waited out before the next try.
 const RETRY: u64 = 10_000_000;
 
+/// How long an address has before the next one is begun beside it.
+const DELAY: u64 = 250_000_000;
+
 /// What is said of a name that nobody knows.
 pub(crate) const UNKNOWN: io::ErrorKind = io::ErrorKind::NotFound;
 
 /// The lower bits of a descriptor are the number of its line, those above count what was opened
-/// for it: the next one is there before the last one is closed.
+/// for it.
 const LINES: u32 = 16;
 
 /// The line of a descriptor.
@@ -119,19 +150,26 @@ impl Trip {
             begun: false,
             stage: Stage::Over,
             begins_at: 0,
+            give_up: 0,
             found: None,
             answered: false,
+            fresh: VecDeque::new(),
+            full: VecDeque::new(),
+            tries: Vec::new(),
+            next_at: 0,
+            delay: DELAY,
+            was_full: 0,
             tried: 0,
-            full: 0,
             last: None,
+            unwatched: None,
             opened: 0,
             late: 0,
         }
     }
 
-    /// Whether no address is left.
+    /// Whether all addresses have failed.
     pub(crate) fn is_refused(&self) -> bool {
-        self.stage == Stage::Next && self.tried == self.plan.places.len()
+        self.stage == Stage::Trying && self.candidate().is_none() && self.is_alone()
     }
 
     /// Whether it is on its way.
@@ -139,67 +177,122 @@ impl Trip {
         self.begun && self.stage != Stage::Over
     }
 
-    /// Somebody begins it.
-    pub(crate) fn begin(&mut self, now: u64) {
-        let by_address = self.plan.named == Named::Address;
-        self.begun = true;
-        self.begins_at = now + nanoseconds(self.plan.after);
-        self.found = by_address.then_some(true);
-        self.stage = match by_address {
-            _ if !self.plan.after.is_zero() => Stage::Planned,
-            true => Stage::Next,
-            false => Stage::LookingUp(now),
-        };
-        (self.tried, self.last) = (0, None);
+    /// Whether nothing is under way.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.tries.iter().all(|one| one.told)
     }
 
-    /// Once its time has come, only its name is waited for.
-    pub(crate) fn note_time(&mut self, now: u64) {
-        if self.stage == Stage::Planned && self.begins_at <= now && self.found.is_none() {
-            self.stage = Stage::LookingUp(now);
+    /// Somebody begins it.
+    pub(crate) fn begin(&mut self, now: u64, timeout: Duration) {
+        self.begun = true;
+        self.begins_at = now + nanoseconds(self.plan.after);
+        (self.tried, self.last, self.found, self.answered) = (0, None, None, false);
+        self.stage = Stage::Planned;
+        self.note_time(now, timeout);
+    }
+
+    /// Its time may have come.
+    pub(crate) fn note_time(&mut self, now: u64, timeout: Duration) {
+        if self.stage != Stage::Planned || now < self.begins_at {
+            return;
+        }
+        let timeout = nanoseconds(timeout);
+        self.give_up = now + timeout;
+        self.stage = Stage::LookingUp;
+        if self.plan.named == Named::Address {
+            self.put((0..self.plan.places.len()).collect(), timeout);
         }
     }
 
-    /// When something has to happen; a failure is followed by the next address at once.
-    pub(crate) fn due(&self, timeout: Duration) -> u64 {
-        let timeout = nanoseconds(timeout);
-        match self.stage {
-            Stage::Planned => self.begins_at,
-            Stage::LookingUp(since) | Stage::Trying(since) => since + timeout,
-            Stage::Full(first, last) => (last + RETRY).min(first + timeout),
-            Stage::Next | Stage::Over => 0,
+    /// Its name was looked up.
+    pub(crate) fn note_found(&mut self, now: u64) {
+        let known = self.plan.named == Named::Name;
+        let is_late = self.stage != Stage::LookingUp;
+        self.found = Some(known);
+        if is_late {
+            return;
+        }
+        if known {
+            let all: Vec<usize> = (0..self.plan.places.len()).collect();
+            let is_v6 = |nth: &usize| self.plan.places[*nth].kind == PlaceKind::V6;
+            let first = is_v6(&0);
+            let ours: Vec<usize> = all.iter().copied().filter(|nth| is_v6(nth) == first).collect();
+            let others: Vec<usize> =
+                all.iter().copied().filter(|nth| is_v6(nth) != first).collect();
+            let turns = (0..all.len()).flat_map(|n| [ours.get(n), others.get(n)]);
+            self.put(turns.flatten().copied().collect(), self.give_up.saturating_sub(now));
+        } else {
+            (self.stage, self.last) = (Stage::Trying, Some(UNKNOWN));
+        }
+    }
+
+    /// These are to be tried, in so much time.
+    fn put(&mut self, places: VecDeque<usize>, time: u64) {
+        self.stage = Stage::Trying;
+        self.delay = DELAY.min(time / places.len() as u64);
+        self.fresh = places;
+        self.full.clear();
+        self.next_at = 0;
+    }
+
+    /// The address that is next, and when.
+    fn candidate(&self) -> Option<(usize, u64)> {
+        let floor = if self.is_alone() { 0 } else { self.next_at };
+        let fresh = self.fresh.front().map(|nth| (*nth, floor));
+        fresh.or_else(|| self.full.front().map(|(nth, at)| (*nth, floor.max(*at))))
+    }
+
+    /// When something has to happen; what stands or has failed is told at once.
+    pub(crate) fn due(&self) -> u64 {
+        match (self.stage, self.candidate()) {
+            (Stage::Planned, _) => self.begins_at,
+            (Stage::Over, _) => u64::MAX,
+            (Stage::Trying, Some((_, at))) => at.min(self.give_up),
+            (Stage::Trying, None) if self.is_alone() => 0,
+            _ => self.give_up,
         }
     }
 
     pub(crate) fn addr(&self, nth: usize) -> Addr {
         let line = self.plan.line;
-        if self.plan.places[nth].unix {
-            return Addr::Unix(PathBuf::from(format!("/trip/{line}/{nth}")));
+        match self.plan.places[nth].kind {
+            PlaceKind::Unix => Addr::Unix(PathBuf::from(format!("/trip/{line}/{nth}"))),
+            PlaceKind::V4 => {
+                let ip = Ipv4Addr::new(10, 1, line as u8, nth as u8);
+                Addr::Ip(SocketAddr::from((ip, 80)))
+            }
+            PlaceKind::V6 => {
+                let ip = Ipv6Addr::new(0xFD00, 1, 0, 0, 0, 0, line as u16, nth as u16);
+                Addr::Ip(SocketAddr::from((ip, 80)))
+            }
         }
-        Addr::Ip(SocketAddr::from((Ipv4Addr::new(10, 1, line as u8, nth as u8), 80)))
     }
 
     pub(crate) fn from(&self) -> Option<Addr> {
         self.plan.from.then(|| Addr::Ip(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))
     }
 
-    /// One address cannot be connected to.
-    pub(super) fn fail(&mut self, kind: io::ErrorKind, now: u64) {
+    /// The address of our end, where that is the one that was connected to.
+    pub(super) fn itself(&self, n: u32) -> Option<Addr> {
+        let one = self.tries.iter().find(|one| one.line.descriptor == n)?;
+        matches!(self.plan.places[one.nth].fate, Fate::Itself).then(|| self.addr(one.nth))
+    }
+
+    /// One address cannot be connected to: the next one has its turn.
+    fn fail(&mut self, nth: usize, kind: io::ErrorKind, now: u64) {
         self.last = Some(kind);
-        let waits = kind == io::ErrorKind::WouldBlock && self.tried == self.plan.places.len();
-        self.stage = match self.stage {
-            Stage::Full(first, _) if waits => Stage::Full(first, now),
-            _ if waits => Stage::Full(now, now),
-            _ => Stage::Next,
-        };
+        self.next_at = 0;
+        if kind == io::ErrorKind::WouldBlock {
+            self.full.push_back((nth, now + RETRY));
+        }
     }
 
     /// What connect(2) says about an address.
     fn answer(&mut self, nth: usize, calm: bool) -> Option<i32> {
         match self.plan.places[nth].fate {
             Fate::Refuses(errno) => Some(errno),
-            Fate::Full(times) if self.full < times && !calm => {
-                self.full += 1;
+            Fate::Full(times) if self.was_full < times && !calm => {
+                self.was_full += 1;
                 Some(libc::EAGAIN)
             }
             _ => None,
@@ -213,13 +306,43 @@ impl Simulated {
         self.trips.iter_mut().find(|trip| trip.plan.line == line_of(n))
     }
 
-    /// How many outgoing connections have no descriptor.
-    pub(crate) fn unopened(&self) -> usize {
+    /// The socket of this descriptor, while its connection does not stand.
+    pub(super) fn one_try(&mut self, n: u32) -> Option<&mut Try> {
+        let tries = &mut self.trip(n)?.tries;
+        tries.iter_mut().find(|one| one.line.descriptor == n)
+    }
+
+    /// The same, to look at.
+    pub(super) fn socket(&self, n: u32) -> Option<&Line> {
+        let trip = self.trips.iter().find(|trip| trip.plan.line == line_of(n));
+        let tries = trip.into_iter().flat_map(|trip| &trip.tries).map(|one| &one.line);
+        let mut all = tries.filter(|line| line.descriptor == n);
+        all.next().or_else(|| self.lines[line_of(n) as usize].as_ref())
+    }
+
+    /// The close of a socket of a connection that does not stand, if that is what it is.
+    pub(super) fn close_try(&mut self, n: u32) -> bool {
+        let Some(trip) = self.trip(n) else { return false };
+        let Some(nth) = trip.tries.iter().position(|one| one.line.descriptor == n) else {
+            return false;
+        };
+        let Try { nth, line, told } = trip.tries.remove(nth);
+        let met_itself = matches!(trip.plan.places[nth].fate, Fate::Itself);
+        let live = trip.is_live();
+        let adopted = self.lines[line_of(n) as usize].as_ref().is_some_and(|line| line.open);
+        self.check(told || adopted || !live, || format!("{n}: it was given up for no reason"));
+        // Otherwise the port would be taken for a minute.
+        self.check(!met_itself || line.server_reset, || format!("{n}: met itself, and no reset"));
+        true
+    }
+
+    /// How many connections there are, those in the making included.
+    pub(crate) fn connections(&self) -> usize {
         let unopened = |trip: &&Trip| {
             let line = self.lines[trip.plan.line as usize].as_ref();
             trip.is_live() && line.is_some_and(|line| !line.open)
         };
-        self.trips.iter().filter(unopened).count()
+        self.live().count() + self.trips.iter().filter(unopened).count()
     }
 
     /// connect(2).
@@ -227,113 +350,118 @@ impl Simulated {
         let of = |trip: &Trip| (0..trip.plan.places.len()).find(|nth| trip.addr(*nth) == *to);
         let found = self.trips.iter().enumerate().find_map(|(k, trip)| Some((k, of(trip)?)));
         let (k, nth) = found.expect("only addresses of trips are connected to");
+        let (now, calm, timeout) = (self.now, self.calm, self.options.connect_timeout);
+        self.trips[k].note_time(now, timeout);
         self.check_reach(k, nth, from);
         self.progress += 1;
-        let (now, calm, full) = (self.now, self.calm, self.open >= self.limit);
+        let full = self.open >= self.limit;
         let fault = self.fault(Call::Connect).or(full.then_some(libc::EMFILE));
         let trip = &mut self.trips[k];
-        trip.tried = nth + 1;
+        trip.tried += 1;
+        if trip.fresh.pop_front().is_none() {
+            trip.full.pop_front();
+        }
+        trip.next_at = now + trip.delay;
         if let Some(errno) = fault.or_else(|| trip.answer(nth, calm)) {
             let error = io::Error::from_raw_os_error(errno);
-            trip.fail(error.kind(), now);
+            trip.fail(nth, error.kind(), now);
             return Err(error);
         }
-        trip.stage = Stage::Trying(now);
         trip.opened += 1;
-        let Place { unix, fate } = trip.plan.places[nth];
+        let Place { kind, fate } = trip.plan.places[nth];
         let n = trip.plan.line | trip.opened << LINES;
-        let stands = unix || matches!(fate, Fate::AtOnce);
-        let line = self.line(n);
-        line.begin_again(n, unix);
-        if stands {
+        let is_itself = matches!(fate, Fate::Itself);
+        let mut line = Line::under_way(n, kind == PlaceKind::Unix, trip.nature.buffer);
+        if kind == PlaceKind::Unix || is_itself || matches!(fate, Fate::AtOnce) {
             line.establish(now);
+        }
+        trip.tries.push(Try { nth, line, told: is_itself });
+        if is_itself {
+            // Who looks at both ends is told so at once.
+            trip.fail(nth, io::ErrorKind::ConnectionRefused, now);
         }
         self.open += 1;
         Ok(n)
     }
 
-    /// In order, in time, none twice, and none once it is over.
+    /// In order, in time, none twice, none once it is over or another one stands.
     fn check_reach(&mut self, k: usize, nth: usize, from: Option<&Addr>) {
-        let (now, draining, timeout) = (self.now, self.draining, self.options.connect_timeout);
+        let (now, draining) = (self.now, self.draining);
         let trip = &self.trips[k];
         let n = trip.plan.line;
-        let (due, stage) = (trip.due(timeout), trip.stage);
         let line = self.lines[n as usize].as_ref().expect("it was begun");
         let page = &line.page;
         let over = page.set_up || page.reason.is_some() || page.closed || page.aborted;
-        let in_time = match stage {
-            Stage::Planned => due <= now && trip.found == Some(true) && !draining,
-            Stage::LookingUp(_) => trip.found == Some(true) && !draining,
-            Stage::Next => true,
-            Stage::Trying(_) => due <= now && !line.stood_before(due),
-            Stage::Full(..) => due <= now,
-            Stage::Over => false,
-        };
-        let next = trip.tried - usize::from(matches!(stage, Stage::Full(..)));
-        let tried = trip.tried;
-        let right = nth == next && from == trip.from().as_ref();
+        let late = draining && trip.plan.named != Named::Address && trip.tried == 0;
+        let stands = trip
+            .tries
+            .iter()
+            .any(|one| !one.told && one.line.made == Made::Stands && !one.line.reset);
+        let (stage, candidate) = (trip.stage, trip.candidate());
+        let in_time = stage == Stage::Trying && now < trip.give_up && !late;
+        let next = candidate.is_some_and(|(next, at)| next == nth && at <= now);
+        let right = from == trip.from().as_ref();
         self.check(!over, || format!("{n}: address {nth} is tried, and all is over"));
-        self.check(in_time, || format!("{n}: address {nth} is tried too early: {stage:?}"));
-        self.check(right, || format!("{n}: address {nth} is tried after {tried}, from {from:?}"));
-        if let Stage::Trying(_) = stage {
-            self.trips[k].last = Some(io::ErrorKind::TimedOut);
-        }
+        self.check(!stands, || format!("{n}: address {nth} is tried, and another one stands"));
+        self.check(in_time, || format!("{n}: address {nth} is tried at the wrong time: {stage:?}"));
+        self.check(next && right, || {
+            format!("{n}: address {nth} is tried at {now} from {from:?}, and not {candidate:?}")
+        });
     }
 
-    /// A connection that does not stand was told why it never will, at this address.
+    /// Somebody was told why a connection that does not stand never will, at this address.
     pub(super) fn note_failure(&mut self, n: u32, kind: io::ErrorKind) {
         let now = self.now;
-        let set_up = self.line(n).page.set_up;
-        if let Some(trip) = self.trip(n).filter(|trip| trip.is_live() && !set_up) {
-            trip.fail(kind, now);
-        }
+        let Some(trip) = self.trip(n) else { return };
+        let Some(one) = trip.tries.iter_mut().find(|one| one.line.descriptor == n) else { return };
+        one.told = true;
+        let nth = one.nth;
+        // To be full is said by connect(2) alone.
+        let kind = if kind == io::ErrorKind::WouldBlock { io::ErrorKind::Other } else { kind };
+        trip.fail(nth, kind, now);
     }
 
-    /// The system would not watch it, which ends it.
-    pub(super) fn abandon(&mut self, n: u32, kind: io::ErrorKind) {
-        if let Some(trip) = self.trip(n) {
-            trip.tried = trip.plan.places.len();
-            (trip.stage, trip.last) = (Stage::Next, Some(kind));
-        }
+    /// Somebody was told that this one stands, and so it is the one.
+    pub(super) fn adopt(&mut self, n: u32) {
+        let k = line_of(n) as usize;
+        let Some(trip) = self.trip(n) else { return };
+        let Some(nth) = trip.tries.iter().position(|one| one.line.descriptor == n) else { return };
+        let Try { mut line, .. } = trip.tries.remove(nth);
+        line.page = self.lines[k].take().map(|line| line.page).unwrap_or_default();
+        self.lines[k] = Some(line);
     }
 
-    /// An answer to a connection that is under way, if there will ever be one.
+    /// An answer to all that are under way, if there will ever be one.
     pub(crate) fn answer(&mut self, k: usize) {
         let now = self.now;
-        let Some(trip) = self.trips.get(k).filter(|trip| trip.is_live() && trip.tried > 0) else {
-            return;
-        };
-        let (n, fate) = (trip.plan.line, trip.plan.places[trip.tried - 1].fate);
-        let line = self.line(n);
-        if !line.open || line.made != Made::UnderWay {
-            return;
-        }
-        match fate {
-            Fate::Fails(errno) => line.refuse(errno),
-            Fate::Silent => {}
-            _ => line.establish(now),
+        let Some(trip) = self.trips.get_mut(k).filter(|trip| trip.is_live()) else { return };
+        for one in &mut trip.tries {
+            if one.line.made == Made::UnderWay {
+                match trip.plan.places[one.nth].fate {
+                    Fate::Fails(errno) => one.line.refuse(errno),
+                    Fate::Silent => {}
+                    _ => one.line.establish(now),
+                }
+            }
         }
     }
 
     /// Whether an outgoing connection that never stood may end so.
     pub(super) fn is_unreached(&mut self, n: u32, kind: Option<io::ErrorKind>) -> bool {
-        let (now, draining, timeout) = (self.now, self.draining, self.options.connect_timeout);
+        let (now, draining) = (self.now, self.draining);
         let Some(line) = self.lines[n as usize].as_ref() else { return false };
-        let Line { page, .. } = line;
+        let page = &line.page;
         let stopped = page.closed || page.aborted || draining;
         if page.set_up || stopped && kind == Some(io::ErrorKind::ConnectionAborted) {
             return !page.set_up;
         }
         let Some(trip) = self.trips.iter().find(|trip| trip.plan.line == n) else { return false };
-        let due = trip.due(timeout);
-        let passed = kind == Some(io::ErrorKind::TimedOut) && due <= now;
-        let all_tried = trip.tried == trip.plan.places.len();
+        let in_time = trip.tries.iter().any(|one| one.line.stood_before(trip.give_up));
+        let passed = kind == Some(io::ErrorKind::TimedOut) && trip.give_up <= now && !in_time;
         match trip.stage {
-            _ if trip.found == Some(false) => kind == Some(UNKNOWN),
-            Stage::Next => all_tried && kind == trip.last,
-            Stage::LookingUp(_) => passed,
-            Stage::Trying(_) => passed && all_tried && !line.stood_before(due),
-            Stage::Full(first, _) => passed && first + nanoseconds(timeout) <= now,
+            _ if trip.unwatched.is_some() => kind == trip.unwatched,
+            Stage::LookingUp => passed,
+            Stage::Trying => passed || trip.is_refused() && kind == trip.last,
             Stage::Planned | Stage::Over => false,
         }
     }

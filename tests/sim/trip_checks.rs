@@ -2,7 +2,7 @@
 //! rests, and at the end.
 
 use super::line::{Line, Made};
-use super::trip::{Stage, Trip};
+use super::trip::{Stage, Trip, Try};
 use super::world::{Failed, Run};
 use crate::io::Io;
 
@@ -15,15 +15,19 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     let sim = &mut *run.world.borrow_mut();
     let now = sim.now;
     let mut live = 0;
+    let timeout = io.options.connect_timeout;
+    if let Some(trip) = sim.trips.iter().find(|trip| !trip.is_live() && !trip.tries.is_empty()) {
+        return Err(format!("{}: sockets are left of it: {:?}", trip.plan.line, trip.tries));
+    }
     for trip in sim.trips.iter_mut().filter(|trip| trip.is_live()) {
         live += 1;
-        trip.note_time(now);
+        trip.note_time(now, timeout);
         let n = trip.plan.line;
         let begun = sim.lines[n as usize].as_ref().expect("it was begun");
         if let Some(what) = wrong_with(io, trip, begun) {
             return Err(format!("{n}: {what}"));
         }
-        let overdue = what_is_overdue(io, trip, begun, draining, now);
+        let overdue = what_is_overdue(trip, begun, draining, now);
         trip.late = if overdue.is_some() { trip.late + 1 } else { 0 };
         if let Some(what) = overdue.filter(|_| trip.late > LATE) {
             return Err(format!("{n}: {what}: {:?}", trip.stage));
@@ -46,23 +50,16 @@ fn wrong_with(io: &Io, trip: &Trip, line: &Line) -> Option<String> {
 }
 
 /// What should have happened by now.
-fn what_is_overdue(
-    io: &Io,
-    trip: &Trip,
-    line: &Line,
-    draining: bool,
-    now: u64,
-) -> Option<&'static str> {
-    let planned = matches!(trip.stage, Stage::Planned | Stage::LookingUp(_));
+fn what_is_overdue(trip: &Trip, line: &Line, draining: bool, now: u64) -> Option<&'static str> {
+    let planned = matches!(trip.stage, Stage::Planned | Stage::LookingUp);
+    let stands = |one: &Try| one.line.made == Made::Stands && one.line.is_noticed() && !one.told;
     if line.page.closed || line.page.aborted {
         Some("it was closed, and does not end")
-    } else if trip.due(io.options.connect_timeout) <= now {
+    } else if trip.due() <= now {
         Some("its time has passed, and nothing happens")
     } else if planned && draining {
         Some("it is only planned, and outlives the begin of a shutdown")
-    } else if matches!(trip.stage, Stage::LookingUp(_)) && trip.found.is_some() {
-        Some("its name is known, and nothing happens")
-    } else if line.open && line.made == Made::Stands && line.is_noticed() {
+    } else if trip.tries.iter().any(stands) {
         Some("it stands, and its handler was not told")
     } else {
         None
@@ -95,10 +92,10 @@ fn left_undone(io: &Io, trip: &Trip, line: &Line, draining: bool) -> Option<&'st
     if page.closed || page.aborted {
         return Some("it was closed, and does not end");
     }
-    if line.open && line.made != Made::UnderWay {
+    if trip.tries.iter().any(|one| one.line.made != Made::UnderWay && !one.told) {
         return Some("it was answered, and does not know");
     }
-    let due = trip.due(io.options.connect_timeout);
+    let due = trip.due();
     (io.next_deadline() > due).then_some("nobody will wake the loop for it")
 }
 

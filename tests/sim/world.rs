@@ -14,7 +14,7 @@ use super::line::SimEvent;
 use super::port::{Port, REFUSED, Who, name};
 use super::random::Random;
 use super::script::{Ending, Script, Step};
-use super::trip::{Named, Plan, Trip, UNKNOWN};
+use super::trip::{Named, Plan, Stage, Trip, UNKNOWN};
 use crate::addr::Addr;
 use crate::handler::{Handler, Role};
 use crate::io::Drain;
@@ -95,6 +95,7 @@ impl Run {
         }
         let stage = server.stage();
         stage.io.stopped_at = Some(0);
+        stage.io.resolver.is_simulated = true;
         let listener = Listener::new(ListenerSocket::Memory);
         let id = stage.io.adopt_listener(listener).map_err(|error| error.to_string())?;
         let peers = script.peers.clone();
@@ -220,7 +221,7 @@ impl Run {
     fn look_up(&mut self, k: usize) -> bool {
         let mut sim = self.world.borrow_mut();
         let Some(trip) = sim.trips.get_mut(k) else { return false };
-        if !trip.begun || trip.found.is_some() || trip.answered {
+        if trip.stage != Stage::LookingUp || trip.answered {
             return false;
         }
         trip.answered = true;
@@ -230,7 +231,8 @@ impl Run {
         let found = if known { Ok(addrs) } else { Err(UNKNOWN.into()) };
         let id = sim.line(n).page.id.expect("it was begun");
         let told = self.server.handle().call(move |world: &mut World, io| {
-            world.borrow_mut().trips[k].found = Some(known);
+            let now = world.borrow().now;
+            world.borrow_mut().trips[k].note_found(now);
             io.note_looked_up(id, found);
         });
         told.expect("few calls wait");

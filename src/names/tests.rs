@@ -1,0 +1,162 @@
+use super::*;
+use crate::id::Slots;
+
+fn ids(n: usize) -> Vec<SocketId> {
+    let mut slots = Slots::new();
+    (0..n).map(|_| SocketId(slots.insert_with(|_| ()).unwrap())).collect()
+}
+
+fn client(n: u8) -> Owner {
+    Owner::client(IpAddr::from([10, 0, 0, n]))
+}
+
+/// All names that threads may be at now.
+fn started(names: &mut Names) -> Vec<String> {
+    std::iter::from_fn(|| names.next()).collect()
+}
+
+#[test]
+fn equal_names_are_looked_up_once_and_all_who_wait_are_told() {
+    let ids = ids(4);
+    let mut names = Names::new(8);
+    names.ask("a", client(1), ids[0]);
+    names.ask("a", client(2), ids[1]);
+    assert_eq!(started(&mut names), ["a"]);
+    names.ask("a", client(3), ids[2]);
+    assert_eq!(started(&mut names), Vec::<String>::new());
+    names.forget("a", ids[1]);
+    assert_eq!(names.done("a"), [ids[0], ids[2]]);
+    names.ask("a", client(1), ids[3]);
+    assert_eq!(started(&mut names), ["a"], "the answer was for those who asked before");
+}
+
+#[test]
+fn an_owner_holds_no_more_than_it_leaves_and_others_come_through() {
+    let ids = ids(200);
+    let mut names = Names::new(8);
+    for (nth, id) in ids[..100].iter().enumerate() {
+        names.ask(&format!("slow{nth}"), client(1), *id);
+    }
+    assert_eq!(started(&mut names).len(), 4, "half of them");
+    for (nth, owner) in (2..6).enumerate() {
+        names.ask(&format!("other{nth}"), client(owner), ids[100 + nth]);
+        assert_eq!(started(&mut names), [format!("other{nth}")]);
+    }
+    names.ask("one more", client(7), ids[110]);
+    assert_eq!(started(&mut names), Vec::<String>::new(), "no thread is left");
+    assert_eq!(names.done("slow0"), [ids[0]]);
+    assert_eq!(started(&mut names), ["one more"], "its turn comes before that of who holds many");
+}
+
+#[test]
+fn owners_take_turns() {
+    let ids = ids(20);
+    let mut names = Names::new(1);
+    for nth in 0..3 {
+        names.ask(&format!("a{nth}"), client(1), ids[nth]);
+        names.ask(&format!("b{nth}"), client(2), ids[10 + nth]);
+    }
+    let mut order = Vec::new();
+    while let Some(host) = names.next() {
+        names.done(&host);
+        order.push(host);
+    }
+    assert_eq!(order, ["a0", "b0", "a1", "b1", "a2", "b2"]);
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_not_looked_up_and_leaves_nothing_behind() {
+    let ids = ids(6);
+    let mut names = Names::new(1);
+    names.ask("under way", client(1), ids[0]);
+    assert_eq!(started(&mut names), ["under way"]);
+    names.ask("waiting", client(1), ids[1]);
+    names.ask("waiting", client(2), ids[2]);
+    names.forget("waiting", ids[1]);
+    assert_eq!(names.queues.len(), 1, "only who still waits has a turn");
+    names.forget("waiting", ids[2]);
+    names.forget("under way", ids[0]);
+    assert_eq!(names.done("under way"), []);
+    assert_eq!(started(&mut names), Vec::<String>::new());
+    assert!(names.lookups.is_empty() && names.queues.is_empty() && names.held.is_empty());
+    assert_eq!(names.under_way, 0);
+}
+
+#[test]
+fn who_asks_for_a_name_that_waits_behind_others_of_its_owner_need_not_wait_so_long() {
+    let ids = ids(20);
+    let mut names = Names::new(4);
+    for (nth, id) in ids[..10].iter().enumerate() {
+        names.ask(&format!("n{nth}"), client(1), *id);
+    }
+    assert_eq!(started(&mut names), ["n0", "n1"]);
+    names.ask("n9", client(2), ids[10]);
+    assert_eq!(started(&mut names), ["n9"]);
+    assert_eq!(names.done("n9"), [ids[9], ids[10]]);
+}
+
+#[test]
+fn clients_are_told_apart_by_address_and_those_of_one_ipv6_network_are_one() {
+    let of = |text: &str| Owner::client(text.parse().unwrap());
+    assert_eq!(of("10.0.0.1"), of("::ffff:10.0.0.1"));
+    assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+    assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+    assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+}
+
+/// Whatever is asked, forgotten and done: no more threads than there are, none twice at a name, and
+/// while somebody waits who holds nothing, no thread is free.
+#[test]
+fn no_thread_too_many_and_none_idle_while_an_owner_without_any_waits() {
+    let ids = ids(40);
+    for seed in 0..2_000_u64 {
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let mut draw = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        let mut names = Names::new(1 + draw(5));
+        let mut waiting: Vec<(String, SocketId)> = Vec::new();
+        let mut under_way: Vec<String> = Vec::new();
+        for step in 0..60 {
+            match draw(4) {
+                0 | 1 if waiting.len() < ids.len() => {
+                    let id = ids.iter().find(|id| !waiting.iter().any(|(_, one)| one == *id));
+                    let host = format!("h{}", draw(8));
+                    names.ask(&host, client(draw(4) as u8), *id.unwrap());
+                    waiting.push((host, *id.unwrap()));
+                }
+                2 if !waiting.is_empty() => {
+                    let (host, id) = waiting.swap_remove(draw(waiting.len()));
+                    names.forget(&host, id);
+                }
+                3 if !under_way.is_empty() => {
+                    let host = under_way.swap_remove(draw(under_way.len()));
+                    let mut told = names.done(&host);
+                    let mut expected: Vec<SocketId> =
+                        waiting.iter().filter(|(one, _)| *one == host).map(|(_, id)| *id).collect();
+                    waiting.retain(|(one, _)| *one != host);
+                    told.sort_unstable();
+                    expected.sort_unstable();
+                    assert_eq!(told, expected, "seed {seed}, step {step}");
+                }
+                _ => {}
+            }
+            for host in started(&mut names) {
+                assert!(!under_way.contains(&host), "seed {seed}: {host} twice");
+                assert!(waiting.iter().any(|(one, _)| *one == host), "seed {seed}: for nobody");
+                under_way.push(host);
+            }
+            assert!(under_way.len() <= names.most && under_way.len() == names.under_way);
+            let idle = names.most > names.under_way;
+            let without = names.queues.iter().any(|queue| !names.held.contains_key(&queue.owner));
+            assert!(!(idle && without), "seed {seed}, step {step}: {names:?}");
+        }
+        for host in under_way {
+            names.done(&host);
+            started(&mut names);
+        }
+    }
+}

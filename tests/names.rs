@@ -1,0 +1,425 @@
+//! Names and several addresses of outgoing connections: looked up beside the loop and fairly, tried
+//! as RFC 8305 has it, and never met by oneself.
+
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use common::{Call, Client, Journal, Kind, Noted, PATIENCE, Tested, on_input, on_setup};
+use socket2::{Domain, Socket, Type};
+use socketserver::{
+    Addr, Connect, Context, Echo, Handler, Input, Options, Reason, Reconnect, Relay, Server,
+    testing,
+};
+
+/// A name service that says nothing about names with `dead` in them until it is told to, and knows
+/// all others as the address in their first label (`127-0-0-2.example`), or two of them.
+#[derive(Clone, Default)]
+struct Service(Arc<(Mutex<State>, Condvar)>);
+
+#[derive(Default)]
+struct State {
+    asked: BTreeMap<String, usize>,
+    speaks: bool,
+}
+
+impl Service {
+    fn of<S>(server: &mut Server<S>) -> Service {
+        let service = Service::default();
+        let asked = service.clone();
+        testing::look_up_with(server, move |host| asked.look_up(host));
+        service
+    }
+
+    fn look_up(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        let (state, changed) = &*self.0;
+        let mut state = state.lock().unwrap();
+        *state.asked.entry(host.into()).or_default() += 1;
+        changed.notify_all();
+        if host.contains("dead") {
+            let _state = changed.wait_while(state, |state| !state.speaks).unwrap();
+            return Err(ErrorKind::TimedOut.into());
+        }
+        let labels = host.split('.').filter_map(|label| label.replace('-', ".").parse().ok());
+        Ok(labels.map(|ip: Ipv4Addr| IpAddr::from(ip)).collect())
+    }
+
+    fn asked(&self, host: &str) -> usize {
+        self.0.0.lock().unwrap().asked.get(host).copied().unwrap_or(0)
+    }
+
+    /// Waits until it was asked for a name.
+    fn await_asked(&self, host: &str) {
+        let state = self.0.0.lock().unwrap();
+        let unasked = |state: &mut State| !state.asked.contains_key(host);
+        let (_state, waited) = self.0.1.wait_timeout_while(state, PATIENCE, unasked).unwrap();
+        assert!(!waited.timed_out(), "it was not asked for {host}");
+    }
+
+    /// From now on it says that it does not know.
+    fn speak(&self) {
+        self.0.0.lock().unwrap().speaks = true;
+        self.0.1.notify_all();
+    }
+
+    /// How many names of this kind it was asked for.
+    fn names(&self, part: &str) -> usize {
+        self.0.0.lock().unwrap().asked.keys().filter(|name| name.contains(part)).count()
+    }
+}
+
+/// Its threads end with the test.
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.speak();
+    }
+}
+
+/// Stays as it is.
+struct Quiet;
+
+impl<S> Handler<S> for Quiet {
+    fn handle(&mut self, _: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        Ok(())
+    }
+}
+
+/// A server whose connections have all the time there is, so that only what the test is about can
+/// end one.
+fn patient() -> Tested<()> {
+    let forever = Duration::from_secs(86_400);
+    Tested::with((), Options { connect_timeout: forever, ..Options::default() })
+}
+
+fn local(port: u16) -> String {
+    format!("127-0-0-1.example:{port}")
+}
+
+// Look-ups.
+
+#[test]
+fn four_names_that_nobody_answers_hold_up_no_other() {
+    let mut tested = patient();
+    let service = Service::of(&mut tested);
+    let port = tested.serve(Kind::Tcp, |_| Quiet).port().unwrap();
+    for nth in 0..4 {
+        tested.connect(format!("{nth}.dead.example:80"), Quiet).unwrap();
+    }
+    let journal = Journal::default();
+    tested.connect(local(port), Noted::new(&journal, Quiet)).unwrap();
+    tested.until(|_| journal.calls() == [Call::Setup]);
+    (0..4).for_each(|nth| service.await_asked(&format!("{nth}.dead.example")));
+}
+
+#[test]
+fn a_client_that_asks_for_more_names_than_there_are_threads_leaves_some_for_others() {
+    let options = Options { lookup_threads: 4, ..Options::default() };
+    let mut tested = Tested::with((), options);
+    let service = Service::of(&mut tested);
+    let there = tested.serve(Kind::Tcp, |_| Quiet).port().unwrap();
+    // Each client names where it wants to, as those of a proxy do.
+    let proxy = tested.serve(Kind::Tcp, |_| {
+        on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
+            while let Some(name) = input.line(100)? {
+                let name = String::from_utf8_lossy(name).into_owned();
+                let client = cx.id;
+                let tells = move |cx: &mut Context<'_>| {
+                    cx.io.send(client, b"there");
+                    Ok(())
+                };
+                cx.connect(name, on_setup(tells))?;
+            }
+            Ok(())
+        })
+    });
+    let connect_from = |ip: &str| {
+        Client::connect_with(&proxy, |socket| {
+            socket.bind(&format!("{ip}:0").parse::<SocketAddr>().unwrap().into()).unwrap();
+        })
+    };
+    let mut greedy: Vec<Client> = (0..10).map(|_| connect_from("127.0.0.2")).collect();
+    for (nth, client) in greedy.iter_mut().enumerate() {
+        client.send(format!("{nth}.dead.example:80\n").as_bytes());
+    }
+    tested.until(|server| server.io().ledger().connected == 10);
+    service.await_asked("0.dead.example");
+    service.await_asked("1.dead.example");
+    let mut modest = connect_from("127.0.0.3");
+    modest.send(format!("{}\n", local(there)).as_bytes());
+    tested.until(|_| {
+        modest.look();
+        modest.received == b"there"
+    });
+    assert_eq!(service.names("dead"), 2, "as many as were left for others");
+}
+
+#[test]
+fn equal_names_are_looked_up_once_whatever_their_ports_and_letters() {
+    let mut tested = patient();
+    let service = Service::of(&mut tested);
+    let ends = Rc::new(RefCell::new(0));
+    for nth in 0..50 {
+        let ends = Rc::clone(&ends);
+        let name = if nth % 2 == 0 { "The.Dead.example" } else { "the.dead.EXAMPLE" };
+        tested.connect(format!("{name}:{}", 80 + nth), Ends(ends)).unwrap();
+    }
+    service.await_asked("the.dead.example");
+    service.speak();
+    tested.until(|_| *ends.borrow() == 50);
+    assert_eq!(service.asked("the.dead.example"), 1);
+    assert_eq!(tested.ended(Reason::NotConnected), 50);
+}
+
+struct Ends(Rc<RefCell<usize>>);
+
+impl Handler for Ends {
+    fn handle(&mut self, _: &mut Context<'_>, _: &mut Input<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Context<'_>, _: io::Result<()>) {
+        *self.0.borrow_mut() += 1;
+    }
+}
+
+#[test]
+fn numbers_and_localhost_wait_for_no_thread() {
+    let mut tested = Tested::with((), Options { lookup_threads: 1, ..Options::default() });
+    let service = Service::of(&mut tested);
+    tested.connect("dead.example:80", Quiet).unwrap();
+    service.await_asked("dead.example");
+    let port = tested.serve(Kind::Tcp, |_| Quiet).port().unwrap();
+    for host in ["127.0.0.1", "localhost", "LOCALHOST", "localhost.", "a.b.localhost"] {
+        for by_name in [false, true] {
+            let journal = Journal::default();
+            let text = format!("{host}:{port}");
+            let to = if by_name { Connect::to_name(&text) } else { Connect::to(&text).unwrap() };
+            tested.connect(to, Noted::new(&journal, Quiet)).unwrap();
+            tested.until(|_| journal.calls() == [Call::Setup]);
+        }
+    }
+    assert_eq!(service.0.0.lock().unwrap().asked.len(), 1);
+}
+
+#[test]
+fn no_way_to_give_a_name_blocks_the_loop() {
+    let mut tested = patient();
+    let service = Service::of(&mut tested);
+    let name = "dead.example:80";
+    // From outside, by each of the types that may be a name.
+    tested.connect(name, Quiet).unwrap();
+    tested.connect(name.to_string(), Quiet).unwrap();
+    tested.connect(("dead.example", 80), Quiet).unwrap();
+    tested.connect(Connect::to(name).unwrap(), Quiet).unwrap();
+    Reconnect::new(name, |_| Some(Quiet)).unwrap().start(&mut tested).unwrap();
+    // From inside.
+    let relay = tested.serve(Kind::Tcp, |_| Relay::to("dead.example:80"));
+    let inside = tested.serve(Kind::Tcp, |_| {
+        on_setup(|cx: &mut Context<'_>| cx.connect("dead.example:80", Quiet).map(|_| ()))
+    });
+    let _clients = [Client::connect(&relay), Client::connect(&inside)];
+    tested.until(|server| server.io().ledger().connected == 7);
+    service.await_asked("dead.example");
+    assert_eq!(service.asked("dead.example"), 1);
+}
+
+#[test]
+fn a_text_that_is_no_address_is_said_at_once() {
+    let mut tested = Tested::new();
+    for bad in ["nonsense", "", ":80", "example:port", "example:99999", "[::1:80", "::1:80"] {
+        let error = tested.connect(bad, Quiet).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad}");
+    }
+}
+
+#[test]
+fn the_time_of_a_connection_counts_while_its_name_is_looked_up() {
+    let options = Options { connect_timeout: Duration::from_millis(20), ..Options::default() };
+    let mut tested = Tested::with((), options);
+    let service = Service::of(&mut tested);
+    let journal = Journal::default();
+    tested.connect("dead.example:80", Noted::new(&journal, Quiet)).unwrap();
+    tested.until_ended(1);
+    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, Some(ErrorKind::TimedOut))]);
+    drop(service);
+}
+
+#[test]
+fn a_name_is_looked_up_when_its_time_has_come_and_not_for_who_has_gone() {
+    let mut tested = Tested::with((), Options { lookup_threads: 1, ..Options::default() });
+    let service = Service::of(&mut tested);
+    tested.connect("dead.example:80", Quiet).unwrap();
+    let late = Connect::to_name("later.dead.example:80").after(Duration::from_secs(3_600));
+    tested.connect(late, Quiet).unwrap();
+    let gone = tested.connect("gone.dead.example:80", Quiet).unwrap();
+    service.await_asked("dead.example");
+    tested.io().close(gone);
+    tested.until(|server| server.io().ledger().all_ended() == 1);
+    let port = tested.serve(Kind::Tcp, |_| Quiet).port().unwrap();
+    let journal = Journal::default();
+    tested.connect(local(port), Noted::new(&journal, Quiet)).unwrap();
+    service.speak();
+    tested.until(|_| journal.calls() == [Call::Setup]);
+    assert_eq!(service.names("dead"), 1);
+}
+
+#[test]
+fn work_that_blocks_and_names_do_not_wait_for_each_other() {
+    let mut tested = Tested::with((), Options { worker_threads: 1, ..Options::default() });
+    let _service = Service::of(&mut tested);
+    let port = tested.serve(Kind::Tcp, |_| Quiet).port().unwrap();
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Arc::new(Mutex::new(gate));
+    let busy = tested.serve(Kind::Tcp, move |_| {
+        let gate = Arc::clone(&gate);
+        on_setup(move |cx: &mut Context<'_>| {
+            let gate = Arc::clone(&gate);
+            cx.offload(move || gate.lock().unwrap().recv().is_ok(), |(), _, _| ())
+        })
+    });
+    let _client = Client::connect(&busy);
+    tested.until(|server| server.io().ledger().accepted == 1);
+    let journal = Journal::default();
+    tested.connect(local(port), Noted::new(&journal, Quiet)).unwrap();
+    tested.until(|_| journal.calls() == [Call::Setup]);
+    drop(go);
+}
+
+// Several addresses.
+
+/// A listener at this address that answers nobody, and those who fill its backlog.
+fn silent(addr: SocketAddr) -> (Socket, Vec<Socket>) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&addr.into()).unwrap();
+    listener.listen(0).unwrap();
+    let name = listener.local_addr().unwrap();
+    let waiting = (0..4).map(|_| {
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        client.set_nonblocking(true).unwrap();
+        let _ = client.connect(&name);
+        client
+    });
+    let waiting = waiting.collect();
+    (listener, waiting)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_next_address_of_a_name_is_tried_beside_one_that_does_not_answer() {
+    let mut tested = patient();
+    let _service = Service::of(&mut tested);
+    let there = tested.serve(Kind::Tcp, |_| Echo).port().unwrap();
+    let (_listener, _waiting) = silent(SocketAddr::from(([127, 0, 0, 9], there)));
+    let name = format!("127-0-0-9.127-0-0-1.example:{there}");
+    let list: Vec<Addr> = [9, 1].map(|n| Addr::Ip(([127, 0, 0, n], there).into())).into();
+    for to in [Connect::to_name(name), Connect::to(&list[..]).unwrap()] {
+        let journal = Journal::default();
+        let id = tested.connect(to, Noted::new(&journal, Asks)).unwrap();
+        tested.until(|_| journal.calls().contains(&Call::Setup));
+        let peer = tested.io().peer_addr(id).unwrap();
+        assert_eq!(peer.ip().unwrap().ip(), IpAddr::from([127, 0, 0, 1]));
+        assert_eq!(under_way_to("127.0.0.9", there), 4, "only those who fill the backlog");
+        tested.until(|server| server.io().connections() == 0);
+        assert_eq!(journal.finishes(), [(Reason::Closed, None)]);
+    }
+}
+
+/// Says something, and closes when it has come back.
+struct Asks;
+
+impl Handler for Asks {
+    fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        cx.send(b"hello");
+        Ok(())
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        if input.take(5).is_some() {
+            cx.close();
+        }
+        Ok(())
+    }
+}
+
+/// How many sockets of this machine are connected, or about to be, to this address.
+#[cfg(target_os = "linux")]
+fn under_way_to(ip: &str, port: u16) -> usize {
+    let ip: Ipv4Addr = ip.parse().unwrap();
+    let wanted = format!("{:08X}:{port:04X}", u32::from_le_bytes(ip.octets()));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().filter(|line| line.split_whitespace().nth(2) == Some(&wanted)).count()
+}
+
+#[test]
+fn of_localhost_both_addresses_are_tried_whichever_is_served() {
+    for ip in ["127.0.0.1:0", "[::1]:0"] {
+        let Ok(listener) = TcpListener::bind(ip) else {
+            println!("skipped: no {ip} here");
+            continue;
+        };
+        let port = listener.local_addr().unwrap().port();
+        let mut tested = Tested::new();
+        let journal = Journal::default();
+        tested.connect(("localhost", port), Noted::new(&journal, Quiet)).unwrap();
+        tested.until(|_| !journal.calls().is_empty());
+        assert_eq!(journal.calls(), [Call::Setup], "{ip}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_time_is_for_all_addresses_together() {
+    let silent: Vec<_> = (0..3).map(|_| silent(SocketAddr::from(([127, 0, 0, 1], 0)))).collect();
+    let addr =
+        |(listener, _): &(Socket, _)| Addr::Ip(listener.local_addr().unwrap().as_socket().unwrap());
+    let addrs: Vec<Addr> = silent.iter().map(addr).collect();
+    let journal = Journal::default();
+    let options = Options { connect_timeout: Duration::from_secs(3_600), ..Options::default() };
+    let mut server = testing::TestServer::with((), options).unwrap();
+    server.server().connect(&addrs[..], Noted::new(&journal, Quiet)).unwrap();
+    server.advance(Duration::from_secs(3_599));
+    assert!(journal.calls().is_empty());
+    server.advance(Duration::from_secs(1));
+    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, Some(ErrorKind::TimedOut))]);
+}
+
+// Itself.
+
+#[test]
+fn a_connection_whose_ends_are_one_is_refused_and_its_port_is_free() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let here = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut tested = Tested::new();
+    for to in [here, SocketAddr::from(([0, 0, 0, 0], port))] {
+        let connect = Connect::to(to).unwrap().from(here).unwrap();
+        let error = tested.connect(connect, Echo).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        assert!(error.to_string().contains("itself"), "{error}");
+    }
+    assert_eq!(tested.io().connections(), 0);
+    // Not even for the minute of a TIME_WAIT.
+    let plain = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    plain.bind(&here.into()).unwrap();
+    plain.listen(1).unwrap();
+}
+
+#[test]
+fn beside_an_address_that_is_itself_another_one_is_found() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let here = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut tested = Tested::new();
+    let there = tested.serve(Kind::Tcp, |_| Quiet);
+    let journal = Journal::default();
+    let connect = Connect::to(&[Addr::Ip(here), there][..]).unwrap().from(here).unwrap();
+    tested.connect(connect, Noted::new(&journal, Quiet)).unwrap();
+    tested.until(|_| journal.calls() == [Call::Setup]);
+}
