@@ -28,7 +28,8 @@ impl Written {
             Written::Addrs(addrs) => return Ok(addrs),
             Written::Name(name) => name,
         };
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{host}: {error}"));
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("{host}:{port}: {error}"));
         let addrs = (host.as_str(), port).to_socket_addrs().map_err(named)?;
         some_of(&host, addrs.map(Addr::Ip).collect())
     }
