@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::process::ExitCode;
 
 use socketserver::Server;
-use socketserver::blocking::{Handler, MAX_CHILDREN, Mode, Request};
+use socketserver::blocking::{Handler, Mode, Request};
 
 struct Hello;
 
@@ -35,7 +35,7 @@ fn mode(word: &str) -> Option<Mode> {
         "inline" => Some(Mode::inline()),
         "threads" => Some(Mode::threads(64)),
         #[cfg(all(unix, feature = "processes"))]
-        "processes" => Some(Mode::processes(MAX_CHILDREN)),
+        "processes" => Some(Mode::processes(socketserver::blocking::MAX_CHILDREN)),
         _ => None,
     }
 }

@@ -122,3 +122,30 @@ fn only_socket_rs_asks_for_unix() {
         assert!(!code.contains("std::os::"), "{}.rs names std::os", row.name);
     }
 }
+
+/// They are read as models, so they are judged as the library is: a lint that is off has a reason, and none
+/// is off that keeps a panic away.
+#[test]
+fn examples_switch_lints_off_only_as_the_library_does() {
+    let mut directories = vec![std::path::PathBuf::from("examples")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let begins = ["[allow(", "[expect("];
+            for (at, _) in begins.iter().flat_map(|begin| text.match_indices(begin)) {
+                let attribute = text[at..].split(")]").next().unwrap();
+                assert!(attribute.contains("reason = "), "{}: {attribute}", path.display());
+                for lint in
+                    ["unwrap_used", "expect_used", "panic", "indexing_slicing", "::all", "pedantic"]
+                {
+                    assert!(!attribute.contains(lint), "{}: {attribute}", path.display());
+                }
+            }
+        }
+    }
+}

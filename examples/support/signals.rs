@@ -7,7 +7,7 @@ use socketserver::Server;
 
 /// From now on the first signal has everything that has come in answered, and then the run ends;
 /// what is left after `grace` is cut off. A second one ends the program at once.
-#[cfg(all(unix, feature = "cli"))]
+#[cfg(unix)]
 pub(crate) fn stop_on_signals<S: 'static>(
     server: &mut Server<S>,
     grace: Duration,
@@ -39,8 +39,8 @@ pub(crate) fn stop_on_signals<S: 'static>(
     Ok(())
 }
 
-/// Without the crate that tells of signals they end the program at once.
-#[cfg(not(all(unix, feature = "cli")))]
+/// Where there are no signals as of Unix, what ends the program ends it at once.
+#[cfg(not(unix))]
 pub(crate) fn stop_on_signals<S>(_: &mut Server<S>, _grace: Duration) -> io::Result<()> {
     Ok(())
 }
