@@ -1,19 +1,21 @@
 //! What each path answers.
 
-use std::io;
+use std::mem;
 
 use socketserver::{Input, Sent};
 
 use crate::body::{Body, Piece};
-use crate::connection::{Connection, Cx, EVENT_EVERY, Echo, GoOn, State};
+use crate::conditions::{self, Part, Version};
+use crate::connection::{Connection, Cx, EVENT_EVERY, Events, GoOn, State};
 use crate::events;
-use crate::files::{self, Found, Part, Transfer};
+use crate::files::{self, Found, Served, Transfer};
+use crate::head;
+use crate::kept::{Kept, Rewound};
 use crate::request::{Framing, Request};
 use crate::response::{Response, Status};
 
-/// Methods that exist; any other is not implemented anywhere here.
-const METHODS: [&str; 9] =
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
+/// Methods that exist and have a path for their target; any other is not implemented anywhere here.
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"];
 
 const HTML: (&str, &str) = ("Content-Type", "text/html; charset=utf-8");
 
@@ -22,42 +24,56 @@ impl Connection {
     pub(crate) fn route(
         &mut self,
         cx: &mut Cx<'_>,
-        request: &Request<'_>,
+        request: &Request<'_, '_>,
         nothing_else: bool,
     ) -> GoOn {
+        let (method, path) = (request.head.method, request.target.path);
+        let is_conditional = request.head.has_any("if-");
+        let is_echo = method == "POST" && allowed(path).contains(&"POST");
         // A body that nobody wants is not read: the connection ends with the answer.
-        let is_echo = request.path == "/echo";
         let is_unwanted = !is_echo && request.framing != Framing::Length(0);
         self.is_last |= !request.keep_alive || is_unwanted;
-        if request.path == "/" && request.method == "GET" && request.is_modern && !self.is_last {
+        let is_usual = path == "/" && method == "GET" && request.head.is_modern && !is_conditional;
+        if is_usual && !self.is_last {
             let sent = cx.io.send(cx.id, &cx.shared.hello);
             return Ok(self.end_answer(cx, sent));
         }
-        let allowed: &[&str] = if is_echo { &["POST"] } else { &["GET", "HEAD"] };
-        if !METHODS.contains(&request.method) {
-            return Ok(self.refuse(cx, Status::NOT_IMPLEMENTED));
+        if !METHODS.contains(&method) {
+            return Ok(self.refuse(cx, Status::NOT_IMPLEMENTED, true));
         }
-        if !allowed.contains(&request.method) {
-            self.is_last |= request.framing != Framing::Length(0);
-            let allowed = allowed.join(", ");
-            return Ok(self.answer(cx, Status::METHOD_NOT_ALLOWED, true, ("Allow", &allowed), ""));
+        if method == "OPTIONS" || !allowed(path).contains(&method) {
+            return Ok(self.tell_allowed(cx, method, path));
         }
-        let with_body = request.method != "HEAD";
-        match (request.path, request.path.strip_prefix("/files/"), &cx.shared.files) {
-            ("/echo", ..) => Ok(self.begin_echo(cx, request, nothing_else)),
-            ("/events", ..) => Ok(self.begin_events(cx, with_body)),
-            ("/clock", ..) => Ok(self.answer(cx, Status::OK, with_body, HTML, events::PAGE)),
-            ("/", ..) => {
+        if is_echo {
+            return Ok(self.begin_echo(cx, request, nothing_else));
+        }
+        self.show(cx, request)
+    }
+
+    /// Answers a GET or a HEAD.
+    fn show(&mut self, cx: &mut Cx<'_>, request: &Request<'_, '_>) -> GoOn {
+        let (path, with_body) = (request.target.path, request.wants_body());
+        if let Some(file) = in_files(path) {
+            let found = cx.shared.files.as_deref().map(|root| files::find(root, file));
+            return match found.unwrap_or(Err(Status::NOT_FOUND)) {
+                Ok(Found::File(served)) => self.begin_file(cx, request, served),
+                Ok(Found::Directory) => Ok(self.redirect(cx, request)),
+                Err(status) => Ok(self.tell(cx, status, with_body)),
+            };
+        }
+        // A page that is made here has no version that could be named.
+        let condition = conditions::check(request, &Version::default());
+        Ok(match (path, condition) {
+            ("/events", _) => self.begin_events(cx, request),
+            ("/" | "/clock", Some(status)) => self.tell(cx, status, with_body),
+            ("/clock", None) => self.answer(cx, Status::OK, with_body, HTML, events::PAGE),
+            ("/", None) => {
                 let hello = cx.shared.unusual_hello(!self.is_last, with_body);
                 let sent = cx.io.send(cx.id, hello);
-                Ok(self.end_answer(cx, sent))
+                self.end_answer(cx, sent)
             }
-            (_, Some(path), Some(root)) => match files::find(root, path) {
-                Ok(found) => self.begin_file(cx, request, with_body, found),
-                Err(status) => Ok(self.tell(cx, status, with_body)),
-            },
-            _ => Ok(self.tell(cx, Status::NOT_FOUND, with_body)),
-        }
+            _ => self.tell(cx, Status::NOT_FOUND, with_body),
+        })
     }
 
     // Short answers.
@@ -71,12 +87,17 @@ impl Connection {
         (name, value): (&str, &str),
         body: &str,
     ) -> bool {
-        let mut response = Response::begin(&mut cx.shared.scratch, status, &cx.shared.date);
+        let site = &mut *cx.shared;
+        let mut response = Response::begin(&mut site.scratch, status, site.date.as_deref());
         response.header(name, value);
-        response.header("Content-Length", body.len());
+        // These two never have a body, nor the length of one.
+        let has_body = ![Status::NO_CONTENT, Status::NOT_MODIFIED].contains(&status);
+        if has_body {
+            response.header("Content-Length", body.len());
+        }
         response.end(!self.is_last);
         let mut sent = cx.io.send(cx.id, &cx.shared.scratch);
-        if with_body {
+        if with_body && has_body {
             sent = cx.send(body.as_bytes());
         }
         self.end_answer(cx, sent)
@@ -89,9 +110,27 @@ impl Connection {
     }
 
     /// Says what is wrong; where the next request begins is not known any more.
-    pub(crate) fn refuse(&mut self, cx: &mut Cx<'_>, status: Status) -> bool {
+    pub(crate) fn refuse(&mut self, cx: &mut Cx<'_>, status: Status, with_body: bool) -> bool {
         self.is_last = true;
-        self.tell(cx, status, true)
+        self.tell(cx, status, with_body)
+    }
+
+    /// Says what may be done with a path, to who asked for that, or for anything else.
+    fn tell_allowed(&mut self, cx: &mut Cx<'_>, method: &str, path: &str) -> bool {
+        let is_asked = method == "OPTIONS";
+        let status = if is_asked { Status::NO_CONTENT } else { Status::METHOD_NOT_ALLOWED };
+        self.answer(cx, status, true, ("Allow", &allowed(path).join(", ")), "")
+    }
+
+    /// Sends who asks for a directory to its name with a slash.
+    fn redirect(&mut self, cx: &mut Cx<'_>, request: &Request<'_, '_>) -> bool {
+        let mut location = format!("{}/", request.target.path);
+        if let Some(query) = request.target.query {
+            location.push('?');
+            location.push_str(query);
+        }
+        let status = Status::MOVED_PERMANENTLY;
+        self.answer(cx, status, request.wants_body(), ("Location", &location), "")
     }
 
     /// The answer is complete. If the peer does not keep up, what else has come in is left: it is
@@ -106,96 +145,102 @@ impl Connection {
 
     // The body comes back.
 
-    fn begin_echo(&mut self, cx: &mut Cx<'_>, request: &Request<'_>, nothing_else: bool) -> bool {
+    fn begin_echo(
+        &mut self,
+        cx: &mut Cx<'_>,
+        request: &Request<'_, '_>,
+        nothing_else: bool,
+    ) -> bool {
         let body = match Body::new(request.framing, cx.shared.limits.body) {
             Ok(body) => body,
-            Err(status) => return self.refuse(cx, status),
+            Err(status) => return self.refuse(cx, status, true),
         };
-        if request.expects_continue && nothing_else {
+        let is_awaited = nothing_else && request.framing != Framing::Length(0);
+        if request.expects_continue && is_awaited {
             cx.send(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
-        // HTTP/1.0 knows no chunks; there the end of the connection is that of the answer.
-        self.is_last |= !request.is_modern;
-        self.state = State::Echo(Echo { body, has_begun: false, is_chunked: request.is_modern });
+        self.state = State::Echo(body, Kept::new(&cx.shared.disk));
         true
     }
 
     pub(crate) fn echo(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> GoOn {
-        let State::Echo(echo) = &mut self.state else { return Ok(true) };
-        let piece = match echo.body.next(input) {
-            Ok(Piece::More) => return Ok(false),
-            Ok(piece) => piece,
-            Err(status) if !echo.has_begun => return Ok(self.refuse(cx, status)),
-            // Without its last chunk everybody sees that the answer is not complete.
-            Err(_) => return Err(io::ErrorKind::InvalidData.into()),
-        };
-        if !echo.has_begun {
-            echo.has_begun = true;
-            let site = &mut *cx.shared;
-            let mut response = Response::begin(&mut site.scratch, Status::OK, &site.date);
-            response.header("Content-Type", "application/octet-stream");
-            if echo.is_chunked {
-                response.header("Transfer-Encoding", "chunked");
+        let State::Echo(body, kept) = &mut self.state else { return Ok(true) };
+        match body.next(input) {
+            Ok(Piece::More) => Ok(false),
+            Ok(Piece::Data(data)) => {
+                self.moved += data.len() as u64;
+                self.progress += self.moved >> 12;
+                self.moved &= 0xFFF;
+                match kept.push(data) {
+                    Ok(()) => Ok(true),
+                    // It says nothing about the body, only that there is no room for it now.
+                    Err(_) => Ok(self.refuse(cx, Status::SERVICE_UNAVAILABLE, true)),
+                }
             }
-            response.end(!self.is_last);
-            cx.io.send(cx.id, &site.scratch);
+            Ok(Piece::End) => self.send_back(cx),
+            Err(status) => Ok(self.refuse(cx, status, true)),
         }
-        let Piece::Data(data) = piece else {
-            let end: &[u8] = if echo.is_chunked { b"0\r\n\r\n" } else { b"" };
-            let sent = cx.send(end);
-            return Ok(self.end_answer(cx, sent));
-        };
-        self.moved += data.len() as u64;
-        self.progress += self.moved >> 12;
-        self.moved &= 0xFFF;
-        let sent = if echo.is_chunked {
-            cx.send(format!("{:x}\r\n", data.len()).as_bytes());
-            cx.send(data);
-            cx.send(b"\r\n")
-        } else {
-            cx.send(data)
-        };
-        // While the peer does not keep up, nothing more is read; what was read goes on.
-        Ok(sent != Sent::Gone)
+    }
+
+    fn send_back(&mut self, cx: &mut Cx<'_>) -> GoOn {
+        let State::Echo(_, kept) = mem::take(&mut self.state) else { return Ok(true) };
+        let (body, len) = kept.rewind()?;
+        let site = &mut *cx.shared;
+        let mut response = Response::begin(&mut site.scratch, Status::OK, site.date.as_deref());
+        response.header("Content-Type", "application/octet-stream");
+        response.header("Content-Length", len);
+        response.end(!self.is_last);
+        cx.io.send(cx.id, &site.scratch);
+        match body {
+            Rewound::Memory(bytes) => {
+                let sent = cx.send(&bytes);
+                Ok(self.end_answer(cx, sent))
+            }
+            Rewound::File(file, share) => self.transfer(cx, Transfer::of_kept(file, len, share)),
+        }
     }
 
     // Files.
 
-    fn begin_file(
-        &mut self,
-        cx: &mut Cx<'_>,
-        request: &Request<'_>,
-        with_body: bool,
-        found: Found,
-    ) -> GoOn {
-        let modified = httpdate::fmt_http_date(found.modified);
-        let known = request.if_modified_since.and_then(|d| httpdate::parse_http_date(d).ok());
-        let (status, first, len) = match files::part(request, found.len, &modified) {
-            _ if known.is_some_and(|known| found.modified <= known) => (Status::NOT_MODIFIED, 0, 0),
-            Part::Whole => (Status::OK, 0, found.len),
-            Part::Range(first, len) => (Status::PARTIAL_CONTENT, first, len),
-            Part::Unsatisfiable => (Status::RANGE_NOT_SATISFIABLE, 0, 0),
+    fn begin_file(&mut self, cx: &mut Cx<'_>, request: &Request<'_, '_>, served: Served) -> GoOn {
+        let Served { file, len, media_type, version } = served;
+        let condition = conditions::check(request, &version);
+        let (status, first, part) = match (condition, conditions::part(request, len, &version)) {
+            (Some(Status::NOT_MODIFIED), _) => (Status::NOT_MODIFIED, 0, 0),
+            (Some(status), _) => return Ok(self.tell(cx, status, request.wants_body())),
+            (None, Part::Whole) => (Status::OK, 0, len),
+            (None, Part::Range(first, part)) => (Status::PARTIAL_CONTENT, first, part),
+            (None, Part::Unsatisfiable) => (Status::RANGE_NOT_SATISFIABLE, 0, 0),
         };
         let site = &mut *cx.shared;
-        let mut response = Response::begin(&mut site.scratch, status, &site.date);
-        response.header("Last-Modified", modified);
+        let mut response = Response::begin(&mut site.scratch, status, site.date.as_deref());
         response.header("Accept-Ranges", "bytes");
+        if let Some(etag) = version.etag {
+            response.header("ETag", etag);
+        }
+        if let Some(modified) = version.modified.and_then(head::date) {
+            response.header("Last-Modified", modified);
+        }
         if status != Status::NOT_MODIFIED {
-            response.header("Content-Type", found.media_type);
-            response.header("Content-Length", len);
+            response.header("Content-Type", media_type);
+            response.header("Content-Length", part);
         }
         if status == Status::PARTIAL_CONTENT {
-            let last = first + len - 1;
-            response.header("Content-Range", format_args!("bytes {first}-{last}/{}", found.len));
+            let last = first + part - 1;
+            response.header("Content-Range", format_args!("bytes {first}-{last}/{len}"));
         } else if status == Status::RANGE_NOT_SATISFIABLE {
-            response.header("Content-Range", format_args!("bytes */{}", found.len));
+            response.header("Content-Range", format_args!("bytes */{len}"));
         }
         response.end(!self.is_last);
         let sent = cx.io.send(cx.id, &site.scratch);
-        if !with_body || len == 0 {
+        if !request.wants_body() || part == 0 {
             return Ok(self.end_answer(cx, sent));
         }
-        let mut transfer = Transfer::new(found.file, first, len)?;
+        self.transfer(cx, Transfer::new(file, first, part)?)
+    }
+
+    /// Sends what the peer takes at once, and the rest when there is room for it.
+    fn transfer(&mut self, cx: &mut Cx<'_>, mut transfer: Transfer) -> GoOn {
         let sent = transfer.go_on(cx)?;
         if transfer.is_over() {
             return Ok(self.end_answer(cx, sent));
@@ -207,22 +252,40 @@ impl Connection {
 
     // Events.
 
-    fn begin_events(&mut self, cx: &mut Cx<'_>, with_body: bool) -> bool {
+    fn begin_events(&mut self, cx: &mut Cx<'_>, request: &Request<'_, '_>) -> bool {
+        let is_chunked = request.head.is_modern;
         let site = &mut *cx.shared;
-        let mut response = Response::begin(&mut site.scratch, Status::OK, &site.date);
+        let mut response = Response::begin(&mut site.scratch, Status::OK, site.date.as_deref());
         response.header("Content-Type", "text/event-stream");
         response.header("Cache-Control", "no-store");
-        // The events have no end but that of the connection.
+        if is_chunked {
+            response.header("Transfer-Encoding", "chunked");
+        }
+        // They go on until one of the two leaves; nothing else is answered behind them.
         response.end(false);
         self.is_last = true;
         let sent = cx.io.send(cx.id, &site.scratch);
-        if !with_body {
+        if !request.wants_body() {
             return self.end_answer(cx, sent);
         }
-        let event = events::event(1, &site.date);
-        cx.send(event.as_bytes());
+        let events = Events { count: 1, is_chunked };
+        events.send(cx);
         self.set_timer(cx, EVENT_EVERY);
-        self.state = State::Events(1);
+        self.state = State::Events(events);
         true
+    }
+}
+
+/// What stands behind `/files` of a path that leads there.
+fn in_files(path: &str) -> Option<&str> {
+    path.strip_prefix("/files").filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What may be done with a path.
+fn allowed(path: &str) -> &'static [&'static str] {
+    match path {
+        "/echo" => &["OPTIONS", "POST"],
+        "/" | "*" => &["GET", "HEAD", "OPTIONS", "POST"],
+        _ => &["GET", "HEAD", "OPTIONS"],
     }
 }

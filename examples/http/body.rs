@@ -1,13 +1,13 @@
 //! The body of a request, piece by piece as it comes in.
 
-use std::str;
-
 use socketserver::Input;
 
+use crate::chunk;
+use crate::head::has_bare_lf;
 use crate::request::Framing;
 use crate::response::Status;
 
-/// Bytes of the line before a chunk, with its extensions, which mean nothing to us.
+/// Bytes of the line before a chunk, with its extensions.
 const CHUNK_LINE: usize = 256;
 /// Bytes of all lines behind the last chunk.
 const TRAILERS: usize = 4 << 10;
@@ -68,7 +68,8 @@ impl Body {
                 },
                 State::Trailers(left) => match line(input, *left)? {
                     Some([]) => return Ok(Piece::End),
-                    Some(line) => *left -= line.len(),
+                    Some(line) if chunk::is_field(line) => *left -= line.len(),
+                    Some(_) => return Err(Status::BAD_REQUEST),
                     None => return Ok(Piece::More),
                 },
             }
@@ -76,12 +77,7 @@ impl Body {
     }
 
     fn begin_chunk(&mut self, line: &[u8]) -> Result<(), Status> {
-        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
-        if digits.is_empty() || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(Status::BAD_REQUEST);
-        }
-        let digits = str::from_utf8(digits).unwrap_or_default();
-        let size = u64::from_str_radix(digits, 16).map_err(|_| Status::CONTENT_TOO_LARGE)?;
+        let size = chunk::size(line).ok_or(Status::BAD_REQUEST)?;
         self.allowed = self.allowed.checked_sub(size).ok_or(Status::CONTENT_TOO_LARGE)?;
         self.state = if size == 0 { State::Trailers(TRAILERS) } else { State::Chunk(size) };
         Ok(())
@@ -90,7 +86,13 @@ impl Body {
 
 /// A line that ends as it must, and nowhere before: others could see two lines in one.
 fn line<'a>(input: &mut Input<'a>, max: usize) -> Result<Option<&'a [u8]>, Status> {
+    let rest = input.rest();
     let line = input.delimited(b"\r\n", max).map_err(|_| Status::BAD_REQUEST)?;
-    let is_one = line.is_none_or(|line| !line.iter().any(|byte| b"\r\n".contains(byte)));
+    let seen = line.unwrap_or(rest);
+    let is_one = !seen.starts_with(b"\n") && !has_bare_lf(seen) && !line.is_some_and(has_cr);
     is_one.then_some(line).ok_or(Status::BAD_REQUEST)
+}
+
+fn has_cr(line: &[u8]) -> bool {
+    line.contains(&b'\r')
 }

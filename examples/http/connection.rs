@@ -8,6 +8,8 @@ use socketserver::{Context, Handler, Input, Sent, TimerId};
 use crate::body::Body;
 use crate::events;
 use crate::files::Transfer;
+use crate::head::{has_bare_lf, no_fields};
+use crate::kept::Kept;
 use crate::request::{HEAD_LIMIT, Request, TARGET_LIMIT};
 use crate::response::Status;
 use crate::site::Site;
@@ -19,6 +21,8 @@ pub(crate) struct Connection {
     pub(crate) is_last: bool,
     /// While a head has begun to come in.
     head_timer: Option<TimerId>,
+    /// Bytes of a head in which no line ends as none may.
+    looked_at: usize,
     /// Until the connection is idle for too long, or the next event is due.
     timer: Option<TimerId>,
     /// Heads that came, and every 4 KiB that went either way; and what that was when the timer was
@@ -33,18 +37,17 @@ pub(crate) struct Connection {
 pub(crate) enum State {
     #[default]
     Head,
-    Echo(Echo),
+    /// A body comes in that is to go back.
+    Echo(Body, Kept),
     /// Paused until the file is sent.
     File(Transfer),
-    /// So many events were sent.
-    Events(u64),
+    Events(Events),
 }
 
 #[derive(Debug)]
-pub(crate) struct Echo {
-    pub(crate) body: Body,
-    /// The head of the answer was sent.
-    pub(crate) has_begun: bool,
+pub(crate) struct Events {
+    /// So many were sent.
+    pub(crate) count: u64,
     pub(crate) is_chunked: bool,
 }
 
@@ -52,6 +55,9 @@ pub(crate) type Cx<'a> = Context<'a, Site>;
 
 /// Whether to go on with what else has come in.
 pub(crate) type GoOn = io::Result<bool>;
+
+/// The end of a body in chunks.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 pub(crate) const EVENT_EVERY: Duration = Duration::from_secs(1);
 
@@ -66,7 +72,7 @@ impl Handler<Site> for Connection {
         loop {
             let go_on = match &mut self.state {
                 State::Head => self.head(cx, input)?,
-                State::Echo(_) => self.echo(cx, input)?,
+                State::Echo(..) => self.echo(cx, input)?,
                 State::File(_) => false,
                 State::Events(_) => {
                     input.take_all();
@@ -97,12 +103,11 @@ impl Handler<Site> for Connection {
         cx.shared.refresh(cx.io.now());
         let is_head = self.head_timer == Some(timer);
         match &mut self.state {
-            State::Events(count) => {
-                *count += 1;
+            State::Events(events) => {
+                events.count += 1;
                 // Who does not keep up misses some.
                 if !cx.io.is_congested(cx.id) {
-                    let event = events::event(*count, &cx.shared.date);
-                    cx.send(event.as_bytes());
+                    events.send(cx);
                 }
                 self.set_timer(cx, EVENT_EVERY);
             }
@@ -110,10 +115,11 @@ impl Handler<Site> for Connection {
                 self.progress_seen = self.progress;
                 self.set_timer(cx, cx.shared.limits.idle_timeout);
             }
-            State::Head if !is_head => cx.close(),
-            State::Echo(Echo { has_begun: true, .. }) | State::File(_) => cx.io.abort(cx.id),
-            State::Head | State::Echo(_) => {
-                self.refuse(cx, Status::REQUEST_TIMEOUT);
+            // Nothing was asked, so there is nothing to answer.
+            State::Head if self.head_timer.is_none() => cx.close(),
+            State::File(_) => cx.io.abort(cx.id),
+            State::Head | State::Echo(..) => {
+                self.refuse(cx, Status::REQUEST_TIMEOUT, true);
             }
         }
         Ok(())
@@ -121,10 +127,22 @@ impl Handler<Site> for Connection {
 
     fn shutdown(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
         self.is_last = true;
+        if let State::Events(Events { is_chunked: true, .. }) = self.state {
+            cx.send(LAST_CHUNK);
+        }
         if matches!(self.state, State::Head | State::Events(_)) {
             cx.close();
         }
         Ok(())
+    }
+}
+
+impl Events {
+    /// Sends the next one.
+    pub(crate) fn send(&self, cx: &mut Cx<'_>) {
+        let date = cx.shared.date.as_deref().unwrap_or("the clock is wrong");
+        let event = events::event(self.count, date, self.is_chunked);
+        cx.send(event.as_bytes());
     }
 }
 
@@ -140,30 +158,52 @@ impl Connection {
         // Empty lines before a request are allowed for.
         while input.rest().starts_with(b"\r\n") {
             input.take(2);
+            self.looked_at = 0;
         }
         let rest = input.rest();
         let head = match input.delimited(b"\r\n\r\n", HEAD_LIMIT) {
             Ok(Some(head)) => rest.get(..head.len() + 4).unwrap_or_default(),
-            Ok(None) => {
-                if !rest.is_empty() && self.head_timer.is_none() {
-                    self.head_timer = Some(cx.set_timer(cx.shared.limits.head_timeout));
-                }
-                return Ok(false);
-            }
-            Err(_) => {
-                let is_target = !rest.iter().take(TARGET_LIMIT).any(|byte| *byte == b'\n');
-                let status =
-                    if is_target { Status::URI_TOO_LONG } else { Status::FIELDS_TOO_LARGE };
-                return Ok(self.refuse(cx, status));
-            }
+            Ok(None) => return Ok(self.half_head(cx, rest)),
+            Err(_) => return Ok(self.refuse(cx, too_long(rest), !is_for_head(rest))),
         };
+        self.looked_at = 0;
         if let Some(timer) = self.head_timer.take() {
             cx.io.cancel_timer(timer);
         }
         self.progress += 1;
-        match Request::parse(head) {
+        match Request::parse(head, &mut no_fields()) {
             Ok(request) => self.route(cx, &request, input.is_empty()),
-            Err(status) => Ok(self.refuse(cx, status)),
+            Err(status) => Ok(self.refuse(cx, status, !is_for_head(head))),
         }
     }
+
+    /// A head has begun: it has to go on, and its lines have to end as they must, or its end would
+    /// never be seen.
+    fn half_head(&mut self, cx: &mut Cx<'_>, rest: &[u8]) -> bool {
+        if !rest.is_empty() && self.head_timer.is_none() {
+            self.head_timer = Some(cx.set_timer(cx.shared.limits.head_timeout));
+        }
+        let new = rest.get(self.looked_at.saturating_sub(1)..).unwrap_or_default();
+        self.looked_at = rest.len();
+        if rest.starts_with(b"\n") || has_bare_lf(new) {
+            return self.refuse(cx, Status::BAD_REQUEST, !is_for_head(rest));
+        }
+        false
+    }
+}
+
+/// What is wrong with a head that is too long.
+fn too_long(head: &[u8]) -> Status {
+    let line = head.get(..TARGET_LIMIT).unwrap_or(head);
+    match (line.contains(&b'\n'), line.contains(&b' ')) {
+        (true, _) => Status::FIELDS_TOO_LARGE,
+        (false, true) => Status::URI_TOO_LONG,
+        // No method is that long.
+        (false, false) => Status::BAD_REQUEST,
+    }
+}
+
+/// Whether this begins a HEAD, whose answer never has a body.
+fn is_for_head(head: &[u8]) -> bool {
+    head.starts_with(b"HEAD ")
 }

@@ -15,7 +15,8 @@ pub(crate) const PAGE: &str = r#"<!doctype html>
 </script>
 "#;
 
-/// One event.
-pub(crate) fn event(id: u64, date: &str) -> String {
-    format!("id: {id}\ndata: {date}\n\n")
+/// One event, as a chunk if the answer has chunks.
+pub(crate) fn event(id: u64, date: &str, is_chunked: bool) -> String {
+    let event = format!("id: {id}\ndata: {date}\n\n");
+    if is_chunked { format!("{:x}\r\n{event}\r\n", event.len()) } else { event }
 }

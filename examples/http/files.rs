@@ -8,45 +8,70 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use socketserver::{Context, Sent};
 
-use crate::request::Request;
+use crate::conditions::Version;
+use crate::kept::Share;
+use crate::media_types;
 use crate::response::Status;
 use crate::site::Site;
 
-pub(crate) struct Found {
+pub(crate) enum Found {
+    File(Served),
+    /// A directory with a page, asked for without the slash on which the page's links rest.
+    Directory,
+}
+
+pub(crate) struct Served {
     pub(crate) file: File,
     pub(crate) len: u64,
     pub(crate) media_type: &'static str,
-    /// In whole seconds, as it can be told.
-    pub(crate) modified: SystemTime,
+    pub(crate) version: Version,
 }
 
-/// The file that `path`, still encoded, names below `root`. Whatever is not to be had is not found,
-/// so nobody learns what lies elsewhere.
+/// What `path`, still encoded, names below `root`. Whatever is not to be had is not found, so nobody
+/// learns what lies elsewhere; but what could be had at another time is an error of ours.
 pub(crate) fn find(root: &Path, path: &str) -> Result<Found, Status> {
-    let gone = |_| Status::NOT_FOUND;
     let named = root.join(relative(path).ok_or(Status::NOT_FOUND)?);
     // Symbolic links may point to other places below the root, but not out of it.
-    let mut real = fs::canonicalize(named).map_err(gone)?;
-    if real.is_dir() {
-        real = fs::canonicalize(real.join("index.html")).map_err(gone)?;
+    let mut real = fs::canonicalize(named).map_err(|error| status(&error))?;
+    let (is_dir, has_slash) = (real.is_dir(), path.ends_with('/'));
+    if is_dir {
+        real = fs::canonicalize(real.join("index.html")).map_err(|error| status(&error))?;
     }
-    let metadata = fs::metadata(&real).map_err(gone)?;
-    // To open a pipe would wait for its writer.
-    if !real.starts_with(root) || !metadata.is_file() {
+    let metadata = fs::metadata(&real).map_err(|error| status(&error))?;
+    // To open a pipe would wait for its writer. And a file is no directory.
+    if !real.starts_with(root) || !metadata.is_file() || has_slash && !is_dir {
         return Err(Status::NOT_FOUND);
     }
+    if !has_slash && is_dir {
+        return Ok(Found::Directory);
+    }
     let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Ok(Found {
-        file: File::open(&real).map_err(gone)?,
+    Ok(Found::File(Served {
+        file: File::open(&real).map_err(|error| status(&error))?,
         len: metadata.len(),
-        media_type: media_type(&real),
-        modified: SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs()),
-    })
+        media_type: media_types::of(&real),
+        version: Version::of_file(modified, metadata.len(), SystemTime::now()),
+    }))
+}
+
+/// What it means for an answer that a file cannot be had: for others it may be there.
+pub(crate) fn status(error: &io::Error) -> Status {
+    if is_shortage(error) { Status::SERVICE_UNAVAILABLE } else { Status::NOT_FOUND }
+}
+
+/// Whether the file is there, and only we have no descriptor or no memory left for it.
+#[cfg(unix)]
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+}
+
+#[cfg(not(unix))]
+fn is_shortage(_: &io::Error) -> bool {
+    false
 }
 
 /// The decoded path, if it leads down and to nothing hidden.
@@ -78,65 +103,24 @@ fn decode(path: &str) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-fn media_type(path: &Path) -> &'static str {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("html") => "text/html; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("json") => "application/json",
-        Some("txt" | "md" | "rs" | "toml") => "text/plain; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        Some("png") => "image/png",
-        Some("jpg" | "jpeg") => "image/jpeg",
-        _ => "application/octet-stream",
-    }
-}
-
-/// What is asked for of a file.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Part {
-    Whole,
-    /// So many bytes from there.
-    Range(u64, u64),
-    Unsatisfiable,
-}
-
-/// What this request asks for. A range that cannot be understood, or several, are the whole.
-pub(crate) fn part(request: &Request<'_>, len: u64, modified: &str) -> Part {
-    let is_current = request.if_range.is_none_or(|date| date == modified);
-    match request.range.filter(|_| is_current).and_then(|range| bounds(range, len)) {
-        None => Part::Whole,
-        Some((first, last)) if first <= last && first < len => {
-            Part::Range(first, last.min(len - 1) - first + 1)
-        }
-        Some(_) => Part::Unsatisfiable,
-    }
-}
-
-/// The first and the last byte.
-fn bounds(range: &str, len: u64) -> Option<(u64, u64)> {
-    let number = |digits: &str| {
-        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-        digits.parse().ok().filter(|_: &u64| is_number)
-    };
-    match range.strip_prefix("bytes=")?.split_once('-')? {
-        ("", suffix) => Some((len - number(suffix)?.min(len), len.saturating_sub(1))),
-        (first, "") => Some((number(first)?, u64::MAX)),
-        (first, last) => Some((number(first)?, number(last)?)).filter(|(a, b)| a <= b),
-    }
-}
-
 /// A file on its way to the peer.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     file: File,
     left: u64,
+    /// What the file takes of the disk, if it is gone afterwards.
+    _share: Option<Share>,
 }
 
 impl Transfer {
     pub(crate) fn new(mut file: File, first: u64, len: u64) -> io::Result<Transfer> {
         file.seek(SeekFrom::Start(first))?;
-        Ok(Transfer { file, left: len })
+        Ok(Transfer { file, left: len, _share: None })
+    }
+
+    /// Sends all of a file that was kept for this one answer.
+    pub(crate) fn of_kept(file: File, len: u64, share: Share) -> Transfer {
+        Transfer { file, left: len, _share: Some(share) }
     }
 
     pub(crate) fn is_over(&self) -> bool {

@@ -9,22 +9,30 @@
 //! | path | answer |
 //! |---|---|
 //! | `GET /` | `hello, world` |
-//! | `POST /echo` | the body, as it comes in |
+//! | `POST /echo`, `POST /` | the body, when all of it has come |
 //! | `GET /files/...` | files below `--files`, with ranges |
 //! | `GET /clock`, `GET /events` | a page that shows server-sent events, and these |
 
 mod answers;
 mod body;
+mod chunk;
+mod conditions;
 mod connection;
 mod events;
 mod files;
+#[path = "../support/head.rs"]
+mod head;
+mod kept;
+mod media_types;
 mod request;
 mod response;
 #[path = "../support/signals.rs"]
 mod signals;
 mod site;
+mod target;
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,7 +43,8 @@ use connection::Connection;
 use site::{Limits, Site};
 
 const USAGE: &str = "usage: http ADDR [--files DIR] [--head-timeout SECONDS] \
-                     [--idle-timeout SECONDS] [--body-limit BYTES] [--spin MICROSECONDS]";
+                     [--idle-timeout SECONDS] [--body-limit BYTES] [--disk-limit BYTES] \
+                     [--spin MICROSECONDS]";
 
 /// For how long a server that was busy looks for more before it sleeps: to wake it costs its client
 /// more, with every request. An idle server sleeps all the same.
@@ -44,39 +53,50 @@ const SPIN: Duration = Duration::from_micros(50);
 const GRACE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    let (addr, site, spin) = match parse(env::args().skip(1)) {
+    let (addr, site, spin) = match parse(env::args_os().skip(1)) {
         Ok(parsed) => parsed,
         Err(culprit) => {
-            eprintln!("http: {culprit}\n{USAGE}");
+            say(&format!("{culprit}\n{USAGE}"));
             return ExitCode::from(2);
         }
     };
     match serve(&addr, site, spin) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("http: {error}");
+            say(&error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> Result<(String, Site, Duration), String> {
-    let addr = words.next().filter(|word| !word.starts_with('-')).ok_or("ADDR is missing")?;
+/// The one way to standard error, which may be closed or full: then nothing is said.
+fn say(what: &str) {
+    let _ = writeln!(io::stderr(), "http: {what}");
+}
+
+fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(String, Site, Duration), String> {
+    let addr = words.next().ok_or("ADDR is missing")?.to_string_lossy().into_owned();
+    if addr.starts_with('-') {
+        return Err("ADDR is missing".into());
+    }
     let mut limits = Limits::default();
     let mut files = None;
     let mut spin = SPIN;
     while let Some(word) = words.next() {
-        let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
+        let word = word.to_string_lossy();
+        let path = words.next().ok_or_else(|| format!("{word} needs a value"))?;
+        let value = path.to_string_lossy();
         let unusable = || format!("{word} cannot be {value:?}");
         let seconds = || value.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
-        match word.as_str() {
+        match &*word {
             "--files" => {
-                let dir = std::fs::canonicalize(&value).ok().filter(|dir| dir.is_dir());
+                let dir = std::fs::canonicalize(&path).ok().filter(|dir| dir.is_dir());
                 files = Some(dir.ok_or_else(unusable)?);
             }
             "--head-timeout" => limits.head_timeout = seconds().ok_or_else(unusable)?,
             "--idle-timeout" => limits.idle_timeout = seconds().ok_or_else(unusable)?,
             "--body-limit" => limits.body = value.parse().map_err(|_| unusable())?,
+            "--disk-limit" => limits.disk = value.parse().map_err(|_| unusable())?,
             "--spin" => {
                 spin = Duration::from_micros(value.parse().map_err(|_| unusable())?);
             }

@@ -1,21 +1,19 @@
-//! Heads of requests: what they say, and which of them could be read in two ways.
+//! Requests: what their heads say, and which of them could be read in two ways.
 //!
 //! Wherever two readers of the same bytes could see different requests (RFC 9112, section 11.2), it
-//! is refused and the connection closed: two lengths, a length beside a coding, a name with a space.
+//! is refused and the connection closed: two lengths, a length beside a coding, a name with a space,
+//! a line that ends in a bare LF.
 
-use std::mem::MaybeUninit;
 use std::str;
 
-use httparse::{Error, Header};
-
+use crate::head::{Fault, Fields, Head};
 use crate::response::Status;
+use crate::target::Target;
 
 /// Bytes of a head.
 pub(crate) const HEAD_LIMIT: usize = 16 << 10;
 /// Bytes of a target.
 pub(crate) const TARGET_LIMIT: usize = 8 << 10;
-/// Lines of a head.
-const HEADERS: usize = 64;
 
 /// How the body of a request ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,118 +23,79 @@ pub(crate) enum Framing {
 }
 
 #[derive(Debug)]
-pub(crate) struct Request<'a> {
-    pub(crate) method: &'a str,
-    /// Without the query; still encoded.
-    pub(crate) path: &'a str,
-    /// HTTP/1.1 and not 1.0.
-    pub(crate) is_modern: bool,
+pub(crate) struct Request<'f, 'a> {
+    pub(crate) head: Head<'f, 'a>,
+    pub(crate) target: Target<'a>,
     pub(crate) keep_alive: bool,
     pub(crate) framing: Framing,
     pub(crate) expects_continue: bool,
-    pub(crate) range: Option<&'a str>,
-    pub(crate) if_range: Option<&'a str>,
-    pub(crate) if_modified_since: Option<&'a str>,
 }
 
-impl<'a> Request<'a> {
+impl<'f, 'a> Request<'f, 'a> {
     /// Reads a head that is complete, with the empty line at its end.
-    pub(crate) fn parse(head: &'a [u8]) -> Result<Request<'a>, Status> {
-        let mut headers = [const { MaybeUninit::uninit() }; HEADERS];
-        let mut parsed = httparse::Request::new(&mut []);
-        match parsed.parse_with_uninit_headers(head, &mut headers) {
-            // An empty line before the end would let others see two heads in this one.
-            Ok(httparse::Status::Complete(len)) if len == head.len() => {}
-            Err(Error::TooManyHeaders) => return Err(Status::FIELDS_TOO_LARGE),
-            Err(Error::Version) => return Err(Status::VERSION_NOT_SUPPORTED),
-            _ => return Err(Status::BAD_REQUEST),
+    pub(crate) fn parse(head: &'a [u8], fields: &'f mut Fields<'a>) -> Result<Self, Status> {
+        let head = Head::parse(head, fields).map_err(|fault| match fault {
+            Fault::Malformed => Status::BAD_REQUEST,
+            Fault::TooManyFields => Status::FIELDS_TOO_LARGE,
+            Fault::Version => Status::VERSION_NOT_SUPPORTED,
+        })?;
+        if head.target.len() > TARGET_LIMIT {
+            return Err(Status::URI_TOO_LONG);
         }
-        let is_modern = parsed.version == Some(1);
-        let mut request = Request {
-            method: parsed.method.unwrap_or_default(),
-            path: path(parsed.path.unwrap_or_default())?,
-            is_modern,
-            keep_alive: is_modern,
-            framing: Framing::Length(0),
-            expects_continue: false,
-            range: None,
-            if_range: None,
-            if_modified_since: None,
+        let target = Target::parse(head.method, head.target)?;
+        let keep_alive = if head.is_modern {
+            !head.lists("connection", "close")
+        } else {
+            head.lists("connection", "keep-alive") && !head.lists("connection", "close")
         };
-        request.read(parsed.headers)?;
-        Ok(request)
+        let (framing, expects_continue) = (framing(&head)?, expects_continue(&head)?);
+        Ok(Request { head, target, keep_alive, framing, expects_continue })
     }
 
-    fn read(&mut self, headers: &[Header<'a>]) -> Result<(), Status> {
-        let (mut hosts, mut lengths, mut codings) = (0, 0, 0);
-        for header in headers {
-            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
-            if is("host") {
-                hosts += 1;
-            } else if is("connection") {
-                self.read_connection(text(header)?);
-            } else if is("content-length") {
-                lengths += 1;
-                self.framing = Framing::Length(length(header.value)?);
-            } else if is("transfer-encoding") {
-                codings += 1;
-                if !header.value.eq_ignore_ascii_case(b"chunked") {
-                    return Err(Status::NOT_IMPLEMENTED);
-                }
-            } else if is("expect") {
-                if !header.value.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(Status::EXPECTATION_FAILED);
-                }
-                self.expects_continue = self.is_modern;
-            } else if is("range") {
-                self.range = Some(text(header)?);
-            } else if is("if-range") {
-                self.if_range = Some(text(header)?);
-            } else if is("if-modified-since") {
-                self.if_modified_since = Some(text(header)?);
-            }
-        }
-        if codings > 0 {
-            self.framing = Framing::Chunked;
-        }
-        let is_clear = lengths + codings <= 1 && (codings == 0 || self.is_modern);
-        let has_host = hosts == 1 || hosts == 0 && !self.is_modern;
-        if is_clear && has_host { Ok(()) } else { Err(Status::BAD_REQUEST) }
-    }
-
-    fn read_connection(&mut self, value: &str) {
-        for option in value.split(',').map(str::trim) {
-            if option.eq_ignore_ascii_case("close") {
-                self.keep_alive = false;
-            } else if option.eq_ignore_ascii_case("keep-alive") && !self.is_modern {
-                self.keep_alive = true;
-            }
-        }
+    /// The answer has a body; that to a HEAD is the same without.
+    pub(crate) fn wants_body(&self) -> bool {
+        self.head.method != "HEAD"
     }
 }
 
-/// The path of a target: `/path?query`, or the same behind `http://host`.
-fn path(target: &str) -> Result<&str, Status> {
-    if target.len() > TARGET_LIMIT {
-        return Err(Status::URI_TOO_LONG);
+fn framing(head: &Head<'_, '_>) -> Result<Framing, Status> {
+    let has = |name| head.values(name).next().is_some();
+    match (has("transfer-encoding"), has("content-length")) {
+        (false, false) => Ok(Framing::Length(0)),
+        (false, true) => head.only("content-length").and_then(length).ok_or(Status::BAD_REQUEST),
+        // HTTP/1.0 knows of no codings, so one on the way may not have seen where the body ends.
+        (true, false) if head.is_modern => coding(head),
+        (true, _) => Err(Status::BAD_REQUEST),
     }
-    let path = match target.strip_prefix("http://") {
-        Some(rest) => rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or("/"),
-        None => target,
-    };
-    let path = path.split('?').next().unwrap_or_default();
-    if path.starts_with('/') || path == "*" { Ok(path) } else { Err(Status::BAD_REQUEST) }
 }
 
-fn text<'a>(header: &Header<'a>) -> Result<&'a str, Status> {
-    str::from_utf8(header.value).map_err(|_| Status::BAD_REQUEST)
+/// Digits and nothing else: no sign, no list, and no more than can be counted.
+fn length(value: &[u8]) -> Option<Framing> {
+    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let digits = str::from_utf8(value).ok().filter(|_| is_number)?;
+    digits.parse().ok().map(Framing::Length)
 }
 
-/// Digits and nothing else: no sign, no list.
-fn length(value: &[u8]) -> Result<u64, Status> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(Status::BAD_REQUEST);
+/// Where the body ends is only known when it is chunked, once and at last. What else was done to it
+/// we cannot undo.
+fn coding(head: &Head<'_, '_>) -> Result<Framing, Status> {
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let chunked = head.list("transfer-encoding").filter(|coding| is_chunked(coding)).count();
+    match (head.list("transfer-encoding").last().is_some_and(is_chunked), chunked) {
+        (true, 1) if head.list("transfer-encoding").count() == 1 => Ok(Framing::Chunked),
+        (true, 1) => Err(Status::NOT_IMPLEMENTED),
+        _ => Err(Status::BAD_REQUEST),
     }
-    let digits = str::from_utf8(value).unwrap_or_default();
-    digits.parse().map_err(|_| Status::CONTENT_TOO_LARGE)
+}
+
+/// HTTP/1.0 is told nothing before the answer.
+fn expects_continue(head: &Head<'_, '_>) -> Result<bool, Status> {
+    let mut expects = false;
+    for expectation in head.list("expect") {
+        if !expectation.eq_ignore_ascii_case(b"100-continue") {
+            return Err(Status::EXPECTATION_FAILED);
+        }
+        expects = head.is_modern;
+    }
+    Ok(expects)
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::head;
+use crate::kept::Disk;
 use crate::response::{Response, Status};
 
 /// Everything a peer may make us hold or wait for. The limits of a head stand in `request.rs`,
@@ -14,6 +16,8 @@ pub(crate) struct Limits {
     pub(crate) idle_timeout: Duration,
     /// Bytes of a request's body.
     pub(crate) body: u64,
+    /// Bytes of all bodies together that are kept on the disk.
+    pub(crate) disk: u64,
 }
 
 impl Default for Limits {
@@ -22,6 +26,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             body: 1 << 30,
+            disk: 2 << 30,
         }
     }
 }
@@ -39,15 +44,18 @@ pub(crate) struct Site {
     pub(crate) piece: Vec<u8>,
     /// The usual answer of `/`, complete.
     pub(crate) hello: Vec<u8>,
-    pub(crate) date: String,
+    /// `None` while the clock shows what HTTP cannot say.
+    pub(crate) date: Option<String>,
+    pub(crate) disk: Disk,
     /// When the second is over that `date` names.
     fresh_until: Option<Instant>,
 }
 
 impl Site {
     pub(crate) fn new(files: Option<PathBuf>, limits: Limits) -> Site {
-        let (scratch, hello, date) = Default::default();
-        Site { files, limits, scratch, piece: vec![0; PIECE], hello, date, fresh_until: None }
+        let (scratch, hello) = Default::default();
+        let (piece, disk) = (vec![0; PIECE], Disk::new(limits.disk));
+        Site { files, limits, scratch, piece, hello, date: None, disk, fresh_until: None }
     }
 
     /// What carries the date is written anew when another second has begun.
@@ -60,13 +68,13 @@ impl Site {
         let left = Duration::from_secs(1)
             .saturating_sub(Duration::from_nanos(since.subsec_nanos().into()));
         self.fresh_until = now.checked_add(left);
-        self.date = httpdate::fmt_http_date(time);
-        hello(&mut self.hello, &self.date, true);
+        self.date = head::date(time);
+        hello(&mut self.hello, self.date.as_deref(), true);
     }
 
     /// The answer of `/` in a form that is not the usual one.
     pub(crate) fn unusual_hello(&mut self, keep_alive: bool, body: bool) -> &[u8] {
-        hello(&mut self.scratch, &self.date, keep_alive);
+        hello(&mut self.scratch, self.date.as_deref(), keep_alive);
         let len = self.scratch.len() - if body { 0 } else { HELLO.len() };
         self.scratch.get(..len).unwrap_or_default()
     }
@@ -74,7 +82,7 @@ impl Site {
 
 const HELLO: &[u8] = b"hello, world";
 
-fn hello(out: &mut Vec<u8>, date: &str, keep_alive: bool) {
+fn hello(out: &mut Vec<u8>, date: Option<&str>, keep_alive: bool) {
     let mut response = Response::begin(out, Status::OK, date);
     response.header("Content-Type", "text/plain");
     response.header("Content-Length", HELLO.len());

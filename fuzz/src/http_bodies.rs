@@ -89,17 +89,7 @@ fn chunks(limit: u64, bytes: &[u8], data: &mut Vec<u8>) -> Result<Option<usize>,
     loop {
         let Some(line) = line(&bytes[at..], 256)? else { return Ok(None) };
         at += line.len() + 2;
-        let end = line.iter().position(|byte| *byte == b';').unwrap_or(line.len());
-        let digits = std::str::from_utf8(&line[..end]).map_err(|_| Status::BAD_REQUEST)?;
-        if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_hexdigit()) {
-            return Err(Status::BAD_REQUEST);
-        }
-        let short = digits.trim_start_matches('0');
-        let size = match short.len() {
-            0 => 0,
-            1..=16 => u64::from_str_radix(short, 16).map_err(|_| Status::BAD_REQUEST)?,
-            _ => return Err(Status::CONTENT_TOO_LARGE),
-        };
+        let size = size(line).ok_or(Status::BAD_REQUEST)?;
         if size > allowed {
             return Err(Status::CONTENT_TOO_LARGE);
         }
@@ -123,7 +113,50 @@ fn chunks(limit: u64, bytes: &[u8], data: &mut Vec<u8>) -> Result<Option<usize>,
         if line.is_empty() {
             return Ok(Some(at));
         }
+        if !is_field(line) {
+            return Err(Status::BAD_REQUEST);
+        }
     }
+}
+
+const TOKEN: &[u8] =
+    b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+/// A chunk's size, if the line is written byte for byte as the grammar has it: the states of a machine,
+/// one for each place in it.
+fn size(line: &[u8]) -> Option<u64> {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let mut size = 0_u64;
+    for digit in &line[..digits] {
+        let digit = char::from(*digit).to_digit(16).expect("a digit");
+        size = size.checked_mul(16)?.checked_add(digit.into())?;
+    }
+    let mut place = if digits == 0 { return None } else { "end" };
+    for byte in &line[digits..] {
+        let (is_blank, is_part) = (b" \t".contains(byte), TOKEN.contains(byte));
+        let is_text = *byte == b'\t' || *byte >= b' ' && *byte != 0x7F;
+        place = match (place, byte) {
+            ("end" | "name" | "value" | "blank" | "blank behind a name", b';') => "before a name",
+            ("name" | "blank behind a name", b'=') => "before a value",
+            ("before a name" | "name", _) if is_part => "name",
+            ("before a value" | "value", _) if is_part => "value",
+            ("before a value", b'"') => "quoted",
+            ("quoted", b'"') => "end",
+            ("quoted", b'\\') => "escape",
+            ("quoted" | "escape", _) if is_text => "quoted",
+            ("before a name" | "before a value", _) if is_blank => place,
+            ("name" | "blank behind a name", _) if is_blank => "blank behind a name",
+            ("end" | "value" | "blank", _) if is_blank => "blank",
+            _ => return None,
+        };
+    }
+    ["end", "name", "value"].contains(&place).then_some(size)
+}
+
+fn is_field(line: &[u8]) -> bool {
+    let name = line.iter().take_while(|byte| TOKEN.contains(byte)).count();
+    let is_text = |byte: &u8| *byte == b'\t' || *byte >= b' ' && *byte != 0x7F;
+    name > 0 && line.get(name) == Some(&b':') && line[name..].iter().all(is_text)
 }
 
 /// A line that ends with `\r\n`, in which there is no part of one.
@@ -132,7 +165,10 @@ fn line(rest: &[u8], max: usize) -> Result<Option<&[u8]>, Status> {
     if end.unwrap_or(rest.len().saturating_sub(1)) > max {
         return Err(Status::BAD_REQUEST);
     }
-    let Some(line) = end.map(|end| &rest[..end]) else { return Ok(None) };
+    let Some(line) = end.map(|end| &rest[..end]) else {
+        // The only end that it can have now would not be the only one.
+        return if rest.contains(&b'\n') { Err(Status::BAD_REQUEST) } else { Ok(None) };
+    };
     if line.contains(&b'\r') || line.contains(&b'\n') {
         return Err(Status::BAD_REQUEST);
     }

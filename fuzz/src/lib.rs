@@ -50,10 +50,15 @@ mod examples {
     }
     pub(crate) mod http {
         pub(crate) mod body;
+        pub(crate) mod chunk;
+        pub(crate) mod conditions;
         pub(crate) mod files;
+        pub(crate) mod kept;
+        pub(crate) mod media_types;
         pub(crate) mod request;
         pub(crate) mod response;
         pub(crate) mod site;
+        pub(crate) mod target;
     }
     pub(crate) mod kv {
         pub(crate) mod apart;
@@ -69,7 +74,12 @@ mod examples {
     pub(crate) mod socks5 {
         pub(crate) mod handshake;
     }
+    pub(crate) mod support {
+        pub(crate) mod head;
+    }
     pub(crate) mod websocket {
+        pub(crate) use super::support::head;
+
         pub(crate) mod connection;
         pub(crate) mod frame;
         pub(crate) mod handshake;
@@ -79,8 +89,9 @@ mod examples {
 
 // Where those files look for each other.
 use command::{args, bench, chat, connect, console, serve, services, system, units, workers};
-use examples::http::{request, response, site};
+use examples::http::{chunk, conditions, kept, media_types, request, response, site, target};
 use examples::kv::{apart, glob, large, memory, number, parser, replies, value, words};
+use examples::support::head;
 use library::{frame, input};
 
 mod bytes;

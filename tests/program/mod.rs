@@ -19,6 +19,15 @@ use std::time::{Duration, Instant};
 /// No step of a test takes longer than this, however loaded the machine is.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Asks again and again until it is so, which must be in time.
+#[track_caller]
+pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "it did not come to that");
+    }
+}
+
 /// An example that is killed when the test ends.
 pub(crate) struct Program {
     child: Child,
@@ -28,9 +37,12 @@ pub(crate) struct Program {
 impl Program {
     /// Starts an example on a free port.
     pub(crate) fn start(example: &str, words: &[&str]) -> Program {
-        let mut command = command(example);
-        command.arg("127.0.0.1:0").args(words).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        Program::run(command(example).arg("127.0.0.1:0").args(words))
+    }
+
+    /// Starts a server whose first word is that it is `listening tcp ADDR`.
+    pub(crate) fn run(command: &mut Command) -> Program {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let addr = line.trim_end().strip_prefix("listening tcp ");

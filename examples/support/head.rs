@@ -1,0 +1,255 @@
+//! Heads of HTTP requests: the grammar that RFC 9112 has every server check, for all examples that
+//! are asked in HTTP. What a request means is for the examples to say.
+//!
+//! `httparse` reads the fields. The request line is read here, because a later version of HTTP/1 is
+//! to be served (RFC 9110, 2.5) and others are to be told apart from nonsense, and so are line ends:
+//! `httparse` takes a bare LF for one, and whoever reads the same bytes otherwise sees other heads.
+
+use std::net::Ipv6Addr;
+use std::str;
+use std::time::{Duration, SystemTime};
+
+use httparse::{EMPTY_HEADER, Header, Status};
+
+/// Lines of fields that a head may have.
+const FIELDS: usize = 64;
+
+/// Where the fields of one head are put.
+pub(crate) type Fields<'a> = [Header<'a>; FIELDS];
+
+pub(crate) fn no_fields<'a>() -> Fields<'a> {
+    [EMPTY_HEADER; FIELDS]
+}
+
+/// Why a head is not to be served.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    /// 400.
+    Malformed,
+    /// 431.
+    TooManyFields,
+    /// 505: it is HTTP, of another major version.
+    Version,
+}
+
+#[derive(Debug)]
+pub(crate) struct Head<'f, 'a> {
+    pub(crate) method: &'a str,
+    /// Visible ASCII, and nothing else is known of it.
+    pub(crate) target: &'a str,
+    /// HTTP/1.1, or a later HTTP/1, and not 1.0.
+    pub(crate) is_modern: bool,
+    fields: &'f [Header<'a>],
+}
+
+impl<'f, 'a> Head<'f, 'a> {
+    /// Reads a head that is complete, with the empty line at its end.
+    pub(crate) fn parse(head: &'a [u8], fields: &'f mut Fields<'a>) -> Result<Self, Fault> {
+        let end = head.windows(2).position(|two| two == b"\r\n").ok_or(Fault::Malformed)?;
+        let (line, rest) = head.split_at(end);
+        let (method, target, is_modern) = request_line(line).ok_or(Fault::Malformed)??;
+        let rest = rest.get(2..).unwrap_or_default();
+        let fields = match httparse::parse_headers(rest, fields) {
+            // An empty line before the end would let others see two heads in this one.
+            Ok(Status::Complete((len, fields))) if len == rest.len() => fields,
+            Err(httparse::Error::TooManyHeaders) => return Err(Fault::TooManyFields),
+            _ => return Err(Fault::Malformed),
+        };
+        let head = Head { method, target, is_modern, fields };
+        let is_clear = !has_bare_lf(line) && !has_bare_lf(rest) && head.has_right_host();
+        is_clear.then_some(head).ok_or(Fault::Malformed)
+    }
+
+    /// The values of each line with this name.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let named = self.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
+        named.map(|field| field.value)
+    }
+
+    /// The value of a field that must not be there twice; `None` also when it is.
+    pub(crate) fn only(&self, name: &str) -> Option<&'a [u8]> {
+        let mut values = self.values(name);
+        values.next().filter(|_| values.next().is_none())
+    }
+
+    /// The members of a list, over all lines with this name. Empty ones are to be ignored (RFC 9110,
+    /// 5.6.1.2).
+    pub(crate) fn list(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let members = self.values(name).flat_map(|value| value.split(|byte| *byte == b','));
+        members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+    }
+
+    /// Whether a list has a member, in whatever case.
+    pub(crate) fn lists(&self, name: &str, member: &str) -> bool {
+        self.list(name).any(|one| one.eq_ignore_ascii_case(member.as_bytes()))
+    }
+
+    /// Whether any field's name begins like this.
+    pub(crate) fn has_any(&self, prefix: &str) -> bool {
+        let begins = |name: &str| {
+            name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        self.fields.iter().any(|field| begins(field.name))
+    }
+
+    /// `Host` must be there, once and valid; only HTTP/1.0 may be without.
+    fn has_right_host(&self) -> bool {
+        match (self.values("host").count(), self.only("host")) {
+            (0, _) => !self.is_modern,
+            (_, host) => host.and_then(|host| str::from_utf8(host).ok()).is_some_and(is_host),
+        }
+    }
+}
+
+/// Method, target, and whether it is more than HTTP/1.0. `None` is no request line.
+type RequestLine<'a> = Option<Result<(&'a str, &'a str, bool), Fault>>;
+
+fn request_line(line: &[u8]) -> RequestLine<'_> {
+    let mut words = str::from_utf8(line).ok()?.splitn(3, ' ');
+    let (method, target, version) = (words.next()?, words.next()?, words.next()?);
+    let is_target = !target.is_empty() && target.bytes().all(|byte| byte.is_ascii_graphic());
+    // One digit, a dot and a digit: `HTTP/01.01` and `HTTP/1` are no versions.
+    let [major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] =
+        *version.strip_prefix("HTTP/")?.as_bytes()
+    else {
+        return None;
+    };
+    if !is_token(method.as_bytes()) || !is_target {
+        return None;
+    }
+    Some(if major == b'1' { Ok((method, target, minor != b'0')) } else { Err(Fault::Version) })
+}
+
+/// A name, as of a method, a field or an extension of a chunk.
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    let is_mark = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
+    !bytes.is_empty() && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || is_mark(*byte))
+}
+
+/// `host` or `host:port`, as `Host` and the targets of proxies have it. Neither a user nor a path
+/// belongs there. A comma is allowed by the RFC, and refused: it is how two hosts come to be one.
+pub(crate) fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rfind(':').filter(|colon| !text.ends_with(']') && *colon > 0) {
+        Some(colon) => (text.get(..colon), text.get(colon + 1..)),
+        None => (Some(text), Some("")),
+    };
+    let (host, port) = (host.unwrap_or_default(), port.unwrap_or_default());
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit());
+    is_port && (port.is_empty() || port.parse::<u16>().is_ok()) && is_host_name(host)
+}
+
+fn is_host_name(host: &str) -> bool {
+    if let Some(inside) = host.strip_prefix('[') {
+        return inside.strip_suffix(']').is_some_and(|text| text.parse::<Ipv6Addr>().is_ok());
+    }
+    let mut escapes = host.split('%');
+    let is_plain = |text: &str| {
+        let is_mark = |byte: u8| b"-._~!$&'()*+;=".contains(&byte);
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || is_mark(byte))
+    };
+    let is_escape = |text: &str| {
+        text.get(..2).is_some_and(|two| two.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            && is_plain(text)
+    };
+    !host.is_empty() && escapes.next().is_some_and(is_plain) && escapes.all(is_escape)
+}
+
+/// Whether an LF stands there that is not the end of a CRLF. What lies before is not known, so one at
+/// the very beginning is not counted.
+pub(crate) fn has_bare_lf(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|two| matches!(two, [before, b'\n'] if *before != b'\r'))
+}
+
+/// A time as HTTP says it. It has no word for times before 1970 (here) and after 9999; whoever has
+/// no date, or a clock that is that wrong, says none (RFC 9110, 6.6.1).
+pub(crate) fn date(time: SystemTime) -> Option<String> {
+    const END: Duration = Duration::from_secs(253_402_300_800);
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    (since < END).then(|| httpdate::fmt_http_date(time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(head: &str) -> Option<Fault> {
+        Head::parse(head.as_bytes(), &mut no_fields()).err()
+    }
+
+    #[test]
+    fn hosts_are_names_and_addresses_and_nothing_else() {
+        for host in
+            ["a", "a:80", "a:", "127.0.0.1:8080", "[::1]", "[::1]:80", "a-b.example", "%41b", "a_b"]
+        {
+            assert!(is_host(host), "{host}");
+        }
+        for host in [
+            "", ":80", "a:b", "a:65536", "user@a", "a/b", "a b", "a,b", "a?b", "[::1", "::1",
+            "[a]", "[::1]x", "[::1]:x", "a:1:2", "a%4", "a%zz", "é", "a\\b", "[]",
+        ] {
+            assert!(!is_host(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn versions_are_those_of_http_1_or_told_apart() {
+        let version = |version: &str| fault(&format!("GET / {version}\r\nHost: a\r\n\r\n"));
+        for known in ["HTTP/1.1", "HTTP/1.0", "HTTP/1.2", "HTTP/1.9"] {
+            assert_eq!(version(known), None, "{known}");
+        }
+        for other in ["HTTP/2.0", "HTTP/0.9", "HTTP/9.9"] {
+            assert_eq!(version(other), Some(Fault::Version), "{other}");
+        }
+        for none in [
+            "HTTP/1",
+            "HTTP/1.",
+            "HTTP/11",
+            "HTTP/01.1",
+            "HTTP/1.10",
+            "http/1.1",
+            "HTTP/ 1.1",
+            "HTTP/1.1 ",
+            " HTTP/1.1",
+            "HTP/1.1",
+            "HTTP/1,1",
+            "",
+        ] {
+            assert_eq!(version(none), Some(Fault::Malformed), "{none}");
+        }
+    }
+
+    #[test]
+    fn a_bare_lf_is_found_wherever_it_is_in_a_head() {
+        let head = "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nZ:\r\n\r\n";
+        assert_eq!(fault(head), None);
+        let bare = (0..head.len()).filter(|at| head.is_char_boundary(*at));
+        for at in bare.filter(|at| *at > 0 && head.as_bytes()[at - 1] != b'\r') {
+            let (before, after) = head.split_at(at);
+            assert_eq!(fault(&[before, "\n", after].concat()), Some(Fault::Malformed), "at {at}");
+        }
+        for (at, _) in head.match_indices('\r') {
+            let (before, after) = head.split_at(at);
+            assert_eq!(fault(&[before, &after[1..]].concat()), Some(Fault::Malformed), "at {at}");
+        }
+    }
+
+    #[test]
+    fn members_of_lists_may_be_empty_and_over_several_lines() {
+        let text = b"GET / HTTP/1.1\r\nHost: a\r\nC: ,a, ,B ,\r\nD: x\r\nc: c\r\nC:\r\n\r\n";
+        let mut fields = no_fields();
+        let head = Head::parse(text, &mut fields).unwrap();
+        assert_eq!(head.list("c").collect::<Vec<_>>(), [&b"a"[..], b"B", b"c"]);
+        assert!(head.lists("c", "b") && !head.lists("c", "x"));
+        assert_eq!((head.only("d"), head.only("c"), head.only("e")), (Some(&b"x"[..]), None, None));
+    }
+
+    #[test]
+    fn times_that_http_cannot_say_are_not_said() {
+        let at = |seconds| date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0).as_deref(), Some("Thu, 01 Jan 1970 00:00:00 GMT"));
+        assert_eq!(at(253_402_300_799).as_deref(), Some("Fri, 31 Dec 9999 23:59:59 GMT"));
+        assert_eq!(at(253_402_300_800), None);
+        assert_eq!(at(999_999_999_999), None);
+        assert_eq!(date(SystemTime::UNIX_EPOCH - Duration::from_nanos(1)), None);
+    }
+}

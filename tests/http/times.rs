@@ -1,0 +1,81 @@
+//! Times: those that HTTP has no word for, and those that are over.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Read, Write};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+
+use super::files::get;
+use super::table::read;
+use crate::program::Program;
+
+/// File systems that keep such times are not everywhere; memory is one.
+fn roomy() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap()
+}
+
+#[test]
+fn dates_that_http_cannot_say_are_not_said() {
+    let dir = roomy();
+    let server = Program::start("http", &["--files", dir.path().to_str().unwrap()]);
+    let year = Duration::from_secs(31_556_952);
+    let epoch = SystemTime::UNIX_EPOCH;
+    for (name, time) in [
+        ("later", epoch + 8_500 * year),
+        ("9999", epoch + 8_028 * year),
+        ("2400", epoch + 430 * year),
+        ("before", epoch - year),
+    ] {
+        let path = dir.path().join(name);
+        fs::write(&path, "0123456789").unwrap();
+        let set = File::options().write(true).open(&path).unwrap().set_modified(time);
+        let is_kept = set.is_ok() && fs::metadata(&path).unwrap().modified().unwrap() == time;
+        if !is_kept {
+            println!("skipped: the file system here does not keep the time of {name}");
+            continue;
+        }
+        let answer = get(&server, &format!("/files/{name}"), "");
+        assert_eq!((answer.status, &answer.body[..]), (200, &b"0123456789"[..]), "{name}");
+        let told =
+            answer.field("Last-Modified").map(|date| httpdate::parse_http_date(date).unwrap());
+        match told {
+            None => assert!(time < epoch, "{name}"),
+            Some(told) => assert!(told <= SystemTime::now(), "{name} was changed at {told:?}"),
+        }
+        let etag = answer.field("ETag").unwrap();
+        let known = get(&server, &format!("/files/{name}"), &format!("If-None-Match: {etag}\r\n"));
+        assert_eq!(known.status, 304, "{name}: {etag}");
+        let since = "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+        assert_eq!(get(&server, &format!("/files/{name}"), since).status, 200, "{name}");
+    }
+    server.stop();
+}
+
+#[test]
+fn half_a_head_and_half_a_body_are_408_when_the_idle_time_is_over() {
+    let words = ["--head-timeout", "3600", "--idle-timeout", "0.3"];
+    let server = Program::start("http", &words);
+    for half in [
+        "G",
+        "GET / HTTP/1.1\r\nHost: a\r\n",
+        "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+    ] {
+        let mut stream = BufReader::new(server.client());
+        stream.get_mut().write_all(half.as_bytes()).unwrap();
+        let answer = read(&mut stream, false).unwrap();
+        assert_eq!((answer.status, answer.field("Connection")), (408, Some("close")), "{half}");
+    }
+    // Who asked nothing is answered nothing, also behind an answer.
+    let mut stream = server.client();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    let mut stream = BufReader::new(server.client());
+    stream.get_mut().write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n").unwrap();
+    assert_eq!(read(&mut stream, false).unwrap().status, 200);
+    assert!(read(&mut stream, false).is_none());
+    server.stop();
+}
