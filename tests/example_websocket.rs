@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod program;
+mod websocket;
 
 // Nothing runs the tests that stand in the files of an example, unless they are part of ours.
 #[allow(dead_code)]
@@ -12,6 +13,9 @@ mod frame;
 #[allow(dead_code)]
 #[path = "../examples/websocket/handshake.rs"]
 mod handshake;
+#[allow(dead_code)]
+#[path = "../examples/support/head.rs"]
+mod head;
 #[allow(dead_code)]
 #[path = "../examples/websocket/message.rs"]
 mod message;
@@ -119,15 +123,79 @@ fn a_handshake_that_is_not_one_is_refused() {
         (request().replace("keep-alive, Upgrade", "keep-alive"), "400"),
         (request().replace("Host: a\r\n", ""), "400"),
         (request().replace("GET", "POST"), "405"),
-        (request().replace("HTTP/1.1", "HTTP/1.0"), "405"),
+        (request().replace("GET /", "GET *"), "400"),
+        (request().replace("Host: a\r\n", "Host: a\r\nHost: a\r\n"), "400"),
+        (request().replace("Host: a", "Host: a/b"), "400"),
+        (request().replace("HTTP/1.1", "HTTP/2.0"), "505"),
+        (request().replace("Host: a\r\n", "Host: a\r\nContent-Length: 5\r\n"), "400"),
+        (request().replace("Host: a\r\n", "Host: a\r\nTransfer-Encoding: chunked\r\n"), "400"),
+        // What is to be ignored there.
+        (request().replace("HTTP/1.1", "HTTP/1.0"), "200"),
+        (request().replace("GET", "HEAD"), "200"),
         (request().replace("Upgrade: websocket", "Upgrade: h2c"), "200"),
         ("nonsense\r\n\r\n".into(), "400"),
         (format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(9_000)), "431"),
+        (request().replace("\r\n\r\n", &"\r\nX: y".repeat(100)) + "\r\n\r\n", "431"),
+        // A bare LF, also where the end of the head is never seen for it.
+        (request().replace("Host: a\r\n", "Host: a\n"), "400"),
+        (request().replace("\r\n", "\n"), "400"),
+        (request().replace("\r\n\r\n", "\r\n\n"), "400"),
+        (format!("\n{}", request()), "400"),
+        ("GET / HTTP/1.1\n".into(), "400"),
     ] {
         let mut stream = server.client();
         stream.write_all(request.as_bytes()).unwrap();
         let answer = String::from_utf8(read_to_end(&mut stream)).unwrap();
         assert_eq!(answer.split(' ').nth(1), Some(expected), "{request:.300}: {answer}");
+        assert!(answer.contains("\r\nDate: "), "{answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let length = head.split("Content-Length: ").nth(1).unwrap().split("\r\n").next().unwrap();
+        let is_for_head = request.starts_with("HEAD ");
+        assert!(length == body.len().to_string() || is_for_head && body.is_empty(), "{answer}");
+    }
+    server.stop();
+}
+
+#[test]
+fn who_comes_with_another_version_is_told_to_what_it_may_upgrade() {
+    let server = Program::start("websocket", &[]);
+    let mut stream = server.client();
+    stream.write_all(request().replace("13", "99").as_bytes()).unwrap();
+    let answer = String::from_utf8(read_to_end(&mut stream)).unwrap();
+    for field in [
+        "HTTP/1.1 426 ",
+        "\r\nUpgrade: websocket\r\n",
+        "\r\nSec-WebSocket-Version: 13\r\n",
+        "\r\nConnection: Upgrade\r\n",
+        "\r\nConnection: close\r\n",
+    ] {
+        assert!(answer.contains(field), "{field:?}: {answer}");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_head_has_no_body_whatever_it_is_answered() {
+    let server = Program::start("websocket", &[]);
+    let host = "Host: a\r\n";
+    let mut stream = server.client();
+    stream.write_all(format!("GET / HTTP/1.1\r\n{host}\r\n").as_bytes()).unwrap();
+    let page = String::from_utf8(read_to_end(&mut stream)).unwrap();
+    let length = page.split_once("\r\n\r\n").unwrap().1.len();
+    for (head, status) in [
+        (format!("HEAD / HTTP/1.1\r\n{host}\r\n"), "200"),
+        (format!("\r\nHEAD / HTTP/1.1\r\n{host}\r\n"), "200"),
+        ("HEAD / HTTP/1.1\r\n\r\n".into(), "400"),
+        ("HEAD / HTTP/1.1\nHost: a\r\n\r\n".into(), "400"),
+        (format!("HEAD / HTTP/2.0\r\n{host}\r\n"), "505"),
+    ] {
+        let mut stream = server.client();
+        stream.write_all(head.as_bytes()).unwrap();
+        let answer = String::from_utf8(read_to_end(&mut stream)).unwrap();
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{head}: {answer}");
+        assert!(answer.ends_with("\r\n\r\n"), "{head}: {answer}");
+        let is_right = status != "200" || answer.contains(&format!("Content-Length: {length}\r\n"));
+        assert!(is_right, "as long as that of a GET: {answer}");
     }
     server.stop();
 }
@@ -136,7 +204,7 @@ fn a_handshake_that_is_not_one_is_refused() {
 fn every_split_of_a_conversation_gives_the_same_answers() {
     let server = Program::start("websocket", &[]);
     let conversation = [
-        request().into_bytes(),
+        format!("\r\n{}", request()).into_bytes(),
         frame(TEXT, "κόσμε".as_bytes()),
         frame(0x02, b"in "),
         frame(PING, b"between"),

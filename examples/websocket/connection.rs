@@ -9,6 +9,7 @@ use socketserver::{Context, Handler, Input, Sent, TimerId};
 
 use super::frame::{self, Code, Frame, Opcode};
 use super::handshake::{self, Answer, HEAD_LIMIT};
+use super::head::has_bare_lf;
 use super::message::Message;
 
 /// Everything a peer may make us hold or wait for.
@@ -41,6 +42,8 @@ const KEPT: usize = 4 << 10;
 #[derive(Debug, Default)]
 pub(crate) struct Connection {
     phase: Phase,
+    /// Bytes of a head in which no line ends as none may.
+    looked_at: usize,
     frame: Option<Frame>,
     message: Option<Message>,
     control: Vec<u8>,
@@ -140,18 +143,27 @@ impl Connection {
     }
 
     fn shake_hands(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) {
-        let rest = input.rest();
-        match input.delimited(b"\r\n\r\n", HEAD_LIMIT) {
-            Ok(None) => {}
-            Ok(Some(head)) => {
-                let head = rest.get(..head.len() + 4).unwrap_or_default();
-                self.answer(cx, handshake::answer(head));
-            }
-            Err(_) => {
-                let status = "431 Request Header Fields Too Large";
-                self.answer(cx, handshake::last(status, "", ""));
-            }
+        // Empty lines before a request are allowed for.
+        while input.rest().starts_with(b"\r\n") {
+            input.take(2);
+            self.looked_at = 0;
         }
+        let rest = input.rest();
+        let answer = match input.delimited(b"\r\n\r\n", HEAD_LIMIT) {
+            Ok(Some(head)) => handshake::answer(rest.get(..head.len() + 4).unwrap_or_default()),
+            Ok(None) if self.is_well_so_far(rest) => return,
+            Ok(None) => handshake::malformed(),
+            Err(_) => handshake::too_large(),
+        };
+        let is_for_head = rest.starts_with(b"HEAD ");
+        self.answer(cx, if is_for_head { handshake::without_body(answer) } else { answer });
+    }
+
+    /// Whether each line of half a head ends as it must, without which its end would never be seen.
+    fn is_well_so_far(&mut self, head: &[u8]) -> bool {
+        let new = head.get(self.looked_at.saturating_sub(1)..).unwrap_or_default();
+        self.looked_at = head.len();
+        !head.starts_with(b"\n") && !has_bare_lf(new)
     }
 
     fn answer(&mut self, cx: &mut Cx<'_>, answer: Answer) {

@@ -1,16 +1,22 @@
 //! The opening handshake: an HTTP request, and what it is answered.
 
+use std::time::SystemTime;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use httparse::{Header, Request, Status};
 use sha1::{Digest, Sha1};
+
+use super::head::{self, Fault, Head, no_fields};
 
 /// Bytes of the request.
 pub(crate) const HEAD_LIMIT: usize = 8 << 10;
-const HEADERS: usize = 64;
 
 /// What the protocol has every server append to the key.
 const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// What 426 has to say (RFC 6455, 4.4; RFC 9110, 15.5.22): to what, and to which version. An `Upgrade` is
+/// for the next hop alone, so `Connection` names it.
+const UPGRADE: &str = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: Upgrade\r\n";
 
 /// What a browser shows that comes without an upgrade.
 const PAGE: &str = r#"<!doctype html>
@@ -41,34 +47,54 @@ pub(crate) enum Answer {
 
 /// Answers a request that is complete, with the empty line at its end.
 pub(crate) fn answer(head: &[u8]) -> Answer {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-    let mut request = Request::new(&mut headers);
-    match request.parse(head) {
-        Ok(Status::Complete(len)) if len == head.len() => {}
-        _ => return last("400 Bad Request", "", "this is not HTTP\n"),
+    match Head::parse(head, &mut no_fields()) {
+        Ok(head) => welcome(&head),
+        Err(Fault::TooManyFields) => too_large(),
+        Err(Fault::Version) => last("505 HTTP Version Not Supported", "", "only HTTP/1.1\n"),
+        Err(Fault::Malformed) => malformed(),
     }
-    if request.method != Some("GET") || request.version != Some(1) {
-        return last("405 Method Not Allowed", "Allow: GET\r\n", "only GET of HTTP/1.1\n");
+}
+
+pub(crate) fn malformed() -> Answer {
+    last("400 Bad Request", "", "this is not HTTP\n")
+}
+
+pub(crate) fn too_large() -> Answer {
+    last("431 Request Header Fields Too Large", "", "")
+}
+
+fn welcome(head: &Head<'_, '_>) -> Answer {
+    if !["GET", "HEAD"].contains(&head.method) {
+        return last("405 Method Not Allowed", "Allow: GET, HEAD\r\n", "only GET\n");
     }
-    let headers = &*request.headers;
-    if !has_token(headers, "Upgrade", "websocket") {
+    let is_uri = |scheme: &str| {
+        head.target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    if !head.target.starts_with('/') && !is_uri("http://") {
+        return last("400 Bad Request", "", "the target must be a path\n");
+    }
+    // The Upgrade of HTTP/1.0 is to be ignored (RFC 9110, 7.8), and only a GET opens a WebSocket.
+    let may_upgrade = head.is_modern && head.method == "GET";
+    if !may_upgrade || !head.lists("upgrade", "websocket") {
         return last("200 OK", "Content-Type: text/html; charset=utf-8\r\n", PAGE);
     }
-    if !has_token(headers, "Connection", "Upgrade") {
+    if !head.lists("connection", "upgrade") {
         return last("400 Bad Request", "", "Connection must name Upgrade\n");
     }
-    if only(headers, "Sec-WebSocket-Version") != Some(b"13") {
-        let version = "Sec-WebSocket-Version: 13\r\n";
-        return last("426 Upgrade Required", version, "only version 13\n");
+    // It would be taken for frames.
+    let has_body = head.has_any("transfer-encoding")
+        || head.values("content-length").any(|length| length != b"0");
+    if has_body {
+        return last("400 Bad Request", "", "there must be no body\n");
     }
-    let key = only(headers, "Sec-WebSocket-Key");
+    if head.only("sec-websocket-version") != Some(b"13") {
+        return last("426 Upgrade Required", UPGRADE, "only version 13\n");
+    }
+    let key = head.only("sec-websocket-key");
     let is_key = |key: &&[u8]| STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16);
     let Some(key) = key.filter(is_key) else {
         return last("400 Bad Request", "", "Sec-WebSocket-Key must be one of 16 bytes\n");
     };
-    if only(headers, "Host").is_none() {
-        return last("400 Bad Request", "", "Host must be there, once\n");
-    }
     Answer::Welcome(format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {}\r\n\r\n",
@@ -78,10 +104,24 @@ pub(crate) fn answer(head: &[u8]) -> Answer {
 
 /// An answer without an upgrade.
 pub(crate) fn last(status: &str, header: &str, body: &str) -> Answer {
+    let date = head::date(SystemTime::now());
+    let date = date.map_or(String::new(), |date| format!("Date: {date}\r\n"));
     Answer::Last(format!(
-        "HTTP/1.1 {status}\r\n{header}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {status}\r\n{date}{header}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     ))
+}
+
+/// The same answer for a HEAD.
+pub(crate) fn without_body(answer: Answer) -> Answer {
+    match answer {
+        Answer::Last(mut all) => {
+            let end = all.find("\r\n\r\n").map_or(all.len(), |end| end + 4);
+            all.truncate(end);
+            Answer::Last(all)
+        }
+        welcome @ Answer::Welcome(_) => welcome,
+    }
 }
 
 fn accept(key: &[u8]) -> String {
@@ -89,22 +129,6 @@ fn accept(key: &[u8]) -> String {
     hash.update(key);
     hash.update(MAGIC);
     STANDARD.encode(hash.finalize())
-}
-
-fn values<'a>(headers: &'a [Header<'a>], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
-}
-
-/// The value of a header that must be there once.
-fn only<'a>(headers: &'a [Header<'a>], name: &'a str) -> Option<&'a [u8]> {
-    let mut values = values(headers, name);
-    values.next().filter(|_| values.next().is_none())
-}
-
-/// Whether the lists under a name hold a token, in whatever case.
-fn has_token(headers: &[Header<'_>], name: &str, token: &str) -> bool {
-    let mut tokens = values(headers, name).flat_map(|list| list.split(|byte| *byte == b','));
-    tokens.any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
 #[cfg(test)]

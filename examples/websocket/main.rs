@@ -12,11 +12,14 @@
 mod connection;
 mod frame;
 mod handshake;
+#[path = "../support/head.rs"]
+mod head;
 mod message;
 #[path = "../support/signals.rs"]
 mod signals;
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -32,30 +35,40 @@ const USAGE: &str = "usage: websocket ADDR [--message-limit BYTES] [--handshake-
 const GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    let (addr, limits) = match parse(env::args().skip(1)) {
+    let (addr, limits) = match parse(env::args_os().skip(1)) {
         Ok(parsed) => parsed,
         Err(culprit) => {
-            eprintln!("websocket: {culprit}\n{USAGE}");
+            say(&format!("{culprit}\n{USAGE}"));
             return ExitCode::from(2);
         }
     };
     match serve(&addr, limits) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("websocket: {error}");
+            say(&error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> Result<(String, Limits), String> {
-    let addr = words.next().filter(|word| !word.starts_with('-')).ok_or("ADDR is missing")?;
+/// The one way to standard error, which may be closed or full: then nothing is said.
+fn say(what: &str) {
+    let _ = writeln!(io::stderr(), "websocket: {what}");
+}
+
+fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(String, Limits), String> {
+    let addr = words.next().ok_or("ADDR is missing")?.to_string_lossy().into_owned();
+    if addr.starts_with('-') {
+        return Err("ADDR is missing".into());
+    }
     let mut limits = Limits::default();
     while let Some(word) = words.next() {
+        let word = word.to_string_lossy();
         let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
+        let value = value.to_string_lossy();
         let unusable = || format!("{word} cannot be {value:?}");
         let seconds = || value.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
-        match word.as_str() {
+        match &*word {
             "--message-limit" => limits.message = value.parse().map_err(|_| unusable())?,
             "--handshake-timeout" => limits.handshake_timeout = seconds().ok_or_else(unusable)?,
             "--ping-every" => limits.ping_every = seconds().ok_or_else(unusable)?,

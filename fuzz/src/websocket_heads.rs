@@ -29,9 +29,12 @@ fn is_one_head(text: &str) -> bool {
 
 fn has_asked(head: &[u8]) {
     let head: String = head.iter().map(|byte| char::from(*byte)).collect();
-    let mut lines = head.trim_start_matches(['\r', '\n']).lines();
+    assert_eq!(head.matches('\n').count(), head.matches("\r\n").count(), "a bare LF");
+    let mut lines = head.lines();
     let first = lines.next().unwrap_or_default();
-    assert!(first.starts_with("GET ") && first.ends_with(" HTTP/1.1"), "{first:?}");
+    let version = first.rsplit(' ').next().unwrap_or_default();
+    assert!(version.len() == 8 && version.starts_with("HTTP/1.") && version != "HTTP/1.0");
+    assert!(first.starts_with("GET ") && first.split(' ').count() == 3, "{first:?}");
     let fields: Vec<(String, &str)> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim()))
@@ -46,6 +49,10 @@ fn has_asked(head: &[u8]) {
     assert!(has("upgrade", "websocket") && has("connection", "upgrade"));
     assert_eq!(values("sec-websocket-version"), ["13"]);
     assert_eq!(values("host").len(), 1);
+    assert!(!values("host")[0].is_empty() && !values("host")[0].contains(['@', '/', ' ']));
+    // Nothing of a body is taken for frames.
+    assert!(values("transfer-encoding").is_empty());
+    assert!(values("content-length").iter().all(|length| *length == "0"));
     let keys = values("sec-websocket-key");
     // Sixteen bytes are two dozen digits, of which the last two are none.
     assert!(keys.len() == 1 && keys[0].len() == 24 && keys[0].ends_with("=="), "{keys:?}");
