@@ -81,7 +81,7 @@ const CONVERSATIONS: &[(&[&str], &str)] = &[
         "+OK :100 +OK :100 +OK :-1",
     ),
     (
-        &["SET a 1 PX 100000", "TTL a", "SETEX a 9 y", "TTL a", "PSETEX a 7000 y", "TTL a"],
+        &["SET a 1 PX 100400", "TTL a", "SETEX a 9 y", "TTL a", "PSETEX a 7000 y", "TTL a"],
         "+OK :100 +OK :9 +OK :7",
     ),
     (

@@ -6,7 +6,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 mod command;
 #[path = "program/server.rs"]
@@ -304,6 +304,23 @@ fn a_command_on_its_way_counts_and_ends_when_there_is_no_room() {
     until(|| used(&addr) > 9_000_000);
     drop(third);
     until(|| used(&addr) == 0);
+}
+
+#[test]
+fn times_are_those_of_the_systems_clock() {
+    let (_server, addr) = start_with(&[]);
+    let mut stream = tcp(&addr);
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    for _ in 0..300 {
+        let before = now();
+        let commands = format!("SET a x PXAT {}\r\nPTTL a\r\n", before + 100_000);
+        stream.write_all(commands.as_bytes()).unwrap();
+        assert_eq!(read_line(&mut stream), "+OK\r\n");
+        let left = read_line(&mut stream);
+        let left: u128 = left.trim_matches([':', '\r', '\n']).parse().unwrap();
+        let passed = now() - before;
+        assert!((100_000 - passed..=100_000).contains(&left), "{left} after {passed} ms");
+    }
 }
 
 #[test]

@@ -15,21 +15,22 @@ const STEP: Millis = 1_000;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     started: Instant,
-    began: Millis,
+    /// What the system's clock said then.
+    began: Duration,
 }
 
 impl Clock {
     pub(crate) fn new(started: Instant) -> Clock {
-        Clock { started, began: system() }
+        Clock { started, began: since_1970() }
     }
 
     pub(crate) fn at(&self, now: Instant) -> Millis {
-        self.began.saturating_add(millis(now.saturating_duration_since(self.started)))
+        millis(self.began + now.saturating_duration_since(self.started))
     }
 
     /// How far the system's clock was set since the start, seen at this time of ours.
     pub(crate) fn stepped(&self) -> Millis {
-        let step = system().saturating_sub(self.at(Instant::now()));
+        let step = millis(since_1970()).saturating_sub(self.at(Instant::now()));
         if step.saturating_abs() < STEP { 0 } else { step }
     }
 
@@ -41,10 +42,6 @@ impl Clock {
 /// Since 1970 by the clock of the system; a clock that was never set may say a time before.
 pub(crate) fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-fn system() -> Millis {
-    millis(since_1970())
 }
 
 fn millis(duration: Duration) -> Millis {

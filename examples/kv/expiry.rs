@@ -148,9 +148,8 @@ pub(crate) fn persist(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Re
     Ok(())
 }
 
-/// Rounded up, so that what is still there has not nothing left.
 pub(crate) fn ttl(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
-    time(cx, args, |store, at| seconds_up(at.saturating_sub(store.now())))
+    time(cx, args, |store, at| seconds(at.saturating_sub(store.now())))
 }
 
 pub(crate) fn pttl(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
@@ -162,7 +161,7 @@ pub(crate) fn expiretime(
     _me: &mut Session,
     args: &Args<'_>,
 ) -> Result<(), Refused> {
-    time(cx, args, |store, at| at.saturating_add(store.clock.stepped()).saturating_add(500) / 1_000)
+    time(cx, args, |store, at| seconds(at.saturating_add(store.clock.stepped())))
 }
 
 pub(crate) fn pexpiretime(
@@ -188,6 +187,7 @@ fn time(
     Ok(())
 }
 
-fn seconds_up(millis: Millis) -> i64 {
-    millis / 1_000 + i64::from(millis % 1_000 > 0)
+/// The nearest, as Redis says it.
+fn seconds(millis: Millis) -> i64 {
+    millis.saturating_add(500) / 1_000
 }
