@@ -291,6 +291,40 @@ fn count_until_the_end(addr: &str, nth: usize) {
 }
 
 #[test]
+fn a_request_of_http_is_ended_before_its_body() {
+    let (_server, addr) = start();
+    assert_eq!(ask(&addr, b"SET a 1\r\n"), "+OK\r\n");
+    for head in ["POST / HTTP/1.1\r\nHost: a\r\n", "post\n", "PUT / HTTP/1.1\r\nhost: a\r\n"] {
+        let answer = ask(&addr, format!("PING\r\n{head}\r\nFLUSHALL\r\nPING\r\n").as_bytes());
+        let answers = lines(&answer);
+        assert!(answers[0] == "+PONG" && answers.len() <= 2, "{answer}");
+        assert!(
+            answers.iter().skip(1).all(|answer| answer.starts_with("-ERR unknown")),
+            "{answer}"
+        );
+    }
+    assert_eq!(ask(&addr, b"MULTI\r\nPOST\r\nEXEC\r\n"), "+OK\r\n");
+    assert_eq!(ask(&addr, b"GET a\r\n"), "$1\r\n1\r\n");
+}
+
+#[test]
+fn an_idle_client_keeps_nothing_of_a_long_command() {
+    let (server, addr) = start();
+    let long = encode(&vec!["EXISTS"; 60_000]);
+    let before = server.memory();
+    let clients: Vec<TcpStream> = (0..50)
+        .map(|_| {
+            let mut stream = tcp(&addr);
+            stream.write_all(&long).unwrap();
+            assert_eq!(next(&mut stream, ":0\r\n".len()), ":0\r\n");
+            stream
+        })
+        .collect();
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 20_000, "{grown} KiB for {} clients", clients.len());
+}
+
+#[test]
 fn a_first_line_that_nobody_takes_ends_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("kv");

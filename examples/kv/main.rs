@@ -70,6 +70,8 @@ const FREED_PER_TURN: usize = 256;
 const SPIN: u64 = 50;
 /// How long a stop may take.
 const GRACE: Duration = Duration::from_secs(10);
+/// Of warnings about the same there is one in this time.
+const WARN_AGAIN: Duration = Duration::from_secs(60);
 /// The timer is not set further ahead than this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
 
@@ -84,6 +86,8 @@ struct Shared {
     port: u16,
     clock: Option<SocketId>,
     alarm: Option<(Instant, TimerId)>,
+    /// When the last warning was written.
+    warned: Option<Instant>,
 }
 
 impl Shared {
@@ -105,6 +109,19 @@ impl Shared {
             None => {}
         }
         self.alarm = Some((next, io.set_timer(clock, after)));
+    }
+
+    fn warn_of_http(&mut self, addr: &str, now: Instant) {
+        let is_due = |last| now.saturating_duration_since(last) >= WARN_AGAIN;
+        if self.warned.is_none_or(is_due) {
+            self.warned = Some(now);
+            // Who closed our standard error can do without the line.
+            let _ = writeln!(
+                io::stderr(),
+                "kv: {addr} speaks HTTP, perhaps a web page that was made to attack this server; \
+                 its connection was ended"
+            );
+        }
     }
 
     fn wake(&mut self, io: &mut Io) {
@@ -156,6 +173,7 @@ fn serve(addr: &str, memory: usize, spin: Duration) -> io::Result<()> {
         port: 0,
         clock: None,
         alarm: None,
+        warned: None,
     };
     let mut server = Server::with(shared, options)?;
     let clock = server.alarm(|cx| {

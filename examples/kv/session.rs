@@ -7,7 +7,7 @@ use socketserver::Context;
 
 use crate::Shared;
 use crate::clients::Record;
-use crate::command::Command;
+use crate::command::{Command, is};
 use crate::parser::Args;
 use crate::replies::{Protocol, Replies};
 use crate::transaction::Transaction;
@@ -27,6 +27,12 @@ pub(crate) struct Session {
     pub(crate) is_over: bool,
     /// Every command is simply done and answered; `note` sees to that.
     is_plain: bool,
+}
+
+/// A web page can have a browser send to any port of this machine whatever it likes as the body of a
+/// request, and lines are commands. But what a browser says before is known.
+fn is_http(name: &[u8]) -> bool {
+    is(name, "POST") || is(name, "Host:")
 }
 
 /// What `CLIENT REPLY` says.
@@ -71,6 +77,10 @@ impl Session {
         let (before, mark) = (self.silence, cx.shared.replies.mark());
         let is_message = found.as_ref().is_ok_and(|command| command.replies_by_messages());
         match found {
+            Err(_) if is_http(args.get(0)) => {
+                cx.shared.warn_of_http(&self.record.addr, cx.io.now());
+                self.is_over = true;
+            }
             Err(what) => {
                 self.transaction.spoil();
                 cx.shared.replies.error(&what);
