@@ -1,15 +1,17 @@
 //! Times: those that HTTP has no word for, and those that are over.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
 use super::files::get;
 use super::table::read;
-use crate::program::Program;
+use crate::program::{Program, has, path, run};
+use crate::site;
 
 /// File systems that keep such times are not everywhere; memory is one.
 fn roomy() -> TempDir {
@@ -51,6 +53,36 @@ fn dates_that_http_cannot_say_are_not_said() {
         let since = "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
         assert_eq!(get(&server, &format!("/files/{name}"), since).status, 200, "{name}");
     }
+    server.stop();
+}
+
+#[test]
+fn a_clock_that_http_has_no_word_for_says_no_date() {
+    if !has("faketime", &["--version"]) {
+        return;
+    }
+    // It would stand between us and the server, so it only says what the server is to be started with.
+    let mut command = Command::new("faketime");
+    let said =
+        run(command.args(["1960-01-01 00:00:00", "printenv", "LD_PRELOAD", "FAKETIME"])).stdout;
+    let said = String::from_utf8(said).unwrap();
+    let (library, time) = said.trim_end().split_once('\n').unwrap();
+    let dir = site();
+    let mut command = Command::new(path("http"));
+    command.env("LD_PRELOAD", library).env("FAKETIME", time).arg("127.0.0.1:0").arg("--files");
+    // What its waits are measured by goes on as it does.
+    command.arg(dir.path().join("public")).env("DONT_FAKE_MONOTONIC", "1");
+    let server = Program::run(&mut command);
+    for (path, status) in [("/", 200), ("/files/hello.txt", 200), ("/no", 404)] {
+        let answer = get(&server, path, "");
+        assert_eq!((answer.status, answer.field("Date")), (status, None), "{path}");
+        assert_eq!(answer.field("Last-Modified"), None, "{path}");
+    }
+    let mut events = server.client();
+    events.write_all(b"GET /events HTTP/1.0\r\n\r\n").unwrap();
+    let mut first =
+        BufReader::new(events).lines().skip_while(|line| line.as_ref().unwrap() != "id: 1");
+    assert_eq!(first.nth(1).unwrap().unwrap(), "data: the clock is wrong");
     server.stop();
 }
 
