@@ -35,6 +35,7 @@ mod clients;
 mod clock;
 mod command;
 mod connection;
+mod entries;
 mod expiry;
 mod glob;
 mod info;

@@ -1,10 +1,11 @@
 //! The keys and their values, within a bound, and the order in which some of them expire.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
 use crate::clock::{Clock, Millis};
+use crate::entries::Entries;
 use crate::large::{Large, MAX_VALUE, PIECE};
 use crate::memory::{Memory, Refused};
 use crate::number::integer;
@@ -14,7 +15,7 @@ use crate::value::{Bytes, Value};
 const ENTRY: usize = 160;
 
 pub(crate) struct Store {
-    entries: Entries,
+    entries: Entries<Entry>,
     deadlines: BTreeMap<Deadline, Box<[u8]>>,
     /// So many times something was changed.
     changes: u64,
@@ -23,9 +24,6 @@ pub(crate) struct Store {
     /// The time of the present turn of the loop.
     now: Millis,
 }
-
-/// The hash of the standard library has a secret key, so nobody can make all keys collide.
-type Entries = HashMap<Box<[u8]>, Entry>;
 
 struct Entry {
     value: Value,
@@ -53,7 +51,7 @@ impl Store {
     pub(crate) fn new(limit: usize, now: Instant) -> Store {
         let clock = Clock::new(now);
         Store {
-            entries: HashMap::new(),
+            entries: Entries::default(),
             deadlines: BTreeMap::new(),
             changes: 0,
             memory: Rc::new(Memory::new(limit)),
@@ -193,7 +191,7 @@ impl Store {
 
     /// Whether there was such a key; now there is none.
     pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
-        let Some((key, entry)) = self.entries.remove_entry(key) else { return false };
+        let Some((key, entry)) = self.entries.remove(key) else { return false };
         self.memory.give_back(cost(&key, entry.value.bytes()));
         if let Some(deadline) = entry.deadline {
             self.deadlines.remove(&deadline);
@@ -268,7 +266,7 @@ impl Entry {
 }
 
 /// The entry of a key, unless its time is over.
-fn live<'e>(entries: &'e mut Entries, key: &[u8], now: Millis) -> Option<&'e mut Entry> {
+fn live<'e>(entries: &'e mut Entries<Entry>, key: &[u8], now: Millis) -> Option<&'e mut Entry> {
     entries.get_mut(key).filter(|entry| !entry.is_over(now))
 }
 

@@ -62,6 +62,7 @@ mod examples {
     }
     pub(crate) mod kv {
         pub(crate) mod apart;
+        pub(crate) mod entries;
         pub(crate) mod glob;
         pub(crate) mod large;
         pub(crate) mod memory;
