@@ -170,6 +170,23 @@ fn memory_has_an_end_and_what_is_deleted_makes_room() {
 }
 
 #[test]
+fn mset_is_all_or_nothing() {
+    let (_server, addr) = start_with(&["127.0.0.1:0", "10000"]);
+    let long = "x".repeat(6_000);
+    let full = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+    for word in ["MSET", "MSETNX"] {
+        assert_eq!(ask(&addr, &encode(&[word, "a", &long, "b", &long])), full);
+        assert_eq!(ask(&addr, b"DBSIZE\r\nEXISTS a b\r\n"), ":0\r\n:0\r\n");
+    }
+    // What is there already counts as what it grows by.
+    assert_eq!(ask(&addr, &encode(&["MSET", "a", &long, "b", "x"])), "+OK\r\n");
+    let other = long.replace('x', "y");
+    assert_eq!(ask(&addr, &encode(&["MSET", "a", &other, "b", &long])), full);
+    assert_eq!(ask(&addr, b"STRLEN b\r\n"), ":1\r\n");
+    assert_eq!(ask(&addr, &encode(&["MSET", "a", &other, "b", "yy"])), "+OK\r\n");
+}
+
+#[test]
 fn keys_expire_when_nobody_asks_for_them() {
     let (_server, addr) = start();
     let mut commands: Vec<u8> = encode(&["SET", "stays", "x"]);

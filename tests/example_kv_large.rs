@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop anywhere")]
 
 use std::io::{Read, Write};
+use std::iter;
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -307,6 +308,41 @@ fn a_command_on_its_way_counts_and_ends_when_there_is_no_room() {
 }
 
 #[test]
+fn channels_cost_what_the_server_says_and_are_left_by_those_who_go() {
+    let (server, addr) = start_with(&["20000000"]);
+    let names: Vec<String> = (0..1_024).map(|nth| format!("channel{nth}")).collect();
+    let mut words = vec!["SUBSCRIBE"];
+    words.extend(names.iter().map(String::as_str));
+    let before = server.memory();
+    let listeners: Vec<TcpStream> = (0..40)
+        .map(|_| {
+            let mut stream = tcp(&addr);
+            stream.write_all(&encode(&words)).unwrap();
+            while read_line(&mut stream) != ":1024\r\n" {}
+            stream
+        })
+        .collect();
+    let (grown, used_by) = (server.memory().saturating_sub(before) as usize, used(&addr) / 1_024);
+    assert!(used_by > 40 * 150 && grown < used_by + 4_000, "{grown} KiB, {used_by} are known");
+    assert_eq!(ask(&addr, b"PUBLISH channel7 x\r\n"), ":40\r\n");
+    let more: Vec<(TcpStream, String)> = (0..60)
+        .map(|_| {
+            let mut stream = tcp(&addr);
+            stream.write_all(&encode(&words)).unwrap();
+            let ends = |line: &String| line == ":1024\r\n" || line.starts_with("-OOM ");
+            let end = iter::repeat_with(|| read_line(&mut stream)).find(ends).unwrap();
+            (stream, end)
+        })
+        .collect();
+    assert!(more[0].1 == ":1024\r\n" && more[59].1.starts_with("-OOM "), "{}", more[59].1);
+    assert!(used(&addr) <= 20_000_000);
+    drop(more);
+    drop(listeners);
+    until(|| ask(&addr, b"PUBLISH channel7 x\r\n") == ":0\r\n");
+    until(|| used(&addr) == 0);
+}
+
+#[test]
 fn times_are_those_of_the_systems_clock() {
     let (_server, addr) = start_with(&[]);
     let mut stream = tcp(&addr);
@@ -321,23 +357,6 @@ fn times_are_those_of_the_systems_clock() {
         let passed = now() - before;
         assert!((100_000 - passed..=100_000).contains(&left), "{left} after {passed} ms");
     }
-}
-
-#[test]
-fn mset_is_all_or_nothing() {
-    let (_server, addr) = start_with(&["10000"]);
-    let long = "x".repeat(6_000);
-    let full = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
-    for word in ["MSET", "MSETNX"] {
-        assert_eq!(ask(&addr, &encode(&[word, "a", &long, "b", &long])), full);
-        assert_eq!(ask(&addr, b"DBSIZE\r\nEXISTS a b\r\n"), ":0\r\n:0\r\n");
-    }
-    // What is there already counts as what it grows by.
-    assert_eq!(ask(&addr, &encode(&["MSET", "a", &long, "b", "x"])), "+OK\r\n");
-    let other = long.replace('x', "y");
-    assert_eq!(ask(&addr, &encode(&["MSET", "a", &other, "b", &long])), full);
-    assert_eq!(ask(&addr, b"STRLEN b\r\n"), ":1\r\n");
-    assert_eq!(ask(&addr, &encode(&["MSET", "a", &other, "b", "yy"])), "+OK\r\n");
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Handler<Shared> for Client {
         let addr = addr.map(|addr| addr.map_or_else(String::new, |addr| addr.to_string()));
         let record = Rc::new(Record::new(number, cx.id, addr, cx.io.now()));
         cx.shared.clients.add(&record);
-        self.session = Some(Session::new(record));
+        self.session = Some(Session::new(record, &cx.shared.store.memory));
         Ok(())
     }
 
@@ -64,8 +64,9 @@ impl Handler<Shared> for Client {
     }
 
     fn finish(&mut self, cx: &mut Cx<'_>, _outcome: io::Result<()>) {
-        if let Some(mut session) = self.session.take() {
-            session.leave_all(cx);
+        if let Some(session) = self.session.take() {
+            session.record.is_gone.set(true);
+            cx.shared.channels.leave_later(cx.id, session.channels);
             cx.shared.clients.remove(session.record.number);
         }
         cx.shared.backlogs.remove(cx.id);

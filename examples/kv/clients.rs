@@ -30,6 +30,8 @@ pub(crate) struct Record {
     pub(crate) local_addr: String,
     pub(crate) since: Instant,
     pub(crate) protocol: Cell<Protocol>,
+    /// Its connection has ended.
+    pub(crate) is_gone: Cell<bool>,
     /// When it was heard last, and what it said.
     pub(crate) heard: Cell<Instant>,
     pub(crate) command: Cell<&'static str>,
@@ -93,6 +95,7 @@ impl Record {
             local_addr,
             since: now,
             protocol: Cell::default(),
+            is_gone: Cell::default(),
             heard: Cell::new(now),
             command: Cell::new("NULL"),
             channels: Cell::default(),

@@ -65,6 +65,8 @@ const MAX_MEMORY: usize = 1 << 30;
 const EXPIRED_PER_TURN: usize = 1_000;
 /// Pieces of large values, or keys of a table that was emptied, freed at once.
 const FREED_PER_TURN: usize = 256;
+/// Channels that clients who are gone leave at once.
+const LEFT_PER_TURN: usize = 2_000;
 /// Microseconds for which a server that was busy looks for more before it sleeps. Without a pipeline
 /// a client pays for waking it, with every request; looking a little longer costs about as much as
 /// was saved, and answers sooner. An idle server sleeps all the same.
@@ -96,7 +98,7 @@ impl Shared {
     fn wake_when_due(&mut self, io: &mut Io) {
         let Some(clock) = self.clock else { return };
         let after = match self.store.next_deadline() {
-            _ if self.store.memory.has_waiting() => Duration::ZERO,
+            _ if self.store.memory.has_waiting() || self.channels.has_leaving() => Duration::ZERO,
             Some(at) => {
                 let left = u64::try_from(at.saturating_sub(self.store.clock.at(io.now())));
                 Duration::from_millis(left.unwrap_or(0)).min(LONGEST_SLEEP)
@@ -129,6 +131,7 @@ impl Shared {
         self.store.turn(io.now());
         self.store.remove_expired(EXPIRED_PER_TURN);
         self.store.memory.free(FREED_PER_TURN);
+        self.channels.leave_some(LEFT_PER_TURN);
         self.alarm = None;
         self.wake_when_due(io);
     }

@@ -122,6 +122,11 @@ impl Taken {
         Ok(())
     }
 
+    pub(crate) fn give_back(&mut self, bytes: usize) {
+        self.memory.give_back(bytes);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -1,13 +1,14 @@
 //! What one client has asked for that concerns its later commands.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use socketserver::Context;
 
 use crate::Shared;
+use crate::channels::Joined;
 use crate::clients::Record;
 use crate::command::{Command, is};
+use crate::memory::Memory;
 use crate::parser::Args;
 use crate::replies::{Protocol, Replies};
 use crate::transaction::Transaction;
@@ -16,7 +17,7 @@ pub(crate) type Cx<'a> = Context<'a, Shared>;
 
 pub(crate) struct Session {
     pub(crate) record: Rc<Record>,
-    pub(crate) channels: BTreeSet<Box<[u8]>>,
+    pub(crate) channels: Joined,
     pub(crate) transaction: Transaction,
     silence: Silence,
     /// `EXEC` is done at the moment.
@@ -45,10 +46,10 @@ pub(crate) enum Silence {
 }
 
 impl Session {
-    pub(crate) fn new(record: Rc<Record>) -> Session {
+    pub(crate) fn new(record: Rc<Record>, memory: &Rc<Memory>) -> Session {
         Session {
             record,
-            channels: BTreeSet::new(),
+            channels: Joined::new(memory),
             transaction: Transaction::default(),
             silence: Silence::No,
             is_in_transaction: false,
@@ -134,16 +135,12 @@ impl Session {
 
     /// Everything is as it was at the beginning.
     pub(crate) fn reset(&mut self, cx: &mut Cx<'_>) {
-        self.leave_all(cx);
+        while let Some(name) = self.channels.first() {
+            cx.shared.channels.leave(&mut self.channels, &name, cx.id);
+        }
         self.transaction = Transaction::default();
         self.silence = Silence::No;
         self.record.forget_name();
         self.set_protocol(&mut cx.shared.replies, Protocol::Resp2);
-    }
-
-    pub(crate) fn leave_all(&mut self, cx: &mut Cx<'_>) {
-        for channel in std::mem::take(&mut self.channels) {
-            cx.shared.channels.leave(&channel, cx.id);
-        }
     }
 }

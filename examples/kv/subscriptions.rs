@@ -1,6 +1,5 @@
 //! Commands about channels.
 
-use crate::channels::{MAX_CHANNELS, MAX_NAME};
 use crate::memory::Refused;
 use crate::parser::Args;
 use crate::replies::{Protocol, Replies};
@@ -10,14 +9,9 @@ use crate::value::Bytes;
 /// `SUBSCRIBE channel...`; each has a reply of its own.
 pub(crate) fn subscribe(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
     for name in args.skip(1) {
-        let is_new = !me.channels.contains(name);
-        if name.len() > MAX_NAME || is_new && me.channels.len() >= MAX_CHANNELS {
+        if let Err(refused) = cx.shared.channels.join(&mut me.channels, name, &me.record) {
             me.note();
-            return Err("ERR too many channels, or too long a name");
-        }
-        if is_new {
-            cx.shared.channels.join(name, &me.record);
-            me.channels.insert(name.into());
+            return Err(refused);
         }
         confirm(cx, me, "subscribe", Some(name));
     }
@@ -34,15 +28,13 @@ pub(crate) fn unsubscribe(
     if args.len() == 1 && me.channels.is_empty() {
         confirm(cx, me, "unsubscribe", None);
     } else if args.len() == 1 {
-        while let Some(name) = me.channels.pop_first() {
-            cx.shared.channels.leave(&name, cx.id);
+        while let Some(name) = me.channels.first() {
+            cx.shared.channels.leave(&mut me.channels, &name, cx.id);
             confirm(cx, me, "unsubscribe", Some(&name));
         }
     }
     for name in args.skip(1) {
-        if me.channels.remove(name) {
-            cx.shared.channels.leave(name, cx.id);
-        }
+        cx.shared.channels.leave(&mut me.channels, name, cx.id);
         confirm(cx, me, "unsubscribe", Some(name));
     }
     me.note();
