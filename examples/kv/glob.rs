@@ -85,3 +85,42 @@ fn is_in(mut class: &[u8], byte: u8) -> bool {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_say_what_redis_says() {
+        for (pattern, name, expected) in [
+            ("", "", true),
+            ("", "a", false),
+            ("*", "", true),
+            ("a", "A", true),
+            ("?", "", false),
+            ("max*", "maxmemory-policy", true),
+            ("*m*y", "maxmemory-policy", true),
+            ("*m*z", "maxmemory-policy", false),
+            ("a*b*c", "aXbXbXc", true),
+            ("a**b", "ab", true),
+            ("[a-c]x", "bx", true),
+            ("[c-a]x", "Bx", true),
+            ("[^a-c]x", "bx", false),
+            ("[^a-c]x", "dx", true),
+            ("[a\\]]", "]", true),
+            ("[a", "a", true),
+            ("\\*", "*", true),
+            ("\\*", "a", false),
+            ("\\", "\\", true),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+        }
+    }
+
+    /// One that goes back to every star would not end before the sun does.
+    #[test]
+    fn many_stars_take_no_longer_than_one_length_times_the_other() {
+        let pattern = "a*".repeat(1_000) + "b";
+        assert!(!matches(pattern.as_bytes(), "a".repeat(5_000).as_bytes()));
+    }
+}
