@@ -27,20 +27,88 @@ pub(crate) fn accept_error(error: &io::Error) -> AcceptError {
         | Kind::NetworkUnreachable
         | Kind::HostUnreachable
         | Kind::Unsupported => AcceptError::OneClient,
-        _ if is_protocol_error(error) => AcceptError::OneClient,
-        // EMFILE, ENFILE, ENOBUFS, ENOMEM, and whatever else there may be: waiting is safe.
+        _ if is_of_one_client(error) => AcceptError::OneClient,
+        // EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSR, and whatever else there may be (EINVAL of a
+        // listener that somebody has shut down): waiting is safe.
         _ => AcceptError::Shortage,
     }
 }
 
-/// Errors of one client's connection that `ErrorKind` has no name for.
+/// Errors of one client's connection that `ErrorKind` has no name for. accept(2): Linux "passes
+/// already-pending network errors on the new socket as an error code from accept"; the last two are
+/// among what "various Linux kernels can return".
 #[cfg(unix)]
-fn is_protocol_error(error: &io::Error) -> bool {
-    let raw = error.raw_os_error();
-    [libc::EPROTO, libc::ENOPROTOOPT, libc::EHOSTDOWN].into_iter().any(|code| raw == Some(code))
+const OF_ONE_CLIENT: &[i32] = &[
+    libc::EPROTO,
+    libc::ENOPROTOOPT,
+    libc::EHOSTDOWN,
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    libc::ENONET,
+    libc::EPROTONOSUPPORT,
+    libc::ESOCKTNOSUPPORT,
+];
+
+#[cfg(unix)]
+fn is_of_one_client(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| OF_ONE_CLIENT.contains(&code))
 }
 
 #[cfg(not(unix))]
-fn is_protocol_error(_: &io::Error) -> bool {
+fn is_of_one_client(_: &io::Error) -> bool {
     false
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// All of accept(2) on Linux, and what `inet_csk_accept` and `do_accept` of the kernel can say.
+    #[test]
+    fn each_error_of_the_man_page_is_what_it_says() {
+        let nobody = [libc::EAGAIN, libc::EWOULDBLOCK];
+        let one_client = [
+            libc::ECONNABORTED,
+            libc::ECONNRESET,
+            libc::EINTR,
+            // Rules of a firewall, or of a security module, forbid this client.
+            libc::EPERM,
+            libc::EACCES,
+            // "already-pending network errors": "treat them like EAGAIN by retrying".
+            libc::ENETDOWN,
+            libc::EPROTO,
+            libc::ENOPROTOOPT,
+            libc::EHOSTDOWN,
+            libc::ENONET,
+            libc::EHOSTUNREACH,
+            libc::EOPNOTSUPP,
+            libc::ENETUNREACH,
+            // "Various Linux kernels can return other errors".
+            libc::ESOCKTNOSUPPORT,
+            libc::EPROTONOSUPPORT,
+            libc::ETIMEDOUT,
+        ];
+        let shortage = [
+            libc::EMFILE,
+            libc::ENFILE,
+            libc::ENOBUFS,
+            libc::ENOMEM,
+            libc::ENOSR,
+            // No client is at fault: they last, so they are tried again only after a while.
+            libc::EBADF,
+            libc::EFAULT,
+            libc::EINVAL,
+            libc::ENOTSOCK,
+            libc::EIO,
+        ];
+        for (codes, expected) in [
+            (&nobody[..], AcceptError::Nobody),
+            (&one_client, AcceptError::OneClient),
+            (&shortage, AcceptError::Shortage),
+        ] {
+            for code in codes {
+                let error = io::Error::from_raw_os_error(*code);
+                assert_eq!(accept_error(&error), expected, "{error}");
+            }
+        }
+    }
 }

@@ -99,7 +99,8 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
         }
     }
     let room = io.connections() < io.options.max_connections && sim.open < sim.limit;
-    let retries = io.next_deadline() <= io.after(crate::io::ACCEPT_RETRY);
+    // Only a shortage is waited out: after an error of one client the next has its turn at once.
+    let retries = sim.short_of_something && io.next_deadline() <= io.after(crate::io::ACCEPT_RETRY);
     if !sim.backlog.is_empty() && room && !io.is_shutting_down() && !retries {
         return Err("lost edge: clients wait, and nobody will accept them".to_string());
     }

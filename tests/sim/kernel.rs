@@ -50,6 +50,8 @@ pub(crate) struct Simulated {
     pub(crate) random: Random,
     pub(crate) failure: Option<String>,
     accepts: usize,
+    /// The last `accept` said that the system is short of something.
+    pub(crate) short_of_something: bool,
     pub(crate) bytes_out: u64,
     pub(crate) bytes_sent: u64,
     pub(crate) accepted: u64,
@@ -83,6 +85,7 @@ impl Simulated {
             random: Random::new(0),
             failure: None,
             accepts: 0,
+            short_of_something: false,
             bytes_out: 0,
             bytes_sent: 0,
             accepted: 0,
@@ -251,21 +254,30 @@ const BACKLOG: usize = 4;
 /// A read in vain counts at least so much.
 const LINGER_UNIT: usize = 4 << 10;
 
+/// Errors of `accept` that are no client's, so that waiting is right.
+const SHORTAGES: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+
+/// Those with which the client stays in the backlog; with all others it is lost.
+const STAYS: [i32; 2] = [libc::EINTR, libc::EPERM];
+
 impl Kernel for Simulated {
     fn accept(&mut self) -> io::Result<(u32, Addr)> {
         self.accepts += 1;
         let most = self.options.accepts_per_turn;
         self.check(self.accepts <= most, || format!("more than {most} accepts in a turn"));
         if let Some(errno) = self.fault(Call::Accept) {
-            if matches!(errno, libc::ECONNABORTED | libc::EPROTO) {
+            self.short_of_something = SHORTAGES.contains(&errno);
+            if !self.short_of_something && !STAYS.contains(&errno) {
                 self.backlog.pop_front();
             }
             return Err(io::Error::from_raw_os_error(errno));
         }
+        self.short_of_something = false;
         if self.backlog.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         if self.open >= self.limit {
+            self.short_of_something = true;
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
         let n = self.backlog.pop_front().unwrap_or_default();

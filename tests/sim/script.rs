@@ -365,9 +365,16 @@ fn draw_step(random: &mut Random, peer: u32, large: bool, wild: bool) -> Step {
     }
 }
 
-const ACCEPT_ERRORS: [i32; 8] = [
+const ACCEPT_ERRORS: [i32; 15] = [
     libc::ECONNABORTED,
+    libc::ENETDOWN,
     libc::EPROTO,
+    libc::ENOPROTOOPT,
+    libc::EHOSTDOWN,
+    libc::EHOSTUNREACH,
+    libc::EOPNOTSUPP,
+    libc::ENETUNREACH,
+    libc::ETIMEDOUT,
     libc::EINTR,
     libc::EPERM,
     libc::EMFILE,
