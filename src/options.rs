@@ -3,6 +3,7 @@
 //! Every limit of the server has its name here, so that memory and time are bounded by what can
 //! be read on one page. Each default is safe against a hostile peer.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub struct Options {
     /// More clients wait in the backlog of the kernel. Default: 1,048,576.
     pub max_connections: usize,
     /// Bytes of the one read buffer that all connections share; the most that one read takes.
-    /// Default: 256 KiB.
+    /// At most 1 GiB. Default: 256 KiB.
     pub read_buffer: usize,
     /// Reads for one connection before the others have their turn. Default: 4.
     pub reads_per_turn: usize,
@@ -30,10 +31,12 @@ pub struct Options {
     pub writes_per_turn: usize,
     /// Clients accepted from one listener before the others have their turn. Default: 128.
     pub accepts_per_turn: usize,
-    /// Events taken from the system at once. Default: 1,024.
+    /// Events taken from the system at once, at most 1,048,576. Default: 1,024.
     pub events_per_turn: usize,
-    /// Bytes a handler may leave untaken in its input. At the limit the conversation ends with
-    /// [`Reason::InputLimit`](crate::Reason::InputLimit), unless it is paused. Default: 1 MiB.
+    /// Bytes a handler may leave untaken in its input. Above the limit the conversation ends with
+    /// [`Reason::InputLimit`](crate::Reason::InputLimit), unless it is paused. Of a blocking handler it
+    /// is the most that one `read_line`, `read_until`, `read_to_end` or `read_to_string` brings (see
+    /// [`blocking::Request`](crate::blocking::Request)). Default: 1 MiB.
     pub input_limit: usize,
     /// Unsent bytes above which a connection is congested: it is not read any more (unless it is
     /// full duplex) and `send` says [`Sent::Congested`](crate::Sent::Congested). Two ends that both
@@ -65,15 +68,15 @@ pub struct Options {
     /// so that a peer that drips cannot stretch it. Default: 1 MiB.
     pub linger_bytes: usize,
     /// How long an outgoing connection may take to stand, from its begin: the look-up of its name and
-    /// all its addresses together. Default: 30 s.
+    /// all its addresses together; longer than nothing. Default: 30 s.
     pub connect_timeout: Duration,
     /// Clients that may wait in the kernel until they are accepted (Python's
-    /// `request_queue_size`). Default: `i32::MAX`, which every system cuts to its maximum.
+    /// `request_queue_size`); not below 0. Default: `i32::MAX`, which every system cuts to its maximum.
     pub backlog: i32,
     /// `TCP_NODELAY`: small answers leave at once. Default: true.
     pub nodelay: bool,
-    /// `SO_KEEPALIVE` with this idle time, so that a peer that vanished is noticed in the end.
-    /// Default: 5 minutes.
+    /// `SO_KEEPALIVE` with this idle time (`TCP_KEEPIDLE`) in whole seconds, 1 to 32,767, so that a peer
+    /// that vanished is noticed in the end. Default: 5 minutes.
     pub keepalive: Option<Duration>,
     /// `SO_REUSEADDR` of listeners (Python's `allow_reuse_address`): a restarted server gets its port
     /// back. It is never set on Windows, nor for UDP anywhere, where it would let a second server
@@ -86,13 +89,13 @@ pub struct Options {
     pub only_v6: bool,
     /// `SO_RCVBUF` and `SO_SNDBUF` of every socket. Default: `None`; the system then sizes streams as
     /// it sees fit, and datagram sockets ask for 4 MiB, so that a burst can wait. Every system cuts
-    /// both to its maximum.
+    /// both to its maximum, and raises them to its minimum; 2 GiB and more cannot be asked for.
     pub receive_buffer: Option<usize>,
     /// See [`Options::receive_buffer`].
     pub send_buffer: Option<usize>,
     /// The longest datagram that is taken whole (Python's `max_packet_size`). Of a longer one the
-    /// handler's [`truncated`](crate::DatagramHandler::truncated) is told. Default: 65,535, which no
-    /// UDP datagram exceeds.
+    /// handler's [`truncated`](crate::DatagramHandler::truncated) is told. At most 16 MiB. Default:
+    /// 65,535, which no UDP datagram exceeds.
     pub max_packet_size: usize,
     /// Datagrams received on one socket, and sent on it, before the others have their turn.
     /// Default: 64.
@@ -108,11 +111,11 @@ pub struct Options {
     pub own_packets: bool,
     /// `SO_BROADCAST`: datagrams may be sent to broadcast addresses. Default: false.
     pub broadcast: bool,
-    /// `IP_TTL`, `IPV6_UNICAST_HOPS`: how many routers a datagram may pass. Default: what the
-    /// system says, usually 64.
+    /// `IP_TTL`, `IPV6_UNICAST_HOPS`: how many routers a datagram may pass, 1 to 255. An IPv6 socket
+    /// that takes IPv4 datagrams too has it for both. Default: what the system says, usually 64.
     pub ttl: Option<u32>,
-    /// `IP_MULTICAST_TTL`, `IPV6_MULTICAST_HOPS`: the same for groups. Default: what the system
-    /// says, usually 1.
+    /// `IP_MULTICAST_TTL`, `IPV6_MULTICAST_HOPS`: the same for groups, 0 to 255; with 0 no datagram
+    /// leaves this machine. Default: what the system says, usually 1.
     pub multicast_ttl: Option<u32>,
     /// `IP_MULTICAST_LOOP`: what is sent to a group reaches members on this machine. Default: true.
     pub multicast_loop: bool,
@@ -183,20 +186,40 @@ impl Default for Options {
 /// Unix datagrams may be longer than those of UDP, but no system takes longer ones than this.
 const LARGEST_PACKET: usize = 16 << 20;
 
+/// The read buffer, and the list of events, are allocated when the server is made.
+const LARGEST_READ_BUFFER: usize = 1 << 30;
+const MOST_EVENTS: usize = 1 << 20;
+
+/// Systems take the size of a socket's buffer as a C `int`.
+const LARGEST_SOCKET_BUFFER: usize = i32::MAX as usize;
+
+/// A TTL, or a number of hops, is one byte of a packet. Zero lets a datagram leave no host, which is
+/// of use for groups alone; ip(7) takes it for nothing else.
+const MOST_HOPS: u32 = 255;
+
+/// Seconds, as tcp(7) has `TCP_KEEPIDLE`.
+const LONGEST_KEEPALIVE: Duration = Duration::from_secs(32_767);
+
 impl Options {
     /// Says which value cannot work, before anything is opened.
     pub(crate) fn check(&self) -> io::Result<()> {
-        let positive = [
+        self.check_counts()?;
+        self.check_sizes()?;
+        self.check_marks()?;
+        self.check_times()?;
+        self.check_sockets()
+    }
+
+    /// What nothing is allocated for in advance: the largest number is no limit.
+    fn check_counts(&self) -> io::Result<()> {
+        for (name, count) in [
             ("max_connections", self.max_connections),
-            ("read_buffer", self.read_buffer),
             ("reads_per_turn", self.reads_per_turn),
             ("writes_per_turn", self.writes_per_turn),
             ("accepts_per_turn", self.accepts_per_turn),
-            ("events_per_turn", self.events_per_turn),
             ("input_limit", self.input_limit),
             ("high_water", self.high_water),
             ("output_limit", self.output_limit),
-            ("max_packet_size", self.max_packet_size),
             ("packets_per_turn", self.packets_per_turn),
             ("packet_queue", self.packet_queue),
             ("packet_queue_bytes", self.packet_queue_bytes),
@@ -204,10 +227,27 @@ impl Options {
             ("worker_threads", self.worker_threads),
             ("work_limit", self.work_limit),
             ("lookup_threads", self.lookup_threads),
-        ];
-        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Err(unusable(&format!("{name} must be at least 1")));
+        ] {
+            if count == 0 {
+                return Err(unusable(&format!("{name} must be at least 1")));
+            }
         }
+        Ok(())
+    }
+
+    fn check_sizes(&self) -> io::Result<()> {
+        within("read_buffer", self.read_buffer, 1, LARGEST_READ_BUFFER)?;
+        within("events_per_turn", self.events_per_turn, 1, MOST_EVENTS)?;
+        within("max_packet_size", self.max_packet_size, 1, LARGEST_PACKET)?;
+        for (name, size) in
+            [("receive_buffer", self.receive_buffer), ("send_buffer", self.send_buffer)]
+        {
+            size.map_or(Ok(()), |size| within(name, size, 1, LARGEST_SOCKET_BUFFER))?;
+        }
+        Ok(())
+    }
+
+    fn check_marks(&self) -> io::Result<()> {
         for (low, high, names) in [
             (self.low_water, self.high_water, "low_water must not exceed high_water"),
             (self.high_water, self.output_limit, "high_water must not exceed output_limit"),
@@ -216,49 +256,44 @@ impl Options {
                 return Err(unusable(&format!("{names} ({low} > {high})")));
             }
         }
-        if self.max_packet_size > LARGEST_PACKET {
-            return Err(unusable(&format!("max_packet_size must not exceed {LARGEST_PACKET}")));
-        }
-        for (name, timeout) in
-            [("idle_timeout", self.idle_timeout), ("frame_timeout", self.frame_timeout)]
-        {
+        Ok(())
+    }
+
+    fn check_times(&self) -> io::Result<()> {
+        for (name, timeout) in [
+            ("idle_timeout", self.idle_timeout),
+            ("frame_timeout", self.frame_timeout),
+            ("connect_timeout", Some(self.connect_timeout)),
+        ] {
             if timeout.is_some_and(|timeout| timeout.is_zero()) {
                 return Err(unusable(&format!("{name} must be longer than nothing")));
             }
         }
         Ok(())
     }
+
+    /// What the system would refuse when a socket is opened, and not say which option it was.
+    fn check_sockets(&self) -> io::Result<()> {
+        within("backlog", self.backlog, 0, i32::MAX)?;
+        self.ttl.map_or(Ok(()), |ttl| within("ttl", ttl, 1, MOST_HOPS))?;
+        self.multicast_ttl.map_or(Ok(()), |ttl| within("multicast_ttl", ttl, 0, MOST_HOPS))?;
+        let seconds = Duration::from_secs(1)..=LONGEST_KEEPALIVE;
+        if let Some(idle) = self.keepalive.filter(|idle| !seconds.contains(idle)) {
+            let longest = LONGEST_KEEPALIVE.as_secs();
+            let what = format!("keepalive must be from 1 s to {longest} s, not {idle:?}");
+            return Err(unusable(&what));
+        }
+        Ok(())
+    }
+}
+
+fn within<N: fmt::Display + PartialOrd>(name: &str, value: N, least: N, most: N) -> io::Result<()> {
+    if (&least..=&most).contains(&&value) {
+        return Ok(());
+    }
+    Err(unusable(&format!("{name} must be from {least} to {most}, not {value}")))
 }
 
 fn unusable(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("unusable options: {what}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_defaults_can_work() {
-        Options::default().check().unwrap();
-    }
-
-    #[test]
-    fn what_cannot_work_is_named() {
-        for (options, culprit) in [
-            (Options { max_packet_size: 1 << 30, ..Options::default() }, "max_packet_size"),
-            (Options { read_buffer: 0, ..Options::default() }, "read_buffer"),
-            (Options { low_water: 2, high_water: 1, ..Options::default() }, "low_water"),
-            (Options { output_limit: 1, ..Options::default() }, "output_limit"),
-            (Options { idle_timeout: Some(Duration::ZERO), ..Options::default() }, "idle_timeout"),
-            (
-                Options { frame_timeout: Some(Duration::ZERO), ..Options::default() },
-                "frame_timeout",
-            ),
-        ] {
-            let error = options.check().unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-            assert!(error.to_string().contains(culprit), "{error}");
-        }
-    }
 }

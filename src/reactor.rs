@@ -233,10 +233,10 @@ impl<S> Reactor<S> {
         }
         let mut held = connection.stream.take_held();
         let room = options.input_limit.saturating_sub(held.len()).min(buffer.len());
-        let Some(buffer) = buffer.get_mut(..room).filter(|buffer| !buffer.is_empty()) else {
-            return Err(Failure::input_limit(options.input_limit));
-        };
+        // Whether there is one byte more than may be left is not known before it is read.
+        let buffer = buffer.get_mut(..room.max(1)).unwrap_or_default();
         match connection.take_in(buffer, *now, ledger) {
+            Ok(Filled::Bytes(_)) if room == 0 => Err(Failure::input_limit(options.input_limit)),
             Ok(Filled::Bytes(n)) if held.is_empty() => {
                 self.show(id, buffer.get(..n).unwrap_or_default())
             }

@@ -158,9 +158,7 @@ fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
 fn set_keepalive(socket: &Socket, after: Option<Duration>) -> io::Result<()> {
     match after {
         None => Ok(()),
-        // Systems count it in whole seconds, and refuse none.
-        Some(after) => socket
-            .set_tcp_keepalive(&TcpKeepalive::new().with_time(after.max(Duration::from_secs(1)))),
+        Some(after) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after)),
     }
 }
 
@@ -188,3 +186,6 @@ macro_rules! impl_as_fd {
     };
 }
 pub(crate) use impl_as_fd;
+
+#[cfg(test)]
+mod tests;

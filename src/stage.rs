@@ -169,7 +169,7 @@ impl Failure {
 
     #[cold]
     pub(crate) fn input_limit(limit: usize) -> Failure {
-        let what = format!("{limit} bytes came in that the handler did not take");
+        let what = format!("more than {limit} bytes came in that the handler did not take");
         let error = io::Error::new(io::ErrorKind::InvalidData, what);
         Failure { reason: Reason::InputLimit, error }
     }

@@ -231,7 +231,7 @@ fn without_input_it_prints_what_the_server_sends() {
     let shell = shell.args(["-c", "exec \"$0\" connect \"$1\" <&-", BIN, &addr]);
     let closed = Client::of(shell).wait();
     // Open, but silent: the server's end is the end.
-    let mut silent = Client::start(&[&addr, "--wait", "50ms"]);
+    let mut silent = Client::start(&[addr.as_str(), "--wait", "50ms"]);
     for ended in [null, closed, silent.wait()] {
         let text = String::from_utf8(ended.out).unwrap();
         assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{text}");
@@ -248,7 +248,7 @@ fn input_goes_on_when_only_the_servers_direction_has_ended() {
         command::read_to_end(&mut stream)
     });
     let input = pattern(8 << 20);
-    assert_eq!(talk(&[&addr, "--wait", "20s"], &input), clean(b"I listen"));
+    assert_eq!(talk(&[addr.as_str(), "--wait", "20s"], &input), clean(b"I listen"));
     assert!(serving.join().unwrap() == input);
 }
 
@@ -304,7 +304,7 @@ fn a_connection_that_does_not_stand_in_time_is_given_up() {
             })
             .collect();
         let addr = there.as_socket().map_or(path.display().to_string(), |addr| addr.to_string());
-        let ended = talk(&[&addr, "--timeout", "100ms"], b"");
+        let ended = talk(&[addr.as_str(), "--timeout", "100ms"], b"");
         assert!(ended.code == Some(1) && ended.err.contains("in time"), "{}", ended.err);
         assert!(ended.err.contains(&addr), "{}", ended.err);
         drop(clients);

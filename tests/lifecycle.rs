@@ -369,6 +369,41 @@ fn exactly_the_input_limit_is_no_reason_to_end() {
 }
 
 #[test]
+fn as_many_bytes_as_the_input_limit_may_be_left_until_the_end() {
+    for kind in Kind::ALL {
+        let options = Options { input_limit: 10, ..Options::default() };
+        let mut tested = Tested::with((), options);
+        let addr = tested.serve(kind, |_| RestAtTheEnd);
+        for input in [&b"123456789"[..], b"1234567890"] {
+            let mut client = Client::connect(&addr);
+            client.send(input);
+            client.finish_sending();
+            assert_eq!(tested.receive_to_end(&mut client), input);
+        }
+        assert_eq!(tested.ended(Reason::InputLimit), 0);
+        let mut client = Client::connect(&addr);
+        client.send(b"12345678901");
+        client.finish_sending();
+        tested.until(|server| server.io().ledger().ended(Reason::InputLimit) == 1);
+    }
+}
+
+/// Takes nothing before the end, and sends all of it back then.
+struct RestAtTheEnd;
+
+impl Handler for RestAtTheEnd {
+    fn handle(&mut self, _: &mut Context<'_>, _: &mut Input<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn eof(&mut self, cx: &mut Context<'_>, rest: &[u8]) -> io::Result<()> {
+        cx.send(rest);
+        cx.close();
+        Ok(())
+    }
+}
+
+#[test]
 fn output_that_is_never_read_ends_as_output_limit() {
     let options = Options { output_limit: 1 << 20, ..Options::default() };
     let kind = Some(ErrorKind::ConnectionAborted);

@@ -124,7 +124,8 @@ impl Mode {
     }
 }
 
-/// Python's default for [`Mode::processes`].
+/// How many children at once Python's `ForkingMixIn` allows: its default for `Mode::processes`, which
+/// needs the feature `processes`.
 pub const MAX_CHILDREN: usize = 40;
 
 impl fmt::Debug for Mode {

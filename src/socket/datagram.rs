@@ -181,7 +181,7 @@ impl DatagramSocket {
         not(feature = "testing"),
         expect(clippy::unnecessary_wraps, reason = "what is in memory has no descriptor")
     )]
-    fn raw(&self) -> io::Result<SockRef<'_>> {
+    pub(super) fn raw(&self) -> io::Result<SockRef<'_>> {
         match &self.kind {
             Kind::V4(socket) | Kind::V6(socket) => Ok(SockRef::from(socket)),
             #[cfg(unix)]
@@ -327,24 +327,34 @@ fn udp(addr: SocketAddr, options: &Options) -> io::Result<Socket> {
     socket.set_broadcast(options.broadcast)?;
     if addr.is_ipv6() {
         socket.set_only_v6(options.only_v6)?;
-        socket.set_multicast_loop_v6(options.multicast_loop)?;
-        if let Some(hops) = options.ttl {
-            socket.set_unicast_hops_v6(hops)?;
-        }
-        if let Some(hops) = options.multicast_ttl {
-            socket.set_multicast_hops_v6(hops)?;
-        }
-    } else {
-        socket.set_multicast_loop_v4(options.multicast_loop)?;
-        if let Some(ttl) = options.ttl {
-            socket.set_ttl_v4(ttl)?;
-        }
-        if let Some(ttl) = options.multicast_ttl {
-            socket.set_multicast_ttl_v4(ttl)?;
+        set_hops_v6(&socket, options)?;
+    }
+    if addr.is_ipv4() {
+        set_hops_v4(&socket, options)?;
+    } else if !options.only_v6 {
+        // For its IPv4 peers. A system whose IPv6 sockets know no such options may refuse them.
+        match set_hops_v4(&socket, options) {
+            Err(error) if !BOTH_HAVE_HOPS => log::debug!("no TTL towards IPv4 peers: {error}"),
+            set => set?,
         }
     }
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// Whether an IPv6 socket takes the options of IPv4, for the IPv4 peers that it may have.
+const BOTH_HAVE_HOPS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+fn set_hops_v4(socket: &Socket, options: &Options) -> io::Result<()> {
+    socket.set_multicast_loop_v4(options.multicast_loop)?;
+    options.ttl.map_or(Ok(()), |ttl| socket.set_ttl_v4(ttl))?;
+    options.multicast_ttl.map_or(Ok(()), |ttl| socket.set_multicast_ttl_v4(ttl))
+}
+
+fn set_hops_v6(socket: &Socket, options: &Options) -> io::Result<()> {
+    socket.set_multicast_loop_v6(options.multicast_loop)?;
+    options.ttl.map_or(Ok(()), |hops| socket.set_unicast_hops_v6(hops))?;
+    options.multicast_ttl.map_or(Ok(()), |hops| socket.set_multicast_hops_v6(hops))
 }
 
 fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {

@@ -484,7 +484,7 @@ fn is_justified(sim: &mut Simulated, n: u32, reason: Reason, kind: Option<io::Er
         Reason::Broken => line.reset || line.broken,
         Reason::Idle => options.idle_timeout.is_some_and(|idle| passed(line.moved_at, idle)),
         Reason::FrameTimeout => options.frame_timeout.is_some() && held > 0,
-        Reason::InputLimit => held >= options.input_limit as u64,
+        Reason::InputLimit => held > options.input_limit as u64,
         Reason::OutputLimit => waits > options.output_limit as u64,
         Reason::CloseTimeout => page.closed && passed(page.closed_at, options.close_timeout),
         Reason::Forced => draining,
