@@ -19,7 +19,9 @@ mod conversation;
 mod crew;
 mod letters;
 mod mode;
+mod reader;
 mod request;
+mod wire;
 
 pub use mode::{MAX_CHILDREN, Mode};
 pub use request::Request;
@@ -41,7 +43,7 @@ use mode::ErrorHook;
 /// A closure `|request: &mut Request<'_>| ...` is a handler with nothing but `handle`.
 ///
 /// ```
-/// use std::io::{self, BufRead, Read, Write};
+/// use std::io::{self, Read, Write};
 /// use std::net::TcpStream;
 /// use std::thread;
 /// use socketserver::blocking::{Handler, Mode, Request};
@@ -51,10 +53,11 @@ use mode::ErrorHook;
 ///
 /// impl Handler for Upper {
 ///     fn handle(&mut self, request: &mut Request<'_>) -> io::Result<()> {
-///         let mut line = String::new();
-///         while request.read_line(&mut line)? > 0 {
-///             request.write_all(line.to_uppercase().as_bytes())?;
-///             line.clear();
+///         // The limit is required: the client decides how long a line is.
+///         while let Some(line) = request.line(4096)? {
+///             let mut answer = line.to_ascii_uppercase();
+///             answer.push(b'\n');
+///             request.send_all(&answer)?;
 ///         }
 ///         Ok(())
 ///     }
@@ -115,7 +118,8 @@ impl<S: 'static> Server<S> {
     /// [`Server::listen`].
     ///
     /// # Errors
-    /// What the system says, with the address; `Unsupported` for processes while other threads run.
+    /// What the system says, with the address; `InvalidInput` for a mode that cannot be;
+    /// `Unsupported` for processes while other threads run.
     pub fn listen_blocking<H, F>(
         &mut self,
         addr: impl ToAddrs,
@@ -126,7 +130,7 @@ impl<S: 'static> Server<S> {
         F: FnMut(&Addr) -> H + 'static,
         H: Handler<S> + Send + 'static,
     {
-        mode.crew.check()?;
+        mode.check()?;
         self.listen_with(addr, Box::new(Conversations { mode: mode.clone(), factory }))
     }
 
@@ -145,7 +149,7 @@ impl<S: 'static> Server<S> {
         F: FnMut(&Addr) -> H + 'static,
         H: Handler<S> + Send + 'static,
     {
-        mode.crew.check()?;
+        mode.check()?;
         self.bind(addr, Letters::new(mode.clone(), factory))
     }
 }

@@ -80,7 +80,7 @@ pub fn serve_on_cores(
 }
 
 impl Cores {
-    /// So many loops. More than there are processors gain nothing.
+    /// So many loops, 1 to 1,024. More than there are processors gain nothing.
     #[must_use]
     pub fn new(loops: usize) -> Cores {
         Cores {
@@ -123,7 +123,8 @@ impl Cores {
     /// served before all loops are built.
     ///
     /// # Errors
-    /// The first error of `build` or of a loop; it ends the others at once. A panic of either ends
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the number of loops or an option cannot be;
+    /// else the first error of `build` or of a loop; it ends the others at once. A panic of either ends
     /// them too, and goes on here.
     pub fn serve<S: 'static>(
         self,
@@ -132,7 +133,9 @@ impl Cores {
     ) -> io::Result<Vec<LoopReport>> {
         let Cores { loops, spread, options, control } = self;
         if !(1..=MOST_LOOPS).contains(&loops) {
-            let what = format!("the number of loops must be from 1 to {MOST_LOOPS}, not {loops}");
+            // Whoever waits learns of it too.
+            control.fail();
+            let what = format!("Cores::new: loops must be from 1 to {MOST_LOOPS}, not {loops}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         let group = Arc::new(Group::new(loops, spread, options.max_connections));

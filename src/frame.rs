@@ -67,6 +67,9 @@ pub(crate) enum Measured {
 /// A varint of 64 bits is never longer.
 const LONGEST_VARINT: usize = 10;
 
+/// No protocol has more in front of a length, and who writes a frame makes room for it in advance.
+const LARGEST_OFFSET: usize = 65_535;
+
 impl LengthField {
     /// A length of one byte.
     pub const U8: LengthField = LengthField::fixed(1);
@@ -95,7 +98,8 @@ impl LengthField {
         self
     }
 
-    /// The length stands behind so many other bytes of the frame.
+    /// The length stands behind so many other bytes of the frame, at most 65,535; with more, frames
+    /// can neither be taken nor written, which is [`InvalidInput`](io::ErrorKind::InvalidInput).
     #[must_use]
     pub const fn at(mut self, offset: usize) -> LengthField {
         self.offset = offset;
@@ -128,7 +132,10 @@ impl LengthField {
             Width::Varint => varint(field)?,
         };
         let head = self.offset.saturating_add(width);
-        let Some(number) = number else { return Ok(Measured::HeadNeeds(head)) };
+        let Some(number) = number else {
+            self.check()?;
+            return Ok(Measured::HeadNeeds(head));
+        };
         let body = i128::from(number) + self.more_than_said(head);
         if body < 0 {
             let what = "a frame's length is below the least it can be";
@@ -136,10 +143,17 @@ impl LengthField {
         }
         match usize::try_from(body) {
             Ok(body) if body <= max && head.checked_add(body).is_some() => {
+                self.check()?;
                 Ok(Measured::Whole { head, body })
             }
             _ => Err(too_long(io::ErrorKind::InvalidData, max)),
         }
+    }
+
+    /// Whether there can be such a field.
+    #[inline]
+    fn check(&self) -> io::Result<()> {
+        if self.offset > LARGEST_OFFSET { Err(too_far(self.offset)) } else { Ok(()) }
     }
 
     /// How many bytes follow the length more than it says.
@@ -204,6 +218,12 @@ fn varint(bytes: &[u8]) -> io::Result<(Option<u64>, usize)> {
 #[cold]
 fn too_long(kind: io::ErrorKind, max: usize) -> io::Error {
     io::Error::new(kind, format!("frame longer than {max} bytes"))
+}
+
+#[cold]
+fn too_far(offset: usize) -> io::Error {
+    let what = format!("LengthField::at must not exceed {LARGEST_OFFSET} bytes ({offset})");
+    io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
 #[cfg(test)]

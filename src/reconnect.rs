@@ -53,30 +53,43 @@ impl<F> Reconnect<F> {
         Ok(Reconnect { connect, first, most, make })
     }
 
-    /// The pause before the second attempt. Default: 100 ms.
+    /// The pause before the second attempt; longer than nothing. Default: 100 ms.
     #[must_use]
     pub fn first(mut self, pause: Duration) -> Reconnect<F> {
         self.first = pause;
         self
     }
 
-    /// The longest pause. Default: 30 s.
+    /// The longest pause, of the first one too; longer than nothing. Default: 30 s.
     #[must_use]
     pub fn most(mut self, pause: Duration) -> Reconnect<F> {
         self.most = pause;
         self
     }
 
+    /// Without a pause a server that refuses would be tried all the time.
+    fn check(&self) -> io::Result<()> {
+        for (name, pause) in [("first", self.first), ("most", self.most)] {
+            if pause.is_zero() {
+                let what = format!("Reconnect::{name} must be longer than nothing");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
+        }
+        Ok(())
+    }
+
     /// Begins the first connection, if there is to be one.
     ///
     /// # Errors
-    /// As of [`Server::connect`].
+    /// As of [`Server::connect`]; [`InvalidInput`](io::ErrorKind::InvalidInput) when a pause
+    /// is none.
     pub fn start<S, H>(self, server: &mut Server<S>) -> io::Result<Option<SocketId>>
     where
         S: 'static,
         F: FnMut(Option<Reason>) -> Option<H> + 'static,
         H: Handler<S> + 'static,
     {
+        self.check()?;
         let Some(attempt) = Attempt::first(self) else { return Ok(None) };
         let connect = attempt.policy.connect.clone();
         server.connect(connect, Again(Some(attempt))).map(Some)
@@ -85,13 +98,14 @@ impl<F> Reconnect<F> {
     /// The same from inside a callback.
     ///
     /// # Errors
-    /// As of [`Context::connect`].
+    /// As of [`Reconnect::start`].
     pub fn start_in<S, H>(self, cx: &mut Context<'_, S>) -> io::Result<Option<SocketId>>
     where
         S: 'static,
         F: FnMut(Option<Reason>) -> Option<H> + 'static,
         H: Handler<S> + 'static,
     {
+        self.check()?;
         let Some(attempt) = Attempt::first(self) else { return Ok(None) };
         let connect = attempt.policy.connect.clone();
         cx.connect(connect, Again(Some(attempt))).map(Some)

@@ -30,7 +30,7 @@ pub(crate) use accept_error::{AcceptError, accept_error};
 pub(crate) use batch::Batch;
 pub(crate) use datagram::{DatagramSocket, is_local};
 pub(crate) use listener::ListenerSocket;
-pub(crate) use loan::Loan;
+pub(crate) use loan::{Loan, send_now};
 pub(crate) use stream::StreamSocket;
 #[cfg(unix)]
 pub(crate) use unix_name::UnixName;

@@ -53,10 +53,11 @@ enum State<S> {
 impl<S: 'static> Conversation<S> {
     fn work(&self, cx: &mut Context<'_, S>, mut handler: Box<Serving<S>>) -> io::Result<Work<S>> {
         let socket = cx.io.lend(cx.id)?;
-        let timeout = self.mode.timeout.or(cx.io.options.idle_timeout);
+        let limits = self.mode.limits(cx.io.options.idle_timeout);
+        let limit = cx.io.options.input_limit;
         let (hook, peer) = (self.mode.handle_error.clone(), self.peer.clone());
         Ok(Box::new(move |reach| {
-            let result = match Request::stream(socket, timeout, peer.clone(), reach) {
+            let result = match Request::stream(socket, limits, limit, peer.clone(), reach) {
                 Ok(mut request) => serve(&mut *handler, &mut request),
                 Err(error) => Ok(Err(error)),
             };

@@ -64,6 +64,16 @@ impl Crew {
         }
     }
 
+    /// How [`Mode`](super::Mode) calls it.
+    pub(super) fn name(&self) -> &'static str {
+        match self.place {
+            Where::Loop => "inline",
+            Where::Threads => "threads",
+            #[cfg(all(unix, feature = "processes"))]
+            Where::Processes => "processes",
+        }
+    }
+
     /// Whether such handlers can run at all.
     #[cfg_attr(
         not(all(unix, feature = "processes")),
@@ -142,7 +152,11 @@ pub(super) struct Places {
 
 impl Places {
     fn new(most: usize) -> Places {
-        Places { most: most.max(1), taken: AtomicUsize::new(0), waiting: Mutex::default() }
+        Places { most, taken: AtomicUsize::new(0), waiting: Mutex::default() }
+    }
+
+    pub(super) fn most(&self) -> usize {
+        self.most
     }
 
     pub(super) fn taken(&self) -> usize {

@@ -4,27 +4,28 @@ use std::fmt;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::crew::{Crew, Where};
+use super::wire::Limits;
 use crate::addr::Addr;
 
 /// Where the handlers of a blocking service run: in the loop itself, each in a thread, or each in a
 /// process. What clones of one `Mode` serve counts together.
 ///
 /// ```no_run
-/// use std::io::{self, BufRead, Write};
+/// use std::io::{self, Write};
+/// use std::time::Duration;
 /// use socketserver::blocking::{Mode, Request};
 /// use socketserver::Server;
 ///
 /// let mut server = Server::new()?;
 /// // For a process each, or none at all, this is the only line to change.
-/// let mode = Mode::threads(64);
+/// let mode = Mode::threads(64).deadline(Duration::from_secs(60));
 /// server.listen_blocking("127.0.0.1:7000", &mode, |_peer| {
 ///     |request: &mut Request<'_>| -> io::Result<()> {
-///         let mut name = String::new();
-///         request.read_line(&mut name)?;
-///         writeln!(request, "hello {}", name.trim_end())
+///         let name = request.line(80)?.unwrap_or_default().to_vec();
+///         writeln!(request, "hello {}", String::from_utf8_lossy(&name))
 ///     }
 /// })?;
 /// server.serve_forever()?;
@@ -34,7 +35,8 @@ use crate::addr::Addr;
 pub struct Mode {
     pub(super) crew: Rc<Crew>,
     pub(super) detach: bool,
-    pub(super) timeout: Option<Duration>,
+    timeout: Option<Duration>,
+    deadline: Option<Duration>,
     pub(super) handle_error: Option<Arc<ErrorHook>>,
 }
 
@@ -48,8 +50,8 @@ impl Mode {
         Mode::new(Where::Loop, usize::MAX)
     }
 
-    /// Each in a thread (Python's `ThreadingMixIn`), but never more than `max_threads`; while so
-    /// many are busy, more clients wait in the backlog of the kernel. Threads are started when they
+    /// Each in a thread (Python's `ThreadingMixIn`), but never more than `max_threads`, which is 1 at
+    /// least; while so many are busy, more clients wait in the backlog of the kernel. Threads are started when they
     /// are needed, used again, and end when they have had nothing to do for a while.
     ///
     /// Among several loops ([`Cores`](crate::Cores) with
@@ -61,8 +63,8 @@ impl Mode {
     }
 
     /// Each in a process (Python's `ForkingMixIn`, with its 40 as [`MAX_CHILDREN`]): a handler that
-    /// crashes costs its own conversation. Never more than `max_children` at once; more clients wait
-    /// in the backlog of the kernel.
+    /// crashes costs its own conversation. Never more than `max_children` at once, which is 1 at
+    /// least; more clients wait in the backlog of the kernel.
     ///
     /// A process is a copy of this one at the moment in which the client came, so what its handler
     /// changes, nobody else sees. Only a program without other threads can be copied; listening,
@@ -75,7 +77,28 @@ impl Mode {
 
     fn new(place: Where, most: usize) -> Mode {
         let crew = Rc::new(Crew::new(place, most));
-        Mode { crew, detach: false, timeout: None, handle_error: None }
+        Mode { crew, detach: false, timeout: None, deadline: None, handle_error: None }
+    }
+
+    /// Says what cannot work, before anything is opened.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let unusable = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
+        for (name, time) in [("timeout", self.timeout), ("deadline", self.deadline)] {
+            if time.is_some_and(|time| time.is_zero()) {
+                return Err(unusable(format!("Mode::{name} must be longer than nothing")));
+            }
+        }
+        if self.crew.places.most() == 0 {
+            let name = self.crew.name();
+            return Err(unusable(format!("Mode::{name} must be at least 1: 0 serve nobody")));
+        }
+        self.crew.check()
+    }
+
+    /// What holds for a request that begins now.
+    pub(super) fn limits(&self, idle_timeout: Option<Duration>) -> Limits {
+        let deadline = self.deadline.and_then(|time| Instant::now().checked_add(time));
+        Limits { timeout: self.timeout.or(idle_timeout), deadline }
     }
 
     /// Whether a shutdown leaves handlers in threads alone that are still busy, and does not wait
@@ -87,11 +110,24 @@ impl Mode {
         self
     }
 
-    /// How long one read or one write may take (Python's `timeout`), which is
-    /// [`TimedOut`](io::ErrorKind::TimedOut) then. Default: [`Options::idle_timeout`](crate::Options).
+    /// How long one read, or one write of any length, may take (Python's `timeout`), which is
+    /// [`TimedOut`](io::ErrorKind::TimedOut) then. A peer that sends a byte before each of its ends is
+    /// served for ever: for that there is [`Mode::deadline`]. Longer than nothing. Default:
+    /// [`Options::idle_timeout`](crate::Options).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Mode {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// How long all reads and writes of one connection may take together, from when its handler has
+    /// its turn; each is [`TimedOut`](io::ErrorKind::TimedOut) after that. So no client holds a thread
+    /// or a process for longer, however slowly it sends or takes, as long as the handler does nothing
+    /// else that waits. A handler may move it
+    /// ([`Request::set_deadline`](super::Request::set_deadline)). Longer than nothing. Default: never.
+    #[must_use]
+    pub fn deadline(mut self, time: Duration) -> Mode {
+        self.deadline = Some(time);
         self
     }
 

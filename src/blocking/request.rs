@@ -1,34 +1,57 @@
 //! What a blocking handler talks to its client with.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
+use super::reader::{Reader, Source};
+use super::wire::{Limits, Wire};
 use crate::addr::Addr;
+use crate::frame::{Frame, LengthField};
 use crate::handle::Command;
 use crate::mailbox::Mailbox;
 
 /// One client of a blocking handler (Python's `request`, `rfile` and `wfile` in one): a connection,
-/// or one datagram. What comes in is read ([`BufRead`]); a datagram ends where it ends. What is
-/// written leaves at once; to a datagram it is collected, and leaves as one when the handler is
-/// done. Who has written nothing answers nothing; other than in Python, not even an empty datagram.
+/// or one datagram. What comes in is read; a datagram ends where it ends. What is written leaves at
+/// once; to a datagram it is collected, and leaves as one when the handler is done. Who has written
+/// nothing answers nothing; other than in Python, not even an empty datagram.
+///
+/// | protocol | read with |
+/// |---|---|
+/// | lines | [`Request::line`] |
+/// | pieces that end with a byte, or with several | [`Request::take_until`], [`Request::delimited`] |
+/// | a length, then so many bytes | [`Request::frame`], [`Request::frame_with`] |
+/// | as many bytes as something else said | [`Request::take_exact`] |
+/// | anything else | [`Read`] and [`BufRead`] |
+///
+/// Each of them takes a limit, because the peer decides the length: a peer that sends something
+/// longer, or never the end of it, is an error when one byte more than `max` has come, and has cost
+/// `max` bytes and some 16 KiB for as long. Nothing is reserved on the word of a length. What was
+/// not whole when a read timed out is not lost: the next call goes on with it.
+///
+/// **Nothing can give `read_line` a limit of its own**, nor `read_until`, `lines`, `split`,
+/// `read_to_end` and `read_to_string`, with which straight-line code usually begins. Here each call of
+/// them fails with [`InvalidData`](io::ErrorKind::InvalidData) when it would have to keep more than
+/// [`Options::input_limit`](crate::Options::input_limit) bytes. A [`BufReader`](io::BufReader) of one's
+/// own around a request knows no limit at all.
 ///
 /// A read or a write waits as long as it must, but not longer than
-/// [`Mode::timeout`](super::Mode::timeout). When the server shuts down, reads come to their end.
+/// [`Mode::timeout`](super::Mode::timeout), and all of them together not beyond
+/// [`Mode::deadline`](super::Mode::deadline): a peer that sends or takes one byte now and then is within
+/// every timeout, and only a deadline ends it. When the server shuts down, reads come to their end.
 pub struct Request<'a, S = ()> {
-    body: Body,
+    reader: Reader,
+    /// What leaves as the answer to a datagram.
+    reply: Option<Vec<u8>>,
     client_address: Addr,
+    /// Where the datagram came in.
+    server_address: Option<Addr>,
     server: Reach<'a, S>,
-}
-
-enum Body {
-    Stream(BufReader<Wire>),
-    Packet { packet: Cursor<Vec<u8>>, reply: Option<Vec<u8>>, server_address: Option<Addr> },
 }
 
 /// The way to what all handlers share.
@@ -39,20 +62,16 @@ pub(super) enum Reach<'a, S> {
 }
 
 impl<'a, S> Request<'a, S> {
+    /// `limit`: what one read may bring that has no limit of its own.
     pub(super) fn stream(
         socket: Arc<Socket>,
-        timeout: Option<Duration>,
+        limits: Limits,
+        limit: usize,
         client_address: Addr,
         server: Reach<'a, S>,
     ) -> io::Result<Request<'a, S>> {
-        // A timeout of nothing would be for ever.
-        let timeout = timeout.map(|timeout| timeout.max(Duration::from_millis(1)));
-        if timeout.is_some() {
-            socket.set_read_timeout(timeout)?;
-            socket.set_write_timeout(timeout)?;
-        }
-        let body = Body::Stream(BufReader::new(Wire(socket)));
-        Ok(Request { body, client_address, server })
+        let reader = Reader::of_stream(Wire::new(socket, limits)?, limit);
+        Ok(Request { reader, reply: None, client_address, server_address: None, server })
     }
 
     pub(super) fn packet(
@@ -61,20 +80,116 @@ impl<'a, S> Request<'a, S> {
         server_address: Option<Addr>,
         server: Reach<'a, S>,
     ) -> Request<'a, S> {
-        let body = Body::Packet { packet: Cursor::new(packet), reply: None, server_address };
-        Request { body, client_address, server }
+        let reader = Reader::of_packet(packet);
+        Request { reader, reply: None, client_address, server_address, server }
     }
 
     /// The answer to a datagram, if there is one.
     pub(super) fn into_reply(self) -> Option<Vec<u8>> {
-        if let Body::Packet { reply, .. } = self.body { reply } else { None }
+        self.reply
     }
 
     pub(super) fn drop_reply(&mut self) {
-        if let Body::Packet { reply, .. } = &mut self.body {
-            *reply = None;
-        }
+        self.reply = None;
     }
+
+    // Pieces that are whole.
+
+    /// The next line, without its `\n` or `\r\n`; `None` when the peer has ended. As in Python, and
+    /// with [`BufRead::lines`], the last line needs no end; where half a line must not pass for a
+    /// whole one, [`Request::take_until`] is right.
+    ///
+    /// ```
+    /// # use std::io::{self, Write};
+    /// # use socketserver::blocking::Request;
+    /// fn greet(request: &mut Request<'_>) -> io::Result<()> {
+    ///     while let Some(name) = request.line(80)? {
+    ///         let greeting = format!("hello {}\n", String::from_utf8_lossy(name));
+    ///         request.send_all(greeting.as_bytes())?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # socketserver::Server::new()?.listen_blocking(
+    /// #     "127.0.0.1:0", &socketserver::blocking::Mode::inline(), |_| greet)?;
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when the line is longer than `max` bytes,
+    /// counted without the `\n`; as of every read, [`TimedOut`](io::ErrorKind::TimedOut) and what the
+    /// system says.
+    pub fn line(&mut self, max: usize) -> io::Result<Option<&[u8]>> {
+        self.reader.line(max)
+    }
+
+    /// Everything before the next `byte`, which is taken too; `None` when the peer has ended.
+    ///
+    /// # Errors
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when more than `max` bytes stand before it, or
+    /// have come without it; [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the peer ends in the
+    /// middle of it.
+    pub fn take_until(&mut self, byte: u8, max: usize) -> io::Result<Option<&[u8]>> {
+        self.reader.delimited(&[byte], max)
+    }
+
+    /// Everything before the next `separator` of 1 to 7 bytes, which is taken too; `None` when the
+    /// peer has ended.
+    ///
+    /// # Errors
+    /// As of [`Request::take_until`]; [`InvalidInput`](io::ErrorKind::InvalidInput) when the separator
+    /// is empty or longer than 7 bytes.
+    pub fn delimited(&mut self, separator: &[u8], max: usize) -> io::Result<Option<&[u8]>> {
+        self.reader.delimited(separator, max)
+    }
+
+    /// The next frame: a length of four bytes, most significant first, then so many bytes, which
+    /// are given without the length; `None` when the peer has ended.
+    ///
+    /// # Errors
+    /// As of [`Request::frame_with`].
+    pub fn frame(&mut self, max: usize) -> io::Result<Option<&[u8]>> {
+        Ok(self.reader.frame(&LengthField::U32, max)?.map(|frame| frame.body))
+    }
+
+    /// The next frame that begins with its length, as `field` says; `None` when the peer has ended.
+    ///
+    /// ```
+    /// # use std::io;
+    /// # use socketserver::LengthField;
+    /// # use socketserver::blocking::Request;
+    /// fn upper(request: &mut Request<'_>) -> io::Result<()> {
+    ///     while let Some(frame) = request.frame_with(&LengthField::U16, 4096)? {
+    ///         let mut answer = Vec::new();
+    ///         LengthField::U16.put(&mut answer, &frame.body.to_ascii_uppercase(), 4096)?;
+    ///         request.send_all(&answer)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # socketserver::Server::new()?.listen_blocking(
+    /// #     "127.0.0.1:0", &socketserver::blocking::Mode::inline(), |_| upper)?;
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when the body is longer than `max` or shorter
+    /// than nothing, as soon as the length is known;
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the peer ends in the middle of it.
+    pub fn frame_with(&mut self, field: &LengthField, max: usize) -> io::Result<Option<Frame<'_>>> {
+        self.reader.frame(field, max)
+    }
+
+    /// Exactly `n` bytes, as often something else that the peer said has it (`Content-Length`);
+    /// `None` when the peer has ended before the first of them. For a number that the program
+    /// knows, [`Read::read_exact`] does as well.
+    ///
+    /// # Errors
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when `n` is more than `max`;
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the peer ends in the middle of them.
+    pub fn take_exact(&mut self, n: usize, max: usize) -> io::Result<Option<&[u8]>> {
+        self.reader.take_exact(n, max)
+    }
+
+    // What is known of the client.
 
     /// The address of the peer (Python's `client_address`).
     #[must_use]
@@ -86,44 +201,92 @@ impl<'a, S> Request<'a, S> {
     /// (`getsockname`).
     #[must_use]
     pub fn server_address(&self) -> Option<Addr> {
-        match &self.body {
-            Body::Stream(reader) => crate::socket::name_of(&reader.get_ref().0),
-            Body::Packet { server_address, .. } => server_address.clone(),
+        match self.socket() {
+            Some(socket) => crate::socket::name_of(socket),
+            None => self.server_address.clone(),
         }
     }
 
     /// The whole datagram, whatever of it was read already; `None` for a connection.
     #[must_use]
     pub fn datagram(&self) -> Option<&[u8]> {
-        if let Body::Packet { packet, .. } = &self.body { Some(packet.get_ref()) } else { None }
+        match self.reader.source() {
+            Source::Packet(packet) => Some(packet.get_ref()),
+            Source::Stream(_) => None,
+        }
     }
 
     /// The socket of the connection, for its options; `None` for a datagram. It blocks; what is
-    /// read from it directly misses what was read ahead.
+    /// read from it directly misses what was read ahead, and no deadline holds for it.
     #[must_use]
     pub fn socket(&self) -> Option<&Socket> {
-        if let Body::Stream(reader) = &self.body { Some(&reader.get_ref().0) } else { None }
+        match self.reader.source() {
+            Source::Stream(reader) => Some(reader.get_ref().socket()),
+            Source::Packet(_) => None,
+        }
     }
+
+    // Writing, and time.
 
     /// Writes all of `bytes` (Python's `sendall`); as `write_all`, but no bytes at all are an answer
     /// to a datagram, an empty one.
     ///
     /// # Errors
-    /// What the system says, `TimedOut` when the peer takes nothing for too long.
+    /// What the system says, `TimedOut` when the peer takes too long; then some of it may have left.
     pub fn send_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         // Each write is whole.
         self.write(bytes).map(drop)
     }
 
-    /// How long each later read and write may take; `None` is for ever.
+    /// How long each later read, and each later write of any length, may take
+    /// ([`Mode::timeout`](super::Mode::timeout)); `None` is for ever. Means nothing for a datagram.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when that is no time at all; what the system
+    /// says.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            let what = "Request::set_timeout must be longer than nothing";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        self.reader.wire().map_or(Ok(()), |wire| wire.set_timeout(timeout))
+    }
+
+    /// Until when all later reads and writes have to be done, together
+    /// ([`Mode::deadline`](super::Mode::deadline)); `None` is never. One that has passed makes each
+    /// of them [`TimedOut`](io::ErrorKind::TimedOut), but what was read ahead is still given. Means
+    /// nothing for a datagram, which waits for nothing.
+    ///
+    /// ```
+    /// # use std::io;
+    /// # use std::time::{Duration, Instant};
+    /// # use socketserver::blocking::Request;
+    /// # fn serve(request: &mut Request<'_>) -> io::Result<()> {
+    /// // The whole question within 10 s, however it drips; and the answer within a minute.
+    /// request.set_deadline(Some(Instant::now() + Duration::from_secs(10)))?;
+    /// let Some(question) = request.line(1024)? else { return Ok(()) };
+    /// let answer = question.repeat(1_000);
+    /// request.set_deadline(Some(Instant::now() + Duration::from_secs(60)))?;
+    /// request.send_all(&answer)
+    /// # }
+    /// # socketserver::Server::new()?.listen_blocking(
+    /// #     "127.0.0.1:0", &socketserver::blocking::Mode::inline(), |_| serve)?;
+    /// # Ok::<(), io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// What the system says.
-    pub fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = timeout.map(|timeout| timeout.max(Duration::from_millis(1)));
-        let Some(socket) = self.socket() else { return Ok(()) };
-        socket.set_read_timeout(timeout)?;
-        socket.set_write_timeout(timeout)
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        self.reader.wire().map_or(Ok(()), |wire| wire.set_deadline(deadline))
+    }
+
+    /// Until when all has to be done, if there is such a time.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.reader.source() {
+            Source::Stream(reader) => reader.get_ref().limits().deadline,
+            Source::Packet(_) => None,
+        }
     }
 
     /// Ends the outgoing direction; reading goes on. Has no meaning for a datagram.
@@ -162,78 +325,53 @@ impl<'a, S> Request<'a, S> {
     }
 }
 
+/// `read_to_end` and `read_to_string` keep to [`Options::input_limit`](crate::Options::input_limit).
 impl<S> Read for Request<'_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.body {
-            Body::Stream(reader) => reader.read(buffer),
-            Body::Packet { packet, .. } => packet.read(buffer),
-        }
+        self.reader.read(buffer)
+    }
+
+    fn read_to_end(&mut self, into: &mut Vec<u8>) -> io::Result<usize> {
+        self.reader.read_to_end(into)
+    }
+
+    fn read_to_string(&mut self, into: &mut String) -> io::Result<usize> {
+        self.reader.read_to_string(into)
     }
 }
 
+/// `read_line`, `read_until` and what is made of them keep to
+/// [`Options::input_limit`](crate::Options::input_limit); [`Request::line`] has a limit of its own.
 impl<S> BufRead for Request<'_, S> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        match &mut self.body {
-            Body::Stream(reader) => reader.fill_buf(),
-            Body::Packet { packet, .. } => packet.fill_buf(),
-        }
+        self.reader.fill_buf()
     }
 
     fn consume(&mut self, n: usize) {
-        match &mut self.body {
-            Body::Stream(reader) => reader.consume(n),
-            Body::Packet { packet, .. } => packet.consume(n),
-        }
+        self.reader.consume(n);
+    }
+
+    fn read_until(&mut self, byte: u8, into: &mut Vec<u8>) -> io::Result<usize> {
+        self.reader.read_until(byte, into)
+    }
+
+    fn read_line(&mut self, into: &mut String) -> io::Result<usize> {
+        self.reader.read_line(into)
     }
 }
 
 /// Each write is whole, or an error: it returns the length of what it was given.
 impl<S> Write for Request<'_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.body {
-            Body::Stream(reader) => reader.get_mut().write_all(bytes)?,
-            Body::Packet { reply, .. } => {
-                reply.get_or_insert_default().extend_from_slice(bytes);
-            }
+        if let Some(wire) = self.reader.wire() {
+            return wire.write(bytes);
         }
+        self.reply.get_or_insert_default().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// The blocking socket, whose timeouts are called so.
-struct Wire(Arc<Socket>);
-
-impl Read for Wire {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        patiently(|| (&*self.0).read(buffer), "the peer sent nothing in time")
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        patiently(|| (&*self.0).write(bytes), "the peer read nothing in time")
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A signal that the program handles is no reason to stop (a socket with a timeout is interrupted
-/// all the same). Systems call a timeout `WouldBlock`, which a blocking handler could make nothing of.
-fn patiently(mut act: impl FnMut() -> io::Result<usize>, what: &str) -> io::Result<usize> {
-    loop {
-        match act() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, what));
-            }
-            result => return result,
-        }
     }
 }
 

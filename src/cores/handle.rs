@@ -84,6 +84,11 @@ impl Control {
         Running(self)
     }
 
+    /// They are never built.
+    pub(super) fn fail(&self) {
+        self.end(End::Failed);
+    }
+
     fn end(&self, end: End) {
         let mut state = self.lock();
         state.group = None;

@@ -26,15 +26,17 @@ impl<'a> FrameWriter<'a> {
             // Most frames are short; the bodies of the others are moved once.
             Width::Varint => 1,
         };
-        let body = start + field.offset + reserved;
+        // Where there can be no such field nothing is written, and every call says so.
+        let offset = field.check().map_or(0, |()| field.offset);
+        let body = start + offset + reserved;
         out.resize(body, 0);
         FrameWriter { field, out, start, body, max, ended: false }
     }
 
     /// The bytes in front of the length, as many as [`LengthField::at`] says; zeros at first.
     pub fn head(&mut self) -> &mut [u8] {
-        let head = self.start..self.start + self.field.offset;
-        self.out.get_mut(head).unwrap_or_default()
+        let end = self.start.saturating_add(self.field.offset);
+        self.out.get_mut(self.start..end).unwrap_or_default()
     }
 
     /// How long the body is so far.
@@ -55,6 +57,7 @@ impl<'a> FrameWriter<'a> {
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the field cannot tell its length; then
     /// the whole frame is taken back.
     pub fn end(mut self) -> io::Result<()> {
+        self.field.check()?;
         let at = self.start + self.field.offset;
         match self.field.width {
             Width::Big(width) => {
@@ -115,6 +118,7 @@ fn varint_bytes(number: u64, width: usize) -> impl Iterator<Item = u8> {
 impl Write for FrameWriter<'_> {
     /// Takes all bytes, or none when the body would be too long then.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.field.check()?;
         if bytes.len() > self.max.saturating_sub(self.len()) {
             return Err(too_long(io::ErrorKind::InvalidInput, self.max));
         }

@@ -61,6 +61,16 @@ impl Held {
         }
     }
 
+    /// Room for `more` bytes behind what is held. Room grows by doubling, but not above `most`.
+    pub(crate) fn make_room(&mut self, more: usize, most: usize) {
+        let Some(Kept { bytes, .. }) = self.0.as_deref_mut() else { return };
+        let needed = bytes.len().saturating_add(more);
+        if needed > bytes.capacity() {
+            let room = bytes.capacity().saturating_mul(2).min(most).max(needed);
+            bytes.reserve_exact(room - bytes.len());
+        }
+    }
+
     /// Since when the first of them wait.
     pub(crate) fn since(&self) -> u64 {
         self.0.as_ref().map_or(0, |kept| kept.since)

@@ -55,3 +55,15 @@ impl Loan {
         Ok(Some(StreamSocket::Tcp(mio::net::TcpStream::from_std(stream))))
     }
 }
+
+/// As much as there is room for, without waiting, though the socket blocks.
+#[cfg(unix)]
+pub(crate) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    socket.send_with_flags(bytes, libc::MSG_DONTWAIT)
+}
+
+/// Elsewhere a blocking socket cannot be asked not to wait.
+#[cfg(not(unix))]
+pub(crate) fn send_now(_: &Socket, _: &[u8]) -> io::Result<usize> {
+    Err(io::ErrorKind::WouldBlock.into())
+}

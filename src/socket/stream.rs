@@ -364,6 +364,10 @@ impl Transport for StreamSocket {
 
 /// `connect` after `bind`, which mio does not do.
 fn connect_from(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    if from.is_ipv4() != to.is_ipv4() {
+        let what = format!("Connect::from {from} is of another family than {to}");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     choose_port_late(&socket);

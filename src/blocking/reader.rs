@@ -1,0 +1,311 @@
+//! What a blocking handler reads from: bytes as they come, or pieces that are whole, with a limit.
+
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+
+use super::wire::Wire;
+use crate::frame::{Frame, LengthField};
+use crate::input::{Held, Input};
+
+/// Where the bytes come from.
+pub(super) enum Source {
+    Stream(BufReader<Wire>),
+    Packet(Cursor<Vec<u8>>),
+}
+
+/// The bytes of one request. What has to become whole is collected here until it is, and no longer.
+pub(super) struct Reader {
+    source: Source,
+    /// The beginning of a piece that is not whole.
+    held: Held,
+    /// So many bytes were given out last, where they lie; they go with the next call.
+    given: usize,
+    /// The most that one call brings which has no limit of its own.
+    limit: usize,
+}
+
+/// What was looked for.
+enum Found<T> {
+    Whole(T),
+    /// The peer has ended, and nothing was left.
+    End,
+    /// The peer has ended in the middle of it.
+    Cut,
+}
+
+/// What comes in at once, at most; also the room that what is collected may have above its limit.
+const ONE_READ: usize = 8 << 10;
+
+impl Reader {
+    pub(super) fn of_stream(wire: Wire, limit: usize) -> Reader {
+        let source = Source::Stream(BufReader::with_capacity(ONE_READ, wire));
+        Reader { source, held: Held::default(), given: 0, limit }
+    }
+
+    pub(super) fn of_packet(packet: Vec<u8>) -> Reader {
+        let source = Source::Packet(Cursor::new(packet));
+        Reader { source, held: Held::default(), given: 0, limit: usize::MAX }
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    pub(super) fn wire(&mut self) -> Option<&mut Wire> {
+        match &mut self.source {
+            Source::Stream(reader) => Some(reader.get_mut()),
+            Source::Packet(_) => None,
+        }
+    }
+
+    // Pieces that are whole.
+
+    pub(super) fn line(&mut self, max: usize) -> io::Result<Option<&[u8]>> {
+        match self.find(max, |input| Ok(input.line(max)?.map(<[u8]>::len)))? {
+            Found::Whole(len) => Ok(self.given().get(..len)),
+            Found::End => Ok(None),
+            Found::Cut => {
+                self.given = self.held.len();
+                Ok(Some(self.given()))
+            }
+        }
+    }
+
+    pub(super) fn delimited(&mut self, separator: &[u8], max: usize) -> io::Result<Option<&[u8]>> {
+        let found = self.find(max, |input| Ok(input.delimited(separator, max)?.map(<[u8]>::len)));
+        Ok(whole(found?)?.and_then(|len| self.given().get(..len)))
+    }
+
+    pub(super) fn frame(
+        &mut self,
+        field: &LengthField,
+        max: usize,
+    ) -> io::Result<Option<Frame<'_>>> {
+        let found =
+            self.find(max, |input| Ok(input.frame_with(field, max)?.map(|frame| frame.head.len())));
+        let Some(head) = whole(found?)? else { return Ok(None) };
+        let frame = self.given().split_at_checked(head);
+        Ok(frame.map(|(head, body)| Frame { head, body }))
+    }
+
+    pub(super) fn take_exact(&mut self, n: usize, max: usize) -> io::Result<Option<&[u8]>> {
+        if n == 0 {
+            return Ok(Some(&[]));
+        }
+        let found = self.find(max, |input| {
+            Ok(if input.need(n, max)? { input.take(n).map(<[u8]>::len) } else { None })
+        });
+        Ok(whole(found?)?.and_then(|len| self.given().get(..len)))
+    }
+
+    /// Reads until `take` finds something whole. It lies in front of what comes next then, and goes
+    /// with the next call.
+    fn find<T>(
+        &mut self,
+        max: usize,
+        take: impl Fn(&mut Input<'_>) -> io::Result<Option<T>>,
+    ) -> io::Result<Found<T>> {
+        self.forget_given();
+        loop {
+            if self.held.is_empty() {
+                let piece = self.source.fill_buf()?;
+                if piece.is_empty() {
+                    return Ok(Found::End);
+                }
+                let (all, mut input) = (piece.len(), Input::new(piece));
+                if let Some(found) = take(&mut input)? {
+                    self.given = all - input.len();
+                    return Ok(Found::Whole(found));
+                }
+                self.held.hold(&input, 0);
+                self.source.consume(all);
+            } else {
+                let mut input = self.held.input();
+                let all = input.len();
+                if let Some(found) = take(&mut input)? {
+                    self.given = all - input.len();
+                    return Ok(Found::Whole(found));
+                }
+                let left = input.left();
+                self.held.keep(left, 0);
+                if !self.collect(max)? {
+                    return Ok(Found::Cut);
+                }
+            }
+        }
+    }
+
+    /// Puts more behind what is held; `false` when nothing more comes.
+    fn collect(&mut self, max: usize) -> io::Result<bool> {
+        let piece = self.source.fill_buf()?;
+        let n = piece.len();
+        self.held.make_room(n, max.saturating_add(ONE_READ));
+        self.held.append(piece);
+        self.source.consume(n);
+        Ok(n > 0)
+    }
+
+    /// What was found, where it lies.
+    fn given(&self) -> &[u8] {
+        let there =
+            if self.held.is_empty() { self.source.buffer() } else { self.held.input().rest() };
+        there.get(..self.given).unwrap_or_default()
+    }
+
+    fn forget_given(&mut self) {
+        let given = std::mem::take(&mut self.given);
+        if given > 0 {
+            self.pass(given);
+        }
+    }
+
+    fn pass(&mut self, n: usize) {
+        if self.held.is_empty() {
+            return self.source.consume(n);
+        }
+        let mut input = self.held.input();
+        input.take(n.min(input.len()));
+        let left = input.left();
+        self.held.keep(left, 0);
+    }
+
+    // Bytes as they come, with the limit of the server where a call has none of its own.
+
+    /// Appends everything up to the end, or up to and including the next `byte`.
+    fn gather(&mut self, byte: Option<u8>, into: &mut Vec<u8>) -> io::Result<usize> {
+        let mut gathered = 0;
+        loop {
+            let limit = self.limit;
+            let piece = self.fill_buf()?;
+            let n = match byte {
+                // `skip_until` is the one fast search for a byte that std offers.
+                Some(byte) => {
+                    let mut rest = piece;
+                    rest.skip_until(byte)?
+                }
+                None => piece.len(),
+            };
+            if n > limit - gathered {
+                return Err(too_much(limit));
+            }
+            let piece = piece.get(..n).unwrap_or_default();
+            into.extend_from_slice(piece);
+            gathered += n;
+            let is_last = n == 0 || byte.is_some_and(|byte| piece.last() == Some(&byte));
+            self.consume(n);
+            if is_last {
+                return Ok(gathered);
+            }
+        }
+    }
+
+    /// The same as text. What came before an error stays, as far as it is text.
+    fn gather_text(&mut self, byte: Option<u8>, into: &mut String) -> io::Result<usize> {
+        let mut bytes = Vec::new();
+        let gathered = self.gather(byte, &mut bytes);
+        match String::from_utf8(bytes) {
+            Ok(text) => into.push_str(&text),
+            Err(_) if gathered.is_err() => {}
+            Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        }
+        gathered
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.forget_given();
+        if self.held.is_empty() {
+            return self.source.read(buffer);
+        }
+        let n = self.held.input().rest().read(buffer)?;
+        self.pass(n);
+        Ok(n)
+    }
+
+    fn read_to_end(&mut self, into: &mut Vec<u8>) -> io::Result<usize> {
+        self.gather(None, into)
+    }
+
+    fn read_to_string(&mut self, into: &mut String) -> io::Result<usize> {
+        self.gather_text(None, into)
+    }
+}
+
+impl BufRead for Reader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.forget_given();
+        if self.held.is_empty() { self.source.fill_buf() } else { Ok(self.held.input().rest()) }
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.forget_given();
+        self.pass(n);
+    }
+
+    fn read_until(&mut self, byte: u8, into: &mut Vec<u8>) -> io::Result<usize> {
+        self.gather(Some(byte), into)
+    }
+
+    fn read_line(&mut self, into: &mut String) -> io::Result<usize> {
+        self.gather_text(Some(b'\n'), into)
+    }
+}
+
+impl Source {
+    /// What has come and was not taken yet.
+    fn buffer(&self) -> &[u8] {
+        match self {
+            Source::Stream(reader) => reader.buffer(),
+            Source::Packet(packet) => {
+                let at = usize::try_from(packet.position()).unwrap_or(usize::MAX);
+                packet.get_ref().get(at..).unwrap_or_default()
+            }
+        }
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Source::Stream(reader) => reader.read(buffer),
+            Source::Packet(packet) => packet.read(buffer),
+        }
+    }
+}
+
+impl BufRead for Source {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self {
+            Source::Stream(reader) => reader.fill_buf(),
+            Source::Packet(packet) => packet.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, n: usize) {
+        match self {
+            Source::Stream(reader) => reader.consume(n),
+            Source::Packet(packet) => packet.consume(n),
+        }
+    }
+}
+
+/// Half a frame is none.
+fn whole<T>(found: Found<T>) -> io::Result<Option<T>> {
+    match found {
+        Found::Whole(found) => Ok(Some(found)),
+        Found::End => Ok(None),
+        Found::Cut => {
+            let what = "the peer has ended in the middle of a piece or a frame";
+            Err(io::Error::new(io::ErrorKind::UnexpectedEof, what))
+        }
+    }
+}
+
+fn too_much(limit: usize) -> io::Error {
+    let what = format!(
+        "more than {limit} bytes would have to be kept for one read (Options::input_limit): take \
+         lines and frames with a limit of their own (Request::line, Request::frame_with), or read \
+         in pieces"
+    );
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
