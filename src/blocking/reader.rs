@@ -88,6 +88,8 @@ impl Reader {
     }
 
     pub(super) fn take_exact(&mut self, n: usize, max: usize) -> io::Result<Option<&[u8]>> {
+        // Too much is too much before anything has come, and nothing is there at once.
+        Input::new(&[]).need(n, max)?;
         if n == 0 {
             return Ok(Some(&[]));
         }
@@ -309,3 +311,6 @@ fn too_much(limit: usize) -> io::Error {
     );
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
+
+#[cfg(test)]
+mod tests;

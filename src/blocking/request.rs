@@ -30,9 +30,10 @@ use crate::mailbox::Mailbox;
 /// | anything else | [`Read`] and [`BufRead`] |
 ///
 /// Each of them takes a limit, because the peer decides the length: a peer that sends something
-/// longer, or never the end of it, is an error when one byte more than `max` has come, and has cost
-/// `max` bytes and some 16 KiB for as long. Nothing is reserved on the word of a length. What was
-/// not whole when a read timed out is not lost: the next call goes on with it.
+/// longer, or never the end of it, is an error as soon as more than `max` bytes have come. Until then
+/// it has cost `max` bytes and some KiB, and twice as much at most, while their room grows; nothing
+/// is reserved on the word of a length. What was not whole when a read timed out is not lost: the
+/// next call goes on with it.
 ///
 /// **Nothing can give `read_line` a limit of its own**, nor `read_until`, `lines`, `split`,
 /// `read_to_end` and `read_to_string`, with which straight-line code usually begins. Here each call of

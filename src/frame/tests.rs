@@ -92,8 +92,31 @@ fn no_length_is_too_hostile() {
     );
     let least = LengthField::U64.adjusted(i64::MIN);
     assert_eq!(measure(least, &[0; 8], usize::MAX), invalid);
-    let far = LengthField::U32.at(usize::MAX);
-    assert_eq!(measure(far, &ones, 1), Ok(Measured::HeadNeeds(usize::MAX)));
+}
+
+/// Who writes a frame makes room for what is in front of the length: that must not be any number.
+#[test]
+fn what_stands_too_far_behind_can_neither_be_taken_nor_written() {
+    let last = LengthField::U8.at(LARGEST_OFFSET);
+    let mut out = Vec::new();
+    last.put(&mut out, b"body", 9).unwrap();
+    let whole = Measured::Whole { head: LARGEST_OFFSET + 1, body: 4 };
+    assert_eq!(measure(last, &out, 9), Ok(whole));
+    for field in FIELDS {
+        for offset in [LARGEST_OFFSET + 1, 1 << 40, usize::MAX] {
+            let field = field.at(offset);
+            let refused = Err(io::ErrorKind::InvalidInput);
+            assert_eq!(measure(field, b"", 9), refused);
+            assert_eq!(measure(LengthField::U8.at(LARGEST_OFFSET + 1), &[0; 70_000], 9), refused);
+            let mut out = vec![7];
+            let error = field.put(&mut out, b"body", 9).unwrap_err();
+            assert!(error.to_string().contains("LengthField::at"), "{error}");
+            assert_eq!(out, [7], "it leaves no trace");
+            let mut frame = field.begin(&mut out, 9);
+            assert!(frame.head().is_empty() && frame.is_empty());
+            assert_eq!(frame.end().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+    }
 }
 
 #[test]

@@ -71,6 +71,12 @@ impl Held {
         }
     }
 
+    /// How many bytes have room without another allocation.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> usize {
+        self.0.as_ref().map_or(0, |kept| kept.bytes.capacity())
+    }
+
     /// Since when the first of them wait.
     pub(crate) fn since(&self) -> u64 {
         self.0.as_ref().map_or(0, |kept| kept.since)

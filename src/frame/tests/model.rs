@@ -52,6 +52,9 @@ proptest! {
                 Ok(Measured::Whole { head, body }) => {
                     prop_assert!(*head <= end && *body <= MAX);
                 }
+                Err(error) if field.offset > LARGEST_OFFSET => {
+                    prop_assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+                }
                 Err(error) => prop_assert_eq!(error.kind(), io::ErrorKind::InvalidData),
             }
             before = Some(measured);
