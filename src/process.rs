@@ -5,10 +5,16 @@
 //! process has no other thread, which then cannot change: nobody else is there to start one. That
 //! makes the fork sound; the crate `fork` has the one system call that Rust calls unsafe.
 //!
+//! A signal that the program handles is not for its children, whose copies of the handlers would do
+//! what the parent does: write into the pipe that it watches, say. Nothing safe puts a handler back
+//! to the default; so a child leaves such signals blocked, and a small thread takes them and does
+//! what they do by default.
+//!
 //! A child is waited for by its own number and never as "any child", which might be somebody
 //! else's. Its end is an event: the pipe through which it reports is closed with it.
 
 use std::io::{self, Read, Write};
+use std::thread;
 
 use mio::unix::pipe;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
@@ -80,9 +86,17 @@ pub(crate) fn fork() -> io::Result<Forked> {
 }
 
 impl Reporter {
-    /// From now on signals arrive, those first that came meanwhile.
-    pub(crate) fn let_signals_in(&self) {
-        let _ = self.mask.thread_set_mask();
+    /// From now on signals arrive, those first that came meanwhile. Unless the child `inherits` the
+    /// handlers of its parent, what they handle has its default action here.
+    pub(crate) fn let_signals_in(&self, inherits: bool) {
+        let mut mask = self.mask;
+        if !inherits {
+            let signals = handled_signals().filter(|signal| !self.mask.contains(*signal));
+            let signals: SigSet = signals.collect();
+            mask.extend(&signals);
+            act_by_default(signals);
+        }
+        let _ = mask.thread_set_mask();
     }
 
     /// Says what came of it and ends this process at once: nothing of what it has a copy of is
@@ -91,6 +105,66 @@ impl Reporter {
         // A parent that is gone is told nothing.
         let _ = self.pipe.write_all(report);
         signal_hook::low_level::exit(i32::from(!success))
+    }
+}
+
+/// A fault comes to the instruction that has made it, and cannot wait for a thread.
+const FAULTS: [Signal; 7] = [
+    Signal::SIGABRT,
+    Signal::SIGBUS,
+    Signal::SIGFPE,
+    Signal::SIGILL,
+    Signal::SIGSEGV,
+    Signal::SIGSYS,
+    Signal::SIGTRAP,
+];
+
+/// Those for which the program has handlers of its own.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn handled_signals() -> impl Iterator<Item = Signal> {
+    // proc(5): one bit for each signal, in hexadecimal digits, the first signal last.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let digits = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    let caught = caught.unwrap_or_default();
+    Signal::iterator()
+        .filter(move |signal| caught >> (*signal as i32 - 1) & 1 == 1 && !FAULTS.contains(signal))
+}
+
+/// Other systems do not say it; there those that end a program by default do so here.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn handled_signals() -> impl Iterator<Item = Signal> {
+    [Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM].into_iter()
+}
+
+/// What a terminal sends to all its processes at once. The parent handles it, so it decides what
+/// becomes of its children.
+const OF_TERMINALS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT];
+
+/// Has a thread do with `signals`, which must be blocked, what they do by default. Where none can be
+/// had they stay blocked; nothing blocks SIGKILL.
+fn act_by_default(signals: SigSet) {
+    if signals.iter().next().is_none() {
+        return;
+    }
+    let act = move || {
+        while let Ok(signal) = signals.wait() {
+            if !OF_TERMINALS.contains(&signal) {
+                act_once_by_default(signal);
+            }
+        }
+    };
+    let _ = thread::Builder::new().name("signals".into()).stack_size(SMALL_STACK).spawn(act);
+}
+
+const SMALL_STACK: usize = 64 << 10;
+
+/// For most of them that ends this process, by that signal.
+fn act_once_by_default(signal: Signal) {
+    let number = signal as i32;
+    if signal_hook::low_level::emulate_default_handler(number).is_err() {
+        // One that is not known there; POSIX and signal(7) have all the others end a process.
+        signal_hook::low_level::exit(128 + number);
     }
 }
 

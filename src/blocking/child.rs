@@ -32,6 +32,14 @@ pub(super) struct Watched {
     place: Option<Place>,
 }
 
+/// How a child begins.
+#[derive(Default)]
+pub(super) struct ChildBegin {
+    pub(super) at_fork: Option<Box<dyn Fn()>>,
+    /// The handlers of signals that the parent has run here too.
+    pub(super) inherits_signals: bool,
+}
+
 /// Between the end of the report and that of the process lie microseconds, unless the handler
 /// closed what it did not know.
 const FIRST_RETRY: Duration = Duration::from_millis(1);
@@ -46,10 +54,10 @@ impl Watched {
         cx: &mut Context<'_, S>,
         place: Place,
         work: Work<S>,
-        at_fork: Option<&dyn Fn()>,
+        begin: &ChildBegin,
     ) -> io::Result<Watched> {
         let (child, receiver) = match process::fork()? {
-            Forked::Child(reporter) => work_and_leave(cx, reporter, work, at_fork),
+            Forked::Child(reporter) => work_and_leave(cx, reporter, work, begin),
             Forked::Parent(child, receiver) => (child, receiver),
         };
         // Its share of the socket must not keep ours away.
@@ -93,14 +101,14 @@ fn work_and_leave<S>(
     cx: &mut Context<'_, S>,
     reporter: Reporter,
     work: Work<S>,
-    at_fork: Option<&dyn Fn()>,
+    begin: &ChildBegin,
 ) -> ! {
     let report = catch_unwind(AssertUnwindSafe(|| {
         cx.io.close_copies();
-        if let Some(at_fork) = at_fork {
+        if let Some(at_fork) = &begin.at_fork {
             at_fork();
         }
-        reporter.let_signals_in();
+        reporter.let_signals_in(begin.inherits_signals);
         work(Reach::Here(cx.shared))
     }));
     let ended =

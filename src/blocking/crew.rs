@@ -12,7 +12,7 @@ use std::time::Duration;
 use log::warn;
 
 #[cfg(all(unix, feature = "processes"))]
-use super::child::Watched;
+use super::child::{ChildBegin, Watched};
 use super::request::Reach;
 use crate::addr::Addr;
 use crate::handler::Context;
@@ -28,7 +28,7 @@ pub(super) struct Crew {
     workers: Workers,
     warnings: RefCell<Warnings>,
     #[cfg(all(unix, feature = "processes"))]
-    pub(super) at_fork: RefCell<Option<Box<dyn Fn()>>>,
+    pub(super) child: RefCell<ChildBegin>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -60,7 +60,7 @@ impl Crew {
             workers: Workers::new(most, usize::MAX),
             warnings: RefCell::default(),
             #[cfg(all(unix, feature = "processes"))]
-            at_fork: RefCell::default(),
+            child: RefCell::default(),
         }
     }
 
@@ -99,8 +99,7 @@ impl Crew {
             Where::Threads => self.start_thread(cx, place, work),
             #[cfg(all(unix, feature = "processes"))]
             Where::Processes => {
-                let at_fork = self.at_fork.borrow();
-                Watched::fork(cx, place, work, at_fork.as_deref()).map(Away::Process)
+                Watched::fork(cx, place, work, &self.child.borrow()).map(Away::Process)
             }
         }
     }

@@ -144,12 +144,28 @@ impl Mode {
     }
 
     /// Has `hook` called in each new process before its handler, for what must not be shared with
-    /// the parent, such as the handling of signals. Signals for the new process wait until the hook
-    /// has run.
+    /// the parent. Signals for the new process wait until the hook has run.
     #[cfg(all(unix, feature = "processes"))]
     #[must_use]
     pub fn at_fork(self, hook: impl Fn() + 'static) -> Mode {
-        *self.crew.at_fork.borrow_mut() = Some(Box::new(hook));
+        self.crew.child.borrow_mut().at_fork = Some(Box::new(hook));
+        self
+    }
+
+    /// Whether the handlers of signals that the program has installed run in its children as well.
+    /// They would do there what they do in the parent, such as stopping it, if they write into a
+    /// pipe that it watches. Default: false. A signal that the program handles then has its default
+    /// action in a child (SIGTERM ends it, and nothing else); but SIGINT, SIGQUIT and SIGHUP, which a
+    /// terminal sends to all processes at once, are left to the parent, and do nothing. A signal that
+    /// is blocked stays blocked. For this a child has a second thread, as long as the program handles
+    /// any signal.
+    ///
+    /// With true, handlers run in a child as they are, and those that [`Mode::at_fork`] or a blocking
+    /// handler installs there.
+    #[cfg(all(unix, feature = "processes"))]
+    #[must_use]
+    pub fn inherit_signals(self, on: bool) -> Mode {
+        self.crew.child.borrow_mut().inherits_signals = on;
         self
     }
 

@@ -38,6 +38,8 @@ mod program;
 #[cfg(unix)]
 mod settings;
 #[cfg(unix)]
+mod signals;
+#[cfg(unix)]
 mod started;
 #[cfg(unix)]
 mod stopping;
@@ -70,6 +72,7 @@ fn trials() -> Vec<libtest_mimic::Trial> {
         writing::writing(),
         names::names(),
         clients::clients(),
+        signals::signals(),
     ];
     all.into_iter().flatten().collect()
 }

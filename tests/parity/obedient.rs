@@ -47,6 +47,7 @@ impl Handler<u32> for Obedient {
             ("silent", _) => Ok(()),
             ("gate", path) => wait_at(path).and_then(|()| writeln!(request, "passed")),
             ("rest", _) => send_back_all(request),
+            ("stay", _) => stay(request),
             ("patience", time) => lose_patience(request, time),
             ("count", _) => count(request),
             ("where", _) => writeln!(request, "{}", process::id()),
@@ -117,6 +118,13 @@ fn send_back_all(request: &mut Request<'_, u32>) -> io::Result<()> {
     let mut all = Vec::new();
     request.read_to_end(&mut all)?;
     request.write_all(&all)
+}
+
+/// Says who it is, and waits until its client has no more to say.
+fn stay(request: &mut Request<'_, u32>) -> io::Result<()> {
+    writeln!(request, "{}", process::id())?;
+    while request.line(80)?.is_some() {}
+    writeln!(request, "stayed")
 }
 
 fn lose_patience(request: &mut Request<'_, u32>, time: &str) -> io::Result<()> {

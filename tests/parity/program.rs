@@ -5,8 +5,9 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::process::{self, Child, Command};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+use signal_hook::consts::{SIGINT, SIGTERM};
 use socketserver::blocking::Mode;
 use socketserver::{Addr, Exit, Io, Options, Reason, Server, SocketId, ToAddrs, mio};
 
@@ -133,6 +135,9 @@ impl Program {
             }
             Ok(())
         })?;
+        if self.settings.heeds {
+            heed_signals(&mut server)?;
+        }
         let addr = server.io().local_addr(id);
         println!("address {}", addr.map(|addr| addr.to_string()).unwrap_or_default());
         (self.server, self.mode) = (Some(server), Some(mode));
@@ -206,11 +211,28 @@ impl Program {
     }
 }
 
+/// As the page of the guide on shutdown has it.
+fn heed_signals(server: &mut Server<u32>) -> io::Result<()> {
+    let (reader, writer) = UnixStream::pair()?;
+    reader.set_nonblocking(true)?;
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
+    }
+    let reader = mio::net::UnixStream::from_std(reader);
+    server.watch(reader, Interest::READABLE, |cx, reader, _ready| {
+        while reader.read(&mut [0; 16]).is_ok_and(|n| n > 0) {}
+        cx.io.server_close();
+        cx.io.shutdown(Duration::from_secs(60));
+        Ok(())
+    })?;
+    Ok(())
+}
+
 fn mode(settings: &Settings) -> Mode {
     let mut mode = match settings.combination.place {
         Place::Inline => Mode::inline(),
         Place::Threads => Mode::threads(settings.places),
-        Place::Processes => Mode::processes(settings.places),
+        Place::Processes => Mode::processes(settings.places).inherit_signals(settings.inherits),
     };
     mode = mode.detach(settings.detach);
     if let Some(timeout) = settings.timeout {

@@ -21,6 +21,10 @@ pub(crate) struct Settings {
     /// Whether there is a hook for errors, which tells of them.
     pub(crate) hook: bool,
     pub(crate) detach: bool,
+    /// Whether SIGINT and SIGTERM stop the server, in the way of the guide.
+    pub(crate) heeds: bool,
+    /// Whether that holds for children too.
+    pub(crate) inherits: bool,
     /// Descriptors that the program may have.
     pub(crate) descriptors: Option<u32>,
 }
@@ -40,6 +44,8 @@ impl Settings {
             notes: false,
             hook: false,
             detach: false,
+            heeds: false,
+            inherits: false,
             descriptors: None,
         };
         for word in rest {
@@ -58,6 +64,8 @@ impl Settings {
             "notes" => self.notes = true,
             "hook" => self.hook = true,
             "detach" => self.detach = true,
+            "heeds" => self.heeds = true,
+            "inherits" => self.inherits = true,
             "descriptors" => self.descriptors = Some(value.parse().unwrap()),
             _ => panic!("{word}"),
         }

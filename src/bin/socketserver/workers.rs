@@ -42,7 +42,11 @@ impl Workers {
         let mode = match self {
             Workers::Threads(n) => Mode::threads(n),
             #[cfg(all(unix, feature = "processes"))]
-            Workers::Processes(n) => return silent(Mode::processes(n)).at_fork(in_child),
+            Workers::Processes(n) => {
+                // What the handlers of signals do in a child is seen to by `in_child`.
+                let mode = Mode::processes(n).at_fork(in_child).inherit_signals(true);
+                return silent(mode);
+            }
             #[cfg(not(all(unix, feature = "processes")))]
             Workers::Processes(n) => Mode::threads(n),
         };
