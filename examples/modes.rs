@@ -3,13 +3,17 @@
 //!
 //! The technique: a handler that blocks, one for each client, which says nothing of where it runs.
 //! Each read is taken for one message, which is right only as long as the client waits for each
-//! answer: a stream keeps no boundaries. The example `hello` reads lines.
+//! answer: a stream keeps no boundaries. A protocol of lines takes them with `Request::line(1024)`.
 
 use std::io::{self, Read};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use socketserver::Server;
 use socketserver::blocking::{Handler, Mode, Request};
+
+/// So long one client may hold a thread or a process, however slowly it speaks.
+const LONGEST: Duration = Duration::from_secs(600);
 
 struct Hello;
 
@@ -31,13 +35,14 @@ impl Handler for Hello {
 }
 
 fn mode(word: &str) -> Option<Mode> {
-    match word {
-        "inline" => Some(Mode::inline()),
-        "threads" => Some(Mode::threads(64)),
+    let mode = match word {
+        "inline" => Mode::inline(),
+        "threads" => Mode::threads(64),
         #[cfg(all(unix, feature = "processes"))]
-        "processes" => Some(Mode::processes(socketserver::blocking::MAX_CHILDREN)),
-        _ => None,
-    }
+        "processes" => Mode::processes(socketserver::blocking::MAX_CHILDREN),
+        _ => return None,
+    };
+    Some(mode.deadline(LONGEST))
 }
 
 fn main() -> ExitCode {

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! ```no_run
-//! use std::io::{self, BufRead, Write};
+//! use std::io;
 //! use socketserver::Server;
 //! use socketserver::blocking::{Handler, Mode, Request};
 //!
@@ -23,10 +23,11 @@
 //!
 //! impl Handler for Upper {
 //!     fn handle(&mut self, request: &mut Request<'_>) -> io::Result<()> {
-//!         let mut line = String::new();
-//!         while request.read_line(&mut line)? > 0 {
-//!             request.write_all(line.to_uppercase().as_bytes())?;
-//!             line.clear();
+//!         // In Python a client that never ends its line costs all the memory there is.
+//!         while let Some(line) = request.line(4096)? {
+//!             let mut answer = line.to_ascii_uppercase();
+//!             answer.push(b'\n');
+//!             request.send_all(&answer)?;
 //!         }
 //!         Ok(())
 //!     }
@@ -186,6 +187,7 @@
 //! | `process_request` | | the same; only a program with one thread forks, others are told so |
 //! | `os._exit` | | the same: nothing of the parent's is cleaned up by a child |
 //! | a crash | an error | of that request alone |
+//! | handlers of signals | `Mode::inherit_signals` | a child does not have those of its parent, so SIGTERM to one child stops nobody else |
 //!
 //! # `ThreadingMixIn`
 //!
@@ -205,10 +207,10 @@
 //! | `self.request`, `self.connection` | the [`Request`](crate::blocking::Request); [`Request::socket`](crate::blocking::Request::socket) for options | |
 //! | `self.client_address` | [`Request::client_address`](crate::blocking::Request::client_address) | |
 //! | `self.server` | [`Request::shared`](crate::blocking::Request::shared), `cx.shared` | lent, so there is no lock; a process has a copy |
-//! | `rfile`, `rbufsize` | `Request` is [`BufRead`](std::io::BufRead) | |
+//! | `rfile`, `rbufsize` | [`Request::line`](crate::blocking::Request::line) and the like, with a required limit; `Request` is [`BufRead`](std::io::BufRead) | `readline()` and `read()` without a size are bounded by [`Options::input_limit`](crate::Options::input_limit) |
 //! | `wfile`, `wbufsize = 0` | `Request` is [`Write`](std::io::Write); a write is whole or an error | |
 //! | `wbufsize > 0` | [`BufWriter`](std::io::BufWriter) around the request | |
-//! | `timeout` | [`Mode::timeout`](crate::blocking::Mode::timeout), [`Request::set_timeout`](crate::blocking::Request::set_timeout) | `TimedOut`, as an error of the read |
+//! | `timeout` | [`Mode::timeout`](crate::blocking::Mode::timeout), [`Request::set_timeout`](crate::blocking::Request::set_timeout) | `TimedOut`, as an error of the read; for the whole of a `sendall`, as in Python; [`Mode::deadline`](crate::blocking::Mode::deadline) is for all reads and writes together |
 //! | `disable_nagle_algorithm` | [`Options::nodelay`](crate::Options::nodelay) | true by default |
 //! | `packet` | [`Request::datagram`](crate::blocking::Request::datagram) | |
 //! | `socket` of a datagram | [`Context::send_to`](crate::Context::send_to) in a [`DatagramHandler`](crate::DatagramHandler) | for more than one answer |

@@ -10,6 +10,7 @@
 //! | [Backpressure](backpressure) | what happens when a peer does not read, and what a handler does then |
 //! | [Timeouts](timeouts) | the limits of time that are there already, and timers for all others |
 //! | [Shutdown](shutdown) | how a connection ends, how a server ends, and what becomes of what is under way |
+//! | [Handlers that block](blocking) | what one client may cost there, in memory and in time; processes and signals |
 //! | [Talking to other connections](other_connections) | broadcasts, relays, other threads, and work that blocks |
 //!
 //! # The few rules
@@ -34,6 +35,7 @@
 //! whose clock stands still. It is behind the feature `testing`; the module `testing` has a tutorial.
 
 pub mod backpressure;
+pub mod blocking;
 pub mod other_connections;
 pub mod protocol;
 pub mod shutdown;

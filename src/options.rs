@@ -287,8 +287,11 @@ impl Options {
     }
 }
 
-fn within<N: fmt::Display + PartialOrd>(name: &str, value: N, least: N, most: N) -> io::Result<()> {
-    if (&least..=&most).contains(&&value) {
+fn within<N>(name: &str, value: N, least: N, most: N) -> io::Result<()>
+where
+    N: Copy + fmt::Display + PartialOrd,
+{
+    if (least..=most).contains(&value) {
         return Ok(());
     }
     Err(unusable(&format!("{name} must be from {least} to {most}, not {value}")))

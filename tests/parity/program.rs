@@ -238,11 +238,14 @@ fn mode(settings: &Settings) -> Mode {
     if let Some(timeout) = settings.timeout {
         mode = mode.timeout(timeout);
     }
+    let server = process::id();
+    let place = move || if process::id() == server { "here" } else { "elsewhere" };
+    if settings.at_fork {
+        mode = mode.at_fork(move || println!("forked {}", place()));
+    }
     if settings.hook {
-        let server = process::id();
         mode = mode.handle_error(move |_, error| {
-            let place = if process::id() == server { "here" } else { "elsewhere" };
-            println!("hook {place}: {error}");
+            println!("hook {}: {error}", place());
         });
     }
     mode

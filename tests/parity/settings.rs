@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     /// Whether there is a hook for errors, which tells of them.
     pub(crate) hook: bool,
     pub(crate) detach: bool,
+    /// Whether there is a hook for each new process, which tells of it.
+    pub(crate) at_fork: bool,
     /// Whether SIGINT and SIGTERM stop the server, in the way of the guide.
     pub(crate) heeds: bool,
     /// Whether that holds for children too.
@@ -44,6 +46,7 @@ impl Settings {
             notes: false,
             hook: false,
             detach: false,
+            at_fork: false,
             heeds: false,
             inherits: false,
             descriptors: None,
@@ -64,6 +67,7 @@ impl Settings {
             "notes" => self.notes = true,
             "hook" => self.hook = true,
             "detach" => self.detach = true,
+            "at_fork" => self.at_fork = true,
             "heeds" => self.heeds = true,
             "inherits" => self.inherits = true,
             "descriptors" => self.descriptors = Some(value.parse().unwrap()),

@@ -5,7 +5,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::client::Client;
-use super::combination::{Combination, Place, streams, trials};
+use super::combination::{Combination, Place, TRANSPORTS, of, streams, trials};
 use super::started::Started;
 
 pub(crate) fn signals() -> Vec<Trial> {
@@ -15,6 +15,7 @@ pub(crate) fn signals() -> Vec<Trial> {
         trials(processes(), "signal", "of_a_terminal_is_for_the_parent", terminal),
         trials(processes(), "signal", "that_nobody_handles_ends_a_child", not_handled),
         trials(processes(), "signal", "is_handled_by_who_inherits", inherited),
+        trials(of(&TRANSPORTS, &[Place::Processes]), "hook", "of_a_fork_runs_first", at_fork),
         trials(processes(), "signal", "costs_no_thread_where_none_is_handled", no_thread),
     ]
     .into_iter()
@@ -103,6 +104,17 @@ fn inherited(it: Combination) {
     drop(client);
     server.expect("stopped, forced 0");
     leave(server);
+}
+
+fn at_fork(it: Combination) {
+    let server = Started::running(it, &["at_fork", "notes"]);
+    for _ in 0..2 {
+        server.echo("hello world\n");
+        for line in ["forked elsewhere", "setup", "handle", "finish"] {
+            server.expect(line);
+        }
+    }
+    stop(server);
 }
 
 /// The program has a handler of SIGUSR1, but that is blocked, and so it stays.

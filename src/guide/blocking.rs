@@ -1,0 +1,100 @@
+//! Handlers that block: what one client may cost, in memory and in time.
+//!
+//! A [`blocking::Handler`](crate::blocking::Handler) is straight-line code for one client; a
+//! [`Mode`](crate::blocking::Mode) says whether it runs in the loop, in a thread or in a process.
+//! While it waits it holds its thread or its process, so how long it may wait, and how much it keeps
+//! while it does, are the first questions to answer.
+//!
+//! # Memory: every read has a limit
+//!
+//! The peer decides how long a line is. [`Request::line`](crate::blocking::Request::line),
+//! [`frame_with`](crate::blocking::Request::frame_with),
+//! [`delimited`](crate::blocking::Request::delimited) and
+//! [`take_exact`](crate::blocking::Request::take_exact) take a limit for that reason, and fail as soon
+//! as it is passed. `read_line` of the standard library cannot be given one; here it fails above
+//! [`Options::input_limit`](crate::Options::input_limit), as do `read_until`, `lines`, `read_to_end` and
+//! `read_to_string`.
+//!
+//! ```
+//! use std::io::{self, Read, Write};
+//! use std::net::TcpStream;
+//! use std::thread;
+//! use socketserver::Server;
+//! use socketserver::blocking::{Mode, Request};
+//!
+//! /// `POST length`, then so many bytes, which are counted.
+//! fn serve(request: &mut Request<'_>) -> io::Result<()> {
+//!     let Some(line) = request.line(80)? else { return Ok(()) };
+//!     let words = String::from_utf8_lossy(line);
+//!     let length = words.strip_prefix("POST ").and_then(|length| length.parse().ok());
+//!     let Some(length) = length else { return request.send_all(b"what?\n") };
+//!     // However much the line says, no more than 1 MiB is ever kept, and only what has come.
+//!     let body = request.take_exact(length, 1 << 20)?.unwrap_or_default();
+//!     let zeros = body.iter().filter(|byte| **byte == b'0').count();
+//!     writeln!(request, "{zeros} of {length}")
+//! }
+//!
+//! let mut server = Server::new()?;
+//! let id = server.listen_blocking("127.0.0.1:0", &Mode::threads(4), |_peer| serve)?;
+//! let port = server.io().local_addr(id).and_then(|addr| addr.port()).unwrap();
+//! let ask = move |question: &'static str| {
+//!     thread::spawn(move || -> io::Result<String> {
+//!         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+//!         stream.write_all(question.as_bytes())?;
+//!         let mut answer = String::new();
+//!         stream.read_to_string(&mut answer)?;
+//!         Ok(answer)
+//!     })
+//! };
+//! let answer = ask("POST 5\n10010");
+//! server.handle_request(None)?;
+//! assert_eq!(answer.join().unwrap()?, "3 of 5\n");
+//! let refused = ask("POST 999999999\n");
+//! server.handle_request(None)?;
+//! assert_eq!(refused.join().unwrap()?, "", "an error ends the request");
+//! # Ok::<(), io::Error>(())
+//! ```
+//!
+//! # Time: a timeout for each read and write, a deadline for all
+//!
+//! | | what it limits | a peer that sends, or takes, one byte now and then |
+//! |---|---|---|
+//! | [`Mode::timeout`](crate::blocking::Mode::timeout) | one read, or one write of any length | passes every one of its reads |
+//! | [`Mode::deadline`](crate::blocking::Mode::deadline) | all reads and writes together | ends at the deadline |
+//!
+//! With a timeout alone, as many such peers as there are threads hold all of them, and nobody else is
+//! served. So a service that anybody may reach has both. A handler that serves many requests on one
+//! connection gives each its own time with
+//! [`Request::set_deadline`](crate::blocking::Request::set_deadline). What has no end by itself, a
+//! computation or a query to somebody else, is not ended by either: they are looked at when the
+//! handler reads or writes.
+//!
+//! ```
+//! use std::io;
+//! use std::time::{Duration, Instant};
+//! use socketserver::Server;
+//! use socketserver::blocking::{Mode, Request};
+//!
+//! fn serve(request: &mut Request<'_>) -> io::Result<()> {
+//!     loop {
+//!         // Each line, and its answer, has 5 s, however it comes.
+//!         request.set_deadline(Some(Instant::now() + Duration::from_secs(5)))?;
+//!         let Some(line) = request.line(1024)? else { return Ok(()) };
+//!         let answer = [line, b"\n"].concat();
+//!         request.send_all(&answer)?;
+//!     }
+//! }
+//!
+//! let mode = Mode::threads(64).timeout(Duration::from_secs(5)).deadline(Duration::from_secs(600));
+//! let mut server = Server::new()?;
+//! server.listen_blocking("127.0.0.1:0", &mode, |_peer| serve)?;
+//! # Ok::<(), io::Error>(())
+//! ```
+//!
+//! # Processes and signals
+//!
+//! With `Mode::processes` a signal that the program handles has its default action in a child: SIGTERM
+//! to one child ends that child, and the server goes on. What a terminal sends to all its processes
+//! (SIGINT for Ctrl-C) is for the parent to handle, and does nothing to a child. So the recipe on the
+//! page about [shutdown](super::shutdown) is right in every mode. `Mode::inherit_signals` has the
+//! handlers run in children as well, for who means that.

@@ -1,0 +1,390 @@
+//! Every option is refused by its name where it cannot be, works at its edges, and has a test that
+//! falls when it is ignored.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+use common::{Client, Kind, Net, PATIENCE, PacketClient, Tested};
+use socketserver::blocking::{Mode, Request};
+use socketserver::{Connect, Cores, Echo, LengthField, Options, Reason, Reconnect, Server, Step};
+
+const NONE: Duration = Duration::ZERO;
+
+/// A value that cannot be, and what the error must name.
+struct Misuse(&'static str, io::Result<()>);
+
+fn options(change: impl Fn(&mut Options)) -> io::Result<()> {
+    let mut options = Options::default();
+    change(&mut options);
+    Server::<()>::with((), options).map(drop)
+}
+
+/// For each option that counts something or takes a time, every value beyond its edges.
+fn options_that_cannot_be() -> Vec<Misuse> {
+    macro_rules! misuses {
+        ($($option:ident: $($value:expr),*;)*) => {
+            vec![$($(Misuse(stringify!($option), options(|all| all.$option = $value))),*),*]
+        };
+    }
+    misuses! {
+        max_connections: 0;
+        read_buffer: 0, (1 << 30) + 1, 1 << 40, usize::MAX;
+        reads_per_turn: 0;
+        writes_per_turn: 0;
+        accepts_per_turn: 0;
+        events_per_turn: 0, (1 << 20) + 1, 1 << 40, usize::MAX;
+        input_limit: 0;
+        high_water: 0, (16 << 20) + 1, 1 << 40, usize::MAX;
+        low_water: (64 << 10) + 1, usize::MAX;
+        output_limit: 0, (64 << 10) - 1;
+        idle_timeout: Some(NONE);
+        frame_timeout: Some(NONE);
+        connect_timeout: NONE;
+        backlog: -1, i32::MIN;
+        keepalive: Some(NONE), Some(Duration::from_millis(999)), Some(Duration::from_secs(32_768)),
+            Some(Duration::MAX);
+        receive_buffer: Some(0), Some(1 << 31), Some(1 << 40), Some(usize::MAX);
+        send_buffer: Some(0), Some(1 << 31), Some(1 << 40), Some(usize::MAX);
+        max_packet_size: 0, (16 << 20) + 1, 1 << 40, usize::MAX;
+        packets_per_turn: 0;
+        packet_queue: 0;
+        packet_queue_bytes: 0;
+        ttl: Some(0), Some(256), Some(999), Some(u32::MAX);
+        multicast_ttl: Some(256), Some(u32::MAX);
+        mailbox_limit: 0;
+        worker_threads: 0;
+        work_limit: 0;
+    }
+}
+
+fn blocking(mode: &Mode) -> io::Result<()> {
+    let handler = |_: &mut Request<'_>| Ok(());
+    let mut server = Server::new()?;
+    let stream = server.listen_blocking("127.0.0.1:0", mode, move |_| handler).map(drop);
+    let datagrams = server.bind_blocking("127.0.0.1:0", mode, move |_| handler).map(drop);
+    assert_eq!(stream.is_err(), datagrams.is_err());
+    stream
+}
+
+fn reconnecting(change: fn(Reconnect<Factory>) -> Reconnect<Factory>) -> io::Result<()> {
+    let again = Reconnect::new("127.0.0.1:1", once_more as Factory)?;
+    let mut server = Server::new()?;
+    change(again).start(&mut server).map(drop)
+}
+
+type Factory = fn(Option<Reason>) -> Option<Echo>;
+
+fn once_more(_: Option<Reason>) -> Option<Echo> {
+    Some(Echo)
+}
+
+fn cores(loops: usize) -> io::Result<()> {
+    let cores = Cores::new(loops);
+    let handle = cores.handle();
+    let ended = cores.serve(|_| (), |_, _: &mut Server| Ok(()));
+    assert_eq!(handle.wait(Duration::MAX), None, "who waits is told");
+    ended.map(drop)
+}
+
+fn frames(field: LengthField) -> io::Result<()> {
+    let taken = socketserver::Input::new(b"").frame_with(&field, 9).map(drop);
+    let written = field.put(&mut Vec::new(), b"", 9);
+    assert_eq!(taken.is_err(), written.is_err());
+    taken
+}
+
+fn from(from: &str) -> io::Result<()> {
+    let mut server = Server::new()?;
+    server.connect(Connect::to("127.0.0.1:1")?.from(from)?, Echo).map(drop)
+}
+
+fn what_else_cannot_be() -> Vec<Misuse> {
+    vec![
+        Misuse("Mode::threads", blocking(&Mode::threads(0))),
+        Misuse("Mode::timeout", blocking(&Mode::inline().timeout(NONE))),
+        Misuse("Mode::deadline", blocking(&Mode::threads(1).deadline(NONE))),
+        Misuse("Cores::new", cores(0)),
+        Misuse("Cores::new", cores(1_025)),
+        Misuse("Cores::new", cores(usize::MAX)),
+        Misuse("Reconnect::first", reconnecting(|again| again.first(NONE))),
+        Misuse("Reconnect::most", reconnecting(|again| again.most(NONE))),
+        Misuse("LengthField::at", frames(LengthField::U16.at(65_536))),
+        Misuse("LengthField::at", frames(LengthField::VARINT.at(1 << 40))),
+        Misuse("LengthField::at", frames(LengthField::U8.at(usize::MAX))),
+        Misuse("Connect::from", from("[::1]:0")),
+        #[cfg(all(unix, feature = "processes"))]
+        Misuse("Mode::processes", blocking(&Mode::processes(0))),
+    ]
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_its_name() {
+    for Misuse(name, result) in options_that_cannot_be().into_iter().chain(what_else_cannot_be()) {
+        let Err(error) = result else { panic!("{name}: it was taken") };
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}: {error}");
+        assert!(error.to_string().contains(name), "{name}: {error}");
+    }
+}
+
+/// Every limit as high as it may be, so that what is added to it must not overflow.
+fn largest() -> Options {
+    Options {
+        max_connections: usize::MAX,
+        read_buffer: 1 << 30,
+        reads_per_turn: usize::MAX,
+        writes_per_turn: usize::MAX,
+        accepts_per_turn: usize::MAX,
+        events_per_turn: 1 << 20,
+        input_limit: usize::MAX,
+        high_water: usize::MAX,
+        low_water: usize::MAX,
+        output_limit: usize::MAX,
+        idle_timeout: Some(Duration::MAX),
+        frame_timeout: Some(Duration::MAX),
+        close_timeout: Duration::MAX,
+        linger_timeout: Duration::MAX,
+        linger_bytes: usize::MAX,
+        connect_timeout: Duration::MAX,
+        backlog: i32::MAX,
+        keepalive: Some(Duration::from_secs(32_767)),
+        receive_buffer: Some(i32::MAX as usize),
+        send_buffer: Some(i32::MAX as usize),
+        max_packet_size: 16 << 20,
+        packets_per_turn: usize::MAX,
+        packet_queue: usize::MAX,
+        packet_queue_bytes: usize::MAX,
+        ttl: Some(255),
+        multicast_ttl: Some(255),
+        spin: Duration::from_millis(1),
+        mailbox_limit: usize::MAX,
+        worker_threads: usize::MAX,
+        work_limit: usize::MAX,
+        ..Options::default()
+    }
+}
+
+/// The same as low. What is counted in turns must still come to its end.
+fn smallest() -> Options {
+    Options {
+        max_connections: 1,
+        read_buffer: 1,
+        reads_per_turn: 1,
+        writes_per_turn: 1,
+        accepts_per_turn: 1,
+        events_per_turn: 1,
+        high_water: 1,
+        low_water: 0,
+        close_timeout: NONE,
+        linger_timeout: NONE,
+        linger_bytes: 0,
+        backlog: 0,
+        keepalive: Some(Duration::from_secs(1)),
+        packets_per_turn: 1,
+        packet_queue: 1,
+        ttl: Some(1),
+        multicast_ttl: Some(0),
+        mailbox_limit: 1,
+        worker_threads: 1,
+        work_limit: 1,
+        ..Options::default()
+    }
+}
+
+#[test]
+fn what_is_at_the_edge_works() {
+    let kinds = if cfg!(unix) { &Kind::ALL[..] } else { &Kind::ALL[..1] };
+    for options in [largest(), smallest()] {
+        for kind in kinds {
+            let mut tested = Tested::with((), options.clone());
+            let addr = tested.serve(*kind, |_| Echo);
+            let mut client = Client::connect(&addr);
+            tested.echo(&mut client, &[7; 5_000]);
+            client.finish_sending();
+            assert_eq!(tested.receive_to_end(&mut client), b"");
+            drop(client);
+            tested.until_ended(1);
+        }
+        let mut tested = Tested::with((), options.clone());
+        let (_, addr) = tested.serve_packets(Net::V4, Echo);
+        tested.exchange(&PacketClient::new(&addr), b"hello");
+        tested.shutdown(Duration::MAX).unwrap();
+    }
+    for (first, most) in [(1, u64::MAX), (u64::MAX, 1), (u64::MAX, u64::MAX)] {
+        let again = Reconnect::new("127.0.0.1:1", once_more as Factory).unwrap();
+        let (first, most) = (Duration::from_nanos(first), Duration::from_secs(most));
+        let mut tested = Tested::new();
+        again.first(first).most(most).start(&mut tested).unwrap();
+        tested.until(|server| server.io().ledger().all_ended() > 0);
+        tested.shutdown(NONE).unwrap();
+    }
+}
+
+#[test]
+fn a_turn_takes_so_many_events_at_once() {
+    let mut tested = Tested::with((), Options { events_per_turn: 2, ..Options::default() });
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut clients = Client::connect_many(&addr, 8);
+    tested.until(|server| server.io().ledger().accepted == 8);
+    for client in &mut clients {
+        client.send(b"hello");
+    }
+    let steps = tested.steps();
+    for client in &mut clients {
+        assert_eq!(tested.receive(client, 5), b"hello");
+    }
+    let most = steps.all().into_iter().filter_map(|step| match step {
+        Step::Waited(events) => Some(events),
+        _ => None,
+    });
+    assert_eq!(most.max(), Some(2));
+}
+
+/// A thread that waits without a sleep gives its processor to nobody of its own will.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_spins_does_not_sleep() {
+    use nix::sys::resource::{UsageWho, getrusage};
+
+    let sleeps = || getrusage(UsageWho::RUSAGE_THREAD).unwrap().voluntary_context_switches();
+    let turns = |spin: Duration| {
+        let mut tested = Tested::with((), Options { spin, ..Options::default() });
+        let one = |_| {
+            let before = sleeps();
+            tested.turn(Some(Duration::from_millis(5))).unwrap();
+            sleeps() - before
+        };
+        (0..20).map(one).collect::<Vec<_>>()
+    };
+    // A lock of the kernel may make it wait once in a while.
+    let spinning = turns(PATIENCE);
+    assert!(spinning.contains(&0), "{spinning:?}");
+    let sleeping = turns(NONE);
+    assert!(sleeping.iter().all(|sleeps| *sleeps > 0), "{sleeping:?}");
+}
+
+/// More than by default: they wait for each other.
+#[test]
+fn as_many_threads_work_at_once() {
+    let mut tested = Tested::with(0, Options { worker_threads: 9, ..Options::default() });
+    let meeting = Arc::new(Barrier::new(9));
+    let id = tested.server.alarm(move |cx| {
+        for _ in 0..9 {
+            let meeting = Arc::clone(&meeting);
+            cx.offload(move || drop(meeting.wait()), |met: &mut i32, _, _| *met += 1)?;
+        }
+        Ok(())
+    });
+    tested.io().set_timer(id.unwrap(), NONE);
+    tested.until(|server| *server.shared() == 9);
+}
+
+/// For each option a test that falls when the option is ignored: where its default stands in its place.
+/// A field that has none does not compile here.
+macro_rules! each_option_has {
+    ($($option:ident: $file:literal, $test:ident;)*) => {
+        const TESTS: &[(&str, &str, &str)] =
+            &[$((stringify!($option), $file, stringify!($test))),*];
+
+        /// All fields, and no two dots.
+        fn every_option_is_listed(options: Options) {
+            let Options { $($option: _),* } = options;
+        }
+    };
+}
+
+each_option_has! {
+    max_connections: "tests/limits.rs",
+        above_max_connections_clients_wait_and_are_served_as_others_leave;
+    read_buffer: "tests/fairness.rs", what_came_at_once_is_read_in_the_turn_of_its_event_as_far_as_the_budget_goes;
+    reads_per_turn: "tests/option_effects.rs", a_turn_has_as_many_reads_as_the_budget_says;
+    writes_per_turn: "tests/option_effects.rs", a_turn_has_as_many_writes_as_the_budget_says;
+    accepts_per_turn: "tests/fairness.rs", accepts_are_spread_over_turns_by_their_budget;
+    events_per_turn: "tests/options.rs", a_turn_takes_so_many_events_at_once;
+    input_limit: "tests/lifecycle.rs", as_many_bytes_as_the_input_limit_may_be_left_until_the_end;
+    high_water: "tests/option_effects.rs", output_above_high_water_is_congestion_until_low_water;
+    low_water: "tests/option_effects.rs", output_above_high_water_is_congestion_until_low_water;
+    output_limit: "tests/option_effects.rs", output_above_its_limit_ends_the_connection;
+    idle_timeout: "tests/lifecycle.rs", silence_ends_as_idle;
+    frame_timeout: "tests/framing.rs", a_peer_that_drips_does_not_outlast_the_frame_timeout;
+    close_timeout: "tests/option_effects.rs", a_closed_connection_has_so_long_for_what_is_left;
+    linger_timeout: "tests/linger.rs", a_client_that_does_not_close_is_waited_for_no_longer_than_the_linger_timeout;
+    linger_bytes: "tests/option_effects.rs", a_closed_connection_lingers_over_so_many_bytes;
+    connect_timeout: "tests/dial.rs", an_address_that_does_not_answer_makes_way_for_the_next;
+    backlog: "src/socket/tests.rs", no_more_clients_wait_than_the_backlog_says;
+    nodelay: "src/socket/tests.rs", nodelay_is_that_of_every_tcp_connection;
+    keepalive: "src/socket/tests.rs", keepalive_is_that_of_every_tcp_connection;
+    reuse_address: "src/socket/tests.rs", the_switches_of_listeners_are_set_as_they_say;
+    reuse_port: "src/socket/tests.rs", the_switches_of_listeners_are_set_as_they_say;
+    only_v6: "src/socket/tests.rs", the_switches_of_listeners_are_set_as_they_say;
+    receive_buffer: "src/socket/tests.rs", buffers_are_those_of_every_socket;
+    send_buffer: "src/socket/tests.rs", buffers_are_those_of_every_socket;
+    max_packet_size: "tests/datagram_faults.rs", a_datagram_above_the_limit_is_told_as_cut_and_the_next_one_is_whole;
+    packets_per_turn: "tests/datagrams.rs", no_turn_lets_in_more_than_its_budget;
+    packet_queue: "tests/datagram_faults.rs", the_queue_is_bounded_in_datagrams_and_tells_when_it_is_empty_again;
+    packet_queue_bytes: "tests/datagram_faults.rs", the_queue_is_bounded_in_bytes_too;
+    own_packets: "tests/datagram_faults.rs", two_services_of_one_loop_answer_each_other_only_if_they_may;
+    broadcast: "src/socket/tests.rs", the_switches_of_datagram_sockets_are_set_as_they_say;
+    ttl: "src/socket/tests.rs", hops_are_limited_towards_peers_of_both_families;
+    multicast_ttl: "src/socket/tests.rs", hops_are_limited_towards_peers_of_both_families;
+    multicast_loop: "src/socket/tests.rs", hops_are_limited_towards_peers_of_both_families;
+    spin: "tests/options.rs", who_spins_does_not_sleep;
+    mailbox_limit: "tests/handle.rs", above_the_mailbox_limit_a_call_is_refused_and_room_comes_back;
+    worker_threads: "tests/options.rs", as_many_threads_work_at_once;
+    work_limit: "tests/handle.rs", above_the_work_limit_offloading_is_refused;
+}
+
+/// The same for each setting of a [`Mode`].
+const MODE_TESTS: &[(&str, &str, &str)] = &[
+    ("detach", "tests/blocking.rs", "a_shutdown_does_not_wait_for_who_is_detached"),
+    (
+        "timeout",
+        "tests/blocking_limits.rs",
+        "one_write_takes_the_timeout_at_most_however_many_pieces_the_peer_takes",
+    ),
+    (
+        "deadline",
+        "tests/blocking_limits.rs",
+        "who_sends_byte_by_byte_is_within_every_timeout_and_ends_at_the_deadline",
+    ),
+    (
+        "handle_error",
+        "tests/blocking.rs",
+        "a_failure_and_a_panic_reach_the_hook_once_each_and_end_that_client_alone",
+    ),
+    ("at_fork", "tests/parity/signals.rs", "at_fork"),
+    ("inherit_signals", "tests/parity/signals.rs", "inherited"),
+];
+
+#[test]
+fn each_setting_of_a_mode_has_a_test_that_is_there() {
+    let source = fs::read_to_string("src/blocking/mode.rs").unwrap();
+    let taken = source.split("pub fn ").skip(1).filter_map(|rest| {
+        let (name, arguments) = rest.split_once('(')?;
+        let by_value = arguments.trim_start().trim_start_matches("mut ").starts_with("self");
+        by_value.then_some(name)
+    });
+    let listed: BTreeSet<&str> = MODE_TESTS.iter().map(|(setting, ..)| *setting).collect();
+    assert_eq!(taken.collect::<BTreeSet<_>>(), listed);
+    are_there(MODE_TESTS);
+}
+
+fn are_there(tests: &[(&str, &str, &str)]) {
+    for (option, file, test) in tests {
+        let text = fs::read_to_string(file).unwrap();
+        assert!(text.contains(&format!("fn {test}(")), "{option}: no {test} in {file}");
+    }
+}
+
+#[test]
+fn each_option_has_a_test_that_is_there() {
+    every_option_is_listed(Options::default());
+    are_there(TESTS);
+    assert_eq!(TESTS.iter().map(|(option, ..)| option).collect::<BTreeSet<_>>().len(), TESTS.len());
+}
