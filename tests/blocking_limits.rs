@@ -48,8 +48,8 @@ fn serve(
             let tell = tell.clone();
             move |request: &mut Request<'_>| {
                 let result = handle(request);
-                let told = result.as_ref().map(|()| ());
-                tell.send(told.map_err(|error| (error.kind(), error.to_string()))).unwrap();
+                let told = result.as_ref().map_err(|error| (error.kind(), error.to_string()));
+                tell.send(told.copied()).unwrap();
                 result
             }
         })

@@ -92,7 +92,7 @@ fn output_above_high_water_is_congestion_until_low_water() {
     let peer = server.connect(Drained(Rc::clone(&drained))).unwrap();
     peer.set_room(0);
     server.run();
-    let mut send = |n: usize, server: &mut TestServer| {
+    let send = |n: usize, server: &mut TestServer| {
         server.io().send(peer.id(), &vec![7; n]);
         server.run();
         server.io().is_congested(peer.id())
@@ -142,7 +142,7 @@ fn a_closed_connection_has_so_long_for_what_is_left() {
     let options = Options { close_timeout: 5 * SECOND, ..Options::default() };
     let mut server = TestServer::with((), options).unwrap();
     let peer = closed(&mut server, 0);
-    server.advance(5 * SECOND - Duration::from_millis(1));
+    server.advance(Duration::from_millis(4_999));
     assert_eq!(peer.finished(), None);
     server.advance(SECOND);
     assert_eq!(peer.finished().unwrap().reason, Reason::CloseTimeout);
