@@ -61,6 +61,7 @@ fn options_that_cannot_be() -> Vec<Misuse> {
         mailbox_limit: 0;
         worker_threads: 0;
         work_limit: 0;
+        lookup_threads: 0;
     }
 }
 
@@ -167,6 +168,7 @@ fn largest() -> Options {
         mailbox_limit: usize::MAX,
         worker_threads: usize::MAX,
         work_limit: usize::MAX,
+        lookup_threads: usize::MAX,
         ..Options::default()
     }
 }
@@ -194,6 +196,7 @@ fn smallest() -> Options {
         mailbox_limit: 1,
         worker_threads: 1,
         work_limit: 1,
+        lookup_threads: 1,
         ..Options::default()
     }
 }
@@ -338,6 +341,8 @@ each_option_has! {
     spin: "tests/options.rs", who_spins_does_not_sleep;
     mailbox_limit: "tests/handle.rs", above_the_mailbox_limit_a_call_is_refused_and_room_comes_back;
     worker_threads: "tests/options.rs", as_many_threads_work_at_once;
+    lookup_threads: "tests/names.rs",
+        a_client_that_asks_for_more_names_than_there_are_threads_leaves_some_for_others;
     work_limit: "tests/handle.rs", above_the_work_limit_offloading_is_refused;
 }
 
