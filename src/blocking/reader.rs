@@ -313,4 +313,5 @@ fn too_much(limit: usize) -> io::Error {
 }
 
 #[cfg(test)]
+#[path = "tests.rs"]
 mod tests;
