@@ -29,7 +29,7 @@ impl<S> Stage<S> {
             let Some(Role::Listener(factory)) = roles.get(id.index()) else { return };
             let has_room = io.has_room() && factory.has_room();
             let Some(listener) = io.sockets.listener(id) else { return };
-            if listener.closing || !listener.readable || listener.waits_for_room {
+            if listener.closing || !listener.may_accept() {
                 return;
             }
             if !has_room {

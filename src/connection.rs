@@ -90,6 +90,16 @@ impl Connection {
         self.lingered == u16::MAX || usize::from(self.lingered) * LINGER_UNIT > limit
     }
 
+    /// Whether its handler's `finish` has run, or is running.
+    pub(crate) fn is_finished(&self) -> bool {
+        matches!(self.stream.ending(), Ending::Leaving | Ending::Lingering | Ending::Dropped)
+    }
+
+    /// Whether the peer is to be told by a reset, though nothing may be unsent.
+    pub(crate) fn wants_reset(&self) -> bool {
+        matches!(self.stream.ending(), Ending::Aborted(Reason::Aborted) | Ending::Dropped)
+    }
+
     /// Why it is to be cut off now, if somebody said so.
     pub(crate) fn aborted(&self) -> Option<Reason> {
         if let Ending::Aborted(reason) = self.stream.ending() { Some(reason) } else { None }

@@ -37,7 +37,11 @@ pub(crate) struct Datagram<T = DatagramSocket> {
     /// Something was dropped for want of room since the queue was last empty.
     congested: bool,
     phase: Phase,
-    /// How many that were taken are being answered elsewhere, by handlers that block.
+    /// Not every datagram is shown: it is closed, or has chosen one peer. One question for both.
+    turns_some_away: bool,
+    /// The one peer that it has chosen since it was bound: what others had sent before is refused.
+    peer: Option<Addr>,
+    /// How many that were taken are being answered elsewhere, by other threads or processes.
     owed: usize,
     /// Whether its id is in the queue.
     pub(crate) queued: bool,
@@ -104,6 +108,8 @@ impl<T: PacketTransport> Datagram<T> {
             is_connected,
             congested: false,
             phase: Phase::Serving,
+            turns_some_away: false,
+            peer: None,
             owed: 0,
             queued: false,
             asked_for_room: false,
@@ -135,6 +141,14 @@ impl<T: PacketTransport> Datagram<T> {
     /// Nothing more is shown; what waits still leaves.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Closing;
+        self.turns_some_away = true;
+    }
+
+    /// It exchanges datagrams with one peer alone from now on.
+    pub(crate) fn choose_peer(&mut self, peer: Addr) {
+        self.is_connected = true;
+        self.turns_some_away = true;
+        self.peer = Some(peer);
     }
 
     /// Answers what has come, and then rests or closes. It may have come without an edge.
@@ -178,8 +192,10 @@ impl<T: PacketTransport> Datagram<T> {
 
     /// The last look is over.
     pub(crate) fn end_look(&mut self) {
-        if let Phase::LastLook { then, .. } = self.phase {
-            self.phase = if then == Then::Close { Phase::Closing } else { Phase::Resting };
+        match self.phase {
+            Phase::LastLook { then: Then::Close, .. } => self.close(),
+            Phase::LastLook { then: Then::Rest, .. } => self.phase = Phase::Resting,
+            _ => {}
         }
     }
 
@@ -224,7 +240,7 @@ impl<T: PacketTransport> Datagram<T> {
     pub(crate) fn wants_service(&self) -> bool {
         let ends = match self.phase {
             Phase::Serving | Phase::Resting => self.congested && self.packets.is_empty(),
-            Phase::LastLook { .. } => !self.is_held_up(),
+            Phase::LastLook { .. } => !(self.is_held_up() || self.waits && self.awaits_answers()),
             // Whoever closes it, its turn gives it the time at which it ends.
             Phase::Closing => self.owes_nothing() || self.closes_at.is_none(),
         };
@@ -249,6 +265,30 @@ impl<T: PacketTransport> Datagram<T> {
     /// Whether more can be read only when something that is owed was answered.
     pub(crate) fn is_held_up(&self) -> bool {
         self.paused && self.owed > 0
+    }
+
+    /// Whether it is about to close, and answers are owed that could not leave then.
+    pub(crate) fn awaits_answers(&self) -> bool {
+        self.owed > 0 && matches!(self.phase, Phase::LastLook { then: Then::Close, .. })
+    }
+
+    /// Whether the handler is shown nothing of this peer.
+    #[inline]
+    pub(crate) fn turns_away(&self, from: &Addr) -> bool {
+        self.turns_some_away && self.is_unwanted(from)
+    }
+
+    #[cold]
+    fn is_unwanted(&self, from: &Addr) -> bool {
+        let other = match (&self.peer, from) {
+            (None, _) => false,
+            // What the kernel knows of an address besides, flow and scope, may be told or not.
+            (Some(Addr::Ip(peer)), Addr::Ip(from)) => {
+                (peer.ip(), peer.port()) != (from.ip(), from.port())
+            }
+            (Some(peer), from) => peer != from,
+        };
+        other || self.phase == Phase::Closing
     }
 
     /// How many datagrams wait to leave.

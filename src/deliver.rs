@@ -241,6 +241,9 @@ impl<S> Stage<S> {
             return;
         }
         self.tell_packets_of_shutdown(id);
+        if self.io.sockets.datagram_ref(id).is_some_and(Datagram::awaits_answers) {
+            return self.io.await_answers(id);
+        }
         self.io.change_datagram(id, Datagram::end_look);
     }
 
@@ -349,8 +352,8 @@ fn outcome_of(id: SocketId, result: thread::Result<io::Result<()>>) -> Result<()
 #[inline]
 fn refuses(io: &mut Io, id: SocketId, peer: &Addr) -> bool {
     let Some(datagram) = io.sockets.datagram_ref(id) else { return true };
-    // Its handler may have closed it meanwhile.
-    if datagram.phase() == Phase::Closing {
+    // Its handler may have closed it meanwhile, or chosen a peer.
+    if datagram.turns_away(peer) {
         return true;
     }
     let may_be = match peer {

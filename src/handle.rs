@@ -59,9 +59,11 @@ impl<S> Handle<S> {
     }
 
     /// [`Io::shutdown`] from another thread (Python's `shutdown`, without its wait). Before the
-    /// first run it ends that run at once; between two runs there is nothing to end.
-    pub fn shutdown(&self, grace: Duration) {
-        self.mailbox.post_stop(grace);
+    /// first run it ends that run at once. `false` when there is nothing to end: between two runs,
+    /// and when the server is gone.
+    #[allow(clippy::must_use_candidate, reason = "most are content that nothing runs any more")]
+    pub fn shutdown(&self, grace: Duration) -> bool {
+        self.mailbox.post_stop(grace)
     }
 
     /// Waits until the present run has ended, or the first one if none has begun. `None` when that

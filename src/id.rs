@@ -59,6 +59,12 @@ impl SocketId {
     }
 }
 
+impl TimerId {
+    /// What [`Io::set_timer`](crate::Io::set_timer) gives when there is nobody whom a timer could be
+    /// for. It never comes up, and [`Io::cancel_timer`](crate::Io::cancel_timer) says `false`.
+    pub const NONE: TimerId = TimerId(Key(usize::MAX));
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.index(), self.generation())

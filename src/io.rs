@@ -16,7 +16,7 @@ use crate::connection::Connection;
 use crate::datagram::{Phase, Then};
 use crate::exit::Exit;
 use crate::id::{SocketId, TimerId};
-use crate::ledger::{Ledger, Reason};
+use crate::ledger::Ledger;
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::output::Pool;
@@ -28,6 +28,7 @@ use crate::stream::{Ending, Marks, SEND_AT_ONCE, Sent};
 use crate::timers::{Deadlines, Timers};
 use crate::trace::{Step, Trace};
 
+mod commands;
 mod datagrams;
 mod offloaded;
 mod shared;
@@ -206,76 +207,21 @@ impl Io {
         sent
     }
 
-    /// Reads no more from `id` until [`Io::resume`]. Its handler sees no input meanwhile; that of a
-    /// datagram socket still sees the datagrams that came in one batch with the present one.
-    pub fn pause(&mut self, id: SocketId) {
-        self.change(id, |connection| connection.stream.pause());
-        self.change_datagram(id, |datagram| datagram.pause(true));
-    }
-
-    /// Reads from `id` again. What its handler had left is shown again, even if nothing new came;
-    /// also what a call of `handle` leaves that has paused and resumed its connection itself. But
-    /// when such a call takes nothing of what it sees for the second time, it is the next input
-    /// that is shown.
-    pub fn resume(&mut self, id: SocketId) {
-        self.change(id, |connection| connection.stream.resume());
-        self.change_datagram(id, |datagram| datagram.pause(false));
-    }
-
-    /// Reads from `id` even while its own output is congested; what its handler had left because of
-    /// that is shown again. Who asks for it must limit the output otherwise, as a relay does by
-    /// pausing the side that feeds it.
-    pub fn set_full_duplex(&mut self, id: SocketId, on: bool) {
-        self.change(id, |connection| connection.stream.set_full_duplex(on));
-    }
-
     // Ending.
 
-    /// Ends the outgoing direction once everything sent has left; reading goes on.
-    pub fn shutdown_write(&mut self, id: SocketId) {
-        self.change(id, |connection| connection.stream.shutdown_write());
-    }
-
-    /// Closes a socket of any kind. A connection first sends what it owes, then its end, then
-    /// waits shortly for the peer's; a datagram socket sends what waits. The handler gets no more
-    /// input.
-    pub fn close(&mut self, id: SocketId) {
-        if self.change(id, |connection| connection.stream.close()) {
-            return;
-        }
-        if let Some(listener) = self.sockets.listener(id) {
-            listener.closing = true;
-        } else if let Some(datagram) = self.sockets.datagram(id) {
-            datagram.close();
-        } else if let Some(source) = self.sockets.source(id) {
-            source.closing = true;
-        }
-        self.sockets.enqueue(id);
-    }
-
-    /// Resets a connection now, or closes a datagram socket; what was not sent is dropped. In
-    /// `finish` of a connection that was idle for too long, or that the grace of a shutdown has cut
-    /// off, it sees to it that the peer gets a reset and not an end.
-    pub fn abort(&mut self, id: SocketId) {
-        self.change(id, |connection| connection.stream.abort(Reason::Aborted));
-        if let Some(datagram) = self.sockets.datagram(id) {
-            self.ledger.packets_dropped += datagram.drop_waiting() as u64;
-            self.close(id);
-        }
-    }
-
     /// Closes every listener and every bound datagram socket (Python's `server_close`), once what
-    /// has come to that is answered; connections go on.
+    /// has come to that is answered, also by other threads within
+    /// [`Options::close_timeout`]; connections go on.
     pub fn server_close(&mut self) {
         let since = self.now;
         for id in self.sockets.ids() {
             match self.sockets.get(id) {
                 Some(Socket::Listener(_)) => self.close(id),
                 Some(Socket::Datagram(datagram)) if !datagram.is_connected => {
-                    self.change_datagram(id, |datagram| datagram.look_last(since, Then::Close));
+                    self.change_datagram(id, |datagram| datagram.look_last(since, Then::Close))
                 }
-                _ => {}
-            }
+                _ => false,
+            };
         }
     }
 
@@ -309,11 +255,18 @@ impl Io {
     /// of this turn ([`Io::now`]). A timer goes with its owner; that of a connection in the making
     /// waits until it stands. There is one for each call, so who sets one at every message cancels
     /// the one before. A timer of a watched source calls its `ready` with nothing ready.
+    ///
+    /// [`TimerId::NONE`], and no timer, when nobody could be called: the owner is gone or closed, or
+    /// it is a listener, which has no handler; [`Server::alarm`](crate::Server::alarm) is an owner
+    /// for timers that belong to no connection.
     pub fn set_timer(&mut self, owner: SocketId, after: Duration) -> TimerId {
+        if !self.is_live(owner) || matches!(self.sockets.get(owner), Some(Socket::Listener(_))) {
+            return TimerId::NONE;
+        }
         let sockets = &self.sockets;
         let timer = self.timers.insert(self.after(after), owner, |id| sockets.get(id).is_some());
-        // Without a name left it can neither fire nor be cancelled; the waker's is never given out.
-        timer.unwrap_or(TimerId(SocketId::from_token(SocketId::WAKER).0))
+        // Without a name left it can neither fire nor be cancelled.
+        timer.unwrap_or(TimerId::NONE)
     }
 
     /// Whether the timer was still to come; now it is not.
@@ -361,7 +314,9 @@ impl Io {
         match self.sockets.get(id) {
             Some(Socket::Connection(connection)) => connection.stream.is_paused(),
             Some(Socket::Datagram(datagram)) => datagram.is_paused(),
-            _ => false,
+            Some(Socket::Listener(listener)) => listener.paused,
+            Some(Socket::Source(source)) => source.is_paused(),
+            None => false,
         }
     }
 
@@ -401,10 +356,11 @@ impl Io {
     }
 
     /// Sets `TCP_NODELAY` of one connection, against [`Options::nodelay`]; of one in the making, once
-    /// it stands.
+    /// it stands. A Unix stream never waits, so there is nothing to set.
     ///
     /// # Errors
-    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when it is gone.
+    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when it is gone, no
+    /// connection, or away with a handler that blocks.
     pub fn set_nodelay(&mut self, id: SocketId, on: bool) -> io::Result<()> {
         if let Some(attempt) = self.attempts.get_mut(id) {
             attempt.nodelay = Some(on);
@@ -435,8 +391,7 @@ impl Io {
     /// What does not balance.
     pub fn check_ledger(&self) -> Result<(), String> {
         let unsent: usize = self.sockets.connections().map(|(_, c)| c.stream.unsent()).sum();
-        let over = |ending| matches!(ending, Ending::Leaving | Ending::Lingering);
-        let live = self.sockets.connections().filter(|(_, c)| !over(c.stream.ending())).count();
+        let live = self.sockets.connections().filter(|(_, c)| !c.is_finished()).count();
         let ledger = &self.ledger;
         if ledger.accepted + ledger.connected != ledger.all_ended() + live as u64 {
             return Err(format!("{live} conversations are live, but {ledger:?}"));

@@ -87,7 +87,8 @@ pub struct Ledger {
     /// [`Options::max_packet_size`](crate::Options::max_packet_size).
     pub packets_truncated: u64,
     /// Those of them that no handler saw: `verify_request` refused them, they said that this server
-    /// itself had sent them, or their handler had closed the socket.
+    /// itself had sent them, or their handler had closed the socket or chosen another peer
+    /// ([`Io::set_peer`](crate::Io::set_peer)).
     pub packets_refused: u64,
     /// Those of them that cost their handler an error or a panic.
     pub packets_failed: u64,

@@ -10,6 +10,8 @@ pub(crate) struct Listener {
     pub(crate) socket: ListenerSocket,
     /// Clients may wait. Cleared only when `accept` finds nobody: an edge comes once.
     pub(crate) readable: bool,
+    /// Nobody is accepted until somebody resumes it.
+    pub(crate) paused: bool,
     /// Nobody is accepted until a connection ends or the retry time comes.
     pub(crate) waits_for_room: bool,
     /// Somebody closed it; it goes in its next turn.
@@ -33,6 +35,7 @@ impl Listener {
             socket,
             // Whoever came before it was registered counts as well.
             readable: true,
+            paused: false,
             waits_for_room: false,
             closing: false,
             door: None,
@@ -43,7 +46,13 @@ impl Listener {
     }
 
     pub(crate) fn wants_service(&self) -> bool {
-        self.closing || self.readable && !self.waits_for_room
+        self.closing || self.may_accept()
+    }
+
+    /// Whether clients may wait, and nothing forbids to accept them.
+    #[inline]
+    pub(crate) fn may_accept(&self) -> bool {
+        self.readable && !self.waits_for_room && !self.paused
     }
 
     /// A client was accepted.

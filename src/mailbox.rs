@@ -27,6 +27,8 @@ struct State<C> {
     commands: Vec<C>,
     stop: Option<Duration>,
     run: Run,
+    /// How many threads wait for the end of the run.
+    waiting: usize,
     /// The server is gone.
     closed: bool,
 }
@@ -61,7 +63,8 @@ enum Run {
 
 impl<C> Mailbox<C> {
     pub(crate) fn new(waker: Waker, limit: usize) -> Mailbox<C> {
-        let state = State { commands: Vec::new(), stop: None, run: Run::NotYet, closed: false };
+        let (commands, run) = (Vec::new(), Run::NotYet);
+        let state = State { commands, stop: None, run, waiting: 0, closed: false };
         Mailbox {
             waker,
             pending: AtomicBool::new(false),
@@ -95,14 +98,18 @@ impl<C> Mailbox<C> {
         });
     }
 
-    pub(crate) fn post_stop(&self, grace: Duration) {
+    /// Says whether there is a run to stop, or will be a first one.
+    pub(crate) fn post_stop(&self, grace: Duration) -> bool {
+        let mut stops = false;
         // A server that is gone has stopped.
         let _ = self.put(|state| {
-            if !matches!(state.run, Run::Ended(_)) {
+            stops = !matches!(state.run, Run::Ended(_));
+            if stops {
                 state.stop = Some(state.stop.map_or(grace, |before| before.min(grace)));
             }
             Ok(())
         });
+        stops
     }
 
     fn put(&self, change: impl FnOnce(&mut State<C>) -> io::Result<()>) -> io::Result<()> {
@@ -158,8 +165,10 @@ impl<C> Mailbox<C> {
                 None => Duration::MAX,
                 Some(deadline) => deadline.checked_duration_since(Instant::now())?,
             };
+            state.waiting += 1;
             let waited = self.run_ended.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting -= 1;
         }
     }
 
@@ -183,5 +192,69 @@ impl<C> fmt::Debug for Mailbox<C> {
         f.debug_struct("Mailbox")
             .field("waiting", &self.lock().commands.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, mpsc};
+    use std::thread;
+
+    /// Longer than any test takes.
+    const LONG: Duration = Duration::from_secs(3_600);
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn mailbox() -> (mio::Poll, Arc<Mailbox<()>>) {
+        let poll = mio::Poll::new().unwrap();
+        let waker = Waker::new(poll.registry(), mio::Token(0)).unwrap();
+        (poll, Arc::new(Mailbox::new(waker, 10)))
+    }
+
+    /// What somebody hears who waits for the end of the run when that comes.
+    fn heard(end: impl FnOnce(&Mailbox<()>)) -> Option<Report> {
+        let (_poll, mailbox) = mailbox();
+        mailbox.begin_run();
+        let (sender, answer) = mpsc::channel();
+        let waits = Arc::clone(&mailbox);
+        thread::spawn(move || sender.send(waits.wait(LONG)));
+        // It sleeps when it has given back the lock under which it said so.
+        while mailbox.lock().waiting == 0 {
+            thread::yield_now();
+        }
+        end(&mailbox);
+        answer.recv_timeout(PATIENCE).expect("it waits on, and nobody wakes it")
+    }
+
+    #[test]
+    fn whoever_waits_is_told_of_the_end_of_the_run_and_of_the_server() {
+        let report = Report { drained: 3, ..Report::default() };
+        assert_eq!(heard(|mailbox| mailbox.end_run(report)), Some(report));
+        assert_eq!(heard(Mailbox::close), None);
+    }
+
+    #[test]
+    fn an_order_to_stop_does_not_outlive_the_run_that_it_was_for() {
+        let (_poll, mailbox) = mailbox();
+        assert!(mailbox.post_stop(LONG), "for the first run");
+        mailbox.begin_run();
+        assert_eq!(mailbox.take(&mut Vec::new()), Some(LONG));
+        // It comes after the last look of the loop.
+        assert!(mailbox.post_stop(LONG));
+        mailbox.end_run(Report::default());
+        assert!(!mailbox.post_stop(LONG), "there is nothing to stop");
+        mailbox.begin_run();
+        assert_eq!(mailbox.take(&mut Vec::new()), None);
+        mailbox.close();
+        assert!(!mailbox.post_stop(LONG), "the server is gone");
+    }
+
+    #[test]
+    fn the_shorter_of_two_graces_holds() {
+        let (_poll, mailbox) = mailbox();
+        for grace in [LONG, PATIENCE, LONG] {
+            assert!(mailbox.post_stop(grace));
+        }
+        assert_eq!(mailbox.take(&mut Vec::new()), Some(PATIENCE));
     }
 }

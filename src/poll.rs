@@ -12,7 +12,6 @@ use crate::connection::Connection;
 use crate::datagram::{Datagram, Then};
 use crate::id::SocketId;
 use crate::io::{Drain, Io, nanoseconds};
-use crate::ledger::Reason;
 use crate::listener::Listener;
 use crate::options::Options;
 use crate::socket::{DatagramSocket, ListenerSocket, StreamSocket};
@@ -317,6 +316,17 @@ impl Io {
         }
     }
 
+    /// A datagram socket takes nothing more, and closes when those that it took are answered: within
+    /// the grace of a shutdown, or else within the time that a closed one has.
+    pub(crate) fn await_answers(&mut self, id: SocketId) {
+        if let Some(datagram) = self.sockets.datagram(id) {
+            datagram.wait();
+        }
+        if !self.is_shutting_down() {
+            self.hurry_datagram(id);
+        }
+    }
+
     /// Has room reported to a datagram socket that refused to send.
     pub(crate) fn ask_for_packet_room(&mut self, id: SocketId) -> io::Result<()> {
         let registry = self.poll.registry();
@@ -354,8 +364,7 @@ impl Io {
             Socket::Connection(connection) => {
                 let dropped = connection.stream.drop_output(&mut self.pool);
                 self.ledger.bytes_dropped += dropped as u64;
-                let aborted = connection.aborted() == Some(Reason::Aborted);
-                if dropped > 0 || aborted {
+                if dropped > 0 || connection.wants_reset() {
                     connection.stream.transport().reset_on_close();
                 }
                 // epoll forgets a descriptor with its close, unless a copy of it lives in another
@@ -405,7 +414,7 @@ fn deadline(connection: &Connection, idle_after: u64, options: &Options) -> Opti
         Ending::Open => idle_after,
         Ending::Closing | Ending::Leaving => nanoseconds(options.close_timeout),
         Ending::Lingering => nanoseconds(options.linger_timeout),
-        Ending::Aborted(_) => u64::MAX,
+        Ending::Aborted(_) | Ending::Dropped => u64::MAX,
     };
     let at = connection.active_at.saturating_add(patience);
     (at != u64::MAX).then_some(at)

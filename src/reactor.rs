@@ -137,8 +137,9 @@ impl<S> Reactor<S> {
             }
             Some(Socket::Datagram(_)) => self.stage.receive_packets(id, &mut self.post),
             Some(Socket::Listener(_)) => self.stage.receive_clients(id),
-            Some(Socket::Source(_)) => self.stage.receive_source(id),
-            None => {}
+            // It may have been paused since it was queued.
+            Some(Socket::Source(source)) if source.wants_service() => self.stage.receive_source(id),
+            Some(Socket::Source(_)) | None => {}
         }
         Ok(())
     }

@@ -89,7 +89,9 @@ impl<S: 'static> Handler<S> for Relay {
 
     fn eof(&mut self, cx: &mut Context<'_, S>, _rest: &[u8]) -> io::Result<()> {
         match self.other {
-            Some(other) if cx.io.is_open(other) => cx.io.shutdown_write(other),
+            Some(other) if cx.io.is_open(other) => {
+                cx.io.shutdown_write(other);
+            }
             _ => cx.close(),
         }
         Ok(())

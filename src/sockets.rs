@@ -21,7 +21,14 @@ pub(crate) enum Socket {
 /// A registered [`mio::event::Source`] of somebody else.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
-    pub(crate) ready: Readiness,
+    /// What was reported and its callback has not seen.
+    ready: Readiness,
+    /// What was ever reported: its callback may have left some of it.
+    reported: Readiness,
+    paused: bool,
+    /// Its callback runs, and has paused it.
+    called: bool,
+    paused_inside: bool,
     pub(crate) closing: bool,
     pub(crate) queued: bool,
 }
@@ -300,7 +307,7 @@ impl Socket {
             Socket::Connection(connection) => connection.wants_service(),
             Socket::Listener(listener) => listener.wants_service(),
             Socket::Datagram(datagram) => datagram.wants_service(),
-            Socket::Source(source) => source.closing || source.ready != Readiness::default(),
+            Socket::Source(source) => source.wants_service(),
         }
     }
 
@@ -326,11 +333,38 @@ impl Socket {
 
 impl Source {
     fn note(&mut self, ready: Readiness) {
-        let noted = &mut self.ready;
-        noted.readable |= ready.readable;
-        noted.writable |= ready.writable;
-        noted.read_closed |= ready.read_closed;
-        noted.urgent |= ready.urgent;
-        noted.error |= ready.error;
+        self.ready = self.ready.or(ready);
+        self.reported = self.reported.or(ready);
+    }
+
+    /// Its callback is called, with this. A timer calls it too, while it is paused.
+    pub(crate) fn begin_call(&mut self) -> Readiness {
+        self.called = true;
+        if self.paused { Readiness::default() } else { std::mem::take(&mut self.ready) }
+    }
+
+    pub(crate) fn end_call(&mut self) {
+        self.called = false;
+        self.paused_inside = false;
+    }
+
+    /// Events are edges: what a call left because it paused is not reported again by the system, so
+    /// it is told once more. A call that resumes before it returns has to take everything.
+    pub(crate) fn pause(&mut self, on: bool) {
+        if on {
+            self.paused_inside |= self.called && !self.paused;
+        } else if self.paused && !self.paused_inside {
+            self.ready = self.reported;
+        }
+        self.paused = on;
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Whether a turn now would change anything.
+    pub(crate) fn wants_service(&self) -> bool {
+        self.closing || !self.paused && self.ready != Readiness::default()
     }
 }

@@ -105,7 +105,7 @@ impl<S> Stage<S> {
         debug!("{id}: ended, {reason:?}: {error}");
         self.io.note_exit(&error);
         let Some(connection) = self.io.sockets.connection(id) else { return };
-        if matches!(connection.stream.ending(), Ending::Leaving | Ending::Lingering) {
+        if connection.is_finished() {
             // Its conversation has ended before; only the rest of it broke.
             return self.io.discard(id);
         }

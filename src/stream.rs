@@ -10,7 +10,7 @@
 //!    │ handler failed    │                     ▲
 //!    ├───────────────────┴──▶ Leaving ─────────┘ output empty
 //!    │ abort, limits, errors
-//!    └───────────▶ Aborted ──▶ gone
+//!    └───────────▶ Aborted ──▶ gone          Leaving, Lingering ── abort ──▶ Dropped ──▶ gone
 //! ```
 
 use std::io;
@@ -48,6 +48,8 @@ pub(crate) enum Ending {
     Lingering,
     /// Nothing more is read or written.
     Aborted(Reason),
+    /// The same, after its `finish` has run.
+    Dropped,
 }
 
 /// What one read came to.
@@ -291,12 +293,17 @@ impl<T: Transport> Stream<T> {
     }
 
     /// A conversation that the server cuts off may be aborted by its handler still, in `finish`:
-    /// then the peer gets a reset although nothing was unsent.
-    pub(crate) fn abort(&mut self, reason: Reason) {
-        let cut_off = matches!(self.ending, Ending::Aborted(Reason::Forced | Reason::Idle));
-        if cut_off || matches!(self.ending, Ending::Open | Ending::Closing) {
-            self.end(Ending::Aborted(reason));
-        }
+    /// then the peer gets a reset although nothing was unsent. Says whether that changed anything.
+    pub(crate) fn abort(&mut self, reason: Reason) -> bool {
+        let ending = match self.ending {
+            Ending::Open | Ending::Closing | Ending::Aborted(Reason::Forced | Reason::Idle) => {
+                Ending::Aborted(reason)
+            }
+            Ending::Leaving | Ending::Lingering => Ending::Dropped,
+            Ending::Aborted(_) | Ending::Dropped => return false,
+        };
+        self.end(ending);
+        true
     }
 
     /// The conversation is over, the bytes it had sent are not.

@@ -34,6 +34,19 @@ pub struct Readiness {
     pub error: bool,
 }
 
+impl Readiness {
+    /// What either of both says.
+    pub(crate) fn or(self, other: Readiness) -> Readiness {
+        Readiness {
+            readable: self.readable | other.readable,
+            writable: self.writable | other.writable,
+            read_closed: self.read_closed | other.read_closed,
+            urgent: self.urgent | other.urgent,
+            error: self.error | other.error,
+        }
+    }
+}
+
 /// What datagrams move through. Nothing of it may block.
 pub(crate) trait PacketTransport {
     /// What it needs to move many datagrams in one call; one for all sockets of a loop.

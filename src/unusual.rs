@@ -178,7 +178,7 @@ impl<S> Stage<S> {
     fn flush(&mut self, id: SocketId) -> Result<(), Failure> {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection(id) else { return Ok(()) };
-        if connection.aborted().is_some() {
+        if connection.stream.is_cut_off() {
             return Ok(());
         }
         let stream = &mut connection.stream;
@@ -208,6 +208,10 @@ impl<S> Stage<S> {
         }
         match connection.stream.ending() {
             Ending::Aborted(reason) => return Err(Failure::aborted(reason)),
+            Ending::Dropped => {
+                self.io.discard(id);
+                return Ok(());
+            }
             _ if connection.stream.is_dead() => {
                 let error = connection.stream.transport().error();
                 let error = error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
@@ -225,13 +229,14 @@ impl<S> Stage<S> {
     }
 
     /// Everything is sent and `finish` has run: says the end, and waits for the peer's unless that
-    /// has come.
+    /// has come, or `finish` wants a reset.
     #[inline]
     fn part(&mut self, id: SocketId) {
         let at_once = self.io.parts_at_once(id);
         let Some(connection) = self.io.sockets.connection(id) else { return };
         let is_lent = matches!(connection.stream.transport(), StreamSocket::Lent);
-        if connection.stream.has_ended() || at_once || is_lent {
+        let over = connection.stream.has_ended() || connection.stream.is_cut_off();
+        if over || at_once || is_lent {
             return self.io.discard(id);
         }
         connection.stream.linger();
@@ -251,14 +256,17 @@ impl<S> Stage<S> {
 
     pub(crate) fn receive_source(&mut self, id: SocketId) {
         let Some(source) = self.io.sockets.source(id) else { return };
-        let ready = std::mem::take(&mut source.ready);
         if source.closing {
             return;
         }
+        let ready = source.begin_call();
         let Stage { shared, io, roles, desk, .. } = self;
         let Some(Role::Source(watched)) = roles.get_mut(id.index()) else { return };
         let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
         let result = catch_unwind(AssertUnwindSafe(|| watched.ready(&mut cx, ready)));
+        if let Some(source) = self.io.sockets.source(id) {
+            source.end_call();
+        }
         self.appoint_newcomers();
         match result {
             Ok(Ok(())) => return,
@@ -349,7 +357,7 @@ impl<S> Stage<S> {
             return io.sockets.enqueue(id);
         }
         let (reason, what) = match connection.stream.ending() {
-            Ending::Leaving | Ending::Lingering => return io.discard(id),
+            Ending::Leaving | Ending::Lingering | Ending::Dropped => return io.discard(id),
             Ending::Closing => (Reason::CloseTimeout, "the peer did not read the rest in time"),
             _ => (Reason::Idle, "idle for too long"),
         };
@@ -385,7 +393,7 @@ impl<S> Stage<S> {
         let mut forced = 0;
         for id in self.io.sockets.ids() {
             let Some(connection) = self.io.sockets.connection(id) else { continue };
-            if !matches!(connection.stream.ending(), Ending::Leaving | Ending::Lingering) {
+            if !connection.is_finished() {
                 forced += 1;
                 let error = io::Error::new(io::ErrorKind::TimedOut, "the server shut down");
                 self.fail(id, Failure { reason: Reason::Forced, error });

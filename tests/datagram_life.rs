@@ -37,7 +37,7 @@ impl DatagramHandler for Obeys {
         cx.reply(packet);
         match packet {
             b"close" => cx.close(),
-            b"abort" => cx.io.abort(id),
+            b"abort" => drop(cx.io.abort(id)),
             b"pause" => cx.pause(),
             b"shutdown" => cx.io.shutdown(PATIENCE),
             b"server close" => cx.io.server_close(),

@@ -84,7 +84,11 @@ fn one_handler_may_close_and_abort_others_in_every_order() {
             input.take_all();
             for (n, &id) in cx.shared.iter().enumerate() {
                 cx.io.send(id, b"over");
-                if n % 2 == 0 { cx.io.close(id) } else { cx.io.abort(id) }
+                if n % 2 == 0 {
+                    cx.io.close(id)
+                } else {
+                    cx.io.abort(id)
+                };
             }
             Ok(())
         }

@@ -330,7 +330,7 @@ fn above_the_work_limit_offloading_is_refused() {
             let may_go_on = may_go_on.take().unwrap();
             let id = cx.id;
             cx.offload(move || may_go_on.recv(), |_, _, _| {})?;
-            cx.offload(|| (), move |_, io, _| io.close(id))?;
+            cx.offload(|| (), move |_, io, _| _ = io.close(id))?;
             let refused = cx.offload(|| (), |_, _, _| {}).unwrap_err();
             cx.shared.push(refused.kind());
             Ok(())

@@ -117,7 +117,7 @@ impl Handler<Site> for Connection {
             }
             // Nothing was asked, so there is nothing to answer.
             State::Head if self.head_timer.is_none() => cx.close(),
-            State::File(_) => cx.io.abort(cx.id),
+            State::File(_) => drop(cx.io.abort(cx.id)),
             State::Head | State::Echo(..) => {
                 self.refuse(cx, Status::REQUEST_TIMEOUT, true);
             }

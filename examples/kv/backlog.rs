@@ -48,13 +48,15 @@ impl Backlogs {
         let large: usize = message.larges.iter().map(|(_, large)| large.len()).sum();
         let Some(backlog) = self.0.get_mut(&id) else {
             if large > MAX_WAITING {
-                return io.abort(id);
+                io.abort(id);
+                return;
             }
             return parts(message).for_each(|part| part.send_all(io, id));
         };
         backlog.messages += message.bytes.len() + large;
         if backlog.messages > MAX_WAITING {
-            return io.abort(id);
+            io.abort(id);
+            return;
         }
         backlog.parts.extend(parts(message));
     }
@@ -84,7 +86,7 @@ impl Backlogs {
     pub(crate) fn close(&mut self, io: &mut Io, id: SocketId) {
         match self.0.get_mut(&id) {
             Some(backlog) => backlog.is_last = true,
-            None => io.close(id),
+            None => drop(io.close(id)),
         }
     }
 

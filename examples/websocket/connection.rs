@@ -111,7 +111,7 @@ impl Handler<Limits> for Connection {
             Phase::Handshake => self.answer(cx, handshake::last("408 Request Timeout", "", "")),
             Phase::Goodbye => cx.close(),
             // Who does not take what it is sent is not read, and is as good as gone too.
-            Phase::Frames { is_asked: true } if !self.is_alive => cx.io.abort(cx.id),
+            Phase::Frames { is_asked: true } if !self.is_alive => drop(cx.io.abort(cx.id)),
             Phase::Frames { is_asked } => {
                 *is_asked = !self.is_alive;
                 if *is_asked {

@@ -155,8 +155,8 @@ impl Scripted {
                 self.log(cx).was_commanded = true;
                 match byte {
                     b'C' => cx.close(),
-                    b'A' => cx.io.abort(cx.id),
-                    b'W' => cx.io.shutdown_write(cx.id),
+                    b'A' => drop(cx.io.abort(cx.id)),
+                    b'W' => drop(cx.io.shutdown_write(cx.id)),
                     _ => return Err(io::Error::other("as ordered")),
                 }
             }
@@ -271,19 +271,19 @@ impl World {
             }
             14 | 15 => server.advance(Duration::from_millis(choices.number::<1>())),
             16 => self.connect(choices.byte()),
-            17 => server.io().pause(id),
-            18 | 19 => server.io().resume(id),
+            17 => drop(server.io().pause(id)),
+            18 | 19 => drop(server.io().resume(id)),
             20 | 21 => {
                 let bytes = choices.take(16);
                 self.send(nth, id, bytes);
             }
-            22 => server.io().set_full_duplex(id, choices.flag()),
+            22 => drop(server.io().set_full_duplex(id, choices.flag())),
             23..=26 => {
                 server.shared()[nth].was_commanded = true;
                 match step % 32 {
-                    23 => server.io().close(id),
-                    24 => server.io().abort(id),
-                    25 => server.io().shutdown_write(id),
+                    23 => drop(server.io().close(id)),
+                    24 => drop(server.io().abort(id)),
+                    25 => drop(server.io().shutdown_write(id)),
                     _ => server.io().shutdown(Duration::from_millis(choices.number::<1>())),
                 }
             }

@@ -42,7 +42,9 @@ impl Io {
         Sent::Queued
     }
 
-    /// From now on the datagram socket `id` exchanges datagrams with `peer` alone (`connect(2)`).
+    /// From now on the datagram socket `id` exchanges datagrams with `peer` alone (`connect(2)`). What
+    /// others had sent before and was not shown yet is refused, and counted in
+    /// [`Ledger::packets_refused`](crate::Ledger::packets_refused).
     ///
     /// # Errors
     /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when it is gone.
@@ -51,7 +53,9 @@ impl Io {
             return Err(io::ErrorKind::NotConnected.into());
         };
         datagram.transport().set_peer(peer)?;
-        datagram.is_connected = true;
+        // As the system writes it, which is how it will name who sent a datagram.
+        let chosen = datagram.transport().peer_addr();
+        datagram.choose_peer(chosen.unwrap_or_else(|| peer.clone()));
         self.own.remove(id);
         if let Drain::Until { since, .. } = self.drain {
             // It does not rest, as it would have while it was bound only.
@@ -100,10 +104,15 @@ impl Io {
         self.sockets.datagram_ref(id).map_or(0, Datagram::waiting)
     }
 
-    pub(crate) fn change_datagram(&mut self, id: SocketId, change: impl FnOnce(&mut Datagram)) {
-        if let Some(datagram) = self.sockets.datagram(id) {
-            change(datagram);
-            self.sockets.enqueue(id);
-        }
+    /// Says whether there is such a datagram socket.
+    pub(crate) fn change_datagram(
+        &mut self,
+        id: SocketId,
+        change: impl FnOnce(&mut Datagram),
+    ) -> bool {
+        let Some(datagram) = self.sockets.datagram(id) else { return false };
+        change(datagram);
+        self.sockets.enqueue(id);
+        true
     }
 }

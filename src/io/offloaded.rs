@@ -18,7 +18,8 @@ impl Io {
     /// A piece of that work is done; its socket may be gone.
     pub(crate) fn end_offloaded(&mut self, id: SocketId) {
         let Some(count) = self.offloaded.get_mut(&id) else {
-            return self.change_datagram(id, |datagram| datagram.owe(false));
+            self.change_datagram(id, |datagram| datagram.owe(false));
+            return;
         };
         *count -= 1;
         if *count == 0 {

@@ -229,7 +229,7 @@ impl StreamSocket {
 
     pub(crate) fn set_nodelay(&self, on: bool) -> io::Result<()> {
         match self {
-            StreamSocket::Unopened | StreamSocket::Lent => Ok(()),
+            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::NotConnected.into()),
             #[cfg(feature = "testing")]
             StreamSocket::Memory(_) => Ok(()),
             StreamSocket::Tcp(stream) => stream.set_nodelay(on),

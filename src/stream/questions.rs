@@ -90,7 +90,7 @@ impl<T: Transport> Stream<T> {
             || self.is_end_due()
             || self.flags.any(Flags::SHUTDOWN_DUE) && self.is_to_be_told()
             || self.output.is_empty() && self.wants_end()
-            || matches!(self.ending, Ending::Aborted(_))
+            || self.is_cut_off()
             || self.ending == Ending::Lingering && self.is_readable()
     }
 
@@ -190,6 +190,11 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn is_complete(&self) -> bool {
         let both = Flags::ENDED.and(Flags::OUTPUT_ENDED);
         self.flags.exactly(both, both.and(Flags::ENDING).and(Flags::END_DUE))
+    }
+
+    /// Whether what waits is not to be sent any more.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        matches!(self.ending, Ending::Aborted(_) | Ending::Dropped)
     }
 
     pub(crate) fn ending(&self) -> Ending {

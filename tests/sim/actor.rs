@@ -18,7 +18,7 @@ use crate::id::TimerId;
 use crate::input::Input;
 use crate::io::Io;
 use crate::ledger::Reason;
-use crate::stream::Sent;
+use crate::stream::{Ending, Sent};
 
 /// What all handlers share.
 pub(crate) type World = Rc<RefCell<Simulated>>;
@@ -389,7 +389,8 @@ fn close(io: &mut Io, world: &World, n: u32) {
         page.closed_at = now;
     }
     drop(sim);
-    io.close(id);
+    let (can, done) = (io.is_open(id), io.close(id));
+    world.borrow_mut().check(done == can, || format!("{n}: open {can}, but closed {done}"));
 }
 
 fn abort(io: &mut Io, world: &World, n: u32) {
@@ -398,7 +399,13 @@ fn abort(io: &mut Io, world: &World, n: u32) {
     let Some(id) = page.id else { return };
     page.aborted = true;
     drop(sim);
-    io.abort(id);
+    let ending = io.sockets.connection_ref(id).map(|one| one.stream.ending());
+    let can = ending.is_some_and(|ending| match ending {
+        Ending::Aborted(reason) => matches!(reason, Reason::Forced | Reason::Idle),
+        ending => ending != Ending::Dropped,
+    });
+    let done = io.abort(id);
+    world.borrow_mut().check(done == can, || format!("{n}: abort of {ending:?} was {done}"));
 }
 
 fn pause(io: &mut Io, world: &World, n: u32) {
@@ -407,7 +414,8 @@ fn pause(io: &mut Io, world: &World, n: u32) {
     let Some(id) = page.id else { return };
     page.paused = true;
     drop(sim);
-    io.pause(id);
+    let (can, done) = (io.is_open(id), io.pause(id));
+    world.borrow_mut().check(done == can, || format!("{n}: open {can}, but paused {done}"));
 }
 
 fn resume(io: &mut Io, world: &World, n: u32, in_own_handle: bool) {
@@ -420,7 +428,8 @@ fn resume(io: &mut Io, world: &World, n: u32, in_own_handle: bool) {
         line.page.asked_inside = due && in_own_handle;
     }
     drop(sim);
-    io.resume(id);
+    let (can, done) = (io.is_open(id), io.resume(id));
+    world.borrow_mut().check(done == can, || format!("{n}: open {can}, but resumed {done}"));
 }
 
 fn shutdown_write(io: &mut Io, world: &World, n: u32) {
@@ -429,7 +438,8 @@ fn shutdown_write(io: &mut Io, world: &World, n: u32) {
     let Some(id) = page.id else { return };
     page.output_closed = true;
     drop(sim);
-    io.shutdown_write(id);
+    let (can, done) = (io.is_open(id), io.shutdown_write(id));
+    world.borrow_mut().check(done == can, || format!("{n}: open {can}, but shut {done}"));
 }
 
 fn set_full_duplex(io: &mut Io, world: &World, n: u32, on: bool) {
@@ -438,7 +448,8 @@ fn set_full_duplex(io: &mut Io, world: &World, n: u32, on: bool) {
     let Some(id) = page.id else { return };
     page.full_duplex = on;
     drop(sim);
-    io.set_full_duplex(id, on);
+    let (can, done) = (io.is_open(id), io.set_full_duplex(id, on));
+    world.borrow_mut().check(done == can, || format!("{n}: open {can}, but set {done}"));
 }
 
 fn set_timer(io: &mut Io, world: &World, n: u32, ms: u64) {
@@ -447,7 +458,9 @@ fn set_timer(io: &mut Io, world: &World, n: u32, ms: u64) {
     let line = sim.line(n);
     let Some(id) = line.page.id else { return };
     let timer = io.set_timer(id, Duration::from_millis(ms));
+    let right = (timer != TimerId::NONE) == io.is_open(id);
     line.page.timers.push((timer, now + ms * 1_000_000));
+    sim.check(right, || format!("{n}: a timer is {timer:?}, and nobody to be called, or other"));
 }
 
 fn cancel_timer(io: &mut Io, world: &World, n: u32) {

@@ -139,7 +139,7 @@ fn left_undone(io: &Io, line: &Line) -> Option<&'static str> {
             Some("all is sent, and it does not end")
         }
         Ending::Lingering if line.is_readable() => Some("it lingers beside input"),
-        Ending::Aborted(_) => Some("it was aborted and lives on"),
+        Ending::Aborted(_) | Ending::Dropped => Some("it was aborted and lives on"),
         _ => None,
     }
 }

@@ -359,7 +359,11 @@ fn close(io: &mut Io, world: &World, n: u32, aborts: bool) {
         port.page.parcels.clear();
     }
     drop(sim);
-    if aborts { io.abort(id) } else { io.close(id) }
+    if aborts {
+        io.abort(id)
+    } else {
+        io.close(id)
+    };
 }
 
 fn set_timer(io: &mut Io, world: &World, n: u32, ms: u64) {

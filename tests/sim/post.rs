@@ -84,7 +84,9 @@ impl Simulated {
             }
             _ => false,
         };
-        port.page.closed || from == REFUSED || is_own && !port.page.connected
+        // Who has chosen a peer has chosen the first stranger.
+        let other = port.page.connected && from != Who::Stranger(0);
+        port.page.closed || other || from == REFUSED || is_own && !port.page.connected
     }
 
     /// What one datagram meets that is to leave.

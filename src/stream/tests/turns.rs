@@ -307,20 +307,30 @@ impl World {
 
     fn settle_connection(&mut self) -> io::Result<()> {
         if self.stream.is_over() {
-            self.over = Some(Over::Well);
+            self.finish();
             return Ok(());
         }
         if self.stream.is_connecting() {
             return Ok(());
         }
         let congested = self.stream.is_congested();
-        if !matches!(self.stream.ending(), Ending::Aborted(_)) {
+        if !self.stream.is_cut_off() {
             self.flush()?;
         }
         if congested && self.stream.take_drained(MARKS) && self.stream.ending() == Ending::Open {
             self.act_inside();
         }
         self.conclude()
+    }
+
+    /// The handler is told that its conversation is over.
+    fn finish(&mut self) {
+        self.act_inside();
+        if self.stream.is_cut_off() {
+            self.over = Some(Over::CutOff);
+        } else if self.stream.has_ended() {
+            self.over = Some(Over::Well);
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -348,14 +358,25 @@ impl World {
                 self.over = Some(Over::CutOff);
                 return Ok(());
             }
+            Ending::Dropped => {
+                self.over = Some(Over::CutOff);
+                return Ok(());
+            }
             _ if self.stream.is_dead() => return Err(self.stream.transport_mut().broken()),
             Ending::Open | Ending::Lingering => {}
             Ending::Closing | Ending::Leaving if self.stream.unsent() > 0 => {}
-            Ending::Closing | Ending::Leaving if self.stream.has_ended() => {
-                self.over = Some(Over::Well);
-                return Ok(());
+            ending => {
+                if ending == Ending::Closing {
+                    self.finish();
+                }
+                if self.stream.has_ended() {
+                    self.over = self.over.or(Some(Over::Well));
+                }
+                if self.over.is_some() {
+                    return Ok(());
+                }
+                self.stream.linger();
             }
-            Ending::Closing | Ending::Leaving => self.stream.linger(),
         }
         if self.wants_room_reported() {
             let ask = self.stream.is_refused();

@@ -318,6 +318,7 @@ impl World {
         let after = match (before, act) {
             (Ending::Open, Act::Close) => Ending::Closing,
             (Ending::Open | Ending::Closing, Act::Abort) => Ending::Aborted(Reason::Aborted),
+            (Ending::Leaving | Ending::Lingering, Act::Abort) => Ending::Dropped,
             _ => before,
         };
         assert_eq!(self.stream.ending(), after);
@@ -429,8 +430,8 @@ impl World {
             self.queued = true;
         } else {
             assert!(!looks, "it ends for its silence without a last look");
-            let over = matches!(self.stream.ending(), Ending::Leaving | Ending::Lingering);
-            if !over {
+            let ending = self.stream.ending();
+            if !matches!(ending, Ending::Leaving | Ending::Lingering | Ending::Dropped) {
                 self.stream.abort(Reason::Idle);
                 let aborted = matches!(self.stream.ending(), Ending::Aborted(_));
                 assert!(aborted, "whatever it was, it is aborted now");
@@ -517,7 +518,7 @@ impl World {
             Some(Over::CutOff) => return,
             None => {}
         }
-        assert!(!matches!(stream.ending(), Ending::Aborted(_)), "it was aborted, and is there");
+        assert!(!stream.is_cut_off(), "it was aborted, and is there");
         let still_high = stream.unsent() > MARKS.low_water;
         assert!(!stream.is_congested() || still_high, "drained, but still held up");
         if stream.is_connecting() {

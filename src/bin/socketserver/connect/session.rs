@@ -103,7 +103,7 @@ impl Session {
     pub(super) fn input_over(&mut self, io: &mut Io, outcome: io::Result<()>) {
         self.input_over = true;
         match (&mut self.kind, self.socket) {
-            (Kind::Stream, Some(id)) => io.shutdown_write(id),
+            (Kind::Stream, Some(id)) => drop(io.shutdown_write(id)),
             (Kind::Datagrams(lines), _) => lines.end(),
             (Kind::Stream, None) => {}
         }

@@ -1,0 +1,119 @@
+//! Commands about one socket: how it is read, and its end.
+//!
+//! Each says whether it could be done: an id may be stale, its socket closed, or of a kind that
+//! does not have that. All of them may be given in every callback, about the own socket too.
+
+use super::Io;
+use crate::datagram::Phase;
+use crate::id::SocketId;
+use crate::ledger::Reason;
+use crate::sockets::Socket;
+use crate::stream::Ending;
+
+impl Io {
+    /// Reads no more from `id` until [`Io::resume`]. The handler of a connection sees no input
+    /// meanwhile; that of a datagram socket still sees the datagrams that came in one batch with the
+    /// present one. A listener accepts nobody: clients wait in its backlog. Of several loops that
+    /// share one listener ([`Spread::Fewest`](crate::Spread::Fewest)), it is the one that accepts
+    /// which has to be paused. The callback of a watched source is called by timers alone.
+    ///
+    /// `false` when it is gone or closed.
+    pub fn pause(&mut self, id: SocketId) -> bool {
+        self.is_live(id)
+            && (self.change(id, |connection| connection.stream.pause())
+                || self.change_datagram(id, |datagram| datagram.pause(true))
+                || self.pause_other(id, true))
+    }
+
+    /// Reads from `id` again, or accepts again. What the handler of a connection had left is shown
+    /// again, even if nothing new came; also what a call of `handle` leaves that has paused and
+    /// resumed its connection itself. But when such a call takes nothing of what it sees for the
+    /// second time, it is the next input that is shown. The callback of a watched source is told once
+    /// more of what was reported to it.
+    ///
+    /// `false` as for [`Io::pause`].
+    pub fn resume(&mut self, id: SocketId) -> bool {
+        self.is_live(id)
+            && (self.change(id, |connection| connection.stream.resume())
+                || self.change_datagram(id, |datagram| datagram.pause(false))
+                || self.pause_other(id, false))
+    }
+
+    fn pause_other(&mut self, id: SocketId, on: bool) -> bool {
+        match self.sockets.get_mut(id) {
+            Some(Socket::Listener(listener)) => listener.paused = on,
+            Some(Socket::Source(source)) => source.pause(on),
+            _ => return false,
+        }
+        self.sockets.enqueue(id);
+        true
+    }
+
+    /// Reads from `id` even while its own output is congested; what its handler had left because of
+    /// that is shown again. Who asks for it must limit the output otherwise, as a relay does by
+    /// pausing the side that feeds it.
+    ///
+    /// `false` when it is no connection, or one that is closed.
+    pub fn set_full_duplex(&mut self, id: SocketId, on: bool) -> bool {
+        self.is_live(id) && self.change(id, |connection| connection.stream.set_full_duplex(on))
+    }
+
+    /// Ends the outgoing direction once everything sent has left; reading goes on.
+    ///
+    /// `false` when it is no connection, or one that is closed.
+    pub fn shutdown_write(&mut self, id: SocketId) -> bool {
+        self.is_live(id) && self.change(id, |connection| connection.stream.shutdown_write())
+    }
+
+    /// Closes a socket of any kind. A connection first sends what it owes, then its end, then
+    /// waits shortly for the peer's; a datagram socket sends what waits. The handler gets no more
+    /// input.
+    ///
+    /// `false` when it is gone, or was closed before.
+    pub fn close(&mut self, id: SocketId) -> bool {
+        if !self.is_live(id) {
+            return false;
+        }
+        if self.change(id, |connection| connection.stream.close()) {
+            return true;
+        }
+        if let Some(listener) = self.sockets.listener(id) {
+            listener.closing = true;
+        } else if let Some(datagram) = self.sockets.datagram(id) {
+            datagram.close();
+        } else if let Some(source) = self.sockets.source(id) {
+            source.closing = true;
+        }
+        self.sockets.enqueue(id);
+        true
+    }
+
+    /// Resets a connection now, or closes a socket of another kind; what was not sent is dropped.
+    /// That may still be said when its handler has closed it, or in its `finish`: then the peer gets
+    /// a reset and not an end.
+    ///
+    /// `false` when it is gone, or was cut off before.
+    pub fn abort(&mut self, id: SocketId) -> bool {
+        let mut aborted = false;
+        if self.change(id, |connection| aborted = connection.stream.abort(Reason::Aborted)) {
+            return aborted;
+        }
+        if let Some(datagram) = self.sockets.datagram(id) {
+            let dropped = datagram.drop_waiting();
+            self.ledger.packets_dropped += dropped as u64;
+            return self.close(id) || dropped > 0;
+        }
+        self.close(id)
+    }
+
+    /// Whether it exists and neither its handler nor anybody else has closed it.
+    pub(super) fn is_live(&self, id: SocketId) -> bool {
+        match self.sockets.get(id) {
+            Some(Socket::Connection(connection)) => connection.stream.ending() == Ending::Open,
+            Some(Socket::Listener(listener)) => !listener.closing,
+            Some(Socket::Datagram(datagram)) => datagram.phase() != Phase::Closing,
+            Some(Socket::Source(source)) => !source.closing,
+            None => false,
+        }
+    }
+}
