@@ -64,7 +64,7 @@ const MAX_MEMORY: usize = 1 << 30;
 /// Keys removed at once; a million that expire together hold up nobody.
 const EXPIRED_PER_TURN: usize = 1_000;
 /// Pieces of large values, or keys of a table that was emptied, freed at once.
-const FREED_PER_TURN: usize = 256;
+const FREED_PER_TURN: usize = 64;
 /// Channels that clients who are gone leave at once.
 const LEFT_PER_TURN: usize = 2_000;
 /// Microseconds for which a server that was busy looks for more before it sleeps. Without a pipeline
