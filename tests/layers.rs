@@ -37,17 +37,16 @@ fn code(path: &Path) -> String {
 
 /// A module's own code, and that of the modules inside it.
 fn code_of_module(name: &str) -> String {
-    let mut all = code(&Path::new("src").join(format!("{name}.rs")));
-    if let Ok(inside) = fs::read_dir(Path::new("src").join(name)) {
-        for file in inside {
-            let path = file.unwrap().path();
-            // Tests have a file, or a folder with several.
-            if path.file_stem().is_some_and(|name| name != "tests") {
-                all.push_str(&code(&path));
-            }
-        }
-    }
-    all
+    let module = Path::new("src").join(name);
+    code(&module.with_extension("rs")) + &code_inside(&module)
+}
+
+fn code_inside(folder: &Path) -> String {
+    let Ok(inside) = fs::read_dir(folder) else { return String::new() };
+    let paths = inside.map(|file| file.unwrap().path());
+    // Tests have a file, or a folder with several.
+    let paths = paths.filter(|path| path.file_stem().is_some_and(|name| name != "tests"));
+    paths.map(|path| if path.is_dir() { code_inside(&path) } else { code(&path) }).collect()
 }
 
 fn named_modules(code: &str) -> BTreeSet<String> {
