@@ -27,14 +27,15 @@ impl<S> Stage<S> {
         for _ in 0..self.io.options.accepts_per_turn {
             let Stage { io, roles, .. } = self;
             let Some(Role::Listener(factory)) = roles.get(id.index()) else { return };
-            let has_room = io.has_room() && factory.has_room();
+            let may_come = io.has_room();
             let Some(listener) = io.sockets.listener(id) else { return };
             if listener.closing || !listener.may_accept() {
                 return;
             }
-            if !has_room {
+            if !(may_come || io.makes_room()) || !factory.has_room() {
                 return io.sockets.wait_for_room(id);
             }
+            let Some(listener) = io.sockets.listener(id) else { return };
             match listener.socket.accept(&io.options) {
                 Ok((socket, peer)) => {
                     listener.note_success();
@@ -157,6 +158,8 @@ impl<S> Stage<S> {
             io.sockets.wait_for_room(id);
             let retry = io.after(ACCEPT_RETRY);
             io.deadlines.push(retry, id);
+            // Its descriptor may be the one that is missing; then the next try comes at once.
+            io.end_oldest_lingering();
         }
         let now = io.now;
         let Some(listener) = io.sockets.listener(id) else { return };

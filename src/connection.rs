@@ -13,18 +13,21 @@ use crate::stream::{Ending, Filled, Stream};
 pub(crate) struct Connection {
     pub(crate) stream: Stream<StreamSocket>,
     /// When a byte last moved, or since when it only waits for its end; see [`crate::timers`] for
-    /// the unit.
+    /// the unit. With [`LOOKED_AT`] it is when `noted` was; so it is no more when a byte moves.
     pub(crate) active_at: u64,
-    /// Bytes thrown away since it lingers, in units of [`LINGER_UNIT`], each read rounded up.
-    lingered: u16,
+    /// How much the peer had not acknowledged then; once it lingers, since when it does, in
+    /// milliseconds. One field for both, so that an idle connection pays for none.
+    pub(crate) noted: u32,
+    /// Whether it is counted among those that linger.
+    pub(crate) lingers: bool,
     /// How many entries in the heap of deadlines are its own.
     pub(crate) deadlines: u8,
     /// Whether a deadline for the rest of a closed connection is in the heap.
     pub(crate) close_watched: bool,
 }
 
-/// The grain in which lingering bytes are counted.
-const LINGER_UNIT: usize = 4 << 10;
+/// No clock of ours comes so far.
+pub(crate) const LOOKED_AT: u64 = 1 << 63;
 
 impl Connection {
     /// A connection that stands, or one that is being made.
@@ -32,7 +35,8 @@ impl Connection {
         Connection {
             stream: Stream::new(socket, connecting),
             active_at: now,
-            lingered: 0,
+            noted: 0,
+            lingers: false,
             deadlines: 0,
             close_watched: false,
         }
@@ -81,13 +85,6 @@ impl Connection {
         let ask = self.stream.is_refused();
         self.stream.note_room_asked(ask);
         self.stream.transport_mut().ask_for_room(registry, token, ask)
-    }
-
-    /// Counts bytes that came in after its end; says whether there have been too many.
-    pub(crate) fn lingered_too_much(&mut self, n: usize, limit: usize) -> bool {
-        let units = u16::try_from(n.div_ceil(LINGER_UNIT)).unwrap_or(u16::MAX);
-        self.lingered = self.lingered.saturating_add(units);
-        self.lingered == u16::MAX || usize::from(self.lingered) * LINGER_UNIT > limit
     }
 
     /// Whether its handler's `finish` has run, or is running.

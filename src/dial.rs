@@ -30,7 +30,7 @@ impl Io {
             let what = "the grace of the shutdown is over";
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, what));
         }
-        if self.connections() >= self.options.max_connections || !self.sockets.reserve() {
+        if !self.reserve_or_end_lingering() {
             let what = "as many connections as Options::max_connections allows are open";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
         }

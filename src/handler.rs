@@ -317,7 +317,8 @@ impl<S> Context<'_, S> {
     /// timer of zero that it sets has come up; so an answer still leaves. A shutdown waits so within
     /// its grace, also for the work of a datagram socket. It waits neither for work of a connection
     /// that is closed, nor for that of a watched source or an [`alarm`](crate::Server::alarm), which
-    /// owe nobody an answer.
+    /// owe nobody an answer. Meanwhile the connection is not idle
+    /// ([`Options::idle_timeout`](crate::Options::idle_timeout)).
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when

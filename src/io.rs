@@ -17,6 +17,7 @@ use crate::datagram::{Phase, Then};
 use crate::exit::Exit;
 use crate::id::{SocketId, TimerId};
 use crate::ledger::Ledger;
+use crate::lingering::Lingering;
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::output::Pool;
@@ -43,6 +44,8 @@ pub struct Io {
     pub(crate) timers: Timers,
     /// When a connection has been idle for too long, or a listener tries again.
     pub(crate) deadlines: Deadlines<SocketId>,
+    /// Who only waits for the end of its peer.
+    pub(crate) lingering: Lingering,
     /// When a peer has left too long unfinished what it has begun.
     pub(crate) unfinished: Deadlines<SocketId>,
     pub(crate) ledger: Ledger,
@@ -106,6 +109,7 @@ impl Io {
             pool: Pool::default(),
             timers: Timers::new(),
             deadlines: Deadlines::new(),
+            lingering: Lingering::default(),
             unfinished: Deadlines::new(),
             ledger: Ledger::default(),
             trace: Trace::default(),

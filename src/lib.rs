@@ -42,6 +42,7 @@ mod id;
 mod input;
 mod io;
 mod ledger;
+mod lingering;
 mod listener;
 mod loan;
 mod mailbox;
@@ -57,6 +58,7 @@ mod packets;
 mod poll;
 #[cfg(all(unix, feature = "processes"))]
 mod process;
+mod progress;
 mod reactor;
 mod reconnect;
 mod relay;

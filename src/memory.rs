@@ -40,6 +40,8 @@ pub(crate) struct Wire {
     /// Bytes the peer has got, and how many more it takes.
     pub(crate) to_peer: Vec<u8>,
     pub(crate) room: usize,
+    /// What is said to be not acknowledged.
+    pub(crate) unacknowledged: u32,
     /// A write met too little room since the last edge.
     refused: bool,
     /// The server has said its end, or has closed, perhaps with a reset.
@@ -57,6 +59,7 @@ pub(crate) fn pair() -> (MemoryStream, MemoryPeer) {
         reset_told: false,
         to_peer: Vec::new(),
         room: usize::MAX,
+        unacknowledged: 0,
         refused: false,
         server_ended: false,
         server_closed: false,
@@ -166,6 +169,11 @@ impl MemoryStream {
         }
         self.with((), |wire| wire.server_ended = true);
         Ok(())
+    }
+
+    pub(crate) fn unacknowledged(&self) -> Option<u32> {
+        let simulated = self.simulated(|kernel, n| kernel.unacknowledged(n));
+        simulated.or_else(|| self.with(None, |wire| Some(wire.unacknowledged)))
     }
 
     pub(crate) fn reset_on_close(&self) {

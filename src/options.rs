@@ -50,7 +50,17 @@ pub struct Options {
     /// [`Reason::OutputLimit`](crate::Reason::OutputLimit). Default: 16 MiB.
     pub output_limit: usize,
     /// How long a connection may pass without one byte in either direction before it ends with
-    /// [`Reason::Idle`](crate::Reason::Idle). Default: `None`, for ever.
+    /// [`Reason::Idle`](crate::Reason::Idle). Silence that is our own doing does not count: while
+    /// a thread works for the connection ([`Context::offload`](crate::Context::offload)), while a
+    /// handler that blocks has it, and while it is paused and nothing waits for the peer to take it.
+    /// Afterwards the time begins anew.
+    ///
+    /// What the peer acknowledges is movement too, where the system says how much that is (Linux, with
+    /// the feature `sys`; see [`Io::unacknowledged`](crate::Io::unacknowledged)). It is asked
+    /// when the time is over, so a peer that leaves something unacknowledged and is gone ends after
+    /// twice this time at the latest. Over loopback a system acknowledges in steps of up to 64 KiB:
+    /// of a time in which a slow reader takes less than that, nobody can tell whether it reads.
+    /// Default: `None`, for ever.
     pub idle_timeout: Option<Duration>,
     /// How long a peer may leave unfinished what it has begun: how long bytes may lie in the input
     /// of which the handler takes none. It counts from the first of them, however many more come,
@@ -59,14 +69,21 @@ pub struct Options {
     /// [`Reason::FrameTimeout`](crate::Reason::FrameTimeout). Default: `None`, for ever.
     pub frame_timeout: Option<Duration>,
     /// How long a connection that its handler closed may take to send what is left, counted from
-    /// the last byte that moved; after that it is reset. Default: 30 s.
+    /// the last byte that moved or was acknowledged, as for [`Options::idle_timeout`]; after that it
+    /// is reset. Default: 30 s.
     pub close_timeout: Duration,
-    /// How long a connection waits for the peer's end after its own, so that bytes still coming in
-    /// cause no reset that would destroy the answer on its way. Default: 2 s.
+    /// How long a connection waits for the next byte, or the end, of the peer after its own end
+    /// (nginx's `lingering_timeout`). What comes is thrown away; a close instead would make the
+    /// system answer it with a reset, which can destroy the answer on its way. It waits on while
+    /// the peer has not acknowledged the answer. Default: 5 s.
     pub linger_timeout: Duration,
-    /// Bytes that are read and thrown away while it waits so; each read counts as 4 KiB at least,
-    /// so that a peer that drips cannot stretch it. Default: 1 MiB.
-    pub linger_bytes: usize,
+    /// How long it waits so in all, however much comes (nginx's `lingering_time`); during a shutdown
+    /// 2 s at most. Default: 30 s.
+    pub linger_time: Duration,
+    /// Connections that may wait so at once. With one more the oldest is closed; so is the oldest when
+    /// a client comes and [`Options::max_connections`] are open, or no descriptor is left. Default:
+    /// 4,096.
+    pub max_lingering: usize,
     /// How long an outgoing connection may take to stand, from its begin: the look-up of its name and
     /// all its addresses together; longer than nothing. Default: 30 s.
     pub connect_timeout: Duration,
@@ -154,8 +171,9 @@ impl Default for Options {
             idle_timeout: None,
             frame_timeout: None,
             close_timeout: Duration::from_secs(30),
-            linger_timeout: Duration::from_secs(2),
-            linger_bytes: 1 << 20,
+            linger_timeout: Duration::from_secs(5),
+            linger_time: Duration::from_secs(30),
+            max_lingering: 4_096,
             connect_timeout: Duration::from_secs(30),
             backlog: i32::MAX,
             nodelay: true,
@@ -214,6 +232,7 @@ impl Options {
     fn check_counts(&self) -> io::Result<()> {
         for (name, count) in [
             ("max_connections", self.max_connections),
+            ("max_lingering", self.max_lingering),
             ("reads_per_turn", self.reads_per_turn),
             ("writes_per_turn", self.writes_per_turn),
             ("accepts_per_turn", self.accepts_per_turn),

@@ -13,7 +13,6 @@ use crate::datagram::{Datagram, Then};
 use crate::id::SocketId;
 use crate::io::{Drain, Io, nanoseconds};
 use crate::listener::Listener;
-use crate::options::Options;
 use crate::socket::{DatagramSocket, ListenerSocket, StreamSocket};
 use crate::sockets::Socket;
 use crate::stream::Ending;
@@ -205,7 +204,7 @@ impl Io {
     #[inline]
     pub(crate) fn adopt(&mut self, socket: StreamSocket) -> io::Result<SocketId> {
         let mut connection = Connection::new(socket, false, self.now);
-        let at = deadline(&connection, self.idle_after, &self.options);
+        let at = self.due(&connection);
         connection.deadlines = u8::from(at.is_some());
         let id = self.sockets.insert_connection(connection).ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
@@ -237,6 +236,7 @@ impl Io {
             self.ask_to_end(id);
             self.look_last(id, since);
         }
+        self.hurry_lingering();
     }
 
     /// The same for one connection.
@@ -275,7 +275,7 @@ impl Io {
     pub(crate) fn parts_at_once(&self, id: SocketId) -> bool {
         let Drain::Until { since, .. } = self.drain else { return false };
         self.sockets.connection_ref(id).is_some_and(|connection| {
-            !connection.stream.is_readable() && connection.active_at < since
+            !connection.stream.is_readable() && connection.quiet_since() < since
         })
     }
 
@@ -303,7 +303,22 @@ impl Io {
     /// When the present patience with a connection ends.
     pub(crate) fn deadline(&self, id: SocketId) -> Option<u64> {
         let connection = self.sockets.connection_ref(id)?;
-        deadline(connection, self.idle_after, &self.options)
+        self.due(connection)
+    }
+
+    fn due(&self, connection: &Connection) -> Option<u64> {
+        let patience = match connection.stream.ending() {
+            // What it has to wait for is known to those who make it.
+            _ if connection.stream.is_connecting() => u64::MAX,
+            // Whoever has the socket has timeouts of its own.
+            Ending::Open if matches!(connection.stream.transport(), StreamSocket::Lent) => u64::MAX,
+            Ending::Open => self.idle_after,
+            Ending::Closing | Ending::Leaving => nanoseconds(self.options.close_timeout),
+            Ending::Lingering => return Some(self.lingers_until(connection)),
+            Ending::Aborted(_) | Ending::Dropped => u64::MAX,
+        };
+        let at = connection.quiet_since().saturating_add(patience);
+        (at != u64::MAX).then_some(at)
     }
 
     /// Bounds the time that the rest of a closed datagram socket may take to leave; once for each.
@@ -348,10 +363,22 @@ impl Io {
 
     /// Whether one more client may be accepted; among other loops, that is then reserved.
     pub(crate) fn has_room(&mut self) -> bool {
-        self.sockets.connection_count() < self.options.max_connections
-            && !self.is_shutting_down()
-            && self.accept_quota != Some(0)
-            && self.sockets.reserve()
+        !self.is_shutting_down() && self.accept_quota != Some(0) && self.reserve()
+    }
+
+    fn reserve(&mut self) -> bool {
+        self.sockets.connection_count() < self.options.max_connections && self.sockets.reserve()
+    }
+
+    /// The same; but who is over and only lingers makes room for who comes.
+    pub(crate) fn reserve_or_end_lingering(&mut self) -> bool {
+        self.reserve() || self.end_oldest_lingering() && self.reserve()
+    }
+
+    /// Whether one more client may be accepted if one that lingers goes for it. Whether a client waits
+    /// is not known before there is room, so after the last one another goes for nothing.
+    pub(crate) fn makes_room(&mut self) -> bool {
+        !self.is_shutting_down() && self.accept_quota != Some(0) && self.reserve_or_end_lingering()
     }
 
     /// Closes the descriptor of a socket and forgets everything about it. What is left of its
@@ -359,7 +386,7 @@ impl Io {
     pub(crate) fn discard(&mut self, id: SocketId) {
         let registry = self.poll.registry();
         let Some(socket) = self.sockets.get_mut(id) else { return };
-        let (mut deadlines, mut unfinished) = (0, 0);
+        let (mut deadlines, mut unfinished, mut lingered) = (0, 0, false);
         match socket {
             Socket::Connection(connection) => {
                 let dropped = connection.stream.drop_output(&mut self.pool);
@@ -374,6 +401,7 @@ impl Io {
                 }
                 deadlines = usize::from(connection.deadlines);
                 unfinished = usize::from(connection.stream.is_unfinished_watched());
+                lingered = connection.lingers;
             }
             Socket::Listener(listener) => {
                 // On Linux its close does that too, but there is nothing to save here.
@@ -396,6 +424,9 @@ impl Io {
             self.loans.remove(&id);
         }
         let sockets = &self.sockets;
+        if lingered {
+            self.lingering.remove(|id| sockets.lingers(id));
+        }
         self.deadlines.forget(deadlines, |id| sockets.get(id).is_some());
         self.unfinished.forget(unfinished, |id| sockets.get(id).is_some());
         self.trace.step(|| Step::Closed(id));
@@ -404,21 +435,6 @@ impl Io {
 
 /// How long at most a shutdown goes on reading, in nanoseconds.
 const READ_ON: u64 = 1_000_000_000;
-
-fn deadline(connection: &Connection, idle_after: u64, options: &Options) -> Option<u64> {
-    let patience = match connection.stream.ending() {
-        // What it has to wait for is known to those who make it.
-        _ if connection.stream.is_connecting() => u64::MAX,
-        // Whoever has the socket has timeouts of its own.
-        Ending::Open if matches!(connection.stream.transport(), StreamSocket::Lent) => u64::MAX,
-        Ending::Open => idle_after,
-        Ending::Closing | Ending::Leaving => nanoseconds(options.close_timeout),
-        Ending::Lingering => nanoseconds(options.linger_timeout),
-        Ending::Aborted(_) | Ending::Dropped => u64::MAX,
-    };
-    let at = connection.active_at.saturating_add(patience);
-    (at != u64::MAX).then_some(at)
-}
 
 fn no_id_left() -> io::Error {
     io::Error::other("no id is left for another socket")

@@ -265,14 +265,13 @@ impl<S> Reactor<S> {
     /// Throws away what comes in after the end, within the budget of a turn.
     fn read_in_vain(&mut self, id: SocketId, buffer: &mut [u8]) {
         let io = &mut self.stage.io;
-        let limit = io.options.linger_bytes;
         for _ in 0..io.options.reads_per_turn {
             let Some(connection) = io.sockets.connection(id) else { return };
             if !connection.stream.is_readable() {
                 return;
             }
             match connection.stream.fill(buffer) {
-                Ok(Filled::Bytes(n)) if !connection.lingered_too_much(n, limit) => {}
+                Ok(Filled::Bytes(_)) => connection.active_at = io.now,
                 Ok(Filled::Nothing) => return,
                 _ => return io.discard(id),
             }

@@ -21,6 +21,7 @@ mod datagram;
 mod listener;
 mod loan;
 mod stream;
+mod unacknowledged;
 #[cfg(unix)]
 mod unix_name;
 #[cfg(unix)]

@@ -186,6 +186,11 @@ impl Sockets {
         })
     }
 
+    /// Whether it is a connection that only waits for the end of its peer.
+    pub(crate) fn lingers(&self, id: SocketId) -> bool {
+        self.connection_ref(id).is_some_and(|connection| connection.lingers)
+    }
+
     pub(crate) fn listener(&mut self, id: SocketId) -> Option<&mut Listener> {
         match self.slots.get_mut(id.0) {
             Some(Socket::Listener(listener)) => Some(listener),

@@ -240,8 +240,7 @@ impl<S> Stage<S> {
             return self.io.discard(id);
         }
         connection.stream.linger();
-        connection.active_at = self.io.now;
-        self.io.arm(id);
+        self.io.begin_lingering(id);
     }
 
     /// Bounds the time that the rest of a closed connection may take; once for each.
@@ -249,7 +248,7 @@ impl<S> Stage<S> {
         let Some(connection) = self.io.sockets.connection(id) else { return };
         if !connection.close_watched {
             connection.close_watched = true;
-            connection.active_at = self.io.now;
+            connection.look_at_unacknowledged(self.io.now);
             self.io.arm(id);
         }
     }
@@ -346,6 +345,9 @@ impl<S> Stage<S> {
             connection.stream.was_active();
             return io.arm(id);
         }
+        if io.is_silent_for_us(id) {
+            return;
+        }
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection(id) else { return };
         let stream = &connection.stream;
@@ -356,6 +358,10 @@ impl<S> Stage<S> {
             io.deadlines.push(io.now + 1, id);
             return io.sockets.enqueue(id);
         }
+        if io.goes_on(id) {
+            return;
+        }
+        let Some(connection) = io.sockets.connection(id) else { return };
         let (reason, what) = match connection.stream.ending() {
             Ending::Leaving | Ending::Lingering | Ending::Dropped => return io.discard(id),
             Ending::Closing => (Reason::CloseTimeout, "the peer did not read the rest in time"),

@@ -279,8 +279,7 @@ fn a_stop_loses_no_reply_to_what_had_come_in() {
 }
 
 /// Has a number counted up, with a thousand commands on their way. Every reply comes, whole and in
-/// order, and then an end that is no reset: what is on its way then is less than
-/// `Options::linger_bytes`.
+/// order, and then an end that is no reset: what is on its way then is thrown away.
 fn count_until_the_end(addr: &str, nth: usize) {
     let stream = tcp(addr);
     let mut writer = stream.try_clone().unwrap();

@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use common::{Client, Kind, Tested, on_input, on_setup, pattern};
+use socketserver::testing::{Peer, TestServer};
 use socketserver::{Context, Handler, Input, Options, Reason};
 
 const fn ms(ms: u64) -> Duration {
@@ -61,49 +62,139 @@ fn an_error_with_unread_input_does_not_destroy_the_answer() {
     }
 }
 
+/// A server whose clock stands still, and so many peers that have got an answer and linger.
+fn lingering(options: Options, peers: usize) -> (TestServer, Vec<Peer>) {
+    let mut server = TestServer::with((), options).unwrap();
+    let connect = |server: &mut TestServer| {
+        let peer = server.connect(AnswersOnce).unwrap();
+        peer.send("?");
+        server.run();
+        assert!(peer.has_end(), "it was answered");
+        server.advance(ms(1));
+        peer
+    };
+    let peers = (0..peers).map(|_| connect(&mut server)).collect();
+    (server, peers)
+}
+
+/// Whether the server still waits for the end of this peer.
+fn lingers(server: &mut TestServer, peer: &Peer) -> bool {
+    peer.send("");
+    server.run();
+    !peer.is_gone()
+}
+
 #[test]
-fn a_client_that_does_not_close_is_waited_for_no_longer_than_the_linger_timeout() {
+fn a_silent_client_that_does_not_close_is_waited_for_no_longer_than_the_linger_timeout() {
+    let (mut server, peers) = lingering(Options::default(), 1);
+    assert_eq!(server.io().ledger().all_ended(), 1, "its conversation is over already");
+    server.advance(ms(4_998));
+    assert!(lingers(&mut server, &peers[0]));
+    server.advance(ms(1));
+    assert!(!lingers(&mut server, &peers[0]));
+}
+
+#[test]
+fn a_client_that_sends_on_is_listened_to_for_the_linger_time_however_much_it_sends() {
+    let (mut server, peers) = lingering(Options::default(), 1);
+    for second in 1..30 {
+        peers[0].send([0; 200_000]);
+        server.advance(ms(1_000));
+        assert!(lingers(&mut server, &peers[0]), "after {second} s");
+    }
+    server.advance(ms(1_000));
+    assert!(!lingers(&mut server, &peers[0]));
+}
+
+#[test]
+fn an_answer_that_is_on_its_way_is_waited_for() {
+    let (mut server, peers) = lingering(Options::default(), 1);
+    peers[0].set_unacknowledged(1);
+    server.advance(ms(22_000));
+    assert!(lingers(&mut server, &peers[0]));
+    peers[0].set_unacknowledged(0);
+    server.advance(ms(5_000));
+    assert!(!lingers(&mut server, &peers[0]));
+
+    let (mut server, peers) = lingering(Options::default(), 1);
+    peers[0].set_unacknowledged(1);
+    server.advance(ms(29_990));
+    assert!(lingers(&mut server, &peers[0]));
+    server.advance(ms(10));
+    assert!(!lingers(&mut server, &peers[0]), "but not for ever");
+}
+
+#[test]
+fn of_too_many_that_linger_the_oldest_go() {
+    let (mut server, peers) = lingering(Options { max_lingering: 2, ..Options::default() }, 5);
+    let left: Vec<bool> = peers.iter().map(|peer| lingers(&mut server, peer)).collect();
+    assert_eq!(left, [false, false, false, true, true]);
+    assert_eq!(server.io().connections(), 2);
+    // Who is gone counts no more.
+    peers[3].end();
+    server.run();
+    assert_eq!(server.io().connections(), 1);
+}
+
+#[test]
+fn who_lingers_makes_room_for_who_comes() {
+    let options = Options { max_connections: 2, ..Options::default() };
     for kind in Kind::ALL {
-        let options = Options { linger_timeout: ms(100), ..Options::default() };
-        let mut tested = Tested::with((), options);
+        let mut tested = Tested::with((), options.clone());
         let addr = tested.serve(kind, |_| AnswersOnce);
-        let mut client = Client::connect(&addr);
-        client.send(b"?");
-        tested.receive_to_end(&mut client);
-        let began = Instant::now();
-        assert_eq!(tested.io().ledger().all_ended(), 1, "its conversation is over already");
-        assert_eq!(tested.io().connections(), 1, "it lingers");
-        // Dripping bytes do not make it longer.
-        let mut next = began;
-        tested.until(|server| {
-            if Instant::now() >= next {
-                client.push(b"x");
-                next += ms(10);
-            }
-            server.io().connections() == 0
-        });
-        assert!((ms(80)..ms(300)).contains(&began.elapsed()), "{:?}", began.elapsed());
+        let mut clients = Vec::new();
+        for _ in 0..5 {
+            let mut client = Client::connect(&addr);
+            client.send(b"?");
+            assert!(tested.receive_to_end(&mut client) == pattern(100_000, 1), "{kind:?}");
+            // None of them closes.
+            clients.push(client);
+        }
+        // Whether another one waits shows only when there is room for it.
+        assert!((1..=2).contains(&tested.io().connections()));
     }
 }
 
 #[test]
-fn a_client_that_sends_on_is_listened_to_no_longer_than_linger_bytes() {
-    let options =
-        Options { linger_timeout: ms(20_000), linger_bytes: 200_000, ..Options::default() };
-    let mut tested = Tested::with((), options);
+fn who_only_lingers_makes_room_for_an_outgoing_connection() {
+    let options = Options { max_connections: 1, ..Options::default() };
+    let (mut server, peers) = lingering(options, 1);
+    let begun = server.server().connect("127.0.0.1:9", socketserver::Echo);
+    assert!(begun.is_ok(), "{begun:?}");
+    assert!(!lingers(&mut server, &peers[0]));
+}
+
+#[test]
+fn a_shutdown_waits_for_who_sends_on_for_two_seconds() {
+    let (mut server, peers) = lingering(Options::default(), 1);
+    server.io().shutdown(ms(20_000));
+    for _ in 0..3 {
+        assert!(lingers(&mut server, &peers[0]));
+        peers[0].send([0; 1_000]);
+        server.advance(ms(500));
+    }
+    server.advance(ms(500));
+    assert!(!lingers(&mut server, &peers[0]));
+    assert_eq!(server.server().report().map(|report| report.forced), Some(0));
+}
+
+/// A client that sends on without looking, as those do that post a long body, loses no answer
+/// although the server refuses it at once.
+#[test]
+fn an_early_answer_is_not_destroyed_by_what_still_comes() {
+    let mut tested = Tested::new();
     let addr = tested.serve(Kind::Tcp, |_| AnswersOnce);
-    let mut client = Client::connect(&addr);
-    client.send(b"?");
-    tested.receive_to_end(&mut client);
-    let began = Instant::now();
-    let mut sent = 0;
-    tested.until(|server| {
-        sent += client.push(&[0; 10_000]);
-        server.io().connections() == 0
-    });
-    // Each read counts as a little more than it was.
-    assert!(sent >= 100_000, "{sent}");
-    assert!(began.elapsed() < ms(10_000));
+    for _ in 0..10 {
+        let mut client = Client::connect(&addr);
+        let mut left = 8 << 20;
+        tested.until(|_| {
+            let piece = left.min(256 << 10);
+            left -= client.push(&vec![b'x'; piece]);
+            left == 0
+        });
+        client.finish_sending();
+        assert!(tested.receive_to_end(&mut client) == pattern(100_000, 1));
+    }
 }
 
 #[test]

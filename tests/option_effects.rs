@@ -149,14 +149,17 @@ fn a_closed_connection_has_so_long_for_what_is_left() {
 }
 
 #[test]
-fn a_closed_connection_lingers_over_so_many_bytes() {
-    // Each read counts as 4 KiB at least.
-    let options = Options { linger_bytes: 2 * 4_096, ..Options::default() };
+fn a_closed_connection_lingers_for_so_long() {
+    let options =
+        Options { linger_timeout: 2 * SECOND, linger_time: 5 * SECOND, ..Options::default() };
     let mut server = TestServer::with((), options).unwrap();
-    let peer = closed(&mut server, usize::MAX);
-    for lingers in [1, 1, 0] {
-        peer.send("still here");
-        server.run();
-        assert_eq!(server.io().connections(), lingers);
+    let silent = closed(&mut server, usize::MAX);
+    let talks = closed(&mut server, usize::MAX);
+    for (silent_lingers, talks_lingers) in
+        [(true, true), (false, true), (false, true), (false, true), (false, false)]
+    {
+        talks.send("still here");
+        server.advance(SECOND);
+        assert_eq!((!silent.is_gone(), !talks.is_gone()), (silent_lingers, talks_lingers));
     }
 }

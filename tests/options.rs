@@ -152,7 +152,8 @@ fn largest() -> Options {
         frame_timeout: Some(Duration::MAX),
         close_timeout: Duration::MAX,
         linger_timeout: Duration::MAX,
-        linger_bytes: usize::MAX,
+        linger_time: Duration::MAX,
+        max_lingering: usize::MAX,
         connect_timeout: Duration::MAX,
         backlog: i32::MAX,
         keepalive: Some(Duration::from_secs(32_767)),
@@ -186,7 +187,8 @@ fn smallest() -> Options {
         low_water: 0,
         close_timeout: NONE,
         linger_timeout: NONE,
-        linger_bytes: 0,
+        linger_time: NONE,
+        max_lingering: 1,
         backlog: 0,
         keepalive: Some(Duration::from_secs(1)),
         packets_per_turn: 1,
@@ -318,8 +320,9 @@ each_option_has! {
     idle_timeout: "tests/lifecycle.rs", silence_ends_as_idle;
     frame_timeout: "tests/framing.rs", a_peer_that_drips_does_not_outlast_the_frame_timeout;
     close_timeout: "tests/option_effects.rs", a_closed_connection_has_so_long_for_what_is_left;
-    linger_timeout: "tests/linger.rs", a_client_that_does_not_close_is_waited_for_no_longer_than_the_linger_timeout;
-    linger_bytes: "tests/option_effects.rs", a_closed_connection_lingers_over_so_many_bytes;
+    linger_timeout: "tests/option_effects.rs", a_closed_connection_lingers_for_so_long;
+    linger_time: "tests/option_effects.rs", a_closed_connection_lingers_for_so_long;
+    max_lingering: "tests/linger.rs", of_too_many_that_linger_the_oldest_go;
     connect_timeout: "tests/dial.rs", an_address_that_does_not_answer_makes_way_for_the_next;
     backlog: "src/socket/tests.rs", no_more_clients_wait_than_the_backlog_says;
     nodelay: "src/socket/tests.rs", nodelay_is_that_of_every_tcp_connection;

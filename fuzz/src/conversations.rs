@@ -221,7 +221,7 @@ fn options(choices: &mut Bytes<'_>) -> Options {
         idle_timeout: timeout(usize::from(flags >> 4 & 1)),
         frame_timeout: timeout(usize::from(flags >> 5 & 1)),
         close_timeout: Duration::from_millis(if flags >> 6 & 1 == 0 { 20 } else { 30_000 }),
-        linger_bytes: if flags >> 7 == 0 { 1 << 20 } else { 10 },
+        max_lingering: if flags >> 7 == 0 { 100 } else { 1 },
         ..Options::default()
     }
 }

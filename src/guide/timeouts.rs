@@ -6,10 +6,11 @@
 //!
 //! | option | what it limits | then | default |
 //! |---|---|---|---|
-//! | `idle_timeout` | the time without one byte in either direction | [`Reason::Idle`](crate::Reason::Idle) | none |
+//! | `idle_timeout` | the time without one byte in either direction, while the next word is the peer's | [`Reason::Idle`](crate::Reason::Idle) | none |
 //! | `frame_timeout` | the time for which what has come may stay unfinished | [`Reason::FrameTimeout`](crate::Reason::FrameTimeout) | none |
-//! | `close_timeout` | the time after `close` without a byte that the peer takes | [`Reason::CloseTimeout`](crate::Reason::CloseTimeout) | 30 s |
-//! | `linger_timeout` | the wait for the peer's end after ours | the connection is forgotten | 2 s |
+//! | `close_timeout` | the time after `close` without a byte that the peer takes or acknowledges | [`Reason::CloseTimeout`](crate::Reason::CloseTimeout) | 30 s |
+//! | `linger_timeout` | the wait for the next byte, or the end, of the peer after our end | the connection is forgotten | 5 s |
+//! | `linger_time` | that wait in all, however much comes | the connection is forgotten | 30 s |
 //! | `connect_timeout` | the time for an outgoing connection to stand, the look-up of its name and all its addresses together | [`Reason::NotConnected`](crate::Reason::NotConnected) | 30 s |
 //!
 //! In a test the clock stands still until it is advanced, so none of the examples waits.
@@ -19,6 +20,66 @@
 //! `idle_timeout` is for the peer that is not there any more. Any byte in any direction keeps the
 //! connection: a subscriber that only listens is not idle as long as it is sent something and takes
 //! it. It does not help against a peer that sends one byte now and then.
+//!
+//! Silence of our own does not count: while a thread works for the connection
+//! ([`Context::offload`](crate::Context::offload)), while a handler that blocks has it, and while it is
+//! paused and nothing waits for the peer to take it. Then the time begins anew.
+//!
+//! What the system has taken is not what the peer has got. So when the time is over, the system is asked
+//! how much the peer has not acknowledged; if that has fallen since the last time, the peer reads, if
+//! slowly, and stays. (On Linux, with the feature `sys`. Without a last time the first look gives the
+//! peer the same time once more.) A handler whose own timer asks whether its peer is still there
+//! does the same with [`Io::unacknowledged`](crate::Io::unacknowledged):
+//!
+//! ```
+//! use std::io;
+//! use std::time::Duration;
+//! use socketserver::testing::TestServer;
+//! use socketserver::{Context, Handler, Input, Reason, TimerId};
+//!
+//! const PATIENCE: Duration = Duration::from_secs(60);
+//!
+//! /// Sends something long, and goes when nothing of it is taken for a minute.
+//! #[derive(Default)]
+//! struct Download {
+//!     on_its_way: usize,
+//! }
+//!
+//! impl Handler for Download {
+//!     fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+//!         cx.send(&[0; 10_000]);
+//!         self.on_its_way = cx.io.unsent(cx.id);
+//!         cx.set_timer(PATIENCE);
+//!         Ok(())
+//!     }
+//!
+//!     fn handle(&mut self, _: &mut Context<'_>, _: &mut Input<'_>) -> io::Result<()> {
+//!         Ok(())
+//!     }
+//!
+//!     fn timeout(&mut self, cx: &mut Context<'_>, _: TimerId) -> io::Result<()> {
+//!         let left = cx.io.unsent(cx.id) + cx.io.unacknowledged(cx.id).unwrap_or(0);
+//!         if left >= self.on_its_way {
+//!             cx.close();
+//!         }
+//!         self.on_its_way = left;
+//!         cx.set_timer(PATIENCE);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut server = TestServer::new()?;
+//! let peer = server.connect(Download::default())?;
+//! server.run();
+//! for left in [9_000, 5_000, 1_000] {
+//!     peer.set_unacknowledged(left);
+//!     server.advance(PATIENCE);
+//!     assert_eq!(peer.finished(), None);
+//! }
+//! server.advance(PATIENCE);
+//! assert_eq!(peer.finished().unwrap().reason, Reason::Closed);
+//! # Ok::<(), io::Error>(())
+//! ```
 //!
 //! # Unfinished frames
 //!
@@ -76,7 +137,11 @@
 //! # The end
 //!
 //! A handler that closes is done, but its last bytes may still wait for the peer. `close_timeout`
-//! counts from the last byte that moved: a slow peer gets everything, a dead one is reset.
+//! counts from the last byte that moved or was acknowledged: a slow peer gets everything, a dead one is
+//! reset. When all is sent, what the peer still says is thrown away for a while, because a close would
+//! answer it with a reset, which can destroy our last words on their way: `linger_timeout` and
+//! `linger_time` (nginx's `lingering_timeout` and `lingering_time`) bound that, and
+//! [`Options::max_lingering`](crate::Options::max_lingering) how many may linger.
 //!
 //! ```
 //! use std::time::Duration;

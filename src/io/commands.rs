@@ -29,12 +29,13 @@ impl Io {
     /// again, even if nothing new came; also what a call of `handle` leaves that has paused and
     /// resumed its connection itself. But when such a call takes nothing of what it sees for the
     /// second time, it is the next input that is shown. The callback of a watched source is told once
-    /// more of what was reported to it.
+    /// more of what was reported to it. The idle time of a connection begins anew.
     ///
     /// `false` as for [`Io::pause`].
     pub fn resume(&mut self, id: SocketId) -> bool {
+        let now = self.now;
         self.is_live(id)
-            && (self.change(id, |connection| connection.stream.resume())
+            && (self.change(id, |connection| connection.resume(now))
                 || self.change_datagram(id, |datagram| datagram.pause(false))
                 || self.pause_other(id, false))
     }

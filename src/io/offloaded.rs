@@ -24,7 +24,11 @@ impl Io {
         *count -= 1;
         if *count == 0 {
             self.offloaded.remove(&id);
-            self.change(id, |connection| connection.stream.note_offloaded(false));
+            let now = self.now;
+            self.change(id, |connection| {
+                connection.stream.note_offloaded(false);
+                connection.waits_since(now);
+            });
         }
     }
 }

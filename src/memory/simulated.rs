@@ -30,6 +30,8 @@ pub(crate) trait Kernel: DatagramKernel {
     fn is_connected(&mut self, n: u32) -> bool;
     /// The address of this end, where that matters.
     fn local_addr(&self, n: u32) -> Option<Addr>;
+    /// How much of what was taken the peer has not acknowledged.
+    fn unacknowledged(&mut self, n: u32) -> u32;
     fn reset_on_close(&mut self, n: u32);
     fn close(&mut self, n: u32);
 }

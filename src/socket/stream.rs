@@ -9,7 +9,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::{EDGE_AFTER_SHORT, set_buffers, set_keepalive, unsupported};
+use super::{EDGE_AFTER_SHORT, set_buffers, set_keepalive, unacknowledged, unsupported};
 #[cfg(unix)]
 use super::{unix_addr, unix_name};
 use crate::addr::Addr;
@@ -213,6 +213,19 @@ impl StreamSocket {
     /// Whether connect(2) leaves nothing to wait for, as with Unix sockets.
     pub(crate) fn stands_from_the_start(&self) -> bool {
         !self.reports_room()
+    }
+
+    /// How much memory the system needs for what it has taken and the peer has not acknowledged, or,
+    /// of a Unix socket, not read. `None` where the system does not say.
+    pub(crate) fn unacknowledged(&self) -> Option<u32> {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => None,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.unacknowledged(),
+            StreamSocket::Tcp(stream) => unacknowledged::of_tcp(stream),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => unacknowledged::of_unix(stream),
+        }
     }
 
     /// Makes the close that follows a reset, which tells the peer that something was lost.

@@ -58,6 +58,13 @@ impl Peer {
         self.wire.wire().set_room(room);
     }
 
+    /// From now on the system of the server says that so much of what it has taken is not
+    /// acknowledged ([`Io::unacknowledged`](crate::Io::unacknowledged)), whatever that was. At first
+    /// it is nothing; less than before is what a peer looks like that reads slowly and steadily.
+    pub fn set_unacknowledged(&self, bytes: u32) {
+        self.wire.wire().unacknowledged = bytes;
+    }
+
     /// Takes what has come so far.
     #[must_use]
     pub fn received(&self) -> Vec<u8> {
@@ -75,6 +82,12 @@ impl Peer {
     pub fn was_reset(&self) -> bool {
         let wire = self.wire.wire();
         wire.server_closed && wire.server_reset
+    }
+
+    /// Whether the server has closed the connection for good: it has no descriptor any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.wire.wire().server_closed
     }
 
     /// How the conversation ended; `None` while it lasts.

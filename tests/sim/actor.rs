@@ -176,6 +176,8 @@ impl Handler<World> for Actor {
         };
         {
             let mut sim = world.borrow_mut();
+            let now = sim.now;
+            sim.line(self.n).page.finished_at = now;
             let again = sim.line(self.n).page.reason.replace(reason).is_some();
             let agrees = outcome.is_ok() == (reason == Reason::Closed);
             sim.check(!again && agrees, || format!("{}: finished twice, or {outcome:?}", self.n));
@@ -333,9 +335,11 @@ fn offload(io: &mut Io, world: &World, n: u32) {
 pub(crate) fn end_offloaded(io: &mut Io, world: &World, n: u32) -> bool {
     let id = {
         let mut sim = world.borrow_mut();
+        let now = sim.now;
         let Some(line) = sim.lines[n as usize].as_mut() else { return false };
         let Some(id) = line.page.id.filter(|_| line.page.offloaded > 0) else { return false };
         line.page.offloaded -= 1;
+        line.ours_until = now;
         id
     };
     io.end_offloaded(id);
@@ -420,12 +424,16 @@ fn pause(io: &mut Io, world: &World, n: u32) {
 
 fn resume(io: &mut Io, world: &World, n: u32, in_own_handle: bool) {
     let mut sim = world.borrow_mut();
+    let now = sim.now;
     let line = sim.line(n);
     let Some(id) = line.page.id else { return };
-    if std::mem::replace(&mut line.page.paused, false) && !(in_own_handle && line.page.in_vain) {
-        let due = line.read > line.page.seen && !line.page.eof;
-        line.page.replay_due |= due;
-        line.page.asked_inside = due && in_own_handle;
+    if std::mem::replace(&mut line.page.paused, false) {
+        line.ours_until = now;
+        if !(in_own_handle && line.page.in_vain) {
+            let due = line.read > line.page.seen && !line.page.eof;
+            line.page.replay_due |= due;
+            line.page.asked_inside = due && in_own_handle;
+        }
     }
     drop(sim);
     let (can, done) = (io.is_open(id), io.resume(id));
@@ -495,11 +503,17 @@ fn is_justified(sim: &mut Simulated, n: u32, reason: Reason, kind: Option<io::Er
         Reason::HandlerError => page.failed,
         Reason::Panicked => page.panicked,
         Reason::Broken => line.reset || line.broken,
-        Reason::Idle => options.idle_timeout.is_some_and(|idle| passed(line.moved_at, idle)),
+        Reason::Idle => {
+            let since = line.must_have_moved_at().max(line.ours_until);
+            options.idle_timeout.is_some_and(|idle| passed(since, idle)) && !line.is_silent_for_us()
+        }
         Reason::FrameTimeout => options.frame_timeout.is_some() && held > 0,
         Reason::InputLimit => held > options.input_limit as u64,
         Reason::OutputLimit => waits > options.output_limit as u64,
-        Reason::CloseTimeout => page.closed && passed(page.closed_at, options.close_timeout),
+        Reason::CloseTimeout => {
+            page.closed
+                && passed(page.closed_at.max(line.must_have_moved_at()), options.close_timeout)
+        }
         Reason::Forced => draining,
         _ => false,
     }

@@ -39,4 +39,5 @@ pub(crate) struct Page {
     pub(crate) overdue: u32,
     pub(crate) timers: Vec<(TimerId, u64)>,
     pub(crate) reason: Option<Reason>,
+    pub(crate) finished_at: u64,
 }

@@ -3,7 +3,8 @@
 use super::line::Line;
 use super::world::{Failed, Run};
 use super::{port_checks, trip_checks};
-use crate::io::{Drain, Io};
+use crate::io::{Drain, Io, nanoseconds};
+use crate::options::Options;
 use crate::stream::Ending;
 
 /// So many turns something may be late: the loop looks once more before it ends anybody.
@@ -72,21 +73,38 @@ fn wrong_with(io: &Io, line: &mut Line, now: u64) -> Option<String> {
     if open && !waits && line.page.timers.iter().any(|(_, due)| *due <= now) {
         return Some("a timer that is due did not come up".to_string());
     }
-    let passed = |since: u64, time: std::time::Duration| now > since + time.as_nanos() as u64;
+    if line.is_silent_for_us() {
+        line.ours_until = now;
+    }
+    let moved_at = line.may_have_moved_at();
+    let passed =
+        |since: u64, time: std::time::Duration| now > since.max(moved_at) + nanoseconds(time);
     let overdue = match connection.stream.ending() {
-        Ending::Open => options.idle_timeout.is_some_and(|idle| passed(line.moved_at, idle)),
+        Ending::Open => options.idle_timeout.is_some_and(|idle| passed(line.ours_until, idle)),
         Ending::Closing => {
             // The loop counts from the turn of the connection, which may be one later than the close.
             if line.page.turns_closing < 2 {
                 line.page.turns_closing += 1;
                 line.page.closing_since = now;
             }
-            passed(line.moved_at.max(line.page.closing_since), options.close_timeout)
+            passed(line.page.closing_since, options.close_timeout)
         }
+        Ending::Lingering => lingers_too_long(line, now, options),
         _ => false,
     };
     line.page.overdue = if overdue { line.page.overdue + 1 } else { 0 };
     (line.page.overdue > LATE).then(|| "its timeout has passed, and nothing happens".to_string())
+}
+
+/// Whether one that waits for the end of its peer should be gone: in all, or since that is silent and
+/// has acknowledged all.
+fn lingers_too_long(line: &Line, now: u64, options: &Options) -> bool {
+    let Some(since) = line.lingers_since() else { return false };
+    let silent_since = since.max(line.in_vain_at).max(line.may_have_moved_at());
+    let is_done = line.unacknowledged() == 0 && !line.is_readable();
+    // A count of milliseconds is rounded up.
+    now > since + nanoseconds(options.linger_time) + 1_000_000
+        || is_done && now > silent_since + 2 * nanoseconds(options.linger_timeout)
 }
 
 /// No edge is lost: the kernel owes nothing, the loop would sleep, so nothing may be left to do.

@@ -138,7 +138,7 @@ impl Twice {
         let poll = Poll::new()?;
         real.register(poll.registry(), TOKEN, false)?;
         let mut sim = Simulated::new(Options::default(), 1);
-        sim.connect(0, unix, u64::MAX);
+        sim.connect(0, (unix, u64::MAX, 1));
         sim.accept()?;
         sim.register(0, TOKEN, false)?;
         Ok(Twice { sim, unix, real, peer, poll, events: Events::with_capacity(8), sent: 0 })

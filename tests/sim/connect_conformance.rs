@@ -109,7 +109,7 @@ impl Twice {
         let mut trip = Trip::new(plan, Script::draw(0).peers[0]);
         trip.begin(0, Duration::MAX);
         sim.trips.push(trip);
-        sim.lines[0] = Some(Line::outgoing(0, u64::MAX));
+        sim.lines[0] = Some(Line::outgoing(0, u64::MAX, 1));
         let (poll, events) = (Poll::new()?, Events::with_capacity(8));
         let (descriptor, real, peer) = (None, None, Peer::None);
         Ok(Twice {

@@ -25,7 +25,7 @@ pub(crate) fn dial(io: &mut Io, desk: &mut Desk<World>, world: &World, k: usize)
         let addrs: Vec<Addr> = (0..trip.plan.places.len()).map(|nth| trip.addr(nth)).collect();
         let (plan, nature) = (trip.plan.clone(), trip.nature);
         let n = plan.line;
-        sim.lines[n as usize] = Some(Line::outgoing(n, nature.buffer));
+        sim.lines[n as usize] = Some(Line::outgoing(n, nature.buffer, nature.step));
         (n, plan, nature, addrs)
     };
     let actor = Actor { n, nature };
@@ -34,7 +34,8 @@ pub(crate) fn dial(io: &mut Io, desk: &mut Desk<World>, world: &World, k: usize)
     let from = world.borrow().trips[k].from();
     let to = to.and_then(|to| from.map_or(Ok(to.clone()), |from| to.from(from)));
     let to = to.expect("these are addresses").after(plan.after);
-    let full = io.connections() >= io.options.max_connections;
+    // Who only lingers makes room.
+    let full = io.connections() >= io.options.max_connections && io.lingering.len() == 0;
     let over = matches!(io.drain, Drain::Until { deadline, .. } if deadline <= io.now);
     let opened = if plan.named == Named::Address {
         desk.connect(io, None, to, actor)

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use mio::Token;
 
@@ -136,10 +137,10 @@ impl Simulated {
 
     // What the peers do.
 
-    pub(crate) fn connect(&mut self, n: u32, unix: bool, buffer: u64) {
+    pub(crate) fn connect(&mut self, n: u32, (unix, buffer, step): (bool, u64, u64)) {
         let full = self.backlog.len() >= BACKLOG;
         if let Some(place @ None) = self.lines.get_mut(n as usize).filter(|_| !full) {
-            *place = Some(Line::new(n, unix, buffer));
+            *place = Some(Line::new(n, unix, buffer, step));
             self.backlog.push_back(n);
             self.listener_edge = true;
         }
@@ -198,9 +199,10 @@ impl Simulated {
     }
 
     pub(crate) fn receive(&mut self, n: u32, len: u64) {
+        let now = self.now;
         let Some(line) = self.lines.get_mut(n as usize).and_then(Option::as_mut) else { return };
         let len = len.min(line.taken - line.got);
-        line.got += len;
+        line.get(len, now);
         // A Unix socket wakes its writer whenever somebody reads, TCP only one that was refused.
         let wakes = if line.unix { line.asks_for_room } else { line.refused };
         if len > 0 && wakes && line.is_writable() {
@@ -228,8 +230,8 @@ impl Simulated {
 
     /// What closing with input unread means for what is on its way to the peer.
     fn check_close(&mut self, n: u32) {
-        let (now, draining) = (self.now, self.draining);
-        let (patience, most) = (self.options.linger_timeout, self.options.linger_bytes);
+        let lingered = self.lingered_enough(n);
+        let draining = self.draining;
         let line = self.line(n);
         let lost = line.page.sent - line.taken;
         let told = line.server_reset || line.reset || line.broken;
@@ -239,20 +241,35 @@ impl Simulated {
             Some(Reason::Closed | Reason::HandlerError | Reason::Panicked | Reason::InputLimit)
         );
         let destroys = owed && line.came > line.read && line.taken > line.got;
-        let lingered = line.server_ended
-            && (now - line.ended_at >= patience.as_nanos() as u64
-                || line.in_vain * LINGER_UNIT > most);
+        let lingers = owed && line.lingers_since().is_some() && !line.end_read && !draining;
         self.check(lost == 0 || told, || format!("{n}: {lost} bytes were lost, and nobody told"));
         self.check(!destroys || told || lingered || draining, || {
             format!("{n}: closed with input unread, which destroys the answer on its way")
         });
+        self.check(!lingers || told || lingered, || format!("{n}: lingered for too short a time"));
+    }
+
+    /// Whether one that lingers may go although its peer has not ended.
+    fn lingered_enough(&self, n: u32) -> bool {
+        let passed = |since: u64, time: Duration| self.now >= since + time.as_nanos() as u64;
+        let since = |line: &Line| line.lingers_since();
+        let Some(line) = self.lines[line_of(n) as usize].as_ref() else { return false };
+        let Some(began) = since(line) else { return false };
+        let is_silent = passed(began.max(line.in_vain_at), self.options.linger_timeout);
+        let ends =
+            passed(began, self.options.linger_time) || is_silent && line.unacknowledged() == 0;
+        // The oldest goes when they are too many, or others need the room.
+        let others: Vec<u64> = self.live().filter_map(|(_, line)| since(line)).collect();
+        let count = others.len();
+        let is_oldest = others.iter().all(|other| began <= *other);
+        let too_many = count > self.options.max_lingering
+            || self.connections() >= self.options.max_connections
+            || self.short_of_something;
+        ends || is_oldest && too_many
     }
 }
 
 const BACKLOG: usize = 4;
-
-/// A read in vain counts at least so much.
-const LINGER_UNIT: usize = 4 << 10;
 
 /// Errors of `accept` that are no client's, so that waiting is right.
 const SHORTAGES: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
@@ -383,12 +400,13 @@ impl Kernel for Simulated {
         }
         buffer[..len].copy_from_slice(bytes(input_of(n), line.read, len));
         line.read += len as u64;
-        if line.server_ended && line.page.reason.is_some() {
-            line.in_vain += len.div_ceil(LINGER_UNIT);
+        if line.lingers_since().is_some() {
+            line.in_vain_at = now;
         }
         self.progress += 1;
         let line = self.line(n);
         line.moved_at = now;
+        line.last_look = u64::MAX;
         line.cut = line.passed.front().is_some_and(|(start, _)| line.read > *start);
         if line.cut {
             line.passed.pop_front();
@@ -438,6 +456,9 @@ impl Kernel for Simulated {
         self.progress += 1;
         let line = self.line(n);
         line.moved_at = now;
+        line.wrote_at = now;
+        // The look before it says nothing any more.
+        line.last_look = u64::MAX;
         let told = line.page.sent;
         self.bytes_out += len as u64;
         let right = is_part(output_of(n), at, &given[..len]);
@@ -478,6 +499,11 @@ impl Kernel for Simulated {
     fn local_addr(&self, n: u32) -> Option<Addr> {
         let trip = self.trips.iter().find(|trip| trip.plan.line == line_of(n))?;
         trip.itself(n)
+    }
+
+    fn unacknowledged(&mut self, n: u32) -> u32 {
+        let now = self.now;
+        self.line(n).look(now) as u32
     }
 
     fn reset_on_close(&mut self, n: u32) {

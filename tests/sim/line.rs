@@ -55,6 +55,9 @@ pub(crate) struct Line {
     pub(crate) taken: u64,
     pub(crate) got: u64,
     pub(crate) buffer: u64,
+    /// What the system knows that the peer has got; it hears of that in steps, and of the last byte.
+    pub(crate) acknowledged: u64,
+    pub(crate) step: u64,
     /// A write met too little room since the last edge.
     pub(super) refused: bool,
     pub(super) asks_for_room: bool,
@@ -66,16 +69,26 @@ pub(crate) struct Line {
     pub(crate) broken: bool,
     // For the checks.
     pub(crate) moved_at: u64,
+    /// When the system last heard of something that the peer has got.
+    acknowledged_at: u64,
+    /// Until when the silence was our own doing.
+    pub(crate) ours_until: u64,
+    /// What was last said to be not acknowledged; and when that was another amount than before,
+    /// which is a reason to wait on.
+    pub(super) last_look: u64,
+    looked_at: u64,
+    /// When a byte last left.
+    pub(super) wrote_at: u64,
+    /// When something was last read after the conversation was over.
+    pub(crate) in_vain_at: u64,
     pub(super) reads: usize,
     pub(super) writes: usize,
-    /// Read after the conversation was over, in units of [`LINGER_UNIT`], each read rounded up.
-    pub(super) in_vain: usize,
     /// What the handler has done and seen.
     pub(crate) page: Page,
 }
 
 impl Line {
-    pub(super) fn new(n: u32, unix: bool, buffer: u64) -> Line {
+    pub(super) fn new(n: u32, unix: bool, buffer: u64, step: u64) -> Line {
         Line {
             unix,
             descriptor: n,
@@ -98,6 +111,8 @@ impl Line {
             taken: 0,
             got: 0,
             buffer,
+            acknowledged: 0,
+            step,
             refused: false,
             asks_for_room: false,
             server_ended: false,
@@ -106,21 +121,26 @@ impl Line {
             edge: false,
             broken: false,
             moved_at: 0,
+            acknowledged_at: 0,
+            ours_until: 0,
+            last_look: 0,
+            looked_at: 0,
+            wrote_at: 0,
+            in_vain_at: 0,
             reads: 0,
             writes: 0,
-            in_vain: 0,
             page: Page::default(),
         }
     }
 
     /// One that the server has begun; it has no descriptor yet.
-    pub(super) fn outgoing(n: u32, buffer: u64) -> Line {
-        Line { outgoing: true, made: Made::UnderWay, ..Line::new(n, false, buffer) }
+    pub(super) fn outgoing(n: u32, buffer: u64, step: u64) -> Line {
+        Line { outgoing: true, made: Made::UnderWay, ..Line::new(n, false, buffer, step) }
     }
 
     /// A socket for one of its addresses.
-    pub(super) fn under_way(descriptor: u32, unix: bool, buffer: u64) -> Line {
-        Line { descriptor, unix, open: true, ..Line::outgoing(line_of(descriptor), buffer) }
+    pub(super) fn under_way(descriptor: u32, unix: bool, buffer: u64, step: u64) -> Line {
+        Line { descriptor, unix, open: true, ..Line::outgoing(line_of(descriptor), buffer, step) }
     }
 
     /// It stands.
@@ -165,6 +185,56 @@ impl Line {
 
     pub(super) fn room(&self) -> u64 {
         self.buffer.saturating_sub(self.taken - self.got)
+    }
+
+    /// How much of what was taken is not acknowledged.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        self.taken - self.acknowledged
+    }
+
+    /// Says how much that is.
+    pub(super) fn look(&mut self, now: u64) -> u64 {
+        let left = self.unacknowledged();
+        if self.last_look != left {
+            self.last_look = left;
+            self.looked_at = now;
+        }
+        left
+    }
+
+    /// The peer has read so much.
+    pub(super) fn get(&mut self, len: u64, now: u64) {
+        self.got += len;
+        let is_step = self.got - self.acknowledged >= self.step || self.got == self.taken;
+        if is_step && self.acknowledged < self.got {
+            self.acknowledged = self.got;
+            self.acknowledged_at = now;
+        }
+    }
+
+    /// When something last moved, as far as the loop can know when it is late: once everything is
+    /// acknowledged, nothing says since when it is.
+    pub(crate) fn must_have_moved_at(&self) -> u64 {
+        let on_its_way = self.unacknowledged() > 0;
+        if on_its_way { self.moved_at.max(self.acknowledged_at) } else { self.moved_at }
+    }
+
+    /// The same, as far as the loop may know.
+    pub(crate) fn may_have_moved_at(&self) -> u64 {
+        self.moved_at.max(self.acknowledged_at).max(self.looked_at)
+    }
+
+    /// Whether its silence is our own doing: a thread works for it, or it is paused and the peer has
+    /// been sent all there is.
+    pub(crate) fn is_silent_for_us(&self) -> bool {
+        let page = &self.page;
+        page.offloaded > 0 || page.paused && page.sent == self.taken
+    }
+
+    /// Whether only the end of its peer is waited for, and since when.
+    pub(crate) fn lingers_since(&self) -> Option<u64> {
+        let lingers = self.open && self.server_ended && self.page.reason.is_some();
+        lingers.then(|| self.ended_at.max(self.page.finished_at).max(self.wrote_at))
     }
 
     /// Whether epoll calls it writable: there must be room worth a wake-up.

@@ -40,6 +40,8 @@ pub(crate) struct Nature {
     pub(crate) unix: bool,
     /// How much the system takes for the peer before the peer reads.
     pub(crate) buffer: u64,
+    /// How much the peer reads before the system hears of it.
+    pub(crate) step: u64,
     pub(crate) takes: Takes,
     /// Bytes of answer for each byte taken.
     pub(crate) answers: usize,
@@ -304,7 +306,8 @@ fn draw_options(random: &mut Random, large: bool) -> Options {
         frame_timeout: timeout(random, 25),
         close_timeout: Duration::from_millis(random.between(1, 300) as u64),
         linger_timeout: Duration::from_millis(random.between(1, 100) as u64),
-        linger_bytes: random.pick(&[0, 4_096, 1 << 20]),
+        linger_time: Duration::from_millis(random.pick(&[1, 50, 300, 1_000])),
+        max_lingering: random.pick(&[1, 2, 100]),
         ..Options::default()
     }
 }
@@ -315,6 +318,7 @@ pub(super) fn draw_nature(random: &mut Random, large: bool) -> Nature {
     Nature {
         unix: random.chance(35),
         buffer: random.pick(&[1, 7, 40, 300, 100_000]) * scale as u64,
+        step: random.pick(&[1, 1, 20, 200]) * scale as u64,
         takes: match random.below(8) {
             0..=4 => Takes::All,
             5 => Takes::Pieces(piece),

@@ -371,7 +371,8 @@ impl Simulated {
         let Place { kind, fate } = trip.plan.places[nth];
         let n = trip.plan.line | trip.opened << LINES;
         let is_itself = matches!(fate, Fate::Itself);
-        let mut line = Line::under_way(n, kind == PlaceKind::Unix, trip.nature.buffer);
+        let mut line =
+            Line::under_way(n, kind == PlaceKind::Unix, trip.nature.buffer, trip.nature.step);
         if kind == PlaceKind::Unix || is_itself || matches!(fate, Fate::AtOnce) {
             line.establish(now);
         }

@@ -123,7 +123,7 @@ impl Run {
         match step {
             Step::Connect(n) => {
                 let nature = script.peers[n as usize];
-                sim.connect(n, nature.unix, nature.buffer);
+                sim.connect(n, (nature.unix, nature.buffer, nature.step));
             }
             Step::Send(n, len) => sim.send(n, len),
             Step::SendUrgent(n) => sim.send_urgent(n),

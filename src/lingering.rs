@@ -1,0 +1,100 @@
+//! Who is over but for the end of its peer: the oldest first, and never too many.
+//!
+//! A connection that goes is not looked for in the row: it is dropped when it comes to the front, or
+//! when those that are gone outnumber the others.
+
+use std::collections::VecDeque;
+
+use crate::id::SocketId;
+
+/// The connections that linger.
+#[derive(Debug, Default)]
+pub(crate) struct Lingering {
+    /// In the order in which they began to; some are gone.
+    row: VecDeque<SocketId>,
+    /// How many are not.
+    count: usize,
+}
+
+/// Those that are gone are tolerated up to this number, however few the others are.
+const GONE_ALLOWED: usize = 64;
+
+impl Lingering {
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, id: SocketId) {
+        self.row.push_back(id);
+        self.count += 1;
+    }
+
+    /// One is gone; `lingers` says of each whether it is still there.
+    #[inline]
+    pub(crate) fn remove(&mut self, lingers: impl Fn(SocketId) -> bool) {
+        self.count -= 1;
+        if self.row.len() > GONE_ALLOWED + 2 * self.count {
+            self.row.retain(|id| lingers(*id));
+        }
+    }
+
+    /// The one that is there for the longest time.
+    pub(crate) fn oldest(&mut self, lingers: impl Fn(SocketId) -> bool) -> Option<SocketId> {
+        while let Some(id) = self.row.front().copied() {
+            if lingers(id) {
+                return Some(id);
+            }
+            self.row.pop_front();
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use mio::Token;
+
+    fn id(n: usize) -> SocketId {
+        SocketId::from_token(Token(n))
+    }
+
+    #[test]
+    fn the_oldest_that_is_still_there_is_found() {
+        let mut lingering = Lingering::default();
+        let there = RefCell::new(BTreeSet::new());
+        let lingers = |id| there.borrow().contains(&id);
+        assert_eq!(lingering.oldest(lingers), None);
+        for n in 0..10 {
+            lingering.add(id(n));
+            there.borrow_mut().insert(id(n));
+        }
+        for gone in [0, 1, 5] {
+            there.borrow_mut().remove(&id(gone));
+            lingering.remove(lingers);
+        }
+        assert_eq!((lingering.oldest(lingers), lingering.len()), (Some(id(2)), 7));
+        assert_eq!(lingering.oldest(lingers), Some(id(2)), "it goes with its connection alone");
+    }
+
+    #[test]
+    fn those_that_are_gone_do_not_stay_behind_one_that_stays() {
+        let mut lingering = Lingering::default();
+        let last = RefCell::new(id(0));
+        let lingers = |one| one == id(0) || one == *last.borrow();
+        lingering.add(id(0));
+        for n in 1..100_000 {
+            lingering.add(id(n));
+            *last.borrow_mut() = id(n);
+            // It goes at once.
+            *last.borrow_mut() = id(0);
+            lingering.remove(lingers);
+            assert!(lingering.row.len() <= GONE_ALLOWED + 4, "{}", lingering.row.len());
+        }
+        assert_eq!(lingering.oldest(lingers), Some(id(0)));
+    }
+}
