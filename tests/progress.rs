@@ -1,7 +1,7 @@
 //! What counts as movement when a time is over, and what is silence of our own. The clock stands still
 //! until it is advanced, also where the sockets are real.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
@@ -244,7 +244,7 @@ fn acknowledgements_put_the_idle_time_off_and_their_end_does_not() {
 #[test]
 fn an_idle_peer_that_has_acknowledged_everything_ends_to_the_second() {
     let (mut server, peer) = connect(idle_in_a_minute(), sender(10));
-    server.advance(60 * SECOND - Duration::from_nanos(1));
+    server.advance(Duration::from_nanos(59_999_999_999));
     assert_eq!(reason(&peer), None);
     server.advance(Duration::from_nanos(1));
     assert_eq!(reason(&peer), Some(Reason::Idle));
@@ -349,9 +349,9 @@ fn a_connection_for_which_a_thread_works_is_not_idle_and_its_time_begins_anew() 
         server.advance(630 * SECOND);
         assert_eq!((reason(&peer), reason(&other)), (None, Some(Reason::Idle)));
         if panics {
-            drop(word)
+            drop(word);
         } else {
-            word.send(()).unwrap()
+            word.send(()).unwrap();
         }
         let answer = until(&mut server, |_| Some(peer.received()).filter(|all| !all.is_empty()));
         assert_eq!(answer, if panics { b"lost" } else { b"done" });
