@@ -36,8 +36,8 @@ impl Io {
         self.look_at_clock();
         match polled {
             Ok(()) => {}
-            // A signal; the events before it are still there.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
+            // A signal. Those of the wait before are gone: mio clears them before it waits.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
         if self.trace.is_on() {

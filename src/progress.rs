@@ -43,6 +43,11 @@ impl Io {
         connection.stream.transport().unacknowledged().map(|bytes| bytes as usize)
     }
 
+    /// Whether the end of the peer was read.
+    pub(crate) fn has_ended(&self, id: SocketId) -> bool {
+        self.sockets.connection_ref(id).is_some_and(|connection| connection.stream.has_ended())
+    }
+
     /// The time of a connection is over. Whether its peer has acknowledged something meanwhile, or
     /// may have: then it begins anew. One look a deadline.
     pub(crate) fn goes_on(&mut self, id: SocketId) -> bool {

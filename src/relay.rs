@@ -31,6 +31,9 @@ use crate::stream::Sent;
 /// it knows where to, and passes every callback on from then on. When the other side has something
 /// to say too, say that it could not connect, it owns the other half, from [`Relay::with`].
 ///
+/// With [`Options::idle_timeout`](crate::Options::idle_timeout) it ends when a side is silent for so
+/// long that could still say something, or that does not take what it is sent.
+///
 /// A shutdown of the server leaves it time to end by itself; what then still goes on is reset.
 #[derive(Debug)]
 pub struct Relay {
@@ -90,6 +93,8 @@ impl<S: 'static> Handler<S> for Relay {
     fn eof(&mut self, cx: &mut Context<'_, S>, _rest: &[u8]) -> io::Result<()> {
         match self.other {
             Some(other) if cx.io.is_open(other) => {
+                // From here on only the other side can be idle.
+                cx.pause();
                 cx.io.shutdown_write(other);
             }
             _ => cx.close(),
@@ -98,7 +103,7 @@ impl<S: 'static> Handler<S> for Relay {
     }
 
     fn drained(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
-        if let Some(other) = self.other {
+        if let Some(other) = self.other.filter(|other| !cx.io.has_ended(*other)) {
             cx.io.resume(other);
         }
         Ok(())

@@ -6,15 +6,17 @@
 mod common;
 
 use std::cell::Cell;
-use std::io;
+use std::io::{self, Write};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Client, Kind, on_setup, pattern};
 use socketserver::testing::{Peer, TestServer};
-use socketserver::{Addr, Context, Echo, Handler, Input, Options, Reason, SocketId, Step};
+use socketserver::{
+    Addr, Context, Echo, Handler, Input, Options, Reason, Relay, Server, SocketId, Step,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -379,4 +381,44 @@ fn work_that_was_refused_keeps_nobody() {
     server.advance(60 * SECOND);
     assert_eq!((reason(&first), reason(&second)), (None, Some(Reason::Idle)));
     word.send(()).unwrap();
+}
+
+/// The other side of the relay has ended, so it can say nothing more, and waits for the slow one.
+#[test]
+fn a_relay_is_not_idle_while_one_side_reads_slowly_what_the_other_has_sent() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut server, peer) = connect(idle_in_a_minute(), Relay::to(listener.local_addr().unwrap()));
+    // More than high water, so that the sides have paused each other and gone on.
+    let all = pattern(200_000, 3);
+    peer.set_room(10_000);
+    listener.accept().unwrap().0.write_all(&all).unwrap();
+    until(&mut server, |server| (server.io().unsent(peer.id()) > 64 << 10).then_some(()));
+    peer.set_room(usize::MAX);
+    until(&mut server, |_| peer.has_end().then_some(()));
+    assert!(peer.received() == all);
+    for left in (1..10).rev() {
+        peer.set_unacknowledged(left);
+        server.advance(50 * SECOND);
+        assert_eq!(reason(&peer), None, "{left} are left");
+    }
+    server.advance(120 * SECOND);
+    assert_eq!(reason(&peer), Some(Reason::Idle));
+    assert_eq!(server.io().connections(), 0);
+}
+
+// The wait of a turn.
+
+/// A turn of a quiet loop that spins lasts as long as it was told, and not longer by what it spun: that
+/// would be twice as long here, in every try.
+#[test]
+fn the_time_spent_spinning_is_taken_off_the_wait() {
+    let spin = Duration::from_millis(30);
+    let mut server = Server::with((), Options { spin, ..Options::default() }).unwrap();
+    let in_time = (0..100).any(|_| {
+        let began = Instant::now();
+        server.turn(Some(spin)).unwrap();
+        assert!(began.elapsed() >= spin);
+        began.elapsed() < 2 * spin
+    });
+    assert!(in_time);
 }

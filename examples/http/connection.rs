@@ -1,6 +1,7 @@
 //! One connection: request after request, each answered before the next is looked at.
 
 use std::io;
+use std::mem;
 use std::time::Duration;
 
 use socketserver::{Context, Handler, Input, Sent, TimerId};
@@ -29,6 +30,8 @@ pub(crate) struct Connection {
     /// set. So nothing needs to be done for the timer at each request.
     pub(crate) progress: u64,
     progress_seen: u64,
+    /// What was on its way to the client then: not sent, or not acknowledged.
+    on_its_way: usize,
     /// Bytes that are not yet progress.
     pub(crate) moved: u64,
 }
@@ -102,6 +105,7 @@ impl Handler<Site> for Connection {
     fn timeout(&mut self, cx: &mut Cx<'_>, timer: TimerId) -> io::Result<()> {
         cx.shared.refresh(cx.io.now());
         let is_head = self.head_timer == Some(timer);
+        let waits_on = !is_head && !matches!(self.state, State::Events(_)) && self.has_moved(cx);
         match &mut self.state {
             State::Events(events) => {
                 events.count += 1;
@@ -111,10 +115,7 @@ impl Handler<Site> for Connection {
                 }
                 self.set_timer(cx, EVENT_EVERY);
             }
-            _ if !is_head && self.progress != self.progress_seen => {
-                self.progress_seen = self.progress;
-                self.set_timer(cx, cx.shared.limits.idle_timeout);
-            }
+            _ if waits_on => self.set_timer(cx, cx.shared.limits.idle_timeout),
             // Nothing was asked, so there is nothing to answer.
             State::Head if self.head_timer.is_none() => cx.close(),
             State::File(_) => drop(cx.io.abort(cx.id)),
@@ -152,6 +153,15 @@ impl Connection {
         if let Some(before) = self.timer.replace(cx.set_timer(after)) {
             cx.io.cancel_timer(before);
         }
+    }
+
+    /// Whether something has moved since the timer was set. A client that reads slowly and steadily
+    /// shows only in what its system acknowledges.
+    fn has_moved(&mut self, cx: &Cx<'_>) -> bool {
+        let seen = mem::replace(&mut self.progress_seen, self.progress);
+        let left = cx.io.unsent(cx.id) + cx.io.unacknowledged(cx.id).unwrap_or(0);
+        let before = mem::replace(&mut self.on_its_way, left);
+        self.progress != seen || left < before
     }
 
     fn head(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> GoOn {
