@@ -17,6 +17,8 @@ pub(crate) struct Page {
     pub(crate) said: usize,
     pub(crate) eof: bool,
     pub(crate) told_of_shutdown: bool,
+    /// For so many turns it should have been.
+    pub(crate) untold: u32,
     pub(crate) paused: bool,
     pub(crate) full_duplex: bool,
     pub(crate) output_closed: bool,

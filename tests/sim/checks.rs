@@ -42,7 +42,7 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
         let Some(line) = line.as_mut().filter(|line| line.open && !line.is_begun()) else {
             continue;
         };
-        if let Some(what) = wrong_with(io, line, now) {
+        if let Some(what) = wrong_with(io, line, now).or_else(|| told_late(io, line, now)) {
             return Err(format!("{n}: {what}"));
         }
     }
@@ -95,6 +95,21 @@ fn wrong_with(io: &Io, line: &mut Line, now: u64) -> Option<String> {
     line.page.overdue = if overdue { line.page.overdue + 1 } else { 0 };
     (line.page.overdue > LATE).then(|| "its timeout has passed, and nothing happens".to_string())
 }
+
+/// A shutdown reads on for a time, and then everybody is told who owes no answer, whatever comes in.
+fn told_late(io: &Io, line: &mut Line, now: u64) -> Option<String> {
+    let Drain::Until { since, deadline } = io.drain else { return None };
+    let id = line.page.id.filter(|id| io.is_open(*id))?;
+    let page = &mut line.page;
+    let owes = page.offloaded > 0 || io.is_congested(id);
+    let reads_on = now <= since + READ_ON.min((deadline - since) / 2);
+    let is_late = page.set_up && !page.told_of_shutdown && !owes && !reads_on;
+    page.untold = if is_late { page.untold + 1 } else { 0 };
+    (page.untold > LATE).then(|| "it is not told of the shutdown".to_string())
+}
+
+/// How long a shutdown reads on at most.
+const READ_ON: u64 = 1_000_000_000;
 
 /// Whether one that waits for the end of its peer should be gone: in all, or since that is silent and
 /// has acknowledged all.

@@ -35,6 +35,7 @@ mod conformance;
 mod connect_conformance;
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod datagram_conformance;
+mod deadlines;
 mod dial;
 mod draw_trip;
 mod events;
