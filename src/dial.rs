@@ -317,3 +317,6 @@ impl<S> Stage<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

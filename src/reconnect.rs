@@ -197,3 +197,58 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::Echo;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// An attempt of a row whose pauses go from 100 ms to 1 s.
+    fn row() -> Attempt<Echo, impl FnMut(Option<Reason>) -> Option<Echo>> {
+        let again = Reconnect::new("127.0.0.1:7000", |_| Some(Echo)).unwrap();
+        Attempt::first(again.first(100 * MS).most(1_000 * MS)).unwrap()
+    }
+
+    /// Whether it may have been drawn from the upper half of this.
+    fn is_of(pause: Duration, whole: Duration) -> bool {
+        (whole / 2..=whole).contains(&pause)
+    }
+
+    #[test]
+    fn each_pause_is_drawn_from_the_upper_half_of_what_it_could_be() {
+        let drawn: Vec<Duration> = (0..200).map(|_| spread(1_000 * MS)).collect();
+        assert!(drawn.iter().all(|pause| is_of(*pause, 1_000 * MS)), "{drawn:?}");
+        let (least, most) = (drawn.iter().min().unwrap(), drawn.iter().max().unwrap());
+        assert!(*least < 700 * MS && *most > 800 * MS, "all come back at once: {least:?} {most:?}");
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let now = Instant::now();
+        let mut attempt = row();
+        for whole in [100, 200, 400, 800, 1_000, 1_000] {
+            let (next, pause) = attempt.next(None, now).unwrap();
+            assert!(is_of(pause, whole * MS), "{pause:?} of {whole}");
+            attempt = next;
+        }
+    }
+
+    #[test]
+    fn pauses_start_over_behind_a_connection_that_stood_as_long_as_the_longest() {
+        let began = Instant::now();
+        for (stood, whole) in [(999, 800), (1_000, 100), (5_000, 100)] {
+            let mut attempt = row();
+            for _ in 0..3 {
+                attempt = attempt.next(None, began).unwrap().0;
+            }
+            attempt.stands = Some(began);
+            let (next, pause) = attempt.next(None, began + stood * MS).unwrap();
+            assert!(is_of(pause, whole * MS), "{pause:?} of {whole} after {stood}");
+            // And from there they double again.
+            let (_, pause) = next.next(None, began + stood * MS).unwrap();
+            assert!(is_of(pause, (2 * whole).min(1_000) * MS), "{pause:?} after {stood}");
+        }
+    }
+}

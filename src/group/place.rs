@@ -103,3 +103,43 @@ impl Place {
         self.group.stop(grace);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::Spread;
+
+    struct Deaf;
+
+    impl Reach for Deaf {
+        fn wake(&self) {}
+
+        fn stop(&self, _grace: Duration) {}
+    }
+
+    #[test]
+    fn a_client_whom_the_other_loop_refuses_counts_for_the_loop_that_keeps_it() {
+        let group = Arc::new(Group::new(2, Spread::Fewest, 10));
+        let place = |index| Place::new(Arc::clone(&group), index, Arc::new(Deaf));
+        let (mut here, there) = (place(0), place(1));
+        let counts = || [0, 1].map(|index| group.members[index].count());
+        // The other one has fewer, so a client goes there while it takes any.
+        assert!(here.reserve());
+        here.sit();
+        assert!(here.reserve());
+        assert!(here.hand_over(0, StreamSocket::Unopened, Addr::Unnamed).is_none());
+        assert_eq!(counts(), [1, 1]);
+        assert_eq!(there.arrivals(true).len(), 1, "the last look");
+        assert_eq!(counts(), [1, 0], "it never sat down there");
+        for _ in 0..3 {
+            assert!(here.reserve());
+            let kept = here.hand_over(0, StreamSocket::Unopened, Addr::Unnamed);
+            assert!(kept.is_some(), "a loop that has ended took it");
+            assert_eq!(counts(), [2, 0]);
+            here.give_back();
+            assert_eq!(counts(), [1, 0]);
+        }
+        here.free();
+        assert_eq!(counts(), [0, 0]);
+    }
+}

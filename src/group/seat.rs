@@ -86,8 +86,12 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
     use super::*;
     use crate::group::Spread;
+    use crate::mailbox::Reach;
 
     #[test]
     fn all_loops_together_have_as_many_seats_as_were_given() {
@@ -106,6 +110,39 @@ mod tests {
         drop(other);
         assert_eq!((group.members[0].count(), group.members[1].count()), (0, 0));
         assert_eq!(group.taken.load(Ordering::SeqCst), 0);
+    }
+
+    /// A loop that counts how often it is woken.
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Reach for Wakes {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+
+        fn stop(&self, _grace: Duration) {}
+    }
+
+    #[test]
+    fn a_seat_that_comes_free_wakes_all_loops_that_wait_for_one_and_nobody_else() {
+        let group = Arc::new(Group::new(4, Spread::Fewest, 1));
+        let loops: Vec<Arc<Wakes>> = (0..4).map(|_| Arc::default()).collect();
+        for (index, one) in loops.iter().enumerate() {
+            group.enter(index, Arc::clone(one) as Arc<dyn Reach>);
+        }
+        let woken =
+            || -> Vec<usize> { loops.iter().map(|one| one.0.load(Ordering::SeqCst)).collect() };
+        let seat = group.reserve(0).unwrap();
+        for index in [1, 3] {
+            assert!(group.reserve_or_wait(index).is_none());
+        }
+        assert_eq!(woken(), [0, 0, 0, 0]);
+        drop(seat);
+        assert_eq!(woken(), [0, 1, 0, 1]);
+        // Who was woken waits no more: it has to ask again.
+        drop(group.reserve(0).unwrap());
+        assert_eq!(woken(), [0, 1, 0, 1]);
     }
 
     #[test]
