@@ -33,6 +33,8 @@ pub struct Connect {
     pub(crate) from: Option<Addr>,
     pub(crate) after: Duration,
     pub(crate) allowed: Option<fn(&Addr) -> bool>,
+    /// Whatever fails is told to `finish`, also what could be said at once.
+    pub(crate) fails_later: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -68,7 +70,7 @@ impl Connect {
     }
 
     fn of(to: Target) -> Connect {
-        Connect { to, from: None, after: Duration::ZERO, allowed: None }
+        Connect { to, from: None, after: Duration::ZERO, allowed: None, fails_later: false }
     }
 
     /// From this address of ours; port 0 is any port. By default the system chooses.
@@ -87,6 +89,12 @@ impl Connect {
     #[must_use]
     pub fn only(mut self, allowed: fn(&Addr) -> bool) -> Connect {
         self.allowed = Some(allowed);
+        self
+    }
+
+    /// The same, but whatever fails is told to `finish`.
+    pub(crate) fn fails_later(mut self) -> Connect {
+        self.fails_later = true;
         self
     }
 

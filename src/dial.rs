@@ -44,13 +44,13 @@ impl Io {
         connect: Connect,
         asker: Option<SocketId>,
     ) -> io::Result<SocketId> {
-        let by_name = matches!(connect.to, Target::Name(_));
+        let fails_later = connect.fails_later || matches!(connect.to, Target::Name(_));
         let attempt = self.plan(connect, asker)?;
         let id = self.adopt_unopened()?;
         self.attempts.insert(id, attempt);
         match self.dial(id) {
             Ok(()) => {}
-            Err(error) if by_name => self.fail_soon(id, error),
+            Err(error) if fails_later => self.fail_soon(id, error),
             Err(error) => {
                 self.forget_attempt(id);
                 self.sockets.remove(id);
@@ -65,7 +65,7 @@ impl Io {
     }
 
     fn plan(&self, connect: Connect, asker: Option<SocketId>) -> io::Result<Attempt> {
-        let Connect { to, from, after, allowed } = connect;
+        let Connect { to, from, after, allowed, .. } = connect;
         let (begins, timeout) = (self.after(after), nanoseconds(self.options.connect_timeout));
         let from = || from.clone();
         let to_addrs = |addrs| Attempt::new(Connector::to_addrs(begins, timeout, addrs), from());

@@ -78,11 +78,12 @@ impl<F> Reconnect<F> {
         Ok(())
     }
 
-    /// Begins the first connection, if there is to be one.
+    /// Begins the first connection, if there is to be one. When that fails, however soon, another one
+    /// follows.
     ///
     /// # Errors
-    /// As of [`Server::connect`]; [`InvalidInput`](io::ErrorKind::InvalidInput) when a pause
-    /// is none.
+    /// When the server takes no more connections, or none of the addresses is allowed;
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when a pause is none.
     pub fn start<S, H>(self, server: &mut Server<S>) -> io::Result<Option<SocketId>>
     where
         S: 'static,
@@ -91,7 +92,7 @@ impl<F> Reconnect<F> {
     {
         self.check()?;
         let Some(attempt) = Attempt::first(self) else { return Ok(None) };
-        let connect = attempt.policy.connect.clone();
+        let connect = attempt.policy.connect.clone().fails_later();
         server.connect(connect, Again(Some(attempt))).map(Some)
     }
 
@@ -107,7 +108,7 @@ impl<F> Reconnect<F> {
     {
         self.check()?;
         let Some(attempt) = Attempt::first(self) else { return Ok(None) };
-        let connect = attempt.policy.connect.clone();
+        let connect = attempt.policy.connect.clone().fails_later();
         cx.connect(connect, Again(Some(attempt))).map(Some)
     }
 }

@@ -5,6 +5,7 @@
 //! the backlog, reuse of addresses, keep-alive.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::Token;
@@ -143,6 +144,16 @@ fn share_port(socket: &Socket) -> io::Result<()> {
 #[cfg(not(unix))]
 fn share_port(_: &Socket) -> io::Result<()> {
     Ok(())
+}
+
+/// Whether our end of a socket, which is known as soon as connect(2) has returned, is the other one
+/// too.
+fn is_itself(ours: Option<&SocketAddr>, to: &SocketAddr) -> bool {
+    let ip = to.ip().to_canonical();
+    // An unspecified address is connected to as our own.
+    ours.is_some_and(|ours| {
+        ours.port() == to.port() && (ip.is_unspecified() || ip == ours.ip().to_canonical())
+    })
 }
 
 /// What the options say about the buffers of the kernel; a stream's size themselves otherwise.

@@ -423,3 +423,127 @@ fn beside_an_address_that_is_itself_another_one_is_found() {
     tested.connect(connect, Noted::new(&journal, Quiet)).unwrap();
     tested.until(|_| journal.calls() == [Call::Setup]);
 }
+
+/// Runs this test of this program in a network namespace of its own, in which only this range of ports
+/// is given to those who ask for none; `None` inside of it.
+#[cfg(target_os = "linux")]
+fn in_namespace(test: &str, ports: &str) -> Option<()> {
+    use std::process::{Command, Stdio};
+
+    const INSIDE: &str = "SOCKETSERVER_TEST_NAMESPACE";
+    if std::env::var_os(INSIDE).is_some() {
+        return None;
+    }
+    const SCRIPT: &str = "ip link set lo up && ip addr add fe80::1/64 dev lo \
+        && echo \"$1\" > /proc/sys/net/ipv4/ip_local_port_range && shift && echo inside && exec \"$@\"";
+    let program = std::env::current_exe().unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["-rn", "sh", "-c", SCRIPT, "sh", ports]).arg(program);
+    command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1").stdin(Stdio::null());
+    match command.output() {
+        Ok(output) if output.stdout.starts_with(b"inside") => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "inside: {said}");
+        }
+        Ok(output) => {
+            let why = String::from_utf8_lossy(&output.stderr).into_owned();
+            println!("skipped: no network namespace can be made here: {why}");
+        }
+        Err(error) => println!("skipped: unshare: {error}"),
+    }
+    Some(())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn who_reconnects_never_takes_the_port_of_its_server() {
+    let this = "who_reconnects_never_takes_the_port_of_its_server";
+    if in_namespace(this, "40000 40000").is_some() {
+        return;
+    }
+    let there = SocketAddr::from(([127, 0, 0, 1], 40_000));
+    let ends = Rc::new(RefCell::new(Vec::new()));
+    let (noted, journal) = (Rc::clone(&ends), Journal::default());
+    let told = journal.clone();
+    let again = Reconnect::new(there, move |ended: Option<Reason>| {
+        noted.borrow_mut().extend(ended);
+        (noted.borrow().len() < 20).then(|| Noted::new(&told, Quiet))
+    });
+    let mut tested = Tested::new();
+    let ms = Duration::from_millis(1);
+    again.unwrap().first(ms).most(ms).start(&mut tested).unwrap();
+    while tested.io().connections() > 0 {
+        tested.turn(None).unwrap();
+        // Its server may start at any moment.
+        let server = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        server.bind(&there.into()).unwrap();
+        server.listen(1).unwrap();
+        drop(server);
+    }
+    let refused = (Reason::NotConnected, Some(ErrorKind::ConnectionRefused));
+    assert_eq!(journal.finishes(), vec![refused; 20]);
+    assert_eq!(ends.borrow().len(), 20);
+    // A datagram socket finds another port, if there is one.
+    let socket = tested.connect_datagram(there, NoPackets);
+    assert_eq!(socket.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001").unwrap();
+    for _ in 0..20 {
+        let id = tested.connect_datagram(there, NoPackets).unwrap();
+        assert_eq!(tested.io().local_addr(id).unwrap().port(), Some(40_001));
+        tested.io().close(id);
+        tested.turn(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")]
+struct NoPackets;
+
+#[cfg(target_os = "linux")]
+impl socketserver::DatagramHandler for NoPackets {
+    fn handle(&mut self, _: &mut Context<'_>, _: &[u8], _: &Addr) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn who_reconnects_goes_on_when_the_first_attempt_fails_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("later");
+    let journal = Journal::default();
+    let told = journal.clone();
+    let again = Reconnect::new(path.as_path(), move |_| Some(Noted::new(&told, Quiet)));
+    let mut tested = Tested::new();
+    let ms = Duration::from_millis(1);
+    again.unwrap().first(ms).most(ms).start(&mut tested).unwrap();
+    tested.until(|_| journal.finishes().len() == 3);
+    let missing = (Reason::NotConnected, Some(ErrorKind::NotFound));
+    assert_eq!(journal.finishes(), [missing; 3]);
+    tested.listen(path.as_path(), |_: &Addr| Quiet).unwrap();
+    tested.until(|_| journal.calls().contains(&Call::Setup));
+    tested.shutdown(Duration::ZERO).unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_address_with_the_name_of_its_interface_is_served_and_reached() {
+    let this = "an_address_with_the_name_of_its_interface_is_served_and_reached";
+    if in_namespace(this, "40000 50000").is_some() {
+        return;
+    }
+    let mut tested = Tested::new();
+    let listener = tested.listen("[fe80::1%lo]:0", |_: &Addr| Echo).unwrap();
+    let port = tested.io().local_addr(listener).unwrap().port().unwrap();
+    for text in [format!("[fe80::1%lo]:{port}"), format!("[fe80::1%1]:{port}")] {
+        let journal = Journal::default();
+        tested.connect(text.as_str(), Noted::new(&journal, Asks)).unwrap();
+        tested.until(|_| !journal.finishes().is_empty());
+        assert_eq!(journal.finishes(), [(Reason::Closed, None)], "{text}");
+    }
+    let connect = Connect::to_name(format!("[fe80::1%lo]:{port}"));
+    let connect = connect.from("[fe80::1%lo]:0").unwrap();
+    tested.connect(connect, Asks).unwrap();
+    tested.until(|server| server.io().connections() == 0);
+    assert_eq!(tested.ended(Reason::Closed), 6);
+    let datagrams = tested.bind("[fe80::1%lo]:0", NoPackets).unwrap();
+    assert!(tested.io().local_addr(datagrams).is_some());
+}

@@ -52,7 +52,9 @@ fn typed(text: &str) {
         Ok(()) => {
             let (host, port) = text.rsplit_once(':').expect("a port");
             assert!(!host.is_empty() && port.parse::<u16>().is_ok(), "{text:?}");
-            assert!(is_number || !host.starts_with('[') || !host.ends_with(']'), "{text:?}");
+            let has_interface = host.contains('%');
+            let in_brackets = host.starts_with('[') && host.ends_with(']');
+            assert!(is_number || has_interface || !in_brackets, "{text:?}");
         }
         Err(why) => assert!(!is_number, "{text:?}: {why}"),
     }

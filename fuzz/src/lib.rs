@@ -32,6 +32,7 @@ mod command {
     pub(crate) mod chat;
     pub(crate) mod connect;
     pub(crate) mod console;
+    pub(crate) mod listeners;
     pub(crate) mod serve;
     pub(crate) mod services;
     pub(crate) mod system;
@@ -89,7 +90,9 @@ mod examples {
 }
 
 // Where those files look for each other.
-use command::{args, bench, chat, connect, console, serve, services, system, units, workers};
+use command::{
+    args, bench, chat, connect, console, listeners, serve, services, system, units, workers,
+};
 use examples::http::{chunk, conditions, kept, media_types, request, response, site, target};
 use examples::kv::{apart, glob, large, memory, number, parser, replies, value, words};
 use examples::support::head;

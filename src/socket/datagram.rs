@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::batch::Batch;
-use super::{EDGE_AFTER_SHORT, share_port};
+use super::{EDGE_AFTER_SHORT, is_itself, share_port};
 #[cfg(unix)]
 use super::{UnixName, unix_addr, unix_name, unix_path};
 use crate::addr::Addr;
@@ -71,11 +71,7 @@ impl DatagramSocket {
     /// cannot answer: for that, bind one and connect it.
     pub(crate) fn connect(addr: &Addr, options: &Options) -> io::Result<DatagramSocket> {
         match addr {
-            Addr::Ip(ip) => {
-                let socket = udp(*ip, options)?;
-                socket.connect(&SockAddr::from(*ip))?;
-                Ok(DatagramSocket::of_udp(*ip, socket))
-            }
+            Addr::Ip(ip) => Ok(DatagramSocket::of_udp(*ip, udp_towards(*ip, options)?)),
             #[cfg(unix)]
             Addr::Unix(_) | Addr::Abstract(_) => {
                 let name = unix_name::sock_addr(addr).ok_or_else(|| unsupported(addr))??;
@@ -317,6 +313,27 @@ pub(super) fn send_one_unix(
 /// How an IPv6 socket calls an IPv4 address.
 pub(super) fn mapped(addr: SocketAddrV4) -> SocketAddrV6 {
     SocketAddrV6::new(addr.ip().to_ipv6_mapped(), addr.port(), 0, 0)
+}
+
+/// A socket towards this address. Towards a free port of this machine it may be given that very port
+/// for its own, and then it meets itself: it would hear what it says, and the server whose port it is
+/// could not start. While it has that port, a second one is given another.
+fn udp_towards(to: SocketAddr, options: &Options) -> io::Result<Socket> {
+    let connected = || {
+        let socket = udp(to, options)?;
+        socket.connect(&SockAddr::from(to))?;
+        let ours = socket.local_addr().ok().and_then(|name| name.as_socket());
+        Ok::<_, io::Error>((is_itself(ours.as_ref(), &to), socket))
+    };
+    let (met_itself, first) = connected()?;
+    if !met_itself {
+        return Ok(first);
+    }
+    if let Ok((false, second)) = connected() {
+        return Ok(second);
+    }
+    let what = "nobody is bound there: the socket met itself";
+    Err(io::Error::new(io::ErrorKind::ConnectionRefused, what))
 }
 
 /// A UDP socket with every option set that may be. Never `SO_REUSEADDR`, with which a second

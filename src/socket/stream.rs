@@ -9,7 +9,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::{EDGE_AFTER_SHORT, set_buffers, set_keepalive, unacknowledged, unsupported};
+use super::{EDGE_AFTER_SHORT, is_itself, set_buffers, set_keepalive, unacknowledged, unsupported};
 #[cfg(unix)]
 use super::{unix_addr, unix_name};
 use crate::addr::Addr;
@@ -59,13 +59,8 @@ impl StreamSocket {
         Ok(socket)
     }
 
-    /// Whether our end, which is known as soon as connect(2) has returned, is the other one too.
     fn meets_itself(&self, to: &Addr) -> bool {
-        let Addr::Ip(to) = to else { return false };
-        let Some(Addr::Ip(ours)) = self.local_addr() else { return false };
-        let ip = to.ip().to_canonical();
-        // An unspecified address is connected to as our own.
-        ours.port() == to.port() && (ip.is_unspecified() || ip == ours.ip().to_canonical())
+        to.ip().is_some_and(|to| is_itself(self.local_addr().as_ref().and_then(Addr::ip), to))
     }
 
     fn begin(addr: &Addr, from: Option<&Addr>, options: &Options) -> io::Result<StreamSocket> {

@@ -59,7 +59,8 @@ struct Serve {
     #[arg(value_enum, hide_possible_values = false)]
     service: Service,
 
-    /// Listen on this TCP address, for example 127.0.0.1:7000 or [::1]:0 (port 0 is any port)
+    /// Listen on this TCP address, for example 127.0.0.1:7000, [fe80::1%eth0]:7000 or [::1]:0 (port
+    /// 0 is any port); with a name, on each of its addresses
     #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), help_heading = "Listeners")]
     tcp: Vec<String>,
 
@@ -181,9 +182,9 @@ pub(crate) struct Config {
     pub(crate) counters: Option<PathBuf>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Listener {
-    /// A name is looked up when it is listened on.
+    /// A name is looked up when it is listened on, at each of its addresses.
     Tcp(String),
     Udp(String),
     Unix(Addr),
@@ -343,14 +344,21 @@ pub(crate) fn form_of_ip(addr: &str) -> Result<(), &'static str> {
     }
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     match bare {
-        // With its port, since only so the interface may stand behind it: [fe80::1%2]:7000.
-        Some(_) if addr.parse::<std::net::SocketAddrV6>().is_err() => {
-            Err("no IPv6 address stands in the brackets")
-        }
+        Some(bare) if !is_v6(bare) => Err("no IPv6 address stands in the brackets"),
         None if host.contains(':') => Err("write an IPv6 address like [::1]:7000"),
         None if host.is_empty() => Err("the host is missing; 0.0.0.0 is every IPv4 address"),
         _ => Ok(()),
     }
+}
+
+/// An IPv6 address, perhaps with its interface behind it, by name or by number: fe80::1%eth0.
+fn is_v6(text: &str) -> bool {
+    let (ip, zone) = text.split_once('%').map_or((text, None), |(ip, zone)| (ip, Some(zone)));
+    let is_zone = |zone: &str| {
+        let is_number = zone.bytes().all(|byte| byte.is_ascii_digit());
+        !zone.is_empty() && (!is_number || zone.parse::<u32>().is_ok())
+    };
+    ip.parse::<std::net::Ipv6Addr>().is_ok() && zone.is_none_or(is_zone)
 }
 
 /// What clap could not see; whose usage goes with it, [`of_command`] says.

@@ -20,6 +20,7 @@ mod order;
 mod parent;
 mod phases;
 mod picture;
+mod probe;
 mod process;
 mod progress;
 mod record;

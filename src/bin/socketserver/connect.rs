@@ -7,9 +7,9 @@ use std::io::{self, IsTerminal};
 use std::net::UdpSocket;
 use std::process::ExitCode;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use socketserver::{Addr, Options, Server, SocketId, ToAddrs};
+use socketserver::{Addr, IntoConnect, Options, Server, SocketId, ToAddrs};
 
 use crate::{console, system};
 use args::Target;
@@ -28,8 +28,7 @@ mod stream;
 
 pub(crate) use args::{Config, Connect};
 
-/// How long a Unix server with a full backlog is left alone, and standard input or output that
-/// somebody made non-blocking.
+/// How long standard input or output is left alone that somebody made non-blocking.
 const PAUSE: Duration = Duration::from_millis(5);
 /// On mio's selector for poll(2), a wake from another thread can be lost: whoever registers or
 /// removes a descriptor acknowledges what has just come. There the loop also looks by itself.
@@ -42,7 +41,7 @@ pub(crate) fn run(config: &Config) -> ExitCode {
     console::start_log();
     let target = &config.target;
     let end = match target {
-        Target::Tcp(name) => talk(config, name),
+        Target::Tcp(name) => talk(config, socketserver::Connect::to_name(name)),
         Target::Unix(addr) => talk(config, addr),
         Target::Udp(name) => exchange_ip(config, name),
         Target::Unixgram(addr) => exchange_unix(config, addr),
@@ -107,56 +106,22 @@ fn serve(mut server: Server<Session>) -> io::Result<End> {
 
 // Streams.
 
-/// Tries one address after the other.
-fn talk(config: &Config, name: impl ToAddrs) -> io::Result<End> {
-    // Before the signals are caught: a name may take its time, and can be given up.
-    let addrs = name.to_addrs()?;
+/// Nothing of it blocks, so a signal is heard while a name is looked up.
+fn talk(config: &Config, to: impl IntoConnect) -> io::Result<End> {
     let mut server = prepare(config)?;
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for addr in &addrs {
-        match attempt(&mut server, addr, config.timeout)? {
-            None => {
-                greet(config);
-                return serve(server);
-            }
-            Some(End::Broken(error)) if addrs.len() > 1 => {
-                last = io::Error::new(error.kind(), format!("{addr}: {error}"));
-            }
-            Some(End::Broken(error)) => last = error,
-            Some(end) => return Ok(end),
-        }
-    }
-    Err(cannot_connect(&config.target, &last))
-}
-
-/// `None` when the connection stands.
-fn attempt(
-    server: &mut Server<Session>,
-    addr: &Addr,
-    timeout: Duration,
-) -> io::Result<Option<End>> {
-    let begun = Instant::now();
-    while let Err(error) = server.connect(addr, Conversation::default()) {
-        // A Unix server whose backlog is full says so at once.
-        if error.kind() != io::ErrorKind::WouldBlock {
-            return Ok(Some(End::Broken(error)));
-        }
-        if begun.elapsed() > timeout {
-            let what = "the server did not accept the connection in time";
-            return Ok(Some(End::Broken(io::Error::new(io::ErrorKind::TimedOut, what))));
-        }
-        server.turn(Some(PAUSE))?;
-        if server.shared().is_over() {
-            break;
-        }
-    }
+    let begun = server.connect(to, Conversation::default());
+    begun.map_err(|error| cannot_connect(&config.target, &error))?;
     while !server.shared().has_stood() {
         if server.shared().is_over() {
-            return Ok(server.shared().take_end());
+            return match server.shared().take_end() {
+                Some(End::Broken(error)) => Err(cannot_connect(&config.target, &error)),
+                end => Ok(end.unwrap_or(End::Clean)),
+            };
         }
         server.turn(LONGEST_SLEEP)?;
     }
-    Ok(None)
+    greet(config);
+    serve(server)
 }
 
 /// Only for people: a script reads neither this nor a prompt.
@@ -210,7 +175,7 @@ fn exchange(
 
 /// `localhost` is both `::1` and `127.0.0.1`, most servers use one of them, and a datagram finds
 /// out too late. On this machine it can be asked: what can be bound, nobody has bound.
-fn skip_vacant(addrs: &mut Vec<Addr>) {
+pub(crate) fn skip_vacant(addrs: &mut Vec<Addr>) {
     let vacant = |addr: &Addr| {
         addr.ip().is_some_and(|addr| addr.ip().is_loopback() && UdpSocket::bind(addr).is_ok())
     };

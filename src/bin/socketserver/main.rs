@@ -5,6 +5,7 @@ mod bench;
 mod chat;
 mod connect;
 mod console;
+mod listeners;
 mod serve;
 mod services;
 mod system;

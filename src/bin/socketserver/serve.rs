@@ -11,6 +11,7 @@ use socketserver::{Addr, Cores, DatagramHandler, Echo, Handler, LoopReport, Serv
 
 use crate::args::{Config, Listener, Service};
 use crate::chat::{House, Member, Room};
+use crate::listeners::Opened;
 use crate::services::{Chargen, Daytime, Discard, Time, Upper};
 use crate::workers::{self, Workers};
 use crate::{console, system};
@@ -63,7 +64,9 @@ where
     H: Handler<S> + 'static,
     D: DatagramHandler<S> + 'static,
 {
-    let open = |server: &mut Server<S>| listen(config, server, &handler, &datagram_handler);
+    let opened = Opened::default();
+    let open =
+        |server: &mut Server<S>| listen(config, server, &opened, &handler, &datagram_handler);
     if config.reactors > 1 {
         return serve_on_cores(config, shared, open);
     }
@@ -79,7 +82,7 @@ fn serve_blocking(config: &Config) -> io::Result<()> {
     let mut server = Server::with((), config.options.clone())?;
     let in_child = system::stop_on_signals(&mut server, config.drain_timeout)?;
     let mode = workers.mode(in_child);
-    let lines = open_all(config, &mut server, |server, listener| {
+    let lines = open_all(config, &mut server, &Opened::default(), |server, listener| {
         workers::open(server, config, listener, &mode)
     })?;
     run_server(server, lines)
@@ -126,6 +129,7 @@ fn counters(loops: &[LoopReport]) -> String {
 fn listen<S, H, D>(
     config: &Config,
     server: &mut Server<S>,
+    opened: &Opened,
     handler: &(impl Fn() -> H + Clone + 'static),
     datagram_handler: impl Fn() -> D,
 ) -> io::Result<String>
@@ -134,7 +138,7 @@ where
     H: Handler<S> + 'static,
     D: DatagramHandler<S> + 'static,
 {
-    open_all(config, server, |server, listener| {
+    open_all(config, server, opened, |server, listener| {
         let handler = handler.clone();
         match listener {
             Listener::Tcp(addr) => server.listen(addr, move |_: &Addr| handler()),
@@ -145,16 +149,16 @@ where
     })
 }
 
-/// Opens every listener; gives a line for each.
+/// Opens every listener; gives a line for each address.
 fn open_all<S>(
     config: &Config,
     server: &mut Server<S>,
-    mut open: impl FnMut(&mut Server<S>, &Listener) -> io::Result<SocketId>,
+    opened: &Opened,
+    open: impl FnMut(&mut Server<S>, &Listener) -> io::Result<SocketId>,
 ) -> io::Result<String> {
     let mut lines = String::new();
-    for listener in &config.listeners {
-        let id = open(server, listener)?;
-        writeln!(lines, "listening {}", name(server, listener, id)).map_err(io::Error::other)?;
+    for (id, listener) in opened.open_all(server, &config.listeners, open)? {
+        writeln!(lines, "listening {}", name(server, &listener, id)).map_err(io::Error::other)?;
     }
     Ok(lines)
 }

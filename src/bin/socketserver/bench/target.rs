@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::crew;
 use super::loops::{self, Had};
+use super::probe;
 use super::terms::Transport;
 use crate::system;
 
@@ -35,7 +36,7 @@ impl Targets {
         pid: Option<u32>,
     ) -> io::Result<Targets> {
         let scratch = if transport == Transport::Unixgram { Some(Scratch::new()?) } else { None };
-        let addrs = vec![addr.into()];
+        let addrs = vec![probe::address(transport, addr)?];
         Ok(Targets { children: Vec::new(), addrs, pids: pid.into_iter().collect(), scratch })
     }
 

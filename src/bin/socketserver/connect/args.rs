@@ -37,7 +37,8 @@ pub(crate) struct Connect {
     #[command(flatten)]
     target: Where,
 
-    /// How long a connection may take to stand, for each address that a name has
+    /// How long a connection may take to stand, the look-up of its name and all its addresses
+    /// together; they are tried side by side, a quarter of a second apart
     #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "30s")]
     timeout: Duration,
 

@@ -1,0 +1,113 @@
+//! Where `serve` listens: at each address of each name, which are looked up once for all loops.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+
+use log::warn;
+use socketserver::{Server, SocketId, ToAddrs};
+
+use crate::args::Listener;
+
+/// What the first loop has opened, and the others open too.
+#[derive(Default)]
+pub(crate) struct Opened(OnceLock<Vec<Listener>>);
+
+impl Opened {
+    /// Opens every listener; gives each with its id.
+    pub(crate) fn open_all<S>(
+        &self,
+        server: &mut Server<S>,
+        listeners: &[Listener],
+        mut open: impl FnMut(&mut Server<S>, &Listener) -> io::Result<SocketId>,
+    ) -> io::Result<Vec<(SocketId, Listener)>> {
+        let mut all = Vec::new();
+        if let Some(opened) = self.0.get() {
+            for listener in opened {
+                all.push((open(server, listener)?, listener.clone()));
+            }
+            return Ok(all);
+        }
+        for listener in listeners {
+            all.extend(open_each(server, &each(listener)?, &mut open)?);
+        }
+        self.0.get_or_init(|| all.iter().map(|(_, listener)| listener.clone()).collect());
+        Ok(all)
+    }
+}
+
+/// A listener for each address of its name.
+fn each(listener: &Listener) -> io::Result<Vec<Listener>> {
+    let of = |name: &String, make: fn(String) -> Listener| {
+        let mut each: Vec<Listener> = Vec::new();
+        for addr in name.to_addrs()? {
+            let one = make(addr.to_string());
+            if !each.contains(&one) {
+                each.push(one);
+            }
+        }
+        Ok(each)
+    };
+    match listener {
+        Listener::Tcp(name) => of(name, Listener::Tcp),
+        Listener::Udp(name) => of(name, Listener::Udp),
+        path => Ok(vec![path.clone()]),
+    }
+}
+
+/// Opens the addresses of one name, with one port where any is asked for. One that this machine does
+/// not have, as `::1` where IPv6 is switched off, is left out while there is another; one that is
+/// taken, or not allowed, is an error.
+fn open_each<S>(
+    server: &mut Server<S>,
+    each: &[Listener],
+    open: &mut impl FnMut(&mut Server<S>, &Listener) -> io::Result<SocketId>,
+) -> io::Result<Vec<(SocketId, Listener)>> {
+    let mut opened: Vec<(SocketId, Listener)> = Vec::new();
+    let (mut port, mut left_out) = (None, None);
+    for listener in each {
+        let with_port = port.and_then(|port| at_port(listener, port));
+        let first_try = with_port.as_ref().unwrap_or(listener);
+        let tried = match open(server, first_try) {
+            // Somebody has this port at this address alone, and any other will do.
+            Err(error) if with_port.is_some() && error.kind() == io::ErrorKind::AddrInUse => {
+                open(server, listener).map(|id| (id, listener.clone()))
+            }
+            tried => tried.map(|id| (id, first_try.clone())),
+        };
+        match tried {
+            Ok((id, listener)) => {
+                port = port.or_else(|| server.io().local_addr(id)?.port());
+                opened.push((id, listener));
+            }
+            Err(error) if each.len() == 1 || !may_be_left_out(&error) => return Err(error),
+            Err(error) => {
+                warn!("left out: {error}");
+                left_out = Some(error);
+            }
+        }
+    }
+    match left_out {
+        Some(error) if opened.is_empty() => Err(error),
+        _ => Ok(opened),
+    }
+}
+
+fn may_be_left_out(error: &io::Error) -> bool {
+    !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
+}
+
+/// The same at this port, where any port was asked for.
+fn at_port(listener: &Listener, port: u16) -> Option<Listener> {
+    let with_port = |addr: &String| {
+        let mut addr: SocketAddr =
+            addr.parse().ok().filter(|addr: &SocketAddr| addr.port() == 0)?;
+        addr.set_port(port);
+        Some(addr.to_string())
+    };
+    match listener {
+        Listener::Tcp(addr) => with_port(addr).map(Listener::Tcp),
+        Listener::Udp(addr) => with_port(addr).map(Listener::Udp),
+        Listener::Unix(_) | Listener::Unixgram(_) => None,
+    }
+}
