@@ -472,14 +472,14 @@ fn who_reconnects_never_takes_the_port_of_its_server() {
     let mut tested = Tested::new();
     let ms = Duration::from_millis(1);
     again.unwrap().first(ms).most(ms).start(&mut tested).unwrap();
-    while tested.io().connections() > 0 {
-        tested.turn(None).unwrap();
+    tested.until(|server| {
         // Its server may start at any moment.
-        let server = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        server.bind(&there.into()).unwrap();
-        server.listen(1).unwrap();
-        drop(server);
-    }
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&there.into()).unwrap();
+        listener.listen(1).unwrap();
+        drop(listener);
+        server.io().connections() == 0
+    });
     let refused = (Reason::NotConnected, Some(ErrorKind::ConnectionRefused));
     assert_eq!(journal.finishes(), vec![refused; 20]);
     assert_eq!(ends.borrow().len(), 20);
