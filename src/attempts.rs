@@ -157,6 +157,11 @@ impl Attempts {
         self.0.get_mut(&id)
     }
 
+    /// All of them, in no order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = SocketId> {
+        self.0.keys().copied()
+    }
+
     /// Whether it was only planned so far.
     pub(crate) fn is_planned(&self, id: SocketId) -> bool {
         self.0.get(&id).is_some_and(|attempt| attempt.connector.is_planned())

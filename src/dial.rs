@@ -45,9 +45,13 @@ impl Io {
         asker: Option<SocketId>,
     ) -> io::Result<SocketId> {
         let fails_later = connect.fails_later || matches!(connect.to, Target::Name(_));
+        let is_beside = asker.is_some_and(|id| self.is_beside(id));
         let attempt = self.plan(connect, asker)?;
         let id = self.adopt_unopened()?;
         self.attempts.insert(id, attempt);
+        if let Some(connection) = self.sockets.connection(id).filter(|_| is_beside) {
+            connection.stream.note_beside();
+        }
         match self.dial(id) {
             Ok(()) => {}
             Err(error) if fails_later => self.fail_soon(id, error),
@@ -304,6 +308,16 @@ impl<S> Stage<S> {
         self.io.take_standing(id, standing).map_err(not_connected)?;
         self.io.arm(id);
         self.call(id, |handler, cx| handler.setup(cx))
+    }
+
+    /// A shutdown ends, and what is left is in the making and owes nobody anything.
+    pub(crate) fn give_up_attempts(&mut self) {
+        let ids: Vec<SocketId> = self.io.attempts.ids().collect();
+        for id in ids {
+            let what = "the server shut down before it stood";
+            let error = io::Error::new(io::ErrorKind::ConnectionAborted, what);
+            self.fail(id, not_connected(error));
+        }
     }
 
     /// A time has come at which something was to be done for a connection in the making.

@@ -54,6 +54,8 @@ impl Flags {
 
     // What the loop noted.
 
+    /// No conversation has begun it: it owes nobody an answer.
+    pub(crate) const BESIDE: Flags = Flags(1 << 27);
     /// Work that its handler offloaded is under way.
     pub(crate) const OFFLOADED: Flags = Flags(1 << 26);
     /// Its id is in the queue, or its turn is not over.

@@ -265,17 +265,34 @@ impl Io {
         self.now < since.saturating_add(longest)
     }
 
-    /// Whether a shutdown has nothing more to wait for.
+    /// Whether a shutdown has nothing more to wait for. A connection in the making that owes nobody
+    /// anything, such as one that looks whether a server is well, holds nothing up.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.connections() == 0 && self.sockets.datagrams().all(|(_, one)| one.is_at_rest())
+        let owes_nothing = |id: &SocketId| {
+            let connection = self.sockets.connection_ref(*id);
+            connection.is_some_and(|one| one.stream.is_beside() && one.stream.unsent() == 0)
+        };
+        self.connections() == self.attempts.ids().filter(owes_nothing).count()
+            && self.sockets.datagrams().all(|(_, one)| one.is_at_rest())
+    }
+
+    /// Whether what this socket's callbacks begin owes nobody an answer: nobody has asked for it.
+    pub(crate) fn is_beside(&self, id: SocketId) -> bool {
+        match self.sockets.get(id) {
+            Some(Socket::Source(_)) => true,
+            Some(Socket::Connection(connection)) => connection.stream.is_beside(),
+            _ => false,
+        }
     }
 
     /// Whether a connection may go without waiting for the peer's end: only when the server shuts
-    /// down, everything that came was looked at, and the peer has been silent since.
+    /// down, everything that came was looked at, and the peer has been silent since, or nobody has
+    /// asked for it.
     pub(crate) fn parts_at_once(&self, id: SocketId) -> bool {
         let Drain::Until { since, .. } = self.drain else { return false };
         self.sockets.connection_ref(id).is_some_and(|connection| {
-            !connection.stream.is_readable() && connection.quiet_since() < since
+            let silent = connection.quiet_since() < since || connection.stream.is_beside();
+            !connection.stream.is_readable() && silent
         })
     }
 

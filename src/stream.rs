@@ -277,6 +277,11 @@ impl<T: Transport> Stream<T> {
         due
     }
 
+    /// No conversation has begun it.
+    pub(crate) fn note_beside(&mut self) {
+        self.flags.set(Flags::BESIDE);
+    }
+
     /// Whether work that its handler offloaded is under way.
     pub(crate) fn note_offloaded(&mut self, under_way: bool) {
         self.flags.put(Flags::OFFLOADED, under_way);

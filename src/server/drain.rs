@@ -40,10 +40,16 @@ impl<S> Server<S> {
     }
 
     pub(super) fn end_drain(&mut self) {
-        let io = &self.reactor.stage.io;
-        match io.drain {
-            Drain::Until { deadline, .. } if io.is_at_rest() || deadline <= io.now => {}
-            _ => return,
+        let io = &mut self.reactor.stage.io;
+        let Drain::Until { since, deadline } = io.drain else { return };
+        let at_rest = io.is_at_rest();
+        if !at_rest && deadline > io.now {
+            return;
+        }
+        // From now on nobody begins anything that would outlive it.
+        io.drain = Drain::Until { since, deadline: deadline.min(io.now) };
+        if at_rest {
+            self.reactor.stage.give_up_attempts();
         }
         let forced = self.reactor.stage.cut_off();
         self.reactor.stage.rest_datagrams();

@@ -206,6 +206,11 @@ impl<T: Transport> Stream<T> {
         matches!(self.ending, Ending::Closing | Ending::Leaving)
     }
 
+    /// Whether no conversation has begun it.
+    pub(crate) fn is_beside(&self) -> bool {
+        self.flags.any(Flags::BESIDE)
+    }
+
     pub(crate) fn is_connecting(&self) -> bool {
         self.flags.any(Flags::CONNECTING)
     }
