@@ -53,6 +53,11 @@
 //!    ended by themselves (`drained`), how many were cut off (`forced`), and how many bytes that
 //!    were sent never left (`bytes_dropped`).
 //!
+//! A connection that the callback of an [`alarm`](crate::Server::alarm) or of a watched source has
+//! begun, such as a look whether another server is well, owes nobody an answer. While it does not
+//! stand and has nothing to send it holds up no shutdown, and once it is closed its peer is not waited
+//! for. When all else is done it ends with [`Reason::NotConnected`](crate::Reason::NotConnected).
+//!
 //! The listeners stay bound, so that the server can run again, and clients wait in the backlog until
 //! it does. A program that ends calls [`Io::server_close`](crate::Io::server_close) first, so that
 //! they are refused instead.

@@ -12,6 +12,11 @@ use crate::handler::{Desk, Role};
 use crate::id::SocketId;
 use crate::io::{Drain, Io};
 
+/// Whether a trip of that number is begun for a timer that is nobody's.
+pub(crate) fn is_beside(k: usize) -> bool {
+    k % 2 == 1
+}
+
 /// Begins an outgoing connection, if nobody has.
 pub(crate) fn dial(io: &mut Io, desk: &mut Desk<World>, world: &World, k: usize) {
     let (n, plan, nature, addrs) = {
@@ -37,11 +42,12 @@ pub(crate) fn dial(io: &mut Io, desk: &mut Desk<World>, world: &World, k: usize)
     // Who only lingers makes room.
     let full = io.connections() >= io.options.max_connections && io.lingering.len() == 0;
     let over = matches!(io.drain, Drain::Until { deadline, .. } if deadline <= io.now);
+    let asker = world.borrow().clock.filter(|_| is_beside(k));
     let opened = if plan.named == Named::Address {
-        desk.connect(io, None, to, actor)
+        desk.connect(io, asker, to, actor)
     } else {
         // No thread looks it up: the script says what comes of it, and when.
-        let opened = io.open_connection(to, None);
+        let opened = io.open_connection(to, asker);
         let role = Role::Conversation(Box::new(actor));
         opened.inspect(|id| desk.newcomers.push((*id, role)))
     };

@@ -60,6 +60,8 @@ pub(crate) struct Simulated {
     /// Counts what brings the world forward; a loop that does none of it again and again spins.
     pub(crate) progress: u64,
     pub(crate) draining: bool,
+    /// An owner of timers: what is begun for it owes nobody an answer.
+    pub(crate) clock: Option<SocketId>,
     /// The grace of a shutdown is over.
     pub(crate) grace_over: bool,
     /// Whoever is bound is to close.
@@ -93,6 +95,7 @@ impl Simulated {
             connected: 0,
             progress: 0,
             draining: false,
+            clock: None,
             grace_over: false,
             server_closed: false,
             calm: false,

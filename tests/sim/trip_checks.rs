@@ -1,6 +1,7 @@
 //! What must hold for outgoing connections that do not stand, after every turn, whenever everything
 //! rests, and at the end.
 
+use super::dial::is_beside;
 use super::line::{Line, Made};
 use super::trip::{Stage, Trip, Try};
 use super::world::{Failed, Run};
@@ -71,6 +72,14 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
     let draining = run.is_draining_since().is_some();
     let io = &run.server.stage().io;
     let sim = run.world.borrow();
+    let idle = |k: usize, trip: &Trip| {
+        let line = sim.lines[trip.plan.line as usize].as_ref();
+        is_beside(k) && trip.is_live() && line.is_some_and(|line| line.page.sent == 0)
+    };
+    let idle = sim.trips.iter().enumerate().filter(|(k, trip)| idle(*k, trip)).count();
+    if draining && idle > 0 && idle == io.connections() && sim.ports.is_empty() {
+        return Err("a shutdown waits for those alone whom nobody has asked for".to_string());
+    }
     for trip in sim.trips.iter().filter(|trip| trip.begun) {
         let n = trip.plan.line;
         let line = sim.lines[n as usize].as_ref().expect("it was begun");

@@ -104,6 +104,8 @@ impl Run {
             Box::new(Actor { n, nature: peers[n as usize] })
         };
         stage.appoint(id, Role::Listener(Box::new(factory)));
+        let clock = server.alarm(|_| Ok(())).map_err(|error| error.to_string())?;
+        world.borrow_mut().clock = Some(clock);
         Ok(Run { server, world, events: Vec::new(), idle_turns: 0, show })
     }
 
