@@ -95,6 +95,12 @@ pub struct Options {
     /// `SO_KEEPALIVE` with this idle time (`TCP_KEEPIDLE`) in whole seconds, 1 to 32,767, so that a peer
     /// that vanished is noticed in the end. Default: 5 minutes.
     pub keepalive: Option<Duration>,
+    /// `TCP_USER_TIMEOUT` (RFC 5482; on Linux, Android and Fuchsia, no effect elsewhere): how long
+    /// bytes that were sent may stay unacknowledged, or the peer's window shut, before the connection
+    /// fails with [`TimedOut`](io::ErrorKind::TimedOut). Probes of [`Options::keepalive`] then come so
+    /// often that a silent peer is given up within this time too. Default: `None`, as long as the
+    /// system tries, which are some 15 minutes. From 1 ms to some 24 days.
+    pub user_timeout: Option<Duration>,
     /// `SO_REUSEADDR` of listeners (Python's `allow_reuse_address`): a restarted server gets its port
     /// back. It is never set on Windows, nor for UDP anywhere, where it would let a second server
     /// take the port. Default: true.
@@ -178,6 +184,7 @@ impl Default for Options {
             backlog: i32::MAX,
             nodelay: true,
             keepalive: Some(Duration::from_secs(300)),
+            user_timeout: None,
             reuse_address: true,
             reuse_port: false,
             only_v6: false,
@@ -214,6 +221,9 @@ const LARGEST_SOCKET_BUFFER: usize = i32::MAX as usize;
 /// A TTL, or a number of hops, is one byte of a packet. Zero lets a datagram leave no host, which is
 /// of use for groups alone; ip(7) takes it for nothing else.
 const MOST_HOPS: u32 = 255;
+
+/// Milliseconds in a C `int`, as Linux takes `TCP_USER_TIMEOUT`.
+const LONGEST_USER_TIMEOUT: Duration = Duration::from_millis(2_147_483_647);
 
 /// Seconds, as tcp(7) has `TCP_KEEPIDLE`.
 const LONGEST_KEEPALIVE: Duration = Duration::from_secs(32_767);
@@ -300,6 +310,12 @@ impl Options {
         if let Some(idle) = self.keepalive.filter(|idle| !seconds.contains(idle)) {
             let longest = LONGEST_KEEPALIVE.as_secs();
             let what = format!("keepalive must be from 1 s to {longest} s, not {idle:?}");
+            return Err(unusable(&what));
+        }
+        let times = Duration::from_millis(1)..=LONGEST_USER_TIMEOUT;
+        if let Some(timeout) = self.user_timeout.filter(|timeout| !times.contains(timeout)) {
+            let longest = LONGEST_USER_TIMEOUT.as_millis();
+            let what = format!("user_timeout must be from 1 ms to {longest} ms, not {timeout:?}");
             return Err(unusable(&what));
         }
         Ok(())

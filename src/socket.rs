@@ -167,11 +167,31 @@ fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-fn set_keepalive(socket: &Socket, after: Option<Duration>) -> io::Result<()> {
-    match after {
-        None => Ok(()),
-        Some(after) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after)),
+/// Between two probes, as tcp(7) has `TCP_KEEPINTVL`.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(32_767);
+
+/// When the system gives up a peer that vanished.
+fn set_patience(socket: &Socket, options: &Options) -> io::Result<()> {
+    set_user_timeout(socket, options.user_timeout)?;
+    let Some(after) = options.keepalive else { return Ok(()) };
+    let mut probes = TcpKeepalive::new().with_time(after);
+    if let Some(timeout) = options.user_timeout {
+        // Linux looks at that timeout whenever it sends a probe; each usually waits for 75 s.
+        let often = (timeout / 4).clamp(Duration::from_secs(1), LONGEST_INTERVAL);
+        probes = probes.with_interval(often);
     }
+    socket.set_tcp_keepalive(&probes)
+}
+
+#[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+fn set_user_timeout(socket: &Socket, timeout: Option<Duration>) -> io::Result<()> {
+    let Some(timeout) = timeout else { return Ok(()) };
+    socket.set_tcp_user_timeout(Some(timeout))
+}
+
+#[cfg(not(any(target_os = "android", target_os = "fuchsia", target_os = "linux")))]
+fn set_user_timeout(_: &Socket, _: Option<Duration>) -> io::Result<()> {
+    Ok(())
 }
 
 fn unsupported(addr: &Addr) -> io::Error {

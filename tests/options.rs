@@ -50,6 +50,8 @@ fn options_that_cannot_be() -> Vec<Misuse> {
         backlog: -1, i32::MIN;
         keepalive: Some(NONE), Some(Duration::from_millis(999)), Some(Duration::from_secs(32_768)),
             Some(Duration::MAX);
+        user_timeout: Some(NONE), Some(Duration::from_micros(999)),
+            Some(Duration::from_millis(1 << 31)), Some(Duration::MAX);
         receive_buffer: Some(0), Some(1 << 31), Some(1 << 40), Some(usize::MAX);
         send_buffer: Some(0), Some(1 << 31), Some(1 << 40), Some(usize::MAX);
         max_packet_size: 0, (16 << 20) + 1, 1 << 40, usize::MAX;
@@ -157,6 +159,7 @@ fn largest() -> Options {
         connect_timeout: Duration::MAX,
         backlog: i32::MAX,
         keepalive: Some(Duration::from_secs(32_767)),
+        user_timeout: Some(Duration::from_millis((1 << 31) - 1)),
         receive_buffer: Some(i32::MAX as usize),
         send_buffer: Some(i32::MAX as usize),
         max_packet_size: 16 << 20,
@@ -327,6 +330,7 @@ each_option_has! {
     backlog: "src/socket/tests.rs", no_more_clients_wait_than_the_backlog_says;
     nodelay: "src/socket/tests.rs", nodelay_is_that_of_every_tcp_connection;
     keepalive: "src/socket/tests.rs", keepalive_is_that_of_every_tcp_connection;
+    user_timeout: "src/socket/tests.rs", user_timeout_is_that_of_every_tcp_connection;
     reuse_address: "src/socket/tests.rs", the_switches_of_listeners_are_set_as_they_say;
     reuse_port: "src/socket/tests.rs", the_switches_of_listeners_are_set_as_they_say;
     only_v6: "src/socket/tests.rs", the_switches_of_listeners_are_set_as_they_say;

@@ -7,7 +7,7 @@ use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::{StreamSocket, set_buffers, set_keepalive, share_port, unsupported};
+use super::{StreamSocket, set_buffers, set_patience, share_port, unsupported};
 #[cfg(unix)]
 use super::{unix_addr, unix_name, unix_path};
 use crate::addr::Addr;
@@ -51,7 +51,7 @@ impl ListenerSocket {
                 // Set here, all are inherited by every connection, on the systems that do so.
                 set_buffers(&socket, options)?;
                 socket.set_tcp_nodelay(options.nodelay)?;
-                set_keepalive(&socket, options.keepalive)?;
+                set_patience(&socket, options)?;
                 socket.set_nonblocking(true)?;
                 socket.bind(&SockAddr::from(*ip))?;
                 socket.listen(options.backlog)?;

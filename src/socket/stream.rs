@@ -9,7 +9,9 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::{EDGE_AFTER_SHORT, is_itself, set_buffers, set_keepalive, unacknowledged, unsupported};
+use super::{
+    EDGE_AFTER_SHORT, is_itself, set_buffers, set_patience, unacknowledged, unsupported,
+};
 #[cfg(unix)]
 use super::{unix_addr, unix_name};
 use crate::addr::Addr;
@@ -77,7 +79,7 @@ impl StreamSocket {
                 };
                 let socket = SockRef::from(&stream);
                 socket.set_tcp_nodelay(options.nodelay)?;
-                set_keepalive(&socket, options.keepalive)?;
+                set_patience(&socket, options)?;
                 set_buffers(&socket, options)?;
                 Ok(StreamSocket::Tcp(stream))
             }

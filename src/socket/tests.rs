@@ -88,6 +88,24 @@ fn keepalive_is_that_of_every_tcp_connection() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn user_timeout_is_that_of_every_tcp_connection() {
+    let options = Options::default();
+    for socket in [accepted(&options), connected(&options)] {
+        // The system's own.
+        assert!(socket.tcp_user_timeout().unwrap().unwrap_or_default().is_zero());
+    }
+    for (timeout, interval) in [(1, 1), (7_000, 1), (80_000, 20), (2_147_483_647, 32_767)] {
+        let timeout = Duration::from_millis(timeout);
+        let options = Options { user_timeout: Some(timeout), ..Options::default() };
+        for socket in [accepted(&options), connected(&options)] {
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(timeout));
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(interval));
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn the_switches_of_listeners_are_set_as_they_say() {
