@@ -516,7 +516,7 @@ fn each_line_is_a_datagram_and_none_is_lost_to_a_slow_unix_server() {
     server.set_read_timeout(Some(PATIENCE)).unwrap();
     let lines: Vec<String> = (0..2_000).map(|n| format!("line {n}\n")).collect();
     let text = lines.concat();
-    let mut client = Client::start(&["--unixgram", path.to_str().unwrap(), "--wait", "100ms"]);
+    let mut client = Client::start(&["--unixgram", path.to_str().unwrap(), "--wait", "0s"]);
     let mut stdin = client.stdin.take().unwrap();
     let writer = thread::spawn(move || stdin.write_all(text.as_bytes()).unwrap());
     let mut packet = [0; 100];

@@ -33,9 +33,12 @@ mod command {
     pub(crate) mod connect;
     pub(crate) mod console;
     pub(crate) mod listeners;
+    pub(crate) mod private_dir;
     pub(crate) mod serve;
     pub(crate) mod services;
+    pub(crate) mod stop_signals;
     pub(crate) mod system;
+    pub(crate) mod terminal;
     pub(crate) mod units;
     pub(crate) mod workers;
 }
@@ -91,7 +94,8 @@ mod examples {
 
 // Where those files look for each other.
 use command::{
-    args, bench, chat, connect, console, listeners, serve, services, system, units, workers,
+    args, bench, chat, connect, console, listeners, private_dir, serve, services, stop_signals,
+    system, terminal, units, workers,
 };
 use examples::http::{chunk, conditions, kept, media_types, request, response, site, target};
 use examples::kv::{apart, glob, large, memory, number, parser, replies, value, words};

@@ -9,9 +9,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::{
-    EDGE_AFTER_SHORT, is_itself, set_buffers, set_patience, unacknowledged, unsupported,
-};
+use super::{EDGE_AFTER_SHORT, is_itself, set_buffers, set_patience, unacknowledged, unsupported};
 #[cfg(unix)]
 use super::{unix_addr, unix_name};
 use crate::addr::Addr;

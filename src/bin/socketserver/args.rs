@@ -5,14 +5,14 @@
 
 #![expect(clippy::doc_markdown, reason = "the comments here are the text of --help")]
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use socketserver::{Addr, Options, Spread};
+use socketserver::{Addr, Options, Spread, ToAddrs};
 
 use crate::bench::args::{Bench, Wanted};
 use crate::connect;
@@ -48,8 +48,9 @@ enum Command {
 /// answered by one datagram; discard answers none, chargen sends one line. Logs go to
 /// standard error; RUST_LOG=debug tells why each connection ended.
 ///
-/// SIGTERM or Ctrl-C stops it: nobody is accepted any more, what was taken is answered and sent,
-/// and the exit code is 0. A second one exits at once. With --workers processes:N, SIGTERM to one of
+/// SIGTERM, SIGHUP or Ctrl-C stops it: nobody is accepted any more, what was taken is answered and
+/// sent, and the exit code is 0. A second SIGTERM or Ctrl-C exits at once. What was ignored when it
+/// started, as SIGHUP is by nohup, stays ignored. With --workers processes:N, SIGTERM to one of
 /// the processes ends that one and its client's connection; Ctrl-C leaves them to the stop; when the
 /// server itself is gone, they end at once (on Linux; elsewhere with their clients).
 #[derive(Args, Debug)]
@@ -68,13 +69,13 @@ struct Serve {
     #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), help_heading = "Listeners")]
     udp: Vec<String>,
 
-    /// Listen on a Unix stream socket at this path
+    /// Listen on a Unix stream socket at this path; on Linux @NAME is an abstract name
     #[arg(long, value_name = "PATH", help_heading = "Listeners")]
-    unix: Vec<PathBuf>,
+    unix: Vec<OsString>,
 
-    /// Answer datagrams on a Unix datagram socket at this path
+    /// Answer datagrams on a Unix datagram socket at this path, or @NAME
     #[arg(long, value_name = "PATH", help_heading = "Listeners")]
-    unixgram: Vec<PathBuf>,
+    unixgram: Vec<OsString>,
 
     /// How many connections may be open; more clients wait
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
@@ -112,6 +113,10 @@ struct Serve {
     /// What `bench` reads when the server has ended: the counters of each loop
     #[arg(long, value_name = "FILE", requires = "reactors", hide = true)]
     counters: Option<PathBuf>,
+
+    /// Stop at signals also when they were ignored at the start: `bench` stops its servers so
+    #[arg(long, hide = true)]
+    heed_ignored_signals: bool,
 
     /// Serve each client, or each datagram, in a thread or a process of its own, N at most at once,
     /// as threads:8 or processes:4; more clients wait. --idle-timeout is then how long one read or
@@ -180,6 +185,7 @@ pub(crate) struct Config {
     pub(crate) reactors: usize,
     pub(crate) spread: Spread,
     pub(crate) counters: Option<PathBuf>,
+    pub(crate) heed_ignored_signals: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -239,10 +245,10 @@ impl Serve {
             listeners.push(Listener::Udp(addr));
         }
         for path in self.unix {
-            listeners.push(Listener::Unix(check_path(path, "--unix <PATH>")?));
+            listeners.push(Listener::Unix(check_path(&path, "--unix <PATH>")?));
         }
         for path in self.unixgram {
-            listeners.push(Listener::Unixgram(check_path(path, "--unixgram <PATH>")?));
+            listeners.push(Listener::Unixgram(check_path(&path, "--unixgram <PATH>")?));
         }
         if listeners.is_empty() {
             let what = "nowhere to listen: give at least one --tcp ADDR, --udp ADDR, --unix PATH \
@@ -276,6 +282,7 @@ impl Serve {
                 Spreading::Fewest => Spread::Fewest,
             },
             counters: self.counters,
+            heed_ignored_signals: self.heed_ignored_signals,
         })
     }
 
@@ -319,12 +326,15 @@ impl Serve {
     }
 }
 
-/// A path that can name a socket; what else may be wrong with it is seen when it is bound.
-pub(crate) fn check_path(path: PathBuf, option: &str) -> Result<Addr, clap::Error> {
-    if path.as_os_str().is_empty() {
-        return Err(usage(&format!("invalid value '' for '{option}': the path is empty")));
-    }
-    Ok(Addr::Unix(path))
+/// A path, or an abstract name, that can be that of a socket; what else may be wrong with it is seen
+/// when it is bound.
+pub(crate) fn check_path(path: &OsStr, option: &str) -> Result<Addr, clap::Error> {
+    let addr = Addr::unix(path);
+    let wrong = |error| {
+        let shown = Path::new(path).display();
+        usage(&format!("invalid value '{shown}' for '{option}': {error}"))
+    };
+    addr.to_addrs().map(|_| addr).map_err(wrong)
 }
 
 /// The form of an address; whether its name exists is seen when it is looked up.
@@ -388,6 +398,26 @@ mod tests {
     #[test]
     fn clap_finds_no_fault_in_the_definition() {
         Typed::command().debug_assert();
+    }
+
+    /// Each line there is a trial of `tests/command_options`, which falls when it is not heeded.
+    #[test]
+    fn every_option_is_named_where_it_is_tried() {
+        let mut options = Vec::new();
+        for command in Typed::command().get_subcommands() {
+            for arg in command.get_arguments() {
+                let name = match arg.get_long() {
+                    Some(long) => format!("--{long}"),
+                    None => arg.get_id().as_str().to_uppercase(),
+                };
+                options.push(format!("{} {name}", command.get_name()));
+            }
+        }
+        let mut named: Vec<&str> =
+            include_str!("../../../tests/command_options/options.txt").lines().collect();
+        options.sort_unstable();
+        named.sort_unstable();
+        assert_eq!(options, named, "options, and the lines of options.txt");
     }
 
     #[test]

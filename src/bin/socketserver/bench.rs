@@ -17,6 +17,8 @@ mod load;
 mod loops;
 mod message;
 mod order;
+mod output;
+mod page;
 mod parent;
 mod phases;
 mod picture;
@@ -36,11 +38,12 @@ mod window;
 pub(crate) mod worker;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::console;
+use crate::{console, terminal};
 use args::{Plan, Wanted};
+use output::OutputFile;
 use record::Record;
 
 pub(crate) fn run(wanted: &Wanted) -> ExitCode {
@@ -48,39 +51,43 @@ pub(crate) fn run(wanted: &Wanted) -> ExitCode {
     let outcome = match wanted {
         Wanted::Run(plan) => measure(plan),
         Wanted::Check(plan) => {
-            let (text, is_well) = limits::check(plan);
-            console::answer(&text);
-            Ok(is_well)
+            let (text, is_well) = limits::check(plan, terminal::columns(io::stdout()));
+            Ok(answer(&text, is_well))
         }
         Wanted::Compare(a, b) => compare(a, b),
     };
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            console::complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    outcome.unwrap_or_else(|error| {
+        console::complain(&error);
+        ExitCode::FAILURE
+    })
 }
 
-/// Whether all went well.
-fn measure(plan: &Plan) -> io::Result<bool> {
+/// Prints what came of it; the exit code says whether all went well.
+fn answer(text: &str, is_well: bool) -> ExitCode {
+    let code = if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    console::answer(text).err().unwrap_or(code)
+}
+
+fn measure(plan: &Plan) -> io::Result<ExitCode> {
+    let open = |path: &Option<PathBuf>| path.as_deref().map(OutputFile::open).transpose();
+    let (json, report) = (open(&plan.json)?, open(&plan.report)?);
     let record = run::run(plan)?;
-    console::answer(&table::of(&record));
-    if let Some(path) = &plan.json {
-        record.write(path).map_err(|error| about(path, &error))?;
+    let is_well = record.summary.errors == 0 && record.has_outcome();
+    let code = answer(&table::of(&record, terminal::columns(io::stdout())), is_well);
+    // Also when the table could not be written: a long run is not lost for that.
+    if let Some(json) = json {
+        json.write(&record.to_json()?)?;
     }
-    if let Some(path) = &plan.report {
-        picture::draw(&record, path).map_err(|error| about(path, &error))?;
+    if let Some(report) = report {
+        report.write(picture::draw(&record)?.as_bytes())?;
     }
-    Ok(record.summary.errors == 0 && record.has_outcome())
+    Ok(code)
 }
 
-fn compare(a: &Path, b: &Path) -> io::Result<bool> {
+fn compare(a: &Path, b: &Path) -> io::Result<ExitCode> {
     let read = |path: &Path| Record::read(path).map_err(|error| about(path, &error));
-    console::answer(&compare::of(&read(a)?, &read(b)?));
-    Ok(true)
+    let text = compare::of(&read(a)?, &read(b)?, terminal::columns(io::stdout()));
+    Ok(answer(&text, true))
 }
 
 /// An error that names its file.

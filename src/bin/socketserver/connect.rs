@@ -11,22 +11,23 @@ use std::time::Duration;
 
 use socketserver::{Addr, IntoConnect, Options, Server, SocketId, ToAddrs};
 
+use crate::private_dir::PrivateDir;
 use crate::{console, system};
 use args::Target;
 use datagrams::{Exchange, Lines};
-use private_dir::PrivateDir;
-use session::{End, Kind, Session, Stop};
+use session::{End, Kind, Rules, Session, Stop};
 use stream::Conversation;
 
 mod args;
 mod datagrams;
-mod private_dir;
 mod session;
+mod stall;
 mod stdin;
 mod stdout;
 mod stream;
 
 pub(crate) use args::{Config, Connect};
+pub(crate) use stdout::write_all;
 
 /// How long standard input or output is left alone that somebody made non-blocking.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -53,6 +54,10 @@ pub(crate) fn run(config: &Config) -> ExitCode {
         Ok(End::Stopped(Stop::ReaderGone)) => code(128 + 13),
         Ok(End::Stopped(Stop::Output(error))) => fail("cannot write to standard output", &error),
         Ok(End::Stopped(Stop::Input(error))) => fail("cannot read standard input", &error),
+        Ok(End::Unanswered { sent, heard }) => {
+            console::complain(&unanswered(config, sent, heard));
+            ExitCode::FAILURE
+        }
         Ok(End::Broken(error)) => fail(&format!("the connection to {target} broke"), &error),
         Err(error) => {
             console::complain(&error);
@@ -64,6 +69,14 @@ pub(crate) fn run(config: &Config) -> ExitCode {
 fn fail(what: &str, error: &io::Error) -> ExitCode {
     console::complain(&io::Error::other(format!("{what}: {error}")));
     ExitCode::FAILURE
+}
+
+fn unanswered(config: &Config, sent: u64, heard: u64) -> io::Error {
+    let (target, wait) = (&config.target, humantime::format_duration(config.wait));
+    io::Error::other(match heard {
+        0 => format!("no answer came from {target} within {wait} (--wait)"),
+        _ => format!("{sent} datagrams were sent to {target}, and {heard} came back"),
+    })
 }
 
 fn code(code: i32) -> ExitCode {
@@ -79,14 +92,18 @@ fn cannot_connect(target: &Target, error: &io::Error) -> io::Error {
 
 /// Everything that is the same whatever is connected to.
 fn prepare(config: &Config) -> io::Result<Server<Session>> {
-    let mut options = Options { connect_timeout: config.timeout, ..Options::default() };
+    let mut options = Options { connect_timeout: config.connect_timeout, ..Options::default() };
+    if let Some(timeout) = config.stall_timeout {
+        // The first probe after half of the time: its answer has the other half.
+        options.keepalive = Some(timeout / 2);
+        // Later than our own timer: one that does not even stand is told of in other words.
+        options.user_timeout = Some(timeout.saturating_add(Duration::from_secs(1)));
+    }
     if matches!(config.target, Target::Unixgram(_)) {
         options.max_packet_size = MAX_PACKET_SIZE;
     }
-    let mut server = Server::with(Session::new(config.wait), options)?;
-    // A terminal that goes ends it, unless `nohup` has taken that away.
-    let hangup = io::stdin().is_terminal();
-    system::on_first_signal(&mut server, hangup, |cx, signal| {
+    let mut server = Server::with(Session::new(rules(config)), options)?;
+    system::on_first_signal(&mut server, false, |cx, signal| {
         cx.shared.stop(Stop::Signal(signal));
     })?;
     let handle = server.handle();
@@ -94,6 +111,16 @@ fn prepare(config: &Config) -> io::Result<Server<Session>> {
     stdout::watch(&mut server);
     server.service_actions(Session::tend);
     Ok(server)
+}
+
+fn rules(config: &Config) -> Rules {
+    let system_notices = cfg!(target_os = "linux") && matches!(config.target, Target::Tcp(_));
+    Rules {
+        wait: config.wait,
+        stall_timeout: config.stall_timeout.filter(|_| !system_notices),
+        half_close: config.half_close,
+        reads_input: config.reads_input,
+    }
 }
 
 /// Serves until nothing is left to do.
@@ -126,7 +153,7 @@ fn talk(config: &Config, to: impl IntoConnect) -> io::Result<End> {
 
 /// Only for people: a script reads neither this nor a prompt.
 fn greet(config: &Config) {
-    if io::stdin().is_terminal() && io::stderr().is_terminal() {
+    if config.reads_input && io::stdin().is_terminal() && io::stderr().is_terminal() {
         console::note(&format!(
             "connected to {}; Ctrl-D ends the input, Ctrl-C everything",
             config.target

@@ -6,9 +6,12 @@ mod chat;
 mod connect;
 mod console;
 mod listeners;
+mod private_dir;
 mod serve;
 mod services;
+mod stop_signals;
 mod system;
+mod terminal;
 mod units;
 mod workers;
 
@@ -17,6 +20,7 @@ use std::process::ExitCode;
 use args::{Task, Typed};
 
 fn main() -> ExitCode {
+    stop_signals::unblock();
     let code = match Typed::parse().and_then(Typed::resolve) {
         Ok(Task::Serve(config)) => serve::run(&config),
         Ok(Task::Connect(config)) => connect::run(&config),

@@ -1,7 +1,7 @@
 //! `serve`: one server for all listeners, or one for each loop, from its first line on standard
 //! output to its last byte.
 
-use std::fmt::Write;
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -72,7 +72,8 @@ where
     }
     let mut server = Server::with(shared(0), config.options.clone())?;
     // First, so that no signal finds a server that listens and does not heed it.
-    let _ = system::stop_on_signals(&mut server, config.drain_timeout)?;
+    let _ =
+        system::stop_on_signals(&mut server, config.drain_timeout, config.heed_ignored_signals)?;
     let lines = open(&mut server)?;
     run_server(server, lines)
 }
@@ -80,7 +81,8 @@ where
 fn serve_blocking(config: &Config) -> io::Result<()> {
     let Some(workers) = config.workers else { return Ok(()) };
     let mut server = Server::with((), config.options.clone())?;
-    let in_child = system::stop_on_signals(&mut server, config.drain_timeout)?;
+    let in_child =
+        system::stop_on_signals(&mut server, config.drain_timeout, config.heed_ignored_signals)?;
     let mode = workers.mode(in_child);
     let lines = open_all(config, &mut server, &Opened::default(), |server, listener| {
         workers::open(server, config, listener, &mode)
@@ -89,7 +91,7 @@ fn serve_blocking(config: &Config) -> io::Result<()> {
 }
 
 /// Says where it listens, and serves until it is asked to stop.
-fn run_server<S>(mut server: Server<S>, lines: String) -> io::Result<()> {
+fn run_server<S>(mut server: Server<S>, lines: Vec<u8>) -> io::Result<()> {
     console::print(lines);
     server.serve_forever()?;
     info!("stopped: {:?}, {:?}", server.report().unwrap_or_default(), server.io().ledger());
@@ -99,13 +101,14 @@ fn run_server<S>(mut server: Server<S>, lines: String) -> io::Result<()> {
 fn serve_on_cores<S: 'static>(
     config: &Config,
     shared: impl Fn(usize) -> S + Sync,
-    open: impl Fn(&mut Server<S>) -> io::Result<String> + Sync,
+    open: impl Fn(&mut Server<S>) -> io::Result<Vec<u8>> + Sync,
 ) -> io::Result<()> {
     let cores = Cores::new(config.reactors).spread(config.spread).options(config.options.clone());
     let loops = cores.serve(shared, |index, server| {
         if index == 0 {
             // What ends one loop ends all.
-            let _ = system::stop_on_signals(server, config.drain_timeout)?;
+            let _ =
+                system::stop_on_signals(server, config.drain_timeout, config.heed_ignored_signals)?;
         }
         let lines = open(server)?;
         if index + 1 == config.reactors {
@@ -132,7 +135,7 @@ fn listen<S, H, D>(
     opened: &Opened,
     handler: &(impl Fn() -> H + Clone + 'static),
     datagram_handler: impl Fn() -> D,
-) -> io::Result<String>
+) -> io::Result<Vec<u8>>
 where
     S: 'static,
     H: Handler<S> + 'static,
@@ -155,23 +158,29 @@ fn open_all<S>(
     server: &mut Server<S>,
     opened: &Opened,
     open: impl FnMut(&mut Server<S>, &Listener) -> io::Result<SocketId>,
-) -> io::Result<String> {
-    let mut lines = String::new();
+) -> io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
     for (id, listener) in opened.open_all(server, &config.listeners, open)? {
-        writeln!(lines, "listening {}", name(server, &listener, id)).map_err(io::Error::other)?;
+        lines.extend_from_slice(b"listening ");
+        // A path is told byte by byte: it need not be text.
+        lines.extend_from_slice(name(server, &listener, id).as_encoded_bytes());
+        lines.push(b'\n');
     }
     Ok(lines)
 }
 
 /// A listener in the words of the command line, with the port it got and the path it was given.
-fn name<S>(server: &mut Server<S>, listener: &Listener, id: SocketId) -> String {
+fn name<S>(server: &mut Server<S>, listener: &Listener, id: SocketId) -> OsString {
     let mut got = |given: &String| {
-        server.io().local_addr(id).map_or_else(|| given.clone(), |addr| addr.to_string())
+        server.io().local_addr(id).map_or_else(|| given.into(), |addr| addr.to_os_string())
     };
-    match listener {
-        Listener::Tcp(addr) => format!("tcp {}", got(addr)),
-        Listener::Udp(addr) => format!("udp {}", got(addr)),
-        Listener::Unix(path) => format!("unix {path}"),
-        Listener::Unixgram(path) => format!("unixgram {path}"),
-    }
+    let (kind, addr) = match listener {
+        Listener::Tcp(addr) => ("tcp ", got(addr)),
+        Listener::Udp(addr) => ("udp ", got(addr)),
+        Listener::Unix(path) => ("unix ", path.to_os_string()),
+        Listener::Unixgram(path) => ("unixgram ", path.to_os_string()),
+    };
+    let mut name = OsString::from(kind);
+    name.push(addr);
+    name
 }

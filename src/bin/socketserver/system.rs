@@ -1,21 +1,29 @@
 //! What the command asks of the operating system: signals, descriptors and processes.
 
 use std::io;
+#[cfg(unix)]
+use std::sync::Arc;
+#[cfg(unix)]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use socketserver::{Context, Server};
 
-/// From now on the first SIGTERM or SIGINT closes the listeners, answers what was taken and ends
-/// the run within `drain`; a second one exits at once, even if the loop is stuck. What is returned
-/// is for the beginning of a forked child.
+#[cfg(unix)]
+use crate::stop_signals::{heeded, repeats_end_at_once};
+
+/// From now on the first signal that asks for a stop closes the listeners, answers what was taken
+/// and ends the run within `drain`; a second one exits at once, even if the loop is stuck. What is
+/// returned is for the beginning of a forked child. For `also_ignored` see [`heeded`].
 pub(crate) fn stop_on_signals<S: 'static>(
     server: &mut Server<S>,
     drain: Duration,
+    also_ignored: bool,
 ) -> io::Result<impl Fn() + use<S>> {
     #[cfg(unix)]
     let later = Later::begin()?;
-    let in_child = ChildSignals::prepare()?;
-    on_first_signal(server, false, move |cx, _| {
+    let in_child = ChildSignals::prepare(also_ignored)?;
+    on_first_signal(server, also_ignored, move |cx, _| {
         log::info!("asked to stop; what is left after {drain:?} is cut off");
         cx.io.server_close();
         cx.io.shutdown(drain);
@@ -55,7 +63,7 @@ impl Drop for Later {
 #[cfg(unix)]
 struct ChildSignals {
     /// SIGTERM ends this process as it ends any other: it is a child, or does not heed signals yet.
-    by_default: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    by_default: Arc<AtomicBool>,
     #[cfg(target_os = "linux")]
     parent: nix::unistd::Pid,
 }
@@ -63,10 +71,12 @@ struct ChildSignals {
 #[cfg(unix)]
 impl ChildSignals {
     /// Before any other handler of SIGTERM, which would wake the parent.
-    fn prepare() -> io::Result<ChildSignals> {
-        let by_default = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-        let condition = std::sync::Arc::clone(&by_default);
-        signal_hook::flag::register_conditional_default(signal_hook::consts::SIGTERM, condition)?;
+    fn prepare(also_ignored: bool) -> io::Result<ChildSignals> {
+        let by_default = Arc::new(AtomicBool::new(true));
+        let sigterm = signal_hook::consts::SIGTERM;
+        if heeded(also_ignored).contains(&sigterm) {
+            signal_hook::flag::register_conditional_default(sigterm, Arc::clone(&by_default))?;
+        }
         Ok(ChildSignals {
             by_default,
             #[cfg(target_os = "linux")]
@@ -76,11 +86,11 @@ impl ChildSignals {
 
     /// The handlers stand.
     fn heed(&self) {
-        self.by_default.store(false, std::sync::atomic::Ordering::Release);
+        self.by_default.store(false, Ordering::Release);
     }
 
     fn begin(&self) {
-        self.by_default.store(true, std::sync::atomic::Ordering::Release);
+        self.by_default.store(true, Ordering::Release);
         // The console is the parent's: two who look for room before they write could block there.
         log::set_max_level(log::LevelFilter::Off);
         #[cfg(target_os = "linux")]
@@ -102,7 +112,7 @@ struct ChildSignals;
 
 #[cfg(not(unix))]
 impl ChildSignals {
-    fn prepare() -> io::Result<ChildSignals> {
+    fn prepare(_also_ignored: bool) -> io::Result<ChildSignals> {
         Ok(ChildSignals)
     }
 
@@ -136,24 +146,23 @@ pub(crate) fn throw_away(_socket: &socket2::Socket) -> io::Result<bool> {
     Ok(true)
 }
 
-/// From now on the first SIGTERM or SIGINT, and SIGHUP if asked for, has `act` called with its
-/// number; a second one exits at once, even if the loop is stuck.
+/// From now on the first signal that asks for a stop has `act` called with its number; a second one
+/// exits at once, even if the loop is stuck. For `also_ignored` see [`heeded`].
 #[cfg(unix)]
 pub(crate) fn on_first_signal<S: 'static>(
     server: &mut Server<S>,
-    hangup: bool,
+    also_ignored: bool,
     mut act: impl FnMut(&mut Context<'_, S>, i32) + 'static,
 ) -> io::Result<()> {
     use std::io::Read;
     use std::os::unix::net::UnixStream;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::{flag, low_level};
     use socketserver::mio;
 
     let later = Later::begin()?;
+    let signals = heeded(also_ignored);
     let (reader, writer) = UnixStream::pair()?;
     reader.set_nonblocking(true)?;
     let asked = Arc::new(AtomicBool::new(false));
@@ -161,10 +170,12 @@ pub(crate) fn on_first_signal<S: 'static>(
     // Another thread may get the signal: until all of its handler stands, the program ends as it
     // would have ended a moment before.
     let half_there = Arc::new(AtomicBool::new(true));
-    for signal in [SIGTERM, SIGINT].into_iter().chain(hangup.then_some(SIGHUP)) {
+    for signal in signals {
         flag::register_conditional_default(signal, Arc::clone(&half_there))?;
-        // In this order: the first signal finds the flag still down.
-        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+        if repeats_end_at_once(signal) {
+            // In this order: the first signal finds the flag still down.
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+        }
         flag::register(signal, Arc::clone(&asked))?;
         let number = usize::try_from(signal).unwrap_or_default();
         flag::register_usize(signal, Arc::clone(&which), number)?;
@@ -192,7 +203,7 @@ pub(crate) fn on_first_signal<S: 'static>(
 #[cfg(not(unix))]
 pub(crate) fn on_first_signal<S>(
     _server: &mut Server<S>,
-    _hangup: bool,
+    _also_ignored: bool,
     _act: impl FnMut(&mut Context<'_, S>, i32) + 'static,
 ) -> io::Result<()> {
     Ok(())
@@ -228,23 +239,22 @@ pub(crate) fn most_descriptors() -> Option<u64> {
     None
 }
 
-/// From now on the first SIGTERM or SIGINT calls `then` in a thread of its own; a second one exits
-/// at once.
+/// From now on the first signal that asks for a stop calls `then` in a thread of its own; a second
+/// one exits at once.
 #[cfg(unix)]
 pub(crate) fn on_interrupt(then: impl Fn() + Send + 'static) -> io::Result<()> {
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
-
-    use signal_hook::consts::{SIGINT, SIGTERM};
     use signal_hook::flag;
     use signal_hook::iterator::Signals;
 
     let asked = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
-        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+    let signals = heeded(false);
+    for &signal in &signals {
+        if repeats_end_at_once(signal) {
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+        }
         flag::register(signal, Arc::clone(&asked))?;
     }
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let mut signals = Signals::new(signals)?;
     let waiter = move || {
         for _ in signals.forever() {
             then();
@@ -256,6 +266,20 @@ pub(crate) fn on_interrupt(then: impl Fn() + Send + 'static) -> io::Result<()> {
 #[cfg(not(unix))]
 pub(crate) fn on_interrupt(_then: impl Fn() + Send + 'static) -> io::Result<()> {
     Ok(())
+}
+
+/// Whether standard input is a device that gives nothing, as `/dev/null`; a terminal is one too.
+#[cfg(unix)]
+pub(crate) fn input_is_null() -> bool {
+    use std::os::unix::fs::FileTypeExt;
+
+    let metadata = standard_input().and_then(|input| input.metadata());
+    metadata.is_ok_and(|input| input.file_type().is_char_device())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn input_is_null() -> bool {
+    false
 }
 
 /// Standard input without a buffer, so that nothing is read from it that is left there.
@@ -271,6 +295,20 @@ pub(crate) fn standard_input() -> io::Result<std::fs::File> {
     use std::os::windows::io::AsHandle;
 
     Ok(io::stdin().as_handle().try_clone_to_owned()?.into())
+}
+
+/// Bytes as a name of the system; none where they cannot be one.
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere not all bytes are names")]
+pub(crate) fn os_text(bytes: &[u8]) -> Option<std::ffi::OsString> {
+    use std::os::unix::ffi::OsStrExt;
+
+    Some(std::ffi::OsStr::from_bytes(bytes).to_os_string())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn os_text(bytes: &[u8]) -> Option<std::ffi::OsString> {
+    std::str::from_utf8(bytes).ok().map(|text| text.trim_end_matches('\r').into())
 }
 
 /// A child process that Ctrl-C in the terminal does not reach: who started it ends it.

@@ -14,6 +14,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// The same, or `0s`.
+pub(crate) fn duration_or_none(text: &str) -> Result<Duration, String> {
+    let is_none = humantime::parse_duration(text).is_ok_and(|duration| duration.is_zero());
+    if is_none { Ok(Duration::ZERO) } else { duration(text) }
+}
+
 /// `4096`, `64KiB`, `1MiB`; whole bytes, and at least one.
 pub(crate) fn size(text: &str) -> Result<usize, String> {
     let hint = "write it like 4096, 64KiB or 1MiB";
@@ -37,7 +43,10 @@ mod tests {
         assert_eq!(duration("1m"), Ok(Duration::from_secs(60)));
         for bad in ["", "2", "-2s", "0s", "2 parsecs", "1e3s", "99999999999999999999s", "s"] {
             assert!(duration(bad).is_err(), "{bad} passed");
+            assert!(duration_or_none(bad).is_err() || bad == "0s", "{bad} passed");
         }
+        assert_eq!(duration_or_none("0s"), Ok(Duration::ZERO));
+        assert_eq!(duration_or_none("2s"), Ok(Duration::from_secs(2)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The arguments of `bench`: what was typed, and what it means.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use clap::{Args, value_parser};
 
 use super::message::NAME;
 use super::terms::{Mode, Terms, Transport};
-use crate::args::{Spreading, check_ip, usage};
+use crate::args::{Spreading, check_ip, check_path, usage};
 use crate::units;
 use crate::workers::Workers;
 
@@ -32,13 +33,13 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), group = "target", help_heading = "Target")]
     udp: Option<String>,
 
-    /// Drive the server at the Unix stream socket of this path
-    #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new(), group = "target", help_heading = "Target")]
-    unix: Option<String>,
+    /// Drive the server at the Unix stream socket of this path; on Linux @NAME is an abstract name
+    #[arg(long, value_name = "PATH", group = "target", help_heading = "Target")]
+    unix: Option<OsString>,
 
-    /// Drive the server at the Unix datagram socket of this path
-    #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new(), group = "target", help_heading = "Target")]
-    unixgram: Option<String>,
+    /// Drive the server at the Unix datagram socket of this path, or @NAME
+    #[arg(long, value_name = "PATH", group = "target", help_heading = "Target")]
+    unixgram: Option<OsString>,
 
     /// Tell CPU time and memory of this process as the server's
     #[arg(long, value_name = "PID", value_parser = value_parser!(u32).range(1..), requires = "target", help_heading = "Target")]
@@ -156,7 +157,7 @@ pub(crate) enum Wanted {
 pub(crate) struct Plan {
     pub(crate) terms: Terms,
     /// Where the server is; one of ours is started if there is none.
-    pub(crate) target: Option<String>,
+    pub(crate) target: Option<OsString>,
     pub(crate) pid: Option<u32>,
     /// Words for the command line of our server.
     pub(crate) server: Vec<String>,
@@ -182,6 +183,9 @@ impl Bench {
         let (transport, target) = self.target()?;
         let mode = self.mode();
         let size = self.size(mode, transport)?;
+        if self.json.is_some() && self.json == self.report {
+            return Err(usage("--json and --report name the same file"));
+        }
         if mode == Mode::Idle && self.report.is_some() {
             return Err(usage("--report draws messages, and --idle sends next to none"));
         }
@@ -222,17 +226,18 @@ impl Bench {
         })
     }
 
-    fn target(&self) -> Result<(Transport, Option<String>), clap::Error> {
+    fn target(&self) -> Result<(Transport, Option<OsString>), clap::Error> {
         for (transport, addr) in [(Transport::Tcp, &self.tcp), (Transport::Udp, &self.udp)] {
             if let Some(addr) = addr {
                 check_ip(addr, &format!("--{} <ADDR>", transport.name()))?;
-                return Ok((transport, Some(addr.clone())));
+                return Ok((transport, Some(addr.into())));
             }
         }
         for (transport, path) in
             [(Transport::Unix, &self.unix), (Transport::Unixgram, &self.unixgram)]
         {
             if let Some(path) = path {
+                check_path(path, &format!("--{} <PATH>", transport.name()))?;
                 return Ok((transport, Some(path.clone())));
             }
         }

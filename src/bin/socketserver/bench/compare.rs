@@ -1,7 +1,6 @@
 //! Two runs side by side: ratios, and how much of a difference is only noise.
 
-use std::fmt::Write;
-
+use super::page::Page;
 use super::record::{Record, real};
 use super::table::{bytes, count, time};
 use super::tally::Sample;
@@ -10,29 +9,37 @@ use super::terms::Mode;
 /// The spread of a normal distribution is so many times its median absolute deviation.
 const SPREAD: f64 = 1.4826;
 
-pub(crate) fn of(a: &Record, b: &Record) -> String {
-    let mut text = format!("a: {}\n   {}\nb: {}\n   {}\n", a.terms, a.target, b.terms, b.target);
+pub(crate) fn of(a: &Record, b: &Record, columns: Option<usize>) -> String {
+    let mut page = Page::new(columns);
+    for (name, record) in [("a", a), ("b", b)] {
+        page.line(&format!("{name}: {}", record.terms));
+        page.line(&format!("   {}", record.target));
+    }
     if a.terms != b.terms {
-        text.push_str("The terms are not the same; compare with care.\n");
+        page.line("The terms are not the same; compare with care.");
     }
-    let _ = writeln!(text, "\n{:<24}{:>14}{:>14}{:>9}", "", "a", "b", "b/a");
+    page.line("");
+    if columns.is_none_or(|columns| columns >= ROW) {
+        page.line(&format!("{:<24}{:>14}{:>14}{:>9}", "", "a", "b", "b/a"));
+    }
     for row in rows(a, b) {
-        text.push_str(&row.show());
+        row.show(&mut page);
     }
-    text.push_str(
-        "\nThe noise is the spread of the samples of both runs, by median absolute deviation.\n",
-    );
+    page.line("");
+    page.line("The noise is the spread of the samples of both runs, by median absolute deviation.");
     for (name, record) in [("a", a), ("b", b)] {
         if record.summary.client_was_the_bottleneck == Some(true) {
-            let _ =
-                writeln!(text, "In {name} the client was the bottleneck: no winner is declared.");
+            page.line(&format!("In {name} the client was the bottleneck: no winner is declared."));
         }
         if record.summary.errors > 0 {
-            let _ = writeln!(text, "In {name} there were {} errors.", record.summary.errors);
+            page.line(&format!("In {name} there were {} errors.", record.summary.errors));
         }
     }
-    text
+    page.text
 }
+
+/// The columns of a row without its noise.
+const ROW: usize = 61;
 
 struct Row {
     name: &'static str,
@@ -95,7 +102,7 @@ fn rows(a: &Record, b: &Record) -> Vec<Row> {
 }
 
 impl Row {
-    fn show(&self) -> String {
+    fn show(&self, page: &mut Page) {
         let (a, b, ratio) = ((self.show)(self.a), (self.show)(self.b), self.b / self.a);
         let noise = match self.noise {
             Some((of_a, of_b)) => {
@@ -105,7 +112,8 @@ impl Row {
             }
             None => String::new(),
         };
-        format!("{:<24}{a:>14}{b:>14}{ratio:>9.3}{noise}\n", self.name)
+        let wide = format!("{:<24}{a:>14}{b:>14}{ratio:>9.3}{noise}", self.name);
+        page.wide_or(&wide, self.name, &format!("a {a}, b {b}, b/a {ratio:.3}{noise}"));
     }
 }
 

@@ -1,11 +1,12 @@
 //! The limits of the system that a run may meet, and the line that raises each of them.
 
-use std::fmt::Write;
+use std::ffi::OsString;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 
 use super::args::Plan;
 use super::fault;
+use super::page::Page;
 use super::record::real;
 use super::table::{bytes, count};
 use super::target::Servers;
@@ -34,8 +35,9 @@ enum Unit {
 }
 
 /// The text of `--check`, and whether all is well.
-pub(crate) fn check(plan: &Plan) -> (String, bool) {
-    let mut text = format!("{}\n", plan.terms);
+pub(crate) fn check(plan: &Plan, columns: Option<usize>) -> (String, bool) {
+    let mut page = Page::new(columns);
+    page.line(&plan.terms.to_string());
     let mut all_well = true;
     for limit in limits(plan) {
         let shown = |n| match limit.unit {
@@ -46,9 +48,11 @@ pub(crate) fn check(plan: &Plan) -> (String, bool) {
         all_well &= is_well;
         let verdict = if is_well { "ok".to_string() } else { format!("too few: {}", limit.cure) };
         let (needs, has) = (shown(limit.needs), shown(limit.has));
-        let _ = writeln!(text, "{:<28}needs {needs:>11}, has {has:>13}  {verdict}", limit.name);
+        let name = limit.name;
+        let wide = format!("{name:<28}needs {needs:>11}, has {has:>13}  {verdict}");
+        page.wide_or(&wide, name, &format!("needs {needs}, has {has}: {verdict}"));
     }
-    (text, all_well)
+    (page.text, all_well)
 }
 
 fn limits(plan: &Plan) -> Vec<Limit> {
@@ -183,8 +187,9 @@ fn ports_needed(plan: &Plan) -> u64 {
 /// Where connections come from when one address has too few ports for them; only on loopback are
 /// all addresses ours. None of them means: wherever the system likes.
 pub(crate) fn sources(plan: &Plan) -> Vec<IpAddr> {
-    let is_loopback = |addr: &String| {
-        addr.rsplit_once(':')
+    let is_loopback = |addr: &OsString| {
+        addr.to_str()
+            .and_then(|addr| addr.rsplit_once(':'))
             .and_then(|(host, _)| host.parse::<Ipv4Addr>().ok())
             .is_some_and(|host| host.is_loopback())
     };

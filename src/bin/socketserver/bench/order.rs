@@ -1,6 +1,6 @@
 //! What the parent tells its client processes, and what they tell it: one line of JSON each.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,11 +15,11 @@ pub(crate) struct Order {
     /// The number of its first connection, so that no two processes send the same message.
     pub(crate) first: u32,
     /// Where its connections go, in turn.
-    pub(crate) targets: Vec<String>,
+    pub(crate) targets: Vec<OsString>,
     /// Where its connections come from, in turn; wherever the system likes if there are none.
     pub(crate) sources: Vec<std::net::IpAddr>,
     /// Where its Unix datagram sockets have their paths.
-    pub(crate) scratch: PathBuf,
+    pub(crate) scratch: OsString,
     /// The processes whose use is to be told.
     pub(crate) observed: Vec<u32>,
     /// Whether somebody watches.

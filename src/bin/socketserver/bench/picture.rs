@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 use std::io;
-use std::path::Path;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -22,8 +21,15 @@ const PALE: RGBColor = RGBColor(0xDD, 0xDD, 0xDD);
 /// The last percentile that is drawn leaves out so many messages at least.
 const LAST_MESSAGES: u64 = 1;
 
-pub(crate) fn draw(record: &Record, path: &Path) -> io::Result<()> {
-    let area = SVGBackend::new(path, SIZE).into_drawing_area();
+/// The picture as the text of an SVG file.
+pub(crate) fn draw(record: &Record) -> io::Result<String> {
+    let mut text = String::new();
+    draw_into(record, &mut text)?;
+    Ok(text)
+}
+
+fn draw_into(record: &Record, text: &mut String) -> io::Result<()> {
+    let area = SVGBackend::with_string(text, SIZE).into_drawing_area();
     area.fill(&WHITE).map_err(failed)?;
     let area = headline(record, &area)?;
     if let Mode::Bulk = record.terms.mode {

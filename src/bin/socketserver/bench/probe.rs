@@ -1,5 +1,6 @@
 //! Which address of a name a run drives: the first that answers.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::time::Duration;
 
@@ -13,19 +14,19 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The address that all connections of a run go to. When none answers, the first one, so that the run
 /// itself says why.
-pub(crate) fn address(transport: Transport, name: &str) -> io::Result<String> {
-    if !transport.is_ip() {
+pub(crate) fn address(transport: Transport, name: &OsStr) -> io::Result<OsString> {
+    let Some(name) = name.to_str().filter(|_| transport.is_ip()) else {
         return Ok(name.into());
-    }
+    };
     let mut addrs = name.to_addrs()?;
     if transport == Transport::Udp {
         skip_vacant(&mut addrs);
     } else if addrs.len() > 1 {
         if let Some(addr) = first_that_stands(name)? {
-            return Ok(addr.to_string());
+            return Ok(addr.to_os_string());
         }
     }
-    Ok(addrs.first().map_or_else(|| name.into(), Addr::to_string))
+    Ok(addrs.first().map_or_else(|| name.into(), Addr::to_os_string))
 }
 
 /// The peer, once one stands.

@@ -179,10 +179,10 @@ impl Record {
         }
     }
 
-    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn to_json(&self) -> io::Result<Vec<u8>> {
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
-        std::fs::write(path, text)
+        Ok(text)
     }
 
     pub(crate) fn read(path: &Path) -> io::Result<Record> {

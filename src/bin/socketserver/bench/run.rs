@@ -1,5 +1,6 @@
 //! One run, from the first process it starts to the last one it ends.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -130,7 +131,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let kind = self.tally.errors.keys().next().map_or("no connection", String::as_str);
-        let addr = self.targets.addrs.first().map_or("", String::as_str);
+        let addr = self.targets.addrs.first().map(|addr| shown(addr)).unwrap_or_default();
         let name = self.plan.terms.transport.name();
         let cure = limits::cure(kind, &self.plan.terms);
         let cure = cure.map(|cure| format!("; {cure}")).unwrap_or_default();
@@ -207,7 +208,7 @@ impl<'a> Run<'a> {
 
     fn record(self) -> Record {
         let target = match self.targets.addrs.as_slice() {
-            [one] => format!("{} {one}", self.plan.terms.transport.name()),
+            [one] => format!("{} {}", self.plan.terms.transport.name(), shown(one)),
             many => format!("{} at {} addresses", self.plan.terms.transport.name(), many.len()),
         };
         let mut record = Record::new(self.plan.terms.clone(), target, self.tally);
@@ -254,7 +255,7 @@ fn orders(plan: &Plan, targets: &Targets) -> Vec<Order> {
             first,
             targets: rotated(&targets.addrs, nth as usize),
             sources: limits::sources(plan),
-            scratch: targets.scratch(),
+            scratch: targets.scratch().into(),
             // At the very edges of the window, which only who opens it knows.
             observed: if nth == 0 { targets.pids.clone() } else { Vec::new() },
             progress: std::io::IsTerminal::is_terminal(&io::stderr()),
@@ -265,8 +266,13 @@ fn orders(plan: &Plan, targets: &Targets) -> Vec<Order> {
     (0..clients).map(share).collect()
 }
 
+/// An address, or a path that may be no text.
+fn shown(addr: &OsStr) -> String {
+    addr.to_string_lossy().into_owned()
+}
+
 /// Each client begins with another server.
-fn rotated(addrs: &[String], nth: usize) -> Vec<String> {
+fn rotated(addrs: &[OsString], nth: usize) -> Vec<OsString> {
     let mut addrs = addrs.to_vec();
     let by = nth % addrs.len().max(1);
     addrs.rotate_left(by);

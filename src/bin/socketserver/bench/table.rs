@@ -1,16 +1,15 @@
 //! The outcome of a run as text.
 
-use std::fmt::Write;
-
 use super::bars;
 use super::limits;
 use super::loops::LoopUse;
+use super::page::Page;
 use super::record::{Record, real};
 use super::terms::Mode;
 
 /// Everything that is printed on standard output.
-pub(crate) fn of(record: &Record) -> String {
-    let mut table = Table::default();
+pub(crate) fn of(record: &Record, columns: Option<usize>) -> String {
+    let mut table = Page::new(columns);
     table.line(&record.terms.to_string());
     table.line(&target(record));
     if record.interrupted {
@@ -29,7 +28,7 @@ pub(crate) fn of(record: &Record) -> String {
     }
     if shows_latency(record) {
         table.line("");
-        table.text.push_str(&bars::of(&record.measured.histogram()));
+        bars::draw(&record.measured.histogram(), &mut table);
     }
     verdict(record, &mut table);
     table.text
@@ -37,26 +36,6 @@ pub(crate) fn of(record: &Record) -> String {
 
 /// Loops that are told one by one.
 const MOST_ROWS: usize = 16;
-
-#[derive(Default)]
-struct Table {
-    text: String,
-}
-
-impl Table {
-    fn line(&mut self, line: &str) {
-        let _ = writeln!(self.text, "{line}");
-    }
-
-    fn row(&mut self, name: &str, value: &str) {
-        self.row_with(name, value, "");
-    }
-
-    fn row_with(&mut self, name: &str, value: &str, more: &str) {
-        let row = format!("{name:<26}{value:>14}  {more}");
-        self.line(row.trim_end());
-    }
-}
 
 /// Who was driven, by whom, and on what.
 pub(crate) fn target(record: &Record) -> String {
@@ -73,7 +52,7 @@ fn shows_latency(record: &Record) -> bool {
     !matches!(record.terms.mode, Mode::Bulk) && !record.measured.latencies.is_empty()
 }
 
-fn rows_of_load(record: &Record, table: &mut Table) {
+fn rows_of_load(record: &Record, table: &mut Page) {
     let summary = &record.summary;
     if matches!(record.terms.mode, Mode::Idle) {
         let all = record.terms.connections;
@@ -91,7 +70,7 @@ fn rows_of_load(record: &Record, table: &mut Table) {
     table.row("MB/s, each way", &format!("{:.1}", summary.megabytes_per_second));
 }
 
-fn rows_of_latency(record: &Record, table: &mut Table) {
+fn rows_of_latency(record: &Record, table: &mut Page) {
     if !shows_latency(record) {
         return;
     }
@@ -108,7 +87,7 @@ fn rows_of_latency(record: &Record, table: &mut Table) {
     table.row("latency max", &time(summary.max_us));
 }
 
-fn rows_of_connections(record: &Record, table: &mut Table) {
+fn rows_of_connections(record: &Record, table: &mut Page) {
     let measured = &record.measured;
     let mut more = String::new();
     if record.terms.mode != Mode::Churn {
@@ -120,7 +99,7 @@ fn rows_of_connections(record: &Record, table: &mut Table) {
     }
 }
 
-fn rows_of_server(record: &Record, table: &mut Table) {
+fn rows_of_server(record: &Record, table: &mut Page) {
     let (summary, window) = (&record.summary, record.measured.window_ns);
     if let Some(server) = record.server {
         cpu_row("server CPU", server.cpu_ns, window, summary.server_cpu_us_per_message, table);
@@ -149,9 +128,9 @@ fn rows_of_server(record: &Record, table: &mut Table) {
 }
 
 /// How the work was spread; of many loops only between what they lie.
-fn rows_of_loops(record: &Record, table: &mut Table) {
+fn rows_of_loops(record: &Record, table: &mut Page) {
     let window = record.measured.window_ns;
-    let row = |name: &str, one: &LoopUse, table: &mut Table| {
+    let row = |name: &str, one: &LoopUse, table: &mut Page| {
         let share = one.share * 100.0;
         let of_core = super::process::share(one.cpu_ns, window) * 100.0;
         let had = match one.had {
@@ -179,7 +158,7 @@ fn rows_of_loops(record: &Record, table: &mut Table) {
     }
 }
 
-fn cpu_row(name: &str, cpu_ns: u64, window_ns: u64, each: Option<f64>, table: &mut Table) {
+fn cpu_row(name: &str, cpu_ns: u64, window_ns: u64, each: Option<f64>, table: &mut Page) {
     let share = super::process::share(cpu_ns, window_ns) * 100.0;
     let more = match each {
         Some(each) => format!("{share:.0} % of a core, {each:.2} us a message"),
@@ -188,7 +167,7 @@ fn cpu_row(name: &str, cpu_ns: u64, window_ns: u64, each: Option<f64>, table: &m
     table.row_with(name, &format!("{:.3} s", real(cpu_ns) / 1e9), &more);
 }
 
-fn rows_of_errors(record: &Record, table: &mut Table) {
+fn rows_of_errors(record: &Record, table: &mut Page) {
     let measured = &record.measured;
     if record.terms.transport.is_datagram() {
         table.row_with("datagrams lost", &count(real(measured.lost)), "and sent again");
@@ -202,7 +181,7 @@ fn rows_of_errors(record: &Record, table: &mut Table) {
     }
 }
 
-fn verdict(record: &Record, table: &mut Table) {
+fn verdict(record: &Record, table: &mut Page) {
     if record.measured.window_ns == 0 {
         return table.line("Nothing was measured: no connection lasted until the measurement.");
     }
@@ -215,11 +194,11 @@ fn verdict(record: &Record, table: &mut Table) {
         Some(true) => {
             table.line("");
             table.line(&format!(
-                "The client was the bottleneck: it used {:.0} % of a core{}.\nThe server could do \
-                 more than this; no winner is declared.",
+                "The client was the bottleneck: it used {:.0} % of a core{}.",
                 share * 100.0,
                 if record.client_needed_more() { ", and more than the server" } else { "" }
             ));
+            table.line("The server could do more than this; no winner is declared.");
         }
         Some(false) => {}
         None => table.line("Nothing is known here about the CPU time of the client."),

@@ -1,7 +1,8 @@
 //! What a run drives: servers of our own in child processes, or somebody else's server.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -11,6 +12,7 @@ use super::crew;
 use super::loops::{self, Had};
 use super::probe;
 use super::terms::Transport;
+use crate::private_dir::PrivateDir;
 use crate::system;
 
 /// How long a server of ours may take until it listens.
@@ -22,20 +24,21 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Targets {
     children: Vec<Child>,
     /// Where they listen.
-    pub(crate) addrs: Vec<String>,
+    pub(crate) addrs: Vec<OsString>,
     /// Whose CPU time and memory are told.
     pub(crate) pids: Vec<u32>,
-    scratch: Option<Scratch>,
+    scratch: Option<PrivateDir>,
 }
 
 impl Targets {
     /// A server that is there already.
     pub(crate) fn foreign(
         transport: Transport,
-        addr: &str,
+        addr: &OsStr,
         pid: Option<u32>,
     ) -> io::Result<Targets> {
-        let scratch = if transport == Transport::Unixgram { Some(Scratch::new()?) } else { None };
+        let is_unixgram = transport == Transport::Unixgram;
+        let scratch = if is_unixgram { Some(PrivateDir::new()?) } else { None };
         let addrs = vec![probe::address(transport, addr)?];
         Ok(Targets { children: Vec::new(), addrs, pids: pid.into_iter().collect(), scratch })
     }
@@ -49,18 +52,18 @@ impl Targets {
         counts_loops: bool,
     ) -> io::Result<Targets> {
         let needs_paths = counts_loops || !transport.is_ip();
-        let scratch = if needs_paths { Some(Scratch::new()?) } else { None };
+        let scratch = if needs_paths { Some(PrivateDir::new()?) } else { None };
         let mut targets =
             Targets { children: Vec::new(), addrs: Vec::new(), pids: Vec::new(), scratch };
         for nth in 0..n.processes {
             let addr = match &targets.scratch {
                 Some(scratch) if !transport.is_ip() => {
-                    scratch.path.join(format!("server-{nth}")).into_os_string()
+                    scratch.path().join(format!("s{nth}")).into_os_string()
                 }
                 _ => "127.0.0.1:0".into(),
             };
             let mut command = Command::new(std::env::current_exe()?);
-            command.args(["serve", "echo"]);
+            command.args(["serve", "echo", "--heed-ignored-signals"]);
             for _ in 0..n.addrs_each {
                 command.arg(format!("--{}", transport.name())).arg(&addr);
             }
@@ -100,11 +103,11 @@ impl Targets {
 
     /// Where a server writes what its loops had.
     fn counters(&self, nth: usize) -> Option<PathBuf> {
-        self.scratch.as_ref().map(|scratch| scratch.path.join(format!("counters-{nth}")))
+        self.scratch.as_ref().map(|scratch| scratch.path().join(format!("counters-{nth}")))
     }
 
     pub(crate) fn scratch(&self) -> PathBuf {
-        self.scratch.as_ref().map(|scratch| scratch.path.clone()).unwrap_or_default()
+        self.scratch.as_ref().map(|scratch| scratch.path().to_path_buf()).unwrap_or_default()
     }
 }
 
@@ -116,11 +119,11 @@ pub(crate) struct Servers {
 }
 
 /// The addresses in the lines that a server prints once it listens.
-fn listening(child: &mut Child, transport: Transport, addrs: usize) -> io::Result<Vec<String>> {
+fn listening(child: &mut Child, transport: Transport, addrs: usize) -> io::Result<Vec<OsString>> {
     let stdout = child.stdout.take();
     let (sender, lines) = channel();
     thread::Builder::new().name("server".into()).spawn(move || {
-        for line in stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines()) {
+        for line in stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).split(b'\n')) {
             let Ok(line) = line else { return };
             if sender.send(line).is_err() {
                 return;
@@ -131,52 +134,14 @@ fn listening(child: &mut Child, transport: Transport, addrs: usize) -> io::Resul
     let prefix = format!("listening {} ", transport.name());
     let next = |_| {
         let line = lines.recv_timeout(end.saturating_duration_since(Instant::now())).ok()?;
-        line.strip_prefix(&prefix).map(String::from)
+        line.strip_prefix(prefix.as_bytes()).and_then(system::os_text)
     };
-    let found: Option<Vec<String>> = (0..addrs).map(next).collect();
+    let found: Option<Vec<OsString>> = (0..addrs).map(next).collect();
     found.ok_or_else(|| io::Error::other("the server to be measured did not start"))
 }
 
 impl Drop for Targets {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-/// A directory for sockets that nobody else may look into.
-struct Scratch {
-    path: PathBuf,
-}
-
-impl Scratch {
-    fn new() -> io::Result<Scratch> {
-        let pid = std::process::id();
-        for nth in 0..100 {
-            let path = std::env::temp_dir().join(format!("socketserver-bench-{pid}-{nth}"));
-            match create_private(&path) {
-                Ok(()) => return Ok(Scratch { path }),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(io::ErrorKind::AlreadyExists.into())
-    }
-}
-
-#[cfg(unix)]
-fn create_private(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-
-    std::fs::DirBuilder::new().mode(0o700).create(path)
-}
-
-#[cfg(not(unix))]
-fn create_private(path: &Path) -> io::Result<()> {
-    std::fs::create_dir(path)
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.path);
     }
 }

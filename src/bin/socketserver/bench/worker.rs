@@ -1,8 +1,10 @@
 //! One client process: does what its parent says on standard input, and tells it the outcome on
 //! standard output.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -79,8 +81,8 @@ fn options(terms: &Terms) -> Options {
 }
 
 fn addrs(order: &Order) -> io::Result<Vec<Addr>> {
-    let resolve = |target: &String| match order.terms.transport {
-        Transport::Unix | Transport::Unixgram => Ok(Addr::Unix(target.into())),
+    let resolve = |target: &OsString| match order.terms.transport {
+        Transport::Unix | Transport::Unixgram => Ok(Addr::unix(target)),
         Transport::Tcp | Transport::Udp => {
             let mut addrs = socketserver::ToAddrs::to_addrs(target)?.into_iter();
             addrs.next().ok_or_else(|| io::ErrorKind::InvalidInput.into())
@@ -133,7 +135,8 @@ impl Opener {
             }
             Transport::Udp => server.connect_datagram(addr, packets).map(Some),
             Transport::Unixgram => {
-                let path = self.order.scratch.join(format!("{}", self.order.first + number));
+                let path = Path::new(&self.order.scratch);
+                let path = path.join(format!("{}", self.order.first + number));
                 let id = server.bind(path, packets)?;
                 server.io().set_peer(id, addr)?;
                 Ok(Some(id))

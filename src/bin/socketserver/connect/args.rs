@@ -4,12 +4,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use socketserver::Addr;
+use socketserver::{Addr, ToAddrs};
 
 use crate::args::{check_ip, check_path, usage};
 use crate::units;
@@ -19,17 +18,22 @@ use crate::units;
 /// What comes in is written to standard output as it comes; standard input is sent as it comes,
 /// which on a terminal is line by line. No byte is changed.
 ///
-/// TCP and Unix streams: the end of standard input (Ctrl-D) ends only that direction; what the
-/// server still sends is written until it ends too. When the server ends first, a terminal's user
-/// is let go at once; input from a file or a pipe is sent on until it ends, or pauses for --wait.
+/// TCP and Unix streams: the end of standard input (Ctrl-D) ends only that direction (nc -N); what
+/// the server still sends is written until it ends too. Input that ends before it gave one byte says
+/// nothing, and many servers leave when they see an end: /dev/null is no input at all (as with -d),
+/// and the end of an empty pipe or file is told once the server was silent for --wait. When the
+/// server ends first, a terminal's user is let go at once; input from a file or a pipe is sent on
+/// until it ends, or pauses for --wait.
 ///
 /// Datagrams: each line of standard input is one datagram, with its newline, as nc does it; one
 /// longer than 65507 bytes is cut into several. What each datagram that comes holds is written as
-/// it is. After the end of input, answers are awaited until none came for --wait.
+/// it is. After the end of input, answers are awaited until none came for --wait. Who expects none
+/// says --wait 0s.
 ///
-/// Exit codes: 0 a clean end; 1 the server cannot be reached, the connection broke, or standard
-/// input or output failed; 2 bad arguments; 130 Ctrl-C (143 SIGTERM), at once; 141 whoever read
-/// standard output is gone, as it would be by SIGPIPE. Standard input and output that are closed
+/// Exit codes: 0 a clean end; 1 the server cannot be reached, the connection broke, fewer datagrams
+/// came than were sent, or standard input or output failed; 2 bad arguments; 130 Ctrl-C (143
+/// SIGTERM, 129 SIGHUP), at once; 141 whoever read standard output is gone, as it would be by
+/// SIGPIPE. Standard input and output that are closed
 /// from the beginning count as /dev/null.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -37,21 +41,35 @@ pub(crate) struct Connect {
     #[command(flatten)]
     target: Where,
 
-    /// How long a connection may take to stand, the look-up of its name and all its addresses
-    /// together; they are tried side by side, a quarter of a second apart
-    #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "30s")]
-    timeout: Duration,
+    /// The port, apart from its host, as nc takes it
+    #[arg(value_name = "PORT", requires = "addr")]
+    port: Option<String>,
 
-    /// How long silence lasts until it is the end: of the answers after the last datagram, or of
-    /// the input after the server's end
-    #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "1s")]
+    /// How long a connection may take to stand, the look-up of its name and all its addresses
+    /// together, which are tried side by side [default: 30s]; if it is given, then also how long the
+    /// server may take nothing of what is sent, and (over TCP) how long it may have vanished
+    /// [default: as long as the system tries]
+    #[arg(long, value_name = "DUR", value_parser = units::duration)]
+    timeout: Option<Duration>,
+
+    /// How long silence lasts until it is the end: of the answers after the last datagram, of the
+    /// input after the server's end, or of the server after an input without a byte
+    #[arg(long, value_name = "DUR", value_parser = units::duration_or_none, default_value = "1s")]
     wait: Duration,
+
+    /// Do not tell the server that standard input has ended: it may leave at that (nc without -N)
+    #[arg(long, conflicts_with_all = ["udp", "unixgram"])]
+    no_half_close: bool,
+
+    /// Read nothing from standard input, and write what comes until the server ends (nc -d)
+    #[arg(short = 'd', long, conflicts_with_all = ["udp", "unixgram"])]
+    no_stdin: bool,
 }
 
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 struct Where {
-    /// HOST:PORT is TCP; a path with a slash, or unix:PATH, is a Unix stream
+    /// HOST:PORT is TCP; a path with a slash, unix:PATH, or @NAME (on Linux), is a Unix stream
     #[arg(value_name = "ADDR")]
     addr: Option<OsString>,
 
@@ -65,27 +83,35 @@ struct Where {
 
     /// Connect to the Unix stream socket at this path
     #[arg(long, value_name = "PATH")]
-    unix: Option<PathBuf>,
+    unix: Option<OsString>,
 
     /// Exchange datagrams with the Unix datagram socket at this path
     #[arg(long, value_name = "PATH")]
-    unixgram: Option<PathBuf>,
+    unixgram: Option<OsString>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   socketserver connect 127.0.0.1:7000
   socketserver connect /tmp/chat
-  socketserver connect localhost:7000 < request > answer
+  socketserver connect localhost 7000 < request > answer
+  socketserver connect -d localhost:7000 > everything
   echo hello | socketserver connect --udp 127.0.0.1:7000 --wait 200ms";
 
 /// What was asked for, checked.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(super) target: Target,
-    pub(super) timeout: Duration,
+    /// Of connecting.
+    pub(super) connect_timeout: Duration,
+    /// Of a peer that takes nothing; as long as the system tries if there is none.
+    pub(super) stall_timeout: Option<Duration>,
     pub(super) wait: Duration,
+    pub(super) half_close: bool,
+    pub(super) reads_input: bool,
 }
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Target {
@@ -107,12 +133,19 @@ impl fmt::Display for Target {
 
 impl Connect {
     pub(crate) fn resolve(self) -> Result<Config, clap::Error> {
-        Ok(Config { target: self.target.resolve()?, timeout: self.timeout, wait: self.wait })
+        Ok(Config {
+            target: self.target.resolve(self.port.as_deref())?,
+            connect_timeout: self.timeout.unwrap_or(CONNECT_TIMEOUT),
+            stall_timeout: self.timeout,
+            wait: self.wait,
+            half_close: !self.no_half_close,
+            reads_input: !self.no_stdin,
+        })
     }
 }
 
 impl Where {
-    fn resolve(self) -> Result<Target, clap::Error> {
+    fn resolve(self, port: Option<&str>) -> Result<Target, clap::Error> {
         match self {
             Where { tcp: Some(addr), .. } => {
                 check_port(&addr, "--tcp <ADDR>").map(|()| Target::Tcp(addr))
@@ -120,25 +153,59 @@ impl Where {
             Where { udp: Some(addr), .. } => {
                 check_port(&addr, "--udp <ADDR>").map(|()| Target::Udp(addr))
             }
-            Where { unix: Some(path), .. } => check_path(path, "--unix <PATH>").map(Target::Unix),
+            Where { unix: Some(path), .. } => check_path(&path, "--unix <PATH>").map(Target::Unix),
             Where { unixgram: Some(path), .. } => {
-                check_path(path, "--unixgram <PATH>").map(Target::Unixgram)
+                check_path(&path, "--unixgram <PATH>").map(Target::Unixgram)
             }
-            Where { addr, .. } => short(&addr.unwrap_or_default()),
+            Where { addr, .. } => {
+                let addr = addr.unwrap_or_default();
+                port.map_or_else(|| short(&addr), |port| apart(&addr, port))
+            }
         }
     }
 }
 
 /// The short form, in which the address itself tells the kind.
 fn short(addr: &OsStr) -> Result<Target, clap::Error> {
-    if let Some(path) = addr.to_str().and_then(|text| text.strip_prefix("unix:")) {
-        return check_path(path.into(), "[ADDR]").map(Target::Unix);
+    if addr.as_encoded_bytes().starts_with(b"unix:") {
+        // The library reads it, so that every byte of a path is taken as it is.
+        let addrs = addr.to_addrs();
+        let wrong = |error| {
+            usage(&format!("invalid value '{}' for '[ADDR]': {error}", addr.to_string_lossy()))
+        };
+        return addrs.map_err(wrong).and_then(|mut addrs| match addrs.pop() {
+            Some(addr) => Ok(Target::Unix(addr)),
+            None => Err(wrong(std::io::ErrorKind::InvalidInput.into())),
+        });
     }
-    if addr.as_encoded_bytes().contains(&b'/') {
-        return check_path(addr.into(), "[ADDR]").map(Target::Unix);
+    if addr.as_encoded_bytes().starts_with(b"@") || addr.as_encoded_bytes().contains(&b'/') {
+        return check_path(addr, "[ADDR]").map(Target::Unix);
     }
     let text = addr.to_str().ok_or_else(|| usage(&format!("{addr:?} is not UTF-8")))?;
     check_port(text, "[ADDR]").map(|()| Target::Tcp(text.into()))
+}
+
+/// A host and its port in two words, as nc takes them; an IPv6 address needs no brackets then.
+fn apart(host: &OsStr, port: &str) -> Result<Target, clap::Error> {
+    let wrong = |why: &str| {
+        usage(&format!("invalid value '{}' for '[ADDR]': {why}", host.to_string_lossy()))
+    };
+    let bytes = host.as_encoded_bytes();
+    if bytes.contains(&b'/') || bytes.starts_with(b"unix:") || bytes.starts_with(b"@") {
+        return Err(wrong("a Unix socket has no port"));
+    }
+    let Some(host) = host.to_str() else { return Err(wrong("it is not UTF-8")) };
+    let colons = host.bytes().filter(|byte| *byte == b':').count();
+    let addr = match colons {
+        0 => format!("{host}:{port}"),
+        1 => {
+            let what = format!("it has a port already, and {port} is one more; leave one out");
+            return Err(wrong(&what));
+        }
+        _ if host.starts_with('[') => format!("{host}:{port}"),
+        _ => format!("[{host}]:{port}"),
+    };
+    check_port(&addr, "[ADDR] [PORT]").map(|()| Target::Tcp(addr))
 }
 
 /// Nobody can be reached at port 0.
@@ -166,11 +233,40 @@ mod tests {
             ("./chat", unix("./chat")),
             ("unix:chat", unix("chat")),
             ("unix:/tmp/chat", unix("/tmp/chat")),
+            ("@chat", Target::Unix(Addr::unix("@chat"))),
+            ("unix:@chat", Target::Unix(Addr::unix("@chat"))),
+            ("./@chat", unix("./@chat")),
         ] {
             assert_eq!(short(typed.as_ref()).ok(), Some(meant), "{typed}");
         }
         for typed in ["", "unix:", "chat", "localhost", "localhost:0", "localhost:http", ":7000"] {
             assert!(short(typed.as_ref()).is_err(), "{typed} passed");
+        }
+    }
+
+    #[test]
+    fn a_port_may_stand_apart() {
+        for (host, meant) in [
+            ("localhost", "localhost:7000"),
+            ("127.0.0.1", "127.0.0.1:7000"),
+            ("::1", "[::1]:7000"),
+            ("[::1]", "[::1]:7000"),
+        ] {
+            let target = apart(host.as_ref(), "7000");
+            assert_eq!(target.ok(), Some(Target::Tcp(meant.into())), "{host}");
+        }
+        for (host, port) in [
+            ("localhost:7000", "7000"),
+            ("/tmp/chat", "7000"),
+            ("unix:chat", "7000"),
+            ("@chat", "7000"),
+            ("localhost", "0"),
+            ("localhost", "http"),
+            ("localhost", ""),
+            ("", "7000"),
+            ("::nope", "7000"),
+        ] {
+            assert!(apart(host.as_ref(), port).is_err(), "{host} {port} passed");
         }
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Lines {
     /// How often the first line was sent in vain.
     tries: u32,
     timer: Option<TimerId>,
+    /// How many datagrams the system has taken.
+    sent: u64,
 }
 
 /// A datagram that was handed over, and what had been dropped before.
@@ -49,6 +51,7 @@ impl Lines {
             on_its_way: None,
             tries: 0,
             timer: None,
+            sent: 0,
         }
     }
 
@@ -97,6 +100,7 @@ impl Lines {
                 return self.retry_later(io, id, len).map(|()| false);
             }
             self.tries = 0;
+            self.sent += 1;
             self.advance(len);
         }
         if self.tries > 0 {
@@ -149,7 +153,7 @@ impl DatagramHandler<Session> for Exchange {
     fn handle(&mut self, cx: &mut Context<'_, Session>, packet: &[u8], _: &Addr) -> io::Result<()> {
         cx.shared.print(cx.io, cx.id, packet);
         if let Kind::Datagrams(lines) = &mut cx.shared.kind {
-            lines.heard(cx.io, cx.id, cx.shared.wait);
+            lines.heard(cx.io, cx.id, cx.shared.rules.wait);
         }
         Ok(())
     }
@@ -164,7 +168,7 @@ impl DatagramHandler<Session> for Exchange {
 
     fn timeout(&mut self, cx: &mut Context<'_, Session>, _: TimerId) -> io::Result<()> {
         let paused = cx.io.is_paused(cx.id);
-        let wait = cx.shared.wait;
+        let wait = cx.shared.rules.wait;
         let Kind::Datagrams(lines) = &mut cx.shared.kind else { return Ok(()) };
         lines.timer = None;
         if lines.tries > 0 {
@@ -174,7 +178,8 @@ impl DatagramHandler<Session> for Exchange {
             // Nothing is heard while standard output takes nothing.
             lines.timer = Some(cx.io.set_timer(cx.id, wait));
         } else {
-            cx.shared.end(Ok(()));
+            let sent = lines.sent;
+            cx.shared.end_of_datagrams(sent);
         }
         Ok(())
     }

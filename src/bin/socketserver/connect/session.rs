@@ -1,33 +1,58 @@
 //! What a client knows: where its input, its output and the conversation stand, and when to end.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use socketserver::{Handle, Io, SocketId};
+use socketserver::{Handle, Io, SocketId, TimerId};
 
 use super::datagrams::Lines;
+use super::stall::Stall;
 use super::stdin::Permits;
 use super::stdout::Output;
+use crate::system;
 
 /// What the handlers, and the threads of standard input and output, share.
 pub(super) struct Session {
     pub(super) kind: Kind,
-    /// How long silence lasts until it is the end.
-    pub(super) wait: Duration,
+    pub(super) rules: Rules,
+    stall: Option<Stall>,
     pub(super) output: Output,
     /// The socket to the server, once it stands.
     socket: Option<SocketId>,
     permits: Option<Permits>,
-    /// How many pieces of input came.
+    /// How many pieces of input came, and how many of the server's.
     pub(super) pieces: u64,
+    pub(super) heard: u64,
     /// The input has ended.
     pub(super) input_over: bool,
+    /// The server has ended its direction.
+    server_ended: bool,
     /// Nobody reads standard output any more.
     reader_gone: bool,
     /// The conversation is over; what came is still to be written.
-    ended: Option<io::Result<()>>,
+    ended: Option<End>,
     /// Why to end at once.
     stop: Option<Stop>,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// How long silence lasts until it is the end.
+    pub(super) wait: Duration,
+    /// How long the server may take nothing, where this is for us to notice.
+    pub(super) stall_timeout: Option<Duration>,
+    /// The end of the input is told to the server.
+    pub(super) half_close: bool,
+    pub(super) reads_input: bool,
+}
+
+/// When the server is told that the input has ended.
+enum HalfClose {
+    AtOnce,
+    /// It was silent for [`Rules::wait`].
+    AfterSilence,
+    Never,
 }
 
 /// What becomes of a piece of input.
@@ -50,20 +75,28 @@ pub(super) enum Stop {
 pub(super) enum End {
     Clean,
     Broken(io::Error),
+    /// Fewer datagrams came than were sent.
+    Unanswered {
+        sent: u64,
+        heard: u64,
+    },
     Stopped(Stop),
 }
 
 impl Session {
     /// That of a stream, until its kind is set otherwise.
-    pub(super) fn new(wait: Duration) -> Session {
+    pub(super) fn new(rules: Rules) -> Session {
         Session {
             kind: Kind::Stream,
-            wait,
+            rules,
+            stall: rules.stall_timeout.map(Stall::new),
             output: Output::new(),
             socket: None,
             permits: None,
             pieces: 0,
+            heard: 0,
             input_over: false,
+            server_ended: false,
             reader_gone: false,
             ended: None,
             stop: None,
@@ -73,7 +106,11 @@ impl Session {
     /// The way to the server stands: now there is use for what is typed.
     pub(super) fn stands(&mut self, id: SocketId, handle: Handle<Session>) -> io::Result<()> {
         self.socket = Some(id);
-        self.permits = Some(Permits::start(handle)?);
+        if self.rules.reads_input {
+            self.permits = Some(Permits::start(handle)?);
+        } else {
+            self.input_over = true;
+        }
         Ok(())
     }
 
@@ -86,6 +123,9 @@ impl Session {
     /// A piece of input came.
     pub(super) fn typed(&mut self, io: &mut Io, piece: &[u8]) {
         self.pieces += 1;
+        if let Some(stall) = &mut self.stall {
+            stall.give(piece.len());
+        }
         if let Some(permits) = &mut self.permits {
             permits.take();
         }
@@ -103,13 +143,32 @@ impl Session {
     pub(super) fn input_over(&mut self, io: &mut Io, outcome: io::Result<()>) {
         self.input_over = true;
         match (&mut self.kind, self.socket) {
-            (Kind::Stream, Some(id)) => drop(io.shutdown_write(id)),
+            (Kind::Stream, Some(id)) => match self.half_close() {
+                HalfClose::AtOnce => drop(io.shutdown_write(id)),
+                HalfClose::AfterSilence => drop(io.set_timer(id, self.rules.wait)),
+                HalfClose::Never => {}
+            },
             (Kind::Datagrams(lines), _) => lines.end(),
             (Kind::Stream, None) => {}
         }
         if let Err(error) = outcome {
             self.stop(Stop::Input(error));
         }
+    }
+
+    /// An input that gave not one byte has nothing to end, and many servers leave at an end. A
+    /// person at a terminal means it; `/dev/null` is how scripts say that there is no input.
+    fn half_close(&self) -> HalfClose {
+        if self.server_ended {
+            return HalfClose::AtOnce;
+        }
+        if !self.rules.half_close {
+            return HalfClose::Never;
+        }
+        if self.pieces > 0 || io::stdin().is_terminal() {
+            return HalfClose::AtOnce;
+        }
+        if system::input_is_null() { HalfClose::Never } else { HalfClose::AfterSilence }
     }
 
     pub(super) fn written(&mut self, io: &mut Io, n: usize) {
@@ -136,14 +195,46 @@ impl Session {
 
     /// Writes what came; reads no more from the server while too much waits.
     pub(super) fn print(&mut self, io: &mut Io, id: SocketId, bytes: &[u8]) {
+        self.heard += 1;
         if !self.output.put(bytes) {
             io.pause(id);
         }
     }
 
+    /// The server has ended its direction. Where nothing is left to be said to it, so do we.
+    pub(super) fn server_ended(&mut self, io: &mut Io, id: SocketId) {
+        self.server_ended = true;
+        if self.input_over || io::stdin().is_terminal() {
+            io.shutdown_write(id);
+        }
+    }
+
+    /// A timer of the connection rang; says whether it was for us.
+    pub(super) fn rang(&mut self, io: &mut Io, id: SocketId, timer: TimerId) -> bool {
+        let Some(stall) = &mut self.stall else { return false };
+        stall.rang(io, id, timer).unwrap_or_else(|error| {
+            self.end(Err(error));
+            true
+        })
+    }
+
     /// The conversation is over. Only the first word counts.
     pub(super) fn end(&mut self, outcome: io::Result<()>) {
-        self.ended.get_or_insert(outcome);
+        self.ended.get_or_insert(match outcome {
+            Ok(()) => End::Clean,
+            Err(error) => End::Broken(error),
+        });
+    }
+
+    /// After the last datagram there was silence for as long as was waited.
+    pub(super) fn end_of_datagrams(&mut self, sent: u64) {
+        let heard = self.heard;
+        let is_missed = heard < sent && !self.rules.wait.is_zero();
+        self.ended.get_or_insert(if is_missed {
+            End::Unanswered { sent, heard }
+        } else {
+            End::Clean
+        });
     }
 
     pub(super) fn stop(&mut self, stop: Stop) {
@@ -156,8 +247,13 @@ impl Session {
     pub(super) fn tend(&mut self, io: &mut Io) {
         let Some(id) = self.socket else { return };
         let may_go_on = match &mut self.kind {
-            Kind::Stream => !io.is_congested(id),
-            Kind::Datagrams(lines) => match lines.send(io, id, self.wait) {
+            Kind::Stream => {
+                if let Some(stall) = &mut self.stall {
+                    stall.tend(io, id);
+                }
+                !io.is_congested(id)
+            }
+            Kind::Datagrams(lines) => match lines.send(io, id, self.rules.wait) {
                 Ok(all_sent) => all_sent,
                 Err(error) => {
                     self.end(Err(error));
@@ -184,9 +280,7 @@ impl Session {
     pub(super) fn take_end(&mut self) -> Option<End> {
         match (self.stop.take(), self.ended.take()) {
             (Some(stop), _) => Some(End::Stopped(stop)),
-            (None, Some(Err(error))) => Some(End::Broken(error)),
-            (None, Some(Ok(()))) => Some(End::Clean),
-            (None, None) => None,
+            (None, ended) => ended,
         }
     }
 }

@@ -95,7 +95,8 @@ fn write(handle: &Handle<Session>, pending: &Pending) {
     }
 }
 
-fn write_all(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+/// Writes all of it, also where somebody made the other end non-blocking.
+pub(crate) fn write_all(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         let n = patience(|| out.write(bytes))?;
         if n == 0 {

@@ -1,6 +1,6 @@
 //! The conversation with a server over a connection.
 
-use std::io::{self, IsTerminal};
+use std::io;
 
 use socketserver::{Context, Handler, Input, TimerId};
 
@@ -8,8 +8,8 @@ use super::session::Session;
 
 #[derive(Default)]
 pub(super) struct Conversation {
-    /// How many pieces of input had come when the server had ended and it was looked at last.
-    pieces: u64,
+    /// How many pieces of input and of the server had come when it was looked at last.
+    seen: (u64, u64),
 }
 
 impl Handler<Session> for Conversation {
@@ -28,18 +28,22 @@ impl Handler<Session> for Conversation {
 
     fn eof(&mut self, cx: &mut Context<'_, Session>, rest: &[u8]) -> io::Result<()> {
         cx.shared.print(cx.io, cx.id, rest);
-        if io::stdin().is_terminal() {
-            cx.io.shutdown_write(cx.id);
-        } else if !cx.shared.input_over {
-            self.await_input(cx);
+        cx.shared.server_ended(cx.io, cx.id);
+        if !cx.shared.input_over {
+            self.await_more(cx);
         }
         Ok(())
     }
 
-    /// The server has ended, and the input had time to come.
-    fn timeout(&mut self, cx: &mut Context<'_, Session>, _: TimerId) -> io::Result<()> {
-        if cx.io.unsent(cx.id) > 0 || self.pieces != cx.shared.pieces {
-            self.await_input(cx);
+    /// The server has ended and the input had time to come, or the input has ended without a byte
+    /// and the server had time to say something.
+    fn timeout(&mut self, cx: &mut Context<'_, Session>, timer: TimerId) -> io::Result<()> {
+        if cx.shared.rang(cx.io, cx.id, timer) {
+            return Ok(());
+        }
+        let seen = (cx.shared.pieces, cx.shared.heard);
+        if cx.io.unsent(cx.id) > 0 || self.seen != seen || cx.io.is_paused(cx.id) {
+            self.await_more(cx);
         } else {
             cx.io.shutdown_write(cx.id);
         }
@@ -52,8 +56,8 @@ impl Handler<Session> for Conversation {
 }
 
 impl Conversation {
-    fn await_input(&mut self, cx: &mut Context<'_, Session>) {
-        self.pieces = cx.shared.pieces;
-        cx.set_timer(cx.shared.wait);
+    fn await_more(&mut self, cx: &mut Context<'_, Session>) {
+        self.seen = (cx.shared.pieces, cx.shared.heard);
+        cx.set_timer(cx.shared.rules.wait);
     }
 }

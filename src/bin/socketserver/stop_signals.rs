@@ -1,0 +1,78 @@
+//! The signals that ask this program to stop, by the rules of its surroundings: SIGHUP is one of
+//! them (a terminal that goes, `systemctl`), what was ignored at the start stays so (`nohup`, and
+//! SIGINT for what a shell puts into the background), and what was blocked is not any more.
+
+#[cfg(unix)]
+pub(crate) use unix::{heeded, repeats_end_at_once, unblock};
+
+/// Where there are no Unix signals, Ctrl-C ends the program at once.
+#[cfg(not(unix))]
+pub(crate) fn unblock() {}
+
+#[cfg(unix)]
+mod unix {
+    use std::io::{self, IsTerminal};
+
+    use nix::sys::signal::{SigSet, Signal};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+    const ALL: [i32; 3] = [SIGTERM, SIGINT, SIGHUP];
+
+    /// Who started this program may have had reasons to block them for a moment, but a mask is
+    /// inherited, and then nothing but SIGKILL would end it. Before there is a second thread.
+    pub(crate) fn unblock() {
+        let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
+        // It fails only for what is no mask.
+        let _ = signals.thread_unblock();
+    }
+
+    /// Those to be caught. With `also_ignored` all of them: the one who started this program needs
+    /// a way to stop it, whatever was ignored where that one was started.
+    pub(crate) fn heeded(also_ignored: bool) -> Vec<i32> {
+        let ignored = if also_ignored { 0 } else { ignored() };
+        ALL.into_iter().filter(|signal| ignored & bit(*signal) == 0).collect()
+    }
+
+    /// Whether the second one ends the program at once. A terminal that goes sends SIGHUP twice, by
+    /// the kernel and by the shell, and nobody is impatient then.
+    pub(crate) fn repeats_end_at_once(signal: i32) -> bool {
+        signal != SIGHUP
+    }
+
+    fn bit(signal: i32) -> u64 {
+        u32::try_from(signal - 1).ok().and_then(|n| 1_u64.checked_shl(n)).unwrap_or(0)
+    }
+
+    /// What this process ignores, a bit for each signal. Asked before any handler is there.
+    fn ignored() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        of_status(&status).unwrap_or_else(|| {
+            // Elsewhere the system tells nobody without `unsafe`; but what runs under `nohup`, or
+            // as a daemon, has no terminal.
+            let has_terminal = io::stdin().is_terminal()
+                || io::stdout().is_terminal()
+                || io::stderr().is_terminal();
+            if has_terminal { 0 } else { bit(SIGHUP) }
+        })
+    }
+
+    /// The line `SigIgn` of proc(5).
+    fn of_status(status: &str) -> Option<u64> {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn the_mask_of_ignored_signals_is_read() {
+            let status = "Name:\tx\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n";
+            let mask = of_status(status).unwrap();
+            assert_eq!(mask & bit(SIGHUP), 1);
+            assert_eq!((mask & bit(SIGTERM), mask & bit(13)), (0, 0x1000));
+            assert_eq!(of_status("SigCgt:\t1\n"), None);
+        }
+    }
+}
