@@ -36,7 +36,7 @@ impl Handler<Room> for Member {
 }
 
 fn main() -> io::Result<()> {
-    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7000".into());
+    let addr = std::env::args_os().nth(1).unwrap_or_else(|| "127.0.0.1:7000".into());
     let mut server = Server::with(Room::default(), Options::default())?;
     server.listen(addr, |_peer| Member)?;
     server.serve_forever()

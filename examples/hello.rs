@@ -29,7 +29,7 @@ impl Handler for Hello {
 }
 
 fn main() -> io::Result<()> {
-    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7000".into());
+    let addr = std::env::args_os().nth(1).unwrap_or_else(|| "127.0.0.1:7000".into());
     let mut server = Server::new()?;
     server.listen(addr, |_peer| Hello { lines: 0 })?;
     server.serve_forever()

@@ -5,7 +5,8 @@
 //! Each read is taken for one message, which is right only as long as the client waits for each
 //! answer: a stream keeps no boundaries. A protocol of lines takes them with `Request::line(1024)`.
 
-use std::io::{self, Read};
+use std::ffi::OsStr;
+use std::io::{self, Read, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -46,27 +47,32 @@ fn mode(word: &str) -> Option<Mode> {
 }
 
 fn main() -> ExitCode {
-    let mut words = std::env::args().skip(1);
+    let mut words = std::env::args_os().skip(1);
     let addr = words.next().unwrap_or_else(|| "127.0.0.1:7000".into());
     let word = words.next().unwrap_or_else(|| "threads".into());
-    let Some(mode) = mode(&word) else {
-        eprintln!("modes: {word} is none of inline, threads, processes");
+    let Some(mode) = word.to_str().and_then(mode) else {
+        say(&format!("{word:?} is none of inline, threads, processes"));
         return ExitCode::from(2);
     };
     match serve(&addr, &mode) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("modes: {error}");
+            say(&error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
-fn serve(addr: &str, mode: &Mode) -> io::Result<()> {
+/// Not `eprintln!`, which panics when nobody reads it.
+fn say(what: &str) {
+    let _ = writeln!(io::stderr(), "modes: {what}");
+}
+
+fn serve(addr: &OsStr, mode: &Mode) -> io::Result<()> {
     let mut server = Server::new()?;
     let listener = server.listen_blocking(addr, mode, |_peer| Hello)?;
     if let Some(addr) = server.io().local_addr(listener) {
-        println!("listening on {addr}");
+        let _ = writeln!(io::stdout(), "listening on {addr}");
     }
     server.serve_forever()
 }

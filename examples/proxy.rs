@@ -5,14 +5,15 @@
 //! pauses itself, and the peer's `drained` resumes it; a half-close is passed on, so nothing that is
 //! still under way is lost. The upstream's name is looked up anew for each client, beside the loop.
 
-use std::io;
+use std::io::{self, Write};
 
 use socketserver::{Connect, Relay, Server};
 
 fn main() -> io::Result<()> {
-    let mut args = std::env::args().skip(1);
-    let (Some(listen), Some(upstream)) = (args.next(), args.next()) else {
-        eprintln!("usage: proxy LISTEN_ADDR UPSTREAM_ADDR");
+    let mut args = std::env::args_os().skip(1);
+    let (listen, upstream) = (args.next(), args.next().and_then(|name| name.into_string().ok()));
+    let (Some(listen), Some(upstream)) = (listen, upstream) else {
+        let _ = writeln!(io::stderr(), "usage: proxy LISTEN_ADDR UPSTREAM_ADDR");
         std::process::exit(2);
     };
     let mut server = Server::new()?;
