@@ -31,9 +31,40 @@ impl Progress<'_> {
         let percent = sent.saturating_mul(100) / (*size).max(1);
         let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         let speed = (sent - self.from) / 1_000 / millis;
-        let done = "#".repeat(usize::try_from(percent / 4).unwrap_or(25));
         let end = if sent == *size { "\n" } else { "" };
-        let name = name.to_string_lossy();
-        let _ = write!(io::stderr(), "\r{name} [{done:25}] {percent:3} % {speed} MB/s {end}");
+        // Asked each time: it may have been resized. In the last column the cursor may wrap.
+        let columns = terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| width.0);
+        let width = usize::from(columns.unwrap_or(80)).saturating_sub(1);
+        let line = line(&name.to_string_lossy(), percent, speed, width);
+        let _ = write!(io::stderr(), "\r{line}{end}");
+    }
+}
+
+/// As much as goes into `width`: the figures first, then the name, cut if it must be, then the bar.
+fn line(name: &str, percent: u64, speed: u64, width: usize) -> String {
+    let figures = format!("{percent:3} % {speed} MB/s ");
+    let done = "#".repeat(usize::try_from(percent / 4).unwrap_or(25));
+    let whole = format!("{name} [{done:25}] {figures}");
+    if whole.chars().count() <= width {
+        return whole;
+    }
+    let room = width.saturating_sub(figures.chars().count() + 1);
+    let name: String = name.chars().take(room).collect();
+    format!("{name} {figures}").chars().take(width).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_fits_into_whatever_there_is() {
+        let wide = line("a-file", 50, 12, 79);
+        assert_eq!(wide, "a-file [############             ]  50 % 12 MB/s ");
+        assert_eq!(line("a-file", 50, 12, 39), "a-file  50 % 12 MB/s ");
+        assert_eq!(line("a-file", 50, 12, 18), "a-f  50 % 12 MB/s ");
+        for width in 0..80 {
+            assert!(line("a-file-with-a-long-name", 100, 1_234, width).chars().count() <= width);
+        }
     }
 }
