@@ -94,8 +94,10 @@ fn cannot_connect(target: &Target, error: &io::Error) -> io::Error {
 fn prepare(config: &Config) -> io::Result<Server<Session>> {
     let mut options = Options { connect_timeout: config.connect_timeout, ..Options::default() };
     if let Some(timeout) = config.stall_timeout {
-        // The first probe after half of the time: its answer has the other half.
-        options.keepalive = Some(timeout / 2);
+        // The first probe after half of the time: its answer has the other half. Whole seconds, as
+        // many as TCP_KEEPIDLE takes.
+        let probe = (timeout / 2).clamp(Duration::from_secs(1), Duration::from_secs(32_767));
+        options.keepalive = Some(probe);
         // Later than our own timer: one that does not even stand is told of in other words.
         options.user_timeout = Some(timeout.saturating_add(Duration::from_secs(1)));
     }
