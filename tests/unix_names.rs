@@ -120,7 +120,7 @@ mod abstract_names {
         let got = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&got);
         let ask = server.connect(&there, Listens(heard)).unwrap();
-        assert_eq!(server.io().peer_addr(ask), Some(there.clone()));
+        turn_until(&mut server, |server| server.io().peer_addr(ask) == Some(there.clone()));
         server.io().send(ask, b"from inside");
         turn_until(&mut server, |_| *got.lock().unwrap() == b"from inside");
         let mut answer = [0; 5];
