@@ -173,6 +173,7 @@
 //! | `get_request` | | many datagrams a turn |
 //! | `allow_reuse_address` | | never: a second server would take the port |
 //! | a client without a name | [`Addr::Unnamed`](crate::Addr::Unnamed) | the answer is dropped; no error |
+//! | an answer of `("0.0.0.0", port)` | [`Context::reply`](crate::Context::reply) | it leaves from the address that was asked, and not from the one that the system chooses |
 //! | an answer to a client that is gone | | the next ones are served |
 //!
 //! # `ForkingMixIn`

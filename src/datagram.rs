@@ -4,11 +4,12 @@
 //! has come is answered even when the socket is about to close, as far as that has an end.
 
 use std::io;
+use std::net::SocketAddr;
 
 use mio::{Registry, Token};
 
 use crate::addr::Addr;
-use crate::packets::{Inbox, Packets, Room};
+use crate::packets::{Destination, Inbox, Packets, Room};
 use crate::socket::DatagramSocket;
 use crate::transport::{PacketTransport, Readiness, Received};
 use crate::warnings::Warnings;
@@ -41,6 +42,10 @@ pub(crate) struct Datagram<T = DatagramSocket> {
     turns_some_away: bool,
     /// The one peer that it has chosen since it was bound: what others had sent before is refused.
     peer: Option<Addr>,
+    /// What is shown now, of a socket that has every address of the machine.
+    shown: Option<Shown>,
+    /// It is not closing and shows nothing of that kind: the question that every send asks.
+    sends_plainly: bool,
     /// How many that were taken are being answered elsewhere, by other threads or processes.
     owed: usize,
     /// Whether its id is in the queue.
@@ -69,6 +74,13 @@ pub(crate) enum Phase {
     Resting,
     /// What waits still leaves.
     Closing,
+}
+
+/// A datagram that is shown: what goes to its sender meanwhile is an answer.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    peer: SocketAddr,
+    destination: Destination,
 }
 
 /// What follows on the last look.
@@ -110,6 +122,8 @@ impl<T: PacketTransport> Datagram<T> {
             phase: Phase::Serving,
             turns_some_away: false,
             peer: None,
+            shown: None,
+            sends_plainly: true,
             owed: 0,
             queued: false,
             asked_for_room: false,
@@ -138,10 +152,29 @@ impl<T: PacketTransport> Datagram<T> {
         self.owed = if on { self.owed + 1 } else { self.owed.saturating_sub(1) };
     }
 
+    /// A datagram is shown that came to one of several addresses.
+    pub(crate) fn note_shown(&mut self, peer: &Addr, destination: Option<Destination>) {
+        let known = peer.ip().zip(destination);
+        self.shown = known.map(|(peer, destination)| Shown { peer: *peer, destination });
+        self.note_how_it_sends();
+    }
+
+    /// None is shown any more.
+    pub(crate) fn end_showing(&mut self) {
+        self.shown = None;
+        self.note_how_it_sends();
+    }
+
+    /// The phase, or what is shown, has changed.
+    fn note_how_it_sends(&mut self) {
+        self.sends_plainly = self.phase != Phase::Closing && self.shown.is_none();
+    }
+
     /// Nothing more is shown; what waits still leaves.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Closing;
         self.turns_some_away = true;
+        self.note_how_it_sends();
     }
 
     /// It exchanges datagrams with one peer alone from now on.
@@ -207,6 +240,16 @@ impl<T: PacketTransport> Datagram<T> {
 
     pub(crate) fn is_paused(&self) -> bool {
         self.paused
+    }
+
+    #[inline]
+    pub(crate) fn sends_plainly(&self) -> bool {
+        self.sends_plainly
+    }
+
+    /// Where the datagram that is shown was sent to, if that is known.
+    pub(crate) fn destination(&self) -> Option<SocketAddr> {
+        self.shown.map(|shown| shown.destination.addr)
     }
 
     pub(crate) fn is_congested(&self) -> bool {
@@ -342,7 +385,47 @@ impl<T: PacketTransport> Datagram<T> {
     /// Takes a datagram to send, if there is room for it; what is dropped is dropped here.
     #[inline]
     pub(crate) fn send(&mut self, to: Option<&Addr>, bytes: &[u8], room: Room) -> bool {
+        debug_assert!(self.shown.is_none(), "what is sent may be an answer");
         let taken = self.packets.push(to, bytes, room);
+        self.note_taken(taken)
+    }
+
+    /// The same while a datagram is shown: what goes to its sender leaves from where it was sent to.
+    pub(crate) fn answer(&mut self, to: Option<&Addr>, bytes: &[u8], room: Room) -> bool {
+        let shown = self.shown.filter(|shown| to.and_then(Addr::ip) == Some(&shown.peer));
+        let source = shown.and_then(|shown| Some((shown.destination.source()?, shown.peer)));
+        let taken = match source {
+            Some((from, to)) => self.packets.push_from(from, to, bytes, room),
+            None => self.packets.push(to, bytes, room),
+        };
+        self.note_taken(taken)
+    }
+
+    /// The same from an address of ours, if it has several to choose from.
+    pub(crate) fn send_from(
+        &mut self,
+        from: Option<SocketAddr>,
+        to: &Addr,
+        bytes: &[u8],
+        room: Room,
+    ) -> bool {
+        let taken = match (from, to.ip()) {
+            (Some(from), Some(peer)) if self.may_leave_from(from) => {
+                self.packets.push_from(from, *peer, bytes, room)
+            }
+            _ => self.packets.push(Some(to), bytes, room),
+        };
+        self.note_taken(taken)
+    }
+
+    /// Whether it can be told to send from there; from a group nothing is ever sent.
+    fn may_leave_from(&self, addr: SocketAddr) -> bool {
+        let ip = addr.ip().to_canonical();
+        self.transport.has_every_address() && !ip.is_unspecified() && !ip.is_multicast()
+    }
+
+    #[inline]
+    fn note_taken(&mut self, taken: bool) -> bool {
         // What finds no room in an empty queue never will.
         self.congested |= !taken && !self.packets.is_empty();
         taken

@@ -16,7 +16,7 @@ use crate::handler::{Context, DatagramHandler, Role};
 use crate::id::{SocketId, TimerId};
 use crate::io::{ACCEPT_RETRY, Io};
 use crate::ledger::Reason;
-use crate::packets::{BATCH, Inbox, Letter};
+use crate::packets::{BATCH, Destination, Inbox, Letter};
 use crate::socket::{Batch, is_local};
 use crate::stage::{Failure, Stage, Verify, log_panic};
 use crate::trace::Step;
@@ -80,7 +80,11 @@ impl<S> Stage<S> {
     fn show_packets(&mut self, id: SocketId, inbox: &Inbox, came: usize) {
         let mut letters = 0..came;
         while !letters.is_empty() {
-            let shown = self.show_some(id, inbox, &mut letters);
+            let shown = if inbox.has_destinations() {
+                self.show_some_apart(id, inbox, &mut letters)
+            } else {
+                self.show_some::<false>(id, inbox, &mut letters)
+            };
             if !self.desk.newcomers.is_empty() {
                 self.appoint_newcomers();
             }
@@ -93,7 +97,7 @@ impl<S> Stage<S> {
     /// Shows one after the other until something has to be done between two of them. That seldom
     /// happens, so what is needed to call a handler is made ready once and not for each.
     #[inline]
-    fn show_some(
+    fn show_some<const HAS_DESTINATIONS: bool>(
         &mut self,
         id: SocketId,
         inbox: &Inbox,
@@ -107,13 +111,19 @@ impl<S> Stage<S> {
         let result = catch_unwind(AssertUnwindSafe(|| {
             for nth in letters {
                 let Some(letter) = inbox.letter(nth) else { break };
-                if refuses(io, id, letter.peer) || is_refused(verify, shared, id, letter.peer) {
+                let destination = || if HAS_DESTINATIONS { inbox.destination(nth) } else { None };
+                if refuses(io, id, letter.peer, destination)
+                    || is_refused(verify, shared, id, letter.peer)
+                {
                     io.ledger.packets_refused += 1;
                     continue;
                 }
                 if io.accept_quota.is_some() {
                     io.accept_quota = Some(0);
                     *accepted = Some(id);
+                }
+                if HAS_DESTINATIONS {
+                    note_shown(io, id, letter.peer, destination());
                 }
                 let sender = Some(letter.peer);
                 let mut cx = Context { id, shared, io, desk, reason: None, sender };
@@ -124,7 +134,21 @@ impl<S> Stage<S> {
             }
             Ok(())
         }));
+        if HAS_DESTINATIONS {
+            end_showing(io, id);
+        }
         outcome_of(id, result)
+    }
+
+    /// The same for a socket that has several addresses, so that the others pay nothing for it.
+    #[inline(never)]
+    fn show_some_apart(
+        &mut self,
+        id: SocketId,
+        inbox: &Inbox,
+        letters: &mut Range<usize>,
+    ) -> Result<(), Failure> {
+        self.show_some::<true>(id, inbox, letters)
     }
 
     /// Calls the handler of a datagram socket. What it opened meanwhile gets its roles afterwards.
@@ -350,7 +374,12 @@ fn outcome_of(id: SocketId, result: thread::Result<io::Result<()>>) -> Result<()
 
 /// Whether no handler may see what this peer sent, whatever is said about it.
 #[inline]
-fn refuses(io: &mut Io, id: SocketId, peer: &Addr) -> bool {
+fn refuses(
+    io: &mut Io,
+    id: SocketId,
+    peer: &Addr,
+    destination: impl Fn() -> Option<Destination>,
+) -> bool {
     let Some(datagram) = io.sockets.datagram_ref(id) else { return true };
     // Its handler may have closed it meanwhile, or chosen a peer.
     if datagram.turns_away(peer) {
@@ -361,7 +390,23 @@ fn refuses(io: &mut Io, id: SocketId, peer: &Addr) -> bool {
         Addr::Unix(_) | Addr::Abstract(_) => true,
         Addr::Unnamed => false,
     };
-    may_be && !datagram.is_connected && is_own(io, id, peer)
+    may_be && !datagram.is_connected && is_own(io, id, peer, destination())
+}
+
+/// What goes to `peer` while its datagram is shown leaves from where that was sent to.
+#[inline(never)]
+fn note_shown(io: &mut Io, id: SocketId, peer: &Addr, destination: Option<Destination>) {
+    if let Some(datagram) = io.sockets.datagram(id) {
+        datagram.note_shown(peer, destination);
+    }
+}
+
+/// What is sent from now on is no answer.
+#[inline(never)]
+fn end_showing(io: &mut Io, id: SocketId) {
+    if let Some(datagram) = io.sockets.datagram(id) {
+        datagram.end_showing();
+    }
 }
 
 /// Whether who was asked to verify refuses this peer.
@@ -394,10 +439,10 @@ fn warn_of_packet(io: &mut Io, id: SocketId, what: &str, error: &io::Error) {
 
 /// Whether a datagram claims to come from this server itself.
 #[cold]
-fn is_own(io: &mut Io, id: SocketId, peer: &Addr) -> bool {
+fn is_own(io: &mut Io, id: SocketId, peer: &Addr, destination: Option<Destination>) -> bool {
     let of = io.options.own_packets.then_some(id);
     match peer {
-        Addr::Ip(addr) => io.own.is_own(of, *addr, is_local),
+        Addr::Ip(addr) => io.own.is_own(of, *addr, (id, destination), is_local),
         Addr::Unix(_) | Addr::Abstract(_) => io.own.is_own_name(of, peer),
         Addr::Unnamed => false,
     }

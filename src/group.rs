@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::addr::Addr;
 use crate::mailbox::Reach;
+use crate::own::Met;
 use crate::socket::StreamSocket;
 
 mod doors;
@@ -48,6 +49,8 @@ pub(crate) struct Group {
     doors: Mutex<Vec<Door>>,
     /// The shortest grace that was asked for.
     stop: Mutex<Option<Duration>>,
+    /// The addresses of this machine that datagrams were sent to.
+    pub(crate) met: Arc<Met>,
 }
 
 /// One loop, as the others see it.
@@ -85,6 +88,7 @@ impl Group {
             members: (0..loops).map(|_| Member::default()).collect(),
             doors: Mutex::default(),
             stop: Mutex::default(),
+            met: Arc::default(),
         }
     }
 

@@ -218,14 +218,29 @@ impl<S> Context<'_, S> {
         self.io.send_to(self.id, bytes, to)
     }
 
-    /// Answers the datagram that is handled; an empty answer is a datagram too. In any other
-    /// callback, or when its sender has no address, that is [`Sent::Gone`].
+    /// Answers the datagram that is handled, from the address to which it was sent; an empty answer
+    /// is a datagram too. In any other callback, or when its sender has no address, that is [`Sent::Gone`].
     #[inline]
     pub fn reply(&mut self, bytes: &[u8]) -> Sent {
         match self.sender {
             Some(sender) => self.io.send_to(self.id, bytes, sender),
             None => Sent::Gone,
         }
+    }
+
+    /// The address of this machine to which the datagram was sent that is handled, and from which
+    /// [`Context::reply`] answers it; for a socket that is bound to the wildcard (`0.0.0.0`,
+    /// `[::]`) that is one of many (ip(7), `IP_PKTINFO`; RFC 3542, `IPV6_PKTINFO`). A multicast
+    /// group or a broadcast address is given as it is, although answers cannot leave from there.
+    /// IPv4 addresses of a socket of both kinds are mapped, as those of its peers are.
+    ///
+    /// In any other callback, of a connection, and where the system does not say (elsewhere than on
+    /// Linux and Android, and without the feature `sys`), it is [`Io::local_addr`]; there a server
+    /// that has several addresses binds to each of them, so that clients are answered from the one
+    /// they asked.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<Addr> {
+        self.io.asked_addr(self.id)
     }
 
     /// [`Io::pause`] for this connection.

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::addr::Addr;
 use crate::aligned::Aligned;
 
+mod source;
+
+pub(crate) use source::{Destination, Source};
+
 /// The most datagrams that cross in one system call.
 pub(crate) const BATCH: usize = 64;
 
@@ -19,6 +23,11 @@ pub(crate) struct Inbox {
     /// one shows, on every system.
     max: usize,
     arrived: Box<[Arrived]>,
+    /// Where each of them was sent to, of a socket that has several addresses. Apart, so that the
+    /// others need not say each time that they do not know.
+    destinations: Box<[Option<Destination>]>,
+    /// Whether those are of what came last.
+    has_destinations: bool,
     /// What came over a Unix socket, of which only the first place is filled.
     unix: UnixArrived,
     /// Whether that was the last to come.
@@ -117,7 +126,10 @@ impl Inbox {
         // Zeroed memory costs nothing until a datagram lands in it.
         let bytes = Aligned::zeroed(stride * BATCH);
         let arrived = vec![Arrived { len: 0, peer: Addr::Unnamed }; BATCH].into_boxed_slice();
-        Inbox { bytes, stride, max, arrived, unix: UnixArrived::new(), is_unix: false }
+        let (destinations, unix) = (Box::default(), UnixArrived::new());
+        let has_destinations = false;
+        let is_unix = false;
+        Inbox { bytes, stride, max, arrived, destinations, has_destinations, unix, is_unix }
     }
 
     /// The places to fill, and what to note about each.
@@ -126,15 +138,47 @@ impl Inbox {
         &mut self,
     ) -> (impl Iterator<Item = &mut [u8]>, impl Iterator<Item = &mut Arrived>) {
         self.is_unix = false;
+        self.has_destinations = false;
         let room = self.max + 1;
         let places = self.bytes.chunks_exact_mut(self.stride);
         (places.map(move |place| place.split_at_mut(room).0), self.arrived.iter_mut())
+    }
+
+    /// The same for a socket of which the system says where each datagram was sent to.
+    #[allow(dead_code, reason = "only where a system says that")]
+    pub(crate) fn places_with_destination(
+        &mut self,
+    ) -> (
+        impl Iterator<Item = &mut [u8]>,
+        impl Iterator<Item = (&mut Arrived, &mut Option<Destination>)>,
+    ) {
+        if self.destinations.is_empty() {
+            self.destinations = vec![None; BATCH].into_boxed_slice();
+        }
+        self.is_unix = false;
+        self.has_destinations = true;
+        let room = self.max + 1;
+        let places = self.bytes.chunks_exact_mut(self.stride);
+        let arrived = self.arrived.iter_mut().zip(&mut self.destinations);
+        (places.map(move |place| place.split_at_mut(room).0), arrived)
+    }
+
+    /// Whether it is known where those that came were sent to.
+    #[inline]
+    pub(crate) fn has_destinations(&self) -> bool {
+        self.has_destinations
+    }
+
+    /// Where a datagram was sent to.
+    pub(crate) fn destination(&self, nth: usize) -> Option<Destination> {
+        self.destinations.get(nth).copied().flatten().filter(|_| self.has_destinations)
     }
 
     /// The first place, for a datagram of a Unix socket.
     #[allow(dead_code, reason = "only where there are Unix sockets")]
     pub(crate) fn unix_place(&mut self) -> Option<(&mut [u8], &mut UnixArrived)> {
         self.is_unix = true;
+        self.has_destinations = false;
         Some((self.bytes.get_mut(..=self.max)?, &mut self.unix))
     }
 
@@ -158,6 +202,10 @@ pub(crate) enum To {
     Peer,
     V4(SocketAddrV4),
     V6(SocketAddrV6),
+    /// The same, but from the address that lies before the datagram in the queue.
+    V4From(SocketAddrV4),
+    /// There the address from which it leaves is an IPv6 one.
+    V6From(SocketAddrV6),
     /// To the path that lies before the datagram in the queue, of this length; or to the abstract
     /// name, with a zero byte before it.
     Path(usize),
@@ -168,6 +216,18 @@ pub(crate) struct Packet {
     start: usize,
     len: usize,
     pub(crate) to: To,
+}
+
+impl Packet {
+    /// Bytes that lie before the datagram in the queue and belong to it.
+    fn head(&self) -> usize {
+        match self.to {
+            To::Peer | To::V4(_) | To::V6(_) => 0,
+            To::V4From(_) => source::V4_LEN,
+            To::V6From(_) => source::V6_LEN,
+            To::Path(len) => len,
+        }
+    }
 }
 
 /// Datagrams that wait to leave one socket, in order. Bounded in their number and in bytes.
@@ -193,11 +253,8 @@ impl Packets {
     /// Takes a datagram, if there is room for it.
     #[inline]
     pub(crate) fn push(&mut self, to: Option<&Addr>, bytes: &[u8], room: Room) -> bool {
-        if self.list.len() >= room.packets || self.bytes.len() + bytes.len() > room.bytes {
-            self.close_up();
-            if self.len() >= room.packets || self.bytes.len() + bytes.len() > room.bytes {
-                return false;
-            }
+        if !self.has_room(bytes.len(), room) {
+            return false;
         }
         let to = match to {
             Some(Addr::Ip(SocketAddr::V4(addr))) => To::V4(*addr),
@@ -214,10 +271,48 @@ impl Packets {
             }
             Some(Addr::Unnamed) | None => To::Peer,
         };
+        self.push_bytes(to, bytes);
+        true
+    }
+
+    /// The same for one that leaves from an address that the system would perhaps not choose. Where
+    /// the one cannot be reached from the other, the system chooses.
+    pub(crate) fn push_from(
+        &mut self,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: &[u8],
+        room: Room,
+    ) -> bool {
+        let Some(source) = Source::new(from, to) else {
+            return self.push(Some(&Addr::Ip(to)), bytes, room);
+        };
+        if !self.has_room(bytes.len(), room) {
+            return false;
+        }
+        let to = match to {
+            SocketAddr::V4(to) => To::V4From(to),
+            SocketAddr::V6(to) => To::V6From(to),
+        };
+        source.encode(&mut self.bytes);
+        self.push_bytes(to, bytes);
+        true
+    }
+
+    #[inline]
+    fn has_room(&mut self, len: usize, room: Room) -> bool {
+        if self.list.len() >= room.packets || self.bytes.len() + len > room.bytes {
+            self.close_up();
+            return self.len() < room.packets && self.bytes.len() + len <= room.bytes;
+        }
+        true
+    }
+
+    #[inline]
+    fn push_bytes(&mut self, to: To, bytes: &[u8]) {
         // The bytes last, so that nothing has to be kept over that call.
         self.list.push(Packet { start: self.bytes.len(), len: bytes.len(), to });
         self.bytes.extend_from_slice(bytes);
-        true
     }
 
     /// How many wait.
@@ -255,6 +350,15 @@ impl Packets {
         self.bytes.get(packet.start.checked_sub(len)?..packet.start)
     }
 
+    /// The address from which a datagram is to leave; none where the system chooses.
+    #[allow(dead_code, reason = "only where a system can be told where something leaves from")]
+    pub(crate) fn source(&self, packet: &Packet) -> Option<Source> {
+        if !matches!(packet.to, To::V4From(_) | To::V6From(_)) {
+            return None;
+        }
+        Source::decode(self.bytes.get(packet.start.checked_sub(packet.head())?..packet.start)?)
+    }
+
     /// The first `n` are gone.
     #[inline]
     pub(crate) fn advance(&mut self, n: usize) {
@@ -282,7 +386,7 @@ impl Packets {
             return;
         }
         let Some(first) = self.list.get(self.gone) else { return };
-        let begin = first.start - if let To::Path(len) = first.to { len } else { 0 };
+        let begin = first.start - first.head();
         self.bytes.drain(..begin);
         self.list.drain(..self.gone);
         self.gone = 0;

@@ -142,6 +142,12 @@ impl<S> Server<S> {
     /// Of several addresses of a name the first that works is taken. `[::]` takes IPv4 datagrams
     /// too, unless [`Options::only_v6`]. Unix paths are treated as by [`Server::listen`].
     ///
+    /// A socket that is bound to the wildcard (`0.0.0.0`, `[::]`) answers from the address that was
+    /// asked, which [`Context::local_addr`](crate::Context::local_addr) names: on Linux and Android,
+    /// with the feature `sys`, at the cost of some hundred instructions a datagram. Elsewhere the
+    /// system chooses, and a client that asked another address may not take the answer; bind to each
+    /// address there.
+    ///
     /// # Errors
     /// What the system says, with the address.
     pub fn bind<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
@@ -438,6 +444,7 @@ impl<S> Server<S> {
     {
         let mailbox = Arc::clone(&self.mailbox);
         let place = Place::new(Arc::clone(group), index, mailbox);
+        self.reactor.stage.io.own.share(&group.met);
         self.reactor.stage.io.sockets.place = Some(place);
     }
 

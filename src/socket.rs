@@ -21,6 +21,10 @@ mod batch;
 mod datagram;
 mod listener;
 mod loan;
+#[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
+mod pktinfo;
+#[cfg(not(all(feature = "sys", any(target_os = "linux", target_os = "android"))))]
+mod single;
 mod stream;
 mod unacknowledged;
 #[cfg(unix)]

@@ -71,6 +71,10 @@ pub(crate) trait PacketTransport {
 
     /// Whether `WouldBlock` at sending says that the one peer has no room, and not the socket.
     fn refusal_is_the_peers(&self) -> bool;
+
+    /// Whether it has every address of the machine, is told which one each datagram was sent to,
+    /// and may be told which one each leaves from.
+    fn has_every_address(&self) -> bool;
 }
 
 /// What one call has let in.

@@ -64,6 +64,12 @@ impl Crew {
         }
     }
 
+    /// Threads none of which can be started.
+    #[cfg(test)]
+    pub(super) fn that_fails() -> Crew {
+        Crew { workers: Workers::new(1, 0), ..Crew::new(Where::Threads, 1) }
+    }
+
     /// How [`Mode`](super::Mode) calls it.
     pub(super) fn name(&self) -> &'static str {
         match self.place {

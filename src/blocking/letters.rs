@@ -27,6 +27,8 @@ pub(super) struct Letters<S, F> {
 struct Sent {
     away: Away,
     peer: Addr,
+    /// Where it was sent to, and its answer comes from.
+    destination: Option<Addr>,
     /// Whether a shutdown waits for it.
     owed: bool,
 }
@@ -35,6 +37,7 @@ struct Letter<S> {
     handler: Box<Serving<S>>,
     packet: Vec<u8>,
     peer: Addr,
+    destination: Option<Addr>,
 }
 
 impl<S: 'static, F> Letters<S, F> {
@@ -52,10 +55,10 @@ impl<S: 'static, F> Letters<S, F> {
                 self.paused = true;
                 return cx.pause();
             };
-            let peer = letter.peer.clone();
-            let work = self.work(cx, letter);
+            let (peer, destination) = (letter.peer.clone(), letter.destination.clone());
+            let work = self.work(letter);
             match crew.start(cx, place, work) {
-                Ok(away) => self.away.push(Sent { away, peer, owed: true }),
+                Ok(away) => self.away.push(Sent { away, peer, destination, owed: true }),
                 Err(error) => {
                     cx.io.owe(cx.id, false);
                     self.failed(cx, &peer, &error, true);
@@ -67,12 +70,11 @@ impl<S: 'static, F> Letters<S, F> {
         }
     }
 
-    fn work(&self, cx: &mut Context<'_, S>, letter: Letter<S>) -> Work<S> {
-        let Letter { mut handler, packet, peer } = letter;
+    fn work(&self, letter: Letter<S>) -> Work<S> {
+        let Letter { mut handler, packet, peer, destination } = letter;
         let hook = self.mode.handle_error.clone();
-        let server_address = cx.io.local_addr(cx.id);
         Box::new(move |reach| {
-            let mut request = Request::packet(packet, peer.clone(), server_address, reach);
+            let mut request = Request::packet(packet, peer.clone(), destination, reach);
             let result = serve(&mut *handler, &mut request);
             super::report(hook.as_deref(), &peer, &result);
             Ended { result, reply: request.into_reply(), crashed: false }
@@ -89,9 +91,10 @@ impl<S: 'static, F> Letters<S, F> {
                 nth += 1;
                 continue;
             };
-            let Sent { peer, owed, .. } = self.away.swap_remove(nth);
+            let Sent { peer, destination, owed, .. } = self.away.swap_remove(nth);
             if let Some(reply) = ended.reply {
-                cx.io.send_to(cx.id, &reply, &peer);
+                let from = destination.as_ref().and_then(Addr::ip).copied();
+                cx.io.send_answer(cx.id, &reply, from, &peer);
             }
             if owed {
                 cx.io.owe(cx.id, false);
@@ -130,7 +133,8 @@ where
 {
     fn handle(&mut self, cx: &mut Context<'_, S>, packet: &[u8], peer: &Addr) -> io::Result<()> {
         let handler = Box::new((self.factory)(peer));
-        self.waiting.push_back(Letter { handler, packet: packet.to_vec(), peer: peer.clone() });
+        let (packet, peer, destination) = (packet.to_vec(), peer.clone(), cx.local_addr());
+        self.waiting.push_back(Letter { handler, packet, peer, destination });
         cx.io.owe(cx.id, true);
         self.start(cx);
         self.conclude(cx)
@@ -149,5 +153,70 @@ where
             cx.io.owe(cx.id, false);
         }
         Ok(())
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use std::net::UdpSocket;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use super::super::crew::Crew;
+    use super::*;
+    use crate::id::SocketId;
+    use crate::server::Server;
+    use crate::stage::Stage;
+
+    /// One turn takes no longer, whatever comes.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn server(mode: Mode) -> (Server, SocketId, UdpSocket) {
+        let mut server = Server::new().unwrap();
+        let answer = |request: &mut Request<'_>| request.send_all(b"?");
+        let id = server.bind("127.0.0.1:0", Letters::new(mode, move |_: &Addr| answer)).unwrap();
+        let addr = *server.io().local_addr(id).unwrap().ip().unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(addr).unwrap();
+        (server, id, client)
+    }
+
+    #[test]
+    fn a_datagram_that_nobody_could_begin_with_is_owed_no_more() {
+        let mut mode = Mode::threads(1);
+        mode.crew = Rc::new(Crew::that_fails());
+        let (mut server, id, client) = server(mode);
+        client.send(b"hello").unwrap();
+        while server.io().ledger().packets_in == 0 {
+            server.turn(Some(PATIENCE)).unwrap();
+        }
+        assert_eq!(server.io().ledger().packets_failed, 1);
+        assert!(!server.stage().io.sockets.datagram(id).unwrap().is_owing());
+        // So a shutdown has nothing to wait for.
+        server.io().shutdown(PATIENCE);
+        for _ in 0..8 {
+            server.turn(Some(Duration::ZERO)).unwrap();
+        }
+        assert!(!server.io().is_shutting_down());
+    }
+
+    /// What takes one from the row puts the last in its place, which is looked at as well.
+    #[test]
+    fn all_that_have_ended_are_answered_at_once() {
+        for count in 1..=5 {
+            let (mut server, id, client) = server(Mode::threads(1));
+            let mut letters = Letters::new(Mode::threads(1), ());
+            let peer = Addr::Ip(client.local_addr().unwrap());
+            for nth in 0..count {
+                let ended = Ended { result: Ok(Ok(())), reply: Some(vec![nth]), crashed: false };
+                let (away, peer) = (Away::Ended(ended), peer.clone());
+                letters.away.push(Sent { away, peer, destination: None, owed: false });
+            }
+            let Stage { shared, io, desk, .. } = server.stage();
+            let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
+            letters.conclude(&mut cx).unwrap();
+            assert!(letters.away.is_empty(), "{} of {count} wait", letters.away.len());
+            assert_eq!(server.io().packets_waiting(id), usize::from(count));
+        }
     }
 }

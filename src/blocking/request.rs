@@ -198,8 +198,9 @@ impl<'a, S> Request<'a, S> {
         &self.client_address
     }
 
-    /// The address of this end of the connection, or of the socket that got the datagram
-    /// (`getsockname`).
+    /// The address of this end: of the connection (`getsockname`), or the one to which the datagram
+    /// was sent and from which it is answered
+    /// ([`Context::local_addr`](crate::Context::local_addr)).
     #[must_use]
     pub fn server_address(&self) -> Option<Addr> {
         match self.socket() {

@@ -30,6 +30,10 @@ impl PacketTransport for Script {
     fn refusal_is_the_peers(&self) -> bool {
         self.one_peer
     }
+
+    fn has_every_address(&self) -> bool {
+        !self.one_peer
+    }
 }
 
 fn queue(script: Script, packets: usize) -> Datagram<Script> {

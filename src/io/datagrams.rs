@@ -1,7 +1,7 @@
 //! What may be done with datagrams.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Drain, Io};
 use crate::addr::Addr;
@@ -15,6 +15,11 @@ impl Io {
     /// [`Io::send`] sends to its peer. Never blocks, and never delays anything else: what the system
     /// does not take is dropped, and counted in
     /// [`Ledger::packets_dropped`](crate::Ledger::packets_dropped).
+    ///
+    /// A socket that is bound to the wildcard (`0.0.0.0`, `[::]`) has every address of the machine.
+    /// While it shows a datagram, what it sends to the sender of that leaves from the address that
+    /// was asked; what it sends to anybody else, or later, from the one that the system chooses.
+    /// [`Io::send_from`] is for answers that come later.
     #[inline]
     pub fn send_to(&mut self, id: SocketId, bytes: &[u8], to: &Addr) -> Sent {
         if *to == Addr::Unnamed {
@@ -26,8 +31,8 @@ impl Io {
     #[inline]
     pub(super) fn send_packet(&mut self, id: SocketId, bytes: &[u8], to: Option<&Addr>) -> Sent {
         let Some(datagram) = self.sockets.datagram(id) else { return Sent::Gone };
-        if datagram.phase() == Phase::Closing || to.is_none() && !datagram.is_connected {
-            return Sent::Gone;
+        if !datagram.sends_plainly() || to.is_none() && !datagram.is_connected {
+            return self.send_while_shown(id, bytes, to);
         }
         let room =
             Room { packets: self.options.packet_queue, bytes: self.options.packet_queue_bytes };
@@ -42,9 +47,67 @@ impl Io {
         Sent::Queued
     }
 
+    /// The same by a socket that is closing, or shows a datagram that may be answered by this.
+    #[inline(never)]
+    fn send_while_shown(&mut self, id: SocketId, bytes: &[u8], to: Option<&Addr>) -> Sent {
+        let room =
+            Room { packets: self.options.packet_queue, bytes: self.options.packet_queue_bytes };
+        let Some(datagram) = self.sockets.datagram(id) else { return Sent::Gone };
+        if datagram.phase() == Phase::Closing || to.is_none() && !datagram.is_connected {
+            return Sent::Gone;
+        }
+        let taken = datagram.answer(to, bytes, room);
+        self.note_packet(id, taken)
+    }
+
+    fn note_packet(&mut self, id: SocketId, taken: bool) -> Sent {
+        self.ledger.packets_sent += 1;
+        if !taken {
+            self.ledger.packets_dropped += 1;
+            return Sent::Congested;
+        }
+        if self.sockets.datagram_ref(id).is_some_and(|datagram| !datagram.queued) {
+            self.sockets.enqueue(id);
+        }
+        Sent::Queued
+    }
+
+    /// [`Io::send_to`] from the address `from` of this machine, for an answer that is sent when its
+    /// datagram is shown no more: [`Context::local_addr`](crate::Context::local_addr) said then
+    /// where that was sent to, and a client may take answers from there only.
+    ///
+    /// Only a socket that is bound to the wildcard can choose, on Linux and Android and with the
+    /// feature `sys`; elsewhere this is `send_to`. The port is that of the socket in any case. From a
+    /// multicast group, a broadcast address, or one that this machine has no more, nothing can be
+    /// sent; then the system chooses.
+    pub fn send_from(&mut self, id: SocketId, bytes: &[u8], from: &Addr, to: &Addr) -> Sent {
+        self.send_answer(id, bytes, from.ip().copied(), to)
+    }
+
+    /// The same; the system chooses the address where none is given.
+    pub(crate) fn send_answer(
+        &mut self,
+        id: SocketId,
+        bytes: &[u8],
+        from: Option<SocketAddr>,
+        to: &Addr,
+    ) -> Sent {
+        let Some(datagram) = self.sockets.datagram(id) else { return Sent::Gone };
+        if *to == Addr::Unnamed || datagram.phase() == Phase::Closing {
+            return Sent::Gone;
+        }
+        let room =
+            Room { packets: self.options.packet_queue, bytes: self.options.packet_queue_bytes };
+        let taken = datagram.send_from(from, to, bytes, room);
+        self.note_packet(id, taken)
+    }
+
     /// From now on the datagram socket `id` exchanges datagrams with `peer` alone (`connect(2)`). What
     /// others had sent before and was not shown yet is refused, and counted in
     /// [`Ledger::packets_refused`](crate::Ledger::packets_refused).
+    ///
+    /// If it is bound to the wildcard, the system now gives it one address, the one from which it sends
+    /// to `peer`; what `peer` sends to another address of this machine is no more received.
     ///
     /// # Errors
     /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when it is gone.
@@ -96,6 +159,12 @@ impl Io {
             Some(datagram) => datagram.transport().set_member(group, interface, on),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// The address of ours to which the datagram was sent that `id` shows now, or else has.
+    pub(crate) fn asked_addr(&self, id: SocketId) -> Option<Addr> {
+        let shown = self.sockets.datagram_ref(id).and_then(Datagram::destination);
+        shown.map_or_else(|| self.local_addr(id), |addr| Some(Addr::Ip(addr)))
     }
 
     /// How many datagrams wait to leave the datagram socket `id`.

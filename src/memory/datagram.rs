@@ -19,6 +19,7 @@ pub(crate) trait DatagramKernel {
     fn receive_packets(&mut self, n: u32, inbox: &mut Inbox, most: usize) -> io::Result<Received>;
     fn send_packets(&mut self, n: u32, packets: &Packets, most: usize) -> io::Result<usize>;
     fn refusal_is_the_peers(&self, n: u32) -> bool;
+    fn has_every_address(&self, n: u32) -> bool;
     fn set_peer(&mut self, n: u32, peer: &Addr) -> io::Result<()>;
     fn own_addr(&self, n: u32) -> Option<Addr>;
     fn close_datagrams(&mut self, n: u32);
@@ -80,6 +81,10 @@ impl PacketTransport for MemoryDatagram {
 
     fn refusal_is_the_peers(&self) -> bool {
         ask(false, |kernel| kernel.refusal_is_the_peers(self.0))
+    }
+
+    fn has_every_address(&self) -> bool {
+        ask(false, |kernel| kernel.has_every_address(self.0))
     }
 }
 

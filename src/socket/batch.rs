@@ -1,104 +1,10 @@
 //! Many datagrams a system call, where the system has `recvmmsg` and `sendmmsg`; one elsewhere.
 
 #[cfg(not(all(feature = "sys", any(target_os = "linux", target_os = "android"))))]
-pub(crate) use one::Batch;
+pub(crate) use super::single::Batch;
 
 #[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
 pub(crate) use many::Batch;
-
-/// Without those calls.
-#[cfg(not(all(feature = "sys", any(target_os = "linux", target_os = "android"))))]
-mod one {
-    use std::io;
-    use std::net::SocketAddr;
-
-    use mio::net::UdpSocket;
-
-    use crate::addr::Addr;
-    use crate::packets::{Inbox, Packets};
-    use crate::socket::datagram::{mapped, send_one};
-    use crate::transport::Received;
-
-    #[derive(Debug, Default)]
-    pub(crate) struct Batch(());
-
-    #[expect(clippy::unused_self, reason = "where many cross in one call, it keeps their headers")]
-    impl Batch {
-        pub(crate) fn receive_v4(
-            &mut self,
-            socket: &UdpSocket,
-            inbox: &mut Inbox,
-            _most: usize,
-            _came_last: usize,
-        ) -> io::Result<Received> {
-            receive_one(socket, inbox)
-        }
-
-        pub(crate) fn receive_v6(
-            &mut self,
-            socket: &UdpSocket,
-            inbox: &mut Inbox,
-            _most: usize,
-            _came_last: usize,
-        ) -> io::Result<Received> {
-            receive_one(socket, inbox)
-        }
-
-        pub(crate) fn send_v4(
-            &mut self,
-            socket: &UdpSocket,
-            packets: &Packets,
-            _most: usize,
-        ) -> io::Result<usize> {
-            send_one(socket, packets, SocketAddr::V4)
-        }
-
-        pub(crate) fn send_v6(
-            &mut self,
-            socket: &UdpSocket,
-            packets: &Packets,
-            _most: usize,
-        ) -> io::Result<usize> {
-            send_one(socket, packets, |addr| mapped(addr).into())
-        }
-
-        #[cfg(unix)]
-        pub(crate) fn send_unix(
-            &mut self,
-            socket: &mio::net::UnixDatagram,
-            packets: &Packets,
-            _most: usize,
-        ) -> io::Result<usize> {
-            crate::socket::datagram::send_one_unix(socket, packets)
-        }
-    }
-
-    /// Takes one datagram from a UDP socket.
-    fn receive_one(socket: &UdpSocket, inbox: &mut Inbox) -> io::Result<Received> {
-        let (mut places, mut arrived) = inbox.places();
-        let (Some(place), Some(arrived)) = (places.next(), arrived.next()) else {
-            return Err(io::ErrorKind::WouldBlock.into());
-        };
-        match socket.recv_from(place) {
-            Ok((len, peer)) => {
-                arrived.len = len;
-                arrived.peer = Addr::Ip(peer);
-            }
-            // How Windows says that it was cut; of whom it came is not known then.
-            Err(error) if is_too_long(&error) => {
-                arrived.len = place.len();
-                arrived.peer = Addr::Unnamed;
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(Received { came: 1, all: false })
-    }
-
-    /// `WSAEMSGSIZE`; elsewhere a `recvfrom` has no such error.
-    fn is_too_long(error: &io::Error) -> bool {
-        cfg!(windows) && error.raw_os_error() == Some(10_040)
-    }
-}
 
 #[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
 mod many {
@@ -111,16 +17,24 @@ mod many {
     use std::os::unix::ffi::OsStrExt;
 
     use mio::net::{UdpSocket, UnixDatagram};
+    use nix::cmsg_space;
     use nix::sys::socket::{
-        MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, UnixAddr, recvmmsg, sendmmsg,
+        ControlMessage, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, SockaddrIn6, SockaddrLike,
+        UnixAddr, recvmmsg, sendmmsg,
     };
+    use socket2::Socket;
 
     use crate::addr::Addr;
-    use crate::packets::{BATCH, Inbox, Packet, Packets, To};
+    use crate::packets::{Arrived, BATCH, Destination, Inbox, Packet, Packets, To};
     use crate::socket::datagram::{mapped, send_one, send_one_unix};
+    use crate::socket::pktinfo;
     use crate::transport::Received;
 
     /// The headers that these calls want, one set for each kind of name. Made when first needed.
+    ///
+    /// Those of sockets that have every address are sets of their own, with room for one control
+    /// message in each: the kernel notes in a header how much of that it used, and `nix` does not
+    /// set it again.
     #[derive(Default)]
     pub(crate) struct Batch {
         from_v4: Option<MultiHeaders<SockaddrIn>>,
@@ -128,7 +42,14 @@ mod many {
         to_v4: Option<MultiHeaders<SockaddrIn>>,
         to_v6: Option<MultiHeaders<SockaddrIn6>>,
         to_unix: Option<MultiHeaders<UnixAddr>>,
+        anywhere_from_v4: Option<MultiHeaders<SockaddrIn>>,
+        anywhere_from_v6: Option<MultiHeaders<SockaddrIn6>>,
+        anywhere_to_v4: Option<MultiHeaders<SockaddrIn>>,
+        anywhere_to_v6: Option<MultiHeaders<SockaddrIn6>>,
     }
+
+    /// What is noted about a datagram of a socket that has every address.
+    type Slot<'a> = (&'a mut Arrived, &'a mut Option<Destination>);
 
     /// A small batch, so that a lone datagram does not pay for preparing a large one.
     const FEW: usize = 4;
@@ -143,8 +64,7 @@ mod many {
             came_last: usize,
         ) -> io::Result<Received> {
             let headers = headers(&mut self.from_v4);
-            let name = |name: SockaddrIn| SocketAddr::V4(name.into());
-            receive_some(socket, headers, inbox, most, came_last, name)
+            receive_some(socket, headers, inbox.places(), most, came_last, note_v4)
         }
 
         #[inline]
@@ -156,8 +76,7 @@ mod many {
             came_last: usize,
         ) -> io::Result<Received> {
             let headers = headers(&mut self.from_v6);
-            let name = |name: SockaddrIn6| SocketAddr::V6(name.into());
-            receive_some(socket, headers, inbox, most, came_last, name)
+            receive_some(socket, headers, inbox.places(), most, came_last, note_v6)
         }
 
         #[inline]
@@ -176,7 +95,7 @@ mod many {
                 _ => None,
             };
             let headers = headers(&mut self.to_v4);
-            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, most, name))
+            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, most, [], name))
         }
 
         #[inline]
@@ -193,10 +112,124 @@ mod many {
                 To::Peer => Some(None),
                 To::V4(addr) => Some(Some(SockaddrIn6::from(mapped(addr)))),
                 To::V6(addr) => Some(Some(SockaddrIn6::from(addr))),
-                To::Path(_) => None,
+                To::V4From(_) | To::V6From(_) | To::Path(_) => None,
             };
             let headers = headers(&mut self.to_v6);
-            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, most, name))
+            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, most, [], name))
+        }
+
+        /// Has the kernel say of each datagram of a socket that is about to be bound where it was
+        /// sent to; says whether this system can.
+        pub(crate) fn ask_for_destinations(socket: &Socket, is_v6: bool) -> io::Result<bool> {
+            pktinfo::ask(socket, is_v6)?;
+            Ok(true)
+        }
+
+        /// For a socket that has every address of the machine, at this port. Apart, as are the others
+        /// of that kind, so that the usual ones need few registers.
+        #[inline(never)]
+        pub(crate) fn receive_v4_anywhere(
+            &mut self,
+            (socket, port): (&UdpSocket, u16),
+            inbox: &mut Inbox,
+            most: usize,
+            came_last: usize,
+        ) -> io::Result<Received> {
+            let headers = self
+                .anywhere_from_v4
+                .get_or_insert_with(|| with_room(cmsg_space!(libc::in_pktinfo)));
+            let mut untold = false;
+            let note = |message: RecvMsg<'_, '_, SockaddrIn>, (arrived, destination): Slot<'_>| {
+                note_v4(message, arrived);
+                *destination = pktinfo::destination(&message, port);
+                untold |= destination.is_none();
+            };
+            let places = inbox.places_with_destination();
+            let received = receive_some(socket, headers, places, most, came_last, note);
+            if untold {
+                self.anywhere_from_v4 = None;
+            }
+            received
+        }
+
+        #[inline(never)]
+        pub(crate) fn receive_v6_anywhere(
+            &mut self,
+            (socket, port): (&UdpSocket, u16),
+            inbox: &mut Inbox,
+            most: usize,
+            came_last: usize,
+        ) -> io::Result<Received> {
+            let headers = self
+                .anywhere_from_v6
+                .get_or_insert_with(|| with_room(cmsg_space!(libc::in6_pktinfo)));
+            let mut untold = false;
+            let note = |message: RecvMsg<'_, '_, SockaddrIn6>, (arrived, destination): Slot<'_>| {
+                note_v6(message, arrived);
+                *destination = pktinfo::destination(&message, port);
+                untold |= destination.is_none();
+            };
+            let places = inbox.places_with_destination();
+            let received = receive_some(socket, headers, places, most, came_last, note);
+            if untold {
+                self.anywhere_from_v6 = None;
+            }
+            received
+        }
+
+        /// All of a batch leave from one address, so it ends where that changes.
+        #[inline(never)]
+        pub(crate) fn send_v4_anywhere(
+            &mut self,
+            socket: &UdpSocket,
+            packets: &Packets,
+            most: usize,
+        ) -> io::Result<usize> {
+            let source = packets.waiting().first().and_then(|first| packets.source(first));
+            let Some((source, info)) = source.and_then(|one| Some((one, pktinfo::info_v4(one)?)))
+            else {
+                return self.send_v4(socket, packets, most);
+            };
+            let name = |packet: &Packet| match packet.to {
+                To::V4From(addr) if packets.source(packet) == Some(source) => {
+                    Some(Some(SockaddrIn::from(addr)))
+                }
+                _ => None,
+            };
+            let headers =
+                self.anywhere_to_v4.get_or_insert_with(|| with_room(cmsg_space!(libc::in_pktinfo)));
+            let from = [ControlMessage::Ipv4PacketInfo(&info)];
+            let fd = socket.as_raw_fd();
+            let sent = socket.try_io(|| send_some(fd, headers, packets, most, from, name));
+            or_from_anywhere(sent, || send_one(socket, packets, SocketAddr::V4))
+        }
+
+        #[inline(never)]
+        pub(crate) fn send_v6_anywhere(
+            &mut self,
+            socket: &UdpSocket,
+            packets: &Packets,
+            most: usize,
+        ) -> io::Result<usize> {
+            let source = packets.waiting().first().and_then(|first| packets.source(first));
+            let Some(source) = source else { return self.send_v6(socket, packets, most) };
+            let info = pktinfo::info_v6(source);
+            let name = |packet: &Packet| match packet.to {
+                To::V4From(addr) if packets.source(packet) == Some(source) => {
+                    Some(Some(SockaddrIn6::from(mapped(addr))))
+                }
+                To::V6From(addr) if packets.source(packet) == Some(source) => {
+                    Some(Some(SockaddrIn6::from(addr)))
+                }
+                _ => None,
+            };
+            let headers = self
+                .anywhere_to_v6
+                .get_or_insert_with(|| with_room(cmsg_space!(libc::in6_pktinfo)));
+            let from = [ControlMessage::Ipv6PacketInfo(&info)];
+            let fd = socket.as_raw_fd();
+            let sent = socket.try_io(|| send_some(fd, headers, packets, most, from, name));
+            or_from_anywhere(sent, || send_one(socket, packets, |addr| mapped(addr).into()))
         }
 
         pub(crate) fn send_unix(
@@ -215,7 +248,7 @@ mod many {
                 _ => None,
             };
             let headers = headers(&mut self.to_unix);
-            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, most, name))
+            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, most, [], name))
         }
     }
 
@@ -229,32 +262,62 @@ mod many {
         made.get_or_insert_with(|| MultiHeaders::preallocate(BATCH, None))
     }
 
+    fn with_room<S: SockaddrLike + Copy>(control: Vec<u8>) -> MultiHeaders<S> {
+        MultiHeaders::preallocate(BATCH, Some(control))
+    }
+
+    #[inline]
+    fn note_v4(message: RecvMsg<'_, '_, SockaddrIn>, arrived: &mut Arrived) {
+        arrived.len = message.bytes;
+        let name = |name: SockaddrIn| Addr::Ip(SocketAddr::V4(name.into()));
+        arrived.peer = message.address.map_or(Addr::Unnamed, name);
+    }
+
+    #[inline]
+    fn note_v6(message: RecvMsg<'_, '_, SockaddrIn6>, arrived: &mut Arrived) {
+        arrived.len = message.bytes;
+        let name = |name: SockaddrIn6| Addr::Ip(SocketAddr::V6(name.into()));
+        arrived.peer = message.address.map_or(Addr::Unnamed, name);
+    }
+
+    /// What cannot leave from the address that was asked leaves from the one that the system
+    /// chooses, alone.
+    #[inline]
+    fn or_from_anywhere(
+        sent: io::Result<usize>,
+        send_first: impl FnOnce() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        match sent {
+            Err(error) if pktinfo::is_of_source(&error) => send_first(),
+            sent => sent,
+        }
+    }
+
     /// Asks for few while few come.
     #[inline]
-    fn receive_some<S: SockaddrLike + Copy>(
+    fn receive_some<'a, S: SockaddrLike + Copy, A>(
         socket: &UdpSocket,
         headers: &mut MultiHeaders<S>,
-        inbox: &mut Inbox,
+        places: (impl Iterator<Item = &'a mut [u8]>, impl Iterator<Item = A>),
         most: usize,
         came_last: usize,
-        name: impl Fn(S) -> SocketAddr,
+        note: impl FnMut(RecvMsg<'_, '_, S>, A),
     ) -> io::Result<Received> {
         let fd = socket.as_raw_fd();
         socket.try_io(|| match came_last {
-            ..=1 => receive_many::<S, 2>(fd, headers, inbox, most, name),
-            _ => receive_many::<S, BATCH>(fd, headers, inbox, most, name),
+            ..=1 => receive_many::<S, A, 2>(fd, headers, places, most, note),
+            _ => receive_many::<S, A, BATCH>(fd, headers, places, most, note),
         })
     }
 
     #[inline]
-    fn receive_many<S: SockaddrLike + Copy, const N: usize>(
+    fn receive_many<'a, S: SockaddrLike + Copy, A, const N: usize>(
         fd: RawFd,
         headers: &mut MultiHeaders<S>,
-        inbox: &mut Inbox,
+        (places, arrived): (impl Iterator<Item = &'a mut [u8]>, impl Iterator<Item = A>),
         most: usize,
-        name: impl Fn(S) -> SocketAddr,
+        mut note: impl FnMut(RecvMsg<'_, '_, S>, A),
     ) -> io::Result<Received> {
-        let (places, arrived) = inbox.places();
         let mut buffers: [[IoSliceMut<'_>; 1]; N] = array::from_fn(|_| [IoSliceMut::new(&mut [])]);
         let asked = most.min(N);
         for (buffer, place) in buffers.iter_mut().zip(places) {
@@ -264,34 +327,35 @@ mod many {
         let messages = recvmmsg(fd, headers, buffers, MsgFlags::MSG_DONTWAIT, None)?;
         let mut came = 0;
         for (message, arrived) in messages.zip(arrived) {
-            arrived.len = message.bytes;
-            arrived.peer = message.address.map_or(Addr::Unnamed, |addr| Addr::Ip(name(addr)));
+            note(message, arrived);
             came += 1;
         }
         Ok(Received { came, all: came < asked })
     }
 
     #[inline]
-    fn send_some<S: SockaddrLike + Copy>(
+    fn send_some<'a, S: SockaddrLike + Copy + 'a, const C: usize>(
         fd: RawFd,
-        headers: &mut MultiHeaders<S>,
-        packets: &Packets,
+        headers: &'a mut MultiHeaders<S>,
+        packets: &'a Packets,
         most: usize,
+        from: [ControlMessage<'a>; C],
         name: impl Fn(&Packet) -> Option<Option<S>>,
     ) -> io::Result<usize> {
         match packets.len() {
-            ..=FEW => send_many::<S, FEW>(fd, headers, packets, most, name),
-            _ => send_many::<S, BATCH>(fd, headers, packets, most, name),
+            ..=FEW => send_many::<S, C, FEW>(fd, headers, packets, most, from, name),
+            _ => send_many::<S, C, BATCH>(fd, headers, packets, most, from, name),
         }
     }
 
     /// Sends up to the first packet that this kind of socket has no name for.
     #[inline]
-    fn send_many<S: SockaddrLike + Copy, const N: usize>(
+    fn send_many<'a, S: SockaddrLike + Copy + 'a, const C: usize, const N: usize>(
         fd: RawFd,
-        headers: &mut MultiHeaders<S>,
-        packets: &Packets,
+        headers: &'a mut MultiHeaders<S>,
+        packets: &'a Packets,
         most: usize,
+        from: [ControlMessage<'a>; C],
         name: impl Fn(&Packet) -> Option<Option<S>>,
     ) -> io::Result<usize> {
         let waiting = packets.waiting().iter().take(most);
@@ -308,7 +372,7 @@ mod many {
             return Err(io::ErrorKind::Unsupported.into());
         }
         let slices = slices.iter().take(ready);
-        let sent = sendmmsg(fd, headers, slices, names, [], MsgFlags::MSG_DONTWAIT)?;
+        let sent = sendmmsg(fd, headers, slices, names, from, MsgFlags::MSG_DONTWAIT)?;
         Ok(sent.count())
     }
 }

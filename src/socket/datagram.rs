@@ -30,6 +30,9 @@ pub(crate) struct DatagramSocket {
 enum Kind {
     V4(UdpSocket),
     V6(UdpSocket),
+    /// Bound to the wildcard, at this port; the system says where each datagram was sent to.
+    V4Anywhere(UdpSocket, u16),
+    V6Anywhere(UdpSocket, u16),
     #[cfg(unix)]
     Unix {
         /// Removes the path when the socket goes; first, as that of a listener.
@@ -54,8 +57,11 @@ impl DatagramSocket {
                 let socket = udp(*ip, options)?;
                 #[cfg(unix)]
                 socket.set_reuse_port(options.reuse_port)?;
+                let is_anywhere = ip.ip().to_canonical().is_unspecified()
+                    && Batch::ask_for_destinations(&socket, ip.is_ipv6())?;
                 socket.bind(&SockAddr::from(*ip))?;
-                Ok(DatagramSocket::of_udp(*ip, socket))
+                let bound = DatagramSocket::of_udp(*ip, socket);
+                Ok(if is_anywhere { bound.anywhere() } else { bound })
             }
             #[cfg(unix)]
             Addr::Unix(_) | Addr::Abstract(_) => {
@@ -88,7 +94,10 @@ impl DatagramSocket {
     /// Lets other sockets of this user be bound to the same address from now on.
     pub(crate) fn let_others_join(&self) -> io::Result<()> {
         match &self.kind {
-            Kind::V4(socket) | Kind::V6(socket) => share_port(&SockRef::from(socket)),
+            Kind::V4(socket)
+            | Kind::V6(socket)
+            | Kind::V4Anywhere(socket, _)
+            | Kind::V6Anywhere(socket, _) => share_port(&SockRef::from(socket)),
             #[cfg(unix)]
             Kind::Unix { .. } => Ok(()),
             #[cfg(feature = "testing")]
@@ -106,6 +115,22 @@ impl DatagramSocket {
         let socket = UdpSocket::from_std(socket.into());
         let kind = if addr.is_ipv4() { Kind::V4(socket) } else { Kind::V6(socket) };
         DatagramSocket { kind, came: 1 }
+    }
+
+    /// It has every address of the machine, and the system says which one was asked.
+    fn anywhere(self) -> DatagramSocket {
+        let kind = match self.kind {
+            Kind::V4(socket) => {
+                let port = port_of(&socket);
+                Kind::V4Anywhere(socket, port)
+            }
+            Kind::V6(socket) => {
+                let port = port_of(&socket);
+                Kind::V6Anywhere(socket, port)
+            }
+            other => other,
+        };
+        DatagramSocket { kind, ..self }
     }
 
     #[cfg(unix)]
@@ -165,7 +190,10 @@ impl DatagramSocket {
 
     fn source(&mut self) -> &mut dyn Source {
         match &mut self.kind {
-            Kind::V4(socket) | Kind::V6(socket) => socket,
+            Kind::V4(socket)
+            | Kind::V6(socket)
+            | Kind::V4Anywhere(socket, _)
+            | Kind::V6Anywhere(socket, _) => socket,
             #[cfg(unix)]
             Kind::Unix { socket, .. } => socket,
             #[cfg(feature = "testing")]
@@ -179,7 +207,10 @@ impl DatagramSocket {
     )]
     pub(super) fn raw(&self) -> io::Result<SockRef<'_>> {
         match &self.kind {
-            Kind::V4(socket) | Kind::V6(socket) => Ok(SockRef::from(socket)),
+            Kind::V4(socket)
+            | Kind::V6(socket)
+            | Kind::V4Anywhere(socket, _)
+            | Kind::V6Anywhere(socket, _) => Ok(SockRef::from(socket)),
             #[cfg(unix)]
             Kind::Unix { socket, .. } => Ok(SockRef::from(socket)),
             #[cfg(feature = "testing")]
@@ -189,7 +220,10 @@ impl DatagramSocket {
 
     pub(crate) fn local_addr(&self) -> Option<Addr> {
         match &self.kind {
-            Kind::V4(socket) | Kind::V6(socket) => socket.local_addr().ok().map(Addr::Ip),
+            Kind::V4(socket)
+            | Kind::V6(socket)
+            | Kind::V4Anywhere(socket, _)
+            | Kind::V6Anywhere(socket, _) => socket.local_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             Kind::Unix { socket, .. } => socket.local_addr().ok().map(|addr| unix_addr(&addr)),
             #[cfg(feature = "testing")]
@@ -199,7 +233,10 @@ impl DatagramSocket {
 
     pub(crate) fn peer_addr(&self) -> Option<Addr> {
         match &self.kind {
-            Kind::V4(socket) | Kind::V6(socket) => socket.peer_addr().ok().map(Addr::Ip),
+            Kind::V4(socket)
+            | Kind::V6(socket)
+            | Kind::V4Anywhere(socket, _)
+            | Kind::V6Anywhere(socket, _) => socket.peer_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             Kind::Unix { socket, .. } => socket.peer_addr().ok().map(|addr| unix_addr(&addr)),
             #[cfg(feature = "testing")]
@@ -221,6 +258,12 @@ impl PacketTransport for DatagramSocket {
         let received = match &mut self.kind {
             Kind::V4(socket) => batch.receive_v4(socket, inbox, most, self.came)?,
             Kind::V6(socket) => batch.receive_v6(socket, inbox, most, self.came)?,
+            Kind::V4Anywhere(socket, port) => {
+                batch.receive_v4_anywhere((socket, *port), inbox, most, self.came)?
+            }
+            Kind::V6Anywhere(socket, port) => {
+                batch.receive_v6_anywhere((socket, *port), inbox, most, self.came)?
+            }
             #[cfg(unix)]
             Kind::Unix { socket, .. } => receive_unix(socket, inbox)?,
             #[cfg(feature = "testing")]
@@ -235,6 +278,8 @@ impl PacketTransport for DatagramSocket {
         match &mut self.kind {
             Kind::V4(socket) => batch.send_v4(socket, packets, most),
             Kind::V6(socket) => batch.send_v6(socket, packets, most),
+            Kind::V4Anywhere(socket, _) => batch.send_v4_anywhere(socket, packets, most),
+            Kind::V6Anywhere(socket, _) => batch.send_v6_anywhere(socket, packets, most),
             #[cfg(unix)]
             Kind::Unix { socket, .. } => batch.send_unix(socket, packets, most),
             #[cfg(feature = "testing")]
@@ -244,11 +289,20 @@ impl PacketTransport for DatagramSocket {
 
     fn refusal_is_the_peers(&self) -> bool {
         match &self.kind {
-            Kind::V4(_) | Kind::V6(_) => false,
+            Kind::V4(_) | Kind::V6(_) | Kind::V4Anywhere(..) | Kind::V6Anywhere(..) => false,
             #[cfg(unix)]
             Kind::Unix { .. } => true,
             #[cfg(feature = "testing")]
             Kind::Memory(socket) => socket.refusal_is_the_peers(),
+        }
+    }
+
+    fn has_every_address(&self) -> bool {
+        match &self.kind {
+            Kind::V4Anywhere(..) | Kind::V6Anywhere(..) => true,
+            #[cfg(feature = "testing")]
+            Kind::Memory(socket) => socket.has_every_address(),
+            _ => false,
         }
     }
 }
@@ -271,6 +325,10 @@ fn receive_unix(socket: &mio::net::UnixDatagram, inbox: &mut Inbox) -> io::Resul
     Ok(Received { came: 1, all: false })
 }
 
+fn port_of(socket: &UdpSocket) -> u16 {
+    socket.local_addr().map_or(0, |addr| addr.port())
+}
+
 /// Sends the first datagram that waits; `name` is how the socket calls an IPv4 address.
 #[inline]
 pub(super) fn send_one(
@@ -282,8 +340,8 @@ pub(super) fn send_one(
     let payload = packets.payload(packet);
     match packet.to {
         To::Peer => socket.send(payload)?,
-        To::V4(addr) => socket.send_to(payload, name(addr))?,
-        To::V6(addr) => socket.send_to(payload, addr.into())?,
+        To::V4(addr) | To::V4From(addr) => socket.send_to(payload, name(addr))?,
+        To::V6(addr) | To::V6From(addr) => socket.send_to(payload, addr.into())?,
         To::Path(_) => return Err(io::ErrorKind::Unsupported.into()),
     };
     Ok(1)

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::actor::World;
 use super::kernel::Simulated;
-use super::port::{Arrival, Parcel, STRANGERS, Who, arrivals_of, name, words_of};
+use super::port::{
+    Arrival, GROUP, LOCALS, Parcel, STRANGERS, Who, arrivals_of, local_addr, name, words_of,
+};
 use super::post::LONGEST;
 use super::random::bytes;
 use super::script::{Answers, Service};
@@ -133,8 +135,28 @@ impl Clerk {
     ) -> io::Result<()> {
         let world = Rc::clone(cx.shared);
         let shown = self.check_shown(&world, packet, peer, truncated);
+        self.check_local(cx.local_addr().as_ref(), &world, shown);
         self.answer(cx, &world, shown, packet.len());
-        self.end_callback(cx.io, &world)
+        let ended = self.end_callback(cx.io, &world);
+        world.borrow_mut().port(self.n).page.shows = None;
+        ended
+    }
+
+    /// Whether it is said where it was sent to. From there its answers leave from now on.
+    fn check_local(&self, said: Option<&Addr>, world: &World, shown: Arrival) {
+        let n = self.n;
+        let mut sim = world.borrow_mut();
+        let port = sim.port(n);
+        if port.anywhere {
+            port.page.shows = Some((shown.from, shown.local));
+        }
+        let asked = if port.unix {
+            name(true, Who::Port(n))
+        } else {
+            Addr::Ip(local_addr(n, if port.anywhere { shown.local } else { 0 }))
+        };
+        let right = said == Some(&asked);
+        sim.check(right, || format!("port {n}: {asked} was asked, and {said:?} is said"));
     }
 
     /// Whether it is the next of those that came, whole, and wanted.
@@ -149,7 +171,7 @@ impl Clerk {
         let rests = draining && page.told_of_shutdown && !page.connected;
         let may = !page.closed && !page.finished && !rests;
         page.shown += 1;
-        let none = Arrival { from: Who::Unnamed, at: 0, len: 0 };
+        let none = Arrival { from: Who::Unnamed, local: 0, at: 0, len: 0 };
         let next = page.let_in.pop_front().unwrap_or(none);
         let whole = bytes(arrivals_of(n), next.at, next.len.min(most));
         let right = packet == whole && (next.len > most) == truncated;
@@ -166,7 +188,8 @@ impl Clerk {
         let echo = |cx: &mut Context<'_, World>| {
             let stream = arrivals_of(n);
             let to = Some(came.from);
-            let parcel = Parcel { to, stream, at: came.at, len, tried: false };
+            let source = world.borrow_mut().port(n).source_for(to);
+            let parcel = Parcel { to, source, stream, at: came.at, len, tried: false };
             let sent = cx.reply(bytes(stream, came.at, len));
             note_post(world, n, parcel, sent);
         };
@@ -216,6 +239,7 @@ impl Clerk {
         if sim.random.chance(50) {
             return Err(io::Error::other("as the script says"));
         }
+        sim.port(self.n).page.shows = None;
         drop(sim);
         // So that nothing is printed.
         resume_unwind(Box::new("as the script says"));
@@ -281,21 +305,28 @@ fn post_some(io: &mut Io, world: &World, n: u32) {
 
 /// Sends the next words to somebody; nobody is the peer of a connected socket.
 fn post(io: &mut Io, world: &World, n: u32, to: Option<Who>, len: usize) {
-    let (id, addr, at) = {
+    let (id, addr, at, source, from) = {
         let mut sim = world.borrow_mut();
         let port = sim.port(n);
         let Some(id) = port.page.id else { return };
         let at = port.page.said;
         port.page.said += len as u64 + 1;
-        (id, to.map(|to| name(port.unix, to)), at)
+        let (addr, anywhere) = (to.map(|to| name(port.unix, to)), port.anywhere);
+        let source = port.source_for(to);
+        // Also a socket with one address may be told from where to send.
+        let chooses = to.is_some() && sim.random.chance(15);
+        let from = chooses.then(|| sim.random.below(LOCALS.len()));
+        let chosen = from.filter(|from| *from != GROUP && anywhere);
+        (id, addr, at, if chooses { chosen } else { source }, from)
     };
     let stream = words_of(n);
     let what = bytes(stream, at, len);
-    let sent = match &addr {
-        Some(addr) => io.send_to(id, what, addr),
-        None => io.send(id, what),
+    let sent = match (&addr, from) {
+        (Some(addr), Some(from)) => io.send_from(id, what, &Addr::Ip(local_addr(n, from)), addr),
+        (Some(addr), None) => io.send_to(id, what, addr),
+        (None, _) => io.send(id, what),
     };
-    note_post(world, n, Parcel { to, stream, at, len, tried: false }, sent);
+    note_post(world, n, Parcel { to, source, stream, at, len, tried: false }, sent);
 }
 
 /// What was said about a datagram that was sent must be so.
@@ -310,8 +341,9 @@ fn note_post(world: &World, n: u32, parcel: Parcel, sent: Sent) {
     let gone = page.closed || page.finished || nowhere;
     let waits = page.parcels.len();
     let payload: usize = page.parcels.iter().map(|parcel| parcel.len).sum::<usize>() + parcel.len;
-    // The paths of Unix sockets lie beside.
-    let paths = if unix { waits * name(true, Who::Stranger(0)).to_string().len() } else { 0 };
+    // The paths of Unix sockets lie beside, and from where what waits is to leave.
+    let paths =
+        if unix { waits * name(true, Who::Stranger(0)).to_string().len() } else { 4 * waits };
     let right = match sent {
         Sent::Gone => gone || ends,
         Sent::Congested => !gone && (waits >= most || payload + paths > most_bytes),

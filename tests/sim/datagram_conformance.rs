@@ -1,11 +1,13 @@
 //! The same for datagrams: each script is played on a simulated socket and on a real one, UDP over
 //! loopback or Unix, that the production code registers, receives from and sends through.
 //!
-//! What a UDP socket says that has no room to send is not compared: over loopback it always has.
+//! A UDP socket is bound to one address, to `0.0.0.0`, or to `[::]`, where strangers ask `127.0.0.1`,
+//! `127.0.0.2` and, of the last, `::1`. What one says that has no room to send is not compared: over
+//! loopback it always has.
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::UdpSocket;
+use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::time::Instant;
 
@@ -14,7 +16,9 @@ use tempfile::TempDir;
 
 use super::conformance::{PATIENCE, agree, compare_events};
 use super::kernel::Simulated;
-use super::port::{MOST_UNREAD, Parcel, Port, STRANGERS, Who, arrivals_of, name, words_of};
+use super::port::{
+    LOCALS, MOST_UNREAD, Parcel, Port, STRANGERS, Who, arrivals_of, local_addr, name, words_of,
+};
 use super::post::LONGEST;
 use super::random::{Random, bytes};
 use super::script::{Answers, Service};
@@ -37,8 +41,8 @@ enum Act {
     Read(u32, usize),
     // Our end.
     Receive(usize),
-    /// So many to one stranger, or to the peer.
-    Send(Option<u32>, usize, usize),
+    /// So many to one stranger, or to the peer; and perhaps from where, by turns if that is too much.
+    Send(Option<u32>, Option<usize>, usize, usize),
     Connect(u32),
     AskForRoom(bool),
     Poll,
@@ -50,9 +54,26 @@ enum Stranger {
     Gone,
 }
 
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Net {
+    Unix,
+    /// Bound to one address.
+    One,
+    /// Bound to all IPv4 addresses.
+    Anywhere,
+    /// Bound to all of both kinds; one of the strangers has an IPv6 address.
+    Dual,
+}
+
+/// Of [`LOCALS`] it stands for `::1` here, which IPv4 does not know.
+const LOOPBACK_V6: usize = 2;
+/// Who has an IPv6 address in [`Net::Dual`].
+const STRANGER_V6: u32 = 2;
+
 /// One socket, twice.
 struct Twice {
     sim: Simulated,
+    net: Net,
     unix: bool,
     real: DatagramSocket,
     own: Addr,
@@ -79,16 +100,18 @@ const AT_ONCE: usize = if cfg!(feature = "sys") { 64 } else { 1 };
 const RECEIVE_BUFFER: usize = 100_000;
 const FLOOD: u32 = 400;
 
-/// What came: its length and its sender.
-type Came = Vec<(Vec<u8>, Option<usize>)>;
+/// What came: its bytes, its sender, and to which address of ours.
+type Came = Vec<(Vec<u8>, Option<usize>, Option<usize>)>;
 
 impl Twice {
-    fn new(unix: bool) -> io::Result<Twice> {
+    fn new(net: Net) -> io::Result<Twice> {
         let folder = tempfile::tempdir()?;
-        let own = if unix {
-            Addr::Unix(folder.path().join("own"))
-        } else {
-            Addr::Ip(([127, 0, 0, 1], 0).into())
+        let unix = net == Net::Unix;
+        let own = match net {
+            Net::Unix => Addr::Unix(folder.path().join("own")),
+            Net::One => Addr::Ip(([127, 0, 0, 1], 0).into()),
+            Net::Anywhere => Addr::Ip(([0, 0, 0, 0], 0).into()),
+            Net::Dual => Addr::Ip(([0_u16; 8], 0).into()),
         };
         let options = Options { receive_buffer: Some(RECEIVE_BUFFER), ..Options::default() };
         let mut real = DatagramSocket::bind(&own, &options)?;
@@ -102,9 +125,10 @@ impl Twice {
                 strangers.push(Stranger::Unix(stranger));
                 addrs.push(Addr::Unix(path));
             } else {
-                let stranger = UdpSocket::bind("127.0.0.1:0")?;
+                let is_v6 = net == Net::Dual && n == STRANGER_V6;
+                let stranger = UdpSocket::bind(if is_v6 { "[::1]:0" } else { "127.0.0.1:0" })?;
                 stranger.set_read_timeout(Some(PATIENCE))?;
-                addrs.push(Addr::Ip(stranger.local_addr()?));
+                addrs.push(Addr::Ip(as_seen(net, stranger.local_addr()?)));
                 strangers.push(Stranger::Udp(stranger));
             }
         }
@@ -114,6 +138,7 @@ impl Twice {
         sim.calm = true;
         let service = Service {
             unix,
+            anywhere: real.has_every_address(),
             connected: false,
             capacity: if unix { MOST_UNREAD + 1 } else { usize::MAX },
             buffer: usize::MAX,
@@ -126,6 +151,7 @@ impl Twice {
         sim.watch_datagrams(0, TOKEN, false)?;
         Ok(Twice {
             sim,
+            net,
             unix,
             real,
             own,
@@ -145,12 +171,12 @@ impl Twice {
     fn act(&mut self, act: Act) -> Result<(), String> {
         self.sim.begin_turn();
         match act {
-            Act::Arrive(k, count, len) => self.arrive(k, count, len),
+            Act::Arrive(k, count, len) => self.arrive(k, count, len, 1),
             Act::Flood => self.flood()?,
             Act::Leave(k) => self.leave(k),
             Act::Read(k, most) => self.read(k, most)?,
             Act::Receive(most) => drop(self.receive(most)?),
-            Act::Send(to, count, len) => self.send(to, count, len)?,
+            Act::Send(to, from, count, len) => self.send(to, from, count, len)?,
             Act::Connect(k) => self.connect(k)?,
             Act::AskForRoom(ask) => {
                 let asked = self.sim.watch_datagrams(0, TOKEN, ask);
@@ -163,17 +189,31 @@ impl Twice {
         self.sim.failure.take().map_or(Ok(()), Err)
     }
 
-    fn arrive(&mut self, k: u32, count: u32, len: u32) {
+    /// To the first of our addresses, or to so many more of them by turns.
+    fn arrive(&mut self, k: u32, count: u32, len: u32, more: u32) {
         for nth in 0..count {
             let len = (len + nth) as usize;
             let what = bytes(arrivals_of(0), self.sim.port(0).came, len);
+            // Two go to one, and two to the other.
+            let local = self.local(k, ((nth / 2 + count) % (more + 1)) as usize);
             // Whoever is not the peer of a connected socket is refused, or not heard.
             let _ = match (&self.strangers[k as usize], &self.own) {
-                (Stranger::Udp(one), Addr::Ip(own)) => one.send_to(what, own),
+                (Stranger::Udp(one), Addr::Ip(own)) => {
+                    one.send_to(what, real_local(local, own.port()))
+                }
                 (Stranger::Unix(one), Addr::Unix(own)) => one.send_to(what, own),
                 _ => return,
             };
-            self.sim.arrive(0, Who::Stranger(k), 1, len as u32);
+            self.sim.arrive_at(0, Some(local), Who::Stranger(k), 1, len as u32);
+        }
+    }
+
+    /// The address of ours that a stranger reaches us by, if it would rather use this one.
+    fn local(&self, k: u32, nth: usize) -> usize {
+        match self.net {
+            Net::Unix | Net::One => 0,
+            Net::Dual if k == STRANGER_V6 => LOOPBACK_V6,
+            Net::Anywhere | Net::Dual => nth,
         }
     }
 
@@ -189,7 +229,7 @@ impl Twice {
         }
         let first = self.sim.port(0).came;
         let mut last = self.sim.port(0).came_last;
-        self.arrive(0, FLOOD, 500);
+        self.arrive(0, FLOOD, 500, 0);
         let (mut kept, mut at) = (0, first);
         let mut buffer = Inbox::new(MAX);
         while let Ok(Received { came, .. }) = self.real.receive(&mut self.batch, &mut buffer, 64) {
@@ -209,7 +249,7 @@ impl Twice {
         port.queue.clear();
         port.came = first;
         port.capacity = kept;
-        self.sim.arrive(0, Who::Stranger(0), FLOOD, 500);
+        self.sim.arrive_at(0, Some(0), Who::Stranger(0), FLOOD, 500);
         let port = self.sim.port(0);
         let agree = port.came == at && port.queue.len() == kept && kept < FLOOD as usize;
         port.queue.clear();
@@ -238,7 +278,11 @@ impl Twice {
         for nth in 0..most {
             let Some(parcel) = self.unread[k as usize].pop_front() else { break };
             let n = match &self.strangers[k as usize] {
-                Stranger::Udp(one) => one.recv(&mut buffer),
+                Stranger::Udp(one) => one.recv_from(&mut buffer).and_then(|(n, from)| {
+                    let port = self.own.port().unwrap_or_default();
+                    let right = from == real_local(self.leaves_from(k, parcel), port);
+                    right.then_some(n).ok_or_else(|| io::Error::other(format!("it is from {from}")))
+                }),
                 Stranger::Unix(one) => one.recv(&mut buffer),
                 Stranger::Gone => break,
             };
@@ -274,8 +318,11 @@ impl Twice {
         }
         match (told, said) {
             (Ok(told), Ok(said)) => {
-                let (ours, theirs) =
-                    (came(&inbox, told, &names), came(&self.inbox, said, &self.addrs));
+                let port = self.own.port().unwrap_or_default();
+                let locals = [0, 1, 2].map(|nth| local_addr(0, nth));
+                let ours = came(&inbox, told, &names, &locals);
+                let locals = [0, 1, 2].map(|nth| as_seen(self.net, real_local(nth, port)));
+                let theirs = came(&self.inbox, said, &self.addrs, &locals);
                 let same = ours == theirs && told.all == said.all;
                 same.then_some(told.came).ok_or_else(|| {
                     format!("{told:?} came, and really {said:?}:\n{ours:?}\n{theirs:?}")
@@ -287,15 +334,38 @@ impl Twice {
         }
     }
 
-    fn send(&mut self, to: Option<u32>, count: usize, len: usize) -> Result<(), String> {
+    /// From where something is to come to a stranger.
+    fn leaves_from(&self, k: u32, parcel: Parcel) -> usize {
+        parcel.source.unwrap_or_else(|| self.local(k, 0))
+    }
+
+    fn send(
+        &mut self,
+        to: Option<u32>,
+        from: Option<usize>,
+        count: usize,
+        len: usize,
+    ) -> Result<(), String> {
         if to.is_none() && !self.sim.port(0).page.connected {
             return Ok(());
         }
         let mut parcels = VecDeque::new();
+        let goes_to = to.map_or(self.sim.port(0).peer, |to| Some(Who::Stranger(to)));
+        let is_v6 = |who| self.net == Net::Dual && who == Some(Who::Stranger(STRANGER_V6));
+        let peer = self.sim.port(0).peer;
+        if peer.is_some() && is_v6(peer) != is_v6(goes_to) {
+            // With a peer of one kind it has addresses of that kind only.
+            return Ok(());
+        }
+        // Of IPv6 the head of the packet does not count, so there the limit is another.
+        let count = if is_v6(goes_to) && len >= LONGEST { 1 } else { count };
         for nth in 0..count {
             let len = (len + nth).min(LONGEST + 1);
-            let to = to.map(Who::Stranger);
-            parcels.push_back(Parcel { to, stream: words_of(0), at: self.said, len, tried: true });
+            let may = self.real.has_every_address();
+            let nth = from.map(|from| if from > 1 { nth / 2 % 2 } else { from });
+            let source = nth.zip(to).filter(|_| may).map(|(nth, to)| self.local(to, nth));
+            let (to, stream) = (to.map(Who::Stranger), words_of(0));
+            parcels.push_back(Parcel { to, source, stream, at: self.said, len, tried: true });
             self.said += len as u64 + 1;
         }
         while !parcels.is_empty() {
@@ -317,8 +387,18 @@ impl Twice {
         for parcel in parcels {
             let what = bytes(parcel.stream, parcel.at, parcel.len);
             let real = parcel.to.map(|to| &self.addrs[number(to)]);
-            ours.push(parcel.to.map(|to| name(self.unix, to)).as_ref(), what, room);
-            theirs.push(real, what, room);
+            let name = parcel.to.map(|to| name(self.unix, to));
+            let port = self.own.port().unwrap_or_default();
+            match (parcel.source, name, real) {
+                (Some(source), Some(Addr::Ip(name)), Some(Addr::Ip(real))) => {
+                    ours.push_from(local_addr(0, source), name, what, room);
+                    theirs.push_from(real_local(source, port), *real, what, room);
+                }
+                (_, name, real) => {
+                    ours.push(name.as_ref(), what, room);
+                    theirs.push(real, what, room);
+                }
+            }
         }
         self.sim.port(0).page.parcels.clone_from(parcels);
         let told = self.sim.send_packets(0, &ours, AT_ONCE);
@@ -351,7 +431,9 @@ impl Twice {
         }
         let told = self.sim.set_peer(0, &name(self.unix, Who::Stranger(k)));
         let said = self.real.set_peer(&self.addrs[k as usize]);
+        let local = self.local(k, 0);
         let port = self.sim.port(0);
+        port.peer_local = local;
         port.page.connected = true;
         // Of its own peer a Unix socket takes any number.
         port.capacity = usize::MAX;
@@ -365,14 +447,32 @@ fn number(who: Who) -> usize {
     k as usize
 }
 
-fn came(inbox: &Inbox, received: Received, names: &[Addr]) -> Came {
-    let letters = (0..received.came).map(|nth| inbox.letter(nth).expect("it came"));
-    letters
-        .map(|letter| {
+/// One of our addresses in the real world.
+fn real_local(local: usize, port: u16) -> SocketAddr {
+    match local {
+        LOOPBACK_V6 => (Ipv6Addr::LOCALHOST, port).into(),
+        local => (LOCALS[local], port).into(),
+    }
+}
+
+/// How a socket calls an address.
+fn as_seen(net: Net, addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V4(v4) if net == Net::Dual => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
+        addr => addr,
+    }
+}
+
+fn came(inbox: &Inbox, received: Received, names: &[Addr], locals: &[SocketAddr]) -> Came {
+    (0..received.came)
+        .map(|nth| {
+            let letter = inbox.letter(nth).expect("it came");
             let from = names.iter().position(|name| name == letter.peer);
             let mut what = letter.bytes.to_vec();
             what.push(u8::from(letter.truncated));
-            (what, from)
+            let to = inbox.destination(nth).filter(|destination| destination.is_unicast);
+            let to = to.map(|to| locals.iter().position(|local| *local == to.addr));
+            (what, from, to.map(|to| to.expect("it is an address of ours")))
         })
         .collect()
 }
@@ -387,8 +487,11 @@ fn draw(random: &mut Random, unix: bool) -> Vec<Act> {
         acts.push(match random.below(100) {
             0..=24 => Act::Arrive(k, few.min(8) as u32, len as u32),
             25..=44 => Act::Receive(random.pick(&[1, 2, 3, 64])),
-            45..=59 => Act::Send(Some(k).filter(|_| random.chance(70)), few, len),
-            60..=62 if !unix => Act::Send(Some(k), 2, LONGEST),
+            45..=59 => {
+                let from = random.pick(&[None, None, Some(0), Some(1), Some(2)]);
+                Act::Send(Some(k).filter(|_| random.chance(70)), from, few, len)
+            }
+            60..=62 if !unix => Act::Send(Some(k), None, 2, LONGEST),
             60..=67 => Act::Read(k, few),
             68..=72 => Act::AskForRoom(random.chance(60)),
             73..=75 => Act::Connect(k),
@@ -405,10 +508,20 @@ fn draw(random: &mut Random, unix: bool) -> Vec<Act> {
 
 #[test]
 fn udp_behaves_as_it_is_simulated() {
-    agree(|random| draw(random, false), || Twice::new(false), Twice::act);
+    agree(|random| draw(random, false), || Twice::new(Net::One), Twice::act);
+}
+
+#[test]
+fn udp_with_every_ipv4_address_behaves_as_it_is_simulated() {
+    agree(|random| draw(random, false), || Twice::new(Net::Anywhere), Twice::act);
+}
+
+#[test]
+fn udp_with_every_address_of_both_kinds_behaves_as_it_is_simulated() {
+    agree(|random| draw(random, false), || Twice::new(Net::Dual), Twice::act);
 }
 
 #[test]
 fn unix_datagrams_behave_as_they_are_simulated() {
-    agree(|random| draw(random, true), || Twice::new(true), Twice::act);
+    agree(|random| draw(random, true), || Twice::new(Net::Unix), Twice::act);
 }

@@ -4,7 +4,7 @@
 //! it. It also knows everything that must hold for the calls themselves, and notes the first thing
 //! that does not in [`Simulated::failure`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -62,6 +62,8 @@ pub(crate) struct Simulated {
     pub(crate) draining: bool,
     /// An owner of timers: what is begun for it owes nobody an answer.
     pub(crate) clock: Option<SocketId>,
+    /// Which addresses of this machine the server has met where it suspected itself.
+    pub(crate) met: BTreeSet<usize>,
     /// The grace of a shutdown is over.
     pub(crate) grace_over: bool,
     /// Whoever is bound is to close.
@@ -80,6 +82,7 @@ impl Simulated {
             listener_edge: false,
             ports: Vec::new(),
             post: Post::default(),
+            met: BTreeSet::new(),
             trips: Vec::new(),
             limit: usize::MAX,
             open: 0,

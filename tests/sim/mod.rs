@@ -92,6 +92,7 @@ fn a_datagram_socket_that_can_neither_receive_nor_send_still_ends_in_time() {
     script.options.packets_per_turn = 100;
     script.ports = vec![Service {
         unix: false,
+        anywhere: false,
         connected: true,
         capacity: 10,
         buffer: 1,

@@ -18,9 +18,22 @@ pub(crate) enum Who {
     Stranger(u32),
     /// A socket of the server itself.
     Port(u32),
+    /// Another address of this machine, with the port of a socket of the server.
+    Forged(u32),
     /// A Unix socket without a name.
     Unnamed,
 }
+
+/// The addresses of this machine, and a group that it is in. A socket that is bound to one address
+/// is bound to the first.
+pub(crate) const LOCALS: [Ipv4Addr; 4] = [
+    Ipv4Addr::LOCALHOST,
+    Ipv4Addr::new(127, 0, 0, 2),
+    Ipv4Addr::new(192, 168, 0, 7),
+    Ipv4Addr::new(224, 0, 0, 5),
+];
+pub(super) const FORGED: usize = 2;
+pub(crate) const GROUP: usize = 3;
 
 /// So many strangers are there.
 pub(crate) const STRANGERS: u32 = 4;
@@ -32,6 +45,8 @@ pub(crate) const REFUSED: Who = Who::Stranger(STRANGERS - 1);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
     pub(crate) from: Who,
+    /// To which of [`LOCALS`] it was sent.
+    pub(crate) local: usize,
     /// Where its bytes begin in the stream of all that comes to its socket.
     pub(crate) at: u64,
     pub(crate) len: usize,
@@ -42,6 +57,8 @@ pub(crate) struct Arrival {
 pub(crate) struct Parcel {
     /// `None` is the peer of a connected socket.
     pub(crate) to: Option<Who>,
+    /// From which of [`LOCALS`] it is to leave; the system chooses otherwise.
+    pub(crate) source: Option<usize>,
     /// Its bytes, as a part of one of the streams.
     pub(crate) stream: u32,
     pub(crate) at: u64,
@@ -53,11 +70,15 @@ pub(crate) struct Parcel {
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) unix: bool,
+    /// It is bound to the wildcard.
+    pub(crate) anywhere: bool,
     pub(super) token: Option<Token>,
     pub(crate) open: bool,
     pub(super) edge: bool,
     /// To whom it is connected.
     pub(super) peer: Option<Who>,
+    /// Which of its addresses it then kept.
+    pub(super) peer_local: usize,
     // Towards the server.
     pub(crate) queue: VecDeque<Arrival>,
     /// So many wait there; what comes then is lost.
@@ -102,6 +123,8 @@ pub(crate) struct PortPage {
     /// Bytes of what its handler sent, but for answers that repeat what came.
     pub(crate) said: u64,
     pub(crate) shown: u64,
+    /// What its handler sees now: who sent it, and where to.
+    pub(crate) shows: Option<(Who, usize)>,
     pub(crate) congested: bool,
     pub(crate) paused: bool,
     pub(crate) told_of_shutdown: bool,
@@ -133,10 +156,12 @@ impl Port {
     pub(crate) fn new(service: Service) -> Port {
         Port {
             unix: service.unix,
+            anywhere: service.anywhere && !service.unix,
             token: None,
             open: true,
             edge: false,
             peer: None,
+            peer_local: 0,
             queue: VecDeque::new(),
             capacity: service.capacity,
             came: 0,
@@ -153,6 +178,18 @@ impl Port {
             sent: 0,
             page: PortPage::default(),
         }
+    }
+
+    /// Where the next datagram is sent to, if nobody says it: a burst goes to several addresses.
+    pub(super) fn next_local(&self) -> usize {
+        let several = self.anywhere && self.peer.is_none();
+        if several { (self.came >> 1) as usize % LOCALS.len() } else { self.peer_local }
+    }
+
+    /// From where something leaves that goes to `to`: an answer from where its question went to.
+    pub(crate) fn source_for(&self, to: Option<Who>) -> Option<usize> {
+        let (peer, local) = self.page.shows?;
+        (self.anywhere && to == Some(peer) && local != GROUP).then_some(local)
     }
 
     /// The budgets of a turn begin anew.
@@ -269,9 +306,16 @@ pub(crate) fn name(unix: bool, who: Who) -> Addr {
         Who::Unnamed => Addr::Unnamed,
         Who::Stranger(n) if unix => Addr::Unix(PathBuf::from(format!("/stranger/{n}"))),
         Who::Port(n) if unix => Addr::Unix(PathBuf::from(format!("/port/{n}"))),
+        Who::Forged(n) if unix => Addr::Unix(PathBuf::from(format!("/forged/{n}"))),
+        Who::Forged(n) => Addr::Ip(local_addr(n, FORGED)),
         Who::Stranger(n) => Addr::Ip(SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), n as u16 + 1))),
-        Who::Port(n) => Addr::Ip(SocketAddr::from((Ipv4Addr::LOCALHOST, n as u16 + 9_000))),
+        Who::Port(n) => Addr::Ip(local_addr(n, 0)),
     }
+}
+
+/// One of the addresses of a UDP socket.
+pub(crate) fn local_addr(n: u32, local: usize) -> SocketAddr {
+    SocketAddr::from((LOCALS[local], n as u16 + 9_000))
 }
 
 /// All that comes to a socket, one datagram behind the other, and what it says besides answers.

@@ -1,17 +1,20 @@
 //! The datagrams of the simulated kernel: what strangers do, and the system calls for them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use mio::Token;
 
 use super::kernel::{Call, Simulated};
-use super::port::{Arrival, Parcel, Port, REFUSED, STRANGERS, Who, arrivals_of, name};
+use super::port::{
+    Arrival, FORGED, GROUP, LOCALS, Parcel, Port, REFUSED, STRANGERS, Who, arrivals_of, local_addr,
+    name,
+};
 use super::random::bytes;
 use crate::addr::Addr;
 use crate::id::SocketId;
 use crate::memory::datagram::DatagramKernel;
-use crate::packets::{BATCH, Inbox, Packet, Packets, To};
+use crate::packets::{BATCH, Destination, Inbox, Packet, Packets, Source, To};
 use crate::transport::Received;
 
 /// The longest datagram that UDP sends.
@@ -31,15 +34,31 @@ impl Simulated {
 
     /// Datagrams come, one behind the other; what finds no room is lost.
     pub(crate) fn arrive(&mut self, n: u32, from: Who, count: u32, len: u32) {
+        self.arrive_at(n, None, from, count, len);
+    }
+
+    /// The same, sent to one of our addresses. A socket that has found a peer has but one.
+    pub(crate) fn arrive_at(
+        &mut self,
+        n: u32,
+        local: Option<usize>,
+        from: Who,
+        count: u32,
+        len: u32,
+    ) {
         let Some(port) = self.open_port(n) else { return };
         if port.peer.is_some_and(|peer| peer != from) || from == Who::Unnamed && !port.unix {
+            return;
+        }
+        if port.peer.is_some() && local.is_some_and(|local| local != port.peer_local) {
             return;
         }
         for nth in 0..count as usize {
             // A batch of one length would hide who took whose.
             let len = (len as usize + nth).min(LONGEST);
             if port.queue.len() < port.capacity {
-                port.queue.push_back(Arrival { from, at: port.came, len });
+                let local = local.unwrap_or_else(|| port.next_local());
+                port.queue.push_back(Arrival { from, local, at: port.came, len });
                 port.came += len as u64 + 1;
                 port.edge = true;
             }
@@ -66,7 +85,7 @@ impl Simulated {
     /// Those in front that nobody may see, by what holds at this moment.
     pub(crate) fn refuse(&mut self, n: u32) {
         while let Some(first) = self.port(n).page.let_in.front().copied() {
-            if !self.is_refused(n, first.from) {
+            if !self.is_refused(n, first) {
                 return;
             }
             self.port(n).page.let_in.pop_front();
@@ -74,19 +93,36 @@ impl Simulated {
         }
     }
 
-    fn is_refused(&self, n: u32, from: Who) -> bool {
-        let Some(port) = &self.ports[n as usize] else { return true };
-        let is_own = match from {
-            Who::Port(m) if self.options.own_packets => m == n && port.page.is_own,
-            Who::Port(m) => {
-                let named = self.ports.get(m as usize).and_then(Option::as_ref);
-                named.is_some_and(|named| named.page.is_own && named.unix == port.unix)
-            }
-            _ => false,
-        };
+    fn is_refused(&mut self, n: u32, one: Arrival) -> bool {
+        let page = &self.port(n).page;
+        let (closed, connected) = (page.closed, page.connected);
         // Who has chosen a peer has chosen the first stranger.
-        let other = port.page.connected && from != Who::Stranger(0);
-        port.page.closed || other || from == REFUSED || is_own && !port.page.connected
+        let other = connected && one.from != Who::Stranger(0);
+        closed || other || !connected && self.is_own(n, one) || one.from == REFUSED
+    }
+
+    /// Whether it comes from a socket of the server, as far as the server can know.
+    fn is_own(&mut self, n: u32, one: Arrival) -> bool {
+        let (m, from) = match one.from {
+            Who::Port(m) => (m, 0),
+            Who::Forged(m) => (m, FORGED),
+            Who::Stranger(_) | Who::Unnamed => return false,
+        };
+        let (unix, anywhere) = (self.port(n).unix, self.port(n).anywhere);
+        let named = self.ports.get(m as usize).and_then(Option::as_ref);
+        let Some(named) = named.filter(|named| named.page.is_own && named.unix == unix) else {
+            return false;
+        };
+        if self.options.own_packets && m != n {
+            return false;
+        }
+        if from == 0 || unix || !named.anywhere {
+            return from == 0;
+        }
+        let local = if anywhere { one.local } else { 0 };
+        let known = local == from || self.met.contains(&from);
+        self.met.extend(Some(local).filter(|local| *local != GROUP));
+        known
     }
 
     /// What one datagram meets that is to leave.
@@ -107,6 +143,8 @@ impl Simulated {
         }
         let is_gone = matches!(to, Who::Stranger(k) if port.gone[k as usize]);
         let is_peer = port.peer == Some(to);
+        // What becomes of what left from another address is told to nobody.
+        let hears = parcel.source.is_none_or(|source| source == port.peer_local);
         if port.unix && is_gone {
             // Where it is named, it is only looked for; a peer is parted with, and what came is lost.
             if is_peer && parcel.to.is_none() {
@@ -122,7 +160,7 @@ impl Simulated {
             port.free();
             return Err(libc::EAGAIN);
         }
-        if is_gone && is_peer {
+        if is_gone && is_peer && hears {
             // The answer of the network comes at once, and meets the next call.
             port.error = Some(libc::ECONNREFUSED);
             port.edge = true;
@@ -158,13 +196,17 @@ impl Simulated {
     fn is_as_sent(unix: bool, parcel: Parcel, packet: &Packet, packets: &Packets) -> bool {
         let to = match (parcel.to.map(|to| name(unix, to)), packet.to) {
             (None, To::Peer) => true,
-            (Some(Addr::Ip(SocketAddr::V4(ours))), To::V4(theirs)) => ours == theirs,
+            (Some(Addr::Ip(SocketAddr::V4(ours))), To::V4(theirs) | To::V4From(theirs)) => {
+                ours == theirs
+            }
             (Some(Addr::Unix(ours)), To::Path(_)) => {
                 packets.path(packet) == Some(ours.as_os_str().as_encoded_bytes())
             }
             _ => false,
         };
-        to && packets.payload(packet) == bytes(parcel.stream, parcel.at, parcel.len)
+        let source = parcel.source.map(|nth| Source::V4(LOCALS[nth]));
+        to && packets.source(packet) == source
+            && packets.payload(packet) == bytes(parcel.stream, parcel.at, parcel.len)
     }
 
     /// What receiving says before it looks into the queue.
@@ -248,11 +290,22 @@ impl DatagramKernel for Simulated {
         }
         let asked = most.min(if port.came_last <= 1 { 2 } else { BATCH });
         let came = asked.min(port.queue.len());
-        let (places, arrived) = inbox.places();
-        for ((place, arrived), one) in places.zip(arrived).zip(port.queue.drain(..came)) {
-            arrived.len = fill(place, n, one);
-            arrived.peer = name(false, one.from);
-            port.page.let_in.push_back(one);
+        let all: Vec<Arrival> = port.queue.drain(..came).collect();
+        port.page.let_in.extend(&all);
+        if port.anywhere {
+            let (places, arrived) = inbox.places_with_destination();
+            for ((place, (arrived, destination)), one) in places.zip(arrived).zip(all) {
+                arrived.len = fill(place, n, one);
+                arrived.peer = name(false, one.from);
+                let (addr, is_unicast) = (local_addr(n, one.local), one.local != GROUP);
+                *destination = Some(Destination { addr, is_unicast });
+            }
+        } else {
+            let (places, arrived) = inbox.places();
+            for ((place, arrived), one) in places.zip(arrived).zip(all) {
+                arrived.len = fill(place, n, one);
+                arrived.peer = name(false, one.from);
+            }
         }
         self.note_receipt(n, came);
         Ok(Received { came, all: came < asked })
@@ -266,7 +319,11 @@ impl DatagramKernel for Simulated {
         self.check(agrees, || format!("port {n}: {} wait to leave, not {waits}", given.len()));
         let mut left = 0;
         for packet in given.iter().take(most.min(BATCH)) {
-            let Some(parcel) = self.port(n).page.parcels.get(left).copied() else { break };
+            let parcels = &self.port(n).page.parcels;
+            let Some(parcel) = parcels.get(left).copied() else { break };
+            if parcels.front().is_some_and(|first| first.source != parcel.source) {
+                break;
+            }
             let right = Self::is_as_sent(unix, parcel, packet, packets);
             self.check(right, || format!("port {n}: {parcel:?} was sent, but it is {packet:?}"));
             match self.send_packet(n, parcel) {
@@ -294,6 +351,10 @@ impl DatagramKernel for Simulated {
         self.ports[n as usize].as_ref().is_some_and(|port| port.unix)
     }
 
+    fn has_every_address(&self, n: u32) -> bool {
+        self.ports[n as usize].as_ref().is_some_and(|port| port.anywhere)
+    }
+
     fn set_peer(&mut self, n: u32, peer: &Addr) -> io::Result<()> {
         let port = self.port(n);
         let unix = port.unix;
@@ -304,7 +365,9 @@ impl DatagramKernel for Simulated {
 
     fn own_addr(&self, n: u32) -> Option<Addr> {
         let port = self.ports[n as usize].as_ref()?;
-        Some(name(port.unix, Who::Port(n)))
+        let name = name(port.unix, Who::Port(n));
+        let everywhere = |port| Addr::Ip(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
+        Some(if port.anywhere { everywhere(name.port()?) } else { name })
     }
 
     fn close_datagrams(&mut self, n: u32) {

@@ -83,6 +83,8 @@ pub(crate) enum AtEnd {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Service {
     pub(crate) unix: bool,
+    /// It is bound to the wildcard, if it is one of UDP.
+    pub(crate) anywhere: bool,
     /// It exchanges datagrams with the first stranger alone.
     pub(crate) connected: bool,
     /// So many wait in the kernel to be received.
@@ -220,6 +222,7 @@ fn add_ports(script: &mut Script, random: &mut Random, large: bool, wild: bool) 
 fn draw_service(random: &mut Random) -> Service {
     Service {
         unix: random.chance(35),
+        anywhere: random.chance(50),
         connected: random.chance(25),
         capacity: random.pick(&[1, 5, 70, 1_000]),
         buffer: random.pick(&[1, 2, 10, usize::MAX, usize::MAX]),
@@ -238,6 +241,7 @@ fn draw_service(random: &mut Random) -> Service {
 fn draw_port_step(random: &mut Random, n: u32, count: usize, largest: usize, wild: bool) -> Step {
     let stranger = random.below(STRANGERS as usize) as u32;
     let who = match random.below(12) {
+        0 if random.chance(50) => Who::Forged(random.below(count) as u32),
         0 => Who::Port(random.below(count) as u32),
         1 => Who::Unnamed,
         2..=6 => Who::Stranger(0),

@@ -65,7 +65,7 @@ struct Serve {
     #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), help_heading = "Listeners")]
     tcp: Vec<String>,
 
-    /// Answer datagrams on this UDP address
+    /// Answer datagrams on this UDP address; those of 0.0.0.0 or [::] from the address that was asked
     #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), help_heading = "Listeners")]
     udp: Vec<String>,
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
@@ -11,15 +12,16 @@ const CASES: u32 = if cfg!(miri) { 8 } else { 512 };
 
 #[derive(Clone, Debug)]
 enum Act {
-    /// To one of some addresses, so long.
-    Push(usize, usize),
+    /// To one of some addresses, from one of ours if that is said, so long.
+    Push(usize, Option<u8>, usize),
     Advance(usize),
     Clear,
 }
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        6 => (0..5_usize, 0..20_usize).prop_map(|(to, len)| Act::Push(to, len)),
+        6 => (0..5_usize, option::of(0..3_u8), 0..20_usize)
+            .prop_map(|(to, from, len)| Act::Push(to, from, len)),
         4 => (0..4_usize).prop_map(Act::Advance),
         1 => Just(Act::Clear),
     ]
@@ -35,9 +37,19 @@ fn addr(nth: usize) -> Option<Addr> {
     }
 }
 
-/// What a path takes of the room.
-fn path_len(nth: usize) -> usize {
-    [0, 0, 0, 2, 7][nth]
+/// What a path, or the address from which it leaves, takes of the room.
+fn head_len(nth: usize, from: Option<u8>) -> usize {
+    let source = if from.is_some() { [0, 4, 20, 0, 0][nth] } else { 0 };
+    [0, 0, 0, 2, 7][nth] + source
+}
+
+/// One of our addresses, of the kind of the peer; only IP has them.
+fn own_addr(to: usize, from: Option<u8>) -> Option<SocketAddr> {
+    match (to, from?) {
+        (1, n) => Some(SocketAddr::from(([127, 0, 0, n], 7))),
+        (2, n) => Some(SocketAddr::from(([0xfe80, 0, 0, 0, 0, 0, 0, u16::from(n) + 1], 7))),
+        _ => None,
+    }
 }
 
 proptest! {
@@ -46,16 +58,23 @@ proptest! {
     #[test]
     fn packets_are_a_queue_with_little_room(acts in vec(act(), 0..60)) {
         let mut packets = Packets::default();
-        let mut model: VecDeque<(usize, Vec<u8>)> = VecDeque::new();
+        let mut model: VecDeque<(usize, Option<u8>, Vec<u8>)> = VecDeque::new();
         for (nth, act) in acts.into_iter().enumerate() {
             match act {
-                Act::Push(to, len) => {
+                Act::Push(to, from, len) => {
                     let bytes = vec![nth as u8; len];
-                    let used: usize = model.iter().map(|(to, b)| path_len(*to) + b.len()).sum();
+                    let used: usize =
+                        model.iter().map(|(to, from, b)| head_len(*to, *from) + b.len()).sum();
                     let fits = model.len() < ROOM.packets && used + len <= ROOM.bytes;
-                    prop_assert_eq!(packets.push(addr(to).as_ref(), &bytes, ROOM), fits);
+                    let taken = match (own_addr(to, from), addr(to)) {
+                        (Some(from), Some(Addr::Ip(to))) => {
+                            packets.push_from(from, to, &bytes, ROOM)
+                        }
+                        (_, to) => packets.push(to.as_ref(), &bytes, ROOM),
+                    };
+                    prop_assert_eq!(taken, fits);
                     if fits {
-                        model.push_back((to, bytes));
+                        model.push_back((to, from, bytes));
                     }
                 }
                 Act::Advance(n) => {
@@ -69,12 +88,22 @@ proptest! {
             }
             prop_assert_eq!((packets.len(), packets.is_empty()), (model.len(), model.is_empty()));
             prop_assert_eq!(packets.waiting().len(), model.len());
-            for (packet, (to, bytes)) in packets.waiting().iter().zip(&model) {
+            for (packet, (to, from, bytes)) in packets.waiting().iter().zip(&model) {
                 prop_assert_eq!(packets.payload(packet), &bytes[..]);
                 let path = [None, None, None, Some(&b"/a"[..]), Some(b"/longer")][*to];
                 prop_assert_eq!(packets.path(packet), path);
-                let kind = match packet.to { To::Peer => 0, To::V4(_) => 1, To::V6(_) => 2, To::Path(_) => 3 };
+                let kind = match packet.to {
+                    To::Peer => 0,
+                    To::V4(_) | To::V4From(_) => 1,
+                    To::V6(_) | To::V6From(_) => 2,
+                    To::Path(_) => 3,
+                };
                 prop_assert_eq!(kind, (*to).min(3));
+                let source = own_addr(*to, *from).map(|from| match from {
+                    SocketAddr::V4(from) => Source::V4(*from.ip()),
+                    SocketAddr::V6(from) => Source::V6(*from.ip(), from.scope_id()),
+                });
+                prop_assert_eq!(packets.source(packet), source);
             }
         }
     }
