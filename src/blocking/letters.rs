@@ -157,6 +157,7 @@ where
 }
 
 #[cfg(all(test, feature = "testing"))]
+#[allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 mod tests {
     use std::net::UdpSocket;
     use std::rc::Rc;
