@@ -48,7 +48,7 @@
 //! impl Handler for Download {
 //!     fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
 //!         cx.send(&[0; 10_000]);
-//!         self.on_its_way = cx.io.unsent(cx.id);
+//!         self.on_its_way = 10_000;
 //!         cx.set_timer(PATIENCE);
 //!         Ok(())
 //!     }
