@@ -227,6 +227,8 @@ impl<S> Reactor<S> {
     /// One read behind what the handler left of the reads before, or while an answer is awaited.
     /// What is to be shown again comes first.
     fn read_behind(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
+        // What an earlier call of this turn has asked for is not about what the next one leaves.
+        self.stage.forget_vain_replay(id);
         let Io { sockets, ledger, now, options, trace, .. } = &mut self.stage.io;
         let Some(connection) = sockets.connection(id) else { return Ok(()) };
         if connection.stream.wants_replay() {

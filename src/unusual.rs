@@ -141,7 +141,7 @@ impl<S> Stage<S> {
 
     /// A callback of this turn has resumed, and nothing was left that could be shown again.
     #[inline]
-    fn forget_vain_replay(&mut self, id: SocketId) {
+    pub(crate) fn forget_vain_replay(&mut self, id: SocketId) {
         let Some(connection) = self.io.sockets.connection(id) else { return };
         if connection.stream.is_replay_asked() && !connection.stream.holds() {
             connection.stream.forget_replay();

@@ -57,6 +57,27 @@ fn a_handler_that_pauses_and_resumes_in_each_call_is_not_called_for_ever() {
     assert_eq!(server.shared()[2..], [b"half a line\n"]);
 }
 
+/// Found as seed 74261 of the simulated world.
+#[test]
+fn a_resume_is_not_about_what_a_later_call_of_the_same_turn_leaves() {
+    let options = Options { read_buffer: 4, ..Options::default() };
+    let mut server = TestServer::with(Shown::new(), options).unwrap();
+    let peer = server
+        .connect(on_input(|cx: &mut Context<'_, Shown>, input: &mut Input<'_>| {
+            cx.shared.push(input.rest().to_vec());
+            if input.take(4).is_some() {
+                cx.pause();
+                cx.io.resume(cx.id);
+            }
+            Ok(())
+        }))
+        .unwrap();
+    // Two reads of one turn.
+    peer.send("abcdef");
+    server.run();
+    assert_eq!(*server.shared(), [&b"abcd"[..], b"ef"]);
+}
+
 #[test]
 fn a_handler_that_ends_its_congestion_by_full_duplex_sees_what_it_left() {
     struct OneByOne;

@@ -20,7 +20,7 @@ const UNUSUAL: Flags = Flags::BROKEN
 
 /// With one of these set, a read is more than what it brings: there is something before it, or what
 /// follows from the peer's end has to wait.
-const READ_BEHIND: Flags = Flags::HELD.and(Flags::OFFLOADED);
+const READ_BEHIND: Flags = Flags::HELD.and(Flags::OFFLOADED).and(Flags::REPLAY);
 
 /// With none of these set, what it sends may be collected.
 const IN_THE_WAY: Flags = UNUSUAL.and(Flags::OUTPUT);

@@ -179,6 +179,7 @@ impl World {
             if self.over.is_some() || !self.stream.wants_read() {
                 break;
             }
+            self.forget_vain_replay();
             if self.stream.wants_replay() {
                 self.replay();
                 continue;
