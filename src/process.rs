@@ -109,6 +109,7 @@ impl Reporter {
 }
 
 /// A fault comes to the instruction that has made it, and cannot wait for a thread.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 const FAULTS: [Signal; 7] = [
     Signal::SIGABRT,
     Signal::SIGBUS,
