@@ -163,10 +163,11 @@ impl Connection {
         self.stream.resume();
     }
 
-    /// From now on it is the peer who is waited for, if the connection is open.
+    /// From now on it is the peer who is waited for, if the connection is open. No byte has moved
+    /// for that, so what was last seen of its acknowledgements is still good to compare with.
     pub(crate) fn waits_since(&mut self, now: u64) {
         if self.stream.ending() == Ending::Open && !self.stream.is_connecting() {
-            self.active_at = now;
+            self.active_at = now | self.active_at & LOOKED_AT;
         }
     }
 

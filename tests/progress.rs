@@ -263,6 +263,20 @@ fn more_that_is_not_acknowledged_is_no_movement() {
     assert_eq!(reason(&peer), Some(Reason::Idle));
 }
 
+/// Found as seeds 60733 and 1007213 of the simulated world.
+#[test]
+fn a_pause_gives_a_peer_that_takes_nothing_no_second_time() {
+    let (mut server, peer) = connect(idle_in_a_minute(), Echo);
+    peer.set_unacknowledged(10);
+    server.advance(61 * SECOND);
+    assert_eq!(reason(&peer), None, "that was the first look");
+    server.advance(30 * SECOND);
+    server.io().pause(peer.id());
+    server.io().resume(peer.id());
+    server.advance(60 * SECOND);
+    assert_eq!(reason(&peer), Some(Reason::Idle));
+}
+
 #[test]
 fn a_dead_peer_of_a_closed_connection_is_given_up_in_time() {
     let (mut server, peer) = connect(Options::default(), Echo);

@@ -73,9 +73,11 @@ pub(crate) struct Line {
     acknowledged_at: u64,
     /// Until when the silence was our own doing.
     pub(crate) ours_until: u64,
-    /// What was last said to be not acknowledged; and when that was another amount than before,
-    /// which is a reason to wait on.
+    /// What was last said to be not acknowledged, and when that was said; and when it was another
+    /// amount than before, or bytes had moved meanwhile, so that nothing can be compared: both are
+    /// reasons to wait on.
     pub(super) last_look: u64,
+    last_look_at: u64,
     looked_at: u64,
     /// When a byte last left.
     pub(super) wrote_at: u64,
@@ -124,6 +126,7 @@ impl Line {
             acknowledged_at: 0,
             ours_until: 0,
             last_look: 0,
+            last_look_at: 0,
             looked_at: 0,
             wrote_at: 0,
             in_vain_at: 0,
@@ -195,10 +198,11 @@ impl Line {
     /// Says how much that is.
     pub(super) fn look(&mut self, now: u64) -> u64 {
         let left = self.unacknowledged();
-        if self.last_look != left {
-            self.last_look = left;
+        let has_moved = self.moved_at >= self.last_look_at && left > 0;
+        if self.last_look != left || has_moved {
             self.looked_at = now;
         }
+        (self.last_look, self.last_look_at) = (left, now);
         left
     }
 
