@@ -86,7 +86,7 @@ fn no_input_at_all_ends_nothing() {
 fn the_end_of_an_empty_input_is_told_once_the_server_is_silent() {
     // Not at once.
     let (addr, serving) = leaver();
-    let mut child = connect(&[&addr, "--wait", "1h"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = connect(&[&*addr, "--wait", "1h"]).stdin(Stdio::piped()).spawn().unwrap();
     drop(child.stdin.take());
     assert_eq!(ended(child), clean(b"first, and last"));
     serving.join().unwrap();
@@ -95,7 +95,7 @@ fn the_end_of_an_empty_input_is_told_once_the_server_is_silent() {
         stream.write_all(b"all there is").unwrap();
         command::read_to_end(&mut stream)
     });
-    let mut child = connect(&[&addr, "--wait", "100ms"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = connect(&[&*addr, "--wait", "100ms"]).stdin(Stdio::piped()).spawn().unwrap();
     drop(child.stdin.take());
     assert_eq!(ended(child), clean(b"all there is"));
     assert_eq!(serving.join().unwrap(), b"");

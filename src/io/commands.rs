@@ -102,6 +102,8 @@ impl Io {
         if let Some(datagram) = self.sockets.datagram(id) {
             let dropped = datagram.drop_waiting();
             self.ledger.packets_dropped += dropped as u64;
+            // One that is closed already may have waited for these alone.
+            self.sockets.enqueue(id);
             return self.close(id) || dropped > 0;
         }
         self.close(id)

@@ -109,6 +109,32 @@ fn a_datagram_socket_that_can_neither_receive_nor_send_still_ends_in_time() {
     play(&script).expect("it ends");
 }
 
+/// Found as seed 20042603: what waited was dropped, and nothing told the loop that it ends now.
+#[test]
+fn a_closed_datagram_socket_that_is_aborted_ends_at_once() {
+    let mut script = Script::draw(0);
+    script.ports = vec![Service {
+        unix: false,
+        anywhere: false,
+        connected: false,
+        capacity: 100,
+        buffer: 1,
+        answers: Answers::Echo,
+        lively: 0,
+        fails: 0,
+        closes_after: 16,
+    }];
+    script.options.packets_per_turn = 8;
+    script.ending = script::Ending::ShutdownOfTheDeaf;
+    let before = [Step::Bind(0), Step::Arrive(0, Who::Stranger(0), 74, 3)];
+    // What is done from outside is drawn, so in some of these it is aborted.
+    for salt in 0..400 {
+        script.steps = before.to_vec();
+        script.steps.extend([Step::Turn(0), Step::Turn(1), Step::Turn(2), Step::PokePort(salt)]);
+        play(&script).expect("it ends");
+    }
+}
+
 /// One connection under way to an address that answers when the script says so.
 fn under_way() -> Script {
     let mut script = Script::draw(0);
