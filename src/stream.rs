@@ -446,7 +446,10 @@ impl<T: Transport> Stream<T> {
             return false;
         }
         self.flags.clear(Flags::CONGESTED.and(Flags::HELD_UP));
-        self.flags.set_if(Flags::REPLAY, !self.held.is_empty());
+        if !self.held.is_empty() {
+            self.flags.clear(Flags::REPLAY_FROM_INSIDE);
+            self.flags.set(Flags::REPLAY);
+        }
         true
     }
 

@@ -78,6 +78,31 @@ fn a_resume_is_not_about_what_a_later_call_of_the_same_turn_leaves() {
     assert_eq!(*server.shared(), [&b"abcd"[..], b"ef"]);
 }
 
+/// Found as seed 20208528 of the simulated world.
+#[test]
+fn what_is_shown_because_the_output_has_drained_may_be_asked_for_once_more() {
+    let options = Options { high_water: 10, low_water: 5, ..Options::default() };
+    let mut server = TestServer::with(Shown::new(), options).unwrap();
+    let peer = server
+        .connect(on_input(|cx: &mut Context<'_, Shown>, input: &mut Input<'_>| {
+            cx.shared.push(input.rest().to_vec());
+            if input.take(4).is_some() {
+                cx.send(&[b'x'; 20]);
+            }
+            cx.pause();
+            cx.io.resume(cx.id);
+            Ok(())
+        }))
+        .unwrap();
+    peer.set_room(0);
+    peer.send("abcdef");
+    server.run();
+    assert_eq!(*server.shared(), [b"abcdef"], "it is held up");
+    peer.set_room(usize::MAX);
+    server.run();
+    assert_eq!(*server.shared(), [&b"abcdef"[..], b"ef", b"ef"]);
+}
+
 #[test]
 fn a_handler_that_ends_its_congestion_by_full_duplex_sees_what_it_left() {
     struct OneByOne;
