@@ -197,10 +197,9 @@ impl Connector {
         }
     }
 
-    /// Whether nothing of it can be seen from outside: its time, its name or room in a backlog is
-    /// waited for.
+    /// Whether its time has not come yet.
     pub(crate) fn is_planned(&self) -> bool {
-        self.under_way.is_empty()
+        matches!(self.stage, Stage::Waiting { .. })
     }
 
     fn last_failure(&mut self) -> io::Error {

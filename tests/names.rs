@@ -20,8 +20,8 @@ use socketserver::{
     testing,
 };
 
-/// A name service that says nothing about names with `dead` in them until it is told to, and knows
-/// all others as the address in their first label (`127-0-0-2.example`), or two of them.
+/// A name service that says nothing about names with `dead` or `slow` in them until it is told to, and
+/// knows all but the dead ones as the addresses in their labels (`127-0-0-2.example`).
 #[derive(Clone, Default)]
 struct Service(Arc<(Mutex<State>, Condvar)>);
 
@@ -44,8 +44,10 @@ impl Service {
         let mut state = state.lock().unwrap();
         *state.asked.entry(host.into()).or_default() += 1;
         changed.notify_all();
+        if host.contains("dead") || host.contains("slow") {
+            drop(changed.wait_while(state, |state| !state.speaks).unwrap());
+        }
         if host.contains("dead") {
-            let _state = changed.wait_while(state, |state| !state.speaks).unwrap();
             return Err(ErrorKind::TimedOut.into());
         }
         let labels = host.split('.').filter_map(|label| label.replace('-', ".").parse().ok());
@@ -118,6 +120,33 @@ fn four_names_that_nobody_answers_hold_up_no_other() {
     tested.connect(local(port), Noted::new(&journal, Quiet)).unwrap();
     tested.until(|_| journal.calls() == [Call::Setup]);
     (0..4).for_each(|nth| service.await_asked(&format!("{nth}.dead.example")));
+}
+
+#[test]
+fn who_waits_for_a_name_when_the_server_stops_is_served_within_the_grace() {
+    let mut tested = patient();
+    let service = Service::of(&mut tested);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let name = "slow.127-0-0-1.example";
+    let addr = tested.serve(Kind::Tcp, move |_| Relay::to(format!("{name}:{port}")));
+    let mut client = Client::connect(&addr);
+    client.send(b"question");
+    tested.until(|server| server.io().ledger().bytes_in == 8);
+    service.await_asked(name);
+    tested.io().shutdown(PATIENCE);
+    for _ in 0..10 {
+        tested.turn(Some(Duration::ZERO)).unwrap();
+    }
+    service.speak();
+    let (answers, _) = std::thread::scope(|scope| {
+        let answering = scope.spawn(|| listener.accept().unwrap());
+        tested.until(|_| answering.is_finished());
+        answering.join().unwrap()
+    });
+    std::io::Write::write_all(&mut &answers, b"answer").unwrap();
+    drop(answers);
+    assert_eq!(tested.receive_to_end(&mut client), b"answer");
 }
 
 #[test]

@@ -387,19 +387,18 @@ impl Simulated {
 
     /// In order, in time, none twice, none once it is over or another one stands.
     fn check_reach(&mut self, k: usize, nth: usize, from: Option<&Addr>) {
-        let (now, draining) = (self.now, self.draining);
+        let now = self.now;
         let trip = &self.trips[k];
         let n = trip.plan.line;
         let line = self.lines[n as usize].as_ref().expect("it was begun");
         let page = &line.page;
         let over = page.set_up || page.reason.is_some() || page.closed || page.aborted;
-        let late = draining && trip.plan.named != Named::Address && trip.tried == 0;
         let stands = trip
             .tries
             .iter()
             .any(|one| !one.told && one.line.made == Made::Stands && !one.line.reset);
         let (stage, candidate) = (trip.stage, trip.candidate());
-        let in_time = stage == Stage::Trying && now < trip.give_up && !late;
+        let in_time = stage == Stage::Trying && now < trip.give_up;
         let next = candidate.is_some_and(|(next, at)| next == nth && at <= now);
         let right = from == trip.from().as_ref();
         self.check(!over, || format!("{n}: address {nth} is tried, and all is over"));

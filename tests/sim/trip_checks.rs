@@ -52,7 +52,7 @@ fn wrong_with(io: &Io, trip: &Trip, line: &Line) -> Option<String> {
 
 /// What should have happened by now.
 fn what_is_overdue(trip: &Trip, line: &Line, draining: bool, now: u64) -> Option<&'static str> {
-    let planned = matches!(trip.stage, Stage::Planned | Stage::LookingUp);
+    let planned = trip.stage == Stage::Planned;
     let stands = |one: &Try| one.line.made == Made::Stands && one.line.is_noticed() && !one.told;
     if line.page.closed || line.page.aborted {
         Some("it was closed, and does not end")
