@@ -1,6 +1,7 @@
 //! Where an outgoing connection goes, from which address, and when.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::addr::{Addr, ToAddrs};
@@ -78,14 +79,15 @@ impl Connect {
     /// # Errors
     /// When it is no address.
     pub fn from(mut self, addr: impl ToAddrs) -> io::Result<Connect> {
-        self.from = addr.to_addrs()?.into_iter().next();
+        self.from = Some(addr.to_addrs()?.into_iter().next().ok_or_else(no_address)?);
         Ok(self)
     }
 
     /// Only to addresses of which `allowed` says so, those of a name that was looked up included.
     /// When none is left, the connection is not made, with
     /// [`PermissionDenied`](io::ErrorKind::PermissionDenied). Who connects to where a stranger says
-    /// needs that: a harmless name may have the address of this very machine.
+    /// needs that: a harmless name may have the address of this very machine. A panic of `allowed` is
+    /// the failure of the connection.
     #[must_use]
     pub fn only(mut self, allowed: fn(&Addr) -> bool) -> Connect {
         self.allowed = Some(allowed);
@@ -103,7 +105,14 @@ impl Connect {
         allowed: Option<fn(&Addr) -> bool>,
         mut addrs: Vec<Addr>,
     ) -> io::Result<Vec<Addr>> {
-        addrs.retain(|addr| allowed.is_none_or(|allowed| allowed(addr)));
+        if addrs.is_empty() {
+            return Err(no_address());
+        }
+        if let Some(allowed) = allowed {
+            // It is the user's, and runs in the loop when a name was looked up.
+            catch_unwind(AssertUnwindSafe(|| addrs.retain(allowed)))
+                .map_err(|_| io::Error::other("the function of Connect::only has panicked"))?;
+        }
         if addrs.is_empty() {
             let what = "none of its addresses is allowed";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
@@ -111,12 +120,17 @@ impl Connect {
         Ok(addrs)
     }
 
-    /// Not now but after so long. What is sent meanwhile leaves when the connection stands.
+    /// Not now but after so long. What is sent meanwhile leaves when the connection stands. A shutdown
+    /// that begins before ends it, with [`Reason::NotConnected`](crate::Reason::NotConnected).
     #[must_use]
     pub fn after(mut self, wait: Duration) -> Connect {
         self.after = wait;
         self
     }
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "no address")
 }
 
 /// What can be connected to: whatever is an address or a name ([`ToAddrs`]), or a [`Connect`].

@@ -123,8 +123,8 @@ impl Cores {
     /// served before all loops are built.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the number of loops or an option cannot be;
-    /// else the first error of `build` or of a loop; it ends the others at once. A panic of either ends
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the number of loops or an option cannot be,
+    /// or the loops open other addresses, or another number of them, than the first one; else the first error of `build` or of a loop; it ends the others at once. A panic of either ends
     /// them too, and goes on here.
     pub fn serve<S: 'static>(
         self,
@@ -146,9 +146,9 @@ impl Cores {
             let mut server = Server::with(shared(index), options.clone())?;
             server.join(&group, index);
             build(index, &mut server)?;
-            server.end_building();
+            server.end_building()?;
             if gate.pass() {
-                server.serve_forever()?;
+                server.serve_in_group()?;
             }
             others.disarm();
             let ledger = *server.io().ledger();

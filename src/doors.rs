@@ -93,8 +93,9 @@ impl Io {
     fn joined(&self, number: usize, addrs: &[Addr], packets: bool) -> io::Result<Option<Door>> {
         let Some(place) = &self.sockets.place else { return Ok(None) };
         let door = place.group.doors().get(number).cloned();
-        if let Some(door) = &door {
-            door.check(addrs, packets)?;
+        match &door {
+            Some(door) => door.check(addrs, packets)?,
+            None => place.may_open_more()?,
         }
         Ok(door)
     }

@@ -6,8 +6,9 @@ use std::io;
 
 /// What Python's handlers raise as `SystemExit`: the error of a handler that is no error. It is not
 /// reported as one; where the handler runs in the loop, the run of the server ends, and
-/// [`Server::serve_forever`](crate::Server::serve_forever) returns it. In a thread or a process of
-/// its own it ends that conversation alone.
+/// [`Server::serve_forever`](crate::Server::serve_forever) returns it, as `turn`, `shutdown` and
+/// `handle_request` do. That holds for connections, datagrams, alarms and watched sources alike, each
+/// of which ends with it. In a thread or a process of its own it ends that conversation alone.
 ///
 /// ```
 /// use std::io;

@@ -115,6 +115,11 @@ impl Group {
         }
     }
 
+    /// Whether all loops were told to shut down, and within which grace.
+    pub(crate) fn ordered_stop(&self) -> Option<Duration> {
+        *lock(&self.stop)
+    }
+
     pub(crate) fn doors(&self) -> MutexGuard<'_, Vec<Door>> {
         lock(&self.doors)
     }

@@ -23,7 +23,7 @@ use crate::outbox::Outbox;
 use crate::output::Pool;
 use crate::own::OwnAddrs;
 use crate::resolver::Resolver;
-use crate::socket::Loan;
+use crate::socket::{Loan, name_of, peer_of};
 use crate::sockets::{Socket, Sockets};
 use crate::stream::{Ending, Marks, SEND_AT_ONCE, Sent};
 use crate::timers::{Deadlines, Timers};
@@ -337,7 +337,10 @@ impl Io {
     #[must_use]
     pub fn peer_addr(&self, id: SocketId) -> Option<Addr> {
         match self.sockets.get(id)? {
-            Socket::Connection(connection) => connection.stream.transport().peer_addr(),
+            Socket::Connection(connection) => {
+                let peer = connection.stream.transport().peer_addr();
+                peer.or_else(|| self.lent(id).and_then(peer_of))
+            }
             Socket::Datagram(datagram) => datagram.transport().peer_addr(),
             Socket::Listener(_) | Socket::Source(_) => None,
         }
@@ -352,7 +355,10 @@ impl Io {
             Socket::Connection(connection) if connection.stream.is_connecting() => {
                 self.attempts.get(id)?.local_addr()
             }
-            Socket::Connection(connection) => connection.stream.transport().local_addr(),
+            Socket::Connection(connection) => {
+                let own = connection.stream.transport().local_addr();
+                own.or_else(|| self.lent(id).and_then(name_of))
+            }
             Socket::Listener(listener) => listener.socket.local_addr(),
             Socket::Datagram(datagram) => datagram.transport().local_addr(),
             Socket::Source(_) => None,

@@ -108,9 +108,7 @@ impl Wire {
     /// From now on the peer takes `room` more bytes.
     pub(crate) fn set_room(&mut self, room: usize) {
         self.room = room;
-        if room > 0 {
-            self.edge |= std::mem::take(&mut self.refused);
-        }
+        self.edge |= self.refused && room > 0;
     }
 
     pub(crate) fn has_event(&self) -> bool {
@@ -120,6 +118,8 @@ impl Wire {
     /// What a poll would report now, if anything.
     pub(crate) fn take_event(&mut self) -> Option<Readiness> {
         let is_due = std::mem::take(&mut self.edge);
+        // Room that is gone again before anybody saw it was never reported.
+        self.refused &= self.room == 0;
         let readiness = Readiness {
             readable: !self.to_server.is_empty() || self.ended || self.reset,
             writable: self.room > 0 || self.reset,

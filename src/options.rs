@@ -130,7 +130,9 @@ pub struct Options {
     pub packet_queue_bytes: usize,
     /// Whether datagrams are handled that say they come from another datagram socket bound by this
     /// server. One forged packet could otherwise make two services answer each other for ever. From
-    /// the receiving socket's own address none is ever handled. Default: false.
+    /// the receiving socket's own address none is ever handled. A socket that has chosen one peer
+    /// ([`Io::set_peer`](crate::Io::set_peer), [`Server::connect_datagram`](crate::Server::connect_datagram))
+    /// takes what that one sends in any case. Default: false.
     pub own_packets: bool,
     /// `SO_BROADCAST`: datagrams may be sent to broadcast addresses. Default: false.
     pub broadcast: bool,

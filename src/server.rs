@@ -319,9 +319,14 @@ impl<S> Server<S> {
     /// is done. It sleeps while there is nothing to do, and it can be called again.
     ///
     /// # Errors
-    /// Only when the poll itself is broken. No error of a connection or a listener gets here.
+    /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so. No other
+    /// error of a connection or a listener gets here.
     pub fn serve_forever(&mut self) -> io::Result<()> {
         self.begin_run();
+        self.serve_until_drained()
+    }
+
+    fn serve_until_drained(&mut self) -> io::Result<()> {
         let result = loop {
             match self.turn(None) {
                 Ok(()) if self.is_drained() => break Ok(()),
@@ -337,7 +342,7 @@ impl<S> Server<S> {
     /// [`Server::serve_forever`] does.
     ///
     /// # Errors
-    /// Only when the poll itself is broken.
+    /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so.
     pub fn shutdown(&mut self, grace: Duration) -> io::Result<Report> {
         self.io().shutdown(grace);
         self.serve_forever()?;
@@ -351,7 +356,7 @@ impl<S> Server<S> {
     /// it is done.
     ///
     /// # Errors
-    /// Only when the poll itself is broken.
+    /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
         self.reactor.stage.io.wait(&mut self.events, max_wait)?;
         self.reactor.receive_events(&self.events);
@@ -448,10 +453,20 @@ impl<S> Server<S> {
         self.reactor.stage.io.sockets.place = Some(place);
     }
 
-    pub(crate) fn end_building(&mut self) {
-        if let Some(place) = &mut self.reactor.stage.io.sockets.place {
-            place.end_building();
+    pub(crate) fn end_building(&mut self) -> io::Result<()> {
+        self.reactor.stage.io.sockets.place.as_mut().map_or(Ok(()), Place::end_building)
+    }
+
+    /// The run of one loop of a group. An order to stop that it has obeyed already, while it was being
+    /// built, is one for its run.
+    pub(crate) fn serve_in_group(&mut self) -> io::Result<()> {
+        self.begin_run();
+        let io = &mut self.reactor.stage.io;
+        if let Some(grace) = io.sockets.place.as_ref().and_then(|place| place.group.ordered_stop())
+        {
+            io.shutdown(grace);
         }
+        self.serve_until_drained()
     }
 
     #[allow(dead_code, reason = "not every system has a descriptor for the poll to lend")]

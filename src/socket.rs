@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mio::Token;
 use mio::event::Event;
-use socket2::{Socket, TcpKeepalive};
+use socket2::{SockAddr, Socket, TcpKeepalive};
 
 use crate::addr::Addr;
 use crate::options::Options;
@@ -124,19 +124,27 @@ pub(crate) fn readiness(event: &impl Reported) -> Readiness {
 
 /// The address of a socket of any kind (`getsockname`).
 pub(crate) fn name_of(socket: &Socket) -> Option<Addr> {
-    let name = socket.local_addr().ok()?;
+    socket.local_addr().ok().map(|name| addr_of(&name))
+}
+
+/// The address of its peer (`getpeername`).
+pub(crate) fn peer_of(socket: &Socket) -> Option<Addr> {
+    socket.peer_addr().ok().map(|name| addr_of(&name))
+}
+
+fn addr_of(name: &SockAddr) -> Addr {
     if let Some(ip) = name.as_socket() {
-        return Some(Addr::Ip(ip));
+        return Addr::Ip(ip);
     }
     #[cfg(unix)]
     if let Some(path) = name.as_pathname() {
-        return Some(Addr::Unix(path.to_path_buf()));
+        return Addr::Unix(path.to_path_buf());
     }
     #[cfg(unix)]
     if let Some(name) = name.as_abstract_namespace() {
-        return Some(Addr::Abstract(name.to_vec()));
+        return Addr::Abstract(name.to_vec());
     }
-    Some(Addr::Unnamed)
+    Addr::Unnamed
 }
 
 /// Set after `bind`, so that the address was proven to be nobody else's; who joins sets it before.

@@ -156,6 +156,9 @@ const SPIN: usize = 100_000;
 /// Before a connection ends for its silence the loop looks into it once more, so much later.
 const LOOKS_AGAIN: u64 = 1;
 
+/// Where the clock stands still, 146 years after its begin: no deadline for ever is due there.
+const LAST_MOMENT: u64 = 1 << 62;
+
 impl TestServer<()> {
     /// A server whose handlers share nothing, with the default [`Options`].
     ///
@@ -221,13 +224,13 @@ impl<S> TestServer<S> {
     }
 
     /// Lets time pass. Every timer and timeout that comes up meanwhile finds the clock at its own
-    /// time, and the server runs in between.
+    /// time, and the server runs in between. After 146 years in all no more time passes.
     ///
     /// # Panics
     /// As [`TestServer::run`] does.
     pub fn advance(&mut self, time: Duration) {
         self.run();
-        let end = self.server.stage().io.after(time);
+        let end = self.server.stage().io.after(time).min(LAST_MOMENT);
         loop {
             let io = &mut self.server.stage().io;
             let next = io.next_deadline();

@@ -269,6 +269,7 @@ impl<S> Stage<S> {
         self.appoint_newcomers();
         match result {
             Ok(Ok(())) => return,
+            Ok(Err(error)) if self.io.note_exit(&error) => {}
             Ok(Err(error)) => warn!("{id}: a watched source failed and is closed: {error}"),
             Err(panic) => {
                 log_panic(id, &*panic);

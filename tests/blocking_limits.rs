@@ -17,7 +17,7 @@ use socket2::Socket;
 
 use common::{Client, Kind, PATIENCE, Tested};
 use socketserver::blocking::{Mode, Request};
-use socketserver::{Addr, LengthField, Options};
+use socketserver::{Addr, LengthField, Options, Step};
 
 /// The kinds of stream that this system has.
 fn kinds() -> &'static [Kind] {
@@ -373,4 +373,29 @@ fn a_datagram_is_taken_line_by_line_and_ends_where_it_ends() {
     client.send(b"one\r\ntwo\nthree");
     assert_eq!(server.answer(&client), b"taken");
     assert_eq!(*lines.lock().unwrap(), ["one", "two", "three"]);
+}
+
+#[test]
+fn the_addresses_of_a_connection_are_known_while_a_handler_has_it() {
+    let mut server = Tested::new();
+    let steps = server.steps();
+    let (addr, _ended) = serve(&mut server, Kind::Tcp, &Mode::threads(1), |request| {
+        request.send_all(b"here")?;
+        request.read_exact(&mut [0])
+    });
+    let mut client = Client::connect(&addr);
+    assert_eq!(server.receive(&mut client, 4), b"here");
+    let accepted = steps.all().into_iter().find_map(|step| match step {
+        Step::Accepted(_, id) => Some(id),
+        _ => None,
+    });
+    let id = accepted.unwrap();
+    assert_eq!(server.io().local_addr(id), Some(addr));
+    let peer = server.io().peer_addr(id).unwrap();
+    assert!(
+        peer.ip().unwrap().ip().is_loopback()
+            && peer.port() != server.io().local_addr(id).unwrap().port()
+    );
+    client.send(b"x");
+    assert_eq!(server.receive_to_end(&mut client), b"");
 }

@@ -402,6 +402,43 @@ fn loops_that_open_other_addresses_than_the_first_are_refused() {
     assert_eq!(served.unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
+/// A client that is handed to a loop without that address could only be reset.
+#[test]
+fn loops_that_open_more_or_fewer_addresses_than_the_first_are_refused() {
+    for spread in spreads() {
+        for addrs in [[1, 2], [2, 1]] {
+            let served = Cores::new(2).spread(spread).serve(
+                |_| (),
+                |index, server: &mut Server| {
+                    (0..addrs[index])
+                        .try_for_each(|_| server.listen("127.0.0.1:0", |_| Echo).map(drop))
+                },
+            );
+            let error = served.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{spread:?} {addrs:?}");
+            assert!(error.to_string().contains("the same addresses"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn an_order_to_stop_that_a_loop_sees_while_it_is_built_is_obeyed() {
+    let cores = Cores::new(2);
+    let handle = cores.handle();
+    let served = cores.serve(
+        |_| (),
+        |index, server: &mut Server| {
+            server.listen("127.0.0.1:0", |_| Echo)?;
+            if index == 0 {
+                handle.shutdown(PATIENCE);
+                server.serve_forever()?;
+            }
+            Ok(())
+        },
+    );
+    assert_eq!(served.unwrap().len(), 2);
+}
+
 #[test]
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn udp_is_spread_by_the_kernel_in_either_case() {

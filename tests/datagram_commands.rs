@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use common::{Net, NotedPackets, PATIENCE, PacketCall, PacketClient, PacketJournal, Tested};
-use socketserver::{Addr, Context, DatagramHandler};
+use socketserver::{Addr, Context, DatagramHandler, Echo};
 
 /// Chooses the first who sends something.
 struct Faithful;
@@ -151,4 +151,18 @@ fn a_socket_that_waits_for_an_answer_does_not_spin() {
     assert!(turns.iter().all(|turn| turn.len() <= 1), "nothing was to be done: {turns:?}");
     word.send(()).unwrap();
     tested.until(|server| server.report().is_some());
+}
+
+#[test]
+fn a_socket_cannot_choose_itself_as_its_peer() {
+    for &net in Net::ALL {
+        let mut tested = Tested::new();
+        let journal = PacketJournal::default();
+        let (id, addr) = tested.serve_packets(net, NotedPackets::new(&journal, Echo));
+        let error = tested.io().set_peer(id, &addr).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{net:?}");
+        // It serves as before.
+        let client = PacketClient::new(&addr);
+        tested.exchange(&client, b"hello");
+    }
 }

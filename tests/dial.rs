@@ -472,6 +472,35 @@ fn an_address_that_is_not_allowed_is_never_connected_to() {
     tested.until(|server| server.io().ledger().accepted == 1);
 }
 
+#[test]
+fn no_address_at_all_is_an_error_that_says_so() {
+    let mut tested = Tested::new();
+    let none: &[Addr] = &[];
+    let error = tested.connect(none, Echo).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.to_string()),
+        (ErrorKind::InvalidInput, "no address".into())
+    );
+    let error = Connect::to("127.0.0.1:1").unwrap().from(none).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_panic_of_who_says_which_addresses_are_allowed_costs_that_connection_only() {
+    let mut tested = Tested::new();
+    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let connect = || Connect::to(addr.clone()).unwrap().only(|_| panic!("as tests do"));
+    assert!(tested.connect(connect(), Echo).is_err());
+    let name = format!("localhost:{}", addr.port().unwrap());
+    let connect = Connect::to_name(&name).only(|_| panic!("as tests do"));
+    let journal = Journal::default();
+    tested.connect(connect, Noted::new(&journal, Echo)).unwrap();
+    tested.until_ended(1);
+    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, Some(ErrorKind::Other))]);
+    let mut client = common::Client::connect(&addr);
+    tested.echo(&mut client, b"bystander");
+}
+
 /// A Unix listener whose backlog is full, and those who fill it.
 #[cfg(target_os = "linux")]
 fn full_unix_listener(path: &std::path::Path) -> (socket2::Socket, Vec<socket2::Socket>) {

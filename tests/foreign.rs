@@ -14,7 +14,7 @@ use common::{Client, Kind, Tested, on_setup};
 use socketserver::mio::net::{TcpStream, UdpSocket};
 use socketserver::mio::unix::pipe;
 use socketserver::mio::{Interest, Poll, Token};
-use socketserver::{Context, Echo, Handler, Input, Options, Readiness, Step};
+use socketserver::{Context, Echo, Exit, Handler, Input, Options, Readiness, Step};
 
 /// Takes everything a pipe has, into the shared bytes.
 fn take_all(
@@ -48,6 +48,19 @@ fn a_pipe_shares_the_loop_and_an_error_closes_it() {
     assert_eq!(tested.io().local_addr(id), None);
     let steps = tested.steps();
     tested.until_quiet(&steps);
+}
+
+#[test]
+fn an_exit_of_a_source_or_an_alarm_ends_the_run() {
+    let mut tested = Tested::new();
+    let (mut sender, receiver) = pipe::new().unwrap();
+    sender.write_all(b"x").unwrap();
+    let exit = |_: &mut Context<'_>, _: &mut pipe::Receiver, _| Err(Exit.into());
+    tested.watch(receiver, Interest::READABLE, exit).unwrap();
+    assert!(Exit::is(&tested.serve_forever().unwrap_err()));
+    let alarm = tested.alarm(|_| Err(Exit.into())).unwrap();
+    tested.io().set_timer(alarm, Duration::ZERO);
+    assert!(Exit::is(&tested.serve_forever().unwrap_err()));
 }
 
 #[test]

@@ -227,6 +227,34 @@ fn a_shutdown_ends_what_is_open() {
 }
 
 #[test]
+fn room_that_is_gone_again_before_it_is_seen_was_never_reported() {
+    let mut server = TestServer::new().unwrap();
+    let peer = server.connect(Echo).unwrap();
+    peer.set_room(0);
+    peer.send("hello");
+    server.run();
+    peer.set_room(10);
+    peer.set_room(0);
+    server.run();
+    peer.set_room(usize::MAX);
+    server.run();
+    assert_eq!(peer.received(), b"hello");
+}
+
+#[test]
+fn the_clock_can_be_advanced_to_its_end() {
+    let options = Options { idle_timeout: None, ..Options::default() };
+    let mut server = TestServer::with((), options).unwrap();
+    let peer = server.connect(Echo).unwrap();
+    for _ in 0..3 {
+        server.advance(Duration::MAX);
+    }
+    peer.send("hello");
+    server.run();
+    assert_eq!(peer.received(), b"hello");
+}
+
+#[test]
 fn a_handler_that_spins_is_noticed() {
     struct Spins;
     impl Handler for Spins {

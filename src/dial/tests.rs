@@ -15,7 +15,7 @@ fn group_of_one_connection() -> [Server<()>; 2] {
     [0, 1].map(|index| {
         let mut server = Server::with((), Options::default()).unwrap();
         server.join(&group, index);
-        server.end_building();
+        server.end_building().unwrap();
         server
     })
 }

@@ -1,5 +1,6 @@
 //! One loop's place in its group.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +29,24 @@ impl Place {
         Place { group, index, reserved: None, doors: Vec::new(), is_building: true }
     }
 
-    pub(crate) fn end_building(&mut self) {
+    /// From now on what the loop opens is its own.
+    ///
+    /// # Errors
+    /// When another loop has opened more.
+    pub(crate) fn end_building(&mut self) -> io::Result<()> {
         self.is_building = false;
+        let (own, all) = (self.doors.len(), self.group.doors().len());
+        if own == all { Ok(()) } else { Err(other_number(all, own)) }
+    }
+
+    /// # Errors
+    /// When the loops before have opened fewer.
+    pub(crate) fn may_open_more(&self) -> io::Result<()> {
+        let all = self.group.doors().len();
+        if self.index == 0 || self.doors.len() < all {
+            return Ok(());
+        }
+        Err(other_number(all, all + 1))
     }
 
     /// The number of the door that is opened next; `None` for what is this loop's own.
@@ -102,6 +119,14 @@ impl Place {
     pub(crate) fn stop_all(&self, grace: Duration) {
         self.group.stop(grace);
     }
+}
+
+fn other_number(first: usize, own: usize) -> io::Error {
+    let what = format!(
+        "each loop has to open the same addresses in the same order: the first one opened {first}, \
+         another one {own}"
+    );
+    io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
 #[cfg(test)]

@@ -58,6 +58,10 @@
 //! stand and has nothing to send it holds up no shutdown, and once it is closed its peer is not waited
 //! for. When all else is done it ends with [`Reason::NotConnected`](crate::Reason::NotConnected).
 //!
+//! Any other connection in the making has the grace to stand and to send, be it to an address or to a
+//! name that is still looked up. One whose time has not come ([`Connect::after`](crate::Connect::after))
+//! ends at once.
+//!
 //! The listeners stay bound, so that the server can run again, and clients wait in the backlog until
 //! it does. A program that ends calls [`Io::server_close`](crate::Io::server_close) first, so that
 //! they are refused instead.

@@ -8,6 +8,7 @@ use crate::addr::Addr;
 use crate::datagram::{Datagram, Phase};
 use crate::id::SocketId;
 use crate::packets::Room;
+use crate::socket::is_local;
 use crate::stream::Sent;
 
 impl Io {
@@ -109,15 +110,25 @@ impl Io {
     /// If it is bound to the wildcard, the system now gives it one address, the one from which it sends
     /// to `peer`; what `peer` sends to another address of this machine is no more received.
     ///
+    /// That peer is taken at its word: what it sends is handled also where it is another socket of this
+    /// server ([`Options::own_packets`](crate::Options::own_packets)), so two services that answer
+    /// everything should not choose each other.
+    ///
     /// # Errors
-    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when it is gone.
+    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when it is gone;
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the peer is the socket itself.
     pub fn set_peer(&mut self, id: SocketId, peer: &Addr) -> io::Result<()> {
         let Some(datagram) = self.sockets.datagram(id) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
-        datagram.transport().set_peer(peer)?;
+        let transport = datagram.transport();
+        if transport.local_addr().is_some_and(|own| is_itself(&own, peer)) {
+            let what = "a datagram socket cannot be its own peer: it would answer itself";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        transport.set_peer(peer)?;
         // As the system writes it, which is how it will name who sent a datagram.
-        let chosen = datagram.transport().peer_addr();
+        let chosen = transport.peer_addr();
         datagram.choose_peer(chosen.unwrap_or_else(|| peer.clone()));
         self.own.remove(id);
         if let Drain::Until { since, .. } = self.drain {
@@ -184,4 +195,11 @@ impl Io {
         self.sockets.enqueue(id);
         true
     }
+}
+
+/// Whether a socket that is bound to `own` has the address `peer`.
+fn is_itself(own: &Addr, peer: &Addr) -> bool {
+    let (Addr::Ip(bound), Addr::Ip(ip)) = (own, peer) else { return own == peer };
+    let (at, ip) = (bound.ip().to_canonical(), ip.ip().to_canonical());
+    Some(bound.port()) == peer.port() && (at == ip || at.is_unspecified() && is_local(ip))
 }

@@ -22,7 +22,7 @@ impl<S> Server<S> {
     /// `timeout` is for the wait for a client; `None` waits for ever.
     ///
     /// # Errors
-    /// Only when the poll itself is broken.
+    /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so.
     pub fn handle_request(&mut self, timeout: Option<Duration>) -> io::Result<Outcome> {
         self.begin_run();
         self.reactor.stage.io.accept_quota = Some(1);
