@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::Poll;
@@ -23,7 +24,7 @@ use crate::outbox::Outbox;
 use crate::output::Pool;
 use crate::own::OwnAddrs;
 use crate::resolver::Resolver;
-use crate::socket::{Loan, name_of, peer_of};
+use crate::socket::{Loan, StopToken, name_of, peer_of};
 use crate::sockets::{Socket, Sockets};
 use crate::stream::{Ending, Marks, SEND_AT_ONCE, Sent};
 use crate::timers::{Deadlines, Timers};
@@ -67,6 +68,8 @@ pub struct Io {
     pub(crate) resolver: Resolver,
     /// The sockets of connections whose handlers block.
     pub(crate) loans: BTreeMap<SocketId, Loan>,
+    /// What tells their handlers of the end of this run, once there is one.
+    pub(crate) stop: Option<Arc<StopToken>>,
     /// A handler asked for the end of the run.
     pub(crate) exit: Option<io::Error>,
     /// Where datagram sockets of this server are bound.
@@ -130,6 +133,7 @@ impl Io {
             attempts: Attempts::default(),
             offloaded: BTreeMap::new(),
             loans: BTreeMap::new(),
+            stop: None,
             exit: None,
             own: OwnAddrs::default(),
             accept_quota: None,

@@ -4,13 +4,14 @@
 //! limits, counters and shutdowns hold for it as for any other.
 
 use std::io;
+use std::net::Shutdown;
 use std::sync::Arc;
 
 use socket2::Socket;
 
 use crate::id::SocketId;
 use crate::io::Io;
-use crate::socket::{Loan, StreamSocket};
+use crate::socket::{Loan, StopToken, StreamSocket};
 use crate::sockets::Sockets;
 use crate::transport::Readiness;
 
@@ -35,15 +36,41 @@ impl Io {
         self.loans.get(&id).map(|loan| &**loan.socket())
     }
 
+    /// What those wait with who are to be told of the end of this run.
+    pub(crate) fn stop_token(&mut self) -> io::Result<Arc<StopToken>> {
+        if let Some(token) = &self.stop {
+            return Ok(Arc::clone(token));
+        }
+        let token = Arc::new(StopToken::new()?);
+        self.stop = Some(Arc::clone(&token));
+        Ok(token)
+    }
+
+    /// Has the reads of a socket that is away come to their end, behind what has come in.
+    pub(crate) fn end_reads(&self, id: SocketId) {
+        if self.stop.as_ref().is_some_and(|token| token.request()) {
+            return;
+        }
+        if let Some(socket) = self.lent(id) {
+            // It fails when the peer is gone already.
+            let _ = socket.shutdown(Shutdown::Read);
+        }
+    }
+
     /// Puts the socket of a connection back. One that somebody else still uses stays away, and the
-    /// connection ends without it.
-    pub(crate) fn take_back(&mut self, id: SocketId) -> io::Result<()> {
+    /// connection ends without it. `silent_since`: nothing has moved since then but the stop.
+    pub(crate) fn take_back(&mut self, id: SocketId, silent_since: Option<u64>) -> io::Result<()> {
         let Some(loan) = self.loans.remove(&id) else { return Ok(()) };
+        let silent_since = silent_since.filter(|_| loan.is_silent());
         let Some(socket) = loan.end()? else { return Ok(()) };
         self.replace(id, socket)?;
-        // There is no telling what happened meanwhile, so it is looked into.
-        let ready = Readiness { readable: true, writable: true, ..Readiness::default() };
-        self.change(id, |connection| connection.stream.note(ready));
+        // Unless it was looked into, there is no telling what happened meanwhile.
+        let readable = silent_since.is_none();
+        let ready = Readiness { readable, writable: true, ..Readiness::default() };
+        self.change(id, |connection| {
+            connection.active_at = silent_since.unwrap_or(connection.active_at);
+            connection.stream.note(ready);
+        });
         Ok(())
     }
 
@@ -61,5 +88,6 @@ impl Io {
         drop(std::mem::replace(&mut self.sockets, Sockets::new()));
         drop(std::mem::take(&mut self.attempts));
         self.loans.clear();
+        self.stop = None;
     }
 }

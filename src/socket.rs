@@ -25,6 +25,7 @@ mod loan;
 mod pktinfo;
 #[cfg(not(all(feature = "sys", any(target_os = "linux", target_os = "android"))))]
 mod single;
+mod stop_token;
 mod stream;
 mod unacknowledged;
 #[cfg(unix)]
@@ -37,6 +38,7 @@ pub(crate) use batch::Batch;
 pub(crate) use datagram::{DatagramSocket, is_local};
 pub(crate) use listener::ListenerSocket;
 pub(crate) use loan::{Loan, send_now};
+pub(crate) use stop_token::{StopToken, Waited};
 pub(crate) use stream::StreamSocket;
 #[cfg(unix)]
 pub(crate) use unix_name::UnixName;

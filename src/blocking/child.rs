@@ -3,7 +3,8 @@
 //! It reports through a pipe, whose end is the event that it has ended:
 //!
 //! ```text
-//! one byte: how it went    four bytes: length of the message    the message    the reply, if any
+//! one byte: how it went    eight bytes: since when its peer is silent, if that was said
+//! four bytes: length of the message    the message    the reply, if any
 //! ```
 
 use std::cell::RefCell;
@@ -91,7 +92,12 @@ impl Watched {
         Some(decode(&bytes).unwrap_or_else(|| {
             let what =
                 process::describe(status).unwrap_or_else(|| "its process told nothing".into());
-            Ended { result: Ok(Err(io::Error::other(what))), reply: None, crashed: true }
+            Ended {
+                result: Ok(Err(io::Error::other(what))),
+                reply: None,
+                crashed: true,
+                silent_since: None,
+            }
         }))
     }
 }
@@ -111,8 +117,12 @@ fn work_and_leave<S>(
         reporter.let_signals_in(begin.inherits_signals);
         work(Reach::Here(cx.shared))
     }));
-    let ended =
-        report.unwrap_or_else(|panic| Ended { result: Err(panic), reply: None, crashed: false });
+    let ended = report.unwrap_or_else(|panic| Ended {
+        result: Err(panic),
+        reply: None,
+        crashed: false,
+        silent_since: None,
+    });
     let success = matches!(ended.result, Ok(Ok(())));
     reporter.leave(&encode(&ended), success)
 }
@@ -145,6 +155,9 @@ const EXIT: u8 = 3;
 /// Added when a reply follows.
 const REPLY: u8 = 128;
 
+/// No clock of ours comes so far.
+const UNKNOWN: u64 = u64::MAX;
+
 fn encode(ended: &Ended) -> Vec<u8> {
     let (how, message) = match &ended.result {
         Ok(Ok(())) => (DONE, String::new()),
@@ -153,6 +166,7 @@ fn encode(ended: &Ended) -> Vec<u8> {
         Err(panic) => (PANICKED, message_of(&**panic)),
     };
     let mut report = vec![how | if ended.reply.is_some() { REPLY } else { 0 }];
+    report.extend_from_slice(&ended.silent_since.unwrap_or(UNKNOWN).to_be_bytes());
     let length = u32::try_from(message.len()).unwrap_or_default();
     report.extend_from_slice(&length.to_be_bytes());
     report.extend_from_slice(message.as_bytes());
@@ -163,6 +177,8 @@ fn encode(ended: &Ended) -> Vec<u8> {
 /// `None` when the report is not whole, because the child came to its end before its work did.
 fn decode(report: &[u8]) -> Option<Ended> {
     let (how, rest) = report.split_first()?;
+    let (since, rest) = rest.split_first_chunk::<8>()?;
+    let silent_since = Some(u64::from_be_bytes(*since)).filter(|since| *since != UNKNOWN);
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     let (message, reply) = rest.split_at_checked(length)?;
@@ -175,7 +191,7 @@ fn decode(report: &[u8]) -> Option<Ended> {
         _ => return None,
     };
     let reply = (how & REPLY != 0).then(|| reply.to_vec());
-    Some(Ended { result, reply, crashed: false })
+    Some(Ended { result, reply, crashed: false, silent_since })
 }
 
 #[cfg(test)]
@@ -185,29 +201,46 @@ mod tests {
     #[test]
     fn a_report_says_what_became_of_the_work() {
         let reply = Some(b"answer".to_vec());
-        let ended =
-            decode(&encode(&Ended { result: Ok(Ok(())), reply: reply.clone(), crashed: false }))
-                .unwrap();
+        let ended = decode(&encode(&Ended {
+            result: Ok(Ok(())),
+            reply: reply.clone(),
+            crashed: false,
+            silent_since: Some(7),
+        }))
+        .unwrap();
         assert!(matches!(ended.result, Ok(Ok(()))));
-        assert_eq!(ended.reply, reply);
-        let failed =
-            Ended { result: Ok(Err(io::Error::other("broke"))), reply: None, crashed: false };
+        assert_eq!((ended.reply, ended.silent_since), (reply, Some(7)));
+        let failed = Ended {
+            result: Ok(Err(io::Error::other("broke"))),
+            reply: None,
+            crashed: false,
+            silent_since: None,
+        };
         let ended = decode(&encode(&failed)).unwrap();
         assert_eq!(ended.result.unwrap().unwrap_err().to_string(), "broke");
-        assert_eq!(ended.reply, None);
-        let panicked =
-            Ended { result: Err(Box::new("fell")), reply: Some(Vec::new()), crashed: false };
+        assert_eq!((ended.reply, ended.silent_since), (None, None));
+        let panicked = Ended {
+            result: Err(Box::new("fell")),
+            reply: Some(Vec::new()),
+            crashed: false,
+            silent_since: None,
+        };
         let ended = decode(&encode(&panicked)).unwrap();
         assert_eq!(message_of(&*ended.result.unwrap_err()), "fell");
         assert_eq!(ended.reply, Some(Vec::new()));
-        let exit = Ended { result: Ok(Err(Exit.into())), reply: None, crashed: false };
+        let exit =
+            Ended { result: Ok(Err(Exit.into())), reply: None, crashed: false, silent_since: None };
         assert!(Exit::is(&decode(&encode(&exit)).unwrap().result.unwrap().unwrap_err()));
     }
 
     #[test]
     fn a_report_that_was_cut_short_is_none() {
-        let failed =
-            Ended { result: Ok(Err(io::Error::other("broke"))), reply: None, crashed: false };
+        let failed = Ended {
+            result: Ok(Err(io::Error::other("broke"))),
+            reply: None,
+            crashed: false,
+            silent_since: None,
+        };
         let whole = encode(&failed);
         for n in 0..whole.len() {
             assert!(decode(&whole[..n]).is_none(), "{n}");

@@ -3,16 +3,19 @@
 use std::io;
 use std::net::Shutdown;
 use std::panic::resume_unwind;
+use std::time::Instant;
 
 use super::crew::{Away, Ended, Place, Work};
 use super::mode::Mode;
 use super::request::Request;
+use super::wire::{Stop, Wire};
 use super::{Handler, Serving, serve};
 use crate::addr::Addr;
 use crate::exit::Exit;
 use crate::handler::{self, Context, Factory};
 use crate::id::TimerId;
 use crate::input::Input;
+use crate::io::{Io, nanoseconds};
 
 /// Makes a conversation for each client, while there are places for it.
 pub(super) struct Conversations<F> {
@@ -52,18 +55,33 @@ enum State<S> {
 
 impl<S: 'static> Conversation<S> {
     fn work(&self, cx: &mut Context<'_, S>, mut handler: Box<Serving<S>>) -> io::Result<Work<S>> {
+        let stop = self.stop(cx.io)?;
         let socket = cx.io.lend(cx.id)?;
         let limits = self.mode.limits(cx.io.options.idle_timeout);
-        let limit = cx.io.options.input_limit;
+        let (limit, epoch) = (cx.io.options.input_limit, cx.io.epoch);
         let (hook, peer) = (self.mode.handle_error.clone(), self.peer.clone());
         Ok(Box::new(move |reach| {
-            let result = match Request::stream(socket, limits, limit, peer.clone(), reach) {
-                Ok(mut request) => serve(&mut *handler, &mut request),
+            let mut silent_since = None;
+            let result = match Wire::new(socket, limits, stop) {
+                Ok(wire) => {
+                    let mut request = Request::stream(wire, limit, peer.clone(), reach);
+                    let result = serve(&mut *handler, &mut request);
+                    silent_since = request.silent_since();
+                    result
+                }
                 Err(error) => Ok(Err(error)),
             };
             super::report(hook.as_deref(), &peer, &result);
-            Ended { result, reply: None, crashed: false }
+            let since = |at: Instant| nanoseconds(at.saturating_duration_since(epoch));
+            let silent_since = silent_since.map(since);
+            Ended { result, reply: None, crashed: false, silent_since }
         }))
+    }
+
+    /// What its handler is told of a shutdown with, if it is.
+    fn stop(&self, io: &mut Io) -> io::Result<Option<Stop>> {
+        let told = self.mode.crew.tells_of_stop(self.mode.detach);
+        told.then(|| Ok(Stop::new(io.stop_token()?, io.now()))).transpose()
     }
 
     /// Whether it has ended, and how.
@@ -72,7 +90,7 @@ impl<S: 'static> Conversation<S> {
         let is_here = matches!(away, Away::Ended(_));
         let Some(ended) = away.take(cx) else { return Ok(()) };
         self.state = State::Over;
-        cx.io.take_back(cx.id)?;
+        cx.io.take_back(cx.id, ended.silent_since)?;
         match ended.result {
             Ok(Ok(())) => {
                 cx.close();
@@ -101,7 +119,7 @@ impl<S: 'static> handler::Handler<S> for Conversation<S> {
             Ok(away) => self.state = State::Away(away),
             Err(error) => {
                 self.mode.crew.warn(cx.io, &self.peer, &error);
-                cx.io.take_back(cx.id)?;
+                cx.io.take_back(cx.id, None)?;
                 return Err(error);
             }
         }
@@ -125,12 +143,7 @@ impl<S: 'static> handler::Handler<S> for Conversation<S> {
                 self.state = State::Over;
                 cx.close();
             }
-            State::Away(_) => {
-                if let Some(socket) = cx.io.lent(cx.id) {
-                    // It fails when the peer is gone already.
-                    let _ = socket.shutdown(Shutdown::Read);
-                }
-            }
+            State::Away(_) => cx.io.end_reads(cx.id),
             State::Due(..) | State::Over => cx.close(),
         }
         Ok(())

@@ -49,6 +49,9 @@ pub(super) struct Ended {
     pub(super) reply: Option<Vec<u8>>,
     /// Its process ended before it could tell the hook of the user anything.
     pub(super) crashed: bool,
+    /// Since when no byte of a connection has moved, in nanoseconds of the loop's clock, if a shutdown
+    /// has ended its last read.
+    pub(super) silent_since: Option<u64>,
 }
 
 impl Crew {
@@ -77,6 +80,16 @@ impl Crew {
             Where::Threads => "threads",
             #[cfg(all(unix, feature = "processes"))]
             Where::Processes => "processes",
+        }
+    }
+
+    /// Whether a shutdown ends their reads. In the loop it cannot begin while they run.
+    pub(super) fn tells_of_stop(&self, detach: bool) -> bool {
+        match self.place {
+            Where::Loop => false,
+            Where::Threads => !detach,
+            #[cfg(all(unix, feature = "processes"))]
+            Where::Processes => true,
         }
     }
 

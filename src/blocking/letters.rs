@@ -77,7 +77,7 @@ impl<S: 'static, F> Letters<S, F> {
             let mut request = Request::packet(packet, peer.clone(), destination, reach);
             let result = serve(&mut *handler, &mut request);
             super::report(hook.as_deref(), &peer, &result);
-            Ended { result, reply: request.into_reply(), crashed: false }
+            Ended { result, reply: request.into_reply(), crashed: false, silent_since: None }
         })
     }
 
@@ -209,7 +209,12 @@ mod tests {
             let mut letters = Letters::new(Mode::threads(1), ());
             let peer = Addr::Ip(client.local_addr().unwrap());
             for nth in 0..count {
-                let ended = Ended { result: Ok(Ok(())), reply: Some(vec![nth]), crashed: false };
+                let ended = Ended {
+                    result: Ok(Ok(())),
+                    reply: Some(vec![nth]),
+                    crashed: false,
+                    silent_since: None,
+                };
                 let (away, peer) = (Away::Ended(ended), peer.clone());
                 letters.away.push(Sent { away, peer, destination: None, owed: false });
             }

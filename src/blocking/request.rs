@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 
 use super::reader::{Reader, Source};
-use super::wire::{Limits, Wire};
+use super::wire::Wire;
 use crate::addr::Addr;
 use crate::frame::{Frame, LengthField};
 use crate::handle::Command;
@@ -44,7 +44,8 @@ use crate::mailbox::Mailbox;
 /// A read or a write waits as long as it must, but not longer than
 /// [`Mode::timeout`](super::Mode::timeout), and all of them together not beyond
 /// [`Mode::deadline`](super::Mode::deadline): a peer that sends or takes one byte now and then is within
-/// every timeout, and only a deadline ends it. When the server shuts down, reads come to their end.
+/// every timeout, and only a deadline ends it. When the server shuts down, reads come to their end behind
+/// what has come in; a handler that only writes asks [`Request::is_shutting_down`].
 pub struct Request<'a, S = ()> {
     reader: Reader,
     /// What leaves as the answer to a datagram.
@@ -65,14 +66,13 @@ pub(super) enum Reach<'a, S> {
 impl<'a, S> Request<'a, S> {
     /// `limit`: what one read may bring that has no limit of its own.
     pub(super) fn stream(
-        socket: Arc<Socket>,
-        limits: Limits,
+        wire: Wire,
         limit: usize,
         client_address: Addr,
         server: Reach<'a, S>,
-    ) -> io::Result<Request<'a, S>> {
-        let reader = Reader::of_stream(Wire::new(socket, limits)?, limit);
-        Ok(Request { reader, reply: None, client_address, server_address: None, server })
+    ) -> Request<'a, S> {
+        let reader = Reader::of_stream(wire, limit);
+        Request { reader, reply: None, client_address, server_address: None, server }
     }
 
     pub(super) fn packet(
@@ -83,6 +83,14 @@ impl<'a, S> Request<'a, S> {
     ) -> Request<'a, S> {
         let reader = Reader::of_packet(packet);
         Request { reader, reply: None, client_address, server_address, server }
+    }
+
+    /// Since when no byte of a connection has moved, if its last read was ended by a shutdown.
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        match self.reader.source() {
+            Source::Stream(reader) => reader.get_ref().silent_since(),
+            Source::Packet(_) => None,
+        }
     }
 
     /// The answer to a datagram, if there is one.
@@ -218,8 +226,23 @@ impl<'a, S> Request<'a, S> {
         }
     }
 
+    /// Whether the server shuts down ([`Io::is_shutting_down`](crate::Io::is_shutting_down)): for a
+    /// handler that writes on and on, since only reads come to their end by themselves. One call of
+    /// the system. Always `false` for a datagram, for a handler in the loop, where a shutdown cannot
+    /// begin meanwhile, and for one in a thread that a shutdown leaves alone
+    /// ([`Mode::detach`](super::Mode::detach)).
+    #[must_use]
+    pub fn is_shutting_down(&self) -> bool {
+        match self.reader.source() {
+            Source::Stream(reader) => reader.get_ref().is_stopped(),
+            Source::Packet(_) => false,
+        }
+    }
+
     /// The socket of the connection, for its options; `None` for a datagram. It blocks; what is
-    /// read from it directly misses what was read ahead, and no deadline holds for it.
+    /// read from it directly misses what was read ahead, and neither a deadline nor a shutdown of the
+    /// server ends such a read. Its reading direction must not be shut down: the server could not see
+    /// the end of the peer any more, and would not wait for it.
     #[must_use]
     pub fn socket(&self) -> Option<&Socket> {
         match self.reader.source() {

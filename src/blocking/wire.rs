@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use crate::socket::send_now;
+use crate::socket::{StopToken, Waited, send_now};
 
 /// How long a request may take, as its [`Mode`](super::Mode) says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,14 +21,33 @@ pub(super) struct Limits {
 ///
 /// A system's own timeout begins anew with each piece that a peer takes of a write, or with each
 /// signal; so the end of a read or a write is fixed when it begins, and the system is given what is
-/// left.
+/// left. A read that is to end with the server waits for its socket and for that stop together.
 pub(super) struct Wire {
     socket: Arc<Socket>,
     limits: Limits,
+    /// Whose end is that of the reads too, if somebody says it.
+    stop: Option<Stop>,
     /// What the system was told last, so that it is told only what is new.
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
 }
+
+/// What a stop of the server is to a connection: what has come in is still read, and behind it lies
+/// the end.
+pub(super) struct Stop {
+    token: Arc<StopToken>,
+    /// When it was lent, as long as no byte has moved since.
+    unmoved_since: Option<Instant>,
+    /// How much is still read, once the stop was met.
+    left: Option<usize>,
+    /// The same at the end that was the stop's: since when no byte can have moved.
+    silent_since: Option<Instant>,
+}
+
+/// What has come in lies in the system. How much it is cannot be asked safely, but it is no more than
+/// the buffer for it, or, of a Unix peer, than the buffer of that one, which is as large unless it has
+/// said otherwise. So a peer that never stops sending holds up no stop.
+const MOST_AT_STOP: usize = 1 << 20;
 
 /// Much less than any socket's buffer, so that a write of it waits at most once: on a Unix socket
 /// each part of the size of its buffer may wait anew.
@@ -38,11 +57,12 @@ const PIECE: usize = if cfg!(unix) { 2 << 10 } else { 64 << 10 };
 const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Wire {
-    pub(super) fn new(socket: Arc<Socket>, limits: Limits) -> io::Result<Wire> {
+    pub(super) fn new(socket: Arc<Socket>, limits: Limits, stop: Option<Stop>) -> io::Result<Wire> {
         let deadline = limits.deadline;
         let mut wire = Wire {
             socket,
             limits: Limits { timeout: None, deadline },
+            stop,
             read_timeout: None,
             write_timeout: None,
         };
@@ -58,6 +78,15 @@ impl Wire {
 
     pub(super) fn limits(&self) -> Limits {
         self.limits
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop.token.is_requested())
+    }
+
+    /// Since when no byte has moved, if it was the stop that has ended the last read.
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        self.stop.as_ref().and_then(|stop| stop.silent_since)
     }
 
     /// Told at once, for who uses the socket itself.
@@ -116,8 +145,52 @@ impl Wire {
     }
 }
 
-impl Read for Wire {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl Stop {
+    pub(super) fn new(token: Arc<StopToken>, lent: Instant) -> Stop {
+        Stop { token, unmoved_since: Some(lent), left: None, silent_since: None }
+    }
+
+    /// Waits for something to read, and says how much of it is.
+    fn wait(&mut self, socket: &Socket, span: Span) -> io::Result<usize> {
+        let mut longest = span.whole()?;
+        while self.left != Some(0) {
+            match self.token.wait(socket, longest) {
+                Ok(Waited { input: true, stop: false }) => return Ok(usize::MAX),
+                Ok(Waited { input: true, stop: true }) => return Ok(self.left_of(socket)),
+                Ok(Waited { input: false, stop: true }) => {
+                    self.left = Some(0);
+                    self.silent_since = Some(self.unmoved_since.unwrap_or(span.began));
+                }
+                Ok(Waited { input: false, stop: false }) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            longest = span.left().map_err(|_| span.explain_late(PEER_SILENT))?;
+        }
+        Ok(0)
+    }
+
+    /// How much may be there that came in before the stop.
+    fn left_of(&mut self, socket: &Socket) -> usize {
+        let room = || socket.recv_buffer_size().unwrap_or_default().max(MOST_AT_STOP);
+        *self.left.get_or_insert_with(room)
+    }
+
+    fn note_read(&mut self, n: usize) {
+        self.note_moved();
+        self.left = self.left.map(|left| left.saturating_sub(n));
+    }
+
+    fn note_moved(&mut self) {
+        (self.unmoved_since, self.silent_since) = (None, None);
+    }
+}
+
+const PEER_SILENT: &str = "the peer sent nothing in time";
+
+impl Wire {
+    /// The system itself waits, which nothing but the end of the socket then ends.
+    fn read_alone(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let span = Span::begin(self.limits);
         let mut left = span.whole()?;
         loop {
@@ -125,15 +198,37 @@ impl Read for Wire {
             match (&*self.socket).read(buffer) {
                 // A socket with a timeout is interrupted by every signal that the program handles.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => left = span.left()?,
-                read => return read.map_err(|e| span.explain(e, "the peer sent nothing in time")),
+                read => return read.map_err(|error| span.explain(error, PEER_SILENT)),
             }
         }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(stop) = self.stop.as_mut().filter(|_| StopToken::WAITS) else {
+            return self.read_alone(buffer);
+        };
+        let span = Span::begin(self.limits);
+        let most = stop.wait(&self.socket, span)?.min(buffer.len());
+        if most == 0 {
+            return Ok(0);
+        }
+        let piece = buffer.get_mut(..most).unwrap_or_default();
+        // It does not wait, unless somebody else has taken what there was.
+        let read = retried(|| (&*self.socket).read(piece));
+        let n = read.map_err(|error| span.explain(error, PEER_SILENT))?;
+        stop.note_read(n);
+        Ok(n)
     }
 }
 
 /// Each write is whole, or an error.
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(stop) = &mut self.stop {
+            stop.note_moved();
+        }
         let span = Span::begin(self.limits);
         if span.whole()?.is_some() {
             self.write_within(bytes, span)?;
@@ -194,6 +289,11 @@ impl Span {
             io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, what),
             _ => error,
         }
+    }
+
+    /// What a wait came to that was ours.
+    fn explain_late(self, what: &str) -> io::Error {
+        self.explain(io::ErrorKind::WouldBlock.into(), what)
     }
 
     fn is_late(self) -> bool {

@@ -91,6 +91,33 @@
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
+//! # A shutdown ends reads
+//!
+//! When the server shuts down, a handler in a thread or a process still reads what has come in, and
+//! then the end, as if its client had ended. What it answers to that arrives. A handler that only
+//! writes meets no end; it asks
+//! [`Request::is_shutting_down`](crate::blocking::Request::is_shutting_down), or is cut off when the
+//! grace is over.
+//!
+//! ```
+//! use std::io;
+//! use socketserver::blocking::Request;
+//!
+//! /// Numbers, until the client is gone or the server stops.
+//! fn count(request: &mut Request<'_>) -> io::Result<()> {
+//!     for n in 0_u64.. {
+//!         if request.is_shutting_down() {
+//!             break;
+//!         }
+//!         request.send_all(format!("{n}\n").as_bytes())?;
+//!     }
+//!     Ok(())
+//! }
+//! # socketserver::Server::new()?.listen_blocking(
+//! #     "127.0.0.1:0", &socketserver::blocking::Mode::threads(1), |_| count)?;
+//! # Ok::<(), io::Error>(())
+//! ```
+//!
 //! # Processes and signals
 //!
 //! With `Mode::processes` a signal that the program handles has its default action in a child: SIGTERM

@@ -39,6 +39,13 @@ impl Loan {
         &self.socket
     }
 
+    /// Whether nothing is there to read, not even the peer's end, as far as can be said without
+    /// waiting.
+    pub(crate) fn is_silent(&self) -> bool {
+        let seen = peek_now(&self.socket);
+        seen.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// The socket, ready for the poll again. `None` while somebody else has a share.
     pub(crate) fn end(self) -> io::Result<Option<StreamSocket>> {
         let Some(socket) = Arc::into_inner(self.socket) else { return Ok(None) };
@@ -66,4 +73,17 @@ pub(crate) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
 #[cfg(not(unix))]
 pub(crate) fn send_now(_: &Socket, _: &[u8]) -> io::Result<usize> {
     Err(io::ErrorKind::WouldBlock.into())
+}
+
+/// How much a read would bring now, one byte at most; nothing is the peer's end.
+#[cfg(unix)]
+fn peek_now(socket: &Socket) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
+    socket.recv_with_flags(&mut [std::mem::MaybeUninit::uninit()], flags)
+}
+
+/// There may be something.
+#[cfg(not(unix))]
+fn peek_now(_: &Socket) -> io::Result<usize> {
+    Ok(1)
 }

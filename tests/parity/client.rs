@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -65,6 +66,19 @@ impl Client {
     pub(crate) fn ask(&mut self, message: &str) -> String {
         self.send(message);
         self.line()
+    }
+
+    /// Sends until the system has had no room for a while; says how much that was.
+    pub(crate) fn send_until_full(&mut self, all: &[u8]) -> usize {
+        const A_WHILE: Duration = Duration::from_millis(20);
+
+        self.socket.set_write_timeout(Some(A_WHILE)).unwrap();
+        let mut sent = 0;
+        while sent < all.len() {
+            let Ok(n) = self.socket.write(&all[sent..]) else { break };
+            sent += n;
+        }
+        sent
     }
 
     pub(crate) fn finish_sending(&self) {

@@ -46,6 +46,7 @@ impl Handler<u32> for Obedient {
             ("segv", _) => break_off(),
             ("silent", _) => Ok(()),
             ("gate", path) => wait_at(path).and_then(|()| writeln!(request, "passed")),
+            ("echo", _) => echo(request),
             ("rest", _) => send_back_all(request),
             ("stay", _) => stay(request),
             ("patience", time) => lose_patience(request, time),
@@ -118,6 +119,19 @@ fn send_back_all(request: &mut Request<'_, u32>) -> io::Result<()> {
     let mut all = Vec::new();
     request.read_to_end(&mut all)?;
     request.write_all(&all)
+}
+
+/// Whatever comes, as it comes.
+fn echo(request: &mut Request<'_, u32>) -> io::Result<()> {
+    writeln!(request, "begin")?;
+    let mut buffer = [0; 64 << 10];
+    loop {
+        let n = request.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(());
+        }
+        request.write_all(&buffer[..n])?;
+    }
 }
 
 /// Says who it is, and waits until its client has no more to say.

@@ -4,6 +4,7 @@ use libtest_mimic::Trial;
 
 use super::combination::{Combination, ELSEWHERE, Place, TRANSPORTS, all, of, streams, trials};
 use super::gate::Gate;
+use super::obedient::much;
 use super::started::{Started, until};
 
 pub(crate) fn stopping() -> Vec<Trial> {
@@ -36,6 +37,8 @@ pub(crate) fn stopping() -> Vec<Trial> {
             drop(client);
             server.leave_clean();
         }),
+        trials(streams(&ELSEWHERE), "stop", "who_still_sends_gets_every_answer", still_sends),
+        trials(streams(&ELSEWHERE), "stop", "half_a_request_may_become_whole", half_a_request),
         trials(of(&TRANSPORTS, &ELSEWHERE), "stop", "it_waits_for_who_is_busy", it_waits),
         trials(of(&TRANSPORTS, &ELSEWHERE), "stop", "it_waits_no_longer_than_its_grace", |it| {
             let mut server = Started::running(it, &[]);
@@ -102,6 +105,37 @@ fn it_runs_again(it: Combination) {
 fn a_handler_asks(it: Combination) {
     let server = Started::running(it, &[]);
     assert_eq!(server.client().ask("shutdown\n"), "asked\n");
+    server.expect("stopped, forced 0");
+    server.leave_clean();
+}
+
+/// It sends until nobody takes any more, and reads only when the server is about to stop; what it has
+/// sent is still on its way then.
+fn still_sends(it: Combination) {
+    let mut server = Started::running(it, &[]);
+    let mut client = server.client();
+    assert_eq!(client.ask("echo\n"), "begin\n");
+    let all = much();
+    let sent = client.send_until_full(&all);
+    server.order("stop 60000");
+    let received = client.rest();
+    assert!(!received.is_empty() && all[..sent].starts_with(&received), "{}", received.len());
+    drop(client);
+    server.expect("stopped, forced 0");
+    server.leave_clean();
+}
+
+/// What was not whole when the server stopped has come to its end; but its client can still write.
+fn half_a_request(it: Combination) {
+    let mut server = Started::running(it, &[]);
+    let mut client = server.client();
+    client.send("rest\nhalf a li");
+    server.ask_until("active", "active 1");
+    server.order("stop 60000");
+    assert_eq!(client.rest(), b"half a li");
+    client.send("ne, ");
+    client.send("whole\n");
+    drop(client);
     server.expect("stopped, forced 0");
     server.leave_clean();
 }

@@ -116,13 +116,13 @@ fn discard(request: &mut Request<'_>) -> io::Result<()> {
     io::copy(request, &mut io::sink()).map(drop)
 }
 
-/// Characters until the peer ends, which is looked for between two pieces.
+/// Characters until the peer ends or the server stops, which is looked for between two pieces.
 fn chargen(request: &mut Request<'_>, nth: usize) -> io::Result<()> {
     if request.datagram().is_some() {
         return request.send_all(Chargen::line(nth));
     }
     let mut at = 0;
-    while request.socket().map_or(Ok(false), system::throw_away)? {
+    while !request.is_shutting_down() && request.socket().map_or(Ok(false), system::throw_away)? {
         let (piece, next) = Chargen::piece(at);
         request.send_all(piece)?;
         at = next;
