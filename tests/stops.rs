@@ -39,7 +39,10 @@ struct Kind {
 }
 
 const TCP: Kind = Kind { name: "tcp", words: &["echo"], counts: true, upper: false, unix: false };
-const KINDS: [Kind; 7] = [
+#[cfg(feature = "processes")]
+const PROCESSES: Kind =
+    Kind { name: "processes", words: &["echo", "--workers", "processes:4"], counts: false, ..TCP };
+const KINDS: &[Kind] = &[
     TCP,
     Kind { name: "unix", unix: true, ..TCP },
     Kind { name: "two loops", words: &["echo", "--reactors", "2"], ..TCP },
@@ -58,6 +61,10 @@ const KINDS: [Kind; 7] = [
         unix: true,
         ..TCP
     },
+    #[cfg(feature = "processes")]
+    PROCESSES,
+    #[cfg(feature = "processes")]
+    Kind { name: "unix, processes", unix: true, ..PROCESSES },
 ];
 
 const CLIENTS: u64 = 4;
@@ -83,10 +90,10 @@ struct Tally {
 
 #[test]
 fn a_stop_at_any_moment_loses_nothing() {
-    let stops: u64 = env::var("STOPS").map_or(21, |stops| stops.parse().unwrap());
+    let stops: u64 = env::var("STOPS").map_or(27, |stops| stops.parse().unwrap());
     let seed: u64 = env::var("STOPS_SEED").map_or(1, |seed| seed.parse().unwrap());
     let mut all = Tally::default();
-    for kind in KINDS {
+    for &kind in KINDS {
         let mut tally = Tally::default();
         for nth in 0..stops.div_ceil(KINDS.len() as u64) {
             let mut random = Random::new(seed, nth);
