@@ -68,7 +68,7 @@ pub struct Io {
     pub(crate) resolver: Resolver,
     /// The sockets of connections whose handlers block.
     pub(crate) loans: BTreeMap<SocketId, Loan>,
-    /// What tells their handlers of the end of this run, once there is one.
+    /// What ends the reads of their handlers at a shutdown, once one waits with it.
     pub(crate) stop: Option<Arc<StopToken>>,
     /// A handler asked for the end of the run.
     pub(crate) exit: Option<io::Error>,

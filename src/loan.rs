@@ -36,7 +36,7 @@ impl Io {
         self.loans.get(&id).map(|loan| &**loan.socket())
     }
 
-    /// What those wait with who are to be told of the end of this run.
+    /// The stop of this run, for reads that are to end with it.
     pub(crate) fn stop_token(&mut self) -> io::Result<Arc<StopToken>> {
         if let Some(token) = &self.stop {
             return Ok(Arc::clone(token));

@@ -78,10 +78,10 @@ impl<S: 'static> Conversation<S> {
         }))
     }
 
-    /// What its handler is told of a shutdown with, if it is.
+    /// What ends the reads of its handler at a shutdown; `None` where nothing does.
     fn stop(&self, io: &mut Io) -> io::Result<Option<Stop>> {
-        let told = self.mode.crew.tells_of_stop(self.mode.detach);
-        told.then(|| Ok(Stop::new(io.stop_token()?, io.now()))).transpose()
+        let ends = self.mode.crew.ends_reads_at_stop(self.mode.detach);
+        ends.then(|| Ok(Stop::new(io.stop_token()?, io.now()))).transpose()
     }
 
     /// Whether it has ended, and how.

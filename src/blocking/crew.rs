@@ -84,7 +84,7 @@ impl Crew {
     }
 
     /// Whether a shutdown ends their reads. In the loop it cannot begin while they run.
-    pub(super) fn tells_of_stop(&self, detach: bool) -> bool {
+    pub(super) fn ends_reads_at_stop(&self, detach: bool) -> bool {
         match self.place {
             Where::Loop => false,
             Where::Threads => !detach,

@@ -25,7 +25,7 @@ pub(super) struct Limits {
 pub(super) struct Wire {
     socket: Arc<Socket>,
     limits: Limits,
-    /// Whose end is that of the reads too, if somebody says it.
+    /// What ends the reads besides the peer, if anything does.
     stop: Option<Stop>,
     /// What the system was told last, so that it is told only what is new.
     read_timeout: Option<Duration>,
@@ -36,17 +36,17 @@ pub(super) struct Wire {
 /// the end.
 pub(super) struct Stop {
     token: Arc<StopToken>,
-    /// When it was lent, as long as no byte has moved since.
+    /// When the connection left the loop, until the first byte moves.
     unmoved_since: Option<Instant>,
-    /// How much is still read, once the stop was met.
+    /// How much is still read, once a read has met the stop.
     left: Option<usize>,
-    /// The same at the end that was the stop's: since when no byte can have moved.
+    /// Since when no byte has moved, once the stop was all that a read has met.
     silent_since: Option<Instant>,
 }
 
-/// What has come in lies in the system. How much it is cannot be asked safely, but it is no more than
-/// the buffer for it, or, of a Unix peer, than the buffer of that one, which is as large unless it has
-/// said otherwise. So a peer that never stops sending holds up no stop.
+/// How much is still read at a stop, unless the buffer of the socket is larger. What had come in lies in
+/// that buffer, or in that of a Unix peer, and its exact length cannot be asked without `unsafe`. With
+/// this bound a peer that never stops sending holds up no stop.
 const MOST_AT_STOP: usize = 1 << 20;
 
 /// Much less than any socket's buffer, so that a write of it waits at most once: on a Unix socket
@@ -153,13 +153,17 @@ impl Stop {
     /// Waits for something to read, and says how much of it is.
     fn wait(&mut self, socket: &Socket, span: Span) -> io::Result<usize> {
         let mut longest = span.whole()?;
-        while self.left != Some(0) {
+        if self.left == Some(0) {
+            return Ok(0);
+        }
+        loop {
             match self.token.wait(socket, longest) {
                 Ok(Waited { input: true, stop: false }) => return Ok(usize::MAX),
                 Ok(Waited { input: true, stop: true }) => return Ok(self.left_of(socket)),
                 Ok(Waited { input: false, stop: true }) => {
                     self.left = Some(0);
                     self.silent_since = Some(self.unmoved_since.unwrap_or(span.began));
+                    return Ok(0);
                 }
                 Ok(Waited { input: false, stop: false }) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -167,7 +171,6 @@ impl Stop {
             }
             longest = span.left().map_err(|_| span.explain_late(PEER_SILENT))?;
         }
-        Ok(0)
     }
 
     /// How much may be there that came in before the stop.

@@ -53,7 +53,7 @@ impl<S> Server<S> {
         }
         let forced = self.reactor.stage.cut_off();
         self.reactor.stage.rest_datagrams();
-        // Those who serve in a later run are not told of this end.
+        // A later run has a stop of its own.
         self.reactor.stage.io.stop = None;
         let ledger = self.reactor.stage.io.ledger;
         let before = self.before_drain;

@@ -21,7 +21,7 @@ mod system {
     #[derive(Debug)]
     pub(crate) struct StopToken {
         reader: PipeReader,
-        /// Kept by all who wait, so that the end of the server is not taken for its stop.
+        /// Kept beside the reader, so that the end of the server is not taken for its stop.
         writer: PipeWriter,
         requested: AtomicBool,
     }
@@ -35,7 +35,7 @@ mod system {
             Ok(StopToken { reader, writer, requested: AtomicBool::new(false) })
         }
 
-        /// Ends the reads of all who wait with it; `false` when it cannot.
+        /// Ends every wait with it, now and later; `false` when it cannot.
         pub(crate) fn request(&self) -> bool {
             self.requested.swap(true, Ordering::AcqRel) || (&self.writer).write_all(&[0]).is_ok()
         }
