@@ -261,8 +261,12 @@ fn who_is_detached_goes_on_to_read_after_a_stop() {
             request.read_line(&mut line)?;
             write!(request, "{} {line}", request.is_shutting_down())
         });
-        let mut client = Client::connect(&addr);
-        server.until(|_| mode.active() == 1);
+        // The stop is told to another, who is not detached.
+        let other = Mode::threads(1);
+        let waits = |request: &mut Request<'_>| request.read(&mut [0]).map(drop);
+        let other_addr = server.serve_blocking(kind, &other, waits);
+        let (mut client, _other) = (Client::connect(&addr), Client::connect(&other_addr));
+        server.until(|_| mode.active() == 1 && other.active() == 1);
         server.shutdown(PATIENCE).unwrap();
         client.send(b"after it\n");
         server.until(|_| client.look());
