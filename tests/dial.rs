@@ -477,10 +477,7 @@ fn no_address_at_all_is_an_error_that_says_so() {
     let mut tested = Tested::new();
     let none: &[Addr] = &[];
     let error = tested.connect(none, Echo).unwrap_err();
-    assert_eq!(
-        (error.kind(), error.to_string()),
-        (ErrorKind::InvalidInput, "no address".into())
-    );
+    assert_eq!((error.kind(), error.to_string()), (ErrorKind::InvalidInput, "no address".into()));
     let error = Connect::to("127.0.0.1:1").unwrap().from(none).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
