@@ -204,6 +204,89 @@ const CONVERSATIONS: &[(&[&str], &str)] = &[
     ),
     (&["SET a 1", "WATCH a", "FLUSHALL", "MULTI", "PING", "EXEC"], "+OK +OK +OK +OK +QUEUED *-1"),
     (&["WATCH a", "FLUSHDB", "MULTI", "PING", "EXEC"], "+OK +OK +OK +QUEUED *1 +PONG"),
+    // What was changed and is not there again was changed.
+    (&["WATCH a", "SET a 1", "DEL a", "MULTI", "PING", "EXEC"], "+OK +OK :1 +OK +QUEUED *-1"),
+    (&["WATCH a", "SET a 1", "GETDEL a", "MULTI", "PING", "EXEC"], "+OK +OK $1 1 +OK +QUEUED *-1"),
+    (&["WATCH a", "INCR a", "EXPIRE a -1", "MULTI", "PING", "EXEC"], "+OK :1 :1 +OK +QUEUED *-1"),
+    (&["WATCH a", "APPEND a x", "FLUSHDB", "MULTI", "PING", "EXEC"], "+OK :1 +OK +OK +QUEUED *-1"),
+    (
+        &["WATCH a", "MSET b 1 a 1", "FLUSHALL", "MULTI", "PING", "EXEC"],
+        "+OK +OK +OK +OK +QUEUED *-1",
+    ),
+    (
+        &["WATCH b", "MSETNX a 1 b 1", "UNLINK b", "MULTI", "PING", "EXEC"],
+        "+OK :1 :1 +OK +QUEUED *-1",
+    ),
+    (&["SET a 1", "WATCH a", "EXPIRE a 0", "MULTI", "PING", "EXEC"], "+OK +OK :1 +OK +QUEUED *-1"),
+    (
+        &["WATCH a", "SET a 1", "DEL a", "UNWATCH", "WATCH a", "MULTI", "PING", "EXEC"],
+        "+OK +OK :1 +OK +OK +OK +QUEUED *1 +PONG",
+    ),
+    (
+        &["SET a 1 EX 100", "WATCH a", "PERSIST a", "MULTI", "PING", "EXEC"],
+        "+OK +OK :1 +OK +QUEUED *-1",
+    ),
+    (
+        &["SET a 1", "WATCH a", "GETEX a EX 100", "MULTI", "PING", "EXEC"],
+        "+OK +OK $1 1 +OK +QUEUED *-1",
+    ),
+    // What changes nothing is no change.
+    (
+        &["WATCH a", "DEL a", "EXPIRE a -1", "GETDEL a", "SET a 1 XX", "MULTI", "PING", "EXEC"],
+        "+OK :0 :0 $-1 $-1 +OK +QUEUED *1 +PONG",
+    ),
+    (
+        &[
+            "SET a 1",
+            "WATCH a",
+            "SETNX a 2",
+            "PERSIST a",
+            "GETEX a",
+            "EXPIRE a 9 XX",
+            "MULTI",
+            "PING",
+            "EXEC",
+        ],
+        "+OK +OK :0 :0 $1 1 :0 +OK +QUEUED *1 +PONG",
+    ),
+    // What is refused before it is queued spoils a transaction.
+    (
+        &["MULTI", "CLIENT FOO", "SET a 1", "EXEC", "GET a"],
+        "+OK -ERR unknown subcommand 'FOO'. Try CLIENT HELP. +QUEUED -EXECABORT Transaction discarded because of previous errors. $-1",
+    ),
+    (
+        &["MULTI", "CLIENT ID x", "EXEC"],
+        "+OK -ERR wrong number of arguments for 'client|id' command -EXECABORT Transaction discarded because of previous errors.",
+    ),
+    (
+        &["MULTI", "CONFIG GET", "EXEC"],
+        "+OK -ERR wrong number of arguments for 'config|get' command -EXECABORT Transaction discarded because of previous errors.",
+    ),
+    (
+        &["MULTI", "command x", "EXEC"],
+        "+OK -ERR unknown subcommand 'x'. Try COMMAND HELP. -EXECABORT Transaction discarded because of previous errors.",
+    ),
+    (
+        &["MULTI", "SET a 1", "EXEC x", "GET a", "EXEC"],
+        "+OK +QUEUED -EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command $-1 -ERR EXEC without MULTI",
+    ),
+    (
+        &["WATCH a", "SET a 1", "EXEC x", "MULTI", "PING", "EXEC"],
+        "+OK +OK -EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command +OK +QUEUED *1 +PONG",
+    ),
+    (
+        &["MULTI", "DISCARD x", "PING", "EXEC"],
+        "+OK -ERR wrong number of arguments for 'discard' command +QUEUED -EXECABORT Transaction discarded because of previous errors.",
+    ),
+    // What is refused only when it is done spoils nothing.
+    (
+        &["MULTI", "PING a b", "FLUSHALL x y", "AUTH a b c", "CLIENT NO-EVICT x", "PING", "EXEC"],
+        "+OK +QUEUED +QUEUED +QUEUED +QUEUED +QUEUED *5 -ERR wrong number of arguments for 'ping' command -ERR syntax error -ERR syntax error -ERR syntax error +PONG",
+    ),
+    (
+        &["MULTI", "MULTI", "WATCH a", "PING", "EXEC"],
+        "+OK -ERR MULTI calls can not be nested -ERR WATCH inside MULTI is not allowed +QUEUED *1 +PONG",
+    ),
     (
         &["WATCH a", "SET a 1", "UNWATCH", "MULTI", "PING", "EXEC"],
         "+OK +OK +OK +OK +QUEUED *1 +PONG",
@@ -320,6 +403,70 @@ fn every_command_does_what_redis_says() {
         {
             ask(addr, b"FLUSHALL\r\n");
         }
+    }
+}
+
+/// Words that are no keys of anything, so that a command has nothing to do with them.
+const WORDS: [&str; 5] = ["x", "1", "x", "y", "z"];
+/// Subcommands that redis-server 7.0 has as well, and two that nobody has.
+const SUBCOMMANDS: [(&str, &[&str]); 3] = [
+    (
+        "CLIENT",
+        &["ID", "INFO", "LIST", "SETNAME", "GETNAME", "NO-EVICT", "GETREDIR", "KILL", "FOO"],
+    ),
+    ("CONFIG", &["GET", "SET", "RESETSTAT", ""]),
+    ("COMMAND", &["COUNT", "LIST", "INFO", "DOCS", "GETKEYS", "FOO"]),
+];
+
+/// All that can be said, right or wrong, and what ends a conversation apart.
+fn everything(addr: &str) -> Vec<Vec<String>> {
+    let list = ask(addr, b"COMMAND LIST\r\n");
+    let names = lines(&list).into_iter().skip(2).step_by(2).map(|name| vec![name]);
+    let subcommands = SUBCOMMANDS.iter().flat_map(|(of, all)| all.iter().map(|sub| vec![*of, sub]));
+    let beginnings = names.chain(subcommands).chain([vec!["nonsense"]]);
+    let more = |words: Vec<&str>| {
+        let with = |n| [&words[..], &WORDS[..n]].concat().into_iter().map(String::from).collect();
+        (0..=WORDS.len()).map(with).collect::<Vec<_>>()
+    };
+    beginnings.filter(|words| words[0] != "quit").flat_map(more).collect()
+}
+
+#[test]
+fn in_a_transaction_every_command_is_queued_or_refused_as_redis_does() {
+    let (_server, addr) = start();
+    let Some((_redis, redis)) = start_redis() else { return };
+    let said = |addr: &str, command: &[String]| {
+        let words: Vec<&str> = command.iter().map(String::as_str).collect();
+        let commands = [&["MULTI"][..], &words, &["PING"], &["EXEC"], &["EXEC"]];
+        let sent: Vec<u8> = commands.into_iter().flat_map(encode).collect();
+        let answer = ask(addr, &sent);
+        // What was asked for may differ, and whether it was done may not.
+        let end = answer.find("\r\n*").unwrap_or(answer.len());
+        answer[..end].to_string()
+    };
+    let everything = everything(&addr);
+    assert!(everything.len() > 400, "{}", everything.len());
+    for command in everything {
+        assert_eq!(said(&addr, &command), said(&redis, &command), "{command:?}");
+    }
+}
+
+#[test]
+fn a_watched_key_that_came_and_expired_was_changed() {
+    let (_server, kv) = start();
+    let redis = start_redis();
+    for addr in [Some(&kv), redis.as_ref().map(|(_server, addr)| addr)].into_iter().flatten() {
+        let mut watcher = tcp(addr);
+        watcher.write_all(b"WATCH a\r\n").unwrap();
+        read_until(&mut watcher, "+OK\r\n");
+        assert_eq!(ask(addr, b"SET a 1 PX 1\r\n"), "+OK\r\n");
+        let end = Instant::now() + PATIENCE;
+        while ask(addr, b"DBSIZE\r\n") != ":0\r\n" {
+            assert!(Instant::now() < end, "it does not expire");
+        }
+        watcher.write_all(b"MULTI\r\nSET b 1\r\nEXEC\r\n").unwrap();
+        assert_eq!(read_until(&mut watcher, "*-1\r\n"), "+OK\r\n+QUEUED\r\n*-1\r\n", "{addr}");
+        assert_eq!(ask(addr, b"GET b\r\n"), "$-1\r\n");
     }
 }
 

@@ -3,7 +3,7 @@
 use socketserver::SocketId;
 
 use crate::clients::{Record, Word};
-use crate::command::{Run, SYNTAX, is, text};
+use crate::command::{SYNTAX, Subcommand, is, perform_subcommand, text};
 use crate::connection::BAD_NAME;
 use crate::memory::Refused;
 use crate::number::integer;
@@ -11,10 +11,7 @@ use crate::parser::Args;
 use crate::session::{Cx, Session, Silence};
 use crate::value::Bytes;
 
-/// The name, how it is called in a list, how many arguments it takes behind it, and what does it.
-type Subcommand = (&'static str, &'static str, std::ops::RangeInclusive<usize>, Run);
-
-const SUBCOMMANDS: [Subcommand; 11] = [
+pub(crate) static CLIENT: &[Subcommand] = &[
     ("ID", "client|id", 0..=0, id),
     ("INFO", "client|info", 0..=0, info),
     ("LIST", "client|list", 0..=usize::MAX, list),
@@ -30,18 +27,7 @@ const SUBCOMMANDS: [Subcommand; 11] = [
 
 /// `CLIENT subcommand...`
 pub(crate) fn client(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
-    let what = args.get(1);
-    let Some((_, name, takes, run)) = SUBCOMMANDS.iter().find(|(name, ..)| is(what, name)) else {
-        let what = format!("ERR unknown subcommand '{}'. Try CLIENT HELP.", text(what));
-        cx.shared.replies.error(&what);
-        return Ok(());
-    };
-    me.record.command.set(name);
-    if takes.contains(&(args.len() - 2)) {
-        return run(cx, me, args);
-    }
-    cx.shared.replies.error(&format!("ERR wrong number of arguments for '{name}' command"));
-    Ok(())
+    perform_subcommand(CLIENT, cx, me, args)
 }
 
 fn id(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {

@@ -1,37 +1,54 @@
 //! `COMMAND`: what can be done, as clients ask for it.
 
-use crate::command::{Command, WRONG_NUMBER, is, text};
+use crate::command::{Command, SYNTAX, Subcommand, is, perform_subcommand};
 use crate::memory::Refused;
 use crate::parser::Args;
 use crate::replies::Replies;
 use crate::session::{Cx, Session};
 use crate::table::COMMANDS;
 
+pub(crate) static COMMAND: &[Subcommand] = &[
+    ("COUNT", "command|count", 0..=0, count),
+    ("LIST", "command|list", 0..=usize::MAX, list),
+    ("INFO", "command|info", 0..=usize::MAX, info),
+    ("DOCS", "command|docs", 0..=usize::MAX, docs),
+    ("GETKEYS", "command|getkeys", 2..=usize::MAX, keys),
+];
+
 /// `COMMAND [COUNT | LIST | INFO [name...] | DOCS [name...] | GETKEYS command...]`
-pub(crate) fn command(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
-    let (what, replies) = (args.get(1), &mut cx.shared.replies);
-    match () {
-        () if args.len() == 1 => all(replies, entry),
-        () if is(what, "COUNT") => replies.count(COMMANDS.len()),
-        () if is(what, "LIST") => all(replies, |replies, command| {
-            replies.bulk(command.name.as_bytes());
-        }),
-        () if is(what, "INFO") && args.len() == 2 => all(replies, entry),
-        () if is(what, "INFO") => {
-            replies.array(args.len() - 2);
-            for name in args.skip(2) {
-                match Command::named(name) {
-                    Some(command) => entry(replies, command),
-                    None => replies.null(),
-                }
-            }
-        }
-        () if is(what, "DOCS") => docs(replies, args),
-        () if is(what, "GETKEYS") && args.len() > 2 => return keys(replies, args),
-        () if is(what, "GETKEYS") => return Err(WRONG_NUMBER),
-        () => {
-            let what = text(what);
-            replies.error(&format!("ERR unknown subcommand '{what}'. Try COMMAND HELP."));
+pub(crate) fn command(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    if args.len() > 1 {
+        return perform_subcommand(COMMAND, cx, me, args);
+    }
+    all(&mut cx.shared.replies, entry);
+    Ok(())
+}
+
+fn count(cx: &mut Cx<'_>, _me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {
+    cx.shared.replies.count(COMMANDS.len());
+    Ok(())
+}
+
+/// `COMMAND LIST`, without a filter.
+fn list(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    if args.len() > 2 {
+        return Err(SYNTAX);
+    }
+    all(&mut cx.shared.replies, |replies, command| replies.bulk(command.name.as_bytes()));
+    Ok(())
+}
+
+fn info(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    let replies = &mut cx.shared.replies;
+    if args.len() == 2 {
+        all(replies, entry);
+        return Ok(());
+    }
+    replies.array(args.len() - 2);
+    for name in args.skip(2) {
+        match Command::named(name) {
+            Some(command) => entry(replies, command),
+            None => replies.null(),
         }
     }
     Ok(())
@@ -61,7 +78,8 @@ fn entry(replies: &mut Replies, command: &Command) {
     (0..3).for_each(|_| replies.array(0));
 }
 
-fn docs(replies: &mut Replies, args: &Args<'_>) {
+fn docs(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    let replies = &mut cx.shared.replies;
     let is_asked =
         |command: &&Command| args.len() == 2 || args.skip(2).any(|name| is(name, command.name));
     let asked: Vec<&Command> = COMMANDS.iter().filter(is_asked).collect();
@@ -74,10 +92,12 @@ fn docs(replies: &mut Replies, args: &Args<'_>) {
             replies.bulk(value.as_bytes());
         }
     }
+    Ok(())
 }
 
 /// Which arguments of a command are keys.
-fn keys(replies: &mut Replies, args: &Args<'_>) -> Result<(), Refused> {
+fn keys(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    let replies = &mut cx.shared.replies;
     let command = Command::named(args.get(2)).ok_or("ERR Invalid command specified")?;
     let words = args.len() - 2;
     if !command.takes(words) {

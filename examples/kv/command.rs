@@ -18,6 +18,9 @@ const MAX_SHOWN: usize = 128;
 
 pub(crate) type Run = fn(&mut Cx<'_>, &mut Session, &Args<'_>) -> Result<(), Refused>;
 
+/// The name, how it is called in a list, how many arguments it takes behind it, and what does it.
+pub(crate) type Subcommand = (&'static str, &'static str, RangeInclusive<usize>, Run);
+
 #[derive(Debug)]
 pub(crate) struct Command {
     /// In small letters.
@@ -32,6 +35,7 @@ pub(crate) struct Command {
     pub(crate) keys: (i8, i8, i8),
     large: TakesLarge,
     when: When,
+    subcommands: &'static [Subcommand],
     run: Run,
     pub(crate) summary: &'static str,
 }
@@ -72,6 +76,7 @@ pub(crate) const fn row(
         keys: (0, 0, 0),
         large: TakesLarge::Nowhere,
         when: When::Plain,
+        subcommands: &[],
         run,
         summary,
     }
@@ -108,6 +113,11 @@ impl Command {
 
     pub(crate) const fn always(mut self) -> Command {
         self.when = When::Always;
+        self
+    }
+
+    pub(crate) const fn with(mut self, subcommands: &'static [Subcommand]) -> Command {
+        self.subcommands = subcommands;
         self
     }
 
@@ -151,6 +161,15 @@ impl Command {
         }
     }
 
+    /// Whether it has such a subcommand, which takes so many arguments; what is wrong otherwise. Doing
+    /// it says the same, but a transaction has to know before.
+    pub(crate) fn check_subcommand(&self, args: &Args<'_>) -> Result<(), String> {
+        if self.subcommands.is_empty() || args.len() == 1 {
+            return Ok(());
+        }
+        subcommand(self.subcommands, args).map(drop)
+    }
+
     /// Does it, and replies.
     #[inline]
     pub(crate) fn perform(&self, cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) {
@@ -192,6 +211,39 @@ impl Command {
     pub(crate) fn replies_by_messages(&self) -> bool {
         self.when == When::Listening
     }
+}
+
+/// Does the subcommand that the second word names.
+pub(crate) fn perform_subcommand(
+    subcommands: &'static [Subcommand],
+    cx: &mut Cx<'_>,
+    me: &mut Session,
+    args: &Args<'_>,
+) -> Result<(), Refused> {
+    match subcommand(subcommands, args) {
+        Ok((_, name, _, run)) => {
+            me.record.command.set(name);
+            return run(cx, me, args);
+        }
+        Err(what) => cx.shared.replies.error(&what),
+    }
+    Ok(())
+}
+
+fn subcommand(
+    subcommands: &'static [Subcommand],
+    args: &Args<'_>,
+) -> Result<&'static Subcommand, String> {
+    let word = args.get(1);
+    let Some(found) = subcommands.iter().find(|(name, ..)| is(word, name)) else {
+        let (container, word) = (text(args.get(0)).to_uppercase(), text(word));
+        return Err(format!("ERR unknown subcommand '{word}'. Try {container} HELP."));
+    };
+    let (_, name, takes, _) = found;
+    if !takes.contains(&(args.len() - 2)) {
+        return Err(WRONG_NUMBER.replace(NAME, name));
+    }
+    Ok(found)
 }
 
 #[cold]

@@ -1,7 +1,7 @@
 //! Commands about the connection itself.
 
 use crate::clients::Word;
-use crate::command::{SYNTAX, is};
+use crate::command::{SYNTAX, WRONG_NUMBER, is};
 use crate::memory::Refused;
 use crate::number::integer;
 use crate::parser::Args;
@@ -16,6 +16,9 @@ const WRONG_USER: Refused = "WRONGPASS invalid username-password pair or user is
 /// `PING [text]`; to a client that listens to channels the answer looks like a message.
 pub(crate) fn ping(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
     let replies = &mut cx.shared.replies;
+    if args.len() > 2 {
+        return Err(WRONG_NUMBER);
+    }
     if me.is_listener() {
         replies.array(2);
         replies.bulk(b"pong");
@@ -84,6 +87,9 @@ fn greet(cx: &mut Cx<'_>, me: &Session) {
 /// `AUTH [user] password`. There are no passwords: as in a Redis without any, the user `default` may
 /// say whatever it likes, but a password alone is probably meant for another server.
 pub(crate) fn auth(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    if args.len() > 3 {
+        return Err(SYNTAX);
+    }
     if args.len() == 2 {
         return Err("ERR AUTH <password> called without any password configured for the default \
                     user. Are you sure your configuration is correct?");

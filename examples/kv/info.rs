@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::clock::since_1970;
-use crate::command::{WRONG_NUMBER, is, text};
+use crate::command::{SYNTAX, Subcommand, is, perform_subcommand, text};
 use crate::glob::matches;
 use crate::large::MAX_VALUE;
 use crate::memory::Refused;
@@ -75,43 +75,55 @@ pub(crate) fn time(cx: &mut Cx<'_>, _me: &mut Session, _args: &Args<'_>) -> Resu
     Ok(())
 }
 
-/// `CONFIG GET pattern...`; nothing can be set while the server runs.
+pub(crate) static CONFIG: &[Subcommand] = &[
+    ("GET", "config|get", 1..=usize::MAX, config_get),
+    ("SET", "config|set", 2..=usize::MAX, config_set),
+    ("RESETSTAT", "config|resetstat", 0..=0, config_reset_statistics),
+];
+
+/// `CONFIG subcommand...`; nothing can be set while the server runs.
 pub(crate) fn config(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
-    me.record.command.set("config");
-    let what = args.get(1);
-    match () {
-        () if is(what, "GET") && args.len() > 2 => {
-            let all = settings(cx);
-            let wanted: Vec<_> = all
-                .iter()
-                .filter(|(name, _)| args.skip(2).any(|pattern| matches(pattern, name.as_bytes())))
-                .collect();
-            cx.shared.replies.map(wanted.len());
-            for (name, value) in wanted {
-                cx.shared.replies.bulk(name.as_bytes());
-                cx.shared.replies.bulk(value.as_bytes());
-            }
-        }
-        () if is(what, "SET") && args.len() > 3 => {
-            let name = text(args.get(2));
-            let known = settings(cx).iter().any(|(known, _)| is(name.as_bytes(), known));
-            cx.shared.replies.error(&if known {
-                format!(
-                    "ERR CONFIG SET failed (possibly related to argument '{name}') - can't set \
-                     immutable config"
-                )
-            } else {
-                format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'")
-            });
-        }
-        () if is(what, "RESETSTAT") => cx.shared.replies.simple("OK"),
-        () if is(what, "GET") || is(what, "SET") => return Err(WRONG_NUMBER),
-        () => {
-            let what = text(what);
-            let what = format!("ERR unknown subcommand '{what}'. Try CONFIG HELP.");
-            cx.shared.replies.error(&what);
-        }
+    perform_subcommand(CONFIG, cx, me, args)
+}
+
+/// `CONFIG GET pattern...`
+fn config_get(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    let all = settings(cx);
+    let is_wanted = |name: &str| args.skip(2).any(|pattern| matches(pattern, name.as_bytes()));
+    let wanted: Vec<_> = all.iter().filter(|(name, _)| is_wanted(name)).collect();
+    cx.shared.replies.map(wanted.len());
+    for (name, value) in wanted {
+        cx.shared.replies.bulk(name.as_bytes());
+        cx.shared.replies.bulk(value.as_bytes());
     }
+    Ok(())
+}
+
+/// `CONFIG SET name value...`
+fn config_set(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+    if args.len() % 2 == 1 {
+        return Err(SYNTAX);
+    }
+    let name = text(args.get(2));
+    let known = settings(cx).iter().any(|(known, _)| is(name.as_bytes(), known));
+    cx.shared.replies.error(&if known {
+        format!(
+            "ERR CONFIG SET failed (possibly related to argument '{name}') - can't set \
+             immutable config"
+        )
+    } else {
+        format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'")
+    });
+    Ok(())
+}
+
+/// `CONFIG RESETSTAT`; there are no statistics.
+fn config_reset_statistics(
+    cx: &mut Cx<'_>,
+    _me: &mut Session,
+    _args: &Args<'_>,
+) -> Result<(), Refused> {
+    cx.shared.replies.simple("OK");
     Ok(())
 }
 

@@ -26,6 +26,7 @@ use replies::Replies;
 use store::Store;
 
 mod about;
+mod absent;
 mod apart;
 mod backlog;
 mod catalogue;

@@ -82,21 +82,15 @@ impl Session {
                 cx.shared.warn_of_http(&self.record.addr, cx.io.now());
                 self.is_over = true;
             }
-            Err(what) => {
-                self.transaction.spoil();
-                cx.shared.replies.error(&what);
-            }
+            Err(what) => self.refuse(cx, args, &what),
             Ok(command) if self.transaction.is_open() && command.is_queued() => {
-                if let Err(refused) = self.transaction.queue(cx, command, args) {
-                    cx.shared.replies.error(refused);
-                }
-                self.note();
+                self.queue(cx, command, args);
             }
             Ok(command) if self.is_listener() && !command.is_for_listeners() => {
                 let allowed = "(P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET";
                 let name = command.name;
                 let what = format!("only {allowed} are allowed in this context");
-                cx.shared.replies.error(&format!("ERR Can't execute '{name}': {what}"));
+                self.refuse(cx, args, &format!("ERR Can't execute '{name}': {what}"));
             }
             Ok(command) => command.perform(cx, self, args),
         }
@@ -106,6 +100,29 @@ impl Session {
         if before == Silence::Once && self.silence == Silence::Once {
             self.set_silence(Silence::No);
         }
+    }
+
+    fn queue(&mut self, cx: &mut Cx<'_>, command: &'static Command, args: &Args<'_>) {
+        if let Err(what) = command.check_subcommand(args) {
+            self.refuse(cx, args, &what);
+        } else if let Err(refused) = self.transaction.queue(cx, command, args) {
+            cx.shared.replies.error(refused);
+        }
+        self.note();
+    }
+
+    /// A command is not even tried. Of a transaction that is open nothing will be done; and `EXEC` is
+    /// its end all the same, since its client takes it for that.
+    fn refuse(&mut self, cx: &mut Cx<'_>, args: &Args<'_>, what: &str) {
+        if is(args.get(0), "EXEC") {
+            self.transaction = Transaction::default();
+            self.note();
+            let what = what.strip_prefix("ERR ").unwrap_or(what);
+            let what = format!("EXECABORT Transaction discarded because of: {what}");
+            return cx.shared.replies.error(&what);
+        }
+        self.transaction.spoil();
+        cx.shared.replies.error(what);
     }
 
     /// With RESP2 a client that listens to channels may do hardly anything else.

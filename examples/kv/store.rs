@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
+use crate::absent::Absent;
 use crate::clock::{Clock, Millis};
 use crate::entries::Entries;
 use crate::large::{Large, MAX_VALUE, PIECE};
@@ -20,6 +21,8 @@ pub(crate) struct Store {
     /// So many times something was changed.
     changes: u64,
     pub(crate) memory: Rc<Memory>,
+    /// Keys that are watched and not there.
+    pub(crate) absent: Rc<Absent>,
     pub(crate) clock: Clock,
     /// The time of the present turn of the loop.
     now: Millis,
@@ -55,6 +58,7 @@ impl Store {
             deadlines: BTreeMap::new(),
             changes: 0,
             memory: Rc::new(Memory::new(limit)),
+            absent: Rc::default(),
             clock,
             now: clock.at(now),
         }
@@ -78,7 +82,7 @@ impl Store {
         self.live(key).is_some()
     }
 
-    /// Which of its states a key is in: changed in between is never the same, but gone is gone.
+    /// The number of the last change of a key that is there.
     pub(crate) fn version(&self, key: &[u8]) -> Option<u64> {
         self.live(key).map(|entry| entry.version)
     }
@@ -121,6 +125,7 @@ impl Store {
         self.changes += 1;
         let entry = Entry { value: value.to_value(), deadline: None, version: self.changes };
         self.entries.insert(key.into(), entry);
+        self.absent.came(key);
         if let Expiry::At(at) = expiry {
             self.expire(key, Some(at));
         }

@@ -231,9 +231,13 @@ pub(crate) fn dbsize(cx: &mut Cx<'_>, _me: &mut Session, _args: &Args<'_>) -> Re
     Ok(())
 }
 
+fn is_how(word: &[u8]) -> bool {
+    is(word, "ASYNC") || is(word, "SYNC")
+}
+
 /// `FLUSHALL [ASYNC | SYNC]`; either way the memory is freed in steps.
 pub(crate) fn flush(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
-    if args.len() == 2 && !is(args.get(1), "ASYNC") && !is(args.get(1), "SYNC") {
+    if args.len() > 2 || args.len() == 2 && !is_how(args.get(1)) {
         return Err(SYNTAX);
     }
     cx.shared.store.clear();

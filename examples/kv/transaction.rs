@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::absent::Absence;
 use crate::apart::Apart;
 use crate::command::Command;
 use crate::large::Large;
 use crate::memory::{Refused, Taken};
 use crate::parser::{Args, MAX_COMMAND};
 use crate::session::{Cx, Session};
+use crate::store::Store;
 
 /// What all commands of a transaction, or all watched keys of a client, may take together.
 const MAX_BYTES: usize = MAX_COMMAND;
@@ -44,8 +46,30 @@ struct Queued {
 /// Keys, and how each was when it was looked at.
 #[derive(Debug)]
 struct Watched {
-    versions: BTreeMap<Box<[u8]>, Option<u64>>,
+    keys: BTreeMap<Box<[u8]>, Seen>,
     taken: Taken,
+}
+
+/// How a key was when it was looked at.
+#[derive(Debug)]
+enum Seen {
+    /// With the number of its last change.
+    There(u64),
+    Absent(Absence),
+}
+
+impl Seen {
+    fn of(store: &Store, key: &[u8]) -> Seen {
+        store.version(key).map_or_else(|| Seen::Absent(store.absent.watch(key)), Seen::There)
+    }
+
+    /// Whether it was changed since. A key that came and went again was.
+    fn is_past(&self, store: &Store, key: &[u8]) -> bool {
+        match self {
+            Seen::There(version) => store.version(key) != Some(*version),
+            Seen::Absent(absence) => absence.has_come(),
+        }
+    }
 }
 
 impl Transaction {
@@ -58,7 +82,7 @@ impl Transaction {
     }
 
     pub(crate) fn watched(&self) -> usize {
-        self.watched.as_ref().map_or(0, |watched| watched.versions.len())
+        self.watched.as_ref().map_or(0, |watched| watched.keys.len())
     }
 
     /// A command was refused before it came into the queue.
@@ -132,8 +156,8 @@ pub(crate) fn exec(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Resul
         return Err("EXECABORT Transaction discarded because of previous errors.");
     }
     let store = &cx.shared.store;
-    let mut versions = watched.iter().flat_map(|watched| &watched.versions);
-    if versions.any(|(key, version)| store.version(key) != *version) {
+    let mut keys = watched.iter().flat_map(|watched| &watched.keys);
+    if keys.any(|(key, seen)| seen.is_past(store, key)) {
         cx.shared.replies.null_array();
         return Ok(());
     }
@@ -169,14 +193,15 @@ pub(crate) fn watch(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Resul
         return Err("ERR WATCH inside MULTI is not allowed");
     }
     let store = &cx.shared.store;
-    let watched = me.transaction.watched.get_or_insert_with(|| Watched {
-        versions: BTreeMap::new(),
-        taken: Taken::new(&store.memory),
-    });
+    let watched = me
+        .transaction
+        .watched
+        .get_or_insert_with(|| Watched { keys: BTreeMap::new(), taken: Taken::new(&store.memory) });
     for key in args.skip(1) {
-        if !watched.versions.contains_key(key) {
-            take(&mut watched.taken, COMMAND + key.len(), "ERR too many watched keys")?;
-            watched.versions.insert(key.into(), store.version(key));
+        if !watched.keys.contains_key(key) {
+            // One that is not there lies here twice.
+            take(&mut watched.taken, COMMAND + 2 * key.len(), "ERR too many watched keys")?;
+            watched.keys.insert(key.into(), Seen::of(store, key));
         }
     }
     me.note();
