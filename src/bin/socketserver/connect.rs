@@ -35,6 +35,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// removes a descriptor acknowledges what has just come. There the loop also looks by itself.
 const LONGEST_SLEEP: Option<Duration> =
     if cfg!(mio_unsupported_force_poll_poll) { Some(Duration::from_millis(20)) } else { None };
+/// As many milliseconds as TCP_USER_TIMEOUT takes, in whole seconds.
+const LONGEST_USER_TIMEOUT: Duration = Duration::from_secs(i32::MAX as u64 / 1_000);
 /// More than a Unix datagram holds where the system has its usual limits.
 const MAX_PACKET_SIZE: usize = 1 << 20;
 
@@ -98,8 +100,10 @@ fn prepare(config: &Config) -> io::Result<Server<Session>> {
         // many as TCP_KEEPIDLE takes.
         let probe = (timeout / 2).clamp(Duration::from_secs(1), Duration::from_secs(32_767));
         options.keepalive = Some(probe);
-        // Later than our own timer: one that does not even stand is told of in other words.
-        options.user_timeout = Some(timeout.saturating_add(Duration::from_secs(1)));
+        // The system gives up a server that acknowledges nothing, whether it has vanished or only
+        // reads slowly. `Stall` tells the two apart, within two such times; so it comes first.
+        let twice = timeout.saturating_mul(2).saturating_add(Duration::from_secs(1));
+        options.user_timeout = Some(twice.min(LONGEST_USER_TIMEOUT));
     }
     if matches!(config.target, Target::Unixgram(_)) {
         options.max_packet_size = MAX_PACKET_SIZE;
@@ -116,10 +120,9 @@ fn prepare(config: &Config) -> io::Result<Server<Session>> {
 }
 
 fn rules(config: &Config) -> Rules {
-    let system_notices = cfg!(target_os = "linux") && matches!(config.target, Target::Tcp(_));
     Rules {
         wait: config.wait,
-        stall_timeout: config.stall_timeout.filter(|_| !system_notices),
+        stall_timeout: config.stall_timeout,
         half_close: config.half_close,
         reads_input: config.reads_input,
     }

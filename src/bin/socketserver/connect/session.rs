@@ -40,7 +40,7 @@ pub(super) struct Session {
 pub(super) struct Rules {
     /// How long silence lasts until it is the end.
     pub(super) wait: Duration,
-    /// How long the server may take nothing, where this is for us to notice.
+    /// How long the server may take nothing.
     pub(super) stall_timeout: Option<Duration>,
     /// The end of the input is told to the server.
     pub(super) half_close: bool,
