@@ -588,7 +588,13 @@ fn put_to<F>(len: usize, timeout: &str, serve: F) -> Output
 where
     F: FnOnce(TcpStream) -> TcpStream + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    put_to_listener(TcpListener::bind("127.0.0.1:0").unwrap(), len, timeout, serve)
+}
+
+fn put_to_listener<F>(listener: TcpListener, len: usize, timeout: &str, serve: F) -> Output
+where
+    F: FnOnce(TcpStream) -> TcpStream + Send + 'static,
+{
     let addr = listener.local_addr().unwrap().to_string();
     let serving = thread::spawn(move || serve(listener.accept().unwrap().0));
     let file = file_of(&content(len));
@@ -625,6 +631,29 @@ fn the_client_gives_up_on_a_silent_server() {
         assert_eq!(output.status.code(), Some(1));
         assert!(said(&output).contains("said nothing for 1 s"), "{}", said(&output));
     }
+}
+
+/// All that is sent is in the buffers of the system long before the server has read it, and then
+/// nothing is heard of it for longer than the client waits for a silent one.
+#[test]
+fn a_server_that_reads_slowly_and_steadily_is_waited_for() {
+    const LEN: usize = 3 << 19;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // As over Ethernet: over loopback a segment is much of what this server reads in a second.
+    socket2::SockRef::from(&listener).set_tcp_mss(1_448).unwrap();
+    let output = put_to_listener(listener, LEN, "2", |mut stream| {
+        let mut announcement = BufReader::with_capacity(1, &stream);
+        announcement.read_line(&mut String::new()).unwrap();
+        stream.write_all(b"have 0\n").unwrap();
+        for _ in 0..LEN >> 15 {
+            stream.read_exact(&mut [0; 1 << 15]).unwrap();
+            // Its pace is what is tested.
+            thread::sleep(Duration::from_millis(130));
+        }
+        stream.write_all(b"done\n").unwrap();
+        until_left(stream)
+    });
+    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
 }
 
 #[test]

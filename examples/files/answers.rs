@@ -7,20 +7,24 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::name::LONGEST_LINE;
+use super::on_its_way::OnItsWay;
 
 /// Lines that were heard and not looked at yet; with more the thread waits.
 const MOST_LINES: usize = 2;
 
 pub(crate) struct Answers {
     lines: Receiver<io::Result<String>>,
+    stream: TcpStream,
     patience: Duration,
-    heard_at: Instant,
+    /// When something was last heard, or written, or seen to be taken.
+    moved_at: Instant,
+    on_its_way: OnItsWay,
 }
 
 impl Answers {
     /// Of a server that is to say something within `patience`, again and again.
     pub(crate) fn of(stream: &TcpStream, patience: Duration) -> io::Result<Answers> {
-        let mut reader = BufReader::new(stream.try_clone()?);
+        let (stream, mut reader) = (stream.try_clone()?, BufReader::new(stream.try_clone()?));
         let (heard, lines) = mpsc::sync_channel(MOST_LINES);
         thread::Builder::new().name("answers".into()).spawn(move || {
             while let Some(line) = next_line(&mut reader).transpose() {
@@ -30,19 +34,21 @@ impl Answers {
                 }
             }
         })?;
-        Ok(Answers { lines, patience, heard_at: Instant::now() })
+        let on_its_way = OnItsWay::default();
+        Ok(Answers { lines, stream, patience, moved_at: Instant::now(), on_its_way })
     }
 
-    /// Waits for the next answer; how long may be, as long as the server says so.
+    /// Waits for the next answer; how long may be, as long as the server says so, or takes what is on
+    /// its way.
     pub(crate) fn wait(&mut self) -> io::Result<String> {
         loop {
-            match self.lines.recv_timeout(self.patience) {
+            match self.lines.recv_timeout(self.patience.saturating_sub(self.moved_at.elapsed())) {
                 Ok(line) => {
                     if let Some(answer) = self.heard(line?)? {
                         return Ok(answer);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => return Err(self.silent()),
+                Err(RecvTimeoutError::Timeout) => self.check_patience()?,
                 Err(RecvTimeoutError::Disconnected) => return Err(ended()),
             }
         }
@@ -63,25 +69,33 @@ impl Answers {
         }
     }
 
-    /// Fails when nothing moved since, and nothing was heard, for too long.
-    pub(crate) fn check_patience(&self, moved_at: Instant) -> io::Result<()> {
-        let is_over = self.heard_at.max(moved_at).elapsed() >= self.patience;
-        if is_over { Err(self.silent()) } else { Ok(()) }
+    /// Something was written.
+    pub(crate) fn wrote(&mut self) {
+        self.moved_at = Instant::now();
+        self.on_its_way.was_added_to();
+    }
+
+    /// Fails when nothing was heard, and nothing moved, for too long.
+    pub(crate) fn check_patience(&mut self) -> io::Result<()> {
+        if self.moved_at.elapsed() < self.patience {
+            return Ok(());
+        }
+        if !self.on_its_way.has_moved(&self.stream) {
+            let what = format!("the server has said nothing for {} s", self.patience.as_secs());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+        }
+        self.moved_at = Instant::now();
+        Ok(())
     }
 
     fn heard(&mut self, line: String) -> io::Result<Option<String>> {
-        self.heard_at = Instant::now();
+        self.moved_at = Instant::now();
         match line.split_once(' ') {
             _ if line == "wait" => Ok(None),
             Some(("busy", why)) => Err(io::Error::new(io::ErrorKind::ResourceBusy, why)),
             Some(("error", why)) => Err(io::Error::other(why)),
             _ => Ok(Some(line)),
         }
-    }
-
-    fn silent(&self) -> io::Error {
-        let what = format!("the server has said nothing for {} s", self.patience.as_secs());
-        io::Error::new(io::ErrorKind::TimedOut, what)
     }
 }
 

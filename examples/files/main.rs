@@ -23,6 +23,7 @@ mod answers;
 mod check;
 mod keep;
 mod name;
+mod on_its_way;
 mod partial;
 mod progress;
 mod put;
@@ -37,8 +38,8 @@ const USAGE: &str = "usage: files serve DIR LISTEN_ADDR [--keep SECONDS]
 
 serve  keeps uploads in DIR; an unfinished one is kept for a day, or --keep, to be resumed
 put    uploads FILE, as NAME if one is given, and resumes one that was cut; gives up on a server that
-       says nothing for a minute, or --timeout; exits with 0 once the file is kept, with 1 when it is
-       not, with 2 when it was asked wrongly";
+       says nothing, and takes nothing of what is on its way, for a minute, or --timeout; exits with 0
+       once the file is kept, with 1 when it is not, with 2 when it was asked wrongly";
 
 /// What was typed.
 struct Words {

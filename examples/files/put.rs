@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::answers::{Answers, not_understood};
 use super::name::{Announced, bad, check};
@@ -28,7 +28,7 @@ pub(crate) struct How {
     /// The name there, if it is to be another one than here.
     pub(crate) name: Option<OsString>,
     pub(crate) replace: bool,
-    /// How long the server may say nothing.
+    /// How long the server may say nothing and take nothing.
     pub(crate) patience: Duration,
 }
 
@@ -139,15 +139,14 @@ fn send(
     Ok(())
 }
 
-/// Writes all of it, as long as something moves or the server says that it takes a while.
+/// Writes all of it, as long as something is taken or the server says that it takes a while.
 fn write(stream: &mut TcpStream, mut bytes: &[u8], answers: &mut Answers) -> io::Result<()> {
-    let mut moved_at = Instant::now();
     while !bytes.is_empty() {
         match stream.write(bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
                 bytes = bytes.get(n..).unwrap_or_default();
-                moved_at = Instant::now();
+                answers.wrote();
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // SO_SNDTIMEO: nothing was written in that time.
@@ -157,7 +156,7 @@ fn write(stream: &mut TcpStream, mut bytes: &[u8], answers: &mut Answers) -> io:
                 if answers.look()?.is_some() {
                     return Err(not_understood());
                 }
-                answers.check_patience(moved_at)?;
+                answers.check_patience()?;
             }
             Err(error) => return Err(error),
         }
