@@ -4,9 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -131,7 +131,7 @@ fn an_upload_that_was_cut_is_resumed_wherever_that_was() {
         let (stream, have) = resumed(&addr, &announce("file", &bytes, "new"));
         assert_eq!(have, format!("have {at}\n"));
         drop(stream);
-        until_put(&file.path().join("file"), &addr);
+        until_put(&file.path().join("file"), &addr, &[]);
         assert!(fs::read(kept.path().join("file")).unwrap() == bytes, "cut at {at}");
         assert_eq!(names(kept.path()), ["file"]);
         server.stop();
@@ -150,14 +150,16 @@ fn resumed(addr: &str, announcement: &[u8]) -> (TcpStream, String) {
     }
 }
 
-fn until_put(file: &Path, addr: &str) {
+fn until_put(file: &Path, addr: &str, options: &[&str]) {
     let began = Instant::now();
     loop {
-        let output = put(file, addr, &[]);
+        let output = put(file, addr, options);
         if output.status.success() {
             return;
         }
-        assert!(said(&output).contains("being uploaded already"), "{}", said(&output));
+        // Whoever has left still has the name, or fills the disk, until that is noticed.
+        let is_for_now = ["being uploaded already", "is full"];
+        assert!(is_for_now.iter().any(|why| said(&output).contains(why)), "{}", said(&output));
         assert!(began.elapsed() < PATIENCE);
     }
 }
@@ -728,6 +730,125 @@ fn a_first_line_to_nobody_stops_no_server() {
     assert!(put(&file_of(b"x").path().join("file"), &addr, &[]).status.success());
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// A server whose directory is a file system of its own, and where that is seen from here.
+fn serve_on_small_disk(options: &str) -> Option<(Server, String, TempDir, PathBuf)> {
+    if !has("unshare") {
+        return None;
+    }
+    const SCRIPT: &str =
+        "mount -t tmpfs -o \"$2\" none \"$1\" || exit 77; exec \"$0\" serve \"$1\" 127.0.0.1:0";
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", SCRIPT]).arg(program::path("files"));
+    let mut server = Server::of(command.arg(dir.path()).arg(options).stderr(Stdio::null()));
+    let said = server.line();
+    let Some(addr) = said.strip_prefix("listening tcp ") else {
+        println!("skipped: no file system of its own can be had");
+        return None;
+    };
+    let (addr, pid) = (addr.to_string(), server.child.id());
+    let seen = Path::new("/proc").join(pid.to_string()).join("root");
+    let seen = seen.join(dir.path().strip_prefix("/").unwrap());
+    Some((server, addr, dir, seen))
+}
+
+#[test]
+fn an_upload_that_fills_the_disk_leaves_room_for_others() {
+    let Some((server, addr, _dir, seen)) = serve_on_small_disk("size=2m") else { return };
+    let (large, small) = (file_of(&content(3_000_000)), file_of(b"small"));
+    for _ in 0..2 {
+        let output = put(&large.path().join("file"), &addr, &["--as", "large"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).contains("the disk of the server is full"), "{}", said(&output));
+        assert_eq!(names(&seen), [""; 0]);
+    }
+    let output = put(&small.path().join("file"), &addr, &[]);
+    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+    // What another client has left makes room as well.
+    leave(&addr, &seen, "left", &content(1_800_000));
+    let file = file_of(&content(1_000_000));
+    until_put(&file.path().join("file"), &addr, &["--as", "other"]);
+    assert_eq!(names(&seen), ["file", "other"]);
+    server.stop();
+}
+
+#[test]
+fn uploads_that_were_left_do_not_use_up_all_files_of_a_disk() {
+    let Some((server, addr, _dir, seen)) = serve_on_small_disk("size=9m,nr_inodes=12") else {
+        return;
+    };
+    for nth in 0..20 {
+        leave(&addr, &seen, &format!("left {nth}"), b"content");
+    }
+    until_put(&file_of(b"x").path().join("file"), &addr, &[]);
+    assert!(names(&seen).contains(&"file".to_string()), "{:?}", names(&seen));
+    server.stop();
+}
+
+/// Uploads all but a byte of `content` and leaves, once it lies there. While others who have left are
+/// not noticed yet there may be no room.
+fn leave(addr: &str, dir: &Path, name: &str, content: &[u8]) {
+    let sent = &content[..content.len() - 1];
+    let path = dir.join(format!(".{name}.{}.part", blake3::hash(content).to_hex()));
+    let began = Instant::now();
+    let is_there = || fs::metadata(&path).is_ok_and(|found| found.len() == sent.len() as u64);
+    while !is_there() {
+        let (mut stream, have) = begin(addr, &announce(name, content, "new"));
+        if have == "have 0\n" {
+            stream.write_all(sent).unwrap();
+            stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+            // Until it is refused, or has come.
+            while !is_there()
+                && matches!(stream.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+            {
+                assert!(began.elapsed() < PATIENCE);
+            }
+        }
+        assert!(began.elapsed() < PATIENCE, "{have}");
+    }
+}
+
+#[test]
+fn of_all_that_is_unfinished_the_newest_is_kept_within_a_bound() {
+    let left = |dir: &Path, expected: &[&str]| {
+        let is_left =
+            |name: &str| names(dir).iter().any(|file| file.starts_with(&format!(".{name}.")));
+        let expected = expected.iter().all(|name| is_left(name));
+        assert!(expected, "{:?}", names(dir));
+    };
+    for (bound, options) in
+        [("files", ["--unfinished", "2"]), ("bytes", ["--unfinished-bytes", "2500"])]
+    {
+        let kept = tempfile::tempdir().unwrap();
+        let (server, addr) = serve_with(kept.path(), &options);
+        for name in ["a", "b", "c", "d"] {
+            leave(&addr, kept.path(), name, &content(1_000));
+            assert!(names(kept.path()).len() <= 2, "{bound}: {:?}", names(kept.path()));
+        }
+        left(kept.path(), &["c", "d"]);
+        // One that is under way stays, whatever comes.
+        let bytes = content(1_000);
+        let (mut stream, _) = resumed(&addr, &announce("c", &bytes, "new"));
+        for name in ["e", "f"] {
+            leave(&addr, kept.path(), name, &content(1_000));
+            left(kept.path(), &["c", name]);
+        }
+        stream.write_all(&bytes[999..]).unwrap();
+        assert_eq!(line(&stream), "done\n");
+        server.stop();
+        // Those of an earlier server count.
+        let (server, _) =
+            serve_with(kept.path(), &["--unfinished", "1", "--unfinished-bytes", "500"]);
+        assert_eq!(names(kept.path()), ["c"]);
+        server.stop();
+    }
+    let kept = tempfile::tempdir().unwrap();
+    let (server, addr) = serve_with(kept.path(), &["--unfinished-bytes", "999"]);
+    let (_, answer) = begin(&addr, &announce("file", &content(1_000), "new"));
+    assert_eq!(answer, "error it is larger than all that may be unfinished here\n");
+    server.stop();
 }
 
 #[test]

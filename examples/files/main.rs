@@ -17,7 +17,10 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
+
+use unfinished::Limits;
 
 mod answers;
 mod check;
@@ -31,12 +34,16 @@ mod serve;
 #[path = "../support/signals.rs"]
 mod signals;
 mod sweep;
+mod unfinished;
 mod upload;
 
-const USAGE: &str = "usage: files serve DIR LISTEN_ADDR [--keep SECONDS]
+const USAGE: &str = "usage: files serve DIR LISTEN_ADDR [--keep SECONDS] [--unfinished FILES]
+                   [--unfinished-bytes BYTES]
        files put FILE ADDR [--as NAME] [--replace] [--timeout SECONDS]
 
-serve  keeps uploads in DIR; an unfinished one is kept for a day, or --keep, to be resumed
+serve  keeps uploads in DIR; an unfinished one is kept for a day, or --keep, to be resumed; of all
+       unfinished ones no more than 1000 files (--unfinished) and 64 GiB (--unfinished-bytes) are
+       kept, those included that are under way, and fewer when the disk is full: the oldest goes
 put    uploads FILE, as NAME if one is given, and resumes one that was cut; gives up on a server that
        says nothing, and takes nothing of what is on its way, for a minute, or --timeout; exits with 0
        once the file is kept, with 1 when it is not, with 2 when it was asked wrongly";
@@ -45,6 +52,7 @@ put    uploads FILE, as NAME if one is given, and resumes one that was cut; give
 struct Words {
     plain: Vec<OsString>,
     keep: Duration,
+    limits: Limits,
     timeout: Duration,
     name: Option<OsString>,
     replace: bool,
@@ -54,13 +62,21 @@ impl Words {
     /// An error names the culprit.
     fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Words, String> {
         let (day, minute) = (Duration::from_secs(86_400), Duration::from_secs(60));
-        let mut parsed =
-            Words { plain: Vec::new(), keep: day, timeout: minute, name: None, replace: false };
+        let mut parsed = Words {
+            plain: Vec::new(),
+            keep: day,
+            limits: Limits::default(),
+            timeout: minute,
+            name: None,
+            replace: false,
+        };
         while let Some(word) = words.next() {
             let option = word.to_string_lossy().into_owned();
             let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
             match option.as_str() {
                 "--keep" => parsed.keep = seconds(&option, &value()?)?,
+                "--unfinished" => parsed.limits.files = count(&option, &value()?)?,
+                "--unfinished-bytes" => parsed.limits.bytes = count(&option, &value()?)?,
                 "--timeout" => parsed.timeout = seconds(&option, &value()?)?,
                 "--as" => parsed.name = Some(value()?),
                 "--replace" => parsed.replace = true,
@@ -76,6 +92,12 @@ fn seconds(option: &str, word: &OsString) -> Result<Duration, String> {
     let seconds = word.to_str().and_then(|word| word.parse().ok()).filter(|seconds| *seconds > 0);
     let seconds = seconds.ok_or_else(|| format!("{option} takes whole seconds, 1 or more"))?;
     Ok(Duration::from_secs(seconds))
+}
+
+/// A whole number, 1 or more.
+fn count<N: FromStr + PartialOrd + From<u8>>(option: &str, word: &OsString) -> Result<N, String> {
+    let count = word.to_str().and_then(|word| word.parse().ok()).filter(|n| *n >= N::from(1));
+    count.ok_or_else(|| format!("{option} takes a whole number, 1 or more"))
 }
 
 /// The one way to standard error, which may be closed or full: then nothing is said.
@@ -95,7 +117,7 @@ fn main() {
         usage()
     };
     let ended = match what.to_str() {
-        Some("serve") => serve::serve(&PathBuf::from(path), addr, words.keep),
+        Some("serve") => serve::serve(&PathBuf::from(path), addr, words.keep, words.limits),
         Some("put") => {
             let how =
                 put::How { name: words.name, replace: words.replace, patience: words.timeout };

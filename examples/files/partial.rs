@@ -1,44 +1,18 @@
 //! A file that is not complete: beside its goal, under a name that shows it. Everything here blocks.
 
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::check::Check;
 use super::keep::{keep_new, sync_dir_of};
 use super::name::{Announced, CHECKSUM_DIGITS, is_checksum};
-
-/// The names that are being uploaded; two at once would write into each other.
-pub(crate) type Busy = Arc<Mutex<BTreeSet<OsString>>>;
-
-/// One name of [`Busy`], until it is dropped, in whatever thread that happens.
-pub(crate) struct Claim {
-    name: OsString,
-    busy: Busy,
-}
-
-impl Claim {
-    pub(crate) fn of(name: &OsStr, busy: &Busy) -> io::Result<Claim> {
-        if !busy.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into()) {
-            return Err(io::Error::new(
-                io::ErrorKind::ResourceBusy,
-                "it is being uploaded already",
-            ));
-        }
-        Ok(Claim { name: name.into(), busy: Arc::clone(busy) })
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
-    }
-}
+use super::unfinished::{Claim, Unfinished, is_full};
 
 /// What has come of one file so far.
 pub(crate) struct Partial {
@@ -50,6 +24,7 @@ pub(crate) struct Partial {
     file: Option<File>,
     hasher: Box<blake3::Hasher>,
     len: u64,
+    unfinished: Arc<Unfinished>,
     _claim: Claim,
 }
 
@@ -94,10 +69,10 @@ fn file_name_of(announced: &Announced) -> OsString {
 impl Partial {
     /// Goes on where an earlier upload of the same content was cut, or begins. Nothing is created
     /// before there is a byte to be kept.
-    pub(crate) fn open(dir: &Path, announced: Announced, busy: &Busy) -> io::Result<Partial> {
-        let claim = Claim::of(&announced.name, busy)?;
-        let goal = dir.join(&announced.name);
-        let path = dir.join(file_name_of(&announced));
+    pub(crate) fn open(announced: Announced, unfinished: &Arc<Unfinished>) -> io::Result<Partial> {
+        let claim = unfinished.claim(&announced.name)?;
+        let goal = unfinished.dir().join(&announced.name);
+        let path = unfinished.dir().join(file_name_of(&announced));
         let check = match fs::symlink_metadata(&goal) {
             Ok(found) if !found.is_file() => return Err(exists("it exists and is no plain file")),
             Ok(found) if found.len() == announced.size => {
@@ -116,6 +91,7 @@ impl Partial {
             file: None,
             hasher: Box::default(),
             len: 0,
+            unfinished: Arc::clone(unfinished),
             _claim: claim,
         };
         if partial.check.is_none() {
@@ -125,6 +101,10 @@ impl Partial {
     }
 
     fn look_for_rest(&mut self) -> io::Result<()> {
+        if self.announced.size > self.unfinished.limits().bytes {
+            let what = "it is larger than all that may be unfinished here";
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+        }
         let file =
             match OpenOptions::new().read(true).append(true).custom_flags(FLAGS).open(&self.path) {
                 Ok(file) => file,
@@ -135,9 +115,11 @@ impl Partial {
         if !found.is_file() || found.nlink() != 1 {
             return Err(exists("its partial file is no plain file of its own"));
         }
-        if found.len() > self.announced.size {
+        let is_too_long = found.len() > self.announced.size;
+        if is_too_long {
             file.set_len(0)?;
         }
+        self.note(if is_too_long { 0 } else { found.len() });
         self.check = Some(Checking::Rest(Check::of(file)));
         Ok(())
     }
@@ -150,7 +132,9 @@ impl Partial {
                 if !check.step()? {
                     self.check = Some(Checking::Goal(check));
                 } else if check.is_of(&self.announced.checksum) {
-                    return self.has_its_name().map(|()| Progress::Kept);
+                    self.has_its_name()?;
+                    self.unfinished.forget(self.file_name());
+                    return Ok(Progress::Kept);
                 } else if !self.announced.replace {
                     return Err(exists("it exists already, with another content"));
                 } else {
@@ -190,20 +174,66 @@ impl Partial {
         if self.file.is_none() {
             let mut options = OpenOptions::new();
             options.read(true).append(true).create_new(true).custom_flags(FLAGS);
-            self.file = Some(options.open(&self.path)?);
+            self.unfinished.make_room(self.file_name(), 0)?;
+            self.file = Some(self.unfinished.with_room(|| options.open(&self.path))?);
+            self.note(0);
         }
         self.file.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    fn file_name(&self) -> &OsStr {
+        self.path.file_name().unwrap_or_default()
+    }
+
+    /// The partial file is there, and so long, or about to be.
+    fn note(&self, len: u64) {
+        self.unfinished.note(self.file_name(), len, SystemTime::now());
+    }
+
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file()?.write_all(bytes)?;
+        self.write(bytes).inspect_err(|error| self.give_up_if_full(error))?;
         self.hasher.update(bytes);
         self.len += bytes.len() as u64;
         Ok(())
     }
 
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        self.file()?;
+        let len = self.len + bytes.len() as u64;
+        self.unfinished.make_room(self.file_name(), len)?;
+        self.note(len);
+        let unfinished = Arc::clone(&self.unfinished);
+        let file = self.file()?;
+        while !bytes.is_empty() {
+            match unfinished.with_room(|| file.write(bytes)) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// What fills the disk is not kept to be resumed: until then nobody else could upload anything.
+    fn give_up_if_full(&self, error: &io::Error) {
+        if is_full(error) {
+            // Whatever the reason is that it stays, there is nothing more to be done about it.
+            let _ = fs::remove_file(&self.path);
+            self.unfinished.forget(self.file_name());
+        }
+    }
+
     /// All has come: checks it, sees it safe on the disk, and gives it its name in one step.
     pub(crate) fn keep(mut self) -> io::Result<()> {
+        let kept = self.give_name().inspect_err(|error| self.give_up_if_full(error));
+        if fs::symlink_metadata(&self.path).is_err() {
+            self.unfinished.forget(self.file_name());
+        }
+        kept
+    }
+
+    fn give_name(&mut self) -> io::Result<()> {
         self.file()?;
         if self.hasher.finalize().to_hex().as_str() != self.announced.checksum {
             fs::remove_file(&self.path)?;

@@ -2,22 +2,22 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use socketserver::{Options, Server, SocketId};
 
-use super::partial::Busy;
 use super::say;
 use super::signals::stop_on_signals;
 use super::sweep::sweep;
+use super::unfinished::{Limits, Unfinished};
 use super::upload::{Done, Upload};
 
 /// What all uploads share.
 pub(crate) struct Store {
-    pub(crate) dir: PathBuf,
-    pub(crate) busy: Busy,
+    pub(crate) unfinished: Arc<Unfinished>,
     /// What workers brought back, until the next callback of that connection.
     pub(crate) done: HashMap<SocketId, io::Result<Done>>,
 }
@@ -28,18 +28,18 @@ const MOST_UPLOADS: usize = 512;
 const GRACE: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(60);
 
-pub(crate) fn serve(dir: &Path, addr: &str, keep: Duration) -> io::Result<()> {
+pub(crate) fn serve(dir: &Path, addr: &str, keep: Duration, limits: Limits) -> io::Result<()> {
     let dir = dir
         .canonicalize()
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", dir.display())))?;
-    let busy = Busy::default();
-    sweep(&dir, keep, &busy)?;
-    let store = Store { dir: dir.clone(), busy: busy.clone(), done: HashMap::new() };
+    let unfinished = Unfinished::new(dir, limits);
+    sweep(&unfinished, keep)?;
+    let store = Store { unfinished: Arc::clone(&unfinished), done: HashMap::new() };
     let options =
         Options { max_connections: MOST_UPLOADS, idle_timeout: Some(IDLE), ..Options::default() };
     let mut server = Server::with(store, options)?;
     let listener = server.listen(addr, |_peer| Upload::default())?;
-    thread::Builder::new().name("sweep".into()).spawn(move || sweep_for_ever(&dir, keep, &busy))?;
+    thread::Builder::new().name("sweep".into()).spawn(move || sweep_for_ever(&unfinished, keep))?;
     stop_on_signals(&mut server, GRACE)?;
     if let Some(addr) = server.io().local_addr(listener) {
         // Whoever does not read it is served all the same.
@@ -49,10 +49,10 @@ pub(crate) fn serve(dir: &Path, addr: &str, keep: Duration) -> io::Result<()> {
 }
 
 /// Looks for forgotten uploads as often as one can become due.
-fn sweep_for_ever(dir: &Path, keep: Duration, busy: &Busy) {
+fn sweep_for_ever(unfinished: &Arc<Unfinished>, keep: Duration) {
     loop {
         thread::sleep(keep.clamp(Duration::from_secs(1), Duration::from_secs(3_600)));
-        if let Err(error) = sweep(dir, keep, busy) {
+        if let Err(error) = sweep(unfinished, keep) {
             say(&format!("unfinished uploads stay: {error}"));
         }
     }

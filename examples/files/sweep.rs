@@ -3,33 +3,46 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use super::partial::{Busy, Claim, goal_of};
+use super::partial::goal_of;
 use super::say;
+use super::unfinished::Unfinished;
 
-/// Removes partial files that were not written to for so long. An upload that is under way keeps
-/// its file, however slow it is, and so does whoever has put a file of another kind of name there.
-pub(crate) fn sweep(dir: &Path, keep: Duration, busy: &Busy) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
+/// Removes partial files that were not written to for so long, and takes note of the others. An upload
+/// that is under way keeps its file, however slow it is, and so does whoever has put a file of another
+/// kind of name there.
+pub(crate) fn sweep(unfinished: &Arc<Unfinished>, keep: Duration) -> io::Result<()> {
+    for entry in fs::read_dir(unfinished.dir())? {
         let entry = entry?;
         let name = entry.file_name();
         let Some(goal) = goal_of(&name) else { continue };
         // While the claim is held no upload begins, or goes on, with this file.
-        let Ok(_claim) = Claim::of(goal, busy) else { continue };
-        if let Err(error) = remove_old(&entry.path(), keep) {
-            say(&format!("{} stays: {error}", name.to_string_lossy()));
+        let Ok(_claim) = unfinished.claim(goal) else { continue };
+        match young(&entry.path(), keep) {
+            Ok(Some((len, written))) => unfinished.note(&name, len, written),
+            Ok(None) => unfinished.forget(&name),
+            Err(error) => say(&format!("{} stays: {error}", name.to_string_lossy())),
         }
     }
+    unfinished.keep_bounds();
     Ok(())
 }
 
-fn remove_old(path: &Path, keep: Duration) -> io::Result<()> {
+/// How long the file is and when it was written to, unless it was old, and then it is gone, or is none.
+fn young(path: &Path, keep: Duration) -> io::Result<Option<(u64, SystemTime)>> {
     let found = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         found => found?,
     };
+    if !found.is_file() {
+        return Ok(None);
+    }
+    let written = found.modified()?;
     // A clock that was set back makes a file of the future, which is not old.
-    let is_old = found.modified()?.elapsed().is_ok_and(|age| age > keep);
-    if found.is_file() && is_old { fs::remove_file(path) } else { Ok(()) }
+    if written.elapsed().is_ok_and(|age| age > keep) {
+        return fs::remove_file(path).map(|()| None);
+    }
+    Ok(Some((found.len(), written)))
 }

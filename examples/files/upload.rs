@@ -1,6 +1,7 @@
 //! One client of the server: its file travels to a worker and back with each piece.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socketserver::{Context, Handler, Input, TimerId};
@@ -8,6 +9,7 @@ use socketserver::{Context, Handler, Input, TimerId};
 use super::name::{Announced, LONGEST_LINE};
 use super::partial::{Partial, Progress};
 use super::serve::Store;
+use super::unfinished::is_full;
 
 /// What a worker brings back.
 pub(crate) enum Done {
@@ -89,8 +91,8 @@ impl Upload {
                 return Ok(());
             }
         };
-        let (dir, busy) = (cx.shared.dir.clone(), cx.shared.busy.clone());
-        self.offload(cx, move || step(Partial::open(&dir, announced, &busy)?))
+        let unfinished = Arc::clone(&cx.shared.unfinished);
+        self.offload(cx, move || step(Partial::open(announced, &unfinished)?))
     }
 
     fn checked(
@@ -131,7 +133,7 @@ impl Upload {
 
     fn refuse(&mut self, cx: &mut Context<'_, Store>, error: &io::Error) {
         let (what, why) = match error.kind() {
-            io::ErrorKind::StorageFull => ("error", "the disk of the server is full".to_string()),
+            _ if is_full(error) => ("error", "the disk of the server is full".to_string()),
             kind => {
                 let later = kind == io::ErrorKind::ResourceBusy;
                 (if later { "busy" } else { "error" }, error.to_string())

@@ -1,0 +1,258 @@
+//! All partial files of a directory together: which of them are being uploaded, and how many and how
+//! large they may be. Everything but [`Claim`]'s drop may block.
+//!
+//! What nobody is uploading makes room for what somebody is, the oldest first: when there are too many,
+//! when they are too large together, and when the disk is full. So nothing that was left behind can
+//! keep others from uploading, and no client can leave behind more than that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use super::partial::goal_of;
+use super::say;
+
+/// What all partial files together may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) files: usize,
+    pub(crate) bytes: u64,
+}
+
+impl Default for Limits {
+    /// More files than uploads at once.
+    fn default() -> Limits {
+        Limits { files: 1_000, bytes: 64 << 30 }
+    }
+}
+
+pub(crate) struct Unfinished {
+    dir: PathBuf,
+    limits: Limits,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    /// The goals that are being uploaded; two at once would write into each other.
+    busy: BTreeSet<OsString>,
+    /// By the names of the partial files.
+    files: BTreeMap<OsString, Found>,
+    /// The sum of their lengths.
+    bytes: u64,
+}
+
+struct Found {
+    goal: OsString,
+    len: u64,
+    /// When it was last written to.
+    written: SystemTime,
+}
+
+/// The right to a goal and its partial files, until it is dropped, in whatever thread that happens.
+pub(crate) struct Claim {
+    goal: OsString,
+    of: Arc<Unfinished>,
+}
+
+impl Unfinished {
+    pub(crate) fn new(dir: PathBuf, limits: Limits) -> Arc<Unfinished> {
+        Arc::new(Unfinished { dir, limits, table: Mutex::default() })
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Never held while the disk is waited for: the loop asks for it, too.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn claim(self: &Arc<Unfinished>, goal: &OsStr) -> io::Result<Claim> {
+        if !self.table().busy.insert(goal.into()) {
+            return Err(busy("it is being uploaded already"));
+        }
+        Ok(Claim { goal: goal.into(), of: Arc::clone(self) })
+    }
+
+    /// There is such a partial file, and it is so long.
+    pub(crate) fn note(&self, file: &OsStr, len: u64, written: SystemTime) {
+        let Some(goal) = goal_of(file) else { return };
+        let mut table = self.table();
+        table.forget(file);
+        table.bytes = table.bytes.saturating_add(len);
+        table.files.insert(file.into(), Found { goal: goal.into(), len, written });
+    }
+
+    /// There is no such partial file any more.
+    pub(crate) fn forget(&self, file: &OsStr) {
+        self.table().forget(file);
+    }
+
+    /// Room in the bounds for a partial file that is to be this long, whether it is there already or not.
+    pub(crate) fn make_room(self: &Arc<Unfinished>, file: &OsStr, len: u64) -> io::Result<()> {
+        loop {
+            let table = self.table();
+            let found = table.files.get(file);
+            let files = table.files.len() + usize::from(found.is_none());
+            let before = found.map_or(0, |found| found.len);
+            let bytes = table.bytes.saturating_sub(before).saturating_add(len);
+            drop(table);
+            if files <= self.limits.files && bytes <= self.limits.bytes {
+                return Ok(());
+            }
+            if !self.remove_oldest() {
+                return Err(busy("all that is being uploaded is too much at once"));
+            }
+        }
+    }
+
+    /// Removes files until no bound is exceeded by what was found.
+    pub(crate) fn keep_bounds(self: &Arc<Unfinished>) {
+        let is_too_much = || {
+            let table = self.table();
+            table.files.len() > self.limits.files || table.bytes > self.limits.bytes
+        };
+        while is_too_much() && self.remove_oldest() {}
+    }
+
+    /// Does it, as soon as the disk has room for it; fails when there is nothing left to be removed.
+    pub(crate) fn with_room<T>(
+        self: &Arc<Unfinished>,
+        mut work: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            match work() {
+                Err(error) if is_full(&error) && self.remove_oldest() => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Removes the oldest that nobody is uploading; `false` when there is none.
+    fn remove_oldest(self: &Arc<Unfinished>) -> bool {
+        let mut table = self.table();
+        let free = table.files.iter().filter(|(_, found)| !table.busy.contains(&found.goal));
+        let oldest = free.min_by_key(|(_, found)| found.written);
+        let Some((file, goal)) = oldest.map(|(file, found)| (file.clone(), found.goal.clone()))
+        else {
+            return false;
+        };
+        table.busy.insert(goal.clone());
+        drop(table);
+        // While the claim is held no upload begins, or goes on, with this file.
+        let _claim = Claim { goal, of: Arc::clone(self) };
+        match fs::remove_file(self.dir.join(&file)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // It does not count any more, or it would be tried for ever.
+            Err(error) => say(&format!("{} stays: {error}", file.to_string_lossy())),
+        }
+        self.forget(&file);
+        true
+    }
+}
+
+impl Table {
+    fn forget(&mut self, file: &OsStr) {
+        if let Some(found) = self.files.remove(file) {
+            self.bytes = self.bytes.saturating_sub(found.len);
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.of.table().busy.remove(&self.goal);
+    }
+}
+
+/// Whether the disk has no room for more bytes or more files, or has none for this user.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn busy(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::ResourceBusy, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn name(nth: u64) -> OsString {
+        format!(".{nth}.{}.part", "0".repeat(64)).into()
+    }
+
+    #[test]
+    fn the_oldest_that_nobody_uploads_goes_first_and_only_as_much_as_is_needed() {
+        let dir = tempfile::tempdir().unwrap();
+        let unfinished = Unfinished::new(dir.path().into(), Limits { files: 3, bytes: 100 });
+        for nth in [2, 0, 1] {
+            fs::write(dir.path().join(name(nth)), [7; 30]).unwrap();
+            unfinished.note(&name(nth), 30, SystemTime::UNIX_EPOCH + Duration::from_secs(nth));
+        }
+        let left = |nths: &[u64]| {
+            let is_there = |nth: u64| dir.path().join(name(nth)).exists();
+            (0..4).all(|nth| is_there(nth) == nths.contains(&nth))
+        };
+        unfinished.make_room(&name(2), 40).unwrap();
+        assert!(left(&[0, 1, 2]), "there is room");
+        let claim = unfinished.claim(OsStr::new("0")).unwrap();
+        unfinished.make_room(&name(3), 0).unwrap();
+        assert!(left(&[0, 2]), "one less, and not the one that is uploaded");
+        unfinished.note(&name(3), 0, SystemTime::now());
+        drop(claim);
+        let _claim = unfinished.claim(OsStr::new("3")).unwrap();
+        unfinished.make_room(&name(3), 70).unwrap();
+        assert!(left(&[2]));
+        let refused = unfinished.make_room(&name(3), 101).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
+        assert!(left(&[]) && unfinished.table().bytes == 0);
+    }
+
+    #[test]
+    fn what_was_found_is_made_to_fit_and_what_is_gone_counts_no_longer() {
+        let dir = tempfile::tempdir().unwrap();
+        let unfinished = Unfinished::new(dir.path().into(), Limits { files: 2, bytes: 100 });
+        for nth in 0..5 {
+            unfinished.note(&name(nth), 30, SystemTime::UNIX_EPOCH + Duration::from_secs(nth));
+        }
+        unfinished.keep_bounds();
+        let table = unfinished.table();
+        let names: Vec<&OsString> = table.files.keys().collect();
+        assert_eq!((names, table.bytes), (vec![&name(3), &name(4)], 60));
+    }
+
+    #[test]
+    fn a_full_disk_is_tried_again_while_there_is_something_to_be_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let unfinished = Unfinished::new(dir.path().into(), Limits::default());
+        for nth in 0..3 {
+            unfinished.note(&name(nth), 30, SystemTime::now());
+        }
+        for (kind, tries) in [
+            (io::ErrorKind::StorageFull, 4),
+            (io::ErrorKind::QuotaExceeded, 1),
+            (io::ErrorKind::PermissionDenied, 1),
+        ] {
+            let mut tried = 0;
+            let done: io::Result<()> = unfinished.with_room(|| {
+                tried += 1;
+                Err(kind.into())
+            });
+            assert_eq!((done.unwrap_err().kind(), tried), (kind, tries));
+        }
+    }
+}
