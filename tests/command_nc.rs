@@ -207,13 +207,13 @@ fn a_server_is_not_given_up_while_what_it_has_not_taken_becomes_less() {
     socket2::SockRef::from(&tcp).set_tcp_mss(1_448).unwrap();
     let unix = UnixListener::bind(&path).unwrap();
     let (tcp_addr, unix_addr) = (tcp.local_addr().unwrap().to_string(), path.to_str().unwrap());
-    let begin = |addr: &str| {
+    let start = |addr: &str| {
         let mut child = connect(&[addr, "--timeout", "3s"]).stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let writer = thread::spawn(move || while stdin.write_all(&[7; 1 << 16]).is_ok() {});
         (child, writer)
     };
-    let children = [begin(&tcp_addr), begin(unix_addr)];
+    let children = [start(&tcp_addr), start(unix_addr)];
     let (mut tcp, mut unix) = (tcp.accept().unwrap().0, unix.accept().unwrap().0);
     let began = Instant::now();
     while began.elapsed() < 5 * TIMEOUT / 2 {

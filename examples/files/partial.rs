@@ -24,8 +24,7 @@ pub(crate) struct Partial {
     file: Option<File>,
     hasher: Box<blake3::Hasher>,
     len: u64,
-    unfinished: Arc<Unfinished>,
-    _claim: Claim,
+    claim: Claim,
 }
 
 /// What is read before more is taken.
@@ -91,8 +90,7 @@ impl Partial {
             file: None,
             hasher: Box::default(),
             len: 0,
-            unfinished: Arc::clone(unfinished),
-            _claim: claim,
+            claim,
         };
         if partial.check.is_none() {
             partial.look_for_rest()?;
@@ -101,7 +99,7 @@ impl Partial {
     }
 
     fn look_for_rest(&mut self) -> io::Result<()> {
-        if self.announced.size > self.unfinished.limits().bytes {
+        if self.announced.size > self.claim.unfinished().limits().bytes {
             let what = "it is larger than all that may be unfinished here";
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
         }
@@ -133,7 +131,7 @@ impl Partial {
                     self.check = Some(Checking::Goal(check));
                 } else if check.is_of(&self.announced.checksum) {
                     self.has_its_name()?;
-                    self.unfinished.forget(self.file_name());
+                    self.claim.unfinished().forget(self.file_name());
                     return Ok(Progress::Kept);
                 } else if !self.announced.replace {
                     return Err(exists("it exists already, with another content"));
@@ -174,8 +172,8 @@ impl Partial {
         if self.file.is_none() {
             let mut options = OpenOptions::new();
             options.read(true).append(true).create_new(true).custom_flags(FLAGS);
-            self.unfinished.make_room(self.file_name(), 0)?;
-            self.file = Some(self.unfinished.with_room(|| options.open(&self.path))?);
+            self.claim.unfinished().make_room(self.file_name(), 0)?;
+            self.file = Some(self.claim.unfinished().with_room(|| options.open(&self.path))?);
             self.note(0);
         }
         self.file.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -187,7 +185,7 @@ impl Partial {
 
     /// The partial file is there, and so long, or about to be.
     fn note(&self, len: u64) {
-        self.unfinished.note(self.file_name(), len, SystemTime::now());
+        self.claim.unfinished().note(self.file_name(), len, SystemTime::now());
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -200,9 +198,9 @@ impl Partial {
     fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         self.file()?;
         let len = self.len + bytes.len() as u64;
-        self.unfinished.make_room(self.file_name(), len)?;
+        self.claim.unfinished().make_room(self.file_name(), len)?;
         self.note(len);
-        let unfinished = Arc::clone(&self.unfinished);
+        let unfinished = Arc::clone(self.claim.unfinished());
         let file = self.file()?;
         while !bytes.is_empty() {
             match unfinished.with_room(|| file.write(bytes)) {
@@ -220,7 +218,7 @@ impl Partial {
         if is_full(error) {
             // Whatever the reason is that it stays, there is nothing more to be done about it.
             let _ = fs::remove_file(&self.path);
-            self.unfinished.forget(self.file_name());
+            self.claim.unfinished().forget(self.file_name());
         }
     }
 
@@ -228,7 +226,7 @@ impl Partial {
     pub(crate) fn keep(mut self) -> io::Result<()> {
         let kept = self.give_name().inspect_err(|error| self.give_up_if_full(error));
         if fs::symlink_metadata(&self.path).is_err() {
-            self.unfinished.forget(self.file_name());
+            self.claim.unfinished().forget(self.file_name());
         }
         kept
     }

@@ -170,6 +170,12 @@ impl Table {
     }
 }
 
+impl Claim {
+    pub(crate) fn unfinished(&self) -> &Arc<Unfinished> {
+        &self.of
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         self.of.table().busy.remove(&self.goal);

@@ -169,9 +169,12 @@ impl Connection {
             Ok(Piece::More) => Ok(false),
             Ok(Piece::Data(data)) => {
                 self.moved += data.len() as u64;
-                self.progress += self.moved >> 12;
+                let (kept, is_enough) = (kept.push(data), self.moved > 0xFFF);
                 self.moved &= 0xFFF;
-                match kept.push(data) {
+                if is_enough {
+                    self.was_active(cx.shared.now);
+                }
+                match kept {
                     Ok(()) => Ok(true),
                     // It says nothing about the body, only that there is no room for it now.
                     Err(_) => Ok(self.refuse(cx, Status::SERVICE_UNAVAILABLE, true)),

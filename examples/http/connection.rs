@@ -1,8 +1,7 @@
 //! One connection: request after request, each answered before the next is looked at.
 
 use std::io;
-use std::mem;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socketserver::{Context, Handler, Input, Sent, TimerId};
 
@@ -26,12 +25,12 @@ pub(crate) struct Connection {
     looked_at: usize,
     /// Until the connection is idle for too long, or the next event is due.
     timer: Option<TimerId>,
-    /// Heads that came, and every 4 KiB that went either way; and what that was when the timer was
-    /// set. So nothing needs to be done for the timer at each request.
-    pub(crate) progress: u64,
-    progress_seen: u64,
-    /// What was on its way to the client then: not sent, or not acknowledged.
-    on_its_way: usize,
+    /// When a head came last, or 4 KiB went either way. The timer looks at this when it comes up, so
+    /// nothing needs to be done for it at each request.
+    active_at: Option<Instant>,
+    /// What was on its way to the client at the last look, not sent or not acknowledged, if nothing
+    /// happened since.
+    on_its_way: Option<usize>,
     /// Bytes that are not yet progress.
     pub(crate) moved: u64,
 }
@@ -90,9 +89,10 @@ impl Handler<Site> for Connection {
 
     fn drained(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
         if let State::File(transfer) = &mut self.state {
-            self.progress += 1;
             transfer.go_on(cx)?;
-            if !transfer.is_over() {
+            let is_over = transfer.is_over();
+            self.was_active(cx.io.now());
+            if !is_over {
                 return Ok(());
             }
             self.end_answer(cx, Sent::Queued);
@@ -105,7 +105,11 @@ impl Handler<Site> for Connection {
     fn timeout(&mut self, cx: &mut Cx<'_>, timer: TimerId) -> io::Result<()> {
         cx.shared.refresh(cx.io.now());
         let is_head = self.head_timer == Some(timer);
-        let waits_on = !is_head && !matches!(self.state, State::Events(_)) && self.has_moved(cx);
+        let is_about_idleness = !is_head && !matches!(self.state, State::Events(_));
+        if is_about_idleness && let Some(left) = self.idle_left(cx) {
+            self.set_timer(cx, left);
+            return Ok(());
+        }
         match &mut self.state {
             State::Events(events) => {
                 events.count += 1;
@@ -115,7 +119,6 @@ impl Handler<Site> for Connection {
                 }
                 self.set_timer(cx, EVENT_EVERY);
             }
-            _ if waits_on => self.set_timer(cx, cx.shared.limits.idle_timeout),
             // Nothing was asked, so there is nothing to answer.
             State::Head if self.head_timer.is_none() => cx.close(),
             State::File(_) => drop(cx.io.abort(cx.id)),
@@ -126,12 +129,24 @@ impl Handler<Site> for Connection {
         Ok(())
     }
 
+    /// A client that has no more to ask is still answered. Events go on until it leaves: as in nginx,
+    /// which sends a file to the end, its half-close is no reason to cut an answer off. Where it has
+    /// left in truth, the next event finds that out.
+    fn eof(&mut self, cx: &mut Cx<'_>, _rest: &[u8]) -> io::Result<()> {
+        if !matches!(self.state, State::Events(_)) {
+            cx.close();
+        }
+        Ok(())
+    }
+
     fn shutdown(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
         self.is_last = true;
         if let State::Events(Events { is_chunked: true, .. }) = self.state {
             cx.send(LAST_CHUNK);
         }
-        if matches!(self.state, State::Head | State::Events(_)) {
+        // A head that has begun is waited for, as half a body is, within its own time and the grace.
+        let is_idle = matches!(self.state, State::Head) && self.head_timer.is_none();
+        if is_idle || matches!(self.state, State::Events(_)) {
             cx.close();
         }
         Ok(())
@@ -155,13 +170,29 @@ impl Connection {
         }
     }
 
-    /// Whether something has moved since the timer was set. A client that reads slowly and steadily
-    /// shows only in what its system acknowledges.
-    fn has_moved(&mut self, cx: &Cx<'_>) -> bool {
-        let seen = mem::replace(&mut self.progress_seen, self.progress);
-        let left = cx.io.unsent(cx.id) + cx.io.unacknowledged(cx.id).unwrap_or(0);
-        let before = mem::replace(&mut self.on_its_way, left);
-        self.progress != seen || left < before
+    /// Something happened that is no idleness.
+    pub(crate) fn was_active(&mut self, now: Instant) {
+        self.active_at = Some(now);
+        self.on_its_way = None;
+    }
+
+    /// How much longer it may be idle; `None` when that is over. A client that reads slowly and
+    /// steadily shows only in what its system acknowledges, and in that it shows only at the second
+    /// look: so one that leaves something on its way has the time once more.
+    fn idle_left(&mut self, cx: &Cx<'_>) -> Option<Duration> {
+        let (now, most) = (cx.io.now(), cx.shared.limits.idle_timeout);
+        let idle = self.active_at.map_or(most, |at| now.saturating_duration_since(at));
+        let left = most.saturating_sub(idle);
+        if !left.is_zero() {
+            return Some(left);
+        }
+        let on_its_way = cx.io.unsent(cx.id) + cx.io.unacknowledged(cx.id).unwrap_or(0);
+        let before = self.on_its_way.replace(on_its_way);
+        let has_moved = before.map_or(on_its_way > 0, |before| on_its_way < before);
+        has_moved.then(|| {
+            self.active_at = Some(now);
+            most
+        })
     }
 
     fn head(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> GoOn {
@@ -180,7 +211,7 @@ impl Connection {
         if let Some(timer) = self.head_timer.take() {
             cx.io.cancel_timer(timer);
         }
-        self.progress += 1;
+        self.was_active(cx.shared.now);
         match Request::parse(head, &mut no_fields()) {
             Ok(request) => self.route(cx, &request, input.is_empty()),
             Err(status) => Ok(self.refuse(cx, status, !is_for_head(head))),

@@ -47,6 +47,8 @@ pub(crate) struct Site {
     /// `None` while the clock shows what HTTP cannot say.
     pub(crate) date: Option<String>,
     pub(crate) disk: Disk,
+    /// The time of the present callback.
+    pub(crate) now: Instant,
     /// When the second is over that `date` names.
     fresh_until: Option<Instant>,
 }
@@ -55,11 +57,13 @@ impl Site {
     pub(crate) fn new(files: Option<PathBuf>, limits: Limits) -> Site {
         let (scratch, hello) = Default::default();
         let (piece, disk) = (vec![0; PIECE], Disk::new(limits.disk));
-        Site { files, limits, scratch, piece, hello, date: None, disk, fresh_until: None }
+        let now = Instant::now();
+        Site { files, limits, scratch, piece, hello, date: None, disk, now, fresh_until: None }
     }
 
-    /// What carries the date is written anew when another second has begun.
+    /// A callback begins. What carries the date is written anew when another second has begun.
     pub(crate) fn refresh(&mut self, now: Instant) {
+        self.now = now;
         if self.fresh_until.is_some_and(|end| now < end) {
             return;
         }

@@ -8,29 +8,29 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+type Flag = Rc<Cell<bool>>;
+
 /// Those that somebody watches and that have not come yet.
 #[derive(Debug, Default)]
-pub(crate) struct Absent(RefCell<HashMap<Rc<[u8]>, Rc<Cell<bool>>>>);
+pub(crate) struct Absent(RefCell<HashMap<Rc<[u8]>, Flag>>);
 
 /// That a key was not there. All who watch it since it was there the last time share the flag.
 #[derive(Debug)]
 pub(crate) struct Absence {
     key: Rc<[u8]>,
-    has_come: Rc<Cell<bool>>,
+    has_come: Flag,
     absent: Rc<Absent>,
 }
 
 impl Absent {
     pub(crate) fn watch(self: &Rc<Absent>, key: &[u8]) -> Absence {
         let mut keys = self.0.borrow_mut();
-        let (key, has_come) = match keys.get_key_value(key) {
-            Some((key, has_come)) => (Rc::clone(key), Rc::clone(has_come)),
-            None => {
-                let (key, has_come): (Rc<[u8]>, Rc<Cell<bool>>) = (key.into(), Rc::default());
-                keys.insert(Rc::clone(&key), Rc::clone(&has_come));
-                (key, has_come)
-            }
-        };
+        if let Some((key, has_come)) = keys.get_key_value(key) {
+            let (key, has_come) = (Rc::clone(key), Rc::clone(has_come));
+            return Absence { key, has_come, absent: Rc::clone(self) };
+        }
+        let (key, has_come): (Rc<[u8]>, Flag) = (key.into(), Rc::default());
+        keys.insert(Rc::clone(&key), Rc::clone(&has_come));
         Absence { key, has_come, absent: Rc::clone(self) }
     }
 

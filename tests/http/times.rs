@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 
 use super::files::get;
 use super::table::read;
-use crate::program::{Program, has, path, run};
+use crate::program::{Program, has, path, run, until};
 use crate::site;
 
 /// File systems that keep such times are not everywhere; memory is one.
@@ -110,4 +111,95 @@ fn half_a_head_and_half_a_body_are_408_when_the_idle_time_is_over() {
     assert_eq!(read(&mut stream, false).unwrap().status, 200);
     assert!(read(&mut stream, false).is_none());
     server.stop();
+}
+
+/// What has come of an answer, and whether the connection has ended.
+fn seen(stream: &mut TcpStream) -> (String, bool) {
+    stream.set_nonblocking(true).unwrap();
+    let mut all = Vec::new();
+    let ended = stream.read_to_end(&mut all).is_ok();
+    (String::from_utf8_lossy(&all).into_owned(), ended)
+}
+
+#[test]
+fn the_idle_time_counts_from_the_last_that_happened() {
+    let server = Program::start("http", &["--idle-timeout", "3"]);
+    let mut answered = server.client();
+    answered.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = [0; 1 << 10];
+    assert!(answered.read(&mut answer).unwrap() > 0);
+    // It is read in the turn in which the next one is answered at the latest.
+    let mut half = server.client();
+    half.write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab").unwrap();
+    get(&server, "/", "");
+    // One that came later and says nothing has its time over later than they.
+    let mut silent = server.client();
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0);
+    get(&server, "/", "");
+    assert_eq!(seen(&mut answered), (String::new(), true), "behind an answer");
+    let (answer, ended) = seen(&mut half);
+    assert!(answer.starts_with("HTTP/1.1 408 ") && ended, "half a body: {ended} {answer}");
+    server.stop();
+}
+
+#[test]
+fn events_go_on_after_a_half_close_and_end_as_an_answer_in_chunks_does() {
+    let server = Program::start("http", &[]);
+    let mut stream = server.client();
+    stream.write_all(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut lines = BufReader::new(stream);
+    let mut line = String::new();
+    while line != "id: 3\n" {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "it has ended");
+    }
+    server.stop();
+    let mut rest = Vec::new();
+    lines.read_to_end(&mut rest).unwrap();
+    assert!(rest.ends_with(b"\r\n0\r\n\r\n"), "{:?}", String::from_utf8_lossy(&rest));
+}
+
+#[test]
+fn a_client_that_has_left_gets_no_more_events() {
+    let server = Program::start("http", &[]);
+    let open = || fs::read_dir(format!("/proc/{}/fd", server.pid())).map(Iterator::count).ok();
+    let Some(before) = open() else {
+        println!("skipped: the system does not show the descriptors of a process");
+        return;
+    };
+    let mut stream = server.client();
+    stream.write_all(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(stream.read(&mut [0; 1 << 10]).unwrap() > 0);
+    assert!(open() > Some(before));
+    drop(stream);
+    until(|| open() == Some(before));
+    server.stop();
+}
+
+#[test]
+fn a_request_that_has_begun_is_answered_although_the_server_stops() {
+    let server = Program::start("http", &[]);
+    let mut idle = server.client();
+    let mut halves: Vec<(TcpStream, &str)> = [
+        ("GET / HTTP/1.1\r\nHo", "st: a\r\n\r\n"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo", "dy"),
+    ]
+    .into_iter()
+    .map(|(first, second)| {
+        let mut stream = server.client();
+        stream.write_all(first.as_bytes()).unwrap();
+        (stream, second)
+    })
+    .collect();
+    // It has read them by the turn in which this is answered.
+    get(&server, "/", "");
+    server.terminate();
+    assert_eq!(idle.read(&mut [0]).unwrap(), 0);
+    for (stream, second) in &mut halves {
+        stream.write_all(second.as_bytes()).unwrap();
+        let answer = read(&mut BufReader::new(stream), false).unwrap();
+        assert_eq!((answer.status, answer.field("Connection")), (200, Some("close")), "{second}");
+    }
+    server.end();
 }

@@ -70,9 +70,18 @@ impl Program {
     }
 
     /// Asks it to end, which it must do in time and with success.
-    pub(crate) fn stop(mut self) {
+    pub(crate) fn stop(self) {
+        self.terminate();
+        self.end();
+    }
+
+    pub(crate) fn terminate(&self) {
         let kill = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
         assert!(kill.unwrap().success());
+    }
+
+    /// It was asked to end.
+    pub(crate) fn end(mut self) {
         let status = wait(&mut self.child);
         assert!(status.is_some_and(|status| status.success()), "{status:?}");
     }

@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// removes a descriptor acknowledges what has just come. There the loop also looks by itself.
 const LONGEST_SLEEP: Option<Duration> =
     if cfg!(mio_unsupported_force_poll_poll) { Some(Duration::from_millis(20)) } else { None };
-/// As many milliseconds as TCP_USER_TIMEOUT takes, in whole seconds.
+/// As many milliseconds as `TCP_USER_TIMEOUT` takes, in whole seconds.
 const LONGEST_USER_TIMEOUT: Duration = Duration::from_secs(i32::MAX as u64 / 1_000);
 /// More than a Unix datagram holds where the system has its usual limits.
 const MAX_PACKET_SIZE: usize = 1 << 20;
