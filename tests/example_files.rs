@@ -659,6 +659,17 @@ fn a_server_that_reads_slowly_and_steadily_is_waited_for() {
 }
 
 #[test]
+fn a_server_that_is_quicker_than_the_client_is_no_stranger() {
+    for _ in 0..10 {
+        let output = put_to(3, "30", |mut stream| {
+            stream.write_all(b"have 0\ndone\n").unwrap();
+            until_left(stream)
+        });
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+    }
+}
+
+#[test]
 fn a_server_that_asks_for_patience_is_waited_for() {
     let output = put_to(3, "5", |mut stream| {
         stream.write_all(b"have 0\n").unwrap();

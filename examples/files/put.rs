@@ -132,7 +132,8 @@ fn send(
         write(stream, piece.get(..n).unwrap_or_default(), answers)?;
         left -= n as u64;
         progress.show(announced.size - left);
-        if answers.look()?.is_some() {
+        // Once all is sent the next answer is the last, and may be there already.
+        if left > 0 && answers.look()?.is_some() {
             return Err(not_understood());
         }
     }
