@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use crate::os_text;
+use crate::os_text::{self, LONGEST_NAME};
 
 mod text;
 
@@ -88,18 +88,22 @@ fn looks_abstract(path: &Path) -> bool {
 }
 
 /// As it is written on the command line and in logs: `127.0.0.1:7000`, `[::1]:7000`, the path,
-/// `@name`. What is no text is replaced: see [`Addr::to_os_string`].
+/// `@name`. What is no text is in quotes, with its odd bytes as `\xFF`: [`Addr::to_os_string`] has
+/// the bytes themselves.
 impl fmt::Display for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Addr::Ip(addr) => addr.fmt(f),
-            Addr::Unix(path) if looks_abstract(path) => {
-                write!(f, "./{}", path.display())
-            }
-            Addr::Unix(path) => path.display().fmt(f),
             // A zero byte in a name is shown as `ss` shows it.
-            Addr::Abstract(name) => {
+            Addr::Abstract(name) if std::str::from_utf8(name).is_ok() => {
                 write!(f, "@{}", String::from_utf8_lossy(name).replace('\0', "@"))
+            }
+            Addr::Unix(_) | Addr::Abstract(_) => {
+                let written = self.to_os_string();
+                match written.to_str() {
+                    Some(text) => f.write_str(text),
+                    None => write!(f, "{written:?}"),
+                }
             }
             Addr::Unnamed => f.write_str("unnamed"),
         }
@@ -227,12 +231,21 @@ impl ToAddrs for PathBuf {
 
 impl ToAddrs for Addr {
     fn to_addrs(&self) -> io::Result<Vec<Addr>> {
-        let empty = match self {
-            Addr::Unix(path) if path.as_os_str().is_empty() => "the path is empty",
-            Addr::Abstract(name) if name.is_empty() => "the name behind the @ is empty",
+        let too_long = |what: &str, len: usize| {
+            format!("{what} has {len} bytes, and that of a socket has at most {LONGEST_NAME}")
+        };
+        let wrong = match self {
+            Addr::Unix(path) if path.as_os_str().is_empty() => "the path is empty".into(),
+            Addr::Unix(path) if path.as_os_str().len() > LONGEST_NAME => {
+                too_long("the path", path.as_os_str().len())
+            }
+            Addr::Abstract(name) if name.is_empty() => "the name behind the @ is empty".into(),
+            Addr::Abstract(name) if name.len() > LONGEST_NAME => {
+                too_long("the name behind the @", name.len())
+            }
             _ => return Ok(vec![self.clone()]),
         };
-        Err(io::Error::new(io::ErrorKind::InvalidInput, empty))
+        Err(io::Error::new(io::ErrorKind::InvalidInput, wrong))
     }
 }
 

@@ -425,8 +425,12 @@ fn is_refused<S>(
 #[cold]
 fn note_truncation(io: &mut Io, id: SocketId) {
     io.ledger.packets_truncated += 1;
-    let error = io::Error::from(io::ErrorKind::FileTooLarge);
-    warn_of_packet(io, id, "a datagram exceeds Options::max_packet_size", &error);
+    let most = io.options.max_packet_size;
+    let error = io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        format!("more than {most} bytes (max_packet_size)"),
+    );
+    warn_of_packet(io, id, "a datagram was cut", &error);
 }
 
 #[cold]

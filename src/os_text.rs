@@ -3,6 +3,15 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 
+/// Bytes of the longest path, or abstract name, of a Unix socket: `sun_path` (unix(7)) without the
+/// zero byte that ends a path, or begins an abstract name.
+#[cfg(unix)]
+pub(crate) const LONGEST_NAME: usize =
+    size_of::<libc::sockaddr_un>() - std::mem::offset_of!(libc::sockaddr_un, sun_path) - 1;
+
+#[cfg(not(unix))]
+pub(crate) const LONGEST_NAME: usize = 107;
+
 /// The text behind `prefix`, if it begins so.
 #[cfg(unix)]
 pub(crate) fn strip_prefix<'a>(text: &'a OsStr, prefix: &str) -> Option<&'a OsStr> {

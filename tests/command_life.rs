@@ -121,7 +121,7 @@ fn unix_paths_are_taken_only_from_the_dead() {
 
     let long = dir.path().join("x".repeat(200));
     let (code, _, err) = run(&words(long.as_os_str()));
-    assert!(code == 1 && err.contains("xxx"), "{err}");
+    assert!(code == 2 && err.contains("xxx") && err.contains("at most 10"), "{err}");
 }
 
 #[test]

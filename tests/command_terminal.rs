@@ -138,10 +138,27 @@ fn a_dumb_terminal_gets_plain_lines() {
     if !has("python3") {
         return;
     }
-    for term in ["dumb", ""] {
-        let written = on_terminal(80, 0, term, RUN);
+    for (term, columns) in [("dumb", 80), ("", 80), ("dumb", 40), ("dumb", 24)] {
+        let written = on_terminal(columns, 0, term, RUN);
         assert!(!written.contains('\x1B') && !written.contains('\r'), "{written:?}");
         assert_eq!(written.matches("measuring: ").count(), 1, "{written}");
+        assert!(widest(&written) <= columns, "{columns}: {written}");
+    }
+}
+
+#[test]
+fn an_error_is_not_wider_than_the_terminal_either() {
+    if !has("python3") {
+        return;
+    }
+    for words in [
+        &["connect", "/nosuch/directory/and/socket"][..],
+        &["serve", "echo", "--unix", "/nosuch/directory/and/socket"],
+        &["bench", "--compare", "/nosuch/directory", "/nosuch/directory"],
+    ] {
+        let written = on_terminal_any(40, words);
+        assert!(written.replace("\n ", "").contains("No such file"), "{written}");
+        assert!(widest(&written) <= 40, "{words:?}: {written}");
     }
 }
 

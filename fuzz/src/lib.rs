@@ -32,6 +32,7 @@ mod command {
     pub(crate) mod chat;
     pub(crate) mod connect;
     pub(crate) mod console;
+    pub(crate) mod endings;
     pub(crate) mod listeners;
     pub(crate) mod private_dir;
     pub(crate) mod serve;
@@ -94,8 +95,8 @@ mod examples {
 
 // Where those files look for each other.
 use command::{
-    args, bench, chat, connect, console, listeners, private_dir, serve, services, stop_signals,
-    system, terminal, units, workers,
+    args, bench, chat, connect, console, endings, listeners, private_dir, serve, services,
+    stop_signals, system, terminal, units, workers,
 };
 use examples::http::{chunk, conditions, kept, media_types, request, response, site, target};
 use examples::kv::{apart, glob, large, memory, number, parser, replies, value, words};

@@ -6,19 +6,19 @@
 #![expect(clippy::doc_markdown, reason = "the comments here are the text of --help")]
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use socketserver::{Addr, Options, Spread, ToAddrs};
 
 use crate::bench::args::{Bench, Wanted};
 use crate::connect;
 use crate::console::LastWords;
-use crate::units;
 use crate::workers::Workers;
+use crate::{terminal, units};
 
 /// Ready-made network services on one readiness loop.
 #[derive(Debug, Parser)]
@@ -46,7 +46,8 @@ enum Command {
 /// Every listener may be repeated, and all of them serve in one process. Once it accepts clients,
 /// standard output gets one line for each listener ("listening tcp 127.0.0.1:45123"). A datagram is
 /// answered by one datagram; discard answers none, chargen sends one line. Logs go to
-/// standard error; RUST_LOG=debug tells why each connection ended.
+/// standard error; RUST_LOG=debug tells of each connection that came, and why it ended (the processes
+/// of --workers processes:N tell nothing).
 ///
 /// SIGTERM, SIGHUP or Ctrl-C stops it: nobody is accepted any more, what was taken is answered and
 /// sent, and the exit code is 0. A second SIGTERM or Ctrl-C exits at once. What was ignored when it
@@ -151,7 +152,8 @@ pub(crate) enum Service {
     Time,
     /// Send everything back with a-z turned into A-Z
     Upper,
-    /// Send each line to everybody else; one room over all listeners
+    /// Send each line to everybody else; one room over all listeners. What comes before the end of
+    /// input without a newline is a line too
     Chat,
 }
 
@@ -204,7 +206,9 @@ impl Typed {
 
     pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Typed, LastWords> {
         let args: Vec<OsString> = args.into_iter().collect();
-        Typed::try_parse_from(&args).map_err(|error| {
+        Typed::of_words(&args).map_err(|mut error| {
+            // The advice "use '-- -5'" is for positional arguments, and an option is none.
+            error.remove(ContextKind::Suggested);
             // Clap says that some argument is no text, but not which.
             let culprit = args.iter().find(|arg| arg.to_str().is_none());
             match (error.kind(), culprit) {
@@ -215,6 +219,23 @@ impl Typed {
                 _ => LastWords::of_clap(&error),
             }
         })
+    }
+
+    /// What follows an option that takes no path is its value also when it begins with a hyphen, so
+    /// that `--duration -5s` is told to be no duration and not to be no option. A path that begins so
+    /// is rather an option whose turn it was.
+    fn of_words(args: &[OsString]) -> Result<Typed, clap::Error> {
+        let is_path = |arg: &clap::Arg| {
+            let names = arg.get_value_names().unwrap_or_default();
+            names.iter().any(|name| name.starts_with("PATH") || name.starts_with("FILE"))
+        };
+        let takes_any = |arg: clap::Arg| {
+            let is_option = arg.get_long().is_some() && arg.get_action().takes_values();
+            let hyphens = is_option && !is_path(&arg) && arg.get_num_args().is_none();
+            if hyphens { arg.allow_hyphen_values(true) } else { arg }
+        };
+        let command = Typed::command().mut_subcommands(|command| command.mut_args(takes_any));
+        Typed::from_arg_matches(&command.try_get_matches_from(args)?)
     }
 
     pub(crate) fn resolve(self) -> Result<Task, LastWords> {
@@ -326,15 +347,25 @@ impl Serve {
     }
 }
 
+/// What `serve` refuses of the words that `bench` hands on to it, so that a mistake is told before
+/// anything is started.
+pub(crate) fn check_serve(words: &[OsString]) -> Result<(), clap::Error> {
+    let program = [OsString::from("socketserver"), "serve".into()];
+    let args: Vec<OsString> = program.into_iter().chain(words.iter().cloned()).collect();
+    match Typed::of_words(&args)?.command {
+        Command::Serve(serve) => serve.resolve().map(drop),
+        _ => Ok(()),
+    }
+}
+
 /// A path, or an abstract name, that can be that of a socket; what else may be wrong with it is seen
 /// when it is bound.
 pub(crate) fn check_path(path: &OsStr, option: &str) -> Result<Addr, clap::Error> {
     let addr = Addr::unix(path);
-    let wrong = |error| {
-        let shown = Path::new(path).display();
-        usage(&format!("invalid value '{shown}' for '{option}': {error}"))
+    let wrong = |why: &str| {
+        usage(&format!("invalid value '{}' for '{option}': {why}", terminal::shown(path)))
     };
-    addr.to_addrs().map(|_| addr).map_err(wrong)
+    addr.to_addrs().map(|_| addr).map_err(|error| wrong(&error.to_string()))
 }
 
 /// The form of an address; whether its name exists is seen when it is looked up.

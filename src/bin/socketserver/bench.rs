@@ -43,7 +43,7 @@ use std::process::ExitCode;
 
 use crate::{console, terminal};
 use args::{Plan, Wanted};
-use output::OutputFile;
+use output::{OutputFile, is_stdout};
 use record::Record;
 
 pub(crate) fn run(wanted: &Wanted) -> ExitCode {
@@ -73,7 +73,11 @@ fn measure(plan: &Plan) -> io::Result<ExitCode> {
     let (json, report) = (open(&plan.json)?, open(&plan.report)?);
     let record = run::run(plan)?;
     let is_well = record.summary.errors == 0 && record.has_outcome();
-    let code = answer(&table::of(&record, terminal::columns(io::stdout())), is_well);
+    // Standard output is for one reader.
+    let has_table = ![&plan.json, &plan.report].into_iter().flatten().any(|path| is_stdout(path));
+    let table =
+        if has_table { table::of(&record, terminal::columns(io::stdout())) } else { String::new() };
+    let code = answer(&table, is_well);
     // Also when the table could not be written: a long run is not lost for that.
     if let Some(json) = json {
         json.write(&record.to_json()?)?;
@@ -92,5 +96,5 @@ fn compare(a: &Path, b: &Path) -> io::Result<ExitCode> {
 
 /// An error that names its file.
 fn about(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    io::Error::new(error.kind(), format!("{}: {error}", terminal::shown(path.as_os_str())))
 }

@@ -1,7 +1,7 @@
 //! `chat`: each line goes to everybody else in the room, whole and in order.
 //!
-//! A line is what ends with a newline, whatever bytes it is made of; a last piece without one is
-//! dropped. Nobody is outrun: while a member who reads is behind, who speaks is paused. Nobody is
+//! A line is what ends with a newline, whatever bytes it is made of; what comes before the end of a
+//! member's direction without one is a line too, as Python's `readline` has it. Nobody is outrun: while a member who reads is behind, who speaks is paused. Nobody is
 //! held up either: a member who took nothing for [`PATIENCE`] is not waited for any more, and when
 //! too much waits for it, the server's output limit ends its connection.
 //!
@@ -149,11 +149,29 @@ impl Drop for Others {
 
 pub(crate) struct Member {
     max_line: usize,
+    /// What came before the end without a newline, while other loops are behind.
+    last: Vec<u8>,
+    /// When it is tried again to say that.
+    again: Option<TimerId>,
 }
 
 impl Member {
     pub(crate) fn new(max_line: usize) -> Member {
-        Member { max_line }
+        Member { max_line, last: Vec::new(), again: None }
+    }
+
+    /// Says the last line and goes, once the other loops have caught up: their inboxes are bounded.
+    fn leave(&mut self, cx: &mut Context<'_, Room>) {
+        if cx.shared.is_ahead() {
+            self.again = Some(cx.set_timer(PATIENCE));
+            return;
+        }
+        let room = &mut *cx.shared;
+        room.line.clear();
+        room.line.append(&mut self.last);
+        room.line.push(b'\n');
+        let _ = room.say(cx.io, cx.id);
+        cx.close();
     }
 }
 
@@ -185,6 +203,16 @@ impl Handler<Room> for Member {
         Ok(())
     }
 
+    fn eof(&mut self, cx: &mut Context<'_, Room>, rest: &[u8]) -> io::Result<()> {
+        if rest.is_empty() {
+            cx.close();
+        } else {
+            self.last = rest.to_vec();
+            self.leave(cx);
+        }
+        Ok(())
+    }
+
     fn drained(&mut self, cx: &mut Context<'_, Room>) -> io::Result<()> {
         cx.shared.slow.remove(&cx.id);
         cx.shared.go_on(cx.io);
@@ -192,6 +220,10 @@ impl Handler<Room> for Member {
     }
 
     fn timeout(&mut self, cx: &mut Context<'_, Room>, timer: TimerId) -> io::Result<()> {
+        if self.again.take_if(|again| *again == timer).is_some() {
+            self.leave(cx);
+            return Ok(());
+        }
         let Some(slow) = cx.shared.slow.get_mut(&cx.id) else { return Ok(()) };
         match *slow {
             Slow::Awaited { unsent, timer: awaited } if timer == awaited => {

@@ -333,12 +333,14 @@ pub(crate) fn answer(text: &str) -> Result<(), ExitCode> {
 
 /// Why nothing could be served.
 pub(crate) fn complain(error: &io::Error) {
-    print_error(format!("error: {error}\n").into_bytes());
+    note(&format!("error: {error}"));
 }
 
 /// Something for the person at the terminal.
 pub(crate) fn note(text: &str) {
-    print_error(format!("{text}\n").into_bytes());
+    let columns = terminal::columns(io::stderr()).unwrap_or(usize::MAX);
+    let lines = text.lines().map(|line| format!("{}\n", terminal::wrap(line, columns)));
+    print_error(lines.collect::<String>().into_bytes());
 }
 
 #[cfg(test)]

@@ -29,7 +29,8 @@ impl Opened {
             return Ok(all);
         }
         for listener in listeners {
-            all.extend(open_each(server, &each(listener)?, &mut open)?);
+            let opened = open_each(server, &each(listener)?, &mut open);
+            all.extend(opened.map_err(|error| with_hint(error, listener, &all))?);
         }
         self.0.get_or_init(|| all.iter().map(|(_, listener)| listener.clone()).collect());
         Ok(all)
@@ -91,6 +92,29 @@ fn open_each<S>(
         Some(error) if opened.is_empty() => Err(error),
         _ => Ok(opened),
     }
+}
+
+/// What "address in use" does not say: that an address before has taken this one with all others.
+/// `[::]` takes IPv4 clients as well (ipv6(7), `IPV6_V6ONLY`).
+fn with_hint(error: io::Error, listener: &Listener, opened: &[(SocketId, Listener)]) -> io::Error {
+    let covers = |one: SocketAddr, other: SocketAddr| {
+        one.ip().is_unspecified() && (one.is_ipv6() || other.is_ipv4())
+    };
+    let overlap = |one: SocketAddr, other: SocketAddr| {
+        one.port() == other.port() && (covers(one, other) || covers(other, one))
+    };
+    let is_taken = |before: &Listener| match (before, listener) {
+        (Listener::Tcp(one), Listener::Tcp(other)) | (Listener::Udp(one), Listener::Udp(other)) => {
+            one.parse().is_ok_and(|one| other.parse().is_ok_and(|other| overlap(one, other)))
+        }
+        _ => false,
+    };
+    if error.kind() != io::ErrorKind::AddrInUse || !opened.iter().any(|(_, one)| is_taken(one)) {
+        return error;
+    }
+    let hint = "0.0.0.0 is every IPv4 address and [::] every IPv6 and IPv4 address, so one of them \
+                is enough";
+    io::Error::new(error.kind(), format!("{error}; {hint}"))
 }
 
 fn may_be_left_out(error: &io::Error) -> bool {

@@ -5,6 +5,7 @@ mod bench;
 mod chat;
 mod connect;
 mod console;
+mod endings;
 mod listeners;
 mod private_dir;
 mod serve;

@@ -7,6 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::terminal;
+
 pub(crate) struct PrivateDir(PathBuf);
 
 /// Names that dead programs may have left behind.
@@ -29,7 +31,10 @@ impl PrivateDir {
             match PrivateDir::within(&place) {
                 Ok(dir) => return Ok(dir),
                 Err(error) => {
-                    let what = format!("cannot make a directory in {}: {error}", place.display());
+                    let what = format!(
+                        "cannot make a directory in {}: {error}",
+                        terminal::shown(place.as_os_str())
+                    );
                     first.get_or_insert(io::Error::new(error.kind(), what));
                 }
             }

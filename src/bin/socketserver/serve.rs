@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use log::info;
-use socketserver::{Addr, Cores, DatagramHandler, Echo, Handler, LoopReport, Server, SocketId};
+use socketserver::{Cores, DatagramHandler, Echo, Handler, LoopReport, Server, SocketId};
 
 use crate::args::{Config, Listener, Service};
 use crate::chat::{House, Member, Room};
 use crate::listeners::Opened;
 use crate::services::{Chargen, Daytime, Discard, Time, Upper};
 use crate::workers::{self, Workers};
-use crate::{console, system};
+use crate::{console, endings, system};
 
 pub(crate) fn run(config: &Config) -> ExitCode {
     if matches!(config.workers, Some(Workers::Processes(_))) {
@@ -144,8 +144,8 @@ where
     open_all(config, server, opened, |server, listener| {
         let handler = handler.clone();
         match listener {
-            Listener::Tcp(addr) => server.listen(addr, move |_: &Addr| handler()),
-            Listener::Unix(path) => server.listen(path, move |_: &Addr| handler()),
+            Listener::Tcp(addr) => endings::listen(server, addr, handler),
+            Listener::Unix(path) => endings::listen(server, path, handler),
             Listener::Udp(addr) => server.bind(addr, datagram_handler()),
             Listener::Unixgram(path) => server.bind(path, datagram_handler()),
         }

@@ -1,6 +1,7 @@
 //! What may be drawn on a terminal, and how much goes into a line of it.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 
 /// How many columns it has; `None` for what is no terminal, or one that does not say.
 #[cfg(unix)]
@@ -42,6 +43,12 @@ pub(crate) fn wrap(line: &str, columns: usize) -> Cow<'_, str> {
     }
     text.push_str(part.trim_end());
     text.into()
+}
+
+/// A path or an argument in an error: as it is, or, where it is no text, in quotes with its odd bytes
+/// as `\xFF`, so that no two of them look the same.
+pub(crate) fn shown(text: &OsStr) -> String {
+    text.to_str().map_or_else(|| format!("{text:?}"), str::to_string)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 
+use log::debug;
 use socketserver::blocking::{Mode, Request};
 use socketserver::{Addr, Server, SocketId};
 
@@ -55,8 +56,9 @@ impl Workers {
     }
 }
 
+/// Without the library's warning: what a peer does is worth a line only to those who look for it.
 fn silent(mode: Mode) -> Mode {
-    mode.handle_error(|_, _| {})
+    mode.handle_error(|peer, error| debug!("{peer}: ended: {error}"))
 }
 
 /// Opens one listener for the service.
@@ -67,7 +69,7 @@ pub(crate) fn open(
     mode: &Mode,
 ) -> io::Result<SocketId> {
     let serve = handler_of(config.service);
-    let one = move |_: &Addr| move |request: &mut Request<'_>| serve(request, 0);
+    let one = move |_: &Addr| move |request: &mut Request<'_>| told(request, serve);
     let mut nth = 0_usize;
     let each = move |_: &Addr| {
         let before = nth;
@@ -80,6 +82,15 @@ pub(crate) fn open(
         Listener::Udp(addr) => server.bind_blocking(addr, mode, each),
         Listener::Unixgram(path) => server.bind_blocking(path, mode, each),
     }
+}
+
+/// Says in the log that it came, and that it ended in good order; an error goes to the hook of
+/// [`silent`].
+fn told(request: &mut Request<'_>, serve: Serve) -> io::Result<()> {
+    debug!("{} has connected", request.client_address());
+    serve(request, 0)?;
+    debug!("{}: ended, Closed", request.client_address());
+    Ok(())
 }
 
 fn handler_of(service: Service) -> Serve {

@@ -9,7 +9,7 @@ use clap::{Args, value_parser};
 
 use super::message::NAME;
 use super::terms::{Mode, Terms, Transport};
-use crate::args::{Spreading, check_ip, check_path, usage};
+use crate::args::{Spreading, check_ip, check_path, check_serve, usage};
 use crate::units;
 use crate::workers::Workers;
 
@@ -107,11 +107,12 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1_024), help_heading = "Load")]
     clients: Option<u32>,
 
-    /// Write all that was measured to this file, for --compare
+    /// Write all that was measured to this file, for --compare; - is standard output, in the place of
+    /// the table
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     json: Option<PathBuf>,
 
-    /// Draw the latencies and the throughput over time into this SVG file
+    /// Draw the latencies and the throughput over time into this SVG file, or - as with --json
     #[arg(long, value_name = "FILE.svg", help_heading = "Output")]
     report: Option<PathBuf>,
 
@@ -205,6 +206,8 @@ impl Bench {
             ("--workers", self.workers),
         ];
         let server = server.into_iter().filter_map(|(name, value)| Some([name.into(), value?]));
+        let server: Vec<String> = server.flatten().collect();
+        check_server(transport, &server)?;
         let terms = Terms {
             mode,
             transport,
@@ -217,7 +220,7 @@ impl Bench {
             terms,
             target,
             pid: self.pid,
-            server: server.flatten().collect(),
+            server,
             has_several_loops: self.reactors.is_some_and(|n| n > 1),
             clients: self.clients.map(|n| n.min(connections)),
             json: self.json,
@@ -274,6 +277,19 @@ impl Bench {
         }
         Ok(size)
     }
+}
+
+/// The server itself judges the words that it will get, so that none is forgotten here.
+fn check_server(transport: Transport, words: &[String]) -> Result<(), clap::Error> {
+    let is_spread = words.iter().any(|word| word == "--reactors");
+    if transport == Transport::Unixgram && is_spread {
+        let what = "--transport unixgram is served by one loop: leave --reactors out";
+        return Err(usage(what));
+    }
+    let addr = if transport.is_ip() { "127.0.0.1:0" } else { "./socket" };
+    let listener = format!("--{}", transport.name());
+    let all = ["echo", &listener, addr].into_iter().chain(words.iter().map(String::as_str));
+    check_serve(&all.map(OsString::from).collect::<Vec<_>>())
 }
 
 /// What fits into a datagram over UDP.

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 pub(crate) struct OutputFile {
+    /// `-` is standard output.
     path: PathBuf,
     /// `None` once it was written.
     file: Option<File>,
@@ -16,6 +17,9 @@ pub(crate) struct OutputFile {
 impl OutputFile {
     /// What is in it stays until the run has ended.
     pub(crate) fn open(path: &Path) -> io::Result<OutputFile> {
+        if is_stdout(path) {
+            return Ok(OutputFile { path: path.to_path_buf(), file: None, is_new: false });
+        }
         let (is_new, opened) = match File::create_new(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 (false, OpenOptions::new().write(true).open(path))
@@ -27,9 +31,18 @@ impl OutputFile {
     }
 
     pub(crate) fn write(mut self, bytes: &[u8]) -> io::Result<()> {
+        if is_stdout(&self.path) {
+            let written = crate::connect::write_all(&mut io::stdout().lock(), bytes);
+            return written.map_err(|error| super::about(Path::new("standard output"), &error));
+        }
         let Some(mut file) = self.file.take() else { return Ok(()) };
         replace(&mut file, bytes).map_err(|error| super::about(&self.path, &error))
     }
+}
+
+/// As with most programs; a file of that name is `./-`.
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 fn replace(file: &mut File, bytes: &[u8]) -> io::Result<()> {

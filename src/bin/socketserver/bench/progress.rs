@@ -57,16 +57,17 @@ impl Line {
     }
 
     fn show(&mut self, phase: &'static str, parts: &[String]) {
+        // Asked each time: it may have been resized.
+        let columns = terminal::columns(io::stderr()).unwrap_or(WIDTH + 1);
+        let width = columns.saturating_sub(1).min(WIDTH);
         if self.is_dumb {
-            if self.phase != phase {
-                write_all(&format!("{}\n", parts.concat()));
+            let text = what_fits(parts, width);
+            if self.phase != phase && !text.is_empty() {
+                write_all(&format!("{text}\n"));
             }
             self.phase = phase;
             return;
         }
-        // Asked each time: it may have been resized.
-        let columns = terminal::columns(io::stderr()).unwrap_or(WIDTH + 1);
-        let width = columns.saturating_sub(1).min(WIDTH);
         // One that was drawn when there was more room takes several lines now, and terminals differ
         // in where the cursor is then. It stays, and a new one is begun.
         let begin = if self.drawn.is_some_and(|drawn| drawn >= columns) { "\n" } else { ERASE };

@@ -1,6 +1,6 @@
 //! One run, from the first process it starts to the last one it ends.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use super::record::{KernelUse, Record, ServerUse};
 use super::tally::Tally;
 use super::target::Targets;
 use super::terms::Mode;
+use crate::terminal;
 
 /// How long anything may take beyond its own time before the run is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -131,7 +132,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let kind = self.tally.errors.keys().next().map_or("no connection", String::as_str);
-        let addr = self.targets.addrs.first().map(|addr| shown(addr)).unwrap_or_default();
+        let addr = self.targets.addrs.first().map(|addr| terminal::shown(addr)).unwrap_or_default();
         let name = self.plan.terms.transport.name();
         let cure = limits::cure(kind, &self.plan.terms);
         let cure = cure.map(|cure| format!("; {cure}")).unwrap_or_default();
@@ -208,7 +209,7 @@ impl<'a> Run<'a> {
 
     fn record(self) -> Record {
         let target = match self.targets.addrs.as_slice() {
-            [one] => format!("{} {}", self.plan.terms.transport.name(), shown(one)),
+            [one] => format!("{} {}", self.plan.terms.transport.name(), terminal::shown(one)),
             many => format!("{} at {} addresses", self.plan.terms.transport.name(), many.len()),
         };
         let mut record = Record::new(self.plan.terms.clone(), target, self.tally);
@@ -264,11 +265,6 @@ fn orders(plan: &Plan, targets: &Targets) -> Vec<Order> {
         order
     };
     (0..clients).map(share).collect()
-}
-
-/// An address, or a path that may be no text.
-fn shown(addr: &OsStr) -> String {
-    addr.to_string_lossy().into_owned()
 }
 
 /// Each client begins with another server.

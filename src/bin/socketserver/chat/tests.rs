@@ -78,6 +78,47 @@ fn whoever_leaves_is_waited_for_no_longer() {
     }
 }
 
+/// As Python's `readline` has it: the end of input ends a line too.
+#[test]
+fn a_last_line_without_a_newline_reaches_everybody_else() {
+    let mut server = TestServer::with(Room::default(), options()).unwrap();
+    let (speaker, reader) = (member(&mut server), member(&mut server));
+    speaker.send(b"first\nlast");
+    server.run();
+    assert_eq!(reader.received(), b"first\n");
+    speaker.end();
+    server.run();
+    assert_eq!(reader.received(), b"last\n");
+    assert!(speaker.finished().is_some());
+    assert!(server.shared().paused.is_empty());
+}
+
+/// The inbox of another loop is bounded, also by those who leave.
+#[test]
+fn a_last_line_waits_for_a_loop_that_is_behind() {
+    let mut servers = loops::<2>();
+    let [a, b] = &mut servers;
+    let (speaker, leaver, reader) = (member(a), member(a), member(b));
+    a.run();
+    b.run();
+    leaver.send(b"last");
+    speaker.send(lines("a", FULL));
+    a.run();
+    assert!(a.shared().is_ahead(), "the other loop has not looked yet");
+    leaver.end();
+    a.run();
+    assert!(leaver.finished().is_none(), "its line would go beyond the bound");
+    run(&mut servers);
+    let mut heard = reader.received();
+    for server in &mut servers {
+        server.advance(PATIENCE);
+    }
+    run(&mut servers);
+    heard.extend(reader.received());
+    assert!(heard == [lines("a", FULL).as_slice(), b"last\n"].concat());
+    assert!(leaver.finished().is_some());
+}
+
 #[test]
 fn whoever_leaves_while_paused_is_not_kept_in_mind() {
     let mut server = TestServer::with(Room::default(), options()).unwrap();

@@ -11,6 +11,7 @@ use clap::builder::NonEmptyStringValueParser;
 use socketserver::{Addr, ToAddrs};
 
 use crate::args::{check_ip, check_path, usage};
+use crate::terminal::shown;
 use crate::units;
 
 /// Connect to a server, and carry bytes both ways between it and the terminal, or a script.
@@ -36,14 +37,10 @@ use crate::units;
 /// SIGPIPE. Standard input and output that are closed
 /// from the beginning count as /dev/null.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, override_usage = USAGE)]
 pub(crate) struct Connect {
     #[command(flatten)]
     target: Where,
-
-    /// The port, apart from its host, as nc takes it
-    #[arg(value_name = "PORT", requires = "addr")]
-    port: Option<String>,
 
     /// How long a connection may take to stand, the look-up of its name and all its addresses
     /// together, which are tried side by side [default: 30s]; if it is given, then also how long the
@@ -67,28 +64,38 @@ pub(crate) struct Connect {
 }
 
 #[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
 struct Where {
-    /// HOST:PORT is TCP; a path with a slash, unix:PATH, or @NAME (on Linux), is a Unix stream
-    #[arg(value_name = "ADDR")]
+    /// HOST:PORT is TCP, and so is HOST PORT in two words, as nc takes it; a path with a slash,
+    /// unix:PATH, or @NAME (on Linux), is a Unix stream
+    #[arg(value_name = "ADDR", required_unless_present_any = ["tcp", "udp", "unix", "unixgram"])]
     addr: Option<OsString>,
 
+    /// The port, apart from its host; that of --tcp HOST and --udp HOST may stand apart too
+    #[arg(value_name = "PORT", requires = "addr")]
+    port: Option<String>,
+
     /// Connect to this TCP address, for example 127.0.0.1:7000, [::1]:7000 or localhost:7000
-    #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), group = "kind")]
     tcp: Option<String>,
 
     /// Exchange datagrams with this UDP address
-    #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), group = "kind")]
     udp: Option<String>,
 
     /// Connect to the Unix stream socket at this path
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", group = "kind", conflicts_with_all = ["addr", "port"])]
     unix: Option<OsString>,
 
     /// Exchange datagrams with the Unix datagram socket at this path
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", group = "kind", conflicts_with_all = ["addr", "port"])]
     unixgram: Option<OsString>,
 }
+
+const USAGE: &str = "\
+socketserver connect [OPTIONS] <ADDR>
+       socketserver connect [OPTIONS] [--tcp | --udp] <HOST> <PORT>
+       socketserver connect [OPTIONS] --tcp <ADDR> | --udp <ADDR>
+       socketserver connect [OPTIONS] --unix <PATH> | --unixgram <PATH>";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -96,7 +103,8 @@ Examples:
   socketserver connect /tmp/chat
   socketserver connect localhost 7000 < request > answer
   socketserver connect -d localhost:7000 > everything
-  echo hello | socketserver connect --udp 127.0.0.1:7000 --wait 200ms";
+  echo hello | socketserver connect --udp 127.0.0.1:7000 --wait 200ms
+  echo hello | socketserver connect --udp localhost 7000";
 
 /// What was asked for, checked.
 #[derive(Debug)]
@@ -134,7 +142,7 @@ impl fmt::Display for Target {
 impl Connect {
     pub(crate) fn resolve(self) -> Result<Config, clap::Error> {
         Ok(Config {
-            target: self.target.resolve(self.port.as_deref())?,
+            target: self.target.resolve()?,
             connect_timeout: self.timeout.unwrap_or(CONNECT_TIMEOUT),
             stall_timeout: self.timeout,
             wait: self.wait,
@@ -145,22 +153,41 @@ impl Connect {
 }
 
 impl Where {
-    fn resolve(self, port: Option<&str>) -> Result<Target, clap::Error> {
+    fn resolve(self) -> Result<Target, clap::Error> {
+        let words = (self.addr.as_deref(), self.port.as_deref());
         match self {
-            Where { tcp: Some(addr), .. } => {
-                check_port(&addr, "--tcp <ADDR>").map(|()| Target::Tcp(addr))
-            }
-            Where { udp: Some(addr), .. } => {
-                check_port(&addr, "--udp <ADDR>").map(|()| Target::Udp(addr))
-            }
+            Where { tcp: Some(host), .. } => ip(host, words, "--tcp <ADDR>").map(Target::Tcp),
+            Where { udp: Some(host), .. } => ip(host, words, "--udp <ADDR>").map(Target::Udp),
             Where { unix: Some(path), .. } => check_path(&path, "--unix <PATH>").map(Target::Unix),
             Where { unixgram: Some(path), .. } => {
                 check_path(&path, "--unixgram <PATH>").map(Target::Unixgram)
             }
-            Where { addr, .. } => {
+            Where { addr, port, .. } => {
                 let addr = addr.unwrap_or_default();
-                port.map_or_else(|| short(&addr), |port| apart(&addr, port))
+                match port {
+                    Some(port) => apart(&addr, &port, "[ADDR] [PORT]").map(Target::Tcp),
+                    None => short(&addr),
+                }
             }
+        }
+    }
+}
+
+/// What an option names, with the words that are no options: the port may be one of them.
+fn ip(
+    host: String,
+    words: (Option<&OsStr>, Option<&str>),
+    option: &str,
+) -> Result<String, clap::Error> {
+    match words {
+        (None, _) => check_port(&host, option).map(|()| host),
+        (Some(port), None) => {
+            let what = || usage(&format!("invalid value {port:?} for '[PORT]': it is not UTF-8"));
+            apart(host.as_ref(), port.to_str().ok_or_else(what)?, option)
+        }
+        (Some(addr), Some(_)) => {
+            let addr = shown(addr);
+            Err(usage(&format!("'{addr}' is one word too many: '{option}' names the host")))
         }
     }
 }
@@ -170,9 +197,8 @@ fn short(addr: &OsStr) -> Result<Target, clap::Error> {
     if addr.as_encoded_bytes().starts_with(b"unix:") {
         // The library reads it, so that every byte of a path is taken as it is.
         let addrs = addr.to_addrs();
-        let wrong = |error| {
-            usage(&format!("invalid value '{}' for '[ADDR]': {error}", addr.to_string_lossy()))
-        };
+        let wrong =
+            |error| usage(&format!("invalid value '{}' for '[ADDR]': {error}", shown(addr)));
         return addrs.map_err(wrong).and_then(|mut addrs| match addrs.pop() {
             Some(addr) => Ok(Target::Unix(addr)),
             None => Err(wrong(std::io::ErrorKind::InvalidInput.into())),
@@ -186,10 +212,9 @@ fn short(addr: &OsStr) -> Result<Target, clap::Error> {
 }
 
 /// A host and its port in two words, as nc takes them; an IPv6 address needs no brackets then.
-fn apart(host: &OsStr, port: &str) -> Result<Target, clap::Error> {
-    let wrong = |why: &str| {
-        usage(&format!("invalid value '{}' for '[ADDR]': {why}", host.to_string_lossy()))
-    };
+fn apart(host: &OsStr, port: &str, option: &str) -> Result<String, clap::Error> {
+    let wrong =
+        |why: &str| usage(&format!("invalid value '{}' for '{option}': {why}", shown(host)));
     let bytes = host.as_encoded_bytes();
     if bytes.contains(&b'/') || bytes.starts_with(b"unix:") || bytes.starts_with(b"@") {
         return Err(wrong("a Unix socket has no port"));
@@ -205,7 +230,7 @@ fn apart(host: &OsStr, port: &str) -> Result<Target, clap::Error> {
         _ if host.starts_with('[') => format!("{host}:{port}"),
         _ => format!("[{host}]:{port}"),
     };
-    check_port(&addr, "[ADDR] [PORT]").map(|()| Target::Tcp(addr))
+    check_port(&addr, option).map(|()| addr)
 }
 
 /// Nobody can be reached at port 0.
@@ -252,8 +277,8 @@ mod tests {
             ("::1", "[::1]:7000"),
             ("[::1]", "[::1]:7000"),
         ] {
-            let target = apart(host.as_ref(), "7000");
-            assert_eq!(target.ok(), Some(Target::Tcp(meant.into())), "{host}");
+            let addr = apart(host.as_ref(), "7000", "[ADDR]");
+            assert_eq!(addr.ok(), Some(meant.into()), "{host}");
         }
         for (host, port) in [
             ("localhost:7000", "7000"),
@@ -266,7 +291,7 @@ mod tests {
             ("", "7000"),
             ("::nope", "7000"),
         ] {
-            assert!(apart(host.as_ref(), port).is_err(), "{host} {port} passed");
+            assert!(apart(host.as_ref(), port, "[ADDR]").is_err(), "{host} {port} passed");
         }
     }
 }
