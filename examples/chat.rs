@@ -4,9 +4,14 @@
 //! The technique: `cx.shared` and `cx.io` borrow apart, so one can walk the members and send.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
 
 use socketserver::{Context, Handler, Input, Options, Server, SocketId};
+
+#[path = "support/program.rs"]
+mod program;
 
 #[derive(Default)]
 struct Room {
@@ -35,9 +40,17 @@ impl Handler<Room> for Member {
     }
 }
 
-fn main() -> io::Result<()> {
-    let addr = std::env::args_os().nth(1).unwrap_or_else(|| "127.0.0.1:7000".into());
+fn main() -> ExitCode {
+    program::run("usage: chat [ADDR]   (127.0.0.1:7000 if there is none)", 1, serve)
+}
+
+fn serve(words: &[OsString]) -> io::Result<()> {
+    let addr = words.first().cloned().unwrap_or_else(|| "127.0.0.1:7000".into());
     let mut server = Server::with(Room::default(), Options::default())?;
-    server.listen(addr, |_peer| Member)?;
+    let listener = server.listen(addr, |_peer| Member)?;
+    if let Some(addr) = server.io().local_addr(listener) {
+        // Not `println!`, which panics when nobody reads it.
+        let _ = writeln!(io::stdout(), "listening {addr}");
+    }
     server.serve_forever()
 }

@@ -1,14 +1,23 @@
 //! A whole echo server: `cargo run --release --example echo -- 127.0.0.1:7000`.
 
-use std::io::Write;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
 
-fn main() -> std::io::Result<()> {
-    let addr = std::env::args_os().nth(1).unwrap_or_else(|| "127.0.0.1:7000".into());
+#[path = "support/program.rs"]
+mod program;
+
+fn main() -> ExitCode {
+    program::run("usage: echo [ADDR]   (127.0.0.1:7000 if there is none)", 1, serve)
+}
+
+fn serve(words: &[OsString]) -> io::Result<()> {
+    let addr = words.first().cloned().unwrap_or_else(|| "127.0.0.1:7000".into());
     let mut server = socketserver::Server::new()?;
     let listener = server.listen(addr, |_peer| socketserver::Echo)?;
     if let Some(addr) = server.io().local_addr(listener) {
         // Not `println!`, which panics when nobody reads it.
-        let _ = writeln!(std::io::stdout(), "listening {addr}");
+        let _ = writeln!(io::stdout(), "listening {addr}");
     }
     server.serve_forever()
 }

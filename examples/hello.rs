@@ -1,9 +1,14 @@
 //! Greets, answers line by line, and ends at `exit`: `cargo run --example hello`, then
 //! `nc 127.0.0.1 7000`.
 
-use std::io;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
 
 use socketserver::{Context, Handler, Input, Server};
+
+#[path = "support/program.rs"]
+mod program;
 
 struct Hello {
     lines: usize,
@@ -28,9 +33,17 @@ impl Handler for Hello {
     }
 }
 
-fn main() -> io::Result<()> {
-    let addr = std::env::args_os().nth(1).unwrap_or_else(|| "127.0.0.1:7000".into());
+fn main() -> ExitCode {
+    program::run("usage: hello [ADDR]   (127.0.0.1:7000 if there is none)", 1, serve)
+}
+
+fn serve(words: &[OsString]) -> io::Result<()> {
+    let addr = words.first().cloned().unwrap_or_else(|| "127.0.0.1:7000".into());
     let mut server = Server::new()?;
-    server.listen(addr, |_peer| Hello { lines: 0 })?;
+    let listener = server.listen(addr, |_peer| Hello { lines: 0 })?;
+    if let Some(addr) = server.io().local_addr(listener) {
+        // Not `println!`, which panics when nobody reads it.
+        let _ = writeln!(io::stdout(), "listening {addr}");
+    }
     server.serve_forever()
 }

@@ -1,17 +1,22 @@
-//! Greets, answers `hello` to whatever is said, and ends at `exit`, in the mode that one word chooses:
+//! Greets, answers `hello` to each message, and ends at `exit`, in the mode that one word chooses:
 //! `cargo run --example modes -- 127.0.0.1:7000 threads` (or `processes`, or `inline`).
 //!
 //! The technique: a handler that blocks, one for each client, which says nothing of where it runs.
 //! Each read is taken for one message, which is right only as long as the client waits for each
 //! answer: a stream keeps no boundaries. A protocol of lines takes them with `Request::line(1024)`.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use socketserver::Server;
 use socketserver::blocking::{Handler, Mode, Request};
+
+#[path = "support/program.rs"]
+mod program;
+
+const USAGE: &str = "usage: modes [ADDR [inline|threads|processes]]   (127.0.0.1:7000 threads)";
 
 /// So long one client may hold a thread or a process, however slowly it speaks.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -28,8 +33,12 @@ impl Handler for Hello {
         loop {
             let n = request.read(&mut buffer)?;
             match buffer.get(..n) {
-                Some(b"" | b"exit") | None => return Ok(()),
+                // With the end of its line, as `nc` sends it, or without.
+                Some(message) if message.is_empty() || message.trim_ascii() == b"exit" => {
+                    return Ok(());
+                }
                 Some(_) => request.send_all(b"hello")?,
+                None => return Ok(()),
             }
         }
     }
@@ -47,31 +56,20 @@ fn mode(word: &str) -> Option<Mode> {
 }
 
 fn main() -> ExitCode {
-    let mut words = std::env::args_os().skip(1);
-    let addr = words.next().unwrap_or_else(|| "127.0.0.1:7000".into());
-    let word = words.next().unwrap_or_else(|| "threads".into());
-    let Some(mode) = word.to_str().and_then(mode) else {
-        say(&format!("{word:?} is none of inline, threads, processes"));
-        return ExitCode::from(2);
-    };
-    match serve(&addr, &mode) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&error.to_string());
-            ExitCode::FAILURE
-        }
-    }
+    program::run(USAGE, 2, serve)
 }
 
-/// Not `eprintln!`, which panics when nobody reads it.
-fn say(what: &str) {
-    let _ = writeln!(io::stderr(), "modes: {what}");
-}
-
-fn serve(addr: &OsStr, mode: &Mode) -> io::Result<()> {
+fn serve(words: &[OsString]) -> io::Result<()> {
+    let addr = words.first().cloned().unwrap_or_else(|| "127.0.0.1:7000".into());
+    let word = words.get(1).cloned().unwrap_or_else(|| "threads".into());
+    let mode = word.to_str().and_then(mode).ok_or_else(|| {
+        let what = format!("{word:?} is none of inline, threads, processes");
+        io::Error::new(io::ErrorKind::InvalidInput, what)
+    })?;
     let mut server = Server::new()?;
-    let listener = server.listen_blocking(addr, mode, |_peer| Hello)?;
+    let listener = server.listen_blocking(addr, &mode, |_peer| Hello)?;
     if let Some(addr) = server.io().local_addr(listener) {
+        // Not `println!`, which panics when nobody reads it.
         let _ = writeln!(io::stdout(), "listening on {addr}");
     }
     server.serve_forever()

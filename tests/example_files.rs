@@ -899,7 +899,7 @@ fn what_was_asked_wrongly_is_told() {
     let nobody = command::free_addr().to_string();
     let output = program::command("files").arg("nonsense").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).contains("usage"));
+    assert!(said(&output).contains("files --help"));
     let output = put(&file, &nobody, &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains(&nobody), "{}", said(&output));

@@ -4,6 +4,7 @@
 #![cfg(all(unix, feature = "cli"))]
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test may stop anywhere"
@@ -11,13 +12,14 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -172,11 +174,6 @@ fn arguments_that_are_no_text_are_no_panic_wherever_they_stand() {
                 let mut command = Command::new(path(name));
                 command.args(&words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(err);
                 let mut child = Running(command.spawn().unwrap());
-                if *name == "chat" && nth == 1 || takes_more(name, nth, typed.len()) {
-                    // One that takes no notice of more words than it needs is served.
-                    child.signal("-KILL");
-                    continue;
-                }
                 let code = child.wait();
                 assert!(matches!(code, Some(1 | 2)), "{name} {words:?}: {code:?}");
             }
@@ -184,10 +181,129 @@ fn arguments_that_are_no_text_are_no_panic_wherever_they_stand() {
     }
 }
 
-/// The smallest look at no more words than they need, and a name is looked up for each client.
-fn takes_more(name: &str, nth: usize, len: usize) -> bool {
-    let smallest = ["chat", "echo", "hello", "modes", "proxy"].contains(&name);
-    smallest && nth == len || ["proxy", "chat_cluster"].contains(&name) && nth > 0
+/// Its exit code, and what it said on standard output and on standard error.
+fn said<S: AsRef<OsStr>>(name: &str, words: &[S]) -> (Option<i32>, String, String) {
+    let output = program::run(program::command(name).args(words));
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn each_tells_its_usage_to_whoever_asks_for_it() {
+    for (name, typed, _) in SERVERS {
+        for words in [&["--help"][..], &["-h"], &[typed, &["--help"][..]].concat()] {
+            let (code, out, err) = said(name, words);
+            assert_eq!((code, err.as_str()), (Some(0), ""), "{name} {words:?}");
+            assert!(out.starts_with(&format!("usage: {name} ")), "{name}: {out}");
+        }
+    }
+}
+
+/// With each of them, what is wrong is one line that names the culprit, and the exit code is 2.
+#[test]
+fn what_was_typed_wrongly_is_told_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let no_dir = dir.path().join("nosuch");
+    let no_dir = no_dir.to_str().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let file = file.to_str().unwrap();
+    let any = "127.0.0.1:0";
+    for (name, words, culprit) in [
+        ("chat", &["x"][..], "a port is missing"),
+        ("chat", &[any, "more"], "more"),
+        ("echo", &["x"], "a port is missing"),
+        ("echo", &[any, "more"], "more"),
+        ("hello", &["127.0.0.1:99999"], "the port"),
+        ("modes", &["x"], "a port is missing"),
+        ("modes", &[any, "fibres"], "fibres"),
+        ("modes", &[any, "threads", "more"], "more"),
+        ("kv", &["x"], "a port is missing"),
+        ("kv", &[any, "many"], "many"),
+        ("kv", &[any, "0"], "0 bytes"),
+        ("kv", &[any, "1", "2", "more"], "more"),
+        ("proxy", &[any], "UPSTREAM_ADDR"),
+        ("proxy", &[any, "x"], "a port is missing"),
+        ("proxy", &[any, "127.0.0.1:1", "more"], "more"),
+        ("chat_cluster", &[any, "x"], "a port is missing"),
+        ("socks5", &["x"], "a port is missing"),
+        ("socks5", &["--max-clients", "0", any], "--max-clients"),
+        ("socks5", &["--idle-timeout", "0", any], "--idle-timeout"),
+        ("http", &[], "ADDR is missing"),
+        ("http", &["x"], "a port is missing"),
+        ("http", &[any, "more"], "more"),
+        ("http", &[any, "--bogus"], "there is no \"--bogus\""),
+        ("http", &[any, "--files"], "--files needs a value"),
+        ("http", &[any, "--files", no_dir], "No such file"),
+        ("http", &["--files", file, any], "no directory"),
+        ("http", &[any, "--head-timeout", "0"], "--head-timeout"),
+        ("http", &[any, "--idle-timeout", "0"], "--idle-timeout"),
+        ("http", &[any, "--idle-timeout", "-1"], "--idle-timeout"),
+        ("http", &[any, "--body-limit", "much"], "--body-limit"),
+        ("websocket", &[any, "--bogus"], "there is no \"--bogus\""),
+        ("websocket", &[any, "--handshake-timeout", "0"], "--handshake-timeout"),
+        ("websocket", &["--ping-every", "0", any], "--ping-every"),
+        ("files", &["nonsense"], "serve DIR"),
+        ("files", &["get", file, any], "get"),
+        ("files", &["put", "/dev/zero", any], "no regular file"),
+        ("files", &["put", "/dev/stdin", any], "no regular file"),
+    ] {
+        let (code, out, err) = said(name, words);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{name} {words:?}: {err}");
+        assert!(err.starts_with(&format!("{name}: ")), "{name} {words:?}: {err}");
+        assert!(err.contains(culprit) && err.contains("--help"), "{name} {words:?}: {err}");
+        assert_eq!(err.lines().count(), 1, "{name} {words:?}: {err}");
+    }
+}
+
+fn first_line(child: &mut Running) -> String {
+    let mut stdout = BufReader::new(child.0.stdout.take().unwrap());
+    let (sender, lines) = channel();
+    // By a thread of its own, since one that says nothing must not hold up the test.
+    thread::spawn(move || {
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let _ = sender.send(line);
+    });
+    let line = lines.recv_timeout(PATIENCE).expect("it says nothing");
+    line.trim_end().to_string()
+}
+
+/// Else port 0 would be of no use.
+#[test]
+fn each_says_where_it_listens() {
+    for (name, typed, _) in SERVERS {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new(path(name));
+        command.args(words(typed, dir.path(), "127.0.0.1:0".as_ref())).stdin(Stdio::null());
+        let mut child = Running(command.stdout(Stdio::piped()).spawn().unwrap());
+        let line = first_line(&mut child);
+        let addr = line.rsplit(' ').next().unwrap();
+        assert!(line.starts_with("listening "), "{name}: {line}");
+        child.serves_on(addr, name);
+    }
+}
+
+/// `nc` sends a line with its end, and a program perhaps without.
+#[test]
+fn the_example_modes_ends_at_exit_however_it_is_typed() {
+    for mode in ["inline", "threads", "processes"] {
+        for exit in [&b"exit"[..], b"exit\n", b"exit\r\n"] {
+            let mut command = Command::new(path("modes"));
+            command.args(["127.0.0.1:0", mode]).stdin(Stdio::null()).stdout(Stdio::piped());
+            let mut running = Running(command.spawn().unwrap());
+            let addr = first_line(&mut running);
+            let mut client = TcpStream::connect(addr.rsplit(' ').next().unwrap()).unwrap();
+            client.set_read_timeout(Some(PATIENCE)).unwrap();
+            client.read_exact(&mut [0; 7]).unwrap();
+            client.write_all(b"how are you?\n").unwrap();
+            let mut answer = [0; 5];
+            client.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"hello");
+            client.write_all(exit).unwrap();
+            assert_eq!(client.read(&mut answer).unwrap(), 0, "{mode} {exit:?}");
+        }
+    }
 }
 
 /// What is typed is taken byte by byte.

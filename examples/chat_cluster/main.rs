@@ -22,6 +22,8 @@ use redis::{Publisher, Subscriber};
 use trouble::Trouble;
 
 mod cluster;
+#[path = "../support/program.rs"]
+mod program;
 mod protocol;
 mod redis;
 #[path = "../support/signals.rs"]
@@ -145,21 +147,11 @@ impl Words {
 }
 
 fn main() -> ExitCode {
-    let words = match Words::parse(std::env::args_os().skip(1)) {
-        Ok(words) => words,
-        Err(culprit) => {
-            say(&culprit);
-            let _ = writeln!(io::stderr(), "\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match serve(&words) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&error.to_string());
-            ExitCode::FAILURE
-        }
-    }
+    program::run(USAGE, usize::MAX, |words| {
+        let parsed = Words::parse(words.iter().cloned());
+        let wrong = |culprit| io::Error::new(io::ErrorKind::InvalidInput, culprit);
+        serve(&parsed.map_err(wrong)?)
+    })
 }
 
 /// The one way to standard error, which may be closed or full: then nothing is said.
@@ -170,6 +162,8 @@ fn say(what: &str) {
 fn serve(words: &Words) -> io::Result<()> {
     let mut plain = words.plain.iter().map(String::as_str);
     let (addr, redis) = (plain.next().unwrap_or_default(), plain.next().unwrap_or_default());
+    // The name is looked up anew for each attempt, since Redis may come back elsewhere.
+    let redis_addr = Connect::to(redis)?;
     let shared = Shared {
         members: BTreeSet::new(),
         cluster: Cluster::new(),
@@ -184,10 +178,9 @@ fn serve(words: &Words) -> io::Result<()> {
     let mut server = Server::with(shared, options)?;
     let listener = server.listen(addr, |_peer| Member)?;
     signals::stop_on_signals(&mut server, GRACE)?;
-    // The name is looked up anew for each attempt, since Redis may come back elsewhere.
-    let redis = Connect::to_name(redis);
-    keep(Reconnect::new(redis.clone(), |_| Some(Subscriber::default()))?).start(&mut server)?;
-    keep(Reconnect::new(redis, |_| Some(Publisher::default()))?).start(&mut server)?;
+    keep(Reconnect::new(redis_addr.clone(), |_| Some(Subscriber::default()))?)
+        .start(&mut server)?;
+    keep(Reconnect::new(redis_addr, |_| Some(Publisher::default()))?).start(&mut server)?;
     if let Some(addr) = server.io().local_addr(listener) {
         // Whoever does not read it is served all the same.
         let _ = writeln!(io::stdout(), "listening {addr}");

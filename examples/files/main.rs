@@ -16,7 +16,8 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
+use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ mod keep;
 mod name;
 mod on_its_way;
 mod partial;
+#[path = "../support/program.rs"]
+mod program;
 mod progress;
 mod put;
 mod serve;
@@ -46,7 +49,11 @@ serve  keeps uploads in DIR; an unfinished one is kept for a day, or --keep, to 
        kept, those included that are under way, and fewer when the disk is full: the oldest goes
 put    uploads FILE, as NAME if one is given, and resumes one that was cut; gives up on a server that
        says nothing, and takes nothing of what is on its way, for a minute, or --timeout; exits with 0
-       once the file is kept, with 1 when it is not, with 2 when it was asked wrongly";
+       once the file is kept, with 1 when it is not, with 2 when it was asked wrongly
+
+A name may be of any bytes, 180 at most, but for what some system or reader would take for another one:
+it does not begin with a dot or a space, does not end with one, has no \\ / : * ? \" < > | and no
+character that is not seen (a newline, a tab), and is no name of a device (CON, COM1).";
 
 /// What was typed.
 struct Words {
@@ -106,32 +113,23 @@ fn say(what: &str) {
     let _ = writeln!(std::io::stderr(), "files: {line}");
 }
 
-fn main() {
-    let words = Words::parse(std::env::args_os().skip(1)).unwrap_or_else(|culprit| {
-        say(&culprit);
-        usage()
-    });
-    let mut plain = words.plain.iter();
-    let (what, path, addr) = (plain.next(), plain.next(), plain.next().and_then(|a| a.to_str()));
-    let (Some(what), Some(path), Some(addr), None) = (what, path, addr, plain.next()) else {
-        usage()
-    };
-    let ended = match what.to_str() {
-        Some("serve") => serve::serve(&PathBuf::from(path), addr, words.keep, words.limits),
-        Some("put") => {
-            let how =
-                put::How { name: words.name, replace: words.replace, patience: words.timeout };
-            put::put(&PathBuf::from(path), addr, how)
+fn main() -> ExitCode {
+    program::run(USAGE, usize::MAX, |words| {
+        let words = Words::parse(words.iter().cloned()).map_err(|culprit| name::bad(&culprit))?;
+        let [what, path, addr] = words.plain.as_slice() else {
+            return Err(name::bad("it takes serve DIR LISTEN_ADDR, or put FILE ADDR"));
+        };
+        let Some(addr) = addr.to_str() else {
+            return Err(name::bad(&format!("{addr:?} is not UTF-8, as an address is")));
+        };
+        match what.to_str() {
+            Some("serve") => serve::serve(Path::new(path), addr, words.keep, words.limits),
+            Some("put") => {
+                let how =
+                    put::How { name: words.name, replace: words.replace, patience: words.timeout };
+                put::put(Path::new(path), addr, how)
+            }
+            _ => Err(name::bad(&format!("{what:?} is neither serve nor put"))),
         }
-        _ => usage(),
-    };
-    if let Err(error) = ended {
-        say(&error.to_string());
-        std::process::exit(if error.kind() == std::io::ErrorKind::InvalidInput { 2 } else { 1 });
-    }
-}
-
-fn usage() -> ! {
-    let _ = writeln!(std::io::stderr(), "{USAGE}");
-    std::process::exit(2)
+    })
 }

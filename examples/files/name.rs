@@ -62,14 +62,20 @@ pub(crate) fn check(name: &OsStr) -> io::Result<()> {
     let numbered = ["COM", "LPT"]
         .iter()
         .any(|port| stem.strip_prefix(port).is_some_and(|rest| rest.chars().count() == 1));
+    if bytes.len() > LONGEST_NAME {
+        let len = bytes.len();
+        return Err(bad(&format!(
+            "the name is refused: it has {len} bytes, and {LONGEST_NAME} is the most"
+        )));
+    }
     let what = if bytes.is_empty() {
         "it is empty"
-    } else if bytes.len() > LONGEST_NAME {
-        "it is too long"
     } else if bytes.starts_with(b".") {
         "it begins with a dot"
-    } else if shown.chars().any(|c| is_unseen(c) || r#"/\:*?"<>|"#.contains(c)) {
-        "it has a character that no name may have"
+    } else if shown.chars().any(is_unseen) {
+        "it has a character that is not seen, as a newline or a tab"
+    } else if shown.contains(|c| r#"/\:*?"<>|"#.contains(c)) {
+        r#"it has one of / \ : * ? " < > |"#
     } else if shown.ends_with(['.', ' ']) || shown.starts_with(' ') {
         "it ends with a dot, or has a space at an end"
     } else if numbered || ["CON", "PRN", "AUX", "NUL"].contains(&stem.as_str()) {

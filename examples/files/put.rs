@@ -38,7 +38,11 @@ pub(crate) fn put(path: &Path, addr: &str, how: How) -> io::Result<()> {
     let name = name.ok_or_else(|| bad("the file has no name of its own; give one with --as"))?;
     check(&name)?;
     let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", shown(path)));
+    // A pipe cannot be read twice, and a device may have no end; to open one may wait for ever.
+    if !std::fs::metadata(path).map_err(named)?.is_file() {
+        return Err(bad(&format!("{}: it is no regular file", shown(path))));
+    }
     let mut file = File::open(path).map_err(named)?;
     let mut hasher = blake3::Hasher::new();
     let size = io::copy(&mut file, &mut hasher).map_err(named)?;
@@ -52,6 +56,11 @@ pub(crate) fn put(path: &Path, addr: &str, how: How) -> io::Result<()> {
         thread::sleep(pause);
     }
     upload(&mut file, addr, &announced, patience)
+}
+
+/// As it is, or, where it is no text, in quotes with its odd bytes escaped.
+pub(crate) fn shown(path: &Path) -> String {
+    path.to_str().map_or_else(|| format!("{path:?}"), str::to_string)
 }
 
 /// Whether it may be otherwise soon. What came of the upload is not known when it was cut, and need

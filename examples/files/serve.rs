@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socketserver::{Options, Server, SocketId};
 
+use super::put::shown;
 use super::say;
 use super::signals::stop_on_signals;
 use super::sweep::sweep;
@@ -31,7 +32,7 @@ const IDLE: Duration = Duration::from_secs(60);
 pub(crate) fn serve(dir: &Path, addr: &str, keep: Duration, limits: Limits) -> io::Result<()> {
     let dir = dir
         .canonicalize()
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", dir.display())))?;
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", shown(dir))))?;
     let unfinished = Unfinished::new(dir, limits);
     sweep(&unfinished, keep)?;
     let store = Store { unfinished: Arc::clone(&unfinished), done: HashMap::new() };

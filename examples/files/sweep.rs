@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::partial::goal_of;
+use super::put::shown;
 use super::say;
 use super::unfinished::Unfinished;
 
@@ -23,7 +24,7 @@ pub(crate) fn sweep(unfinished: &Arc<Unfinished>, keep: Duration) -> io::Result<
         match young(&entry.path(), keep) {
             Ok(Some((len, written))) => unfinished.note(&name, len, written),
             Ok(None) => unfinished.forget(&name),
-            Err(error) => say(&format!("{} stays: {error}", name.to_string_lossy())),
+            Err(error) => say(&format!("{} stays: {error}", shown(name.as_ref()))),
         }
     }
     unfinished.keep_bounds();

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::partial::goal_of;
+use super::put::shown;
 use super::say;
 
 /// What all partial files together may be.
@@ -155,7 +156,7 @@ impl Unfinished {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // It does not count any more, or it would be tried for ever.
-            Err(error) => say(&format!("{} stays: {error}", file.to_string_lossy())),
+            Err(error) => say(&format!("{} stays: {error}", shown(file.as_ref()))),
         }
         self.forget(&file);
         true

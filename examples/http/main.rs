@@ -24,6 +24,8 @@ mod files;
 mod head;
 mod kept;
 mod media_types;
+#[path = "../support/program.rs"]
+mod program;
 mod request;
 mod response;
 #[path = "../support/signals.rs"]
@@ -31,10 +33,11 @@ mod signals;
 mod site;
 mod target;
 
-use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use socketserver::{Addr, Options, Server};
@@ -42,9 +45,14 @@ use socketserver::{Addr, Options, Server};
 use connection::Connection;
 use site::{Limits, Site};
 
-const USAGE: &str = "usage: http ADDR [--files DIR] [--head-timeout SECONDS] \
-                     [--idle-timeout SECONDS] [--body-limit BYTES] [--disk-limit BYTES] \
-                     [--spin MICROSECONDS]";
+const USAGE: &str = "usage: http ADDR [options]
+
+  --files DIR              serve the files below DIR at /files/
+  --head-timeout SECONDS   how long the head of a request may take
+  --idle-timeout SECONDS   how long a connection may do nothing
+  --body-limit BYTES       the longest body
+  --disk-limit BYTES       the most that is read of files at once
+  --spin MICROSECONDS      look for more for so long before sleeping (default 50)";
 
 /// For how long a server that was busy looks for more before it sleeps: to wake it costs its client
 /// more, with every request. An idle server sleeps all the same.
@@ -53,60 +61,53 @@ const SPIN: Duration = Duration::from_micros(50);
 const GRACE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    let (addr, site, spin) = match parse(env::args_os().skip(1)) {
-        Ok(parsed) => parsed,
-        Err(culprit) => {
-            say(&format!("{culprit}\n{USAGE}"));
-            return ExitCode::from(2);
-        }
-    };
-    match serve(&addr, site, spin) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&error.to_string());
-            ExitCode::FAILURE
-        }
-    }
+    program::run(USAGE, usize::MAX, |words| {
+        let parsed = parse(words.iter().cloned());
+        let wrong = |culprit| io::Error::new(io::ErrorKind::InvalidInput, culprit);
+        let (addr, site, spin) = parsed.map_err(wrong)?;
+        serve(addr, site, spin)
+    })
 }
 
-/// The one way to standard error, which may be closed or full: then nothing is said.
-fn say(what: &str) {
-    let _ = writeln!(io::stderr(), "http: {what}");
-}
-
-fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(String, Site, Duration), String> {
-    let addr = words.next().ok_or("ADDR is missing")?.to_string_lossy().into_owned();
-    if addr.starts_with('-') {
-        return Err("ADDR is missing".into());
-    }
-    let mut limits = Limits::default();
-    let mut files = None;
-    let mut spin = SPIN;
+/// An error names the culprit.
+fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, Site, Duration), String> {
+    let (mut addr, mut files, mut limits, mut spin) = (None, None, Limits::default(), SPIN);
     while let Some(word) = words.next() {
-        let word = word.to_string_lossy();
-        let path = words.next().ok_or_else(|| format!("{word} needs a value"))?;
-        let value = path.to_string_lossy();
-        let unusable = || format!("{word} cannot be {value:?}");
-        let seconds = || value.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
-        match &*word {
-            "--files" => {
-                let dir = std::fs::canonicalize(&path).ok().filter(|dir| dir.is_dir());
-                files = Some(dir.ok_or_else(unusable)?);
-            }
-            "--head-timeout" => limits.head_timeout = seconds().ok_or_else(unusable)?,
-            "--idle-timeout" => limits.idle_timeout = seconds().ok_or_else(unusable)?,
-            "--body-limit" => limits.body = value.parse().map_err(|_| unusable())?,
-            "--disk-limit" => limits.disk = value.parse().map_err(|_| unusable())?,
-            "--spin" => {
-                spin = Duration::from_micros(value.parse().map_err(|_| unusable())?);
-            }
-            _ => return Err(format!("there is no {word}")),
+        let option = word.to_string_lossy().into_owned();
+        let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
+        match option.as_str() {
+            "--files" => files = Some(directory(&value()?)?),
+            "--head-timeout" => limits.head_timeout = seconds(&option, &value()?)?,
+            "--idle-timeout" => limits.idle_timeout = seconds(&option, &value()?)?,
+            "--body-limit" => limits.body = number(&option, &value()?)?,
+            "--disk-limit" => limits.disk = number(&option, &value()?)?,
+            "--spin" => spin = Duration::from_micros(number(&option, &value()?)?),
+            _ if option.starts_with('-') => return Err(format!("there is no {word:?}")),
+            _ if addr.is_some() => return Err(format!("{word:?} is one address too many")),
+            _ => addr = Some(word),
         }
     }
-    Ok((addr, Site::new(files, limits), spin))
+    Ok((addr.ok_or("ADDR is missing")?, Site::new(files, limits), spin))
 }
 
-fn serve(addr: &str, site: Site, spin: Duration) -> io::Result<()> {
+fn directory(path: &OsString) -> Result<PathBuf, String> {
+    let found = std::fs::canonicalize(path).map_err(|error| format!("--files {path:?}: {error}"));
+    let found = found?;
+    if found.is_dir() { Ok(found) } else { Err(format!("--files {path:?}: it is no directory")) }
+}
+
+fn number<T: FromStr>(option: &str, word: &OsString) -> Result<T, String> {
+    let number = word.to_str().and_then(|word| word.parse().ok());
+    number.ok_or_else(|| format!("{option} cannot be {word:?}"))
+}
+
+fn seconds(option: &str, word: &OsString) -> Result<Duration, String> {
+    let time = Duration::try_from_secs_f64(number(option, word)?).ok();
+    let time = time.filter(|time| !time.is_zero());
+    time.ok_or_else(|| format!("{option} takes seconds, more than 0 and not {word:?}"))
+}
+
+fn serve(addr: OsString, site: Site, spin: Duration) -> io::Result<()> {
     let mut server = Server::with(site, Options { spin, ..Options::default() })?;
     let listener = server.listen(addr, |_peer| Connection::default())?;
     signals::stop_on_signals(&mut server, GRACE)?;

@@ -10,10 +10,10 @@
 
 #![allow(clippy::unnecessary_wraps, reason = "all commands have the same type")]
 
-use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use socketserver::{Io, Options, Server, SocketId, TimerId};
@@ -44,6 +44,8 @@ mod large;
 mod memory;
 mod number;
 mod parser;
+#[path = "../support/program.rs"]
+mod program;
 mod replies;
 mod session;
 #[path = "../support/signals.rs"]
@@ -56,7 +58,10 @@ mod transaction;
 mod value;
 mod words;
 
-const USAGE: &str = "usage: kv [ADDR [BYTES OF MEMORY [MICROSECONDS TO SPIN]]]";
+const USAGE: &str = "usage: kv [ADDR [BYTES OF MEMORY [MICROSECONDS TO SPIN]]]
+
+Listens on 127.0.0.1:6379 unless told otherwise, keeps up to 1 GiB, and looks for more for 50
+microseconds before it sleeps.";
 
 /// Clients at once.
 const MAX_CLIENTS: usize = 10_000;
@@ -139,29 +144,26 @@ impl Shared {
 }
 
 fn main() -> ExitCode {
-    let Some((addr, memory, spin)) = parse(env::args_os().skip(1)) else {
-        // Who closed our standard error can do without the line.
-        let _ = writeln!(io::stderr(), "{USAGE}");
-        return ExitCode::from(2);
-    };
-    match serve(&addr, memory, spin) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "kv: {error}");
-            ExitCode::FAILURE
+    program::run(USAGE, 3, |words| {
+        let addr = words.first().cloned().unwrap_or_else(|| "127.0.0.1:6379".into());
+        let memory = number("BYTES OF MEMORY", words.get(1), MAX_MEMORY)?;
+        if memory == 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "0 bytes hold nothing"));
         }
-    }
+        let spin = number("MICROSECONDS TO SPIN", words.get(2), SPIN)?;
+        serve(addr, memory, Duration::from_micros(spin))
+    })
 }
 
-fn parse(mut words: impl Iterator<Item = OsString>) -> Option<(String, usize, Duration)> {
-    let addr =
-        words.next().map_or(Some("127.0.0.1:6379".into()), |addr| addr.into_string().ok())?;
-    let memory = words.next().map_or(Some(MAX_MEMORY), |bytes| bytes.to_str()?.parse().ok())?;
-    let spin = words.next().map_or(Some(SPIN), |spin| spin.to_str()?.parse().ok())?;
-    words.next().is_none().then_some((addr, memory, Duration::from_micros(spin)))
+fn number<T: FromStr>(name: &str, word: Option<&OsString>, default: T) -> io::Result<T> {
+    let Some(word) = word else { return Ok(default) };
+    word.to_str().and_then(|word| word.parse().ok()).ok_or_else(|| {
+        let what = format!("{word:?} is no number, as {name} is");
+        io::Error::new(io::ErrorKind::InvalidInput, what)
+    })
 }
 
-fn serve(addr: &str, memory: usize, spin: Duration) -> io::Result<()> {
+fn serve(addr: OsString, memory: usize, spin: Duration) -> io::Result<()> {
     let options = Options {
         max_connections: MAX_CLIENTS,
         spin,

@@ -6,13 +6,17 @@
 //! connection says how connecting went and owns the other half. Names are looked up beside the loop.
 //! What a client sends right behind its request waits in the other connection.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use socketserver::{Options, Server};
 
 mod client;
 mod handshake;
 mod networks;
+#[path = "../support/program.rs"]
+mod program;
 mod rules;
 #[path = "../support/signals.rs"]
 mod signals;
@@ -35,17 +39,14 @@ otherwise whoever may use it would reach what this machine reaches, itself inclu
   --idle-timeout S        seconds without a byte (default: for ever)
   --grace S               seconds a stop leaves for what is under way (default 10)";
 
-fn main() {
-    // What is no text becomes a word that no option and no address is.
-    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
-    let rules = Rules::parse(words).unwrap_or_else(|culprit| {
-        let _ = writeln!(io::stderr(), "socks5: {culprit}\n\n{USAGE}");
-        std::process::exit(2);
-    });
-    if let Err(error) = serve(rules) {
-        let _ = writeln!(io::stderr(), "socks5: {error}");
-        std::process::exit(if error.kind() == io::ErrorKind::InvalidInput { 2 } else { 1 });
-    }
+fn main() -> ExitCode {
+    program::run(USAGE, usize::MAX, |words| {
+        // What is no text becomes a word that no option and no address is, with its odd bytes escaped.
+        let text = |word: OsString| word.into_string().unwrap_or_else(|word| format!("{word:?}"));
+        let words = words.iter().cloned().map(text);
+        let wrong = |culprit| io::Error::new(io::ErrorKind::InvalidInput, culprit);
+        serve(Rules::parse(words).map_err(wrong)?)
+    })
 }
 
 fn serve(rules: Rules) -> io::Result<()> {

@@ -67,7 +67,7 @@ impl Rules {
                 "--open" => rules.open = true,
                 "--allow-private" => rules.reach = Reach::Anywhere,
                 "--only-loopback" => rules.reach = Reach::Loopback,
-                "--max-clients" => rules.max_clients = number(&word, &value()?)?,
+                "--max-clients" => rules.max_clients = clients(&word, &value()?)?,
                 "--handshake-timeout" => rules.handshake_timeout = seconds(&word, &value()?)?,
                 "--idle-timeout" => rules.idle_timeout = Some(seconds(&word, &value()?)?),
                 "--grace" => rules.grace = seconds(&word, &value()?)?,
@@ -113,6 +113,13 @@ fn seconds(option: &str, word: &str) -> Result<Duration, String> {
         .ok()
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| format!("{option}: {word} is no time"))
+}
+
+fn clients(option: &str, word: &str) -> Result<usize, String> {
+    match number(option, word)? {
+        0 => Err(format!("{option} 0: nobody could use it")),
+        clients => Ok(clients),
+    }
 }
 
 fn number<T: FromStr<Err: Display>>(option: &str, word: &str) -> Result<T, String> {

@@ -15,70 +15,69 @@ mod handshake;
 #[path = "../support/head.rs"]
 mod head;
 mod message;
+#[path = "../support/program.rs"]
+mod program;
 #[path = "../support/signals.rs"]
 mod signals;
 
-use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use socketserver::{Addr, Options, Server};
 
 use connection::{Connection, Limits};
 
-const USAGE: &str = "usage: websocket ADDR [--message-limit BYTES] [--handshake-timeout SECONDS] \
-                     [--ping-every SECONDS]";
+const USAGE: &str = "usage: websocket ADDR [options]
+
+  --message-limit BYTES         the longest message
+  --handshake-timeout SECONDS   how long the handshake may take
+  --ping-every SECONDS          how often a silent client is asked whether it is there";
 
 /// How long clients may take to say goodbye when the server is asked to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    let (addr, limits) = match parse(env::args_os().skip(1)) {
-        Ok(parsed) => parsed,
-        Err(culprit) => {
-            say(&format!("{culprit}\n{USAGE}"));
-            return ExitCode::from(2);
-        }
-    };
-    match serve(&addr, limits) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&error.to_string());
-            ExitCode::FAILURE
-        }
-    }
+    program::run(USAGE, usize::MAX, |words| {
+        let parsed = parse(words.iter().cloned());
+        let wrong = |culprit| io::Error::new(io::ErrorKind::InvalidInput, culprit);
+        let (addr, limits) = parsed.map_err(wrong)?;
+        serve(addr, limits)
+    })
 }
 
-/// The one way to standard error, which may be closed or full: then nothing is said.
-fn say(what: &str) {
-    let _ = writeln!(io::stderr(), "websocket: {what}");
-}
-
-fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(String, Limits), String> {
-    let addr = words.next().ok_or("ADDR is missing")?.to_string_lossy().into_owned();
-    if addr.starts_with('-') {
-        return Err("ADDR is missing".into());
-    }
-    let mut limits = Limits::default();
+/// An error names the culprit.
+fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, Limits), String> {
+    let (mut addr, mut limits) = (None, Limits::default());
     while let Some(word) = words.next() {
-        let word = word.to_string_lossy();
-        let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
-        let value = value.to_string_lossy();
-        let unusable = || format!("{word} cannot be {value:?}");
-        let seconds = || value.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
-        match &*word {
-            "--message-limit" => limits.message = value.parse().map_err(|_| unusable())?,
-            "--handshake-timeout" => limits.handshake_timeout = seconds().ok_or_else(unusable)?,
-            "--ping-every" => limits.ping_every = seconds().ok_or_else(unusable)?,
-            _ => return Err(format!("there is no {word}")),
+        let option = word.to_string_lossy().into_owned();
+        let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
+        match option.as_str() {
+            "--message-limit" => limits.message = number(&option, &value()?)?,
+            "--handshake-timeout" => limits.handshake_timeout = seconds(&option, &value()?)?,
+            "--ping-every" => limits.ping_every = seconds(&option, &value()?)?,
+            _ if option.starts_with('-') => return Err(format!("there is no {word:?}")),
+            _ if addr.is_some() => return Err(format!("{word:?} is one address too many")),
+            _ => addr = Some(word),
         }
     }
-    Ok((addr, limits))
+    Ok((addr.ok_or("ADDR is missing")?, limits))
 }
 
-fn serve(addr: &str, limits: Limits) -> io::Result<()> {
+fn number<T: FromStr>(option: &str, word: &OsString) -> Result<T, String> {
+    let number = word.to_str().and_then(|word| word.parse().ok());
+    number.ok_or_else(|| format!("{option} cannot be {word:?}"))
+}
+
+fn seconds(option: &str, word: &OsString) -> Result<Duration, String> {
+    let time = Duration::try_from_secs_f64(number(option, word)?).ok();
+    let time = time.filter(|time| !time.is_zero());
+    time.ok_or_else(|| format!("{option} takes seconds, more than 0 and not {word:?}"))
+}
+
+fn serve(addr: OsString, limits: Limits) -> io::Result<()> {
     let defaults = Options::default();
     // However slow the peer, one whole message may wait for it.
     let output_limit = defaults.output_limit.saturating_add(limits.message);
