@@ -39,6 +39,12 @@
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
+//! Two things differ. Python's `rfile` gives each line with its end, and the last one of a client
+//! that ends in the middle of it without any; `Request::line` takes `\n` and `\r\n` away, so that
+//! `abc\r\ndef` and an end are answered with `ABC\r\nDEF` there and with `ABC\nDEF\n` here.
+//! `Request` is `BufRead` too: `read_until(b'\n', ..)` gives what Python's does, and behind
+//! [`Read::take`](std::io::Read::take) no more than so much.
+//!
 //! A class of Python is two choices here: the transport is the address and the verb, the mix-in is
 //! the [`Mode`](crate::blocking::Mode).
 //!
@@ -74,7 +80,7 @@
 //! called when something has come, needs neither thread nor process, and one loop has a hundred
 //! thousand of them:
 //!
-//! ```no_run
+//! ```
 //! use std::io;
 //! use socketserver::{Context, Handler, Input, Server};
 //!
@@ -89,13 +95,35 @@
 //!         }
 //!         Ok(())
 //!     }
+//!
+//!     // What came before the client's end without the end of a line, which `line` waits for.
+//!     fn eof(&mut self, cx: &mut Context<'_>, rest: &[u8]) -> io::Result<()> {
+//!         if !rest.is_empty() {
+//!             cx.send(&rest.to_ascii_uppercase());
+//!             cx.send(b"\n");
+//!         }
+//!         cx.close();
+//!         Ok(())
+//!     }
 //! }
 //!
+//! # fn serve() -> io::Result<()> {
 //! let mut server = Server::new()?;
 //! server.listen("127.0.0.1:7000", |_peer| Upper)?;
 //! server.serve_forever()?;
+//! # Ok(())
+//! # }
+//! # let mut server = socketserver::testing::TestServer::new()?;
+//! # let client = server.connect(Upper)?;
+//! # client.send("abc\r\ndef");
+//! # client.end();
+//! # server.run();
+//! # assert_eq!(client.received(), b"ABC\nDEF\n");
 //! # Ok::<(), io::Error>(())
 //! ```
+//!
+//! Without its `eof` the last line, `def`, would be lost: a blocking handler meets the end where it
+//! reads, and one of the loop is told.
 //!
 //! # The names of the module
 //!

@@ -44,7 +44,9 @@ pub(super) type ErrorHook = dyn Fn(&Addr, &io::Error) + Send + Sync;
 
 impl Mode {
     /// In the loop (Python's plain `TCPServer`): one at a time, and nothing else is served
-    /// meanwhile. For trying things out, and for clients who all are quick.
+    /// meanwhile, a stop included: a client that says nothing holds up the signal that asks for one, and
+    /// [`Handle::shutdown`](crate::Handle::shutdown), until it leaves or [`Mode::timeout`] or
+    /// [`Mode::deadline`] ends the wait. For trying things out, and for clients who all are quick.
     #[must_use]
     pub fn inline() -> Mode {
         Mode::new(Where::Loop, usize::MAX)

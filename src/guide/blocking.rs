@@ -123,5 +123,8 @@
 //! With `Mode::processes` a signal that the program handles has its default action in a child: SIGTERM
 //! to one child ends that child, and the server goes on. What a terminal sends to all its processes
 //! (SIGINT for Ctrl-C) is for the parent to handle, and does nothing to a child. So the recipe on the
-//! page about [shutdown](super::shutdown) is right in every mode. `Mode::inherit_signals` has the
-//! handlers run in children as well, for who means that.
+//! page about [shutdown](super::shutdown) is right with threads and with processes.
+//! `Mode::inherit_signals` has the handlers run in children as well, for who means that.
+//!
+//! With `Mode::inline` the loop hears of a stop only when the handler that runs has returned: a silent
+//! client holds it up until it leaves, or until `Mode::timeout` or `Mode::deadline` ends the wait.

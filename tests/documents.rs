@@ -1,0 +1,52 @@
+//! What the documents name is there, and what they say of `Cargo.toml` is what it says.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop anywhere")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+const DOCUMENTS: [&str; 3] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"];
+
+/// What stands between `begin` and `end`, each time.
+fn between<'a>(text: &'a str, begin: &str, end: char) -> Vec<&'a str> {
+    text.split(begin).skip(1).filter_map(|rest| rest.split(end).next()).collect()
+}
+
+#[test]
+fn every_file_that_a_document_names_is_there() {
+    for document in DOCUMENTS {
+        let text = fs::read_to_string(document).unwrap();
+        let links = between(&text, "](", ')').into_iter().filter(|link| !link.contains("://"));
+        let links = links.map(|link| link.split('#').next().unwrap());
+        let quoted: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
+        let pages = quoted.into_iter().filter(|name| {
+            let is_path = name.starts_with("tests/") || name.starts_with("examples/");
+            let ending = Path::new(name).extension().and_then(|ending| ending.to_str());
+            ending == Some("md") || is_path && ending == Some("rs") && !name.contains('*')
+        });
+        for name in links.chain(pages).filter(|name| !name.is_empty()) {
+            assert!(Path::new(name).exists(), "{document} names {name}");
+        }
+    }
+}
+
+/// Those without a feature.
+#[test]
+fn the_readme_names_every_dependency_of_the_library() {
+    let manifest = fs::read_to_string("Cargo.toml").unwrap();
+    let sections = ["[dependencies]\n", "[target.'cfg(unix)'.dependencies]\n"];
+    let lines = sections.iter().flat_map(|section| {
+        let rest = manifest.split(section).nth(1).unwrap();
+        rest.split("\n[").next().unwrap().lines()
+    });
+    let needed = lines.filter(|line| line.contains(" = ") && !line.contains("optional = true"));
+    let needed: BTreeSet<&str> = needed
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    let readme = fs::read_to_string("README.md").unwrap();
+    let sentence = between(&readme, "the library alone depends on", '.')[0];
+    let named: BTreeSet<&str> = sentence.split('`').skip(1).step_by(2).collect();
+    assert_eq!(named, needed);
+}
