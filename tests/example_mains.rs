@@ -247,6 +247,9 @@ fn what_was_typed_wrongly_is_told_in_one_line() {
         ("files", &["get", file, any], "get"),
         ("files", &["put", "/dev/zero", any], "no regular file"),
         ("files", &["put", "/dev/stdin", any], "no regular file"),
+        ("files", &["put", file, any, "--as", &"a".repeat(181)], "180 is the most"),
+        ("files", &["put", file, any, "--as", "a\nb"], "not seen"),
+        ("files", &["put", file, any, "--as", "a:b"], "has one of"),
     ] {
         let (code, out, err) = said(name, words);
         assert_eq!((code, out.as_str()), (Some(2), ""), "{name} {words:?}: {err}");
@@ -267,6 +270,34 @@ fn first_line(child: &mut Running) -> String {
     });
     let line = lines.recv_timeout(PATIENCE).expect("it says nothing");
     line.trim_end().to_string()
+}
+
+/// Two paths that are no text must not look the same.
+#[test]
+fn a_path_that_is_no_text_is_told_with_each_of_its_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let odd = dir.path().join(OsStr::from_bytes(b"\xFF/x"));
+    let odd = odd.as_os_str();
+    let addr = [b"unix:", odd.as_bytes()].concat();
+    let addr = OsStr::from_bytes(&addr);
+    let word = OsStr::new;
+    for (name, words) in [
+        ("chat", vec![addr]),
+        ("hello", vec![addr]),
+        ("http", vec![addr]),
+        ("kv", vec![addr]),
+        ("modes", vec![addr]),
+        ("proxy", vec![addr, word("127.0.0.1:1")]),
+        ("http", vec![word("127.0.0.1:0"), word("--files"), odd]),
+        ("files", vec![word("put"), odd, word("127.0.0.1:1")]),
+        ("files", vec![word("serve"), odd, word("127.0.0.1:0")]),
+        ("socks5", vec![odd]),
+        ("chat_cluster", vec![odd, word("127.0.0.1:1")]),
+    ] {
+        let (code, _, err) = said(name, &words);
+        assert!(matches!(code, Some(1 | 2)), "{name}: {err}");
+        assert!(err.contains(r"\xFF") && !err.contains('\u{FFFD}'), "{name}: {err}");
+    }
 }
 
 /// Else port 0 would be of no use.
