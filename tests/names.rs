@@ -7,7 +7,7 @@ mod common;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex};
@@ -139,13 +139,14 @@ fn who_waits_for_a_name_when_the_server_stops_is_served_within_the_grace() {
         tested.turn(Some(Duration::ZERO)).unwrap();
     }
     service.speak();
-    let (answers, _) = std::thread::scope(|scope| {
-        let answering = scope.spawn(|| listener.accept().unwrap());
+    std::thread::scope(|scope| {
+        let answering = scope.spawn(|| {
+            let (mut upstream, _) = listener.accept().unwrap();
+            upstream.read_exact(&mut [0; 8]).unwrap();
+            upstream.write_all(b"answer").unwrap();
+        });
         tested.until(|_| answering.is_finished());
-        answering.join().unwrap()
     });
-    std::io::Write::write_all(&mut &answers, b"answer").unwrap();
-    drop(answers);
     assert_eq!(tested.receive_to_end(&mut client), b"answer");
 }
 
