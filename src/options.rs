@@ -95,6 +95,13 @@ pub struct Options {
     /// `SO_KEEPALIVE` with this idle time (`TCP_KEEPIDLE`) in whole seconds, 1 to 32,767, so that a peer
     /// that vanished is noticed in the end. Default: 5 minutes.
     pub keepalive: Option<Duration>,
+    /// How long a peer may leave the probes of [`Options::keepalive`] unanswered before the connection
+    /// fails with [`TimedOut`](io::ErrorKind::TimedOut), as up to four probes (`TCP_KEEPINTVL` and
+    /// `TCP_KEEPCNT`) in whole seconds, 1 to 32,767. It concerns only a peer that owes us nothing else:
+    /// bytes that were sent and are not acknowledged have timeouts of their own. On Linux
+    /// [`Options::user_timeout`] prevails over it. Default: `None`, what the system does; Linux sends 9
+    /// probes, 75 s apart.
+    pub keepalive_timeout: Option<Duration>,
     /// `TCP_USER_TIMEOUT` (RFC 5482; on Linux, Android and Fuchsia, no effect elsewhere): how long
     /// bytes that were sent may stay unacknowledged, or the peer's window shut, before the connection
     /// fails with [`TimedOut`](io::ErrorKind::TimedOut). Probes of [`Options::keepalive`] then come so
@@ -186,6 +193,7 @@ impl Default for Options {
             backlog: i32::MAX,
             nodelay: true,
             keepalive: Some(Duration::from_secs(300)),
+            keepalive_timeout: None,
             user_timeout: None,
             reuse_address: true,
             reuse_port: false,
@@ -309,10 +317,14 @@ impl Options {
         self.ttl.map_or(Ok(()), |ttl| within("ttl", ttl, 1, MOST_HOPS))?;
         self.multicast_ttl.map_or(Ok(()), |ttl| within("multicast_ttl", ttl, 0, MOST_HOPS))?;
         let seconds = Duration::from_secs(1)..=LONGEST_KEEPALIVE;
-        if let Some(idle) = self.keepalive.filter(|idle| !seconds.contains(idle)) {
-            let longest = LONGEST_KEEPALIVE.as_secs();
-            let what = format!("keepalive must be from 1 s to {longest} s, not {idle:?}");
-            return Err(unusable(&what));
+        for (name, time) in
+            [("keepalive", self.keepalive), ("keepalive_timeout", self.keepalive_timeout)]
+        {
+            if let Some(time) = time.filter(|time| !seconds.contains(time)) {
+                let longest = LONGEST_KEEPALIVE.as_secs();
+                let what = format!("{name} must be from 1 s to {longest} s, not {time:?}");
+                return Err(unusable(&what));
+            }
         }
         let times = Duration::from_millis(1)..=LONGEST_USER_TIMEOUT;
         if let Some(timeout) = self.user_timeout.filter(|timeout| !times.contains(timeout)) {

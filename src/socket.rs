@@ -184,11 +184,20 @@ fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
 /// Between two probes, as tcp(7) has `TCP_KEEPINTVL`.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(32_767);
 
+/// Probes that are sent within [`Options::keepalive_timeout`]: one may be lost.
+const MOST_PROBES: u32 = 4;
+
 /// When the system gives up a peer that vanished.
 fn set_patience(socket: &Socket, options: &Options) -> io::Result<()> {
     set_user_timeout(socket, options.user_timeout)?;
     let Some(after) = options.keepalive else { return Ok(()) };
     let mut probes = TcpKeepalive::new().with_time(after);
+    if let Some(timeout) = options.keepalive_timeout {
+        let seconds = timeout.as_secs();
+        let count = seconds.clamp(1, MOST_PROBES.into());
+        let interval = Duration::from_secs(seconds.div_ceil(count).max(1));
+        probes = probes.with_interval(interval).with_retries(count as u32);
+    }
     if let Some(timeout) = options.user_timeout {
         // Linux looks at that timeout whenever it sends a probe; each usually waits for 75 s.
         let often = (timeout / 4).clamp(Duration::from_secs(1), LONGEST_INTERVAL);

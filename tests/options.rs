@@ -50,6 +50,8 @@ fn options_that_cannot_be() -> Vec<Misuse> {
         backlog: -1, i32::MIN;
         keepalive: Some(NONE), Some(Duration::from_millis(999)), Some(Duration::from_secs(32_768)),
             Some(Duration::MAX);
+        keepalive_timeout: Some(NONE), Some(Duration::from_millis(999)),
+            Some(Duration::from_secs(32_768)), Some(Duration::MAX);
         user_timeout: Some(NONE), Some(Duration::from_micros(999)),
             Some(Duration::from_millis(1 << 31)), Some(Duration::MAX);
         receive_buffer: Some(0), Some(1 << 31), Some(1 << 40), Some(usize::MAX);
@@ -159,6 +161,7 @@ fn largest() -> Options {
         connect_timeout: Duration::MAX,
         backlog: i32::MAX,
         keepalive: Some(Duration::from_secs(32_767)),
+        keepalive_timeout: Some(Duration::from_secs(32_767)),
         user_timeout: Some(Duration::from_millis((1 << 31) - 1)),
         receive_buffer: Some(i32::MAX as usize),
         send_buffer: Some(i32::MAX as usize),
@@ -194,6 +197,7 @@ fn smallest() -> Options {
         max_lingering: 1,
         backlog: 0,
         keepalive: Some(Duration::from_secs(1)),
+        keepalive_timeout: Some(Duration::from_secs(1)),
         packets_per_turn: 1,
         packet_queue: 1,
         ttl: Some(1),
@@ -334,6 +338,7 @@ each_option_has! {
     backlog: "src/socket/tests.rs", no_more_clients_wait_than_the_backlog_says;
     nodelay: "src/socket/tests.rs", nodelay_is_that_of_every_tcp_connection;
     keepalive: "src/socket/tests.rs", keepalive_is_that_of_every_tcp_connection;
+    keepalive_timeout: "src/socket/tests.rs", keepalive_timeout_is_made_of_probes;
     user_timeout: "src/socket/tests.rs", user_timeout_is_that_of_every_tcp_connection;
     reuse_address: "src/socket/tests.rs", the_switches_of_listeners_are_set_as_they_say;
     reuse_port: "src/socket/tests.rs", the_switches_of_listeners_are_set_as_they_say;

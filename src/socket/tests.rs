@@ -90,6 +90,27 @@ fn keepalive_is_that_of_every_tcp_connection() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn keepalive_timeout_is_made_of_probes() {
+    let plain = accepted(&Options::default());
+    let system = (plain.tcp_keepalive_interval().unwrap(), plain.tcp_keepalive_retries().unwrap());
+    for (timeout, interval, count) in [
+        (None, system.0.as_secs(), system.1),
+        (Some(1_000), 1, 1),
+        (Some(2_900), 1, 2),
+        (Some(10_000), 3, 4),
+        (Some(32_767_000), 8_192, 4),
+    ] {
+        let keepalive_timeout = timeout.map(Duration::from_millis);
+        let options = Options { keepalive_timeout, ..Options::default() };
+        for socket in [accepted(&options), connected(&options)] {
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(interval));
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), count, "{timeout:?}");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn user_timeout_is_that_of_every_tcp_connection() {
     let options = Options::default();
     for socket in [accepted(&options), connected(&options)] {

@@ -35,8 +35,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// removes a descriptor acknowledges what has just come. There the loop also looks by itself.
 const LONGEST_SLEEP: Option<Duration> =
     if cfg!(mio_unsupported_force_poll_poll) { Some(Duration::from_millis(20)) } else { None };
-/// As many milliseconds as `TCP_USER_TIMEOUT` takes, in whole seconds.
-const LONGEST_USER_TIMEOUT: Duration = Duration::from_secs(i32::MAX as u64 / 1_000);
 /// More than a Unix datagram holds where the system has its usual limits.
 const MAX_PACKET_SIZE: usize = 1 << 20;
 
@@ -96,14 +94,11 @@ fn cannot_connect(target: &Target, error: &io::Error) -> io::Error {
 fn prepare(config: &Config) -> io::Result<Server<Session>> {
     let mut options = Options { connect_timeout: config.connect_timeout, ..Options::default() };
     if let Some(timeout) = config.stall_timeout {
-        // The first probe after half of the time: its answer has the other half. Whole seconds, as
-        // many as TCP_KEEPIDLE takes.
-        let probe = (timeout / 2).clamp(Duration::from_secs(1), Duration::from_secs(32_767));
-        options.keepalive = Some(probe);
-        // The system gives up a server that acknowledges nothing, whether it has vanished or only
-        // reads slowly. `Stall` tells the two apart, within two such times; so it comes first.
-        let twice = timeout.saturating_mul(2).saturating_add(Duration::from_secs(1));
-        options.user_timeout = Some(twice.min(LONGEST_USER_TIMEOUT));
+        // The first probe of a silent server after half of the time: its answer has the other half.
+        // Whole seconds, as many as the system takes. `Options::user_timeout` is none for this: it
+        // gives up a server with a small window that reads slowly, which `Stall` does not.
+        let half = (timeout / 2).clamp(Duration::from_secs(1), Duration::from_secs(32_767));
+        (options.keepalive, options.keepalive_timeout) = (Some(half), Some(half));
     }
     if matches!(config.target, Target::Unixgram(_)) {
         options.max_packet_size = MAX_PACKET_SIZE;
@@ -123,6 +118,7 @@ fn rules(config: &Config) -> Rules {
     Rules {
         wait: config.wait,
         stall_timeout: config.stall_timeout,
+        is_acknowledged: matches!(config.target, Target::Tcp(_)),
         half_close: config.half_close,
         reads_input: config.reads_input,
     }

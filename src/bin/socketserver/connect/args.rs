@@ -44,8 +44,8 @@ pub(crate) struct Connect {
 
     /// How long a connection may take to stand, the look-up of its name and all its addresses
     /// together, which are tried side by side [default: 30s]; if it is given, then also how long the
-    /// server may take nothing of what is sent, and (over TCP) how long it may have vanished; both
-    /// are noticed within twice that time [default: as long as the system tries]
+    /// server may take nothing of what is sent, and (over TCP) how long it may have vanished; either
+    /// may take three times as long to be noticed [default: as long as the system tries]
     #[arg(long, value_name = "DUR", value_parser = units::duration)]
     timeout: Option<Duration>,
 

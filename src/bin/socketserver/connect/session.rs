@@ -42,6 +42,8 @@ pub(super) struct Rules {
     pub(super) wait: Duration,
     /// How long the server may take nothing.
     pub(super) stall_timeout: Option<Duration>,
+    /// The system of the server acknowledges what is sent, also before the server reads it.
+    pub(super) is_acknowledged: bool,
     /// The end of the input is told to the server.
     pub(super) half_close: bool,
     pub(super) reads_input: bool,
@@ -89,7 +91,7 @@ impl Session {
         Session {
             kind: Kind::Stream,
             rules,
-            stall: rules.stall_timeout.map(Stall::new),
+            stall: rules.stall_timeout.map(|time| Stall::new(time, rules.is_acknowledged)),
             output: Output::new(),
             socket: None,
             permits: None,
