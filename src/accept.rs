@@ -7,15 +7,15 @@ use std::time::Duration;
 use log::warn;
 
 use crate::addr::Addr;
-use crate::group::Arrival;
-use crate::handler::{Handler, Role};
+use crate::group::Handoff;
+use crate::handler::{Handler, HandlerSlot};
 use crate::id::SocketId;
 use crate::io::ACCEPT_RETRY;
 use crate::socket::{AcceptError, StreamSocket};
-use crate::stage::{Stage, log_panic};
-use crate::trace::Step;
+use crate::stage::{Dispatcher, log_panic};
+use crate::trace::TraceEvent;
 
-impl<S> Stage<S> {
+impl<S> Dispatcher<S> {
     /// Accepts who waits, within the budget of a turn.
     pub(crate) fn receive_clients(&mut self, id: SocketId) {
         self.accept_clients(id);
@@ -25,8 +25,8 @@ impl<S> Stage<S> {
     #[inline]
     fn accept_clients(&mut self, id: SocketId) {
         for _ in 0..self.io.options.accepts_per_turn {
-            let Stage { io, roles, .. } = self;
-            let Some(Role::Listener(factory)) = roles.get(id.index()) else { return };
+            let Dispatcher { io, roles, .. } = self;
+            let Some(HandlerSlot::Listener(factory)) = roles.get(id.index()) else { return };
             let may_come = io.has_room();
             let Some(listener) = io.sockets.listener(id) else { return };
             if listener.closing || !listener.may_accept() {
@@ -45,7 +45,7 @@ impl<S> Stage<S> {
                     }
                 }
                 Err(error) => match listener.judge(&error) {
-                    AcceptError::Nobody => {}
+                    AcceptError::WouldBlock => {}
                     kind => self.accept_failed(id, kind, &error),
                 },
             }
@@ -57,7 +57,7 @@ impl<S> Stage<S> {
     fn share_out(&mut self, listener: SocketId, door: usize, socket: StreamSocket, peer: Addr) {
         let Some(place) = &mut self.io.sockets.place else { return };
         match place.hand_over(door, socket, peer) {
-            None => self.io.ledger.handed_over += 1,
+            None => self.io.stats.handed_over += 1,
             Some((socket, peer)) => self.welcome(listener, socket, &peer),
         }
     }
@@ -66,13 +66,13 @@ impl<S> Stage<S> {
     /// nobody any more.
     pub(crate) fn receive_arrivals(&mut self, last: bool) {
         let Some(place) = &self.io.sockets.place else { return };
-        for Arrival { door, socket, peer, seat } in place.arrivals(last) {
+        for Handoff { door, socket, peer, seat } in place.arrivals(last) {
             let Some(place) = &mut self.io.sockets.place else { return };
             place.receive(seat);
             let listener = place.door(door);
             match listener.filter(|id| self.io.is_open(*id)) {
                 Some(listener) => self.welcome(listener, socket, &peer),
-                None => self.io.ledger.refused += 1,
+                None => self.io.stats.refused += 1,
             }
             self.io.sockets.give_back();
         }
@@ -98,34 +98,34 @@ impl<S> Stage<S> {
     /// The loop has failed, or was never run: who is on the way to it is refused.
     pub(crate) fn refuse_arrivals(&mut self) {
         if let Some(place) = &self.io.sockets.place {
-            self.io.ledger.refused += place.arrivals(true).len() as u64;
+            self.io.stats.refused += place.arrivals(true).len() as u64;
         }
     }
 
     /// Makes a handler for a new client, if it may have one.
     fn welcome(&mut self, listener: SocketId, socket: StreamSocket, peer: &Addr) {
-        let Stage { shared, io, roles, verify, .. } = self;
+        let Dispatcher { shared, io, roles, verify, .. } = self;
         if let Some(verify) = verify {
             let verdict = catch_unwind(AssertUnwindSafe(|| verify(shared, peer)));
             if !verdict.unwrap_or_else(|panic| log_panic(listener, &*panic)) {
-                io.ledger.refused += 1;
+                io.stats.refused += 1;
                 return;
             }
         }
-        let Some(Role::Listener(factory)) = roles.get_mut(listener.index()) else { return };
+        let Some(HandlerSlot::Listener(factory)) = roles.get_mut(listener.index()) else { return };
         let handler = match catch_unwind(AssertUnwindSafe(|| factory.make(peer))) {
             Ok(handler) => handler,
             Err(panic) => {
                 log_panic(listener, &*panic);
-                io.ledger.refused += 1;
+                io.stats.refused += 1;
                 return;
             }
         };
         if let Err(error) = self.begin(listener, socket, handler) {
-            self.io.ledger.refused += 1;
+            self.io.stats.refused += 1;
             // Its handler may have taken a place that others wait for.
             self.io.sockets.stop_waiting();
-            self.accept_failed(listener, AcceptError::OneClient, &error);
+            self.accept_failed(listener, AcceptError::Transient, &error);
         }
     }
 
@@ -139,10 +139,10 @@ impl<S> Stage<S> {
     ) -> io::Result<SocketId> {
         let io = &mut self.io;
         let id = io.adopt(socket)?;
-        io.ledger.accepted += 1;
+        io.stats.accepted += 1;
         io.accept_quota = io.accept_quota.map(|quota| quota.saturating_sub(1));
-        io.trace.step(|| Step::Accepted(listener, id));
-        self.appoint(id, Role::Conversation(handler));
+        io.trace.step(|| TraceEvent::Accepted(listener, id));
+        self.appoint(id, HandlerSlot::Stream(handler));
         self.accepted = Some(id);
         if let Err(failure) = self.call(id, |handler, cx| handler.setup(cx)) {
             self.fail(id, failure);
@@ -153,8 +153,8 @@ impl<S> Stage<S> {
     #[cold]
     fn accept_failed(&mut self, id: SocketId, kind: AcceptError, error: &io::Error) {
         let io = &mut self.io;
-        io.ledger.accept_errors += 1;
-        if kind == AcceptError::Shortage {
+        io.stats.accept_errors += 1;
+        if kind == AcceptError::Exhausted {
             io.sockets.wait_for_room(id);
             let retry = io.after(ACCEPT_RETRY);
             io.deadlines.push(retry, id);

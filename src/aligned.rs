@@ -6,7 +6,7 @@
 use std::ops::{Deref, DerefMut};
 
 #[derive(Debug, Default)]
-pub(crate) struct Aligned {
+pub(crate) struct PageAligned {
     memory: Box<[u8]>,
     start: usize,
     end: usize,
@@ -14,17 +14,17 @@ pub(crate) struct Aligned {
 
 const PAGE: usize = 4_096;
 
-impl Aligned {
+impl PageAligned {
     /// Zeroes, for which the system gives no page before something is written there.
-    pub(crate) fn zeroed(len: usize) -> Aligned {
+    pub(crate) fn zeroed(len: usize) -> PageAligned {
         let memory = vec![0; len.saturating_add(PAGE)].into_boxed_slice();
         // Where it cannot be told, any place will do.
         let start = memory.as_ptr().align_offset(PAGE).min(PAGE);
-        Aligned { memory, start, end: start + len }
+        PageAligned { memory, start, end: start + len }
     }
 }
 
-impl Deref for Aligned {
+impl Deref for PageAligned {
     type Target = [u8];
 
     #[inline]
@@ -33,7 +33,7 @@ impl Deref for Aligned {
     }
 }
 
-impl DerefMut for Aligned {
+impl DerefMut for PageAligned {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         self.memory.get_mut(self.start..self.end).unwrap_or_default()
@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn it_is_as_long_as_asked_for_and_begins_with_a_page() {
         for len in [1, 100, 4_096, 262_144] {
-            let mut block = Aligned::zeroed(len);
+            let mut block = PageAligned::zeroed(len);
             assert_eq!(block.len(), len);
             assert_eq!(block.as_ptr().align_offset(PAGE), 0);
             block.fill(7);

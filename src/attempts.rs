@@ -16,11 +16,11 @@ use crate::socket::StreamSocket;
 
 /// All connections that do not stand yet.
 #[derive(Debug, Default)]
-pub(crate) struct Attempts(HashMap<SocketId, Attempt>);
+pub(crate) struct ConnectAttempts(HashMap<SocketId, ConnectAttempt>);
 
 /// One of them.
 #[derive(Debug)]
-pub(crate) struct Attempt {
+pub(crate) struct ConnectAttempt {
     pub(crate) connector: Connector,
     /// What is to be looked up, and at whose expense.
     pub(crate) name: Option<(Name, Owner)>,
@@ -55,9 +55,9 @@ pub(crate) struct Standing {
     pub(crate) is_only_one: bool,
 }
 
-impl Attempt {
-    pub(crate) fn new(connector: Connector, from: Option<Addr>) -> Attempt {
-        Attempt {
+impl ConnectAttempt {
+    pub(crate) fn new(connector: Connector, from: Option<Addr>) -> ConnectAttempt {
+        ConnectAttempt {
             connector,
             name: None,
             allowed: None,
@@ -129,8 +129,8 @@ pub(crate) fn of(addr: &Addr, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot connect to {addr}: {error}"))
 }
 
-impl Attempts {
-    pub(crate) fn insert(&mut self, id: SocketId, attempt: Attempt) {
+impl ConnectAttempts {
+    pub(crate) fn insert(&mut self, id: SocketId, attempt: ConnectAttempt) {
         self.0.insert(id, attempt);
     }
 
@@ -145,15 +145,15 @@ impl Attempts {
     }
 
     /// It stands, or is given up.
-    pub(crate) fn remove(&mut self, id: SocketId) -> Option<Attempt> {
+    pub(crate) fn remove(&mut self, id: SocketId) -> Option<ConnectAttempt> {
         self.0.remove(&id)
     }
 
-    pub(crate) fn get(&self, id: SocketId) -> Option<&Attempt> {
+    pub(crate) fn get(&self, id: SocketId) -> Option<&ConnectAttempt> {
         self.0.get(&id)
     }
 
-    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Attempt> {
+    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut ConnectAttempt> {
         self.0.get_mut(&id)
     }
 

@@ -26,9 +26,9 @@ mod wire;
 pub use mode::{MAX_CHILDREN, Mode};
 pub use request::Request;
 
-use conversation::Conversations;
+use conversation::BlockingFactory;
 use crew::guarded;
-use letters::Letters;
+use letters::BlockingDatagrams;
 use mode::ErrorHook;
 
 /// One request of one client, served from its beginning to its end (Python's `BaseRequestHandler`,
@@ -131,7 +131,7 @@ impl<S: 'static> Server<S> {
         H: Handler<S> + Send + 'static,
     {
         mode.check()?;
-        self.listen_with(addr, Box::new(Conversations { mode: mode.clone(), factory }))
+        self.listen_with(addr, Box::new(BlockingFactory { mode: mode.clone(), factory }))
     }
 
     /// Serves datagrams with handlers that block; they run as `mode` says. Else as
@@ -150,7 +150,7 @@ impl<S: 'static> Server<S> {
         H: Handler<S> + Send + 'static,
     {
         mode.check()?;
-        self.bind(addr, Letters::new(mode.clone(), factory))
+        self.bind(addr, BlockingDatagrams::new(mode.clone(), factory))
     }
 }
 

@@ -160,10 +160,10 @@
 //! | `timeout` | the argument of [`Server::handle_request`](crate::Server::handle_request) | |
 //! | `server_activate` | part of `listen_blocking` | whoever connects waits in the backlog until the server runs; what is to be done then is done after `listen_blocking` |
 //! | `serve_forever` | [`Server::serve_forever`](crate::Server::serve_forever) | no `poll_interval`: it sleeps until something happens; all who wait are accepted and not one a turn |
-//! | `shutdown` | [`Handle::shutdown`](crate::Handle::shutdown), [`Io::shutdown`](crate::Io::shutdown) | at once, with a grace, from anywhere, a handler too, before the run and twice; to wait is a step of its own, [`Handle::wait`](crate::Handle::wait) |
+//! | `shutdown` | [`ServerHandle::shutdown`](crate::ServerHandle::shutdown), [`Io::shutdown`](crate::Io::shutdown) | at once, with a grace, from anywhere, a handler too, before the run and twice; to wait is a step of its own, [`ServerHandle::wait`](crate::ServerHandle::wait) |
 //! | `service_actions` | [`Server::service_actions`](crate::Server::service_actions) | once a turn, and there is no turn while nothing happens; for something regular there are timers |
 //! | `handle_request` | [`Server::handle_request`](crate::Server::handle_request) | says what became of it; waits for the end of the conversation in every mode |
-//! | `handle_timeout` | [`Outcome::TimedOut`](crate::Outcome::TimedOut) | a value and not a hook |
+//! | `handle_timeout` | [`RequestOutcome::TimedOut`](crate::RequestOutcome::TimedOut) | a value and not a hook |
 //! | `get_request` | [`Server::watch`](crate::Server::watch) | for requests that come from something else than a socket |
 //! | `verify_request` | [`Server::verify_request`](crate::Server::verify_request) | before a handler is made; it sees the address |
 //! | `process_request` | the [`Mode`](crate::blocking::Mode) | |

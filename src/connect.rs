@@ -30,7 +30,7 @@ use crate::addr::{Addr, ToAddrs};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Connect {
-    pub(crate) to: Target,
+    pub(crate) to: ConnectTarget,
     pub(crate) from: Option<Addr>,
     pub(crate) after: Duration,
     pub(crate) allowed: Option<fn(&Addr) -> bool>,
@@ -39,7 +39,7 @@ pub struct Connect {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Target {
+pub(crate) enum ConnectTarget {
     Addrs(Vec<Addr>),
     /// Still to be looked up.
     Name(String),
@@ -54,7 +54,7 @@ impl Connect {
     pub fn to(addr: impl ToAddrs) -> io::Result<Connect> {
         match addr.name_to_look_up() {
             Some(name) => Ok(Connect::to_name(name)),
-            None => Ok(Connect::of(Target::Addrs(addr.to_addrs()?))),
+            None => Ok(Connect::of(ConnectTarget::Addrs(addr.to_addrs()?))),
         }
     }
 
@@ -67,10 +67,10 @@ impl Connect {
     /// Numbers and `localhost` are not looked up. What is wrong with the name is told to `finish`.
     #[must_use]
     pub fn to_name(name: impl Into<String>) -> Connect {
-        Connect::of(Target::Name(name.into()))
+        Connect::of(ConnectTarget::Name(name.into()))
     }
 
-    fn of(to: Target) -> Connect {
+    fn of(to: ConnectTarget) -> Connect {
         Connect { to, from: None, after: Duration::ZERO, allowed: None, fails_later: false }
     }
 
@@ -121,7 +121,7 @@ impl Connect {
     }
 
     /// Not now but after so long. What is sent meanwhile leaves when the connection stands. A shutdown
-    /// that begins before ends it, with [`Reason::NotConnected`](crate::Reason::NotConnected).
+    /// that begins before ends it, with [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed).
     #[must_use]
     pub fn after(mut self, wait: Duration) -> Connect {
         self.after = wait;

@@ -4,9 +4,9 @@ use std::io;
 
 use mio::{Registry, Token};
 
-use crate::ledger::{Ledger, Reason};
 use crate::socket::StreamSocket;
-use crate::stream::{Ending, Filled, Stream};
+use crate::stats::{CloseReason, Stats};
+use crate::stream::{CloseState, ReadOutcome, Stream};
 
 /// One connection. What it costs while it is idle is this and the handler, so the fields are few.
 #[derive(Debug)]
@@ -53,12 +53,12 @@ impl Connection {
         &mut self,
         buffer: &mut [u8],
         now: u64,
-        ledger: &mut Ledger,
-    ) -> io::Result<Filled> {
+        stats: &mut Stats,
+    ) -> io::Result<ReadOutcome> {
         let filled = self.stream.fill(buffer);
-        if let Ok(Filled::Bytes(n)) = filled {
+        if let Ok(ReadOutcome::Bytes(n)) = filled {
             self.active_at = now;
-            ledger.bytes_in += n as u64;
+            stats.bytes_in += n as u64;
         }
         filled
     }
@@ -89,16 +89,22 @@ impl Connection {
 
     /// Whether its handler's `finish` has run, or is running.
     pub(crate) fn is_finished(&self) -> bool {
-        matches!(self.stream.ending(), Ending::Leaving | Ending::Lingering | Ending::Dropped)
+        matches!(
+            self.stream.ending(),
+            CloseState::Flushing | CloseState::Lingering | CloseState::Dropped
+        )
     }
 
     /// Whether the peer is to be told by a reset, though nothing may be unsent.
     pub(crate) fn wants_reset(&self) -> bool {
-        matches!(self.stream.ending(), Ending::Aborted(Reason::Aborted) | Ending::Dropped)
+        matches!(
+            self.stream.ending(),
+            CloseState::Aborted(CloseReason::Aborted) | CloseState::Dropped
+        )
     }
 
     /// Why it is to be cut off now, if somebody said so.
-    pub(crate) fn aborted(&self) -> Option<Reason> {
-        if let Ending::Aborted(reason) = self.stream.ending() { Some(reason) } else { None }
+    pub(crate) fn aborted(&self) -> Option<CloseReason> {
+        if let CloseState::Aborted(reason) = self.stream.ending() { Some(reason) } else { None }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) const BACKLOG_RETRY: u64 = 10_000_000;
 /// The state of one connection in the making. Times are nanoseconds on the clock of the loop.
 #[derive(Debug)]
 pub(crate) struct Connector {
-    stage: Stage,
+    stage: ConnectStage,
     /// How long all of it may take from its begin, the look-up of a name included.
     timeout: u64,
     /// When that is over; `u64::MAX` before the begin.
@@ -50,7 +50,7 @@ pub(crate) struct Connector {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Stage {
+enum ConnectStage {
     Waiting { until: u64, has_name: bool },
     Resolving,
     Trying,
@@ -93,7 +93,7 @@ impl Connector {
 
     fn new(begins: u64, timeout: u64, has_name: bool) -> Connector {
         Connector {
-            stage: Stage::Waiting { until: begins, has_name },
+            stage: ConnectStage::Waiting { until: begins, has_name },
             timeout,
             give_up: u64::MAX,
             left: VecDeque::new(),
@@ -118,12 +118,12 @@ impl Connector {
     /// Whether one of those under way stands is looked at before: what stood in time stands,
     /// however late the loop asks.
     pub(crate) fn next(&mut self, now: u64) -> Next {
-        if let Stage::Waiting { until, has_name } = self.stage {
+        if let ConnectStage::Waiting { until, has_name } = self.stage {
             if now < until {
                 return Next::Wait(until);
             }
             self.give_up = now.saturating_add(self.timeout);
-            self.stage = if has_name { Stage::Resolving } else { Stage::Trying };
+            self.stage = if has_name { ConnectStage::Resolving } else { ConnectStage::Trying };
             if has_name {
                 return Next::LookUp;
             }
@@ -131,7 +131,7 @@ impl Connector {
         if now >= self.give_up {
             return Next::Fail(self.too_late());
         }
-        if self.stage == Stage::Resolving {
+        if self.stage == ConnectStage::Resolving {
             return Next::Wait(self.give_up);
         }
         self.next_attempt(now)
@@ -164,10 +164,10 @@ impl Connector {
     /// What came of the look-up. The addresses are in the order of the name service, which prefers
     /// the first (RFC 6724); the families alternate behind it.
     pub(crate) fn resolved(&mut self, now: u64, result: io::Result<Vec<Addr>>) {
-        if self.stage != Stage::Resolving {
+        if self.stage != ConnectStage::Resolving {
             return;
         }
-        self.stage = Stage::Trying;
+        self.stage = ConnectStage::Trying;
         match result {
             Ok(addrs) => self.put(alternate(addrs), self.give_up.saturating_sub(now)),
             Err(error) => self.last = Some(error),
@@ -199,7 +199,7 @@ impl Connector {
 
     /// Whether its time has not come yet.
     pub(crate) fn is_planned(&self) -> bool {
-        matches!(self.stage, Stage::Waiting { .. })
+        matches!(self.stage, ConnectStage::Waiting { .. })
     }
 
     fn last_failure(&mut self) -> io::Error {
@@ -210,7 +210,9 @@ impl Connector {
     fn too_late(&self) -> io::Error {
         let full = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
         let what = match &self.last {
-            _ if self.stage == Stage::Resolving => "its name was not looked up in time".into(),
+            _ if self.stage == ConnectStage::Resolving => {
+                "its name was not looked up in time".into()
+            }
             Some(last) if full(last) && self.under_way.is_empty() => {
                 "the backlog of the server stayed full: the connection did not stand in time".into()
             }

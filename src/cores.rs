@@ -2,7 +2,7 @@
 //!
 //! The loops share nothing but what [`crate::group`] holds. So a handler is written as for one
 //! loop, and what it shares is its own loop's; who needs more sends it to the other loops through
-//! their [`Handle`](crate::Handle).
+//! their [`ServerHandle`](crate::ServerHandle).
 
 use std::io;
 use std::panic::resume_unwind;
@@ -11,15 +11,15 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::group::{Group, Spread};
-use crate::ledger::{Ledger, Report};
+use crate::group::{GroupState, LoadBalancing};
 use crate::options::Options;
 use crate::server::Server;
+use crate::stats::{ShutdownReport, Stats};
 
 mod handle;
 
-use handle::Control;
-pub use handle::CoresHandle;
+use handle::GroupControl;
+pub use handle::LoopGroupHandle;
 
 /// More loops than this are refused: no machine has so many processors.
 const MOST_LOOPS: usize = 1_024;
@@ -27,37 +27,37 @@ const MOST_LOOPS: usize = 1_024;
 /// Serves with several loops, each in a thread of its own.
 ///
 /// ```no_run
-/// use socketserver::{Cores, Echo, Options, Server, Spread};
+/// use socketserver::{LoopGroup, Echo, Options, Server, LoadBalancing};
 ///
 /// fn main() -> std::io::Result<()> {
 ///     let options = Options { max_connections: 10_000, ..Options::default() };
-///     let cores = Cores::new(4).options(options).spread(Spread::Kernel);
+///     let cores = LoopGroup::new(4).options(options).spread(LoadBalancing::ReusePort);
 ///     let ledgers = cores.serve(
 ///         |_index| (),
 ///         |_index, server: &mut Server| server.listen("127.0.0.1:7000", |_| Echo).map(drop),
 ///     )?;
 ///     for (index, one) in ledgers.iter().enumerate() {
-///         println!("loop {index} served {} clients", one.ledger.accepted);
+///         println!("loop {index} served {} clients", one.stats.accepted);
 ///     }
 ///     Ok(())
 /// }
 /// ```
 #[derive(Debug)]
-pub struct Cores {
+pub struct LoopGroup {
     loops: usize,
-    spread: Spread,
+    spread: LoadBalancing,
     options: Options,
-    control: Arc<Control>,
+    control: Arc<GroupControl>,
 }
 
-/// What one loop has done, from [`Cores::serve`].
+/// What one loop has done, from [`LoopGroup::serve`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct LoopReport {
     /// Its counters at the end.
-    pub ledger: Ledger,
+    pub stats: Stats,
     /// What its shutdown came to.
-    pub report: Report,
+    pub report: ShutdownReport,
 }
 
 /// Serves with so many loops until somebody shuts down, as a [`Server`] does with one.
@@ -71,21 +71,21 @@ pub struct LoopReport {
 /// ```
 ///
 /// # Errors
-/// As [`Cores::serve`].
+/// As [`LoopGroup::serve`].
 pub fn serve_on_cores(
     loops: usize,
     build: impl Fn(&mut Server) -> io::Result<()> + Sync,
 ) -> io::Result<()> {
-    Cores::new(loops).serve(|_| (), |_, server| build(server)).map(drop)
+    LoopGroup::new(loops).serve(|_| (), |_, server| build(server)).map(drop)
 }
 
-impl Cores {
+impl LoopGroup {
     /// So many loops, 1 to 1,024. More than there are processors gain nothing.
     #[must_use]
-    pub fn new(loops: usize) -> Cores {
-        Cores {
+    pub fn new(loops: usize) -> LoopGroup {
+        LoopGroup {
             loops,
-            spread: Spread::default(),
+            spread: LoadBalancing::default(),
             options: Options::default(),
             control: Arc::default(),
         }
@@ -95,7 +95,7 @@ impl Cores {
     /// sender; the first loop serves all those of a Unix socket. To Unix stream sockets clients are
     /// always handed over.
     #[must_use]
-    pub fn spread(mut self, spread: Spread) -> Cores {
+    pub fn spread(mut self, spread: LoadBalancing) -> LoopGroup {
         self.spread = spread;
         self
     }
@@ -103,18 +103,18 @@ impl Cores {
     /// The options of every loop. [`Options::max_connections`] is counted over all of them; every
     /// other limit is that of each loop.
     #[must_use]
-    pub fn options(mut self, options: Options) -> Cores {
+    pub fn options(mut self, options: Options) -> LoopGroup {
         self.options = options;
         self
     }
 
     /// A handle for other threads.
     #[must_use]
-    pub fn handle(&self) -> CoresHandle {
-        CoresHandle::new(Arc::clone(&self.control))
+    pub fn handle(&self) -> LoopGroupHandle {
+        LoopGroupHandle::new(Arc::clone(&self.control))
     }
 
-    /// Serves until somebody asks for a shutdown ([`CoresHandle::shutdown`], or `shutdown` of any
+    /// Serves until somebody asks for a shutdown ([`LoopGroupHandle::shutdown`], or `shutdown` of any
     /// loop) and that is done in every loop. The listeners close when it begins.
     ///
     /// Each loop is built in its thread, one after the other: `shared` makes what its handlers
@@ -131,18 +131,18 @@ impl Cores {
         shared: impl Fn(usize) -> S + Sync,
         build: impl Fn(usize, &mut Server<S>) -> io::Result<()> + Sync,
     ) -> io::Result<Vec<LoopReport>> {
-        let Cores { loops, spread, options, control } = self;
+        let LoopGroup { loops, spread, options, control } = self;
         if !(1..=MOST_LOOPS).contains(&loops) {
             // Whoever waits learns of it too.
             control.fail();
-            let what = format!("Cores::new: loops must be from 1 to {MOST_LOOPS}, not {loops}");
+            let what = format!("LoopGroup::new: loops must be from 1 to {MOST_LOOPS}, not {loops}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
-        let group = Arc::new(Group::new(loops, spread, options.max_connections));
+        let group = Arc::new(GroupState::new(loops, spread, options.max_connections));
         // Whoever waits learns of the end, however it comes.
         let running = control.begin(&group);
-        let run_one = |index: usize, gate: Gate| {
-            let others = StopOthers::unless_disarmed(&group);
+        let run_one = |index: usize, gate: StartBarrier| {
+            let others = StopGroupOnDrop::unless_disarmed(&group);
             let mut server = Server::with(shared(index), options.clone())?;
             server.join(&group, index);
             build(index, &mut server)?;
@@ -151,14 +151,14 @@ impl Cores {
                 server.serve_in_group()?;
             }
             others.disarm();
-            let ledger = *server.io().ledger();
-            Ok(LoopReport { ledger, report: server.report().unwrap_or_default() })
+            let stats = *server.io().stats();
+            Ok(LoopReport { stats, report: server.report().unwrap_or_default() })
         };
         let reports = thread::scope(|scope| {
             let mut threads = Vec::new();
             let mut starts = Vec::new();
             for index in 0..loops {
-                let (gate, is_built, start) = Gate::new();
+                let (gate, is_built, start) = StartBarrier::new();
                 let run_one = &run_one;
                 let thread = thread::Builder::new().name(format!("socketserver-{index}"));
                 threads.push(thread.spawn_scoped(scope, move || run_one(index, gate))?);
@@ -182,17 +182,17 @@ impl Cores {
 }
 
 /// Where a loop that is built waits for the others.
-struct Gate {
+struct StartBarrier {
     /// It goes unused when the loop fails before.
     built: SyncSender<()>,
     start: Receiver<()>,
 }
 
-impl Gate {
-    fn new() -> (Gate, Receiver<()>, SyncSender<()>) {
+impl StartBarrier {
+    fn new() -> (StartBarrier, Receiver<()>, SyncSender<()>) {
         let (built, is_built) = sync_channel(1);
         let (starter, start) = sync_channel(1);
-        (Gate { built, start }, is_built, starter)
+        (StartBarrier { built, start }, is_built, starter)
     }
 
     /// Whether all are built, and the loop shall serve.
@@ -202,11 +202,11 @@ impl Gate {
 }
 
 /// A loop that does not come to a good end, be it by an error or a panic, ends the others.
-struct StopOthers<'a>(Option<&'a Group>);
+struct StopGroupOnDrop<'a>(Option<&'a GroupState>);
 
-impl<'a> StopOthers<'a> {
-    fn unless_disarmed(group: &'a Group) -> StopOthers<'a> {
-        StopOthers(Some(group))
+impl<'a> StopGroupOnDrop<'a> {
+    fn unless_disarmed(group: &'a GroupState) -> StopGroupOnDrop<'a> {
+        StopGroupOnDrop(Some(group))
     }
 
     fn disarm(mut self) {
@@ -214,7 +214,7 @@ impl<'a> StopOthers<'a> {
     }
 }
 
-impl Drop for StopOthers<'_> {
+impl Drop for StopGroupOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
             group.stop(Duration::ZERO);
@@ -226,8 +226,8 @@ fn joined(thread: thread::ScopedJoinHandle<'_, io::Result<LoopReport>>) -> io::R
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-fn sum(reports: &[LoopReport]) -> Report {
-    reports.iter().fold(Report::default(), |sum, one| Report {
+fn sum(reports: &[LoopReport]) -> ShutdownReport {
+    reports.iter().fold(ShutdownReport::default(), |sum, one| ShutdownReport {
         drained: sum.drained + one.report.drained,
         forced: sum.forced + one.report.forced,
         bytes_dropped: sum.bytes_dropped + one.report.bytes_dropped,

@@ -9,15 +9,15 @@ use std::net::SocketAddr;
 use mio::{Registry, Token};
 
 use crate::addr::Addr;
-use crate::packets::{Destination, Inbox, Packets, Room};
+use crate::packets::{Destination, QueueLimits, RecvBuffers, SendQueue};
 use crate::socket::DatagramSocket;
-use crate::transport::{PacketTransport, Readiness, Received};
-use crate::warnings::Warnings;
+use crate::transport::{DatagramTransport, Readiness, Received};
+use crate::warnings::LogThrottle;
 
 #[derive(Debug)]
 pub(crate) struct Datagram<T = DatagramSocket> {
     transport: T,
-    packets: Packets,
+    packets: SendQueue,
     /// Cleared only when nothing is left: an edge comes once.
     readable: bool,
     /// Cleared only when the socket refused to send.
@@ -37,7 +37,7 @@ pub(crate) struct Datagram<T = DatagramSocket> {
     pub(crate) is_connected: bool,
     /// Something was dropped for want of room since the queue was last empty.
     congested: bool,
-    phase: Phase,
+    phase: DatagramPhase,
     /// Not every datagram is shown: it is closed, or has chosen one peer. One question for both.
     turns_some_away: bool,
     /// The one peer that it has chosen since it was bound: what others had sent before is refused.
@@ -54,7 +54,7 @@ pub(crate) struct Datagram<T = DatagramSocket> {
     asked_for_room: bool,
     /// When what waits at its end is dropped; that deadline is in the heap.
     pub(crate) closes_at: Option<u64>,
-    warnings: Warnings,
+    warnings: LogThrottle,
 }
 
 /// After so many errors in a row something is wrong with receiving itself: at once it would only
@@ -63,15 +63,15 @@ const FAILURES_IN_A_ROW: u32 = 64;
 
 /// How near its end a socket is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Phase {
-    Serving,
+pub(crate) enum DatagramPhase {
+    Open,
     /// What has come by now is still answered.
-    LastLook {
+    Draining {
         since: u64,
-        then: Then,
+        then: AfterDrain,
     },
     /// Nothing is read until the server runs again.
-    Resting,
+    Stopped,
     /// What waits still leaves.
     Closing,
 }
@@ -85,29 +85,29 @@ struct Shown {
 
 /// What follows on the last look.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Then {
+pub(crate) enum AfterDrain {
     Rest,
     Close,
 }
 
 /// What became of what was sent.
 #[derive(Debug)]
-pub(crate) enum Left {
+pub(crate) enum FlushOutcome {
     /// So many have left.
     Sent(usize),
     /// The first was dropped, because of this.
     Dropped(io::Error),
     /// The system told of something else than the first, which still waits.
-    Told(io::Error),
+    PendingError(io::Error),
     /// The socket has no room.
-    Refused,
+    WouldBlock,
 }
 
-impl<T: PacketTransport> Datagram<T> {
+impl<T: DatagramTransport> Datagram<T> {
     pub(crate) fn new(transport: T, is_connected: bool) -> Datagram<T> {
         Datagram {
             transport,
-            packets: Packets::default(),
+            packets: SendQueue::default(),
             // What came before it was registered counts as well.
             readable: true,
             writable: true,
@@ -119,7 +119,7 @@ impl<T: PacketTransport> Datagram<T> {
             is_retry: false,
             is_connected,
             congested: false,
-            phase: Phase::Serving,
+            phase: DatagramPhase::Open,
             turns_some_away: false,
             peer: None,
             shown: None,
@@ -128,7 +128,7 @@ impl<T: PacketTransport> Datagram<T> {
             queued: false,
             asked_for_room: false,
             closes_at: None,
-            warnings: Warnings::default(),
+            warnings: LogThrottle::default(),
         }
     }
 
@@ -167,12 +167,12 @@ impl<T: PacketTransport> Datagram<T> {
 
     /// The phase, or what is shown, has changed.
     fn note_how_it_sends(&mut self) {
-        self.sends_plainly = self.phase != Phase::Closing && self.shown.is_none();
+        self.sends_plainly = self.phase != DatagramPhase::Closing && self.shown.is_none();
     }
 
     /// Nothing more is shown; what waits still leaves.
     pub(crate) fn close(&mut self) {
-        self.phase = Phase::Closing;
+        self.phase = DatagramPhase::Closing;
         self.turns_some_away = true;
         self.note_how_it_sends();
     }
@@ -185,16 +185,16 @@ impl<T: PacketTransport> Datagram<T> {
     }
 
     /// Answers what has come, and then rests or closes. It may have come without an edge.
-    pub(crate) fn look_last(&mut self, since: u64, then: Then) {
+    pub(crate) fn look_last(&mut self, since: u64, then: AfterDrain) {
         match &mut self.phase {
-            Phase::Closing => {}
-            Phase::LastLook { then: before, .. } => {
-                if then == Then::Close {
+            DatagramPhase::Closing => {}
+            DatagramPhase::Draining { then: before, .. } => {
+                if then == AfterDrain::Close {
                     *before = then;
                 }
             }
-            Phase::Serving | Phase::Resting => {
-                self.phase = Phase::LastLook { since, then };
+            DatagramPhase::Open | DatagramPhase::Stopped => {
+                self.phase = DatagramPhase::Draining { since, then };
                 self.readable = true;
             }
         }
@@ -208,7 +208,7 @@ impl<T: PacketTransport> Datagram<T> {
     /// Whether the handler is to be told of a shutdown; says so once in each run, and not when it
     /// closes anyway.
     pub(crate) fn take_shutdown(&mut self) -> bool {
-        let due = !self.told && self.phase != Phase::Closing;
+        let due = !self.told && self.phase != DatagramPhase::Closing;
         self.told = true;
         due
     }
@@ -217,8 +217,8 @@ impl<T: PacketTransport> Datagram<T> {
     pub(crate) fn serve_again(&mut self) {
         self.waits = false;
         self.told = false;
-        if self.phase == Phase::Resting {
-            self.phase = Phase::Serving;
+        if self.phase == DatagramPhase::Stopped {
+            self.phase = DatagramPhase::Open;
             self.readable = true;
         }
     }
@@ -226,15 +226,17 @@ impl<T: PacketTransport> Datagram<T> {
     /// The last look is over.
     pub(crate) fn end_look(&mut self) {
         match self.phase {
-            Phase::LastLook { then: Then::Close, .. } => self.close(),
-            Phase::LastLook { then: Then::Rest, .. } => self.phase = Phase::Resting,
+            DatagramPhase::Draining { then: AfterDrain::Close, .. } => self.close(),
+            DatagramPhase::Draining { then: AfterDrain::Rest, .. } => {
+                self.phase = DatagramPhase::Stopped
+            }
             _ => {}
         }
     }
 
     // Questions.
 
-    pub(crate) fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> DatagramPhase {
         self.phase
     }
 
@@ -262,7 +264,7 @@ impl<T: PacketTransport> Datagram<T> {
             && !self.paused
             && !self.waits
             && !self.retries_later
-            && matches!(self.phase, Phase::Serving | Phase::LastLook { .. })
+            && matches!(self.phase, DatagramPhase::Open | DatagramPhase::Draining { .. })
     }
 
     #[inline]
@@ -274,7 +276,7 @@ impl<T: PacketTransport> Datagram<T> {
     /// without the questions that only unusual states raise.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
-        let usual = matches!(self.phase, Phase::Serving | Phase::Resting);
+        let usual = matches!(self.phase, DatagramPhase::Open | DatagramPhase::Stopped);
         let done = !self.readable & !self.congested & self.packets.is_empty();
         usual & done & !self.wants_room_reported()
     }
@@ -282,17 +284,21 @@ impl<T: PacketTransport> Datagram<T> {
     /// Whether a turn now would change anything.
     pub(crate) fn wants_service(&self) -> bool {
         let ends = match self.phase {
-            Phase::Serving | Phase::Resting => self.congested && self.packets.is_empty(),
-            Phase::LastLook { .. } => !(self.is_held_up() || self.waits && self.awaits_answers()),
+            DatagramPhase::Open | DatagramPhase::Stopped => {
+                self.congested && self.packets.is_empty()
+            }
+            DatagramPhase::Draining { .. } => {
+                !(self.is_held_up() || self.waits && self.awaits_answers())
+            }
             // Whoever closes it, its turn gives it the time at which it ends.
-            Phase::Closing => self.owes_nothing() || self.closes_at.is_none(),
+            DatagramPhase::Closing => self.owes_nothing() || self.closes_at.is_none(),
         };
         ends || self.wants_read() || self.wants_write() || self.wants_room_reported()
     }
 
     /// Whether nothing is left to do before the server ends its run.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.phase == Phase::Resting && self.owes_nothing()
+        self.phase == DatagramPhase::Stopped && self.owes_nothing()
     }
 
     /// Whether nothing waits to leave, here or with a handler that blocks.
@@ -312,7 +318,8 @@ impl<T: PacketTransport> Datagram<T> {
 
     /// Whether it is about to close, and answers are owed that could not leave then.
     pub(crate) fn awaits_answers(&self) -> bool {
-        self.owed > 0 && matches!(self.phase, Phase::LastLook { then: Then::Close, .. })
+        self.owed > 0
+            && matches!(self.phase, DatagramPhase::Draining { then: AfterDrain::Close, .. })
     }
 
     /// Whether the handler is shown nothing of this peer.
@@ -331,7 +338,7 @@ impl<T: PacketTransport> Datagram<T> {
             }
             (Some(peer), from) => peer != from,
         };
-        other || self.phase == Phase::Closing
+        other || self.phase == DatagramPhase::Closing
     }
 
     /// How many datagrams wait to leave.
@@ -350,8 +357,8 @@ impl<T: PacketTransport> Datagram<T> {
     #[inline]
     pub(crate) fn receive(
         &mut self,
-        batch: &mut T::Batch,
-        inbox: &mut Inbox,
+        batch: &mut T::MmsgHeaders,
+        inbox: &mut RecvBuffers,
         most: usize,
     ) -> Option<io::Result<usize>> {
         match self.transport.receive(batch, inbox, most) {
@@ -384,14 +391,14 @@ impl<T: PacketTransport> Datagram<T> {
 
     /// Takes a datagram to send, if there is room for it; what is dropped is dropped here.
     #[inline]
-    pub(crate) fn send(&mut self, to: Option<&Addr>, bytes: &[u8], room: Room) -> bool {
+    pub(crate) fn send(&mut self, to: Option<&Addr>, bytes: &[u8], room: QueueLimits) -> bool {
         debug_assert!(self.shown.is_none(), "what is sent may be an answer");
         let taken = self.packets.push(to, bytes, room);
         self.note_taken(taken)
     }
 
     /// The same while a datagram is shown: what goes to its sender leaves from where it was sent to.
-    pub(crate) fn answer(&mut self, to: Option<&Addr>, bytes: &[u8], room: Room) -> bool {
+    pub(crate) fn answer(&mut self, to: Option<&Addr>, bytes: &[u8], room: QueueLimits) -> bool {
         let shown = self.shown.filter(|shown| to.and_then(Addr::ip) == Some(&shown.peer));
         let source = shown.and_then(|shown| Some((shown.destination.source()?, shown.peer)));
         let taken = match source {
@@ -407,7 +414,7 @@ impl<T: PacketTransport> Datagram<T> {
         from: Option<SocketAddr>,
         to: &Addr,
         bytes: &[u8],
-        room: Room,
+        room: QueueLimits,
     ) -> bool {
         let taken = match (from, to.ip()) {
             (Some(from), Some(peer)) if self.may_leave_from(from) => {
@@ -434,7 +441,11 @@ impl<T: PacketTransport> Datagram<T> {
     /// Sends what waits, as many as the system takes at once but not more than `most`; `None` when
     /// there is nothing to do.
     #[inline]
-    pub(crate) fn flush(&mut self, batch: &mut T::Batch, most: usize) -> Option<Left> {
+    pub(crate) fn flush(
+        &mut self,
+        batch: &mut T::MmsgHeaders,
+        most: usize,
+    ) -> Option<FlushOutcome> {
         if !self.wants_write() {
             return None;
         }
@@ -442,16 +453,16 @@ impl<T: PacketTransport> Datagram<T> {
             Ok(n) => {
                 self.is_retry = false;
                 self.packets.advance(n);
-                Some(Left::Sent(n))
+                Some(FlushOutcome::Sent(n))
             }
             Err(error) => match error.kind() {
-                io::ErrorKind::Interrupted => Some(Left::Sent(0)),
+                io::ErrorKind::Interrupted => Some(FlushOutcome::Sent(0)),
                 io::ErrorKind::WouldBlock
                     if self.packets.go_to_peer() || !self.transport.refusal_is_the_peers() =>
                 {
                     // The one peer of a connected socket is worth waiting for.
                     self.writable = false;
-                    Some(Left::Refused)
+                    Some(FlushOutcome::WouldBlock)
                 }
                 // What became of a datagram before is told in place of sending the next.
                 kind if kind != io::ErrorKind::WouldBlock
@@ -459,12 +470,12 @@ impl<T: PacketTransport> Datagram<T> {
                     && !self.is_retry =>
                 {
                     self.is_retry = true;
-                    Some(Left::Told(error))
+                    Some(FlushOutcome::PendingError(error))
                 }
                 _ => {
                     self.is_retry = false;
                     self.packets.advance(1);
-                    Some(Left::Dropped(error))
+                    Some(FlushOutcome::Dropped(error))
                 }
             },
         }

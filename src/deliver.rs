@@ -11,38 +11,38 @@ use std::thread;
 use log::{debug, warn};
 
 use crate::addr::Addr;
-use crate::datagram::{Datagram, Left, Phase};
-use crate::handler::{Context, DatagramHandler, Role};
+use crate::datagram::{Datagram, DatagramPhase, FlushOutcome};
+use crate::handler::{Context, DatagramHandler, HandlerSlot};
 use crate::id::{SocketId, TimerId};
 use crate::io::{ACCEPT_RETRY, Io};
-use crate::ledger::Reason;
-use crate::packets::{BATCH, Destination, Inbox, Letter};
-use crate::socket::{Batch, is_local};
-use crate::stage::{Failure, Stage, Verify, log_panic};
-use crate::trace::Step;
+use crate::packets::{BATCH, Destination, Packet, RecvBuffers};
+use crate::socket::{MmsgHeaders, is_local};
+use crate::stage::{Dispatcher, Failure, Verify, log_panic};
+use crate::stats::CloseReason;
+use crate::trace::TraceEvent;
 
 /// What all datagram sockets of a loop share.
 #[derive(Debug)]
-pub(crate) struct Post {
+pub(crate) struct DatagramBuffers {
     max_packet_size: usize,
     /// Made when the first datagram is looked for.
-    inbox: Option<Inbox>,
-    batch: Batch,
+    inbox: Option<RecvBuffers>,
+    batch: MmsgHeaders,
 }
 
-impl Post {
-    pub(crate) fn new(max_packet_size: usize) -> Post {
-        Post { max_packet_size, inbox: None, batch: Batch::default() }
+impl DatagramBuffers {
+    pub(crate) fn new(max_packet_size: usize) -> DatagramBuffers {
+        DatagramBuffers { max_packet_size, inbox: None, batch: MmsgHeaders::default() }
     }
 }
 
-impl<S> Stage<S> {
+impl<S> Dispatcher<S> {
     // First half: what came in.
 
     /// Lets in what has come, within the budget of a turn, and shows it.
-    pub(crate) fn receive_packets(&mut self, id: SocketId, post: &mut Post) {
-        let Post { max_packet_size, inbox, batch } = post;
-        let inbox = inbox.get_or_insert_with(|| Inbox::new(*max_packet_size));
+    pub(crate) fn receive_packets(&mut self, id: SocketId, post: &mut DatagramBuffers) {
+        let DatagramBuffers { max_packet_size, inbox, batch } = post;
+        let inbox = inbox.get_or_insert_with(|| RecvBuffers::new(*max_packet_size));
         let mut left = self.io.options.packets_per_turn;
         while left > 0 {
             let most = left.min(BATCH).min(self.io.accept_quota.unwrap_or(BATCH));
@@ -55,8 +55,8 @@ impl<S> Stage<S> {
             }
             match datagram.receive(batch, inbox, most) {
                 Some(Ok(came)) => {
-                    self.io.ledger.packets_in += came as u64;
-                    self.io.trace.step(|| Step::PacketsIn(id, came));
+                    self.io.stats.packets_in += came as u64;
+                    self.io.trace.step(|| TraceEvent::PacketsIn(id, came));
                     self.show_packets(id, inbox, came);
                     left = left.saturating_sub(came);
                 }
@@ -77,7 +77,7 @@ impl<S> Stage<S> {
     /// Shows each of those that came. What a handler opens gets its roles, and what it fails on is
     /// counted, before the next is shown.
     #[inline]
-    fn show_packets(&mut self, id: SocketId, inbox: &Inbox, came: usize) {
+    fn show_packets(&mut self, id: SocketId, inbox: &RecvBuffers, came: usize) {
         let mut letters = 0..came;
         while !letters.is_empty() {
             let shown = if inbox.has_destinations() {
@@ -100,11 +100,11 @@ impl<S> Stage<S> {
     fn show_some<const HAS_DESTINATIONS: bool>(
         &mut self,
         id: SocketId,
-        inbox: &Inbox,
+        inbox: &RecvBuffers,
         letters: &mut Range<usize>,
     ) -> Result<(), Failure> {
-        let Stage { shared, io, roles, desk, verify, accepted, .. } = self;
-        let Some(Role::Datagrams(handler)) = roles.get_mut(id.index()) else {
+        let Dispatcher { shared, io, roles, desk, verify, accepted, .. } = self;
+        let Some(HandlerSlot::Datagram(handler)) = roles.get_mut(id.index()) else {
             letters.start = letters.end;
             return Ok(());
         };
@@ -115,7 +115,7 @@ impl<S> Stage<S> {
                 if refuses(io, id, letter.peer, destination)
                     || is_refused(verify, shared, id, letter.peer)
                 {
-                    io.ledger.packets_refused += 1;
+                    io.stats.packets_refused += 1;
                     continue;
                 }
                 if io.accept_quota.is_some() {
@@ -145,7 +145,7 @@ impl<S> Stage<S> {
     fn show_some_apart(
         &mut self,
         id: SocketId,
-        inbox: &Inbox,
+        inbox: &RecvBuffers,
         letters: &mut Range<usize>,
     ) -> Result<(), Failure> {
         self.show_some::<true>(id, inbox, letters)
@@ -159,8 +159,8 @@ impl<S> Stage<S> {
         sender: Option<&Addr>,
         callback: impl FnOnce(&mut dyn DatagramHandler<S>, &mut Context<'_, S>) -> io::Result<()>,
     ) -> Result<(), Failure> {
-        let Stage { shared, io, roles, desk, .. } = self;
-        let Some(Role::Datagrams(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
+        let Dispatcher { shared, io, roles, desk, .. } = self;
+        let Some(HandlerSlot::Datagram(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
         let mut cx = Context { id, shared, io, desk, reason: None, sender };
         let result = catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx)));
         if !self.desk.newcomers.is_empty() {
@@ -181,17 +181,17 @@ impl<S> Stage<S> {
         if self.io.note_exit(&failure.error) {
             return;
         }
-        self.io.ledger.packets_failed += 1;
+        self.io.stats.packets_failed += 1;
         warn_of_packet(&mut self.io, id, "a handler failed on a datagram", &failure.error);
     }
 
     /// A timer of a datagram socket came up.
     pub(crate) fn packet_alarm(&mut self, timer: TimerId, owner: SocketId) {
         let Some(datagram) = self.io.sockets.datagram(owner) else { return };
-        if datagram.phase() == Phase::Closing {
+        if datagram.phase() == DatagramPhase::Closing {
             return;
         }
-        self.io.trace.step(|| Step::TimerDue(owner, timer));
+        self.io.trace.step(|| TraceEvent::TimerFired(owner, timer));
         let called = self.call_packets(owner, None, |handler, cx| handler.timeout(cx, timer));
         if let Err(failure) = called {
             self.packet_failed(owner, &failure);
@@ -200,7 +200,7 @@ impl<S> Stage<S> {
 
     // Second half: what goes out, and what has come to its end.
 
-    pub(crate) fn settle_packets(&mut self, id: SocketId, post: &mut Post) {
+    pub(crate) fn settle_packets(&mut self, id: SocketId, post: &mut DatagramBuffers) {
         self.send_packets(id, post);
         match self.io.sockets.datagram(id) {
             None => return,
@@ -217,38 +217,37 @@ impl<S> Stage<S> {
     }
 
     /// Sends what waits, within the budget of a turn.
-    fn send_packets(&mut self, id: SocketId, post: &mut Post) {
+    fn send_packets(&mut self, id: SocketId, post: &mut DatagramBuffers) {
         let mut left = self.io.options.packets_per_turn;
         while left > 0 {
-            let Io { sockets, ledger, trace, .. } = &mut self.io;
+            let Io { sockets, stats, trace, .. } = &mut self.io;
             let Some(datagram) = sockets.datagram(id) else { return };
             let gone = match datagram.flush(&mut post.batch, left) {
-                Some(Left::Sent(n)) => {
-                    ledger.packets_out += n as u64;
-                    trace.step(|| Step::PacketsOut(id, n));
+                Some(FlushOutcome::Sent(n)) => {
+                    stats.packets_out += n as u64;
+                    trace.step(|| TraceEvent::PacketsOut(id, n));
                     n
                 }
-                Some(Left::Dropped(error)) => {
-                    ledger.packets_dropped += 1;
-                    trace.step(|| Step::PacketDropped(id));
+                Some(FlushOutcome::Dropped(error)) => {
+                    stats.packets_dropped += 1;
+                    trace.step(|| TraceEvent::PacketDropped(id));
                     debug!("{id}: a datagram was dropped: {error}");
                     1
                 }
-                Some(Left::Told(error)) => {
+                Some(FlushOutcome::PendingError(error)) => {
                     self.tell_of_error(id, error);
                     1
                 }
-                Some(Left::Refused) | None => return,
+                Some(FlushOutcome::WouldBlock) | None => return,
             };
             left = left.saturating_sub(gone.max(1));
         }
     }
 
     fn tell_of_room_for_packets(&mut self, id: SocketId) {
-        let drained =
-            self.io.sockets.datagram(id).is_some_and(|datagram| {
-                datagram.take_drained() && datagram.phase() != Phase::Closing
-            });
+        let drained = self.io.sockets.datagram(id).is_some_and(|datagram| {
+            datagram.take_drained() && datagram.phase() != DatagramPhase::Closing
+        });
         if drained {
             let called = self.call_packets(id, None, |handler, cx| handler.drained(cx));
             if let Err(failure) = called {
@@ -260,7 +259,7 @@ impl<S> Stage<S> {
     /// Once everything that had come was shown, as far as that has an end.
     fn end_last_look(&mut self, id: SocketId) {
         let Some(datagram) = self.io.sockets.datagram_ref(id) else { return };
-        let Phase::LastLook { since, .. } = datagram.phase() else { return };
+        let DatagramPhase::Draining { since, .. } = datagram.phase() else { return };
         if datagram.is_held_up() || datagram.wants_read() && self.io.looks_on(since) {
             return;
         }
@@ -287,7 +286,7 @@ impl<S> Stage<S> {
     /// Sees to it that what has come to its end ends.
     fn conclude_datagram(&mut self, id: SocketId) {
         let Some(datagram) = self.io.sockets.datagram_ref(id) else { return };
-        if datagram.phase() == Phase::Closing {
+        if datagram.phase() == DatagramPhase::Closing {
             if datagram.owes_nothing() {
                 return self.end_datagram(id, Ok(()));
             }
@@ -311,10 +310,11 @@ impl<S> Stage<S> {
 
     /// Closes a datagram socket, tells its handler so, and forgets both.
     pub(crate) fn end_datagram(&mut self, id: SocketId, outcome: io::Result<()>) {
-        if let Role::Datagrams(mut handler) = self.dismiss(id) {
+        if let HandlerSlot::Datagram(mut handler) = self.dismiss(id) {
             self.io.change_datagram(id, Datagram::close);
-            let Stage { shared, io, desk, .. } = self;
-            let reason = Some(if outcome.is_ok() { Reason::Closed } else { Reason::Broken });
+            let Dispatcher { shared, io, desk, .. } = self;
+            let reason =
+                Some(if outcome.is_ok() { CloseReason::Closed } else { CloseReason::IoError });
             let mut cx = Context { id, shared, io, desk, reason, sender: None };
             let finished = catch_unwind(AssertUnwindSafe(|| {
                 handler.finish(&mut cx, outcome);
@@ -333,9 +333,9 @@ impl<S> Stage<S> {
         for id in self.io.sockets.datagram_ids() {
             self.tell_packets_of_shutdown(id);
             let Some(datagram) = self.io.sockets.datagram(id) else { continue };
-            self.io.ledger.packets_dropped += datagram.drop_waiting() as u64;
+            self.io.stats.packets_dropped += datagram.drop_waiting() as u64;
             datagram.end_look();
-            if datagram.phase() == Phase::Closing {
+            if datagram.phase() == DatagramPhase::Closing {
                 self.end_datagram(id, Ok(()));
             }
         }
@@ -354,9 +354,9 @@ impl<S> Stage<S> {
 fn show_packet<S>(
     handler: &mut dyn DatagramHandler<S>,
     cx: &mut Context<'_, S>,
-    letter: Letter<'_>,
+    letter: Packet<'_>,
 ) -> io::Result<()> {
-    let Letter { bytes, peer, truncated } = letter;
+    let Packet { bytes, peer, truncated } = letter;
     if truncated {
         note_truncation(cx.io, cx.id);
         return handler.truncated(cx, bytes, peer);
@@ -424,7 +424,7 @@ fn is_refused<S>(
 
 #[cold]
 fn note_truncation(io: &mut Io, id: SocketId) {
-    io.ledger.packets_truncated += 1;
+    io.stats.packets_truncated += 1;
     let most = io.options.max_packet_size;
     let error = io::Error::new(
         io::ErrorKind::FileTooLarge,

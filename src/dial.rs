@@ -5,17 +5,17 @@
 use std::io;
 
 use crate::addr::{Addr, Name, Written, some_of, written};
-use crate::attempts::{Attempt, Standing, of};
-use crate::connect::{Connect, Target};
+use crate::attempts::{ConnectAttempt, Standing, of};
+use crate::connect::{Connect, ConnectTarget};
 use crate::connector::{Connector, Next};
 use crate::id::{SocketId, TimerId};
-use crate::io::{Drain, Io, nanoseconds};
-use crate::ledger::Reason;
+use crate::io::{Io, ShutdownState, nanoseconds};
 use crate::names::Owner;
 use crate::resolver::Found;
 use crate::socket::StreamSocket;
-use crate::stage::{Failure, Stage};
-use crate::stream::Ending;
+use crate::stage::{Dispatcher, Failure};
+use crate::stats::CloseReason;
+use crate::stream::CloseState;
 
 impl Io {
     /// Begins an outgoing connection, or plans one, as a handler or the program has asked. Only what
@@ -25,7 +25,7 @@ impl Io {
         connect: Connect,
         asker: Option<SocketId>,
     ) -> io::Result<SocketId> {
-        if matches!(self.drain, Drain::Until { deadline, .. } if deadline <= self.now) {
+        if matches!(self.drain, ShutdownState::Draining { deadline, .. } if deadline <= self.now) {
             // Nobody would cut it off: it would outlive the shutdown.
             let what = "the grace of the shutdown is over";
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, what));
@@ -44,7 +44,7 @@ impl Io {
         connect: Connect,
         asker: Option<SocketId>,
     ) -> io::Result<SocketId> {
-        let fails_later = connect.fails_later || matches!(connect.to, Target::Name(_));
+        let fails_later = connect.fails_later || matches!(connect.to, ConnectTarget::Name(_));
         let is_beside = asker.is_some_and(|id| self.is_beside(id));
         let attempt = self.plan(connect, asker)?;
         let id = self.adopt_unopened()?;
@@ -61,22 +61,23 @@ impl Io {
                 return Err(error);
             }
         }
-        self.ledger.connected += 1;
-        if let Drain::Until { .. } = self.drain {
+        self.stats.connected += 1;
+        if let ShutdownState::Draining { .. } = self.drain {
             self.ask_to_end(id);
         }
         Ok(id)
     }
 
-    fn plan(&self, connect: Connect, asker: Option<SocketId>) -> io::Result<Attempt> {
+    fn plan(&self, connect: Connect, asker: Option<SocketId>) -> io::Result<ConnectAttempt> {
         let Connect { to, from, after, allowed, .. } = connect;
         let (begins, timeout) = (self.after(after), nanoseconds(self.options.connect_timeout));
         let from = || from.clone();
-        let to_addrs = |addrs| Attempt::new(Connector::to_addrs(begins, timeout, addrs), from());
+        let to_addrs =
+            |addrs| ConnectAttempt::new(Connector::to_addrs(begins, timeout, addrs), from());
         let choose = |addrs| Connect::choose(allowed, addrs);
         let text = match to {
-            Target::Addrs(addrs) => return Ok(to_addrs(choose(addrs)?)),
-            Target::Name(text) => text,
+            ConnectTarget::Addrs(addrs) => return Ok(to_addrs(choose(addrs)?)),
+            ConnectTarget::Name(text) => text,
         };
         let chosen = written(&text).and_then(|written| match written {
             Written::Addrs(addrs) => choose(addrs).map(Written::Addrs),
@@ -85,7 +86,7 @@ impl Io {
         Ok(match chosen {
             Ok(Written::Addrs(addrs)) => to_addrs(addrs),
             Ok(Written::Name(name)) => {
-                let mut attempt = Attempt::new(Connector::to_name(begins, timeout), from());
+                let mut attempt = ConnectAttempt::new(Connector::to_name(begins, timeout), from());
                 attempt.name = Some((name, self.owner_of(asker)));
                 attempt.allowed = allowed;
                 attempt
@@ -278,14 +279,14 @@ impl Io {
 }
 
 fn not_connected(error: io::Error) -> Failure {
-    Failure { reason: Reason::NotConnected, error }
+    Failure { reason: CloseReason::ConnectFailed, error }
 }
 
-impl<S> Stage<S> {
+impl<S> Dispatcher<S> {
     /// A connection in the making may have come about, or failed.
     pub(crate) fn complete_connect(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
-        if connection.stream.ending() == Ending::Open && !connection.stream.has_verdict() {
+        if connection.stream.ending() == CloseState::Open && !connection.stream.has_verdict() {
             return Ok(());
         }
         self.go_on_connecting(id)
@@ -293,7 +294,7 @@ impl<S> Stage<S> {
 
     fn go_on_connecting(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
-        if connection.stream.ending() != Ending::Open {
+        if connection.stream.ending() != CloseState::Open {
             let error = io::Error::new(io::ErrorKind::ConnectionAborted, "closed before it stood");
             return Err(not_connected(error));
         }

@@ -8,7 +8,7 @@
 use std::io;
 
 use crate::addr::{Addr, first_that_works};
-use crate::group::{Door, Place, Spread, Way};
+use crate::group::{Distribution, GroupMember, LoadBalancing, SharedAddr};
 use crate::id::SocketId;
 use crate::io::Io;
 use crate::listener::Listener;
@@ -18,38 +18,44 @@ use crate::socket::{DatagramSocket, KERNEL_SPREADS, ListenerSocket};
 impl Io {
     /// The number of what is opened now, if all loops of a group open it.
     pub(crate) fn next_door(&self) -> Option<usize> {
-        self.sockets.place.as_ref().and_then(Place::next_door)
+        self.sockets.place.as_ref().and_then(GroupMember::next_door)
     }
 
     pub(crate) fn open_door(&mut self, number: usize, addrs: &[Addr]) -> io::Result<SocketId> {
         let (socket, way) = match self.joined(number, addrs, false)? {
             None => self.open_first(addrs)?,
-            Some(Door { addr, way: Way::Shared, .. }) => {
+            Some(SharedAddr { addr, way: Distribution::ReusePort, .. }) => {
                 let open = || ListenerSocket::listen(&addr, &self.for_joining());
-                (open().map_err(|error| of(&error, "listen on", &addr))?, Way::Shared)
+                (open().map_err(|error| of(&error, "listen on", &addr))?, Distribution::ReusePort)
             }
-            Some(Door { addr, .. }) => (ListenerSocket::Elsewhere(addr), Way::HandedOver),
+            Some(SharedAddr { addr, .. }) => {
+                (ListenerSocket::Elsewhere(addr), Distribution::Handoff)
+            }
         };
         let mut listener = Listener::new(socket);
-        listener.door = (way == Way::HandedOver).then_some(number);
+        listener.door = (way == Distribution::Handoff).then_some(number);
         let id = self.adopt_listener(listener)?;
         self.note_opened(id);
         Ok(id)
     }
 
-    fn open_first(&mut self, addrs: &[Addr]) -> io::Result<(ListenerSocket, Way)> {
+    fn open_first(&mut self, addrs: &[Addr]) -> io::Result<(ListenerSocket, Distribution)> {
         let options = &self.options;
         let (socket, addr) = first_that_works("listen on", addrs, |addr| {
             let socket = ListenerSocket::listen(addr, options)?;
             let addr = socket.local_addr().unwrap_or_else(|| addr.clone());
             Ok((socket, addr))
         })?;
-        let by_kernel = self.spread() == Spread::Kernel && matches!(addr, Addr::Ip(_));
-        let way = if by_kernel && KERNEL_SPREADS { Way::Shared } else { Way::HandedOver };
-        if way == Way::Shared {
+        let by_kernel = self.spread() == LoadBalancing::ReusePort && matches!(addr, Addr::Ip(_));
+        let way = if by_kernel && KERNEL_SPREADS {
+            Distribution::ReusePort
+        } else {
+            Distribution::Handoff
+        };
+        if way == Distribution::ReusePort {
             socket.let_others_join()?;
         }
-        self.note_door(Door { addr, way, is_datagram: false });
+        self.note_door(SharedAddr { addr, way, is_datagram: false });
         Ok((socket, way))
     }
 
@@ -60,7 +66,7 @@ impl Io {
     ) -> io::Result<SocketId> {
         let id = match self.joined(number, addrs, true)? {
             None => self.bind_first(addrs)?,
-            Some(Door { addr, way: Way::Shared, .. }) => {
+            Some(SharedAddr { addr, way: Distribution::ReusePort, .. }) => {
                 let socket = DatagramSocket::bind(&addr, &self.for_joining());
                 self.adopt_bound(socket.map_err(|error| of(&error, "bind to", &addr))?)?
             }
@@ -80,17 +86,22 @@ impl Io {
         })?;
         // A datagram cannot be handed over as a connection can, so here only the kernel spreads.
         let by_kernel = KERNEL_SPREADS && matches!(addr, Addr::Ip(_));
-        let way = if by_kernel { Way::Shared } else { Way::One };
-        if way == Way::Shared {
+        let way = if by_kernel { Distribution::ReusePort } else { Distribution::SingleLoop };
+        if way == Distribution::ReusePort {
             socket.let_others_join()?;
         }
         let id = self.adopt_bound(socket)?;
-        self.note_door(Door { addr, way, is_datagram: true });
+        self.note_door(SharedAddr { addr, way, is_datagram: true });
         Ok(id)
     }
 
     /// What another loop has opened under this number. `None` when this loop is the first.
-    fn joined(&self, number: usize, addrs: &[Addr], packets: bool) -> io::Result<Option<Door>> {
+    fn joined(
+        &self,
+        number: usize,
+        addrs: &[Addr],
+        packets: bool,
+    ) -> io::Result<Option<SharedAddr>> {
         let Some(place) = &self.sockets.place else { return Ok(None) };
         let door = place.group.doors().get(number).cloned();
         match &door {
@@ -100,15 +111,15 @@ impl Io {
         Ok(door)
     }
 
-    fn spread(&self) -> Spread {
-        self.sockets.place.as_ref().map_or_else(Spread::default, |place| place.group.spread)
+    fn spread(&self) -> LoadBalancing {
+        self.sockets.place.as_ref().map_or_else(LoadBalancing::default, |place| place.group.spread)
     }
 
     fn for_joining(&self) -> Options {
         Options { reuse_port: true, ..self.options.clone() }
     }
 
-    fn note_door(&self, door: Door) {
+    fn note_door(&self, door: SharedAddr) {
         if let Some(place) = &self.sockets.place {
             place.group.doors().push(door);
         }

@@ -55,7 +55,7 @@ pub struct Frame<'a> {
 
 /// What the beginning of a frame says about the whole.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Measured {
+pub(crate) enum FrameSize {
     /// Its length is not known before so many bytes of it have come.
     HeadNeeds(usize),
     Whole {
@@ -122,7 +122,7 @@ impl LengthField {
 
     /// What `bytes`, the beginning of a frame, say about the whole of it.
     #[inline]
-    pub(crate) fn measure(&self, bytes: &[u8], max: usize) -> io::Result<Measured> {
+    pub(crate) fn measure(&self, bytes: &[u8], max: usize) -> io::Result<FrameSize> {
         let field = bytes.get(self.offset..).unwrap_or_default();
         let (number, width) = match self.width {
             Width::Big(width) => (field.get(..width).map(|digits| number(digits.iter())), width),
@@ -134,7 +134,7 @@ impl LengthField {
         let head = self.offset.saturating_add(width);
         let Some(number) = number else {
             self.check()?;
-            return Ok(Measured::HeadNeeds(head));
+            return Ok(FrameSize::HeadNeeds(head));
         };
         let body = i128::from(number) + self.more_than_said(head);
         if body < 0 {
@@ -144,7 +144,7 @@ impl LengthField {
         match usize::try_from(body) {
             Ok(body) if body <= max && head.checked_add(body).is_some() => {
                 self.check()?;
-                Ok(Measured::Whole { head, body })
+                Ok(FrameSize::Whole { head, body })
             }
             _ => Err(too_long(io::ErrorKind::InvalidData, max)),
         }

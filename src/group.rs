@@ -9,83 +9,83 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::addr::Addr;
-use crate::mailbox::Reach;
-use crate::own::Met;
+use crate::mailbox::LoopControl;
+use crate::own::MetAddrs;
 use crate::socket::StreamSocket;
 
 mod doors;
 mod place;
 mod seat;
 
-pub(crate) use doors::{Door, Way};
-pub(crate) use place::Place;
-pub(crate) use seat::Seat;
+pub(crate) use doors::{Distribution, SharedAddr};
+pub(crate) use place::GroupMember;
+pub(crate) use seat::ConnectionPermit;
 
-/// How clients come to the loops of [`Cores`](crate::Cores).
+/// How clients come to the loops of [`LoopGroup`](crate::LoopGroup).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Spread {
+pub enum LoadBalancing {
     /// Each loop listens for itself, and the kernel chooses one for each client by a hash of both
     /// addresses (`SO_REUSEPORT`). No client is handed over; how many each loop gets is chance.
-    /// On systems that do not spread so (all but Linux), this is [`Spread::Fewest`].
-    Kernel,
+    /// On systems that do not spread so (all but Linux), this is [`LoadBalancing::LeastConnections`].
+    ReusePort,
     /// One loop accepts for all, and hands each client to the loop with the fewest connections.
     #[default]
-    Fewest,
+    LeastConnections,
 }
 
 /// Clients that may be on their way to one loop. A loop with more is behind; who accepts serves
 /// the next one itself, so that nobody waits for a loop that is busy.
 const MOST_ARRIVALS: usize = 1_024;
 
-/// What all loops of one [`Cores`](crate::Cores) share.
-pub(crate) struct Group {
-    pub(crate) spread: Spread,
+/// What all loops of one [`LoopGroup`](crate::LoopGroup) share.
+pub(crate) struct GroupState {
+    pub(crate) spread: LoadBalancing,
     /// Connections that may be open over all loops.
     max_connections: usize,
     /// Those that are open or on their way, of all loops.
     taken: AtomicUsize,
-    members: Vec<Member>,
-    doors: Mutex<Vec<Door>>,
+    members: Vec<LoopSlot>,
+    doors: Mutex<Vec<SharedAddr>>,
     /// The shortest grace that was asked for.
     stop: Mutex<Option<Duration>>,
     /// The addresses of this machine that datagrams were sent to.
-    pub(crate) met: Arc<Met>,
+    pub(crate) met: Arc<MetAddrs>,
 }
 
 /// One loop, as the others see it.
 #[derive(Default)]
-struct Member {
-    mailbox: OnceLock<Arc<dyn Reach>>,
+struct LoopSlot {
+    mailbox: OnceLock<Arc<dyn LoopControl>>,
     connections: AtomicUsize,
     /// It has found no seat, and wants to be woken when there may be one.
     waits: AtomicBool,
-    arrivals: Mutex<Arrivals>,
+    arrivals: Mutex<HandoffQueue>,
 }
 
 #[derive(Default)]
-struct Arrivals {
-    clients: Vec<Arrival>,
+struct HandoffQueue {
+    clients: Vec<Handoff>,
     /// The loop takes nobody any more: it has begun to shut down.
     closed: bool,
 }
 
 /// A client on its way from the loop that accepted it to the one that serves it.
-pub(crate) struct Arrival {
+pub(crate) struct Handoff {
     /// The number of the door it came to.
     pub(crate) door: usize,
     pub(crate) socket: StreamSocket,
     pub(crate) peer: Addr,
-    pub(crate) seat: Seat,
+    pub(crate) seat: ConnectionPermit,
 }
 
-impl Group {
-    pub(crate) fn new(loops: usize, spread: Spread, max_connections: usize) -> Group {
-        Group {
+impl GroupState {
+    pub(crate) fn new(loops: usize, spread: LoadBalancing, max_connections: usize) -> GroupState {
+        GroupState {
             spread,
             max_connections,
             taken: AtomicUsize::new(0),
-            members: (0..loops).map(|_| Member::default()).collect(),
+            members: (0..loops).map(|_| LoopSlot::default()).collect(),
             doors: Mutex::default(),
             stop: Mutex::default(),
             met: Arc::default(),
@@ -93,7 +93,7 @@ impl Group {
     }
 
     /// A loop is there, and can be reached. An order to stop that came before it reaches it now.
-    fn enter(&self, index: usize, mailbox: Arc<dyn Reach>) {
+    fn enter(&self, index: usize, mailbox: Arc<dyn LoopControl>) {
         let Some(member) = self.members.get(index) else { return };
         // The lock orders this and `stop`, so that neither misses the other.
         let stop = lock(&self.stop);
@@ -120,7 +120,7 @@ impl Group {
         *lock(&self.stop)
     }
 
-    pub(crate) fn doors(&self) -> MutexGuard<'_, Vec<Door>> {
+    pub(crate) fn doors(&self) -> MutexGuard<'_, Vec<SharedAddr>> {
         lock(&self.doors)
     }
 
@@ -134,7 +134,7 @@ impl Group {
     /// serves it where no other has fewer, which saves the way.
     fn loop_with_fewest(&self, own: usize) -> usize {
         let count = |index: usize| {
-            let connections = self.members.get(index).map_or(usize::MAX, Member::count);
+            let connections = self.members.get(index).map_or(usize::MAX, LoopSlot::count);
             connections.saturating_sub(usize::from(index == own))
         };
         let others = (0..self.members.len()).filter(|index| *index != own);
@@ -142,7 +142,7 @@ impl Group {
     }
 
     /// Sends a client to a loop; gives it back when that takes nobody.
-    fn send(&self, to: usize, arrival: Arrival) -> Result<(), Arrival> {
+    fn send(&self, to: usize, arrival: Handoff) -> Result<(), Handoff> {
         let Some(member) = self.members.get(to) else { return Err(arrival) };
         let mut arrivals = lock(&member.arrivals);
         if arrivals.closed || arrivals.clients.len() >= MOST_ARRIVALS {
@@ -158,7 +158,7 @@ impl Group {
     }
 
     /// Those who were sent to a loop since the last look; nobody comes after the `last` one.
-    fn arrivals(&self, index: usize, last: bool) -> Vec<Arrival> {
+    fn arrivals(&self, index: usize, last: bool) -> Vec<Handoff> {
         let Some(member) = self.members.get(index) else { return Vec::new() };
         let mut arrivals = lock(&member.arrivals);
         arrivals.closed |= last;
@@ -166,16 +166,16 @@ impl Group {
     }
 }
 
-impl Member {
+impl LoopSlot {
     fn count(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 }
 
-impl fmt::Debug for Group {
+impl fmt::Debug for GroupState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts: Vec<usize> = self.members.iter().map(Member::count).collect();
-        f.debug_struct("Group").field("connections", &counts).finish_non_exhaustive()
+        let counts: Vec<usize> = self.members.iter().map(LoopSlot::count).collect();
+        f.debug_struct("GroupState").field("connections", &counts).finish_non_exhaustive()
     }
 }
 
@@ -188,14 +188,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn arrival(group: &Arc<Group>) -> Arrival {
+    fn arrival(group: &Arc<GroupState>) -> Handoff {
         let seat = group.reserve(0).unwrap();
-        Arrival { door: 0, socket: StreamSocket::Unopened, peer: Addr::Unnamed, seat }
+        Handoff { door: 0, socket: StreamSocket::Unopened, peer: Addr::Unnamed, seat }
     }
 
     #[test]
     fn the_way_to_a_loop_is_bounded_and_ends_and_who_finds_it_so_keeps_the_client() {
-        let group = Arc::new(Group::new(2, Spread::Fewest, 1 << 20));
+        let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 1 << 20));
         for _ in 0..MOST_ARRIVALS {
             group.send(1, arrival(&group)).map_err(drop).unwrap();
         }
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_loop_with_the_fewest_is_found_and_none_is_preferred_to_ones_own() {
-        let group = Arc::new(Group::new(3, Spread::Fewest, 10));
+        let group = Arc::new(GroupState::new(3, LoadBalancing::LeastConnections, 10));
         let mut seats = Vec::new();
         for expected in [0, 1, 2, 0, 1, 2] {
             let mut seat = group.reserve(0).unwrap();

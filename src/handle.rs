@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::id::SocketId;
 use crate::io::Io;
-use crate::ledger::Report;
 use crate::mailbox::Mailbox;
+use crate::stats::ShutdownReport;
 
 /// Reaches a server from any thread, at any time: before it runs, from inside its handlers, twice,
 /// and after its end. The loop notices at once.
@@ -29,14 +29,14 @@ use crate::mailbox::Mailbox;
 /// assert_eq!(other.join().unwrap().forced, 0);
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub struct Handle<S = ()> {
+pub struct ServerHandle<S = ()> {
     pub(crate) mailbox: Arc<Mailbox<Command<S>>>,
 }
 
 /// What another thread wants done in the loop.
 pub(crate) type Command<S> = Box<dyn FnOnce(&mut S, &mut Io) + Send>;
 
-impl<S> Handle<S> {
+impl<S> ServerHandle<S> {
     /// Calls `command` in the loop, in its next turn. A panic in it is logged and ends nothing.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl<S> Handle<S> {
     /// [`Io::send`] from another thread. Whether `id` is still there is seen only by the loop.
     ///
     /// # Errors
-    /// As [`Handle::call`].
+    /// As [`ServerHandle::call`].
     pub fn send(&self, id: SocketId, bytes: impl Into<Vec<u8>>) -> io::Result<()> {
         let bytes = bytes.into();
         self.call(move |_, io| {
@@ -70,19 +70,19 @@ impl<S> Handle<S> {
     /// takes longer than `timeout`, or the server is gone without ever having run. Never to be
     /// called by a handler, which would wait for itself.
     #[must_use]
-    pub fn wait(&self, timeout: Duration) -> Option<Report> {
+    pub fn wait(&self, timeout: Duration) -> Option<ShutdownReport> {
         self.mailbox.wait(timeout)
     }
 }
 
-impl<S> Clone for Handle<S> {
-    fn clone(&self) -> Handle<S> {
-        Handle { mailbox: Arc::clone(&self.mailbox) }
+impl<S> Clone for ServerHandle<S> {
+    fn clone(&self) -> ServerHandle<S> {
+        ServerHandle { mailbox: Arc::clone(&self.mailbox) }
     }
 }
 
-impl<S> fmt::Debug for Handle<S> {
+impl<S> fmt::Debug for ServerHandle<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Handle").field(&self.mailbox).finish()
+        f.debug_tuple("ServerHandle").field(&self.mailbox).finish()
     }
 }

@@ -11,19 +11,19 @@ use mio::event::Source;
 
 use crate::addr::{Addr, ToAddrs};
 use crate::connect::IntoConnect;
-use crate::handle::Handle;
+use crate::handle::ServerHandle;
 use crate::id::{SocketId, TimerId};
 use crate::input::Input;
 use crate::io::Io;
-use crate::ledger::Reason;
-use crate::stream::Sent;
+use crate::stats::CloseReason;
+use crate::stream::SendStatus;
 use crate::transport::Readiness;
 
 mod datagram;
 mod desk;
 
 pub use datagram::DatagramHandler;
-pub(crate) use desk::{Desk, Factory, Role};
+pub(crate) use desk::{HandlerFactory, HandlerSlot, Registrar};
 
 /// One conversation with one peer (Python's `StreamRequestHandler`). There is one value for each
 /// connection, so its fields are the state of the conversation.
@@ -199,8 +199,8 @@ pub struct Context<'a, S = ()> {
     pub shared: &'a mut S,
     /// Every socket and timer of the server.
     pub io: &'a mut Io,
-    pub(crate) desk: &'a mut Desk<S>,
-    pub(crate) reason: Option<Reason>,
+    pub(crate) desk: &'a mut Registrar<S>,
+    pub(crate) reason: Option<CloseReason>,
     /// Who sent the datagram that is handled.
     pub(crate) sender: Option<&'a Addr>,
 }
@@ -208,23 +208,23 @@ pub struct Context<'a, S = ()> {
 impl<S> Context<'_, S> {
     /// [`Io::send`] to the peer of this connection.
     #[inline]
-    pub fn send(&mut self, bytes: &[u8]) -> Sent {
+    pub fn send(&mut self, bytes: &[u8]) -> SendStatus {
         self.io.send(self.id, bytes)
     }
 
     /// [`Io::send_to`] from this socket.
     #[inline]
-    pub fn send_to(&mut self, bytes: &[u8], to: &Addr) -> Sent {
+    pub fn send_to(&mut self, bytes: &[u8], to: &Addr) -> SendStatus {
         self.io.send_to(self.id, bytes, to)
     }
 
     /// Answers the datagram that is handled, from the address to which it was sent; an empty answer
-    /// is a datagram too. In any other callback, or when its sender has no address, that is [`Sent::Gone`].
+    /// is a datagram too. In any other callback, or when its sender has no address, that is [`SendStatus::Closed`].
     #[inline]
-    pub fn reply(&mut self, bytes: &[u8]) -> Sent {
+    pub fn reply(&mut self, bytes: &[u8]) -> SendStatus {
         match self.sender {
             Some(sender) => self.io.send_to(self.id, bytes, sender),
-            None => Sent::Gone,
+            None => SendStatus::Closed,
         }
     }
 
@@ -260,7 +260,7 @@ impl<S> Context<'_, S> {
 
     /// Why the conversation ends; `Some` in `finish` and nowhere else.
     #[must_use]
-    pub fn reason(&self) -> Option<Reason> {
+    pub fn reason(&self) -> Option<CloseReason> {
         self.reason
     }
 
@@ -361,8 +361,8 @@ impl<S> Context<'_, S> {
 
     /// A handle to this server for other threads.
     #[must_use]
-    pub fn handle(&self) -> Handle<S> {
-        Handle { mailbox: Arc::clone(&self.desk.mailbox) }
+    pub fn handle(&self) -> ServerHandle<S> {
+        ServerHandle { mailbox: Arc::clone(&self.desk.mailbox) }
     }
 }
 

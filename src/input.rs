@@ -1,16 +1,16 @@
 //! What a handler sees of the bytes that came in; framing.
 //!
 //! An [`Input`] is a view: it owns nothing, and what a handler does not take is shown again, in
-//! front of what comes next. [`Held`] is where such bytes wait in the meantime, with what is known
+//! front of what comes next. [`Unconsumed`] is where such bytes wait in the meantime, with what is known
 //! about them already, so that framing takes linear time however the bytes are cut.
 
 use std::io::{self, BufRead};
 
-use crate::frame::{Frame, LengthField, Measured};
+use crate::frame::{Frame, FrameSize, LengthField};
 
 mod held;
 
-pub(crate) use held::Held;
+pub(crate) use held::Unconsumed;
 
 /// The bytes of one connection that have come in and were not yet taken.
 ///
@@ -33,13 +33,13 @@ pub(crate) use held::Held;
 #[derive(Debug)]
 pub struct Input<'a> {
     rest: &'a [u8],
-    progress: Progress,
+    progress: ScanState,
 }
 
 /// What is known about bytes that are not taken, so that it need not be found out again when more
 /// come. All lengths are counted from the first of them.
 #[derive(Clone, Copy, Debug, Default)]
-struct Progress {
+struct ScanState {
     /// How far `separator` was looked for in vain: none ends before.
     searched: usize,
     separator: Separator,
@@ -66,7 +66,7 @@ impl<'a> Input<'a> {
     #[inline]
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Input<'a> {
-        Input { rest: bytes, progress: Progress::default() }
+        Input { rest: bytes, progress: ScanState::default() }
     }
 
     /// Everything that was not taken yet, without taking it.
@@ -186,7 +186,7 @@ impl<'a> Input<'a> {
     fn seek(&mut self, separator: &[u8], max: usize, what: &str) -> io::Result<Option<&'a [u8]>> {
         let rest = self.rest;
         let name = Separator::of(separator);
-        let Progress { searched, separator: before, .. } = self.progress;
+        let ScanState { searched, separator: before, .. } = self.progress;
         let mut end = if before == name { searched.min(rest.len()) } else { 0 };
         let last = separator.last().copied().unwrap_or_default();
         let found = loop {
@@ -233,8 +233,8 @@ impl<'a> Input<'a> {
     #[inline]
     pub fn frame_with(&mut self, field: &LengthField, max: usize) -> io::Result<Option<Frame<'a>>> {
         let missing = match field.measure(self.rest, max)? {
-            Measured::HeadNeeds(n) => n,
-            Measured::Whole { head, body } => {
+            FrameSize::HeadNeeds(n) => n,
+            FrameSize::Whole { head, body } => {
                 if let Some((frame, _)) = self.rest.split_at_checked(head + body) {
                     self.advance(head + body);
                     let (head, body) = frame.split_at_checked(head).unwrap_or_default();

@@ -12,23 +12,23 @@ use std::time::{Duration, Instant};
 use mio::Poll;
 
 use crate::addr::Addr;
-use crate::attempts::Attempts;
+use crate::attempts::ConnectAttempts;
 use crate::connection::Connection;
-use crate::datagram::{Phase, Then};
+use crate::datagram::{AfterDrain, DatagramPhase};
 use crate::exit::Exit;
 use crate::id::{SocketId, TimerId};
-use crate::ledger::Ledger;
 use crate::lingering::Lingering;
 use crate::options::Options;
-use crate::outbox::Outbox;
-use crate::output::Pool;
-use crate::own::OwnAddrs;
+use crate::outbox::CorkBuffer;
+use crate::output::BufferPool;
+use crate::own::LocalAddrs;
 use crate::resolver::Resolver;
-use crate::socket::{Loan, StopToken, name_of, peer_of};
-use crate::sockets::{Socket, Sockets};
-use crate::stream::{Ending, Marks, SEND_AT_ONCE, Sent};
-use crate::timers::{Deadlines, Timers};
-use crate::trace::{Step, Trace};
+use crate::socket::{DetachedSocket, StopToken, name_of, peer_of};
+use crate::sockets::{Entry, SocketTable};
+use crate::stats::Stats;
+use crate::stream::{CloseState, SEND_AT_ONCE, SendStatus, Watermarks};
+use crate::timers::{DeadlineQueue, Timers};
+use crate::trace::{TraceEvent, Tracer};
 
 mod commands;
 mod datagrams;
@@ -39,41 +39,41 @@ mod shared;
 #[derive(Debug)]
 pub struct Io {
     pub(crate) poll: Poll,
-    pub(crate) sockets: Sockets,
-    pub(crate) outbox: Outbox,
-    pub(crate) pool: Pool,
+    pub(crate) sockets: SocketTable,
+    pub(crate) outbox: CorkBuffer,
+    pub(crate) pool: BufferPool,
     pub(crate) timers: Timers,
     /// When a connection has been idle for too long, or a listener tries again.
-    pub(crate) deadlines: Deadlines<SocketId>,
+    pub(crate) deadlines: DeadlineQueue<SocketId>,
     /// Who only waits for the end of its peer.
     pub(crate) lingering: Lingering,
     /// When a peer has left too long unfinished what it has begun.
-    pub(crate) unfinished: Deadlines<SocketId>,
-    pub(crate) ledger: Ledger,
-    pub(crate) trace: Trace,
+    pub(crate) unfinished: DeadlineQueue<SocketId>,
+    pub(crate) stats: Stats,
+    pub(crate) trace: Tracer,
     pub(crate) options: Options,
-    pub(crate) marks: Marks,
+    pub(crate) marks: Watermarks,
     /// Nanoseconds from `epoch` to the last look at the clock, once a turn.
     pub(crate) now: u64,
     pub(crate) epoch: Instant,
     /// The clock does not go by itself; it shows this.
     #[cfg(feature = "testing")]
     pub(crate) stopped_at: Option<u64>,
-    pub(crate) drain: Drain,
+    pub(crate) drain: ShutdownState,
     /// What outgoing connections that do not stand yet have before them.
-    pub(crate) attempts: Attempts,
+    pub(crate) attempts: ConnectAttempts,
     /// How many pieces of work of a connection are under way in other threads.
     pub(crate) offloaded: BTreeMap<SocketId, usize>,
     /// What looks their names up.
     pub(crate) resolver: Resolver,
     /// The sockets of connections whose handlers block.
-    pub(crate) loans: BTreeMap<SocketId, Loan>,
+    pub(crate) loans: BTreeMap<SocketId, DetachedSocket>,
     /// What ends the reads of their handlers at a shutdown, once one waits with it.
     pub(crate) stop: Option<Arc<StopToken>>,
     /// A handler asked for the end of the run.
     pub(crate) exit: Option<io::Error>,
     /// Where datagram sockets of this server are bound.
-    pub(crate) own: OwnAddrs,
+    pub(crate) own: LocalAddrs,
     /// How many more clients or datagrams `handle_request` takes; `None` is any number.
     pub(crate) accept_quota: Option<usize>,
     /// [`Options::idle_timeout`] in nanoseconds; `u64::MAX` is for ever.
@@ -84,14 +84,14 @@ pub struct Io {
 
 /// How far a graceful shutdown has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Drain {
-    No,
+pub(crate) enum ShutdownState {
+    Running,
     /// Asked for; it begins with the next turn.
-    Asked {
+    Requested {
         grace: Duration,
     },
     /// It began at `since`; what is left at `deadline` is cut off.
-    Until {
+    Draining {
         since: u64,
         deadline: u64,
     },
@@ -107,16 +107,16 @@ impl Io {
         options.check()?;
         Ok(Io {
             poll: Poll::new()?,
-            sockets: Sockets::new(),
-            outbox: Outbox::new(),
-            pool: Pool::default(),
+            sockets: SocketTable::new(),
+            outbox: CorkBuffer::new(),
+            pool: BufferPool::default(),
             timers: Timers::new(),
-            deadlines: Deadlines::new(),
+            deadlines: DeadlineQueue::new(),
             lingering: Lingering::default(),
-            unfinished: Deadlines::new(),
-            ledger: Ledger::default(),
-            trace: Trace::default(),
-            marks: Marks {
+            unfinished: DeadlineQueue::new(),
+            stats: Stats::default(),
+            trace: Tracer::default(),
+            marks: Watermarks {
                 high_water: options.high_water,
                 low_water: options.low_water,
                 output_limit: options.output_limit,
@@ -129,13 +129,13 @@ impl Io {
             epoch: Instant::now(),
             #[cfg(feature = "testing")]
             stopped_at: None,
-            drain: Drain::No,
-            attempts: Attempts::default(),
+            drain: ShutdownState::Running,
+            attempts: ConnectAttempts::default(),
             offloaded: BTreeMap::new(),
             loans: BTreeMap::new(),
             stop: None,
             exit: None,
-            own: OwnAddrs::default(),
+            own: LocalAddrs::default(),
             accept_quota: None,
         })
     }
@@ -147,13 +147,13 @@ impl Io {
     /// What a handler sends in one turn leaves in one piece at the end of the turn. Of a connection
     /// that is still being made it leaves when that stands.
     #[inline]
-    pub fn send(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
+    pub fn send(&mut self, id: SocketId, bytes: &[u8]) -> SendStatus {
         if self.outbox.is_serving(id) && bytes.len() < SEND_AT_ONCE {
             if let Some(room) = self.outbox.room_for(bytes.len(), self.marks.high_water) {
-                self.ledger.bytes_sent += bytes.len() as u64;
+                self.stats.bytes_sent += bytes.len() as u64;
                 // The copy comes last, so that nothing has to be kept for after it.
                 room.copy_from_slice(bytes);
-                return Sent::Queued;
+                return SendStatus::Queued;
             }
         }
         self.send_apart(id, bytes)
@@ -162,7 +162,7 @@ impl Io {
     /// A send to another connection than the one whose turn it is, one that is not plain, or one
     /// that is too much for the outbox. Apart, so that the usual send needs few registers.
     #[inline(never)]
-    fn send_apart(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
+    fn send_apart(&mut self, id: SocketId, bytes: &[u8]) -> SendStatus {
         let own = self.outbox.is_serving(id);
         if own && bytes.len() < SEND_AT_ONCE && self.outbox.grow(bytes.len()) {
             return self.send(id, bytes);
@@ -175,8 +175,8 @@ impl Io {
             return self.send_packet(id, bytes, None);
         };
         let sent = connection.stream.send(bytes, self.marks, &mut self.pool);
-        if sent != Sent::Gone {
-            self.ledger.bytes_sent += bytes.len() as u64;
+        if sent != SendStatus::Closed {
+            self.stats.bytes_sent += bytes.len() as u64;
         }
         if !connection.stream.is_queued() {
             self.sockets.enqueue(id);
@@ -191,7 +191,7 @@ impl Io {
     }
 
     #[cold]
-    fn send_large(&mut self, id: SocketId, bytes: &[u8]) -> Sent {
+    fn send_large(&mut self, id: SocketId, bytes: &[u8]) -> SendStatus {
         let Some(connection) = self.sockets.connection(id) else {
             return self.send_packet(id, bytes, None);
         };
@@ -200,13 +200,19 @@ impl Io {
     }
 
     /// Of a large message of `len` bytes so many left at once.
-    fn note_large(&mut self, id: SocketId, len: usize, sent: Sent, left: usize) -> Sent {
-        if sent != Sent::Gone {
-            self.ledger.bytes_sent += len as u64;
+    fn note_large(
+        &mut self,
+        id: SocketId,
+        len: usize,
+        sent: SendStatus,
+        left: usize,
+    ) -> SendStatus {
+        if sent != SendStatus::Closed {
+            self.stats.bytes_sent += len as u64;
         }
         if left > 0 {
-            self.ledger.bytes_out += left as u64;
-            self.trace.step(|| Step::Wrote(id, left));
+            self.stats.bytes_out += left as u64;
+            self.trace.step(|| TraceEvent::Wrote(id, left));
             if let Some(connection) = self.sockets.connection(id) {
                 connection.active_at = self.now;
             }
@@ -224,10 +230,9 @@ impl Io {
         let since = self.now;
         for id in self.sockets.ids() {
             match self.sockets.get(id) {
-                Some(Socket::Listener(_)) => self.close(id),
-                Some(Socket::Datagram(datagram)) if !datagram.is_connected => {
-                    self.change_datagram(id, |datagram| datagram.look_last(since, Then::Close))
-                }
+                Some(Entry::Listener(_)) => self.close(id),
+                Some(Entry::Datagram(datagram)) if !datagram.is_connected => self
+                    .change_datagram(id, |datagram| datagram.look_last(since, AfterDrain::Close)),
                 _ => false,
             };
         }
@@ -238,15 +243,17 @@ impl Io {
     /// after `grace` is cut off. The listeners stay bound, so that the server can run again:
     /// [`Io::server_close`] closes them. Asked for twice, the shorter grace holds.
     pub fn shutdown(&mut self, grace: Duration) {
-        if self.drain == Drain::Done {
+        if self.drain == ShutdownState::Done {
             // Another run begins, if only to end; who rested since the last one is told again.
             self.sockets.serve_again();
         }
         self.drain = match self.drain {
-            Drain::No | Drain::Done => Drain::Asked { grace },
-            Drain::Asked { grace: before } => Drain::Asked { grace: before.min(grace) },
-            Drain::Until { since, deadline } => {
-                Drain::Until { since, deadline: deadline.min(self.after(grace)) }
+            ShutdownState::Running | ShutdownState::Done => ShutdownState::Requested { grace },
+            ShutdownState::Requested { grace: before } => {
+                ShutdownState::Requested { grace: before.min(grace) }
+            }
+            ShutdownState::Draining { since, deadline } => {
+                ShutdownState::Draining { since, deadline: deadline.min(self.after(grace)) }
             }
         };
     }
@@ -254,7 +261,7 @@ impl Io {
     /// Whether a shutdown was asked for and has not ended yet.
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
-        matches!(self.drain, Drain::Asked { .. } | Drain::Until { .. })
+        matches!(self.drain, ShutdownState::Requested { .. } | ShutdownState::Draining { .. })
     }
 
     // Timers.
@@ -268,7 +275,7 @@ impl Io {
     /// it is a listener, which has no handler; [`Server::alarm`](crate::Server::alarm) is an owner
     /// for timers that belong to no connection.
     pub fn set_timer(&mut self, owner: SocketId, after: Duration) -> TimerId {
-        if !self.is_live(owner) || matches!(self.sockets.get(owner), Some(Socket::Listener(_))) {
+        if !self.is_live(owner) || matches!(self.sockets.get(owner), Some(Entry::Listener(_))) {
             return TimerId::NONE;
         }
         let sockets = &self.sockets;
@@ -295,12 +302,12 @@ impl Io {
     #[must_use]
     pub fn is_open(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
-            Some(Socket::Connection(connection)) => connection.stream.ending() == Ending::Open,
-            Some(Socket::Listener(listener)) => !listener.closing,
-            Some(Socket::Datagram(datagram)) => {
-                matches!(datagram.phase(), Phase::Serving | Phase::Resting)
+            Some(Entry::Connection(connection)) => connection.stream.ending() == CloseState::Open,
+            Some(Entry::Listener(listener)) => !listener.closing,
+            Some(Entry::Datagram(datagram)) => {
+                matches!(datagram.phase(), DatagramPhase::Open | DatagramPhase::Stopped)
             }
-            Some(Socket::Source(source)) => !source.closing,
+            Some(Entry::Source(source)) => !source.closing,
             None => false,
         }
     }
@@ -310,8 +317,8 @@ impl Io {
     #[must_use]
     pub fn is_congested(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
-            Some(Socket::Connection(connection)) => connection.stream.is_congested(),
-            Some(Socket::Datagram(datagram)) => datagram.is_congested(),
+            Some(Entry::Connection(connection)) => connection.stream.is_congested(),
+            Some(Entry::Datagram(datagram)) => datagram.is_congested(),
             _ => false,
         }
     }
@@ -320,10 +327,10 @@ impl Io {
     #[must_use]
     pub fn is_paused(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
-            Some(Socket::Connection(connection)) => connection.stream.is_paused(),
-            Some(Socket::Datagram(datagram)) => datagram.is_paused(),
-            Some(Socket::Listener(listener)) => listener.paused,
-            Some(Socket::Source(source)) => source.is_paused(),
+            Some(Entry::Connection(connection)) => connection.stream.is_paused(),
+            Some(Entry::Datagram(datagram)) => datagram.is_paused(),
+            Some(Entry::Listener(listener)) => listener.paused,
+            Some(Entry::Source(source)) => source.is_paused(),
             None => false,
         }
     }
@@ -341,12 +348,12 @@ impl Io {
     #[must_use]
     pub fn peer_addr(&self, id: SocketId) -> Option<Addr> {
         match self.sockets.get(id)? {
-            Socket::Connection(connection) => {
+            Entry::Connection(connection) => {
                 let peer = connection.stream.transport().peer_addr();
                 peer.or_else(|| self.lent(id).and_then(peer_of))
             }
-            Socket::Datagram(datagram) => datagram.transport().peer_addr(),
-            Socket::Listener(_) | Socket::Source(_) => None,
+            Entry::Datagram(datagram) => datagram.transport().peer_addr(),
+            Entry::Listener(_) | Entry::Source(_) => None,
         }
     }
 
@@ -356,16 +363,16 @@ impl Io {
     #[must_use]
     pub fn local_addr(&self, id: SocketId) -> Option<Addr> {
         match self.sockets.get(id)? {
-            Socket::Connection(connection) if connection.stream.is_connecting() => {
+            Entry::Connection(connection) if connection.stream.is_connecting() => {
                 self.attempts.get(id)?.local_addr()
             }
-            Socket::Connection(connection) => {
+            Entry::Connection(connection) => {
                 let own = connection.stream.transport().local_addr();
                 own.or_else(|| self.lent(id).and_then(name_of))
             }
-            Socket::Listener(listener) => listener.socket.local_addr(),
-            Socket::Datagram(datagram) => datagram.transport().local_addr(),
-            Socket::Source(_) => None,
+            Entry::Listener(listener) => listener.socket.local_addr(),
+            Entry::Datagram(datagram) => datagram.transport().local_addr(),
+            Entry::Source(_) => None,
         }
     }
 
@@ -394,8 +401,8 @@ impl Io {
 
     /// The counters of this server.
     #[must_use]
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+    pub fn stats(&self) -> &Stats {
+        &self.stats
     }
 
     /// Compares the ledger with what is really there; for tests and soak runs, since it looks at
@@ -403,19 +410,19 @@ impl Io {
     ///
     /// # Errors
     /// What does not balance.
-    pub fn check_ledger(&self) -> Result<(), String> {
+    pub fn verify_stats(&self) -> Result<(), String> {
         let unsent: usize = self.sockets.connections().map(|(_, c)| c.stream.unsent()).sum();
         let live = self.sockets.connections().filter(|(_, c)| !c.is_finished()).count();
-        let ledger = &self.ledger;
-        if ledger.accepted + ledger.connected != ledger.all_ended() + live as u64 {
-            return Err(format!("{live} conversations are live, but {ledger:?}"));
+        let stats = &self.stats;
+        if stats.accepted + stats.connected != stats.all_ended() + live as u64 {
+            return Err(format!("{live} conversations are live, but {stats:?}"));
         }
-        if ledger.bytes_sent != ledger.bytes_out + ledger.bytes_dropped + unsent as u64 {
-            return Err(format!("{unsent} bytes are unsent, but {ledger:?}"));
+        if stats.bytes_sent != stats.bytes_out + stats.bytes_dropped + unsent as u64 {
+            return Err(format!("{unsent} bytes are unsent, but {stats:?}"));
         }
         let waiting: usize = self.sockets.datagrams().map(|(_, datagram)| datagram.waiting()).sum();
-        if ledger.packets_sent != ledger.packets_out + ledger.packets_dropped + waiting as u64 {
-            return Err(format!("{waiting} datagrams wait, but {ledger:?}"));
+        if stats.packets_sent != stats.packets_out + stats.packets_dropped + waiting as u64 {
+            return Err(format!("{waiting} datagrams wait, but {stats:?}"));
         }
         Ok(())
     }

@@ -12,7 +12,7 @@
 //! A [`Server`] owns any number of listeners, connections and datagram sockets. Each connection has
 //! a [`Handler`] of its own, which gets its [`Input`] and a [`Context`] through which it reaches its
 //! peer, what all handlers share, and every other socket of the server; each datagram socket has a
-//! [`DatagramHandler`]. [`Options`] names every limit; [`Handle`]
+//! [`DatagramHandler`]. [`Options`] names every limit; [`ServerHandle`]
 //! reaches the server from other threads.
 //!
 //! The [`guide`] begins with a protocol that is written in fifteen minutes.
@@ -41,7 +41,6 @@ mod handler;
 mod id;
 mod input;
 mod io;
-mod ledger;
 mod lingering;
 mod listener;
 mod loan;
@@ -70,6 +69,7 @@ mod sim;
 mod socket;
 mod sockets;
 mod stage;
+mod stats;
 mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -82,22 +82,22 @@ mod workers;
 
 pub use addr::{Addr, ToAddrs};
 pub use connect::{Connect, IntoConnect};
-pub use cores::{Cores, CoresHandle, LoopReport, serve_on_cores};
+pub use cores::{LoopGroup, LoopGroupHandle, LoopReport, serve_on_cores};
 pub use exit::Exit;
 pub use frame::{Frame, FrameWriter, LengthField};
-pub use group::Spread;
-pub use handle::Handle;
+pub use group::LoadBalancing;
+pub use handle::ServerHandle;
 pub use handler::{Context, DatagramHandler, Echo, Handler};
 pub use id::{SocketId, TimerId};
 pub use input::Input;
 pub use io::Io;
-pub use ledger::{Ledger, Reason, Report};
 pub use options::Options;
 pub use reconnect::Reconnect;
 pub use relay::Relay;
-pub use server::{Outcome, Server};
-pub use stream::Sent;
-pub use trace::Step;
+pub use server::{RequestOutcome, Server};
+pub use stats::{CloseReason, ShutdownReport, Stats};
+pub use stream::SendStatus;
+pub use trace::TraceEvent;
 pub use transport::Readiness;
 
 /// The programs in the README compile.

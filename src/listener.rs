@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::socket::{AcceptError, ListenerSocket, accept_error};
-use crate::warnings::Warnings;
+use crate::warnings::LogThrottle;
 
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -22,7 +22,7 @@ pub(crate) struct Listener {
     pub(crate) queued: bool,
     /// Errors of `accept` in a row that were one client's each.
     lost: u32,
-    warned: Warnings,
+    warned: LogThrottle,
 }
 
 /// After so many clients were lost in a row it is not about them: something forbids to accept, and
@@ -41,7 +41,7 @@ impl Listener {
             door: None,
             queued: false,
             lost: 0,
-            warned: Warnings::default(),
+            warned: LogThrottle::default(),
         }
     }
 
@@ -63,20 +63,20 @@ impl Listener {
     /// Says what to do about an error of `accept`.
     pub(crate) fn judge(&mut self, error: &io::Error) -> AcceptError {
         match accept_error(error) {
-            AcceptError::Nobody => {
+            AcceptError::WouldBlock => {
                 self.readable = false;
                 self.lost = 0;
-                AcceptError::Nobody
+                AcceptError::WouldBlock
             }
-            AcceptError::OneClient if self.lost == LOST_IN_A_ROW => {
+            AcceptError::Transient if self.lost == LOST_IN_A_ROW => {
                 self.lost = 0;
-                AcceptError::Shortage
+                AcceptError::Exhausted
             }
-            AcceptError::OneClient => {
+            AcceptError::Transient => {
                 self.lost += 1;
-                AcceptError::OneClient
+                AcceptError::Transient
             }
-            AcceptError::Shortage => AcceptError::Shortage,
+            AcceptError::Exhausted => AcceptError::Exhausted,
         }
     }
 

@@ -11,8 +11,8 @@ use socket2::Socket;
 
 use crate::id::SocketId;
 use crate::io::Io;
-use crate::socket::{Loan, StopToken, StreamSocket};
-use crate::sockets::Sockets;
+use crate::socket::{DetachedSocket, StopToken, StreamSocket};
+use crate::sockets::SocketTable;
 use crate::transport::Readiness;
 
 impl Io {
@@ -25,7 +25,7 @@ impl Io {
             return Err(io::ErrorKind::NotConnected.into());
         };
         connection.stream.transport_mut().deregister(registry)?;
-        let loan = Loan::begin(connection.stream.retry(StreamSocket::Lent))?;
+        let loan = DetachedSocket::begin(connection.stream.retry(StreamSocket::Lent))?;
         let socket = Arc::clone(loan.socket());
         self.loans.insert(id, loan);
         Ok(socket)
@@ -85,7 +85,7 @@ impl Io {
         expect(dead_code, reason = "nothing is forked")
     )]
     pub(crate) fn close_copies(&mut self) {
-        drop(std::mem::replace(&mut self.sockets, Sockets::new()));
+        drop(std::mem::replace(&mut self.sockets, SocketTable::new()));
         drop(std::mem::take(&mut self.attempts));
         self.loans.clear();
         self.stop = None;

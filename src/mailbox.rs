@@ -11,22 +11,22 @@ use std::time::{Duration, Instant};
 
 use mio::Waker;
 
-use crate::ledger::Report;
+use crate::stats::ShutdownReport;
 
 /// Commands of type `C` for one loop, and the order to stop.
 pub(crate) struct Mailbox<C> {
     waker: Waker,
     /// There is something to look at, and the loop has been woken for it.
     pending: AtomicBool,
-    state: Mutex<State<C>>,
+    state: Mutex<MailboxState<C>>,
     run_ended: Condvar,
     limit: usize,
 }
 
-struct State<C> {
+struct MailboxState<C> {
     commands: Vec<C>,
     stop: Option<Duration>,
-    run: Run,
+    run: RunState,
     /// How many threads wait for the end of the run.
     waiting: usize,
     /// The server is gone.
@@ -34,14 +34,14 @@ struct State<C> {
 }
 
 /// What the other loops of a group may ask of one, whatever its commands are.
-pub(crate) trait Reach: Send + Sync {
+pub(crate) trait LoopControl: Send + Sync {
     /// Has the loop look around.
     fn wake(&self);
     /// Has the present run end, or the first one.
     fn stop(&self, grace: Duration);
 }
 
-impl<C: Send> Reach for Mailbox<C> {
+impl<C: Send> LoopControl for Mailbox<C> {
     fn wake(&self) {
         // It fails only where the poll is broken, which ends that loop anyway.
         let _ = self.put(|_| Ok(()));
@@ -53,18 +53,18 @@ impl<C: Send> Reach for Mailbox<C> {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Run {
+enum RunState {
     /// No run has begun: an order to stop waits for the first.
     NotYet,
     Running,
     /// The last run has ended: there is nothing to stop.
-    Ended(Report),
+    Ended(ShutdownReport),
 }
 
 impl<C> Mailbox<C> {
     pub(crate) fn new(waker: Waker, limit: usize) -> Mailbox<C> {
-        let (commands, run) = (Vec::new(), Run::NotYet);
-        let state = State { commands, stop: None, run, waiting: 0, closed: false };
+        let (commands, run) = (Vec::new(), RunState::NotYet);
+        let state = MailboxState { commands, stop: None, run, waiting: 0, closed: false };
         Mailbox {
             waker,
             pending: AtomicBool::new(false),
@@ -103,7 +103,7 @@ impl<C> Mailbox<C> {
         let mut stops = false;
         // A server that is gone has stopped.
         let _ = self.put(|state| {
-            stops = !matches!(state.run, Run::Ended(_));
+            stops = !matches!(state.run, RunState::Ended(_));
             if stops {
                 state.stop = Some(state.stop.map_or(grace, |before| before.min(grace)));
             }
@@ -112,7 +112,7 @@ impl<C> Mailbox<C> {
         stops
     }
 
-    fn put(&self, change: impl FnOnce(&mut State<C>) -> io::Result<()>) -> io::Result<()> {
+    fn put(&self, change: impl FnOnce(&mut MailboxState<C>) -> io::Result<()>) -> io::Result<()> {
         let mut state = self.lock();
         if state.closed {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the server is gone"));
@@ -139,23 +139,23 @@ impl<C> Mailbox<C> {
     }
 
     pub(crate) fn begin_run(&self) {
-        self.lock().run = Run::Running;
+        self.lock().run = RunState::Running;
     }
 
-    pub(crate) fn end_run(&self, report: Report) {
+    pub(crate) fn end_run(&self, report: ShutdownReport) {
         let mut state = self.lock();
-        state.run = Run::Ended(report);
+        state.run = RunState::Ended(report);
         state.stop = None;
         drop(state);
         self.run_ended.notify_all();
     }
 
     /// Waits for the end of the present run, or of the first one. `None` when it takes too long.
-    pub(crate) fn wait(&self, timeout: Duration) -> Option<Report> {
+    pub(crate) fn wait(&self, timeout: Duration) -> Option<ShutdownReport> {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.lock();
         loop {
-            if let Run::Ended(report) = state.run {
+            if let RunState::Ended(report) = state.run {
                 return Some(report);
             }
             if state.closed {
@@ -182,7 +182,7 @@ impl<C> Mailbox<C> {
     }
 
     /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
-    fn lock(&self) -> MutexGuard<'_, State<C>> {
+    fn lock(&self) -> MutexGuard<'_, MailboxState<C>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     /// What somebody hears who waits for the end of the run when that comes.
-    fn heard(end: impl FnOnce(&Mailbox<()>)) -> Option<Report> {
+    fn heard(end: impl FnOnce(&Mailbox<()>)) -> Option<ShutdownReport> {
         let (_poll, mailbox) = mailbox();
         mailbox.begin_run();
         let (sender, answer) = mpsc::channel();
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_is_told_of_the_end_of_the_run_and_of_the_server() {
-        let report = Report { drained: 3, ..Report::default() };
+        let report = ShutdownReport { drained: 3, ..ShutdownReport::default() };
         assert_eq!(heard(|mailbox| mailbox.end_run(report)), Some(report));
         assert_eq!(heard(Mailbox::close), None);
     }
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(mailbox.take(&mut Vec::new()), Some(LONG));
         // It comes after the last look of the loop.
         assert!(mailbox.post_stop(LONG));
-        mailbox.end_run(Report::default());
+        mailbox.end_run(ShutdownReport::default());
         assert!(!mailbox.post_stop(LONG), "there is nothing to stop");
         mailbox.begin_run();
         assert_eq!(mailbox.take(&mut Vec::new()), None);

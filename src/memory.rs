@@ -23,15 +23,15 @@ pub(crate) mod simulated;
 pub(crate) struct MemoryStream(u32);
 
 /// The wires of all servers of the process whose end is still open there.
-static WIRES: Mutex<Slab<Arc<Mutex<Wire>>>> = Mutex::new(Slab::new());
+static WIRES: Mutex<Slab<Arc<Mutex<MemoryPipe>>>> = Mutex::new(Slab::new());
 
 /// The peer's end.
 #[derive(Clone, Debug)]
-pub(crate) struct MemoryPeer(Arc<Mutex<Wire>>);
+pub(crate) struct MemoryPeer(Arc<Mutex<MemoryPipe>>);
 
 /// What lies between the two.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(crate) struct MemoryPipe {
     /// Bytes the server has not read yet, and what is behind them.
     pub(crate) to_server: Vec<u8>,
     pub(crate) ended: bool,
@@ -52,7 +52,7 @@ pub(crate) struct Wire {
 }
 
 pub(crate) fn pair() -> (MemoryStream, MemoryPeer) {
-    let wire = Arc::new(Mutex::new(Wire {
+    let wire = Arc::new(Mutex::new(MemoryPipe {
         to_server: Vec::new(),
         ended: false,
         reset: false,
@@ -77,12 +77,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl MemoryPeer {
-    pub(crate) fn wire(&self) -> MutexGuard<'_, Wire> {
+    pub(crate) fn wire(&self) -> MutexGuard<'_, MemoryPipe> {
         lock(&self.0)
     }
 }
 
-impl Wire {
+impl MemoryPipe {
     /// Whether the peer may still say something.
     fn is_open(&self) -> bool {
         !self.ended && !self.reset && !self.server_closed
@@ -141,7 +141,7 @@ impl Wire {
 
 impl MemoryStream {
     /// Does something with the wire; `otherwise` when it is gone.
-    fn with<R>(&self, otherwise: R, action: impl FnOnce(&mut Wire) -> R) -> R {
+    fn with<R>(&self, otherwise: R, action: impl FnOnce(&mut MemoryPipe) -> R) -> R {
         let wire = lock(&WIRES).get(self.0 as usize).map(Arc::clone);
         wire.map_or(otherwise, |wire| action(&mut lock(&wire)))
     }

@@ -34,12 +34,12 @@ pub struct Options {
     /// Events taken from the system at once, at most 1,048,576. Default: 1,024.
     pub events_per_turn: usize,
     /// Bytes a handler may leave untaken in its input. Above the limit the conversation ends with
-    /// [`Reason::InputLimit`](crate::Reason::InputLimit), unless it is paused. Of a blocking handler it
+    /// [`CloseReason::InputLimit`](crate::CloseReason::InputLimit), unless it is paused. Of a blocking handler it
     /// is the most that one `read_line`, `read_until`, `read_to_end` or `read_to_string` brings (see
     /// [`blocking::Request`](crate::blocking::Request)). Default: 1 MiB.
     pub input_limit: usize,
     /// Unsent bytes above which a connection is congested: it is not read any more (unless it is
-    /// full duplex) and `send` says [`Sent::Congested`](crate::Sent::Congested). Two ends that both
+    /// full duplex) and `send` says [`SendStatus::Congested`](crate::SendStatus::Congested). Two ends that both
     /// keep to that and send each other more than this before they read would wait for each other;
     /// a protocol in which that can happen needs full duplex on one side. Default: 64 KiB.
     pub high_water: usize,
@@ -47,10 +47,10 @@ pub struct Options {
     /// runs. Default: 16 KiB.
     pub low_water: usize,
     /// Unsent bytes above which a connection is reset with
-    /// [`Reason::OutputLimit`](crate::Reason::OutputLimit). Default: 16 MiB.
+    /// [`CloseReason::OutputLimit`](crate::CloseReason::OutputLimit). Default: 16 MiB.
     pub output_limit: usize,
     /// How long a connection may pass without one byte in either direction before it ends with
-    /// [`Reason::Idle`](crate::Reason::Idle). Silence that is our own doing does not count: while
+    /// [`CloseReason::IdleTimeout`](crate::CloseReason::IdleTimeout). Silence that is our own doing does not count: while
     /// a thread works for the connection ([`Context::offload`](crate::Context::offload)), while a
     /// handler that blocks has it, and while it is paused and nothing waits for the peer to take it.
     /// Afterwards the time begins anew.
@@ -66,7 +66,7 @@ pub struct Options {
     /// of which the handler takes none. It counts from the first of them, however many more come,
     /// so a peer that drips gains nothing by it; while the connection is paused or congested it does
     /// not count. After that it ends with
-    /// [`Reason::FrameTimeout`](crate::Reason::FrameTimeout). Default: `None`, for ever.
+    /// [`CloseReason::FrameTimeout`](crate::CloseReason::FrameTimeout). Default: `None`, for ever.
     pub frame_timeout: Option<Duration>,
     /// How long a connection that its handler closed may take to send what is left, counted from
     /// the last byte that moved or was acknowledged, as for [`Options::idle_timeout`]; after that it

@@ -9,7 +9,7 @@
 use crate::id::SocketId;
 
 #[derive(Debug)]
-pub(crate) struct Outbox {
+pub(crate) struct CorkBuffer {
     /// All the room there is so far; what lies behind `end` is left over from rounds before.
     bytes: Vec<u8>,
     /// Where the part of the one who is served begins: behind everything of the turns before.
@@ -22,7 +22,7 @@ pub(crate) struct Outbox {
 
 /// A connection whose first half of the round is done.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Turn {
+pub(crate) struct CorkedSpan {
     pub(crate) id: SocketId,
     /// How many bytes it sent meanwhile. They lie behind those of the turn before.
     pub(crate) sent: usize,
@@ -31,7 +31,7 @@ pub(crate) struct Turn {
 /// What each turn of a round sent, of all that was `sent` in it.
 #[inline]
 pub(crate) fn parts<'a>(
-    round: &'a [Turn],
+    round: &'a [CorkedSpan],
     sent: &'a [u8],
 ) -> impl Iterator<Item = (SocketId, &'a [u8])> {
     let mut rest = sent;
@@ -50,9 +50,9 @@ const FIRST_ROOM: usize = 4 << 10;
 
 const NOBODY: SocketId = SocketId::NOBODY;
 
-impl Outbox {
-    pub(crate) const fn new() -> Outbox {
-        Outbox { bytes: Vec::new(), start: 0, end: 0, serving: NOBODY }
+impl CorkBuffer {
+    pub(crate) const fn new() -> CorkBuffer {
+        CorkBuffer { bytes: Vec::new(), start: 0, end: 0, serving: NOBODY }
     }
 
     /// The turn of `id` begins. It must have no output of its own waiting.
@@ -68,7 +68,7 @@ impl Outbox {
 
     /// Room for `n` more bytes of the one who is served, which count as sent from now on. `None`
     /// when there is none, or when it would then have sent more than `most` in this turn. It does
-    /// not grow, so that it needs few registers; that is for [`Outbox::grow`].
+    /// not grow, so that it needs few registers; that is for [`CorkBuffer::grow`].
     #[inline]
     pub(crate) fn room_for(&mut self, n: usize, most: usize) -> Option<&mut [u8]> {
         if self.collected() + n > most {
@@ -121,7 +121,7 @@ impl Outbox {
     }
 
     /// Lends everything for the second half of the round, in which nobody is served; until
-    /// [`Outbox::clear`].
+    /// [`CorkBuffer::clear`].
     #[inline]
     pub(crate) fn lend(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
@@ -143,7 +143,7 @@ mod tests {
 
     mod model;
 
-    fn collect(outbox: &mut Outbox, bytes: &[u8]) {
+    fn collect(outbox: &mut CorkBuffer, bytes: &[u8]) {
         outbox.grow(bytes.len());
         outbox.room_for(bytes.len(), usize::MAX).unwrap().copy_from_slice(bytes);
     }
@@ -151,23 +151,23 @@ mod tests {
     #[test]
     fn each_turn_has_a_part_of_its_own() {
         let (one, two) = (SocketId::from_token(Token(1)), SocketId::from_token(Token(2)));
-        let mut outbox = Outbox::new();
+        let mut outbox = CorkBuffer::new();
         outbox.begin(one);
         collect(&mut outbox, b"ab");
         collect(&mut outbox, b"c");
         assert_eq!(outbox.collected(), 3);
         assert!(outbox.is_empty(), "its own turn is not over");
-        let mut round = vec![Turn { id: one, sent: outbox.end() }];
+        let mut round = vec![CorkedSpan { id: one, sent: outbox.end() }];
         assert!(!outbox.is_empty());
         outbox.begin(two);
-        round.push(Turn { id: two, sent: outbox.end() });
+        round.push(CorkedSpan { id: two, sent: outbox.end() });
         outbox.begin(two);
         collect(&mut outbox, b"given up");
         assert_eq!(outbox.give_up(), b"given up");
         assert!(!outbox.is_serving(two));
         outbox.begin(two);
         collect(&mut outbox, b"d");
-        round.push(Turn { id: two, sent: outbox.end() });
+        round.push(CorkedSpan { id: two, sent: outbox.end() });
         let sent = outbox.lend();
         let parts: Vec<_> = parts(&round, &sent).collect();
         assert_eq!(parts, [(one, &b"abc"[..]), (two, b""), (two, b"d")]);
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_turn_collects_only_up_to_its_mark() {
         let id = SocketId::from_token(Token(1));
-        let mut outbox = Outbox::new();
+        let mut outbox = CorkBuffer::new();
         outbox.begin(id);
         assert!(outbox.grow(10) && !outbox.grow(10));
         assert!(outbox.room_for(10, 10).is_some());
@@ -193,7 +193,7 @@ mod tests {
     #[cfg_attr(miri, ignore = "too long")]
     fn a_round_collects_only_up_to_the_limit() {
         let id = SocketId::from_token(Token(1));
-        let mut outbox = Outbox::new();
+        let mut outbox = CorkBuffer::new();
         outbox.begin(id);
         assert!(outbox.room_for(1, usize::MAX).is_none());
         assert!(outbox.grow(ROOM - 1));
@@ -210,7 +210,7 @@ mod tests {
         outbox.begin(id);
         assert!(outbox.room_for(ROOM, usize::MAX).is_some());
         assert_eq!(outbox.bytes.capacity(), ROOM);
-        let mut at_once = Outbox::new();
+        let mut at_once = CorkBuffer::new();
         at_once.begin(id);
         assert!(!at_once.grow(ROOM + 1) && at_once.grow(ROOM));
     }

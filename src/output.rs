@@ -1,6 +1,6 @@
 //! Bytes on their way out.
 //!
-//! A connection with nothing to send owns no buffer. One that has borrows it from the [`Pool`] of
+//! A connection with nothing to send owns no buffer. One that has borrows it from the [`BufferPool`] of
 //! its loop and gives it back when it is empty, so a busy server sends without allocating.
 //!
 //! Bytes that many connections send are not copied: each keeps a share of them, in the order of
@@ -23,14 +23,14 @@ struct Buffer {
     /// or the buffer is back in the pool.
     sent: usize,
     /// What follows `bytes`; never begins with its own while those are all sent.
-    behind: VecDeque<Piece>,
+    behind: VecDeque<Chunk>,
     /// How many unsent bytes those are.
     behind_len: usize,
 }
 
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
-enum Piece {
+enum Chunk {
     Own(Vec<u8>),
     Shared { bytes: Arc<[u8]>, sent: usize },
 }
@@ -57,7 +57,7 @@ impl Output {
     pub(crate) fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> Gathered {
         let mut gathered = Gathered { slices: 0, bytes: 0 };
         let Some(buffer) = &self.0 else { return gathered };
-        let pieces = std::iter::once(buffer.own()).chain(buffer.behind.iter().map(Piece::unsent));
+        let pieces = std::iter::once(buffer.own()).chain(buffer.behind.iter().map(Chunk::unsent));
         for (slice, piece) in slices.iter_mut().zip(pieces.filter(|piece| !piece.is_empty())) {
             *slice = IoSlice::new(piece);
             gathered.slices += 1;
@@ -68,7 +68,7 @@ impl Output {
 
     /// Puts `bytes` behind the others; says how many are unsent then.
     #[inline]
-    pub(crate) fn push(&mut self, bytes: &[u8], pool: &mut Pool) -> usize {
+    pub(crate) fn push(&mut self, bytes: &[u8], pool: &mut BufferPool) -> usize {
         if bytes.is_empty() {
             return self.len();
         }
@@ -86,20 +86,25 @@ impl Output {
 
     /// Puts what follows the first `sent` of `bytes` behind the others, without a copy; says how
     /// many are unsent then.
-    pub(crate) fn push_shared(&mut self, bytes: &Arc<[u8]>, sent: usize, pool: &mut Pool) -> usize {
+    pub(crate) fn push_shared(
+        &mut self,
+        bytes: &Arc<[u8]>,
+        sent: usize,
+        pool: &mut BufferPool,
+    ) -> usize {
         let len = bytes.len().saturating_sub(sent);
         if len == 0 {
             return self.len();
         }
         let buffer = self.0.get_or_insert_with(|| pool.take());
-        buffer.behind.push_back(Piece::Shared { bytes: Arc::clone(bytes), sent });
+        buffer.behind.push_back(Chunk::Shared { bytes: Arc::clone(bytes), sent });
         buffer.behind_len += len;
         buffer.len()
     }
 
     /// Puts `bytes` in front of the others.
     #[cold]
-    pub(crate) fn push_front(&mut self, bytes: &[u8], pool: &mut Pool) {
+    pub(crate) fn push_front(&mut self, bytes: &[u8], pool: &mut BufferPool) {
         if bytes.is_empty() {
             return;
         }
@@ -114,7 +119,7 @@ impl Output {
 
     /// Notes that the first `n` unsent bytes were sent.
     #[inline]
-    pub(crate) fn advance(&mut self, n: usize, pool: &mut Pool) {
+    pub(crate) fn advance(&mut self, n: usize, pool: &mut BufferPool) {
         let Some(buffer) = &mut self.0 else { return };
         if buffer.behind.is_empty() {
             buffer.sent += n;
@@ -129,7 +134,7 @@ impl Output {
 
     /// Drops what was not sent.
     #[inline]
-    pub(crate) fn clear(&mut self, pool: &mut Pool) {
+    pub(crate) fn clear(&mut self, pool: &mut BufferPool) {
         if let Some(buffer) = self.0.take() {
             pool.give_back(buffer);
         }
@@ -143,11 +148,11 @@ pub(crate) struct Gathered {
     pub(crate) bytes: usize,
 }
 
-impl Piece {
+impl Chunk {
     fn unsent(&self) -> &[u8] {
         match self {
-            Piece::Own(bytes) => bytes,
-            Piece::Shared { bytes, sent } => bytes.get(*sent..).unwrap_or_default(),
+            Chunk::Own(bytes) => bytes,
+            Chunk::Shared { bytes, sent } => bytes.get(*sent..).unwrap_or_default(),
         }
     }
 }
@@ -165,10 +170,10 @@ impl Buffer {
 
     fn push_behind(&mut self, bytes: &[u8]) {
         self.behind_len += bytes.len();
-        if let Some(Piece::Own(last)) = self.behind.back_mut() {
+        if let Some(Chunk::Own(last)) = self.behind.back_mut() {
             last.extend_from_slice(bytes);
         } else {
-            self.behind.push_back(Piece::Own(bytes.to_vec()));
+            self.behind.push_back(Chunk::Own(bytes.to_vec()));
         }
     }
 
@@ -181,17 +186,17 @@ impl Buffer {
         while self.sent == self.bytes.len() {
             match self.behind.pop_front() {
                 None => break,
-                Some(Piece::Own(bytes)) => {
+                Some(Chunk::Own(bytes)) => {
                     self.behind_len -= bytes.len();
                     self.sent = rest.min(bytes.len());
                     rest -= self.sent;
                     self.bytes = bytes;
                 }
-                Some(Piece::Shared { bytes, sent }) => {
+                Some(Chunk::Shared { bytes, sent }) => {
                     let left = bytes.len() - sent;
                     self.behind_len -= rest.min(left);
                     if rest < left {
-                        self.behind.push_front(Piece::Shared { bytes, sent: sent + rest });
+                        self.behind.push_front(Chunk::Shared { bytes, sent: sent + rest });
                         break;
                     }
                     rest -= left;
@@ -214,7 +219,7 @@ impl Buffer {
 /// Empty buffers of one loop, warm from their last use.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
-pub(crate) struct Pool {
+pub(crate) struct BufferPool {
     #[expect(
         clippy::vec_box,
         reason = "the box moves to an `Output`, where one word is all it costs"
@@ -227,7 +232,7 @@ const POOL_BUFFERS: usize = 1_024;
 const POOL_BUFFER_SIZE: usize = 4 << 10;
 const POOL_PIECES: usize = 8;
 
-impl Pool {
+impl BufferPool {
     #[expect(clippy::unnecessary_box_returns, reason = "the box is what is kept")]
     #[inline]
     fn take(&mut self) -> Box<Buffer> {
@@ -269,7 +274,7 @@ mod tests {
 
     #[test]
     fn bytes_leave_in_the_order_they_came() {
-        let mut pool = Pool::default();
+        let mut pool = BufferPool::default();
         let mut output = Output::default();
         let mut left = Vec::new();
         let mut sent = 0_u8;
@@ -292,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_is_put_in_front_leaves_first() {
-        let mut pool = Pool::default();
+        let mut pool = BufferPool::default();
         let mut output = Output::default();
         output.push(b"xde", &mut pool);
         output.advance(1, &mut pool);
@@ -303,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_is_put_in_front_of_shared_bytes_leaves_first_too() {
-        let mut pool = Pool::default();
+        let mut pool = BufferPool::default();
         let mut output = Output::default();
         output.push_shared(&b"xcd".as_slice().into(), 1, &mut pool);
         output.push(b"e", &mut pool);
@@ -318,7 +323,7 @@ mod tests {
 
     #[test]
     fn gathering_goes_as_far_as_there_are_slices() {
-        let mut pool = Pool::default();
+        let mut pool = BufferPool::default();
         let mut output = Output::default();
         for piece in [b"ab", b"cd", b"ef"] {
             output.push_shared(&piece.as_slice().into(), 0, &mut pool);
@@ -330,7 +335,7 @@ mod tests {
 
     #[test]
     fn an_empty_output_owns_nothing_and_its_buffer_serves_the_next() {
-        let mut pool = Pool::default();
+        let mut pool = BufferPool::default();
         let (mut first, mut second) = (Output::default(), Output::default());
         first.push(b"abc", &mut pool);
         let place = first.unsent().unwrap().as_ptr();
@@ -344,7 +349,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "too long")]
     fn the_pool_keeps_no_more_than_its_limit() {
-        let mut pool = Pool::default();
+        let mut pool = BufferPool::default();
         let mut outputs: Vec<Output> = (0..=POOL_BUFFERS).map(|_| Output::default()).collect();
         for output in &mut outputs {
             output.push(b"x", &mut pool);
@@ -362,7 +367,7 @@ mod tests {
             (POOL_BUFFER_SIZE + 1, POOL_PIECES, 0),
             (POOL_BUFFER_SIZE, POOL_PIECES + 1, 0),
         ] {
-            let (mut pool, mut output) = (Pool::default(), Output::default());
+            let (mut pool, mut output) = (BufferPool::default(), Output::default());
             output.push(&vec![0; bytes], &mut pool);
             for _ in 0..pieces {
                 output.push_shared(&b"x".as_slice().into(), 0, &mut pool);
@@ -374,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_queue_is_moved_only_when_more_than_half_of_it_was_sent() {
-        let (mut pool, mut output) = (Pool::default(), Output::default());
+        let (mut pool, mut output) = (BufferPool::default(), Output::default());
         output.push(b"0123456789", &mut pool);
         // Bytes that were sent before, and how many are there once a byte was pushed.
         for (sent, left) in [(4, 4), (1, 5), (1, 6), (0, 6), (2, 0)] {
@@ -388,7 +393,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "too long")]
     fn a_long_queue_that_never_empties_is_not_moved_for_every_byte() {
-        let mut pool = Pool::default();
+        let mut pool = BufferPool::default();
         let mut output = Output::default();
         output.push(&[7; 1_000], &mut pool);
         for _ in 0..100_000 {

@@ -17,7 +17,7 @@ use crate::packets::Destination;
 
 /// The addresses that datagram sockets of this server are bound to.
 #[derive(Debug, Default)]
-pub(crate) struct OwnAddrs {
+pub(crate) struct LocalAddrs {
     bound: Vec<(SocketId, SocketAddr)>,
     /// Of Unix sockets.
     names: Vec<(SocketId, Addr)>,
@@ -25,18 +25,18 @@ pub(crate) struct OwnAddrs {
     ports: Vec<u16>,
     /// What the system said last about an address: interfaces seldom change, and asking costs.
     asked: Option<(IpAddr, bool)>,
-    met: Arc<Met>,
+    met: Arc<MetAddrs>,
 }
 
 /// Addresses of this machine to which datagrams were sent that had the port of an own socket; all
 /// loops of a group share them, as an answer of the one may come to another.
 #[derive(Debug, Default)]
-pub(crate) struct Met(Mutex<BTreeSet<IpAddr>>);
+pub(crate) struct MetAddrs(Mutex<BTreeSet<IpAddr>>);
 
 /// So many are remembered; with one more it begins anew.
 const MOST_MET: usize = 4_096;
 
-impl Met {
+impl MetAddrs {
     /// Whether `peer` is one of them. From now on `local` is, if that is given.
     fn is_own(&self, peer: IpAddr, local: Option<IpAddr>) -> bool {
         let mut met = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +51,7 @@ impl Met {
     }
 }
 
-impl OwnAddrs {
+impl LocalAddrs {
     pub(crate) fn insert(&mut self, id: SocketId, addr: Addr) {
         match addr {
             Addr::Ip(addr) => self.bound.push((id, addr)),
@@ -73,7 +73,7 @@ impl OwnAddrs {
     }
 
     /// From now on the addresses of this machine are those that others met too.
-    pub(crate) fn share(&mut self, met: &Arc<Met>) {
+    pub(crate) fn share(&mut self, met: &Arc<MetAddrs>) {
         self.met = Arc::clone(met);
     }
 
@@ -159,7 +159,7 @@ mod tests {
     fn an_own_address_is_known_under_all_its_names() {
         let (one, two) = (SocketId::from_token(Token(1)), SocketId::from_token(Token(2)));
         let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let mut own = OwnAddrs::default();
+        let mut own = LocalAddrs::default();
         own.insert(one, addr("127.0.0.1:7").into());
         own.insert(two, addr("[::]:9").into());
         let [path, other] = ["/own", "/other"].map(|path| Addr::Unix(path.into()));
@@ -195,7 +195,7 @@ mod tests {
         let never = |_: IpAddr| -> bool { panic!("where it was sent to is known") };
         let met = Arc::default();
         let [mut first, mut second] = [(); 2].map(|()| {
-            let mut own = OwnAddrs::default();
+            let mut own = LocalAddrs::default();
             own.insert(id, addr("[::]:9").into());
             own.share(&met);
             own
@@ -223,7 +223,7 @@ mod tests {
     fn a_socket_with_one_address_needs_nobody_to_know_it() {
         let (one, two) = (SocketId::from_token(Token(1)), SocketId::from_token(Token(2)));
         let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let mut own = OwnAddrs::default();
+        let mut own = LocalAddrs::default();
         own.insert(one, addr("10.0.0.1:7").into());
         own.insert(two, addr("0.0.0.0:9").into());
         let never = |_: IpAddr| -> bool { panic!("where it was sent to is known") };

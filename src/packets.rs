@@ -4,32 +4,32 @@ use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::path::{Path, PathBuf};
 
 use crate::addr::Addr;
-use crate::aligned::Aligned;
+use crate::aligned::PageAligned;
 
 mod source;
 
-pub(crate) use source::{Destination, Source};
+pub(crate) use source::{Destination, PacketSource};
 
 /// The most datagrams that cross in one system call.
 pub(crate) const BATCH: usize = 64;
 
 /// The places for arriving datagrams; one for all datagram sockets of a loop.
 #[derive(Debug)]
-pub(crate) struct Inbox {
-    bytes: Aligned,
+pub(crate) struct RecvBuffers {
+    bytes: PageAligned,
     /// From the beginning of one place to that of the next.
     stride: usize,
     /// The longest datagram that is whole. A place has room for one byte more, so that a longer
     /// one shows, on every system.
     max: usize,
-    arrived: Box<[Arrived]>,
+    arrived: Box<[RecvSlot]>,
     /// Where each of them was sent to, of a socket that has several addresses. Apart, so that the
     /// others need not say each time that they do not know.
     destinations: Box<[Option<Destination>]>,
     /// Whether those are of what came last.
     has_destinations: bool,
     /// What came over a Unix socket, of which only the first place is filled.
-    unix: UnixArrived,
+    unix: UnixRecvSlot,
     /// Whether that was the last to come.
     is_unix: bool,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Inbox {
 /// A datagram of a Unix socket. The room for its sender's name stays, so that none costs an
 /// allocation.
 #[derive(Debug)]
-pub(crate) struct UnixArrived {
+pub(crate) struct UnixRecvSlot {
     pub(crate) len: usize,
     path: Addr,
     abstract_name: Addr,
@@ -52,9 +52,9 @@ enum UnixKind {
     Unnamed,
 }
 
-impl UnixArrived {
-    fn new() -> UnixArrived {
-        UnixArrived {
+impl UnixRecvSlot {
+    fn new() -> UnixRecvSlot {
+        UnixRecvSlot {
             len: 0,
             path: Addr::Unix(PathBuf::new()),
             abstract_name: Addr::Abstract(Vec::new()),
@@ -100,14 +100,14 @@ impl UnixArrived {
 
 /// One datagram that has come, in the place of the same number.
 #[derive(Clone, Debug)]
-pub(crate) struct Arrived {
+pub(crate) struct RecvSlot {
     pub(crate) len: usize,
     pub(crate) peer: Addr,
 }
 
 /// What is known of a datagram while its handler sees it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Letter<'a> {
+pub(crate) struct Packet<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) peer: &'a Addr,
     pub(crate) truncated: bool,
@@ -117,26 +117,26 @@ pub(crate) struct Letter<'a> {
 const CACHE_LINE: usize = 64;
 const PAGE: usize = 4_096;
 
-impl Inbox {
-    pub(crate) fn new(max: usize) -> Inbox {
+impl RecvBuffers {
+    pub(crate) fn new(max: usize) -> RecvBuffers {
         let mut stride = max.saturating_add(1).next_multiple_of(CACHE_LINE);
         if stride % PAGE == 0 {
             stride += CACHE_LINE;
         }
         // Zeroed memory costs nothing until a datagram lands in it.
-        let bytes = Aligned::zeroed(stride * BATCH);
-        let arrived = vec![Arrived { len: 0, peer: Addr::Unnamed }; BATCH].into_boxed_slice();
-        let (destinations, unix) = (Box::default(), UnixArrived::new());
+        let bytes = PageAligned::zeroed(stride * BATCH);
+        let arrived = vec![RecvSlot { len: 0, peer: Addr::Unnamed }; BATCH].into_boxed_slice();
+        let (destinations, unix) = (Box::default(), UnixRecvSlot::new());
         let has_destinations = false;
         let is_unix = false;
-        Inbox { bytes, stride, max, arrived, destinations, has_destinations, unix, is_unix }
+        RecvBuffers { bytes, stride, max, arrived, destinations, has_destinations, unix, is_unix }
     }
 
     /// The places to fill, and what to note about each.
     #[inline]
     pub(crate) fn places(
         &mut self,
-    ) -> (impl Iterator<Item = &mut [u8]>, impl Iterator<Item = &mut Arrived>) {
+    ) -> (impl Iterator<Item = &mut [u8]>, impl Iterator<Item = &mut RecvSlot>) {
         self.is_unix = false;
         self.has_destinations = false;
         let room = self.max + 1;
@@ -150,7 +150,7 @@ impl Inbox {
         &mut self,
     ) -> (
         impl Iterator<Item = &mut [u8]>,
-        impl Iterator<Item = (&mut Arrived, &mut Option<Destination>)>,
+        impl Iterator<Item = (&mut RecvSlot, &mut Option<Destination>)>,
     ) {
         if self.destinations.is_empty() {
             self.destinations = vec![None; BATCH].into_boxed_slice();
@@ -176,22 +176,22 @@ impl Inbox {
 
     /// The first place, for a datagram of a Unix socket.
     #[allow(dead_code, reason = "only where there are Unix sockets")]
-    pub(crate) fn unix_place(&mut self) -> Option<(&mut [u8], &mut UnixArrived)> {
+    pub(crate) fn unix_place(&mut self) -> Option<(&mut [u8], &mut UnixRecvSlot)> {
         self.is_unix = true;
         self.has_destinations = false;
         Some((self.bytes.get_mut(..=self.max)?, &mut self.unix))
     }
 
     #[inline]
-    pub(crate) fn letter(&self, nth: usize) -> Option<Letter<'_>> {
+    pub(crate) fn letter(&self, nth: usize) -> Option<Packet<'_>> {
         let (len, peer) = if self.is_unix {
             (self.unix.len, self.unix.peer())
         } else {
-            let Arrived { len, peer } = self.arrived.get(nth)?;
+            let RecvSlot { len, peer } = self.arrived.get(nth)?;
             (*len, peer)
         };
         let bytes = self.bytes.get(nth * self.stride..)?.get(..len.min(self.max))?;
-        Some(Letter { bytes, peer, truncated: len > self.max })
+        Some(Packet { bytes, peer, truncated: len > self.max })
     }
 }
 
@@ -212,13 +212,13 @@ pub(crate) enum To {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Packet {
+pub(crate) struct QueuedPacket {
     start: usize,
     len: usize,
     pub(crate) to: To,
 }
 
-impl Packet {
+impl QueuedPacket {
     /// Bytes that lie before the datagram in the queue and belong to it.
     fn head(&self) -> usize {
         match self.to {
@@ -232,16 +232,16 @@ impl Packet {
 
 /// Datagrams that wait to leave one socket, in order. Bounded in their number and in bytes.
 #[derive(Debug, Default)]
-pub(crate) struct Packets {
+pub(crate) struct SendQueue {
     bytes: Vec<u8>,
-    list: Vec<Packet>,
+    list: Vec<QueuedPacket>,
     /// How many of the list are gone.
     gone: usize,
 }
 
 /// How much a queue may hold.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub(crate) struct QueueLimits {
     pub(crate) packets: usize,
     pub(crate) bytes: usize,
 }
@@ -249,10 +249,10 @@ pub(crate) struct Room {
 /// The most memory an empty queue keeps for the next burst.
 const KEEP: usize = 1 << 20;
 
-impl Packets {
+impl SendQueue {
     /// Takes a datagram, if there is room for it.
     #[inline]
-    pub(crate) fn push(&mut self, to: Option<&Addr>, bytes: &[u8], room: Room) -> bool {
+    pub(crate) fn push(&mut self, to: Option<&Addr>, bytes: &[u8], room: QueueLimits) -> bool {
         if !self.has_room(bytes.len(), room) {
             return false;
         }
@@ -282,9 +282,9 @@ impl Packets {
         from: SocketAddr,
         to: SocketAddr,
         bytes: &[u8],
-        room: Room,
+        room: QueueLimits,
     ) -> bool {
-        let Some(source) = Source::new(from, to) else {
+        let Some(source) = PacketSource::new(from, to) else {
             return self.push(Some(&Addr::Ip(to)), bytes, room);
         };
         if !self.has_room(bytes.len(), room) {
@@ -300,7 +300,7 @@ impl Packets {
     }
 
     #[inline]
-    fn has_room(&mut self, len: usize, room: Room) -> bool {
+    fn has_room(&mut self, len: usize, room: QueueLimits) -> bool {
         if self.list.len() >= room.packets || self.bytes.len() + len > room.bytes {
             self.close_up();
             return self.len() < room.packets && self.bytes.len() + len <= room.bytes;
@@ -311,7 +311,7 @@ impl Packets {
     #[inline]
     fn push_bytes(&mut self, to: To, bytes: &[u8]) {
         // The bytes last, so that nothing has to be kept over that call.
-        self.list.push(Packet { start: self.bytes.len(), len: bytes.len(), to });
+        self.list.push(QueuedPacket { start: self.bytes.len(), len: bytes.len(), to });
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -328,7 +328,7 @@ impl Packets {
 
     /// Those that wait, the next one first.
     #[inline]
-    pub(crate) fn waiting(&self) -> &[Packet] {
+    pub(crate) fn waiting(&self) -> &[QueuedPacket] {
         self.list.get(self.gone..).unwrap_or_default()
     }
 
@@ -338,25 +338,27 @@ impl Packets {
     }
 
     #[inline]
-    pub(crate) fn payload(&self, packet: &Packet) -> &[u8] {
+    pub(crate) fn payload(&self, packet: &QueuedPacket) -> &[u8] {
         self.bytes.get(packet.start..packet.start + packet.len).unwrap_or_default()
     }
 
     /// The path or abstract name that a datagram goes to, as the system encodes it; none if it goes
     /// elsewhere.
     #[allow(dead_code, reason = "only where there are Unix sockets")]
-    pub(crate) fn path(&self, packet: &Packet) -> Option<&[u8]> {
+    pub(crate) fn path(&self, packet: &QueuedPacket) -> Option<&[u8]> {
         let To::Path(len) = packet.to else { return None };
         self.bytes.get(packet.start.checked_sub(len)?..packet.start)
     }
 
     /// The address from which a datagram is to leave; none where the system chooses.
     #[allow(dead_code, reason = "only where a system can be told where something leaves from")]
-    pub(crate) fn source(&self, packet: &Packet) -> Option<Source> {
+    pub(crate) fn source(&self, packet: &QueuedPacket) -> Option<PacketSource> {
         if !matches!(packet.to, To::V4From(_) | To::V6From(_)) {
             return None;
         }
-        Source::decode(self.bytes.get(packet.start.checked_sub(packet.head())?..packet.start)?)
+        PacketSource::decode(
+            self.bytes.get(packet.start.checked_sub(packet.head())?..packet.start)?,
+        )
     }
 
     /// The first `n` are gone.
@@ -402,15 +404,15 @@ mod tests {
 
     mod model;
 
-    const ROOM: Room = Room { packets: 4, bytes: 40 };
+    const ROOM: QueueLimits = QueueLimits { packets: 4, bytes: 40 };
 
-    fn contents(packets: &Packets) -> Vec<Vec<u8>> {
+    fn contents(packets: &SendQueue) -> Vec<Vec<u8>> {
         packets.waiting().iter().map(|packet| packets.payload(packet).to_vec()).collect()
     }
 
     #[test]
     fn packets_leave_in_order_and_the_empty_one_is_one() {
-        let mut packets = Packets::default();
+        let mut packets = SendQueue::default();
         let peer: SocketAddr = "[::1]:9".parse().unwrap();
         assert!(packets.push(Some(&Addr::Ip(peer)), b"one", ROOM));
         assert!(packets.push(None, b"", ROOM));
@@ -428,7 +430,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_until_others_have_left() {
-        let mut packets = Packets::default();
+        let mut packets = SendQueue::default();
         let path = Addr::Unix(PathBuf::from("/abc"));
         for nth in 0..4 {
             assert!(packets.push(Some(&path), &[nth; 5], ROOM));
@@ -445,8 +447,8 @@ mod tests {
 
     #[test]
     fn an_empty_queue_keeps_little() {
-        let mut packets = Packets::default();
-        let room = Room { packets: 1, bytes: 4 * KEEP };
+        let mut packets = SendQueue::default();
+        let room = QueueLimits { packets: 1, bytes: 4 * KEEP };
         assert!(packets.push(None, &vec![0; 2 * KEEP], room));
         packets.advance(1);
         assert_eq!(packets.bytes.capacity(), 0);
@@ -454,7 +456,7 @@ mod tests {
 
     #[test]
     fn a_datagram_longer_than_the_limit_shows() {
-        let mut inbox = Inbox::new(8);
+        let mut inbox = RecvBuffers::new(8);
         for (len, truncated) in [(0, false), (8, false), (9, true)] {
             let (mut places, mut arrived) = inbox.places();
             let place = places.next().unwrap();

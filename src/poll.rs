@@ -9,14 +9,14 @@ use mio::{Events, Registry, Token};
 
 use crate::addr::{Addr, first_that_works};
 use crate::connection::Connection;
-use crate::datagram::{Datagram, Then};
+use crate::datagram::{AfterDrain, Datagram};
 use crate::id::SocketId;
-use crate::io::{Drain, Io, nanoseconds};
+use crate::io::{Io, ShutdownState, nanoseconds};
 use crate::listener::Listener;
 use crate::socket::{DatagramSocket, ListenerSocket, StreamSocket};
-use crate::sockets::Socket;
-use crate::stream::Ending;
-use crate::trace::Step;
+use crate::sockets::Entry;
+use crate::stream::CloseState;
+use crate::trace::TraceEvent;
 
 impl Io {
     pub(crate) fn registry(&self) -> &Registry {
@@ -41,7 +41,7 @@ impl Io {
             Err(error) => return Err(error),
         }
         if self.trace.is_on() {
-            self.trace.step(|| Step::Waited(events.iter().count()));
+            self.trace.step(|| TraceEvent::Polled(events.iter().count()));
         }
         Ok(())
     }
@@ -79,7 +79,7 @@ impl Io {
     #[inline]
     pub(crate) fn timeout(&self, most: Option<Duration>) -> Option<Duration> {
         // After a shutdown who waits in a backlog has been reported already.
-        let begins = matches!(self.drain, Drain::Asked { .. } | Drain::Done);
+        let begins = matches!(self.drain, ShutdownState::Requested { .. } | ShutdownState::Done);
         if begins || !self.sockets.is_idle() {
             return Some(Duration::ZERO);
         }
@@ -96,8 +96,11 @@ impl Io {
     pub(crate) fn next_deadline(&self) -> u64 {
         let timers = self.timers.next().unwrap_or(u64::MAX);
         let deadlines = self.deadlines.next().unwrap_or(u64::MAX);
-        let drained =
-            if let Drain::Until { deadline, .. } = self.drain { deadline } else { u64::MAX };
+        let drained = if let ShutdownState::Draining { deadline, .. } = self.drain {
+            deadline
+        } else {
+            u64::MAX
+        };
         let unfinished = self.unfinished.next().unwrap_or(u64::MAX);
         timers.min(deadlines).min(drained).min(unfinished)
     }
@@ -153,7 +156,7 @@ impl Io {
             self.sockets.remove(id);
             return Err(error);
         }
-        if let Drain::Until { since, .. } = self.drain {
+        if let ShutdownState::Draining { since, .. } = self.drain {
             self.look_last(id, since);
         }
         Ok(id)
@@ -163,7 +166,7 @@ impl Io {
     /// connected one.
     pub(crate) fn look_last(&mut self, id: SocketId, since: u64) {
         self.change_datagram(id, |datagram| {
-            let then = if datagram.is_connected { Then::Close } else { Then::Rest };
+            let then = if datagram.is_connected { AfterDrain::Close } else { AfterDrain::Rest };
             datagram.look_last(since, then);
         });
     }
@@ -252,14 +255,14 @@ impl Io {
     /// Whether a shutdown still waits for the end of what comes in. A peer that never stops sending
     /// may not hold up its handler's `shutdown` for longer.
     pub(crate) fn reads_on(&self) -> bool {
-        let Drain::Until { since, .. } = self.drain else { return false };
+        let ShutdownState::Draining { since, .. } = self.drain else { return false };
         self.looks_on(since)
     }
 
     /// Whether what comes in is still looked at, `since` when it is to come to its end.
     pub(crate) fn looks_on(&self, since: u64) -> bool {
         let longest = match self.drain {
-            Drain::Until { since, deadline } => READ_ON.min((deadline - since) / 2),
+            ShutdownState::Draining { since, deadline } => READ_ON.min((deadline - since) / 2),
             _ => READ_ON,
         };
         self.now < since.saturating_add(longest)
@@ -279,8 +282,8 @@ impl Io {
     /// Whether what this socket's callbacks begin owes nobody an answer: nobody has asked for it.
     pub(crate) fn is_beside(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
-            Some(Socket::Source(_)) => true,
-            Some(Socket::Connection(connection)) => connection.stream.is_beside(),
+            Some(Entry::Source(_)) => true,
+            Some(Entry::Connection(connection)) => connection.stream.is_beside(),
             _ => false,
         }
     }
@@ -289,7 +292,7 @@ impl Io {
     /// down, everything that came was looked at, and the peer has been silent since, or nobody has
     /// asked for it.
     pub(crate) fn parts_at_once(&self, id: SocketId) -> bool {
-        let Drain::Until { since, .. } = self.drain else { return false };
+        let ShutdownState::Draining { since, .. } = self.drain else { return false };
         self.sockets.connection_ref(id).is_some_and(|connection| {
             let silent = connection.quiet_since() < since || connection.stream.is_beside();
             !connection.stream.is_readable() && silent
@@ -328,11 +331,13 @@ impl Io {
             // What it has to wait for is known to those who make it.
             _ if connection.stream.is_connecting() => u64::MAX,
             // Whoever has the socket has timeouts of its own.
-            Ending::Open if matches!(connection.stream.transport(), StreamSocket::Lent) => u64::MAX,
-            Ending::Open => self.idle_after,
-            Ending::Closing | Ending::Leaving => nanoseconds(self.options.close_timeout),
-            Ending::Lingering => return Some(self.lingers_until(connection)),
-            Ending::Aborted(_) | Ending::Dropped => u64::MAX,
+            CloseState::Open if matches!(connection.stream.transport(), StreamSocket::Lent) => {
+                u64::MAX
+            }
+            CloseState::Open => self.idle_after,
+            CloseState::Closing | CloseState::Flushing => nanoseconds(self.options.close_timeout),
+            CloseState::Lingering => return Some(self.lingers_until(connection)),
+            CloseState::Aborted(_) | CloseState::Dropped => u64::MAX,
         };
         let at = connection.quiet_since().saturating_add(patience);
         (at != u64::MAX).then_some(at)
@@ -405,9 +410,9 @@ impl Io {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let (mut deadlines, mut unfinished, mut lingered) = (0, 0, false);
         match socket {
-            Socket::Connection(connection) => {
+            Entry::Connection(connection) => {
                 let dropped = connection.stream.drop_output(&mut self.pool);
-                self.ledger.bytes_dropped += dropped as u64;
+                self.stats.bytes_dropped += dropped as u64;
                 if dropped > 0 || connection.wants_reset() {
                     connection.stream.transport().reset_on_close();
                 }
@@ -420,18 +425,18 @@ impl Io {
                 unfinished = usize::from(connection.stream.is_unfinished_watched());
                 lingered = connection.lingers;
             }
-            Socket::Listener(listener) => {
+            Entry::Listener(listener) => {
                 // On Linux its close does that too, but there is nothing to save here.
                 let _ = listener.socket.deregister(registry);
             }
-            Socket::Datagram(datagram) => {
-                self.ledger.packets_dropped += datagram.drop_waiting() as u64;
+            Entry::Datagram(datagram) => {
+                self.stats.packets_dropped += datagram.drop_waiting() as u64;
                 self.own.remove(id);
                 let _ = datagram.deregister(registry);
                 deadlines =
                     usize::from(datagram.closes_at.is_some()) + usize::from(datagram.retries_later);
             }
-            Socket::Source(_) => {}
+            Entry::Source(_) => {}
         }
         self.sockets.remove(id);
         if !self.attempts.is_empty() {
@@ -446,7 +451,7 @@ impl Io {
         }
         self.deadlines.forget(deadlines, |id| sockets.get(id).is_some());
         self.unfinished.forget(unfinished, |id| sockets.get(id).is_some());
-        self.trace.step(|| Step::Closed(id));
+        self.trace.step(|| TraceEvent::Removed(id));
     }
 }
 

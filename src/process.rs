@@ -24,7 +24,7 @@ use nix::unistd::Pid;
 /// On which side of the fork we are.
 pub(crate) enum Forked {
     Parent(Child, pipe::Receiver),
-    Child(Reporter),
+    Child(ReportPipe),
 }
 
 /// A child of ours that was not waited for yet.
@@ -35,7 +35,7 @@ pub(crate) struct Child {
 }
 
 /// Where a child tells what came of its work.
-pub(crate) struct Reporter {
+pub(crate) struct ReportPipe {
     pipe: pipe::Sender,
     /// What was blocked before the fork.
     mask: SigSet,
@@ -58,7 +58,7 @@ pub(crate) fn check_threads() -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, what))
 }
 
-/// The child's signals wait until [`Reporter::let_signals_in`]: before that its handlers are those
+/// The child's signals wait until [`ReportPipe::let_signals_in`]: before that its handlers are those
 /// of the parent, and would do what the parent does with a signal.
 ///
 /// # Errors
@@ -77,7 +77,7 @@ pub(crate) fn fork() -> io::Result<Forked> {
             drop(receiver);
             // Nothing may go wrong here, where an error would be the parent's.
             let _ = sender.set_nonblocking(false);
-            Ok(Forked::Child(Reporter { pipe: sender, mask }))
+            Ok(Forked::Child(ReportPipe { pipe: sender, mask }))
         }
         fork::Fork::Parent(pid) => {
             Ok(Forked::Parent(Child { pid: Pid::from_raw(pid), reaped: false }, receiver))
@@ -85,7 +85,7 @@ pub(crate) fn fork() -> io::Result<Forked> {
     }
 }
 
-impl Reporter {
+impl ReportPipe {
     /// From now on signals arrive, those first that came meanwhile. Unless the child `inherits` the
     /// handlers of its parent, what they handle has its default action here.
     pub(crate) fn let_signals_in(&self, inherits: bool) {
@@ -217,13 +217,13 @@ pub(crate) fn describe(status: WaitStatus) -> Option<String> {
 
 /// What a child has reported so far.
 #[derive(Debug, Default)]
-pub(crate) struct Report {
+pub(crate) struct ChildReport {
     pub(crate) bytes: Vec<u8>,
     /// Nothing more will come.
     pub(crate) ended: bool,
 }
 
-impl Report {
+impl ChildReport {
     /// Takes what there is, but never more than `most` bytes in all.
     pub(crate) fn take_in(&mut self, receiver: &mut pipe::Receiver, most: usize) {
         let mut buffer = [0; 16 << 10];

@@ -9,8 +9,8 @@
 
 use crate::connection::{Connection, LOOKED_AT};
 use crate::id::SocketId;
-use crate::io::{Drain, Io, nanoseconds};
-use crate::stream::Ending;
+use crate::io::{Io, ShutdownState, nanoseconds};
+use crate::stream::CloseState;
 
 /// How long a connection may linger during a shutdown, in nanoseconds.
 const LINGER_AT_SHUTDOWN: u64 = 2_000_000_000;
@@ -54,9 +54,11 @@ impl Io {
         let now = self.now;
         let Some(connection) = self.sockets.connection(id) else { return false };
         let goes_on = match connection.stream.ending() {
-            Ending::Open | Ending::Closing | Ending::Leaving => connection.has_acknowledged(now),
-            Ending::Lingering => return self.lingers_on(id),
-            Ending::Aborted(_) | Ending::Dropped => false,
+            CloseState::Open | CloseState::Closing | CloseState::Flushing => {
+                connection.has_acknowledged(now)
+            }
+            CloseState::Lingering => return self.lingers_on(id),
+            CloseState::Aborted(_) | CloseState::Dropped => false,
         };
         if goes_on {
             self.wait_on(id);
@@ -69,7 +71,7 @@ impl Io {
     pub(crate) fn is_silent_for_us(&mut self, id: SocketId) -> bool {
         let Some(connection) = self.sockets.connection(id) else { return false };
         let stream = &connection.stream;
-        let is_ours = stream.ending() == Ending::Open
+        let is_ours = stream.ending() == CloseState::Open
             && !stream.is_connecting()
             && (stream.is_paused() && stream.unsent() == 0 || self.offloaded.contains_key(&id));
         if is_ours {
@@ -117,7 +119,11 @@ impl Io {
 
     fn linger_time(&self) -> u64 {
         let time = nanoseconds(self.options.linger_time);
-        if let Drain::Until { .. } = self.drain { time.min(LINGER_AT_SHUTDOWN) } else { time }
+        if let ShutdownState::Draining { .. } = self.drain {
+            time.min(LINGER_AT_SHUTDOWN)
+        } else {
+            time
+        }
     }
 
     /// Whether one lingers on although nothing came in time: the answer is still on its way, or what
@@ -166,7 +172,7 @@ impl Connection {
     /// From now on it is the peer who is waited for, if the connection is open. No byte has moved
     /// for that, so what was last seen of its acknowledgements is still good to compare with.
     pub(crate) fn waits_since(&mut self, now: u64) {
-        if self.stream.ending() == Ending::Open && !self.stream.is_connecting() {
+        if self.stream.ending() == CloseState::Open && !self.stream.is_connecting() {
             self.active_at = now | self.active_at & LOOKED_AT;
         }
     }

@@ -10,35 +10,35 @@
 
 use std::io;
 
-use crate::aligned::Aligned;
-use crate::deliver::Post;
-use crate::handler::Desk;
+use crate::aligned::PageAligned;
+use crate::deliver::DatagramBuffers;
+use crate::handler::Registrar;
 use crate::id::SocketId;
 use crate::input::Input;
 use crate::io::Io;
-use crate::outbox::{Turn, parts};
-use crate::socket::{Reported, brings_end, is_plain, readiness};
-use crate::sockets::Socket;
-use crate::stage::{Failure, Stage};
-use crate::stream::{Ending, Filled, Flushed};
-use crate::trace::Step;
+use crate::outbox::{CorkedSpan, parts};
+use crate::socket::{ReadyEvent, brings_end, is_plain, readiness};
+use crate::sockets::Entry;
+use crate::stage::{Dispatcher, Failure};
+use crate::stream::{CloseState, ReadOutcome, WriteOutcome};
+use crate::trace::TraceEvent;
 
 pub(crate) struct Reactor<S> {
-    pub(crate) stage: Stage<S>,
+    pub(crate) stage: Dispatcher<S>,
     /// What a read fills; one for all connections.
-    buffer: Aligned,
+    buffer: PageAligned,
     /// The same for datagrams.
-    post: Post,
+    post: DatagramBuffers,
     /// Those whose first half of the round is done.
-    round: Vec<Turn>,
+    round: Vec<CorkedSpan>,
 }
 
 impl<S> Reactor<S> {
-    pub(crate) fn new(shared: S, io: Io, desk: Desk<S>) -> Reactor<S> {
+    pub(crate) fn new(shared: S, io: Io, desk: Registrar<S>) -> Reactor<S> {
         let size = io.options.read_buffer.min(io.options.input_limit);
-        let buffer = Aligned::zeroed(size);
-        let post = Post::new(io.options.max_packet_size);
-        Reactor { stage: Stage::new(shared, io, desk), buffer, post, round: Vec::new() }
+        let buffer = PageAligned::zeroed(size);
+        let post = DatagramBuffers::new(io.options.max_packet_size);
+        Reactor { stage: Dispatcher::new(shared, io, desk), buffer, post, round: Vec::new() }
     }
 
     // First half: what came in.
@@ -46,7 +46,7 @@ impl<S> Reactor<S> {
     /// Something was reported. A loop of its own, as is [`Reactor::settle_round`], so that the
     /// registers of the machine are for what it needs.
     #[inline(never)]
-    pub(crate) fn receive_events<'a, E: Reported + 'a>(
+    pub(crate) fn receive_events<'a, E: ReadyEvent + 'a>(
         &mut self,
         events: impl IntoIterator<Item = &'a E>,
     ) {
@@ -61,7 +61,7 @@ impl<S> Reactor<S> {
 
     /// Input of a connection with nothing unusual about it is served where it is found.
     #[inline(always)]
-    fn event(&mut self, event: &impl Reported, buffer: &mut [u8]) {
+    fn event(&mut self, event: &impl ReadyEvent, buffer: &mut [u8]) {
         if is_plain(event) {
             self.input(event, false, buffer);
         } else {
@@ -72,7 +72,7 @@ impl<S> Reactor<S> {
     /// Everything else is noted, and queued; but the peer's end is served as input is, since it is
     /// how most connections end.
     #[inline(never)]
-    fn other_event(&mut self, event: &impl Reported, buffer: &mut [u8]) {
+    fn other_event(&mut self, event: &impl ReadyEvent, buffer: &mut [u8]) {
         if brings_end(event) {
             self.input(event, true, buffer);
         } else {
@@ -83,9 +83,9 @@ impl<S> Reactor<S> {
 
     /// Something came in, perhaps with the peer's end behind it.
     #[inline(always)]
-    fn input(&mut self, event: &impl Reported, end: bool, buffer: &mut [u8]) {
+    fn input(&mut self, event: &impl ReadyEvent, end: bool, buffer: &mut [u8]) {
         let id = SocketId::from_token(event.token());
-        let Io { sockets, outbox, ledger, now, .. } = &mut self.stage.io;
+        let Io { sockets, outbox, stats, now, .. } = &mut self.stage.io;
         let Some(connection) = sockets.connection(id) else {
             return sockets.note(id, readiness(event));
         };
@@ -95,7 +95,7 @@ impl<S> Reactor<S> {
         }
         connection.stream.begin_turn();
         outbox.begin(id);
-        let filled = connection.take_in(buffer, *now, ledger);
+        let filled = connection.take_in(buffer, *now, stats);
         let more = connection.stream.is_readable();
         match self.show_filled(id, filled, buffer) {
             Ok(()) if more => self.go_on(id, buffer),
@@ -129,17 +129,17 @@ impl<S> Reactor<S> {
     fn receive(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
         let Io { sockets, outbox, .. } = &mut self.stage.io;
         match sockets.get(id) {
-            Some(Socket::Connection(connection)) => {
+            Some(Entry::Connection(connection)) => {
                 if connection.stream.may_collect() {
                     outbox.begin(id);
                 }
                 self.attend(id, buffer)?;
             }
-            Some(Socket::Datagram(_)) => self.stage.receive_packets(id, &mut self.post),
-            Some(Socket::Listener(_)) => self.stage.receive_clients(id),
+            Some(Entry::Datagram(_)) => self.stage.receive_packets(id, &mut self.post),
+            Some(Entry::Listener(_)) => self.stage.receive_clients(id),
             // It may have been paused since it was queued.
-            Some(Socket::Source(source)) if source.wants_service() => self.stage.receive_source(id),
-            Some(Socket::Source(_)) | None => {}
+            Some(Entry::Source(source)) if source.wants_service() => self.stage.receive_source(id),
+            Some(Entry::Source(_)) | None => {}
         }
         Ok(())
     }
@@ -156,13 +156,13 @@ impl<S> Reactor<S> {
     /// What a connection sent meanwhile lies in the outbox until the second half.
     #[inline]
     fn end_first_half(&mut self, id: SocketId) {
-        self.round.push(Turn { id, sent: self.stage.io.outbox.end() });
+        self.round.push(CorkedSpan { id, sent: self.stage.io.outbox.end() });
     }
 
     /// Reads and shows what came, within the budget of a turn, of which some may be spent.
     fn converse(&mut self, id: SocketId, spent: usize, buffer: &mut [u8]) -> Result<(), Failure> {
         for _ in spent..self.stage.io.options.reads_per_turn {
-            let Io { sockets, ledger, now, .. } = &mut self.stage.io;
+            let Io { sockets, stats, now, .. } = &mut self.stage.io;
             let Some(connection) = sockets.connection(id) else { break };
             if !connection.stream.wants_read() {
                 break;
@@ -170,7 +170,7 @@ impl<S> Reactor<S> {
             if connection.stream.reads_behind() {
                 self.read_behind(id, buffer)?;
             } else {
-                let filled = connection.take_in(buffer, *now, ledger);
+                let filled = connection.take_in(buffer, *now, stats);
                 self.show_filled(id, filled, buffer)?;
             }
         }
@@ -180,7 +180,7 @@ impl<S> Reactor<S> {
     /// Whatever a connection may want, in the order in which it happens.
     fn attend(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
         let Some(connection) = self.stage.io.sockets.connection(id) else { return Ok(()) };
-        if connection.stream.ending() == Ending::Lingering {
+        if connection.stream.ending() == CloseState::Lingering {
             self.read_in_vain(id, buffer);
             return Ok(());
         }
@@ -197,14 +197,14 @@ impl<S> Reactor<S> {
     fn show_filled(
         &mut self,
         id: SocketId,
-        filled: io::Result<Filled>,
+        filled: io::Result<ReadOutcome>,
         buffer: &[u8],
     ) -> Result<(), Failure> {
         match filled {
-            Ok(Filled::Bytes(n)) => self.show(id, buffer.get(..n).unwrap_or(buffer)),
-            Ok(Filled::End) => self.stage.tell_of_end(id, &[]),
-            Ok(Filled::Nothing) => {
-                self.stage.io.trace.step(|| Step::ReadNothing(id));
+            Ok(ReadOutcome::Bytes(n)) => self.show(id, buffer.get(..n).unwrap_or(buffer)),
+            Ok(ReadOutcome::Eof) => self.stage.tell_of_end(id, &[]),
+            Ok(ReadOutcome::WouldBlock) => {
+                self.stage.io.trace.step(|| TraceEvent::ReadWouldBlock(id));
                 Ok(())
             }
             Err(error) => Err(Failure::broken(error)),
@@ -214,10 +214,10 @@ impl<S> Reactor<S> {
     /// Shows the handler what was read, where it lies.
     #[inline(always)]
     fn show(&mut self, id: SocketId, bytes: &[u8]) -> Result<(), Failure> {
-        self.stage.io.trace.step(|| Step::Read(id, bytes.len()));
+        self.stage.io.trace.step(|| TraceEvent::Read(id, bytes.len()));
         let mut input = Input::new(bytes);
         self.stage.call(id, |handler, cx| handler.handle(cx, &mut input))?;
-        self.stage.io.trace.step(|| Step::Handled(id, bytes.len()));
+        self.stage.io.trace.step(|| TraceEvent::Handled(id, bytes.len()));
         if !input.is_empty() {
             self.stage.hold(id, &input);
         }
@@ -229,7 +229,7 @@ impl<S> Reactor<S> {
     fn read_behind(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
         // What an earlier call of this turn has asked for is not about what the next one leaves.
         self.stage.forget_vain_replay(id);
-        let Io { sockets, ledger, now, options, trace, .. } = &mut self.stage.io;
+        let Io { sockets, stats, now, options, trace, .. } = &mut self.stage.io;
         let Some(connection) = sockets.connection(id) else { return Ok(()) };
         if connection.stream.wants_replay() {
             return self.stage.replay(id);
@@ -238,13 +238,15 @@ impl<S> Reactor<S> {
         let room = options.input_limit.saturating_sub(held.len()).min(buffer.len());
         // Whether there is one byte more than may be left is not known before it is read.
         let buffer = buffer.get_mut(..room.max(1)).unwrap_or_default();
-        match connection.take_in(buffer, *now, ledger) {
-            Ok(Filled::Bytes(_)) if room == 0 => Err(Failure::input_limit(options.input_limit)),
-            Ok(Filled::Bytes(n)) if held.is_empty() => {
+        match connection.take_in(buffer, *now, stats) {
+            Ok(ReadOutcome::Bytes(_)) if room == 0 => {
+                Err(Failure::input_limit(options.input_limit))
+            }
+            Ok(ReadOutcome::Bytes(n)) if held.is_empty() => {
                 self.show(id, buffer.get(..n).unwrap_or_default())
             }
-            Ok(Filled::Bytes(n)) => {
-                trace.step(|| Step::Read(id, n));
+            Ok(ReadOutcome::Bytes(n)) => {
+                trace.step(|| TraceEvent::Read(id, n));
                 held.append(buffer.get(..n).unwrap_or_default());
                 if held.needs_more() {
                     connection.stream.put_held(held);
@@ -252,7 +254,7 @@ impl<S> Reactor<S> {
                 }
                 self.stage.show_held(id, held, false)
             }
-            Ok(Filled::End) => {
+            Ok(ReadOutcome::Eof) => {
                 connection.stream.put_held(held);
                 connection.stream.note_end();
                 self.stage.tell_of_due_end(id)
@@ -273,8 +275,8 @@ impl<S> Reactor<S> {
                 return;
             }
             match connection.stream.fill(buffer) {
-                Ok(Filled::Bytes(_)) => connection.active_at = io.now,
-                Ok(Filled::Nothing) => return,
+                Ok(ReadOutcome::Bytes(_)) => connection.active_at = io.now,
+                Ok(ReadOutcome::WouldBlock) => return,
                 _ => return io.discard(id),
             }
         }
@@ -308,8 +310,8 @@ impl<S> Reactor<S> {
             match connection.stream.write_part(part) {
                 Ok(n) if n == part.len() => {
                     connection.active_at = io.now;
-                    io.ledger.bytes_out += n as u64;
-                    io.trace.step(|| Step::Wrote(id, n));
+                    io.stats.bytes_out += n as u64;
+                    io.trace.step(|| TraceEvent::Wrote(id, n));
                 }
                 cut => return self.settle_cut(id, part, cut),
             }
@@ -328,12 +330,12 @@ impl<S> Reactor<S> {
         let io = &mut self.stage.io;
         let Some(connection) = io.sockets.connection(id) else { return };
         match connection.stream.keep_rest(part, wrote, &mut io.pool) {
-            Ok(Flushed::Wrote(n)) => {
+            Ok(WriteOutcome::Wrote(n)) => {
                 connection.active_at = io.now;
-                io.ledger.bytes_out += n as u64;
-                io.trace.step(|| Step::Wrote(id, n));
+                io.stats.bytes_out += n as u64;
+                io.trace.step(|| TraceEvent::Wrote(id, n));
             }
-            Ok(Flushed::Refused) => io.trace.step(|| Step::WroteNothing(id)),
+            Ok(WriteOutcome::WouldBlock) => io.trace.step(|| TraceEvent::WriteWouldBlock(id)),
             Err(error) => return self.stage.fail(id, Failure::broken(error)),
         }
         self.stage.settle_connection(id);
@@ -355,7 +357,7 @@ impl<S> Reactor<S> {
     #[cold]
     #[inline(never)]
     fn settle_other(&mut self, id: SocketId, part: &[u8]) {
-        self.stage.io.ledger.bytes_dropped += part.len() as u64;
+        self.stage.io.stats.bytes_dropped += part.len() as u64;
         self.stage.settle_packets(id, &mut self.post);
         self.stage.settle_other(id);
     }

@@ -8,8 +8,8 @@ use crate::connect::{Connect, IntoConnect};
 use crate::handler::{Context, Handler};
 use crate::id::{SocketId, TimerId};
 use crate::input::Input;
-use crate::ledger::Reason;
 use crate::server::Server;
+use crate::stats::CloseReason;
 
 /// Keeps one outgoing connection standing. Each time it ends, or does not come about, it is made
 /// again with a handler of its own, until the factory gives none or the server shuts down.
@@ -87,13 +87,13 @@ impl<F> Reconnect<F> {
     pub fn start<S, H>(self, server: &mut Server<S>) -> io::Result<Option<SocketId>>
     where
         S: 'static,
-        F: FnMut(Option<Reason>) -> Option<H> + 'static,
+        F: FnMut(Option<CloseReason>) -> Option<H> + 'static,
         H: Handler<S> + 'static,
     {
         self.check()?;
-        let Some(attempt) = Attempt::first(self) else { return Ok(None) };
+        let Some(attempt) = ReconnectAttempt::first(self) else { return Ok(None) };
         let connect = attempt.policy.connect.clone().fails_later();
-        server.connect(connect, Again(Some(attempt))).map(Some)
+        server.connect(connect, Reconnecting(Some(attempt))).map(Some)
     }
 
     /// The same from inside a callback.
@@ -103,18 +103,18 @@ impl<F> Reconnect<F> {
     pub fn start_in<S, H>(self, cx: &mut Context<'_, S>) -> io::Result<Option<SocketId>>
     where
         S: 'static,
-        F: FnMut(Option<Reason>) -> Option<H> + 'static,
+        F: FnMut(Option<CloseReason>) -> Option<H> + 'static,
         H: Handler<S> + 'static,
     {
         self.check()?;
-        let Some(attempt) = Attempt::first(self) else { return Ok(None) };
+        let Some(attempt) = ReconnectAttempt::first(self) else { return Ok(None) };
         let connect = attempt.policy.connect.clone().fails_later();
-        cx.connect(connect, Again(Some(attempt))).map(Some)
+        cx.connect(connect, Reconnecting(Some(attempt))).map(Some)
     }
 }
 
 /// One connection of the row.
-struct Attempt<H, F> {
+struct ReconnectAttempt<H, F> {
     handler: H,
     policy: Reconnect<F>,
     /// The pause after this one, if it fails.
@@ -124,22 +124,30 @@ struct Attempt<H, F> {
 }
 
 /// An attempt until it is over.
-struct Again<H, F>(Option<Attempt<H, F>>);
+struct Reconnecting<H, F>(Option<ReconnectAttempt<H, F>>);
 
-impl<H, F: FnMut(Option<Reason>) -> Option<H>> Attempt<H, F> {
-    fn first(mut policy: Reconnect<F>) -> Option<Attempt<H, F>> {
+impl<H, F: FnMut(Option<CloseReason>) -> Option<H>> ReconnectAttempt<H, F> {
+    fn first(mut policy: Reconnect<F>) -> Option<ReconnectAttempt<H, F>> {
         let handler = (policy.make)(None)?;
         let pause = policy.first;
-        Some(Attempt { handler, policy, pause, stands: None })
+        Some(ReconnectAttempt { handler, policy, pause, stands: None })
     }
 
     /// What follows on this one, and after which pause.
-    fn next(mut self, ended: Option<Reason>, now: Instant) -> Option<(Attempt<H, F>, Duration)> {
+    fn next(
+        mut self,
+        ended: Option<CloseReason>,
+        now: Instant,
+    ) -> Option<(ReconnectAttempt<H, F>, Duration)> {
         let handler = (self.policy.make)(ended)?;
         let lasted = self.stands.is_some_and(|since| now - since >= self.policy.most);
         let pause = if lasted { self.policy.first } else { self.pause.min(self.policy.most) };
-        let next =
-            Attempt { handler, pause: pause.saturating_mul(2), policy: self.policy, stands: None };
+        let next = ReconnectAttempt {
+            handler,
+            pause: pause.saturating_mul(2),
+            policy: self.policy,
+            stands: None,
+        };
         Some((next, spread(pause)))
     }
 }
@@ -151,10 +159,10 @@ fn spread(pause: Duration) -> Duration {
     pause / 2 + pause / 2_048 * chance
 }
 
-impl<S, H, F> Handler<S> for Again<H, F>
+impl<S, H, F> Handler<S> for Reconnecting<H, F>
 where
     S: 'static,
-    F: FnMut(Option<Reason>) -> Option<H> + 'static,
+    F: FnMut(Option<CloseReason>) -> Option<H> + 'static,
     H: Handler<S> + 'static,
 {
     fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
@@ -192,7 +200,7 @@ where
         if let Some((next, pause)) = attempt.next(cx.reason(), cx.io.now()) {
             let connect = next.policy.connect.clone().after(pause);
             // It fails only when the server takes no more connections, and then this one neither.
-            if let Err(error) = cx.connect(connect, Again(Some(next))) {
+            if let Err(error) = cx.connect(connect, Reconnecting(Some(next))) {
                 log::warn!("{}: cannot connect again: {error}", cx.id);
             }
         }
@@ -207,9 +215,9 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     /// An attempt of a row whose pauses go from 100 ms to 1 s.
-    fn row() -> Attempt<Echo, impl FnMut(Option<Reason>) -> Option<Echo>> {
+    fn row() -> ReconnectAttempt<Echo, impl FnMut(Option<CloseReason>) -> Option<Echo>> {
         let again = Reconnect::new("127.0.0.1:7000", |_| Some(Echo)).unwrap();
-        Attempt::first(again.first(100 * MS).most(1_000 * MS)).unwrap()
+        ReconnectAttempt::first(again.first(100 * MS).most(1_000 * MS)).unwrap()
     }
 
     /// Whether it may have been drawn from the upper half of this.

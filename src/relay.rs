@@ -10,7 +10,7 @@ use crate::connect::{Connect, IntoConnect};
 use crate::handler::{Context, Handler};
 use crate::id::SocketId;
 use crate::input::Input;
-use crate::stream::Sent;
+use crate::stream::SendStatus;
 
 /// Relays a connection to another one, which it makes itself.
 ///
@@ -83,9 +83,9 @@ impl<S: 'static> Handler<S> for Relay {
     fn handle(&mut self, cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
         let Some(other) = self.other else { return Ok(()) };
         match cx.io.send(other, input.take_all()) {
-            Sent::Queued => {}
-            Sent::Congested => cx.pause(),
-            Sent::Gone => cx.close(),
+            SendStatus::Queued => {}
+            SendStatus::Congested => cx.pause(),
+            SendStatus::Closed => cx.close(),
         }
         Ok(())
     }

@@ -10,9 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::id::SocketId;
-use crate::mailbox::Reach;
+use crate::mailbox::LoopControl;
 use crate::names::{Names, Owner};
-use crate::workers::Workers;
+use crate::workers::ThreadPool;
 
 /// Looks a name up, and may block; the ports of what it gives do not matter.
 pub(crate) type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
@@ -25,11 +25,11 @@ pub(crate) struct Found {
 
 pub(crate) struct Resolver {
     names: Names,
-    workers: Workers,
+    workers: ThreadPool,
     look_up: Arc<LookUp>,
     found: Arc<Mutex<Vec<Found>>>,
     /// The way to wake the loop, once something was asked for.
-    reach: Option<Arc<dyn Reach>>,
+    reach: Option<Arc<dyn LoopControl>>,
     /// The simulated world says itself what is found, and when.
     #[cfg(all(test, feature = "testing"))]
     pub(crate) is_simulated: bool,
@@ -41,7 +41,7 @@ impl Resolver {
         Resolver {
             names: Names::new(threads),
             // A thread that has told its result is not free for a moment yet.
-            workers: Workers::named("socketserver-names", threads, threads.saturating_mul(2)),
+            workers: ThreadPool::named("socketserver-names", threads, threads.saturating_mul(2)),
             look_up: Arc::new(of_system),
             found: Arc::default(),
             reach: None,
@@ -57,7 +57,7 @@ impl Resolver {
     }
 
     /// The loop can be woken so.
-    pub(crate) fn reach_with(&mut self, reach: impl FnOnce() -> Arc<dyn Reach>) {
+    pub(crate) fn reach_with(&mut self, reach: impl FnOnce() -> Arc<dyn LoopControl>) {
         self.reach.get_or_insert_with(reach);
     }
 
@@ -107,7 +107,7 @@ impl Resolver {
 
 fn tell(
     found: &Mutex<Vec<Found>>,
-    reach: Option<&dyn Reach>,
+    reach: Option<&dyn LoopControl>,
     host: String,
     result: io::Result<Vec<SocketAddr>>,
 ) {

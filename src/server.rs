@@ -12,30 +12,30 @@ use mio::{Events, Interest, Registry, Waker};
 
 use crate::addr::{Addr, ToAddrs};
 use crate::connect::IntoConnect;
-use crate::group::{Group, Place};
-use crate::handle::{Command, Handle};
-use crate::handler::{Context, DatagramHandler, Desk, Factory, Handler};
+use crate::group::{GroupMember, GroupState};
+use crate::handle::{Command, ServerHandle};
+use crate::handler::{Context, DatagramHandler, Handler, HandlerFactory, Registrar};
 use crate::id::{SocketId, TimerId};
-#[cfg(feature = "testing")]
-use crate::io::Drain;
 use crate::io::Io;
-use crate::ledger::{Ledger, Report};
+#[cfg(feature = "testing")]
+use crate::io::ShutdownState;
 use crate::mailbox::Mailbox;
 use crate::options::Options;
 use crate::reactor::Reactor;
 #[cfg(all(test, feature = "testing"))]
-use crate::socket::Reported;
+use crate::socket::ReadyEvent;
 use crate::socket::impl_as_fd;
 #[cfg(feature = "testing")]
-use crate::stage::Stage;
-use crate::trace::Step;
+use crate::stage::Dispatcher;
+use crate::stats::{ShutdownReport, Stats};
+use crate::trace::TraceEvent;
 use crate::transport::Readiness;
-use crate::workers::Workers;
+use crate::workers::ThreadPool;
 
 mod drain;
 mod request;
 
-pub use request::Outcome;
+pub use request::RequestOutcome;
 
 /// Any number of listeners, connections and datagram sockets, served by the thread that runs it
 /// (Python's `TCPServer`, `UDPServer`, `UnixStreamServer` and `UnixDatagramServer` in one).
@@ -54,9 +54,9 @@ pub struct Server<S = ()> {
     mailbox: Arc<Mailbox<Command<S>>>,
     /// Runs once a turn.
     service_actions: Option<Box<ServiceActions<S>>>,
-    report: Option<Report>,
+    report: Option<ShutdownReport>,
     /// The counters as they were when the present shutdown began.
-    before_drain: Ledger,
+    before_drain: Stats,
     // Kept only so that a turn allocates nothing.
     events: Events,
     due: Vec<TimerId>,
@@ -85,17 +85,17 @@ impl<S> Server<S> {
         let events = Events::with_capacity(io.options.events_per_turn);
         let waker = Waker::new(io.registry(), SocketId::WAKER)?;
         let mailbox = Arc::new(Mailbox::new(waker, io.options.mailbox_limit));
-        let desk = Desk {
+        let desk = Registrar {
             newcomers: Vec::new(),
             mailbox: Arc::clone(&mailbox),
-            workers: Workers::new(io.options.worker_threads, io.options.work_limit),
+            workers: ThreadPool::new(io.options.worker_threads, io.options.work_limit),
         };
         Ok(Server {
             reactor: Reactor::new(shared, io, desk),
             mailbox,
             service_actions: None,
             report: None,
-            before_drain: Ledger::default(),
+            before_drain: Stats::default(),
             events,
             due: Vec::new(),
             commands: Vec::new(),
@@ -127,7 +127,7 @@ impl<S> Server<S> {
     pub(crate) fn listen_with(
         &mut self,
         addr: impl ToAddrs,
-        factory: Box<dyn Factory<S>>,
+        factory: Box<dyn HandlerFactory<S>>,
     ) -> io::Result<SocketId> {
         let stage = &mut self.reactor.stage;
         stage.io.look_at_clock();
@@ -181,7 +181,7 @@ impl<S> Server<S> {
     /// Connects to a server: to an address, to a name, which is looked up beside the loop, or as a
     /// [`Connect`](crate::Connect) says. `setup` of `handler` runs when the connection stands; when
     /// it never does, only `finish`, with
-    /// [`Reason::NotConnected`](crate::Reason::NotConnected). What is sent before leaves when it
+    /// [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed). What is sent before leaves when it
     /// stands, for which it has [`Options::connect_timeout`], the look-up and all addresses together.
     ///
     /// # Errors
@@ -283,7 +283,7 @@ impl<S> Server<S> {
     }
 
     /// Shows every step of the loop to `watcher`, which must not panic.
-    pub fn trace(&mut self, watcher: impl FnMut(Step) + 'static) {
+    pub fn trace(&mut self, watcher: impl FnMut(TraceEvent) + 'static) {
         self.reactor.stage.io.trace.set(watcher);
     }
 
@@ -303,19 +303,19 @@ impl<S> Server<S> {
 
     /// A handle for other threads.
     #[must_use]
-    pub fn handle(&self) -> Handle<S> {
-        Handle { mailbox: Arc::clone(&self.mailbox) }
+    pub fn handle(&self) -> ServerHandle<S> {
+        ServerHandle { mailbox: Arc::clone(&self.mailbox) }
     }
 
     /// What the last shutdown came to.
     #[must_use]
-    pub fn report(&self) -> Option<Report> {
+    pub fn report(&self) -> Option<ShutdownReport> {
         self.report
     }
 
     // How it runs.
 
-    /// Serves until somebody asks for a shutdown ([`Handle::shutdown`], [`Io::shutdown`]) and that
+    /// Serves until somebody asks for a shutdown ([`ServerHandle::shutdown`], [`Io::shutdown`]) and that
     /// is done. It sleeps while there is nothing to do, and it can be called again.
     ///
     /// # Errors
@@ -343,7 +343,7 @@ impl<S> Server<S> {
     ///
     /// # Errors
     /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so.
-    pub fn shutdown(&mut self, grace: Duration) -> io::Result<Report> {
+    pub fn shutdown(&mut self, grace: Duration) -> io::Result<ShutdownReport> {
         self.io().shutdown(grace);
         self.serve_forever()?;
         Ok(self.report.unwrap_or_default())
@@ -365,7 +365,7 @@ impl<S> Server<S> {
 
     /// The same, but what the poll would report is said by who calls.
     #[cfg(all(test, feature = "testing"))]
-    pub(crate) fn turn_with<E: Reported>(&mut self, events: &[E]) -> io::Result<()> {
+    pub(crate) fn turn_with<E: ReadyEvent>(&mut self, events: &[E]) -> io::Result<()> {
         self.reactor.stage.io.look_at_clock();
         self.reactor.receive_events(events);
         self.turn_after_events()
@@ -392,7 +392,7 @@ impl<S> Server<S> {
 
     /// What its callbacks may touch, for those who bring their own connections.
     #[cfg(feature = "testing")]
-    pub(crate) fn stage(&mut self) -> &mut Stage<S> {
+    pub(crate) fn stage(&mut self) -> &mut Dispatcher<S> {
         &mut self.reactor.stage
     }
 
@@ -400,7 +400,7 @@ impl<S> Server<S> {
     #[cfg(feature = "testing")]
     pub(crate) fn is_quiet(&self) -> bool {
         let io = &self.reactor.stage.io;
-        let begins = matches!(io.drain, Drain::Asked { .. } | Drain::Done);
+        let begins = matches!(io.drain, ShutdownState::Requested { .. } | ShutdownState::Done);
         let is_due = io.next_deadline() <= io.now || begins;
         io.sockets.is_idle() && !self.mailbox.has_mail() && !is_due
     }
@@ -443,18 +443,18 @@ impl<S> Server<S> {
     // In a group of loops.
 
     /// What is opened until [`Server::end_building`], all loops of the group open.
-    pub(crate) fn join(&mut self, group: &Arc<Group>, index: usize)
+    pub(crate) fn join(&mut self, group: &Arc<GroupState>, index: usize)
     where
         S: 'static,
     {
         let mailbox = Arc::clone(&self.mailbox);
-        let place = Place::new(Arc::clone(group), index, mailbox);
+        let place = GroupMember::new(Arc::clone(group), index, mailbox);
         self.reactor.stage.io.own.share(&group.met);
         self.reactor.stage.io.sockets.place = Some(place);
     }
 
     pub(crate) fn end_building(&mut self) -> io::Result<()> {
-        self.reactor.stage.io.sockets.place.as_mut().map_or(Ok(()), Place::end_building)
+        self.reactor.stage.io.sockets.place.as_mut().map_or(Ok(()), GroupMember::end_building)
     }
 
     /// The run of one loop of a group. An order to stop that it has obeyed already, while it was being

@@ -34,10 +34,10 @@ mod unix_name;
 mod unix_path;
 
 pub(crate) use accept_error::{AcceptError, accept_error};
-pub(crate) use batch::Batch;
+pub(crate) use batch::MmsgHeaders;
 pub(crate) use datagram::{DatagramSocket, is_local};
 pub(crate) use listener::ListenerSocket;
-pub(crate) use loan::{Loan, send_now};
+pub(crate) use loan::{DetachedSocket, send_now};
 pub(crate) use stop_token::{StopToken, Waited};
 pub(crate) use stream::StreamSocket;
 #[cfg(unix)]
@@ -58,7 +58,7 @@ pub(crate) const KERNEL_SPREADS: bool = cfg!(any(target_os = "linux", target_os 
 
 /// What is reported about one socket. A trait only so that a simulated kernel may report too: mio
 /// lets nobody make an [`Event`].
-pub(crate) trait Reported {
+pub(crate) trait ReadyEvent {
     fn token(&self) -> Token;
     fn is_readable(&self) -> bool;
     fn is_writable(&self) -> bool;
@@ -67,7 +67,7 @@ pub(crate) trait Reported {
     fn is_error(&self) -> bool;
 }
 
-impl Reported for Event {
+impl ReadyEvent for Event {
     #[inline]
     fn token(&self) -> Token {
         self.token()
@@ -101,20 +101,20 @@ impl Reported for Event {
 
 /// Whether an event says no more than that there is something to read, and perhaps room.
 #[inline]
-pub(crate) fn is_plain(event: &impl Reported) -> bool {
+pub(crate) fn is_plain(event: &impl ReadyEvent) -> bool {
     let usual = event.is_readable() && !event.is_priority() && !event.is_error();
     usual && !event.is_read_closed()
 }
 
 /// Whether the peer's end was reported, and nothing worse.
 #[inline]
-pub(crate) fn brings_end(event: &impl Reported) -> bool {
+pub(crate) fn brings_end(event: &impl ReadyEvent) -> bool {
     event.is_read_closed() && !event.is_error() && !event.is_priority()
 }
 
 /// What mio reports, in the words of [`Stream`](crate::stream::Stream).
 #[inline]
-pub(crate) fn readiness(event: &impl Reported) -> Readiness {
+pub(crate) fn readiness(event: &impl ReadyEvent) -> Readiness {
     Readiness {
         readable: event.is_readable(),
         writable: event.is_writable(),

@@ -4,23 +4,23 @@
 //! The queue is what the reactor takes its ids from; nothing here reads, writes or calls anybody.
 
 use crate::connection::Connection;
-use crate::datagram::{Datagram, Phase};
-use crate::group::Place;
+use crate::datagram::{Datagram, DatagramPhase};
+use crate::group::GroupMember;
 use crate::id::{Key, Slots, SocketId};
 use crate::listener::Listener;
 use crate::transport::Readiness;
 
 #[derive(Debug)]
-pub(crate) enum Socket {
+pub(crate) enum Entry {
     Connection(Connection),
     Listener(Box<Listener>),
     Datagram(Box<Datagram>),
-    Source(Source),
+    Source(ForeignSource),
 }
 
 /// A registered [`mio::event::Source`] of somebody else.
 #[derive(Debug, Default)]
-pub(crate) struct Source {
+pub(crate) struct ForeignSource {
     /// What was reported and its callback has not seen.
     ready: Readiness,
     /// What was ever reported: its callback may have left some of it.
@@ -34,8 +34,8 @@ pub(crate) struct Source {
 }
 
 #[derive(Debug)]
-pub(crate) struct Sockets {
-    slots: Slots<Socket>,
+pub(crate) struct SocketTable {
+    slots: Slots<Entry>,
     /// Ids whose socket has something to do; each at most once, by the socket's mark. An id
     /// stays queued until its turn is over, so what a handler does to its own connection costs
     /// nothing here.
@@ -44,12 +44,12 @@ pub(crate) struct Sockets {
     /// Listeners that accept nobody until a connection ends.
     waiting: Vec<SocketId>,
     /// Where this loop stands among others; `None` when it is alone.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<GroupMember>,
 }
 
-impl Sockets {
-    pub(crate) const fn new() -> Sockets {
-        Sockets {
+impl SocketTable {
+    pub(crate) const fn new() -> SocketTable {
+        SocketTable {
             slots: Slots::new(),
             queue: Vec::new(),
             connections: 0,
@@ -59,10 +59,10 @@ impl Sockets {
     }
 
     /// Whether the loops of the group together may have one more connection; who is alone may. It
-    /// is the next that is inserted here, unless [`Sockets::give_back`] comes before.
+    /// is the next that is inserted here, unless [`SocketTable::give_back`] comes before.
     #[inline]
     pub(crate) fn reserve(&mut self) -> bool {
-        self.place.as_mut().is_none_or(Place::reserve)
+        self.place.as_mut().is_none_or(GroupMember::reserve)
     }
 
     /// No connection was made of what was reserved.
@@ -76,7 +76,7 @@ impl Sockets {
     /// Stores a connection. `None` when no id is left for it.
     #[inline]
     pub(crate) fn insert_connection(&mut self, connection: Connection) -> Option<SocketId> {
-        let id = SocketId(self.slots.insert_with(|_| Socket::Connection(connection))?);
+        let id = SocketId(self.slots.insert_with(|_| Entry::Connection(connection))?);
         self.connections += 1;
         if let Some(place) = &mut self.place {
             place.sit();
@@ -85,18 +85,18 @@ impl Sockets {
     }
 
     pub(crate) fn insert_listener(&mut self, listener: Listener) -> Option<SocketId> {
-        self.insert(Socket::Listener(Box::new(listener)))
+        self.insert(Entry::Listener(Box::new(listener)))
     }
 
     pub(crate) fn insert_datagram(&mut self, datagram: Datagram) -> Option<SocketId> {
-        self.insert(Socket::Datagram(Box::new(datagram)))
+        self.insert(Entry::Datagram(Box::new(datagram)))
     }
 
     pub(crate) fn insert_source(&mut self) -> Option<SocketId> {
-        self.insert(Socket::Source(Source::default()))
+        self.insert(Entry::Source(ForeignSource::default()))
     }
 
-    fn insert(&mut self, socket: Socket) -> Option<SocketId> {
+    fn insert(&mut self, socket: Entry) -> Option<SocketId> {
         let id = SocketId(self.slots.insert_with(|_| socket)?);
         // It may have something to do already.
         self.enqueue(id);
@@ -107,7 +107,7 @@ impl Sockets {
     #[inline]
     pub(crate) fn remove(&mut self, id: SocketId) {
         let Some(socket) = self.slots.remove(id.0) else { return };
-        if let Socket::Connection(_) = socket {
+        if let Entry::Connection(_) = socket {
             self.connections -= 1;
             if let Some(place) = &self.place {
                 place.free();
@@ -142,7 +142,7 @@ impl Sockets {
         }
     }
 
-    /// Has a listener wait until a connection ends or somebody calls [`Sockets::retry`].
+    /// Has a listener wait until a connection ends or somebody calls [`SocketTable::retry`].
     pub(crate) fn wait_for_room(&mut self, id: SocketId) {
         if let Some(listener) = self.listener(id) {
             listener.waits_for_room = true;
@@ -155,25 +155,25 @@ impl Sockets {
     /// Whether a conversation goes on, or an answer to a datagram is owed.
     pub(crate) fn is_busy_with(&self, id: SocketId) -> bool {
         match self.get(id) {
-            Some(Socket::Connection(_)) => true,
-            Some(Socket::Datagram(datagram)) => datagram.is_owing(),
+            Some(Entry::Connection(_)) => true,
+            Some(Entry::Datagram(datagram)) => datagram.is_owing(),
             _ => false,
         }
     }
 
     #[inline]
-    pub(crate) fn get(&self, id: SocketId) -> Option<&Socket> {
+    pub(crate) fn get(&self, id: SocketId) -> Option<&Entry> {
         self.slots.get(id.0)
     }
 
-    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Socket> {
+    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Entry> {
         self.slots.get_mut(id.0)
     }
 
     #[inline]
     pub(crate) fn connection(&mut self, id: SocketId) -> Option<&mut Connection> {
         self.slots.pick_mut(id.0, |socket| match socket {
-            Socket::Connection(connection) => Some(connection),
+            Entry::Connection(connection) => Some(connection),
             _ => None,
         })
     }
@@ -181,7 +181,7 @@ impl Sockets {
     #[inline]
     pub(crate) fn connection_ref(&self, id: SocketId) -> Option<&Connection> {
         self.slots.pick(id.0, |socket| match socket {
-            Socket::Connection(connection) => Some(connection),
+            Entry::Connection(connection) => Some(connection),
             _ => None,
         })
     }
@@ -193,7 +193,7 @@ impl Sockets {
 
     pub(crate) fn listener(&mut self, id: SocketId) -> Option<&mut Listener> {
         match self.slots.get_mut(id.0) {
-            Some(Socket::Listener(listener)) => Some(listener),
+            Some(Entry::Listener(listener)) => Some(listener),
             _ => None,
         }
     }
@@ -201,21 +201,21 @@ impl Sockets {
     #[inline]
     pub(crate) fn datagram(&mut self, id: SocketId) -> Option<&mut Datagram> {
         match self.slots.get_mut(id.0) {
-            Some(Socket::Datagram(datagram)) => Some(datagram),
+            Some(Entry::Datagram(datagram)) => Some(datagram),
             _ => None,
         }
     }
 
     pub(crate) fn datagram_ref(&self, id: SocketId) -> Option<&Datagram> {
         match self.slots.get(id.0) {
-            Some(Socket::Datagram(datagram)) => Some(datagram),
+            Some(Entry::Datagram(datagram)) => Some(datagram),
             _ => None,
         }
     }
 
-    pub(crate) fn source(&mut self, id: SocketId) -> Option<&mut Source> {
+    pub(crate) fn source(&mut self, id: SocketId) -> Option<&mut ForeignSource> {
         match self.slots.get_mut(id.0) {
-            Some(Socket::Source(source)) => Some(source),
+            Some(Entry::Source(source)) => Some(source),
             _ => None,
         }
     }
@@ -223,7 +223,7 @@ impl Sockets {
     /// Every connection, in no order; for the rare moments that concern them all.
     pub(crate) fn connections(&self) -> impl Iterator<Item = (SocketId, &Connection)> {
         self.slots.iter().filter_map(|(key, socket)| match socket {
-            Socket::Connection(connection) => Some((SocketId(key), connection)),
+            Entry::Connection(connection) => Some((SocketId(key), connection)),
             _ => None,
         })
     }
@@ -231,7 +231,7 @@ impl Sockets {
     /// Every datagram socket, in no order; for the rare moments that concern them all.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = (SocketId, &Datagram)> {
         self.slots.iter().filter_map(|(key, socket)| match socket {
-            Socket::Datagram(datagram) => Some((SocketId(key), &**datagram)),
+            Entry::Datagram(datagram) => Some((SocketId(key), &**datagram)),
             _ => None,
         })
     }
@@ -242,9 +242,9 @@ impl Sockets {
 
     /// Whether a client may come: to a listener, or with a datagram.
     pub(crate) fn has_entrance(&self) -> bool {
-        let is_open = |socket: &Socket| match socket {
-            Socket::Listener(listener) => !listener.closing,
-            Socket::Datagram(datagram) => datagram.phase() == Phase::Serving,
+        let is_open = |socket: &Entry| match socket {
+            Entry::Listener(listener) => !listener.closing,
+            Entry::Datagram(datagram) => datagram.phase() == DatagramPhase::Open,
             _ => false,
         };
         self.slots.iter().any(|(_, socket)| is_open(socket))
@@ -261,10 +261,10 @@ impl Sockets {
     /// Notes what the system reported. A stale id reaches nobody.
     pub(crate) fn note(&mut self, id: SocketId, ready: Readiness) {
         match self.slots.get_mut(id.0) {
-            Some(Socket::Connection(connection)) => connection.stream.note(ready),
-            Some(Socket::Listener(listener)) => listener.readable = true,
-            Some(Socket::Datagram(datagram)) => datagram.note(ready),
-            Some(Socket::Source(source)) => source.note(ready),
+            Some(Entry::Connection(connection)) => connection.stream.note(ready),
+            Some(Entry::Listener(listener)) => listener.readable = true,
+            Some(Entry::Datagram(datagram)) => datagram.note(ready),
+            Some(Entry::Source(source)) => source.note(ready),
             None => return,
         }
         self.enqueue(id);
@@ -289,7 +289,7 @@ impl Sockets {
         self.queue.is_empty()
     }
 
-    /// Empties the queue; the ids that were in it keep their turn until [`Sockets::end_turn`].
+    /// Empties the queue; the ids that were in it keep their turn until [`SocketTable::end_turn`].
     pub(crate) fn clear_queue(&mut self) {
         self.queue.clear();
     }
@@ -306,37 +306,37 @@ impl Sockets {
     }
 }
 
-impl Socket {
+impl Entry {
     fn wants_service(&self) -> bool {
         match self {
-            Socket::Connection(connection) => connection.wants_service(),
-            Socket::Listener(listener) => listener.wants_service(),
-            Socket::Datagram(datagram) => datagram.wants_service(),
-            Socket::Source(source) => source.wants_service(),
+            Entry::Connection(connection) => connection.wants_service(),
+            Entry::Listener(listener) => listener.wants_service(),
+            Entry::Datagram(datagram) => datagram.wants_service(),
+            Entry::Source(source) => source.wants_service(),
         }
     }
 
     fn is_queued(&self) -> bool {
         match self {
-            Socket::Connection(connection) => connection.stream.is_queued(),
-            Socket::Listener(listener) => listener.queued,
-            Socket::Datagram(datagram) => datagram.queued,
-            Socket::Source(source) => source.queued,
+            Entry::Connection(connection) => connection.stream.is_queued(),
+            Entry::Listener(listener) => listener.queued,
+            Entry::Datagram(datagram) => datagram.queued,
+            Entry::Source(source) => source.queued,
         }
     }
 
     fn set_queued(&mut self, queued: bool) {
         match self {
-            Socket::Connection(connection) if queued => connection.stream.begin_turn(),
-            Socket::Connection(connection) => connection.stream.end_turn(),
-            Socket::Listener(listener) => listener.queued = queued,
-            Socket::Datagram(datagram) => datagram.queued = queued,
-            Socket::Source(source) => source.queued = queued,
+            Entry::Connection(connection) if queued => connection.stream.begin_turn(),
+            Entry::Connection(connection) => connection.stream.end_turn(),
+            Entry::Listener(listener) => listener.queued = queued,
+            Entry::Datagram(datagram) => datagram.queued = queued,
+            Entry::Source(source) => source.queued = queued,
         }
     }
 }
 
-impl Source {
+impl ForeignSource {
     fn note(&mut self, ready: Readiness) {
         self.ready = self.ready.or(ready);
         self.reported = self.reported.or(ready);

@@ -11,19 +11,19 @@ use std::thread;
 use log::{debug, error};
 
 use crate::addr::Addr;
-use crate::handler::{Context, Desk, Handler, Role};
+use crate::handler::{Context, Handler, HandlerSlot, Registrar};
 use crate::id::SocketId;
 use crate::io::Io;
-use crate::ledger::Reason;
-use crate::stream::Ending;
-use crate::trace::Step;
+use crate::stats::CloseReason;
+use crate::stream::CloseState;
+use crate::trace::TraceEvent;
 
 /// Everything a callback may touch, apart from the buffer its input lies in.
-pub(crate) struct Stage<S> {
+pub(crate) struct Dispatcher<S> {
     pub(crate) shared: S,
     pub(crate) io: Io,
-    pub(crate) roles: Vec<Role<S>>,
-    pub(crate) desk: Desk<S>,
+    pub(crate) roles: Vec<HandlerSlot<S>>,
+    pub(crate) desk: Registrar<S>,
     pub(crate) verify: Option<Box<Verify<S>>>,
     /// The connection that was accepted last, or the socket that handled a datagram, for
     /// `handle_request`.
@@ -34,13 +34,13 @@ pub(crate) type Verify<S> = dyn FnMut(&mut S, &Addr) -> bool;
 
 /// Why a conversation has to end now.
 pub(crate) struct Failure {
-    pub(crate) reason: Reason,
+    pub(crate) reason: CloseReason,
     pub(crate) error: io::Error,
 }
 
-impl<S> Stage<S> {
-    pub(crate) fn new(shared: S, io: Io, desk: Desk<S>) -> Stage<S> {
-        Stage { shared, io, roles: Vec::new(), desk, verify: None, accepted: None }
+impl<S> Dispatcher<S> {
+    pub(crate) fn new(shared: S, io: Io, desk: Registrar<S>) -> Dispatcher<S> {
+        Dispatcher { shared, io, roles: Vec::new(), desk, verify: None, accepted: None }
     }
 
     /// Calls a handler. What it opened meanwhile gets its roles afterwards.
@@ -50,8 +50,8 @@ impl<S> Stage<S> {
         id: SocketId,
         callback: impl FnOnce(&mut dyn Handler<S>, &mut Context<'_, S>) -> io::Result<()>,
     ) -> Result<(), Failure> {
-        let Stage { shared, io, roles, desk, .. } = self;
-        let Some(Role::Conversation(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
+        let Dispatcher { shared, io, roles, desk, .. } = self;
+        let Some(HandlerSlot::Stream(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
         let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
         match catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx))) {
             Ok(Ok(())) => {
@@ -82,19 +82,19 @@ impl<S> Stage<S> {
     }
 
     #[inline]
-    pub(crate) fn appoint(&mut self, id: SocketId, role: Role<S>) {
+    pub(crate) fn appoint(&mut self, id: SocketId, role: HandlerSlot<S>) {
         while self.roles.len() <= id.index() {
-            self.roles.push(Role::Nobody);
+            self.roles.push(HandlerSlot::Empty);
         }
         if let Some(place) = self.roles.get_mut(id.index()) {
             *place = role;
         }
     }
 
-    pub(crate) fn dismiss(&mut self, id: SocketId) -> Role<S> {
+    pub(crate) fn dismiss(&mut self, id: SocketId) -> HandlerSlot<S> {
         match self.roles.get_mut(id.index()) {
-            Some(role) => std::mem::replace(role, Role::Nobody),
-            None => Role::Nobody,
+            Some(role) => std::mem::replace(role, HandlerSlot::Empty),
+            None => HandlerSlot::Empty,
         }
     }
 
@@ -110,11 +110,14 @@ impl<S> Stage<S> {
             return self.io.discard(id);
         }
         // Too much output ended it, whatever its handler said about that.
-        let too_much = connection.aborted() == Some(Reason::OutputLimit);
-        let reason = if too_much { Reason::OutputLimit } else { reason };
+        let too_much = connection.aborted() == Some(CloseReason::OutputLimit);
+        let reason = if too_much { CloseReason::OutputLimit } else { reason };
         let may_leave = matches!(
             reason,
-            Reason::HandlerError | Reason::Panicked | Reason::InputLimit | Reason::FrameTimeout
+            CloseReason::HandlerError
+                | CloseReason::Panicked
+                | CloseReason::InputLimit
+                | CloseReason::FrameTimeout
         );
         if may_leave && connection.aborted().is_none() {
             connection.stream.leave();
@@ -123,18 +126,18 @@ impl<S> Stage<S> {
         }
         self.finish(id, reason, Err(error));
         match self.io.sockets.connection(id).map(|connection| connection.stream.ending()) {
-            Some(Ending::Leaving) => self.io.sockets.enqueue(id),
+            Some(CloseState::Flushing) => self.io.sockets.enqueue(id),
             _ => self.io.discard(id),
         }
     }
 
     /// Tells the handler that it is over, and forgets it.
     #[inline]
-    pub(crate) fn finish(&mut self, id: SocketId, reason: Reason, outcome: io::Result<()>) {
-        self.io.ledger.end(reason);
-        self.io.trace.step(|| Step::Ended(id, reason));
-        let Role::Conversation(mut handler) = self.dismiss(id) else { return };
-        let Stage { shared, io, desk, .. } = self;
+    pub(crate) fn finish(&mut self, id: SocketId, reason: CloseReason, outcome: io::Result<()>) {
+        self.io.stats.end(reason);
+        self.io.trace.step(|| TraceEvent::Closed(id, reason));
+        let HandlerSlot::Stream(mut handler) = self.dismiss(id) else { return };
+        let Dispatcher { shared, io, desk, .. } = self;
         let mut cx = Context { id, shared, io, desk, reason: Some(reason), sender: None };
         let finished = catch_unwind(AssertUnwindSafe(|| {
             handler.finish(&mut cx, outcome);
@@ -150,7 +153,7 @@ impl<S> Stage<S> {
 impl Failure {
     #[cold]
     pub(crate) fn broken(error: io::Error) -> Failure {
-        Failure { reason: Reason::Broken, error }
+        Failure { reason: CloseReason::IoError, error }
     }
 
     /// A callback returned an error, or panicked.
@@ -158,26 +161,26 @@ impl Failure {
     #[inline(never)]
     pub(crate) fn of_callback(id: SocketId, failed: thread::Result<io::Result<()>>) -> Failure {
         if let Ok(Err(error)) = failed {
-            return Failure { reason: Reason::HandlerError, error };
+            return Failure { reason: CloseReason::HandlerError, error };
         }
         if let Err(panic) = failed {
             log_panic(id, &*panic);
         }
         let error = io::Error::other("a callback of the handler panicked");
-        Failure { reason: Reason::Panicked, error }
+        Failure { reason: CloseReason::Panicked, error }
     }
 
     #[cold]
     pub(crate) fn input_limit(limit: usize) -> Failure {
         let what = format!("more than {limit} bytes came in that the handler did not take");
         let error = io::Error::new(io::ErrorKind::InvalidData, what);
-        Failure { reason: Reason::InputLimit, error }
+        Failure { reason: CloseReason::InputLimit, error }
     }
 
     #[cold]
-    pub(crate) fn aborted(reason: Reason) -> Failure {
+    pub(crate) fn aborted(reason: CloseReason) -> Failure {
         let what = match reason {
-            Reason::OutputLimit => "too much output waited for a peer that does not read",
+            CloseReason::OutputLimit => "too much output waited for a peer that does not read",
             _ => "aborted",
         };
         Failure { reason, error: io::Error::new(io::ErrorKind::ConnectionAborted, what) }

@@ -16,14 +16,14 @@
 use std::io;
 
 use crate::flags::Flags;
-use crate::input::Held;
-use crate::ledger::Reason;
-use crate::output::{Output, Pool};
+use crate::input::Unconsumed;
+use crate::output::{BufferPool, Output};
+use crate::stats::CloseReason;
 use crate::transport::{Readiness, Transport};
 
 /// What became of bytes handed to `send`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Sent {
+pub enum SendStatus {
     /// They are on their way.
     Queued,
     /// They are on their way, but the peer is slow: more than
@@ -33,45 +33,45 @@ pub enum Sent {
     Congested,
     /// Nobody will get them: the connection is closed, closing, or was never there, or the sender
     /// of the datagram has no address.
-    Gone,
+    Closed,
 }
 
 /// How far the end of a connection has come.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Ending {
+pub(crate) enum CloseState {
     Open,
     /// The handler closed; its `finish` runs once everything is sent.
     Closing,
     /// The handler's `finish` has run; what it had sent before still leaves.
-    Leaving,
+    Flushing,
     /// Everything is sent and its end told; what still comes in is thrown away.
     Lingering,
     /// Nothing more is read or written.
-    Aborted(Reason),
+    Aborted(CloseReason),
     /// The same, after its `finish` has run.
     Dropped,
 }
 
 /// What one read came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Filled {
+pub(crate) enum ReadOutcome {
     Bytes(usize),
     /// The peer said that nothing more will come.
-    End,
-    Nothing,
+    Eof,
+    WouldBlock,
 }
 
 /// What one write came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Flushed {
+pub(crate) enum WriteOutcome {
     Wrote(usize),
     /// The system has no room; it will report when it has.
-    Refused,
+    WouldBlock,
 }
 
 /// Where the output of one connection is called too much.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Marks {
+pub(crate) struct Watermarks {
     pub(crate) high_water: usize,
     pub(crate) low_water: usize,
     pub(crate) output_limit: usize,
@@ -96,10 +96,10 @@ pub(crate) struct Stream<T> {
     /// [`Flags::OUTPUT`] is set exactly when it is not empty.
     output: Output,
     /// [`Flags::HELD`] is set exactly when it is not empty.
-    held: Held,
+    held: Unconsumed,
     flags: Flags,
     /// [`Flags::ENDING`] is set exactly when this is not `Open`.
-    ending: Ending,
+    ending: CloseState,
     /// How many sends of this turn went straight to the system.
     /// [`Flags::SENT_AT_ONCE`] is set exactly when it is not 0.
     sent_at_once: u8,
@@ -111,9 +111,9 @@ impl<T: Transport> Stream<T> {
         Stream {
             transport,
             output: Output::default(),
-            held: Held::default(),
+            held: Unconsumed::default(),
             flags: if connecting { Flags::CONNECTING } else { Flags::WRITABLE },
-            ending: Ending::Open,
+            ending: CloseState::Open,
             sent_at_once: 0,
         }
     }
@@ -166,19 +166,24 @@ impl<T: Transport> Stream<T> {
 
     /// Queues `bytes`.
     #[inline]
-    pub(crate) fn send(&mut self, bytes: &[u8], marks: Marks, pool: &mut Pool) -> Sent {
+    pub(crate) fn send(
+        &mut self,
+        bytes: &[u8],
+        marks: Watermarks,
+        pool: &mut BufferPool,
+    ) -> SendStatus {
         if !self.takes_output() {
-            return Sent::Gone;
+            return SendStatus::Closed;
         }
         if self.push(bytes, pool) > marks.high_water {
             self.note_congestion(marks);
         }
-        if self.is_congested() { Sent::Congested } else { Sent::Queued }
+        if self.is_congested() { SendStatus::Congested } else { SendStatus::Queued }
     }
 
     /// Puts `bytes` behind the output; says how much that is then.
     #[inline]
-    fn push(&mut self, bytes: &[u8], pool: &mut Pool) -> usize {
+    fn push(&mut self, bytes: &[u8], pool: &mut BufferPool) -> usize {
         let unsent = self.output.push(bytes, pool);
         self.flags.put(Flags::OUTPUT, unsent > 0);
         unsent
@@ -188,9 +193,9 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn send_large(
         &mut self,
         bytes: &[u8],
-        marks: Marks,
-        pool: &mut Pool,
-    ) -> (Sent, usize) {
+        marks: Watermarks,
+        pool: &mut BufferPool,
+    ) -> (SendStatus, usize) {
         let left = if self.takes_output() { self.send_at_once(bytes) } else { 0 };
         (self.send(bytes.get(left..).unwrap_or_default(), marks, pool), left)
     }
@@ -221,11 +226,11 @@ impl<T: Transport> Stream<T> {
     }
 
     #[cold]
-    fn note_congestion(&mut self, marks: Marks) {
+    fn note_congestion(&mut self, marks: Watermarks) {
         self.flags.set(Flags::CONGESTED);
         self.flags.put(Flags::HELD_UP, !self.flags.any(Flags::FULL_DUPLEX));
         if self.output.len() > marks.output_limit {
-            self.end(Ending::Aborted(Reason::OutputLimit));
+            self.end(CloseState::Aborted(CloseReason::OutputLimit));
         }
     }
 
@@ -292,20 +297,22 @@ impl<T: Transport> Stream<T> {
     }
 
     pub(crate) fn close(&mut self) {
-        if self.ending == Ending::Open {
-            self.end(Ending::Closing);
+        if self.ending == CloseState::Open {
+            self.end(CloseState::Closing);
         }
     }
 
     /// A conversation that the server cuts off may be aborted by its handler still, in `finish`:
     /// then the peer gets a reset although nothing was unsent. Says whether that changed anything.
-    pub(crate) fn abort(&mut self, reason: Reason) -> bool {
+    pub(crate) fn abort(&mut self, reason: CloseReason) -> bool {
         let ending = match self.ending {
-            Ending::Open | Ending::Closing | Ending::Aborted(Reason::Forced | Reason::Idle) => {
-                Ending::Aborted(reason)
+            CloseState::Open
+            | CloseState::Closing
+            | CloseState::Aborted(CloseReason::ShutdownTimeout | CloseReason::IdleTimeout) => {
+                CloseState::Aborted(reason)
             }
-            Ending::Leaving | Ending::Lingering => Ending::Dropped,
-            Ending::Aborted(_) | Ending::Dropped => return false,
+            CloseState::Flushing | CloseState::Lingering => CloseState::Dropped,
+            CloseState::Aborted(_) | CloseState::Dropped => return false,
         };
         self.end(ending);
         true
@@ -313,11 +320,11 @@ impl<T: Transport> Stream<T> {
 
     /// The conversation is over, the bytes it had sent are not.
     pub(crate) fn leave(&mut self) {
-        self.end(Ending::Leaving);
+        self.end(CloseState::Flushing);
         drop(self.take_held());
     }
 
-    fn end(&mut self, ending: Ending) {
+    fn end(&mut self, ending: CloseState) {
         self.ending = ending;
         self.flags.set(Flags::ENDING);
     }
@@ -337,27 +344,27 @@ impl<T: Transport> Stream<T> {
 
     /// Reads once.
     #[inline(always)]
-    pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> io::Result<Filled> {
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> io::Result<ReadOutcome> {
         match self.transport.read(buffer) {
             Ok(0) => {
                 self.flags.clear(Flags::READABLE);
                 self.flags.set(Flags::ENDED);
-                Ok(Filled::End)
+                Ok(ReadOutcome::Eof)
             }
             Ok(n) => {
                 let short = n < buffer.len() && self.transport.short_read_was_last();
                 if short && !self.flags.any(DOUBTS) {
                     self.flags.clear(Flags::READABLE);
                 }
-                Ok(Filled::Bytes(n))
+                Ok(ReadOutcome::Bytes(n))
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => {
                     self.flags.clear(Flags::READABLE.and(Flags::URGENT));
-                    Ok(Filled::Nothing)
+                    Ok(ReadOutcome::WouldBlock)
                 }
                 // Still readable, so it is tried again in the next turn.
-                io::ErrorKind::Interrupted => Ok(Filled::Nothing),
+                io::ErrorKind::Interrupted => Ok(ReadOutcome::WouldBlock),
                 _ => Err(error),
             },
         }
@@ -365,7 +372,7 @@ impl<T: Transport> Stream<T> {
 
     /// Writes once. There must be something unsent.
     #[inline(always)]
-    pub(crate) fn flush(&mut self, pool: &mut Pool) -> io::Result<Flushed> {
+    pub(crate) fn flush(&mut self, pool: &mut BufferPool) -> io::Result<WriteOutcome> {
         debug_assert!(!self.output.is_empty());
         let (wrote, offered) = match self.output.unsent() {
             Some(unsent) => (self.transport.write(unsent), unsent.len()),
@@ -379,14 +386,14 @@ impl<T: Transport> Stream<T> {
                 }
                 self.output.advance(n, pool);
                 self.flags.put(Flags::OUTPUT, !self.output.is_empty());
-                Ok(Flushed::Wrote(n))
+                Ok(WriteOutcome::Wrote(n))
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => {
                     self.flags.clear(Flags::WRITABLE);
-                    Ok(Flushed::Refused)
+                    Ok(WriteOutcome::WouldBlock)
                 }
-                io::ErrorKind::Interrupted => Ok(Flushed::Refused),
+                io::ErrorKind::Interrupted => Ok(WriteOutcome::WouldBlock),
                 _ => Err(error),
             },
         }
@@ -405,24 +412,24 @@ impl<T: Transport> Stream<T> {
         &mut self,
         bytes: &[u8],
         wrote: io::Result<usize>,
-        pool: &mut Pool,
-    ) -> io::Result<Flushed> {
+        pool: &mut BufferPool,
+    ) -> io::Result<WriteOutcome> {
         match wrote {
             Ok(n) => {
                 if self.transport.short_write_was_last() {
                     self.flags.clear(Flags::WRITABLE);
                 }
                 self.push(bytes.get(n..).unwrap_or_default(), pool);
-                Ok(Flushed::Wrote(n))
+                Ok(WriteOutcome::Wrote(n))
             }
             Err(error) => {
                 self.push(bytes, pool);
                 match error.kind() {
                     io::ErrorKind::WouldBlock => {
                         self.flags.clear(Flags::WRITABLE);
-                        Ok(Flushed::Refused)
+                        Ok(WriteOutcome::WouldBlock)
                     }
-                    io::ErrorKind::Interrupted => Ok(Flushed::Refused),
+                    io::ErrorKind::Interrupted => Ok(WriteOutcome::WouldBlock),
                     _ => Err(error),
                 }
             }
@@ -431,7 +438,7 @@ impl<T: Transport> Stream<T> {
 
     /// Puts what was sent before everything that waits in front of it.
     #[cold]
-    pub(crate) fn send_first(&mut self, bytes: &[u8], marks: Marks, pool: &mut Pool) {
+    pub(crate) fn send_first(&mut self, bytes: &[u8], marks: Watermarks, pool: &mut BufferPool) {
         self.output.push_front(bytes, pool);
         self.flags.put(Flags::OUTPUT, !self.output.is_empty());
         if self.output.len() > marks.high_water {
@@ -441,7 +448,7 @@ impl<T: Transport> Stream<T> {
 
     /// Whether the output fell to low water since it was congested; says so once. Reading goes on,
     /// and what was held back meanwhile is shown again.
-    pub(crate) fn take_drained(&mut self, marks: Marks) -> bool {
+    pub(crate) fn take_drained(&mut self, marks: Watermarks) -> bool {
         if !self.is_congested() || self.output.len() > marks.low_water {
             return false;
         }
@@ -491,7 +498,7 @@ impl<T: Transport> Stream<T> {
         debug_assert!(self.output.is_empty());
         self.shutdown_write();
         self.end_output();
-        self.end(Ending::Lingering);
+        self.end(CloseState::Lingering);
         drop(self.take_held());
     }
 
@@ -505,20 +512,20 @@ impl<T: Transport> Stream<T> {
 
     /// What was held, lent to a handler while everything else may be changed.
     #[inline]
-    pub(crate) fn take_held(&mut self) -> Held {
+    pub(crate) fn take_held(&mut self) -> Unconsumed {
         const ALL: Flags = Flags::HELD.and(Flags::REPLAY).and(Flags::REPLAY_FROM_INSIDE);
         self.flags.clear(ALL);
         std::mem::take(&mut self.held)
     }
 
     #[inline]
-    pub(crate) fn put_held(&mut self, held: Held) {
+    pub(crate) fn put_held(&mut self, held: Unconsumed) {
         self.flags.put(Flags::HELD, !held.is_empty());
         self.held = held;
     }
 
     /// Drops what is unsent and says how much that was.
-    pub(crate) fn drop_output(&mut self, pool: &mut Pool) -> usize {
+    pub(crate) fn drop_output(&mut self, pool: &mut BufferPool) -> usize {
         let dropped = self.output.len();
         self.output.clear(pool);
         self.flags.clear(Flags::OUTPUT);
@@ -530,7 +537,7 @@ mod questions;
 mod shared;
 mod unfinished;
 
-pub(crate) use unfinished::Unfinished;
+pub(crate) use unfinished::FrameDeadline;
 
 #[cfg(test)]
 mod tests;

@@ -49,7 +49,7 @@
 //! }
 //!
 //! // First by hand: a peer sends, the server runs until nothing is left to do, and we look.
-//! use socketserver::Reason;
+//! use socketserver::CloseReason;
 //! use socketserver::testing::TestServer;
 //!
 //! let mut server = TestServer::new()?;
@@ -66,7 +66,7 @@
 //! assert_eq!(peer.finished(), None);
 //! server.advance(Duration::from_secs(1));
 //! assert_eq!(peer.received(), b"bye\n");
-//! assert_eq!(peer.finished().unwrap().reason, Reason::Closed);
+//! assert_eq!(peer.finished().unwrap().reason, CloseReason::Closed);
 //!
 //! // The same as a script, which panics at the first step that does not come true.
 //! use socketserver::testing::Script;
@@ -76,7 +76,7 @@
 //!     .expect("3\n")
 //!     .advance(Duration::from_secs(61))
 //!     .expect("bye\n")
-//!     .expect_finished(Reason::Closed)
+//!     .expect_finished(CloseReason::Closed)
 //!     .play(Lengths::default());
 //!
 //! // TCP may cut and join what was sent as it likes; a handler must not care.
@@ -90,7 +90,7 @@
 //! real time, which no test moves.
 //!
 //! What a handler gives to other threads ([`Context::offload`](crate::Context::offload),
-//! [`Handle`](crate::Handle)) happens in real time; [`TestServer::server`] can be stepped until it
+//! [`ServerHandle`](crate::ServerHandle)) happens in real time; [`TestServer::server`] can be stepped until it
 //! has come.
 
 #![allow(clippy::panic, reason = "a panic is how a test fails")]
@@ -116,7 +116,7 @@ pub use chunks::{assert_chunk_invariant, assert_chunk_invariant_with};
 pub use peer::{Finished, Peer};
 pub use script::Script;
 
-use peer::{Record, Recorded};
+use peer::{Record, RecordingHandler};
 
 /// Has the names that `server` connects to looked up by `look_up` and no longer by the system, by
 /// threads of its own as before; it may block. So a test needs no name service, and decides itself
@@ -187,7 +187,7 @@ impl<S> TestServer<S> {
     pub fn connect<H: Handler<S> + 'static>(&mut self, handler: H) -> io::Result<Peer> {
         let (stream, wire) = memory::pair();
         let finished = Record::default();
-        let handler = Box::new(Recorded { handler, finished: Arc::clone(&finished) });
+        let handler = Box::new(RecordingHandler { handler, finished: Arc::clone(&finished) });
         let stage = self.server.stage();
         let id = stage.begin(SocketId::NOBODY, StreamSocket::Memory(stream), handler)?;
         self.wires.push((id, wire.clone()));

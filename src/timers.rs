@@ -15,7 +15,7 @@ use crate::id::{Slots, SocketId, TimerId};
 /// Deadlines of things named by a `K`, soonest first. It does not know which of them still hold:
 /// who asks must look.
 #[derive(Debug)]
-pub(crate) struct Deadlines<K> {
+pub(crate) struct DeadlineQueue<K> {
     /// Those that were not due before the last one here when they came.
     row: VecDeque<(u64, K)>,
     heap: BinaryHeap<Reverse<(u64, K)>>,
@@ -26,9 +26,9 @@ pub(crate) struct Deadlines<K> {
 /// Stale entries that are tolerated however few live ones there are.
 const STALE_ALLOWED: usize = 64;
 
-impl<K: Copy + Ord> Deadlines<K> {
-    pub(crate) const fn new() -> Deadlines<K> {
-        Deadlines { row: VecDeque::new(), heap: BinaryHeap::new(), stale: 0 }
+impl<K: Copy + Ord> DeadlineQueue<K> {
+    pub(crate) const fn new() -> DeadlineQueue<K> {
+        DeadlineQueue { row: VecDeque::new(), heap: BinaryHeap::new(), stale: 0 }
     }
 
     #[inline]
@@ -98,7 +98,7 @@ impl<K: Copy + Ord> Deadlines<K> {
 #[derive(Debug)]
 pub(crate) struct Timers {
     alarms: Slots<SocketId>,
-    deadlines: Deadlines<TimerId>,
+    deadlines: DeadlineQueue<TimerId>,
     /// How many alarms there may be before those of owners that are gone are swept out.
     sweep_at: usize,
 }
@@ -108,7 +108,7 @@ const SWEEP_FROM: usize = 1_024;
 
 impl Timers {
     pub(crate) const fn new() -> Timers {
-        Timers { alarms: Slots::new(), deadlines: Deadlines::new(), sweep_at: SWEEP_FROM }
+        Timers { alarms: Slots::new(), deadlines: DeadlineQueue::new(), sweep_at: SWEEP_FROM }
     }
 
     /// A new timer of `owner`. `None` when no name is left for it.
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "too long")]
     fn a_deadline_that_was_forgotten_does_not_stay_for_ever() {
-        let mut deadlines = Deadlines::new();
+        let mut deadlines = DeadlineQueue::new();
         for n in 0..100_000_u64 {
             deadlines.push(1_000_000 + n, n);
             // All but the newest are dead.
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_comes_in_order_lies_in_the_row_and_the_rest_in_the_heap() {
-        let mut deadlines = Deadlines::new();
+        let mut deadlines = DeadlineQueue::new();
         for (at, key) in [(5, 'a'), (5, 'a'), (5, 'b'), (7, 'a')] {
             deadlines.push(at, key);
         }
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn the_stale_are_swept_out_when_they_are_more_than_half_and_some() {
-        let mut deadlines = Deadlines::new();
+        let mut deadlines = DeadlineQueue::new();
         for n in 0..1_000 {
             deadlines.push(n, n);
         }
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn nothing_comes_up_before_its_time() {
-        let mut deadlines = Deadlines::new();
+        let mut deadlines = DeadlineQueue::new();
         deadlines.push(10, 'a');
         assert_eq!((deadlines.next(), deadlines.pop_due(9)), (Some(10), None));
         assert_eq!((deadlines.pop_due(10), deadlines.next()), (Some('a'), None));

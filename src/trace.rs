@@ -6,26 +6,26 @@
 use std::fmt;
 
 use crate::id::{SocketId, TimerId};
-use crate::ledger::Reason;
+use crate::stats::CloseReason;
 
 /// One step of the loop, as [`Server::trace`](crate::Server::trace) shows it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Step {
+pub enum TraceEvent {
     /// The loop asked the system for events and got so many.
-    Waited(usize),
+    Polled(usize),
     /// A listener (the first) gave a connection (the second).
     Accepted(SocketId, SocketId),
     /// So many bytes were read; 0 is the end of the peer's stream.
     Read(SocketId, usize),
     /// A read found nothing.
-    ReadNothing(SocketId),
+    ReadWouldBlock(SocketId),
     /// The handler was shown so many bytes.
     Handled(SocketId, usize),
     /// So many bytes were written.
     Wrote(SocketId, usize),
     /// A write was refused: the peer has to read first.
-    WroteNothing(SocketId),
+    WriteWouldBlock(SocketId),
     /// So many datagrams were received in one call.
     PacketsIn(SocketId, usize),
     /// So many datagrams left in one call.
@@ -33,40 +33,40 @@ pub enum Step {
     /// A datagram was dropped because the system would not take it.
     PacketDropped(SocketId),
     /// A timer of this socket came up.
-    TimerDue(SocketId, TimerId),
+    TimerFired(SocketId, TimerId),
     /// The conversation ended.
-    Ended(SocketId, Reason),
+    Closed(SocketId, CloseReason),
     /// The descriptor was closed.
-    Closed(SocketId),
+    Removed(SocketId),
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for TraceEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Waited(events) => write!(f, "waited, {events} events"),
-            Step::Accepted(listener, id) => write!(f, "{listener}: accepted {id}"),
-            Step::Read(id, 0) => write!(f, "{id}: read the end"),
-            Step::Read(id, n) => write!(f, "{id}: read {n} bytes"),
-            Step::ReadNothing(id) => write!(f, "{id}: nothing to read"),
-            Step::Handled(id, n) => write!(f, "{id}: handled {n} bytes"),
-            Step::Wrote(id, n) => write!(f, "{id}: wrote {n} bytes"),
-            Step::WroteNothing(id) => write!(f, "{id}: write refused"),
-            Step::PacketsIn(id, n) => write!(f, "{id}: {n} datagrams came"),
-            Step::PacketsOut(id, n) => write!(f, "{id}: {n} datagrams left"),
-            Step::PacketDropped(id) => write!(f, "{id}: a datagram was dropped"),
-            Step::TimerDue(id, timer) => write!(f, "{id}: {timer} came up"),
-            Step::Ended(id, reason) => write!(f, "{id}: ended, {reason:?}"),
-            Step::Closed(id) => write!(f, "{id}: closed"),
+            TraceEvent::Polled(events) => write!(f, "waited, {events} events"),
+            TraceEvent::Accepted(listener, id) => write!(f, "{listener}: accepted {id}"),
+            TraceEvent::Read(id, 0) => write!(f, "{id}: read the end"),
+            TraceEvent::Read(id, n) => write!(f, "{id}: read {n} bytes"),
+            TraceEvent::ReadWouldBlock(id) => write!(f, "{id}: nothing to read"),
+            TraceEvent::Handled(id, n) => write!(f, "{id}: handled {n} bytes"),
+            TraceEvent::Wrote(id, n) => write!(f, "{id}: wrote {n} bytes"),
+            TraceEvent::WriteWouldBlock(id) => write!(f, "{id}: write refused"),
+            TraceEvent::PacketsIn(id, n) => write!(f, "{id}: {n} datagrams came"),
+            TraceEvent::PacketsOut(id, n) => write!(f, "{id}: {n} datagrams left"),
+            TraceEvent::PacketDropped(id) => write!(f, "{id}: a datagram was dropped"),
+            TraceEvent::TimerFired(id, timer) => write!(f, "{id}: {timer} came up"),
+            TraceEvent::Closed(id, reason) => write!(f, "{id}: ended, {reason:?}"),
+            TraceEvent::Removed(id) => write!(f, "{id}: closed"),
         }
     }
 }
 
 /// Who watches, if anybody does.
 #[derive(Default)]
-pub(crate) struct Trace(Option<Box<dyn FnMut(Step)>>);
+pub(crate) struct Tracer(Option<Box<dyn FnMut(TraceEvent)>>);
 
-impl Trace {
-    pub(crate) fn set(&mut self, watcher: impl FnMut(Step) + 'static) {
+impl Tracer {
+    pub(crate) fn set(&mut self, watcher: impl FnMut(TraceEvent) + 'static) {
         self.0 = Some(Box::new(watcher));
     }
 
@@ -77,7 +77,7 @@ impl Trace {
 
     /// While nobody watches, a step costs one comparison and is not even made.
     #[inline]
-    pub(crate) fn step(&mut self, step: impl FnOnce() -> Step) {
+    pub(crate) fn step(&mut self, step: impl FnOnce() -> TraceEvent) {
         if self.is_on() {
             self.show(step);
         }
@@ -85,15 +85,15 @@ impl Trace {
 
     #[cold]
     #[inline(never)]
-    fn show(&mut self, step: impl FnOnce() -> Step) {
+    fn show(&mut self, step: impl FnOnce() -> TraceEvent) {
         if let Some(watcher) = &mut self.0 {
             watcher(step());
         }
     }
 }
 
-impl fmt::Debug for Trace {
+impl fmt::Debug for Tracer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Trace").field(&self.0.is_some()).finish()
+        f.debug_tuple("Tracer").field(&self.0.is_some()).finish()
     }
 }

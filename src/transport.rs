@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use crate::packets::{Inbox, Packets};
+use crate::packets::{RecvBuffers, SendQueue};
 
 /// What a [`Stream`](crate::stream::Stream) moves its bytes through. Nothing of it may block.
 pub(crate) trait Transport: Read + Write {
@@ -48,15 +48,15 @@ impl Readiness {
 }
 
 /// What datagrams move through. Nothing of it may block.
-pub(crate) trait PacketTransport {
+pub(crate) trait DatagramTransport {
     /// What it needs to move many datagrams in one call; one for all sockets of a loop.
-    type Batch;
+    type MmsgHeaders;
 
     /// Lets in what has come, but not more than `most`.
     fn receive(
         &mut self,
-        batch: &mut Self::Batch,
-        inbox: &mut Inbox,
+        batch: &mut Self::MmsgHeaders,
+        inbox: &mut RecvBuffers,
         most: usize,
     ) -> io::Result<Received>;
 
@@ -64,8 +64,8 @@ pub(crate) trait PacketTransport {
     /// never 0. An error concerns the first alone.
     fn send(
         &mut self,
-        batch: &mut Self::Batch,
-        packets: &Packets,
+        batch: &mut Self::MmsgHeaders,
+        packets: &SendQueue,
         most: usize,
     ) -> io::Result<usize>;
 

@@ -8,27 +8,27 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::warn;
 
-use crate::handler::{Context, Role};
+use crate::handler::{Context, HandlerSlot};
 use crate::id::{SocketId, TimerId};
-use crate::input::{Held, Input};
-use crate::ledger::Reason;
+use crate::input::{Input, Unconsumed};
 use crate::socket::StreamSocket;
-use crate::sockets::Socket;
-use crate::stage::{Failure, Stage, log_panic};
-use crate::stream::{Ending, Flushed, Unfinished};
-use crate::trace::Step;
+use crate::sockets::Entry;
+use crate::stage::{Dispatcher, Failure, log_panic};
+use crate::stats::CloseReason;
+use crate::stream::{CloseState, FrameDeadline, WriteOutcome};
+use crate::trace::TraceEvent;
 
-impl<S> Stage<S> {
+impl<S> Dispatcher<S> {
     /// What a handler left of the buffer of the loop.
     #[cold]
     #[inline(never)]
     pub(crate) fn hold(&mut self, id: SocketId, input: &Input<'_>) {
-        let mut held = Held::default();
+        let mut held = Unconsumed::default();
         held.hold(input, self.io.now);
         self.keep(id, held);
     }
 
-    fn keep(&mut self, id: SocketId, held: Held) {
+    fn keep(&mut self, id: SocketId, held: Unconsumed) {
         if let Some(connection) = self.io.sockets.connection(id) {
             connection.stream.put_held(held);
             self.io.watch_unfinished(id);
@@ -41,13 +41,13 @@ impl<S> Stage<S> {
     pub(crate) fn show_held(
         &mut self,
         id: SocketId,
-        mut held: Held,
+        mut held: Unconsumed,
         from_inside: bool,
     ) -> Result<(), Failure> {
         let mut input = held.input();
         let shown = input.len();
         self.call(id, |handler, cx| handler.handle(cx, &mut input))?;
-        self.io.trace.step(|| Step::Handled(id, shown));
+        self.io.trace.step(|| TraceEvent::Handled(id, shown));
         let in_vain = from_inside && input.len() == shown;
         let left = input.left();
         held.keep(left, self.io.now);
@@ -85,7 +85,7 @@ impl<S> Stage<S> {
 
     /// The peer has ended; there is nothing more to read.
     pub(crate) fn tell_of_end(&mut self, id: SocketId, rest: &[u8]) -> Result<(), Failure> {
-        self.io.trace.step(|| Step::Read(id, 0));
+        self.io.trace.step(|| TraceEvent::Read(id, 0));
         self.call(id, |handler, cx| handler.eof(cx, rest))
     }
 
@@ -129,7 +129,7 @@ impl<S> Stage<S> {
     pub(crate) fn settle_connection(&mut self, id: SocketId) {
         let Some(connection) = self.io.sockets.connection(id) else { return };
         if connection.stream.is_over() {
-            self.finish(id, Reason::Closed, Ok(()));
+            self.finish(id, CloseReason::Closed, Ok(()));
             return self.io.discard(id);
         }
         if let Err(failure) = self.settle_in_order(id) {
@@ -168,7 +168,7 @@ impl<S> Stage<S> {
     fn tell_of_room(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
         let drained = connection.stream.take_drained(self.io.marks);
-        if !drained || connection.stream.ending() != Ending::Open {
+        if !drained || connection.stream.ending() != CloseState::Open {
             return Ok(());
         }
         self.call(id, |handler, cx| handler.drained(cx))
@@ -187,12 +187,12 @@ impl<S> Stage<S> {
                 break;
             }
             match stream.flush(&mut io.pool).map_err(Failure::broken)? {
-                Flushed::Wrote(n) => {
+                WriteOutcome::Wrote(n) => {
                     connection.active_at = io.now;
-                    io.ledger.bytes_out += n as u64;
-                    io.trace.step(|| Step::Wrote(id, n));
+                    io.stats.bytes_out += n as u64;
+                    io.trace.step(|| TraceEvent::Wrote(id, n));
                 }
-                Flushed::Refused => io.trace.step(|| Step::WroteNothing(id)),
+                WriteOutcome::WouldBlock => io.trace.step(|| TraceEvent::WriteWouldBlock(id)),
             }
         }
         Ok(())
@@ -207,8 +207,8 @@ impl<S> Stage<S> {
             connection.stream.close();
         }
         match connection.stream.ending() {
-            Ending::Aborted(reason) => return Err(Failure::aborted(reason)),
-            Ending::Dropped => {
+            CloseState::Aborted(reason) => return Err(Failure::aborted(reason)),
+            CloseState::Dropped => {
                 self.io.discard(id);
                 return Ok(());
             }
@@ -217,13 +217,13 @@ impl<S> Stage<S> {
                 let error = error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
                 return Err(Failure::broken(error));
             }
-            Ending::Open | Ending::Lingering => {}
-            Ending::Closing if connection.stream.unsent() == 0 => {
-                self.finish(id, Reason::Closed, Ok(()));
+            CloseState::Open | CloseState::Lingering => {}
+            CloseState::Closing if connection.stream.unsent() == 0 => {
+                self.finish(id, CloseReason::Closed, Ok(()));
                 self.part(id);
             }
-            Ending::Leaving if connection.stream.unsent() == 0 => self.part(id),
-            Ending::Closing | Ending::Leaving => self.hurry(id),
+            CloseState::Flushing if connection.stream.unsent() == 0 => self.part(id),
+            CloseState::Closing | CloseState::Flushing => self.hurry(id),
         }
         self.io.ask_for_room(id).map_err(Failure::broken)
     }
@@ -259,8 +259,8 @@ impl<S> Stage<S> {
             return;
         }
         let ready = source.begin_call();
-        let Stage { shared, io, roles, desk, .. } = self;
-        let Some(Role::Source(watched)) = roles.get_mut(id.index()) else { return };
+        let Dispatcher { shared, io, roles, desk, .. } = self;
+        let Some(HandlerSlot::Source(watched)) = roles.get_mut(id.index()) else { return };
         let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
         let result = catch_unwind(AssertUnwindSafe(|| watched.ready(&mut cx, ready)));
         if let Some(source) = self.io.sockets.source(id) {
@@ -281,12 +281,12 @@ impl<S> Stage<S> {
     /// Listeners and foreign sources only ever have to be closed.
     pub(crate) fn settle_other(&mut self, id: SocketId) {
         let closing = match self.io.sockets.get(id) {
-            Some(Socket::Listener(listener)) => listener.closing,
-            Some(Socket::Source(source)) => source.closing,
+            Some(Entry::Listener(listener)) => listener.closing,
+            Some(Entry::Source(source)) => source.closing,
             _ => return,
         };
         if closing {
-            if let Role::Source(mut watched) = self.dismiss(id) {
+            if let HandlerSlot::Source(mut watched) = self.dismiss(id) {
                 let registry = self.io.registry();
                 let gone = catch_unwind(AssertUnwindSafe(|| {
                     // Whether it was still known to the poll does not matter any more.
@@ -306,14 +306,14 @@ impl<S> Stage<S> {
     pub(crate) fn alarm(&mut self, timer: TimerId, owner: SocketId) {
         let io = &mut self.io;
         if io.sockets.source(owner).is_some() {
-            io.trace.step(|| Step::TimerDue(owner, timer));
+            io.trace.step(|| TraceEvent::TimerFired(owner, timer));
             return self.receive_source(owner);
         }
         let Some(connection) = io.sockets.connection(owner) else {
             return self.packet_alarm(timer, owner);
         };
-        if connection.stream.ending() == Ending::Open {
-            io.trace.step(|| Step::TimerDue(owner, timer));
+        if connection.stream.ending() == CloseState::Open {
+            io.trace.step(|| TraceEvent::TimerFired(owner, timer));
             let called = self.call(owner, |handler, cx| handler.timeout(cx, timer));
             if let Err(failure) = called {
                 self.fail(owner, failure);
@@ -326,8 +326,8 @@ impl<S> Stage<S> {
         let io = &mut self.io;
         match io.sockets.get(id) {
             None => return io.deadlines.stale_came_up(),
-            Some(Socket::Connection(_)) => {}
-            Some(Socket::Datagram(_)) => return self.datagram_deadline(id),
+            Some(Entry::Connection(_)) => {}
+            Some(Entry::Datagram(_)) => return self.datagram_deadline(id),
             Some(_) => return io.sockets.retry(id),
         }
         let due = io.deadline(id);
@@ -352,7 +352,7 @@ impl<S> Stage<S> {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection(id) else { return };
         let stream = &connection.stream;
-        let has_its_turn = stream.is_queued() && stream.ending() == Ending::Open;
+        let has_its_turn = stream.is_queued() && stream.ending() == CloseState::Open;
         // Who was served in this very turn may have sent something that has not left yet.
         if has_its_turn || connection.stream.look_once_more() {
             connection.deadlines += 1;
@@ -364,9 +364,13 @@ impl<S> Stage<S> {
         }
         let Some(connection) = io.sockets.connection(id) else { return };
         let (reason, what) = match connection.stream.ending() {
-            Ending::Leaving | Ending::Lingering | Ending::Dropped => return io.discard(id),
-            Ending::Closing => (Reason::CloseTimeout, "the peer did not read the rest in time"),
-            _ => (Reason::Idle, "idle for too long"),
+            CloseState::Flushing | CloseState::Lingering | CloseState::Dropped => {
+                return io.discard(id);
+            }
+            CloseState::Closing => {
+                (CloseReason::CloseTimeout, "the peer did not read the rest in time")
+            }
+            _ => (CloseReason::IdleTimeout, "idle for too long"),
         };
         connection.stream.abort(reason);
         let error = io::Error::new(io::ErrorKind::TimedOut, what);
@@ -380,17 +384,17 @@ impl<S> Stage<S> {
             return io.unfinished.stale_came_up();
         };
         match connection.stream.look_at_unfinished(io.now, io.frame_after) {
-            Unfinished::Nothing => {}
-            Unfinished::Until(at) => io.unfinished.push(at, id),
-            Unfinished::LookOnceMore => {
+            FrameDeadline::None => {}
+            FrameDeadline::At(at) => io.unfinished.push(at, id),
+            FrameDeadline::Recheck => {
                 io.unfinished.push(io.now + 1, id);
                 io.sockets.enqueue(id);
             }
-            Unfinished::Over => {
+            FrameDeadline::Expired => {
                 connection.stream.forget_unfinished();
                 let what = "what the peer has begun was not finished in time";
                 let error = io::Error::new(io::ErrorKind::TimedOut, what);
-                self.fail(id, Failure { reason: Reason::FrameTimeout, error });
+                self.fail(id, Failure { reason: CloseReason::FrameTimeout, error });
             }
         }
     }
@@ -403,7 +407,7 @@ impl<S> Stage<S> {
             if !connection.is_finished() {
                 forced += 1;
                 let error = io::Error::new(io::ErrorKind::TimedOut, "the server shut down");
-                self.fail(id, Failure { reason: Reason::Forced, error });
+                self.fail(id, Failure { reason: CloseReason::ShutdownTimeout, error });
             }
             self.io.discard(id);
         }

@@ -2,14 +2,14 @@
 
 /// What stands between a peer's trouble and a flood of lines in the log.
 #[derive(Debug, Default)]
-pub(crate) struct Warnings {
+pub(crate) struct LogThrottle {
     not_before: u64,
     suppressed: u64,
 }
 
 const WARN_EVERY: u64 = 1_000_000_000;
 
-impl Warnings {
+impl LogThrottle {
     /// Whether one may be logged at `now`, in nanoseconds, and how many were not since the last.
     pub(crate) fn pass(&mut self, now: u64) -> Option<u64> {
         if now < self.not_before {
@@ -27,7 +27,7 @@ mod tests {
 
     #[test]
     fn one_passes_a_second_and_tells_of_the_others() {
-        let mut warnings = Warnings::default();
+        let mut warnings = LogThrottle::default();
         assert_eq!(warnings.pass(5), Some(0));
         assert_eq!((0..9).filter(|_| warnings.pass(6).is_some()).count(), 0);
         assert_eq!(warnings.pass(5 + WARN_EVERY), Some(9));

@@ -11,14 +11,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-type Work = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce() + Send>;
 
 /// How long a thread waits for its next piece of work before it ends.
 const KEEP: Duration = Duration::from_secs(10);
 
 /// Dropping it lets the threads end as soon as their present piece of work is done; what was
 /// still waiting is dropped. Nobody waits for them, because such work may block for ever.
-pub(crate) struct Workers {
+pub(crate) struct ThreadPool {
     shared: Arc<Shared>,
     /// What the threads are called.
     name: &'static str,
@@ -29,13 +29,13 @@ pub(crate) struct Workers {
 
 #[derive(Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    waiting: VecDeque<Work>,
+struct PoolState {
+    waiting: VecDeque<Job>,
     /// Pieces of work that a thread is at.
     under_way: usize,
     threads: usize,
@@ -43,14 +43,14 @@ struct State {
     closed: bool,
 }
 
-impl Workers {
-    pub(crate) fn new(most_threads: usize, limit: usize) -> Workers {
-        Workers::named("socketserver-worker", most_threads, limit)
+impl ThreadPool {
+    pub(crate) fn new(most_threads: usize, limit: usize) -> ThreadPool {
+        ThreadPool::named("socketserver-worker", most_threads, limit)
     }
 
     /// The same, with threads of this name.
-    pub(crate) fn named(name: &'static str, most_threads: usize, limit: usize) -> Workers {
-        Workers { shared: Arc::default(), name, most_threads, limit, keep: KEEP }
+    pub(crate) fn named(name: &'static str, most_threads: usize, limit: usize) -> ThreadPool {
+        ThreadPool { shared: Arc::default(), name, most_threads, limit, keep: KEEP }
     }
 
     /// Has `work` done by some thread.
@@ -81,7 +81,7 @@ impl Workers {
     }
 }
 
-impl Drop for Workers {
+impl Drop for ThreadPool {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.closed = true;
@@ -94,7 +94,7 @@ impl Drop for Workers {
 
 impl Shared {
     /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -126,9 +126,9 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Workers {
+impl fmt::Debug for ThreadPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Workers")
+        f.debug_struct("ThreadPool")
             .field("threads", &self.shared.lock().threads)
             .finish_non_exhaustive()
     }
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn no_thread_before_work_and_never_more_than_allowed() {
-        let workers = Workers::new(2, 100);
+        let workers = ThreadPool::new(2, 100);
         assert_eq!(workers.shared.lock().threads, 0);
         let (done, results) = mpsc::channel();
         for n in 0..50 {
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_thread_without_work_ends_and_another_is_started_when_there_is_some() {
-        let mut workers = Workers::new(1, 10);
+        let mut workers = ThreadPool::new(1, 10);
         workers.keep = Duration::from_millis(1);
         for _ in 0..3 {
             let (done, finished) = mpsc::channel();
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn work_above_the_limit_is_refused_and_room_comes_back() {
-        let workers = Workers::new(1, 2);
+        let workers = ThreadPool::new(1, 2);
         let (go, gate) = mpsc::channel::<()>();
         let (done, finished) = mpsc::channel();
         let last = done.clone();
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_work_costs_neither_the_thread_nor_the_next_piece() {
-        let workers = Workers::new(1, 10);
+        let workers = ThreadPool::new(1, 10);
         let (done, finished) = mpsc::channel();
         workers.run(|| panic!("expected by this test")).unwrap();
         workers.run(move || done.send(()).unwrap()).unwrap();

@@ -201,7 +201,7 @@ fn packet_allocations(net: Net, together: usize, size: usize) -> u64 {
             packet_round(&mut tested, &clients, together, &message, &mut buffer);
         }
     });
-    assert_eq!(tested.io().ledger().packets_out, 40 * 50);
+    assert_eq!(tested.io().stats().packets_out, 40 * 50);
     measured.count_total
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use common::{Client, Kind, Net, PATIENCE, PacketClient, Tested};
 use socketserver::blocking::{Handler, Mode, Request};
-use socketserver::{Addr, Exit, Options, Outcome, Reason, Server, SocketId};
+use socketserver::{Addr, CloseReason, Exit, Options, RequestOutcome, Server, SocketId};
 
 /// Both modes that every system has.
 fn modes() -> [Mode; 2] {
@@ -111,7 +111,7 @@ fn a_line_comes_back_over_every_stream() {
                 assert_eq!(server.receive_to_end(&mut client), b"hello world\n");
             }
             server.until_ended(3);
-            assert_eq!(server.ended(Reason::Closed), 3);
+            assert_eq!(server.ended(CloseReason::Closed), 3);
         }
     }
 }
@@ -415,11 +415,11 @@ fn one_request_is_handled_or_none_in_time() {
     for mode in modes() {
         let mut server = Tested::new();
         let addr = server.serve_blocking(Kind::Tcp, &mode, |_| echo);
-        assert_eq!(server.handle_request(Some(Duration::ZERO)).unwrap(), Outcome::TimedOut);
+        assert_eq!(server.handle_request(Some(Duration::ZERO)).unwrap(), RequestOutcome::TimedOut);
         let mut client = Client::connect(&addr);
         client.send(b"hello\n");
         client.finish_sending();
-        assert_eq!(server.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+        assert_eq!(server.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
         client.look();
         assert_eq!(client.received, b"hello\n");
     }

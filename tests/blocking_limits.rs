@@ -17,7 +17,7 @@ use socket2::Socket;
 
 use common::{Client, Kind, PATIENCE, Tested};
 use socketserver::blocking::{Mode, Request};
-use socketserver::{Addr, LengthField, Options, Step};
+use socketserver::{Addr, LengthField, Options, TraceEvent};
 
 /// The kinds of stream that this system has.
 fn kinds() -> &'static [Kind] {
@@ -386,7 +386,7 @@ fn the_addresses_of_a_connection_are_known_while_a_handler_has_it() {
     let mut client = Client::connect(&addr);
     assert_eq!(server.receive(&mut client, 4), b"here");
     let accepted = steps.all().into_iter().find_map(|step| match step {
-        Step::Accepted(_, id) => Some(id),
+        TraceEvent::Accepted(_, id) => Some(id),
         _ => None,
     });
     let id = accepted.unwrap();

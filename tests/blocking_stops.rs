@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use common::{Client, Kind, PATIENCE, Tested, pattern};
 use socketserver::blocking::{Mode, Request};
-use socketserver::{Addr, Context, Handler, Input, Options, Reason, SocketId, Step};
+use socketserver::{Addr, CloseReason, Context, Handler, Input, Options, SocketId, TraceEvent};
 
 impl<S: 'static> Tested<S> {
     /// Listens on a free address of this kind.
@@ -214,8 +214,8 @@ fn closes_at_once(kind: Kind) -> bool {
     server.echo(&mut client, b"hello");
     assert_eq!(server.shutdown(PATIENCE).unwrap().forced, 0);
     assert_eq!(server.receive_to_end(&mut client), b"");
-    let ended = |step: &Step| matches!(step, Step::Ended(_, Reason::Closed));
-    let closed = |step: &Step| matches!(step, Step::Closed(_));
+    let ended = |step: &TraceEvent| matches!(step, TraceEvent::Closed(_, CloseReason::Closed));
+    let closed = |step: &TraceEvent| matches!(step, TraceEvent::Removed(_));
     steps.turns().iter().any(|turn| turn.iter().any(ended) && turn.iter().any(closed))
 }
 
@@ -315,9 +315,9 @@ fn the_end_of_its_socket_wakes_a_handler_that_reads() {
     }
 }
 
-fn accepted(steps: &[Step]) -> SocketId {
-    let accepted = |step: &Step| match step {
-        Step::Accepted(_, id) => Some(*id),
+fn accepted(steps: &[TraceEvent]) -> SocketId {
+    let accepted = |step: &TraceEvent| match step {
+        TraceEvent::Accepted(_, id) => Some(*id),
         _ => None,
     };
     steps.iter().find_map(accepted).unwrap()

@@ -26,19 +26,19 @@ mod command;
 use command::{BIN, PATIENCE, Server, has, run};
 
 /// What a run came to.
-struct Outcome {
+struct RequestOutcome {
     code: i32,
     out: String,
     err: String,
     record: Value,
 }
 
-impl Outcome {
-    fn of(command: &mut Command, json: &Path) -> Outcome {
+impl RequestOutcome {
+    fn of(command: &mut Command, json: &Path) -> RequestOutcome {
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = child.spawn().unwrap().wait_with_output().unwrap();
         let text = fs::read(json).unwrap_or_else(|_| b"null".to_vec());
-        Outcome {
+        RequestOutcome {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8(output.stdout).unwrap(),
             err: String::from_utf8(output.stderr).unwrap(),
@@ -67,16 +67,16 @@ impl Outcome {
 }
 
 /// A short run with these words.
-fn bench(words: &str) -> Outcome {
+fn bench(words: &str) -> RequestOutcome {
     bench_for(words, "150ms")
 }
 
-fn bench_for(words: &str, duration: &str) -> Outcome {
+fn bench_for(words: &str, duration: &str) -> RequestOutcome {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("run.json");
     let mut command = Command::new(BIN);
     command.args(["bench", "--warmup", "50ms", "--duration", duration, "--json"]).arg(&json);
-    Outcome::of(command.args(words.split_whitespace()), &json)
+    RequestOutcome::of(command.args(words.split_whitespace()), &json)
 }
 
 /// A server whose every connection is served by `conversation` in a thread; its address.
@@ -348,7 +348,7 @@ fn system_calls_are_counted_or_it_is_said_why_not() {
     let json = dir.path().join("run.json");
     let words = ["bench", "--warmup", "10ms", "--duration", "50ms", "--syscalls", "--json"];
     let mut command = Command::new(BIN);
-    let run = Outcome::of(command.args(words).arg(&json).env("PATH", "/nowhere"), &json);
+    let run = RequestOutcome::of(command.args(words).arg(&json).env("PATH", "/nowhere"), &json);
     assert_eq!(run.code, 0, "{}{}", run.out, run.err);
     assert!(run.out.contains("strace is not installed"), "{}", run.out);
     if has("strace") {
@@ -368,13 +368,13 @@ fn system_calls_are_counted_or_it_is_said_why_not() {
 // Many processes, and limits.
 
 /// In a shell in which a process has few descriptors.
-fn bench_with_few_descriptors(words: &str) -> Outcome {
+fn bench_with_few_descriptors(words: &str) -> RequestOutcome {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("run.json");
     let script = "ulimit -n 300; exec \"$0\" bench --warmup 50ms --duration 150ms \"$@\"";
     let mut command = Command::new("sh");
     command.args(["-c", script, BIN, "--json"]).arg(&json);
-    Outcome::of(command.args(words.split_whitespace()), &json)
+    RequestOutcome::of(command.args(words.split_whitespace()), &json)
 }
 
 #[test]

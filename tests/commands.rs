@@ -11,7 +11,8 @@ use std::time::Duration;
 use common::{Client, Kind, Tested, on_input};
 use socketserver::testing::TestServer;
 use socketserver::{
-    Addr, Connect, Context, Echo, Handler, Input, Io, Options, Reason, Sent, SocketId, TimerId,
+    Addr, CloseReason, Connect, Context, Echo, Handler, Input, Io, Options, SendStatus, SocketId,
+    TimerId,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,15 +110,15 @@ const TABLE: &[(&str, Command, &[Of])] = {
         ),
         (
             "send",
-            |io, id, _| io.send(id, b"hello") != Sent::Gone,
+            |io, id, _| io.send(id, b"hello") != SendStatus::Closed,
             &[Connection, Planned, Connected],
         ),
         (
             "send_shared",
-            |io, id, _| io.send_shared(id, &vec![0; 5_000].into()) != Sent::Gone,
+            |io, id, _| io.send_shared(id, &vec![0; 5_000].into()) != SendStatus::Closed,
             &[Connection, Planned, Connected],
         ),
-        ("send_to", |io, id, peer| io.send_to(id, b"hello", peer) != Sent::Gone, DATAGRAMS),
+        ("send_to", |io, id, peer| io.send_to(id, b"hello", peer) != SendStatus::Closed, DATAGRAMS),
         ("set_peer", |io, id, peer| io.set_peer(id, peer).is_ok(), DATAGRAMS),
         (
             "join_multicast",
@@ -166,7 +167,7 @@ fn a_paused_listener_accepts_nobody_and_loses_nobody() {
         for _ in 0..5 {
             tested.turn(Some(Duration::from_millis(1))).unwrap();
         }
-        assert_eq!(tested.io().ledger().accepted, 1, "{kind:?}");
+        assert_eq!(tested.io().stats().accepted, 1, "{kind:?}");
         tested.echo(&mut first, b"served all the same");
         // What was reported meanwhile is not reported again.
         assert!(tested.io().resume(id));
@@ -189,7 +190,7 @@ fn a_listener_that_is_paused_while_there_is_no_room_accepts_when_both_are_over()
     drop(first);
     tested.until_ended(1);
     tested.turn(Some(Duration::from_millis(1))).unwrap();
-    assert_eq!(tested.io().ledger().accepted, 1);
+    assert_eq!(tested.io().stats().accepted, 1);
     tested.io().resume(id);
     tested.echo(&mut second, b"second");
 }
@@ -224,12 +225,12 @@ fn a_finish_that_aborts_has_the_peer_get_a_reset() {
             let peer = server.connect(Ends { fails, aborts }).unwrap();
             peer.send("hello");
             server.run();
-            let reason = if fails { Reason::HandlerError } else { Reason::Closed };
+            let reason = if fails { CloseReason::HandlerError } else { CloseReason::Closed };
             assert_eq!(peer.finished().unwrap().reason, reason);
             assert_eq!(peer.was_reset(), aborts, "fails: {fails}");
             assert_eq!(peer.received().is_empty(), fails && aborts, "what it sent is dropped");
             assert_eq!(server.io().connections(), usize::from(!aborts), "it waits for the end");
-            server.io().check_ledger().unwrap();
+            server.io().verify_stats().unwrap();
         }
     }
 }
@@ -245,13 +246,13 @@ fn a_connection_that_only_lingers_or_sends_the_rest_can_still_be_aborted() {
         server.run();
         assert!(peer.finished().is_some(), "its conversation is over");
         assert!(server.io().abort(peer.id()));
-        server.io().check_ledger().unwrap();
+        server.io().verify_stats().unwrap();
         assert!(!server.io().abort(peer.id()), "it was");
         server.run();
         assert!(peer.was_reset());
-        assert_eq!((server.io().connections(), server.io().ledger().all_ended()), (0, 1));
-        assert_eq!(server.io().ledger().bytes_dropped, if fails { 5 } else { 0 });
-        server.io().check_ledger().unwrap();
+        assert_eq!((server.io().connections(), server.io().stats().all_ended()), (0, 1));
+        assert_eq!(server.io().stats().bytes_dropped, if fails { 5 } else { 0 });
+        server.io().verify_stats().unwrap();
     }
 }
 
@@ -365,6 +366,6 @@ fn what_another_handler_commands_in_the_same_round_takes_effect_once() {
         assert_eq!(first.received().len(), answered, "{command}");
         assert_eq!(first.was_reset(), command == "abort");
         assert_eq!(first.has_end(), command != "pause", "{command}");
-        server.io().check_ledger().unwrap();
+        server.io().verify_stats().unwrap();
     }
 }

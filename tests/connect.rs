@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{Call, Client, Journal, Kind, Noted, Tested, on_setup, pattern};
 use socket2::{Domain, SockAddr, Socket, Type};
-use socketserver::{Addr, Context, Echo, Handler, Input, Options, Reason, Sent};
+use socketserver::{Addr, CloseReason, Context, Echo, Handler, Input, Options, SendStatus};
 
 /// Says something and closes when the same came back.
 struct Asks {
@@ -45,11 +45,11 @@ fn a_server_may_talk_to_itself() {
             let addr = tested.serve(kind, |_| Echo);
             tested.connect(addr, Noted::new(&journal, asks(n))).unwrap();
             tested.until_ended(2);
-            assert_eq!(tested.ended(Reason::Closed), 2, "{n} on {kind:?}");
-            assert_eq!(journal.finishes(), [(Reason::Closed, None)]);
+            assert_eq!(tested.ended(CloseReason::Closed), 2, "{n} on {kind:?}");
+            assert_eq!(journal.finishes(), [(CloseReason::Closed, None)]);
             journal.assert_order(true);
-            let ledger = tested.io().ledger();
-            assert_eq!((ledger.accepted, ledger.connected), (1, 1));
+            let stats = tested.io().stats();
+            assert_eq!((stats.accepted, stats.connected), (1, 1));
         }
     }
 }
@@ -63,12 +63,12 @@ fn a_refused_connection_is_told_to_finish_only() {
     let mut tested = Tested::new();
     let journal = Journal::default();
     let id = tested.connect(("127.0.0.1", port), Noted::new(&journal, asks(1))).unwrap();
-    assert_eq!(tested.io().send(id, b"for nobody"), Sent::Queued);
+    assert_eq!(tested.io().send(id, b"for nobody"), SendStatus::Queued);
     tested.until_ended(1);
-    let refused = Call::Finish(Reason::NotConnected, Some(ErrorKind::ConnectionRefused));
+    let refused = Call::Finish(CloseReason::ConnectFailed, Some(ErrorKind::ConnectionRefused));
     assert_eq!(journal.calls(), [refused]);
-    assert_eq!(tested.io().ledger().bytes_dropped, 10);
-    assert_eq!(tested.ended(Reason::NotConnected), 1);
+    assert_eq!(tested.io().stats().bytes_dropped, 10);
+    assert_eq!(tested.ended(CloseReason::ConnectFailed), 1);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_unix_path_where_nobody_listens_is_an_error_at_once() {
     let mut tested = Tested::new();
     let error = tested.connect("unix:/nonexistent/socket", asks(1)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert_eq!(tested.io().ledger().connected, 0);
+    assert_eq!(tested.io().stats().connected, 0);
     assert_eq!(tested.io().connections(), 0);
 }
 
@@ -87,8 +87,8 @@ fn what_is_sent_before_it_stands_leaves_when_it_stands() {
             let mut tested = Tested::new();
             let addr = tested.serve(kind, |_| Echo);
             let id = tested.connect(addr, asks(n)).unwrap();
-            assert_ne!(tested.io().send(id, &pattern(n, 1)), Sent::Gone);
-            tested.until(|server| server.io().ledger().bytes_in >= 3 * n as u64);
+            assert_ne!(tested.io().send(id, &pattern(n, 1)), SendStatus::Closed);
+            tested.until(|server| server.io().stats().bytes_in >= 3 * n as u64);
             tested.until_ended(2);
         }
     }
@@ -129,7 +129,7 @@ fn a_connection_that_is_never_made_ends_after_the_connect_timeout() {
     let journal = Journal::default();
     tested.connect(full.addr(), Noted::new(&journal, asks(1))).unwrap();
     tested.until_ended(1);
-    let late = Call::Finish(Reason::NotConnected, Some(ErrorKind::TimedOut));
+    let late = Call::Finish(CloseReason::ConnectFailed, Some(ErrorKind::TimedOut));
     assert_eq!(journal.calls(), [late]);
 }
 
@@ -165,7 +165,10 @@ fn a_shutdown_tells_a_connection_in_the_making_nothing_but_its_finish() {
     tested.turn(Some(Duration::from_millis(1))).unwrap();
     let report = tested.shutdown(Duration::from_millis(30)).unwrap();
     assert_eq!((report.drained, report.forced), (0, 1));
-    assert_eq!(journal.calls(), [Call::Finish(Reason::Forced, Some(ErrorKind::TimedOut))]);
+    assert_eq!(
+        journal.calls(),
+        [Call::Finish(CloseReason::ShutdownTimeout, Some(ErrorKind::TimedOut))]
+    );
 }
 
 #[test]
@@ -188,7 +191,7 @@ fn above_max_connections_connecting_is_an_error_at_once() {
     tested.until(|server| server.io().connections() == 2);
     let error = tested.connect(addr, asks(1)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::QuotaExceeded);
-    assert_eq!(tested.io().ledger().connected, 0);
+    assert_eq!(tested.io().stats().connected, 0);
     drop(clients);
 }
 
@@ -228,7 +231,7 @@ fn connections_made_from_a_handler_and_from_finish_are_served() {
         let client = Client::connect(&addr);
         drop(client);
         tested.until_ended(11);
-        assert_eq!(journal.finishes(), [(Reason::Closed, None); 5]);
+        assert_eq!(journal.finishes(), [(CloseReason::Closed, None); 5]);
         journal.assert_order(true);
     }
 }

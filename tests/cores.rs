@@ -14,8 +14,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use socketserver::{
-    Addr, Context, Cores, CoresHandle, DatagramHandler, Echo, Handler, Input, LoopReport, Options,
-    Server, SocketId, Spread, serve_on_cores,
+    Addr, Context, DatagramHandler, Echo, Handler, Input, LoadBalancing, LoopGroup,
+    LoopGroupHandle, LoopReport, Options, Server, SocketId, serve_on_cores,
 };
 
 /// No step takes longer, however loaded the machine is.
@@ -43,14 +43,14 @@ impl DatagramHandler<usize> for Which {
 
 /// Loops that run in the background until they are told to stop.
 struct Running {
-    handle: CoresHandle,
+    handle: LoopGroupHandle,
     thread: JoinHandle<io::Result<Vec<LoopReport>>>,
     /// What each loop says its address is.
     addrs: Vec<Addr>,
 }
 
 impl Running {
-    fn start<F>(cores: Cores, loops: usize, build: F) -> Running
+    fn start<F>(cores: LoopGroup, loops: usize, build: F) -> Running
     where
         F: Fn(usize, &mut Server<usize>) -> io::Result<SocketId> + Send + Sync + 'static,
     {
@@ -71,8 +71,8 @@ impl Running {
         Running { handle, thread, addrs }
     }
 
-    fn tcp(spread: Spread, loops: usize, options: Options) -> Running {
-        let cores = Cores::new(loops).spread(spread).options(options);
+    fn tcp(spread: LoadBalancing, loops: usize, options: Options) -> Running {
+        let cores = LoopGroup::new(loops).spread(spread).options(options);
         Running::start(cores, loops, |_, server| server.listen("127.0.0.1:0", |_| Which))
     }
 
@@ -86,7 +86,7 @@ impl Running {
         let loops = self.thread.join().unwrap().unwrap();
         assert_eq!(report.drained, loops.iter().map(|one| one.report.drained).sum::<u64>());
         for one in &loops {
-            assert_eq!(one.ledger.live(), 0, "{one:?}");
+            assert_eq!(one.stats.live(), 0, "{one:?}");
             assert_eq!(one.report.forced, 0, "{one:?}");
         }
         loops
@@ -107,8 +107,8 @@ fn which(stream: &mut (impl Read + Write)) -> usize {
     answer[0].into()
 }
 
-fn spreads() -> [Spread; 2] {
-    [Spread::Kernel, Spread::Fewest]
+fn spreads() -> [LoadBalancing; 2] {
+    [LoadBalancing::ReusePort, LoadBalancing::LeastConnections]
 }
 
 #[test]
@@ -121,22 +121,22 @@ fn every_loop_gets_connections_at_one_port() {
         for client in &mut clients {
             counts[which(client)] += 1;
         }
-        if spread == Spread::Fewest {
+        if spread == LoadBalancing::LeastConnections {
             assert_eq!(counts, [30; 3]);
         }
         assert!(counts.iter().all(|count| *count > 0), "{spread:?}: {counts:?}");
         let loops = running.stop();
         for (one, count) in loops.iter().zip(counts) {
-            assert_eq!(one.ledger.accepted, count, "{spread:?}");
+            assert_eq!(one.stats.accepted, count, "{spread:?}");
         }
-        let handed: u64 = loops.iter().map(|one| one.ledger.handed_over).sum();
-        assert_eq!(handed, if spread == Spread::Fewest { 60 } else { 0 });
+        let handed: u64 = loops.iter().map(|one| one.stats.handed_over).sum();
+        assert_eq!(handed, if spread == LoadBalancing::LeastConnections { 60 } else { 0 });
     }
 }
 
 #[test]
 fn the_loop_whose_connections_ended_gets_the_next_ones() {
-    let running = Running::tcp(Spread::Fewest, 2, Options::default());
+    let running = Running::tcp(LoadBalancing::LeastConnections, 2, Options::default());
     let mut clients: Vec<_> = (0..8).map(|_| running.client()).collect();
     let at: Vec<usize> = clients.iter_mut().map(which).collect();
     // Those of loop 1 go, and are seen to be gone.
@@ -180,7 +180,7 @@ fn connections_are_counted_over_all_loops_and_a_seat_that_is_freed_is_taken() {
     for (spread, live) in spreads().into_iter().zip(&LIVE) {
         for most in [1, 3] {
             let options = Options { max_connections: most, ..Options::default() };
-            let cores = Cores::new(2).spread(spread).options(options);
+            let cores = LoopGroup::new(2).spread(spread).options(options);
             let running = Running::start(cores, 2, move |_, server| {
                 server.listen("127.0.0.1:0", move |_| Counted(live))
             });
@@ -201,7 +201,7 @@ fn connections_are_counted_over_all_loops_and_a_seat_that_is_freed_is_taken() {
             let answers: Vec<_> = clients.into_iter().map(|one| one.join().unwrap()).collect();
             assert!(answers.iter().all(|[live, _]| usize::from(*live) <= most), "{answers:?}");
             let loops = running.stop();
-            assert_eq!(loops.iter().map(|one| one.ledger.accepted).sum::<u64>(), 24);
+            assert_eq!(loops.iter().map(|one| one.stats.accepted).sum::<u64>(), 24);
         }
     }
 }
@@ -225,7 +225,7 @@ fn outgoing_connections_take_seats_of_all_loops_too() {
 
     let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = Addr::Ip(elsewhere.local_addr().unwrap());
-    let cores = Cores::new(2).options(Options { max_connections: 3, ..Options::default() });
+    let cores = LoopGroup::new(2).options(Options { max_connections: 3, ..Options::default() });
     let running = Running::start(cores, 2, move |_, server| {
         let to = to.clone();
         server.listen("127.0.0.1:0", move |_| Greedy(to.clone()))
@@ -241,7 +241,7 @@ fn outgoing_connections_take_seats_of_all_loops_too() {
 #[test]
 fn a_shutdown_reaches_all_loops_and_what_was_taken_is_answered() {
     for spread in spreads() {
-        let cores = Cores::new(3).spread(spread);
+        let cores = LoopGroup::new(3).spread(spread);
         let running = Running::start(cores, 3, |_, server| server.listen("127.0.0.1:0", |_| Echo));
         let mut clients: Vec<_> = (0..30).map(|_| running.client()).collect();
         for client in &mut clients {
@@ -265,7 +265,7 @@ fn a_shutdown_reaches_all_loops_and_what_was_taken_is_answered() {
 
 #[test]
 fn nobody_is_lost_who_comes_during_a_shutdown() {
-    let running = Running::tcp(Spread::Fewest, 4, Options::default());
+    let running = Running::tcp(LoadBalancing::LeastConnections, 4, Options::default());
     let addr = running.addrs[0].to_string();
     let connecting = thread::spawn(move || {
         // Each of them is answered, or sees an end; nobody hangs.
@@ -283,9 +283,9 @@ fn nobody_is_lost_who_comes_during_a_shutdown() {
     }
     let loops = running.stop();
     connecting.join().unwrap();
-    let handed: u64 = loops.iter().map(|one| one.ledger.handed_over).sum();
-    let elsewhere: u64 = loops[1..].iter().map(|one| one.ledger.accepted).sum();
-    let refused: u64 = loops.iter().map(|one| one.ledger.refused).sum();
+    let handed: u64 = loops.iter().map(|one| one.stats.handed_over).sum();
+    let elsewhere: u64 = loops[1..].iter().map(|one| one.stats.accepted).sum();
+    let refused: u64 = loops.iter().map(|one| one.stats.refused).sum();
     assert_eq!(handed, elsewhere + refused);
 }
 
@@ -302,14 +302,14 @@ fn a_shutdown_of_one_loop_is_one_of_all_and_one_before_the_start_ends_it_at_once
         }
     }
 
-    let cores = Cores::new(2);
+    let cores = LoopGroup::new(2);
     let running = Running::start(cores, 2, |_, server| server.listen("127.0.0.1:0", |_| Stopper));
     let (mut one, mut other) = (running.client(), running.client());
     other.write_all(b"stop").unwrap();
     assert_eq!(one.read(&mut [0]).unwrap(), 0);
     assert_eq!(running.thread.join().unwrap().unwrap().len(), 2);
 
-    let cores = Cores::new(2);
+    let cores = LoopGroup::new(2);
     cores.handle().shutdown(PATIENCE);
     let loops = cores.serve(|_| (), |_, server| server.listen("127.0.0.1:0", |_| Echo).map(drop));
     assert_eq!(loops.unwrap().len(), 2);
@@ -328,7 +328,7 @@ fn an_error_or_a_panic_of_one_loop_ends_all_before_anybody_is_served() {
         *addr.lock().unwrap() = server.io().local_addr(id);
         Ok(())
     };
-    let cores = Cores::new(3);
+    let cores = LoopGroup::new(3);
     let handle = cores.handle();
     let error = cores.serve(|_| (), build_one).unwrap_err();
     assert_eq!(error.to_string(), "no second one");
@@ -338,7 +338,7 @@ fn an_error_or_a_panic_of_one_loop_ends_all_before_anybody_is_served() {
     assert!(TcpStream::connect(addr.to_string()).is_err());
 
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        Cores::new(2).serve(
+        LoopGroup::new(2).serve(
             |_| (),
             |index, server: &mut Server| {
                 assert_eq!(index, 0, "a panic of a test");
@@ -371,17 +371,17 @@ fn a_port_of_somebody_else_is_refused_even_if_it_may_be_shared() {
     let stream = taken(Type::STREAM);
     stream.listen(1).unwrap();
     let packets = taken(Type::DGRAM);
-    let running = Running::tcp(Spread::Kernel, 2, Options::default());
+    let running = Running::tcp(LoadBalancing::ReusePort, 2, Options::default());
     let of_others = running.addrs[0].to_string();
     let name = |socket: &Socket| socket.local_addr().unwrap().as_socket().unwrap().to_string();
     for spread in spreads() {
         for addr in [&name(&stream), &of_others] {
-            let cores = Cores::new(2).spread(spread);
+            let cores = LoopGroup::new(2).spread(spread);
             let served = cores.serve(|_| (), |_, server| server.listen(addr, |_| Echo).map(drop));
             assert_eq!(served.unwrap_err().kind(), ErrorKind::AddrInUse, "{spread:?}");
         }
         let addr = name(&packets);
-        let cores = Cores::new(2).spread(spread);
+        let cores = LoopGroup::new(2).spread(spread);
         let served = cores.serve(|_| (), |_, server| server.bind(&addr, Echo).map(drop));
         assert_eq!(served.unwrap_err().kind(), ErrorKind::AddrInUse, "{spread:?}");
     }
@@ -392,7 +392,7 @@ fn a_port_of_somebody_else_is_refused_even_if_it_may_be_shared() {
 
 #[test]
 fn loops_that_open_other_addresses_than_the_first_are_refused() {
-    let served = Cores::new(2).serve(
+    let served = LoopGroup::new(2).serve(
         |_| (),
         |index, server: &mut Server| {
             let addr = if index == 0 { "127.0.0.1:0" } else { "127.0.0.2:0" };
@@ -407,7 +407,7 @@ fn loops_that_open_other_addresses_than_the_first_are_refused() {
 fn loops_that_open_more_or_fewer_addresses_than_the_first_are_refused() {
     for spread in spreads() {
         for addrs in [[1, 2], [2, 1]] {
-            let served = Cores::new(2).spread(spread).serve(
+            let served = LoopGroup::new(2).spread(spread).serve(
                 |_| (),
                 |index, server: &mut Server| {
                     (0..addrs[index])
@@ -423,7 +423,7 @@ fn loops_that_open_more_or_fewer_addresses_than_the_first_are_refused() {
 
 #[test]
 fn an_order_to_stop_that_a_loop_sees_while_it_is_built_is_obeyed() {
-    let cores = Cores::new(2);
+    let cores = LoopGroup::new(2);
     let handle = cores.handle();
     let served = cores.serve(
         |_| (),
@@ -443,7 +443,7 @@ fn an_order_to_stop_that_a_loop_sees_while_it_is_built_is_obeyed() {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn udp_is_spread_by_the_kernel_in_either_case() {
     for spread in spreads() {
-        let cores = Cores::new(2).spread(spread);
+        let cores = LoopGroup::new(2).spread(spread);
         let running = Running::start(cores, 2, |_, server| server.bind("127.0.0.1:0", Which));
         assert_eq!(running.addrs[0], running.addrs[1]);
         let mut counts = [0; 2];
@@ -458,7 +458,7 @@ fn udp_is_spread_by_the_kernel_in_either_case() {
         }
         assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
         let loops = running.stop();
-        assert_eq!(loops.iter().map(|one| one.ledger.packets_in).collect::<Vec<_>>(), counts);
+        assert_eq!(loops.iter().map(|one| one.stats.packets_in).collect::<Vec<_>>(), counts);
     }
 }
 
@@ -468,7 +468,7 @@ fn clients_of_a_unix_path_are_handed_over_and_its_datagrams_served_by_one() {
     for spread in spreads() {
         let (stream, packets) = (dir.path().join("stream"), dir.path().join("packets"));
         let (at, packets_at) = (stream.clone(), packets.clone());
-        let cores = Cores::new(2).spread(spread);
+        let cores = LoopGroup::new(2).spread(spread);
         let running = Running::start(cores, 2, move |_, server| {
             server.bind(&packets_at, Which)?;
             server.listen(&at, |_| Which)
@@ -493,7 +493,7 @@ fn clients_of_a_unix_path_are_handed_over_and_its_datagrams_served_by_one() {
 
 #[test]
 fn who_is_handed_over_is_verified_by_the_loop_that_serves() {
-    let running = Running::start(Cores::new(2), 2, |index, server| {
+    let running = Running::start(LoopGroup::new(2), 2, |index, server| {
         server.verify_request(move |_, _| index == 0);
         server.listen("127.0.0.1:0", |_| Which)
     });
@@ -512,13 +512,13 @@ fn who_is_handed_over_is_verified_by_the_loop_that_serves() {
     }
     drop(served);
     let loops = running.stop();
-    assert_eq!(loops.iter().map(|one| one.ledger.refused).collect::<Vec<_>>(), [0, 3]);
+    assert_eq!(loops.iter().map(|one| one.stats.refused).collect::<Vec<_>>(), [0, 3]);
 }
 
 #[test]
 fn each_loop_runs_in_a_thread_with_its_name_and_what_it_shares() {
     let names = Mutex::new(Vec::new());
-    let cores = Cores::new(2);
+    let cores = LoopGroup::new(2);
     let handle = cores.handle();
     let stop = handle.clone();
     let served = cores.serve(

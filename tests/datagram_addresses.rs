@@ -22,7 +22,8 @@ use std::time::Duration;
 use common::{PATIENCE, Tested, on_packet};
 use socketserver::blocking::{Mode, Request};
 use socketserver::{
-    Addr, Context, Cores, DatagramHandler, Echo, Options, Sent, Server, SocketId, Step, TimerId,
+    Addr, Context, DatagramHandler, Echo, LoopGroup, Options, SendStatus, Server, SocketId,
+    TimerId, TraceEvent,
 };
 
 const ONE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -74,7 +75,7 @@ fn named(wildcard: &str, ip: IpAddr, port: u16) -> Addr {
 
 // Every way to answer.
 
-type Answering = fn(&mut Context<'_>, &[u8], &Addr) -> Sent;
+type Answering = fn(&mut Context<'_>, &[u8], &Addr) -> SendStatus;
 
 #[test]
 fn an_answer_leaves_from_the_address_that_was_asked_however_it_is_sent() {
@@ -88,7 +89,7 @@ fn an_answer_leaves_from_the_address_that_was_asked_however_it_is_sent() {
         for way in ways {
             let mut tested = Tested::new();
             let handler = on_packet(move |cx, packet, peer| {
-                assert_eq!(way(cx, packet, peer), Sent::Queued);
+                assert_eq!(way(cx, packet, peer), SendStatus::Queued);
                 Ok(())
             });
             let id = tested.bind(wildcard, handler).unwrap();
@@ -234,9 +235,9 @@ fn a_socket_with_one_address_sends_from_that_whatever_it_is_told() {
         from.is_some()
     });
     assert_eq!(from.unwrap(), (11, SocketAddr::from((ONE, port))));
-    assert_eq!(tested.io().send_from(id, b"?", &to, &Addr::Unnamed), Sent::Gone);
+    assert_eq!(tested.io().send_from(id, b"?", &to, &Addr::Unnamed), SendStatus::Closed);
     tested.io().close(id);
-    assert_eq!(tested.io().send_from(id, b"?", &to, &to), Sent::Gone);
+    assert_eq!(tested.io().send_from(id, b"?", &to, &to), SendStatus::Closed);
 }
 
 #[test]
@@ -264,8 +265,8 @@ fn a_socket_that_finds_its_peer_still_answers_what_came_before() {
 
 /// How many datagrams left with each call.
 fn calls_of(steps: &common::Steps, id: SocketId) -> Vec<usize> {
-    let left = |step: &Step| match step {
-        Step::PacketsOut(of, n) if *of == id => Some(*n),
+    let left = |step: &TraceEvent| match step {
+        TraceEvent::PacketsOut(of, n) if *of == id => Some(*n),
         _ => None,
     };
     steps.turns().iter().flatten().filter_map(left).collect()
@@ -383,7 +384,7 @@ fn what_was_broadcast_is_answered_from_an_address_of_the_machine() {
             let answer = String::from_utf8(answer(&mut tested, &client)).unwrap();
             assert_eq!(answer, format!("{said}:{port}"), "{wildcard}");
         }
-        assert_eq!(tested.io().ledger().packets_dropped, 0, "{wildcard}");
+        assert_eq!(tested.io().stats().packets_dropped, 0, "{wildcard}");
     }
 }
 
@@ -463,7 +464,7 @@ fn one_client_that_asks_at_two_addresses_is_answered_from_both() {
 #[test]
 fn every_loop_answers_from_the_address_that_was_asked() {
     for wildcard in ["0.0.0.0:0", "[::]:0"] {
-        let cores = Cores::new(3);
+        let cores = LoopGroup::new(3);
         let handle = cores.handle();
         let (ports, port) = std::sync::mpsc::channel();
         let serving = thread::spawn(move || {
@@ -489,7 +490,7 @@ fn every_loop_answers_from_the_address_that_was_asked() {
         }
         handle.shutdown(PATIENCE);
         let loops = serving.join().unwrap().unwrap();
-        assert!(loops.iter().all(|one| one.ledger.packets_in > 0), "{loops:?}");
+        assert!(loops.iter().all(|one| one.stats.packets_in > 0), "{loops:?}");
     }
 }
 
@@ -516,7 +517,7 @@ fn what_a_wildcard_socket_sends_to_itself_is_refused_from_whatever_address() {
         for (from, to) in [(&one, &two), (&two, &one), (&two, &two)] {
             tested.io().send_from(id, b"round and round", from, to);
         }
-        tested.until(|server| server.io().ledger().packets_refused == 3);
+        tested.until(|server| server.io().stats().packets_refused == 3);
         assert_eq!(handled.get(), 0);
     }
 }

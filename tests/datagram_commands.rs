@@ -34,12 +34,12 @@ fn who_has_chosen_a_peer_sees_nothing_that_others_had_sent_before() {
         for client in [&first, &second, &first, &second] {
             client.send(b"hello");
         }
-        tested.until(|server| server.io().ledger().packets_in == 4);
+        tested.until(|server| server.io().stats().packets_in == 4);
         assert_eq!(tested.answer(&first), b"hello", "{net:?}");
         assert_eq!(tested.answer(&first), b"hello", "{net:?}");
         assert_eq!(second.next(), None, "{net:?}");
         assert_eq!(journal.handled(), 2, "{net:?}");
-        assert_eq!(tested.io().ledger().packets_refused, 2, "{net:?}");
+        assert_eq!(tested.io().stats().packets_refused, 2, "{net:?}");
     }
 }
 
@@ -116,7 +116,7 @@ fn answers_that_are_worked_at_elsewhere_leave_before_a_shutdown_is_over() {
         word.send(()).unwrap();
         assert_eq!(tested.answer(&client), b"question", "{net:?}");
         tested.until(|server| server.report().is_some());
-        assert_eq!(tested.io().ledger().packets_dropped, 0);
+        assert_eq!(tested.io().stats().packets_dropped, 0);
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use common::{
     Net, NotedPackets, PacketCall, PacketClient, PacketJournal, Tested, on_packet, pattern,
 };
-use socketserver::{Addr, Context, DatagramHandler, Echo, Options, Sent, TimerId};
+use socketserver::{Addr, Context, DatagramHandler, Echo, Options, SendStatus, TimerId};
 
 // Peers that are gone, or deaf.
 
@@ -33,9 +33,9 @@ fn a_client_that_vanished_before_its_answer_harms_nobody() {
         }
         assert_eq!(journal.handled(), 100, "{net:?}");
         assert_eq!(journal.calls().len(), 100, "something else was called");
-        assert_eq!(tested.io().ledger().packets_failed, 0);
+        assert_eq!(tested.io().stats().packets_failed, 0);
         let dropped = if net == Net::Unix { 50 } else { 0 };
-        assert_eq!(tested.io().ledger().packets_dropped, dropped, "{net:?}");
+        assert_eq!(tested.io().stats().packets_dropped, dropped, "{net:?}");
     }
 }
 
@@ -64,8 +64,8 @@ fn a_unix_client_whose_socket_or_path_is_gone_costs_its_answer_and_no_others() {
         }
         assert_eq!(tested.answer(&before), b"before");
         assert_eq!(tested.answer(&after), b"after");
-        assert_eq!(tested.io().ledger().packets_dropped, 1);
-        assert_eq!(tested.io().ledger().packets_out, 2);
+        assert_eq!(tested.io().stats().packets_dropped, 1);
+        assert_eq!(tested.io().stats().packets_out, 2);
     }
 }
 
@@ -100,7 +100,7 @@ fn a_connected_socket_is_told_that_nobody_is_there_and_goes_on() {
         peer.send(b"yes").unwrap();
         tested.until(|_| peer.recv(&mut buffer).is_ok_and(|n| &buffer[..n] == b"yes"));
         assert_eq!(journal.finishes(), 0);
-        assert_eq!(tested.io().ledger().packets_failed, 0);
+        assert_eq!(tested.io().stats().packets_failed, 0);
     }
 }
 
@@ -119,7 +119,7 @@ fn however_many_are_sent_at_once_a_connected_socket_is_told_that_nobody_is_there
         let steps = tested.steps();
         tested.until_quiet(&steps);
         assert!(journal.has(refused), "a burst of {burst}");
-        assert_eq!(tested.io().ledger().packets_dropped, 0, "a burst of {burst}");
+        assert_eq!(tested.io().stats().packets_dropped, 0, "a burst of {burst}");
     }
 }
 
@@ -142,8 +142,8 @@ fn an_error_may_end_a_connected_socket_if_its_handler_says_so() {
     let id = tested.connect_datagram(&addr, handler).unwrap();
     tested.io().send(id, b"hello?");
     tested.until(|_| journal.finishes() == 1);
-    assert_eq!(tested.io().ledger().packets_failed, 1);
-    assert_eq!(tested.io().send(id, b"hello?"), Sent::Gone);
+    assert_eq!(tested.io().stats().packets_failed, 1);
+    assert_eq!(tested.io().send(id, b"hello?"), SendStatus::Closed);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_unix_sender_without_a_name_is_handled_and_cannot_be_answered() {
         return;
     }
     let mut tested = Tested::new();
-    let said: Rc<RefCell<Vec<(Addr, Sent)>>> = Rc::default();
+    let said: Rc<RefCell<Vec<(Addr, SendStatus)>>> = Rc::default();
     let notes = Rc::clone(&said);
     let handler = on_packet(move |cx, packet, peer| {
         notes.borrow_mut().push((peer.clone(), cx.reply(packet)));
@@ -164,10 +164,10 @@ fn a_unix_sender_without_a_name_is_handled_and_cannot_be_answered() {
     tested.exchange(&named, b"somebody");
     unnamed.send(b"who am I?");
     tested.exchange(&named, b"somebody");
-    let expected = [(Addr::Unnamed, Sent::Gone), (named.addr(), Sent::Queued)];
+    let expected = [(Addr::Unnamed, SendStatus::Closed), (named.addr(), SendStatus::Queued)];
     assert_eq!(*said.borrow(), [&expected[..], &expected[..]].concat());
     assert_eq!(unnamed.next(), None);
-    assert_eq!(tested.io().ledger().packets_sent, 2);
+    assert_eq!(tested.io().stats().packets_sent, 2);
 }
 
 /// A Unix client with a name that is not connected to its server, so that its queue is short.
@@ -205,14 +205,14 @@ fn a_unix_client_that_never_reads_holds_nobody_up() {
         answered_at_once(&mut tested, &other, &n.to_le_bytes());
         assert_eq!(tested.io().packets_waiting(id), 0);
     }
-    let ledger = *tested.io().ledger();
+    let stats = *tested.io().stats();
     let mut kept = 0;
     while deaf.recv(&mut [0; 100]).is_ok() {
         kept += 1;
     }
-    assert_eq!(ledger.packets_out, 1_000 + kept, "nothing but what the system kept has left");
-    assert_eq!(ledger.packets_dropped, 1_000 - kept);
-    assert!(ledger.packets_dropped > 0, "the client was never deaf");
+    assert_eq!(stats.packets_out, 1_000 + kept, "nothing but what the system kept has left");
+    assert_eq!(stats.packets_dropped, 1_000 - kept);
+    assert!(stats.packets_dropped > 0, "the client was never deaf");
     // It listens again, and is answered again.
     deaf.send_to(b"now I do", addr.path().unwrap()).unwrap();
     let mut answer = [0; 100];
@@ -229,14 +229,14 @@ fn what_a_connected_unix_client_never_reads_costs_others_no_more_than_their_answ
     let (_, addr) = tested.serve_packets(Net::Unix, Echo);
     let (deaf, other) = (PacketClient::new(&addr), PacketClient::new(&addr));
     let mut asked = 0;
-    while tested.io().ledger().packets_dropped == 0 {
+    while tested.io().stats().packets_dropped == 0 {
         assert!(asked < 10_000, "nothing was ever dropped");
         deaf.send(b"I do not listen");
         asked += 1;
-        tested.until(|server| server.io().ledger().packets_in == asked);
+        tested.until(|server| server.io().stats().packets_in == asked);
     }
     other.send(b"lost");
-    tested.until(|server| server.io().ledger().packets_dropped == 2);
+    tested.until(|server| server.io().stats().packets_dropped == 2);
     drop(deaf);
     answered_at_once(&mut tested, &other, b"answered");
 }
@@ -288,7 +288,7 @@ fn a_datagram_above_the_limit_is_told_as_cut_and_the_next_one_is_whole() {
             assert!(tested.answer(&client) == pattern(size, 1), "{size} bytes over {net:?}");
         }
         let sizes = journal.calls().into_iter().map(|call| match call {
-            PacketCall::Handle(n) => (n, false),
+            PacketCall::ServerHandle(n) => (n, false),
             PacketCall::Truncated(n) => (n, true),
             _ => panic!("{call:?}"),
         });
@@ -296,9 +296,9 @@ fn a_datagram_above_the_limit_is_told_as_cut_and_the_next_one_is_whole() {
         let cut = (100, true);
         let expected = [whole(99), whole(100), cut, whole(0), cut, cut, whole(100), cut, whole(1)];
         assert_eq!(sizes.collect::<Vec<_>>(), expected, "{net:?}");
-        let ledger = *tested.io().ledger();
-        assert_eq!((ledger.packets_truncated, ledger.packets_failed), (4, 0));
-        assert_eq!(ledger.packets_sent, 5, "what was cut is dropped");
+        let stats = *tested.io().stats();
+        assert_eq!((stats.packets_truncated, stats.packets_failed), (4, 0));
+        assert_eq!(stats.packets_sent, 5, "what was cut is dropped");
     }
 }
 
@@ -322,7 +322,7 @@ fn a_handler_may_look_at_what_was_cut_and_answer_it() {
             client.send(&pattern(11, n));
             assert_eq!(tested.answer(&client), pattern(11, n)[..10], "{net:?}");
         }
-        assert_eq!(tested.io().ledger().packets_failed, 3);
+        assert_eq!(tested.io().stats().packets_failed, 3);
     }
 }
 
@@ -342,11 +342,11 @@ fn send_to_itself(net: Net, own_packets: bool) -> (usize, u64) {
         Ok(())
     });
     let (id, addr) = tested.serve_packets(net, NotedPackets::new(&journal, echo));
-    assert_eq!(tested.io().send_to(id, b"to myself", &addr), Sent::Queued);
-    tested.until(|server| server.io().ledger().packets_in >= 1);
+    assert_eq!(tested.io().send_to(id, b"to myself", &addr), SendStatus::Queued);
+    tested.until(|server| server.io().stats().packets_in >= 1);
     let steps = tested.steps();
     tested.until_quiet(&steps);
-    (journal.handled(), tested.io().ledger().packets_refused)
+    (journal.handled(), tested.io().stats().packets_refused)
 }
 
 #[test]
@@ -404,7 +404,7 @@ fn serve_a_client_with_our_name() {
     for _ in 0..100 {
         tested.turn(Some(Duration::from_millis(1))).unwrap();
     }
-    let answered = tested.io().ledger().packets_sent;
+    let answered = tested.io().stats().packets_sent;
     // To leave the directories, so that they can be removed.
     std::env::set_current_dir("/").unwrap();
     assert!(answered <= 1, "one datagram was answered {answered} times");
@@ -426,11 +426,11 @@ fn two_echo_services(net: Net, own_packets: bool) -> (usize, u64) {
     });
     let (second, _) = tested.serve_packets(net, bounded);
     tested.io().send_to(second, b"hello", &first);
-    tested.until(|server| server.io().ledger().packets_in >= 1);
+    tested.until(|server| server.io().stats().packets_in >= 1);
     let steps = tested.steps();
     tested.until_quiet(&steps);
     assert!(answers.get() <= journal.handled());
-    (journal.handled(), tested.io().ledger().packets_refused)
+    (journal.handled(), tested.io().stats().packets_refused)
 }
 
 #[test]
@@ -460,9 +460,9 @@ fn a_connected_client_in_the_same_loop_is_answered() {
         let id = tested.connect_datagram(&addr, NotedPackets::new(&journal, discard)).unwrap();
         for size in [5, 0, 1_000] {
             tested.io().send(id, &pattern(size, 1));
-            tested.until(|_| journal.has(PacketCall::Handle(size)));
+            tested.until(|_| journal.has(PacketCall::ServerHandle(size)));
         }
-        assert_eq!(tested.io().ledger().packets_refused, 0);
+        assert_eq!(tested.io().stats().packets_refused, 0);
     }
 }
 
@@ -518,11 +518,11 @@ fn what_cannot_leave_costs_no_other_datagram_of_its_batch() {
         let to = client.addr();
         for (nth, (bad, bytes)) in impossible(net, &mut tested, &to).into_iter().enumerate() {
             for (before, behind) in [(0, 0), (0, 1), (1, 0), (2, 3), (0, 6), (5, 3)] {
-                let dropped = tested.io().ledger().packets_dropped;
+                let dropped = tested.io().stats().packets_dropped;
                 for n in 0..before {
                     tested.io().send_to(id, &[n], &to);
                 }
-                assert_eq!(tested.io().send_to(id, &bytes, &bad), Sent::Queued);
+                assert_eq!(tested.io().send_to(id, &bytes, &bad), SendStatus::Queued);
                 for n in before..before + behind {
                     tested.io().send_to(id, &[n], &to);
                 }
@@ -530,7 +530,7 @@ fn what_cannot_leave_costs_no_other_datagram_of_its_batch() {
                     assert_eq!(tested.answer(&client), [n], "{net:?}, {nth}: {bad}");
                 }
                 tested.until(|server| server.io().packets_waiting(id) == 0);
-                let lost = tested.io().ledger().packets_dropped - dropped;
+                let lost = tested.io().stats().packets_dropped - dropped;
                 assert_eq!(lost, 1, "{net:?}, {nth}: {bad}");
             }
         }
@@ -551,8 +551,8 @@ fn one_after_the_other_that_cannot_leave_holds_nobody_up() {
         }
         tested.io().send_to(id, b"and one more", &to);
         assert_eq!(tested.answer(&client), b"and one more", "{net:?}");
-        let ledger = *tested.io().ledger();
-        assert_eq!((ledger.packets_dropped, ledger.packets_out), (200, 1), "{net:?}");
+        let stats = *tested.io().stats();
+        assert_eq!((stats.packets_dropped, stats.packets_out), (200, 1), "{net:?}");
     }
 }
 
@@ -567,8 +567,11 @@ fn the_queue_is_bounded_in_datagrams_and_tells_when_it_is_empty_again() {
         let client = PacketClient::new(&addr);
         for round in 1..=2 {
             let send = |n: u8| tested.io().send_to(id, &[n], &client.addr());
-            let said: Vec<Sent> = (0..8).map(send).collect();
-            assert_eq!(said, [[Sent::Queued; 5].as_slice(), &[Sent::Congested; 3]].concat());
+            let said: Vec<SendStatus> = (0..8).map(send).collect();
+            assert_eq!(
+                said,
+                [[SendStatus::Queued; 5].as_slice(), &[SendStatus::Congested; 3]].concat()
+            );
             assert_eq!(tested.io().packets_waiting(id), 5);
             assert!(tested.io().is_congested(id));
             for n in 0..5 {
@@ -578,7 +581,7 @@ fn the_queue_is_bounded_in_datagrams_and_tells_when_it_is_empty_again() {
             tested.until_quiet(&steps);
             assert_eq!(journal.calls(), vec![PacketCall::Drained; round], "{net:?}");
             assert!(!tested.io().is_congested(id));
-            assert_eq!(tested.io().ledger().packets_dropped, 3 * round as u64);
+            assert_eq!(tested.io().stats().packets_dropped, 3 * round as u64);
         }
         assert_eq!(client.next(), None);
     }
@@ -594,12 +597,16 @@ fn the_queue_is_bounded_in_bytes_too() {
         let client = PacketClient::new(&addr);
         let send = |size: usize| tested.io().send_to(id, &pattern(size, 1), &client.addr());
         let said = [400, 600, 1, 0].map(send);
-        assert_eq!(said, [Sent::Queued, Sent::Queued, Sent::Congested, Sent::Queued], "{net:?}");
+        assert_eq!(
+            said,
+            [SendStatus::Queued, SendStatus::Queued, SendStatus::Congested, SendStatus::Queued],
+            "{net:?}"
+        );
         for size in [400, 600, 0] {
             assert!(tested.answer(&client) == pattern(size, 1), "{net:?}");
         }
         tested.until(|_| journal.has(PacketCall::Drained));
-        assert_eq!(tested.io().ledger().packets_dropped, 1);
+        assert_eq!(tested.io().stats().packets_dropped, 1);
     }
 }
 
@@ -612,9 +619,9 @@ fn a_datagram_that_would_never_fit_is_dropped_and_that_is_over_at_once() {
     tested.exchange(&client, b"hello");
     let steps = tested.steps();
     tested.until_quiet(&steps);
-    assert_eq!(tested.io().send_to(id, &[0; 1_001], &client.addr()), Sent::Congested);
+    assert_eq!(tested.io().send_to(id, &[0; 1_001], &client.addr()), SendStatus::Congested);
     tested.until_quiet(&steps);
-    assert_eq!(tested.io().ledger().packets_dropped, 1);
+    assert_eq!(tested.io().stats().packets_dropped, 1);
     assert!(!tested.io().is_congested(id));
 }
 
@@ -635,7 +642,7 @@ fn drained_runs_when_the_whole_queue_has_left() {
     let waiting: Rc<RefCell<Vec<usize>>> = Rc::default();
     let (id, addr) = tested.serve_packets(Net::V4, Looks(Rc::clone(&waiting)));
     let client = PacketClient::new(&addr);
-    while tested.io().send_to(id, b"x", &client.addr()) != Sent::Congested {}
+    while tested.io().send_to(id, b"x", &client.addr()) != SendStatus::Congested {}
     tested.turn(Some(Duration::ZERO)).unwrap();
     assert!(tested.io().is_congested(id) && waiting.borrow().is_empty());
     tested.until(|_| !waiting.borrow().is_empty());
@@ -654,7 +661,7 @@ fn who_sends_what_the_queue_has_no_room_for_goes_on_when_it_is_drained() {
     }
     impl Counts {
         fn go_on(&mut self, cx: &mut Context<'_>) {
-            while self.next < 100 && cx.send_to(&[self.next], &self.to) == Sent::Queued {
+            while self.next < 100 && cx.send_to(&[self.next], &self.to) == SendStatus::Queued {
                 self.next += 1;
             }
         }
@@ -705,7 +712,7 @@ impl DatagramHandler for Fails {
                 Ok(())
             }
             b"queue" => {
-                while cx.reply(b"x") != Sent::Congested {}
+                while cx.reply(b"x") != SendStatus::Congested {}
                 Ok(())
             }
             _ => Ok(()),
@@ -734,7 +741,7 @@ fn an_error_or_a_panic_costs_that_datagram_only() {
         for message in [&b"panic"[..], b"fine", b"error", b"panic", b"fine"] {
             assert_eq!(tested.answer(&client), message, "what was sent before leaves");
         }
-        assert_eq!(tested.io().ledger().packets_failed, 3, "{net:?}");
+        assert_eq!(tested.io().stats().packets_failed, 3, "{net:?}");
         assert_eq!((journal.handled(), journal.finishes()), (5, 0));
         assert!(tested.io().is_open(id));
     }
@@ -747,10 +754,10 @@ fn an_error_or_a_panic_in_any_callback_leaves_the_socket_serving() {
     let (_, addr) = tested.serve_packets(Net::V4, NotedPackets::new(&journal, Fails));
     let client = PacketClient::new(&addr);
     tested.exchange(&client, b"timer");
-    tested.until(|server| server.io().ledger().packets_failed == 1);
+    tested.until(|server| server.io().stats().packets_failed == 1);
     assert!(journal.has(PacketCall::Timeout));
     tested.exchange(&client, b"queue");
-    tested.until(|server| server.io().ledger().packets_failed == 2);
+    tested.until(|server| server.io().stats().packets_failed == 2);
     assert!(journal.has(PacketCall::Drained));
     assert_eq!(client.all().concat(), b"xxx");
     tested.exchange(&client, b"still there");

@@ -18,15 +18,15 @@ use common::{
     flood, on_packet,
 };
 use socketserver::{
-    Addr, Context, DatagramHandler, Echo, Handler, Input, Options, Outcome, Reason, Sent, SocketId,
-    Step, TimerId,
+    Addr, CloseReason, Context, DatagramHandler, Echo, Handler, Input, Options, RequestOutcome,
+    SendStatus, SocketId, TimerId, TraceEvent,
 };
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-const CLOSED: PacketCall = PacketCall::Finish(Reason::Closed, None);
+const CLOSED: PacketCall = PacketCall::Finish(CloseReason::Closed, None);
 
 /// Echoes, and does what some words ask for.
 struct Obeys;
@@ -120,7 +120,7 @@ fn a_paused_socket_is_shown_nothing_until_it_is_resumed() {
         tested.until_quiet(&steps);
         steps.clear();
         tested.turn(Some(ms(20))).unwrap();
-        assert!(!cfg!(target_os = "linux") || steps.all() == [Step::Waited(0)], "{net:?}");
+        assert!(!cfg!(target_os = "linux") || steps.all() == [TraceEvent::Polled(0)], "{net:?}");
         assert_eq!(journal.handled(), 2, "{net:?}");
         tested.io().resume(id);
         assert_eq!(tested.answer(&client), b"two");
@@ -144,11 +144,11 @@ fn what_was_answered_before_a_close_from_inside_leaves_and_the_rest_is_refused()
         assert_eq!(tested.answer(&client), b"one");
         assert_eq!(tested.answer(&client), b"close");
         tested.until(|_| journal.has(CLOSED));
-        let handled = [7, 3, 5].map(PacketCall::Handle);
+        let handled = [7, 3, 5].map(PacketCall::ServerHandle);
         assert_eq!(journal.calls(), [&handled[..], &[CLOSED]].concat(), "{net:?}");
-        let ledger = *tested.io().ledger();
-        assert_eq!(ledger.packets_in, 3 + ledger.packets_refused, "{net:?}");
-        assert_eq!(ledger.packets_dropped, 0);
+        let stats = *tested.io().stats();
+        assert_eq!(stats.packets_in, 3 + stats.packets_refused, "{net:?}");
+        assert_eq!(stats.packets_dropped, 0);
         assert_gone(&mut tested, id, &client.addr());
         assert!(addr.path().is_none_or(|path| !path.exists()), "its path stayed");
         assert!(client.next().is_none());
@@ -159,8 +159,8 @@ fn what_was_answered_before_a_close_from_inside_leaves_and_the_rest_is_refused()
 #[track_caller]
 fn assert_gone(tested: &mut Tested, id: SocketId, anybody: &Addr) {
     let io = tested.io();
-    assert_eq!(io.send_to(id, b"x", anybody), Sent::Gone);
-    assert_eq!(io.send(id, b"x"), Sent::Gone);
+    assert_eq!(io.send_to(id, b"x", anybody), SendStatus::Closed);
+    assert_eq!(io.send(id, b"x"), SendStatus::Closed);
     assert!(!io.is_open(id) && !io.is_paused(id) && !io.is_congested(id));
     assert_eq!((io.local_addr(id), io.peer_addr(id), io.packets_waiting(id)), (None, None, 0));
     assert_eq!(io.set_peer(id, anybody).unwrap_err().kind(), ErrorKind::NotConnected);
@@ -188,12 +188,12 @@ fn a_close_from_outside_lets_leave_what_waits_and_an_abort_drops_it() {
                 tested.io().close(id);
             }
             assert!(!tested.io().is_open(id));
-            assert_eq!(tested.io().send_to(id, b"too late", &client.addr()), Sent::Gone);
+            assert_eq!(tested.io().send_to(id, b"too late", &client.addr()), SendStatus::Closed);
             tested.until(|_| journal.has(CLOSED));
-            assert_eq!(journal.calls(), [PacketCall::Handle(5), CLOSED], "{net:?}");
+            assert_eq!(journal.calls(), [PacketCall::ServerHandle(5), CLOSED], "{net:?}");
             let came = client.all();
             assert_eq!(came.len(), usize::from(!aborted), "{net:?}");
-            assert_eq!(tested.io().ledger().packets_dropped, u64::from(aborted));
+            assert_eq!(tested.io().stats().packets_dropped, u64::from(aborted));
             assert_gone(&mut tested, id, &client.addr());
         }
     }
@@ -207,7 +207,7 @@ fn what_waits_at_a_close_leaves_however_many_turns_that_takes() {
         let (id, addr) = tested.serve_packets(net, NotedPackets::new(&journal, Echo));
         let client = PacketClient::new(&addr);
         for n in 0..200 {
-            assert_eq!(tested.io().send_to(id, &[n], &client.addr()), Sent::Queued);
+            assert_eq!(tested.io().send_to(id, &[n], &client.addr()), SendStatus::Queued);
         }
         tested.io().close(id);
         tested.until(|_| journal.has(CLOSED));
@@ -224,8 +224,8 @@ fn an_abort_from_inside_drops_what_was_just_answered() {
     let client = PacketClient::new(&addr);
     client.send(b"abort");
     tested.until(|_| journal.has(CLOSED));
-    assert_eq!(journal.calls(), [PacketCall::Handle(5), CLOSED]);
-    assert_eq!((client.next(), tested.io().ledger().packets_dropped), (None, 1));
+    assert_eq!(journal.calls(), [PacketCall::ServerHandle(5), CLOSED]);
+    assert_eq!((client.next(), tested.io().stats().packets_dropped), (None, 1));
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn the_name_of_a_closed_socket_never_means_its_successor() {
     let second = tested.bind(&addr, Echo).unwrap();
     assert_ne!(first, second);
     tested.io().abort(first);
-    assert_eq!(tested.io().send_to(first, b"x", &addr), Sent::Gone);
+    assert_eq!(tested.io().send_to(first, b"x", &addr), SendStatus::Closed);
     tested.exchange(&PacketClient::new(&addr), b"hello");
 }
 
@@ -251,10 +251,10 @@ fn in_finish_nothing_can_be_sent_but_something_can_be_opened() {
             Ok(())
         }
         fn finish(&mut self, cx: &mut Context<'_>, outcome: io::Result<()>) {
-            assert!(outcome.is_ok() && cx.reason() == Some(Reason::Closed));
+            assert!(outcome.is_ok() && cx.reason() == Some(CloseReason::Closed));
             let addr = cx.io.local_addr(cx.id).unwrap();
-            assert_eq!(cx.send_to(b"x", &addr), Sent::Gone);
-            assert_eq!(cx.reply(b"x"), Sent::Gone);
+            assert_eq!(cx.send_to(b"x", &addr), SendStatus::Closed);
+            assert_eq!(cx.reply(b"x"), SendStatus::Closed);
             self.0.set(cx.bind("127.0.0.1:0", Echo).ok());
         }
     }
@@ -296,16 +296,16 @@ fn handle_request_handles_one_datagram() {
             client.send(&[n]);
         }
         for n in 0..3 {
-            assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+            assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
             assert_eq!(journal.handled(), usize::from(n) + 1, "{net:?}");
             assert_eq!(client.all(), [[n]], "{net:?}");
         }
         let timeout = Some(Duration::ZERO);
-        assert_eq!(tested.handle_request(timeout).unwrap(), Outcome::TimedOut);
-        assert_eq!(tested.handle_request(Some(ms(5))).unwrap(), Outcome::TimedOut);
+        assert_eq!(tested.handle_request(timeout).unwrap(), RequestOutcome::TimedOut);
+        assert_eq!(tested.handle_request(Some(ms(5))).unwrap(), RequestOutcome::TimedOut);
         // However short the time, one that already waits is handled.
         client.send(b"x");
-        assert_eq!(tested.handle_request(timeout).unwrap(), Outcome::Handled);
+        assert_eq!(tested.handle_request(timeout).unwrap(), RequestOutcome::Handled);
         assert_eq!(client.all(), [b"x"], "{net:?}");
         tested.exchange(&client, b"without it any number is handled");
     }
@@ -325,7 +325,7 @@ fn of_two_sockets_handle_request_handles_one_datagram() {
         client.send(b"two");
     }
     for handled in 1..=4 {
-        assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+        assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
         assert_eq!(journal.handled(), handled);
     }
     for client in &clients {
@@ -343,12 +343,12 @@ fn handle_request_passes_over_who_is_refused() {
     for _ in 0..5 {
         bad.send(b"not me");
     }
-    assert_eq!(tested.handle_request(Some(Duration::ZERO)).unwrap(), Outcome::TimedOut);
+    assert_eq!(tested.handle_request(Some(Duration::ZERO)).unwrap(), RequestOutcome::TimedOut);
     bad.send(b"not me");
     good.send(b"me");
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
     assert_eq!(good.all(), [b"me"]);
-    assert_eq!(tested.io().ledger().packets_refused, 6);
+    assert_eq!(tested.io().stats().packets_refused, 6);
 }
 
 #[test]
@@ -360,24 +360,24 @@ fn handle_request_counts_a_datagram_that_failed_or_was_cut() {
     client.send(b"fails");
     client.send(b"longer than ten");
     for _ in 0..2 {
-        assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+        assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
     }
-    assert_eq!(tested.io().ledger().packets_in, 2);
+    assert_eq!(tested.io().stats().packets_in, 2);
 }
 
 #[test]
 fn without_a_socket_or_after_its_end_there_is_no_request() {
     let mut tested = Tested::new();
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Closed);
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Closed);
     let (id, addr) = tested.serve_packets(Net::V4, Obeys);
     tested.io().close(id);
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Closed);
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Closed);
     let (id, other) = tested.serve_packets(Net::V4, Obeys);
     assert_ne!(addr, other);
     let client = PacketClient::new(&other);
     client.send(b"close");
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Closed);
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Closed);
     assert_gone(&mut tested, id, &addr);
 }
 
@@ -418,13 +418,13 @@ fn while_one_client_is_served_the_datagrams_of_others_wait_without_a_spin() {
         }
         true
     });
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
     assert!(accepted.get());
-    let turns = steps.count(|step| matches!(step, Step::Waited(_)));
+    let turns = steps.count(|step| matches!(step, TraceEvent::Polled(_)));
     assert!(turns < 20, "{turns} turns in 50 ms");
     drop(client);
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
-    assert_eq!(tested.io().ledger().packets_in, 1);
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
+    assert_eq!(tested.io().stats().packets_in, 1);
 }
 
 // Shutdown.
@@ -516,7 +516,7 @@ fn a_connected_socket_is_closed_by_a_shutdown() {
         let addr = tested.io().local_addr(id).unwrap();
         peer.send_to(b"came before", addr.ip().unwrap()).unwrap();
         tested.shutdown(PATIENCE).unwrap();
-        assert_eq!(journal.calls(), [PacketCall::Handle(11), PacketCall::Shutdown, CLOSED]);
+        assert_eq!(journal.calls(), [PacketCall::ServerHandle(11), PacketCall::Shutdown, CLOSED]);
         let mut answer = [0; 20];
         assert_eq!(peer.recv(&mut answer).unwrap(), 11);
         assert_gone(&mut tested, id, &to);
@@ -654,7 +654,7 @@ fn who_rests_hears_nothing_but_may_still_send() {
     let steps = tested.steps();
     tested.until_quiet(&steps);
     assert_eq!(journal.calls(), [PacketCall::Shutdown]);
-    assert_eq!(tested.io().send_to(id, b"news", &client.addr()), Sent::Queued);
+    assert_eq!(tested.io().send_to(id, b"news", &client.addr()), SendStatus::Queued);
     assert_eq!(tested.answer(&client), b"news");
     drop(stream);
     tested.until(|server| server.report().is_some());
@@ -717,7 +717,7 @@ fn server_close_answers_what_has_come_and_closes_what_is_bound() {
             let answers = client.all();
             assert_eq!(answers[answers.len() - 2..], [b"one", b"two"], "{net:?}");
             assert!(!journal.has(PacketCall::Shutdown), "{net:?}");
-            assert_eq!(tested.io().ledger().packets_refused, 0);
+            assert_eq!(tested.io().stats().packets_refused, 0);
             assert_gone(&mut tested, id, &to);
             assert!(tested.io().is_open(spared), "a connected one was closed");
             assert!(addr.path().is_none_or(|path| !path.exists()));
@@ -851,14 +851,14 @@ mod paths {
         let (id, _) = tested.serve_packets(Net::Unix, NotedPackets::new(&journal, discard));
         tested.io().set_peer(id, &server).unwrap();
         for size in [3, 0, 50_000] {
-            assert_eq!(tested.io().send(id, &pattern(size, 1)), Sent::Queued);
-            tested.until(|_| journal.has(PacketCall::Handle(size)));
+            assert_eq!(tested.io().send(id, &pattern(size, 1)), SendStatus::Queued);
+            tested.until(|_| journal.has(PacketCall::ServerHandle(size)));
         }
         // One that is only connected has no name, and its peer cannot answer.
         let unnamed = tested.connect_datagram(&server, Echo).unwrap();
-        let (came, sent) = (tested.io().ledger().packets_in, tested.io().ledger().packets_sent);
+        let (came, sent) = (tested.io().stats().packets_in, tested.io().stats().packets_sent);
         tested.io().send(unnamed, b"who am I?");
-        tested.until(|server| server.io().ledger().packets_in == came + 1);
-        assert_eq!(tested.io().ledger().packets_sent, sent + 1);
+        tested.until(|server| server.io().stats().packets_in == came + 1);
+        assert_eq!(tested.io().stats().packets_sent, sent + 1);
     }
 }

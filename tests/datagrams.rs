@@ -22,7 +22,9 @@ use common::{
     CROSS_TOGETHER, Client, Kind, Net, NotedPackets, PacketCall, PacketClient, PacketJournal,
     Steps, Tested, flood, on_packet, pattern,
 };
-use socketserver::{Addr, Context, DatagramHandler, Echo, Options, Sent, SocketId, Step, TimerId};
+use socketserver::{
+    Addr, Context, DatagramHandler, Echo, Options, SendStatus, SocketId, TimerId, TraceEvent,
+};
 
 /// Answers nothing, so that nothing but its coming is seen.
 struct Silent;
@@ -48,8 +50,8 @@ fn a_datagram_of_every_size_comes_back_whole() {
         for size in SIZES {
             tested.exchange(&client, &pattern(size, size as u64));
         }
-        assert_eq!(tested.io().ledger().packets_in, SIZES.len() as u64, "{net:?}");
-        assert_eq!(tested.io().ledger().packets_out, SIZES.len() as u64, "{net:?}");
+        assert_eq!(tested.io().stats().packets_in, SIZES.len() as u64, "{net:?}");
+        assert_eq!(tested.io().stats().packets_out, SIZES.len() as u64, "{net:?}");
     }
 }
 
@@ -88,7 +90,7 @@ fn an_empty_answer_is_a_datagram_too() {
     for &net in Net::ALL {
         let mut tested = Tested::new();
         let handler = on_packet(|cx, _, _| {
-            assert_eq!(cx.reply(b""), Sent::Queued);
+            assert_eq!(cx.reply(b""), SendStatus::Queued);
             Ok(())
         });
         let (_, addr) = tested.serve_packets(net, handler);
@@ -114,7 +116,7 @@ fn who_sends_nothing_sends_nothing() {
         let steps = tested.steps();
         tested.until_quiet(&steps);
         assert_eq!(client.next(), None, "{net:?}");
-        assert_eq!(tested.io().ledger().packets_sent, 0);
+        assert_eq!(tested.io().stats().packets_sent, 0);
     }
 }
 
@@ -147,7 +149,7 @@ fn a_third_party_may_be_sent_to() {
         let third: Rc<RefCell<Addr>> = Rc::new(RefCell::new(Addr::Unnamed));
         let known = Rc::clone(&third);
         let handler = on_packet(move |cx, packet, _| {
-            assert_eq!(cx.send_to(packet, &known.borrow()), Sent::Queued);
+            assert_eq!(cx.send_to(packet, &known.borrow()), SendStatus::Queued);
             Ok(())
         });
         let (id, addr) = tested.serve_packets(net, handler);
@@ -155,7 +157,7 @@ fn a_third_party_may_be_sent_to() {
         *third.borrow_mut() = listener.addr();
         speaker.send(b"tell him");
         assert_eq!(tested.answer(&listener), b"tell him", "{net:?}");
-        assert_eq!(tested.io().send_to(id, b"from outside", &listener.addr()), Sent::Queued);
+        assert_eq!(tested.io().send_to(id, b"from outside", &listener.addr()), SendStatus::Queued);
         assert_eq!(tested.answer(&listener), b"from outside", "{net:?}");
         assert_eq!(speaker.next(), None);
     }
@@ -165,18 +167,18 @@ fn a_third_party_may_be_sent_to() {
 fn without_a_sender_or_a_peer_a_send_is_gone() {
     for &net in Net::ALL {
         let mut tested = Tested::new();
-        let said: Rc<RefCell<Vec<Sent>>> = Rc::default();
+        let said: Rc<RefCell<Vec<SendStatus>>> = Rc::default();
         let (id, addr) = tested.serve_packets(net, Lost(Rc::clone(&said)));
         PacketClient::new(&addr).send(b"hello");
         tested.until(|_| said.borrow().len() == 3);
-        assert_eq!(*said.borrow(), [Sent::Gone; 3], "{net:?}");
-        assert_eq!(tested.io().send(id, b"to nobody"), Sent::Gone);
-        assert_eq!(tested.io().ledger().packets_sent, 0);
+        assert_eq!(*said.borrow(), [SendStatus::Closed; 3], "{net:?}");
+        assert_eq!(tested.io().send(id, b"to nobody"), SendStatus::Closed);
+        assert_eq!(tested.io().stats().packets_sent, 0);
     }
 }
 
 /// Sends to whom there is not.
-struct Lost(Rc<RefCell<Vec<Sent>>>);
+struct Lost(Rc<RefCell<Vec<SendStatus>>>);
 
 impl DatagramHandler for Lost {
     fn handle(&mut self, cx: &mut Context<'_>, _: &[u8], _: &Addr) -> io::Result<()> {
@@ -196,8 +198,8 @@ impl DatagramHandler for Lost {
 
 /// How many datagrams of one socket came in each call, turn by turn.
 fn calls(steps: &Steps, of: SocketId) -> Vec<Vec<usize>> {
-    let came = |step: &Step| match step {
-        Step::PacketsIn(id, n) if *id == of => Some(*n),
+    let came = |step: &TraceEvent| match step {
+        TraceEvent::PacketsIn(id, n) if *id == of => Some(*n),
         _ => None,
     };
     steps.turns().iter().map(|turn| turn.iter().filter_map(came).collect()).collect()
@@ -291,8 +293,10 @@ fn no_turn_sends_more_than_its_budget() {
                 tested.io().send_to(id, b"x", &client.addr());
             }
             tested.until(|server| server.io().packets_waiting(id) == 0);
-            let left = |turn: &Vec<Step>| -> usize {
-                turn.iter().map(|step| if let Step::PacketsOut(_, n) = step { *n } else { 0 }).sum()
+            let left = |turn: &Vec<TraceEvent>| -> usize {
+                turn.iter()
+                    .map(|step| if let TraceEvent::PacketsOut(_, n) = step { *n } else { 0 })
+                    .sum()
             };
             let turns: Vec<usize> = steps.turns().iter().map(left).collect();
             assert_eq!(turns.iter().max(), Some(&budget), "{net:?}: {turns:?}");
@@ -333,7 +337,7 @@ fn a_thousand_sources_each_get_their_own_answer() {
             }
         }
         assert!(clients.iter().all(|client| client.next().is_none()));
-        assert_eq!(tested.io().ledger().packets_out, 1_000);
+        assert_eq!(tested.io().stats().packets_out, 1_000);
     }
 }
 
@@ -363,9 +367,9 @@ fn beside_a_flood_a_client_is_answered_and_the_queue_stays_bounded() {
     tested.until_quiet(&steps);
     client.all();
     tested.exchange(&client, b"after the flood");
-    let ledger = *tested.io().ledger();
-    assert_eq!(ledger.packets_in, ledger.packets_sent, "each was handled once");
-    assert_eq!(ledger.packets_waiting(), 0);
+    let stats = *tested.io().stats();
+    assert_eq!(stats.packets_in, stats.packets_sent, "each was handled once");
+    assert_eq!(stats.packets_waiting(), 0);
 }
 
 // Fairness.
@@ -436,12 +440,13 @@ fn an_idle_datagram_socket_wakes_the_loop_for_nothing() {
         tested.until_quiet(&steps);
         steps.clear();
         tested.turn(Some(Duration::from_millis(20))).unwrap();
-        assert_eq!(steps.all(), [Step::Waited(0)], "{net:?}");
+        assert_eq!(steps.all(), [TraceEvent::Polled(0)], "{net:?}");
         for _ in 0..20 {
             tested.exchange(&client, b"hello");
         }
         tested.until_quiet(&steps);
-        let events = |step: &Step| if let Step::Waited(events) = step { *events } else { 0 };
+        let events =
+            |step: &TraceEvent| if let TraceEvent::Polled(events) = step { *events } else { 0 };
         assert_eq!(steps.all().iter().map(events).sum::<usize>(), 20, "{net:?}");
     }
 }
@@ -465,8 +470,8 @@ fn verify_request_is_asked_about_every_sender_and_refuses_by_datagram() {
             tested.exchange(&good, &[n]);
         }
         assert_eq!(bad.next(), None, "{net:?}");
-        assert_eq!(tested.io().ledger().packets_refused, 3);
-        assert_eq!(tested.io().ledger().packets_in, 6);
+        assert_eq!(tested.io().stats().packets_refused, 3);
+        assert_eq!(tested.io().stats().packets_in, 6);
         assert_eq!(tested.shared().values().copied().collect::<Vec<u32>>(), [3, 3]);
     }
 }
@@ -483,7 +488,7 @@ fn a_panic_in_verify_request_refuses() {
         true
     });
     client.send(b"refused");
-    tested.until(|server| server.io().ledger().packets_refused == 1);
+    tested.until(|server| server.io().stats().packets_refused == 1);
     tested.exchange(&client, b"admitted");
 }
 
@@ -600,14 +605,14 @@ fn two_connected_ends_exchange_datagrams() {
         let id = other.connect_datagram(&server, NotedPackets::new(&journal, Silent)).unwrap();
         assert_eq!(other.io().peer_addr(id), Some(server));
         for size in SIZES {
-            assert_eq!(other.io().send(id, &pattern(size, 1)), Sent::Queued);
+            assert_eq!(other.io().send(id, &pattern(size, 1)), SendStatus::Queued);
             let before = journal.handled();
             other.until(|_| {
                 tested.turn(Some(Duration::ZERO)).unwrap();
                 journal.handled() > before
             });
         }
-        assert_eq!(journal.calls(), SIZES.map(PacketCall::Handle), "{net:?}");
+        assert_eq!(journal.calls(), SIZES.map(PacketCall::ServerHandle), "{net:?}");
     }
 }
 
@@ -624,7 +629,7 @@ fn a_connected_socket_hears_its_peer_alone() {
     peer.send_to(b"hello", addr.ip().unwrap()).unwrap();
     let mut buffer = [0; 10];
     tested.until(|_| peer.recv(&mut buffer).is_ok());
-    assert_eq!(tested.io().ledger().packets_in, 1);
+    assert_eq!(tested.io().stats().packets_in, 1);
     assert!(stranger.recv(&mut buffer).is_err());
 }
 
@@ -642,10 +647,10 @@ fn a_bound_socket_with_a_peer_hears_it_alone() {
         assert_eq!(tested.io().peer_addr(id), Some(to), "{net:?}");
         stranger.push(b"hello");
         tested.exchange(&peer, b"hello");
-        assert_eq!(tested.io().send(id, b"unasked"), Sent::Queued);
+        assert_eq!(tested.io().send(id, b"unasked"), SendStatus::Queued);
         assert_eq!(tested.answer(&peer), b"unasked", "{net:?}");
         assert_eq!(stranger.next(), None);
-        assert_eq!(tested.io().ledger().packets_in, 1);
+        assert_eq!(tested.io().stats().packets_in, 1);
     }
 }
 
@@ -665,12 +670,12 @@ fn a_member_of_a_group_hears_what_is_sent_to_it_until_it_leaves() {
         eprintln!("this machine has no multicast on its loopback: {joined:?} {on_loopback:?}");
         return;
     }
-    tested.until(|_| journal.has(PacketCall::Handle(1)));
+    tested.until(|_| journal.has(PacketCall::ServerHandle(1)));
     tested.io().leave_multicast(id, IpAddr::V4(group), 1).unwrap();
     let _ = sender.send_to(b"bb", (group, port));
     sender.send_to(b"ccc", ("127.0.0.1", port)).unwrap();
-    tested.until(|_| journal.has(PacketCall::Handle(3)));
-    assert!(!journal.has(PacketCall::Handle(2)), "it had left");
+    tested.until(|_| journal.has(PacketCall::ServerHandle(3)));
+    assert!(!journal.has(PacketCall::ServerHandle(2)), "it had left");
 }
 
 #[test]
@@ -709,7 +714,7 @@ fn only_v6_takes_no_datagrams_over_ipv4() {
     let port = tested.io().local_addr(id).unwrap().port().unwrap();
     let over_v6 = PacketClient::new(&Addr::Ip(format!("[::1]:{port}").parse().unwrap()));
     tested.exchange(&over_v6, b"hello");
-    assert_eq!(tested.io().ledger().packets_in, 1);
+    assert_eq!(tested.io().stats().packets_in, 1);
 }
 
 #[test]
@@ -741,8 +746,8 @@ fn the_questions_about_a_datagram_socket_are_answered() {
         io.send_to(id, b"one", &client.addr());
         io.send_to(id, b"two", &client.addr());
         assert_eq!(io.packets_waiting(id), 2);
-        assert_eq!(io.ledger().packets_waiting(), 2);
-        io.check_ledger().unwrap();
+        assert_eq!(io.stats().packets_waiting(), 2);
+        io.verify_stats().unwrap();
         assert_eq!(tested.answer(&client), b"one");
         assert_eq!(tested.answer(&client), b"two");
         assert_eq!(tested.io().packets_waiting(id), 0);

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use common::{Call, Client, Journal, Kind, Noted, Tested, on_input, on_setup, pattern};
 use socketserver::{
-    Addr, Connect, Context, Echo, Handler, Input, Options, Reason, Reconnect, Relay, Sent, Server,
+    Addr, CloseReason, Connect, Context, Echo, Handler, Input, Options, Reconnect, Relay,
+    SendStatus, Server,
 };
 
 const fn ms(ms: u64) -> Duration {
@@ -52,8 +53,8 @@ fn the_next_address_is_tried_when_one_refuses() {
     let addrs = [nowhere(), Addr::from("/nonexistent/socket".as_ref() as &std::path::Path), there];
     tested.connect(&addrs[..], Noted::new(&journal, Asks(b"hello"))).unwrap();
     tested.until_ended(2);
-    assert_eq!(journal.finishes(), [(Reason::Closed, None)]);
-    assert_eq!(tested.io().ledger().connected, 1);
+    assert_eq!(journal.finishes(), [(CloseReason::Closed, None)]);
+    assert_eq!(tested.io().stats().connected, 1);
     journal.assert_order(true);
 }
 
@@ -64,7 +65,7 @@ fn when_every_address_refuses_finish_is_told_once() {
     let addrs = [nowhere(), nowhere(), nowhere()];
     tested.connect(&addrs[..], Noted::new(&journal, Asks(b"hello"))).unwrap();
     tested.until_ended(1);
-    let refused = Call::Finish(Reason::NotConnected, Some(ErrorKind::ConnectionRefused));
+    let refused = Call::Finish(CloseReason::ConnectFailed, Some(ErrorKind::ConnectionRefused));
     assert_eq!(journal.calls(), [refused]);
 }
 
@@ -90,7 +91,7 @@ fn an_address_that_does_not_answer_makes_way_for_the_next() {
     let addrs = [Addr::Ip(full), there];
     tested.connect(&addrs[..], Noted::new(&journal, Asks(b"hello"))).unwrap();
     tested.until_ended(2);
-    assert_eq!(journal.finishes(), [(Reason::Closed, None)]);
+    assert_eq!(journal.finishes(), [(CloseReason::Closed, None)]);
     drop(waiting);
 }
 
@@ -104,7 +105,7 @@ fn a_name_is_looked_up_beside_the_loop_and_then_connected_to() {
     assert!(tested.io().is_open(id));
     assert_eq!(tested.io().peer_addr(id), None);
     tested.until_ended(2);
-    assert_eq!(journal.finishes(), [(Reason::Closed, None)]);
+    assert_eq!(journal.finishes(), [(CloseReason::Closed, None)]);
 }
 
 #[test]
@@ -119,9 +120,9 @@ fn what_is_sent_before_a_name_is_known_leaves_when_the_connection_stands() {
         Ok(())
     });
     let id = tested.connect(connect, collect).unwrap();
-    assert_ne!(tested.io().send(id, &pattern(100_000, 1)), Sent::Gone);
+    assert_ne!(tested.io().send(id, &pattern(100_000, 1)), SendStatus::Closed);
     tested.until_ended(2);
-    assert_eq!(tested.ended(Reason::Closed), 2);
+    assert_eq!(tested.ended(CloseReason::Closed), 2);
 }
 
 #[test]
@@ -134,7 +135,9 @@ fn an_unknown_name_is_told_to_finish() {
     tested.until_ended(2);
     let finishes = journal.finishes();
     assert!(
-        finishes.iter().all(|(reason, kind)| { *reason == Reason::NotConnected && kind.is_some() })
+        finishes
+            .iter()
+            .all(|(reason, kind)| { *reason == CloseReason::ConnectFailed && kind.is_some() })
     );
     assert_eq!(journal.calls().len(), 2);
 }
@@ -158,10 +161,10 @@ fn a_planned_connection_waits_for_its_time() {
         )
         .unwrap();
     assert_eq!(tested.io().connections(), 1);
-    assert_ne!(tested.io().send(id, b"early"), Sent::Gone);
+    assert_ne!(tested.io().send(id, b"early"), SendStatus::Closed);
     tested.until_ended(2);
     assert!(stands.borrow().unwrap() >= ms(60));
-    assert_eq!(tested.io().ledger().bytes_in, 5, "what was sent early arrived");
+    assert_eq!(tested.io().stats().bytes_in, 5, "what was sent early arrived");
 }
 
 #[test]
@@ -171,7 +174,7 @@ fn a_planned_connection_longer_off_than_the_connect_timeout_still_comes() {
     let connect = Connect::to(addr).unwrap().after(ms(50));
     tested.connect(connect, Asks(b"late")).unwrap();
     tested.until_ended(2);
-    assert_eq!(tested.ended(Reason::Closed), 2);
+    assert_eq!(tested.ended(CloseReason::Closed), 2);
 }
 
 #[test]
@@ -194,7 +197,7 @@ fn a_planned_connection_can_be_closed_and_aborted_and_ends_with_a_shutdown() {
                 matches!(calls[..], [Call::Finish(_, Some(ErrorKind::ConnectionAborted))]),
                 "{calls:?}"
             );
-            assert_eq!(tested.io().send(id, b"stale"), Sent::Gone);
+            assert_eq!(tested.io().send(id, b"stale"), SendStatus::Closed);
         }
     }
 }
@@ -258,7 +261,7 @@ fn a_connection_is_made_again_until_the_factory_gives_no_handler() {
     again.unwrap().first(ms(1)).start(&mut tested).unwrap();
     tested.until(|_| ends.borrow().len() == 4);
     tested.until(|server| server.io().connections() == 0);
-    let closed = Some(Reason::Closed);
+    let closed = Some(CloseReason::Closed);
     assert_eq!(*ends.borrow(), [None, closed, closed, closed]);
     assert_eq!(journal.finishes().len(), 3);
     journal.assert_order(true);
@@ -283,9 +286,9 @@ fn pauses_grow_while_nobody_answers_and_the_last_attempt_finds_the_server() {
     for (pause, least) in pauses[1..].iter().zip([2, 4, 8, 8]) {
         assert!(*pause >= ms(least), "{pauses:?}");
     }
-    assert_eq!(tested.ended(Reason::NotConnected), 5);
+    assert_eq!(tested.ended(CloseReason::ConnectFailed), 5);
     let late = tested.listen(addr, |_: &Addr| Echo).unwrap();
-    tested.until(|server| server.io().ledger().ended(Reason::Closed) > 0);
+    tested.until(|server| server.io().stats().ended(CloseReason::Closed) > 0);
     tested.io().close(late);
     tested.shutdown(Duration::ZERO).unwrap();
 }
@@ -296,7 +299,7 @@ fn a_shutdown_ends_the_row() {
     let addr = nowhere();
     let again = Reconnect::new(addr, |_| Some(Asks(b"there?"))).unwrap();
     again.first(ms(1)).most(ms(1)).start(&mut tested).unwrap();
-    tested.until(|server| server.io().ledger().ended(Reason::NotConnected) > 3);
+    tested.until(|server| server.io().stats().ended(CloseReason::ConnectFailed) > 3);
     tested.shutdown(common::PATIENCE).unwrap();
     assert_eq!(tested.io().connections(), 0);
 }
@@ -337,7 +340,7 @@ fn a_relay_passes_everything_on_and_the_half_close_behind_it() {
         sent.reverse();
         assert!(answer == sent);
         tested.until_ended(3);
-        assert_eq!(tested.ended(Reason::Closed), 3);
+        assert_eq!(tested.ended(CloseReason::Closed), 3);
     }
 }
 
@@ -356,7 +359,7 @@ fn a_peer_that_ends_first_is_passed_on_too() {
     assert_eq!(tested.receive_to_end(&mut client), b"goodbye");
     // The other direction still stands.
     client.send(b"one more thing");
-    tested.until(|server| server.io().ledger().bytes_in == 7 + 14 + 14);
+    tested.until(|server| server.io().stats().bytes_in == 7 + 14 + 14);
     client.finish_sending();
     tested.until_ended(3);
 }
@@ -383,7 +386,7 @@ fn a_slow_side_holds_the_fast_one_at_bounded_memory() {
         pushed += n;
         stuck = if n == 0 { stuck + 1 } else { 0 };
         tested.turn(Some(ms(1))).unwrap();
-        most = most.max(tested.io().ledger().unsent());
+        most = most.max(tested.io().stats().unsent());
     }
     assert!(pushed < TOTAL, "nobody held it");
     assert!(most < 1 << 20, "{most} bytes waited in the process");
@@ -451,7 +454,7 @@ fn a_shutdown_lets_a_relay_end_by_itself() {
         relaying.turn(Some(ms(1))).unwrap();
         client.look();
     }
-    assert_eq!(relaying.ended(Reason::Closed), 2);
+    assert_eq!(relaying.ended(CloseReason::Closed), 2);
 }
 
 #[test]
@@ -466,10 +469,10 @@ fn an_address_that_is_not_allowed_is_never_connected_to() {
     tested.connect(connect, Noted::new(&journal, Asks(b"never"))).unwrap();
     tested.until_ended(1);
     let denied = Some(ErrorKind::PermissionDenied);
-    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, denied)]);
+    assert_eq!(journal.calls(), [Call::Finish(CloseReason::ConnectFailed, denied)]);
     let allowed = |addr: &Addr| addr.ip().is_some_and(|addr| addr.ip().is_loopback());
     tested.connect(Connect::to_name(&name).only(allowed), Asks(b"come in")).unwrap();
-    tested.until(|server| server.io().ledger().accepted == 1);
+    tested.until(|server| server.io().stats().accepted == 1);
 }
 
 #[test]
@@ -493,7 +496,7 @@ fn a_panic_of_who_says_which_addresses_are_allowed_costs_that_connection_only() 
     let journal = Journal::default();
     tested.connect(connect, Noted::new(&journal, Echo)).unwrap();
     tested.until_ended(1);
-    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, Some(ErrorKind::Other))]);
+    assert_eq!(journal.calls(), [Call::Finish(CloseReason::ConnectFailed, Some(ErrorKind::Other))]);
     let mut client = common::Client::connect(&addr);
     tested.echo(&mut client, b"bystander");
 }
@@ -527,7 +530,7 @@ fn a_full_backlog_of_a_unix_server_is_waited_out() {
     let journal = Journal::default();
     let quiet = on_input(|_: &mut Context<'_>, _: &mut Input<'_>| Ok(()));
     let id = tested.connect(path.as_path(), Noted::new(&journal, quiet)).unwrap();
-    assert_ne!(tested.io().send(id, b"early"), Sent::Gone);
+    assert_ne!(tested.io().send(id, b"early"), SendStatus::Closed);
     for _ in 0..10 {
         tested.turn(Some(ms(5))).unwrap();
     }
@@ -555,6 +558,9 @@ fn a_backlog_that_stays_full_is_given_up_after_the_connect_timeout() {
     let began = Instant::now();
     tested.until_ended(1);
     assert!(began.elapsed() >= ms(50));
-    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, Some(ErrorKind::TimedOut))]);
+    assert_eq!(
+        journal.calls(),
+        [Call::Finish(CloseReason::ConnectFailed, Some(ErrorKind::TimedOut))]
+    );
     drop(full);
 }

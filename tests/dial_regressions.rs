@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::{Call, Client, Journal, Kind, Noted, Tested, on_input};
 use socket2::{Domain, SockAddr, Socket, Type};
-use socketserver::{Addr, Connect, Context, Echo, Handler, Input, Options, Reason};
+use socketserver::{Addr, CloseReason, Connect, Context, Echo, Handler, Input, Options};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -159,7 +159,10 @@ fn a_failure_is_told_even_beside_an_address_that_does_not_answer() {
     let why = Rc::new(RefCell::new(String::new()));
     tested.connect(&[addr, missing][..], Noted::new(&journal, Why(Rc::clone(&why)))).unwrap();
     tested.until_ended(1);
-    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, Some(ErrorKind::TimedOut))]);
+    assert_eq!(
+        journal.calls(),
+        [Call::Finish(CloseReason::ConnectFailed, Some(ErrorKind::TimedOut))]
+    );
     let why = why.borrow();
     assert!(why.contains("did not stand in time") && why.contains("/nonexistent/socket"), "{why}");
 }
@@ -171,7 +174,10 @@ fn a_shutdown_is_not_told_before_setup_when_the_next_address_is_tried() {
     let journal = Journal::default();
     tested.connect(&[nowhere(), addr][..], Noted::new(&journal, Patient)).unwrap();
     tested.shutdown(ms(30)).unwrap();
-    assert_eq!(journal.calls(), [Call::Finish(Reason::Forced, Some(ErrorKind::TimedOut))]);
+    assert_eq!(
+        journal.calls(),
+        [Call::Finish(CloseReason::ShutdownTimeout, Some(ErrorKind::TimedOut))]
+    );
 }
 
 /// Connects once more when it is told of the shutdown.
@@ -198,9 +204,9 @@ fn a_connection_begun_during_a_shutdown_is_told_of_it() {
     for (connect, expected) in [
         (
             to.clone().after(Duration::from_secs(3_600)),
-            vec![Call::Finish(Reason::NotConnected, Some(ErrorKind::ConnectionAborted))],
+            vec![Call::Finish(CloseReason::ConnectFailed, Some(ErrorKind::ConnectionAborted))],
         ),
-        (to, vec![Call::Setup, Call::Shutdown, Call::Finish(Reason::Closed, None)]),
+        (to, vec![Call::Setup, Call::Shutdown, Call::Finish(CloseReason::Closed, None)]),
     ] {
         let mut tested = Tested::new();
         let journal = Journal::default();
@@ -208,7 +214,7 @@ fn a_connection_begun_during_a_shutdown_is_told_of_it() {
         let addr =
             tested.serve(Kind::Tcp, move |_| AtShutdown(Some(connect.clone()), witness.clone()));
         let client = Client::connect(&addr);
-        tested.until(|server| server.io().ledger().accepted == 1);
+        tested.until(|server| server.io().stats().accepted == 1);
         let began = Instant::now();
         tested.shutdown(common::PATIENCE).unwrap();
         assert!(began.elapsed() < common::PATIENCE / 2, "it waited for who was not told");
@@ -239,7 +245,7 @@ fn what_a_finish_connects_to_does_not_outlive_the_grace() {
     let mut tested = Tested::with(None, Options::default());
     let addr = tested.serve(Kind::Tcp, move |_| Again(to.clone()));
     let client = Client::connect(&addr);
-    tested.until(|server| server.io().ledger().accepted == 1);
+    tested.until(|server| server.io().stats().accepted == 1);
     tested.shutdown(ms(10)).unwrap();
     assert_eq!(*tested.shared(), Some(ErrorKind::ConnectionAborted));
     assert_eq!(tested.io().connections(), 0);
@@ -258,6 +264,6 @@ fn a_planned_connection_that_is_closed_in_the_turn_of_its_time_is_not_begun() {
     thread::sleep(ms(10));
     tested.shutdown(common::PATIENCE).unwrap();
     let aborted = Some(ErrorKind::ConnectionAborted);
-    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, aborted)]);
+    assert_eq!(journal.calls(), [Call::Finish(CloseReason::ConnectFailed, aborted)]);
     assert_eq!(outside.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }

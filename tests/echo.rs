@@ -7,7 +7,7 @@ mod common;
 use std::io;
 
 use common::{Client, Kind, Random, Tested, on_input, on_setup, pattern};
-use socketserver::{Context, Echo, Handler, Input, Options, Reason};
+use socketserver::{CloseReason, Context, Echo, Handler, Input, Options};
 
 /// Sends `bytes` in the pieces that `next_piece` says, and takes the echo as it comes.
 fn exchange(
@@ -136,7 +136,7 @@ fn a_client_that_ends_first_gets_everything_it_is_owed_and_then_the_end() {
         client.finish_sending();
         assert!(tested.receive_to_end(&mut client) == bytes, "{kind:?}");
         tested.until_ended(1);
-        assert_eq!(tested.ended(Reason::Closed), 1);
+        assert_eq!(tested.ended(CloseReason::Closed), 1);
     }
 }
 
@@ -152,7 +152,7 @@ fn data_and_end_in_one_event_are_both_seen() {
             assert!(tested.receive_to_end(&mut client) == pattern(n, 5), "{n} bytes on {kind:?}");
         }
         tested.until_ended(4);
-        assert_eq!(tested.ended(Reason::Closed), 4);
+        assert_eq!(tested.ended(CloseReason::Closed), 4);
     }
 }
 
@@ -228,7 +228,7 @@ fn both_sides_may_end_their_direction_at_once() {
         assert!(tested.receive_to_end(&mut client) == pattern(100_000, 7));
         tested.until_ended(1);
         assert_eq!(*tested.shared(), [1_000]);
-        assert_eq!(tested.ended(Reason::Closed), 1);
+        assert_eq!(tested.ended(CloseReason::Closed), 1);
     }
 }
 
@@ -264,7 +264,7 @@ fn a_handler_may_go_on_sending_after_the_client_has_ended() {
         client.finish_sending();
         assert_eq!(tested.receive_to_end(&mut client), b"5 bytes, late");
         tested.until_ended(1);
-        assert_eq!(tested.ended(Reason::Closed), 1, "both directions have ended");
+        assert_eq!(tested.ended(CloseReason::Closed), 1, "both directions have ended");
     }
 }
 
@@ -284,12 +284,12 @@ fn an_end_while_the_output_is_blocked_cuts_nothing_off() {
         let mut client = Client::connect(&addr);
         client.send(b"give!");
         tested.until_quiet(&steps);
-        assert!(tested.io().ledger().unsent() > 0, "the output is not blocked");
+        assert!(tested.io().stats().unsent() > 0, "the output is not blocked");
         client.finish_sending();
         tested.until_quiet(&steps);
         assert!(tested.receive_to_end(&mut client) == pattern(8 << 20, 10));
         tested.until_ended(1);
-        assert_eq!(tested.ended(Reason::Closed), 1);
+        assert_eq!(tested.ended(CloseReason::Closed), 1);
     }
 }
 
@@ -303,7 +303,7 @@ fn a_close_with_much_to_send_sends_it_all() {
                     cx.send(&pattern(1 + 900 * seed as usize, seed));
                 }
                 cx.close();
-                assert_eq!(cx.send(b"too late"), socketserver::Sent::Gone);
+                assert_eq!(cx.send(b"too late"), socketserver::SendStatus::Closed);
                 Ok(())
             })
         });

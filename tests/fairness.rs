@@ -9,7 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use common::{Call, Client, Journal, Kind, Noted, Tested, on_input, reads_once};
-use socketserver::{Context, Echo, Handler, Input, Options, SocketId, Step};
+use socketserver::{Context, Echo, Handler, Input, Options, SocketId, TraceEvent};
 
 /// Takes everything and answers nothing, so that nothing slows its peer down.
 struct Discard;
@@ -21,10 +21,10 @@ impl Handler for Discard {
     }
 }
 
-fn reads(turn: &[Step]) -> HashMap<SocketId, usize> {
+fn reads(turn: &[TraceEvent]) -> HashMap<SocketId, usize> {
     let mut reads = HashMap::new();
     for step in turn {
-        if let Step::Read(id, _) | Step::ReadNothing(id) = step {
+        if let TraceEvent::Read(id, _) | TraceEvent::ReadWouldBlock(id) = step {
             *reads.entry(*id).or_default() += 1;
         }
     }
@@ -87,7 +87,9 @@ fn what_came_at_once_is_read_in_the_turn_of_its_event_as_far_as_the_budget_goes(
         for (sent, turns) in [(3_000, 1), (6_000, 2)] {
             steps.clear();
             tested.echo(&mut client, &vec![b'x'; sent]);
-            let reading = |turn: &Vec<Step>| turn.iter().any(|step| matches!(step, Step::Read(..)));
+            let reading = |turn: &Vec<TraceEvent>| {
+                turn.iter().any(|step| matches!(step, TraceEvent::Read(..)))
+            };
             let took = steps.turns().iter().filter(|turn| reading(turn)).count();
             assert_eq!(took, turns, "{kind:?} {sent}: {:?}", steps.turns());
         }
@@ -100,11 +102,11 @@ fn accepts_are_spread_over_turns_by_their_budget() {
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     let steps = tested.steps();
     let clients = Client::connect_many(&addr, 95);
-    tested.until(|server| server.io().ledger().accepted == 95);
+    tested.until(|server| server.io().stats().accepted == 95);
     let accepts: Vec<usize> = steps
         .turns()
         .iter()
-        .map(|turn| turn.iter().filter(|step| matches!(step, Step::Accepted(..))).count())
+        .map(|turn| turn.iter().filter(|step| matches!(step, TraceEvent::Accepted(..))).count())
         .collect();
     assert_eq!(accepts.iter().max(), Some(&10));
     assert_eq!(accepts.iter().filter(|&&accepts| accepts > 0).count(), 10);
@@ -136,8 +138,9 @@ fn writes_are_spread_over_turns_by_their_budget() {
         client.received.len() == 16 << 20
     });
     for turn in steps.turns() {
-        let writes =
-            turn.iter().filter(|step| matches!(step, Step::Wrote(..) | Step::WroteNothing(_)));
+        let writes = turn
+            .iter()
+            .filter(|step| matches!(step, TraceEvent::Wrote(..) | TraceEvent::WriteWouldBlock(_)));
         // One more for the part of a large send that goes out at once.
         assert!(writes.count() <= 3);
     }
@@ -154,11 +157,15 @@ fn an_echoed_message_costs_one_read_one_write_and_no_look_in_vain() {
         for n in 1..=100 {
             tested.echo(&mut client, &vec![b'x'; n]);
         }
-        assert_eq!(steps.count(|step| matches!(step, Step::Read(..))), 100, "{kind:?}");
-        assert_eq!(steps.count(|step| matches!(step, Step::Wrote(..))), 100, "{kind:?}");
-        let in_vain = steps.count(|step| matches!(step, Step::ReadNothing(_)));
+        assert_eq!(steps.count(|step| matches!(step, TraceEvent::Read(..))), 100, "{kind:?}");
+        assert_eq!(steps.count(|step| matches!(step, TraceEvent::Wrote(..))), 100, "{kind:?}");
+        let in_vain = steps.count(|step| matches!(step, TraceEvent::ReadWouldBlock(_)));
         assert!(in_vain == 0 || !reads_once(kind), "{kind:?}");
-        assert_eq!(steps.count(|step| matches!(step, Step::WroteNothing(_))), 0, "{kind:?}");
+        assert_eq!(
+            steps.count(|step| matches!(step, TraceEvent::WriteWouldBlock(_))),
+            0,
+            "{kind:?}"
+        );
     }
 }
 
@@ -180,7 +187,7 @@ fn a_message_that_the_peer_takes_wakes_the_loop_for_nothing_else() {
         let events: usize = steps
             .all()
             .iter()
-            .map(|step| if let Step::Waited(events) = step { *events } else { 0 })
+            .map(|step| if let TraceEvent::Polled(events) = step { *events } else { 0 })
             .sum();
         assert_eq!(events, 50, "{kind:?}");
     }
@@ -200,7 +207,7 @@ fn an_idle_server_wakes_for_nothing() {
         steps.clear();
         let before = std::time::Instant::now();
         tested.turn(Some(Duration::from_millis(50))).unwrap();
-        assert_eq!(steps.all(), [Step::Waited(0)]);
+        assert_eq!(steps.all(), [TraceEvent::Polled(0)]);
         assert!(before.elapsed() >= Duration::from_millis(45));
     }
 }
@@ -252,7 +259,7 @@ fn a_loop_that_spins_serves_and_sleeps_as_any_other() {
     let began = std::time::Instant::now();
     tested.turn(Some(Duration::from_millis(20))).unwrap();
     // One turn, however often it looked, and no longer than it was told.
-    assert_eq!(steps.all(), [Step::Waited(0)]);
+    assert_eq!(steps.all(), [TraceEvent::Polled(0)]);
     assert!(began.elapsed() >= Duration::from_millis(20));
     tested.turn(Some(Duration::ZERO)).unwrap();
     client.finish_sending();

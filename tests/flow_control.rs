@@ -12,7 +12,8 @@ use common::{
     Call, Client, Journal, Kind, Noted, Random, Steps, Tested, on_input, on_setup, pattern,
 };
 use socketserver::{
-    Addr, Context, Echo, Handler, Input, Options, Reason, Sent, Server, SocketId, Step,
+    Addr, CloseReason, Context, Echo, Handler, Input, Options, SendStatus, Server, SocketId,
+    TraceEvent,
 };
 
 fn conversation(journal: &Journal) -> SocketId {
@@ -48,7 +49,8 @@ fn slow_peer_is_not_read_until_it_drains() {
         steps.clear();
         client.look_at_most(1_000);
         tested.until_quiet(&steps);
-        let reads = steps.count(|step| matches!(step, Step::Read(..) | Step::ReadNothing(_)));
+        let reads = steps
+            .count(|step| matches!(step, TraceEvent::Read(..) | TraceEvent::ReadWouldBlock(_)));
         assert_eq!(reads, 0, "it was read while it had not drained");
         client.finish_sending();
         let got = tested.receive_to_end(&mut client);
@@ -73,7 +75,7 @@ fn a_peer_that_never_reads_costs_bounded_memory_and_no_time() {
             let n = client.push(&bytes);
             sent += n;
             silent_turns = if n == 0 { silent_turns + 1 } else { 0 };
-            assert!(server.io().ledger().unsent() < 2 << 20);
+            assert!(server.io().stats().unsent() < 2 << 20);
             assert!(sent < 1 << 30);
             silent_turns > 5
         });
@@ -83,7 +85,12 @@ fn a_peer_that_never_reads_costs_bounded_memory_and_no_time() {
             client.push(&bytes);
             tested.turn(Some(std::time::Duration::from_millis(1))).unwrap();
         }
-        assert_eq!(steps.count(|step| !matches!(step, Step::Waited(_))), 0, "{:?}", steps.all());
+        assert_eq!(
+            steps.count(|step| !matches!(step, TraceEvent::Polled(_))),
+            0,
+            "{:?}",
+            steps.all()
+        );
     }
 }
 
@@ -93,7 +100,7 @@ fn exceeding_the_output_limit_resets_that_peer_only() {
     let journal = Journal::default();
     let witness = journal.clone();
     let addr = tested.serve(Kind::Tcp, move |_| {
-        let hoard = |cx: &mut Context<'_, Option<Sent>>, input: &mut Input<'_>| {
+        let hoard = |cx: &mut Context<'_, Option<SendStatus>>, input: &mut Input<'_>| {
             input.take_all();
             for _ in 0..1_000 {
                 *cx.shared = Some(cx.send(&[b'x'; 10_000]));
@@ -106,9 +113,9 @@ fn exceeding_the_output_limit_resets_that_peer_only() {
     let mut bystander = Client::connect(&addr);
     hoarder.send(b"all of it");
     tested.until_ended_but(1);
-    assert_eq!(*tested.shared(), Some(Sent::Gone));
-    assert_eq!(tested.ended(Reason::OutputLimit), 1);
-    assert_eq!(journal.finishes()[0].0, Reason::OutputLimit);
+    assert_eq!(*tested.shared(), Some(SendStatus::Closed));
+    assert_eq!(tested.ended(CloseReason::OutputLimit), 1);
+    assert_eq!(journal.finishes()[0].0, CloseReason::OutputLimit);
     bystander.look();
     assert_eq!(bystander.end, None);
     drop((hoarder, bystander));
@@ -123,7 +130,7 @@ impl<S> UntilEndedBut for Tested<S> {
     /// Turns until somebody has ended and so many connections are left.
     fn until_ended_but(&mut self, left: usize) {
         self.until(|server| {
-            server.io().ledger().all_ended() > 0 && server.io().connections() == left
+            server.io().stats().all_ended() > 0 && server.io().connections() == left
         });
     }
 }
@@ -159,7 +166,8 @@ fn resume_shows_again_what_was_left_without_anything_new() {
             tested.io().resume(id);
         }
         tested.until_quiet(&steps);
-        let handled = [Call::Setup, Call::Handle(3), Call::Handle(2), Call::Handle(1)];
+        let handled =
+            [Call::Setup, Call::ServerHandle(3), Call::ServerHandle(2), Call::ServerHandle(1)];
         assert_eq!(journal.calls(), handled, "resuming with nothing left shows nothing");
     }
 }
@@ -179,7 +187,7 @@ fn nothing_is_shown_while_paused_not_even_the_end() {
         client.finish_sending();
         tested.until_quiet(&steps);
         let id = conversation(&journal);
-        assert_eq!(journal.of(id), [Call::Setup, Call::Handle(2)]);
+        assert_eq!(journal.of(id), [Call::Setup, Call::ServerHandle(2)]);
         tested.io().resume(id);
         assert_eq!(tested.receive(&mut client, 1), b"b");
         tested.until_quiet(&steps);
@@ -203,7 +211,7 @@ fn a_paused_connection_may_leave_more_than_the_input_limit_in_the_system() {
     let mut client = Client::connect(&addr);
     client.send(&pattern(5_000, 1));
     tested.until_quiet(&steps);
-    assert_eq!(journal.calls(), [Call::Setup, Call::Handle(100)]);
+    assert_eq!(journal.calls(), [Call::Setup, Call::ServerHandle(100)]);
     assert!(tested.io().is_open(conversation(&journal)));
 }
 
@@ -215,7 +223,7 @@ fn full_duplex_reads_on_while_its_own_output_is_blocked() {
         let mut client = Client::connect(&addr);
         let steps = tested.steps();
         tested.until_quiet(&steps);
-        assert!(tested.io().ledger().unsent() > Options::default().high_water as u64);
+        assert!(tested.io().stats().unsent() > Options::default().high_water as u64);
         let bytes = vec![0; 1 << 20];
         let mut sent = 0;
         tested.until(|server| {
@@ -233,7 +241,7 @@ struct FullDuplex;
 impl Handler<usize> for FullDuplex {
     fn setup(&mut self, cx: &mut Context<'_, usize>) -> io::Result<()> {
         cx.io.set_full_duplex(cx.id, true);
-        assert_eq!(cx.send(&pattern(10 << 20, 3)), Sent::Congested);
+        assert_eq!(cx.send(&pattern(10 << 20, 3)), SendStatus::Congested);
         Ok(())
     }
 
@@ -265,8 +273,8 @@ fn send_says_what_becomes_of_the_bytes() {
     assert_eq!(tested.receive_to_end(&mut client).len(), 1_002);
     drop(client);
     tested.until_ended(1);
-    let queued = [Sent::Queued; 2];
-    let (congested, gone) = ([Sent::Congested; 3], [Sent::Gone; 2]);
+    let queued = [SendStatus::Queued; 2];
+    let (congested, gone) = ([SendStatus::Congested; 3], [SendStatus::Closed; 2]);
     assert_eq!(*said.borrow(), [&queued[..], &congested, &gone].concat());
 }
 
@@ -305,9 +313,9 @@ impl Handler for Relay {
 
     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
         match cx.io.send(self.peer.unwrap(), input.take_all()) {
-            Sent::Queued => {}
-            Sent::Congested => cx.pause(),
-            Sent::Gone => cx.close(),
+            SendStatus::Queued => {}
+            SendStatus::Congested => cx.pause(),
+            SendStatus::Closed => cx.close(),
         }
         Ok(())
     }
@@ -330,7 +338,7 @@ impl Handler for Relay {
 }
 
 fn most_unsent(server: &mut Server, most: &mut u64) {
-    *most = (*most).max(server.io().ledger().unsent());
+    *most = (*most).max(server.io().stats().unsent());
 }
 
 #[test]
@@ -356,7 +364,7 @@ fn a_relay_with_back_pressure_moves_every_byte_in_bounded_memory() {
         client.finish_sending();
         assert!(tested.receive_to_end(&mut client) == bytes, "{kind:?}");
         tested.until_ended(3);
-        assert_eq!(tested.ended(Reason::Closed), 3);
+        assert_eq!(tested.ended(CloseReason::Closed), 3);
         assert!(most < 6 << 20, "{most} bytes waited at once");
     }
 }
@@ -398,7 +406,7 @@ fn a_broadcast_reaches_all_and_a_stuck_member_holds_up_nobody() {
             });
         }
         assert!(members.iter().all(|member| member.received == expected));
-        assert_eq!(tested.ended(Reason::OutputLimit), 1, "{kind:?}");
+        assert_eq!(tested.ended(CloseReason::OutputLimit), 1, "{kind:?}");
         tested.until(|_| stuck.look());
         assert!(stuck.received.len() < expected.len());
     }
@@ -442,8 +450,8 @@ fn what_two_handlers_send_to_one_peer_in_one_round_arrives_whole_and_once() {
             (0..5).filter(|&other| other != n).flat_map(|o| [b'a' + o as u8; 100]).collect();
         assert_eq!(got, expected);
     }
-    let rounds = steps.count(|step| matches!(step, Step::Waited(n) if n > 0));
-    let writes = steps.count(|step| matches!(step, Step::Wrote(..)));
+    let rounds = steps.count(|step| matches!(step, TraceEvent::Polled(n) if n > 0));
+    let writes = steps.count(|step| matches!(step, TraceEvent::Wrote(..)));
     assert!(writes <= 5 * rounds, "{writes} writes in {rounds} rounds");
 }
 
@@ -510,7 +518,7 @@ fn bytes_arrive_in_the_order_in_which_they_were_sent_by_whomever() {
         tested.until(|_| {
             clients[0].look();
             let quiet =
-                steps.turns().iter().rev().take(4).all(|turn| turn[..] == [Step::Waited(0)]);
+                steps.turns().iter().rev().take(4).all(|turn| turn[..] == [TraceEvent::Polled(0)]);
             steps.turns().len() > 5 && quiet
         });
         let (got, sent) = (&clients[0].received, &tested.shared().sent);

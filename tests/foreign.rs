@@ -14,7 +14,7 @@ use common::{Client, Kind, Tested, on_setup};
 use socketserver::mio::net::{TcpStream, UdpSocket};
 use socketserver::mio::unix::pipe;
 use socketserver::mio::{Interest, Poll, Token};
-use socketserver::{Context, Echo, Exit, Handler, Input, Options, Readiness, Step};
+use socketserver::{Context, Echo, Exit, Handler, Input, Options, Readiness, TraceEvent};
 
 /// Takes everything a pipe has, into the shared bytes.
 fn take_all(
@@ -80,7 +80,7 @@ fn a_source_without_events_is_not_called_and_keeps_nobody_awake() {
         tested.until_quiet(&steps);
         steps.clear();
         tested.turn(Some(Duration::from_millis(20))).unwrap();
-        assert_eq!((*tested.shared(), steps.all()), (called, vec![Step::Waited(0)]));
+        assert_eq!((*tested.shared(), steps.all()), (called, vec![TraceEvent::Polled(0)]));
     }
 }
 
@@ -292,7 +292,7 @@ mod in_another_loop {
     use super::*;
     use std::os::fd::{AsFd, AsRawFd};
 
-    use socketserver::Step;
+    use socketserver::TraceEvent;
     use socketserver::mio::Events;
     use socketserver::mio::unix::SourceFd;
 
@@ -320,7 +320,7 @@ mod in_another_loop {
             loop {
                 steps.clear();
                 tested.turn(Some(Duration::ZERO)).unwrap();
-                if steps.all() == [Step::Waited(0)] {
+                if steps.all() == [TraceEvent::Polled(0)] {
                     break;
                 }
             }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{Client, Kind, Tested, on_input};
 use socketserver::testing::{Script, TestServer, assert_chunk_invariant};
-use socketserver::{Context, Handler, Input, LengthField, Options, Reason, Step};
+use socketserver::{CloseReason, Context, Handler, Input, LengthField, Options, TraceEvent};
 
 const MAX: usize = 300;
 
@@ -92,7 +92,7 @@ fn a_frame_that_is_too_long_ends_it_with_its_length_and_answers_what_came_before
     Script::new()
         .send(bytes)
         .expect("[2:ok]")
-        .expect_finished(Reason::HandlerError)
+        .expect_finished(CloseReason::HandlerError)
         .play(Pieces(|input| input.frame(MAX)));
 }
 
@@ -120,8 +120,8 @@ fn a_handler_is_not_called_while_a_frame_is_not_complete() {
             client.look();
             client.received.len() == 32
         });
-        let read = steps.count(|step| matches!(step, Step::Read(_, 1..)));
-        let handled = steps.count(|step| matches!(step, Step::Handled(..)));
+        let read = steps.count(|step| matches!(step, TraceEvent::Read(_, 1..)));
+        let handled = steps.count(|step| matches!(step, TraceEvent::Handled(..)));
         assert_eq!((read, handled), (33, 2));
         drop(client);
         tested.until_ended(1);
@@ -145,12 +145,12 @@ fn a_peer_that_drips_does_not_outlast_the_frame_timeout() {
         server.advance(Duration::from_secs(1));
     }
     let finished = peer.finished().unwrap();
-    assert_eq!(finished.reason, Reason::FrameTimeout);
+    assert_eq!(finished.reason, CloseReason::FrameTimeout);
     assert_eq!(finished.error.unwrap().0, io::ErrorKind::TimedOut);
     assert!(peer.has_end() && !peer.was_reset(), "what it was sent before is not destroyed");
     server.advance(Duration::from_secs(60));
     assert_eq!(server.io().connections(), 0);
-    server.io().check_ledger().unwrap();
+    server.io().verify_stats().unwrap();
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn between_frames_a_peer_may_be_silent_and_each_frame_has_its_own_time() {
     }
     assert_eq!(peer.finished(), None);
     server.advance(Duration::from_secs(1));
-    assert_eq!(peer.finished().unwrap().reason, Reason::FrameTimeout);
+    assert_eq!(peer.finished().unwrap().reason, CloseReason::FrameTimeout);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_connection_that_its_handler_pauses_or_that_is_congested_is_not_the_peers_fa
     server.advance(Duration::from_secs(9));
     assert_eq!(peer.finished(), None);
     server.advance(Duration::from_secs(1));
-    assert_eq!(peer.finished().unwrap().reason, Reason::FrameTimeout);
+    assert_eq!(peer.finished().unwrap().reason, CloseReason::FrameTimeout);
 }
 
 #[test]
@@ -202,7 +202,8 @@ fn the_idle_timeout_and_the_frame_timeout_do_not_disturb_each_other() {
         frame_timeout: Some(Duration::from_secs(10)),
         ..Options::default()
     };
-    for (input, after, reason) in [("line\n", 30, Reason::Idle), ("half", 10, Reason::FrameTimeout)]
+    for (input, after, reason) in
+        [("line\n", 30, CloseReason::IdleTimeout), ("half", 10, CloseReason::FrameTimeout)]
     {
         let mut server = TestServer::with((), options.clone()).unwrap();
         Script::new()

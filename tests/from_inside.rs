@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{Call, Client, Journal, Kind, Noted, Tested, on_input, on_setup};
-use socketserver::{Addr, Context, Echo, Handler, Input, Options, Reason, SocketId, TimerId};
+use socketserver::{Addr, CloseReason, Context, Echo, Handler, Input, Options, SocketId, TimerId};
 
 type Ids = Vec<SocketId>;
 
@@ -108,8 +108,12 @@ fn one_handler_may_close_and_abort_others_in_every_order() {
         tested.until(|_| clients.iter_mut().all(Client::look));
         drop(clients);
         tested.until_ended(6);
-        assert_eq!(journal.count(|call| matches!(call, Call::Handle(_))), 1, "it was the last");
-        assert_eq!((tested.ended(Reason::Closed), tested.ended(Reason::Aborted)), (3, 3));
+        assert_eq!(
+            journal.count(|call| matches!(call, Call::ServerHandle(_))),
+            1,
+            "it was the last"
+        );
+        assert_eq!((tested.ended(CloseReason::Closed), tested.ended(CloseReason::Aborted)), (3, 3));
         journal.assert_order(true);
     }
 }

@@ -11,10 +11,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Client, Journal, Kind, Noted, PATIENCE, Tested, on_input, on_setup};
-use socketserver::{Context, Echo, Handle, Options, Report, Sent, Server};
+use socketserver::{Context, Echo, Options, SendStatus, Server, ServerHandle, ShutdownReport};
 
 /// A server that serves in a thread of its own. Its ledger is checked when the run has ended.
-fn serve_elsewhere() -> (Handle, u16, thread::JoinHandle<Report>) {
+fn serve_elsewhere() -> (ServerHandle, u16, thread::JoinHandle<ShutdownReport>) {
     let (tell, told) = mpsc::channel();
     let thread = thread::spawn(move || {
         let mut server = Server::new().unwrap();
@@ -22,7 +22,7 @@ fn serve_elsewhere() -> (Handle, u16, thread::JoinHandle<Report>) {
         let port = server.io().local_addr(id).unwrap().port().unwrap();
         tell.send((server.handle(), port)).unwrap();
         server.serve_forever().unwrap();
-        server.io().check_ledger().unwrap();
+        server.io().verify_stats().unwrap();
         server.report().unwrap()
     });
     let (handle, port) = told.recv().unwrap();
@@ -58,7 +58,7 @@ fn a_shutdown_before_the_start_ends_the_first_run_at_once() {
     tested.serve(Kind::Tcp, |_| Echo);
     tested.handle().shutdown(PATIENCE);
     tested.serve_forever().unwrap();
-    assert_eq!(tested.report(), Some(Report::default()));
+    assert_eq!(tested.report(), Some(ShutdownReport::default()));
 }
 
 #[test]
@@ -86,8 +86,8 @@ fn after_a_shutdown_the_server_serves_again_on_the_same_listener() {
             server.serve_forever().unwrap();
             may_go_on.recv().unwrap();
         }
-        server.io().check_ledger().unwrap();
-        server.io().ledger().accepted
+        server.io().verify_stats().unwrap();
+        server.io().stats().accepted
     });
     let mut early = None;
     for round in 0..3 {
@@ -197,7 +197,7 @@ fn a_send_from_another_thread_reaches_its_peer_and_a_stale_id_nobody() {
     tested.echo(&mut heir, b"x");
     tested.handle().send(id, b"for the dead".as_slice()).unwrap();
     tested.echo(&mut heir, b"y");
-    assert_eq!(tested.io().send(id, b""), Sent::Gone);
+    assert_eq!(tested.io().send(id, b""), SendStatus::Closed);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn a_call_made_by_a_call_runs_in_a_later_turn() {
     }
 }
 
-fn call_again(handle: &Handle<i32>) {
+fn call_again(handle: &ServerHandle<i32>) {
     let next = handle.clone();
     let _ = handle.call(move |n, _| {
         *n += 1;
@@ -298,10 +298,10 @@ fn offloaded_work_comes_back_into_the_loop_and_a_panic_in_it_as_an_error() {
 fn offloaded_work_comes_back_even_when_its_connection_is_gone() {
     let (go_on, may_go_on) = mpsc::channel();
     let mut may_go_on = Some(may_go_on);
-    let mut tested: Tested<Vec<Sent>> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Vec<SendStatus>> = Tested::with(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, move |_| {
         let mut may_go_on = may_go_on.take();
-        on_setup(move |cx: &mut Context<'_, Vec<Sent>>| {
+        on_setup(move |cx: &mut Context<'_, Vec<SendStatus>>| {
             let (id, may_go_on) = (cx.id, may_go_on.take().unwrap());
             cx.offload(
                 move || may_go_on.recv().unwrap(),
@@ -315,7 +315,7 @@ fn offloaded_work_comes_back_even_when_its_connection_is_gone() {
     tested.until_ended(1);
     go_on.send(()).unwrap();
     tested.until(|server| !server.shared().is_empty());
-    assert_eq!(*tested.shared(), [Sent::Gone]);
+    assert_eq!(*tested.shared(), [SendStatus::Closed]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use common::{Client, Kind, PATIENCE, Tested, on_setup};
-use socketserver::{Addr, Context, Echo, Outcome, Step};
+use socketserver::{Addr, Context, Echo, RequestOutcome, TraceEvent};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -34,13 +34,13 @@ fn one_call_serves_one_client_and_the_others_wait_for_the_next() {
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     let clients: Vec<_> = ["one", "two", "three"].iter().map(|text| visit(&addr, text)).collect();
     for served in 1..=3 {
-        assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
-        let ledger = *tested.io().ledger();
-        assert_eq!((ledger.accepted, ledger.all_ended()), (served, served));
+        assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
+        let stats = *tested.io().stats();
+        assert_eq!((stats.accepted, stats.all_ended()), (served, served));
     }
     let answers: Vec<String> = clients.into_iter().map(|client| client.join().unwrap()).collect();
     assert_eq!(answers, ["one", "two", "three"]);
-    assert_eq!(tested.handle_request(Some(ms(1))).unwrap(), Outcome::TimedOut);
+    assert_eq!(tested.handle_request(Some(ms(1))).unwrap(), RequestOutcome::TimedOut);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn when_nobody_comes_it_times_out_in_time() {
     tested.serve(Kind::Tcp, |_| Echo);
     for timeout in [Duration::ZERO, ms(50)] {
         let began = Instant::now();
-        assert_eq!(tested.handle_request(Some(timeout)).unwrap(), Outcome::TimedOut);
+        assert_eq!(tested.handle_request(Some(timeout)).unwrap(), RequestOutcome::TimedOut);
         assert!(began.elapsed() >= timeout);
         assert!(began.elapsed() < timeout + ms(500));
     }
@@ -61,20 +61,20 @@ fn a_client_that_already_waits_is_served_even_without_any_time() {
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     tested.turn(Some(Duration::ZERO)).unwrap();
     let client = visit(&addr, "early");
-    assert_eq!(tested.handle_request(Some(Duration::ZERO)).unwrap(), Outcome::Handled);
+    assert_eq!(tested.handle_request(Some(Duration::ZERO)).unwrap(), RequestOutcome::Handled);
     assert_eq!(client.join().unwrap(), "early");
 }
 
 #[test]
 fn without_a_listener_and_after_a_shutdown_it_is_closed() {
     let mut tested = Tested::new();
-    assert_eq!(tested.handle_request(None).unwrap(), Outcome::Closed);
+    assert_eq!(tested.handle_request(None).unwrap(), RequestOutcome::Closed);
     tested.serve(Kind::Tcp, |_| Echo);
     tested.io().shutdown(Duration::ZERO);
-    assert_eq!(tested.handle_request(None).unwrap(), Outcome::Closed);
-    assert_eq!(tested.handle_request(Some(ms(1))).unwrap(), Outcome::TimedOut);
+    assert_eq!(tested.handle_request(None).unwrap(), RequestOutcome::Closed);
+    assert_eq!(tested.handle_request(Some(ms(1))).unwrap(), RequestOutcome::TimedOut);
     tested.io().server_close();
-    assert_eq!(tested.handle_request(None).unwrap(), Outcome::Closed);
+    assert_eq!(tested.handle_request(None).unwrap(), RequestOutcome::Closed);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_client_whose_setup_fails_was_handled() {
         on_setup(|_: &mut Context<'_>| Err(std::io::ErrorKind::Other.into()))
     });
     let client = visit(&addr, "");
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
     assert_eq!(client.join().unwrap(), "");
 }
 
@@ -99,7 +99,7 @@ fn a_refused_client_is_not_the_one() {
     });
     let mut refused = Client::connect(&addr);
     let client = visit(&addr, "welcome");
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
     assert_eq!(client.join().unwrap(), "welcome");
     assert!(refused.look());
 }
@@ -110,7 +110,7 @@ fn whoever_was_left_waiting_is_served_by_turns_as_well() {
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     let first = visit(&addr, "first");
     let mut second = Client::connect(&addr);
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
     first.join().unwrap();
     tested.echo(&mut second, b"second");
 }
@@ -123,7 +123,7 @@ fn others_who_are_connected_are_served_meanwhile() {
     tested.echo(&mut stays, b"before");
     stays.send(b"during");
     let client = visit(&addr, "one");
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
     client.join().unwrap();
     assert_eq!(tested.receive(&mut stays, 6), b"during");
     assert_eq!(tested.io().connections(), 1);
@@ -155,11 +155,11 @@ fn datagrams_that_wait_for_the_next_call_keep_nobody_awake() {
         true
     });
     let steps = tested.steps();
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), Outcome::Handled);
+    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
     assert_eq!(client.join().unwrap(), 0);
-    let turns = steps.count(|step| matches!(step, Step::Waited(_)));
+    let turns = steps.count(|step| matches!(step, TraceEvent::Polled(_)));
     assert!(turns < 50, "it turned {turns} times for a conversation and ten datagrams");
-    assert_eq!(tested.io().ledger().packets_in, 0);
+    assert_eq!(tested.io().stats().packets_in, 0);
     // Stepped by hand, it takes them all.
-    tested.until(|server| server.io().ledger().packets_in == 10);
+    tested.until(|server| server.io().stats().packets_in == 10);
 }

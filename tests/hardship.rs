@@ -273,10 +273,10 @@ fn the_smallest_buffers_lose_no_byte() {
     });
     server.serve_forever().unwrap();
     clients.join().unwrap();
-    let ledger = *server.io().ledger();
+    let stats = *server.io().stats();
     let all = TCP_BYTES + UNIX_BYTES;
-    assert_eq!((ledger.bytes_in, ledger.bytes_out), (all, all), "{ledger:?}");
-    assert_eq!((ledger.live(), ledger.bytes_dropped), (0, 0), "{ledger:?}");
+    assert_eq!((stats.bytes_in, stats.bytes_out), (all, all), "{stats:?}");
+    assert_eq!((stats.live(), stats.bytes_dropped), (0, 0), "{stats:?}");
 }
 
 /// Little, because TCP waits a fifth of a second where a window is too small for anything sensible.

@@ -9,7 +9,9 @@ use std::io;
 use std::time::Duration;
 
 use common::{Call, Client, Journal, Kind, Noted, Tested};
-use socketserver::{Context, Echo, Handler, Input, Options, Reason, Sent, SocketId, TimerId};
+use socketserver::{
+    CloseReason, Context, Echo, Handler, Input, Options, SendStatus, SocketId, TimerId,
+};
 
 #[test]
 fn clients_that_come_and_go_within_one_batch_are_not_mixed_up() {
@@ -64,7 +66,7 @@ fn a_stale_socket_id_reaches_nobody() {
     tested.echo(&mut second, b"y");
     assert_ne!(journal.ids()[1], stale);
     let io = tested.io();
-    assert_eq!(io.send(stale, b"for the dead"), Sent::Gone);
+    assert_eq!(io.send(stale, b"for the dead"), SendStatus::Closed);
     io.pause(stale);
     io.shutdown_write(stale);
     io.set_full_duplex(stale, true);
@@ -138,7 +140,7 @@ fn a_stale_timer_id_cancels_nobody_elses_timer() {
     let second = Client::connect(&addr);
     tested.until(|server| server.shared().len() == 2);
     assert!(!tested.io().cancel_timer(stale));
-    tested.until(|server| server.io().ledger().ended(Reason::HandlerError) == 1);
+    tested.until(|server| server.io().stats().ended(CloseReason::HandlerError) == 1);
     assert_eq!(tested.io().connections(), 1 + 1, "one is served on, one lingers");
     drop((first, second));
     tested.until_ended(2);

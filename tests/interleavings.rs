@@ -14,7 +14,7 @@
 use std::io;
 
 use socketserver::testing::{Peer, TestServer};
-use socketserver::{Context, Handler, Input, Options, Reason, SocketId};
+use socketserver::{CloseReason, Context, Handler, Input, Options, SocketId};
 
 /// Says each line to everybody, itself too.
 struct Member;
@@ -190,7 +190,7 @@ fn play(scripts: [Script; 3], order: [usize; 9], runs: u16) {
         done[who] += 1;
         if (runs >> nth) & 1 == 1 {
             server.run();
-            server.io().check_ledger().unwrap();
+            server.io().verify_stats().unwrap();
         }
     }
     server.run();
@@ -212,19 +212,19 @@ fn play(scripts: [Script; 3], order: [usize; 9], runs: u16) {
         side.peer.end();
     }
     server.run();
-    server.io().check_ledger().unwrap();
+    server.io().verify_stats().unwrap();
     assert_eq!((server.io().connections(), server.shared().len()), (0, 0));
-    let ledger = *server.io().ledger();
+    let stats = *server.io().stats();
     let received: usize = sides.iter().map(|side| side.received.len()).sum();
-    assert_eq!((ledger.bytes_out, ledger.unsent()), (received as u64, 0));
+    assert_eq!((stats.bytes_out, stats.unsent()), (received as u64, 0));
     let sent: u64 = sides.iter().map(|side| side.bytes).sum();
     let no_reset = sides.iter().all(|side| !side.reset);
-    assert!(ledger.bytes_in == sent || !no_reset && ledger.bytes_in < sent);
-    assert!(ledger.bytes_dropped == 0 || !no_reset, "dropped although nobody was reset");
+    assert!(stats.bytes_in == sent || !no_reset && stats.bytes_in < sent);
+    assert!(stats.bytes_dropped == 0 || !no_reset, "dropped although nobody was reset");
     for side in &sides {
         let finished = side.peer.finished().unwrap();
-        let well = finished.reason == Reason::Closed && !side.peer.was_reset();
-        assert!(well || side.reset && finished.reason == Reason::Broken, "{finished:?}");
+        let well = finished.reason == CloseReason::Closed && !side.peer.was_reset();
+        assert!(well || side.reset && finished.reason == CloseReason::IoError, "{finished:?}");
     }
 }
 

@@ -10,13 +10,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{Call, Client, Journal, Kind, Noted, Tested, on_input, on_setup};
-use socketserver::{Context, Echo, Handler, Input, Options, Reason, Sent, TimerId};
+use socketserver::{CloseReason, Context, Echo, Handler, Input, Options, SendStatus, TimerId};
 
 /// Where [`Scripted`] does something special.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum At {
     Setup,
-    Handle,
+    ServerHandle,
     Eof,
     Drained,
     Timeout,
@@ -55,7 +55,7 @@ impl Handler for Scripted {
     }
 
     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
-        self.pass(At::Handle, cx)?;
+        self.pass(At::ServerHandle, cx)?;
         if input.take_all() == b"fill" {
             cx.send(&[b'x'; 2_000]);
         } else if self.at == At::Timeout {
@@ -85,12 +85,13 @@ impl Handler for Scripted {
     }
 
     fn finish(&mut self, cx: &mut Context<'_>, _: io::Result<()>) {
-        assert_eq!(cx.send(b"too late"), Sent::Gone);
+        assert_eq!(cx.send(b"too late"), SendStatus::Closed);
         let _ = self.pass(At::Finish, cx);
     }
 }
 
-const CALLBACKS: [At; 6] = [At::Setup, At::Handle, At::Eof, At::Drained, At::Timeout, At::Shutdown];
+const CALLBACKS: [At; 6] =
+    [At::Setup, At::ServerHandle, At::Eof, At::Drained, At::Timeout, At::Shutdown];
 
 /// Lets one client get to the callback `at`, beside a bystander who must not notice, and gives
 /// what the client received.
@@ -114,7 +115,7 @@ fn run_into(at: At, act: Act, kind: Kind) -> (Vec<u8>, Journal) {
     match at {
         At::Eof | At::Finish => client.finish_sending(),
         At::Shutdown => {
-            tested.until(|_| journal.count(|call| matches!(call, Call::Handle(_))) == 1);
+            tested.until(|_| journal.count(|call| matches!(call, Call::ServerHandle(_))) == 1);
             tested.echo(&mut bystander, b"during");
             bystander.finish_sending();
             tested.receive_to_end(&mut bystander);
@@ -132,7 +133,7 @@ fn run_into(at: At, act: Act, kind: Kind) -> (Vec<u8>, Journal) {
     let reason = journal.finishes()[0].0;
     assert_eq!(
         tested.ended(reason),
-        if at == At::Shutdown && reason == Reason::Closed { 2 } else { 1 }
+        if at == At::Shutdown && reason == CloseReason::Closed { 2 } else { 1 }
     );
     journal.assert_order(true);
     (received, journal)
@@ -143,7 +144,7 @@ fn an_error_in_any_callback_ends_that_conversation_only_and_what_was_sent_arrive
     for kind in Kind::ALL {
         for at in CALLBACKS {
             let (received, journal) = run_into(at, Act::Fail, kind);
-            let expected = (Reason::HandlerError, Some(ErrorKind::AddrNotAvailable));
+            let expected = (CloseReason::HandlerError, Some(ErrorKind::AddrNotAvailable));
             assert_eq!(journal.finishes(), [expected], "{at:?}");
             assert!(received.ends_with(b"last words"), "{at:?} on {kind:?}");
         }
@@ -155,7 +156,11 @@ fn a_panic_in_any_callback_costs_that_conversation_only_and_what_was_sent_arrive
     for kind in Kind::ALL {
         for at in CALLBACKS {
             let (received, journal) = run_into(at, Act::Panic, kind);
-            assert_eq!(journal.finishes(), [(Reason::Panicked, Some(ErrorKind::Other))], "{at:?}");
+            assert_eq!(
+                journal.finishes(),
+                [(CloseReason::Panicked, Some(ErrorKind::Other))],
+                "{at:?}"
+            );
             assert!(received.ends_with(b"last words"), "{at:?} on {kind:?}");
         }
     }
@@ -164,7 +169,7 @@ fn a_panic_in_any_callback_costs_that_conversation_only_and_what_was_sent_arrive
 #[test]
 fn a_panic_in_finish_costs_nobody_anything() {
     let (_, journal) = run_into(At::Finish, Act::Panic, Kind::Tcp);
-    assert_eq!(journal.finishes(), [(Reason::Closed, None)]);
+    assert_eq!(journal.finishes(), [(CloseReason::Closed, None)]);
 }
 
 #[test]
@@ -173,7 +178,7 @@ fn callbacks_come_in_the_documented_order() {
     impl Handler for Everything {
         fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
             if input.take(2).is_some() {
-                assert_eq!(cx.send(&[7; 1_001]), Sent::Congested);
+                assert_eq!(cx.send(&[7; 1_001]), SendStatus::Congested);
             }
             Ok(())
         }
@@ -194,15 +199,15 @@ fn callbacks_come_in_the_documented_order() {
     client.send(b"abc");
     tested.receive(&mut client, 1_001);
     tested.until(|_| journal.count(|call| call == Call::Timeout) == 1);
-    tested.until(|_| journal.count(|call| call == Call::Handle(1)) == 1);
+    tested.until(|_| journal.count(|call| call == Call::ServerHandle(1)) == 1);
     client.finish_sending();
     assert_eq!(tested.receive_to_end(&mut client), []);
     tested.until_ended(1);
     let calls = journal.calls();
-    assert_eq!(calls[..3], [Call::Setup, Call::Handle(3), Call::Drained]);
+    assert_eq!(calls[..3], [Call::Setup, Call::ServerHandle(3), Call::Drained]);
     // The rest of the input is shown again and the timer comes up, in either order.
-    assert!(calls[3..5].contains(&Call::Handle(1)) && calls[3..5].contains(&Call::Timeout));
-    assert_eq!(calls[5..], [Call::Eof(1), Call::Finish(Reason::Closed, None)]);
+    assert!(calls[3..5].contains(&Call::ServerHandle(1)) && calls[3..5].contains(&Call::Timeout));
+    assert_eq!(calls[5..], [Call::Eof(1), Call::Finish(CloseReason::Closed, None)]);
 }
 
 #[test]
@@ -220,14 +225,19 @@ fn a_shutdown_is_told_after_the_input_and_before_the_finish() {
     tested.until_ended(1);
     assert_eq!(
         journal.calls(),
-        [Call::Setup, Call::Handle(3), Call::Shutdown, Call::Finish(Reason::Closed, None),]
+        [
+            Call::Setup,
+            Call::ServerHandle(3),
+            Call::Shutdown,
+            Call::Finish(CloseReason::Closed, None),
+        ]
     );
 }
 
 /// One conversation that ends for `reason`; everything it needs is set up by `begin`.
 #[track_caller]
 fn ends_with(
-    reason: Reason,
+    reason: CloseReason,
     kind: Option<ErrorKind>,
     options: Options,
     handler: impl FnMut() -> Box<dyn Handler> + 'static,
@@ -256,14 +266,14 @@ fn sender(n: usize) -> Box<dyn Handler> {
 #[test]
 fn a_conversation_closed_by_either_side_ends_as_closed() {
     ends_with(
-        Reason::Closed,
+        CloseReason::Closed,
         None,
         Options::default(),
         || Box::new(Echo),
         |_, client| drop(client),
     );
     ends_with(
-        Reason::Closed,
+        CloseReason::Closed,
         None,
         Options::default(),
         || {
@@ -281,7 +291,7 @@ fn a_conversation_closed_by_either_side_ends_as_closed() {
 #[test]
 fn an_abort_ends_as_aborted_and_the_peer_is_reset() {
     ends_with(
-        Reason::Aborted,
+        CloseReason::Aborted,
         Some(ErrorKind::ConnectionAborted),
         Options::default(),
         || {
@@ -295,7 +305,7 @@ fn an_abort_ends_as_aborted_and_the_peer_is_reset() {
             tested.until(|_| client.look());
             assert_eq!(client.end, Some(Err(ErrorKind::ConnectionReset)));
             assert_eq!(client.received, []);
-            assert_eq!(tested.io().ledger().bytes_dropped, 5);
+            assert_eq!(tested.io().stats().bytes_dropped, 5);
         },
     );
 }
@@ -304,7 +314,7 @@ fn an_abort_ends_as_aborted_and_the_peer_is_reset() {
 fn a_reset_by_the_peer_ends_as_broken() {
     let kind = Some(ErrorKind::ConnectionReset);
     ends_with(
-        Reason::Broken,
+        CloseReason::IoError,
         kind,
         Options::default(),
         || Box::new(Echo),
@@ -319,7 +329,7 @@ fn silence_ends_as_idle() {
     let options = Options { idle_timeout: Some(Duration::from_millis(30)), ..Options::default() };
     let kind = Some(ErrorKind::TimedOut);
     ends_with(
-        Reason::Idle,
+        CloseReason::IdleTimeout,
         kind,
         options,
         || Box::new(Echo),
@@ -341,7 +351,7 @@ fn input_that_is_never_taken_ends_as_input_limit_and_the_answer_still_arrives() 
             Ok(())
         }))
     };
-    ends_with(Reason::InputLimit, kind, options, handler, |tested, mut client| {
+    ends_with(CloseReason::InputLimit, kind, options, handler, |tested, mut client| {
         client.send(&[0; 1_001]);
         assert_eq!(tested.receive_to_end(&mut client), b"enough");
     });
@@ -362,7 +372,7 @@ fn exactly_the_input_limit_is_no_reason_to_end() {
     let mut client = Client::connect(&addr);
     for round in 0..3 {
         client.send(&[round; 400]);
-        tested.until(|server| server.io().ledger().bytes_in == u64::from(round) * 1_000 + 400);
+        tested.until(|server| server.io().stats().bytes_in == u64::from(round) * 1_000 + 400);
         client.send(&[round; 600]);
         assert_eq!(tested.receive(&mut client, 1_000), [round; 1_000]);
     }
@@ -380,11 +390,11 @@ fn as_many_bytes_as_the_input_limit_may_be_left_until_the_end() {
             client.finish_sending();
             assert_eq!(tested.receive_to_end(&mut client), input);
         }
-        assert_eq!(tested.ended(Reason::InputLimit), 0);
+        assert_eq!(tested.ended(CloseReason::InputLimit), 0);
         let mut client = Client::connect(&addr);
         client.send(b"12345678901");
         client.finish_sending();
-        tested.until(|server| server.io().ledger().ended(Reason::InputLimit) == 1);
+        tested.until(|server| server.io().stats().ended(CloseReason::InputLimit) == 1);
     }
 }
 
@@ -408,13 +418,13 @@ fn output_that_is_never_read_ends_as_output_limit() {
     let options = Options { output_limit: 1 << 20, ..Options::default() };
     let kind = Some(ErrorKind::ConnectionAborted);
     ends_with(
-        Reason::OutputLimit,
+        CloseReason::OutputLimit,
         kind,
         options,
         || sender(64 << 20),
         |tested, client| {
             tested.until_ended(1);
-            assert!(tested.io().ledger().bytes_dropped > 1 << 20);
+            assert!(tested.io().stats().bytes_dropped > 1 << 20);
             drop(client);
         },
     );
@@ -435,7 +445,7 @@ fn a_rest_that_nobody_reads_ends_as_close_timeout() {
         }))
     };
     let kind = Some(ErrorKind::TimedOut);
-    ends_with(Reason::CloseTimeout, kind, options, handler, |tested, mut client| {
+    ends_with(CloseReason::CloseTimeout, kind, options, handler, |tested, mut client| {
         tested.until_ended(1);
         tested.until(|_| client.look());
         assert_eq!(client.end, Some(Err(ErrorKind::ConnectionReset)), "it looks complete");
@@ -455,7 +465,7 @@ fn a_grace_that_runs_out_ends_as_forced() {
     }
     let kind = Some(ErrorKind::TimedOut);
     ends_with(
-        Reason::Forced,
+        CloseReason::ShutdownTimeout,
         kind,
         Options::default(),
         || Box::new(Stubborn),
@@ -476,9 +486,9 @@ fn a_dropped_server_finishes_every_conversation() {
     let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Echo));
     let mut clients = Client::connect_many(&addr, 5);
     tested.echo(&mut clients[0], b"abc");
-    tested.until(|server| server.io().ledger().accepted == 5);
+    tested.until(|server| server.io().stats().accepted == 5);
     drop(tested);
-    assert_eq!(journal.finishes(), [(Reason::Forced, Some(ErrorKind::TimedOut)); 5]);
+    assert_eq!(journal.finishes(), [(CloseReason::ShutdownTimeout, Some(ErrorKind::TimedOut)); 5]);
     journal.assert_order(true);
     for client in &mut clients {
         while !client.look() {}
@@ -540,7 +550,10 @@ fn no_timer_comes_up_after_the_finish() {
     let since = tested.io().now();
     tested.until(|server| server.io().now() - since > Duration::from_millis(10));
     let id = journal.ids()[0];
-    assert_eq!(journal.of(id), [Call::Setup, Call::Finish(Reason::Closed, None), Call::Drained]);
+    assert_eq!(
+        journal.of(id),
+        [Call::Setup, Call::Finish(CloseReason::Closed, None), Call::Drained]
+    );
     drop(client);
     tested.until_ended(1);
     assert_eq!(journal.calls().len(), 3);
@@ -572,8 +585,8 @@ fn a_refused_client_gets_an_end_and_no_handler_is_made() {
     let mut welcome = Client::connect(&addr);
     tested.echo(&mut welcome, b"hello");
     assert_eq!(made.get(), 1);
-    let ledger = *tested.io().ledger();
-    assert_eq!((ledger.refused, ledger.accepted), (2, 1));
+    let stats = *tested.io().stats();
+    assert_eq!((stats.refused, stats.accepted), (2, 1));
     assert_eq!(tested.shared()[0], name);
 }
 
@@ -590,7 +603,7 @@ fn a_panic_of_the_factory_costs_one_client() {
     assert_eq!(tested.receive_to_end(&mut first), []);
     let mut second = Client::connect(&addr);
     tested.echo(&mut second, b"hello");
-    assert_eq!(tested.io().ledger().refused, 1);
+    assert_eq!(tested.io().stats().refused, 1);
 }
 
 #[test]
@@ -620,7 +633,7 @@ fn a_panic_while_a_handler_is_dropped_costs_nobody_else_anything() {
 
 #[test]
 fn the_reason_is_known_in_finish_and_nowhere_else() {
-    struct Curious(Rc<RefCell<Vec<Option<Reason>>>>);
+    struct Curious(Rc<RefCell<Vec<Option<CloseReason>>>>);
     impl Handler for Curious {
         fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
             self.0.borrow_mut().push(cx.reason());
@@ -643,5 +656,5 @@ fn the_reason_is_known_in_finish_and_nowhere_else() {
     let mut client = Client::connect(&addr);
     client.send(b"x");
     tested.receive_to_end(&mut client);
-    assert_eq!(*reasons.borrow(), [None, None, Some(Reason::Closed)]);
+    assert_eq!(*reasons.borrow(), [None, None, Some(CloseReason::Closed)]);
 }

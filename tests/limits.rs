@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{Client, Kind, Tested};
-use socketserver::{Echo, Options, Step};
+use socketserver::{Echo, Options, TraceEvent};
 
 #[test]
 fn above_max_connections_clients_wait_and_are_served_as_others_leave() {
@@ -34,12 +34,12 @@ fn above_max_connections_clients_wait_and_are_served_as_others_leave() {
             assert!(tested.io().connections() <= 5);
             steps.clear();
             tested.until_quiet(&steps);
-            let accepted = steps.count(|step| matches!(step, Step::Accepted(..)));
+            let accepted = steps.count(|step| matches!(step, TraceEvent::Accepted(..)));
             assert_eq!(accepted, 0, "it was full");
             // Whoever came first leaves first.
             drop(clients.remove(0));
             served += 1;
-            tested.until(|server| server.io().ledger().all_ended() == served);
+            tested.until(|server| server.io().stats().all_ended() == served);
         }
         tested.until_ended(20);
     }
@@ -57,7 +57,7 @@ fn a_full_server_sleeps() {
     let began = Instant::now();
     tested.turn(Some(Duration::from_millis(30))).unwrap();
     assert!(began.elapsed() >= Duration::from_millis(25));
-    assert_eq!(steps.all(), [Step::Waited(0)]);
+    assert_eq!(steps.all(), [TraceEvent::Polled(0)]);
 }
 
 #[test]
@@ -138,11 +138,11 @@ fn survive_a_shortage() {
         tested.turn(Some(Duration::from_millis(500))).unwrap();
     }
     // Tried again every 100 ms, and asleep in between.
-    let turns = steps.count(|step| matches!(step, Step::Waited(_)));
+    let turns = steps.count(|step| matches!(step, TraceEvent::Polled(_)));
     assert!((4..20).contains(&turns), "{turns} turns");
-    let errors = tested.io().ledger().accept_errors;
+    let errors = tested.io().stats().accept_errors;
     assert!((4..20).contains(&errors), "{errors} errors");
-    assert_eq!(tested.io().ledger().accepted, 1);
+    assert_eq!(tested.io().stats().accepted, 1);
     tested.echo(&mut served, b"during");
     // As soon as there is room, everybody who waits is served, and no new client is needed.
     files.truncate(3);
@@ -158,7 +158,7 @@ fn survive_a_shortage() {
     }
     files.pop();
     let mut late = Client::connect(&addr);
-    tested.until(|server| server.io().ledger().accept_errors > errors);
+    tested.until(|server| server.io().stats().accept_errors > errors);
     drop(clients.pop());
     tested.echo(&mut late, b"at once");
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{Client, Kind, Tested, on_input, on_setup, pattern};
 use socketserver::testing::{Peer, TestServer};
-use socketserver::{Context, Handler, Input, Options, Reason};
+use socketserver::{CloseReason, Context, Handler, Input, Options};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -40,7 +40,7 @@ fn an_answer_gets_through_although_the_client_is_still_sending() {
         assert!(tested.receive_to_end(&mut client) == pattern(100_000, 1), "{kind:?}");
         drop(client);
         tested.until_ended(1);
-        assert_eq!(tested.ended(Reason::Closed), 1);
+        assert_eq!(tested.ended(CloseReason::Closed), 1);
     }
 }
 
@@ -87,7 +87,7 @@ fn lingers(server: &mut TestServer, peer: &Peer) -> bool {
 #[test]
 fn a_silent_client_that_does_not_close_is_waited_for_no_longer_than_the_linger_timeout() {
     let (mut server, peers) = lingering(Options::default(), 1);
-    assert_eq!(server.io().ledger().all_ended(), 1, "its conversation is over already");
+    assert_eq!(server.io().stats().all_ended(), 1, "its conversation is over already");
     server.advance(ms(4_998));
     assert!(lingers(&mut server, &peers[0]));
     server.advance(ms(1));
@@ -253,13 +253,13 @@ fn a_lingering_connection_reaches_no_handler_and_takes_nothing() {
     tested.receive_to_end(&mut client);
     let id = tested.shared().first().copied().unwrap();
     assert_eq!(tested.io().connections(), 1);
-    assert_eq!(tested.io().send(id, b"late"), socketserver::Sent::Gone);
+    assert_eq!(tested.io().send(id, b"late"), socketserver::SendStatus::Closed);
     tested.io().resume(id);
     tested.io().shutdown_write(id);
     tested.io().close(id);
     client.send(b"late");
     tested.turn(Some(ms(1))).unwrap();
-    assert_eq!(tested.io().ledger().all_ended(), 1);
+    assert_eq!(tested.io().stats().all_ended(), 1);
     drop(client);
     tested.until_ended(1);
 }
@@ -281,7 +281,7 @@ fn an_abort_of_a_lingering_connection_is_no_second_end() {
     tested.turn(Some(ms(1))).unwrap();
     drop(client);
     tested.until_ended(1);
-    assert_eq!(tested.ended(Reason::Closed), 1);
+    assert_eq!(tested.ended(CloseReason::Closed), 1);
 }
 
 #[test]
@@ -309,5 +309,5 @@ fn progress_puts_the_close_timeout_off() {
     assert!(client.received == pattern(2 << 20, 2));
     drop(client);
     tested.until_ended(1);
-    assert_eq!(tested.ended(Reason::Closed), 1);
+    assert_eq!(tested.ended(CloseReason::Closed), 1);
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use common::{Tested, pattern};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use socketserver::{Addr, Echo, Options, Reason};
+use socketserver::{Addr, CloseReason, Echo, Options};
 
 /// Says to the test below that it is the clients, and where the server is.
 const CLIENTS: &str = "SOCKETSERVER_TEST_CLIENTS_OF";
@@ -69,9 +69,9 @@ fn ten_thousand_connections_at_once_each_get_their_own_bytes() {
     assert!(all_there.join().unwrap().1, "the clients failed");
     clients.wait().unwrap();
     tested.until_ended(n as u64);
-    assert_eq!(tested.ended(Reason::Closed), n as u64);
-    let ledger = *tested.io().ledger();
-    assert_eq!((ledger.bytes_in, ledger.bytes_out), (ledger.bytes_out, ledger.bytes_sent));
+    assert_eq!(tested.ended(CloseReason::Closed), n as u64);
+    let stats = *tested.io().stats();
+    assert_eq!((stats.bytes_in, stats.bytes_out), (stats.bytes_out, stats.bytes_sent));
 }
 
 fn be_the_clients(n: usize, port: u16) {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use common::{Call, Client, Journal, Kind, Noted, PATIENCE, Tested, on_input, on_setup};
 use socket2::{Domain, Socket, Type};
 use socketserver::{
-    Addr, Connect, Context, Echo, Handler, Input, Options, Reason, Reconnect, Relay, Server,
+    Addr, CloseReason, Connect, Context, Echo, Handler, Input, Options, Reconnect, Relay, Server,
     testing,
 };
 
@@ -132,7 +132,7 @@ fn who_waits_for_a_name_when_the_server_stops_is_served_within_the_grace() {
     let addr = tested.serve(Kind::Tcp, move |_| Relay::to(format!("{name}:{port}")));
     let mut client = Client::connect(&addr);
     client.send(b"question");
-    tested.until(|server| server.io().ledger().bytes_in == 8);
+    tested.until(|server| server.io().stats().bytes_in == 8);
     service.await_asked(name);
     tested.io().shutdown(PATIENCE);
     for _ in 0..10 {
@@ -180,7 +180,7 @@ fn a_client_that_asks_for_more_names_than_there_are_threads_leaves_some_for_othe
     for (nth, client) in greedy.iter_mut().enumerate() {
         client.send(format!("{nth}.dead.example:80\n").as_bytes());
     }
-    tested.until(|server| server.io().ledger().connected == 10);
+    tested.until(|server| server.io().stats().connected == 10);
     service.await_asked("0.dead.example");
     service.await_asked("1.dead.example");
     let mut modest = connect_from("127.0.0.3");
@@ -206,7 +206,7 @@ fn equal_names_are_looked_up_once_whatever_their_ports_and_letters() {
     service.speak();
     tested.until(|_| *ends.borrow() == 50);
     assert_eq!(service.asked("the.dead.example"), 1);
-    assert_eq!(tested.ended(Reason::NotConnected), 50);
+    assert_eq!(tested.ended(CloseReason::ConnectFailed), 50);
 }
 
 struct Ends(Rc<RefCell<usize>>);
@@ -257,7 +257,7 @@ fn no_way_to_give_a_name_blocks_the_loop() {
         on_setup(|cx: &mut Context<'_>| cx.connect("dead.example:80", Quiet).map(|_| ()))
     });
     let _clients = [Client::connect(&relay), Client::connect(&inside)];
-    tested.until(|server| server.io().ledger().connected == 7);
+    tested.until(|server| server.io().stats().connected == 7);
     service.await_asked("dead.example");
     assert_eq!(service.asked("dead.example"), 1);
 }
@@ -279,7 +279,10 @@ fn the_time_of_a_connection_counts_while_its_name_is_looked_up() {
     let journal = Journal::default();
     tested.connect("dead.example:80", Noted::new(&journal, Quiet)).unwrap();
     tested.until_ended(1);
-    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, Some(ErrorKind::TimedOut))]);
+    assert_eq!(
+        journal.calls(),
+        [Call::Finish(CloseReason::ConnectFailed, Some(ErrorKind::TimedOut))]
+    );
     drop(service);
 }
 
@@ -293,7 +296,7 @@ fn a_name_is_looked_up_when_its_time_has_come_and_not_for_who_has_gone() {
     let gone = tested.connect("gone.dead.example:80", Quiet).unwrap();
     service.await_asked("dead.example");
     tested.io().close(gone);
-    tested.until(|server| server.io().ledger().all_ended() == 1);
+    tested.until(|server| server.io().stats().all_ended() == 1);
     let port = tested.serve(Kind::Tcp, |_| Quiet).port().unwrap();
     let journal = Journal::default();
     tested.connect(local(port), Noted::new(&journal, Quiet)).unwrap();
@@ -317,7 +320,7 @@ fn work_that_blocks_and_names_do_not_wait_for_each_other() {
         })
     });
     let _client = Client::connect(&busy);
-    tested.until(|server| server.io().ledger().accepted == 1);
+    tested.until(|server| server.io().stats().accepted == 1);
     let journal = Journal::default();
     tested.connect(local(port), Noted::new(&journal, Quiet)).unwrap();
     tested.until(|_| journal.calls() == [Call::Setup]);
@@ -359,7 +362,7 @@ fn the_next_address_of_a_name_is_tried_beside_one_that_does_not_answer() {
         assert_eq!(peer.ip().unwrap().ip(), IpAddr::from([127, 0, 0, 1]));
         assert_eq!(under_way_to("127.0.0.9", there), 4, "only those who fill the backlog");
         tested.until(|server| server.io().connections() == 0);
-        assert_eq!(journal.finishes(), [(Reason::Closed, None)]);
+        assert_eq!(journal.finishes(), [(CloseReason::Closed, None)]);
     }
 }
 
@@ -419,7 +422,10 @@ fn the_time_is_for_all_addresses_together() {
     server.advance(Duration::from_secs(3_599));
     assert!(journal.calls().is_empty());
     server.advance(Duration::from_secs(1));
-    assert_eq!(journal.calls(), [Call::Finish(Reason::NotConnected, Some(ErrorKind::TimedOut))]);
+    assert_eq!(
+        journal.calls(),
+        [Call::Finish(CloseReason::ConnectFailed, Some(ErrorKind::TimedOut))]
+    );
 }
 
 // Itself.
@@ -495,7 +501,7 @@ fn who_reconnects_never_takes_the_port_of_its_server() {
     let ends = Rc::new(RefCell::new(Vec::new()));
     let (noted, journal) = (Rc::clone(&ends), Journal::default());
     let told = journal.clone();
-    let again = Reconnect::new(there, move |ended: Option<Reason>| {
+    let again = Reconnect::new(there, move |ended: Option<CloseReason>| {
         noted.borrow_mut().extend(ended);
         (noted.borrow().len() < 20).then(|| Noted::new(&told, Quiet))
     });
@@ -510,7 +516,7 @@ fn who_reconnects_never_takes_the_port_of_its_server() {
         drop(listener);
         server.io().connections() == 0
     });
-    let refused = (Reason::NotConnected, Some(ErrorKind::ConnectionRefused));
+    let refused = (CloseReason::ConnectFailed, Some(ErrorKind::ConnectionRefused));
     assert_eq!(journal.finishes(), vec![refused; 20]);
     assert_eq!(ends.borrow().len(), 20);
     // A datagram socket finds another port, if there is one.
@@ -546,7 +552,7 @@ fn who_reconnects_goes_on_when_the_first_attempt_fails_at_once() {
     let ms = Duration::from_millis(1);
     again.unwrap().first(ms).most(ms).start(&mut tested).unwrap();
     tested.until(|_| journal.finishes().len() == 3);
-    let missing = (Reason::NotConnected, Some(ErrorKind::NotFound));
+    let missing = (CloseReason::ConnectFailed, Some(ErrorKind::NotFound));
     assert_eq!(journal.finishes(), [missing; 3]);
     tested.listen(path.as_path(), |_: &Addr| Quiet).unwrap();
     tested.until(|_| journal.calls().contains(&Call::Setup));
@@ -567,13 +573,13 @@ fn an_address_with_the_name_of_its_interface_is_served_and_reached() {
         let journal = Journal::default();
         tested.connect(text.as_str(), Noted::new(&journal, Asks)).unwrap();
         tested.until(|_| !journal.finishes().is_empty());
-        assert_eq!(journal.finishes(), [(Reason::Closed, None)], "{text}");
+        assert_eq!(journal.finishes(), [(CloseReason::Closed, None)], "{text}");
     }
     let connect = Connect::to_name(format!("[fe80::1%lo]:{port}"));
     let connect = connect.from("[fe80::1%lo]:0").unwrap();
     tested.connect(connect, Asks).unwrap();
     tested.until(|server| server.io().connections() == 0);
-    assert_eq!(tested.ended(Reason::Closed), 6);
+    assert_eq!(tested.ended(CloseReason::Closed), 6);
     let datagrams = tested.bind("[fe80::1%lo]:0", NoPackets).unwrap();
     assert!(tested.io().local_addr(datagrams).is_some());
 }

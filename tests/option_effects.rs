@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socketserver::testing::{Peer, TestServer};
-use socketserver::{Context, Echo, Handler, Input, Options, Reason, Step};
+use socketserver::{CloseReason, Context, Echo, Handler, Input, Options, TraceEvent};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -31,13 +31,13 @@ impl Handler for Drained {
 }
 
 /// How many steps of a kind each turn had in which there was one.
-fn in_each_turn(steps: &RefCell<Vec<Step>>, of: fn(&Step) -> bool) -> Vec<usize> {
+fn in_each_turn(steps: &RefCell<Vec<TraceEvent>>, of: fn(&TraceEvent) -> bool) -> Vec<usize> {
     let steps = steps.borrow();
-    let turns = steps.split(|step| matches!(step, Step::Waited(_)));
+    let turns = steps.split(|step| matches!(step, TraceEvent::Polled(_)));
     turns.map(|turn| turn.iter().filter(|step| of(step)).count()).filter(|n| *n > 0).collect()
 }
 
-fn watched(server: &mut TestServer) -> Rc<RefCell<Vec<Step>>> {
+fn watched(server: &mut TestServer) -> Rc<RefCell<Vec<TraceEvent>>> {
     let steps = Rc::new(RefCell::new(Vec::new()));
     let noted = Rc::clone(&steps);
     server.server().trace(move |step| noted.borrow_mut().push(step));
@@ -54,7 +54,9 @@ fn a_turn_has_as_many_reads_as_the_budget_says() {
     peer.send([7; 75]);
     server.run();
     assert_eq!(peer.received(), [7; 75]);
-    let reads = in_each_turn(&steps, |step| matches!(step, Step::Read(..) | Step::ReadNothing(_)));
+    let reads = in_each_turn(&steps, |step| {
+        matches!(step, TraceEvent::Read(..) | TraceEvent::ReadWouldBlock(_))
+    });
     assert_eq!(reads.iter().max(), Some(&2), "{reads:?}");
 }
 
@@ -80,7 +82,7 @@ fn a_turn_has_as_many_writes_as_the_budget_says() {
     peer.set_room(usize::MAX);
     server.run();
     assert_eq!(peer.received().len(), 80 * piece.len());
-    let writes = in_each_turn(&steps, |step| matches!(step, Step::Wrote(..)));
+    let writes = in_each_turn(&steps, |step| matches!(step, TraceEvent::Wrote(..)));
     assert_eq!(writes.iter().max(), Some(&2), "{writes:?}");
 }
 
@@ -122,7 +124,7 @@ fn output_above_its_limit_ends_the_connection() {
     assert_eq!(peer.finished(), None);
     server.io().send(peer.id(), b"7");
     server.run();
-    assert_eq!(peer.finished().unwrap().reason, Reason::OutputLimit);
+    assert_eq!(peer.finished().unwrap().reason, CloseReason::OutputLimit);
 }
 
 /// One whose handler has closed it.
@@ -145,7 +147,7 @@ fn a_closed_connection_has_so_long_for_what_is_left() {
     server.advance(Duration::from_millis(4_999));
     assert_eq!(peer.finished(), None);
     server.advance(SECOND);
-    assert_eq!(peer.finished().unwrap().reason, Reason::CloseTimeout);
+    assert_eq!(peer.finished().unwrap().reason, CloseReason::CloseTimeout);
 }
 
 #[test]

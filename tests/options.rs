@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use common::{Client, Kind, Net, PATIENCE, PacketClient, Tested};
 use socketserver::blocking::{Mode, Request};
-use socketserver::{Connect, Cores, Echo, LengthField, Options, Reason, Reconnect, Server, Step};
+use socketserver::{
+    CloseReason, Connect, Echo, LengthField, LoopGroup, Options, Reconnect, Server, TraceEvent,
+};
 
 const NONE: Duration = Duration::ZERO;
 
@@ -84,15 +86,15 @@ fn reconnecting(change: fn(Reconnect<Factory>) -> Reconnect<Factory>) -> io::Res
     change(again).start(&mut server).map(drop)
 }
 
-type Factory = fn(Option<Reason>) -> Option<Echo>;
+type Factory = fn(Option<CloseReason>) -> Option<Echo>;
 
 #[expect(clippy::unnecessary_wraps, reason = "what `Reconnect` asks for")]
-fn once_more(_: Option<Reason>) -> Option<Echo> {
+fn once_more(_: Option<CloseReason>) -> Option<Echo> {
     Some(Echo)
 }
 
 fn cores(loops: usize) -> io::Result<()> {
-    let cores = Cores::new(loops);
+    let cores = LoopGroup::new(loops);
     let handle = cores.handle();
     let ended = cores.serve(|_| (), |_, _: &mut Server| Ok(()));
     assert_eq!(handle.wait(Duration::MAX), None, "who waits is told");
@@ -116,9 +118,9 @@ fn what_else_cannot_be() -> Vec<Misuse> {
         Misuse("Mode::threads", blocking(&Mode::threads(0))),
         Misuse("Mode::timeout", blocking(&Mode::inline().timeout(NONE))),
         Misuse("Mode::deadline", blocking(&Mode::threads(1).deadline(NONE))),
-        Misuse("Cores::new", cores(0)),
-        Misuse("Cores::new", cores(1_025)),
-        Misuse("Cores::new", cores(usize::MAX)),
+        Misuse("LoopGroup::new", cores(0)),
+        Misuse("LoopGroup::new", cores(1_025)),
+        Misuse("LoopGroup::new", cores(usize::MAX)),
         Misuse("Reconnect::first", reconnecting(|again| again.first(NONE))),
         Misuse("Reconnect::most", reconnecting(|again| again.most(NONE))),
         Misuse("LengthField::at", frames(LengthField::U16.at(65_536))),
@@ -234,7 +236,7 @@ fn what_is_at_the_edge_works() {
         let (first, most) = (Duration::from_nanos(first), Duration::from_secs(most));
         let mut tested = Tested::new();
         again.first(first).most(most).start(&mut tested).unwrap();
-        tested.until(|server| server.io().ledger().all_ended() > 0);
+        tested.until(|server| server.io().stats().all_ended() > 0);
         tested.shutdown(NONE).unwrap();
     }
 }
@@ -248,7 +250,7 @@ fn a_turn_takes_so_many_events_at_once() {
     let mut tested = Tested::with((), Options { events_per_turn: 2, ..Options::default() });
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     let mut clients = Client::connect_many(&addr, 8);
-    tested.until(|server| server.io().ledger().accepted == 8);
+    tested.until(|server| server.io().stats().accepted == 8);
     for client in &mut clients {
         client.send(b"hello");
     }
@@ -257,7 +259,7 @@ fn a_turn_takes_so_many_events_at_once() {
         assert_eq!(tested.receive(client, 5), b"hello");
     }
     let most = steps.all().into_iter().filter_map(|step| match step {
-        Step::Waited(events) => Some(events),
+        TraceEvent::Polled(events) => Some(events),
         _ => None,
     });
     assert_eq!(most.max(), Some(2));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{Call, Client, Journal, Kind, Noted, PATIENCE, Tested, on_input};
 use socketserver::testing::TestServer;
-use socketserver::{Context, Handler, Input, Options, Reason};
+use socketserver::{CloseReason, Context, Handler, Input, Options};
 
 /// Answers each byte with a thousand, as long as there is room; and reads on beside that.
 struct Thousand;
@@ -51,7 +51,7 @@ fn requests_that_full_duplex_and_congestion_have_left_are_answered_before_the_pe
     peer.set_room(usize::MAX);
     server.run();
     assert_eq!(peer.received().len(), 28_000);
-    assert_eq!(peer.finished().unwrap().reason, Reason::Closed);
+    assert_eq!(peer.finished().unwrap().reason, CloseReason::Closed);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn at_work(kind: Kind, pauses: bool) -> (Tested, Client, Sender<()>, Journal) {
         tested.serve(kind, move |_| Noted::new(&witness, Offloads { words: words.take(), pauses }));
     let mut client = Client::connect(&addr);
     client.send(b"first\nsecond\n");
-    tested.until(|server| server.io().ledger().bytes_in == 13);
+    tested.until(|server| server.io().stats().bytes_in == 13);
     (tested, client, word, journal)
 }
 
@@ -192,7 +192,7 @@ fn answers_that_are_worked_at_elsewhere_leave_before_the_peers_end_is_told() {
             let answer = tested.receive_to_end(&mut client);
             assert_eq!(answer.len(), b"firstsecond".len(), "{kind:?}, pauses: {pauses}");
             tested.until_ended(1);
-            assert_eq!(tested.ended(Reason::Closed), 1);
+            assert_eq!(tested.ended(CloseReason::Closed), 1);
         }
     }
 }
@@ -258,7 +258,7 @@ fn a_result_that_a_timer_of_zero_brings_to_the_handler_is_in_time() {
     let addr = tested.serve(Kind::Tcp, move |_| Sums(words.take()));
     let mut client = Client::connect(&addr);
     client.send(b"abc");
-    tested.until(|server| server.io().ledger().bytes_in == 3);
+    tested.until(|server| server.io().stats().bytes_in == 3);
     tested.io().shutdown(PATIENCE);
     word.send(()).unwrap();
     assert_eq!(tested.receive_to_end(&mut client), b"sumsumsum");

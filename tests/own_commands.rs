@@ -136,7 +136,7 @@ fn pausing_and_resuming_in_any_callback_loses_nothing() {
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Where {
         Setup,
-        Handle,
+        ServerHandle,
         Drained,
         Timeout,
         Eof,
@@ -164,7 +164,7 @@ fn pausing_and_resuming_in_any_callback_loses_nothing() {
             if input.take(1).is_some() {
                 *self.taken.borrow_mut() += 1;
             }
-            self.at(cx, Where::Handle);
+            self.at(cx, Where::ServerHandle);
             if *self.taken.borrow() == 1 {
                 cx.send(&[b'x'; 5000]);
                 cx.set_timer(LATER);
@@ -189,11 +189,11 @@ fn pausing_and_resuming_in_any_callback_loses_nothing() {
             Ok(())
         }
     }
-    use Where::{Drained, Eof, Handle, Setup, Shutdown, Timeout};
+    use Where::{Drained, Eof, ServerHandle, Setup, Shutdown, Timeout};
     // How many of three bytes are taken: one when they come, one when the output has drained, and
     // one when it resumes while something is left.
     for (place, taken) in
-        [(Setup, 2), (Handle, 3), (Drained, 2), (Timeout, 3), (Eof, 2), (Shutdown, 3)]
+        [(Setup, 2), (ServerHandle, 3), (Drained, 2), (Timeout, 3), (Eof, 2), (Shutdown, 3)]
     {
         let options = Options { high_water: 4000, low_water: 1000, ..Options::default() };
         let mut server = TestServer::with((), options).unwrap();

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use common::{Client, Kind, on_setup, pattern};
 use socketserver::testing::{Peer, TestServer};
 use socketserver::{
-    Addr, Context, Echo, Handler, Input, Options, Reason, Relay, Server, SocketId, Step,
+    Addr, CloseReason, Context, Echo, Handler, Input, Options, Relay, Server, SocketId, TraceEvent,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ impl Real {
         let accepted = Rc::new(Cell::new(None));
         let witness = Rc::clone(&accepted);
         server.server().trace(move |step| {
-            if let Step::Accepted(_, id) = step {
+            if let TraceEvent::Accepted(_, id) = step {
                 witness.set(Some(id));
             }
         });
@@ -131,7 +131,7 @@ fn a_peer_that_reads_slowly_and_steadily_is_not_idle() {
         assert!(real.client.received == pattern(len, 1), "{kind:?}");
         // Then it says nothing any more.
         real.server.advance(120 * SECOND);
-        assert_eq!(real.server.io().ledger().ended(Reason::Idle), 1);
+        assert_eq!(real.server.io().stats().ended(CloseReason::IdleTimeout), 1);
     }
 }
 
@@ -142,7 +142,7 @@ fn a_peer_that_takes_nothing_is_idle_in_the_end() {
         // What the system does meanwhile takes its own time.
         until(&mut real.server, |server| {
             server.advance(60 * SECOND);
-            (server.io().ledger().ended(Reason::Idle) == 1).then_some(())
+            (server.io().stats().ended(CloseReason::IdleTimeout) == 1).then_some(())
         });
     }
 }
@@ -176,7 +176,7 @@ fn a_tail_that_is_read_slowly_is_not_cut_off_by_the_close_timeout() {
     while real.read_a_step() {
         steps += u32::from(real.server.io().unsent(real.id) > 0);
         real.server.advance(timeout * 2 / 3);
-        assert_eq!(real.server.io().ledger().ended(Reason::CloseTimeout), 0, "{steps} steps");
+        assert_eq!(real.server.io().stats().ended(CloseReason::CloseTimeout), 0, "{steps} steps");
     }
     assert!(steps >= 4, "{steps} steps prove nothing");
     until(&mut real.server, |_| real.client.look().then_some(()));
@@ -226,7 +226,7 @@ fn connect(options: Options, handler: impl Handler + 'static) -> (TestServer, Pe
     (server, peer)
 }
 
-fn reason(peer: &Peer) -> Option<Reason> {
+fn reason(peer: &Peer) -> Option<CloseReason> {
     peer.finished().map(|finished| finished.reason)
 }
 
@@ -240,7 +240,7 @@ fn acknowledgements_put_the_idle_time_off_and_their_end_does_not() {
     }
     // The last look was at most 60 s ago and has seen the last step; the next two see nothing.
     server.advance(120 * SECOND);
-    assert_eq!(reason(&peer), Some(Reason::Idle));
+    assert_eq!(reason(&peer), Some(CloseReason::IdleTimeout));
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn an_idle_peer_that_has_acknowledged_everything_ends_to_the_second() {
     server.advance(Duration::from_nanos(59_999_999_999));
     assert_eq!(reason(&peer), None);
     server.advance(Duration::from_nanos(1));
-    assert_eq!(reason(&peer), Some(Reason::Idle));
+    assert_eq!(reason(&peer), Some(CloseReason::IdleTimeout));
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn more_that_is_not_acknowledged_is_no_movement() {
     assert_eq!(reason(&peer), None, "the first look has nothing to compare with");
     peer.set_unacknowledged(11);
     server.advance(60 * SECOND);
-    assert_eq!(reason(&peer), Some(Reason::Idle));
+    assert_eq!(reason(&peer), Some(CloseReason::IdleTimeout));
 }
 
 /// Found as seeds 60733 and 1007213 of the simulated world.
@@ -274,7 +274,7 @@ fn a_pause_gives_a_peer_that_takes_nothing_no_second_time() {
     server.io().pause(peer.id());
     server.io().resume(peer.id());
     server.advance(60 * SECOND);
-    assert_eq!(reason(&peer), Some(Reason::Idle));
+    assert_eq!(reason(&peer), Some(CloseReason::IdleTimeout));
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_dead_peer_of_a_closed_connection_is_given_up_in_time() {
     server.advance(29 * SECOND);
     assert_eq!(reason(&peer), None);
     server.advance(SECOND);
-    assert_eq!(reason(&peer), Some(Reason::CloseTimeout));
+    assert_eq!(reason(&peer), Some(CloseReason::CloseTimeout));
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn acknowledgements_put_the_close_timeout_off() {
         assert_eq!(reason(&peer), None, "{left} are left");
     }
     server.advance(60 * SECOND);
-    assert_eq!(reason(&peer), Some(Reason::CloseTimeout));
+    assert_eq!(reason(&peer), Some(CloseReason::CloseTimeout));
 }
 
 // Our own silence.
@@ -323,7 +323,7 @@ fn a_paused_connection_is_not_idle_and_its_time_begins_anew() {
     server.advance(59 * SECOND);
     assert_eq!(reason(&peer), None);
     server.advance(SECOND);
-    assert_eq!(reason(&peer), Some(Reason::Idle));
+    assert_eq!(reason(&peer), Some(CloseReason::IdleTimeout));
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn a_paused_connection_whose_peer_takes_nothing_is_idle() {
     server.run();
     server.io().pause(peer.id());
     server.advance(60 * SECOND);
-    assert_eq!(reason(&peer), Some(Reason::Idle));
+    assert_eq!(reason(&peer), Some(CloseReason::IdleTimeout));
 }
 
 /// Has a thread wait for a word.
@@ -363,7 +363,7 @@ fn a_connection_for_which_a_thread_works_is_not_idle_and_its_time_begins_anew() 
         // Others come to their end meanwhile.
         let other = server.connect(Echo).unwrap();
         server.advance(630 * SECOND);
-        assert_eq!((reason(&peer), reason(&other)), (None, Some(Reason::Idle)));
+        assert_eq!((reason(&peer), reason(&other)), (None, Some(CloseReason::IdleTimeout)));
         if panics {
             drop(word);
         } else {
@@ -374,7 +374,7 @@ fn a_connection_for_which_a_thread_works_is_not_idle_and_its_time_begins_anew() 
         server.advance(59 * SECOND);
         assert_eq!(reason(&peer), None);
         server.advance(SECOND);
-        assert_eq!(reason(&peer), Some(Reason::Idle));
+        assert_eq!(reason(&peer), Some(CloseReason::IdleTimeout));
     }
 }
 
@@ -393,7 +393,7 @@ fn work_that_was_refused_keeps_nobody() {
         }))
         .unwrap();
     server.advance(60 * SECOND);
-    assert_eq!((reason(&first), reason(&second)), (None, Some(Reason::Idle)));
+    assert_eq!((reason(&first), reason(&second)), (None, Some(CloseReason::IdleTimeout)));
     word.send(()).unwrap();
 }
 
@@ -416,7 +416,7 @@ fn a_relay_is_not_idle_while_one_side_reads_slowly_what_the_other_has_sent() {
         assert_eq!(reason(&peer), None, "{left} are left");
     }
     server.advance(120 * SECOND);
-    assert_eq!(reason(&peer), Some(Reason::Idle));
+    assert_eq!(reason(&peer), Some(CloseReason::IdleTimeout));
     assert_eq!(server.io().connections(), 0);
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::{Call, Client, Journal, Kind, Noted, Tested, on_setup, pattern};
 use socketserver::testing::TestServer;
-use socketserver::{Context, Echo, Handler, Input, Options, Reason, Server, TimerId};
+use socketserver::{CloseReason, Context, Echo, Handler, Input, Options, Server, TimerId};
 
 /// A handler that does nothing by itself.
 struct Silent;
@@ -71,7 +71,7 @@ fn issue_2_a_close_from_outside_a_turn_is_bounded_by_the_close_timeout() {
         tested.until_quiet(&steps);
         tested.io().close(id);
         tested.until_ended(1);
-        assert_eq!(journal.finishes(), [(Reason::CloseTimeout, Some(ErrorKind::TimedOut))]);
+        assert_eq!(journal.finishes(), [(CloseReason::CloseTimeout, Some(ErrorKind::TimedOut))]);
         drop(client);
     }
 }
@@ -93,7 +93,7 @@ fn issue_2_a_failure_in_a_timer_is_bounded_by_the_close_timeout() {
     let addr = tested.serve(Kind::Tcp, |_| FailsLater);
     let client = Client::connect(&addr);
     tested.until_ended(1);
-    assert_eq!(tested.ended(Reason::HandlerError), 1);
+    assert_eq!(tested.ended(CloseReason::HandlerError), 1);
     drop(client);
 }
 
@@ -126,7 +126,7 @@ fn issue_2_an_abort_sends_nothing_more() {
     tested.until(|_| client.look());
     assert_eq!(client.received, b"");
     assert_eq!(client.end, Some(Err(ErrorKind::ConnectionReset)));
-    assert_eq!(tested.io().ledger().bytes_dropped, 5);
+    assert_eq!(tested.io().stats().bytes_dropped, 5);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn issue_2_a_shutdown_is_told_after_everything_that_had_come_in_was_handled() {
     assert!(tested.receive_to_end(&mut client) == bytes);
     let calls = journal.calls();
     let told = calls.iter().position(|call| *call == Call::Shutdown).unwrap();
-    assert!(!calls[told..].iter().any(|call| matches!(call, Call::Handle(_))));
+    assert!(!calls[told..].iter().any(|call| matches!(call, Call::ServerHandle(_))));
     drop(client);
     tested.until_ended(1);
 }
@@ -199,7 +199,7 @@ fn issue_2_who_spoke_while_the_loop_was_held_up_is_not_idle() {
     // What a slow handler of somebody else, or SIGSTOP, does to the loop.
     std::thread::sleep(Duration::from_millis(150));
     assert_eq!(tested.receive(&mut client, 6), b"second");
-    assert_eq!(tested.ended(Reason::Idle), 0);
+    assert_eq!(tested.ended(CloseReason::IdleTimeout), 0);
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn issue_2_bytes_sent_in_a_turn_that_a_timer_ends_are_accounted_for() {
         // The input and the timer fall into one turn.
         std::thread::sleep(Duration::from_millis(30));
         tested.turn(Some(Duration::ZERO)).unwrap();
-        tested.io().check_ledger().unwrap();
+        tested.io().verify_stats().unwrap();
         tested.until(|_| client.look());
         if !abort {
             assert_eq!(client.received, b"answered, and more");
@@ -282,7 +282,7 @@ fn issue_2_output_above_the_limit_is_the_reason_even_if_the_handler_fails_too() 
     let mut client = Client::connect(&addr);
     client.send(b"go");
     tested.until_ended(1);
-    assert_eq!(tested.ended(Reason::OutputLimit), 1);
+    assert_eq!(tested.ended(CloseReason::OutputLimit), 1);
 }
 
 /// Found by the simulated world (seed 57), by the scripts of the machine, by a fuzz target and by the
@@ -336,7 +336,7 @@ fn what_a_timer_sends_before_it_closes_leaves_although_the_idle_timeout_comes_up
     let peer = server.connect(Polite).unwrap();
     server.advance(Duration::from_secs(60));
     assert_eq!(peer.received(), b"bye");
-    assert_eq!(peer.finished().unwrap().reason, Reason::Closed);
+    assert_eq!(peer.finished().unwrap().reason, CloseReason::Closed);
 }
 
 /// Found by the simulated world, seed 385.
@@ -364,7 +364,7 @@ fn a_handler_that_fails_as_the_shutdown_begins_lingers_without_spinning() {
     peer.send("x");
     server.io().shutdown(Duration::from_secs(1));
     server.run();
-    assert_eq!(peer.finished().map(|end| end.reason), Some(Reason::HandlerError));
+    assert_eq!(peer.finished().map(|end| end.reason), Some(CloseReason::HandlerError));
     assert!(peer.has_end());
     server.run();
 }

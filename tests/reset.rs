@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use common::{Call, Client, Journal, Kind, Noted, Tested, on_input, on_setup};
-use socketserver::{Context, Echo, Handler, Input, Options, Reason};
+use socketserver::{CloseReason, Context, Echo, Handler, Input, Options};
 
 /// One client that resets itself in the state to which `go_on` brings it, beside a bystander.
 #[track_caller]
@@ -31,9 +31,9 @@ fn reset_while(
     let steps = tested.steps();
     tested.echo(&mut bystander, b"after");
     tested.until_quiet(&steps);
-    let ledger = *tested.io().ledger();
-    assert_eq!(ledger.unsent(), 0);
-    assert_eq!(ledger.live(), 1);
+    let stats = *tested.io().stats();
+    assert_eq!(stats.unsent(), 0);
+    assert_eq!(stats.live(), 1);
     journal.assert_order(true);
     journal
 }
@@ -42,8 +42,8 @@ fn until_set_up(tested: &mut Tested) {
     tested.until(|server| server.io().connections() == 2);
 }
 
-fn broken() -> Vec<(Reason, Option<ErrorKind>)> {
-    vec![(Reason::Broken, Some(ErrorKind::ConnectionReset))]
+fn broken() -> Vec<(CloseReason, Option<ErrorKind>)> {
+    vec![(CloseReason::IoError, Some(ErrorKind::ConnectionReset))]
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_reset_in_silence_frees_the_connection() {
     );
     assert_eq!(
         journal.calls(),
-        [Call::Setup, Call::Finish(Reason::Broken, Some(ErrorKind::ConnectionReset))]
+        [Call::Setup, Call::Finish(CloseReason::IoError, Some(ErrorKind::ConnectionReset))]
     );
 }
 
@@ -89,7 +89,7 @@ fn a_reset_in_the_middle_of_a_line_frees_what_is_held() {
     };
     let journal = reset_while(Options::default(), handler, |tested, client| {
         client.send(b"half a li");
-        tested.until(|server| server.io().ledger().bytes_in == 15);
+        tested.until(|server| server.io().stats().bytes_in == 15);
     });
     assert_eq!(journal.finishes(), broken());
 }
@@ -104,10 +104,10 @@ fn a_reset_while_output_is_blocked_frees_the_output() {
         }))
     };
     let journal = reset_while(options, handler, |tested, _| {
-        tested.until(|server| server.io().ledger().unsent() > 0);
+        tested.until(|server| server.io().stats().unsent() > 0);
     });
     assert_eq!(journal.finishes().len(), 1);
-    assert_eq!(journal.finishes().first().map(|finish| finish.0), Some(Reason::Broken));
+    assert_eq!(journal.finishes().first().map(|finish| finish.0), Some(CloseReason::IoError));
 }
 
 #[test]
@@ -122,9 +122,9 @@ fn a_reset_while_paused_frees_the_connection() {
         until_set_up(tested);
         client.send(b"not wanted now");
     });
-    assert_eq!(journal.count(|call| matches!(call, Call::Handle(_))), 0);
+    assert_eq!(journal.count(|call| matches!(call, Call::ServerHandle(_))), 0);
     assert_eq!(journal.finishes().len(), 1);
-    assert_eq!(journal.finishes().first().map(|finish| finish.0), Some(Reason::Broken));
+    assert_eq!(journal.finishes().first().map(|finish| finish.0), Some(CloseReason::IoError));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_reset_after_the_client_has_ended_frees_a_connection_kept_open() {
     let id = journal.ids().first().copied().unwrap();
     tested.io().send(id, b"are you there?");
     tested.until_ended(1);
-    assert_eq!(journal.finishes().first().map(|finish| finish.0), Some(Reason::Broken));
+    assert_eq!(journal.finishes().first().map(|finish| finish.0), Some(CloseReason::IoError));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_reset_while_lingering_is_no_second_end() {
         assert_eq!(tested.receive_to_end(client), b"bye");
         client.send(b"late");
     });
-    assert_eq!(journal.calls(), [Call::Setup, Call::Finish(Reason::Closed, None)]);
+    assert_eq!(journal.calls(), [Call::Setup, Call::Finish(CloseReason::Closed, None)]);
 }
 
 #[test]
@@ -182,10 +182,10 @@ fn a_reset_while_the_rest_leaves_after_an_error_is_no_second_end() {
         }))
     };
     let journal = reset_while(options, handler, |tested, _| {
-        tested.until(|server| server.io().ledger().all_ended() == 1);
-        assert!(tested.io().ledger().unsent() > 0);
+        tested.until(|server| server.io().stats().all_ended() == 1);
+        assert!(tested.io().stats().unsent() > 0);
     });
-    assert_eq!(journal.finishes(), [(Reason::HandlerError, Some(ErrorKind::Other))]);
+    assert_eq!(journal.finishes(), [(CloseReason::HandlerError, Some(ErrorKind::Other))]);
 }
 
 #[test]
@@ -231,8 +231,8 @@ fn hundreds_of_resets_in_one_turn_leave_no_trace() {
         tested.echo(&mut stays, b"still here");
     }
     tested.until(|server| server.io().connections() == 1);
-    assert_eq!(tested.io().ledger().all_ended(), 500);
-    assert_eq!(tested.ended(Reason::Broken), 500);
+    assert_eq!(tested.io().stats().all_ended(), 500);
+    assert_eq!(tested.ended(CloseReason::IoError), 500);
 }
 
 #[test]

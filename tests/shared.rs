@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use common::{Client, Kind, Tested, on_input, pattern};
 use socketserver::testing::TestServer;
-use socketserver::{Context, Echo, Handler, Input, Options, Reason, Sent, SocketId, Step};
+use socketserver::{
+    CloseReason, Context, Echo, Handler, Input, Options, SendStatus, SocketId, TraceEvent,
+};
 
 /// Sends everybody a head of its own and then the news, whenever somebody says something.
 struct Member(Arc<[u8]>);
@@ -58,7 +60,7 @@ fn everybody_gets_the_news_with_its_own_head_in_one_write() {
         let mut received: Vec<_> = clients.iter().map(|client| client.received.clone()).collect();
         received.sort();
         assert!(received == expected);
-        let writes = steps.count(|step| matches!(step, Step::Wrote(..)));
+        let writes = steps.count(|step| matches!(step, TraceEvent::Wrote(..)));
         assert_eq!(writes, 10, "on {kind:?}");
         drop(clients);
         tested.until_ended(10);
@@ -73,28 +75,28 @@ fn slow_members_keep_a_share_and_no_copy_and_the_rest_is_counted() {
     let news: Arc<[u8]> = vec![b'x'; 100_000].into();
     for (nth, peer) in peers.iter().enumerate() {
         peer.set_room(nth);
-        assert_eq!(server.io().send_shared(peer.id(), &news), Sent::Congested);
+        assert_eq!(server.io().send_shared(peer.id(), &news), SendStatus::Congested);
         assert_eq!(server.io().unsent(peer.id()), 100_000 - nth);
     }
     server.run();
     assert_eq!(Arc::strong_count(&news), 21);
-    server.io().check_ledger().unwrap();
+    server.io().verify_stats().unwrap();
     // A second one is at the limit of the first peer, who has taken nothing, and a third above it.
-    assert_eq!(server.io().send_shared(peers[0].id(), &news), Sent::Congested);
-    assert_eq!(server.io().send_shared(peers[0].id(), &news), Sent::Congested);
+    assert_eq!(server.io().send_shared(peers[0].id(), &news), SendStatus::Congested);
+    assert_eq!(server.io().send_shared(peers[0].id(), &news), SendStatus::Congested);
     server.run();
-    assert_eq!(peers[0].finished().unwrap().reason, Reason::OutputLimit);
+    assert_eq!(peers[0].finished().unwrap().reason, CloseReason::OutputLimit);
     assert!(peers[0].was_reset());
-    server.io().check_ledger().unwrap();
-    assert_eq!(server.io().ledger().bytes_dropped, 300_000);
+    server.io().verify_stats().unwrap();
+    assert_eq!(server.io().stats().bytes_dropped, 300_000);
     for peer in &peers {
         peer.set_room(usize::MAX);
     }
     server.run();
     assert!(peers.iter().skip(1).all(|peer| peer.received() == *news));
     assert_eq!(Arc::strong_count(&news), 1);
-    assert_eq!(server.io().send_shared(peers[0].id(), &news), Sent::Gone);
-    server.io().check_ledger().unwrap();
+    assert_eq!(server.io().send_shared(peers[0].id(), &news), SendStatus::Closed);
+    server.io().verify_stats().unwrap();
 }
 
 #[test]
@@ -132,7 +134,7 @@ fn what_is_sent_in_any_mixture_arrives_in_its_order() {
             sent.extend(bytes);
             server.run();
             received.extend(peer.received());
-            server.io().check_ledger().unwrap();
+            server.io().verify_stats().unwrap();
         }
         peer.set_room(usize::MAX);
         server.run();

@@ -8,7 +8,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use common::{Call, Client, Journal, Kind, Noted, PATIENCE, Tested, on_input, on_setup, pattern};
-use socketserver::{Context, Echo, Handler, Input, Options, Reason, Step, TimerId};
+use socketserver::{CloseReason, Context, Echo, Handler, Input, Options, TimerId, TraceEvent};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -81,7 +81,7 @@ fn what_was_taken_while_the_output_was_congested_is_answered_too() {
         let addr = tested.serve(kind, |_| Stately);
         let mut client = Client::connect(&addr);
         client.send(b"a\nb\nc\nd\ne\n");
-        tested.until(|server| server.io().ledger().bytes_in == 10);
+        tested.until(|server| server.io().stats().bytes_in == 10);
         tested.io().shutdown(PATIENCE);
         for _ in 0..5 {
             tested.turn(Some(Duration::ZERO)).unwrap();
@@ -109,7 +109,7 @@ fn from_the_request_on_nobody_is_accepted() {
     while tested.report().is_none() {
         tested.turn(Some(ms(5))).unwrap();
     }
-    assert_eq!(tested.io().ledger().accepted, 1);
+    assert_eq!(tested.io().stats().accepted, 1);
     // The next turn serves again, and the listener was never closed.
     tested.echo(&mut late, b"after all");
 }
@@ -142,7 +142,7 @@ fn who_does_not_close_is_served_until_the_grace_is_over_and_then_cut_off() {
     tested.until(|server| server.report().is_some());
     assert!((ms(200)..ms(400)).contains(&began.elapsed()), "{:?}", began.elapsed());
     assert_eq!(tested.report().map(|report| (report.drained, report.forced)), Some((0, 1)));
-    assert_eq!(tested.ended(Reason::Forced), 1);
+    assert_eq!(tested.ended(CloseReason::ShutdownTimeout), 1);
     let told = journal.count(|call| call == Call::Shutdown);
     assert_eq!(told, 1);
 }
@@ -186,7 +186,7 @@ fn a_slow_reader_gets_everything_that_was_sent_within_the_grace() {
             })
         });
         let mut client = Client::connect(&addr);
-        tested.until(|server| server.io().ledger().unsent() > 0);
+        tested.until(|server| server.io().stats().unsent() > 0);
         tested.io().shutdown(PATIENCE);
         tested.until(|_| client.look_at_most(50_000));
         assert!(client.received == pattern(10 << 20, 1), "{kind:?}");
@@ -207,11 +207,11 @@ fn what_a_stuck_reader_never_took_is_reported_as_dropped() {
         })
     });
     let mut client = Client::connect(&addr);
-    tested.until(|server| server.io().ledger().unsent() > 0);
+    tested.until(|server| server.io().stats().unsent() > 0);
     let report = tested.shutdown(ms(30)).unwrap();
-    let ledger = *tested.io().ledger();
+    let stats = *tested.io().stats();
     assert_eq!((report.drained, report.forced), (0, 1));
-    assert_eq!(report.bytes_dropped, ledger.bytes_sent - ledger.bytes_out);
+    assert_eq!(report.bytes_dropped, stats.bytes_sent - stats.bytes_out);
     assert!(report.bytes_dropped > 0);
     tested.until(|_| client.look());
     assert_eq!(client.end, Some(Err(io::ErrorKind::ConnectionReset)), "it looks complete");
@@ -276,7 +276,10 @@ fn a_paused_connection_is_told_of_the_shutdown_too() {
     tested.receive_to_end(&mut client);
     drop(client);
     tested.until_ended(1);
-    assert_eq!(journal.calls(), [Call::Setup, Call::Shutdown, Call::Finish(Reason::Closed, None)]);
+    assert_eq!(
+        journal.calls(),
+        [Call::Setup, Call::Shutdown, Call::Finish(CloseReason::Closed, None)]
+    );
 }
 
 #[test]
@@ -288,7 +291,7 @@ fn who_has_said_half_a_message_is_told_of_the_shutdown_at_once() {
         });
         let mut client = Client::connect(&addr);
         client.send(b"a whole line\nand a half");
-        tested.until(|server| server.io().ledger().bytes_in == 23);
+        tested.until(|server| server.io().stats().bytes_in == 23);
         let began = Instant::now();
         let report = tested.shutdown(PATIENCE).unwrap();
         assert!(began.elapsed() < PATIENCE / 2, "{kind:?}: {:?}", began.elapsed());
@@ -318,7 +321,10 @@ fn an_error_or_a_panic_in_shutdown_costs_that_conversation_only() {
     tested.until(|server| server.io().connections() == 4);
     let report = tested.shutdown(PATIENCE).unwrap();
     assert_eq!((report.drained, report.forced), (4, 0));
-    assert_eq!((tested.ended(Reason::Panicked), tested.ended(Reason::HandlerError)), (2, 2));
+    assert_eq!(
+        (tested.ended(CloseReason::Panicked), tested.ended(CloseReason::HandlerError)),
+        (2, 2)
+    );
     drop(clients);
 }
 
@@ -371,7 +377,7 @@ fn a_handler_that_gave_up_reading_is_told_of_the_shutdown_while_its_peer_is_slow
                 break;
             }
         }
-        let taken = tested.io().ledger().bytes_in;
+        let taken = tested.io().stats().bytes_in;
         tested.io().shutdown(PATIENCE);
         let answered = tested.receive_to_end(&mut client);
         assert!(answered.len() as u64 >= taken, "taken and not answered");
@@ -397,11 +403,11 @@ fn a_connection_that_lingers_does_not_make_a_shutdown_spin() {
         let addr = tested.serve(kind, move |_| Noted::new(&witness, on_setup(closes)));
         // It never ends its direction.
         let client = Client::connect(&addr);
-        tested.until(|server| server.io().ledger().all_ended() == 1);
+        tested.until(|server| server.io().stats().all_ended() == 1);
         assert_eq!(tested.io().connections(), 1, "it lingers");
         let steps = tested.steps();
         tested.shutdown(PATIENCE).unwrap();
-        let turns = steps.count(|step| matches!(step, Step::Waited(_)));
+        let turns = steps.count(|step| matches!(step, TraceEvent::Polled(_)));
         assert!(turns < 20, "{turns} turns, and nothing happened");
         assert_eq!(journal.count(|call| call == Call::Shutdown), 0, "it had finished before");
         drop(client);

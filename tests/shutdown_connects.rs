@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::{Call, Client, Journal, Kind, Noted, PATIENCE, Tested, on_input};
 use socket2::{Domain, SockAddr, Socket, Type};
-use socketserver::{Addr, Context, Echo, Handler, Input, Options, Reason};
+use socketserver::{Addr, CloseReason, Context, Echo, Handler, Input, Options};
 
 /// A listener that answers nobody, because its backlog is full of those who are kept with it.
 fn silent() -> (Socket, Vec<Socket>, Addr) {
@@ -59,13 +59,13 @@ fn connections_that_a_timer_begins_and_nobody_answers_do_not_hold_up_a_shutdown(
     let mut tested = Tested::new();
     let journal = Journal::default();
     look_often(&mut tested, addr, &journal);
-    tested.until(|server| server.io().ledger().connected >= 3);
+    tested.until(|server| server.io().stats().connected >= 3);
     let began = Instant::now();
     let report = tested.shutdown(PATIENCE).unwrap();
     assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
     assert_eq!((report.forced, report.bytes_dropped), (0, 0));
     assert_eq!(tested.io().connections(), 0);
-    let aborted = (Reason::NotConnected, Some(io::ErrorKind::ConnectionAborted));
+    let aborted = (CloseReason::ConnectFailed, Some(io::ErrorKind::ConnectionAborted));
     assert!(journal.finishes().iter().all(|finish| *finish == aborted));
 }
 
@@ -106,10 +106,10 @@ fn while_a_conversation_goes_on_the_looks_go_on_too() {
     let journal = Journal::default();
     let here = tested.serve(Kind::Tcp, |_| Stays);
     let mut client = Client::connect(&here);
-    tested.until(|server| server.io().ledger().accepted == 1);
+    tested.until(|server| server.io().stats().accepted == 1);
     look_often(&mut tested, addr, &journal);
     tested.io().shutdown(PATIENCE);
-    tested.until(|server| server.io().ledger().connected >= 5);
+    tested.until(|server| server.io().stats().connected >= 5);
     assert!(tested.io().is_shutting_down());
     assert!(journal.finishes().is_empty(), "they are not cut off before the end");
     client.send(b"bye");
@@ -129,7 +129,7 @@ fn what_a_timer_wanted_to_be_sent_is_waited_for() {
         Ok(())
     });
     tested.io().set_timer(clock.unwrap(), Duration::ZERO);
-    tested.until(|server| server.io().ledger().connected == 1);
+    tested.until(|server| server.io().stats().connected == 1);
     let report = tested.shutdown(Duration::from_millis(30)).unwrap();
     assert_eq!((report.drained, report.forced, report.bytes_dropped), (0, 1, 8));
 }
@@ -157,7 +157,7 @@ fn a_look_that_is_given_up_at_the_end_cannot_begin_another() {
         Ok(())
     });
     tested.io().set_timer(clock.unwrap(), Duration::ZERO);
-    tested.until(|server| server.io().ledger().connected == 1);
+    tested.until(|server| server.io().stats().connected == 1);
     tested.shutdown(PATIENCE).unwrap();
     assert_eq!(*refused.borrow(), [io::ErrorKind::ConnectionAborted]);
     assert_eq!(tested.io().connections(), 0);
@@ -184,6 +184,6 @@ fn a_connection_that_a_conversation_has_begun_is_waited_for() {
     tested.receive_to_end(&mut client);
     drop(client);
     tested.shutdown(Duration::from_millis(30)).unwrap();
-    let forced = Call::Finish(Reason::Forced, Some(io::ErrorKind::TimedOut));
+    let forced = Call::Finish(CloseReason::ShutdownTimeout, Some(io::ErrorKind::TimedOut));
     assert_eq!(journal.calls(), [forced]);
 }

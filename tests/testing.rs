@@ -9,7 +9,7 @@ use std::time::Duration;
 use socketserver::testing::{
     Peer, Script, TestServer, assert_chunk_invariant, assert_chunk_invariant_with,
 };
-use socketserver::{Context, Echo, Handler, Input, Options, Reason, SocketId, TimerId};
+use socketserver::{CloseReason, Context, Echo, Handler, Input, Options, SocketId, TimerId};
 
 /// What a closure panics with.
 fn panic_of(body: impl FnOnce()) -> String {
@@ -86,7 +86,7 @@ fn a_panic_of_the_handler_is_an_end_like_others() {
         }
     }
     assert_chunk_invariant(|| Panics, b"abc");
-    Script::new().send("x").expect_finished(Reason::Panicked).play(Panics);
+    Script::new().send("x").expect_finished(CloseReason::Panicked).play(Panics);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_script_stops_at_the_first_step_that_does_not_come_true() {
     let script = Script::new().send("ab").expect("ab").send("c").expect("d").end();
     let message = panic_of(|| script.play(Echo));
     assert_eq!(message, r#"step 4 of the script, expect b"d": got b"c""#);
-    let message = panic_of(|| Script::new().expect_finished(Reason::Closed).play(Echo));
+    let message = panic_of(|| Script::new().expect_finished(CloseReason::Closed).play(Echo));
     assert!(message.ends_with("it has not ended"), "{message}");
 }
 
@@ -131,7 +131,7 @@ fn several_peers_meet_in_one_server() {
     assert_eq!(received, [&b""[..], b"hello", b"hello"]);
     assert_eq!(server.shared().len(), 3);
     assert_eq!(server.io().connections(), 3);
-    server.io().check_ledger().unwrap();
+    server.io().verify_stats().unwrap();
     assert_chunk_invariant_with(
         || Ok((TestServer::with(Vec::new(), Options::default())?, Member)),
         b"one\ntwo\n",
@@ -154,9 +154,9 @@ fn a_peer_that_does_not_read_is_felt() {
     peer.reset();
     server.run();
     let finished = peer.finished().unwrap();
-    assert_eq!(finished.reason, Reason::Broken);
+    assert_eq!(finished.reason, CloseReason::IoError);
     assert_eq!(finished.error.unwrap().0, io::ErrorKind::ConnectionReset);
-    server.io().check_ledger().unwrap();
+    server.io().verify_stats().unwrap();
 }
 
 /// Says when each of its timers came up.
@@ -206,9 +206,9 @@ fn an_idle_timeout_ends_it_to_the_second() {
         .send("y")
         .expect("y")
         .advance(Duration::from_secs(30))
-        .expect_finished(Reason::Idle)
+        .expect_finished(CloseReason::IdleTimeout)
         .play_on(&mut server, Echo);
-    server.io().check_ledger().unwrap();
+    server.io().verify_stats().unwrap();
     assert_eq!(server.io().connections(), 0);
 }
 
@@ -221,7 +221,7 @@ fn a_shutdown_ends_what_is_open() {
     server.run();
     assert_eq!(peer.received(), b"last words");
     assert!(peer.has_end() && !peer.was_reset());
-    assert_eq!(peer.finished().unwrap().reason, Reason::Closed);
+    assert_eq!(peer.finished().unwrap().reason, CloseReason::Closed);
     server.advance(Duration::from_secs(5));
     assert_eq!(server.io().connections(), 0);
 }

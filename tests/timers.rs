@@ -8,7 +8,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use common::{Call, Client, Journal, Kind, Noted, Tested, on_input, on_setup};
-use socketserver::{Context, Echo, Handler, Input, Options, Reason, Step, TimerId};
+use socketserver::{CloseReason, Context, Echo, Handler, Input, Options, TimerId, TraceEvent};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -80,13 +80,13 @@ fn a_timer_without_delay_comes_up_in_the_next_turn_and_the_loop_sleeps_then() {
     let addr = tested.serve(Kind::Tcp, move |_| Alarms::new(&[0]));
     let steps = tested.steps();
     let client = Client::connect(&addr);
-    tested.until(|_| steps.count(|step| matches!(step, Step::Accepted(..))) == 1);
+    tested.until(|_| steps.count(|step| matches!(step, TraceEvent::Accepted(..))) == 1);
     assert!(tested.shared().is_empty());
     tested.turn(None).unwrap();
     assert_eq!(tested.shared().len(), 1);
     steps.clear();
     tested.turn(Some(ms(20))).unwrap();
-    assert_eq!(steps.all(), [Step::Waited(0)]);
+    assert_eq!(steps.all(), [TraceEvent::Polled(0)]);
     drop(client);
 }
 
@@ -132,8 +132,8 @@ fn a_cancelled_timer_never_comes_up() {
     });
     let steps = tested.steps();
     let client = Client::connect(&addr);
-    tested.until(|server| server.io().ledger().ended(Reason::HandlerError) == 1);
-    assert_eq!(steps.count(|step| matches!(step, Step::TimerDue(..))), 1);
+    tested.until(|server| server.io().stats().ended(CloseReason::HandlerError) == 1);
+    assert_eq!(steps.count(|step| matches!(step, TraceEvent::TimerFired(..))), 1);
     drop(client);
 }
 
@@ -173,7 +173,7 @@ fn timers_go_with_their_owner() {
     tested.until_ended(100);
     let since = tested.io().now();
     tested.until(|server| server.io().now() - since > ms(60));
-    assert_eq!(steps.count(|step| matches!(step, Step::TimerDue(..))), 0);
+    assert_eq!(steps.count(|step| matches!(step, TraceEvent::TimerFired(..))), 0);
     assert_eq!(tested.shared().len(), 0);
 }
 
@@ -202,7 +202,7 @@ fn a_million_timers_set_and_forgotten_cost_no_turn() {
 
 /// How long it took from `since` until the only conversation ended as idle.
 fn idle_after(tested: &mut Tested, since: Instant) -> Duration {
-    tested.until(|server| server.io().ledger().ended(Reason::Idle) == 1);
+    tested.until(|server| server.io().stats().ended(CloseReason::IdleTimeout) == 1);
     since.elapsed()
 }
 
@@ -229,7 +229,7 @@ fn a_client_that_never_speaks_ends_as_idle_while_the_loop_sleeps() {
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     let client = Client::connect(&addr);
     tested.until(|server| server.io().connections() == 1);
-    while tested.ended(Reason::Idle) == 0 {
+    while tested.ended(CloseReason::IdleTimeout) == 0 {
         tested.turn(None).unwrap();
     }
     drop(client);
@@ -255,7 +255,7 @@ fn who_sends_now_and_then_is_spared() {
         }
         began.elapsed() > ms(450)
     });
-    assert_eq!(tested.ended(Reason::Idle), 0);
+    assert_eq!(tested.ended(CloseReason::IdleTimeout), 0);
     let idle = idle_after(&mut tested, Instant::now());
     assert!(idle > ms(100), "{idle:?}");
 }
@@ -284,7 +284,7 @@ fn who_is_sent_to_now_and_then_is_spared() {
         client.look();
         client.received.len() >= 4 * 15
     });
-    assert_eq!(tested.ended(Reason::Idle), 0);
+    assert_eq!(tested.ended(CloseReason::IdleTimeout), 0);
 }
 
 #[test]
@@ -303,13 +303,13 @@ fn of_many_idle_clients_exactly_those_who_were_silent_end() {
             }
             next += ms(50);
         }
-        server.io().ledger().ended(Reason::Idle) == 50 && began.elapsed() > ms(500)
+        server.io().stats().ended(CloseReason::IdleTimeout) == 50 && began.elapsed() > ms(500)
     });
     for (n, client) in clients.iter_mut().enumerate() {
         client.look();
         assert_eq!(client.end.is_some(), n % 2 == 1);
     }
-    assert_eq!(tested.io().ledger().all_ended(), 50);
+    assert_eq!(tested.io().stats().all_ended(), 50);
     assert_eq!(journal.count(|call| matches!(call, Call::Finish(..))), 50);
 }
 
@@ -324,8 +324,8 @@ fn a_peer_that_stops_reading_ends_as_idle() {
     });
     let client = Client::connect(&addr);
     tested.until_ended(1);
-    assert_eq!(tested.ended(Reason::Idle), 1);
-    assert!(tested.io().ledger().bytes_dropped > 0);
+    assert_eq!(tested.ended(CloseReason::IdleTimeout), 1);
+    assert!(tested.io().stats().bytes_dropped > 0);
     drop(client);
 }
 
@@ -351,7 +351,7 @@ fn the_longest_times_are_as_good_as_for_ever() {
     tested.connect(addr.clone(), Echo).unwrap();
     let mut client = Client::connect(&addr);
     client.send(b"hello");
-    while tested.io().ledger().bytes_out == 0 {
+    while tested.io().stats().bytes_out == 0 {
         tested.turn(Some(Duration::MAX)).unwrap();
     }
     assert_eq!(tested.receive(&mut client, 5), b"hello");

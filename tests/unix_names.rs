@@ -42,7 +42,7 @@ fn a_path_that_is_no_text_is_taken_exactly_and_removed() {
     assert_eq!((&addr, addr.to_os_string()), (&Addr::Unix(path.clone()), path.clone().into()));
     let mut client = UnixStream::connect(&path).unwrap();
     client.write_all(b"hello").unwrap();
-    turn_until(&mut server, |server| server.io().ledger().bytes_out == 5);
+    turn_until(&mut server, |server| server.io().stats().bytes_out == 5);
     drop(server);
     assert!(!path.exists());
 }
@@ -176,7 +176,7 @@ mod abstract_names {
         for n in 0..3_u8 {
             client.send(&[n]).unwrap();
         }
-        turn_until(&mut server, |server| server.io().ledger().packets_out == 6);
+        turn_until(&mut server, |server| server.io().stats().packets_out == 6);
         let mut packet = [0; 16];
         for n in 0..3_u8 {
             let len = client.recv(&mut packet).unwrap();
@@ -186,12 +186,12 @@ mod abstract_names {
         }
         // A single one, to the name alone.
         server.io().send_to(id, b"once", &own);
-        turn_until(&mut server, |server| server.io().ledger().packets_out == 7);
+        turn_until(&mut server, |server| server.io().stats().packets_out == 7);
         let len = client.recv(&mut packet).unwrap();
         assert_eq!(&packet[..len], b"once");
         let nowhere = name();
         server.io().send_to(id, b"lost", &nowhere);
-        turn_until(&mut server, |server| server.io().ledger().packets_dropped == 1);
+        turn_until(&mut server, |server| server.io().stats().packets_dropped == 1);
     }
 
     #[test]
@@ -208,7 +208,7 @@ mod abstract_names {
         let client = client.unwrap();
         // Bound to a name of this server, it would be taken for the server itself.
         server.io().send_to(client, b"who am I", &there);
-        turn_until(&mut server, |server| server.io().ledger().packets_refused == 1);
+        turn_until(&mut server, |server| server.io().stats().packets_refused == 1);
         assert_eq!(*answered.lock().unwrap(), 0);
         let peer = UnixDatagram::bind_addr(&of_std(&name())).unwrap();
         let addr = peer.local_addr().unwrap();
@@ -219,7 +219,7 @@ mod abstract_names {
         for id in [client, ask] {
             server.io().send(id, b"to the peer");
         }
-        turn_until(&mut server, |server| server.io().ledger().packets_out == 3);
+        turn_until(&mut server, |server| server.io().stats().packets_out == 3);
         peer.set_read_timeout(Some(PATIENCE)).unwrap();
         for _ in 0..2 {
             assert_eq!(peer.recv(&mut [0; 16]).unwrap(), b"to the peer".len());

@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 
 use common::{Client, Kind, Noted, Tested, pattern, reads_once};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use socketserver::{Echo, Options, Reason, Step};
+use socketserver::{CloseReason, Echo, Options, TraceEvent};
 
 /// Whether the system has urgent data on such sockets.
 fn has_urgent_data(client: &Client) -> bool {
@@ -58,7 +58,7 @@ fn urgent_data_at_any_place_stalls_nothing() {
             }
         }
         tested.until_ended(30);
-        assert_eq!(tested.ended(Reason::Closed), 30);
+        assert_eq!(tested.ended(CloseReason::Closed), 30);
     }
 }
 
@@ -93,8 +93,8 @@ fn after_urgent_data_a_message_costs_one_read_again() {
     for _ in 0..10 {
         tested.echo(&mut client, b"hello");
     }
-    assert_eq!(steps.count(|step| matches!(step, Step::Read(..))), 10);
-    let in_vain = steps.count(|step| matches!(step, Step::ReadNothing(_)));
+    assert_eq!(steps.count(|step| matches!(step, TraceEvent::Read(..))), 10);
+    let in_vain = steps.count(|step| matches!(step, TraceEvent::ReadWouldBlock(_)));
     assert!(in_vain == 0 || !reads_once(Kind::Tcp));
 }
 
@@ -151,5 +151,5 @@ fn an_end_behind_passed_descriptors_is_seen() {
     client.finish_sending();
     assert_eq!(tested.receive_to_end(&mut client), b"bytes");
     tested.until_ended(1);
-    assert_eq!(journal.finishes(), [(Reason::Closed, None)]);
+    assert_eq!(journal.finishes(), [(CloseReason::Closed, None)]);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mio::Interest;
 use mio::unix::SourceFd;
 use socketserver::blocking::{Mode, Request};
-use socketserver::{Addr, Cores, Echo, Options, Server, SocketId};
+use socketserver::{Addr, Echo, LoopGroup, Options, Server, SocketId};
 
 use crate::client::ANY_PORT;
 
@@ -26,7 +26,7 @@ pub(crate) fn serve_one_loop() -> io::Result<()> {
 }
 
 pub(crate) fn serve_two_loops() -> io::Result<()> {
-    let cores = Cores::new(2);
+    let cores = LoopGroup::new(2);
     let handle = Mutex::new(cores.handle());
     let served = cores.serve(
         |_| (),

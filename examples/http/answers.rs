@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use socketserver::{Input, Sent};
+use socketserver::{Input, SendStatus};
 
 use crate::body::{Body, Piece};
 use crate::conditions::{self, Part, Version};
@@ -135,12 +135,12 @@ impl Connection {
 
     /// The answer is complete. If the peer does not keep up, what else has come in is left: it is
     /// shown again when there is room for answers.
-    pub(crate) fn end_answer(&mut self, cx: &mut Cx<'_>, sent: Sent) -> bool {
+    pub(crate) fn end_answer(&mut self, cx: &mut Cx<'_>, sent: SendStatus) -> bool {
         self.state = State::Head;
         if self.is_last {
             cx.close();
         }
-        !self.is_last && sent == Sent::Queued
+        !self.is_last && sent == SendStatus::Queued
     }
 
     // The body comes back.

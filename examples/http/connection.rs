@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use socketserver::{Context, Handler, Input, Sent, TimerId};
+use socketserver::{Context, Handler, Input, SendStatus, TimerId};
 
 use crate::body::Body;
 use crate::events;
@@ -95,7 +95,7 @@ impl Handler<Site> for Connection {
             if !is_over {
                 return Ok(());
             }
-            self.end_answer(cx, Sent::Queued);
+            self.end_answer(cx, SendStatus::Queued);
             // What waits behind the file is shown again.
             cx.io.resume(cx.id);
         }

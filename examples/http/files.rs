@@ -10,7 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use socketserver::{Context, Sent};
+use socketserver::{Context, SendStatus};
 
 use crate::conditions::Version;
 use crate::kept::Share;
@@ -128,9 +128,9 @@ impl Transfer {
     }
 
     /// Sends piece after piece until the peer has enough for now, or there is no more.
-    pub(crate) fn go_on(&mut self, cx: &mut Context<'_, Site>) -> io::Result<Sent> {
-        let mut sent = Sent::Queued;
-        while self.left > 0 && sent == Sent::Queued {
+    pub(crate) fn go_on(&mut self, cx: &mut Context<'_, Site>) -> io::Result<SendStatus> {
+        let mut sent = SendStatus::Queued;
+        while self.left > 0 && sent == SendStatus::Queued {
             let most = cx.shared.piece.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
             let piece = cx.shared.piece.get_mut(..most).unwrap_or_default();
             let n = self.file.read(piece)?;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use socketserver::{Io, Sent, SocketId};
+use socketserver::{Io, SendStatus, SocketId};
 
 use crate::large::Large;
 use crate::replies::Replies;
@@ -38,7 +38,7 @@ impl Backlogs {
     }
 
     /// Replies of the client that is served.
-    pub(crate) fn reply(&mut self, io: &mut Io, id: SocketId, replies: &mut Replies) -> Sent {
+    pub(crate) fn reply(&mut self, io: &mut Io, id: SocketId, replies: &mut Replies) -> SendStatus {
         self.0.entry(id).or_default().parts.extend(parts(replies));
         self.go_on(io, id)
     }
@@ -62,15 +62,15 @@ impl Backlogs {
     }
 
     /// Sends what the client takes.
-    pub(crate) fn go_on(&mut self, io: &mut Io, id: SocketId) -> Sent {
-        let Some(backlog) = self.0.get_mut(&id) else { return Sent::Queued };
+    pub(crate) fn go_on(&mut self, io: &mut Io, id: SocketId) -> SendStatus {
+        let Some(backlog) = self.0.get_mut(&id) else { return SendStatus::Queued };
         while let Some(part) = backlog.parts.front_mut() {
             match part.send(io, id) {
-                Some(Sent::Queued) => {}
-                Some(Sent::Congested) => return Sent::Congested,
-                Some(Sent::Gone) => {
+                Some(SendStatus::Queued) => {}
+                Some(SendStatus::Congested) => return SendStatus::Congested,
+                Some(SendStatus::Closed) => {
                     self.0.remove(&id);
-                    return Sent::Gone;
+                    return SendStatus::Closed;
                 }
                 None => drop(backlog.parts.pop_front()),
             }
@@ -79,7 +79,7 @@ impl Backlogs {
             io.close(id);
         }
         self.0.remove(&id);
-        Sent::Queued
+        SendStatus::Queued
     }
 
     /// The client is to get what waits for it, and then the end.
@@ -97,7 +97,7 @@ impl Backlogs {
 
 impl Part {
     /// Sends a bounded piece of it; `None` when none is left.
-    fn send(&mut self, io: &mut Io, id: SocketId) -> Option<Sent> {
+    fn send(&mut self, io: &mut Io, id: SocketId) -> Option<SendStatus> {
         match self {
             Part::Bytes(bytes) if bytes.is_empty() => None,
             Part::Bytes(bytes) => Some(io.send(id, &std::mem::take(bytes))),
@@ -110,7 +110,7 @@ impl Part {
     }
 
     fn send_all(mut self, io: &mut Io, id: SocketId) {
-        while self.send(io, id).is_some_and(|sent| sent != Sent::Gone) {}
+        while self.send(io, id).is_some_and(|sent| sent != SendStatus::Closed) {}
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::rc::Rc;
 
-use socketserver::{Handler, Input, Sent};
+use socketserver::{Handler, Input, SendStatus};
 
 use crate::Shared;
 use crate::clients::Record;
@@ -90,7 +90,7 @@ fn serve(cx: &mut Cx<'_>, session: &mut Session, parser: &mut Parser, input: &mu
         }
         let replies = &cx.shared.replies;
         let is_much = replies.bytes.len() >= FLUSH || !replies.larges.is_empty();
-        if is_much && flush(cx) != Sent::Queued && !session.is_over {
+        if is_much && flush(cx) != SendStatus::Queued && !session.is_over {
             return;
         }
     }
@@ -100,10 +100,10 @@ fn serve(cx: &mut Cx<'_>, session: &mut Session, parser: &mut Parser, input: &mu
     }
 }
 
-fn flush(cx: &mut Cx<'_>) -> Sent {
+fn flush(cx: &mut Cx<'_>) -> SendStatus {
     let Shared { replies, backlogs, .. } = cx.shared;
     if replies.bytes.is_empty() {
-        return Sent::Queued;
+        return SendStatus::Queued;
     }
     let sent = if replies.larges.is_empty() && !backlogs.holds(cx.id) {
         cx.io.send(cx.id, &replies.bytes)

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use socketserver::{Addr, Context, Handler, Input, Reason, Relay, SocketId};
+use socketserver::{Addr, CloseReason, Context, Handler, Input, Relay, SocketId};
 
 use super::handshake::{self, Refusal, Target, Version};
 use super::rules::Proxy;
@@ -66,7 +66,7 @@ impl Handler<Proxy> for Upstream {
 
     fn finish(&mut self, cx: &mut Context<'_, Proxy>, outcome: io::Result<()>) {
         match outcome {
-            Err(error) if cx.reason() == Some(Reason::NotConnected) => {
+            Err(error) if cx.reason() == Some(CloseReason::ConnectFailed) => {
                 let refusal = Refusal::of_kind(error.kind(), self.by_name);
                 cx.io.send(self.client, &handshake::reply(self.version, Err(refusal)));
                 cx.io.close(self.client);

@@ -5,7 +5,7 @@ use std::mem;
 use std::str;
 use std::time::Duration;
 
-use socketserver::{Context, Handler, Input, Sent, TimerId};
+use socketserver::{Context, Handler, Input, SendStatus, TimerId};
 
 use super::frame::{self, Code, Frame, Opcode};
 use super::handshake::{self, Answer, HEAD_LIMIT};
@@ -71,10 +71,10 @@ pub(crate) enum Phase {
 type Cx<'a> = Context<'a, Limits>;
 
 /// What one look at the input came to.
-enum Step {
+enum TraceEvent {
     /// It needs more input.
     Waits,
-    Went(Sent),
+    Went(SendStatus),
 }
 
 impl Handler<Limits> for Connection {
@@ -91,8 +91,8 @@ impl Handler<Limits> for Connection {
         while self.phase != Phase::Handshake {
             match self.step(cx, input) {
                 // While the peer does not keep up, nothing more is read; what was read goes on.
-                Ok(Step::Went(Sent::Queued | Sent::Congested)) => {}
-                Ok(Step::Waits | Step::Went(Sent::Gone)) => break,
+                Ok(TraceEvent::Went(SendStatus::Queued | SendStatus::Congested)) => {}
+                Ok(TraceEvent::Waits | TraceEvent::Went(SendStatus::Closed)) => break,
                 Err(code) => {
                     self.say_goodbye(cx, &code.0.to_be_bytes());
                     cx.close();
@@ -189,12 +189,12 @@ impl Connection {
     // Frames.
 
     /// Takes what has come of one frame, and acts when that is complete.
-    fn step(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> Result<Step, Code> {
+    fn step(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> Result<TraceEvent, Code> {
         let mut frame = match self.frame.take() {
             Some(frame) => frame,
             None => match Frame::take(input)? {
                 Some(frame) => self.begin(frame, cx.shared.message)?,
-                None => return Ok(Step::Waits),
+                None => return Ok(TraceEvent::Waits),
             },
         };
         if frame.opcode.is_control() {
@@ -205,16 +205,16 @@ impl Connection {
         }
         if frame.left > 0 {
             self.frame = Some(frame);
-            return Ok(Step::Waits);
+            return Ok(TraceEvent::Waits);
         }
         let sent = if frame.opcode.is_control() {
             self.obey(cx, frame.opcode)?
         } else if frame.is_last {
             self.send_back(cx)
         } else {
-            Sent::Queued
+            SendStatus::Queued
         };
-        Ok(Step::Went(sent))
+        Ok(TraceEvent::Went(sent))
     }
 
     /// Whether a frame may come here, and be as long as it says.
@@ -234,12 +234,12 @@ impl Connection {
     }
 
     /// Sends a complete message back, in one frame.
-    fn send_back(&mut self, cx: &mut Cx<'_>) -> Sent {
+    fn send_back(&mut self, cx: &mut Cx<'_>) -> SendStatus {
         let Some(Message { opcode, mut bytes, .. }) = self.message.take() else {
-            return Sent::Queued;
+            return SendStatus::Queued;
         };
         let is_open = self.phase != Phase::Goodbye;
-        let sent = if is_open { send(cx, opcode, &bytes) } else { Sent::Queued };
+        let sent = if is_open { send(cx, opcode, &bytes) } else { SendStatus::Queued };
         if bytes.capacity() <= KEPT {
             bytes.clear();
             self.spare = bytes;
@@ -248,7 +248,7 @@ impl Connection {
     }
 
     /// Does what a control frame asks for.
-    fn obey(&mut self, cx: &mut Cx<'_>, opcode: Opcode) -> Result<Sent, Code> {
+    fn obey(&mut self, cx: &mut Cx<'_>, opcode: Opcode) -> Result<SendStatus, Code> {
         let payload = self.control.as_slice();
         match (opcode, payload) {
             (Opcode::Ping, _) if self.phase != Phase::Goodbye => {
@@ -264,11 +264,11 @@ impl Connection {
                 self.say_goodbye(cx, &code.0.to_be_bytes());
             }
             (Opcode::Close, []) => self.say_goodbye(cx, b""),
-            _ => return Ok(Sent::Queued),
+            _ => return Ok(SendStatus::Queued),
         }
         // Both have said goodbye; it is for the server to close.
         cx.close();
-        Ok(Sent::Gone)
+        Ok(SendStatus::Closed)
     }
 
     /// Says goodbye, once.
@@ -281,7 +281,7 @@ impl Connection {
     }
 }
 
-fn send(cx: &mut Cx<'_>, opcode: Opcode, payload: &[u8]) -> Sent {
+fn send(cx: &mut Cx<'_>, opcode: Opcode, payload: &[u8]) -> SendStatus {
     let (head, len) = frame::head(opcode, payload.len());
     cx.send(head.get(..len).unwrap_or_default());
     cx.send(payload)

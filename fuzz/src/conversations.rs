@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use socketserver::testing::{Peer, TestServer};
-use socketserver::{Context, Handler, Input, Options, Reason, Sent, SocketId, TimerId};
+use socketserver::{CloseReason, Context, Handler, Input, Options, SendStatus, SocketId, TimerId};
 
 use crate::bytes::Bytes;
 
@@ -125,10 +125,13 @@ impl Handler<Vec<Log>> for Scripted {
 
     fn finish(&mut self, cx: &mut Cx<'_>, outcome: io::Result<()>) {
         let reason = cx.reason().expect("finish is told why");
-        let has_error = !matches!(reason, Reason::Closed | Reason::Aborted | Reason::Forced);
+        let has_error = !matches!(
+            reason,
+            CloseReason::Closed | CloseReason::Aborted | CloseReason::ShutdownTimeout
+        );
         assert!(!has_error || outcome.is_err(), "{reason:?} without an error");
         self.log(cx).finished += 1;
-        assert_eq!(cx.send(b"too late"), Sent::Gone, "{reason:?}");
+        assert_eq!(cx.send(b"too late"), SendStatus::Closed, "{reason:?}");
     }
 }
 
@@ -140,7 +143,7 @@ impl Scripted {
     }
 
     fn send(&self, cx: &mut Cx<'_>, bytes: &[u8]) {
-        if cx.send(bytes) != Sent::Gone {
+        if cx.send(bytes) != SendStatus::Closed {
             self.log(cx).sent.extend_from_slice(bytes);
         }
     }
@@ -295,7 +298,7 @@ impl World {
     }
 
     fn send(&mut self, nth: usize, id: SocketId, bytes: &[u8]) {
-        if self.server.io().send(id, bytes) != Sent::Gone {
+        if self.server.io().send(id, bytes) != SendStatus::Closed {
             self.server.shared()[nth].sent.extend_from_slice(bytes);
         }
     }
@@ -303,7 +306,7 @@ impl World {
     /// What holds at every moment.
     fn look(&mut self) {
         let Self { server, clients, .. } = self;
-        if let Err(why) = server.io().check_ledger() {
+        if let Err(why) = server.io().verify_stats() {
             panic!("{why}");
         }
         for (client, log) in clients.iter_mut().zip(server.shared()) {
@@ -327,16 +330,13 @@ impl World {
         self.server.advance(Duration::from_secs(3_600));
         self.look();
         assert_eq!(self.server.io().connections(), 0, "a connection is left");
-        let ledger = *self.server.io().ledger();
-        assert_eq!((ledger.live(), ledger.unsent()), (0, 0));
+        let stats = *self.server.io().stats();
+        assert_eq!((stats.live(), stats.unsent()), (0, 0));
         let Self { mut server, clients, options } = self;
         let logs = server.shared();
         let bytes = |of: fn(&Log) -> usize| logs.iter().map(of).sum::<usize>() as u64;
-        assert_eq!(ledger.bytes_sent, bytes(|log| log.sent.len()));
-        assert_eq!(
-            ledger.bytes_out,
-            clients.iter().map(|c| c.received.len()).sum::<usize>() as u64
-        );
+        assert_eq!(stats.bytes_sent, bytes(|log| log.sent.len()));
+        assert_eq!(stats.bytes_out, clients.iter().map(|c| c.received.len()).sum::<usize>() as u64);
         for (client, log) in clients.iter().zip(logs.iter()) {
             judge(client, log, &options);
         }
@@ -348,7 +348,7 @@ fn judge(client: &Client, log: &Log, options: &Options) {
     assert_eq!(log.finished, 1, "finish runs once");
     let reason = client.peer.finished().expect("it has").reason;
     let may_be = match reason {
-        Reason::Closed => {
+        CloseReason::Closed => {
             assert_eq!(client.received.len(), log.sent.len(), "closed, but not all has left");
             // Who was not hurried has seen everything that its peer said.
             if !log.was_commanded && client.habits & 3 != 2 {
@@ -356,14 +356,14 @@ fn judge(client: &Client, log: &Log, options: &Options) {
             }
             log.was_commanded || log.had_end
         }
-        Reason::Aborted | Reason::CloseTimeout => log.was_commanded || log.had_end,
-        Reason::Forced => true,
-        Reason::HandlerError => log.was_commanded || client.habits & 3 == 2,
-        Reason::Broken => client.has_reset,
-        Reason::Idle => options.idle_timeout.is_some(),
-        Reason::FrameTimeout => options.frame_timeout.is_some(),
-        Reason::InputLimit => client.sent.len() >= options.input_limit,
-        Reason::OutputLimit => log.sent.len() > options.output_limit,
+        CloseReason::Aborted | CloseReason::CloseTimeout => log.was_commanded || log.had_end,
+        CloseReason::ShutdownTimeout => true,
+        CloseReason::HandlerError => log.was_commanded || client.habits & 3 == 2,
+        CloseReason::IoError => client.has_reset,
+        CloseReason::IdleTimeout => options.idle_timeout.is_some(),
+        CloseReason::FrameTimeout => options.frame_timeout.is_some(),
+        CloseReason::InputLimit => client.sent.len() >= options.input_limit,
+        CloseReason::OutputLimit => log.sent.len() > options.output_limit,
         _ => false,
     };
     assert!(may_be, "{reason:?} of {log:?}");

@@ -5,7 +5,7 @@ use std::io;
 
 use crate::bytes::{Bytes, pieces};
 use crate::fields::Field;
-use crate::input::{Held, Input};
+use crate::input::{Input, Unconsumed};
 
 /// One way to take a frame.
 #[derive(Clone, Copy, Debug)]
@@ -188,7 +188,7 @@ fn by_searching(bytes: &[u8], kinds: &[Kind], max: usize) -> Outcome {
 /// As the loop does it: a handler sees what it left together with what came in, and is not called
 /// while it needs more.
 fn piece_by_piece(bytes: &[u8], seed: u8, kinds: &[Kind], max: usize) -> Outcome {
-    let (mut held, mut outcome) = (Held::default(), Outcome::default());
+    let (mut held, mut outcome) = (Unconsumed::default(), Outcome::default());
     for piece in pieces(bytes, seed) {
         if held.is_empty() {
             let mut input = Input::new(piece);

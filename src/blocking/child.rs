@@ -16,21 +16,21 @@ use std::time::Duration;
 use mio::Interest;
 use mio::unix::pipe::Receiver;
 
-use super::crew::{Ended, Place, Work, poke};
-use super::request::Reach;
+use super::crew::{BlockingJob, JobResult, WorkerPermit, poke};
+use super::request::SharedAccess;
 use crate::exit::Exit;
 use crate::handler::Context;
-use crate::process::{self, Child, Forked, Report, Reporter};
+use crate::process::{self, Child, ChildReport, Forked, ReportPipe};
 use crate::stage::message_of;
 
-pub(super) struct Watched {
+pub(super) struct ChildJob {
     child: Child,
-    report: Rc<RefCell<Report>>,
+    report: Rc<RefCell<ChildReport>>,
     /// Bytes that a report may have.
     most: usize,
     /// When it is looked for again after it has reported and not yet ended.
     retry: Duration,
-    place: Option<Place>,
+    place: Option<WorkerPermit>,
 }
 
 /// How a child begins.
@@ -49,14 +49,14 @@ const LAST_RETRY: Duration = Duration::from_secs(1);
 /// Bytes of a report besides the reply.
 const HEAD: usize = 4_096;
 
-impl Watched {
+impl ChildJob {
     /// Starts a child that does the work; returns in the parent alone.
     pub(super) fn fork<S: 'static>(
         cx: &mut Context<'_, S>,
-        place: Place,
-        work: Work<S>,
+        place: WorkerPermit,
+        work: BlockingJob<S>,
         begin: &ChildBegin,
-    ) -> io::Result<Watched> {
+    ) -> io::Result<ChildJob> {
         let (child, receiver) = match process::fork()? {
             Forked::Child(reporter) => work_and_leave(cx, reporter, work, begin),
             Forked::Parent(child, receiver) => (child, receiver),
@@ -64,13 +64,13 @@ impl Watched {
         // Its share of the socket must not keep ours away.
         drop(work);
         let most = cx.io.options.packet_queue_bytes.saturating_add(HEAD);
-        let report = Rc::new(RefCell::new(Report::default()));
+        let report = Rc::new(RefCell::new(ChildReport::default()));
         listen(cx, receiver, Rc::clone(&report), most)?;
-        Ok(Watched { child, report, most, retry: FIRST_RETRY, place: Some(place) })
+        Ok(ChildJob { child, report, most, retry: FIRST_RETRY, place: Some(place) })
     }
 
     /// What came of the work, once the child has ended.
-    pub(super) fn take<S>(&mut self, cx: &mut Context<'_, S>) -> Option<Ended> {
+    pub(super) fn take<S>(&mut self, cx: &mut Context<'_, S>) -> Option<JobResult> {
         let mut report = self.report.borrow_mut();
         if !report.ended {
             return None;
@@ -92,7 +92,7 @@ impl Watched {
         Some(decode(&bytes).unwrap_or_else(|| {
             let what =
                 process::describe(status).unwrap_or_else(|| "its process told nothing".into());
-            Ended {
+            JobResult {
                 result: Ok(Err(io::Error::other(what))),
                 reply: None,
                 crashed: true,
@@ -105,8 +105,8 @@ impl Watched {
 /// What a child does in all its life.
 fn work_and_leave<S>(
     cx: &mut Context<'_, S>,
-    reporter: Reporter,
-    work: Work<S>,
+    reporter: ReportPipe,
+    work: BlockingJob<S>,
     begin: &ChildBegin,
 ) -> ! {
     let report = catch_unwind(AssertUnwindSafe(|| {
@@ -115,9 +115,9 @@ fn work_and_leave<S>(
             at_fork();
         }
         reporter.let_signals_in(begin.inherits_signals);
-        work(Reach::Here(cx.shared))
+        work(SharedAccess::Here(cx.shared))
     }));
-    let ended = report.unwrap_or_else(|panic| Ended {
+    let ended = report.unwrap_or_else(|panic| JobResult {
         result: Err(panic),
         reply: None,
         crashed: false,
@@ -131,7 +131,7 @@ fn work_and_leave<S>(
 fn listen<S: 'static>(
     cx: &mut Context<'_, S>,
     receiver: Receiver,
-    report: Rc<RefCell<Report>>,
+    report: Rc<RefCell<ChildReport>>,
     most: usize,
 ) -> io::Result<()> {
     let owner = cx.id;
@@ -158,7 +158,7 @@ const REPLY: u8 = 128;
 /// No clock of ours comes so far.
 const UNKNOWN: u64 = u64::MAX;
 
-fn encode(ended: &Ended) -> Vec<u8> {
+fn encode(ended: &JobResult) -> Vec<u8> {
     let (how, message) = match &ended.result {
         Ok(Ok(())) => (DONE, String::new()),
         Ok(Err(error)) if Exit::is(error) => (EXIT, String::new()),
@@ -175,7 +175,7 @@ fn encode(ended: &Ended) -> Vec<u8> {
 }
 
 /// `None` when the report is not whole, because the child came to its end before its work did.
-fn decode(report: &[u8]) -> Option<Ended> {
+fn decode(report: &[u8]) -> Option<JobResult> {
     let (how, rest) = report.split_first()?;
     let (since, rest) = rest.split_first_chunk::<8>()?;
     let silent_since = Some(u64::from_be_bytes(*since)).filter(|since| *since != UNKNOWN);
@@ -191,7 +191,7 @@ fn decode(report: &[u8]) -> Option<Ended> {
         _ => return None,
     };
     let reply = (how & REPLY != 0).then(|| reply.to_vec());
-    Some(Ended { result, reply, crashed: false, silent_since })
+    Some(JobResult { result, reply, crashed: false, silent_since })
 }
 
 #[cfg(test)]
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_report_says_what_became_of_the_work() {
         let reply = Some(b"answer".to_vec());
-        let ended = decode(&encode(&Ended {
+        let ended = decode(&encode(&JobResult {
             result: Ok(Ok(())),
             reply: reply.clone(),
             crashed: false,
@@ -210,7 +210,7 @@ mod tests {
         .unwrap();
         assert!(matches!(ended.result, Ok(Ok(()))));
         assert_eq!((ended.reply, ended.silent_since), (reply, Some(7)));
-        let failed = Ended {
+        let failed = JobResult {
             result: Ok(Err(io::Error::other("broke"))),
             reply: None,
             crashed: false,
@@ -219,7 +219,7 @@ mod tests {
         let ended = decode(&encode(&failed)).unwrap();
         assert_eq!(ended.result.unwrap().unwrap_err().to_string(), "broke");
         assert_eq!((ended.reply, ended.silent_since), (None, None));
-        let panicked = Ended {
+        let panicked = JobResult {
             result: Err(Box::new("fell")),
             reply: Some(Vec::new()),
             crashed: false,
@@ -228,14 +228,18 @@ mod tests {
         let ended = decode(&encode(&panicked)).unwrap();
         assert_eq!(message_of(&*ended.result.unwrap_err()), "fell");
         assert_eq!(ended.reply, Some(Vec::new()));
-        let exit =
-            Ended { result: Ok(Err(Exit.into())), reply: None, crashed: false, silent_since: None };
+        let exit = JobResult {
+            result: Ok(Err(Exit.into())),
+            reply: None,
+            crashed: false,
+            silent_since: None,
+        };
         assert!(Exit::is(&decode(&encode(&exit)).unwrap().result.unwrap().unwrap_err()));
     }
 
     #[test]
     fn a_report_that_was_cut_short_is_none() {
-        let failed = Ended {
+        let failed = JobResult {
             result: Ok(Err(io::Error::other("broke"))),
             reply: None,
             crashed: false,

@@ -5,25 +5,25 @@ use std::net::Shutdown;
 use std::panic::resume_unwind;
 use std::time::Instant;
 
-use super::crew::{Away, Ended, Place, Work};
+use super::crew::{BlockingJob, JobResult, PendingJob, WorkerPermit};
 use super::mode::Mode;
 use super::request::Request;
-use super::wire::{Stop, Wire};
+use super::wire::{BlockingSocket, Stop};
 use super::{Handler, Serving, serve};
 use crate::addr::Addr;
 use crate::exit::Exit;
-use crate::handler::{self, Context, Factory};
+use crate::handler::{self, Context, HandlerFactory};
 use crate::id::TimerId;
 use crate::input::Input;
 use crate::io::{Io, nanoseconds};
 
 /// Makes a conversation for each client, while there are places for it.
-pub(super) struct Conversations<F> {
+pub(super) struct BlockingFactory<F> {
     pub(super) mode: Mode,
     pub(super) factory: F,
 }
 
-impl<S, F, H> Factory<S> for Conversations<F>
+impl<S, F, H> HandlerFactory<S> for BlockingFactory<F>
 where
     S: 'static,
     F: FnMut(&Addr) -> H,
@@ -32,8 +32,8 @@ where
     fn make(&mut self, peer: &Addr) -> Box<dyn handler::Handler<S>> {
         let handler = Box::new((self.factory)(peer));
         let place = self.mode.crew.places.take_one();
-        let state = State::Due(handler, place);
-        Box::new(Conversation { mode: self.mode.clone(), peer: peer.clone(), state })
+        let state = BlockingState::Due(handler, place);
+        Box::new(BlockingConnection { mode: self.mode.clone(), peer: peer.clone(), state })
     }
 
     fn has_room(&self) -> bool {
@@ -41,20 +41,24 @@ where
     }
 }
 
-struct Conversation<S> {
+struct BlockingConnection<S> {
     mode: Mode,
     peer: Addr,
-    state: State<S>,
+    state: BlockingState<S>,
 }
 
-enum State<S> {
-    Due(Box<Serving<S>>, Place),
-    Away(Away),
+enum BlockingState<S> {
+    Due(Box<Serving<S>>, WorkerPermit),
+    PendingJob(PendingJob),
     Over,
 }
 
-impl<S: 'static> Conversation<S> {
-    fn work(&self, cx: &mut Context<'_, S>, mut handler: Box<Serving<S>>) -> io::Result<Work<S>> {
+impl<S: 'static> BlockingConnection<S> {
+    fn work(
+        &self,
+        cx: &mut Context<'_, S>,
+        mut handler: Box<Serving<S>>,
+    ) -> io::Result<BlockingJob<S>> {
         let stop = self.stop(cx.io)?;
         let socket = cx.io.lend(cx.id)?;
         let limits = self.mode.limits(cx.io.options.idle_timeout);
@@ -62,7 +66,7 @@ impl<S: 'static> Conversation<S> {
         let (hook, peer) = (self.mode.handle_error.clone(), self.peer.clone());
         Ok(Box::new(move |reach| {
             let mut silent_since = None;
-            let result = match Wire::new(socket, limits, stop) {
+            let result = match BlockingSocket::new(socket, limits, stop) {
                 Ok(wire) => {
                     let mut request = Request::stream(wire, limit, peer.clone(), reach);
                     let result = serve(&mut *handler, &mut request);
@@ -74,7 +78,7 @@ impl<S: 'static> Conversation<S> {
             super::report(hook.as_deref(), &peer, &result);
             let since = |at: Instant| nanoseconds(at.saturating_duration_since(epoch));
             let silent_since = silent_since.map(since);
-            Ended { result, reply: None, crashed: false, silent_since }
+            JobResult { result, reply: None, crashed: false, silent_since }
         }))
     }
 
@@ -86,10 +90,10 @@ impl<S: 'static> Conversation<S> {
 
     /// Whether it has ended, and how.
     fn conclude(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
-        let State::Away(away) = &mut self.state else { return Ok(()) };
-        let is_here = matches!(away, Away::Ended(_));
+        let BlockingState::PendingJob(away) = &mut self.state else { return Ok(()) };
+        let is_here = matches!(away, PendingJob::Done(_));
         let Some(ended) = away.take(cx) else { return Ok(()) };
-        self.state = State::Over;
+        self.state = BlockingState::Over;
         cx.io.take_back(cx.id, ended.silent_since)?;
         match ended.result {
             Ok(Ok(())) => {
@@ -109,14 +113,16 @@ impl<S: 'static> Conversation<S> {
     }
 }
 
-impl<S: 'static> handler::Handler<S> for Conversation<S> {
+impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
     fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
-        let State::Due(handler, place) = std::mem::replace(&mut self.state, State::Over) else {
+        let BlockingState::Due(handler, place) =
+            std::mem::replace(&mut self.state, BlockingState::Over)
+        else {
             return Ok(());
         };
         let work = self.work(cx, handler)?;
         match self.mode.crew.clone().start(cx, place, work) {
-            Ok(away) => self.state = State::Away(away),
+            Ok(away) => self.state = BlockingState::PendingJob(away),
             Err(error) => {
                 self.mode.crew.warn(cx.io, &self.peer, &error);
                 cx.io.take_back(cx.id, None)?;
@@ -139,22 +145,22 @@ impl<S: 'static> handler::Handler<S> for Conversation<S> {
     /// What has come in is still read; behind it lies the end, even for who waits for it now.
     fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         match &self.state {
-            State::Away(away) if self.mode.detach && away.is_thread() => {
-                self.state = State::Over;
+            BlockingState::PendingJob(away) if self.mode.detach && away.is_thread() => {
+                self.state = BlockingState::Over;
                 cx.close();
             }
-            State::Away(_) => cx.io.end_reads(cx.id),
-            State::Due(..) | State::Over => cx.close(),
+            BlockingState::PendingJob(_) => cx.io.end_reads(cx.id),
+            BlockingState::Due(..) | BlockingState::Over => cx.close(),
         }
         Ok(())
     }
 
     /// A handler that is still at it is cut off: its reads and writes fail, its process is killed.
     fn finish(&mut self, cx: &mut Context<'_, S>, _outcome: io::Result<()>) {
-        if let (State::Away(_), Some(socket)) = (&self.state, cx.io.lent(cx.id)) {
+        if let (BlockingState::PendingJob(_), Some(socket)) = (&self.state, cx.io.lent(cx.id)) {
             let _ = socket.shutdown(Shutdown::Both);
         }
-        self.state = State::Over;
+        self.state = BlockingState::Over;
         // Its place is free, unless a thread is still on its way out of it.
         self.mode.crew.places.wake(cx.io);
     }

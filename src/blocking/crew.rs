@@ -12,27 +12,27 @@ use std::time::Duration;
 use log::warn;
 
 #[cfg(all(unix, feature = "processes"))]
-use super::child::{ChildBegin, Watched};
-use super::request::Reach;
+use super::child::{ChildBegin, ChildJob};
+use super::request::SharedAccess;
 use crate::addr::Addr;
 use crate::handler::Context;
 use crate::id::SocketId;
 use crate::io::Io;
-use crate::warnings::Warnings;
-use crate::workers::Workers;
+use crate::warnings::LogThrottle;
+use crate::workers::ThreadPool;
 
 /// Those who serve one [`Mode`](super::Mode) and its clones.
-pub(super) struct Crew {
-    place: Where,
-    pub(super) places: Arc<Places>,
-    workers: Workers,
-    warnings: RefCell<Warnings>,
+pub(super) struct Executor {
+    place: ExecutorKind,
+    pub(super) places: Arc<WorkerLimit>,
+    workers: ThreadPool,
+    warnings: RefCell<LogThrottle>,
     #[cfg(all(unix, feature = "processes"))]
     pub(super) child: RefCell<ChildBegin>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Where {
+pub(super) enum ExecutorKind {
     Loop,
     Threads,
     #[cfg(all(unix, feature = "processes"))]
@@ -40,10 +40,10 @@ pub(super) enum Where {
 }
 
 /// What is to be done for one client.
-pub(super) type Work<S> = Box<dyn FnOnce(Reach<'_, S>) -> Ended + Send>;
+pub(super) type BlockingJob<S> = Box<dyn FnOnce(SharedAccess<'_, S>) -> JobResult + Send>;
 
 /// What came of it.
-pub(super) struct Ended {
+pub(super) struct JobResult {
     pub(super) result: thread::Result<io::Result<()>>,
     /// The answer to a datagram.
     pub(super) reply: Option<Vec<u8>>,
@@ -54,13 +54,13 @@ pub(super) struct Ended {
     pub(super) silent_since: Option<u64>,
 }
 
-impl Crew {
-    pub(super) fn new(place: Where, most: usize) -> Crew {
-        Crew {
+impl Executor {
+    pub(super) fn new(place: ExecutorKind, most: usize) -> Executor {
+        Executor {
             place,
-            places: Arc::new(Places::new(most)),
+            places: Arc::new(WorkerLimit::new(most)),
             // The places are the bound.
-            workers: Workers::new(most, usize::MAX),
+            workers: ThreadPool::new(most, usize::MAX),
             warnings: RefCell::default(),
             #[cfg(all(unix, feature = "processes"))]
             child: RefCell::default(),
@@ -69,27 +69,27 @@ impl Crew {
 
     /// Threads none of which can be started.
     #[cfg(test)]
-    pub(super) fn that_fails() -> Crew {
-        Crew { workers: Workers::new(1, 0), ..Crew::new(Where::Threads, 1) }
+    pub(super) fn that_fails() -> Executor {
+        Executor { workers: ThreadPool::new(1, 0), ..Executor::new(ExecutorKind::Threads, 1) }
     }
 
     /// How [`Mode`](super::Mode) calls it.
     pub(super) fn name(&self) -> &'static str {
         match self.place {
-            Where::Loop => "inline",
-            Where::Threads => "threads",
+            ExecutorKind::Loop => "inline",
+            ExecutorKind::Threads => "threads",
             #[cfg(all(unix, feature = "processes"))]
-            Where::Processes => "processes",
+            ExecutorKind::Processes => "processes",
         }
     }
 
     /// Whether a shutdown ends their reads. In the loop it cannot begin while they run.
     pub(super) fn ends_reads_at_stop(&self, detach: bool) -> bool {
         match self.place {
-            Where::Loop => false,
-            Where::Threads => !detach,
+            ExecutorKind::Loop => false,
+            ExecutorKind::Threads => !detach,
             #[cfg(all(unix, feature = "processes"))]
-            Where::Processes => true,
+            ExecutorKind::Processes => true,
         }
     }
 
@@ -100,9 +100,9 @@ impl Crew {
     )]
     pub(super) fn check(&self) -> io::Result<()> {
         match self.place {
-            Where::Loop | Where::Threads => Ok(()),
+            ExecutorKind::Loop | ExecutorKind::Threads => Ok(()),
             #[cfg(all(unix, feature = "processes"))]
-            Where::Processes => crate::process::check_threads(),
+            ExecutorKind::Processes => crate::process::check_threads(),
         }
     }
 
@@ -110,15 +110,15 @@ impl Crew {
     pub(super) fn start<S: 'static>(
         &self,
         cx: &mut Context<'_, S>,
-        place: Place,
-        work: Work<S>,
-    ) -> io::Result<Away> {
+        place: WorkerPermit,
+        work: BlockingJob<S>,
+    ) -> io::Result<PendingJob> {
         match self.place {
-            Where::Loop => Ok(Away::Ended(work(Reach::Here(cx.shared)))),
-            Where::Threads => self.start_thread(cx, place, work),
+            ExecutorKind::Loop => Ok(PendingJob::Done(work(SharedAccess::Here(cx.shared)))),
+            ExecutorKind::Threads => self.start_thread(cx, place, work),
             #[cfg(all(unix, feature = "processes"))]
-            Where::Processes => {
-                Watched::fork(cx, place, work, &self.child.borrow()).map(Away::Process)
+            ExecutorKind::Processes => {
+                ChildJob::fork(cx, place, work, &self.child.borrow()).map(PendingJob::Process)
             }
         }
     }
@@ -126,21 +126,21 @@ impl Crew {
     fn start_thread<S: 'static>(
         &self,
         cx: &Context<'_, S>,
-        place: Place,
-        work: Work<S>,
-    ) -> io::Result<Away> {
-        let slot = Arc::new(Slot::default());
+        place: WorkerPermit,
+        work: BlockingJob<S>,
+    ) -> io::Result<PendingJob> {
+        let slot = Arc::new(ResultCell::default());
         let (result, owner) = (Arc::clone(&slot), cx.id);
         let (places, mailbox) = (Arc::clone(&self.places), Arc::clone(&cx.desk.mailbox));
         self.workers.run(move || {
-            result.put(work(Reach::There(Arc::clone(&mailbox))));
+            result.put(work(SharedAccess::There(Arc::clone(&mailbox))));
             drop(place);
             mailbox.post_reserved(Box::new(move |_, io| {
                 places.wake(io);
                 poke(io, owner);
             }));
         })?;
-        Ok(Away::Thread(slot))
+        Ok(PendingJob::Thread(slot))
     }
 
     /// Logs the failure of a handler, as long as there are few. Bytes of the peer are not in it,
@@ -152,25 +152,28 @@ impl Crew {
     }
 }
 
-impl fmt::Debug for Crew {
+impl fmt::Debug for Executor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Crew { place, places, .. } = self;
-        f.debug_struct("Crew").field("place", place).field("places", places).finish_non_exhaustive()
+        let Executor { place, places, .. } = self;
+        f.debug_struct("Executor")
+            .field("place", place)
+            .field("places", places)
+            .finish_non_exhaustive()
     }
 }
 
 /// How many may be busy at once, and how many are.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct WorkerLimit {
     most: usize,
     taken: AtomicUsize,
     /// Datagram sockets with work for which there was no place.
     waiting: Mutex<Vec<SocketId>>,
 }
 
-impl Places {
-    fn new(most: usize) -> Places {
-        Places { most, taken: AtomicUsize::new(0), waiting: Mutex::default() }
+impl WorkerLimit {
+    fn new(most: usize) -> WorkerLimit {
+        WorkerLimit { most, taken: AtomicUsize::new(0), waiting: Mutex::default() }
     }
 
     pub(super) fn most(&self) -> usize {
@@ -187,13 +190,13 @@ impl Places {
 
     /// A place, if one is free. Only the loop takes them, so between a look and the taking they
     /// only become more.
-    pub(super) fn take(self: &Arc<Places>) -> Option<Place> {
+    pub(super) fn take(self: &Arc<WorkerLimit>) -> Option<WorkerPermit> {
         self.has_room().then(|| self.take_one())
     }
 
-    pub(super) fn take_one(self: &Arc<Places>) -> Place {
+    pub(super) fn take_one(self: &Arc<WorkerLimit>) -> WorkerPermit {
         self.taken.fetch_add(1, Ordering::AcqRel);
-        Place(Arc::clone(self))
+        WorkerPermit(Arc::clone(self))
     }
 
     /// Has a datagram socket told when a place is free.
@@ -215,18 +218,18 @@ impl Places {
     }
 }
 
-/// One of the [`Places`], until it is dropped.
+/// One of the [`WorkerLimit`], until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Places>);
+pub(super) struct WorkerPermit(Arc<WorkerLimit>);
 
-impl Place {
+impl WorkerPermit {
     #[cfg(all(unix, feature = "processes"))]
-    pub(super) fn places(&self) -> Arc<Places> {
+    pub(super) fn places(&self) -> Arc<WorkerLimit> {
         Arc::clone(&self.0)
     }
 }
 
-impl Drop for Place {
+impl Drop for WorkerPermit {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, Ordering::AcqRel);
     }
@@ -240,53 +243,53 @@ pub(super) fn poke(io: &mut Io, id: SocketId) {
 }
 
 /// Work that is under way, or its result.
-pub(super) enum Away {
-    Ended(Ended),
-    Thread(Arc<Slot>),
+pub(super) enum PendingJob {
+    Done(JobResult),
+    Thread(Arc<ResultCell>),
     #[cfg(all(unix, feature = "processes"))]
-    Process(Watched),
+    Process(ChildJob),
     /// The result was taken.
-    Nowhere,
+    Taken,
 }
 
-impl Away {
+impl PendingJob {
     /// What came of it, if it has ended; says so once.
     #[cfg_attr(
         not(all(unix, feature = "processes")),
         expect(unused_variables, reason = "only a child has anything to do with the loop")
     )]
-    pub(super) fn take<S>(&mut self, cx: &mut Context<'_, S>) -> Option<Ended> {
-        match std::mem::replace(self, Away::Nowhere) {
-            Away::Ended(ended) => return Some(ended),
-            Away::Thread(slot) => match slot.take() {
-                None => *self = Away::Thread(slot),
+    pub(super) fn take<S>(&mut self, cx: &mut Context<'_, S>) -> Option<JobResult> {
+        match std::mem::replace(self, PendingJob::Taken) {
+            PendingJob::Done(ended) => return Some(ended),
+            PendingJob::Thread(slot) => match slot.take() {
+                None => *self = PendingJob::Thread(slot),
                 ended => return ended,
             },
             #[cfg(all(unix, feature = "processes"))]
-            Away::Process(mut watched) => match watched.take(cx) {
-                None => *self = Away::Process(watched),
+            PendingJob::Process(mut watched) => match watched.take(cx) {
+                None => *self = PendingJob::Process(watched),
                 ended => return ended,
             },
-            Away::Nowhere => {}
+            PendingJob::Taken => {}
         }
         None
     }
 
     pub(super) fn is_thread(&self) -> bool {
-        matches!(self, Away::Thread(_))
+        matches!(self, PendingJob::Thread(_))
     }
 }
 
 /// Where a thread leaves its result.
 #[derive(Default)]
-pub(super) struct Slot(Mutex<Option<Ended>>);
+pub(super) struct ResultCell(Mutex<Option<JobResult>>);
 
-impl Slot {
-    fn put(&self, ended: Ended) {
+impl ResultCell {
+    fn put(&self, ended: JobResult) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
     }
 
-    fn take(&self) -> Option<Ended> {
+    fn take(&self) -> Option<JobResult> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::crew::{Away, Ended, Work};
+use super::crew::{BlockingJob, JobResult, PendingJob};
 use super::mode::Mode;
 use super::request::Request;
 use super::{Handler, Serving, serve};
@@ -15,17 +15,17 @@ use crate::stage::message_of;
 
 /// Has each datagram handled, while there are places for it. What came in the same batch waits
 /// here; the socket is paused meanwhile, so that the rest waits in the kernel.
-pub(super) struct Letters<S, F> {
+pub(super) struct BlockingDatagrams<S, F> {
     mode: Mode,
     factory: F,
-    waiting: VecDeque<Letter<S>>,
-    away: Vec<Sent>,
+    waiting: VecDeque<PendingPacket<S>>,
+    away: Vec<InFlight>,
     paused: bool,
 }
 
 /// A datagram that somebody is at.
-struct Sent {
-    away: Away,
+struct InFlight {
+    away: PendingJob,
     peer: Addr,
     /// Where it was sent to, and its answer comes from.
     destination: Option<Addr>,
@@ -33,16 +33,22 @@ struct Sent {
     owed: bool,
 }
 
-struct Letter<S> {
+struct PendingPacket<S> {
     handler: Box<Serving<S>>,
     packet: Vec<u8>,
     peer: Addr,
     destination: Option<Addr>,
 }
 
-impl<S: 'static, F> Letters<S, F> {
-    pub(super) fn new(mode: Mode, factory: F) -> Letters<S, F> {
-        Letters { mode, factory, waiting: VecDeque::new(), away: Vec::new(), paused: false }
+impl<S: 'static, F> BlockingDatagrams<S, F> {
+    pub(super) fn new(mode: Mode, factory: F) -> BlockingDatagrams<S, F> {
+        BlockingDatagrams {
+            mode,
+            factory,
+            waiting: VecDeque::new(),
+            away: Vec::new(),
+            paused: false,
+        }
     }
 
     /// Begins as many as there are places for.
@@ -58,7 +64,7 @@ impl<S: 'static, F> Letters<S, F> {
             let (peer, destination) = (letter.peer.clone(), letter.destination.clone());
             let work = self.work(letter);
             match crew.start(cx, place, work) {
-                Ok(away) => self.away.push(Sent { away, peer, destination, owed: true }),
+                Ok(away) => self.away.push(InFlight { away, peer, destination, owed: true }),
                 Err(error) => {
                     cx.io.owe(cx.id, false);
                     self.failed(cx, &peer, &error, true);
@@ -70,14 +76,14 @@ impl<S: 'static, F> Letters<S, F> {
         }
     }
 
-    fn work(&self, letter: Letter<S>) -> Work<S> {
-        let Letter { mut handler, packet, peer, destination } = letter;
+    fn work(&self, letter: PendingPacket<S>) -> BlockingJob<S> {
+        let PendingPacket { mut handler, packet, peer, destination } = letter;
         let hook = self.mode.handle_error.clone();
         Box::new(move |reach| {
             let mut request = Request::packet(packet, peer.clone(), destination, reach);
             let result = serve(&mut *handler, &mut request);
             super::report(hook.as_deref(), &peer, &result);
-            Ended { result, reply: request.into_reply(), crashed: false, silent_since: None }
+            JobResult { result, reply: request.into_reply(), crashed: false, silent_since: None }
         })
     }
 
@@ -85,13 +91,13 @@ impl<S: 'static, F> Letters<S, F> {
     fn conclude(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         let mut exit = Ok(());
         let mut nth = 0;
-        while let Some(Sent { away, .. }) = self.away.get_mut(nth) {
-            let is_here = matches!(away, Away::Ended(_));
+        while let Some(InFlight { away, .. }) = self.away.get_mut(nth) {
+            let is_here = matches!(away, PendingJob::Done(_));
             let Some(ended) = away.take(cx) else {
                 nth += 1;
                 continue;
             };
-            let Sent { peer, destination, owed, .. } = self.away.swap_remove(nth);
+            let InFlight { peer, destination, owed, .. } = self.away.swap_remove(nth);
             if let Some(reply) = ended.reply {
                 let from = destination.as_ref().and_then(Addr::ip).copied();
                 cx.io.send_answer(cx.id, &reply, from, &peer);
@@ -118,14 +124,14 @@ impl<S: 'static, F> Letters<S, F> {
 
     /// `untold`: the hook of the user could not be told.
     fn failed(&self, cx: &mut Context<'_, S>, peer: &Addr, error: &io::Error, untold: bool) {
-        cx.io.ledger.packets_failed += 1;
+        cx.io.stats.packets_failed += 1;
         if untold || self.mode.handle_error.is_none() {
             self.mode.crew.warn(cx.io, peer, error);
         }
     }
 }
 
-impl<S, F, H> DatagramHandler<S> for Letters<S, F>
+impl<S, F, H> DatagramHandler<S> for BlockingDatagrams<S, F>
 where
     S: 'static,
     F: FnMut(&Addr) -> H,
@@ -134,7 +140,7 @@ where
     fn handle(&mut self, cx: &mut Context<'_, S>, packet: &[u8], peer: &Addr) -> io::Result<()> {
         let handler = Box::new((self.factory)(peer));
         let (packet, peer, destination) = (packet.to_vec(), peer.clone(), cx.local_addr());
-        self.waiting.push_back(Letter { handler, packet, peer, destination });
+        self.waiting.push_back(PendingPacket { handler, packet, peer, destination });
         cx.io.owe(cx.id, true);
         self.start(cx);
         self.conclude(cx)
@@ -147,7 +153,8 @@ where
     }
     /// Nobody waits for those who are detached. What they answer is sent if the server runs then.
     fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
-        let detached = |sent: &&mut Sent| self.mode.detach && sent.owed && sent.away.is_thread();
+        let detached =
+            |sent: &&mut InFlight| self.mode.detach && sent.owed && sent.away.is_thread();
         for sent in self.away.iter_mut().filter(detached) {
             sent.owed = false;
             cx.io.owe(cx.id, false);
@@ -163,11 +170,11 @@ mod tests {
     use std::rc::Rc;
     use std::time::Duration;
 
-    use super::super::crew::Crew;
+    use super::super::crew::Executor;
     use super::*;
     use crate::id::SocketId;
     use crate::server::Server;
-    use crate::stage::Stage;
+    use crate::stage::Dispatcher;
 
     /// One turn takes no longer, whatever comes.
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -175,7 +182,9 @@ mod tests {
     fn server(mode: Mode) -> (Server, SocketId, UdpSocket) {
         let mut server = Server::new().unwrap();
         let answer = |request: &mut Request<'_>| request.send_all(b"?");
-        let id = server.bind("127.0.0.1:0", Letters::new(mode, move |_: &Addr| answer)).unwrap();
+        let id = server
+            .bind("127.0.0.1:0", BlockingDatagrams::new(mode, move |_: &Addr| answer))
+            .unwrap();
         let addr = *server.io().local_addr(id).unwrap().ip().unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.connect(addr).unwrap();
@@ -185,13 +194,13 @@ mod tests {
     #[test]
     fn a_datagram_that_nobody_could_begin_with_is_owed_no_more() {
         let mut mode = Mode::threads(1);
-        mode.crew = Rc::new(Crew::that_fails());
+        mode.crew = Rc::new(Executor::that_fails());
         let (mut server, id, client) = server(mode);
         client.send(b"hello").unwrap();
-        while server.io().ledger().packets_in == 0 {
+        while server.io().stats().packets_in == 0 {
             server.turn(Some(PATIENCE)).unwrap();
         }
-        assert_eq!(server.io().ledger().packets_failed, 1);
+        assert_eq!(server.io().stats().packets_failed, 1);
         assert!(!server.stage().io.sockets.datagram(id).unwrap().is_owing());
         // So a shutdown has nothing to wait for.
         server.io().shutdown(PATIENCE);
@@ -206,19 +215,19 @@ mod tests {
     fn all_that_have_ended_are_answered_at_once() {
         for count in 1..=5 {
             let (mut server, id, client) = server(Mode::threads(1));
-            let mut letters = Letters::new(Mode::threads(1), ());
+            let mut letters = BlockingDatagrams::new(Mode::threads(1), ());
             let peer = Addr::Ip(client.local_addr().unwrap());
             for nth in 0..count {
-                let ended = Ended {
+                let ended = JobResult {
                     result: Ok(Ok(())),
                     reply: Some(vec![nth]),
                     crashed: false,
                     silent_since: None,
                 };
-                let (away, peer) = (Away::Ended(ended), peer.clone());
-                letters.away.push(Sent { away, peer, destination: None, owed: false });
+                let (away, peer) = (PendingJob::Done(ended), peer.clone());
+                letters.away.push(InFlight { away, peer, destination: None, owed: false });
             }
-            let Stage { shared, io, desk, .. } = server.stage();
+            let Dispatcher { shared, io, desk, .. } = server.stage();
             let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
             letters.conclude(&mut cx).unwrap();
             assert!(letters.away.is_empty(), "{} of {count} wait", letters.away.len());

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::crew::{Crew, Where};
+use super::crew::{Executor, ExecutorKind};
 use super::wire::Limits;
 use crate::addr::Addr;
 
@@ -33,7 +33,7 @@ use crate::addr::Addr;
 /// ```
 #[derive(Clone)]
 pub struct Mode {
-    pub(super) crew: Rc<Crew>,
+    pub(super) crew: Rc<Executor>,
     pub(super) detach: bool,
     timeout: Option<Duration>,
     deadline: Option<Duration>,
@@ -45,23 +45,23 @@ pub(super) type ErrorHook = dyn Fn(&Addr, &io::Error) + Send + Sync;
 impl Mode {
     /// In the loop (Python's plain `TCPServer`): one at a time, and nothing else is served
     /// meanwhile, a stop included: a client that says nothing holds up the signal that asks for one, and
-    /// [`Handle::shutdown`](crate::Handle::shutdown), until it leaves or [`Mode::timeout`] or
+    /// [`ServerHandle::shutdown`](crate::ServerHandle::shutdown), until it leaves or [`Mode::timeout`] or
     /// [`Mode::deadline`] ends the wait. For trying things out, and for clients who all are quick.
     #[must_use]
     pub fn inline() -> Mode {
-        Mode::new(Where::Loop, usize::MAX)
+        Mode::new(ExecutorKind::Loop, usize::MAX)
     }
 
     /// Each in a thread (Python's `ThreadingMixIn`), but never more than `max_threads`, which is 1 at
     /// least; while so many are busy, more clients wait in the backlog of the kernel. Threads are started when they
     /// are needed, used again, and end when they have had nothing to do for a while.
     ///
-    /// Among several loops ([`Cores`](crate::Cores) with
-    /// [`Spread::Fewest`](crate::Spread::Fewest)) a client may come from the backlog of another
+    /// Among several loops ([`LoopGroup`](crate::LoopGroup) with
+    /// [`LoadBalancing::LeastConnections`](crate::LoadBalancing::LeastConnections)) a client may come from the backlog of another
     /// loop; then it is connected already while it waits for a thread.
     #[must_use]
     pub fn threads(max_threads: usize) -> Mode {
-        Mode::new(Where::Threads, max_threads)
+        Mode::new(ExecutorKind::Threads, max_threads)
     }
 
     /// Each in a process (Python's `ForkingMixIn`, with its 40 as [`MAX_CHILDREN`]): a handler that
@@ -74,11 +74,11 @@ impl Mode {
     #[cfg(all(unix, feature = "processes"))]
     #[must_use]
     pub fn processes(max_children: usize) -> Mode {
-        Mode::new(Where::Processes, max_children)
+        Mode::new(ExecutorKind::Processes, max_children)
     }
 
-    fn new(place: Where, most: usize) -> Mode {
-        let crew = Rc::new(Crew::new(place, most));
+    fn new(place: ExecutorKind, most: usize) -> Mode {
+        let crew = Rc::new(Executor::new(place, most));
         Mode { crew, detach: false, timeout: None, deadline: None, handle_error: None }
     }
 

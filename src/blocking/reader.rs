@@ -2,21 +2,21 @@
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
-use super::wire::Wire;
+use super::wire::BlockingSocket;
 use crate::frame::{Frame, LengthField};
-use crate::input::{Held, Input};
+use crate::input::{Input, Unconsumed};
 
 /// Where the bytes come from.
-pub(super) enum Source {
-    Stream(BufReader<Wire>),
+pub(super) enum ReadSource {
+    Stream(BufReader<BlockingSocket>),
     Packet(Cursor<Vec<u8>>),
 }
 
 /// The bytes of one request. What has to become whole is collected here until it is, and no longer.
 pub(super) struct Reader {
-    source: Source,
+    source: ReadSource,
     /// The beginning of a piece that is not whole.
-    held: Held,
+    held: Unconsumed,
     /// So many bytes were given out last, where they lie; they go with the next call.
     given: usize,
     /// The most that one call brings which has no limit of its own.
@@ -24,7 +24,7 @@ pub(super) struct Reader {
 }
 
 /// What was looked for.
-enum Found<T> {
+enum PieceFound<T> {
     Whole(T),
     /// The peer has ended, and nothing was left.
     End,
@@ -36,24 +36,24 @@ enum Found<T> {
 const ONE_READ: usize = 8 << 10;
 
 impl Reader {
-    pub(super) fn of_stream(wire: Wire, limit: usize) -> Reader {
-        let source = Source::Stream(BufReader::with_capacity(ONE_READ, wire));
-        Reader { source, held: Held::default(), given: 0, limit }
+    pub(super) fn of_stream(wire: BlockingSocket, limit: usize) -> Reader {
+        let source = ReadSource::Stream(BufReader::with_capacity(ONE_READ, wire));
+        Reader { source, held: Unconsumed::default(), given: 0, limit }
     }
 
     pub(super) fn of_packet(packet: Vec<u8>) -> Reader {
-        let source = Source::Packet(Cursor::new(packet));
-        Reader { source, held: Held::default(), given: 0, limit: usize::MAX }
+        let source = ReadSource::Packet(Cursor::new(packet));
+        Reader { source, held: Unconsumed::default(), given: 0, limit: usize::MAX }
     }
 
-    pub(super) fn source(&self) -> &Source {
+    pub(super) fn source(&self) -> &ReadSource {
         &self.source
     }
 
-    pub(super) fn wire(&mut self) -> Option<&mut Wire> {
+    pub(super) fn wire(&mut self) -> Option<&mut BlockingSocket> {
         match &mut self.source {
-            Source::Stream(reader) => Some(reader.get_mut()),
-            Source::Packet(_) => None,
+            ReadSource::Stream(reader) => Some(reader.get_mut()),
+            ReadSource::Packet(_) => None,
         }
     }
 
@@ -61,9 +61,9 @@ impl Reader {
 
     pub(super) fn line(&mut self, max: usize) -> io::Result<Option<&[u8]>> {
         match self.find(max, |input| Ok(input.line(max)?.map(<[u8]>::len)))? {
-            Found::Whole(len) => Ok(self.given().get(..len)),
-            Found::End => Ok(None),
-            Found::Cut => {
+            PieceFound::Whole(len) => Ok(self.given().get(..len)),
+            PieceFound::End => Ok(None),
+            PieceFound::Cut => {
                 self.given = self.held.len();
                 Ok(Some(self.given()))
             }
@@ -105,18 +105,18 @@ impl Reader {
         &mut self,
         max: usize,
         take: impl Fn(&mut Input<'_>) -> io::Result<Option<T>>,
-    ) -> io::Result<Found<T>> {
+    ) -> io::Result<PieceFound<T>> {
         self.forget_given();
         loop {
             if self.held.is_empty() {
                 let piece = self.source.fill_buf()?;
                 if piece.is_empty() {
-                    return Ok(Found::End);
+                    return Ok(PieceFound::End);
                 }
                 let (all, mut input) = (piece.len(), Input::new(piece));
                 if let Some(found) = take(&mut input)? {
                     self.given = all - input.len();
-                    return Ok(Found::Whole(found));
+                    return Ok(PieceFound::Whole(found));
                 }
                 self.held.hold(&input, 0);
                 self.source.consume(all);
@@ -125,12 +125,12 @@ impl Reader {
                 let all = input.len();
                 if let Some(found) = take(&mut input)? {
                     self.given = all - input.len();
-                    return Ok(Found::Whole(found));
+                    return Ok(PieceFound::Whole(found));
                 }
                 let left = input.left();
                 self.held.keep(left, 0);
                 if !self.collect(max)? {
-                    return Ok(Found::Cut);
+                    return Ok(PieceFound::Cut);
                 }
             }
         }
@@ -253,12 +253,12 @@ impl BufRead for Reader {
     }
 }
 
-impl Source {
+impl ReadSource {
     /// What has come and was not taken yet.
     fn buffer(&self) -> &[u8] {
         match self {
-            Source::Stream(reader) => reader.buffer(),
-            Source::Packet(packet) => {
+            ReadSource::Stream(reader) => reader.buffer(),
+            ReadSource::Packet(packet) => {
                 let at = usize::try_from(packet.position()).unwrap_or(usize::MAX);
                 packet.get_ref().get(at..).unwrap_or_default()
             }
@@ -266,37 +266,37 @@ impl Source {
     }
 }
 
-impl Read for Source {
+impl Read for ReadSource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Source::Stream(reader) => reader.read(buffer),
-            Source::Packet(packet) => packet.read(buffer),
+            ReadSource::Stream(reader) => reader.read(buffer),
+            ReadSource::Packet(packet) => packet.read(buffer),
         }
     }
 }
 
-impl BufRead for Source {
+impl BufRead for ReadSource {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         match self {
-            Source::Stream(reader) => reader.fill_buf(),
-            Source::Packet(packet) => packet.fill_buf(),
+            ReadSource::Stream(reader) => reader.fill_buf(),
+            ReadSource::Packet(packet) => packet.fill_buf(),
         }
     }
 
     fn consume(&mut self, n: usize) {
         match self {
-            Source::Stream(reader) => reader.consume(n),
-            Source::Packet(packet) => packet.consume(n),
+            ReadSource::Stream(reader) => reader.consume(n),
+            ReadSource::Packet(packet) => packet.consume(n),
         }
     }
 }
 
 /// Half a frame is none.
-fn whole<T>(found: Found<T>) -> io::Result<Option<T>> {
+fn whole<T>(found: PieceFound<T>) -> io::Result<Option<T>> {
     match found {
-        Found::Whole(found) => Ok(Some(found)),
-        Found::End => Ok(None),
-        Found::Cut => {
+        PieceFound::Whole(found) => Ok(Some(found)),
+        PieceFound::End => Ok(None),
+        PieceFound::Cut => {
             let what = "the peer has ended in the middle of a piece or a frame";
             Err(io::Error::new(io::ErrorKind::UnexpectedEof, what))
         }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use super::reader::{Reader, Source};
-use super::wire::Wire;
+use super::reader::{ReadSource, Reader};
+use super::wire::BlockingSocket;
 use crate::addr::Addr;
 use crate::frame::{Frame, LengthField};
 use crate::handle::Command;
@@ -53,11 +53,11 @@ pub struct Request<'a, S = ()> {
     client_address: Addr,
     /// Where the datagram came in.
     server_address: Option<Addr>,
-    server: Reach<'a, S>,
+    server: SharedAccess<'a, S>,
 }
 
 /// The way to what all handlers share.
-pub(super) enum Reach<'a, S> {
+pub(super) enum SharedAccess<'a, S> {
     /// It lies in this thread: the handler runs in the loop, or in a process with a copy of its own.
     Here(&'a mut S),
     There(Arc<Mailbox<Command<S>>>),
@@ -66,10 +66,10 @@ pub(super) enum Reach<'a, S> {
 impl<'a, S> Request<'a, S> {
     /// `limit`: what one read may bring that has no limit of its own.
     pub(super) fn stream(
-        wire: Wire,
+        wire: BlockingSocket,
         limit: usize,
         client_address: Addr,
-        server: Reach<'a, S>,
+        server: SharedAccess<'a, S>,
     ) -> Request<'a, S> {
         let reader = Reader::of_stream(wire, limit);
         Request { reader, reply: None, client_address, server_address: None, server }
@@ -79,7 +79,7 @@ impl<'a, S> Request<'a, S> {
         packet: Vec<u8>,
         client_address: Addr,
         server_address: Option<Addr>,
-        server: Reach<'a, S>,
+        server: SharedAccess<'a, S>,
     ) -> Request<'a, S> {
         let reader = Reader::of_packet(packet);
         Request { reader, reply: None, client_address, server_address, server }
@@ -88,8 +88,8 @@ impl<'a, S> Request<'a, S> {
     /// Since when no byte of a connection has moved, if its last read was ended by a shutdown.
     pub(super) fn silent_since(&self) -> Option<Instant> {
         match self.reader.source() {
-            Source::Stream(reader) => reader.get_ref().silent_since(),
-            Source::Packet(_) => None,
+            ReadSource::Stream(reader) => reader.get_ref().silent_since(),
+            ReadSource::Packet(_) => None,
         }
     }
 
@@ -221,8 +221,8 @@ impl<'a, S> Request<'a, S> {
     #[must_use]
     pub fn datagram(&self) -> Option<&[u8]> {
         match self.reader.source() {
-            Source::Packet(packet) => Some(packet.get_ref()),
-            Source::Stream(_) => None,
+            ReadSource::Packet(packet) => Some(packet.get_ref()),
+            ReadSource::Stream(_) => None,
         }
     }
 
@@ -234,8 +234,8 @@ impl<'a, S> Request<'a, S> {
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
         match self.reader.source() {
-            Source::Stream(reader) => reader.get_ref().is_stopped(),
-            Source::Packet(_) => false,
+            ReadSource::Stream(reader) => reader.get_ref().is_stopped(),
+            ReadSource::Packet(_) => false,
         }
     }
 
@@ -246,8 +246,8 @@ impl<'a, S> Request<'a, S> {
     #[must_use]
     pub fn socket(&self) -> Option<&Socket> {
         match self.reader.source() {
-            Source::Stream(reader) => Some(reader.get_ref().socket()),
-            Source::Packet(_) => None,
+            ReadSource::Stream(reader) => Some(reader.get_ref().socket()),
+            ReadSource::Packet(_) => None,
         }
     }
 
@@ -309,8 +309,8 @@ impl<'a, S> Request<'a, S> {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match self.reader.source() {
-            Source::Stream(reader) => reader.get_ref().limits().deadline,
-            Source::Packet(_) => None,
+            ReadSource::Stream(reader) => reader.get_ref().limits().deadline,
+            ReadSource::Packet(_) => None,
         }
     }
 
@@ -336,8 +336,8 @@ impl<'a, S> Request<'a, S> {
         S: 'static,
     {
         match &mut self.server {
-            Reach::Here(shared) => Ok(change(shared)),
-            Reach::There(mailbox) => {
+            SharedAccess::Here(shared) => Ok(change(shared)),
+            SharedAccess::There(mailbox) => {
                 let (sender, result) = mpsc::sync_channel(1);
                 // There is one such call for each thread at most, so they have a bound already.
                 mailbox.post_reserved(Box::new(move |shared, _| {

@@ -99,7 +99,8 @@ mod pieces {
 
     fn pair(timeout: Option<Duration>) -> (Socket, Reader) {
         let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
-        let wire = Wire::new(Arc::new(ours), Limits { timeout, deadline: None }, None).unwrap();
+        let wire =
+            BlockingSocket::new(Arc::new(ours), Limits { timeout, deadline: None }, None).unwrap();
         (theirs, Reader::of_stream(wire, usize::MAX))
     }
 

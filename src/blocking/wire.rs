@@ -22,7 +22,7 @@ pub(super) struct Limits {
 /// A system's own timeout begins anew with each piece that a peer takes of a write, or with each
 /// signal; so the end of a read or a write is fixed when it begins, and the system is given what is
 /// left. A read that is to end with the server waits for its socket and for that stop together.
-pub(super) struct Wire {
+pub(super) struct BlockingSocket {
     socket: Arc<Socket>,
     limits: Limits,
     /// What ends the reads besides the peer, if anything does.
@@ -56,10 +56,14 @@ const PIECE: usize = if cfg!(unix) { 2 << 10 } else { 64 << 10 };
 /// Systems count timeouts in larger steps than these, and take nothing for "for ever".
 const SHORTEST: Duration = Duration::from_millis(1);
 
-impl Wire {
-    pub(super) fn new(socket: Arc<Socket>, limits: Limits, stop: Option<Stop>) -> io::Result<Wire> {
+impl BlockingSocket {
+    pub(super) fn new(
+        socket: Arc<Socket>,
+        limits: Limits,
+        stop: Option<Stop>,
+    ) -> io::Result<BlockingSocket> {
         let deadline = limits.deadline;
-        let mut wire = Wire {
+        let mut wire = BlockingSocket {
             socket,
             limits: Limits { timeout: None, deadline },
             stop,
@@ -191,7 +195,7 @@ impl Stop {
 
 const PEER_SILENT: &str = "the peer sent nothing in time";
 
-impl Wire {
+impl BlockingSocket {
     /// The system itself waits, which nothing but the end of the socket then ends.
     fn read_alone(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let span = Span::begin(self.limits);
@@ -207,7 +211,7 @@ impl Wire {
     }
 }
 
-impl Read for Wire {
+impl Read for BlockingSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(stop) = self.stop.as_mut().filter(|_| StopToken::WAITS) else {
             return self.read_alone(buffer);
@@ -227,7 +231,7 @@ impl Read for Wire {
 }
 
 /// Each write is whole, or an error.
-impl Write for Wire {
+impl Write for BlockingSocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(stop) = &mut self.stop {
             stop.note_moved();

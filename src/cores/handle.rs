@@ -3,40 +3,40 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::group::Group;
-use crate::ledger::Report;
+use crate::group::GroupState;
+use crate::stats::ShutdownReport;
 
-/// Reaches all loops of [`Cores`](super::Cores) from any thread, at any time: before they serve,
+/// Reaches all loops of [`LoopGroup`](super::LoopGroup) from any thread, at any time: before they serve,
 /// from inside their handlers, twice, and after their end.
 #[derive(Clone, Debug)]
-pub struct CoresHandle {
-    control: Arc<Control>,
+pub struct LoopGroupHandle {
+    control: Arc<GroupControl>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Control {
-    state: Mutex<State>,
+pub(super) struct GroupControl {
+    state: Mutex<ControlState>,
     ended: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ControlState {
     /// While they serve.
-    group: Option<Arc<Group>>,
+    group: Option<Arc<GroupState>>,
     /// An order that came before.
     stop: Option<Duration>,
-    end: Option<End>,
+    end: Option<GroupEnd>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum End {
-    ShutDown(Report),
+enum GroupEnd {
+    ShutDown(ShutdownReport),
     Failed,
 }
 
-impl CoresHandle {
-    pub(super) fn new(control: Arc<Control>) -> CoresHandle {
-        CoresHandle { control }
+impl LoopGroupHandle {
+    pub(super) fn new(control: Arc<GroupControl>) -> LoopGroupHandle {
+        LoopGroupHandle { control }
     }
 
     /// Ends every loop: no client is accepted any more, and each handler's `shutdown` runs after it
@@ -54,13 +54,13 @@ impl CoresHandle {
     /// that takes longer than `timeout`, or they failed. Never to be called by a handler, which
     /// would wait for itself.
     #[must_use]
-    pub fn wait(&self, timeout: Duration) -> Option<Report> {
+    pub fn wait(&self, timeout: Duration) -> Option<ShutdownReport> {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.control.lock();
         loop {
             match state.end {
-                Some(End::ShutDown(report)) => return Some(report),
-                Some(End::Failed) => return None,
+                Some(GroupEnd::ShutDown(report)) => return Some(report),
+                Some(GroupEnd::Failed) => return None,
                 None => {}
             }
             let left = match deadline {
@@ -73,23 +73,23 @@ impl CoresHandle {
     }
 }
 
-impl Control {
+impl GroupControl {
     /// The loops of this group are about to be built.
-    pub(super) fn begin(&self, group: &Arc<Group>) -> Running<'_> {
+    pub(super) fn begin(&self, group: &Arc<GroupState>) -> RunGuard<'_> {
         let mut state = self.lock();
         if let Some(grace) = state.stop {
             group.stop(grace);
         }
         state.group = Some(Arc::clone(group));
-        Running(self)
+        RunGuard(self)
     }
 
     /// They are never built.
     pub(super) fn fail(&self) {
-        self.end(End::Failed);
+        self.end(GroupEnd::Failed);
     }
 
-    fn end(&self, end: End) {
+    fn end(&self, end: GroupEnd) {
         let mut state = self.lock();
         state.group = None;
         state.end.get_or_insert(end);
@@ -98,22 +98,22 @@ impl Control {
     }
 
     /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ControlState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The loops run; without [`Running::end_with`] they have failed.
-pub(super) struct Running<'a>(&'a Control);
+/// The loops run; without [`RunGuard::end_with`] they have failed.
+pub(super) struct RunGuard<'a>(&'a GroupControl);
 
-impl Running<'_> {
-    pub(super) fn end_with(self, report: Report) {
-        self.0.end(End::ShutDown(report));
+impl RunGuard<'_> {
+    pub(super) fn end_with(self, report: ShutdownReport) {
+        self.0.end(GroupEnd::ShutDown(report));
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for RunGuard<'_> {
     fn drop(&mut self) {
-        self.0.end(End::Failed);
+        self.0.end(GroupEnd::Failed);
     }
 }

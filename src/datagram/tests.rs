@@ -3,7 +3,7 @@
 use super::*;
 use std::collections::VecDeque;
 
-const ROOM: Room = Room { packets: 8, bytes: 1 << 10 };
+const ROOM: QueueLimits = QueueLimits { packets: 8, bytes: 1 << 10 };
 
 /// A socket whose every answer is written down before.
 #[derive(Default)]
@@ -13,16 +13,16 @@ struct Script {
     one_peer: bool,
 }
 
-impl PacketTransport for Script {
-    type Batch = ();
+impl DatagramTransport for Script {
+    type MmsgHeaders = ();
 
-    fn receive(&mut self, (): &mut (), _: &mut Inbox, most: usize) -> io::Result<Received> {
+    fn receive(&mut self, (): &mut (), _: &mut RecvBuffers, most: usize) -> io::Result<Received> {
         let received = self.receives.pop_front().unwrap_or(Err(io::ErrorKind::WouldBlock))?;
         assert!(received.came <= most);
         Ok(received)
     }
 
-    fn send(&mut self, (): &mut (), packets: &Packets, _: usize) -> io::Result<usize> {
+    fn send(&mut self, (): &mut (), packets: &SendQueue, _: usize) -> io::Result<usize> {
         assert!(!packets.is_empty());
         Ok(self.sends.pop_front().unwrap_or(Ok(packets.len()))?)
     }
@@ -53,9 +53,9 @@ fn flush_all(datagram: &mut Datagram<Script>) -> Vec<Result<usize, io::ErrorKind
     let mut all = Vec::new();
     while let Some(left) = datagram.flush(&mut (), 64) {
         all.push(match left {
-            Left::Sent(n) => Ok(n),
-            Left::Dropped(error) | Left::Told(error) => Err(error.kind()),
-            Left::Refused => Err(io::ErrorKind::WouldBlock),
+            FlushOutcome::Sent(n) => Ok(n),
+            FlushOutcome::Dropped(error) | FlushOutcome::PendingError(error) => Err(error.kind()),
+            FlushOutcome::WouldBlock => Err(io::ErrorKind::WouldBlock),
         });
     }
     all
@@ -117,7 +117,7 @@ fn reading_ends_when_all_came_or_nothing_did_and_not_at_an_error() {
         Ok(Received { came: 2, all: true }),
     ];
     let mut datagram = queue(Script { receives: receives.into(), ..Script::default() }, 0);
-    let mut inbox = Inbox::new(8);
+    let mut inbox = RecvBuffers::new(8);
     let mut receive = |datagram: &mut Datagram<Script>| datagram.receive(&mut (), &mut inbox, 4);
     assert!(matches!(receive(&mut datagram), Some(Ok(4))) && datagram.wants_read());
     assert!(matches!(receive(&mut datagram), Some(Err(_))) && datagram.wants_read());
@@ -129,18 +129,20 @@ fn reading_ends_when_all_came_or_nothing_did_and_not_at_an_error() {
 
 #[test]
 fn the_last_look_is_a_look_even_without_an_edge() {
-    for (then, phase) in [(Then::Rest, Phase::Resting), (Then::Close, Phase::Closing)] {
+    for (then, phase) in
+        [(AfterDrain::Rest, DatagramPhase::Stopped), (AfterDrain::Close, DatagramPhase::Closing)]
+    {
         let mut datagram = queue(Script::default(), 0);
-        assert!(datagram.receive(&mut (), &mut Inbox::new(8), 1).is_none());
+        assert!(datagram.receive(&mut (), &mut RecvBuffers::new(8), 1).is_none());
         datagram.look_last(7, then);
         assert!(datagram.wants_read() && datagram.wants_service());
         // Asked for twice, the stronger holds.
-        datagram.look_last(8, Then::Rest);
+        datagram.look_last(8, AfterDrain::Rest);
         datagram.end_look();
         assert_eq!(datagram.phase(), phase);
         assert!(!datagram.wants_read());
         datagram.serve_again();
-        assert_eq!(datagram.wants_read(), phase == Phase::Resting);
+        assert_eq!(datagram.wants_read(), phase == DatagramPhase::Stopped);
     }
 }
 
@@ -149,9 +151,9 @@ fn room_is_told_once_and_only_when_the_queue_is_empty() {
     let mut datagram = queue(Script { sends: [Ok(7)].into(), ..Script::default() }, 8);
     assert!(!datagram.take_drained());
     assert!(!datagram.send(None, b"one too many", ROOM) && datagram.is_congested());
-    assert!(matches!(datagram.flush(&mut (), 64), Some(Left::Sent(7))));
+    assert!(matches!(datagram.flush(&mut (), 64), Some(FlushOutcome::Sent(7))));
     assert!(!datagram.take_drained(), "one still waits");
-    assert!(matches!(datagram.flush(&mut (), 64), Some(Left::Sent(1))));
+    assert!(matches!(datagram.flush(&mut (), 64), Some(FlushOutcome::Sent(1))));
     assert!(datagram.take_drained() && !datagram.take_drained());
 }
 
@@ -161,7 +163,7 @@ fn a_closing_socket_wants_a_turn_until_it_is_gone() {
         queue(Script { sends: [Err(io::ErrorKind::WouldBlock)].into(), ..Script::default() }, 1);
     datagram.close();
     assert!(datagram.wants_service() && !datagram.wants_read());
-    assert!(matches!(datagram.flush(&mut (), 64), Some(Left::Refused)));
+    assert!(matches!(datagram.flush(&mut (), 64), Some(FlushOutcome::WouldBlock)));
     datagram.asked_for_room = true;
     assert!(datagram.wants_service(), "its end has no time yet");
     datagram.closes_at = Some(1);
@@ -172,7 +174,7 @@ fn a_closing_socket_wants_a_turn_until_it_is_gone() {
 
 #[test]
 fn what_cannot_be_received_again_and_again_is_tried_later() {
-    let mut inbox = Inbox::new(100);
+    let mut inbox = RecvBuffers::new(100);
     let broken = std::iter::repeat_n(Err(io::ErrorKind::OutOfMemory), 100);
     let mut datagram = queue(Script { receives: broken.collect(), ..Script::default() }, 0);
     let mut failed = 0;

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::group::{Group, Spread};
+use crate::group::{GroupState, LoadBalancing};
 use crate::handler::Echo;
 use crate::options::Options;
 use crate::server::Server;
 
 /// Two loops of a group that may have one connection in all.
 fn group_of_one_connection() -> [Server<()>; 2] {
-    let group = Arc::new(Group::new(2, Spread::Fewest, 1));
+    let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 1));
     [0, 1].map(|index| {
         let mut server = Server::with((), Options::default()).unwrap();
         server.join(&group, index);
@@ -38,7 +38,7 @@ fn a_connection_that_fails_at_once_keeps_no_place_of_the_group() {
         }
         assert_eq!(server.io().connections(), 0);
         assert_eq!(server.io().attempts.len(), 0);
-        assert_eq!(server.io().ledger().connected, 0);
+        assert_eq!(server.io().stats().connected, 0);
         assert!(other.io().sockets.reserve(), "{why}: the place is kept");
         // While somebody else has it, it is refused; afterwards it may begin.
         let error = server.connect(missing().after(LATER), Echo).unwrap_err();

@@ -62,7 +62,7 @@ fn what_is_written_is_taken_again_however_it_is_cut() {
 }
 
 /// What a frame with such a head comes to.
-fn measure(field: LengthField, head: &[u8], max: usize) -> Result<Measured, io::ErrorKind> {
+fn measure(field: LengthField, head: &[u8], max: usize) -> Result<FrameSize, io::ErrorKind> {
     field.measure(head, max).map_err(|error| error.kind())
 }
 
@@ -76,7 +76,7 @@ fn no_length_is_too_hostile() {
         }
         let said_nothing = measure(field, &[0; 16], 200);
         match said_nothing {
-            Ok(Measured::Whole { head, body }) => {
+            Ok(FrameSize::Whole { head, body }) => {
                 let counted = if field.counts_head { head as i128 } else { 0 };
                 assert_eq!(body as i128, i128::from(field.adjustment) - counted, "{field:?}");
             }
@@ -100,7 +100,7 @@ fn what_stands_too_far_behind_can_neither_be_taken_nor_written() {
     let last = LengthField::U8.at(LARGEST_OFFSET);
     let mut out = Vec::new();
     last.put(&mut out, b"body", 9).unwrap();
-    let whole = Measured::Whole { head: LARGEST_OFFSET + 1, body: 4 };
+    let whole = FrameSize::Whole { head: LARGEST_OFFSET + 1, body: 4 };
     assert_eq!(measure(last, &out, 9), Ok(whole));
     for field in FIELDS {
         for offset in [LARGEST_OFFSET + 1, 1 << 40, usize::MAX] {
@@ -125,7 +125,7 @@ fn a_length_at_the_limit_passes_and_one_above_does_not() {
         let mut out = Vec::new();
         field.put(&mut out, &[0; 100], 100).unwrap();
         let head = out.len() - 100;
-        assert_eq!(measure(field, &out, 100), Ok(Measured::Whole { head, body: 100 }));
+        assert_eq!(measure(field, &out, 100), Ok(FrameSize::Whole { head, body: 100 }));
         assert_eq!(measure(field, &out, 99), Err(io::ErrorKind::InvalidData));
     }
 }
@@ -141,9 +141,9 @@ fn varints_are_those_of_protocol_buffers() {
         (b"\x81\x80\0", 3, 1),
         (b"\x81\x80\x80\x80\x80\x80\x80\x80\x80\0", 10, 1),
     ] {
-        assert_eq!(measure(field, bytes, 300), Ok(Measured::Whole { head, body }));
+        assert_eq!(measure(field, bytes, 300), Ok(FrameSize::Whole { head, body }));
         for cut in 0..bytes.len() {
-            assert_eq!(measure(field, &bytes[..cut], 300), Ok(Measured::HeadNeeds(cut + 1)));
+            assert_eq!(measure(field, &bytes[..cut], 300), Ok(FrameSize::HeadNeeds(cut + 1)));
         }
     }
     let invalid = Err(io::ErrorKind::InvalidData);
@@ -157,7 +157,7 @@ fn varints_are_those_of_protocol_buffers() {
     }
     // 2^63 is the last bit that there is.
     let bytes = b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01";
-    let whole = Measured::Whole { head: 10, body: 1 << 63 };
+    let whole = FrameSize::Whole { head: 10, body: 1 << 63 };
     assert_eq!(measure(field, bytes, usize::MAX), Ok(whole));
 }
 

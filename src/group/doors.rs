@@ -6,25 +6,25 @@ use crate::addr::Addr;
 
 /// An address that one loop has opened, for the others to join.
 #[derive(Clone, Debug)]
-pub(crate) struct Door {
+pub(crate) struct SharedAddr {
     /// Where it is, with the port it got.
     pub(crate) addr: Addr,
-    pub(crate) way: Way,
+    pub(crate) way: Distribution,
     pub(crate) is_datagram: bool,
 }
 
 /// How the clients of one address come to the loops.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Way {
+pub(crate) enum Distribution {
     /// Each loop has a socket of its own, and the kernel chooses.
-    Shared,
+    ReusePort,
     /// One loop accepts, and hands over.
-    HandedOver,
+    Handoff,
     /// One loop serves them all.
-    One,
+    SingleLoop,
 }
 
-impl Door {
+impl SharedAddr {
     /// # Errors
     /// When a loop asks for something else here than the first one did.
     pub(crate) fn check(&self, addrs: &[Addr], is_datagram: bool) -> io::Result<()> {
@@ -59,9 +59,9 @@ mod tests {
     #[test]
     fn a_loop_that_asks_for_something_else_is_told_so() {
         let at = |text: &str| vec![Addr::Ip(text.parse().unwrap())];
-        let door = Door {
+        let door = SharedAddr {
             addr: Addr::Ip("127.0.0.1:7000".parse().unwrap()),
-            way: Way::Shared,
+            way: Distribution::ReusePort,
             is_datagram: false,
         };
         for same in ["127.0.0.1:0", "127.0.0.1:7000"] {

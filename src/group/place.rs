@@ -4,29 +4,33 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Arrival, Group, Seat};
+use super::{ConnectionPermit, GroupState, Handoff};
 use crate::addr::Addr;
 use crate::id::SocketId;
-use crate::mailbox::Reach;
+use crate::mailbox::LoopControl;
 use crate::socket::StreamSocket;
 
 /// What one loop has of its group.
 #[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) group: Arc<Group>,
+pub(crate) struct GroupMember {
+    pub(crate) group: Arc<GroupState>,
     index: usize,
     /// The right to the connection that is made next.
-    reserved: Option<Seat>,
+    reserved: Option<ConnectionPermit>,
     /// The sockets of this loop by the number of their door.
     doors: Vec<SocketId>,
     /// The loop is still being built: what it opens, all loops open.
     is_building: bool,
 }
 
-impl Place {
-    pub(crate) fn new(group: Arc<Group>, index: usize, mailbox: Arc<dyn Reach>) -> Place {
+impl GroupMember {
+    pub(crate) fn new(
+        group: Arc<GroupState>,
+        index: usize,
+        mailbox: Arc<dyn LoopControl>,
+    ) -> GroupMember {
         group.enter(index, mailbox);
-        Place { group, index, reserved: None, doors: Vec::new(), is_building: true }
+        GroupMember { group, index, reserved: None, doors: Vec::new(), is_building: true }
     }
 
     /// From now on what the loop opens is its own.
@@ -71,7 +75,7 @@ impl Place {
     }
 
     /// The seat of a client that was handed over comes with it.
-    pub(crate) fn receive(&mut self, seat: Seat) {
+    pub(crate) fn receive(&mut self, seat: ConnectionPermit) {
         self.reserved = Some(seat);
     }
 
@@ -105,14 +109,14 @@ impl Place {
         let seat = if to == self.index { None } else { self.reserved.take() };
         let Some(mut seat) = seat else { return Some((socket, peer)) };
         seat.move_to(to);
-        let mut refused = self.group.send(to, Arrival { door, socket, peer, seat }).err()?;
+        let mut refused = self.group.send(to, Handoff { door, socket, peer, seat }).err()?;
         refused.seat.move_to(self.index);
         self.reserved = Some(refused.seat);
         Some((refused.socket, refused.peer))
     }
 
     /// Those who were handed to this loop since the last look; nobody comes after the `last` one.
-    pub(crate) fn arrivals(&self, last: bool) -> Vec<Arrival> {
+    pub(crate) fn arrivals(&self, last: bool) -> Vec<Handoff> {
         self.group.arrivals(self.index, last)
     }
 
@@ -132,11 +136,11 @@ fn other_number(first: usize, own: usize) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::group::Spread;
+    use crate::group::LoadBalancing;
 
     struct Deaf;
 
-    impl Reach for Deaf {
+    impl LoopControl for Deaf {
         fn wake(&self) {}
 
         fn stop(&self, _grace: Duration) {}
@@ -144,8 +148,8 @@ mod tests {
 
     #[test]
     fn a_client_whom_the_other_loop_refuses_counts_for_the_loop_that_keeps_it() {
-        let group = Arc::new(Group::new(2, Spread::Fewest, 10));
-        let place = |index| Place::new(Arc::clone(&group), index, Arc::new(Deaf));
+        let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 10));
+        let place = |index| GroupMember::new(Arc::clone(&group), index, Arc::new(Deaf));
         let (mut here, there) = (place(0), place(1));
         let counts = || [0, 1].map(|index| group.members[index].count());
         // The other one has fewer, so a client goes there while it takes any.

@@ -3,22 +3,22 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Group;
+use super::GroupState;
 
 /// Taken before a client is accepted, so that no two loops accept for the same one; who drops it
 /// gives it back. A server that is alone counts for itself and has none.
 #[derive(Debug)]
-pub(crate) struct Seat(Option<Taken>);
+pub(crate) struct ConnectionPermit(Option<Taken>);
 
 #[derive(Debug)]
 struct Taken {
-    group: Arc<Group>,
+    group: Arc<GroupState>,
     /// The loop it is counted for.
     at: usize,
 }
 
-impl Seat {
-    /// The connection stands: from now on its seat is freed by [`Group::free`].
+impl ConnectionPermit {
+    /// The connection stands: from now on its seat is freed by [`GroupState::free`].
     pub(crate) fn keep(mut self) {
         self.0 = None;
     }
@@ -33,7 +33,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         if let Some(taken) = self.0.take() {
             taken.group.free(taken.at);
@@ -41,17 +41,17 @@ impl Drop for Seat {
     }
 }
 
-impl Group {
+impl GroupState {
     /// A seat for a connection of this loop, if there is one.
-    pub(super) fn reserve(self: &Arc<Self>, index: usize) -> Option<Seat> {
+    pub(super) fn reserve(self: &Arc<Self>, index: usize) -> Option<ConnectionPermit> {
         let one_more = |taken| (taken < self.max_connections).then_some(taken + 1);
         self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
         self.count(index, true);
-        Some(Seat(Some(Taken { group: Arc::clone(self), at: index })))
+        Some(ConnectionPermit(Some(Taken { group: Arc::clone(self), at: index })))
     }
 
     /// The same; if there is none, the loop is woken when there may be one.
-    pub(super) fn reserve_or_wait(self: &Arc<Self>, index: usize) -> Option<Seat> {
+    pub(super) fn reserve_or_wait(self: &Arc<Self>, index: usize) -> Option<ConnectionPermit> {
         self.reserve(index).or_else(|| {
             self.members.get(index)?.waits.store(true, Ordering::SeqCst);
             // One that was freed before the note woke nobody.
@@ -90,12 +90,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::group::Spread;
-    use crate::mailbox::Reach;
+    use crate::group::LoadBalancing;
+    use crate::mailbox::LoopControl;
 
     #[test]
     fn all_loops_together_have_as_many_seats_as_were_given() {
-        let group = Arc::new(Group::new(2, Spread::Fewest, 2));
+        let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 2));
         let one = group.reserve(0).unwrap();
         let mut other = group.reserve(1).unwrap();
         assert!(group.reserve_or_wait(0).is_none());
@@ -116,7 +116,7 @@ mod tests {
     #[derive(Default)]
     struct Wakes(AtomicUsize);
 
-    impl Reach for Wakes {
+    impl LoopControl for Wakes {
         fn wake(&self) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
@@ -126,10 +126,10 @@ mod tests {
 
     #[test]
     fn a_seat_that_comes_free_wakes_all_loops_that_wait_for_one_and_nobody_else() {
-        let group = Arc::new(Group::new(4, Spread::Fewest, 1));
+        let group = Arc::new(GroupState::new(4, LoadBalancing::LeastConnections, 1));
         let loops: Vec<Arc<Wakes>> = (0..4).map(|_| Arc::default()).collect();
         for (index, one) in loops.iter().enumerate() {
-            group.enter(index, Arc::clone(one) as Arc<dyn Reach>);
+            group.enter(index, Arc::clone(one) as Arc<dyn LoopControl>);
         }
         let woken =
             || -> Vec<usize> { loops.iter().map(|one| one.0.load(Ordering::SeqCst)).collect() };
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn under_contention_nobody_gets_a_seat_too_many_and_none_is_lost() {
-        let group = Arc::new(Group::new(4, Spread::Fewest, 3));
+        let group = Arc::new(GroupState::new(4, LoadBalancing::LeastConnections, 3));
         std::thread::scope(|scope| {
             for index in 0..4 {
                 let group = &group;

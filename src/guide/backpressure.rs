@@ -6,9 +6,9 @@
 //!
 //! | unsent bytes | what happens | default |
 //! |---|---|---|
-//! | more than `high_water` | the connection is congested: it is read no more, and `send` says [`Sent::Congested`](crate::Sent::Congested) | 64 KiB |
+//! | more than `high_water` | the connection is congested: it is read no more, and `send` says [`SendStatus::Congested`](crate::SendStatus::Congested) | 64 KiB |
 //! | no more than `low_water`, after that | it is read again, and its handler's `drained` runs | 16 KiB |
-//! | more than `output_limit` | it is reset with [`Reason::OutputLimit`](crate::Reason::OutputLimit) | 16 MiB |
+//! | more than `output_limit` | it is reset with [`CloseReason::OutputLimit`](crate::CloseReason::OutputLimit) | 16 MiB |
 //!
 //! What was sent when the answer was `Congested` is on its way all the same; it is never to be sent
 //! again. The answer says: enough for now.
@@ -89,7 +89,7 @@
 //! peer.set_room(0);
 //! peer.send("go");
 //! server.run();
-//! assert!(server.io().ledger().unsent() < 100_000, "ten million do not wait in memory");
+//! assert!(server.io().stats().unsent() < 100_000, "ten million do not wait in memory");
 //! peer.set_room(usize::MAX);
 //! server.run();
 //! assert_eq!(peer.received().len(), 10_000_000);
@@ -110,9 +110,9 @@
 //! # use socketserver::testing::TestServer;
 //! # use socketserver::{Context, Handler, Input};
 //! /// Takes one byte at a time, and pauses itself.
-//! struct Step;
+//! struct TraceEvent;
 //!
-//! impl Handler<usize> for Step {
+//! impl Handler<usize> for TraceEvent {
 //!     fn handle(&mut self, cx: &mut Context<'_, usize>, input: &mut Input<'_>) -> io::Result<()> {
 //!         input.take(1);
 //!         *cx.shared += 1;
@@ -122,7 +122,7 @@
 //! }
 //!
 //! let mut server = TestServer::with(0, Default::default())?;
-//! let peer = server.connect(Step)?;
+//! let peer = server.connect(TraceEvent)?;
 //! peer.send("ab");
 //! for calls in [1, 2, 2] {
 //!     server.run();
@@ -144,17 +144,17 @@
 //!
 //! ```
 //! use socketserver::testing::TestServer;
-//! use socketserver::{Echo, Options, Reason, Sent};
+//! use socketserver::{Echo, Options, CloseReason, SendStatus};
 //!
 //! let options = Options { high_water: 10, low_water: 5, output_limit: 100, ..Options::default() };
 //! let mut server = TestServer::with((), options)?;
 //! let peer = server.connect(Echo)?;
 //! peer.set_room(0);
-//! assert_eq!(server.io().send(peer.id(), &[b'x'; 10]), Sent::Queued);
-//! assert_eq!(server.io().send(peer.id(), b"y"), Sent::Congested);
+//! assert_eq!(server.io().send(peer.id(), &[b'x'; 10]), SendStatus::Queued);
+//! assert_eq!(server.io().send(peer.id(), b"y"), SendStatus::Congested);
 //! server.io().send(peer.id(), &[b'z'; 90]);
 //! server.run();
-//! assert_eq!(peer.finished().unwrap().reason, Reason::OutputLimit);
+//! assert_eq!(peer.finished().unwrap().reason, CloseReason::OutputLimit);
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!

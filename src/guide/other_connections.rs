@@ -9,14 +9,14 @@
 //!
 //! [`Io::send`](crate::Io::send) to another connection is as good as to one's own; it calls no
 //! handler. An id may be stale, because its connection has ended meanwhile: then the answer is
-//! [`Sent::Gone`](crate::Sent::Gone), nothing else happens, and never does another connection get the
+//! [`SendStatus::Closed`](crate::SendStatus::Closed), nothing else happens, and never does another connection get the
 //! bytes. So nobody has to be told of an end in time; `finish` is a good place to tidy up all the same.
 //!
 //! ```
 //! use std::collections::BTreeMap;
 //! use std::io;
 //! use socketserver::testing::TestServer;
-//! use socketserver::{Context, Handler, Input, Sent, SocketId};
+//! use socketserver::{Context, Handler, Input, SendStatus, SocketId};
 //!
 //! type Names = BTreeMap<Vec<u8>, SocketId>;
 //!
@@ -37,7 +37,7 @@
 //!             let name = line.split(|byte| *byte == b' ').next().unwrap_or_default();
 //!             let to = cx.shared.get(name).copied();
 //!             let mail = [line, b"\n"].concat();
-//!             if to.is_none_or(|to| cx.io.send(to, &mail) == Sent::Gone) {
+//!             if to.is_none_or(|to| cx.io.send(to, &mail) == SendStatus::Closed) {
 //!                 cx.send(b"nobody\n");
 //!             }
 //!         }
@@ -69,7 +69,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use socketserver::testing::TestServer;
-//! use socketserver::{Echo, Sent};
+//! use socketserver::{Echo, SendStatus};
 //!
 //! let mut server = TestServer::new()?;
 //! let peers = [server.connect(Echo)?, server.connect(Echo)?, server.connect(Echo)?];
@@ -77,7 +77,7 @@
 //! server.run();
 //! let news: Arc<[u8]> = vec![b'x'; 50_000].into();
 //! let sent = peers.each_ref().map(|peer| server.io().send_shared(peer.id(), &news));
-//! assert_eq!(sent, [Sent::Queued, Sent::Queued, Sent::Gone]);
+//! assert_eq!(sent, [SendStatus::Queued, SendStatus::Queued, SendStatus::Closed]);
 //! server.run();
 //! assert_eq!(peers[1].received().len(), 50_000);
 //! # Ok::<(), std::io::Error>(())
@@ -102,7 +102,7 @@
 //!
 //! # From other threads
 //!
-//! A [`Handle`](crate::Handle) may be cloned, and sent to any thread. [`Handle::call`](crate::Handle::call)
+//! A [`ServerHandle`](crate::ServerHandle) may be cloned, and sent to any thread. [`ServerHandle::call`](crate::ServerHandle::call)
 //! runs a closure in the loop, with `shared` and `io`, just as a handler sees them. It does not wait for
 //! it. It is an error when the server is gone, or when
 //! [`Options::mailbox_limit`](crate::Options::mailbox_limit) calls wait already, so a thread that is

@@ -63,7 +63,7 @@
 //! use std::collections::BTreeMap;
 //! use std::io;
 //! use std::time::Duration;
-//! use socketserver::{Context, Handler, Input, LengthField, Options, Reason, Sent, SocketId};
+//! use socketserver::{Context, Handler, Input, LengthField, Options, CloseReason, SendStatus, SocketId};
 //!
 //! const MESSAGE: LengthField = LengthField::U16.at(1);
 //! const LONGEST: usize = 64;
@@ -127,7 +127,7 @@
 //!             *number = number.wrapping_add(by);
 //!             let news = value(cx.shared, name)?;
 //!             for (&id, watched) in &cx.shared.watchers {
-//!                 if watched == name && id != cx.id && cx.io.send(id, &news) == Sent::Congested {
+//!                 if watched == name && id != cx.id && cx.io.send(id, &news) == SendStatus::Congested {
 //!                     cx.io.abort(id);
 //!                 }
 //!             }
@@ -184,14 +184,14 @@
 //!     .expect([b"E\0\x0Cunknown kind", TWO].concat())
 //!     .send(b"G\xFF\xFF")
 //!     .expect(b"E\0\x08too long")
-//!     .expect_finished(Reason::HandlerError)
+//!     .expect_finished(CloseReason::HandlerError)
 //!     .play_on(&mut new_server()?, Counter::default());
 //!
 //! // Ten seconds for a frame; and however TCP cuts the bytes, the answers are the same.
 //! Script::new()
 //!     .send(b"G\0\x01")
 //!     .advance(Duration::from_secs(11))
-//!     .expect_finished(Reason::FrameTimeout)
+//!     .expect_finished(CloseReason::FrameTimeout)
 //!     .play_on(&mut new_server()?, Counter::default());
 //! let conversation = [ADD, b"?\0\0W\0\x01aG\xFF\xFF"].concat();
 //! assert_chunk_invariant_with(|| Ok((new_server()?, Counter::default())), &conversation);
@@ -206,7 +206,7 @@
 //! server.io().shutdown(Duration::from_secs(1));
 //! server.run();
 //! assert_eq!((watcher.received(), adder.received()), (TWO.to_vec(), TWO.to_vec()));
-//! assert_eq!(watcher.finished().unwrap().reason, Reason::Closed);
+//! assert_eq!(watcher.finished().unwrap().reason, CloseReason::Closed);
 //! assert!(server.shared().watchers.is_empty());
 //! # Ok::<(), io::Error>(())
 //! ```

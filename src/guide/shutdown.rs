@@ -15,7 +15,7 @@
 //!
 //! ```
 //! use socketserver::testing::TestServer;
-//! use socketserver::{Echo, Reason};
+//! use socketserver::{Echo, CloseReason};
 //!
 //! let mut server = TestServer::new()?;
 //! let (closed, aborted) = (server.connect(Echo)?, server.connect(Echo)?);
@@ -28,13 +28,13 @@
 //! server.io().abort(aborted.id());
 //! server.run();
 //! assert_eq!(closed.finished(), None, "something is still to be sent");
-//! assert_eq!(aborted.finished().unwrap().reason, Reason::Aborted);
+//! assert_eq!(aborted.finished().unwrap().reason, CloseReason::Aborted);
 //! assert!(aborted.was_reset());
 //!
 //! closed.set_room(usize::MAX);
 //! server.run();
 //! assert_eq!(closed.received(), b"hello");
-//! assert_eq!(closed.finished().unwrap().reason, Reason::Closed);
+//! assert_eq!(closed.finished().unwrap().reason, CloseReason::Closed);
 //! assert!(!closed.was_reset());
 //! # Ok::<(), std::io::Error>(())
 //! ```
@@ -42,13 +42,13 @@
 //! # The end of a server
 //!
 //! [`Io::shutdown`](crate::Io::shutdown) ends the present run, from a handler, and
-//! [`Handle::shutdown`](crate::Handle::shutdown) from any thread. Then this happens:
+//! [`ServerHandle::shutdown`](crate::ServerHandle::shutdown) from any thread. Then this happens:
 //!
 //! 1. Nobody is accepted any more.
 //! 2. Each handler sees what had come in, and what it has offloaded comes back. Then its `shutdown`
 //!    runs, which closes the connection unless a handler writes its own. Whoever does not close may go on for as long as the grace lasts.
 //! 3. What is left when the grace is over is cut off, with
-//!    [`Reason::Forced`](crate::Reason::Forced).
+//!    [`CloseReason::ShutdownTimeout`](crate::CloseReason::ShutdownTimeout).
 //! 4. `serve_forever` returns. [`Server::report`](crate::Server::report) says how many conversations
 //!    ended by themselves (`drained`), how many were cut off (`forced`), and how many bytes that
 //!    were sent never left (`bytes_dropped`).
@@ -56,7 +56,7 @@
 //! A connection that the callback of an [`alarm`](crate::Server::alarm) or of a watched source has
 //! begun, such as a look whether another server is well, owes nobody an answer. While it does not
 //! stand and has nothing to send it holds up no shutdown, and once it is closed its peer is not waited
-//! for. When all else is done it ends with [`Reason::NotConnected`](crate::Reason::NotConnected).
+//! for. When all else is done it ends with [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed).
 //!
 //! Any other connection in the making has the grace to stand and to send, be it to an address or to a
 //! name that is still looked up. One whose time has not come ([`Connect::after`](crate::Connect::after))
@@ -69,7 +69,7 @@
 //! ```
 //! use std::time::Duration;
 //! use socketserver::testing::TestServer;
-//! use socketserver::{Echo, Reason};
+//! use socketserver::{Echo, CloseReason};
 //!
 //! let mut server = TestServer::new()?;
 //! let (quick, stuck) = (server.connect(Echo)?, server.connect(Echo)?);
@@ -79,11 +79,11 @@
 //! server.io().shutdown(Duration::from_secs(10));
 //! server.run();
 //! assert_eq!(quick.received(), b"hello", "what had come in was answered");
-//! assert_eq!(quick.finished().unwrap().reason, Reason::Closed);
+//! assert_eq!(quick.finished().unwrap().reason, CloseReason::Closed);
 //! assert!(server.io().is_shutting_down());
 //!
 //! server.advance(Duration::from_secs(10));
-//! assert_eq!(stuck.finished().unwrap().reason, Reason::Forced);
+//! assert_eq!(stuck.finished().unwrap().reason, CloseReason::ShutdownTimeout);
 //! let report = server.server().report().unwrap();
 //! assert_eq!((report.drained, report.forced, report.bytes_dropped), (1, 1, 3));
 //! # Ok::<(), std::io::Error>(())
@@ -105,7 +105,7 @@
 //! use std::io;
 //! use std::time::Duration;
 //! use socketserver::testing::TestServer;
-//! use socketserver::{Context, Handler, Input, Options, Reason};
+//! use socketserver::{Context, Handler, Input, Options, CloseReason};
 //!
 //! struct Thousand;
 //!
@@ -130,7 +130,7 @@
 //! peer.set_room(usize::MAX);
 //! server.run();
 //! assert_eq!(peer.received().len(), 10_000);
-//! assert_eq!(peer.finished().unwrap().reason, Reason::Closed);
+//! assert_eq!(peer.finished().unwrap().reason, CloseReason::Closed);
 //! # Ok::<(), io::Error>(())
 //! ```
 //!

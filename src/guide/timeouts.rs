@@ -6,12 +6,12 @@
 //!
 //! | option | what it limits | then | default |
 //! |---|---|---|---|
-//! | `idle_timeout` | the time without one byte in either direction, while the next word is the peer's | [`Reason::Idle`](crate::Reason::Idle) | none |
-//! | `frame_timeout` | the time for which what has come may stay unfinished | [`Reason::FrameTimeout`](crate::Reason::FrameTimeout) | none |
-//! | `close_timeout` | the time after `close` without a byte that the peer takes or acknowledges | [`Reason::CloseTimeout`](crate::Reason::CloseTimeout) | 30 s |
+//! | `idle_timeout` | the time without one byte in either direction, while the next word is the peer's | [`CloseReason::IdleTimeout`](crate::CloseReason::IdleTimeout) | none |
+//! | `frame_timeout` | the time for which what has come may stay unfinished | [`CloseReason::FrameTimeout`](crate::CloseReason::FrameTimeout) | none |
+//! | `close_timeout` | the time after `close` without a byte that the peer takes or acknowledges | [`CloseReason::CloseTimeout`](crate::CloseReason::CloseTimeout) | 30 s |
 //! | `linger_timeout` | the wait for the next byte, or the end, of the peer after our end | the connection is forgotten | 5 s |
 //! | `linger_time` | that wait in all, however much comes | the connection is forgotten | 30 s |
-//! | `connect_timeout` | the time for an outgoing connection to stand, the look-up of its name and all its addresses together | [`Reason::NotConnected`](crate::Reason::NotConnected) | 30 s |
+//! | `connect_timeout` | the time for an outgoing connection to stand, the look-up of its name and all its addresses together | [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed) | 30 s |
 //!
 //! In a test the clock stands still until it is advanced, so none of the examples waits.
 //!
@@ -35,7 +35,7 @@
 //! use std::io;
 //! use std::time::Duration;
 //! use socketserver::testing::TestServer;
-//! use socketserver::{Context, Handler, Input, Reason, TimerId};
+//! use socketserver::{Context, Handler, Input, CloseReason, TimerId};
 //!
 //! const PATIENCE: Duration = Duration::from_secs(60);
 //!
@@ -77,7 +77,7 @@
 //!     assert_eq!(peer.finished(), None);
 //! }
 //! server.advance(PATIENCE);
-//! assert_eq!(peer.finished().unwrap().reason, Reason::Closed);
+//! assert_eq!(peer.finished().unwrap().reason, CloseReason::Closed);
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
@@ -93,7 +93,7 @@
 //! use std::io;
 //! use std::time::Duration;
 //! use socketserver::testing::{Script, TestServer};
-//! use socketserver::{Context, Handler, Input, Options, Reason};
+//! use socketserver::{Context, Handler, Input, Options, CloseReason};
 //!
 //! struct Lines;
 //!
@@ -122,14 +122,14 @@
 //!     .advance(6 * SECOND)
 //!     .send("w")
 //!     .advance(6 * SECOND)
-//!     .expect_finished(Reason::FrameTimeout)
+//!     .expect_finished(CloseReason::FrameTimeout)
 //!     .play_on(&mut TestServer::with((), options.clone())?, Lines);
 //!
 //! Script::new()
 //!     .send("one\n")
 //!     .advance(61 * SECOND)
 //!     .expect("ok\n")
-//!     .expect_finished(Reason::Idle)
+//!     .expect_finished(CloseReason::IdleTimeout)
 //!     .play_on(&mut TestServer::with((), options)?, Lines);
 //! # Ok::<(), io::Error>(())
 //! ```
@@ -146,7 +146,7 @@
 //! ```
 //! use std::time::Duration;
 //! use socketserver::testing::TestServer;
-//! use socketserver::{Echo, Reason};
+//! use socketserver::{Echo, CloseReason};
 //!
 //! let mut server = TestServer::new()?;
 //! let peer = server.connect(Echo)?;
@@ -156,7 +156,7 @@
 //! server.io().close(peer.id());
 //! server.advance(Duration::from_secs(31));
 //! assert_eq!(peer.received(), b"hel");
-//! assert_eq!(peer.finished().unwrap().reason, Reason::CloseTimeout);
+//! assert_eq!(peer.finished().unwrap().reason, CloseReason::CloseTimeout);
 //! assert!(peer.was_reset());
 //! # Ok::<(), std::io::Error>(())
 //! ```
@@ -180,7 +180,7 @@
 //! use std::io;
 //! use std::time::Duration;
 //! use socketserver::testing::Script;
-//! use socketserver::{Context, Handler, Input, Reason, TimerId};
+//! use socketserver::{Context, Handler, Input, CloseReason, TimerId};
 //!
 //! /// Wants a name within five seconds; then says every minute that it is still there.
 //! #[derive(Default)]
@@ -220,7 +220,7 @@
 //! Script::new()
 //!     .advance(Duration::from_secs(5))
 //!     .expect("too late\n")
-//!     .expect_finished(Reason::Closed)
+//!     .expect_finished(CloseReason::Closed)
 //!     .play(Session::default());
 //! Script::new()
 //!     .send("ann\n")

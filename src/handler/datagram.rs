@@ -12,7 +12,7 @@ use crate::id::TimerId;
 /// A closure `|cx: &mut Context<'_>, packet: &[u8], peer: &Addr| Ok(())` is one too.
 ///
 /// An error or a panic in a callback costs the one datagram; it is logged and counted
-/// ([`Ledger::packets_failed`](crate::Ledger::packets_failed)), and the socket serves on.
+/// ([`Stats::packets_failed`](crate::Stats::packets_failed)), and the socket serves on.
 ///
 /// Other than in Python, who sends nothing sends nothing: there is no empty answer by default.
 ///
@@ -38,7 +38,7 @@ use crate::id::TimerId;
 pub trait DatagramHandler<S = ()> {
     /// A datagram came (Python's `handle`); it is whole, and may be empty. A Unix socket without a
     /// name is [`Addr::Unnamed`]: it cannot be answered, and [`Context::reply`] then says
-    /// [`Sent::Gone`](crate::Sent::Gone).
+    /// [`SendStatus::Closed`](crate::SendStatus::Closed).
     ///
     /// # Errors
     /// An error costs this datagram.
@@ -66,7 +66,7 @@ pub trait DatagramHandler<S = ()> {
         Ok(())
     }
 
-    /// The queue of the socket had no room ([`Sent::Congested`](crate::Sent::Congested)) and is
+    /// The queue of the socket had no room ([`SendStatus::Congested`](crate::SendStatus::Congested)) and is
     /// empty again.
     ///
     /// # Errors

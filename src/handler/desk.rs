@@ -12,48 +12,48 @@ use crate::connect::IntoConnect;
 use crate::handle::Command;
 use crate::id::SocketId;
 use crate::io::Io;
-use crate::mailbox::{Mailbox, Reach};
+use crate::mailbox::{LoopControl, Mailbox};
 use crate::transport::Readiness;
-use crate::workers::Workers;
+use crate::workers::ThreadPool;
 
 /// Who answers for one socket; the table of these stands beside the table of sockets.
-pub(crate) enum Role<S> {
-    Nobody,
-    Conversation(Box<dyn Handler<S>>),
-    Datagrams(Box<dyn DatagramHandler<S>>),
-    Listener(Box<dyn Factory<S>>),
-    Source(Box<dyn Watched<S>>),
+pub(crate) enum HandlerSlot<S> {
+    Empty,
+    Stream(Box<dyn Handler<S>>),
+    Datagram(Box<dyn DatagramHandler<S>>),
+    Listener(Box<dyn HandlerFactory<S>>),
+    Source(Box<dyn SourceHandler<S>>),
 }
 
 /// What makes a handler for each client of a listener.
-pub(crate) trait Factory<S> {
+pub(crate) trait HandlerFactory<S> {
     fn make(&mut self, peer: &Addr) -> Box<dyn Handler<S>>;
 
     /// Whether another client may come now. When that changes, somebody has to call
-    /// [`Sockets::stop_waiting`](crate::sockets::Sockets::stop_waiting).
+    /// [`SocketTable::stop_waiting`](crate::sockets::SocketTable::stop_waiting).
     fn has_room(&self) -> bool {
         true
     }
 }
 
-impl<S, F: FnMut(&Addr) -> Box<dyn Handler<S>>> Factory<S> for F {
+impl<S, F: FnMut(&Addr) -> Box<dyn Handler<S>>> HandlerFactory<S> for F {
     fn make(&mut self, peer: &Addr) -> Box<dyn Handler<S>> {
         self(peer)
     }
 }
 
 /// A foreign source together with its callback.
-pub(crate) trait Watched<S> {
+pub(crate) trait SourceHandler<S> {
     fn ready(&mut self, cx: &mut Context<'_, S>, readiness: Readiness) -> io::Result<()>;
     fn deregister(&mut self, registry: &Registry) -> io::Result<()>;
 }
 
-struct Watching<E, F> {
+struct WatchedSource<E, F> {
     source: E,
     ready: F,
 }
 
-impl<S, E, F> Watched<S> for Watching<E, F>
+impl<S, E, F> SourceHandler<S> for WatchedSource<E, F>
 where
     E: Source,
     F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()>,
@@ -68,9 +68,9 @@ where
 }
 
 /// A callback that nothing but timers calls.
-struct Alarm<F>(F);
+struct TimerHandler<F>(F);
 
-impl<S, F> Watched<S> for Alarm<F>
+impl<S, F> SourceHandler<S> for TimerHandler<F>
 where
     F: FnMut(&mut Context<'_, S>) -> io::Result<()>,
 {
@@ -85,13 +85,13 @@ where
 
 /// Where a callback leaves those who shall answer for sockets it opened, since the table of roles
 /// is in use while it runs; and the ways to other threads.
-pub(crate) struct Desk<S> {
-    pub(crate) newcomers: Vec<(SocketId, Role<S>)>,
+pub(crate) struct Registrar<S> {
+    pub(crate) newcomers: Vec<(SocketId, HandlerSlot<S>)>,
     pub(crate) mailbox: Arc<Mailbox<Command<S>>>,
-    pub(crate) workers: Workers,
+    pub(crate) workers: ThreadPool,
 }
 
-impl<S> Desk<S> {
+impl<S> Registrar<S> {
     pub(crate) fn listen<H, F>(
         &mut self,
         io: &mut Io,
@@ -110,10 +110,10 @@ impl<S> Desk<S> {
         &mut self,
         io: &mut Io,
         addr: impl ToAddrs,
-        factory: Box<dyn Factory<S>>,
+        factory: Box<dyn HandlerFactory<S>>,
     ) -> io::Result<SocketId> {
         let id = io.open_listener(&addr.to_addrs()?)?;
-        self.newcomers.push((id, Role::Listener(factory)));
+        self.newcomers.push((id, HandlerSlot::Listener(factory)));
         Ok(id)
     }
 
@@ -129,9 +129,9 @@ impl<S> Desk<S> {
         S: 'static,
     {
         let connect = to.into_connect()?;
-        io.resolver.reach_with(|| Arc::clone(&self.mailbox) as Arc<dyn Reach>);
+        io.resolver.reach_with(|| Arc::clone(&self.mailbox) as Arc<dyn LoopControl>);
         let id = io.open_connection(connect, asker)?;
-        self.newcomers.push((id, Role::Conversation(Box::new(handler))));
+        self.newcomers.push((id, HandlerSlot::Stream(Box::new(handler))));
         Ok(id)
     }
 
@@ -145,7 +145,7 @@ impl<S> Desk<S> {
         H: DatagramHandler<S> + 'static,
     {
         let id = io.open_bound(&addr.to_addrs()?)?;
-        self.newcomers.push((id, Role::Datagrams(Box::new(handler))));
+        self.newcomers.push((id, HandlerSlot::Datagram(Box::new(handler))));
         Ok(id)
     }
 
@@ -159,7 +159,7 @@ impl<S> Desk<S> {
         H: DatagramHandler<S> + 'static,
     {
         let id = io.open_connected(&addr.to_addrs()?)?;
-        self.newcomers.push((id, Role::Datagrams(Box::new(handler))));
+        self.newcomers.push((id, HandlerSlot::Datagram(Box::new(handler))));
         Ok(id)
     }
 
@@ -177,7 +177,7 @@ impl<S> Desk<S> {
         let register =
             |registry: &Registry, token| registry.register(&mut source, token, interests);
         let id = io.open_source(register)?;
-        self.newcomers.push((id, Role::Source(Box::new(Watching { source, ready }))));
+        self.newcomers.push((id, HandlerSlot::Source(Box::new(WatchedSource { source, ready }))));
         Ok(id)
     }
 
@@ -186,7 +186,7 @@ impl<S> Desk<S> {
         F: FnMut(&mut Context<'_, S>) -> io::Result<()> + 'static,
     {
         let id = io.open_source(|_, _| Ok(()))?;
-        self.newcomers.push((id, Role::Source(Box::new(Alarm(ring)))));
+        self.newcomers.push((id, HandlerSlot::Source(Box::new(TimerHandler(ring)))));
         Ok(id)
     }
 }

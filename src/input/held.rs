@@ -1,24 +1,24 @@
 //! Where bytes wait that a handler left.
 
-use super::{Input, Progress};
+use super::{Input, ScanState};
 
 /// Bytes that a handler left, on the heap only while there are any.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
-pub(crate) struct Held(pub(super) Option<Box<Kept>>);
+pub(crate) struct Unconsumed(pub(super) Option<Box<KeptBytes>>);
 
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
-pub(super) struct Kept {
+pub(super) struct KeptBytes {
     pub(super) bytes: Vec<u8>,
     /// Where the bytes that are not taken begin.
     pub(super) start: usize,
-    progress: Progress,
+    progress: ScanState,
     /// Since when the first of them wait, on the clock of the loop.
     since: u64,
 }
 
-impl Held {
+impl Unconsumed {
     pub(crate) fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |kept| kept.bytes.len() - kept.start)
     }
@@ -55,15 +55,19 @@ impl Held {
             }
             kept.bytes.extend_from_slice(bytes);
         } else if !bytes.is_empty() {
-            let kept =
-                Kept { bytes: bytes.to_vec(), start: 0, progress: Progress::default(), since: 0 };
+            let kept = KeptBytes {
+                bytes: bytes.to_vec(),
+                start: 0,
+                progress: ScanState::default(),
+                since: 0,
+            };
             self.0 = Some(Box::new(kept));
         }
     }
 
     /// Room for `more` bytes behind what is held. Room grows by doubling, but not above `most`.
     pub(crate) fn make_room(&mut self, more: usize, most: usize) {
-        let Some(Kept { bytes, .. }) = self.0.as_deref_mut() else { return };
+        let Some(KeptBytes { bytes, .. }) = self.0.as_deref_mut() else { return };
         let needed = bytes.len().saturating_add(more);
         if needed > bytes.capacity() {
             let room = bytes.capacity().saturating_mul(2).min(most).max(needed);
@@ -89,8 +93,8 @@ impl Held {
         }
     }
 
-    /// Remembers what a handler left of [`Held::input`]; frees everything when that was nothing.
-    pub(crate) fn keep(&mut self, left: Left, now: u64) {
+    /// Remembers what a handler left of [`Unconsumed::input`]; frees everything when that was nothing.
+    pub(crate) fn keep(&mut self, left: Remainder, now: u64) {
         let Some(kept) = &mut self.0 else { return };
         let start = kept.bytes.len().saturating_sub(left.len);
         if start > kept.start {
@@ -116,13 +120,13 @@ impl Held {
 
 /// What a handler left of an [`Input`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Left {
+pub(crate) struct Remainder {
     len: usize,
-    progress: Progress,
+    progress: ScanState,
 }
 
 impl Input<'_> {
-    pub(crate) fn left(&self) -> Left {
-        Left { len: self.len(), progress: self.progress }
+    pub(crate) fn left(&self) -> Remainder {
+        Remainder { len: self.len(), progress: self.progress }
     }
 }

@@ -14,7 +14,7 @@ fn parse_in_pieces(
     patient: bool,
     parse: Parse<'_>,
 ) -> (Vec<Vec<u8>>, Vec<u8>, Option<String>) {
-    let mut held = Held::default();
+    let mut held = Unconsumed::default();
     let mut parsed = Vec::new();
     let mut from = 0;
     for &cut in cuts.iter().chain([&stream.len()]) {
@@ -129,7 +129,7 @@ fn every_chunking_gives_the_same_fixed_and_needed_pieces() {
 
 #[test]
 fn what_is_needed_is_void_once_something_is_taken() {
-    let mut held = Held::default();
+    let mut held = Unconsumed::default();
     held.append(b"abc");
     let mut input = held.input();
     assert!(!input.need(10, 10).unwrap());
@@ -175,7 +175,7 @@ fn a_frame_above_the_limit_fails_before_its_body_comes() {
 
 #[test]
 fn changing_the_byte_looked_for_searches_again() {
-    let mut held = Held::default();
+    let mut held = Unconsumed::default();
     held.append(b"a b");
     let mut input = held.input();
     assert_eq!(input.take_until(b'\n', 9).unwrap(), None);
@@ -190,7 +190,7 @@ const MEGABYTE: usize = 1 << 20;
 #[cfg_attr(miri, ignore = "too long")]
 fn a_megabyte_line_byte_by_byte_is_searched_once() {
     for separator in [&b"\n"[..], b"\r\n\r\n", b"xxxxxx\n"] {
-        let mut held = Held::default();
+        let mut held = Unconsumed::default();
         let mut looked_at = 0;
         for _ in 0..MEGABYTE {
             held.append(b"x");
@@ -209,7 +209,7 @@ fn a_megabyte_line_byte_by_byte_is_searched_once() {
 #[test]
 #[cfg_attr(miri, ignore = "too long")]
 fn a_megabyte_frame_byte_by_byte_is_shown_three_times_and_moved_only_as_it_doubles() {
-    let mut held = Held::default();
+    let mut held = Unconsumed::default();
     let (mut shown, mut moved, mut taken, mut capacity) = (0, 0, 0, 0);
     let header = (MEGABYTE as u32).to_be_bytes();
     for byte in header.iter().chain(std::iter::repeat_n(&b'x', MEGABYTE)) {
@@ -233,7 +233,7 @@ fn a_megabyte_frame_byte_by_byte_is_shown_three_times_and_moved_only_as_it_doubl
 
 #[test]
 fn a_length_is_not_believed_before_its_bytes_have_come() {
-    let mut held = Held::default();
+    let mut held = Unconsumed::default();
     held.append(b"\x40\0\0\0abc");
     let mut input = held.input();
     assert_eq!(input.frame(1 << 30).unwrap(), None);
@@ -245,7 +245,7 @@ fn a_length_is_not_believed_before_its_bytes_have_come() {
 
 #[test]
 fn held_bytes_take_about_their_own_size_and_none_when_taken() {
-    let mut held = Held::default();
+    let mut held = Unconsumed::default();
     held.hold(&Input::new(b"0123456789"), 0);
     assert!(held.0.as_ref().unwrap().bytes.capacity() <= 16);
     let mut input = held.input();
@@ -266,7 +266,7 @@ fn take_gives_all_or_nothing() {
 
 #[test]
 fn the_first_byte_that_is_held_says_since_when() {
-    let mut held = Held::default();
+    let mut held = Unconsumed::default();
     held.hold(&Input::new(b"ab"), 5);
     held.append(b"c");
     let left = held.input().left();
@@ -285,7 +285,7 @@ fn the_first_byte_that_is_held_says_since_when() {
 #[test]
 #[cfg_attr(miri, ignore = "too long")]
 fn what_is_left_again_and_again_moves_less_often_than_it_comes() {
-    let mut held = Held::default();
+    let mut held = Unconsumed::default();
     let (mut moved, mut came) = (0, 0);
     for _ in 0..100_000 {
         let start = held.0.as_ref().map_or(0, |kept| kept.start);
@@ -306,7 +306,7 @@ fn what_is_left_again_and_again_moves_less_often_than_it_comes() {
 
 #[test]
 fn what_is_held_is_moved_only_when_more_than_half_of_it_was_taken() {
-    let mut held = Held::default();
+    let mut held = Unconsumed::default();
     held.append(b"0123456789");
     // How many bytes are taken, and how many that were taken are there after the next has come.
     for (taken, there) in [(4, 4), (1, 5), (1, 6), (0, 6), (2, 0)] {

@@ -4,17 +4,17 @@
 //! does not have that. All of them may be given in every callback, about the own socket too.
 
 use super::Io;
-use crate::datagram::Phase;
+use crate::datagram::DatagramPhase;
 use crate::id::SocketId;
-use crate::ledger::Reason;
-use crate::sockets::Socket;
-use crate::stream::Ending;
+use crate::sockets::Entry;
+use crate::stats::CloseReason;
+use crate::stream::CloseState;
 
 impl Io {
     /// Reads no more from `id` until [`Io::resume`]. The handler of a connection sees no input
     /// meanwhile; that of a datagram socket still sees the datagrams that came in one batch with the
     /// present one. A listener accepts nobody: clients wait in its backlog. Of several loops that
-    /// share one listener ([`Spread::Fewest`](crate::Spread::Fewest)), it is the one that accepts
+    /// share one listener ([`LoadBalancing::LeastConnections`](crate::LoadBalancing::LeastConnections)), it is the one that accepts
     /// which has to be paused. The callback of a watched source is called by timers alone.
     ///
     /// `false` when it is gone or closed.
@@ -42,8 +42,8 @@ impl Io {
 
     fn pause_other(&mut self, id: SocketId, on: bool) -> bool {
         match self.sockets.get_mut(id) {
-            Some(Socket::Listener(listener)) => listener.paused = on,
-            Some(Socket::Source(source)) => source.pause(on),
+            Some(Entry::Listener(listener)) => listener.paused = on,
+            Some(Entry::Source(source)) => source.pause(on),
             _ => return false,
         }
         self.sockets.enqueue(id);
@@ -96,12 +96,12 @@ impl Io {
     /// `false` when it is gone, or was cut off before.
     pub fn abort(&mut self, id: SocketId) -> bool {
         let mut aborted = false;
-        if self.change(id, |connection| aborted = connection.stream.abort(Reason::Aborted)) {
+        if self.change(id, |connection| aborted = connection.stream.abort(CloseReason::Aborted)) {
             return aborted;
         }
         if let Some(datagram) = self.sockets.datagram(id) {
             let dropped = datagram.drop_waiting();
-            self.ledger.packets_dropped += dropped as u64;
+            self.stats.packets_dropped += dropped as u64;
             // One that is closed already may have waited for these alone.
             self.sockets.enqueue(id);
             return self.close(id) || dropped > 0;
@@ -112,10 +112,10 @@ impl Io {
     /// Whether it exists and neither its handler nor anybody else has closed it.
     pub(super) fn is_live(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
-            Some(Socket::Connection(connection)) => connection.stream.ending() == Ending::Open,
-            Some(Socket::Listener(listener)) => !listener.closing,
-            Some(Socket::Datagram(datagram)) => datagram.phase() != Phase::Closing,
-            Some(Socket::Source(source)) => !source.closing,
+            Some(Entry::Connection(connection)) => connection.stream.ending() == CloseState::Open,
+            Some(Entry::Listener(listener)) => !listener.closing,
+            Some(Entry::Datagram(datagram)) => datagram.phase() != DatagramPhase::Closing,
+            Some(Entry::Source(source)) => !source.closing,
             None => false,
         }
     }

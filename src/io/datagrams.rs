@@ -3,74 +3,83 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Drain, Io};
+use super::{Io, ShutdownState};
 use crate::addr::Addr;
-use crate::datagram::{Datagram, Phase};
+use crate::datagram::{Datagram, DatagramPhase};
 use crate::id::SocketId;
-use crate::packets::Room;
+use crate::packets::QueueLimits;
 use crate::socket::is_local;
-use crate::stream::Sent;
+use crate::stream::SendStatus;
 
 impl Io {
     /// Sends a datagram, which may be empty, from the datagram socket `id`; on one that is connected,
     /// [`Io::send`] sends to its peer. Never blocks, and never delays anything else: what the system
     /// does not take is dropped, and counted in
-    /// [`Ledger::packets_dropped`](crate::Ledger::packets_dropped).
+    /// [`Stats::packets_dropped`](crate::Stats::packets_dropped).
     ///
     /// A socket that is bound to the wildcard (`0.0.0.0`, `[::]`) has every address of the machine.
     /// While it shows a datagram, what it sends to the sender of that leaves from the address that
     /// was asked; what it sends to anybody else, or later, from the one that the system chooses.
     /// [`Io::send_from`] is for answers that come later.
     #[inline]
-    pub fn send_to(&mut self, id: SocketId, bytes: &[u8], to: &Addr) -> Sent {
+    pub fn send_to(&mut self, id: SocketId, bytes: &[u8], to: &Addr) -> SendStatus {
         if *to == Addr::Unnamed {
-            return Sent::Gone;
+            return SendStatus::Closed;
         }
         self.send_packet(id, bytes, Some(to))
     }
 
     #[inline]
-    pub(super) fn send_packet(&mut self, id: SocketId, bytes: &[u8], to: Option<&Addr>) -> Sent {
-        let Some(datagram) = self.sockets.datagram(id) else { return Sent::Gone };
+    pub(super) fn send_packet(
+        &mut self,
+        id: SocketId,
+        bytes: &[u8],
+        to: Option<&Addr>,
+    ) -> SendStatus {
+        let Some(datagram) = self.sockets.datagram(id) else { return SendStatus::Closed };
         if !datagram.sends_plainly() || to.is_none() && !datagram.is_connected {
             return self.send_while_shown(id, bytes, to);
         }
-        let room =
-            Room { packets: self.options.packet_queue, bytes: self.options.packet_queue_bytes };
-        self.ledger.packets_sent += 1;
+        let room = QueueLimits {
+            packets: self.options.packet_queue,
+            bytes: self.options.packet_queue_bytes,
+        };
+        self.stats.packets_sent += 1;
         if !datagram.send(to, bytes, room) {
-            self.ledger.packets_dropped += 1;
-            return Sent::Congested;
+            self.stats.packets_dropped += 1;
+            return SendStatus::Congested;
         }
         if !datagram.queued {
             self.sockets.enqueue(id);
         }
-        Sent::Queued
+        SendStatus::Queued
     }
 
     /// The same by a socket that is closing, or shows a datagram that may be answered by this.
     #[inline(never)]
-    fn send_while_shown(&mut self, id: SocketId, bytes: &[u8], to: Option<&Addr>) -> Sent {
-        let room =
-            Room { packets: self.options.packet_queue, bytes: self.options.packet_queue_bytes };
-        let Some(datagram) = self.sockets.datagram(id) else { return Sent::Gone };
-        if datagram.phase() == Phase::Closing || to.is_none() && !datagram.is_connected {
-            return Sent::Gone;
+    fn send_while_shown(&mut self, id: SocketId, bytes: &[u8], to: Option<&Addr>) -> SendStatus {
+        let room = QueueLimits {
+            packets: self.options.packet_queue,
+            bytes: self.options.packet_queue_bytes,
+        };
+        let Some(datagram) = self.sockets.datagram(id) else { return SendStatus::Closed };
+        if datagram.phase() == DatagramPhase::Closing || to.is_none() && !datagram.is_connected {
+            return SendStatus::Closed;
         }
         let taken = datagram.answer(to, bytes, room);
         self.note_packet(id, taken)
     }
 
-    fn note_packet(&mut self, id: SocketId, taken: bool) -> Sent {
-        self.ledger.packets_sent += 1;
+    fn note_packet(&mut self, id: SocketId, taken: bool) -> SendStatus {
+        self.stats.packets_sent += 1;
         if !taken {
-            self.ledger.packets_dropped += 1;
-            return Sent::Congested;
+            self.stats.packets_dropped += 1;
+            return SendStatus::Congested;
         }
         if self.sockets.datagram_ref(id).is_some_and(|datagram| !datagram.queued) {
             self.sockets.enqueue(id);
         }
-        Sent::Queued
+        SendStatus::Queued
     }
 
     /// [`Io::send_to`] from the address `from` of this machine, for an answer that is sent when its
@@ -81,7 +90,7 @@ impl Io {
     /// feature `sys`; elsewhere this is `send_to`. The port is that of the socket in any case. From a
     /// multicast group, a broadcast address, or one that this machine has no more, nothing can be
     /// sent; then the system chooses.
-    pub fn send_from(&mut self, id: SocketId, bytes: &[u8], from: &Addr, to: &Addr) -> Sent {
+    pub fn send_from(&mut self, id: SocketId, bytes: &[u8], from: &Addr, to: &Addr) -> SendStatus {
         self.send_answer(id, bytes, from.ip().copied(), to)
     }
 
@@ -92,20 +101,22 @@ impl Io {
         bytes: &[u8],
         from: Option<SocketAddr>,
         to: &Addr,
-    ) -> Sent {
-        let Some(datagram) = self.sockets.datagram(id) else { return Sent::Gone };
-        if *to == Addr::Unnamed || datagram.phase() == Phase::Closing {
-            return Sent::Gone;
+    ) -> SendStatus {
+        let Some(datagram) = self.sockets.datagram(id) else { return SendStatus::Closed };
+        if *to == Addr::Unnamed || datagram.phase() == DatagramPhase::Closing {
+            return SendStatus::Closed;
         }
-        let room =
-            Room { packets: self.options.packet_queue, bytes: self.options.packet_queue_bytes };
+        let room = QueueLimits {
+            packets: self.options.packet_queue,
+            bytes: self.options.packet_queue_bytes,
+        };
         let taken = datagram.send_from(from, to, bytes, room);
         self.note_packet(id, taken)
     }
 
     /// From now on the datagram socket `id` exchanges datagrams with `peer` alone (`connect(2)`). What
     /// others had sent before and was not shown yet is refused, and counted in
-    /// [`Ledger::packets_refused`](crate::Ledger::packets_refused).
+    /// [`Stats::packets_refused`](crate::Stats::packets_refused).
     ///
     /// If it is bound to the wildcard, the system now gives it one address, the one from which it sends
     /// to `peer`; what `peer` sends to another address of this machine is no more received.
@@ -131,7 +142,7 @@ impl Io {
         let chosen = transport.peer_addr();
         datagram.choose_peer(chosen.unwrap_or_else(|| peer.clone()));
         self.own.remove(id);
-        if let Drain::Until { since, .. } = self.drain {
+        if let ShutdownState::Draining { since, .. } = self.drain {
             // It does not rest, as it would have while it was bound only.
             self.look_last(id, since);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Io;
 use crate::id::SocketId;
-use crate::stream::{SEND_AT_ONCE, Sent};
+use crate::stream::{SEND_AT_ONCE, SendStatus};
 
 impl Io {
     /// As [`Io::send`], but a large message is not copied: each connection that it is sent to keeps
@@ -13,20 +13,20 @@ impl Io {
     /// ```
     /// use std::sync::Arc;
     /// use socketserver::testing::TestServer;
-    /// use socketserver::{Echo, Sent};
+    /// use socketserver::{Echo, SendStatus};
     ///
     /// let mut server = TestServer::new()?;
     /// let peers = [server.connect(Echo)?, server.connect(Echo)?];
     /// let news: Arc<[u8]> = vec![b'x'; 50_000].into();
     /// for peer in &peers {
     ///     peer.set_room(10_000);
-    ///     assert_eq!(server.io().send_shared(peer.id(), &news), Sent::Queued);
+    ///     assert_eq!(server.io().send_shared(peer.id(), &news), SendStatus::Queued);
     /// }
     /// server.run();
     /// assert_eq!(Arc::strong_count(&news), 3, "ours, and a share for each of them");
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn send_shared(&mut self, id: SocketId, bytes: &Arc<[u8]>) -> Sent {
+    pub fn send_shared(&mut self, id: SocketId, bytes: &Arc<[u8]>) -> SendStatus {
         if bytes.len() < SEND_AT_ONCE {
             return self.send(id, bytes);
         }

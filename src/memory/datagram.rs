@@ -9,15 +9,20 @@ use mio::{Interest, Registry, Token};
 
 use super::simulated::ask;
 use crate::addr::Addr;
-use crate::packets::{Inbox, Packets};
-use crate::transport::{PacketTransport, Received};
+use crate::packets::{RecvBuffers, SendQueue};
+use crate::transport::{DatagramTransport, Received};
 
 /// The system calls of a simulated kernel that concern datagrams; `n` is a descriptor.
-pub(crate) trait DatagramKernel {
+pub(crate) trait SimDatagramKernel {
     /// It is watched from now on, for room only if that is asked for; looks anew.
     fn watch_datagrams(&mut self, n: u32, token: Token, room: bool) -> io::Result<()>;
-    fn receive_packets(&mut self, n: u32, inbox: &mut Inbox, most: usize) -> io::Result<Received>;
-    fn send_packets(&mut self, n: u32, packets: &Packets, most: usize) -> io::Result<usize>;
+    fn receive_packets(
+        &mut self,
+        n: u32,
+        inbox: &mut RecvBuffers,
+        most: usize,
+    ) -> io::Result<Received>;
+    fn send_packets(&mut self, n: u32, packets: &SendQueue, most: usize) -> io::Result<usize>;
     fn refusal_is_the_peers(&self, n: u32) -> bool;
     fn has_every_address(&self, n: u32) -> bool;
     fn set_peer(&mut self, n: u32, peer: &Addr) -> io::Result<()>;
@@ -63,19 +68,24 @@ impl Source for MemoryDatagram {
     }
 }
 
-impl PacketTransport for MemoryDatagram {
-    type Batch = ();
+impl DatagramTransport for MemoryDatagram {
+    type MmsgHeaders = ();
 
     // Not inlined, so that they take no registers from those of real sockets.
     #[cold]
     #[inline(never)]
-    fn receive(&mut self, (): &mut (), inbox: &mut Inbox, most: usize) -> io::Result<Received> {
+    fn receive(
+        &mut self,
+        (): &mut (),
+        inbox: &mut RecvBuffers,
+        most: usize,
+    ) -> io::Result<Received> {
         ask(Err(gone()), |kernel| kernel.receive_packets(self.0, inbox, most))
     }
 
     #[cold]
     #[inline(never)]
-    fn send(&mut self, (): &mut (), packets: &Packets, most: usize) -> io::Result<usize> {
+    fn send(&mut self, (): &mut (), packets: &SendQueue, most: usize) -> io::Result<usize> {
         ask(Err(gone()), |kernel| kernel.send_packets(self.0, packets, most))
     }
 

@@ -9,11 +9,11 @@ use std::rc::Rc;
 use mio::Token;
 
 use super::MemoryStream;
-use super::datagram::DatagramKernel;
+use super::datagram::SimDatagramKernel;
 use crate::addr::Addr;
 
 /// The system calls of a simulated kernel; `n` is a descriptor.
-pub(crate) trait Kernel: DatagramKernel {
+pub(crate) trait SimKernel: SimDatagramKernel {
     fn accept(&mut self) -> io::Result<(u32, Addr)>;
     /// `from` has been bound to.
     fn connect(&mut self, to: &Addr, from: Option<&Addr>) -> io::Result<u32>;
@@ -38,19 +38,19 @@ pub(crate) trait Kernel: DatagramKernel {
 
 thread_local! {
     /// The kernel under the servers of this thread.
-    static KERNEL: RefCell<Option<Rc<RefCell<dyn Kernel>>>> = const { RefCell::new(None) };
+    static KERNEL: RefCell<Option<Rc<RefCell<dyn SimKernel>>>> = const { RefCell::new(None) };
 }
 
 /// Numbers of streams from here on are descriptors of the simulated kernel.
 const FIRST: u32 = 1 << 31;
 
 /// From now on simulated sockets of this thread are those of `kernel`.
-pub(crate) fn install(kernel: Option<Rc<RefCell<dyn Kernel>>>) {
+pub(crate) fn install(kernel: Option<Rc<RefCell<dyn SimKernel>>>) {
     KERNEL.with(|present| *present.borrow_mut() = kernel);
 }
 
 /// Asks the kernel of this thread; `otherwise` without one.
-pub(super) fn ask<R>(otherwise: R, call: impl FnOnce(&mut dyn Kernel) -> R) -> R {
+pub(super) fn ask<R>(otherwise: R, call: impl FnOnce(&mut dyn SimKernel) -> R) -> R {
     KERNEL.with(|kernel| match &*kernel.borrow() {
         Some(kernel) => call(&mut *kernel.borrow_mut()),
         None => otherwise,
@@ -59,7 +59,10 @@ pub(super) fn ask<R>(otherwise: R, call: impl FnOnce(&mut dyn Kernel) -> R) -> R
 
 impl MemoryStream {
     /// Asks the simulated kernel, if it is one of its sockets.
-    pub(super) fn simulated<R>(&self, call: impl FnOnce(&mut dyn Kernel, u32) -> R) -> Option<R> {
+    pub(super) fn simulated<R>(
+        &self,
+        call: impl FnOnce(&mut dyn SimKernel, u32) -> R,
+    ) -> Option<R> {
         let n = self.0.checked_sub(FIRST)?;
         ask(None, |kernel| Some(call(kernel, n)))
     }

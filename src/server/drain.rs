@@ -3,8 +3,8 @@
 use log::info;
 
 use super::Server;
-use crate::io::Drain;
-use crate::ledger::Report;
+use crate::io::ShutdownState;
+use crate::stats::ShutdownReport;
 
 impl<S> Server<S> {
     pub(super) fn begin_run(&mut self) {
@@ -18,36 +18,36 @@ impl<S> Server<S> {
     }
 
     pub(super) fn is_drained(&self) -> bool {
-        self.reactor.stage.io.drain == Drain::Done
+        self.reactor.stage.io.drain == ShutdownState::Done
     }
 
     /// After a shutdown the listeners may accept again.
     pub(super) fn forget_drain(&mut self) {
         if self.is_drained() {
-            self.reactor.stage.io.drain = Drain::No;
+            self.reactor.stage.io.drain = ShutdownState::Running;
             self.reactor.stage.io.sockets.serve_again();
         }
     }
 
     pub(super) fn begin_drain(&mut self) {
-        if let Drain::Asked { grace } = self.reactor.stage.io.drain {
+        if let ShutdownState::Requested { grace } = self.reactor.stage.io.drain {
             self.reactor.stage.leave_group(grace);
             let io = &mut self.reactor.stage.io;
-            io.drain = Drain::Until { since: io.now, deadline: io.after(grace) };
-            self.before_drain = io.ledger;
+            io.drain = ShutdownState::Draining { since: io.now, deadline: io.after(grace) };
+            self.before_drain = io.stats;
             io.ask_all_to_end();
         }
     }
 
     pub(super) fn end_drain(&mut self) {
         let io = &mut self.reactor.stage.io;
-        let Drain::Until { since, deadline } = io.drain else { return };
+        let ShutdownState::Draining { since, deadline } = io.drain else { return };
         let at_rest = io.is_at_rest();
         if !at_rest && deadline > io.now {
             return;
         }
         // From now on nobody begins anything that would outlive it.
-        io.drain = Drain::Until { since, deadline: deadline.min(io.now) };
+        io.drain = ShutdownState::Draining { since, deadline: deadline.min(io.now) };
         if at_rest {
             self.reactor.stage.give_up_attempts();
         }
@@ -55,15 +55,15 @@ impl<S> Server<S> {
         self.reactor.stage.rest_datagrams();
         // A later run has a stop of its own.
         self.reactor.stage.io.stop = None;
-        let ledger = self.reactor.stage.io.ledger;
+        let stats = self.reactor.stage.io.stats;
         let before = self.before_drain;
-        let report = Report {
-            drained: ledger.all_ended() - before.all_ended() - forced,
+        let report = ShutdownReport {
+            drained: stats.all_ended() - before.all_ended() - forced,
             forced,
-            bytes_dropped: ledger.bytes_dropped - before.bytes_dropped,
+            bytes_dropped: stats.bytes_dropped - before.bytes_dropped,
         };
         info!("shut down: {report:?}");
         self.report = Some(report);
-        self.reactor.stage.io.drain = Drain::Done;
+        self.reactor.stage.io.drain = ShutdownState::Done;
     }
 }

@@ -7,7 +7,7 @@ use super::Server;
 
 /// What became of [`Server::handle_request`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// A client came, and its conversation has ended.
     Handled,
     /// No client came in time.
@@ -23,7 +23,7 @@ impl<S> Server<S> {
     ///
     /// # Errors
     /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so.
-    pub fn handle_request(&mut self, timeout: Option<Duration>) -> io::Result<Outcome> {
+    pub fn handle_request(&mut self, timeout: Option<Duration>) -> io::Result<RequestOutcome> {
         self.begin_run();
         self.reactor.stage.io.accept_quota = Some(1);
         self.reactor.stage.accepted = None;
@@ -33,7 +33,7 @@ impl<S> Server<S> {
             let left = match self.request_over(deadline) {
                 Ok(left) => left,
                 // However short the time, a client that already waits is seen.
-                Err(Outcome::TimedOut) if !looked => Some(Duration::ZERO),
+                Err(RequestOutcome::TimedOut) if !looked => Some(Duration::ZERO),
                 Err(outcome) => break Ok(outcome),
             };
             looked = true;
@@ -48,16 +48,16 @@ impl<S> Server<S> {
     }
 
     /// How long `handle_request` may wait for the next event, or what it came to.
-    fn request_over(&self, deadline: Option<Instant>) -> Result<Option<Duration>, Outcome> {
+    fn request_over(&self, deadline: Option<Instant>) -> Result<Option<Duration>, RequestOutcome> {
         let sockets = &self.reactor.stage.io.sockets;
         match (self.reactor.stage.accepted, deadline) {
-            _ if self.is_drained() => Err(Outcome::Closed),
-            (Some(id), _) if !sockets.is_busy_with(id) => Err(Outcome::Handled),
-            (None, _) if !sockets.has_entrance() => Err(Outcome::Closed),
+            _ if self.is_drained() => Err(RequestOutcome::Closed),
+            (Some(id), _) if !sockets.is_busy_with(id) => Err(RequestOutcome::Handled),
+            (None, _) if !sockets.has_entrance() => Err(RequestOutcome::Closed),
             (Some(_), _) | (None, None) => Ok(None),
             (None, Some(deadline)) => {
                 let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() { Err(Outcome::TimedOut) } else { Ok(Some(left)) }
+                if left.is_zero() { Err(RequestOutcome::TimedOut) } else { Ok(Some(left)) }
             }
         }
     }

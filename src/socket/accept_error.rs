@@ -6,18 +6,18 @@ use std::io;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum AcceptError {
     /// Nobody waits.
-    Nobody,
+    WouldBlock,
     /// One client is lost; the next may be had at once. accept(2): "treat them like EAGAIN".
-    OneClient,
+    Transient,
     /// The system is short of something. The edge that announced the clients will not come again,
     /// so it is for us to try again.
-    Shortage,
+    Exhausted,
 }
 
 pub(crate) fn accept_error(error: &io::Error) -> AcceptError {
     use io::ErrorKind as Kind;
     match error.kind() {
-        Kind::WouldBlock => AcceptError::Nobody,
+        Kind::WouldBlock => AcceptError::WouldBlock,
         Kind::ConnectionAborted
         | Kind::ConnectionReset
         | Kind::PermissionDenied
@@ -26,11 +26,11 @@ pub(crate) fn accept_error(error: &io::Error) -> AcceptError {
         | Kind::NetworkDown
         | Kind::NetworkUnreachable
         | Kind::HostUnreachable
-        | Kind::Unsupported => AcceptError::OneClient,
-        _ if is_of_one_client(error) => AcceptError::OneClient,
+        | Kind::Unsupported => AcceptError::Transient,
+        _ if is_of_one_client(error) => AcceptError::Transient,
         // EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSR, and whatever else there may be (EINVAL of a
         // listener that somebody has shut down): waiting is safe.
-        _ => AcceptError::Shortage,
+        _ => AcceptError::Exhausted,
     }
 }
 
@@ -101,9 +101,9 @@ mod tests {
             libc::EIO,
         ];
         for (codes, expected) in [
-            (&nobody[..], AcceptError::Nobody),
-            (&one_client, AcceptError::OneClient),
-            (&shortage, AcceptError::Shortage),
+            (&nobody[..], AcceptError::WouldBlock),
+            (&one_client, AcceptError::Transient),
+            (&shortage, AcceptError::Exhausted),
         ] {
             for code in codes {
                 let error = io::Error::from_raw_os_error(*code);

@@ -1,10 +1,10 @@
 //! Many datagrams a system call, where the system has `recvmmsg` and `sendmmsg`; one elsewhere.
 
 #[cfg(not(all(feature = "sys", any(target_os = "linux", target_os = "android"))))]
-pub(crate) use super::single::Batch;
+pub(crate) use super::single::MmsgHeaders;
 
 #[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
-pub(crate) use many::Batch;
+pub(crate) use many::MmsgHeaders;
 
 #[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
 mod many {
@@ -25,7 +25,7 @@ mod many {
     use socket2::Socket;
 
     use crate::addr::Addr;
-    use crate::packets::{Arrived, BATCH, Destination, Inbox, Packet, Packets, To};
+    use crate::packets::{BATCH, Destination, QueuedPacket, RecvBuffers, RecvSlot, SendQueue, To};
     use crate::socket::datagram::{mapped, send_one, send_one_unix};
     use crate::socket::pktinfo;
     use crate::transport::Received;
@@ -36,7 +36,7 @@ mod many {
     /// message in each: the kernel notes in a header how much of that it used, and `nix` does not
     /// set it again.
     #[derive(Default)]
-    pub(crate) struct Batch {
+    pub(crate) struct MmsgHeaders {
         from_v4: Option<MultiHeaders<SockaddrIn>>,
         from_v6: Option<MultiHeaders<SockaddrIn6>>,
         to_v4: Option<MultiHeaders<SockaddrIn>>,
@@ -49,17 +49,17 @@ mod many {
     }
 
     /// What is noted about a datagram of a socket that has every address.
-    type Slot<'a> = (&'a mut Arrived, &'a mut Option<Destination>);
+    type Slot<'a> = (&'a mut RecvSlot, &'a mut Option<Destination>);
 
     /// A small batch, so that a lone datagram does not pay for preparing a large one.
     const FEW: usize = 4;
 
-    impl Batch {
+    impl MmsgHeaders {
         #[inline]
         pub(crate) fn receive_v4(
             &mut self,
             socket: &UdpSocket,
-            inbox: &mut Inbox,
+            inbox: &mut RecvBuffers,
             most: usize,
             came_last: usize,
         ) -> io::Result<Received> {
@@ -71,7 +71,7 @@ mod many {
         pub(crate) fn receive_v6(
             &mut self,
             socket: &UdpSocket,
-            inbox: &mut Inbox,
+            inbox: &mut RecvBuffers,
             most: usize,
             came_last: usize,
         ) -> io::Result<Received> {
@@ -83,13 +83,13 @@ mod many {
         pub(crate) fn send_v4(
             &mut self,
             socket: &UdpSocket,
-            packets: &Packets,
+            packets: &SendQueue,
             most: usize,
         ) -> io::Result<usize> {
             if packets.len() == 1 {
                 return send_one(socket, packets, SocketAddr::V4);
             }
-            let name = |packet: &Packet| match packet.to {
+            let name = |packet: &QueuedPacket| match packet.to {
                 To::Peer => Some(None),
                 To::V4(addr) => Some(Some(SockaddrIn::from(addr))),
                 _ => None,
@@ -102,13 +102,13 @@ mod many {
         pub(crate) fn send_v6(
             &mut self,
             socket: &UdpSocket,
-            packets: &Packets,
+            packets: &SendQueue,
             most: usize,
         ) -> io::Result<usize> {
             if packets.len() == 1 {
                 return send_one(socket, packets, |addr| mapped(addr).into());
             }
-            let name = |packet: &Packet| match packet.to {
+            let name = |packet: &QueuedPacket| match packet.to {
                 To::Peer => Some(None),
                 To::V4(addr) => Some(Some(SockaddrIn6::from(mapped(addr)))),
                 To::V6(addr) => Some(Some(SockaddrIn6::from(addr))),
@@ -131,7 +131,7 @@ mod many {
         pub(crate) fn receive_v4_anywhere(
             &mut self,
             (socket, port): (&UdpSocket, u16),
-            inbox: &mut Inbox,
+            inbox: &mut RecvBuffers,
             most: usize,
             came_last: usize,
         ) -> io::Result<Received> {
@@ -156,7 +156,7 @@ mod many {
         pub(crate) fn receive_v6_anywhere(
             &mut self,
             (socket, port): (&UdpSocket, u16),
-            inbox: &mut Inbox,
+            inbox: &mut RecvBuffers,
             most: usize,
             came_last: usize,
         ) -> io::Result<Received> {
@@ -182,7 +182,7 @@ mod many {
         pub(crate) fn send_v4_anywhere(
             &mut self,
             socket: &UdpSocket,
-            packets: &Packets,
+            packets: &SendQueue,
             most: usize,
         ) -> io::Result<usize> {
             let source = packets.waiting().first().and_then(|first| packets.source(first));
@@ -190,7 +190,7 @@ mod many {
             else {
                 return self.send_v4(socket, packets, most);
             };
-            let name = |packet: &Packet| match packet.to {
+            let name = |packet: &QueuedPacket| match packet.to {
                 To::V4From(addr) if packets.source(packet) == Some(source) => {
                     Some(Some(SockaddrIn::from(addr)))
                 }
@@ -208,13 +208,13 @@ mod many {
         pub(crate) fn send_v6_anywhere(
             &mut self,
             socket: &UdpSocket,
-            packets: &Packets,
+            packets: &SendQueue,
             most: usize,
         ) -> io::Result<usize> {
             let source = packets.waiting().first().and_then(|first| packets.source(first));
             let Some(source) = source else { return self.send_v6(socket, packets, most) };
             let info = pktinfo::info_v6(source);
-            let name = |packet: &Packet| match packet.to {
+            let name = |packet: &QueuedPacket| match packet.to {
                 To::V4From(addr) if packets.source(packet) == Some(source) => {
                     Some(Some(SockaddrIn6::from(mapped(addr))))
                 }
@@ -235,13 +235,13 @@ mod many {
         pub(crate) fn send_unix(
             &mut self,
             socket: &UnixDatagram,
-            packets: &Packets,
+            packets: &SendQueue,
             most: usize,
         ) -> io::Result<usize> {
             if packets.len() == 1 {
                 return send_one_unix(socket, packets);
             }
-            let name = |packet: &Packet| match (packet.to, packets.path(packet)) {
+            let name = |packet: &QueuedPacket| match (packet.to, packets.path(packet)) {
                 (To::Peer, _) => Some(None),
                 (_, Some([0, name @ ..])) => UnixAddr::new_abstract(name).ok().map(Some),
                 (_, Some(path)) => UnixAddr::new(OsStr::from_bytes(path)).ok().map(Some),
@@ -252,9 +252,9 @@ mod many {
         }
     }
 
-    impl fmt::Debug for Batch {
+    impl fmt::Debug for MmsgHeaders {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.debug_struct("Batch").finish_non_exhaustive()
+            f.debug_struct("MmsgHeaders").finish_non_exhaustive()
         }
     }
 
@@ -267,14 +267,14 @@ mod many {
     }
 
     #[inline]
-    fn note_v4(message: RecvMsg<'_, '_, SockaddrIn>, arrived: &mut Arrived) {
+    fn note_v4(message: RecvMsg<'_, '_, SockaddrIn>, arrived: &mut RecvSlot) {
         arrived.len = message.bytes;
         let name = |name: SockaddrIn| Addr::Ip(SocketAddr::V4(name.into()));
         arrived.peer = message.address.map_or(Addr::Unnamed, name);
     }
 
     #[inline]
-    fn note_v6(message: RecvMsg<'_, '_, SockaddrIn6>, arrived: &mut Arrived) {
+    fn note_v6(message: RecvMsg<'_, '_, SockaddrIn6>, arrived: &mut RecvSlot) {
         arrived.len = message.bytes;
         let name = |name: SockaddrIn6| Addr::Ip(SocketAddr::V6(name.into()));
         arrived.peer = message.address.map_or(Addr::Unnamed, name);
@@ -337,10 +337,10 @@ mod many {
     fn send_some<'a, S: SockaddrLike + Copy + 'a, const C: usize>(
         fd: RawFd,
         headers: &'a mut MultiHeaders<S>,
-        packets: &'a Packets,
+        packets: &'a SendQueue,
         most: usize,
         from: [ControlMessage<'a>; C],
-        name: impl Fn(&Packet) -> Option<Option<S>>,
+        name: impl Fn(&QueuedPacket) -> Option<Option<S>>,
     ) -> io::Result<usize> {
         match packets.len() {
             ..=FEW => send_many::<S, C, FEW>(fd, headers, packets, most, from, name),
@@ -353,10 +353,10 @@ mod many {
     fn send_many<'a, S: SockaddrLike + Copy + 'a, const C: usize, const N: usize>(
         fd: RawFd,
         headers: &'a mut MultiHeaders<S>,
-        packets: &'a Packets,
+        packets: &'a SendQueue,
         most: usize,
         from: [ControlMessage<'a>; C],
-        name: impl Fn(&Packet) -> Option<Option<S>>,
+        name: impl Fn(&QueuedPacket) -> Option<Option<S>>,
     ) -> io::Result<usize> {
         let waiting = packets.waiting().iter().take(most);
         let mut names: [Option<S>; N] = [None; N];

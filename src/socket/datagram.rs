@@ -8,7 +8,7 @@ use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::batch::Batch;
+use super::batch::MmsgHeaders;
 use super::{EDGE_AFTER_SHORT, is_itself, share_port};
 #[cfg(unix)]
 use super::{UnixName, unix_addr, unix_name, unix_path};
@@ -16,8 +16,8 @@ use crate::addr::Addr;
 #[cfg(feature = "testing")]
 use crate::memory::datagram::MemoryDatagram;
 use crate::options::Options;
-use crate::packets::{Inbox, Packets, To};
-use crate::transport::{PacketTransport, Received};
+use crate::packets::{RecvBuffers, SendQueue, To};
+use crate::transport::{DatagramTransport, Received};
 
 #[derive(Debug)]
 pub(crate) struct DatagramSocket {
@@ -58,7 +58,7 @@ impl DatagramSocket {
                 #[cfg(unix)]
                 socket.set_reuse_port(options.reuse_port)?;
                 let is_anywhere = ip.ip().to_canonical().is_unspecified()
-                    && Batch::ask_for_destinations(&socket, ip.is_ipv6())?;
+                    && MmsgHeaders::ask_for_destinations(&socket, ip.is_ipv6())?;
                 socket.bind(&SockAddr::from(*ip))?;
                 let bound = DatagramSocket::of_udp(*ip, socket);
                 Ok(if is_anywhere { bound.anywhere() } else { bound })
@@ -245,14 +245,14 @@ impl DatagramSocket {
     }
 }
 
-impl PacketTransport for DatagramSocket {
-    type Batch = Batch;
+impl DatagramTransport for DatagramSocket {
+    type MmsgHeaders = MmsgHeaders;
 
     #[inline]
     fn receive(
         &mut self,
-        batch: &mut Batch,
-        inbox: &mut Inbox,
+        batch: &mut MmsgHeaders,
+        inbox: &mut RecvBuffers,
         most: usize,
     ) -> io::Result<Received> {
         let received = match &mut self.kind {
@@ -274,7 +274,12 @@ impl PacketTransport for DatagramSocket {
     }
 
     #[inline]
-    fn send(&mut self, batch: &mut Batch, packets: &Packets, most: usize) -> io::Result<usize> {
+    fn send(
+        &mut self,
+        batch: &mut MmsgHeaders,
+        packets: &SendQueue,
+        most: usize,
+    ) -> io::Result<usize> {
         match &mut self.kind {
             Kind::V4(socket) => batch.send_v4(socket, packets, most),
             Kind::V6(socket) => batch.send_v6(socket, packets, most),
@@ -311,7 +316,7 @@ impl PacketTransport for DatagramSocket {
 /// again, and Unix names differ in length. Plain `recvfrom` has no room for passed descriptors, so
 /// the kernel drops them.
 #[cfg(unix)]
-fn receive_unix(socket: &mio::net::UnixDatagram, inbox: &mut Inbox) -> io::Result<Received> {
+fn receive_unix(socket: &mio::net::UnixDatagram, inbox: &mut RecvBuffers) -> io::Result<Received> {
     let Some((place, arrived)) = inbox.unix_place() else {
         return Err(io::ErrorKind::WouldBlock.into());
     };
@@ -333,7 +338,7 @@ fn port_of(socket: &UdpSocket) -> u16 {
 #[inline]
 pub(super) fn send_one(
     socket: &UdpSocket,
-    packets: &Packets,
+    packets: &SendQueue,
     name: impl Fn(SocketAddrV4) -> SocketAddr,
 ) -> io::Result<usize> {
     let Some(packet) = packets.waiting().first() else { return Ok(0) };
@@ -350,7 +355,7 @@ pub(super) fn send_one(
 #[cfg(unix)]
 pub(super) fn send_one_unix(
     socket: &mio::net::UnixDatagram,
-    packets: &Packets,
+    packets: &SendQueue,
 ) -> io::Result<usize> {
     use std::os::unix::ffi::OsStrExt;
 

@@ -10,19 +10,19 @@ use super::StreamSocket;
 /// The socket of a connection, away from the loop and blocking. Who uses it gets a share; when all
 /// shares are gone it can come back.
 #[derive(Debug)]
-pub(crate) struct Loan {
+pub(crate) struct DetachedSocket {
     socket: Arc<Socket>,
     is_unix: bool,
 }
 
-impl Loan {
-    pub(crate) fn begin(socket: StreamSocket) -> io::Result<Loan> {
+impl DetachedSocket {
+    pub(crate) fn begin(socket: StreamSocket) -> io::Result<DetachedSocket> {
         match socket {
             StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::NotConnected.into()),
             StreamSocket::Tcp(stream) => {
                 let stream = std::net::TcpStream::from(stream);
                 stream.set_nonblocking(false)?;
-                Ok(Loan { socket: Arc::new(stream.into()), is_unix: false })
+                Ok(DetachedSocket { socket: Arc::new(stream.into()), is_unix: false })
             }
             #[cfg(feature = "testing")]
             StreamSocket::Memory(_) => Err(io::ErrorKind::Unsupported.into()),
@@ -30,7 +30,7 @@ impl Loan {
             StreamSocket::Unix { stream, .. } => {
                 let stream = std::os::unix::net::UnixStream::from(stream);
                 stream.set_nonblocking(false)?;
-                Ok(Loan { socket: Arc::new(stream.into()), is_unix: true })
+                Ok(DetachedSocket { socket: Arc::new(stream.into()), is_unix: true })
             }
         }
     }

@@ -11,7 +11,7 @@ use libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::{ControlMessageOwned, RecvMsg, setsockopt, sockopt};
 use socket2::Socket;
 
-use crate::packets::{Destination, Source};
+use crate::packets::{Destination, PacketSource};
 
 /// Has the kernel say of each datagram where it was sent to. Before `bind`, so that it does so of
 /// the first one.
@@ -57,18 +57,18 @@ fn is_of_link(ip: Ipv6Addr) -> bool {
 
 /// What the kernel is told with what leaves an IPv4 socket. The interface is left to the routes:
 /// what came in on one may have to leave by another.
-pub(super) fn info_v4(source: Source) -> Option<in_pktinfo> {
-    let Source::V4(ip) = source else { return None };
+pub(super) fn info_v4(source: PacketSource) -> Option<in_pktinfo> {
+    let PacketSource::V4(ip) = source else { return None };
     let unset = in_addr { s_addr: 0 };
     let ip = in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
     Some(in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: ip, ipi_addr: unset })
 }
 
 /// The same for an IPv6 socket, which calls an IPv4 address by its mapped name.
-pub(super) fn info_v6(source: Source) -> in6_pktinfo {
+pub(super) fn info_v6(source: PacketSource) -> in6_pktinfo {
     let (ip, interface) = match source {
-        Source::V4(ip) => (ip.to_ipv6_mapped(), 0),
-        Source::V6(ip, interface) => (ip, interface),
+        PacketSource::V4(ip) => (ip.to_ipv6_mapped(), 0),
+        PacketSource::V6(ip, interface) => (ip, interface),
     };
     let ip = in6_addr { s6_addr: ip.octets() };
     in6_pktinfo { ipi6_addr: ip, ipi6_ifindex: number(interface) }
@@ -132,13 +132,13 @@ mod tests {
     #[test]
     fn where_an_answer_leaves_from_is_told_in_the_words_of_the_socket() {
         let (four, six) = (Ipv4Addr::new(127, 0, 0, 2), "fe80::1".parse::<Ipv6Addr>().unwrap());
-        let info = info_v4(Source::V4(four)).unwrap();
+        let info = info_v4(PacketSource::V4(four)).unwrap();
         assert_eq!(info.ipi_spec_dst.s_addr.to_ne_bytes(), four.octets());
         assert_eq!(info.ipi_ifindex, 0);
-        assert!(info_v4(Source::V6(six, 3)).is_none());
-        let info = info_v6(Source::V4(four));
+        assert!(info_v4(PacketSource::V6(six, 3)).is_none());
+        let info = info_v6(PacketSource::V4(four));
         assert_eq!(info.ipi6_addr.s6_addr, four.to_ipv6_mapped().octets());
-        let info = info_v6(Source::V6(six, 3));
+        let info = info_v6(PacketSource::V6(six, 3));
         assert_eq!((info.ipi6_addr.s6_addr, info.ipi6_ifindex), (six.octets(), 3));
     }
 }

@@ -7,19 +7,19 @@ use mio::net::UdpSocket;
 use socket2::Socket;
 
 use crate::addr::Addr;
-use crate::packets::{Inbox, Packets};
+use crate::packets::{RecvBuffers, SendQueue};
 use crate::socket::datagram::{mapped, send_one};
 use crate::transport::Received;
 
 #[derive(Debug, Default)]
-pub(crate) struct Batch(());
+pub(crate) struct MmsgHeaders(());
 
 #[expect(clippy::unused_self, reason = "where many cross in one call, it keeps their headers")]
-impl Batch {
+impl MmsgHeaders {
     pub(crate) fn receive_v4(
         &mut self,
         socket: &UdpSocket,
-        inbox: &mut Inbox,
+        inbox: &mut RecvBuffers,
         _most: usize,
         _came_last: usize,
     ) -> io::Result<Received> {
@@ -29,7 +29,7 @@ impl Batch {
     pub(crate) fn receive_v6(
         &mut self,
         socket: &UdpSocket,
-        inbox: &mut Inbox,
+        inbox: &mut RecvBuffers,
         _most: usize,
         _came_last: usize,
     ) -> io::Result<Received> {
@@ -39,7 +39,7 @@ impl Batch {
     pub(crate) fn send_v4(
         &mut self,
         socket: &UdpSocket,
-        packets: &Packets,
+        packets: &SendQueue,
         _most: usize,
     ) -> io::Result<usize> {
         send_one(socket, packets, SocketAddr::V4)
@@ -48,7 +48,7 @@ impl Batch {
     pub(crate) fn send_v6(
         &mut self,
         socket: &UdpSocket,
-        packets: &Packets,
+        packets: &SendQueue,
         _most: usize,
     ) -> io::Result<usize> {
         send_one(socket, packets, |addr| mapped(addr).into())
@@ -64,7 +64,7 @@ impl Batch {
     pub(crate) fn receive_v4_anywhere(
         &mut self,
         (socket, _port): (&UdpSocket, u16),
-        inbox: &mut Inbox,
+        inbox: &mut RecvBuffers,
         _most: usize,
         _came_last: usize,
     ) -> io::Result<Received> {
@@ -74,7 +74,7 @@ impl Batch {
     pub(crate) fn receive_v6_anywhere(
         &mut self,
         (socket, _port): (&UdpSocket, u16),
-        inbox: &mut Inbox,
+        inbox: &mut RecvBuffers,
         _most: usize,
         _came_last: usize,
     ) -> io::Result<Received> {
@@ -84,7 +84,7 @@ impl Batch {
     pub(crate) fn send_v4_anywhere(
         &mut self,
         socket: &UdpSocket,
-        packets: &Packets,
+        packets: &SendQueue,
         most: usize,
     ) -> io::Result<usize> {
         self.send_v4(socket, packets, most)
@@ -93,7 +93,7 @@ impl Batch {
     pub(crate) fn send_v6_anywhere(
         &mut self,
         socket: &UdpSocket,
-        packets: &Packets,
+        packets: &SendQueue,
         most: usize,
     ) -> io::Result<usize> {
         self.send_v6(socket, packets, most)
@@ -103,7 +103,7 @@ impl Batch {
     pub(crate) fn send_unix(
         &mut self,
         socket: &mio::net::UnixDatagram,
-        packets: &Packets,
+        packets: &SendQueue,
         _most: usize,
     ) -> io::Result<usize> {
         crate::socket::datagram::send_one_unix(socket, packets)
@@ -111,7 +111,7 @@ impl Batch {
 }
 
 /// Takes one datagram from a UDP socket.
-fn receive_one(socket: &UdpSocket, inbox: &mut Inbox) -> io::Result<Received> {
+fn receive_one(socket: &UdpSocket, inbox: &mut RecvBuffers) -> io::Result<Received> {
     let (mut places, mut arrived) = inbox.places();
     let (Some(place), Some(arrived)) = (places.next(), arrived.next()) else {
         return Err(io::ErrorKind::WouldBlock.into());

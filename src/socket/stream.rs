@@ -23,7 +23,7 @@ use crate::transport::Transport;
 pub(crate) enum StreamSocket {
     /// None yet: the connection waits for its time, or for its address.
     Unopened,
-    /// None for now: a handler that blocks has it (see [`Loan`]).
+    /// None for now: a handler that blocks has it (see [`DetachedSocket`]).
     Lent,
     Tcp(TcpStream),
     #[cfg(unix)]

@@ -1,6 +1,6 @@
 //! What may be asked about a [`Stream`]; nothing here changes it.
 
-use super::{Ending, Stream};
+use super::{CloseState, Stream};
 use crate::flags::Flags;
 use crate::transport::Transport;
 
@@ -83,7 +83,7 @@ impl<T: Transport> Stream<T> {
     #[cold]
     fn wants_attention(&self) -> bool {
         if self.flags.any(Flags::CONNECTING) {
-            return self.has_verdict() || self.ending != Ending::Open;
+            return self.has_verdict() || self.ending != CloseState::Open;
         }
         self.wants_replay()
             || self.is_dead()
@@ -91,12 +91,12 @@ impl<T: Transport> Stream<T> {
             || self.flags.any(Flags::SHUTDOWN_DUE) && self.is_to_be_told()
             || self.output.is_empty() && self.wants_end()
             || self.is_cut_off()
-            || self.ending == Ending::Lingering && self.is_readable()
+            || self.ending == CloseState::Lingering && self.is_readable()
     }
 
     /// Whether a shutdown is told now. Once it lingers there is nobody left to tell.
     fn is_to_be_told(&self) -> bool {
-        self.ending != Ending::Lingering && !self.owes_an_answer()
+        self.ending != CloseState::Lingering && !self.owes_an_answer()
     }
 
     /// Whether the end of the output is to be told, or that of the whole connection to be made.
@@ -183,7 +183,7 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn is_over(&self) -> bool {
         const BOTH: Flags = Flags::ENDING.and(Flags::ENDED);
         let matters = BOTH.and(Flags::OUTPUT).and(Flags::OUTPUT_CLOSED).and(Flags::BROKEN);
-        self.flags.exactly(BOTH, matters) && self.ending == Ending::Closing
+        self.flags.exactly(BOTH, matters) && self.ending == CloseState::Closing
     }
 
     /// Whether both directions have ended, so that there is nothing left to wait for.
@@ -194,16 +194,16 @@ impl<T: Transport> Stream<T> {
 
     /// Whether what waits is not to be sent any more.
     pub(crate) fn is_cut_off(&self) -> bool {
-        matches!(self.ending, Ending::Aborted(_) | Ending::Dropped)
+        matches!(self.ending, CloseState::Aborted(_) | CloseState::Dropped)
     }
 
-    pub(crate) fn ending(&self) -> Ending {
+    pub(crate) fn ending(&self) -> CloseState {
         self.ending
     }
 
     /// Whether only the rest of its output keeps it.
     pub(crate) fn is_closing(&self) -> bool {
-        matches!(self.ending, Ending::Closing | Ending::Leaving)
+        matches!(self.ending, CloseState::Closing | CloseState::Flushing)
     }
 
     /// Whether no conversation has begun it.

@@ -3,9 +3,9 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use super::{Marks, Sent, Stream};
+use super::{SendStatus, Stream, Watermarks};
 use crate::flags::Flags;
-use crate::output::Pool;
+use crate::output::BufferPool;
 use crate::transport::Transport;
 
 /// What lies in so many places leaves in one write: a few shared messages, each with its own head.
@@ -17,11 +17,11 @@ impl<T: Transport> Stream<T> {
         &mut self,
         bytes: &Arc<[u8]>,
         at_once: bool,
-        marks: Marks,
-        pool: &mut Pool,
-    ) -> (Sent, usize) {
+        marks: Watermarks,
+        pool: &mut BufferPool,
+    ) -> (SendStatus, usize) {
         if !self.takes_output() {
-            return (Sent::Gone, 0);
+            return (SendStatus::Closed, 0);
         }
         let left = if at_once { self.send_at_once(bytes) } else { 0 };
         let unsent = self.output.push_shared(bytes, left, pool);
@@ -29,7 +29,7 @@ impl<T: Transport> Stream<T> {
         if unsent > marks.high_water {
             self.note_congestion(marks);
         }
-        (if self.is_congested() { Sent::Congested } else { Sent::Queued }, left)
+        (if self.is_congested() { SendStatus::Congested } else { SendStatus::Queued }, left)
     }
 
     /// Writes once what does not lie in one place; says also how much that would have been.
@@ -45,26 +45,26 @@ impl<T: Transport> Stream<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Reason;
+    use crate::stats::CloseReason;
     use crate::stream::tests::{Kernel, MARKS, PIPE, System};
-    use crate::stream::{Ending, Flushed};
+    use crate::stream::{CloseState, WriteOutcome};
 
     #[test]
     fn shared_bytes_leave_with_their_head_in_one_write_and_are_not_copied() {
         let mut stream = Stream::new(Kernel::new(System::Tcp), false);
-        let mut pool = Pool::default();
+        let mut pool = BufferPool::default();
         let shared: Arc<[u8]> = vec![7; 10].into();
         stream.send(b"h", MARKS, &mut pool);
-        let marks = Marks { high_water: 100, ..MARKS };
-        assert_eq!(stream.send_shared(&shared, true, marks, &mut pool), (Sent::Queued, 0));
+        let marks = Watermarks { high_water: 100, ..MARKS };
+        assert_eq!(stream.send_shared(&shared, true, marks, &mut pool), (SendStatus::Queued, 0));
         assert_eq!((stream.unsent(), Arc::strong_count(&shared)), (11, 2));
-        assert_eq!(stream.flush(&mut pool).unwrap(), Flushed::Wrote(PIPE));
+        assert_eq!(stream.flush(&mut pool).unwrap(), WriteOutcome::Wrote(PIPE));
         assert_eq!(stream.transport().outbox, [b'h', 7]);
         assert!(stream.is_refused(), "a cut write of several pieces was the last for now");
-        let limit = Marks { output_limit: 12, ..MARKS };
-        assert_eq!(stream.send_shared(&shared, true, limit, &mut pool), (Sent::Congested, 0));
-        assert_eq!(stream.ending(), Ending::Aborted(Reason::OutputLimit));
-        assert_eq!(stream.send_shared(&shared, true, limit, &mut pool), (Sent::Gone, 0));
+        let limit = Watermarks { output_limit: 12, ..MARKS };
+        assert_eq!(stream.send_shared(&shared, true, limit, &mut pool), (SendStatus::Congested, 0));
+        assert_eq!(stream.ending(), CloseState::Aborted(CloseReason::OutputLimit));
+        assert_eq!(stream.send_shared(&shared, true, limit, &mut pool), (SendStatus::Closed, 0));
         assert_eq!(stream.drop_output(&mut pool), 19);
         assert_eq!(Arc::strong_count(&shared), 1);
     }

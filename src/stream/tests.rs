@@ -9,18 +9,19 @@ mod world;
 
 pub(super) use kernel::{Kernel, PIPE, System};
 
-pub(super) const MARKS: Marks = Marks { high_water: 3, low_water: 1, output_limit: 1_000 };
+pub(super) const MARKS: Watermarks =
+    Watermarks { high_water: 3, low_water: 1, output_limit: 1_000 };
 
 #[test]
 fn a_large_send_on_an_empty_queue_goes_straight_to_the_system_once_a_turn() {
     let mut stream = Stream::new(Kernel::new(System::Tcp), false);
-    let mut pool = Pool::default();
+    let mut pool = BufferPool::default();
     let large = vec![7; SEND_AT_ONCE];
-    let marks = Marks { high_water: 1 << 20, ..MARKS };
-    let marks = Marks { output_limit: 1 << 20, ..marks };
-    assert_eq!(stream.send_large(&large, marks, &mut pool), (Sent::Queued, PIPE));
+    let marks = Watermarks { high_water: 1 << 20, ..MARKS };
+    let marks = Watermarks { output_limit: 1 << 20, ..marks };
+    assert_eq!(stream.send_large(&large, marks, &mut pool), (SendStatus::Queued, PIPE));
     assert_eq!(stream.unsent(), SEND_AT_ONCE - PIPE);
-    assert_eq!(stream.send_large(&large, marks, &mut pool), (Sent::Queued, 0));
+    assert_eq!(stream.send_large(&large, marks, &mut pool), (SendStatus::Queued, 0));
     assert!(stream.is_refused());
     stream.drop_output(&mut pool);
     stream.end_turn();
@@ -64,19 +65,19 @@ impl Transport for TakesAll {
 
 #[test]
 fn so_many_large_sends_go_straight_to_the_system_each_turn() {
-    let marks = Marks { high_water: 1 << 20, low_water: 0, output_limit: 1 << 20 };
+    let marks = Watermarks { high_water: 1 << 20, low_water: 0, output_limit: 1 << 20 };
     for (len, times) in [(4 << 10, 1), ((64 << 10) - 1, 1), (64 << 10, 4)] {
         let mut stream = Stream::new(TakesAll, false);
-        let mut pool = Pool::default();
+        let mut pool = BufferPool::default();
         let large = vec![7; len];
         for _turn in 0..2 {
             for _ in 0..times {
                 let at_once = stream.send_large(&large, marks, &mut pool);
-                assert_eq!((at_once, stream.unsent()), ((Sent::Queued, len), 0));
+                assert_eq!((at_once, stream.unsent()), ((SendStatus::Queued, len), 0));
                 assert!(!stream.is_quiet(), "the turn counts how many they were");
             }
-            assert_eq!(stream.send_large(&large, marks, &mut pool), (Sent::Queued, 0));
-            assert_eq!(stream.flush(&mut pool).unwrap(), Flushed::Wrote(len));
+            assert_eq!(stream.send_large(&large, marks, &mut pool), (SendStatus::Queued, 0));
+            assert_eq!(stream.flush(&mut pool).unwrap(), WriteOutcome::Wrote(len));
             stream.end_turn();
             assert!(stream.is_quiet() && stream.may_write_part());
         }
@@ -86,10 +87,10 @@ fn so_many_large_sends_go_straight_to_the_system_each_turn() {
 #[test]
 fn nothing_sent_is_nothing_to_do() {
     let mut stream = Stream::new(TakesAll, false);
-    let mut pool = Pool::default();
-    assert_eq!(stream.send(b"", MARKS, &mut pool), Sent::Queued);
+    let mut pool = BufferPool::default();
+    assert_eq!(stream.send(b"", MARKS, &mut pool), SendStatus::Queued);
     assert!(stream.is_quiet() && !stream.wants_service());
-    assert_eq!(stream.send_shared(&[].into(), false, MARKS, &mut pool), (Sent::Queued, 0));
+    assert_eq!(stream.send_shared(&[].into(), false, MARKS, &mut pool), (SendStatus::Queued, 0));
     assert!(stream.is_quiet() && !stream.wants_service());
     stream.send_first(b"", MARKS, &mut pool);
     assert!(stream.is_quiet() && !stream.wants_service());
@@ -108,26 +109,26 @@ fn a_short_read_saves_the_next_unless_there_is_a_doubt() {
         let mut stream = Stream::new(Kernel::new(System::Tcp), false);
         stream.transport_mut().inbox.extend([Some(1); 5]);
         stream.note(ready);
-        assert_eq!(stream.fill(&mut [0; 2]).unwrap(), Filled::Bytes(2));
+        assert_eq!(stream.fill(&mut [0; 2]).unwrap(), ReadOutcome::Bytes(2));
         assert!(stream.is_readable(), "a full buffer proves nothing");
-        assert_eq!(stream.fill(&mut [0; 4]).unwrap(), Filled::Bytes(3));
+        assert_eq!(stream.fill(&mut [0; 4]).unwrap(), ReadOutcome::Bytes(3));
         assert_eq!(stream.is_readable(), reads_on, "{ready:?}");
     }
     let mut stream = Stream::new(Kernel::new(System::Poll), false);
     stream.transport_mut().inbox.push_back(Some(1));
     stream.note(readable);
-    assert_eq!(stream.fill(&mut [0; 4]).unwrap(), Filled::Bytes(1));
+    assert_eq!(stream.fill(&mut [0; 4]).unwrap(), ReadOutcome::Bytes(1));
     assert!(stream.is_readable(), "a short read proves nothing on poll(2)");
 }
 
 #[test]
 fn what_the_system_does_not_take_of_a_part_becomes_output() {
-    let mut pool = Pool::default();
+    let mut pool = BufferPool::default();
     for (wrote, flushed, unsent, refused) in [
-        (Ok(0), Some(Flushed::Wrote(0)), 3, true),
-        (Ok(2), Some(Flushed::Wrote(2)), 1, true),
-        (Err(io::ErrorKind::WouldBlock), Some(Flushed::Refused), 3, true),
-        (Err(io::ErrorKind::Interrupted), Some(Flushed::Refused), 3, false),
+        (Ok(0), Some(WriteOutcome::Wrote(0)), 3, true),
+        (Ok(2), Some(WriteOutcome::Wrote(2)), 1, true),
+        (Err(io::ErrorKind::WouldBlock), Some(WriteOutcome::WouldBlock), 3, true),
+        (Err(io::ErrorKind::Interrupted), Some(WriteOutcome::WouldBlock), 3, false),
         (Err(io::ErrorKind::BrokenPipe), None, 3, false),
     ] {
         let mut stream = Stream::new(Kernel::new(System::Tcp), false);
@@ -144,11 +145,11 @@ fn what_the_system_does_not_take_of_a_part_becomes_output() {
 #[test]
 fn what_is_put_in_front_counts_against_high_water_and_the_limit() {
     for (len, congested, aborted) in [(3, false, false), (4, true, false), (6, true, true)] {
-        let marks = Marks { high_water: 3, low_water: 1, output_limit: 5 };
+        let marks = Watermarks { high_water: 3, low_water: 1, output_limit: 5 };
         let mut stream = Stream::new(TakesAll, false);
-        stream.send_first(&vec![7; len], marks, &mut Pool::default());
+        stream.send_first(&vec![7; len], marks, &mut BufferPool::default());
         assert_eq!((stream.unsent(), stream.is_congested()), (len, congested));
-        assert_eq!(stream.ending() != Ending::Open, aborted);
+        assert_eq!(stream.ending() != CloseState::Open, aborted);
     }
 }
 
@@ -162,7 +163,7 @@ fn an_event_of_a_plain_connection_is_served_where_it_is_found() {
         |stream| stream.shutdown_write(),
         |stream| stream.note_shutdown(),
         |stream| stream.note(Readiness { error: true, ..Readiness::default() }),
-        |stream| stream.send_first(b"x", MARKS, &mut Pool::default()),
+        |stream| stream.send_first(b"x", MARKS, &mut BufferPool::default()),
         |stream| {
             let mut held = stream.take_held();
             held.append(b"x");
@@ -189,20 +190,20 @@ fn an_event_of_a_plain_connection_is_served_where_it_is_found() {
 #[test]
 fn output_above_the_limit_aborts() {
     let mut stream = Stream::new(Kernel::new(System::Tcp), false);
-    let mut pool = Pool::default();
-    let marks = Marks { high_water: 1, low_water: 1, output_limit: 3 };
-    assert_eq!(stream.send(b"abc", marks, &mut pool), Sent::Congested);
-    assert_eq!(stream.ending(), Ending::Open);
+    let mut pool = BufferPool::default();
+    let marks = Watermarks { high_water: 1, low_water: 1, output_limit: 3 };
+    assert_eq!(stream.send(b"abc", marks, &mut pool), SendStatus::Congested);
+    assert_eq!(stream.ending(), CloseState::Open);
     stream.send(b"d", marks, &mut pool);
-    assert_eq!(stream.ending(), Ending::Aborted(Reason::OutputLimit));
-    assert_eq!(stream.send(b"e", marks, &mut pool), Sent::Gone);
+    assert_eq!(stream.ending(), CloseState::Aborted(CloseReason::OutputLimit));
+    assert_eq!(stream.send(b"e", marks, &mut pool), SendStatus::Closed);
     assert_eq!(stream.drop_output(&mut pool), 4);
 }
 
 #[test]
 fn what_was_held_is_shown_again_after_a_resume_and_after_congestion() {
     let mut stream = Stream::new(Kernel::new(System::Tcp), false);
-    let mut pool = Pool::default();
+    let mut pool = BufferPool::default();
     let hold = |stream: &mut Stream<Kernel>| {
         let mut held = stream.take_held();
         held.append(b"x");

@@ -4,20 +4,20 @@
 //! a connection is under way, which looks at the stamp when it comes up.
 
 use super::questions::SHUT_OFF;
-use super::{Ending, Stream};
+use super::{CloseState, Stream};
 use crate::flags::Flags;
 use crate::transport::Transport;
 
 /// What is to be done about input that is held when its deadline comes up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Unfinished {
+pub(crate) enum FrameDeadline {
     /// Nothing is, until something is held again.
-    Nothing,
+    None,
     /// It has time until then.
-    Until(u64),
+    At(u64),
     /// The time is over, but the rest may lie in the socket.
-    LookOnceMore,
-    Over,
+    Recheck,
+    Expired,
 }
 
 impl<T: Transport> Stream<T> {
@@ -38,23 +38,23 @@ impl<T: Transport> Stream<T> {
     }
 
     /// The deadline came up. Where another is to follow, it counts as set.
-    pub(crate) fn look_at_unfinished(&mut self, now: u64, patience: u64) -> Unfinished {
-        if self.ending == Ending::Open && self.flags.any(SHUT_OFF) {
+    pub(crate) fn look_at_unfinished(&mut self, now: u64, patience: u64) -> FrameDeadline {
+        if self.ending == CloseState::Open && self.flags.any(SHUT_OFF) {
             // It is not read, so it is not the peer that is slow.
             self.held.restart(now);
         }
         let until = self.held.since().saturating_add(patience);
-        if self.held.is_empty() || self.ending != Ending::Open {
+        if self.held.is_empty() || self.ending != CloseState::Open {
             self.forget_unfinished();
-            Unfinished::Nothing
+            FrameDeadline::None
         } else if until > now {
             self.flags.clear(Flags::UNFINISHED_LOOKED);
-            Unfinished::Until(until)
+            FrameDeadline::At(until)
         } else if self.flags.any(Flags::UNFINISHED_LOOKED) {
-            Unfinished::Over
+            FrameDeadline::Expired
         } else {
             self.flags.set(Flags::READABLE.and(Flags::UNFINISHED_LOOKED));
-            Unfinished::LookOnceMore
+            FrameDeadline::Recheck
         }
     }
 }
@@ -76,19 +76,19 @@ mod tests {
         };
         hold(&mut stream, 5);
         assert!(stream.watch_unfinished() && !stream.watch_unfinished());
-        assert_eq!(stream.look_at_unfinished(10, 10), Unfinished::Until(15));
+        assert_eq!(stream.look_at_unfinished(10, 10), FrameDeadline::At(15));
         assert!(!stream.wants_read());
-        assert_eq!(stream.look_at_unfinished(15, 10), Unfinished::LookOnceMore);
+        assert_eq!(stream.look_at_unfinished(15, 10), FrameDeadline::Recheck);
         assert!(stream.wants_read());
-        assert_eq!(stream.look_at_unfinished(16, 10), Unfinished::Over);
+        assert_eq!(stream.look_at_unfinished(16, 10), FrameDeadline::Expired);
         // A look that helped counts, and the next deadline has a look of its own.
         hold(&mut stream, 16);
-        assert_eq!(stream.look_at_unfinished(17, 10), Unfinished::Until(26));
-        assert_eq!(stream.look_at_unfinished(26, 10), Unfinished::LookOnceMore);
+        assert_eq!(stream.look_at_unfinished(17, 10), FrameDeadline::At(26));
+        assert_eq!(stream.look_at_unfinished(26, 10), FrameDeadline::Recheck);
         stream.pause();
-        assert_eq!(stream.look_at_unfinished(27, 10), Unfinished::Until(37));
+        assert_eq!(stream.look_at_unfinished(27, 10), FrameDeadline::At(37));
         stream.take_held();
-        assert_eq!(stream.look_at_unfinished(40, 10), Unfinished::Nothing);
+        assert_eq!(stream.look_at_unfinished(40, 10), FrameDeadline::None);
         assert!(!stream.is_unfinished_watched());
     }
 }

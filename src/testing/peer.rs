@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::handler::{Context, Handler};
 use crate::id::{SocketId, TimerId};
 use crate::input::Input;
-use crate::ledger::Reason;
 use crate::memory::MemoryPeer;
+use crate::stats::CloseReason;
 
 /// The peer of one handler, from [`TestServer::connect`](super::TestServer::connect). What it does
 /// here happens at once; what follows from it in the server happens in the next
@@ -25,7 +25,7 @@ pub(super) type Record = Arc<Mutex<Option<Finished>>>;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Finished {
     /// [`Context::reason`].
-    pub reason: Reason,
+    pub reason: CloseReason,
     /// The error, if it was one: its kind and what it says.
     pub error: Option<(io::ErrorKind, String)>,
 }
@@ -98,12 +98,12 @@ impl Peer {
 }
 
 /// A handler whose end is written down.
-pub(super) struct Recorded<H> {
+pub(super) struct RecordingHandler<H> {
     pub(super) handler: H,
     pub(super) finished: Record,
 }
 
-impl<S, H: Handler<S>> Handler<S> for Recorded<H> {
+impl<S, H: Handler<S>> Handler<S> for RecordingHandler<H> {
     fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         self.handler.setup(cx)
     }

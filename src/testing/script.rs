@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::{Finished, Peer, TestServer};
 use crate::handler::Handler;
-use crate::ledger::Reason;
+use crate::stats::CloseReason;
 
 /// What a peer does and what it expects, step by step; see the [module's tutorial](super).
 ///
 /// ```
-/// use socketserver::{Echo, Reason};
+/// use socketserver::{Echo, CloseReason};
 /// use socketserver::testing::Script;
 ///
 /// Script::new()
@@ -18,24 +18,24 @@ use crate::ledger::Reason;
 ///     .expect("hello")
 ///     .end()
 ///     .expect("")
-///     .expect_finished(Reason::Closed)
+///     .expect_finished(CloseReason::Closed)
 ///     .play(Echo);
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "a script does nothing before it is played"]
 pub struct Script {
-    steps: Vec<Step>,
+    steps: Vec<ScriptStep>,
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum ScriptStep {
     Send(Vec<u8>),
     Expect(Vec<u8>),
     SetRoom(usize),
     Advance(Duration),
     End,
     Reset,
-    ExpectFinished(Reason),
+    ExpectFinished(CloseReason),
 }
 
 impl Script {
@@ -46,40 +46,40 @@ impl Script {
 
     /// Sends `bytes` in one piece.
     pub fn send(self, bytes: impl Into<Vec<u8>>) -> Script {
-        self.then(Step::Send(bytes.into()))
+        self.then(ScriptStep::Send(bytes.into()))
     }
 
     /// Exactly `bytes` have come since the last time this was asked.
     pub fn expect(self, bytes: impl Into<Vec<u8>>) -> Script {
-        self.then(Step::Expect(bytes.into()))
+        self.then(ScriptStep::Expect(bytes.into()))
     }
 
     /// See [`Peer::set_room`].
     pub fn set_room(self, room: usize) -> Script {
-        self.then(Step::SetRoom(room))
+        self.then(ScriptStep::SetRoom(room))
     }
 
     /// See [`TestServer::advance`].
     pub fn advance(self, time: Duration) -> Script {
-        self.then(Step::Advance(time))
+        self.then(ScriptStep::Advance(time))
     }
 
     /// See [`Peer::end`].
     pub fn end(self) -> Script {
-        self.then(Step::End)
+        self.then(ScriptStep::End)
     }
 
     /// See [`Peer::reset`].
     pub fn reset(self) -> Script {
-        self.then(Step::Reset)
+        self.then(ScriptStep::Reset)
     }
 
     /// The conversation has ended for this reason.
-    pub fn expect_finished(self, reason: Reason) -> Script {
-        self.then(Step::ExpectFinished(reason))
+    pub fn expect_finished(self, reason: CloseReason) -> Script {
+        self.then(ScriptStep::ExpectFinished(reason))
     }
 
-    fn then(mut self, step: Step) -> Script {
+    fn then(mut self, step: ScriptStep) -> Script {
         self.steps.push(step);
         self
     }
@@ -116,14 +116,14 @@ impl Script {
     }
 }
 
-fn play<S>(step: &Step, server: &mut TestServer<S>, peer: &Peer) -> Result<(), String> {
+fn play<S>(step: &ScriptStep, server: &mut TestServer<S>, peer: &Peer) -> Result<(), String> {
     match step {
-        Step::Send(bytes) => peer.send(bytes),
-        Step::SetRoom(room) => peer.set_room(*room),
-        Step::Advance(time) => server.advance(*time),
-        Step::End => peer.end(),
-        Step::Reset => peer.reset(),
-        Step::Expect(bytes) => {
+        ScriptStep::Send(bytes) => peer.send(bytes),
+        ScriptStep::SetRoom(room) => peer.set_room(*room),
+        ScriptStep::Advance(time) => server.advance(*time),
+        ScriptStep::End => peer.end(),
+        ScriptStep::Reset => peer.reset(),
+        ScriptStep::Expect(bytes) => {
             let received = peer.received();
             return if received == *bytes {
                 Ok(())
@@ -131,7 +131,7 @@ fn play<S>(step: &Step, server: &mut TestServer<S>, peer: &Peer) -> Result<(), S
                 Err(format!("got b\"{}\"", received.escape_ascii()))
             };
         }
-        Step::ExpectFinished(reason) => {
+        ScriptStep::ExpectFinished(reason) => {
             return match peer.finished() {
                 Some(Finished { reason: found, .. }) if found == *reason => Ok(()),
                 Some(other) => Err(format!("got {other:?}")),
@@ -143,16 +143,16 @@ fn play<S>(step: &Step, server: &mut TestServer<S>, peer: &Peer) -> Result<(), S
     Ok(())
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for ScriptStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Send(bytes) => write!(f, "send b\"{}\"", bytes.escape_ascii()),
-            Step::Expect(bytes) => write!(f, "expect b\"{}\"", bytes.escape_ascii()),
-            Step::SetRoom(room) => write!(f, "room for {room} bytes"),
-            Step::Advance(time) => write!(f, "advance {time:?}"),
-            Step::End => f.write_str("end"),
-            Step::Reset => f.write_str("reset"),
-            Step::ExpectFinished(reason) => write!(f, "expect finished, {reason:?}"),
+            ScriptStep::Send(bytes) => write!(f, "send b\"{}\"", bytes.escape_ascii()),
+            ScriptStep::Expect(bytes) => write!(f, "expect b\"{}\"", bytes.escape_ascii()),
+            ScriptStep::SetRoom(room) => write!(f, "room for {room} bytes"),
+            ScriptStep::Advance(time) => write!(f, "advance {time:?}"),
+            ScriptStep::End => f.write_str("end"),
+            ScriptStep::Reset => f.write_str("reset"),
+            ScriptStep::ExpectFinished(reason) => write!(f, "expect finished, {reason:?}"),
         }
     }
 }

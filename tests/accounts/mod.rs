@@ -17,9 +17,9 @@ impl Accounts {
         let mut all = Accounts::default();
         let mut found = false;
         for line in log.lines().filter(|line| line.contains("stopped: ")) {
-            let (_, rest) = line.split_once("Report {")?;
-            let (report, ledger) = rest.split_once("}, Ledger {")?;
-            let (fields, ended) = ledger.split_once("ended: [")?;
+            let (_, rest) = line.split_once("ShutdownReport {")?;
+            let (report, stats) = rest.split_once("}, Stats {")?;
+            let (fields, ended) = stats.split_once("ended: [")?;
             // What is called the same in both is the ledger's, which speaks of the whole run.
             all.add(report.split("bytes_dropped").next()?);
             all.add(fields);

@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use socketserver::{
-    Addr, Context, DatagramHandler, Handler, Input, Options, Reason, Server, SocketId, Step,
-    TimerId,
+    Addr, CloseReason, Context, DatagramHandler, Handler, Input, Options, Server, SocketId,
+    TimerId, TraceEvent,
 };
 
 /// How long a test waits for what must come; only a failing test ever waits so long.
@@ -97,7 +97,7 @@ impl<S> Tested<S> {
     pub(crate) fn until(&mut self, mut condition: impl FnMut(&mut Server<S>) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition(&mut self.server) {
-            assert!(Instant::now() < deadline, "it never came: {:?}", self.server.io().ledger());
+            assert!(Instant::now() < deadline, "it never came: {:?}", self.server.io().stats());
             self.server.turn(Some(Duration::from_millis(2))).unwrap();
         }
     }
@@ -108,9 +108,9 @@ impl<S> Tested<S> {
         let deadline = Instant::now() + PATIENCE;
         while quiet < 3 {
             assert!(Instant::now() < deadline, "it never became quiet");
-            let before = steps.count(|step| step != Step::Waited(0));
+            let before = steps.count(|step| step != TraceEvent::Polled(0));
             self.server.turn(Some(Duration::from_millis(2))).unwrap();
-            let after = steps.count(|step| step != Step::Waited(0));
+            let after = steps.count(|step| step != TraceEvent::Polled(0));
             quiet = if before == after { quiet + 1 } else { 0 };
         }
     }
@@ -120,7 +120,7 @@ impl<S> Tested<S> {
     pub(crate) fn until_ended(&mut self, conversations: u64) {
         self.until(|server| {
             let io = server.io();
-            io.ledger().all_ended() == conversations && io.connections() == 0
+            io.stats().all_ended() == conversations && io.connections() == 0
         });
     }
 
@@ -158,8 +158,8 @@ impl<S> Tested<S> {
         steps
     }
 
-    pub(crate) fn ended(&mut self, reason: Reason) -> u64 {
-        self.server.io().ledger().ended(reason)
+    pub(crate) fn ended(&mut self, reason: CloseReason) -> u64 {
+        self.server.io().stats().ended(reason)
     }
 }
 
@@ -180,21 +180,21 @@ impl<S> DerefMut for Tested<S> {
 impl<S> Drop for Tested<S> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.server.io().check_ledger().unwrap();
+            self.server.io().verify_stats().unwrap();
         }
     }
 }
 
 /// What the loop did, one step at a time.
 #[derive(Clone, Default)]
-pub(crate) struct Steps(Rc<RefCell<Vec<Step>>>);
+pub(crate) struct Steps(Rc<RefCell<Vec<TraceEvent>>>);
 
 impl Steps {
-    pub(crate) fn count(&self, mut wanted: impl FnMut(Step) -> bool) -> usize {
+    pub(crate) fn count(&self, mut wanted: impl FnMut(TraceEvent) -> bool) -> usize {
         self.0.borrow().iter().filter(|step| wanted(**step)).count()
     }
 
-    pub(crate) fn all(&self) -> Vec<Step> {
+    pub(crate) fn all(&self) -> Vec<TraceEvent> {
         self.0.borrow().clone()
     }
 
@@ -203,10 +203,10 @@ impl Steps {
     }
 
     /// The steps of each turn, in order.
-    pub(crate) fn turns(&self) -> Vec<Vec<Step>> {
+    pub(crate) fn turns(&self) -> Vec<Vec<TraceEvent>> {
         let mut turns = vec![Vec::new()];
         for step in self.all() {
-            if matches!(step, Step::Waited(_)) {
+            if matches!(step, TraceEvent::Polled(_)) {
                 turns.push(Vec::new());
             }
             turns.last_mut().unwrap().push(step);
@@ -336,12 +336,12 @@ impl Random {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Call {
     Setup,
-    Handle(usize),
+    ServerHandle(usize),
     Eof(usize),
     Drained,
     Timeout,
     Shutdown,
-    Finish(Reason, Option<ErrorKind>),
+    Finish(CloseReason, Option<ErrorKind>),
 }
 
 /// Everything that the handlers of a server were told, in order.
@@ -376,7 +376,7 @@ impl Journal {
     }
 
     /// How each conversation ended, in the order of their ends.
-    pub(crate) fn finishes(&self) -> Vec<(Reason, Option<ErrorKind>)> {
+    pub(crate) fn finishes(&self) -> Vec<(CloseReason, Option<ErrorKind>)> {
         let finish = |call: &Call| match call {
             Call::Finish(reason, kind) => Some((*reason, *kind)),
             _ => None,
@@ -399,7 +399,7 @@ impl Journal {
             let ended = matches!(calls.last(), Some(Call::Finish(..)));
             assert_eq!(finishes, usize::from(ended), "{id}: {calls:?}");
             assert!(ended || !all_ended, "{id} never ended: {calls:?}");
-            let never_stood = matches!(calls[..], [Call::Finish(Reason::NotConnected, _)]);
+            let never_stood = matches!(calls[..], [Call::Finish(CloseReason::ConnectFailed, _)]);
             assert!(setups == 1 && calls[0] == Call::Setup || never_stood, "{id}: {calls:?}");
             assert!(count(|call| matches!(call, Call::Eof(_))) <= 1, "{id}: {calls:?}");
             assert!(count(|call| matches!(call, Call::Shutdown)) <= 1, "{id}: {calls:?}");
@@ -426,7 +426,7 @@ impl<S, H: Handler<S>> Handler<S> for Noted<H> {
     }
 
     fn handle(&mut self, cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
-        self.journal.note(cx.id, Call::Handle(input.len()));
+        self.journal.note(cx.id, Call::ServerHandle(input.len()));
         self.handler.handle(cx, input)
     }
 
@@ -661,13 +661,13 @@ pub(crate) fn name(addr: &Addr) -> SockAddr {
 /// What the handler of a datagram socket was told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum PacketCall {
-    Handle(usize),
+    ServerHandle(usize),
     Truncated(usize),
     Error(ErrorKind),
     Drained,
     Timeout,
     Shutdown,
-    Finish(Reason, Option<ErrorKind>),
+    Finish(CloseReason, Option<ErrorKind>),
 }
 
 /// Everything that the handlers of datagrams were told, in order.
@@ -692,7 +692,7 @@ impl PacketJournal {
     }
 
     pub(crate) fn handled(&self) -> usize {
-        self.count(|call| matches!(call, PacketCall::Handle(_)))
+        self.count(|call| matches!(call, PacketCall::ServerHandle(_)))
     }
 
     pub(crate) fn finishes(&self) -> usize {
@@ -714,7 +714,7 @@ impl<H> NotedPackets<H> {
 
 impl<S, H: DatagramHandler<S>> DatagramHandler<S> for NotedPackets<H> {
     fn handle(&mut self, cx: &mut Context<'_, S>, packet: &[u8], peer: &Addr) -> io::Result<()> {
-        self.journal.note(PacketCall::Handle(packet.len()));
+        self.journal.note(PacketCall::ServerHandle(packet.len()));
         self.handler.handle(cx, packet, peer)
     }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use socketserver::blocking::{Handler, Mode, Request};
-use socketserver::{Addr, Server, SocketId, Step};
+use socketserver::{Addr, Server, SocketId, TraceEvent};
 
 /// Turns of at most 10 ms in which all this has to happen.
 const TURNS: usize = 2_000;
@@ -30,7 +30,7 @@ pub(crate) fn run(mode: &Mode) -> io::Result<()> {
     let accepted = Rc::new(Cell::new(None));
     let seen = Rc::clone(&accepted);
     server.trace(move |step| {
-        if let Step::Accepted(_, id) = step {
+        if let TraceEvent::Accepted(_, id) = step {
             seen.set(Some(id));
         }
     });
@@ -40,7 +40,7 @@ pub(crate) fn run(mode: &Mode) -> io::Result<()> {
     let client = UdpSocket::bind("127.0.0.1:0")?;
     client.set_nonblocking(true)?;
     client.send_to(b"next", ip(&mut server, packets))?;
-    turn_until(&mut server, |server| server.io().ledger().packets_in == 1)?;
+    turn_until(&mut server, |server| server.io().stats().packets_in == 1)?;
 
     // Nothing else will happen that could remind the socket of its datagram.
     server.io().abort(accepted.get().unwrap());

@@ -19,9 +19,9 @@ pub(crate) fn names() -> Vec<Trial> {
     ]
 }
 
-const CRATE: &str = "Addr Connect Context Cores CoresHandle DatagramHandler Echo Exit Frame \
-    FrameWriter Handle Handler Input IntoConnect Io Ledger LengthField LoopReport Options Outcome \
-    Readiness Reason Reconnect Relay Report Sent Server SocketId Spread Step TimerId ToAddrs \
+const CRATE: &str = "Addr Connect Context LoopGroup LoopGroupHandle DatagramHandler Echo Exit Frame \
+    FrameWriter ServerHandle Handler Input IntoConnect Io Stats LengthField LoopReport Options RequestOutcome \
+    Readiness CloseReason Reconnect Relay ShutdownReport SendStatus Server SocketId LoadBalancing TraceEvent TimerId ToAddrs \
     blocking coming_from_python guide mio serve_on_cores testing";
 
 const BLOCKING: &str = "Handler MAX_CHILDREN Mode Request";

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 use socketserver::blocking::{Handler, Request};
-use socketserver::{Exit, Handle};
+use socketserver::{Exit, ServerHandle};
 
 use super::settings::Settings;
 
@@ -19,7 +19,7 @@ pub(crate) struct Obedient(pub(crate) Arc<Plan>);
 /// What all handlers of one server know.
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
-    pub(crate) server: Handle<u32>,
+    pub(crate) server: ServerHandle<u32>,
     /// Whether the signal has come.
     pub(crate) interrupted: Arc<AtomicBool>,
 }

@@ -23,7 +23,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use socketserver::blocking::Mode;
-use socketserver::{Addr, Exit, Io, Options, Reason, Server, SocketId, ToAddrs, mio};
+use socketserver::{Addr, CloseReason, Exit, Io, Options, Server, SocketId, ToAddrs, mio};
 
 use super::combination::{Place, Transport};
 use super::cut_off;
@@ -275,11 +275,11 @@ fn obey_running(io: &mut Io, mode: &Mode, ticks: &Cell<u32>, order: &str) {
         "stop" => io.shutdown(Duration::from_millis(rest.parse().unwrap())),
         "active" => println!("active {}", mode.active()),
         "ticks" => println!("ticks {}", ticks.get() > 0),
-        "refused" => println!("refused {}", io.ledger().refused + io.ledger().packets_refused),
+        "refused" => println!("refused {}", io.stats().refused + io.stats().packets_refused),
         // Somebody could not be accepted, or could not be given to a process.
         "short" => println!(
             "short {}",
-            io.ledger().accept_errors + io.ledger().ended(Reason::HandlerError) > 0
+            io.stats().accept_errors + io.stats().ended(CloseReason::HandlerError) > 0
         ),
         "connections" => println!("connections {}", io.connections()),
         _ => panic!("{order}"),
@@ -294,7 +294,7 @@ fn tell_run(server: &mut Server<u32>, result: io::Result<()>) {
         Err(error) if Exit::is(&error) => println!("exit"),
         Err(error) => println!("broken: {error}"),
     }
-    server.io().check_ledger().unwrap();
+    server.io().verify_stats().unwrap();
 }
 
 fn tell_children() {

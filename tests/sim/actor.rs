@@ -17,8 +17,8 @@ use crate::handler::{Context, Handler};
 use crate::id::TimerId;
 use crate::input::Input;
 use crate::io::Io;
-use crate::ledger::Reason;
-use crate::stream::{Ending, Sent};
+use crate::stats::CloseReason;
+use crate::stream::{CloseState, SendStatus};
 
 /// What all handlers share.
 pub(crate) type World = Rc<RefCell<Simulated>>;
@@ -179,7 +179,7 @@ impl Handler<World> for Actor {
             let now = sim.now;
             sim.line(self.n).page.finished_at = now;
             let again = sim.line(self.n).page.reason.replace(reason).is_some();
-            let agrees = outcome.is_ok() == (reason == Reason::Closed);
+            let agrees = outcome.is_ok() == (reason == CloseReason::Closed);
             sim.check(!again && agrees, || format!("{}: finished twice, or {outcome:?}", self.n));
             let kind = outcome.as_ref().err().map(io::Error::kind);
             let justified = is_justified(&mut sim, self.n, reason, kind);
@@ -236,7 +236,7 @@ impl Actor {
             }
             let sent = send(io, world, self.n, piece);
             world.borrow_mut().line(self.n).page.said += piece;
-            if sent != Sent::Queued {
+            if sent != SendStatus::Queued {
                 return;
             }
         }
@@ -348,16 +348,16 @@ pub(crate) fn end_offloaded(io: &mut Io, world: &World, n: u32) -> bool {
 }
 
 /// Sends the next bytes of the stream to that peer.
-fn send(io: &mut Io, world: &World, n: u32, len: usize) -> Sent {
+fn send(io: &mut Io, world: &World, n: u32, len: usize) -> SendStatus {
     if len == 0 {
-        return Sent::Queued;
+        return SendStatus::Queued;
     }
     let len = len.min(60_000);
     let (id, at, closed, shared) = {
         let mut sim = world.borrow_mut();
         let shared = sim.random.chance(30);
         let page = &mut sim.line(n).page;
-        let (Some(id), at) = (page.id, page.sent) else { return Sent::Gone };
+        let (Some(id), at) = (page.id, page.sent) else { return SendStatus::Closed };
         // Before it is sent, since a part may leave at once.
         page.sent += len as u64;
         (id, at, page.output_closed, shared)
@@ -366,7 +366,7 @@ fn send(io: &mut Io, world: &World, n: u32, len: usize) -> Sent {
     let what = bytes(output_of(n), at, len);
     let sent = if shared { io.send_shared(id, &Arc::from(what)) } else { io.send(id, what) };
     let mut sim = world.borrow_mut();
-    let takes = sent != Sent::Gone;
+    let takes = sent != SendStatus::Closed;
     let (limit, high) = (sim.options.output_limit, sim.options.high_water);
     sim.check(takes == is_due, || format!("{n}: sent, open {is_due}, but it was {sent:?}"));
     let line = sim.line(n);
@@ -405,8 +405,10 @@ fn abort(io: &mut Io, world: &World, n: u32) {
     drop(sim);
     let ending = io.sockets.connection_ref(id).map(|one| one.stream.ending());
     let can = ending.is_some_and(|ending| match ending {
-        Ending::Aborted(reason) => matches!(reason, Reason::Forced | Reason::Idle),
-        ending => ending != Ending::Dropped,
+        CloseState::Aborted(reason) => {
+            matches!(reason, CloseReason::ShutdownTimeout | CloseReason::IdleTimeout)
+        }
+        ending => ending != CloseState::Dropped,
     });
     let done = io.abort(id);
     world.borrow_mut().check(done == can, || format!("{n}: abort of {ending:?} was {done}"));
@@ -483,11 +485,18 @@ fn cancel_timer(io: &mut Io, world: &World, n: u32) {
 }
 
 /// Whether what is known agrees with the reason for which a conversation ended.
-fn is_justified(sim: &mut Simulated, n: u32, reason: Reason, kind: Option<io::ErrorKind>) -> bool {
-    if reason == Reason::NotConnected {
+fn is_justified(
+    sim: &mut Simulated,
+    n: u32,
+    reason: CloseReason,
+    kind: Option<io::ErrorKind>,
+) -> bool {
+    if reason == CloseReason::ConnectFailed {
         return sim.is_unreached(n, kind);
     }
-    if sim.line(n).is_begun() && !matches!(reason, Reason::OutputLimit | Reason::Forced) {
+    if sim.line(n).is_begun()
+        && !matches!(reason, CloseReason::OutputLimit | CloseReason::ShutdownTimeout)
+    {
         return false;
     }
     let (now, draining) = (sim.now, sim.draining);
@@ -498,23 +507,23 @@ fn is_justified(sim: &mut Simulated, n: u32, reason: Reason, kind: Option<io::Er
     let held = line.read - page.seen;
     let passed = |since: u64, time: Duration| now >= since + time.as_nanos() as u64;
     match reason {
-        Reason::Closed => waits == 0 && (page.closed || page.output_closed && line.end_read),
-        Reason::Aborted => page.aborted,
-        Reason::HandlerError => page.failed,
-        Reason::Panicked => page.panicked,
-        Reason::Broken => line.reset || line.broken,
-        Reason::Idle => {
+        CloseReason::Closed => waits == 0 && (page.closed || page.output_closed && line.end_read),
+        CloseReason::Aborted => page.aborted,
+        CloseReason::HandlerError => page.failed,
+        CloseReason::Panicked => page.panicked,
+        CloseReason::IoError => line.reset || line.broken,
+        CloseReason::IdleTimeout => {
             let since = line.must_have_moved_at().max(line.ours_until);
             options.idle_timeout.is_some_and(|idle| passed(since, idle)) && !line.is_silent_for_us()
         }
-        Reason::FrameTimeout => options.frame_timeout.is_some() && held > 0,
-        Reason::InputLimit => held > options.input_limit as u64,
-        Reason::OutputLimit => waits > options.output_limit as u64,
-        Reason::CloseTimeout => {
+        CloseReason::FrameTimeout => options.frame_timeout.is_some() && held > 0,
+        CloseReason::InputLimit => held > options.input_limit as u64,
+        CloseReason::OutputLimit => waits > options.output_limit as u64,
+        CloseReason::CloseTimeout => {
             page.closed
                 && passed(page.closed_at.max(line.must_have_moved_at()), options.close_timeout)
         }
-        Reason::Forced => draining,
+        CloseReason::ShutdownTimeout => draining,
         _ => false,
     }
 }

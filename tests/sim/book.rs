@@ -1,7 +1,7 @@
 //! What is written down about one conversation, so that it can be compared with what should be.
 
 use crate::id::{SocketId, TimerId};
-use crate::ledger::Reason;
+use crate::stats::CloseReason;
 
 #[derive(Debug, Default)]
 pub(crate) struct Page {
@@ -40,6 +40,6 @@ pub(crate) struct Page {
     /// Since when something is overdue, in turns.
     pub(crate) overdue: u32,
     pub(crate) timers: Vec<(TimerId, u64)>,
-    pub(crate) reason: Option<Reason>,
+    pub(crate) reason: Option<CloseReason>,
     pub(crate) finished_at: u64,
 }

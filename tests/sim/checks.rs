@@ -3,9 +3,9 @@
 use super::line::Line;
 use super::world::{Failed, Run};
 use super::{port_checks, trip_checks};
-use crate::io::{Drain, Io, nanoseconds};
+use crate::io::{Io, ShutdownState, nanoseconds};
 use crate::options::Options;
-use crate::stream::Ending;
+use crate::stream::CloseState;
 
 /// So many turns something may be late: the loop looks once more before it ends anybody.
 const LATE: u32 = 4;
@@ -13,7 +13,7 @@ const LATE: u32 = 4;
 pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     let deadline = run.is_draining_since();
     let io = &run.server.stage().io;
-    io.check_ledger()?;
+    io.verify_stats()?;
     port_checks::after_turn(run)?;
     trip_checks::after_turn(run)?;
     let io = &run.server.stage().io;
@@ -22,20 +22,20 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     if deadline.is_some_and(|deadline| deadline <= now) {
         return Err("a shutdown outlasted its grace".to_string());
     }
-    if io.drain == Drain::Done && io.connections() > 0 {
+    if io.drain == ShutdownState::Done && io.connections() > 0 {
         return Err("a shutdown is over, and there are connections left".to_string());
     }
-    let ledger = io.ledger();
+    let stats = io.stats();
     let kept = [
         ("connections", sim.connections() as u64, io.connections() as u64),
-        ("accepted", sim.accepted, ledger.accepted),
-        ("connected", sim.connected, ledger.connected),
-        ("bytes out", sim.bytes_out, ledger.bytes_out),
-        ("bytes sent", sim.bytes_sent, ledger.bytes_sent),
+        ("accepted", sim.accepted, stats.accepted),
+        ("connected", sim.connected, stats.connected),
+        ("bytes out", sim.bytes_out, stats.bytes_out),
+        ("bytes sent", sim.bytes_sent, stats.bytes_sent),
     ];
     for (what, ours, theirs) in kept {
         if ours != theirs {
-            return Err(format!("{what}: {theirs} by the ledger, {ours} in truth"));
+            return Err(format!("{what}: {theirs} by the stats, {ours} in truth"));
         }
     }
     for (n, line) in sim.lines.iter_mut().enumerate() {
@@ -80,8 +80,8 @@ fn wrong_with(io: &Io, line: &mut Line, now: u64) -> Option<String> {
     let passed =
         |since: u64, time: std::time::Duration| now > since.max(moved_at) + nanoseconds(time);
     let overdue = match connection.stream.ending() {
-        Ending::Open => options.idle_timeout.is_some_and(|idle| passed(line.ours_until, idle)),
-        Ending::Closing => {
+        CloseState::Open => options.idle_timeout.is_some_and(|idle| passed(line.ours_until, idle)),
+        CloseState::Closing => {
             // The loop counts from the turn of the connection, which may be one later than the close.
             if line.page.turns_closing < 2 {
                 line.page.turns_closing += 1;
@@ -89,7 +89,7 @@ fn wrong_with(io: &Io, line: &mut Line, now: u64) -> Option<String> {
             }
             passed(line.page.closing_since, options.close_timeout)
         }
-        Ending::Lingering => lingers_too_long(line, now, options),
+        CloseState::Lingering => lingers_too_long(line, now, options),
         _ => false,
     };
     line.page.overdue = if overdue { line.page.overdue + 1 } else { 0 };
@@ -98,7 +98,7 @@ fn wrong_with(io: &Io, line: &mut Line, now: u64) -> Option<String> {
 
 /// A shutdown reads on for a time, and then everybody is told who owes no answer, whatever comes in.
 fn told_late(io: &Io, line: &mut Line, now: u64) -> Option<String> {
-    let Drain::Until { since, deadline } = io.drain else { return None };
+    let ShutdownState::Draining { since, deadline } = io.drain else { return None };
     let id = line.page.id.filter(|id| io.is_open(*id))?;
     let page = &mut line.page;
     let owes = page.offloaded > 0 || io.is_congested(id);
@@ -154,11 +154,12 @@ fn left_undone(io: &Io, line: &Line) -> Option<&'static str> {
     if unsent > 0 && line.is_writable() {
         return Some("output waits, and there is room");
     }
-    if congested && unsent <= io.options.low_water && connection.stream.ending() == Ending::Open {
+    if congested && unsent <= io.options.low_water && connection.stream.ending() == CloseState::Open
+    {
         return Some("it is congested by nothing");
     }
     match connection.stream.ending() {
-        Ending::Open => {
+        CloseState::Open => {
             let wanted = !page.paused && !page.eof && (!congested || page.full_duplex);
             if wanted && line.is_readable() {
                 return Some("input waits, and is wanted");
@@ -168,11 +169,11 @@ fn left_undone(io: &Io, line: &Line) -> Option<&'static str> {
             }
             (wanted && page.replay_due).then_some("what was left has to be shown again")
         }
-        Ending::Closing | Ending::Leaving if unsent == 0 => {
+        CloseState::Closing | CloseState::Flushing if unsent == 0 => {
             Some("all is sent, and it does not end")
         }
-        Ending::Lingering if line.is_readable() => Some("it lingers beside input"),
-        Ending::Aborted(_) | Ending::Dropped => Some("it was aborted and lives on"),
+        CloseState::Lingering if line.is_readable() => Some("it lingers beside input"),
+        CloseState::Aborted(_) | CloseState::Dropped => Some("it was aborted and lives on"),
         _ => None,
     }
 }
@@ -211,8 +212,8 @@ pub(crate) fn all_over(run: &mut Run) -> Result<(), Failed> {
         .filter(|(_, line)| line.as_ref().is_none_or(|line| line.page.reason.is_none()))
         .map(|(n, _)| n)
         .collect();
-    if !open.is_empty() || io.ledger().live() != 0 {
-        return Err(format!("these never finished: {open:?}, {:?}", io.ledger()));
+    if !open.is_empty() || io.stats().live() != 0 {
+        return Err(format!("these never finished: {open:?}, {:?}", io.stats()));
     }
     if io.is_shutting_down() {
         return Err("the shutdown does not end".to_string());

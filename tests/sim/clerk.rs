@@ -18,8 +18,8 @@ use crate::addr::Addr;
 use crate::handler::{Context, DatagramHandler};
 use crate::id::TimerId;
 use crate::io::Io;
-use crate::ledger::Reason;
-use crate::stream::Sent;
+use crate::stats::CloseReason;
+use crate::stream::SendStatus;
 
 pub(crate) struct Clerk {
     pub(crate) n: u32,
@@ -114,8 +114,8 @@ impl DatagramHandler<World> for Clerk {
             let first = !std::mem::replace(&mut page.finished, true);
             let ends = page.closed || leaves || page.connected && draining;
             let right = match &outcome {
-                Ok(()) => ends && cx.reason() == Some(Reason::Closed),
-                Err(_) => page.broken && cx.reason() == Some(Reason::Broken),
+                Ok(()) => ends && cx.reason() == Some(CloseReason::Closed),
+                Err(_) => page.broken && cx.reason() == Some(CloseReason::IoError),
             };
             page.closed = true;
             sim.check(first && right, || format!("port {}: ended for no reason", self.n));
@@ -330,7 +330,7 @@ fn post(io: &mut Io, world: &World, n: u32, to: Option<Who>, len: usize) {
 }
 
 /// What was said about a datagram that was sent must be so.
-fn note_post(world: &World, n: u32, parcel: Parcel, sent: Sent) {
+fn note_post(world: &World, n: u32, parcel: Parcel, sent: SendStatus) {
     let mut sim = world.borrow_mut();
     let (most, most_bytes) = (sim.options.packet_queue, sim.options.packet_queue_bytes);
     let ends = sim.draining || sim.server_closed;
@@ -345,18 +345,18 @@ fn note_post(world: &World, n: u32, parcel: Parcel, sent: Sent) {
     let paths =
         if unix { waits * name(true, Who::Stranger(0)).to_string().len() } else { 4 * waits };
     let right = match sent {
-        Sent::Gone => gone || ends,
-        Sent::Congested => !gone && (waits >= most || payload + paths > most_bytes),
-        Sent::Queued => !gone && waits < most && payload <= most_bytes,
+        SendStatus::Closed => gone || ends,
+        SendStatus::Congested => !gone && (waits >= most || payload + paths > most_bytes),
+        SendStatus::Queued => !gone && waits < most && payload <= most_bytes,
     };
     match sent {
-        Sent::Gone => {}
-        Sent::Congested => {
+        SendStatus::Closed => {}
+        SendStatus::Congested => {
             page.congested |= waits > 0;
             sim.post.sent += 1;
             sim.post.dropped += 1;
         }
-        Sent::Queued => {
+        SendStatus::Queued => {
             page.parcels.push_back(parcel);
             sim.post.sent += 1;
         }

@@ -25,9 +25,9 @@ use super::kernel::{Simulated, output_of};
 use super::line::SimEvent;
 use super::number;
 use super::random::{Random, bytes};
-use crate::memory::simulated::Kernel;
+use crate::memory::simulated::SimKernel;
 use crate::options::Options;
-use crate::socket::{Reported, StreamSocket};
+use crate::socket::{ReadyEvent, StreamSocket};
 use crate::transport::Transport;
 
 /// How many scripts are played for each kind of socket when nobody says otherwise.
@@ -87,9 +87,9 @@ impl Said {
 }
 
 /// What was reported, in words.
-pub(super) type Report = BTreeSet<&'static str>;
+pub(super) type ShutdownReport = BTreeSet<&'static str>;
 
-pub(super) fn report_of(event: &impl Reported) -> Report {
+pub(super) fn report_of(event: &impl ReadyEvent) -> ShutdownReport {
     let all = [
         ("readable", event.is_readable()),
         ("writable", event.is_writable()),
@@ -367,8 +367,8 @@ pub(super) fn compare_events(
 ) -> Result<(), String> {
     let mut expected: Vec<SimEvent> = Vec::new();
     sim.take_events(&mut Random::new(0), true, &mut expected);
-    let expected: Report = expected.iter().flat_map(report_of).collect();
-    let mut reported = Report::new();
+    let expected: ShutdownReport = expected.iter().flat_map(report_of).collect();
+    let mut reported = ShutdownReport::new();
     let before = Instant::now();
     while reported != expected || expected.is_empty() {
         let wait = if expected.is_empty() { SILENCE } else { PATIENCE };

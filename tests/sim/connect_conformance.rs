@@ -18,7 +18,7 @@ use super::random::Random;
 use super::script::Script;
 use super::trip::{Fate, Named, Place, PlaceKind, Plan, Trip};
 use crate::addr::Addr;
-use crate::memory::simulated::Kernel;
+use crate::memory::simulated::SimKernel;
 use crate::options::Options;
 use crate::socket::StreamSocket;
 
@@ -136,7 +136,7 @@ impl Twice {
                 |real| real.error().map(|error| error.kind()),
             )?,
             Act::IsConnected => {
-                self.compare(Kernel::is_connected, StreamSocket::is_connected)?;
+                self.compare(SimKernel::is_connected, StreamSocket::is_connected)?;
             }
             Act::Send(len) => self.send(len),
             Act::End => self.end(),
@@ -151,7 +151,7 @@ impl Twice {
         }
         self.sim.now += 10_000_000;
         let to = self.sim.trips[0].addr(0);
-        let told = Kernel::connect(&mut self.sim, &to, None);
+        let told = SimKernel::connect(&mut self.sim, &to, None);
         let said = StreamSocket::connect(&self.addr, self.from.as_ref(), &Options::default());
         let kinds =
             (told.as_ref().map_err(io::Error::kind), said.as_ref().map_err(io::Error::kind));

@@ -23,11 +23,11 @@ use super::post::LONGEST;
 use super::random::{Random, bytes};
 use super::script::{Answers, Service};
 use crate::addr::Addr;
-use crate::memory::datagram::DatagramKernel;
+use crate::memory::datagram::SimDatagramKernel;
 use crate::options::Options;
-use crate::packets::{Inbox, Packets, Room};
-use crate::socket::{Batch, DatagramSocket};
-use crate::transport::{PacketTransport, Received};
+use crate::packets::{QueueLimits, RecvBuffers, SendQueue};
+use crate::socket::{DatagramSocket, MmsgHeaders};
+use crate::transport::{DatagramTransport, Received};
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
@@ -85,8 +85,8 @@ struct Twice {
     unread: Vec<VecDeque<Parcel>>,
     poll: Poll,
     events: Events,
-    batch: Batch,
-    inbox: Inbox,
+    batch: MmsgHeaders,
+    inbox: RecvBuffers,
     said: u64,
     _folder: TempDir,
 }
@@ -161,8 +161,8 @@ impl Twice {
             unread: vec![VecDeque::new(); STRANGERS as usize],
             poll,
             events: Events::with_capacity(8),
-            batch: Batch::default(),
-            inbox: Inbox::new(MAX),
+            batch: MmsgHeaders::default(),
+            inbox: RecvBuffers::new(MAX),
             said: 0,
             _folder: folder,
         })
@@ -231,7 +231,7 @@ impl Twice {
         let mut last = self.sim.port(0).came_last;
         self.arrive(0, FLOOD, 500, 0);
         let (mut kept, mut at) = (0, first);
-        let mut buffer = Inbox::new(MAX);
+        let mut buffer = RecvBuffers::new(MAX);
         while let Ok(Received { came, .. }) = self.real.receive(&mut self.batch, &mut buffer, 64) {
             for nth in 0..came {
                 let letter = buffer.letter(nth).expect("it came");
@@ -301,7 +301,7 @@ impl Twice {
     fn receive(&mut self, most: usize) -> Result<usize, String> {
         let most = most.min(AT_ONCE);
         self.sim.begin_turn();
-        let mut inbox = Inbox::new(MAX);
+        let mut inbox = RecvBuffers::new(MAX);
         let told = self.sim.receive_packets(0, &mut inbox, most);
         let page = &mut self.sim.port(0).page;
         page.let_in.clear();
@@ -382,8 +382,8 @@ impl Twice {
     fn send_once(&mut self, parcels: &VecDeque<Parcel>) -> Result<(usize, bool), String> {
         self.sim.begin_turn();
         let peer = self.sim.port(0).peer;
-        let (mut ours, mut theirs) = (Packets::default(), Packets::default());
-        let room = Room { packets: usize::MAX, bytes: usize::MAX };
+        let (mut ours, mut theirs) = (SendQueue::default(), SendQueue::default());
+        let room = QueueLimits { packets: usize::MAX, bytes: usize::MAX };
         for parcel in parcels {
             let what = bytes(parcel.stream, parcel.at, parcel.len);
             let real = parcel.to.map(|to| &self.addrs[number(to)]);
@@ -463,7 +463,7 @@ fn as_seen(net: Net, addr: SocketAddr) -> SocketAddr {
     }
 }
 
-fn came(inbox: &Inbox, received: Received, names: &[Addr], locals: &[SocketAddr]) -> Came {
+fn came(inbox: &RecvBuffers, received: Received, names: &[Addr], locals: &[SocketAddr]) -> Came {
     (0..received.came)
         .map(|nth| {
             let letter = inbox.letter(nth).expect("it came");

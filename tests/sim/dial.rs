@@ -8,9 +8,9 @@ use super::line::Line;
 use super::trip::{Named, Stage};
 use crate::addr::Addr;
 use crate::connect::Connect;
-use crate::handler::{Desk, Role};
+use crate::handler::{HandlerSlot, Registrar};
 use crate::id::SocketId;
-use crate::io::{Drain, Io};
+use crate::io::{Io, ShutdownState};
 
 /// Whether a trip of that number is begun for a timer that is nobody's.
 pub(crate) fn is_beside(k: usize) -> bool {
@@ -18,7 +18,7 @@ pub(crate) fn is_beside(k: usize) -> bool {
 }
 
 /// Begins an outgoing connection, if nobody has.
-pub(crate) fn dial(io: &mut Io, desk: &mut Desk<World>, world: &World, k: usize) {
+pub(crate) fn dial(io: &mut Io, desk: &mut Registrar<World>, world: &World, k: usize) {
     let (n, plan, nature, addrs) = {
         let mut sim = world.borrow_mut();
         let (now, timeout) = (sim.now, sim.options.connect_timeout);
@@ -41,14 +41,14 @@ pub(crate) fn dial(io: &mut Io, desk: &mut Desk<World>, world: &World, k: usize)
     let to = to.expect("these are addresses").after(plan.after);
     // Who only lingers makes room.
     let full = io.connections() >= io.options.max_connections && io.lingering.len() == 0;
-    let over = matches!(io.drain, Drain::Until { deadline, .. } if deadline <= io.now);
+    let over = matches!(io.drain, ShutdownState::Draining { deadline, .. } if deadline <= io.now);
     let asker = world.borrow().clock.filter(|_| is_beside(k));
     let opened = if plan.named == Named::Address {
         desk.connect(io, asker, to, actor)
     } else {
         // No thread looks it up: the script says what comes of it, and when.
         let opened = io.open_connection(to, asker);
-        let role = Role::Conversation(Box::new(actor));
+        let role = HandlerSlot::Stream(Box::new(actor));
         opened.inspect(|id| desk.newcomers.push((*id, role)))
     };
     world.borrow_mut().note_dialled(k, (full, over), opened.map_err(|error| error.kind()));

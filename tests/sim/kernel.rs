@@ -17,9 +17,9 @@ use super::random::{Random, bytes, is_part};
 use super::trip::{Trip, line_of};
 use crate::addr::Addr;
 use crate::id::SocketId;
-use crate::ledger::Reason;
-use crate::memory::simulated::Kernel;
+use crate::memory::simulated::SimKernel;
 use crate::options::Options;
+use crate::stats::CloseReason;
 
 /// Which call a fault meets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -244,7 +244,12 @@ impl Simulated {
         // Who is cut off is owed no answer.
         let owed = matches!(
             line.page.reason,
-            Some(Reason::Closed | Reason::HandlerError | Reason::Panicked | Reason::InputLimit)
+            Some(
+                CloseReason::Closed
+                    | CloseReason::HandlerError
+                    | CloseReason::Panicked
+                    | CloseReason::InputLimit
+            )
         );
         let destroys = owed && line.came > line.read && line.taken > line.got;
         let lingers = owed && line.lingers_since().is_some() && !line.end_read && !draining;
@@ -283,7 +288,7 @@ const SHORTAGES: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::EN
 /// Those with which the client stays in the backlog; with all others it is lost.
 const STAYS: [i32; 2] = [libc::EINTR, libc::EPERM];
 
-impl Kernel for Simulated {
+impl SimKernel for Simulated {
     fn accept(&mut self) -> io::Result<(u32, Addr)> {
         self.accepts += 1;
         let most = self.options.accepts_per_turn;

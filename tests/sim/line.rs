@@ -8,7 +8,7 @@ use mio::Token;
 use super::book::Page;
 use super::trip::line_of;
 use crate::id::SocketId;
-use crate::socket::Reported;
+use crate::socket::ReadyEvent;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -309,7 +309,7 @@ pub(crate) struct SimEvent {
     pub(crate) error: bool,
 }
 
-impl Reported for SimEvent {
+impl ReadyEvent for SimEvent {
     fn token(&self) -> Token {
         self.token
     }

@@ -3,9 +3,9 @@
 use super::kernel::Simulated;
 use super::port::{Port, Post};
 use super::world::{Failed, Run};
-use crate::datagram::Phase;
-use crate::io::{ACCEPT_RETRY, Drain, Io};
-use crate::ledger::Ledger;
+use crate::datagram::DatagramPhase;
+use crate::io::{ACCEPT_RETRY, Io, ShutdownState};
+use crate::stats::Stats;
 
 /// So many turns something may be late.
 const LATE: u32 = 4;
@@ -16,29 +16,29 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     let Simulated { ports, post, now, grace_over, .. } = &mut *sim;
     for (n, port) in ports.iter_mut().enumerate() {
         let Some(port) = port.as_mut().filter(|port| port.open) else { continue };
-        if io.drain == Drain::Done && *grace_over {
+        if io.drain == ShutdownState::Done && *grace_over {
             post.dropped += drop_what_was_cut_off(io, port);
         }
         if let Some(what) = wrong_with(io, port, *now) {
             return Err(format!("port {n}: {what}"));
         }
     }
-    let theirs = of_ledger(io.ledger());
+    let theirs = of_ledger(io.stats());
     if format!("{theirs:?}") != format!("{post:?}") {
-        return Err(format!("by the ledger {theirs:?}, in truth {post:?}"));
+        return Err(format!("by the stats {theirs:?}, in truth {post:?}"));
     }
     Ok(())
 }
 
-fn of_ledger(ledger: &Ledger) -> Post {
+fn of_ledger(stats: &Stats) -> Post {
     Post {
-        received: ledger.packets_in,
-        truncated: ledger.packets_truncated,
-        refused: ledger.packets_refused,
-        failed: ledger.packets_failed,
-        sent: ledger.packets_sent,
-        out: ledger.packets_out,
-        dropped: ledger.packets_dropped,
+        received: stats.packets_in,
+        truncated: stats.packets_truncated,
+        refused: stats.packets_refused,
+        failed: stats.packets_failed,
+        sent: stats.packets_sent,
+        out: stats.packets_out,
+        dropped: stats.packets_dropped,
     }
 }
 
@@ -62,14 +62,14 @@ fn wrong_with(io: &Io, port: &mut Port, now: u64) -> Option<String> {
     if datagram.waiting() != page.parcels.len() {
         return Some(format!("{} wait, not {}", datagram.waiting(), page.parcels.len()));
     }
-    let closing = datagram.phase() == Phase::Closing;
+    let closing = datagram.phase() == DatagramPhase::Closing;
     if !closing && datagram.is_congested() != page.congested {
         return Some(format!("it says congested: {}", datagram.is_congested()));
     }
     if !closing && page.timers.iter().any(|(_, due)| *due <= now) {
         return Some("a timer that is due did not come up".to_string());
     }
-    if io.drain == Drain::Done && !closing && !page.told_of_shutdown {
+    if io.drain == ShutdownState::Done && !closing && !page.told_of_shutdown {
         return Some("it was not told of the shutdown".to_string());
     }
     if closing {
@@ -109,11 +109,11 @@ fn left_undone(io: &Io, port: &Port) -> Option<&'static str> {
         return Some("it is congested by nothing");
     }
     match datagram.phase() {
-        Phase::Serving if port.is_readable() && !page.paused && !retries => {
+        DatagramPhase::Open if port.is_readable() && !page.paused && !retries => {
             Some("datagrams wait, and are wanted")
         }
-        Phase::LastLook { .. } => Some("it should have come to its end"),
-        Phase::Closing if !waits => Some("all has left, and it does not end"),
+        DatagramPhase::Draining { .. } => Some("it should have come to its end"),
+        DatagramPhase::Closing if !waits => Some("all has left, and it does not end"),
         _ => None,
     }
 }

@@ -13,8 +13,8 @@ use super::port::{
 use super::random::bytes;
 use crate::addr::Addr;
 use crate::id::SocketId;
-use crate::memory::datagram::DatagramKernel;
-use crate::packets::{BATCH, Destination, Inbox, Packet, Packets, Source, To};
+use crate::memory::datagram::SimDatagramKernel;
+use crate::packets::{BATCH, Destination, PacketSource, QueuedPacket, RecvBuffers, SendQueue, To};
 use crate::transport::Received;
 
 /// The longest datagram that UDP sends.
@@ -193,7 +193,7 @@ impl Simulated {
     }
 
     /// Whether what is about to leave is what was sent.
-    fn is_as_sent(unix: bool, parcel: Parcel, packet: &Packet, packets: &Packets) -> bool {
+    fn is_as_sent(unix: bool, parcel: Parcel, packet: &QueuedPacket, packets: &SendQueue) -> bool {
         let to = match (parcel.to.map(|to| name(unix, to)), packet.to) {
             (None, To::Peer) => true,
             (Some(Addr::Ip(SocketAddr::V4(ours))), To::V4(theirs) | To::V4From(theirs)) => {
@@ -204,7 +204,7 @@ impl Simulated {
             }
             _ => false,
         };
-        let source = parcel.source.map(|nth| Source::V4(LOCALS[nth]));
+        let source = parcel.source.map(|nth| PacketSource::V4(LOCALS[nth]));
         to && packets.source(packet) == source
             && packets.payload(packet) == bytes(parcel.stream, parcel.at, parcel.len)
     }
@@ -245,7 +245,7 @@ impl Simulated {
     }
 }
 
-impl DatagramKernel for Simulated {
+impl SimDatagramKernel for Simulated {
     fn watch_datagrams(&mut self, n: u32, token: Token, room: bool) -> io::Result<()> {
         if let Some(errno) = self.fault(Call::Register) {
             self.port(n).page.broken = true;
@@ -260,7 +260,12 @@ impl DatagramKernel for Simulated {
         Ok(())
     }
 
-    fn receive_packets(&mut self, n: u32, inbox: &mut Inbox, most: usize) -> io::Result<Received> {
+    fn receive_packets(
+        &mut self,
+        n: u32,
+        inbox: &mut RecvBuffers,
+        most: usize,
+    ) -> io::Result<Received> {
         self.check_receive(n, most);
         if let Some(errno) = self.error_of_receiving(n) {
             self.progress += 1;
@@ -311,7 +316,7 @@ impl DatagramKernel for Simulated {
         Ok(Received { came, all: came < asked })
     }
 
-    fn send_packets(&mut self, n: u32, packets: &Packets, most: usize) -> io::Result<usize> {
+    fn send_packets(&mut self, n: u32, packets: &SendQueue, most: usize) -> io::Result<usize> {
         let port = self.port(n);
         let (open, unix, waits) = (port.open, port.unix, port.page.parcels.len());
         let given = packets.waiting();

@@ -16,8 +16,8 @@ use super::random::Random;
 use super::script::{Ending, Script, Step};
 use super::trip::{Named, Plan, Stage, Trip, UNKNOWN};
 use crate::addr::Addr;
-use crate::handler::{Handler, Role};
-use crate::io::Drain;
+use crate::handler::{Handler, HandlerSlot};
+use crate::io::ShutdownState;
 use crate::listener::Listener;
 use crate::memory::simulated::install;
 use crate::server::Server;
@@ -103,7 +103,7 @@ impl Run {
             let n = u32::from(peer.port().unwrap_or_default());
             Box::new(Actor { n, nature: peers[n as usize] })
         };
-        stage.appoint(id, Role::Listener(Box::new(factory)));
+        stage.appoint(id, HandlerSlot::Listener(Box::new(factory)));
         let clock = server.alarm(|_| Ok(())).map_err(|error| error.to_string())?;
         world.borrow_mut().clock = Some(clock);
         Ok(Run { server, world, events: Vec::new(), idle_turns: 0, show })
@@ -211,7 +211,7 @@ impl Run {
             let broken = self.world.borrow_mut().port(n).page.broken;
             return if broken { Ok(()) } else { Err(format!("port {n}: it was not opened")) };
         };
-        stage.appoint(id, Role::Datagrams(Box::new(Clerk { n, service })));
+        stage.appoint(id, HandlerSlot::Datagram(Box::new(Clerk { n, service })));
         self.world.borrow_mut().port(n).page.is_own = true;
         if service.connected {
             connect(self.server.io(), &self.world, n, Who::Stranger(0));
@@ -285,11 +285,11 @@ impl Run {
             let io = &self.server.stage().io;
             sim.draining = io.is_shutting_down();
             sim.grace_over = match io.drain {
-                Drain::Asked { grace } => grace.is_zero(),
-                Drain::Until { deadline, .. } => deadline <= sim.now,
+                ShutdownState::Requested { grace } => grace.is_zero(),
+                ShutdownState::Draining { deadline, .. } => deadline <= sim.now,
                 _ => false,
             };
-            if io.drain == Drain::Done {
+            if io.drain == ShutdownState::Done {
                 sim.run_again();
             }
             let before = sim.progress;
@@ -386,7 +386,7 @@ impl Run {
     }
 
     fn shut_down(&mut self, grace: Duration) {
-        if self.server.stage().io.drain == Drain::Done {
+        if self.server.stage().io.drain == ShutdownState::Done {
             self.world.borrow_mut().run_again();
         }
         self.server.io().shutdown(grace);
@@ -394,7 +394,7 @@ impl Run {
 
     pub(crate) fn is_draining_since(&mut self) -> Option<u64> {
         match self.server.stage().io.drain {
-            Drain::Until { deadline, .. } => Some(deadline),
+            ShutdownState::Draining { deadline, .. } => Some(deadline),
             _ => None,
         }
     }

@@ -58,7 +58,7 @@ impl Transport {
 }
 
 #[derive(Clone)]
-pub(crate) enum Step {
+pub(crate) enum TraceEvent {
     /// Sends these bytes.
     Say(Vec<u8>),
     /// Sends them while it reads, and half-closes behind them.
@@ -101,7 +101,12 @@ impl fmt::Debug for Transcript {
 }
 
 /// Plays the script; `own` is a path for a socket that needs a name.
-pub(crate) fn play(transport: Transport, addr: &str, own: &Path, steps: &[Step]) -> Transcript {
+pub(crate) fn play(
+    transport: Transport,
+    addr: &str,
+    own: &Path,
+    steps: &[TraceEvent],
+) -> Transcript {
     let socket = transport.connect(addr, own);
     if Transport::PACKETS.contains(&transport) {
         Transcript { pieces: exchange(&socket, steps), end: End::None }
@@ -110,17 +115,17 @@ pub(crate) fn play(transport: Transport, addr: &str, own: &Path, steps: &[Step])
     }
 }
 
-fn exchange(mut socket: &Socket, steps: &[Step]) -> Vec<Vec<u8>> {
+fn exchange(mut socket: &Socket, steps: &[TraceEvent]) -> Vec<Vec<u8>> {
     let mut pieces = Vec::new();
     let mut buffer = vec![0; 70_000];
     for step in steps {
         match step {
-            Step::Ask(packet) => {
+            TraceEvent::Ask(packet) => {
                 socket.send(packet).unwrap();
                 let n = socket.read(&mut buffer).unwrap();
                 pieces.push(buffer[..n].to_vec());
             }
-            Step::Tell(packet) => {
+            TraceEvent::Tell(packet) => {
                 socket.send(packet).unwrap();
             }
             _ => panic!("datagrams have no such step"),
@@ -129,27 +134,27 @@ fn exchange(mut socket: &Socket, steps: &[Step]) -> Vec<Vec<u8>> {
     pieces
 }
 
-fn converse(mut socket: &Socket, steps: &[Step]) -> Transcript {
+fn converse(mut socket: &Socket, steps: &[TraceEvent]) -> Transcript {
     let mut heard = Vec::new();
     let mut writer = None;
     for step in steps {
         match step {
-            Step::Say(bytes) => socket.write_all(bytes).unwrap(),
-            Step::SayAllAndEnd(bytes) => {
+            TraceEvent::Say(bytes) => socket.write_all(bytes).unwrap(),
+            TraceEvent::SayAllAndEnd(bytes) => {
                 let (socket, bytes) = (socket.try_clone().unwrap(), bytes.clone());
                 writer = Some(thread::spawn(move || {
                     (&socket).write_all(&bytes).unwrap();
                     socket.shutdown(Shutdown::Write).unwrap();
                 }));
             }
-            Step::Hear(n) => {
+            TraceEvent::Hear(n) => {
                 let begin = heard.len();
                 heard.resize(begin + n, 0);
                 socket.read_exact(&mut heard[begin..]).unwrap();
             }
-            Step::HalfClose => socket.shutdown(Shutdown::Write).unwrap(),
-            Step::Leave => return Transcript { pieces: vec![heard], end: End::None },
-            Step::Ask(_) | Step::Tell(_) => panic!("streams have no such step"),
+            TraceEvent::HalfClose => socket.shutdown(Shutdown::Write).unwrap(),
+            TraceEvent::Leave => return Transcript { pieces: vec![heard], end: End::None },
+            TraceEvent::Ask(_) | TraceEvent::Tell(_) => panic!("streams have no such step"),
         }
     }
     let end = match socket.read_to_end(&mut heard) {

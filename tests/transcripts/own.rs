@@ -5,7 +5,7 @@
 use std::io::{self, BufRead, Read};
 
 use socketserver::blocking::{Mode, Request};
-use socketserver::{Addr, Context, Cores, Handler, Input, Server, SocketId};
+use socketserver::{Addr, Context, Handler, Input, LoopGroup, Server, SocketId};
 
 pub(crate) fn serve(words: &[&str]) -> io::Result<()> {
     env_logger::init();
@@ -37,7 +37,7 @@ fn serve_on_two_loops(
     is_stream: bool,
     addr: &Addr,
 ) -> io::Result<()> {
-    Cores::new(2)
+    LoopGroup::new(2)
         .serve(
             |_index| (),
             |index, server: &mut Server| {

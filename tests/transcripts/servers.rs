@@ -8,7 +8,7 @@ use std::thread;
 
 use libtest_mimic::{Arguments, Trial};
 
-use crate::client::{Step, Transcript, Transport, play};
+use crate::client::{TraceEvent, Transcript, Transport, play};
 use crate::command::{BIN, Server, has};
 use crate::table::{self, Case, Service};
 
@@ -156,7 +156,7 @@ impl Asked {
     }
 
     fn play(self, case: &Case, transport: Transport, addr: &str, dir: &Path) {
-        let mut clients: Vec<(&[Step], &Transcript)> =
+        let mut clients: Vec<(&[TraceEvent], &Transcript)> =
             case.clients.iter().map(|(steps, heard)| (&steps[..], heard)).collect();
         let known = table::differences();
         let known = known.iter().find(|known| known.case == case.name);

@@ -2,13 +2,13 @@
 
 use std::sync::OnceLock;
 
-use crate::client::{End, Step, Transcript};
-use Step::{Ask, HalfClose, Hear, Leave, Say, SayAllAndEnd, Tell};
+use crate::client::{End, TraceEvent, Transcript};
+use TraceEvent::{Ask, HalfClose, Hear, Leave, Say, SayAllAndEnd, Tell};
 
 /// Clients that are there at the same time, each with its script and what it must hear.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    pub(crate) clients: Vec<(Vec<Step>, Transcript)>,
+    pub(crate) clients: Vec<(Vec<TraceEvent>, Transcript)>,
 }
 
 pub(crate) struct Service {
@@ -25,7 +25,7 @@ pub(crate) struct Difference {
     pub(crate) case: &'static str,
     pub(crate) reason: &'static str,
     /// The client that learns of it, and what it hears of Python.
-    pub(crate) client: (Vec<Step>, Transcript),
+    pub(crate) client: (Vec<TraceEvent>, Transcript),
 }
 
 pub(crate) fn differences() -> Vec<Difference> {
@@ -230,7 +230,7 @@ fn faulty() -> Vec<Case> {
     ]
 }
 
-fn alone(name: &'static str, steps: Vec<Step>, heard: &[u8], end: End) -> Case {
+fn alone(name: &'static str, steps: Vec<TraceEvent>, heard: &[u8], end: End) -> Case {
     Case { name, clients: vec![(steps, stream(heard, end))] }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use socketserver::{Addr, Options, Spread, ToAddrs};
+use socketserver::{Addr, LoadBalancing, Options, ToAddrs};
 
 use crate::bench::args::{Bench, Wanted};
 use crate::connect;
@@ -185,7 +185,7 @@ pub(crate) struct Config {
     pub(crate) workers: Option<Workers>,
     /// How many loops.
     pub(crate) reactors: usize,
-    pub(crate) spread: Spread,
+    pub(crate) spread: LoadBalancing,
     pub(crate) counters: Option<PathBuf>,
     pub(crate) heed_ignored_signals: bool,
 }
@@ -299,8 +299,8 @@ impl Serve {
             workers: self.workers,
             reactors: self.reactors.map_or(1, |n| n as usize),
             spread: match self.spread {
-                Spreading::Kernel => Spread::Kernel,
-                Spreading::Fewest => Spread::Fewest,
+                Spreading::Kernel => LoadBalancing::ReusePort,
+                Spreading::Fewest => LoadBalancing::LeastConnections,
             },
             counters: self.counters,
             heed_ignored_signals: self.heed_ignored_signals,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::warn;
-use socketserver::{Context, Handler, Input, Io, Sent, SocketId, TimerId};
+use socketserver::{Context, Handler, Input, Io, SendStatus, SocketId, TimerId};
 
 mod house;
 
@@ -135,7 +135,7 @@ impl Room {
 }
 
 fn tell(io: &mut Io, member: SocketId, lines: &[u8], slow: &mut BTreeMap<SocketId, Slow>) {
-    if io.send(member, lines) == Sent::Congested {
+    if io.send(member, lines) == SendStatus::Congested {
         slow.entry(member).or_insert_with(|| Slow::awaited(io, member));
     }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use log::info;
-use socketserver::{Cores, DatagramHandler, Echo, Handler, LoopReport, Server, SocketId};
+use socketserver::{DatagramHandler, Echo, Handler, LoopGroup, LoopReport, Server, SocketId};
 
 use crate::args::{Config, Listener, Service};
 use crate::chat::{House, Member, Room};
@@ -94,7 +94,7 @@ fn serve_blocking(config: &Config) -> io::Result<()> {
 fn run_server<S>(mut server: Server<S>, lines: Vec<u8>) -> io::Result<()> {
     console::print(lines);
     server.serve_forever()?;
-    info!("stopped: {:?}, {:?}", server.report().unwrap_or_default(), server.io().ledger());
+    info!("stopped: {:?}, {:?}", server.report().unwrap_or_default(), server.io().stats());
     Ok(())
 }
 
@@ -103,7 +103,8 @@ fn serve_on_cores<S: 'static>(
     shared: impl Fn(usize) -> S + Sync,
     open: impl Fn(&mut Server<S>) -> io::Result<Vec<u8>> + Sync,
 ) -> io::Result<()> {
-    let cores = Cores::new(config.reactors).spread(config.spread).options(config.options.clone());
+    let cores =
+        LoopGroup::new(config.reactors).spread(config.spread).options(config.options.clone());
     let loops = cores.serve(shared, |index, server| {
         if index == 0 {
             // What ends one loop ends all.
@@ -117,14 +118,14 @@ fn serve_on_cores<S: 'static>(
         Ok(())
     })?;
     for (index, one) in loops.iter().enumerate() {
-        info!("loop {index} stopped: {:?}, {:?}", one.report, one.ledger);
+        info!("loop {index} stopped: {:?}, {:?}", one.report, one.stats);
     }
     config.counters.as_ref().map_or(Ok(()), |path| std::fs::write(path, counters(&loops)))
 }
 
 /// What [`bench`](crate::bench) wants to know of each loop: the clients it had, and the datagrams.
 fn counters(loops: &[LoopReport]) -> String {
-    let line = |one: &LoopReport| format!("{} {}\n", one.ledger.accepted, one.ledger.packets_in);
+    let line = |one: &LoopReport| format!("{} {}\n", one.stats.accepted, one.stats.packets_in);
     loops.iter().map(line).collect()
 }
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use socketserver::{Addr, Context, DatagramHandler, Handler, Input, Sent};
+use socketserver::{Addr, Context, DatagramHandler, Handler, Input, SendStatus};
 
 /// RFC 863: throws everything away.
 pub(crate) struct Discard;
@@ -105,11 +105,11 @@ impl Chargen {
         loop {
             let (piece, next) = Chargen::piece(self.at);
             let sent = cx.send(piece);
-            if sent == Sent::Gone {
+            if sent == SendStatus::Closed {
                 return;
             }
             self.at = next;
-            if sent == Sent::Congested {
+            if sent == SendStatus::Congested {
                 return;
             }
         }

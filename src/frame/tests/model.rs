@@ -33,23 +33,23 @@ proptest! {
 
     #[test]
     fn more_bytes_never_change_what_a_frame_said(field in field(), bytes in vec(any::<u8>(), 0..30)) {
-        let mut before: Option<io::Result<Measured>> = None;
+        let mut before: Option<io::Result<FrameSize>> = None;
         for end in 0..=bytes.len() {
             let measured = field.measure(&bytes[..end], MAX);
             match (&before, &measured) {
                 (Some(Err(_)), now) => prop_assert!(now.is_err()),
-                (Some(Ok(whole @ Measured::Whole { .. })), now) => {
+                (Some(Ok(whole @ FrameSize::Whole { .. })), now) => {
                     prop_assert_eq!(now.as_ref().ok(), Some(whole));
                 }
-                (Some(Ok(Measured::HeadNeeds(n))), now) => {
-                    let waits = matches!(now, Ok(Measured::HeadNeeds(_)));
+                (Some(Ok(FrameSize::HeadNeeds(n))), now) => {
+                    let waits = matches!(now, Ok(FrameSize::HeadNeeds(_)));
                     prop_assert!(end >= *n || waits, "it said that {n} bytes are needed");
                 }
                 (None, _) => {}
             }
             match &measured {
-                Ok(Measured::HeadNeeds(n)) => prop_assert!(*n > end),
-                Ok(Measured::Whole { head, body }) => {
+                Ok(FrameSize::HeadNeeds(n)) => prop_assert!(*n > end),
+                Ok(FrameSize::Whole { head, body }) => {
                     prop_assert!(*head <= end && *body <= MAX);
                 }
                 Err(error) if field.offset > LARGEST_OFFSET => {
@@ -78,10 +78,10 @@ proptest! {
         let body = said(&field, &bytes, width, little) + i128::from(more)
             - if counts { head as i128 } else { 0 };
         match field.measure(&bytes, MAX) {
-            Ok(Measured::Whole { head: found, body: long }) => {
+            Ok(FrameSize::Whole { head: found, body: long }) => {
                 prop_assert_eq!((found, long as i128), (head, body));
             }
-            Ok(Measured::HeadNeeds(n)) => prop_assert!(false, "{} bytes are there", n),
+            Ok(FrameSize::HeadNeeds(n)) => prop_assert!(false, "{} bytes are there", n),
             Err(_) => prop_assert!(body < 0 || body > MAX as i128, "{}", body),
         }
     }

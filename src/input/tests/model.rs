@@ -145,7 +145,7 @@ proptest! {
 
     #[test]
     fn what_is_taken_does_not_depend_on_what_is_remembered(script in script()) {
-        let mut held = Held::default();
+        let mut held = Unconsumed::default();
         let mut model = Model::default();
         for (now, (act, asks)) in (1_u64..).zip(script) {
             match act {

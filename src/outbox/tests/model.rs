@@ -34,8 +34,8 @@ proptest! {
 
     #[test]
     fn each_turn_gets_back_what_it_sent(acts in vec(act(), 0..60)) {
-        let mut outbox = Outbox::new();
-        let mut round: Vec<Turn> = Vec::new();
+        let mut outbox = CorkBuffer::new();
+        let mut round: Vec<CorkedSpan> = Vec::new();
         let mut model: Vec<(SocketId, Vec<u8>)> = Vec::new();
         let mut own: Vec<u8> = Vec::new();
         for (nth, act) in acts.into_iter().enumerate() {
@@ -67,7 +67,7 @@ proptest! {
                 Act::Next => {
                     let sent = outbox.end();
                     prop_assert_eq!(sent, own.len());
-                    round.push(Turn { id, sent });
+                    round.push(CorkedSpan { id, sent });
                     model.push((id, std::mem::take(&mut own)));
                     prop_assert!(!outbox.is_serving(id) && outbox.collected() == 0);
                 }

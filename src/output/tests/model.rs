@@ -34,7 +34,7 @@ proptest! {
 
     #[test]
     fn output_is_a_queue_of_bytes_wherever_they_lie(acts in vec(act(), 0..80)) {
-        let mut pool = Pool::default();
+        let mut pool = BufferPool::default();
         let mut output = Output::default();
         let mut model: VecDeque<u8> = VecDeque::new();
         for (nth, act) in acts.into_iter().enumerate() {

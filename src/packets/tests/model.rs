@@ -57,7 +57,7 @@ proptest! {
 
     #[test]
     fn packets_are_a_queue_with_little_room(acts in vec(act(), 0..60)) {
-        let mut packets = Packets::default();
+        let mut packets = SendQueue::default();
         let mut model: VecDeque<(usize, Option<u8>, Vec<u8>)> = VecDeque::new();
         for (nth, act) in acts.into_iter().enumerate() {
             match act {
@@ -100,8 +100,8 @@ proptest! {
                 };
                 prop_assert_eq!(kind, (*to).min(3));
                 let source = own_addr(*to, *from).map(|from| match from {
-                    SocketAddr::V4(from) => Source::V4(*from.ip()),
-                    SocketAddr::V6(from) => Source::V6(*from.ip(), from.scope_id()),
+                    SocketAddr::V4(from) => PacketSource::V4(*from.ip()),
+                    SocketAddr::V6(from) => PacketSource::V6(*from.ip(), from.scope_id()),
                 });
                 prop_assert_eq!(packets.source(packet), source);
             }

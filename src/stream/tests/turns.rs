@@ -1,4 +1,4 @@
-//! What the loop does with a stream, in small: `Reactor` and `Stage` without anything else.
+//! What the loop does with a stream, in small: `Reactor` and `Dispatcher` without anything else.
 
 use super::super::*;
 use super::kernel::System;
@@ -75,7 +75,7 @@ impl World {
     // First half.
 
     fn attend(&mut self) -> io::Result<()> {
-        if self.stream.ending() == Ending::Lingering {
+        if self.stream.ending() == CloseState::Lingering {
             self.read_in_vain();
             return Ok(());
         }
@@ -134,8 +134,8 @@ impl World {
                 return;
             }
             match self.stream.fill(&mut buffer) {
-                Ok(Filled::Bytes(n)) => self.got += n,
-                Ok(Filled::Nothing) => return,
+                Ok(ReadOutcome::Bytes(n)) => self.got += n,
+                Ok(ReadOutcome::WouldBlock) => return,
                 _ => {
                     self.over = Some(Over::Well);
                     return;
@@ -145,7 +145,7 @@ impl World {
     }
 
     fn complete_connect(&mut self) -> io::Result<()> {
-        if self.stream.ending() != Ending::Open {
+        if self.stream.ending() != CloseState::Open {
             self.over = Some(Over::CutOff);
             return Ok(());
         }
@@ -189,7 +189,7 @@ impl World {
             let mut held = self.stream.take_held();
             let filled = self.stream.fill(&mut buffer);
             match filled? {
-                Filled::Bytes(n) => {
+                ReadOutcome::Bytes(n) => {
                     self.moved = true;
                     if held.is_empty() {
                         held.hold(&Input::new(&buffer[..n]), self.now);
@@ -202,19 +202,19 @@ impl World {
                         self.show_held(held, false);
                     }
                 }
-                Filled::End if behind => {
+                ReadOutcome::Eof if behind => {
                     self.stream.put_held(held);
                     self.stream.note_end();
                     self.tell_of_end();
                 }
-                Filled::End => self.eof(&[]),
-                Filled::Nothing => self.stream.put_held(held),
+                ReadOutcome::Eof => self.eof(&[]),
+                ReadOutcome::WouldBlock => self.stream.put_held(held),
             }
         }
         Ok(())
     }
 
-    fn show_held(&mut self, mut held: Held, from_inside: bool) {
+    fn show_held(&mut self, mut held: Unconsumed, from_inside: bool) {
         let mut input = held.input();
         let shown = input.len();
         self.handle(&mut input);
@@ -229,7 +229,7 @@ impl World {
     }
 
     fn handle(&mut self, input: &mut Input<'_>) {
-        let open = self.stream.ending() == Ending::Open && !self.stream.is_paused();
+        let open = self.stream.ending() == CloseState::Open && !self.stream.is_paused();
         assert!(open && !self.eof_told, "the handler is shown something when it should not be");
         if self.habit != Habit::TakesThrees {
             self.get(input.take_all());
@@ -251,7 +251,7 @@ impl World {
 
     fn eof(&mut self, rest: &[u8]) {
         assert!(!std::mem::replace(&mut self.eof_told, true), "eof told twice");
-        let open = self.stream.ending() == Ending::Open && !self.stream.is_paused();
+        let open = self.stream.ending() == CloseState::Open && !self.stream.is_paused();
         assert!(open, "the handler is told of an end when it should not be");
         self.check_told(rest.len());
         self.get(rest);
@@ -298,7 +298,7 @@ impl World {
                 Ok(n) if n == part.len() => self.moved = true,
                 cut => {
                     let flushed = self.stream.keep_rest(&part, cut, &mut self.pool)?;
-                    self.moved |= matches!(flushed, Flushed::Wrote(_));
+                    self.moved |= matches!(flushed, WriteOutcome::Wrote(_));
                     return self.settle_connection();
                 }
             }
@@ -318,7 +318,8 @@ impl World {
         if !self.stream.is_cut_off() {
             self.flush()?;
         }
-        if congested && self.stream.take_drained(MARKS) && self.stream.ending() == Ending::Open {
+        if congested && self.stream.take_drained(MARKS) && self.stream.ending() == CloseState::Open
+        {
             self.act_inside();
         }
         self.conclude()
@@ -339,7 +340,7 @@ impl World {
             if !self.stream.wants_write() {
                 break;
             }
-            if let Flushed::Wrote(n) = self.stream.flush(&mut self.pool)? {
+            if let WriteOutcome::Wrote(n) = self.stream.flush(&mut self.pool)? {
                 assert!(n > 0);
                 self.moved = true;
             }
@@ -353,21 +354,21 @@ impl World {
             self.stream.close();
         }
         match self.stream.ending() {
-            Ending::Aborted(reason) => {
-                let too_much = reason == Reason::OutputLimit && self.sent > MOST;
-                assert!(too_much || self.aborted && reason == Reason::Aborted, "{reason:?}");
+            CloseState::Aborted(reason) => {
+                let too_much = reason == CloseReason::OutputLimit && self.sent > MOST;
+                assert!(too_much || self.aborted && reason == CloseReason::Aborted, "{reason:?}");
                 self.over = Some(Over::CutOff);
                 return Ok(());
             }
-            Ending::Dropped => {
+            CloseState::Dropped => {
                 self.over = Some(Over::CutOff);
                 return Ok(());
             }
             _ if self.stream.is_dead() => return Err(self.stream.transport_mut().broken()),
-            Ending::Open | Ending::Lingering => {}
-            Ending::Closing | Ending::Leaving if self.stream.unsent() > 0 => {}
+            CloseState::Open | CloseState::Lingering => {}
+            CloseState::Closing | CloseState::Flushing if self.stream.unsent() > 0 => {}
             ending => {
-                if ending == Ending::Closing {
+                if ending == CloseState::Closing {
                     self.finish();
                 }
                 if self.stream.has_ended() {

@@ -136,7 +136,7 @@ pub(super) const PIECE: usize = 3;
 const PATIENCE: u64 = 10;
 /// More output than this is too much.
 pub(super) const MOST: usize = 12;
-pub(super) const MARKS: Marks = Marks { high_water: 3, low_water: 1, output_limit: MOST };
+pub(super) const MARKS: Watermarks = Watermarks { high_water: 3, low_water: 1, output_limit: MOST };
 
 /// How it came to its end.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -150,7 +150,7 @@ pub(super) enum Over {
 #[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) stream: Stream<Kernel>,
-    pub(super) pool: Pool,
+    pub(super) pool: BufferPool,
     pub(super) habit: Habit,
     arrived: usize,
     pub(super) got: usize,
@@ -190,7 +190,7 @@ impl World {
         let kernel = Kernel { unopened: connecting, ..Kernel::new(system) };
         World {
             stream: Stream::new(kernel, connecting),
-            pool: Pool::default(),
+            pool: BufferPool::default(),
             habit,
             arrived: 0,
             got: 0,
@@ -232,7 +232,7 @@ impl World {
             Act::Pause | Act::Resume | Act::FullDuplex | Act::HalfDuplex => self.steer(act),
             Act::ShutdownWrite | Act::Close | Act::Abort => self.end(act),
             Act::Fail if self.stream.is_connecting() => {}
-            Act::Fail if matches!(self.stream.ending(), Ending::Open | Ending::Closing) => {
+            Act::Fail if matches!(self.stream.ending(), CloseState::Open | CloseState::Closing) => {
                 self.fail();
             }
             Act::Fail => {}
@@ -300,7 +300,7 @@ impl World {
     /// Before its handler is told of an end, it has seen all it can take, and all answers are there.
     pub(super) fn check_told(&self, rest: usize) {
         let waits = self.habit == Habit::TakesThrees && rest >= PIECE;
-        let open = self.stream.ending() == Ending::Open;
+        let open = self.stream.ending() == CloseState::Open;
         assert!(!waits || !open || self.stream.is_paused(), "a whole piece was left");
         assert!(!open || self.offloaded == 0, "an answer is still to come");
     }
@@ -311,14 +311,16 @@ impl World {
             Act::ShutdownWrite => self.stream.shutdown_write(),
             Act::Close => self.stream.close(),
             _ => {
-                self.stream.abort(Reason::Aborted);
+                self.stream.abort(CloseReason::Aborted);
                 self.aborted = true;
             }
         }
         let after = match (before, act) {
-            (Ending::Open, Act::Close) => Ending::Closing,
-            (Ending::Open | Ending::Closing, Act::Abort) => Ending::Aborted(Reason::Aborted),
-            (Ending::Leaving | Ending::Lingering, Act::Abort) => Ending::Dropped,
+            (CloseState::Open, Act::Close) => CloseState::Closing,
+            (CloseState::Open | CloseState::Closing, Act::Abort) => {
+                CloseState::Aborted(CloseReason::Aborted)
+            }
+            (CloseState::Flushing | CloseState::Lingering, Act::Abort) => CloseState::Dropped,
             _ => before,
         };
         assert_eq!(self.stream.ending(), after);
@@ -403,22 +405,22 @@ impl World {
         self.note_sent(MANY, before, sent);
     }
 
-    fn note_sent(&mut self, n: usize, (took, congested): (bool, bool), sent: Sent) {
-        assert_eq!(sent == Sent::Gone, !took);
+    fn note_sent(&mut self, n: usize, (took, congested): (bool, bool), sent: SendStatus) {
+        assert_eq!(sent == SendStatus::Closed, !took);
         if took {
             self.sent += n;
             let too_much = self.stream.unsent() > MARKS.high_water;
-            assert_eq!(sent == Sent::Congested, congested || too_much);
+            assert_eq!(sent == SendStatus::Congested, congested || too_much);
             assert_eq!(self.stream.is_congested(), congested || too_much);
-            let aborted = self.stream.ending() == Ending::Aborted(Reason::OutputLimit);
+            let aborted = self.stream.ending() == CloseState::Aborted(CloseReason::OutputLimit);
             assert_eq!(aborted, too_much && self.stream.unsent() > MOST);
         }
     }
 
-    /// What `Stage::deadline` does.
+    /// What `Dispatcher::deadline` does.
     fn idle_due(&mut self) {
         let connecting = self.stream.is_connecting();
-        let open = self.stream.ending() == Ending::Open;
+        let open = self.stream.ending() == CloseState::Open;
         let looks = open && !connecting && !self.stream.flags.any(Flags::LOOKED);
         if std::mem::take(&mut self.moved) {
             self.stream.was_active();
@@ -431,26 +433,27 @@ impl World {
         } else {
             assert!(!looks, "it ends for its silence without a last look");
             let ending = self.stream.ending();
-            if !matches!(ending, Ending::Leaving | Ending::Lingering | Ending::Dropped) {
-                self.stream.abort(Reason::Idle);
-                let aborted = matches!(self.stream.ending(), Ending::Aborted(_));
+            if !matches!(ending, CloseState::Flushing | CloseState::Lingering | CloseState::Dropped)
+            {
+                self.stream.abort(CloseReason::IdleTimeout);
+                let aborted = matches!(self.stream.ending(), CloseState::Aborted(_));
                 assert!(aborted, "whatever it was, it is aborted now");
             }
             self.over = Some(Over::CutOff);
         }
     }
 
-    /// What `Stage::unfinished_deadline` does.
+    /// What `Dispatcher::unfinished_deadline` does.
     fn frame_due(&mut self) {
         self.now += PATIENCE;
         if !self.stream.is_unfinished_watched() {
             return;
         }
         match self.stream.look_at_unfinished(self.now, PATIENCE) {
-            Unfinished::Nothing => assert!(!self.stream.is_unfinished_watched()),
-            Unfinished::Until(at) => assert!(at > self.now),
-            Unfinished::LookOnceMore => self.queued = true,
-            Unfinished::Over => {
+            FrameDeadline::None => assert!(!self.stream.is_unfinished_watched()),
+            FrameDeadline::At(at) => assert!(at > self.now),
+            FrameDeadline::Recheck => self.queued = true,
+            FrameDeadline::Expired => {
                 assert!(self.stream.held.since() + PATIENCE <= self.now);
                 self.stream.forget_unfinished();
                 self.fail();
@@ -465,10 +468,10 @@ impl World {
         assert!(!self.stream.has_verdict(), "what was noted was about the one before");
     }
 
-    /// What `Stage::fail` does when a handler fails.
+    /// What `Dispatcher::fail` does when a handler fails.
     fn fail(&mut self) {
         match self.stream.ending() {
-            Ending::Open | Ending::Closing => self.stream.leave(),
+            CloseState::Open | CloseState::Closing => self.stream.leave(),
             _ => self.over = Some(Over::CutOff),
         }
     }
@@ -481,7 +484,7 @@ impl World {
         let kernel = stream.transport();
         assert_eq!(stream.flags.any(Flags::OUTPUT), !stream.output.is_empty());
         assert_eq!(stream.flags.any(Flags::HELD), !stream.held.is_empty());
-        assert_eq!(stream.flags.any(Flags::ENDING), stream.ending() != Ending::Open);
+        assert_eq!(stream.flags.any(Flags::ENDING), stream.ending() != CloseState::Open);
         assert_eq!(stream.flags.any(Flags::SENT_AT_ONCE), stream.sent_at_once != 0);
         assert_eq!(stream.held.input().rest(), positions(self.got, stream.held.len()));
         if self.over.is_some() {
@@ -532,7 +535,7 @@ impl World {
         let asked_to_end = stream.flags.any(Flags::OUTPUT_CLOSED) && stream.unsent() == 0;
         assert_eq!(kernel.write_ended, asked_to_end, "the end of the output");
         assert!(!stream.is_closing() || stream.unsent() > 0, "closed and sent, but not over");
-        let lingers = stream.ending() == Ending::Lingering;
+        let lingers = stream.ending() == CloseState::Lingering;
         if (lingers || !stream.flags.any(SHUT_OFF)) && !stream.has_ended() {
             let bytes = kernel.inbox.iter().flatten().count();
             assert_eq!(bytes, 0, "input, but nobody reads");
@@ -544,14 +547,14 @@ impl World {
         }
         assert!(!kernel.reset || kernel.reset_told || stream.unsent() == 0, "broken, unnoticed");
         let told = self.shutdown_told || !self.shutdown_noted;
-        let open = stream.ending() == Ending::Open;
+        let open = stream.ending() == CloseState::Open;
         assert!(told || stream.owes_an_answer() || !open, "not told");
         let told = self.eof_told || !stream.has_ended();
         let waits = stream.owes_an_answer() || stream.flags.any(SHUT_OFF);
         assert!(told || waits, "the end was read, and not told");
         assert!(!stream.flags.any(Flags::REPLAY) || stream.holds(), "nothing can be shown again");
         assert_eq!(stream.flags.any(Flags::OFFLOADED), self.offloaded > 0);
-        let waits = stream.holds() && stream.ending() == Ending::Open;
+        let waits = stream.holds() && stream.ending() == CloseState::Open;
         assert!(!waits || stream.is_unfinished_watched(), "no deadline");
     }
 

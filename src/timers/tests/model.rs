@@ -35,7 +35,7 @@ proptest! {
 
     #[test]
     fn deadlines_come_up_soonest_first_and_the_dead_are_bounded(acts in acts()) {
-        let mut deadlines = Deadlines::new();
+        let mut deadlines = DeadlineQueue::new();
         let mut live: BTreeSet<(u64, u32)> = BTreeSet::new();
         let mut dead: BTreeSet<u32> = BTreeSet::new();
         let (mut now, mut named) = (0, 0);

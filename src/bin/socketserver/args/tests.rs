@@ -49,7 +49,7 @@ fn what_was_typed_means_what_it_says() {
     assert_eq!(config.reactors, 1);
     let line = "socketserver serve chat --tcp 127.0.0.1:0 --reactors 3 --spread kernel";
     let Ok(Task::Serve(config)) = read(line) else { panic!("refused") };
-    assert_eq!((config.reactors, config.spread), (3, Spread::Kernel));
+    assert_eq!((config.reactors, config.spread), (3, LoadBalancing::ReusePort));
 }
 
 /// Found by the fuzz target `addresses`: the library took such an address, the command did not.

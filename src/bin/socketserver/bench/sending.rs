@@ -1,6 +1,6 @@
 //! What the connections of a client process send, each mode by its own rule.
 
-use socketserver::{Io, Sent};
+use socketserver::{Io, SendStatus};
 
 use super::load::{Load, PATIENCE, Phase};
 use super::terms::{Mode, Transport};
@@ -15,7 +15,7 @@ impl Load {
         let seq = talker.send(since, now);
         let sent = io.send(id, self.messages.write(self.first + number, seq));
         self.under_way += 1;
-        if sent == Sent::Gone {
+        if sent == SendStatus::Closed {
             // Its `finish` is on the way and counts what was under way.
             log::debug!("connection {number} ends");
         }

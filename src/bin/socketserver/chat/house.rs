@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use socketserver::Handle;
+use socketserver::ServerHandle;
 
 use super::Room;
 
@@ -23,7 +23,7 @@ pub(crate) struct House {
 /// What the others know of the room of one loop.
 #[derive(Default)]
 struct Door {
-    handle: OnceLock<Handle<Room>>,
+    handle: OnceLock<ServerHandle<Room>>,
     members: AtomicUsize,
     inbox: Mutex<Inbox>,
 }
@@ -45,7 +45,7 @@ impl House {
     }
 
     /// Somebody is in the room of a loop, which is reached by this handle.
-    pub(super) fn enter(&self, index: usize, handle: impl FnOnce() -> Handle<Room>) {
+    pub(super) fn enter(&self, index: usize, handle: impl FnOnce() -> ServerHandle<Room>) {
         if let Some(door) = self.rooms.get(index) {
             door.handle.get_or_init(handle);
             door.members.fetch_add(1, Ordering::SeqCst);

@@ -96,7 +96,7 @@ impl Lines {
             return Ok(false);
         }
         if let Some(OnItsWay { len, dropped }) = self.on_its_way.take() {
-            if io.ledger().packets_dropped > dropped {
+            if io.stats().packets_dropped > dropped {
                 return self.retry_later(io, id, len).map(|()| false);
             }
             self.tries = 0;
@@ -116,7 +116,7 @@ impl Lines {
 
     fn send_next(&mut self, io: &mut Io, id: SocketId) {
         let Some(len) = self.next_len() else { return };
-        let dropped = io.ledger().packets_dropped;
+        let dropped = io.stats().packets_dropped;
         let line = self.bytes.get(self.start..self.start + len).unwrap_or_default();
         io.send(id, line);
         self.on_its_way = Some(OnItsWay { len, dropped });

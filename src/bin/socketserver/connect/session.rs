@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use socketserver::{Handle, Io, SocketId, TimerId};
+use socketserver::{Io, ServerHandle, SocketId, TimerId};
 
 use super::datagrams::Lines;
 use super::stall::Stall;
@@ -106,7 +106,7 @@ impl Session {
     }
 
     /// The way to the server stands: now there is use for what is typed.
-    pub(super) fn stands(&mut self, id: SocketId, handle: Handle<Session>) -> io::Result<()> {
+    pub(super) fn stands(&mut self, id: SocketId, handle: ServerHandle<Session>) -> io::Result<()> {
         self.socket = Some(id);
         if self.rules.reads_input {
             self.permits = Some(Permits::start(handle)?);

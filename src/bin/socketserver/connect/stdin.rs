@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use socketserver::Handle;
+use socketserver::ServerHandle;
 
 use super::patience;
 use super::session::Session;
@@ -25,7 +25,7 @@ pub(super) struct Permits {
 
 impl Permits {
     /// Starts to read. Each piece comes to [`Session::typed`], the end to [`Session::input_over`].
-    pub(super) fn start(handle: Handle<Session>) -> io::Result<Permits> {
+    pub(super) fn start(handle: ServerHandle<Session>) -> io::Result<Permits> {
         let (reader, permits) = channel();
         thread::Builder::new().name("stdin".into()).spawn(move || read(&handle, &permits))?;
         let mut permits = Permits { reader, owed: PERMITS };
@@ -47,7 +47,7 @@ impl Permits {
     }
 }
 
-fn read(handle: &Handle<Session>, permits: &Receiver<()>) {
+fn read(handle: &ServerHandle<Session>, permits: &Receiver<()>) {
     let mut stdin = io::stdin().lock();
     let mut buffer = vec![0; PIECE];
     while permits.recv().is_ok() {

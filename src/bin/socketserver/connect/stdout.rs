@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use socketserver::{Handle, Server};
+use socketserver::{Server, ServerHandle};
 
 use super::patience;
 use super::session::Session;
@@ -34,7 +34,7 @@ impl Output {
 
     /// Starts to write. What became of it comes to [`Session::written`] and
     /// [`Session::output_failed`].
-    pub(super) fn start(&self, handle: Handle<Session>) -> io::Result<()> {
+    pub(super) fn start(&self, handle: ServerHandle<Session>) -> io::Result<()> {
         let pending = Arc::clone(&self.pending);
         thread::Builder::new().name("stdout".into()).spawn(move || write(&handle, &pending))?;
         Ok(())
@@ -73,7 +73,7 @@ impl Pending {
     }
 }
 
-fn write(handle: &Handle<Session>, pending: &Pending) {
+fn write(handle: &ServerHandle<Session>, pending: &Pending) {
     let mut stdout = io::stdout().lock();
     let mut bytes = Vec::new();
     loop {

@@ -3,7 +3,7 @@
 /// Why a conversation ended. `finish` finds it in [`Context::reason`](crate::Context::reason).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum CloseReason {
     /// The handler called `close`, or let the default of `eof` or `shutdown` do so, and everything
     /// it had sent has left.
     Closed,
@@ -14,12 +14,12 @@ pub enum Reason {
     /// A callback of the handler panicked.
     Panicked,
     /// The connection broke: the peer reset it, or the system reported another error.
-    Broken,
+    IoError,
     /// An outgoing connection never stood.
-    NotConnected,
+    ConnectFailed,
     /// Not a byte in either direction for
     /// [`Options::idle_timeout`](crate::Options::idle_timeout).
-    Idle,
+    IdleTimeout,
     /// The peer left unfinished what it had begun for
     /// [`Options::frame_timeout`](crate::Options::frame_timeout).
     FrameTimeout,
@@ -33,42 +33,42 @@ pub enum Reason {
     /// [`Options::close_timeout`](crate::Options::close_timeout).
     CloseTimeout,
     /// The grace of a shutdown ran out, or the server was dropped.
-    Forced,
+    ShutdownTimeout,
 }
 
-impl Reason {
+impl CloseReason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Reason; 12] = [
-        Reason::Closed,
-        Reason::Aborted,
-        Reason::HandlerError,
-        Reason::Panicked,
-        Reason::Broken,
-        Reason::NotConnected,
-        Reason::Idle,
-        Reason::FrameTimeout,
-        Reason::InputLimit,
-        Reason::OutputLimit,
-        Reason::CloseTimeout,
-        Reason::Forced,
+    pub const ALL: [CloseReason; 12] = [
+        CloseReason::Closed,
+        CloseReason::Aborted,
+        CloseReason::HandlerError,
+        CloseReason::Panicked,
+        CloseReason::IoError,
+        CloseReason::ConnectFailed,
+        CloseReason::IdleTimeout,
+        CloseReason::FrameTimeout,
+        CloseReason::InputLimit,
+        CloseReason::OutputLimit,
+        CloseReason::CloseTimeout,
+        CloseReason::ShutdownTimeout,
     ];
 }
 
-/// Counters of one server since it was made, from [`Io::ledger`](crate::Io::ledger).
+/// Counters of one server since it was made, from [`Io::stats`](crate::Io::stats).
 ///
 /// They balance at all times: every conversation that was begun is live or ended for a reason,
 /// and every byte and every datagram that a handler sent has left, waits, or was dropped.
-/// [`Io::check_ledger`](crate::Io::check_ledger) compares them with what is really there.
+/// [`Io::verify_stats`](crate::Io::verify_stats) compares them with what is really there.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct Ledger {
+pub struct Stats {
     /// Clients accepted for which a handler was made.
     pub accepted: u64,
     /// Outgoing connections begun.
     pub connected: u64,
     /// Clients that `verify_request` refused, or for which no handler could be made.
     pub refused: u64,
-    /// Clients accepted here and handed to another loop of [`Cores`](crate::Cores), which counts
+    /// Clients accepted here and handed to another loop of [`LoopGroup`](crate::LoopGroup), which counts
     /// them as accepted or refused.
     pub handed_over: u64,
     /// Errors of `accept`, whatever was done about them.
@@ -98,13 +98,13 @@ pub struct Ledger {
     pub packets_out: u64,
     /// Those of them that were dropped: the queue had no room, or the system did not take them.
     pub packets_dropped: u64,
-    ended: [u64; Reason::ALL.len()],
+    ended: [u64; CloseReason::ALL.len()],
 }
 
-impl Ledger {
+impl Stats {
     /// How many conversations ended for this reason.
     #[must_use]
-    pub fn ended(&self, reason: Reason) -> u64 {
+    pub fn ended(&self, reason: CloseReason) -> u64 {
         self.ended.get(reason as usize).copied().unwrap_or(0)
     }
 
@@ -132,7 +132,7 @@ impl Ledger {
         self.packets_sent - self.packets_out - self.packets_dropped
     }
 
-    pub(crate) fn end(&mut self, reason: Reason) {
+    pub(crate) fn end(&mut self, reason: CloseReason) {
         if let Some(count) = self.ended.get_mut(reason as usize) {
             *count += 1;
         }
@@ -142,7 +142,7 @@ impl Ledger {
 /// What a graceful shutdown came to, from [`Server::report`](crate::Server::report).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct Report {
+pub struct ShutdownReport {
     /// Conversations that ended by themselves within the grace.
     pub drained: u64,
     /// Conversations that were cut off when it ran out.
@@ -157,12 +157,12 @@ mod tests {
 
     #[test]
     fn every_reason_has_a_counter_of_its_own() {
-        let mut ledger = Ledger { accepted: 20, ..Ledger::default() };
-        for (n, reason) in Reason::ALL.into_iter().enumerate() {
+        let mut stats = Stats { accepted: 20, ..Stats::default() };
+        for (n, reason) in CloseReason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, n);
-            ledger.end(reason);
-            assert_eq!(ledger.ended(reason), 1);
+            stats.end(reason);
+            assert_eq!(stats.ended(reason), 1);
         }
-        assert_eq!(ledger.live(), 20 - Reason::ALL.len() as u64);
+        assert_eq!(stats.live(), 20 - CloseReason::ALL.len() as u64);
     }
 }
