@@ -214,7 +214,7 @@ const NAMES: [&str; 18] = [
     "ForkingUnixDatagramServer",
 ];
 
-const PAGE: &str = include_str!("../src/coming_from_python.rs");
+const PAGE: &str = include_str!("../src/guide/from_python.rs");
 
 #[test]
 fn the_page_has_a_row_for_every_name() {

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use crate::bytes::{Bytes, pieces};
-use crate::frame::LengthField;
-use crate::input::Input;
+use crate::conn::framing::LengthField;
+use crate::conn::input::Input;
 
 /// A [`LengthField`] of which one can ask what it is.
 #[derive(Clone, Copy, Debug)]

@@ -4,8 +4,8 @@
 use std::io;
 
 use crate::bytes::{Bytes, pieces};
+use crate::conn::input::{Input, Unconsumed};
 use crate::fields::Field;
-use crate::input::{Input, Unconsumed};
 
 /// One way to take a frame.
 #[derive(Clone, Copy, Debug)]

@@ -19,9 +19,9 @@
     reason = "a panic is how a target fails, and of what is compiled in not all is used"
 )]
 
-#[path = "../../src"]
-mod library {
-    pub(crate) mod frame;
+#[path = "../../src/conn"]
+mod conn {
+    pub(crate) mod framing;
     pub(crate) mod input;
 }
 
@@ -101,7 +101,6 @@ use command::{
 use examples::http::{chunk, conditions, kept, media_types, request, response, site, target};
 use examples::kv::{apart, glob, large, memory, number, parser, replies, value, words};
 use examples::support::head;
-use library::{frame, input};
 
 mod bytes;
 #[cfg(test)]

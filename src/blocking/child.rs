@@ -16,12 +16,12 @@ use std::time::Duration;
 use mio::Interest;
 use mio::unix::pipe::Receiver;
 
-use super::crew::{BlockingJob, JobResult, WorkerPermit, poke};
+use super::executor::{BlockingJob, JobResult, WorkerPermit, poke};
 use super::request::SharedAccess;
+use crate::blocking::fork::{self, Child, ChildReport, Forked, ReportPipe};
 use crate::exit::Exit;
 use crate::handler::Context;
-use crate::process::{self, Child, ChildReport, Forked, ReportPipe};
-use crate::stage::message_of;
+use crate::reactor::dispatch::message_of;
 
 pub(super) struct ChildJob {
     child: Child,
@@ -57,7 +57,7 @@ impl ChildJob {
         work: BlockingJob<S>,
         begin: &ChildBegin,
     ) -> io::Result<ChildJob> {
-        let (child, receiver) = match process::fork()? {
+        let (child, receiver) = match fork::fork()? {
             Forked::Child(reporter) => work_and_leave(cx, reporter, work, begin),
             Forked::Parent(child, receiver) => (child, receiver),
         };
@@ -90,8 +90,7 @@ impl ChildJob {
         }
         let bytes = std::mem::take(&mut report.bytes);
         Some(decode(&bytes).unwrap_or_else(|| {
-            let what =
-                process::describe(status).unwrap_or_else(|| "its process told nothing".into());
+            let what = fork::describe(status).unwrap_or_else(|| "its process told nothing".into());
             JobResult {
                 result: Ok(Err(io::Error::other(what))),
                 reply: None,

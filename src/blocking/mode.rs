@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::crew::{Executor, ExecutorKind};
-use super::wire::Limits;
+use super::executor::{Executor, ExecutorKind};
+use super::socket::Limits;
 use crate::addr::Addr;
 
 /// Where the handlers of a blocking service run: in the loop itself, each in a thread, or each in a

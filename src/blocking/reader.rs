@@ -2,9 +2,9 @@
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
-use super::wire::BlockingSocket;
-use crate::frame::{Frame, LengthField};
-use crate::input::{Input, Unconsumed};
+use super::socket::BlockingSocket;
+use crate::conn::framing::{Frame, LengthField};
+use crate::conn::input::{Input, Unconsumed};
 
 /// Where the bytes come from.
 pub(super) enum ReadSource {

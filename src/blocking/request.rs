@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 
 use super::reader::{ReadSource, Reader};
-use super::wire::BlockingSocket;
+use super::socket::BlockingSocket;
 use crate::addr::Addr;
-use crate::frame::{Frame, LengthField};
-use crate::handle::Command;
-use crate::mailbox::Mailbox;
+use crate::conn::framing::{Frame, LengthField};
+use crate::handler::server_handle::Command;
+use crate::io::mailbox::Mailbox;
 
 /// One client of a blocking handler (Python's `request`, `rfile` and `wfile` in one): a connection,
 /// or one datagram. What comes in is read; a datagram ends where it ends. What is written leaves at
@@ -212,7 +212,7 @@ impl<'a, S> Request<'a, S> {
     #[must_use]
     pub fn server_address(&self) -> Option<Addr> {
         match self.socket() {
-            Some(socket) => crate::socket::name_of(socket),
+            Some(socket) => crate::net::name_of(socket),
             None => self.server_address.clone(),
         }
     }

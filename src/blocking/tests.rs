@@ -94,7 +94,7 @@ mod pieces {
     use proptest::prelude::*;
     use socket2::{Domain, Socket, Type};
 
-    use super::super::super::wire::Limits;
+    use super::super::super::socket::Limits;
     use super::*;
 
     fn pair(timeout: Option<Duration>) -> (Socket, Reader) {

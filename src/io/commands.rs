@@ -4,11 +4,11 @@
 //! does not have that. All of them may be given in every callback, about the own socket too.
 
 use super::Io;
-use crate::datagram::DatagramPhase;
+use crate::conn::datagram::DatagramPhase;
+use crate::conn::stream::CloseState;
 use crate::id::SocketId;
-use crate::sockets::Entry;
+use crate::io::table::Entry;
 use crate::stats::CloseReason;
-use crate::stream::CloseState;
 
 impl Io {
     /// Reads no more from `id` until [`Io::resume`]. The handler of a connection sees no input

@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Io, ShutdownState};
 use crate::addr::Addr;
-use crate::datagram::{Datagram, DatagramPhase};
+use crate::conn::datagram::DatagramPhase;
+use crate::conn::packets::QueueLimits;
+use crate::conn::stream::SendStatus;
 use crate::id::SocketId;
-use crate::packets::QueueLimits;
-use crate::socket::is_local;
-use crate::stream::SendStatus;
+use crate::io::datagram::Datagram;
+use crate::net::is_local;
 
 impl Io {
     /// Sends a datagram, which may be empty, from the datagram socket `id`; on one that is connected,

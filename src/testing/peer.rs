@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::conn::input::Input;
 use crate::handler::{Context, Handler};
 use crate::id::{SocketId, TimerId};
-use crate::input::Input;
-use crate::memory::MemoryPeer;
+use crate::net::memory::MemoryPeer;
 use crate::stats::CloseReason;
 
 /// The peer of one handler, from [`TestServer::connect`](super::TestServer::connect). What it does

@@ -14,7 +14,7 @@ pub(crate) fn names() -> Vec<Trial> {
             assert_eq!(public("lib.rs"), names_in(CRATE));
         }),
         one("b25_the_public_names_of_blocking_are_exactly_these", || {
-            assert_eq!(public("blocking.rs"), names_in(BLOCKING));
+            assert_eq!(public("blocking/mod.rs"), names_in(BLOCKING));
         }),
     ]
 }
@@ -22,7 +22,7 @@ pub(crate) fn names() -> Vec<Trial> {
 const CRATE: &str = "Addr Connect Context LoopGroup LoopGroupHandle DatagramHandler Echo Exit Frame \
     FrameWriter ServerHandle Handler Input IntoConnect Io Stats LengthField LoopReport Options RequestOutcome \
     Readiness CloseReason Reconnect Relay ShutdownReport SendStatus Server SocketId LoadBalancing TraceEvent TimerId ToAddrs \
-    blocking coming_from_python guide mio serve_on_cores testing";
+    blocking guide mio serve_on_cores testing";
 
 const BLOCKING: &str = "Handler MAX_CHILDREN Mode Request";
 

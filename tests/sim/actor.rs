@@ -13,12 +13,12 @@ use super::line::Made;
 use super::random::{bytes, is_part};
 use super::script::{AtEnd, Nature, Takes};
 use super::trip::Stage;
+use crate::conn::input::Input;
+use crate::conn::stream::{CloseState, SendStatus};
 use crate::handler::{Context, Handler};
 use crate::id::TimerId;
-use crate::input::Input;
 use crate::io::Io;
 use crate::stats::CloseReason;
-use crate::stream::{CloseState, SendStatus};
 
 /// What all handlers share.
 pub(crate) type World = Rc<RefCell<Simulated>>;

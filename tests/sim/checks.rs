@@ -3,9 +3,9 @@
 use super::line::Line;
 use super::world::{Failed, Run};
 use super::{port_checks, trip_checks};
+use crate::conn::stream::CloseState;
 use crate::io::{Io, ShutdownState, nanoseconds};
 use crate::options::Options;
-use crate::stream::CloseState;
 
 /// So many turns something may be late: the loop looks once more before it ends anybody.
 const LATE: u32 = 4;

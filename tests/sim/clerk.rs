@@ -15,11 +15,11 @@ use super::post::LONGEST;
 use super::random::bytes;
 use super::script::{Answers, Service};
 use crate::addr::Addr;
+use crate::conn::stream::SendStatus;
 use crate::handler::{Context, DatagramHandler};
 use crate::id::TimerId;
 use crate::io::Io;
 use crate::stats::CloseReason;
-use crate::stream::SendStatus;
 
 pub(crate) struct Clerk {
     pub(crate) n: u32,

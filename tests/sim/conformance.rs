@@ -25,10 +25,10 @@ use super::kernel::{Simulated, output_of};
 use super::line::SimEvent;
 use super::number;
 use super::random::{Random, bytes};
-use crate::memory::simulated::SimKernel;
+use crate::conn::transport::Transport;
+use crate::net::memory::kernel::SimKernel;
+use crate::net::{ReadyEvent, StreamSocket};
 use crate::options::Options;
-use crate::socket::{ReadyEvent, StreamSocket};
-use crate::transport::Transport;
 
 /// How many scripts are played for each kind of socket when nobody says otherwise.
 const SCRIPTS: u64 = 60;

@@ -18,9 +18,9 @@ use super::random::Random;
 use super::script::Script;
 use super::trip::{Fate, Named, Place, PlaceKind, Plan, Trip};
 use crate::addr::Addr;
-use crate::memory::simulated::SimKernel;
+use crate::net::StreamSocket;
+use crate::net::memory::kernel::SimKernel;
 use crate::options::Options;
-use crate::socket::StreamSocket;
 
 /// Where it goes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

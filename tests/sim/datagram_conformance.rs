@@ -23,11 +23,11 @@ use super::post::LONGEST;
 use super::random::{Random, bytes};
 use super::script::{Answers, Service};
 use crate::addr::Addr;
-use crate::memory::datagram::SimDatagramKernel;
+use crate::conn::packets::{QueueLimits, RecvBuffers, SendQueue};
+use crate::conn::transport::{DatagramTransport, Received};
+use crate::net::memory::datagram::SimDatagramKernel;
+use crate::net::{DatagramSocket, MmsgHeaders};
 use crate::options::Options;
-use crate::packets::{QueueLimits, RecvBuffers, SendQueue};
-use crate::socket::{DatagramSocket, MmsgHeaders};
-use crate::transport::{DatagramTransport, Received};
 
 #[derive(Clone, Copy, Debug)]
 enum Act {

@@ -7,9 +7,9 @@ use super::kernel::Simulated;
 use super::line::Line;
 use super::trip::{Named, Stage};
 use crate::addr::Addr;
-use crate::connect::Connect;
 use crate::handler::{HandlerSlot, Registrar};
 use crate::id::SocketId;
+use crate::io::connect::Connect;
 use crate::io::{Io, ShutdownState};
 
 /// Whether a trip of that number is begun for a timer that is nobody's.

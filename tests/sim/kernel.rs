@@ -17,7 +17,7 @@ use super::random::{Random, bytes, is_part};
 use super::trip::{Trip, line_of};
 use crate::addr::Addr;
 use crate::id::SocketId;
-use crate::memory::simulated::SimKernel;
+use crate::net::memory::kernel::SimKernel;
 use crate::options::Options;
 use crate::stats::CloseReason;
 

@@ -8,7 +8,7 @@ use mio::Token;
 use super::book::Page;
 use super::trip::line_of;
 use crate::id::SocketId;
-use crate::socket::ReadyEvent;
+use crate::net::ReadyEvent;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

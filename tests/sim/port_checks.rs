@@ -3,7 +3,7 @@
 use super::kernel::Simulated;
 use super::port::{Port, Post};
 use super::world::{Failed, Run};
-use crate::datagram::DatagramPhase;
+use crate::conn::datagram::DatagramPhase;
 use crate::io::{ACCEPT_RETRY, Io, ShutdownState};
 use crate::stats::Stats;
 

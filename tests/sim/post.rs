@@ -12,10 +12,12 @@ use super::port::{
 };
 use super::random::bytes;
 use crate::addr::Addr;
+use crate::conn::packets::{
+    BATCH, Destination, PacketSource, QueuedPacket, RecvBuffers, SendQueue, To,
+};
+use crate::conn::transport::Received;
 use crate::id::SocketId;
-use crate::memory::datagram::SimDatagramKernel;
-use crate::packets::{BATCH, Destination, PacketSource, QueuedPacket, RecvBuffers, SendQueue, To};
-use crate::transport::Received;
+use crate::net::memory::datagram::SimDatagramKernel;
 
 /// The longest datagram that UDP sends.
 pub(crate) const LONGEST: usize = 65_507;

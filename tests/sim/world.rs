@@ -18,10 +18,10 @@ use super::trip::{Named, Plan, Stage, Trip, UNKNOWN};
 use crate::addr::Addr;
 use crate::handler::{Handler, HandlerSlot};
 use crate::io::ShutdownState;
-use crate::listener::Listener;
-use crate::memory::simulated::install;
+use crate::io::listener::Listener;
+use crate::net::memory::kernel::install;
+use crate::net::{DatagramSocket, ListenerSocket};
 use crate::server::Server;
-use crate::socket::{DatagramSocket, ListenerSocket};
 
 /// The first thing that was not as it must be.
 pub(crate) type Failed = String;

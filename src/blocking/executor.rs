@@ -1,0 +1,300 @@
+//! Who does the work of blocking handlers, how many at once, and what comes back from them.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use log::warn;
+
+#[cfg(all(unix, feature = "processes"))]
+use super::child::{ChildBegin, ChildJob};
+use super::request::SharedAccess;
+use crate::addr::Addr;
+use crate::conn::log_throttle::LogThrottle;
+use crate::handler::Context;
+use crate::id::SocketId;
+use crate::io::Io;
+use crate::io::thread_pool::ThreadPool;
+
+/// Those who serve one [`Mode`](super::Mode) and its clones.
+pub(super) struct Executor {
+    place: ExecutorKind,
+    pub(super) places: Arc<WorkerLimit>,
+    workers: ThreadPool,
+    warnings: RefCell<LogThrottle>,
+    #[cfg(all(unix, feature = "processes"))]
+    pub(super) child: RefCell<ChildBegin>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum ExecutorKind {
+    Loop,
+    Threads,
+    #[cfg(all(unix, feature = "processes"))]
+    Processes,
+}
+
+/// What is to be done for one client.
+pub(super) type BlockingJob<S> = Box<dyn FnOnce(SharedAccess<'_, S>) -> JobResult + Send>;
+
+/// What came of it.
+pub(super) struct JobResult {
+    pub(super) result: thread::Result<io::Result<()>>,
+    /// The answer to a datagram.
+    pub(super) reply: Option<Vec<u8>>,
+    /// Its process ended before it could tell the hook of the user anything.
+    pub(super) crashed: bool,
+    /// Since when no byte of a connection has moved, in nanoseconds of the loop's clock, if a shutdown
+    /// has ended its last read.
+    pub(super) silent_since: Option<u64>,
+}
+
+impl Executor {
+    pub(super) fn new(place: ExecutorKind, most: usize) -> Executor {
+        Executor {
+            place,
+            places: Arc::new(WorkerLimit::new(most)),
+            // The places are the bound.
+            workers: ThreadPool::new(most, usize::MAX),
+            warnings: RefCell::default(),
+            #[cfg(all(unix, feature = "processes"))]
+            child: RefCell::default(),
+        }
+    }
+
+    /// Threads none of which can be started.
+    #[cfg(test)]
+    pub(super) fn that_fails() -> Executor {
+        Executor { workers: ThreadPool::new(1, 0), ..Executor::new(ExecutorKind::Threads, 1) }
+    }
+
+    /// How [`Mode`](super::Mode) calls it.
+    pub(super) fn name(&self) -> &'static str {
+        match self.place {
+            ExecutorKind::Loop => "inline",
+            ExecutorKind::Threads => "threads",
+            #[cfg(all(unix, feature = "processes"))]
+            ExecutorKind::Processes => "processes",
+        }
+    }
+
+    /// Whether a shutdown ends their reads. In the loop it cannot begin while they run.
+    pub(super) fn ends_reads_at_stop(&self, detach: bool) -> bool {
+        match self.place {
+            ExecutorKind::Loop => false,
+            ExecutorKind::Threads => !detach,
+            #[cfg(all(unix, feature = "processes"))]
+            ExecutorKind::Processes => true,
+        }
+    }
+
+    /// Whether such handlers can run at all.
+    #[cfg_attr(
+        not(all(unix, feature = "processes")),
+        expect(clippy::unnecessary_wraps, reason = "only processes may not run")
+    )]
+    pub(super) fn check(&self) -> io::Result<()> {
+        match self.place {
+            ExecutorKind::Loop | ExecutorKind::Threads => Ok(()),
+            #[cfg(all(unix, feature = "processes"))]
+            ExecutorKind::Processes => crate::blocking::fork::check_threads(),
+        }
+    }
+
+    /// Begins work for the socket of `cx`, whose `timeout` is called when it may have ended.
+    pub(super) fn start<S: 'static>(
+        &self,
+        cx: &mut Context<'_, S>,
+        place: WorkerPermit,
+        work: BlockingJob<S>,
+    ) -> io::Result<PendingJob> {
+        match self.place {
+            ExecutorKind::Loop => Ok(PendingJob::Done(work(SharedAccess::Here(cx.shared)))),
+            ExecutorKind::Threads => self.start_thread(cx, place, work),
+            #[cfg(all(unix, feature = "processes"))]
+            ExecutorKind::Processes => {
+                ChildJob::fork(cx, place, work, &self.child.borrow()).map(PendingJob::Process)
+            }
+        }
+    }
+
+    fn start_thread<S: 'static>(
+        &self,
+        cx: &Context<'_, S>,
+        place: WorkerPermit,
+        work: BlockingJob<S>,
+    ) -> io::Result<PendingJob> {
+        let slot = Arc::new(ResultCell::default());
+        let (result, owner) = (Arc::clone(&slot), cx.id);
+        let (places, mailbox) = (Arc::clone(&self.places), Arc::clone(&cx.desk.mailbox));
+        self.workers.run(move || {
+            result.put(work(SharedAccess::There(Arc::clone(&mailbox))));
+            drop(place);
+            mailbox.post_reserved(Box::new(move |_, io| {
+                places.wake(io);
+                poke(io, owner);
+            }));
+        })?;
+        Ok(PendingJob::Thread(slot))
+    }
+
+    /// Logs the failure of a handler, as long as there are few. Bytes of the peer are not in it,
+    /// unless the handler put them there.
+    pub(super) fn warn(&self, io: &Io, peer: &Addr, error: &io::Error) {
+        if let Some(before) = self.warnings.borrow_mut().pass(io.now) {
+            warn!("a handler failed for {peer}: {error} ({before} more such failures before)");
+        }
+    }
+}
+
+impl fmt::Debug for Executor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Executor { place, places, .. } = self;
+        f.debug_struct("Executor")
+            .field("place", place)
+            .field("places", places)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many may be busy at once, and how many are.
+#[derive(Debug)]
+pub(super) struct WorkerLimit {
+    most: usize,
+    taken: AtomicUsize,
+    /// Datagram sockets with work for which there was no place.
+    waiting: Mutex<Vec<SocketId>>,
+}
+
+impl WorkerLimit {
+    fn new(most: usize) -> WorkerLimit {
+        WorkerLimit { most, taken: AtomicUsize::new(0), waiting: Mutex::default() }
+    }
+
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.taken() < self.most
+    }
+
+    /// A place, if one is free. Only the loop takes them, so between a look and the taking they
+    /// only become more.
+    pub(super) fn take(self: &Arc<WorkerLimit>) -> Option<WorkerPermit> {
+        self.has_room().then(|| self.take_one())
+    }
+
+    pub(super) fn take_one(self: &Arc<WorkerLimit>) -> WorkerPermit {
+        self.taken.fetch_add(1, Ordering::AcqRel);
+        WorkerPermit(Arc::clone(self))
+    }
+
+    /// Has a datagram socket told when a place is free.
+    pub(super) fn wait(&self, id: SocketId) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if !waiting.contains(&id) {
+            waiting.push(id);
+        }
+    }
+
+    /// A place has become free.
+    pub(super) fn wake(&self, io: &mut Io) {
+        io.sockets.stop_waiting();
+        let waiting =
+            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        for id in waiting {
+            poke(io, id);
+        }
+    }
+}
+
+/// One of the [`WorkerLimit`], until it is dropped.
+#[derive(Debug)]
+pub(super) struct WorkerPermit(Arc<WorkerLimit>);
+
+impl WorkerPermit {
+    #[cfg(all(unix, feature = "processes"))]
+    pub(super) fn places(&self) -> Arc<WorkerLimit> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for WorkerPermit {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Has the handler of a socket look at what has come back.
+pub(super) fn poke(io: &mut Io, id: SocketId) {
+    if io.sockets.get(id).is_some() {
+        io.set_timer(id, Duration::ZERO);
+    }
+}
+
+/// Work that is under way, or its result.
+pub(super) enum PendingJob {
+    Done(JobResult),
+    Thread(Arc<ResultCell>),
+    #[cfg(all(unix, feature = "processes"))]
+    Process(ChildJob),
+    /// The result was taken.
+    Taken,
+}
+
+impl PendingJob {
+    /// What came of it, if it has ended; says so once.
+    #[cfg_attr(
+        not(all(unix, feature = "processes")),
+        expect(unused_variables, reason = "only a child has anything to do with the loop")
+    )]
+    pub(super) fn take<S>(&mut self, cx: &mut Context<'_, S>) -> Option<JobResult> {
+        match std::mem::replace(self, PendingJob::Taken) {
+            PendingJob::Done(ended) => return Some(ended),
+            PendingJob::Thread(slot) => match slot.take() {
+                None => *self = PendingJob::Thread(slot),
+                ended => return ended,
+            },
+            #[cfg(all(unix, feature = "processes"))]
+            PendingJob::Process(mut watched) => match watched.take(cx) {
+                None => *self = PendingJob::Process(watched),
+                ended => return ended,
+            },
+            PendingJob::Taken => {}
+        }
+        None
+    }
+
+    pub(super) fn is_thread(&self) -> bool {
+        matches!(self, PendingJob::Thread(_))
+    }
+}
+
+/// Where a thread leaves its result.
+#[derive(Default)]
+pub(super) struct ResultCell(Mutex<Option<JobResult>>);
+
+impl ResultCell {
+    fn put(&self, ended: JobResult) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+    }
+
+    fn take(&self) -> Option<JobResult> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Runs a callback of the user; its panic is a result.
+pub(super) fn guarded(callback: impl FnOnce() -> io::Result<()>) -> thread::Result<io::Result<()>> {
+    catch_unwind(AssertUnwindSafe(callback))
+}

@@ -1,0 +1,514 @@
+//! A datagram socket and the packets waiting to leave it, as a state machine over any transport.
+//!
+//! A datagram is never owed: what cannot leave is dropped and counted, and nobody waits for it. What
+//! has come is answered even when the socket is about to close, as far as that has an end.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::addr::Addr;
+use crate::conn::log_throttle::LogThrottle;
+use crate::conn::packets::{Destination, QueueLimits, RecvBuffers, SendQueue};
+use crate::conn::transport::{DatagramTransport, Readiness, Received};
+
+#[derive(Debug)]
+pub(crate) struct Datagram<T> {
+    transport: T,
+    packets: SendQueue,
+    /// Cleared only when nothing is left: an edge comes once.
+    readable: bool,
+    /// Cleared only when the socket refused to send.
+    writable: bool,
+    paused: bool,
+    /// Nothing more may be taken in this run of the server.
+    waits: bool,
+    /// The first that waits was refused once, perhaps for the sake of another.
+    is_retry: bool,
+    /// Errors of receiving in a row.
+    failures: u32,
+    /// Receiving fails again and again, so nothing is read until the retry time comes.
+    pub(crate) retries_later: bool,
+    /// Its handler was told of the shutdown.
+    told: bool,
+    /// It exchanges datagrams with one peer alone.
+    pub(crate) is_connected: bool,
+    /// Something was dropped for want of room since the queue was last empty.
+    congested: bool,
+    phase: DatagramPhase,
+    /// Not every datagram is shown: it is closed, or has chosen one peer. One question for both.
+    turns_some_away: bool,
+    /// The one peer that it has chosen since it was bound: what others had sent before is refused.
+    peer: Option<Addr>,
+    /// What is shown now, of a socket that has every address of the machine.
+    shown: Option<Shown>,
+    /// It is not closing and shows nothing of that kind: the question that every send asks.
+    sends_plainly: bool,
+    /// How many that were taken are being answered elsewhere, by other threads or processes.
+    owed: usize,
+    /// Whether its id is in the queue.
+    pub(crate) queued: bool,
+    /// Whether the poll reports room for sending.
+    asked_for_room: bool,
+    /// When what waits at its end is dropped; that deadline is in the heap.
+    pub(crate) closes_at: Option<u64>,
+    warnings: LogThrottle,
+}
+
+/// After so many errors in a row something is wrong with receiving itself: at once it would only
+/// fail again.
+const FAILURES_IN_A_ROW: u32 = 64;
+
+/// How near its end a socket is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum DatagramPhase {
+    Open,
+    /// What has come by now is still answered.
+    Draining {
+        since: u64,
+        then: AfterDrain,
+    },
+    /// Nothing is read until the server runs again.
+    Stopped,
+    /// What waits still leaves.
+    Closing,
+}
+
+/// A datagram that is shown: what goes to its sender meanwhile is an answer.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    peer: SocketAddr,
+    destination: Destination,
+}
+
+/// What follows on the last look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum AfterDrain {
+    Rest,
+    Close,
+}
+
+/// What became of what was sent.
+#[derive(Debug)]
+pub(crate) enum FlushOutcome {
+    /// So many have left.
+    Sent(usize),
+    /// The first was dropped, because of this.
+    Dropped(io::Error),
+    /// The system told of something else than the first, which still waits.
+    PendingError(io::Error),
+    /// The socket has no room.
+    WouldBlock,
+}
+
+impl<T: DatagramTransport> Datagram<T> {
+    pub(crate) fn new(transport: T, is_connected: bool) -> Datagram<T> {
+        Datagram {
+            transport,
+            packets: SendQueue::default(),
+            // What came before it was registered counts as well.
+            readable: true,
+            writable: true,
+            paused: false,
+            waits: false,
+            failures: 0,
+            retries_later: false,
+            told: false,
+            is_retry: false,
+            is_connected,
+            congested: false,
+            phase: DatagramPhase::Open,
+            turns_some_away: false,
+            peer: None,
+            shown: None,
+            sends_plainly: true,
+            owed: 0,
+            queued: false,
+            asked_for_room: false,
+            closes_at: None,
+            warnings: LogThrottle::default(),
+        }
+    }
+
+    pub(crate) fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    pub(crate) fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    /// Whether room shall be reported from now on, if that is something else than before.
+    pub(crate) fn take_room_change(&mut self) -> Option<bool> {
+        if !self.wants_room_reported() {
+            return None;
+        }
+        self.asked_for_room = !self.writable;
+        Some(self.asked_for_room)
+    }
+
+    // Notes.
+
+    pub(crate) fn note(&mut self, ready: Readiness) {
+        self.readable |= ready.readable || ready.error;
+        self.writable |= ready.writable || ready.error;
+    }
+
+    pub(crate) fn pause(&mut self, on: bool) {
+        self.paused = on;
+    }
+
+    /// One that was taken will be answered later, or was now.
+    pub(crate) fn owe(&mut self, on: bool) {
+        self.owed = if on { self.owed + 1 } else { self.owed.saturating_sub(1) };
+    }
+
+    /// A datagram is shown that came to one of several addresses.
+    pub(crate) fn note_shown(&mut self, peer: &Addr, destination: Option<Destination>) {
+        let known = peer.ip().zip(destination);
+        self.shown = known.map(|(peer, destination)| Shown { peer: *peer, destination });
+        self.note_how_it_sends();
+    }
+
+    /// None is shown any more.
+    pub(crate) fn end_showing(&mut self) {
+        self.shown = None;
+        self.note_how_it_sends();
+    }
+
+    /// The phase, or what is shown, has changed.
+    fn note_how_it_sends(&mut self) {
+        self.sends_plainly = self.phase != DatagramPhase::Closing && self.shown.is_none();
+    }
+
+    /// Nothing more is shown; what waits still leaves.
+    pub(crate) fn close(&mut self) {
+        self.phase = DatagramPhase::Closing;
+        self.turns_some_away = true;
+        self.note_how_it_sends();
+    }
+
+    /// It exchanges datagrams with one peer alone from now on.
+    pub(crate) fn choose_peer(&mut self, peer: Addr) {
+        self.is_connected = true;
+        self.turns_some_away = true;
+        self.peer = Some(peer);
+    }
+
+    /// Answers what has come, and then rests or closes. It may have come without an edge.
+    pub(crate) fn look_last(&mut self, since: u64, then: AfterDrain) {
+        match &mut self.phase {
+            DatagramPhase::Closing => {}
+            DatagramPhase::Draining { then: before, .. } => {
+                if then == AfterDrain::Close {
+                    *before = then;
+                }
+            }
+            DatagramPhase::Open | DatagramPhase::Stopped => {
+                self.phase = DatagramPhase::Draining { since, then };
+                self.readable = true;
+            }
+        }
+    }
+
+    /// Takes nothing more until the server runs again; what waits still leaves.
+    pub(crate) fn wait(&mut self) {
+        self.waits = true;
+    }
+
+    /// Whether the handler is to be told of a shutdown; says so once in each run, and not when it
+    /// closes anyway.
+    pub(crate) fn take_shutdown(&mut self) -> bool {
+        let due = !self.told && self.phase != DatagramPhase::Closing;
+        self.told = true;
+        due
+    }
+
+    /// The server runs again.
+    pub(crate) fn serve_again(&mut self) {
+        self.waits = false;
+        self.told = false;
+        if self.phase == DatagramPhase::Stopped {
+            self.phase = DatagramPhase::Open;
+            self.readable = true;
+        }
+    }
+
+    /// The last look is over.
+    pub(crate) fn end_look(&mut self) {
+        match self.phase {
+            DatagramPhase::Draining { then: AfterDrain::Close, .. } => self.close(),
+            DatagramPhase::Draining { then: AfterDrain::Rest, .. } => {
+                self.phase = DatagramPhase::Stopped
+            }
+            _ => {}
+        }
+    }
+
+    // Questions.
+
+    pub(crate) fn phase(&self) -> DatagramPhase {
+        self.phase
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    #[inline]
+    pub(crate) fn sends_plainly(&self) -> bool {
+        self.sends_plainly
+    }
+
+    /// Where the datagram that is shown was sent to, if that is known.
+    pub(crate) fn destination(&self) -> Option<SocketAddr> {
+        self.shown.map(|shown| shown.destination.addr)
+    }
+
+    pub(crate) fn is_congested(&self) -> bool {
+        self.congested
+    }
+
+    #[inline]
+    pub(crate) fn wants_read(&self) -> bool {
+        self.readable
+            && !self.paused
+            && !self.waits
+            && !self.retries_later
+            && matches!(self.phase, DatagramPhase::Open | DatagramPhase::Draining { .. })
+    }
+
+    #[inline]
+    fn wants_write(&self) -> bool {
+        self.writable && !self.packets.is_empty()
+    }
+
+    /// Whether nothing is left to do at the end of a usual turn; as [`Datagram::wants_service`], but
+    /// without the questions that only unusual states raise.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        let usual = matches!(self.phase, DatagramPhase::Open | DatagramPhase::Stopped);
+        let done = !self.readable & !self.congested & self.packets.is_empty();
+        usual & done & !self.wants_room_reported()
+    }
+
+    /// Whether a turn now would change anything.
+    pub(crate) fn wants_service(&self) -> bool {
+        let ends = match self.phase {
+            DatagramPhase::Open | DatagramPhase::Stopped => {
+                self.congested && self.packets.is_empty()
+            }
+            DatagramPhase::Draining { .. } => {
+                !(self.is_held_up() || self.waits && self.awaits_answers())
+            }
+            // Whoever closes it, its turn gives it the time at which it ends.
+            DatagramPhase::Closing => self.owes_nothing() || self.closes_at.is_none(),
+        };
+        ends || self.wants_read() || self.wants_write() || self.wants_room_reported()
+    }
+
+    /// Whether nothing is left to do before the server ends its run.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.phase == DatagramPhase::Stopped && self.owes_nothing()
+    }
+
+    /// Whether nothing waits to leave, here or with a handler that blocks.
+    pub(crate) fn owes_nothing(&self) -> bool {
+        self.packets.is_empty() && self.owed == 0
+    }
+
+    /// Whether some that were taken are being answered by handlers that block.
+    pub(crate) fn is_owing(&self) -> bool {
+        self.owed > 0
+    }
+
+    /// Whether more can be read only when something that is owed was answered.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.paused && self.owed > 0
+    }
+
+    /// Whether it is about to close, and answers are owed that could not leave then.
+    pub(crate) fn awaits_answers(&self) -> bool {
+        self.owed > 0
+            && matches!(self.phase, DatagramPhase::Draining { then: AfterDrain::Close, .. })
+    }
+
+    /// Whether the handler is shown nothing of this peer.
+    #[inline]
+    pub(crate) fn turns_away(&self, from: &Addr) -> bool {
+        self.turns_some_away && self.is_unwanted(from)
+    }
+
+    #[cold]
+    fn is_unwanted(&self, from: &Addr) -> bool {
+        let other = match (&self.peer, from) {
+            (None, _) => false,
+            // What the kernel knows of an address besides, flow and scope, may be told or not.
+            (Some(Addr::Ip(peer)), Addr::Ip(from)) => {
+                (peer.ip(), peer.port()) != (from.ip(), from.port())
+            }
+            (Some(peer), from) => peer != from,
+        };
+        other || self.phase == DatagramPhase::Closing
+    }
+
+    /// How many datagrams wait to leave.
+    pub(crate) fn waiting(&self) -> usize {
+        self.packets.len()
+    }
+
+    /// Whether an error may be logged now, and how many were not since the last one.
+    pub(crate) fn may_warn(&mut self, now: u64) -> Option<u64> {
+        self.warnings.pass(now)
+    }
+
+    // Moving.
+
+    /// Lets in what has come, but not more than `most`; `None` when that is nothing.
+    #[inline]
+    pub(crate) fn receive(
+        &mut self,
+        batch: &mut T::MmsgHeaders,
+        inbox: &mut RecvBuffers,
+        most: usize,
+    ) -> Option<io::Result<usize>> {
+        match self.transport.receive(batch, inbox, most) {
+            Ok(Received { came, all }) => {
+                self.failures = 0;
+                self.readable = !all;
+                Some(Ok(came))
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => {
+                    self.failures = 0;
+                    self.readable = false;
+                    None
+                }
+                io::ErrorKind::Interrupted => None,
+                _ => {
+                    self.failures += 1;
+                    self.retries_later = self.failures > FAILURES_IN_A_ROW;
+                    Some(Err(error))
+                }
+            },
+        }
+    }
+
+    /// The retry time has come; says whether it was waited for. One more failure, and it waits again.
+    pub(crate) fn retry(&mut self) -> bool {
+        self.failures = self.failures.min(FAILURES_IN_A_ROW);
+        std::mem::take(&mut self.retries_later)
+    }
+
+    /// Takes a datagram to send, if there is room for it; what is dropped is dropped here.
+    #[inline]
+    pub(crate) fn send(&mut self, to: Option<&Addr>, bytes: &[u8], room: QueueLimits) -> bool {
+        debug_assert!(self.shown.is_none(), "what is sent may be an answer");
+        let taken = self.packets.push(to, bytes, room);
+        self.note_taken(taken)
+    }
+
+    /// The same while a datagram is shown: what goes to its sender leaves from where it was sent to.
+    pub(crate) fn answer(&mut self, to: Option<&Addr>, bytes: &[u8], room: QueueLimits) -> bool {
+        let shown = self.shown.filter(|shown| to.and_then(Addr::ip) == Some(&shown.peer));
+        let source = shown.and_then(|shown| Some((shown.destination.source()?, shown.peer)));
+        let taken = match source {
+            Some((from, to)) => self.packets.push_from(from, to, bytes, room),
+            None => self.packets.push(to, bytes, room),
+        };
+        self.note_taken(taken)
+    }
+
+    /// The same from an address of ours, if it has several to choose from.
+    pub(crate) fn send_from(
+        &mut self,
+        from: Option<SocketAddr>,
+        to: &Addr,
+        bytes: &[u8],
+        room: QueueLimits,
+    ) -> bool {
+        let taken = match (from, to.ip()) {
+            (Some(from), Some(peer)) if self.may_leave_from(from) => {
+                self.packets.push_from(from, *peer, bytes, room)
+            }
+            _ => self.packets.push(Some(to), bytes, room),
+        };
+        self.note_taken(taken)
+    }
+
+    /// Whether it can be told to send from there; from a group nothing is ever sent.
+    fn may_leave_from(&self, addr: SocketAddr) -> bool {
+        let ip = addr.ip().to_canonical();
+        self.transport.has_every_address() && !ip.is_unspecified() && !ip.is_multicast()
+    }
+
+    #[inline]
+    fn note_taken(&mut self, taken: bool) -> bool {
+        // What finds no room in an empty queue never will.
+        self.congested |= !taken && !self.packets.is_empty();
+        taken
+    }
+
+    /// Sends what waits, as many as the system takes at once but not more than `most`; `None` when
+    /// there is nothing to do.
+    #[inline]
+    pub(crate) fn flush(
+        &mut self,
+        batch: &mut T::MmsgHeaders,
+        most: usize,
+    ) -> Option<FlushOutcome> {
+        if !self.wants_write() {
+            return None;
+        }
+        match self.transport.send(batch, &self.packets, most) {
+            Ok(n) => {
+                self.is_retry = false;
+                self.packets.advance(n);
+                Some(FlushOutcome::Sent(n))
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => Some(FlushOutcome::Sent(0)),
+                io::ErrorKind::WouldBlock
+                    if self.packets.go_to_peer() || !self.transport.refusal_is_the_peers() =>
+                {
+                    // The one peer of a connected socket is worth waiting for.
+                    self.writable = false;
+                    Some(FlushOutcome::WouldBlock)
+                }
+                // What became of a datagram before is told in place of sending the next.
+                kind if kind != io::ErrorKind::WouldBlock
+                    && self.is_connected
+                    && !self.is_retry =>
+                {
+                    self.is_retry = true;
+                    Some(FlushOutcome::PendingError(error))
+                }
+                _ => {
+                    self.is_retry = false;
+                    self.packets.advance(1);
+                    Some(FlushOutcome::Dropped(error))
+                }
+            },
+        }
+    }
+
+    /// Drops what waits, and says how many that were.
+    pub(crate) fn drop_waiting(&mut self) -> usize {
+        self.packets.clear()
+    }
+
+    /// Whether the queue is empty again since something found no room in it; says so once.
+    #[inline]
+    pub(crate) fn take_drained(&mut self) -> bool {
+        let drained = self.congested && self.packets.is_empty();
+        self.congested &= !drained;
+        drained
+    }
+
+    #[inline]
+    pub(crate) fn wants_room_reported(&self) -> bool {
+        self.asked_for_room == self.writable
+    }
+}
+
+#[cfg(test)]
+mod tests;

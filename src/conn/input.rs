@@ -1,0 +1,263 @@
+//! What a handler sees of the bytes that came in; framing.
+//!
+//! An [`Input`] is a view: it owns nothing, and what a handler does not take is shown again, in
+//! front of what comes next. [`Unconsumed`] is where such bytes wait in the meantime, with what is known
+//! about them already, so that framing takes linear time however the bytes are cut.
+
+use std::io::{self, BufRead};
+
+use crate::conn::framing::{Frame, FrameSize, LengthField};
+
+mod unconsumed;
+
+pub(crate) use unconsumed::Unconsumed;
+
+/// The bytes of one connection that have come in and were not yet taken.
+///
+/// Taking is final. What is left when `handle` returns is kept and shown again together with the
+/// next bytes, up to [`Options::input_limit`](crate::Options::input_limit). How long a peer may
+/// leave it unfinished says [`Options::frame_timeout`](crate::Options::frame_timeout).
+///
+/// | protocol | takes |
+/// |---|---|
+/// | lines | [`Input::line`] |
+/// | pieces that end with a byte, or with several | [`Input::take_until`], [`Input::delimited`] |
+/// | pieces of a fixed size | [`Input::take`] |
+/// | a length, then so many bytes | [`Input::frame`], [`Input::frame_with`] |
+/// | anything else | [`Input::rest`] and [`Input::need`], then [`Input::take`] |
+///
+/// Each of them that waits for something takes a limit, because the peer decides the length; what
+/// is to become whole has to fit into [`Options::input_limit`](crate::Options::input_limit) too. Time
+/// is linear in the bytes that come, however they are cut: what was searched in vain is not
+/// searched again, and while more of a frame is missing the handler is not called at all.
+#[derive(Debug)]
+pub struct Input<'a> {
+    rest: &'a [u8],
+    progress: ScanState,
+}
+
+/// What is known about bytes that are not taken, so that it need not be found out again when more
+/// come. All lengths are counted from the first of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct ScanState {
+    /// How far `separator` was looked for in vain: none ends before.
+    searched: usize,
+    separator: Separator,
+    /// The handler is not to see them before there are so many.
+    needed: usize,
+}
+
+/// Some bytes to look for, in one word: their number, and then they themselves.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Separator(u64);
+
+/// No [`Separator`] is longer.
+const LONGEST_SEPARATOR: usize = 7;
+
+impl Separator {
+    fn of(bytes: &[u8]) -> Separator {
+        Separator(bytes.iter().fold(bytes.len() as u64, |word, byte| word << 8 | u64::from(*byte)))
+    }
+}
+
+impl<'a> Input<'a> {
+    /// Bytes from anywhere, to take frames from outside of a server: in a test, from a file, out of
+    /// a datagram.
+    #[inline]
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Input<'a> {
+        Input { rest: bytes, progress: ScanState::default() }
+    }
+
+    /// Everything that was not taken yet, without taking it.
+    #[inline]
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// How many bytes were not taken yet.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Whether everything was taken.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Takes everything there is.
+    #[inline]
+    pub fn take_all(&mut self) -> &'a [u8] {
+        // What is known about nothing is never asked for.
+        std::mem::take(&mut self.rest)
+    }
+
+    /// Takes exactly `n` bytes; `None`, and nothing taken, while fewer have come.
+    pub fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+        let wanted = self.rest.get(..n)?;
+        self.advance(n);
+        Some(wanted)
+    }
+
+    /// Whether `n` bytes are there that were not taken yet. If not, the handler is not called again
+    /// before they are, or the peer ends; but [`Io::resume`](crate::Io::resume) after a pause shows
+    /// it what there is. Taking anything makes this void.
+    ///
+    /// ```
+    /// use socketserver::Input;
+    ///
+    /// /// A record: how many words, then so many words of four bytes.
+    /// fn record<'a>(input: &mut Input<'a>) -> std::io::Result<Option<&'a [u8]>> {
+    ///     let Some(words) = input.rest().first() else { return Ok(None) };
+    ///     let len = 1 + 4 * usize::from(*words);
+    ///     Ok(if input.need(len, 401)? { input.take(len) } else { None })
+    /// }
+    ///
+    /// assert_eq!(record(&mut Input::new(b"\x01abc"))?, None);
+    /// assert_eq!(record(&mut Input::new(b"\x01abcde"))?, Some(&b"\x01abcd"[..]));
+    /// assert!(record(&mut Input::new(b"\xFFabcde")).is_err(), "longer than 401 bytes");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when `n` is more than `max`: what is needed
+    /// usually follows from what the peer said.
+    pub fn need(&mut self, n: usize, max: usize) -> io::Result<bool> {
+        if n > max {
+            return Err(too_long("piece", max));
+        }
+        let is_there = n <= self.len();
+        self.progress.needed = if is_there { 0 } else { n };
+        Ok(is_there)
+    }
+
+    /// Takes up to and including the next `byte`, and gives what stands before it; `None` while it
+    /// has not come.
+    ///
+    /// # Errors
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when more than `max` bytes stand before it, or
+    /// have come without it: a limit is required because the peer decides the length.
+    pub fn take_until(&mut self, byte: u8, max: usize) -> io::Result<Option<&'a [u8]>> {
+        self.seek(&[byte], max, "delimited piece")
+    }
+
+    /// Takes up to and including the next `separator` of 1 to 7 bytes, and gives what stands before
+    /// it; `None` while it has not come.
+    ///
+    /// ```
+    /// use socketserver::Input;
+    ///
+    /// let mut input = Input::new(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nbody");
+    /// let head = input.delimited(b"\r\n\r\n", 8192)?;
+    /// assert_eq!(head, Some(&b"GET / HTTP/1.1\r\nHost: a"[..]));
+    /// assert_eq!(input.rest(), b"body");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when more than `max` bytes stand before it, or
+    /// have come without it; [`InvalidInput`](io::ErrorKind::InvalidInput) when the separator is
+    /// empty or longer than 7 bytes.
+    pub fn delimited(&mut self, separator: &[u8], max: usize) -> io::Result<Option<&'a [u8]>> {
+        if separator.is_empty() || separator.len() > LONGEST_SEPARATOR {
+            let what = format!("a separator must have 1 to {LONGEST_SEPARATOR} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        self.seek(separator, max, "delimited piece")
+    }
+
+    /// Takes the next line, without its `\n` or `\r\n`; `None` while its end has not come.
+    ///
+    /// # Errors
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when the line is longer than `max` bytes,
+    /// counted without the `\n`.
+    pub fn line(&mut self, max: usize) -> io::Result<Option<&'a [u8]>> {
+        let line = self.seek(b"\n", max, "line")?;
+        Ok(line.map(|line| line.strip_suffix(b"\r").unwrap_or(line)))
+    }
+
+    // Inlined, so that a search for one byte compares one byte.
+    #[inline(always)]
+    fn seek(&mut self, separator: &[u8], max: usize, what: &str) -> io::Result<Option<&'a [u8]>> {
+        let rest = self.rest;
+        let name = Separator::of(separator);
+        let ScanState { searched, separator: before, .. } = self.progress;
+        let mut end = if before == name { searched.min(rest.len()) } else { 0 };
+        let last = separator.last().copied().unwrap_or_default();
+        let found = loop {
+            // `skip_until` is the one fast search for a byte that std offers.
+            end += rest.get(end..).unwrap_or_default().skip_until(last)?;
+            let piece = rest.get(..end).unwrap_or_default();
+            match piece.strip_suffix(separator) {
+                Some(before) => break Some(before),
+                _ if end == rest.len() => break None,
+                _ => {}
+            }
+        };
+        // Of what has come, the beginning of a separator may not be part of the piece.
+        let len = found.map_or(end + 1 - separator.len().min(end + 1), <[u8]>::len);
+        if len > max {
+            return Err(too_long(what, max));
+        }
+        if found.is_some() {
+            self.advance(end);
+        } else {
+            self.progress.separator = name;
+            self.progress.searched = end;
+        }
+        Ok(found)
+    }
+
+    /// Takes the next frame: a length of four bytes, most significant first, then so many bytes,
+    /// which are given without the length; `None` while it is not complete. That is
+    /// [`Input::frame_with`] a [`LengthField::U32`].
+    ///
+    /// # Errors
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when the length says more than `max`, as soon
+    /// as it is known; nothing is ever reserved on the word of a length.
+    pub fn frame(&mut self, max: usize) -> io::Result<Option<&'a [u8]>> {
+        Ok(self.frame_with(&LengthField::U32, max)?.map(|frame| frame.body))
+    }
+
+    /// Takes the next frame that begins with its length, as `field` says; `None` while it is not
+    /// complete. Then the handler is not called again before it is, see [`Input::need`].
+    ///
+    /// # Errors
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when the body is longer than `max` or shorter
+    /// than nothing, as soon as the length is known.
+    #[inline]
+    pub fn frame_with(&mut self, field: &LengthField, max: usize) -> io::Result<Option<Frame<'a>>> {
+        let missing = match field.measure(self.rest, max)? {
+            FrameSize::HeadNeeds(n) => n,
+            FrameSize::Whole { head, body } => {
+                if let Some((frame, _)) = self.rest.split_at_checked(head + body) {
+                    self.advance(head + body);
+                    let (head, body) = frame.split_at_checked(head).unwrap_or_default();
+                    return Ok(Some(Frame { head, body }));
+                }
+                head + body
+            }
+        };
+        self.progress.needed = missing;
+        Ok(None)
+    }
+
+    fn advance(&mut self, n: usize) {
+        debug_assert!(n <= self.len());
+        self.rest = self.rest.get(n..).unwrap_or_default();
+        self.progress.searched = self.progress.searched.saturating_sub(n);
+        self.progress.needed = 0;
+    }
+}
+
+fn too_long(what: &str, max: usize) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{what} longer than {max} bytes"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! One connection, datagram socket or connect attempt as a state machine: bytes in, bytes out. No
+//! system call, no clock, no id.
+
+pub(crate) mod connector;
+pub(crate) mod datagram;
+pub(crate) mod flags;
+pub(crate) mod framing;
+pub(crate) mod input;
+pub(crate) mod log_throttle;
+pub(crate) mod output;
+pub(crate) mod packets;
+pub(crate) mod page_aligned;
+pub(crate) mod stream;
+pub(crate) mod transport;

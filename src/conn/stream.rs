@@ -1,0 +1,543 @@
+//! One connection as a state machine over anything that reads and writes.
+//!
+//! It knows no descriptor, no poll and no clock. What may be done to it only changes its state;
+//! [`Stream::fill`] and [`Stream::flush`] are the two places where bytes move, one system call a
+//! call. What still needs doing is a question about the state; those stand in [`questions`].
+//!
+//! ```text
+//!            close            output empty              peer's end, or linger over
+//!   Open ───────────▶ Closing ────────────▶ Lingering ───────────────────────────▶ gone
+//!    │ handler failed    │                     ▲
+//!    ├───────────────────┴──▶ Leaving ─────────┘ output empty
+//!    │ abort, limits, errors
+//!    └───────────▶ Aborted ──▶ gone          Leaving, Lingering ── abort ──▶ Dropped ──▶ gone
+//! ```
+
+use std::io;
+
+use crate::conn::flags::Flags;
+use crate::conn::input::Unconsumed;
+use crate::conn::output::{BufferPool, Output};
+use crate::conn::transport::{Readiness, Transport};
+use crate::stats::CloseReason;
+
+/// What became of bytes handed to `send`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SendStatus {
+    /// They are on their way.
+    Queued,
+    /// They are on their way, but the peer is slow: more than
+    /// [`Options::high_water`](crate::Options::high_water) bytes wait for it. Its handler's
+    /// `drained` tells when there is room again. A datagram found no room in the queue of its
+    /// socket ([`Options::packet_queue`](crate::Options::packet_queue)) and was dropped.
+    Congested,
+    /// Nobody will get them: the connection is closed, closing, or was never there, or the sender
+    /// of the datagram has no address.
+    Closed,
+}
+
+/// How far the end of a connection has come.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum CloseState {
+    Open,
+    /// The handler closed; its `finish` runs once everything is sent.
+    Closing,
+    /// The handler's `finish` has run; what it had sent before still leaves.
+    Flushing,
+    /// Everything is sent and its end told; what still comes in is thrown away.
+    Lingering,
+    /// Nothing more is read or written.
+    Aborted(CloseReason),
+    /// The same, after its `finish` has run.
+    Dropped,
+}
+
+/// What one read came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ReadOutcome {
+    Bytes(usize),
+    /// The peer said that nothing more will come.
+    Eof,
+    WouldBlock,
+}
+
+/// What one write came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum WriteOutcome {
+    Wrote(usize),
+    /// The system has no room; it will report when it has.
+    WouldBlock,
+}
+
+/// Where the output of one connection is called too much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watermarks {
+    pub(crate) high_water: usize,
+    pub(crate) low_water: usize,
+    pub(crate) output_limit: usize,
+}
+
+/// From this size on, bytes sent while nothing waits go straight to the system: there the copy
+/// into a buffer costs more than a second system call would, if the handler sends more.
+pub(crate) const SEND_AT_ONCE: usize = 4 << 10;
+
+/// From this size on that is so even when the turn has sent something before. A handler that goes
+/// on while `send` says `Queued` must come to an end all the same, so this is for a few each turn.
+const SEND_AT_ONCE_AGAIN: usize = 64 << 10;
+const SENDS_AT_ONCE: u8 = 4;
+
+/// A short read proves nothing while one of these is set.
+const DOUBTS: Flags = Flags::READ_CLOSED.and(Flags::URGENT).and(Flags::BROKEN);
+
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
+pub(crate) struct Stream<T> {
+    transport: T,
+    /// [`Flags::OUTPUT`] is set exactly when it is not empty.
+    output: Output,
+    /// [`Flags::HELD`] is set exactly when it is not empty.
+    held: Unconsumed,
+    flags: Flags,
+    /// [`Flags::ENDING`] is set exactly when this is not `Open`.
+    ending: CloseState,
+    /// How many sends of this turn went straight to the system.
+    /// [`Flags::SENT_AT_ONCE`] is set exactly when it is not 0.
+    sent_at_once: u8,
+}
+
+impl<T: Transport> Stream<T> {
+    /// A stream that stands, or whose connection is still being made.
+    pub(crate) fn new(transport: T, connecting: bool) -> Stream<T> {
+        Stream {
+            transport,
+            output: Output::default(),
+            held: Unconsumed::default(),
+            flags: if connecting { Flags::CONNECTING } else { Flags::WRITABLE },
+            ending: CloseState::Open,
+            sent_at_once: 0,
+        }
+    }
+
+    // What happens to it.
+
+    /// The usual thing: something came in, perhaps the peer's end, and perhaps there is room.
+    #[inline]
+    pub(crate) fn note_input(&mut self, writable: bool, read_closed: bool) {
+        self.flags.set(Flags::READABLE);
+        self.flags.set_if(Flags::WRITABLE, writable);
+        self.flags.set_if(Flags::READ_CLOSED, read_closed);
+    }
+
+    pub(crate) fn note(&mut self, ready: Readiness) {
+        let Readiness { readable, writable, read_closed, urgent, error } = ready;
+        self.flags.set_if(Flags::READABLE, readable || read_closed || error);
+        self.flags.set_if(Flags::WRITABLE, writable || error);
+        self.flags.set_if(Flags::READ_CLOSED, read_closed);
+        self.flags.set_if(Flags::URGENT, urgent);
+        self.flags.set_if(Flags::BROKEN, error);
+    }
+
+    /// The server shuts down: looks into the socket once more, then the handler is to be told.
+    pub(crate) fn note_shutdown(&mut self) {
+        self.flags.set(Flags::READABLE.and(Flags::SHUTDOWN_DUE));
+    }
+
+    /// There is news about a connection in the making.
+    pub(crate) fn note_verdict(&mut self) {
+        self.flags.set(Flags::WRITABLE);
+    }
+
+    /// What was taken for such news was none.
+    pub(crate) fn forget_verdict(&mut self) {
+        self.flags.clear(Flags::WRITABLE.and(Flags::BROKEN));
+    }
+
+    /// The connection is tried again, over another transport.
+    pub(crate) fn retry(&mut self, transport: T) -> T {
+        let noted = Flags::READABLE.and(Flags::WRITABLE).and(DOUBTS);
+        self.flags.clear(noted);
+        std::mem::replace(&mut self.transport, transport)
+    }
+
+    /// The connection stands.
+    pub(crate) fn note_connected(&mut self) {
+        self.flags.clear(Flags::CONNECTING);
+    }
+
+    /// Queues `bytes`.
+    #[inline]
+    pub(crate) fn send(
+        &mut self,
+        bytes: &[u8],
+        marks: Watermarks,
+        pool: &mut BufferPool,
+    ) -> SendStatus {
+        if !self.takes_output() {
+            return SendStatus::Closed;
+        }
+        if self.push(bytes, pool) > marks.high_water {
+            self.note_congestion(marks);
+        }
+        if self.is_congested() { SendStatus::Congested } else { SendStatus::Queued }
+    }
+
+    /// Puts `bytes` behind the output; says how much that is then.
+    #[inline]
+    fn push(&mut self, bytes: &[u8], pool: &mut BufferPool) -> usize {
+        let unsent = self.output.push(bytes, pool);
+        self.flags.put(Flags::OUTPUT, unsent > 0);
+        unsent
+    }
+
+    /// As [`Stream::send`], but a part may go straight to the system. Says how much did.
+    pub(crate) fn send_large(
+        &mut self,
+        bytes: &[u8],
+        marks: Watermarks,
+        pool: &mut BufferPool,
+    ) -> (SendStatus, usize) {
+        let left = if self.takes_output() { self.send_at_once(bytes) } else { 0 };
+        (self.send(bytes.get(left..).unwrap_or_default(), marks, pool), left)
+    }
+
+    /// Errors stay with the transport: the flush meets them again, in the reactor's turn.
+    fn send_at_once(&mut self, bytes: &[u8]) -> usize {
+        let most = if bytes.len() >= SEND_AT_ONCE_AGAIN { SENDS_AT_ONCE } else { 1 };
+        let room = self.flags.exactly(Flags::WRITABLE, Flags::WRITABLE.and(Flags::CONNECTING));
+        if !room || !self.output.is_empty() || self.sent_at_once >= most {
+            return 0;
+        }
+        self.sent_at_once += 1;
+        self.flags.set(Flags::SENT_AT_ONCE);
+        match self.transport.write(bytes) {
+            Ok(n) => {
+                if n < bytes.len() && self.transport.short_write_was_last() {
+                    self.flags.clear(Flags::WRITABLE);
+                }
+                n
+            }
+            Err(error) => {
+                if error.kind() == io::ErrorKind::WouldBlock {
+                    self.flags.clear(Flags::WRITABLE);
+                }
+                0
+            }
+        }
+    }
+
+    #[cold]
+    fn note_congestion(&mut self, marks: Watermarks) {
+        self.flags.set(Flags::CONGESTED);
+        self.flags.put(Flags::HELD_UP, !self.flags.any(Flags::FULL_DUPLEX));
+        if self.output.len() > marks.output_limit {
+            self.end(CloseState::Aborted(CloseReason::OutputLimit));
+        }
+    }
+
+    pub(crate) fn pause(&mut self) {
+        self.flags.set(Flags::PAUSED);
+    }
+
+    pub(crate) fn resume(&mut self) {
+        if self.is_paused() {
+            self.flags.clear(Flags::PAUSED);
+            self.show_again();
+        }
+    }
+
+    pub(crate) fn set_full_duplex(&mut self, on: bool) {
+        let was_held_up = self.flags.any(Flags::HELD_UP);
+        self.flags.put(Flags::FULL_DUPLEX, on);
+        self.flags.put(Flags::HELD_UP, self.is_congested() && !on);
+        if was_held_up && on {
+            self.show_again();
+        }
+    }
+
+    /// What the handler left is to be shown to it again. While it is shown something, that is not
+    /// held yet: what it leaves is known when it returns, in this turn.
+    fn show_again(&mut self) {
+        if self.flags.any(Flags::HELD) {
+            self.flags.clear(Flags::REPLAY_FROM_INSIDE);
+            self.flags.set(Flags::REPLAY);
+        } else if self.is_queued() {
+            self.flags.set(Flags::REPLAY.and(Flags::REPLAY_FROM_INSIDE));
+        }
+    }
+
+    /// Nothing is shown again: nothing was left, or nobody took of it when it last was.
+    pub(crate) fn forget_replay(&mut self) {
+        self.flags.clear(Flags::REPLAY.and(Flags::REPLAY_FROM_INSIDE));
+    }
+
+    /// The peer's end was read behind input that is held, or while an answer is awaited.
+    pub(crate) fn note_end(&mut self) {
+        self.flags.set(Flags::END_DUE);
+    }
+
+    /// Whether the handler shall be told of the peer's end now; says so once.
+    pub(crate) fn take_end(&mut self) -> bool {
+        let due = self.is_end_due();
+        self.flags.put(Flags::END_DUE, self.flags.any(Flags::END_DUE) && !due);
+        due
+    }
+
+    /// No conversation has begun it.
+    pub(crate) fn note_beside(&mut self) {
+        self.flags.set(Flags::BESIDE);
+    }
+
+    /// Whether work that its handler offloaded is under way.
+    pub(crate) fn note_offloaded(&mut self, under_way: bool) {
+        self.flags.put(Flags::OFFLOADED, under_way);
+    }
+
+    pub(crate) fn shutdown_write(&mut self) {
+        self.flags.set(Flags::OUTPUT_CLOSED);
+    }
+
+    pub(crate) fn close(&mut self) {
+        if self.ending == CloseState::Open {
+            self.end(CloseState::Closing);
+        }
+    }
+
+    /// A conversation that the server cuts off may be aborted by its handler still, in `finish`:
+    /// then the peer gets a reset although nothing was unsent. Says whether that changed anything.
+    pub(crate) fn abort(&mut self, reason: CloseReason) -> bool {
+        let ending = match self.ending {
+            CloseState::Open
+            | CloseState::Closing
+            | CloseState::Aborted(CloseReason::ShutdownTimeout | CloseReason::IdleTimeout) => {
+                CloseState::Aborted(reason)
+            }
+            CloseState::Flushing | CloseState::Lingering => CloseState::Dropped,
+            CloseState::Aborted(_) | CloseState::Dropped => return false,
+        };
+        self.end(ending);
+        true
+    }
+
+    /// The conversation is over, the bytes it had sent are not.
+    pub(crate) fn leave(&mut self) {
+        self.end(CloseState::Flushing);
+        drop(self.take_held());
+    }
+
+    fn end(&mut self, ending: CloseState) {
+        self.ending = ending;
+        self.flags.set(Flags::ENDING);
+    }
+
+    // What is done for it in its turn.
+
+    /// Whether the poll reports room from now on, where that must be asked for.
+    pub(crate) fn note_room_asked(&mut self, asked: bool) {
+        self.flags.put(Flags::ROOM_ASKED, asked);
+    }
+
+    /// It is queued, or has its turn at once; until [`Stream::end_turn`].
+    #[inline]
+    pub(crate) fn begin_turn(&mut self) {
+        self.flags.set(Flags::QUEUED);
+    }
+
+    /// Reads once.
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> io::Result<ReadOutcome> {
+        match self.transport.read(buffer) {
+            Ok(0) => {
+                self.flags.clear(Flags::READABLE);
+                self.flags.set(Flags::ENDED);
+                Ok(ReadOutcome::Eof)
+            }
+            Ok(n) => {
+                let short = n < buffer.len() && self.transport.short_read_was_last();
+                if short && !self.flags.any(DOUBTS) {
+                    self.flags.clear(Flags::READABLE);
+                }
+                Ok(ReadOutcome::Bytes(n))
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => {
+                    self.flags.clear(Flags::READABLE.and(Flags::URGENT));
+                    Ok(ReadOutcome::WouldBlock)
+                }
+                // Still readable, so it is tried again in the next turn.
+                io::ErrorKind::Interrupted => Ok(ReadOutcome::WouldBlock),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Writes once. There must be something unsent.
+    #[inline(always)]
+    pub(crate) fn flush(&mut self, pool: &mut BufferPool) -> io::Result<WriteOutcome> {
+        debug_assert!(!self.output.is_empty());
+        let (wrote, offered) = match self.output.unsent() {
+            Some(unsent) => (self.transport.write(unsent), unsent.len()),
+            None => self.write_pieces(),
+        };
+        match wrote {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                if n < offered && self.transport.short_write_was_last() {
+                    self.flags.clear(Flags::WRITABLE);
+                }
+                self.output.advance(n, pool);
+                self.flags.put(Flags::OUTPUT, !self.output.is_empty());
+                Ok(WriteOutcome::Wrote(n))
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => {
+                    self.flags.clear(Flags::WRITABLE);
+                    Ok(WriteOutcome::WouldBlock)
+                }
+                io::ErrorKind::Interrupted => Ok(WriteOutcome::WouldBlock),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Writes `bytes` once, straight from where they lie. There must be no output before. Unless
+    /// all of them left, [`Stream::keep_rest`] has to follow.
+    #[inline]
+    pub(crate) fn write_part(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        debug_assert!(self.output.is_empty());
+        self.transport.write(bytes)
+    }
+
+    /// What the system did not take of `bytes` becomes output.
+    pub(crate) fn keep_rest(
+        &mut self,
+        bytes: &[u8],
+        wrote: io::Result<usize>,
+        pool: &mut BufferPool,
+    ) -> io::Result<WriteOutcome> {
+        match wrote {
+            Ok(n) => {
+                if self.transport.short_write_was_last() {
+                    self.flags.clear(Flags::WRITABLE);
+                }
+                self.push(bytes.get(n..).unwrap_or_default(), pool);
+                Ok(WriteOutcome::Wrote(n))
+            }
+            Err(error) => {
+                self.push(bytes, pool);
+                match error.kind() {
+                    io::ErrorKind::WouldBlock => {
+                        self.flags.clear(Flags::WRITABLE);
+                        Ok(WriteOutcome::WouldBlock)
+                    }
+                    io::ErrorKind::Interrupted => Ok(WriteOutcome::WouldBlock),
+                    _ => Err(error),
+                }
+            }
+        }
+    }
+
+    /// Puts what was sent before everything that waits in front of it.
+    #[cold]
+    pub(crate) fn send_first(&mut self, bytes: &[u8], marks: Watermarks, pool: &mut BufferPool) {
+        self.output.push_front(bytes, pool);
+        self.flags.put(Flags::OUTPUT, !self.output.is_empty());
+        if self.output.len() > marks.high_water {
+            self.note_congestion(marks);
+        }
+    }
+
+    /// Whether the output fell to low water since it was congested; says so once. Reading goes on,
+    /// and what was held back meanwhile is shown again.
+    pub(crate) fn take_drained(&mut self, marks: Watermarks) -> bool {
+        if !self.is_congested() || self.output.len() > marks.low_water {
+            return false;
+        }
+        self.flags.clear(Flags::CONGESTED.and(Flags::HELD_UP));
+        if !self.held.is_empty() {
+            self.flags.clear(Flags::REPLAY_FROM_INSIDE);
+            self.flags.set(Flags::REPLAY);
+        }
+        true
+    }
+
+    /// It has been idle for too long, as far as was noted. When the loop was held up, the notice of
+    /// the contrary may still be under way: says once that another turn is due.
+    pub(crate) fn look_once_more(&mut self) -> bool {
+        let in_vain = Flags::LOOKED.and(Flags::CONNECTING).and(Flags::ENDING);
+        let looks = !self.flags.any(in_vain);
+        if looks {
+            self.flags.set(Flags::READABLE.and(Flags::WRITABLE).and(Flags::LOOKED));
+        }
+        looks
+    }
+
+    /// It was not idle after all.
+    pub(crate) fn was_active(&mut self) {
+        self.flags.clear(Flags::LOOKED);
+    }
+
+    /// Whether the handler shall be told of the shutdown; says so once.
+    pub(crate) fn take_shutdown(&mut self) -> bool {
+        let due = self.flags.any(Flags::SHUTDOWN_DUE);
+        self.flags.clear(Flags::SHUTDOWN_DUE);
+        due
+    }
+
+    /// Ends the outgoing direction if that was asked for and nothing is left to send.
+    pub(crate) fn end_output(&mut self) {
+        let asked = Flags::OUTPUT_CLOSED.and(Flags::OUTPUT_ENDED);
+        if self.flags.exactly(Flags::OUTPUT_CLOSED, asked) && self.output.is_empty() {
+            self.flags.set(Flags::OUTPUT_ENDED);
+            // The only errors say that the connection is gone already, and reading will tell.
+            let _ = self.transport.shutdown_write();
+        }
+    }
+
+    /// Everything is sent; only the peer's end is still waited for.
+    pub(crate) fn linger(&mut self) {
+        debug_assert!(self.output.is_empty());
+        self.shutdown_write();
+        self.end_output();
+        self.end(CloseState::Lingering);
+        drop(self.take_held());
+    }
+
+    /// The end of a turn: it may be queued again, and the next large send may go straight to the
+    /// system again.
+    #[inline]
+    pub(crate) fn end_turn(&mut self) {
+        self.flags.clear(Flags::QUEUED.and(Flags::SENT_AT_ONCE));
+        self.sent_at_once = 0;
+    }
+
+    /// What was held, lent to a handler while everything else may be changed.
+    #[inline]
+    pub(crate) fn take_held(&mut self) -> Unconsumed {
+        const ALL: Flags = Flags::HELD.and(Flags::REPLAY).and(Flags::REPLAY_FROM_INSIDE);
+        self.flags.clear(ALL);
+        std::mem::take(&mut self.held)
+    }
+
+    #[inline]
+    pub(crate) fn put_held(&mut self, held: Unconsumed) {
+        self.flags.put(Flags::HELD, !held.is_empty());
+        self.held = held;
+    }
+
+    /// Drops what is unsent and says how much that was.
+    pub(crate) fn drop_output(&mut self, pool: &mut BufferPool) -> usize {
+        let dropped = self.output.len();
+        self.output.clear(pool);
+        self.flags.clear(Flags::OUTPUT);
+        dropped
+    }
+}
+
+mod frame_timeout;
+mod send_shared;
+mod state;
+
+pub(crate) use frame_timeout::FrameDeadline;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,390 @@
+//! What the loop does with a stream, in small: `Reactor` and `Dispatcher` without anything else.
+
+use super::super::*;
+use super::kernel::System;
+use super::world::{Habit, MARKS, MOST, Over, PIECE, World};
+use crate::conn::input::Input;
+
+const BUFFER: usize = 2;
+const READS: usize = 2;
+const WRITES: usize = 2;
+/// More turns than this without an event from outside is a spin.
+const SPIN: usize = 40;
+
+impl World {
+    fn wants_room_reported(&self) -> bool {
+        self.stream.transport().system == System::Unix
+            && self.stream.is_refused() != self.stream.is_room_asked()
+    }
+
+    /// Delivers events and gives turns until none is wanted.
+    pub(super) fn settle(&mut self) {
+        let mut turns = 0;
+        while self.over.is_none() {
+            if let Some(ready) = self.stream.transport_mut().event() {
+                self.deliver(ready);
+            }
+            let wants_room = !self.stream.is_connecting() && self.wants_room_reported();
+            let wants = self.stream.wants_service() || wants_room || self.queued;
+            if !wants && !self.stream.transport().has_event() {
+                return;
+            }
+            turns += 1;
+            assert!(turns < SPIN, "it spins");
+            if wants {
+                self.turn();
+            }
+        }
+    }
+
+    /// What `Reactor::event` does.
+    fn deliver(&mut self, ready: Readiness) {
+        let Readiness { readable, writable, read_closed, urgent, error } = ready;
+        if (readable || read_closed) && !urgent && !error {
+            self.stream.note_input(writable, read_closed);
+            if self.stream.is_ready_to_talk() {
+                assert!(self.stream.may_collect() && self.stream.wants_read());
+                assert!(!self.stream.holds() && !self.stream.has_ended());
+            }
+        } else {
+            self.stream.note(ready);
+        }
+    }
+
+    fn turn(&mut self) {
+        self.queued = false;
+        self.stream.begin_turn();
+        assert!(self.stream.is_queued());
+        self.collects = self.stream.may_collect();
+        let received = self.attend();
+        self.collects = false;
+        self.answers = false;
+        if std::mem::take(&mut self.between) && self.over.is_none() {
+            self.send(1);
+        }
+        if let Err(error) = received.and_then(|()| self.second_half()) {
+            assert_ne!(error.kind(), io::ErrorKind::WouldBlock);
+            assert!(self.stream.transport().reset, "an error without a cause");
+            self.over = Some(Over::Broken);
+        }
+        self.forget_vain_replay();
+        self.stream.end_turn();
+        assert!(!self.stream.is_queued());
+    }
+
+    // First half.
+
+    fn attend(&mut self) -> io::Result<()> {
+        if self.stream.ending() == CloseState::Lingering {
+            self.read_in_vain();
+            return Ok(());
+        }
+        if self.stream.is_connecting() {
+            self.complete_connect()?;
+        }
+        self.replay();
+        self.converse()?;
+        if self.over.is_none() && self.stream.has_news() {
+            self.tell_of_end();
+            self.tell_of_shutdown();
+        }
+        Ok(())
+    }
+
+    fn replay(&mut self) {
+        self.forget_vain_replay();
+        if self.over.is_none() && self.stream.wants_replay() {
+            let from_inside = self.stream.is_replay_from_inside();
+            let mut held = self.stream.take_held();
+            held.restart(self.now);
+            self.show_held(held, from_inside);
+        }
+    }
+
+    fn forget_vain_replay(&mut self) {
+        if self.stream.is_replay_asked() && !self.stream.holds() {
+            self.stream.forget_replay();
+        }
+    }
+
+    fn tell_of_end(&mut self) {
+        if self.stream.take_end() {
+            let held = self.stream.take_held();
+            self.eof(held.input().rest());
+        }
+    }
+
+    fn tell_of_shutdown(&mut self) {
+        let looks = self.stream.wants_read() || self.stream.wants_replay();
+        if self.stream.owes_an_answer() || looks || !self.stream.take_shutdown() {
+            return;
+        }
+        assert!(!std::mem::replace(&mut self.shutdown_told, true), "told twice");
+        self.check_told(self.stream.held.len());
+        self.act_inside();
+        if self.habit != Habit::TakesAll {
+            self.stream.close();
+        }
+    }
+
+    fn read_in_vain(&mut self) {
+        let mut buffer = [0; BUFFER];
+        for _ in 0..READS {
+            if !self.stream.is_readable() {
+                return;
+            }
+            match self.stream.fill(&mut buffer) {
+                Ok(ReadOutcome::Bytes(n)) => self.got += n,
+                Ok(ReadOutcome::WouldBlock) => return,
+                _ => {
+                    self.over = Some(Over::Well);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn complete_connect(&mut self) -> io::Result<()> {
+        if self.stream.ending() != CloseState::Open {
+            self.over = Some(Over::CutOff);
+            return Ok(());
+        }
+        if !self.stream.has_verdict() {
+            return Ok(());
+        }
+        if self.stream.transport().unopened {
+            self.try_again();
+            // A name has several addresses.
+            self.tries = 1;
+            return Ok(());
+        }
+        let kernel = self.stream.transport_mut();
+        if kernel.reset && !kernel.reset_told {
+            let error = kernel.broken();
+            if self.tries == 0 {
+                return Err(error);
+            }
+            self.try_again();
+            return Ok(());
+        }
+        assert!(!kernel.connecting, "a verdict that nobody gave");
+        self.stream.note_connected();
+        // Its `setup`.
+        self.act_inside();
+        Ok(())
+    }
+
+    fn converse(&mut self) -> io::Result<()> {
+        for _ in 0..READS {
+            if self.over.is_some() || !self.stream.wants_read() {
+                break;
+            }
+            self.forget_vain_replay();
+            if self.stream.wants_replay() {
+                self.replay();
+                continue;
+            }
+            let mut buffer = [0; BUFFER];
+            let behind = self.stream.reads_behind();
+            let mut held = self.stream.take_held();
+            let filled = self.stream.fill(&mut buffer);
+            match filled? {
+                ReadOutcome::Bytes(n) => {
+                    self.moved = true;
+                    if held.is_empty() {
+                        held.hold(&Input::new(&buffer[..n]), self.now);
+                    } else {
+                        held.append(&buffer[..n]);
+                    }
+                    if held.needs_more() {
+                        self.stream.put_held(held);
+                    } else {
+                        self.show_held(held, false);
+                    }
+                }
+                ReadOutcome::Eof if behind => {
+                    self.stream.put_held(held);
+                    self.stream.note_end();
+                    self.tell_of_end();
+                }
+                ReadOutcome::Eof => self.eof(&[]),
+                ReadOutcome::WouldBlock => self.stream.put_held(held),
+            }
+        }
+        Ok(())
+    }
+
+    fn show_held(&mut self, mut held: Unconsumed, from_inside: bool) {
+        let mut input = held.input();
+        let shown = input.len();
+        self.handle(&mut input);
+        let in_vain = from_inside && input.len() == shown;
+        let left = input.left();
+        held.keep(left, self.now);
+        if in_vain {
+            self.stream.forget_replay();
+        }
+        self.stream.put_held(held);
+        self.stream.watch_unfinished();
+    }
+
+    fn handle(&mut self, input: &mut Input<'_>) {
+        let open = self.stream.ending() == CloseState::Open && !self.stream.is_paused();
+        assert!(open && !self.eof_told, "the handler is shown something when it should not be");
+        if self.habit != Habit::TakesThrees {
+            self.get(input.take_all());
+            self.answer();
+            self.act_inside();
+            if self.habit == Habit::Closes {
+                self.stream.close();
+            }
+            return;
+        }
+        if self.act_inside() {
+            return;
+        }
+        while !self.stream.is_congested() && input.need(PIECE, PIECE).unwrap() {
+            self.get(input.take(PIECE).unwrap());
+            self.answer();
+        }
+    }
+
+    fn eof(&mut self, rest: &[u8]) {
+        assert!(!std::mem::replace(&mut self.eof_told, true), "eof told twice");
+        let open = self.stream.ending() == CloseState::Open && !self.stream.is_paused();
+        assert!(open, "the handler is told of an end when it should not be");
+        self.check_told(rest.len());
+        self.get(rest);
+        self.act_inside();
+        if self.habit != Habit::TakesAll {
+            self.answer();
+            self.stream.close();
+        }
+    }
+
+    /// What `Io::send` does for the one who is served.
+    fn answer(&mut self) {
+        if !self.answers {
+            return;
+        }
+        let bytes = self.next_bytes(2);
+        if self.collects && self.part.len() + bytes.len() <= MARKS.high_water {
+            self.part.extend(bytes);
+            self.sent += 2;
+            return;
+        }
+        if std::mem::take(&mut self.collects) && !self.part.is_empty() {
+            let part = std::mem::take(&mut self.part);
+            self.stream.send_first(&part, MARKS, &mut self.pool);
+        }
+        self.send(2);
+    }
+
+    // Second half.
+
+    fn second_half(&mut self) -> io::Result<()> {
+        let part = std::mem::take(&mut self.part);
+        if self.over.is_some() {
+            return Ok(());
+        }
+        if !self.stream.may_write_part() {
+            if !part.is_empty() {
+                self.stream.send_first(&part, MARKS, &mut self.pool);
+            }
+            return self.settle_connection();
+        }
+        if !part.is_empty() {
+            match self.stream.write_part(&part) {
+                Ok(n) if n == part.len() => self.moved = true,
+                cut => {
+                    let flushed = self.stream.keep_rest(&part, cut, &mut self.pool)?;
+                    self.moved |= matches!(flushed, WriteOutcome::Wrote(_));
+                    return self.settle_connection();
+                }
+            }
+        }
+        if self.stream.is_quiet() { Ok(()) } else { self.settle_connection() }
+    }
+
+    fn settle_connection(&mut self) -> io::Result<()> {
+        if self.stream.is_over() {
+            self.finish();
+            return Ok(());
+        }
+        if self.stream.is_connecting() {
+            return Ok(());
+        }
+        let congested = self.stream.is_congested();
+        if !self.stream.is_cut_off() {
+            self.flush()?;
+        }
+        if congested && self.stream.take_drained(MARKS) && self.stream.ending() == CloseState::Open
+        {
+            self.act_inside();
+        }
+        self.conclude()
+    }
+
+    /// The handler is told that its conversation is over.
+    fn finish(&mut self) {
+        self.act_inside();
+        if self.stream.is_cut_off() {
+            self.over = Some(Over::CutOff);
+        } else if self.stream.has_ended() {
+            self.over = Some(Over::Well);
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        for _ in 0..WRITES {
+            if !self.stream.wants_write() {
+                break;
+            }
+            if let WriteOutcome::Wrote(n) = self.stream.flush(&mut self.pool)? {
+                assert!(n > 0);
+                self.moved = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn conclude(&mut self) -> io::Result<()> {
+        self.stream.end_output();
+        if self.stream.is_complete() {
+            self.stream.close();
+        }
+        match self.stream.ending() {
+            CloseState::Aborted(reason) => {
+                let too_much = reason == CloseReason::OutputLimit && self.sent > MOST;
+                assert!(too_much || self.aborted && reason == CloseReason::Aborted, "{reason:?}");
+                self.over = Some(Over::CutOff);
+                return Ok(());
+            }
+            CloseState::Dropped => {
+                self.over = Some(Over::CutOff);
+                return Ok(());
+            }
+            _ if self.stream.is_dead() => return Err(self.stream.transport_mut().broken()),
+            CloseState::Open | CloseState::Lingering => {}
+            CloseState::Closing | CloseState::Flushing if self.stream.unsent() > 0 => {}
+            ending => {
+                if ending == CloseState::Closing {
+                    self.finish();
+                }
+                if self.stream.has_ended() {
+                    self.over = self.over.or(Some(Over::Well));
+                }
+                if self.over.is_some() {
+                    return Ok(());
+                }
+                self.stream.linger();
+            }
+        }
+        if self.wants_room_reported() {
+            let ask = self.stream.is_refused();
+            self.stream.note_room_asked(ask);
+            self.stream.transport_mut().ask_for_room(ask);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,592 @@
+//! A stream, its kernel and its handler, what may happen to them, and what must hold then.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use super::super::state::SHUT_OFF;
+use super::super::*;
+use super::kernel::{Kernel, PIPE, System};
+
+/// What may happen between two turns.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Act {
+    /// The peer sends one byte, or more than one turn takes.
+    Arrive,
+    ArriveMany,
+    /// A place in the stream where a read stops: urgent data, or a passed descriptor.
+    Cut,
+    PeerEnds,
+    /// Also: the connection is refused.
+    PeerResets,
+    /// The peer reads one byte, or all there is.
+    PeerReads,
+    PeerReadsAll,
+    /// The next read, or the next write, is interrupted.
+    Interrupt,
+    /// An event without a cause.
+    Spurious,
+    /// The address is known, then the connection stands.
+    Stands,
+    /// The deadline for its silence comes up, and that for input that is held.
+    IdleDue,
+    FrameDue,
+    /// The server shuts down.
+    Shutdown,
+    Send,
+    SendMany,
+    /// As `SendMany`, straight to the system if that can be, and without a copy.
+    SendLarge,
+    SendShared,
+    /// The handler will answer what it is shown in its next turn.
+    Answer,
+    /// Another handler will send to it between the halves of its next turn.
+    SendBetween,
+    Pause,
+    Resume,
+    FullDuplex,
+    HalfDuplex,
+    ShutdownWrite,
+    Close,
+    Abort,
+    /// A callback of the handler fails.
+    Fail,
+    /// The handler offloads work; a piece of that is done.
+    Offload,
+    Done,
+    /// Its next callback does that, whichever it is.
+    Inside(Inside),
+}
+
+/// What a callback does about its own connection while it runs.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Inside {
+    Pause,
+    /// Pauses, takes no more, and resumes.
+    PauseAndResume,
+    FullDuplex,
+    HalfDuplex,
+    ShutdownWrite,
+    Close,
+    Abort,
+}
+
+pub(super) const ACTS: [Act; 36] = [
+    Act::Arrive,
+    Act::ArriveMany,
+    Act::Cut,
+    Act::PeerEnds,
+    Act::PeerResets,
+    Act::PeerReads,
+    Act::PeerReadsAll,
+    Act::Interrupt,
+    Act::Spurious,
+    Act::Stands,
+    Act::IdleDue,
+    Act::FrameDue,
+    Act::Shutdown,
+    Act::Send,
+    Act::SendMany,
+    Act::SendLarge,
+    Act::SendShared,
+    Act::Answer,
+    Act::SendBetween,
+    Act::Pause,
+    Act::Resume,
+    Act::FullDuplex,
+    Act::HalfDuplex,
+    Act::ShutdownWrite,
+    Act::Close,
+    Act::Abort,
+    Act::Fail,
+    Act::Offload,
+    Act::Done,
+    Act::Inside(Inside::Pause),
+    Act::Inside(Inside::PauseAndResume),
+    Act::Inside(Inside::FullDuplex),
+    Act::Inside(Inside::HalfDuplex),
+    Act::Inside(Inside::ShutdownWrite),
+    Act::Inside(Inside::Close),
+    Act::Inside(Inside::Abort),
+];
+
+/// What the handler does with what it is shown.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Habit {
+    /// Takes all, and goes on after the peer's end.
+    TakesAll,
+    /// Takes three bytes at a time, and nothing while it should not send; closes at an end.
+    TakesThrees,
+    /// Takes all, and closes at once.
+    Closes,
+}
+
+/// Where a script begins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Setting {
+    pub(super) system: System,
+    pub(super) habit: Habit,
+    pub(super) connecting: bool,
+}
+
+const MANY: usize = 5;
+const MOST_WORK: u8 = 2;
+/// What a handler takes that takes so many bytes at a time.
+pub(super) const PIECE: usize = 3;
+const PATIENCE: u64 = 10;
+/// More output than this is too much.
+pub(super) const MOST: usize = 12;
+pub(super) const MARKS: Watermarks = Watermarks { high_water: 3, low_water: 1, output_limit: MOST };
+
+/// How it came to its end.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Over {
+    Well,
+    Broken,
+    CutOff,
+}
+
+/// The bytes are their own positions, so each is checked where it goes and none has to be kept.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) stream: Stream<Kernel>,
+    pub(super) pool: BufferPool,
+    pub(super) habit: Habit,
+    arrived: usize,
+    pub(super) got: usize,
+    pub(super) sent: usize,
+    peer_got: usize,
+    /// What the handler sent in its turn, while that is collected.
+    pub(super) part: Vec<u8>,
+    pub(super) collects: bool,
+    pub(super) answers: bool,
+    pub(super) between: bool,
+    /// What the next callback does.
+    pub(super) inside: Option<Inside>,
+    /// Pieces of work that are under way.
+    offloaded: u8,
+    pub(super) eof_told: bool,
+    shutdown_noted: bool,
+    pub(super) shutdown_told: bool,
+    pub(super) aborted: bool,
+    /// Something moved since it was last asked whether it is idle.
+    pub(super) moved: bool,
+    /// It has a turn whether it wants one or not.
+    pub(super) queued: bool,
+    /// How often the connection may be tried again.
+    pub(super) tries: u8,
+    pub(super) now: u64,
+    pub(super) over: Option<Over>,
+}
+
+/// Bytes that are their own positions.
+fn positions(from: usize, n: usize) -> Vec<u8> {
+    (from..from + n).map(|position| position as u8).collect()
+}
+
+impl World {
+    pub(super) fn new(setting: Setting) -> World {
+        let Setting { system, habit, connecting } = setting;
+        let kernel = Kernel { unopened: connecting, ..Kernel::new(system) };
+        World {
+            stream: Stream::new(kernel, connecting),
+            pool: BufferPool::default(),
+            habit,
+            arrived: 0,
+            got: 0,
+            sent: 0,
+            peer_got: 0,
+            part: Vec::new(),
+            collects: false,
+            answers: false,
+            between: false,
+            inside: None,
+            offloaded: 0,
+            eof_told: false,
+            shutdown_noted: false,
+            shutdown_told: false,
+            aborted: false,
+            moved: false,
+            queued: false,
+            tries: u8::from(connecting),
+            now: 0,
+            over: None,
+        }
+    }
+
+    // What happens.
+
+    pub(super) fn act(&mut self, act: Act) {
+        if self.over.is_some() {
+            return;
+        }
+        match act {
+            Act::Send => self.send(1),
+            Act::SendMany => self.send(MANY),
+            Act::SendLarge => self.send_large(),
+            Act::SendShared => self.send_shared(),
+            Act::Answer => self.answers = true,
+            Act::SendBetween => self.between = true,
+            Act::Inside(inside) => self.inside = Some(inside),
+            Act::Offload | Act::Done => self.note_work(act),
+            Act::Pause | Act::Resume | Act::FullDuplex | Act::HalfDuplex => self.steer(act),
+            Act::ShutdownWrite | Act::Close | Act::Abort => self.end(act),
+            Act::Fail if self.stream.is_connecting() => {}
+            Act::Fail if matches!(self.stream.ending(), CloseState::Open | CloseState::Closing) => {
+                self.fail();
+            }
+            Act::Fail => {}
+            Act::IdleDue => self.idle_due(),
+            Act::FrameDue => self.frame_due(),
+            Act::Shutdown if self.shutdown_noted => {}
+            Act::Shutdown => {
+                self.shutdown_noted = true;
+                self.stream.note_shutdown();
+            }
+            _ => self.act_outside(act),
+        }
+    }
+
+    fn steer(&mut self, act: Act) {
+        match act {
+            Act::Pause => self.stream.pause(),
+            Act::Resume => {
+                let shows = self.stream.is_paused() && self.stream.holds();
+                self.stream.resume();
+                assert!(!shows || self.stream.flags.any(Flags::REPLAY));
+            }
+            _ => self.stream.set_full_duplex(act == Act::FullDuplex),
+        }
+        match act {
+            Act::Pause | Act::Resume => assert_eq!(self.stream.is_paused(), act == Act::Pause),
+            _ => assert_eq!(self.stream.flags.any(Flags::FULL_DUPLEX), act == Act::FullDuplex),
+        }
+    }
+
+    /// What `Context::offload` does, and what it has done when the work is.
+    fn note_work(&mut self, act: Act) {
+        match act {
+            Act::Offload if self.stream.is_connecting() || self.offloaded == MOST_WORK => return,
+            Act::Offload => self.offloaded += 1,
+            _ if self.offloaded == 0 => return,
+            _ => self.offloaded -= 1,
+        }
+        self.stream.note_offloaded(self.offloaded > 0);
+    }
+
+    /// What a callback does about its own connection. Says whether it takes no more input then.
+    pub(super) fn act_inside(&mut self) -> bool {
+        let Some(inside) = self.inside.take() else { return false };
+        match inside {
+            Inside::Pause => self.steer(Act::Pause),
+            Inside::PauseAndResume => {
+                self.steer(Act::Pause);
+                self.steer(Act::Resume);
+            }
+            Inside::FullDuplex => self.steer(Act::FullDuplex),
+            Inside::HalfDuplex => self.steer(Act::HalfDuplex),
+            Inside::ShutdownWrite => self.end(Act::ShutdownWrite),
+            Inside::Close => self.end(Act::Close),
+            Inside::Abort => self.end(Act::Abort),
+        }
+        // What is sent now is no part of a plain turn any more, as in `Io::stop_collecting`.
+        if std::mem::take(&mut self.collects) && !self.part.is_empty() {
+            let part = std::mem::take(&mut self.part);
+            self.stream.send_first(&part, MARKS, &mut self.pool);
+        }
+        matches!(inside, Inside::Pause | Inside::PauseAndResume | Inside::Close | Inside::Abort)
+    }
+
+    /// Before its handler is told of an end, it has seen all it can take, and all answers are there.
+    pub(super) fn check_told(&self, rest: usize) {
+        let waits = self.habit == Habit::TakesThrees && rest >= PIECE;
+        let open = self.stream.ending() == CloseState::Open;
+        assert!(!waits || !open || self.stream.is_paused(), "a whole piece was left");
+        assert!(!open || self.offloaded == 0, "an answer is still to come");
+    }
+
+    fn end(&mut self, act: Act) {
+        let before = self.stream.ending();
+        match act {
+            Act::ShutdownWrite => self.stream.shutdown_write(),
+            Act::Close => self.stream.close(),
+            _ => {
+                self.stream.abort(CloseReason::Aborted);
+                self.aborted = true;
+            }
+        }
+        let after = match (before, act) {
+            (CloseState::Open, Act::Close) => CloseState::Closing,
+            (CloseState::Open | CloseState::Closing, Act::Abort) => {
+                CloseState::Aborted(CloseReason::Aborted)
+            }
+            (CloseState::Flushing | CloseState::Lingering, Act::Abort) => CloseState::Dropped,
+            _ => before,
+        };
+        assert_eq!(self.stream.ending(), after);
+        assert!(!self.stream.takes_output());
+    }
+
+    fn act_outside(&mut self, act: Act) {
+        let kernel = self.stream.transport_mut();
+        let stands = !kernel.unopened && !kernel.connecting;
+        let takes = stands && !kernel.ended && !kernel.reset;
+        match act {
+            Act::Arrive | Act::ArriveMany if takes => {
+                let n = if act == Act::Arrive { 1 } else { MANY };
+                kernel.inbox.extend(positions(self.arrived, n).into_iter().map(Some));
+                kernel.edge = true;
+                self.arrived += n;
+            }
+            Act::Cut if takes => {
+                kernel.inbox.push_back(None);
+                kernel.edge = true;
+            }
+            Act::PeerEnds if takes => {
+                kernel.ended = true;
+                kernel.edge = true;
+            }
+            Act::PeerResets if !kernel.unopened && !kernel.reset => {
+                kernel.reset = true;
+                kernel.edge = true;
+            }
+            Act::PeerReads | Act::PeerReadsAll => {
+                let n = if act == Act::PeerReads { 1 } else { PIPE };
+                let n = n.min(kernel.outbox.len());
+                let bytes: Vec<u8> = kernel.outbox.drain(..n).collect();
+                assert_eq!(bytes, positions(self.peer_got, n), "what the peer got");
+                self.peer_got += n;
+                if n > 0 {
+                    kernel.note_room();
+                }
+            }
+            Act::Interrupt => kernel.interrupt = true,
+            Act::Spurious if !kernel.unopened => kernel.edge = true,
+            Act::Stands if kernel.unopened => self.stream.note_verdict(),
+            Act::Stands if kernel.connecting && !kernel.reset => {
+                kernel.connecting = false;
+                kernel.edge = true;
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn send(&mut self, n: usize) {
+        let before = (self.stream.takes_output(), self.stream.is_congested());
+        let sent = self.stream.send(&positions(self.sent, n), MARKS, &mut self.pool);
+        self.note_sent(n, before, sent);
+    }
+
+    /// The next bytes that are to be sent.
+    pub(super) fn next_bytes(&self, n: usize) -> Vec<u8> {
+        positions(self.sent, n)
+    }
+
+    /// What the handler got.
+    pub(super) fn get(&mut self, bytes: &[u8]) {
+        assert_eq!(bytes, positions(self.got, bytes.len()), "what the handler got");
+        self.got += bytes.len();
+    }
+
+    fn send_large(&mut self) {
+        let before = (self.stream.takes_output(), self.stream.is_congested());
+        let bytes = positions(self.sent, MANY);
+        let (sent, left) = self.stream.send_large(&bytes, MARKS, &mut self.pool);
+        self.moved |= left > 0;
+        self.note_sent(MANY, before, sent);
+    }
+
+    fn send_shared(&mut self) {
+        let before = (self.stream.takes_output(), self.stream.is_congested());
+        let bytes: Arc<[u8]> = positions(self.sent, MANY).into();
+        // At once as if it were large, which no script needs to be to show all the same.
+        let (sent, left) = self.stream.send_shared(&bytes, true, MARKS, &mut self.pool);
+        self.moved |= left > 0;
+        self.note_sent(MANY, before, sent);
+    }
+
+    fn note_sent(&mut self, n: usize, (took, congested): (bool, bool), sent: SendStatus) {
+        assert_eq!(sent == SendStatus::Closed, !took);
+        if took {
+            self.sent += n;
+            let too_much = self.stream.unsent() > MARKS.high_water;
+            assert_eq!(sent == SendStatus::Congested, congested || too_much);
+            assert_eq!(self.stream.is_congested(), congested || too_much);
+            let aborted = self.stream.ending() == CloseState::Aborted(CloseReason::OutputLimit);
+            assert_eq!(aborted, too_much && self.stream.unsent() > MOST);
+        }
+    }
+
+    /// What `Dispatcher::deadline` does.
+    fn idle_due(&mut self) {
+        let connecting = self.stream.is_connecting();
+        let open = self.stream.ending() == CloseState::Open;
+        let looks = open && !connecting && !self.stream.flags.any(Flags::LOOKED);
+        if std::mem::take(&mut self.moved) {
+            self.stream.was_active();
+            assert!(!self.stream.flags.any(Flags::LOOKED));
+        } else if connecting && self.tries > 0 {
+            self.try_again();
+        } else if self.stream.look_once_more() {
+            assert!(looks && self.stream.is_readable());
+            self.queued = true;
+        } else {
+            assert!(!looks, "it ends for its silence without a last look");
+            let ending = self.stream.ending();
+            if !matches!(ending, CloseState::Flushing | CloseState::Lingering | CloseState::Dropped)
+            {
+                self.stream.abort(CloseReason::IdleTimeout);
+                let aborted = matches!(self.stream.ending(), CloseState::Aborted(_));
+                assert!(aborted, "whatever it was, it is aborted now");
+            }
+            self.over = Some(Over::CutOff);
+        }
+    }
+
+    /// What `Dispatcher::unfinished_deadline` does.
+    fn frame_due(&mut self) {
+        self.now += PATIENCE;
+        if !self.stream.is_unfinished_watched() {
+            return;
+        }
+        match self.stream.look_at_unfinished(self.now, PATIENCE) {
+            FrameDeadline::None => assert!(!self.stream.is_unfinished_watched()),
+            FrameDeadline::At(at) => assert!(at > self.now),
+            FrameDeadline::Recheck => self.queued = true,
+            FrameDeadline::Expired => {
+                assert!(self.stream.held.since() + PATIENCE <= self.now);
+                self.stream.forget_unfinished();
+                self.fail();
+            }
+        }
+    }
+
+    pub(super) fn try_again(&mut self) {
+        self.tries = self.tries.saturating_sub(1);
+        let system = self.stream.transport().system;
+        self.stream.retry(Kernel { connecting: true, ..Kernel::new(system) });
+        assert!(!self.stream.has_verdict(), "what was noted was about the one before");
+    }
+
+    /// What `Dispatcher::fail` does when a handler fails.
+    fn fail(&mut self) {
+        match self.stream.ending() {
+            CloseState::Open | CloseState::Closing => self.stream.leave(),
+            _ => self.over = Some(Over::CutOff),
+        }
+    }
+
+    // What must hold.
+
+    /// What must hold at all times. A state says then by its numbers alone which bytes lie where.
+    pub(super) fn check_always(&self) {
+        let stream = &self.stream;
+        let kernel = stream.transport();
+        assert_eq!(stream.flags.any(Flags::OUTPUT), !stream.output.is_empty());
+        assert_eq!(stream.flags.any(Flags::HELD), !stream.held.is_empty());
+        assert_eq!(stream.flags.any(Flags::ENDING), stream.ending() != CloseState::Open);
+        assert_eq!(stream.flags.any(Flags::SENT_AT_ONCE), stream.sent_at_once != 0);
+        assert_eq!(stream.held.input().rest(), positions(self.got, stream.held.len()));
+        if self.over.is_some() {
+            return;
+        }
+        let out = self.peer_got + kernel.outbox.len();
+        assert!(kernel.outbox.iter().copied().eq(positions(self.peer_got, kernel.outbox.len())));
+        let unsent: Vec<u8> = self
+            .with_unsent(|pieces| pieces.iter().flat_map(|piece| piece.iter().copied()).collect());
+        assert_eq!(unsent, positions(out, stream.unsent()), "what waits for the peer");
+        assert_eq!(out + unsent.len(), self.sent);
+        let expected = stream.is_congested() && !stream.flags.any(Flags::FULL_DUPLEX);
+        assert_eq!(stream.flags.any(Flags::HELD_UP), expected);
+    }
+
+    fn with_unsent<R>(&self, look: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
+        // No script sends more messages than that.
+        let mut slices = [IoSlice::new(&[]); 32];
+        let gathered = self.stream.output.gather(&mut slices);
+        look(&slices[..gathered.slices])
+    }
+
+    /// What must hold whenever nothing is wanted and the kernel owes no event.
+    pub(super) fn check_settled(&self) {
+        let stream = &self.stream;
+        let kernel = stream.transport();
+        match self.over {
+            Some(Over::Well) => {
+                let out = self.peer_got + kernel.outbox.len();
+                assert_eq!(out, self.sent, "closed with output unsent");
+                return;
+            }
+            Some(Over::Broken) => return assert!(kernel.reset, "an error without a cause"),
+            Some(Over::CutOff) => return,
+            None => {}
+        }
+        assert!(!stream.is_cut_off(), "it was aborted, and is there");
+        let still_high = stream.unsent() > MARKS.low_water;
+        assert!(!stream.is_congested() || still_high, "drained, but still held up");
+        if stream.is_connecting() {
+            let waits = kernel.unopened || kernel.connecting && !kernel.reset;
+            assert!(waits, "the verdict has come, and nobody looks");
+            return;
+        }
+        if kernel.outbox.len() < PIPE && !kernel.reset {
+            assert_eq!(stream.unsent(), 0, "room, but output waits");
+        }
+        let asked_to_end = stream.flags.any(Flags::OUTPUT_CLOSED) && stream.unsent() == 0;
+        assert_eq!(kernel.write_ended, asked_to_end, "the end of the output");
+        assert!(!stream.is_closing() || stream.unsent() > 0, "closed and sent, but not over");
+        let lingers = stream.ending() == CloseState::Lingering;
+        if (lingers || !stream.flags.any(SHUT_OFF)) && !stream.has_ended() {
+            let bytes = kernel.inbox.iter().flatten().count();
+            assert_eq!(bytes, 0, "input, but nobody reads");
+            assert!(!kernel.ended && !kernel.reset, "an end nobody has seen");
+        }
+        if !stream.flags.any(SHUT_OFF) && !self.eof_told {
+            let takes = !stream.is_congested();
+            assert!(!takes || stream.held.len() < PIECE, "a whole piece, and nobody takes it");
+        }
+        assert!(!kernel.reset || kernel.reset_told || stream.unsent() == 0, "broken, unnoticed");
+        let told = self.shutdown_told || !self.shutdown_noted;
+        let open = stream.ending() == CloseState::Open;
+        assert!(told || stream.owes_an_answer() || !open, "not told");
+        let told = self.eof_told || !stream.has_ended();
+        let waits = stream.owes_an_answer() || stream.flags.any(SHUT_OFF);
+        assert!(told || waits, "the end was read, and not told");
+        assert!(!stream.flags.any(Flags::REPLAY) || stream.holds(), "nothing can be shown again");
+        assert_eq!(stream.flags.any(Flags::OFFLOADED), self.offloaded > 0);
+        let waits = stream.holds() && stream.ending() == CloseState::Open;
+        assert!(!waits || stream.is_unfinished_watched(), "no deadline");
+    }
+
+    /// Worlds with the same key have the same future, whatever was said before.
+    pub(super) fn key(&self) -> u128 {
+        let half = |salt: u8| {
+            let mut hasher = DefaultHasher::new();
+            salt.hash(&mut hasher);
+            self.hash_state(&mut hasher);
+            u128::from(hasher.finish())
+        };
+        half(0) << 64 | half(1)
+    }
+
+    fn hash_state(&self, hasher: &mut impl Hasher) {
+        let stream = &self.stream;
+        let Kernel { system, unopened, connecting, inbox, ended, reset, .. } = stream.transport();
+        (system, unopened, connecting, ended, reset).hash(hasher);
+        stream.transport().hash_calls(hasher);
+        inbox.len().hash(hasher);
+        for byte in inbox {
+            byte.is_some().hash(hasher);
+        }
+        (stream.flags, stream.ending, stream.sent_at_once).hash(hasher);
+        self.with_unsent(|pieces| pieces.iter().for_each(|piece| piece.len().hash(hasher)));
+        stream.output.unsent().is_some().hash(hasher);
+        (stream.held.len(), stream.held.needs_more()).hash(hasher);
+        let waited = self.now.saturating_sub(stream.held.since()).min(PATIENCE);
+        (waited * u64::from(stream.holds())).hash(hasher);
+        (self.habit, self.answers, self.between, self.eof_told).hash(hasher);
+        (self.inside, self.offloaded).hash(hasher);
+        (self.shutdown_noted, self.shutdown_told, self.aborted).hash(hasher);
+        (self.moved, self.queued, self.tries, self.over).hash(hasher);
+    }
+}

@@ -1,0 +1,192 @@
+//! Who answers for a socket, and where a callback leaves those who shall.
+
+use std::io;
+use std::sync::Arc;
+
+use mio::event::Source;
+use mio::{Interest, Registry};
+
+use super::{Context, DatagramHandler, Handler};
+use crate::addr::{Addr, ToAddrs};
+use crate::conn::transport::Readiness;
+use crate::handler::server_handle::Command;
+use crate::id::SocketId;
+use crate::io::Io;
+use crate::io::connect::IntoConnect;
+use crate::io::mailbox::{LoopControl, Mailbox};
+use crate::io::thread_pool::ThreadPool;
+
+/// Who answers for one socket; the table of these stands beside the table of sockets.
+pub(crate) enum HandlerSlot<S> {
+    Empty,
+    Stream(Box<dyn Handler<S>>),
+    Datagram(Box<dyn DatagramHandler<S>>),
+    Listener(Box<dyn HandlerFactory<S>>),
+    Source(Box<dyn SourceHandler<S>>),
+}
+
+/// What makes a handler for each client of a listener.
+pub(crate) trait HandlerFactory<S> {
+    fn make(&mut self, peer: &Addr) -> Box<dyn Handler<S>>;
+
+    /// Whether another client may come now. When that changes, somebody has to call
+    /// [`SocketTable::stop_waiting`](crate::io::table::SocketTable::stop_waiting).
+    fn has_room(&self) -> bool {
+        true
+    }
+}
+
+impl<S, F: FnMut(&Addr) -> Box<dyn Handler<S>>> HandlerFactory<S> for F {
+    fn make(&mut self, peer: &Addr) -> Box<dyn Handler<S>> {
+        self(peer)
+    }
+}
+
+/// A foreign source together with its callback.
+pub(crate) trait SourceHandler<S> {
+    fn ready(&mut self, cx: &mut Context<'_, S>, readiness: Readiness) -> io::Result<()>;
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()>;
+}
+
+struct WatchedSource<E, F> {
+    source: E,
+    ready: F,
+}
+
+impl<S, E, F> SourceHandler<S> for WatchedSource<E, F>
+where
+    E: Source,
+    F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()>,
+{
+    fn ready(&mut self, cx: &mut Context<'_, S>, readiness: Readiness) -> io::Result<()> {
+        (self.ready)(cx, &mut self.source, readiness)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source.deregister(registry)
+    }
+}
+
+/// A callback that nothing but timers calls.
+struct TimerHandler<F>(F);
+
+impl<S, F> SourceHandler<S> for TimerHandler<F>
+where
+    F: FnMut(&mut Context<'_, S>) -> io::Result<()>,
+{
+    fn ready(&mut self, cx: &mut Context<'_, S>, _readiness: Readiness) -> io::Result<()> {
+        (self.0)(cx)
+    }
+
+    fn deregister(&mut self, _registry: &Registry) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Where a callback leaves those who shall answer for sockets it opened, since the table of roles
+/// is in use while it runs; and the ways to other threads.
+pub(crate) struct Registrar<S> {
+    pub(crate) newcomers: Vec<(SocketId, HandlerSlot<S>)>,
+    pub(crate) mailbox: Arc<Mailbox<Command<S>>>,
+    pub(crate) workers: ThreadPool,
+}
+
+impl<S> Registrar<S> {
+    pub(crate) fn listen<H, F>(
+        &mut self,
+        io: &mut Io,
+        addr: impl ToAddrs,
+        mut factory: F,
+    ) -> io::Result<SocketId>
+    where
+        F: FnMut(&Addr) -> H + 'static,
+        H: Handler<S> + 'static,
+    {
+        let factory = move |peer: &Addr| Box::new(factory(peer)) as Box<dyn Handler<S>>;
+        self.listen_with(io, addr, Box::new(factory))
+    }
+
+    pub(crate) fn listen_with(
+        &mut self,
+        io: &mut Io,
+        addr: impl ToAddrs,
+        factory: Box<dyn HandlerFactory<S>>,
+    ) -> io::Result<SocketId> {
+        let id = io.open_listener(&addr.to_addrs()?)?;
+        self.newcomers.push((id, HandlerSlot::Listener(factory)));
+        Ok(id)
+    }
+
+    pub(crate) fn connect<H>(
+        &mut self,
+        io: &mut Io,
+        asker: Option<SocketId>,
+        to: impl IntoConnect,
+        handler: H,
+    ) -> io::Result<SocketId>
+    where
+        H: Handler<S> + 'static,
+        S: 'static,
+    {
+        let connect = to.into_connect()?;
+        io.resolver.reach_with(|| Arc::clone(&self.mailbox) as Arc<dyn LoopControl>);
+        let id = io.open_connection(connect, asker)?;
+        self.newcomers.push((id, HandlerSlot::Stream(Box::new(handler))));
+        Ok(id)
+    }
+
+    pub(crate) fn bind<H>(
+        &mut self,
+        io: &mut Io,
+        addr: impl ToAddrs,
+        handler: H,
+    ) -> io::Result<SocketId>
+    where
+        H: DatagramHandler<S> + 'static,
+    {
+        let id = io.open_bound(&addr.to_addrs()?)?;
+        self.newcomers.push((id, HandlerSlot::Datagram(Box::new(handler))));
+        Ok(id)
+    }
+
+    pub(crate) fn connect_datagram<H>(
+        &mut self,
+        io: &mut Io,
+        addr: impl ToAddrs,
+        handler: H,
+    ) -> io::Result<SocketId>
+    where
+        H: DatagramHandler<S> + 'static,
+    {
+        let id = io.open_connected(&addr.to_addrs()?)?;
+        self.newcomers.push((id, HandlerSlot::Datagram(Box::new(handler))));
+        Ok(id)
+    }
+
+    pub(crate) fn watch<E, F>(
+        &mut self,
+        io: &mut Io,
+        mut source: E,
+        interests: Interest,
+        ready: F,
+    ) -> io::Result<SocketId>
+    where
+        E: Source + 'static,
+        F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()> + 'static,
+    {
+        let register =
+            |registry: &Registry, token| registry.register(&mut source, token, interests);
+        let id = io.open_source(register)?;
+        self.newcomers.push((id, HandlerSlot::Source(Box::new(WatchedSource { source, ready }))));
+        Ok(id)
+    }
+
+    pub(crate) fn alarm<F>(&mut self, io: &mut Io, ring: F) -> io::Result<SocketId>
+    where
+        F: FnMut(&mut Context<'_, S>) -> io::Result<()> + 'static,
+    {
+        let id = io.open_source(|_, _| Ok(()))?;
+        self.newcomers.push((id, HandlerSlot::Source(Box::new(TimerHandler(ring)))));
+        Ok(id)
+    }
+}

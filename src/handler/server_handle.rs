@@ -1,0 +1,88 @@
+//! The way into a server from other threads.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::id::SocketId;
+use crate::io::Io;
+use crate::io::mailbox::Mailbox;
+use crate::stats::ShutdownReport;
+
+/// Reaches a server from any thread, at any time: before it runs, from inside its handlers, twice,
+/// and after its end. The loop notices at once.
+///
+/// ```
+/// use std::time::Duration;
+/// use socketserver::{Options, Server};
+///
+/// let mut server = Server::with(0, Options::default())?;
+/// let handle = server.handle();
+/// let other = std::thread::spawn(move || {
+///     handle.call(|count, _io| *count += 1).unwrap();
+///     handle.shutdown(Duration::from_secs(1));
+///     handle.wait(Duration::from_secs(10)).expect("the run has ended")
+/// });
+/// server.serve_forever()?;
+/// assert_eq!(*server.shared(), 1);
+/// assert_eq!(other.join().unwrap().forced, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct ServerHandle<S = ()> {
+    pub(crate) mailbox: Arc<Mailbox<Command<S>>>,
+}
+
+/// What another thread wants done in the loop.
+pub(crate) type Command<S> = Box<dyn FnOnce(&mut S, &mut Io) + Send>;
+
+impl<S> ServerHandle<S> {
+    /// Calls `command` in the loop, in its next turn. A panic in it is logged and ends nothing.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when
+    /// [`Options::mailbox_limit`](crate::Options::mailbox_limit) calls wait,
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the server is gone.
+    pub fn call(&self, command: impl FnOnce(&mut S, &mut Io) + Send + 'static) -> io::Result<()> {
+        self.mailbox.post(Box::new(command))
+    }
+
+    /// [`Io::send`] from another thread. Whether `id` is still there is seen only by the loop.
+    ///
+    /// # Errors
+    /// As [`ServerHandle::call`].
+    pub fn send(&self, id: SocketId, bytes: impl Into<Vec<u8>>) -> io::Result<()> {
+        let bytes = bytes.into();
+        self.call(move |_, io| {
+            io.send(id, &bytes);
+        })
+    }
+
+    /// [`Io::shutdown`] from another thread (Python's `shutdown`, without its wait). Before the
+    /// first run it ends that run at once. `false` when there is nothing to end: between two runs,
+    /// and when the server is gone.
+    #[allow(clippy::must_use_candidate, reason = "most are content that nothing runs any more")]
+    pub fn shutdown(&self, grace: Duration) -> bool {
+        self.mailbox.post_stop(grace)
+    }
+
+    /// Waits until the present run has ended, or the first one if none has begun. `None` when that
+    /// takes longer than `timeout`, or the server is gone without ever having run. Never to be
+    /// called by a handler, which would wait for itself.
+    #[must_use]
+    pub fn wait(&self, timeout: Duration) -> Option<ShutdownReport> {
+        self.mailbox.wait(timeout)
+    }
+}
+
+impl<S> Clone for ServerHandle<S> {
+    fn clone(&self) -> ServerHandle<S> {
+        ServerHandle { mailbox: Arc::clone(&self.mailbox) }
+    }
+}
+
+impl<S> fmt::Debug for ServerHandle<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ServerHandle").field(&self.mailbox).finish()
+    }
+}

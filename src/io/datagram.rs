@@ -1,0 +1,26 @@
+//! A datagram socket of the system: what its state machine needs of the poll.
+
+use std::io;
+
+use mio::{Registry, Token};
+
+use crate::conn::datagram;
+use crate::net::DatagramSocket;
+
+pub(crate) type Datagram = datagram::Datagram<DatagramSocket>;
+
+impl Datagram {
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.transport_mut().register(registry, token)
+    }
+
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.transport_mut().deregister(registry)
+    }
+
+    /// Has room reported exactly while the socket refuses.
+    pub(crate) fn ask_for_room(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.take_room_change()
+            .map_or(Ok(()), |ask| self.transport_mut().ask_for_room(registry, token, ask))
+    }
+}

@@ -1,0 +1,223 @@
+//! What the loops of one group know of each other: seats, clients on their way, the order to stop.
+//!
+//! Each loop is a server of its own in a thread of its own. All that they share stands here, and a
+//! server that is alone has none of it: it asks one `Option` where a client comes and goes.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use crate::addr::Addr;
+use crate::io::local_addrs::MetAddrs;
+use crate::io::mailbox::LoopControl;
+use crate::net::StreamSocket;
+
+mod member;
+mod permit;
+mod shared_addr;
+
+pub(crate) use member::GroupMember;
+pub(crate) use permit::ConnectionPermit;
+pub(crate) use shared_addr::{Distribution, SharedAddr};
+
+/// How clients come to the loops of [`LoopGroup`](crate::LoopGroup).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum LoadBalancing {
+    /// Each loop listens for itself, and the kernel chooses one for each client by a hash of both
+    /// addresses (`SO_REUSEPORT`). No client is handed over; how many each loop gets is chance.
+    /// On systems that do not spread so (all but Linux), this is [`LoadBalancing::LeastConnections`].
+    ReusePort,
+    /// One loop accepts for all, and hands each client to the loop with the fewest connections.
+    #[default]
+    LeastConnections,
+}
+
+/// Clients that may be on their way to one loop. A loop with more is behind; who accepts serves
+/// the next one itself, so that nobody waits for a loop that is busy.
+const MOST_ARRIVALS: usize = 1_024;
+
+/// What all loops of one [`LoopGroup`](crate::LoopGroup) share.
+pub(crate) struct GroupState {
+    pub(crate) spread: LoadBalancing,
+    /// Connections that may be open over all loops.
+    max_connections: usize,
+    /// Those that are open or on their way, of all loops.
+    taken: AtomicUsize,
+    members: Vec<LoopSlot>,
+    doors: Mutex<Vec<SharedAddr>>,
+    /// The shortest grace that was asked for.
+    stop: Mutex<Option<Duration>>,
+    /// The addresses of this machine that datagrams were sent to.
+    pub(crate) met: Arc<MetAddrs>,
+}
+
+/// One loop, as the others see it.
+#[derive(Default)]
+struct LoopSlot {
+    mailbox: OnceLock<Arc<dyn LoopControl>>,
+    connections: AtomicUsize,
+    /// It has found no seat, and wants to be woken when there may be one.
+    waits: AtomicBool,
+    arrivals: Mutex<HandoffQueue>,
+}
+
+#[derive(Default)]
+struct HandoffQueue {
+    clients: Vec<Handoff>,
+    /// The loop takes nobody any more: it has begun to shut down.
+    closed: bool,
+}
+
+/// A client on its way from the loop that accepted it to the one that serves it.
+pub(crate) struct Handoff {
+    /// The number of the door it came to.
+    pub(crate) door: usize,
+    pub(crate) socket: StreamSocket,
+    pub(crate) peer: Addr,
+    pub(crate) seat: ConnectionPermit,
+}
+
+impl GroupState {
+    pub(crate) fn new(loops: usize, spread: LoadBalancing, max_connections: usize) -> GroupState {
+        GroupState {
+            spread,
+            max_connections,
+            taken: AtomicUsize::new(0),
+            members: (0..loops).map(|_| LoopSlot::default()).collect(),
+            doors: Mutex::default(),
+            stop: Mutex::default(),
+            met: Arc::default(),
+        }
+    }
+
+    /// A loop is there, and can be reached. An order to stop that came before it reaches it now.
+    fn enter(&self, index: usize, mailbox: Arc<dyn LoopControl>) {
+        let Some(member) = self.members.get(index) else { return };
+        // The lock orders this and `stop`, so that neither misses the other.
+        let stop = lock(&self.stop);
+        let mailbox = member.mailbox.get_or_init(|| mailbox);
+        if let Some(grace) = *stop {
+            mailbox.stop(grace);
+        }
+    }
+
+    /// Has every loop shut down, within the shortest grace that anybody asked for.
+    pub(crate) fn stop(&self, grace: Duration) {
+        let mut stop = lock(&self.stop);
+        if stop.is_some_and(|before| before <= grace) {
+            return;
+        }
+        *stop = Some(grace);
+        for mailbox in self.members.iter().filter_map(|member| member.mailbox.get()) {
+            mailbox.stop(grace);
+        }
+    }
+
+    /// Whether all loops were told to shut down, and within which grace.
+    pub(crate) fn ordered_stop(&self) -> Option<Duration> {
+        *lock(&self.stop)
+    }
+
+    pub(crate) fn doors(&self) -> MutexGuard<'_, Vec<SharedAddr>> {
+        lock(&self.doors)
+    }
+
+    fn wake(&self, index: usize) {
+        if let Some(mailbox) = self.members.get(index).and_then(|member| member.mailbox.get()) {
+            mailbox.wake();
+        }
+    }
+
+    /// The loop with the fewest connections. `own` has counted the client in question already; it
+    /// serves it where no other has fewer, which saves the way.
+    fn loop_with_fewest(&self, own: usize) -> usize {
+        let count = |index: usize| {
+            let connections = self.members.get(index).map_or(usize::MAX, LoopSlot::count);
+            connections.saturating_sub(usize::from(index == own))
+        };
+        let others = (0..self.members.len()).filter(|index| *index != own);
+        std::iter::once(own).chain(others).min_by_key(|index| count(*index)).unwrap_or(own)
+    }
+
+    /// Sends a client to a loop; gives it back when that takes nobody.
+    fn send(&self, to: usize, arrival: Handoff) -> Result<(), Handoff> {
+        let Some(member) = self.members.get(to) else { return Err(arrival) };
+        let mut arrivals = lock(&member.arrivals);
+        if arrivals.closed || arrivals.clients.len() >= MOST_ARRIVALS {
+            return Err(arrival);
+        }
+        arrivals.clients.push(arrival);
+        let first = arrivals.clients.len() == 1;
+        drop(arrivals);
+        if first {
+            self.wake(to);
+        }
+        Ok(())
+    }
+
+    /// Those who were sent to a loop since the last look; nobody comes after the `last` one.
+    fn arrivals(&self, index: usize, last: bool) -> Vec<Handoff> {
+        let Some(member) = self.members.get(index) else { return Vec::new() };
+        let mut arrivals = lock(&member.arrivals);
+        arrivals.closed |= last;
+        std::mem::take(&mut arrivals.clients)
+    }
+}
+
+impl LoopSlot {
+    fn count(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for GroupState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts: Vec<usize> = self.members.iter().map(LoopSlot::count).collect();
+        f.debug_struct("GroupState").field("connections", &counts).finish_non_exhaustive()
+    }
+}
+
+/// Nothing panics while it holds one of these locks, so a poisoned one is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival(group: &Arc<GroupState>) -> Handoff {
+        let seat = group.reserve(0).unwrap();
+        Handoff { door: 0, socket: StreamSocket::Unopened, peer: Addr::Unnamed, seat }
+    }
+
+    #[test]
+    fn the_way_to_a_loop_is_bounded_and_ends_and_who_finds_it_so_keeps_the_client() {
+        let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 1 << 20));
+        for _ in 0..MOST_ARRIVALS {
+            group.send(1, arrival(&group)).map_err(drop).unwrap();
+        }
+        let Err(_too_many) = group.send(1, arrival(&group)) else { panic!("it was taken") };
+        assert_eq!(group.arrivals(1, true).len(), MOST_ARRIVALS);
+        let Err(_too_late) = group.send(1, arrival(&group)) else { panic!("it was taken") };
+        assert!(group.arrivals(1, false).is_empty());
+    }
+
+    #[test]
+    fn the_loop_with_the_fewest_is_found_and_none_is_preferred_to_ones_own() {
+        let group = Arc::new(GroupState::new(3, LoadBalancing::LeastConnections, 10));
+        let mut seats = Vec::new();
+        for expected in [0, 1, 2, 0, 1, 2] {
+            let mut seat = group.reserve(0).unwrap();
+            let to = group.loop_with_fewest(0);
+            assert_eq!(to, expected);
+            seat.move_to(to);
+            seats.push(seat);
+        }
+        seats.remove(1);
+        let _here = group.reserve(0).unwrap();
+        assert_eq!(group.loop_with_fewest(0), 1);
+    }
+}

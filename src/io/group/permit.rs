@@ -1,0 +1,166 @@
+//! The right to one connection, out of as many as all loops together may have.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::GroupState;
+
+/// Taken before a client is accepted, so that no two loops accept for the same one; who drops it
+/// gives it back. A server that is alone counts for itself and has none.
+#[derive(Debug)]
+pub(crate) struct ConnectionPermit(Option<Taken>);
+
+#[derive(Debug)]
+struct Taken {
+    group: Arc<GroupState>,
+    /// The loop it is counted for.
+    at: usize,
+}
+
+impl ConnectionPermit {
+    /// The connection stands: from now on its seat is freed by [`GroupState::free`].
+    pub(crate) fn keep(mut self) {
+        self.0 = None;
+    }
+
+    /// The connection will be another loop's.
+    pub(super) fn move_to(&mut self, index: usize) {
+        if let Some(taken) = &mut self.0 {
+            taken.group.count(taken.at, false);
+            taken.group.count(index, true);
+            taken.at = index;
+        }
+    }
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        if let Some(taken) = self.0.take() {
+            taken.group.free(taken.at);
+        }
+    }
+}
+
+impl GroupState {
+    /// A seat for a connection of this loop, if there is one.
+    pub(super) fn reserve(self: &Arc<Self>, index: usize) -> Option<ConnectionPermit> {
+        let one_more = |taken| (taken < self.max_connections).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
+        self.count(index, true);
+        Some(ConnectionPermit(Some(Taken { group: Arc::clone(self), at: index })))
+    }
+
+    /// The same; if there is none, the loop is woken when there may be one.
+    pub(super) fn reserve_or_wait(self: &Arc<Self>, index: usize) -> Option<ConnectionPermit> {
+        self.reserve(index).or_else(|| {
+            self.members.get(index)?.waits.store(true, Ordering::SeqCst);
+            // One that was freed before the note woke nobody.
+            self.reserve(index)
+        })
+    }
+
+    /// A connection of this loop has ended.
+    pub(super) fn free(&self, index: usize) {
+        self.count(index, false);
+        // Somebody waits only where there was none left. All of them are woken: a loop that is
+        // woken and does not want the seat any more would not pass it on.
+        if self.taken.fetch_sub(1, Ordering::SeqCst) == self.max_connections {
+            for (nth, member) in self.members.iter().enumerate() {
+                if member.waits.load(Ordering::SeqCst) && member.waits.swap(false, Ordering::SeqCst)
+                {
+                    self.wake(nth);
+                }
+            }
+        }
+    }
+
+    fn count(&self, index: usize, more: bool) {
+        let Some(member) = self.members.get(index) else { return };
+        if more {
+            member.connections.fetch_add(1, Ordering::Relaxed);
+        } else {
+            member.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::io::group::LoadBalancing;
+    use crate::io::mailbox::LoopControl;
+
+    #[test]
+    fn all_loops_together_have_as_many_seats_as_were_given() {
+        let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 2));
+        let one = group.reserve(0).unwrap();
+        let mut other = group.reserve(1).unwrap();
+        assert!(group.reserve_or_wait(0).is_none());
+        other.move_to(0);
+        assert_eq!((group.members[0].count(), group.members[1].count()), (2, 0));
+        drop(one);
+        let third = group.reserve(1).unwrap();
+        third.keep();
+        assert!(group.reserve(0).is_none());
+        group.free(1);
+        drop(group.reserve(0).unwrap());
+        drop(other);
+        assert_eq!((group.members[0].count(), group.members[1].count()), (0, 0));
+        assert_eq!(group.taken.load(Ordering::SeqCst), 0);
+    }
+
+    /// A loop that counts how often it is woken.
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl LoopControl for Wakes {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+
+        fn stop(&self, _grace: Duration) {}
+    }
+
+    #[test]
+    fn a_seat_that_comes_free_wakes_all_loops_that_wait_for_one_and_nobody_else() {
+        let group = Arc::new(GroupState::new(4, LoadBalancing::LeastConnections, 1));
+        let loops: Vec<Arc<Wakes>> = (0..4).map(|_| Arc::default()).collect();
+        for (index, one) in loops.iter().enumerate() {
+            group.enter(index, Arc::clone(one) as Arc<dyn LoopControl>);
+        }
+        let woken =
+            || -> Vec<usize> { loops.iter().map(|one| one.0.load(Ordering::SeqCst)).collect() };
+        let seat = group.reserve(0).unwrap();
+        for index in [1, 3] {
+            assert!(group.reserve_or_wait(index).is_none());
+        }
+        assert_eq!(woken(), [0, 0, 0, 0]);
+        drop(seat);
+        assert_eq!(woken(), [0, 1, 0, 1]);
+        // Who was woken waits no more: it has to ask again.
+        drop(group.reserve(0).unwrap());
+        assert_eq!(woken(), [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn under_contention_nobody_gets_a_seat_too_many_and_none_is_lost() {
+        let group = Arc::new(GroupState::new(4, LoadBalancing::LeastConnections, 3));
+        std::thread::scope(|scope| {
+            for index in 0..4 {
+                let group = &group;
+                scope.spawn(move || {
+                    for _ in 0..10_000 {
+                        if let Some(seat) = group.reserve_or_wait(index) {
+                            assert!(group.taken.load(Ordering::SeqCst) <= 3);
+                            drop(seat);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(group.taken.load(Ordering::SeqCst), 0);
+    }
+}

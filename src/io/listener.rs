@@ -1,0 +1,87 @@
+//! A socket that gives connections, and its patience with the errors of `accept`.
+
+use std::io;
+
+use crate::conn::log_throttle::LogThrottle;
+use crate::net::{AcceptError, ListenerSocket, accept_error};
+
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) socket: ListenerSocket,
+    /// Clients may wait. Cleared only when `accept` finds nobody: an edge comes once.
+    pub(crate) readable: bool,
+    /// Nobody is accepted until somebody resumes it.
+    pub(crate) paused: bool,
+    /// Nobody is accepted until a connection ends or the retry time comes.
+    pub(crate) waits_for_room: bool,
+    /// Somebody closed it; it goes in its next turn.
+    pub(crate) closing: bool,
+    /// The number under which its clients are handed to other loops, if they are.
+    pub(crate) door: Option<usize>,
+    /// Whether its id is in the queue.
+    pub(crate) queued: bool,
+    /// Errors of `accept` in a row that were one client's each.
+    lost: u32,
+    warned: LogThrottle,
+}
+
+/// After so many clients were lost in a row it is not about them: something forbids to accept, and
+/// would again and again.
+const LOST_IN_A_ROW: u32 = 64;
+
+impl Listener {
+    pub(crate) fn new(socket: ListenerSocket) -> Listener {
+        Listener {
+            socket,
+            // Whoever came before it was registered counts as well.
+            readable: true,
+            paused: false,
+            waits_for_room: false,
+            closing: false,
+            door: None,
+            queued: false,
+            lost: 0,
+            warned: LogThrottle::default(),
+        }
+    }
+
+    pub(crate) fn wants_service(&self) -> bool {
+        self.closing || self.may_accept()
+    }
+
+    /// Whether clients may wait, and nothing forbids to accept them.
+    #[inline]
+    pub(crate) fn may_accept(&self) -> bool {
+        self.readable && !self.waits_for_room && !self.paused
+    }
+
+    /// A client was accepted.
+    pub(crate) fn note_success(&mut self) {
+        self.lost = 0;
+    }
+
+    /// Says what to do about an error of `accept`.
+    pub(crate) fn judge(&mut self, error: &io::Error) -> AcceptError {
+        match accept_error(error) {
+            AcceptError::WouldBlock => {
+                self.readable = false;
+                self.lost = 0;
+                AcceptError::WouldBlock
+            }
+            AcceptError::Transient if self.lost == LOST_IN_A_ROW => {
+                self.lost = 0;
+                AcceptError::Exhausted
+            }
+            AcceptError::Transient => {
+                self.lost += 1;
+                AcceptError::Transient
+            }
+            AcceptError::Exhausted => AcceptError::Exhausted,
+        }
+    }
+
+    /// Whether an error may be logged now, and how many were not since the last one.
+    pub(crate) fn may_warn(&mut self, now: u64) -> Option<u64> {
+        self.warned.pass(now)
+    }
+}

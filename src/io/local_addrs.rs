@@ -1,0 +1,234 @@
+//! The addresses from which this server itself sends datagrams, so that it never answers itself.
+//!
+//! The sender of a datagram is easily forged. One that seems to come from an echo service, sent to
+//! an echo service, would be answered for ever (CERT CA-1996-01).
+//!
+//! Which addresses this machine has nobody need be asked: an answer to one of them comes back to
+//! it, so where datagrams were sent to is remembered, and what then seems to come from there with
+//! the port of an own socket is our own. A forged one is answered once at most, and its answer never.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::addr::Addr;
+use crate::conn::packets::Destination;
+use crate::id::SocketId;
+
+/// The addresses that datagram sockets of this server are bound to.
+#[derive(Debug, Default)]
+pub(crate) struct LocalAddrs {
+    bound: Vec<(SocketId, SocketAddr)>,
+    /// Of Unix sockets.
+    names: Vec<(SocketId, Addr)>,
+    /// The port of each of them, for the question that is asked about every datagram.
+    ports: Vec<u16>,
+    /// What the system said last about an address: interfaces seldom change, and asking costs.
+    asked: Option<(IpAddr, bool)>,
+    met: Arc<MetAddrs>,
+}
+
+/// Addresses of this machine to which datagrams were sent that had the port of an own socket; all
+/// loops of a group share them, as an answer of the one may come to another.
+#[derive(Debug, Default)]
+pub(crate) struct MetAddrs(Mutex<BTreeSet<IpAddr>>);
+
+/// So many are remembered; with one more it begins anew.
+const MOST_MET: usize = 4_096;
+
+impl MetAddrs {
+    /// Whether `peer` is one of them. From now on `local` is, if that is given.
+    fn is_own(&self, peer: IpAddr, local: Option<IpAddr>) -> bool {
+        let mut met = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_own = Some(peer) == local || met.contains(&peer);
+        if let Some(local) = local.filter(|local| !met.contains(local)) {
+            if met.len() >= MOST_MET {
+                met.clear();
+            }
+            met.insert(local);
+        }
+        is_own
+    }
+}
+
+impl LocalAddrs {
+    pub(crate) fn insert(&mut self, id: SocketId, addr: Addr) {
+        match addr {
+            Addr::Ip(addr) => self.bound.push((id, addr)),
+            name @ (Addr::Unix(_) | Addr::Abstract(_)) => self.names.push((id, name)),
+            Addr::Unnamed => {}
+        }
+        self.note_ports();
+    }
+
+    pub(crate) fn remove(&mut self, id: SocketId) {
+        self.bound.retain(|(bound, _)| *bound != id);
+        self.names.retain(|(bound, _)| *bound != id);
+        self.note_ports();
+    }
+
+    fn note_ports(&mut self) {
+        self.ports.clear();
+        self.ports.extend(self.bound.iter().map(|(_, own)| own.port()));
+    }
+
+    /// From now on the addresses of this machine are those that others met too.
+    pub(crate) fn share(&mut self, met: &Arc<MetAddrs>) {
+        self.met = Arc::clone(met);
+    }
+
+    /// Whether `peer` may be one of these: the question that costs nothing.
+    #[inline]
+    pub(crate) fn may_be(&self, peer: SocketAddr) -> bool {
+        let port = peer.port();
+        // There are few; `contains` is made for many, and costs more to begin.
+        for own in &self.ports {
+            if *own == port {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether `name` is that of socket `of`, or of any if that is `None`. The system says who sent a
+    /// Unix datagram, so nobody can forge it; but two services may still be made to talk for ever.
+    pub(crate) fn is_own_name(&self, of: Option<SocketId>, name: &Addr) -> bool {
+        self.names.iter().any(|(id, own)| own == name && of.is_none_or(|of| of == *id))
+    }
+
+    /// Whether `peer` is the address of socket `of`, or of any if that is `None`. `at` is the socket
+    /// to which its datagram came, and `destination` the address, if the system says so much. If it
+    /// does not, `is_local` says whether an address belongs to this machine.
+    pub(crate) fn is_own(
+        &mut self,
+        of: Option<SocketId>,
+        peer: SocketAddr,
+        (at, destination): (SocketId, Option<Destination>),
+        is_local: impl FnOnce(IpAddr) -> bool,
+    ) -> bool {
+        let ip = peer.ip().to_canonical();
+        let mut wildcard = false;
+        for (id, own) in &self.bound {
+            if own.port() == peer.port() && of.is_none_or(|of| of == *id) {
+                if own.ip().to_canonical() == ip {
+                    return true;
+                }
+                wildcard |= own.ip().to_canonical().is_unspecified();
+            }
+        }
+        if !wildcard {
+            return false;
+        }
+        if ip.is_loopback() || ip.is_unspecified() {
+            return true;
+        }
+        match destination {
+            Some(destination) => self.met.is_own(ip, canonical(destination.source())),
+            None => match self.bound.iter().find(|(id, _)| *id == at) {
+                Some((_, bound)) if !bound.ip().to_canonical().is_unspecified() => {
+                    self.met.is_own(ip, canonical(Some(*bound)))
+                }
+                _ => self.ask(ip, is_local),
+            },
+        }
+    }
+
+    fn ask(&mut self, ip: IpAddr, is_local: impl FnOnce(IpAddr) -> bool) -> bool {
+        match self.asked {
+            Some((asked, answer)) if asked == ip => answer,
+            _ => {
+                let answer = is_local(ip);
+                self.asked = Some((ip, answer));
+                answer
+            }
+        }
+    }
+}
+
+/// The address of a machine; a group is none.
+fn canonical(addr: Option<SocketAddr>) -> Option<IpAddr> {
+    addr.map(|addr| addr.ip().to_canonical()).filter(|ip| !ip.is_multicast())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::Token;
+
+    #[test]
+    fn an_own_address_is_known_under_all_its_names() {
+        let (one, two) = (SocketId::from_token(Token(1)), SocketId::from_token(Token(2)));
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let mut own = LocalAddrs::default();
+        own.insert(one, addr("127.0.0.1:7").into());
+        own.insert(two, addr("[::]:9").into());
+        let [path, other] = ["/own", "/other"].map(|path| Addr::Unix(path.into()));
+        let name = Addr::Abstract(b"/own".to_vec());
+        own.insert(two, path.clone());
+        let never = |_: IpAddr| -> bool { panic!("nobody is asked about an exact address") };
+        let here = (two, None);
+        assert!(own.is_own(None, addr("127.0.0.1:7"), here, never));
+        assert!(own.is_own(Some(one), addr("[::ffff:127.0.0.1]:7"), here, never));
+        assert!(!own.is_own(Some(two), addr("127.0.0.1:7"), here, never));
+        assert!(!own.is_own(None, addr("127.0.0.2:7"), here, never));
+        assert!(!own.is_own(None, addr("127.0.0.1:8"), here, never));
+        assert!(own.may_be(addr("10.0.0.1:9")) && !own.may_be(addr("10.0.0.1:8")));
+        assert!(own.is_own(Some(two), addr("10.0.0.1:9"), here, |_| true));
+        assert!(own.is_own(Some(two), addr("10.0.0.1:9"), here, never), "it was asked before");
+        assert!(!own.is_own(Some(two), addr("10.0.0.2:9"), here, |_| false));
+        assert!(own.is_own_name(None, &path) && own.is_own_name(Some(two), &path));
+        assert!(!own.is_own_name(Some(one), &path));
+        assert!(!own.is_own_name(None, &other) && !own.is_own_name(None, &name));
+        own.insert(one, name.clone());
+        assert!(own.is_own_name(Some(one), &name) && !own.is_own_name(Some(one), &path));
+        own.remove(two);
+        assert!(!own.is_own_name(None, &path) && own.is_own_name(None, &name));
+        assert!(!own.is_own(None, addr("10.0.0.1:9"), here, never));
+    }
+
+    #[test]
+    fn a_forged_datagram_goes_once_to_and_fro_at_most_in_any_loop() {
+        let id = SocketId::from_token(Token(1));
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let sent_to =
+            |text: &str, is_unicast: bool| (id, Some(Destination { addr: addr(text), is_unicast }));
+        let never = |_: IpAddr| -> bool { panic!("where it was sent to is known") };
+        let met = Arc::default();
+        let [mut first, mut second] = [(); 2].map(|()| {
+            let mut own = LocalAddrs::default();
+            own.insert(id, addr("[::]:9").into());
+            own.share(&met);
+            own
+        });
+        let (ours, other) = ("[fe80::1%2]:9", "[::ffff:10.0.0.1]:9");
+        assert!(
+            first.is_own(None, addr(ours), sent_to(ours, true), never),
+            "from where it went to"
+        );
+        let strange = "10.0.0.9:9";
+        assert!(!first.is_own(None, addr(strange), sent_to(other, true), never));
+        assert!(!first.is_own(None, addr(strange), sent_to("10.0.0.255:9", false), never));
+        assert!(second.is_own(None, addr("10.0.0.1:9"), sent_to(ours, true), never));
+        assert!(second.is_own(None, addr(ours), sent_to(other, true), never));
+        assert!(!second.is_own(None, addr("10.0.0.255:9"), sent_to(other, true), never));
+        for n in 0..u32::try_from(MOST_MET).unwrap() {
+            let many = SocketAddr::new(IpAddr::V4((0x0b00_0000 + n).into()), 9);
+            let destination = Some(Destination { addr: many, is_unicast: true });
+            first.is_own(None, addr(strange), (id, destination), never);
+        }
+        assert!(met.0.lock().unwrap().len() <= MOST_MET);
+    }
+
+    #[test]
+    fn a_socket_with_one_address_needs_nobody_to_know_it() {
+        let (one, two) = (SocketId::from_token(Token(1)), SocketId::from_token(Token(2)));
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let mut own = LocalAddrs::default();
+        own.insert(one, addr("10.0.0.1:7").into());
+        own.insert(two, addr("0.0.0.0:9").into());
+        let never = |_: IpAddr| -> bool { panic!("where it was sent to is known") };
+        assert!(own.is_own(None, addr("10.0.0.1:9"), (one, None), never));
+        assert!(!own.is_own(None, addr("10.0.0.2:9"), (one, None), never));
+        assert!(!own.is_own(Some(one), addr("10.0.0.1:9"), (one, None), never));
+    }
+}

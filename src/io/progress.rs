@@ -1,0 +1,216 @@
+//! What counts as movement of a connection when its time is over, and what is silence of our own.
+//!
+//! Bytes that are read or written are noted as they move. What the peer acknowledges of what the
+//! system has taken is asked for only when a deadline comes up and nothing was noted, so an ordinary
+//! message pays nothing for it.
+//!
+//! A connection that lingers goes by nginx's rule: for a time in all, and for as long as something
+//! comes or the answer is on its way; there are never more than so many, and the oldest goes.
+
+use crate::conn::stream::CloseState;
+use crate::id::SocketId;
+use crate::io::connection::{Connection, LOOKED_AT};
+use crate::io::{Io, ShutdownState, nanoseconds};
+
+/// How long a connection may linger during a shutdown, in nanoseconds.
+const LINGER_AT_SHUTDOWN: u64 = 2_000_000_000;
+
+const MILLISECOND: u64 = 1_000_000;
+
+impl Io {
+    /// How much the system has taken for the peer of `id` that the peer has not acknowledged (TCP), or
+    /// not read (Unix), as memory of the system, which is somewhat more than the bytes. A peer that
+    /// reads slowly and steadily makes it fall although the system may report no room for minutes;
+    /// so a handler whose timer asks whether its peer is still there adds this to [`Io::unsent`]
+    /// and compares that with what it was at the timer before. It costs a system call.
+    ///
+    /// `None` when there is no such connection, and where the system does not say: on all but Linux
+    /// (since 4.12), without the feature `sys`, and while a handler that blocks has the socket.
+    ///
+    /// ```
+    /// use socketserver::testing::TestServer;
+    /// use socketserver::Echo;
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Echo)?;
+    /// peer.set_unacknowledged(4_096);
+    /// assert_eq!(server.io().unacknowledged(peer.id()), Some(4_096));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn unacknowledged(&self, id: SocketId) -> Option<usize> {
+        let connection = self.sockets.connection_ref(id)?;
+        connection.stream.transport().unacknowledged().map(|bytes| bytes as usize)
+    }
+
+    /// Whether the end of the peer was read.
+    pub(crate) fn has_ended(&self, id: SocketId) -> bool {
+        self.sockets.connection_ref(id).is_some_and(|connection| connection.stream.has_ended())
+    }
+
+    /// The time of a connection is over. Whether its peer has acknowledged something meanwhile, or
+    /// may have: then it begins anew. One look a deadline.
+    pub(crate) fn goes_on(&mut self, id: SocketId) -> bool {
+        let now = self.now;
+        let Some(connection) = self.sockets.connection(id) else { return false };
+        let goes_on = match connection.stream.ending() {
+            CloseState::Open | CloseState::Closing | CloseState::Flushing => {
+                connection.has_acknowledged(now)
+            }
+            CloseState::Lingering => return self.lingers_on(id),
+            CloseState::Aborted(_) | CloseState::Dropped => false,
+        };
+        if goes_on {
+            self.wait_on(id);
+        }
+        goes_on
+    }
+
+    /// Whether the silence of a connection is our own doing: a thread works for it, or its handler
+    /// has paused it and owes the peer the next word. Its idle time begins anew.
+    pub(crate) fn is_silent_for_us(&mut self, id: SocketId) -> bool {
+        let Some(connection) = self.sockets.connection(id) else { return false };
+        let stream = &connection.stream;
+        let is_ours = stream.ending() == CloseState::Open
+            && !stream.is_connecting()
+            && (stream.is_paused() && stream.unsent() == 0 || self.offloaded.contains_key(&id));
+        if is_ours {
+            connection.active_at = self.now;
+            self.wait_on(id);
+        }
+        is_ours
+    }
+
+    /// The time of a connection has begun anew.
+    fn wait_on(&mut self, id: SocketId) {
+        let Some(connection) = self.sockets.connection(id) else { return };
+        connection.stream.was_active();
+        self.arm(id);
+    }
+
+    // Lingering.
+
+    /// A connection lingers from now on.
+    pub(crate) fn begin_lingering(&mut self, id: SocketId) {
+        let now = self.now;
+        let Some(connection) = self.sockets.connection(id) else { return };
+        connection.begin_lingering(now);
+        self.arm(id);
+        self.lingering.add(id);
+        if self.lingering.len() > self.options.max_lingering {
+            self.end_oldest_lingering();
+        }
+    }
+
+    /// Closes the connection that lingers for the longest time; says whether there was one.
+    pub(crate) fn end_oldest_lingering(&mut self) -> bool {
+        let sockets = &self.sockets;
+        let Some(id) = self.lingering.oldest(|id| sockets.lingers(id)) else { return false };
+        self.discard(id);
+        true
+    }
+
+    /// When the present patience with a connection that lingers ends.
+    pub(crate) fn lingers_until(&self, connection: &Connection) -> u64 {
+        let silent =
+            connection.quiet_since().saturating_add(nanoseconds(self.options.linger_timeout));
+        silent.min(connection.lingering_since(self.now).saturating_add(self.linger_time()))
+    }
+
+    fn linger_time(&self) -> u64 {
+        let time = nanoseconds(self.options.linger_time);
+        if let ShutdownState::Draining { .. } = self.drain {
+            time.min(LINGER_AT_SHUTDOWN)
+        } else {
+            time
+        }
+    }
+
+    /// Whether one lingers on although nothing came in time: the answer is still on its way, or what
+    /// came is read only in this turn.
+    fn lingers_on(&mut self, id: SocketId) -> bool {
+        let (now, most) = (self.now, self.linger_time());
+        let Some(connection) = self.sockets.connection(id) else { return false };
+        let is_over = connection.lingering_since(now).saturating_add(most) <= now;
+        if is_over {
+            return false;
+        }
+        if connection.stream.is_readable() {
+            connection.deadlines = connection.deadlines.saturating_add(1);
+            self.deadlines.push(now + 1, id);
+            self.sockets.enqueue(id);
+            return true;
+        }
+        let left = connection.stream.transport().unacknowledged();
+        if left.is_none_or(|left| left == 0) {
+            return false;
+        }
+        connection.active_at = now;
+        self.arm(id);
+        true
+    }
+
+    /// A shutdown begins, which has less time for them.
+    pub(crate) fn hurry_lingering(&mut self) {
+        for id in self.sockets.ids() {
+            if self.sockets.lingers(id) {
+                self.arm(id);
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Its handler is shown input again.
+    pub(crate) fn resume(&mut self, now: u64) {
+        if self.stream.is_paused() {
+            self.waits_since(now);
+        }
+        self.stream.resume();
+    }
+
+    /// From now on it is the peer who is waited for, if the connection is open. No byte has moved
+    /// for that, so what was last seen of its acknowledgements is still good to compare with.
+    pub(crate) fn waits_since(&mut self, now: u64) {
+        if self.stream.ending() == CloseState::Open && !self.stream.is_connecting() {
+            self.active_at = now | self.active_at & LOOKED_AT;
+        }
+    }
+
+    /// When a byte last moved, as far as is known.
+    pub(crate) fn quiet_since(&self) -> u64 {
+        self.active_at & !LOOKED_AT
+    }
+
+    /// Looks how much the peer has not acknowledged; if no byte moves, the next deadline compares
+    /// with that, and counts from now.
+    pub(crate) fn look_at_unacknowledged(&mut self, now: u64) {
+        self.noted = self.stream.transport().unacknowledged().unwrap_or(0);
+        self.active_at = now | LOOKED_AT;
+    }
+
+    /// Whether less is not acknowledged than at the last look. When a byte has moved since, there is
+    /// no telling; then whether anything is not.
+    fn has_acknowledged(&mut self, now: u64) -> bool {
+        let before = (self.active_at & LOOKED_AT != 0).then_some(self.noted);
+        let left = self.stream.transport().unacknowledged().unwrap_or(0);
+        let moved = before.map_or(left > 0, |before| left < before);
+        if moved {
+            (self.noted, self.active_at) = (left, now | LOOKED_AT);
+        }
+        moved
+    }
+
+    fn begin_lingering(&mut self, now: u64) {
+        self.lingers = true;
+        self.active_at = now;
+        // Rounded up, so that none ends early; of so many milliseconds the lower half is enough.
+        self.noted = now.div_ceil(MILLISECOND) as u32;
+    }
+
+    fn lingering_since(&self, now: u64) -> u64 {
+        let milliseconds = now.div_ceil(MILLISECOND);
+        let lingered = (milliseconds as u32).wrapping_sub(self.noted);
+        milliseconds.saturating_sub(u64::from(lingered)).saturating_mul(MILLISECOND)
+    }
+}

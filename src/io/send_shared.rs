@@ -1,0 +1,42 @@
+//! Sending one message to many without a copy for each.
+
+use std::sync::Arc;
+
+use super::Io;
+use crate::conn::stream::{SEND_AT_ONCE, SendStatus};
+use crate::id::SocketId;
+
+impl Io {
+    /// As [`Io::send`], but a large message is not copied: each connection that it is sent to keeps
+    /// a share of it until it has left. It counts in full against the limits of each of them.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use socketserver::testing::TestServer;
+    /// use socketserver::{Echo, SendStatus};
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peers = [server.connect(Echo)?, server.connect(Echo)?];
+    /// let news: Arc<[u8]> = vec![b'x'; 50_000].into();
+    /// for peer in &peers {
+    ///     peer.set_room(10_000);
+    ///     assert_eq!(server.io().send_shared(peer.id(), &news), SendStatus::Queued);
+    /// }
+    /// server.run();
+    /// assert_eq!(Arc::strong_count(&news), 3, "ours, and a share for each of them");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn send_shared(&mut self, id: SocketId, bytes: &Arc<[u8]>) -> SendStatus {
+        if bytes.len() < SEND_AT_ONCE {
+            return self.send(id, bytes);
+        }
+        let at_once = self.outbox.is_serving(id) || self.may_overtake(id);
+        self.stop_collecting(id);
+        let Some(connection) = self.sockets.connection(id) else {
+            return self.send_packet(id, bytes, None);
+        };
+        let (sent, left) =
+            connection.stream.send_shared(bytes, at_once, self.marks, &mut self.pool);
+        self.note_large(id, bytes.len(), sent, left)
+    }
+}

@@ -1,0 +1,376 @@
+//! All open sockets, and the queue of those with something to do.
+//!
+//! Whatever finds work for a socket only notes it there and puts its id into the queue, once.
+//! The queue is what the reactor takes its ids from; nothing here reads, writes or calls anybody.
+
+use crate::conn::datagram::DatagramPhase;
+use crate::conn::transport::Readiness;
+use crate::id::{Key, Slots, SocketId};
+use crate::io::connection::Connection;
+use crate::io::datagram::Datagram;
+use crate::io::group::GroupMember;
+use crate::io::listener::Listener;
+
+#[derive(Debug)]
+pub(crate) enum Entry {
+    Connection(Connection),
+    Listener(Box<Listener>),
+    Datagram(Box<Datagram>),
+    Source(ForeignSource),
+}
+
+/// A registered [`mio::event::Source`] of somebody else.
+#[derive(Debug, Default)]
+pub(crate) struct ForeignSource {
+    /// What was reported and its callback has not seen.
+    ready: Readiness,
+    /// What was ever reported: its callback may have left some of it.
+    reported: Readiness,
+    paused: bool,
+    /// Its callback runs, and has paused it.
+    called: bool,
+    paused_inside: bool,
+    pub(crate) closing: bool,
+    pub(crate) queued: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct SocketTable {
+    slots: Slots<Entry>,
+    /// Ids whose socket has something to do; each at most once, by the socket's mark. An id
+    /// stays queued until its turn is over, so what a handler does to its own connection costs
+    /// nothing here.
+    queue: Vec<SocketId>,
+    connections: usize,
+    /// Listeners that accept nobody until a connection ends.
+    waiting: Vec<SocketId>,
+    /// Where this loop stands among others; `None` when it is alone.
+    pub(crate) place: Option<GroupMember>,
+}
+
+impl SocketTable {
+    pub(crate) const fn new() -> SocketTable {
+        SocketTable {
+            slots: Slots::new(),
+            queue: Vec::new(),
+            connections: 0,
+            waiting: Vec::new(),
+            place: None,
+        }
+    }
+
+    /// Whether the loops of the group together may have one more connection; who is alone may. It
+    /// is the next that is inserted here, unless [`SocketTable::give_back`] comes before.
+    #[inline]
+    pub(crate) fn reserve(&mut self) -> bool {
+        self.place.as_mut().is_none_or(GroupMember::reserve)
+    }
+
+    /// No connection was made of what was reserved.
+    #[inline]
+    pub(crate) fn give_back(&mut self) {
+        if let Some(place) = &mut self.place {
+            place.give_back();
+        }
+    }
+
+    /// Stores a connection. `None` when no id is left for it.
+    #[inline]
+    pub(crate) fn insert_connection(&mut self, connection: Connection) -> Option<SocketId> {
+        let id = SocketId(self.slots.insert_with(|_| Entry::Connection(connection))?);
+        self.connections += 1;
+        if let Some(place) = &mut self.place {
+            place.sit();
+        }
+        Some(id)
+    }
+
+    pub(crate) fn insert_listener(&mut self, listener: Listener) -> Option<SocketId> {
+        self.insert(Entry::Listener(Box::new(listener)))
+    }
+
+    pub(crate) fn insert_datagram(&mut self, datagram: Datagram) -> Option<SocketId> {
+        self.insert(Entry::Datagram(Box::new(datagram)))
+    }
+
+    pub(crate) fn insert_source(&mut self) -> Option<SocketId> {
+        self.insert(Entry::Source(ForeignSource::default()))
+    }
+
+    fn insert(&mut self, socket: Entry) -> Option<SocketId> {
+        let id = SocketId(self.slots.insert_with(|_| socket)?);
+        // It may have something to do already.
+        self.enqueue(id);
+        Some(id)
+    }
+
+    /// Closes a socket and frees its place. When a connection goes there is room for another.
+    #[inline]
+    pub(crate) fn remove(&mut self, id: SocketId) {
+        let Some(socket) = self.slots.remove(id.0) else { return };
+        if let Entry::Connection(_) = socket {
+            self.connections -= 1;
+            if let Some(place) = &self.place {
+                place.free();
+            }
+            self.stop_waiting();
+        }
+    }
+
+    /// Lets every listener that waited for room try again.
+    pub(crate) fn stop_waiting(&mut self) {
+        while let Some(id) = self.waiting.pop() {
+            self.retry(id);
+        }
+    }
+
+    /// The server runs again: nobody waits or rests any more.
+    pub(crate) fn serve_again(&mut self) {
+        self.stop_waiting();
+        for id in self.datagram_ids() {
+            if let Some(datagram) = self.datagram(id) {
+                datagram.serve_again();
+                self.enqueue(id);
+            }
+        }
+    }
+
+    /// Lets one listener try again.
+    pub(crate) fn retry(&mut self, id: SocketId) {
+        if let Some(listener) = self.listener(id) {
+            listener.waits_for_room = false;
+            self.enqueue(id);
+        }
+    }
+
+    /// Has a listener wait until a connection ends or somebody calls [`SocketTable::retry`].
+    pub(crate) fn wait_for_room(&mut self, id: SocketId) {
+        if let Some(listener) = self.listener(id) {
+            listener.waits_for_room = true;
+            if !self.waiting.contains(&id) {
+                self.waiting.push(id);
+            }
+        }
+    }
+
+    /// Whether a conversation goes on, or an answer to a datagram is owed.
+    pub(crate) fn is_busy_with(&self, id: SocketId) -> bool {
+        match self.get(id) {
+            Some(Entry::Connection(_)) => true,
+            Some(Entry::Datagram(datagram)) => datagram.is_owing(),
+            _ => false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, id: SocketId) -> Option<&Entry> {
+        self.slots.get(id.0)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Entry> {
+        self.slots.get_mut(id.0)
+    }
+
+    #[inline]
+    pub(crate) fn connection(&mut self, id: SocketId) -> Option<&mut Connection> {
+        self.slots.pick_mut(id.0, |socket| match socket {
+            Entry::Connection(connection) => Some(connection),
+            _ => None,
+        })
+    }
+
+    #[inline]
+    pub(crate) fn connection_ref(&self, id: SocketId) -> Option<&Connection> {
+        self.slots.pick(id.0, |socket| match socket {
+            Entry::Connection(connection) => Some(connection),
+            _ => None,
+        })
+    }
+
+    /// Whether it is a connection that only waits for the end of its peer.
+    pub(crate) fn lingers(&self, id: SocketId) -> bool {
+        self.connection_ref(id).is_some_and(|connection| connection.lingers)
+    }
+
+    pub(crate) fn listener(&mut self, id: SocketId) -> Option<&mut Listener> {
+        match self.slots.get_mut(id.0) {
+            Some(Entry::Listener(listener)) => Some(listener),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn datagram(&mut self, id: SocketId) -> Option<&mut Datagram> {
+        match self.slots.get_mut(id.0) {
+            Some(Entry::Datagram(datagram)) => Some(datagram),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn datagram_ref(&self, id: SocketId) -> Option<&Datagram> {
+        match self.slots.get(id.0) {
+            Some(Entry::Datagram(datagram)) => Some(datagram),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn source(&mut self, id: SocketId) -> Option<&mut ForeignSource> {
+        match self.slots.get_mut(id.0) {
+            Some(Entry::Source(source)) => Some(source),
+            _ => None,
+        }
+    }
+
+    /// Every connection, in no order; for the rare moments that concern them all.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = (SocketId, &Connection)> {
+        self.slots.iter().filter_map(|(key, socket)| match socket {
+            Entry::Connection(connection) => Some((SocketId(key), connection)),
+            _ => None,
+        })
+    }
+
+    /// Every datagram socket, in no order; for the rare moments that concern them all.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (SocketId, &Datagram)> {
+        self.slots.iter().filter_map(|(key, socket)| match socket {
+            Entry::Datagram(datagram) => Some((SocketId(key), &**datagram)),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn datagram_ids(&self) -> Vec<SocketId> {
+        self.datagrams().map(|(id, _)| id).collect()
+    }
+
+    /// Whether a client may come: to a listener, or with a datagram.
+    pub(crate) fn has_entrance(&self) -> bool {
+        let is_open = |socket: &Entry| match socket {
+            Entry::Listener(listener) => !listener.closing,
+            Entry::Datagram(datagram) => datagram.phase() == DatagramPhase::Open,
+            _ => false,
+        };
+        self.slots.iter().any(|(_, socket)| is_open(socket))
+    }
+
+    pub(crate) fn ids(&self) -> Vec<SocketId> {
+        self.slots.iter().map(|(key, _): (Key, _)| SocketId(key)).collect()
+    }
+
+    pub(crate) fn connection_count(&self) -> usize {
+        self.connections
+    }
+
+    /// Notes what the system reported. A stale id reaches nobody.
+    pub(crate) fn note(&mut self, id: SocketId, ready: Readiness) {
+        match self.slots.get_mut(id.0) {
+            Some(Entry::Connection(connection)) => connection.stream.note(ready),
+            Some(Entry::Listener(listener)) => listener.readable = true,
+            Some(Entry::Datagram(datagram)) => datagram.note(ready),
+            Some(Entry::Source(source)) => source.note(ready),
+            None => return,
+        }
+        self.enqueue(id);
+    }
+
+    /// Puts an id into the queue if its socket wants a turn and is not there already.
+    pub(crate) fn enqueue(&mut self, id: SocketId) {
+        let Some(socket) = self.slots.get_mut(id.0) else { return };
+        if !socket.is_queued() && socket.wants_service() {
+            socket.set_queued(true);
+            self.queue.push(id);
+        }
+    }
+
+    /// The `nth` id in the queue. It may grow while it is walked.
+    #[inline]
+    pub(crate) fn queued(&self, nth: usize) -> Option<SocketId> {
+        self.queue.get(nth).copied()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Empties the queue; the ids that were in it keep their turn until [`SocketTable::end_turn`].
+    pub(crate) fn clear_queue(&mut self) {
+        self.queue.clear();
+    }
+
+    /// The turn of a socket is over; it gets another one if there is more to do.
+    #[inline]
+    pub(crate) fn end_turn(&mut self, id: SocketId) {
+        let Some(socket) = self.slots.get_mut(id.0) else { return };
+        socket.set_queued(false);
+        if socket.wants_service() {
+            socket.set_queued(true);
+            self.queue.push(id);
+        }
+    }
+}
+
+impl Entry {
+    fn wants_service(&self) -> bool {
+        match self {
+            Entry::Connection(connection) => connection.wants_service(),
+            Entry::Listener(listener) => listener.wants_service(),
+            Entry::Datagram(datagram) => datagram.wants_service(),
+            Entry::Source(source) => source.wants_service(),
+        }
+    }
+
+    fn is_queued(&self) -> bool {
+        match self {
+            Entry::Connection(connection) => connection.stream.is_queued(),
+            Entry::Listener(listener) => listener.queued,
+            Entry::Datagram(datagram) => datagram.queued,
+            Entry::Source(source) => source.queued,
+        }
+    }
+
+    fn set_queued(&mut self, queued: bool) {
+        match self {
+            Entry::Connection(connection) if queued => connection.stream.begin_turn(),
+            Entry::Connection(connection) => connection.stream.end_turn(),
+            Entry::Listener(listener) => listener.queued = queued,
+            Entry::Datagram(datagram) => datagram.queued = queued,
+            Entry::Source(source) => source.queued = queued,
+        }
+    }
+}
+
+impl ForeignSource {
+    fn note(&mut self, ready: Readiness) {
+        self.ready = self.ready.or(ready);
+        self.reported = self.reported.or(ready);
+    }
+
+    /// Its callback is called, with this. A timer calls it too, while it is paused.
+    pub(crate) fn begin_call(&mut self) -> Readiness {
+        self.called = true;
+        if self.paused { Readiness::default() } else { std::mem::take(&mut self.ready) }
+    }
+
+    pub(crate) fn end_call(&mut self) {
+        self.called = false;
+        self.paused_inside = false;
+    }
+
+    /// Events are edges: what a call left because it paused is not reported again by the system, so
+    /// it is told once more. A call that resumes before it returns has to take everything.
+    pub(crate) fn pause(&mut self, on: bool) {
+        if on {
+            self.paused_inside |= self.called && !self.paused;
+        } else if self.paused && !self.paused_inside {
+            self.ready = self.reported;
+        }
+        self.paused = on;
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Whether a turn now would change anything.
+    pub(crate) fn wants_service(&self) -> bool {
+        self.closing || !self.paused && self.ready != Readiness::default()
+    }
+}

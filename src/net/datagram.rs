@@ -1,0 +1,458 @@
+//! Datagram sockets: bound for a server, connected for a client.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use mio::event::Source;
+use mio::net::UdpSocket;
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Socket, Type};
+
+use super::mmsg::MmsgHeaders;
+use super::{EDGE_AFTER_SHORT, is_itself, share_port};
+#[cfg(unix)]
+use super::{UnixName, unix_addr, unix_name, unix_path};
+use crate::addr::Addr;
+use crate::conn::packets::{RecvBuffers, SendQueue, To};
+use crate::conn::transport::{DatagramTransport, Received};
+#[cfg(feature = "testing")]
+use crate::net::memory::datagram::MemoryDatagram;
+use crate::options::Options;
+
+#[derive(Debug)]
+pub(crate) struct DatagramSocket {
+    kind: Kind,
+    /// How many came last, from which the next call guesses how many to ask for.
+    came: usize,
+}
+
+#[derive(Debug)]
+enum Kind {
+    V4(UdpSocket),
+    V6(UdpSocket),
+    /// Bound to the wildcard, at this port; the system says where each datagram was sent to.
+    V4Anywhere(UdpSocket, u16),
+    V6Anywhere(UdpSocket, u16),
+    #[cfg(unix)]
+    Unix {
+        /// Removes the path when the socket goes; first, as that of a listener.
+        _path: Option<unix_path::BoundPath>,
+        socket: mio::net::UnixDatagram,
+    },
+    /// What only behaves like one.
+    #[cfg(feature = "testing")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "only this crate's tests have one"))]
+    Memory(MemoryDatagram),
+}
+
+/// What is asked for where [`Options`] say nothing: a burst has to wait in the kernel while the
+/// loop is busy. Every system cuts it to its maximum.
+const BUFFER: usize = 4 << 20;
+
+impl DatagramSocket {
+    /// A socket that is known under `addr`.
+    pub(crate) fn bind(addr: &Addr, options: &Options) -> io::Result<DatagramSocket> {
+        match addr {
+            Addr::Ip(ip) => {
+                let socket = udp(*ip, options)?;
+                #[cfg(unix)]
+                socket.set_reuse_port(options.reuse_port)?;
+                let is_anywhere = ip.ip().to_canonical().is_unspecified()
+                    && MmsgHeaders::ask_for_destinations(&socket, ip.is_ipv6())?;
+                socket.bind(&SockAddr::from(*ip))?;
+                let bound = DatagramSocket::of_udp(*ip, socket);
+                Ok(if is_anywhere { bound.anywhere() } else { bound })
+            }
+            #[cfg(unix)]
+            Addr::Unix(_) | Addr::Abstract(_) => {
+                let (socket, path) = unix_path::bind(addr, Type::DGRAM)?;
+                set_buffers(&socket, options)?;
+                Ok(DatagramSocket::of_unix(socket, path))
+            }
+            _ => Err(unsupported(addr)),
+        }
+    }
+
+    /// A socket that exchanges datagrams with `addr` alone. A Unix socket has no name, so its peer
+    /// cannot answer: for that, bind one and connect it.
+    pub(crate) fn connect(addr: &Addr, options: &Options) -> io::Result<DatagramSocket> {
+        match addr {
+            Addr::Ip(ip) => Ok(DatagramSocket::of_udp(*ip, udp_towards(*ip, options)?)),
+            #[cfg(unix)]
+            Addr::Unix(_) | Addr::Abstract(_) => {
+                let name = unix_name::sock_addr(addr).ok_or_else(|| unsupported(addr))??;
+                let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+                set_buffers(&socket, options)?;
+                socket.set_nonblocking(true)?;
+                socket.connect(&name)?;
+                Ok(DatagramSocket::of_unix(socket, None))
+            }
+            _ => Err(unsupported(addr)),
+        }
+    }
+
+    /// Lets other sockets of this user be bound to the same address from now on.
+    pub(crate) fn let_others_join(&self) -> io::Result<()> {
+        match &self.kind {
+            Kind::V4(socket)
+            | Kind::V6(socket)
+            | Kind::V4Anywhere(socket, _)
+            | Kind::V6Anywhere(socket, _) => share_port(&SockRef::from(socket)),
+            #[cfg(unix)]
+            Kind::Unix { .. } => Ok(()),
+            #[cfg(feature = "testing")]
+            Kind::Memory(_) => Ok(()),
+        }
+    }
+
+    /// The socket of a simulated kernel that has this descriptor.
+    #[cfg(all(test, feature = "testing"))]
+    pub(crate) fn in_memory(n: u32) -> DatagramSocket {
+        DatagramSocket { kind: Kind::Memory(MemoryDatagram(n)), came: 1 }
+    }
+
+    fn of_udp(addr: SocketAddr, socket: Socket) -> DatagramSocket {
+        let socket = UdpSocket::from_std(socket.into());
+        let kind = if addr.is_ipv4() { Kind::V4(socket) } else { Kind::V6(socket) };
+        DatagramSocket { kind, came: 1 }
+    }
+
+    /// It has every address of the machine, and the system says which one was asked.
+    fn anywhere(self) -> DatagramSocket {
+        let kind = match self.kind {
+            Kind::V4(socket) => {
+                let port = port_of(&socket);
+                Kind::V4Anywhere(socket, port)
+            }
+            Kind::V6(socket) => {
+                let port = port_of(&socket);
+                Kind::V6Anywhere(socket, port)
+            }
+            other => other,
+        };
+        DatagramSocket { kind, ..self }
+    }
+
+    #[cfg(unix)]
+    fn of_unix(socket: Socket, path: Option<unix_path::BoundPath>) -> DatagramSocket {
+        let socket = mio::net::UnixDatagram::from_std(socket.into());
+        DatagramSocket { kind: Kind::Unix { socket, _path: path }, came: 1 }
+    }
+
+    /// From now on it exchanges datagrams with `addr` alone.
+    pub(crate) fn set_peer(&self, addr: &Addr) -> io::Result<()> {
+        #[cfg(feature = "testing")]
+        if let Kind::Memory(socket) = &self.kind {
+            return socket.set_peer(addr);
+        }
+        let name = match addr {
+            Addr::Ip(ip) => SockAddr::from(*ip),
+            #[cfg(unix)]
+            _ => unix_name::sock_addr(addr).ok_or_else(|| unsupported(addr))??,
+            #[cfg(not(unix))]
+            _ => return Err(unsupported(addr)),
+        };
+        self.raw()?.connect(&name)
+    }
+
+    /// Receives what is sent to a group, or no longer, over the interface of this index; 0 lets
+    /// the system choose.
+    pub(crate) fn set_member(&self, group: IpAddr, interface: u32, on: bool) -> io::Result<()> {
+        let by_index = InterfaceIndexOrAddress::Index(interface);
+        match (group, on) {
+            (IpAddr::V4(group), true) => self.raw()?.join_multicast_v4_n(&group, &by_index),
+            (IpAddr::V4(group), false) => self.raw()?.leave_multicast_v4_n(&group, &by_index),
+            (IpAddr::V6(group), true) => self.raw()?.join_multicast_v6(&group, interface),
+            (IpAddr::V6(group), false) => self.raw()?.leave_multicast_v6(&group, interface),
+        }
+    }
+
+    /// Room for sending is reported only while that is asked for: a datagram socket raises an edge
+    /// whenever a datagram has left it.
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(self.source(), token, Interest::READABLE)
+    }
+
+    pub(crate) fn ask_for_room(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        ask: bool,
+    ) -> io::Result<()> {
+        let write = ask.then_some(Interest::WRITABLE);
+        let interests = write.map_or(Interest::READABLE, |write| Interest::READABLE | write);
+        registry.reregister(self.source(), token, interests)
+    }
+
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(self.source())
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match &mut self.kind {
+            Kind::V4(socket)
+            | Kind::V6(socket)
+            | Kind::V4Anywhere(socket, _)
+            | Kind::V6Anywhere(socket, _) => socket,
+            #[cfg(unix)]
+            Kind::Unix { socket, .. } => socket,
+            #[cfg(feature = "testing")]
+            Kind::Memory(socket) => socket,
+        }
+    }
+
+    #[cfg_attr(
+        not(feature = "testing"),
+        expect(clippy::unnecessary_wraps, reason = "what is in memory has no descriptor")
+    )]
+    pub(super) fn raw(&self) -> io::Result<SockRef<'_>> {
+        match &self.kind {
+            Kind::V4(socket)
+            | Kind::V6(socket)
+            | Kind::V4Anywhere(socket, _)
+            | Kind::V6Anywhere(socket, _) => Ok(SockRef::from(socket)),
+            #[cfg(unix)]
+            Kind::Unix { socket, .. } => Ok(SockRef::from(socket)),
+            #[cfg(feature = "testing")]
+            Kind::Memory(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<Addr> {
+        match &self.kind {
+            Kind::V4(socket)
+            | Kind::V6(socket)
+            | Kind::V4Anywhere(socket, _)
+            | Kind::V6Anywhere(socket, _) => socket.local_addr().ok().map(Addr::Ip),
+            #[cfg(unix)]
+            Kind::Unix { socket, .. } => socket.local_addr().ok().map(|addr| unix_addr(&addr)),
+            #[cfg(feature = "testing")]
+            Kind::Memory(socket) => socket.local_addr(),
+        }
+    }
+
+    pub(crate) fn peer_addr(&self) -> Option<Addr> {
+        match &self.kind {
+            Kind::V4(socket)
+            | Kind::V6(socket)
+            | Kind::V4Anywhere(socket, _)
+            | Kind::V6Anywhere(socket, _) => socket.peer_addr().ok().map(Addr::Ip),
+            #[cfg(unix)]
+            Kind::Unix { socket, .. } => socket.peer_addr().ok().map(|addr| unix_addr(&addr)),
+            #[cfg(feature = "testing")]
+            Kind::Memory(_) => None,
+        }
+    }
+}
+
+impl DatagramTransport for DatagramSocket {
+    type MmsgHeaders = MmsgHeaders;
+
+    #[inline]
+    fn receive(
+        &mut self,
+        batch: &mut MmsgHeaders,
+        inbox: &mut RecvBuffers,
+        most: usize,
+    ) -> io::Result<Received> {
+        let received = match &mut self.kind {
+            Kind::V4(socket) => batch.receive_v4(socket, inbox, most, self.came)?,
+            Kind::V6(socket) => batch.receive_v6(socket, inbox, most, self.came)?,
+            Kind::V4Anywhere(socket, port) => {
+                batch.receive_v4_anywhere((socket, *port), inbox, most, self.came)?
+            }
+            Kind::V6Anywhere(socket, port) => {
+                batch.receive_v6_anywhere((socket, *port), inbox, most, self.came)?
+            }
+            #[cfg(unix)]
+            Kind::Unix { socket, .. } => receive_unix(socket, inbox)?,
+            #[cfg(feature = "testing")]
+            Kind::Memory(socket) => socket.receive(&mut (), inbox, most)?,
+        };
+        self.came = received.came;
+        Ok(Received { all: received.all && EDGE_AFTER_SHORT, ..received })
+    }
+
+    #[inline]
+    fn send(
+        &mut self,
+        batch: &mut MmsgHeaders,
+        packets: &SendQueue,
+        most: usize,
+    ) -> io::Result<usize> {
+        match &mut self.kind {
+            Kind::V4(socket) => batch.send_v4(socket, packets, most),
+            Kind::V6(socket) => batch.send_v6(socket, packets, most),
+            Kind::V4Anywhere(socket, _) => batch.send_v4_anywhere(socket, packets, most),
+            Kind::V6Anywhere(socket, _) => batch.send_v6_anywhere(socket, packets, most),
+            #[cfg(unix)]
+            Kind::Unix { socket, .. } => batch.send_unix(socket, packets, most),
+            #[cfg(feature = "testing")]
+            Kind::Memory(socket) => socket.send(&mut (), packets, most),
+        }
+    }
+
+    fn refusal_is_the_peers(&self) -> bool {
+        match &self.kind {
+            Kind::V4(_) | Kind::V6(_) | Kind::V4Anywhere(..) | Kind::V6Anywhere(..) => false,
+            #[cfg(unix)]
+            Kind::Unix { .. } => true,
+            #[cfg(feature = "testing")]
+            Kind::Memory(socket) => socket.refusal_is_the_peers(),
+        }
+    }
+
+    fn has_every_address(&self) -> bool {
+        match &self.kind {
+            Kind::V4Anywhere(..) | Kind::V6Anywhere(..) => true,
+            #[cfg(feature = "testing")]
+            Kind::Memory(socket) => socket.has_every_address(),
+            _ => false,
+        }
+    }
+}
+
+/// One datagram. Not many at once, because `nix` does not give each sender's name its whole room
+/// again, and Unix names differ in length. Plain `recvfrom` has no room for passed descriptors, so
+/// the kernel drops them.
+#[cfg(unix)]
+fn receive_unix(socket: &mio::net::UnixDatagram, inbox: &mut RecvBuffers) -> io::Result<Received> {
+    let Some((place, arrived)) = inbox.unix_place() else {
+        return Err(io::ErrorKind::WouldBlock.into());
+    };
+    let (len, peer) = socket.recv_from(place)?;
+    arrived.len = len;
+    match UnixName::of(&peer) {
+        UnixName::Path(path) => arrived.set_path(path),
+        UnixName::Abstract(name) => arrived.set_abstract(name),
+        UnixName::None => arrived.set_unnamed(),
+    }
+    Ok(Received { came: 1, all: false })
+}
+
+fn port_of(socket: &UdpSocket) -> u16 {
+    socket.local_addr().map_or(0, |addr| addr.port())
+}
+
+/// Sends the first datagram that waits; `name` is how the socket calls an IPv4 address.
+#[inline]
+pub(super) fn send_one(
+    socket: &UdpSocket,
+    packets: &SendQueue,
+    name: impl Fn(SocketAddrV4) -> SocketAddr,
+) -> io::Result<usize> {
+    let Some(packet) = packets.waiting().first() else { return Ok(0) };
+    let payload = packets.payload(packet);
+    match packet.to {
+        To::Peer => socket.send(payload)?,
+        To::V4(addr) | To::V4From(addr) => socket.send_to(payload, name(addr))?,
+        To::V6(addr) | To::V6From(addr) => socket.send_to(payload, addr.into())?,
+        To::Path(_) => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    Ok(1)
+}
+
+#[cfg(unix)]
+pub(super) fn send_one_unix(
+    socket: &mio::net::UnixDatagram,
+    packets: &SendQueue,
+) -> io::Result<usize> {
+    use std::os::unix::ffi::OsStrExt;
+
+    let Some(packet) = packets.waiting().first() else { return Ok(0) };
+    let payload = packets.payload(packet);
+    match (packet.to, packets.path(packet)) {
+        (To::Peer, _) => socket.send(payload)?,
+        (_, Some(name @ [0, ..])) => {
+            let name = unix_name::of_bytes(name)?;
+            socket.try_io(|| SockRef::from(socket).send_to(payload, &name))?
+        }
+        (_, Some(path)) => socket.send_to(payload, std::ffi::OsStr::from_bytes(path))?,
+        _ => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    Ok(1)
+}
+
+/// How an IPv6 socket calls an IPv4 address.
+pub(super) fn mapped(addr: SocketAddrV4) -> SocketAddrV6 {
+    SocketAddrV6::new(addr.ip().to_ipv6_mapped(), addr.port(), 0, 0)
+}
+
+/// A socket towards this address. Towards a free port of this machine it may be given that very port
+/// for its own, and then it meets itself: it would hear what it says, and the server whose port it is
+/// could not start. While it has that port, a second one is given another.
+fn udp_towards(to: SocketAddr, options: &Options) -> io::Result<Socket> {
+    let connected = || {
+        let socket = udp(to, options)?;
+        socket.connect(&SockAddr::from(to))?;
+        let ours = socket.local_addr().ok().and_then(|name| name.as_socket());
+        Ok::<_, io::Error>((is_itself(ours.as_ref(), &to), socket))
+    };
+    let (met_itself, first) = connected()?;
+    if !met_itself {
+        return Ok(first);
+    }
+    if let Ok((false, second)) = connected() {
+        return Ok(second);
+    }
+    let what = "nobody is bound there: the socket met itself";
+    Err(io::Error::new(io::ErrorKind::ConnectionRefused, what))
+}
+
+/// A UDP socket with every option set that may be. Never `SO_REUSEADDR`, with which a second
+/// server could take the port silently.
+fn udp(addr: SocketAddr, options: &Options) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    set_buffers(&socket, options)?;
+    socket.set_broadcast(options.broadcast)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(options.only_v6)?;
+        set_hops_v6(&socket, options)?;
+    }
+    if addr.is_ipv4() {
+        set_hops_v4(&socket, options)?;
+    } else if !options.only_v6 {
+        // For its IPv4 peers. A system whose IPv6 sockets know no such options may refuse them.
+        match set_hops_v4(&socket, options) {
+            Err(error) if !BOTH_HAVE_HOPS => log::debug!("no TTL towards IPv4 peers: {error}"),
+            set => set?,
+        }
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Whether an IPv6 socket takes the options of IPv4, for the IPv4 peers that it may have.
+const BOTH_HAVE_HOPS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+fn set_hops_v4(socket: &Socket, options: &Options) -> io::Result<()> {
+    socket.set_multicast_loop_v4(options.multicast_loop)?;
+    options.ttl.map_or(Ok(()), |ttl| socket.set_ttl_v4(ttl))?;
+    options.multicast_ttl.map_or(Ok(()), |ttl| socket.set_multicast_ttl_v4(ttl))
+}
+
+fn set_hops_v6(socket: &Socket, options: &Options) -> io::Result<()> {
+    socket.set_multicast_loop_v6(options.multicast_loop)?;
+    options.ttl.map_or(Ok(()), |hops| socket.set_unicast_hops_v6(hops))?;
+    options.multicast_ttl.map_or(Ok(()), |hops| socket.set_multicast_hops_v6(hops))
+}
+
+fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
+    socket.set_recv_buffer_size(options.receive_buffer.unwrap_or(BUFFER))?;
+    socket.set_send_buffer_size(options.send_buffer.unwrap_or(BUFFER))
+}
+
+fn unsupported(addr: &Addr) -> io::Error {
+    let what = format!("no datagram socket can be opened at {addr} on this system");
+    io::Error::new(io::ErrorKind::Unsupported, what)
+}
+
+/// Whether an address belongs to this machine. The system is asked, because interfaces come and go.
+pub(crate) fn is_local(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    let plain = match ip {
+        IpAddr::V4(v4) => v4.is_loopback() || v4 == Ipv4Addr::UNSPECIFIED,
+        IpAddr::V6(v6) => v6.is_loopback() || v6 == Ipv6Addr::UNSPECIFIED,
+    };
+    plain || std::net::UdpSocket::bind((ip, 0)).is_ok()
+}

@@ -1,0 +1,274 @@
+//! A stream in memory: what stands in for a socket in tests, and the peer at its other end.
+//!
+//! It keeps the edge rules of epoll: an edge on arrival, on the peer's end, on a reset, and on room
+//! after a refused or cut write; never otherwise. It is behind a lock only so that a connection may
+//! go to another thread as it may with a real socket; nobody ever waits for it.
+//!
+//! The server's end is a number, as a descriptor is, so that a connection need not be larger for it.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mio::Token;
+use slab::Slab;
+
+use crate::addr::Addr;
+use crate::conn::transport::Readiness;
+
+pub(crate) mod datagram;
+pub(crate) mod kernel;
+
+/// The server's end: where its wire is in the table.
+#[derive(Debug)]
+pub(crate) struct MemoryStream(u32);
+
+/// The wires of all servers of the process whose end is still open there.
+static WIRES: Mutex<Slab<Arc<Mutex<MemoryPipe>>>> = Mutex::new(Slab::new());
+
+/// The peer's end.
+#[derive(Clone, Debug)]
+pub(crate) struct MemoryPeer(Arc<Mutex<MemoryPipe>>);
+
+/// What lies between the two.
+#[derive(Debug)]
+pub(crate) struct MemoryPipe {
+    /// Bytes the server has not read yet, and what is behind them.
+    pub(crate) to_server: Vec<u8>,
+    pub(crate) ended: bool,
+    pub(crate) reset: bool,
+    reset_told: bool,
+    /// Bytes the peer has got, and how many more it takes.
+    pub(crate) to_peer: Vec<u8>,
+    pub(crate) room: usize,
+    /// What is said to be not acknowledged.
+    pub(crate) unacknowledged: u32,
+    /// A write met too little room since the last edge.
+    refused: bool,
+    /// The server has said its end, or has closed, perhaps with a reset.
+    pub(crate) server_ended: bool,
+    pub(crate) server_closed: bool,
+    pub(crate) server_reset: bool,
+    edge: bool,
+}
+
+pub(crate) fn pair() -> (MemoryStream, MemoryPeer) {
+    let wire = Arc::new(Mutex::new(MemoryPipe {
+        to_server: Vec::new(),
+        ended: false,
+        reset: false,
+        reset_told: false,
+        to_peer: Vec::new(),
+        room: usize::MAX,
+        unacknowledged: 0,
+        refused: false,
+        server_ended: false,
+        server_closed: false,
+        server_reset: false,
+        edge: false,
+    }));
+    let mut wires = lock(&WIRES);
+    let nth = u32::try_from(wires.insert(Arc::clone(&wire)));
+    (MemoryStream(nth.unwrap_or(u32::MAX)), MemoryPeer(wire))
+}
+
+/// A panic of a test leaves nothing half done here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl MemoryPeer {
+    pub(crate) fn wire(&self) -> MutexGuard<'_, MemoryPipe> {
+        lock(&self.0)
+    }
+}
+
+impl MemoryPipe {
+    /// Whether the peer may still say something.
+    fn is_open(&self) -> bool {
+        !self.ended && !self.reset && !self.server_closed
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        if self.is_open() && !bytes.is_empty() {
+            self.to_server.extend_from_slice(bytes);
+            self.edge = true;
+        }
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.edge |= self.is_open();
+        self.ended = true;
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.edge |= !self.reset && !self.server_closed;
+        self.reset = true;
+    }
+
+    /// From now on the peer takes `room` more bytes.
+    pub(crate) fn set_room(&mut self, room: usize) {
+        self.room = room;
+        self.edge |= self.refused && room > 0;
+    }
+
+    pub(crate) fn has_event(&self) -> bool {
+        self.edge
+    }
+
+    /// What a poll would report now, if anything.
+    pub(crate) fn take_event(&mut self) -> Option<Readiness> {
+        let is_due = std::mem::take(&mut self.edge);
+        // Room that is gone again before anybody saw it was never reported.
+        self.refused &= self.room == 0;
+        let readiness = Readiness {
+            readable: !self.to_server.is_empty() || self.ended || self.reset,
+            writable: self.room > 0 || self.reset,
+            read_closed: self.ended || self.reset,
+            urgent: false,
+            error: self.reset && !self.reset_told,
+        };
+        is_due.then_some(readiness)
+    }
+
+    fn broken(&mut self) -> io::Error {
+        if std::mem::replace(&mut self.reset_told, true) {
+            io::ErrorKind::BrokenPipe.into()
+        } else {
+            io::ErrorKind::ConnectionReset.into()
+        }
+    }
+}
+
+impl MemoryStream {
+    /// Does something with the wire; `otherwise` when it is gone.
+    fn with<R>(&self, otherwise: R, action: impl FnOnce(&mut MemoryPipe) -> R) -> R {
+        let wire = lock(&WIRES).get(self.0 as usize).map(Arc::clone);
+        wire.map_or(otherwise, |wire| action(&mut lock(&wire)))
+    }
+
+    /// The error that a system would keep for this socket, which it then forgets.
+    pub(crate) fn error(&self) -> Option<io::Error> {
+        if let Some(error) = self.simulated(|kernel, n| kernel.error(n)) {
+            return error;
+        }
+        self.with(None, |wire| (wire.reset && !wire.reset_told).then(|| wire.broken()))
+    }
+
+    pub(crate) fn local_addr(&self) -> Addr {
+        let addr = self.simulated(|kernel, n| kernel.local_addr(n)).flatten();
+        addr.unwrap_or(Addr::Unnamed)
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.simulated(|kernel, n| kernel.is_connected(n)).unwrap_or(true)
+    }
+
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        if let Some(done) = self.simulated(|kernel, n| kernel.shutdown_write(n)) {
+            return done;
+        }
+        self.with((), |wire| wire.server_ended = true);
+        Ok(())
+    }
+
+    pub(crate) fn unacknowledged(&self) -> Option<u32> {
+        let simulated = self.simulated(|kernel, n| kernel.unacknowledged(n));
+        simulated.or_else(|| self.with(None, |wire| Some(wire.unacknowledged)))
+    }
+
+    pub(crate) fn reset_on_close(&self) {
+        if self.simulated(|kernel, n| kernel.reset_on_close(n)).is_some() {
+            return;
+        }
+        self.with((), |wire| wire.server_reset = true);
+    }
+
+    /// It is watched from now on, for room only if that is asked for or reported anyway.
+    pub(crate) fn register(&self, token: Token, room: bool) -> io::Result<()> {
+        self.simulated(|kernel, n| kernel.register(n, token, room)).unwrap_or(Ok(()))
+    }
+
+    pub(crate) fn reports_room(&self) -> bool {
+        self.simulated(|kernel, n| kernel.reports_room(n)).unwrap_or(true)
+    }
+
+    pub(crate) fn ask_for_room(&self, room: bool) -> io::Result<()> {
+        self.simulated(|kernel, n| kernel.ask_for_room(n, room)).unwrap_or(Ok(()))
+    }
+
+    /// Whether the last read stopped early because descriptors were passed with the bytes.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.simulated(|kernel, n| kernel.was_cut(n)).unwrap_or(false)
+    }
+}
+
+impl Read for MemoryStream {
+    // Not inlined, so that it takes no registers from the reads of real sockets.
+    #[cold]
+    #[inline(never)]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(read) = self.simulated(|kernel, n| kernel.read(n, buffer)) {
+            return read;
+        }
+        self.with(Ok(0), |wire| {
+            let n = buffer.len().min(wire.to_server.len());
+            for (place, byte) in buffer.iter_mut().zip(wire.to_server.drain(..n)) {
+                *place = byte;
+            }
+            match n {
+                0 if wire.reset && !wire.reset_told => Err(wire.broken()),
+                0 if wire.ended || wire.reset => Ok(0),
+                0 => Err(io::ErrorKind::WouldBlock.into()),
+                n => Ok(n),
+            }
+        })
+    }
+}
+
+impl Write for MemoryStream {
+    #[cold]
+    #[inline(never)]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(wrote) = self.simulated(|kernel, n| kernel.write(n, bytes)) {
+            return wrote;
+        }
+        self.with(Ok(0), |wire| {
+            if wire.reset {
+                return Err(wire.broken());
+            }
+            let n = bytes.len().min(wire.room);
+            wire.refused |= n < bytes.len();
+            wire.room -= if wire.room == usize::MAX { 0 } else { n };
+            wire.to_peer.extend(bytes.iter().take(n));
+            if n == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(n) }
+        })
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut whole = Vec::with_capacity(pieces.iter().map(|piece| piece.len()).sum());
+        for piece in pieces {
+            whole.extend_from_slice(piece);
+        }
+        self.write(&whole)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for MemoryStream {
+    /// As with TCP, a close with input unread is a reset.
+    fn drop(&mut self) {
+        if self.simulated(|kernel, n| kernel.close(n)).is_some() {
+            return;
+        }
+        if let Some(wire) = lock(&WIRES).try_remove(self.0 as usize) {
+            let mut wire = lock(&wire);
+            wire.server_closed = true;
+            wire.server_ended = true;
+            wire.server_reset |= !wire.to_server.is_empty();
+            wire.to_server.clear();
+        }
+    }
+}

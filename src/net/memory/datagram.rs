@@ -1,0 +1,105 @@
+//! A datagram socket in memory; all there is behind it is a simulated kernel.
+
+#![cfg_attr(not(test), allow(dead_code, reason = "only this crate's tests bring a kernel"))]
+
+use std::io;
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+
+use super::kernel::ask;
+use crate::addr::Addr;
+use crate::conn::packets::{RecvBuffers, SendQueue};
+use crate::conn::transport::{DatagramTransport, Received};
+
+/// The system calls of a simulated kernel that concern datagrams; `n` is a descriptor.
+pub(crate) trait SimDatagramKernel {
+    /// It is watched from now on, for room only if that is asked for; looks anew.
+    fn watch_datagrams(&mut self, n: u32, token: Token, room: bool) -> io::Result<()>;
+    fn receive_packets(
+        &mut self,
+        n: u32,
+        inbox: &mut RecvBuffers,
+        most: usize,
+    ) -> io::Result<Received>;
+    fn send_packets(&mut self, n: u32, packets: &SendQueue, most: usize) -> io::Result<usize>;
+    fn refusal_is_the_peers(&self, n: u32) -> bool;
+    fn has_every_address(&self, n: u32) -> bool;
+    fn set_peer(&mut self, n: u32, peer: &Addr) -> io::Result<()>;
+    fn own_addr(&self, n: u32) -> Option<Addr>;
+    fn close_datagrams(&mut self, n: u32);
+}
+
+/// A descriptor of the simulated kernel.
+#[derive(Debug)]
+pub(crate) struct MemoryDatagram(pub(crate) u32);
+
+impl MemoryDatagram {
+    pub(crate) fn set_peer(&self, peer: &Addr) -> io::Result<()> {
+        ask(Err(gone()), |kernel| kernel.set_peer(self.0, peer))
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<Addr> {
+        ask(None, |kernel| kernel.own_addr(self.0))
+    }
+
+    fn watch(&self, token: Token, interests: Interest) -> io::Result<()> {
+        let room = interests.is_writable();
+        ask(Err(gone()), |kernel| kernel.watch_datagrams(self.0, token, room))
+    }
+}
+
+/// There is no kernel any more.
+fn gone() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}
+
+impl Source for MemoryDatagram {
+    fn register(&mut self, _: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.watch(token, interests)
+    }
+
+    fn reregister(&mut self, _: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.watch(token, interests)
+    }
+
+    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl DatagramTransport for MemoryDatagram {
+    type MmsgHeaders = ();
+
+    // Not inlined, so that they take no registers from those of real sockets.
+    #[cold]
+    #[inline(never)]
+    fn receive(
+        &mut self,
+        (): &mut (),
+        inbox: &mut RecvBuffers,
+        most: usize,
+    ) -> io::Result<Received> {
+        ask(Err(gone()), |kernel| kernel.receive_packets(self.0, inbox, most))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send(&mut self, (): &mut (), packets: &SendQueue, most: usize) -> io::Result<usize> {
+        ask(Err(gone()), |kernel| kernel.send_packets(self.0, packets, most))
+    }
+
+    fn refusal_is_the_peers(&self) -> bool {
+        ask(false, |kernel| kernel.refusal_is_the_peers(self.0))
+    }
+
+    fn has_every_address(&self) -> bool {
+        ask(false, |kernel| kernel.has_every_address(self.0))
+    }
+}
+
+impl Drop for MemoryDatagram {
+    fn drop(&mut self) {
+        ask((), |kernel| kernel.close_datagrams(self.0));
+    }
+}

@@ -1,0 +1,249 @@
+//! The sockets of the operating system; with what forks and `os_text.rs`, the only files with
+//! `cfg(unix)`.
+//!
+//! Everything opened here is non-blocking and closed on exec. `socket2` sets what mio does not:
+//! the backlog, reuse of addresses, keep-alive.
+
+#[cfg(feature = "testing")]
+pub(crate) mod memory;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::Token;
+use mio::event::Event;
+use socket2::{SockAddr, Socket, TcpKeepalive};
+
+use crate::addr::Addr;
+use crate::conn::transport::Readiness;
+use crate::options::Options;
+
+mod accept_error;
+mod datagram;
+mod detached;
+mod listener;
+mod mmsg;
+#[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
+mod pktinfo;
+#[cfg(not(all(feature = "sys", any(target_os = "linux", target_os = "android"))))]
+mod single;
+mod stop_token;
+mod stream;
+mod unacknowledged;
+#[cfg(unix)]
+mod unix_name;
+#[cfg(unix)]
+mod unix_path;
+
+pub(crate) use accept_error::{AcceptError, accept_error};
+pub(crate) use datagram::{DatagramSocket, is_local};
+pub(crate) use detached::{DetachedSocket, send_now};
+pub(crate) use listener::ListenerSocket;
+pub(crate) use mmsg::MmsgHeaders;
+pub(crate) use stop_token::{StopToken, Waited};
+pub(crate) use stream::StreamSocket;
+#[cfg(unix)]
+pub(crate) use unix_name::UnixName;
+
+/// Whether the system reports the next byte, or the next room, by itself after a read or write
+/// that moved less than it could. True for epoll, where every arrival is an edge. Not for
+/// `poll(2)`, which mio arms again only when it sees `WouldBlock`, and not for kqueue, which does
+/// not say when urgent data made a read stop early.
+const EDGE_AFTER_SHORT: bool = cfg!(all(
+    any(target_os = "linux", target_os = "android"),
+    not(mio_unsupported_force_poll_poll)
+));
+
+/// Whether the kernel shares the clients of one port out among sockets that set `SO_REUSEPORT`.
+/// Elsewhere that lets one of them have all.
+pub(crate) const KERNEL_SPREADS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// What is reported about one socket. A trait only so that a simulated kernel may report too: mio
+/// lets nobody make an [`Event`].
+pub(crate) trait ReadyEvent {
+    fn token(&self) -> Token;
+    fn is_readable(&self) -> bool;
+    fn is_writable(&self) -> bool;
+    fn is_read_closed(&self) -> bool;
+    fn is_priority(&self) -> bool;
+    fn is_error(&self) -> bool;
+}
+
+impl ReadyEvent for Event {
+    #[inline]
+    fn token(&self) -> Token {
+        self.token()
+    }
+
+    #[inline]
+    fn is_readable(&self) -> bool {
+        self.is_readable()
+    }
+
+    #[inline]
+    fn is_writable(&self) -> bool {
+        self.is_writable()
+    }
+
+    #[inline]
+    fn is_read_closed(&self) -> bool {
+        self.is_read_closed()
+    }
+
+    #[inline]
+    fn is_priority(&self) -> bool {
+        self.is_priority()
+    }
+
+    #[inline]
+    fn is_error(&self) -> bool {
+        self.is_error()
+    }
+}
+
+/// Whether an event says no more than that there is something to read, and perhaps room.
+#[inline]
+pub(crate) fn is_plain(event: &impl ReadyEvent) -> bool {
+    let usual = event.is_readable() && !event.is_priority() && !event.is_error();
+    usual && !event.is_read_closed()
+}
+
+/// Whether the peer's end was reported, and nothing worse.
+#[inline]
+pub(crate) fn brings_end(event: &impl ReadyEvent) -> bool {
+    event.is_read_closed() && !event.is_error() && !event.is_priority()
+}
+
+/// What mio reports, in the words of [`Stream`](crate::conn::stream::Stream).
+#[inline]
+pub(crate) fn readiness(event: &impl ReadyEvent) -> Readiness {
+    Readiness {
+        readable: event.is_readable(),
+        writable: event.is_writable(),
+        read_closed: event.is_read_closed(),
+        urgent: event.is_priority(),
+        error: event.is_error(),
+    }
+}
+
+/// The address of a socket of any kind (`getsockname`).
+pub(crate) fn name_of(socket: &Socket) -> Option<Addr> {
+    socket.local_addr().ok().map(|name| addr_of(&name))
+}
+
+/// The address of its peer (`getpeername`).
+pub(crate) fn peer_of(socket: &Socket) -> Option<Addr> {
+    socket.peer_addr().ok().map(|name| addr_of(&name))
+}
+
+fn addr_of(name: &SockAddr) -> Addr {
+    if let Some(ip) = name.as_socket() {
+        return Addr::Ip(ip);
+    }
+    #[cfg(unix)]
+    if let Some(path) = name.as_pathname() {
+        return Addr::Unix(path.to_path_buf());
+    }
+    #[cfg(unix)]
+    if let Some(name) = name.as_abstract_namespace() {
+        return Addr::Abstract(name.to_vec());
+    }
+    Addr::Unnamed
+}
+
+/// Set after `bind`, so that the address was proven to be nobody else's; who joins sets it before.
+#[cfg(unix)]
+fn share_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(not(unix))]
+fn share_port(_: &Socket) -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether our end of a socket, which is known as soon as connect(2) has returned, is the other one
+/// too.
+fn is_itself(ours: Option<&SocketAddr>, to: &SocketAddr) -> bool {
+    let ip = to.ip().to_canonical();
+    // An unspecified address is connected to as our own.
+    ours.is_some_and(|ours| {
+        ours.port() == to.port() && (ip.is_unspecified() || ip == ours.ip().to_canonical())
+    })
+}
+
+/// What the options say about the buffers of the kernel; a stream's size themselves otherwise.
+fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
+    if let Some(size) = options.receive_buffer {
+        socket.set_recv_buffer_size(size)?;
+    }
+    if let Some(size) = options.send_buffer {
+        socket.set_send_buffer_size(size)?;
+    }
+    Ok(())
+}
+
+/// Between two probes, as tcp(7) has `TCP_KEEPINTVL`.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(32_767);
+
+/// Probes that are sent within [`Options::keepalive_timeout`]: one may be lost.
+const MOST_PROBES: u32 = 4;
+
+/// When the system gives up a peer that vanished.
+fn set_patience(socket: &Socket, options: &Options) -> io::Result<()> {
+    set_user_timeout(socket, options.user_timeout)?;
+    let Some(after) = options.keepalive else { return Ok(()) };
+    let mut probes = TcpKeepalive::new().with_time(after);
+    if let Some(timeout) = options.keepalive_timeout {
+        let seconds = timeout.as_secs();
+        let count = seconds.clamp(1, MOST_PROBES.into());
+        let interval = Duration::from_secs(seconds.div_ceil(count).max(1));
+        probes = probes.with_interval(interval).with_retries(count as u32);
+    }
+    if let Some(timeout) = options.user_timeout {
+        // Linux looks at that timeout whenever it sends a probe; each usually waits for 75 s.
+        let often = (timeout / 4).clamp(Duration::from_secs(1), LONGEST_INTERVAL);
+        probes = probes.with_interval(often);
+    }
+    socket.set_tcp_keepalive(&probes)
+}
+
+#[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+fn set_user_timeout(socket: &Socket, timeout: Option<Duration>) -> io::Result<()> {
+    let Some(timeout) = timeout else { return Ok(()) };
+    socket.set_tcp_user_timeout(Some(timeout))
+}
+
+#[cfg(not(any(target_os = "android", target_os = "fuchsia", target_os = "linux")))]
+fn set_user_timeout(_: &Socket, _: Option<Duration>) -> io::Result<()> {
+    Ok(())
+}
+
+fn unsupported(addr: &Addr) -> io::Error {
+    let what = format!("no stream can be opened at {addr} on this system");
+    io::Error::new(io::ErrorKind::Unsupported, what)
+}
+
+#[cfg(unix)]
+fn unix_addr(addr: &std::os::unix::net::SocketAddr) -> Addr {
+    UnixName::of(addr).to_addr()
+}
+
+/// Lets another loop watch a type that lends its [`Registry`] as `registry`.
+macro_rules! impl_as_fd {
+    ($type:ident<$shared:ident>) => {
+        #[cfg(all(unix, not(mio_unsupported_force_poll_poll)))]
+        impl<$shared> std::os::fd::AsFd for $type<$shared> {
+            /// Readable whenever the loop has something to do; then call
+            /// [`turn`]($type::turn) with no wait.
+            fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+                self.registry().as_fd()
+            }
+        }
+    };
+}
+pub(crate) use impl_as_fd;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! One datagram a call, where the system has no calls for many.
+
+use std::io;
+use std::net::SocketAddr;
+
+use mio::net::UdpSocket;
+use socket2::Socket;
+
+use crate::addr::Addr;
+use crate::conn::packets::{RecvBuffers, SendQueue};
+use crate::conn::transport::Received;
+use crate::net::datagram::{mapped, send_one};
+
+#[derive(Debug, Default)]
+pub(crate) struct MmsgHeaders(());
+
+#[expect(clippy::unused_self, reason = "where many cross in one call, it keeps their headers")]
+impl MmsgHeaders {
+    pub(crate) fn receive_v4(
+        &mut self,
+        socket: &UdpSocket,
+        inbox: &mut RecvBuffers,
+        _most: usize,
+        _came_last: usize,
+    ) -> io::Result<Received> {
+        receive_one(socket, inbox)
+    }
+
+    pub(crate) fn receive_v6(
+        &mut self,
+        socket: &UdpSocket,
+        inbox: &mut RecvBuffers,
+        _most: usize,
+        _came_last: usize,
+    ) -> io::Result<Received> {
+        receive_one(socket, inbox)
+    }
+
+    pub(crate) fn send_v4(
+        &mut self,
+        socket: &UdpSocket,
+        packets: &SendQueue,
+        _most: usize,
+    ) -> io::Result<usize> {
+        send_one(socket, packets, SocketAddr::V4)
+    }
+
+    pub(crate) fn send_v6(
+        &mut self,
+        socket: &UdpSocket,
+        packets: &SendQueue,
+        _most: usize,
+    ) -> io::Result<usize> {
+        send_one(socket, packets, |addr| mapped(addr).into())
+    }
+
+    /// Such a system does not say where a datagram was sent to: std and socket2 have no control
+    /// messages that safe code could read.
+    #[expect(clippy::unnecessary_wraps, reason = "where a system is asked, it may refuse")]
+    pub(crate) fn ask_for_destinations(_: &Socket, _is_v6: bool) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    pub(crate) fn receive_v4_anywhere(
+        &mut self,
+        (socket, _port): (&UdpSocket, u16),
+        inbox: &mut RecvBuffers,
+        _most: usize,
+        _came_last: usize,
+    ) -> io::Result<Received> {
+        receive_one(socket, inbox)
+    }
+
+    pub(crate) fn receive_v6_anywhere(
+        &mut self,
+        (socket, _port): (&UdpSocket, u16),
+        inbox: &mut RecvBuffers,
+        _most: usize,
+        _came_last: usize,
+    ) -> io::Result<Received> {
+        receive_one(socket, inbox)
+    }
+
+    pub(crate) fn send_v4_anywhere(
+        &mut self,
+        socket: &UdpSocket,
+        packets: &SendQueue,
+        most: usize,
+    ) -> io::Result<usize> {
+        self.send_v4(socket, packets, most)
+    }
+
+    pub(crate) fn send_v6_anywhere(
+        &mut self,
+        socket: &UdpSocket,
+        packets: &SendQueue,
+        most: usize,
+    ) -> io::Result<usize> {
+        self.send_v6(socket, packets, most)
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn send_unix(
+        &mut self,
+        socket: &mio::net::UnixDatagram,
+        packets: &SendQueue,
+        _most: usize,
+    ) -> io::Result<usize> {
+        crate::net::datagram::send_one_unix(socket, packets)
+    }
+}
+
+/// Takes one datagram from a UDP socket.
+fn receive_one(socket: &UdpSocket, inbox: &mut RecvBuffers) -> io::Result<Received> {
+    let (mut places, mut arrived) = inbox.places();
+    let (Some(place), Some(arrived)) = (places.next(), arrived.next()) else {
+        return Err(io::ErrorKind::WouldBlock.into());
+    };
+    match socket.recv_from(place) {
+        Ok((len, peer)) => {
+            arrived.len = len;
+            arrived.peer = Addr::Ip(peer);
+        }
+        // How Windows says that it was cut; of whom it came is not known then.
+        Err(error) if is_too_long(&error) => {
+            arrived.len = place.len();
+            arrived.peer = Addr::Unnamed;
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(Received { came: 1, all: false })
+}
+
+/// `WSAEMSGSIZE`; elsewhere a `recvfrom` has no such error.
+fn is_too_long(error: &io::Error) -> bool {
+    cfg!(windows) && error.raw_os_error() == Some(10_040)
+}

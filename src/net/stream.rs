@@ -1,0 +1,431 @@
+//! The socket of one connection.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
+
+use mio::event::Source;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+use super::{EDGE_AFTER_SHORT, is_itself, set_buffers, set_patience, unacknowledged, unsupported};
+#[cfg(unix)]
+use super::{unix_addr, unix_name};
+use crate::addr::Addr;
+use crate::conn::transport::Transport;
+#[cfg(feature = "testing")]
+use crate::net::memory::{MemoryStream, kernel};
+use crate::options::Options;
+
+/// A connected, or connecting, stream.
+#[derive(Debug)]
+pub(crate) enum StreamSocket {
+    /// None yet: the connection waits for its time, or for its address.
+    Unopened,
+    /// None for now: a handler that blocks has it (see [`DetachedSocket`]).
+    Lent,
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix {
+        stream: mio::net::UnixStream,
+        /// Whether the last read stopped early because descriptors were passed with the bytes.
+        cut: bool,
+    },
+    /// What only behaves like one; its owner reports its events.
+    #[cfg(feature = "testing")]
+    Memory(MemoryStream),
+}
+
+impl StreamSocket {
+    /// Starts to connect; it stands when [`StreamSocket::error`] is none and
+    /// [`StreamSocket::is_connected`].
+    ///
+    /// A connection to a free port of this machine may be given that very port for its own end, and
+    /// then it meets itself: TCP calls that a simultaneous open (RFC 9293, section 3.5). Everything
+    /// sent would come back, and the server whose port it is could not start, so it is refused.
+    pub(crate) fn connect(
+        addr: &Addr,
+        from: Option<&Addr>,
+        options: &Options,
+    ) -> io::Result<StreamSocket> {
+        let socket = StreamSocket::begin(addr, from, options)?;
+        if socket.meets_itself(addr) {
+            // A reset leaves no `TIME_WAIT` on the port.
+            socket.reset_on_close();
+            let what = "nobody listens there: the connection met itself";
+            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, what));
+        }
+        Ok(socket)
+    }
+
+    fn meets_itself(&self, to: &Addr) -> bool {
+        to.ip().is_some_and(|to| is_itself(self.local_addr().as_ref().and_then(Addr::ip), to))
+    }
+
+    fn begin(addr: &Addr, from: Option<&Addr>, options: &Options) -> io::Result<StreamSocket> {
+        #[cfg(feature = "testing")]
+        if let Some(begun) = kernel::connect(addr, from) {
+            return begun.map(StreamSocket::Memory);
+        }
+        match addr {
+            Addr::Ip(addr) => {
+                let stream = match from {
+                    None => TcpStream::connect(*addr)?,
+                    Some(Addr::Ip(from)) => connect_from(*from, *addr)?,
+                    Some(from) => return Err(unsupported(from)),
+                };
+                let socket = SockRef::from(&stream);
+                socket.set_tcp_nodelay(options.nodelay)?;
+                set_patience(&socket, options)?;
+                set_buffers(&socket, options)?;
+                Ok(StreamSocket::Tcp(stream))
+            }
+            #[cfg(unix)]
+            Addr::Unix(_) | Addr::Abstract(_) if from.is_some() => {
+                let what = "a Unix stream has no address of its own to connect from";
+                Err(io::Error::new(io::ErrorKind::Unsupported, what))
+            }
+            #[cfg(unix)]
+            Addr::Unix(path) => {
+                StreamSocket::of_unix(mio::net::UnixStream::connect(path)?, options)
+            }
+            #[cfg(unix)]
+            Addr::Abstract(_) => StreamSocket::of_unix(unix_name::connect_abstract(addr)?, options),
+            _ => Err(unsupported(addr)),
+        }
+    }
+
+    #[cfg(unix)]
+    fn of_unix(stream: mio::net::UnixStream, options: &Options) -> io::Result<StreamSocket> {
+        set_buffers(&SockRef::from(&stream), options)?;
+        Ok(StreamSocket::Unix { stream, cut: false })
+    }
+
+    /// What is watched from the start to the end. TCP raises a write edge only after a refused
+    /// write, so both directions cost nothing; a Unix socket raises one whenever the peer reads,
+    /// so there the write direction is asked for only while a write is refused. Urgent data is
+    /// watched because a read stops in front of it, which would pass for "no more".
+    fn interests(&self, write: bool) -> Interest {
+        let mut interests = Interest::READABLE;
+        if write || matches!(self, StreamSocket::Tcp(_)) {
+            interests |= Interest::WRITABLE;
+        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            interests |= Interest::PRIORITY;
+        }
+        interests
+    }
+
+    pub(crate) fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        ask_for_room: bool,
+    ) -> io::Result<()> {
+        let interests = self.interests(ask_for_room);
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => Ok(()),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.register(token, ask_for_room),
+            StreamSocket::Tcp(stream) => registry.register(stream, token, interests),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => registry.register(stream, token, interests),
+        }
+    }
+
+    /// Whether room is reported without being asked for.
+    pub(crate) fn reports_room(&self) -> bool {
+        match self {
+            #[cfg(unix)]
+            StreamSocket::Unix { .. } => false,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.reports_room(),
+            _ => true,
+        }
+    }
+
+    /// Asks for room to be reported, or no longer.
+    pub(crate) fn ask_for_room(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        ask: bool,
+    ) -> io::Result<()> {
+        #[cfg(feature = "testing")]
+        if let StreamSocket::Memory(stream) = self {
+            return stream.ask_for_room(ask);
+        }
+        let interests = self.interests(ask);
+        self.source().map_or(Ok(()), |source| registry.reregister(source, token, interests))
+    }
+
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source().map_or(Ok(()), |source| registry.deregister(source))
+    }
+
+    fn source(&mut self) -> Option<&mut dyn Source> {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => None,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(_) => None,
+            StreamSocket::Tcp(stream) => Some(stream),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => Some(stream),
+        }
+    }
+
+    /// The error that the system keeps for this socket (`SO_ERROR`), which it then forgets.
+    pub(crate) fn error(&self) -> Option<io::Error> {
+        let error = match self {
+            StreamSocket::Unopened | StreamSocket::Lent => Ok(None),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => Ok(stream.error()),
+            StreamSocket::Tcp(stream) => stream.take_error(),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => stream.take_error(),
+        };
+        error.unwrap_or_else(Some)
+    }
+
+    /// Whether a connection in the making stands (`getpeername`), once there is no error. A Unix
+    /// socket stands from the start.
+    pub(crate) fn is_connected(&self) -> bool {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => false,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.is_connected(),
+            StreamSocket::Tcp(stream) => {
+                let kind = stream.peer_addr().map_err(|error| error.kind());
+                kind != Err(io::ErrorKind::NotConnected)
+            }
+            #[cfg(unix)]
+            StreamSocket::Unix { .. } => true,
+        }
+    }
+
+    /// Whether connect(2) leaves nothing to wait for, as with Unix sockets.
+    pub(crate) fn stands_from_the_start(&self) -> bool {
+        !self.reports_room()
+    }
+
+    /// How much memory the system needs for what it has taken and the peer has not acknowledged, or,
+    /// of a Unix socket, not read. `None` where the system does not say.
+    pub(crate) fn unacknowledged(&self) -> Option<u32> {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => None,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.unacknowledged(),
+            StreamSocket::Tcp(stream) => unacknowledged::of_tcp(stream),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => unacknowledged::of_unix(stream),
+        }
+    }
+
+    /// Makes the close that follows a reset, which tells the peer that something was lost.
+    pub(crate) fn reset_on_close(&self) {
+        if let StreamSocket::Tcp(stream) = self {
+            // It fails only on a connection that is gone already.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+        #[cfg(feature = "testing")]
+        if let StreamSocket::Memory(stream) = self {
+            stream.reset_on_close();
+        }
+    }
+
+    pub(crate) fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::NotConnected.into()),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(_) => Ok(()),
+            StreamSocket::Tcp(stream) => stream.set_nodelay(on),
+            #[cfg(unix)]
+            StreamSocket::Unix { .. } => Ok(()),
+        }
+    }
+
+    pub(crate) fn peer_addr(&self) -> Option<Addr> {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => None,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(_) => Some(Addr::Unnamed),
+            StreamSocket::Tcp(stream) => stream.peer_addr().ok().map(Addr::Ip),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => stream.peer_addr().ok().map(|a| unix_addr(&a)),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<Addr> {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => None,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => Some(stream.local_addr()),
+            StreamSocket::Tcp(stream) => stream.local_addr().ok().map(Addr::Ip),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => stream.local_addr().ok().map(|a| unix_addr(&a)),
+        }
+    }
+}
+
+impl Read for StreamSocket {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            StreamSocket::Tcp(stream) => stream.read(buffer),
+            _ => self.read_other(buffer),
+        }
+    }
+}
+
+impl Write for StreamSocket {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            StreamSocket::Tcp(stream) => stream.write(bytes),
+            _ => self.write_other(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::WouldBlock.into()),
+            StreamSocket::Tcp(stream) => stream.write_vectored(pieces),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.write_vectored(pieces),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => stream.write_vectored(pieces),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Apart, so that the reads and writes of TCP need few registers.
+impl StreamSocket {
+    #[inline(never)]
+    fn read_other(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::WouldBlock.into()),
+            StreamSocket::Tcp(stream) => stream.read(buffer),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.read(buffer),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, cut } => {
+                let (n, stopped_early) = unix_receive(stream, buffer)?;
+                *cut = stopped_early;
+                Ok(n)
+            }
+        }
+    }
+
+    /// Whether the last read did because descriptors were passed with the bytes.
+    #[inline(never)]
+    fn stopped_early(&self) -> bool {
+        match self {
+            #[cfg(unix)]
+            StreamSocket::Unix { cut, .. } => *cut,
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.was_cut(),
+            _ => false,
+        }
+    }
+
+    #[inline(never)]
+    fn write_other(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::WouldBlock.into()),
+            StreamSocket::Tcp(stream) => stream.write(bytes),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.write(bytes),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => stream.write(bytes),
+        }
+    }
+}
+
+impl Transport for StreamSocket {
+    #[inline]
+    fn short_read_was_last(&self) -> bool {
+        EDGE_AFTER_SHORT && (matches!(self, StreamSocket::Tcp(_)) || !self.stopped_early())
+    }
+
+    #[inline]
+    fn short_write_was_last(&self) -> bool {
+        EDGE_AFTER_SHORT
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        match self {
+            StreamSocket::Unopened | StreamSocket::Lent => Ok(()),
+            StreamSocket::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(feature = "testing")]
+            StreamSocket::Memory(stream) => stream.shutdown_write(),
+            #[cfg(unix)]
+            StreamSocket::Unix { stream, .. } => stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+/// `connect` after `bind`, which mio does not do.
+fn connect_from(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    if from.is_ipv4() != to.is_ipv4() {
+        let what = format!("Connect::from {from} is of another family than {to}");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    choose_port_late(&socket);
+    socket.bind(&SockAddr::from(from))?;
+    match socket.connect(&SockAddr::from(to)) {
+        Err(error) if !is_under_way(&error) => Err(error),
+        _ => Ok(TcpStream::from_std(socket.into())),
+    }
+}
+
+/// Lets the system choose our port when it knows the peer, so that one port serves towards many.
+#[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
+fn choose_port_late(socket: &Socket) {
+    use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
+    // Without it there are only fewer ports.
+    let _ = setsockopt(socket, IpBindAddressNoPort, &true);
+}
+
+#[cfg(not(all(feature = "sys", any(target_os = "linux", target_os = "android"))))]
+fn choose_port_late(_: &Socket) {}
+
+#[cfg(unix)]
+fn is_under_way(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EINPROGRESS)
+}
+
+#[cfg(not(unix))]
+fn is_under_way(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// A read that tells when it stopped early: a Unix stream stops behind bytes that descriptors were
+/// passed with. Asking for no control data makes the kernel drop the descriptors and set
+/// `MSG_CTRUNC`, so nothing is ever received that nobody wanted (unix(7), recvmsg(2)).
+#[cfg(all(unix, feature = "sys"))]
+#[inline]
+fn unix_receive(stream: &mio::net::UnixStream, buffer: &mut [u8]) -> io::Result<(usize, bool)> {
+    use nix::sys::socket::{MsgFlags, recvmsg};
+    use std::os::fd::AsRawFd;
+
+    // Through `try_io`, because on poll(2) mio has to see a `WouldBlock` to report the next byte.
+    stream.try_io(|| {
+        let mut buffers = [io::IoSliceMut::new(buffer)];
+        let message = recvmsg::<()>(stream.as_raw_fd(), &mut buffers, None, MsgFlags::empty())?;
+        Ok((message.bytes, message.flags.contains(MsgFlags::MSG_CTRUNC)))
+    })
+}
+
+/// Without `recvmsg` any short read may have stopped early, so a second one has to make sure.
+#[cfg(all(unix, not(feature = "sys")))]
+fn unix_receive(mut stream: &mio::net::UnixStream, buffer: &mut [u8]) -> io::Result<(usize, bool)> {
+    stream.read(buffer).map(|n| (n, true))
+}

@@ -1,0 +1,170 @@
+//! How clients get in: accepted within a budget, verified, and given a handler.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use log::warn;
+
+use crate::addr::Addr;
+use crate::handler::{Handler, HandlerSlot};
+use crate::id::SocketId;
+use crate::io::ACCEPT_RETRY;
+use crate::io::group::Handoff;
+use crate::net::{AcceptError, StreamSocket};
+use crate::reactor::dispatch::{Dispatcher, log_panic};
+use crate::trace::TraceEvent;
+
+impl<S> Dispatcher<S> {
+    /// Accepts who waits, within the budget of a turn.
+    pub(crate) fn receive_clients(&mut self, id: SocketId) {
+        self.accept_clients(id);
+        self.io.sockets.give_back();
+    }
+
+    #[inline]
+    fn accept_clients(&mut self, id: SocketId) {
+        for _ in 0..self.io.options.accepts_per_turn {
+            let Dispatcher { io, roles, .. } = self;
+            let Some(HandlerSlot::Listener(factory)) = roles.get(id.index()) else { return };
+            let may_come = io.has_room();
+            let Some(listener) = io.sockets.listener(id) else { return };
+            if listener.closing || !listener.may_accept() {
+                return;
+            }
+            if !(may_come || io.makes_room()) || !factory.has_room() {
+                return io.sockets.wait_for_room(id);
+            }
+            let Some(listener) = io.sockets.listener(id) else { return };
+            match listener.socket.accept(&io.options) {
+                Ok((socket, peer)) => {
+                    listener.note_success();
+                    match listener.door {
+                        None => self.welcome(id, socket, &peer),
+                        Some(door) => self.share_out(id, door, socket, peer),
+                    }
+                }
+                Err(error) => match listener.judge(&error) {
+                    AcceptError::WouldBlock => {}
+                    kind => self.accept_failed(id, kind, &error),
+                },
+            }
+        }
+    }
+
+    /// Another loop serves the client if it has fewer than this one.
+    #[cold]
+    fn share_out(&mut self, listener: SocketId, door: usize, socket: StreamSocket, peer: Addr) {
+        let Some(place) = &mut self.io.sockets.place else { return };
+        match place.hand_over(door, socket, peer) {
+            None => self.io.stats.handed_over += 1,
+            Some((socket, peer)) => self.welcome(listener, socket, &peer),
+        }
+    }
+
+    /// Welcomes those whom another loop has handed to this one; after the `last` time it takes
+    /// nobody any more.
+    pub(crate) fn receive_arrivals(&mut self, last: bool) {
+        let Some(place) = &self.io.sockets.place else { return };
+        for Handoff { door, socket, peer, seat } in place.arrivals(last) {
+            let Some(place) = &mut self.io.sockets.place else { return };
+            place.receive(seat);
+            let listener = place.door(door);
+            match listener.filter(|id| self.io.is_open(*id)) {
+                Some(listener) => self.welcome(listener, socket, &peer),
+                None => self.io.stats.refused += 1,
+            }
+            self.io.sockets.give_back();
+        }
+    }
+
+    /// Another loop of the group has done something: sent a client, or freed a seat.
+    pub(crate) fn look_at_group(&mut self) {
+        if self.io.sockets.place.is_some() {
+            self.receive_arrivals(false);
+            self.io.sockets.stop_waiting();
+        }
+    }
+
+    /// A shutdown of one loop is one of all; what runs once needs its listeners no longer.
+    pub(crate) fn leave_group(&mut self, grace: Duration) {
+        self.receive_arrivals(true);
+        if let Some(place) = &self.io.sockets.place {
+            place.stop_all(grace);
+            self.io.server_close();
+        }
+    }
+
+    /// The loop has failed, or was never run: who is on the way to it is refused.
+    pub(crate) fn refuse_arrivals(&mut self) {
+        if let Some(place) = &self.io.sockets.place {
+            self.io.stats.refused += place.arrivals(true).len() as u64;
+        }
+    }
+
+    /// Makes a handler for a new client, if it may have one.
+    fn welcome(&mut self, listener: SocketId, socket: StreamSocket, peer: &Addr) {
+        let Dispatcher { shared, io, roles, verify, .. } = self;
+        if let Some(verify) = verify {
+            let verdict = catch_unwind(AssertUnwindSafe(|| verify(shared, peer)));
+            if !verdict.unwrap_or_else(|panic| log_panic(listener, &*panic)) {
+                io.stats.refused += 1;
+                return;
+            }
+        }
+        let Some(HandlerSlot::Listener(factory)) = roles.get_mut(listener.index()) else { return };
+        let handler = match catch_unwind(AssertUnwindSafe(|| factory.make(peer))) {
+            Ok(handler) => handler,
+            Err(panic) => {
+                log_panic(listener, &*panic);
+                io.stats.refused += 1;
+                return;
+            }
+        };
+        if let Err(error) = self.begin(listener, socket, handler) {
+            self.io.stats.refused += 1;
+            // Its handler may have taken a place that others wait for.
+            self.io.sockets.stop_waiting();
+            self.accept_failed(listener, AcceptError::Transient, &error);
+        }
+    }
+
+    /// A client is there, and so is its handler.
+    #[inline]
+    pub(crate) fn begin(
+        &mut self,
+        listener: SocketId,
+        socket: StreamSocket,
+        handler: Box<dyn Handler<S>>,
+    ) -> io::Result<SocketId> {
+        let io = &mut self.io;
+        let id = io.adopt(socket)?;
+        io.stats.accepted += 1;
+        io.accept_quota = io.accept_quota.map(|quota| quota.saturating_sub(1));
+        io.trace.step(|| TraceEvent::Accepted(listener, id));
+        self.appoint(id, HandlerSlot::Stream(handler));
+        self.accepted = Some(id);
+        if let Err(failure) = self.call(id, |handler, cx| handler.setup(cx)) {
+            self.fail(id, failure);
+        }
+        Ok(id)
+    }
+
+    #[cold]
+    fn accept_failed(&mut self, id: SocketId, kind: AcceptError, error: &io::Error) {
+        let io = &mut self.io;
+        io.stats.accept_errors += 1;
+        if kind == AcceptError::Exhausted {
+            io.sockets.wait_for_room(id);
+            let retry = io.after(ACCEPT_RETRY);
+            io.deadlines.push(retry, id);
+            // Its descriptor may be the one that is missing; then the next try comes at once.
+            io.end_oldest_lingering();
+        }
+        let now = io.now;
+        let Some(listener) = io.sockets.listener(id) else { return };
+        if let Some(before) = listener.may_warn(now) {
+            warn!("{id}: cannot accept a client: {error} ({before} more such errors before)");
+        }
+    }
+}

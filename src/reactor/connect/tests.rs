@@ -1,0 +1,66 @@
+//! What an outgoing connection that fails at once leaves behind: nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::handler::Echo;
+use crate::io::group::{GroupState, LoadBalancing};
+use crate::options::Options;
+use crate::server::Server;
+
+/// Two loops of a group that may have one connection in all.
+fn group_of_one_connection() -> [Server<()>; 2] {
+    let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 1));
+    [0, 1].map(|index| {
+        let mut server = Server::with((), Options::default()).unwrap();
+        server.join(&group, index);
+        server.end_building().unwrap();
+        server
+    })
+}
+
+#[test]
+fn a_connection_that_fails_at_once_keeps_no_place_of_the_group() {
+    let missing = || Connect::to(Path::new("/nonexistent/socket")).unwrap();
+    let here = || Connect::to("127.0.0.1:9").unwrap();
+    let ways: [(&str, Connect, io::ErrorKind); 4] = [
+        ("there is nobody", missing(), io::ErrorKind::NotFound),
+        ("it is not allowed", here().only(|_| false), io::ErrorKind::PermissionDenied),
+        ("of several", Connect::to(&two_missing()[..]).unwrap(), io::ErrorKind::NotFound),
+        ("our end cannot be", here().from("192.0.2.1:0").unwrap(), io::ErrorKind::AddrNotAvailable),
+    ];
+    for (why, connect, kind) in ways {
+        let [mut server, mut other] = group_of_one_connection();
+        for _ in 0..3 {
+            let error = server.connect(connect.clone(), Echo).unwrap_err();
+            assert_eq!(error.kind(), kind, "{why}");
+        }
+        assert_eq!(server.io().connections(), 0);
+        assert_eq!(server.io().attempts.len(), 0);
+        assert_eq!(server.io().stats().connected, 0);
+        assert!(other.io().sockets.reserve(), "{why}: the place is kept");
+        // While somebody else has it, it is refused; afterwards it may begin.
+        let error = server.connect(missing().after(LATER), Echo).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded, "{why}");
+        other.io().sockets.give_back();
+        server.connect(missing().after(LATER), Echo).unwrap();
+    }
+}
+
+const LATER: std::time::Duration = std::time::Duration::from_secs(3_600);
+
+fn two_missing() -> [Addr; 2] {
+    ["/nonexistent/a", "/nonexistent/b"].map(|path| Addr::from(Path::new(path)))
+}
+
+#[test]
+fn one_that_fails_later_gives_its_place_back_too() {
+    let [mut server, mut other] = group_of_one_connection();
+    server.connect(Connect::to_name("unix:/nonexistent/socket"), Echo).unwrap();
+    assert!(!other.io().sockets.reserve());
+    while server.io().connections() > 0 {
+        server.turn(None).unwrap();
+    }
+    assert!(other.io().sockets.reserve());
+}

@@ -1,0 +1,454 @@
+//! How datagrams get in and out: received within a budget, shown to their handler, and sent.
+//!
+//! They share the halves of a turn with the connections: what the handler sends to all the
+//! datagrams of a batch leaves in the second half, many in one system call.
+
+use std::io;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use log::{debug, warn};
+
+use crate::addr::Addr;
+use crate::conn::datagram::{DatagramPhase, FlushOutcome};
+use crate::conn::packets::{BATCH, Destination, Packet, RecvBuffers};
+use crate::handler::{Context, DatagramHandler, HandlerSlot};
+use crate::id::{SocketId, TimerId};
+use crate::io::datagram::Datagram;
+use crate::io::{ACCEPT_RETRY, Io};
+use crate::net::{MmsgHeaders, is_local};
+use crate::reactor::dispatch::{Dispatcher, Failure, Verify, log_panic};
+use crate::stats::CloseReason;
+use crate::trace::TraceEvent;
+
+/// What all datagram sockets of a loop share.
+#[derive(Debug)]
+pub(crate) struct DatagramBuffers {
+    max_packet_size: usize,
+    /// Made when the first datagram is looked for.
+    inbox: Option<RecvBuffers>,
+    batch: MmsgHeaders,
+}
+
+impl DatagramBuffers {
+    pub(crate) fn new(max_packet_size: usize) -> DatagramBuffers {
+        DatagramBuffers { max_packet_size, inbox: None, batch: MmsgHeaders::default() }
+    }
+}
+
+impl<S> Dispatcher<S> {
+    // First half: what came in.
+
+    /// Lets in what has come, within the budget of a turn, and shows it.
+    pub(crate) fn receive_packets(&mut self, id: SocketId, post: &mut DatagramBuffers) {
+        let DatagramBuffers { max_packet_size, inbox, batch } = post;
+        let inbox = inbox.get_or_insert_with(|| RecvBuffers::new(*max_packet_size));
+        let mut left = self.io.options.packets_per_turn;
+        while left > 0 {
+            let most = left.min(BATCH).min(self.io.accept_quota.unwrap_or(BATCH));
+            let Some(datagram) = self.io.sockets.datagram(id) else { return };
+            if most == 0 {
+                return datagram.wait();
+            }
+            if !datagram.wants_read() {
+                return;
+            }
+            match datagram.receive(batch, inbox, most) {
+                Some(Ok(came)) => {
+                    self.io.stats.packets_in += came as u64;
+                    self.io.trace.step(|| TraceEvent::PacketsIn(id, came));
+                    self.show_packets(id, inbox, came);
+                    left = left.saturating_sub(came);
+                }
+                Some(Err(error)) => {
+                    if datagram.retries_later {
+                        let retry = self.io.after(ACCEPT_RETRY);
+                        self.io.deadlines.push(retry, id);
+                        warn_of_packet(&mut self.io, id, "nothing can be received", &error);
+                    }
+                    self.tell_of_error(id, error);
+                    left -= 1;
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// Shows each of those that came. What a handler opens gets its roles, and what it fails on is
+    /// counted, before the next is shown.
+    #[inline]
+    fn show_packets(&mut self, id: SocketId, inbox: &RecvBuffers, came: usize) {
+        let mut letters = 0..came;
+        while !letters.is_empty() {
+            let shown = if inbox.has_destinations() {
+                self.show_some_apart(id, inbox, &mut letters)
+            } else {
+                self.show_some::<false>(id, inbox, &mut letters)
+            };
+            if !self.desk.newcomers.is_empty() {
+                self.appoint_newcomers();
+            }
+            if let Err(failure) = shown {
+                self.packet_failed(id, &failure);
+            }
+        }
+    }
+
+    /// Shows one after the other until something has to be done between two of them. That seldom
+    /// happens, so what is needed to call a handler is made ready once and not for each.
+    #[inline]
+    fn show_some<const HAS_DESTINATIONS: bool>(
+        &mut self,
+        id: SocketId,
+        inbox: &RecvBuffers,
+        letters: &mut Range<usize>,
+    ) -> Result<(), Failure> {
+        let Dispatcher { shared, io, roles, desk, verify, accepted, .. } = self;
+        let Some(HandlerSlot::Datagram(handler)) = roles.get_mut(id.index()) else {
+            letters.start = letters.end;
+            return Ok(());
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            for nth in letters {
+                let Some(letter) = inbox.letter(nth) else { break };
+                let destination = || if HAS_DESTINATIONS { inbox.destination(nth) } else { None };
+                if refuses(io, id, letter.peer, destination)
+                    || is_refused(verify, shared, id, letter.peer)
+                {
+                    io.stats.packets_refused += 1;
+                    continue;
+                }
+                if io.accept_quota.is_some() {
+                    io.accept_quota = Some(0);
+                    *accepted = Some(id);
+                }
+                if HAS_DESTINATIONS {
+                    note_shown(io, id, letter.peer, destination());
+                }
+                let sender = Some(letter.peer);
+                let mut cx = Context { id, shared, io, desk, reason: None, sender };
+                show_packet(&mut **handler, &mut cx, letter)?;
+                if !desk.newcomers.is_empty() {
+                    break;
+                }
+            }
+            Ok(())
+        }));
+        if HAS_DESTINATIONS {
+            end_showing(io, id);
+        }
+        outcome_of(id, result)
+    }
+
+    /// The same for a socket that has several addresses, so that the others pay nothing for it.
+    #[inline(never)]
+    fn show_some_apart(
+        &mut self,
+        id: SocketId,
+        inbox: &RecvBuffers,
+        letters: &mut Range<usize>,
+    ) -> Result<(), Failure> {
+        self.show_some::<true>(id, inbox, letters)
+    }
+
+    /// Calls the handler of a datagram socket. What it opened meanwhile gets its roles afterwards.
+    #[inline(always)]
+    fn call_packets(
+        &mut self,
+        id: SocketId,
+        sender: Option<&Addr>,
+        callback: impl FnOnce(&mut dyn DatagramHandler<S>, &mut Context<'_, S>) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let Dispatcher { shared, io, roles, desk, .. } = self;
+        let Some(HandlerSlot::Datagram(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
+        let mut cx = Context { id, shared, io, desk, reason: None, sender };
+        let result = catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx)));
+        if !self.desk.newcomers.is_empty() {
+            self.appoint_newcomers();
+        }
+        outcome_of(id, result)
+    }
+
+    fn tell_of_error(&mut self, id: SocketId, error: io::Error) {
+        let called = self.call_packets(id, None, |handler, cx| handler.error(cx, error));
+        if let Err(failure) = called {
+            self.packet_failed(id, &failure);
+        }
+    }
+
+    #[cold]
+    fn packet_failed(&mut self, id: SocketId, failure: &Failure) {
+        if self.io.note_exit(&failure.error) {
+            return;
+        }
+        self.io.stats.packets_failed += 1;
+        warn_of_packet(&mut self.io, id, "a handler failed on a datagram", &failure.error);
+    }
+
+    /// A timer of a datagram socket came up.
+    pub(crate) fn packet_alarm(&mut self, timer: TimerId, owner: SocketId) {
+        let Some(datagram) = self.io.sockets.datagram(owner) else { return };
+        if datagram.phase() == DatagramPhase::Closing {
+            return;
+        }
+        self.io.trace.step(|| TraceEvent::TimerFired(owner, timer));
+        let called = self.call_packets(owner, None, |handler, cx| handler.timeout(cx, timer));
+        if let Err(failure) = called {
+            self.packet_failed(owner, &failure);
+        }
+    }
+
+    // Second half: what goes out, and what has come to its end.
+
+    pub(crate) fn settle_packets(&mut self, id: SocketId, post: &mut DatagramBuffers) {
+        self.send_packets(id, post);
+        match self.io.sockets.datagram(id) {
+            None => return,
+            Some(datagram) if datagram.is_quiet() => {
+                datagram.queued = false;
+                return;
+            }
+            _ => {}
+        }
+        self.tell_of_room_for_packets(id);
+        self.end_last_look(id);
+        self.conclude_datagram(id);
+        self.io.sockets.end_turn(id);
+    }
+
+    /// Sends what waits, within the budget of a turn.
+    fn send_packets(&mut self, id: SocketId, post: &mut DatagramBuffers) {
+        let mut left = self.io.options.packets_per_turn;
+        while left > 0 {
+            let Io { sockets, stats, trace, .. } = &mut self.io;
+            let Some(datagram) = sockets.datagram(id) else { return };
+            let gone = match datagram.flush(&mut post.batch, left) {
+                Some(FlushOutcome::Sent(n)) => {
+                    stats.packets_out += n as u64;
+                    trace.step(|| TraceEvent::PacketsOut(id, n));
+                    n
+                }
+                Some(FlushOutcome::Dropped(error)) => {
+                    stats.packets_dropped += 1;
+                    trace.step(|| TraceEvent::PacketDropped(id));
+                    debug!("{id}: a datagram was dropped: {error}");
+                    1
+                }
+                Some(FlushOutcome::PendingError(error)) => {
+                    self.tell_of_error(id, error);
+                    1
+                }
+                Some(FlushOutcome::WouldBlock) | None => return,
+            };
+            left = left.saturating_sub(gone.max(1));
+        }
+    }
+
+    fn tell_of_room_for_packets(&mut self, id: SocketId) {
+        let drained = self.io.sockets.datagram(id).is_some_and(|datagram| {
+            datagram.take_drained() && datagram.phase() != DatagramPhase::Closing
+        });
+        if drained {
+            let called = self.call_packets(id, None, |handler, cx| handler.drained(cx));
+            if let Err(failure) = called {
+                self.packet_failed(id, &failure);
+            }
+        }
+    }
+
+    /// Once everything that had come was shown, as far as that has an end.
+    fn end_last_look(&mut self, id: SocketId) {
+        let Some(datagram) = self.io.sockets.datagram_ref(id) else { return };
+        let DatagramPhase::Draining { since, .. } = datagram.phase() else { return };
+        if datagram.is_held_up() || datagram.wants_read() && self.io.looks_on(since) {
+            return;
+        }
+        self.tell_packets_of_shutdown(id);
+        if self.io.sockets.datagram_ref(id).is_some_and(Datagram::awaits_answers) {
+            return self.io.await_answers(id);
+        }
+        self.io.change_datagram(id, Datagram::end_look);
+    }
+
+    /// Once in each run of the server, if it is shut down.
+    fn tell_packets_of_shutdown(&mut self, id: SocketId) {
+        if !self.io.is_shutting_down() {
+            return;
+        }
+        if self.io.sockets.datagram(id).is_some_and(Datagram::take_shutdown) {
+            let called = self.call_packets(id, None, |handler, cx| handler.shutdown(cx));
+            if let Err(failure) = called {
+                self.packet_failed(id, &failure);
+            }
+        }
+    }
+
+    /// Sees to it that what has come to its end ends.
+    fn conclude_datagram(&mut self, id: SocketId) {
+        let Some(datagram) = self.io.sockets.datagram_ref(id) else { return };
+        if datagram.phase() == DatagramPhase::Closing {
+            if datagram.owes_nothing() {
+                return self.end_datagram(id, Ok(()));
+            }
+            self.io.hurry_datagram(id);
+        }
+        if let Err(error) = self.io.ask_for_packet_room(id) {
+            self.end_datagram(id, Err(error));
+        }
+    }
+
+    /// It is time to try again to receive, or over in which what waits at the end may leave.
+    pub(crate) fn datagram_deadline(&mut self, id: SocketId) {
+        let Some(datagram) = self.io.sockets.datagram(id) else { return };
+        if datagram.closes_at.is_some_and(|at| at <= self.io.now) {
+            datagram.closes_at = None;
+            self.end_datagram(id, Ok(()));
+        } else if datagram.retry() {
+            self.io.sockets.enqueue(id);
+        }
+    }
+
+    /// Closes a datagram socket, tells its handler so, and forgets both.
+    pub(crate) fn end_datagram(&mut self, id: SocketId, outcome: io::Result<()>) {
+        if let HandlerSlot::Datagram(mut handler) = self.dismiss(id) {
+            self.io.change_datagram(id, Datagram::close);
+            let Dispatcher { shared, io, desk, .. } = self;
+            let reason =
+                Some(if outcome.is_ok() { CloseReason::Closed } else { CloseReason::IoError });
+            let mut cx = Context { id, shared, io, desk, reason, sender: None };
+            let finished = catch_unwind(AssertUnwindSafe(|| {
+                handler.finish(&mut cx, outcome);
+                drop(handler);
+            }));
+            if let Err(panic) = finished {
+                log_panic(id, &*panic);
+            }
+            self.appoint_newcomers();
+        }
+        self.io.discard(id);
+    }
+
+    /// The grace of a shutdown is over: nothing more is read, and what still waits is dropped.
+    pub(crate) fn rest_datagrams(&mut self) {
+        for id in self.io.sockets.datagram_ids() {
+            self.tell_packets_of_shutdown(id);
+            let Some(datagram) = self.io.sockets.datagram(id) else { continue };
+            self.io.stats.packets_dropped += datagram.drop_waiting() as u64;
+            datagram.end_look();
+            if datagram.phase() == DatagramPhase::Closing {
+                self.end_datagram(id, Ok(()));
+            }
+        }
+    }
+
+    /// Closes every datagram socket now.
+    pub(crate) fn end_datagrams(&mut self) {
+        for id in self.io.sockets.datagram_ids() {
+            self.end_datagram(id, Ok(()));
+        }
+    }
+}
+
+/// Calls the handler for one datagram.
+#[inline(always)]
+fn show_packet<S>(
+    handler: &mut dyn DatagramHandler<S>,
+    cx: &mut Context<'_, S>,
+    letter: Packet<'_>,
+) -> io::Result<()> {
+    let Packet { bytes, peer, truncated } = letter;
+    if truncated {
+        note_truncation(cx.io, cx.id);
+        return handler.truncated(cx, bytes, peer);
+    }
+    handler.handle(cx, bytes, peer)
+}
+
+#[inline]
+fn outcome_of(id: SocketId, result: thread::Result<io::Result<()>>) -> Result<(), Failure> {
+    match result {
+        Ok(Ok(())) => Ok(()),
+        failed => Err(Failure::of_callback(id, failed)),
+    }
+}
+
+/// Whether no handler may see what this peer sent, whatever is said about it.
+#[inline]
+fn refuses(
+    io: &mut Io,
+    id: SocketId,
+    peer: &Addr,
+    destination: impl Fn() -> Option<Destination>,
+) -> bool {
+    let Some(datagram) = io.sockets.datagram_ref(id) else { return true };
+    // Its handler may have closed it meanwhile, or chosen a peer.
+    if datagram.turns_away(peer) {
+        return true;
+    }
+    let may_be = match peer {
+        Addr::Ip(addr) => io.own.may_be(*addr),
+        Addr::Unix(_) | Addr::Abstract(_) => true,
+        Addr::Unnamed => false,
+    };
+    may_be && !datagram.is_connected && is_own(io, id, peer, destination())
+}
+
+/// What goes to `peer` while its datagram is shown leaves from where that was sent to.
+#[inline(never)]
+fn note_shown(io: &mut Io, id: SocketId, peer: &Addr, destination: Option<Destination>) {
+    if let Some(datagram) = io.sockets.datagram(id) {
+        datagram.note_shown(peer, destination);
+    }
+}
+
+/// What is sent from now on is no answer.
+#[inline(never)]
+fn end_showing(io: &mut Io, id: SocketId) {
+    if let Some(datagram) = io.sockets.datagram(id) {
+        datagram.end_showing();
+    }
+}
+
+/// Whether who was asked to verify refuses this peer.
+#[inline]
+fn is_refused<S>(
+    verify: &mut Option<Box<Verify<S>>>,
+    shared: &mut S,
+    id: SocketId,
+    peer: &Addr,
+) -> bool {
+    let Some(verify) = verify else { return false };
+    let verdict = catch_unwind(AssertUnwindSafe(|| verify(shared, peer)));
+    !verdict.unwrap_or_else(|panic| log_panic(id, &*panic))
+}
+
+#[cold]
+fn note_truncation(io: &mut Io, id: SocketId) {
+    io.stats.packets_truncated += 1;
+    let most = io.options.max_packet_size;
+    let error = io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        format!("more than {most} bytes (max_packet_size)"),
+    );
+    warn_of_packet(io, id, "a datagram was cut", &error);
+}
+
+#[cold]
+fn warn_of_packet(io: &mut Io, id: SocketId, what: &str, error: &io::Error) {
+    let Some(datagram) = io.sockets.datagram(id) else { return };
+    if let Some(before) = datagram.may_warn(io.now) {
+        warn!("{id}: {what}: {error} ({before} more such warnings before)");
+    }
+}
+
+/// Whether a datagram claims to come from this server itself.
+#[cold]
+fn is_own(io: &mut Io, id: SocketId, peer: &Addr, destination: Option<Destination>) -> bool {
+    let of = io.options.own_packets.then_some(id);
+    match peer {
+        Addr::Ip(addr) => io.own.is_own(of, *addr, (id, destination), is_local),
+        Addr::Unix(_) | Addr::Abstract(_) => io.own.is_own_name(of, peer),
+        Addr::Unnamed => false,
+    }
+}

@@ -1,0 +1,204 @@
+//! Who answers for each socket, and how they are called.
+//!
+//! Every handler is called here: with everything it may touch, its panics caught, and `finish`
+//! exactly once.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use log::{debug, error};
+
+use crate::addr::Addr;
+use crate::conn::stream::CloseState;
+use crate::handler::{Context, Handler, HandlerSlot, Registrar};
+use crate::id::SocketId;
+use crate::io::Io;
+use crate::stats::CloseReason;
+use crate::trace::TraceEvent;
+
+/// Everything a callback may touch, apart from the buffer its input lies in.
+pub(crate) struct Dispatcher<S> {
+    pub(crate) shared: S,
+    pub(crate) io: Io,
+    pub(crate) roles: Vec<HandlerSlot<S>>,
+    pub(crate) desk: Registrar<S>,
+    pub(crate) verify: Option<Box<Verify<S>>>,
+    /// The connection that was accepted last, or the socket that handled a datagram, for
+    /// `handle_request`.
+    pub(crate) accepted: Option<SocketId>,
+}
+
+pub(crate) type Verify<S> = dyn FnMut(&mut S, &Addr) -> bool;
+
+/// Why a conversation has to end now.
+pub(crate) struct Failure {
+    pub(crate) reason: CloseReason,
+    pub(crate) error: io::Error,
+}
+
+impl<S> Dispatcher<S> {
+    pub(crate) fn new(shared: S, io: Io, desk: Registrar<S>) -> Dispatcher<S> {
+        Dispatcher { shared, io, roles: Vec::new(), desk, verify: None, accepted: None }
+    }
+
+    /// Calls a handler. What it opened meanwhile gets its roles afterwards.
+    #[inline(always)]
+    pub(crate) fn call(
+        &mut self,
+        id: SocketId,
+        callback: impl FnOnce(&mut dyn Handler<S>, &mut Context<'_, S>) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let Dispatcher { shared, io, roles, desk, .. } = self;
+        let Some(HandlerSlot::Stream(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
+        let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
+        match catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx))) {
+            Ok(Ok(())) => {
+                self.appoint_newcomers();
+                Ok(())
+            }
+            failed => {
+                self.appoint_newcomers();
+                Err(Failure::of_callback(id, failed))
+            }
+        }
+    }
+
+    /// Puts those who answer for newly opened sockets into their places, if there are any.
+    #[inline]
+    pub(crate) fn appoint_newcomers(&mut self) {
+        if !self.desk.newcomers.is_empty() {
+            self.appoint_all();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn appoint_all(&mut self) {
+        while let Some((id, role)) = self.desk.newcomers.pop() {
+            self.appoint(id, role);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn appoint(&mut self, id: SocketId, role: HandlerSlot<S>) {
+        while self.roles.len() <= id.index() {
+            self.roles.push(HandlerSlot::Empty);
+        }
+        if let Some(place) = self.roles.get_mut(id.index()) {
+            *place = role;
+        }
+    }
+
+    pub(crate) fn dismiss(&mut self, id: SocketId) -> HandlerSlot<S> {
+        match self.roles.get_mut(id.index()) {
+            Some(role) => std::mem::replace(role, HandlerSlot::Empty),
+            None => HandlerSlot::Empty,
+        }
+    }
+
+    /// Ends a conversation with an error. What it had sent still leaves, if that can be.
+    #[cold]
+    pub(crate) fn fail(&mut self, id: SocketId, failure: Failure) {
+        let Failure { reason, error } = failure;
+        debug!("{id}: ended, {reason:?}: {error}");
+        self.io.note_exit(&error);
+        let Some(connection) = self.io.sockets.connection(id) else { return };
+        if connection.is_finished() {
+            // Its conversation has ended before; only the rest of it broke.
+            return self.io.discard(id);
+        }
+        // Too much output ended it, whatever its handler said about that.
+        let too_much = connection.aborted() == Some(CloseReason::OutputLimit);
+        let reason = if too_much { CloseReason::OutputLimit } else { reason };
+        let may_leave = matches!(
+            reason,
+            CloseReason::HandlerError
+                | CloseReason::Panicked
+                | CloseReason::InputLimit
+                | CloseReason::FrameTimeout
+        );
+        if may_leave && connection.aborted().is_none() {
+            connection.stream.leave();
+        } else {
+            connection.stream.abort(reason);
+        }
+        self.finish(id, reason, Err(error));
+        match self.io.sockets.connection(id).map(|connection| connection.stream.ending()) {
+            Some(CloseState::Flushing) => self.io.sockets.enqueue(id),
+            _ => self.io.discard(id),
+        }
+    }
+
+    /// Tells the handler that it is over, and forgets it.
+    #[inline]
+    pub(crate) fn finish(&mut self, id: SocketId, reason: CloseReason, outcome: io::Result<()>) {
+        self.io.stats.end(reason);
+        self.io.trace.step(|| TraceEvent::Closed(id, reason));
+        let HandlerSlot::Stream(mut handler) = self.dismiss(id) else { return };
+        let Dispatcher { shared, io, desk, .. } = self;
+        let mut cx = Context { id, shared, io, desk, reason: Some(reason), sender: None };
+        let finished = catch_unwind(AssertUnwindSafe(|| {
+            handler.finish(&mut cx, outcome);
+            drop(handler);
+        }));
+        if let Err(panic) = finished {
+            log_panic(id, &*panic);
+        }
+        self.appoint_newcomers();
+    }
+}
+
+impl Failure {
+    #[cold]
+    pub(crate) fn broken(error: io::Error) -> Failure {
+        Failure { reason: CloseReason::IoError, error }
+    }
+
+    /// A callback returned an error, or panicked.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn of_callback(id: SocketId, failed: thread::Result<io::Result<()>>) -> Failure {
+        if let Ok(Err(error)) = failed {
+            return Failure { reason: CloseReason::HandlerError, error };
+        }
+        if let Err(panic) = failed {
+            log_panic(id, &*panic);
+        }
+        let error = io::Error::other("a callback of the handler panicked");
+        Failure { reason: CloseReason::Panicked, error }
+    }
+
+    #[cold]
+    pub(crate) fn input_limit(limit: usize) -> Failure {
+        let what = format!("more than {limit} bytes came in that the handler did not take");
+        let error = io::Error::new(io::ErrorKind::InvalidData, what);
+        Failure { reason: CloseReason::InputLimit, error }
+    }
+
+    #[cold]
+    pub(crate) fn aborted(reason: CloseReason) -> Failure {
+        let what = match reason {
+            CloseReason::OutputLimit => "too much output waited for a peer that does not read",
+            _ => "aborted",
+        };
+        Failure { reason, error: io::Error::new(io::ErrorKind::ConnectionAborted, what) }
+    }
+}
+
+#[cold]
+pub(crate) fn log_panic(id: SocketId, panic: &(dyn Any + Send)) -> bool {
+    error!("{id}: a callback panicked: {}", message_of(panic));
+    false
+}
+
+/// A panic's message is the program's own, never the peer's; it is cut all the same.
+pub(crate) fn message_of(panic: &(dyn Any + Send)) -> String {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message");
+    message.chars().take(200).collect()
+}

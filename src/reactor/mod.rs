@@ -1,0 +1,370 @@
+//! **The hot path**: what is done for one socket when its turn comes.
+//!
+//! A turn has two halves. [`Reactor::receive`] lets in what came: it reads into the one buffer of
+//! the loop and shows it to the handler. [`Reactor::settle`] lets out what the handlers sent, and
+//! concludes what has come to its end. The loop does the first half for every queued socket and
+//! then the second, so that what several handlers of one round send to one peer leaves in one
+//! write, and so that peers are woken only when all reading is done.
+//!
+//! Nowhere else are bytes moved (but for a large `send`, see [`crate::conn::stream`]) or handlers called.
+
+pub(crate) mod accept;
+pub(crate) mod connect;
+pub(crate) mod datagram;
+pub(crate) mod dispatch;
+pub(crate) mod slow_path;
+
+use std::io;
+
+use crate::conn::input::Input;
+use crate::conn::page_aligned::PageAligned;
+use crate::conn::stream::{CloseState, ReadOutcome, WriteOutcome};
+use crate::handler::Registrar;
+use crate::id::SocketId;
+use crate::io::Io;
+use crate::io::cork::{CorkedSpan, parts};
+use crate::io::table::Entry;
+use crate::net::{ReadyEvent, brings_end, is_plain, readiness};
+use crate::reactor::datagram::DatagramBuffers;
+use crate::reactor::dispatch::{Dispatcher, Failure};
+use crate::trace::TraceEvent;
+
+pub(crate) struct Reactor<S> {
+    pub(crate) stage: Dispatcher<S>,
+    /// What a read fills; one for all connections.
+    buffer: PageAligned,
+    /// The same for datagrams.
+    post: DatagramBuffers,
+    /// Those whose first half of the round is done.
+    round: Vec<CorkedSpan>,
+}
+
+impl<S> Reactor<S> {
+    pub(crate) fn new(shared: S, io: Io, desk: Registrar<S>) -> Reactor<S> {
+        let size = io.options.read_buffer.min(io.options.input_limit);
+        let buffer = PageAligned::zeroed(size);
+        let post = DatagramBuffers::new(io.options.max_packet_size);
+        Reactor { stage: Dispatcher::new(shared, io, desk), buffer, post, round: Vec::new() }
+    }
+
+    // First half: what came in.
+
+    /// Something was reported. A loop of its own, as is [`Reactor::settle_round`], so that the
+    /// registers of the machine are for what it needs.
+    #[inline(never)]
+    pub(crate) fn receive_events<'a, E: ReadyEvent + 'a>(
+        &mut self,
+        events: impl IntoIterator<Item = &'a E>,
+    ) {
+        let mut whole = std::mem::take(&mut self.buffer);
+        // Found once, and not with every message.
+        let buffer = &mut *whole;
+        for event in events {
+            self.event(event, buffer);
+        }
+        self.buffer = whole;
+    }
+
+    /// Input of a connection with nothing unusual about it is served where it is found.
+    #[inline(always)]
+    fn event(&mut self, event: &impl ReadyEvent, buffer: &mut [u8]) {
+        if is_plain(event) {
+            self.input(event, false, buffer);
+        } else {
+            self.other_event(event, buffer);
+        }
+    }
+
+    /// Everything else is noted, and queued; but the peer's end is served as input is, since it is
+    /// how most connections end.
+    #[inline(never)]
+    fn other_event(&mut self, event: &impl ReadyEvent, buffer: &mut [u8]) {
+        if brings_end(event) {
+            self.input(event, true, buffer);
+        } else {
+            let id = SocketId::from_token(event.token());
+            self.stage.io.sockets.note(id, readiness(event));
+        }
+    }
+
+    /// Something came in, perhaps with the peer's end behind it.
+    #[inline(always)]
+    fn input(&mut self, event: &impl ReadyEvent, end: bool, buffer: &mut [u8]) {
+        let id = SocketId::from_token(event.token());
+        let Io { sockets, outbox, stats, now, .. } = &mut self.stage.io;
+        let Some(connection) = sockets.connection(id) else {
+            return sockets.note(id, readiness(event));
+        };
+        connection.stream.note_input(event.is_writable(), end);
+        if !connection.stream.is_ready_to_talk() {
+            return sockets.enqueue(id);
+        }
+        connection.stream.begin_turn();
+        outbox.begin(id);
+        let filled = connection.take_in(buffer, *now, stats);
+        let more = connection.stream.is_readable();
+        match self.show_filled(id, filled, buffer) {
+            Ok(()) if more => self.go_on(id, buffer),
+            Ok(()) => self.end_first_half(id),
+            Err(failure) => self.end_received(id, Err(failure)),
+        }
+    }
+
+    /// There may be more than the first read brought.
+    #[cold]
+    #[inline(never)]
+    fn go_on(&mut self, id: SocketId, buffer: &mut [u8]) {
+        let received = self.converse(id, 1, buffer);
+        self.end_received(id, received);
+    }
+
+    /// What else is queued, in its order.
+    #[inline]
+    pub(crate) fn receive_queued(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut nth = 0;
+        while let Some(id) = self.stage.io.sockets.queued(nth) {
+            let received = self.receive(id, &mut buffer);
+            self.end_received(id, received);
+            nth += 1;
+        }
+        self.buffer = buffer;
+        self.stage.io.sockets.clear_queue();
+    }
+
+    fn receive(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
+        let Io { sockets, outbox, .. } = &mut self.stage.io;
+        match sockets.get(id) {
+            Some(Entry::Connection(connection)) => {
+                if connection.stream.may_collect() {
+                    outbox.begin(id);
+                }
+                self.attend(id, buffer)?;
+            }
+            Some(Entry::Datagram(_)) => self.stage.receive_packets(id, &mut self.post),
+            Some(Entry::Listener(_)) => self.stage.receive_clients(id),
+            // It may have been paused since it was queued.
+            Some(Entry::Source(source)) if source.wants_service() => self.stage.receive_source(id),
+            Some(Entry::Source(_)) | None => {}
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn end_received(&mut self, id: SocketId, received: Result<(), Failure>) {
+        if let Err(failure) = received {
+            self.stage.io.stop_collecting(id);
+            self.stage.fail(id, failure);
+        }
+        self.end_first_half(id);
+    }
+
+    /// What a connection sent meanwhile lies in the outbox until the second half.
+    #[inline]
+    fn end_first_half(&mut self, id: SocketId) {
+        self.round.push(CorkedSpan { id, sent: self.stage.io.outbox.end() });
+    }
+
+    /// Reads and shows what came, within the budget of a turn, of which some may be spent.
+    fn converse(&mut self, id: SocketId, spent: usize, buffer: &mut [u8]) -> Result<(), Failure> {
+        for _ in spent..self.stage.io.options.reads_per_turn {
+            let Io { sockets, stats, now, .. } = &mut self.stage.io;
+            let Some(connection) = sockets.connection(id) else { break };
+            if !connection.stream.wants_read() {
+                break;
+            }
+            if connection.stream.reads_behind() {
+                self.read_behind(id, buffer)?;
+            } else {
+                let filled = connection.take_in(buffer, *now, stats);
+                self.show_filled(id, filled, buffer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever a connection may want, in the order in which it happens.
+    fn attend(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
+        let Some(connection) = self.stage.io.sockets.connection(id) else { return Ok(()) };
+        if connection.stream.ending() == CloseState::Lingering {
+            self.read_in_vain(id, buffer);
+            return Ok(());
+        }
+        if connection.stream.is_connecting() {
+            self.stage.complete_connect(id)?;
+        }
+        self.stage.replay(id)?;
+        self.converse(id, 0, buffer)?;
+        self.stage.tell_news(id)
+    }
+
+    /// What follows from a read into the empty buffer.
+    #[inline(always)]
+    fn show_filled(
+        &mut self,
+        id: SocketId,
+        filled: io::Result<ReadOutcome>,
+        buffer: &[u8],
+    ) -> Result<(), Failure> {
+        match filled {
+            Ok(ReadOutcome::Bytes(n)) => self.show(id, buffer.get(..n).unwrap_or(buffer)),
+            Ok(ReadOutcome::Eof) => self.stage.tell_of_end(id, &[]),
+            Ok(ReadOutcome::WouldBlock) => {
+                self.stage.io.trace.step(|| TraceEvent::ReadWouldBlock(id));
+                Ok(())
+            }
+            Err(error) => Err(Failure::broken(error)),
+        }
+    }
+
+    /// Shows the handler what was read, where it lies.
+    #[inline(always)]
+    fn show(&mut self, id: SocketId, bytes: &[u8]) -> Result<(), Failure> {
+        self.stage.io.trace.step(|| TraceEvent::Read(id, bytes.len()));
+        let mut input = Input::new(bytes);
+        self.stage.call(id, |handler, cx| handler.handle(cx, &mut input))?;
+        self.stage.io.trace.step(|| TraceEvent::Handled(id, bytes.len()));
+        if !input.is_empty() {
+            self.stage.hold(id, &input);
+        }
+        Ok(())
+    }
+
+    /// One read behind what the handler left of the reads before, or while an answer is awaited.
+    /// What is to be shown again comes first.
+    fn read_behind(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
+        // What an earlier call of this turn has asked for is not about what the next one leaves.
+        self.stage.forget_vain_replay(id);
+        let Io { sockets, stats, now, options, trace, .. } = &mut self.stage.io;
+        let Some(connection) = sockets.connection(id) else { return Ok(()) };
+        if connection.stream.wants_replay() {
+            return self.stage.replay(id);
+        }
+        let mut held = connection.stream.take_held();
+        let room = options.input_limit.saturating_sub(held.len()).min(buffer.len());
+        // Whether there is one byte more than may be left is not known before it is read.
+        let buffer = buffer.get_mut(..room.max(1)).unwrap_or_default();
+        match connection.take_in(buffer, *now, stats) {
+            Ok(ReadOutcome::Bytes(_)) if room == 0 => {
+                Err(Failure::input_limit(options.input_limit))
+            }
+            Ok(ReadOutcome::Bytes(n)) if held.is_empty() => {
+                self.show(id, buffer.get(..n).unwrap_or_default())
+            }
+            Ok(ReadOutcome::Bytes(n)) => {
+                trace.step(|| TraceEvent::Read(id, n));
+                held.append(buffer.get(..n).unwrap_or_default());
+                if held.needs_more() {
+                    connection.stream.put_held(held);
+                    return Ok(());
+                }
+                self.stage.show_held(id, held, false)
+            }
+            Ok(ReadOutcome::Eof) => {
+                connection.stream.put_held(held);
+                connection.stream.note_end();
+                self.stage.tell_of_due_end(id)
+            }
+            nothing => {
+                connection.stream.put_held(held);
+                self.show_filled(id, nothing, &[])
+            }
+        }
+    }
+
+    /// Throws away what comes in after the end, within the budget of a turn.
+    fn read_in_vain(&mut self, id: SocketId, buffer: &mut [u8]) {
+        let io = &mut self.stage.io;
+        for _ in 0..io.options.reads_per_turn {
+            let Some(connection) = io.sockets.connection(id) else { return };
+            if !connection.stream.is_readable() {
+                return;
+            }
+            match connection.stream.fill(buffer) {
+                Ok(ReadOutcome::Bytes(_)) => connection.active_at = io.now,
+                Ok(ReadOutcome::WouldBlock) => return,
+                _ => return io.discard(id),
+            }
+        }
+    }
+
+    // Second half: what goes out, and what has come to its end.
+
+    /// The second half of the round, for everybody who had a first.
+    #[inline(never)]
+    pub(crate) fn settle_round(&mut self) {
+        let mut round = std::mem::take(&mut self.round);
+        let sent = self.stage.io.outbox.lend();
+        for (id, part) in parts(&round, &sent) {
+            self.settle(id, part);
+        }
+        self.stage.io.outbox.clear(sent);
+        round.clear();
+        self.round = round;
+    }
+
+    #[inline(always)]
+    fn settle(&mut self, id: SocketId, part: &[u8]) {
+        let io = &mut self.stage.io;
+        let Some(connection) = io.sockets.connection(id) else {
+            return self.settle_other(id, part);
+        };
+        if !connection.stream.may_write_part() {
+            return self.settle_unusual(id, part);
+        }
+        if !part.is_empty() {
+            match connection.stream.write_part(part) {
+                Ok(n) if n == part.len() => {
+                    connection.active_at = io.now;
+                    io.stats.bytes_out += n as u64;
+                    io.trace.step(|| TraceEvent::Wrote(id, n));
+                }
+                cut => return self.settle_cut(id, part, cut),
+            }
+        }
+        if connection.stream.is_quiet() {
+            connection.stream.end_turn();
+        } else {
+            self.stage.settle_connection(id);
+        }
+    }
+
+    /// The system did not take the whole part.
+    #[cold]
+    #[inline(never)]
+    fn settle_cut(&mut self, id: SocketId, part: &[u8], wrote: io::Result<usize>) {
+        let io = &mut self.stage.io;
+        let Some(connection) = io.sockets.connection(id) else { return };
+        match connection.stream.keep_rest(part, wrote, &mut io.pool) {
+            Ok(WriteOutcome::Wrote(n)) => {
+                connection.active_at = io.now;
+                io.stats.bytes_out += n as u64;
+                io.trace.step(|| TraceEvent::Wrote(id, n));
+            }
+            Ok(WriteOutcome::WouldBlock) => io.trace.step(|| TraceEvent::WriteWouldBlock(id)),
+            Err(error) => return self.stage.fail(id, Failure::broken(error)),
+        }
+        self.stage.settle_connection(id);
+    }
+
+    /// Something waits, or happened since; what was collected before comes first.
+    #[inline(never)]
+    fn settle_unusual(&mut self, id: SocketId, part: &[u8]) {
+        let io = &mut self.stage.io;
+        if !part.is_empty() {
+            if let Some(connection) = io.sockets.connection(id) {
+                connection.stream.send_first(part, io.marks, &mut io.pool);
+            }
+        }
+        self.stage.settle_connection(id);
+    }
+
+    /// No connection, or one that a timer has ended since.
+    #[cold]
+    #[inline(never)]
+    fn settle_other(&mut self, id: SocketId, part: &[u8]) {
+        self.stage.io.stats.bytes_dropped += part.len() as u64;
+        self.stage.settle_packets(id, &mut self.post);
+        self.stage.settle_other(id);
+    }
+}

@@ -1,0 +1,416 @@
+//! What a turn may have to do besides reading, handling and writing.
+//!
+//! Beginnings and ends, what a slow peer or a pause left over, timers, and sockets that are no
+//! connections. The plain turn, in [`crate::reactor`], never gets here.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use log::warn;
+
+use crate::conn::input::{Input, Unconsumed};
+use crate::conn::stream::{CloseState, FrameDeadline, WriteOutcome};
+use crate::handler::{Context, HandlerSlot};
+use crate::id::{SocketId, TimerId};
+use crate::io::table::Entry;
+use crate::net::StreamSocket;
+use crate::reactor::dispatch::{Dispatcher, Failure, log_panic};
+use crate::stats::CloseReason;
+use crate::trace::TraceEvent;
+
+impl<S> Dispatcher<S> {
+    /// What a handler left of the buffer of the loop.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn hold(&mut self, id: SocketId, input: &Input<'_>) {
+        let mut held = Unconsumed::default();
+        held.hold(input, self.io.now);
+        self.keep(id, held);
+    }
+
+    fn keep(&mut self, id: SocketId, held: Unconsumed) {
+        if let Some(connection) = self.io.sockets.connection(id) {
+            connection.stream.put_held(held);
+            self.io.watch_unfinished(id);
+        }
+    }
+
+    /// Shows the handler bytes that are held, and keeps what it leaves. When it had asked to see
+    /// them again while it saw them, and now takes nothing, it does not see them for a third time:
+    /// whoever pauses and resumes in each call would be called for ever.
+    pub(crate) fn show_held(
+        &mut self,
+        id: SocketId,
+        mut held: Unconsumed,
+        from_inside: bool,
+    ) -> Result<(), Failure> {
+        let mut input = held.input();
+        let shown = input.len();
+        self.call(id, |handler, cx| handler.handle(cx, &mut input))?;
+        self.io.trace.step(|| TraceEvent::Handled(id, shown));
+        let in_vain = from_inside && input.len() == shown;
+        let left = input.left();
+        held.keep(left, self.io.now);
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        if in_vain {
+            connection.stream.forget_replay();
+        }
+        self.keep(id, held);
+        Ok(())
+    }
+
+    /// Shows the handler again what it left, if it resumed or its output drained.
+    #[inline]
+    pub(crate) fn replay(&mut self, id: SocketId) -> Result<(), Failure> {
+        match self.io.sockets.connection(id) {
+            Some(connection) if connection.stream.is_replay_asked() => self.show_again(id),
+            _ => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn show_again(&mut self, id: SocketId) -> Result<(), Failure> {
+        let now = self.io.now;
+        self.forget_vain_replay(id);
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        let stream = &mut connection.stream;
+        if !stream.wants_replay() {
+            return Ok(());
+        }
+        let from_inside = stream.is_replay_from_inside();
+        let mut held = stream.take_held();
+        held.restart(now);
+        self.show_held(id, held, from_inside)
+    }
+
+    /// The peer has ended; there is nothing more to read.
+    pub(crate) fn tell_of_end(&mut self, id: SocketId, rest: &[u8]) -> Result<(), Failure> {
+        self.io.trace.step(|| TraceEvent::Read(id, 0));
+        self.call(id, |handler, cx| handler.eof(cx, rest))
+    }
+
+    /// The peer's end was read before; its handler is told once it has seen what it left.
+    pub(crate) fn tell_of_due_end(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        if !connection.stream.take_end() {
+            return Ok(());
+        }
+        let held = connection.stream.take_held();
+        self.tell_of_end(id, held.input().rest())
+    }
+
+    /// What a handler is told once it has seen what had come in: the peer's end, and the shutdown.
+    #[inline]
+    pub(crate) fn tell_news(&mut self, id: SocketId) -> Result<(), Failure> {
+        match self.io.sockets.connection(id) {
+            Some(connection) if connection.stream.has_news() => {
+                self.tell_of_due_end(id)?;
+                self.tell_of_shutdown(id)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Once everything that had come in was shown, as far as that has an end.
+    #[cold]
+    fn tell_of_shutdown(&mut self, id: SocketId) -> Result<(), Failure> {
+        let reads_on = self.io.reads_on();
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        let stream = &mut connection.stream;
+        let looks = stream.wants_read() || stream.wants_replay();
+        let waits = stream.owes_an_answer() || looks && reads_on || stream.is_connecting();
+        if waits || !stream.take_shutdown() {
+            return Ok(());
+        }
+        self.call(id, |handler, cx| handler.shutdown(cx))
+    }
+
+    /// Everything that the second half of a turn may have to do.
+    pub(crate) fn settle_connection(&mut self, id: SocketId) {
+        let Some(connection) = self.io.sockets.connection(id) else { return };
+        if connection.stream.is_over() {
+            self.finish(id, CloseReason::Closed, Ok(()));
+            return self.io.discard(id);
+        }
+        if let Err(failure) = self.settle_in_order(id) {
+            self.fail(id, failure);
+        }
+        self.forget_vain_replay(id);
+        self.io.sockets.end_turn(id);
+    }
+
+    /// A callback of this turn has resumed, and nothing was left that could be shown again.
+    #[inline]
+    pub(crate) fn forget_vain_replay(&mut self, id: SocketId) {
+        let Some(connection) = self.io.sockets.connection(id) else { return };
+        if connection.stream.is_replay_asked() && !connection.stream.holds() {
+            connection.stream.forget_replay();
+        }
+    }
+
+    #[inline]
+    fn settle_in_order(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        let stream = &connection.stream;
+        if stream.is_connecting() {
+            return Ok(());
+        }
+        let congested = stream.is_congested();
+        if stream.wants_write() {
+            self.flush(id)?;
+        }
+        if congested {
+            self.tell_of_room(id)?;
+        }
+        self.conclude(id)
+    }
+
+    fn tell_of_room(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        let drained = connection.stream.take_drained(self.io.marks);
+        if !drained || connection.stream.ending() != CloseState::Open {
+            return Ok(());
+        }
+        self.call(id, |handler, cx| handler.drained(cx))
+    }
+
+    /// Writes what is queued, within the budget of a turn.
+    fn flush(&mut self, id: SocketId) -> Result<(), Failure> {
+        let io = &mut self.io;
+        let Some(connection) = io.sockets.connection(id) else { return Ok(()) };
+        if connection.stream.is_cut_off() {
+            return Ok(());
+        }
+        let stream = &mut connection.stream;
+        for _ in 0..io.options.writes_per_turn {
+            if !stream.wants_write() {
+                break;
+            }
+            match stream.flush(&mut io.pool).map_err(Failure::broken)? {
+                WriteOutcome::Wrote(n) => {
+                    connection.active_at = io.now;
+                    io.stats.bytes_out += n as u64;
+                    io.trace.step(|| TraceEvent::Wrote(id, n));
+                }
+                WriteOutcome::WouldBlock => io.trace.step(|| TraceEvent::WriteWouldBlock(id)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that what has come to its end ends.
+    #[inline]
+    fn conclude(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        connection.stream.end_output();
+        if connection.stream.is_complete() {
+            connection.stream.close();
+        }
+        match connection.stream.ending() {
+            CloseState::Aborted(reason) => return Err(Failure::aborted(reason)),
+            CloseState::Dropped => {
+                self.io.discard(id);
+                return Ok(());
+            }
+            _ if connection.stream.is_dead() => {
+                let error = connection.stream.transport().error();
+                let error = error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
+                return Err(Failure::broken(error));
+            }
+            CloseState::Open | CloseState::Lingering => {}
+            CloseState::Closing if connection.stream.unsent() == 0 => {
+                self.finish(id, CloseReason::Closed, Ok(()));
+                self.part(id);
+            }
+            CloseState::Flushing if connection.stream.unsent() == 0 => self.part(id),
+            CloseState::Closing | CloseState::Flushing => self.hurry(id),
+        }
+        self.io.ask_for_room(id).map_err(Failure::broken)
+    }
+
+    /// Everything is sent and `finish` has run: says the end, and waits for the peer's unless that
+    /// has come, or `finish` wants a reset.
+    #[inline]
+    fn part(&mut self, id: SocketId) {
+        let at_once = self.io.parts_at_once(id);
+        let Some(connection) = self.io.sockets.connection(id) else { return };
+        let is_lent = matches!(connection.stream.transport(), StreamSocket::Lent);
+        let over = connection.stream.has_ended() || connection.stream.is_cut_off();
+        if over || at_once || is_lent {
+            return self.io.discard(id);
+        }
+        connection.stream.linger();
+        self.io.begin_lingering(id);
+    }
+
+    /// Bounds the time that the rest of a closed connection may take; once for each.
+    fn hurry(&mut self, id: SocketId) {
+        let Some(connection) = self.io.sockets.connection(id) else { return };
+        if !connection.close_watched {
+            connection.close_watched = true;
+            connection.look_at_unacknowledged(self.io.now);
+            self.io.arm(id);
+        }
+    }
+
+    pub(crate) fn receive_source(&mut self, id: SocketId) {
+        let Some(source) = self.io.sockets.source(id) else { return };
+        if source.closing {
+            return;
+        }
+        let ready = source.begin_call();
+        let Dispatcher { shared, io, roles, desk, .. } = self;
+        let Some(HandlerSlot::Source(watched)) = roles.get_mut(id.index()) else { return };
+        let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
+        let result = catch_unwind(AssertUnwindSafe(|| watched.ready(&mut cx, ready)));
+        if let Some(source) = self.io.sockets.source(id) {
+            source.end_call();
+        }
+        self.appoint_newcomers();
+        match result {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) if self.io.note_exit(&error) => {}
+            Ok(Err(error)) => warn!("{id}: a watched source failed and is closed: {error}"),
+            Err(panic) => {
+                log_panic(id, &*panic);
+            }
+        }
+        self.io.close(id);
+    }
+
+    /// Listeners and foreign sources only ever have to be closed.
+    pub(crate) fn settle_other(&mut self, id: SocketId) {
+        let closing = match self.io.sockets.get(id) {
+            Some(Entry::Listener(listener)) => listener.closing,
+            Some(Entry::Source(source)) => source.closing,
+            _ => return,
+        };
+        if closing {
+            if let HandlerSlot::Source(mut watched) = self.dismiss(id) {
+                let registry = self.io.registry();
+                let gone = catch_unwind(AssertUnwindSafe(|| {
+                    // Whether it was still known to the poll does not matter any more.
+                    let _ = watched.deregister(registry);
+                    drop(watched);
+                }));
+                if let Err(panic) = gone {
+                    log_panic(id, &*panic);
+                }
+            }
+            self.io.discard(id);
+        }
+        self.io.sockets.end_turn(id);
+    }
+
+    /// A timer came up.
+    pub(crate) fn alarm(&mut self, timer: TimerId, owner: SocketId) {
+        let io = &mut self.io;
+        if io.sockets.source(owner).is_some() {
+            io.trace.step(|| TraceEvent::TimerFired(owner, timer));
+            return self.receive_source(owner);
+        }
+        let Some(connection) = io.sockets.connection(owner) else {
+            return self.packet_alarm(timer, owner);
+        };
+        if connection.stream.ending() == CloseState::Open {
+            io.trace.step(|| TraceEvent::TimerFired(owner, timer));
+            let called = self.call(owner, |handler, cx| handler.timeout(cx, timer));
+            if let Err(failure) = called {
+                self.fail(owner, failure);
+            }
+        }
+    }
+
+    /// The deadline in the heap of a socket came up; it may have been put off since.
+    pub(crate) fn deadline(&mut self, id: SocketId) {
+        let io = &mut self.io;
+        match io.sockets.get(id) {
+            None => return io.deadlines.stale_came_up(),
+            Some(Entry::Connection(_)) => {}
+            Some(Entry::Datagram(_)) => return self.datagram_deadline(id),
+            Some(_) => return io.sockets.retry(id),
+        }
+        let due = io.deadline(id);
+        let Some(connection) = io.sockets.connection(id) else { return };
+        connection.deadlines = connection.deadlines.saturating_sub(1);
+        let stream = &connection.stream;
+        if stream.is_connecting() {
+            return self.connect_deadline(id);
+        }
+        if stream.is_closing() && !connection.close_watched {
+            // Closed in this very turn, perhaps by a timer: its patience begins now.
+            return self.hurry(id);
+        }
+        let over = due.is_some_and(|at| at <= io.now);
+        if !over {
+            connection.stream.was_active();
+            return io.arm(id);
+        }
+        if io.is_silent_for_us(id) {
+            return;
+        }
+        let io = &mut self.io;
+        let Some(connection) = io.sockets.connection(id) else { return };
+        let stream = &connection.stream;
+        let has_its_turn = stream.is_queued() && stream.ending() == CloseState::Open;
+        // Who was served in this very turn may have sent something that has not left yet.
+        if has_its_turn || connection.stream.look_once_more() {
+            connection.deadlines += 1;
+            io.deadlines.push(io.now + 1, id);
+            return io.sockets.enqueue(id);
+        }
+        if io.goes_on(id) {
+            return;
+        }
+        let Some(connection) = io.sockets.connection(id) else { return };
+        let (reason, what) = match connection.stream.ending() {
+            CloseState::Flushing | CloseState::Lingering | CloseState::Dropped => {
+                return io.discard(id);
+            }
+            CloseState::Closing => {
+                (CloseReason::CloseTimeout, "the peer did not read the rest in time")
+            }
+            _ => (CloseReason::IdleTimeout, "idle for too long"),
+        };
+        connection.stream.abort(reason);
+        let error = io::Error::new(io::ErrorKind::TimedOut, what);
+        self.fail(id, Failure { reason, error });
+    }
+
+    /// The deadline for input that is held came up.
+    pub(crate) fn unfinished_deadline(&mut self, id: SocketId) {
+        let io = &mut self.io;
+        let Some(connection) = io.sockets.connection(id) else {
+            return io.unfinished.stale_came_up();
+        };
+        match connection.stream.look_at_unfinished(io.now, io.frame_after) {
+            FrameDeadline::None => {}
+            FrameDeadline::At(at) => io.unfinished.push(at, id),
+            FrameDeadline::Recheck => {
+                io.unfinished.push(io.now + 1, id);
+                io.sockets.enqueue(id);
+            }
+            FrameDeadline::Expired => {
+                connection.stream.forget_unfinished();
+                let what = "what the peer has begun was not finished in time";
+                let error = io::Error::new(io::ErrorKind::TimedOut, what);
+                self.fail(id, Failure { reason: CloseReason::FrameTimeout, error });
+            }
+        }
+    }
+
+    /// Ends every conversation now, and says how many there were.
+    pub(crate) fn cut_off(&mut self) -> u64 {
+        let mut forced = 0;
+        for id in self.io.sockets.ids() {
+            let Some(connection) = self.io.sockets.connection(id) else { continue };
+            if !connection.is_finished() {
+                forced += 1;
+                let error = io::Error::new(io::ErrorKind::TimedOut, "the server shut down");
+                self.fail(id, Failure { reason: CloseReason::ShutdownTimeout, error });
+            }
+            self.io.discard(id);
+        }
+        forced
+    }
+}

@@ -1,0 +1,235 @@
+//! One server for each core: loops in threads of their own, behind the same addresses.
+//!
+//! The loops share nothing but what [`crate::io::group`] holds. So a handler is written as for one
+//! loop, and what it shares is its own loop's; who needs more sends it to the other loops through
+//! their [`ServerHandle`](crate::ServerHandle).
+
+use std::io;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use crate::io::group::{GroupState, LoadBalancing};
+use crate::options::Options;
+use crate::server::Server;
+use crate::stats::{ShutdownReport, Stats};
+
+mod handle;
+
+use handle::GroupControl;
+pub use handle::LoopGroupHandle;
+
+/// More loops than this are refused: no machine has so many processors.
+const MOST_LOOPS: usize = 1_024;
+
+/// Serves with several loops, each in a thread of its own.
+///
+/// ```no_run
+/// use socketserver::{LoopGroup, Echo, Options, Server, LoadBalancing};
+///
+/// fn main() -> std::io::Result<()> {
+///     let options = Options { max_connections: 10_000, ..Options::default() };
+///     let cores = LoopGroup::new(4).options(options).spread(LoadBalancing::ReusePort);
+///     let ledgers = cores.serve(
+///         |_index| (),
+///         |_index, server: &mut Server| server.listen("127.0.0.1:7000", |_| Echo).map(drop),
+///     )?;
+///     for (index, one) in ledgers.iter().enumerate() {
+///         println!("loop {index} served {} clients", one.stats.accepted);
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct LoopGroup {
+    loops: usize,
+    spread: LoadBalancing,
+    options: Options,
+    control: Arc<GroupControl>,
+}
+
+/// What one loop has done, from [`LoopGroup::serve`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct LoopReport {
+    /// Its counters at the end.
+    pub stats: Stats,
+    /// What its shutdown came to.
+    pub report: ShutdownReport,
+}
+
+/// Serves with so many loops until somebody shuts down, as a [`Server`] does with one.
+///
+/// ```no_run
+/// fn main() -> std::io::Result<()> {
+///     socketserver::serve_on_cores(4, |server| {
+///         server.listen("127.0.0.1:7000", |_peer| socketserver::Echo).map(drop)
+///     })
+/// }
+/// ```
+///
+/// # Errors
+/// As [`LoopGroup::serve`].
+pub fn serve_on_cores(
+    loops: usize,
+    build: impl Fn(&mut Server) -> io::Result<()> + Sync,
+) -> io::Result<()> {
+    LoopGroup::new(loops).serve(|_| (), |_, server| build(server)).map(drop)
+}
+
+impl LoopGroup {
+    /// So many loops, 1 to 1,024. More than there are processors gain nothing.
+    #[must_use]
+    pub fn new(loops: usize) -> LoopGroup {
+        LoopGroup {
+            loops,
+            spread: LoadBalancing::default(),
+            options: Options::default(),
+            control: Arc::default(),
+        }
+    }
+
+    /// How clients come to the loops. Of datagrams only the kernel spreads those of UDP, by their
+    /// sender; the first loop serves all those of a Unix socket. To Unix stream sockets clients are
+    /// always handed over.
+    #[must_use]
+    pub fn spread(mut self, spread: LoadBalancing) -> LoopGroup {
+        self.spread = spread;
+        self
+    }
+
+    /// The options of every loop. [`Options::max_connections`] is counted over all of them; every
+    /// other limit is that of each loop.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> LoopGroup {
+        self.options = options;
+        self
+    }
+
+    /// A handle for other threads.
+    #[must_use]
+    pub fn handle(&self) -> LoopGroupHandle {
+        LoopGroupHandle::new(Arc::clone(&self.control))
+    }
+
+    /// Serves until somebody asks for a shutdown ([`LoopGroupHandle::shutdown`], or `shutdown` of any
+    /// loop) and that is done in every loop. The listeners close when it begins.
+    ///
+    /// Each loop is built in its thread, one after the other: `shared` makes what its handlers
+    /// share, and `build` opens its sockets. All have to open the same addresses in the same order;
+    /// of port 0 all get the same port. What a handler opens later is its loop's alone. Nobody is
+    /// served before all loops are built.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the number of loops or an option cannot be,
+    /// or the loops open other addresses, or another number of them, than the first one; else the first error of `build` or of a loop; it ends the others at once. A panic of either ends
+    /// them too, and goes on here.
+    pub fn serve<S: 'static>(
+        self,
+        shared: impl Fn(usize) -> S + Sync,
+        build: impl Fn(usize, &mut Server<S>) -> io::Result<()> + Sync,
+    ) -> io::Result<Vec<LoopReport>> {
+        let LoopGroup { loops, spread, options, control } = self;
+        if !(1..=MOST_LOOPS).contains(&loops) {
+            // Whoever waits learns of it too.
+            control.fail();
+            let what = format!("LoopGroup::new: loops must be from 1 to {MOST_LOOPS}, not {loops}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        let group = Arc::new(GroupState::new(loops, spread, options.max_connections));
+        // Whoever waits learns of the end, however it comes.
+        let running = control.begin(&group);
+        let run_one = |index: usize, gate: StartBarrier| {
+            let others = StopGroupOnDrop::unless_disarmed(&group);
+            let mut server = Server::with(shared(index), options.clone())?;
+            server.join(&group, index);
+            build(index, &mut server)?;
+            server.end_building()?;
+            if gate.pass() {
+                server.serve_in_group()?;
+            }
+            others.disarm();
+            let stats = *server.io().stats();
+            Ok(LoopReport { stats, report: server.report().unwrap_or_default() })
+        };
+        let reports = thread::scope(|scope| {
+            let mut threads = Vec::new();
+            let mut starts = Vec::new();
+            for index in 0..loops {
+                let (gate, is_built, start) = StartBarrier::new();
+                let run_one = &run_one;
+                let thread = thread::Builder::new().name(format!("socketserver-{index}"));
+                threads.push(thread.spawn_scoped(scope, move || run_one(index, gate))?);
+                starts.push(start);
+                if is_built.recv().is_err() {
+                    // It failed, so nobody starts.
+                    starts.clear();
+                    break;
+                }
+            }
+            for start in &starts {
+                // It fails only when that loop has ended.
+                let _ = start.send(());
+            }
+            drop(starts);
+            threads.into_iter().map(joined).collect::<io::Result<Vec<LoopReport>>>()
+        })?;
+        running.end_with(sum(&reports));
+        Ok(reports)
+    }
+}
+
+/// Where a loop that is built waits for the others.
+struct StartBarrier {
+    /// It goes unused when the loop fails before.
+    built: SyncSender<()>,
+    start: Receiver<()>,
+}
+
+impl StartBarrier {
+    fn new() -> (StartBarrier, Receiver<()>, SyncSender<()>) {
+        let (built, is_built) = sync_channel(1);
+        let (starter, start) = sync_channel(1);
+        (StartBarrier { built, start }, is_built, starter)
+    }
+
+    /// Whether all are built, and the loop shall serve.
+    fn pass(&self) -> bool {
+        self.built.send(()).is_ok() && self.start.recv().is_ok()
+    }
+}
+
+/// A loop that does not come to a good end, be it by an error or a panic, ends the others.
+struct StopGroupOnDrop<'a>(Option<&'a GroupState>);
+
+impl<'a> StopGroupOnDrop<'a> {
+    fn unless_disarmed(group: &'a GroupState) -> StopGroupOnDrop<'a> {
+        StopGroupOnDrop(Some(group))
+    }
+
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for StopGroupOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            group.stop(Duration::ZERO);
+        }
+    }
+}
+
+fn joined(thread: thread::ScopedJoinHandle<'_, io::Result<LoopReport>>) -> io::Result<LoopReport> {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+fn sum(reports: &[LoopReport]) -> ShutdownReport {
+    reports.iter().fold(ShutdownReport::default(), |sum, one| ShutdownReport {
+        drained: sum.drained + one.report.drained,
+        forced: sum.forced + one.report.forced,
+        bytes_dropped: sum.bytes_dropped + one.report.bytes_dropped,
+    })
+}

@@ -1,0 +1,506 @@
+//! The loop around the reactor, and the public face.
+
+pub(crate) mod loop_group;
+pub(crate) mod reconnect;
+
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::error;
+use mio::event::Source;
+use mio::{Events, Interest, Registry, Waker};
+
+use crate::addr::{Addr, ToAddrs};
+use crate::conn::transport::Readiness;
+use crate::handler::server_handle::{Command, ServerHandle};
+use crate::handler::{Context, DatagramHandler, Handler, HandlerFactory, Registrar};
+use crate::id::{SocketId, TimerId};
+use crate::io::Io;
+#[cfg(feature = "testing")]
+use crate::io::ShutdownState;
+use crate::io::connect::IntoConnect;
+use crate::io::group::{GroupMember, GroupState};
+use crate::io::mailbox::Mailbox;
+use crate::io::thread_pool::ThreadPool;
+#[cfg(all(test, feature = "testing"))]
+use crate::net::ReadyEvent;
+use crate::net::impl_as_fd;
+use crate::options::Options;
+use crate::reactor::Reactor;
+#[cfg(feature = "testing")]
+use crate::reactor::dispatch::Dispatcher;
+use crate::stats::{ShutdownReport, Stats};
+use crate::trace::TraceEvent;
+
+mod handle_request;
+mod shutdown;
+
+pub use handle_request::RequestOutcome;
+
+/// Any number of listeners, connections and datagram sockets, served by the thread that runs it
+/// (Python's `TCPServer`, `UDPServer`, `UnixStreamServer` and `UnixDatagramServer` in one).
+///
+/// `S` is what all handlers share; they reach it as `cx.shared`.
+///
+/// ```no_run
+/// fn main() -> std::io::Result<()> {
+///     let mut server = socketserver::Server::new()?;
+///     server.listen("127.0.0.1:7000", |_peer| socketserver::Echo)?;
+///     server.serve_forever()
+/// }
+/// ```
+pub struct Server<S = ()> {
+    reactor: Reactor<S>,
+    mailbox: Arc<Mailbox<Command<S>>>,
+    /// Runs once a turn.
+    service_actions: Option<Box<ServiceActions<S>>>,
+    report: Option<ShutdownReport>,
+    /// The counters as they were when the present shutdown began.
+    before_drain: Stats,
+    // Kept only so that a turn allocates nothing.
+    events: Events,
+    due: Vec<TimerId>,
+    commands: Vec<Command<S>>,
+}
+
+type ServiceActions<S> = dyn FnMut(&mut S, &mut Io);
+
+impl Server<()> {
+    /// A server whose handlers share nothing, with the default [`Options`].
+    ///
+    /// # Errors
+    /// When the system gives no poll.
+    pub fn new() -> io::Result<Server<()>> {
+        Server::with((), Options::default())
+    }
+}
+
+impl<S> Server<S> {
+    /// A server whose handlers share `shared`.
+    ///
+    /// # Errors
+    /// When an option makes no sense (`InvalidInput`), or the system gives no poll.
+    pub fn with(shared: S, options: Options) -> io::Result<Server<S>> {
+        let io = Io::new(options)?;
+        let events = Events::with_capacity(io.options.events_per_turn);
+        let waker = Waker::new(io.registry(), SocketId::WAKER)?;
+        let mailbox = Arc::new(Mailbox::new(waker, io.options.mailbox_limit));
+        let desk = Registrar {
+            newcomers: Vec::new(),
+            mailbox: Arc::clone(&mailbox),
+            workers: ThreadPool::new(io.options.worker_threads, io.options.work_limit),
+        };
+        Ok(Server {
+            reactor: Reactor::new(shared, io, desk),
+            mailbox,
+            service_actions: None,
+            report: None,
+            before_drain: Stats::default(),
+            events,
+            due: Vec::new(),
+            commands: Vec::new(),
+        })
+    }
+
+    // What is served.
+
+    /// Listens for connections, and makes a handler for each with `factory`, which gets the
+    /// address of the peer. The listener's own address is `server.io().local_addr(id)`.
+    ///
+    /// Of several addresses of a name the first that works is taken. A Unix path left behind by a
+    /// dead server is reclaimed; a live one, or any other kind of file, is an error.
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub fn listen<H, F>(&mut self, addr: impl ToAddrs, factory: F) -> io::Result<SocketId>
+    where
+        F: FnMut(&Addr) -> H + 'static,
+        H: Handler<S> + 'static,
+    {
+        let stage = &mut self.reactor.stage;
+        stage.io.look_at_clock();
+        let id = stage.desk.listen(&mut stage.io, addr, factory);
+        stage.appoint_newcomers();
+        id
+    }
+
+    pub(crate) fn listen_with(
+        &mut self,
+        addr: impl ToAddrs,
+        factory: Box<dyn HandlerFactory<S>>,
+    ) -> io::Result<SocketId> {
+        let stage = &mut self.reactor.stage;
+        stage.io.look_at_clock();
+        let id = stage.desk.listen_with(&mut stage.io, addr, factory);
+        stage.appoint_newcomers();
+        id
+    }
+
+    /// Serves datagrams that are sent to `addr` (Python's `UDPServer` and `UnixDatagramServer`):
+    /// `handler` gets each of them. The socket's own address is `server.io().local_addr(id)`.
+    ///
+    /// Of several addresses of a name the first that works is taken. `[::]` takes IPv4 datagrams
+    /// too, unless [`Options::only_v6`]. Unix paths are treated as by [`Server::listen`].
+    ///
+    /// A socket that is bound to the wildcard (`0.0.0.0`, `[::]`) answers from the address that was
+    /// asked, which [`Context::local_addr`](crate::Context::local_addr) names: on Linux and Android,
+    /// with the feature `sys`, at the cost of some hundred instructions a datagram. Elsewhere the
+    /// system chooses, and a client that asked another address may not take the answer; bind to each
+    /// address there.
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub fn bind<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
+    where
+        H: DatagramHandler<S> + 'static,
+    {
+        let stage = &mut self.reactor.stage;
+        stage.io.look_at_clock();
+        let id = stage.desk.bind(&mut stage.io, addr, handler);
+        stage.appoint_newcomers();
+        id
+    }
+
+    /// Exchanges datagrams with one peer: [`Io::send`] sends to it, and only what it sends is
+    /// received. A Unix socket opened so has no name, so its peer cannot answer; for that,
+    /// [`Server::bind`] one to a path and connect it with [`Io::set_peer`].
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub fn connect_datagram<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
+    where
+        H: DatagramHandler<S> + 'static,
+    {
+        let stage = &mut self.reactor.stage;
+        stage.io.look_at_clock();
+        let id = stage.desk.connect_datagram(&mut stage.io, addr, handler);
+        stage.appoint_newcomers();
+        id
+    }
+
+    /// Connects to a server: to an address, to a name, which is looked up beside the loop, or as a
+    /// [`Connect`](crate::Connect) says. `setup` of `handler` runs when the connection stands; when
+    /// it never does, only `finish`, with
+    /// [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed). What is sent before leaves when it
+    /// stands, for which it has [`Options::connect_timeout`], the look-up and all addresses together.
+    ///
+    /// # Errors
+    /// What can be said at once; all else comes to `finish`. Once the grace of a shutdown is over,
+    /// nothing is connected to.
+    pub fn connect<H>(&mut self, to: impl IntoConnect, handler: H) -> io::Result<SocketId>
+    where
+        H: Handler<S> + 'static,
+        S: 'static,
+    {
+        let stage = &mut self.reactor.stage;
+        stage.io.look_at_clock();
+        let id = stage.desk.connect(&mut stage.io, None, to, handler);
+        stage.appoint_newcomers();
+        id
+    }
+
+    /// Lets any [`mio::event::Source`] share the loop: `ready` is called when it is ready. Events
+    /// are edges, so it must take everything there is. An error closes the source, as
+    /// [`Io::close`] does; then it is deregistered and dropped.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use socketserver::{Options, Server, mio};
+    ///
+    /// # #[cfg(unix)] {
+    /// let (mut sender, receiver) = mio::unix::pipe::new()?;
+    /// let mut server = Server::with(String::new(), Options::default())?;
+    /// server.watch(receiver, mio::Interest::READABLE, |cx, pipe, _ready| {
+    ///     // The pipe is non-blocking: this reads what there is.
+    ///     let _ = pipe.read_to_string(cx.shared);
+    ///     Ok(())
+    /// })?;
+    /// sender.write_all(b"from a pipe")?;
+    /// while server.shared().is_empty() {
+    ///     server.turn(None)?;
+    /// }
+    /// assert_eq!(server.shared(), "from a pipe");
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What the registration says.
+    pub fn watch<E, F>(&mut self, source: E, interests: Interest, ready: F) -> io::Result<SocketId>
+    where
+        E: Source + 'static,
+        F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()> + 'static,
+    {
+        let stage = &mut self.reactor.stage;
+        let id = stage.desk.watch(&mut stage.io, source, interests, ready);
+        stage.appoint_newcomers();
+        id
+    }
+
+    /// An owner for timers that belong to no connection: whenever one is due that was set for it with
+    /// [`Io::set_timer`], `ring` is called. An error closes it, and its timers with it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use socketserver::{Options, Server};
+    ///
+    /// let mut server = Server::with(0, Options::default())?;
+    /// let clock = server.alarm(|cx| {
+    ///     *cx.shared += 1;
+    ///     cx.set_timer(Duration::from_millis(1));
+    ///     Ok(())
+    /// })?;
+    /// server.io().set_timer(clock, Duration::ZERO);
+    /// while *server.shared() < 3 {
+    ///     server.turn(None)?;
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When no id is left for it.
+    pub fn alarm<F>(&mut self, ring: F) -> io::Result<SocketId>
+    where
+        F: FnMut(&mut Context<'_, S>) -> io::Result<()> + 'static,
+    {
+        let stage = &mut self.reactor.stage;
+        let id = stage.desk.alarm(&mut stage.io, ring);
+        stage.appoint_newcomers();
+        id
+    }
+
+    /// Asks `verify` about each client before anything is made for it, and about the sender of each
+    /// datagram; a client it refuses is closed at once, a datagram dropped (Python's
+    /// `verify_request`). A panic in it refuses.
+    pub fn verify_request(&mut self, verify: impl FnMut(&mut S, &Addr) -> bool + 'static) {
+        self.reactor.stage.verify = Some(Box::new(verify));
+    }
+
+    /// Has `actions` called at the end of every turn (Python's `service_actions`). There is no turn
+    /// while nothing happens; for something regular, set a timer.
+    pub fn service_actions(&mut self, actions: impl FnMut(&mut S, &mut Io) + 'static) {
+        self.service_actions = Some(Box::new(actions));
+    }
+
+    /// Shows every step of the loop to `watcher`, which must not panic.
+    pub fn trace(&mut self, watcher: impl FnMut(TraceEvent) + 'static) {
+        self.reactor.stage.io.trace.set(watcher);
+    }
+
+    // What may be reached.
+
+    /// All sockets and timers.
+    pub fn io(&mut self) -> &mut Io {
+        let io = &mut self.reactor.stage.io;
+        io.look_at_clock();
+        io
+    }
+
+    /// What the handlers share.
+    pub fn shared(&mut self) -> &mut S {
+        &mut self.reactor.stage.shared
+    }
+
+    /// A handle for other threads.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle<S> {
+        ServerHandle { mailbox: Arc::clone(&self.mailbox) }
+    }
+
+    /// What the last shutdown came to.
+    #[must_use]
+    pub fn report(&self) -> Option<ShutdownReport> {
+        self.report
+    }
+
+    // How it runs.
+
+    /// Serves until somebody asks for a shutdown ([`ServerHandle::shutdown`], [`Io::shutdown`]) and that
+    /// is done. It sleeps while there is nothing to do, and it can be called again.
+    ///
+    /// # Errors
+    /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so. No other
+    /// error of a connection or a listener gets here.
+    pub fn serve_forever(&mut self) -> io::Result<()> {
+        self.begin_run();
+        self.serve_until_drained()
+    }
+
+    fn serve_until_drained(&mut self) -> io::Result<()> {
+        let result = loop {
+            match self.turn(None) {
+                Ok(()) if self.is_drained() => break Ok(()),
+                Ok(()) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.end_run();
+        result
+    }
+
+    /// Shuts down at once and waits for that: what [`Io::shutdown`] followed by
+    /// [`Server::serve_forever`] does.
+    ///
+    /// # Errors
+    /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so.
+    pub fn shutdown(&mut self, grace: Duration) -> io::Result<ShutdownReport> {
+        self.io().shutdown(grace);
+        self.serve_forever()?;
+        Ok(self.report.unwrap_or_default())
+    }
+
+    /// One turn of the loop, for those who step it themselves: waits for something to happen, but
+    /// not longer than `max_wait`, and does what there is to do. `None` waits for ever.
+    ///
+    /// A shutdown that was asked for goes on from turn to turn; [`Io::is_shutting_down`] tells when
+    /// it is done.
+    ///
+    /// # Errors
+    /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so.
+    pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
+        self.reactor.stage.io.wait(&mut self.events, max_wait)?;
+        self.reactor.receive_events(&self.events);
+        self.turn_after_events()
+    }
+
+    /// The same, but what the poll would report is said by who calls.
+    #[cfg(all(test, feature = "testing"))]
+    pub(crate) fn turn_with<E: ReadyEvent>(&mut self, events: &[E]) -> io::Result<()> {
+        self.reactor.stage.io.look_at_clock();
+        self.reactor.receive_events(events);
+        self.turn_after_events()
+    }
+
+    /// All of a turn that follows from no event.
+    #[inline]
+    fn turn_after_events(&mut self) -> io::Result<()> {
+        if self.mailbox.has_mail() {
+            self.run_commands();
+        }
+        self.forget_drain();
+        self.begin_drain();
+        self.alarms();
+        self.reactor.receive_queued();
+        self.reactor.settle_round();
+        self.end_drain();
+        if let Some(actions) = &mut self.service_actions {
+            let stage = &mut self.reactor.stage;
+            guard("service_actions", || actions(&mut stage.shared, &mut stage.io));
+        }
+        self.reactor.stage.io.exit.take().map_or(Ok(()), Err)
+    }
+
+    /// What its callbacks may touch, for those who bring their own connections.
+    #[cfg(feature = "testing")]
+    pub(crate) fn stage(&mut self) -> &mut Dispatcher<S> {
+        &mut self.reactor.stage
+    }
+
+    /// Whether only an event, or time, could give it something to do.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_quiet(&self) -> bool {
+        let io = &self.reactor.stage.io;
+        let begins = matches!(io.drain, ShutdownState::Requested { .. } | ShutdownState::Done);
+        let is_due = io.next_deadline() <= io.now || begins;
+        io.sockets.is_idle() && !self.mailbox.has_mail() && !is_due
+    }
+
+    fn run_commands(&mut self) {
+        let stop = self.mailbox.take(&mut self.commands);
+        let stage = &mut self.reactor.stage;
+        for command in self.commands.drain(..) {
+            guard("call", || command(&mut stage.shared, &mut stage.io));
+        }
+        if let Some(grace) = stop {
+            stage.io.shutdown(grace);
+        }
+        stage.io.take_found();
+        stage.look_at_group();
+    }
+
+    /// Everything that was due when this turn began; a timer set meanwhile is for the next.
+    fn alarms(&mut self) {
+        let now = self.reactor.stage.io.now;
+        while let Some(timer) = self.reactor.stage.io.timers.pop_due(now) {
+            self.due.push(timer);
+        }
+        for timer in self.due.drain(..) {
+            if self.reactor.stage.io.puts_off(timer) {
+                continue;
+            }
+            if let Some(owner) = self.reactor.stage.io.timers.come_up(timer) {
+                self.reactor.stage.alarm(timer, owner);
+            }
+        }
+        while let Some(id) = self.reactor.stage.io.deadlines.pop_due(now) {
+            self.reactor.stage.deadline(id);
+        }
+        while let Some(id) = self.reactor.stage.io.unfinished.pop_due(now) {
+            self.reactor.stage.unfinished_deadline(id);
+        }
+    }
+
+    // In a group of loops.
+
+    /// What is opened until [`Server::end_building`], all loops of the group open.
+    pub(crate) fn join(&mut self, group: &Arc<GroupState>, index: usize)
+    where
+        S: 'static,
+    {
+        let mailbox = Arc::clone(&self.mailbox);
+        let place = GroupMember::new(Arc::clone(group), index, mailbox);
+        self.reactor.stage.io.own.share(&group.met);
+        self.reactor.stage.io.sockets.place = Some(place);
+    }
+
+    pub(crate) fn end_building(&mut self) -> io::Result<()> {
+        self.reactor.stage.io.sockets.place.as_mut().map_or(Ok(()), GroupMember::end_building)
+    }
+
+    /// The run of one loop of a group. An order to stop that it has obeyed already, while it was being
+    /// built, is one for its run.
+    pub(crate) fn serve_in_group(&mut self) -> io::Result<()> {
+        self.begin_run();
+        let io = &mut self.reactor.stage.io;
+        if let Some(grace) = io.sockets.place.as_ref().and_then(|place| place.group.ordered_stop())
+        {
+            io.shutdown(grace);
+        }
+        self.serve_until_drained()
+    }
+
+    #[allow(dead_code, reason = "not every system has a descriptor for the poll to lend")]
+    pub(crate) fn registry(&self) -> &Registry {
+        self.reactor.stage.io.registry()
+    }
+}
+
+/// What is still open ends now: every handler's `finish` runs.
+impl<S> Drop for Server<S> {
+    fn drop(&mut self) {
+        // What a `finish` would connect to now, nobody would finish.
+        self.reactor.stage.io.options.max_connections = 0;
+        self.reactor.stage.cut_off();
+        self.reactor.stage.end_datagrams();
+        self.reactor.stage.refuse_arrivals();
+        self.mailbox.close();
+    }
+}
+
+impl_as_fd!(Server<S>);
+
+impl<S> fmt::Debug for Server<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("io", &self.reactor.stage.io).finish_non_exhaustive()
+    }
+}
+
+/// A panic in what is not a conversation ends nothing.
+fn guard(what: &str, callback: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(callback)).is_err() {
+        error!("{what} panicked; the server goes on");
+    }
+}
