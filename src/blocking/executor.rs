@@ -1,4 +1,68 @@
 //! Who does the work of blocking handlers, how many at once, and what comes back from them.
+//!
+//! # How
+//!
+//! `blocking/mod.rs` is for straight-line code: one handler, one client, reads that wait. Its handlers run
+//! in the loop, each in a thread, or each in a process, and a `Mode` says where;
+//! the handler is the same. The loop stays who accepts and who ends a connection:
+//!
+//! ```text
+//! accept ─▶ a place is free? ─▶ verify, factory, setup     reactor/accept.rs, blocking/stream.rs
+//!                                 │ Io::lend                io/detach.rs: out of the poll, made to block
+//!                                 ▼
+//!               loop, thread or process: setup, handle, finish on a Request
+//!                                 │ a command, or the end of a pipe
+//!                                 ▼
+//!                               Io::take_back               into the poll again
+//!                                 └▶ flush, end, linger     as any other connection
+//! ```
+//!
+//! While it is away the connection keeps its id, its handler and its row in the ledger, so
+//! `max_connections`, `verify_request`, shutdowns and counters hold for it without another line. When
+//! all places are taken the factory says so, and its listener waits as it does when there is no room:
+//! accepting pauses, the backlog of the kernel absorbs. Datagrams go the same way, one place each; what
+//! came in one batch waits in the handler, the rest in the kernel, and the socket does not close before
+//! every answer that is owed has come back.
+//!
+//! A read waits in `poll(2)` for its socket and for the stop of its server: a pipe, one for each run
+//! (`net/stop_token.rs`), into which a shutdown writes a byte that is never taken. A handler that sits
+//! in `read` is woken by that, in a thread as in a process, and it cannot be missed, because it is a state
+//! and not a signal. What had come in before is still read, as much as the system's buffer holds or 1 MiB,
+//! whichever is more, so that a peer that never stops sending holds nothing up; behind it lies the end.
+//! Then the connection comes back with both its directions and lingers as any other, so that all its
+//! answers arrive. Only a peer that has been silent since before the shutdown is not waited for; when the
+//! last read began is part of what comes back. `shutdown(2)` of the reading direction would need no `poll`,
+//! but behind it Linux answers whatever the peer still sends with a reset once our end is said, a Unix peer
+//! cannot write any more, and our own end looks like the peer's. It is what remains on Windows, and
+//! without the features `sys` and `processes`.
+//!
+//! Who is not done when the grace is over is cut off: its socket ends in both directions, and its process
+//! is killed (`SIGKILL`, which no handler can hold up or miss while it starts).
+//!
+//! Time is counted by us and not by `SO_SNDTIMEO`, which begins anew with each piece of a write that the
+//! peer takes: the end of a read or a write is fixed when it begins, and each system call is given what is
+//! left (`blocking/socket.rs`). A write sends without waiting what there is room for, and only a piece of
+//! 2 KiB waits, because a Unix socket may wait once for each part of the size of its buffer.
+//!
+//! **Why fork and not re-execution.** A new program that inherits its socket is what one would do in a
+//! program with threads. But it begins with `main`: everything before the server is done again in every
+//! child, and a closure cannot be handed over at all, so a mode would no longer be one word. `fork(2)`
+//! copies the running program, as Python's does. What makes it unsound is other threads: the child has
+//! only the one that forked, and whatever lock another held stays locked in it. So it is done only while
+//! `/proc` (or the like) says that there is one thread, which then cannot change, since only that thread
+//! could start another. With others it is an error that says so. The system call is that of the crate
+//! `fork`, the count that of `num_threads`, the exit without clean-up that of `signal-hook`; this crate
+//! forbids itself `unsafe`.
+//!
+//! **Reaping.** The write end of a pipe goes with the child, and it says there how its handler fared.
+//! The end of that pipe is an event of the loop, and then exactly that child is waited for. There is no
+//! handler of `SIGCHLD`, no `waitpid(-1)` that could take somebody else's child, and no zombie. A child
+//! closes its copies of all sockets first; a path of a Unix socket belongs to the process that bound it.
+//!
+//! **Signals.** A child has copies of its parent's handlers, and what they write into comes out at the
+//! parent. Putting a handler back to the default is `unsafe` everywhere; so a child leaves blocked what the
+//! program handles (`SigCgt` in proc(5)), and a thread of 64 KiB waits for it and does what it does by
+//! default. Only a program that handles signals pays for that.
 
 use std::cell::RefCell;
 use std::fmt;

@@ -3,6 +3,11 @@
 //! An [`Input`] is a view: it owns nothing, and what a handler does not take is shown again, in
 //! front of what comes next. [`Unconsumed`] is where such bytes wait in the meantime, with what is known
 //! about them already, so that framing takes linear time however the bytes are cut.
+//!
+//! Framing is linear however the bytes are cut. What lies in `Held` carries what is known about it: how
+//! far a separator was looked for, how many bytes are needed before the handler can go on (until then it
+//! is not called), and since when the first byte waits (`frame_timeout`). Room grows by doubling as bytes
+//! come, never on the word of a length; what was taken is moved away only when it is more than the rest.
 
 use std::io::{self, BufRead};
 

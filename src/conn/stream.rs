@@ -12,6 +12,49 @@
 //!    │ abort, limits, errors
 //!    └───────────▶ Aborted ──▶ gone          Leaving, Lingering ── abort ──▶ Dropped ──▶ gone
 //! ```
+//!
+//! # The rules
+//!
+//! `tests.rs` beside it plays every short script of arrivals, ends, resets, refusals and commands against a
+//! small model of the kernel.
+//!
+//! * **Open**: reads while `readable` and not paused and not congested (or full duplex); writes while
+//!   `writable` and there is output.
+//! * **Closing**: the handler closed. No more input is shown; the output leaves, within
+//!   `close_timeout` counted from the last byte that moved or was acknowledged; then `finish(Ok)`.
+//! * **Leaving**: the handler failed and `finish(Err)` has run; what it had sent before still leaves.
+//! * **Lingering**: all is sent and our end said. A descriptor closed with unread input would send a
+//!   reset, which can destroy the answer on its way; so what still comes is read and thrown away until
+//!   the peer's end, until nothing has come for `linger_timeout` and the answer is acknowledged, or for
+//!   `linger_time` in all. Of more than `max_lingering` the oldest is closed; so it is when a client
+//!   comes and there is no room, or no descriptor, for it.
+//! * **Aborted**: closed in its next turn. When bytes were dropped the peer gets a reset and not an
+//!   end, so that it can tell a cut answer from a whole one.
+//!
+//! What is movement? Bytes that we read or write are noted as they move. But the system takes what we
+//! write at once, and reports room only when a third of its buffer is free, so a peer that reads slowly
+//! and steadily looks dead for minutes. So when a deadline comes up at which nothing was noted, and only
+//! then, the system is asked how much is not acknowledged (`SO_MEMINFO` on Linux: of TCP what is queued,
+//! of a Unix socket what is not read); less than at the last look is movement, and the deadline is set
+//! anew (`io/progress.rs`). Without a look before, one more deadline is granted, so a peer that is gone and
+//! has left something unacknowledged ends after twice the time at the latest. Elsewhere, and without
+//! the feature `sys`, only what the system takes counts. While a thread works for a connection, or its
+//! handler has paused it with nothing unsent, the silence is ours and the idle time does not count.
+//!
+//! When is a short read the last one? On epoll every arrival is an edge, so after a read that did not
+//! fill its buffer the next byte will be reported, with three exceptions, each of which has a test:
+//!
+//! | exception | how it is known | cost when it does not happen |
+//! |---|---|---|
+//! | the peer's end lies behind the data | the event said "read closed": read until 0 | none |
+//! | urgent data: a read stops in front of it | `EPOLLPRI` is registered and was reported: read until `WouldBlock` | none |
+//! | descriptors passed over a Unix stream: a read stops behind their bytes | the read is `recvmsg` without room for control data; the kernel drops the descriptors and sets `MSG_CTRUNC` | none (feature `sys`; without it a second read) |
+//!
+//! Elsewhere (kqueue, `poll(2)`) every read goes on until `WouldBlock`.
+//!
+//! Write interest: TCP raises a write edge only after a refused write, so both directions are
+//! registered once. A Unix socket raises one whenever its peer reads: there room is asked for only
+//! while a write is refused, two `epoll_ctl` a congestion.
 
 use std::io;
 

@@ -244,3 +244,19 @@
 //! | `packet` | [`Request::datagram`](crate::blocking::Request::datagram) | |
 //! | `socket` of a datagram | [`Context::send_to`](crate::Context::send_to) in a [`DatagramHandler`](crate::DatagramHandler) | for more than one answer |
 //! | the answer to a datagram | what was written | who writes nothing answers nothing, and not an empty datagram |
+//!
+//! # `serve_forever`, step by step
+//!
+//! A reader of CPython's `socketserver.py` knows `serve_forever` as five steps.
+//!
+//! | in Python | here |
+//! |---|---|
+//! | 1. `TCPServer.__init__`: `server_bind`, `server_activate` | `Server::listen`: `socket`, `bind`, `listen` in `net/mod.rs`, registered with the poll |
+//! | 2. `serve_forever`: `selector.select(poll_interval)`, then `_handle_request_noblock` | `Server::turn`: `Io::wait` without a periodic wake-up, then every ready socket and not just one |
+//! | 3. `get_request` → `verify_request` → `process_request` | `reactor/accept.rs`: accept until nobody waits, `verify_request`, the factory |
+//! | 4. `ThreadingMixIn.process_request_thread` | nothing: the connection is queued, and its turn comes |
+//! | 5. `finish_request` → `RequestHandlerClass(request, client_address, self)` → `setup`, `handle`, `finish` | `reactor/dispatch.rs` calls `setup`, `handle` for each arrival, and `finish` |
+//!
+//! What Python does between turns (`service_actions`, the look at the shutdown flag) happens in the
+//! same `turn`, but the flag wakes the poll, so nobody waits half a second for it. `Server::trace`
+//! shows each of these steps as it happens.

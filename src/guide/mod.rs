@@ -12,6 +12,10 @@
 //! | [Shutdown](shutdown) | how a connection ends, how a server ends, and what becomes of what is under way |
 //! | [Handlers that block](blocking) | what one client may cost there, in memory and in time; processes and signals |
 //! | [Talking to other connections](other_connections) | broadcasts, relays, other threads, and work that blocks |
+//! | [Datagrams](datagrams) | one call for each, and what becomes of those that cannot leave |
+//! | [Several loops](several_loops) | one server for each core, behind the same addresses |
+//! | [Limits](limits) | what could grow or last, and its bound |
+//! | [Coming from Python](from_python) | what each part of Python's `socketserver` is called here |
 //!
 //! # The few rules
 //!
@@ -34,11 +38,13 @@
 //! The examples use `testing::TestServer`, which is a real server whose connections are in memory and
 //! whose clock stands still. It is behind the feature `testing`; the module `testing` has a tutorial.
 
-pub mod from_python;
-
 pub mod backpressure;
 pub mod blocking;
+pub mod datagrams;
+pub mod from_python;
+pub mod limits;
 pub mod other_connections;
 pub mod protocol;
+pub mod several_loops;
 pub mod shutdown;
 pub mod timeouts;

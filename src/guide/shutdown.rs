@@ -62,6 +62,9 @@
 //! name that is still looked up. One whose time has not come ([`Connect::after`](crate::Connect::after))
 //! ends at once.
 //!
+//! A service manager that signals every process of a service should signal the first one only (systemd:
+//! `KillMode=mixed`); that one stops its children in order.
+//!
 //! The listeners stay bound, so that the server can run again, and clients wait in the backlog until
 //! it does. A program that ends calls [`Io::server_close`](crate::Io::server_close) first, so that
 //! they are refused instead.

@@ -5,6 +5,20 @@
 //! go to another thread as it may with a real socket; nobody ever waits for it.
 //!
 //! The server's end is a number, as a descriptor is, so that a connection need not be larger for it.
+//!
+//! # How
+//!
+//! With the feature `testing`, `StreamSocket` has one more kind, `Memory`: a number of a wire in
+//! `net/memory.rs`, which keeps the edge rules of epoll. Everything else is the server as it is. Three seams
+//! carry it: `Io::stopped_at` is the clock while it stands still, `Stage::begin` is how a connection gets
+//! in (`reactor/accept.rs` uses it too), and `Sockets::note` is what a poll would have reported. The package is
+//! its own dev-dependency with that feature, so that `cargo test` runs the tutorial and the tests that
+//! need it. Benchmarks are built with it for the same reason; a message takes as many instructions with it
+//! as without.
+//!
+//! This crate's own tests go one step further down: `net/memory/kernel.rs` names the system calls of a
+//! kernel (`Kernel`), `net/memory/datagram.rs` those for datagrams, and `socket::Reported` is what an event
+//! says, which mio's events say as well. So a simulated kernel reports to the very loop that mio reports to.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

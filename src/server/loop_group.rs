@@ -3,6 +3,44 @@
 //! The loops share nothing but what [`crate::io::group`] holds. So a handler is written as for one
 //! loop, and what it shares is its own loop's; who needs more sends it to the other loops through
 //! their [`ServerHandle`](crate::ServerHandle).
+//!
+//! # How
+//!
+//! `LoopGroup` (`server/loop_group.rs`) runs one `Server` a thread. The loops share nothing on the hot path; what they
+//! know of each other is one `Group` (`io/group.rs`), which a loop reaches through its `Place`. A server
+//! that is alone has no `Place`, and asks one `Option` where a client comes and where one goes.
+//!
+//! ```text
+//!         LoadBalancing::ReusePort                              LoadBalancing::LeastConnections
+//!   client ──▶ kernel ──┬─▶ listener, loop 0     client ──▶ listener, loop 0 ──┬─▶ loop 0
+//!      (SO_REUSEPORT,   ├─▶ listener, loop 1      (counts, then hands over)    ├─▶ inbox, loop 1
+//!       by a hash)      └─▶ listener, loop 2                                   └─▶ inbox, loop 2
+//! ```
+//!
+//! * **One address.** Loops are built one after the other, and each calls `listen` and `bind` as if it
+//!   were alone; the n-th call of each loop is the same *door*. The first loop opens it as any server
+//!   does, without `SO_REUSEPORT`: a port that anybody else has, even one who would share it, is
+//!   `EADDRINUSE`. It sets the option only when it listens, and then the others join the port it got.
+//!   There is no moment at which a stranger's port could be joined, so no probing socket is needed. What
+//!   remains is what the option means: a later program of the same user that sets it too, knowingly,
+//!   can join ours; with `fewest` only the ports of UDP can be joined so.
+//! * **Who goes where.** By the kernel, each client goes where a hash of the addresses says. Handed
+//!   over, it goes to the loop with the fewest connections, in an `Arrival` with its descriptor, and is
+//!   welcomed there by that loop's `verify_request` and factory. A loop that has begun to shut down has
+//!   closed its inbox under the lock after a last look, so a client is always either in time to be
+//!   served there, or comes back to the loop that accepted it. UDP can only be spread by the kernel;
+//!   Unix streams are always handed over; a Unix datagram socket has one queue, which the first loop
+//!   reads. Where the kernel does not spread (all but Linux), everything is handed over, and one loop
+//!   has all datagrams.
+//! * **One count.** A `Seat` is taken before `accept`, so the loops never accept more than
+//!   `max_connections` together. A loop that finds none notes that it waits and looks once more; who
+//!   frees a seat when there was none left wakes all that wait. Nobody polls.
+//! * **One end.** The shutdown of one loop is that of all, with the same grace. A loop that fails, or
+//!   panics while it is built, ends the others at once.
+//! * **One chat.** Each loop has its room; what is said in one is put into the bounded inbox of the
+//!   others (`chat/house.rs`). While one is full, who speaks is paused, and no loop ever waits: a loop
+//!   empties its inbox whether or not its own speakers are paused, so two full ones cannot hold each
+//!   other up.
 
 use std::io;
 use std::panic::resume_unwind;
