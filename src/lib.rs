@@ -52,7 +52,7 @@ pub use io::Io;
 pub use io::connect::{Connect, IntoConnect};
 pub use io::group::LoadBalancing;
 pub use options::Options;
-pub use server::loop_group::{LoopGroup, LoopGroupHandle, LoopReport, serve_on_cores};
+pub use server::loop_group::{LoopGroup, LoopGroupHandle, LoopReport};
 pub use server::reconnect::Reconnect;
 pub use server::{RequestOutcome, Server};
 pub use stats::{CloseReason, ShutdownReport, Stats};

@@ -35,7 +35,7 @@ fn start(service: &str, options: &[&str]) -> (Server, String, String) {
 #[test]
 fn every_mode_answers_from_the_address_that_was_asked() {
     let modes: [&[&str]; 4] =
-        [&[], &["--reactors", "2"], &["--workers", "threads:2"], &["--workers", "processes:2"]];
+        [&[], &["--loops", "2"], &["--workers", "threads:2"], &["--workers", "processes:2"]];
     for mode in modes {
         if mode.contains(&"processes:2") && !cfg!(feature = "processes") {
             continue;
@@ -92,7 +92,7 @@ bin=$1 dir=$2 loops=$3
 patiently() { n=0; until "$@"; do n=$((n + 1)); [ $n -lt 1500 ]; sleep 0.02; done; }
 mkfifo "$dir/go"
 unshare -n sh -c 'read -r _; exec "$0" serve echo --udp 0.0.0.0:7000 --udp "[::]:7001" "$@"' \
-    "$bin" --reactors "$loops" <"$dir/go" >"$dir/out" &
+    "$bin" --loops "$loops" <"$dir/go" >"$dir/out" &
 server=$!
 trap 'kill $server 2>/dev/null || true' EXIT
 exec 3>"$dir/go"

@@ -116,10 +116,10 @@ fn echo_after(before: impl Fn() + Send + Sync + 'static) -> String {
 #[cfg(target_os = "linux")]
 fn the_spread_over_the_loops_is_told() {
     for (words, had, all) in [
-        ("-c 7 --reactors 2", "connections", Some(7)),
-        ("-c 8 --reactors 3 --spread kernel", "connections", Some(8)),
-        ("-c 8 --reactors 2 --transport udp", "packets", None),
-        ("-c 6 --reactors 2 --transport unix", "connections", Some(6)),
+        ("-c 7 --loops 2", "connections", Some(7)),
+        ("-c 8 --loops 3 --balance reuseport", "connections", Some(8)),
+        ("-c 8 --loops 2 --transport udp", "packets", None),
+        ("-c 6 --loops 2 --transport unix", "connections", Some(6)),
     ] {
         let run = bench(words);
         assert_eq!(run.code, 0, "{words}: {}", run.err);
@@ -473,7 +473,7 @@ fn bad_arguments_exit_with_2_and_name_the_culprit() {
         ("--warmup 2000h", "--warmup"),
         ("--tcp 127.0.0.1", "--tcp"),
         ("--tcp 127.0.0.1:1 --udp 127.0.0.1:1", "--udp"),
-        ("--tcp 127.0.0.1:1 --reactors 2", "--reactors"),
+        ("--tcp 127.0.0.1:1 --loops 2", "--loops"),
         ("--tcp 127.0.0.1:1 --transport udp", "--transport"),
         ("--transport pigeon", "pigeon"),
         ("--pid 5", "--pid"),

@@ -31,9 +31,9 @@ fn error(words: &[&str]) -> (i32, String) {
 #[test]
 fn what_bench_hands_on_to_its_server_is_refused_by_bench() {
     for (words, culprit) in [
-        (&["--workers", "processes:2", "--reactors", "2"][..], "--workers and --reactors"),
-        (&["--workers", "threads:2", "--reactors", "2", "--spread", "kernel"], "--reactors"),
-        (&["--transport", "unixgram", "--reactors", "2"], "--transport unixgram"),
+        (&["--workers", "processes:2", "--loops", "2"][..], "--workers and --loops"),
+        (&["--workers", "threads:2", "--loops", "2", "--balance", "reuseport"], "--loops"),
+        (&["--transport", "unixgram", "--loops", "2"], "--transport unixgram"),
     ] {
         for more in [&[][..], &["--check"], &["--json", "/nosuch/file"]] {
             let (code, text) = error(&[&["bench"][..], words, more].concat());
@@ -48,7 +48,7 @@ fn what_bench_hands_on_to_its_server_is_refused_by_bench() {
 fn a_value_with_a_hyphen_is_told_to_be_no_such_value() {
     for words in [
         &["serve", "echo", "--tcp", "127.0.0.1:0", "--idle-timeout", "-5s"][..],
-        &["serve", "echo", "--tcp", "127.0.0.1:0", "--drain-timeout", "-5"],
+        &["serve", "echo", "--tcp", "127.0.0.1:0", "--grace", "-5"],
         &["serve", "echo", "--tcp", "127.0.0.1:0", "--max-connections", "-5"],
         &["serve", "echo", "--tcp", "127.0.0.1:0", "--high-water", "-5KiB"],
         &["serve", "echo", "--tcp", "127.0.0.1:0", "--workers", "-5"],
@@ -257,7 +257,7 @@ fn the_check_reckons_with_the_memory_that_was_measured() {
 
 #[test]
 fn the_log_tells_why_each_connection_ended() {
-    for words in [&[][..], &["--reactors", "2"], &["--workers", "threads:2"]] {
+    for words in [&[][..], &["--loops", "2"], &["--workers", "threads:2"]] {
         let mut command = Command::new(BIN);
         command.args(["serve", "echo", "--tcp", "127.0.0.1:0"]).args(words);
         command.env("RUST_LOG", "debug").stderr(Stdio::piped());

@@ -34,7 +34,7 @@ fn every_bad_argument_exits_with_2_and_names_the_culprit() {
             "4294967296",
         ),
         (&["serve", "echo", "--tcp", "127.0.0.1:0", "--idle-timeout", "0s"], "--idle-timeout"),
-        (&["serve", "echo", "--tcp", "127.0.0.1:0", "--drain-timeout", "soon"], "soon"),
+        (&["serve", "echo", "--tcp", "127.0.0.1:0", "--grace", "soon"], "soon"),
         (
             &["serve", "echo", "--tcp", "127.0.0.1:0", "--high-water", "99999999999999999999"],
             "--high-water",
@@ -43,7 +43,7 @@ fn every_bad_argument_exits_with_2_and_names_the_culprit() {
         (&["serve", "echo", "--udp", "127.0.0.1"], "127.0.0.1"),
         (&["serve", "chat", "--udp", "127.0.0.1:0"], "--udp"),
         (&["serve", "echo", "--tcp", "127.0.0.1:0", "--workers", "4"], "--workers"),
-        (&["serve", "echo", "--tcp", "127.0.0.1:0", "--reactors", "0"], "--reactors"),
+        (&["serve", "echo", "--tcp", "127.0.0.1:0", "--loops", "0"], "--loops"),
         (&["serve", "echo", "--tcp", "127.0.0.1:0", "--wrong"], "--wrong"),
     ] {
         let (code, out, err) = run(words);
@@ -138,7 +138,7 @@ fn a_unix_path_that_a_successor_took_is_left_to_it() {
 
 #[test]
 fn idle_connections_do_not_delay_a_stop() {
-    let mut server = Server::start(&["echo", "--tcp", "127.0.0.1:0", "--drain-timeout", "1h"]);
+    let mut server = Server::start(&["echo", "--tcp", "127.0.0.1:0", "--grace", "1h"]);
     let addr = server.tcp_addr();
     let clients: Vec<TcpStream> = (0..100)
         .map(|n| {
@@ -203,8 +203,7 @@ fn a_stop_under_load_answers_what_was_taken() {
 #[test]
 fn a_stop_is_bounded_by_the_drain_timeout_and_a_second_signal_ends_it_at_once() {
     let stuck = |drain: &str| {
-        let mut server =
-            Server::start(&["chargen", "--tcp", "127.0.0.1:0", "--drain-timeout", drain]);
+        let mut server = Server::start(&["chargen", "--tcp", "127.0.0.1:0", "--grace", drain]);
         let client = tcp(&server.tcp_addr());
         // Wait until its buffers are full.
         let mut cpu = server.cpu();
@@ -235,7 +234,7 @@ fn a_stop_is_bounded_by_the_drain_timeout_and_a_second_signal_ends_it_at_once() 
 
 #[test]
 fn nobody_new_is_served_during_a_stop() {
-    let mut server = Server::start(&["chargen", "--tcp", "127.0.0.1:0", "--drain-timeout", "1h"]);
+    let mut server = Server::start(&["chargen", "--tcp", "127.0.0.1:0", "--grace", "1h"]);
     let addr = server.tcp_addr();
     let mut stuck = tcp(&addr);
     stuck.read_exact(&mut [0; 10]).unwrap();

@@ -39,8 +39,8 @@ fn a_name_is_served_at_each_of_its_addresses_under_one_port() {
     }
     for words in [
         &["echo", "--tcp", "localhost:0"][..],
-        &["echo", "--tcp", "localhost:0", "--reactors", "2"],
-        &["echo", "--tcp", "localhost:0", "--reactors", "2", "--spread", "kernel"],
+        &["echo", "--tcp", "localhost:0", "--loops", "2"],
+        &["echo", "--tcp", "localhost:0", "--loops", "2", "--balance", "reuseport"],
         &["echo", "--tcp", "localhost:0", "--workers", "threads:2"],
         &["echo", "--tcp", "localhost:0", "--tcp", "127.0.0.1:0"],
     ] {

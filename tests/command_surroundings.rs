@@ -39,7 +39,7 @@ fn serves(addr: &str) {
 #[test]
 fn a_hang_up_stops_it_as_sigterm_does_and_removes_its_paths() {
     let dir = tempfile::tempdir().unwrap();
-    for workers in [&[][..], &["--reactors", "2"], &["--workers", "processes:2"]] {
+    for workers in [&[][..], &["--loops", "2"], &["--workers", "processes:2"]] {
         let (stream, gram) = (dir.path().join("stream"), dir.path().join("gram"));
         let paths = ["--unix", stream.to_str().unwrap(), "--unixgram", gram.to_str().unwrap()];
         let mut server = Server::start(&[&["echo"][..], &paths, workers].concat());
@@ -60,7 +60,7 @@ fn a_second_hang_up_cuts_nothing_off() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("socket");
     let words = ["chargen", "--tcp", "127.0.0.1:0", "--unix", path.to_str().unwrap()];
-    let mut server = Server::start(&[&words[..], &["--drain-timeout", "1h"]].concat());
+    let mut server = Server::start(&[&words[..], &["--grace", "1h"]].concat());
     let addr = server.tcp_addr();
     let mut client = tcp(&addr);
     client.read_exact(&mut [0; 74]).unwrap();
@@ -131,7 +131,7 @@ fn connect_heeds_a_hang_up_unless_it_was_ignored() {
 fn bench_stops_its_servers_in_good_order_also_when_signals_are_ignored() {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("run.json");
-    let script = "trap '' TERM INT HUP; exec \"$0\" bench --reactors 2 --warmup 10ms \
+    let script = "trap '' TERM INT HUP; exec \"$0\" bench --loops 2 --warmup 10ms \
                   --duration 50ms --json \"$1\"";
     let mut command = Command::new("sh");
     let output = command.args(["-c", script, BIN]).arg(&json).output().unwrap();
@@ -173,7 +173,7 @@ import os, signal, sys
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 os.execv(sys.argv[1], sys.argv[1:])
 ";
-    for workers in [&[][..], &["--reactors", "2"], &["--workers", "processes:2"]] {
+    for workers in [&[][..], &["--loops", "2"], &["--workers", "processes:2"]] {
         for signal in ["TERM", "INT", "HUP"] {
             let mut command = Command::new("python3");
             command.args(["-c", BLOCK, BIN, "serve", "echo", "--tcp", "127.0.0.1:0"]);

@@ -151,7 +151,7 @@ fn daytime_and_time_answer_once_and_chargen_until_its_client_ends() {
 #[test]
 fn a_stop_ends_a_chargen_whose_client_reads() {
     for mode in MODES {
-        let (server, addr) = start("chargen", mode, &["--drain-timeout", "1h"]);
+        let (server, addr) = start("chargen", mode, &["--grace", "1h"]);
         let mut stream = tcp(&addr);
         stream.read_exact(&mut [0; 74]).unwrap();
         let reader = thread::spawn(move || read_to_end(&mut stream).len());
@@ -214,7 +214,7 @@ fn a_silent_client_is_closed_in_time_and_active_ones_are_spared() {
 #[test]
 fn a_stop_answers_what_was_taken_and_leaves_nobody_waiting() {
     for mode in MODES {
-        let (mut server, addr) = start("echo", mode, &["--drain-timeout", "1h"]);
+        let (mut server, addr) = start("echo", mode, &["--grace", "1h"]);
         let mut idle = tcp(&addr);
         let mut spoken = tcp(&addr);
         exchange(&mut spoken, b"hello");
@@ -251,7 +251,7 @@ fn a_stop_answers_what_was_taken_and_leaves_nobody_waiting() {
 #[test]
 fn a_stop_is_bounded_by_the_drain_timeout() {
     for mode in MODES {
-        let (server, addr) = start("chargen", mode, &["--drain-timeout", "300ms"]);
+        let (server, addr) = start("chargen", mode, &["--grace", "300ms"]);
         let mut client = tcp(&addr);
         client.read_exact(&mut [0; 74]).unwrap();
         // It reads no more, so its server comes to wait.
@@ -315,7 +315,7 @@ fn ctrl_c_leaves_the_processes_to_the_stop_of_the_server() {
 #[test]
 fn a_second_signal_and_a_killed_server_end_its_processes() {
     for (first, second) in [("TERM", "INT"), ("KILL", "KILL")] {
-        let (mut server, addr) = start("echo", "processes:8", &["--drain-timeout", "1h"]);
+        let (mut server, addr) = start("echo", "processes:8", &["--grace", "1h"]);
         let mut client = tcp(&addr);
         exchange(&mut client, b"hello");
         let child = the_child(&server);
@@ -401,7 +401,7 @@ fn where_workers_cannot_be_the_reason_is_told() {
     let listening = ["--tcp", "127.0.0.1:0", "--workers", "threads:2"];
     for (words, why) in [
         (&["serve", "chat"][..], "one room"),
-        (&["serve", "echo", "--reactors", "2"], "exclude each other"),
+        (&["serve", "echo", "--loops", "2"], "exclude each other"),
         (&["serve", "echo", "--workers", "processes"], "processes:4"),
     ] {
         let words = if words.contains(&"--workers") {

@@ -49,7 +49,7 @@ fn is_open(server: &Server, descriptor: usize) -> bool {
 fn with_any_number_of_descriptors_it_serves_or_says_why_not() {
     let step = if env::var_os("FAULTS").is_some_and(|wanted| wanted == "all") { 1 } else { 3 };
     let modes: [&[&str]; 4] =
-        [&[], &["--reactors", "2"], &["--workers", "threads:4"], &["--workers", "processes:4"]];
+        [&[], &["--loops", "2"], &["--workers", "threads:4"], &["--workers", "processes:4"]];
     for mode in modes {
         let (mut refused, mut answered) = (0, 0);
         for limit in (4..=26).step_by(step) {
@@ -189,7 +189,7 @@ fn send(server: &Server, signal: Signal) {
 
 #[test]
 fn being_stopped_and_continued_under_load_changes_nothing() {
-    for mode in [&[][..], &["--reactors", "2"], &["--workers", "threads:4"]] {
+    for mode in [&[][..], &["--loops", "2"], &["--workers", "threads:4"]] {
         let words = [&["echo", "--tcp", "127.0.0.1:0"], mode].concat();
         let mut server = start_limited(":", &words);
         let addr = server.tcp_addr();

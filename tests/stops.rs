@@ -45,11 +45,11 @@ const PROCESSES: Kind =
 const KINDS: &[Kind] = &[
     TCP,
     Kind { name: "unix", unix: true, ..TCP },
-    Kind { name: "two loops", words: &["echo", "--reactors", "2"], ..TCP },
+    Kind { name: "two loops", words: &["echo", "--loops", "2"], ..TCP },
     Kind { name: "upper", words: &["upper"], upper: true, ..TCP },
     Kind {
         name: "two loops, by the kernel",
-        words: &["echo", "--reactors", "2", "--spread", "kernel"],
+        words: &["echo", "--loops", "2", "--balance", "reuseport"],
         ..TCP
     },
     // A thread that has a connection counts nothing.

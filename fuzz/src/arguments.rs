@@ -37,10 +37,10 @@ const WORDS: [&str; 72] = [
     "--idle-timeout",
     "--high-water",
     "--max-line",
-    "--drain-timeout",
+    "--grace",
     "--spin",
-    "--reactors",
-    "--spread",
+    "--loops",
+    "--balance",
     "--counters",
     "--workers",
     "threads:2",
@@ -143,8 +143,8 @@ fn is_possible(task: &Task, words: &[OsString]) {
 }
 
 fn can_be_served(config: &Config) {
-    assert!(!config.listeners.is_empty() && config.reactors > 0);
-    assert!(!config.drain_timeout.is_zero());
+    assert!(!config.listeners.is_empty() && config.loops > 0);
+    assert!(!config.grace.is_zero());
     for listener in &config.listeners {
         if let Listener::Tcp(addr) | Listener::Udp(addr) = listener {
             assert_eq!(form_of_ip(addr), Ok(()));
@@ -156,6 +156,6 @@ fn can_be_served(config: &Config) {
     let options = Options { read_buffer: 1, ..options.clone() };
     let mut server = Server::with((), options).expect("the library refuses these options");
     // A grace for which the clock has no number is one that never ends.
-    let report = server.shutdown(config.drain_timeout).expect("nobody is there");
+    let report = server.shutdown(config.grace).expect("nobody is there");
     assert_eq!(report.forced, 0);
 }

@@ -9,9 +9,9 @@
 //!
 //! fn main() -> std::io::Result<()> {
 //!     let options = Options { max_connections: 10_000, ..Options::default() }; // over all loops
-//!     let cores = LoopGroup::new(4).options(options).spread(LoadBalancing::LeastConnections);
-//!     let handle = cores.handle(); // shuts all of them down, from any thread
-//!     let loops = cores.serve(
+//!     let group = LoopGroup::new(4).options(options).balance(LoadBalancing::LeastConnections);
+//!     let handle = group.handle(); // shuts all of them down, from any thread
+//!     let loops = group.serve(
 //!         |index| format!("what the handlers of loop {index} share"),
 //!         |_index, server: &mut Server<String>| server.listen("127.0.0.1:7000", |_| Echo).map(drop),
 //!     )?;

@@ -40,7 +40,7 @@ const MOST_ARRIVALS: usize = 1_024;
 
 /// What all loops of one [`LoopGroup`](crate::LoopGroup) share.
 pub(crate) struct GroupState {
-    pub(crate) spread: LoadBalancing,
+    pub(crate) balance: LoadBalancing,
     /// Connections that may be open over all loops.
     max_connections: usize,
     /// Those that are open or on their way, of all loops.
@@ -80,9 +80,9 @@ pub(crate) struct Handoff {
 }
 
 impl GroupState {
-    pub(crate) fn new(loops: usize, spread: LoadBalancing, max_connections: usize) -> GroupState {
+    pub(crate) fn new(loops: usize, balance: LoadBalancing, max_connections: usize) -> GroupState {
         GroupState {
-            spread,
+            balance,
             max_connections,
             taken: AtomicUsize::new(0),
             members: (0..loops).map(|_| LoopSlot::default()).collect(),

@@ -2,7 +2,7 @@
 //!
 //! The first loop opens the address as any server does, alone, so that an address that is taken is
 //! an error and no server joins another by mistake. Only then does it let others in
-//! (`SO_REUSEPORT`), where the kernel can spread; elsewhere the others get a listener without a
+//! (`SO_REUSEPORT`), where the kernel can balance; elsewhere the others get a listener without a
 //! socket, to which clients are handed.
 
 use std::io;
@@ -46,7 +46,7 @@ impl Io {
             let addr = socket.local_addr().unwrap_or_else(|| addr.clone());
             Ok((socket, addr))
         })?;
-        let by_kernel = self.spread() == LoadBalancing::ReusePort && matches!(addr, Addr::Ip(_));
+        let by_kernel = self.balance() == LoadBalancing::ReusePort && matches!(addr, Addr::Ip(_));
         let way = if by_kernel && KERNEL_SPREADS {
             Distribution::ReusePort
         } else {
@@ -111,8 +111,8 @@ impl Io {
         Ok(door)
     }
 
-    fn spread(&self) -> LoadBalancing {
-        self.sockets.place.as_ref().map_or_else(LoadBalancing::default, |place| place.group.spread)
+    fn balance(&self) -> LoadBalancing {
+        self.sockets.place.as_ref().map_or_else(LoadBalancing::default, |place| place.group.balance)
     }
 
     fn for_joining(&self) -> Options {

@@ -69,12 +69,12 @@ const MOST_LOOPS: usize = 1_024;
 ///
 /// fn main() -> std::io::Result<()> {
 ///     let options = Options { max_connections: 10_000, ..Options::default() };
-///     let cores = LoopGroup::new(4).options(options).spread(LoadBalancing::ReusePort);
-///     let ledgers = cores.serve(
+///     let group = LoopGroup::new(4).options(options).balance(LoadBalancing::ReusePort);
+///     let loops = group.serve(
 ///         |_index| (),
 ///         |_index, server: &mut Server| server.listen("127.0.0.1:7000", |_| Echo).map(drop),
 ///     )?;
-///     for (index, one) in ledgers.iter().enumerate() {
+///     for (index, one) in loops.iter().enumerate() {
 ///         println!("loop {index} served {} clients", one.stats.accepted);
 ///     }
 ///     Ok(())
@@ -83,7 +83,7 @@ const MOST_LOOPS: usize = 1_024;
 #[derive(Debug)]
 pub struct LoopGroup {
     loops: usize,
-    spread: LoadBalancing,
+    balance: LoadBalancing,
     options: Options,
     control: Arc<GroupControl>,
 }
@@ -98,32 +98,13 @@ pub struct LoopReport {
     pub report: ShutdownReport,
 }
 
-/// Serves with so many loops until somebody shuts down, as a [`Server`] does with one.
-///
-/// ```no_run
-/// fn main() -> std::io::Result<()> {
-///     socketserver::serve_on_cores(4, |server| {
-///         server.listen("127.0.0.1:7000", |_peer| socketserver::Echo).map(drop)
-///     })
-/// }
-/// ```
-///
-/// # Errors
-/// As [`LoopGroup::serve`].
-pub fn serve_on_cores(
-    loops: usize,
-    build: impl Fn(&mut Server) -> io::Result<()> + Sync,
-) -> io::Result<()> {
-    LoopGroup::new(loops).serve(|_| (), |_, server| build(server)).map(drop)
-}
-
 impl LoopGroup {
     /// So many loops, 1 to 1,024. More than there are processors gain nothing.
     #[must_use]
     pub fn new(loops: usize) -> LoopGroup {
         LoopGroup {
             loops,
-            spread: LoadBalancing::default(),
+            balance: LoadBalancing::default(),
             options: Options::default(),
             control: Arc::default(),
         }
@@ -133,8 +114,8 @@ impl LoopGroup {
     /// sender; the first loop serves all those of a Unix socket. To Unix stream sockets clients are
     /// always handed over.
     #[must_use]
-    pub fn spread(mut self, spread: LoadBalancing) -> LoopGroup {
-        self.spread = spread;
+    pub fn balance(mut self, balance: LoadBalancing) -> LoopGroup {
+        self.balance = balance;
         self
     }
 
@@ -169,14 +150,14 @@ impl LoopGroup {
         shared: impl Fn(usize) -> S + Sync,
         build: impl Fn(usize, &mut Server<S>) -> io::Result<()> + Sync,
     ) -> io::Result<Vec<LoopReport>> {
-        let LoopGroup { loops, spread, options, control } = self;
+        let LoopGroup { loops, balance, options, control } = self;
         if !(1..=MOST_LOOPS).contains(&loops) {
             // Whoever waits learns of it too.
             control.fail();
             let what = format!("LoopGroup::new: loops must be from 1 to {MOST_LOOPS}, not {loops}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
-        let group = Arc::new(GroupState::new(loops, spread, options.max_connections));
+        let group = Arc::new(GroupState::new(loops, balance, options.max_connections));
         // Whoever waits learns of the end, however it comes.
         let running = control.begin(&group);
         let run_one = |index: usize, gate: StartBarrier| {

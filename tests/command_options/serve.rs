@@ -20,10 +20,10 @@ pub(super) const TRIALS: &[(&str, fn())] = &[
     ("serve --idle-timeout", idle_timeout),
     ("serve --high-water", high_water),
     ("serve --max-line", max_line),
-    ("serve --drain-timeout", drain_timeout),
+    ("serve --grace", grace),
     ("serve --spin", spin),
-    ("serve --reactors", reactors),
-    ("serve --spread", spread),
+    ("serve --loops", loops),
+    ("serve --balance", balance),
     ("serve --counters", counters),
     ("serve --heed-ignored-signals", heed_ignored_signals),
     ("serve --workers", workers),
@@ -171,9 +171,9 @@ fn closes_at_a_long_line() {
     server.stop();
 }
 
-fn drain_timeout() {
+fn grace() {
     let mut command = Command::new(BIN);
-    command.args(["serve", "chargen", "--tcp", "127.0.0.1:0", "--drain-timeout", "123ms"]);
+    command.args(["serve", "chargen", "--tcp", "127.0.0.1:0", "--grace", "123ms"]);
     let mut server = Server::of(command.env("RUST_LOG", "info").stderr(Stdio::piped()));
     let mut client = tcp(&server.tcp_addr());
     client.read_exact(&mut [0; 74]).unwrap();
@@ -203,8 +203,8 @@ fn threads(server: &Server) -> Vec<String> {
     tasks.filter_map(|task| name(task.unwrap())).map(|name| name.trim().to_string()).collect()
 }
 
-fn reactors() {
-    let (server, addr) = start(&["echo", "--reactors", "3"]);
+fn loops() {
+    let (server, addr) = start(&["echo", "--loops", "3"]);
     exchange(&mut tcp(&addr), b"hello");
     let threads = threads(&server);
     for nth in 0..3 {
@@ -221,9 +221,9 @@ fn listeners(addr: &str) -> usize {
     known.lines().filter(is_there).count()
 }
 
-fn spread() {
-    for (way, n) in [("kernel", 3), ("fewest", 1)] {
-        let (server, addr) = start(&["echo", "--reactors", "3", "--spread", way]);
+fn balance() {
+    for (way, n) in [("reuseport", 3), ("least-connections", 1)] {
+        let (server, addr) = start(&["echo", "--loops", "3", "--balance", way]);
         exchange(&mut tcp(&addr), b"hello");
         assert_eq!(listeners(&addr), n, "{way}");
         server.stop();
@@ -233,7 +233,7 @@ fn spread() {
 fn counters() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("counters");
-    let words = ["echo", "--reactors", "2", "--counters", path.to_str().unwrap()];
+    let words = ["echo", "--loops", "2", "--counters", path.to_str().unwrap()];
     let (server, addr) = start(&words);
     exchange(&mut tcp(&addr), b"hello");
     server.stop();

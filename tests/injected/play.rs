@@ -120,7 +120,7 @@ impl Run {
         if let Some(Fault { call, errno, when }) = fault {
             command.arg("-e").arg(format!("inject={call}:error={errno}:when={when}"));
         }
-        command.args([BIN, "serve", "echo", "--drain-timeout", "2s"]);
+        command.args([BIN, "serve", "echo", "--grace", "2s"]);
         let (listener, mode): (_, &[&str]) = match kind {
             Kind::Tcp => ("--tcp", &[]),
             Kind::Unix => ("--unix", &[]),
@@ -128,7 +128,7 @@ impl Run {
             Kind::Unixgram => ("--unixgram", &[]),
             Kind::Threads => ("--tcp", &["--workers", "threads:4"]),
             Kind::Processes => ("--tcp", &["--workers", "processes:4"]),
-            Kind::Loops => ("--tcp", &["--reactors", "2"]),
+            Kind::Loops => ("--tcp", &["--loops", "2"]),
         };
         command.args([listener, addr]).args(mode);
         command.env("RUST_LOG", accounts::LOG);

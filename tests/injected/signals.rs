@@ -46,7 +46,7 @@ fn calls_of_start(words: &[&str]) -> Vec<(String, usize)> {
 }
 
 pub(crate) fn no_signal_is_lost(all: bool) {
-    for words in [&["--tcp", "127.0.0.1:0"][..], &["--tcp", "127.0.0.1:0", "--reactors", "2"]] {
+    for words in [&["--tcp", "127.0.0.1:0"][..], &["--tcp", "127.0.0.1:0", "--loops", "2"]] {
         let calls = calls_of_start(words);
         let (mut played, mut clean) = (0, 0);
         for (call, nth) in &calls {

@@ -22,7 +22,7 @@ pub(crate) fn names() -> Vec<Trial> {
 const CRATE: &str = "Addr Connect Context LoopGroup LoopGroupHandle DatagramHandler Echo Exit Frame \
     FrameWriter ServerHandle Handler Input IntoConnect Io Stats LengthField LoopReport Options RequestOutcome \
     Readiness CloseReason Reconnect Relay ShutdownReport SendStatus Server SocketId LoadBalancing TraceEvent TimerId ToAddrs \
-    blocking guide mio serve_on_cores testing";
+    blocking guide mio testing";
 
 const BLOCKING: &str = "Handler MAX_CHILDREN Mode Request";
 

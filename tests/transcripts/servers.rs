@@ -26,7 +26,7 @@ const OF_COMMAND: &[Asked] = &[
     Asked::Command(&[]),
     Asked::Command(&["--workers", "threads:8"]),
     Asked::Command(&["--workers", "processes:8"]),
-    Asked::Command(&["--reactors", "2"]),
+    Asked::Command(&["--loops", "2"]),
     Asked::Own("inline"),
 ];
 const OF_OWN: &[Asked] = &[
@@ -84,7 +84,7 @@ fn trial(service: &'static Service, transport: Transport, asked: Asked) -> Trial
 
 impl Asked {
     fn has_two_loops(self) -> bool {
-        matches!(self, Asked::Command(["--reactors", _]) | Asked::Own("loops"))
+        matches!(self, Asked::Command(["--loops", _]) | Asked::Own("loops"))
     }
 
     fn name(self) -> String {

@@ -96,7 +96,7 @@ struct Serve {
 
     /// How long a stop may take before what is left is cut off
     #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "10s", help_heading = "Limits")]
-    drain_timeout: Duration,
+    grace: Duration,
 
     /// Look for events for so long before sleeping, as 50us: one busy connection gets more than
     /// twice as much through, at the cost of a processor that is awake [default: never]
@@ -105,14 +105,14 @@ struct Serve {
 
     /// How many loops serve, each on a thread of its own; --max-connections counts over all of them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024), help_heading = "Modes")]
-    reactors: Option<u32>,
+    loops: Option<u32>,
 
-    /// How clients come to the loops of --reactors
-    #[arg(long, value_enum, requires = "reactors", default_value_t = Spreading::Fewest, help_heading = "Modes")]
-    spread: Spreading,
+    /// How clients come to the loops of --loops
+    #[arg(long, value_enum, requires = "loops", default_value_t = BalanceArg::LeastConnections, help_heading = "Modes")]
+    balance: BalanceArg,
 
     /// What `bench` reads when the server has ended: the counters of each loop
-    #[arg(long, value_name = "FILE", requires = "reactors", hide = true)]
+    #[arg(long, value_name = "FILE", requires = "loops", hide = true)]
     counters: Option<PathBuf>,
 
     /// Stop at signals also when they were ignored at the start: `bench` stops its servers so
@@ -134,7 +134,7 @@ Examples:
   socketserver serve echo --udp 127.0.0.1:7000 --unixgram /tmp/echo
   socketserver serve echo --tcp 127.0.0.1:0 --idle-timeout 30s --max-connections 10000
   socketserver serve upper --tcp 127.0.0.1:7000 --workers processes:40
-  socketserver serve chat --tcp 0.0.0.0:7000 --reactors 4
+  socketserver serve chat --tcp 0.0.0.0:7000 --loops 4
 
 Try it with: socketserver connect 127.0.0.1:7000";
 
@@ -158,11 +158,11 @@ pub(crate) enum Service {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum Spreading {
+pub(crate) enum BalanceArg {
     /// Each loop listens, and the kernel chooses one for each client by chance (Linux)
-    Kernel,
+    Reuseport,
     /// One loop accepts, and hands each client to the loop with the fewest connections
-    Fewest,
+    LeastConnections,
 }
 
 /// What was asked for, checked.
@@ -181,11 +181,11 @@ pub(crate) struct Config {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) options: Options,
     pub(crate) max_line: usize,
-    pub(crate) drain_timeout: Duration,
+    pub(crate) grace: Duration,
     pub(crate) workers: Option<Workers>,
     /// How many loops.
-    pub(crate) reactors: usize,
-    pub(crate) spread: LoadBalancing,
+    pub(crate) loops: usize,
+    pub(crate) balance: LoadBalancing,
     pub(crate) counters: Option<PathBuf>,
     pub(crate) heed_ignored_signals: bool,
 }
@@ -295,12 +295,12 @@ impl Serve {
                 ..options
             },
             max_line: self.max_line,
-            drain_timeout: self.drain_timeout,
+            grace: self.grace,
             workers: self.workers,
-            reactors: self.reactors.map_or(1, |n| n as usize),
-            spread: match self.spread {
-                Spreading::Kernel => LoadBalancing::ReusePort,
-                Spreading::Fewest => LoadBalancing::LeastConnections,
+            loops: self.loops.map_or(1, |n| n as usize),
+            balance: match self.balance {
+                BalanceArg::Reuseport => LoadBalancing::ReusePort,
+                BalanceArg::LeastConnections => LoadBalancing::LeastConnections,
             },
             counters: self.counters,
             heed_ignored_signals: self.heed_ignored_signals,
@@ -327,8 +327,8 @@ impl Serve {
                         handlers share nothing; leave --workers out";
             return Err(usage(what));
         }
-        if self.reactors.is_some_and(|n| n > 1) {
-            let what = "--workers and --reactors with more than 1 exclude each other: blocking \
+        if self.loops.is_some_and(|n| n > 1) {
+            let what = "--workers and --loops with more than 1 exclude each other: blocking \
                         handlers have one loop, which accepts; choose one of them";
             return Err(usage(what));
         }
@@ -337,9 +337,9 @@ impl Serve {
 
     /// A Unix datagram socket has one queue, which one loop reads.
     fn refuse_loops_without_clients(&self) -> Result<(), clap::Error> {
-        let spread = self.tcp.len() + self.udp.len() + self.unix.len();
-        if spread == 0 && !self.unixgram.is_empty() && self.reactors.is_some_and(|n| n > 1) {
-            let what = "--unixgram is served by one loop; with --reactors give --tcp, --udp or \
+        let balance = self.tcp.len() + self.udp.len() + self.unix.len();
+        if balance == 0 && !self.unixgram.is_empty() && self.loops.is_some_and(|n| n > 1) {
+            let what = "--unixgram is served by one loop; with --loops give --tcp, --udp or \
                         --unix too";
             return Err(usage(what));
         }

@@ -35,10 +35,10 @@ pub(crate) fn run(config: &Config) -> ExitCode {
             let max_line = config.max_line;
             // There are no datagrams to discard: the arguments were refused.
             let member = move || Member::new(max_line);
-            if config.reactors == 1 {
+            if config.loops == 1 {
                 serve(config, |_| Room::default(), member, || Discard)
             } else {
-                let house = Arc::new(House::new(config.reactors));
+                let house = Arc::new(House::new(config.loops));
                 let room = |index| Room::of_loop(Arc::clone(&house), index);
                 serve(config, room, member, || Discard)
             }
@@ -67,13 +67,12 @@ where
     let opened = Opened::default();
     let open =
         |server: &mut Server<S>| listen(config, server, &opened, &handler, &datagram_handler);
-    if config.reactors > 1 {
-        return serve_on_cores(config, shared, open);
+    if config.loops > 1 {
+        return serve_in_loops(config, shared, open);
     }
     let mut server = Server::with(shared(0), config.options.clone())?;
     // First, so that no signal finds a server that listens and does not heed it.
-    let _ =
-        system::stop_on_signals(&mut server, config.drain_timeout, config.heed_ignored_signals)?;
+    let _ = system::stop_on_signals(&mut server, config.grace, config.heed_ignored_signals)?;
     let lines = open(&mut server)?;
     run_server(server, lines)
 }
@@ -81,8 +80,7 @@ where
 fn serve_blocking(config: &Config) -> io::Result<()> {
     let Some(workers) = config.workers else { return Ok(()) };
     let mut server = Server::with((), config.options.clone())?;
-    let in_child =
-        system::stop_on_signals(&mut server, config.drain_timeout, config.heed_ignored_signals)?;
+    let in_child = system::stop_on_signals(&mut server, config.grace, config.heed_ignored_signals)?;
     let mode = workers.mode(in_child);
     let lines = open_all(config, &mut server, &Opened::default(), |server, listener| {
         workers::open(server, config, listener, &mode)
@@ -98,21 +96,20 @@ fn run_server<S>(mut server: Server<S>, lines: Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-fn serve_on_cores<S: 'static>(
+fn serve_in_loops<S: 'static>(
     config: &Config,
     shared: impl Fn(usize) -> S + Sync,
     open: impl Fn(&mut Server<S>) -> io::Result<Vec<u8>> + Sync,
 ) -> io::Result<()> {
-    let cores =
-        LoopGroup::new(config.reactors).spread(config.spread).options(config.options.clone());
-    let loops = cores.serve(shared, |index, server| {
+    let group =
+        LoopGroup::new(config.loops).balance(config.balance).options(config.options.clone());
+    let loops = group.serve(shared, |index, server| {
         if index == 0 {
             // What ends one loop ends all.
-            let _ =
-                system::stop_on_signals(server, config.drain_timeout, config.heed_ignored_signals)?;
+            let _ = system::stop_on_signals(server, config.grace, config.heed_ignored_signals)?;
         }
         let lines = open(server)?;
-        if index + 1 == config.reactors {
+        if index + 1 == config.loops {
             console::print(lines);
         }
         Ok(())

@@ -35,7 +35,7 @@ fn every_option_is_named_where_it_is_tried() {
 fn what_was_typed_means_what_it_says() {
     let line = "socketserver serve upper --tcp 127.0.0.1:0 --unix /tmp/x --udp [::1]:0 \
                 --unixgram y --high-water 1KiB \
-                --spin 50us --idle-timeout 500ms --max-connections 7 --drain-timeout 1m \
+                --spin 50us --idle-timeout 500ms --max-connections 7 --grace 1m \
                 --workers threads:3";
     let Ok(Task::Serve(config)) = read(line) else { panic!("refused") };
     assert_eq!(config.service, Service::Upper);
@@ -44,12 +44,12 @@ fn what_was_typed_means_what_it_says() {
     assert_eq!(config.options.idle_timeout, Some(Duration::from_millis(500)));
     assert_eq!(config.options.spin, Duration::from_micros(50));
     assert_eq!(config.options.max_connections, 7);
-    assert_eq!(config.drain_timeout, Duration::from_secs(60));
+    assert_eq!(config.grace, Duration::from_secs(60));
     assert_eq!(config.workers, Some(Workers::Threads(3)));
-    assert_eq!(config.reactors, 1);
-    let line = "socketserver serve chat --tcp 127.0.0.1:0 --reactors 3 --spread kernel";
+    assert_eq!(config.loops, 1);
+    let line = "socketserver serve chat --tcp 127.0.0.1:0 --loops 3 --balance reuseport";
     let Ok(Task::Serve(config)) = read(line) else { panic!("refused") };
-    assert_eq!((config.reactors, config.spread), (3, LoadBalancing::ReusePort));
+    assert_eq!((config.loops, config.balance), (3, LoadBalancing::ReusePort));
 }
 
 /// Found by the fuzz target `addresses`: the library took such an address, the command did not.
@@ -80,17 +80,17 @@ fn every_refusal_names_its_culprit() {
         ("serve echo --udp 127.0.0.1", "--udp"),
         ("serve chat --tcp 127.0.0.1:0 --udp 127.0.0.1:0", "--udp"),
         ("serve chat --unixgram x", "--unixgram"),
-        ("serve echo --tcp 127.0.0.1:0 --reactors 0", "--reactors"),
-        ("serve echo --tcp 127.0.0.1:0 --reactors 1025", "--reactors"),
-        ("serve echo --tcp 127.0.0.1:0 --reactors 2 --workers threads:2", "--workers"),
-        ("serve echo --tcp 127.0.0.1:0 --reactors 2 --spread evenly", "evenly"),
-        ("serve echo --tcp 127.0.0.1:0 --spread kernel", "--reactors"),
-        ("serve echo --unixgram x --reactors 2", "--unixgram"),
+        ("serve echo --tcp 127.0.0.1:0 --loops 0", "--loops"),
+        ("serve echo --tcp 127.0.0.1:0 --loops 1025", "--loops"),
+        ("serve echo --tcp 127.0.0.1:0 --loops 2 --workers threads:2", "--workers"),
+        ("serve echo --tcp 127.0.0.1:0 --loops 2 --balance evenly", "evenly"),
+        ("serve echo --tcp 127.0.0.1:0 --balance reuseport", "--loops"),
+        ("serve echo --unixgram x --loops 2", "--unixgram"),
         ("serve echo --tcp 127.0.0.1:0 --workers threads:0", "--workers"),
         ("serve echo --tcp 127.0.0.1:0 --workers fibres:2", "--workers"),
         ("serve echo --tcp 127.0.0.1:0 --workers 2", "--workers"),
         ("serve chat --tcp 127.0.0.1:0 --workers threads:2", "one room"),
-        ("serve echo --tcp 127.0.0.1:0 --workers threads:2 --reactors 2", "exclude"),
+        ("serve echo --tcp 127.0.0.1:0 --workers threads:2 --loops 2", "exclude"),
     ] {
         let Err(words) = read(&format!("socketserver {line}")) else { panic!("{line} passed") };
         assert_eq!(words.code(), 2, "{line}");

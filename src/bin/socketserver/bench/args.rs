@@ -9,7 +9,7 @@ use clap::{Args, value_parser};
 
 use super::message::NAME;
 use super::terms::{Mode, Terms, Transport};
-use crate::args::{Spreading, check_ip, check_path, check_serve, usage};
+use crate::args::{BalanceArg, check_ip, check_path, check_serve, usage};
 use crate::units;
 use crate::workers::Workers;
 
@@ -51,17 +51,17 @@ pub(crate) struct Bench {
 
     /// Passed to the server of this program: how many loops serve
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1_024), conflicts_with = "target", help_heading = "Target")]
-    reactors: Option<u32>,
+    loops: Option<u32>,
 
     /// Passed to the server of this program: how clients come to the loops
     #[arg(
         long,
         value_enum,
-        requires = "reactors",
+        requires = "loops",
         conflicts_with = "target",
         help_heading = "Target"
     )]
-    spread: Option<Spreading>,
+    balance: Option<BalanceArg>,
 
     /// Passed to the server of this program: blocking handlers, threads:N or processes:N
     #[arg(long, value_name = "MODE:N", value_parser = typed_workers, conflicts_with = "target", help_heading = "Target")]
@@ -140,7 +140,7 @@ Examples:
   socketserver bench --churn                  connections a second
   socketserver bench --idle 100000            memory a connection, over many processes
   socketserver bench --bulk --transport unix  MB/s of one stream
-  socketserver bench --reactors 2             how several loops share the work
+  socketserver bench --loops 2             how several loops share the work
   socketserver bench --tcp 127.0.0.1:7000 --pid 1234
   socketserver bench --json a.json --report a.svg
   socketserver bench --compare a.json b.json
@@ -162,7 +162,7 @@ pub(crate) struct Plan {
     pub(crate) pid: Option<u32>,
     /// Words for the command line of our server.
     pub(crate) server: Vec<String>,
-    /// Whether that is to tell how its clients were spread.
+    /// Whether that is to tell how its clients were balance.
     pub(crate) has_several_loops: bool,
     pub(crate) clients: Option<u32>,
     pub(crate) json: Option<PathBuf>,
@@ -196,13 +196,13 @@ impl Bench {
             _ if transport == Transport::Unixgram => 8,
             _ => 50,
         });
-        let spread = self.spread.map(|spread| match spread {
-            Spreading::Kernel => "kernel".into(),
-            Spreading::Fewest => "fewest".into(),
+        let balance = self.balance.map(|balance| match balance {
+            BalanceArg::Reuseport => "reuseport".into(),
+            BalanceArg::LeastConnections => "least-connections".into(),
         });
         let server = [
-            ("--reactors", self.reactors.map(|n| n.to_string())),
-            ("--spread", spread),
+            ("--loops", self.loops.map(|n| n.to_string())),
+            ("--balance", balance),
             ("--workers", self.workers),
         ];
         let server = server.into_iter().filter_map(|(name, value)| Some([name.into(), value?]));
@@ -221,7 +221,7 @@ impl Bench {
             target,
             pid: self.pid,
             server,
-            has_several_loops: self.reactors.is_some_and(|n| n > 1),
+            has_several_loops: self.loops.is_some_and(|n| n > 1),
             clients: self.clients.map(|n| n.min(connections)),
             json: self.json,
             report: self.report,
@@ -281,9 +281,9 @@ impl Bench {
 
 /// The server itself judges the words that it will get, so that none is forgotten here.
 fn check_server(transport: Transport, words: &[String]) -> Result<(), clap::Error> {
-    let is_spread = words.iter().any(|word| word == "--reactors");
+    let is_spread = words.iter().any(|word| word == "--loops");
     if transport == Transport::Unixgram && is_spread {
-        let what = "--transport unixgram is served by one loop: leave --reactors out";
+        let what = "--transport unixgram is served by one loop: leave --loops out";
         return Err(usage(what));
     }
     let addr = if transport.is_ip() { "127.0.0.1:0" } else { "./socket" };

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use socketserver::{
     Addr, Context, DatagramHandler, Echo, Handler, Input, LoadBalancing, LoopGroup,
-    LoopGroupHandle, LoopReport, Options, Server, SocketId, serve_on_cores,
+    LoopGroupHandle, LoopReport, Options, Server, SocketId,
 };
 
 /// No step takes longer, however loaded the machine is.
@@ -72,7 +72,7 @@ impl Running {
     }
 
     fn tcp(spread: LoadBalancing, loops: usize, options: Options) -> Running {
-        let cores = LoopGroup::new(loops).spread(spread).options(options);
+        let cores = LoopGroup::new(loops).balance(spread).options(options);
         Running::start(cores, loops, |_, server| server.listen("127.0.0.1:0", |_| Which))
     }
 
@@ -180,7 +180,7 @@ fn connections_are_counted_over_all_loops_and_a_seat_that_is_freed_is_taken() {
     for (spread, live) in spreads().into_iter().zip(&LIVE) {
         for most in [1, 3] {
             let options = Options { max_connections: most, ..Options::default() };
-            let cores = LoopGroup::new(2).spread(spread).options(options);
+            let cores = LoopGroup::new(2).balance(spread).options(options);
             let running = Running::start(cores, 2, move |_, server| {
                 server.listen("127.0.0.1:0", move |_| Counted(live))
             });
@@ -241,7 +241,7 @@ fn outgoing_connections_take_seats_of_all_loops_too() {
 #[test]
 fn a_shutdown_reaches_all_loops_and_what_was_taken_is_answered() {
     for spread in spreads() {
-        let cores = LoopGroup::new(3).spread(spread);
+        let cores = LoopGroup::new(3).balance(spread);
         let running = Running::start(cores, 3, |_, server| server.listen("127.0.0.1:0", |_| Echo));
         let mut clients: Vec<_> = (0..30).map(|_| running.client()).collect();
         for client in &mut clients {
@@ -352,7 +352,7 @@ fn an_error_or_a_panic_of_one_loop_ends_all_before_anybody_is_served() {
 #[test]
 fn how_many_loops_there_may_be_is_bounded() {
     for wrong in [0, 1_025] {
-        let error = serve_on_cores(wrong, |_| Ok(())).unwrap_err();
+        let error = LoopGroup::new(wrong).serve(|_| (), |_, _: &mut Server| Ok(())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains(&wrong.to_string()), "{error}");
     }
@@ -376,12 +376,12 @@ fn a_port_of_somebody_else_is_refused_even_if_it_may_be_shared() {
     let name = |socket: &Socket| socket.local_addr().unwrap().as_socket().unwrap().to_string();
     for spread in spreads() {
         for addr in [&name(&stream), &of_others] {
-            let cores = LoopGroup::new(2).spread(spread);
+            let cores = LoopGroup::new(2).balance(spread);
             let served = cores.serve(|_| (), |_, server| server.listen(addr, |_| Echo).map(drop));
             assert_eq!(served.unwrap_err().kind(), ErrorKind::AddrInUse, "{spread:?}");
         }
         let addr = name(&packets);
-        let cores = LoopGroup::new(2).spread(spread);
+        let cores = LoopGroup::new(2).balance(spread);
         let served = cores.serve(|_| (), |_, server| server.bind(&addr, Echo).map(drop));
         assert_eq!(served.unwrap_err().kind(), ErrorKind::AddrInUse, "{spread:?}");
     }
@@ -407,7 +407,7 @@ fn loops_that_open_other_addresses_than_the_first_are_refused() {
 fn loops_that_open_more_or_fewer_addresses_than_the_first_are_refused() {
     for spread in spreads() {
         for addrs in [[1, 2], [2, 1]] {
-            let served = LoopGroup::new(2).spread(spread).serve(
+            let served = LoopGroup::new(2).balance(spread).serve(
                 |_| (),
                 |index, server: &mut Server| {
                     (0..addrs[index])
@@ -443,7 +443,7 @@ fn an_order_to_stop_that_a_loop_sees_while_it_is_built_is_obeyed() {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn udp_is_spread_by_the_kernel_in_either_case() {
     for spread in spreads() {
-        let cores = LoopGroup::new(2).spread(spread);
+        let cores = LoopGroup::new(2).balance(spread);
         let running = Running::start(cores, 2, |_, server| server.bind("127.0.0.1:0", Which));
         assert_eq!(running.addrs[0], running.addrs[1]);
         let mut counts = [0; 2];
@@ -468,7 +468,7 @@ fn clients_of_a_unix_path_are_handed_over_and_its_datagrams_served_by_one() {
     for spread in spreads() {
         let (stream, packets) = (dir.path().join("stream"), dir.path().join("packets"));
         let (at, packets_at) = (stream.clone(), packets.clone());
-        let cores = LoopGroup::new(2).spread(spread);
+        let cores = LoopGroup::new(2).balance(spread);
         let running = Running::start(cores, 2, move |_, server| {
             server.bind(&packets_at, Which)?;
             server.listen(&at, |_| Which)

@@ -1,4 +1,4 @@
-//! `serve --reactors`: several loops that look like one server from outside.
+//! `serve --loops`: several loops that look like one server from outside.
 
 #![cfg(all(unix, feature = "cli"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop anywhere")]
@@ -16,18 +16,18 @@ use command::{PATIENCE, Server, exchange, read_to_end, run, tcp, unix};
 const CLIENTS: usize = 32;
 
 fn start(words: &[&str], spread: &str) -> Server {
-    Server::start(&[words, &["--reactors", "2", "--spread", spread]].concat())
+    Server::start(&[words, &["--loops", "2", "--balance", spread]].concat())
 }
 
 #[test]
 fn what_makes_no_sense_exits_with_2_and_names_the_culprit() {
     for (words, culprit) in [
-        (&["--tcp", "127.0.0.1:0", "--reactors", "0"][..], "--reactors"),
-        (&["--tcp", "127.0.0.1:0", "--reactors", "1025"], "1025"),
-        (&["--tcp", "127.0.0.1:0", "--reactors", "2", "--workers", "threads:2"], "--workers"),
-        (&["--tcp", "127.0.0.1:0", "--reactors", "2", "--spread", "evenly"], "evenly"),
-        (&["--tcp", "127.0.0.1:0", "--spread", "kernel"], "--reactors"),
-        (&["--unixgram", "x", "--reactors", "2"], "--unixgram"),
+        (&["--tcp", "127.0.0.1:0", "--loops", "0"][..], "--loops"),
+        (&["--tcp", "127.0.0.1:0", "--loops", "1025"], "1025"),
+        (&["--tcp", "127.0.0.1:0", "--loops", "2", "--workers", "threads:2"], "--workers"),
+        (&["--tcp", "127.0.0.1:0", "--loops", "2", "--balance", "evenly"], "evenly"),
+        (&["--tcp", "127.0.0.1:0", "--balance", "reuseport"], "--loops"),
+        (&["--unixgram", "x", "--loops", "2"], "--unixgram"),
     ] {
         let (code, out, err) = run(&[&["serve", "echo"], words].concat());
         assert_eq!((code, out.as_str()), (2, ""), "{words:?}: {err}");
@@ -39,7 +39,7 @@ fn what_makes_no_sense_exits_with_2_and_names_the_culprit() {
 fn a_listener_has_one_line_and_a_port_of_others_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("socket");
-    for spread in ["kernel", "fewest"] {
+    for spread in ["reuseport", "least-connections"] {
         let at = path.to_str().unwrap();
         let words = ["echo", "--tcp", "127.0.0.1:0", "--tcp", "[::1]:0", "--unix", at];
         let mut server = start(&words, spread);
@@ -50,7 +50,7 @@ fn a_listener_has_one_line_and_a_port_of_others_is_refused() {
             assert_eq!(exchange(&mut tcp(&six), b"six"), b"six");
             assert_eq!(exchange(&mut unix(&path), b"unix"), b"unix");
         }
-        for more in [&[][..], &["--reactors", "2", "--spread", "kernel"], &["--reactors", "2"]] {
+        for more in [&[][..], &["--loops", "2", "--balance", "reuseport"], &["--loops", "2"]] {
             let (code, _, err) = run(&[&["serve", "echo", "--tcp", &four], more].concat());
             assert!(code == 1 && err.contains(&four) && err.contains("in use"), "{err}");
         }
@@ -61,7 +61,7 @@ fn a_listener_has_one_line_and_a_port_of_others_is_refused() {
 
 #[test]
 fn every_service_serves_the_clients_of_every_loop() {
-    for spread in ["kernel", "fewest"] {
+    for spread in ["reuseport", "least-connections"] {
         for service in ["echo", "upper", "discard", "chargen", "daytime", "time"] {
             let mut server = start(&[service, "--tcp", "127.0.0.1:0"], spread);
             let addr = server.tcp_addr();
@@ -93,7 +93,7 @@ fn every_service_serves_the_clients_of_every_loop() {
 #[test]
 fn datagrams_are_answered_whichever_loop_gets_them() {
     for service in ["echo", "upper"] {
-        let mut server = start(&[service, "--udp", "127.0.0.1:0"], "fewest");
+        let mut server = start(&[service, "--udp", "127.0.0.1:0"], "least-connections");
         let line = server.line();
         let addr = line.strip_prefix("listening udp ").unwrap();
         for _ in 0..CLIENTS {
@@ -152,7 +152,7 @@ fn a_chat_over_several_loops_is_one_room_with_whole_lines_in_order() {
     const MEMBERS: usize = 12;
     const LINES: usize = 400;
 
-    for spread in ["kernel", "fewest"] {
+    for spread in ["reuseport", "least-connections"] {
         let mut server = start(
             &["chat", "--tcp", "127.0.0.1:0", "--tcp", "[::1]:0", "--high-water", "8KiB"],
             spread,
@@ -209,7 +209,7 @@ fn a_chat_over_several_loops_is_one_room_with_whole_lines_in_order() {
 #[test]
 fn a_stuck_member_of_another_loop_costs_the_speakers_nothing_and_memory_is_bounded() {
     // The loops get them in turn: the reader and the speaker here, the stuck one there.
-    let mut server = start(&["chat", "--tcp", "127.0.0.1:0"], "fewest");
+    let mut server = start(&["chat", "--tcp", "127.0.0.1:0"], "least-connections");
     let addr = server.tcp_addr();
     let mut members = vec![join(&addr, &mut [], 0)];
     let stuck = join(&addr, &mut members, 1);
@@ -238,7 +238,7 @@ fn a_stuck_member_of_another_loop_costs_the_speakers_nothing_and_memory_is_bound
 fn a_slow_member_of_another_loop_hears_every_line() {
     const LINES: usize = 20_000;
 
-    let mut server = start(&["chat", "--tcp", "127.0.0.1:0"], "fewest");
+    let mut server = start(&["chat", "--tcp", "127.0.0.1:0"], "least-connections");
     let addr = server.tcp_addr();
     let mut members = vec![join(&addr, &mut [], 0)];
     let speaker = join(&addr, &mut members, 1);
@@ -263,7 +263,7 @@ fn a_slow_member_of_another_loop_hears_every_line() {
 
 #[test]
 fn connections_are_counted_over_all_loops() {
-    for spread in ["kernel", "fewest"] {
+    for spread in ["reuseport", "least-connections"] {
         let mut server = start(&["echo", "--tcp", "127.0.0.1:0", "--max-connections", "2"], spread);
         let addr = server.tcp_addr();
         let clients: Vec<_> = (0..CLIENTS)
@@ -281,7 +281,7 @@ fn connections_are_counted_over_all_loops() {
 
 #[test]
 fn a_stop_under_load_answers_what_was_taken_in_every_loop() {
-    for (spread, signal) in [("kernel", "TERM"), ("fewest", "INT")] {
+    for (spread, signal) in [("reuseport", "TERM"), ("least-connections", "INT")] {
         let mut server = start(&["echo", "--tcp", "127.0.0.1:0"], spread);
         let addr = server.tcp_addr();
         let clients: Vec<TcpStream> = (0..CLIENTS).map(|_| tcp(&addr)).collect();
