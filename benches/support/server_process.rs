@@ -50,12 +50,12 @@ impl ServerProcess {
 
     /// Lets the server end by itself and waits for it.
     pub(crate) fn end(mut self) -> io::Result<()> {
-        self.ask_to_end();
+        self.ask_to_close();
         let status = self.child.wait()?;
         if status.success() { Ok(()) } else { Err(io::Error::other(status.to_string())) }
     }
 
-    fn ask_to_end(&mut self) {
+    fn ask_to_close(&mut self) {
         drop(self.child.stdin.take());
         if let Some(say_farewell) = self.farewell.take() {
             say_farewell(self.addr);
@@ -66,7 +66,7 @@ impl ServerProcess {
 impl Drop for ServerProcess {
     fn drop(&mut self) {
         // What is killed may be a wrapper that leaves the server behind.
-        self.ask_to_end();
+        self.ask_to_close();
         // After `end` both are refused, which is right.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -16,12 +16,12 @@ use std::time::Duration;
 use mio::Interest;
 use mio::unix::pipe::Receiver;
 
-use super::executor::{BlockingJob, JobResult, WorkerPermit, poke};
+use super::executor::{BlockingJob, JobResult, WorkerPermit, notify_handler};
 use super::request::SharedAccess;
 use crate::blocking::fork::{self, Child, ChildReport, Forked, ReportPipe};
 use crate::exit::Exit;
 use crate::handler::Context;
-use crate::reactor::dispatch::message_of;
+use crate::reactor::dispatch::panic_message;
 
 pub(super) struct ChildJob {
     child: Child,
@@ -58,7 +58,7 @@ impl ChildJob {
         begin: &ChildBegin,
     ) -> io::Result<ChildJob> {
         let (child, receiver) = match fork::fork()? {
-            Forked::Child(reporter) => work_and_leave(cx, reporter, work, begin),
+            Forked::Child(reporter) => run_child(cx, reporter, work, begin),
             Forked::Parent(child, receiver) => (child, receiver),
         };
         // Its share of the socket must not keep ours away.
@@ -102,18 +102,18 @@ impl ChildJob {
 }
 
 /// What a child does in all its life.
-fn work_and_leave<S>(
+fn run_child<S>(
     cx: &mut Context<'_, S>,
     reporter: ReportPipe,
     work: BlockingJob<S>,
     begin: &ChildBegin,
 ) -> ! {
     let report = catch_unwind(AssertUnwindSafe(|| {
-        cx.io.close_copies();
+        cx.io.close_inherited();
         if let Some(at_fork) = &begin.at_fork {
             at_fork();
         }
-        reporter.let_signals_in(begin.inherits_signals);
+        reporter.restore_signal_mask(begin.inherits_signals);
         work(SharedAccess::Here(cx.shared))
     }));
     let ended = report.unwrap_or_else(|panic| JobResult {
@@ -138,7 +138,7 @@ fn listen<S: 'static>(
         let mut report = report.borrow_mut();
         report.take_in(receiver, most);
         if report.ended {
-            poke(cx.io, owner);
+            notify_handler(cx.io, owner);
             cx.close();
         }
         Ok(())
@@ -162,7 +162,7 @@ fn encode(ended: &JobResult) -> Vec<u8> {
         Ok(Ok(())) => (DONE, String::new()),
         Ok(Err(error)) if Exit::is(error) => (EXIT, String::new()),
         Ok(Err(error)) => (FAILED, error.to_string().chars().take(HEAD / 8).collect()),
-        Err(panic) => (PANICKED, message_of(&**panic)),
+        Err(panic) => (PANICKED, panic_message(&**panic)),
     };
     let mut report = vec![how | if ended.reply.is_some() { REPLY } else { 0 }];
     report.extend_from_slice(&ended.silent_since.unwrap_or(UNKNOWN).to_be_bytes());
@@ -225,7 +225,7 @@ mod tests {
             silent_since: None,
         };
         let ended = decode(&encode(&panicked)).unwrap();
-        assert_eq!(message_of(&*ended.result.unwrap_err()), "fell");
+        assert_eq!(panic_message(&*ended.result.unwrap_err()), "fell");
         assert_eq!(ended.reply, Some(Vec::new()));
         let exit = JobResult {
             result: Ok(Err(Exit.into())),

@@ -11,7 +11,7 @@ use crate::addr::Addr;
 use crate::exit::Exit;
 use crate::handler::{Context, DatagramHandler};
 use crate::id::TimerId;
-use crate::reactor::dispatch::message_of;
+use crate::reactor::dispatch::panic_message;
 
 /// Has each datagram handled, while there are places for it. What came in the same batch waits
 /// here; the socket is paused meanwhile, so that the rest waits in the kernel.
@@ -114,7 +114,7 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
                 }
                 Ok(Err(error)) => self.failed(cx, &peer, &error, ended.crashed),
                 Err(panic) => {
-                    let what = format!("it panicked: {}", message_of(&*panic));
+                    let what = format!("it panicked: {}", panic_message(&*panic));
                     self.failed(cx, &peer, &io::Error::other(what), false);
                 }
             }
@@ -201,7 +201,7 @@ mod tests {
             server.turn(Some(PATIENCE)).unwrap();
         }
         assert_eq!(server.io().stats().packets_failed, 1);
-        assert!(!server.stage().io.sockets.datagram(id).unwrap().is_owing());
+        assert!(!server.stage().io.sockets.datagram_mut(id).unwrap().is_owing());
         // So a shutdown has nothing to wait for.
         server.io().shutdown(PATIENCE);
         for _ in 0..8 {

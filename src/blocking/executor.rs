@@ -199,9 +199,9 @@ impl Executor {
         self.workers.run(move || {
             result.put(work(SharedAccess::There(Arc::clone(&mailbox))));
             drop(place);
-            mailbox.post_reserved(Box::new(move |_, io| {
+            mailbox.post_unbounded(Box::new(move |_, io| {
                 places.wake(io);
-                poke(io, owner);
+                notify_handler(io, owner);
             }));
         })?;
         Ok(PendingJob::Thread(slot))
@@ -273,11 +273,11 @@ impl WorkerLimit {
 
     /// A place has become free.
     pub(super) fn wake(&self, io: &mut Io) {
-        io.sockets.stop_waiting();
+        io.sockets.resume_listeners();
         let waiting =
             std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         for id in waiting {
-            poke(io, id);
+            notify_handler(io, id);
         }
     }
 }
@@ -300,7 +300,7 @@ impl Drop for WorkerPermit {
 }
 
 /// Has the handler of a socket look at what has come back.
-pub(super) fn poke(io: &mut Io, id: SocketId) {
+pub(super) fn notify_handler(io: &mut Io, id: SocketId) {
     if io.sockets.get(id).is_some() {
         io.set_timer(id, Duration::ZERO);
     }
@@ -359,6 +359,8 @@ impl ResultCell {
 }
 
 /// Runs a callback of the user; its panic is a result.
-pub(super) fn guarded(callback: impl FnOnce() -> io::Result<()>) -> thread::Result<io::Result<()>> {
+pub(super) fn catch_panic(
+    callback: impl FnOnce() -> io::Result<()>,
+) -> thread::Result<io::Result<()>> {
     catch_unwind(AssertUnwindSafe(callback))
 }

@@ -58,7 +58,7 @@ pub(crate) fn check_threads() -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, what))
 }
 
-/// The child's signals wait until [`ReportPipe::let_signals_in`]: before that its handlers are those
+/// The child's signals wait until [`ReportPipe::restore_signal_mask`]: before that its handlers are those
 /// of the parent, and would do what the parent does with a signal.
 ///
 /// # Errors
@@ -88,7 +88,7 @@ pub(crate) fn fork() -> io::Result<Forked> {
 impl ReportPipe {
     /// From now on signals arrive, those first that came meanwhile. Unless the child `inherits` the
     /// handlers of its parent, what they handle has its default action here.
-    pub(crate) fn let_signals_in(&self, inherits: bool) {
+    pub(crate) fn restore_signal_mask(&self, inherits: bool) {
         let mut mask = self.mask;
         if !inherits {
             let signals = handled_signals().filter(|signal| !self.mask.contains(*signal));

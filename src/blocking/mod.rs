@@ -13,7 +13,7 @@ use std::thread;
 use crate::addr::{Addr, ToAddrs};
 use crate::exit::Exit;
 use crate::id::SocketId;
-use crate::reactor::dispatch::message_of;
+use crate::reactor::dispatch::panic_message;
 use crate::server::Server;
 
 #[cfg(all(unix, feature = "processes"))]
@@ -30,7 +30,7 @@ pub use mode::{MAX_CHILDREN, Mode};
 pub use request::Request;
 
 use datagram::BlockingDatagrams;
-use executor::guarded;
+use executor::catch_panic;
 use mode::ErrorHook;
 use stream::BlockingFactory;
 
@@ -50,7 +50,7 @@ use stream::BlockingFactory;
 /// use std::net::TcpStream;
 /// use std::thread;
 /// use socketserver::blocking::{Handler, Mode, Request};
-/// use socketserver::{Outcome, Server};
+/// use socketserver::{RequestOutcome, Server};
 ///
 /// struct Upper;
 ///
@@ -77,7 +77,7 @@ use stream::BlockingFactory;
 ///     stream.read_to_string(&mut answer)?;
 ///     Ok(answer)
 /// });
-/// assert_eq!(server.handle_request(None)?, Outcome::Handled);
+/// assert_eq!(server.handle_request(None)?, RequestOutcome::Handled);
 /// assert_eq!(client.join().unwrap()?, "ONE\nTWO\n");
 /// # Ok::<(), io::Error>(())
 /// ```
@@ -162,7 +162,7 @@ fn serve<S>(
     handler: &mut Serving<S>,
     request: &mut Request<'_, S>,
 ) -> thread::Result<io::Result<()>> {
-    match guarded(|| handler.setup(request)) {
+    match catch_panic(|| handler.setup(request)) {
         Ok(Ok(())) => {}
         failed => {
             // In Python the answer to a datagram is sent by `finish`.
@@ -170,20 +170,20 @@ fn serve<S>(
             return failed;
         }
     }
-    let result = guarded(|| handler.handle(request));
-    let finished = guarded(|| handler.finish(request));
+    let result = catch_panic(|| handler.handle(request));
+    let finished = catch_panic(|| handler.finish(request));
     if matches!(result, Ok(Ok(()))) { finished } else { result }
 }
 
 /// Tells the hook of the user, if there is something to tell.
 fn report(hook: Option<&ErrorHook>, peer: &Addr, result: &thread::Result<io::Result<()>>) {
     let Some(hook) = hook else { return };
-    let told = guarded(|| {
+    let told = catch_panic(|| {
         match result {
             Ok(Ok(())) => {}
             Ok(Err(error)) if Exit::is(error) => {}
             Ok(Err(error)) => hook(peer, error),
-            Err(panic) => hook(peer, &io::Error::other(message_of(&**panic))),
+            Err(panic) => hook(peer, &io::Error::other(panic_message(&**panic))),
         }
         Ok(())
     });

@@ -340,7 +340,7 @@ impl<'a, S> Request<'a, S> {
             SharedAccess::There(mailbox) => {
                 let (sender, result) = mpsc::sync_channel(1);
                 // There is one such call for each thread at most, so they have a bound already.
-                mailbox.post_reserved(Box::new(move |shared, _| {
+                mailbox.post_unbounded(Box::new(move |shared, _| {
                     let _ = sender.send(change(shared));
                 }));
                 let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "the server is gone");

@@ -198,7 +198,7 @@ impl<T: DatagramTransport> Datagram<T> {
 
     /// Whether room shall be reported from now on, if that is something else than before.
     pub(crate) fn take_room_change(&mut self) -> Option<bool> {
-        if !self.wants_room_reported() {
+        if !self.wants_write_interest() {
             return None;
         }
         self.asked_for_room = !self.writable;
@@ -254,7 +254,7 @@ impl<T: DatagramTransport> Datagram<T> {
     }
 
     /// Answers what has come, and then rests or closes. It may have come without an edge.
-    pub(crate) fn look_last(&mut self, since: u64, then: AfterDrain) {
+    pub(crate) fn begin_datagram_drain(&mut self, since: u64, then: AfterDrain) {
         match &mut self.phase {
             DatagramPhase::Closing => {}
             DatagramPhase::Draining { then: before, .. } => {
@@ -283,7 +283,7 @@ impl<T: DatagramTransport> Datagram<T> {
     }
 
     /// The server runs again.
-    pub(crate) fn serve_again(&mut self) {
+    pub(crate) fn resume_all(&mut self) {
         self.waits = false;
         self.told = false;
         if self.phase == DatagramPhase::Stopped {
@@ -347,7 +347,7 @@ impl<T: DatagramTransport> Datagram<T> {
     pub(crate) fn is_quiet(&self) -> bool {
         let usual = matches!(self.phase, DatagramPhase::Open | DatagramPhase::Stopped);
         let done = !self.readable & !self.congested & self.packets.is_empty();
-        usual & done & !self.wants_room_reported()
+        usual & done & !self.wants_write_interest()
     }
 
     /// Whether a turn now would change anything.
@@ -362,11 +362,11 @@ impl<T: DatagramTransport> Datagram<T> {
             // Whoever closes it, its turn gives it the time at which it ends.
             DatagramPhase::Closing => self.owes_nothing() || self.closes_at.is_none(),
         };
-        ends || self.wants_read() || self.wants_write() || self.wants_room_reported()
+        ends || self.wants_read() || self.wants_write() || self.wants_write_interest()
     }
 
     /// Whether nothing is left to do before the server ends its run.
-    pub(crate) fn is_at_rest(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.phase == DatagramPhase::Stopped && self.owes_nothing()
     }
 
@@ -527,7 +527,7 @@ impl<T: DatagramTransport> Datagram<T> {
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Some(FlushOutcome::Sent(0)),
                 io::ErrorKind::WouldBlock
-                    if self.packets.go_to_peer() || !self.transport.refusal_is_the_peers() =>
+                    if self.packets.go_to_peer() || !self.transport.would_block_is_per_peer() =>
                 {
                     // The one peer of a connected socket is worth waiting for.
                     self.writable = false;
@@ -551,7 +551,7 @@ impl<T: DatagramTransport> Datagram<T> {
     }
 
     /// Drops what waits, and says how many that were.
-    pub(crate) fn drop_waiting(&mut self) -> usize {
+    pub(crate) fn clear_queue(&mut self) -> usize {
         self.packets.clear()
     }
 
@@ -564,7 +564,7 @@ impl<T: DatagramTransport> Datagram<T> {
     }
 
     #[inline]
-    pub(crate) fn wants_room_reported(&self) -> bool {
+    pub(crate) fn wants_write_interest(&self) -> bool {
         self.asked_for_room == self.writable
     }
 }

@@ -72,40 +72,40 @@ impl Flags {
     pub(crate) const LOOKED: Flags = Flags(1 << 17);
 
     #[inline]
-    pub(crate) const fn and(self, more: Flags) -> Flags {
+    pub(crate) const fn union(self, more: Flags) -> Flags {
         Flags(self.0 | more.0)
     }
 
     /// Whether at least one of `bits` is set.
     #[inline]
-    pub(crate) const fn any(self, bits: Flags) -> bool {
+    pub(crate) const fn intersects(self, bits: Flags) -> bool {
         self.0 & bits.0 != 0
     }
 
     /// Whether of the bits `among` exactly `these` are set.
     #[inline]
-    pub(crate) const fn exactly(self, these: Flags, among: Flags) -> bool {
+    pub(crate) const fn matches(self, these: Flags, among: Flags) -> bool {
         self.0 & among.0 == these.0
     }
 
     #[inline]
-    pub(crate) fn set(&mut self, bits: Flags) {
+    pub(crate) fn insert(&mut self, bits: Flags) {
         self.0 |= bits.0;
     }
 
     #[inline]
-    pub(crate) fn clear(&mut self, bits: Flags) {
+    pub(crate) fn remove(&mut self, bits: Flags) {
         self.0 &= !bits.0;
     }
 
     #[inline]
-    pub(crate) fn set_if(&mut self, bits: Flags, on: bool) {
+    pub(crate) fn insert_if(&mut self, bits: Flags, on: bool) {
         self.0 |= if on { bits.0 } else { 0 };
     }
 
     #[inline]
-    pub(crate) fn put(&mut self, bits: Flags, on: bool) {
-        if on { self.set(bits) } else { self.clear(bits) }
+    pub(crate) fn set(&mut self, bits: Flags, on: bool) {
+        if on { self.insert(bits) } else { self.remove(bits) }
     }
 }
 
@@ -123,11 +123,11 @@ mod tests {
 
     #[test]
     fn exactly_looks_at_the_bits_named_and_at_no_others() {
-        let mut flags = Flags::READABLE.and(Flags::PAUSED);
-        assert!(!flags.exactly(Flags::READABLE, Flags::READABLE.and(Flags::PAUSED)));
-        assert!(flags.exactly(Flags::READABLE, Flags::READABLE.and(Flags::ENDED)));
-        flags.clear(Flags::PAUSED);
+        let mut flags = Flags::READABLE.union(Flags::PAUSED);
+        assert!(!flags.matches(Flags::READABLE, Flags::READABLE.union(Flags::PAUSED)));
+        assert!(flags.matches(Flags::READABLE, Flags::READABLE.union(Flags::ENDED)));
+        flags.remove(Flags::PAUSED);
         assert_eq!(flags, Flags::READABLE);
-        assert!(!flags.any(Flags::PAUSED.and(Flags::ENDED)));
+        assert!(!flags.intersects(Flags::PAUSED.union(Flags::ENDED)));
     }
 }

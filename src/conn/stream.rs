@@ -130,7 +130,7 @@ const SEND_AT_ONCE_AGAIN: usize = 64 << 10;
 const SENDS_AT_ONCE: u8 = 4;
 
 /// A short read proves nothing while one of these is set.
-const DOUBTS: Flags = Flags::READ_CLOSED.and(Flags::URGENT).and(Flags::BROKEN);
+const DOUBTS: Flags = Flags::READ_CLOSED.union(Flags::URGENT).union(Flags::BROKEN);
 
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
@@ -166,45 +166,45 @@ impl<T: Transport> Stream<T> {
     /// The usual thing: something came in, perhaps the peer's end, and perhaps there is room.
     #[inline]
     pub(crate) fn note_input(&mut self, writable: bool, read_closed: bool) {
-        self.flags.set(Flags::READABLE);
-        self.flags.set_if(Flags::WRITABLE, writable);
-        self.flags.set_if(Flags::READ_CLOSED, read_closed);
+        self.flags.insert(Flags::READABLE);
+        self.flags.insert_if(Flags::WRITABLE, writable);
+        self.flags.insert_if(Flags::READ_CLOSED, read_closed);
     }
 
     pub(crate) fn note(&mut self, ready: Readiness) {
         let Readiness { readable, writable, read_closed, urgent, error } = ready;
-        self.flags.set_if(Flags::READABLE, readable || read_closed || error);
-        self.flags.set_if(Flags::WRITABLE, writable || error);
-        self.flags.set_if(Flags::READ_CLOSED, read_closed);
-        self.flags.set_if(Flags::URGENT, urgent);
-        self.flags.set_if(Flags::BROKEN, error);
+        self.flags.insert_if(Flags::READABLE, readable || read_closed || error);
+        self.flags.insert_if(Flags::WRITABLE, writable || error);
+        self.flags.insert_if(Flags::READ_CLOSED, read_closed);
+        self.flags.insert_if(Flags::URGENT, urgent);
+        self.flags.insert_if(Flags::BROKEN, error);
     }
 
     /// The server shuts down: looks into the socket once more, then the handler is to be told.
     pub(crate) fn note_shutdown(&mut self) {
-        self.flags.set(Flags::READABLE.and(Flags::SHUTDOWN_DUE));
+        self.flags.insert(Flags::READABLE.union(Flags::SHUTDOWN_DUE));
     }
 
     /// There is news about a connection in the making.
-    pub(crate) fn note_verdict(&mut self) {
-        self.flags.set(Flags::WRITABLE);
+    pub(crate) fn note_connect_result(&mut self) {
+        self.flags.insert(Flags::WRITABLE);
     }
 
     /// What was taken for such news was none.
     pub(crate) fn forget_verdict(&mut self) {
-        self.flags.clear(Flags::WRITABLE.and(Flags::BROKEN));
+        self.flags.remove(Flags::WRITABLE.union(Flags::BROKEN));
     }
 
     /// The connection is tried again, over another transport.
     pub(crate) fn retry(&mut self, transport: T) -> T {
-        let noted = Flags::READABLE.and(Flags::WRITABLE).and(DOUBTS);
-        self.flags.clear(noted);
+        let noted = Flags::READABLE.union(Flags::WRITABLE).union(DOUBTS);
+        self.flags.remove(noted);
         std::mem::replace(&mut self.transport, transport)
     }
 
     /// The connection stands.
     pub(crate) fn note_connected(&mut self) {
-        self.flags.clear(Flags::CONNECTING);
+        self.flags.remove(Flags::CONNECTING);
     }
 
     /// Queues `bytes`.
@@ -228,7 +228,7 @@ impl<T: Transport> Stream<T> {
     #[inline]
     fn push(&mut self, bytes: &[u8], pool: &mut BufferPool) -> usize {
         let unsent = self.output.push(bytes, pool);
-        self.flags.put(Flags::OUTPUT, unsent > 0);
+        self.flags.set(Flags::OUTPUT, unsent > 0);
         unsent
     }
 
@@ -246,22 +246,22 @@ impl<T: Transport> Stream<T> {
     /// Errors stay with the transport: the flush meets them again, in the reactor's turn.
     fn send_at_once(&mut self, bytes: &[u8]) -> usize {
         let most = if bytes.len() >= SEND_AT_ONCE_AGAIN { SENDS_AT_ONCE } else { 1 };
-        let room = self.flags.exactly(Flags::WRITABLE, Flags::WRITABLE.and(Flags::CONNECTING));
+        let room = self.flags.matches(Flags::WRITABLE, Flags::WRITABLE.union(Flags::CONNECTING));
         if !room || !self.output.is_empty() || self.sent_at_once >= most {
             return 0;
         }
         self.sent_at_once += 1;
-        self.flags.set(Flags::SENT_AT_ONCE);
+        self.flags.insert(Flags::SENT_AT_ONCE);
         match self.transport.write(bytes) {
             Ok(n) => {
-                if n < bytes.len() && self.transport.short_write_was_last() {
-                    self.flags.clear(Flags::WRITABLE);
+                if n < bytes.len() && self.transport.short_write_filled() {
+                    self.flags.remove(Flags::WRITABLE);
                 }
                 n
             }
             Err(error) => {
                 if error.kind() == io::ErrorKind::WouldBlock {
-                    self.flags.clear(Flags::WRITABLE);
+                    self.flags.remove(Flags::WRITABLE);
                 }
                 0
             }
@@ -270,28 +270,28 @@ impl<T: Transport> Stream<T> {
 
     #[cold]
     fn note_congestion(&mut self, marks: Watermarks) {
-        self.flags.set(Flags::CONGESTED);
-        self.flags.put(Flags::HELD_UP, !self.flags.any(Flags::FULL_DUPLEX));
+        self.flags.insert(Flags::CONGESTED);
+        self.flags.set(Flags::HELD_UP, !self.flags.intersects(Flags::FULL_DUPLEX));
         if self.output.len() > marks.output_limit {
             self.end(CloseState::Aborted(CloseReason::OutputLimit));
         }
     }
 
     pub(crate) fn pause(&mut self) {
-        self.flags.set(Flags::PAUSED);
+        self.flags.insert(Flags::PAUSED);
     }
 
     pub(crate) fn resume(&mut self) {
         if self.is_paused() {
-            self.flags.clear(Flags::PAUSED);
+            self.flags.remove(Flags::PAUSED);
             self.show_again();
         }
     }
 
     pub(crate) fn set_full_duplex(&mut self, on: bool) {
-        let was_held_up = self.flags.any(Flags::HELD_UP);
-        self.flags.put(Flags::FULL_DUPLEX, on);
-        self.flags.put(Flags::HELD_UP, self.is_congested() && !on);
+        let was_held_up = self.flags.intersects(Flags::HELD_UP);
+        self.flags.set(Flags::FULL_DUPLEX, on);
+        self.flags.set(Flags::HELD_UP, self.is_congested() && !on);
         if was_held_up && on {
             self.show_again();
         }
@@ -300,43 +300,43 @@ impl<T: Transport> Stream<T> {
     /// What the handler left is to be shown to it again. While it is shown something, that is not
     /// held yet: what it leaves is known when it returns, in this turn.
     fn show_again(&mut self) {
-        if self.flags.any(Flags::HELD) {
-            self.flags.clear(Flags::REPLAY_FROM_INSIDE);
-            self.flags.set(Flags::REPLAY);
+        if self.flags.intersects(Flags::HELD) {
+            self.flags.remove(Flags::REPLAY_FROM_INSIDE);
+            self.flags.insert(Flags::REPLAY);
         } else if self.is_queued() {
-            self.flags.set(Flags::REPLAY.and(Flags::REPLAY_FROM_INSIDE));
+            self.flags.insert(Flags::REPLAY.union(Flags::REPLAY_FROM_INSIDE));
         }
     }
 
     /// Nothing is shown again: nothing was left, or nobody took of it when it last was.
     pub(crate) fn forget_replay(&mut self) {
-        self.flags.clear(Flags::REPLAY.and(Flags::REPLAY_FROM_INSIDE));
+        self.flags.remove(Flags::REPLAY.union(Flags::REPLAY_FROM_INSIDE));
     }
 
     /// The peer's end was read behind input that is held, or while an answer is awaited.
     pub(crate) fn note_end(&mut self) {
-        self.flags.set(Flags::END_DUE);
+        self.flags.insert(Flags::END_DUE);
     }
 
     /// Whether the handler shall be told of the peer's end now; says so once.
     pub(crate) fn take_end(&mut self) -> bool {
         let due = self.is_end_due();
-        self.flags.put(Flags::END_DUE, self.flags.any(Flags::END_DUE) && !due);
+        self.flags.set(Flags::END_DUE, self.flags.intersects(Flags::END_DUE) && !due);
         due
     }
 
     /// No conversation has begun it.
     pub(crate) fn note_beside(&mut self) {
-        self.flags.set(Flags::BESIDE);
+        self.flags.insert(Flags::BESIDE);
     }
 
     /// Whether work that its handler offloaded is under way.
     pub(crate) fn note_offloaded(&mut self, under_way: bool) {
-        self.flags.put(Flags::OFFLOADED, under_way);
+        self.flags.set(Flags::OFFLOADED, under_way);
     }
 
     pub(crate) fn shutdown_write(&mut self) {
-        self.flags.set(Flags::OUTPUT_CLOSED);
+        self.flags.insert(Flags::OUTPUT_CLOSED);
     }
 
     pub(crate) fn close(&mut self) {
@@ -364,25 +364,25 @@ impl<T: Transport> Stream<T> {
     /// The conversation is over, the bytes it had sent are not.
     pub(crate) fn leave(&mut self) {
         self.end(CloseState::Flushing);
-        drop(self.take_held());
+        drop(self.take_unconsumed());
     }
 
     fn end(&mut self, ending: CloseState) {
         self.ending = ending;
-        self.flags.set(Flags::ENDING);
+        self.flags.insert(Flags::ENDING);
     }
 
     // What is done for it in its turn.
 
     /// Whether the poll reports room from now on, where that must be asked for.
-    pub(crate) fn note_room_asked(&mut self, asked: bool) {
-        self.flags.put(Flags::ROOM_ASKED, asked);
+    pub(crate) fn note_write_interest(&mut self, asked: bool) {
+        self.flags.set(Flags::ROOM_ASKED, asked);
     }
 
     /// It is queued, or has its turn at once; until [`Stream::end_turn`].
     #[inline]
     pub(crate) fn begin_turn(&mut self) {
-        self.flags.set(Flags::QUEUED);
+        self.flags.insert(Flags::QUEUED);
     }
 
     /// Reads once.
@@ -390,20 +390,20 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> io::Result<ReadOutcome> {
         match self.transport.read(buffer) {
             Ok(0) => {
-                self.flags.clear(Flags::READABLE);
-                self.flags.set(Flags::ENDED);
+                self.flags.remove(Flags::READABLE);
+                self.flags.insert(Flags::ENDED);
                 Ok(ReadOutcome::Eof)
             }
             Ok(n) => {
-                let short = n < buffer.len() && self.transport.short_read_was_last();
-                if short && !self.flags.any(DOUBTS) {
-                    self.flags.clear(Flags::READABLE);
+                let short = n < buffer.len() && self.transport.short_read_drained();
+                if short && !self.flags.intersects(DOUBTS) {
+                    self.flags.remove(Flags::READABLE);
                 }
                 Ok(ReadOutcome::Bytes(n))
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => {
-                    self.flags.clear(Flags::READABLE.and(Flags::URGENT));
+                    self.flags.remove(Flags::READABLE.union(Flags::URGENT));
                     Ok(ReadOutcome::WouldBlock)
                 }
                 // Still readable, so it is tried again in the next turn.
@@ -424,16 +424,16 @@ impl<T: Transport> Stream<T> {
         match wrote {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
-                if n < offered && self.transport.short_write_was_last() {
-                    self.flags.clear(Flags::WRITABLE);
+                if n < offered && self.transport.short_write_filled() {
+                    self.flags.remove(Flags::WRITABLE);
                 }
                 self.output.advance(n, pool);
-                self.flags.put(Flags::OUTPUT, !self.output.is_empty());
+                self.flags.set(Flags::OUTPUT, !self.output.is_empty());
                 Ok(WriteOutcome::Wrote(n))
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => {
-                    self.flags.clear(Flags::WRITABLE);
+                    self.flags.remove(Flags::WRITABLE);
                     Ok(WriteOutcome::WouldBlock)
                 }
                 io::ErrorKind::Interrupted => Ok(WriteOutcome::WouldBlock),
@@ -443,15 +443,15 @@ impl<T: Transport> Stream<T> {
     }
 
     /// Writes `bytes` once, straight from where they lie. There must be no output before. Unless
-    /// all of them left, [`Stream::keep_rest`] has to follow.
+    /// all of them left, [`Stream::queue_rest`] has to follow.
     #[inline]
-    pub(crate) fn write_part(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write_direct(&mut self, bytes: &[u8]) -> io::Result<usize> {
         debug_assert!(self.output.is_empty());
         self.transport.write(bytes)
     }
 
     /// What the system did not take of `bytes` becomes output.
-    pub(crate) fn keep_rest(
+    pub(crate) fn queue_rest(
         &mut self,
         bytes: &[u8],
         wrote: io::Result<usize>,
@@ -459,8 +459,8 @@ impl<T: Transport> Stream<T> {
     ) -> io::Result<WriteOutcome> {
         match wrote {
             Ok(n) => {
-                if self.transport.short_write_was_last() {
-                    self.flags.clear(Flags::WRITABLE);
+                if self.transport.short_write_filled() {
+                    self.flags.remove(Flags::WRITABLE);
                 }
                 self.push(bytes.get(n..).unwrap_or_default(), pool);
                 Ok(WriteOutcome::Wrote(n))
@@ -469,7 +469,7 @@ impl<T: Transport> Stream<T> {
                 self.push(bytes, pool);
                 match error.kind() {
                     io::ErrorKind::WouldBlock => {
-                        self.flags.clear(Flags::WRITABLE);
+                        self.flags.remove(Flags::WRITABLE);
                         Ok(WriteOutcome::WouldBlock)
                     }
                     io::ErrorKind::Interrupted => Ok(WriteOutcome::WouldBlock),
@@ -483,7 +483,7 @@ impl<T: Transport> Stream<T> {
     #[cold]
     pub(crate) fn send_first(&mut self, bytes: &[u8], marks: Watermarks, pool: &mut BufferPool) {
         self.output.push_front(bytes, pool);
-        self.flags.put(Flags::OUTPUT, !self.output.is_empty());
+        self.flags.set(Flags::OUTPUT, !self.output.is_empty());
         if self.output.len() > marks.high_water {
             self.note_congestion(marks);
         }
@@ -495,42 +495,42 @@ impl<T: Transport> Stream<T> {
         if !self.is_congested() || self.output.len() > marks.low_water {
             return false;
         }
-        self.flags.clear(Flags::CONGESTED.and(Flags::HELD_UP));
+        self.flags.remove(Flags::CONGESTED.union(Flags::HELD_UP));
         if !self.held.is_empty() {
-            self.flags.clear(Flags::REPLAY_FROM_INSIDE);
-            self.flags.set(Flags::REPLAY);
+            self.flags.remove(Flags::REPLAY_FROM_INSIDE);
+            self.flags.insert(Flags::REPLAY);
         }
         true
     }
 
     /// It has been idle for too long, as far as was noted. When the loop was held up, the notice of
     /// the contrary may still be under way: says once that another turn is due.
-    pub(crate) fn look_once_more(&mut self) -> bool {
-        let in_vain = Flags::LOOKED.and(Flags::CONNECTING).and(Flags::ENDING);
-        let looks = !self.flags.any(in_vain);
+    pub(crate) fn recheck_idle(&mut self) -> bool {
+        let in_vain = Flags::LOOKED.union(Flags::CONNECTING).union(Flags::ENDING);
+        let looks = !self.flags.intersects(in_vain);
         if looks {
-            self.flags.set(Flags::READABLE.and(Flags::WRITABLE).and(Flags::LOOKED));
+            self.flags.insert(Flags::READABLE.union(Flags::WRITABLE).union(Flags::LOOKED));
         }
         looks
     }
 
     /// It was not idle after all.
-    pub(crate) fn was_active(&mut self) {
-        self.flags.clear(Flags::LOOKED);
+    pub(crate) fn clear_idle_recheck(&mut self) {
+        self.flags.remove(Flags::LOOKED);
     }
 
     /// Whether the handler shall be told of the shutdown; says so once.
     pub(crate) fn take_shutdown(&mut self) -> bool {
-        let due = self.flags.any(Flags::SHUTDOWN_DUE);
-        self.flags.clear(Flags::SHUTDOWN_DUE);
+        let due = self.flags.intersects(Flags::SHUTDOWN_DUE);
+        self.flags.remove(Flags::SHUTDOWN_DUE);
         due
     }
 
     /// Ends the outgoing direction if that was asked for and nothing is left to send.
-    pub(crate) fn end_output(&mut self) {
-        let asked = Flags::OUTPUT_CLOSED.and(Flags::OUTPUT_ENDED);
-        if self.flags.exactly(Flags::OUTPUT_CLOSED, asked) && self.output.is_empty() {
-            self.flags.set(Flags::OUTPUT_ENDED);
+    pub(crate) fn send_fin(&mut self) {
+        let asked = Flags::OUTPUT_CLOSED.union(Flags::OUTPUT_ENDED);
+        if self.flags.matches(Flags::OUTPUT_CLOSED, asked) && self.output.is_empty() {
+            self.flags.insert(Flags::OUTPUT_ENDED);
             // The only errors say that the connection is gone already, and reading will tell.
             let _ = self.transport.shutdown_write();
         }
@@ -540,30 +540,30 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn linger(&mut self) {
         debug_assert!(self.output.is_empty());
         self.shutdown_write();
-        self.end_output();
+        self.send_fin();
         self.end(CloseState::Lingering);
-        drop(self.take_held());
+        drop(self.take_unconsumed());
     }
 
     /// The end of a turn: it may be queued again, and the next large send may go straight to the
     /// system again.
     #[inline]
     pub(crate) fn end_turn(&mut self) {
-        self.flags.clear(Flags::QUEUED.and(Flags::SENT_AT_ONCE));
+        self.flags.remove(Flags::QUEUED.union(Flags::SENT_AT_ONCE));
         self.sent_at_once = 0;
     }
 
     /// What was held, lent to a handler while everything else may be changed.
     #[inline]
-    pub(crate) fn take_held(&mut self) -> Unconsumed {
-        const ALL: Flags = Flags::HELD.and(Flags::REPLAY).and(Flags::REPLAY_FROM_INSIDE);
-        self.flags.clear(ALL);
+    pub(crate) fn take_unconsumed(&mut self) -> Unconsumed {
+        const ALL: Flags = Flags::HELD.union(Flags::REPLAY).union(Flags::REPLAY_FROM_INSIDE);
+        self.flags.remove(ALL);
         std::mem::take(&mut self.held)
     }
 
     #[inline]
-    pub(crate) fn put_held(&mut self, held: Unconsumed) {
-        self.flags.put(Flags::HELD, !held.is_empty());
+    pub(crate) fn put_unconsumed(&mut self, held: Unconsumed) {
+        self.flags.set(Flags::HELD, !held.is_empty());
         self.held = held;
     }
 
@@ -571,7 +571,7 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn drop_output(&mut self, pool: &mut BufferPool) -> usize {
         let dropped = self.output.len();
         self.output.clear(pool);
-        self.flags.clear(Flags::OUTPUT);
+        self.flags.remove(Flags::OUTPUT);
         dropped
     }
 }

@@ -8,11 +8,11 @@ use crate::conn::packets::{RecvBuffers, SendQueue};
 pub(crate) trait Transport: Read + Write {
     /// Whether the last read took everything there was if it did not fill its buffer: the system
     /// will then report the next byte by itself.
-    fn short_read_was_last(&self) -> bool;
+    fn short_read_drained(&self) -> bool;
 
     /// Whether a write that took only a part was the last for now: the system will then report the
     /// room by itself.
-    fn short_write_was_last(&self) -> bool;
+    fn short_write_filled(&self) -> bool;
 
     /// Ends the outgoing direction, after everything written.
     fn shutdown_write(&mut self) -> io::Result<()>;
@@ -70,7 +70,7 @@ pub(crate) trait DatagramTransport {
     ) -> io::Result<usize>;
 
     /// Whether `WouldBlock` at sending says that the one peer has no room, and not the socket.
-    fn refusal_is_the_peers(&self) -> bool;
+    fn would_block_is_per_peer(&self) -> bool;
 
     /// Whether it has every address of the machine, is told which one each datagram was sent to,
     /// and may be told which one each leaves from.

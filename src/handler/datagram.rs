@@ -18,7 +18,7 @@ use crate::id::TimerId;
 ///
 /// ```
 /// use std::net::UdpSocket;
-/// use socketserver::{Addr, Context, Outcome, Server};
+/// use socketserver::{Addr, Context, RequestOutcome, Server};
 ///
 /// let mut server = Server::new()?;
 /// let id = server.bind("127.0.0.1:0", |cx: &mut Context<'_>, packet: &[u8], _peer: &Addr| {
@@ -29,7 +29,7 @@ use crate::id::TimerId;
 ///
 /// let client = UdpSocket::bind("127.0.0.1:0")?;
 /// client.send_to(b"hello", ("127.0.0.1", port))?;
-/// assert_eq!(server.handle_request(None)?, Outcome::Handled);
+/// assert_eq!(server.handle_request(None)?, RequestOutcome::Handled);
 /// let mut answer = [0; 16];
 /// let (n, _) = client.recv_from(&mut answer)?;
 /// assert_eq!(&answer[..n], b"HELLO");

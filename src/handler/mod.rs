@@ -47,7 +47,7 @@ pub(crate) use registrar::{HandlerFactory, HandlerSlot, Registrar};
 /// use std::io::{self, Read, Write};
 /// use std::net::{Shutdown, TcpStream};
 /// use std::thread;
-/// use socketserver::{Context, Handler, Input, Outcome, Server};
+/// use socketserver::{Context, Handler, Input, RequestOutcome, Server};
 ///
 /// /// Numbers the lines it gets.
 /// struct Number(u32);
@@ -73,7 +73,7 @@ pub(crate) use registrar::{HandlerFactory, HandlerSlot, Registrar};
 ///     stream.read_to_string(&mut answer)?;
 ///     Ok(answer)
 /// });
-/// assert_eq!(server.handle_request(None)?, Outcome::Handled);
+/// assert_eq!(server.handle_request(None)?, RequestOutcome::Handled);
 /// assert_eq!(client.join().unwrap()?, "1 one\n2 two\n");
 /// # Ok::<(), io::Error>(())
 /// ```
@@ -352,7 +352,7 @@ impl<S> Context<'_, S> {
         self.desk.workers.run(move || {
             let result = catch_unwind(AssertUnwindSafe(work));
             let result = result.map_err(|_| io::Error::other("the offloaded work panicked"));
-            mailbox.post_reserved(Box::new(move |shared, io| {
+            mailbox.post_unbounded(Box::new(move |shared, io| {
                 // What `then` sends comes before whatever waited for it, which is for the next turn.
                 io.end_offloaded(owner);
                 then(shared, io, result);

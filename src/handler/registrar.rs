@@ -30,7 +30,7 @@ pub(crate) trait HandlerFactory<S> {
     fn make(&mut self, peer: &Addr) -> Box<dyn Handler<S>>;
 
     /// Whether another client may come now. When that changes, somebody has to call
-    /// [`SocketTable::stop_waiting`](crate::io::table::SocketTable::stop_waiting).
+    /// [`SocketTable::resume_listeners`](crate::io::table::SocketTable::resume_listeners).
     fn has_room(&self) -> bool {
         true
     }
@@ -86,7 +86,7 @@ where
 /// Where a callback leaves those who shall answer for sockets it opened, since the table of roles
 /// is in use while it runs; and the ways to other threads.
 pub(crate) struct Registrar<S> {
-    pub(crate) newcomers: Vec<(SocketId, HandlerSlot<S>)>,
+    pub(crate) pending_handlers: Vec<(SocketId, HandlerSlot<S>)>,
     pub(crate) mailbox: Arc<Mailbox<Command<S>>>,
     pub(crate) workers: ThreadPool,
 }
@@ -113,7 +113,7 @@ impl<S> Registrar<S> {
         factory: Box<dyn HandlerFactory<S>>,
     ) -> io::Result<SocketId> {
         let id = io.open_listener(&addr.to_addrs()?)?;
-        self.newcomers.push((id, HandlerSlot::Listener(factory)));
+        self.pending_handlers.push((id, HandlerSlot::Listener(factory)));
         Ok(id)
     }
 
@@ -131,7 +131,7 @@ impl<S> Registrar<S> {
         let connect = to.into_connect()?;
         io.resolver.reach_with(|| Arc::clone(&self.mailbox) as Arc<dyn LoopControl>);
         let id = io.open_connection(connect, asker)?;
-        self.newcomers.push((id, HandlerSlot::Stream(Box::new(handler))));
+        self.pending_handlers.push((id, HandlerSlot::Stream(Box::new(handler))));
         Ok(id)
     }
 
@@ -145,7 +145,7 @@ impl<S> Registrar<S> {
         H: DatagramHandler<S> + 'static,
     {
         let id = io.open_bound(&addr.to_addrs()?)?;
-        self.newcomers.push((id, HandlerSlot::Datagram(Box::new(handler))));
+        self.pending_handlers.push((id, HandlerSlot::Datagram(Box::new(handler))));
         Ok(id)
     }
 
@@ -159,7 +159,7 @@ impl<S> Registrar<S> {
         H: DatagramHandler<S> + 'static,
     {
         let id = io.open_connected(&addr.to_addrs()?)?;
-        self.newcomers.push((id, HandlerSlot::Datagram(Box::new(handler))));
+        self.pending_handlers.push((id, HandlerSlot::Datagram(Box::new(handler))));
         Ok(id)
     }
 
@@ -177,7 +177,8 @@ impl<S> Registrar<S> {
         let register =
             |registry: &Registry, token| registry.register(&mut source, token, interests);
         let id = io.open_source(register)?;
-        self.newcomers.push((id, HandlerSlot::Source(Box::new(WatchedSource { source, ready }))));
+        self.pending_handlers
+            .push((id, HandlerSlot::Source(Box::new(WatchedSource { source, ready }))));
         Ok(id)
     }
 
@@ -186,7 +187,7 @@ impl<S> Registrar<S> {
         F: FnMut(&mut Context<'_, S>) -> io::Result<()> + 'static,
     {
         let id = io.open_source(|_, _| Ok(()))?;
-        self.newcomers.push((id, HandlerSlot::Source(Box::new(TimerHandler(ring)))));
+        self.pending_handlers.push((id, HandlerSlot::Source(Box::new(TimerHandler(ring)))));
         Ok(id)
     }
 }

@@ -80,7 +80,7 @@ impl Io {
         }
         if let Some(listener) = self.sockets.listener(id) {
             listener.closing = true;
-        } else if let Some(datagram) = self.sockets.datagram(id) {
+        } else if let Some(datagram) = self.sockets.datagram_mut(id) {
             datagram.close();
         } else if let Some(source) = self.sockets.source(id) {
             source.closing = true;
@@ -99,8 +99,8 @@ impl Io {
         if self.change(id, |connection| aborted = connection.stream.abort(CloseReason::Aborted)) {
             return aborted;
         }
-        if let Some(datagram) = self.sockets.datagram(id) {
-            let dropped = datagram.drop_waiting();
+        if let Some(datagram) = self.sockets.datagram_mut(id) {
+            let dropped = datagram.clear_queue();
             self.stats.packets_dropped += dropped as u64;
             // One that is closed already may have waited for these alone.
             self.sockets.enqueue(id);

@@ -23,7 +23,7 @@ pub(crate) struct Connection {
     /// How many entries in the heap of deadlines are its own.
     pub(crate) deadlines: u8,
     /// Whether a deadline for the rest of a closed connection is in the heap.
-    pub(crate) close_watched: bool,
+    pub(crate) close_timeout_armed: bool,
 }
 
 /// No clock of ours comes so far.
@@ -38,12 +38,12 @@ impl Connection {
             noted: 0,
             lingers: false,
             deadlines: 0,
-            close_watched: false,
+            close_timeout_armed: false,
         }
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        self.stream.note_room_asked(false);
+        self.stream.note_write_interest(false);
         self.stream.transport_mut().register(registry, token, false)
     }
 
@@ -65,26 +65,30 @@ impl Connection {
 
     /// Whether a turn now would change anything.
     pub(crate) fn wants_service(&self) -> bool {
-        let unwatched = self.stream.is_closing() && !self.close_watched;
+        let unwatched = self.stream.is_closing() && !self.close_timeout_armed;
         self.stream.wants_service()
-            || !self.stream.is_connecting() && (unwatched || self.wants_room_reported())
+            || !self.stream.is_connecting() && (unwatched || self.wants_write_interest())
     }
 
-    /// Whether [`Connection::ask_for_room`] has something to change.
+    /// Whether [`Connection::update_write_interest`] has something to change.
     #[inline]
-    pub(crate) fn wants_room_reported(&self) -> bool {
-        self.stream.is_refused() != self.stream.is_room_asked()
-            && !self.stream.transport().reports_room()
+    pub(crate) fn wants_write_interest(&self) -> bool {
+        self.stream.is_refused() != self.stream.has_write_interest()
+            && !self.stream.transport().reports_writable()
     }
 
     /// Has room reported exactly while output is refused.
-    pub(crate) fn ask_for_room(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        if !self.wants_room_reported() {
+    pub(crate) fn update_write_interest(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<()> {
+        if !self.wants_write_interest() {
             return Ok(());
         }
         let ask = self.stream.is_refused();
-        self.stream.note_room_asked(ask);
-        self.stream.transport_mut().ask_for_room(registry, token, ask)
+        self.stream.note_write_interest(ask);
+        self.stream.transport_mut().update_write_interest(registry, token, ask)
     }
 
     /// Whether its handler's `finish` has run, or is running.

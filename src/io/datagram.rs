@@ -19,8 +19,12 @@ impl Datagram {
     }
 
     /// Has room reported exactly while the socket refuses.
-    pub(crate) fn ask_for_room(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+    pub(crate) fn update_write_interest(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<()> {
         self.take_room_change()
-            .map_or(Ok(()), |ask| self.transport_mut().ask_for_room(registry, token, ask))
+            .map_or(Ok(()), |ask| self.transport_mut().update_write_interest(registry, token, ask))
     }
 }

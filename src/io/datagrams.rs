@@ -37,7 +37,7 @@ impl Io {
         bytes: &[u8],
         to: Option<&Addr>,
     ) -> SendStatus {
-        let Some(datagram) = self.sockets.datagram(id) else { return SendStatus::Closed };
+        let Some(datagram) = self.sockets.datagram_mut(id) else { return SendStatus::Closed };
         if !datagram.sends_plainly() || to.is_none() && !datagram.is_connected {
             return self.send_while_shown(id, bytes, to);
         }
@@ -63,7 +63,7 @@ impl Io {
             packets: self.options.packet_queue,
             bytes: self.options.packet_queue_bytes,
         };
-        let Some(datagram) = self.sockets.datagram(id) else { return SendStatus::Closed };
+        let Some(datagram) = self.sockets.datagram_mut(id) else { return SendStatus::Closed };
         if datagram.phase() == DatagramPhase::Closing || to.is_none() && !datagram.is_connected {
             return SendStatus::Closed;
         }
@@ -77,7 +77,7 @@ impl Io {
             self.stats.packets_dropped += 1;
             return SendStatus::Congested;
         }
-        if self.sockets.datagram_ref(id).is_some_and(|datagram| !datagram.queued) {
+        if self.sockets.datagram(id).is_some_and(|datagram| !datagram.queued) {
             self.sockets.enqueue(id);
         }
         SendStatus::Queued
@@ -103,7 +103,7 @@ impl Io {
         from: Option<SocketAddr>,
         to: &Addr,
     ) -> SendStatus {
-        let Some(datagram) = self.sockets.datagram(id) else { return SendStatus::Closed };
+        let Some(datagram) = self.sockets.datagram_mut(id) else { return SendStatus::Closed };
         if *to == Addr::Unnamed || datagram.phase() == DatagramPhase::Closing {
             return SendStatus::Closed;
         }
@@ -130,7 +130,7 @@ impl Io {
     /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when it is gone;
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the peer is the socket itself.
     pub fn set_peer(&mut self, id: SocketId, peer: &Addr) -> io::Result<()> {
-        let Some(datagram) = self.sockets.datagram(id) else {
+        let Some(datagram) = self.sockets.datagram_mut(id) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let transport = datagram.transport();
@@ -145,7 +145,7 @@ impl Io {
         self.own.remove(id);
         if let ShutdownState::Draining { since, .. } = self.drain {
             // It does not rest, as it would have while it was bound only.
-            self.look_last(id, since);
+            self.begin_datagram_drain(id, since);
         }
         Ok(())
     }
@@ -178,7 +178,7 @@ impl Io {
     }
 
     fn set_member(&self, id: SocketId, group: IpAddr, interface: u32, on: bool) -> io::Result<()> {
-        match self.sockets.datagram_ref(id) {
+        match self.sockets.datagram(id) {
             Some(datagram) => datagram.transport().set_member(group, interface, on),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
@@ -186,14 +186,14 @@ impl Io {
 
     /// The address of ours to which the datagram was sent that `id` shows now, or else has.
     pub(crate) fn asked_addr(&self, id: SocketId) -> Option<Addr> {
-        let shown = self.sockets.datagram_ref(id).and_then(Datagram::destination);
+        let shown = self.sockets.datagram(id).and_then(Datagram::destination);
         shown.map_or_else(|| self.local_addr(id), |addr| Some(Addr::Ip(addr)))
     }
 
     /// How many datagrams wait to leave the datagram socket `id`.
     #[must_use]
     pub fn packets_waiting(&self, id: SocketId) -> usize {
-        self.sockets.datagram_ref(id).map_or(0, Datagram::waiting)
+        self.sockets.datagram(id).map_or(0, Datagram::waiting)
     }
 
     /// Says whether there is such a datagram socket.
@@ -202,7 +202,7 @@ impl Io {
         id: SocketId,
         change: impl FnOnce(&mut Datagram),
     ) -> bool {
-        let Some(datagram) = self.sockets.datagram(id) else { return false };
+        let Some(datagram) = self.sockets.datagram_mut(id) else { return false };
         change(datagram);
         self.sockets.enqueue(id);
         true

@@ -19,9 +19,9 @@ impl Io {
     /// Takes the socket of a connection out of the loop. It blocks, and all shares of it must be
     /// gone before it can come back.
     pub(crate) fn lend(&mut self, id: SocketId) -> io::Result<Arc<Socket>> {
-        self.stop_collecting(id);
+        self.uncork(id);
         let registry = self.poll.registry();
-        let Some(connection) = self.sockets.connection(id) else {
+        let Some(connection) = self.sockets.connection_mut(id) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         connection.stream.transport_mut().deregister(registry)?;
@@ -84,7 +84,7 @@ impl Io {
         not(all(unix, feature = "processes")),
         expect(dead_code, reason = "nothing is forked")
     )]
-    pub(crate) fn close_copies(&mut self) {
+    pub(crate) fn close_inherited(&mut self) {
         drop(std::mem::replace(&mut self.sockets, SocketTable::new()));
         drop(std::mem::take(&mut self.attempts));
         self.loans.clear();

@@ -132,7 +132,7 @@ impl GroupState {
 
     /// The loop with the fewest connections. `own` has counted the client in question already; it
     /// serves it where no other has fewer, which saves the way.
-    fn loop_with_fewest(&self, own: usize) -> usize {
+    fn least_loaded(&self, own: usize) -> usize {
         let count = |index: usize| {
             let connections = self.members.get(index).map_or(usize::MAX, LoopSlot::count);
             connections.saturating_sub(usize::from(index == own))
@@ -211,13 +211,13 @@ mod tests {
         let mut seats = Vec::new();
         for expected in [0, 1, 2, 0, 1, 2] {
             let mut seat = group.reserve(0).unwrap();
-            let to = group.loop_with_fewest(0);
+            let to = group.least_loaded(0);
             assert_eq!(to, expected);
             seat.move_to(to);
             seats.push(seat);
         }
         seats.remove(1);
         let _here = group.reserve(0).unwrap();
-        assert_eq!(group.loop_with_fewest(0), 1);
+        assert_eq!(group.least_loaded(0), 1);
     }
 }

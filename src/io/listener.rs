@@ -13,7 +13,7 @@ pub(crate) struct Listener {
     /// Nobody is accepted until somebody resumes it.
     pub(crate) paused: bool,
     /// Nobody is accepted until a connection ends or the retry time comes.
-    pub(crate) waits_for_room: bool,
+    pub(crate) paused_for_capacity: bool,
     /// Somebody closed it; it goes in its next turn.
     pub(crate) closing: bool,
     /// The number under which its clients are handed to other loops, if they are.
@@ -36,7 +36,7 @@ impl Listener {
             // Whoever came before it was registered counts as well.
             readable: true,
             paused: false,
-            waits_for_room: false,
+            paused_for_capacity: false,
             closing: false,
             door: None,
             queued: false,
@@ -52,7 +52,7 @@ impl Listener {
     /// Whether clients may wait, and nothing forbids to accept them.
     #[inline]
     pub(crate) fn may_accept(&self) -> bool {
-        self.readable && !self.waits_for_room && !self.paused
+        self.readable && !self.paused_for_capacity && !self.paused
     }
 
     /// A client was accepted.

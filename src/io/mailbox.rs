@@ -90,7 +90,7 @@ impl<C> Mailbox<C> {
     }
 
     /// For what somebody else has bounded already: the end of offloaded work.
-    pub(crate) fn post_reserved(&self, command: C) {
+    pub(crate) fn post_unbounded(&self, command: C) {
         // A server that is gone has nobody waiting for the result.
         let _ = self.put(|state| {
             state.commands.push(command);
@@ -124,7 +124,7 @@ impl<C> Mailbox<C> {
 
     /// Whether [`Mailbox::take`] would find something. Costs one load.
     #[inline]
-    pub(crate) fn has_mail(&self) -> bool {
+    pub(crate) fn is_pending(&self) -> bool {
         self.pending.load(Ordering::Acquire)
     }
 

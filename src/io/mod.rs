@@ -176,22 +176,22 @@ impl Io {
                 return SendStatus::Queued;
             }
         }
-        self.send_apart(id, bytes)
+        self.send_slow(id, bytes)
     }
 
     /// A send to another connection than the one whose turn it is, one that is not plain, or one
     /// that is too much for the outbox. Apart, so that the usual send needs few registers.
     #[inline(never)]
-    fn send_apart(&mut self, id: SocketId, bytes: &[u8]) -> SendStatus {
+    fn send_slow(&mut self, id: SocketId, bytes: &[u8]) -> SendStatus {
         let own = self.outbox.is_serving(id);
         if own && bytes.len() < SEND_AT_ONCE && self.outbox.grow(bytes.len()) {
             return self.send(id, bytes);
         }
-        self.stop_collecting(id);
-        if bytes.len() >= SEND_AT_ONCE && (own || self.may_overtake(id)) {
+        self.uncork(id);
+        if bytes.len() >= SEND_AT_ONCE && (own || self.can_write_directly(id)) {
             return self.send_large(id, bytes);
         }
-        let Some(connection) = self.sockets.connection(id) else {
+        let Some(connection) = self.sockets.connection_mut(id) else {
             return self.send_packet(id, bytes, None);
         };
         let sent = connection.stream.send(bytes, self.marks, &mut self.pool);
@@ -205,22 +205,22 @@ impl Io {
     }
 
     /// Whether nothing that `id` has sent in its own turn of this round still lies in the outbox.
-    fn may_overtake(&self, id: SocketId) -> bool {
+    fn can_write_directly(&self, id: SocketId) -> bool {
         self.outbox.is_empty()
-            || self.sockets.connection_ref(id).is_none_or(|one| !one.stream.is_queued())
+            || self.sockets.connection(id).is_none_or(|one| !one.stream.is_queued())
     }
 
     #[cold]
     fn send_large(&mut self, id: SocketId, bytes: &[u8]) -> SendStatus {
-        let Some(connection) = self.sockets.connection(id) else {
+        let Some(connection) = self.sockets.connection_mut(id) else {
             return self.send_packet(id, bytes, None);
         };
         let (sent, left) = connection.stream.send_large(bytes, self.marks, &mut self.pool);
-        self.note_large(id, bytes.len(), sent, left)
+        self.record_direct_write(id, bytes.len(), sent, left)
     }
 
     /// Of a large message of `len` bytes so many left at once.
-    fn note_large(
+    fn record_direct_write(
         &mut self,
         id: SocketId,
         len: usize,
@@ -233,7 +233,7 @@ impl Io {
         if left > 0 {
             self.stats.bytes_out += left as u64;
             self.trace.step(|| TraceEvent::Wrote(id, left));
-            if let Some(connection) = self.sockets.connection(id) {
+            if let Some(connection) = self.sockets.connection_mut(id) {
                 connection.active_at = self.now;
             }
         }
@@ -252,7 +252,9 @@ impl Io {
             match self.sockets.get(id) {
                 Some(Entry::Listener(_)) => self.close(id),
                 Some(Entry::Datagram(datagram)) if !datagram.is_connected => self
-                    .change_datagram(id, |datagram| datagram.look_last(since, AfterDrain::Close)),
+                    .change_datagram(id, |datagram| {
+                        datagram.begin_datagram_drain(since, AfterDrain::Close)
+                    }),
                 _ => false,
             };
         }
@@ -265,7 +267,7 @@ impl Io {
     pub fn shutdown(&mut self, grace: Duration) {
         if self.drain == ShutdownState::Done {
             // Another run begins, if only to end; who rested since the last one is told again.
-            self.sockets.serve_again();
+            self.sockets.resume_all();
         }
         self.drain = match self.drain {
             ShutdownState::Running | ShutdownState::Done => ShutdownState::Requested { grace },
@@ -359,7 +361,7 @@ impl Io {
     /// that is counted which does not leave with its end.
     #[must_use]
     pub fn unsent(&self, id: SocketId) -> usize {
-        let waiting = self.sockets.connection_ref(id).map_or(0, |c| c.stream.unsent());
+        let waiting = self.sockets.connection(id).map_or(0, |c| c.stream.unsent());
         waiting + if self.outbox.is_serving(id) { self.outbox.collected() } else { 0 }
     }
 
@@ -407,7 +409,7 @@ impl Io {
             attempt.nodelay = Some(on);
             return Ok(());
         }
-        match self.sockets.connection_ref(id) {
+        match self.sockets.connection(id) {
             Some(connection) => connection.stream.transport().set_nodelay(on),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
@@ -454,7 +456,7 @@ impl Io {
 
     /// What `id` has sent in its turn becomes ordinary output, because something unusual is about
     /// to happen to it.
-    pub(crate) fn stop_collecting(&mut self, id: SocketId) {
+    pub(crate) fn uncork(&mut self, id: SocketId) {
         if !self.outbox.is_serving(id) {
             return;
         }
@@ -463,7 +465,7 @@ impl Io {
             return;
         }
         let collected = self.outbox.give_up();
-        if let Some(connection) = self.sockets.connection(id) {
+        if let Some(connection) = self.sockets.connection_mut(id) {
             connection.stream.send_first(collected, self.marks, &mut self.pool);
         }
     }
@@ -480,8 +482,8 @@ impl Io {
 
     /// Says whether there is such a connection.
     pub(crate) fn change(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) -> bool {
-        self.stop_collecting(id);
-        let Some(connection) = self.sockets.connection(id) else { return false };
+        self.uncork(id);
+        let Some(connection) = self.sockets.connection_mut(id) else { return false };
         change(connection);
         if !connection.stream.is_queued() {
             self.sockets.enqueue(id);

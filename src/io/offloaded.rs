@@ -6,7 +6,7 @@ use crate::id::SocketId;
 impl Io {
     /// Another thread is at work for this socket. What has no conversation waits for nothing.
     pub(crate) fn begin_offloaded(&mut self, id: SocketId) {
-        if let Some(connection) = self.sockets.connection(id) {
+        if let Some(connection) = self.sockets.connection_mut(id) {
             connection.stream.note_offloaded(true);
             // At most Options::work_limit entries, since each counts work that is under way.
             *self.offloaded.entry(id).or_default() += 1;

@@ -32,9 +32,9 @@ impl Io {
         let polled = if self.options.spin.is_zero() || timeout == Some(Duration::ZERO) {
             self.poll.poll(events, timeout)
         } else {
-            self.poll_awake(events, timeout)
+            self.busy_poll(events, timeout)
         };
-        self.look_at_clock();
+        self.update_clock();
         match polled {
             Ok(()) => {}
             // A signal. Those of the wait before are gone: mio clears them before it waits.
@@ -50,7 +50,7 @@ impl Io {
     /// Looks for events again and again for as long as [`Options::spin`] says, and only then sleeps:
     /// who is awake when a message comes need not be woken, which costs more than many a look.
     #[inline(never)]
-    fn poll_awake(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+    fn busy_poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let spin = timeout.map_or(self.options.spin, |timeout| timeout.min(self.options.spin));
         let began = Instant::now();
         loop {
@@ -68,7 +68,7 @@ impl Io {
 
     /// Reads the clock: once a turn, and when a call from outside the loop begins.
     #[inline]
-    pub(crate) fn look_at_clock(&mut self) {
+    pub(crate) fn update_clock(&mut self) {
         #[cfg(feature = "testing")]
         if let Some(at) = self.stopped_at {
             self.now = at;
@@ -109,7 +109,7 @@ impl Io {
     // Opening and closing.
 
     pub(crate) fn open_listener(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
-        if let Some(door) = self.next_door() {
+        if let Some(door) = self.next_addr() {
             return self.open_door(door, addrs);
         }
         first_that_works("listen on", addrs, |addr| {
@@ -120,7 +120,7 @@ impl Io {
 
     /// Binds a datagram socket.
     pub(crate) fn open_bound(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
-        if let Some(door) = self.next_door() {
+        if let Some(door) = self.next_addr() {
             return self.open_packet_door(door, addrs);
         }
         first_that_works("bind to", addrs, |addr| {
@@ -149,7 +149,7 @@ impl Io {
     fn adopt_datagram(&mut self, datagram: Datagram) -> io::Result<SocketId> {
         let id = self.sockets.insert_datagram(datagram).ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
-        let registered = match self.sockets.datagram(id) {
+        let registered = match self.sockets.datagram_mut(id) {
             Some(datagram) => datagram.register(registry, id.token()),
             None => Ok(()),
         };
@@ -158,17 +158,17 @@ impl Io {
             return Err(error);
         }
         if let ShutdownState::Draining { since, .. } = self.drain {
-            self.look_last(id, since);
+            self.begin_datagram_drain(id, since);
         }
         Ok(id)
     }
 
     /// What has come to a datagram socket by now is answered; then it rests, or closes if it is a
     /// connected one.
-    pub(crate) fn look_last(&mut self, id: SocketId, since: u64) {
+    pub(crate) fn begin_datagram_drain(&mut self, id: SocketId, since: u64) {
         self.change_datagram(id, |datagram| {
             let then = if datagram.is_connected { AfterDrain::Close } else { AfterDrain::Rest };
-            datagram.look_last(since, then);
+            datagram.begin_datagram_drain(since, then);
         });
     }
 
@@ -212,7 +212,7 @@ impl Io {
         connection.deadlines = u8::from(at.is_some());
         let id = self.sockets.insert_connection(connection).ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
-        let Some(connection) = self.sockets.connection(id) else { return Ok(id) };
+        let Some(connection) = self.sockets.connection_mut(id) else { return Ok(id) };
         if let Err(error) = connection.register(registry, id.token()) {
             self.sockets.remove(id);
             return Err(error);
@@ -226,7 +226,7 @@ impl Io {
     /// Gives a connection another socket, and all its time again.
     pub(crate) fn replace(&mut self, id: SocketId, socket: StreamSocket) -> io::Result<()> {
         let registry = self.poll.registry();
-        let Some(connection) = self.sockets.connection(id) else { return Ok(()) };
+        let Some(connection) = self.sockets.connection_mut(id) else { return Ok(()) };
         connection.active_at = self.now;
         // Its close takes it from the poll, but not on every system.
         let _ = connection.stream.retry(socket).deregister(registry);
@@ -234,18 +234,18 @@ impl Io {
     }
 
     /// A shutdown begins: everybody looks once more into its socket, and then its handler is told.
-    pub(crate) fn ask_all_to_end(&mut self) {
+    pub(crate) fn ask_all_to_close(&mut self) {
         let since = self.now;
         for id in self.sockets.ids() {
-            self.ask_to_end(id);
-            self.look_last(id, since);
+            self.ask_to_close(id);
+            self.begin_datagram_drain(id, since);
         }
         self.hurry_lingering();
     }
 
     /// The same for one connection.
-    pub(crate) fn ask_to_end(&mut self, id: SocketId) {
-        let Some(connection) = self.sockets.connection(id) else { return };
+    pub(crate) fn ask_to_close(&mut self, id: SocketId) {
+        let Some(connection) = self.sockets.connection_mut(id) else { return };
         if connection.stream.is_connecting() && self.attempts.is_planned(id) {
             connection.stream.close();
         }
@@ -255,13 +255,13 @@ impl Io {
 
     /// Whether a shutdown still waits for the end of what comes in. A peer that never stops sending
     /// may not hold up its handler's `shutdown` for longer.
-    pub(crate) fn reads_on(&self) -> bool {
+    pub(crate) fn may_still_read(&self) -> bool {
         let ShutdownState::Draining { since, .. } = self.drain else { return false };
-        self.looks_on(since)
+        self.may_still_look(since)
     }
 
     /// Whether what comes in is still looked at, `since` when it is to come to its end.
-    pub(crate) fn looks_on(&self, since: u64) -> bool {
+    pub(crate) fn may_still_look(&self, since: u64) -> bool {
         let longest = match self.drain {
             ShutdownState::Draining { since, deadline } => READ_ON.min((deadline - since) / 2),
             _ => READ_ON,
@@ -271,13 +271,13 @@ impl Io {
 
     /// Whether a shutdown has nothing more to wait for. A connection in the making that owes nobody
     /// anything, such as one that looks whether a server is well, holds nothing up.
-    pub(crate) fn is_at_rest(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         let owes_nothing = |id: &SocketId| {
-            let connection = self.sockets.connection_ref(*id);
+            let connection = self.sockets.connection(*id);
             connection.is_some_and(|one| one.stream.is_beside() && one.stream.unsent() == 0)
         };
         self.connections() == self.attempts.ids().filter(owes_nothing).count()
-            && self.sockets.datagrams().all(|(_, one)| one.is_at_rest())
+            && self.sockets.datagrams().all(|(_, one)| one.is_drained())
     }
 
     /// Whether what this socket's callbacks begin owes nobody an answer: nobody has asked for it.
@@ -292,9 +292,9 @@ impl Io {
     /// Whether a connection may go without waiting for the peer's end: only when the server shuts
     /// down, everything that came was looked at, and the peer has been silent since, or nobody has
     /// asked for it.
-    pub(crate) fn parts_at_once(&self, id: SocketId) -> bool {
+    pub(crate) fn may_skip_linger(&self, id: SocketId) -> bool {
         let ShutdownState::Draining { since, .. } = self.drain else { return false };
-        self.sockets.connection_ref(id).is_some_and(|connection| {
+        self.sockets.connection(id).is_some_and(|connection| {
             let silent = connection.quiet_since() < since || connection.stream.is_beside();
             !connection.stream.is_readable() && silent
         })
@@ -304,26 +304,26 @@ impl Io {
     #[inline]
     pub(crate) fn arm(&mut self, id: SocketId) {
         let Some(at) = self.deadline(id) else { return };
-        let Some(connection) = self.sockets.connection(id) else { return };
+        let Some(connection) = self.sockets.connection_mut(id) else { return };
         connection.deadlines = connection.deadlines.saturating_add(1);
         self.deadlines.push(at, id);
     }
 
     /// Sets a deadline for input that is held, unless one is under way.
     #[inline]
-    pub(crate) fn watch_unfinished(&mut self, id: SocketId) {
+    pub(crate) fn arm_frame_deadline(&mut self, id: SocketId) {
         if self.frame_after == u64::MAX {
             return;
         }
-        let Some(connection) = self.sockets.connection(id) else { return };
-        if connection.stream.watch_unfinished() {
+        let Some(connection) = self.sockets.connection_mut(id) else { return };
+        if connection.stream.arm_frame_deadline() {
             self.unfinished.push(self.now.saturating_add(self.frame_after), id);
         }
     }
 
     /// When the present patience with a connection ends.
     pub(crate) fn deadline(&self, id: SocketId) -> Option<u64> {
-        let connection = self.sockets.connection_ref(id)?;
+        let connection = self.sockets.connection(id)?;
         self.due(connection)
     }
 
@@ -345,9 +345,9 @@ impl Io {
     }
 
     /// Bounds the time that the rest of a closed datagram socket may take to leave; once for each.
-    pub(crate) fn hurry_datagram(&mut self, id: SocketId) {
+    pub(crate) fn arm_datagram_close_timeout(&mut self, id: SocketId) {
         let over = self.after(self.options.close_timeout);
-        let Some(datagram) = self.sockets.datagram(id) else { return };
+        let Some(datagram) = self.sockets.datagram_mut(id) else { return };
         if datagram.closes_at.is_none() {
             datagram.closes_at = Some(over);
             self.deadlines.push(over, id);
@@ -357,29 +357,29 @@ impl Io {
     /// A datagram socket takes nothing more, and closes when those that it took are answered: within
     /// the grace of a shutdown, or else within the time that a closed one has.
     pub(crate) fn await_answers(&mut self, id: SocketId) {
-        if let Some(datagram) = self.sockets.datagram(id) {
+        if let Some(datagram) = self.sockets.datagram_mut(id) {
             datagram.wait();
         }
         if !self.is_shutting_down() {
-            self.hurry_datagram(id);
+            self.arm_datagram_close_timeout(id);
         }
     }
 
     /// Has room reported to a datagram socket that refused to send.
     pub(crate) fn ask_for_packet_room(&mut self, id: SocketId) -> io::Result<()> {
         let registry = self.poll.registry();
-        match self.sockets.datagram(id) {
-            Some(datagram) => datagram.ask_for_room(registry, id.token()),
+        match self.sockets.datagram_mut(id) {
+            Some(datagram) => datagram.update_write_interest(registry, id.token()),
             None => Ok(()),
         }
     }
 
     /// Has room reported to a connection whose output was refused, where that must be asked for.
     #[inline]
-    pub(crate) fn ask_for_room(&mut self, id: SocketId) -> io::Result<()> {
+    pub(crate) fn update_write_interest(&mut self, id: SocketId) -> io::Result<()> {
         let registry = self.poll.registry();
-        match self.sockets.connection(id) {
-            Some(connection) => connection.ask_for_room(registry, id.token()),
+        match self.sockets.connection_mut(id) {
+            Some(connection) => connection.update_write_interest(registry, id.token()),
             None => Ok(()),
         }
     }
@@ -431,7 +431,7 @@ impl Io {
                 let _ = listener.socket.deregister(registry);
             }
             Entry::Datagram(datagram) => {
-                self.stats.packets_dropped += datagram.drop_waiting() as u64;
+                self.stats.packets_dropped += datagram.clear_queue() as u64;
                 self.own.remove(id);
                 let _ = datagram.deregister(registry);
                 deadlines =

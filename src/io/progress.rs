@@ -39,20 +39,20 @@ impl Io {
     /// ```
     #[must_use]
     pub fn unacknowledged(&self, id: SocketId) -> Option<usize> {
-        let connection = self.sockets.connection_ref(id)?;
+        let connection = self.sockets.connection(id)?;
         connection.stream.transport().unacknowledged().map(|bytes| bytes as usize)
     }
 
     /// Whether the end of the peer was read.
     pub(crate) fn has_ended(&self, id: SocketId) -> bool {
-        self.sockets.connection_ref(id).is_some_and(|connection| connection.stream.has_ended())
+        self.sockets.connection(id).is_some_and(|connection| connection.stream.has_ended())
     }
 
     /// The time of a connection is over. Whether its peer has acknowledged something meanwhile, or
     /// may have: then it begins anew. One look a deadline.
     pub(crate) fn goes_on(&mut self, id: SocketId) -> bool {
         let now = self.now;
-        let Some(connection) = self.sockets.connection(id) else { return false };
+        let Some(connection) = self.sockets.connection_mut(id) else { return false };
         let goes_on = match connection.stream.ending() {
             CloseState::Open | CloseState::Closing | CloseState::Flushing => {
                 connection.has_acknowledged(now)
@@ -69,7 +69,7 @@ impl Io {
     /// Whether the silence of a connection is our own doing: a thread works for it, or its handler
     /// has paused it and owes the peer the next word. Its idle time begins anew.
     pub(crate) fn is_silent_for_us(&mut self, id: SocketId) -> bool {
-        let Some(connection) = self.sockets.connection(id) else { return false };
+        let Some(connection) = self.sockets.connection_mut(id) else { return false };
         let stream = &connection.stream;
         let is_ours = stream.ending() == CloseState::Open
             && !stream.is_connecting()
@@ -83,8 +83,8 @@ impl Io {
 
     /// The time of a connection has begun anew.
     fn wait_on(&mut self, id: SocketId) {
-        let Some(connection) = self.sockets.connection(id) else { return };
-        connection.stream.was_active();
+        let Some(connection) = self.sockets.connection_mut(id) else { return };
+        connection.stream.clear_idle_recheck();
         self.arm(id);
     }
 
@@ -93,7 +93,7 @@ impl Io {
     /// A connection lingers from now on.
     pub(crate) fn begin_lingering(&mut self, id: SocketId) {
         let now = self.now;
-        let Some(connection) = self.sockets.connection(id) else { return };
+        let Some(connection) = self.sockets.connection_mut(id) else { return };
         connection.begin_lingering(now);
         self.arm(id);
         self.lingering.add(id);
@@ -130,7 +130,7 @@ impl Io {
     /// came is read only in this turn.
     fn lingers_on(&mut self, id: SocketId) -> bool {
         let (now, most) = (self.now, self.linger_time());
-        let Some(connection) = self.sockets.connection(id) else { return false };
+        let Some(connection) = self.sockets.connection_mut(id) else { return false };
         let is_over = connection.lingering_since(now).saturating_add(most) <= now;
         if is_over {
             return false;

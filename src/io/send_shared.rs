@@ -35,13 +35,13 @@ impl Io {
         if bytes.len() < SEND_AT_ONCE {
             return self.send(id, bytes);
         }
-        let at_once = self.outbox.is_serving(id) || self.may_overtake(id);
-        self.stop_collecting(id);
-        let Some(connection) = self.sockets.connection(id) else {
+        let at_once = self.outbox.is_serving(id) || self.can_write_directly(id);
+        self.uncork(id);
+        let Some(connection) = self.sockets.connection_mut(id) else {
             return self.send_packet(id, bytes, None);
         };
         let (sent, left) =
             connection.stream.send_shared(bytes, at_once, self.marks, &mut self.pool);
-        self.note_large(id, bytes.len(), sent, left)
+        self.record_direct_write(id, bytes.len(), sent, left)
     }
 }

@@ -17,8 +17,8 @@ use crate::options::Options;
 
 impl Io {
     /// The number of what is opened now, if all loops of a group open it.
-    pub(crate) fn next_door(&self) -> Option<usize> {
-        self.sockets.place.as_ref().and_then(GroupMember::next_door)
+    pub(crate) fn next_addr(&self) -> Option<usize> {
+        self.sockets.place.as_ref().and_then(GroupMember::next_addr)
     }
 
     pub(crate) fn open_door(&mut self, number: usize, addrs: &[Addr]) -> io::Result<SocketId> {
@@ -53,7 +53,7 @@ impl Io {
             Distribution::Handoff
         };
         if way == Distribution::ReusePort {
-            socket.let_others_join()?;
+            socket.set_reuse_port()?;
         }
         self.note_door(SharedAddr { addr, way, is_datagram: false });
         Ok((socket, way))
@@ -88,7 +88,7 @@ impl Io {
         let by_kernel = KERNEL_SPREADS && matches!(addr, Addr::Ip(_));
         let way = if by_kernel { Distribution::ReusePort } else { Distribution::SingleLoop };
         if way == Distribution::ReusePort {
-            socket.let_others_join()?;
+            socket.set_reuse_port()?;
         }
         let id = self.adopt_bound(socket)?;
         self.note_door(SharedAddr { addr, way, is_datagram: true });
@@ -127,7 +127,7 @@ impl Io {
 
     fn note_opened(&mut self, id: SocketId) {
         if let Some(place) = &mut self.sockets.place {
-            place.has_opened(id);
+            place.note_opened_addr(id);
         }
     }
 }

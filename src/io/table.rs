@@ -113,23 +113,23 @@ impl SocketTable {
             if let Some(place) = &self.place {
                 place.free();
             }
-            self.stop_waiting();
+            self.resume_listeners();
         }
     }
 
     /// Lets every listener that waited for room try again.
-    pub(crate) fn stop_waiting(&mut self) {
+    pub(crate) fn resume_listeners(&mut self) {
         while let Some(id) = self.waiting.pop() {
             self.retry(id);
         }
     }
 
     /// The server runs again: nobody waits or rests any more.
-    pub(crate) fn serve_again(&mut self) {
-        self.stop_waiting();
+    pub(crate) fn resume_all(&mut self) {
+        self.resume_listeners();
         for id in self.datagram_ids() {
-            if let Some(datagram) = self.datagram(id) {
-                datagram.serve_again();
+            if let Some(datagram) = self.datagram_mut(id) {
+                datagram.resume_all();
                 self.enqueue(id);
             }
         }
@@ -138,15 +138,15 @@ impl SocketTable {
     /// Lets one listener try again.
     pub(crate) fn retry(&mut self, id: SocketId) {
         if let Some(listener) = self.listener(id) {
-            listener.waits_for_room = false;
+            listener.paused_for_capacity = false;
             self.enqueue(id);
         }
     }
 
     /// Has a listener wait until a connection ends or somebody calls [`SocketTable::retry`].
-    pub(crate) fn wait_for_room(&mut self, id: SocketId) {
+    pub(crate) fn pause_listener(&mut self, id: SocketId) {
         if let Some(listener) = self.listener(id) {
-            listener.waits_for_room = true;
+            listener.paused_for_capacity = true;
             if !self.waiting.contains(&id) {
                 self.waiting.push(id);
             }
@@ -154,7 +154,7 @@ impl SocketTable {
     }
 
     /// Whether a conversation goes on, or an answer to a datagram is owed.
-    pub(crate) fn is_busy_with(&self, id: SocketId) -> bool {
+    pub(crate) fn is_serving_request(&self, id: SocketId) -> bool {
         match self.get(id) {
             Some(Entry::Connection(_)) => true,
             Some(Entry::Datagram(datagram)) => datagram.is_owing(),
@@ -172,7 +172,7 @@ impl SocketTable {
     }
 
     #[inline]
-    pub(crate) fn connection(&mut self, id: SocketId) -> Option<&mut Connection> {
+    pub(crate) fn connection_mut(&mut self, id: SocketId) -> Option<&mut Connection> {
         self.slots.pick_mut(id.0, |socket| match socket {
             Entry::Connection(connection) => Some(connection),
             _ => None,
@@ -180,7 +180,7 @@ impl SocketTable {
     }
 
     #[inline]
-    pub(crate) fn connection_ref(&self, id: SocketId) -> Option<&Connection> {
+    pub(crate) fn connection(&self, id: SocketId) -> Option<&Connection> {
         self.slots.pick(id.0, |socket| match socket {
             Entry::Connection(connection) => Some(connection),
             _ => None,
@@ -189,7 +189,7 @@ impl SocketTable {
 
     /// Whether it is a connection that only waits for the end of its peer.
     pub(crate) fn lingers(&self, id: SocketId) -> bool {
-        self.connection_ref(id).is_some_and(|connection| connection.lingers)
+        self.connection(id).is_some_and(|connection| connection.lingers)
     }
 
     pub(crate) fn listener(&mut self, id: SocketId) -> Option<&mut Listener> {
@@ -200,14 +200,14 @@ impl SocketTable {
     }
 
     #[inline]
-    pub(crate) fn datagram(&mut self, id: SocketId) -> Option<&mut Datagram> {
+    pub(crate) fn datagram_mut(&mut self, id: SocketId) -> Option<&mut Datagram> {
         match self.slots.get_mut(id.0) {
             Some(Entry::Datagram(datagram)) => Some(datagram),
             _ => None,
         }
     }
 
-    pub(crate) fn datagram_ref(&self, id: SocketId) -> Option<&Datagram> {
+    pub(crate) fn datagram(&self, id: SocketId) -> Option<&Datagram> {
         match self.slots.get(id.0) {
             Some(Entry::Datagram(datagram)) => Some(datagram),
             _ => None,
@@ -242,7 +242,7 @@ impl SocketTable {
     }
 
     /// Whether a client may come: to a listener, or with a datagram.
-    pub(crate) fn has_entrance(&self) -> bool {
+    pub(crate) fn accepts_clients(&self) -> bool {
         let is_open = |socket: &Entry| match socket {
             Entry::Listener(listener) => !listener.closing,
             Entry::Datagram(datagram) => datagram.phase() == DatagramPhase::Open,

@@ -89,7 +89,7 @@ impl<K: Copy + Ord> DeadlineQueue<K> {
     }
 
     /// Notes that an entry that had been called stale came up by itself.
-    pub(crate) fn stale_came_up(&mut self) {
+    pub(crate) fn stale_popped(&mut self) {
         self.stale = self.stale.saturating_sub(1);
     }
 }
@@ -141,7 +141,7 @@ impl Timers {
         self.deadlines.next()
     }
 
-    /// A timer whose time has come; [`Timers::come_up`] says whether it still holds.
+    /// A timer whose time has come; [`Timers::fire`] says whether it still holds.
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<TimerId> {
         self.deadlines.pop_due(now)
     }
@@ -159,10 +159,10 @@ impl Timers {
     }
 
     /// Whose timer it is, unless it was cancelled, even by the one that came up just before it.
-    pub(crate) fn come_up(&mut self, timer: TimerId) -> Option<SocketId> {
+    pub(crate) fn fire(&mut self, timer: TimerId) -> Option<SocketId> {
         let owner = self.alarms.remove(timer.0);
         if owner.is_none() {
-            self.deadlines.stale_came_up();
+            self.deadlines.stale_popped();
         }
         owner
     }
@@ -215,7 +215,7 @@ mod tests {
                     now += roll % 200;
                     model.sort();
                     while let Some(due) = timers.pop_due(now) {
-                        let Some(its_owner) = timers.come_up(due) else { continue };
+                        let Some(its_owner) = timers.fire(due) else { continue };
                         let (at, timer, owner) = model.remove(0);
                         assert!(at <= now);
                         assert_eq!((due, its_owner), (timer, owner));
@@ -280,7 +280,7 @@ mod tests {
         }
         deadlines.forget(STALE_ALLOWED + 500, |_| false);
         assert_eq!(deadlines.len(), 1_000, "not yet");
-        deadlines.stale_came_up();
+        deadlines.stale_popped();
         deadlines.forget(1, |_| false);
         assert_eq!(deadlines.len(), 1_000, "one came up by itself");
         deadlines.forget(1, |_| false);

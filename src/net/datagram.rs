@@ -92,7 +92,7 @@ impl DatagramSocket {
     }
 
     /// Lets other sockets of this user be bound to the same address from now on.
-    pub(crate) fn let_others_join(&self) -> io::Result<()> {
+    pub(crate) fn set_reuse_port(&self) -> io::Result<()> {
         match &self.kind {
             Kind::V4(socket)
             | Kind::V6(socket)
@@ -173,7 +173,7 @@ impl DatagramSocket {
         registry.register(self.source(), token, Interest::READABLE)
     }
 
-    pub(crate) fn ask_for_room(
+    pub(crate) fn update_write_interest(
         &mut self,
         registry: &Registry,
         token: Token,
@@ -292,13 +292,13 @@ impl DatagramTransport for DatagramSocket {
         }
     }
 
-    fn refusal_is_the_peers(&self) -> bool {
+    fn would_block_is_per_peer(&self) -> bool {
         match &self.kind {
             Kind::V4(_) | Kind::V6(_) | Kind::V4Anywhere(..) | Kind::V6Anywhere(..) => false,
             #[cfg(unix)]
             Kind::Unix { .. } => true,
             #[cfg(feature = "testing")]
-            Kind::Memory(socket) => socket.refusal_is_the_peers(),
+            Kind::Memory(socket) => socket.would_block_is_per_peer(),
         }
     }
 

@@ -71,7 +71,7 @@ impl ListenerSocket {
     }
 
     /// Lets other sockets of this user listen at the same address from now on.
-    pub(crate) fn let_others_join(&self) -> io::Result<()> {
+    pub(crate) fn set_reuse_port(&self) -> io::Result<()> {
         match self {
             ListenerSocket::Tcp(listener) => share_port(&SockRef::from(listener)),
             _ => Ok(()),

@@ -202,12 +202,12 @@ impl MemoryStream {
         self.simulated(|kernel, n| kernel.register(n, token, room)).unwrap_or(Ok(()))
     }
 
-    pub(crate) fn reports_room(&self) -> bool {
-        self.simulated(|kernel, n| kernel.reports_room(n)).unwrap_or(true)
+    pub(crate) fn reports_writable(&self) -> bool {
+        self.simulated(|kernel, n| kernel.reports_writable(n)).unwrap_or(true)
     }
 
-    pub(crate) fn ask_for_room(&self, room: bool) -> io::Result<()> {
-        self.simulated(|kernel, n| kernel.ask_for_room(n, room)).unwrap_or(Ok(()))
+    pub(crate) fn update_write_interest(&self, room: bool) -> io::Result<()> {
+        self.simulated(|kernel, n| kernel.update_write_interest(n, room)).unwrap_or(Ok(()))
     }
 
     /// Whether the last read stopped early because descriptors were passed with the bytes.

@@ -122,13 +122,13 @@ impl StreamSocket {
         &mut self,
         registry: &Registry,
         token: Token,
-        ask_for_room: bool,
+        update_write_interest: bool,
     ) -> io::Result<()> {
-        let interests = self.interests(ask_for_room);
+        let interests = self.interests(update_write_interest);
         match self {
             StreamSocket::Unopened | StreamSocket::Lent => Ok(()),
             #[cfg(feature = "testing")]
-            StreamSocket::Memory(stream) => stream.register(token, ask_for_room),
+            StreamSocket::Memory(stream) => stream.register(token, update_write_interest),
             StreamSocket::Tcp(stream) => registry.register(stream, token, interests),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => registry.register(stream, token, interests),
@@ -136,18 +136,18 @@ impl StreamSocket {
     }
 
     /// Whether room is reported without being asked for.
-    pub(crate) fn reports_room(&self) -> bool {
+    pub(crate) fn reports_writable(&self) -> bool {
         match self {
             #[cfg(unix)]
             StreamSocket::Unix { .. } => false,
             #[cfg(feature = "testing")]
-            StreamSocket::Memory(stream) => stream.reports_room(),
+            StreamSocket::Memory(stream) => stream.reports_writable(),
             _ => true,
         }
     }
 
     /// Asks for room to be reported, or no longer.
-    pub(crate) fn ask_for_room(
+    pub(crate) fn update_write_interest(
         &mut self,
         registry: &Registry,
         token: Token,
@@ -155,7 +155,7 @@ impl StreamSocket {
     ) -> io::Result<()> {
         #[cfg(feature = "testing")]
         if let StreamSocket::Memory(stream) = self {
-            return stream.ask_for_room(ask);
+            return stream.update_write_interest(ask);
         }
         let interests = self.interests(ask);
         self.source().map_or(Ok(()), |source| registry.reregister(source, token, interests))
@@ -207,7 +207,7 @@ impl StreamSocket {
 
     /// Whether connect(2) leaves nothing to wait for, as with Unix sockets.
     pub(crate) fn stands_from_the_start(&self) -> bool {
-        !self.reports_room()
+        !self.reports_writable()
     }
 
     /// How much memory the system needs for what it has taken and the peer has not acknowledged, or,
@@ -349,12 +349,12 @@ impl StreamSocket {
 
 impl Transport for StreamSocket {
     #[inline]
-    fn short_read_was_last(&self) -> bool {
+    fn short_read_drained(&self) -> bool {
         EDGE_AFTER_SHORT && (matches!(self, StreamSocket::Tcp(_)) || !self.stopped_early())
     }
 
     #[inline]
-    fn short_write_was_last(&self) -> bool {
+    fn short_write_filled(&self) -> bool {
         EDGE_AFTER_SHORT
     }
 
@@ -378,7 +378,7 @@ fn connect_from(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
     }
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
-    choose_port_late(&socket);
+    set_bind_address_no_port(&socket);
     socket.bind(&SockAddr::from(from))?;
     match socket.connect(&SockAddr::from(to)) {
         Err(error) if !is_under_way(&error) => Err(error),
@@ -388,14 +388,14 @@ fn connect_from(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
 
 /// Lets the system choose our port when it knows the peer, so that one port serves towards many.
 #[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
-fn choose_port_late(socket: &Socket) {
+fn set_bind_address_no_port(socket: &Socket) {
     use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
     // Without it there are only fewer ports.
     let _ = setsockopt(socket, IpBindAddressNoPort, &true);
 }
 
 #[cfg(not(all(feature = "sys", any(target_os = "linux", target_os = "android"))))]
-fn choose_port_late(_: &Socket) {}
+fn set_bind_address_no_port(_: &Socket) {}
 
 #[cfg(unix)]
 fn is_under_way(error: &io::Error) -> bool {

@@ -17,7 +17,7 @@ use crate::trace::TraceEvent;
 
 impl<S> Dispatcher<S> {
     /// Accepts who waits, within the budget of a turn.
-    pub(crate) fn receive_clients(&mut self, id: SocketId) {
+    pub(crate) fn accept_ready(&mut self, id: SocketId) {
         self.accept_clients(id);
         self.io.sockets.give_back();
     }
@@ -33,7 +33,7 @@ impl<S> Dispatcher<S> {
                 return;
             }
             if !(may_come || io.makes_room()) || !factory.has_room() {
-                return io.sockets.wait_for_room(id);
+                return io.sockets.pause_listener(id);
             }
             let Some(listener) = io.sockets.listener(id) else { return };
             match listener.socket.accept(&io.options) {
@@ -41,7 +41,7 @@ impl<S> Dispatcher<S> {
                     listener.note_success();
                     match listener.door {
                         None => self.welcome(id, socket, &peer),
-                        Some(door) => self.share_out(id, door, socket, peer),
+                        Some(door) => self.hand_off(id, door, socket, peer),
                     }
                 }
                 Err(error) => match listener.judge(&error) {
@@ -54,7 +54,7 @@ impl<S> Dispatcher<S> {
 
     /// Another loop serves the client if it has fewer than this one.
     #[cold]
-    fn share_out(&mut self, listener: SocketId, door: usize, socket: StreamSocket, peer: Addr) {
+    fn hand_off(&mut self, listener: SocketId, door: usize, socket: StreamSocket, peer: Addr) {
         let Some(place) = &mut self.io.sockets.place else { return };
         match place.hand_over(door, socket, peer) {
             None => self.io.stats.handed_over += 1,
@@ -64,7 +64,7 @@ impl<S> Dispatcher<S> {
 
     /// Welcomes those whom another loop has handed to this one; after the `last` time it takes
     /// nobody any more.
-    pub(crate) fn receive_arrivals(&mut self, last: bool) {
+    pub(crate) fn accept_handoffs(&mut self, last: bool) {
         let Some(place) = &self.io.sockets.place else { return };
         for Handoff { door, socket, peer, seat } in place.arrivals(last) {
             let Some(place) = &mut self.io.sockets.place else { return };
@@ -79,16 +79,16 @@ impl<S> Dispatcher<S> {
     }
 
     /// Another loop of the group has done something: sent a client, or freed a seat.
-    pub(crate) fn look_at_group(&mut self) {
+    pub(crate) fn check_group(&mut self) {
         if self.io.sockets.place.is_some() {
-            self.receive_arrivals(false);
-            self.io.sockets.stop_waiting();
+            self.accept_handoffs(false);
+            self.io.sockets.resume_listeners();
         }
     }
 
     /// A shutdown of one loop is one of all; what runs once needs its listeners no longer.
-    pub(crate) fn leave_group(&mut self, grace: Duration) {
-        self.receive_arrivals(true);
+    pub(crate) fn stop_group(&mut self, grace: Duration) {
+        self.accept_handoffs(true);
         if let Some(place) = &self.io.sockets.place {
             place.stop_all(grace);
             self.io.server_close();
@@ -96,7 +96,7 @@ impl<S> Dispatcher<S> {
     }
 
     /// The loop has failed, or was never run: who is on the way to it is refused.
-    pub(crate) fn refuse_arrivals(&mut self) {
+    pub(crate) fn refuse_handoffs(&mut self) {
         if let Some(place) = &self.io.sockets.place {
             self.io.stats.refused += place.arrivals(true).len() as u64;
         }
@@ -124,7 +124,7 @@ impl<S> Dispatcher<S> {
         if let Err(error) = self.begin(listener, socket, handler) {
             self.io.stats.refused += 1;
             // Its handler may have taken a place that others wait for.
-            self.io.sockets.stop_waiting();
+            self.io.sockets.resume_listeners();
             self.accept_failed(listener, AcceptError::Transient, &error);
         }
     }
@@ -142,7 +142,7 @@ impl<S> Dispatcher<S> {
         io.stats.accepted += 1;
         io.accept_quota = io.accept_quota.map(|quota| quota.saturating_sub(1));
         io.trace.step(|| TraceEvent::Accepted(listener, id));
-        self.appoint(id, HandlerSlot::Stream(handler));
+        self.install(id, HandlerSlot::Stream(handler));
         self.accepted = Some(id);
         if let Err(failure) = self.call(id, |handler, cx| handler.setup(cx)) {
             self.fail(id, failure);
@@ -155,7 +155,7 @@ impl<S> Dispatcher<S> {
         let io = &mut self.io;
         io.stats.accept_errors += 1;
         if kind == AcceptError::Exhausted {
-            io.sockets.wait_for_room(id);
+            io.sockets.pause_listener(id);
             let retry = io.after(ACCEPT_RETRY);
             io.deadlines.push(retry, id);
             // Its descriptor may be the one that is missing; then the next try comes at once.

@@ -77,7 +77,7 @@ impl Io {
         let attempt = self.plan(connect, asker)?;
         let id = self.adopt_unopened()?;
         self.attempts.insert(id, attempt);
-        if let Some(connection) = self.sockets.connection(id).filter(|_| is_beside) {
+        if let Some(connection) = self.sockets.connection_mut(id).filter(|_| is_beside) {
             connection.stream.note_beside();
         }
         match self.dial(id) {
@@ -91,7 +91,7 @@ impl Io {
         }
         self.stats.connected += 1;
         if let ShutdownState::Draining { .. } = self.drain {
-            self.ask_to_end(id);
+            self.ask_to_close(id);
         }
         Ok(id)
     }
@@ -190,7 +190,7 @@ impl Io {
             return;
         };
         attempt.wakes_at = at;
-        if let Some(connection) = self.sockets.connection(id) {
+        if let Some(connection) = self.sockets.connection_mut(id) {
             connection.deadlines = connection.deadlines.saturating_add(1);
             self.deadlines.push(at, id);
         }
@@ -198,8 +198,8 @@ impl Io {
 
     /// There is news about a connection in the making.
     fn look_soon(&mut self, id: SocketId) {
-        if let Some(connection) = self.sockets.connection(id) {
-            connection.stream.note_verdict();
+        if let Some(connection) = self.sockets.connection_mut(id) {
+            connection.stream.note_connect_result();
             self.sockets.enqueue(id);
         }
     }
@@ -233,13 +233,13 @@ impl Io {
                         Err(io::Error::new(error.kind(), what))
                     }
                 };
-                self.note_looked_up(id, addrs.and_then(|addrs| some_of(&host, addrs)));
+                self.resolved(id, addrs.and_then(|addrs| some_of(&host, addrs)));
             }
         }
     }
 
     /// The name of a connection was looked up, or is unknown.
-    pub(crate) fn note_looked_up(&mut self, id: SocketId, result: io::Result<Vec<Addr>>) {
+    pub(crate) fn resolved(&mut self, id: SocketId, result: io::Result<Vec<Addr>>) {
         let Some(attempt) = self.attempts.get_mut(id) else { return };
         let port = attempt.name.take().map(|(Name { port, .. }, _)| port);
         let with_port = |mut addr: Addr| {
@@ -258,7 +258,7 @@ impl Io {
 
     /// Whether a timer that has come up has to wait until its connection stands, since nothing is
     /// told to a handler before its `setup`.
-    pub(crate) fn puts_off(&mut self, timer: TimerId) -> bool {
+    pub(crate) fn defer_timer(&mut self, timer: TimerId) -> bool {
         if self.attempts.is_empty() {
             return false;
         }
@@ -288,15 +288,15 @@ impl Io {
         for timer in attempt.late {
             self.timers.put_back(self.now, timer);
         }
-        let Some(connection) = self.sockets.connection(id) else { return Ok(()) };
+        let Some(connection) = self.sockets.connection_mut(id) else { return Ok(()) };
         connection.active_at = self.now;
         if standing.is_only_one {
             *connection.stream.transport_mut() = standing.socket;
         } else {
             // What was reported may have been about another one: it is asked for anew.
             connection.stream.retry(standing.socket);
-            connection.stream.note_verdict();
-            connection.stream.transport_mut().ask_for_room(registry, id.token(), false)?;
+            connection.stream.note_connect_result();
+            connection.stream.transport_mut().update_write_interest(registry, id.token(), false)?;
         }
         connection.stream.note_connected();
         if let Some(on) = attempt.nodelay {
@@ -313,7 +313,7 @@ fn not_connected(error: io::Error) -> Failure {
 impl<S> Dispatcher<S> {
     /// A connection in the making may have come about, or failed.
     pub(crate) fn complete_connect(&mut self, id: SocketId) -> Result<(), Failure> {
-        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         if connection.stream.ending() == CloseState::Open && !connection.stream.has_verdict() {
             return Ok(());
         }
@@ -321,7 +321,7 @@ impl<S> Dispatcher<S> {
     }
 
     fn go_on_connecting(&mut self, id: SocketId) -> Result<(), Failure> {
-        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         if connection.stream.ending() != CloseState::Open {
             let error = io::Error::new(io::ErrorKind::ConnectionAborted, "closed before it stood");
             return Err(not_connected(error));

@@ -41,13 +41,13 @@ impl<S> Dispatcher<S> {
     // First half: what came in.
 
     /// Lets in what has come, within the budget of a turn, and shows it.
-    pub(crate) fn receive_packets(&mut self, id: SocketId, post: &mut DatagramBuffers) {
+    pub(crate) fn receive_datagrams(&mut self, id: SocketId, post: &mut DatagramBuffers) {
         let DatagramBuffers { max_packet_size, inbox, batch } = post;
         let inbox = inbox.get_or_insert_with(|| RecvBuffers::new(*max_packet_size));
         let mut left = self.io.options.packets_per_turn;
         while left > 0 {
             let most = left.min(BATCH).min(self.io.accept_quota.unwrap_or(BATCH));
-            let Some(datagram) = self.io.sockets.datagram(id) else { return };
+            let Some(datagram) = self.io.sockets.datagram_mut(id) else { return };
             if most == 0 {
                 return datagram.wait();
             }
@@ -58,7 +58,7 @@ impl<S> Dispatcher<S> {
                 Some(Ok(came)) => {
                     self.io.stats.packets_in += came as u64;
                     self.io.trace.step(|| TraceEvent::PacketsIn(id, came));
-                    self.show_packets(id, inbox, came);
+                    self.deliver_all(id, inbox, came);
                     left = left.saturating_sub(came);
                 }
                 Some(Err(error)) => {
@@ -67,7 +67,7 @@ impl<S> Dispatcher<S> {
                         self.io.deadlines.push(retry, id);
                         warn_of_packet(&mut self.io, id, "nothing can be received", &error);
                     }
-                    self.tell_of_error(id, error);
+                    self.notify_error(id, error);
                     left -= 1;
                 }
                 None => return,
@@ -78,19 +78,19 @@ impl<S> Dispatcher<S> {
     /// Shows each of those that came. What a handler opens gets its roles, and what it fails on is
     /// counted, before the next is shown.
     #[inline]
-    fn show_packets(&mut self, id: SocketId, inbox: &RecvBuffers, came: usize) {
+    fn deliver_all(&mut self, id: SocketId, inbox: &RecvBuffers, came: usize) {
         let mut letters = 0..came;
         while !letters.is_empty() {
             let shown = if inbox.has_destinations() {
                 self.show_some_apart(id, inbox, &mut letters)
             } else {
-                self.show_some::<false>(id, inbox, &mut letters)
+                self.deliver_run::<false>(id, inbox, &mut letters)
             };
-            if !self.desk.newcomers.is_empty() {
-                self.appoint_newcomers();
+            if !self.desk.pending_handlers.is_empty() {
+                self.install_pending();
             }
             if let Err(failure) = shown {
-                self.packet_failed(id, &failure);
+                self.count_failure(id, &failure);
             }
         }
     }
@@ -98,7 +98,7 @@ impl<S> Dispatcher<S> {
     /// Shows one after the other until something has to be done between two of them. That seldom
     /// happens, so what is needed to call a handler is made ready once and not for each.
     #[inline]
-    fn show_some<const HAS_DESTINATIONS: bool>(
+    fn deliver_run<const HAS_DESTINATIONS: bool>(
         &mut self,
         id: SocketId,
         inbox: &RecvBuffers,
@@ -128,8 +128,8 @@ impl<S> Dispatcher<S> {
                 }
                 let sender = Some(letter.peer);
                 let mut cx = Context { id, shared, io, desk, reason: None, sender };
-                show_packet(&mut **handler, &mut cx, letter)?;
-                if !desk.newcomers.is_empty() {
+                deliver_one(&mut **handler, &mut cx, letter)?;
+                if !desk.pending_handlers.is_empty() {
                     break;
                 }
             }
@@ -149,12 +149,12 @@ impl<S> Dispatcher<S> {
         inbox: &RecvBuffers,
         letters: &mut Range<usize>,
     ) -> Result<(), Failure> {
-        self.show_some::<true>(id, inbox, letters)
+        self.deliver_run::<true>(id, inbox, letters)
     }
 
     /// Calls the handler of a datagram socket. What it opened meanwhile gets its roles afterwards.
     #[inline(always)]
-    fn call_packets(
+    fn call_datagram(
         &mut self,
         id: SocketId,
         sender: Option<&Addr>,
@@ -164,21 +164,21 @@ impl<S> Dispatcher<S> {
         let Some(HandlerSlot::Datagram(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
         let mut cx = Context { id, shared, io, desk, reason: None, sender };
         let result = catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx)));
-        if !self.desk.newcomers.is_empty() {
-            self.appoint_newcomers();
+        if !self.desk.pending_handlers.is_empty() {
+            self.install_pending();
         }
         outcome_of(id, result)
     }
 
-    fn tell_of_error(&mut self, id: SocketId, error: io::Error) {
-        let called = self.call_packets(id, None, |handler, cx| handler.error(cx, error));
+    fn notify_error(&mut self, id: SocketId, error: io::Error) {
+        let called = self.call_datagram(id, None, |handler, cx| handler.error(cx, error));
         if let Err(failure) = called {
-            self.packet_failed(id, &failure);
+            self.count_failure(id, &failure);
         }
     }
 
     #[cold]
-    fn packet_failed(&mut self, id: SocketId, failure: &Failure) {
+    fn count_failure(&mut self, id: SocketId, failure: &Failure) {
         if self.io.note_exit(&failure.error) {
             return;
         }
@@ -187,23 +187,23 @@ impl<S> Dispatcher<S> {
     }
 
     /// A timer of a datagram socket came up.
-    pub(crate) fn packet_alarm(&mut self, timer: TimerId, owner: SocketId) {
-        let Some(datagram) = self.io.sockets.datagram(owner) else { return };
+    pub(crate) fn fire_datagram_timer(&mut self, timer: TimerId, owner: SocketId) {
+        let Some(datagram) = self.io.sockets.datagram_mut(owner) else { return };
         if datagram.phase() == DatagramPhase::Closing {
             return;
         }
         self.io.trace.step(|| TraceEvent::TimerFired(owner, timer));
-        let called = self.call_packets(owner, None, |handler, cx| handler.timeout(cx, timer));
+        let called = self.call_datagram(owner, None, |handler, cx| handler.timeout(cx, timer));
         if let Err(failure) = called {
-            self.packet_failed(owner, &failure);
+            self.count_failure(owner, &failure);
         }
     }
 
     // Second half: what goes out, and what has come to its end.
 
-    pub(crate) fn settle_packets(&mut self, id: SocketId, post: &mut DatagramBuffers) {
+    pub(crate) fn finish_datagram_turn(&mut self, id: SocketId, post: &mut DatagramBuffers) {
         self.send_packets(id, post);
-        match self.io.sockets.datagram(id) {
+        match self.io.sockets.datagram_mut(id) {
             None => return,
             Some(datagram) if datagram.is_quiet() => {
                 datagram.queued = false;
@@ -212,7 +212,7 @@ impl<S> Dispatcher<S> {
             _ => {}
         }
         self.tell_of_room_for_packets(id);
-        self.end_last_look(id);
+        self.end_drain(id);
         self.conclude_datagram(id);
         self.io.sockets.end_turn(id);
     }
@@ -222,7 +222,7 @@ impl<S> Dispatcher<S> {
         let mut left = self.io.options.packets_per_turn;
         while left > 0 {
             let Io { sockets, stats, trace, .. } = &mut self.io;
-            let Some(datagram) = sockets.datagram(id) else { return };
+            let Some(datagram) = sockets.datagram_mut(id) else { return };
             let gone = match datagram.flush(&mut post.batch, left) {
                 Some(FlushOutcome::Sent(n)) => {
                     stats.packets_out += n as u64;
@@ -236,7 +236,7 @@ impl<S> Dispatcher<S> {
                     1
                 }
                 Some(FlushOutcome::PendingError(error)) => {
-                    self.tell_of_error(id, error);
+                    self.notify_error(id, error);
                     1
                 }
                 Some(FlushOutcome::WouldBlock) | None => return,
@@ -246,26 +246,26 @@ impl<S> Dispatcher<S> {
     }
 
     fn tell_of_room_for_packets(&mut self, id: SocketId) {
-        let drained = self.io.sockets.datagram(id).is_some_and(|datagram| {
+        let drained = self.io.sockets.datagram_mut(id).is_some_and(|datagram| {
             datagram.take_drained() && datagram.phase() != DatagramPhase::Closing
         });
         if drained {
-            let called = self.call_packets(id, None, |handler, cx| handler.drained(cx));
+            let called = self.call_datagram(id, None, |handler, cx| handler.drained(cx));
             if let Err(failure) = called {
-                self.packet_failed(id, &failure);
+                self.count_failure(id, &failure);
             }
         }
     }
 
     /// Once everything that had come was shown, as far as that has an end.
-    fn end_last_look(&mut self, id: SocketId) {
-        let Some(datagram) = self.io.sockets.datagram_ref(id) else { return };
+    fn end_drain(&mut self, id: SocketId) {
+        let Some(datagram) = self.io.sockets.datagram(id) else { return };
         let DatagramPhase::Draining { since, .. } = datagram.phase() else { return };
-        if datagram.is_held_up() || datagram.wants_read() && self.io.looks_on(since) {
+        if datagram.is_held_up() || datagram.wants_read() && self.io.may_still_look(since) {
             return;
         }
         self.tell_packets_of_shutdown(id);
-        if self.io.sockets.datagram_ref(id).is_some_and(Datagram::awaits_answers) {
+        if self.io.sockets.datagram(id).is_some_and(Datagram::awaits_answers) {
             return self.io.await_answers(id);
         }
         self.io.change_datagram(id, Datagram::end_look);
@@ -276,22 +276,22 @@ impl<S> Dispatcher<S> {
         if !self.io.is_shutting_down() {
             return;
         }
-        if self.io.sockets.datagram(id).is_some_and(Datagram::take_shutdown) {
-            let called = self.call_packets(id, None, |handler, cx| handler.shutdown(cx));
+        if self.io.sockets.datagram_mut(id).is_some_and(Datagram::take_shutdown) {
+            let called = self.call_datagram(id, None, |handler, cx| handler.shutdown(cx));
             if let Err(failure) = called {
-                self.packet_failed(id, &failure);
+                self.count_failure(id, &failure);
             }
         }
     }
 
     /// Sees to it that what has come to its end ends.
     fn conclude_datagram(&mut self, id: SocketId) {
-        let Some(datagram) = self.io.sockets.datagram_ref(id) else { return };
+        let Some(datagram) = self.io.sockets.datagram(id) else { return };
         if datagram.phase() == DatagramPhase::Closing {
             if datagram.owes_nothing() {
                 return self.end_datagram(id, Ok(()));
             }
-            self.io.hurry_datagram(id);
+            self.io.arm_datagram_close_timeout(id);
         }
         if let Err(error) = self.io.ask_for_packet_room(id) {
             self.end_datagram(id, Err(error));
@@ -300,7 +300,7 @@ impl<S> Dispatcher<S> {
 
     /// It is time to try again to receive, or over in which what waits at the end may leave.
     pub(crate) fn datagram_deadline(&mut self, id: SocketId) {
-        let Some(datagram) = self.io.sockets.datagram(id) else { return };
+        let Some(datagram) = self.io.sockets.datagram_mut(id) else { return };
         if datagram.closes_at.is_some_and(|at| at <= self.io.now) {
             datagram.closes_at = None;
             self.end_datagram(id, Ok(()));
@@ -324,17 +324,17 @@ impl<S> Dispatcher<S> {
             if let Err(panic) = finished {
                 log_panic(id, &*panic);
             }
-            self.appoint_newcomers();
+            self.install_pending();
         }
         self.io.discard(id);
     }
 
     /// The grace of a shutdown is over: nothing more is read, and what still waits is dropped.
-    pub(crate) fn rest_datagrams(&mut self) {
+    pub(crate) fn stop_datagrams(&mut self) {
         for id in self.io.sockets.datagram_ids() {
             self.tell_packets_of_shutdown(id);
-            let Some(datagram) = self.io.sockets.datagram(id) else { continue };
-            self.io.stats.packets_dropped += datagram.drop_waiting() as u64;
+            let Some(datagram) = self.io.sockets.datagram_mut(id) else { continue };
+            self.io.stats.packets_dropped += datagram.clear_queue() as u64;
             datagram.end_look();
             if datagram.phase() == DatagramPhase::Closing {
                 self.end_datagram(id, Ok(()));
@@ -352,7 +352,7 @@ impl<S> Dispatcher<S> {
 
 /// Calls the handler for one datagram.
 #[inline(always)]
-fn show_packet<S>(
+fn deliver_one<S>(
     handler: &mut dyn DatagramHandler<S>,
     cx: &mut Context<'_, S>,
     letter: Packet<'_>,
@@ -381,7 +381,7 @@ fn refuses(
     peer: &Addr,
     destination: impl Fn() -> Option<Destination>,
 ) -> bool {
-    let Some(datagram) = io.sockets.datagram_ref(id) else { return true };
+    let Some(datagram) = io.sockets.datagram(id) else { return true };
     // Its handler may have closed it meanwhile, or chosen a peer.
     if datagram.turns_away(peer) {
         return true;
@@ -397,7 +397,7 @@ fn refuses(
 /// What goes to `peer` while its datagram is shown leaves from where that was sent to.
 #[inline(never)]
 fn note_shown(io: &mut Io, id: SocketId, peer: &Addr, destination: Option<Destination>) {
-    if let Some(datagram) = io.sockets.datagram(id) {
+    if let Some(datagram) = io.sockets.datagram_mut(id) {
         datagram.note_shown(peer, destination);
     }
 }
@@ -405,7 +405,7 @@ fn note_shown(io: &mut Io, id: SocketId, peer: &Addr, destination: Option<Destin
 /// What is sent from now on is no answer.
 #[inline(never)]
 fn end_showing(io: &mut Io, id: SocketId) {
-    if let Some(datagram) = io.sockets.datagram(id) {
+    if let Some(datagram) = io.sockets.datagram_mut(id) {
         datagram.end_showing();
     }
 }
@@ -436,7 +436,7 @@ fn note_truncation(io: &mut Io, id: SocketId) {
 
 #[cold]
 fn warn_of_packet(io: &mut Io, id: SocketId, what: &str, error: &io::Error) {
-    let Some(datagram) = io.sockets.datagram(id) else { return };
+    let Some(datagram) = io.sockets.datagram_mut(id) else { return };
     if let Some(before) = datagram.may_warn(io.now) {
         warn!("{id}: {what}: {error} ({before} more such warnings before)");
     }

@@ -55,11 +55,11 @@ impl<S> Dispatcher<S> {
         let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
         match catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx))) {
             Ok(Ok(())) => {
-                self.appoint_newcomers();
+                self.install_pending();
                 Ok(())
             }
             failed => {
-                self.appoint_newcomers();
+                self.install_pending();
                 Err(Failure::of_callback(id, failed))
             }
         }
@@ -67,8 +67,8 @@ impl<S> Dispatcher<S> {
 
     /// Puts those who answer for newly opened sockets into their places, if there are any.
     #[inline]
-    pub(crate) fn appoint_newcomers(&mut self) {
-        if !self.desk.newcomers.is_empty() {
+    pub(crate) fn install_pending(&mut self) {
+        if !self.desk.pending_handlers.is_empty() {
             self.appoint_all();
         }
     }
@@ -76,13 +76,13 @@ impl<S> Dispatcher<S> {
     #[cold]
     #[inline(never)]
     fn appoint_all(&mut self) {
-        while let Some((id, role)) = self.desk.newcomers.pop() {
-            self.appoint(id, role);
+        while let Some((id, role)) = self.desk.pending_handlers.pop() {
+            self.install(id, role);
         }
     }
 
     #[inline]
-    pub(crate) fn appoint(&mut self, id: SocketId, role: HandlerSlot<S>) {
+    pub(crate) fn install(&mut self, id: SocketId, role: HandlerSlot<S>) {
         while self.roles.len() <= id.index() {
             self.roles.push(HandlerSlot::Empty);
         }
@@ -104,7 +104,7 @@ impl<S> Dispatcher<S> {
         let Failure { reason, error } = failure;
         debug!("{id}: ended, {reason:?}: {error}");
         self.io.note_exit(&error);
-        let Some(connection) = self.io.sockets.connection(id) else { return };
+        let Some(connection) = self.io.sockets.connection_mut(id) else { return };
         if connection.is_finished() {
             // Its conversation has ended before; only the rest of it broke.
             return self.io.discard(id);
@@ -125,7 +125,7 @@ impl<S> Dispatcher<S> {
             connection.stream.abort(reason);
         }
         self.finish(id, reason, Err(error));
-        match self.io.sockets.connection(id).map(|connection| connection.stream.ending()) {
+        match self.io.sockets.connection_mut(id).map(|connection| connection.stream.ending()) {
             Some(CloseState::Flushing) => self.io.sockets.enqueue(id),
             _ => self.io.discard(id),
         }
@@ -146,7 +146,7 @@ impl<S> Dispatcher<S> {
         if let Err(panic) = finished {
             log_panic(id, &*panic);
         }
-        self.appoint_newcomers();
+        self.install_pending();
     }
 }
 
@@ -189,12 +189,12 @@ impl Failure {
 
 #[cold]
 pub(crate) fn log_panic(id: SocketId, panic: &(dyn Any + Send)) -> bool {
-    error!("{id}: a callback panicked: {}", message_of(panic));
+    error!("{id}: a callback panicked: {}", panic_message(panic));
     false
 }
 
 /// A panic's message is the program's own, never the peer's; it is cut all the same.
-pub(crate) fn message_of(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let message = panic
         .downcast_ref::<&str>()
         .copied()

@@ -49,7 +49,7 @@ impl<S> Reactor<S> {
 
     // First half: what came in.
 
-    /// Something was reported. A loop of its own, as is [`Reactor::settle_round`], so that the
+    /// Something was reported. A loop of its own, as is [`Reactor::write_phase`], so that the
     /// registers of the machine are for what it needs.
     #[inline(never)]
     pub(crate) fn receive_events<'a, E: ReadyEvent + 'a>(
@@ -92,20 +92,20 @@ impl<S> Reactor<S> {
     fn input(&mut self, event: &impl ReadyEvent, end: bool, buffer: &mut [u8]) {
         let id = SocketId::from_token(event.token());
         let Io { sockets, outbox, stats, now, .. } = &mut self.stage.io;
-        let Some(connection) = sockets.connection(id) else {
+        let Some(connection) = sockets.connection_mut(id) else {
             return sockets.note(id, readiness(event));
         };
         connection.stream.note_input(event.is_writable(), end);
-        if !connection.stream.is_ready_to_talk() {
+        if !connection.stream.is_plain_readable() {
             return sockets.enqueue(id);
         }
         connection.stream.begin_turn();
         outbox.begin(id);
         let filled = connection.take_in(buffer, *now, stats);
         let more = connection.stream.is_readable();
-        match self.show_filled(id, filled, buffer) {
+        match self.deliver_read(id, filled, buffer) {
             Ok(()) if more => self.go_on(id, buffer),
-            Ok(()) => self.end_first_half(id),
+            Ok(()) => self.end_read_phase(id),
             Err(failure) => self.end_received(id, Err(failure)),
         }
     }
@@ -136,15 +136,15 @@ impl<S> Reactor<S> {
         let Io { sockets, outbox, .. } = &mut self.stage.io;
         match sockets.get(id) {
             Some(Entry::Connection(connection)) => {
-                if connection.stream.may_collect() {
+                if connection.stream.can_cork() {
                     outbox.begin(id);
                 }
                 self.attend(id, buffer)?;
             }
-            Some(Entry::Datagram(_)) => self.stage.receive_packets(id, &mut self.post),
-            Some(Entry::Listener(_)) => self.stage.receive_clients(id),
+            Some(Entry::Datagram(_)) => self.stage.receive_datagrams(id, &mut self.post),
+            Some(Entry::Listener(_)) => self.stage.accept_ready(id),
             // It may have been paused since it was queued.
-            Some(Entry::Source(source)) if source.wants_service() => self.stage.receive_source(id),
+            Some(Entry::Source(source)) if source.wants_service() => self.stage.dispatch_source(id),
             Some(Entry::Source(_)) | None => {}
         }
         Ok(())
@@ -153,15 +153,15 @@ impl<S> Reactor<S> {
     #[inline(never)]
     fn end_received(&mut self, id: SocketId, received: Result<(), Failure>) {
         if let Err(failure) = received {
-            self.stage.io.stop_collecting(id);
+            self.stage.io.uncork(id);
             self.stage.fail(id, failure);
         }
-        self.end_first_half(id);
+        self.end_read_phase(id);
     }
 
     /// What a connection sent meanwhile lies in the outbox until the second half.
     #[inline]
-    fn end_first_half(&mut self, id: SocketId) {
+    fn end_read_phase(&mut self, id: SocketId) {
         self.round.push(CorkedSpan { id, sent: self.stage.io.outbox.end() });
     }
 
@@ -169,15 +169,15 @@ impl<S> Reactor<S> {
     fn converse(&mut self, id: SocketId, spent: usize, buffer: &mut [u8]) -> Result<(), Failure> {
         for _ in spent..self.stage.io.options.reads_per_turn {
             let Io { sockets, stats, now, .. } = &mut self.stage.io;
-            let Some(connection) = sockets.connection(id) else { break };
+            let Some(connection) = sockets.connection_mut(id) else { break };
             if !connection.stream.wants_read() {
                 break;
             }
             if connection.stream.reads_behind() {
-                self.read_behind(id, buffer)?;
+                self.read_after_unconsumed(id, buffer)?;
             } else {
                 let filled = connection.take_in(buffer, *now, stats);
-                self.show_filled(id, filled, buffer)?;
+                self.deliver_read(id, filled, buffer)?;
             }
         }
         Ok(())
@@ -185,9 +185,9 @@ impl<S> Reactor<S> {
 
     /// Whatever a connection may want, in the order in which it happens.
     fn attend(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
-        let Some(connection) = self.stage.io.sockets.connection(id) else { return Ok(()) };
+        let Some(connection) = self.stage.io.sockets.connection_mut(id) else { return Ok(()) };
         if connection.stream.ending() == CloseState::Lingering {
-            self.read_in_vain(id, buffer);
+            self.discard_lingering_input(id, buffer);
             return Ok(());
         }
         if connection.stream.is_connecting() {
@@ -200,7 +200,7 @@ impl<S> Reactor<S> {
 
     /// What follows from a read into the empty buffer.
     #[inline(always)]
-    fn show_filled(
+    fn deliver_read(
         &mut self,
         id: SocketId,
         filled: io::Result<ReadOutcome>,
@@ -208,7 +208,7 @@ impl<S> Reactor<S> {
     ) -> Result<(), Failure> {
         match filled {
             Ok(ReadOutcome::Bytes(n)) => self.show(id, buffer.get(..n).unwrap_or(buffer)),
-            Ok(ReadOutcome::Eof) => self.stage.tell_of_end(id, &[]),
+            Ok(ReadOutcome::Eof) => self.stage.notify_eof(id, &[]),
             Ok(ReadOutcome::WouldBlock) => {
                 self.stage.io.trace.step(|| TraceEvent::ReadWouldBlock(id));
                 Ok(())
@@ -232,15 +232,15 @@ impl<S> Reactor<S> {
 
     /// One read behind what the handler left of the reads before, or while an answer is awaited.
     /// What is to be shown again comes first.
-    fn read_behind(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
+    fn read_after_unconsumed(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
         // What an earlier call of this turn has asked for is not about what the next one leaves.
         self.stage.forget_vain_replay(id);
         let Io { sockets, stats, now, options, trace, .. } = &mut self.stage.io;
-        let Some(connection) = sockets.connection(id) else { return Ok(()) };
+        let Some(connection) = sockets.connection_mut(id) else { return Ok(()) };
         if connection.stream.wants_replay() {
             return self.stage.replay(id);
         }
-        let mut held = connection.stream.take_held();
+        let mut held = connection.stream.take_unconsumed();
         let room = options.input_limit.saturating_sub(held.len()).min(buffer.len());
         // Whether there is one byte more than may be left is not known before it is read.
         let buffer = buffer.get_mut(..room.max(1)).unwrap_or_default();
@@ -255,28 +255,28 @@ impl<S> Reactor<S> {
                 trace.step(|| TraceEvent::Read(id, n));
                 held.append(buffer.get(..n).unwrap_or_default());
                 if held.needs_more() {
-                    connection.stream.put_held(held);
+                    connection.stream.put_unconsumed(held);
                     return Ok(());
                 }
                 self.stage.show_held(id, held, false)
             }
             Ok(ReadOutcome::Eof) => {
-                connection.stream.put_held(held);
+                connection.stream.put_unconsumed(held);
                 connection.stream.note_end();
                 self.stage.tell_of_due_end(id)
             }
             nothing => {
-                connection.stream.put_held(held);
-                self.show_filled(id, nothing, &[])
+                connection.stream.put_unconsumed(held);
+                self.deliver_read(id, nothing, &[])
             }
         }
     }
 
     /// Throws away what comes in after the end, within the budget of a turn.
-    fn read_in_vain(&mut self, id: SocketId, buffer: &mut [u8]) {
+    fn discard_lingering_input(&mut self, id: SocketId, buffer: &mut [u8]) {
         let io = &mut self.stage.io;
         for _ in 0..io.options.reads_per_turn {
-            let Some(connection) = io.sockets.connection(id) else { return };
+            let Some(connection) = io.sockets.connection_mut(id) else { return };
             if !connection.stream.is_readable() {
                 return;
             }
@@ -292,7 +292,7 @@ impl<S> Reactor<S> {
 
     /// The second half of the round, for everybody who had a first.
     #[inline(never)]
-    pub(crate) fn settle_round(&mut self) {
+    pub(crate) fn write_phase(&mut self) {
         let mut round = std::mem::take(&mut self.round);
         let sent = self.stage.io.outbox.lend();
         for (id, part) in parts(&round, &sent) {
@@ -306,20 +306,20 @@ impl<S> Reactor<S> {
     #[inline(always)]
     fn settle(&mut self, id: SocketId, part: &[u8]) {
         let io = &mut self.stage.io;
-        let Some(connection) = io.sockets.connection(id) else {
-            return self.settle_other(id, part);
+        let Some(connection) = io.sockets.connection_mut(id) else {
+            return self.finish_other(id, part);
         };
-        if !connection.stream.may_write_part() {
-            return self.settle_unusual(id, part);
+        if !connection.stream.can_write_corked() {
+            return self.write_slow(id, part);
         }
         if !part.is_empty() {
-            match connection.stream.write_part(part) {
+            match connection.stream.write_direct(part) {
                 Ok(n) if n == part.len() => {
                     connection.active_at = io.now;
                     io.stats.bytes_out += n as u64;
                     io.trace.step(|| TraceEvent::Wrote(id, n));
                 }
-                cut => return self.settle_cut(id, part, cut),
+                cut => return self.after_short_write(id, part, cut),
             }
         }
         if connection.stream.is_quiet() {
@@ -332,10 +332,10 @@ impl<S> Reactor<S> {
     /// The system did not take the whole part.
     #[cold]
     #[inline(never)]
-    fn settle_cut(&mut self, id: SocketId, part: &[u8], wrote: io::Result<usize>) {
+    fn after_short_write(&mut self, id: SocketId, part: &[u8], wrote: io::Result<usize>) {
         let io = &mut self.stage.io;
-        let Some(connection) = io.sockets.connection(id) else { return };
-        match connection.stream.keep_rest(part, wrote, &mut io.pool) {
+        let Some(connection) = io.sockets.connection_mut(id) else { return };
+        match connection.stream.queue_rest(part, wrote, &mut io.pool) {
             Ok(WriteOutcome::Wrote(n)) => {
                 connection.active_at = io.now;
                 io.stats.bytes_out += n as u64;
@@ -349,10 +349,10 @@ impl<S> Reactor<S> {
 
     /// Something waits, or happened since; what was collected before comes first.
     #[inline(never)]
-    fn settle_unusual(&mut self, id: SocketId, part: &[u8]) {
+    fn write_slow(&mut self, id: SocketId, part: &[u8]) {
         let io = &mut self.stage.io;
         if !part.is_empty() {
-            if let Some(connection) = io.sockets.connection(id) {
+            if let Some(connection) = io.sockets.connection_mut(id) {
                 connection.stream.send_first(part, io.marks, &mut io.pool);
             }
         }
@@ -362,9 +362,9 @@ impl<S> Reactor<S> {
     /// No connection, or one that a timer has ended since.
     #[cold]
     #[inline(never)]
-    fn settle_other(&mut self, id: SocketId, part: &[u8]) {
+    fn finish_other(&mut self, id: SocketId, part: &[u8]) {
         self.stage.io.stats.bytes_dropped += part.len() as u64;
-        self.stage.settle_packets(id, &mut self.post);
-        self.stage.settle_other(id);
+        self.stage.finish_datagram_turn(id, &mut self.post);
+        self.stage.finish_other(id);
     }
 }

@@ -29,9 +29,9 @@ impl<S> Dispatcher<S> {
     }
 
     fn keep(&mut self, id: SocketId, held: Unconsumed) {
-        if let Some(connection) = self.io.sockets.connection(id) {
-            connection.stream.put_held(held);
-            self.io.watch_unfinished(id);
+        if let Some(connection) = self.io.sockets.connection_mut(id) {
+            connection.stream.put_unconsumed(held);
+            self.io.arm_frame_deadline(id);
         }
     }
 
@@ -51,7 +51,7 @@ impl<S> Dispatcher<S> {
         let in_vain = from_inside && input.len() == shown;
         let left = input.left();
         held.keep(left, self.io.now);
-        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         if in_vain {
             connection.stream.forget_replay();
         }
@@ -62,7 +62,7 @@ impl<S> Dispatcher<S> {
     /// Shows the handler again what it left, if it resumed or its output drained.
     #[inline]
     pub(crate) fn replay(&mut self, id: SocketId) -> Result<(), Failure> {
-        match self.io.sockets.connection(id) {
+        match self.io.sockets.connection_mut(id) {
             Some(connection) if connection.stream.is_replay_asked() => self.show_again(id),
             _ => Ok(()),
         }
@@ -72,40 +72,40 @@ impl<S> Dispatcher<S> {
     fn show_again(&mut self, id: SocketId) -> Result<(), Failure> {
         let now = self.io.now;
         self.forget_vain_replay(id);
-        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         let stream = &mut connection.stream;
         if !stream.wants_replay() {
             return Ok(());
         }
         let from_inside = stream.is_replay_from_inside();
-        let mut held = stream.take_held();
+        let mut held = stream.take_unconsumed();
         held.restart(now);
         self.show_held(id, held, from_inside)
     }
 
     /// The peer has ended; there is nothing more to read.
-    pub(crate) fn tell_of_end(&mut self, id: SocketId, rest: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn notify_eof(&mut self, id: SocketId, rest: &[u8]) -> Result<(), Failure> {
         self.io.trace.step(|| TraceEvent::Read(id, 0));
         self.call(id, |handler, cx| handler.eof(cx, rest))
     }
 
     /// The peer's end was read before; its handler is told once it has seen what it left.
     pub(crate) fn tell_of_due_end(&mut self, id: SocketId) -> Result<(), Failure> {
-        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         if !connection.stream.take_end() {
             return Ok(());
         }
-        let held = connection.stream.take_held();
-        self.tell_of_end(id, held.input().rest())
+        let held = connection.stream.take_unconsumed();
+        self.notify_eof(id, held.input().rest())
     }
 
     /// What a handler is told once it has seen what had come in: the peer's end, and the shutdown.
     #[inline]
     pub(crate) fn tell_news(&mut self, id: SocketId) -> Result<(), Failure> {
-        match self.io.sockets.connection(id) {
+        match self.io.sockets.connection_mut(id) {
             Some(connection) if connection.stream.has_news() => {
                 self.tell_of_due_end(id)?;
-                self.tell_of_shutdown(id)
+                self.notify_shutdown(id)
             }
             _ => Ok(()),
         }
@@ -113,12 +113,12 @@ impl<S> Dispatcher<S> {
 
     /// Once everything that had come in was shown, as far as that has an end.
     #[cold]
-    fn tell_of_shutdown(&mut self, id: SocketId) -> Result<(), Failure> {
-        let reads_on = self.io.reads_on();
-        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+    fn notify_shutdown(&mut self, id: SocketId) -> Result<(), Failure> {
+        let may_still_read = self.io.may_still_read();
+        let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         let stream = &mut connection.stream;
         let looks = stream.wants_read() || stream.wants_replay();
-        let waits = stream.owes_an_answer() || looks && reads_on || stream.is_connecting();
+        let waits = stream.owes_an_answer() || looks && may_still_read || stream.is_connecting();
         if waits || !stream.take_shutdown() {
             return Ok(());
         }
@@ -127,7 +127,7 @@ impl<S> Dispatcher<S> {
 
     /// Everything that the second half of a turn may have to do.
     pub(crate) fn settle_connection(&mut self, id: SocketId) {
-        let Some(connection) = self.io.sockets.connection(id) else { return };
+        let Some(connection) = self.io.sockets.connection_mut(id) else { return };
         if connection.stream.is_over() {
             self.finish(id, CloseReason::Closed, Ok(()));
             return self.io.discard(id);
@@ -142,7 +142,7 @@ impl<S> Dispatcher<S> {
     /// A callback of this turn has resumed, and nothing was left that could be shown again.
     #[inline]
     pub(crate) fn forget_vain_replay(&mut self, id: SocketId) {
-        let Some(connection) = self.io.sockets.connection(id) else { return };
+        let Some(connection) = self.io.sockets.connection_mut(id) else { return };
         if connection.stream.is_replay_asked() && !connection.stream.holds() {
             connection.stream.forget_replay();
         }
@@ -150,7 +150,7 @@ impl<S> Dispatcher<S> {
 
     #[inline]
     fn settle_in_order(&mut self, id: SocketId) -> Result<(), Failure> {
-        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+        let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         let stream = &connection.stream;
         if stream.is_connecting() {
             return Ok(());
@@ -160,13 +160,13 @@ impl<S> Dispatcher<S> {
             self.flush(id)?;
         }
         if congested {
-            self.tell_of_room(id)?;
+            self.notify_drained(id)?;
         }
         self.conclude(id)
     }
 
-    fn tell_of_room(&mut self, id: SocketId) -> Result<(), Failure> {
-        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
+    fn notify_drained(&mut self, id: SocketId) -> Result<(), Failure> {
+        let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         let drained = connection.stream.take_drained(self.io.marks);
         if !drained || connection.stream.ending() != CloseState::Open {
             return Ok(());
@@ -177,7 +177,7 @@ impl<S> Dispatcher<S> {
     /// Writes what is queued, within the budget of a turn.
     fn flush(&mut self, id: SocketId) -> Result<(), Failure> {
         let io = &mut self.io;
-        let Some(connection) = io.sockets.connection(id) else { return Ok(()) };
+        let Some(connection) = io.sockets.connection_mut(id) else { return Ok(()) };
         if connection.stream.is_cut_off() {
             return Ok(());
         }
@@ -201,8 +201,8 @@ impl<S> Dispatcher<S> {
     /// Sees to it that what has come to its end ends.
     #[inline]
     fn conclude(&mut self, id: SocketId) -> Result<(), Failure> {
-        let Some(connection) = self.io.sockets.connection(id) else { return Ok(()) };
-        connection.stream.end_output();
+        let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
+        connection.stream.send_fin();
         if connection.stream.is_complete() {
             connection.stream.close();
         }
@@ -223,17 +223,17 @@ impl<S> Dispatcher<S> {
                 self.part(id);
             }
             CloseState::Flushing if connection.stream.unsent() == 0 => self.part(id),
-            CloseState::Closing | CloseState::Flushing => self.hurry(id),
+            CloseState::Closing | CloseState::Flushing => self.arm_close_timeout(id),
         }
-        self.io.ask_for_room(id).map_err(Failure::broken)
+        self.io.update_write_interest(id).map_err(Failure::broken)
     }
 
     /// Everything is sent and `finish` has run: says the end, and waits for the peer's unless that
     /// has come, or `finish` wants a reset.
     #[inline]
     fn part(&mut self, id: SocketId) {
-        let at_once = self.io.parts_at_once(id);
-        let Some(connection) = self.io.sockets.connection(id) else { return };
+        let at_once = self.io.may_skip_linger(id);
+        let Some(connection) = self.io.sockets.connection_mut(id) else { return };
         let is_lent = matches!(connection.stream.transport(), StreamSocket::Lent);
         let over = connection.stream.has_ended() || connection.stream.is_cut_off();
         if over || at_once || is_lent {
@@ -244,16 +244,16 @@ impl<S> Dispatcher<S> {
     }
 
     /// Bounds the time that the rest of a closed connection may take; once for each.
-    fn hurry(&mut self, id: SocketId) {
-        let Some(connection) = self.io.sockets.connection(id) else { return };
-        if !connection.close_watched {
-            connection.close_watched = true;
+    fn arm_close_timeout(&mut self, id: SocketId) {
+        let Some(connection) = self.io.sockets.connection_mut(id) else { return };
+        if !connection.close_timeout_armed {
+            connection.close_timeout_armed = true;
             connection.look_at_unacknowledged(self.io.now);
             self.io.arm(id);
         }
     }
 
-    pub(crate) fn receive_source(&mut self, id: SocketId) {
+    pub(crate) fn dispatch_source(&mut self, id: SocketId) {
         let Some(source) = self.io.sockets.source(id) else { return };
         if source.closing {
             return;
@@ -266,7 +266,7 @@ impl<S> Dispatcher<S> {
         if let Some(source) = self.io.sockets.source(id) {
             source.end_call();
         }
-        self.appoint_newcomers();
+        self.install_pending();
         match result {
             Ok(Ok(())) => return,
             Ok(Err(error)) if self.io.note_exit(&error) => {}
@@ -279,7 +279,7 @@ impl<S> Dispatcher<S> {
     }
 
     /// Listeners and foreign sources only ever have to be closed.
-    pub(crate) fn settle_other(&mut self, id: SocketId) {
+    pub(crate) fn finish_other(&mut self, id: SocketId) {
         let closing = match self.io.sockets.get(id) {
             Some(Entry::Listener(listener)) => listener.closing,
             Some(Entry::Source(source)) => source.closing,
@@ -307,10 +307,10 @@ impl<S> Dispatcher<S> {
         let io = &mut self.io;
         if io.sockets.source(owner).is_some() {
             io.trace.step(|| TraceEvent::TimerFired(owner, timer));
-            return self.receive_source(owner);
+            return self.dispatch_source(owner);
         }
-        let Some(connection) = io.sockets.connection(owner) else {
-            return self.packet_alarm(timer, owner);
+        let Some(connection) = io.sockets.connection_mut(owner) else {
+            return self.fire_datagram_timer(timer, owner);
         };
         if connection.stream.ending() == CloseState::Open {
             io.trace.step(|| TraceEvent::TimerFired(owner, timer));
@@ -325,36 +325,36 @@ impl<S> Dispatcher<S> {
     pub(crate) fn deadline(&mut self, id: SocketId) {
         let io = &mut self.io;
         match io.sockets.get(id) {
-            None => return io.deadlines.stale_came_up(),
+            None => return io.deadlines.stale_popped(),
             Some(Entry::Connection(_)) => {}
             Some(Entry::Datagram(_)) => return self.datagram_deadline(id),
             Some(_) => return io.sockets.retry(id),
         }
         let due = io.deadline(id);
-        let Some(connection) = io.sockets.connection(id) else { return };
+        let Some(connection) = io.sockets.connection_mut(id) else { return };
         connection.deadlines = connection.deadlines.saturating_sub(1);
         let stream = &connection.stream;
         if stream.is_connecting() {
             return self.connect_deadline(id);
         }
-        if stream.is_closing() && !connection.close_watched {
+        if stream.is_closing() && !connection.close_timeout_armed {
             // Closed in this very turn, perhaps by a timer: its patience begins now.
-            return self.hurry(id);
+            return self.arm_close_timeout(id);
         }
         let over = due.is_some_and(|at| at <= io.now);
         if !over {
-            connection.stream.was_active();
+            connection.stream.clear_idle_recheck();
             return io.arm(id);
         }
         if io.is_silent_for_us(id) {
             return;
         }
         let io = &mut self.io;
-        let Some(connection) = io.sockets.connection(id) else { return };
+        let Some(connection) = io.sockets.connection_mut(id) else { return };
         let stream = &connection.stream;
         let has_its_turn = stream.is_queued() && stream.ending() == CloseState::Open;
         // Who was served in this very turn may have sent something that has not left yet.
-        if has_its_turn || connection.stream.look_once_more() {
+        if has_its_turn || connection.stream.recheck_idle() {
             connection.deadlines += 1;
             io.deadlines.push(io.now + 1, id);
             return io.sockets.enqueue(id);
@@ -362,7 +362,7 @@ impl<S> Dispatcher<S> {
         if io.goes_on(id) {
             return;
         }
-        let Some(connection) = io.sockets.connection(id) else { return };
+        let Some(connection) = io.sockets.connection_mut(id) else { return };
         let (reason, what) = match connection.stream.ending() {
             CloseState::Flushing | CloseState::Lingering | CloseState::Dropped => {
                 return io.discard(id);
@@ -378,10 +378,10 @@ impl<S> Dispatcher<S> {
     }
 
     /// The deadline for input that is held came up.
-    pub(crate) fn unfinished_deadline(&mut self, id: SocketId) {
+    pub(crate) fn frame_deadline(&mut self, id: SocketId) {
         let io = &mut self.io;
-        let Some(connection) = io.sockets.connection(id) else {
-            return io.unfinished.stale_came_up();
+        let Some(connection) = io.sockets.connection_mut(id) else {
+            return io.unfinished.stale_popped();
         };
         match connection.stream.look_at_unfinished(io.now, io.frame_after) {
             FrameDeadline::None => {}
@@ -400,10 +400,10 @@ impl<S> Dispatcher<S> {
     }
 
     /// Ends every conversation now, and says how many there were.
-    pub(crate) fn cut_off(&mut self) -> u64 {
+    pub(crate) fn abort_all(&mut self) -> u64 {
         let mut forced = 0;
         for id in self.io.sockets.ids() {
-            let Some(connection) = self.io.sockets.connection(id) else { continue };
+            let Some(connection) = self.io.sockets.connection_mut(id) else { continue };
             if !connection.is_finished() {
                 forced += 1;
                 let error = io::Error::new(io::ErrorKind::TimedOut, "the server shut down");

@@ -42,7 +42,7 @@ impl<S> Server<S> {
             }
         };
         self.reactor.stage.io.accept_quota = None;
-        self.reactor.stage.io.sockets.serve_again();
+        self.reactor.stage.io.sockets.resume_all();
         self.end_run();
         outcome
     }
@@ -52,8 +52,8 @@ impl<S> Server<S> {
         let sockets = &self.reactor.stage.io.sockets;
         match (self.reactor.stage.accepted, deadline) {
             _ if self.is_drained() => Err(RequestOutcome::Closed),
-            (Some(id), _) if !sockets.is_busy_with(id) => Err(RequestOutcome::Handled),
-            (None, _) if !sockets.has_entrance() => Err(RequestOutcome::Closed),
+            (Some(id), _) if !sockets.is_serving_request(id) => Err(RequestOutcome::Handled),
+            (None, _) if !sockets.accepts_clients() => Err(RequestOutcome::Closed),
             (Some(_), _) | (None, None) => Ok(None),
             (None, Some(deadline)) => {
                 let left = deadline.saturating_duration_since(Instant::now());

@@ -89,7 +89,7 @@ impl<S> Server<S> {
         let waker = Waker::new(io.registry(), SocketId::WAKER)?;
         let mailbox = Arc::new(Mailbox::new(waker, io.options.mailbox_limit));
         let desk = Registrar {
-            newcomers: Vec::new(),
+            pending_handlers: Vec::new(),
             mailbox: Arc::clone(&mailbox),
             workers: ThreadPool::new(io.options.worker_threads, io.options.work_limit),
         };
@@ -121,9 +121,9 @@ impl<S> Server<S> {
         H: Handler<S> + 'static,
     {
         let stage = &mut self.reactor.stage;
-        stage.io.look_at_clock();
+        stage.io.update_clock();
         let id = stage.desk.listen(&mut stage.io, addr, factory);
-        stage.appoint_newcomers();
+        stage.install_pending();
         id
     }
 
@@ -133,9 +133,9 @@ impl<S> Server<S> {
         factory: Box<dyn HandlerFactory<S>>,
     ) -> io::Result<SocketId> {
         let stage = &mut self.reactor.stage;
-        stage.io.look_at_clock();
+        stage.io.update_clock();
         let id = stage.desk.listen_with(&mut stage.io, addr, factory);
-        stage.appoint_newcomers();
+        stage.install_pending();
         id
     }
 
@@ -158,9 +158,9 @@ impl<S> Server<S> {
         H: DatagramHandler<S> + 'static,
     {
         let stage = &mut self.reactor.stage;
-        stage.io.look_at_clock();
+        stage.io.update_clock();
         let id = stage.desk.bind(&mut stage.io, addr, handler);
-        stage.appoint_newcomers();
+        stage.install_pending();
         id
     }
 
@@ -175,9 +175,9 @@ impl<S> Server<S> {
         H: DatagramHandler<S> + 'static,
     {
         let stage = &mut self.reactor.stage;
-        stage.io.look_at_clock();
+        stage.io.update_clock();
         let id = stage.desk.connect_datagram(&mut stage.io, addr, handler);
-        stage.appoint_newcomers();
+        stage.install_pending();
         id
     }
 
@@ -196,9 +196,9 @@ impl<S> Server<S> {
         S: 'static,
     {
         let stage = &mut self.reactor.stage;
-        stage.io.look_at_clock();
+        stage.io.update_clock();
         let id = stage.desk.connect(&mut stage.io, None, to, handler);
-        stage.appoint_newcomers();
+        stage.install_pending();
         id
     }
 
@@ -236,7 +236,7 @@ impl<S> Server<S> {
     {
         let stage = &mut self.reactor.stage;
         let id = stage.desk.watch(&mut stage.io, source, interests, ready);
-        stage.appoint_newcomers();
+        stage.install_pending();
         id
     }
 
@@ -268,7 +268,7 @@ impl<S> Server<S> {
     {
         let stage = &mut self.reactor.stage;
         let id = stage.desk.alarm(&mut stage.io, ring);
-        stage.appoint_newcomers();
+        stage.install_pending();
         id
     }
 
@@ -295,7 +295,7 @@ impl<S> Server<S> {
     /// All sockets and timers.
     pub fn io(&mut self) -> &mut Io {
         let io = &mut self.reactor.stage.io;
-        io.look_at_clock();
+        io.update_clock();
         io
     }
 
@@ -369,7 +369,7 @@ impl<S> Server<S> {
     /// The same, but what the poll would report is said by who calls.
     #[cfg(all(test, feature = "testing"))]
     pub(crate) fn turn_with<E: ReadyEvent>(&mut self, events: &[E]) -> io::Result<()> {
-        self.reactor.stage.io.look_at_clock();
+        self.reactor.stage.io.update_clock();
         self.reactor.receive_events(events);
         self.turn_after_events()
     }
@@ -377,14 +377,14 @@ impl<S> Server<S> {
     /// All of a turn that follows from no event.
     #[inline]
     fn turn_after_events(&mut self) -> io::Result<()> {
-        if self.mailbox.has_mail() {
+        if self.mailbox.is_pending() {
             self.run_commands();
         }
         self.forget_drain();
         self.begin_drain();
         self.alarms();
         self.reactor.receive_queued();
-        self.reactor.settle_round();
+        self.reactor.write_phase();
         self.end_drain();
         if let Some(actions) = &mut self.service_actions {
             let stage = &mut self.reactor.stage;
@@ -405,7 +405,7 @@ impl<S> Server<S> {
         let io = &self.reactor.stage.io;
         let begins = matches!(io.drain, ShutdownState::Requested { .. } | ShutdownState::Done);
         let is_due = io.next_deadline() <= io.now || begins;
-        io.sockets.is_idle() && !self.mailbox.has_mail() && !is_due
+        io.sockets.is_idle() && !self.mailbox.is_pending() && !is_due
     }
 
     fn run_commands(&mut self) {
@@ -418,7 +418,7 @@ impl<S> Server<S> {
             stage.io.shutdown(grace);
         }
         stage.io.take_found();
-        stage.look_at_group();
+        stage.check_group();
     }
 
     /// Everything that was due when this turn began; a timer set meanwhile is for the next.
@@ -428,10 +428,10 @@ impl<S> Server<S> {
             self.due.push(timer);
         }
         for timer in self.due.drain(..) {
-            if self.reactor.stage.io.puts_off(timer) {
+            if self.reactor.stage.io.defer_timer(timer) {
                 continue;
             }
-            if let Some(owner) = self.reactor.stage.io.timers.come_up(timer) {
+            if let Some(owner) = self.reactor.stage.io.timers.fire(timer) {
                 self.reactor.stage.alarm(timer, owner);
             }
         }
@@ -439,7 +439,7 @@ impl<S> Server<S> {
             self.reactor.stage.deadline(id);
         }
         while let Some(id) = self.reactor.stage.io.unfinished.pop_due(now) {
-            self.reactor.stage.unfinished_deadline(id);
+            self.reactor.stage.frame_deadline(id);
         }
     }
 
@@ -483,9 +483,9 @@ impl<S> Drop for Server<S> {
     fn drop(&mut self) {
         // What a `finish` would connect to now, nobody would finish.
         self.reactor.stage.io.options.max_connections = 0;
-        self.reactor.stage.cut_off();
+        self.reactor.stage.abort_all();
         self.reactor.stage.end_datagrams();
-        self.reactor.stage.refuse_arrivals();
+        self.reactor.stage.refuse_handoffs();
         self.mailbox.close();
     }
 }

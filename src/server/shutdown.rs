@@ -10,7 +10,7 @@ impl<S> Server<S> {
     pub(super) fn begin_run(&mut self) {
         self.mailbox.begin_run();
         self.forget_drain();
-        self.reactor.stage.io.sockets.serve_again();
+        self.reactor.stage.io.sockets.resume_all();
     }
 
     pub(super) fn end_run(&mut self) {
@@ -25,24 +25,24 @@ impl<S> Server<S> {
     pub(super) fn forget_drain(&mut self) {
         if self.is_drained() {
             self.reactor.stage.io.drain = ShutdownState::Running;
-            self.reactor.stage.io.sockets.serve_again();
+            self.reactor.stage.io.sockets.resume_all();
         }
     }
 
     pub(super) fn begin_drain(&mut self) {
         if let ShutdownState::Requested { grace } = self.reactor.stage.io.drain {
-            self.reactor.stage.leave_group(grace);
+            self.reactor.stage.stop_group(grace);
             let io = &mut self.reactor.stage.io;
             io.drain = ShutdownState::Draining { since: io.now, deadline: io.after(grace) };
             self.before_drain = io.stats;
-            io.ask_all_to_end();
+            io.ask_all_to_close();
         }
     }
 
     pub(super) fn end_drain(&mut self) {
         let io = &mut self.reactor.stage.io;
         let ShutdownState::Draining { since, deadline } = io.drain else { return };
-        let at_rest = io.is_at_rest();
+        let at_rest = io.is_drained();
         if !at_rest && deadline > io.now {
             return;
         }
@@ -51,8 +51,8 @@ impl<S> Server<S> {
         if at_rest {
             self.reactor.stage.give_up_attempts();
         }
-        let forced = self.reactor.stage.cut_off();
-        self.reactor.stage.rest_datagrams();
+        let forced = self.reactor.stage.abort_all();
+        self.reactor.stage.stop_datagrams();
         // A later run has a stop of its own.
         self.reactor.stage.io.stop = None;
         let stats = self.reactor.stage.io.stats;

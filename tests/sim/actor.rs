@@ -148,7 +148,7 @@ impl Handler<World> for Actor {
         let world = Rc::clone(cx.shared);
         {
             let congested = cx.io.is_congested(cx.id);
-            let (reads_on, open) = (cx.io.reads_on(), cx.io.is_open(cx.id));
+            let (may_still_read, open) = (cx.io.may_still_read(), cx.io.is_open(cx.id));
             let mut sim = world.borrow_mut();
             let draining = sim.draining;
             let line = sim.line(self.n);
@@ -157,7 +157,7 @@ impl Handler<World> for Actor {
             let waits = matches!(self.nature.takes, Takes::Needs(_));
             let shown = page.paused || congested || waits || page.eof || page.shown == line.read;
             let owes = page.offloaded > 0 || congested && line.read > page.seen && !page.paused;
-            let owes = owes || page.replay_due && reads_on && !page.paused && !congested;
+            let owes = owes || page.replay_due && may_still_read && !page.paused && !congested;
             let over = !open || page.eof;
             sim.check(draining && first, || format!("{}: told of no shutdown", self.n));
             sim.check(!owes || over, || format!("{}: told before all was answered", self.n));
@@ -373,11 +373,11 @@ fn send(io: &mut Io, world: &World, n: u32, len: usize) -> SendStatus {
     let was_open = line.open || line.is_begun();
     if takes {
         let waits = (line.page.sent - line.taken) as usize;
-        let cut_off = !io.is_open(id);
+        let abort_all = !io.is_open(id);
         sim.bytes_sent += len as u64;
         sim.check(was_open, || format!("{n}: sent to one that is gone"));
         // What lies in the outbox leaves with the end of the round, and does not count.
-        sim.check(waits <= limit + high || cut_off, || format!("{n}: {waits} bytes may wait"));
+        sim.check(waits <= limit + high || abort_all, || format!("{n}: {waits} bytes may wait"));
     } else {
         line.page.sent -= len as u64;
     }
@@ -403,7 +403,7 @@ fn abort(io: &mut Io, world: &World, n: u32) {
     let Some(id) = page.id else { return };
     page.aborted = true;
     drop(sim);
-    let ending = io.sockets.connection_ref(id).map(|one| one.stream.ending());
+    let ending = io.sockets.connection(id).map(|one| one.stream.ending());
     let can = ending.is_some_and(|ending| match ending {
         CloseState::Aborted(reason) => {
             matches!(reason, CloseReason::ShutdownTimeout | CloseReason::IdleTimeout)

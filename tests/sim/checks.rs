@@ -54,7 +54,7 @@ fn wrong_with(io: &Io, line: &mut Line, now: u64) -> Option<String> {
     let options = &io.options;
     let id = line.page.id?;
     let (open, unsent) = (io.is_open(id), io.unsent(id));
-    let Some(connection) = io.sockets.connection_ref(id) else {
+    let Some(connection) = io.sockets.connection(id) else {
         return Some("its descriptor is open, but it is gone".to_string());
     };
     if line.page.sent - line.taken != unsent as u64 {
@@ -102,8 +102,8 @@ fn told_late(io: &Io, line: &mut Line, now: u64) -> Option<String> {
     let id = line.page.id.filter(|id| io.is_open(*id))?;
     let page = &mut line.page;
     let owes = page.offloaded > 0 || io.is_congested(id);
-    let reads_on = now <= since + READ_ON.min((deadline - since) / 2);
-    let is_late = page.set_up && !page.told_of_shutdown && !owes && !reads_on;
+    let may_still_read = now <= since + READ_ON.min((deadline - since) / 2);
+    let is_late = page.set_up && !page.told_of_shutdown && !owes && !may_still_read;
     page.untold = if is_late { page.untold + 1 } else { 0 };
     (page.untold > LATE).then(|| "it is not told of the shutdown".to_string())
 }
@@ -145,7 +145,7 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
 fn left_undone(io: &Io, line: &Line) -> Option<&'static str> {
     let id = line.page.id?;
     let page = &line.page;
-    let connection = io.sockets.connection_ref(id)?;
+    let connection = io.sockets.connection(id)?;
     let unsent = io.unsent(id);
     let congested = io.is_congested(id);
     if line.reset {

@@ -90,13 +90,14 @@ impl DatagramHandler<World> for Clerk {
     fn shutdown(&mut self, cx: &mut Context<'_, World>) -> io::Result<()> {
         let world = Rc::clone(cx.shared);
         {
-            let reads_on = cx.io.reads_on();
+            let may_still_read = cx.io.may_still_read();
             let fails =
-                cx.io.sockets.datagram_ref(cx.id).is_some_and(|datagram| datagram.retries_later);
+                cx.io.sockets.datagram(cx.id).is_some_and(|datagram| datagram.retries_later);
             let mut sim = world.borrow_mut();
             let draining = sim.draining;
             let port = sim.port(self.n);
-            let shown = !port.is_readable() || port.page.paused || fails || !reads_on || port.edge;
+            let shown =
+                !port.is_readable() || port.page.paused || fails || !may_still_read || port.edge;
             let first = !std::mem::replace(&mut port.page.told_of_shutdown, true);
             let first = first && !port.page.closed;
             sim.check(draining && first, || format!("port {}: told of no shutdown", self.n));

@@ -158,9 +158,9 @@ impl Twice {
             Act::Fill => return self.fill(),
             Act::ShutDown => return self.shut_down(),
             Act::AskForRoom(ask) => {
-                self.sim.ask_for_room(0, ask).map_err(|error| error.to_string())?;
+                self.sim.update_write_interest(0, ask).map_err(|error| error.to_string())?;
                 let registry = self.poll.registry();
-                let asked = self.real.ask_for_room(registry, TOKEN, ask);
+                let asked = self.real.update_write_interest(registry, TOKEN, ask);
                 asked.map_err(|error| error.to_string())?;
             }
             Act::Poll => {

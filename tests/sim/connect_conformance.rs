@@ -159,8 +159,8 @@ impl Twice {
             return Err(format!("connect says {told:?}, and really {said:?}"));
         }
         let (Ok(n), Ok(mut real)) = (told, said) else { return Ok(()) };
-        let room = !real.reports_room();
-        if room == self.sim.reports_room(n) {
+        let room = !real.reports_writable();
+        if room == self.sim.reports_writable(n) {
             return Err(format!("room is reported: {}", !room));
         }
         self.sim.register(n, TOKEN, room).map_err(|error| error.to_string())?;

@@ -181,7 +181,7 @@ impl Twice {
             Act::AskForRoom(ask) => {
                 let asked = self.sim.watch_datagrams(0, TOKEN, ask);
                 asked.map_err(|error| error.to_string())?;
-                let asked = self.real.ask_for_room(self.poll.registry(), TOKEN, ask);
+                let asked = self.real.update_write_interest(self.poll.registry(), TOKEN, ask);
                 asked.map_err(|error| error.to_string())?;
             }
             Act::Poll => compare_events(&mut self.sim, &mut self.poll, &mut self.events)?,
@@ -302,7 +302,7 @@ impl Twice {
         let most = most.min(AT_ONCE);
         self.sim.begin_turn();
         let mut inbox = RecvBuffers::new(MAX);
-        let told = self.sim.receive_packets(0, &mut inbox, most);
+        let told = self.sim.receive_datagrams(0, &mut inbox, most);
         let page = &mut self.sim.port(0).page;
         page.let_in.clear();
         page.to_tell.clear();

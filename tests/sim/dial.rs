@@ -49,7 +49,7 @@ pub(crate) fn dial(io: &mut Io, desk: &mut Registrar<World>, world: &World, k: u
         // No thread looks it up: the script says what comes of it, and when.
         let opened = io.open_connection(to, asker);
         let role = HandlerSlot::Stream(Box::new(actor));
-        opened.inspect(|id| desk.newcomers.push((*id, role)))
+        opened.inspect(|id| desk.pending_handlers.push((*id, role)))
     };
     world.borrow_mut().note_dialled(k, (full, over), opened.map_err(|error| error.kind()));
 }

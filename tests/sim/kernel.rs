@@ -351,11 +351,11 @@ impl SimKernel for Simulated {
         Ok(())
     }
 
-    fn reports_room(&self, n: u32) -> bool {
+    fn reports_writable(&self, n: u32) -> bool {
         !self.socket(n).is_some_and(|line| line.unix)
     }
 
-    fn ask_for_room(&mut self, n: u32, room: bool) -> io::Result<()> {
+    fn update_write_interest(&mut self, n: u32, room: bool) -> io::Result<()> {
         if let Some(errno) = self.fault(Call::Register) {
             self.line(n).broken = true;
             let error = io::Error::from_raw_os_error(errno);

@@ -45,15 +45,15 @@ fn of_ledger(stats: &Stats) -> Post {
 /// The grace of a shutdown is over: what waits is dropped, and then a handler may have sent more.
 fn drop_what_was_cut_off(io: &Io, port: &mut Port) -> u64 {
     let Some(id) = port.page.id else { return 0 };
-    let cut_off = port.page.parcels.len().saturating_sub(io.packets_waiting(id));
-    port.page.parcels.drain(..cut_off);
-    cut_off as u64
+    let abort_all = port.page.parcels.len().saturating_sub(io.packets_waiting(id));
+    port.page.parcels.drain(..abort_all);
+    abort_all as u64
 }
 
 /// What is wrong with one open socket after a turn, if anything is.
 fn wrong_with(io: &Io, port: &mut Port, now: u64) -> Option<String> {
     let page = &mut port.page;
-    let Some(datagram) = io.sockets.datagram_ref(page.id?) else {
+    let Some(datagram) = io.sockets.datagram(page.id?) else {
         return Some("its descriptor is open, but it is gone".to_string());
     };
     if !page.let_in.is_empty() || !page.to_tell.is_empty() {
@@ -99,7 +99,7 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
 
 fn left_undone(io: &Io, port: &Port) -> Option<&'static str> {
     let page = &port.page;
-    let datagram = io.sockets.datagram_ref(page.id?)?;
+    let datagram = io.sockets.datagram(page.id?)?;
     let retries = datagram.retries_later && io.next_deadline() <= io.after(ACCEPT_RETRY);
     let waits = !page.parcels.is_empty();
     if waits && port.is_writable() {

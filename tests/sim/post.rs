@@ -262,7 +262,7 @@ impl SimDatagramKernel for Simulated {
         Ok(())
     }
 
-    fn receive_packets(
+    fn receive_datagrams(
         &mut self,
         n: u32,
         inbox: &mut RecvBuffers,
@@ -354,7 +354,7 @@ impl SimDatagramKernel for Simulated {
         Ok(left)
     }
 
-    fn refusal_is_the_peers(&self, n: u32) -> bool {
+    fn would_block_is_per_peer(&self, n: u32) -> bool {
         self.ports[n as usize].as_ref().is_some_and(|port| port.unix)
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
 }
 
 fn wrong_with(io: &Io, trip: &Trip, line: &Line) -> Option<String> {
-    let Some(connection) = line.page.id.and_then(|id| io.sockets.connection_ref(id)) else {
+    let Some(connection) = line.page.id.and_then(|id| io.sockets.connection(id)) else {
         return Some("it is gone, and nobody was told".to_string());
     };
     let unsent = connection.stream.unsent() as u64;

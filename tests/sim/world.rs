@@ -103,7 +103,7 @@ impl Run {
             let n = u32::from(peer.port().unwrap_or_default());
             Box::new(Actor { n, nature: peers[n as usize] })
         };
-        stage.appoint(id, HandlerSlot::Listener(Box::new(factory)));
+        stage.install(id, HandlerSlot::Listener(Box::new(factory)));
         let clock = server.alarm(|_| Ok(())).map_err(|error| error.to_string())?;
         world.borrow_mut().clock = Some(clock);
         Ok(Run { server, world, events: Vec::new(), idle_turns: 0, show })
@@ -185,7 +185,7 @@ impl Run {
                 drop(sim);
                 let stage = self.server.stage();
                 dial(&mut stage.io, &mut stage.desk, &self.world, k as usize);
-                stage.appoint_newcomers();
+                stage.install_pending();
                 return self.failure();
             }
             Step::Answer(k) => sim.answer(k as usize),
@@ -211,7 +211,7 @@ impl Run {
             let broken = self.world.borrow_mut().port(n).page.broken;
             return if broken { Ok(()) } else { Err(format!("port {n}: it was not opened")) };
         };
-        stage.appoint(id, HandlerSlot::Datagram(Box::new(Clerk { n, service })));
+        stage.install(id, HandlerSlot::Datagram(Box::new(Clerk { n, service })));
         self.world.borrow_mut().port(n).page.is_own = true;
         if service.connected {
             connect(self.server.io(), &self.world, n, Who::Stranger(0));
@@ -235,7 +235,7 @@ impl Run {
         let told = self.server.handle().call(move |world: &mut World, io| {
             let now = world.borrow().now;
             world.borrow_mut().trips[k].note_found(now);
-            io.note_looked_up(id, found);
+            io.resolved(id, found);
         });
         told.expect("few calls wait");
         true

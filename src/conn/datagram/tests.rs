@@ -27,7 +27,7 @@ impl DatagramTransport for Script {
         Ok(self.sends.pop_front().unwrap_or(Ok(packets.len()))?)
     }
 
-    fn refusal_is_the_peers(&self) -> bool {
+    fn would_block_is_per_peer(&self) -> bool {
         self.one_peer
     }
 
@@ -90,9 +90,9 @@ fn a_socket_without_room_waits_for_it_and_a_peer_without_room_for_nobody() {
     let mut datagram = queue(refused(), 4);
     assert_eq!(flush_all(&mut datagram), [Ok(1), Err(io::ErrorKind::WouldBlock)]);
     assert_eq!(datagram.waiting(), 3);
-    assert!(datagram.wants_room_reported());
+    assert!(datagram.wants_write_interest());
     datagram.note(Readiness { writable: true, ..Readiness::default() });
-    assert!(!datagram.wants_room_reported(), "there is room again");
+    assert!(!datagram.wants_write_interest(), "there is room again");
     assert_eq!(flush_all(&mut datagram), [Ok(3)]);
 
     for is_connected in [false, true] {
@@ -100,7 +100,7 @@ fn a_socket_without_room_waits_for_it_and_a_peer_without_room_for_nobody() {
         let mut datagram = queue_to(Some(&one), Script { one_peer: true, ..refused() }, 4);
         datagram.is_connected = is_connected;
         assert_eq!(flush_all(&mut datagram), [Ok(1), Err(io::ErrorKind::WouldBlock), Ok(2)]);
-        assert!(!datagram.wants_room_reported());
+        assert!(!datagram.wants_write_interest());
     }
 
     let mut datagram = queue(Script { one_peer: true, ..refused() }, 4);
@@ -134,14 +134,14 @@ fn the_last_look_is_a_look_even_without_an_edge() {
     {
         let mut datagram = queue(Script::default(), 0);
         assert!(datagram.receive(&mut (), &mut RecvBuffers::new(8), 1).is_none());
-        datagram.look_last(7, then);
+        datagram.begin_datagram_drain(7, then);
         assert!(datagram.wants_read() && datagram.wants_service());
         // Asked for twice, the stronger holds.
-        datagram.look_last(8, AfterDrain::Rest);
+        datagram.begin_datagram_drain(8, AfterDrain::Rest);
         datagram.end_look();
         assert_eq!(datagram.phase(), phase);
         assert!(!datagram.wants_read());
-        datagram.serve_again();
+        datagram.resume_all();
         assert_eq!(datagram.wants_read(), phase == DatagramPhase::Stopped);
     }
 }
@@ -168,7 +168,7 @@ fn a_closing_socket_wants_a_turn_until_it_is_gone() {
     assert!(datagram.wants_service(), "its end has no time yet");
     datagram.closes_at = Some(1);
     assert!(!datagram.wants_service(), "it waits for room, for that time, and for nothing else");
-    assert_eq!(datagram.drop_waiting(), 1);
+    assert_eq!(datagram.clear_queue(), 1);
     assert!(datagram.wants_service());
 }
 

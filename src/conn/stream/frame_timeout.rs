@@ -22,24 +22,24 @@ pub(crate) enum FrameDeadline {
 
 impl<T: Transport> Stream<T> {
     /// Whether a deadline is to be set for what is held: there is none yet.
-    pub(crate) fn watch_unfinished(&mut self) -> bool {
+    pub(crate) fn arm_frame_deadline(&mut self) -> bool {
         let unwatched = !self.held.is_empty() && !self.is_unfinished_watched();
-        self.flags.set_if(Flags::UNFINISHED_WATCHED, unwatched);
+        self.flags.insert_if(Flags::UNFINISHED_WATCHED, unwatched);
         unwatched
     }
 
     pub(crate) fn is_unfinished_watched(&self) -> bool {
-        self.flags.any(Flags::UNFINISHED_WATCHED)
+        self.flags.intersects(Flags::UNFINISHED_WATCHED)
     }
 
     /// No deadline is under way any more.
     pub(crate) fn forget_unfinished(&mut self) {
-        self.flags.clear(Flags::UNFINISHED_WATCHED.and(Flags::UNFINISHED_LOOKED));
+        self.flags.remove(Flags::UNFINISHED_WATCHED.union(Flags::UNFINISHED_LOOKED));
     }
 
     /// The deadline came up. Where another is to follow, it counts as set.
     pub(crate) fn look_at_unfinished(&mut self, now: u64, patience: u64) -> FrameDeadline {
-        if self.ending == CloseState::Open && self.flags.any(SHUT_OFF) {
+        if self.ending == CloseState::Open && self.flags.intersects(SHUT_OFF) {
             // It is not read, so it is not the peer that is slow.
             self.held.restart(now);
         }
@@ -48,12 +48,12 @@ impl<T: Transport> Stream<T> {
             self.forget_unfinished();
             FrameDeadline::None
         } else if until > now {
-            self.flags.clear(Flags::UNFINISHED_LOOKED);
+            self.flags.remove(Flags::UNFINISHED_LOOKED);
             FrameDeadline::At(until)
-        } else if self.flags.any(Flags::UNFINISHED_LOOKED) {
+        } else if self.flags.intersects(Flags::UNFINISHED_LOOKED) {
             FrameDeadline::Expired
         } else {
-            self.flags.set(Flags::READABLE.and(Flags::UNFINISHED_LOOKED));
+            self.flags.insert(Flags::READABLE.union(Flags::UNFINISHED_LOOKED));
             FrameDeadline::Recheck
         }
     }
@@ -67,15 +67,15 @@ mod tests {
     #[test]
     fn what_is_unfinished_has_its_time_and_one_more_look() {
         let mut stream = Stream::new(Kernel::new(System::Tcp), false);
-        assert!(!stream.watch_unfinished(), "nothing is held");
+        assert!(!stream.arm_frame_deadline(), "nothing is held");
         let hold = |stream: &mut Stream<Kernel>, since| {
-            let mut held = stream.take_held();
+            let mut held = stream.take_unconsumed();
             held.append(b"x");
             held.restart(since);
-            stream.put_held(held);
+            stream.put_unconsumed(held);
         };
         hold(&mut stream, 5);
-        assert!(stream.watch_unfinished() && !stream.watch_unfinished());
+        assert!(stream.arm_frame_deadline() && !stream.arm_frame_deadline());
         assert_eq!(stream.look_at_unfinished(10, 10), FrameDeadline::At(15));
         assert!(!stream.wants_read());
         assert_eq!(stream.look_at_unfinished(15, 10), FrameDeadline::Recheck);
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(stream.look_at_unfinished(26, 10), FrameDeadline::Recheck);
         stream.pause();
         assert_eq!(stream.look_at_unfinished(27, 10), FrameDeadline::At(37));
-        stream.take_held();
+        stream.take_unconsumed();
         assert_eq!(stream.look_at_unfinished(40, 10), FrameDeadline::None);
         assert!(!stream.is_unfinished_watched());
     }

@@ -25,7 +25,7 @@ impl<T: Transport> Stream<T> {
         }
         let left = if at_once { self.send_at_once(bytes) } else { 0 };
         let unsent = self.output.push_shared(bytes, left, pool);
-        self.flags.put(Flags::OUTPUT, unsent > 0);
+        self.flags.set(Flags::OUTPUT, unsent > 0);
         if unsent > marks.high_water {
             self.note_congestion(marks);
         }

@@ -50,11 +50,11 @@ impl io::Write for TakesAll {
 }
 
 impl Transport for TakesAll {
-    fn short_read_was_last(&self) -> bool {
+    fn short_read_drained(&self) -> bool {
         true
     }
 
-    fn short_write_was_last(&self) -> bool {
+    fn short_write_filled(&self) -> bool {
         true
     }
 
@@ -79,7 +79,7 @@ fn so_many_large_sends_go_straight_to_the_system_each_turn() {
             assert_eq!(stream.send_large(&large, marks, &mut pool), (SendStatus::Queued, 0));
             assert_eq!(stream.flush(&mut pool).unwrap(), WriteOutcome::Wrote(len));
             stream.end_turn();
-            assert!(stream.is_quiet() && stream.may_write_part());
+            assert!(stream.is_quiet() && stream.can_write_corked());
         }
     }
 }
@@ -105,14 +105,14 @@ fn a_short_read_saves_the_next_unless_there_is_a_doubt() {
         (Readiness { read_closed: true, ..readable }, true),
         (Readiness { error: true, ..readable }, true),
     ];
-    for (ready, reads_on) in doubts {
+    for (ready, may_still_read) in doubts {
         let mut stream = Stream::new(Kernel::new(System::Tcp), false);
         stream.transport_mut().inbox.extend([Some(1); 5]);
         stream.note(ready);
         assert_eq!(stream.fill(&mut [0; 2]).unwrap(), ReadOutcome::Bytes(2));
         assert!(stream.is_readable(), "a full buffer proves nothing");
         assert_eq!(stream.fill(&mut [0; 4]).unwrap(), ReadOutcome::Bytes(3));
-        assert_eq!(stream.is_readable(), reads_on, "{ready:?}");
+        assert_eq!(stream.is_readable(), may_still_read, "{ready:?}");
     }
     let mut stream = Stream::new(Kernel::new(System::Poll), false);
     stream.transport_mut().inbox.push_back(Some(1));
@@ -132,13 +132,13 @@ fn what_the_system_does_not_take_of_a_part_becomes_output() {
         (Err(io::ErrorKind::BrokenPipe), None, 3, false),
     ] {
         let mut stream = Stream::new(Kernel::new(System::Tcp), false);
-        let kept = stream.keep_rest(b"abc", wrote.map_err(io::Error::from), &mut pool);
+        let kept = stream.queue_rest(b"abc", wrote.map_err(io::Error::from), &mut pool);
         assert_eq!(kept.ok(), flushed, "{wrote:?}");
         assert_eq!((stream.unsent(), stream.is_refused()), (unsent, refused), "{wrote:?}");
         assert_eq!(stream.wants_write(), !refused);
     }
     let mut stream = Stream::new(Kernel::new(System::Poll), false);
-    stream.keep_rest(b"abc", Ok(2), &mut pool).unwrap();
+    stream.queue_rest(b"abc", Ok(2), &mut pool).unwrap();
     assert!(stream.wants_write(), "a short write proves nothing on poll(2)");
 }
 
@@ -165,26 +165,26 @@ fn an_event_of_a_plain_connection_is_served_where_it_is_found() {
         |stream| stream.note(Readiness { error: true, ..Readiness::default() }),
         |stream| stream.send_first(b"x", MARKS, &mut BufferPool::default()),
         |stream| {
-            let mut held = stream.take_held();
+            let mut held = stream.take_unconsumed();
             held.append(b"x");
-            stream.put_held(held);
+            stream.put_unconsumed(held);
         },
     ];
     let mut plain = Stream::new(TakesAll, false);
-    assert!(!plain.is_ready_to_talk(), "nothing came");
+    assert!(!plain.is_plain_readable(), "nothing came");
     plain.note_input(true, false);
-    assert!(plain.is_ready_to_talk() && plain.may_collect() && plain.may_write_part());
+    assert!(plain.is_plain_readable() && plain.can_cork() && plain.can_write_corked());
     assert!(plain.is_plain());
     for note in unusual {
         let mut stream = Stream::new(TakesAll, false);
         stream.note_input(true, true);
-        assert!(stream.is_ready_to_talk());
+        assert!(stream.is_plain_readable());
         note(&mut stream);
-        assert!(!stream.is_ready_to_talk());
+        assert!(!stream.is_plain_readable());
     }
     let mut connecting = Stream::new(TakesAll, true);
     connecting.note_input(true, false);
-    assert!(!connecting.is_ready_to_talk() && !connecting.may_collect());
+    assert!(!connecting.is_plain_readable() && !connecting.can_cork());
 }
 
 #[test]
@@ -205,9 +205,9 @@ fn what_was_held_is_shown_again_after_a_resume_and_after_congestion() {
     let mut stream = Stream::new(Kernel::new(System::Tcp), false);
     let mut pool = BufferPool::default();
     let hold = |stream: &mut Stream<Kernel>| {
-        let mut held = stream.take_held();
+        let mut held = stream.take_unconsumed();
         held.append(b"x");
-        stream.put_held(held);
+        stream.put_unconsumed(held);
         assert!(!stream.wants_replay(), "nothing new came and nobody asked");
     };
     hold(&mut stream);

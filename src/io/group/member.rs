@@ -54,11 +54,11 @@ impl GroupMember {
     }
 
     /// The number of the door that is opened next; `None` for what is this loop's own.
-    pub(crate) fn next_door(&self) -> Option<usize> {
+    pub(crate) fn next_addr(&self) -> Option<usize> {
         self.is_building.then_some(self.doors.len())
     }
 
-    pub(crate) fn has_opened(&mut self, id: SocketId) {
+    pub(crate) fn note_opened_addr(&mut self, id: SocketId) {
         self.doors.push(id);
     }
 
@@ -105,7 +105,7 @@ impl GroupMember {
         socket: StreamSocket,
         peer: Addr,
     ) -> Option<(StreamSocket, Addr)> {
-        let to = self.group.loop_with_fewest(self.index);
+        let to = self.group.least_loaded(self.index);
         let seat = if to == self.index { None } else { self.reserved.take() };
         let Some(mut seat) = seat else { return Some((socket, peer)) };
         seat.move_to(to);

@@ -16,14 +16,14 @@ use crate::conn::transport::{DatagramTransport, Received};
 pub(crate) trait SimDatagramKernel {
     /// It is watched from now on, for room only if that is asked for; looks anew.
     fn watch_datagrams(&mut self, n: u32, token: Token, room: bool) -> io::Result<()>;
-    fn receive_packets(
+    fn receive_datagrams(
         &mut self,
         n: u32,
         inbox: &mut RecvBuffers,
         most: usize,
     ) -> io::Result<Received>;
     fn send_packets(&mut self, n: u32, packets: &SendQueue, most: usize) -> io::Result<usize>;
-    fn refusal_is_the_peers(&self, n: u32) -> bool;
+    fn would_block_is_per_peer(&self, n: u32) -> bool;
     fn has_every_address(&self, n: u32) -> bool;
     fn set_peer(&mut self, n: u32, peer: &Addr) -> io::Result<()>;
     fn own_addr(&self, n: u32) -> Option<Addr>;
@@ -80,7 +80,7 @@ impl DatagramTransport for MemoryDatagram {
         inbox: &mut RecvBuffers,
         most: usize,
     ) -> io::Result<Received> {
-        ask(Err(gone()), |kernel| kernel.receive_packets(self.0, inbox, most))
+        ask(Err(gone()), |kernel| kernel.receive_datagrams(self.0, inbox, most))
     }
 
     #[cold]
@@ -89,8 +89,8 @@ impl DatagramTransport for MemoryDatagram {
         ask(Err(gone()), |kernel| kernel.send_packets(self.0, packets, most))
     }
 
-    fn refusal_is_the_peers(&self) -> bool {
-        ask(false, |kernel| kernel.refusal_is_the_peers(self.0))
+    fn would_block_is_per_peer(&self) -> bool {
+        ask(false, |kernel| kernel.would_block_is_per_peer(self.0))
     }
 
     fn has_every_address(&self) -> bool {

@@ -19,8 +19,8 @@ pub(crate) trait SimKernel: SimDatagramKernel {
     fn connect(&mut self, to: &Addr, from: Option<&Addr>) -> io::Result<u32>;
     fn register_listener(&mut self, token: Token) -> io::Result<()>;
     fn register(&mut self, n: u32, token: Token, room: bool) -> io::Result<()>;
-    fn reports_room(&self, n: u32) -> bool;
-    fn ask_for_room(&mut self, n: u32, room: bool) -> io::Result<()>;
+    fn reports_writable(&self, n: u32) -> bool;
+    fn update_write_interest(&mut self, n: u32, room: bool) -> io::Result<()>;
     fn read(&mut self, n: u32, buffer: &mut [u8]) -> io::Result<usize>;
     /// Whether the last read stopped early because descriptors were passed with the bytes.
     fn was_cut(&self, n: u32) -> bool;

@@ -39,7 +39,7 @@ type Set = [bool; ALL.len()];
 /// The word for a set.
 fn word(set: Set) -> Flags {
     let none = Flags(0);
-    ALL.into_iter().zip(set).filter(|(_, on)| *on).fold(none, |word, (flag, _)| word.and(flag))
+    ALL.into_iter().zip(set).filter(|(_, on)| *on).fold(none, |word, (flag, _)| word.union(flag))
 }
 
 #[derive(Clone, Debug)]
@@ -73,8 +73,8 @@ fn becomes(act: &Act, was: bool) -> bool {
 #[test]
 fn each_flag_is_one_bit_of_its_own() {
     for (nth, flag) in ALL.into_iter().enumerate() {
-        assert_eq!((flag.0.count_ones(), flag.and(flag)), (1, flag));
-        assert!(ALL[..nth].iter().all(|other| !flag.any(*other)));
+        assert_eq!((flag.0.count_ones(), flag.union(flag)), (1, flag));
+        assert!(ALL[..nth].iter().all(|other| !flag.intersects(*other)));
     }
     assert_eq!(format!("{:?}", Flags::WRITABLE), "Flags(0b10)");
 }
@@ -92,21 +92,21 @@ proptest! {
         let mut model: Set = [false; ALL.len()];
         for (act, named) in acts {
             match act {
-                Act::Set => flags.set(word(named)),
-                Act::Clear => flags.clear(word(named)),
-                Act::SetIf(on) => flags.set_if(word(named), on),
-                Act::Put(on) => flags.put(word(named), on),
+                Act::Set => flags.insert(word(named)),
+                Act::Clear => flags.remove(word(named)),
+                Act::SetIf(on) => flags.insert_if(word(named), on),
+                Act::Put(on) => flags.set(word(named), on),
             }
             for (is, _) in model.iter_mut().zip(named).filter(|(_, named)| *named) {
                 *is = becomes(&act, *is);
             }
             prop_assert_eq!(flags, word(model));
-            prop_assert_eq!(flags.any(word(asked)), model.iter().zip(asked).any(|(is, a)| *is && a));
+            prop_assert_eq!(flags.intersects(word(asked)), model.iter().zip(asked).any(|(is, a)| *is && a));
             let these: Set = std::array::from_fn(|nth| asked[nth] && among[nth]);
             let same = (0..ALL.len()).all(|nth| !among[nth] || model[nth] == these[nth]);
-            prop_assert_eq!(flags.exactly(word(these), word(among)), same);
+            prop_assert_eq!(flags.matches(word(these), word(among)), same);
             let mine: Set = std::array::from_fn(|nth| model[nth] && among[nth]);
-            prop_assert!(flags.exactly(word(mine), word(among)));
+            prop_assert!(flags.matches(word(mine), word(among)));
         }
     }
 }

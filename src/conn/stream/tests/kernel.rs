@@ -117,7 +117,7 @@ impl Kernel {
     }
 
     /// A change of what is asked for reports anew all there is.
-    pub(super) fn ask_for_room(&mut self, ask: bool) {
+    pub(super) fn update_write_interest(&mut self, ask: bool) {
         self.room_asked = ask;
         self.edge |= self.is_readable() || self.is_writable();
     }
@@ -204,11 +204,11 @@ impl Write for Kernel {
 }
 
 impl Transport for Kernel {
-    fn short_read_was_last(&self) -> bool {
+    fn short_read_drained(&self) -> bool {
         self.system != System::Poll && !self.stopped_early
     }
 
-    fn short_write_was_last(&self) -> bool {
+    fn short_write_filled(&self) -> bool {
         self.system != System::Poll
     }
 

@@ -12,9 +12,9 @@ const WRITES: usize = 2;
 const SPIN: usize = 40;
 
 impl World {
-    fn wants_room_reported(&self) -> bool {
+    fn wants_write_interest(&self) -> bool {
         self.stream.transport().system == System::Unix
-            && self.stream.is_refused() != self.stream.is_room_asked()
+            && self.stream.is_refused() != self.stream.has_write_interest()
     }
 
     /// Delivers events and gives turns until none is wanted.
@@ -24,7 +24,7 @@ impl World {
             if let Some(ready) = self.stream.transport_mut().event() {
                 self.deliver(ready);
             }
-            let wants_room = !self.stream.is_connecting() && self.wants_room_reported();
+            let wants_room = !self.stream.is_connecting() && self.wants_write_interest();
             let wants = self.stream.wants_service() || wants_room || self.queued;
             if !wants && !self.stream.transport().has_event() {
                 return;
@@ -42,8 +42,8 @@ impl World {
         let Readiness { readable, writable, read_closed, urgent, error } = ready;
         if (readable || read_closed) && !urgent && !error {
             self.stream.note_input(writable, read_closed);
-            if self.stream.is_ready_to_talk() {
-                assert!(self.stream.may_collect() && self.stream.wants_read());
+            if self.stream.is_plain_readable() {
+                assert!(self.stream.can_cork() && self.stream.wants_read());
                 assert!(!self.stream.holds() && !self.stream.has_ended());
             }
         } else {
@@ -55,7 +55,7 @@ impl World {
         self.queued = false;
         self.stream.begin_turn();
         assert!(self.stream.is_queued());
-        self.collects = self.stream.may_collect();
+        self.collects = self.stream.can_cork();
         let received = self.attend();
         self.collects = false;
         self.answers = false;
@@ -76,7 +76,7 @@ impl World {
 
     fn attend(&mut self) -> io::Result<()> {
         if self.stream.ending() == CloseState::Lingering {
-            self.read_in_vain();
+            self.discard_lingering_input();
             return Ok(());
         }
         if self.stream.is_connecting() {
@@ -85,8 +85,8 @@ impl World {
         self.replay();
         self.converse()?;
         if self.over.is_none() && self.stream.has_news() {
-            self.tell_of_end();
-            self.tell_of_shutdown();
+            self.notify_eof();
+            self.notify_shutdown();
         }
         Ok(())
     }
@@ -95,7 +95,7 @@ impl World {
         self.forget_vain_replay();
         if self.over.is_none() && self.stream.wants_replay() {
             let from_inside = self.stream.is_replay_from_inside();
-            let mut held = self.stream.take_held();
+            let mut held = self.stream.take_unconsumed();
             held.restart(self.now);
             self.show_held(held, from_inside);
         }
@@ -107,14 +107,14 @@ impl World {
         }
     }
 
-    fn tell_of_end(&mut self) {
+    fn notify_eof(&mut self) {
         if self.stream.take_end() {
-            let held = self.stream.take_held();
+            let held = self.stream.take_unconsumed();
             self.eof(held.input().rest());
         }
     }
 
-    fn tell_of_shutdown(&mut self) {
+    fn notify_shutdown(&mut self) {
         let looks = self.stream.wants_read() || self.stream.wants_replay();
         if self.stream.owes_an_answer() || looks || !self.stream.take_shutdown() {
             return;
@@ -127,7 +127,7 @@ impl World {
         }
     }
 
-    fn read_in_vain(&mut self) {
+    fn discard_lingering_input(&mut self) {
         let mut buffer = [0; BUFFER];
         for _ in 0..READS {
             if !self.stream.is_readable() {
@@ -186,7 +186,7 @@ impl World {
             }
             let mut buffer = [0; BUFFER];
             let behind = self.stream.reads_behind();
-            let mut held = self.stream.take_held();
+            let mut held = self.stream.take_unconsumed();
             let filled = self.stream.fill(&mut buffer);
             match filled? {
                 ReadOutcome::Bytes(n) => {
@@ -197,18 +197,18 @@ impl World {
                         held.append(&buffer[..n]);
                     }
                     if held.needs_more() {
-                        self.stream.put_held(held);
+                        self.stream.put_unconsumed(held);
                     } else {
                         self.show_held(held, false);
                     }
                 }
                 ReadOutcome::Eof if behind => {
-                    self.stream.put_held(held);
+                    self.stream.put_unconsumed(held);
                     self.stream.note_end();
-                    self.tell_of_end();
+                    self.notify_eof();
                 }
                 ReadOutcome::Eof => self.eof(&[]),
-                ReadOutcome::WouldBlock => self.stream.put_held(held),
+                ReadOutcome::WouldBlock => self.stream.put_unconsumed(held),
             }
         }
         Ok(())
@@ -224,8 +224,8 @@ impl World {
         if in_vain {
             self.stream.forget_replay();
         }
-        self.stream.put_held(held);
-        self.stream.watch_unfinished();
+        self.stream.put_unconsumed(held);
+        self.stream.arm_frame_deadline();
     }
 
     fn handle(&mut self, input: &mut Input<'_>) {
@@ -287,17 +287,17 @@ impl World {
         if self.over.is_some() {
             return Ok(());
         }
-        if !self.stream.may_write_part() {
+        if !self.stream.can_write_corked() {
             if !part.is_empty() {
                 self.stream.send_first(&part, MARKS, &mut self.pool);
             }
             return self.settle_connection();
         }
         if !part.is_empty() {
-            match self.stream.write_part(&part) {
+            match self.stream.write_direct(&part) {
                 Ok(n) if n == part.len() => self.moved = true,
                 cut => {
-                    let flushed = self.stream.keep_rest(&part, cut, &mut self.pool)?;
+                    let flushed = self.stream.queue_rest(&part, cut, &mut self.pool)?;
                     self.moved |= matches!(flushed, WriteOutcome::Wrote(_));
                     return self.settle_connection();
                 }
@@ -349,7 +349,7 @@ impl World {
     }
 
     fn conclude(&mut self) -> io::Result<()> {
-        self.stream.end_output();
+        self.stream.send_fin();
         if self.stream.is_complete() {
             self.stream.close();
         }
@@ -380,10 +380,10 @@ impl World {
                 self.stream.linger();
             }
         }
-        if self.wants_room_reported() {
+        if self.wants_write_interest() {
             let ask = self.stream.is_refused();
-            self.stream.note_room_asked(ask);
-            self.stream.transport_mut().ask_for_room(ask);
+            self.stream.note_write_interest(ask);
+            self.stream.transport_mut().update_write_interest(ask);
         }
         Ok(())
     }

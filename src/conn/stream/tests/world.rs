@@ -253,13 +253,15 @@ impl World {
             Act::Resume => {
                 let shows = self.stream.is_paused() && self.stream.holds();
                 self.stream.resume();
-                assert!(!shows || self.stream.flags.any(Flags::REPLAY));
+                assert!(!shows || self.stream.flags.intersects(Flags::REPLAY));
             }
             _ => self.stream.set_full_duplex(act == Act::FullDuplex),
         }
         match act {
             Act::Pause | Act::Resume => assert_eq!(self.stream.is_paused(), act == Act::Pause),
-            _ => assert_eq!(self.stream.flags.any(Flags::FULL_DUPLEX), act == Act::FullDuplex),
+            _ => {
+                assert_eq!(self.stream.flags.intersects(Flags::FULL_DUPLEX), act == Act::FullDuplex)
+            }
         }
     }
 
@@ -289,7 +291,7 @@ impl World {
             Inside::Close => self.end(Act::Close),
             Inside::Abort => self.end(Act::Abort),
         }
-        // What is sent now is no part of a plain turn any more, as in `Io::stop_collecting`.
+        // What is sent now is no part of a plain turn any more, as in `Io::uncork`.
         if std::mem::take(&mut self.collects) && !self.part.is_empty() {
             let part = std::mem::take(&mut self.part);
             self.stream.send_first(&part, MARKS, &mut self.pool);
@@ -362,7 +364,7 @@ impl World {
             }
             Act::Interrupt => kernel.interrupt = true,
             Act::Spurious if !kernel.unopened => kernel.edge = true,
-            Act::Stands if kernel.unopened => self.stream.note_verdict(),
+            Act::Stands if kernel.unopened => self.stream.note_connect_result(),
             Act::Stands if kernel.connecting && !kernel.reset => {
                 kernel.connecting = false;
                 kernel.edge = true;
@@ -421,13 +423,13 @@ impl World {
     fn idle_due(&mut self) {
         let connecting = self.stream.is_connecting();
         let open = self.stream.ending() == CloseState::Open;
-        let looks = open && !connecting && !self.stream.flags.any(Flags::LOOKED);
+        let looks = open && !connecting && !self.stream.flags.intersects(Flags::LOOKED);
         if std::mem::take(&mut self.moved) {
-            self.stream.was_active();
-            assert!(!self.stream.flags.any(Flags::LOOKED));
+            self.stream.clear_idle_recheck();
+            assert!(!self.stream.flags.intersects(Flags::LOOKED));
         } else if connecting && self.tries > 0 {
             self.try_again();
-        } else if self.stream.look_once_more() {
+        } else if self.stream.recheck_idle() {
             assert!(looks && self.stream.is_readable());
             self.queued = true;
         } else {
@@ -443,7 +445,7 @@ impl World {
         }
     }
 
-    /// What `Dispatcher::unfinished_deadline` does.
+    /// What `Dispatcher::frame_deadline` does.
     fn frame_due(&mut self) {
         self.now += PATIENCE;
         if !self.stream.is_unfinished_watched() {
@@ -482,10 +484,10 @@ impl World {
     pub(super) fn check_always(&self) {
         let stream = &self.stream;
         let kernel = stream.transport();
-        assert_eq!(stream.flags.any(Flags::OUTPUT), !stream.output.is_empty());
-        assert_eq!(stream.flags.any(Flags::HELD), !stream.held.is_empty());
-        assert_eq!(stream.flags.any(Flags::ENDING), stream.ending() != CloseState::Open);
-        assert_eq!(stream.flags.any(Flags::SENT_AT_ONCE), stream.sent_at_once != 0);
+        assert_eq!(stream.flags.intersects(Flags::OUTPUT), !stream.output.is_empty());
+        assert_eq!(stream.flags.intersects(Flags::HELD), !stream.held.is_empty());
+        assert_eq!(stream.flags.intersects(Flags::ENDING), stream.ending() != CloseState::Open);
+        assert_eq!(stream.flags.intersects(Flags::SENT_AT_ONCE), stream.sent_at_once != 0);
         assert_eq!(stream.held.input().rest(), positions(self.got, stream.held.len()));
         if self.over.is_some() {
             return;
@@ -496,8 +498,8 @@ impl World {
             .with_unsent(|pieces| pieces.iter().flat_map(|piece| piece.iter().copied()).collect());
         assert_eq!(unsent, positions(out, stream.unsent()), "what waits for the peer");
         assert_eq!(out + unsent.len(), self.sent);
-        let expected = stream.is_congested() && !stream.flags.any(Flags::FULL_DUPLEX);
-        assert_eq!(stream.flags.any(Flags::HELD_UP), expected);
+        let expected = stream.is_congested() && !stream.flags.intersects(Flags::FULL_DUPLEX);
+        assert_eq!(stream.flags.intersects(Flags::HELD_UP), expected);
     }
 
     fn with_unsent<R>(&self, look: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
@@ -532,16 +534,16 @@ impl World {
         if kernel.outbox.len() < PIPE && !kernel.reset {
             assert_eq!(stream.unsent(), 0, "room, but output waits");
         }
-        let asked_to_end = stream.flags.any(Flags::OUTPUT_CLOSED) && stream.unsent() == 0;
+        let asked_to_end = stream.flags.intersects(Flags::OUTPUT_CLOSED) && stream.unsent() == 0;
         assert_eq!(kernel.write_ended, asked_to_end, "the end of the output");
         assert!(!stream.is_closing() || stream.unsent() > 0, "closed and sent, but not over");
         let lingers = stream.ending() == CloseState::Lingering;
-        if (lingers || !stream.flags.any(SHUT_OFF)) && !stream.has_ended() {
+        if (lingers || !stream.flags.intersects(SHUT_OFF)) && !stream.has_ended() {
             let bytes = kernel.inbox.iter().flatten().count();
             assert_eq!(bytes, 0, "input, but nobody reads");
             assert!(!kernel.ended && !kernel.reset, "an end nobody has seen");
         }
-        if !stream.flags.any(SHUT_OFF) && !self.eof_told {
+        if !stream.flags.intersects(SHUT_OFF) && !self.eof_told {
             let takes = !stream.is_congested();
             assert!(!takes || stream.held.len() < PIECE, "a whole piece, and nobody takes it");
         }
@@ -550,10 +552,13 @@ impl World {
         let open = stream.ending() == CloseState::Open;
         assert!(told || stream.owes_an_answer() || !open, "not told");
         let told = self.eof_told || !stream.has_ended();
-        let waits = stream.owes_an_answer() || stream.flags.any(SHUT_OFF);
+        let waits = stream.owes_an_answer() || stream.flags.intersects(SHUT_OFF);
         assert!(told || waits, "the end was read, and not told");
-        assert!(!stream.flags.any(Flags::REPLAY) || stream.holds(), "nothing can be shown again");
-        assert_eq!(stream.flags.any(Flags::OFFLOADED), self.offloaded > 0);
+        assert!(
+            !stream.flags.intersects(Flags::REPLAY) || stream.holds(),
+            "nothing can be shown again"
+        );
+        assert_eq!(stream.flags.intersects(Flags::OFFLOADED), self.offloaded > 0);
         let waits = stream.holds() && stream.ending() == CloseState::Open;
         assert!(!waits || stream.is_unfinished_watched(), "no deadline");
     }

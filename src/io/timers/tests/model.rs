@@ -66,7 +66,7 @@ proptest! {
                     now += time;
                     while let Some(name) = deadlines.pop_due(now) {
                         if dead.remove(&name) {
-                            deadlines.stale_came_up();
+                            deadlines.stale_popped();
                         } else {
                             let first = live.pop_first();
                             prop_assert!(first.is_some_and(|(at, one)| one == name && at <= now));
@@ -110,7 +110,7 @@ proptest! {
                 Act::Pass(time) => {
                     now += time;
                     while let Some(due) = timers.pop_due(now) {
-                        if let Some(whose) = timers.come_up(due) {
+                        if let Some(whose) = timers.fire(due) {
                             let ((at, timer), owner) = model.pop_first().unwrap();
                             prop_assert!(at <= now);
                             prop_assert_eq!((due, whose), (timer, owner));
