@@ -134,7 +134,18 @@ impl<S: 'static> Server<S> {
         H: Handler<S> + Send + 'static,
     {
         mode.check()?;
-        self.listen_with(addr, Box::new(BlockingFactory { mode: mode.clone(), factory }))
+        let id =
+            self.listen_with(addr, Box::new(BlockingFactory { mode: mode.clone(), factory }))?;
+        if mode.crew.ends_reads_at_stop(mode.detach) {
+            // Now, because there may be no descriptors left when the first client comes.
+            let opened = self.io().stop_token();
+            opened.map_err(|error| {
+                self.io().close(id);
+                let what = format!("no pipe can be opened for the stop of the server: {error}");
+                io::Error::new(error.kind(), what)
+            })?;
+        }
+        Ok(id)
     }
 
     /// Serves datagrams with handlers that block; they run as `mode` says. Else as

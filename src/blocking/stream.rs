@@ -49,7 +49,7 @@ struct BlockingConnection<S> {
 
 enum BlockingState<S> {
     Due(Box<Serving<S>>, WorkerPermit),
-    PendingJob(PendingJob),
+    Pending(PendingJob),
     Over,
 }
 
@@ -90,7 +90,7 @@ impl<S: 'static> BlockingConnection<S> {
 
     /// Whether it has ended, and how.
     fn conclude(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
-        let BlockingState::PendingJob(away) = &mut self.state else { return Ok(()) };
+        let BlockingState::Pending(away) = &mut self.state else { return Ok(()) };
         let is_here = matches!(away, PendingJob::Done(_));
         let Some(ended) = away.take(cx) else { return Ok(()) };
         self.state = BlockingState::Over;
@@ -122,7 +122,7 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
         };
         let work = self.work(cx, handler)?;
         match self.mode.crew.clone().start(cx, place, work) {
-            Ok(away) => self.state = BlockingState::PendingJob(away),
+            Ok(away) => self.state = BlockingState::Pending(away),
             Err(error) => {
                 self.mode.crew.warn(cx.io, &self.peer, &error);
                 cx.io.take_back(cx.id, None)?;
@@ -145,11 +145,11 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
     /// What has come in is still read; behind it lies the end, even for who waits for it now.
     fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         match &self.state {
-            BlockingState::PendingJob(away) if self.mode.detach && away.is_thread() => {
+            BlockingState::Pending(away) if self.mode.detach && away.is_thread() => {
                 self.state = BlockingState::Over;
                 cx.close();
             }
-            BlockingState::PendingJob(_) => cx.io.end_reads(cx.id),
+            BlockingState::Pending(_) => cx.io.end_reads(cx.id),
             BlockingState::Due(..) | BlockingState::Over => cx.close(),
         }
         Ok(())
@@ -157,7 +157,7 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
 
     /// A handler that is still at it is cut off: its reads and writes fail, its process is killed.
     fn finish(&mut self, cx: &mut Context<'_, S>, _outcome: io::Result<()>) {
-        if let (BlockingState::PendingJob(_), Some(socket)) = (&self.state, cx.io.lent(cx.id)) {
+        if let (BlockingState::Pending(_), Some(socket)) = (&self.state, cx.io.lent(cx.id)) {
             let _ = socket.shutdown(Shutdown::Both);
         }
         self.state = BlockingState::Over;

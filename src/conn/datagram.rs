@@ -297,7 +297,7 @@ impl<T: DatagramTransport> Datagram<T> {
         match self.phase {
             DatagramPhase::Draining { then: AfterDrain::Close, .. } => self.close(),
             DatagramPhase::Draining { then: AfterDrain::Rest, .. } => {
-                self.phase = DatagramPhase::Stopped
+                self.phase = DatagramPhase::Stopped;
             }
             _ => {}
         }

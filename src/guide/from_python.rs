@@ -247,7 +247,7 @@
 //!
 //! # `serve_forever`, step by step
 //!
-//! A reader of CPython's `socketserver.py` knows `serve_forever` as five steps.
+//! A reader of `CPython`'s `socketserver.py` knows `serve_forever` as five steps.
 //!
 //! | in Python | here |
 //! |---|---|

@@ -251,10 +251,11 @@ impl Io {
         for id in self.sockets.ids() {
             match self.sockets.get(id) {
                 Some(Entry::Listener(_)) => self.close(id),
-                Some(Entry::Datagram(datagram)) if !datagram.is_connected => self
-                    .change_datagram(id, |datagram| {
-                        datagram.begin_datagram_drain(since, AfterDrain::Close)
-                    }),
+                Some(Entry::Datagram(datagram)) if !datagram.is_connected => {
+                    self.change_datagram(id, |datagram| {
+                        datagram.begin_datagram_drain(since, AfterDrain::Close);
+                    })
+                }
                 _ => false,
             };
         }

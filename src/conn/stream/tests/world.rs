@@ -260,7 +260,10 @@ impl World {
         match act {
             Act::Pause | Act::Resume => assert_eq!(self.stream.is_paused(), act == Act::Pause),
             _ => {
-                assert_eq!(self.stream.flags.intersects(Flags::FULL_DUPLEX), act == Act::FullDuplex)
+                assert_eq!(
+                    self.stream.flags.intersects(Flags::FULL_DUPLEX),
+                    act == Act::FullDuplex
+                );
             }
         }
     }
