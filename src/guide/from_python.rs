@@ -64,7 +64,7 @@
 //! use socketserver::blocking::{Mode, Request};
 //!
 //! fn lower(request: &mut Request<'_>) -> io::Result<()> {
-//!     let answer = request.datagram_mut().unwrap_or_default().to_ascii_lowercase();
+//!     let answer = request.datagram().unwrap_or_default().to_ascii_lowercase();
 //!     request.write_all(&answer)
 //! }
 //!
