@@ -62,10 +62,9 @@ pub struct Options {
     /// of a time in which a slow reader takes less than that, nobody can tell whether it reads.
     /// Default: `None`, for ever.
     pub idle_timeout: Option<Duration>,
-    /// How long a peer may leave unfinished what it has begun: how long bytes may lie in the input
-    /// of which the handler takes none. It counts from the first of them, however many more come,
-    /// so a peer that drips gains nothing by it; while the connection is paused or congested it does
-    /// not count. After that it ends with
+    /// How long input that the handler has not taken may wait for the rest of its frame. The time counts from
+    /// the first byte, however many more come, so a slow trickle (slowloris) does not extend it; while the
+    /// connection is paused or congested it does not count. After that the connection ends with
     /// [`CloseReason::FrameTimeout`](crate::CloseReason::FrameTimeout). Default: `None`, for ever.
     pub frame_timeout: Option<Duration>,
     /// How long a connection that its handler closed may take to send what is left, counted from

@@ -164,7 +164,7 @@ fn a_failure_is_told_even_beside_an_address_that_does_not_answer() {
         [Call::Finish(CloseReason::ConnectFailed, Some(ErrorKind::TimedOut))]
     );
     let why = why.borrow();
-    assert!(why.contains("did not stand in time") && why.contains("/nonexistent/socket"), "{why}");
+    assert!(why.contains("connect timed out") && why.contains("/nonexistent/socket"), "{why}");
 }
 
 #[test]

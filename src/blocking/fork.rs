@@ -194,8 +194,8 @@ impl Child {
     }
 }
 
-/// Whoever is still there when nobody watches any more is killed. Nothing can hold that off, so the
-/// wait is short.
+/// Dropping a running child kills it with SIGKILL and reaps it. SIGKILL cannot be blocked, so the wait is
+/// short.
 impl Drop for Child {
     fn drop(&mut self) {
         if !self.reaped && self.reap().is_none() {

@@ -211,13 +211,13 @@ impl Connector {
         let full = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
         let what = match &self.last {
             _ if self.stage == ConnectStage::Resolving => {
-                "its name was not looked up in time".into()
+                "connect timed out: its name was not looked up in time".into()
             }
             Some(last) if full(last) && self.under_way.is_empty() => {
-                "the backlog of the server stayed full: the connection did not stand in time".into()
+                "connect timed out: the backlog of the server stayed full".into()
             }
-            Some(last) => format!("the connection did not stand in time; before that, {last}"),
-            None => "the connection did not stand in time".to_string(),
+            Some(last) => format!("connect timed out; before that, {last}"),
+            None => "connect timed out".to_string(),
         };
         io::Error::new(io::ErrorKind::TimedOut, what)
     }

@@ -68,7 +68,7 @@ impl Flags {
     pub(crate) const UNFINISHED_WATCHED: Flags = Flags(1 << 22);
     /// Input was held for too long, and the socket is looked into once more.
     pub(crate) const UNFINISHED_LOOKED: Flags = Flags(1 << 23);
-    /// It was idle for too long, and looks once more before it ends for that.
+    /// The idle timeout has expired; one more read decides.
     pub(crate) const LOOKED: Flags = Flags(1 << 17);
 
     #[inline]

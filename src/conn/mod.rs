@@ -1,5 +1,7 @@
 //! One connection, datagram socket or connect attempt as a state machine: bytes in, bytes out. No
 //! system call, no clock, no id.
+//!
+//! This room may use `values` only. Start reading at [`stream::Stream`].
 
 pub(crate) mod connector;
 pub(crate) mod datagram;

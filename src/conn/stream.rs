@@ -503,8 +503,8 @@ impl<T: Transport> Stream<T> {
         true
     }
 
-    /// It has been idle for too long, as far as was noted. When the loop was held up, the notice of
-    /// the contrary may still be under way: says once that another turn is due.
+    /// The idle timeout has expired, as far as was noted. When the loop was held up, input may have come that
+    /// was not reported yet: returns `true` once, and the connection gets one more turn.
     pub(crate) fn recheck_idle(&mut self) -> bool {
         let in_vain = Flags::LOOKED.union(Flags::CONNECTING).union(Flags::ENDING);
         let looks = !self.flags.intersects(in_vain);

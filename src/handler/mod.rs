@@ -1,4 +1,6 @@
 //! What the user writes, and what is passed to it.
+//!
+//! This room may use `values`, `conn`, `net` and `io`. Start reading at [`Handler`].
 
 pub(crate) mod relay;
 pub(crate) mod server_handle;
@@ -94,8 +96,9 @@ pub trait Handler<S = ()> {
     /// An error ends the conversation.
     fn handle(&mut self, cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()>;
 
-    /// The peer will send no more; `rest` is what was never taken. By default the connection is
-    /// closed, once everything sent has left. A handler that does not close may go on sending.
+    /// The peer closed its sending side (EOF); `rest` is the input that the handler did not take. By
+    /// default the connection is closed, once everything sent has left. A handler that does not close
+    /// may go on sending.
     ///
     /// It comes after every answer: not while the connection is paused, not while work that was
     /// given to [`Context::offload`] is under way, and not before what was left while the output was

@@ -85,8 +85,8 @@ impl Connect {
 
     /// Only to addresses of which `allowed` says so, those of a name that was looked up included.
     /// When none is left, the connection is not made, with
-    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied). Who connects to where a stranger says
-    /// needs that: a harmless name may have the address of this very machine. A panic of `allowed` is
+    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied). Use this when the destination
+    /// comes from an untrusted party: a harmless name may resolve to 127.0.0.1. A panic of `allowed` is
     /// the failure of the connection.
     #[must_use]
     pub fn only(mut self, allowed: fn(&Addr) -> bool) -> Connect {

@@ -1,4 +1,4 @@
-//! The addresses from which this server itself sends datagrams, so that it never answers itself.
+//! The local addresses of our datagram sockets. A datagram that claims to come from one of them is dropped.
 //!
 //! The sender of a datagram is easily forged. One that seems to come from an echo service, sent to
 //! an echo service, would be answered for ever (CERT CA-1996-01).

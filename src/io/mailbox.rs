@@ -131,7 +131,7 @@ impl<C> Mailbox<C> {
     /// Takes everything out: the commands (into an empty `Vec`) and the order to stop.
     pub(crate) fn take(&self, commands: &mut Vec<C>) -> Option<Duration> {
         debug_assert!(commands.is_empty());
-        // Before the look, so that whoever comes after it wakes the loop again.
+        // Cleared before the commands are taken: one that is pushed after this must wake the loop again.
         self.pending.store(false, Ordering::Release);
         let mut state = self.lock();
         std::mem::swap(&mut state.commands, commands);

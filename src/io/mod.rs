@@ -3,6 +3,8 @@
 //! Every method here takes effect as a note: it changes what a socket wants and gives it a turn.
 //! Nothing calls a handler, and nothing but a large `send` moves a byte. An id whose socket is gone
 //! is "gone", never an error and never another socket.
+//!
+//! This room may use `values`, `conn` and `net`. Start reading at [`Io`].
 
 pub(crate) mod connect;
 pub(crate) mod connect_attempts;
@@ -290,9 +292,10 @@ impl Io {
     // Timers.
 
     /// Calls `timeout` of the handler of `owner` once, when `after` has passed since the beginning
-    /// of this turn ([`Io::now`]). A timer goes with its owner; that of a connection in the making
-    /// waits until it stands. There is one for each call, so who sets one at every message cancels
-    /// the one before. A timer of a watched source calls its `ready` with nothing ready.
+    /// of this turn ([`Io::now`]). Timers are cancelled when their
+    /// owner closes. While the owner is still connecting, they fire after `setup` at the earliest. Every
+    /// call makes a new timer; to restart one, cancel it first. A timer of a watched source calls its
+    /// `ready` with nothing ready.
     ///
     /// [`TimerId::NONE`], and no timer, when nobody could be called: the owner is gone or closed, or
     /// it is a listener, which has no handler; [`Server::alarm`](crate::Server::alarm) is an owner

@@ -79,7 +79,7 @@ impl Io {
 
     #[inline]
     pub(crate) fn timeout(&self, most: Option<Duration>) -> Option<Duration> {
-        // After a shutdown who waits in a backlog has been reported already.
+        // After a shutdown the edge for the clients in a backlog has been consumed, so poll at once.
         let begins = matches!(self.drain, ShutdownState::Requested { .. } | ShutdownState::Done);
         if begins || !self.sockets.is_idle() {
             return Some(Duration::ZERO);

@@ -1,4 +1,5 @@
-//! One lazy heap of deadlines, and a row for those that come in order; the clock is an argument.
+//! A deadline queue: a FIFO for deadlines that arrive in order, a heap for the others; cancellation is
+//! lazy; the caller passes the time.
 //!
 //! Most deadlines lie the same time ahead, as those of idle connections do, so each is the last so
 //! far: appending it to a row costs less than finding its place in a heap.

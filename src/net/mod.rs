@@ -1,8 +1,10 @@
-//! The sockets of the operating system; with what forks and `os_text.rs`, the only files with
-//! `cfg(unix)`.
+//! The sockets of the operating system, and those in memory that stand in for them; with what forks and
+//! `os_text.rs`, the only files with `cfg(unix)`.
 //!
 //! Everything opened here is non-blocking and closed on exec. `socket2` sets what mio does not:
 //! the backlog, reuse of addresses, keep-alive.
+//!
+//! This room may use `values` and `conn`. Start reading at [`StreamSocket`] (`stream.rs`).
 
 #[cfg(feature = "testing")]
 pub(crate) mod memory;
@@ -59,8 +61,8 @@ const EDGE_AFTER_SHORT: bool = cfg!(all(
 /// Elsewhere that lets one of them have all.
 pub(crate) const KERNEL_SPREADS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// What is reported about one socket. A trait only so that a simulated kernel may report too: mio
-/// lets nobody make an [`Event`].
+/// A readiness event. A trait, because [`Event`] cannot be constructed and the simulated kernel needs one
+/// of its own.
 pub(crate) trait ReadyEvent {
     fn token(&self) -> Token;
     fn is_readable(&self) -> bool;

@@ -323,7 +323,10 @@ impl<S> Dispatcher<S> {
     fn go_on_connecting(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         if connection.stream.ending() != CloseState::Open {
-            let error = io::Error::new(io::ErrorKind::ConnectionAborted, "closed before it stood");
+            let error = io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "closed before it was established",
+            );
             return Err(not_connected(error));
         }
         let registry = self.io.poll.registry();

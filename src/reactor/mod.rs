@@ -7,6 +7,8 @@
 //! write, and so that peers are woken only when all reading is done.
 //!
 //! Nowhere else are bytes moved (but for a large `send`, see [`crate::conn::stream`]) or handlers called.
+//!
+//! This room may use `values`, `conn`, `net`, `io` and `handler`. Start reading at [`Reactor::event`].
 
 pub(crate) mod accept;
 pub(crate) mod connect;

@@ -1,4 +1,4 @@
-//! What a turn may have to do besides reading, handling and writing.
+//! The slow path of a turn: flushing after a short write, half-close, lingering, timers, foreign sources.
 //!
 //! Beginnings and ends, what a slow peer or a pause left over, timers, and sockets that are no
 //! connections. The plain turn, in [`crate::reactor`], never gets here.
@@ -392,7 +392,7 @@ impl<S> Dispatcher<S> {
             }
             FrameDeadline::Expired => {
                 connection.stream.forget_unfinished();
-                let what = "what the peer has begun was not finished in time";
+                let what = "timed out waiting for the rest of a frame";
                 let error = io::Error::new(io::ErrorKind::TimedOut, what);
                 self.fail(id, Failure { reason: CloseReason::FrameTimeout, error });
             }

@@ -1,4 +1,6 @@
-//! The loop around the reactor, and the public face.
+//! The public face: the loop around the reactor, several loops, connections that are made again.
+//!
+//! This room may use all others but `blocking`, `testing` and `guide`. Start reading at [`Server::turn`].
 
 pub(crate) mod loop_group;
 pub(crate) mod reconnect;
@@ -366,7 +368,7 @@ impl<S> Server<S> {
         self.turn_after_events()
     }
 
-    /// The same, but what the poll would report is said by who calls.
+    /// Like [`Server::turn`], but the caller supplies the events instead of polling for them.
     #[cfg(all(test, feature = "testing"))]
     pub(crate) fn turn_with<E: ReadyEvent>(&mut self, events: &[E]) -> io::Result<()> {
         self.reactor.stage.io.update_clock();

@@ -153,7 +153,7 @@ pub struct TestServer<S = ()> {
 /// More turns than this in a row are not work but a spin.
 const SPIN: usize = 100_000;
 
-/// Before a connection ends for its silence the loop looks into it once more, so much later.
+/// Delay, in nanoseconds, between the idle timeout and the last read before the connection is closed.
 const LOOKS_AGAIN: u64 = 1;
 
 /// Where the clock stands still, 146 years after its begin: no deadline for ever is due there.
