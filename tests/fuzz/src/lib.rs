@@ -19,13 +19,13 @@
     reason = "a panic is how a target fails, and of what is compiled in not all is used"
 )]
 
-#[path = "../../src/conn"]
+#[path = "../../../src/conn"]
 mod conn {
     pub(crate) mod framing;
     pub(crate) mod input;
 }
 
-#[path = "../../src/bin/socketserver"]
+#[path = "../../../src/bin/socketserver"]
 mod command {
     pub(crate) mod args;
     pub(crate) mod bench;
@@ -44,7 +44,7 @@ mod command {
     pub(crate) mod workers;
 }
 
-#[path = "../../examples"]
+#[path = "../../../examples"]
 mod examples {
     pub(crate) mod chat_cluster {
         pub(crate) mod cluster;
