@@ -430,12 +430,22 @@ fn the_time_is_for_all_addresses_together() {
 
 // Itself.
 
+/// A port that nobody has, and that no other test takes: where there is more than one loopback address it
+/// is one of another than theirs.
+fn free_address() -> SocketAddr {
+    let ip = if cfg!(any(target_os = "linux", target_os = "android")) {
+        [127, 9, 9, 9]
+    } else {
+        [127, 0, 0, 1]
+    };
+    TcpListener::bind(SocketAddr::from((ip, 0))).unwrap().local_addr().unwrap()
+}
+
 #[test]
 fn a_connection_whose_ends_are_one_is_refused_and_its_port_is_free() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let here = SocketAddr::from(([127, 0, 0, 1], port));
+    let here = free_address();
     let mut tested = Tested::new();
-    for to in [here, SocketAddr::from(([0, 0, 0, 0], port))] {
+    for to in [here, SocketAddr::from(([0, 0, 0, 0], here.port()))] {
         let connect = Connect::to(to).unwrap().from(here).unwrap();
         let error = tested.connect(connect, Echo).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
@@ -450,11 +460,10 @@ fn a_connection_whose_ends_are_one_is_refused_and_its_port_is_free() {
 
 #[test]
 fn beside_an_address_that_is_itself_another_one_is_found() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let here = SocketAddr::from(([127, 0, 0, 1], port));
     let mut tested = Tested::new();
     let there = tested.serve(Kind::Tcp, |_| Quiet);
     let journal = Journal::default();
+    let here = free_address();
     let connect = Connect::to(&[Addr::Ip(here), there][..]).unwrap().from(here).unwrap();
     tested.connect(connect, Noted::new(&journal, Quiet)).unwrap();
     tested.until(|_| journal.calls() == [Call::Setup]);
