@@ -8,6 +8,10 @@ use socketserver::{Addr, ToAddrs};
 use crate::args::form_of_ip;
 use crate::bytes::Bytes;
 
+/// Bytes of the path of a Unix socket (`sun_path` without its zero).
+const LONGEST: usize =
+    if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
+
 pub fn run(data: &[u8]) {
     let mut choices = Bytes(data);
     match choices.below(4) {
@@ -69,6 +73,11 @@ fn typed(text: &str) {
             let found = found.ok();
             let expected = (!name.is_empty()).then(|| vec![Addr::Abstract(name.into())]);
             assert_eq!(found, expected);
+            return;
+        }
+        if path.len() > LONGEST {
+            let error = found.expect_err("no socket has so long a path");
+            assert!(error.to_string().contains(&path.len().to_string()), "{error}");
             return;
         }
         let expected = Addr::Unix(path.into());

@@ -36,11 +36,13 @@ fn understood(bytes: &[u8]) -> Understood {
 
 fn of_the_whole(bytes: &[u8]) -> Understood {
     let Ok((head, mut at)) = line(bytes, 0)? else { return Some(Err(())) };
-    if head != b"*3" {
-        return Some(Err(()));
-    }
+    let count = match head {
+        b"*3" => 3,
+        b"*2" => 2,
+        _ => return Some(Err(())),
+    };
     let mut parts = [const { Vec::new() }; 3];
-    for part in &mut parts {
+    for part in parts.iter_mut().take(count) {
         let Ok((line, next)) = line(bytes, at)? else { return Some(Err(())) };
         at = next;
         match line.split_first() {
