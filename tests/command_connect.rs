@@ -305,7 +305,7 @@ fn a_connection_that_does_not_stand_in_time_is_given_up() {
             .collect();
         let addr = there.as_socket().map_or(path.display().to_string(), |addr| addr.to_string());
         let ended = talk(&[addr.as_str(), "--timeout", "100ms"], b"");
-        assert!(ended.code == Some(1) && ended.err.contains("in time"), "{}", ended.err);
+        assert!(ended.code == Some(1) && ended.err.contains("timed out"), "{}", ended.err);
         assert!(ended.err.contains(&addr), "{}", ended.err);
         drop(clients);
     }

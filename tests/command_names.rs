@@ -130,7 +130,7 @@ fn the_time_of_connect_is_for_all_addresses_of_a_name() {
     assert_eq!(output.status.code(), Some(1));
     let err = String::from_utf8(output.stderr).unwrap();
     assert!(err.contains(&format!("cannot connect to localhost:{port}")), "{err}");
-    assert!(err.contains("in time"), "{err}");
+    assert!(err.contains("timed out"), "{err}");
 }
 
 /// Two listeners under one port whose backlogs are full, with those who fill them.

@@ -108,7 +108,7 @@ fn timeout() {
     let clients: Vec<Socket> = (0..4).map(client).collect();
     let addr = there.as_socket().unwrap().to_string();
     let (code, _, err) = connect(&[&addr, "--timeout", "100ms"], b"");
-    assert!(code == Some(1) && err.contains("in time"), "{err}");
+    assert!(code == Some(1) && err.contains("timed out"), "{err}");
     drop(clients);
     // And the same where it is connected: see `command_nc`.
     let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
