@@ -17,7 +17,7 @@
 //!                                 └▶ flush, end, linger     as any other connection
 //! ```
 //!
-//! While it is away the connection keeps its id, its handler and its row in the ledger, so
+//! While it is away the connection keeps its id, its handler and its place in the counters, so
 //! `max_connections`, `verify_request`, shutdowns and counters hold for it without another line. When
 //! all places are taken the factory says so, and its listener waits as it does when there is no room:
 //! accepting pauses, the backlog of the kernel absorbs. Datagrams go the same way, one place each; what

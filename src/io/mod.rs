@@ -431,7 +431,7 @@ impl Io {
         &self.stats
     }
 
-    /// Compares the ledger with what is really there; for tests and soak runs, since it looks at
+    /// Compares the counters with what is really there; for tests and soak runs, since it looks at
     /// every connection.
     ///
     /// # Errors

@@ -198,13 +198,13 @@ impl Io {
         Ok(id)
     }
 
-    /// A connection in the making, which has no socket yet. It is not in the ledger yet.
+    /// A connection in the making, which has no socket yet. It is not counted yet.
     pub(crate) fn adopt_unopened(&mut self) -> io::Result<SocketId> {
         let connection = Connection::new(StreamSocket::Unopened, true, self.now);
         self.sockets.insert_connection(connection).ok_or_else(no_id_left)
     }
 
-    /// Registers a connection that stands. It is not in the ledger yet.
+    /// Registers a connection that stands. It is not counted yet.
     #[inline]
     pub(crate) fn adopt(&mut self, socket: StreamSocket) -> io::Result<SocketId> {
         let mut connection = Connection::new(socket, false, self.now);

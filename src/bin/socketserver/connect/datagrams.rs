@@ -1,7 +1,7 @@
 //! The exchange of datagrams with a server: a line is one, and none is lost on this machine.
 //!
 //! The loop drops a datagram that the system does not take. A client has time, so only one is on
-//! its way at once; when the ledger says that it was dropped, it is sent again a little later.
+//! its way at once; when the counters say that it was dropped, it is sent again a little later.
 
 use std::io;
 use std::time::Duration;
