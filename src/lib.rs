@@ -31,7 +31,6 @@ mod os_text;
 mod reactor;
 mod server;
 #[cfg(all(test, feature = "testing"))]
-#[path = "../tests/sim/mod.rs"]
 mod sim;
 mod stats;
 #[cfg(feature = "testing")]

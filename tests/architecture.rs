@@ -44,7 +44,10 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The files of the library with their room, those of the command left out.
+/// What lies in `src` and is no room: the command, the crate's page, and the simulated kernel of the tests.
+const NO_ROOM: [&str; 3] = ["bin", "lib.rs", "sim"];
+
+/// The files of the library with their room.
 fn files() -> Vec<(String, PathBuf)> {
     let mut files = Vec::new();
     for path in files_below(Path::new("src")) {
@@ -52,7 +55,7 @@ fn files() -> Vec<(String, PathBuf)> {
         let first = inside.iter().next().unwrap().to_str().unwrap().to_string();
         let is_value = inside.iter().count() == 1
             || Path::new("src").join(&first).with_extension("rs").exists();
-        if first != "bin" && first != "lib.rs" {
+        if !NO_ROOM.contains(&first.as_str()) {
             files.push((if is_value { VALUES.into() } else { first }, path));
         }
     }

@@ -1,4 +1,4 @@
-//! The mistakes that `tests/sim/mistakes` puts back still fit into the sources.
+//! The mistakes that `tests/mistakes` puts back still fit into the sources.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -17,7 +17,7 @@ fn expected(patch: &str) -> Vec<String> {
 #[test]
 fn each_of_them_still_applies() {
     let mut patches = 0;
-    for file in fs::read_dir("tests/sim/mistakes").unwrap() {
+    for file in fs::read_dir("tests/mistakes").unwrap() {
         let file = file.unwrap().path();
         if file.extension().is_none_or(|kind| kind != "patch") {
             continue;
