@@ -1,8 +1,8 @@
 //! What must hold after every turn, whenever everything rests, and at the end.
 
-use super::line::Line;
-use super::world::{Failed, Run};
-use super::{port_checks, trip_checks};
+use super::connection::SimConnection;
+use super::run::{Failed, Run};
+use super::{datagram_checks, outgoing_checks};
 use crate::conn::stream::CloseState;
 use crate::io::{Io, ShutdownState, nanoseconds};
 use crate::options::Options;
@@ -14,8 +14,8 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     let deadline = run.is_draining_since();
     let io = &run.server.stage().io;
     io.verify_stats()?;
-    port_checks::after_turn(run)?;
-    trip_checks::after_turn(run)?;
+    datagram_checks::after_turn(run)?;
+    outgoing_checks::after_turn(run)?;
     let io = &run.server.stage().io;
     let mut sim = run.world.borrow_mut();
     let now = sim.now;
@@ -50,7 +50,7 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
 }
 
 /// What is wrong with one open connection after a turn, if anything is.
-fn wrong_with(io: &Io, line: &mut Line, now: u64) -> Option<String> {
+fn wrong_with(io: &Io, line: &mut SimConnection, now: u64) -> Option<String> {
     let options = &io.options;
     let id = line.page.id?;
     let (open, unsent) = (io.is_open(id), io.unsent(id));
@@ -97,7 +97,7 @@ fn wrong_with(io: &Io, line: &mut Line, now: u64) -> Option<String> {
 }
 
 /// A shutdown reads on for a time, and then everybody is told who owes no answer, whatever comes in.
-fn told_late(io: &Io, line: &mut Line, now: u64) -> Option<String> {
+fn told_late(io: &Io, line: &mut SimConnection, now: u64) -> Option<String> {
     let ShutdownState::Draining { since, deadline } = io.drain else { return None };
     let id = line.page.id.filter(|id| io.is_open(*id))?;
     let page = &mut line.page;
@@ -113,7 +113,7 @@ const READ_ON: u64 = 1_000_000_000;
 
 /// Whether one that waits for the end of its peer should be gone: in all, or since that is silent and
 /// has acknowledged all.
-fn lingers_too_long(line: &Line, now: u64, options: &Options) -> bool {
+fn lingers_too_long(line: &SimConnection, now: u64, options: &Options) -> bool {
     let Some(since) = line.lingers_since() else { return false };
     let silent_since = since.max(line.in_vain_at).max(line.may_have_moved_at());
     let is_done = line.unacknowledged() == 0 && !line.is_readable();
@@ -138,11 +138,11 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
         return Err("lost edge: clients wait, and nobody will accept them".to_string());
     }
     drop(sim);
-    trip_checks::at_rest(run)?;
-    port_checks::at_rest(run)
+    outgoing_checks::at_rest(run)?;
+    datagram_checks::at_rest(run)
 }
 
-fn left_undone(io: &Io, line: &Line) -> Option<&'static str> {
+fn left_undone(io: &Io, line: &SimConnection) -> Option<&'static str> {
     let id = line.page.id?;
     let page = &line.page;
     let connection = io.sockets.connection(id)?;
@@ -219,6 +219,6 @@ pub(crate) fn all_over(run: &mut Run) -> Result<(), Failed> {
         return Err("the shutdown does not end".to_string());
     }
     drop(sim);
-    trip_checks::all_over(run)?;
-    port_checks::all_over(run)
+    outgoing_checks::all_over(run)?;
+    datagram_checks::all_over(run)
 }

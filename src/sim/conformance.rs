@@ -21,8 +21,8 @@ use mio::{Events, Poll, Token};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use socket2::SockRef;
 
+use super::connection::SimEvent;
 use super::kernel::{Simulated, output_of};
-use super::line::SimEvent;
 use super::number;
 use super::random::{Random, bytes};
 use crate::conn::transport::Transport;

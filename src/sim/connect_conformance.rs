@@ -12,11 +12,11 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tempfile::TempDir;
 
 use super::conformance::{PATIENCE, agree, compare_events};
+use super::connection::{Made, SimConnection};
 use super::kernel::Simulated;
-use super::line::{Line, Made};
+use super::outgoing::{Fate, Named, Outgoing, Place, PlaceKind, Plan};
 use super::random::Random;
 use super::script::Script;
-use super::trip::{Fate, Named, Place, PlaceKind, Plan, Trip};
 use crate::addr::Addr;
 use crate::net::StreamSocket;
 use crate::net::memory::kernel::SimKernel;
@@ -106,10 +106,10 @@ impl Twice {
         let kind = if unix { PlaceKind::Unix } else { PlaceKind::V4 };
         let (places, named) = (vec![Place { kind, fate }], Named::Address);
         let plan = Plan { line: 0, places, named, from: false, after: Duration::ZERO };
-        let mut trip = Trip::new(plan, Script::draw(0).peers[0]);
+        let mut trip = Outgoing::new(plan, Script::draw(0).peers[0]);
         trip.begin(0, Duration::MAX);
         sim.trips.push(trip);
-        sim.lines[0] = Some(Line::outgoing(0, u64::MAX, 1));
+        sim.lines[0] = Some(SimConnection::outgoing(0, u64::MAX, 1));
         let (poll, events) = (Poll::new()?, Events::with_capacity(8));
         let (descriptor, real, peer) = (None, None, Peer::None);
         Ok(Twice {

@@ -15,11 +15,12 @@ use mio::{Events, Poll, Token};
 use tempfile::TempDir;
 
 use super::conformance::{PATIENCE, agree, compare_events};
-use super::kernel::Simulated;
-use super::port::{
-    LOCALS, MOST_UNREAD, Parcel, Port, STRANGERS, Who, arrivals_of, local_addr, name, words_of,
+use super::datagram_kernel::LONGEST;
+use super::datagram_socket::{
+    LOCALS, MOST_UNREAD, Party, STRANGERS, SentDatagram, SimDatagramSocket, arrivals_of,
+    local_addr, name, words_of,
 };
-use super::post::LONGEST;
+use super::kernel::Simulated;
 use super::random::{Random, bytes};
 use super::script::{Answers, Service};
 use crate::addr::Addr;
@@ -67,7 +68,7 @@ enum Net {
 
 /// Of [`LOCALS`] it stands for `::1` here, which IPv4 does not know.
 const LOOPBACK_V6: usize = 2;
-/// Who has an IPv6 address in [`Net::Dual`].
+/// The one that has an IPv6 address in [`Net::Dual`].
 const STRANGER_V6: u32 = 2;
 
 /// One socket, twice.
@@ -82,7 +83,7 @@ struct Twice {
     silent: Vec<Stranger>,
     addrs: Vec<Addr>,
     /// What each of them has not read.
-    unread: Vec<VecDeque<Parcel>>,
+    unread: Vec<VecDeque<SentDatagram>>,
     poll: Poll,
     events: Events,
     batch: MmsgHeaders,
@@ -147,7 +148,7 @@ impl Twice {
             fails: 0,
             closes_after: u64::MAX,
         };
-        sim.ports.push(Some(Port::new(service)));
+        sim.ports.push(Some(SimDatagramSocket::new(service)));
         sim.watch_datagrams(0, TOKEN, false)?;
         Ok(Twice {
             sim,
@@ -204,7 +205,7 @@ impl Twice {
                 (Stranger::Unix(one), Addr::Unix(own)) => one.send_to(what, own),
                 _ => return,
             };
-            self.sim.arrive_at(0, Some(local), Who::Stranger(k), 1, len as u32);
+            self.sim.arrive_at(0, Some(local), Party::Stranger(k), 1, len as u32);
         }
     }
 
@@ -220,7 +221,7 @@ impl Twice {
     /// How many find room is the system's own affair; that they are the first is not.
     fn flood(&mut self) -> Result<(), String> {
         let peer = self.sim.port(0).peer;
-        let hears = matches!(peer, None | Some(Who::Stranger(0)));
+        let hears = matches!(peer, None | Some(Party::Stranger(0)));
         if self.unix || !hears || matches!(self.strangers[0], Stranger::Gone) {
             return Ok(());
         }
@@ -249,7 +250,7 @@ impl Twice {
         port.queue.clear();
         port.came = first;
         port.capacity = kept;
-        self.sim.arrive_at(0, Some(0), Who::Stranger(0), FLOOD, 500);
+        self.sim.arrive_at(0, Some(0), Party::Stranger(0), FLOOD, 500);
         let port = self.sim.port(0);
         let agree = port.came == at && port.queue.len() == kept && kept < FLOOD as usize;
         port.queue.clear();
@@ -291,7 +292,7 @@ impl Twice {
                 return Err(format!("stranger {k} got something else than {parcel:?}"));
             }
             if self.unix {
-                self.sim.port(0).deliver(Who::Stranger(k), 1);
+                self.sim.port(0).deliver(Party::Stranger(k), 1);
             }
         }
         Ok(())
@@ -306,7 +307,8 @@ impl Twice {
         let page = &mut self.sim.port(0).page;
         page.let_in.clear();
         page.to_tell.clear();
-        let names: Vec<Addr> = (0..STRANGERS).map(|k| name(self.unix, Who::Stranger(k))).collect();
+        let names: Vec<Addr> =
+            (0..STRANGERS).map(|k| name(self.unix, Party::Stranger(k))).collect();
         let before = Instant::now();
         let mut said = self.real.receive(&mut self.batch, &mut self.inbox, most);
         // It may still be on its way.
@@ -335,7 +337,7 @@ impl Twice {
     }
 
     /// From where something is to come to a stranger.
-    fn leaves_from(&self, k: u32, parcel: Parcel) -> usize {
+    fn leaves_from(&self, k: u32, parcel: SentDatagram) -> usize {
         parcel.source.unwrap_or_else(|| self.local(k, 0))
     }
 
@@ -350,8 +352,8 @@ impl Twice {
             return Ok(());
         }
         let mut parcels = VecDeque::new();
-        let goes_to = to.map_or(self.sim.port(0).peer, |to| Some(Who::Stranger(to)));
-        let is_v6 = |who| self.net == Net::Dual && who == Some(Who::Stranger(STRANGER_V6));
+        let goes_to = to.map_or(self.sim.port(0).peer, |to| Some(Party::Stranger(to)));
+        let is_v6 = |who| self.net == Net::Dual && who == Some(Party::Stranger(STRANGER_V6));
         let peer = self.sim.port(0).peer;
         if peer.is_some() && is_v6(peer) != is_v6(goes_to) {
             // With a peer of one kind it has addresses of that kind only.
@@ -364,8 +366,8 @@ impl Twice {
             let may = self.real.has_every_address();
             let nth = from.map(|from| if from > 1 { nth / 2 % 2 } else { from });
             let source = nth.zip(to).filter(|_| may).map(|(nth, to)| self.local(to, nth));
-            let (to, stream) = (to.map(Who::Stranger), words_of(0));
-            parcels.push_back(Parcel { to, source, stream, at: self.said, len, tried: true });
+            let (to, stream) = (to.map(Party::Stranger), words_of(0));
+            parcels.push_back(SentDatagram { to, source, stream, at: self.said, len, tried: true });
             self.said += len as u64 + 1;
         }
         while !parcels.is_empty() {
@@ -379,7 +381,7 @@ impl Twice {
     }
 
     /// One call each; says how many have gone, and whether another may follow.
-    fn send_once(&mut self, parcels: &VecDeque<Parcel>) -> Result<(usize, bool), String> {
+    fn send_once(&mut self, parcels: &VecDeque<SentDatagram>) -> Result<(usize, bool), String> {
         self.sim.begin_turn();
         let peer = self.sim.port(0).peer;
         let (mut ours, mut theirs) = (SendQueue::default(), SendQueue::default());
@@ -429,7 +431,7 @@ impl Twice {
         if self.sim.port(0).page.connected || self.unix && gone {
             return Ok(());
         }
-        let told = self.sim.set_peer(0, &name(self.unix, Who::Stranger(k)));
+        let told = self.sim.set_peer(0, &name(self.unix, Party::Stranger(k)));
         let said = self.real.set_peer(&self.addrs[k as usize]);
         let local = self.local(k, 0);
         let port = self.sim.port(0);
@@ -442,8 +444,8 @@ impl Twice {
     }
 }
 
-fn number(who: Who) -> usize {
-    let Who::Stranger(k) = who else { panic!("only strangers are written to") };
+fn number(who: Party) -> usize {
+    let Party::Stranger(k) = who else { panic!("only strangers are written to") };
     k as usize
 }
 

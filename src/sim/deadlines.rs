@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::run::play;
 use super::script::{AtEnd, Nature, Script, Step, Takes};
 use super::under_way;
-use super::world::play;
 
 const MS: u64 = 1_000_000;
 
@@ -68,7 +68,7 @@ fn the_close_timeout_is_set_once() {
     }
 }
 
-/// Who sends without end does not keep its handler from being told.
+/// A peer that sends without end does not keep its handler from being told.
 #[test]
 fn a_shutdown_reads_on_for_half_of_its_grace_at_most() {
     let mut script = one_client();

@@ -1,13 +1,13 @@
 //! What the poll of the simulated kernel reports.
 
+use super::connection::{NOTHING, SimConnection, SimEvent};
 use super::kernel::Simulated;
-use super::line::{Line, NOTHING, SimEvent};
 use super::random::Random;
 
 impl Simulated {
     /// How many sockets have an edge that was not reported.
     pub(crate) fn edges(&self) -> usize {
-        let due = |line: &Line| line.open && line.edge && line.state().is_some();
+        let due = |line: &SimConnection| line.open && line.edge && line.state().is_some();
         let tries = self.trips.iter().flat_map(|trip| &trip.tries).map(|one| &one.line);
         let lines = self.lines.iter().flatten().chain(tries).filter(|line| due(line)).count();
         let ports = self.ports.iter().flatten().filter(|port| port.is_due()).count();
@@ -22,13 +22,13 @@ impl Simulated {
             return;
         }
         let most = if all { usize::MAX } else { random.between(1, self.options.events_per_turn) };
-        let mut lines: Vec<&mut Line> = self.sockets_mut().collect();
+        let mut lines: Vec<&mut SimConnection> = self.sockets_mut().collect();
         let first = if lines.is_empty() { 0 } else { random.below(lines.len()) };
         lines.rotate_left(first);
         for line in lines {
             if out.len() < most && line.open && line.edge {
                 line.edge = false;
-                // Who has something to say is heard before it ends.
+                // What it has to say is heard before it ends.
                 line.page.overdue = 0;
                 out.extend(line.state());
             }
@@ -59,7 +59,7 @@ impl Simulated {
 
     /// Reports something once more, somebody who is gone, or what turns out not to be.
     fn add_spurious(&mut self, random: &mut Random, out: &mut Vec<SimEvent>) {
-        let mut lines: Vec<&mut Line> = self.sockets_mut().collect();
+        let mut lines: Vec<&mut SimConnection> = self.sockets_mut().collect();
         if lines.is_empty() {
             return;
         }

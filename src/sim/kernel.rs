@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use mio::Token;
 
-use super::line::{Line, Made};
-use super::port::{Port, Post};
+use super::connection::{Made, SimConnection};
+use super::datagram_socket::{DatagramCounters, SimDatagramSocket};
+use super::outgoing::{Outgoing, line_of};
 use super::random::{Random, bytes, is_part};
-use super::trip::{Trip, line_of};
 use crate::addr::Addr;
 use crate::id::SocketId;
 use crate::net::memory::kernel::SimKernel;
@@ -35,13 +35,13 @@ pub(crate) enum Call {
 
 pub(crate) struct Simulated {
     pub(crate) options: Options,
-    pub(crate) lines: Vec<Option<Line>>,
+    pub(crate) lines: Vec<Option<SimConnection>>,
     pub(crate) backlog: VecDeque<u32>,
     pub(crate) listener: Option<Token>,
     pub(super) listener_edge: bool,
-    pub(crate) ports: Vec<Option<Port>>,
-    pub(crate) post: Post,
-    pub(crate) trips: Vec<Trip>,
+    pub(crate) ports: Vec<Option<SimDatagramSocket>>,
+    pub(crate) post: DatagramCounters,
+    pub(crate) trips: Vec<Outgoing>,
     pub(crate) limit: usize,
     pub(crate) open: usize,
     /// Errors for the next calls of each kind.
@@ -81,7 +81,7 @@ impl Simulated {
             listener: None,
             listener_edge: false,
             ports: Vec::new(),
-            post: Post::default(),
+            post: DatagramCounters::default(),
             met: BTreeSet::new(),
             trips: Vec::new(),
             limit: usize::MAX,
@@ -119,7 +119,7 @@ impl Simulated {
     }
 
     /// The line of this number, or the socket of this descriptor for a connection in the making.
-    pub(crate) fn line(&mut self, n: u32) -> &mut Line {
+    pub(crate) fn line(&mut self, n: u32) -> &mut SimConnection {
         let nth = line_of(n) as usize;
         let is_tried = nth != n as usize && self.one_try(n).is_some();
         if is_tried {
@@ -129,12 +129,12 @@ impl Simulated {
     }
 
     /// All sockets of streams, those of connections in the making included.
-    pub(super) fn sockets_mut(&mut self) -> impl Iterator<Item = &mut Line> {
+    pub(super) fn sockets_mut(&mut self) -> impl Iterator<Item = &mut SimConnection> {
         let tries = self.trips.iter_mut().flat_map(|trip| &mut trip.tries);
         self.lines.iter_mut().flatten().chain(tries.map(|one| &mut one.line))
     }
 
-    pub(crate) fn live(&self) -> impl Iterator<Item = (u32, &Line)> {
+    pub(crate) fn live(&self) -> impl Iterator<Item = (u32, &SimConnection)> {
         self.lines.iter().enumerate().filter_map(|(n, line)| {
             let line = line.as_ref().filter(|line| line.open)?;
             Some((n as u32, line))
@@ -146,7 +146,7 @@ impl Simulated {
     pub(crate) fn connect(&mut self, n: u32, (unix, buffer, step): (bool, u64, u64)) {
         let full = self.backlog.len() >= BACKLOG;
         if let Some(place @ None) = self.lines.get_mut(n as usize).filter(|_| !full) {
-            *place = Some(Line::new(n, unix, buffer, step));
+            *place = Some(SimConnection::new(n, unix, buffer, step));
             self.backlog.push_back(n);
             self.listener_edge = true;
         }
@@ -154,9 +154,10 @@ impl Simulated {
 
     /// The lines of a peer that has connected and is not forgotten: several of them, while it is not
     /// decided which one will be taken.
-    fn peer(&mut self, n: u32) -> impl Iterator<Item = &mut Line> {
+    fn peer(&mut self, n: u32) -> impl Iterator<Item = &mut SimConnection> {
         let waits = self.backlog.contains(&n);
-        let stands = move |line: &&mut Line| line.open && line.made == Made::Stands || waits;
+        let stands =
+            move |line: &&mut SimConnection| line.open && line.made == Made::Stands || waits;
         let tries = self.trips.iter_mut().filter(move |trip| trip.plan.line == n);
         let tries = tries.flat_map(|trip| &mut trip.tries).map(|one| &mut one.line);
         self.lines
@@ -241,7 +242,7 @@ impl Simulated {
         let line = self.line(n);
         let lost = line.page.sent - line.taken;
         let told = line.server_reset || line.reset || line.broken;
-        // Who is cut off is owed no answer.
+        // A peer that is cut off is owed no answer.
         let owed = matches!(
             line.page.reason,
             Some(
@@ -263,7 +264,7 @@ impl Simulated {
     /// Whether one that lingers may go although its peer has not ended.
     fn lingered_enough(&self, n: u32) -> bool {
         let passed = |since: u64, time: Duration| self.now >= since + time.as_nanos() as u64;
-        let since = |line: &Line| line.lingers_since();
+        let since = |line: &SimConnection| line.lingers_since();
         let Some(line) = self.lines[line_of(n) as usize].as_ref() else { return false };
         let Some(began) = since(line) else { return false };
         let is_silent = passed(began.max(line.in_vain_at), self.options.linger_timeout);

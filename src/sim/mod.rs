@@ -25,36 +25,36 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-mod actor;
-mod book;
 mod checks;
-mod clerk;
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod conformance;
+mod connect;
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod connect_conformance;
+mod connection;
+mod datagram_checks;
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod datagram_conformance;
+mod datagram_handler;
+mod datagram_kernel;
+mod datagram_socket;
 mod deadlines;
-mod dial;
-mod draw_trip;
+mod draw_outgoing;
 mod events;
+mod expectation;
 mod kernel;
-mod line;
-mod port;
-mod port_checks;
-mod post;
+mod outgoing;
+mod outgoing_checks;
 mod random;
+mod run;
 mod script;
 mod shrink;
-mod trip;
-mod trip_checks;
-mod world;
+mod stream_handler;
 
-use port::Who;
+use datagram_socket::Party;
+use outgoing::{Fate, Named, Place, PlaceKind, Plan};
+use run::{play, play_and_show};
 use script::{Answers, Script, Service, Step};
-use trip::{Fate, Named, Place, PlaceKind, Plan};
-use world::{play, play_and_show};
 
 /// How many seeds are played when nobody says otherwise.
 const RUNS: u64 = 2_000;
@@ -101,7 +101,7 @@ fn a_datagram_socket_that_can_neither_receive_nor_send_still_ends_in_time() {
         fails: 0,
         closes_after: u64::MAX,
     }];
-    let came = Step::Arrive(0, Who::Stranger(0), 3, 5);
+    let came = Step::Arrive(0, Party::Stranger(0), 3, 5);
     let broken = Step::Break(0, Some(libc::EIO));
     script.steps = vec![Step::Bind(0), came, Step::Turn(0), broken, came, Step::Turn(0)];
     script.steps.extend([Step::Shutdown(1_000_000_000), Step::Turn(0), Step::Jump(20_000_000)]);
@@ -126,7 +126,7 @@ fn a_closed_datagram_socket_that_is_aborted_ends_at_once() {
     }];
     script.options.packets_per_turn = 8;
     script.ending = script::Ending::ShutdownOfTheDeaf;
-    let before = [Step::Bind(0), Step::Arrive(0, Who::Stranger(0), 74, 3)];
+    let before = [Step::Bind(0), Step::Arrive(0, Party::Stranger(0), 74, 3)];
     // What is done from outside is drawn, so in some of these it is aborted.
     for salt in 0..400 {
         script.steps = before.to_vec();

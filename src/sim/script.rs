@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use super::draw_trip::add_trips;
+use super::datagram_socket::{Party, STRANGERS};
+use super::draw_outgoing::add_trips;
 use super::kernel::Call;
-use super::port::{STRANGERS, Who};
+use super::outgoing::Plan;
 use super::random::Random;
-use super::trip::Plan;
 use crate::options::Options;
 
 #[derive(Clone, Debug)]
@@ -134,9 +134,9 @@ pub(crate) enum Step {
     /// A datagram socket is opened.
     Bind(u32),
     /// So many datagrams come to it from somebody, of this length and a little more.
-    Arrive(u32, Who, u32, u32),
+    Arrive(u32, Party, u32, u32),
     /// So many of what it sent arrive; a Unix socket's when that stranger reads them.
-    Deliver(u32, Who, u32),
+    Deliver(u32, Party, u32),
     /// A stranger is gone, or is there again.
     Gone(u32, u32, bool),
     /// The network tells it of an error.
@@ -241,11 +241,11 @@ fn draw_service(random: &mut Random) -> Service {
 fn draw_port_step(random: &mut Random, n: u32, count: usize, largest: usize, wild: bool) -> Step {
     let stranger = random.below(STRANGERS as usize) as u32;
     let who = match random.below(12) {
-        0 if random.chance(50) => Who::Forged(random.below(count) as u32),
-        0 => Who::Port(random.below(count) as u32),
-        1 => Who::Unnamed,
-        2..=6 => Who::Stranger(0),
-        _ => Who::Stranger(stranger),
+        0 if random.chance(50) => Party::Forged(random.below(count) as u32),
+        0 => Party::Port(random.below(count) as u32),
+        1 => Party::Unnamed,
+        2..=6 => Party::Stranger(0),
+        _ => Party::Stranger(stranger),
     };
     let few = if random.chance(90) { random.between(1, 6) } else { random.between(1, 150) } as u32;
     match random.below(100) {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::outgoing::Named;
+use super::run::{Failed, play};
 use super::script::{Ending, Script};
-use super::trip::Named;
-use super::world::{Failed, play};
 
 /// The shortest that was found, and how it fails.
 pub(crate) fn shrink(mut script: Script, mut failed: Failed) -> (Script, Failed) {

@@ -7,12 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::dial::dial;
+use super::connect::begin_connect;
+use super::connection::Made;
 use super::kernel::{Simulated, input_of, output_of};
-use super::line::Made;
+use super::outgoing::Stage;
 use super::random::{bytes, is_part};
 use super::script::{AtEnd, Nature, Takes};
-use super::trip::Stage;
 use crate::conn::input::Input;
 use crate::conn::stream::{CloseState, SendStatus};
 use crate::handler::{Context, Handler};
@@ -23,12 +23,12 @@ use crate::stats::CloseReason;
 /// What all handlers share.
 pub(crate) type World = Rc<RefCell<Simulated>>;
 
-pub(crate) struct Actor {
+pub(crate) struct ScriptedHandler {
     pub(crate) n: u32,
     pub(crate) nature: Nature,
 }
 
-impl Handler<World> for Actor {
+impl Handler<World> for ScriptedHandler {
     fn setup(&mut self, cx: &mut Context<'_, World>) -> io::Result<()> {
         let world = Rc::clone(cx.shared);
         {
@@ -194,7 +194,7 @@ impl Handler<World> for Actor {
     }
 }
 
-impl Actor {
+impl ScriptedHandler {
     fn check_input(&self, io: &Io, world: &World, rest: &[u8]) {
         let mut sim = world.borrow_mut();
         let line = sim.line(self.n);
@@ -271,7 +271,7 @@ impl Actor {
             let mut sim = world.borrow_mut();
             let percent = self.nature.lively;
             let lively = !sim.calm && sim.random.chance(percent);
-            // Who is told of the end of one connection begins another.
+            // A handler that is told of one end begins another connection.
             let over = sim.line(self.n).page.reason.is_some() && !sim.calm;
             let trips = if lively || over { sim.trips.len() } else { 0 };
             (lively, (trips > 0 && sim.random.chance(25)).then(|| sim.random.below(trips)))
@@ -280,7 +280,7 @@ impl Actor {
             act(cx.io, world, Some(self.n), handles);
         }
         if let Some(trip) = trip {
-            dial(cx.io, cx.desk, world, trip);
+            begin_connect(cx.io, cx.desk, world, trip);
         }
     }
 }

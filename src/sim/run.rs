@@ -5,16 +5,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::actor::{Actor, World, act, end_offloaded};
 use super::checks;
-use super::clerk::{Clerk, act_on_port, connect};
-use super::dial::dial;
+use super::connect::begin_connect;
+use super::connection::SimEvent;
+use super::datagram_handler::{ScriptedDatagramHandler, act_on_port, connect};
+use super::datagram_socket::{Party, REFUSED, SimDatagramSocket, name};
 use super::kernel::Simulated;
-use super::line::SimEvent;
-use super::port::{Port, REFUSED, Who, name};
+use super::outgoing::{Named, Outgoing, Plan, Stage, UNKNOWN};
 use super::random::Random;
 use super::script::{Ending, Script, Step};
-use super::trip::{Named, Plan, Stage, Trip, UNKNOWN};
+use super::stream_handler::{ScriptedHandler, World, act, end_offloaded};
 use crate::addr::Addr;
 use crate::handler::{Handler, HandlerSlot};
 use crate::io::ShutdownState;
@@ -81,7 +81,8 @@ impl Run {
         let mut sim = Simulated::new(script.options.clone(), script.peers.len());
         sim.ports.resize_with(script.ports.len(), || None);
         let nature = |plan: &Plan| script.peers[plan.line as usize];
-        sim.trips = script.trips.iter().map(|plan| Trip::new(plan.clone(), nature(plan))).collect();
+        sim.trips =
+            script.trips.iter().map(|plan| Outgoing::new(plan.clone(), nature(plan))).collect();
         let world: World = Rc::new(RefCell::new(sim));
         install(Some(world.clone()));
         let server = Server::with(Rc::clone(&world), script.options.clone());
@@ -101,7 +102,7 @@ impl Run {
         let peers = script.peers.clone();
         let factory = move |peer: &Addr| -> Box<dyn Handler<World>> {
             let n = u32::from(peer.port().unwrap_or_default());
-            Box::new(Actor { n, nature: peers[n as usize] })
+            Box::new(ScriptedHandler { n, nature: peers[n as usize] })
         };
         stage.install(id, HandlerSlot::Listener(Box::new(factory)));
         let clock = server.alarm(|_| Ok(())).map_err(|error| error.to_string())?;
@@ -184,7 +185,7 @@ impl Run {
             Step::Dial(k) => {
                 drop(sim);
                 let stage = self.server.stage();
-                dial(&mut stage.io, &mut stage.desk, &self.world, k as usize);
+                begin_connect(&mut stage.io, &mut stage.desk, &self.world, k as usize);
                 stage.install_pending();
                 return self.failure();
             }
@@ -204,17 +205,17 @@ impl Run {
     /// Opens a datagram socket.
     fn bind(&mut self, n: u32, script: &Script) -> Result<(), Failed> {
         let service = script.ports[n as usize];
-        self.world.borrow_mut().ports[n as usize] = Some(Port::new(service));
+        self.world.borrow_mut().ports[n as usize] = Some(SimDatagramSocket::new(service));
         let stage = self.server.stage();
         let adopted = stage.io.adopt_bound(DatagramSocket::in_memory(n));
         let Ok(id) = adopted else {
             let broken = self.world.borrow_mut().port(n).page.broken;
             return if broken { Ok(()) } else { Err(format!("port {n}: it was not opened")) };
         };
-        stage.install(id, HandlerSlot::Datagram(Box::new(Clerk { n, service })));
+        stage.install(id, HandlerSlot::Datagram(Box::new(ScriptedDatagramHandler { n, service })));
         self.world.borrow_mut().port(n).page.is_own = true;
         if service.connected {
-            connect(self.server.io(), &self.world, n, Who::Stranger(0));
+            connect(self.server.io(), &self.world, n, Party::Stranger(0));
         }
         self.failure()
     }
@@ -358,14 +359,14 @@ impl Run {
         let reads = script.ending != Ending::ShutdownOfTheDeaf;
         if script.ending == Ending::PeersEnd {
             self.end_peers(script)?;
-            // Who tries one address after the other needs time for each.
+            // One address after the other needs time for each.
             for _ in 0..if script.trips.is_empty() { 3 } else { 8 } {
                 self.jump(400 * MS);
                 self.end_peers(script)?;
             }
             checks::all_came(self)?;
         }
-        // Who still waits would be accepted after the shutdown.
+        // A client that still waits would be accepted after the shutdown.
         self.world.borrow_mut().server_closed = true;
         self.server.io().server_close();
         self.world.borrow_mut().backlog.clear();

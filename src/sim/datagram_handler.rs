@@ -6,14 +6,14 @@ use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::actor::World;
-use super::kernel::Simulated;
-use super::port::{
-    Arrival, GROUP, LOCALS, Parcel, STRANGERS, Who, arrivals_of, local_addr, name, words_of,
+use super::datagram_kernel::LONGEST;
+use super::datagram_socket::{
+    Arrival, GROUP, LOCALS, Party, STRANGERS, SentDatagram, arrivals_of, local_addr, name, words_of,
 };
-use super::post::LONGEST;
+use super::kernel::Simulated;
 use super::random::bytes;
 use super::script::{Answers, Service};
+use super::stream_handler::World;
 use crate::addr::Addr;
 use crate::conn::stream::SendStatus;
 use crate::handler::{Context, DatagramHandler};
@@ -21,12 +21,12 @@ use crate::id::TimerId;
 use crate::io::Io;
 use crate::stats::CloseReason;
 
-pub(crate) struct Clerk {
+pub(crate) struct ScriptedDatagramHandler {
     pub(crate) n: u32,
     pub(crate) service: Service,
 }
 
-impl DatagramHandler<World> for Clerk {
+impl DatagramHandler<World> for ScriptedDatagramHandler {
     fn handle(
         &mut self,
         cx: &mut Context<'_, World>,
@@ -125,7 +125,7 @@ impl DatagramHandler<World> for Clerk {
     }
 }
 
-impl Clerk {
+impl ScriptedDatagramHandler {
     /// Compares what it is shown with what came, and answers as its script says.
     fn take(
         &mut self,
@@ -152,7 +152,7 @@ impl Clerk {
             port.page.shows = Some((shown.from, shown.local));
         }
         let asked = if port.unix {
-            name(true, Who::Port(n))
+            name(true, Party::Port(n))
         } else {
             Addr::Ip(local_addr(n, if port.anywhere { shown.local } else { 0 }))
         };
@@ -172,7 +172,7 @@ impl Clerk {
         let rests = draining && page.told_of_shutdown && !page.connected;
         let may = !page.closed && !page.finished && !rests;
         page.shown += 1;
-        let none = Arrival { from: Who::Unnamed, local: 0, at: 0, len: 0 };
+        let none = Arrival { from: Party::Unnamed, local: 0, at: 0, len: 0 };
         let next = page.let_in.pop_front().unwrap_or(none);
         let whole = bytes(arrivals_of(n), next.at, next.len.min(most));
         let right = packet == whole && (next.len > most) == truncated;
@@ -190,7 +190,7 @@ impl Clerk {
             let stream = arrivals_of(n);
             let to = Some(came.from);
             let source = world.borrow_mut().port(n).source_for(to);
-            let parcel = Parcel { to, source, stream, at: came.at, len, tried: false };
+            let parcel = SentDatagram { to, source, stream, at: came.at, len, tried: false };
             let sent = cx.reply(bytes(stream, came.at, len));
             note_post(world, n, parcel, sent);
         };
@@ -205,7 +205,7 @@ impl Clerk {
             }
             Answers::Elsewhere => {
                 let k = world.borrow_mut().random.below(STRANGERS as usize) as u32;
-                post(cx.io, world, n, Some(Who::Stranger(k)), len);
+                post(cx.io, world, n, Some(Party::Stranger(k)), len);
             }
         }
         if world.borrow_mut().port(n).page.shown > self.service.closes_after {
@@ -272,7 +272,7 @@ pub(crate) fn act_on_port(io: &mut Io, world: &World, own: Option<u32>) {
         }
         24 => close(io, world, n, false),
         25 => close(io, world, n, true),
-        26..=27 => connect(io, world, n, Who::Stranger(0)),
+        26..=27 => connect(io, world, n, Party::Stranger(0)),
         28..=33 => set_timer(io, world, n, ms),
         _ => {
             let timer = world.borrow_mut().port(n).page.timers.pop();
@@ -290,10 +290,10 @@ fn post_some(io: &mut Io, world: &World, n: u32) {
         let (ports, largest) = (sim.ports.len(), sim.options.max_packet_size);
         let random = &mut sim.random;
         let to = match random.below(8) {
-            0 => Some(Who::Port(random.below(ports) as u32)),
-            1 => Some(Who::Unnamed),
+            0 => Some(Party::Port(random.below(ports) as u32)),
+            1 => Some(Party::Unnamed),
             2..=4 => None,
-            _ => Some(Who::Stranger(random.below(STRANGERS as usize) as u32)),
+            _ => Some(Party::Stranger(random.below(STRANGERS as usize) as u32)),
         };
         let large = largest > 10_000 && random.chance(20);
         let len = if large { LONGEST + random.below(3) - 1 } else { random.below(60) };
@@ -305,7 +305,7 @@ fn post_some(io: &mut Io, world: &World, n: u32) {
 }
 
 /// Sends the next words to somebody; nobody is the peer of a connected socket.
-fn post(io: &mut Io, world: &World, n: u32, to: Option<Who>, len: usize) {
+fn post(io: &mut Io, world: &World, n: u32, to: Option<Party>, len: usize) {
     let (id, addr, at, source, from) = {
         let mut sim = world.borrow_mut();
         let port = sim.port(n);
@@ -327,24 +327,24 @@ fn post(io: &mut Io, world: &World, n: u32, to: Option<Who>, len: usize) {
         (Some(addr), None) => io.send_to(id, what, addr),
         (None, _) => io.send(id, what),
     };
-    note_post(world, n, Parcel { to, source, stream, at, len, tried: false }, sent);
+    note_post(world, n, SentDatagram { to, source, stream, at, len, tried: false }, sent);
 }
 
 /// What was said about a datagram that was sent must be so.
-fn note_post(world: &World, n: u32, parcel: Parcel, sent: SendStatus) {
+fn note_post(world: &World, n: u32, parcel: SentDatagram, sent: SendStatus) {
     let mut sim = world.borrow_mut();
     let (most, most_bytes) = (sim.options.packet_queue, sim.options.packet_queue_bytes);
     let ends = sim.draining || sim.server_closed;
     let port = sim.port(n);
     let unix = port.unix;
     let page = &mut port.page;
-    let nowhere = parcel.to == Some(Who::Unnamed) || parcel.to.is_none() && !page.connected;
+    let nowhere = parcel.to == Some(Party::Unnamed) || parcel.to.is_none() && !page.connected;
     let gone = page.closed || page.finished || nowhere;
     let waits = page.parcels.len();
     let payload: usize = page.parcels.iter().map(|parcel| parcel.len).sum::<usize>() + parcel.len;
     // The paths of Unix sockets lie beside, and from where what waits is to leave.
     let paths =
-        if unix { waits * name(true, Who::Stranger(0)).to_string().len() } else { 4 * waits };
+        if unix { waits * name(true, Party::Stranger(0)).to_string().len() } else { 4 * waits };
     let right = match sent {
         SendStatus::Closed => gone || ends,
         SendStatus::Congested => !gone && (waits >= most || payload + paths > most_bytes),
@@ -366,7 +366,7 @@ fn note_post(world: &World, n: u32, parcel: Parcel, sent: SendStatus) {
 }
 
 /// Has a socket exchange datagrams with one peer alone, once.
-pub(crate) fn connect(io: &mut Io, world: &World, n: u32, peer: Who) {
+pub(crate) fn connect(io: &mut Io, world: &World, n: u32, peer: Party) {
     let (id, addr, open) = {
         let mut sim = world.borrow_mut();
         let port = sim.port(n);

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::kernel::Call;
+use super::outgoing::{Fate, Named, Place, PlaceKind, Plan};
 use super::random::Random;
 use super::script::{MS, Script, Step, draw_nature};
-use super::trip::{Fate, Named, Place, PlaceKind, Plan};
 
 /// Outgoing connections join in.
 pub(super) fn add_trips(script: &mut Script, random: &mut Random, large: bool, wild: bool) {

@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use mio::Token;
 
-use super::kernel::{Call, Simulated};
-use super::port::{
-    Arrival, FORGED, GROUP, LOCALS, Parcel, Port, REFUSED, STRANGERS, Who, arrivals_of, local_addr,
-    name,
+use super::datagram_socket::{
+    Arrival, FORGED, GROUP, LOCALS, Party, REFUSED, STRANGERS, SentDatagram, SimDatagramSocket,
+    arrivals_of, local_addr, name,
 };
+use super::kernel::{Call, Simulated};
 use super::random::bytes;
 use crate::addr::Addr;
 use crate::conn::packets::{
@@ -23,19 +23,19 @@ use crate::net::memory::datagram::SimDatagramKernel;
 pub(crate) const LONGEST: usize = 65_507;
 
 impl Simulated {
-    pub(crate) fn port(&mut self, n: u32) -> &mut Port {
+    pub(crate) fn port(&mut self, n: u32) -> &mut SimDatagramSocket {
         self.ports[n as usize].as_mut().expect("only sockets that were bound are named")
     }
 
     /// The socket of that number, if it is open.
-    pub(crate) fn open_port(&mut self, n: u32) -> Option<&mut Port> {
+    pub(crate) fn open_port(&mut self, n: u32) -> Option<&mut SimDatagramSocket> {
         self.ports.get_mut(n as usize)?.as_mut().filter(|port| port.open)
     }
 
     // What strangers and the network do.
 
     /// Datagrams come, one behind the other; what finds no room is lost.
-    pub(crate) fn arrive(&mut self, n: u32, from: Who, count: u32, len: u32) {
+    pub(crate) fn arrive(&mut self, n: u32, from: Party, count: u32, len: u32) {
         self.arrive_at(n, None, from, count, len);
     }
 
@@ -44,12 +44,12 @@ impl Simulated {
         &mut self,
         n: u32,
         local: Option<usize>,
-        from: Who,
+        from: Party,
         count: u32,
         len: u32,
     ) {
         let Some(port) = self.open_port(n) else { return };
-        if port.peer.is_some_and(|peer| peer != from) || from == Who::Unnamed && !port.unix {
+        if port.peer.is_some_and(|peer| peer != from) || from == Party::Unnamed && !port.unix {
             return;
         }
         if port.peer.is_some() && local.is_some_and(|local| local != port.peer_local) {
@@ -98,17 +98,17 @@ impl Simulated {
     fn is_refused(&mut self, n: u32, one: Arrival) -> bool {
         let page = &self.port(n).page;
         let (closed, connected) = (page.closed, page.connected);
-        // Who has chosen a peer has chosen the first stranger.
-        let other = connected && one.from != Who::Stranger(0);
+        // A chosen peer is the first stranger.
+        let other = connected && one.from != Party::Stranger(0);
         closed || other || !connected && self.is_own(n, one) || one.from == REFUSED
     }
 
     /// Whether it comes from a socket of the server, as far as the server can know.
     fn is_own(&mut self, n: u32, one: Arrival) -> bool {
         let (m, from) = match one.from {
-            Who::Port(m) => (m, 0),
-            Who::Forged(m) => (m, FORGED),
-            Who::Stranger(_) | Who::Unnamed => return false,
+            Party::Port(m) => (m, 0),
+            Party::Forged(m) => (m, FORGED),
+            Party::Stranger(_) | Party::Unnamed => return false,
         };
         let (unix, anywhere) = (self.port(n).unix, self.port(n).anywhere);
         let named = self.ports.get(m as usize).and_then(Option::as_ref);
@@ -128,7 +128,7 @@ impl Simulated {
     }
 
     /// What one datagram meets that is to leave.
-    fn send_packet(&mut self, n: u32, parcel: Parcel) -> Result<(), i32> {
+    fn send_packet(&mut self, n: u32, parcel: SentDatagram) -> Result<(), i32> {
         if let Some(errno) = self.fault(Call::SendPackets) {
             return Err(errno);
         }
@@ -143,7 +143,7 @@ impl Simulated {
         if port.flight.len() >= port.buffer {
             return Err(libc::EAGAIN);
         }
-        let is_gone = matches!(to, Who::Stranger(k) if port.gone[k as usize]);
+        let is_gone = matches!(to, Party::Stranger(k) if port.gone[k as usize]);
         let is_peer = port.peer == Some(to);
         // What becomes of what left from another address is told to nobody.
         let hears = parcel.source.is_none_or(|source| source == port.peer_local);
@@ -195,7 +195,12 @@ impl Simulated {
     }
 
     /// Whether what is about to leave is what was sent.
-    fn is_as_sent(unix: bool, parcel: Parcel, packet: &QueuedPacket, packets: &SendQueue) -> bool {
+    fn is_as_sent(
+        unix: bool,
+        parcel: SentDatagram,
+        packet: &QueuedPacket,
+        packets: &SendQueue,
+    ) -> bool {
         let to = match (parcel.to.map(|to| name(unix, to)), packet.to) {
             (None, To::Peer) => true,
             (Some(Addr::Ip(SocketAddr::V4(ours))), To::V4(theirs) | To::V4From(theirs)) => {
@@ -221,7 +226,7 @@ impl Simulated {
     }
 
     fn check_receive(&mut self, n: u32, most: usize) {
-        // Who is to close looks once more.
+        // A socket that is to close looks once more.
         let rests = self.draining && !self.server_closed;
         let port = self.port(n);
         let page = &port.page;
@@ -242,7 +247,7 @@ impl Simulated {
         self.refuse(n);
         // Another may come in the very moment.
         if !self.calm && self.random.chance(5) {
-            self.arrive(n, Who::Stranger(0), 1, 3);
+            self.arrive(n, Party::Stranger(0), 1, 3);
         }
     }
 }
@@ -365,14 +370,14 @@ impl SimDatagramKernel for Simulated {
     fn set_peer(&mut self, n: u32, peer: &Addr) -> io::Result<()> {
         let port = self.port(n);
         let unix = port.unix;
-        let who = (0..STRANGERS).map(Who::Stranger).find(|who| name(unix, *who) == *peer);
+        let who = (0..STRANGERS).map(Party::Stranger).find(|who| name(unix, *who) == *peer);
         port.peer = Some(who.ok_or(io::ErrorKind::AddrNotAvailable)?);
         Ok(())
     }
 
     fn own_addr(&self, n: u32) -> Option<Addr> {
         let port = self.ports[n as usize].as_ref()?;
-        let name = name(port.unix, Who::Port(n));
+        let name = name(port.unix, Party::Port(n));
         let everywhere = |port| Addr::Ip(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
         Some(if port.anywhere { everywhere(name.port()?) } else { name })
     }

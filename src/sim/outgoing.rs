@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::connection::{Made, SimConnection};
 use super::kernel::{Call, Simulated};
-use super::line::{Line, Made};
 use super::script::Nature;
 use crate::addr::Addr;
 
@@ -83,13 +83,13 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct Try {
     nth: usize,
-    pub(crate) line: Line,
+    pub(crate) line: SimConnection,
     /// Somebody was told that it failed.
     pub(crate) told: bool,
 }
 
 #[derive(Debug)]
-pub(crate) struct Trip {
+pub(crate) struct Outgoing {
     pub(crate) plan: Plan,
     pub(crate) nature: Nature,
     pub(crate) begun: bool,
@@ -142,9 +142,9 @@ pub(crate) fn line_of(n: u32) -> u32 {
     n & ((1 << LINES) - 1)
 }
 
-impl Trip {
-    pub(crate) fn new(plan: Plan, nature: Nature) -> Trip {
-        Trip {
+impl Outgoing {
+    pub(crate) fn new(plan: Plan, nature: Nature) -> Outgoing {
+        Outgoing {
             plan,
             nature,
             begun: false,
@@ -302,7 +302,7 @@ impl Trip {
 
 impl Simulated {
     /// The trip of a line, if it is one.
-    pub(crate) fn trip(&mut self, n: u32) -> Option<&mut Trip> {
+    pub(crate) fn trip(&mut self, n: u32) -> Option<&mut Outgoing> {
         self.trips.iter_mut().find(|trip| trip.plan.line == line_of(n))
     }
 
@@ -313,7 +313,7 @@ impl Simulated {
     }
 
     /// The same, to look at.
-    pub(super) fn socket(&self, n: u32) -> Option<&Line> {
+    pub(super) fn socket(&self, n: u32) -> Option<&SimConnection> {
         let trip = self.trips.iter().find(|trip| trip.plan.line == line_of(n));
         let tries = trip.into_iter().flat_map(|trip| &trip.tries).map(|one| &one.line);
         let mut all = tries.filter(|line| line.descriptor == n);
@@ -338,7 +338,7 @@ impl Simulated {
 
     /// How many connections there are, those in the making included.
     pub(crate) fn connections(&self) -> usize {
-        let unopened = |trip: &&Trip| {
+        let unopened = |trip: &&Outgoing| {
             let line = self.lines[trip.plan.line as usize].as_ref();
             trip.is_live() && line.is_some_and(|line| !line.open)
         };
@@ -347,7 +347,7 @@ impl Simulated {
 
     /// connect(2).
     pub(super) fn reach(&mut self, to: &Addr, from: Option<&Addr>) -> io::Result<u32> {
-        let of = |trip: &Trip| (0..trip.plan.places.len()).find(|nth| trip.addr(*nth) == *to);
+        let of = |trip: &Outgoing| (0..trip.plan.places.len()).find(|nth| trip.addr(*nth) == *to);
         let found = self.trips.iter().enumerate().find_map(|(k, trip)| Some((k, of(trip)?)));
         let (k, nth) = found.expect("only addresses of trips are connected to");
         let (now, calm, timeout) = (self.now, self.calm, self.options.connect_timeout);
@@ -371,14 +371,18 @@ impl Simulated {
         let Place { kind, fate } = trip.plan.places[nth];
         let n = trip.plan.line | trip.opened << LINES;
         let is_itself = matches!(fate, Fate::Itself);
-        let mut line =
-            Line::under_way(n, kind == PlaceKind::Unix, trip.nature.buffer, trip.nature.step);
+        let mut line = SimConnection::under_way(
+            n,
+            kind == PlaceKind::Unix,
+            trip.nature.buffer,
+            trip.nature.step,
+        );
         if kind == PlaceKind::Unix || is_itself || matches!(fate, Fate::AtOnce) {
             line.establish(now);
         }
         trip.tries.push(Try { nth, line, told: is_itself });
         if is_itself {
-            // Who looks at both ends is told so at once.
+            // A handler that looks at both ends is told so at once.
             trip.fail(nth, io::ErrorKind::ConnectionRefused, now);
         }
         self.open += 1;

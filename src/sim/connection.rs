@@ -5,8 +5,8 @@ use std::io;
 
 use mio::Token;
 
-use super::book::Page;
-use super::trip::line_of;
+use super::expectation::Expectation;
+use super::outgoing::line_of;
 use crate::id::SocketId;
 use crate::net::ReadyEvent;
 
@@ -23,7 +23,7 @@ pub(crate) enum Made {
 
 /// One connection: what lies between a peer and the server.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct SimConnection {
     pub(crate) unix: bool,
     /// Its present descriptor.
     pub(super) descriptor: u32,
@@ -86,12 +86,12 @@ pub(crate) struct Line {
     pub(super) reads: usize,
     pub(super) writes: usize,
     /// What the handler has done and seen.
-    pub(crate) page: Page,
+    pub(crate) page: Expectation,
 }
 
-impl Line {
-    pub(super) fn new(n: u32, unix: bool, buffer: u64, step: u64) -> Line {
-        Line {
+impl SimConnection {
+    pub(super) fn new(n: u32, unix: bool, buffer: u64, step: u64) -> SimConnection {
+        SimConnection {
             unix,
             descriptor: n,
             outgoing: false,
@@ -132,18 +132,27 @@ impl Line {
             in_vain_at: 0,
             reads: 0,
             writes: 0,
-            page: Page::default(),
+            page: Expectation::default(),
         }
     }
 
     /// One that the server has begun; it has no descriptor yet.
-    pub(super) fn outgoing(n: u32, buffer: u64, step: u64) -> Line {
-        Line { outgoing: true, made: Made::UnderWay, ..Line::new(n, false, buffer, step) }
+    pub(super) fn outgoing(n: u32, buffer: u64, step: u64) -> SimConnection {
+        SimConnection {
+            outgoing: true,
+            made: Made::UnderWay,
+            ..SimConnection::new(n, false, buffer, step)
+        }
     }
 
     /// A socket for one of its addresses.
-    pub(super) fn under_way(descriptor: u32, unix: bool, buffer: u64, step: u64) -> Line {
-        Line { descriptor, unix, open: true, ..Line::outgoing(line_of(descriptor), buffer, step) }
+    pub(super) fn under_way(descriptor: u32, unix: bool, buffer: u64, step: u64) -> SimConnection {
+        SimConnection {
+            descriptor,
+            unix,
+            open: true,
+            ..SimConnection::outgoing(line_of(descriptor), buffer, step)
+        }
     }
 
     /// It stands.

@@ -2,10 +2,10 @@
 
 use std::io;
 
-use super::actor::{Actor, World};
+use super::connection::SimConnection;
 use super::kernel::Simulated;
-use super::line::Line;
-use super::trip::{Named, Stage};
+use super::outgoing::{Named, Stage};
+use super::stream_handler::{ScriptedHandler, World};
 use crate::addr::Addr;
 use crate::handler::{HandlerSlot, Registrar};
 use crate::id::SocketId;
@@ -18,7 +18,7 @@ pub(crate) fn is_beside(k: usize) -> bool {
 }
 
 /// Begins an outgoing connection, if nobody has.
-pub(crate) fn dial(io: &mut Io, desk: &mut Registrar<World>, world: &World, k: usize) {
+pub(crate) fn begin_connect(io: &mut Io, desk: &mut Registrar<World>, world: &World, k: usize) {
     let (n, plan, nature, addrs) = {
         let mut sim = world.borrow_mut();
         let (now, timeout) = (sim.now, sim.options.connect_timeout);
@@ -30,16 +30,16 @@ pub(crate) fn dial(io: &mut Io, desk: &mut Registrar<World>, world: &World, k: u
         let addrs: Vec<Addr> = (0..trip.plan.places.len()).map(|nth| trip.addr(nth)).collect();
         let (plan, nature) = (trip.plan.clone(), trip.nature);
         let n = plan.line;
-        sim.lines[n as usize] = Some(Line::outgoing(n, nature.buffer, nature.step));
+        sim.lines[n as usize] = Some(SimConnection::outgoing(n, nature.buffer, nature.step));
         (n, plan, nature, addrs)
     };
-    let actor = Actor { n, nature };
+    let actor = ScriptedHandler { n, nature };
     let by_name = || Ok(Connect::to_name("somewhere:80"));
     let to = if plan.named == Named::Address { Connect::to(&addrs[..]) } else { by_name() };
     let from = world.borrow().trips[k].from();
     let to = to.and_then(|to| from.map_or(Ok(to.clone()), |from| to.from(from)));
     let to = to.expect("these are addresses").after(plan.after);
-    // Who only lingers makes room.
+    // A lingering connection makes room.
     let full = io.connections() >= io.options.max_connections && io.lingering.len() == 0;
     let over = matches!(io.drain, ShutdownState::Draining { deadline, .. } if deadline <= io.now);
     let asker = world.borrow().clock.filter(|_| is_beside(k));

@@ -4,7 +4,7 @@ use crate::id::{SocketId, TimerId};
 use crate::stats::CloseReason;
 
 #[derive(Debug, Default)]
-pub(crate) struct Page {
+pub(crate) struct Expectation {
     pub(crate) id: Option<SocketId>,
     pub(crate) set_up: bool,
     /// Bytes of input that the handler took.

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 
 use mio::Token;
 
-use super::line::{NOTHING, SimEvent};
+use super::connection::{NOTHING, SimEvent};
 use super::script::Service;
 use crate::addr::Addr;
 use crate::id::{SocketId, TimerId};
 use crate::io::ACCEPT_RETRY;
 
-/// Who sends a datagram, or gets one.
+/// The other side of a datagram.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Who {
+pub(crate) enum Party {
     Stranger(u32),
     /// A socket of the server itself.
     Port(u32),
@@ -39,12 +39,12 @@ pub(crate) const GROUP: usize = 3;
 pub(crate) const STRANGERS: u32 = 4;
 
 /// Whom `verify_request` refuses.
-pub(crate) const REFUSED: Who = Who::Stranger(STRANGERS - 1);
+pub(crate) const REFUSED: Party = Party::Stranger(STRANGERS - 1);
 
 /// A datagram that has come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
-    pub(crate) from: Who,
+    pub(crate) from: Party,
     /// To which of [`LOCALS`] it was sent.
     pub(crate) local: usize,
     /// Where its bytes begin in the stream of all that comes to its socket.
@@ -54,9 +54,9 @@ pub(crate) struct Arrival {
 
 /// A datagram that a handler has sent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Parcel {
+pub(crate) struct SentDatagram {
     /// `None` is the peer of a connected socket.
-    pub(crate) to: Option<Who>,
+    pub(crate) to: Option<Party>,
     /// From which of [`LOCALS`] it is to leave; the system chooses otherwise.
     pub(crate) source: Option<usize>,
     /// Its bytes, as a part of one of the streams.
@@ -68,7 +68,7 @@ pub(crate) struct Parcel {
 }
 
 #[derive(Debug)]
-pub(crate) struct Port {
+pub(crate) struct SimDatagramSocket {
     pub(crate) unix: bool,
     /// It is bound to the wildcard.
     pub(crate) anywhere: bool,
@@ -76,7 +76,7 @@ pub(crate) struct Port {
     pub(crate) open: bool,
     pub(super) edge: bool,
     /// To whom it is connected.
-    pub(super) peer: Option<Who>,
+    pub(super) peer: Option<Party>,
     /// Which of its addresses it then kept.
     pub(super) peer_local: usize,
     // Towards the server.
@@ -92,7 +92,7 @@ pub(crate) struct Port {
     pub(super) came_last: usize,
     // From the server.
     /// What has left and did not arrive yet, in order.
-    pub(super) flight: VecDeque<Who>,
+    pub(super) flight: VecDeque<Party>,
     /// So many may be on their way.
     pub(super) buffer: usize,
     pub(super) gone: [bool; STRANGERS as usize],
@@ -104,12 +104,12 @@ pub(crate) struct Port {
     failed: (u32, u64),
     pub(super) received: usize,
     pub(super) sent: usize,
-    pub(crate) page: PortPage,
+    pub(crate) page: DatagramExpectation,
 }
 
 /// What is written down about a datagram socket and its handler.
 #[derive(Debug, Default)]
-pub(crate) struct PortPage {
+pub(crate) struct DatagramExpectation {
     pub(crate) id: Option<SocketId>,
     /// The server knows its address for its own.
     pub(crate) is_own: bool,
@@ -119,12 +119,12 @@ pub(crate) struct PortPage {
     /// Errors that a call told, of which the handler is to hear.
     pub(crate) to_tell: VecDeque<i32>,
     /// What waits to leave.
-    pub(crate) parcels: VecDeque<Parcel>,
+    pub(crate) parcels: VecDeque<SentDatagram>,
     /// Bytes of what its handler sent, but for answers that repeat what came.
     pub(crate) said: u64,
     pub(crate) shown: u64,
     /// What its handler sees now: who sent it, and where to.
-    pub(crate) shows: Option<(Who, usize)>,
+    pub(crate) shows: Option<(Party, usize)>,
     pub(crate) congested: bool,
     pub(crate) paused: bool,
     pub(crate) told_of_shutdown: bool,
@@ -142,7 +142,7 @@ pub(crate) struct PortPage {
 
 /// What the ledger must say about datagrams.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Post {
+pub(crate) struct DatagramCounters {
     pub(crate) received: u64,
     pub(crate) truncated: u64,
     pub(crate) refused: u64,
@@ -152,9 +152,9 @@ pub(crate) struct Post {
     pub(crate) dropped: u64,
 }
 
-impl Port {
-    pub(crate) fn new(service: Service) -> Port {
-        Port {
+impl SimDatagramSocket {
+    pub(crate) fn new(service: Service) -> SimDatagramSocket {
+        SimDatagramSocket {
             unix: service.unix,
             anywhere: service.anywhere && !service.unix,
             token: None,
@@ -176,7 +176,7 @@ impl Port {
             failed: (0, 0),
             received: 0,
             sent: 0,
-            page: PortPage::default(),
+            page: DatagramExpectation::default(),
         }
     }
 
@@ -187,7 +187,7 @@ impl Port {
     }
 
     /// From where something leaves that goes to `to`: an answer from where its question went to.
-    pub(crate) fn source_for(&self, to: Option<Who>) -> Option<usize> {
+    pub(crate) fn source_for(&self, to: Option<Party>) -> Option<usize> {
         let (peer, local) = self.page.shows?;
         (self.anywhere && to == Some(peer) && local != GROUP).then_some(local)
     }
@@ -217,7 +217,7 @@ impl Port {
 
     /// Whether somebody's queue is so full that the system takes nothing for it. Only Unix sockets
     /// have that; the network loses what finds no room.
-    pub(super) fn is_deaf(&self, to: Who) -> bool {
+    pub(super) fn is_deaf(&self, to: Party) -> bool {
         self.unix && self.flight.iter().filter(|who| **who == to).count() > MOST_UNREAD
     }
 
@@ -238,7 +238,7 @@ impl Port {
     }
 
     /// So many of what left have arrived, if `from` read them; the network asks nobody.
-    pub(crate) fn deliver(&mut self, from: Who, most: usize) {
+    pub(crate) fn deliver(&mut self, from: Party, most: usize) {
         let unix = self.unix;
         let mut left = most;
         self.flight.retain(|who| {
@@ -254,7 +254,7 @@ impl Port {
 
     /// A stranger goes, and with it what it did not read; or it is there again.
     pub(crate) fn leave(&mut self, stranger: u32, gone: bool) {
-        let who = Who::Stranger(stranger);
+        let who = Party::Stranger(stranger);
         self.gone[stranger as usize] = gone;
         if gone && self.unix {
             // Whoever is on its list is woken, whatever it asked for.
@@ -301,15 +301,17 @@ const MOST_FAILURES: u32 = 65;
 pub(super) const MOST_UNREAD: usize = 10;
 
 /// How a socket of that kind calls somebody.
-pub(crate) fn name(unix: bool, who: Who) -> Addr {
+pub(crate) fn name(unix: bool, who: Party) -> Addr {
     match who {
-        Who::Unnamed => Addr::Unnamed,
-        Who::Stranger(n) if unix => Addr::Unix(PathBuf::from(format!("/stranger/{n}"))),
-        Who::Port(n) if unix => Addr::Unix(PathBuf::from(format!("/port/{n}"))),
-        Who::Forged(n) if unix => Addr::Unix(PathBuf::from(format!("/forged/{n}"))),
-        Who::Forged(n) => Addr::Ip(local_addr(n, FORGED)),
-        Who::Stranger(n) => Addr::Ip(SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), n as u16 + 1))),
-        Who::Port(n) => Addr::Ip(local_addr(n, 0)),
+        Party::Unnamed => Addr::Unnamed,
+        Party::Stranger(n) if unix => Addr::Unix(PathBuf::from(format!("/stranger/{n}"))),
+        Party::Port(n) if unix => Addr::Unix(PathBuf::from(format!("/port/{n}"))),
+        Party::Forged(n) if unix => Addr::Unix(PathBuf::from(format!("/forged/{n}"))),
+        Party::Forged(n) => Addr::Ip(local_addr(n, FORGED)),
+        Party::Stranger(n) => {
+            Addr::Ip(SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), n as u16 + 1)))
+        }
+        Party::Port(n) => Addr::Ip(local_addr(n, 0)),
     }
 }
 

@@ -1,10 +1,10 @@
 //! What must hold for outgoing connections that do not stand, after every turn, whenever everything
 //! rests, and at the end.
 
-use super::dial::is_beside;
-use super::line::{Line, Made};
-use super::trip::{Stage, Trip, Try};
-use super::world::{Failed, Run};
+use super::connect::is_beside;
+use super::connection::{Made, SimConnection};
+use super::outgoing::{Outgoing, Stage, Try};
+use super::run::{Failed, Run};
 use crate::io::Io;
 
 /// So many turns something may be late: closed in the second half of a turn, it ends in the next.
@@ -38,7 +38,7 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     (kept <= live).then_some(()).ok_or_else(|| format!("{kept} attempts of {live} are kept"))
 }
 
-fn wrong_with(io: &Io, trip: &Trip, line: &Line) -> Option<String> {
+fn wrong_with(io: &Io, trip: &Outgoing, line: &SimConnection) -> Option<String> {
     let Some(connection) = line.page.id.and_then(|id| io.sockets.connection(id)) else {
         return Some("it is gone, and nobody was told".to_string());
     };
@@ -51,7 +51,12 @@ fn wrong_with(io: &Io, trip: &Trip, line: &Line) -> Option<String> {
 }
 
 /// What should have happened by now.
-fn what_is_overdue(trip: &Trip, line: &Line, draining: bool, now: u64) -> Option<&'static str> {
+fn what_is_overdue(
+    trip: &Outgoing,
+    line: &SimConnection,
+    draining: bool,
+    now: u64,
+) -> Option<&'static str> {
     let planned = trip.stage == Stage::Planned;
     let stands = |one: &Try| one.line.made == Made::Stands && one.line.is_noticed() && !one.told;
     if line.page.closed || line.page.aborted {
@@ -72,7 +77,7 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
     let draining = run.is_draining_since().is_some();
     let io = &run.server.stage().io;
     let sim = run.world.borrow();
-    let idle = |k: usize, trip: &Trip| {
+    let idle = |k: usize, trip: &Outgoing| {
         let line = sim.lines[trip.plan.line as usize].as_ref();
         is_beside(k) && trip.is_live() && line.is_some_and(|line| line.page.sent == 0)
     };
@@ -90,7 +95,12 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
     Ok(())
 }
 
-fn left_undone(io: &Io, trip: &Trip, line: &Line, draining: bool) -> Option<&'static str> {
+fn left_undone(
+    io: &Io,
+    trip: &Outgoing,
+    line: &SimConnection,
+    draining: bool,
+) -> Option<&'static str> {
     let page = &line.page;
     if !trip.is_live() {
         let id = page.id.filter(|id| page.set_up && io.is_open(*id))?;

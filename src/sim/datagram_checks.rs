@@ -1,8 +1,8 @@
 //! What must hold for datagram sockets after every turn, whenever everything rests, and at the end.
 
+use super::datagram_socket::{DatagramCounters, SimDatagramSocket};
 use super::kernel::Simulated;
-use super::port::{Port, Post};
-use super::world::{Failed, Run};
+use super::run::{Failed, Run};
 use crate::conn::datagram::DatagramPhase;
 use crate::io::{ACCEPT_RETRY, Io, ShutdownState};
 use crate::stats::Stats;
@@ -30,8 +30,8 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     Ok(())
 }
 
-fn of_ledger(stats: &Stats) -> Post {
-    Post {
+fn of_ledger(stats: &Stats) -> DatagramCounters {
+    DatagramCounters {
         received: stats.packets_in,
         truncated: stats.packets_truncated,
         refused: stats.packets_refused,
@@ -43,7 +43,7 @@ fn of_ledger(stats: &Stats) -> Post {
 }
 
 /// The grace of a shutdown is over: what waits is dropped, and then a handler may have sent more.
-fn drop_what_was_cut_off(io: &Io, port: &mut Port) -> u64 {
+fn drop_what_was_cut_off(io: &Io, port: &mut SimDatagramSocket) -> u64 {
     let Some(id) = port.page.id else { return 0 };
     let abort_all = port.page.parcels.len().saturating_sub(io.packets_waiting(id));
     port.page.parcels.drain(..abort_all);
@@ -51,7 +51,7 @@ fn drop_what_was_cut_off(io: &Io, port: &mut Port) -> u64 {
 }
 
 /// What is wrong with one open socket after a turn, if anything is.
-fn wrong_with(io: &Io, port: &mut Port, now: u64) -> Option<String> {
+fn wrong_with(io: &Io, port: &mut SimDatagramSocket, now: u64) -> Option<String> {
     let page = &mut port.page;
     let Some(datagram) = io.sockets.datagram(page.id?) else {
         return Some("its descriptor is open, but it is gone".to_string());
@@ -97,7 +97,7 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
     Ok(())
 }
 
-fn left_undone(io: &Io, port: &Port) -> Option<&'static str> {
+fn left_undone(io: &Io, port: &SimDatagramSocket) -> Option<&'static str> {
     let page = &port.page;
     let datagram = io.sockets.datagram(page.id?)?;
     let retries = datagram.retries_later && io.next_deadline() <= io.after(ACCEPT_RETRY);
