@@ -33,7 +33,7 @@
 //! | a thread without work | it ends after 10 s |
 //! | offloaded work, its threads | `work_limit`, `worker_threads` |
 //! | a shutdown | its grace |
-//! | entries of connections and timers that are gone | never more than the living ones and a constant (`io/timers.rs`) |
+//! | entries of connections and timers that are gone | never more than the living ones and a constant (`io/deadline_queue.rs`, `io/timers.rs`) |
 //! | retries of `accept` in a shortage | one each `ACCEPT_RETRY`, and one when a connection ends |
 //! | accepting that fails for every client | 64 in a row, then one each `ACCEPT_RETRY` |
 //! | receiving datagrams that fails | 65 in a row, then one each `ACCEPT_RETRY` |

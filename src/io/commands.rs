@@ -3,8 +3,10 @@
 //! Each says whether it could be done: an id may be stale, its socket closed, or of a kind that
 //! does not have that. All of them may be given in every callback, about the own socket too.
 
+use std::io;
+
 use super::Io;
-use crate::conn::datagram::DatagramPhase;
+use crate::conn::datagram::{AfterDrain, DatagramPhase};
 use crate::conn::stream::CloseState;
 use crate::id::SocketId;
 use crate::io::table::Entry;
@@ -117,6 +119,41 @@ impl Io {
             Some(Entry::Datagram(datagram)) => datagram.phase() != DatagramPhase::Closing,
             Some(Entry::Source(source)) => !source.closing,
             None => false,
+        }
+    }
+
+    /// Sets `TCP_NODELAY` of one connection, against [`Options::nodelay`]; of one in the making, once
+    /// it stands. A Unix stream never waits, so there is nothing to set.
+    ///
+    /// # Errors
+    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when it is gone, no
+    /// connection, or away with a handler that blocks.
+    pub fn set_nodelay(&mut self, id: SocketId, on: bool) -> io::Result<()> {
+        if let Some(attempt) = self.attempts.get_mut(id) {
+            attempt.nodelay = Some(on);
+            return Ok(());
+        }
+        match self.sockets.connection(id) {
+            Some(connection) => connection.stream.transport().set_nodelay(on),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Closes every listener and every bound datagram socket (Python's `server_close`), once what
+    /// has come to that is answered, also by other threads within
+    /// [`Options::close_timeout`]; connections go on.
+    pub fn server_close(&mut self) {
+        let since = self.now;
+        for id in self.sockets.ids() {
+            match self.sockets.get(id) {
+                Some(Entry::Listener(_)) => self.close(id),
+                Some(Entry::Datagram(datagram)) if !datagram.is_connected => {
+                    self.change_datagram(id, |datagram| {
+                        datagram.begin_datagram_drain(since, AfterDrain::Close);
+                    })
+                }
+                _ => false,
+            };
         }
     }
 }

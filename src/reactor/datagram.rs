@@ -14,11 +14,12 @@ use crate::addr::Addr;
 use crate::conn::datagram::{DatagramPhase, FlushOutcome};
 use crate::conn::packets::{BATCH, Destination, Packet, RecvBuffers};
 use crate::handler::{Context, DatagramHandler, HandlerSlot};
-use crate::id::{SocketId, TimerId};
+use crate::id::SocketId;
 use crate::io::datagram::Datagram;
 use crate::io::{ACCEPT_RETRY, Io};
-use crate::net::{MmsgHeaders, is_local};
-use crate::reactor::dispatch::{Dispatcher, Failure, Verify, log_panic};
+use crate::net::MmsgHeaders;
+use crate::reactor::datagram_filter::{is_refused, refuses};
+use crate::reactor::dispatch::{Dispatcher, Failure, log_panic};
 use crate::stats::CloseReason;
 use crate::trace::TraceEvent;
 
@@ -119,10 +120,7 @@ impl<S> Dispatcher<S> {
                     io.stats.packets_refused += 1;
                     continue;
                 }
-                if io.accept_quota.is_some() {
-                    io.accept_quota = Some(0);
-                    *accepted = Some(id);
-                }
+                note_request(io, accepted, id);
                 if HAS_DESTINATIONS {
                     note_shown(io, id, letter.peer, destination());
                 }
@@ -154,7 +152,7 @@ impl<S> Dispatcher<S> {
 
     /// Calls the handler of a datagram socket. What it opened meanwhile gets its roles afterwards.
     #[inline(always)]
-    fn call_datagram(
+    pub(super) fn call_datagram(
         &mut self,
         id: SocketId,
         sender: Option<&Addr>,
@@ -178,25 +176,12 @@ impl<S> Dispatcher<S> {
     }
 
     #[cold]
-    fn count_failure(&mut self, id: SocketId, failure: &Failure) {
+    pub(super) fn count_failure(&mut self, id: SocketId, failure: &Failure) {
         if self.io.note_exit(&failure.error) {
             return;
         }
         self.io.stats.packets_failed += 1;
         warn_of_packet(&mut self.io, id, "a handler failed on a datagram", &failure.error);
-    }
-
-    /// A timer of a datagram socket came up.
-    pub(crate) fn fire_datagram_timer(&mut self, timer: TimerId, owner: SocketId) {
-        let Some(datagram) = self.io.sockets.datagram_mut(owner) else { return };
-        if datagram.phase() == DatagramPhase::Closing {
-            return;
-        }
-        self.io.trace.step(|| TraceEvent::TimerFired(owner, timer));
-        let called = self.call_datagram(owner, None, |handler, cx| handler.timeout(cx, timer));
-        if let Err(failure) = called {
-            self.count_failure(owner, &failure);
-        }
     }
 
     // Second half: what goes out, and what has come to its end.
@@ -257,33 +242,6 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// Once everything that had come was shown, as far as that has an end.
-    fn end_drain(&mut self, id: SocketId) {
-        let Some(datagram) = self.io.sockets.datagram(id) else { return };
-        let DatagramPhase::Draining { since, .. } = datagram.phase() else { return };
-        if datagram.is_held_up() || datagram.wants_read() && self.io.may_still_look(since) {
-            return;
-        }
-        self.tell_packets_of_shutdown(id);
-        if self.io.sockets.datagram(id).is_some_and(Datagram::awaits_answers) {
-            return self.io.await_answers(id);
-        }
-        self.io.change_datagram(id, Datagram::end_look);
-    }
-
-    /// Once in each run of the server, if it is shut down.
-    fn tell_packets_of_shutdown(&mut self, id: SocketId) {
-        if !self.io.is_shutting_down() {
-            return;
-        }
-        if self.io.sockets.datagram_mut(id).is_some_and(Datagram::take_shutdown) {
-            let called = self.call_datagram(id, None, |handler, cx| handler.shutdown(cx));
-            if let Err(failure) = called {
-                self.count_failure(id, &failure);
-            }
-        }
-    }
-
     /// Sees to it that what has come to its end ends.
     fn conclude_datagram(&mut self, id: SocketId) {
         let Some(datagram) = self.io.sockets.datagram(id) else { return };
@@ -295,17 +253,6 @@ impl<S> Dispatcher<S> {
         }
         if let Err(error) = self.io.ask_for_packet_room(id) {
             self.end_datagram(id, Err(error));
-        }
-    }
-
-    /// It is time to try again to receive, or over in which what waits at the end may leave.
-    pub(crate) fn datagram_deadline(&mut self, id: SocketId) {
-        let Some(datagram) = self.io.sockets.datagram_mut(id) else { return };
-        if datagram.closes_at.is_some_and(|at| at <= self.io.now) {
-            datagram.closes_at = None;
-            self.end_datagram(id, Ok(()));
-        } else if datagram.retry() {
-            self.io.sockets.enqueue(id);
         }
     }
 
@@ -327,26 +274,6 @@ impl<S> Dispatcher<S> {
             self.install_pending();
         }
         self.io.discard(id);
-    }
-
-    /// The grace of a shutdown is over: nothing more is read, and what still waits is dropped.
-    pub(crate) fn stop_datagrams(&mut self) {
-        for id in self.io.sockets.datagram_ids() {
-            self.tell_packets_of_shutdown(id);
-            let Some(datagram) = self.io.sockets.datagram_mut(id) else { continue };
-            self.io.stats.packets_dropped += datagram.clear_queue() as u64;
-            datagram.end_look();
-            if datagram.phase() == DatagramPhase::Closing {
-                self.end_datagram(id, Ok(()));
-            }
-        }
-    }
-
-    /// Closes every datagram socket now.
-    pub(crate) fn end_datagrams(&mut self) {
-        for id in self.io.sockets.datagram_ids() {
-            self.end_datagram(id, Ok(()));
-        }
     }
 }
 
@@ -373,25 +300,13 @@ fn outcome_of(id: SocketId, result: thread::Result<io::Result<()>>) -> Result<()
     }
 }
 
-/// Whether no handler may see what this peer sent, whatever is said about it.
+/// A datagram that is handled is the one request of `handle_request`, if that runs.
 #[inline]
-fn refuses(
-    io: &mut Io,
-    id: SocketId,
-    peer: &Addr,
-    destination: impl Fn() -> Option<Destination>,
-) -> bool {
-    let Some(datagram) = io.sockets.datagram(id) else { return true };
-    // Its handler may have closed it meanwhile, or chosen a peer.
-    if datagram.turns_away(peer) {
-        return true;
+fn note_request(io: &mut Io, accepted: &mut Option<SocketId>, id: SocketId) {
+    if io.accept_quota.is_some() {
+        io.accept_quota = Some(0);
+        *accepted = Some(id);
     }
-    let may_be = match peer {
-        Addr::Ip(addr) => io.own.may_be(*addr),
-        Addr::Unix(_) | Addr::Abstract(_) => true,
-        Addr::Unnamed => false,
-    };
-    may_be && !datagram.is_connected && is_own(io, id, peer, destination())
 }
 
 /// What goes to `peer` while its datagram is shown leaves from where that was sent to.
@@ -410,19 +325,6 @@ fn end_showing(io: &mut Io, id: SocketId) {
     }
 }
 
-/// Whether who was asked to verify refuses this peer.
-#[inline]
-fn is_refused<S>(
-    verify: &mut Option<Box<Verify<S>>>,
-    shared: &mut S,
-    id: SocketId,
-    peer: &Addr,
-) -> bool {
-    let Some(verify) = verify else { return false };
-    let verdict = catch_unwind(AssertUnwindSafe(|| verify(shared, peer)));
-    !verdict.unwrap_or_else(|panic| log_panic(id, &*panic))
-}
-
 #[cold]
 fn note_truncation(io: &mut Io, id: SocketId) {
     io.stats.packets_truncated += 1;
@@ -439,16 +341,5 @@ fn warn_of_packet(io: &mut Io, id: SocketId, what: &str, error: &io::Error) {
     let Some(datagram) = io.sockets.datagram_mut(id) else { return };
     if let Some(before) = datagram.may_warn(io.now) {
         warn!("{id}: {what}: {error} ({before} more such warnings before)");
-    }
-}
-
-/// Whether a datagram claims to come from this server itself.
-#[cold]
-fn is_own(io: &mut Io, id: SocketId, peer: &Addr, destination: Option<Destination>) -> bool {
-    let of = io.options.own_packets.then_some(id);
-    match peer {
-        Addr::Ip(addr) => io.own.is_own(of, *addr, (id, destination), is_local),
-        Addr::Unix(_) | Addr::Abstract(_) => io.own.is_own_name(of, peer),
-        Addr::Unnamed => false,
     }
 }

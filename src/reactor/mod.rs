@@ -14,7 +14,12 @@ pub(crate) mod accept;
 pub(crate) mod connect;
 pub(crate) mod datagram;
 pub(crate) mod dispatch;
-pub(crate) mod slow_path;
+
+mod datagram_filter;
+mod deadlines;
+mod shutdown;
+mod slow_path;
+mod sources;
 
 use std::io;
 

@@ -1,20 +1,13 @@
-//! The slow path of a turn: flushing after a short write, half-close, lingering, timers, foreign sources.
-//!
-//! Beginnings and ends, what a slow peer or a pause left over, timers, and sockets that are no
-//! connections. The plain turn, in [`crate::reactor`], never gets here.
+//! The slow path of a connection's turn: unconsumed input, half-close, flushing after a short write,
+//! closing and lingering. The plain turn, in [`crate::reactor`], never gets here.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use log::warn;
 
 use crate::conn::input::{Input, Unconsumed};
-use crate::conn::stream::{CloseState, FrameDeadline, WriteOutcome};
-use crate::handler::{Context, HandlerSlot};
-use crate::id::{SocketId, TimerId};
-use crate::io::table::Entry;
+use crate::conn::stream::{CloseState, WriteOutcome};
+use crate::id::SocketId;
 use crate::net::StreamSocket;
-use crate::reactor::dispatch::{Dispatcher, Failure, log_panic};
+use crate::reactor::dispatch::{Dispatcher, Failure};
 use crate::stats::CloseReason;
 use crate::trace::TraceEvent;
 
@@ -109,20 +102,6 @@ impl<S> Dispatcher<S> {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Once everything that had come in was shown, as far as that has an end.
-    #[cold]
-    fn notify_shutdown(&mut self, id: SocketId) -> Result<(), Failure> {
-        let may_still_read = self.io.may_still_read();
-        let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
-        let stream = &mut connection.stream;
-        let looks = stream.wants_read() || stream.wants_replay();
-        let waits = stream.owes_an_answer() || looks && may_still_read || stream.is_connecting();
-        if waits || !stream.take_shutdown() {
-            return Ok(());
-        }
-        self.call(id, |handler, cx| handler.shutdown(cx))
     }
 
     /// Everything that the second half of a turn may have to do.
@@ -244,173 +223,12 @@ impl<S> Dispatcher<S> {
     }
 
     /// Bounds the time that the rest of a closed connection may take; once for each.
-    fn arm_close_timeout(&mut self, id: SocketId) {
+    pub(super) fn arm_close_timeout(&mut self, id: SocketId) {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
         if !connection.close_timeout_armed {
             connection.close_timeout_armed = true;
             connection.look_at_unacknowledged(self.io.now);
             self.io.arm(id);
         }
-    }
-
-    pub(crate) fn dispatch_source(&mut self, id: SocketId) {
-        let Some(source) = self.io.sockets.source(id) else { return };
-        if source.closing {
-            return;
-        }
-        let ready = source.begin_call();
-        let Dispatcher { shared, io, roles, desk, .. } = self;
-        let Some(HandlerSlot::Source(watched)) = roles.get_mut(id.index()) else { return };
-        let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
-        let result = catch_unwind(AssertUnwindSafe(|| watched.ready(&mut cx, ready)));
-        if let Some(source) = self.io.sockets.source(id) {
-            source.end_call();
-        }
-        self.install_pending();
-        match result {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) if self.io.note_exit(&error) => {}
-            Ok(Err(error)) => warn!("{id}: a watched source failed and is closed: {error}"),
-            Err(panic) => {
-                log_panic(id, &*panic);
-            }
-        }
-        self.io.close(id);
-    }
-
-    /// Listeners and foreign sources only ever have to be closed.
-    pub(crate) fn finish_other(&mut self, id: SocketId) {
-        let closing = match self.io.sockets.get(id) {
-            Some(Entry::Listener(listener)) => listener.closing,
-            Some(Entry::Source(source)) => source.closing,
-            _ => return,
-        };
-        if closing {
-            if let HandlerSlot::Source(mut watched) = self.dismiss(id) {
-                let registry = self.io.registry();
-                let gone = catch_unwind(AssertUnwindSafe(|| {
-                    // Whether it was still known to the poll does not matter any more.
-                    let _ = watched.deregister(registry);
-                    drop(watched);
-                }));
-                if let Err(panic) = gone {
-                    log_panic(id, &*panic);
-                }
-            }
-            self.io.discard(id);
-        }
-        self.io.sockets.end_turn(id);
-    }
-
-    /// A timer came up.
-    pub(crate) fn alarm(&mut self, timer: TimerId, owner: SocketId) {
-        let io = &mut self.io;
-        if io.sockets.source(owner).is_some() {
-            io.trace.step(|| TraceEvent::TimerFired(owner, timer));
-            return self.dispatch_source(owner);
-        }
-        let Some(connection) = io.sockets.connection_mut(owner) else {
-            return self.fire_datagram_timer(timer, owner);
-        };
-        if connection.stream.ending() == CloseState::Open {
-            io.trace.step(|| TraceEvent::TimerFired(owner, timer));
-            let called = self.call(owner, |handler, cx| handler.timeout(cx, timer));
-            if let Err(failure) = called {
-                self.fail(owner, failure);
-            }
-        }
-    }
-
-    /// The deadline in the heap of a socket came up; it may have been put off since.
-    pub(crate) fn deadline(&mut self, id: SocketId) {
-        let io = &mut self.io;
-        match io.sockets.get(id) {
-            None => return io.deadlines.stale_popped(),
-            Some(Entry::Connection(_)) => {}
-            Some(Entry::Datagram(_)) => return self.datagram_deadline(id),
-            Some(_) => return io.sockets.retry(id),
-        }
-        let due = io.deadline(id);
-        let Some(connection) = io.sockets.connection_mut(id) else { return };
-        connection.deadlines = connection.deadlines.saturating_sub(1);
-        let stream = &connection.stream;
-        if stream.is_connecting() {
-            return self.connect_deadline(id);
-        }
-        if stream.is_closing() && !connection.close_timeout_armed {
-            // Closed in this very turn, perhaps by a timer: its patience begins now.
-            return self.arm_close_timeout(id);
-        }
-        let over = due.is_some_and(|at| at <= io.now);
-        if !over {
-            connection.stream.clear_idle_recheck();
-            return io.arm(id);
-        }
-        if io.is_silent_for_us(id) {
-            return;
-        }
-        let io = &mut self.io;
-        let Some(connection) = io.sockets.connection_mut(id) else { return };
-        let stream = &connection.stream;
-        let has_its_turn = stream.is_queued() && stream.ending() == CloseState::Open;
-        // Who was served in this very turn may have sent something that has not left yet.
-        if has_its_turn || connection.stream.recheck_idle() {
-            connection.deadlines += 1;
-            io.deadlines.push(io.now + 1, id);
-            return io.sockets.enqueue(id);
-        }
-        if io.goes_on(id) {
-            return;
-        }
-        let Some(connection) = io.sockets.connection_mut(id) else { return };
-        let (reason, what) = match connection.stream.ending() {
-            CloseState::Flushing | CloseState::Lingering | CloseState::Dropped => {
-                return io.discard(id);
-            }
-            CloseState::Closing => {
-                (CloseReason::CloseTimeout, "the peer did not read the rest in time")
-            }
-            _ => (CloseReason::IdleTimeout, "idle for too long"),
-        };
-        connection.stream.abort(reason);
-        let error = io::Error::new(io::ErrorKind::TimedOut, what);
-        self.fail(id, Failure { reason, error });
-    }
-
-    /// The deadline for input that is held came up.
-    pub(crate) fn frame_deadline(&mut self, id: SocketId) {
-        let io = &mut self.io;
-        let Some(connection) = io.sockets.connection_mut(id) else {
-            return io.unfinished.stale_popped();
-        };
-        match connection.stream.look_at_unfinished(io.now, io.frame_after) {
-            FrameDeadline::None => {}
-            FrameDeadline::At(at) => io.unfinished.push(at, id),
-            FrameDeadline::Recheck => {
-                io.unfinished.push(io.now + 1, id);
-                io.sockets.enqueue(id);
-            }
-            FrameDeadline::Expired => {
-                connection.stream.forget_unfinished();
-                let what = "timed out waiting for the rest of a frame";
-                let error = io::Error::new(io::ErrorKind::TimedOut, what);
-                self.fail(id, Failure { reason: CloseReason::FrameTimeout, error });
-            }
-        }
-    }
-
-    /// Ends every conversation now, and says how many there were.
-    pub(crate) fn abort_all(&mut self) -> u64 {
-        let mut forced = 0;
-        for id in self.io.sockets.ids() {
-            let Some(connection) = self.io.sockets.connection_mut(id) else { continue };
-            if !connection.is_finished() {
-                forced += 1;
-                let error = io::Error::new(io::ErrorKind::TimedOut, "the server shut down");
-                self.fail(id, Failure { reason: CloseReason::ShutdownTimeout, error });
-            }
-            self.io.discard(id);
-        }
-        forced
     }
 }

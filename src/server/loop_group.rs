@@ -160,7 +160,7 @@ impl LoopGroup {
         let group = Arc::new(GroupState::new(loops, balance, options.max_connections));
         // Whoever waits learns of the end, however it comes.
         let running = control.begin(&group);
-        let run_one = |index: usize, gate: StartBarrier| {
+        let reports = run_loops(loops, |index, gate| {
             let others = StopGroupOnDrop::unless_disarmed(&group);
             let mut server = Server::with(shared(index), options.clone())?;
             server.join(&group, index);
@@ -172,32 +172,40 @@ impl LoopGroup {
             others.disarm();
             let stats = *server.io().stats();
             Ok(LoopReport { stats, report: server.report().unwrap_or_default() })
-        };
-        let reports = thread::scope(|scope| {
-            let mut threads = Vec::new();
-            let mut starts = Vec::new();
-            for index in 0..loops {
-                let (gate, is_built, start) = StartBarrier::new();
-                let run_one = &run_one;
-                let thread = thread::Builder::new().name(format!("socketserver-{index}"));
-                threads.push(thread.spawn_scoped(scope, move || run_one(index, gate))?);
-                starts.push(start);
-                if is_built.recv().is_err() {
-                    // It failed, so nobody starts.
-                    starts.clear();
-                    break;
-                }
-            }
-            for start in &starts {
-                // It fails only when that loop has ended.
-                let _ = start.send(());
-            }
-            drop(starts);
-            threads.into_iter().map(joined).collect::<io::Result<Vec<LoopReport>>>()
         })?;
         running.end_with(sum(&reports));
         Ok(reports)
     }
+}
+
+/// Runs `loops` threads. Each is started when the one before has been built, and passes its barrier
+/// when all have been.
+fn run_loops(
+    loops: usize,
+    run_one: impl Fn(usize, StartBarrier) -> io::Result<LoopReport> + Sync,
+) -> io::Result<Vec<LoopReport>> {
+    thread::scope(|scope| {
+        let mut threads = Vec::new();
+        let mut starts = Vec::new();
+        for index in 0..loops {
+            let (gate, is_built, start) = StartBarrier::new();
+            let run_one = &run_one;
+            let thread = thread::Builder::new().name(format!("socketserver-{index}"));
+            threads.push(thread.spawn_scoped(scope, move || run_one(index, gate))?);
+            starts.push(start);
+            if is_built.recv().is_err() {
+                // That loop failed, so none starts.
+                starts.clear();
+                break;
+            }
+        }
+        for start in &starts {
+            // It fails only when that loop has ended.
+            let _ = start.send(());
+        }
+        drop(starts);
+        threads.into_iter().map(joined).collect()
+    })
 }
 
 /// Where a loop that is built waits for the others.

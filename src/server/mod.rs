@@ -12,19 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::error;
-use mio::event::Source;
-use mio::{Events, Interest, Registry, Waker};
+use mio::{Events, Registry, Waker};
 
-use crate::addr::{Addr, ToAddrs};
-use crate::conn::transport::Readiness;
+use crate::addr::Addr;
+use crate::handler::Registrar;
 use crate::handler::server_handle::{Command, ServerHandle};
-use crate::handler::{Context, DatagramHandler, Handler, HandlerFactory, Registrar};
 use crate::id::{SocketId, TimerId};
 use crate::io::Io;
 #[cfg(feature = "testing")]
 use crate::io::ShutdownState;
-use crate::io::connect::IntoConnect;
-use crate::io::group::{GroupMember, GroupState};
 use crate::io::mailbox::Mailbox;
 use crate::io::thread_pool::ThreadPool;
 #[cfg(all(test, feature = "testing"))]
@@ -38,6 +34,8 @@ use crate::stats::{ShutdownReport, Stats};
 use crate::trace::TraceEvent;
 
 mod handle_request;
+mod member;
+mod open;
 mod shutdown;
 
 pub use handle_request::RequestOutcome;
@@ -105,173 +103,6 @@ impl<S> Server<S> {
             due: Vec::new(),
             commands: Vec::new(),
         })
-    }
-
-    // What is served.
-
-    /// Listens for connections, and makes a handler for each with `factory`, which gets the
-    /// address of the peer. The listener's own address is `server.io().local_addr(id)`.
-    ///
-    /// Of several addresses of a name the first that works is taken. A Unix path left behind by a
-    /// dead server is reclaimed; a live one, or any other kind of file, is an error.
-    ///
-    /// # Errors
-    /// What the system says, with the address.
-    pub fn listen<H, F>(&mut self, addr: impl ToAddrs, factory: F) -> io::Result<SocketId>
-    where
-        F: FnMut(&Addr) -> H + 'static,
-        H: Handler<S> + 'static,
-    {
-        let stage = &mut self.reactor.stage;
-        stage.io.update_clock();
-        let id = stage.desk.listen(&mut stage.io, addr, factory);
-        stage.install_pending();
-        id
-    }
-
-    pub(crate) fn listen_with(
-        &mut self,
-        addr: impl ToAddrs,
-        factory: Box<dyn HandlerFactory<S>>,
-    ) -> io::Result<SocketId> {
-        let stage = &mut self.reactor.stage;
-        stage.io.update_clock();
-        let id = stage.desk.listen_with(&mut stage.io, addr, factory);
-        stage.install_pending();
-        id
-    }
-
-    /// Serves datagrams that are sent to `addr` (Python's `UDPServer` and `UnixDatagramServer`):
-    /// `handler` gets each of them. The socket's own address is `server.io().local_addr(id)`.
-    ///
-    /// Of several addresses of a name the first that works is taken. `[::]` takes IPv4 datagrams
-    /// too, unless [`Options::only_v6`]. Unix paths are treated as by [`Server::listen`].
-    ///
-    /// A socket that is bound to the wildcard (`0.0.0.0`, `[::]`) answers from the address that was
-    /// asked, which [`Context::local_addr`](crate::Context::local_addr) names: on Linux and Android,
-    /// with the feature `sys`, at the cost of some hundred instructions a datagram. Elsewhere the
-    /// system chooses, and a client that asked another address may not take the answer; bind to each
-    /// address there.
-    ///
-    /// # Errors
-    /// What the system says, with the address.
-    pub fn bind<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
-    where
-        H: DatagramHandler<S> + 'static,
-    {
-        let stage = &mut self.reactor.stage;
-        stage.io.update_clock();
-        let id = stage.desk.bind(&mut stage.io, addr, handler);
-        stage.install_pending();
-        id
-    }
-
-    /// Exchanges datagrams with one peer: [`Io::send`] sends to it, and only what it sends is
-    /// received. A Unix socket opened so has no name, so its peer cannot answer; for that,
-    /// [`Server::bind`] one to a path and connect it with [`Io::set_peer`].
-    ///
-    /// # Errors
-    /// What the system says, with the address.
-    pub fn connect_datagram<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
-    where
-        H: DatagramHandler<S> + 'static,
-    {
-        let stage = &mut self.reactor.stage;
-        stage.io.update_clock();
-        let id = stage.desk.connect_datagram(&mut stage.io, addr, handler);
-        stage.install_pending();
-        id
-    }
-
-    /// Connects to a server: to an address, to a name, which is looked up beside the loop, or as a
-    /// [`Connect`](crate::Connect) says. `setup` of `handler` runs when the connection stands; when
-    /// it never does, only `finish`, with
-    /// [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed). What is sent before leaves when it
-    /// stands, for which it has [`Options::connect_timeout`], the look-up and all addresses together.
-    ///
-    /// # Errors
-    /// What can be said at once; all else comes to `finish`. Once the grace of a shutdown is over,
-    /// nothing is connected to.
-    pub fn connect<H>(&mut self, to: impl IntoConnect, handler: H) -> io::Result<SocketId>
-    where
-        H: Handler<S> + 'static,
-        S: 'static,
-    {
-        let stage = &mut self.reactor.stage;
-        stage.io.update_clock();
-        let id = stage.desk.connect(&mut stage.io, None, to, handler);
-        stage.install_pending();
-        id
-    }
-
-    /// Lets any [`mio::event::Source`] share the loop: `ready` is called when it is ready. Events
-    /// are edges, so it must take everything there is. An error closes the source, as
-    /// [`Io::close`] does; then it is deregistered and dropped.
-    ///
-    /// ```
-    /// use std::io::{Read, Write};
-    /// use socketserver::{Options, Server, mio};
-    ///
-    /// # #[cfg(unix)] {
-    /// let (mut sender, receiver) = mio::unix::pipe::new()?;
-    /// let mut server = Server::with(String::new(), Options::default())?;
-    /// server.watch(receiver, mio::Interest::READABLE, |cx, pipe, _ready| {
-    ///     // The pipe is non-blocking: this reads what there is.
-    ///     let _ = pipe.read_to_string(cx.shared);
-    ///     Ok(())
-    /// })?;
-    /// sender.write_all(b"from a pipe")?;
-    /// while server.shared().is_empty() {
-    ///     server.turn(None)?;
-    /// }
-    /// assert_eq!(server.shared(), "from a pipe");
-    /// # }
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// What the registration says.
-    pub fn watch<E, F>(&mut self, source: E, interests: Interest, ready: F) -> io::Result<SocketId>
-    where
-        E: Source + 'static,
-        F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()> + 'static,
-    {
-        let stage = &mut self.reactor.stage;
-        let id = stage.desk.watch(&mut stage.io, source, interests, ready);
-        stage.install_pending();
-        id
-    }
-
-    /// An owner for timers that belong to no connection: whenever one is due that was set for it with
-    /// [`Io::set_timer`], `ring` is called. An error closes it, and its timers with it.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use socketserver::{Options, Server};
-    ///
-    /// let mut server = Server::with(0, Options::default())?;
-    /// let clock = server.alarm(|cx| {
-    ///     *cx.shared += 1;
-    ///     cx.set_timer(Duration::from_millis(1));
-    ///     Ok(())
-    /// })?;
-    /// server.io().set_timer(clock, Duration::ZERO);
-    /// while *server.shared() < 3 {
-    ///     server.turn(None)?;
-    /// }
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// When no id is left for it.
-    pub fn alarm<F>(&mut self, ring: F) -> io::Result<SocketId>
-    where
-        F: FnMut(&mut Context<'_, S>) -> io::Result<()> + 'static,
-    {
-        let stage = &mut self.reactor.stage;
-        let id = stage.desk.alarm(&mut stage.io, ring);
-        stage.install_pending();
-        id
     }
 
     /// Asks `verify` about each client before anything is made for it, and about the sender of each
@@ -443,35 +274,6 @@ impl<S> Server<S> {
         while let Some(id) = self.reactor.stage.io.unfinished.pop_due(now) {
             self.reactor.stage.frame_deadline(id);
         }
-    }
-
-    // In a group of loops.
-
-    /// What is opened until [`Server::end_building`], all loops of the group open.
-    pub(crate) fn join(&mut self, group: &Arc<GroupState>, index: usize)
-    where
-        S: 'static,
-    {
-        let mailbox = Arc::clone(&self.mailbox);
-        let place = GroupMember::new(Arc::clone(group), index, mailbox);
-        self.reactor.stage.io.own.share(&group.met);
-        self.reactor.stage.io.sockets.place = Some(place);
-    }
-
-    pub(crate) fn end_building(&mut self) -> io::Result<()> {
-        self.reactor.stage.io.sockets.place.as_mut().map_or(Ok(()), GroupMember::end_building)
-    }
-
-    /// The run of one loop of a group. An order to stop that it has obeyed already, while it was being
-    /// built, is one for its run.
-    pub(crate) fn serve_in_group(&mut self) -> io::Result<()> {
-        self.begin_run();
-        let io = &mut self.reactor.stage.io;
-        if let Some(grace) = io.sockets.place.as_ref().and_then(|place| place.group.ordered_stop())
-        {
-            io.shutdown(grace);
-        }
-        self.serve_until_drained()
     }
 
     #[allow(dead_code, reason = "not every system has a descriptor for the poll to lend")]

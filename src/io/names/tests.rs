@@ -104,59 +104,90 @@ fn clients_are_told_apart_by_address_and_those_of_one_ipv6_network_are_one() {
     assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
 }
 
-/// Whatever is asked, forgotten and done: no more threads than there are, none twice at a name, and
-/// while somebody waits who holds nothing, no thread is free.
+/// A xorshift generator.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit as u64) as usize
+    }
+}
+
+/// The names, and what they should be.
+struct Checked {
+    names: Names,
+    ids: Vec<SocketId>,
+    waiting: Vec<(String, SocketId)>,
+    under_way: Vec<String>,
+}
+
+impl Checked {
+    fn ask(&mut self, random: &mut Random) {
+        let id = self.ids.iter().find(|id| !self.waiting.iter().any(|(_, one)| one == *id));
+        let host = format!("h{}", random.below(8));
+        self.names.ask(&host, client(random.below(4) as u8), *id.unwrap());
+        self.waiting.push((host, *id.unwrap()));
+    }
+
+    fn forget(&mut self, random: &mut Random) {
+        let (host, id) = self.waiting.swap_remove(random.below(self.waiting.len()));
+        self.names.forget(&host, id);
+    }
+
+    fn done(&mut self, random: &mut Random) {
+        let host = self.under_way.swap_remove(random.below(self.under_way.len()));
+        let mut answered = self.names.done(&host);
+        let of_host = self.waiting.iter().filter(|(one, _)| *one == host);
+        let mut expected: Vec<SocketId> = of_host.map(|(_, id)| *id).collect();
+        self.waiting.retain(|(one, _)| *one != host);
+        answered.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(answered, expected);
+    }
+
+    fn start(&mut self) {
+        for host in started(&mut self.names) {
+            assert!(!self.under_way.contains(&host), "{host} twice");
+            assert!(self.waiting.iter().any(|(one, _)| *one == host), "{host} for nothing");
+            self.under_way.push(host);
+        }
+    }
+
+    fn check(&self) {
+        let names = &self.names;
+        assert!(self.under_way.len() <= names.most && self.under_way.len() == names.under_way);
+        let idle = names.most > names.under_way;
+        let without = names.queues.iter().any(|queue| !names.held.contains_key(&queue.owner));
+        assert!(!(idle && without), "{names:?}");
+    }
+}
+
+/// Random requests, cancellations and answers: there are never more threads than allowed, never two
+/// for one name, and no thread is idle while an owner without a thread waits.
 #[test]
 fn no_thread_too_many_and_none_idle_while_an_owner_without_any_waits() {
     let ids = ids(40);
     for seed in 0..2_000_u64 {
-        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        let mut draw = |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state % below as u64) as usize
-        };
-        let mut names = Names::new(1 + draw(5));
-        let mut waiting: Vec<(String, SocketId)> = Vec::new();
-        let mut under_way: Vec<String> = Vec::new();
-        for step in 0..60 {
-            match draw(4) {
-                0 | 1 if waiting.len() < ids.len() => {
-                    let id = ids.iter().find(|id| !waiting.iter().any(|(_, one)| one == *id));
-                    let host = format!("h{}", draw(8));
-                    names.ask(&host, client(draw(4) as u8), *id.unwrap());
-                    waiting.push((host, *id.unwrap()));
-                }
-                2 if !waiting.is_empty() => {
-                    let (host, id) = waiting.swap_remove(draw(waiting.len()));
-                    names.forget(&host, id);
-                }
-                3 if !under_way.is_empty() => {
-                    let host = under_way.swap_remove(draw(under_way.len()));
-                    let mut told = names.done(&host);
-                    let mut expected: Vec<SocketId> =
-                        waiting.iter().filter(|(one, _)| *one == host).map(|(_, id)| *id).collect();
-                    waiting.retain(|(one, _)| *one != host);
-                    told.sort_unstable();
-                    expected.sort_unstable();
-                    assert_eq!(told, expected, "seed {seed}, step {step}");
-                }
+        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let names = Names::new(1 + random.below(5));
+        let (waiting, under_way) = (Vec::new(), Vec::new());
+        let mut checked = Checked { names, ids: ids.clone(), waiting, under_way };
+        for _ in 0..60 {
+            match random.below(4) {
+                0 | 1 if checked.waiting.len() < ids.len() => checked.ask(&mut random),
+                2 if !checked.waiting.is_empty() => checked.forget(&mut random),
+                3 if !checked.under_way.is_empty() => checked.done(&mut random),
                 _ => {}
             }
-            for host in started(&mut names) {
-                assert!(!under_way.contains(&host), "seed {seed}: {host} twice");
-                assert!(waiting.iter().any(|(one, _)| *one == host), "seed {seed}: for nobody");
-                under_way.push(host);
-            }
-            assert!(under_way.len() <= names.most && under_way.len() == names.under_way);
-            let idle = names.most > names.under_way;
-            let without = names.queues.iter().any(|queue| !names.held.contains_key(&queue.owner));
-            assert!(!(idle && without), "seed {seed}, step {step}: {names:?}");
+            checked.start();
+            checked.check();
         }
-        for host in under_way {
-            names.done(&host);
-            started(&mut names);
+        for host in checked.under_way {
+            checked.names.done(&host);
+            started(&mut checked.names);
         }
     }
 }

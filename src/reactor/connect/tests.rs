@@ -1,10 +1,12 @@
 //! What an outgoing connection that fails at once leaves behind: nothing.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::*;
+use crate::addr::Addr;
 use crate::handler::Echo;
+use crate::io::connect::Connect;
 use crate::io::group::{GroupState, LoadBalancing};
 use crate::options::Options;
 use crate::server::Server;

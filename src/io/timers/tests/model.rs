@@ -1,6 +1,6 @@
-//! Deadlines and timers against sorted sets.
+//! Timers against a sorted map.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -11,10 +11,10 @@ const CASES: u32 = if cfg!(miri) { 4 } else { 256 };
 
 #[derive(Clone, Debug)]
 enum Act {
-    /// A deadline so long ahead: some come in order, some do not.
+    /// Sets a timer so far ahead: some come in order, some do not.
     Set(u64),
-    /// So many of those that are to come no longer matter.
-    Kill(usize, usize),
+    /// Cancels timers: from the first index on, as many as the second says.
+    Cancel(usize, usize),
     /// Time passes.
     Pass(u64),
 }
@@ -23,108 +23,80 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         4 => Just(40).prop_map(Act::Set),
         3 => (0..60_u64).prop_map(Act::Set),
-        2 => (any::<usize>(), 1..3_usize).prop_map(|(at, n)| Act::Kill(at, n)),
-        1 => (any::<usize>(), 1..100_usize).prop_map(|(at, n)| Act::Kill(at, n)),
+        2 => (any::<usize>(), 1..3_usize).prop_map(|(at, n)| Act::Cancel(at, n)),
+        1 => (any::<usize>(), 1..100_usize).prop_map(|(at, n)| Act::Cancel(at, n)),
         2 => (0..20_u64).prop_map(Act::Pass),
     ];
     vec(act, 0..if cfg!(miri) { 60 } else { 300 })
+}
+
+/// The timers, and what they should be.
+struct Checked {
+    timers: Timers,
+    set: BTreeMap<(u64, TimerId), SocketId>,
+    /// Those that have fired or were cancelled.
+    over: Vec<TimerId>,
+    now: u64,
+}
+
+impl Checked {
+    fn set(&mut self, ahead: u64, owner: SocketId) -> Result<(), TestCaseError> {
+        let at = self.now + ahead;
+        let timer = self.timers.insert(at, owner, |_| true).unwrap();
+        prop_assert!(self.set.insert((at, timer), owner).is_none());
+        Ok(())
+    }
+
+    fn cancel(&mut self, at: usize, n: usize) -> Result<(), TestCaseError> {
+        let start = at % (self.set.len() + 1);
+        let cancelled: Vec<_> = self.set.keys().copied().skip(start).take(n).collect();
+        for key in cancelled {
+            self.set.remove(&key);
+            prop_assert!(self.timers.cancel(key.1));
+            self.over.push(key.1);
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, time: u64) -> Result<(), TestCaseError> {
+        self.now += time;
+        while let Some(due) = self.timers.pop_due(self.now) {
+            if let Some(fired) = self.timers.fire(due) {
+                let ((at, timer), owner) = self.set.pop_first().unwrap();
+                prop_assert!(at <= self.now);
+                prop_assert_eq!((due, fired), (timer, owner));
+                self.over.push(due);
+            }
+        }
+        prop_assert!(self.set.keys().all(|(at, _)| *at > self.now));
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), TestCaseError> {
+        let timers = &mut self.timers;
+        prop_assert!(self.over.iter().all(|timer| !timers.cancel(*timer)));
+        prop_assert_eq!(timers.alarms.len(), self.set.len());
+        if let Some((at, _)) = self.set.keys().next() {
+            prop_assert!(timers.next().is_some_and(|next| next <= *at));
+        }
+        Ok(())
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) })]
 
     #[test]
-    fn deadlines_come_up_soonest_first_and_the_dead_are_bounded(acts in acts()) {
-        let mut deadlines = DeadlineQueue::new();
-        let mut live: BTreeSet<(u64, u32)> = BTreeSet::new();
-        let mut dead: BTreeSet<u32> = BTreeSet::new();
-        let (mut now, mut named) = (0, 0);
-        for act in acts {
-            match act {
-                Act::Set(after) => {
-                    // The names do not come in the order of the times.
-                    named += 1;
-                    let name = named ^ 5;
-                    deadlines.push(now + after, name);
-                    live.insert((now + after, name));
-                }
-                Act::Kill(at, n) => {
-                    let start = at % (live.len() + 1);
-                    let killed: Vec<_> = live.iter().copied().skip(start).take(n).collect();
-                    for one in &killed {
-                        live.remove(one);
-                        dead.insert(one.1);
-                    }
-                    let names: BTreeSet<u32> = live.iter().map(|(_, name)| *name).collect();
-                    deadlines.forget(killed.len(), |name| names.contains(&name));
-                    if deadlines.len() == live.len() {
-                        dead.clear();
-                    }
-                    prop_assert!(dead.len() <= STALE_ALLOWED + deadlines.len() / 2);
-                }
-                Act::Pass(time) => {
-                    now += time;
-                    while let Some(name) = deadlines.pop_due(now) {
-                        if dead.remove(&name) {
-                            deadlines.stale_popped();
-                        } else {
-                            let first = live.pop_first();
-                            prop_assert!(first.is_some_and(|(at, one)| one == name && at <= now));
-                        }
-                    }
-                    prop_assert!(live.first().is_none_or(|(at, _)| *at > now));
-                }
-            }
-            prop_assert_eq!(deadlines.len(), live.len() + dead.len());
-            let first = live.first().map(|(at, _)| *at);
-            if dead.is_empty() {
-                prop_assert_eq!(deadlines.next(), first);
-            } else {
-                prop_assert!(deadlines.next() <= first || first.is_none());
-            }
-            prop_assert_eq!(deadlines.next().is_none(), deadlines.len() == 0);
-        }
-    }
-
-    #[test]
-    fn a_timer_comes_up_once_unless_it_was_cancelled(acts in acts()) {
-        let mut timers = Timers::new();
-        let mut model: BTreeMap<(u64, TimerId), SocketId> = BTreeMap::new();
-        let mut gone = Vec::new();
-        let mut now = 0;
+    fn a_timer_fires_once_unless_it_was_cancelled(acts in acts()) {
+        let (timers, set) = (Timers::new(), BTreeMap::new());
+        let mut checked = Checked { timers, set, over: Vec::new(), now: 0 };
         for (nth, act) in acts.into_iter().enumerate() {
             match act {
-                Act::Set(after) => {
-                    let timer = timers.insert(now + after, owner(nth), |_| true).unwrap();
-                    prop_assert!(model.insert((now + after, timer), owner(nth)).is_none());
-                }
-                Act::Kill(at, n) => {
-                    let start = at % (model.len() + 1);
-                    let killed: Vec<_> = model.keys().copied().skip(start).take(n).collect();
-                    for one in killed {
-                        model.remove(&one);
-                        prop_assert!(timers.cancel(one.1));
-                        gone.push(one.1);
-                    }
-                }
-                Act::Pass(time) => {
-                    now += time;
-                    while let Some(due) = timers.pop_due(now) {
-                        if let Some(whose) = timers.fire(due) {
-                            let ((at, timer), owner) = model.pop_first().unwrap();
-                            prop_assert!(at <= now);
-                            prop_assert_eq!((due, whose), (timer, owner));
-                            gone.push(due);
-                        }
-                    }
-                    prop_assert!(model.keys().all(|(at, _)| *at > now));
-                }
+                Act::Set(ahead) => checked.set(ahead, owner(nth))?,
+                Act::Cancel(at, n) => checked.cancel(at, n)?,
+                Act::Pass(time) => checked.pass(time)?,
             }
-            prop_assert!(gone.iter().all(|timer| !timers.cancel(*timer)));
-            prop_assert_eq!(timers.alarms.len(), model.len());
-            if let Some((at, _)) = model.keys().next() {
-                prop_assert!(timers.next().is_some_and(|next| next <= *at));
-            }
+            checked.check()?;
         }
     }
 }

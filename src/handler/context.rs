@@ -1,0 +1,201 @@
+//! What a callback may reach: its own connection, what all handlers share, and every other socket.
+
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::Interest;
+use mio::event::Source;
+
+use super::{DatagramHandler, Handler, Registrar};
+use crate::addr::{Addr, ToAddrs};
+use crate::conn::stream::SendStatus;
+use crate::conn::transport::Readiness;
+use crate::handler::server_handle::ServerHandle;
+use crate::id::{SocketId, TimerId};
+use crate::io::Io;
+use crate::io::connect::IntoConnect;
+use crate::stats::CloseReason;
+
+/// What a callback may reach: its own connection, what all handlers share, and every other socket.
+pub struct Context<'a, S = ()> {
+    /// The connection whose callback this is.
+    pub id: SocketId,
+    /// What was given to [`Server::with`](crate::Server::with) (Python's `self.server`).
+    pub shared: &'a mut S,
+    /// Every socket and timer of the server.
+    pub io: &'a mut Io,
+    pub(crate) desk: &'a mut Registrar<S>,
+    pub(crate) reason: Option<CloseReason>,
+    /// Who sent the datagram that is handled.
+    pub(crate) sender: Option<&'a Addr>,
+}
+
+impl<S> Context<'_, S> {
+    /// [`Io::send`] to the peer of this connection.
+    #[inline]
+    pub fn send(&mut self, bytes: &[u8]) -> SendStatus {
+        self.io.send(self.id, bytes)
+    }
+
+    /// [`Io::send_to`] from this socket.
+    #[inline]
+    pub fn send_to(&mut self, bytes: &[u8], to: &Addr) -> SendStatus {
+        self.io.send_to(self.id, bytes, to)
+    }
+
+    /// Answers the datagram that is handled, from the address to which it was sent; an empty answer
+    /// is a datagram too. In any other callback, or when its sender has no address, that is [`SendStatus::Closed`].
+    #[inline]
+    pub fn reply(&mut self, bytes: &[u8]) -> SendStatus {
+        match self.sender {
+            Some(sender) => self.io.send_to(self.id, bytes, sender),
+            None => SendStatus::Closed,
+        }
+    }
+
+    /// The address of this machine to which the datagram was sent that is handled, and from which
+    /// [`Context::reply`] answers it; for a socket that is bound to the wildcard (`0.0.0.0`,
+    /// `[::]`) that is one of many (ip(7), `IP_PKTINFO`; RFC 3542, `IPV6_PKTINFO`). A multicast
+    /// group or a broadcast address is given as it is, although answers cannot leave from there.
+    /// IPv4 addresses of a socket of both kinds are mapped, as those of its peers are.
+    ///
+    /// In any other callback, of a connection, and where the system does not say (elsewhere than on
+    /// Linux and Android, and without the feature `sys`), it is [`Io::local_addr`]; there a server
+    /// that has several addresses binds to each of them, so that clients are answered from the one
+    /// they asked.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<Addr> {
+        self.io.asked_addr(self.id)
+    }
+
+    /// [`Io::pause`] for this connection.
+    pub fn pause(&mut self) {
+        self.io.pause(self.id);
+    }
+
+    /// [`Io::close`] for this connection.
+    pub fn close(&mut self) {
+        self.io.close(self.id);
+    }
+
+    /// [`Io::set_timer`] for this connection.
+    pub fn set_timer(&mut self, after: Duration) -> TimerId {
+        self.io.set_timer(self.id, after)
+    }
+
+    /// Why the conversation ends; `Some` in `finish` and nowhere else.
+    #[must_use]
+    pub fn reason(&self) -> Option<CloseReason> {
+        self.reason
+    }
+
+    /// Listens on one more address; see [`Server::listen`](crate::Server::listen).
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub fn listen<H, F>(&mut self, addr: impl ToAddrs, factory: F) -> io::Result<SocketId>
+    where
+        F: FnMut(&Addr) -> H + 'static,
+        H: Handler<S> + 'static,
+    {
+        self.desk.listen(self.io, addr, factory)
+    }
+
+    /// Serves datagrams on one more address; see [`Server::bind`](crate::Server::bind).
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub fn bind<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
+    where
+        H: DatagramHandler<S> + 'static,
+    {
+        self.desk.bind(self.io, addr, handler)
+    }
+
+    /// Exchanges datagrams with one peer; see
+    /// [`Server::connect_datagram`](crate::Server::connect_datagram).
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub fn connect_datagram<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
+    where
+        H: DatagramHandler<S> + 'static,
+    {
+        self.desk.connect_datagram(self.io, addr, handler)
+    }
+
+    /// Connects to a server; see [`Server::connect`](crate::Server::connect). A name is looked up at
+    /// the expense of the peer of this connection: who asks for many waits behind others.
+    ///
+    /// # Errors
+    /// What can be said at once; all else comes to the handler's `finish`.
+    pub fn connect<H>(&mut self, to: impl IntoConnect, handler: H) -> io::Result<SocketId>
+    where
+        H: Handler<S> + 'static,
+        S: 'static,
+    {
+        self.desk.connect(self.io, Some(self.id), to, handler)
+    }
+
+    /// Lets a foreign source share the loop; see [`Server::watch`](crate::Server::watch).
+    ///
+    /// # Errors
+    /// What the registration says.
+    pub fn watch<E, F>(&mut self, source: E, interests: Interest, ready: F) -> io::Result<SocketId>
+    where
+        E: Source + 'static,
+        F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()> + 'static,
+    {
+        self.desk.watch(self.io, source, interests, ready)
+    }
+
+    /// Has `work`, which may block, done by another thread, and `then` called in the loop with what
+    /// it returned, or with an error when it panicked. `then` is called whatever became of this
+    /// connection meanwhile, as long as the server runs.
+    ///
+    /// [`Handler::eof`] and [`Handler::shutdown`] of this connection wait until `then` has run, and a
+    /// timer of zero that it sets has come up; so an answer still leaves. A shutdown waits so within
+    /// its grace, also for the work of a datagram socket. It waits neither for work of a connection
+    /// that is closed, nor for that of a watched source or an [`alarm`](crate::Server::alarm), which
+    /// owe nobody an answer. Meanwhile the connection is not idle
+    /// ([`Options::idle_timeout`](crate::Options::idle_timeout)).
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when
+    /// [`Options::work_limit`](crate::Options::work_limit) pieces are under way.
+    pub fn offload<T, W, F>(&mut self, work: W, then: F) -> io::Result<()>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        F: FnOnce(&mut S, &mut Io, io::Result<T>) + Send + 'static,
+        S: 'static,
+    {
+        let (mailbox, owner) = (Arc::clone(&self.desk.mailbox), self.id);
+        self.desk.workers.run(move || {
+            let result = catch_unwind(AssertUnwindSafe(work));
+            let result = result.map_err(|_| io::Error::other("the offloaded work panicked"));
+            mailbox.post_unbounded(Box::new(move |shared, io| {
+                // What `then` sends comes before whatever waited for it, which is for the next turn.
+                io.end_offloaded(owner);
+                then(shared, io, result);
+            }));
+        })?;
+        self.io.begin_offloaded(owner);
+        Ok(())
+    }
+
+    /// A handle to this server for other threads.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle<S> {
+        ServerHandle { mailbox: Arc::clone(&self.desk.mailbox) }
+    }
+}
+
+impl<S> fmt::Debug for Context<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,89 @@
+//! Closing the descriptor of a socket, and forgetting everything about it.
+
+use mio::Registry;
+
+use super::Io;
+use crate::conn::output::BufferPool;
+use crate::id::SocketId;
+use crate::io::connection::Connection;
+use crate::io::table::Entry;
+use crate::stats::Stats;
+use crate::trace::TraceEvent;
+
+/// What the queues of the loop still contain of a socket that is removed.
+#[derive(Default)]
+struct Stale {
+    deadlines: usize,
+    unfinished: usize,
+    lingered: bool,
+}
+
+impl Io {
+    /// Closes the descriptor of a socket and forgets everything about it. What is left of its
+    /// output is dropped, and then the peer is told so by a reset.
+    pub(crate) fn discard(&mut self, id: SocketId) {
+        let Some(stale) = self.release(id) else { return };
+        self.sockets.remove(id);
+        if !self.attempts.is_empty() {
+            self.forget_attempt(id);
+        }
+        if !self.loans.is_empty() {
+            self.loans.remove(&id);
+        }
+        let sockets = &self.sockets;
+        if stale.lingered {
+            self.lingering.remove(|id| sockets.lingers(id));
+        }
+        self.deadlines.forget(stale.deadlines, |id| sockets.get(id).is_some());
+        self.unfinished.forget(stale.unfinished, |id| sockets.get(id).is_some());
+        self.trace.step(|| TraceEvent::Removed(id));
+    }
+
+    /// Drops what a socket owns besides its entry in the table. `None` when it is gone.
+    fn release(&mut self, id: SocketId) -> Option<Stale> {
+        let registry = self.poll.registry();
+        match self.sockets.get_mut(id)? {
+            Entry::Connection(connection) => {
+                Some(release_connection(connection, registry, &mut self.pool, &mut self.stats))
+            }
+            Entry::Listener(listener) => {
+                // On Linux its close does that too, but there is nothing to save here.
+                let _ = listener.socket.deregister(registry);
+                Some(Stale::default())
+            }
+            Entry::Datagram(datagram) => {
+                self.stats.packets_dropped += datagram.clear_queue() as u64;
+                self.own.remove(id);
+                let _ = datagram.deregister(registry);
+                let deadlines =
+                    usize::from(datagram.closes_at.is_some()) + usize::from(datagram.retries_later);
+                Some(Stale { deadlines, ..Stale::default() })
+            }
+            Entry::Source(_) => Some(Stale::default()),
+        }
+    }
+}
+
+#[inline]
+fn release_connection(
+    connection: &mut Connection,
+    registry: &Registry,
+    pool: &mut BufferPool,
+    stats: &mut Stats,
+) -> Stale {
+    let dropped = connection.stream.drop_output(pool);
+    stats.bytes_dropped += dropped as u64;
+    if dropped > 0 || connection.wants_reset() {
+        connection.stream.transport().reset_on_close();
+    }
+    // epoll forgets a descriptor with its close, unless a copy of it lives in another
+    // process; descriptors opened here are closed on exec and never copied.
+    if cfg!(not(any(target_os = "linux", target_os = "android"))) {
+        let _ = connection.stream.transport_mut().deregister(registry);
+    }
+    Stale {
+        deadlines: usize::from(connection.deadlines),
+        unfinished: usize::from(connection.stream.is_unfinished_watched()),
+        lingered: connection.lingers,
+    }
+}

@@ -1,0 +1,270 @@
+//! Outgoing connections until they are established: planned, looked up, and tried address by address.
+
+use std::io;
+
+use super::{Io, ShutdownState, nanoseconds};
+use crate::addr::{Addr, Name, Written, some_of, written};
+use crate::conn::connector::{Connector, Next};
+use crate::id::{SocketId, TimerId};
+use crate::io::connect::{Connect, ConnectTarget};
+use crate::io::connect_attempts::{ConnectAttempt, Standing, of};
+use crate::io::names::Owner;
+use crate::io::resolver::Found;
+use crate::net::StreamSocket;
+
+impl Io {
+    /// Begins an outgoing connection, or plans one, as a handler or the program has asked. Only what
+    /// can be said at once is an error here; all else comes to the handler's `finish`.
+    pub(crate) fn open_connection(
+        &mut self,
+        connect: Connect,
+        asker: Option<SocketId>,
+    ) -> io::Result<SocketId> {
+        if matches!(self.drain, ShutdownState::Draining { deadline, .. } if deadline <= self.now) {
+            // Nobody would cut it off: it would outlive the shutdown.
+            let what = "the grace of the shutdown is over";
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, what));
+        }
+        if !self.reserve_or_end_lingering() {
+            let what = "as many connections as Options::max_connections allows are open";
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
+        }
+        let opened = self.begin_connection(connect, asker);
+        self.sockets.give_back();
+        opened
+    }
+
+    fn begin_connection(
+        &mut self,
+        connect: Connect,
+        asker: Option<SocketId>,
+    ) -> io::Result<SocketId> {
+        let fails_later = connect.fails_later || matches!(connect.to, ConnectTarget::Name(_));
+        let is_beside = asker.is_some_and(|id| self.is_beside(id));
+        let attempt = self.plan(connect, asker)?;
+        let id = self.adopt_unopened()?;
+        self.attempts.insert(id, attempt);
+        if let Some(connection) = self.sockets.connection_mut(id).filter(|_| is_beside) {
+            connection.stream.note_beside();
+        }
+        match self.dial(id) {
+            Ok(()) => {}
+            Err(error) if fails_later => self.fail_soon(id, error),
+            Err(error) => {
+                self.forget_attempt(id);
+                self.sockets.remove(id);
+                return Err(error);
+            }
+        }
+        self.stats.connected += 1;
+        if let ShutdownState::Draining { .. } = self.drain {
+            self.ask_to_close(id);
+        }
+        Ok(id)
+    }
+
+    fn plan(&self, connect: Connect, asker: Option<SocketId>) -> io::Result<ConnectAttempt> {
+        let Connect { to, from, after, allowed, .. } = connect;
+        let (begins, timeout) = (self.after(after), nanoseconds(self.options.connect_timeout));
+        let from = || from.clone();
+        let to_addrs =
+            |addrs| ConnectAttempt::new(Connector::to_addrs(begins, timeout, addrs), from());
+        let choose = |addrs| Connect::choose(allowed, addrs);
+        let text = match to {
+            ConnectTarget::Addrs(addrs) => return Ok(to_addrs(choose(addrs)?)),
+            ConnectTarget::Name(text) => text,
+        };
+        let chosen = written(&text).and_then(|written| match written {
+            Written::Addrs(addrs) => choose(addrs).map(Written::Addrs),
+            name @ Written::Name(_) => Ok(name),
+        });
+        Ok(match chosen {
+            Ok(Written::Addrs(addrs)) => to_addrs(addrs),
+            Ok(Written::Name(name)) => {
+                let mut attempt = ConnectAttempt::new(Connector::to_name(begins, timeout), from());
+                attempt.name = Some((name, self.owner_of(asker)));
+                attempt.allowed = allowed;
+                attempt
+            }
+            // As of a name that nobody knows, its handler is told.
+            Err(error) => {
+                let mut attempt = to_addrs(Vec::new());
+                attempt.failed = Some(error);
+                attempt
+            }
+        })
+    }
+
+    /// A connection to a name cannot be made, which its handler is told in its turn.
+    fn fail_soon(&mut self, id: SocketId, error: io::Error) {
+        if let Some(attempt) = self.attempts.get_mut(id) {
+            attempt.failed = Some(error);
+        }
+        self.look_soon(id);
+    }
+
+    /// Does what is to be done for a connection in the making, until it has to wait.
+    pub(crate) fn dial(&mut self, id: SocketId) -> io::Result<()> {
+        loop {
+            let Some(attempt) = self.attempts.get_mut(id) else { return Ok(()) };
+            if let Some(error) = attempt.failed.take() {
+                return Err(error);
+            }
+            match attempt.connector.next(self.now) {
+                Next::LookUp => self.look_up(id),
+                Next::Open(number, addr) => self.open_one(id, number, addr),
+                Next::Drop(number) => attempt.drop_one(self.poll.registry(), number),
+                Next::Wait(at) => {
+                    self.wake_at(id, at);
+                    return Ok(());
+                }
+                Next::Fail(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Begins to connect to one address.
+    fn open_one(&mut self, id: SocketId, number: u32, addr: Addr) {
+        let Some(attempt) = self.attempts.get_mut(id) else { return };
+        let opened = StreamSocket::connect(&addr, attempt.from.as_ref(), &self.options);
+        let registered = opened.and_then(|mut socket| {
+            socket.register(self.poll.registry(), id.token(), false)?;
+            Ok(socket)
+        });
+        match registered {
+            Ok(socket) => {
+                let stands = socket.stands_from_the_start();
+                attempt.add(number, addr, socket);
+                if stands {
+                    self.look_soon(id);
+                }
+            }
+            Err(error) => {
+                let error = of(&addr, &error);
+                if error.kind() == io::ErrorKind::WouldBlock {
+                    attempt.connector.full(self.now, number, addr, error);
+                } else {
+                    attempt.connector.failed(number, error);
+                }
+            }
+        }
+    }
+
+    /// Has the loop look at a connection in the making at that time, unless it does so before.
+    fn wake_at(&mut self, id: SocketId, at: u64) {
+        let Some(attempt) = self.attempts.get_mut(id).filter(|attempt| at < attempt.wakes_at)
+        else {
+            return;
+        };
+        attempt.wakes_at = at;
+        if let Some(connection) = self.sockets.connection_mut(id) {
+            connection.deadlines = connection.deadlines.saturating_add(1);
+            self.deadlines.push(at, id);
+        }
+    }
+
+    /// There is news about a connection in the making.
+    fn look_soon(&mut self, id: SocketId) {
+        if let Some(connection) = self.sockets.connection_mut(id) {
+            connection.stream.note_connect_result();
+            self.sockets.enqueue(id);
+        }
+    }
+
+    /// Who bears the expense of the names that a handler, or the program, asks for.
+    fn owner_of(&self, asker: Option<SocketId>) -> Owner {
+        let Some(id) = asker else { return Owner::Program };
+        match self.peer_addr(id) {
+            Some(Addr::Ip(peer)) => Owner::client(peer.ip()),
+            _ => Owner::Handler(id),
+        }
+    }
+
+    fn look_up(&mut self, id: SocketId) {
+        let Some(attempt) = self.attempts.get(id) else { return };
+        if let Some((name, owner)) = &attempt.name {
+            self.resolver.ask(&name.host, *owner, id);
+        }
+    }
+
+    /// Tells everybody who waits for it what other threads have found.
+    pub(crate) fn take_found(&mut self) {
+        for Found { host, result } in self.resolver.take_found() {
+            for id in self.resolver.done(&host) {
+                let addrs = match &result {
+                    Ok(addrs) => Ok(addrs.iter().copied().map(Addr::Ip).collect()),
+                    Err(error) => {
+                        let what = format!("{host}: {error}");
+                        Err(io::Error::new(error.kind(), what))
+                    }
+                };
+                self.resolved(id, addrs.and_then(|addrs| some_of(&host, addrs)));
+            }
+        }
+    }
+
+    /// The name of a connection was looked up, or is unknown.
+    pub(crate) fn resolved(&mut self, id: SocketId, result: io::Result<Vec<Addr>>) {
+        let Some(attempt) = self.attempts.get_mut(id) else { return };
+        let port = attempt.name.take().map(|(Name { port, .. }, _)| port);
+        let with_port = |mut addr: Addr| {
+            if let (Addr::Ip(ip), Some(port)) = (&mut addr, port) {
+                ip.set_port(port);
+            }
+            addr
+        };
+        let addrs = result.map(|addrs| addrs.into_iter().map(with_port).collect());
+        let addrs = addrs.and_then(|addrs| Connect::choose(attempt.allowed, addrs));
+        attempt.connector.resolved(self.now, addrs);
+        self.look_soon(id);
+    }
+
+    /// Whether a timer that has come up has to wait until its connection stands, since nothing is
+    /// told to a handler before its `setup`.
+    pub(crate) fn defer_timer(&mut self, timer: TimerId) -> bool {
+        if self.attempts.is_empty() {
+            return false;
+        }
+        let Some(owner) = self.timers.owner(timer) else { return false };
+        let Some(attempt) = self.attempts.get_mut(owner) else { return false };
+        attempt.late.push(timer);
+        true
+    }
+
+    /// A connection in the making is given up, with all that is under way for it.
+    pub(crate) fn forget_attempt(&mut self, id: SocketId) {
+        let Some(mut attempt) = self.attempts.remove(id) else { return };
+        attempt.drop_all(self.poll.registry());
+        if let Some((name, _)) = attempt.name {
+            self.resolver.forget(&name.host, id);
+        }
+        for timer in attempt.late {
+            self.timers.cancel(timer);
+        }
+    }
+
+    /// One socket stands: it is that of the connection, and the others are closed.
+    pub(crate) fn take_standing(&mut self, id: SocketId, standing: Standing) -> io::Result<()> {
+        let Some(mut attempt) = self.attempts.remove(id) else { return Ok(()) };
+        let registry = self.poll.registry();
+        attempt.drop_all(registry);
+        for timer in attempt.late {
+            self.timers.put_back(self.now, timer);
+        }
+        let Some(connection) = self.sockets.connection_mut(id) else { return Ok(()) };
+        connection.active_at = self.now;
+        if standing.is_only_one {
+            *connection.stream.transport_mut() = standing.socket;
+        } else {
+            // What was reported may have been about another one: it is asked for anew.
+            connection.stream.retry(standing.socket);
+            connection.stream.note_connect_result();
+            connection.stream.transport_mut().update_write_interest(registry, id.token(), false)?;
+        }
+        connection.stream.note_connected();
+        if let Some(on) = attempt.nodelay {
+            connection.stream.transport().set_nodelay(on)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! A deadline queue: a FIFO for deadlines that arrive in order, a heap for the others; cancellation is
+//! lazy; the caller passes the time.
+//!
+//! Most deadlines lie the same time ahead, as those of idle connections do, so each is the last so
+//! far: appending it to a row costs less than finding its place in a heap.
+//!
+//! Times are nanoseconds since the start of the loop. A deadline that was put off or whose owner
+//! is gone stays in its heap until it comes up or until the dead outnumber the living, so neither
+//! costs more than a comparison.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// Deadlines of things named by a `K`, soonest first. It does not know which of them still hold:
+/// who asks must look.
+#[derive(Debug)]
+pub(crate) struct DeadlineQueue<K> {
+    /// Those that were not due before the last one here when they came.
+    row: VecDeque<(u64, K)>,
+    heap: BinaryHeap<Reverse<(u64, K)>>,
+    /// How many of them no longer matter, as far as was told.
+    stale: usize,
+}
+
+/// Stale entries that are tolerated however few live ones there are.
+pub(super) const STALE_ALLOWED: usize = 64;
+
+impl<K: Copy + Ord> DeadlineQueue<K> {
+    pub(crate) const fn new() -> DeadlineQueue<K> {
+        DeadlineQueue { row: VecDeque::new(), heap: BinaryHeap::new(), stale: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, at: u64, key: K) {
+        match self.row.back() {
+            Some(last) if (at, key) < *last => self.heap.push(Reverse((at, key))),
+            _ => self.row.push_back((at, key)),
+        }
+    }
+
+    /// When to look again.
+    #[inline]
+    pub(crate) fn next(&self) -> Option<u64> {
+        match (self.row.front(), self.heap.peek()) {
+            (Some((at, _)), None) | (None, Some(Reverse((at, _)))) => Some(*at),
+            (Some((at, _)), Some(Reverse((other, _)))) => Some(*at.min(other)),
+            (None, None) => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn pop_due(&mut self, now: u64) -> Option<K> {
+        if self.next()? > now {
+            return None;
+        }
+        self.pop()
+    }
+
+    fn pop(&mut self) -> Option<K> {
+        match (self.row.front(), self.heap.peek()) {
+            (Some(first), Some(Reverse(other))) if other < first => {}
+            (Some(_), _) => return self.row.pop_front().map(|(_, key)| key),
+            (None, _) => {}
+        }
+        self.heap.pop().map(|Reverse((_, key))| key)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.row.len() + self.heap.len()
+    }
+
+    /// Notes that `n` entries became stale, and drops all that are not `live` once they are more
+    /// than the others.
+    pub(crate) fn forget(&mut self, n: usize, live: impl Fn(K) -> bool) {
+        self.stale += n;
+        if self.stale > STALE_ALLOWED + self.len() / 2 {
+            self.sweep(live);
+        }
+    }
+
+    #[inline(never)]
+    fn sweep(&mut self, live: impl Fn(K) -> bool) {
+        self.row.retain(|(_, key)| live(*key));
+        self.row.shrink_to(2 * self.row.len());
+        self.heap.retain(|Reverse((_, key))| live(*key));
+        self.heap.shrink_to(2 * self.heap.len());
+        self.stale = 0;
+    }
+
+    /// Notes that an entry that had been called stale came up by itself.
+    pub(crate) fn stale_popped(&mut self) {
+        self.stale = self.stale.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    mod model;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "too long")]
+    fn a_deadline_that_was_forgotten_does_not_stay_for_ever() {
+        let mut deadlines = DeadlineQueue::new();
+        for n in 0..100_000_u64 {
+            deadlines.push(1_000_000 + n, n);
+            // All but the newest are dead.
+            if n > 0 {
+                deadlines.forget(1, |key| key == n);
+            }
+            assert!(deadlines.len() <= 2 * STALE_ALLOWED + 4);
+        }
+        let mut last = None;
+        while let Some(key) = deadlines.pop_due(u64::MAX) {
+            last = Some(key);
+        }
+        assert_eq!(last, Some(99_999));
+    }
+
+    #[test]
+    fn what_comes_in_order_lies_in_the_row_and_the_rest_in_the_heap() {
+        let mut deadlines = DeadlineQueue::new();
+        for (at, key) in [(5, 'a'), (5, 'a'), (5, 'b'), (7, 'a')] {
+            deadlines.push(at, key);
+        }
+        assert_eq!((deadlines.row.len(), deadlines.heap.len()), (4, 0));
+        deadlines.push(6, 'c');
+        deadlines.push(7, 'b');
+        assert_eq!((deadlines.row.len(), deadlines.heap.len()), (5, 1));
+    }
+
+    #[test]
+    fn the_stale_are_swept_out_when_they_are_more_than_half_and_some() {
+        let mut deadlines = DeadlineQueue::new();
+        for n in 0..1_000 {
+            deadlines.push(n, n);
+        }
+        deadlines.forget(STALE_ALLOWED + 500, |_| false);
+        assert_eq!(deadlines.len(), 1_000, "not yet");
+        deadlines.stale_popped();
+        deadlines.forget(1, |_| false);
+        assert_eq!(deadlines.len(), 1_000, "one came up by itself");
+        deadlines.forget(1, |_| false);
+        assert_eq!((deadlines.len(), deadlines.stale), (0, 0));
+        assert_eq!((deadlines.row.capacity(), deadlines.heap.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn nothing_comes_up_before_its_time() {
+        let mut deadlines = DeadlineQueue::new();
+        deadlines.push(10, 'a');
+        assert_eq!((deadlines.next(), deadlines.pop_due(9)), (Some(10), None));
+        assert_eq!((deadlines.pop_due(10), deadlines.next()), (Some('a'), None));
+    }
+}

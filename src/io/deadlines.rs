@@ -1,0 +1,89 @@
+//! When the deadline of each socket is, and how it is armed.
+
+use super::{Io, nanoseconds};
+use crate::conn::stream::CloseState;
+use crate::id::SocketId;
+use crate::io::ShutdownState;
+use crate::io::connection::Connection;
+use crate::net::StreamSocket;
+
+impl Io {
+    /// Puts the present deadline of a connection into the heap, if it has one.
+    #[inline]
+    pub(crate) fn arm(&mut self, id: SocketId) {
+        let Some(at) = self.deadline(id) else { return };
+        let Some(connection) = self.sockets.connection_mut(id) else { return };
+        connection.deadlines = connection.deadlines.saturating_add(1);
+        self.deadlines.push(at, id);
+    }
+
+    /// Sets a deadline for input that is held, unless one is under way.
+    #[inline]
+    pub(crate) fn arm_frame_deadline(&mut self, id: SocketId) {
+        if self.frame_after == u64::MAX {
+            return;
+        }
+        let Some(connection) = self.sockets.connection_mut(id) else { return };
+        if connection.stream.arm_frame_deadline() {
+            self.unfinished.push(self.now.saturating_add(self.frame_after), id);
+        }
+    }
+
+    /// When the present patience with a connection ends.
+    pub(crate) fn deadline(&self, id: SocketId) -> Option<u64> {
+        let connection = self.sockets.connection(id)?;
+        self.due(connection)
+    }
+
+    pub(super) fn due(&self, connection: &Connection) -> Option<u64> {
+        let patience = match connection.stream.ending() {
+            // What it has to wait for is known to those who make it.
+            _ if connection.stream.is_connecting() => u64::MAX,
+            // Whoever has the socket has timeouts of its own.
+            CloseState::Open if matches!(connection.stream.transport(), StreamSocket::Lent) => {
+                u64::MAX
+            }
+            CloseState::Open => self.idle_after,
+            CloseState::Closing | CloseState::Flushing => nanoseconds(self.options.close_timeout),
+            CloseState::Lingering => return Some(self.lingers_until(connection)),
+            CloseState::Aborted(_) | CloseState::Dropped => u64::MAX,
+        };
+        let at = connection.quiet_since().saturating_add(patience);
+        (at != u64::MAX).then_some(at)
+    }
+
+    /// Bounds the time that the rest of a closed datagram socket may take to leave; once for each.
+    pub(crate) fn arm_datagram_close_timeout(&mut self, id: SocketId) {
+        let over = self.after(self.options.close_timeout);
+        let Some(datagram) = self.sockets.datagram_mut(id) else { return };
+        if datagram.closes_at.is_none() {
+            datagram.closes_at = Some(over);
+            self.deadlines.push(over, id);
+        }
+    }
+
+    /// A datagram socket takes nothing more, and closes when those that it took are answered: within
+    /// the grace of a shutdown, or else within the time that a closed one has.
+    pub(crate) fn await_answers(&mut self, id: SocketId) {
+        if let Some(datagram) = self.sockets.datagram_mut(id) {
+            datagram.wait();
+        }
+        if !self.is_shutting_down() {
+            self.arm_datagram_close_timeout(id);
+        }
+    }
+
+    /// When time alone gives the loop something to do; `u64::MAX` is never.
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> u64 {
+        let timers = self.timers.next().unwrap_or(u64::MAX);
+        let deadlines = self.deadlines.next().unwrap_or(u64::MAX);
+        let drained = if let ShutdownState::Draining { deadline, .. } = self.drain {
+            deadline
+        } else {
+            u64::MAX
+        };
+        let unfinished = self.unfinished.next().unwrap_or(u64::MAX);
+        timers.min(deadlines).min(drained).min(unfinished)
+    }
+}

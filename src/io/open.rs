@@ -1,0 +1,135 @@
+//! Opening sockets: each is stored in the table and registered with the poll.
+
+use std::io;
+
+use mio::{Registry, Token};
+
+use crate::addr::{Addr, first_that_works};
+use crate::id::SocketId;
+use crate::io::connection::Connection;
+use crate::io::datagram::Datagram;
+use crate::io::listener::Listener;
+use crate::io::{Io, ShutdownState};
+use crate::net::{DatagramSocket, ListenerSocket, StreamSocket};
+
+impl Io {
+    pub(crate) fn open_listener(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
+        if let Some(door) = self.next_addr() {
+            return self.open_door(door, addrs);
+        }
+        first_that_works("listen on", addrs, |addr| {
+            let socket = ListenerSocket::listen(addr, &self.options)?;
+            self.adopt_listener(Listener::new(socket))
+        })
+    }
+
+    /// Binds a datagram socket.
+    pub(crate) fn open_bound(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
+        if let Some(door) = self.next_addr() {
+            return self.open_packet_door(door, addrs);
+        }
+        first_that_works("bind to", addrs, |addr| {
+            let socket = DatagramSocket::bind(addr, &self.options)?;
+            self.adopt_bound(socket)
+        })
+    }
+
+    pub(crate) fn adopt_bound(&mut self, socket: DatagramSocket) -> io::Result<SocketId> {
+        let own = socket.local_addr();
+        let id = self.adopt_datagram(Datagram::new(socket, false))?;
+        if let Some(own) = own {
+            self.own.insert(id, own);
+        }
+        Ok(id)
+    }
+
+    /// Connects a datagram socket, which is done at once.
+    pub(crate) fn open_connected(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
+        first_that_works("connect to", addrs, |addr| {
+            let socket = DatagramSocket::connect(addr, &self.options)?;
+            self.adopt_datagram(Datagram::new(socket, true))
+        })
+    }
+
+    fn adopt_datagram(&mut self, datagram: Datagram) -> io::Result<SocketId> {
+        let id = self.sockets.insert_datagram(datagram).ok_or_else(no_id_left)?;
+        let registry = self.poll.registry();
+        let registered = match self.sockets.datagram_mut(id) {
+            Some(datagram) => datagram.register(registry, id.token()),
+            None => Ok(()),
+        };
+        if let Err(error) = registered {
+            self.sockets.remove(id);
+            return Err(error);
+        }
+        if let ShutdownState::Draining { since, .. } = self.drain {
+            self.begin_datagram_drain(id, since);
+        }
+        Ok(id)
+    }
+
+    pub(crate) fn adopt_listener(&mut self, listener: Listener) -> io::Result<SocketId> {
+        let id = self.sockets.insert_listener(listener).ok_or_else(no_id_left)?;
+        let registry = self.poll.registry();
+        let registered = match self.sockets.listener(id) {
+            Some(listener) => listener.socket.register(registry, id.token()),
+            None => Ok(()),
+        };
+        if let Err(error) = registered {
+            self.sockets.remove(id);
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    pub(crate) fn open_source(
+        &mut self,
+        register: impl FnOnce(&Registry, Token) -> io::Result<()>,
+    ) -> io::Result<SocketId> {
+        let id = self.sockets.insert_source().ok_or_else(no_id_left)?;
+        if let Err(error) = register(self.poll.registry(), id.token()) {
+            self.sockets.remove(id);
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    /// A connection in the making, which has no socket yet. It is not counted yet.
+    pub(crate) fn adopt_unopened(&mut self) -> io::Result<SocketId> {
+        let connection = Connection::new(StreamSocket::Unopened, true, self.now);
+        self.sockets.insert_connection(connection).ok_or_else(no_id_left)
+    }
+
+    /// Registers a connection that stands. It is not counted yet.
+    #[inline]
+    pub(crate) fn adopt(&mut self, socket: StreamSocket) -> io::Result<SocketId> {
+        let mut connection = Connection::new(socket, false, self.now);
+        let at = self.due(&connection);
+        connection.deadlines = u8::from(at.is_some());
+        let id = self.sockets.insert_connection(connection).ok_or_else(no_id_left)?;
+        let registry = self.poll.registry();
+        let Some(connection) = self.sockets.connection_mut(id) else { return Ok(id) };
+        if let Err(error) = connection.register(registry, id.token()) {
+            self.sockets.remove(id);
+            return Err(error);
+        }
+        if let Some(at) = at {
+            self.deadlines.push(at, id);
+        }
+        Ok(id)
+    }
+
+    /// Gives a connection another socket, and all its time again.
+    pub(crate) fn replace(&mut self, id: SocketId, socket: StreamSocket) -> io::Result<()> {
+        let registry = self.poll.registry();
+        let Some(connection) = self.sockets.connection_mut(id) else { return Ok(()) };
+        connection.active_at = self.now;
+        // Its close takes it from the poll, but not on every system.
+        let _ = connection.stream.retry(socket).deregister(registry);
+        connection.register(registry, id.token())
+    }
+}
+
+fn no_id_left() -> io::Error {
+    io::Error::other("no id is left for another socket")
+}

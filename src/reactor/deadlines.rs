@@ -1,0 +1,147 @@
+//! What happens when time has passed: timers of handlers, and deadlines of the library's own.
+
+use std::io;
+
+use crate::conn::datagram::DatagramPhase;
+use crate::conn::stream::{CloseState, FrameDeadline};
+use crate::id::{SocketId, TimerId};
+use crate::io::table::Entry;
+use crate::reactor::dispatch::{Dispatcher, Failure};
+use crate::stats::CloseReason;
+use crate::trace::TraceEvent;
+
+impl<S> Dispatcher<S> {
+    /// A timer came up.
+    pub(crate) fn alarm(&mut self, timer: TimerId, owner: SocketId) {
+        let io = &mut self.io;
+        if io.sockets.source(owner).is_some() {
+            io.trace.step(|| TraceEvent::TimerFired(owner, timer));
+            return self.dispatch_source(owner);
+        }
+        let Some(connection) = io.sockets.connection_mut(owner) else {
+            return self.fire_datagram_timer(timer, owner);
+        };
+        if connection.stream.ending() == CloseState::Open {
+            io.trace.step(|| TraceEvent::TimerFired(owner, timer));
+            let called = self.call(owner, |handler, cx| handler.timeout(cx, timer));
+            if let Err(failure) = called {
+                self.fail(owner, failure);
+            }
+        }
+    }
+
+    /// The deadline in the heap of a socket came up; it may have been put off since.
+    pub(crate) fn deadline(&mut self, id: SocketId) {
+        match self.io.sockets.get(id) {
+            None => self.io.deadlines.stale_popped(),
+            Some(Entry::Connection(_)) => self.connection_deadline(id),
+            Some(Entry::Datagram(_)) => self.datagram_deadline(id),
+            Some(Entry::Listener(_) | Entry::Source(_)) => self.io.sockets.retry(id),
+        }
+    }
+
+    fn connection_deadline(&mut self, id: SocketId) {
+        let io = &mut self.io;
+        let due = io.deadline(id);
+        let Some(connection) = io.sockets.connection_mut(id) else { return };
+        connection.deadlines = connection.deadlines.saturating_sub(1);
+        let stream = &connection.stream;
+        if stream.is_connecting() {
+            return self.connect_deadline(id);
+        }
+        if stream.is_closing() && !connection.close_timeout_armed {
+            // Closed in this very turn, perhaps by a timer: its patience begins now.
+            return self.arm_close_timeout(id);
+        }
+        let over = due.is_some_and(|at| at <= io.now);
+        if !over {
+            connection.stream.clear_idle_recheck();
+            return io.arm(id);
+        }
+        if io.is_silent_for_us(id) || self.rechecks_idle(id) || self.io.goes_on(id) {
+            return;
+        }
+        self.expire(id);
+    }
+
+    /// Gives an idle connection one more turn before it expires, unless it had that. `true` when it
+    /// did.
+    fn rechecks_idle(&mut self, id: SocketId) -> bool {
+        let io = &mut self.io;
+        let Some(connection) = io.sockets.connection_mut(id) else { return false };
+        let stream = &connection.stream;
+        let has_its_turn = stream.is_queued() && stream.ending() == CloseState::Open;
+        // Who was served in this very turn may have sent something that has not left yet.
+        if has_its_turn || connection.stream.recheck_idle() {
+            connection.deadlines += 1;
+            io.deadlines.push(io.now + 1, id);
+            io.sockets.enqueue(id);
+            return true;
+        }
+        false
+    }
+
+    /// Ends a connection whose time is over.
+    fn expire(&mut self, id: SocketId) {
+        let io = &mut self.io;
+        let Some(connection) = io.sockets.connection_mut(id) else { return };
+        let (reason, what) = match connection.stream.ending() {
+            CloseState::Flushing | CloseState::Lingering | CloseState::Dropped => {
+                return io.discard(id);
+            }
+            CloseState::Closing => {
+                (CloseReason::CloseTimeout, "the peer did not read the rest in time")
+            }
+            _ => (CloseReason::IdleTimeout, "idle for too long"),
+        };
+        connection.stream.abort(reason);
+        let error = io::Error::new(io::ErrorKind::TimedOut, what);
+        self.fail(id, Failure { reason, error });
+    }
+
+    /// The deadline for input that is held came up.
+    pub(crate) fn frame_deadline(&mut self, id: SocketId) {
+        let io = &mut self.io;
+        let Some(connection) = io.sockets.connection_mut(id) else {
+            return io.unfinished.stale_popped();
+        };
+        match connection.stream.look_at_unfinished(io.now, io.frame_after) {
+            FrameDeadline::None => {}
+            FrameDeadline::At(at) => io.unfinished.push(at, id),
+            FrameDeadline::Recheck => {
+                io.unfinished.push(io.now + 1, id);
+                io.sockets.enqueue(id);
+            }
+            FrameDeadline::Expired => {
+                connection.stream.forget_unfinished();
+                let what = "timed out waiting for the rest of a frame";
+                let error = io::Error::new(io::ErrorKind::TimedOut, what);
+                self.fail(id, Failure { reason: CloseReason::FrameTimeout, error });
+            }
+        }
+    }
+
+    /// A timer of a datagram socket came up.
+    pub(crate) fn fire_datagram_timer(&mut self, timer: TimerId, owner: SocketId) {
+        let Some(datagram) = self.io.sockets.datagram_mut(owner) else { return };
+        if datagram.phase() == DatagramPhase::Closing {
+            return;
+        }
+        self.io.trace.step(|| TraceEvent::TimerFired(owner, timer));
+        let called = self.call_datagram(owner, None, |handler, cx| handler.timeout(cx, timer));
+        if let Err(failure) = called {
+            self.count_failure(owner, &failure);
+        }
+    }
+
+    /// It is time to try again to receive, or over in which what waits at the end may leave.
+    pub(crate) fn datagram_deadline(&mut self, id: SocketId) {
+        let Some(datagram) = self.io.sockets.datagram_mut(id) else { return };
+        if datagram.closes_at.is_some_and(|at| at <= self.io.now) {
+            datagram.closes_at = None;
+            self.end_datagram(id, Ok(()));
+        } else if datagram.retry() {
+            self.io.sockets.enqueue(id);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A shutdown, as each socket sees it: its handler is notified, and what is left at the end is aborted.
+
+use std::io;
+
+use crate::conn::datagram::DatagramPhase;
+use crate::id::SocketId;
+use crate::io::datagram::Datagram;
+use crate::reactor::connect::not_connected;
+use crate::reactor::dispatch::{Dispatcher, Failure};
+use crate::stats::CloseReason;
+
+impl<S> Dispatcher<S> {
+    /// Once everything that had come in was shown, as far as that has an end.
+    #[cold]
+    pub(super) fn notify_shutdown(&mut self, id: SocketId) -> Result<(), Failure> {
+        let may_still_read = self.io.may_still_read();
+        let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
+        let stream = &mut connection.stream;
+        let looks = stream.wants_read() || stream.wants_replay();
+        let waits = stream.owes_an_answer() || looks && may_still_read || stream.is_connecting();
+        if waits || !stream.take_shutdown() {
+            return Ok(());
+        }
+        self.call(id, |handler, cx| handler.shutdown(cx))
+    }
+
+    /// Ends every conversation now, and says how many there were.
+    pub(crate) fn abort_all(&mut self) -> u64 {
+        let mut forced = 0;
+        for id in self.io.sockets.ids() {
+            let Some(connection) = self.io.sockets.connection_mut(id) else { continue };
+            if !connection.is_finished() {
+                forced += 1;
+                let error = io::Error::new(io::ErrorKind::TimedOut, "the server shut down");
+                self.fail(id, Failure { reason: CloseReason::ShutdownTimeout, error });
+            }
+            self.io.discard(id);
+        }
+        forced
+    }
+
+    /// A shutdown ends, and what is left is in the making and owes nobody anything.
+    pub(crate) fn give_up_attempts(&mut self) {
+        let ids: Vec<SocketId> = self.io.attempts.ids().collect();
+        for id in ids {
+            let what = "the server shut down before it stood";
+            let error = io::Error::new(io::ErrorKind::ConnectionAborted, what);
+            self.fail(id, not_connected(error));
+        }
+    }
+
+    /// Once everything that had come was shown, as far as that has an end.
+    pub(super) fn end_drain(&mut self, id: SocketId) {
+        let Some(datagram) = self.io.sockets.datagram(id) else { return };
+        let DatagramPhase::Draining { since, .. } = datagram.phase() else { return };
+        if datagram.is_held_up() || datagram.wants_read() && self.io.may_still_look(since) {
+            return;
+        }
+        self.tell_packets_of_shutdown(id);
+        if self.io.sockets.datagram(id).is_some_and(Datagram::awaits_answers) {
+            return self.io.await_answers(id);
+        }
+        self.io.change_datagram(id, Datagram::end_look);
+    }
+
+    /// Once in each run of the server, if it is shut down.
+    fn tell_packets_of_shutdown(&mut self, id: SocketId) {
+        if !self.io.is_shutting_down() {
+            return;
+        }
+        if self.io.sockets.datagram_mut(id).is_some_and(Datagram::take_shutdown) {
+            let called = self.call_datagram(id, None, |handler, cx| handler.shutdown(cx));
+            if let Err(failure) = called {
+                self.count_failure(id, &failure);
+            }
+        }
+    }
+
+    /// The grace of a shutdown is over: nothing more is read, and what still waits is dropped.
+    pub(crate) fn stop_datagrams(&mut self) {
+        for id in self.io.sockets.datagram_ids() {
+            self.tell_packets_of_shutdown(id);
+            let Some(datagram) = self.io.sockets.datagram_mut(id) else { continue };
+            self.io.stats.packets_dropped += datagram.clear_queue() as u64;
+            datagram.end_look();
+            if datagram.phase() == DatagramPhase::Closing {
+                self.end_datagram(id, Ok(()));
+            }
+        }
+    }
+
+    /// Closes every datagram socket now.
+    pub(crate) fn end_datagrams(&mut self) {
+        for id in self.io.sockets.datagram_ids() {
+            self.end_datagram(id, Ok(()));
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Foreign sources: their callbacks, and the end of what is neither connection nor datagram socket.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use log::warn;
+
+use crate::handler::{Context, HandlerSlot};
+use crate::id::SocketId;
+use crate::io::table::Entry;
+use crate::reactor::dispatch::{Dispatcher, log_panic};
+
+impl<S> Dispatcher<S> {
+    pub(crate) fn dispatch_source(&mut self, id: SocketId) {
+        let Some(source) = self.io.sockets.source(id) else { return };
+        if source.closing {
+            return;
+        }
+        let ready = source.begin_call();
+        let Dispatcher { shared, io, roles, desk, .. } = self;
+        let Some(HandlerSlot::Source(watched)) = roles.get_mut(id.index()) else { return };
+        let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
+        let result = catch_unwind(AssertUnwindSafe(|| watched.ready(&mut cx, ready)));
+        if let Some(source) = self.io.sockets.source(id) {
+            source.end_call();
+        }
+        self.install_pending();
+        match result {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) if self.io.note_exit(&error) => {}
+            Ok(Err(error)) => warn!("{id}: a watched source failed and is closed: {error}"),
+            Err(panic) => {
+                log_panic(id, &*panic);
+            }
+        }
+        self.io.close(id);
+    }
+
+    /// Listeners and foreign sources only ever have to be closed.
+    pub(crate) fn finish_other(&mut self, id: SocketId) {
+        let closing = match self.io.sockets.get(id) {
+            Some(Entry::Listener(listener)) => listener.closing,
+            Some(Entry::Source(source)) => source.closing,
+            _ => return,
+        };
+        if closing {
+            if let HandlerSlot::Source(mut watched) = self.dismiss(id) {
+                let registry = self.io.registry();
+                let gone = catch_unwind(AssertUnwindSafe(|| {
+                    // Whether it was still known to the poll does not matter any more.
+                    let _ = watched.deregister(registry);
+                    drop(watched);
+                }));
+                if let Err(panic) = gone {
+                    log_panic(id, &*panic);
+                }
+            }
+            self.io.discard(id);
+        }
+        self.io.sockets.end_turn(id);
+    }
+}
