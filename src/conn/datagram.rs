@@ -63,11 +63,10 @@
 //! for it. `serve --unix` has no such limit.
 
 use std::io;
-use std::net::SocketAddr;
 
 use crate::addr::Addr;
 use crate::conn::log_throttle::LogThrottle;
-use crate::conn::packets::{Destination, QueueLimits, RecvBuffers, SendQueue};
+use crate::conn::packets::{QueueLimits, RecvBuffers, SendQueue};
 use crate::conn::transport::{DatagramTransport, Readiness, Received};
 
 #[derive(Debug)]
@@ -116,35 +115,6 @@ pub(crate) struct Datagram<T> {
 /// After so many errors in a row something is wrong with receiving itself: at once it would only
 /// fail again.
 const FAILURES_IN_A_ROW: u32 = 64;
-
-/// How near its end a socket is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum DatagramPhase {
-    Open,
-    /// What has come by now is still answered.
-    Draining {
-        since: u64,
-        then: AfterDrain,
-    },
-    /// Nothing is read until the server runs again.
-    Stopped,
-    /// What waits still leaves.
-    Closing,
-}
-
-/// A datagram that is shown: what goes to its sender meanwhile is an answer.
-#[derive(Clone, Copy, Debug)]
-struct Shown {
-    peer: SocketAddr,
-    destination: Destination,
-}
-
-/// What follows on the last look.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum AfterDrain {
-    Rest,
-    Close,
-}
 
 /// What became of what was sent.
 #[derive(Debug)]
@@ -216,36 +186,6 @@ impl<T: DatagramTransport> Datagram<T> {
         self.paused = on;
     }
 
-    /// One that was taken will be answered later, or was now.
-    pub(crate) fn owe(&mut self, on: bool) {
-        self.owed = if on { self.owed + 1 } else { self.owed.saturating_sub(1) };
-    }
-
-    /// A datagram is shown that came to one of several addresses.
-    pub(crate) fn note_shown(&mut self, peer: &Addr, destination: Option<Destination>) {
-        let known = peer.ip().zip(destination);
-        self.shown = known.map(|(peer, destination)| Shown { peer: *peer, destination });
-        self.note_how_it_sends();
-    }
-
-    /// None is shown any more.
-    pub(crate) fn end_showing(&mut self) {
-        self.shown = None;
-        self.note_how_it_sends();
-    }
-
-    /// The phase, or what is shown, has changed.
-    fn note_how_it_sends(&mut self) {
-        self.sends_plainly = self.phase != DatagramPhase::Closing && self.shown.is_none();
-    }
-
-    /// Nothing more is shown; what waits still leaves.
-    pub(crate) fn close(&mut self) {
-        self.phase = DatagramPhase::Closing;
-        self.turns_some_away = true;
-        self.note_how_it_sends();
-    }
-
     /// It exchanges datagrams with one peer alone from now on.
     pub(crate) fn choose_peer(&mut self, peer: Addr) {
         self.is_connected = true;
@@ -253,74 +193,10 @@ impl<T: DatagramTransport> Datagram<T> {
         self.peer = Some(peer);
     }
 
-    /// Answers what has come, and then rests or closes. It may have come without an edge.
-    pub(crate) fn begin_datagram_drain(&mut self, since: u64, then: AfterDrain) {
-        match &mut self.phase {
-            DatagramPhase::Closing => {}
-            DatagramPhase::Draining { then: before, .. } => {
-                if then == AfterDrain::Close {
-                    *before = then;
-                }
-            }
-            DatagramPhase::Open | DatagramPhase::Stopped => {
-                self.phase = DatagramPhase::Draining { since, then };
-                self.readable = true;
-            }
-        }
-    }
-
-    /// Takes nothing more until the server runs again; what waits still leaves.
-    pub(crate) fn wait(&mut self) {
-        self.waits = true;
-    }
-
-    /// Whether the handler is to be told of a shutdown; says so once in each run, and not when it
-    /// closes anyway.
-    pub(crate) fn take_shutdown(&mut self) -> bool {
-        let due = !self.told && self.phase != DatagramPhase::Closing;
-        self.told = true;
-        due
-    }
-
-    /// The server runs again.
-    pub(crate) fn resume_all(&mut self) {
-        self.waits = false;
-        self.told = false;
-        if self.phase == DatagramPhase::Stopped {
-            self.phase = DatagramPhase::Open;
-            self.readable = true;
-        }
-    }
-
-    /// The last look is over.
-    pub(crate) fn end_look(&mut self) {
-        match self.phase {
-            DatagramPhase::Draining { then: AfterDrain::Close, .. } => self.close(),
-            DatagramPhase::Draining { then: AfterDrain::Rest, .. } => {
-                self.phase = DatagramPhase::Stopped;
-            }
-            _ => {}
-        }
-    }
-
     // Questions.
-
-    pub(crate) fn phase(&self) -> DatagramPhase {
-        self.phase
-    }
 
     pub(crate) fn is_paused(&self) -> bool {
         self.paused
-    }
-
-    #[inline]
-    pub(crate) fn sends_plainly(&self) -> bool {
-        self.sends_plainly
-    }
-
-    /// Where the datagram that is shown was sent to, if that is known.
-    pub(crate) fn destination(&self) -> Option<SocketAddr> {
-        self.shown.map(|shown| shown.destination.addr)
     }
 
     pub(crate) fn is_congested(&self) -> bool {
@@ -363,32 +239,6 @@ impl<T: DatagramTransport> Datagram<T> {
             DatagramPhase::Closing => self.owes_nothing() || self.closes_at.is_none(),
         };
         ends || self.wants_read() || self.wants_write() || self.wants_write_interest()
-    }
-
-    /// Whether nothing is left to do before the server ends its run.
-    pub(crate) fn is_drained(&self) -> bool {
-        self.phase == DatagramPhase::Stopped && self.owes_nothing()
-    }
-
-    /// Whether nothing waits to leave, here or with a handler that blocks.
-    pub(crate) fn owes_nothing(&self) -> bool {
-        self.packets.is_empty() && self.owed == 0
-    }
-
-    /// Whether some that were taken are being answered by handlers that block.
-    pub(crate) fn is_owing(&self) -> bool {
-        self.owed > 0
-    }
-
-    /// Whether more can be read only when something that is owed was answered.
-    pub(crate) fn is_held_up(&self) -> bool {
-        self.paused && self.owed > 0
-    }
-
-    /// Whether it is about to close, and answers are owed that could not leave then.
-    pub(crate) fn awaits_answers(&self) -> bool {
-        self.owed > 0
-            && matches!(self.phase, DatagramPhase::Draining { then: AfterDrain::Close, .. })
     }
 
     /// Whether the handler is shown nothing of this peer.
@@ -466,40 +316,6 @@ impl<T: DatagramTransport> Datagram<T> {
         self.note_taken(taken)
     }
 
-    /// The same while a datagram is shown: what goes to its sender leaves from where it was sent to.
-    pub(crate) fn answer(&mut self, to: Option<&Addr>, bytes: &[u8], room: QueueLimits) -> bool {
-        let shown = self.shown.filter(|shown| to.and_then(Addr::ip) == Some(&shown.peer));
-        let source = shown.and_then(|shown| Some((shown.destination.source()?, shown.peer)));
-        let taken = match source {
-            Some((from, to)) => self.packets.push_from(from, to, bytes, room),
-            None => self.packets.push(to, bytes, room),
-        };
-        self.note_taken(taken)
-    }
-
-    /// The same from an address of ours, if it has several to choose from.
-    pub(crate) fn send_from(
-        &mut self,
-        from: Option<SocketAddr>,
-        to: &Addr,
-        bytes: &[u8],
-        room: QueueLimits,
-    ) -> bool {
-        let taken = match (from, to.ip()) {
-            (Some(from), Some(peer)) if self.may_leave_from(from) => {
-                self.packets.push_from(from, *peer, bytes, room)
-            }
-            _ => self.packets.push(Some(to), bytes, room),
-        };
-        self.note_taken(taken)
-    }
-
-    /// Whether it can be told to send from there; from a group nothing is ever sent.
-    fn may_leave_from(&self, addr: SocketAddr) -> bool {
-        let ip = addr.ip().to_canonical();
-        self.transport.has_every_address() && !ip.is_unspecified() && !ip.is_multicast()
-    }
-
     #[inline]
     fn note_taken(&mut self, taken: bool) -> bool {
         // What finds no room in an empty queue never will.
@@ -568,6 +384,12 @@ impl<T: DatagramTransport> Datagram<T> {
         self.asked_for_room == self.writable
     }
 }
+
+mod close;
+mod reply;
+
+pub(crate) use close::{AfterDrain, DatagramPhase};
+use reply::Shown;
 
 #[cfg(test)]
 mod tests;

@@ -62,38 +62,6 @@ use crate::conn::flags::Flags;
 use crate::conn::input::Unconsumed;
 use crate::conn::output::{BufferPool, Output};
 use crate::conn::transport::{Readiness, Transport};
-use crate::stats::CloseReason;
-
-/// What became of bytes handed to `send`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum SendStatus {
-    /// They are on their way.
-    Queued,
-    /// They are on their way, but the peer is slow: more than
-    /// [`Options::high_water`](crate::Options::high_water) bytes wait for it. Its handler's
-    /// `drained` tells when there is room again. A datagram found no room in the queue of its
-    /// socket ([`Options::packet_queue`](crate::Options::packet_queue)) and was dropped.
-    Congested,
-    /// Nobody will get them: the connection is closed, closing, or was never there, or the sender
-    /// of the datagram has no address.
-    Closed,
-}
-
-/// How far the end of a connection has come.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum CloseState {
-    Open,
-    /// The handler closed; its `finish` runs once everything is sent.
-    Closing,
-    /// The handler's `finish` has run; what it had sent before still leaves.
-    Flushing,
-    /// Everything is sent and its end told; what still comes in is thrown away.
-    Lingering,
-    /// Nothing more is read or written.
-    Aborted(CloseReason),
-    /// The same, after its `finish` has run.
-    Dropped,
-}
 
 /// What one read came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -111,23 +79,6 @@ pub(crate) enum WriteOutcome {
     /// The system has no room; it will report when it has.
     WouldBlock,
 }
-
-/// Where the output of one connection is called too much.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Watermarks {
-    pub(crate) high_water: usize,
-    pub(crate) low_water: usize,
-    pub(crate) output_limit: usize,
-}
-
-/// From this size on, bytes sent while nothing waits go straight to the system: there the copy
-/// into a buffer costs more than a second system call would, if the handler sends more.
-pub(crate) const SEND_AT_ONCE: usize = 4 << 10;
-
-/// From this size on that is so even when the turn has sent something before. A handler that goes
-/// on while `send` says `Queued` must come to an end all the same, so this is for a few each turn.
-const SEND_AT_ONCE_AGAIN: usize = 64 << 10;
-const SENDS_AT_ONCE: u8 = 4;
 
 /// A short read proves nothing while one of these is set.
 const DOUBTS: Flags = Flags::READ_CLOSED.union(Flags::URGENT).union(Flags::BROKEN);
@@ -180,11 +131,6 @@ impl<T: Transport> Stream<T> {
         self.flags.insert_if(Flags::BROKEN, error);
     }
 
-    /// The server shuts down: looks into the socket once more, then the handler is to be told.
-    pub(crate) fn note_shutdown(&mut self) {
-        self.flags.insert(Flags::READABLE.union(Flags::SHUTDOWN_DUE));
-    }
-
     /// There is news about a connection in the making.
     pub(crate) fn note_connect_result(&mut self) {
         self.flags.insert(Flags::WRITABLE);
@@ -207,124 +153,6 @@ impl<T: Transport> Stream<T> {
         self.flags.remove(Flags::CONNECTING);
     }
 
-    /// Queues `bytes`.
-    #[inline]
-    pub(crate) fn send(
-        &mut self,
-        bytes: &[u8],
-        marks: Watermarks,
-        pool: &mut BufferPool,
-    ) -> SendStatus {
-        if !self.takes_output() {
-            return SendStatus::Closed;
-        }
-        if self.push(bytes, pool) > marks.high_water {
-            self.note_congestion(marks);
-        }
-        if self.is_congested() { SendStatus::Congested } else { SendStatus::Queued }
-    }
-
-    /// Puts `bytes` behind the output; says how much that is then.
-    #[inline]
-    fn push(&mut self, bytes: &[u8], pool: &mut BufferPool) -> usize {
-        let unsent = self.output.push(bytes, pool);
-        self.flags.set(Flags::OUTPUT, unsent > 0);
-        unsent
-    }
-
-    /// As [`Stream::send`], but a part may go straight to the system. Says how much did.
-    pub(crate) fn send_large(
-        &mut self,
-        bytes: &[u8],
-        marks: Watermarks,
-        pool: &mut BufferPool,
-    ) -> (SendStatus, usize) {
-        let left = if self.takes_output() { self.send_at_once(bytes) } else { 0 };
-        (self.send(bytes.get(left..).unwrap_or_default(), marks, pool), left)
-    }
-
-    /// Errors stay with the transport: the flush meets them again, in the reactor's turn.
-    fn send_at_once(&mut self, bytes: &[u8]) -> usize {
-        let most = if bytes.len() >= SEND_AT_ONCE_AGAIN { SENDS_AT_ONCE } else { 1 };
-        let room = self.flags.matches(Flags::WRITABLE, Flags::WRITABLE.union(Flags::CONNECTING));
-        if !room || !self.output.is_empty() || self.sent_at_once >= most {
-            return 0;
-        }
-        self.sent_at_once += 1;
-        self.flags.insert(Flags::SENT_AT_ONCE);
-        match self.transport.write(bytes) {
-            Ok(n) => {
-                if n < bytes.len() && self.transport.short_write_filled() {
-                    self.flags.remove(Flags::WRITABLE);
-                }
-                n
-            }
-            Err(error) => {
-                if error.kind() == io::ErrorKind::WouldBlock {
-                    self.flags.remove(Flags::WRITABLE);
-                }
-                0
-            }
-        }
-    }
-
-    #[cold]
-    fn note_congestion(&mut self, marks: Watermarks) {
-        self.flags.insert(Flags::CONGESTED);
-        self.flags.set(Flags::HELD_UP, !self.flags.intersects(Flags::FULL_DUPLEX));
-        if self.output.len() > marks.output_limit {
-            self.end(CloseState::Aborted(CloseReason::OutputLimit));
-        }
-    }
-
-    pub(crate) fn pause(&mut self) {
-        self.flags.insert(Flags::PAUSED);
-    }
-
-    pub(crate) fn resume(&mut self) {
-        if self.is_paused() {
-            self.flags.remove(Flags::PAUSED);
-            self.show_again();
-        }
-    }
-
-    pub(crate) fn set_full_duplex(&mut self, on: bool) {
-        let was_held_up = self.flags.intersects(Flags::HELD_UP);
-        self.flags.set(Flags::FULL_DUPLEX, on);
-        self.flags.set(Flags::HELD_UP, self.is_congested() && !on);
-        if was_held_up && on {
-            self.show_again();
-        }
-    }
-
-    /// What the handler left is to be shown to it again. While it is shown something, that is not
-    /// held yet: what it leaves is known when it returns, in this turn.
-    fn show_again(&mut self) {
-        if self.flags.intersects(Flags::HELD) {
-            self.flags.remove(Flags::REPLAY_FROM_INSIDE);
-            self.flags.insert(Flags::REPLAY);
-        } else if self.is_queued() {
-            self.flags.insert(Flags::REPLAY.union(Flags::REPLAY_FROM_INSIDE));
-        }
-    }
-
-    /// Nothing is shown again: nothing was left, or nobody took of it when it last was.
-    pub(crate) fn forget_replay(&mut self) {
-        self.flags.remove(Flags::REPLAY.union(Flags::REPLAY_FROM_INSIDE));
-    }
-
-    /// The peer's end was read behind input that is held, or while an answer is awaited.
-    pub(crate) fn note_end(&mut self) {
-        self.flags.insert(Flags::END_DUE);
-    }
-
-    /// Whether the handler shall be told of the peer's end now; says so once.
-    pub(crate) fn take_end(&mut self) -> bool {
-        let due = self.is_end_due();
-        self.flags.set(Flags::END_DUE, self.flags.intersects(Flags::END_DUE) && !due);
-        due
-    }
-
     /// No conversation has begun it.
     pub(crate) fn note_beside(&mut self) {
         self.flags.insert(Flags::BESIDE);
@@ -333,43 +161,6 @@ impl<T: Transport> Stream<T> {
     /// Whether work that its handler offloaded is under way.
     pub(crate) fn note_offloaded(&mut self, under_way: bool) {
         self.flags.set(Flags::OFFLOADED, under_way);
-    }
-
-    pub(crate) fn shutdown_write(&mut self) {
-        self.flags.insert(Flags::OUTPUT_CLOSED);
-    }
-
-    pub(crate) fn close(&mut self) {
-        if self.ending == CloseState::Open {
-            self.end(CloseState::Closing);
-        }
-    }
-
-    /// A conversation that the server cuts off may be aborted by its handler still, in `finish`:
-    /// then the peer gets a reset although nothing was unsent. Says whether that changed anything.
-    pub(crate) fn abort(&mut self, reason: CloseReason) -> bool {
-        let ending = match self.ending {
-            CloseState::Open
-            | CloseState::Closing
-            | CloseState::Aborted(CloseReason::ShutdownTimeout | CloseReason::IdleTimeout) => {
-                CloseState::Aborted(reason)
-            }
-            CloseState::Flushing | CloseState::Lingering => CloseState::Dropped,
-            CloseState::Aborted(_) | CloseState::Dropped => return false,
-        };
-        self.end(ending);
-        true
-    }
-
-    /// The conversation is over, the bytes it had sent are not.
-    pub(crate) fn leave(&mut self) {
-        self.end(CloseState::Flushing);
-        drop(self.take_unconsumed());
-    }
-
-    fn end(&mut self, ending: CloseState) {
-        self.ending = ending;
-        self.flags.insert(Flags::ENDING);
     }
 
     // What is done for it in its turn.
@@ -450,59 +241,6 @@ impl<T: Transport> Stream<T> {
         self.transport.write(bytes)
     }
 
-    /// What the system did not take of `bytes` becomes output.
-    pub(crate) fn queue_rest(
-        &mut self,
-        bytes: &[u8],
-        wrote: io::Result<usize>,
-        pool: &mut BufferPool,
-    ) -> io::Result<WriteOutcome> {
-        match wrote {
-            Ok(n) => {
-                if self.transport.short_write_filled() {
-                    self.flags.remove(Flags::WRITABLE);
-                }
-                self.push(bytes.get(n..).unwrap_or_default(), pool);
-                Ok(WriteOutcome::Wrote(n))
-            }
-            Err(error) => {
-                self.push(bytes, pool);
-                match error.kind() {
-                    io::ErrorKind::WouldBlock => {
-                        self.flags.remove(Flags::WRITABLE);
-                        Ok(WriteOutcome::WouldBlock)
-                    }
-                    io::ErrorKind::Interrupted => Ok(WriteOutcome::WouldBlock),
-                    _ => Err(error),
-                }
-            }
-        }
-    }
-
-    /// Puts what was sent before everything that waits in front of it.
-    #[cold]
-    pub(crate) fn send_first(&mut self, bytes: &[u8], marks: Watermarks, pool: &mut BufferPool) {
-        self.output.push_front(bytes, pool);
-        self.flags.set(Flags::OUTPUT, !self.output.is_empty());
-        if self.output.len() > marks.high_water {
-            self.note_congestion(marks);
-        }
-    }
-
-    /// Whether the output fell to low water since it was congested; says so once. Reading goes on,
-    /// and what was held back meanwhile is shown again.
-    pub(crate) fn take_drained(&mut self, marks: Watermarks) -> bool {
-        if !self.is_congested() || self.output.len() > marks.low_water {
-            return false;
-        }
-        self.flags.remove(Flags::CONGESTED.union(Flags::HELD_UP));
-        if !self.held.is_empty() {
-            self.flags.remove(Flags::REPLAY_FROM_INSIDE);
-            self.flags.insert(Flags::REPLAY);
-        }
-        true
-    }
-
     /// The idle timeout has expired, as far as was noted. When the loop was held up, input may have come that
     /// was not reported yet: returns `true` once, and the connection gets one more turn.
     pub(crate) fn recheck_idle(&mut self) -> bool {
@@ -517,32 +255,6 @@ impl<T: Transport> Stream<T> {
     /// It was not idle after all.
     pub(crate) fn clear_idle_recheck(&mut self) {
         self.flags.remove(Flags::LOOKED);
-    }
-
-    /// Whether the handler shall be told of the shutdown; says so once.
-    pub(crate) fn take_shutdown(&mut self) -> bool {
-        let due = self.flags.intersects(Flags::SHUTDOWN_DUE);
-        self.flags.remove(Flags::SHUTDOWN_DUE);
-        due
-    }
-
-    /// Ends the outgoing direction if that was asked for and nothing is left to send.
-    pub(crate) fn send_fin(&mut self) {
-        let asked = Flags::OUTPUT_CLOSED.union(Flags::OUTPUT_ENDED);
-        if self.flags.matches(Flags::OUTPUT_CLOSED, asked) && self.output.is_empty() {
-            self.flags.insert(Flags::OUTPUT_ENDED);
-            // The only errors say that the connection is gone already, and reading will tell.
-            let _ = self.transport.shutdown_write();
-        }
-    }
-
-    /// Everything is sent; only the peer's end is still waited for.
-    pub(crate) fn linger(&mut self) {
-        debug_assert!(self.output.is_empty());
-        self.shutdown_write();
-        self.send_fin();
-        self.end(CloseState::Lingering);
-        drop(self.take_unconsumed());
     }
 
     /// The end of a turn: it may be queued again, and the next large send may go straight to the
@@ -566,21 +278,19 @@ impl<T: Transport> Stream<T> {
         self.flags.set(Flags::HELD, !held.is_empty());
         self.held = held;
     }
-
-    /// Drops what is unsent and says how much that was.
-    pub(crate) fn drop_output(&mut self, pool: &mut BufferPool) -> usize {
-        let dropped = self.output.len();
-        self.output.clear(pool);
-        self.flags.remove(Flags::OUTPUT);
-        dropped
-    }
 }
 
+mod close;
+mod flow_control;
 mod frame_timeout;
+mod send;
 mod send_shared;
 mod state;
 
+pub(crate) use close::CloseState;
 pub(crate) use frame_timeout::FrameDeadline;
+pub use send::SendStatus;
+pub(crate) use send::{SEND_AT_ONCE, Watermarks};
 
 #[cfg(test)]
 mod tests;

@@ -62,48 +62,51 @@ fn is_of_one_client(_: &io::Error) -> bool {
 mod tests {
     use super::*;
 
+    const WOULD_BLOCK: &[i32] = &[libc::EAGAIN, libc::EWOULDBLOCK];
+
+    const ONE_CLIENT: &[i32] = &[
+        libc::ECONNABORTED,
+        libc::ECONNRESET,
+        libc::EINTR,
+        // Rules of a firewall, or of a security module, forbid this client.
+        libc::EPERM,
+        libc::EACCES,
+        // "already-pending network errors": "treat them like EAGAIN by retrying".
+        libc::ENETDOWN,
+        libc::EPROTO,
+        libc::ENOPROTOOPT,
+        libc::EHOSTDOWN,
+        libc::ENONET,
+        libc::EHOSTUNREACH,
+        libc::EOPNOTSUPP,
+        libc::ENETUNREACH,
+        // "Various Linux kernels can return other errors".
+        libc::ESOCKTNOSUPPORT,
+        libc::EPROTONOSUPPORT,
+        libc::ETIMEDOUT,
+    ];
+
+    const SHORTAGE: &[i32] = &[
+        libc::EMFILE,
+        libc::ENFILE,
+        libc::ENOBUFS,
+        libc::ENOMEM,
+        libc::ENOSR,
+        // No client is at fault: they last, so they are tried again only after a while.
+        libc::EBADF,
+        libc::EFAULT,
+        libc::EINVAL,
+        libc::ENOTSOCK,
+        libc::EIO,
+    ];
+
     /// All of accept(2) on Linux, and what `inet_csk_accept` and `do_accept` of the kernel can say.
     #[test]
     fn each_error_of_the_man_page_is_what_it_says() {
-        let nobody = [libc::EAGAIN, libc::EWOULDBLOCK];
-        let one_client = [
-            libc::ECONNABORTED,
-            libc::ECONNRESET,
-            libc::EINTR,
-            // Rules of a firewall, or of a security module, forbid this client.
-            libc::EPERM,
-            libc::EACCES,
-            // "already-pending network errors": "treat them like EAGAIN by retrying".
-            libc::ENETDOWN,
-            libc::EPROTO,
-            libc::ENOPROTOOPT,
-            libc::EHOSTDOWN,
-            libc::ENONET,
-            libc::EHOSTUNREACH,
-            libc::EOPNOTSUPP,
-            libc::ENETUNREACH,
-            // "Various Linux kernels can return other errors".
-            libc::ESOCKTNOSUPPORT,
-            libc::EPROTONOSUPPORT,
-            libc::ETIMEDOUT,
-        ];
-        let shortage = [
-            libc::EMFILE,
-            libc::ENFILE,
-            libc::ENOBUFS,
-            libc::ENOMEM,
-            libc::ENOSR,
-            // No client is at fault: they last, so they are tried again only after a while.
-            libc::EBADF,
-            libc::EFAULT,
-            libc::EINVAL,
-            libc::ENOTSOCK,
-            libc::EIO,
-        ];
         for (codes, expected) in [
-            (&nobody[..], AcceptError::WouldBlock),
-            (&one_client, AcceptError::Transient),
-            (&shortage, AcceptError::Exhausted),
+            (WOULD_BLOCK, AcceptError::WouldBlock),
+            (ONE_CLIENT, AcceptError::Transient),
+            (SHORTAGE, AcceptError::Exhausted),
         ] {
             for code in codes {
                 let error = io::Error::from_raw_os_error(*code);

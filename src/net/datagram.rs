@@ -1,19 +1,22 @@
 //! Datagram sockets: bound for a server, connected for a client.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr};
 
 use mio::event::Source;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, SockAddr, SockRef, Socket, Type};
 
 use super::mmsg::MmsgHeaders;
-use super::{EDGE_AFTER_SHORT, is_itself, share_port};
 #[cfg(unix)]
-use super::{UnixName, unix_addr, unix_name, unix_path};
+use super::one_datagram::receive_unix;
+use super::udp::{udp, udp_towards};
+use super::{EDGE_AFTER_SHORT, share_port};
+#[cfg(unix)]
+use super::{unix_addr, unix_name, unix_path};
 use crate::addr::Addr;
-use crate::conn::packets::{RecvBuffers, SendQueue, To};
+use crate::conn::packets::{RecvBuffers, SendQueue};
 use crate::conn::transport::{DatagramTransport, Received};
 #[cfg(feature = "testing")]
 use crate::net::memory::datagram::MemoryDatagram;
@@ -312,132 +315,11 @@ impl DatagramTransport for DatagramSocket {
     }
 }
 
-/// One datagram. Not many at once, because `nix` does not give each sender's name its whole room
-/// again, and Unix names differ in length. Plain `recvfrom` has no room for passed descriptors, so
-/// the kernel drops them.
-#[cfg(unix)]
-fn receive_unix(socket: &mio::net::UnixDatagram, inbox: &mut RecvBuffers) -> io::Result<Received> {
-    let Some((place, arrived)) = inbox.unix_place() else {
-        return Err(io::ErrorKind::WouldBlock.into());
-    };
-    let (len, peer) = socket.recv_from(place)?;
-    arrived.len = len;
-    match UnixName::of(&peer) {
-        UnixName::Path(path) => arrived.set_path(path),
-        UnixName::Abstract(name) => arrived.set_abstract(name),
-        UnixName::None => arrived.set_unnamed(),
-    }
-    Ok(Received { came: 1, all: false })
-}
-
 fn port_of(socket: &UdpSocket) -> u16 {
     socket.local_addr().map_or(0, |addr| addr.port())
 }
 
-/// Sends the first datagram that waits; `name` is how the socket calls an IPv4 address.
-#[inline]
-pub(super) fn send_one(
-    socket: &UdpSocket,
-    packets: &SendQueue,
-    name: impl Fn(SocketAddrV4) -> SocketAddr,
-) -> io::Result<usize> {
-    let Some(packet) = packets.waiting().first() else { return Ok(0) };
-    let payload = packets.payload(packet);
-    match packet.to {
-        To::Peer => socket.send(payload)?,
-        To::V4(addr) | To::V4From(addr) => socket.send_to(payload, name(addr))?,
-        To::V6(addr) | To::V6From(addr) => socket.send_to(payload, addr.into())?,
-        To::Path(_) => return Err(io::ErrorKind::Unsupported.into()),
-    };
-    Ok(1)
-}
-
-#[cfg(unix)]
-pub(super) fn send_one_unix(
-    socket: &mio::net::UnixDatagram,
-    packets: &SendQueue,
-) -> io::Result<usize> {
-    use std::os::unix::ffi::OsStrExt;
-
-    let Some(packet) = packets.waiting().first() else { return Ok(0) };
-    let payload = packets.payload(packet);
-    match (packet.to, packets.path(packet)) {
-        (To::Peer, _) => socket.send(payload)?,
-        (_, Some(name @ [0, ..])) => {
-            let name = unix_name::of_bytes(name)?;
-            socket.try_io(|| SockRef::from(socket).send_to(payload, &name))?
-        }
-        (_, Some(path)) => socket.send_to(payload, std::ffi::OsStr::from_bytes(path))?,
-        _ => return Err(io::ErrorKind::Unsupported.into()),
-    };
-    Ok(1)
-}
-
-/// How an IPv6 socket calls an IPv4 address.
-pub(super) fn mapped(addr: SocketAddrV4) -> SocketAddrV6 {
-    SocketAddrV6::new(addr.ip().to_ipv6_mapped(), addr.port(), 0, 0)
-}
-
-/// A socket towards this address. Towards a free port of this machine it may be given that very port
-/// for its own, and then it meets itself: it would hear what it says, and the server whose port it is
-/// could not start. While it has that port, a second one is given another.
-fn udp_towards(to: SocketAddr, options: &Options) -> io::Result<Socket> {
-    let connected = || {
-        let socket = udp(to, options)?;
-        socket.connect(&SockAddr::from(to))?;
-        let ours = socket.local_addr().ok().and_then(|name| name.as_socket());
-        Ok::<_, io::Error>((is_itself(ours.as_ref(), &to), socket))
-    };
-    let (met_itself, first) = connected()?;
-    if !met_itself {
-        return Ok(first);
-    }
-    if let Ok((false, second)) = connected() {
-        return Ok(second);
-    }
-    let what = "nobody is bound there: the socket met itself";
-    Err(io::Error::new(io::ErrorKind::ConnectionRefused, what))
-}
-
-/// A UDP socket with every option set that may be. Never `SO_REUSEADDR`, with which a second
-/// server could take the port silently.
-fn udp(addr: SocketAddr, options: &Options) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-    set_buffers(&socket, options)?;
-    socket.set_broadcast(options.broadcast)?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(options.only_v6)?;
-        set_hops_v6(&socket, options)?;
-    }
-    if addr.is_ipv4() {
-        set_hops_v4(&socket, options)?;
-    } else if !options.only_v6 {
-        // For its IPv4 peers. A system whose IPv6 sockets know no such options may refuse them.
-        match set_hops_v4(&socket, options) {
-            Err(error) if !BOTH_HAVE_HOPS => log::debug!("no TTL towards IPv4 peers: {error}"),
-            set => set?,
-        }
-    }
-    socket.set_nonblocking(true)?;
-    Ok(socket)
-}
-
-/// Whether an IPv6 socket takes the options of IPv4, for the IPv4 peers that it may have.
-const BOTH_HAVE_HOPS: bool = cfg!(any(target_os = "linux", target_os = "android"));
-
-fn set_hops_v4(socket: &Socket, options: &Options) -> io::Result<()> {
-    socket.set_multicast_loop_v4(options.multicast_loop)?;
-    options.ttl.map_or(Ok(()), |ttl| socket.set_ttl_v4(ttl))?;
-    options.multicast_ttl.map_or(Ok(()), |ttl| socket.set_multicast_ttl_v4(ttl))
-}
-
-fn set_hops_v6(socket: &Socket, options: &Options) -> io::Result<()> {
-    socket.set_multicast_loop_v6(options.multicast_loop)?;
-    options.ttl.map_or(Ok(()), |hops| socket.set_unicast_hops_v6(hops))?;
-    options.multicast_ttl.map_or(Ok(()), |hops| socket.set_multicast_hops_v6(hops))
-}
-
-fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
+pub(super) fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
     socket.set_recv_buffer_size(options.receive_buffer.unwrap_or(BUFFER))?;
     socket.set_send_buffer_size(options.send_buffer.unwrap_or(BUFFER))
 }
@@ -445,14 +327,4 @@ fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
 fn unsupported(addr: &Addr) -> io::Error {
     let what = format!("no datagram socket can be opened at {addr} on this system");
     io::Error::new(io::ErrorKind::Unsupported, what)
-}
-
-/// Whether an address belongs to this machine. The system is asked, because interfaces come and go.
-pub(crate) fn is_local(ip: IpAddr) -> bool {
-    let ip = ip.to_canonical();
-    let plain = match ip {
-        IpAddr::V4(v4) => v4.is_loopback() || v4 == Ipv4Addr::UNSPECIFIED,
-        IpAddr::V6(v6) => v6.is_loopback() || v6 == Ipv6Addr::UNSPECIFIED,
-    };
-    plain || std::net::UdpSocket::bind((ip, 0)).is_ok()
 }

@@ -29,7 +29,7 @@ mod many {
         BATCH, Destination, QueuedPacket, RecvBuffers, RecvSlot, SendQueue, To,
     };
     use crate::conn::transport::Received;
-    use crate::net::datagram::{mapped, send_one, send_one_unix};
+    use crate::net::one_datagram::{mapped, send_one, send_one_unix};
     use crate::net::pktinfo;
 
     /// The headers that these calls want, one set for each kind of name. Made when first needed.

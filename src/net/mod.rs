@@ -10,7 +10,6 @@
 pub(crate) mod memory;
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::Token;
@@ -22,16 +21,19 @@ use crate::conn::transport::Readiness;
 use crate::options::Options;
 
 mod accept_error;
+mod connect;
 mod datagram;
 mod detached;
 mod listener;
 mod mmsg;
+mod one_datagram;
 #[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
 mod pktinfo;
 #[cfg(not(all(feature = "sys", any(target_os = "linux", target_os = "android"))))]
 mod single;
 mod stop_token;
 mod stream;
+mod udp;
 mod unacknowledged;
 #[cfg(unix)]
 mod unix_name;
@@ -39,12 +41,13 @@ mod unix_name;
 mod unix_path;
 
 pub(crate) use accept_error::{AcceptError, accept_error};
-pub(crate) use datagram::{DatagramSocket, is_local};
+pub(crate) use datagram::DatagramSocket;
 pub(crate) use detached::{DetachedSocket, send_now};
 pub(crate) use listener::ListenerSocket;
 pub(crate) use mmsg::MmsgHeaders;
 pub(crate) use stop_token::{StopToken, Waited};
 pub(crate) use stream::StreamSocket;
+pub(crate) use udp::is_local;
 #[cfg(unix)]
 pub(crate) use unix_name::UnixName;
 
@@ -163,16 +166,6 @@ fn share_port(socket: &Socket) -> io::Result<()> {
 #[cfg(not(unix))]
 fn share_port(_: &Socket) -> io::Result<()> {
     Ok(())
-}
-
-/// Whether our end of a socket, which is known as soon as connect(2) has returned, is the other one
-/// too.
-fn is_itself(ours: Option<&SocketAddr>, to: &SocketAddr) -> bool {
-    let ip = to.ip().to_canonical();
-    // An unspecified address is connected to as our own.
-    ours.is_some_and(|ours| {
-        ours.port() == to.port() && (ip.is_unspecified() || ip == ours.ip().to_canonical())
-    })
 }
 
 /// What the options say about the buffers of the kernel; a stream's size themselves otherwise.

@@ -9,7 +9,7 @@ use socket2::Socket;
 use crate::addr::Addr;
 use crate::conn::packets::{RecvBuffers, SendQueue};
 use crate::conn::transport::Received;
-use crate::net::datagram::{mapped, send_one};
+use crate::net::one_datagram::{mapped, send_one};
 
 #[derive(Debug, Default)]
 pub(crate) struct MmsgHeaders(());
@@ -106,7 +106,7 @@ impl MmsgHeaders {
         packets: &SendQueue,
         _most: usize,
     ) -> io::Result<usize> {
-        crate::net::datagram::send_one_unix(socket, packets)
+        crate::net::one_datagram::send_one_unix(socket, packets)
     }
 }
 

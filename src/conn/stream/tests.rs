@@ -1,7 +1,10 @@
 //! The machine by itself: every script up to a length (`scripts`), and what takes more than that.
 
 use super::*;
+use crate::stats::CloseReason;
 
+mod acts;
+mod checks;
 mod kernel;
 mod scripts;
 mod turns;

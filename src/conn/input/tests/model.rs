@@ -67,6 +67,18 @@ struct Model {
 }
 
 impl Model {
+    /// Bytes arrive, here and there. Says whether more is needed before they are shown.
+    fn arrive(&mut self, bytes: Vec<u8>, held: &mut Unconsumed, now: u64) -> bool {
+        if self.rest.is_empty() && !bytes.is_empty() {
+            *self = Model { since: now, ..Model::default() };
+            held.hold(&Input::new(&bytes), now);
+        } else {
+            held.append(&bytes);
+        }
+        self.rest.extend(bytes);
+        !self.rest.is_empty() && self.rest.len() < self.needed
+    }
+
     fn advance(&mut self, n: usize) -> Vec<u8> {
         self.needed = 0;
         self.rest.drain(..n).collect()
@@ -140,6 +152,16 @@ fn answer(input: &mut Input<'_>, ask: &Ask) -> Answer {
     Ok(taken.map_err(|_| ())?.map(<[u8]>::to_vec))
 }
 
+fn check_kept(held: &Unconsumed, model: &Model) -> Result<(), TestCaseError> {
+    prop_assert_eq!((held.len(), held.is_empty()), (model.rest.len(), model.rest.is_empty()));
+    if !model.rest.is_empty() {
+        prop_assert_eq!(held.since(), model.since);
+        let kept = held.0.as_ref().unwrap();
+        prop_assert!(kept.start < kept.bytes.len());
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) })]
 
@@ -150,14 +172,7 @@ proptest! {
         for (now, (act, asks)) in (1_u64..).zip(script) {
             match act {
                 Act::Arrive(bytes) => {
-                    if model.rest.is_empty() && !bytes.is_empty() {
-                        model = Model { since: now, ..Model::default() };
-                        held.hold(&Input::new(&bytes), now);
-                    } else {
-                        held.append(&bytes);
-                    }
-                    model.rest.extend(bytes);
-                    let needs_more = !model.rest.is_empty() && model.rest.len() < model.needed;
+                    let needs_more = model.arrive(bytes, &mut held, now);
                     prop_assert_eq!(held.needs_more(), needs_more);
                     if needs_more {
                         continue;
@@ -187,12 +202,7 @@ proptest! {
             if model.rest.len() < had {
                 model.since = now;
             }
-            prop_assert_eq!((held.len(), held.is_empty()), (model.rest.len(), model.rest.is_empty()));
-            if !model.rest.is_empty() {
-                prop_assert_eq!(held.since(), model.since);
-                let kept = held.0.as_ref().unwrap();
-                prop_assert!(kept.start < kept.bytes.len());
-            }
+            check_kept(&held, &model)?;
         }
     }
 }

@@ -29,6 +29,21 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+/// Compares the output with the bytes that it should hold, and looks for lost buffers.
+fn check(output: &Output, pool: &BufferPool, all: &[u8]) -> Result<(), TestCaseError> {
+    prop_assert_eq!(unsent(output), all);
+    prop_assert_eq!((output.len(), output.is_empty()), (all.len(), all.is_empty()));
+    if let Some(lies_together) = output.unsent() {
+        prop_assert_eq!(lies_together, all);
+    }
+    let buffers = pool.spare.iter().chain(&output.0);
+    prop_assert!(buffers.clone().count() <= 2, "a buffer was lost, or kept twice");
+    for spare in &pool.spare {
+        prop_assert_eq!((spare.len(), spare.own().len()), (0, 0));
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) })]
 
@@ -64,16 +79,7 @@ proptest! {
                 }
             }
             let all: Vec<u8> = model.iter().copied().collect();
-            prop_assert_eq!(unsent(&output), &all[..]);
-            prop_assert_eq!((output.len(), output.is_empty()), (all.len(), all.is_empty()));
-            if let Some(lies_together) = output.unsent() {
-                prop_assert_eq!(lies_together, &all[..]);
-            }
-            let buffers = pool.spare.iter().chain(&output.0);
-            prop_assert!(buffers.clone().count() <= 2, "a buffer was lost, or kept twice");
-            for spare in &pool.spare {
-                prop_assert_eq!((spare.len(), spare.own().len()), (0, 0));
-            }
+            check(&output, &pool, &all)?;
         }
     }
 }

@@ -10,8 +10,9 @@
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::acts::{ACTS, Act};
 use super::kernel::System;
-use super::world::{ACTS, Act, Habit, Setting, World};
+use super::world::{Habit, Setting, World};
 
 /// One letter of a script: an act, and whether turns follow before the next.
 type Letter = (Act, bool);

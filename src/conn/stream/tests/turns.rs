@@ -4,6 +4,7 @@ use super::super::*;
 use super::kernel::System;
 use super::world::{Habit, MARKS, MOST, Over, PIECE, World};
 use crate::conn::input::Input;
+use crate::stats::CloseReason;
 
 const BUFFER: usize = 2;
 const READS: usize = 2;

@@ -1,114 +1,11 @@
-//! A stream, its kernel and its handler, what may happen to them, and what must hold then.
+//! A stream, its kernel and its handler, and what happens to them.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::IoSlice;
 use std::sync::Arc;
 
-use super::super::state::SHUT_OFF;
 use super::super::*;
+use super::acts::{Act, Inside};
 use super::kernel::{Kernel, PIPE, System};
-
-/// What may happen between two turns.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Act {
-    /// The peer sends one byte, or more than one turn takes.
-    Arrive,
-    ArriveMany,
-    /// A place in the stream where a read stops: urgent data, or a passed descriptor.
-    Cut,
-    PeerEnds,
-    /// Also: the connection is refused.
-    PeerResets,
-    /// The peer reads one byte, or all there is.
-    PeerReads,
-    PeerReadsAll,
-    /// The next read, or the next write, is interrupted.
-    Interrupt,
-    /// An event without a cause.
-    Spurious,
-    /// The address is known, then the connection stands.
-    Stands,
-    /// The deadline for its silence comes up, and that for input that is held.
-    IdleDue,
-    FrameDue,
-    /// The server shuts down.
-    Shutdown,
-    Send,
-    SendMany,
-    /// As `SendMany`, straight to the system if that can be, and without a copy.
-    SendLarge,
-    SendShared,
-    /// The handler will answer what it is shown in its next turn.
-    Answer,
-    /// Another handler will send to it between the halves of its next turn.
-    SendBetween,
-    Pause,
-    Resume,
-    FullDuplex,
-    HalfDuplex,
-    ShutdownWrite,
-    Close,
-    Abort,
-    /// A callback of the handler fails.
-    Fail,
-    /// The handler offloads work; a piece of that is done.
-    Offload,
-    Done,
-    /// Its next callback does that, whichever it is.
-    Inside(Inside),
-}
-
-/// What a callback does about its own connection while it runs.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(super) enum Inside {
-    Pause,
-    /// Pauses, takes no more, and resumes.
-    PauseAndResume,
-    FullDuplex,
-    HalfDuplex,
-    ShutdownWrite,
-    Close,
-    Abort,
-}
-
-pub(super) const ACTS: [Act; 36] = [
-    Act::Arrive,
-    Act::ArriveMany,
-    Act::Cut,
-    Act::PeerEnds,
-    Act::PeerResets,
-    Act::PeerReads,
-    Act::PeerReadsAll,
-    Act::Interrupt,
-    Act::Spurious,
-    Act::Stands,
-    Act::IdleDue,
-    Act::FrameDue,
-    Act::Shutdown,
-    Act::Send,
-    Act::SendMany,
-    Act::SendLarge,
-    Act::SendShared,
-    Act::Answer,
-    Act::SendBetween,
-    Act::Pause,
-    Act::Resume,
-    Act::FullDuplex,
-    Act::HalfDuplex,
-    Act::ShutdownWrite,
-    Act::Close,
-    Act::Abort,
-    Act::Fail,
-    Act::Offload,
-    Act::Done,
-    Act::Inside(Inside::Pause),
-    Act::Inside(Inside::PauseAndResume),
-    Act::Inside(Inside::FullDuplex),
-    Act::Inside(Inside::HalfDuplex),
-    Act::Inside(Inside::ShutdownWrite),
-    Act::Inside(Inside::Close),
-    Act::Inside(Inside::Abort),
-];
+use crate::stats::CloseReason;
 
 /// What the handler does with what it is shown.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -133,7 +30,7 @@ const MANY: usize = 5;
 const MOST_WORK: u8 = 2;
 /// What a handler takes that takes so many bytes at a time.
 pub(super) const PIECE: usize = 3;
-const PATIENCE: u64 = 10;
+pub(super) const PATIENCE: u64 = 10;
 /// More output than this is too much.
 pub(super) const MOST: usize = 12;
 pub(super) const MARKS: Watermarks = Watermarks { high_water: 3, low_water: 1, output_limit: MOST };
@@ -152,10 +49,10 @@ pub(super) struct World {
     pub(super) stream: Stream<Kernel>,
     pub(super) pool: BufferPool,
     pub(super) habit: Habit,
-    arrived: usize,
+    pub(super) arrived: usize,
     pub(super) got: usize,
     pub(super) sent: usize,
-    peer_got: usize,
+    pub(super) peer_got: usize,
     /// What the handler sent in its turn, while that is collected.
     pub(super) part: Vec<u8>,
     pub(super) collects: bool,
@@ -164,9 +61,9 @@ pub(super) struct World {
     /// What the next callback does.
     pub(super) inside: Option<Inside>,
     /// Pieces of work that are under way.
-    offloaded: u8,
+    pub(super) offloaded: u8,
     pub(super) eof_told: bool,
-    shutdown_noted: bool,
+    pub(super) shutdown_noted: bool,
     pub(super) shutdown_told: bool,
     pub(super) aborted: bool,
     /// Something moved since it was last asked whether it is idle.
@@ -180,7 +77,7 @@ pub(super) struct World {
 }
 
 /// Bytes that are their own positions.
-fn positions(from: usize, n: usize) -> Vec<u8> {
+pub(super) fn positions(from: usize, n: usize) -> Vec<u8> {
     (from..from + n).map(|position| position as u8).collect()
 }
 
@@ -355,16 +252,8 @@ impl World {
                 kernel.reset = true;
                 kernel.edge = true;
             }
-            Act::PeerReads | Act::PeerReadsAll => {
-                let n = if act == Act::PeerReads { 1 } else { PIPE };
-                let n = n.min(kernel.outbox.len());
-                let bytes: Vec<u8> = kernel.outbox.drain(..n).collect();
-                assert_eq!(bytes, positions(self.peer_got, n), "what the peer got");
-                self.peer_got += n;
-                if n > 0 {
-                    kernel.note_room();
-                }
-            }
+            Act::PeerReads => self.peer_reads(1),
+            Act::PeerReadsAll => self.peer_reads(PIPE),
             Act::Interrupt => kernel.interrupt = true,
             Act::Spurious if !kernel.unopened => kernel.edge = true,
             Act::Stands if kernel.unopened => self.stream.note_connect_result(),
@@ -373,6 +262,17 @@ impl World {
                 kernel.edge = true;
             }
             _ => {}
+        }
+    }
+
+    fn peer_reads(&mut self, most: usize) {
+        let kernel = self.stream.transport_mut();
+        let n = most.min(kernel.outbox.len());
+        let bytes: Vec<u8> = kernel.outbox.drain(..n).collect();
+        assert_eq!(bytes, positions(self.peer_got, n), "what the peer got");
+        self.peer_got += n;
+        if n > 0 {
+            kernel.note_room();
         }
     }
 
@@ -479,122 +379,5 @@ impl World {
             CloseState::Open | CloseState::Closing => self.stream.leave(),
             _ => self.over = Some(Over::CutOff),
         }
-    }
-
-    // What must hold.
-
-    /// What must hold at all times. A state says then by its numbers alone which bytes lie where.
-    pub(super) fn check_always(&self) {
-        let stream = &self.stream;
-        let kernel = stream.transport();
-        assert_eq!(stream.flags.intersects(Flags::OUTPUT), !stream.output.is_empty());
-        assert_eq!(stream.flags.intersects(Flags::HELD), !stream.held.is_empty());
-        assert_eq!(stream.flags.intersects(Flags::ENDING), stream.ending() != CloseState::Open);
-        assert_eq!(stream.flags.intersects(Flags::SENT_AT_ONCE), stream.sent_at_once != 0);
-        assert_eq!(stream.held.input().rest(), positions(self.got, stream.held.len()));
-        if self.over.is_some() {
-            return;
-        }
-        let out = self.peer_got + kernel.outbox.len();
-        assert!(kernel.outbox.iter().copied().eq(positions(self.peer_got, kernel.outbox.len())));
-        let unsent: Vec<u8> = self
-            .with_unsent(|pieces| pieces.iter().flat_map(|piece| piece.iter().copied()).collect());
-        assert_eq!(unsent, positions(out, stream.unsent()), "what waits for the peer");
-        assert_eq!(out + unsent.len(), self.sent);
-        let expected = stream.is_congested() && !stream.flags.intersects(Flags::FULL_DUPLEX);
-        assert_eq!(stream.flags.intersects(Flags::HELD_UP), expected);
-    }
-
-    fn with_unsent<R>(&self, look: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
-        // No script sends more messages than that.
-        let mut slices = [IoSlice::new(&[]); 32];
-        let gathered = self.stream.output.gather(&mut slices);
-        look(&slices[..gathered.slices])
-    }
-
-    /// What must hold whenever nothing is wanted and the kernel owes no event.
-    pub(super) fn check_settled(&self) {
-        let stream = &self.stream;
-        let kernel = stream.transport();
-        match self.over {
-            Some(Over::Well) => {
-                let out = self.peer_got + kernel.outbox.len();
-                assert_eq!(out, self.sent, "closed with output unsent");
-                return;
-            }
-            Some(Over::Broken) => return assert!(kernel.reset, "an error without a cause"),
-            Some(Over::CutOff) => return,
-            None => {}
-        }
-        assert!(!stream.is_cut_off(), "it was aborted, and is there");
-        let still_high = stream.unsent() > MARKS.low_water;
-        assert!(!stream.is_congested() || still_high, "drained, but still held up");
-        if stream.is_connecting() {
-            let waits = kernel.unopened || kernel.connecting && !kernel.reset;
-            assert!(waits, "the verdict has come, and nobody looks");
-            return;
-        }
-        if kernel.outbox.len() < PIPE && !kernel.reset {
-            assert_eq!(stream.unsent(), 0, "room, but output waits");
-        }
-        let asked_to_end = stream.flags.intersects(Flags::OUTPUT_CLOSED) && stream.unsent() == 0;
-        assert_eq!(kernel.write_ended, asked_to_end, "the end of the output");
-        assert!(!stream.is_closing() || stream.unsent() > 0, "closed and sent, but not over");
-        let lingers = stream.ending() == CloseState::Lingering;
-        if (lingers || !stream.flags.intersects(SHUT_OFF)) && !stream.has_ended() {
-            let bytes = kernel.inbox.iter().flatten().count();
-            assert_eq!(bytes, 0, "input, but nobody reads");
-            assert!(!kernel.ended && !kernel.reset, "an end nobody has seen");
-        }
-        if !stream.flags.intersects(SHUT_OFF) && !self.eof_told {
-            let takes = !stream.is_congested();
-            assert!(!takes || stream.held.len() < PIECE, "a whole piece, and nobody takes it");
-        }
-        assert!(!kernel.reset || kernel.reset_told || stream.unsent() == 0, "broken, unnoticed");
-        let told = self.shutdown_told || !self.shutdown_noted;
-        let open = stream.ending() == CloseState::Open;
-        assert!(told || stream.owes_an_answer() || !open, "not told");
-        let told = self.eof_told || !stream.has_ended();
-        let waits = stream.owes_an_answer() || stream.flags.intersects(SHUT_OFF);
-        assert!(told || waits, "the end was read, and not told");
-        assert!(
-            !stream.flags.intersects(Flags::REPLAY) || stream.holds(),
-            "nothing can be shown again"
-        );
-        assert_eq!(stream.flags.intersects(Flags::OFFLOADED), self.offloaded > 0);
-        let waits = stream.holds() && stream.ending() == CloseState::Open;
-        assert!(!waits || stream.is_unfinished_watched(), "no deadline");
-    }
-
-    /// Worlds with the same key have the same future, whatever was said before.
-    pub(super) fn key(&self) -> u128 {
-        let half = |salt: u8| {
-            let mut hasher = DefaultHasher::new();
-            salt.hash(&mut hasher);
-            self.hash_state(&mut hasher);
-            u128::from(hasher.finish())
-        };
-        half(0) << 64 | half(1)
-    }
-
-    fn hash_state(&self, hasher: &mut impl Hasher) {
-        let stream = &self.stream;
-        let Kernel { system, unopened, connecting, inbox, ended, reset, .. } = stream.transport();
-        (system, unopened, connecting, ended, reset).hash(hasher);
-        stream.transport().hash_calls(hasher);
-        inbox.len().hash(hasher);
-        for byte in inbox {
-            byte.is_some().hash(hasher);
-        }
-        (stream.flags, stream.ending, stream.sent_at_once).hash(hasher);
-        self.with_unsent(|pieces| pieces.iter().for_each(|piece| piece.len().hash(hasher)));
-        stream.output.unsent().is_some().hash(hasher);
-        (stream.held.len(), stream.held.needs_more()).hash(hasher);
-        let waited = self.now.saturating_sub(stream.held.since()).min(PATIENCE);
-        (waited * u64::from(stream.holds())).hash(hasher);
-        (self.habit, self.answers, self.between, self.eof_told).hash(hasher);
-        (self.inside, self.offloaded).hash(hasher);
-        (self.shutdown_noted, self.shutdown_told, self.aborted).hash(hasher);
-        (self.moved, self.queued, self.tries, self.over).hash(hasher);
     }
 }

@@ -52,20 +52,48 @@ fn own_addr(to: usize, from: Option<u8>) -> Option<SocketAddr> {
     }
 }
 
+/// What waits: for which address, from which of ours, and the bytes.
+type Model = VecDeque<(usize, Option<u8>, Vec<u8>)>;
+
+fn used(model: &Model) -> usize {
+    model.iter().map(|(to, from, bytes)| head_len(*to, *from) + bytes.len()).sum()
+}
+
+fn check(packets: &SendQueue, model: &Model) -> Result<(), TestCaseError> {
+    prop_assert_eq!((packets.len(), packets.is_empty()), (model.len(), model.is_empty()));
+    prop_assert_eq!(packets.waiting().len(), model.len());
+    for (packet, (to, from, bytes)) in packets.waiting().iter().zip(model) {
+        prop_assert_eq!(packets.payload(packet), &bytes[..]);
+        let path = [None, None, None, Some(&b"/a"[..]), Some(b"/longer")][*to];
+        prop_assert_eq!(packets.path(packet), path);
+        let kind = match packet.to {
+            To::Peer => 0,
+            To::V4(_) | To::V4From(_) => 1,
+            To::V6(_) | To::V6From(_) => 2,
+            To::Path(_) => 3,
+        };
+        prop_assert_eq!(kind, (*to).min(3));
+        let source = own_addr(*to, *from).map(|from| match from {
+            SocketAddr::V4(from) => PacketSource::V4(*from.ip()),
+            SocketAddr::V6(from) => PacketSource::V6(*from.ip(), from.scope_id()),
+        });
+        prop_assert_eq!(packets.source(packet), source);
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) })]
 
     #[test]
     fn packets_are_a_queue_with_little_room(acts in vec(act(), 0..60)) {
         let mut packets = SendQueue::default();
-        let mut model: VecDeque<(usize, Option<u8>, Vec<u8>)> = VecDeque::new();
+        let mut model = Model::new();
         for (nth, act) in acts.into_iter().enumerate() {
             match act {
                 Act::Push(to, from, len) => {
                     let bytes = vec![nth as u8; len];
-                    let used: usize =
-                        model.iter().map(|(to, from, b)| head_len(*to, *from) + b.len()).sum();
-                    let fits = model.len() < ROOM.packets && used + len <= ROOM.bytes;
+                    let fits = model.len() < ROOM.packets && used(&model) + len <= ROOM.bytes;
                     let taken = match (own_addr(to, from), addr(to)) {
                         (Some(from), Some(Addr::Ip(to))) => {
                             packets.push_from(from, to, &bytes, ROOM)
@@ -86,25 +114,7 @@ proptest! {
                     model.clear();
                 }
             }
-            prop_assert_eq!((packets.len(), packets.is_empty()), (model.len(), model.is_empty()));
-            prop_assert_eq!(packets.waiting().len(), model.len());
-            for (packet, (to, from, bytes)) in packets.waiting().iter().zip(&model) {
-                prop_assert_eq!(packets.payload(packet), &bytes[..]);
-                let path = [None, None, None, Some(&b"/a"[..]), Some(b"/longer")][*to];
-                prop_assert_eq!(packets.path(packet), path);
-                let kind = match packet.to {
-                    To::Peer => 0,
-                    To::V4(_) | To::V4From(_) => 1,
-                    To::V6(_) | To::V6From(_) => 2,
-                    To::Path(_) => 3,
-                };
-                prop_assert_eq!(kind, (*to).min(3));
-                let source = own_addr(*to, *from).map(|from| match from {
-                    SocketAddr::V4(from) => PacketSource::V4(*from.ip()),
-                    SocketAddr::V6(from) => PacketSource::V6(*from.ip(), from.scope_id()),
-                });
-                prop_assert_eq!(packets.source(packet), source);
-            }
+            check(&packets, &model)?;
         }
     }
 }

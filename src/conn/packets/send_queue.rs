@@ -1,0 +1,212 @@
+//! The queue of the datagrams that wait to leave one socket.
+
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use super::{PacketSource, source};
+use crate::addr::Addr;
+
+/// Where a datagram goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum To {
+    /// To whom the socket is connected.
+    Peer,
+    V4(SocketAddrV4),
+    V6(SocketAddrV6),
+    /// The same, but from the address that lies before the datagram in the queue.
+    V4From(SocketAddrV4),
+    /// There the address from which it leaves is an IPv6 one.
+    V6From(SocketAddrV6),
+    /// To the path that lies before the datagram in the queue, of this length; or to the abstract
+    /// name, with a zero byte before it.
+    Path(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueuedPacket {
+    start: usize,
+    len: usize,
+    pub(crate) to: To,
+}
+
+impl QueuedPacket {
+    /// Bytes that lie before the datagram in the queue and belong to it.
+    fn head(&self) -> usize {
+        match self.to {
+            To::Peer | To::V4(_) | To::V6(_) => 0,
+            To::V4From(_) => source::V4_LEN,
+            To::V6From(_) => source::V6_LEN,
+            To::Path(len) => len,
+        }
+    }
+}
+
+/// Datagrams that wait to leave one socket, in order. Bounded in their number and in bytes.
+#[derive(Debug, Default)]
+pub(crate) struct SendQueue {
+    bytes: Vec<u8>,
+    list: Vec<QueuedPacket>,
+    /// How many of the list are gone.
+    gone: usize,
+}
+
+/// How much a queue may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueLimits {
+    pub(crate) packets: usize,
+    pub(crate) bytes: usize,
+}
+
+/// The most memory an empty queue keeps for the next burst.
+const KEEP: usize = 1 << 20;
+
+impl SendQueue {
+    /// Takes a datagram, if there is room for it.
+    #[inline]
+    pub(crate) fn push(&mut self, to: Option<&Addr>, bytes: &[u8], room: QueueLimits) -> bool {
+        if !self.has_room(bytes.len(), room) {
+            return false;
+        }
+        let to = match to {
+            Some(Addr::Ip(SocketAddr::V4(addr))) => To::V4(*addr),
+            Some(Addr::Ip(SocketAddr::V6(addr))) => To::V6(*addr),
+            Some(Addr::Unix(path)) => {
+                let path = path.as_os_str().as_encoded_bytes();
+                self.bytes.extend_from_slice(path);
+                To::Path(path.len())
+            }
+            Some(Addr::Abstract(name)) => {
+                self.bytes.push(0);
+                self.bytes.extend_from_slice(name);
+                To::Path(1 + name.len())
+            }
+            Some(Addr::Unnamed) | None => To::Peer,
+        };
+        self.push_bytes(to, bytes);
+        true
+    }
+
+    /// The same for one that leaves from an address that the system would perhaps not choose. Where
+    /// the one cannot be reached from the other, the system chooses.
+    pub(crate) fn push_from(
+        &mut self,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: &[u8],
+        room: QueueLimits,
+    ) -> bool {
+        let Some(source) = PacketSource::new(from, to) else {
+            return self.push(Some(&Addr::Ip(to)), bytes, room);
+        };
+        if !self.has_room(bytes.len(), room) {
+            return false;
+        }
+        let to = match to {
+            SocketAddr::V4(to) => To::V4From(to),
+            SocketAddr::V6(to) => To::V6From(to),
+        };
+        source.encode(&mut self.bytes);
+        self.push_bytes(to, bytes);
+        true
+    }
+
+    #[inline]
+    fn has_room(&mut self, len: usize, room: QueueLimits) -> bool {
+        if self.list.len() >= room.packets || self.bytes.len() + len > room.bytes {
+            self.close_up();
+            return self.len() < room.packets && self.bytes.len() + len <= room.bytes;
+        }
+        true
+    }
+
+    #[inline]
+    fn push_bytes(&mut self, to: To, bytes: &[u8]) {
+        // The bytes last, so that nothing has to be kept over that call.
+        self.list.push(QueuedPacket { start: self.bytes.len(), len: bytes.len(), to });
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// How many wait.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.list.len() - self.gone
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Those that wait, the next one first.
+    #[inline]
+    pub(crate) fn waiting(&self) -> &[QueuedPacket] {
+        self.list.get(self.gone..).unwrap_or_default()
+    }
+
+    /// Whether the next one goes to whom the socket is connected.
+    pub(crate) fn go_to_peer(&self) -> bool {
+        self.waiting().first().is_some_and(|first| first.to == To::Peer)
+    }
+
+    #[inline]
+    pub(crate) fn payload(&self, packet: &QueuedPacket) -> &[u8] {
+        self.bytes.get(packet.start..packet.start + packet.len).unwrap_or_default()
+    }
+
+    /// The path or abstract name that a datagram goes to, as the system encodes it; none if it goes
+    /// elsewhere.
+    #[allow(dead_code, reason = "only where there are Unix sockets")]
+    pub(crate) fn path(&self, packet: &QueuedPacket) -> Option<&[u8]> {
+        let To::Path(len) = packet.to else { return None };
+        self.bytes.get(packet.start.checked_sub(len)?..packet.start)
+    }
+
+    /// The address from which a datagram is to leave; none where the system chooses.
+    #[allow(dead_code, reason = "only where a system can be told where something leaves from")]
+    pub(crate) fn source(&self, packet: &QueuedPacket) -> Option<PacketSource> {
+        if !matches!(packet.to, To::V4From(_) | To::V6From(_)) {
+            return None;
+        }
+        PacketSource::decode(
+            self.bytes.get(packet.start.checked_sub(packet.head())?..packet.start)?,
+        )
+    }
+
+    /// The first `n` are gone.
+    #[inline]
+    pub(crate) fn advance(&mut self, n: usize) {
+        self.gone = (self.gone + n).min(self.list.len());
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// Forgets everything, and says how many that were.
+    pub(crate) fn clear(&mut self) -> usize {
+        let waited = self.len();
+        self.gone = 0;
+        self.list.clear();
+        self.bytes.clear();
+        if self.bytes.capacity() > KEEP {
+            self.bytes = Vec::new();
+        }
+        waited
+    }
+
+    /// Moves those that wait to where those that are gone have been.
+    fn close_up(&mut self) {
+        if self.gone == 0 {
+            return;
+        }
+        let Some(first) = self.list.get(self.gone) else { return };
+        let begin = first.start - first.head();
+        self.bytes.drain(..begin);
+        self.list.drain(..self.gone);
+        self.gone = 0;
+        for packet in &mut self.list {
+            packet.start -= begin;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! The queue by itself.
+
+use std::path::PathBuf;
+
+use super::*;
+
+mod model;
+
+const ROOM: QueueLimits = QueueLimits { packets: 4, bytes: 40 };
+
+fn contents(packets: &SendQueue) -> Vec<Vec<u8>> {
+    packets.waiting().iter().map(|packet| packets.payload(packet).to_vec()).collect()
+}
+
+#[test]
+fn packets_leave_in_order_and_the_empty_one_is_one() {
+    let mut packets = SendQueue::default();
+    let peer: SocketAddr = "[::1]:9".parse().unwrap();
+    assert!(packets.push(Some(&Addr::Ip(peer)), b"one", ROOM));
+    assert!(packets.push(None, b"", ROOM));
+    assert!(packets.push(Some(&Addr::Unix(PathBuf::from("/a"))), b"two", ROOM));
+    assert_eq!(contents(&packets), [b"one".to_vec(), b"".to_vec(), b"two".to_vec()]);
+    let [first, second, third] = packets.waiting() else { panic!("three wait") };
+    assert!(matches!(first.to, To::V6(addr) if SocketAddr::V6(addr) == peer));
+    assert_eq!((second.to, packets.path(second)), (To::Peer, None));
+    assert_eq!(packets.path(third), Some(&b"/a"[..]));
+    packets.advance(2);
+    assert_eq!(contents(&packets), [b"two"]);
+    packets.advance(1);
+    assert!(packets.is_empty());
+}
+
+#[test]
+fn what_does_not_fit_is_refused_until_others_have_left() {
+    let mut packets = SendQueue::default();
+    let path = Addr::Unix(PathBuf::from("/abc"));
+    for nth in 0..4 {
+        assert!(packets.push(Some(&path), &[nth; 5], ROOM));
+    }
+    assert!(!packets.push(None, b"", ROOM), "four are enough");
+    packets.advance(3);
+    assert!(packets.push(None, &[9; 31], ROOM));
+    assert!(!packets.push(None, b"x", ROOM), "the bytes are too many");
+    assert_eq!(contents(&packets), [vec![3; 5], vec![9; 31]]);
+    assert_eq!(packets.path(&packets.waiting()[0]), Some(&b"/abc"[..]));
+    assert_eq!(packets.clear(), 2);
+    assert!(!packets.push(None, &[0; 41], ROOM), "it would never fit");
+}
+
+#[test]
+fn an_empty_queue_keeps_little() {
+    let mut packets = SendQueue::default();
+    let room = QueueLimits { packets: 1, bytes: 4 * KEEP };
+    assert!(packets.push(None, &vec![0; 2 * KEEP], room));
+    packets.advance(1);
+    assert_eq!(packets.bytes.capacity(), 0);
+}

@@ -1,0 +1,128 @@
+//! How a stream is opened towards a peer: connect(2).
+
+use std::io;
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+#[cfg(unix)]
+use super::unix_name;
+use super::{StreamSocket, set_buffers, set_patience, unsupported};
+use crate::addr::Addr;
+#[cfg(feature = "testing")]
+use crate::net::memory::kernel;
+use crate::options::Options;
+
+impl StreamSocket {
+    /// Starts to connect; it stands when [`StreamSocket::error`] is none and
+    /// [`StreamSocket::is_connected`].
+    ///
+    /// A connection to a free port of this machine may be given that very port for its own end, and
+    /// then it meets itself: TCP calls that a simultaneous open (RFC 9293, section 3.5). Everything
+    /// sent would come back, and the server whose port it is could not start, so it is refused.
+    pub(crate) fn connect(
+        addr: &Addr,
+        from: Option<&Addr>,
+        options: &Options,
+    ) -> io::Result<StreamSocket> {
+        let socket = StreamSocket::begin(addr, from, options)?;
+        if socket.meets_itself(addr) {
+            // A reset leaves no `TIME_WAIT` on the port.
+            socket.reset_on_close();
+            let what = "nobody listens there: the connection met itself";
+            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, what));
+        }
+        Ok(socket)
+    }
+
+    fn meets_itself(&self, to: &Addr) -> bool {
+        to.ip().is_some_and(|to| is_itself(self.local_addr().as_ref().and_then(Addr::ip), to))
+    }
+
+    fn begin(addr: &Addr, from: Option<&Addr>, options: &Options) -> io::Result<StreamSocket> {
+        #[cfg(feature = "testing")]
+        if let Some(begun) = kernel::connect(addr, from) {
+            return begun.map(StreamSocket::Memory);
+        }
+        match addr {
+            Addr::Ip(addr) => {
+                let stream = match from {
+                    None => TcpStream::connect(*addr)?,
+                    Some(Addr::Ip(from)) => connect_from(*from, *addr)?,
+                    Some(from) => return Err(unsupported(from)),
+                };
+                let socket = SockRef::from(&stream);
+                socket.set_tcp_nodelay(options.nodelay)?;
+                set_patience(&socket, options)?;
+                set_buffers(&socket, options)?;
+                Ok(StreamSocket::Tcp(stream))
+            }
+            #[cfg(unix)]
+            Addr::Unix(_) | Addr::Abstract(_) if from.is_some() => {
+                let what = "a Unix stream has no address of its own to connect from";
+                Err(io::Error::new(io::ErrorKind::Unsupported, what))
+            }
+            #[cfg(unix)]
+            Addr::Unix(path) => {
+                StreamSocket::of_unix(mio::net::UnixStream::connect(path)?, options)
+            }
+            #[cfg(unix)]
+            Addr::Abstract(_) => StreamSocket::of_unix(unix_name::connect_abstract(addr)?, options),
+            _ => Err(unsupported(addr)),
+        }
+    }
+
+    #[cfg(unix)]
+    fn of_unix(stream: mio::net::UnixStream, options: &Options) -> io::Result<StreamSocket> {
+        set_buffers(&SockRef::from(&stream), options)?;
+        Ok(StreamSocket::Unix { stream, cut: false })
+    }
+}
+
+/// `connect` after `bind`, which mio does not do.
+fn connect_from(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    if from.is_ipv4() != to.is_ipv4() {
+        let what = format!("Connect::from {from} is of another family than {to}");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    set_bind_address_no_port(&socket);
+    socket.bind(&SockAddr::from(from))?;
+    match socket.connect(&SockAddr::from(to)) {
+        Err(error) if !is_under_way(&error) => Err(error),
+        _ => Ok(TcpStream::from_std(socket.into())),
+    }
+}
+
+/// Whether our end of a socket, which is known as soon as connect(2) has returned, is the other one
+/// too.
+pub(super) fn is_itself(ours: Option<&SocketAddr>, to: &SocketAddr) -> bool {
+    let ip = to.ip().to_canonical();
+    // An unspecified address is connected to as our own.
+    ours.is_some_and(|ours| {
+        ours.port() == to.port() && (ip.is_unspecified() || ip == ours.ip().to_canonical())
+    })
+}
+
+/// Lets the system choose our port when it knows the peer, so that one port serves towards many.
+#[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
+fn set_bind_address_no_port(socket: &Socket) {
+    use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
+    // Without it there are only fewer ports.
+    let _ = setsockopt(socket, IpBindAddressNoPort, &true);
+}
+
+#[cfg(not(all(feature = "sys", any(target_os = "linux", target_os = "android"))))]
+fn set_bind_address_no_port(_: &Socket) {}
+
+#[cfg(unix)]
+fn is_under_way(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EINPROGRESS)
+}
+
+#[cfg(not(unix))]
+fn is_under_way(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}

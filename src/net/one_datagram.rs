@@ -1,0 +1,81 @@
+//! One datagram a system call.
+
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use mio::net::UdpSocket;
+#[cfg(unix)]
+use socket2::SockRef;
+
+#[cfg(unix)]
+use super::{UnixName, unix_name};
+#[cfg(unix)]
+use crate::conn::packets::RecvBuffers;
+use crate::conn::packets::{SendQueue, To};
+#[cfg(unix)]
+use crate::conn::transport::Received;
+
+/// One datagram. Not many at once, because `nix` does not give each sender's name its whole room
+/// again, and Unix names differ in length. Plain `recvfrom` has no room for passed descriptors, so
+/// the kernel drops them.
+#[cfg(unix)]
+pub(super) fn receive_unix(
+    socket: &mio::net::UnixDatagram,
+    inbox: &mut RecvBuffers,
+) -> io::Result<Received> {
+    let Some((place, arrived)) = inbox.unix_place() else {
+        return Err(io::ErrorKind::WouldBlock.into());
+    };
+    let (len, peer) = socket.recv_from(place)?;
+    arrived.len = len;
+    match UnixName::of(&peer) {
+        UnixName::Path(path) => arrived.set_path(path),
+        UnixName::Abstract(name) => arrived.set_abstract(name),
+        UnixName::None => arrived.set_unnamed(),
+    }
+    Ok(Received { came: 1, all: false })
+}
+
+/// Sends the first datagram that waits; `name` is how the socket calls an IPv4 address.
+#[inline]
+pub(super) fn send_one(
+    socket: &UdpSocket,
+    packets: &SendQueue,
+    name: impl Fn(SocketAddrV4) -> SocketAddr,
+) -> io::Result<usize> {
+    let Some(packet) = packets.waiting().first() else { return Ok(0) };
+    let payload = packets.payload(packet);
+    match packet.to {
+        To::Peer => socket.send(payload)?,
+        To::V4(addr) | To::V4From(addr) => socket.send_to(payload, name(addr))?,
+        To::V6(addr) | To::V6From(addr) => socket.send_to(payload, addr.into())?,
+        To::Path(_) => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    Ok(1)
+}
+
+#[cfg(unix)]
+pub(super) fn send_one_unix(
+    socket: &mio::net::UnixDatagram,
+    packets: &SendQueue,
+) -> io::Result<usize> {
+    use std::os::unix::ffi::OsStrExt;
+
+    let Some(packet) = packets.waiting().first() else { return Ok(0) };
+    let payload = packets.payload(packet);
+    match (packet.to, packets.path(packet)) {
+        (To::Peer, _) => socket.send(payload)?,
+        (_, Some(name @ [0, ..])) => {
+            let name = unix_name::of_bytes(name)?;
+            socket.try_io(|| SockRef::from(socket).send_to(payload, &name))?
+        }
+        (_, Some(path)) => socket.send_to(payload, std::ffi::OsStr::from_bytes(path))?,
+        _ => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    Ok(1)
+}
+
+/// How an IPv6 socket calls an IPv4 address.
+pub(super) fn mapped(addr: SocketAddrV4) -> SocketAddrV6 {
+    SocketAddrV6::new(addr.ip().to_ipv6_mapped(), addr.port(), 0, 0)
+}

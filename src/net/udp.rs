@@ -1,0 +1,79 @@
+//! UDP sockets with their options, and whether an address is one of this machine.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::connect::is_itself;
+use super::datagram::set_buffers;
+use crate::options::Options;
+
+/// A socket towards this address. Towards a free port of this machine it may be given that very port
+/// for its own, and then it meets itself: it would hear what it says, and the server whose port it is
+/// could not start. While it has that port, a second one is given another.
+pub(super) fn udp_towards(to: SocketAddr, options: &Options) -> io::Result<Socket> {
+    let connected = || {
+        let socket = udp(to, options)?;
+        socket.connect(&SockAddr::from(to))?;
+        let ours = socket.local_addr().ok().and_then(|name| name.as_socket());
+        Ok::<_, io::Error>((is_itself(ours.as_ref(), &to), socket))
+    };
+    let (met_itself, first) = connected()?;
+    if !met_itself {
+        return Ok(first);
+    }
+    if let Ok((false, second)) = connected() {
+        return Ok(second);
+    }
+    let what = "nobody is bound there: the socket met itself";
+    Err(io::Error::new(io::ErrorKind::ConnectionRefused, what))
+}
+
+/// A UDP socket with every option set that may be. Never `SO_REUSEADDR`, with which a second
+/// server could take the port silently.
+pub(super) fn udp(addr: SocketAddr, options: &Options) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    set_buffers(&socket, options)?;
+    socket.set_broadcast(options.broadcast)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(options.only_v6)?;
+        set_hops_v6(&socket, options)?;
+    }
+    if addr.is_ipv4() {
+        set_hops_v4(&socket, options)?;
+    } else if !options.only_v6 {
+        // For its IPv4 peers. A system whose IPv6 sockets know no such options may refuse them.
+        match set_hops_v4(&socket, options) {
+            Err(error) if !BOTH_HAVE_HOPS => log::debug!("no TTL towards IPv4 peers: {error}"),
+            set => set?,
+        }
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Whether an IPv6 socket takes the options of IPv4, for the IPv4 peers that it may have.
+const BOTH_HAVE_HOPS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+fn set_hops_v4(socket: &Socket, options: &Options) -> io::Result<()> {
+    socket.set_multicast_loop_v4(options.multicast_loop)?;
+    options.ttl.map_or(Ok(()), |ttl| socket.set_ttl_v4(ttl))?;
+    options.multicast_ttl.map_or(Ok(()), |ttl| socket.set_multicast_ttl_v4(ttl))
+}
+
+fn set_hops_v6(socket: &Socket, options: &Options) -> io::Result<()> {
+    socket.set_multicast_loop_v6(options.multicast_loop)?;
+    options.ttl.map_or(Ok(()), |hops| socket.set_unicast_hops_v6(hops))?;
+    options.multicast_ttl.map_or(Ok(()), |hops| socket.set_multicast_hops_v6(hops))
+}
+
+/// Whether an address belongs to this machine. The system is asked, because interfaces come and go.
+pub(crate) fn is_local(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    let plain = match ip {
+        IpAddr::V4(v4) => v4.is_loopback() || v4 == Ipv4Addr::UNSPECIFIED,
+        IpAddr::V6(v6) => v6.is_loopback() || v6 == Ipv6Addr::UNSPECIFIED,
+    };
+    plain || std::net::UdpSocket::bind((ip, 0)).is_ok()
+}
