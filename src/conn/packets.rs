@@ -1,11 +1,11 @@
 //! Datagrams in memory: where those that came lie, and the queue of those that leave.
 
-mod recv_buffers;
-mod send_queue;
+pub(crate) mod recv_buffers;
+pub(crate) mod send_queue;
 mod source;
 
-pub(crate) use recv_buffers::{Packet, RecvBuffers, RecvSlot};
-pub(crate) use send_queue::{QueueLimits, QueuedPacket, SendQueue, To};
+pub(crate) use recv_buffers::{Packet, RecvBuffers};
+pub(crate) use send_queue::{QueueLimits, SendQueue, To};
 pub(crate) use source::{Destination, PacketSource};
 
 /// The most datagrams that cross in one system call.

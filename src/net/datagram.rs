@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use mio::event::Source;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, InterfaceIndexOrAddress, SockAddr, SockRef, Socket, Type};
+#[cfg(unix)]
+use socket2::{Domain, Type};
+use socket2::{InterfaceIndexOrAddress, SockAddr, SockRef, Socket};
 
 use super::mmsg::MmsgHeaders;
 #[cfg(unix)]

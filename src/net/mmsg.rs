@@ -25,9 +25,9 @@ mod many {
     use socket2::Socket;
 
     use crate::addr::Addr;
-    use crate::conn::packets::{
-        BATCH, Destination, QueuedPacket, RecvBuffers, RecvSlot, SendQueue, To,
-    };
+    use crate::conn::packets::recv_buffers::RecvSlot;
+    use crate::conn::packets::send_queue::QueuedPacket;
+    use crate::conn::packets::{BATCH, Destination, RecvBuffers, SendQueue, To};
     use crate::conn::transport::Received;
     use crate::net::one_datagram::{mapped, send_one, send_one_unix};
     use crate::net::pktinfo;

@@ -12,9 +12,8 @@ use super::datagram_socket::{
 use super::kernel::{Call, Simulated};
 use super::random::bytes;
 use crate::addr::Addr;
-use crate::conn::packets::{
-    BATCH, Destination, PacketSource, QueuedPacket, RecvBuffers, SendQueue, To,
-};
+use crate::conn::packets::send_queue::QueuedPacket;
+use crate::conn::packets::{BATCH, Destination, PacketSource, RecvBuffers, SendQueue, To};
 use crate::conn::transport::Received;
 use crate::id::SocketId;
 use crate::net::memory::datagram::SimDatagramKernel;
