@@ -2,7 +2,7 @@
 //! in all its modes against a server of our own.
 
 // On poll(2), mio reports a timer of the system only once, and wakes of other threads not always.
-#![cfg(all(unix, feature = "cli", not(mio_unsupported_force_poll_poll)))]
+#![cfg(all(unix, not(mio_unsupported_force_poll_poll)))]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

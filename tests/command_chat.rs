@@ -1,6 +1,6 @@
 //! The chat room: whole lines, in order, to everybody else, whatever some members do.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop anywhere")]
 
 use std::collections::BTreeMap;

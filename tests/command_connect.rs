@@ -1,6 +1,6 @@
 //! The interactive client: bytes both ways, ends, exit codes, and servers and scripts of every kind.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop anywhere")]
 
 use std::ffi::OsStr;

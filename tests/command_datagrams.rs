@@ -1,6 +1,6 @@
 //! The services of the command over UDP and Unix datagrams, to clients of every kind.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,

@@ -1,7 +1,7 @@
 //! What the command says to those who mistyped something, or whose system refuses something: it names
 //! the culprit, in the words of the command line, and what to do.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

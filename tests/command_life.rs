@@ -1,7 +1,7 @@
 //! How the command starts and ends: arguments, addresses, Unix paths, signals, and standard output
 //! and error that nobody reads.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop anywhere")]
 
 use std::ffi::{OsStr, OsString};

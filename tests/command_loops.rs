@@ -1,6 +1,6 @@
 //! `serve --loops`: several loops that look like one server from outside.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop anywhere")]
 
 use std::collections::BTreeMap;

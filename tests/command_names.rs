@@ -1,6 +1,6 @@
 //! The command with names that have several addresses, and with a port that would be its own.
 
-#![cfg(all(target_os = "linux", feature = "cli"))]
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! What scripts expect of a client from nc: input that says nothing ends nothing, a host and its
 //! port apart, servers that vanish, and datagrams that nobody answers.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop anywhere")]
 
 use std::ffi::OsStr;

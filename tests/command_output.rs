@@ -1,6 +1,6 @@
 //! Output that cannot be written is an error that is told, and a log that cannot be is nothing.
 
-#![cfg(all(unix, feature = "cli", not(mio_unsupported_force_poll_poll)))]
+#![cfg(all(unix, not(mio_unsupported_force_poll_poll)))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop anywhere")]
 
 use std::fs::{self, File, OpenOptions};

@@ -5,7 +5,7 @@
 //! Some of the programs never end, or spin when their client has gone. That is theirs; they are
 //! killed.
 
-#![cfg(all(target_os = "linux", feature = "cli"))]
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -59,7 +59,8 @@ impl Program {
 
     /// A program of the documents.
     fn python(name: &str) -> Program {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/seeds/{name}.py"));
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../../tests/seeds/{name}.py"));
         let mut command = Command::new("python3");
         command.env("PYTHONUNBUFFERED", "1").env("PYTHONUTF8", "1").stderr(Stdio::null());
         let text = fs::read_to_string(&file).unwrap();

@@ -1,6 +1,6 @@
 //! What each service of the command answers, to clients of every kind.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop anywhere")]
 
 use std::io::{Read, Write};

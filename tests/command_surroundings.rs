@@ -1,7 +1,7 @@
 //! What surrounds the command: signals that were ignored or blocked when it started, a terminal that
 //! goes, directories for temporary files of every kind, and names that are no text or no files.
 
-#![cfg(all(unix, feature = "cli", not(mio_unsupported_force_poll_poll)))]
+#![cfg(all(unix, not(mio_unsupported_force_poll_poll)))]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,6 +1,6 @@
 //! What is drawn on a terminal, on narrow ones, on ones that are resized, and on dumb ones.
 
-#![cfg(all(unix, feature = "cli", not(mio_unsupported_force_poll_poll)))]
+#![cfg(all(unix, not(mio_unsupported_force_poll_poll)))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop anywhere")]
 
 use std::process::Command;

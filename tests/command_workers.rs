@@ -1,7 +1,7 @@
 //! `--workers`: the services with blocking handlers, in threads and in processes, and what signals,
 //! limits and a console that nobody reads do there.
 
-#![cfg(all(target_os = "linux", feature = "cli", feature = "processes"))]
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::panic,
     clippy::unwrap_used,

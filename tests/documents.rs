@@ -43,7 +43,7 @@ fn the_readme_names_every_dependency_of_the_library() {
     let needed = lines.filter(|line| line.contains(" = ") && !line.contains("optional = true"));
     let needed: BTreeSet<&str> = needed
         .filter(|line| !line.starts_with('#'))
-        .map(|line| line.split(' ').next().unwrap())
+        .map(|line| line.split([' ', '.']).next().unwrap())
         .collect();
     let readme = fs::read_to_string("README.md").unwrap();
     let sentence = between(&readme, "the library alone depends on", '.')[0];

@@ -1,7 +1,7 @@
 //! The example `chat_cluster`: two servers, one room, and a Redis that goes and comes back; the real
 //! one and our own.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(all(unix, feature = "sys"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop anywhere")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 #[path = "../examples/chat_cluster/cluster.rs"]
 mod cluster;
+#[path = "command/process.rs"]
 mod command;
 #[path = "program/server.rs"]
 mod program;

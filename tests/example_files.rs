@@ -1,6 +1,6 @@
 //! The uploads of the examples: by their own client, and by hand where a client must misbehave.
 
-#![cfg(all(target_os = "linux", feature = "cli"))]
+#![cfg(all(target_os = "linux", feature = "sys"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
+#[path = "command/process.rs"]
 mod command;
 mod program;
 

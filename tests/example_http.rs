@@ -1,7 +1,7 @@
 //! The example `http`, driven by clients we did not write, and by plain sockets that nobody would
 //! call clients.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(all(unix, feature = "sys"))]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod http;

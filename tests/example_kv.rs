@@ -1,7 +1,7 @@
 //! The example `kv`: what `redis-cli` and `redis-benchmark` make of it, and what no client of good
 //! will would send.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(all(unix, feature = "sys"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop anywhere")]
 
 use std::ffi::OsStr;
@@ -14,6 +14,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[path = "command/process.rs"]
 mod command;
 #[path = "program/server.rs"]
 mod program;

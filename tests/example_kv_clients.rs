@@ -1,11 +1,12 @@
 //! The example `kv` and Redis' clients as they are by default, which begin with `HELLO 3`.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(all(unix, feature = "sys"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop anywhere")]
 
 use std::env;
 use std::process::{Command, Stdio};
 
+#[path = "command/process.rs"]
 mod command;
 #[path = "program/server.rs"]
 mod program;

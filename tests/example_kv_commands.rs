@@ -1,6 +1,6 @@
 //! The example `kv`: what it answers to every command, and that redis-server answers the same.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(all(unix, feature = "sys"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop anywhere")]
 
 use std::io::{Read, Write};
@@ -9,6 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[path = "command/process.rs"]
 mod command;
 #[path = "program/server.rs"]
 mod program;

@@ -1,6 +1,6 @@
 //! The example `kv`: values of many megabytes, which come in, leave and are freed in pieces.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(all(unix, feature = "sys"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop anywhere")]
 
 use std::io::{Read, Write};
@@ -9,6 +9,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+#[path = "command/process.rs"]
 mod command;
 #[path = "program/server.rs"]
 mod program;

@@ -1,7 +1,7 @@
 //! What every example does as a program, whatever its protocol: it starts although nobody reads its
 //! first line, takes arguments that are no text for what they are, and keeps to what surrounds it.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(all(unix, feature = "sys"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,6 +23,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[path = "command/process.rs"]
 mod command;
 mod program;
 use command::PATIENCE;

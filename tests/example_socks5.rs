@@ -1,6 +1,6 @@
 //! The SOCKS proxy of the examples, driven by curl and by plain sockets.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(all(unix, feature = "sys"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::{ErrorKind, Read, Write};
@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
+#[path = "command/process.rs"]
 mod command;
 #[path = "../examples/socks5/networks.rs"]
 mod networks;

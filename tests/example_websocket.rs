@@ -1,6 +1,6 @@
 //! The example `websocket`, driven by clients we did not write, and by frames that no client sends.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(all(unix, feature = "sys"))]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod program;

@@ -2,7 +2,7 @@
 //! memory, tiny buffers of sockets, and no time at all (SIGSTOP). `FAULTS=all` tries every limit of
 //! descriptors.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop anywhere")]
 
 use std::env;

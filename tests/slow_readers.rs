@@ -3,7 +3,7 @@
 //! A reader that is slow has to wait between its reads. A machine that is too busy for that makes it
 //! slower than it wants to be; then it tries again, so no time is a condition here.
 
-#![cfg(all(target_os = "linux", feature = "cli", feature = "sys"))]
+#![cfg(all(target_os = "linux", feature = "sys"))]
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use std::fs;
@@ -13,6 +13,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[path = "command/process.rs"]
 mod command;
 mod program;
 

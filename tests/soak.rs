@@ -4,7 +4,7 @@
 //! `SOAK=600 cargo test --release --test soak -- --nocapture` takes ten minutes and says every few
 //! seconds how it goes; plain `cargo test` takes three seconds.
 
-#![cfg(all(target_os = "linux", feature = "cli"))]
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop anywhere")]
 
 use std::env;

@@ -4,7 +4,7 @@
 //! `cargo test` stops a few servers; `STOPS=1000 cargo test --release --test stops -- --nocapture`
 //! a thousand. The moments are drawn from `STOPS_SEED`.
 
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop anywhere")]
 
 use std::collections::BTreeMap;
@@ -39,7 +39,6 @@ struct Kind {
 }
 
 const TCP: Kind = Kind { name: "tcp", words: &["echo"], counts: true, upper: false, unix: false };
-#[cfg(feature = "processes")]
 const PROCESSES: Kind =
     Kind { name: "processes", words: &["echo", "--workers", "processes:4"], counts: false, ..TCP };
 const KINDS: &[Kind] = &[
@@ -61,9 +60,7 @@ const KINDS: &[Kind] = &[
         unix: true,
         ..TCP
     },
-    #[cfg(feature = "processes")]
     PROCESSES,
-    #[cfg(feature = "processes")]
     Kind { name: "unix, processes", unix: true, ..PROCESSES },
 ];
 

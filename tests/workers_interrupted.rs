@@ -1,7 +1,7 @@
 //! A system call of a blocking handler that a signal interrupts is made again: strace sees to it that
 //! some are.
 
-#![cfg(all(target_os = "linux", feature = "cli"))]
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 
 use std::process::{Command, Stdio};
@@ -33,9 +33,6 @@ fn interrupted(call: &str, workers: &str) -> Option<(Server, String)> {
 #[test]
 fn a_read_and_a_write_that_a_signal_interrupts_go_on() {
     for workers in ["threads:2", "processes:2"] {
-        if workers.starts_with("processes") && !cfg!(feature = "processes") {
-            continue;
-        }
         for call in ["recvfrom", "sendto"] {
             let Some((server, addr)) = interrupted(call, workers) else { return };
             for _ in 0..3 {

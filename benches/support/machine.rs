@@ -7,7 +7,7 @@ use std::fs;
 use std::process::{self, Command, Stdio};
 
 /// Raises the limit as far as this process may, where that is known how.
-#[cfg(all(unix, feature = "cli"))]
+#[cfg(unix)]
 pub(crate) fn raise_descriptor_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -17,7 +17,7 @@ pub(crate) fn raise_descriptor_limit() {
     }
 }
 
-#[cfg(not(all(unix, feature = "cli")))]
+#[cfg(not(unix))]
 pub(crate) fn raise_descriptor_limit() {}
 
 /// Keeps this process, and the threads and processes it starts from now on, on the last processor

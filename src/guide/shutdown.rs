@@ -144,7 +144,7 @@
 //! ([`Server::watch`](crate::Server::watch)).
 //!
 //! ```
-//! # #[cfg(all(unix, feature = "cli"))] {
+//! # #[cfg(unix)] {
 //! use std::io::Read;
 //! use std::os::unix::net::UnixStream;
 //! use std::time::Duration;

@@ -5,7 +5,7 @@
 //! plays some of them; `FAULTS=all cargo test --test injected -- --nocapture` all of them, with a
 //! table.
 
-#![cfg(all(target_os = "linux", feature = "cli"))]
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -148,7 +148,7 @@ impl Asked {
             Asked::Python(mode) => {
                 let program = Path::new(env!("CARGO_MANIFEST_DIR"));
                 let mut command = Command::new("python3");
-                command.arg(program.join("tests/transcripts/services.py"));
+                command.arg(program.join("../../../tests/transcripts/services.py"));
                 command.args([service, mode, transport.name(), addr]);
                 command
             }

@@ -22,7 +22,13 @@ use crate::{terminal, units};
 
 /// Ready-made network services on one readiness loop.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "socketserver",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Typed {
     #[command(subcommand)]
     command: Command,

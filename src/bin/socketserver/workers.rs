@@ -31,8 +31,10 @@ impl Workers {
         let number = number.parse::<u32>().ok().filter(|n| *n > 0).ok_or_else(wrong)? as usize;
         match kind {
             "threads" => Ok(Workers::Threads(number)),
-            "processes" if cfg!(all(unix, feature = "processes")) => Ok(Workers::Processes(number)),
-            "processes" => Err("this program was built without processes; use threads".into()),
+            "processes" if cfg!(unix) => Ok(Workers::Processes(number)),
+            "processes" => {
+                Err("there are no processes for clients on this system; use threads".into())
+            }
             _ => Err(wrong()),
         }
     }
@@ -42,13 +44,13 @@ impl Workers {
     pub(crate) fn mode(self, in_child: impl Fn() + 'static) -> Mode {
         let mode = match self {
             Workers::Threads(n) => Mode::threads(n),
-            #[cfg(all(unix, feature = "processes"))]
+            #[cfg(unix)]
             Workers::Processes(n) => {
                 // What the handlers of signals do in a child is seen to by `in_child`.
                 let mode = Mode::processes(n).at_fork(in_child).inherit_signals(true);
                 return silent(mode);
             }
-            #[cfg(not(all(unix, feature = "processes")))]
+            #[cfg(not(unix))]
             Workers::Processes(n) => Mode::threads(n),
         };
         drop(in_child);

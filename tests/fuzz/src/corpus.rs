@@ -8,7 +8,7 @@ use crate::TARGETS;
 /// This file is compiled for two packages, which lie in different places.
 fn fuzz() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let inside = package.join("tests/fuzz");
+    let inside = package.join("../../../tests/fuzz");
     if inside.is_dir() { inside } else { package.to_path_buf() }
 }
 
