@@ -47,22 +47,22 @@ fn ids(c: &mut Criterion) {
         let mut server = Server::new().expect("a server");
         let ids: Vec<SocketId> = (0..open).map(|_| watch(&mut server)).collect();
         turn(&mut server);
-        let io = server.io();
+        let io = server.io_mut();
         let mut next = ids.iter().cycle();
         group.bench_function(BenchmarkId::new("is_open of an open socket", open), |b| {
             b.iter(|| io.is_open(black_box(*next.next().expect("a cycle"))));
         });
         let stale = ids[0];
-        server.io().close(stale);
+        server.io_mut().close(stale);
         turn(&mut server);
-        let io = server.io();
+        let io = server.io_mut();
         group.bench_function(BenchmarkId::new("is_open of a stale id", open), |b| {
             b.iter(|| io.is_open(black_box(stale)));
         });
         group.bench_function(BenchmarkId::new("watch, close and a turn", open), |b| {
             b.iter(|| {
                 let id = watch(&mut server);
-                server.io().close(id);
+                server.io_mut().close(id);
                 turn(&mut server);
             });
         });
@@ -76,7 +76,7 @@ fn timers(c: &mut Criterion) {
         let mut server = Server::new().expect("a server");
         let owner = watch(&mut server);
         turn(&mut server);
-        let io = server.io();
+        let io = server.io_mut();
         for n in 0..others {
             io.set_timer(owner, Duration::from_secs(1_000 + n));
         }
@@ -90,7 +90,7 @@ fn timers(c: &mut Criterion) {
             BenchmarkId::new("100 set and come up in a turn, others set", others),
             |b| {
                 b.iter(|| {
-                    let io = server.io();
+                    let io = server.io_mut();
                     for _ in 0..100 {
                         io.set_timer(owner, Duration::ZERO);
                     }
@@ -113,7 +113,7 @@ impl<S: 'static> Standing<S> {
     fn new<H: Handler<S> + 'static>(shared: S, count: usize, handler: impl Fn() -> H) -> Self {
         let options =
             Options { idle_timeout: Some(Duration::from_secs(3_600)), ..Options::default() };
-        let mut server = Server::with(shared, options).expect("a server");
+        let mut server = Server::with_shared(shared, options).expect("a server");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let addr = listener.local_addr().expect("an address");
         let (mut ids, mut peers) = (Vec::new(), Vec::new());
@@ -133,7 +133,7 @@ impl<S: 'static> Standing<S> {
 fn connections(c: &mut Criterion) {
     let mut group = c.benchmark_group("connection");
     let mut standing = Standing::new((), 1, || Echo);
-    let (io, id) = (standing.server.io(), standing.ids[0]);
+    let (io, id) = (standing.server.io_mut(), standing.ids[0]);
     group.bench_function("pause and resume, notes only", |b| {
         b.iter(|| {
             io.pause(black_box(id));
@@ -166,7 +166,7 @@ fn send_only(standing: &mut Standing<()>, count: u64) -> Duration {
     let turns = count.div_ceil(A_TURN as u64);
     let mut spent = Duration::ZERO;
     for _ in 0..turns {
-        let io = server.io();
+        let io = server.io_mut();
         let begin = Instant::now();
         for _ in 0..A_TURN {
             black_box(io.send(ids[0], black_box(&message)));
@@ -242,7 +242,7 @@ fn send_to_only(bound: &mut Bound, count: u64) -> Duration {
     let turns = count.div_ceil(A_TURN as u64);
     let mut spent = Duration::ZERO;
     for _ in 0..turns {
-        let io = server.io();
+        let io = server.io_mut();
         let begin = Instant::now();
         for _ in 0..A_TURN {
             black_box(io.send_to(*id, black_box(&packet), &to));
@@ -297,7 +297,7 @@ impl Handler<Cuts> for Cutter {
 
 fn lines(input: &mut Input<'_>) -> io::Result<usize> {
     let mut count = 0;
-    while let Some(line) = input.line(100)? {
+    while let Some(line) = input.take_line(100)? {
         black_box(line);
         count += 1;
     }
@@ -306,7 +306,7 @@ fn lines(input: &mut Input<'_>) -> io::Result<usize> {
 
 fn frames(input: &mut Input<'_>) -> io::Result<usize> {
     let mut count = 0;
-    while let Some(frame) = input.frame(100)? {
+    while let Some(frame) = input.take_frame(100)? {
         black_box(frame);
         count += 1;
     }
@@ -326,12 +326,12 @@ fn input(c: &mut Criterion) {
         let pieces = piece.repeat(256);
         group.bench_function(name, |b| {
             b.iter_custom(|count| {
-                *server.shared() = Cuts::default();
-                while server.shared().count < count {
+                *server.shared_mut() = Cuts::default();
+                while server.shared_mut().count < count {
                     peers[0].write_all(&pieces).expect("a connection");
                     turn(server);
                 }
-                let cuts = server.shared();
+                let cuts = server.shared_mut();
                 cuts.spent.mul_f64(count as f64 / cuts.count as f64)
             });
         });

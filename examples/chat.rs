@@ -27,7 +27,7 @@ impl Handler<Room> for Member {
     }
 
     fn handle(&mut self, cx: &mut Context<'_, Room>, input: &mut Input<'_>) -> io::Result<()> {
-        while let Some(line) = input.line(1024)? {
+        while let Some(line) = input.take_line(1024)? {
             for &member in cx.shared.members.iter().filter(|&&member| member != cx.id) {
                 cx.io.send(member, &[line, b"\n"].concat());
             }
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 
 fn serve(words: &[OsString]) -> io::Result<()> {
     let addr = words.first().cloned().unwrap_or_else(|| "127.0.0.1:7000".into());
-    let mut server = Server::with(Room::default(), Options::default())?;
+    let mut server = Server::with_shared(Room::default(), Options::default())?;
     let listener = server.listen(addr, |_peer| Member)?;
     if let Some(addr) = server.io().local_addr(listener) {
         // Not `println!`, which panics when nobody reads it.

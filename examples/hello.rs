@@ -21,7 +21,7 @@ impl Handler for Hello {
     }
 
     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
-        while let Some(line) = input.line(1024)? {
+        while let Some(line) = input.take_line(1024)? {
             if line == b"exit" {
                 cx.close();
                 return Ok(());

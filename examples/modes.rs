@@ -3,7 +3,7 @@
 //!
 //! The technique: a handler that blocks, one for each client, which says nothing of where it runs.
 //! Each read is taken for one message, which is right only as long as the client waits for each
-//! answer: a stream keeps no boundaries. A protocol of lines takes them with `Request::line(1024)`.
+//! answer: a stream keeps no boundaries. A protocol of lines takes them with `Request::take_line(1024)`.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use socketserver::Server;
-use socketserver::blocking::{Handler, Mode, Request};
+use socketserver::blocking::{Handler, Request, Workers};
 
 #[path = "support/program.rs"]
 mod program;
@@ -44,12 +44,12 @@ impl Handler for Hello {
     }
 }
 
-fn mode(word: &str) -> Option<Mode> {
+fn mode(word: &str) -> Option<Workers> {
     let mode = match word {
-        "inline" => Mode::inline(),
-        "threads" => Mode::threads(64),
+        "inline" => Workers::inline(),
+        "threads" => Workers::threads(64),
         #[cfg(all(unix, feature = "processes"))]
-        "processes" => Mode::processes(socketserver::blocking::MAX_CHILDREN),
+        "processes" => Workers::processes(socketserver::blocking::MAX_CHILDREN),
         _ => return None,
     };
     Some(mode.deadline(LONGEST))

@@ -18,7 +18,7 @@ use std::io;
 ///     if line == b"stop" { Err(Exit.into()) } else { Ok(()) }
 /// }
 ///
-/// assert!(Exit::is(&handle(b"stop").unwrap_err()));
+/// assert!(Exit::is_exit(&handle(b"stop").unwrap_err()));
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Exit;
@@ -26,7 +26,7 @@ pub struct Exit;
 impl Exit {
     /// Whether an error is this one.
     #[must_use]
-    pub fn is(error: &io::Error) -> bool {
+    pub fn is_exit(error: &io::Error) -> bool {
         error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<Exit>)
     }
 }

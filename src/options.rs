@@ -14,7 +14,7 @@ use std::time::Duration;
 /// use socketserver::{Options, Server};
 ///
 /// let options = Options { idle_timeout: Some(Duration::from_secs(30)), ..Options::default() };
-/// let server: Server = Server::with((), options)?;
+/// let server: Server = Server::with_shared((), options)?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -115,7 +115,7 @@ pub struct Options {
     /// An error for Unix sockets. Default: false.
     pub reuse_port: bool,
     /// `IPV6_V6ONLY`: a listener on `[::]` takes no IPv4 clients. Default: false, on every system.
-    pub only_v6: bool,
+    pub v6_only: bool,
     /// `SO_RCVBUF` and `SO_SNDBUF` of every socket. Default: `None`; the system then sizes streams as
     /// it sees fit, and datagram sockets ask for 4 MiB, so that a burst can wait. Every system cuts
     /// both to its maximum, and raises them to its minimum; 2 GiB and more cannot be asked for.
@@ -131,15 +131,15 @@ pub struct Options {
     pub packets_per_turn: usize,
     /// Datagrams that may wait to leave one socket; what is sent above that is dropped. Default:
     /// 4,096.
-    pub packet_queue: usize,
+    pub send_queue_packets: usize,
     /// Bytes of them. Default: 8 MiB.
-    pub packet_queue_bytes: usize,
+    pub send_queue_bytes: usize,
     /// Whether datagrams are handled that say they come from another datagram socket bound by this
     /// server. One forged packet could otherwise make two services answer each other for ever. From
     /// the receiving socket's own address none is ever handled. A socket that has chosen one peer
-    /// ([`Io::set_peer`](crate::Io::set_peer), [`Server::connect_datagram`](crate::Server::connect_datagram))
+    /// ([`Io::connect_peer`](crate::Io::connect_peer), [`Server::connect_datagram`](crate::Server::connect_datagram))
     /// takes what that one sends in any case. Default: false.
-    pub own_packets: bool,
+    pub accept_own_packets: bool,
     /// `SO_BROADCAST`: datagrams may be sent to broadcast addresses. Default: false.
     pub broadcast: bool,
     /// `IP_TTL`, `IPV6_UNICAST_HOPS`: how many routers a datagram may pass, 1 to 255. An IPv6 socket
@@ -154,14 +154,14 @@ pub struct Options {
     /// microseconds more than double what one connection gets through that waits for each answer,
     /// when the loop has a processor to itself; they cost that processor whenever something
     /// happens, and they cost others time when it has not. Default: nothing.
-    pub spin: Duration,
+    pub busy_poll: Duration,
     /// Calls from other threads that may wait for the loop. Default: 65,536.
-    pub mailbox_limit: usize,
+    pub post_queue: usize,
     /// Threads for [`Context::offload`](crate::Context::offload); none is started before it is
     /// needed. Default: 4.
-    pub worker_threads: usize,
+    pub offload_threads: usize,
     /// Pieces of offloaded work that may be under way or waiting. Default: 1,024.
-    pub work_limit: usize,
+    pub offload_queue: usize,
     /// Threads that look up the names of outgoing connections; none is started before it is needed.
     /// The system's look-up cannot be called off, and one that nobody answers holds its thread for
     /// some 20 to 30 s. So one client, as told by its address, or one handler may hold as many as are
@@ -196,22 +196,22 @@ impl Default for Options {
             user_timeout: None,
             reuse_address: true,
             reuse_port: false,
-            only_v6: false,
+            v6_only: false,
             receive_buffer: None,
             send_buffer: None,
             max_packet_size: 65_535,
             packets_per_turn: 64,
-            packet_queue: 4_096,
-            packet_queue_bytes: 8 << 20,
-            own_packets: false,
+            send_queue_packets: 4_096,
+            send_queue_bytes: 8 << 20,
+            accept_own_packets: false,
             broadcast: false,
             ttl: None,
             multicast_ttl: None,
             multicast_loop: true,
-            spin: Duration::ZERO,
-            mailbox_limit: 65_536,
-            worker_threads: 4,
-            work_limit: 1_024,
+            busy_poll: Duration::ZERO,
+            post_queue: 65_536,
+            offload_threads: 4,
+            offload_queue: 1_024,
             lookup_threads: 32,
         }
     }
@@ -259,11 +259,11 @@ impl Options {
             ("high_water", self.high_water),
             ("output_limit", self.output_limit),
             ("packets_per_turn", self.packets_per_turn),
-            ("packet_queue", self.packet_queue),
-            ("packet_queue_bytes", self.packet_queue_bytes),
-            ("mailbox_limit", self.mailbox_limit),
-            ("worker_threads", self.worker_threads),
-            ("work_limit", self.work_limit),
+            ("send_queue_packets", self.send_queue_packets),
+            ("send_queue_bytes", self.send_queue_bytes),
+            ("post_queue", self.post_queue),
+            ("offload_threads", self.offload_threads),
+            ("offload_queue", self.offload_queue),
             ("lookup_threads", self.lookup_threads),
         ] {
             if count == 0 {

@@ -88,7 +88,7 @@ pub struct Stats {
     pub packets_truncated: u64,
     /// Those of them that no handler saw: `verify_request` refused them, they said that this server
     /// itself had sent them, or their handler had closed the socket or chosen another peer
-    /// ([`Io::set_peer`](crate::Io::set_peer)).
+    /// ([`Io::connect_peer`](crate::Io::connect_peer)).
     pub packets_refused: u64,
     /// Those of them that cost their handler an error or a panic.
     pub packets_failed: u64,
@@ -122,13 +122,13 @@ impl Stats {
 
     /// How many bytes were sent by handlers and wait for their peer.
     #[must_use]
-    pub fn unsent(&self) -> u64 {
+    pub fn pending_output(&self) -> u64 {
         self.bytes_sent - self.bytes_out - self.bytes_dropped
     }
 
     /// How many datagrams were sent by handlers and wait to leave.
     #[must_use]
-    pub fn packets_waiting(&self) -> u64 {
+    pub fn queued_packets(&self) -> u64 {
         self.packets_sent - self.packets_out - self.packets_dropped
     }
 

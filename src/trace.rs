@@ -8,7 +8,7 @@ use std::fmt;
 use crate::id::{SocketId, TimerId};
 use crate::stats::CloseReason;
 
-/// One step of the loop, as [`Server::trace`](crate::Server::trace) shows it.
+/// One step of the loop, as [`Server::set_trace`](crate::Server::set_trace) shows it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum TraceEvent {

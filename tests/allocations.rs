@@ -34,7 +34,7 @@ fn allocations<H: Handler + 'static>(
     size: usize,
     handler: fn() -> H,
 ) -> u64 {
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let addr = tested.serve(kind, move |_| handler());
     let mut clients = Client::connect_many(&addr, 50);
     let message = pattern(size, 1);
@@ -90,7 +90,7 @@ fn an_unusual_turn_costs_one_allocation_at_most() {
             let bytes = input.take_all();
             cx.send(&bytes[..bytes.len() / 2]);
             let id = cx.id;
-            cx.io.set_full_duplex(id, true);
+            cx.io.set_read_while_congested(id, true);
             cx.send(&bytes[bytes.len() / 2..]);
             Ok(())
         })
@@ -112,10 +112,10 @@ fn an_unusual_turn_costs_one_allocation_at_most() {
 #[test]
 fn a_broadcast_costs_no_allocation() {
     let mut tested: Tested<Vec<socketserver::SocketId>> =
-        Tested::with(Vec::new(), Options::default());
+        Tested::with_shared(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, |_| Member);
     let mut clients = Client::connect_many(&addr, 20);
-    tested.until(|server| server.shared().len() == 20);
+    tested.until(|server| server.shared_mut().len() == 20);
     let message = pattern(100, 3);
     let mut buffer = [0; 100];
     let mut speak = |tested: &mut Tested<_>, clients: &mut [Client]| {

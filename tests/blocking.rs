@@ -14,12 +14,12 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Client, Kind, Net, PATIENCE, PacketClient, Tested};
-use socketserver::blocking::{Handler, Mode, Request};
+use socketserver::blocking::{Handler, Request, Workers};
 use socketserver::{Addr, CloseReason, Exit, Options, RequestOutcome, Server, SocketId};
 
 /// Both modes that every system has.
-fn modes() -> [Mode; 2] {
-    [Mode::inline(), Mode::threads(4)]
+fn modes() -> [Workers; 2] {
+    [Workers::inline(), Workers::threads(4)]
 }
 
 impl<S: 'static> Tested<S> {
@@ -27,7 +27,7 @@ impl<S: 'static> Tested<S> {
     fn serve_blocking<H: Handler<S> + Send + 'static>(
         &mut self,
         kind: Kind,
-        mode: &Mode,
+        mode: &Workers,
         factory: impl FnMut(&Addr) -> H + 'static,
     ) -> Addr {
         let addr = match kind {
@@ -41,7 +41,7 @@ impl<S: 'static> Tested<S> {
     fn bind_blocking<H: Handler<S> + Send + 'static>(
         &mut self,
         net: Net,
-        mode: &Mode,
+        mode: &Workers,
         factory: impl FnMut(&Addr) -> H + 'static,
     ) -> (SocketId, Addr) {
         let addr = match net {
@@ -133,7 +133,7 @@ fn a_datagram_comes_back_over_every_socket() {
 fn more_threads_than_allowed_are_never_busy_and_the_others_wait() {
     for kind in kinds() {
         let mut server = Tested::new();
-        let mode = Mode::threads(2);
+        let mode = Workers::threads(2);
         let (handler, gate) = at_the_gate();
         let addr = server.serve_blocking(*kind, &mode, move |_| handler.clone());
         let mut clients = Client::connect_many(&addr, 5);
@@ -141,8 +141,8 @@ fn more_threads_than_allowed_are_never_busy_and_the_others_wait() {
         for _ in 0..10 {
             server.turn(Some(Duration::ZERO)).unwrap();
         }
-        assert_eq!(mode.active(), 2);
-        assert_eq!(server.io().connections(), 2);
+        assert_eq!(mode.active_count(), 2);
+        assert_eq!(server.io().connection_count(), 2);
         assert!(gate.arrived.try_recv().is_err());
         for _ in 0..5 {
             gate.open.send(()).unwrap();
@@ -152,7 +152,7 @@ fn more_threads_than_allowed_are_never_busy_and_the_others_wait() {
         }
         drop(clients);
         server.until_ended(5);
-        assert_eq!(mode.active(), 0);
+        assert_eq!(mode.active_count(), 0);
     }
 }
 
@@ -160,7 +160,7 @@ fn more_threads_than_allowed_are_never_busy_and_the_others_wait() {
 fn datagrams_that_find_no_thread_wait_for_one() {
     for net in nets() {
         let mut server = Tested::new();
-        let mode = Mode::threads(2);
+        let mode = Workers::threads(2);
         let (handler, gate) = at_the_gate();
         let (_, addr) = server.bind_blocking(*net, &mode, move |_| handler.clone());
         let clients = PacketClient::many(&addr, 5);
@@ -168,7 +168,7 @@ fn datagrams_that_find_no_thread_wait_for_one() {
             client.send(b"a datagram");
         }
         server.until_arrived(&gate, 2);
-        assert_eq!(mode.active(), 2);
+        assert_eq!(mode.active_count(), 2);
         for _ in 0..5 {
             gate.open.send(()).unwrap();
         }
@@ -182,7 +182,7 @@ fn datagrams_that_find_no_thread_wait_for_one() {
 fn other_services_go_on_while_threads_are_busy() {
     let mut server = Tested::new();
     let (handler, gate) = at_the_gate();
-    let busy = server.serve_blocking(Kind::Tcp, &Mode::threads(1), move |_| handler.clone());
+    let busy = server.serve_blocking(Kind::Tcp, &Workers::threads(1), move |_| handler.clone());
     let plain = server.serve(Kind::Tcp, |_| socketserver::Echo);
     let mut waiting = Client::connect_many(&busy, 2);
     server.until_arrived(&gate, 1);
@@ -198,10 +198,10 @@ fn a_shutdown_waits_for_threads_within_its_grace() {
     for kind in kinds() {
         let mut server = Tested::new();
         let (handler, gate) = at_the_gate();
-        let addr = server.serve_blocking(*kind, &Mode::threads(1), move |_| handler.clone());
+        let addr = server.serve_blocking(*kind, &Workers::threads(1), move |_| handler.clone());
         let mut client = Client::connect(&addr);
         server.until_arrived(&gate, 1);
-        server.io().shutdown(PATIENCE);
+        server.io_mut().shutdown(PATIENCE);
         server.turn(Some(Duration::ZERO)).unwrap();
         assert!(server.io().is_shutting_down());
         gate.open.send(()).unwrap();
@@ -216,7 +216,7 @@ fn a_shutdown_waits_for_threads_within_its_grace() {
 fn a_shutdown_cuts_off_who_is_busy_for_longer_than_its_grace() {
     let mut server = Tested::new();
     let (handler, gate) = at_the_gate();
-    let addr = server.serve_blocking(Kind::Tcp, &Mode::threads(1), move |_| handler.clone());
+    let addr = server.serve_blocking(Kind::Tcp, &Workers::threads(1), move |_| handler.clone());
     let mut client = Client::connect(&addr);
     server.until_arrived(&gate, 1);
     assert_eq!(server.shutdown(Duration::ZERO).unwrap().forced, 1);
@@ -229,7 +229,7 @@ fn a_shutdown_cuts_off_who_is_busy_for_longer_than_its_grace() {
 fn a_shutdown_does_not_wait_for_who_is_detached() {
     for kind in kinds() {
         let mut server = Tested::new();
-        let mode = Mode::threads(1).detach(true);
+        let mode = Workers::threads(1).daemon_threads(true);
         let (handler, gate) = at_the_gate();
         let addr = server.serve_blocking(*kind, &mode, move |_| handler.clone());
         let mut client = Client::connect(&addr);
@@ -246,14 +246,14 @@ fn a_shutdown_does_not_wait_for_who_is_detached() {
 fn a_shutdown_does_not_wait_for_who_is_detached_and_at_a_datagram() {
     for net in nets() {
         let mut server = Tested::new();
-        let mode = Mode::threads(1).detach(true);
+        let mode = Workers::threads(1).daemon_threads(true);
         let (handler, gate) = at_the_gate();
         let (_, addr) = server.bind_blocking(*net, &mode, move |_| handler.clone());
         let client = PacketClient::new(&addr);
         client.send(b"a datagram");
         server.until_arrived(&gate, 1);
         server.shutdown(PATIENCE).unwrap();
-        assert_eq!(mode.active(), 1);
+        assert_eq!(mode.active_count(), 1);
         gate.open.send(()).unwrap();
         // Its answer leaves when the server runs again.
         assert_eq!(server.answer(&client), b"passed\n");
@@ -269,12 +269,12 @@ fn who_waits_in_a_read_is_told_of_a_shutdown() {
             request.read_to_end(&mut rest)?;
             request.write_all(&rest)
         };
-        let mode = Mode::threads(1);
+        let mode = Workers::threads(1);
         let addr = server.serve_blocking(*kind, &mode, move |_| rest);
         let mut client = Client::connect(&addr);
         client.send(b"so far");
-        server.until(|_| mode.active() == 1);
-        server.io().shutdown(PATIENCE);
+        server.until(|_| mode.active_count() == 1);
+        server.io_mut().shutdown(PATIENCE);
         assert_eq!(server.receive_to_end(&mut client), b"so far");
         drop(client);
         server.until(|server| !server.io().is_shutting_down());
@@ -303,7 +303,7 @@ fn a_timeout_is_an_error_of_the_read() {
 fn the_idle_timeout_of_the_server_is_the_default() {
     for mode in modes() {
         let idle_timeout = Some(Duration::from_millis(20));
-        let mut server = Tested::with((), Options { idle_timeout, ..Options::default() });
+        let mut server = Tested::with_shared((), Options { idle_timeout, ..Options::default() });
         let addr = server.serve_blocking(Kind::Tcp, &mode, |_| echo);
         let mut client = Client::connect(&addr);
         server.until(|_| client.look());
@@ -315,12 +315,12 @@ fn the_idle_timeout_of_the_server_is_the_default() {
 fn an_exit_in_the_loop_ends_the_run_and_in_a_thread_only_its_request() {
     let exit = |_: &mut Request<'_>| -> io::Result<()> { Err(Exit.into()) };
     let mut server = Tested::new();
-    let addr = server.serve_blocking(Kind::Tcp, &Mode::inline(), move |_| exit);
+    let addr = server.serve_blocking(Kind::Tcp, &Workers::inline(), move |_| exit);
     let _client = Client::connect(&addr);
-    assert!(Exit::is(&server.serve_forever().unwrap_err()));
+    assert!(Exit::is_exit(&server.serve_forever().unwrap_err()));
 
     let mut server = Tested::new();
-    let addr = server.serve_blocking(Kind::Tcp, &Mode::threads(1), move |_| exit);
+    let addr = server.serve_blocking(Kind::Tcp, &Workers::threads(1), move |_| exit);
     let mut client = Client::connect(&addr);
     server.until(|_| client.look());
     drop(client);
@@ -363,11 +363,11 @@ fn a_failure_and_a_panic_reach_the_hook_once_each_and_end_that_client_alone() {
 #[test]
 fn what_handlers_share_is_changed_by_one_at_a_time() {
     for mode in modes() {
-        let mut server = Tested::with(0, Options::default());
+        let mut server = Tested::with_shared(0, Options::default());
         let addr = server.serve_blocking(Kind::Tcp, &mode, |_| {
             |request: &mut Request<'_, u32>| -> io::Result<()> {
                 for _ in 0..100 {
-                    request.shared(|count| *count += 1)?;
+                    request.with_shared(|count| *count += 1)?;
                 }
                 Ok(())
             }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 
 use common::{Client, Kind, PATIENCE, Tested};
-use socketserver::blocking::{Mode, Request};
+use socketserver::blocking::{Request, Workers};
 use socketserver::{Addr, LengthField, Options, TraceEvent};
 
 /// The kinds of stream that this system has.
@@ -25,8 +25,8 @@ fn kinds() -> &'static [Kind] {
 }
 
 /// Both modes that every system has.
-fn modes() -> [Mode; 2] {
-    [Mode::inline(), Mode::threads(4)]
+fn modes() -> [Workers; 2] {
+    [Workers::inline(), Workers::threads(4)]
 }
 
 type Ended = Result<(), (ErrorKind, String)>;
@@ -35,7 +35,7 @@ type Ended = Result<(), (ErrorKind, String)>;
 fn serve(
     server: &mut Tested,
     kind: Kind,
-    mode: &Mode,
+    mode: &Workers,
     handle: fn(&mut Request<'_>) -> io::Result<()>,
 ) -> (Addr, Receiver<Ended>) {
     let addr = match kind {
@@ -127,17 +127,18 @@ impl Drop for Peer {
 #[test]
 fn lines_frames_and_pieces_are_taken_from_connections() {
     fn all_ways(request: &mut Request<'_>) -> io::Result<()> {
-        let line = request.line(20)?.unwrap_or_default().to_vec();
+        let line = request.take_line(20)?.unwrap_or_default().to_vec();
         let piece = request.take_until(b';', 20)?.unwrap_or_default().to_vec();
-        let head = request.delimited(b"\r\n\r\n", 20)?.unwrap_or_default().to_vec();
-        let frame = request.frame(20)?.unwrap_or_default().to_vec();
-        let framed = request.frame_with(&LengthField::U8, 20)?.map(|frame| frame.body.to_vec());
+        let head = request.take_delimited(b"\r\n\r\n", 20)?.unwrap_or_default().to_vec();
+        let frame = request.take_frame(20)?.unwrap_or_default().to_vec();
+        let framed =
+            request.take_frame_with(&LengthField::U8, 20)?.map(|frame| frame.body.to_vec());
         let exact = request.take_exact(3, 20)?.unwrap_or_default().to_vec();
         let framed = framed.unwrap_or_default();
         request.send_all(&[line, piece, head, frame, framed, exact].join(&b'|'))?;
-        let rest = request.line(20)?.unwrap_or_default().to_vec();
+        let rest = request.take_line(20)?.unwrap_or_default().to_vec();
         request.send_all(&rest)?;
-        assert_eq!(request.line(20)?, None);
+        assert_eq!(request.take_line(20)?, None);
         Ok(())
     }
     let input = b"line\r\npiece;head\r\n\r\n\0\0\0\x05frame\x06framedabcthe rest";
@@ -168,10 +169,10 @@ fn who_sends_no_end_costs_twice_the_limit_at_most() {
         result
     }
     let ways: [fn(&mut Request<'_>) -> io::Result<()>; 8] = [
-        |request| measured(|| request.line(LIMIT).map(drop)),
+        |request| measured(|| request.take_line(LIMIT).map(drop)),
         |request| measured(|| request.take_until(b';', LIMIT).map(drop)),
-        |request| measured(|| request.delimited(b"\r\n", LIMIT).map(drop)),
-        |request| measured(|| request.frame_with(&LengthField::U24, LIMIT).map(drop)),
+        |request| measured(|| request.take_delimited(b"\r\n", LIMIT).map(drop)),
+        |request| measured(|| request.take_frame_with(&LengthField::U24, LIMIT).map(drop)),
         |request| measured(|| request.read_line(&mut String::new()).map(drop)),
         |request| measured(|| request.read_until(b';', &mut Vec::new()).map(drop)),
         |request| measured(|| request.read_to_end(&mut Vec::new()).map(drop)),
@@ -179,8 +180,8 @@ fn who_sends_no_end_costs_twice_the_limit_at_most() {
     ];
     for (nth, way) in ways.into_iter().enumerate() {
         let input_limit = if nth < 4 { 16 << 20 } else { LIMIT };
-        let mut server = Tested::with((), Options { input_limit, ..Options::default() });
-        let (addr, ended) = serve(&mut server, Kind::Tcp, &Mode::inline(), way);
+        let mut server = Tested::with_shared((), Options { input_limit, ..Options::default() });
+        let (addr, ended) = serve(&mut server, Kind::Tcp, &Workers::inline(), way);
         let _peer = Peer::pours(&addr);
         let (kind, what) = outcome(&mut server, &ended).unwrap_err();
         assert_eq!(kind, ErrorKind::InvalidData, "{nth}: {what}");
@@ -194,7 +195,7 @@ fn one_write_takes_the_timeout_at_most_however_many_pieces_the_peer_takes() {
     }
     for kind in kinds() {
         let mut server = Tested::new();
-        let mode = Mode::threads(1).timeout(Duration::from_millis(300));
+        let mode = Workers::threads(1).timeout(Duration::from_millis(300));
         let (addr, ended) = serve(&mut server, *kind, &mode, much);
         let peer = Peer::sips(&addr);
         let (kind, what) = outcome(&mut server, &ended).unwrap_err();
@@ -207,7 +208,7 @@ fn one_write_takes_the_timeout_at_most_however_many_pieces_the_peer_takes() {
 fn a_peer_that_takes_nothing_is_an_error_of_the_write() {
     for kind in kinds() {
         let mut server = Tested::new();
-        let mode = Mode::threads(1).timeout(Duration::from_millis(20));
+        let mode = Workers::threads(1).timeout(Duration::from_millis(20));
         let (addr, ended) =
             serve(&mut server, *kind, &mode, |request| request.send_all(&vec![0; 64 << 20]));
         let _silent = Client::connect(&addr);
@@ -221,7 +222,8 @@ fn a_large_write_to_a_peer_that_reads_arrives_within_every_kind_of_time() {
         (0..=250).collect::<Vec<u8>>().repeat(40_000)
     }
     for kind in kinds() {
-        for mode in [Mode::threads(1), Mode::threads(1).timeout(PATIENCE).deadline(PATIENCE)] {
+        for mode in [Workers::threads(1), Workers::threads(1).timeout(PATIENCE).deadline(PATIENCE)]
+        {
             let mut server = Tested::new();
             let (addr, ended) =
                 serve(&mut server, *kind, &mode, |request| request.send_all(&pattern()));
@@ -246,14 +248,14 @@ fn a_large_write_to_a_peer_that_reads_arrives_within_every_kind_of_time() {
 #[test]
 fn who_sends_byte_by_byte_is_within_every_timeout_and_ends_at_the_deadline() {
     let endless: [fn(&mut Request<'_>) -> io::Result<()>; 3] = [
-        |request| request.line(1 << 20).map(drop),
+        |request| request.take_line(1 << 20).map(drop),
         |request| request.read_line(&mut String::new()).map(drop),
         |request| request.read_exact(&mut [0; 1 << 16]),
     ];
     for kind in kinds() {
         for handle in endless {
             let mut server = Tested::new();
-            let mode = Mode::threads(1).timeout(PATIENCE).deadline(Duration::from_millis(100));
+            let mode = Workers::threads(1).timeout(PATIENCE).deadline(Duration::from_millis(100));
             let (addr, ended) = serve(&mut server, *kind, &mode, handle);
             let _peer = Peer::drips(&addr);
             let (kind, what) = outcome(&mut server, &ended).unwrap_err();
@@ -273,7 +275,7 @@ fn who_takes_byte_by_byte_ends_at_the_deadline() {
     }
     for kind in kinds() {
         let mut server = Tested::new();
-        let mode = Mode::threads(1).timeout(PATIENCE).deadline(Duration::from_millis(200));
+        let mode = Workers::threads(1).timeout(PATIENCE).deadline(Duration::from_millis(200));
         let (addr, ended) = serve(&mut server, *kind, &mode, many);
         let _peer = Peer::sips(&addr);
         let (kind, what) = outcome(&mut server, &ended).unwrap_err();
@@ -284,9 +286,9 @@ fn who_takes_byte_by_byte_ends_at_the_deadline() {
 #[test]
 fn who_drips_holds_no_thread_for_longer_than_the_deadline() {
     let mut server = Tested::new();
-    let mode = Mode::threads(2).deadline(Duration::from_millis(100));
+    let mode = Workers::threads(2).deadline(Duration::from_millis(100));
     let (addr, ended) = serve(&mut server, Kind::Tcp, &mode, |request| {
-        let line = request.line(1 << 20)?.unwrap_or_default().to_vec();
+        let line = request.take_line(1 << 20)?.unwrap_or_default().to_vec();
         request.send_all(&line)
     });
     let drippers: Vec<Peer> = (0..4).map(|_| Peer::drips(&addr)).collect();
@@ -303,11 +305,11 @@ fn a_handler_may_move_its_deadline_and_its_timeout() {
     fn steps(request: &mut Request<'_>) -> io::Result<()> {
         let before = request.deadline();
         assert!(before.is_some_and(|deadline| deadline > Instant::now()));
-        assert_eq!(request.line(20)?, Some(&b"first"[..]));
+        assert_eq!(request.take_line(20)?, Some(&b"first"[..]));
         request.set_deadline(Some(Instant::now()))?;
         // What was read ahead costs no time.
-        assert_eq!(request.line(20)?, Some(&b"second"[..]));
-        let late = request.line(20).unwrap_err();
+        assert_eq!(request.take_line(20)?, Some(&b"second"[..]));
+        let late = request.take_line(20).unwrap_err();
         assert_eq!((late.kind(), late.to_string()), (ErrorKind::TimedOut, LATE.into()));
         assert_eq!(request.send_all(b"too late").unwrap_err().kind(), ErrorKind::TimedOut);
 
@@ -316,16 +318,16 @@ fn a_handler_may_move_its_deadline_and_its_timeout() {
         let nothing = request.set_timeout(Some(Duration::ZERO)).unwrap_err();
         assert_eq!(nothing.kind(), ErrorKind::InvalidInput);
         request.set_timeout(Some(Duration::from_millis(1)))?;
-        assert_eq!(request.line(20).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(request.take_line(20).unwrap_err().kind(), ErrorKind::TimedOut);
         // The longest there is, for those who must say something.
         request.set_timeout(Some(Duration::MAX))?;
         request.send_all(b"go on\n")?;
-        assert_eq!(request.line(20)?, Some(&b"third"[..]));
+        assert_eq!(request.take_line(20)?, Some(&b"third"[..]));
         request.send_all(b"done\n")
     }
     for kind in kinds() {
         let mut server = Tested::new();
-        let mode = Mode::threads(1).deadline(PATIENCE);
+        let mode = Workers::threads(1).deadline(PATIENCE);
         let (addr, ended) = serve(&mut server, *kind, &mode, steps);
         let mut client = Client::connect(&addr);
         client.send(b"first\nsecond\n");
@@ -338,10 +340,10 @@ fn a_handler_may_move_its_deadline_and_its_timeout() {
 
 #[test]
 fn a_deadline_and_a_timeout_as_long_as_can_be_said_are_none() {
-    let mode = Mode::threads(1).timeout(Duration::MAX).deadline(Duration::MAX);
+    let mode = Workers::threads(1).timeout(Duration::MAX).deadline(Duration::MAX);
     let mut server = Tested::new();
     let (addr, ended) = serve(&mut server, Kind::Tcp, &mode, |request| {
-        let line = request.line(20)?.unwrap_or_default().to_vec();
+        let line = request.take_line(20)?.unwrap_or_default().to_vec();
         request.send_all(&line)
     });
     let mut client = Client::connect(&addr);
@@ -355,14 +357,14 @@ fn a_datagram_is_taken_line_by_line_and_ends_where_it_ends() {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&lines);
     let mut server = Tested::new();
-    let mode = Mode::inline().deadline(Duration::from_millis(1));
+    let mode = Workers::inline().deadline(Duration::from_millis(1));
     let id = server.bind_blocking("127.0.0.1:0", &mode, move |_| {
         let noted = Arc::clone(&noted);
         move |request: &mut Request<'_>| {
             assert_eq!(request.deadline(), None);
             request.set_deadline(Some(Instant::now()))?;
             request.set_timeout(Some(Duration::from_millis(1)))?;
-            while let Some(line) = request.line(20)? {
+            while let Some(line) = request.take_line(20)? {
                 noted.lock().unwrap().push(String::from_utf8_lossy(line).into_owned());
             }
             request.send_all(b"taken")
@@ -379,7 +381,7 @@ fn a_datagram_is_taken_line_by_line_and_ends_where_it_ends() {
 fn the_addresses_of_a_connection_are_known_while_a_handler_has_it() {
     let mut server = Tested::new();
     let steps = server.steps();
-    let (addr, _ended) = serve(&mut server, Kind::Tcp, &Mode::threads(1), |request| {
+    let (addr, _ended) = serve(&mut server, Kind::Tcp, &Workers::threads(1), |request| {
         request.send_all(b"here")?;
         request.read_exact(&mut [0])
     });

@@ -15,12 +15,12 @@ use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use common::{Client, Kind, PATIENCE, Tested, pattern};
-use socketserver::blocking::{Mode, Request};
+use socketserver::blocking::{Request, Workers};
 use socketserver::{Addr, CloseReason, Context, Handler, Input, Options, SocketId, TraceEvent};
 
 impl<S: 'static> Tested<S> {
     /// Listens on a free address of this kind.
-    fn serve_blocking<H>(&mut self, kind: Kind, mode: &Mode, handler: H) -> Addr
+    fn serve_blocking<H>(&mut self, kind: Kind, mode: &Workers, handler: H) -> Addr
     where
         H: FnMut(&mut Request<'_, S>) -> io::Result<()> + Clone + Send + 'static,
     {
@@ -112,13 +112,13 @@ fn stop_while_sending(kind: Kind, blocks: bool, goes_on: bool) {
     let counts = Arc::clone(&count);
     let addr = if blocks {
         let handler = move |request: &mut Request<'_>| echo(request, &counts);
-        server.serve_blocking(kind, &Mode::threads(1), handler)
+        server.serve_blocking(kind, &Workers::threads(1), handler)
     } else {
         server.serve(kind, move |_| Counted(Arc::clone(&counts)))
     };
     let mut speaker = Speaker::connect(&addr);
     speaker.fill(&mut server);
-    server.io().shutdown(2 * PATIENCE);
+    server.io_mut().shutdown(2 * PATIENCE);
     server.until(|_| {
         if goes_on {
             speaker.push();
@@ -149,7 +149,7 @@ fn who_still_sends_gets_every_answer_and_an_end_in_order() {
 fn who_is_in_the_middle_of_a_request_may_send_the_rest_of_it() {
     for kind in Kind::ALL {
         let mut server = Tested::new();
-        let mode = Mode::threads(1);
+        let mode = Workers::threads(1);
         let addr = server.serve_blocking(kind, &mode, |request| {
             let mut line = String::new();
             request.read_line(&mut line)?;
@@ -157,8 +157,8 @@ fn who_is_in_the_middle_of_a_request_may_send_the_rest_of_it() {
         });
         let mut client = Client::connect(&addr);
         client.send(b"half a li");
-        server.until(|_| mode.active() == 1);
-        server.io().shutdown(PATIENCE);
+        server.until(|_| mode.active_count() == 1);
+        server.io_mut().shutdown(PATIENCE);
         assert_eq!(server.receive_to_end(&mut client), b"half a li");
         for rest in [&b"ne, "[..], b"whole\n"] {
             assert_eq!(client.socket.write(rest).unwrap(), rest.len(), "{kind:?}");
@@ -183,13 +183,13 @@ fn read_always(request: &mut Request<'_>) -> io::Result<()> {
 fn who_never_stops_sending_holds_up_no_stop() {
     for kind in Kind::ALL {
         let mut server = Tested::new();
-        let mode = Mode::threads(1);
+        let mode = Workers::threads(1);
         let addr = server.serve_blocking(kind, &mode, read_always);
         let mut client = Client::connect(&addr);
         let piece = vec![7; PIECE];
         client.push(&piece);
-        server.until(|_| mode.active() == 1);
-        server.io().shutdown(2 * PATIENCE);
+        server.until(|_| mode.active_count() == 1);
+        server.io_mut().shutdown(2 * PATIENCE);
         server.until(|_| {
             client.push(&piece);
             client.look()
@@ -207,9 +207,10 @@ fn closes_at_once(kind: Kind) -> bool {
     let steps = server.steps();
     let count = AtomicUsize::new(0);
     let count = Arc::new(count);
-    let addr = server.serve_blocking(kind, &Mode::threads(1), move |request: &mut Request<'_>| {
-        echo(request, &count)
-    });
+    let addr =
+        server.serve_blocking(kind, &Workers::threads(1), move |request: &mut Request<'_>| {
+            echo(request, &count)
+        });
     let mut client = Client::connect(&addr);
     server.echo(&mut client, b"hello");
     assert_eq!(server.shutdown(PATIENCE).unwrap().forced, 0);
@@ -231,7 +232,7 @@ fn a_stop_does_not_wait_for_the_end_of_a_silent_peer() {
 fn a_handler_that_only_writes_can_ask_for_the_stop_and_a_later_run_is_another() {
     for kind in Kind::ALL {
         let mut server = Tested::new();
-        let mode = Mode::threads(1);
+        let mode = Workers::threads(1);
         let addr = server.serve_blocking(kind, &mode, |request| {
             let at_first = request.is_shutting_down();
             request.write_all(if at_first { b"stopped " } else { b"serving " })?;
@@ -243,7 +244,7 @@ fn a_handler_that_only_writes_can_ask_for_the_stop_and_a_later_run_is_another() 
         for _ in 0..3 {
             let mut client = Client::connect(&addr);
             assert_eq!(server.receive(&mut client, 8), b"serving ");
-            server.io().shutdown(PATIENCE);
+            server.io_mut().shutdown(PATIENCE);
             assert_eq!(server.receive_to_end(&mut client), b"stopped");
             drop(client);
             server.until(|server| !server.io().is_shutting_down());
@@ -255,18 +256,18 @@ fn a_handler_that_only_writes_can_ask_for_the_stop_and_a_later_run_is_another() 
 fn who_is_detached_goes_on_to_read_after_a_stop() {
     for kind in Kind::ALL {
         let mut server = Tested::new();
-        let mode = Mode::threads(1).detach(true);
+        let mode = Workers::threads(1).daemon_threads(true);
         let addr = server.serve_blocking(kind, &mode, |request| {
             let mut line = String::new();
             request.read_line(&mut line)?;
             write!(request, "{} {line}", request.is_shutting_down())
         });
         // The stop is told to another, who is not detached.
-        let other = Mode::threads(1);
+        let other = Workers::threads(1);
         let waits = |request: &mut Request<'_>| request.read(&mut [0]).map(drop);
         let other_addr = server.serve_blocking(kind, &other, waits);
         let (mut client, _other) = (Client::connect(&addr), Client::connect(&other_addr));
-        server.until(|_| mode.active() == 1 && other.active() == 1);
+        server.until(|_| mode.active_count() == 1 && other.active_count() == 1);
         server.shutdown(PATIENCE).unwrap();
         client.send(b"after it\n");
         server.until(|_| client.look());
@@ -293,10 +294,10 @@ fn telling(
 #[test]
 fn the_end_of_its_socket_wakes_a_handler_that_reads() {
     for kind in Kind::ALL {
-        let mut server = Tested::with((), Options::default());
+        let mut server = Tested::with_shared((), Options::default());
         let steps = server.steps();
         let (tell, told) = mpsc::channel();
-        let addr = server.serve_blocking(kind, &Mode::threads(1), telling(tell));
+        let addr = server.serve_blocking(kind, &Workers::threads(1), telling(tell));
         let mut client = Client::connect(&addr);
         client.send(b"hello");
         let mut read = None;
@@ -306,7 +307,7 @@ fn the_end_of_its_socket_wakes_a_handler_that_reads() {
         });
         assert_eq!(read.unwrap().unwrap(), 5);
         let id = accepted(&steps.all());
-        assert!(server.io().abort(id));
+        assert!(server.io_mut().abort(id));
         server.turn(Some(Duration::ZERO)).unwrap();
         // Nothing but the cut wakes it: its peer is silent, and the server goes on.
         let end = told.recv_timeout(PATIENCE).unwrap();

@@ -11,7 +11,7 @@
 
 use std::io::{self, BufRead, Write};
 
-use socketserver::blocking::{Handler, Mode, Request};
+use socketserver::blocking::{Handler, Request, Workers};
 use socketserver::{Addr, Context, DatagramHandler, Server, SocketId};
 
 type Served = io::Result<(Server, SocketId)>;
@@ -23,7 +23,7 @@ struct BaseRequestHandler;
 impl Handler for BaseRequestHandler {
     fn setup(&mut self, request: &mut Request<'_>) -> io::Result<()> {
         let _client_address: &Addr = request.client_address();
-        request.shared(|_server| ())
+        request.with_shared(|_server| ())
     }
 
     fn handle(&mut self, request: &mut Request<'_>) -> io::Result<()> {
@@ -63,22 +63,22 @@ fn BaseServer() -> Server {
     Server::new().unwrap()
 }
 
-fn ThreadingMixIn() -> Mode {
-    Mode::threads(4)
+fn ThreadingMixIn() -> Workers {
+    Workers::threads(4)
 }
 
 #[cfg(all(unix, feature = "processes"))]
-fn ForkingMixIn() -> Mode {
-    Mode::processes(socketserver::blocking::MAX_CHILDREN)
+fn ForkingMixIn() -> Workers {
+    Workers::processes(socketserver::blocking::MAX_CHILDREN)
 }
 
-fn stream(addr: &Addr, mode: &Mode) -> Served {
+fn stream(addr: &Addr, mode: &Workers) -> Served {
     let mut server = BaseServer();
     let id = server.listen_blocking(addr, mode, |_peer| StreamRequestHandler)?;
     Ok((server, id))
 }
 
-fn datagrams(addr: &Addr, mode: &Mode) -> Served {
+fn datagrams(addr: &Addr, mode: &Workers) -> Served {
     let mut server = BaseServer();
     let id = server.bind_blocking(addr, mode, |_peer| DatagramRequestHandler)?;
     Ok((server, id))
@@ -89,11 +89,11 @@ fn ip() -> Addr {
 }
 
 fn TCPServer() -> Served {
-    stream(&ip(), &Mode::inline())
+    stream(&ip(), &Workers::inline())
 }
 
 fn UDPServer() -> Served {
-    datagrams(&ip(), &Mode::inline())
+    datagrams(&ip(), &Workers::inline())
 }
 
 fn ThreadingTCPServer() -> Served {
@@ -106,12 +106,12 @@ fn ThreadingUDPServer() -> Served {
 
 #[cfg(unix)]
 fn UnixStreamServer(path: &Addr) -> Served {
-    stream(path, &Mode::inline())
+    stream(path, &Workers::inline())
 }
 
 #[cfg(unix)]
 fn UnixDatagramServer(path: &Addr) -> Served {
-    datagrams(path, &Mode::inline())
+    datagrams(path, &Workers::inline())
 }
 
 #[cfg(unix)]
@@ -146,7 +146,7 @@ fn ForkingUnixDatagramServer(path: &Addr) -> Served {
 
 #[track_caller]
 fn has_its_address(made: Served) {
-    let (mut server, id) = made.unwrap();
+    let (server, id) = made.unwrap();
     let addr = server.io().local_addr(id).unwrap();
     assert!(addr.path().is_some() || addr.port().is_some_and(|port| port > 0), "{addr}");
 }
@@ -157,7 +157,7 @@ fn servers_without_a_mix_in_and_with_threads_are_there() {
         has_its_address(server());
     }
     let mut server = BaseServer();
-    server.listen_blocking(ip(), &Mode::inline(), |_peer| BaseRequestHandler).unwrap();
+    server.listen_blocking(ip(), &Workers::inline(), |_peer| BaseRequestHandler).unwrap();
     server.bind(ip(), Datagrams).unwrap();
 }
 

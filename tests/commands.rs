@@ -51,24 +51,24 @@ fn with(kind: Of) -> (Tested, SocketId, Addr) {
     let other = tested.bind("127.0.0.1:0", Echo).unwrap();
     let peer = tested.io().local_addr(other).unwrap();
     let id = match kind {
-        Of::Planned => tested.connect(Connect::to(port).unwrap().after(LONG), Echo).unwrap(),
+        Of::Planned => tested.connect(Connect::to(port).unwrap().delay(LONG), Echo).unwrap(),
         Of::Connection | Of::Closing => {
             let id = tested.connect(port, Echo).unwrap();
-            tested.until(|server| server.io().connections() == 2);
+            tested.until(|server| server.io().connection_count() == 2);
             if kind == Of::Closing {
                 // More than the system takes.
-                tested.io().send(id, &[b'x'; 15 << 20]);
-                assert!(tested.io().close(id));
+                tested.io_mut().send(id, &[b'x'; 15 << 20]);
+                assert!(tested.io_mut().close(id));
             }
             id
         }
         Of::Bound => tested.bind("127.0.0.1:0", Echo).unwrap(),
         Of::Connected => tested.connect_datagram(peer.clone(), Echo).unwrap(),
         Of::Listener => listener,
-        Of::Alarm => tested.alarm(|_| Ok(())).unwrap(),
+        Of::Alarm => tested.add_timer_handler(|_| Ok(())).unwrap(),
         Of::Stale => {
-            let id = tested.alarm(|_| Ok(())).unwrap();
-            assert!(tested.io().close(id));
+            let id = tested.add_timer_handler(|_| Ok(())).unwrap();
+            assert!(tested.io_mut().close(id));
             tested.turn(Some(Duration::ZERO)).unwrap();
             id
         }
@@ -90,7 +90,7 @@ const TABLE: &[(&str, Command, &[Of])] = {
         ("is_open", |io, id, _| io.is_open(id), OPEN),
         ("pause", |io, id, _| io.pause(id) && io.is_paused(id), OPEN),
         ("resume", |io, id, _| io.pause(id) && io.resume(id) && !io.is_paused(id), OPEN),
-        ("set_full_duplex", |io, id, _| io.set_full_duplex(id, true), TALKS),
+        ("set_read_while_congested", |io, id, _| io.set_read_while_congested(id, true), TALKS),
         ("shutdown_write", |io, id, _| io.shutdown_write(id), TALKS),
         ("close", |io, id, _| io.close(id) && !io.is_open(id) && !io.close(id), OPEN),
         (
@@ -119,7 +119,7 @@ const TABLE: &[(&str, Command, &[Of])] = {
             &[Connection, Planned, Connected],
         ),
         ("send_to", |io, id, peer| io.send_to(id, b"hello", peer) != SendStatus::Closed, DATAGRAMS),
-        ("set_peer", |io, id, peer| io.set_peer(id, peer).is_ok(), DATAGRAMS),
+        ("set_peer", |io, id, peer| io.connect_peer(id, peer).is_ok(), DATAGRAMS),
         (
             "join_multicast",
             |io, id, _| match io.join_multicast(id, GROUP, 0) {
@@ -148,7 +148,11 @@ fn every_command_says_for_every_kind_whether_it_could_be_done() {
     for (name, command, can) in TABLE {
         for kind in KINDS {
             let (mut tested, id, peer) = with(kind);
-            assert_eq!(command(tested.io(), id, &peer), can.contains(&kind), "{name}: {kind:?}");
+            assert_eq!(
+                command(tested.io_mut(), id, &peer),
+                can.contains(&kind),
+                "{name}: {kind:?}"
+            );
             tested.turn(Some(Duration::ZERO)).unwrap();
         }
     }
@@ -162,7 +166,7 @@ fn a_paused_listener_accepts_nobody_and_loses_nobody() {
         let addr = tested.io().local_addr(id).unwrap();
         let mut first = Client::connect(&addr);
         tested.echo(&mut first, b"before");
-        assert!(tested.io().pause(id));
+        assert!(tested.io_mut().pause(id));
         let mut late = Client::connect_many(&addr, 3);
         for _ in 0..5 {
             tested.turn(Some(Duration::from_millis(1))).unwrap();
@@ -170,7 +174,7 @@ fn a_paused_listener_accepts_nobody_and_loses_nobody() {
         assert_eq!(tested.io().stats().accepted, 1, "{kind:?}");
         tested.echo(&mut first, b"served all the same");
         // What was reported meanwhile is not reported again.
-        assert!(tested.io().resume(id));
+        assert!(tested.io_mut().resume(id));
         for client in &mut late {
             tested.echo(client, b"after all");
         }
@@ -179,19 +183,19 @@ fn a_paused_listener_accepts_nobody_and_loses_nobody() {
 
 #[test]
 fn a_listener_that_is_paused_while_there_is_no_room_accepts_when_both_are_over() {
-    let mut tested = Tested::with((), Options { max_connections: 1, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { max_connections: 1, ..Options::default() });
     let id = tested.serve_as(Kind::Tcp, |_| Echo);
     let addr = tested.io().local_addr(id).unwrap();
     let mut first = Client::connect(&addr);
     tested.echo(&mut first, b"first");
     let mut second = Client::connect(&addr);
     tested.turn(Some(Duration::from_millis(1))).unwrap();
-    tested.io().pause(id);
+    tested.io_mut().pause(id);
     drop(first);
     tested.until_ended(1);
     tested.turn(Some(Duration::from_millis(1))).unwrap();
     assert_eq!(tested.io().stats().accepted, 1);
-    tested.io().resume(id);
+    tested.io_mut().resume(id);
     tested.echo(&mut second, b"second");
 }
 
@@ -229,7 +233,11 @@ fn a_finish_that_aborts_has_the_peer_get_a_reset() {
             assert_eq!(peer.finished().unwrap().reason, reason);
             assert_eq!(peer.was_reset(), aborts, "fails: {fails}");
             assert_eq!(peer.received().is_empty(), fails && aborts, "what it sent is dropped");
-            assert_eq!(server.io().connections(), usize::from(!aborts), "it waits for the end");
+            assert_eq!(
+                server.io().connection_count(),
+                usize::from(!aborts),
+                "it waits for the end"
+            );
             server.io().verify_stats().unwrap();
         }
     }
@@ -245,12 +253,12 @@ fn a_connection_that_only_lingers_or_sends_the_rest_can_still_be_aborted() {
         peer.send("hello");
         server.run();
         assert!(peer.finished().is_some(), "its conversation is over");
-        assert!(server.io().abort(peer.id()));
+        assert!(server.io_mut().abort(peer.id()));
         server.io().verify_stats().unwrap();
-        assert!(!server.io().abort(peer.id()), "it was");
+        assert!(!server.io_mut().abort(peer.id()), "it was");
         server.run();
         assert!(peer.was_reset());
-        assert_eq!((server.io().connections(), server.io().stats().all_ended()), (0, 1));
+        assert_eq!((server.io().connection_count(), server.io().stats().all_ended()), (0, 1));
         assert_eq!(server.io().stats().bytes_dropped, if fails { 5 } else { 0 });
         server.io().verify_stats().unwrap();
     }
@@ -277,11 +285,11 @@ fn a_timer_set_where_nobody_could_be_called_is_none() {
             cx.shared.push(none);
         }
     }
-    let mut server = TestServer::with(Vec::new(), Options::default()).unwrap();
+    let mut server = TestServer::with_shared(Vec::new(), Options::default()).unwrap();
     let peer = server.connect(Sets).unwrap();
     peer.send("x");
     server.run();
-    let none: Vec<bool> = server.shared().iter().map(|timer| *timer == TimerId::NONE).collect();
+    let none: Vec<bool> = server.shared_mut().iter().map(|timer| *timer == TimerId::NONE).collect();
     assert_eq!(none, [false, true, true]);
 }
 
@@ -291,7 +299,7 @@ fn a_timer_set_where_nobody_could_be_called_is_none() {
 fn a_watched_source_that_pauses_in_the_middle_is_told_again_when_it_resumes() {
     use socketserver::mio;
     use std::io::{Read, Write};
-    let mut tested = Tested::with(Vec::new(), Options::default());
+    let mut tested = Tested::with_shared(Vec::new(), Options::default());
     let (mut sender, receiver) = mio::unix::pipe::new().unwrap();
     let id = tested
         .watch(receiver, mio::Interest::READABLE, |cx, pipe, ready| {
@@ -306,13 +314,13 @@ fn a_watched_source_that_pauses_in_the_middle_is_told_again_when_it_resumes() {
         .unwrap();
     sender.write_all(b"abc").unwrap();
     for seen in 1..=3 {
-        tested.until(|server| server.shared().len() == seen);
+        tested.until(|server| server.shared_mut().len() == seen);
         assert!(tested.io().is_paused(id));
         // A timer calls it all the same, with nothing ready.
-        tested.io().set_timer(id, Duration::ZERO);
+        tested.io_mut().set_timer(id, Duration::ZERO);
         tested.turn(Some(Duration::ZERO)).unwrap();
         assert_eq!(tested.shared().len(), seen);
-        assert!(tested.io().resume(id));
+        assert!(tested.io_mut().resume(id));
     }
     assert_eq!(*tested.shared(), b"abc");
 }
@@ -322,7 +330,7 @@ fn a_watched_source_that_pauses_in_the_middle_is_told_again_when_it_resumes() {
 fn a_watched_source_that_pauses_and_resumes_in_one_call_is_not_called_for_ever() {
     use socketserver::mio;
     use std::io::Write;
-    let mut tested = Tested::with(0, Options::default());
+    let mut tested = Tested::with_shared(0, Options::default());
     let (mut sender, receiver) = mio::unix::pipe::new().unwrap();
     let watch = tested.watch(receiver, mio::Interest::READABLE, |cx, _, _| {
         *cx.shared += 1;
@@ -332,7 +340,7 @@ fn a_watched_source_that_pauses_and_resumes_in_one_call_is_not_called_for_ever()
     });
     watch.unwrap();
     sender.write_all(b"x").unwrap();
-    tested.until(|server| *server.shared() == 1);
+    tested.until(|server| *server.shared_mut() == 1);
     for _ in 0..5 {
         tested.turn(Some(Duration::ZERO)).unwrap();
     }
@@ -343,7 +351,8 @@ fn a_watched_source_that_pauses_and_resumes_in_one_call_is_not_called_for_ever()
 #[test]
 fn what_another_handler_commands_in_the_same_round_takes_effect_once() {
     for (command, answered) in [("close", 6), ("abort", 0), ("shutdown_write", 6), ("pause", 6)] {
-        let mut server = TestServer::with(Vec::<SocketId>::new(), Options::default()).unwrap();
+        let mut server =
+            TestServer::with_shared(Vec::<SocketId>::new(), Options::default()).unwrap();
         let first = server.connect(Echo).unwrap();
         let judge = on_input(move |cx: &mut Context<'_, Vec<SocketId>>, input| {
             input.take_all();
@@ -358,7 +367,7 @@ fn what_another_handler_commands_in_the_same_round_takes_effect_once() {
             Ok(())
         });
         let second = server.connect(judge).unwrap();
-        server.shared().push(first.id());
+        server.shared_mut().push(first.id());
         // Both are served in one round, in this order.
         first.send("before");
         second.send("now");

@@ -63,7 +63,7 @@ fn a_refused_connection_is_told_to_finish_only() {
     let mut tested = Tested::new();
     let journal = Journal::default();
     let id = tested.connect(("127.0.0.1", port), Noted::new(&journal, asks(1))).unwrap();
-    assert_eq!(tested.io().send(id, b"for nobody"), SendStatus::Queued);
+    assert_eq!(tested.io_mut().send(id, b"for nobody"), SendStatus::Queued);
     tested.until_ended(1);
     let refused = Call::Finish(CloseReason::ConnectFailed, Some(ErrorKind::ConnectionRefused));
     assert_eq!(journal.calls(), [refused]);
@@ -77,7 +77,7 @@ fn a_unix_path_where_nobody_listens_is_an_error_at_once() {
     let error = tested.connect("unix:/nonexistent/socket", asks(1)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(tested.io().stats().connected, 0);
-    assert_eq!(tested.io().connections(), 0);
+    assert_eq!(tested.io().connection_count(), 0);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn what_is_sent_before_it_stands_leaves_when_it_stands() {
             let mut tested = Tested::new();
             let addr = tested.serve(kind, |_| Echo);
             let id = tested.connect(addr, asks(n)).unwrap();
-            assert_ne!(tested.io().send(id, &pattern(n, 1)), SendStatus::Closed);
+            assert_ne!(tested.io_mut().send(id, &pattern(n, 1)), SendStatus::Closed);
             tested.until(|server| server.io().stats().bytes_in >= 3 * n as u64);
             tested.until_ended(2);
         }
@@ -125,7 +125,7 @@ impl Full {
 fn a_connection_that_is_never_made_ends_after_the_connect_timeout() {
     let full = Full::new();
     let options = Options { connect_timeout: Duration::from_millis(50), ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let journal = Journal::default();
     tested.connect(full.addr(), Noted::new(&journal, asks(1))).unwrap();
     tested.until_ended(1);
@@ -140,14 +140,14 @@ fn a_connection_in_the_making_can_be_closed_and_aborted() {
     for abort in [false, true] {
         let journal = Journal::default();
         let id = tested.connect(full.addr(), Noted::new(&journal, asks(1))).unwrap();
-        tested.io().send(id, b"never");
+        tested.io_mut().send(id, b"never");
         tested.turn(Some(Duration::from_millis(1))).unwrap();
         if abort {
-            tested.io().abort(id);
+            tested.io_mut().abort(id);
         } else {
-            tested.io().close(id);
+            tested.io_mut().close(id);
         }
-        tested.until(|server| server.io().connections() == 0);
+        tested.until(|server| server.io().connection_count() == 0);
         let calls = journal.calls();
         assert!(
             matches!(calls[..], [Call::Finish(_, Some(ErrorKind::ConnectionAborted))]),
@@ -175,20 +175,20 @@ fn a_shutdown_tells_a_connection_in_the_making_nothing_but_its_finish() {
 fn a_timer_of_a_connection_in_the_making_does_not_come_before_its_setup() {
     let full = Full::new();
     let options = Options { connect_timeout: Duration::from_millis(60), ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let journal = Journal::default();
     let id = tested.connect(full.addr(), Noted::new(&journal, asks(1))).unwrap();
-    tested.io().set_timer(id, Duration::from_millis(5));
+    tested.io_mut().set_timer(id, Duration::from_millis(5));
     tested.until_ended(1);
     assert_eq!(journal.calls().len(), 1, "{:?}", journal.calls());
 }
 
 #[test]
 fn above_max_connections_connecting_is_an_error_at_once() {
-    let mut tested = Tested::with((), Options { max_connections: 2, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { max_connections: 2, ..Options::default() });
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     let clients = Client::connect_many(&addr, 2);
-    tested.until(|server| server.io().connections() == 2);
+    tested.until(|server| server.io().connection_count() == 2);
     let error = tested.connect(addr, asks(1)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::QuotaExceeded);
     assert_eq!(tested.io().stats().connected, 0);
@@ -255,6 +255,6 @@ fn a_connection_opened_and_closed_in_one_callback_ends_once() {
     let client = Client::connect(&addr);
     tested.until(|_| journal.finishes().len() == 1);
     drop(client);
-    tested.until(|server| server.io().connections() == 0);
+    tested.until(|server| server.io().connection_count() == 0);
     assert_eq!(journal.calls().len(), 1);
 }

@@ -20,7 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{PATIENCE, Tested, on_packet};
-use socketserver::blocking::{Mode, Request};
+use socketserver::blocking::{Request, Workers};
 use socketserver::{
     Addr, Context, DatagramHandler, Echo, LoopGroup, Options, SendStatus, Server, SocketId,
     TimerId, TraceEvent,
@@ -228,16 +228,16 @@ fn a_socket_with_one_address_sends_from_that_whatever_it_is_told() {
     let port = port_of(&mut tested, id);
     let client = open_minded(ONE);
     let to = Addr::Ip(client.local_addr().unwrap());
-    tested.io().send_from(id, b"where from?", &Addr::Ip((TWO, port).into()), &to);
+    tested.io_mut().send_from(id, b"where from?", &Addr::Ip((TWO, port).into()), &to);
     let mut from = None;
     tested.until(|_| {
         from = client.recv_from(&mut [0; 20]).ok();
         from.is_some()
     });
     assert_eq!(from.unwrap(), (11, SocketAddr::from((ONE, port))));
-    assert_eq!(tested.io().send_from(id, b"?", &to, &Addr::Unnamed), SendStatus::Closed);
-    tested.io().close(id);
-    assert_eq!(tested.io().send_from(id, b"?", &to, &to), SendStatus::Closed);
+    assert_eq!(tested.io_mut().send_from(id, b"?", &to, &Addr::Unnamed), SendStatus::Closed);
+    tested.io_mut().close(id);
+    assert_eq!(tested.io_mut().send_from(id, b"?", &to, &to), SendStatus::Closed);
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn a_socket_that_finds_its_peer_still_answers_what_came_before() {
     let mut tested = Tested::new();
     let handler = on_packet(|cx, packet, peer| {
         if cx.io.peer_addr(cx.id).is_none() {
-            cx.io.set_peer(cx.id, peer)?;
+            cx.io.connect_peer(cx.id, peer)?;
         }
         cx.reply(packet);
         Ok(())
@@ -356,7 +356,7 @@ fn what_was_sent_to_a_group_is_answered_from_an_address_of_the_machine() {
     let group = Ipv4Addr::new(239, 255, 77, 78);
     let client = open_minded(ONE);
     let on_loopback = socket2::SockRef::from(&client).set_multicast_if_v4(&Ipv4Addr::LOCALHOST);
-    let joined = tested.io().join_multicast(id, IpAddr::V4(group), 1);
+    let joined = tested.io_mut().join_multicast(id, IpAddr::V4(group), 1);
     if joined.is_err() || on_loopback.is_err() || client.send_to(b"a", (group, port)).is_err() {
         eprintln!("this machine has no multicast on its loopback: {joined:?} {on_loopback:?}");
         return;
@@ -397,7 +397,7 @@ fn from_an_address_that_is_not_ours_the_system_chooses_another() {
         let ip = if own.starts_with('[') { SIX } else { ONE };
         let client = open_minded(ip);
         let to = Addr::Ip(client.local_addr().unwrap());
-        tested.io().send_from(id, b"from me", &Addr::Ip(strange.parse().unwrap()), &to);
+        tested.io_mut().send_from(id, b"from me", &Addr::Ip(strange.parse().unwrap()), &to);
         let mut from = None;
         tested.until(|_| {
             from = client.recv_from(&mut [0; 20]).ok();
@@ -417,7 +417,7 @@ fn blocking_where(request: &mut Request<'_>) -> io::Result<()> {
 
 #[test]
 fn a_blocking_handler_is_told_too_and_its_answer_leaves_from_there() {
-    for mode in [Mode::inline(), Mode::threads(3), Mode::threads(1)] {
+    for mode in [Workers::inline(), Workers::threads(3), Workers::threads(1)] {
         for (wildcard, asked) in WILDCARDS {
             let mut tested = Tested::new();
             let id = tested.bind_blocking(wildcard, &mode, |_| blocking_where).unwrap();
@@ -440,7 +440,7 @@ fn a_blocking_handler_is_told_too_and_its_answer_leaves_from_there() {
 /// One client asks here and there before it is answered: the first answer is not the last question's.
 #[test]
 fn one_client_that_asks_at_two_addresses_is_answered_from_both() {
-    let mode = Mode::threads(4);
+    let mode = Workers::threads(4);
     let mut tested = Tested::new();
     let id = tested.bind_blocking("0.0.0.0:0", &mode, |_| blocking_where).unwrap();
     let port = port_of(&mut tested, id);
@@ -498,8 +498,9 @@ fn every_loop_answers_from_the_address_that_was_asked() {
 
 #[test]
 fn what_a_wildcard_socket_sends_to_itself_is_refused_from_whatever_address() {
-    for own_packets in [false, true] {
-        let mut tested = Tested::with((), Options { own_packets, ..Options::default() });
+    for accept_own_packets in [false, true] {
+        let mut tested =
+            Tested::with_shared((), Options { accept_own_packets, ..Options::default() });
         let handled = Rc::new(Cell::new(0));
         let count = Rc::clone(&handled);
         let id = tested
@@ -515,7 +516,7 @@ fn what_a_wildcard_socket_sends_to_itself_is_refused_from_whatever_address() {
         let port = port_of(&mut tested, id);
         let [one, two] = [ONE, TWO].map(|ip| Addr::Ip((ip, port).into()));
         for (from, to) in [(&one, &two), (&two, &one), (&two, &two)] {
-            tested.io().send_from(id, b"round and round", from, to);
+            tested.io_mut().send_from(id, b"round and round", from, to);
         }
         tested.until(|server| server.io().stats().packets_refused == 3);
         assert_eq!(handled.get(), 0);

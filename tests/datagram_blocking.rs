@@ -8,7 +8,7 @@ use std::io;
 use std::net::UdpSocket;
 
 use common::Tested;
-use socketserver::blocking::{Handler, Mode, Request};
+use socketserver::blocking::{Handler, Request, Workers};
 
 /// Answers in `setup`, where it then may fail.
 struct Early;
@@ -32,7 +32,7 @@ impl Handler for Early {
 /// In Python the answer is sent by `finish`, which does not run then.
 #[test]
 fn what_a_setup_wrote_that_failed_is_no_answer() {
-    for mode in [Mode::inline(), Mode::threads(1)] {
+    for mode in [Workers::inline(), Workers::threads(1)] {
         let mut tested = Tested::new();
         let id = tested.bind_blocking("127.0.0.1:0", &mode, |_| Early).unwrap();
         let addr = *tested.io().local_addr(id).unwrap().ip().unwrap();

@@ -17,7 +17,7 @@ struct Faithful;
 
 impl DatagramHandler for Faithful {
     fn handle(&mut self, cx: &mut Context<'_>, packet: &[u8], peer: &Addr) -> io::Result<()> {
-        cx.io.set_peer(cx.id, peer)?;
+        cx.io.connect_peer(cx.id, peer)?;
         cx.reply(packet);
         Ok(())
     }
@@ -96,7 +96,7 @@ fn at_work(net: Net) -> (Tested, PacketClient, Sender<()>, PacketJournal) {
     let client = PacketClient::new(&addr);
     if net == Net::V4 {
         // One of the nets has but one peer.
-        tested.io().set_peer(id, &client.addr()).unwrap();
+        tested.io_mut().connect_peer(id, &client.addr()).unwrap();
     }
     client.send(b"question");
     tested.until(|_| journal.handled() == 1);
@@ -107,7 +107,7 @@ fn at_work(net: Net) -> (Tested, PacketClient, Sender<()>, PacketJournal) {
 fn answers_that_are_worked_at_elsewhere_leave_before_a_shutdown_is_over() {
     for &net in Net::ALL {
         let (mut tested, client, word, journal) = at_work(net);
-        tested.io().shutdown(PATIENCE);
+        tested.io_mut().shutdown(PATIENCE);
         for _ in 0..5 {
             tested.turn(Some(Duration::ZERO)).unwrap();
         }
@@ -124,7 +124,7 @@ fn answers_that_are_worked_at_elsewhere_leave_before_a_shutdown_is_over() {
 fn answers_that_are_worked_at_elsewhere_leave_before_server_close_closes() {
     for net in [Net::V6, Net::Dual] {
         let (mut tested, client, word, journal) = at_work(net);
-        tested.io().server_close();
+        tested.io_mut().server_close();
         for _ in 0..5 {
             tested.turn(Some(Duration::ZERO)).unwrap();
         }
@@ -138,8 +138,8 @@ fn answers_that_are_worked_at_elsewhere_leave_before_server_close_closes() {
 #[test]
 fn a_socket_that_waits_for_an_answer_does_not_spin() {
     let (mut tested, _client, word, _journal) = at_work(Net::V4);
-    tested.io().server_close();
-    tested.io().shutdown(PATIENCE);
+    tested.io_mut().server_close();
+    tested.io_mut().shutdown(PATIENCE);
     for _ in 0..5 {
         tested.turn(Some(Duration::ZERO)).unwrap();
     }
@@ -159,7 +159,7 @@ fn a_socket_cannot_choose_itself_as_its_peer() {
         let mut tested = Tested::new();
         let journal = PacketJournal::default();
         let (id, addr) = tested.serve_packets(net, NotedPackets::new(&journal, Echo));
-        let error = tested.io().set_peer(id, &addr).unwrap_err();
+        let error = tested.io_mut().connect_peer(id, &addr).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{net:?}");
         // It serves as before.
         let client = PacketClient::new(&addr);

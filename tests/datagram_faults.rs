@@ -89,12 +89,12 @@ fn a_connected_socket_is_told_that_nobody_is_there_and_goes_on() {
         let id = tested.connect_datagram(&addr, NotedPackets::new(&journal, Echo)).unwrap();
         let refused = PacketCall::Error(ErrorKind::ConnectionRefused);
         for times in 1..=3 {
-            tested.io().send(id, b"hello?");
+            tested.io_mut().send(id, b"hello?");
             tested.until(|_| journal.count(|call| call == refused) == times);
         }
         // Now somebody is.
         peer.connect(tested.io().local_addr(id).unwrap().ip().unwrap()).unwrap();
-        tested.io().send(id, b"hello!");
+        tested.io_mut().send(id, b"hello!");
         let mut buffer = [0; 10];
         tested.until(|_| peer.recv(&mut buffer).is_ok_and(|n| &buffer[..n] == b"hello!"));
         peer.send(b"yes").unwrap();
@@ -113,7 +113,7 @@ fn however_many_are_sent_at_once_a_connected_socket_is_told_that_nobody_is_there
         let (_peer, addr) = nobody(Net::V4);
         let id = tested.connect_datagram(&addr, handler).unwrap();
         for _ in 0..burst {
-            tested.io().send(id, b"hello?");
+            tested.io_mut().send(id, b"hello?");
         }
         let refused = PacketCall::Error(ErrorKind::ConnectionRefused);
         let steps = tested.steps();
@@ -140,10 +140,10 @@ fn an_error_may_end_a_connected_socket_if_its_handler_says_so() {
     let handler = NotedPackets::new(&journal, GivesUp);
     let (_peer, addr) = nobody(Net::V4);
     let id = tested.connect_datagram(&addr, handler).unwrap();
-    tested.io().send(id, b"hello?");
+    tested.io_mut().send(id, b"hello?");
     tested.until(|_| journal.finishes() == 1);
     assert_eq!(tested.io().stats().packets_failed, 1);
-    assert_eq!(tested.io().send(id, b"hello?"), SendStatus::Closed);
+    assert_eq!(tested.io_mut().send(id, b"hello?"), SendStatus::Closed);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_unix_client_that_never_reads_holds_nobody_up() {
     for n in 0..1_000_u32 {
         deaf.send_to(b"I do not listen", addr.path().unwrap()).unwrap();
         answered_at_once(&mut tested, &other, &n.to_le_bytes());
-        assert_eq!(tested.io().packets_waiting(id), 0);
+        assert_eq!(tested.io().queued_packets(id), 0);
     }
     let stats = *tested.io().stats();
     let mut kept = 0;
@@ -225,7 +225,7 @@ fn what_a_connected_unix_client_never_reads_costs_others_no_more_than_their_answ
     // The kernel counts it against our send buffer, and sets no limit to the queue of a client that
     // is connected to us. What can be done is done: nobody waits, and all is well when it is gone.
     let options = Options { send_buffer: Some(50_000), ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let (_, addr) = tested.serve_packets(Net::Unix, Echo);
     let (deaf, other) = (PacketClient::new(&addr), PacketClient::new(&addr));
     let mut asked = 0;
@@ -277,7 +277,8 @@ fn passed_descriptors_are_not_kept() {
 #[test]
 fn a_datagram_above_the_limit_is_told_as_cut_and_the_next_one_is_whole() {
     for &net in Net::ALL {
-        let mut tested = Tested::with((), Options { max_packet_size: 100, ..Options::default() });
+        let mut tested =
+            Tested::with_shared((), Options { max_packet_size: 100, ..Options::default() });
         let journal = PacketJournal::default();
         let (_, addr) = tested.serve_packets(net, NotedPackets::new(&journal, Echo));
         let client = PacketClient::new(&addr);
@@ -315,7 +316,8 @@ fn a_handler_may_look_at_what_was_cut_and_answer_it() {
         }
     }
     for &net in Net::ALL {
-        let mut tested = Tested::with((), Options { max_packet_size: 10, ..Options::default() });
+        let mut tested =
+            Tested::with_shared((), Options { max_packet_size: 10, ..Options::default() });
         let (_, addr) = tested.serve_packets(net, TooLong);
         let client = PacketClient::new(&addr);
         for n in 1..=3 {
@@ -329,8 +331,8 @@ fn a_handler_may_look_at_what_was_cut_and_answer_it() {
 // Nobody answers himself.
 
 /// Sends once from a bound socket to itself, and says how many were handled and refused.
-fn send_to_itself(net: Net, own_packets: bool) -> (usize, u64) {
-    let mut tested = Tested::with((), Options { own_packets, ..Options::default() });
+fn send_to_itself(net: Net, accept_own_packets: bool) -> (usize, u64) {
+    let mut tested = Tested::with_shared((), Options { accept_own_packets, ..Options::default() });
     let journal = PacketJournal::default();
     // Would answer itself for ever, so it stops after a while.
     let mut left = 5;
@@ -342,7 +344,7 @@ fn send_to_itself(net: Net, own_packets: bool) -> (usize, u64) {
         Ok(())
     });
     let (id, addr) = tested.serve_packets(net, NotedPackets::new(&journal, echo));
-    assert_eq!(tested.io().send_to(id, b"to myself", &addr), SendStatus::Queued);
+    assert_eq!(tested.io_mut().send_to(id, b"to myself", &addr), SendStatus::Queued);
     tested.until(|server| server.io().stats().packets_in >= 1);
     let steps = tested.steps();
     tested.until_quiet(&steps);
@@ -352,8 +354,12 @@ fn send_to_itself(net: Net, own_packets: bool) -> (usize, u64) {
 #[test]
 fn what_a_socket_sends_to_itself_is_never_handled() {
     for &net in Net::UDP {
-        for own_packets in [false, true] {
-            assert_eq!(send_to_itself(net, own_packets), (0, 1), "{net:?}, {own_packets}");
+        for accept_own_packets in [false, true] {
+            assert_eq!(
+                send_to_itself(net, accept_own_packets),
+                (0, 1),
+                "{net:?}, {accept_own_packets}"
+            );
         }
     }
 }
@@ -363,8 +369,8 @@ fn what_a_unix_socket_sends_to_itself_is_never_handled() {
     if !Net::ALL.contains(&Net::Unix) {
         return;
     }
-    for own_packets in [false, true] {
-        assert_eq!(send_to_itself(Net::Unix, own_packets), (0, 1), "{own_packets}");
+    for accept_own_packets in [false, true] {
+        assert_eq!(send_to_itself(Net::Unix, accept_own_packets), (0, 1), "{accept_own_packets}");
     }
 }
 
@@ -411,8 +417,8 @@ fn serve_a_client_with_our_name() {
 }
 
 /// Two echo services in one loop, of which the second sends the first datagram: what they handled.
-fn two_echo_services(net: Net, own_packets: bool) -> (usize, u64) {
-    let mut tested = Tested::with((), Options { own_packets, ..Options::default() });
+fn two_echo_services(net: Net, accept_own_packets: bool) -> (usize, u64) {
+    let mut tested = Tested::with_shared((), Options { accept_own_packets, ..Options::default() });
     let journal = PacketJournal::default();
     let (_, first) = tested.serve_packets(net, NotedPackets::new(&journal, Echo));
     let answers = Rc::new(Cell::new(0));
@@ -425,7 +431,7 @@ fn two_echo_services(net: Net, own_packets: bool) -> (usize, u64) {
         Ok(())
     });
     let (second, _) = tested.serve_packets(net, bounded);
-    tested.io().send_to(second, b"hello", &first);
+    tested.io_mut().send_to(second, b"hello", &first);
     tested.until(|server| server.io().stats().packets_in >= 1);
     let steps = tested.steps();
     tested.until_quiet(&steps);
@@ -459,7 +465,7 @@ fn a_connected_client_in_the_same_loop_is_answered() {
         let discard = on_packet(|_, _, _| Ok(()));
         let id = tested.connect_datagram(&addr, NotedPackets::new(&journal, discard)).unwrap();
         for size in [5, 0, 1_000] {
-            tested.io().send(id, &pattern(size, 1));
+            tested.io_mut().send(id, &pattern(size, 1));
             tested.until(|_| journal.has(PacketCall::ServerHandle(size)));
         }
         assert_eq!(tested.io().stats().packets_refused, 0);
@@ -520,16 +526,16 @@ fn what_cannot_leave_costs_no_other_datagram_of_its_batch() {
             for (before, behind) in [(0, 0), (0, 1), (1, 0), (2, 3), (0, 6), (5, 3)] {
                 let dropped = tested.io().stats().packets_dropped;
                 for n in 0..before {
-                    tested.io().send_to(id, &[n], &to);
+                    tested.io_mut().send_to(id, &[n], &to);
                 }
-                assert_eq!(tested.io().send_to(id, &bytes, &bad), SendStatus::Queued);
+                assert_eq!(tested.io_mut().send_to(id, &bytes, &bad), SendStatus::Queued);
                 for n in before..before + behind {
-                    tested.io().send_to(id, &[n], &to);
+                    tested.io_mut().send_to(id, &[n], &to);
                 }
                 for n in 0..before + behind {
                     assert_eq!(tested.answer(&client), [n], "{net:?}, {nth}: {bad}");
                 }
-                tested.until(|server| server.io().packets_waiting(id) == 0);
+                tested.until(|server| server.io().queued_packets(id) == 0);
                 let lost = tested.io().stats().packets_dropped - dropped;
                 assert_eq!(lost, 1, "{net:?}, {nth}: {bad}");
             }
@@ -547,9 +553,9 @@ fn one_after_the_other_that_cannot_leave_holds_nobody_up() {
         let to = client.addr();
         let bad = impossible(net, &mut tested, &to);
         for (bad, bytes) in bad.iter().cycle().take(200) {
-            tested.io().send_to(id, bytes, bad);
+            tested.io_mut().send_to(id, bytes, bad);
         }
-        tested.io().send_to(id, b"and one more", &to);
+        tested.io_mut().send_to(id, b"and one more", &to);
         assert_eq!(tested.answer(&client), b"and one more", "{net:?}");
         let stats = *tested.io().stats();
         assert_eq!((stats.packets_dropped, stats.packets_out), (200, 1), "{net:?}");
@@ -561,18 +567,19 @@ fn one_after_the_other_that_cannot_leave_holds_nobody_up() {
 #[test]
 fn the_queue_is_bounded_in_datagrams_and_tells_when_it_is_empty_again() {
     for &net in Net::ALL {
-        let mut tested = Tested::with((), Options { packet_queue: 5, ..Options::default() });
+        let mut tested =
+            Tested::with_shared((), Options { send_queue_packets: 5, ..Options::default() });
         let journal = PacketJournal::default();
         let (id, addr) = tested.serve_packets(net, NotedPackets::new(&journal, Echo));
         let client = PacketClient::new(&addr);
         for round in 1..=2 {
-            let send = |n: u8| tested.io().send_to(id, &[n], &client.addr());
+            let send = |n: u8| tested.io_mut().send_to(id, &[n], &client.addr());
             let said: Vec<SendStatus> = (0..8).map(send).collect();
             assert_eq!(
                 said,
                 [[SendStatus::Queued; 5].as_slice(), &[SendStatus::Congested; 3]].concat()
             );
-            assert_eq!(tested.io().packets_waiting(id), 5);
+            assert_eq!(tested.io().queued_packets(id), 5);
             assert!(tested.io().is_congested(id));
             for n in 0..5 {
                 assert_eq!(tested.answer(&client), [n], "{net:?}");
@@ -590,12 +597,12 @@ fn the_queue_is_bounded_in_datagrams_and_tells_when_it_is_empty_again() {
 #[test]
 fn the_queue_is_bounded_in_bytes_too() {
     for &net in Net::UDP {
-        let options = Options { packet_queue_bytes: 1_000, ..Options::default() };
-        let mut tested = Tested::with((), options);
+        let options = Options { send_queue_bytes: 1_000, ..Options::default() };
+        let mut tested = Tested::with_shared((), options);
         let journal = PacketJournal::default();
         let (id, addr) = tested.serve_packets(net, NotedPackets::new(&journal, Echo));
         let client = PacketClient::new(&addr);
-        let send = |size: usize| tested.io().send_to(id, &pattern(size, 1), &client.addr());
+        let send = |size: usize| tested.io_mut().send_to(id, &pattern(size, 1), &client.addr());
         let said = [400, 600, 1, 0].map(send);
         assert_eq!(
             said,
@@ -612,14 +619,14 @@ fn the_queue_is_bounded_in_bytes_too() {
 
 #[test]
 fn a_datagram_that_would_never_fit_is_dropped_and_that_is_over_at_once() {
-    let options = Options { packet_queue_bytes: 1_000, ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let options = Options { send_queue_bytes: 1_000, ..Options::default() };
+    let mut tested = Tested::with_shared((), options);
     let (id, addr) = tested.serve_packets(Net::V4, Echo);
     let client = PacketClient::new(&addr);
     tested.exchange(&client, b"hello");
     let steps = tested.steps();
     tested.until_quiet(&steps);
-    assert_eq!(tested.io().send_to(id, &[0; 1_001], &client.addr()), SendStatus::Congested);
+    assert_eq!(tested.io_mut().send_to(id, &[0; 1_001], &client.addr()), SendStatus::Congested);
     tested.until_quiet(&steps);
     assert_eq!(tested.io().stats().packets_dropped, 1);
     assert!(!tested.io().is_congested(id));
@@ -633,16 +640,17 @@ fn drained_runs_when_the_whole_queue_has_left() {
             Ok(())
         }
         fn drained(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-            self.0.borrow_mut().push(cx.io.packets_waiting(cx.id));
+            self.0.borrow_mut().push(cx.io.queued_packets(cx.id));
             Ok(())
         }
     }
     // More than leave in one turn.
-    let mut tested = Tested::with((), Options { packet_queue: 200, ..Options::default() });
+    let mut tested =
+        Tested::with_shared((), Options { send_queue_packets: 200, ..Options::default() });
     let waiting: Rc<RefCell<Vec<usize>>> = Rc::default();
     let (id, addr) = tested.serve_packets(Net::V4, Looks(Rc::clone(&waiting)));
     let client = PacketClient::new(&addr);
-    while tested.io().send_to(id, b"x", &client.addr()) != SendStatus::Congested {}
+    while tested.io_mut().send_to(id, b"x", &client.addr()) != SendStatus::Congested {}
     tested.turn(Some(Duration::ZERO)).unwrap();
     assert!(tested.io().is_congested(id) && waiting.borrow().is_empty());
     tested.until(|_| !waiting.borrow().is_empty());
@@ -678,7 +686,8 @@ fn who_sends_what_the_queue_has_no_room_for_goes_on_when_it_is_drained() {
         }
     }
     for &net in Net::ALL {
-        let mut tested = Tested::with((), Options { packet_queue: 7, ..Options::default() });
+        let mut tested =
+            Tested::with_shared((), Options { send_queue_packets: 7, ..Options::default() });
         let counts = Counts { next: 0, to: Addr::Unnamed };
         let (_, addr) = tested.serve_packets(net, counts);
         let client = PacketClient::new(&addr);
@@ -749,7 +758,8 @@ fn an_error_or_a_panic_costs_that_datagram_only() {
 
 #[test]
 fn an_error_or_a_panic_in_any_callback_leaves_the_socket_serving() {
-    let mut tested = Tested::with((), Options { packet_queue: 4, ..Options::default() });
+    let mut tested =
+        Tested::with_shared((), Options { send_queue_packets: 4, ..Options::default() });
     let journal = PacketJournal::default();
     let (_, addr) = tested.serve_packets(Net::V4, NotedPackets::new(&journal, Fails));
     let client = PacketClient::new(&addr);

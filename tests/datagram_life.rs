@@ -41,7 +41,7 @@ impl DatagramHandler for Obeys {
             b"pause" => cx.pause(),
             b"shutdown" => cx.io.shutdown(PATIENCE),
             b"server close" => cx.io.server_close(),
-            b"peer" => cx.io.set_peer(id, peer)?,
+            b"peer" => cx.io.connect_peer(id, peer)?,
             _ => {}
         }
         Ok(())
@@ -83,14 +83,14 @@ fn a_timer_set_from_outside_comes_up_unless_it_is_cancelled_or_its_socket_goes()
     let mut tested = Tested::new();
     let journal = PacketJournal::default();
     let (id, _) = tested.serve_packets(Net::V4, NotedPackets::new(&journal, Echo));
-    let cancelled = tested.io().set_timer(id, Duration::ZERO);
-    assert!(tested.io().cancel_timer(cancelled));
-    tested.io().set_timer(id, Duration::ZERO);
+    let cancelled = tested.io_mut().set_timer(id, Duration::ZERO);
+    assert!(tested.io_mut().cancel_timer(cancelled));
+    tested.io_mut().set_timer(id, Duration::ZERO);
     tested.until(|_| journal.has(PacketCall::Timeout));
-    let late = tested.io().set_timer(id, Duration::ZERO);
-    tested.io().close(id);
+    let late = tested.io_mut().set_timer(id, Duration::ZERO);
+    tested.io_mut().close(id);
     tested.until(|_| journal.has(CLOSED));
-    assert!(!tested.io().cancel_timer(late), "it went with its socket");
+    assert!(!tested.io_mut().cancel_timer(late), "it went with its socket");
     assert_eq!(journal.calls(), [PacketCall::Timeout, CLOSED]);
 }
 
@@ -102,16 +102,16 @@ fn a_paused_socket_is_shown_nothing_until_it_is_resumed() {
         let (id, addr) = tested.serve_packets(net, NotedPackets::new(&journal, Obeys));
         let client = PacketClient::new(&addr);
         let steps = tested.steps();
-        tested.io().pause(id);
+        tested.io_mut().pause(id);
         client.send(b"one");
         client.send(b"pause");
         tested.until_quiet(&steps);
         assert_eq!(journal.handled(), 0, "{net:?}");
         assert!(tested.io().is_paused(id) && tested.io().is_open(id));
         // It still sends.
-        tested.io().send_to(id, b"meanwhile", &client.addr());
+        tested.io_mut().send_to(id, b"meanwhile", &client.addr());
         assert_eq!(tested.answer(&client), b"meanwhile");
-        tested.io().resume(id);
+        tested.io_mut().resume(id);
         assert!(!tested.io().is_paused(id));
         assert_eq!(tested.answer(&client), b"one");
         assert_eq!(tested.answer(&client), b"pause");
@@ -122,7 +122,7 @@ fn a_paused_socket_is_shown_nothing_until_it_is_resumed() {
         tested.turn(Some(ms(20))).unwrap();
         assert!(!cfg!(target_os = "linux") || steps.all() == [TraceEvent::Polled(0)], "{net:?}");
         assert_eq!(journal.handled(), 2, "{net:?}");
-        tested.io().resume(id);
+        tested.io_mut().resume(id);
         assert_eq!(tested.answer(&client), b"two");
     }
 }
@@ -158,12 +158,12 @@ fn what_was_answered_before_a_close_from_inside_leaves_and_the_rest_is_refused()
 /// Everything that can be asked or told says that the socket is gone.
 #[track_caller]
 fn assert_gone(tested: &mut Tested, id: SocketId, anybody: &Addr) {
-    let io = tested.io();
+    let io = tested.io_mut();
     assert_eq!(io.send_to(id, b"x", anybody), SendStatus::Closed);
     assert_eq!(io.send(id, b"x"), SendStatus::Closed);
     assert!(!io.is_open(id) && !io.is_paused(id) && !io.is_congested(id));
-    assert_eq!((io.local_addr(id), io.peer_addr(id), io.packets_waiting(id)), (None, None, 0));
-    assert_eq!(io.set_peer(id, anybody).unwrap_err().kind(), ErrorKind::NotConnected);
+    assert_eq!((io.local_addr(id), io.peer_addr(id), io.queued_packets(id)), (None, None, 0));
+    assert_eq!(io.connect_peer(id, anybody).unwrap_err().kind(), ErrorKind::NotConnected);
     let group = std::net::IpAddr::from([239, 255, 1, 1]);
     assert_eq!(io.join_multicast(id, group, 0).unwrap_err().kind(), ErrorKind::NotConnected);
     io.pause(id);
@@ -181,14 +181,17 @@ fn a_close_from_outside_lets_leave_what_waits_and_an_abort_drops_it() {
             let (id, addr) = tested.serve_packets(net, NotedPackets::new(&journal, Echo));
             let client = PacketClient::new(&addr);
             tested.exchange(&client, b"hello");
-            tested.io().send_to(id, b"waits", &client.addr());
+            tested.io_mut().send_to(id, b"waits", &client.addr());
             if aborted {
-                tested.io().abort(id);
+                tested.io_mut().abort(id);
             } else {
-                tested.io().close(id);
+                tested.io_mut().close(id);
             }
             assert!(!tested.io().is_open(id));
-            assert_eq!(tested.io().send_to(id, b"too late", &client.addr()), SendStatus::Closed);
+            assert_eq!(
+                tested.io_mut().send_to(id, b"too late", &client.addr()),
+                SendStatus::Closed
+            );
             tested.until(|_| journal.has(CLOSED));
             assert_eq!(journal.calls(), [PacketCall::ServerHandle(5), CLOSED], "{net:?}");
             let came = client.all();
@@ -207,9 +210,9 @@ fn what_waits_at_a_close_leaves_however_many_turns_that_takes() {
         let (id, addr) = tested.serve_packets(net, NotedPackets::new(&journal, Echo));
         let client = PacketClient::new(&addr);
         for n in 0..200 {
-            assert_eq!(tested.io().send_to(id, &[n], &client.addr()), SendStatus::Queued);
+            assert_eq!(tested.io_mut().send_to(id, &[n], &client.addr()), SendStatus::Queued);
         }
-        tested.io().close(id);
+        tested.io_mut().close(id);
         tested.until(|_| journal.has(CLOSED));
         assert_eq!(client.all().concat(), (0..200).collect::<Vec<u8>>(), "{net:?}");
         assert_eq!(journal.calls(), [CLOSED]);
@@ -232,13 +235,13 @@ fn an_abort_from_inside_drops_what_was_just_answered() {
 fn the_name_of_a_closed_socket_never_means_its_successor() {
     let mut tested = Tested::new();
     let (first, addr) = tested.serve_packets(Net::V4, Echo);
-    tested.io().close(first);
+    tested.io_mut().close(first);
     tested.until(|server| server.io().local_addr(first).is_none());
     // The same address, and perhaps the same place in the tables.
     let second = tested.bind(&addr, Echo).unwrap();
     assert_ne!(first, second);
-    tested.io().abort(first);
-    assert_eq!(tested.io().send_to(first, b"x", &addr), SendStatus::Closed);
+    tested.io_mut().abort(first);
+    assert_eq!(tested.io_mut().send_to(first, b"x", &addr), SendStatus::Closed);
     tested.exchange(&PacketClient::new(&addr), b"hello");
 }
 
@@ -339,7 +342,7 @@ fn handle_request_passes_over_who_is_refused() {
     let (_, addr) = tested.serve_packets(Net::V4, Echo);
     let (bad, good) = (PacketClient::new(&addr), PacketClient::new(&addr));
     let banned = bad.addr();
-    tested.verify_request(move |(), peer| *peer != banned);
+    tested.set_verify_request(move |(), peer| *peer != banned);
     for _ in 0..5 {
         bad.send(b"not me");
     }
@@ -353,7 +356,7 @@ fn handle_request_passes_over_who_is_refused() {
 
 #[test]
 fn handle_request_counts_a_datagram_that_failed_or_was_cut() {
-    let mut tested = Tested::with((), Options { max_packet_size: 10, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { max_packet_size: 10, ..Options::default() });
     let fails = on_packet(|_, _, _| Err(ErrorKind::Other.into()));
     let (_, addr) = tested.serve_packets(Net::V4, fails);
     let client = PacketClient::new(&addr);
@@ -370,7 +373,7 @@ fn without_a_socket_or_after_its_end_there_is_no_request() {
     let mut tested = Tested::new();
     assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Closed);
     let (id, addr) = tested.serve_packets(Net::V4, Obeys);
-    tested.io().close(id);
+    tested.io_mut().close(id);
     assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Closed);
     let (id, other) = tested.serve_packets(Net::V4, Obeys);
     assert_ne!(addr, other);
@@ -412,7 +415,7 @@ fn while_one_client_is_served_the_datagrams_of_others_wait_without_a_spin() {
     let accepted = Rc::new(Cell::new(false));
     let once = Rc::clone(&accepted);
     // The datagram is sent when the stream was let in.
-    tested.verify_request(move |(), _| {
+    tested.set_verify_request(move |(), _| {
         if !once.replace(true) {
             packets.send(b"must wait");
         }
@@ -508,7 +511,7 @@ fn a_connected_socket_is_closed_by_a_shutdown() {
         let handler = NotedPackets::new(&journal, Echo);
         let id = if set_peer {
             let (id, _) = tested.serve_packets(Net::V4, handler);
-            tested.io().set_peer(id, &to).unwrap();
+            tested.io_mut().connect_peer(id, &to).unwrap();
             id
         } else {
             tested.connect_datagram(&to, handler).unwrap()
@@ -593,7 +596,7 @@ fn a_paused_socket_is_told_of_the_shutdown_too() {
     let journal = PacketJournal::default();
     let (id, addr) = tested.serve_packets(Net::V4, NotedPackets::new(&journal, Echo));
     let client = PacketClient::new(&addr);
-    tested.io().pause(id);
+    tested.io_mut().pause(id);
     client.send(b"never shown");
     tested.shutdown(PATIENCE).unwrap();
     assert_eq!(journal.calls(), [PacketCall::Shutdown]);
@@ -640,7 +643,7 @@ fn shutting_down() -> (Tested, PacketJournal, Client, SocketId, Addr) {
     let (id, addr) = tested.serve_packets(Net::V4, NotedPackets::new(&journal, Echo));
     let mut client = Client::connect(&stream);
     tested.echo(&mut client, b"before");
-    tested.io().shutdown(PATIENCE);
+    tested.io_mut().shutdown(PATIENCE);
     tested.until(|_| journal.has(PacketCall::Shutdown));
     (tested, journal, client, id, addr)
 }
@@ -654,7 +657,7 @@ fn who_rests_hears_nothing_but_may_still_send() {
     let steps = tested.steps();
     tested.until_quiet(&steps);
     assert_eq!(journal.calls(), [PacketCall::Shutdown]);
-    assert_eq!(tested.io().send_to(id, b"news", &client.addr()), SendStatus::Queued);
+    assert_eq!(tested.io_mut().send_to(id, b"news", &client.addr()), SendStatus::Queued);
     assert_eq!(tested.answer(&client), b"news");
     drop(stream);
     tested.until(|server| server.report().is_some());
@@ -665,7 +668,7 @@ fn who_rests_hears_nothing_but_may_still_send() {
 #[test]
 fn a_server_close_during_a_shutdown_tells_nobody_of_it_twice() {
     let (mut tested, journal, stream, _, _) = shutting_down();
-    tested.io().server_close();
+    tested.io_mut().server_close();
     tested.until(|_| journal.has(CLOSED));
     assert_eq!(journal.calls(), [PacketCall::Shutdown, CLOSED]);
     drop(stream);
@@ -688,7 +691,7 @@ fn a_socket_opened_during_a_shutdown_does_not_hold_it_up() {
     let mut tested = Tested::new();
     let (_peer, to) = bystander();
     tested.serve_packets(Net::V4, Reopens(to));
-    tested.io().shutdown(PATIENCE);
+    tested.io_mut().shutdown(PATIENCE);
     tested.turn(Some(Duration::ZERO)).unwrap();
     let steps = tested.steps();
     tested.until_quiet(&steps);
@@ -711,7 +714,7 @@ fn server_close_answers_what_has_come_and_closes_what_is_bound() {
             client.send(b"one");
             client.send(b"two");
             if !from_inside {
-                tested.io().server_close();
+                tested.io_mut().server_close();
             }
             tested.until(|_| journal.has(CLOSED));
             let answers = client.all();
@@ -734,7 +737,7 @@ fn a_flood_does_not_hold_up_server_close() {
     let enough = Arc::new(AtomicBool::new(false));
     let flooders = flood(*addr.ip().unwrap(), 50_000_000, &enough);
     tested.until(|_| journal.handled() > 1_000);
-    tested.io().server_close();
+    tested.io_mut().server_close();
     tested.until(|_| journal.has(CLOSED));
     enough.store(true, Ordering::Relaxed);
     assert_eq!(journal.finishes(), 1);
@@ -832,7 +835,7 @@ mod paths {
                 fs::remove_file(path).unwrap();
                 successor = Some(UnixDatagram::bind(path).unwrap());
             }
-            tested.io().close(id);
+            tested.io_mut().close(id);
             tested.until(|server| server.io().local_addr(id).is_none());
             assert_eq!(path.exists(), !ours);
             if let Some(successor) = successor {
@@ -844,20 +847,21 @@ mod paths {
 
     #[test]
     fn two_bound_and_connected_unix_sockets_talk() {
-        let mut tested = Tested::with((), Options { own_packets: true, ..Options::default() });
+        let mut tested =
+            Tested::with_shared((), Options { accept_own_packets: true, ..Options::default() });
         let (_, server) = tested.serve_packets(Net::Unix, Echo);
         let journal = PacketJournal::default();
         let discard = on_packet(|_, _, _| Ok(()));
         let (id, _) = tested.serve_packets(Net::Unix, NotedPackets::new(&journal, discard));
-        tested.io().set_peer(id, &server).unwrap();
+        tested.io_mut().connect_peer(id, &server).unwrap();
         for size in [3, 0, 50_000] {
-            assert_eq!(tested.io().send(id, &pattern(size, 1)), SendStatus::Queued);
+            assert_eq!(tested.io_mut().send(id, &pattern(size, 1)), SendStatus::Queued);
             tested.until(|_| journal.has(PacketCall::ServerHandle(size)));
         }
         // One that is only connected has no name, and its peer cannot answer.
         let unnamed = tested.connect_datagram(&server, Echo).unwrap();
         let (came, sent) = (tested.io().stats().packets_in, tested.io().stats().packets_sent);
-        tested.io().send(unnamed, b"who am I?");
+        tested.io_mut().send(unnamed, b"who am I?");
         tested.until(|server| server.io().stats().packets_in == came + 1);
         assert_eq!(tested.io().stats().packets_sent, sent + 1);
     }

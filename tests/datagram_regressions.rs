@@ -31,7 +31,7 @@ impl DatagramHandler for Counts {
     fn shutdown(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         self.shutdowns.set(self.shutdowns.get() + 1);
         match self.peer.take() {
-            Some(peer) => cx.io.set_peer(cx.id, &peer),
+            Some(peer) => cx.io.connect_peer(cx.id, &peer),
             None => Ok(()),
         }
     }
@@ -42,7 +42,7 @@ impl DatagramHandler for Counts {
 }
 
 fn shut_down(tested: &mut Tested) {
-    tested.io().shutdown(GRACE);
+    tested.io_mut().shutdown(GRACE);
     tested.until(|server| !server.io().is_shutting_down());
 }
 
@@ -82,17 +82,17 @@ fn a_socket_that_is_closed_from_outside_while_its_peer_reads_nothing_ends_in_tim
     let _deaf = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
     let counts = Counts::default();
     let close_timeout = Duration::from_millis(20);
-    let mut tested = Tested::with((), Options { close_timeout, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { close_timeout, ..Options::default() });
     let id = tested.connect_datagram(&*path, counts.clone()).unwrap();
     for _ in 0..MANY {
-        tested.io().send(id, b"?");
+        tested.io_mut().send(id, b"?");
     }
     let steps = tested.steps();
     tested.until_quiet(&steps);
-    assert_ne!(tested.io().packets_waiting(id), 0);
-    tested.io().close(id);
+    assert_ne!(tested.io().queued_packets(id), 0);
+    tested.io_mut().close(id);
     tested.until(|_| counts.finishes.get() == 1);
-    assert_eq!(tested.io().packets_waiting(id), 0);
+    assert_eq!(tested.io().queued_packets(id), 0);
 }
 
 /// Found by the simulated world, seed 575.
@@ -107,10 +107,10 @@ fn an_answer_to_who_does_not_read_does_not_hold_up_the_peer_that_came_later() {
     let mut tested = Tested::new();
     let id = tested.bind(&*own, Counts::default()).unwrap();
     for _ in 0..MANY {
-        tested.io().send_to(id, b"?", &Addr::Unix(deaf.clone()));
+        tested.io_mut().send_to(id, b"?", &Addr::Unix(deaf.clone()));
     }
-    tested.io().set_peer(id, &Addr::Unix(peer)).unwrap();
-    tested.io().send(id, b"!");
+    tested.io_mut().connect_peer(id, &Addr::Unix(peer)).unwrap();
+    tested.io_mut().send(id, b"!");
     tested.until(|_| hears.recv(&mut [0; 2]).is_ok());
-    assert_eq!(tested.io().packets_waiting(id), 0);
+    assert_eq!(tested.io().queued_packets(id), 0);
 }

@@ -157,7 +157,10 @@ fn a_third_party_may_be_sent_to() {
         *third.borrow_mut() = listener.addr();
         speaker.send(b"tell him");
         assert_eq!(tested.answer(&listener), b"tell him", "{net:?}");
-        assert_eq!(tested.io().send_to(id, b"from outside", &listener.addr()), SendStatus::Queued);
+        assert_eq!(
+            tested.io_mut().send_to(id, b"from outside", &listener.addr()),
+            SendStatus::Queued
+        );
         assert_eq!(tested.answer(&listener), b"from outside", "{net:?}");
         assert_eq!(speaker.next(), None);
     }
@@ -172,7 +175,7 @@ fn without_a_sender_or_a_peer_a_send_is_gone() {
         PacketClient::new(&addr).send(b"hello");
         tested.until(|_| said.borrow().len() == 3);
         assert_eq!(*said.borrow(), [SendStatus::Closed; 3], "{net:?}");
-        assert_eq!(tested.io().send(id, b"to nobody"), SendStatus::Closed);
+        assert_eq!(tested.io_mut().send(id, b"to nobody"), SendStatus::Closed);
         assert_eq!(tested.io().stats().packets_sent, 0);
     }
 }
@@ -264,7 +267,7 @@ fn no_turn_lets_in_more_than_its_budget() {
     for &net in Net::UDP {
         for budget in [1, 3, 10, 64, 100] {
             let options = Options { packets_per_turn: budget, ..Options::default() };
-            let mut tested = Tested::with((), options);
+            let mut tested = Tested::with_shared((), options);
             let journal = PacketJournal::default();
             let (id, addr) = tested.serve_packets(net, NotedPackets::new(&journal, Silent));
             let steps = tested.steps();
@@ -285,14 +288,14 @@ fn no_turn_sends_more_than_its_budget() {
     for &net in Net::UDP {
         for budget in [1, 10, 64, 100] {
             let options = Options { packets_per_turn: budget, ..Options::default() };
-            let mut tested = Tested::with((), options);
+            let mut tested = Tested::with_shared((), options);
             let (id, addr) = tested.serve_packets(net, Silent);
             let steps = tested.steps();
             let client = PacketClient::new(&addr);
             for _ in 0..250 {
-                tested.io().send_to(id, b"x", &client.addr());
+                tested.io_mut().send_to(id, b"x", &client.addr());
             }
-            tested.until(|server| server.io().packets_waiting(id) == 0);
+            tested.until(|server| server.io().queued_packets(id) == 0);
             let left = |turn: &Vec<TraceEvent>| -> usize {
                 turn.iter()
                     .map(|step| if let TraceEvent::PacketsOut(_, n) = step { *n } else { 0 })
@@ -343,14 +346,14 @@ fn a_thousand_sources_each_get_their_own_answer() {
 
 #[test]
 fn beside_a_flood_a_client_is_answered_and_the_queue_stays_bounded() {
-    let options = Options { packet_queue: 256, ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let options = Options { send_queue_packets: 256, ..Options::default() };
+    let mut tested = Tested::with_shared((), options);
     let (id, addr) = tested.serve_packets(Net::V4, Echo);
     let client = PacketClient::new(&addr);
     let flooders = flood(*addr.ip().unwrap(), 33_333, &Arc::default());
     let (mut answers, mut turns) = (0_u32, 0_u32);
     tested.until(|server| {
-        assert!(server.io().packets_waiting(id) <= 256);
+        assert!(server.io().queued_packets(id) <= 256);
         // The flood may push a question out of the kernel, so it is asked again.
         if turns % 8 == 0 {
             client.push(b"question");
@@ -369,7 +372,7 @@ fn beside_a_flood_a_client_is_answered_and_the_queue_stays_bounded() {
     tested.exchange(&client, b"after the flood");
     let stats = *tested.io().stats();
     assert_eq!(stats.packets_in, stats.packets_sent, "each was handled once");
-    assert_eq!(stats.packets_waiting(), 0);
+    assert_eq!(stats.queued_packets(), 0);
 }
 
 // Fairness.
@@ -408,7 +411,7 @@ fn a_stream_client_is_served_within_a_few_turns_beside_a_flood_of_datagrams() {
 #[test]
 fn two_datagram_sockets_share_the_turns() {
     let options = Options { packets_per_turn: 16, ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let journals = [PacketJournal::default(), PacketJournal::default()];
     let busy = tested.serve_packets(Net::V4, NotedPackets::new(&journals[0], Silent));
     let other = tested.serve_packets(Net::V6, NotedPackets::new(&journals[1], Silent));
@@ -456,11 +459,11 @@ fn an_idle_datagram_socket_wakes_the_loop_for_nothing() {
 #[test]
 fn verify_request_is_asked_about_every_sender_and_refuses_by_datagram() {
     for &net in Net::ALL {
-        let mut tested = Tested::with(HashMap::<Addr, u32>::new(), Options::default());
+        let mut tested = Tested::with_shared(HashMap::<Addr, u32>::new(), Options::default());
         let (_, addr) = tested.serve_packets(net, Echo);
         let (good, bad) = (PacketClient::new(&addr), PacketClient::new(&addr));
         let banned = bad.addr();
-        tested.verify_request(move |asked, peer| {
+        tested.set_verify_request(move |asked, peer| {
             *asked.entry(peer.clone()).or_default() += 1;
             let port = peer.port().is_some() && peer.port() == banned.port();
             !port && (peer.path().is_none() || *peer != banned)
@@ -472,7 +475,7 @@ fn verify_request_is_asked_about_every_sender_and_refuses_by_datagram() {
         assert_eq!(bad.next(), None, "{net:?}");
         assert_eq!(tested.io().stats().packets_refused, 3);
         assert_eq!(tested.io().stats().packets_in, 6);
-        assert_eq!(tested.shared().values().copied().collect::<Vec<u32>>(), [3, 3]);
+        assert_eq!(tested.shared_mut().values().copied().collect::<Vec<u32>>(), [3, 3]);
     }
 }
 
@@ -482,7 +485,7 @@ fn a_panic_in_verify_request_refuses() {
     let (_, addr) = tested.serve_packets(Net::V4, Echo);
     let client = PacketClient::new(&addr);
     let mut asked = 0;
-    tested.verify_request(move |(), _| {
+    tested.set_verify_request(move |(), _| {
         asked += 1;
         assert_ne!(asked, 1, "expected by this test");
         true
@@ -495,7 +498,7 @@ fn a_panic_in_verify_request_refuses() {
 #[test]
 fn a_closure_in_a_box_with_a_state_of_its_own_is_a_handler() {
     type Boxed = Box<dyn FnMut(&mut Context<'_, u32>, &[u8], &Addr) -> io::Result<()>>;
-    let mut tested = Tested::with(0_u32, Options::default());
+    let mut tested = Tested::with_shared(0_u32, Options::default());
     let mut own = 0_u8;
     let counts: Boxed = Box::new(move |cx, _, _| {
         own += 1;
@@ -605,7 +608,7 @@ fn two_connected_ends_exchange_datagrams() {
         let id = other.connect_datagram(&server, NotedPackets::new(&journal, Silent)).unwrap();
         assert_eq!(other.io().peer_addr(id), Some(server));
         for size in SIZES {
-            assert_eq!(other.io().send(id, &pattern(size, 1)), SendStatus::Queued);
+            assert_eq!(other.io_mut().send(id, &pattern(size, 1)), SendStatus::Queued);
             let before = journal.handled();
             other.until(|_| {
                 tested.turn(Some(Duration::ZERO)).unwrap();
@@ -643,11 +646,11 @@ fn a_bound_socket_with_a_peer_hears_it_alone() {
         if let (Net::Dual, Addr::Ip(SocketAddr::V4(v4))) = (net, &to) {
             to = Addr::Ip((v4.ip().to_ipv6_mapped(), v4.port()).into());
         }
-        tested.io().set_peer(id, &to).unwrap();
+        tested.io_mut().connect_peer(id, &to).unwrap();
         assert_eq!(tested.io().peer_addr(id), Some(to), "{net:?}");
         stranger.push(b"hello");
         tested.exchange(&peer, b"hello");
-        assert_eq!(tested.io().send(id, b"unasked"), SendStatus::Queued);
+        assert_eq!(tested.io_mut().send(id, b"unasked"), SendStatus::Queued);
         assert_eq!(tested.answer(&peer), b"unasked", "{net:?}");
         assert_eq!(stranger.next(), None);
         assert_eq!(tested.io().stats().packets_in, 1);
@@ -665,13 +668,13 @@ fn a_member_of_a_group_hears_what_is_sent_to_it_until_it_leaves() {
     let group = Ipv4Addr::new(239, 255, 77, 77);
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     let on_loopback = socket2::SockRef::from(&sender).set_multicast_if_v4(&Ipv4Addr::LOCALHOST);
-    let joined = tested.io().join_multicast(id, IpAddr::V4(group), 1);
+    let joined = tested.io_mut().join_multicast(id, IpAddr::V4(group), 1);
     if joined.is_err() || on_loopback.is_err() || sender.send_to(b"a", (group, port)).is_err() {
         eprintln!("this machine has no multicast on its loopback: {joined:?} {on_loopback:?}");
         return;
     }
     tested.until(|_| journal.has(PacketCall::ServerHandle(1)));
-    tested.io().leave_multicast(id, IpAddr::V4(group), 1).unwrap();
+    tested.io_mut().leave_multicast(id, IpAddr::V4(group), 1).unwrap();
     let _ = sender.send_to(b"bb", (group, port));
     sender.send_to(b"ccc", ("127.0.0.1", port)).unwrap();
     tested.until(|_| journal.has(PacketCall::ServerHandle(3)));
@@ -683,8 +686,8 @@ fn what_is_no_group_cannot_be_joined() {
     let mut tested = Tested::new();
     let (id, _) = tested.serve_packets(Net::V4, Echo);
     let nobody = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    assert!(tested.io().join_multicast(id, nobody, 0).is_err());
-    assert!(tested.io().leave_multicast(id, nobody, 0).is_err());
+    assert!(tested.io_mut().join_multicast(id, nobody, 0).is_err());
+    assert!(tested.io_mut().leave_multicast(id, nobody, 0).is_err());
 }
 
 #[test]
@@ -699,7 +702,7 @@ fn every_socket_option_is_accepted_on_every_kind() {
         ..Options::default()
     };
     for &net in Net::ALL {
-        let mut tested = Tested::with((), options.clone());
+        let mut tested = Tested::with_shared((), options.clone());
         let (_, addr) = tested.serve_packets(net, Echo);
         tested.exchange(&PacketClient::new(&addr), b"hello");
     }
@@ -707,7 +710,7 @@ fn every_socket_option_is_accepted_on_every_kind() {
 
 #[test]
 fn only_v6_takes_no_datagrams_over_ipv4() {
-    let mut tested = Tested::with((), Options { only_v6: true, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { v6_only: true, ..Options::default() });
     let (id, addr) = tested.serve_packets(Net::Dual, Echo);
     let over_v4 = UdpSocket::bind("127.0.0.1:0").unwrap();
     over_v4.send_to(b"not for you", addr.ip().unwrap()).unwrap();
@@ -720,9 +723,9 @@ fn only_v6_takes_no_datagrams_over_ipv4() {
 #[test]
 fn several_servers_share_a_port_only_knowingly() {
     let options = Options { reuse_port: true, ..Options::default() };
-    let mut first = Tested::with((), options.clone());
+    let mut first = Tested::with_shared((), options.clone());
     let (_, addr) = first.serve_packets(Net::V4, Echo);
-    let mut second = Tested::with((), options);
+    let mut second = Tested::with_shared((), options);
     let sharing = second.bind(&addr, Echo);
     if cfg!(unix) {
         sharing.unwrap();
@@ -736,20 +739,23 @@ fn the_questions_about_a_datagram_socket_are_answered() {
     for &net in Net::ALL {
         let mut tested = Tested::new();
         let (id, addr) = tested.serve_packets(net, Echo);
-        let io = tested.io();
+        let io = tested.io_mut();
         assert_eq!(io.local_addr(id).and_then(|addr| addr.port()), addr.port(), "{net:?}");
         assert_eq!(io.local_addr(id).as_ref().and_then(Addr::path), addr.path(), "{net:?}");
         assert!(io.is_open(id) && !io.is_paused(id) && !io.is_congested(id));
         assert!(io.peer_addr(id).is_none() || io.peer_addr(id) == Some(Addr::Unnamed), "{net:?}");
-        assert_eq!((io.packets_waiting(id), io.connections(), io.unsent(id)), (0, 0, 0));
+        assert_eq!(
+            (io.queued_packets(id), io.connection_count(), io.pending_output(id)),
+            (0, 0, 0)
+        );
         let client = PacketClient::new(&addr);
         io.send_to(id, b"one", &client.addr());
         io.send_to(id, b"two", &client.addr());
-        assert_eq!(io.packets_waiting(id), 2);
-        assert_eq!(io.stats().packets_waiting(), 2);
+        assert_eq!(io.queued_packets(id), 2);
+        assert_eq!(io.stats().queued_packets(), 2);
         io.verify_stats().unwrap();
         assert_eq!(tested.answer(&client), b"one");
         assert_eq!(tested.answer(&client), b"two");
-        assert_eq!(tested.io().packets_waiting(id), 0);
+        assert_eq!(tested.io().queued_packets(id), 0);
     }
 }

@@ -85,7 +85,8 @@ fn an_address_that_does_not_answer_makes_way_for_the_next() {
             client
         })
         .collect();
-    let mut tested = Tested::with((), Options { connect_timeout: ms(40), ..Options::default() });
+    let mut tested =
+        Tested::with_shared((), Options { connect_timeout: ms(40), ..Options::default() });
     let journal = Journal::default();
     let there = tested.serve(Kind::Tcp, |_| Echo);
     let addrs = [Addr::Ip(full), there];
@@ -120,7 +121,7 @@ fn what_is_sent_before_a_name_is_known_leaves_when_the_connection_stands() {
         Ok(())
     });
     let id = tested.connect(connect, collect).unwrap();
-    assert_ne!(tested.io().send(id, &pattern(100_000, 1)), SendStatus::Closed);
+    assert_ne!(tested.io_mut().send(id, &pattern(100_000, 1)), SendStatus::Closed);
     tested.until_ended(2);
     assert_eq!(tested.ended(CloseReason::Closed), 2);
 }
@@ -149,7 +150,7 @@ fn a_planned_connection_waits_for_its_time() {
     let stands = Rc::new(RefCell::new(None));
     let noted = Rc::clone(&stands);
     let began = Instant::now();
-    let connect = Connect::to(addr).unwrap().after(ms(60));
+    let connect = Connect::to(addr).unwrap().delay(ms(60));
     let id = tested
         .connect(
             connect,
@@ -160,8 +161,8 @@ fn a_planned_connection_waits_for_its_time() {
             }),
         )
         .unwrap();
-    assert_eq!(tested.io().connections(), 1);
-    assert_ne!(tested.io().send(id, b"early"), SendStatus::Closed);
+    assert_eq!(tested.io().connection_count(), 1);
+    assert_ne!(tested.io_mut().send(id, b"early"), SendStatus::Closed);
     tested.until_ended(2);
     assert!(stands.borrow().unwrap() >= ms(60));
     assert_eq!(tested.io().stats().bytes_in, 5, "what was sent early arrived");
@@ -169,9 +170,10 @@ fn a_planned_connection_waits_for_its_time() {
 
 #[test]
 fn a_planned_connection_longer_off_than_the_connect_timeout_still_comes() {
-    let mut tested = Tested::with((), Options { connect_timeout: ms(10), ..Options::default() });
+    let mut tested =
+        Tested::with_shared((), Options { connect_timeout: ms(10), ..Options::default() });
     let addr = tested.serve(Kind::Tcp, |_| Echo);
-    let connect = Connect::to(addr).unwrap().after(ms(50));
+    let connect = Connect::to(addr).unwrap().delay(ms(50));
     tested.connect(connect, Asks(b"late")).unwrap();
     tested.until_ended(2);
     assert_eq!(tested.ended(CloseReason::Closed), 2);
@@ -181,8 +183,8 @@ fn a_planned_connection_longer_off_than_the_connect_timeout_still_comes() {
 fn a_planned_connection_can_be_closed_and_aborted_and_ends_with_a_shutdown() {
     let plans = || {
         [
-            Connect::to(nowhere()).unwrap().after(Duration::from_secs(3_600)),
-            Connect::to_name("no.such.name.invalid:80").after(Duration::from_secs(3_600)),
+            Connect::to(nowhere()).unwrap().delay(Duration::from_secs(3_600)),
+            Connect::to_name("no.such.name.invalid:80").delay(Duration::from_secs(3_600)),
         ]
     };
     for end in [Server::<()>::io_close, Server::io_abort, Server::stop] {
@@ -197,7 +199,7 @@ fn a_planned_connection_can_be_closed_and_aborted_and_ends_with_a_shutdown() {
                 matches!(calls[..], [Call::Finish(_, Some(ErrorKind::ConnectionAborted))]),
                 "{calls:?}"
             );
-            assert_eq!(tested.io().send(id, b"stale"), SendStatus::Closed);
+            assert_eq!(tested.io_mut().send(id, b"stale"), SendStatus::Closed);
         }
     }
 }
@@ -210,11 +212,11 @@ trait Ends {
 
 impl Ends for Server<()> {
     fn io_close(&mut self, id: socketserver::SocketId) {
-        self.io().close(id);
+        self.io_mut().close(id);
     }
 
     fn io_abort(&mut self, id: socketserver::SocketId) {
-        self.io().abort(id);
+        self.io_mut().abort(id);
     }
 
     fn stop(&mut self, _: socketserver::SocketId) {
@@ -235,12 +237,12 @@ fn a_connection_comes_from_the_address_it_was_told() {
         Echo
     });
     for from in ["127.0.0.2:0", "127.0.0.3:0"] {
-        let connect = Connect::to(&addr).unwrap().from(from).unwrap();
+        let connect = Connect::to(&addr).unwrap().local_addr(from).unwrap();
         tested.connect(connect, Asks(b"hello")).unwrap();
-        tested.until(|server| server.io().connections() == 0);
+        tested.until(|server| server.io().connection_count() == 0);
     }
     assert_eq!(*peers.borrow(), ["127.0.0.2", "127.0.0.3"]);
-    let nobody = Connect::to(&addr).unwrap().from("192.0.2.1:0").unwrap();
+    let nobody = Connect::to(&addr).unwrap().local_addr("192.0.2.1:0").unwrap();
     let error = tested.connect(nobody, Asks(b"hello")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
 }
@@ -258,9 +260,9 @@ fn a_connection_is_made_again_until_the_factory_gives_no_handler() {
         told.borrow_mut().push(ended);
         (told.borrow().len() <= 3).then(|| Noted::new(&noted, Asks(b"once more")))
     });
-    again.unwrap().first(ms(1)).start(&mut tested).unwrap();
+    again.unwrap().initial_backoff(ms(1)).start(&mut tested).unwrap();
     tested.until(|_| ends.borrow().len() == 4);
-    tested.until(|server| server.io().connections() == 0);
+    tested.until(|server| server.io().connection_count() == 0);
     let closed = Some(CloseReason::Closed);
     assert_eq!(*ends.borrow(), [None, closed, closed, closed]);
     assert_eq!(journal.finishes().len(), 3);
@@ -277,7 +279,7 @@ fn pauses_grow_while_nobody_answers_and_the_last_attempt_finds_the_server() {
         noted.borrow_mut().push(Instant::now());
         Some(Asks(b"there?"))
     });
-    again.unwrap().first(ms(4)).most(ms(16)).start(&mut tested).unwrap();
+    again.unwrap().initial_backoff(ms(4)).max_backoff(ms(16)).start(&mut tested).unwrap();
     tested.until(|_| attempts.borrow().len() == 6);
     let pauses: Vec<Duration> =
         attempts.borrow().windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -289,7 +291,7 @@ fn pauses_grow_while_nobody_answers_and_the_last_attempt_finds_the_server() {
     assert_eq!(tested.ended(CloseReason::ConnectFailed), 5);
     let late = tested.listen(addr, |_: &Addr| Echo).unwrap();
     tested.until(|server| server.io().stats().ended(CloseReason::Closed) > 0);
-    tested.io().close(late);
+    tested.io_mut().close(late);
     tested.shutdown(Duration::ZERO).unwrap();
 }
 
@@ -298,10 +300,10 @@ fn a_shutdown_ends_the_row() {
     let mut tested = Tested::new();
     let addr = nowhere();
     let again = Reconnect::new(addr, |_| Some(Asks(b"there?"))).unwrap();
-    again.first(ms(1)).most(ms(1)).start(&mut tested).unwrap();
+    again.initial_backoff(ms(1)).max_backoff(ms(1)).start(&mut tested).unwrap();
     tested.until(|server| server.io().stats().ended(CloseReason::ConnectFailed) > 3);
     tested.shutdown(common::PATIENCE).unwrap();
-    assert_eq!(tested.io().connections(), 0);
+    assert_eq!(tested.io().connection_count(), 0);
 }
 
 // Relays.
@@ -370,7 +372,7 @@ fn a_slow_side_holds_the_fast_one_at_bounded_memory() {
     // Small buffers in the kernel, so that it holds less than the client sends.
     let small = Some(64 << 10);
     let options = Options { receive_buffer: small, send_buffer: small, ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let upstream = tested.serve(Kind::Tcp, |_| Echo);
     let addr = relay_to(&mut tested, Kind::Tcp, upstream);
     let mut client = Client::connect_with(&addr, |socket| {
@@ -386,7 +388,7 @@ fn a_slow_side_holds_the_fast_one_at_bounded_memory() {
         pushed += n;
         stuck = if n == 0 { stuck + 1 } else { 0 };
         tested.turn(Some(ms(1))).unwrap();
-        most = most.max(tested.io().stats().unsent());
+        most = most.max(tested.io().stats().pending_output());
     }
     assert!(pushed < TOTAL, "nobody held it");
     assert!(most < 1 << 20, "{most} bytes waited in the process");
@@ -443,13 +445,13 @@ fn a_shutdown_lets_a_relay_end_by_itself() {
         }
     };
     until(&mut tested, &mut relaying, &mut client, 6);
-    relaying.io().shutdown(common::PATIENCE);
+    relaying.io_mut().shutdown(common::PATIENCE);
     relaying.turn(Some(ms(1))).unwrap();
     client.send(b" and after");
     until(&mut tested, &mut relaying, &mut client, 16);
     assert_eq!(client.received, b"before and after");
     client.finish_sending();
-    while relaying.io().connections() > 0 {
+    while relaying.io().connection_count() > 0 {
         tested.turn(Some(ms(1))).unwrap();
         relaying.turn(Some(ms(1))).unwrap();
         client.look();
@@ -461,17 +463,17 @@ fn a_shutdown_lets_a_relay_end_by_itself() {
 fn an_address_that_is_not_allowed_is_never_connected_to() {
     let mut tested = Tested::new();
     let addr = tested.serve(Kind::Tcp, |_| Echo);
-    let error = tested.connect(Connect::to(addr.clone()).unwrap().only(|_| false), Echo);
+    let error = tested.connect(Connect::to(addr.clone()).unwrap().allow_if(|_| false), Echo);
     assert_eq!(error.unwrap_err().kind(), ErrorKind::PermissionDenied);
     let name = format!("localhost:{}", addr.port().unwrap());
     let journal = Journal::default();
-    let connect = Connect::to_name(&name).only(|_| false);
+    let connect = Connect::to_name(&name).allow_if(|_| false);
     tested.connect(connect, Noted::new(&journal, Asks(b"never"))).unwrap();
     tested.until_ended(1);
     let denied = Some(ErrorKind::PermissionDenied);
     assert_eq!(journal.calls(), [Call::Finish(CloseReason::ConnectFailed, denied)]);
     let allowed = |addr: &Addr| addr.ip().is_some_and(|addr| addr.ip().is_loopback());
-    tested.connect(Connect::to_name(&name).only(allowed), Asks(b"come in")).unwrap();
+    tested.connect(Connect::to_name(&name).allow_if(allowed), Asks(b"come in")).unwrap();
     tested.until(|server| server.io().stats().accepted == 1);
 }
 
@@ -481,7 +483,7 @@ fn no_address_at_all_is_an_error_that_says_so() {
     let none: &[Addr] = &[];
     let error = tested.connect(none, Echo).unwrap_err();
     assert_eq!((error.kind(), error.to_string()), (ErrorKind::InvalidInput, "no address".into()));
-    let error = Connect::to("127.0.0.1:1").unwrap().from(none).unwrap_err();
+    let error = Connect::to("127.0.0.1:1").unwrap().local_addr(none).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
@@ -489,10 +491,10 @@ fn no_address_at_all_is_an_error_that_says_so() {
 fn a_panic_of_who_says_which_addresses_are_allowed_costs_that_connection_only() {
     let mut tested = Tested::new();
     let addr = tested.serve(Kind::Tcp, |_| Echo);
-    let connect = || Connect::to(addr.clone()).unwrap().only(|_| panic!("as tests do"));
+    let connect = || Connect::to(addr.clone()).unwrap().allow_if(|_| panic!("as tests do"));
     assert!(tested.connect(connect(), Echo).is_err());
     let name = format!("localhost:{}", addr.port().unwrap());
-    let connect = Connect::to_name(&name).only(|_| panic!("as tests do"));
+    let connect = Connect::to_name(&name).allow_if(|_| panic!("as tests do"));
     let journal = Journal::default();
     tested.connect(connect, Noted::new(&journal, Echo)).unwrap();
     tested.until_ended(1);
@@ -530,7 +532,7 @@ fn a_full_backlog_of_a_unix_server_is_waited_out() {
     let journal = Journal::default();
     let quiet = on_input(|_: &mut Context<'_>, _: &mut Input<'_>| Ok(()));
     let id = tested.connect(path.as_path(), Noted::new(&journal, quiet)).unwrap();
-    assert_ne!(tested.io().send(id, b"early"), SendStatus::Closed);
+    assert_ne!(tested.io_mut().send(id, b"early"), SendStatus::Closed);
     for _ in 0..10 {
         tested.turn(Some(ms(5))).unwrap();
     }
@@ -540,7 +542,7 @@ fn a_full_backlog_of_a_unix_server_is_waited_out() {
     }
     tested.until(|_| journal.calls() == [Call::Setup]);
     let (mut accepted, _) = listener.accept().unwrap();
-    tested.until(|server| server.io().unsent(id) == 0);
+    tested.until(|server| server.io().pending_output(id) == 0);
     let mut early = [0; 5];
     io::Read::read_exact(&mut accepted, &mut early).unwrap();
     assert_eq!(&early, b"early");
@@ -552,7 +554,8 @@ fn a_backlog_that_stays_full_is_given_up_after_the_connect_timeout() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("full");
     let full = full_unix_listener(&path);
-    let mut tested = Tested::with((), Options { connect_timeout: ms(60), ..Options::default() });
+    let mut tested =
+        Tested::with_shared((), Options { connect_timeout: ms(60), ..Options::default() });
     let journal = Journal::default();
     tested.connect(path.as_path(), Noted::new(&journal, Asks(b"never"))).unwrap();
     let began = Instant::now();

@@ -108,7 +108,8 @@ fn a_full_backlog_behind_an_address_that_refuses_is_waited_out() {
 fn what_stood_in_time_stands_however_late_the_loop_looks() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
-    let mut tested = Tested::with((), Options { connect_timeout: ms(10), ..Options::default() });
+    let mut tested =
+        Tested::with_shared((), Options { connect_timeout: ms(10), ..Options::default() });
     let journal = Journal::default();
     tested.connect(addr, Noted::new(&journal, Patient)).unwrap();
     let accepted = listener.accept().unwrap();
@@ -123,16 +124,16 @@ fn a_timer_that_is_due_before_the_connection_stands_comes_after_its_setup() {
     let mut tested = Tested::new();
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     let journal = Journal::default();
-    let connect = Connect::to(addr).unwrap().after(ms(1_000));
+    let connect = Connect::to(addr).unwrap().delay(ms(1_000));
     let id = tested.connect(connect, Noted::new(&journal, Patient)).unwrap();
-    tested.io().set_timer(id, ms(5));
-    let cancelled = tested.io().set_timer(id, ms(5));
+    tested.io_mut().set_timer(id, ms(5));
+    let cancelled = tested.io_mut().set_timer(id, ms(5));
     let began = Instant::now();
     while began.elapsed() < ms(15) {
         tested.turn(Some(ms(5))).unwrap();
     }
     assert!(journal.calls().is_empty());
-    assert!(tested.io().cancel_timer(cancelled), "it is still to come");
+    assert!(tested.io_mut().cancel_timer(cancelled), "it is still to come");
     tested.until(|_| journal.calls().len() == 2);
     assert_eq!(journal.calls(), [Call::Setup, Call::Timeout]);
 }
@@ -154,7 +155,8 @@ impl Handler for Why {
 fn a_failure_is_told_even_beside_an_address_that_does_not_answer() {
     let (_listener, _waiting, addr) = silent();
     let missing = Addr::from(std::path::Path::new("/nonexistent/socket"));
-    let mut tested = Tested::with((), Options { connect_timeout: ms(30), ..Options::default() });
+    let mut tested =
+        Tested::with_shared((), Options { connect_timeout: ms(30), ..Options::default() });
     let journal = Journal::default();
     let why = Rc::new(RefCell::new(String::new()));
     tested.connect(&[addr, missing][..], Noted::new(&journal, Why(Rc::clone(&why)))).unwrap();
@@ -203,7 +205,7 @@ fn a_connection_begun_during_a_shutdown_is_told_of_it() {
     let to = Connect::to(outside.local_addr().unwrap()).unwrap();
     for (connect, expected) in [
         (
-            to.clone().after(Duration::from_secs(3_600)),
+            to.clone().delay(Duration::from_secs(3_600)),
             vec![Call::Finish(CloseReason::ConnectFailed, Some(ErrorKind::ConnectionAborted))],
         ),
         (to, vec![Call::Setup, Call::Shutdown, Call::Finish(CloseReason::Closed, None)]),
@@ -242,13 +244,13 @@ fn what_a_finish_connects_to_does_not_outlive_the_grace() {
     }
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = Addr::Ip(outside.local_addr().unwrap());
-    let mut tested = Tested::with(None, Options::default());
+    let mut tested = Tested::with_shared(None, Options::default());
     let addr = tested.serve(Kind::Tcp, move |_| Again(to.clone()));
     let client = Client::connect(&addr);
     tested.until(|server| server.io().stats().accepted == 1);
     tested.shutdown(ms(10)).unwrap();
     assert_eq!(*tested.shared(), Some(ErrorKind::ConnectionAborted));
-    assert_eq!(tested.io().connections(), 0);
+    assert_eq!(tested.io().connection_count(), 0);
     drop(client);
 }
 
@@ -256,7 +258,7 @@ fn what_a_finish_connects_to_does_not_outlive_the_grace() {
 fn a_planned_connection_that_is_closed_in_the_turn_of_its_time_is_not_begun() {
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
     outside.set_nonblocking(true).unwrap();
-    let connect = Connect::to(outside.local_addr().unwrap()).unwrap().after(ms(5));
+    let connect = Connect::to(outside.local_addr().unwrap()).unwrap().delay(ms(5));
     let mut tested = Tested::new();
     let journal = Journal::default();
     let quiet = on_input(|_: &mut Context<'_>, _: &mut Input<'_>| Ok(()));

@@ -48,7 +48,7 @@ fn echo_is_exact_byte_by_byte() {
 fn echo_is_exact_for_random_pieces() {
     for kind in Kind::ALL {
         let options = Options { read_buffer: 10_000, ..Options::default() };
-        let mut tested = Tested::with((), options);
+        let mut tested = Tested::with_shared((), options);
         let addr = tested.serve(kind, |_| Echo);
         let mut client = Client::connect(&addr);
         let mut random = Random(7);
@@ -61,7 +61,7 @@ fn echo_is_exact_for_random_pieces() {
 fn echo_is_exact_around_the_sizes_of_buffers() {
     for kind in Kind::ALL {
         let options = Options { read_buffer: 1_000, ..Options::default() };
-        let mut tested = Tested::with((), options);
+        let mut tested = Tested::with_shared((), options);
         let addr = tested.serve(kind, |_| Echo);
         let mut client = Client::connect(&addr);
         for n in [1, 2, 999, 1_000, 1_001, 1_999, 2_000, 2_001, 4_000, 4_095, 4_096, 8_000, 9_001] {
@@ -83,7 +83,7 @@ fn echo_is_exact_with_the_smallest_buffers_and_budgets() {
             low_water: 0,
             ..Options::default()
         };
-        let mut tested = Tested::with((), options);
+        let mut tested = Tested::with_shared((), options);
         let addr = tested.serve(kind, |_| Echo);
         let mut clients = Client::connect_many(&addr, 3);
         for client in &mut clients {
@@ -160,7 +160,7 @@ fn data_and_end_in_one_event_are_both_seen() {
 fn an_end_that_exactly_fills_the_buffer_is_seen() {
     for kind in Kind::ALL {
         let options = Options { read_buffer: 64, reads_per_turn: 1, ..Options::default() };
-        let mut tested = Tested::with((), options);
+        let mut tested = Tested::with_shared((), options);
         let addr = tested.serve(kind, |_| Echo);
         for n in [63, 64, 65, 128] {
             let mut client = Client::connect(&addr);
@@ -200,7 +200,7 @@ impl Handler<Vec<usize>> for EndsFirst {
 fn a_server_that_ends_its_direction_first_goes_on_reading() {
     for kind in Kind::ALL {
         for answer in [0, 5, 2 << 20] {
-            let mut tested = Tested::with(Vec::new(), Options::default());
+            let mut tested = Tested::with_shared(Vec::new(), Options::default());
             let addr = tested.serve(kind, move |_| EndsFirst { answer, got: 0 });
             let mut client = Client::connect(&addr);
             assert!(tested.receive_to_end(&mut client) == pattern(answer, 7));
@@ -220,7 +220,7 @@ fn a_server_that_ends_its_direction_first_goes_on_reading() {
 #[test]
 fn both_sides_may_end_their_direction_at_once() {
     for kind in Kind::ALL {
-        let mut tested = Tested::with(Vec::new(), Options::default());
+        let mut tested = Tested::with_shared(Vec::new(), Options::default());
         let addr = tested.serve(kind, move |_| EndsFirst { answer: 100_000, got: 0 });
         let mut client = Client::connect(&addr);
         client.send(&pattern(1_000, 9));
@@ -284,7 +284,7 @@ fn an_end_while_the_output_is_blocked_cuts_nothing_off() {
         let mut client = Client::connect(&addr);
         client.send(b"give!");
         tested.until_quiet(&steps);
-        assert!(tested.io().stats().unsent() > 0, "the output is not blocked");
+        assert!(tested.io().stats().pending_output() > 0, "the output is not blocked");
         client.finish_sending();
         tested.until_quiet(&steps);
         assert!(tested.receive_to_end(&mut client) == pattern(8 << 20, 10));
@@ -317,7 +317,7 @@ fn a_close_with_much_to_send_sends_it_all() {
 #[test]
 fn sends_of_many_sizes_in_one_turn_leave_in_order() {
     for kind in Kind::ALL {
-        let mut tested = Tested::with(
+        let mut tested = Tested::with_shared(
             (),
             Options { high_water: 8 << 20, output_limit: 32 << 20, ..Options::default() },
         );

@@ -36,13 +36,13 @@ fn two_hundred_small_clients_are_served_within_a_few_turns_beside_a_firehose() {
     for kind in Kind::ALL {
         let options = Options { read_buffer: 4_096, ..Options::default() };
         let budget = options.reads_per_turn;
-        let mut tested = Tested::with((), options);
+        let mut tested = Tested::with_shared((), options);
         let flood = tested.serve(Kind::Tcp, |_| Discard);
         let addr = tested.serve(Kind::Unix, |_| Echo);
         let target = if kind == Kind::Tcp { tested.serve(kind, |_| Echo) } else { addr };
         let mut firehose = Client::connect(&flood);
         let mut small = Client::connect_many(&target, 200);
-        tested.until(|server| server.io().connections() == 201);
+        tested.until(|server| server.io().connection_count() == 201);
         let steps = tested.steps();
         let bytes = vec![0; 1 << 20];
         for _ in 0..5 {
@@ -78,7 +78,7 @@ fn two_hundred_small_clients_are_served_within_a_few_turns_beside_a_firehose() {
 fn what_came_at_once_is_read_in_the_turn_of_its_event_as_far_as_the_budget_goes() {
     for kind in Kind::ALL {
         let options = Options { read_buffer: 1_024, reads_per_turn: 4, ..Options::default() };
-        let mut tested = Tested::with((), options);
+        let mut tested = Tested::with_shared((), options);
         let addr = tested.serve(kind, |_| Echo);
         let mut client = Client::connect(&addr);
         tested.echo(&mut client, b"warm up");
@@ -98,7 +98,8 @@ fn what_came_at_once_is_read_in_the_turn_of_its_event_as_far_as_the_budget_goes(
 
 #[test]
 fn accepts_are_spread_over_turns_by_their_budget() {
-    let mut tested = Tested::with((), Options { accepts_per_turn: 10, ..Options::default() });
+    let mut tested =
+        Tested::with_shared((), Options { accepts_per_turn: 10, ..Options::default() });
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     let steps = tested.steps();
     let clients = Client::connect_many(&addr, 95);
@@ -122,7 +123,7 @@ fn writes_are_spread_over_turns_by_their_budget() {
         output_limit: 64 << 20,
         ..Options::default()
     };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let addr = tested.serve(Kind::Tcp, |_| {
         on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
             input.take_all();
@@ -243,13 +244,13 @@ fn a_handler_that_keeps_its_own_socket_busy_starves_nobody() {
     assert!(journal.count(|call| call == Call::Timeout) <= before + 2, "more than once a turn");
     assert!(journal.count(|call| call == Call::Timeout) > before);
     drop(busy);
-    tested.until(|server| server.io().connections() == 1);
+    tested.until(|server| server.io().connection_count() == 1);
 }
 
 #[test]
 fn a_loop_that_spins_serves_and_sleeps_as_any_other() {
-    let spin = Duration::from_micros(200);
-    let mut tested = Tested::with((), Options { spin, ..Options::default() });
+    let busy_poll = Duration::from_micros(200);
+    let mut tested = Tested::with_shared((), Options { busy_poll, ..Options::default() });
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     let mut client = Client::connect(&addr);
     tested.echo(&mut client, b"awake?");

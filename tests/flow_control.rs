@@ -45,7 +45,11 @@ fn slow_peer_is_not_read_until_it_drains() {
         assert!(tested.io().is_congested(id));
         let options = Options::default();
         let most = options.high_water + options.read_buffer * options.reads_per_turn;
-        assert!(tested.io().unsent(id) <= most, "{} bytes wait", tested.io().unsent(id));
+        assert!(
+            tested.io().pending_output(id) <= most,
+            "{} bytes wait",
+            tested.io().pending_output(id)
+        );
         steps.clear();
         client.look_at_most(1_000);
         tested.until_quiet(&steps);
@@ -75,7 +79,7 @@ fn a_peer_that_never_reads_costs_bounded_memory_and_no_time() {
             let n = client.push(&bytes);
             sent += n;
             silent_turns = if n == 0 { silent_turns + 1 } else { 0 };
-            assert!(server.io().stats().unsent() < 2 << 20);
+            assert!(server.io().stats().pending_output() < 2 << 20);
             assert!(sent < 1 << 30);
             silent_turns > 5
         });
@@ -96,7 +100,8 @@ fn a_peer_that_never_reads_costs_bounded_memory_and_no_time() {
 
 #[test]
 fn exceeding_the_output_limit_resets_that_peer_only() {
-    let mut tested = Tested::with(None, Options { output_limit: 1 << 20, ..Options::default() });
+    let mut tested =
+        Tested::with_shared(None, Options { output_limit: 1 << 20, ..Options::default() });
     let journal = Journal::default();
     let witness = journal.clone();
     let addr = tested.serve(Kind::Tcp, move |_| {
@@ -119,7 +124,7 @@ fn exceeding_the_output_limit_resets_that_peer_only() {
     bystander.look();
     assert_eq!(bystander.end, None);
     drop((hoarder, bystander));
-    tested.until(|server| server.io().connections() == 0);
+    tested.until(|server| server.io().connection_count() == 0);
 }
 
 trait UntilEndedBut {
@@ -130,7 +135,7 @@ impl<S> UntilEndedBut for Tested<S> {
     /// Turns until somebody has ended and so many connections are left.
     fn until_ended_but(&mut self, left: usize) {
         self.until(|server| {
-            server.io().stats().all_ended() > 0 && server.io().connections() == left
+            server.io().stats().all_ended() > 0 && server.io().connection_count() == left
         });
     }
 }
@@ -163,7 +168,7 @@ fn resume_shows_again_what_was_left_without_anything_new() {
             tested.until_quiet(&steps);
             let id = conversation(&journal);
             assert!(tested.io().is_paused(id));
-            tested.io().resume(id);
+            tested.io_mut().resume(id);
         }
         tested.until_quiet(&steps);
         let handled =
@@ -188,13 +193,13 @@ fn nothing_is_shown_while_paused_not_even_the_end() {
         tested.until_quiet(&steps);
         let id = conversation(&journal);
         assert_eq!(journal.of(id), [Call::Setup, Call::ServerHandle(2)]);
-        tested.io().resume(id);
+        tested.io_mut().resume(id);
         assert_eq!(tested.receive(&mut client, 1), b"b");
         tested.until_quiet(&steps);
-        tested.io().resume(id);
+        tested.io_mut().resume(id);
         assert_eq!(tested.receive(&mut client, 1), b"c");
         tested.until_quiet(&steps);
-        tested.io().resume(id);
+        tested.io_mut().resume(id);
         assert_eq!(tested.receive_to_end(&mut client), []);
         tested.until_ended(1);
         assert_eq!(journal.count(|call| call == Call::Eof(0)), 1);
@@ -203,7 +208,7 @@ fn nothing_is_shown_while_paused_not_even_the_end() {
 
 #[test]
 fn a_paused_connection_may_leave_more_than_the_input_limit_in_the_system() {
-    let mut tested = Tested::with((), Options { input_limit: 100, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { input_limit: 100, ..Options::default() });
     let journal = Journal::default();
     let witness = journal.clone();
     let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, OneAtATime));
@@ -218,17 +223,17 @@ fn a_paused_connection_may_leave_more_than_the_input_limit_in_the_system() {
 #[test]
 fn full_duplex_reads_on_while_its_own_output_is_blocked() {
     for kind in Kind::ALL {
-        let mut tested = Tested::with(0_usize, Options::default());
+        let mut tested = Tested::with_shared(0_usize, Options::default());
         let addr = tested.serve(kind, |_| FullDuplex);
         let mut client = Client::connect(&addr);
         let steps = tested.steps();
         tested.until_quiet(&steps);
-        assert!(tested.io().stats().unsent() > Options::default().high_water as u64);
+        assert!(tested.io().stats().pending_output() > Options::default().high_water as u64);
         let bytes = vec![0; 1 << 20];
         let mut sent = 0;
         tested.until(|server| {
             sent += client.push(&bytes[..bytes.len().min((8 << 20) - sent)]);
-            *server.shared() == 8 << 20
+            *server.shared_mut() == 8 << 20
         });
         client.finish_sending();
         assert!(tested.receive_to_end(&mut client) == pattern(10 << 20, 3));
@@ -240,7 +245,7 @@ struct FullDuplex;
 
 impl Handler<usize> for FullDuplex {
     fn setup(&mut self, cx: &mut Context<'_, usize>) -> io::Result<()> {
-        cx.io.set_full_duplex(cx.id, true);
+        cx.io.set_read_while_congested(cx.id, true);
         assert_eq!(cx.send(&pattern(10 << 20, 3)), SendStatus::Congested);
         Ok(())
     }
@@ -256,7 +261,7 @@ fn send_says_what_becomes_of_the_bytes() {
     let said = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&said);
     let options = Options { high_water: 1_000, low_water: 10, ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let addr = tested.serve(Kind::Tcp, move |_| {
         let seen = Rc::clone(&seen);
         on_setup(move |cx: &mut Context<'_>| {
@@ -281,7 +286,7 @@ fn send_says_what_becomes_of_the_bytes() {
 #[test]
 fn drained_comes_once_for_each_congestion() {
     let options = Options { high_water: 1_000, low_water: 10, ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let journal = Journal::default();
     let witness = journal.clone();
     let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Echo));
@@ -303,7 +308,7 @@ struct Relay {
 
 impl Handler for Relay {
     fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        cx.io.set_full_duplex(cx.id, true);
+        cx.io.set_read_while_congested(cx.id, true);
         if let Some(target) = self.target.take() {
             let other = Relay { peer: Some(cx.id), target: None };
             self.peer = Some(cx.connect(target, other)?);
@@ -338,7 +343,7 @@ impl Handler for Relay {
 }
 
 fn most_unsent(server: &mut Server, most: &mut u64) {
-    *most = (*most).max(server.io().stats().unsent());
+    *most = (*most).max(server.io().stats().pending_output());
 }
 
 #[test]
@@ -387,11 +392,11 @@ fn a_relay_whose_far_side_breaks_breaks_the_near_side() {
 fn a_broadcast_reaches_all_and_a_stuck_member_holds_up_nobody() {
     for kind in Kind::ALL {
         let options = Options { output_limit: 1 << 20, ..Options::default() };
-        let mut tested: Tested<Vec<SocketId>> = Tested::with(Vec::new(), options);
+        let mut tested: Tested<Vec<SocketId>> = Tested::with_shared(Vec::new(), options);
         let addr = tested.serve(kind, |_| Member);
         let mut members = Client::connect_many(&addr, 10);
         let mut stuck = Client::connect(&addr);
-        tested.until(|server| server.shared().len() == 11);
+        tested.until(|server| server.shared_mut().len() == 11);
         let mut speaker = Client::connect(&addr);
         let line = pattern(50_000, 5);
         let mut expected = Vec::new();
@@ -435,10 +440,10 @@ impl Handler<Vec<SocketId>> for Member {
 
 #[test]
 fn what_two_handlers_send_to_one_peer_in_one_round_arrives_whole_and_once() {
-    let mut tested: Tested<Vec<SocketId>> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Vec<SocketId>> = Tested::with_shared(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, |_| Member);
     let mut members = Client::connect_many(&addr, 5);
-    tested.until(|server| server.shared().len() == 5);
+    tested.until(|server| server.shared_mut().len() == 5);
     let steps: Steps = tested.steps();
     for (n, member) in members.iter_mut().enumerate() {
         member.send(&[b'a' + n as u8; 100]);
@@ -483,11 +488,11 @@ impl Handler<Order> for Chorus {
 #[test]
 fn bytes_arrive_in_the_order_in_which_they_were_sent_by_whomever() {
     for kind in Kind::ALL {
-        let mut tested: Tested<Order> = Tested::with(Order::default(), Options::default());
+        let mut tested: Tested<Order> = Tested::with_shared(Order::default(), Options::default());
         let addr = tested.serve(kind, |_| Chorus);
         let mut clients = Client::connect_many(&addr, 4);
-        tested.until(|server| server.io().connections() == 4);
-        let first = tested.shared().first.unwrap();
+        tested.until(|server| server.io().connection_count() == 4);
+        let first = tested.shared_mut().first.unwrap();
         let mut random = Random(3);
         for round in 0..300 {
             for (n, client) in clients.iter_mut().enumerate() {
@@ -498,8 +503,8 @@ fn bytes_arrive_in_the_order_in_which_they_were_sent_by_whomever() {
             }
             if random.below(3) == 0 {
                 let news = pattern(1 + random.below(6_000), round);
-                tested.shared().sent.extend_from_slice(&news);
-                tested.io().send(first, &news);
+                tested.shared_mut().sent.extend_from_slice(&news);
+                tested.io_mut().send(first, &news);
             }
             if random.below(3) == 0 {
                 let news = pattern(1 + random.below(6_000), round + 1);
@@ -507,7 +512,7 @@ fn bytes_arrive_in_the_order_in_which_they_were_sent_by_whomever() {
                     order.sent.extend_from_slice(&news);
                     io.send(first, &news);
                 };
-                tested.handle().call(from_elsewhere).unwrap();
+                tested.handle().post(from_elsewhere).unwrap();
             }
             if random.below(2) == 0 {
                 clients[0].look();
@@ -521,7 +526,7 @@ fn bytes_arrive_in_the_order_in_which_they_were_sent_by_whomever() {
                 steps.turns().iter().rev().take(4).all(|turn| turn[..] == [TraceEvent::Polled(0)]);
             steps.turns().len() > 5 && quiet
         });
-        let (got, sent) = (&clients[0].received, &tested.shared().sent);
+        let (got, sent) = (&clients[0].received, &tested.shared_mut().sent);
         let differ = got.iter().zip(sent).position(|(got, sent)| got != sent);
         assert_eq!((got.len(), differ), (sent.len(), None), "{kind:?}");
     }

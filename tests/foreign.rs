@@ -35,13 +35,13 @@ fn take_all(
 
 #[test]
 fn a_pipe_shares_the_loop_and_an_error_closes_it() {
-    let mut tested: Tested<Vec<u8>> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Vec<u8>> = Tested::with_shared(Vec::new(), Options::default());
     let (mut sender, receiver) = pipe::new().unwrap();
     let id = tested.watch(receiver, Interest::READABLE, take_all).unwrap();
     assert!(tested.io().is_open(id));
     for round in 1..=3 {
         sender.write_all(&[round; 250]).unwrap();
-        tested.until(|server| server.shared().len() == 250 * usize::from(round));
+        tested.until(|server| server.shared_mut().len() == 250 * usize::from(round));
     }
     drop(sender);
     tested.until(|server| !server.io().is_open(id));
@@ -57,15 +57,15 @@ fn an_exit_of_a_source_or_an_alarm_ends_the_run() {
     sender.write_all(b"x").unwrap();
     let exit = |_: &mut Context<'_>, _: &mut pipe::Receiver, _| Err(Exit.into());
     tested.watch(receiver, Interest::READABLE, exit).unwrap();
-    assert!(Exit::is(&tested.serve_forever().unwrap_err()));
-    let alarm = tested.alarm(|_| Err(Exit.into())).unwrap();
-    tested.io().set_timer(alarm, Duration::ZERO);
-    assert!(Exit::is(&tested.serve_forever().unwrap_err()));
+    assert!(Exit::is_exit(&tested.serve_forever().unwrap_err()));
+    let alarm = tested.add_timer_handler(|_| Err(Exit.into())).unwrap();
+    tested.io_mut().set_timer(alarm, Duration::ZERO);
+    assert!(Exit::is_exit(&tested.serve_forever().unwrap_err()));
 }
 
 #[test]
 fn a_source_without_events_is_not_called_and_keeps_nobody_awake() {
-    let mut tested: Tested<u32> = Tested::with(0, Options::default());
+    let mut tested: Tested<u32> = Tested::with_shared(0, Options::default());
     let (mut sender, receiver) = pipe::new().unwrap();
     let watch = |cx: &mut Context<'_, u32>, pipe: &mut pipe::Receiver, _| {
         *cx.shared += 1;
@@ -76,7 +76,7 @@ fn a_source_without_events_is_not_called_and_keeps_nobody_awake() {
     let steps = tested.steps();
     for called in 1..=3 {
         sender.write_all(b"x").unwrap();
-        tested.until(|server| *server.shared() == called);
+        tested.until(|server| *server.shared_mut() == called);
         tested.until_quiet(&steps);
         steps.clear();
         tested.turn(Some(Duration::from_millis(20))).unwrap();
@@ -86,22 +86,22 @@ fn a_source_without_events_is_not_called_and_keeps_nobody_awake() {
 
 #[test]
 fn a_source_is_told_of_room_and_that_its_peer_has_gone() {
-    let mut tested: Tested<Vec<Readiness>> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Vec<Readiness>> = Tested::with_shared(Vec::new(), Options::default());
     let (sender, receiver) = pipe::new().unwrap();
     let watch = |cx: &mut Context<'_, Vec<Readiness>>, _: &mut pipe::Sender, readiness| {
         cx.shared.push(readiness);
         Ok(())
     };
     tested.watch(sender, Interest::WRITABLE, watch).unwrap();
-    tested.until(|server| server.shared().iter().any(|told| told.writable && !told.error));
+    tested.until(|server| server.shared_mut().iter().any(|told| told.writable && !told.error));
     drop(receiver);
-    tested.until(|server| server.shared().iter().any(|told| told.error));
+    tested.until(|server| server.shared_mut().iter().any(|told| told.error));
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn a_source_is_told_of_urgent_data() {
-    let mut tested: Tested<Vec<Readiness>> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Vec<Readiness>> = Tested::with_shared(Vec::new(), Options::default());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (stream, _) = listener.accept().unwrap();
@@ -113,12 +113,12 @@ fn a_source_is_told_of_urgent_data() {
     let interests = Interest::READABLE | Interest::PRIORITY;
     tested.watch(TcpStream::from_std(stream), interests, watch).unwrap();
     socket2::SockRef::from(&peer).send_out_of_band(b"!").unwrap();
-    tested.until(|server| server.shared().iter().any(|told| told.urgent));
+    tested.until(|server| server.shared_mut().iter().any(|told| told.urgent));
 }
 
 #[test]
 fn a_panic_of_a_source_closes_that_source_only() {
-    let mut tested: Tested<Vec<u8>> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Vec<u8>> = Tested::with_shared(Vec::new(), Options::default());
     let (mut sender, receiver) = pipe::new().unwrap();
     let (mut other_sender, other) = pipe::new().unwrap();
     let bad = tested
@@ -128,16 +128,16 @@ fn a_panic_of_a_source_closes_that_source_only() {
     sender.write_all(b"x").unwrap();
     tested.until(|server| !server.io().is_open(bad));
     other_sender.write_all(b"fine").unwrap();
-    tested.until(|server| server.shared() == b"fine");
+    tested.until(|server| server.shared_mut() == b"fine");
 }
 
 #[test]
 fn a_closed_source_is_dropped_and_hears_nothing_more() {
-    let mut tested: Tested<Vec<u8>> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Vec<u8>> = Tested::with_shared(Vec::new(), Options::default());
     let (mut sender, receiver) = pipe::new().unwrap();
     let id = tested.watch(receiver, Interest::READABLE, take_all).unwrap();
     sender.write_all(b"too late").unwrap();
-    tested.io().close(id);
+    tested.io_mut().close(id);
     tested.turn(Some(Duration::from_millis(1))).unwrap();
     assert!(tested.shared().is_empty());
     assert_eq!(sender.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
@@ -170,18 +170,18 @@ fn a_datagram_socket_of_ones_own_shares_the_loop() {
 
 #[test]
 fn a_timer_of_a_source_calls_it_with_nothing_ready() {
-    let mut tested: Tested<Vec<Readiness>> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Vec<Readiness>> = Tested::with_shared(Vec::new(), Options::default());
     let (_sender, receiver) = pipe::new().unwrap();
     let watch = |cx: &mut Context<'_, Vec<Readiness>>, _: &mut pipe::Receiver, readiness| {
         cx.shared.push(readiness);
         Ok(())
     };
     let id = tested.watch(receiver, Interest::READABLE, watch).unwrap();
-    tested.io().set_timer(id, Duration::from_millis(5));
-    tested.until(|server| !server.shared().is_empty());
+    tested.io_mut().set_timer(id, Duration::from_millis(5));
+    tested.until(|server| !server.shared_mut().is_empty());
     assert_eq!(*tested.shared(), [Readiness::default()]);
-    tested.io().set_timer(id, Duration::from_millis(5));
-    tested.io().close(id);
+    tested.io_mut().set_timer(id, Duration::from_millis(5));
+    tested.io_mut().close(id);
     tested.until(|server| !server.io().is_open(id));
     let steps = tested.steps();
     tested.until_quiet(&steps);
@@ -228,8 +228,8 @@ fn a_source_that_cannot_be_registered_is_an_error_and_leaves_nothing() {
 
 #[test]
 fn service_actions_run_once_a_turn_and_may_use_everything() {
-    let mut tested: Tested<u32> = Tested::with(0, Options::default());
-    tested.service_actions(|turns, _| *turns += 1);
+    let mut tested: Tested<u32> = Tested::with_shared(0, Options::default());
+    tested.set_service_actions(|turns, _| *turns += 1);
     for turn in 1..=5 {
         tested.turn(Some(Duration::ZERO)).unwrap();
         assert_eq!(*tested.shared(), turn);
@@ -240,7 +240,7 @@ fn service_actions_run_once_a_turn_and_may_use_everything() {
         let found = Rc::clone(&found);
         Wrapped { setup: move |id| found.set(Some(id)), handler: Tells }
     });
-    tested.service_actions(move |turns, io| {
+    tested.set_service_actions(move |turns, io| {
         if *turns == 1_000 {
             *turns = 0;
             io.send(id.get().unwrap(), b"seen at the end of the turn");
@@ -281,7 +281,7 @@ impl<F: FnMut(socketserver::SocketId), H: Handler<u32>> Handler<u32> for Wrapped
 fn a_panic_in_service_actions_ends_nothing() {
     let mut tested = Tested::new();
     let addr = tested.serve(Kind::Tcp, |_| Echo);
-    tested.service_actions(|(), _| panic!("expected by this test"));
+    tested.set_service_actions(|(), _| panic!("expected by this test"));
     let mut client = Client::connect(&addr);
     tested.echo(&mut client, b"still here");
 }
@@ -335,15 +335,15 @@ mod in_another_loop {
 
 #[test]
 fn an_alarm_rings_for_its_timers_until_it_fails() {
-    let mut tested: Tested<u32> = Tested::with(0, Options::default());
+    let mut tested: Tested<u32> = Tested::with_shared(0, Options::default());
     let clock = tested
-        .alarm(|cx| {
+        .add_timer_handler(|cx| {
             *cx.shared += 1;
             if *cx.shared == 3 { Err(ErrorKind::Other.into()) } else { Ok(()) }
         })
         .unwrap();
     for nth in 0..5 {
-        tested.io().set_timer(clock, Duration::from_millis(nth));
+        tested.io_mut().set_timer(clock, Duration::from_millis(nth));
     }
     tested.until(|server| !server.io().is_open(clock));
     assert_eq!(*tested.shared(), 3, "its other timers went with it");

@@ -41,12 +41,12 @@ impl Handler for Pieces {
 fn frames(field: LengthField, with_bad_one: bool) -> Vec<u8> {
     let mut out = Vec::new();
     for len in [0, 1, 5, 127, 128, 200] {
-        field.put(&mut out, &vec![b'a' + (len % 26) as u8; len], MAX).unwrap();
+        field.write(&mut out, &vec![b'a' + (len % 26) as u8; len], MAX).unwrap();
     }
     if with_bad_one && field != LengthField::U8 {
-        field.put(&mut out, &[0; MAX + 1], MAX + 1).unwrap();
+        field.write(&mut out, &[0; MAX + 1], MAX + 1).unwrap();
     }
-    field.put(&mut out, b"last", MAX).unwrap();
+    field.write(&mut out, b"last", MAX).unwrap();
     out.pop();
     out
 }
@@ -54,14 +54,16 @@ fn frames(field: LengthField, with_bad_one: bool) -> Vec<u8> {
 #[test]
 fn every_kind_of_frame_survives_every_chunking() {
     const LITTLE: LengthField = LengthField::U16.little_endian();
-    const ODD: LengthField = LengthField::U32.at(2).adjusted(1).counting_head();
+    const ODD: LengthField = LengthField::U32.offset(2).adjustment(1).including_header();
     let takes: [(LengthField, Take); 6] = [
-        (LengthField::U8, |i| Ok(i.frame_with(&LengthField::U8, MAX)?.map(|f| f.body))),
-        (LITTLE, |i| Ok(i.frame_with(&LITTLE, MAX)?.map(|f| f.body))),
-        (LengthField::U32, |i| i.frame(MAX)),
-        (LengthField::U64, |i| Ok(i.frame_with(&LengthField::U64, MAX)?.map(|f| f.body))),
-        (LengthField::VARINT, |i| Ok(i.frame_with(&LengthField::VARINT, MAX)?.map(|f| f.body))),
-        (ODD, |i| Ok(i.frame_with(&ODD, MAX)?.map(|f| f.body))),
+        (LengthField::U8, |i| Ok(i.take_frame_with(&LengthField::U8, MAX)?.map(|f| f.body))),
+        (LITTLE, |i| Ok(i.take_frame_with(&LITTLE, MAX)?.map(|f| f.body))),
+        (LengthField::U32, |i| i.take_frame(MAX)),
+        (LengthField::U64, |i| Ok(i.take_frame_with(&LengthField::U64, MAX)?.map(|f| f.body))),
+        (LengthField::VARINT, |i| {
+            Ok(i.take_frame_with(&LengthField::VARINT, MAX)?.map(|f| f.body))
+        }),
+        (ODD, |i| Ok(i.take_frame_with(&ODD, MAX)?.map(|f| f.body))),
     ];
     for (field, take) in takes {
         for with_bad_one in [false, true] {
@@ -73,10 +75,10 @@ fn every_kind_of_frame_survives_every_chunking() {
 #[test]
 fn lines_and_delimited_and_fixed_pieces_survive_every_chunking() {
     let takes: [Take; 5] = [
-        |i| i.line(12),
+        |i| i.take_line(12),
         |i| i.take_until(b';', 12),
-        |i| i.delimited(b"\r\n\r\n", 20),
-        |i| i.delimited(b"\n;", 60),
+        |i| i.take_delimited(b"\r\n\r\n", 20),
+        |i| i.take_delimited(b"\n;", 60),
         |i| Ok(i.take(7)),
     ];
     let input = b"one\r\ntwo;three\n;\r\n\r\n\r\nfour\n\n;;five six seven\r\n\r\neight;\n";
@@ -93,7 +95,7 @@ fn a_frame_that_is_too_long_ends_it_with_its_length_and_answers_what_came_before
         .send(bytes)
         .expect("[2:ok]")
         .expect_finished(CloseReason::HandlerError)
-        .play(Pieces(|input| input.frame(MAX)));
+        .play(Pieces(|input| input.take_frame(MAX)));
 }
 
 #[test]
@@ -103,7 +105,7 @@ fn a_handler_is_not_called_while_a_frame_is_not_complete() {
         let steps = tested.steps();
         let addr = tested.serve(kind, |_| {
             on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
-                while let Some(frame) = input.frame(MAX)? {
+                while let Some(frame) = input.take_frame(MAX)? {
                     cx.send(frame);
                 }
                 Ok(())
@@ -130,10 +132,10 @@ fn a_handler_is_not_called_while_a_frame_is_not_complete() {
 
 fn with_frame_timeout(seconds: u64) -> TestServer {
     let frame_timeout = Some(Duration::from_secs(seconds));
-    TestServer::with((), Options { frame_timeout, ..Options::default() }).unwrap()
+    TestServer::with_shared((), Options { frame_timeout, ..Options::default() }).unwrap()
 }
 
-const LINES: Take = |input| input.line(1_000);
+const LINES: Take = |input| input.take_line(1_000);
 
 #[test]
 fn a_peer_that_drips_does_not_outlast_the_frame_timeout() {
@@ -149,7 +151,7 @@ fn a_peer_that_drips_does_not_outlast_the_frame_timeout() {
     assert_eq!(finished.error.unwrap().0, io::ErrorKind::TimedOut);
     assert!(peer.has_end() && !peer.was_reset(), "what it was sent before is not destroyed");
     server.advance(Duration::from_secs(60));
-    assert_eq!(server.io().connections(), 0);
+    assert_eq!(server.io().connection_count(), 0);
     server.io().verify_stats().unwrap();
 }
 
@@ -175,9 +177,9 @@ fn a_connection_that_its_handler_pauses_or_that_is_congested_is_not_the_peers_fa
     let peer = server.connect(Pieces(LINES)).unwrap();
     peer.send("half");
     server.run();
-    server.io().pause(peer.id());
+    server.io_mut().pause(peer.id());
     server.advance(Duration::from_secs(100));
-    server.io().resume(peer.id());
+    server.io_mut().resume(peer.id());
     server.advance(Duration::from_secs(9));
     assert_eq!(peer.finished(), None);
     peer.send(" a line\nhalf");
@@ -185,7 +187,7 @@ fn a_connection_that_its_handler_pauses_or_that_is_congested_is_not_the_peers_fa
     assert_eq!(peer.received(), b"[11:half a line]");
     peer.set_room(0);
     let id = peer.id();
-    server.io().send(id, &vec![0; 100_000]);
+    server.io_mut().send(id, &vec![0; 100_000]);
     server.advance(Duration::from_secs(100));
     assert_eq!(peer.finished(), None);
     peer.set_room(usize::MAX);
@@ -205,7 +207,7 @@ fn the_idle_timeout_and_the_frame_timeout_do_not_disturb_each_other() {
     for (input, after, reason) in
         [("line\n", 30, CloseReason::IdleTimeout), ("half", 10, CloseReason::FrameTimeout)]
     {
-        let mut server = TestServer::with((), options.clone()).unwrap();
+        let mut server = TestServer::with_shared((), options.clone()).unwrap();
         Script::new()
             .advance(Duration::from_secs(20))
             .send("line\n")
@@ -233,7 +235,7 @@ fn many_messages_that_come_in_halves_leave_one_deadline() {
     // One look after the timeout, and then nothing more is due.
     let steps = std::rc::Rc::new(std::cell::Cell::new(0));
     let count = std::rc::Rc::clone(&steps);
-    server.server().trace(move |_| count.set(count.get() + 1));
+    server.server().set_trace(move |_| count.set(count.get() + 1));
     server.advance(Duration::from_secs(100));
     assert!(steps.get() <= 4, "{} steps", steps.get());
     assert_eq!(peer.finished(), None);

@@ -94,12 +94,12 @@ fn one_handler_may_close_and_abort_others_in_every_order() {
         }
     }
     for judge in 0..6_usize {
-        let mut tested: Tested<Ids> = Tested::with(Vec::new(), Options::default());
+        let mut tested: Tested<Ids> = Tested::with_shared(Vec::new(), Options::default());
         let journal = Journal::default();
         let witness = journal.clone();
         let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Judge));
         let mut clients = Client::connect_many(&addr, 6);
-        tested.until(|server| server.shared().len() == 6);
+        tested.until(|server| server.shared_mut().len() == 6);
         // Everybody has something to be read in the very turn in which all are closed.
         clients.swap(0, judge);
         for client in &mut clients {
@@ -167,7 +167,7 @@ fn one_handler_may_pause_and_resume_another() {
             Ok(())
         }
     }
-    let mut tested: Tested<Ids> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Ids> = Tested::with_shared(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, |_| Remote { pauses: false });
     let mut first = Client::connect(&addr);
     tested.echo(&mut first, b"x");
@@ -215,7 +215,7 @@ fn a_handler_may_open_and_end_things_in_its_finish() {
             }
         }
     }
-    let mut tested: Tested<Ids> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Ids> = Tested::with_shared(Vec::new(), Options::default());
     let received: Rc<RefCell<Vec<u8>>> = Rc::default();
     let seen = Rc::clone(&received);
     let target = tested.serve(Kind::Unix, move |_| {
@@ -230,7 +230,7 @@ fn a_handler_may_open_and_end_things_in_its_finish() {
     let addr = tested
         .serve(Kind::Tcp, move |_| Heirs { target: target.clone(), journal: witness.clone() });
     let mut clients = Client::connect_many(&addr, 3);
-    tested.until(|server| server.shared().len() == 3);
+    tested.until(|server| server.shared_mut().len() == 3);
     clients.pop();
     tested.until(|_| clients.iter_mut().all(Client::look));
     drop(clients);
@@ -258,20 +258,20 @@ fn a_timer_may_be_set_for_another_and_tells_that_other() {
             Ok(())
         }
     }
-    let mut tested: Tested<Ids> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Ids> = Tested::with_shared(Vec::new(), Options::default());
     let woken: Rc<RefCell<Vec<SocketId>>> = Rc::default();
     let seen = Rc::clone(&woken);
     let addr = tested.serve(Kind::Tcp, move |_| Wakes(Rc::clone(&seen)));
     let clients = Client::connect_many(&addr, 2);
     tested.until(|_| !woken.borrow().is_empty());
-    assert_eq!(woken.borrow().first(), tested.shared().first());
+    assert_eq!(woken.borrow().first(), tested.shared_mut().first());
     drop(clients);
 }
 
 #[test]
 fn addresses_are_told_by_their_ids() {
     for kind in Kind::ALL {
-        let mut tested: Tested<Ids> = Tested::with(Vec::new(), Options::default());
+        let mut tested: Tested<Ids> = Tested::with_shared(Vec::new(), Options::default());
         let peers: Rc<RefCell<Vec<Addr>>> = Rc::default();
         let seen = Rc::clone(&peers);
         let addr = tested.serve(kind, move |peer| {
@@ -282,8 +282,8 @@ fn addresses_are_told_by_their_ids() {
             })
         });
         let client = Client::connect(&addr);
-        tested.until(|server| server.shared().len() == 1);
-        let id = *tested.shared().first().unwrap();
+        tested.until(|server| server.shared_mut().len() == 1);
+        let id = *tested.shared_mut().first().unwrap();
         assert_eq!(tested.io().local_addr(id), Some(addr));
         let name = client.socket.local_addr().unwrap();
         let name = name.as_socket().map_or(Addr::Unnamed, Addr::Ip);

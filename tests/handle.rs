@@ -122,7 +122,7 @@ fn wait_gives_up_in_time_and_knows_a_server_that_is_gone() {
     assert_eq!(handle.wait(PATIENCE), None);
     assert!(asked.elapsed() < PATIENCE);
     handle.shutdown(Duration::ZERO);
-    let error = handle.call(|(), _| {}).unwrap_err();
+    let error = handle.post(|(), _| {}).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
 }
 
@@ -147,34 +147,35 @@ fn a_handler_may_shut_its_own_server_down() {
 
 #[test]
 fn calls_from_many_threads_all_run_once_and_in_the_order_of_each() {
-    let mut tested: Tested<Vec<(usize, usize)>> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Vec<(usize, usize)>> =
+        Tested::with_shared(Vec::new(), Options::default());
     let threads: Vec<_> = (0..4)
         .map(|thread| {
             let handle = tested.handle();
             thread::spawn(move || {
                 for n in 0..2_000 {
-                    handle.call(move |shared, _| shared.push((thread, n))).unwrap();
+                    handle.post(move |shared, _| shared.push((thread, n))).unwrap();
                 }
             })
         })
         .collect();
-    tested.until(|server| server.shared().len() == 8_000);
+    tested.until(|server| server.shared_mut().len() == 8_000);
     for thread in threads {
         thread.join().unwrap();
     }
     for thread in 0..4 {
         let of: Vec<usize> =
-            tested.shared().iter().filter(|call| call.0 == thread).map(|call| call.1).collect();
+            tested.shared_mut().iter().filter(|call| call.0 == thread).map(|call| call.1).collect();
         assert_eq!(of, (0..2_000).collect::<Vec<_>>());
     }
 }
 
 #[test]
 fn a_sleeping_server_is_woken_by_a_call() {
-    let mut tested = Tested::with(false, Options::default());
+    let mut tested = Tested::with_shared(false, Options::default());
     let handle = tested.handle();
-    let thread = thread::spawn(move || handle.call(|called, _| *called = true).unwrap());
-    while !*tested.shared() {
+    let thread = thread::spawn(move || handle.post(|called, _| *called = true).unwrap());
+    while !*tested.shared_mut() {
         tested.turn(None).unwrap();
     }
     thread.join().unwrap();
@@ -197,26 +198,26 @@ fn a_send_from_another_thread_reaches_its_peer_and_a_stale_id_nobody() {
     tested.echo(&mut heir, b"x");
     tested.handle().send(id, b"for the dead".as_slice()).unwrap();
     tested.echo(&mut heir, b"y");
-    assert_eq!(tested.io().send(id, b""), SendStatus::Closed);
+    assert_eq!(tested.io_mut().send(id, b""), SendStatus::Closed);
 }
 
 #[test]
 fn above_the_mailbox_limit_a_call_is_refused_and_room_comes_back() {
-    let mut tested = Tested::with(0, Options { mailbox_limit: 3, ..Options::default() });
+    let mut tested = Tested::with_shared(0, Options { post_queue: 3, ..Options::default() });
     let handle = tested.handle();
     for _ in 0..4 {
         for _ in 0..3 {
-            handle.call(|n, _| *n += 1).unwrap();
+            handle.post(|n, _| *n += 1).unwrap();
         }
-        assert_eq!(handle.call(|n, _| *n += 100).unwrap_err().kind(), ErrorKind::WouldBlock);
-        let before = *tested.shared();
-        tested.until(|server| *server.shared() == before + 3);
+        assert_eq!(handle.post(|n, _| *n += 100).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let before = *tested.shared_mut();
+        tested.until(|server| *server.shared_mut() == before + 3);
     }
 }
 
 #[test]
 fn a_panic_in_a_call_costs_nobody_anything() {
-    let mut tested = Tested::with(0, Options::default());
+    let mut tested = Tested::with_shared(0, Options::default());
     let addr = tested.serve(Kind::Tcp, |_| {
         on_input(|cx: &mut Context<'_, i32>, input| {
             cx.send(input.take_all());
@@ -225,16 +226,16 @@ fn a_panic_in_a_call_costs_nobody_anything() {
     });
     let mut client = Client::connect(&addr);
     let handle = tested.handle();
-    handle.call(|n, _| *n += 1).unwrap();
-    handle.call(|_, _| panic!("expected by this test")).unwrap();
-    handle.call(|n, _| *n += 1).unwrap();
-    tested.until(|server| *server.shared() == 2);
+    handle.post(|n, _| *n += 1).unwrap();
+    handle.post(|_, _| panic!("expected by this test")).unwrap();
+    handle.post(|n, _| *n += 1).unwrap();
+    tested.until(|server| *server.shared_mut() == 2);
     tested.echo(&mut client, b"still here");
 }
 
 #[test]
 fn a_call_made_by_a_call_runs_in_a_later_turn() {
-    let mut tested = Tested::with(0, Options::default());
+    let mut tested = Tested::with_shared(0, Options::default());
     call_again(&tested.handle());
     for turn in 1..20 {
         tested.turn(None).unwrap();
@@ -244,7 +245,7 @@ fn a_call_made_by_a_call_runs_in_a_later_turn() {
 
 fn call_again(handle: &ServerHandle<i32>) {
     let next = handle.clone();
-    let _ = handle.call(move |n, _| {
+    let _ = handle.post(move |n, _| {
         *n += 1;
         call_again(&next);
     });
@@ -254,7 +255,7 @@ fn call_again(handle: &ServerHandle<i32>) {
 fn calls_that_never_ran_are_dropped_with_the_server() {
     let tested = Tested::new();
     let (alive, gone) = mpsc::channel::<()>();
-    tested.handle().call(move |(), _| drop(alive)).unwrap();
+    tested.handle().post(move |(), _| drop(alive)).unwrap();
     drop(tested);
     assert_eq!(gone.try_recv(), Err(mpsc::TryRecvError::Disconnected));
 }
@@ -265,7 +266,7 @@ type Results = Vec<Result<i32, ErrorKind>>;
 
 #[test]
 fn offloaded_work_comes_back_into_the_loop_and_a_panic_in_it_as_an_error() {
-    let mut tested: Tested<Results> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Results> = Tested::with_shared(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, |_| {
         on_setup(|cx: &mut Context<'_, Results>| {
             let id = cx.id;
@@ -289,8 +290,8 @@ fn offloaded_work_comes_back_into_the_loop_and_a_panic_in_it_as_an_error() {
     });
     let mut client = Client::connect(&addr);
     assert_eq!(tested.receive(&mut client, 4), b"done");
-    tested.until(|server| server.shared().len() == 2);
-    tested.shared().sort();
+    tested.until(|server| server.shared_mut().len() == 2);
+    tested.shared_mut().sort();
     assert_eq!(*tested.shared(), [Ok(42), Err(ErrorKind::Other)]);
 }
 
@@ -298,7 +299,7 @@ fn offloaded_work_comes_back_into_the_loop_and_a_panic_in_it_as_an_error() {
 fn offloaded_work_comes_back_even_when_its_connection_is_gone() {
     let (go_on, may_go_on) = mpsc::channel();
     let mut may_go_on = Some(may_go_on);
-    let mut tested: Tested<Vec<SendStatus>> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Vec<SendStatus>> = Tested::with_shared(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, move |_| {
         let mut may_go_on = may_go_on.take();
         on_setup(move |cx: &mut Context<'_, Vec<SendStatus>>| {
@@ -310,11 +311,11 @@ fn offloaded_work_comes_back_even_when_its_connection_is_gone() {
         })
     });
     let client = Client::connect(&addr);
-    tested.until(|server| server.io().connections() == 1);
+    tested.until(|server| server.io().connection_count() == 1);
     client.reset();
     tested.until_ended(1);
     go_on.send(()).unwrap();
-    tested.until(|server| !server.shared().is_empty());
+    tested.until(|server| !server.shared_mut().is_empty());
     assert_eq!(*tested.shared(), [SendStatus::Closed]);
 }
 
@@ -322,8 +323,8 @@ fn offloaded_work_comes_back_even_when_its_connection_is_gone() {
 fn above_the_work_limit_offloading_is_refused() {
     let (go_on, may_go_on) = mpsc::channel::<()>();
     let mut may_go_on = Some(may_go_on);
-    let options = Options { work_limit: 2, worker_threads: 1, ..Options::default() };
-    let mut tested: Tested<Vec<ErrorKind>> = Tested::with(Vec::new(), options);
+    let options = Options { offload_queue: 2, offload_threads: 1, ..Options::default() };
+    let mut tested: Tested<Vec<ErrorKind>> = Tested::with_shared(Vec::new(), options);
     let addr = tested.serve(Kind::Tcp, move |_| {
         let mut may_go_on = may_go_on.take();
         on_setup(move |cx: &mut Context<'_, Vec<ErrorKind>>| {
@@ -337,7 +338,7 @@ fn above_the_work_limit_offloading_is_refused() {
         })
     });
     let mut client = Client::connect(&addr);
-    tested.until(|server| server.shared().len() == 1);
+    tested.until(|server| server.shared_mut().len() == 1);
     assert_eq!(*tested.shared(), [ErrorKind::WouldBlock]);
     go_on.send(()).unwrap();
     tested.receive_to_end(&mut client);

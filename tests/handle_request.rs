@@ -70,10 +70,10 @@ fn without_a_listener_and_after_a_shutdown_it_is_closed() {
     let mut tested = Tested::new();
     assert_eq!(tested.handle_request(None).unwrap(), RequestOutcome::Closed);
     tested.serve(Kind::Tcp, |_| Echo);
-    tested.io().shutdown(Duration::ZERO);
+    tested.io_mut().shutdown(Duration::ZERO);
     assert_eq!(tested.handle_request(None).unwrap(), RequestOutcome::Closed);
     assert_eq!(tested.handle_request(Some(ms(1))).unwrap(), RequestOutcome::TimedOut);
-    tested.io().server_close();
+    tested.io_mut().server_close();
     assert_eq!(tested.handle_request(None).unwrap(), RequestOutcome::Closed);
 }
 
@@ -93,7 +93,7 @@ fn a_refused_client_is_not_the_one() {
     let mut tested = Tested::new();
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     let mut asked = 0;
-    tested.verify_request(move |(), _| {
+    tested.set_verify_request(move |(), _| {
         asked += 1;
         asked > 1
     });
@@ -126,7 +126,7 @@ fn others_who_are_connected_are_served_meanwhile() {
     assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
     client.join().unwrap();
     assert_eq!(tested.receive(&mut stays, 6), b"during");
-    assert_eq!(tested.io().connections(), 1);
+    assert_eq!(tested.io().connection_count(), 1);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn datagrams_that_wait_for_the_next_call_keep_nobody_awake() {
     let mut seen = false;
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     let destination = *to.ip().unwrap();
-    tested.verify_request(move |(), _| {
+    tested.set_verify_request(move |(), _| {
         if !std::mem::replace(&mut seen, true) {
             for _ in 0..10 {
                 sender.send_to(b"later", destination).unwrap();

@@ -262,7 +262,7 @@ fn the_smallest_buffers_lose_no_byte() {
     let options = Options { send_buffer: small, receive_buffer: small, ..Options::default() };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("socket");
-    let mut server = socketserver::Server::with((), options).unwrap();
+    let mut server = socketserver::Server::with_shared((), options).unwrap();
     let listener = server.listen("127.0.0.1:0", |_: &Addr| Echo).unwrap();
     let addr = server.io().local_addr(listener).unwrap().to_string();
     server.listen(path.as_path(), |_: &Addr| Echo).unwrap();

@@ -21,7 +21,7 @@ fn clients_that_come_and_go_within_one_batch_are_not_mixed_up() {
         let witness = journal.clone();
         let addr = tested.serve(kind, move |_| Noted::new(&witness, Echo));
         let mut clients = Client::connect_many(&addr, 10);
-        tested.until(|server| server.io().connections() == 10);
+        tested.until(|server| server.io().connection_count() == 10);
         for round in 0..30_u8 {
             // All of this lies in one batch: ends, bytes of those who stay, and new ones.
             let gone: Vec<Client> = clients.drain(..5).collect();
@@ -44,7 +44,7 @@ fn clients_that_come_and_go_within_one_batch_are_not_mixed_up() {
             }
             clients.append(&mut new);
         }
-        tested.until(|server| server.io().connections() == 10);
+        tested.until(|server| server.io().connection_count() == 10);
         let ids: HashSet<SocketId> = journal.ids().into_iter().collect();
         assert_eq!(ids.len(), 160, "an id was given out twice");
         journal.assert_order(false);
@@ -65,17 +65,20 @@ fn a_stale_socket_id_reaches_nobody() {
     let mut second = Client::connect(&addr);
     tested.echo(&mut second, b"y");
     assert_ne!(journal.ids()[1], stale);
-    let io = tested.io();
+    let io = tested.io_mut();
     assert_eq!(io.send(stale, b"for the dead"), SendStatus::Closed);
     io.pause(stale);
     io.shutdown_write(stale);
-    io.set_full_duplex(stale, true);
+    io.set_read_while_congested(stale, true);
     io.set_timer(stale, Duration::ZERO);
     io.close(stale);
     io.abort(stale);
     io.resume(stale);
     assert!(!io.is_open(stale) && !io.is_congested(stale) && !io.is_paused(stale));
-    assert_eq!((io.peer_addr(stale), io.local_addr(stale), io.unsent(stale)), (None, None, 0));
+    assert_eq!(
+        (io.peer_addr(stale), io.local_addr(stale), io.pending_output(stale)),
+        (None, None, 0)
+    );
     assert_eq!(io.set_nodelay(stale, true).unwrap_err().kind(), io::ErrorKind::NotConnected);
     for _ in 0..3 {
         tested.turn(Some(Duration::from_millis(1))).unwrap();
@@ -107,21 +110,21 @@ impl Handler<Vec<TimerId>> for Timed {
 
 #[test]
 fn a_timer_of_the_dead_reaches_nobody_in_the_same_slot() {
-    let mut tested: Tested<Vec<TimerId>> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Vec<TimerId>> = Tested::with_shared(Vec::new(), Options::default());
     let journal = Journal::default();
     let witness = journal.clone();
     let mortal = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Timed));
     let addr = tested.serve(Kind::Unix, move |_| Echo);
     let first = Client::connect(&mortal);
-    tested.until(|server| server.shared().len() == 1);
+    tested.until(|server| server.shared_mut().len() == 1);
     first.reset();
     tested.until_ended(1);
     let mut heirs = Client::connect_many(&addr, 3);
     for heir in &mut heirs {
         tested.echo(heir, b"alive");
     }
-    let since = tested.io().now();
-    tested.until(|server| server.io().now() - since > Duration::from_millis(40));
+    let since = tested.io_mut().now();
+    tested.until(|server| server.io_mut().now() - since > Duration::from_millis(40));
     assert_eq!(journal.count(|call| call == Call::Timeout), 0);
     for heir in &mut heirs {
         tested.echo(heir, b"alive");
@@ -130,18 +133,18 @@ fn a_timer_of_the_dead_reaches_nobody_in_the_same_slot() {
 
 #[test]
 fn a_stale_timer_id_cancels_nobody_elses_timer() {
-    let mut tested: Tested<Vec<TimerId>> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Vec<TimerId>> = Tested::with_shared(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, |_| Timed);
     let first = Client::connect(&addr);
-    tested.until(|server| server.shared().len() == 1);
-    let stale = tested.shared()[0];
-    assert!(tested.io().cancel_timer(stale));
-    assert!(!tested.io().cancel_timer(stale));
+    tested.until(|server| server.shared_mut().len() == 1);
+    let stale = tested.shared_mut()[0];
+    assert!(tested.io_mut().cancel_timer(stale));
+    assert!(!tested.io_mut().cancel_timer(stale));
     let second = Client::connect(&addr);
-    tested.until(|server| server.shared().len() == 2);
-    assert!(!tested.io().cancel_timer(stale));
+    tested.until(|server| server.shared_mut().len() == 2);
+    assert!(!tested.io_mut().cancel_timer(stale));
     tested.until(|server| server.io().stats().ended(CloseReason::HandlerError) == 1);
-    assert_eq!(tested.io().connections(), 1 + 1, "one is served on, one lingers");
+    assert_eq!(tested.io().connection_count(), 1 + 1, "one is served on, one lingers");
     drop((first, second));
     tested.until_ended(2);
 }

@@ -28,7 +28,7 @@ impl Handler<Members> for Member {
     }
 
     fn handle(&mut self, cx: &mut Context<'_, Members>, input: &mut Input<'_>) -> io::Result<()> {
-        while let Some(line) = input.line(10)? {
+        while let Some(line) = input.take_line(10)? {
             let line = [line, b"\n"].concat();
             for &member in &*cx.shared {
                 cx.io.send(member, &line);
@@ -182,7 +182,7 @@ fn check(one: &Side, of: &Side) {
 
 fn play(scripts: [Script; 3], order: [usize; 9], runs: u16) {
     let options = Options { high_water: 6, low_water: 2, ..Options::default() };
-    let mut server = TestServer::with(Members::new(), options).unwrap();
+    let mut server = TestServer::with_shared(Members::new(), options).unwrap();
     let mut sides = [0, 1, 2].map(|nth| Side::new(&mut server, nth));
     let mut done = [0; 3];
     for (nth, who) in order.into_iter().enumerate() {
@@ -213,10 +213,10 @@ fn play(scripts: [Script; 3], order: [usize; 9], runs: u16) {
     }
     server.run();
     server.io().verify_stats().unwrap();
-    assert_eq!((server.io().connections(), server.shared().len()), (0, 0));
+    assert_eq!((server.io().connection_count(), server.shared().len()), (0, 0));
     let stats = *server.io().stats();
     let received: usize = sides.iter().map(|side| side.received.len()).sum();
-    assert_eq!((stats.bytes_out, stats.unsent()), (received as u64, 0));
+    assert_eq!((stats.bytes_out, stats.pending_output()), (received as u64, 0));
     let sent: u64 = sides.iter().map(|side| side.bytes).sum();
     let no_reset = sides.iter().all(|side| !side.reset);
     assert!(stats.bytes_in == sent || !no_reset && stats.bytes_in < sent);

@@ -97,7 +97,7 @@ const CALLBACKS: [At; 6] =
 /// what the client received.
 fn run_into(at: At, act: Act, kind: Kind) -> (Vec<u8>, Journal) {
     let options = Options { high_water: 1_000, low_water: 500, ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let journal = Journal::default();
     let witness = journal.clone();
     let mut first = true;
@@ -119,8 +119,8 @@ fn run_into(at: At, act: Act, kind: Kind) -> (Vec<u8>, Journal) {
             tested.echo(&mut bystander, b"during");
             bystander.finish_sending();
             tested.receive_to_end(&mut bystander);
-            tested.until(|server| server.io().connections() == 1);
-            tested.io().shutdown(Duration::from_secs(20));
+            tested.until(|server| server.io().connection_count() == 1);
+            tested.io_mut().shutdown(Duration::from_secs(20));
         }
         _ => {}
     }
@@ -129,7 +129,7 @@ fn run_into(at: At, act: Act, kind: Kind) -> (Vec<u8>, Journal) {
         tested.echo(&mut bystander, b"after");
     }
     drop(client);
-    tested.until(|server| server.io().connections() == usize::from(at != At::Shutdown));
+    tested.until(|server| server.io().connection_count() == usize::from(at != At::Shutdown));
     let reason = journal.finishes()[0].0;
     assert_eq!(
         tested.ended(reason),
@@ -191,7 +191,7 @@ fn callbacks_come_in_the_documented_order() {
         }
     }
     let options = Options { high_water: 1_000, low_water: 500, ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let journal = Journal::default();
     let witness = journal.clone();
     let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Everything));
@@ -219,7 +219,7 @@ fn a_shutdown_is_told_after_the_input_and_before_the_finish() {
     let mut client = Client::connect(&addr);
     tested.until(|_| journal.count(|call| call == Call::Setup) == 1);
     client.send(b"abc");
-    tested.io().shutdown(Duration::from_secs(20));
+    tested.io_mut().shutdown(Duration::from_secs(20));
     assert_eq!(tested.receive_to_end(&mut client), b"abc");
     drop(client);
     tested.until_ended(1);
@@ -244,7 +244,7 @@ fn ends_with(
     go_on: impl FnOnce(&mut Tested, Client),
 ) {
     let mut handler = handler;
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let journal = Journal::default();
     let witness = journal.clone();
     let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, handler()));
@@ -360,7 +360,7 @@ fn input_that_is_never_taken_ends_as_input_limit_and_the_answer_still_arrives() 
 #[test]
 fn exactly_the_input_limit_is_no_reason_to_end() {
     let options = Options { input_limit: 1_000, ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let addr = tested.serve(Kind::Tcp, |_| {
         on_input(|cx: &mut Context<'_>, input| {
             if let Some(all) = input.take(1_000) {
@@ -382,7 +382,7 @@ fn exactly_the_input_limit_is_no_reason_to_end() {
 fn as_many_bytes_as_the_input_limit_may_be_left_until_the_end() {
     for kind in Kind::ALL {
         let options = Options { input_limit: 10, ..Options::default() };
-        let mut tested = Tested::with((), options);
+        let mut tested = Tested::with_shared((), options);
         let addr = tested.serve(kind, |_| RestAtTheEnd);
         for input in [&b"123456789"[..], b"1234567890"] {
             let mut client = Client::connect(&addr);
@@ -470,7 +470,7 @@ fn a_grace_that_runs_out_ends_as_forced() {
         Options::default(),
         || Box::new(Stubborn),
         |tested, client| {
-            tested.until(|server| server.io().connections() == 1);
+            tested.until(|server| server.io().connection_count() == 1);
             let report = tested.shutdown(Duration::from_millis(20)).unwrap();
             assert_eq!((report.drained, report.forced), (0, 1));
             drop(client);
@@ -547,8 +547,8 @@ fn no_timer_comes_up_after_the_finish() {
     let mut client = Client::connect(&addr);
     client.send(b"into the void");
     tested.receive_to_end(&mut client);
-    let since = tested.io().now();
-    tested.until(|server| server.io().now() - since > Duration::from_millis(10));
+    let since = tested.io_mut().now();
+    tested.until(|server| server.io_mut().now() - since > Duration::from_millis(10));
     let id = journal.ids()[0];
     assert_eq!(
         journal.of(id),
@@ -561,14 +561,14 @@ fn no_timer_comes_up_after_the_finish() {
 
 #[test]
 fn a_refused_client_gets_an_end_and_no_handler_is_made() {
-    let mut tested: Tested<Vec<String>> = Tested::with(Vec::new(), Options::default());
+    let mut tested: Tested<Vec<String>> = Tested::with_shared(Vec::new(), Options::default());
     let made = Rc::new(Cell::new(0));
     let counted = Rc::clone(&made);
     let addr = tested.serve(Kind::Tcp, move |_| {
         counted.set(counted.get() + 1);
         Echo
     });
-    tested.verify_request(|asked, peer| {
+    tested.set_verify_request(|asked, peer| {
         asked.push(peer.to_string());
         match asked.len() {
             1 => false,
@@ -587,7 +587,7 @@ fn a_refused_client_gets_an_end_and_no_handler_is_made() {
     assert_eq!(made.get(), 1);
     let stats = *tested.io().stats();
     assert_eq!((stats.refused, stats.accepted), (2, 1));
-    assert_eq!(tested.shared()[0], name);
+    assert_eq!(tested.shared_mut()[0], name);
 }
 
 #[test]

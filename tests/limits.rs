@@ -15,7 +15,8 @@ use socketserver::{Echo, Options, TraceEvent};
 #[test]
 fn above_max_connections_clients_wait_and_are_served_as_others_leave() {
     for kind in Kind::ALL {
-        let mut tested = Tested::with((), Options { max_connections: 5, ..Options::default() });
+        let mut tested =
+            Tested::with_shared((), Options { max_connections: 5, ..Options::default() });
         let addr = tested.serve(kind, |_| Echo);
         let steps = tested.steps();
         let mut clients = Client::connect_many(&addr, 20);
@@ -31,7 +32,7 @@ fn above_max_connections_clients_wait_and_are_served_as_others_leave() {
                     client.received == b"hello"
                 })
             });
-            assert!(tested.io().connections() <= 5);
+            assert!(tested.io().connection_count() <= 5);
             steps.clear();
             tested.until_quiet(&steps);
             let accepted = steps.count(|step| matches!(step, TraceEvent::Accepted(..)));
@@ -47,7 +48,7 @@ fn above_max_connections_clients_wait_and_are_served_as_others_leave() {
 
 #[test]
 fn a_full_server_sleeps() {
-    let mut tested = Tested::with((), Options { max_connections: 1, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { max_connections: 1, ..Options::default() });
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     let mut clients = Client::connect_many(&addr, 3);
     tested.echo(&mut clients[0], b"x");
@@ -62,7 +63,7 @@ fn a_full_server_sleeps() {
 
 #[test]
 fn several_full_listeners_all_get_their_turn_when_there_is_room() {
-    let mut tested = Tested::with((), Options { max_connections: 2, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { max_connections: 2, ..Options::default() });
     let first = tested.serve(Kind::Tcp, |_| Echo);
     let second = tested.serve(Kind::Unix, |_| Echo);
     let mut clients = Client::connect_many(&first, 4);
@@ -72,7 +73,7 @@ fn several_full_listeners_all_get_their_turn_when_there_is_room() {
     }
     let mut answered = 0;
     tested.until(|server| {
-        assert!(server.io().connections() <= 2);
+        assert!(server.io().connection_count() <= 2);
         clients.retain_mut(|client| {
             client.look();
             let done = client.received == b"hello";
@@ -85,12 +86,12 @@ fn several_full_listeners_all_get_their_turn_when_there_is_room() {
 
 #[test]
 fn a_closed_listener_that_waited_for_room_is_gone() {
-    let mut tested = Tested::with((), Options { max_connections: 1, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { max_connections: 1, ..Options::default() });
     let id = tested.serve_as(Kind::Tcp, |_| Echo);
     let addr = tested.io().local_addr(id).unwrap();
     let mut clients = Client::connect_many(&addr, 2);
     tested.echo(&mut clients[0], b"x");
-    tested.io().close(id);
+    tested.io_mut().close(id);
     tested.turn(Some(Duration::from_millis(1))).unwrap();
     assert!(!tested.io().is_open(id));
     clients.remove(0).reset();

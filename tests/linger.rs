@@ -47,7 +47,7 @@ fn an_answer_gets_through_although_the_client_is_still_sending() {
 #[test]
 fn an_error_with_unread_input_does_not_destroy_the_answer() {
     for kind in Kind::ALL {
-        let mut tested = Tested::with((), Options { read_buffer: 10, ..Options::default() });
+        let mut tested = Tested::with_shared((), Options { read_buffer: 10, ..Options::default() });
         let addr = tested.serve(kind, |_| {
             on_input(|cx: &mut Context<'_>, _| {
                 cx.send(b"bad request");
@@ -64,7 +64,7 @@ fn an_error_with_unread_input_does_not_destroy_the_answer() {
 
 /// A server whose clock stands still, and so many peers that have got an answer and linger.
 fn lingering(options: Options, peers: usize) -> (TestServer, Vec<Peer>) {
-    let mut server = TestServer::with((), options).unwrap();
+    let mut server = TestServer::with_shared((), options).unwrap();
     let connect = |server: &mut TestServer| {
         let peer = server.connect(AnswersOnce).unwrap();
         peer.send("?");
@@ -129,18 +129,18 @@ fn of_too_many_that_linger_the_oldest_go() {
     let (mut server, peers) = lingering(Options { max_lingering: 2, ..Options::default() }, 5);
     let left: Vec<bool> = peers.iter().map(|peer| lingers(&mut server, peer)).collect();
     assert_eq!(left, [false, false, false, true, true]);
-    assert_eq!(server.io().connections(), 2);
+    assert_eq!(server.io().connection_count(), 2);
     // Who is gone counts no more.
     peers[3].end();
     server.run();
-    assert_eq!(server.io().connections(), 1);
+    assert_eq!(server.io().connection_count(), 1);
 }
 
 #[test]
 fn who_lingers_makes_room_for_who_comes() {
     let options = Options { max_connections: 2, ..Options::default() };
     for kind in Kind::ALL {
-        let mut tested = Tested::with((), options.clone());
+        let mut tested = Tested::with_shared((), options.clone());
         let addr = tested.serve(kind, |_| AnswersOnce);
         let mut clients = Vec::new();
         for _ in 0..5 {
@@ -151,7 +151,7 @@ fn who_lingers_makes_room_for_who_comes() {
             clients.push(client);
         }
         // Whether another one waits shows only when there is room for it.
-        assert!((1..=2).contains(&tested.io().connections()));
+        assert!((1..=2).contains(&tested.io().connection_count()));
     }
 }
 
@@ -167,7 +167,7 @@ fn who_only_lingers_makes_room_for_an_outgoing_connection() {
 #[test]
 fn a_shutdown_waits_for_who_sends_on_for_two_seconds() {
     let (mut server, peers) = lingering(Options::default(), 1);
-    server.io().shutdown(ms(20_000));
+    server.io_mut().shutdown(ms(20_000));
     for _ in 0..3 {
         assert!(lingers(&mut server, &peers[0]));
         peers[0].send([0; 1_000]);
@@ -202,7 +202,7 @@ fn a_look_in_vain_does_not_end_the_lingering() {
     for kind in Kind::ALL {
         let options =
             Options { linger_timeout: ms(20_000), read_buffer: 1_024, ..Options::default() };
-        let mut tested = Tested::with((), options);
+        let mut tested = Tested::with_shared((), options);
         let addr = tested.serve(kind, |_| AnswersOnce);
         let mut client = Client::connect(&addr);
         client.send(b"?");
@@ -212,7 +212,7 @@ fn a_look_in_vain_does_not_end_the_lingering() {
             // It fills the buffer, so that only one more read tells that this was all.
             client.send(&[0; 1_024]);
             tested.until_quiet(&steps);
-            assert_eq!(tested.io().connections(), 1, "{kind:?}: it lingers on");
+            assert_eq!(tested.io().connection_count(), 1, "{kind:?}: it lingers on");
         }
         drop(client);
         tested.until_ended(1);
@@ -223,7 +223,7 @@ fn a_look_in_vain_does_not_end_the_lingering() {
 fn a_client_that_closes_ends_the_lingering_at_once() {
     for kind in Kind::ALL {
         let mut tested =
-            Tested::with((), Options { linger_timeout: ms(20_000), ..Options::default() });
+            Tested::with_shared((), Options { linger_timeout: ms(20_000), ..Options::default() });
         let addr = tested.serve(kind, |_| AnswersOnce);
         let mut clients = Client::connect_many(&addr, 10);
         for client in &mut clients {
@@ -234,14 +234,14 @@ fn a_client_that_closes_ends_the_lingering_at_once() {
         }
         let began = Instant::now();
         drop(clients);
-        tested.until(|server| server.io().connections() == 0);
+        tested.until(|server| server.io().connection_count() == 0);
         assert!(began.elapsed() < ms(5_000));
     }
 }
 
 #[test]
 fn a_lingering_connection_reaches_no_handler_and_takes_nothing() {
-    let mut tested = Tested::with(Vec::new(), Options::default());
+    let mut tested = Tested::with_shared(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, |_| {
         on_setup(|cx: &mut Context<'_, Vec<_>>| {
             cx.shared.push(cx.id);
@@ -251,12 +251,12 @@ fn a_lingering_connection_reaches_no_handler_and_takes_nothing() {
     });
     let mut client = Client::connect(&addr);
     tested.receive_to_end(&mut client);
-    let id = tested.shared().first().copied().unwrap();
-    assert_eq!(tested.io().connections(), 1);
-    assert_eq!(tested.io().send(id, b"late"), socketserver::SendStatus::Closed);
-    tested.io().resume(id);
-    tested.io().shutdown_write(id);
-    tested.io().close(id);
+    let id = tested.shared_mut().first().copied().unwrap();
+    assert_eq!(tested.io().connection_count(), 1);
+    assert_eq!(tested.io_mut().send(id, b"late"), socketserver::SendStatus::Closed);
+    tested.io_mut().resume(id);
+    tested.io_mut().shutdown_write(id);
+    tested.io_mut().close(id);
     client.send(b"late");
     tested.turn(Some(ms(1))).unwrap();
     assert_eq!(tested.io().stats().all_ended(), 1);
@@ -266,7 +266,7 @@ fn a_lingering_connection_reaches_no_handler_and_takes_nothing() {
 
 #[test]
 fn an_abort_of_a_lingering_connection_is_no_second_end() {
-    let mut tested = Tested::with(Vec::new(), Options::default());
+    let mut tested = Tested::with_shared(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, |_| {
         on_setup(|cx: &mut Context<'_, Vec<_>>| {
             cx.shared.push(cx.id);
@@ -276,8 +276,8 @@ fn an_abort_of_a_lingering_connection_is_no_second_end() {
     });
     let mut client = Client::connect(&addr);
     tested.receive_to_end(&mut client);
-    let id = tested.shared().first().copied().unwrap();
-    tested.io().abort(id);
+    let id = tested.shared_mut().first().copied().unwrap();
+    tested.io_mut().abort(id);
     tested.turn(Some(ms(1))).unwrap();
     drop(client);
     tested.until_ended(1);
@@ -287,7 +287,7 @@ fn an_abort_of_a_lingering_connection_is_no_second_end() {
 #[test]
 fn progress_puts_the_close_timeout_off() {
     let options = Options { close_timeout: ms(150), ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let addr = tested.serve(Kind::Unix, |_| {
         on_setup(|cx: &mut Context<'_>| {
             cx.send(&pattern(2 << 20, 2));

@@ -494,7 +494,7 @@ fn clients_of_a_unix_path_are_handed_over_and_its_datagrams_served_by_one() {
 #[test]
 fn who_is_handed_over_is_verified_by_the_loop_that_serves() {
     let running = Running::start(LoopGroup::new(2), 2, |index, server| {
-        server.verify_request(move |_, _| index == 0);
+        server.set_verify_request(move |_, _| index == 0);
         server.listen("127.0.0.1:0", |_| Which)
     });
     let mut first = running.client();

@@ -40,7 +40,7 @@ fn ten_thousand_connections_at_once_each_get_their_own_bytes() {
         return be_the_clients(n, port.to_str().unwrap().parse().unwrap());
     }
     let options = Options { idle_timeout: Some(Duration::from_secs(60)), ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let id = tested.listen("127.0.0.1:0", |_| Echo).unwrap();
     let port = tested.io().local_addr(id).as_ref().and_then(Addr::port).unwrap();
     // The clients are in a process of their own, so that each side has all its descriptors.
@@ -62,7 +62,7 @@ fn ten_thousand_connections_at_once_each_get_their_own_bytes() {
     });
     let mut most = 0;
     tested.until(|server| {
-        most = most.max(server.io().connections());
+        most = most.max(server.io().connection_count());
         all_there.is_finished()
     });
     assert_eq!(most, n, "they were not all there at once");

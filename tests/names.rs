@@ -99,7 +99,7 @@ impl<S> Handler<S> for Quiet {
 /// end one.
 fn patient() -> Tested<()> {
     let forever = Duration::from_secs(86_400);
-    Tested::with((), Options { connect_timeout: forever, ..Options::default() })
+    Tested::with_shared((), Options { connect_timeout: forever, ..Options::default() })
 }
 
 fn local(port: u16) -> String {
@@ -134,7 +134,7 @@ fn who_waits_for_a_name_when_the_server_stops_is_served_within_the_grace() {
     client.send(b"question");
     tested.until(|server| server.io().stats().bytes_in == 8);
     service.await_asked(name);
-    tested.io().shutdown(PATIENCE);
+    tested.io_mut().shutdown(PATIENCE);
     for _ in 0..10 {
         tested.turn(Some(Duration::ZERO)).unwrap();
     }
@@ -153,13 +153,13 @@ fn who_waits_for_a_name_when_the_server_stops_is_served_within_the_grace() {
 #[test]
 fn a_client_that_asks_for_more_names_than_there_are_threads_leaves_some_for_others() {
     let options = Options { lookup_threads: 4, ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let service = Service::of(&mut tested);
     let there = tested.serve(Kind::Tcp, |_| Quiet).port().unwrap();
     // Each client names where it wants to, as those of a proxy do.
     let proxy = tested.serve(Kind::Tcp, |_| {
         on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
-            while let Some(name) = input.line(100)? {
+            while let Some(name) = input.take_line(100)? {
                 let name = String::from_utf8_lossy(name).into_owned();
                 let client = cx.id;
                 let tells = move |cx: &mut Context<'_>| {
@@ -223,7 +223,7 @@ impl Handler for Ends {
 
 #[test]
 fn numbers_and_localhost_wait_for_no_thread() {
-    let mut tested = Tested::with((), Options { lookup_threads: 1, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { lookup_threads: 1, ..Options::default() });
     let service = Service::of(&mut tested);
     tested.connect("dead.example:80", Quiet).unwrap();
     service.await_asked("dead.example");
@@ -274,7 +274,7 @@ fn a_text_that_is_no_address_is_said_at_once() {
 #[test]
 fn the_time_of_a_connection_counts_while_its_name_is_looked_up() {
     let options = Options { connect_timeout: Duration::from_millis(20), ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let service = Service::of(&mut tested);
     let journal = Journal::default();
     tested.connect("dead.example:80", Noted::new(&journal, Quiet)).unwrap();
@@ -288,14 +288,14 @@ fn the_time_of_a_connection_counts_while_its_name_is_looked_up() {
 
 #[test]
 fn a_name_is_looked_up_when_its_time_has_come_and_not_for_who_has_gone() {
-    let mut tested = Tested::with((), Options { lookup_threads: 1, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { lookup_threads: 1, ..Options::default() });
     let service = Service::of(&mut tested);
     tested.connect("dead.example:80", Quiet).unwrap();
-    let late = Connect::to_name("later.dead.example:80").after(Duration::from_secs(3_600));
+    let late = Connect::to_name("later.dead.example:80").delay(Duration::from_secs(3_600));
     tested.connect(late, Quiet).unwrap();
     let gone = tested.connect("gone.dead.example:80", Quiet).unwrap();
     service.await_asked("dead.example");
-    tested.io().close(gone);
+    tested.io_mut().close(gone);
     tested.until(|server| server.io().stats().all_ended() == 1);
     let port = tested.serve(Kind::Tcp, |_| Quiet).port().unwrap();
     let journal = Journal::default();
@@ -307,7 +307,7 @@ fn a_name_is_looked_up_when_its_time_has_come_and_not_for_who_has_gone() {
 
 #[test]
 fn work_that_blocks_and_names_do_not_wait_for_each_other() {
-    let mut tested = Tested::with((), Options { worker_threads: 1, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { offload_threads: 1, ..Options::default() });
     let _service = Service::of(&mut tested);
     let port = tested.serve(Kind::Tcp, |_| Quiet).port().unwrap();
     let (go, gate) = std::sync::mpsc::channel::<()>();
@@ -361,7 +361,7 @@ fn the_next_address_of_a_name_is_tried_beside_one_that_does_not_answer() {
         let peer = tested.io().peer_addr(id).unwrap();
         assert_eq!(peer.ip().unwrap().ip(), IpAddr::from([127, 0, 0, 1]));
         assert_eq!(under_way_to("127.0.0.9", there), 4, "only those who fill the backlog");
-        tested.until(|server| server.io().connections() == 0);
+        tested.until(|server| server.io().connection_count() == 0);
         assert_eq!(journal.finishes(), [(CloseReason::Closed, None)]);
     }
 }
@@ -417,7 +417,7 @@ fn the_time_is_for_all_addresses_together() {
     let addrs: Vec<Addr> = silent.iter().map(addr).collect();
     let journal = Journal::default();
     let options = Options { connect_timeout: Duration::from_secs(3_600), ..Options::default() };
-    let mut server = testing::TestServer::with((), options).unwrap();
+    let mut server = testing::TestServer::with_shared((), options).unwrap();
     server.server().connect(&addrs[..], Noted::new(&journal, Quiet)).unwrap();
     server.advance(Duration::from_secs(3_599));
     assert!(journal.calls().is_empty());
@@ -446,12 +446,12 @@ fn a_connection_whose_ends_are_one_is_refused_and_its_port_is_free() {
     let here = free_address();
     let mut tested = Tested::new();
     for to in [here, SocketAddr::from(([0, 0, 0, 0], here.port()))] {
-        let connect = Connect::to(to).unwrap().from(here).unwrap();
+        let connect = Connect::to(to).unwrap().local_addr(here).unwrap();
         let error = tested.connect(connect, Echo).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         assert!(error.to_string().contains("itself"), "{error}");
     }
-    assert_eq!(tested.io().connections(), 0);
+    assert_eq!(tested.io().connection_count(), 0);
     // Not even for the minute of a TIME_WAIT.
     let plain = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     plain.bind(&here.into()).unwrap();
@@ -466,7 +466,7 @@ fn beside_an_address_that_is_itself_another_one_is_found() {
     for left in (0..100).rev() {
         let here = free_address();
         let connect =
-            Connect::to(&[Addr::Ip(here), there.clone()][..]).unwrap().from(here).unwrap();
+            Connect::to(&[Addr::Ip(here), there.clone()][..]).unwrap().local_addr(here).unwrap();
         match tested.connect(connect, Noted::new(&journal, Quiet)) {
             // On a busy machine the system may still be at the first attempt, which had that very port.
             Err(error) if error.kind() == ErrorKind::AddrInUse && left > 0 => {}
@@ -526,14 +526,14 @@ fn who_reconnects_never_takes_the_port_of_its_server() {
     });
     let mut tested = Tested::new();
     let ms = Duration::from_millis(1);
-    again.unwrap().first(ms).most(ms).start(&mut tested).unwrap();
+    again.unwrap().initial_backoff(ms).max_backoff(ms).start(&mut tested).unwrap();
     tested.until(|server| {
         // Its server may start at any moment.
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.bind(&there.into()).unwrap();
         listener.listen(1).unwrap();
         drop(listener);
-        server.io().connections() == 0
+        server.io().connection_count() == 0
     });
     let refused = (CloseReason::ConnectFailed, Some(ErrorKind::ConnectionRefused));
     assert_eq!(journal.finishes(), vec![refused; 20]);
@@ -545,7 +545,7 @@ fn who_reconnects_never_takes_the_port_of_its_server() {
     for _ in 0..20 {
         let id = tested.connect_datagram(there, NoPackets).unwrap();
         assert_eq!(tested.io().local_addr(id).unwrap().port(), Some(40_001));
-        tested.io().close(id);
+        tested.io_mut().close(id);
         tested.turn(Some(Duration::ZERO)).unwrap();
     }
 }
@@ -569,7 +569,7 @@ fn who_reconnects_goes_on_when_the_first_attempt_fails_at_once() {
     let again = Reconnect::new(path.as_path(), move |_| Some(Noted::new(&told, Quiet)));
     let mut tested = Tested::new();
     let ms = Duration::from_millis(1);
-    again.unwrap().first(ms).most(ms).start(&mut tested).unwrap();
+    again.unwrap().initial_backoff(ms).max_backoff(ms).start(&mut tested).unwrap();
     tested.until(|_| journal.finishes().len() == 3);
     let missing = (CloseReason::ConnectFailed, Some(ErrorKind::NotFound));
     assert_eq!(journal.finishes(), [missing; 3]);
@@ -595,9 +595,9 @@ fn an_address_with_the_name_of_its_interface_is_served_and_reached() {
         assert_eq!(journal.finishes(), [(CloseReason::Closed, None)], "{text}");
     }
     let connect = Connect::to_name(format!("[fe80::1%lo]:{port}"));
-    let connect = connect.from("[fe80::1%lo]:0").unwrap();
+    let connect = connect.local_addr("[fe80::1%lo]:0").unwrap();
     tested.connect(connect, Asks).unwrap();
-    tested.until(|server| server.io().connections() == 0);
+    tested.until(|server| server.io().connection_count() == 0);
     assert_eq!(tested.ended(CloseReason::Closed), 6);
     let datagrams = tested.bind("[fe80::1%lo]:0", NoPackets).unwrap();
     assert!(tested.io().local_addr(datagrams).is_some());

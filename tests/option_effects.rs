@@ -40,14 +40,14 @@ fn in_each_turn(steps: &RefCell<Vec<TraceEvent>>, of: fn(&TraceEvent) -> bool) -
 fn watched(server: &mut TestServer) -> Rc<RefCell<Vec<TraceEvent>>> {
     let steps = Rc::new(RefCell::new(Vec::new()));
     let noted = Rc::clone(&steps);
-    server.server().trace(move |step| noted.borrow_mut().push(step));
+    server.server().set_trace(move |step| noted.borrow_mut().push(step));
     steps
 }
 
 #[test]
 fn a_turn_has_as_many_reads_as_the_budget_says() {
     let options = Options { read_buffer: 10, reads_per_turn: 2, ..Options::default() };
-    let mut server = TestServer::with((), options).unwrap();
+    let mut server = TestServer::with_shared((), options).unwrap();
     let peer = server.connect(Echo).unwrap();
     server.run();
     let steps = watched(&mut server);
@@ -69,13 +69,13 @@ fn a_turn_has_as_many_writes_as_the_budget_says() {
         output_limit: 1 << 20,
         ..Options::default()
     };
-    let mut server = TestServer::with((), options).unwrap();
+    let mut server = TestServer::with_shared((), options).unwrap();
     let peer = server.connect(Echo).unwrap();
     server.run();
     peer.set_room(0);
     let piece: Arc<[u8]> = Arc::from([7; 8 << 10]);
     for _ in 0..80 {
-        server.io().send_shared(peer.id(), &piece);
+        server.io_mut().send_shared(peer.id(), &piece);
     }
     server.run();
     let steps = watched(&mut server);
@@ -89,13 +89,13 @@ fn a_turn_has_as_many_writes_as_the_budget_says() {
 #[test]
 fn output_above_high_water_is_congestion_until_low_water() {
     let options = Options { high_water: 1_000, low_water: 900, ..Options::default() };
-    let mut server = TestServer::with((), options).unwrap();
+    let mut server = TestServer::with_shared((), options).unwrap();
     let drained = Rc::new(RefCell::new(0));
     let peer = server.connect(Drained(Rc::clone(&drained))).unwrap();
     peer.set_room(0);
     server.run();
     let send = |n: usize, server: &mut TestServer| {
-        server.io().send(peer.id(), &vec![7; n]);
+        server.io_mut().send(peer.id(), &vec![7; n]);
         server.run();
         server.io().is_congested(peer.id())
     };
@@ -104,25 +104,25 @@ fn output_above_high_water_is_congestion_until_low_water() {
     peer.set_room(100);
     server.run();
     assert!(server.io().is_congested(peer.id()));
-    assert_eq!((server.io().unsent(peer.id()), *drained.borrow()), (901, 0));
+    assert_eq!((server.io().pending_output(peer.id()), *drained.borrow()), (901, 0));
     peer.set_room(1);
     server.run();
     assert!(!server.io().is_congested(peer.id()));
-    assert_eq!((server.io().unsent(peer.id()), *drained.borrow()), (900, 1));
+    assert_eq!((server.io().pending_output(peer.id()), *drained.borrow()), (900, 1));
 }
 
 #[test]
 fn output_above_its_limit_ends_the_connection() {
     let options =
         Options { high_water: 10, low_water: 0, output_limit: 1_000, ..Options::default() };
-    let mut server = TestServer::with((), options).unwrap();
+    let mut server = TestServer::with_shared((), options).unwrap();
     let peer = server.connect(Echo).unwrap();
     peer.set_room(0);
     server.run();
-    server.io().send(peer.id(), &[7; 1_000]);
+    server.io_mut().send(peer.id(), &[7; 1_000]);
     server.run();
     assert_eq!(peer.finished(), None);
-    server.io().send(peer.id(), b"7");
+    server.io_mut().send(peer.id(), b"7");
     server.run();
     assert_eq!(peer.finished().unwrap().reason, CloseReason::OutputLimit);
 }
@@ -134,7 +134,7 @@ fn closed(server: &mut TestServer, room: usize) -> Peer {
     peer.set_room(room);
     peer.send("hello");
     server.run();
-    server.io().close(peer.id());
+    server.io_mut().close(peer.id());
     server.run();
     peer
 }
@@ -142,7 +142,7 @@ fn closed(server: &mut TestServer, room: usize) -> Peer {
 #[test]
 fn a_closed_connection_has_so_long_for_what_is_left() {
     let options = Options { close_timeout: 5 * SECOND, ..Options::default() };
-    let mut server = TestServer::with((), options).unwrap();
+    let mut server = TestServer::with_shared((), options).unwrap();
     let peer = closed(&mut server, 0);
     server.advance(Duration::from_millis(4_999));
     assert_eq!(peer.finished(), None);
@@ -154,7 +154,7 @@ fn a_closed_connection_has_so_long_for_what_is_left() {
 fn a_closed_connection_lingers_for_so_long() {
     let options =
         Options { linger_timeout: 2 * SECOND, linger_time: 5 * SECOND, ..Options::default() };
-    let mut server = TestServer::with((), options).unwrap();
+    let mut server = TestServer::with_shared((), options).unwrap();
     let silent = closed(&mut server, usize::MAX);
     let talks = closed(&mut server, usize::MAX);
     for (silent_lingers, talks_lingers) in

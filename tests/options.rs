@@ -12,7 +12,7 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use common::{Client, Kind, Net, PATIENCE, PacketClient, Tested};
-use socketserver::blocking::{Mode, Request};
+use socketserver::blocking::{Request, Workers};
 use socketserver::{
     CloseReason, Connect, Echo, LengthField, LoopGroup, Options, Reconnect, Server, TraceEvent,
 };
@@ -25,7 +25,7 @@ struct Misuse(&'static str, io::Result<()>);
 fn options(change: impl Fn(&mut Options)) -> io::Result<()> {
     let mut options = Options::default();
     change(&mut options);
-    Server::<()>::with((), options).map(drop)
+    Server::<()>::with_shared((), options).map(drop)
 }
 
 /// For each option that counts something or takes a time, every value beyond its edges.
@@ -60,18 +60,18 @@ fn options_that_cannot_be() -> Vec<Misuse> {
         send_buffer: Some(0), Some(1 << 31), Some(1 << 40), Some(usize::MAX);
         max_packet_size: 0, (16 << 20) + 1, 1 << 40, usize::MAX;
         packets_per_turn: 0;
-        packet_queue: 0;
-        packet_queue_bytes: 0;
+        send_queue_packets: 0;
+        send_queue_bytes: 0;
         ttl: Some(0), Some(256), Some(999), Some(u32::MAX);
         multicast_ttl: Some(256), Some(u32::MAX);
-        mailbox_limit: 0;
-        worker_threads: 0;
-        work_limit: 0;
+        post_queue: 0;
+        offload_threads: 0;
+        offload_queue: 0;
         lookup_threads: 0;
     }
 }
 
-fn blocking(mode: &Mode) -> io::Result<()> {
+fn blocking(mode: &Workers) -> io::Result<()> {
     let handler = |_: &mut Request<'_>| Ok(());
     let mut server = Server::new()?;
     let stream = server.listen_blocking("127.0.0.1:0", mode, move |_| handler).map(drop);
@@ -102,33 +102,33 @@ fn cores(loops: usize) -> io::Result<()> {
 }
 
 fn frames(field: LengthField) -> io::Result<()> {
-    let taken = socketserver::Input::new(b"").frame_with(&field, 9).map(drop);
-    let written = field.put(&mut Vec::new(), b"", 9);
+    let taken = socketserver::Input::new(b"").take_frame_with(&field, 9).map(drop);
+    let written = field.write(&mut Vec::new(), b"", 9);
     assert_eq!(taken.is_err(), written.is_err());
     taken
 }
 
 fn from(from: &str) -> io::Result<()> {
     let mut server = Server::new()?;
-    server.connect(Connect::to("127.0.0.1:1")?.from(from)?, Echo).map(drop)
+    server.connect(Connect::to("127.0.0.1:1")?.local_addr(from)?, Echo).map(drop)
 }
 
 fn what_else_cannot_be() -> Vec<Misuse> {
     vec![
-        Misuse("Mode::threads", blocking(&Mode::threads(0))),
-        Misuse("Mode::timeout", blocking(&Mode::inline().timeout(NONE))),
-        Misuse("Mode::deadline", blocking(&Mode::threads(1).deadline(NONE))),
+        Misuse("Workers::threads", blocking(&Workers::threads(0))),
+        Misuse("Workers::timeout", blocking(&Workers::inline().timeout(NONE))),
+        Misuse("Workers::deadline", blocking(&Workers::threads(1).deadline(NONE))),
         Misuse("LoopGroup::new", cores(0)),
         Misuse("LoopGroup::new", cores(1_025)),
         Misuse("LoopGroup::new", cores(usize::MAX)),
-        Misuse("Reconnect::first", reconnecting(|again| again.first(NONE))),
-        Misuse("Reconnect::most", reconnecting(|again| again.most(NONE))),
-        Misuse("LengthField::at", frames(LengthField::U16.at(65_536))),
-        Misuse("LengthField::at", frames(LengthField::VARINT.at(1 << 40))),
-        Misuse("LengthField::at", frames(LengthField::U8.at(usize::MAX))),
-        Misuse("Connect::from", from("[::1]:0")),
+        Misuse("Reconnect::initial_backoff", reconnecting(|again| again.initial_backoff(NONE))),
+        Misuse("Reconnect::max_backoff", reconnecting(|again| again.max_backoff(NONE))),
+        Misuse("LengthField::offset", frames(LengthField::U16.offset(65_536))),
+        Misuse("LengthField::offset", frames(LengthField::VARINT.offset(1 << 40))),
+        Misuse("LengthField::offset", frames(LengthField::U8.offset(usize::MAX))),
+        Misuse("Connect::local_addr", from("[::1]:0")),
         #[cfg(all(unix, feature = "processes"))]
-        Misuse("Mode::processes", blocking(&Mode::processes(0))),
+        Misuse("Workers::processes", blocking(&Workers::processes(0))),
     ]
 }
 
@@ -169,14 +169,14 @@ fn largest() -> Options {
         send_buffer: Some(i32::MAX as usize),
         max_packet_size: 16 << 20,
         packets_per_turn: usize::MAX,
-        packet_queue: usize::MAX,
-        packet_queue_bytes: usize::MAX,
+        send_queue_packets: usize::MAX,
+        send_queue_bytes: usize::MAX,
         ttl: Some(255),
         multicast_ttl: Some(255),
-        spin: Duration::from_millis(1),
-        mailbox_limit: usize::MAX,
-        worker_threads: usize::MAX,
-        work_limit: usize::MAX,
+        busy_poll: Duration::from_millis(1),
+        post_queue: usize::MAX,
+        offload_threads: usize::MAX,
+        offload_queue: usize::MAX,
         lookup_threads: usize::MAX,
         ..Options::default()
     }
@@ -201,12 +201,12 @@ fn smallest() -> Options {
         keepalive: Some(Duration::from_secs(1)),
         keepalive_timeout: Some(Duration::from_secs(1)),
         packets_per_turn: 1,
-        packet_queue: 1,
+        send_queue_packets: 1,
         ttl: Some(1),
         multicast_ttl: Some(0),
-        mailbox_limit: 1,
-        worker_threads: 1,
-        work_limit: 1,
+        post_queue: 1,
+        offload_threads: 1,
+        offload_queue: 1,
         lookup_threads: 1,
         ..Options::default()
     }
@@ -217,7 +217,7 @@ fn what_is_at_the_edge_works() {
     let kinds = if cfg!(unix) { &Kind::ALL[..] } else { &Kind::ALL[..1] };
     for options in [largest(), smallest()] {
         for kind in kinds {
-            let mut tested = Tested::with((), options.clone());
+            let mut tested = Tested::with_shared((), options.clone());
             let addr = tested.serve(*kind, |_| Echo);
             let mut client = Client::connect(&addr);
             tested.echo(&mut client, &[7; 5_000]);
@@ -226,7 +226,7 @@ fn what_is_at_the_edge_works() {
             drop(client);
             tested.until_ended(1);
         }
-        let mut tested = Tested::with((), options.clone());
+        let mut tested = Tested::with_shared((), options.clone());
         let (_, addr) = tested.serve_packets(Net::V4, Echo);
         tested.exchange(&PacketClient::new(&addr), b"hello");
         tested.shutdown(Duration::MAX).unwrap();
@@ -235,7 +235,7 @@ fn what_is_at_the_edge_works() {
         let again = Reconnect::new("127.0.0.1:1", once_more as Factory).unwrap();
         let (first, most) = (Duration::from_nanos(first), Duration::from_secs(most));
         let mut tested = Tested::new();
-        again.first(first).most(most).start(&mut tested).unwrap();
+        again.initial_backoff(first).max_backoff(most).start(&mut tested).unwrap();
         tested.until(|server| server.io().stats().all_ended() > 0);
         tested.shutdown(NONE).unwrap();
     }
@@ -247,7 +247,7 @@ fn what_is_at_the_edge_works() {
     ignore = "there mio reports all that are ready at once"
 )]
 fn a_turn_takes_so_many_events_at_once() {
-    let mut tested = Tested::with((), Options { events_per_turn: 2, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { events_per_turn: 2, ..Options::default() });
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     let mut clients = Client::connect_many(&addr, 8);
     tested.until(|server| server.io().stats().accepted == 8);
@@ -272,8 +272,8 @@ fn who_spins_does_not_sleep() {
     use nix::sys::resource::{UsageWho, getrusage};
 
     let sleeps = || getrusage(UsageWho::RUSAGE_THREAD).unwrap().voluntary_context_switches();
-    let turns = |spin: Duration| {
-        let mut tested = Tested::with((), Options { spin, ..Options::default() });
+    let turns = |busy_poll: Duration| {
+        let mut tested = Tested::with_shared((), Options { busy_poll, ..Options::default() });
         let one = |_| {
             let before = sleeps();
             tested.turn(Some(Duration::from_millis(5))).unwrap();
@@ -291,17 +291,17 @@ fn who_spins_does_not_sleep() {
 /// More than by default: they wait for each other.
 #[test]
 fn as_many_threads_work_at_once() {
-    let mut tested = Tested::with(0, Options { worker_threads: 9, ..Options::default() });
+    let mut tested = Tested::with_shared(0, Options { offload_threads: 9, ..Options::default() });
     let meeting = Arc::new(Barrier::new(9));
-    let id = tested.server.alarm(move |cx| {
+    let id = tested.server.add_timer_handler(move |cx| {
         for _ in 0..9 {
             let meeting = Arc::clone(&meeting);
             cx.offload(move || meeting.wait().is_leader(), |met: &mut i32, _, _| *met += 1)?;
         }
         Ok(())
     });
-    tested.io().set_timer(id.unwrap(), NONE);
-    tested.until(|server| *server.shared() == 9);
+    tested.io_mut().set_timer(id.unwrap(), NONE);
+    tested.until(|server| *server.shared_mut() == 9);
 }
 
 /// For each option a test that falls when the option is ignored: where its default stands in its place.
@@ -344,29 +344,29 @@ each_option_has! {
     user_timeout: "src/net/tests.rs", user_timeout_is_that_of_every_tcp_connection;
     reuse_address: "src/net/tests.rs", the_switches_of_listeners_are_set_as_they_say;
     reuse_port: "src/net/tests.rs", the_switches_of_listeners_are_set_as_they_say;
-    only_v6: "src/net/tests.rs", the_switches_of_listeners_are_set_as_they_say;
+    v6_only: "src/net/tests.rs", the_switches_of_listeners_are_set_as_they_say;
     receive_buffer: "src/net/tests.rs", buffers_are_those_of_every_socket;
     send_buffer: "src/net/tests.rs", buffers_are_those_of_every_socket;
     max_packet_size: "tests/datagram_faults.rs", a_datagram_above_the_limit_is_told_as_cut_and_the_next_one_is_whole;
     packets_per_turn: "tests/datagrams.rs", no_turn_lets_in_more_than_its_budget;
-    packet_queue: "tests/datagram_faults.rs", the_queue_is_bounded_in_datagrams_and_tells_when_it_is_empty_again;
-    packet_queue_bytes: "tests/datagram_faults.rs", the_queue_is_bounded_in_bytes_too;
-    own_packets: "tests/datagram_faults.rs", two_services_of_one_loop_answer_each_other_only_if_they_may;
+    send_queue_packets: "tests/datagram_faults.rs", the_queue_is_bounded_in_datagrams_and_tells_when_it_is_empty_again;
+    send_queue_bytes: "tests/datagram_faults.rs", the_queue_is_bounded_in_bytes_too;
+    accept_own_packets: "tests/datagram_faults.rs", two_services_of_one_loop_answer_each_other_only_if_they_may;
     broadcast: "src/net/tests.rs", the_switches_of_datagram_sockets_are_set_as_they_say;
     ttl: "src/net/tests.rs", hops_are_limited_towards_peers_of_both_families;
     multicast_ttl: "src/net/tests.rs", hops_are_limited_towards_peers_of_both_families;
     multicast_loop: "src/net/tests.rs", hops_are_limited_towards_peers_of_both_families;
-    spin: "tests/options.rs", who_spins_does_not_sleep;
-    mailbox_limit: "tests/handle.rs", above_the_mailbox_limit_a_call_is_refused_and_room_comes_back;
-    worker_threads: "tests/options.rs", as_many_threads_work_at_once;
+    busy_poll: "tests/options.rs", who_spins_does_not_sleep;
+    post_queue: "tests/handle.rs", above_the_mailbox_limit_a_call_is_refused_and_room_comes_back;
+    offload_threads: "tests/options.rs", as_many_threads_work_at_once;
     lookup_threads: "tests/names.rs",
         a_client_that_asks_for_more_names_than_there_are_threads_leaves_some_for_others;
-    work_limit: "tests/handle.rs", above_the_work_limit_offloading_is_refused;
+    offload_queue: "tests/handle.rs", above_the_work_limit_offloading_is_refused;
 }
 
-/// The same for each setting of a [`Mode`].
-const MODE_TESTS: &[(&str, &str, &str)] = &[
-    ("detach", "tests/blocking.rs", "a_shutdown_does_not_wait_for_who_is_detached"),
+/// The same for each setting of a [`Workers`].
+const WORKERS_TESTS: &[(&str, &str, &str)] = &[
+    ("daemon_threads", "tests/blocking.rs", "a_shutdown_does_not_wait_for_who_is_detached"),
     (
         "timeout",
         "tests/blocking_limits.rs",
@@ -382,21 +382,21 @@ const MODE_TESTS: &[(&str, &str, &str)] = &[
         "tests/blocking.rs",
         "a_failure_and_a_panic_reach_the_hook_once_each_and_end_that_client_alone",
     ),
-    ("at_fork", "tests/parity/signals.rs", "at_fork"),
+    ("after_fork", "tests/parity/signals.rs", "after_fork"),
     ("inherit_signals", "tests/parity/signals.rs", "inherited"),
 ];
 
 #[test]
 fn each_setting_of_a_mode_has_a_test_that_is_there() {
-    let source = fs::read_to_string("src/blocking/mode.rs").unwrap();
+    let source = fs::read_to_string("src/blocking/workers.rs").unwrap();
     let taken = source.split("pub fn ").skip(1).filter_map(|rest| {
         let (name, arguments) = rest.split_once('(')?;
         let by_value = arguments.trim_start().trim_start_matches("mut ").starts_with("self");
         by_value.then_some(name)
     });
-    let listed: BTreeSet<&str> = MODE_TESTS.iter().map(|(setting, ..)| *setting).collect();
+    let listed: BTreeSet<&str> = WORKERS_TESTS.iter().map(|(setting, ..)| *setting).collect();
     assert_eq!(taken.collect::<BTreeSet<_>>(), listed);
-    are_there(MODE_TESTS);
+    are_there(WORKERS_TESTS);
 }
 
 fn are_there(tests: &[(&str, &str, &str)]) {

@@ -17,7 +17,7 @@ struct Thousand;
 
 impl Handler for Thousand {
     fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        cx.io.set_full_duplex(cx.id, true);
+        cx.io.set_read_while_congested(cx.id, true);
         Ok(())
     }
 
@@ -33,7 +33,7 @@ impl Handler for Thousand {
 /// 28 requests have come, and the peer has read no answer.
 fn congested() -> (TestServer, socketserver::testing::Peer) {
     let options = Options { high_water: 4000, low_water: 1000, ..Options::default() };
-    let mut server = TestServer::with((), options).unwrap();
+    let mut server = TestServer::with_shared((), options).unwrap();
     let peer = server.connect(Thousand).unwrap();
     peer.set_room(0);
     peer.send("requests which come together");
@@ -57,7 +57,7 @@ fn requests_that_full_duplex_and_congestion_have_left_are_answered_before_the_pe
 #[test]
 fn requests_that_full_duplex_and_congestion_have_left_are_answered_before_a_shutdown_is_told() {
     let (mut server, peer) = congested();
-    server.io().shutdown(PATIENCE);
+    server.io_mut().shutdown(PATIENCE);
     server.run();
     assert_eq!(peer.finished(), None, "most are not answered");
     peer.set_room(usize::MAX);
@@ -74,7 +74,7 @@ fn what_is_half_a_request_is_the_rest_at_the_end() {
     struct Lines;
     impl Handler<Vec<u8>> for Lines {
         fn setup(&mut self, cx: &mut Context<'_, Vec<u8>>) -> io::Result<()> {
-            cx.io.set_full_duplex(cx.id, true);
+            cx.io.set_read_while_congested(cx.id, true);
             Ok(())
         }
         fn handle(
@@ -83,7 +83,7 @@ fn what_is_half_a_request_is_the_rest_at_the_end() {
             input: &mut Input<'_>,
         ) -> io::Result<()> {
             while !cx.io.is_congested(cx.id) {
-                let Some(line) = input.line(100)? else { break };
+                let Some(line) = input.take_line(100)? else { break };
                 cx.send(&line.repeat(1000));
             }
             Ok(())
@@ -95,7 +95,7 @@ fn what_is_half_a_request_is_the_rest_at_the_end() {
         }
     }
     let options = Options { high_water: 4000, low_water: 1000, ..Options::default() };
-    let mut server = TestServer::with(Vec::new(), options).unwrap();
+    let mut server = TestServer::with_shared(Vec::new(), options).unwrap();
     let peer = server.connect(Lines).unwrap();
     peer.set_room(0);
     peer.send("aaaa\nbbbb\ncccc\nand a half");
@@ -104,7 +104,7 @@ fn what_is_half_a_request_is_the_rest_at_the_end() {
     assert!(server.shared().is_empty());
     peer.set_room(usize::MAX);
     server.run();
-    assert_eq!((peer.received().len(), &server.shared()[..]), (12_000, &b"and a half"[..]));
+    assert_eq!((peer.received().len(), &server.shared_mut()[..]), (12_000, &b"and a half"[..]));
 }
 
 // Offloaded work. It waits for a word, so that the test says when it is done.
@@ -118,7 +118,7 @@ struct Offloads {
 
 impl Handler for Offloads {
     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
-        while let Some(line) = input.line(100)? {
+        while let Some(line) = input.take_line(100)? {
             let (id, line) = (cx.id, line.to_vec());
             let words = self.words.take();
             cx.offload(
@@ -157,7 +157,7 @@ fn answers_that_are_worked_at_elsewhere_leave_before_a_shutdown_closes() {
     for kind in Kind::ALL {
         for pauses in [false, true] {
             let (mut tested, mut client, word, journal) = at_work(kind, pauses);
-            tested.io().shutdown(PATIENCE);
+            tested.io_mut().shutdown(PATIENCE);
             for _ in 0..5 {
                 tested.turn(Some(Duration::ZERO)).unwrap();
             }
@@ -259,7 +259,7 @@ fn a_result_that_a_timer_of_zero_brings_to_the_handler_is_in_time() {
     let mut client = Client::connect(&addr);
     client.send(b"abc");
     tested.until(|server| server.io().stats().bytes_in == 3);
-    tested.io().shutdown(PATIENCE);
+    tested.io_mut().shutdown(PATIENCE);
     word.send(()).unwrap();
     assert_eq!(tested.receive_to_end(&mut client), b"sumsumsum");
     drop(client);

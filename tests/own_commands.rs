@@ -20,7 +20,7 @@ fn what_is_left_by_a_handler_that_pauses_and_resumes_itself_is_shown_again() {
         let addr = tested.serve(kind, |_| {
             on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
                 cx.pause();
-                if let Some(line) = input.line(100)? {
+                if let Some(line) = input.take_line(100)? {
                     cx.send(line);
                 }
                 cx.io.resume(cx.id);
@@ -39,12 +39,12 @@ type Shown = Vec<Vec<u8>>;
 /// Otherwise it would be called for ever, and nothing new would come of it.
 #[test]
 fn a_handler_that_pauses_and_resumes_in_each_call_is_not_called_for_ever() {
-    let mut server = TestServer::with(Shown::new(), Options::default()).unwrap();
+    let mut server = TestServer::with_shared(Shown::new(), Options::default()).unwrap();
     let peer = server
         .connect(on_input(|cx: &mut Context<'_, Shown>, input: &mut Input<'_>| {
-            cx.shared.push(input.rest().to_vec());
+            cx.shared.push(input.peek().to_vec());
             cx.pause();
-            while input.line(100)?.is_some() {}
+            while input.take_line(100)?.is_some() {}
             cx.io.resume(cx.id);
             Ok(())
         }))
@@ -54,17 +54,17 @@ fn a_handler_that_pauses_and_resumes_in_each_call_is_not_called_for_ever() {
     assert_eq!(*server.shared(), [&b"a line\nhalf"[..], b"half"]);
     peer.send(" a line\n");
     server.run();
-    assert_eq!(server.shared()[2..], [b"half a line\n"]);
+    assert_eq!(server.shared_mut()[2..], [b"half a line\n"]);
 }
 
 /// Found as seed 74261 of the simulated world.
 #[test]
 fn a_resume_is_not_about_what_a_later_call_of_the_same_turn_leaves() {
     let options = Options { read_buffer: 4, ..Options::default() };
-    let mut server = TestServer::with(Shown::new(), options).unwrap();
+    let mut server = TestServer::with_shared(Shown::new(), options).unwrap();
     let peer = server
         .connect(on_input(|cx: &mut Context<'_, Shown>, input: &mut Input<'_>| {
-            cx.shared.push(input.rest().to_vec());
+            cx.shared.push(input.peek().to_vec());
             if input.take(4).is_some() {
                 cx.pause();
                 cx.io.resume(cx.id);
@@ -82,10 +82,10 @@ fn a_resume_is_not_about_what_a_later_call_of_the_same_turn_leaves() {
 #[test]
 fn what_is_shown_because_the_output_has_drained_may_be_asked_for_once_more() {
     let options = Options { high_water: 10, low_water: 5, ..Options::default() };
-    let mut server = TestServer::with(Shown::new(), options).unwrap();
+    let mut server = TestServer::with_shared(Shown::new(), options).unwrap();
     let peer = server
         .connect(on_input(|cx: &mut Context<'_, Shown>, input: &mut Input<'_>| {
-            cx.shared.push(input.rest().to_vec());
+            cx.shared.push(input.peek().to_vec());
             if input.take(4).is_some() {
                 cx.send(&[b'x'; 20]);
             }
@@ -109,20 +109,20 @@ fn a_handler_that_ends_its_congestion_by_full_duplex_sees_what_it_left() {
     impl Handler for OneByOne {
         fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
             if let Some(byte) = input.take(1) {
-                cx.io.set_full_duplex(cx.id, false);
+                cx.io.set_read_while_congested(cx.id, false);
                 cx.send(&byte.repeat(5000));
-                cx.io.set_full_duplex(cx.id, byte != b"c");
+                cx.io.set_read_while_congested(cx.id, byte != b"c");
             }
             Ok(())
         }
     }
     let options = Options { high_water: 4000, low_water: 1000, ..Options::default() };
-    let mut server = TestServer::with((), options).unwrap();
+    let mut server = TestServer::with_shared((), options).unwrap();
     let peer = server.connect(OneByOne).unwrap();
     peer.set_room(0);
     peer.send("abcd");
     server.run();
-    assert_eq!(server.io().unsent(peer.id()), 15_000, "d is left: it is held up again");
+    assert_eq!(server.io().pending_output(peer.id()), 15_000, "d is left: it is held up again");
     peer.set_room(usize::MAX);
     server.run();
     assert_eq!(peer.received().len(), 20_000);
@@ -196,7 +196,7 @@ fn pausing_and_resuming_in_any_callback_loses_nothing() {
         [(Setup, 2), (ServerHandle, 3), (Drained, 2), (Timeout, 3), (Eof, 2), (Shutdown, 3)]
     {
         let options = Options { high_water: 4000, low_water: 1000, ..Options::default() };
-        let mut server = TestServer::with((), options).unwrap();
+        let mut server = TestServer::with_shared((), options).unwrap();
         let count = Rc::new(RefCell::new(0));
         let peer = server.connect(Everywhere { place, taken: Rc::clone(&count) }).unwrap();
         peer.set_room(0);
@@ -206,7 +206,7 @@ fn pausing_and_resuming_in_any_callback_loses_nothing() {
         server.run();
         server.advance(LATER);
         if place == Shutdown {
-            server.io().shutdown(common::PATIENCE);
+            server.io_mut().shutdown(common::PATIENCE);
             server.run();
         }
         assert_eq!(*count.borrow(), taken, "{place:?}");

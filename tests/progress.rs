@@ -48,7 +48,7 @@ impl Real {
         handler: impl Fn() -> H + 'static,
     ) -> Real {
         let directory = tempfile::TempDir::new().unwrap();
-        let mut server = TestServer::with((), options).unwrap();
+        let mut server = TestServer::with_shared((), options).unwrap();
         let listener = match kind {
             Kind::Tcp => server.server().listen("127.0.0.1:0", move |_: &Addr| handler()),
             Kind::Unix => {
@@ -60,7 +60,7 @@ impl Real {
         let client = Client::connect_with(&addr, little);
         let accepted = Rc::new(Cell::new(None));
         let witness = Rc::clone(&accepted);
-        server.server().trace(move |step| {
+        server.server().set_trace(move |step| {
             if let TraceEvent::Accepted(_, id) = step {
                 witness.set(Some(id));
             }
@@ -79,18 +79,18 @@ impl Real {
     }
 
     fn left(&mut self) -> Option<usize> {
-        self.server.io().unacknowledged(self.id)
+        self.server.io_mut().unacknowledged(self.id)
     }
 
     /// Reads in small steps until the system says that something was acknowledged. Whether there was
     /// anything left to read.
     fn read_a_step(&mut self) -> bool {
-        let (before, unsent) = (self.left(), self.server.io().unsent(self.id));
+        let (before, unsent) = (self.left(), self.server.io().pending_output(self.id));
         until(&mut self.server, |server| {
             let ended = self.client.look_at_most(4 << 10);
-            let left = server.io().unacknowledged(self.id);
+            let left = server.io_mut().unacknowledged(self.id);
             // Where it is gone, its last bytes are with the client.
-            let moved = left < before || server.io().unsent(self.id) < unsent;
+            let moved = left < before || server.io().pending_output(self.id) < unsent;
             (ended || moved || left == Some(0)).then_some(())
         });
         self.left().is_some_and(|left| left > 0)
@@ -171,10 +171,10 @@ fn a_tail_that_is_read_slowly_is_not_cut_off_by_the_close_timeout() {
         return;
     }
     real.client.finish_sending();
-    until(&mut real.server, |server| (server.io().unsent(real.id) > 0).then_some(()));
+    until(&mut real.server, |server| (server.io().pending_output(real.id) > 0).then_some(()));
     let mut steps = 0;
     while real.read_a_step() {
-        steps += u32::from(real.server.io().unsent(real.id) > 0);
+        steps += u32::from(real.server.io().pending_output(real.id) > 0);
         real.server.advance(timeout * 2 / 3);
         assert_eq!(real.server.io().stats().ended(CloseReason::CloseTimeout), 0, "{steps} steps");
     }
@@ -192,7 +192,7 @@ fn a_shutdown_does_not_cut_off_who_reads_slowly_before_its_grace_is_over() {
     if !real.can_tell() {
         return;
     }
-    real.server.io().shutdown(100_000 * SECOND);
+    real.server.io_mut().shutdown(100_000 * SECOND);
     while real.read_a_step() {
         real.server.advance(20 * SECOND);
     }
@@ -212,15 +212,15 @@ fn what_is_not_acknowledged_falls_as_the_peer_reads_and_is_nothing_in_the_end() 
         while real.read_a_step() {}
         assert_eq!(real.left(), Some(0), "{kind:?}");
         drop(real.client);
-        until(&mut real.server, |server| (server.io().connections() == 0).then_some(()));
-        assert_eq!(real.server.io().unacknowledged(real.id), None);
+        until(&mut real.server, |server| (server.io().connection_count() == 0).then_some(()));
+        assert_eq!(real.server.io_mut().unacknowledged(real.id), None);
     }
 }
 
 // In memory, to the second.
 
 fn connect(options: Options, handler: impl Handler + 'static) -> (TestServer, Peer) {
-    let mut server = TestServer::with((), options).unwrap();
+    let mut server = TestServer::with_shared((), options).unwrap();
     let peer = server.connect(handler).unwrap();
     server.run();
     (server, peer)
@@ -271,8 +271,8 @@ fn a_pause_gives_a_peer_that_takes_nothing_no_second_time() {
     server.advance(61 * SECOND);
     assert_eq!(reason(&peer), None, "that was the first look");
     server.advance(30 * SECOND);
-    server.io().pause(peer.id());
-    server.io().resume(peer.id());
+    server.io_mut().pause(peer.id());
+    server.io_mut().resume(peer.id());
     server.advance(60 * SECOND);
     assert_eq!(reason(&peer), Some(CloseReason::IdleTimeout));
 }
@@ -284,7 +284,7 @@ fn a_dead_peer_of_a_closed_connection_is_given_up_in_time() {
     peer.set_unacknowledged(3);
     peer.send("hello");
     server.run();
-    server.io().close(peer.id());
+    server.io_mut().close(peer.id());
     server.advance(29 * SECOND);
     assert_eq!(reason(&peer), None);
     server.advance(SECOND);
@@ -298,7 +298,7 @@ fn acknowledgements_put_the_close_timeout_off() {
     peer.send("hello");
     server.run();
     peer.set_unacknowledged(100);
-    server.io().close(peer.id());
+    server.io_mut().close(peer.id());
     for left in (50..60).rev() {
         peer.set_unacknowledged(left);
         server.advance(29 * SECOND);
@@ -319,7 +319,7 @@ fn a_paused_connection_is_not_idle_and_its_time_begins_anew() {
     let (mut server, peer) = connect(idle_in_a_minute(), paused);
     server.advance(630 * SECOND);
     assert_eq!(reason(&peer), None);
-    server.io().resume(peer.id());
+    server.io_mut().resume(peer.id());
     server.advance(59 * SECOND);
     assert_eq!(reason(&peer), None);
     server.advance(SECOND);
@@ -332,7 +332,7 @@ fn a_paused_connection_whose_peer_takes_nothing_is_idle() {
     peer.set_room(0);
     peer.send("hello");
     server.run();
-    server.io().pause(peer.id());
+    server.io_mut().pause(peer.id());
     server.advance(60 * SECOND);
     assert_eq!(reason(&peer), Some(CloseReason::IdleTimeout));
 }
@@ -380,7 +380,7 @@ fn a_connection_for_which_a_thread_works_is_not_idle_and_its_time_begins_anew() 
 
 #[test]
 fn work_that_was_refused_keeps_nobody() {
-    let options = Options { work_limit: 1, ..idle_in_a_minute() };
+    let options = Options { offload_queue: 1, ..idle_in_a_minute() };
     let (word, gate) = channel();
     let (mut server, first) = connect(options, Offloads(Some(gate)));
     first.send("?");
@@ -406,7 +406,7 @@ fn a_relay_is_not_idle_while_one_side_reads_slowly_what_the_other_has_sent() {
     let all = pattern(200_000, 3);
     peer.set_room(10_000);
     listener.accept().unwrap().0.write_all(&all).unwrap();
-    until(&mut server, |server| (server.io().unsent(peer.id()) > 64 << 10).then_some(()));
+    until(&mut server, |server| (server.io().pending_output(peer.id()) > 64 << 10).then_some(()));
     peer.set_room(usize::MAX);
     until(&mut server, |_| peer.has_end().then_some(()));
     assert!(peer.received() == all);
@@ -417,7 +417,7 @@ fn a_relay_is_not_idle_while_one_side_reads_slowly_what_the_other_has_sent() {
     }
     server.advance(120 * SECOND);
     assert_eq!(reason(&peer), Some(CloseReason::IdleTimeout));
-    assert_eq!(server.io().connections(), 0);
+    assert_eq!(server.io().connection_count(), 0);
 }
 
 // The wait of a turn.
@@ -426,13 +426,13 @@ fn a_relay_is_not_idle_while_one_side_reads_slowly_what_the_other_has_sent() {
 /// would be twice as long here, in every try.
 #[test]
 fn the_time_spent_spinning_is_taken_off_the_wait() {
-    let spin = Duration::from_millis(30);
-    let mut server = Server::with((), Options { spin, ..Options::default() }).unwrap();
+    let busy_poll = Duration::from_millis(30);
+    let mut server = Server::with_shared((), Options { busy_poll, ..Options::default() }).unwrap();
     let in_time = (0..100).any(|_| {
         let began = Instant::now();
-        server.turn(Some(spin)).unwrap();
-        assert!(began.elapsed() >= spin);
-        began.elapsed() < 2 * spin
+        server.turn(Some(busy_poll)).unwrap();
+        assert!(began.elapsed() >= busy_poll);
+        began.elapsed() < 2 * busy_poll
     });
     assert!(in_time);
 }

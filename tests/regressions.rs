@@ -59,7 +59,7 @@ const TOO_MUCH: usize = 32 << 20;
 #[test]
 fn issue_2_a_close_from_outside_a_turn_is_bounded_by_the_close_timeout() {
     for kind in Kind::ALL {
-        let mut tested = Tested::with((), impatient());
+        let mut tested = Tested::with_shared((), impatient());
         let journal = Journal::default();
         let witness = journal.clone();
         let addr = tested.serve(kind, move |_| Noted::new(&witness, Silent));
@@ -67,9 +67,9 @@ fn issue_2_a_close_from_outside_a_turn_is_bounded_by_the_close_timeout() {
         let client = Client::connect(&addr);
         tested.until(|_| journal.calls().len() == 1);
         let id = journal.ids()[0];
-        tested.io().send(id, &vec![b'x'; TOO_MUCH]);
+        tested.io_mut().send(id, &vec![b'x'; TOO_MUCH]);
         tested.until_quiet(&steps);
-        tested.io().close(id);
+        tested.io_mut().close(id);
         tested.until_ended(1);
         assert_eq!(journal.finishes(), [(CloseReason::CloseTimeout, Some(ErrorKind::TimedOut))]);
         drop(client);
@@ -89,7 +89,7 @@ fn issue_2_a_failure_in_a_timer_is_bounded_by_the_close_timeout() {
             Ok(())
         }
     }
-    let mut tested = Tested::with((), impatient());
+    let mut tested = Tested::with_shared((), impatient());
     let addr = tested.serve(Kind::Tcp, |_| FailsLater);
     let client = Client::connect(&addr);
     tested.until_ended(1);
@@ -107,7 +107,7 @@ fn issue_2_a_large_send_from_outside_a_turn_arrives_whole() {
         let mut client = Client::connect(&addr);
         tested.until(|_| journal.calls().len() == 1);
         let bytes = pattern(8 << 20, 1);
-        tested.io().send(journal.ids()[0], &bytes);
+        tested.io_mut().send(journal.ids()[0], &bytes);
         assert!(tested.receive(&mut client, bytes.len()) == bytes, "{kind:?}");
     }
 }
@@ -132,7 +132,7 @@ fn issue_2_an_abort_sends_nothing_more() {
 #[test]
 fn issue_2_a_shutdown_is_told_after_everything_that_had_come_in_was_handled() {
     let options = Options { read_buffer: 1_024, reads_per_turn: 1, ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let journal = Journal::default();
     let witness = journal.clone();
     let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Echo));
@@ -140,7 +140,7 @@ fn issue_2_a_shutdown_is_told_after_everything_that_had_come_in_was_handled() {
     tested.until(|_| journal.calls().len() == 1);
     let bytes = pattern(64 << 10, 2);
     client.send(&bytes);
-    tested.io().shutdown(Duration::from_secs(20));
+    tested.io_mut().shutdown(Duration::from_secs(20));
     assert!(tested.receive_to_end(&mut client) == bytes);
     let calls = journal.calls();
     let told = calls.iter().position(|call| *call == Call::Shutdown).unwrap();
@@ -191,7 +191,7 @@ fn issue_2_a_timer_that_was_cancelled_in_the_turn_of_its_time_does_not_come_up()
 #[test]
 fn issue_2_who_spoke_while_the_loop_was_held_up_is_not_idle() {
     let idle_timeout = Some(Duration::from_millis(100));
-    let mut tested = Tested::with((), Options { idle_timeout, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { idle_timeout, ..Options::default() });
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     let mut client = Client::connect(&addr);
     tested.echo(&mut client, b"first");
@@ -253,7 +253,7 @@ fn issue_2_bytes_sent_in_a_turn_that_a_timer_ends_are_accounted_for() {
         let mut tested = Tested::new();
         let addr = tested.serve(Kind::Tcp, move |_| Ends { abort });
         let mut client = Client::connect(&addr);
-        tested.until(|server| server.io().connections() == 1);
+        tested.until(|server| server.io().connection_count() == 1);
         client.send(b"answered");
         // The input and the timer fall into one turn.
         std::thread::sleep(Duration::from_millis(30));
@@ -277,7 +277,7 @@ fn issue_2_output_above_the_limit_is_the_reason_even_if_the_handler_fails_too() 
         }
     }
     let options = Options { output_limit: 1 << 20, ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let addr = tested.serve(Kind::ALL[0], |_| SaysTooMuch);
     let mut client = Client::connect(&addr);
     client.send(b"go");
@@ -297,13 +297,13 @@ fn a_connection_that_lingers_does_not_keep_the_loop_awake_during_a_shutdown() {
         peer.send("bye");
         if lingers_first {
             server.run();
-            assert!(peer.finished().is_some() && server.io().connections() == 1);
+            assert!(peer.finished().is_some() && server.io().connection_count() == 1);
         }
-        server.io().shutdown(Duration::from_secs(1));
+        server.io_mut().shutdown(Duration::from_secs(1));
         // It panics when the server has something to do again and again.
         server.run();
         server.advance(Duration::from_secs(1));
-        assert_eq!(server.io().connections(), 0);
+        assert_eq!(server.io().connection_count(), 0);
     }
 }
 
@@ -332,7 +332,7 @@ fn what_a_timer_sends_before_it_closes_leaves_although_the_idle_timeout_comes_up
 
     let idle_timeout = Some(Duration::from_secs(60));
     let options = Options { idle_timeout, ..Options::default() };
-    let mut server = TestServer::with((), options).unwrap();
+    let mut server = TestServer::with_shared((), options).unwrap();
     let peer = server.connect(Polite).unwrap();
     server.advance(Duration::from_secs(60));
     assert_eq!(peer.received(), b"bye");
@@ -345,7 +345,7 @@ fn who_came_during_a_shutdown_is_accepted_by_the_first_turn_after_it() {
     let mut server = Server::new().unwrap();
     let listener = server.listen("127.0.0.1:0", |_| Silent).unwrap();
     let port = server.io().local_addr(listener).unwrap().port().unwrap();
-    server.io().shutdown(Duration::ZERO);
+    server.io_mut().shutdown(Duration::ZERO);
     let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
     while server.io().is_shutting_down() {
         server.turn(Some(Duration::from_secs(5))).unwrap();
@@ -353,7 +353,7 @@ fn who_came_during_a_shutdown_is_accepted_by_the_first_turn_after_it() {
     // His event has come and gone, so only the loop itself knows that he waits.
     let before = Instant::now();
     server.turn(Some(Duration::from_secs(60))).unwrap();
-    assert_eq!(server.io().connections(), 1);
+    assert_eq!(server.io().connection_count(), 1);
     assert!(before.elapsed() < Duration::from_secs(30), "it slept all the time it was given");
 }
 
@@ -362,7 +362,7 @@ fn a_handler_that_fails_as_the_shutdown_begins_lingers_without_spinning() {
     let mut server = TestServer::new().unwrap();
     let peer = server.connect(Fails).unwrap();
     peer.send("x");
-    server.io().shutdown(Duration::from_secs(1));
+    server.io_mut().shutdown(Duration::from_secs(1));
     server.run();
     assert_eq!(peer.finished().map(|end| end.reason), Some(CloseReason::HandlerError));
     assert!(peer.has_end());
@@ -393,10 +393,10 @@ fn who_answers_the_end_of_an_idle_peer_in_the_turn_of_its_timeout_still_answers(
     }
 
     let idle_timeout = Some(Duration::from_millis(100));
-    let mut tested = Tested::with((), Options { idle_timeout, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { idle_timeout, ..Options::default() });
     let addr = tested.serve(Kind::Tcp, |_| Last);
     let mut client = Client::connect(&addr);
-    tested.until(|server| server.io().connections() == 1);
+    tested.until(|server| server.io().connection_count() == 1);
     std::thread::sleep(Duration::from_millis(150));
     // It looks once more before it ends for that, and in the next turn there is the peer's end.
     tested.turn(Some(Duration::ZERO)).unwrap();

@@ -17,7 +17,7 @@ fn reset_while(
     mut handler: impl FnMut() -> Box<dyn Handler> + 'static,
     go_on: impl FnOnce(&mut Tested, &mut Client),
 ) -> Journal {
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let journal = Journal::default();
     let witness = journal.clone();
     let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, handler()));
@@ -27,19 +27,19 @@ fn reset_while(
     let mut client = Client::connect(&addr);
     go_on(&mut tested, &mut client);
     client.reset();
-    tested.until(|server| server.io().connections() == 1);
+    tested.until(|server| server.io().connection_count() == 1);
     let steps = tested.steps();
     tested.echo(&mut bystander, b"after");
     tested.until_quiet(&steps);
     let stats = *tested.io().stats();
-    assert_eq!(stats.unsent(), 0);
+    assert_eq!(stats.pending_output(), 0);
     assert_eq!(stats.live(), 1);
     journal.assert_order(true);
     journal
 }
 
 fn until_set_up(tested: &mut Tested) {
-    tested.until(|server| server.io().connections() == 2);
+    tested.until(|server| server.io().connection_count() == 2);
 }
 
 fn broken() -> Vec<(CloseReason, Option<ErrorKind>)> {
@@ -83,7 +83,7 @@ fn a_reset_in_silence_frees_the_connection() {
 fn a_reset_in_the_middle_of_a_line_frees_what_is_held() {
     let handler = || -> Box<dyn Handler> {
         Box::new(on_input(|_: &mut Context<'_>, input| {
-            input.line(1_000)?;
+            input.take_line(1_000)?;
             Ok(())
         }))
     };
@@ -104,7 +104,7 @@ fn a_reset_while_output_is_blocked_frees_the_output() {
         }))
     };
     let journal = reset_while(options, handler, |tested, _| {
-        tested.until(|server| server.io().stats().unsent() > 0);
+        tested.until(|server| server.io().stats().pending_output() > 0);
     });
     assert_eq!(journal.finishes().len(), 1);
     assert_eq!(journal.finishes().first().map(|finish| finish.0), Some(CloseReason::IoError));
@@ -151,7 +151,7 @@ fn a_reset_after_the_client_has_ended_frees_a_connection_kept_open() {
     // A socket that is closed answers what comes with a reset.
     drop(client);
     let id = journal.ids().first().copied().unwrap();
-    tested.io().send(id, b"are you there?");
+    tested.io_mut().send(id, b"are you there?");
     tested.until_ended(1);
     assert_eq!(journal.finishes().first().map(|finish| finish.0), Some(CloseReason::IoError));
 }
@@ -183,7 +183,7 @@ fn a_reset_while_the_rest_leaves_after_an_error_is_no_second_end() {
     };
     let journal = reset_while(options, handler, |tested, _| {
         tested.until(|server| server.io().stats().all_ended() == 1);
-        assert!(tested.io().stats().unsent() > 0);
+        assert!(tested.io().stats().pending_output() > 0);
     });
     assert_eq!(journal.finishes(), [(CloseReason::HandlerError, Some(ErrorKind::Other))]);
 }
@@ -192,7 +192,7 @@ fn a_reset_while_the_rest_leaves_after_an_error_is_no_second_end() {
 fn a_unix_peer_that_vanishes_with_output_under_way_frees_the_connection() {
     for size in [10, 32 << 20] {
         let options = Options { output_limit: 64 << 20, ..Options::default() };
-        let mut tested = Tested::with((), options);
+        let mut tested = Tested::with_shared((), options);
         let journal = Journal::default();
         let witness = journal.clone();
         let addr = tested.serve(Kind::Unix, move |_| {
@@ -230,7 +230,7 @@ fn hundreds_of_resets_in_one_turn_leave_no_trace() {
         }
         tested.echo(&mut stays, b"still here");
     }
-    tested.until(|server| server.io().connections() == 1);
+    tested.until(|server| server.io().connection_count() == 1);
     assert_eq!(tested.io().stats().all_ended(), 500);
     assert_eq!(tested.ended(CloseReason::IoError), 500);
 }
@@ -242,7 +242,7 @@ fn a_peer_that_vanishes_while_nobody_listens_makes_nothing_spin() {
             let mut tested = Tested::new();
             let addr = tested.serve(kind, move |_| KeepsQuiet { paused, half_closed });
             let client = Client::connect(&addr);
-            tested.until(|server| server.io().connections() == 1);
+            tested.until(|server| server.io().connection_count() == 1);
             let steps = tested.steps();
             drop(client);
             tested.until_quiet(&steps);

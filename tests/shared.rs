@@ -40,13 +40,13 @@ impl Handler<Vec<SocketId>> for Member {
 #[test]
 fn everybody_gets_the_news_with_its_own_head_in_one_write() {
     for kind in Kind::ALL {
-        let mut tested = Tested::with(Vec::new(), Options::default());
+        let mut tested = Tested::with_shared(Vec::new(), Options::default());
         let steps = tested.steps();
         let news: Arc<[u8]> = pattern(20_000, 3).into();
         let copy = Arc::clone(&news);
         let addr = tested.serve(kind, move |_| Member(Arc::clone(&copy)));
         let mut clients = Client::connect_many(&addr, 10);
-        tested.until(|server| server.shared().len() == 10);
+        tested.until(|server| server.shared_mut().len() == 10);
         clients[3].send(b"!");
         let expected: Vec<Vec<u8>> =
             (0..10).map(|n| [format!("to {n}:").as_bytes(), &news, b"."].concat()).collect();
@@ -70,20 +70,20 @@ fn everybody_gets_the_news_with_its_own_head_in_one_write() {
 #[test]
 fn slow_members_keep_a_share_and_no_copy_and_the_rest_is_counted() {
     let options = Options { output_limit: 200_000, ..Options::default() };
-    let mut server = TestServer::with((), options).unwrap();
+    let mut server = TestServer::with_shared((), options).unwrap();
     let peers: Vec<_> = (0..20).map(|_| server.connect(Echo).unwrap()).collect();
     let news: Arc<[u8]> = vec![b'x'; 100_000].into();
     for (nth, peer) in peers.iter().enumerate() {
         peer.set_room(nth);
-        assert_eq!(server.io().send_shared(peer.id(), &news), SendStatus::Congested);
-        assert_eq!(server.io().unsent(peer.id()), 100_000 - nth);
+        assert_eq!(server.io_mut().send_shared(peer.id(), &news), SendStatus::Congested);
+        assert_eq!(server.io().pending_output(peer.id()), 100_000 - nth);
     }
     server.run();
     assert_eq!(Arc::strong_count(&news), 21);
     server.io().verify_stats().unwrap();
     // A second one is at the limit of the first peer, who has taken nothing, and a third above it.
-    assert_eq!(server.io().send_shared(peers[0].id(), &news), SendStatus::Congested);
-    assert_eq!(server.io().send_shared(peers[0].id(), &news), SendStatus::Congested);
+    assert_eq!(server.io_mut().send_shared(peers[0].id(), &news), SendStatus::Congested);
+    assert_eq!(server.io_mut().send_shared(peers[0].id(), &news), SendStatus::Congested);
     server.run();
     assert_eq!(peers[0].finished().unwrap().reason, CloseReason::OutputLimit);
     assert!(peers[0].was_reset());
@@ -95,7 +95,7 @@ fn slow_members_keep_a_share_and_no_copy_and_the_rest_is_counted() {
     server.run();
     assert!(peers.iter().skip(1).all(|peer| peer.received() == *news));
     assert_eq!(Arc::strong_count(&news), 1);
-    assert_eq!(server.io().send_shared(peers[0].id(), &news), SendStatus::Closed);
+    assert_eq!(server.io_mut().send_shared(peers[0].id(), &news), SendStatus::Closed);
     server.io().verify_stats().unwrap();
 }
 
@@ -117,8 +117,8 @@ fn what_is_sent_in_any_mixture_arrives_in_its_order() {
             let sizes = [1, 100, 4_095, 4_096, 20_000, 70_000];
             let bytes = pattern(sizes[roll(6)], nth);
             match roll(5) {
-                0 => drop(server.io().send(peer.id(), &bytes)),
-                1 | 2 => drop(server.io().send_shared(peer.id(), &bytes.as_slice().into())),
+                0 => drop(server.io_mut().send(peer.id(), &bytes)),
+                1 | 2 => drop(server.io_mut().send_shared(peer.id(), &bytes.as_slice().into())),
                 3 => peer.send(&bytes),
                 _ => {
                     peer.set_room(roll(30_000));

@@ -28,7 +28,7 @@ fn connections_that_owe_nothing_close_at_once() {
         let report = tested.shutdown(PATIENCE).unwrap();
         assert!(began.elapsed() < ms(1_000), "{:?}", began.elapsed());
         assert_eq!((report.drained, report.forced, report.bytes_dropped), (50, 0, 0));
-        assert_eq!(tested.io().connections(), 0);
+        assert_eq!(tested.io().connection_count(), 0);
         for client in &mut clients {
             while !client.look() {}
             assert_eq!(client.end, Some(Ok(())));
@@ -42,11 +42,11 @@ fn every_byte_that_had_come_is_answered() {
         let mut tested = Tested::new();
         let addr = tested.serve(kind, |_| Echo);
         let mut clients = Client::connect_many(&addr, 100);
-        tested.until(|server| server.io().connections() == 100);
+        tested.until(|server| server.io().connection_count() == 100);
         for (n, client) in clients.iter_mut().enumerate() {
             client.send(&pattern(1 + 400 * n, n as u64));
         }
-        tested.io().shutdown(PATIENCE);
+        tested.io_mut().shutdown(PATIENCE);
         for (n, client) in clients.iter_mut().enumerate() {
             assert!(tested.receive_to_end(client) == pattern(1 + 400 * n, n as u64), "{n}");
         }
@@ -65,7 +65,7 @@ const ANSWER: usize = 300 << 10;
 impl Handler for Stately {
     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
         while !cx.io.is_congested(cx.id) {
-            let Some(line) = input.line(100)? else { break };
+            let Some(line) = input.take_line(100)? else { break };
             let answer = vec![line[0]; ANSWER];
             cx.send(&answer);
         }
@@ -77,12 +77,12 @@ impl Handler for Stately {
 fn what_was_taken_while_the_output_was_congested_is_answered_too() {
     for kind in Kind::ALL {
         let mut tested =
-            Tested::with((), Options { send_buffer: Some(16 << 10), ..Options::default() });
+            Tested::with_shared((), Options { send_buffer: Some(16 << 10), ..Options::default() });
         let addr = tested.serve(kind, |_| Stately);
         let mut client = Client::connect(&addr);
         client.send(b"a\nb\nc\nd\ne\n");
         tested.until(|server| server.io().stats().bytes_in == 10);
-        tested.io().shutdown(PATIENCE);
+        tested.io_mut().shutdown(PATIENCE);
         for _ in 0..5 {
             tested.turn(Some(Duration::ZERO)).unwrap();
         }
@@ -104,7 +104,7 @@ fn from_the_request_on_nobody_is_accepted() {
     let mut slow = Client::connect(&addr);
     tested.echo(&mut slow, b"hello");
     let mut late = Client::connect(&addr);
-    tested.io().shutdown(PATIENCE);
+    tested.io_mut().shutdown(PATIENCE);
     assert!(tested.io().is_shutting_down());
     while tested.report().is_none() {
         tested.turn(Some(ms(5))).unwrap();
@@ -137,7 +137,7 @@ fn who_does_not_close_is_served_until_the_grace_is_over_and_then_cut_off() {
     let mut client = Client::connect(&addr);
     tested.echo(&mut client, b"before");
     let began = Instant::now();
-    tested.io().shutdown(ms(200));
+    tested.io_mut().shutdown(ms(200));
     tested.echo(&mut client, b"during");
     tested.until(|server| server.report().is_some());
     assert!((ms(200)..ms(400)).contains(&began.elapsed()), "{:?}", began.elapsed());
@@ -167,8 +167,8 @@ fn a_handler_may_take_its_time_within_the_grace() {
     let mut tested = Tested::new();
     let addr = tested.serve(Kind::Tcp, |_| Slow);
     let mut client = Client::connect(&addr);
-    tested.until(|server| server.io().connections() == 1);
-    tested.io().shutdown(PATIENCE);
+    tested.until(|server| server.io().connection_count() == 1);
+    tested.io_mut().shutdown(PATIENCE);
     assert_eq!(tested.receive_to_end(&mut client), b"done after all");
     drop(client);
     tested.until(|server| server.report().is_some());
@@ -186,8 +186,8 @@ fn a_slow_reader_gets_everything_that_was_sent_within_the_grace() {
             })
         });
         let mut client = Client::connect(&addr);
-        tested.until(|server| server.io().stats().unsent() > 0);
-        tested.io().shutdown(PATIENCE);
+        tested.until(|server| server.io().stats().pending_output() > 0);
+        tested.io_mut().shutdown(PATIENCE);
         tested.until(|_| client.look_at_most(50_000));
         assert!(client.received == pattern(10 << 20, 1), "{kind:?}");
         drop(client);
@@ -207,7 +207,7 @@ fn what_a_stuck_reader_never_took_is_reported_as_dropped() {
         })
     });
     let mut client = Client::connect(&addr);
-    tested.until(|server| server.io().stats().unsent() > 0);
+    tested.until(|server| server.io().stats().pending_output() > 0);
     let report = tested.shutdown(ms(30)).unwrap();
     let stats = *tested.io().stats();
     assert_eq!((report.drained, report.forced), (0, 1));
@@ -223,9 +223,9 @@ fn asked_for_twice_the_shorter_grace_holds() {
         let mut tested = Tested::new();
         let addr = tested.serve(Kind::Tcp, |_| Stubborn);
         let client = Client::connect(&addr);
-        tested.until(|server| server.io().connections() == 1);
+        tested.until(|server| server.io().connection_count() == 1);
         let began = Instant::now();
-        tested.io().shutdown(first);
+        tested.io_mut().shutdown(first);
         tested.turn(Some(ms(1))).unwrap();
         tested.shutdown(second).unwrap();
         assert!(began.elapsed() < PATIENCE / 2);
@@ -235,7 +235,7 @@ fn asked_for_twice_the_shorter_grace_holds() {
 
 #[test]
 fn a_peer_that_never_stops_sending_does_not_hold_up_the_stop() {
-    let mut tested = Tested::with((), Options { read_buffer: 4_096, ..Options::default() });
+    let mut tested = Tested::with_shared((), Options { read_buffer: 4_096, ..Options::default() });
     let journal = Journal::default();
     let witness = journal.clone();
     let addr = tested.serve(Kind::Tcp, move |_| {
@@ -246,8 +246,8 @@ fn a_peer_that_never_stops_sending_does_not_hold_up_the_stop() {
         Noted::new(&witness, discard)
     });
     let mut firehose = Client::connect(&addr);
-    tested.until(|server| server.io().connections() == 1);
-    tested.io().shutdown(ms(300));
+    tested.until(|server| server.io().connection_count() == 1);
+    tested.io_mut().shutdown(ms(300));
     let bytes = vec![0; 1 << 20];
     tested.until(|server| {
         firehose.push(&bytes);
@@ -271,8 +271,8 @@ fn a_paused_connection_is_told_of_the_shutdown_too() {
     });
     let mut client = Client::connect(&addr);
     client.send(b"never shown");
-    tested.until(|server| server.io().connections() == 1);
-    tested.io().shutdown(PATIENCE);
+    tested.until(|server| server.io().connection_count() == 1);
+    tested.io_mut().shutdown(PATIENCE);
     tested.receive_to_end(&mut client);
     drop(client);
     tested.until_ended(1);
@@ -287,7 +287,7 @@ fn who_has_said_half_a_message_is_told_of_the_shutdown_at_once() {
     for kind in Kind::ALL {
         let mut tested = Tested::new();
         let addr = tested.serve(kind, |_| {
-            on_input(|_: &mut Context<'_>, input: &mut Input<'_>| input.line(100).map(drop))
+            on_input(|_: &mut Context<'_>, input: &mut Input<'_>| input.take_line(100).map(drop))
         });
         let mut client = Client::connect(&addr);
         client.send(b"a whole line\nand a half");
@@ -318,7 +318,7 @@ fn an_error_or_a_panic_in_shutdown_costs_that_conversation_only() {
         Fails(panics)
     });
     let clients = Client::connect_many(&addr, 4);
-    tested.until(|server| server.io().connections() == 4);
+    tested.until(|server| server.io().connection_count() == 4);
     let report = tested.shutdown(PATIENCE).unwrap();
     assert_eq!((report.drained, report.forced), (4, 0));
     assert_eq!(
@@ -335,7 +335,7 @@ fn server_close_ends_the_listeners_and_spares_the_connections() {
     let unix = tested.serve(Kind::Unix, |_| Echo);
     let mut client = Client::connect(&tcp);
     tested.echo(&mut client, b"before");
-    tested.io().server_close();
+    tested.io_mut().server_close();
     tested.turn(Some(ms(1))).unwrap();
     assert!(std::net::TcpStream::connect(tcp.ip().unwrap()).is_err());
     assert!(!unix.path().unwrap().exists());
@@ -348,7 +348,7 @@ fn closing_one_listener_leaves_the_other() {
     let first = tested.serve_as(Kind::Tcp, |_| Echo);
     let other = tested.serve(Kind::Tcp, |_| Echo);
     let gone = tested.io().local_addr(first).unwrap();
-    tested.io().close(first);
+    tested.io_mut().close(first);
     assert!(!tested.io().is_open(first));
     tested.turn(Some(ms(1))).unwrap();
     assert_eq!(tested.io().local_addr(first), None);
@@ -378,7 +378,7 @@ fn a_handler_that_gave_up_reading_is_told_of_the_shutdown_while_its_peer_is_slow
             }
         }
         let taken = tested.io().stats().bytes_in;
-        tested.io().shutdown(PATIENCE);
+        tested.io_mut().shutdown(PATIENCE);
         let answered = tested.receive_to_end(&mut client);
         assert!(answered.len() as u64 >= taken, "taken and not answered");
         assert!(answered.len() <= sent);
@@ -393,7 +393,7 @@ fn a_handler_that_gave_up_reading_is_told_of_the_shutdown_while_its_peer_is_slow
 fn a_connection_that_lingers_does_not_make_a_shutdown_spin() {
     for kind in Kind::ALL {
         let options = Options { linger_timeout: ms(200), ..Options::default() };
-        let mut tested = Tested::with((), options);
+        let mut tested = Tested::with_shared((), options);
         let journal = Journal::default();
         let witness = journal.clone();
         let closes = |cx: &mut Context<'_>| {
@@ -404,7 +404,7 @@ fn a_connection_that_lingers_does_not_make_a_shutdown_spin() {
         // It never ends its direction.
         let client = Client::connect(&addr);
         tested.until(|server| server.io().stats().all_ended() == 1);
-        assert_eq!(tested.io().connections(), 1, "it lingers");
+        assert_eq!(tested.io().connection_count(), 1, "it lingers");
         let steps = tested.steps();
         tested.shutdown(PATIENCE).unwrap();
         let turns = steps.count(|step| matches!(step, TraceEvent::Polled(_)));

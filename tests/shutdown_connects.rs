@@ -45,12 +45,12 @@ const OFTEN: Duration = Duration::from_millis(1);
 /// Has a timer begin a look at `to`, again and again, from now on.
 fn look_often<S: 'static>(tested: &mut Tested<S>, to: Addr, journal: &Journal) {
     let journal = journal.clone();
-    let clock = tested.alarm(move |cx| {
+    let clock = tested.add_timer_handler(move |cx| {
         cx.connect(to.clone(), Noted::new(&journal, Probe))?;
         cx.set_timer(OFTEN);
         Ok(())
     });
-    tested.io().set_timer(clock.unwrap(), Duration::ZERO);
+    tested.io_mut().set_timer(clock.unwrap(), Duration::ZERO);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn connections_that_a_timer_begins_and_nobody_answers_do_not_hold_up_a_shutdown(
     let report = tested.shutdown(PATIENCE).unwrap();
     assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
     assert_eq!((report.forced, report.bytes_dropped), (0, 0));
-    assert_eq!(tested.io().connections(), 0);
+    assert_eq!(tested.io().connection_count(), 0);
     let aborted = (CloseReason::ConnectFailed, Some(io::ErrorKind::ConnectionAborted));
     assert!(journal.finishes().iter().all(|finish| *finish == aborted));
 }
@@ -75,7 +75,7 @@ fn connections_that_a_timer_begins_and_that_stand_do_not_hold_up_a_shutdown() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = Addr::Ip(other.local_addr().unwrap());
     let options = Options { linger_timeout: PATIENCE, ..Options::default() };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let journal = Journal::default();
     let began = Instant::now();
     look_often(&mut tested, addr, &journal);
@@ -108,7 +108,7 @@ fn while_a_conversation_goes_on_the_looks_go_on_too() {
     let mut client = Client::connect(&here);
     tested.until(|server| server.io().stats().accepted == 1);
     look_often(&mut tested, addr, &journal);
-    tested.io().shutdown(PATIENCE);
+    tested.io_mut().shutdown(PATIENCE);
     tested.until(|server| server.io().stats().connected >= 5);
     assert!(tested.io().is_shutting_down());
     assert!(journal.finishes().is_empty(), "they are not cut off before the end");
@@ -123,12 +123,12 @@ fn while_a_conversation_goes_on_the_looks_go_on_too() {
 fn what_a_timer_wanted_to_be_sent_is_waited_for() {
     let (_listener, _waiting, addr) = silent();
     let mut tested = Tested::new();
-    let clock = tested.alarm(move |cx| {
+    let clock = tested.add_timer_handler(move |cx| {
         let id = cx.connect(addr.clone(), Probe)?;
         cx.io.send(id, b"a report");
         Ok(())
     });
-    tested.io().set_timer(clock.unwrap(), Duration::ZERO);
+    tested.io_mut().set_timer(clock.unwrap(), Duration::ZERO);
     tested.until(|server| server.io().stats().connected == 1);
     let report = tested.shutdown(Duration::from_millis(30)).unwrap();
     assert_eq!((report.drained, report.forced, report.bytes_dropped), (0, 1, 8));
@@ -152,15 +152,15 @@ fn a_look_that_is_given_up_at_the_end_cannot_begin_another() {
     let mut tested = Tested::new();
     let refused = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&refused);
-    let clock = tested.alarm(move |cx| {
+    let clock = tested.add_timer_handler(move |cx| {
         cx.connect(addr.clone(), Again(addr.clone(), Rc::clone(&seen)))?;
         Ok(())
     });
-    tested.io().set_timer(clock.unwrap(), Duration::ZERO);
+    tested.io_mut().set_timer(clock.unwrap(), Duration::ZERO);
     tested.until(|server| server.io().stats().connected == 1);
     tested.shutdown(PATIENCE).unwrap();
     assert_eq!(*refused.borrow(), [io::ErrorKind::ConnectionAborted]);
-    assert_eq!(tested.io().connections(), 0);
+    assert_eq!(tested.io().connection_count(), 0);
 }
 
 /// A conversation that begins one may owe it to somebody.

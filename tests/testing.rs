@@ -112,7 +112,7 @@ impl Handler<Vec<SocketId>> for Member {
         cx: &mut Context<'_, Vec<SocketId>>,
         input: &mut Input<'_>,
     ) -> io::Result<()> {
-        while let Some(line) = input.line(80)? {
+        while let Some(line) = input.take_line(80)? {
             for &member in cx.shared.iter().filter(|&&member| member != cx.id) {
                 cx.io.send(member, line);
             }
@@ -123,17 +123,17 @@ impl Handler<Vec<SocketId>> for Member {
 
 #[test]
 fn several_peers_meet_in_one_server() {
-    let mut server = TestServer::with(Vec::new(), Options::default()).unwrap();
+    let mut server = TestServer::with_shared(Vec::new(), Options::default()).unwrap();
     let peers: Vec<_> = (0..3).map(|_| server.connect(Member).unwrap()).collect();
     peers[0].send("hello\n");
     server.run();
     let received: Vec<_> = peers.iter().map(Peer::received).collect();
     assert_eq!(received, [&b""[..], b"hello", b"hello"]);
     assert_eq!(server.shared().len(), 3);
-    assert_eq!(server.io().connections(), 3);
+    assert_eq!(server.io().connection_count(), 3);
     server.io().verify_stats().unwrap();
     assert_chunk_invariant_with(
-        || Ok((TestServer::with(Vec::new(), Options::default())?, Member)),
+        || Ok((TestServer::with_shared(Vec::new(), Options::default())?, Member)),
         b"one\ntwo\n",
     );
 }
@@ -197,7 +197,7 @@ fn each_timer_finds_the_clock_at_its_own_time() {
 #[test]
 fn an_idle_timeout_ends_it_to_the_second() {
     let options = Options { idle_timeout: Some(Duration::from_secs(30)), ..Options::default() };
-    let mut server = TestServer::with((), options).unwrap();
+    let mut server = TestServer::with_shared((), options).unwrap();
     Script::new()
         .advance(Duration::from_secs(29))
         .send("x")
@@ -209,7 +209,7 @@ fn an_idle_timeout_ends_it_to_the_second() {
         .expect_finished(CloseReason::IdleTimeout)
         .play_on(&mut server, Echo);
     server.io().verify_stats().unwrap();
-    assert_eq!(server.io().connections(), 0);
+    assert_eq!(server.io().connection_count(), 0);
 }
 
 #[test]
@@ -217,13 +217,13 @@ fn a_shutdown_ends_what_is_open() {
     let mut server = TestServer::new().unwrap();
     let peer = server.connect(Echo).unwrap();
     peer.send("last words");
-    server.io().shutdown(Duration::from_secs(5));
+    server.io_mut().shutdown(Duration::from_secs(5));
     server.run();
     assert_eq!(peer.received(), b"last words");
     assert!(peer.has_end() && !peer.was_reset());
     assert_eq!(peer.finished().unwrap().reason, CloseReason::Closed);
     server.advance(Duration::from_secs(5));
-    assert_eq!(server.io().connections(), 0);
+    assert_eq!(server.io().connection_count(), 0);
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn room_that_is_gone_again_before_it_is_seen_was_never_reported() {
 #[test]
 fn the_clock_can_be_advanced_to_its_end() {
     let options = Options { idle_timeout: None, ..Options::default() };
-    let mut server = TestServer::with((), options).unwrap();
+    let mut server = TestServer::with_shared((), options).unwrap();
     let peer = server.connect(Echo).unwrap();
     for _ in 0..3 {
         server.advance(Duration::MAX);

@@ -51,11 +51,11 @@ impl Handler<CameUp> for Alarms {
 #[test]
 fn timers_come_up_in_the_order_of_their_times_and_never_early() {
     let delays = [40, 0, 20, 60, 20, 5];
-    let mut tested = Tested::with(Vec::new(), Options::default());
+    let mut tested = Tested::with_shared(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, move |_| Alarms::new(&delays));
     let client = Client::connect(&addr);
-    tested.until(|server| server.shared().len() == delays.len());
-    let came_up = tested.shared().clone();
+    tested.until(|server| server.shared_mut().len() == delays.len());
+    let came_up = tested.shared_mut().clone();
     let order: Vec<usize> = came_up.iter().map(|(which, _)| *which).collect();
     assert!([[1, 5, 2, 4, 0, 3], [1, 5, 4, 2, 0, 3]].contains(&order[..].try_into().unwrap()));
     assert!(came_up.iter().all(|(which, after)| *after >= ms(delays[*which])), "{came_up:?}");
@@ -64,10 +64,10 @@ fn timers_come_up_in_the_order_of_their_times_and_never_early() {
 
 #[test]
 fn a_sleeping_server_wakes_for_its_timer_by_itself() {
-    let mut tested = Tested::with(Vec::new(), Options::default());
+    let mut tested = Tested::with_shared(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, move |_| Alarms::new(&[30]));
     let client = Client::connect(&addr);
-    tested.until(|server| server.io().connections() == 1);
+    tested.until(|server| server.io().connection_count() == 1);
     while tested.shared().is_empty() {
         tested.turn(None).unwrap();
     }
@@ -76,7 +76,7 @@ fn a_sleeping_server_wakes_for_its_timer_by_itself() {
 
 #[test]
 fn a_timer_without_delay_comes_up_in_the_next_turn_and_the_loop_sleeps_then() {
-    let mut tested = Tested::with(Vec::new(), Options::default());
+    let mut tested = Tested::with_shared(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, move |_| Alarms::new(&[0]));
     let steps = tested.steps();
     let client = Client::connect(&addr);
@@ -107,10 +107,10 @@ fn a_timer_that_sets_itself_again_without_delay_comes_up_once_a_turn() {
             Ok(())
         }
     }
-    let mut tested = Tested::with(0, Options::default());
+    let mut tested = Tested::with_shared(0, Options::default());
     let addr = tested.serve(Kind::Tcp, |_| Again);
     let client = Client::connect(&addr);
-    tested.until(|server| *server.shared() == 1);
+    tested.until(|server| *server.shared_mut() == 1);
     for turn in 2..50 {
         tested.turn(None).unwrap();
         assert_eq!(*tested.shared(), turn);
@@ -120,7 +120,7 @@ fn a_timer_that_sets_itself_again_without_delay_comes_up_once_a_turn() {
 
 #[test]
 fn a_cancelled_timer_never_comes_up() {
-    let mut tested = Tested::with(Vec::new(), Options::default());
+    let mut tested = Tested::with_shared(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, |_| {
         on_setup(|cx: &mut Context<'_, Vec<()>>| {
             let timer = cx.set_timer(ms(5));
@@ -154,32 +154,32 @@ fn a_timer_that_came_up_cannot_be_cancelled_any_more() {
             Ok(())
         }
     }
-    let mut tested = Tested::with(Vec::new(), Options::default());
+    let mut tested = Tested::with_shared(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, |_| Late);
     let client = Client::connect(&addr);
-    tested.until(|server| !server.shared().is_empty());
+    tested.until(|server| !server.shared_mut().is_empty());
     assert_eq!(*tested.shared(), [false]);
     drop(client);
 }
 
 #[test]
 fn timers_go_with_their_owner() {
-    let mut tested = Tested::with(Vec::new(), Options::default());
+    let mut tested = Tested::with_shared(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, |_| Alarms::new(&[20, 30, 40]));
     let steps = tested.steps();
     let clients = Client::connect_many(&addr, 100);
-    tested.until(|server| server.io().connections() == 100);
+    tested.until(|server| server.io().connection_count() == 100);
     drop(clients);
     tested.until_ended(100);
-    let since = tested.io().now();
-    tested.until(|server| server.io().now() - since > ms(60));
+    let since = tested.io_mut().now();
+    tested.until(|server| server.io_mut().now() - since > ms(60));
     assert_eq!(steps.count(|step| matches!(step, TraceEvent::TimerFired(..))), 0);
     assert_eq!(tested.shared().len(), 0);
 }
 
 #[test]
 fn a_million_timers_set_and_forgotten_cost_no_turn() {
-    let mut tested = Tested::with(Vec::new(), Options::default());
+    let mut tested = Tested::with_shared(Vec::new(), Options::default());
     let addr = tested.serve(Kind::Tcp, |_| {
         on_setup(|cx: &mut Context<'_, Vec<()>>| {
             for _ in 0..100_000 {
@@ -190,7 +190,7 @@ fn a_million_timers_set_and_forgotten_cost_no_turn() {
         })
     });
     let clients = Client::connect_many(&addr, 10);
-    tested.until(|server| server.io().connections() == 10);
+    tested.until(|server| server.io().connection_count() == 10);
     let steps = tested.steps();
     tested.until_quiet(&steps);
     // What is left of them may wake the loop a few times, not a million times.
@@ -213,7 +213,7 @@ fn idle_in(timeout: u64) -> Options {
 #[test]
 fn silence_ends_after_the_idle_timeout_to_within_50_ms() {
     for kind in Kind::ALL {
-        let mut tested = Tested::with((), idle_in(200));
+        let mut tested = Tested::with_shared((), idle_in(200));
         let addr = tested.serve(kind, |_| Echo);
         let mut client = Client::connect(&addr);
         tested.echo(&mut client, b"last");
@@ -225,10 +225,10 @@ fn silence_ends_after_the_idle_timeout_to_within_50_ms() {
 
 #[test]
 fn a_client_that_never_speaks_ends_as_idle_while_the_loop_sleeps() {
-    let mut tested = Tested::with((), idle_in(50));
+    let mut tested = Tested::with_shared((), idle_in(50));
     let addr = tested.serve(Kind::Tcp, |_| Echo);
     let client = Client::connect(&addr);
-    tested.until(|server| server.io().connections() == 1);
+    tested.until(|server| server.io().connection_count() == 1);
     while tested.ended(CloseReason::IdleTimeout) == 0 {
         tested.turn(None).unwrap();
     }
@@ -237,7 +237,7 @@ fn a_client_that_never_speaks_ends_as_idle_while_the_loop_sleeps() {
 
 #[test]
 fn who_sends_now_and_then_is_spared() {
-    let mut tested = Tested::with((), idle_in(150));
+    let mut tested = Tested::with_shared((), idle_in(150));
     // Takes and never answers: only the incoming direction is active.
     let addr = tested.serve(Kind::Tcp, |_| {
         on_input(|_: &mut Context<'_>, input: &mut Input<'_>| {
@@ -277,7 +277,7 @@ fn who_is_sent_to_now_and_then_is_spared() {
             Ok(())
         }
     }
-    let mut tested = Tested::with((), idle_in(150));
+    let mut tested = Tested::with_shared((), idle_in(150));
     let addr = tested.serve(Kind::Tcp, |_| Clock);
     let mut client = Client::connect(&addr);
     tested.until(|_| {
@@ -289,7 +289,7 @@ fn who_is_sent_to_now_and_then_is_spared() {
 
 #[test]
 fn of_many_idle_clients_exactly_those_who_were_silent_end() {
-    let mut tested = Tested::with((), idle_in(300));
+    let mut tested = Tested::with_shared((), idle_in(300));
     let journal = Journal::default();
     let witness = journal.clone();
     let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Echo));
@@ -315,7 +315,7 @@ fn of_many_idle_clients_exactly_those_who_were_silent_end() {
 
 #[test]
 fn a_peer_that_stops_reading_ends_as_idle() {
-    let mut tested = Tested::with((), idle_in(100));
+    let mut tested = Tested::with_shared((), idle_in(100));
     let addr = tested.serve(Kind::Tcp, |_| {
         on_setup(|cx: &mut Context<'_>| {
             cx.send(&vec![b'x'; 15 << 20]);
@@ -338,7 +338,7 @@ fn the_longest_times_are_as_good_as_for_ever() {
         connect_timeout: Duration::MAX,
         ..Options::default()
     };
-    let mut tested = Tested::with((), options);
+    let mut tested = Tested::with_shared((), options);
     let addr = tested.serve(Kind::Tcp, |_| {
         on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
             cx.send(input.take_all());
@@ -357,7 +357,7 @@ fn the_longest_times_are_as_good_as_for_ever() {
     assert_eq!(tested.receive(&mut client, 5), b"hello");
     let steps = tested.steps();
     tested.until_quiet(&steps);
-    tested.io().shutdown(Duration::MAX);
+    tested.io_mut().shutdown(Duration::MAX);
     client.finish_sending();
     assert_eq!(tested.receive_to_end(&mut client), []);
     drop(client);

@@ -121,7 +121,7 @@ mod abstract_names {
         let heard = Arc::clone(&got);
         let ask = server.connect(&there, Listens(heard)).unwrap();
         turn_until(&mut server, |server| server.io().peer_addr(ask) == Some(there.clone()));
-        server.io().send(ask, b"from inside");
+        server.io_mut().send(ask, b"from inside");
         turn_until(&mut server, |_| *got.lock().unwrap() == b"from inside");
         let mut answer = [0; 5];
         client.read_exact(&mut answer).unwrap();
@@ -141,8 +141,8 @@ mod abstract_names {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("server");
         let own = name();
-        let mut server = Server::with(Vec::<Addr>::new(), Options::default()).unwrap();
-        server.verify_request(|seen, peer| {
+        let mut server = Server::with_shared(Vec::<Addr>::new(), Options::default()).unwrap();
+        server.set_verify_request(|seen, peer| {
             seen.push(peer.clone());
             true
         });
@@ -153,7 +153,7 @@ mod abstract_names {
         let bytes = [b"\0", bytes.as_slice()].concat();
         client.bind(&socket2::SockAddr::unix(OsStr::from_bytes(&bytes)).unwrap()).unwrap();
         client.connect(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
-        turn_until(&mut server, |server| !server.shared().is_empty());
+        turn_until(&mut server, |server| !server.shared_mut().is_empty());
         assert_eq!(*server.shared(), [own]);
     }
 
@@ -185,12 +185,12 @@ mod abstract_names {
             assert_eq!(&packet[..len], b"twice");
         }
         // A single one, to the name alone.
-        server.io().send_to(id, b"once", &own);
+        server.io_mut().send_to(id, b"once", &own);
         turn_until(&mut server, |server| server.io().stats().packets_out == 7);
         let len = client.recv(&mut packet).unwrap();
         assert_eq!(&packet[..len], b"once");
         let nowhere = name();
-        server.io().send_to(id, b"lost", &nowhere);
+        server.io_mut().send_to(id, b"lost", &nowhere);
         turn_until(&mut server, |server| server.io().stats().packets_dropped == 1);
     }
 
@@ -207,17 +207,17 @@ mod abstract_names {
         });
         let client = client.unwrap();
         // Bound to a name of this server, it would be taken for the server itself.
-        server.io().send_to(client, b"who am I", &there);
+        server.io_mut().send_to(client, b"who am I", &there);
         turn_until(&mut server, |server| server.io().stats().packets_refused == 1);
         assert_eq!(*answered.lock().unwrap(), 0);
         let peer = UnixDatagram::bind_addr(&of_std(&name())).unwrap();
         let addr = peer.local_addr().unwrap();
         let addr = Addr::Abstract(addr.as_abstract_name().unwrap().to_vec());
-        server.io().set_peer(client, &addr).unwrap();
+        server.io_mut().connect_peer(client, &addr).unwrap();
         assert_eq!(server.io().peer_addr(client), Some(addr.clone()));
         let ask = server.connect_datagram(&addr, socketserver::Echo).unwrap();
         for id in [client, ask] {
-            server.io().send(id, b"to the peer");
+            server.io_mut().send(id, b"to the peer");
         }
         turn_until(&mut server, |server| server.io().stats().packets_out == 3);
         peer.set_read_timeout(Some(PATIENCE)).unwrap();

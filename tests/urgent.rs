@@ -40,7 +40,7 @@ fn a_stream_goes_on_behind_urgent_data() {
 fn urgent_data_at_any_place_stalls_nothing() {
     for kind in Kind::ALL {
         let options = Options { read_buffer: 1_000, ..Options::default() };
-        let mut tested = Tested::with((), options);
+        let mut tested = Tested::with_shared((), options);
         let addr = tested.serve(kind, |_| Echo);
         for before in [0, 1, 999, 1_000, 1_001, 5_000] {
             for behind in [0, 1, 999, 1_000, 5_000] {

@@ -53,8 +53,8 @@ impl Mode {
         match self {
             Mode::OneLoop => servers::serve_one_loop(),
             Mode::TwoLoops => servers::serve_two_loops(),
-            Mode::Threads => servers::serve_blocking(&blocking::Mode::threads(MOST)),
-            Mode::Processes => servers::serve_blocking(&blocking::Mode::processes(MOST)),
+            Mode::Threads => servers::serve_blocking(&blocking::Workers::threads(MOST)),
+            Mode::Processes => servers::serve_blocking(&blocking::Workers::processes(MOST)),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mio::Interest;
 use mio::unix::SourceFd;
-use socketserver::blocking::{Mode, Request};
+use socketserver::blocking::{Request, Workers};
 use socketserver::{Addr, Echo, LoopGroup, Options, Server, SocketId};
 
 use crate::client::ANY_PORT;
@@ -18,7 +18,7 @@ const STDIN: i32 = 0;
 const BUFFER: usize = 16 << 10;
 
 pub(crate) fn serve_one_loop() -> io::Result<()> {
-    let mut server = Server::with((), Options::default())?;
+    let mut server = Server::with_shared((), Options::default())?;
     let id = server.listen(ANY_PORT, |_peer| Echo)?;
     announce(&mut server, id)?;
     end_with_stdin(&mut server)?;
@@ -47,7 +47,7 @@ pub(crate) fn serve_two_loops() -> io::Result<()> {
     served.map(drop)
 }
 
-pub(crate) fn serve_blocking(mode: &Mode) -> io::Result<()> {
+pub(crate) fn serve_blocking(mode: &Workers) -> io::Result<()> {
     let mut server = Server::new()?;
     let id = server.listen_blocking(ANY_PORT, mode, |_: &Addr| echo)?;
     announce(&mut server, id)?;

@@ -91,7 +91,7 @@ impl Handler<Shared> for Member {
     }
 
     fn handle(&mut self, cx: &mut Context<'_, Shared>, input: &mut Input<'_>) -> io::Result<()> {
-        while let Some(line) = input.line(MAX_LINE)? {
+        while let Some(line) = input.take_line(MAX_LINE)? {
             cx.shared.tell(cx.io, Some(cx.id), line);
             let message = cx.shared.cluster.say(line);
             cx.shared.publish(cx.io, &message);
@@ -175,7 +175,7 @@ fn serve(words: &Words) -> io::Result<()> {
         is_linked: false,
     };
     let options = Options { output_limit: MOST_BEHIND, ..Options::default() };
-    let mut server = Server::with(shared, options)?;
+    let mut server = Server::with_shared(shared, options)?;
     let listener = server.listen(addr, |_peer| Member)?;
     signals::stop_on_signals(&mut server, GRACE)?;
     keep(Reconnect::new(redis_addr.clone(), |_| Some(Subscriber::default()))?)
@@ -190,5 +190,5 @@ fn serve(words: &Words) -> io::Result<()> {
 
 /// People wait: a second is the longest pause.
 fn keep<F>(connection: Reconnect<F>) -> Reconnect<F> {
-    connection.first(Duration::from_millis(50)).most(Duration::from_secs(1))
+    connection.initial_backoff(Duration::from_millis(50)).max_backoff(Duration::from_secs(1))
 }

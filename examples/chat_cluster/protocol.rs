@@ -24,8 +24,8 @@ pub(crate) fn encode(words: &[&[u8]]) -> Vec<u8> {
 /// answer to a `PING` has two: what it is, and a text.
 pub(crate) fn message<'a>(input: &mut Input<'a>) -> io::Result<Option<[&'a [u8]; 3]>> {
     // A look at what is there; it is taken only when it is complete.
-    let mut ahead = Input::new(input.rest());
-    let Some(head) = ahead.line(MAX_LINE)? else { return Ok(None) };
+    let mut ahead = Input::new(input.peek());
+    let Some(head) = ahead.take_line(MAX_LINE)? else { return Ok(None) };
     let count = match head {
         b"*3" => 3,
         b"*2" => 2,
@@ -33,14 +33,14 @@ pub(crate) fn message<'a>(input: &mut Input<'a>) -> io::Result<Option<[&'a [u8];
     };
     let mut parts = [&[][..]; 3];
     for part in parts.iter_mut().take(count) {
-        let Some(line) = ahead.line(MAX_LINE)? else { return Ok(None) };
+        let Some(line) = ahead.take_line(MAX_LINE)? else { return Ok(None) };
         *part = match line.split_first() {
             Some((b':', number)) => number,
             Some((b'$', digits)) => {
                 let len = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
                 let len: usize = len.ok_or_else(|| unexpected(line))?;
                 let end = (input.len() - ahead.len()).saturating_add(len).saturating_add(2);
-                if !input.need(end, MAX_MESSAGE)? {
+                if !input.require(end, MAX_MESSAGE)? {
                     return Ok(None);
                 }
                 let bulk = ahead.take(len).unwrap_or_default();

@@ -97,7 +97,7 @@ impl Handler<Shared> for Publisher {
     /// Redis says how many have heard each message, which says nothing about who.
     fn handle(&mut self, _cx: &mut Cx<'_>, input: &mut Input<'_>) -> io::Result<()> {
         self.ping.heard = true;
-        while let Some(line) = input.line(MAX_LINE)? {
+        while let Some(line) = input.take_line(MAX_LINE)? {
             if line.starts_with(b"-") {
                 return Err(unexpected(line));
             }

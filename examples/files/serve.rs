@@ -23,7 +23,7 @@ pub(crate) struct Store {
     pub(crate) done: HashMap<SocketId, io::Result<Done>>,
 }
 
-/// Each has at most one piece of work under way, so `Options::work_limit` is never met.
+/// Each has at most one piece of work under way, so `Options::offload_queue` is never met.
 const MOST_UPLOADS: usize = 512;
 /// How long a stop waits for uploads that are under way.
 const GRACE: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ pub(crate) fn serve(dir: &Path, addr: &str, keep: Duration, limits: Limits) -> i
     let store = Store { unfinished: Arc::clone(&unfinished), done: HashMap::new() };
     let options =
         Options { max_connections: MOST_UPLOADS, idle_timeout: Some(IDLE), ..Options::default() };
-    let mut server = Server::with(store, options)?;
+    let mut server = Server::with_shared(store, options)?;
     let listener = server.listen(addr, |_peer| Upload::default())?;
     thread::Builder::new().name("sweep".into()).spawn(move || sweep_for_ever(&unfinished, keep))?;
     stop_on_signals(&mut server, GRACE)?;

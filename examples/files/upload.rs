@@ -156,7 +156,7 @@ impl Handler<Store> for Upload {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Announcement => {
                 self.stage = Stage::Announcement;
-                match input.line(LONGEST_LINE) {
+                match input.take_line(LONGEST_LINE) {
                     Ok(Some(line)) => self.announced(cx, line),
                     Ok(None) => Ok(()),
                     Err(error) => {

@@ -86,8 +86,8 @@ impl Body {
 
 /// A line that ends as it must, and nowhere before: others could see two lines in one.
 fn line<'a>(input: &mut Input<'a>, max: usize) -> Result<Option<&'a [u8]>, Status> {
-    let rest = input.rest();
-    let line = input.delimited(b"\r\n", max).map_err(|_| Status::BAD_REQUEST)?;
+    let rest = input.peek();
+    let line = input.take_delimited(b"\r\n", max).map_err(|_| Status::BAD_REQUEST)?;
     let seen = line.unwrap_or(rest);
     let is_one = !seen.starts_with(b"\n") && !has_bare_lf(seen) && !line.is_some_and(has_cr);
     is_one.then_some(line).ok_or(Status::BAD_REQUEST)

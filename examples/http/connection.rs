@@ -186,7 +186,7 @@ impl Connection {
         if !left.is_zero() {
             return Some(left);
         }
-        let on_its_way = cx.io.unsent(cx.id) + cx.io.unacknowledged(cx.id).unwrap_or(0);
+        let on_its_way = cx.io.pending_output(cx.id) + cx.io.unacknowledged(cx.id).unwrap_or(0);
         let before = self.on_its_way.replace(on_its_way);
         let has_moved = before.map_or(on_its_way > 0, |before| on_its_way < before);
         has_moved.then(|| {
@@ -197,12 +197,12 @@ impl Connection {
 
     fn head(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> GoOn {
         // Empty lines before a request are allowed for.
-        while input.rest().starts_with(b"\r\n") {
+        while input.peek().starts_with(b"\r\n") {
             input.take(2);
             self.looked_at = 0;
         }
-        let rest = input.rest();
-        let head = match input.delimited(b"\r\n\r\n", HEAD_LIMIT) {
+        let rest = input.peek();
+        let head = match input.take_delimited(b"\r\n\r\n", HEAD_LIMIT) {
             Ok(Some(head)) => rest.get(..head.len() + 4).unwrap_or_default(),
             Ok(None) => return Ok(self.half_head(cx, rest)),
             Err(_) => return Ok(self.refuse(cx, too_long(rest), !is_for_head(rest))),

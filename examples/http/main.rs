@@ -52,7 +52,7 @@ const USAGE: &str = "usage: http ADDR [options]
   --idle-timeout SECONDS   how long a connection may do nothing
   --body-limit BYTES       the longest body
   --disk-limit BYTES       the most that is read of files at once
-  --spin MICROSECONDS      look for more for so long before sleeping (default 50)";
+  --busy_poll MICROSECONDS      look for more for so long before sleeping (default 50)";
 
 /// For how long a server that was busy looks for more before it sleeps: to wake it costs its client
 /// more, with every request. An idle server sleeps all the same.
@@ -64,14 +64,14 @@ fn main() -> ExitCode {
     program::run(USAGE, usize::MAX, |words| {
         let parsed = parse(words.iter().cloned());
         let wrong = |culprit| io::Error::new(io::ErrorKind::InvalidInput, culprit);
-        let (addr, site, spin) = parsed.map_err(wrong)?;
-        serve(addr, site, spin)
+        let (addr, site, busy_poll) = parsed.map_err(wrong)?;
+        serve(addr, site, busy_poll)
     })
 }
 
 /// An error names the culprit.
 fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, Site, Duration), String> {
-    let (mut addr, mut files, mut limits, mut spin) = (None, None, Limits::default(), SPIN);
+    let (mut addr, mut files, mut limits, mut busy_poll) = (None, None, Limits::default(), SPIN);
     while let Some(word) = words.next() {
         let option = word.to_string_lossy().into_owned();
         let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
@@ -81,13 +81,13 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, Site, D
             "--idle-timeout" => limits.idle_timeout = seconds(&option, &value()?)?,
             "--body-limit" => limits.body = number(&option, &value()?)?,
             "--disk-limit" => limits.disk = number(&option, &value()?)?,
-            "--spin" => spin = Duration::from_micros(number(&option, &value()?)?),
+            "--busy_poll" => busy_poll = Duration::from_micros(number(&option, &value()?)?),
             _ if option.starts_with('-') => return Err(format!("there is no {word:?}")),
             _ if addr.is_some() => return Err(format!("{word:?} is one address too many")),
             _ => addr = Some(word),
         }
     }
-    Ok((addr.ok_or("ADDR is missing")?, Site::new(files, limits), spin))
+    Ok((addr.ok_or("ADDR is missing")?, Site::new(files, limits), busy_poll))
 }
 
 fn directory(path: &OsString) -> Result<PathBuf, String> {
@@ -107,8 +107,8 @@ fn seconds(option: &str, word: &OsString) -> Result<Duration, String> {
     time.ok_or_else(|| format!("{option} takes seconds, more than 0 and not {word:?}"))
 }
 
-fn serve(addr: OsString, site: Site, spin: Duration) -> io::Result<()> {
-    let mut server = Server::with(site, Options { spin, ..Options::default() })?;
+fn serve(addr: OsString, site: Site, busy_poll: Duration) -> io::Result<()> {
+    let mut server = Server::with_shared(site, Options { busy_poll, ..Options::default() })?;
     let listener = server.listen(addr, |_peer| Connection::default())?;
     signals::stop_on_signals(&mut server, GRACE)?;
     if let Some(Addr::Ip(addr)) = server.io().local_addr(listener) {

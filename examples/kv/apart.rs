@@ -80,7 +80,7 @@ impl Apart {
         memory: &Rc<Memory>,
         nth: usize,
     ) -> Result<Option<Range<usize>>, Fault> {
-        let Some((len, head)) = bulk(input.rest())? else { return Ok(None) };
+        let Some((len, head)) = bulk(input.peek())? else { return Ok(None) };
         if len > PIECE {
             input.take(head);
             let large = self.refused.is_none().then(|| Large::new(memory));
@@ -88,7 +88,7 @@ impl Apart {
             return self.grow(input, nth);
         }
         let max = MAX_COMMAND.saturating_sub(self.head.len());
-        if !input.need(head + len + 2, max).map_err(|_| fault("too long a command"))? {
+        if !input.require(head + len + 2, max).map_err(|_| fault("too long a command"))? {
             return Ok(None);
         }
         let bulk = input.take(head + len + 2).and_then(|bulk| bulk.get(head..)).unwrap_or_default();
@@ -103,7 +103,7 @@ impl Apart {
         let Some(growing) = &mut self.growing else { return Ok(None) };
         while growing.missing > 0 {
             let n = growing.missing.min(PIECE);
-            let is_there = input.need(n, PIECE).map_err(|_| fault(NO_END))?;
+            let is_there = input.require(n, PIECE).map_err(|_| fault(NO_END))?;
             let Some(piece) = input.take(n).filter(|_| is_there) else { return Ok(None) };
             growing.missing -= n;
             if let Some(Err(refused)) = growing.large.as_mut().map(|large| large.push(piece)) {
@@ -112,7 +112,7 @@ impl Apart {
                 self.larges.clear();
             }
         }
-        if !input.need(2, 2).map_err(|_| fault(NO_END))? {
+        if !input.require(2, 2).map_err(|_| fault(NO_END))? {
             return Ok(None);
         }
         if input.take(2) != Some(b"\r\n") {

@@ -150,8 +150,8 @@ fn main() -> ExitCode {
         if memory == 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "0 bytes hold nothing"));
         }
-        let spin = number("MICROSECONDS TO SPIN", words.get(2), SPIN)?;
-        serve(addr, memory, Duration::from_micros(spin))
+        let busy_poll = number("MICROSECONDS TO SPIN", words.get(2), SPIN)?;
+        serve(addr, memory, Duration::from_micros(busy_poll))
     })
 }
 
@@ -163,10 +163,10 @@ fn number<T: FromStr>(name: &str, word: Option<&OsString>, default: T) -> io::Re
     })
 }
 
-fn serve(addr: OsString, memory: usize, spin: Duration) -> io::Result<()> {
+fn serve(addr: OsString, memory: usize, busy_poll: Duration) -> io::Result<()> {
     let options = Options {
         max_connections: MAX_CLIENTS,
-        spin,
+        busy_poll,
         input_limit: 2 * parser::MAX_COMMAND,
         output_limit: backlog::MAX_WAITING,
         ..Options::default()
@@ -182,16 +182,16 @@ fn serve(addr: OsString, memory: usize, spin: Duration) -> io::Result<()> {
         alarm: None,
         warned: None,
     };
-    let mut server = Server::with(shared, options)?;
-    let clock = server.alarm(|cx| {
+    let mut server = Server::with_shared(shared, options)?;
+    let clock = server.add_timer_handler(|cx| {
         cx.shared.wake(cx.io);
         Ok(())
     })?;
-    server.shared().clock = Some(clock);
+    server.shared_mut().clock = Some(clock);
     let listener = server.listen(addr, |_peer| Client::default())?;
     signals::stop_on_signals(&mut server, GRACE)?;
     if let Some(addr) = server.io().local_addr(listener) {
-        server.shared().port = addr.port().unwrap_or_default();
+        server.shared_mut().port = addr.port().unwrap_or_default();
         // Who closed our standard output can do without the line.
         let _ = writeln!(io::stdout(), "listening {addr}");
     }

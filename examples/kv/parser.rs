@@ -84,29 +84,29 @@ impl Parser {
         input: &mut Input<'a>,
         memory: &Rc<Memory>,
     ) -> Result<Option<Args<'s>>, Fault> {
-        let missing = match (self.missing, input.rest().first()) {
+        let missing = match (self.missing, input.peek().first()) {
             (Some(_), _) if self.apart.is_some() => return self.next_apart(input, memory),
             (Some(missing), _) => missing,
             (None, None) => return Ok(None),
             (None, Some(b'*')) => {
-                let Some((count, len)) = count(input.rest())? else { return Ok(None) };
+                let Some((count, len)) = count(input.peek())? else { return Ok(None) };
                 self.begin(count, len)
             }
             (None, Some(_)) => return self.words(input),
         };
         for nth in 0..missing {
             self.missing = Some(missing - nth);
-            let rest = input.rest().get(self.at..).unwrap_or_default();
+            let rest = input.peek().get(self.at..).unwrap_or_default();
             let Some((len, head)) = bulk(rest)? else { return Ok(None) };
             if len > PIECE {
                 return self.next_apart(input, memory);
             }
             let start = self.at + head;
             let end = start + len;
-            if !input.need(end + 2, MAX_COMMAND).map_err(|_| fault("too long a command"))? {
+            if !input.require(end + 2, MAX_COMMAND).map_err(|_| fault("too long a command"))? {
                 return Ok(None);
             }
-            if input.rest().get(end..end + 2) != Some(b"\r\n") {
+            if input.peek().get(end..end + 2) != Some(b"\r\n") {
                 return Err(fault(NO_END));
             }
             self.args.push(start..end);
@@ -141,7 +141,7 @@ impl Parser {
 
     /// What a person types.
     fn words<'s, 'a: 's>(&'s mut self, input: &mut Input<'a>) -> Result<Option<Args<'s>>, Fault> {
-        let line = input.line(MAX_LINE).map_err(|_| fault("too big inline request"))?;
+        let line = input.take_line(MAX_LINE).map_err(|_| fault("too big inline request"))?;
         let Some(line) = line else { return Ok(None) };
         self.begin(0, 0);
         if !line.iter().any(|byte| matches!(byte, b'"' | b'\'')) {

@@ -31,7 +31,7 @@ impl Client {
     /// One step of the handshake; `false` while more must come first.
     fn step(&mut self, cx: &mut Context<'_, Proxy>, input: &mut Input<'_>) -> io::Result<bool> {
         match self.stage {
-            Stage::Greeting => match input.rest().first() {
+            Stage::Greeting => match input.peek().first() {
                 None => return Ok(false),
                 Some(4) => self.stage = Stage::RequestV4,
                 Some(5) => {
@@ -106,7 +106,7 @@ impl Client {
         });
         match begun {
             Ok(upstream) => {
-                let mut relay = Relay::with(upstream);
+                let mut relay = Relay::joined_to(upstream);
                 relay.start(cx)?;
                 self.stage = Stage::Relayed(relay);
             }

@@ -32,27 +32,27 @@ pub(crate) enum Refusal {
 }
 
 /// One byte: how many methods of authentication the client knows, then so many.
-const GREETING: LengthField = LengthField::U8.at(1);
+const GREETING: LengthField = LengthField::U8.offset(1);
 /// Version, command, 0, kind of address 3, then a name with its length, then the port.
-const NAMED: LengthField = LengthField::U8.at(4).adjusted(2);
+const NAMED: LengthField = LengthField::U8.offset(4).adjustment(2);
 /// What SOCKS 4 calls a user, and a name in 4a.
 const LONGEST_STRING: usize = 255;
 
 /// The methods of authentication that a client of version 5 knows.
 pub(crate) fn greeting<'a>(input: &mut Input<'a>) -> io::Result<Option<&'a [u8]>> {
-    Ok(input.frame_with(&GREETING, 255)?.map(|frame| frame.body))
+    Ok(input.take_frame_with(&GREETING, 255)?.map(|frame| frame.body))
 }
 
 /// A user and a password (RFC 1929), joined by a colon.
 pub(crate) fn login(input: &mut Input<'_>) -> io::Result<Option<Vec<u8>>> {
-    let (Some(version), user_len) = (input.rest().first(), input.rest().get(1)) else {
+    let (Some(version), user_len) = (input.peek().first(), input.peek().get(1)) else {
         return Ok(None);
     };
     if *version != 1 {
         return Err(invalid("a login of an unknown version"));
     }
     let Some(user_end) = user_len.map(|len| 2 + usize::from(*len)) else { return Ok(None) };
-    let Some(password_len) = input.rest().get(user_end) else { return Ok(None) };
+    let Some(password_len) = input.peek().get(user_end) else { return Ok(None) };
     let Some(all) = input.take(user_end + 1 + usize::from(*password_len)) else { return Ok(None) };
     let user = all.get(2..user_end).unwrap_or_default();
     let password = all.get(user_end + 1..).unwrap_or_default();
@@ -61,14 +61,14 @@ pub(crate) fn login(input: &mut Input<'_>) -> io::Result<Option<Vec<u8>>> {
 
 /// What a client of version 5 asks for.
 pub(crate) fn request(input: &mut Input<'_>) -> io::Result<Option<Result<Target, Refusal>>> {
-    let &[version, command, _, kind, ..] = input.rest() else { return Ok(None) };
+    let &[version, command, _, kind, ..] = input.peek() else { return Ok(None) };
     if version != 5 {
         return Err(invalid("a request of another version than the greeting"));
     }
     let target = match kind {
         1 => input.take(4 + 4 + 2).map(v5_address::<4>),
         4 => input.take(4 + 16 + 2).map(v5_address::<16>),
-        3 => match input.frame_with(&NAMED, 255 + 2)? {
+        3 => match input.take_frame_with(&NAMED, 255 + 2)? {
             Some(frame) => frame.body.split_last_chunk().map(|(name, port)| named(name, *port)),
             None => None,
         },
@@ -80,7 +80,7 @@ pub(crate) fn request(input: &mut Input<'_>) -> io::Result<Option<Result<Target,
 
 /// What a client of version 4 or 4a asks for.
 pub(crate) fn request_v4(input: &mut Input<'_>) -> io::Result<Option<Result<Target, Refusal>>> {
-    let &[_, command, p0, p1, a, b, c, d, ref strings @ ..] = input.rest() else {
+    let &[_, command, p0, p1, a, b, c, d, ref strings @ ..] = input.peek() else {
         return Ok(None);
     };
     let mut strings = Input::new(strings);

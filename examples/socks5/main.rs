@@ -52,12 +52,12 @@ fn main() -> ExitCode {
 fn serve(rules: Rules) -> io::Result<()> {
     let options = Options { idle_timeout: rules.idle_timeout, ..Options::default() };
     let (listen, grace) = (rules.listen.clone(), rules.grace);
-    let mut server = Server::with(Proxy { clients: 0, rules }, options)?;
+    let mut server = Server::with_shared(Proxy { clients: 0, rules }, options)?;
     let listener = server.listen(listen, |_peer| Client::default())?;
-    server.verify_request(|proxy, _peer| proxy.clients < proxy.rules.max_clients);
+    server.set_verify_request(|proxy, _peer| proxy.clients < proxy.rules.max_clients);
     signals::stop_on_signals(&mut server, grace)?;
     if let Some(addr) = server.io().local_addr(listener) {
-        if server.shared().rules.is_open_by_accident(&addr) {
+        if server.shared_mut().rules.is_open_by_accident(&addr) {
             let what = format!("{addr} is open to others: add --login USER:PASSWORD, or --open");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }

@@ -87,7 +87,7 @@ impl Rules {
             Target::Name(name, port) => Connect::to_name(format!("{name}:{port}")),
         };
         // Asked about each address that a name turns out to have, too.
-        Ok(connect.only(match self.reach {
+        Ok(connect.allow_if(match self.reach {
             Reach::Public => |addr| ip(addr).is_some_and(networks::is_public),
             Reach::Anywhere => |addr| ip(addr).is_some(),
             Reach::Loopback => |addr| ip(addr).is_some_and(|ip| ip.is_loopback()),

@@ -18,7 +18,7 @@ pub(crate) struct Upstream {
 impl Upstream {
     pub(crate) fn new(client: SocketId, version: Version, target: &Target) -> Upstream {
         let by_name = matches!(target, Target::Name(..));
-        Upstream { client, version, by_name, relay: Relay::with(client) }
+        Upstream { client, version, by_name, relay: Relay::joined_to(client) }
     }
 }
 

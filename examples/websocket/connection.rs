@@ -111,7 +111,7 @@ impl Handler<Limits> for Connection {
     fn timeout(&mut self, cx: &mut Cx<'_>, _timer: TimerId) -> io::Result<()> {
         // Who reads slowly and steadily finds our ping behind all the rest; it shows that it is there
         // by what its system acknowledges.
-        let left = cx.io.unsent(cx.id) + cx.io.unacknowledged(cx.id).unwrap_or(0);
+        let left = cx.io.pending_output(cx.id) + cx.io.unacknowledged(cx.id).unwrap_or(0);
         self.is_alive |= left < mem::replace(&mut self.on_its_way, left);
         match &mut self.phase {
             Phase::Handshake => self.answer(cx, handshake::last("408 Request Timeout", "", "")),
@@ -150,12 +150,12 @@ impl Connection {
 
     fn shake_hands(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) {
         // Empty lines before a request are allowed for.
-        while input.rest().starts_with(b"\r\n") {
+        while input.peek().starts_with(b"\r\n") {
             input.take(2);
             self.looked_at = 0;
         }
-        let rest = input.rest();
-        let answer = match input.delimited(b"\r\n\r\n", HEAD_LIMIT) {
+        let rest = input.peek();
+        let answer = match input.take_delimited(b"\r\n\r\n", HEAD_LIMIT) {
             Ok(Some(head)) => handshake::answer(rest.get(..head.len() + 4).unwrap_or_default()),
             Ok(None) if self.is_well_so_far(rest) => return,
             Ok(None) => handshake::malformed(),

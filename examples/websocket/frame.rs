@@ -54,7 +54,7 @@ pub(crate) struct Frame {
 impl Frame {
     /// Takes the head of a frame; `None` while it is not complete.
     pub(crate) fn take(input: &mut Input<'_>) -> Result<Option<Frame>, Code> {
-        let &[first, second, ..] = input.rest() else { return Ok(None) };
+        let &[first, second, ..] = input.peek() else { return Ok(None) };
         // No extension was agreed on, so no reserved bit means anything; and clients mask.
         let opcode = Opcode::of(first & 0x0F).filter(|_| first & 0x70 == 0 && second & 0x80 != 0);
         let opcode = opcode.ok_or(Code::PROTOCOL)?;

@@ -81,7 +81,7 @@ fn serve(addr: OsString, limits: Limits) -> io::Result<()> {
     let defaults = Options::default();
     // However slow the peer, one whole message may wait for it.
     let output_limit = defaults.output_limit.saturating_add(limits.message);
-    let mut server = Server::with(limits, Options { output_limit, ..defaults })?;
+    let mut server = Server::with_shared(limits, Options { output_limit, ..defaults })?;
     let listener = server.listen(addr, |_peer| Connection::default())?;
     signals::stop_on_signals(&mut server, GRACE)?;
     if let Some(Addr::Ip(addr)) = server.io().local_addr(listener) {

@@ -63,7 +63,7 @@ impl ChildJob {
         };
         // Its share of the socket must not keep ours away.
         drop(work);
-        let most = cx.io.options.packet_queue_bytes.saturating_add(HEAD);
+        let most = cx.io.options.send_queue_bytes.saturating_add(HEAD);
         let report = Rc::new(RefCell::new(ChildReport::default()));
         listen(cx, receiver, Rc::clone(&report), most)?;
         Ok(ChildJob { child, report, most, retry: FIRST_RETRY, place: Some(place) })
@@ -160,7 +160,7 @@ const UNKNOWN: u64 = u64::MAX;
 fn encode(ended: &JobResult) -> Vec<u8> {
     let (how, message) = match &ended.result {
         Ok(Ok(())) => (DONE, String::new()),
-        Ok(Err(error)) if Exit::is(error) => (EXIT, String::new()),
+        Ok(Err(error)) if Exit::is_exit(error) => (EXIT, String::new()),
         Ok(Err(error)) => (FAILED, error.to_string().chars().take(HEAD / 8).collect()),
         Err(panic) => (PANICKED, panic_message(&**panic)),
     };
@@ -233,7 +233,7 @@ mod tests {
             crashed: false,
             silent_since: None,
         };
-        assert!(Exit::is(&decode(&encode(&exit)).unwrap().result.unwrap().unwrap_err()));
+        assert!(Exit::is_exit(&decode(&encode(&exit)).unwrap().result.unwrap().unwrap_err()));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::executor::{BlockingJob, JobResult, PendingJob};
-use super::mode::Mode;
 use super::request::Request;
+use super::workers::Workers;
 use super::{Handler, Serving, serve};
 use crate::addr::Addr;
 use crate::exit::Exit;
@@ -16,7 +16,7 @@ use crate::reactor::dispatch::panic_message;
 /// Has each datagram handled, while there are places for it. What came in the same batch waits
 /// here; the socket is paused meanwhile, so that the rest waits in the kernel.
 pub(super) struct BlockingDatagrams<S, F> {
-    mode: Mode,
+    workers: Workers,
     factory: F,
     waiting: VecDeque<PendingPacket<S>>,
     away: Vec<InFlight>,
@@ -41,9 +41,9 @@ struct PendingPacket<S> {
 }
 
 impl<S: 'static, F> BlockingDatagrams<S, F> {
-    pub(super) fn new(mode: Mode, factory: F) -> BlockingDatagrams<S, F> {
+    pub(super) fn new(workers: Workers, factory: F) -> BlockingDatagrams<S, F> {
         BlockingDatagrams {
-            mode,
+            workers,
             factory,
             waiting: VecDeque::new(),
             away: Vec::new(),
@@ -54,7 +54,7 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
     /// Begins as many as there are places for.
     fn start(&mut self, cx: &mut Context<'_, S>) {
         while let Some(letter) = self.waiting.pop_front() {
-            let crew = self.mode.crew.clone();
+            let crew = self.workers.crew.clone();
             let Some(place) = crew.places.take() else {
                 self.waiting.push_front(letter);
                 crew.places.wait(cx.id);
@@ -78,7 +78,7 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
 
     fn work(&self, letter: PendingPacket<S>) -> BlockingJob<S> {
         let PendingPacket { mut handler, packet, peer, destination } = letter;
-        let hook = self.mode.handle_error.clone();
+        let hook = self.workers.handle_error.clone();
         Box::new(move |reach| {
             let mut request = Request::packet(packet, peer.clone(), destination, reach);
             let result = serve(&mut *handler, &mut request);
@@ -107,7 +107,7 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
             }
             match ended.result {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) if Exit::is(&error) => {
+                Ok(Err(error)) if Exit::is_exit(&error) => {
                     if is_here {
                         exit = Err(error);
                     }
@@ -125,8 +125,8 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
     /// `untold`: the hook of the user could not be told.
     fn failed(&self, cx: &mut Context<'_, S>, peer: &Addr, error: &io::Error, untold: bool) {
         cx.io.stats.packets_failed += 1;
-        if untold || self.mode.handle_error.is_none() {
-            self.mode.crew.warn(cx.io, peer, error);
+        if untold || self.workers.handle_error.is_none() {
+            self.workers.crew.warn(cx.io, peer, error);
         }
     }
 }
@@ -154,7 +154,7 @@ where
     /// Nobody waits for those who are detached. What they answer is sent if the server runs then.
     fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         let detached =
-            |sent: &&mut InFlight| self.mode.detach && sent.owed && sent.away.is_thread();
+            |sent: &&mut InFlight| self.workers.detach && sent.owed && sent.away.is_thread();
         for sent in self.away.iter_mut().filter(detached) {
             sent.owed = false;
             cx.io.owe(cx.id, false);
@@ -179,11 +179,11 @@ mod tests {
     /// One turn takes no longer, whatever comes.
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    fn server(mode: Mode) -> (Server, SocketId, UdpSocket) {
+    fn server(workers: Workers) -> (Server, SocketId, UdpSocket) {
         let mut server = Server::new().unwrap();
         let answer = |request: &mut Request<'_>| request.send_all(b"?");
         let id = server
-            .bind("127.0.0.1:0", BlockingDatagrams::new(mode, move |_: &Addr| answer))
+            .bind("127.0.0.1:0", BlockingDatagrams::new(workers, move |_: &Addr| answer))
             .unwrap();
         let addr = *server.io().local_addr(id).unwrap().ip().unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -193,9 +193,9 @@ mod tests {
 
     #[test]
     fn a_datagram_that_nobody_could_begin_with_is_owed_no_more() {
-        let mut mode = Mode::threads(1);
-        mode.crew = Rc::new(Executor::that_fails());
-        let (mut server, id, client) = server(mode);
+        let mut workers = Workers::threads(1);
+        workers.crew = Rc::new(Executor::that_fails());
+        let (mut server, id, client) = server(workers);
         client.send(b"hello").unwrap();
         while server.io().stats().packets_in == 0 {
             server.turn(Some(PATIENCE)).unwrap();
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(server.io().stats().packets_failed, 1);
         assert!(!server.stage().io.sockets.datagram_mut(id).unwrap().is_owing());
         // So a shutdown has nothing to wait for.
-        server.io().shutdown(PATIENCE);
+        server.io_mut().shutdown(PATIENCE);
         for _ in 0..8 {
             server.turn(Some(Duration::ZERO)).unwrap();
         }
@@ -214,8 +214,8 @@ mod tests {
     #[test]
     fn all_that_have_ended_are_answered_at_once() {
         for count in 1..=5 {
-            let (mut server, id, client) = server(Mode::threads(1));
-            let mut letters = BlockingDatagrams::new(Mode::threads(1), ());
+            let (mut server, id, client) = server(Workers::threads(1));
+            let mut letters = BlockingDatagrams::new(Workers::threads(1), ());
             let peer = Addr::Ip(client.local_addr().unwrap());
             for nth in 0..count {
                 let ended = JobResult {
@@ -231,7 +231,7 @@ mod tests {
             let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
             letters.conclude(&mut cx).unwrap();
             assert!(letters.away.is_empty(), "{} of {count} wait", letters.away.len());
-            assert_eq!(server.io().packets_waiting(id), usize::from(count));
+            assert_eq!(server.io().queued_packets(id), usize::from(count));
         }
     }
 }

@@ -3,7 +3,7 @@
 //! # How
 //!
 //! `blocking/mod.rs` is for straight-line code: one handler, one client, reads that wait. Its handlers run
-//! in the loop, each in a thread, or each in a process, and a `Mode` says where;
+//! in the loop, each in a thread, or each in a process, and a `Workers` says where;
 //! the handler is the same. The loop stays who accepts and who ends a connection:
 //!
 //! ```text
@@ -85,7 +85,7 @@ use crate::id::SocketId;
 use crate::io::Io;
 use crate::io::thread_pool::ThreadPool;
 
-/// Those who serve one [`Mode`](super::Mode) and its clones.
+/// Those who serve one [`Workers`](super::Workers) and its clones.
 pub(super) struct Executor {
     place: ExecutorKind,
     pub(super) places: Arc<WorkerLimit>,
@@ -137,7 +137,7 @@ impl Executor {
         Executor { workers: ThreadPool::new(1, 0), ..Executor::new(ExecutorKind::Threads, 1) }
     }
 
-    /// How [`Mode`](super::Mode) calls it.
+    /// How [`Workers`](super::Workers) calls it.
     pub(super) fn name(&self) -> &'static str {
         match self.place {
             ExecutorKind::Loop => "inline",

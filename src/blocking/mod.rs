@@ -20,19 +20,19 @@ use crate::server::Server;
 mod child;
 mod datagram;
 mod executor;
-mod mode;
 mod reader;
 mod request;
 mod socket;
 mod stream;
+mod workers;
 
-pub use mode::{MAX_CHILDREN, Mode};
 pub use request::Request;
+pub use workers::{MAX_CHILDREN, Workers};
 
 use datagram::BlockingDatagrams;
 use executor::catch_panic;
-use mode::ErrorHook;
 use stream::BlockingFactory;
+use workers::ErrorHook;
 
 /// One request of one client, served from its beginning to its end (Python's `BaseRequestHandler`,
 /// with its `StreamRequestHandler` and `DatagramRequestHandler`). There is one value for each
@@ -40,7 +40,7 @@ use stream::BlockingFactory;
 ///
 /// In Python's order: `setup`; then `handle`; then `finish`, even when `handle` failed or panicked,
 /// but not when `setup` did. What of them fails or panics first is the outcome; it goes to
-/// [`Mode::handle_error`], and the client's connection ends. A connection that is done is closed
+/// [`Workers::handle_error`], and the client's connection ends. A connection that is done is closed
 /// with its end said, so that all that was written arrives.
 ///
 /// A closure `|request: &mut Request<'_>| ...` is a handler with nothing but `handle`.
@@ -49,7 +49,7 @@ use stream::BlockingFactory;
 /// use std::io::{self, Read, Write};
 /// use std::net::TcpStream;
 /// use std::thread;
-/// use socketserver::blocking::{Handler, Mode, Request};
+/// use socketserver::blocking::{Handler, Workers, Request};
 /// use socketserver::{RequestOutcome, Server};
 ///
 /// struct Upper;
@@ -57,7 +57,7 @@ use stream::BlockingFactory;
 /// impl Handler for Upper {
 ///     fn handle(&mut self, request: &mut Request<'_>) -> io::Result<()> {
 ///         // The limit is required: the client decides how long a line is.
-///         while let Some(line) = request.line(4096)? {
+///         while let Some(line) = request.take_line(4096)? {
 ///             let mut answer = line.to_ascii_uppercase();
 ///             answer.push(b'\n');
 ///             request.send_all(&answer)?;
@@ -67,8 +67,8 @@ use stream::BlockingFactory;
 /// }
 ///
 /// let mut server = Server::new()?;
-/// let listener = server.listen_blocking("127.0.0.1:0", &Mode::threads(4), |_peer| Upper)?;
-/// let port = server.io().local_addr(listener).and_then(|addr| addr.port()).unwrap();
+/// let listener = server.listen_blocking("127.0.0.1:0", &Workers::threads(4), |_peer| Upper)?;
+/// let port = server.io_mut().local_addr(listener).and_then(|addr| addr.port()).unwrap();
 /// let client = thread::spawn(move || -> io::Result<String> {
 ///     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
 ///     stream.write_all(b"one\ntwo\n")?;
@@ -117,7 +117,7 @@ impl<S, F: FnMut(&mut Request<'_, S>) -> io::Result<()>> Handler<S> for F {
 type Serving<S> = dyn Handler<S> + Send;
 
 impl<S: 'static> Server<S> {
-    /// Listens for connections whose handlers block; they run as `mode` says. Else as
+    /// Listens for connections whose handlers block; they run as `workers` says. Else as
     /// [`Server::listen`].
     ///
     /// # Errors
@@ -126,21 +126,21 @@ impl<S: 'static> Server<S> {
     pub fn listen_blocking<H, F>(
         &mut self,
         addr: impl ToAddrs,
-        mode: &Mode,
+        workers: &Workers,
         factory: F,
     ) -> io::Result<SocketId>
     where
         F: FnMut(&Addr) -> H + 'static,
         H: Handler<S> + Send + 'static,
     {
-        mode.check()?;
-        let id =
-            self.listen_with(addr, Box::new(BlockingFactory { mode: mode.clone(), factory }))?;
-        if mode.crew.ends_reads_at_stop(mode.detach) {
+        workers.check()?;
+        let id = self
+            .listen_with(addr, Box::new(BlockingFactory { workers: workers.clone(), factory }))?;
+        if workers.crew.ends_reads_at_stop(workers.detach) {
             // Now, because there may be no descriptors left when the first client comes.
-            let opened = self.io().stop_token();
+            let opened = self.io_mut().stop_token();
             opened.map_err(|error| {
-                self.io().close(id);
+                self.io_mut().close(id);
                 let what = format!("no pipe can be opened for the stop of the server: {error}");
                 io::Error::new(error.kind(), what)
             })?;
@@ -148,7 +148,7 @@ impl<S: 'static> Server<S> {
         Ok(id)
     }
 
-    /// Serves datagrams with handlers that block; they run as `mode` says. Else as
+    /// Serves datagrams with handlers that block; they run as `workers` says. Else as
     /// [`Server::bind`].
     ///
     /// # Errors
@@ -156,15 +156,15 @@ impl<S: 'static> Server<S> {
     pub fn bind_blocking<H, F>(
         &mut self,
         addr: impl ToAddrs,
-        mode: &Mode,
+        workers: &Workers,
         factory: F,
     ) -> io::Result<SocketId>
     where
         F: FnMut(&Addr) -> H + 'static,
         H: Handler<S> + Send + 'static,
     {
-        mode.check()?;
-        self.bind(addr, BlockingDatagrams::new(mode.clone(), factory))
+        workers.check()?;
+        self.bind(addr, BlockingDatagrams::new(workers.clone(), factory))
     }
 }
 
@@ -192,7 +192,7 @@ fn report(hook: Option<&ErrorHook>, peer: &Addr, result: &thread::Result<io::Res
     let told = catch_panic(|| {
         match result {
             Ok(Ok(())) => {}
-            Ok(Err(error)) if Exit::is(error) => {}
+            Ok(Err(error)) if Exit::is_exit(error) => {}
             Ok(Err(error)) => hook(peer, error),
             Err(panic) => hook(peer, &io::Error::other(panic_message(&**panic))),
         }

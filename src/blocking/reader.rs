@@ -60,7 +60,7 @@ impl Reader {
     // Pieces that are whole.
 
     pub(super) fn line(&mut self, max: usize) -> io::Result<Option<&[u8]>> {
-        match self.find(max, |input| Ok(input.line(max)?.map(<[u8]>::len)))? {
+        match self.find(max, |input| Ok(input.take_line(max)?.map(<[u8]>::len)))? {
             PieceFound::Whole(len) => Ok(self.given().get(..len)),
             PieceFound::End => Ok(None),
             PieceFound::Cut => {
@@ -71,7 +71,8 @@ impl Reader {
     }
 
     pub(super) fn delimited(&mut self, separator: &[u8], max: usize) -> io::Result<Option<&[u8]>> {
-        let found = self.find(max, |input| Ok(input.delimited(separator, max)?.map(<[u8]>::len)));
+        let found =
+            self.find(max, |input| Ok(input.take_delimited(separator, max)?.map(<[u8]>::len)));
         Ok(whole(found?)?.and_then(|len| self.given().get(..len)))
     }
 
@@ -80,8 +81,9 @@ impl Reader {
         field: &LengthField,
         max: usize,
     ) -> io::Result<Option<Frame<'_>>> {
-        let found =
-            self.find(max, |input| Ok(input.frame_with(field, max)?.map(|frame| frame.head.len())));
+        let found = self.find(max, |input| {
+            Ok(input.take_frame_with(field, max)?.map(|frame| frame.head.len()))
+        });
         let Some(head) = whole(found?)? else { return Ok(None) };
         let frame = self.given().split_at_checked(head);
         Ok(frame.map(|(head, body)| Frame { head, body }))
@@ -89,12 +91,12 @@ impl Reader {
 
     pub(super) fn take_exact(&mut self, n: usize, max: usize) -> io::Result<Option<&[u8]>> {
         // Too much is too much before anything has come, and nothing is there at once.
-        Input::new(&[]).need(n, max)?;
+        Input::new(&[]).require(n, max)?;
         if n == 0 {
             return Ok(Some(&[]));
         }
         let found = self.find(max, |input| {
-            Ok(if input.need(n, max)? { input.take(n).map(<[u8]>::len) } else { None })
+            Ok(if input.require(n, max)? { input.take(n).map(<[u8]>::len) } else { None })
         });
         Ok(whole(found?)?.and_then(|len| self.given().get(..len)))
     }
@@ -149,7 +151,7 @@ impl Reader {
     /// What was found, where it lies.
     fn given(&self) -> &[u8] {
         let there =
-            if self.held.is_empty() { self.source.buffer() } else { self.held.input().rest() };
+            if self.held.is_empty() { self.source.buffer() } else { self.held.input().peek() };
         there.get(..self.given).unwrap_or_default()
     }
 
@@ -219,7 +221,7 @@ impl Read for Reader {
         if self.held.is_empty() {
             return self.source.read(buffer);
         }
-        let n = self.held.input().rest().read(buffer)?;
+        let n = self.held.input().peek().read(buffer)?;
         self.pass(n);
         Ok(n)
     }
@@ -236,7 +238,7 @@ impl Read for Reader {
 impl BufRead for Reader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.forget_given();
-        if self.held.is_empty() { self.source.fill_buf() } else { Ok(self.held.input().rest()) }
+        if self.held.is_empty() { self.source.fill_buf() } else { Ok(self.held.input().peek()) }
     }
 
     fn consume(&mut self, n: usize) {
@@ -306,7 +308,7 @@ fn whole<T>(found: PieceFound<T>) -> io::Result<Option<T>> {
 fn too_much(limit: usize) -> io::Error {
     let what = format!(
         "more than {limit} bytes would have to be kept for one read (Options::input_limit): take \
-         lines and frames with a limit of their own (Request::line, Request::frame_with), or read \
+         lines and frames with a limit of their own (Request::take_line, Request::take_frame_with), or read \
          in pieces"
     );
     io::Error::new(io::ErrorKind::InvalidData, what)

@@ -23,9 +23,9 @@ use crate::io::mailbox::Mailbox;
 ///
 /// | protocol | read with |
 /// |---|---|
-/// | lines | [`Request::line`] |
-/// | pieces that end with a byte, or with several | [`Request::take_until`], [`Request::delimited`] |
-/// | a length, then so many bytes | [`Request::frame`], [`Request::frame_with`] |
+/// | lines | [`Request::take_line`] |
+/// | pieces that end with a byte, or with several | [`Request::take_until`], [`Request::take_delimited`] |
+/// | a length, then so many bytes | [`Request::take_frame`], [`Request::take_frame_with`] |
 /// | as many bytes as something else said | [`Request::take_exact`] |
 /// | anything else | [`Read`] and [`BufRead`] |
 ///
@@ -42,8 +42,8 @@ use crate::io::mailbox::Mailbox;
 /// own around a request knows no limit at all.
 ///
 /// A read or a write waits as long as it must, but not longer than
-/// [`Mode::timeout`](super::Mode::timeout), and all of them together not beyond
-/// [`Mode::deadline`](super::Mode::deadline): a peer that sends or takes one byte now and then is within
+/// [`Workers::timeout`](super::Workers::timeout), and all of them together not beyond
+/// [`Workers::deadline`](super::Workers::deadline): a peer that sends or takes one byte now and then is within
 /// every timeout, and only a deadline ends it. When the server shuts down, reads come to their end behind
 /// what has come in; a handler that only writes asks [`Request::is_shutting_down`].
 pub struct Request<'a, S = ()> {
@@ -112,14 +112,14 @@ impl<'a, S> Request<'a, S> {
     /// # use std::io::{self, Write};
     /// # use socketserver::blocking::Request;
     /// fn greet(request: &mut Request<'_>) -> io::Result<()> {
-    ///     while let Some(name) = request.line(80)? {
+    ///     while let Some(name) = request.take_line(80)? {
     ///         let greeting = format!("hello {}\n", String::from_utf8_lossy(name));
     ///         request.send_all(greeting.as_bytes())?;
     ///     }
     ///     Ok(())
     /// }
     /// # socketserver::Server::new()?.listen_blocking(
-    /// #     "127.0.0.1:0", &socketserver::blocking::Mode::inline(), |_| greet)?;
+    /// #     "127.0.0.1:0", &socketserver::blocking::Workers::inline(), |_| greet)?;
     /// # Ok::<(), io::Error>(())
     /// ```
     ///
@@ -127,7 +127,7 @@ impl<'a, S> Request<'a, S> {
     /// [`InvalidData`](io::ErrorKind::InvalidData) when the line is longer than `max` bytes,
     /// counted without the `\n`; as of every read, [`TimedOut`](io::ErrorKind::TimedOut) and what the
     /// system says.
-    pub fn line(&mut self, max: usize) -> io::Result<Option<&[u8]>> {
+    pub fn take_line(&mut self, max: usize) -> io::Result<Option<&[u8]>> {
         self.reader.line(max)
     }
 
@@ -147,7 +147,7 @@ impl<'a, S> Request<'a, S> {
     /// # Errors
     /// As of [`Request::take_until`]; [`InvalidInput`](io::ErrorKind::InvalidInput) when the separator
     /// is empty or longer than 7 bytes.
-    pub fn delimited(&mut self, separator: &[u8], max: usize) -> io::Result<Option<&[u8]>> {
+    pub fn take_delimited(&mut self, separator: &[u8], max: usize) -> io::Result<Option<&[u8]>> {
         self.reader.delimited(separator, max)
     }
 
@@ -155,8 +155,8 @@ impl<'a, S> Request<'a, S> {
     /// are given without the length; `None` when the peer has ended.
     ///
     /// # Errors
-    /// As of [`Request::frame_with`].
-    pub fn frame(&mut self, max: usize) -> io::Result<Option<&[u8]>> {
+    /// As of [`Request::take_frame_with`].
+    pub fn take_frame(&mut self, max: usize) -> io::Result<Option<&[u8]>> {
         Ok(self.reader.frame(&LengthField::U32, max)?.map(|frame| frame.body))
     }
 
@@ -167,15 +167,15 @@ impl<'a, S> Request<'a, S> {
     /// # use socketserver::LengthField;
     /// # use socketserver::blocking::Request;
     /// fn upper(request: &mut Request<'_>) -> io::Result<()> {
-    ///     while let Some(frame) = request.frame_with(&LengthField::U16, 4096)? {
+    ///     while let Some(frame) = request.take_frame_with(&LengthField::U16, 4096)? {
     ///         let mut answer = Vec::new();
-    ///         LengthField::U16.put(&mut answer, &frame.body.to_ascii_uppercase(), 4096)?;
+    ///         LengthField::U16.write(&mut answer, &frame.body.to_ascii_uppercase(), 4096)?;
     ///         request.send_all(&answer)?;
     ///     }
     ///     Ok(())
     /// }
     /// # socketserver::Server::new()?.listen_blocking(
-    /// #     "127.0.0.1:0", &socketserver::blocking::Mode::inline(), |_| upper)?;
+    /// #     "127.0.0.1:0", &socketserver::blocking::Workers::inline(), |_| upper)?;
     /// # Ok::<(), io::Error>(())
     /// ```
     ///
@@ -183,7 +183,11 @@ impl<'a, S> Request<'a, S> {
     /// [`InvalidData`](io::ErrorKind::InvalidData) when the body is longer than `max` or shorter
     /// than nothing, as soon as the length is known;
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the peer ends in the middle of it.
-    pub fn frame_with(&mut self, field: &LengthField, max: usize) -> io::Result<Option<Frame<'_>>> {
+    pub fn take_frame_with(
+        &mut self,
+        field: &LengthField,
+        max: usize,
+    ) -> io::Result<Option<Frame<'_>>> {
         self.reader.frame(field, max)
     }
 
@@ -230,7 +234,7 @@ impl<'a, S> Request<'a, S> {
     /// handler that writes on and on, since only reads come to their end by themselves. One call of
     /// the system. Always `false` for a datagram, for a handler in the loop, where a shutdown cannot
     /// begin meanwhile, and for one in a thread that a shutdown leaves alone
-    /// ([`Mode::detach`](super::Mode::detach)).
+    /// ([`Workers::daemon_threads`](super::Workers::daemon_threads)).
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
         match self.reader.source() {
@@ -264,7 +268,7 @@ impl<'a, S> Request<'a, S> {
     }
 
     /// How long each later read, and each later write of any length, may take
-    /// ([`Mode::timeout`](super::Mode::timeout)); `None` is for ever. Means nothing for a datagram.
+    /// ([`Workers::timeout`](super::Workers::timeout)); `None` is for ever. Means nothing for a datagram.
     ///
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) when that is no time at all; what the system
@@ -278,7 +282,7 @@ impl<'a, S> Request<'a, S> {
     }
 
     /// Until when all later reads and writes have to be done, together
-    /// ([`Mode::deadline`](super::Mode::deadline)); `None` is never. One that has passed makes each
+    /// ([`Workers::deadline`](super::Workers::deadline)); `None` is never. One that has passed makes each
     /// of them [`TimedOut`](io::ErrorKind::TimedOut), but what was read ahead is still given. Means
     /// nothing for a datagram, which waits for nothing.
     ///
@@ -289,13 +293,13 @@ impl<'a, S> Request<'a, S> {
     /// # fn serve(request: &mut Request<'_>) -> io::Result<()> {
     /// // The whole question within 10 s, however it drips; and the answer within a minute.
     /// request.set_deadline(Some(Instant::now() + Duration::from_secs(10)))?;
-    /// let Some(question) = request.line(1024)? else { return Ok(()) };
+    /// let Some(question) = request.take_line(1024)? else { return Ok(()) };
     /// let answer = question.repeat(1_000);
     /// request.set_deadline(Some(Instant::now() + Duration::from_secs(60)))?;
     /// request.send_all(&answer)
     /// # }
     /// # socketserver::Server::new()?.listen_blocking(
-    /// #     "127.0.0.1:0", &socketserver::blocking::Mode::inline(), |_| serve)?;
+    /// #     "127.0.0.1:0", &socketserver::blocking::Workers::inline(), |_| serve)?;
     /// # Ok::<(), io::Error>(())
     /// ```
     ///
@@ -329,7 +333,7 @@ impl<'a, S> Request<'a, S> {
     /// # Errors
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the server is gone, or `change` panicked in
     /// the loop.
-    pub fn shared<R, F>(&mut self, change: F) -> io::Result<R>
+    pub fn with_shared<R, F>(&mut self, change: F) -> io::Result<R>
     where
         R: Send + 'static,
         F: FnOnce(&mut S) -> R + Send + 'static,
@@ -366,7 +370,7 @@ impl<S> Read for Request<'_, S> {
 }
 
 /// `read_line`, `read_until` and what is made of them keep to
-/// [`Options::input_limit`](crate::Options::input_limit); [`Request::line`] has a limit of its own.
+/// [`Options::input_limit`](crate::Options::input_limit); [`Request::take_line`] has a limit of its own.
 impl<S> BufRead for Request<'_, S> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.reader.fill_buf()

@@ -8,7 +8,7 @@ use socket2::Socket;
 
 use crate::net::{StopToken, Waited, send_now};
 
-/// How long a request may take, as its [`Mode`](super::Mode) says.
+/// How long a request may take, as its [`Workers`](super::Workers) says.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Limits {
     /// For one read or one write.

@@ -6,9 +6,9 @@ use std::panic::resume_unwind;
 use std::time::Instant;
 
 use super::executor::{BlockingJob, JobResult, PendingJob, WorkerPermit};
-use super::mode::Mode;
 use super::request::Request;
 use super::socket::{BlockingSocket, Stop};
+use super::workers::Workers;
 use super::{Handler, Serving, serve};
 use crate::addr::Addr;
 use crate::conn::input::Input;
@@ -19,7 +19,7 @@ use crate::io::{Io, nanoseconds};
 
 /// Makes a conversation for each client, while there are places for it.
 pub(super) struct BlockingFactory<F> {
-    pub(super) mode: Mode,
+    pub(super) workers: Workers,
     pub(super) factory: F,
 }
 
@@ -31,18 +31,18 @@ where
 {
     fn make(&mut self, peer: &Addr) -> Box<dyn handler::Handler<S>> {
         let handler = Box::new((self.factory)(peer));
-        let place = self.mode.crew.places.take_one();
+        let place = self.workers.crew.places.take_one();
         let state = BlockingState::Due(handler, place);
-        Box::new(BlockingConnection { mode: self.mode.clone(), peer: peer.clone(), state })
+        Box::new(BlockingConnection { workers: self.workers.clone(), peer: peer.clone(), state })
     }
 
     fn has_room(&self) -> bool {
-        self.mode.crew.places.has_room()
+        self.workers.crew.places.has_room()
     }
 }
 
 struct BlockingConnection<S> {
-    mode: Mode,
+    workers: Workers,
     peer: Addr,
     state: BlockingState<S>,
 }
@@ -61,9 +61,9 @@ impl<S: 'static> BlockingConnection<S> {
     ) -> io::Result<BlockingJob<S>> {
         let stop = self.stop(cx.io)?;
         let socket = cx.io.lend(cx.id)?;
-        let limits = self.mode.limits(cx.io.options.idle_timeout);
+        let limits = self.workers.limits(cx.io.options.idle_timeout);
         let (limit, epoch) = (cx.io.options.input_limit, cx.io.epoch);
-        let (hook, peer) = (self.mode.handle_error.clone(), self.peer.clone());
+        let (hook, peer) = (self.workers.handle_error.clone(), self.peer.clone());
         Ok(Box::new(move |reach| {
             let mut silent_since = None;
             let result = match BlockingSocket::new(socket, limits, stop) {
@@ -84,7 +84,7 @@ impl<S: 'static> BlockingConnection<S> {
 
     /// What ends the reads of its handler at a shutdown; `None` where nothing does.
     fn stop(&self, io: &mut Io) -> io::Result<Option<Stop>> {
-        let ends = self.mode.crew.ends_reads_at_stop(self.mode.detach);
+        let ends = self.workers.crew.ends_reads_at_stop(self.workers.detach);
         ends.then(|| Ok(Stop::new(io.stop_token()?, io.now()))).transpose()
     }
 
@@ -100,11 +100,11 @@ impl<S: 'static> BlockingConnection<S> {
                 cx.close();
                 Ok(())
             }
-            Ok(Err(exit)) if Exit::is(&exit) && is_here => Err(exit),
-            Ok(Err(exit)) if Exit::is(&exit) => Err(io::Error::other(exit.to_string())),
+            Ok(Err(exit)) if Exit::is_exit(&exit) && is_here => Err(exit),
+            Ok(Err(exit)) if Exit::is_exit(&exit) => Err(io::Error::other(exit.to_string())),
             Ok(Err(error)) => {
-                if self.mode.handle_error.is_none() || ended.crashed {
-                    self.mode.crew.warn(cx.io, &self.peer, &error);
+                if self.workers.handle_error.is_none() || ended.crashed {
+                    self.workers.crew.warn(cx.io, &self.peer, &error);
                 }
                 Err(error)
             }
@@ -121,10 +121,10 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
             return Ok(());
         };
         let work = self.work(cx, handler)?;
-        match self.mode.crew.clone().start(cx, place, work) {
+        match self.workers.crew.clone().start(cx, place, work) {
             Ok(away) => self.state = BlockingState::Pending(away),
             Err(error) => {
-                self.mode.crew.warn(cx.io, &self.peer, &error);
+                self.workers.crew.warn(cx.io, &self.peer, &error);
                 cx.io.take_back(cx.id, None)?;
                 return Err(error);
             }
@@ -145,7 +145,7 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
     /// What has come in is still read; behind it lies the end, even for who waits for it now.
     fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         match &self.state {
-            BlockingState::Pending(away) if self.mode.detach && away.is_thread() => {
+            BlockingState::Pending(away) if self.workers.detach && away.is_thread() => {
                 self.state = BlockingState::Over;
                 cx.close();
             }
@@ -162,6 +162,6 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
         }
         self.state = BlockingState::Over;
         // Its place is free, unless a thread is still on its way out of it.
-        self.mode.crew.places.wake(cx.io);
+        self.workers.crew.places.wake(cx.io);
     }
 }

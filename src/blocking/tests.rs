@@ -118,7 +118,7 @@ mod pieces {
             0 => reader.line(40).map(|line| line.map(<[u8]>::to_vec)),
             1 => reader.delimited(b"\n\n", 40).map(|piece| piece.map(<[u8]>::to_vec)),
             2 => reader
-                .frame(&LengthField::U8.at(1), 200)
+                .frame(&LengthField::U8.offset(1), 200)
                 .map(|frame| frame.map(|frame| [frame.head, b"|", frame.body].concat())),
             3 => reader.take_exact(usize::from(way / 8), 40).map(|all| all.map(<[u8]>::to_vec)),
             4 => {

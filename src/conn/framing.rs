@@ -1,7 +1,7 @@
 //! Frames that begin with their length: how one is recognised, and how one is written.
 //!
 //! A [`LengthField`] says where the length stands and what it counts.
-//! [`Input::frame_with`](crate::Input::frame_with) takes such frames,
+//! [`Input::take_frame_with`](crate::Input::take_frame_with) takes such frames,
 //! [`LengthField::begin`] writes them. Nothing is ever reserved on the word of a length.
 
 use std::io;
@@ -19,12 +19,12 @@ pub use writer::FrameWriter;
 /// use socketserver::{Input, LengthField};
 ///
 /// // A kind in one byte, then the length of everything in two, then the rest.
-/// const MESSAGE: LengthField = LengthField::U16.at(1).counting_head();
+/// const MESSAGE: LengthField = LengthField::U16.offset(1).including_header();
 ///
 /// let mut input = Input::new(b"\x07\x00\x05hi\x08\x00");
-/// let frame = input.frame_with(&MESSAGE, 1024)?.unwrap();
+/// let frame = input.take_frame_with(&MESSAGE, 1024)?.unwrap();
 /// assert_eq!((frame.head, frame.body), (&b"\x07\x00\x05"[..], &b"hi"[..]));
-/// assert_eq!(input.frame_with(&MESSAGE, 1024)?, None, "the next one is not complete");
+/// assert_eq!(input.take_frame_with(&MESSAGE, 1024)?, None, "the next one is not complete");
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -101,21 +101,21 @@ impl LengthField {
     /// The length stands behind so many other bytes of the frame, at most 65,535; with more, frames
     /// can neither be taken nor written, which is [`InvalidInput`](io::ErrorKind::InvalidInput).
     #[must_use]
-    pub const fn at(mut self, offset: usize) -> LengthField {
+    pub const fn offset(mut self, offset: usize) -> LengthField {
         self.offset = offset;
         self
     }
 
     /// So many more bytes follow the length than it says; fewer, if `more` is negative.
     #[must_use]
-    pub const fn adjusted(mut self, more: i64) -> LengthField {
+    pub const fn adjustment(mut self, more: i64) -> LengthField {
         self.adjustment = more;
         self
     }
 
     /// The length counts the whole frame: itself too, and what stands before it.
     #[must_use]
-    pub const fn counting_head(mut self) -> LengthField {
+    pub const fn including_header(mut self) -> LengthField {
         self.counts_head = true;
         self
     }
@@ -164,7 +164,7 @@ impl LengthField {
     }
 
     /// Begins a frame behind what lies in `out`, with a body of at most `max` bytes. What is then
-    /// written is the body; [`FrameWriter::end`] puts the length in front of it.
+    /// written is the body; [`FrameWriter::finish`] puts the length in front of it.
     ///
     /// ```
     /// use std::io::Write;
@@ -173,7 +173,7 @@ impl LengthField {
     /// let mut out = Vec::new();
     /// let mut frame = LengthField::U16.begin(&mut out, 1024);
     /// write!(frame, "{} and {}", 1, 2)?;
-    /// frame.end()?;
+    /// frame.finish()?;
     /// assert_eq!(out, b"\0\x071 and 2");
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -186,10 +186,10 @@ impl LengthField {
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the body is longer than `max`, or the
     /// field cannot tell its length; then nothing was put there.
-    pub fn put(&self, out: &mut Vec<u8>, body: &[u8], max: usize) -> io::Result<()> {
+    pub fn write(&self, out: &mut Vec<u8>, body: &[u8], max: usize) -> io::Result<()> {
         let mut frame = self.begin(out, max);
         io::Write::write_all(&mut frame, body)?;
-        frame.end()
+        frame.finish()
     }
 }
 
@@ -222,7 +222,7 @@ fn too_long(kind: io::ErrorKind, max: usize) -> io::Error {
 
 #[cold]
 fn too_far(offset: usize) -> io::Error {
-    let what = format!("LengthField::at must not exceed {LARGEST_OFFSET} bytes ({offset})");
+    let what = format!("LengthField::offset must not exceed {LARGEST_OFFSET} bytes ({offset})");
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 

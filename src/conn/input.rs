@@ -25,11 +25,11 @@ pub(crate) use unconsumed::Unconsumed;
 ///
 /// | protocol | takes |
 /// |---|---|
-/// | lines | [`Input::line`] |
-/// | pieces that end with a byte, or with several | [`Input::take_until`], [`Input::delimited`] |
+/// | lines | [`Input::take_line`] |
+/// | pieces that end with a byte, or with several | [`Input::take_until`], [`Input::take_delimited`] |
 /// | pieces of a fixed size | [`Input::take`] |
-/// | a length, then so many bytes | [`Input::frame`], [`Input::frame_with`] |
-/// | anything else | [`Input::rest`] and [`Input::need`], then [`Input::take`] |
+/// | a length, then so many bytes | [`Input::take_frame`], [`Input::take_frame_with`] |
+/// | anything else | [`Input::peek`] and [`Input::require`], then [`Input::take`] |
 ///
 /// Each of them that waits for something takes a limit, because the peer decides the length; what
 /// is to become whole has to fit into [`Options::input_limit`](crate::Options::input_limit) too. Time
@@ -77,7 +77,7 @@ impl<'a> Input<'a> {
     /// Everything that was not taken yet, without taking it.
     #[inline]
     #[must_use]
-    pub fn rest(&self) -> &'a [u8] {
+    pub fn peek(&self) -> &'a [u8] {
         self.rest
     }
 
@@ -118,9 +118,9 @@ impl<'a> Input<'a> {
     ///
     /// /// A record: how many words, then so many words of four bytes.
     /// fn record<'a>(input: &mut Input<'a>) -> std::io::Result<Option<&'a [u8]>> {
-    ///     let Some(words) = input.rest().first() else { return Ok(None) };
+    ///     let Some(words) = input.peek().first() else { return Ok(None) };
     ///     let len = 1 + 4 * usize::from(*words);
-    ///     Ok(if input.need(len, 401)? { input.take(len) } else { None })
+    ///     Ok(if input.require(len, 401)? { input.take(len) } else { None })
     /// }
     ///
     /// assert_eq!(record(&mut Input::new(b"\x01abc"))?, None);
@@ -132,7 +132,7 @@ impl<'a> Input<'a> {
     /// # Errors
     /// [`InvalidData`](io::ErrorKind::InvalidData) when `n` is more than `max`: what is needed
     /// usually follows from what the peer said.
-    pub fn need(&mut self, n: usize, max: usize) -> io::Result<bool> {
+    pub fn require(&mut self, n: usize, max: usize) -> io::Result<bool> {
         if n > max {
             return Err(too_long("piece", max));
         }
@@ -158,9 +158,9 @@ impl<'a> Input<'a> {
     /// use socketserver::Input;
     ///
     /// let mut input = Input::new(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nbody");
-    /// let head = input.delimited(b"\r\n\r\n", 8192)?;
+    /// let head = input.take_delimited(b"\r\n\r\n", 8192)?;
     /// assert_eq!(head, Some(&b"GET / HTTP/1.1\r\nHost: a"[..]));
-    /// assert_eq!(input.rest(), b"body");
+    /// assert_eq!(input.peek(), b"body");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
@@ -168,7 +168,7 @@ impl<'a> Input<'a> {
     /// [`InvalidData`](io::ErrorKind::InvalidData) when more than `max` bytes stand before it, or
     /// have come without it; [`InvalidInput`](io::ErrorKind::InvalidInput) when the separator is
     /// empty or longer than 7 bytes.
-    pub fn delimited(&mut self, separator: &[u8], max: usize) -> io::Result<Option<&'a [u8]>> {
+    pub fn take_delimited(&mut self, separator: &[u8], max: usize) -> io::Result<Option<&'a [u8]>> {
         if separator.is_empty() || separator.len() > LONGEST_SEPARATOR {
             let what = format!("a separator must have 1 to {LONGEST_SEPARATOR} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
@@ -181,7 +181,7 @@ impl<'a> Input<'a> {
     /// # Errors
     /// [`InvalidData`](io::ErrorKind::InvalidData) when the line is longer than `max` bytes,
     /// counted without the `\n`.
-    pub fn line(&mut self, max: usize) -> io::Result<Option<&'a [u8]>> {
+    pub fn take_line(&mut self, max: usize) -> io::Result<Option<&'a [u8]>> {
         let line = self.seek(b"\n", max, "line")?;
         Ok(line.map(|line| line.strip_suffix(b"\r").unwrap_or(line)))
     }
@@ -220,23 +220,27 @@ impl<'a> Input<'a> {
 
     /// Takes the next frame: a length of four bytes, most significant first, then so many bytes,
     /// which are given without the length; `None` while it is not complete. That is
-    /// [`Input::frame_with`] a [`LengthField::U32`].
+    /// [`Input::take_frame_with`] a [`LengthField::U32`].
     ///
     /// # Errors
     /// [`InvalidData`](io::ErrorKind::InvalidData) when the length says more than `max`, as soon
     /// as it is known; nothing is ever reserved on the word of a length.
-    pub fn frame(&mut self, max: usize) -> io::Result<Option<&'a [u8]>> {
-        Ok(self.frame_with(&LengthField::U32, max)?.map(|frame| frame.body))
+    pub fn take_frame(&mut self, max: usize) -> io::Result<Option<&'a [u8]>> {
+        Ok(self.take_frame_with(&LengthField::U32, max)?.map(|frame| frame.body))
     }
 
     /// Takes the next frame that begins with its length, as `field` says; `None` while it is not
-    /// complete. Then the handler is not called again before it is, see [`Input::need`].
+    /// complete. Then the handler is not called again before it is, see [`Input::require`].
     ///
     /// # Errors
     /// [`InvalidData`](io::ErrorKind::InvalidData) when the body is longer than `max` or shorter
     /// than nothing, as soon as the length is known.
     #[inline]
-    pub fn frame_with(&mut self, field: &LengthField, max: usize) -> io::Result<Option<Frame<'a>>> {
+    pub fn take_frame_with(
+        &mut self,
+        field: &LengthField,
+        max: usize,
+    ) -> io::Result<Option<Frame<'a>>> {
         let missing = match field.measure(self.rest, max)? {
             FrameSize::HeadNeeds(n) => n,
             FrameSize::Whole { head, body } => {

@@ -42,15 +42,15 @@
 //! }
 //!
 //! let options = Options { high_water: 4000, low_water: 1000, ..Options::default() };
-//! let mut server = TestServer::with(0, options)?;
+//! let mut server = TestServer::with_shared(0, options)?;
 //! let peer = server.connect(Thousand)?;
 //! peer.set_room(0); // it does not read
 //! peer.send("requests which come together");
 //! server.run();
-//! assert_eq!(*server.shared(), 5, "the fifth answer was above high water");
+//! assert_eq!(*server.shared_mut(), 5, "the fifth answer was above high water");
 //! peer.set_room(usize::MAX); // now it does
 //! server.run();
-//! assert_eq!(*server.shared(), 28);
+//! assert_eq!(*server.shared_mut(), 28);
 //! assert_eq!(peer.received().len(), 28_000);
 //! # Ok::<(), io::Error>(())
 //! ```
@@ -89,7 +89,7 @@
 //! peer.set_room(0);
 //! peer.send("go");
 //! server.run();
-//! assert!(server.io().stats().unsent() < 100_000, "ten million do not wait in memory");
+//! assert!(server.io_mut().stats().pending_output() < 100_000, "ten million do not wait in memory");
 //! peer.set_room(usize::MAX);
 //! server.run();
 //! assert_eq!(peer.received().len(), 10_000_000);
@@ -121,13 +121,13 @@
 //!     }
 //! }
 //!
-//! let mut server = TestServer::with(0, Default::default())?;
+//! let mut server = TestServer::with_shared(0, Default::default())?;
 //! let peer = server.connect(TraceEvent)?;
 //! peer.send("ab");
 //! for calls in [1, 2, 2] {
 //!     server.run();
-//!     assert_eq!(*server.shared(), calls, "the third time nothing was left");
-//!     server.io().resume(peer.id());
+//!     assert_eq!(*server.shared_mut(), calls, "the third time nothing was left");
+//!     server.io_mut().resume(peer.id());
 //! }
 //! # Ok::<(), io::Error>(())
 //! ```
@@ -147,12 +147,12 @@
 //! use socketserver::{Echo, Options, CloseReason, SendStatus};
 //!
 //! let options = Options { high_water: 10, low_water: 5, output_limit: 100, ..Options::default() };
-//! let mut server = TestServer::with((), options)?;
+//! let mut server = TestServer::with_shared((), options)?;
 //! let peer = server.connect(Echo)?;
 //! peer.set_room(0);
-//! assert_eq!(server.io().send(peer.id(), &[b'x'; 10]), SendStatus::Queued);
-//! assert_eq!(server.io().send(peer.id(), b"y"), SendStatus::Congested);
-//! server.io().send(peer.id(), &[b'z'; 90]);
+//! assert_eq!(server.io_mut().send(peer.id(), &[b'x'; 10]), SendStatus::Queued);
+//! assert_eq!(server.io_mut().send(peer.id(), b"y"), SendStatus::Congested);
+//! server.io_mut().send(peer.id(), &[b'z'; 90]);
 //! server.run();
 //! assert_eq!(peer.finished().unwrap().reason, CloseReason::OutputLimit);
 //! # Ok::<(), std::io::Error>(())
@@ -162,7 +162,7 @@
 //!
 //! That a congested connection is not read is right for questions and answers. It is wrong where
 //! both sides send a lot of their own accord: when both wait for the other to read, neither does.
-//! One side must read on, which [`Io::set_full_duplex`](crate::Io::set_full_duplex) asks for. It must
+//! One side must read on, which [`Io::set_read_while_congested`](crate::Io::set_read_while_congested) asks for. It must
 //! then bound its output in another way, since what comes in no longer stops. A relay is full duplex
 //! too, because each of its directions is bounded by the other connection.
 //!
@@ -176,7 +176,7 @@
 //!
 //! impl Handler<usize> for Both {
 //!     fn setup(&mut self, cx: &mut Context<'_, usize>) -> io::Result<()> {
-//!         cx.io.set_full_duplex(cx.id, true);
+//!         cx.io.set_read_while_congested(cx.id, true);
 //!         Ok(())
 //!     }
 //!
@@ -187,14 +187,14 @@
 //!     }
 //! }
 //!
-//! let mut server = TestServer::with(0, Default::default())?;
+//! let mut server = TestServer::with_shared(0, Default::default())?;
 //! let peer = server.connect(Both)?;
 //! peer.set_room(0);
 //! for read in [5000, 10_000] {
 //!     peer.send([1; 5000]);
 //!     server.run();
-//!     assert_eq!(*server.shared(), read, "the second time although it is congested");
+//!     assert_eq!(*server.shared_mut(), read, "the second time although it is congested");
 //! }
-//! assert!(server.io().is_congested(peer.id()));
+//! assert!(server.io_mut().is_congested(peer.id()));
 //! # Ok::<(), io::Error>(())
 //! ```

@@ -1,15 +1,15 @@
 //! Handlers that block: what one client may cost, in memory and in time.
 //!
 //! A [`blocking::Handler`](crate::blocking::Handler) is straight-line code for one client; a
-//! [`Mode`](crate::blocking::Mode) says whether it runs in the loop, in a thread or in a process.
+//! [`Workers`](crate::blocking::Workers) says whether it runs in the loop, in a thread or in a process.
 //! While it waits it holds its thread or its process, so how long it may wait, and how much it keeps
 //! while it does, are the first questions to answer.
 //!
 //! # Memory: every read has a limit
 //!
-//! The peer decides how long a line is. [`Request::line`](crate::blocking::Request::line),
-//! [`frame_with`](crate::blocking::Request::frame_with),
-//! [`delimited`](crate::blocking::Request::delimited) and
+//! The peer decides how long a line is. [`Request::take_line`](crate::blocking::Request::take_line),
+//! [`take_frame_with`](crate::blocking::Request::take_frame_with),
+//! [`delimited`](crate::blocking::Request::take_delimited) and
 //! [`take_exact`](crate::blocking::Request::take_exact) take a limit for that reason, and fail as soon
 //! as it is passed. `read_line` of the standard library cannot be given one; here it fails above
 //! [`Options::input_limit`](crate::Options::input_limit), as do `read_until`, `lines`, `read_to_end` and
@@ -20,11 +20,11 @@
 //! use std::net::TcpStream;
 //! use std::thread;
 //! use socketserver::Server;
-//! use socketserver::blocking::{Mode, Request};
+//! use socketserver::blocking::{Workers, Request};
 //!
 //! /// `POST length`, then so many bytes, which are counted.
 //! fn serve(request: &mut Request<'_>) -> io::Result<()> {
-//!     let Some(line) = request.line(80)? else { return Ok(()) };
+//!     let Some(line) = request.take_line(80)? else { return Ok(()) };
 //!     let words = String::from_utf8_lossy(line);
 //!     let length = words.strip_prefix("POST ").and_then(|length| length.parse().ok());
 //!     let Some(length) = length else { return request.send_all(b"what?\n") };
@@ -35,8 +35,8 @@
 //! }
 //!
 //! let mut server = Server::new()?;
-//! let id = server.listen_blocking("127.0.0.1:0", &Mode::threads(4), |_peer| serve)?;
-//! let port = server.io().local_addr(id).and_then(|addr| addr.port()).unwrap();
+//! let id = server.listen_blocking("127.0.0.1:0", &Workers::threads(4), |_peer| serve)?;
+//! let port = server.io_mut().local_addr(id).and_then(|addr| addr.port()).unwrap();
 //! let ask = move |question: &'static str| {
 //!     thread::spawn(move || -> io::Result<String> {
 //!         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
@@ -59,8 +59,8 @@
 //!
 //! | | what it limits | a peer that sends, or takes, one byte now and then |
 //! |---|---|---|
-//! | [`Mode::timeout`](crate::blocking::Mode::timeout) | one read, or one write of any length | passes every one of its reads |
-//! | [`Mode::deadline`](crate::blocking::Mode::deadline) | all reads and writes together | ends at the deadline |
+//! | [`Workers::timeout`](crate::blocking::Workers::timeout) | one read, or one write of any length | passes every one of its reads |
+//! | [`Workers::deadline`](crate::blocking::Workers::deadline) | all reads and writes together | ends at the deadline |
 //!
 //! With a timeout alone, as many such peers as there are threads hold all of them, and nobody else is
 //! served. So a service that anybody may reach has both. A handler that serves many requests on one
@@ -73,19 +73,19 @@
 //! use std::io;
 //! use std::time::{Duration, Instant};
 //! use socketserver::Server;
-//! use socketserver::blocking::{Mode, Request};
+//! use socketserver::blocking::{Workers, Request};
 //!
 //! fn serve(request: &mut Request<'_>) -> io::Result<()> {
 //!     loop {
 //!         // Each line, and its answer, has 5 s, however it comes.
 //!         request.set_deadline(Some(Instant::now() + Duration::from_secs(5)))?;
-//!         let Some(line) = request.line(1024)? else { return Ok(()) };
+//!         let Some(line) = request.take_line(1024)? else { return Ok(()) };
 //!         let answer = [line, b"\n"].concat();
 //!         request.send_all(&answer)?;
 //!     }
 //! }
 //!
-//! let mode = Mode::threads(64).timeout(Duration::from_secs(5)).deadline(Duration::from_secs(600));
+//! let mode = Workers::threads(64).timeout(Duration::from_secs(5)).deadline(Duration::from_secs(600));
 //! let mut server = Server::new()?;
 //! server.listen_blocking("127.0.0.1:0", &mode, |_peer| serve)?;
 //! # Ok::<(), io::Error>(())
@@ -114,17 +114,17 @@
 //!     Ok(())
 //! }
 //! # socketserver::Server::new()?.listen_blocking(
-//! #     "127.0.0.1:0", &socketserver::blocking::Mode::threads(1), |_| count)?;
+//! #     "127.0.0.1:0", &socketserver::blocking::Workers::threads(1), |_| count)?;
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
 //! # Processes and signals
 //!
-//! With `Mode::processes` a signal that the program handles has its default action in a child: SIGTERM
+//! With `Workers::processes` a signal that the program handles has its default action in a child: SIGTERM
 //! to one child ends that child, and the server goes on. What a terminal sends to all its processes
 //! (SIGINT for Ctrl-C) is for the parent to handle, and does nothing to a child. So the recipe on the
 //! page about [shutdown](super::shutdown) is right with threads and with processes.
-//! `Mode::inherit_signals` has the handlers run in children as well, for who means that.
+//! `Workers::inherit_signals` has the handlers run in children as well, for who means that.
 //!
-//! With `Mode::inline` the loop hears of a stop only when the handler that runs has returned: a silent
-//! client holds it up until it leaves, or until `Mode::timeout` or `Mode::deadline` ends the wait.
+//! With `Workers::inline` the loop hears of a stop only when the handler that runs has returned: a silent
+//! client holds it up until it leaves, or until `Workers::timeout` or `Workers::deadline` ends the wait.

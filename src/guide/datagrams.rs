@@ -25,7 +25,7 @@
 //! * **An answer leaves from the address that was asked**, also where the socket is bound to the wildcard
 //!   (`0.0.0.0`, `[::]`); for one that comes later there is [`Io::send_from`](crate::Io::send_from).
 //! * **Nobody answers himself.** A datagram that seems to come from a socket of this server is not handled,
-//!   unless [`Options::own_packets`](crate::Options::own_packets) says so: two services could be made to
+//!   unless [`Options::accept_own_packets`](crate::Options::accept_own_packets) says so: two services could be made to
 //!   answer each other for ever (CERT CA-1996-01).
 //! * **One peer.** [`Server::connect_datagram`](crate::Server::connect_datagram) and
-//!   [`Io::set_peer`](crate::Io::set_peer) exchange datagrams with one address alone.
+//!   [`Io::connect_peer`](crate::Io::connect_peer) exchange datagrams with one address alone.

@@ -17,14 +17,14 @@
 //! ```no_run
 //! use std::io;
 //! use socketserver::Server;
-//! use socketserver::blocking::{Handler, Mode, Request};
+//! use socketserver::blocking::{Handler, Workers, Request};
 //!
 //! struct Upper;
 //!
 //! impl Handler for Upper {
 //!     fn handle(&mut self, request: &mut Request<'_>) -> io::Result<()> {
 //!         // In Python a client that never ends its line costs all the memory there is.
-//!         while let Some(line) = request.line(4096)? {
+//!         while let Some(line) = request.take_line(4096)? {
 //!             let mut answer = line.to_ascii_uppercase();
 //!             answer.push(b'\n');
 //!             request.send_all(&answer)?;
@@ -34,19 +34,19 @@
 //! }
 //!
 //! let mut server = Server::new()?;
-//! server.listen_blocking("127.0.0.1:7000", &Mode::threads(64), |_peer| Upper)?;
+//! server.listen_blocking("127.0.0.1:7000", &Workers::threads(64), |_peer| Upper)?;
 //! server.serve_forever()?;
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
 //! Two things differ. Python's `rfile` gives each line with its end, and the last one of a client
-//! that ends in the middle of it without any; `Request::line` takes `\n` and `\r\n` away, so that
+//! that ends in the middle of it without any; `Request::take_line` takes `\n` and `\r\n` away, so that
 //! `abc\r\ndef` and an end are answered with `ABC\r\nDEF` there and with `ABC\nDEF\n` here.
 //! `Request` is `BufRead` too: `read_until(b'\n', ..)` gives what Python's does, and behind
 //! [`Read::take`](std::io::Read::take) no more than so much.
 //!
 //! A class of Python is two choices here: the transport is the address and the verb, the mix-in is
-//! the [`Mode`](crate::blocking::Mode).
+//! the [`Workers`](crate::blocking::Workers).
 //!
 //! ```text
 //! class Lower(socketserver.DatagramRequestHandler):
@@ -61,7 +61,7 @@
 //! use std::io::{self, Write};
 //! use std::path::Path;
 //! use socketserver::Server;
-//! use socketserver::blocking::{Mode, Request};
+//! use socketserver::blocking::{Workers, Request};
 //!
 //! fn lower(request: &mut Request<'_>) -> io::Result<()> {
 //!     let answer = request.datagram().unwrap_or_default().to_ascii_lowercase();
@@ -69,9 +69,9 @@
 //! }
 //!
 //! let mut server = Server::new()?;
-//! server.bind_blocking("127.0.0.1:7000", &Mode::inline(), |_peer| lower)?;
+//! server.bind_blocking("127.0.0.1:7000", &Workers::inline(), |_peer| lower)?;
 //! # #[cfg(all(unix, feature = "processes"))] {
-//! server.bind_blocking(Path::new("/tmp/lower"), &Mode::processes(40), |_peer| lower)?;
+//! server.bind_blocking(Path::new("/tmp/lower"), &Workers::processes(40), |_peer| lower)?;
 //! # }
 //! # Ok::<(), io::Error>(())
 //! ```
@@ -88,7 +88,7 @@
 //!
 //! impl Handler for Upper {
 //!     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
-//!         while let Some(line) = input.line(4096)? {
+//!         while let Some(line) = input.take_line(4096)? {
 //!             let line = line.to_ascii_uppercase();
 //!             cx.send(&line);
 //!             cx.send(b"\n");
@@ -133,20 +133,20 @@
 //! | in Python | here |
 //! |---|---|
 //! | `BaseServer` | [`Server`](crate::Server), which has any number of sockets of every kind |
-//! | `TCPServer` | `listen_blocking(address, &Mode::inline(), ..)` |
-//! | `UDPServer` | `bind_blocking(address, &Mode::inline(), ..)` |
-//! | `UnixStreamServer` | `listen_blocking(path, &Mode::inline(), ..)` |
-//! | `UnixDatagramServer` | `bind_blocking(path, &Mode::inline(), ..)` |
-//! | `ThreadingMixIn` | [`Mode::threads`](crate::blocking::Mode::threads) |
-//! | `ThreadingTCPServer` | `listen_blocking(address, &Mode::threads(n), ..)` |
-//! | `ThreadingUDPServer` | `bind_blocking(address, &Mode::threads(n), ..)` |
-//! | `ThreadingUnixStreamServer` | `listen_blocking(path, &Mode::threads(n), ..)` |
-//! | `ThreadingUnixDatagramServer` | `bind_blocking(path, &Mode::threads(n), ..)` |
-//! | `ForkingMixIn` | `Mode::processes` |
-//! | `ForkingTCPServer` | `listen_blocking(address, &Mode::processes(n), ..)` |
-//! | `ForkingUDPServer` | `bind_blocking(address, &Mode::processes(n), ..)` |
-//! | `ForkingUnixStreamServer` (3.12) | `listen_blocking(path, &Mode::processes(n), ..)` |
-//! | `ForkingUnixDatagramServer` (3.12) | `bind_blocking(path, &Mode::processes(n), ..)` |
+//! | `TCPServer` | `listen_blocking(address, &Workers::inline(), ..)` |
+//! | `UDPServer` | `bind_blocking(address, &Workers::inline(), ..)` |
+//! | `UnixStreamServer` | `listen_blocking(path, &Workers::inline(), ..)` |
+//! | `UnixDatagramServer` | `bind_blocking(path, &Workers::inline(), ..)` |
+//! | `ThreadingMixIn` | [`Workers::threads`](crate::blocking::Workers::threads) |
+//! | `ThreadingTCPServer` | `listen_blocking(address, &Workers::threads(n), ..)` |
+//! | `ThreadingUDPServer` | `bind_blocking(address, &Workers::threads(n), ..)` |
+//! | `ThreadingUnixStreamServer` | `listen_blocking(path, &Workers::threads(n), ..)` |
+//! | `ThreadingUnixDatagramServer` | `bind_blocking(path, &Workers::threads(n), ..)` |
+//! | `ForkingMixIn` | `Workers::processes` |
+//! | `ForkingTCPServer` | `listen_blocking(address, &Workers::processes(n), ..)` |
+//! | `ForkingUDPServer` | `bind_blocking(address, &Workers::processes(n), ..)` |
+//! | `ForkingUnixStreamServer` (3.12) | `listen_blocking(path, &Workers::processes(n), ..)` |
+//! | `ForkingUnixDatagramServer` (3.12) | `bind_blocking(path, &Workers::processes(n), ..)` |
 //! | `BaseRequestHandler` | [`blocking::Handler`](crate::blocking::Handler), or any closure |
 //! | `StreamRequestHandler` | the same; the [`Request`](crate::blocking::Request) is `rfile` and `wfile` |
 //! | `DatagramRequestHandler` | the same; or [`DatagramHandler`](crate::DatagramHandler), which does not block |
@@ -161,15 +161,15 @@
 //! | `server_activate` | part of `listen_blocking` | whoever connects waits in the backlog until the server runs; what is to be done then is done after `listen_blocking` |
 //! | `serve_forever` | [`Server::serve_forever`](crate::Server::serve_forever) | no `poll_interval`: it sleeps until something happens; all who wait are accepted and not one a turn |
 //! | `shutdown` | [`ServerHandle::shutdown`](crate::ServerHandle::shutdown), [`Io::shutdown`](crate::Io::shutdown) | at once, with a grace, from anywhere, a handler too, before the run and twice; to wait is a step of its own, [`ServerHandle::wait`](crate::ServerHandle::wait) |
-//! | `service_actions` | [`Server::service_actions`](crate::Server::service_actions) | once a turn, and there is no turn while nothing happens; for something regular there are timers |
+//! | `service_actions` | [`Server::set_service_actions`](crate::Server::set_service_actions) | once a turn, and there is no turn while nothing happens; for something regular there are timers |
 //! | `handle_request` | [`Server::handle_request`](crate::Server::handle_request) | says what became of it; waits for the end of the conversation in every mode |
 //! | `handle_timeout` | [`RequestOutcome::TimedOut`](crate::RequestOutcome::TimedOut) | a value and not a hook |
 //! | `get_request` | [`Server::watch`](crate::Server::watch) | for requests that come from something else than a socket |
-//! | `verify_request` | [`Server::verify_request`](crate::Server::verify_request) | before a handler is made; it sees the address |
-//! | `process_request` | the [`Mode`](crate::blocking::Mode) | |
+//! | `verify_request` | [`Server::set_verify_request`](crate::Server::set_verify_request) | before a handler is made; it sees the address |
+//! | `process_request` | the [`Workers`](crate::blocking::Workers) | |
 //! | `finish_request` | the factory | called for each connection and each datagram |
 //! | `shutdown_request`, `close_request` | the end of the handler | what was written arrives, then the end; that bytes still come in does not destroy it |
-//! | `handle_error` | [`Mode::handle_error`](crate::blocking::Mode::handle_error) | by default one line in the log, once a second at most; panics are errors |
+//! | `handle_error` | [`Workers::handle_error`](crate::blocking::Workers::handle_error) | by default one line in the log, once a second at most; panics are errors |
 //! | `SystemExit` in a handler | [`Exit`](crate::Exit) | the same: out of `serve_forever` inline, else the end of that one |
 //! | `server_close` | [`Io::server_close`](crate::Io::server_close), or drop the server | |
 //! | `with` | the scope of the server | |
@@ -181,7 +181,7 @@
 //!
 //! | in Python | here | what is different |
 //! |---|---|---|
-//! | `address_family` | the [`Addr`](crate::Addr) | IPv6 needs no subclass; [`Options::only_v6`](crate::Options::only_v6) |
+//! | `address_family` | the [`Addr`](crate::Addr) | IPv6 needs no subclass; [`Options::v6_only`](crate::Options::v6_only) |
 //! | `socket_type` | `listen` or `bind` | |
 //! | `request_queue_size` | [`Options::backlog`](crate::Options::backlog) | as long as the system allows, and not 5 |
 //! | `allow_reuse_address` | [`Options::reuse_address`](crate::Options::reuse_address) | true by default |
@@ -209,22 +209,22 @@
 //! | in Python | here | what is different |
 //! |---|---|---|
 //! | `timeout` | | the end of a child is an event, so nobody looks for it now and then |
-//! | `active_children` | [`Mode::active`](crate::blocking::Mode::active) | how many |
-//! | `max_children` | `Mode::processes(n)` | at the bound clients wait in the backlog, and the loop goes on |
+//! | `active_children` | [`Workers::active_count`](crate::blocking::Workers::active_count) | how many |
+//! | `max_children` | `Workers::processes(n)` | at the bound clients wait in the backlog, and the loop goes on |
 //! | `block_on_close` | the grace of the shutdown | who is busy then is killed |
 //! | `collect_children` | | each child is waited for by its number, never somebody else's |
 //! | `process_request` | | the same; only a program with one thread forks, others are told so |
 //! | `os._exit` | | the same: nothing of the parent's is cleaned up by a child |
 //! | a crash | an error | of that request alone |
-//! | handlers of signals | `Mode::inherit_signals` | a child does not have those of its parent, so SIGTERM to one child stops nobody else |
+//! | handlers of signals | `Workers::inherit_signals` | a child does not have those of its parent, so SIGTERM to one child stops nobody else |
 //!
 //! # `ThreadingMixIn`
 //!
 //! | in Python | here | what is different |
 //! |---|---|---|
-//! | `daemon_threads` | [`Mode::detach`](crate::blocking::Mode::detach) | |
+//! | `daemon_threads` | [`Workers::daemon_threads`](crate::blocking::Workers::daemon_threads) | |
 //! | `block_on_close` | the grace of the shutdown | a handler that waits in a read is told that nothing more comes |
-//! | `_threads` | [`Mode::active`](crate::blocking::Mode::active) | threads are used again; never more than `n` |
+//! | `_threads` | [`Workers::active_count`](crate::blocking::Workers::active_count) | threads are used again; never more than `n` |
 //! | `process_request_thread` | | the same |
 //!
 //! # Handlers
@@ -235,11 +235,11 @@
 //! | one object for each request | one value, made by the factory | |
 //! | `self.request`, `self.connection` | the [`Request`](crate::blocking::Request); [`Request::socket`](crate::blocking::Request::socket) for options | |
 //! | `self.client_address` | [`Request::client_address`](crate::blocking::Request::client_address) | |
-//! | `self.server` | [`Request::shared`](crate::blocking::Request::shared), `cx.shared` | lent, so there is no lock; a process has a copy |
-//! | `rfile`, `rbufsize` | [`Request::line`](crate::blocking::Request::line) and the like, with a required limit; `Request` is [`BufRead`](std::io::BufRead) | `readline()` and `read()` without a size are bounded by [`Options::input_limit`](crate::Options::input_limit) |
+//! | `self.server` | [`Request::with_shared`](crate::blocking::Request::with_shared), `cx.shared` | lent, so there is no lock; a process has a copy |
+//! | `rfile`, `rbufsize` | [`Request::take_line`](crate::blocking::Request::take_line) and the like, with a required limit; `Request` is [`BufRead`](std::io::BufRead) | `readline()` and `read()` without a size are bounded by [`Options::input_limit`](crate::Options::input_limit) |
 //! | `wfile`, `wbufsize = 0` | `Request` is [`Write`](std::io::Write); a write is whole or an error | |
 //! | `wbufsize > 0` | [`BufWriter`](std::io::BufWriter) around the request | |
-//! | `timeout` | [`Mode::timeout`](crate::blocking::Mode::timeout), [`Request::set_timeout`](crate::blocking::Request::set_timeout) | `TimedOut`, as an error of the read; for the whole of a `sendall`, as in Python; [`Mode::deadline`](crate::blocking::Mode::deadline) is for all reads and writes together |
+//! | `timeout` | [`Workers::timeout`](crate::blocking::Workers::timeout), [`Request::set_timeout`](crate::blocking::Request::set_timeout) | `TimedOut`, as an error of the read; for the whole of a `sendall`, as in Python; [`Workers::deadline`](crate::blocking::Workers::deadline) is for all reads and writes together |
 //! | `disable_nagle_algorithm` | [`Options::nodelay`](crate::Options::nodelay) | true by default |
 //! | `packet` | [`Request::datagram`](crate::blocking::Request::datagram) | |
 //! | `socket` of a datagram | [`Context::send_to`](crate::Context::send_to) in a [`DatagramHandler`](crate::DatagramHandler) | for more than one answer |
@@ -258,5 +258,5 @@
 //! | 5. `finish_request` → `RequestHandlerClass(request, client_address, self)` → `setup`, `handle`, `finish` | `reactor/dispatch.rs` calls `setup`, `handle` for each arrival, and `finish` |
 //!
 //! What Python does between turns (`service_actions`, the look at the shutdown flag) happens in the
-//! same `turn`, but the flag wakes the poll, so nobody waits half a second for it. `Server::trace`
+//! same `turn`, but the flag wakes the poll, so nobody waits half a second for it. `Server::set_trace`
 //! shows each of these steps as it happens.

@@ -11,7 +11,7 @@
 //! | chat: lines on their way to another loop | 64 KiB and a line from each loop; who speaks is paused |
 //! | input a handler leaves | `input_limit` |
 //! | output a peer does not take | `high_water` stops reading from it, `output_limit` ends it |
-//! | datagrams that wait to leave | `packet_queue`, `packet_queue_bytes`; one more is dropped |
+//! | datagrams that wait to leave | `send_queue_packets`, `send_queue_bytes`; one more is dropped |
 //! | the length of a datagram | `max_packet_size` |
 //! | datagrams a turn, in and out | `packets_per_turn` |
 //! | reads, writes, accepts, events a turn | `reads_per_turn`, `writes_per_turn`, `accepts_per_turn`, `events_per_turn` |
@@ -24,14 +24,14 @@
 //! | what the turns of one round send | 1 MiB in the outbox; what finds no room is output of its connection |
 //! | names that are looked up | `lookup_threads`; who waits for one is a connection (`max_connections`) |
 //! | tries while the backlog of a Unix server is full | one each `BACKLOG_RETRY`, within `connect_timeout` |
-//! | pauses of `Reconnect` | `Reconnect::most` |
-//! | calls from other threads | `mailbox_limit` |
-//! | handlers that block | `Mode::threads`, `Mode::processes`: more clients wait in the backlog, more datagrams in the kernel |
-//! | what one read of a blocking handler keeps | an argument of `Request::line` and the like; else `input_limit` |
-//! | one read or write of a blocking handler, all of them | `Mode::timeout`, `Mode::deadline` |
-//! | the report of a child process | `packet_queue_bytes` and 4 KiB; then it is killed |
+//! | pauses of `Reconnect` | `Reconnect::max_backoff` |
+//! | calls from other threads | `post_queue` |
+//! | handlers that block | `Workers::threads`, `Workers::processes`: more clients wait in the backlog, more datagrams in the kernel |
+//! | what one read of a blocking handler keeps | an argument of `Request::take_line` and the like; else `input_limit` |
+//! | one read or write of a blocking handler, all of them | `Workers::timeout`, `Workers::deadline` |
+//! | the report of a child process | `send_queue_bytes` and 4 KiB; then it is killed |
 //! | a thread without work | it ends after 10 s |
-//! | offloaded work, its threads | `work_limit`, `worker_threads` |
+//! | offloaded work, its threads | `offload_queue`, `offload_threads` |
 //! | a shutdown | its grace |
 //! | entries of connections and timers that are gone | never more than the living ones and a constant (`io/deadline_queue.rs`, `io/timers.rs`) |
 //! | retries of `accept` in a shortage | one each `ACCEPT_RETRY`, and one when a connection ends |

@@ -28,7 +28,7 @@
 //!
 //! impl Handler<Names> for Mail {
 //!     fn handle(&mut self, cx: &mut Context<'_, Names>, input: &mut Input<'_>) -> io::Result<()> {
-//!         while let Some(line) = input.line(100)? {
+//!         while let Some(line) = input.take_line(100)? {
 //!             if !self.has_name {
 //!                 self.has_name = true;
 //!                 cx.shared.insert(line.to_vec(), cx.id);
@@ -45,7 +45,7 @@
 //!     }
 //! }
 //!
-//! let mut server = TestServer::with(Names::new(), Default::default())?;
+//! let mut server = TestServer::with_shared(Names::new(), Default::default())?;
 //! let (ann, bob) = (server.connect(Mail::default())?, server.connect(Mail::default())?);
 //! ann.send("ann\n");
 //! bob.send("bob\nann good morning\n");
@@ -76,7 +76,7 @@
 //! peers[2].reset();
 //! server.run();
 //! let news: Arc<[u8]> = vec![b'x'; 50_000].into();
-//! let sent = peers.each_ref().map(|peer| server.io().send_shared(peer.id(), &news));
+//! let sent = peers.each_ref().map(|peer| server.io_mut().send_shared(peer.id(), &news));
 //! assert_eq!(sent, [SendStatus::Queued, SendStatus::Queued, SendStatus::Closed]);
 //! server.run();
 //! assert_eq!(peers[1].received().len(), 50_000);
@@ -102,10 +102,10 @@
 //!
 //! # From other threads
 //!
-//! A [`ServerHandle`](crate::ServerHandle) may be cloned, and sent to any thread. [`ServerHandle::call`](crate::ServerHandle::call)
+//! A [`ServerHandle`](crate::ServerHandle) may be cloned, and sent to any thread. [`ServerHandle::post`](crate::ServerHandle::post)
 //! runs a closure in the loop, with `shared` and `io`, just as a handler sees them. It does not wait for
 //! it. It is an error when the server is gone, or when
-//! [`Options::mailbox_limit`](crate::Options::mailbox_limit) calls wait already, so a thread that is
+//! [`Options::post_queue`](crate::Options::post_queue) calls wait already, so a thread that is
 //! faster than the loop notices.
 //!
 //! ```
@@ -113,18 +113,18 @@
 //! use std::time::Duration;
 //! use socketserver::{Options, Server};
 //!
-//! let mut server = Server::with(Vec::new(), Options::default())?;
+//! let mut server = Server::with_shared(Vec::new(), Options::default())?;
 //! let handle = server.handle();
 //! let thread = std::thread::spawn(move || -> io::Result<()> {
 //!     for number in 1..=3 {
-//!         handle.call(move |shared: &mut Vec<i32>, _io| shared.push(number))?;
+//!         handle.post(move |shared: &mut Vec<i32>, _io| shared.push(number))?;
 //!     }
 //!     handle.shutdown(Duration::ZERO);
 //!     Ok(())
 //! });
 //! server.serve_forever()?;
 //! thread.join().unwrap()?;
-//! assert_eq!(*server.shared(), [1, 2, 3]);
+//! assert_eq!(*server.shared_mut(), [1, 2, 3]);
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
@@ -155,7 +155,7 @@
 //!
 //! impl Handler<Results> for Sums {
 //!     fn handle(&mut self, cx: &mut Context<'_, Results>, input: &mut Input<'_>) -> io::Result<()> {
-//!         let Some(line) = input.line(1000)? else { return Ok(()) };
+//!         let Some(line) = input.take_line(1000)? else { return Ok(()) };
 //!         let (id, line) = (cx.id, line.to_vec());
 //!         cx.pause();
 //!         cx.offload(
@@ -182,7 +182,7 @@
 //!     }
 //! }
 //!
-//! let mut server = TestServer::with(Results::new(), Default::default())?;
+//! let mut server = TestServer::with_shared(Results::new(), Default::default())?;
 //! let peer = server.connect(Sums)?;
 //! peer.send("a\nab\n");
 //! let mut received = Vec::new();

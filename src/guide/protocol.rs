@@ -16,7 +16,7 @@
 //!
 //! TCP has no messages. It may deliver half of one, or three at once. A
 //! [`LengthField`](crate::LengthField) says where the length of a frame stands, and
-//! [`Input::frame_with`](crate::Input::frame_with) gives `None` until a whole frame has come. Its
+//! [`Input::take_frame_with`](crate::Input::take_frame_with) gives `None` until a whole frame has come. Its
 //! limit is required, because the peer decides the length; a longer frame is an error as soon as
 //! its length is known, and nothing is reserved for it.
 //!
@@ -24,14 +24,14 @@
 //! use socketserver::{Input, LengthField};
 //!
 //! /// A kind in one byte, the length in two, then the body.
-//! const MESSAGE: LengthField = LengthField::U16.at(1);
+//! const MESSAGE: LengthField = LengthField::U16.offset(1);
 //! const LONGEST: usize = 64;
 //!
 //! let mut input = Input::new(b"G\0\x05appleG\0\x04pea");
-//! let frame = input.frame_with(&MESSAGE, LONGEST)?.unwrap();
+//! let frame = input.take_frame_with(&MESSAGE, LONGEST)?.unwrap();
 //! assert_eq!((frame.head, frame.body), (&b"G\0\x05"[..], &b"apple"[..]));
-//! assert_eq!(input.frame_with(&MESSAGE, LONGEST)?, None, "one byte is missing");
-//! assert!(Input::new(b"G\xFF\xFF").frame_with(&MESSAGE, LONGEST).is_err(), "longer than 64");
+//! assert_eq!(input.take_frame_with(&MESSAGE, LONGEST)?, None, "one byte is missing");
+//! assert!(Input::new(b"G\xFF\xFF").take_frame_with(&MESSAGE, LONGEST).is_err(), "longer than 64");
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
@@ -65,7 +65,7 @@
 //! use std::time::Duration;
 //! use socketserver::{Context, Handler, Input, LengthField, Options, CloseReason, SendStatus, SocketId};
 //!
-//! const MESSAGE: LengthField = LengthField::U16.at(1);
+//! const MESSAGE: LengthField = LengthField::U16.offset(1);
 //! const LONGEST: usize = 64;
 //! const MOST_COUNTERS: usize = 10_000;
 //!
@@ -100,9 +100,9 @@
 //! fn message(kind: u8, body: &[u8]) -> io::Result<Vec<u8>> {
 //!     let mut out = vec![];
 //!     let mut frame = MESSAGE.begin(&mut out, 8 + LONGEST);
-//!     frame.head().copy_from_slice(&[kind]);
+//!     frame.header_mut().copy_from_slice(&[kind]);
 //!     io::Write::write_all(&mut frame, body)?;
-//!     frame.end()?;
+//!     frame.finish()?;
 //!     Ok(out)
 //! }
 //!
@@ -139,7 +139,7 @@
 //! impl Handler<Counters> for Counter {
 //!     fn handle(&mut self, cx: &mut Context<'_, Counters>, input: &mut Input<'_>) -> io::Result<()> {
 //!         while !cx.io.is_congested(cx.id) {
-//!             let frame = match input.frame_with(&MESSAGE, LONGEST) {
+//!             let frame = match input.take_frame_with(&MESSAGE, LONGEST) {
 //!                 Ok(Some(frame)) => frame,
 //!                 Ok(None) => break,
 //!                 Err(error) => {
@@ -175,7 +175,7 @@
 //!
 //! const ADD: &[u8] = b"A\0\x09\0\0\0\0\0\0\0\x02a"; // add 2 to "a"
 //! const TWO: &[u8] = b"V\0\x09\0\0\0\0\0\0\0\x02a";
-//! let new_server = || TestServer::with(Counters::default(), options());
+//! let new_server = || TestServer::with_shared(Counters::default(), options());
 //!
 //! Script::new()
 //!     .send(ADD)
@@ -203,11 +203,11 @@
 //! server.run();
 //! assert_eq!(watcher.received(), b"V\0\x09\0\0\0\0\0\0\0\0a");
 //! adder.send(ADD);
-//! server.io().shutdown(Duration::from_secs(1));
+//! server.io_mut().shutdown(Duration::from_secs(1));
 //! server.run();
 //! assert_eq!((watcher.received(), adder.received()), (TWO.to_vec(), TWO.to_vec()));
 //! assert_eq!(watcher.finished().unwrap().reason, CloseReason::Closed);
-//! assert!(server.shared().watchers.is_empty());
+//! assert!(server.shared_mut().watchers.is_empty());
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
@@ -224,7 +224,7 @@
 //! # type Counters = ();
 //! # fn options() -> Options { Options::default() }
 //!
-//! let mut server = Server::with(Counters::default(), options())?;
+//! let mut server = Server::with_shared(Counters::default(), options())?;
 //! server.listen("127.0.0.1:0", |_peer| Counter::default())?;
 //! let handle = server.handle();
 //! let stopper = std::thread::spawn(move || {

@@ -23,7 +23,7 @@
 //!
 //! The loops share nothing but the count of their connections and the order to stop, so handlers need no
 //! lock: what they share is one value for each loop. What must be known in all of them goes from loop to
-//! loop by [`ServerHandle::call`](crate::ServerHandle::call).
+//! loop by [`ServerHandle::post`](crate::ServerHandle::post).
 //!
 //! Who serves a client says [`LoadBalancing`](crate::LoadBalancing): the loop with the fewest connections,
 //! which is exact and costs one hand-over, or the kernel (`SO_REUSEPORT`), which costs nothing and spreads by

@@ -24,8 +24,8 @@
 //!     peer.send("hello");
 //! }
 //! server.run();
-//! server.io().close(closed.id());
-//! server.io().abort(aborted.id());
+//! server.io_mut().close(closed.id());
+//! server.io_mut().abort(aborted.id());
 //! server.run();
 //! assert_eq!(closed.finished(), None, "something is still to be sent");
 //! assert_eq!(aborted.finished().unwrap().reason, CloseReason::Aborted);
@@ -53,13 +53,13 @@
 //!    ended by themselves (`drained`), how many were cut off (`forced`), and how many bytes that
 //!    were sent never left (`bytes_dropped`).
 //!
-//! A connection that the callback of an [`alarm`](crate::Server::alarm) or of a watched source has
+//! A connection that the callback of an [`alarm`](crate::Server::add_timer_handler) or of a watched source has
 //! begun, such as a look whether another server is well, owes nobody an answer. While it does not
 //! stand and has nothing to send it holds up no shutdown, and once it is closed its peer is not waited
 //! for. When all else is done it ends with [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed).
 //!
 //! Any other connection in the making has the grace to stand and to send, be it to an address or to a
-//! name that is still looked up. One whose time has not come ([`Connect::after`](crate::Connect::after))
+//! name that is still looked up. One whose time has not come ([`Connect::delay`](crate::Connect::delay))
 //! ends at once.
 //!
 //! A service manager that signals every process of a service should signal the first one only (systemd:
@@ -79,11 +79,11 @@
 //! stuck.set_room(2); // it does not read what it is sent
 //! quick.send("hello");
 //! stuck.send("hello");
-//! server.io().shutdown(Duration::from_secs(10));
+//! server.io_mut().shutdown(Duration::from_secs(10));
 //! server.run();
 //! assert_eq!(quick.received(), b"hello", "what had come in was answered");
 //! assert_eq!(quick.finished().unwrap().reason, CloseReason::Closed);
-//! assert!(server.io().is_shutting_down());
+//! assert!(server.io_mut().is_shutting_down());
 //!
 //! server.advance(Duration::from_secs(10));
 //! assert_eq!(stuck.finished().unwrap().reason, CloseReason::ShutdownTimeout);
@@ -123,11 +123,11 @@
 //! }
 //!
 //! let options = Options { high_water: 4000, low_water: 1000, ..Options::default() };
-//! let mut server = TestServer::with((), options)?;
+//! let mut server = TestServer::with_shared((), options)?;
 //! let peer = server.connect(Thousand)?;
 //! peer.set_room(0);
 //! peer.send("ten bytes!");
-//! server.io().shutdown(Duration::from_secs(10));
+//! server.io_mut().shutdown(Duration::from_secs(10));
 //! server.run();
 //! assert_eq!(peer.finished(), None, "five requests are left");
 //! peer.set_room(usize::MAX);

@@ -58,7 +58,7 @@
 //!     }
 //!
 //!     fn timeout(&mut self, cx: &mut Context<'_>, _: TimerId) -> io::Result<()> {
-//!         let left = cx.io.unsent(cx.id) + cx.io.unacknowledged(cx.id).unwrap_or(0);
+//!         let left = cx.io.pending_output(cx.id) + cx.io.unacknowledged(cx.id).unwrap_or(0);
 //!         if left >= self.on_its_way {
 //!             cx.close();
 //!         }
@@ -99,7 +99,7 @@
 //!
 //! impl Handler for Lines {
 //!     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
-//!         while input.line(100)?.is_some() {
+//!         while input.take_line(100)?.is_some() {
 //!             cx.send(b"ok\n");
 //!         }
 //!         Ok(())
@@ -123,14 +123,14 @@
 //!     .send("w")
 //!     .advance(6 * SECOND)
 //!     .expect_finished(CloseReason::FrameTimeout)
-//!     .play_on(&mut TestServer::with((), options.clone())?, Lines);
+//!     .play_on(&mut TestServer::with_shared((), options.clone())?, Lines);
 //!
 //! Script::new()
 //!     .send("one\n")
 //!     .advance(61 * SECOND)
 //!     .expect("ok\n")
 //!     .expect_finished(CloseReason::IdleTimeout)
-//!     .play_on(&mut TestServer::with((), options)?, Lines);
+//!     .play_on(&mut TestServer::with_shared((), options)?, Lines);
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
@@ -153,7 +153,7 @@
 //! peer.set_room(3);
 //! peer.send("hello");
 //! server.run();
-//! server.io().close(peer.id());
+//! server.io_mut().close(peer.id());
 //! server.advance(Duration::from_secs(31));
 //! assert_eq!(peer.received(), b"hel");
 //! assert_eq!(peer.finished().unwrap().reason, CloseReason::CloseTimeout);
@@ -195,7 +195,7 @@
 //!     }
 //!
 //!     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
-//!         while let Some(name) = input.line(20)? {
+//!         while let Some(name) = input.take_line(20)? {
 //!             if let Some(login) = self.login.take() {
 //!                 cx.io.cancel_timer(login);
 //!                 cx.send(&[b"hello ", name, b"\n"].concat());

@@ -23,7 +23,7 @@ use crate::stats::CloseReason;
 pub struct Context<'a, S = ()> {
     /// The connection whose callback this is.
     pub id: SocketId,
-    /// What was given to [`Server::with`](crate::Server::with) (Python's `self.server`).
+    /// What was given to [`Server::with_shared`](crate::Server::with_shared) (Python's `self.server`).
     pub shared: &'a mut S,
     /// Every socket and timer of the server.
     pub io: &'a mut Io,
@@ -159,13 +159,13 @@ impl<S> Context<'_, S> {
     /// [`Handler::eof`] and [`Handler::shutdown`] of this connection wait until `then` has run, and a
     /// timer of zero that it sets has come up; so an answer still leaves. A shutdown waits so within
     /// its grace, also for the work of a datagram socket. It waits neither for work of a connection
-    /// that is closed, nor for that of a watched source or an [`alarm`](crate::Server::alarm), which
+    /// that is closed, nor for that of a watched source or an [`alarm`](crate::Server::add_timer_handler), which
     /// owe nobody an answer. Meanwhile the connection is not idle
     /// ([`Options::idle_timeout`](crate::Options::idle_timeout)).
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when
-    /// [`Options::work_limit`](crate::Options::work_limit) pieces are under way.
+    /// [`Options::offload_queue`](crate::Options::offload_queue) pieces are under way.
     pub fn offload<T, W, F>(&mut self, work: W, then: F) -> io::Result<()>
     where
         T: Send + 'static,

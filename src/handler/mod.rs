@@ -44,7 +44,7 @@ pub(crate) use registrar::{HandlerFactory, HandlerSlot, Registrar};
 ///
 /// impl Handler for Number {
 ///     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
-///         while let Some(line) = input.line(80)? {
+///         while let Some(line) = input.take_line(80)? {
 ///             self.0 += 1;
 ///             cx.send(format!("{} {}\n", self.0, String::from_utf8_lossy(line)).as_bytes());
 ///         }
@@ -54,7 +54,7 @@ pub(crate) use registrar::{HandlerFactory, HandlerSlot, Registrar};
 ///
 /// let mut server = Server::new()?;
 /// let listener = server.listen("127.0.0.1:0", |_peer| Number(0))?;
-/// let port = server.io().local_addr(listener).and_then(|addr| addr.port()).unwrap();
+/// let port = server.io_mut().local_addr(listener).and_then(|addr| addr.port()).unwrap();
 /// let client = thread::spawn(move || -> io::Result<String> {
 ///     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
 ///     stream.write_all(b"one\ntwo\n")?;

@@ -29,7 +29,7 @@ use crate::io::connect::{Connect, IntoConnect};
 ///
 /// A handler that must talk first, as one of SOCKS does, owns a `Relay`, calls [`Relay::start`] when
 /// it knows where to, and passes every callback on from then on. When the other side has something
-/// to say too, say that it could not connect, it owns the other half, from [`Relay::with`].
+/// to say too, say that it could not connect, it owns the other half, from [`Relay::joined_to`].
 ///
 /// With [`Options::idle_timeout`](crate::Options::idle_timeout) it ends when a side is silent for so
 /// long that could still say something, or that does not take what it is sent.
@@ -52,7 +52,7 @@ impl Relay {
     /// One half of a relay whose other connection is there already, with the other half in its
     /// handler.
     #[must_use]
-    pub fn with(other: SocketId) -> Relay {
+    pub fn joined_to(other: SocketId) -> Relay {
         Relay { to: None, other: Some(other) }
     }
 
@@ -61,9 +61,9 @@ impl Relay {
     /// # Errors
     /// What can be said at once; all else ends both connections.
     pub fn start<S: 'static>(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
-        cx.io.set_full_duplex(cx.id, true);
+        cx.io.set_read_while_congested(cx.id, true);
         if let Some(to) = self.to.take() {
-            self.other = Some(cx.connect(to?, Relay::with(cx.id))?);
+            self.other = Some(cx.connect(to?, Relay::joined_to(cx.id))?);
         }
         Ok(())
     }

@@ -17,15 +17,15 @@ use crate::stats::ShutdownReport;
 /// use std::time::Duration;
 /// use socketserver::{Options, Server};
 ///
-/// let mut server = Server::with(0, Options::default())?;
+/// let mut server = Server::with_shared(0, Options::default())?;
 /// let handle = server.handle();
 /// let other = std::thread::spawn(move || {
-///     handle.call(|count, _io| *count += 1).unwrap();
+///     handle.post(|count, _io| *count += 1).unwrap();
 ///     handle.shutdown(Duration::from_secs(1));
 ///     handle.wait(Duration::from_secs(10)).expect("the run has ended")
 /// });
 /// server.serve_forever()?;
-/// assert_eq!(*server.shared(), 1);
+/// assert_eq!(*server.shared_mut(), 1);
 /// assert_eq!(other.join().unwrap().forced, 0);
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -41,19 +41,19 @@ impl<S> ServerHandle<S> {
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when
-    /// [`Options::mailbox_limit`](crate::Options::mailbox_limit) calls wait,
+    /// [`Options::post_queue`](crate::Options::post_queue) calls wait,
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the server is gone.
-    pub fn call(&self, command: impl FnOnce(&mut S, &mut Io) + Send + 'static) -> io::Result<()> {
+    pub fn post(&self, command: impl FnOnce(&mut S, &mut Io) + Send + 'static) -> io::Result<()> {
         self.mailbox.post(Box::new(command))
     }
 
     /// [`Io::send`] from another thread. Whether `id` is still there is seen only by the loop.
     ///
     /// # Errors
-    /// As [`ServerHandle::call`].
+    /// As [`ServerHandle::post`].
     pub fn send(&self, id: SocketId, bytes: impl Into<Vec<u8>>) -> io::Result<()> {
         let bytes = bytes.into();
-        self.call(move |_, io| {
+        self.post(move |_, io| {
             io.send(id, &bytes);
         })
     }

@@ -57,7 +57,7 @@ impl Io {
     /// pausing the side that feeds it.
     ///
     /// `false` when it is no connection, or one that is closed.
-    pub fn set_full_duplex(&mut self, id: SocketId, on: bool) -> bool {
+    pub fn set_read_while_congested(&mut self, id: SocketId, on: bool) -> bool {
         self.is_live(id) && self.change(id, |connection| connection.stream.set_full_duplex(on))
     }
 

@@ -23,9 +23,9 @@ use crate::addr::{Addr, ToAddrs};
 ///
 /// let mut server = Server::new()?;
 /// // A name is looked up by another thread; whatever comes of it, `finish` is told.
-/// let later = Connect::to("localhost:7000")?.after(Duration::from_millis(100));
+/// let later = Connect::to("localhost:7000")?.delay(Duration::from_millis(100));
 /// server.connect(later, Echo)?;
-/// server.connect(Connect::to("127.0.0.1:7000")?.from("127.0.0.2:0")?, Echo)?;
+/// server.connect(Connect::to("127.0.0.1:7000")?.local_addr("127.0.0.2:0")?, Echo)?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ impl Connect {
     ///
     /// # Errors
     /// When it is no address.
-    pub fn from(mut self, addr: impl ToAddrs) -> io::Result<Connect> {
+    pub fn local_addr(mut self, addr: impl ToAddrs) -> io::Result<Connect> {
         self.from = Some(addr.to_addrs()?.into_iter().next().ok_or_else(no_address)?);
         Ok(self)
     }
@@ -89,7 +89,7 @@ impl Connect {
     /// comes from an untrusted party: a harmless name may resolve to 127.0.0.1. A panic of `allowed` is
     /// the failure of the connection.
     #[must_use]
-    pub fn only(mut self, allowed: fn(&Addr) -> bool) -> Connect {
+    pub fn allow_if(mut self, allowed: fn(&Addr) -> bool) -> Connect {
         self.allowed = Some(allowed);
         self
     }
@@ -111,7 +111,7 @@ impl Connect {
         if let Some(allowed) = allowed {
             // It is the user's, and runs in the loop when a name was looked up.
             catch_unwind(AssertUnwindSafe(|| addrs.retain(allowed)))
-                .map_err(|_| io::Error::other("the function of Connect::only has panicked"))?;
+                .map_err(|_| io::Error::other("the function of Connect::allow_if has panicked"))?;
         }
         if addrs.is_empty() {
             let what = "none of its addresses is allowed";
@@ -123,7 +123,7 @@ impl Connect {
     /// Not now but after so long. What is sent meanwhile leaves when the connection stands. A shutdown
     /// that begins before ends it, with [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed).
     #[must_use]
-    pub fn after(mut self, wait: Duration) -> Connect {
+    pub fn delay(mut self, wait: Duration) -> Connect {
         self.after = wait;
         self
     }

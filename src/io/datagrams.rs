@@ -42,8 +42,8 @@ impl Io {
             return self.send_while_shown(id, bytes, to);
         }
         let room = QueueLimits {
-            packets: self.options.packet_queue,
-            bytes: self.options.packet_queue_bytes,
+            packets: self.options.send_queue_packets,
+            bytes: self.options.send_queue_bytes,
         };
         self.stats.packets_sent += 1;
         if !datagram.send(to, bytes, room) {
@@ -60,8 +60,8 @@ impl Io {
     #[inline(never)]
     fn send_while_shown(&mut self, id: SocketId, bytes: &[u8], to: Option<&Addr>) -> SendStatus {
         let room = QueueLimits {
-            packets: self.options.packet_queue,
-            bytes: self.options.packet_queue_bytes,
+            packets: self.options.send_queue_packets,
+            bytes: self.options.send_queue_bytes,
         };
         let Some(datagram) = self.sockets.datagram_mut(id) else { return SendStatus::Closed };
         if datagram.phase() == DatagramPhase::Closing || to.is_none() && !datagram.is_connected {
@@ -108,8 +108,8 @@ impl Io {
             return SendStatus::Closed;
         }
         let room = QueueLimits {
-            packets: self.options.packet_queue,
-            bytes: self.options.packet_queue_bytes,
+            packets: self.options.send_queue_packets,
+            bytes: self.options.send_queue_bytes,
         };
         let taken = datagram.send_from(from, to, bytes, room);
         self.note_packet(id, taken)
@@ -123,13 +123,13 @@ impl Io {
     /// to `peer`; what `peer` sends to another address of this machine is no more received.
     ///
     /// That peer is taken at its word: what it sends is handled also where it is another socket of this
-    /// server ([`Options::own_packets`](crate::Options::own_packets)), so two services that answer
+    /// server ([`Options::accept_own_packets`](crate::Options::accept_own_packets)), so two services that answer
     /// everything should not choose each other.
     ///
     /// # Errors
     /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when it is gone;
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the peer is the socket itself.
-    pub fn set_peer(&mut self, id: SocketId, peer: &Addr) -> io::Result<()> {
+    pub fn connect_peer(&mut self, id: SocketId, peer: &Addr) -> io::Result<()> {
         let Some(datagram) = self.sockets.datagram_mut(id) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
@@ -192,7 +192,7 @@ impl Io {
 
     /// How many datagrams wait to leave the datagram socket `id`.
     #[must_use]
-    pub fn packets_waiting(&self, id: SocketId) -> usize {
+    pub fn queued_packets(&self, id: SocketId) -> usize {
         self.sockets.datagram(id).map_or(0, Datagram::waiting)
     }
 

@@ -81,7 +81,7 @@ impl<C> Mailbox<C> {
         let limit = self.limit;
         self.put(|state| {
             if state.commands.len() >= limit {
-                let what = "too many calls wait for the loop (Options::mailbox_limit)";
+                let what = "too many calls wait for the loop (Options::post_queue)";
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, what));
             }
             state.commands.push(command);

@@ -162,7 +162,7 @@ impl Io {
     /// Remembers that a handler asked for the end of the run, if that is what its error says. The
     /// last one is told.
     pub(crate) fn note_exit(&mut self, error: &io::Error) -> bool {
-        let exits = Exit::is(error);
+        let exits = Exit::is_exit(error);
         if exits {
             self.exit = Some(Exit.into());
         }

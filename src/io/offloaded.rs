@@ -8,7 +8,7 @@ impl Io {
     pub(crate) fn begin_offloaded(&mut self, id: SocketId) {
         if let Some(connection) = self.sockets.connection_mut(id) {
             connection.stream.note_offloaded(true);
-            // At most Options::work_limit entries, since each counts work that is under way.
+            // At most Options::offload_queue entries, since each counts work that is under way.
             *self.offloaded.entry(id).or_default() += 1;
         } else {
             self.change_datagram(id, |datagram| datagram.owe(true));

@@ -19,7 +19,7 @@ impl Io {
     #[inline]
     pub(crate) fn wait(&mut self, events: &mut Events, most: Option<Duration>) -> io::Result<()> {
         let timeout = self.timeout(most);
-        let polled = if self.options.spin.is_zero() || timeout == Some(Duration::ZERO) {
+        let polled = if self.options.busy_poll.is_zero() || timeout == Some(Duration::ZERO) {
             self.poll.poll(events, timeout)
         } else {
             self.busy_poll(events, timeout)
@@ -37,11 +37,12 @@ impl Io {
         Ok(())
     }
 
-    /// Looks for events again and again for as long as [`Options::spin`] says, and only then sleeps:
+    /// Looks for events again and again for as long as [`Options::busy_poll`] says, and only then sleeps:
     /// who is awake when a message comes need not be woken, which costs more than many a look.
     #[inline(never)]
     fn busy_poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        let spin = timeout.map_or(self.options.spin, |timeout| timeout.min(self.options.spin));
+        let spin =
+            timeout.map_or(self.options.busy_poll, |timeout| timeout.min(self.options.busy_poll));
         let began = Instant::now();
         loop {
             self.poll.poll(events, Some(Duration::ZERO))?;

@@ -21,7 +21,7 @@ impl Io {
     /// How much the system has taken for the peer of `id` that the peer has not acknowledged (TCP), or
     /// not read (Unix), as memory of the system, which is somewhat more than the bytes. A peer that
     /// reads slowly and steadily makes it fall although the system may report no room for minutes;
-    /// so a handler whose timer asks whether its peer is still there adds this to [`Io::unsent`]
+    /// so a handler whose timer asks whether its peer is still there adds this to [`Io::pending_output`]
     /// and compares that with what it was at the timer before. It costs a system call.
     ///
     /// `None` when there is no such connection, and where the system does not say: on all but Linux
@@ -34,7 +34,7 @@ impl Io {
     /// let mut server = TestServer::new()?;
     /// let peer = server.connect(Echo)?;
     /// peer.set_unacknowledged(4_096);
-    /// assert_eq!(server.io().unacknowledged(peer.id()), Some(4_096));
+    /// assert_eq!(server.io_mut().unacknowledged(peer.id()), Some(4_096));
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[must_use]

@@ -51,7 +51,7 @@ impl Io {
     /// How many bytes wait to be sent. Of what other connections were sent in this round, only
     /// that is counted which does not leave with its end.
     #[must_use]
-    pub fn unsent(&self, id: SocketId) -> usize {
+    pub fn pending_output(&self, id: SocketId) -> usize {
         let waiting = self.sockets.connection(id).map_or(0, |c| c.stream.unsent());
         waiting + if self.outbox.is_serving(id) { self.outbox.collected() } else { 0 }
     }
@@ -91,7 +91,7 @@ impl Io {
 
     /// How many connections are open, those included that only linger.
     #[must_use]
-    pub fn connections(&self) -> usize {
+    pub fn connection_count(&self) -> usize {
         self.sockets.connection_count()
     }
 

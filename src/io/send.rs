@@ -68,7 +68,7 @@ impl Io {
     /// let news: Arc<[u8]> = vec![b'x'; 50_000].into();
     /// for peer in &peers {
     ///     peer.set_room(10_000);
-    ///     assert_eq!(server.io().send_shared(peer.id(), &news), SendStatus::Queued);
+    ///     assert_eq!(server.io_mut().send_shared(peer.id(), &news), SendStatus::Queued);
     /// }
     /// server.run();
     /// assert_eq!(Arc::strong_count(&news), 3, "ours, and a share for each of them");

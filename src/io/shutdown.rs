@@ -103,7 +103,7 @@ impl Io {
             let connection = self.sockets.connection(*id);
             connection.is_some_and(|one| one.stream.is_beside() && one.stream.unsent() == 0)
         };
-        self.connections() == self.attempts.ids().filter(owes_nothing).count()
+        self.connection_count() == self.attempts.ids().filter(owes_nothing).count()
             && self.sockets.datagrams().all(|(_, one)| one.is_drained())
     }
 

@@ -61,7 +61,7 @@ impl ThreadPool {
     pub(crate) fn run(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let mut state = self.shared.lock();
         if state.waiting.len() + state.under_way >= self.limit {
-            let what = "too much offloaded work is waiting (Options::work_limit)";
+            let what = "too much offloaded work is waiting (Options::offload_queue)";
             return Err(io::Error::new(io::ErrorKind::WouldBlock, what));
         }
         if state.idle <= state.waiting.len() && state.threads < self.most_threads {

@@ -99,7 +99,7 @@ impl Io {
     /// `ready` with nothing ready.
     ///
     /// [`TimerId::NONE`], and no timer, when nobody could be called: the owner is gone or closed, or
-    /// it is a listener, which has no handler; [`Server::alarm`](crate::Server::alarm) is an owner
+    /// it is a listener, which has no handler; [`Server::add_timer_handler`](crate::Server::add_timer_handler) is an owner
     /// for timers that belong to no connection.
     pub fn set_timer(&mut self, owner: SocketId, after: Duration) -> TimerId {
         if !self.is_live(owner) || matches!(self.sockets.get(owner), Some(Entry::Listener(_))) {

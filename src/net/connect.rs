@@ -83,7 +83,7 @@ impl StreamSocket {
 /// `connect` after `bind`, which mio does not do.
 fn connect_from(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
     if from.is_ipv4() != to.is_ipv4() {
-        let what = format!("Connect::from {from} is of another family than {to}");
+        let what = format!("Connect::local_addr {from} is of another family than {to}");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;

@@ -41,7 +41,7 @@ impl ListenerSocket {
                 let socket =
                     Socket::new(Domain::for_address(*ip), Type::STREAM, Some(Protocol::TCP))?;
                 if ip.is_ipv6() {
-                    socket.set_only_v6(options.only_v6)?;
+                    socket.set_only_v6(options.v6_only)?;
                 }
                 #[cfg(unix)]
                 {

@@ -132,7 +132,7 @@ fn user_timeout_is_that_of_every_tcp_connection() {
 fn the_switches_of_listeners_are_set_as_they_say() {
     for on in BOTH {
         let options =
-            Options { reuse_address: on, reuse_port: on, only_v6: on, ..Options::default() };
+            Options { reuse_address: on, reuse_port: on, v6_only: on, ..Options::default() };
         for addr in [loopback(), loopback_v6()] {
             let listener = listen(&addr, &options);
             let socket = SockRef::from(&listener);
@@ -199,7 +199,7 @@ fn the_switches_of_datagram_sockets_are_set_as_they_say() {
         let options = Options {
             broadcast: on,
             multicast_loop: on,
-            only_v6: on,
+            v6_only: on,
             reuse_port: on,
             ..Options::default()
         };

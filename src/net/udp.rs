@@ -37,12 +37,12 @@ pub(super) fn udp(addr: SocketAddr, options: &Options) -> io::Result<Socket> {
     set_buffers(&socket, options)?;
     socket.set_broadcast(options.broadcast)?;
     if addr.is_ipv6() {
-        socket.set_only_v6(options.only_v6)?;
+        socket.set_only_v6(options.v6_only)?;
         set_hops_v6(&socket, options)?;
     }
     if addr.is_ipv4() {
         set_hops_v4(&socket, options)?;
-    } else if !options.only_v6 {
+    } else if !options.v6_only {
         // For its IPv4 peers. A system whose IPv6 sockets know no such options may refuse them.
         match set_hops_v4(&socket, options) {
             Err(error) if !BOTH_HAVE_HOPS => log::debug!("no TTL towards IPv4 peers: {error}"),

@@ -24,7 +24,7 @@
 //! * **Itself**: connect(2) towards a free port of this machine may choose that very port for our end. That
 //!   is seen when it returns, and refused with a reset.
 //!
-//! `Connect::only` is asked about every address, those that a name turned out to have included.
+//! `Connect::allow_if` is asked about every address, those that a name turned out to have included.
 //! `finish` is told of the last failure, with `CloseReason::ConnectFailed`. A shutdown ends at once what is only planned
 //! for later, leaves what is looked up or tried its grace, and tells what is begun while it lasts; what a timer that is nobody's has begun
 //! (`Flags::BESIDE`) does not hold it up. A timer that comes up before its connection

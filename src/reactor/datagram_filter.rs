@@ -46,7 +46,7 @@ pub(super) fn is_refused<S>(
 /// Whether a datagram claims to come from this server itself.
 #[cold]
 fn is_own(io: &mut Io, id: SocketId, peer: &Addr, destination: Option<Destination>) -> bool {
-    let of = io.options.own_packets.then_some(id);
+    let of = io.options.accept_own_packets.then_some(id);
     match peer {
         Addr::Ip(addr) => io.own.is_own(of, *addr, (id, destination), is_local),
         Addr::Unix(_) | Addr::Abstract(_) => io.own.is_own_name(of, peer),

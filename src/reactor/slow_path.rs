@@ -89,7 +89,7 @@ impl<S> Dispatcher<S> {
             return Ok(());
         }
         let held = connection.stream.take_unconsumed();
-        self.notify_eof(id, held.input().rest())
+        self.notify_eof(id, held.input().peek())
     }
 
     /// What a handler is told once it has seen what had come in: the peer's end, and the shutdown.

@@ -162,7 +162,7 @@ impl LoopGroup {
         let running = control.begin(&group);
         let reports = run_loops(loops, |index, gate| {
             let others = StopGroupOnDrop::unless_disarmed(&group);
-            let mut server = Server::with(shared(index), options.clone())?;
+            let mut server = Server::with_shared(shared(index), options.clone())?;
             server.join(&group, index);
             build(index, &mut server)?;
             server.end_building()?;

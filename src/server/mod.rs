@@ -74,7 +74,7 @@ impl Server<()> {
     /// # Errors
     /// When the system gives no poll.
     pub fn new() -> io::Result<Server<()>> {
-        Server::with((), Options::default())
+        Server::with_shared((), Options::default())
     }
 }
 
@@ -83,15 +83,15 @@ impl<S> Server<S> {
     ///
     /// # Errors
     /// When an option makes no sense (`InvalidInput`), or the system gives no poll.
-    pub fn with(shared: S, options: Options) -> io::Result<Server<S>> {
+    pub fn with_shared(shared: S, options: Options) -> io::Result<Server<S>> {
         let io = Io::new(options)?;
         let events = Events::with_capacity(io.options.events_per_turn);
         let waker = Waker::new(io.registry(), SocketId::WAKER)?;
-        let mailbox = Arc::new(Mailbox::new(waker, io.options.mailbox_limit));
+        let mailbox = Arc::new(Mailbox::new(waker, io.options.post_queue));
         let desk = Registrar {
             pending_handlers: Vec::new(),
             mailbox: Arc::clone(&mailbox),
-            workers: ThreadPool::new(io.options.worker_threads, io.options.work_limit),
+            workers: ThreadPool::new(io.options.offload_threads, io.options.offload_queue),
         };
         Ok(Server {
             reactor: Reactor::new(shared, io, desk),
@@ -108,32 +108,44 @@ impl<S> Server<S> {
     /// Asks `verify` about each client before anything is made for it, and about the sender of each
     /// datagram; a client it refuses is closed at once, a datagram dropped (Python's
     /// `verify_request`). A panic in it refuses.
-    pub fn verify_request(&mut self, verify: impl FnMut(&mut S, &Addr) -> bool + 'static) {
+    pub fn set_verify_request(&mut self, verify: impl FnMut(&mut S, &Addr) -> bool + 'static) {
         self.reactor.stage.verify = Some(Box::new(verify));
     }
 
     /// Has `actions` called at the end of every turn (Python's `service_actions`). There is no turn
     /// while nothing happens; for something regular, set a timer.
-    pub fn service_actions(&mut self, actions: impl FnMut(&mut S, &mut Io) + 'static) {
+    pub fn set_service_actions(&mut self, actions: impl FnMut(&mut S, &mut Io) + 'static) {
         self.service_actions = Some(Box::new(actions));
     }
 
     /// Shows every step of the loop to `watcher`, which must not panic.
-    pub fn trace(&mut self, watcher: impl FnMut(TraceEvent) + 'static) {
+    pub fn set_trace(&mut self, watcher: impl FnMut(TraceEvent) + 'static) {
         self.reactor.stage.io.trace.set(watcher);
     }
 
     // What may be reached.
 
+    /// All sockets and timers, to look at.
+    #[must_use]
+    pub fn io(&self) -> &Io {
+        &self.reactor.stage.io
+    }
+
     /// All sockets and timers.
-    pub fn io(&mut self) -> &mut Io {
+    pub fn io_mut(&mut self) -> &mut Io {
         let io = &mut self.reactor.stage.io;
         io.update_clock();
         io
     }
 
+    /// What the handlers share, to look at.
+    #[must_use]
+    pub fn shared(&self) -> &S {
+        &self.reactor.stage.shared
+    }
+
     /// What the handlers share.
-    pub fn shared(&mut self) -> &mut S {
+    pub fn shared_mut(&mut self) -> &mut S {
         &mut self.reactor.stage.shared
     }
 
@@ -180,7 +192,7 @@ impl<S> Server<S> {
     /// # Errors
     /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so.
     pub fn shutdown(&mut self, grace: Duration) -> io::Result<ShutdownReport> {
-        self.io().shutdown(grace);
+        self.io_mut().shutdown(grace);
         self.serve_forever()?;
         Ok(self.report.unwrap_or_default())
     }

@@ -14,7 +14,7 @@ use crate::io::connect::IntoConnect;
 
 impl<S> Server<S> {
     /// Listens for connections, and makes a handler for each with `factory`, which gets the
-    /// address of the peer. The listener's own address is `server.io().local_addr(id)`.
+    /// address of the peer. The listener's own address is `server.io_mut().local_addr(id)`.
     ///
     /// Of several addresses of a name the first that works is taken. A Unix path left behind by a
     /// dead server is reclaimed; a live one, or any other kind of file, is an error.
@@ -46,10 +46,10 @@ impl<S> Server<S> {
     }
 
     /// Serves datagrams that are sent to `addr` (Python's `UDPServer` and `UnixDatagramServer`):
-    /// `handler` gets each of them. The socket's own address is `server.io().local_addr(id)`.
+    /// `handler` gets each of them. The socket's own address is `server.io_mut().local_addr(id)`.
     ///
     /// Of several addresses of a name the first that works is taken. `[::]` takes IPv4 datagrams
-    /// too, unless [`Options::only_v6`]. Unix paths are treated as by [`Server::listen`].
+    /// too, unless [`Options::v6_only`]. Unix paths are treated as by [`Server::listen`].
     ///
     /// A socket that is bound to the wildcard (`0.0.0.0`, `[::]`) answers from the address that was
     /// asked, which [`Context::local_addr`](crate::Context::local_addr) names: on Linux and Android,
@@ -72,7 +72,7 @@ impl<S> Server<S> {
 
     /// Exchanges datagrams with one peer: [`Io::send`] sends to it, and only what it sends is
     /// received. A Unix socket opened so has no name, so its peer cannot answer; for that,
-    /// [`Server::bind`] one to a path and connect it with [`Io::set_peer`].
+    /// [`Server::bind`] one to a path and connect it with [`Io::connect_peer`].
     ///
     /// # Errors
     /// What the system says, with the address.
@@ -118,17 +118,17 @@ impl<S> Server<S> {
     ///
     /// # #[cfg(unix)] {
     /// let (mut sender, receiver) = mio::unix::pipe::new()?;
-    /// let mut server = Server::with(String::new(), Options::default())?;
+    /// let mut server = Server::with_shared(String::new(), Options::default())?;
     /// server.watch(receiver, mio::Interest::READABLE, |cx, pipe, _ready| {
     ///     // The pipe is non-blocking: this reads what there is.
     ///     let _ = pipe.read_to_string(cx.shared);
     ///     Ok(())
     /// })?;
     /// sender.write_all(b"from a pipe")?;
-    /// while server.shared().is_empty() {
+    /// while server.shared_mut().is_empty() {
     ///     server.turn(None)?;
     /// }
-    /// assert_eq!(server.shared(), "from a pipe");
+    /// assert_eq!(server.shared_mut(), "from a pipe");
     /// # }
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -153,14 +153,14 @@ impl<S> Server<S> {
     /// use std::time::Duration;
     /// use socketserver::{Options, Server};
     ///
-    /// let mut server = Server::with(0, Options::default())?;
-    /// let clock = server.alarm(|cx| {
+    /// let mut server = Server::with_shared(0, Options::default())?;
+    /// let clock = server.add_timer_handler(|cx| {
     ///     *cx.shared += 1;
     ///     cx.set_timer(Duration::from_millis(1));
     ///     Ok(())
     /// })?;
-    /// server.io().set_timer(clock, Duration::ZERO);
-    /// while *server.shared() < 3 {
+    /// server.io_mut().set_timer(clock, Duration::ZERO);
+    /// while *server.shared_mut() < 3 {
     ///     server.turn(None)?;
     /// }
     /// # Ok::<(), std::io::Error>(())
@@ -168,7 +168,7 @@ impl<S> Server<S> {
     ///
     /// # Errors
     /// When no id is left for it.
-    pub fn alarm<F>(&mut self, ring: F) -> io::Result<SocketId>
+    pub fn add_timer_handler<F>(&mut self, ring: F) -> io::Result<SocketId>
     where
         F: FnMut(&mut Context<'_, S>) -> io::Result<()> + 'static,
     {

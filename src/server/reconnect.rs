@@ -14,8 +14,8 @@ use crate::stats::CloseReason;
 /// Keeps one outgoing connection standing. Each time it ends, or does not come about, it is made
 /// again with a handler of its own, until the factory gives none or the server shuts down.
 ///
-/// The pause before the next attempt begins with [`Reconnect::first`], doubles each time up to
-/// [`Reconnect::most`], and starts over once a connection has stood for as long as the longest
+/// The pause before the next attempt begins with [`Reconnect::initial_backoff`], doubles each time up to
+/// [`Reconnect::max_backoff`], and starts over once a connection has stood for as long as the longest
 /// pause. Each is drawn from its upper half, so that many clients of a server that restarts do not
 /// come back all at once.
 ///
@@ -55,14 +55,14 @@ impl<F> Reconnect<F> {
 
     /// The pause before the second attempt; longer than nothing. Default: 100 ms.
     #[must_use]
-    pub fn first(mut self, pause: Duration) -> Reconnect<F> {
+    pub fn initial_backoff(mut self, pause: Duration) -> Reconnect<F> {
         self.first = pause;
         self
     }
 
     /// The longest pause, of the first one too; longer than nothing. Default: 30 s.
     #[must_use]
-    pub fn most(mut self, pause: Duration) -> Reconnect<F> {
+    pub fn max_backoff(mut self, pause: Duration) -> Reconnect<F> {
         self.most = pause;
         self
     }
@@ -91,7 +91,7 @@ impl<F> Reconnect<F> {
         H: Handler<S> + 'static,
     {
         self.check()?;
-        let Some(attempt) = ReconnectAttempt::first(self) else { return Ok(None) };
+        let Some(attempt) = ReconnectAttempt::initial_backoff(self) else { return Ok(None) };
         let connect = attempt.policy.connect.clone().fails_later();
         server.connect(connect, Reconnecting(Some(attempt))).map(Some)
     }
@@ -107,7 +107,7 @@ impl<F> Reconnect<F> {
         H: Handler<S> + 'static,
     {
         self.check()?;
-        let Some(attempt) = ReconnectAttempt::first(self) else { return Ok(None) };
+        let Some(attempt) = ReconnectAttempt::initial_backoff(self) else { return Ok(None) };
         let connect = attempt.policy.connect.clone().fails_later();
         cx.connect(connect, Reconnecting(Some(attempt))).map(Some)
     }
@@ -127,7 +127,7 @@ struct ReconnectAttempt<H, F> {
 struct Reconnecting<H, F>(Option<ReconnectAttempt<H, F>>);
 
 impl<H, F: FnMut(Option<CloseReason>) -> Option<H>> ReconnectAttempt<H, F> {
-    fn first(mut policy: Reconnect<F>) -> Option<ReconnectAttempt<H, F>> {
+    fn initial_backoff(mut policy: Reconnect<F>) -> Option<ReconnectAttempt<H, F>> {
         let handler = (policy.make)(None)?;
         let pause = policy.first;
         Some(ReconnectAttempt { handler, policy, pause, stands: None })
@@ -198,7 +198,7 @@ where
             return;
         }
         if let Some((next, pause)) = attempt.next(cx.reason(), cx.io.now()) {
-            let connect = next.policy.connect.clone().after(pause);
+            let connect = next.policy.connect.clone().delay(pause);
             // It fails only when the server takes no more connections, and then this one neither.
             if let Err(error) = cx.connect(connect, Reconnecting(Some(next))) {
                 log::warn!("{}: cannot connect again: {error}", cx.id);
@@ -217,7 +217,8 @@ mod tests {
     /// An attempt of a row whose pauses go from 100 ms to 1 s.
     fn row() -> ReconnectAttempt<Echo, impl FnMut(Option<CloseReason>) -> Option<Echo>> {
         let again = Reconnect::new("127.0.0.1:7000", |_| Some(Echo)).unwrap();
-        ReconnectAttempt::first(again.first(100 * MS).most(1_000 * MS)).unwrap()
+        ReconnectAttempt::initial_backoff(again.initial_backoff(100 * MS).max_backoff(1_000 * MS))
+            .unwrap()
     }
 
     /// Whether it may have been drawn from the upper half of this.

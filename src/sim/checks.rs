@@ -22,12 +22,12 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     if deadline.is_some_and(|deadline| deadline <= now) {
         return Err("a shutdown outlasted its grace".to_string());
     }
-    if io.drain == ShutdownState::Done && io.connections() > 0 {
+    if io.drain == ShutdownState::Done && io.connection_count() > 0 {
         return Err("a shutdown is over, and there are connections left".to_string());
     }
     let stats = io.stats();
     let kept = [
-        ("connections", sim.connections() as u64, io.connections() as u64),
+        ("connections", sim.connections() as u64, io.connection_count() as u64),
         ("accepted", sim.accepted, stats.accepted),
         ("connected", sim.connected, stats.connected),
         ("bytes out", sim.bytes_out, stats.bytes_out),
@@ -53,7 +53,7 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
 fn wrong_with(io: &Io, line: &mut SimConnection, now: u64) -> Option<String> {
     let options = &io.options;
     let id = line.page.id?;
-    let (open, unsent) = (io.is_open(id), io.unsent(id));
+    let (open, unsent) = (io.is_open(id), io.pending_output(id));
     let Some(connection) = io.sockets.connection(id) else {
         return Some("its descriptor is open, but it is gone".to_string());
     };
@@ -131,7 +131,7 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
             return Err(format!("{n}: lost edge: {what}"));
         }
     }
-    let room = io.connections() < io.options.max_connections && sim.open < sim.limit;
+    let room = io.connection_count() < io.options.max_connections && sim.open < sim.limit;
     // Only a shortage is waited out: after an error of one client the next has its turn at once.
     let retries = sim.short_of_something && io.next_deadline() <= io.after(crate::io::ACCEPT_RETRY);
     if !sim.backlog.is_empty() && room && !io.is_shutting_down() && !retries {
@@ -146,7 +146,7 @@ fn left_undone(io: &Io, line: &SimConnection) -> Option<&'static str> {
     let id = line.page.id?;
     let page = &line.page;
     let connection = io.sockets.connection(id)?;
-    let unsent = io.unsent(id);
+    let unsent = io.pending_output(id);
     let congested = io.is_congested(id);
     if line.reset {
         return Some("it was reset and lives on");
@@ -192,7 +192,7 @@ pub(crate) fn all_came(run: &mut Run) -> Result<(), Failed> {
             return Err(format!("{n}: its peer got {} of {} bytes", line.got, page.sent));
         }
     }
-    if !sim.backlog.is_empty() && io.connections() < io.options.max_connections {
+    if !sim.backlog.is_empty() && io.connection_count() < io.options.max_connections {
         return Err("clients still wait, and there is room".to_string());
     }
     Ok(())

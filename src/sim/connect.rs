@@ -37,10 +37,10 @@ pub(crate) fn begin_connect(io: &mut Io, desk: &mut Registrar<World>, world: &Wo
     let by_name = || Ok(Connect::to_name("somewhere:80"));
     let to = if plan.named == Named::Address { Connect::to(&addrs[..]) } else { by_name() };
     let from = world.borrow().trips[k].from();
-    let to = to.and_then(|to| from.map_or(Ok(to.clone()), |from| to.from(from)));
-    let to = to.expect("these are addresses").after(plan.after);
+    let to = to.and_then(|to| from.map_or(Ok(to.clone()), |from| to.local_addr(from)));
+    let to = to.expect("these are addresses").delay(plan.after);
     // A lingering connection makes room.
-    let full = io.connections() >= io.options.max_connections && io.lingering.len() == 0;
+    let full = io.connection_count() >= io.options.max_connections && io.lingering.len() == 0;
     let over = matches!(io.drain, ShutdownState::Draining { deadline, .. } if deadline <= io.now);
     let asker = world.borrow().clock.filter(|_| is_beside(k));
     let opened = if plan.named == Named::Address {

@@ -45,7 +45,7 @@ fn of_ledger(stats: &Stats) -> DatagramCounters {
 /// The grace of a shutdown is over: what waits is dropped, and then a handler may have sent more.
 fn drop_what_was_cut_off(io: &Io, port: &mut SimDatagramSocket) -> u64 {
     let Some(id) = port.page.id else { return 0 };
-    let abort_all = port.page.parcels.len().saturating_sub(io.packets_waiting(id));
+    let abort_all = port.page.parcels.len().saturating_sub(io.queued_packets(id));
     port.page.parcels.drain(..abort_all);
     abort_all as u64
 }

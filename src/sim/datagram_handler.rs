@@ -333,7 +333,7 @@ fn post(io: &mut Io, world: &World, n: u32, to: Option<Party>, len: usize) {
 /// What was said about a datagram that was sent must be so.
 fn note_post(world: &World, n: u32, parcel: SentDatagram, sent: SendStatus) {
     let mut sim = world.borrow_mut();
-    let (most, most_bytes) = (sim.options.packet_queue, sim.options.packet_queue_bytes);
+    let (most, most_bytes) = (sim.options.send_queue_packets, sim.options.send_queue_bytes);
     let ends = sim.draining || sim.server_closed;
     let port = sim.port(n);
     let unix = port.unix;
@@ -373,7 +373,7 @@ pub(crate) fn connect(io: &mut Io, world: &World, n: u32, peer: Party) {
         let Some(id) = port.page.id.filter(|_| !port.page.connected) else { return };
         (id, name(port.unix, peer), port.open)
     };
-    let done = io.set_peer(id, &addr);
+    let done = io.connect_peer(id, &addr);
     let mut sim = world.borrow_mut();
     let page = &mut sim.port(n).page;
     page.connected |= open;

@@ -114,7 +114,7 @@ impl Simulated {
         let Some(named) = named.filter(|named| named.page.is_own && named.unix == unix) else {
             return false;
         };
-        if self.options.own_packets && m != n {
+        if self.options.accept_own_packets && m != n {
             return false;
         }
         if from == 0 || unix || !named.anywhere {

@@ -82,7 +82,7 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
         is_beside(k) && trip.is_live() && line.is_some_and(|line| line.page.sent == 0)
     };
     let idle = sim.trips.iter().enumerate().filter(|(k, trip)| idle(*k, trip)).count();
-    if draining && idle > 0 && idle == io.connections() && sim.ports.is_empty() {
+    if draining && idle > 0 && idle == io.connection_count() && sim.ports.is_empty() {
         return Err("a shutdown waits for those alone whom nobody has asked for".to_string());
     }
     for trip in sim.trips.iter().filter(|trip| trip.begun) {

@@ -85,14 +85,14 @@ impl Run {
             script.trips.iter().map(|plan| Outgoing::new(plan.clone(), nature(plan))).collect();
         let world: World = Rc::new(RefCell::new(sim));
         install(Some(world.clone()));
-        let server = Server::with(Rc::clone(&world), script.options.clone());
+        let server = Server::with_shared(Rc::clone(&world), script.options.clone());
         let mut server = server.map_err(|error| format!("no server: {error}"))?;
         if show {
-            server.trace(|step| println!("        {step}"));
+            server.set_trace(|step| println!("        {step}"));
         }
         if !script.ports.is_empty() {
             let refused = [name(false, REFUSED), name(true, REFUSED)];
-            server.verify_request(move |_, peer| !refused.contains(peer));
+            server.set_verify_request(move |_, peer| !refused.contains(peer));
         }
         let stage = server.stage();
         stage.io.stopped_at = Some(0);
@@ -105,7 +105,7 @@ impl Run {
             Box::new(ScriptedHandler { n, nature: peers[n as usize] })
         };
         stage.install(id, HandlerSlot::Listener(Box::new(factory)));
-        let clock = server.alarm(|_| Ok(())).map_err(|error| error.to_string())?;
+        let clock = server.add_timer_handler(|_| Ok(())).map_err(|error| error.to_string())?;
         world.borrow_mut().clock = Some(clock);
         Ok(Run { server, world, events: Vec::new(), idle_turns: 0, show })
     }
@@ -143,12 +143,12 @@ impl Run {
             Step::Poke(salt) => {
                 sim.random = Random::new(salt);
                 drop(sim);
-                act(self.server.io(), &self.world, None, false);
+                act(self.server.io_mut(), &self.world, None, false);
                 return self.failure();
             }
             Step::Done(n) => {
                 drop(sim);
-                end_offloaded(self.server.io(), &self.world, n);
+                end_offloaded(self.server.io_mut(), &self.world, n);
                 return self.failure();
             }
             Step::Shutdown(grace) => {
@@ -164,7 +164,7 @@ impl Run {
             Step::PokePort(salt) => {
                 sim.random = Random::new(salt);
                 drop(sim);
-                act_on_port(self.server.io(), &self.world, None);
+                act_on_port(self.server.io_mut(), &self.world, None);
                 return self.failure();
             }
             Step::Deliver(n, who, count) => {
@@ -215,7 +215,7 @@ impl Run {
         stage.install(id, HandlerSlot::Datagram(Box::new(ScriptedDatagramHandler { n, service })));
         self.world.borrow_mut().port(n).page.is_own = true;
         if service.connected {
-            connect(self.server.io(), &self.world, n, Party::Stranger(0));
+            connect(self.server.io_mut(), &self.world, n, Party::Stranger(0));
         }
         self.failure()
     }
@@ -233,7 +233,7 @@ impl Run {
         let n = trip.plan.line;
         let found = if known { Ok(addrs) } else { Err(UNKNOWN.into()) };
         let id = sim.line(n).page.id.expect("it was begun");
-        let told = self.server.handle().call(move |world: &mut World, io| {
+        let told = self.server.handle().post(move |world: &mut World, io| {
             let now = world.borrow().now;
             world.borrow_mut().trips[k].note_found(now);
             io.resolved(id, found);
@@ -258,7 +258,7 @@ impl Run {
         let lines = self.world.borrow().lines.len() as u32;
         let mut any = false;
         for n in 0..lines {
-            while end_offloaded(self.server.io(), &self.world, n) {
+            while end_offloaded(self.server.io_mut(), &self.world, n) {
                 any = true;
             }
         }
@@ -270,7 +270,7 @@ impl Run {
         let mut sim = self.world.borrow_mut();
         sim.now += time;
         self.server.stage().io.stopped_at = Some(sim.now);
-        self.server.io();
+        self.server.io_mut();
     }
 
     pub(crate) fn failure(&self) -> Result<(), Failed> {
@@ -368,7 +368,7 @@ impl Run {
         }
         // A client that still waits would be accepted after the shutdown.
         self.world.borrow_mut().server_closed = true;
-        self.server.io().server_close();
+        self.server.io_mut().server_close();
         self.world.borrow_mut().backlog.clear();
         self.shut_down(Duration::from_millis(100));
         for _ in 0..4 {
@@ -390,7 +390,7 @@ impl Run {
         if self.server.stage().io.drain == ShutdownState::Done {
             self.world.borrow_mut().run_again();
         }
-        self.server.io().shutdown(grace);
+        self.server.io_mut().shutdown(grace);
     }
 
     pub(crate) fn is_draining_since(&mut self) -> Option<u64> {

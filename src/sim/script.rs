@@ -199,9 +199,9 @@ fn add_ports(script: &mut Script, random: &mut Random, large: bool, wild: bool) 
     let largest = if large { random.pick(&[2_000, 65_507, 65_535]) } else { 60 };
     options.max_packet_size = random.pick(&[1, 20, 40, largest]);
     options.packets_per_turn = random.pick(&[1, 2, 3, 8, 64, 100]);
-    options.packet_queue = random.pick(&[1, 3, 10, 4_096]);
-    options.packet_queue_bytes = random.pick(&[10, 200, 8 << 20]);
-    options.own_packets = random.chance(30);
+    options.send_queue_packets = random.pick(&[1, 3, 10, 4_096]);
+    options.send_queue_bytes = random.pick(&[10, 200, 8 << 20]);
+    options.accept_own_packets = random.chance(30);
     let largest = options.max_packet_size;
     let count = random.between(1, 3);
     script.ports = (0..count).map(|_| draw_service(random)).collect();

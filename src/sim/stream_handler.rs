@@ -51,7 +51,7 @@ impl Handler<World> for ScriptedHandler {
         }
         if self.nature.full_duplex {
             world.borrow_mut().line(self.n).page.full_duplex = true;
-            cx.io.set_full_duplex(cx.id, true);
+            cx.io.set_read_while_congested(cx.id, true);
         }
         self.talk(cx.io, &world);
         self.end_callback(cx, &world, false)
@@ -59,7 +59,7 @@ impl Handler<World> for ScriptedHandler {
 
     fn handle(&mut self, cx: &mut Context<'_, World>, input: &mut Input<'_>) -> io::Result<()> {
         let world = Rc::clone(cx.shared);
-        self.check_input(cx.io, &world, input.rest());
+        self.check_input(cx.io, &world, input.peek());
         let takes = self.takes(&world, input)?;
         let seen = {
             let mut sim = world.borrow_mut();
@@ -109,7 +109,7 @@ impl Handler<World> for ScriptedHandler {
         let world = Rc::clone(cx.shared);
         {
             let low = cx.io.options.low_water;
-            let congested = cx.io.is_congested(cx.id) || cx.io.unsent(cx.id) > low;
+            let congested = cx.io.is_congested(cx.id) || cx.io.pending_output(cx.id) > low;
             let mut sim = world.borrow_mut();
             sim.check(!congested, || format!("{}: drained, but congested", self.n));
             let line = sim.line(self.n);
@@ -221,7 +221,7 @@ impl ScriptedHandler {
         };
         input.take(takes);
         if let Takes::Needs(piece) = self.nature.takes {
-            input.need(piece, piece)?;
+            input.require(piece, piece)?;
         }
         Ok(takes)
     }
@@ -458,7 +458,7 @@ fn set_full_duplex(io: &mut Io, world: &World, n: u32, on: bool) {
     let Some(id) = page.id else { return };
     page.full_duplex = on;
     drop(sim);
-    let (can, done) = (io.is_open(id), io.set_full_duplex(id, on));
+    let (can, done) = (io.is_open(id), io.set_read_while_congested(id, on));
     world.borrow_mut().check(done == can, || format!("{n}: open {can}, but set {done}"));
 }
 

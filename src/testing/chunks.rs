@@ -23,7 +23,7 @@ pub fn assert_chunk_invariant<H>(mut make_handler: impl FnMut() -> H, input: &[u
 where
     H: Handler + 'static,
 {
-    let make = || Ok((TestServer::with((), Options::default())?, make_handler()));
+    let make = || Ok((TestServer::with_shared((), Options::default())?, make_handler()));
     assert_chunk_invariant_with(make, input);
 }
 
@@ -40,7 +40,7 @@ where
 ///
 /// impl Handler<Vec<u8>> for Join {
 ///     fn handle(&mut self, cx: &mut Context<'_, Vec<u8>>, input: &mut Input<'_>) -> io::Result<()> {
-///         while let Some(line) = input.line(80)? {
+///         while let Some(line) = input.take_line(80)? {
 ///             cx.shared.extend_from_slice(line);
 ///             let all = cx.shared.clone();
 ///             cx.send(&all);
@@ -50,7 +50,7 @@ where
 /// }
 ///
 /// assert_chunk_invariant_with(
-///     || Ok((TestServer::with(Vec::new(), Options::default())?, Join)),
+///     || Ok((TestServer::with_shared(Vec::new(), Options::default())?, Join)),
 ///     b"one\ntwo\n",
 /// );
 /// ```

@@ -31,7 +31,7 @@
 //!     }
 //!
 //!     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
-//!         while let Some(line) = input.line(100)? {
+//!         while let Some(line) = input.take_line(100)? {
 //!             if let Some(timer) = self.patience.take() {
 //!                 cx.io.cancel_timer(timer);
 //!             }
@@ -165,7 +165,7 @@ impl TestServer<()> {
     /// # Errors
     /// When the system gives no poll.
     pub fn new() -> io::Result<TestServer<()>> {
-        TestServer::with((), Options::default())
+        TestServer::with_shared((), Options::default())
     }
 }
 
@@ -174,8 +174,8 @@ impl<S> TestServer<S> {
     ///
     /// # Errors
     /// When an option makes no sense (`InvalidInput`), or the system gives no poll.
-    pub fn with(shared: S, options: Options) -> io::Result<TestServer<S>> {
-        let mut server = Server::with(shared, options)?;
+    pub fn with_shared(shared: S, options: Options) -> io::Result<TestServer<S>> {
+        let mut server = Server::with_shared(shared, options)?;
         server.stage().io.stopped_at = Some(0);
         Ok(TestServer { server, wires: Vec::new() })
     }
@@ -243,14 +243,26 @@ impl<S> TestServer<S> {
         }
     }
 
-    /// What the handlers share.
-    pub fn shared(&mut self) -> &mut S {
+    /// What the handlers share, to look at.
+    #[must_use]
+    pub fn shared(&self) -> &S {
         self.server.shared()
     }
 
-    /// All sockets and timers.
-    pub fn io(&mut self) -> &mut Io {
+    /// What the handlers share.
+    pub fn shared_mut(&mut self) -> &mut S {
+        self.server.shared_mut()
+    }
+
+    /// All sockets and timers, to look at.
+    #[must_use]
+    pub fn io(&self) -> &Io {
         self.server.io()
+    }
+
+    /// All sockets and timers.
+    pub fn io_mut(&mut self) -> &mut Io {
+        self.server.io_mut()
     }
 
     /// The server itself.

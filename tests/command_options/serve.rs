@@ -21,7 +21,7 @@ pub(super) const TRIALS: &[(&str, fn())] = &[
     ("serve --high-water", high_water),
     ("serve --max-line", max_line),
     ("serve --grace", grace),
-    ("serve --spin", spin),
+    ("serve --busy-poll", busy_poll),
     ("serve --loops", loops),
     ("serve --balance", balance),
     ("serve --counters", counters),
@@ -185,8 +185,8 @@ fn grace() {
 }
 
 /// A loop that looks for events without sleeping takes time.
-fn spin() {
-    let (server, addr) = start(&["echo", "--spin", "1h"]);
+fn busy_poll() {
+    let (server, addr) = start(&["echo", "--busy-poll", "1h"]);
     let mut client = tcp(&addr);
     exchange(&mut client, b"wake up");
     let (before, end) = (server.cpu(), Instant::now() + PATIENCE);

@@ -57,13 +57,13 @@ pub(crate) struct Tested<S: 'static = ()> {
 
 impl Tested<()> {
     pub(crate) fn new() -> Tested<()> {
-        Tested::with((), Options::default())
+        Tested::with_shared((), Options::default())
     }
 }
 
 impl<S> Tested<S> {
-    pub(crate) fn with(shared: S, options: Options) -> Tested<S> {
-        Tested { server: Server::with(shared, options).unwrap(), directory: None }
+    pub(crate) fn with_shared(shared: S, options: Options) -> Tested<S> {
+        Tested { server: Server::with_shared(shared, options).unwrap(), directory: None }
     }
 
     /// Listens on a free address of this kind.
@@ -119,8 +119,8 @@ impl<S> Tested<S> {
     #[track_caller]
     pub(crate) fn until_ended(&mut self, conversations: u64) {
         self.until(|server| {
-            let io = server.io();
-            io.stats().all_ended() == conversations && io.connections() == 0
+            let io = server.io_mut();
+            io.stats().all_ended() == conversations && io.connection_count() == 0
         });
     }
 
@@ -154,7 +154,7 @@ impl<S> Tested<S> {
     pub(crate) fn steps(&mut self) -> Steps {
         let steps = Steps::default();
         let watcher = steps.clone();
-        self.server.trace(move |step| watcher.0.borrow_mut().push(step));
+        self.server.set_trace(move |step| watcher.0.borrow_mut().push(step));
         steps
     }
 

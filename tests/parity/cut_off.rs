@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::rc::Rc;
 use std::time::Duration;
 
-use socketserver::blocking::{Handler, Mode, Request};
+use socketserver::blocking::{Handler, Request, Workers};
 use socketserver::{Addr, Server, SocketId, TraceEvent};
 
 /// Turns of at most 10 ms in which all this has to happen.
@@ -23,19 +23,19 @@ impl Handler for Copy {
     }
 }
 
-pub(crate) fn run(mode: &Mode) -> io::Result<()> {
+pub(crate) fn run(mode: &Workers) -> io::Result<()> {
     let mut server = Server::new()?;
     let streams = server.listen_blocking("127.0.0.1:0", mode, |_peer| Copy)?;
     let packets = server.bind_blocking("127.0.0.1:0", mode, |_peer| Copy)?;
     let accepted = Rc::new(Cell::new(None));
     let seen = Rc::clone(&accepted);
-    server.trace(move |step| {
+    server.set_trace(move |step| {
         if let TraceEvent::Accepted(_, id) = step {
             seen.set(Some(id));
         }
     });
     let _stream = TcpStream::connect(ip(&mut server, streams))?;
-    turn_until(&mut server, |_| accepted.get().is_some() && mode.active() == 1)?;
+    turn_until(&mut server, |_| accepted.get().is_some() && mode.active_count() == 1)?;
 
     let client = UdpSocket::bind("127.0.0.1:0")?;
     client.set_nonblocking(true)?;
@@ -43,7 +43,7 @@ pub(crate) fn run(mode: &Mode) -> io::Result<()> {
     turn_until(&mut server, |server| server.io().stats().packets_in == 1)?;
 
     // Nothing else will happen that could remind the socket of its datagram.
-    server.io().abort(accepted.get().unwrap());
+    server.io_mut().abort(accepted.get().unwrap());
     let mut answer = [0; 8];
     turn_until(&mut server, |_| client.recv(&mut answer).is_ok_and(|n| n == 4))?;
     println!("answered {}", String::from_utf8_lossy(&answer[..4]));

@@ -24,7 +24,7 @@ const CRATE: &str = "Addr Connect Context LoopGroup LoopGroupHandle DatagramHand
     Readiness CloseReason Reconnect Relay ShutdownReport SendStatus Server SocketId LoadBalancing TraceEvent TimerId ToAddrs \
     blocking guide mio testing";
 
-const BLOCKING: &str = "Handler MAX_CHILDREN Mode Request";
+const BLOCKING: &str = "Handler MAX_CHILDREN Workers Request";
 
 fn names_in(list: &str) -> BTreeSet<String> {
     list.split_whitespace().map(str::to_string).collect()

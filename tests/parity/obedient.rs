@@ -137,7 +137,7 @@ fn echo(request: &mut Request<'_, u32>) -> io::Result<()> {
 /// Says who it is, and waits until its client has no more to say.
 fn stay(request: &mut Request<'_, u32>) -> io::Result<()> {
     writeln!(request, "{}", process::id())?;
-    while request.line(80)?.is_some() {}
+    while request.take_line(80)?.is_some() {}
     writeln!(request, "stayed")
 }
 
@@ -148,7 +148,7 @@ fn lose_patience(request: &mut Request<'_, u32>, time: &str) -> io::Result<()> {
 }
 
 fn count(request: &mut Request<'_, u32>) -> io::Result<()> {
-    let count = request.shared(|count| {
+    let count = request.with_shared(|count| {
         *count += 1;
         *count
     })?;

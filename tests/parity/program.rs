@@ -22,7 +22,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use socketserver::blocking::Mode;
+use socketserver::blocking::Workers;
 use socketserver::{Addr, CloseReason, Exit, Io, Options, Server, SocketId, ToAddrs, mio};
 
 use super::combination::{Place, Transport};
@@ -66,7 +66,7 @@ struct Program {
     orders: Orders,
     settings: Settings,
     interrupted: Arc<AtomicBool>,
-    mode: Option<Mode>,
+    mode: Option<Workers>,
     server: Option<Server<u32>>,
     /// A child that is none of the server's business.
     stranger: Option<Child>,
@@ -89,7 +89,7 @@ impl Program {
                 self.orders.block(true)?;
                 println!("{:?}", outcome?);
             }
-            ("server_close", Some(server)) => server.io().server_close(),
+            ("server_close", Some(server)) => server.io_mut().server_close(),
             ("close", server) => {
                 *server = None;
                 self.mode = None;
@@ -105,8 +105,8 @@ impl Program {
         Ok(())
     }
 
-    fn build(&self, address: &str) -> io::Result<(Server<u32>, SocketId, Mode)> {
-        let mut server = Server::with(0, Options::default())?;
+    fn build(&self, address: &str) -> io::Result<(Server<u32>, SocketId, Workers)> {
+        let mut server = Server::with_shared(0, Options::default())?;
         let mode = mode(&self.settings);
         let plan = Plan {
             settings: self.settings.clone(),
@@ -115,7 +115,7 @@ impl Program {
         };
         let id = serve(&mut server, &self.settings, address, &mode, Arc::new(plan))?;
         let mut refuse = self.settings.refuse;
-        server.verify_request(move |_, _| {
+        server.set_verify_request(move |_, _| {
             let refused = refuse > 0;
             refuse = refuse.saturating_sub(1);
             !refused
@@ -127,7 +127,7 @@ impl Program {
         let (mut server, id, mode) = self.build(&self.settings.address)?;
         let ticks = Rc::new(Cell::new(0));
         let ticking = Rc::clone(&ticks);
-        server.service_actions(move |_, _| ticking.set(ticking.get() + 1));
+        server.set_service_actions(move |_, _| ticking.set(ticking.get() + 1));
         let busy = mode.clone();
         server.watch(self.orders.source()?, Interest::READABLE, move |cx, source, _| {
             for order in come_in(source) {
@@ -181,7 +181,7 @@ impl Program {
             Transport::Udp | Transport::Udp6 => "192.0.2.1:1".into(),
             Transport::Unix | Transport::Unixgram => "/nowhere/at/all".into(),
         };
-        let mut server = Server::with(0, Options::default())?;
+        let mut server = Server::with_shared(0, Options::default())?;
         let mode = mode(&self.settings);
         let plan = Arc::new(Plan {
             settings: self.settings.clone(),
@@ -228,20 +228,20 @@ fn heed_signals(server: &mut Server<u32>) -> io::Result<()> {
     Ok(())
 }
 
-fn mode(settings: &Settings) -> Mode {
+fn mode(settings: &Settings) -> Workers {
     let mut mode = match settings.combination.place {
-        Place::Inline => Mode::inline(),
-        Place::Threads => Mode::threads(settings.places),
-        Place::Processes => Mode::processes(settings.places).inherit_signals(settings.inherits),
+        Place::Inline => Workers::inline(),
+        Place::Threads => Workers::threads(settings.places),
+        Place::Processes => Workers::processes(settings.places).inherit_signals(settings.inherits),
     };
-    mode = mode.detach(settings.detach);
+    mode = mode.daemon_threads(settings.detach);
     if let Some(timeout) = settings.timeout {
         mode = mode.timeout(timeout);
     }
     let server = process::id();
     let place = move || if process::id() == server { "here" } else { "elsewhere" };
-    if settings.at_fork {
-        mode = mode.at_fork(move || println!("forked {}", place()));
+    if settings.after_fork {
+        mode = mode.after_fork(move || println!("forked {}", place()));
     }
     if settings.hook {
         mode = mode.handle_error(move |_, error| {
@@ -255,7 +255,7 @@ fn serve(
     server: &mut Server<u32>,
     settings: &Settings,
     address: &str,
-    mode: &Mode,
+    mode: &Workers,
     plan: Arc<Plan>,
 ) -> io::Result<SocketId> {
     let factory = move |_: &Addr| Obedient(Arc::clone(&plan));
@@ -269,11 +269,11 @@ fn serve(
     }
 }
 
-fn obey_running(io: &mut Io, mode: &Mode, ticks: &Cell<u32>, order: &str) {
+fn obey_running(io: &mut Io, mode: &Workers, ticks: &Cell<u32>, order: &str) {
     let (verb, rest) = order.split_once(' ').unwrap_or((order, ""));
     match verb {
         "stop" => io.shutdown(Duration::from_millis(rest.parse().unwrap())),
-        "active" => println!("active {}", mode.active()),
+        "active" => println!("active {}", mode.active_count()),
         "ticks" => println!("ticks {}", ticks.get() > 0),
         "refused" => println!("refused {}", io.stats().refused + io.stats().packets_refused),
         // Somebody could not be accepted, or could not be given to a process.
@@ -281,7 +281,7 @@ fn obey_running(io: &mut Io, mode: &Mode, ticks: &Cell<u32>, order: &str) {
             "short {}",
             io.stats().accept_errors + io.stats().ended(CloseReason::HandlerError) > 0
         ),
-        "connections" => println!("connections {}", io.connections()),
+        "connections" => println!("connections {}", io.connection_count()),
         _ => panic!("{order}"),
     }
 }
@@ -291,7 +291,7 @@ fn tell_run(server: &mut Server<u32>, result: io::Result<()>) {
         Ok(()) => {
             println!("stopped, forced {}", server.report().unwrap_or_default().forced);
         }
-        Err(error) if Exit::is(&error) => println!("exit"),
+        Err(error) if Exit::is_exit(&error) => println!("exit"),
         Err(error) => println!("broken: {error}"),
     }
     server.io().verify_stats().unwrap();

@@ -22,7 +22,7 @@ pub(crate) struct Settings {
     pub(crate) hook: bool,
     pub(crate) detach: bool,
     /// Whether there is a hook for each new process, which tells of it.
-    pub(crate) at_fork: bool,
+    pub(crate) after_fork: bool,
     /// Whether SIGINT and SIGTERM stop the server, in the way of the guide.
     pub(crate) heeds: bool,
     /// Whether that holds for children too.
@@ -46,7 +46,7 @@ impl Settings {
             notes: false,
             hook: false,
             detach: false,
-            at_fork: false,
+            after_fork: false,
             heeds: false,
             inherits: false,
             descriptors: None,
@@ -67,7 +67,7 @@ impl Settings {
             "notes" => self.notes = true,
             "hook" => self.hook = true,
             "detach" => self.detach = true,
-            "at_fork" => self.at_fork = true,
+            "after_fork" => self.after_fork = true,
             "heeds" => self.heeds = true,
             "inherits" => self.inherits = true,
             "descriptors" => self.descriptors = Some(value.parse().unwrap()),

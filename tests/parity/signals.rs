@@ -15,7 +15,7 @@ pub(crate) fn signals() -> Vec<Trial> {
         trials(processes(), "signal", "of_a_terminal_is_for_the_parent", terminal),
         trials(processes(), "signal", "that_nobody_handles_ends_a_child", not_handled),
         trials(processes(), "signal", "is_handled_by_who_inherits", inherited),
-        trials(of(&TRANSPORTS, &[Place::Processes]), "hook", "of_a_fork_runs_first", at_fork),
+        trials(of(&TRANSPORTS, &[Place::Processes]), "hook", "of_a_fork_runs_first", after_fork),
         trials(processes(), "signal", "costs_no_thread_where_none_is_handled", no_thread),
     ]
     .into_iter()
@@ -106,8 +106,8 @@ fn inherited(it: Combination) {
     leave(server);
 }
 
-fn at_fork(it: Combination) {
-    let server = Started::running(it, &["at_fork", "notes"]);
+fn after_fork(it: Combination) {
+    let server = Started::running(it, &["after_fork", "notes"]);
     for _ in 0..2 {
         server.echo("hello world\n");
         for line in ["forked elsewhere", "setup", "handle", "finish"] {

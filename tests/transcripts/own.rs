@@ -4,7 +4,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use socketserver::blocking::{Mode, Request};
+use socketserver::blocking::{Request, Workers};
 use socketserver::{Addr, Context, Handler, Input, LoopGroup, Server, SocketId};
 
 pub(crate) fn serve(words: &[&str]) -> io::Result<()> {
@@ -70,9 +70,9 @@ fn open_blocking(
     addr: Addr,
 ) -> io::Result<SocketId> {
     let mode = match mode {
-        "inline" => Mode::inline(),
-        "threads" => Mode::threads(8),
-        _ => Mode::processes(8),
+        "inline" => Workers::inline(),
+        "threads" => Workers::threads(8),
+        _ => Workers::processes(8),
     };
     let serve: fn(&mut Request<'_>) -> io::Result<()> = match service {
         "echo" => |request| answer(request, |_| {}),

@@ -17,7 +17,7 @@ use socketserver::{Addr, LoadBalancing, Options, ToAddrs};
 use crate::bench::args::{Bench, Wanted};
 use crate::connect;
 use crate::console::LastWords;
-use crate::workers::Workers;
+use crate::workers::WorkersArg;
 use crate::{terminal, units};
 
 /// Ready-made network services on one readiness loop.
@@ -107,7 +107,7 @@ struct Serve {
     /// Look for events for so long before sleeping, as 50us: one busy connection gets more than
     /// twice as much through, at the cost of a processor that is awake [default: never]
     #[arg(long, value_name = "DUR", value_parser = units::duration, help_heading = "Modes")]
-    spin: Option<Duration>,
+    busy_poll: Option<Duration>,
 
     /// How many loops serve, each on a thread of its own; --max-connections counts over all of them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024), help_heading = "Modes")]
@@ -129,8 +129,8 @@ struct Serve {
     /// as threads:8 or processes:4; more clients wait. --idle-timeout is then how long one read or
     /// one write may take. A process that is killed costs its own client alone [default: one loop
     /// for all, which serves far more]
-    #[arg(long, value_name = "MODE:N", value_parser = Workers::parse, help_heading = "Modes")]
-    workers: Option<Workers>,
+    #[arg(long, value_name = "MODE:N", value_parser = WorkersArg::parse, help_heading = "Modes")]
+    workers: Option<WorkersArg>,
 }
 
 const EXAMPLES: &str = "\
@@ -188,7 +188,7 @@ pub(crate) struct Config {
     pub(crate) options: Options,
     pub(crate) max_line: usize,
     pub(crate) grace: Duration,
-    pub(crate) workers: Option<Workers>,
+    pub(crate) workers: Option<WorkersArg>,
     /// How many loops.
     pub(crate) loops: usize,
     pub(crate) balance: LoadBalancing,
@@ -286,7 +286,7 @@ impl Serve {
         let options = Options {
             max_connections: self.max_connections.map_or(defaults.max_connections, |n| n as usize),
             idle_timeout: self.idle_timeout,
-            spin: self.spin.unwrap_or_default(),
+            busy_poll: self.busy_poll.unwrap_or_default(),
             high_water: self.high_water,
             low_water: self.high_water / 4,
             output_limit: defaults.output_limit.max(self.high_water.saturating_mul(2)),

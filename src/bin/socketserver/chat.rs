@@ -57,7 +57,7 @@ enum Slow {
 
 impl Slow {
     fn awaited(io: &mut Io, member: SocketId) -> Slow {
-        Slow::Awaited { unsent: io.unsent(member), timer: io.set_timer(member, PATIENCE) }
+        Slow::Awaited { unsent: io.pending_output(member), timer: io.set_timer(member, PATIENCE) }
     }
 }
 
@@ -227,7 +227,7 @@ impl Handler<Room> for Member {
         let Some(slow) = cx.shared.slow.get_mut(&cx.id) else { return Ok(()) };
         match *slow {
             Slow::Awaited { unsent, timer: awaited } if timer == awaited => {
-                let took_some = cx.io.unsent(cx.id) < unsent;
+                let took_some = cx.io.pending_output(cx.id) < unsent;
                 *slow = if took_some { Slow::awaited(cx.io, cx.id) } else { Slow::Stuck };
             }
             // A timer of an earlier time when it was behind.

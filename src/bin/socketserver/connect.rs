@@ -103,14 +103,14 @@ fn prepare(config: &Config) -> io::Result<Server<Session>> {
     if matches!(config.target, Target::Unixgram(_)) {
         options.max_packet_size = MAX_PACKET_SIZE;
     }
-    let mut server = Server::with(Session::new(rules(config)), options)?;
+    let mut server = Server::with_shared(Session::new(rules(config)), options)?;
     system::on_first_signal(&mut server, false, |cx, signal| {
         cx.shared.stop(Stop::Signal(signal));
     })?;
     let handle = server.handle();
-    server.shared().output.start(handle)?;
+    server.shared_mut().output.start(handle)?;
     stdout::watch(&mut server);
-    server.service_actions(Session::tend);
+    server.set_service_actions(Session::tend);
     Ok(server)
 }
 
@@ -126,10 +126,10 @@ fn rules(config: &Config) -> Rules {
 
 /// Serves until nothing is left to do.
 fn serve(mut server: Server<Session>) -> io::Result<End> {
-    while !server.shared().is_over() {
+    while !server.shared_mut().is_over() {
         server.turn(LONGEST_SLEEP)?;
     }
-    Ok(server.shared().take_end().unwrap_or(End::Clean))
+    Ok(server.shared_mut().take_end().unwrap_or(End::Clean))
 }
 
 // Streams.
@@ -139,9 +139,9 @@ fn talk(config: &Config, to: impl IntoConnect) -> io::Result<End> {
     let mut server = prepare(config)?;
     let begun = server.connect(to, Conversation::default());
     begun.map_err(|error| cannot_connect(&config.target, &error))?;
-    while !server.shared().has_stood() {
-        if server.shared().is_over() {
-            return match server.shared().take_end() {
+    while !server.shared_mut().has_stood() {
+        if server.shared_mut().is_over() {
+            return match server.shared_mut().take_end() {
                 Some(End::Broken(error)) => Err(cannot_connect(&config.target, &error)),
                 end => Ok(end.unwrap_or(End::Clean)),
             };
@@ -183,7 +183,10 @@ fn exchange_unix(config: &Config, peer: &Addr) -> io::Result<End> {
     let dir = PrivateDir::new()?;
     let mut server = prepare(config)?;
     let id = server.bind(dir.path().join("client"), Exchange)?;
-    server.io().set_peer(id, peer).map_err(|error| cannot_connect(&config.target, &error))?;
+    server
+        .io_mut()
+        .connect_peer(id, peer)
+        .map_err(|error| cannot_connect(&config.target, &error))?;
     // Consumes the server, and with it the name in the directory, before that is removed.
     exchange(config, server, id, peer.clone())
 }
@@ -195,8 +198,8 @@ fn exchange(
     peer: Addr,
 ) -> io::Result<End> {
     let handle = server.handle();
-    server.shared().kind = Kind::Datagrams(Lines::new(peer));
-    server.shared().stands(id, handle)?;
+    server.shared_mut().kind = Kind::Datagrams(Lines::new(peer));
+    server.shared_mut().stands(id, handle)?;
     greet(config);
     serve(server)
 }

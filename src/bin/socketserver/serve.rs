@@ -13,11 +13,11 @@ use crate::args::{Config, Listener, Service};
 use crate::chat::{House, Member, Room};
 use crate::listeners::Opened;
 use crate::services::{Chargen, Daytime, Discard, Time, Upper};
-use crate::workers::{self, Workers};
+use crate::workers::{self, WorkersArg};
 use crate::{console, endings, system};
 
 pub(crate) fn run(config: &Config) -> ExitCode {
-    if matches!(config.workers, Some(Workers::Processes(_))) {
+    if matches!(config.workers, Some(WorkersArg::Processes(_))) {
         // Only a program with one thread can be forked.
         console::write_directly();
     }
@@ -70,7 +70,7 @@ where
     if config.loops > 1 {
         return serve_in_loops(config, shared, open);
     }
-    let mut server = Server::with(shared(0), config.options.clone())?;
+    let mut server = Server::with_shared(shared(0), config.options.clone())?;
     // First, so that no signal finds a server that listens and does not heed it.
     let _ = system::stop_on_signals(&mut server, config.grace, config.heed_ignored_signals)?;
     let lines = open(&mut server)?;
@@ -79,7 +79,7 @@ where
 
 fn serve_blocking(config: &Config) -> io::Result<()> {
     let Some(workers) = config.workers else { return Ok(()) };
-    let mut server = Server::with((), config.options.clone())?;
+    let mut server = Server::with_shared((), config.options.clone())?;
     let in_child = system::stop_on_signals(&mut server, config.grace, config.heed_ignored_signals)?;
     let mode = workers.mode(in_child);
     let lines = open_all(config, &mut server, &Opened::default(), |server, listener| {
@@ -169,7 +169,7 @@ fn open_all<S>(
 
 /// A listener in the words of the command line, with the port it got and the path it was given.
 fn name<S>(server: &mut Server<S>, listener: &Listener, id: SocketId) -> OsString {
-    let mut got = |given: &String| {
+    let got = |given: &String| {
         server.io().local_addr(id).map_or_else(|| given.into(), |addr| addr.to_os_string())
     };
     let (kind, addr) = match listener {

@@ -119,7 +119,7 @@ impl Chargen {
 impl<S> Handler<S> for Chargen {
     fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         // What the peer says does not matter, so its pace of reading need not slow ours.
-        cx.io.set_full_duplex(cx.id, true);
+        cx.io.set_read_while_congested(cx.id, true);
         self.fill(cx);
         Ok(())
     }

@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 
 use log::debug;
-use socketserver::blocking::{Mode, Request};
+use socketserver::blocking::{Request, Workers};
 use socketserver::{Addr, Server, SocketId};
 
 use crate::args::{Config, Listener, Service};
@@ -13,7 +13,7 @@ use crate::system;
 
 /// What `--workers` asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Workers {
+pub(crate) enum WorkersArg {
     Threads(usize),
     Processes(usize),
 }
@@ -24,14 +24,14 @@ type Serve = fn(&mut Request<'_>, usize) -> io::Result<()>;
 /// The most that is read at once.
 const PIECE: usize = 64 << 10;
 
-impl Workers {
-    pub(crate) fn parse(text: &str) -> Result<Workers, String> {
+impl WorkersArg {
+    pub(crate) fn parse(text: &str) -> Result<WorkersArg, String> {
         let wrong = || "write it like threads:8 or processes:4".to_string();
         let (kind, number) = text.split_once(':').ok_or_else(wrong)?;
         let number = number.parse::<u32>().ok().filter(|n| *n > 0).ok_or_else(wrong)? as usize;
         match kind {
-            "threads" => Ok(Workers::Threads(number)),
-            "processes" if cfg!(unix) => Ok(Workers::Processes(number)),
+            "threads" => Ok(WorkersArg::Threads(number)),
+            "processes" if cfg!(unix) => Ok(WorkersArg::Processes(number)),
             "processes" => {
                 Err("there are no processes for clients on this system; use threads".into())
             }
@@ -41,17 +41,17 @@ impl Workers {
 
     /// One for all listeners, so that the number holds for all of them together. An error is told
     /// by the loop, as it is without workers.
-    pub(crate) fn mode(self, in_child: impl Fn() + 'static) -> Mode {
+    pub(crate) fn mode(self, in_child: impl Fn() + 'static) -> Workers {
         let mode = match self {
-            Workers::Threads(n) => Mode::threads(n),
+            WorkersArg::Threads(n) => Workers::threads(n),
             #[cfg(unix)]
-            Workers::Processes(n) => {
+            WorkersArg::Processes(n) => {
                 // What the handlers of signals do in a child is seen to by `in_child`.
-                let mode = Mode::processes(n).at_fork(in_child).inherit_signals(true);
+                let mode = Workers::processes(n).after_fork(in_child).inherit_signals(true);
                 return silent(mode);
             }
             #[cfg(not(unix))]
-            Workers::Processes(n) => Mode::threads(n),
+            WorkersArg::Processes(n) => Workers::threads(n),
         };
         drop(in_child);
         silent(mode)
@@ -59,7 +59,7 @@ impl Workers {
 }
 
 /// Without the library's warning: what a peer does is worth a line only to those who look for it.
-fn silent(mode: Mode) -> Mode {
+fn silent(mode: Workers) -> Workers {
     mode.handle_error(|peer, error| debug!("{peer}: ended: {error}"))
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn open(
     server: &mut Server,
     config: &Config,
     listener: &Listener,
-    mode: &Mode,
+    mode: &Workers,
 ) -> io::Result<SocketId> {
     let serve = handler_of(config.service);
     let one = move |_: &Addr| move |request: &mut Request<'_>| told(request, serve);

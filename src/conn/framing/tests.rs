@@ -21,8 +21,8 @@ fn variants() -> impl Iterator<Item = LengthField> {
     FIELDS.into_iter().flat_map(|field| [field, field.little_endian()]).flat_map(|field| {
         [0, 1, 3].into_iter().flat_map(move |offset| {
             [-5, -1, 0, 2].into_iter().flat_map(move |more| {
-                let field = field.at(offset).adjusted(more);
-                [field, field.counting_head()]
+                let field = field.offset(offset).adjustment(more);
+                [field, field.including_header()]
             })
         })
     })
@@ -36,9 +36,9 @@ fn what_is_written_is_taken_again_however_it_is_cut() {
             let body: Vec<u8> = (0..len).map(|n| n as u8).collect();
             let mut out = b"before".to_vec();
             let mut frame = field.begin(&mut out, len);
-            frame.head().fill(b'h');
+            frame.header_mut().fill(b'h');
             frame.write_all(&body).unwrap();
-            if frame.end().is_err() {
+            if frame.finish().is_err() {
                 // The field cannot say it: too few bits, or less than nothing.
                 assert_eq!(out, b"before");
                 let narrow = field.width == Width::Big(1) || field.width == Width::Little(1);
@@ -50,10 +50,10 @@ fn what_is_written_is_taken_again_however_it_is_cut() {
             }
             let bytes = &out[6..];
             for cut in 0..bytes.len() {
-                assert_eq!(Input::new(&bytes[..cut]).frame_with(&field, 300).unwrap(), None);
+                assert_eq!(Input::new(&bytes[..cut]).take_frame_with(&field, 300).unwrap(), None);
             }
             let mut input = Input::new(bytes);
-            let frame = input.frame_with(&field, len).unwrap().unwrap();
+            let frame = input.take_frame_with(&field, len).unwrap().unwrap();
             assert_eq!(frame.body, body, "{field:?}");
             assert!(frame.head.starts_with(&b"hhh"[..field.offset]));
             assert!(input.is_empty());
@@ -83,38 +83,41 @@ fn no_length_is_too_hostile() {
             _ => assert!(field.adjustment < 0 || field.counts_head, "{field:?}"),
         }
     }
-    let most = LengthField::U64.adjusted(i64::MAX);
+    let most = LengthField::U64.adjustment(i64::MAX);
     assert_eq!(measure(most, &ones, usize::MAX), invalid);
     assert_eq!(
         measure(LengthField::U64, &ones, usize::MAX),
         invalid,
         "with its head it has no end"
     );
-    let least = LengthField::U64.adjusted(i64::MIN);
+    let least = LengthField::U64.adjustment(i64::MIN);
     assert_eq!(measure(least, &[0; 8], usize::MAX), invalid);
 }
 
 /// Who writes a frame makes room for what is in front of the length: that must not be any number.
 #[test]
 fn what_stands_too_far_behind_can_neither_be_taken_nor_written() {
-    let last = LengthField::U8.at(LARGEST_OFFSET);
+    let last = LengthField::U8.offset(LARGEST_OFFSET);
     let mut out = Vec::new();
-    last.put(&mut out, b"body", 9).unwrap();
+    last.write(&mut out, b"body", 9).unwrap();
     let whole = FrameSize::Whole { head: LARGEST_OFFSET + 1, body: 4 };
     assert_eq!(measure(last, &out, 9), Ok(whole));
     for field in FIELDS {
         for offset in [LARGEST_OFFSET + 1, 1 << 40, usize::MAX] {
-            let field = field.at(offset);
+            let field = field.offset(offset);
             let refused = Err(io::ErrorKind::InvalidInput);
             assert_eq!(measure(field, b"", 9), refused);
-            assert_eq!(measure(LengthField::U8.at(LARGEST_OFFSET + 1), &[0; 70_000], 9), refused);
+            assert_eq!(
+                measure(LengthField::U8.offset(LARGEST_OFFSET + 1), &[0; 70_000], 9),
+                refused
+            );
             let mut out = vec![7];
-            let error = field.put(&mut out, b"body", 9).unwrap_err();
-            assert!(error.to_string().contains("LengthField::at"), "{error}");
+            let error = field.write(&mut out, b"body", 9).unwrap_err();
+            assert!(error.to_string().contains("LengthField::offset"), "{error}");
             assert_eq!(out, [7], "it leaves no trace");
             let mut frame = field.begin(&mut out, 9);
-            assert!(frame.head().is_empty() && frame.is_empty());
-            assert_eq!(frame.end().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            assert!(frame.header_mut().is_empty() && frame.is_empty());
+            assert_eq!(frame.finish().unwrap_err().kind(), io::ErrorKind::InvalidInput);
         }
     }
 }
@@ -123,7 +126,7 @@ fn what_stands_too_far_behind_can_neither_be_taken_nor_written() {
 fn a_length_at_the_limit_passes_and_one_above_does_not() {
     for field in FIELDS {
         let mut out = Vec::new();
-        field.put(&mut out, &[0; 100], 100).unwrap();
+        field.write(&mut out, &[0; 100], 100).unwrap();
         let head = out.len() - 100;
         assert_eq!(measure(field, &out, 100), Ok(FrameSize::Whole { head, body: 100 }));
         assert_eq!(measure(field, &out, 99), Err(io::ErrorKind::InvalidData));
@@ -163,17 +166,17 @@ fn varints_are_those_of_protocol_buffers() {
 
 #[test]
 fn a_varint_that_counts_itself_finds_its_own_width() {
-    let field = LengthField::VARINT.counting_head();
+    let field = LengthField::VARINT.including_header();
     for len in [0, 125, 126, 127, 128, 16_380, 16_381, 16_382, 16_383] {
         let mut out = Vec::new();
-        field.put(&mut out, &vec![7; len], len).unwrap();
-        let frame = Input::new(&out).frame_with(&field, len).unwrap().unwrap();
+        field.write(&mut out, &vec![7; len], len).unwrap();
+        let frame = Input::new(&out).take_frame_with(&field, len).unwrap().unwrap();
         assert_eq!(frame.body.len(), len);
     }
     // No more bytes than it takes, with the last number of each width and the first of the next.
     for (len, head) in [(0, 1), (126, 1), (127, 2), (16_381, 2), (16_382, 3)] {
         let mut out = Vec::new();
-        field.put(&mut out, &vec![7; len], len).unwrap();
+        field.write(&mut out, &vec![7; len], len).unwrap();
         assert_eq!(out.len(), head + len);
     }
 }
@@ -181,15 +184,15 @@ fn a_varint_that_counts_itself_finds_its_own_width() {
 #[test]
 fn a_frame_that_is_too_long_or_was_given_up_leaves_no_trace() {
     let mut out = b"kept".to_vec();
-    let mut frame = LengthField::U32.at(2).begin(&mut out, 3);
+    let mut frame = LengthField::U32.offset(2).begin(&mut out, 3);
     assert!(frame.is_empty());
     frame.write_all(b"abc").unwrap();
     assert_eq!(frame.write(b"d").unwrap_err().kind(), io::ErrorKind::InvalidInput);
     assert_eq!((frame.len(), frame.is_empty()), (3, false));
     drop(frame);
     assert_eq!(out, b"kept");
-    let error = LengthField::U8.put(&mut out, &[0; 256], 1_000).unwrap_err();
+    let error = LengthField::U8.write(&mut out, &[0; 256], 1_000).unwrap_err();
     assert_eq!(error.to_string(), "the length field of a frame cannot say 256");
-    assert!(LengthField::U8.put(&mut out, b"ab", 1).is_err());
+    assert!(LengthField::U8.write(&mut out, b"ab", 1).is_err());
     assert_eq!(out, b"kept");
 }

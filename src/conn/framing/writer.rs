@@ -6,7 +6,7 @@ use super::{LONGEST_VARINT, LengthField, Width, too_long};
 
 /// A frame in the making, from [`LengthField::begin`]. What is written is its body.
 ///
-/// Dropped without [`FrameWriter::end`] it leaves no trace, so half a frame is never sent.
+/// Dropped without [`FrameWriter::finish`] it leaves no trace, so half a frame is never sent.
 #[derive(Debug)]
 pub struct FrameWriter<'a> {
     field: LengthField,
@@ -33,8 +33,8 @@ impl<'a> FrameWriter<'a> {
         FrameWriter { field, out, start, body, max, ended: false }
     }
 
-    /// The bytes in front of the length, as many as [`LengthField::at`] says; zeros at first.
-    pub fn head(&mut self) -> &mut [u8] {
+    /// The bytes in front of the length, as many as [`LengthField::offset`] says; zeros at first.
+    pub fn header_mut(&mut self) -> &mut [u8] {
         let end = self.start.saturating_add(self.field.offset);
         self.out.get_mut(self.start..end).unwrap_or_default()
     }
@@ -56,7 +56,7 @@ impl<'a> FrameWriter<'a> {
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the field cannot tell its length; then
     /// the whole frame is taken back.
-    pub fn end(mut self) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<()> {
         self.field.check()?;
         let at = self.start + self.field.offset;
         match self.field.width {

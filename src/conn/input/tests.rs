@@ -34,7 +34,7 @@ fn parse_in_pieces(
         let left = input.left();
         held.keep(left, 0);
     }
-    (parsed, held.input().rest().to_vec(), None)
+    (parsed, held.input().peek().to_vec(), None)
 }
 
 /// Cuts `stream` at every two places, and everywhere; all must give what the whole gives.
@@ -60,10 +60,10 @@ fn parse_every_chunking(
 #[cfg_attr(miri, ignore = "too long")]
 fn every_chunking_gives_the_same_lines() {
     let stream = b"\n\r\nab\r\nc\rd\n\nlast one\nrest";
-    let whole = parse_every_chunking(stream, &|i| Ok(i.line(8)?.map(<[u8]>::to_vec)));
+    let whole = parse_every_chunking(stream, &|i| Ok(i.take_line(8)?.map(<[u8]>::to_vec)));
     assert_eq!(whole.0, [&b""[..], b"", b"ab", b"c\rd", b"", b"last one"]);
     assert_eq!((whole.1, whole.2), (b"rest".to_vec(), None));
-    let whole = parse_every_chunking(stream, &|i| Ok(i.line(7)?.map(<[u8]>::to_vec)));
+    let whole = parse_every_chunking(stream, &|i| Ok(i.take_line(7)?.map(<[u8]>::to_vec)));
     assert_eq!(whole.0.len(), 5);
     assert_eq!(whole.2.unwrap(), "line longer than 7 bytes");
 }
@@ -72,10 +72,10 @@ fn every_chunking_gives_the_same_lines() {
 #[cfg_attr(miri, ignore = "too long")]
 fn every_chunking_gives_the_same_frames() {
     let stream = b"\0\0\0\x03abc\0\0\0\0\0\0\0\x01x\0\0\0\x02y";
-    let whole = parse_every_chunking(stream, &|i| Ok(i.frame(3)?.map(<[u8]>::to_vec)));
+    let whole = parse_every_chunking(stream, &|i| Ok(i.take_frame(3)?.map(<[u8]>::to_vec)));
     assert_eq!(whole.0, [&b"abc"[..], b"", b"x"]);
     assert_eq!((whole.1, whole.2), (b"\0\0\0\x02y".to_vec(), None));
-    let whole = parse_every_chunking(stream, &|i| Ok(i.frame(2)?.map(<[u8]>::to_vec)));
+    let whole = parse_every_chunking(stream, &|i| Ok(i.take_frame(2)?.map(<[u8]>::to_vec)));
     assert_eq!((whole.0.len(), whole.2.unwrap()), (0, "frame longer than 2 bytes".to_string()));
 }
 
@@ -94,20 +94,22 @@ fn every_chunking_gives_the_same_delimited_pieces() {
         (b"\0", b"\0ab\0\0", &[b"", b"ab", b""]),
         (b"1234567", b"x123456712345671234", &[b"x", b""]),
     ] {
-        let whole =
-            parse_every_chunking(stream, &|i| Ok(i.delimited(separator, 4)?.map(<[u8]>::to_vec)));
+        let whole = parse_every_chunking(stream, &|i| {
+            Ok(i.take_delimited(separator, 4)?.map(<[u8]>::to_vec))
+        });
         assert_eq!(whole.0, pieces, "{:?}", separator.escape_ascii().to_string());
         assert_eq!(whole.2, None);
     }
-    let long =
-        parse_every_chunking(b"abc::abcd::", &|i| Ok(i.delimited(b"::", 3)?.map(<[u8]>::to_vec)));
+    let long = parse_every_chunking(b"abc::abcd::", &|i| {
+        Ok(i.take_delimited(b"::", 3)?.map(<[u8]>::to_vec))
+    });
     assert_eq!((long.0.len(), long.2.unwrap()), (1, "delimited piece longer than 3 bytes".into()));
 }
 
 #[test]
 fn a_separator_must_have_one_to_seven_bytes() {
     for separator in [&b""[..], b"12345678"] {
-        let error = Input::new(b"abc").delimited(separator, 9).unwrap_err();
+        let error = Input::new(b"abc").take_delimited(separator, 9).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 }
@@ -118,9 +120,9 @@ fn every_chunking_gives_the_same_fixed_and_needed_pieces() {
     assert_eq!((whole.0, whole.1), (vec![b"1234".to_vec(), b"5678".to_vec()], b"9".to_vec()));
     // A digit says how many bytes follow.
     let piece = |input: &mut Input<'_>| {
-        let Some(digit) = input.rest().first() else { return Ok(None) };
+        let Some(digit) = input.peek().first() else { return Ok(None) };
         let len = 1 + usize::from(digit - b'0');
-        Ok(if input.need(len, 4)? { input.take(len).map(<[u8]>::to_vec) } else { None })
+        Ok(if input.require(len, 4)? { input.take(len).map(<[u8]>::to_vec) } else { None })
     };
     let whole = parse_every_chunking(b"0112ab3abc4abcd", &piece);
     assert_eq!(whole.0, [&b"0"[..], b"11", b"2ab", b"3abc"]);
@@ -132,13 +134,13 @@ fn what_is_needed_is_void_once_something_is_taken() {
     let mut held = Unconsumed::default();
     held.append(b"abc");
     let mut input = held.input();
-    assert!(!input.need(10, 10).unwrap());
+    assert!(!input.require(10, 10).unwrap());
     assert_eq!(input.take(1), Some(&b"a"[..]));
     let left = input.left();
     held.keep(left, 0);
     assert!(!held.needs_more());
     let mut input = held.input();
-    assert!(!input.need(3, 10).unwrap());
+    assert!(!input.require(3, 10).unwrap());
     let left = input.left();
     held.keep(left, 0);
     assert!(held.needs_more());
@@ -149,19 +151,19 @@ fn what_is_needed_is_void_once_something_is_taken() {
 #[test]
 fn a_search_goes_on_where_it_ended_only_for_the_same_separator() {
     let mut input = Input::new(b"x\r\ny\n");
-    assert_eq!(input.delimited(b"\r\n\r\n", 9).unwrap(), None);
-    assert_eq!(input.delimited(b"\n\r\n", 9).unwrap(), None);
-    assert_eq!(input.delimited(b"\r\n", 9).unwrap(), Some(&b"x"[..]));
+    assert_eq!(input.take_delimited(b"\r\n\r\n", 9).unwrap(), None);
+    assert_eq!(input.take_delimited(b"\n\r\n", 9).unwrap(), None);
+    assert_eq!(input.take_delimited(b"\r\n", 9).unwrap(), Some(&b"x"[..]));
     assert_eq!(input.take_all(), b"y\n");
-    assert_eq!(input.line(9).unwrap(), None);
+    assert_eq!(input.take_line(9).unwrap(), None);
 }
 
 #[test]
 fn a_line_at_the_limit_passes_and_one_above_fails_with_or_without_its_end() {
-    assert_eq!(Input::new(b"abc\n").line(3).unwrap(), Some(&b"abc"[..]));
-    assert_eq!(Input::new(b"abc").line(3).unwrap(), None);
+    assert_eq!(Input::new(b"abc\n").take_line(3).unwrap(), Some(&b"abc"[..]));
+    assert_eq!(Input::new(b"abc").take_line(3).unwrap(), None);
     for long in [&b"abcd\n"[..], b"abcd"] {
-        let error = Input::new(long).line(3).unwrap_err();
+        let error = Input::new(long).take_line(3).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         assert_eq!(error.to_string(), "line longer than 3 bytes");
     }
@@ -169,7 +171,7 @@ fn a_line_at_the_limit_passes_and_one_above_fails_with_or_without_its_end() {
 
 #[test]
 fn a_frame_above_the_limit_fails_before_its_body_comes() {
-    let error = Input::new(b"\xFF\xFF\xFF\xFF").frame(1 << 20).unwrap_err();
+    let error = Input::new(b"\xFF\xFF\xFF\xFF").take_frame(1 << 20).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
 }
 
@@ -180,7 +182,7 @@ fn changing_the_byte_looked_for_searches_again() {
     let mut input = held.input();
     assert_eq!(input.take_until(b'\n', 9).unwrap(), None);
     assert_eq!(input.take_until(b' ', 9).unwrap(), Some(&b"a"[..]));
-    assert_eq!(input.rest(), b"b");
+    assert_eq!(input.peek(), b"b");
     assert_eq!(input.take_until(b'\n', 9).unwrap(), None);
 }
 
@@ -196,7 +198,7 @@ fn a_megabyte_line_byte_by_byte_is_searched_once() {
             held.append(b"x");
             let mut input = held.input();
             let before = input.progress.searched;
-            assert_eq!(input.delimited(separator, MEGABYTE).unwrap(), None);
+            assert_eq!(input.take_delimited(separator, MEGABYTE).unwrap(), None);
             looked_at += input.progress.searched - before;
             let left = input.left();
             held.keep(left, 0);
@@ -221,7 +223,7 @@ fn a_megabyte_frame_byte_by_byte_is_shown_three_times_and_moved_only_as_it_doubl
         }
         shown += 1;
         let mut input = held.input();
-        taken += input.frame(MEGABYTE).unwrap().map_or(0, <[u8]>::len);
+        taken += input.take_frame(MEGABYTE).unwrap().map_or(0, <[u8]>::len);
         let left = input.left();
         held.keep(left, 0);
     }
@@ -236,7 +238,7 @@ fn a_length_is_not_believed_before_its_bytes_have_come() {
     let mut held = Unconsumed::default();
     held.append(b"\x40\0\0\0abc");
     let mut input = held.input();
-    assert_eq!(input.frame(1 << 30).unwrap(), None);
+    assert_eq!(input.take_frame(1 << 30).unwrap(), None);
     let left = input.left();
     held.keep(left, 0);
     held.append(b"d");
@@ -317,5 +319,5 @@ fn what_is_held_is_moved_only_when_more_than_half_of_it_was_taken() {
         held.append(b"x");
         assert_eq!(held.0.as_ref().unwrap().start, there);
     }
-    assert_eq!(held.input().rest(), b"89xxxxx");
+    assert_eq!(held.input().peek(), b"89xxxxx");
 }

@@ -16,7 +16,7 @@ pub enum SendStatus {
     /// They are on their way, but the peer is slow: more than
     /// [`Options::high_water`](crate::Options::high_water) bytes wait for it. Its handler's
     /// `drained` tells when there is room again. A datagram found no room in the queue of its
-    /// socket ([`Options::packet_queue`](crate::Options::packet_queue)) and was dropped.
+    /// socket ([`Options::send_queue_packets`](crate::Options::send_queue_packets)) and was dropped.
     Congested,
     /// Nobody will get them: the connection is closed, closing, or was never there, or the sender
     /// of the datagram has no address.

@@ -15,7 +15,7 @@ use crate::server::Server;
 fn group_of_one_connection() -> [Server<()>; 2] {
     let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 1));
     [0, 1].map(|index| {
-        let mut server = Server::with((), Options::default()).unwrap();
+        let mut server = Server::with_shared((), Options::default()).unwrap();
         server.join(&group, index);
         server.end_building().unwrap();
         server
@@ -28,9 +28,13 @@ fn a_connection_that_fails_at_once_keeps_no_place_of_the_group() {
     let here = || Connect::to("127.0.0.1:9").unwrap();
     let ways: [(&str, Connect, io::ErrorKind); 4] = [
         ("there is nobody", missing(), io::ErrorKind::NotFound),
-        ("it is not allowed", here().only(|_| false), io::ErrorKind::PermissionDenied),
+        ("it is not allowed", here().allow_if(|_| false), io::ErrorKind::PermissionDenied),
         ("of several", Connect::to(&two_missing()[..]).unwrap(), io::ErrorKind::NotFound),
-        ("our end cannot be", here().from("192.0.2.1:0").unwrap(), io::ErrorKind::AddrNotAvailable),
+        (
+            "our end cannot be",
+            here().local_addr("192.0.2.1:0").unwrap(),
+            io::ErrorKind::AddrNotAvailable,
+        ),
     ];
     for (why, connect, kind) in ways {
         let [mut server, mut other] = group_of_one_connection();
@@ -38,15 +42,15 @@ fn a_connection_that_fails_at_once_keeps_no_place_of_the_group() {
             let error = server.connect(connect.clone(), Echo).unwrap_err();
             assert_eq!(error.kind(), kind, "{why}");
         }
-        assert_eq!(server.io().connections(), 0);
-        assert_eq!(server.io().attempts.len(), 0);
+        assert_eq!(server.io().connection_count(), 0);
+        assert_eq!(server.io_mut().attempts.len(), 0);
         assert_eq!(server.io().stats().connected, 0);
-        assert!(other.io().sockets.reserve(), "{why}: the place is kept");
+        assert!(other.io_mut().sockets.reserve(), "{why}: the place is kept");
         // While somebody else has it, it is refused; afterwards it may begin.
-        let error = server.connect(missing().after(LATER), Echo).unwrap_err();
+        let error = server.connect(missing().delay(LATER), Echo).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded, "{why}");
-        other.io().sockets.give_back();
-        server.connect(missing().after(LATER), Echo).unwrap();
+        other.io_mut().sockets.give_back();
+        server.connect(missing().delay(LATER), Echo).unwrap();
     }
 }
 
@@ -60,9 +64,9 @@ fn two_missing() -> [Addr; 2] {
 fn one_that_fails_later_gives_its_place_back_too() {
     let [mut server, mut other] = group_of_one_connection();
     server.connect(Connect::to_name("unix:/nonexistent/socket"), Echo).unwrap();
-    assert!(!other.io().sockets.reserve());
-    while server.io().connections() > 0 {
+    assert!(!other.io_mut().sockets.reserve());
+    while server.io().connection_count() > 0 {
         server.turn(None).unwrap();
     }
-    assert!(other.io().sockets.reserve());
+    assert!(other.io_mut().sockets.reserve());
 }

@@ -38,7 +38,7 @@ const WORDS: [&str; 72] = [
     "--high-water",
     "--max-line",
     "--grace",
-    "--spin",
+    "--busy-poll",
     "--loops",
     "--balance",
     "--counters",
@@ -154,7 +154,7 @@ fn can_be_served(config: &Config) {
     assert!(options.input_limit > config.max_line || config.max_line == usize::MAX);
     // The buffer cannot be asked for, and would be filled with zeros each time.
     let options = Options { read_buffer: 1, ..options.clone() };
-    let mut server = Server::with((), options).expect("the library refuses these options");
+    let mut server = Server::with_shared((), options).expect("the library refuses these options");
     // A grace for which the clock has no number is one that never ends.
     let report = server.shutdown(config.grace).expect("nobody is there");
     assert_eq!(report.forced, 0);

@@ -47,7 +47,7 @@ impl Handler<Vec<Log>> for Scripted {
         assert!(!log.has_begun && log.finished == 0);
         log.has_begun = true;
         if self.habits & FULL_DUPLEX != 0 {
-            cx.io.set_full_duplex(cx.id, true);
+            cx.io.set_read_while_congested(cx.id, true);
         }
         Ok(())
     }
@@ -57,11 +57,11 @@ impl Handler<Vec<Log>> for Scripted {
         let taken = match self.habits & 3 {
             0 => input.take_all(),
             1 => input.take(input.len().div_ceil(2)).unwrap_or_default(),
-            2 => match input.line(20)? {
+            2 => match input.take_line(20)? {
                 Some(line) => line,
                 None => return Ok(()),
             },
-            _ if input.need(3, 3)? => input.take(3).unwrap_or_default(),
+            _ if input.require(3, 3)? => input.take(3).unwrap_or_default(),
             _ => return Ok(()),
         };
         let log = self.log(cx);
@@ -198,7 +198,7 @@ struct World {
 pub fn run(data: &[u8]) {
     let mut choices = Bytes(data);
     let options = options(&mut choices);
-    let server = TestServer::with(Vec::new(), options.clone()).expect("usable options");
+    let server = TestServer::with_shared(Vec::new(), options.clone()).expect("usable options");
     let mut world = World { server, clients: Vec::new(), options };
     world.connect(choices.byte());
     while !choices.0.is_empty() {
@@ -232,7 +232,7 @@ fn options(choices: &mut Bytes<'_>) -> Options {
 impl World {
     fn connect(&mut self, habits: u8) {
         if self.clients.len() < MOST_PEERS {
-            self.server.shared().push(Log::default());
+            self.server.shared_mut().push(Log::default());
             let nth = self.clients.len();
             let peer = self.server.connect(Scripted { nth, habits, drained: 0 }).expect("an id");
             let (sent, received) = Default::default();
@@ -274,32 +274,32 @@ impl World {
             }
             14 | 15 => server.advance(Duration::from_millis(choices.number::<1>())),
             16 => self.connect(choices.byte()),
-            17 => drop(server.io().pause(id)),
-            18 | 19 => drop(server.io().resume(id)),
+            17 => drop(server.io_mut().pause(id)),
+            18 | 19 => drop(server.io_mut().resume(id)),
             20 | 21 => {
                 let bytes = choices.take(16);
                 self.send(nth, id, bytes);
             }
-            22 => drop(server.io().set_full_duplex(id, choices.flag())),
+            22 => drop(server.io_mut().set_read_while_congested(id, choices.flag())),
             23..=26 => {
-                server.shared()[nth].was_commanded = true;
+                server.shared_mut()[nth].was_commanded = true;
                 match step % 32 {
-                    23 => drop(server.io().close(id)),
-                    24 => drop(server.io().abort(id)),
-                    25 => drop(server.io().shutdown_write(id)),
-                    _ => server.io().shutdown(Duration::from_millis(choices.number::<1>())),
+                    23 => drop(server.io_mut().close(id)),
+                    24 => drop(server.io_mut().abort(id)),
+                    25 => drop(server.io_mut().shutdown_write(id)),
+                    _ => server.io_mut().shutdown(Duration::from_millis(choices.number::<1>())),
                 }
             }
             27 => self.send(nth, id, &[b'x'; LARGE]),
-            28 => drop(server.io().set_timer(id, Duration::from_millis(choices.number::<1>()))),
+            28 => drop(server.io_mut().set_timer(id, Duration::from_millis(choices.number::<1>()))),
             29 => client.receive(),
             _ => server.run(),
         }
     }
 
     fn send(&mut self, nth: usize, id: SocketId, bytes: &[u8]) {
-        if self.server.io().send(id, bytes) != SendStatus::Closed {
-            self.server.shared()[nth].sent.extend_from_slice(bytes);
+        if self.server.io_mut().send(id, bytes) != SendStatus::Closed {
+            self.server.shared_mut()[nth].sent.extend_from_slice(bytes);
         }
     }
 
@@ -309,7 +309,7 @@ impl World {
         if let Err(why) = server.io().verify_stats() {
             panic!("{why}");
         }
-        for (client, log) in clients.iter_mut().zip(server.shared()) {
+        for (client, log) in clients.iter_mut().zip(server.shared_mut()) {
             client.receive();
             assert!(log.sent.starts_with(&client.received), "received what was not sent so");
             assert!(client.sent.starts_with(&log.seen) || client.habits & 3 == 2, "seen so");
@@ -322,18 +322,18 @@ impl World {
             client.peer.set_room(usize::MAX);
             client.peer.end();
             client.has_ended = true;
-            self.server.io().resume(client.peer.id());
+            self.server.io_mut().resume(client.peer.id());
         }
         self.server.advance(Duration::from_secs(3_600));
         self.look();
-        self.server.io().shutdown(Duration::from_secs(1));
+        self.server.io_mut().shutdown(Duration::from_secs(1));
         self.server.advance(Duration::from_secs(3_600));
         self.look();
-        assert_eq!(self.server.io().connections(), 0, "a connection is left");
+        assert_eq!(self.server.io().connection_count(), 0, "a connection is left");
         let stats = *self.server.io().stats();
-        assert_eq!((stats.live(), stats.unsent()), (0, 0));
+        assert_eq!((stats.live(), stats.pending_output()), (0, 0));
         let Self { mut server, clients, options } = self;
-        let logs = server.shared();
+        let logs = server.shared_mut();
         let bytes = |of: fn(&Log) -> usize| logs.iter().map(of).sum::<usize>() as u64;
         assert_eq!(stats.bytes_sent, bytes(|log| log.sent.len()));
         assert_eq!(stats.bytes_out, clients.iter().map(|c| c.received.len()).sum::<usize>() as u64);

@@ -41,8 +41,8 @@ impl Field {
             _ => LengthField::VARINT,
         };
         let field = if self.is_little { field.little_endian() } else { field };
-        let field = field.at(self.offset).adjusted(self.adjustment);
-        if self.counts_head { field.counting_head() } else { field }
+        let field = field.offset(self.offset).adjustment(self.adjustment);
+        if self.counts_head { field.including_header() } else { field }
     }
 
     /// Where the body begins and where it ends, if all of it is there.
@@ -112,8 +112,8 @@ pub fn run(data: &[u8]) {
 
     let mut out = vec![b'x'; before];
     let mut frame = field.own().begin(&mut out, max);
-    assert_eq!(frame.head().len(), field.offset);
-    frame.head().fill(b'h');
+    assert_eq!(frame.header_mut().len(), field.offset);
+    frame.header_mut().fill(b'h');
     let mut written = 0;
     for piece in pieces(body, seed) {
         if frame.write_all(piece).is_ok() {
@@ -128,7 +128,7 @@ pub fn run(data: &[u8]) {
         assert_eq!(out, vec![b'x'; before], "half a frame was left");
         return;
     }
-    let is_told = frame.end().is_ok();
+    let is_told = frame.finish().is_ok();
     assert_eq!(is_told, field.can_say(written), "{field:?}, {written} bytes");
     let (untouched, rest) = out.split_at(before);
     assert!(untouched.iter().all(|byte| *byte == b'x'));
@@ -137,7 +137,7 @@ pub fn run(data: &[u8]) {
         return;
     }
     let mut input = Input::new(rest);
-    let taken = input.frame_with(&field.own(), max).expect("our own frame is refused");
+    let taken = input.take_frame_with(&field.own(), max).expect("our own frame is refused");
     let taken = taken.expect("our own frame is not complete");
     assert!(taken.head.starts_with(&vec![b'h'; field.offset]));
     assert_eq!(taken.body.len(), written, "{field:?}");

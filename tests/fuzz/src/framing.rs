@@ -71,14 +71,16 @@ impl Kind {
 
     fn take<'a>(&self, input: &mut Input<'a>, max: usize) -> io::Result<Option<&'a [u8]>> {
         match self {
-            Kind::Line => input.line(max),
+            Kind::Line => input.take_line(max),
             Kind::Until(byte) => input.take_until(*byte, max),
-            Kind::Delimited(separator, len) => input.delimited(&separator[..*len], max),
-            Kind::Field(field) => Ok(input.frame_with(&field.own(), max)?.map(|frame| frame.body)),
+            Kind::Delimited(separator, len) => input.take_delimited(&separator[..*len], max),
+            Kind::Field(field) => {
+                Ok(input.take_frame_with(&field.own(), max)?.map(|frame| frame.body))
+            }
             Kind::Record(size) => {
-                let Some(words) = input.rest().first() else { return Ok(None) };
+                let Some(words) = input.peek().first() else { return Ok(None) };
                 let len = 1 + size * usize::from(*words);
-                Ok(if input.need(len, max)? { input.take(len) } else { None })
+                Ok(if input.require(len, max)? { input.take(len) } else { None })
             }
             Kind::Exactly(n) => Ok(input.take(*n)),
         }
@@ -145,7 +147,7 @@ impl Outcome {
             if kind.is_empty() {
                 break;
             }
-            let (before, at) = (input.rest(), self.taken());
+            let (before, at) = (input.peek(), self.taken());
             match kind.take(input, max) {
                 Ok(None) => break,
                 Ok(Some(frame)) => {

@@ -27,7 +27,7 @@ fn understood(bytes: &[u8]) -> Understood {
     match message(&mut input) {
         Err(_) => Some(Err(())),
         Ok(None) => {
-            assert_eq!(input.rest(), bytes, "taken too early");
+            assert_eq!(input.peek(), bytes, "taken too early");
             None
         }
         Ok(Some(parts)) => Some(Ok((parts.map(Vec::from), bytes.len() - input.len()))),

@@ -50,7 +50,7 @@ fn parsed<'a, T>(
             Some(Err(()))
         }
         Ok(None) => {
-            assert_eq!(input.rest(), bytes, "taken too early");
+            assert_eq!(input.peek(), bytes, "taken too early");
             None
         }
         Ok(Some(said)) => Some(Ok((show(said), bytes.len() - input.len()))),

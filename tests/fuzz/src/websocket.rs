@@ -23,7 +23,7 @@ pub fn run(data: &[u8]) {
 fn converse(bytes: &[u8], limit: usize, seed: u8) -> Vec<u8> {
     let limits = Limits { message: limit, ..Limits::default() };
     let options = Options { read_buffer: 4 << 10, events_per_turn: 8, ..Options::default() };
-    let mut server = TestServer::with(limits, options).expect("a server");
+    let mut server = TestServer::with_shared(limits, options).expect("a server");
     let peer = server.connect(Connection::default()).expect("a connection");
     peer.send(HELLO);
     server.run();
@@ -37,7 +37,7 @@ fn converse(bytes: &[u8], limit: usize, seed: u8) -> Vec<u8> {
     peer.end();
     server.run();
     assert!(peer.received().is_empty() && peer.finished().is_some());
-    assert_eq!(server.io().connections(), 0);
+    assert_eq!(server.io().connection_count(), 0);
     answers
 }
 

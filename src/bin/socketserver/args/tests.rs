@@ -35,17 +35,17 @@ fn every_option_is_named_where_it_is_tried() {
 fn what_was_typed_means_what_it_says() {
     let line = "socketserver serve upper --tcp 127.0.0.1:0 --unix /tmp/x --udp [::1]:0 \
                 --unixgram y --high-water 1KiB \
-                --spin 50us --idle-timeout 500ms --max-connections 7 --grace 1m \
+                --busy-poll 50us --idle-timeout 500ms --max-connections 7 --grace 1m \
                 --workers threads:3";
     let Ok(Task::Serve(config)) = read(line) else { panic!("refused") };
     assert_eq!(config.service, Service::Upper);
     assert_eq!(config.listeners.len(), 4);
     assert_eq!((config.options.high_water, config.options.low_water), (1_024, 256));
     assert_eq!(config.options.idle_timeout, Some(Duration::from_millis(500)));
-    assert_eq!(config.options.spin, Duration::from_micros(50));
+    assert_eq!(config.options.busy_poll, Duration::from_micros(50));
     assert_eq!(config.options.max_connections, 7);
     assert_eq!(config.grace, Duration::from_secs(60));
-    assert_eq!(config.workers, Some(Workers::Threads(3)));
+    assert_eq!(config.workers, Some(WorkersArg::Threads(3)));
     assert_eq!(config.loops, 1);
     let line = "socketserver serve chat --tcp 127.0.0.1:0 --loops 3 --balance reuseport";
     let Ok(Task::Serve(config)) = read(line) else { panic!("refused") };

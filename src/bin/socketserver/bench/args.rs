@@ -11,7 +11,7 @@ use super::message::NAME;
 use super::terms::{Mode, Terms, Transport};
 use crate::args::{BalanceArg, check_ip, check_path, check_serve, usage};
 use crate::units;
-use crate::workers::Workers;
+use crate::workers::WorkersArg;
 
 /// Measure an echo server: how fast, how even, at what cost, and who is the bottleneck.
 ///
@@ -320,5 +320,5 @@ fn rate(text: &str) -> Result<f64, String> {
 
 /// Checked here, so that a mistake is told before anything is started; the server reads it again.
 fn typed_workers(text: &str) -> Result<String, String> {
-    Workers::parse(text).map(|_| text.into())
+    WorkersArg::parse(text).map(|_| text.into())
 }

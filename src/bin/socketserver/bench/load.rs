@@ -178,7 +178,7 @@ impl Load {
         let large = self.terms.size.saturating_mul(self.pipeline() as usize) > 32 << 10;
         if large || matches!(self.terms.mode, Mode::Open { .. } | Mode::Bulk) {
             // Two ends that both wait until the other has read would wait for ever.
-            io.set_full_duplex(id, true);
+            io.set_read_while_congested(id, true);
         }
         match self.phase {
             Phase::Opening { .. } | Phase::Ready => {

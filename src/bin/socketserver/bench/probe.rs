@@ -32,12 +32,12 @@ pub(crate) fn address(transport: Transport, name: &OsStr) -> io::Result<OsString
 /// The peer, once one stands.
 fn first_that_stands(name: &str) -> io::Result<Option<Addr>> {
     let options = Options { connect_timeout: TIMEOUT, ..Options::default() };
-    let mut server = Server::with(None, options)?;
+    let mut server = Server::with_shared(None, options)?;
     server.connect(Connect::to_name(name), Probe)?;
-    while server.io().connections() > 0 {
+    while server.io().connection_count() > 0 {
         server.turn(None)?;
     }
-    Ok(server.shared().take())
+    Ok(server.shared_mut().take())
 }
 
 /// Notes where it came to, and goes again.

@@ -48,19 +48,19 @@ fn drive(servers: Vec<u32>) -> io::Result<()> {
     let mut parent = Parent::new(servers)?;
     let order = parent.order()?;
     let addrs = addrs(&order)?;
-    let mut server = Server::with(Load::new(&order), options(&order.terms))?;
-    server.service_actions(Load::tick);
+    let mut server = Server::with_shared(Load::new(&order), options(&order.terms))?;
+    server.set_service_actions(Load::tick);
     let alarm = Alarm::start(&mut server)?;
-    server.shared().alarm = alarm;
+    server.shared_mut().alarm = alarm;
     parent.watch(&mut server)?;
     let mut opener = Opener { order, addrs };
-    server.shared().begin_opening();
-    while !server.shared().is_over {
+    server.shared_mut().begin_opening();
+    while !server.shared_mut().is_over {
         opener.open_some(&mut server);
-        let load = server.shared();
+        let load = server.shared_mut();
         let wait = if load.wants_to_open() { Some(Duration::ZERO) } else { load.wait };
         server.turn(wait)?;
-        for said in std::mem::take(&mut server.shared().said) {
+        for said in std::mem::take(&mut server.shared_mut().said) {
             say(&said)?;
         }
     }
@@ -100,21 +100,21 @@ struct Opener {
 impl Opener {
     /// As many as may be in the making at once.
     fn open_some(&mut self, server: &mut Server<Load>) {
-        if !server.shared().wants_to_open() {
+        if !server.shared_mut().wants_to_open() {
             return;
         }
-        let now = server.io().now();
-        let now = server.shared().nanoseconds(now);
-        while server.shared().wants_to_open() {
-            let Some(number) = server.shared().to_open.pop_front() else { return };
+        let now = server.io_mut().now();
+        let now = server.shared_mut().nanoseconds(now);
+        while server.shared_mut().wants_to_open() {
+            let Some(number) = server.shared_mut().to_open.pop_front() else { return };
             match self.open(server, number) {
-                Ok(id) => server.shared().opens(number, now, id),
+                Ok(id) => server.shared_mut().opens(number, now, id),
                 Err(error) if fault::passes(&error) => {
                     // The backlog of a Unix server is full; the next turn may find room.
-                    server.shared().to_retry.push(number);
+                    server.shared_mut().to_retry.push(number);
                     return;
                 }
-                Err(error) => server.shared().cannot_open(number, &error),
+                Err(error) => server.shared_mut().cannot_open(number, &error),
             }
         }
     }
@@ -138,7 +138,7 @@ impl Opener {
                 let path = Path::new(&self.order.scratch);
                 let path = path.join(format!("{}", self.order.first + number));
                 let id = server.bind(path, packets)?;
-                server.io().set_peer(id, addr)?;
+                server.io_mut().connect_peer(id, addr)?;
                 Ok(Some(id))
             }
         }
@@ -153,7 +153,7 @@ fn connect(
     handler: impl Handler<Load> + 'static,
 ) -> io::Result<SocketId> {
     let Some(source) = source else { return server.connect(target.clone(), handler) };
-    server.connect(Connect::to(target)?.from(SocketAddr::new(source, 0))?, handler)
+    server.connect(Connect::to(target)?.local_addr(SocketAddr::new(source, 0))?, handler)
 }
 
 impl Load {

@@ -119,7 +119,7 @@ impl House {
         command: impl FnOnce(&mut Room, &mut socketserver::Io) + Send + 'static,
     ) {
         if let Some(handle) = self.rooms.get(index).and_then(|door| door.handle.get()) {
-            let _ = handle.call(command);
+            let _ = handle.post(command);
         }
     }
 }

@@ -22,7 +22,7 @@ fn options() -> Options {
 fn loops<const N: usize>() -> [TestServer<Room>; N] {
     let house = Arc::new(House::new(N));
     std::array::from_fn(|index| {
-        TestServer::with(Room::of_loop(Arc::clone(&house), index), options()).unwrap()
+        TestServer::with_shared(Room::of_loop(Arc::clone(&house), index), options()).unwrap()
     })
 }
 
@@ -55,14 +55,14 @@ fn lines(name: &str, bytes: usize) -> Vec<u8> {
 fn whoever_leaves_is_waited_for_no_longer() {
     let leave: [fn(&Peer); 2] = [Peer::reset, Peer::end];
     for leave in leave {
-        let mut server = TestServer::with(Room::default(), options()).unwrap();
+        let mut server = TestServer::with_shared(Room::default(), options()).unwrap();
         let (speaker, reader) = (member(&mut server), member(&mut server));
         let slow = member(&mut server);
         slow.set_room(0);
         speaker.send(lines("a", 2 * HIGH_WATER));
         speaker.send(lines("b", HIGH_WATER));
         server.run();
-        assert!(server.shared().paused.contains(&speaker.id()), "the slow one is waited for");
+        assert!(server.shared_mut().paused.contains(&speaker.id()), "the slow one is waited for");
         let mut heard = reader.received();
         assert!(heard.len() < 3 * HIGH_WATER);
         leave(&slow);
@@ -72,7 +72,7 @@ fn whoever_leaves_is_waited_for_no_longer() {
             slow.set_room(usize::MAX);
             server.run();
         }
-        assert!(server.shared().slow.is_empty() && server.shared().paused.is_empty());
+        assert!(server.shared_mut().slow.is_empty() && server.shared_mut().paused.is_empty());
         heard.extend(reader.received());
         assert!(heard == [lines("a", 2 * HIGH_WATER), lines("b", HIGH_WATER)].concat());
     }
@@ -81,7 +81,7 @@ fn whoever_leaves_is_waited_for_no_longer() {
 /// As Python's `readline` has it: the end of input ends a line too.
 #[test]
 fn a_last_line_without_a_newline_reaches_everybody_else() {
-    let mut server = TestServer::with(Room::default(), options()).unwrap();
+    let mut server = TestServer::with_shared(Room::default(), options()).unwrap();
     let (speaker, reader) = (member(&mut server), member(&mut server));
     speaker.send(b"first\nlast");
     server.run();
@@ -90,7 +90,7 @@ fn a_last_line_without_a_newline_reaches_everybody_else() {
     server.run();
     assert_eq!(reader.received(), b"last\n");
     assert!(speaker.finished().is_some());
-    assert!(server.shared().paused.is_empty());
+    assert!(server.shared_mut().paused.is_empty());
 }
 
 /// The inbox of another loop is bounded, also by those who leave.
@@ -104,7 +104,7 @@ fn a_last_line_waits_for_a_loop_that_is_behind() {
     leaver.send(b"last");
     speaker.send(lines("a", FULL));
     a.run();
-    assert!(a.shared().is_ahead(), "the other loop has not looked yet");
+    assert!(a.shared_mut().is_ahead(), "the other loop has not looked yet");
     leaver.end();
     a.run();
     assert!(leaver.finished().is_none(), "its line would go beyond the bound");
@@ -121,31 +121,31 @@ fn a_last_line_waits_for_a_loop_that_is_behind() {
 
 #[test]
 fn whoever_leaves_while_paused_is_not_kept_in_mind() {
-    let mut server = TestServer::with(Room::default(), options()).unwrap();
+    let mut server = TestServer::with_shared(Room::default(), options()).unwrap();
     let (speaker, slow) = (member(&mut server), member(&mut server));
     slow.set_room(0);
     speaker.send(lines("a", 2 * HIGH_WATER));
     server.run();
-    assert!(server.shared().paused.contains(&speaker.id()));
+    assert!(server.shared_mut().paused.contains(&speaker.id()));
     speaker.reset();
     server.run();
     assert!(speaker.finished().is_some());
-    assert!(server.shared().paused.is_empty(), "a ghost");
-    assert!(!server.shared().members.contains(&speaker.id()));
+    assert!(server.shared_mut().paused.is_empty(), "a ghost");
+    assert!(!server.shared_mut().members.contains(&speaker.id()));
     // Nor does it keep others from being waited for, or from going on.
     let next = member(&mut server);
     next.send("hello\n");
     server.run();
-    assert!(server.shared().paused.contains(&next.id()));
+    assert!(server.shared_mut().paused.contains(&next.id()));
     slow.set_room(usize::MAX);
     server.run();
-    assert!(server.shared().paused.is_empty());
+    assert!(server.shared_mut().paused.is_empty());
     assert!(slow.received().ends_with(b"hello\n"));
 }
 
 #[test]
 fn a_member_that_takes_nothing_is_waited_for_no_longer_than_so() {
-    let mut server = TestServer::with(Room::default(), options()).unwrap();
+    let mut server = TestServer::with_shared(Room::default(), options()).unwrap();
     let (speaker, reader, stuck) = (member(&mut server), member(&mut server), member(&mut server));
     stuck.set_room(0);
     let said = lines("a", 3 * HIGH_WATER);
@@ -167,8 +167,8 @@ fn a_loop_that_is_behind_is_waited_for_until_it_has_looked() {
     speaker.send(&said);
     // The other loop is busy elsewhere: what is said for it stays bounded.
     servers[0].run();
-    assert!(servers[0].shared().is_ahead());
-    assert!(servers[0].shared().paused.contains(&speaker.id()));
+    assert!(servers[0].shared_mut().is_ahead());
+    assert!(servers[0].shared_mut().paused.contains(&speaker.id()));
     assert!(near.received().len() <= FULL);
     let mut heard = Vec::new();
     while heard.len() < said.len() {
@@ -178,7 +178,7 @@ fn a_loop_that_is_behind_is_waited_for_until_it_has_looked() {
         heard.extend(more);
     }
     assert!(heard == said);
-    assert!(!servers[0].shared().is_ahead() && servers[0].shared().paused.is_empty());
+    assert!(!servers[0].shared_mut().is_ahead() && servers[0].shared_mut().paused.is_empty());
 }
 
 #[test]
@@ -189,12 +189,12 @@ fn a_loop_that_is_gone_is_waited_for_no_longer() {
     let said = lines("a", 2 * FULL);
     speaker.send(&said);
     here.run();
-    assert!(here.shared().paused.contains(&speaker.id()));
+    assert!(here.shared_mut().paused.contains(&speaker.id()));
     let mut heard = near.received();
     assert!(heard.len() < said.len());
     drop(there);
     here.run();
-    assert!(here.shared().paused.is_empty() && !here.shared().is_ahead());
+    assert!(here.shared_mut().paused.is_empty() && !here.shared_mut().is_ahead());
     heard.extend(near.received());
     assert!(heard == said);
     // Nor is it from then on.
@@ -202,7 +202,7 @@ fn a_loop_that_is_gone_is_waited_for_no_longer() {
     speaker.send(&more);
     here.run();
     assert!(near.received() == more);
-    assert!(here.shared().paused.is_empty() && !here.shared().is_ahead());
+    assert!(here.shared_mut().paused.is_empty() && !here.shared_mut().is_ahead());
 }
 
 /// One that panicked, say: its members had no `finish` that would have told.
@@ -210,21 +210,21 @@ fn a_loop_that_is_gone_is_waited_for_no_longer() {
 fn a_loop_that_ends_with_its_members_is_waited_for_no_longer() {
     let house = Arc::new(House::new(2));
     let room = Room::of_loop(Arc::clone(&house), 0);
-    let mut here = TestServer::with(room, options()).unwrap();
+    let mut here = TestServer::with_shared(room, options()).unwrap();
     let (speaker, near) = (member(&mut here), member(&mut here));
     // Whatever is asked of the other loop is asked of nobody.
-    let there = TestServer::with(Room::default(), options()).unwrap().server().handle();
+    let there = TestServer::with_shared(Room::default(), options()).unwrap().server().handle();
     house.enter(1, || there);
     let said = lines("a", 2 * FULL);
     speaker.send(&said);
     here.run();
-    assert!(here.shared().paused.contains(&speaker.id()));
+    assert!(here.shared_mut().paused.contains(&speaker.id()));
     let mut heard = near.received();
     house.close(1);
     here.run();
     heard.extend(near.received());
     assert!(heard == said, "{} of {}", heard.len(), said.len());
-    assert!(here.shared().paused.is_empty() && !here.shared().is_ahead());
+    assert!(here.shared_mut().paused.is_empty() && !here.shared_mut().is_ahead());
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn nothing_is_lost_while_a_member_of_the_other_loop_is_waited_for() {
     let first = lines("a", 2 * HIGH_WATER);
     speaker.send(&first);
     run(&mut servers);
-    assert!(servers[1].shared().awaits_somebody());
+    assert!(servers[1].shared_mut().awaits_somebody());
     let mut heard = reader.received();
     // It lies in the inbox until the slow one has taken what came before.
     let second = lines("b", 3 * HIGH_WATER);
@@ -252,7 +252,7 @@ fn nothing_is_lost_while_a_member_of_the_other_loop_is_waited_for() {
     let said = [first, second].concat();
     assert!(heard == said);
     assert!(slow.received() == said);
-    assert!(servers[0].shared().paused.is_empty());
+    assert!(servers[0].shared_mut().paused.is_empty());
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn a_loop_without_members_is_told_nothing() {
     assert!(far.finished().is_some());
     speaker.send(lines("a", 3 * FULL));
     run(&mut servers);
-    assert!(!servers[0].shared().is_ahead() && servers[0].shared().paused.is_empty());
+    assert!(!servers[0].shared_mut().is_ahead() && servers[0].shared_mut().paused.is_empty());
     // Whoever comes now has not missed a line that was meant for it, and hears what is said next.
     let late = member(&mut servers[1]);
     speaker.send("hello\n");

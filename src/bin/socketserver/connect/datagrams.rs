@@ -92,7 +92,7 @@ impl Lines {
     /// # Errors
     /// When the server cannot be reached.
     pub(super) fn send(&mut self, io: &mut Io, id: SocketId, wait: Duration) -> io::Result<bool> {
-        if io.packets_waiting(id) > 0 {
+        if io.queued_packets(id) > 0 {
             return Ok(false);
         }
         if let Some(OnItsWay { len, dropped }) = self.on_its_way.take() {
@@ -125,7 +125,7 @@ impl Lines {
     /// A full queue of a Unix server and a server that is gone look alike, but for this: only the
     /// first can be connected to again.
     fn retry_later(&mut self, io: &mut Io, id: SocketId, len: usize) -> io::Result<()> {
-        io.set_peer(id, &self.peer)?;
+        io.connect_peer(id, &self.peer)?;
         self.tries += 1;
         if self.peer.ip().is_some() && self.tries > TRIES {
             let what = format!("the system does not send a datagram of {len} bytes");

@@ -267,7 +267,7 @@ impl Session {
             if let Some(permits) = &mut self.permits {
                 permits.give_back();
             }
-            if self.reader_gone && self.input_over && io.unsent(id) == 0 {
+            if self.reader_gone && self.input_over && io.pending_output(id) == 0 {
                 self.stop(Stop::ReaderGone);
             }
         }

@@ -44,12 +44,13 @@ impl Stall {
     }
 
     fn taken(&self, io: &Io, id: SocketId) -> u64 {
-        self.given.saturating_sub(io.unsent(id) as u64)
+        self.given.saturating_sub(io.pending_output(id) as u64)
     }
 
     /// Looks whether something waits; once a turn.
     pub(super) fn tend(&mut self, io: &mut Io, id: SocketId) {
-        let is_taken = io.unsent(id) == 0 && (!self.is_acknowledged || self.given == self.settled);
+        let is_taken =
+            io.pending_output(id) == 0 && (!self.is_acknowledged || self.given == self.settled);
         match &self.watch {
             None if !is_taken => self.begin(io, id, None, false),
             Some(watch) if is_taken => {
@@ -76,7 +77,7 @@ impl Stall {
             return Ok(false);
         };
         let left = io.unacknowledged(id);
-        if io.unsent(id) == 0 && left.unwrap_or(0) == 0 {
+        if io.pending_output(id) == 0 && left.unwrap_or(0) == 0 {
             self.settled = self.given;
             return Ok(true);
         }

@@ -56,14 +56,14 @@ fn read(handle: &ServerHandle<Session>, permits: &Receiver<()>) {
             Ok(n) => {
                 let piece = buffer.get(..n).unwrap_or_default().to_vec();
                 // Without a loop, nobody wants any more.
-                match handle.call(move |session, io| session.typed(io, &piece)) {
+                match handle.post(move |session, io| session.typed(io, &piece)) {
                     Ok(()) => continue,
                     Err(_) => return,
                 }
             }
             Err(error) => Err(error),
         };
-        let _ = handle.call(move |session, io| session.input_over(io, over));
+        let _ = handle.post(move |session, io| session.input_over(io, over));
         return;
     }
 }

@@ -81,10 +81,10 @@ fn write(handle: &ServerHandle<Session>, pending: &Pending) {
         let called = match write_all(&mut stdout, &bytes) {
             Ok(()) => {
                 let n = bytes.len();
-                handle.call(move |session, io| session.written(io, n))
+                handle.post(move |session, io| session.written(io, n))
             }
             Err(error) => {
-                let _ = handle.call(move |session, _| session.output_failed(error));
+                let _ = handle.post(move |session, _| session.output_failed(error));
                 return;
             }
         };

@@ -16,7 +16,7 @@ impl Handler<Session> for Conversation {
     fn setup(&mut self, cx: &mut Context<'_, Session>) -> io::Result<()> {
         // What is read is bounded by what standard output takes, and what is sent by the permits
         // of standard input, so the directions need not wait for each other.
-        cx.io.set_full_duplex(cx.id, true);
+        cx.io.set_read_while_congested(cx.id, true);
         let handle = cx.handle();
         cx.shared.stands(cx.id, handle)
     }
@@ -42,7 +42,7 @@ impl Handler<Session> for Conversation {
             return Ok(());
         }
         let seen = (cx.shared.pieces, cx.shared.heard);
-        if cx.io.unsent(cx.id) > 0 || self.seen != seen || cx.io.is_paused(cx.id) {
+        if cx.io.pending_output(cx.id) > 0 || self.seen != seen || cx.io.is_paused(cx.id) {
             self.await_more(cx);
         } else {
             cx.io.shutdown_write(cx.id);

@@ -14,9 +14,9 @@ fn field() -> impl Strategy<Value = LengthField> {
     let offset = prop_oneof![4 => 0..5_usize, 1 => Just(usize::MAX), 1 => any::<usize>()];
     (0..FIELDS.len(), any::<bool>(), offset, more, any::<bool>()).prop_map(
         |(nth, little, offset, more, counts)| {
-            let field = FIELDS[nth].at(offset).adjusted(more);
+            let field = FIELDS[nth].offset(offset).adjustment(more);
             let field = if little { field.little_endian() } else { field };
-            if counts { field.counting_head() } else { field }
+            if counts { field.including_header() } else { field }
         },
     )
 }
@@ -71,9 +71,9 @@ proptest! {
         bytes in vec(prop_oneof![4 => Just(0_u8), 1 => any::<u8>()], 13),
     ) {
         let width = [1, 2, 3, 4, 8][nth];
-        let field = FIELDS[nth].at(offset).adjusted(more);
+        let field = FIELDS[nth].offset(offset).adjustment(more);
         let field = if little { field.little_endian() } else { field };
-        let field = if counts { field.counting_head() } else { field };
+        let field = if counts { field.including_header() } else { field };
         let head = offset + width;
         let body = said(&field, &bytes, width, little) + i128::from(more)
             - if counts { head as i128 } else { 0 };
@@ -96,7 +96,7 @@ proptest! {
         let mut put = Vec::new();
         for body in bodies {
             let len = out.len();
-            match field.put(&mut out, &body, MAX) {
+            match field.write(&mut out, &body, MAX) {
                 Ok(()) => put.push(body),
                 Err(error) => {
                     prop_assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
@@ -106,7 +106,7 @@ proptest! {
         }
         let mut input = Input::new(&out[before.len()..]);
         for body in put {
-            let frame = input.frame_with(&field, MAX).unwrap().unwrap();
+            let frame = input.take_frame_with(&field, MAX).unwrap().unwrap();
             prop_assert_eq!(frame.body, &body[..]);
         }
         prop_assert!(input.is_empty());

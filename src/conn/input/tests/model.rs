@@ -142,12 +142,12 @@ fn answer(input: &mut Input<'_>, ask: &Ask) -> Answer {
         Ask::Take(n) => Ok(input.take(*n)),
         Ask::TakeAll => Ok(Some(input.take_all())),
         Ask::Until(byte, max) => input.take_until(*byte, *max),
-        Ask::Delimited(separator, max) => input.delimited(separator, *max),
-        Ask::Line(max) => input.line(*max),
+        Ask::Delimited(separator, max) => input.take_delimited(separator, *max),
+        Ask::Line(max) => input.take_line(*max),
         Ask::Frame(max) => {
-            Ok(input.frame_with(&LengthField::U8, *max).map_err(|_| ())?.map(|f| f.body))
+            Ok(input.take_frame_with(&LengthField::U8, *max).map_err(|_| ())?.map(|f| f.body))
         }
-        Ask::Need(n, max) => input.need(*n, *max).map(|is_there| is_there.then_some(&[][..])),
+        Ask::Need(n, max) => input.require(*n, *max).map(|is_there| is_there.then_some(&[][..])),
     };
     Ok(taken.map_err(|_| ())?.map(<[u8]>::to_vec))
 }
@@ -186,11 +186,11 @@ proptest! {
             }
             let had = model.rest.len();
             let mut input = held.input();
-            prop_assert_eq!(input.rest(), &model.rest[..]);
+            prop_assert_eq!(input.peek(), &model.rest[..]);
             for ask in asks {
                 let said = answer(&mut input, &ask);
                 prop_assert_eq!(&said, &model.answer(&ask), "{:?}", ask);
-                prop_assert_eq!(input.rest(), &model.rest[..]);
+                prop_assert_eq!(input.peek(), &model.rest[..]);
                 prop_assert_eq!((input.len(), input.is_empty()), (model.rest.len(), model.rest.is_empty()));
                 if said.is_err() {
                     // The conversation ends.

@@ -111,7 +111,7 @@ impl World {
     fn notify_eof(&mut self) {
         if self.stream.take_end() {
             let held = self.stream.take_unconsumed();
-            self.eof(held.input().rest());
+            self.eof(held.input().peek());
         }
     }
 
@@ -244,7 +244,7 @@ impl World {
         if self.act_inside() {
             return;
         }
-        while !self.stream.is_congested() && input.need(PIECE, PIECE).unwrap() {
+        while !self.stream.is_congested() && input.require(PIECE, PIECE).unwrap() {
             self.get(input.take(PIECE).unwrap());
             self.answer();
         }

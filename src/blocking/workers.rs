@@ -11,20 +11,20 @@ use super::socket::Limits;
 use crate::addr::Addr;
 
 /// Where the handlers of a blocking service run: in the loop itself, each in a thread, or each in a
-/// process. What clones of one `Mode` serve counts together.
+/// process. What clones of one `Workers` serve counts together.
 ///
 /// ```no_run
 /// use std::io::{self, Write};
 /// use std::time::Duration;
-/// use socketserver::blocking::{Mode, Request};
+/// use socketserver::blocking::{Workers, Request};
 /// use socketserver::Server;
 ///
 /// let mut server = Server::new()?;
 /// // For a process each, or none at all, this is the only line to change.
-/// let mode = Mode::threads(64).deadline(Duration::from_secs(60));
-/// server.listen_blocking("127.0.0.1:7000", &mode, |_peer| {
+/// let workers = Workers::threads(64).deadline(Duration::from_secs(60));
+/// server.listen_blocking("127.0.0.1:7000", &workers, |_peer| {
 ///     |request: &mut Request<'_>| -> io::Result<()> {
-///         let name = request.line(80)?.unwrap_or_default().to_vec();
+///         let name = request.take_line(80)?.unwrap_or_default().to_vec();
 ///         writeln!(request, "hello {}", String::from_utf8_lossy(&name))
 ///     }
 /// })?;
@@ -32,7 +32,7 @@ use crate::addr::Addr;
 /// # Ok::<(), io::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Mode {
+pub struct Workers {
     pub(super) crew: Rc<Executor>,
     pub(super) detach: bool,
     timeout: Option<Duration>,
@@ -42,14 +42,14 @@ pub struct Mode {
 
 pub(super) type ErrorHook = dyn Fn(&Addr, &io::Error) + Send + Sync;
 
-impl Mode {
+impl Workers {
     /// In the loop (Python's plain `TCPServer`): one at a time, and nothing else is served
     /// meanwhile, a stop included: a client that says nothing holds up the signal that asks for one, and
-    /// [`ServerHandle::shutdown`](crate::ServerHandle::shutdown), until it leaves or [`Mode::timeout`] or
-    /// [`Mode::deadline`] ends the wait. For trying things out, and for clients who all are quick.
+    /// [`ServerHandle::shutdown`](crate::ServerHandle::shutdown), until it leaves or [`Workers::timeout`] or
+    /// [`Workers::deadline`] ends the wait. For trying things out, and for clients who all are quick.
     #[must_use]
-    pub fn inline() -> Mode {
-        Mode::new(ExecutorKind::Loop, usize::MAX)
+    pub fn inline() -> Workers {
+        Workers::new(ExecutorKind::Loop, usize::MAX)
     }
 
     /// Each in a thread (Python's `ThreadingMixIn`), but never more than `max_threads`, which is 1 at
@@ -60,8 +60,8 @@ impl Mode {
     /// [`LoadBalancing::LeastConnections`](crate::LoadBalancing::LeastConnections)) a client may come from the backlog of another
     /// loop; then it is connected already while it waits for a thread.
     #[must_use]
-    pub fn threads(max_threads: usize) -> Mode {
-        Mode::new(ExecutorKind::Threads, max_threads)
+    pub fn threads(max_threads: usize) -> Workers {
+        Workers::new(ExecutorKind::Threads, max_threads)
     }
 
     /// Each in a process (Python's `ForkingMixIn`, with its 40 as [`MAX_CHILDREN`]): a handler that
@@ -73,13 +73,13 @@ impl Mode {
     /// and every later fork, is an error as long as there are some.
     #[cfg(all(unix, feature = "processes"))]
     #[must_use]
-    pub fn processes(max_children: usize) -> Mode {
-        Mode::new(ExecutorKind::Processes, max_children)
+    pub fn processes(max_children: usize) -> Workers {
+        Workers::new(ExecutorKind::Processes, max_children)
     }
 
-    fn new(place: ExecutorKind, most: usize) -> Mode {
+    fn new(place: ExecutorKind, most: usize) -> Workers {
         let crew = Rc::new(Executor::new(place, most));
-        Mode { crew, detach: false, timeout: None, deadline: None, handle_error: None }
+        Workers { crew, detach: false, timeout: None, deadline: None, handle_error: None }
     }
 
     /// Says what cannot work, before anything is opened.
@@ -87,12 +87,12 @@ impl Mode {
         let unusable = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
         for (name, time) in [("timeout", self.timeout), ("deadline", self.deadline)] {
             if time.is_some_and(|time| time.is_zero()) {
-                return Err(unusable(format!("Mode::{name} must be longer than nothing")));
+                return Err(unusable(format!("Workers::{name} must be longer than nothing")));
             }
         }
         if self.crew.places.most() == 0 {
             let name = self.crew.name();
-            return Err(unusable(format!("Mode::{name} must be at least 1: 0 serve nobody")));
+            return Err(unusable(format!("Workers::{name} must be at least 1: 0 serve nobody")));
         }
         self.crew.check()
     }
@@ -107,17 +107,17 @@ impl Mode {
     /// for them (Python's `daemon_threads`). Default: false; they are told that nothing more
     /// comes in, and have the grace of the shutdown to end (Python's `block_on_close`).
     #[must_use]
-    pub fn detach(mut self, on: bool) -> Mode {
+    pub fn daemon_threads(mut self, on: bool) -> Workers {
         self.detach = on;
         self
     }
 
     /// How long one read, or one write of any length, may take (Python's `timeout`), which is
     /// [`TimedOut`](io::ErrorKind::TimedOut) then. A peer that sends a byte before each of its ends is
-    /// served for ever: for that there is [`Mode::deadline`]. Longer than nothing. Default:
+    /// served for ever: for that there is [`Workers::deadline`]. Longer than nothing. Default:
     /// [`Options::idle_timeout`](crate::Options).
     #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Mode {
+    pub fn timeout(mut self, timeout: Duration) -> Workers {
         self.timeout = Some(timeout);
         self
     }
@@ -128,7 +128,7 @@ impl Mode {
     /// else that waits. A handler may move it
     /// ([`Request::set_deadline`](super::Request::set_deadline)). Longer than nothing. Default: never.
     #[must_use]
-    pub fn deadline(mut self, time: Duration) -> Mode {
+    pub fn deadline(mut self, time: Duration) -> Workers {
         self.deadline = Some(time);
         self
     }
@@ -140,7 +140,7 @@ impl Mode {
     pub fn handle_error(
         mut self,
         hook: impl Fn(&Addr, &io::Error) + Send + Sync + 'static,
-    ) -> Mode {
+    ) -> Workers {
         self.handle_error = Some(Arc::new(hook));
         self
     }
@@ -149,7 +149,7 @@ impl Mode {
     /// the parent. Signals for the new process wait until the hook has run.
     #[cfg(all(unix, feature = "processes"))]
     #[must_use]
-    pub fn at_fork(self, hook: impl Fn() + 'static) -> Mode {
+    pub fn after_fork(self, hook: impl Fn() + 'static) -> Workers {
         self.crew.child.borrow_mut().at_fork = Some(Box::new(hook));
         self
     }
@@ -162,28 +162,28 @@ impl Mode {
     /// is blocked stays blocked. For this a child has a second thread, as long as the program handles
     /// any signal.
     ///
-    /// With true, handlers run in a child as they are, and those that [`Mode::at_fork`] or a blocking
+    /// With true, handlers run in a child as they are, and those that [`Workers::after_fork`] or a blocking
     /// handler installs there.
     #[cfg(all(unix, feature = "processes"))]
     #[must_use]
-    pub fn inherit_signals(self, on: bool) -> Mode {
+    pub fn inherit_signals(self, on: bool) -> Workers {
         self.crew.child.borrow_mut().inherits_signals = on;
         self
     }
 
     /// How many handlers are busy now (Python's `active_children`).
     #[must_use]
-    pub fn active(&self) -> usize {
+    pub fn active_count(&self) -> usize {
         self.crew.places.taken()
     }
 }
 
-/// How many children at once Python's `ForkingMixIn` allows: its default for `Mode::processes`, which
+/// How many children at once Python's `ForkingMixIn` allows: its default for `Workers::processes`, which
 /// needs the feature `processes`.
 pub const MAX_CHILDREN: usize = 40;
 
-impl fmt::Debug for Mode {
+impl fmt::Debug for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mode").field("crew", &self.crew).finish_non_exhaustive()
+        f.debug_struct("Workers").field("crew", &self.crew).finish_non_exhaustive()
     }
 }
