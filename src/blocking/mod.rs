@@ -68,7 +68,7 @@ use workers::ErrorHook;
 ///
 /// let mut server = Server::new()?;
 /// let listener = server.listen_blocking("127.0.0.1:0", &Workers::threads(4), |_peer| Upper)?;
-/// let port = server.io_mut().local_addr(listener).and_then(|addr| addr.port()).unwrap();
+/// let port = server.io().local_addr(listener).and_then(|addr| addr.port()).unwrap();
 /// let client = thread::spawn(move || -> io::Result<String> {
 ///     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
 ///     stream.write_all(b"one\ntwo\n")?;

@@ -47,10 +47,10 @@
 //! peer.set_room(0); // it does not read
 //! peer.send("requests which come together");
 //! server.run();
-//! assert_eq!(*server.shared_mut(), 5, "the fifth answer was above high water");
+//! assert_eq!(*server.shared(), 5, "the fifth answer was above high water");
 //! peer.set_room(usize::MAX); // now it does
 //! server.run();
-//! assert_eq!(*server.shared_mut(), 28);
+//! assert_eq!(*server.shared(), 28);
 //! assert_eq!(peer.received().len(), 28_000);
 //! # Ok::<(), io::Error>(())
 //! ```
@@ -89,7 +89,7 @@
 //! peer.set_room(0);
 //! peer.send("go");
 //! server.run();
-//! assert!(server.io_mut().stats().pending_output() < 100_000, "ten million do not wait in memory");
+//! assert!(server.io().stats().pending_output() < 100_000, "ten million do not wait in memory");
 //! peer.set_room(usize::MAX);
 //! server.run();
 //! assert_eq!(peer.received().len(), 10_000_000);
@@ -126,7 +126,7 @@
 //! peer.send("ab");
 //! for calls in [1, 2, 2] {
 //!     server.run();
-//!     assert_eq!(*server.shared_mut(), calls, "the third time nothing was left");
+//!     assert_eq!(*server.shared(), calls, "the third time nothing was left");
 //!     server.io_mut().resume(peer.id());
 //! }
 //! # Ok::<(), io::Error>(())
@@ -193,8 +193,8 @@
 //! for read in [5000, 10_000] {
 //!     peer.send([1; 5000]);
 //!     server.run();
-//!     assert_eq!(*server.shared_mut(), read, "the second time although it is congested");
+//!     assert_eq!(*server.shared(), read, "the second time although it is congested");
 //! }
-//! assert!(server.io_mut().is_congested(peer.id()));
+//! assert!(server.io().is_congested(peer.id()));
 //! # Ok::<(), io::Error>(())
 //! ```

@@ -36,7 +36,7 @@
 //!
 //! let mut server = Server::new()?;
 //! let id = server.listen_blocking("127.0.0.1:0", &Workers::threads(4), |_peer| serve)?;
-//! let port = server.io_mut().local_addr(id).and_then(|addr| addr.port()).unwrap();
+//! let port = server.io().local_addr(id).and_then(|addr| addr.port()).unwrap();
 //! let ask = move |question: &'static str| {
 //!     thread::spawn(move || -> io::Result<String> {
 //!         let mut stream = TcpStream::connect(("127.0.0.1", port))?;

@@ -124,7 +124,7 @@
 //! });
 //! server.serve_forever()?;
 //! thread.join().unwrap()?;
-//! assert_eq!(*server.shared_mut(), [1, 2, 3]);
+//! assert_eq!(*server.shared(), [1, 2, 3]);
 //! # Ok::<(), io::Error>(())
 //! ```
 //!

@@ -207,7 +207,7 @@
 //! server.run();
 //! assert_eq!((watcher.received(), adder.received()), (TWO.to_vec(), TWO.to_vec()));
 //! assert_eq!(watcher.finished().unwrap().reason, CloseReason::Closed);
-//! assert!(server.shared_mut().watchers.is_empty());
+//! assert!(server.shared().watchers.is_empty());
 //! # Ok::<(), io::Error>(())
 //! ```
 //!

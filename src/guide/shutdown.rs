@@ -83,7 +83,7 @@
 //! server.run();
 //! assert_eq!(quick.received(), b"hello", "what had come in was answered");
 //! assert_eq!(quick.finished().unwrap().reason, CloseReason::Closed);
-//! assert!(server.io_mut().is_shutting_down());
+//! assert!(server.io().is_shutting_down());
 //!
 //! server.advance(Duration::from_secs(10));
 //! assert_eq!(stuck.finished().unwrap().reason, CloseReason::ShutdownTimeout);

@@ -25,7 +25,7 @@ use crate::id::TimerId;
 ///     cx.reply(&packet.to_ascii_uppercase());
 ///     Ok(())
 /// })?;
-/// let port = server.io_mut().local_addr(id).and_then(|addr| addr.port()).unwrap();
+/// let port = server.io().local_addr(id).and_then(|addr| addr.port()).unwrap();
 ///
 /// let client = UdpSocket::bind("127.0.0.1:0")?;
 /// client.send_to(b"hello", ("127.0.0.1", port))?;

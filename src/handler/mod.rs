@@ -54,7 +54,7 @@ pub(crate) use registrar::{HandlerFactory, HandlerSlot, Registrar};
 ///
 /// let mut server = Server::new()?;
 /// let listener = server.listen("127.0.0.1:0", |_peer| Number(0))?;
-/// let port = server.io_mut().local_addr(listener).and_then(|addr| addr.port()).unwrap();
+/// let port = server.io().local_addr(listener).and_then(|addr| addr.port()).unwrap();
 /// let client = thread::spawn(move || -> io::Result<String> {
 ///     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
 ///     stream.write_all(b"one\ntwo\n")?;

@@ -25,7 +25,7 @@ use crate::stats::ShutdownReport;
 ///     handle.wait(Duration::from_secs(10)).expect("the run has ended")
 /// });
 /// server.serve_forever()?;
-/// assert_eq!(*server.shared_mut(), 1);
+/// assert_eq!(*server.shared(), 1);
 /// assert_eq!(other.join().unwrap().forced, 0);
 /// # Ok::<(), std::io::Error>(())
 /// ```

@@ -14,7 +14,7 @@ use crate::io::connect::IntoConnect;
 
 impl<S> Server<S> {
     /// Listens for connections, and makes a handler for each with `factory`, which gets the
-    /// address of the peer. The listener's own address is `server.io_mut().local_addr(id)`.
+    /// address of the peer. The listener's own address is `server.io().local_addr(id)`.
     ///
     /// Of several addresses of a name the first that works is taken. A Unix path left behind by a
     /// dead server is reclaimed; a live one, or any other kind of file, is an error.
@@ -46,7 +46,7 @@ impl<S> Server<S> {
     }
 
     /// Serves datagrams that are sent to `addr` (Python's `UDPServer` and `UnixDatagramServer`):
-    /// `handler` gets each of them. The socket's own address is `server.io_mut().local_addr(id)`.
+    /// `handler` gets each of them. The socket's own address is `server.io().local_addr(id)`.
     ///
     /// Of several addresses of a name the first that works is taken. `[::]` takes IPv4 datagrams
     /// too, unless [`Options::v6_only`]. Unix paths are treated as by [`Server::listen`].
@@ -125,10 +125,10 @@ impl<S> Server<S> {
     ///     Ok(())
     /// })?;
     /// sender.write_all(b"from a pipe")?;
-    /// while server.shared_mut().is_empty() {
+    /// while server.shared().is_empty() {
     ///     server.turn(None)?;
     /// }
-    /// assert_eq!(server.shared_mut(), "from a pipe");
+    /// assert_eq!(server.shared(), "from a pipe");
     /// # }
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -160,7 +160,7 @@ impl<S> Server<S> {
     ///     Ok(())
     /// })?;
     /// server.io_mut().set_timer(clock, Duration::ZERO);
-    /// while *server.shared_mut() < 3 {
+    /// while *server.shared() < 3 {
     ///     server.turn(None)?;
     /// }
     /// # Ok::<(), std::io::Error>(())

@@ -36,8 +36,8 @@ use crate::stats::CloseReason;
 #[derive(Debug)]
 pub struct Reconnect<F> {
     connect: Connect,
-    first: Duration,
-    most: Duration,
+    initial_backoff: Duration,
+    max_backoff: Duration,
     make: F,
 }
 
@@ -56,20 +56,22 @@ impl<F> Reconnect<F> {
     /// The pause before the second attempt; longer than nothing. Default: 100 ms.
     #[must_use]
     pub fn initial_backoff(mut self, pause: Duration) -> Reconnect<F> {
-        self.first = pause;
+        self.initial_backoff = pause;
         self
     }
 
     /// The longest pause, of the first one too; longer than nothing. Default: 30 s.
     #[must_use]
     pub fn max_backoff(mut self, pause: Duration) -> Reconnect<F> {
-        self.most = pause;
+        self.max_backoff = pause;
         self
     }
 
     /// Without a pause a server that refuses would be tried all the time.
     fn check(&self) -> io::Result<()> {
-        for (name, pause) in [("first", self.first), ("most", self.most)] {
+        for (name, pause) in
+            [("initial_backoff", self.initial_backoff), ("max_backoff", self.max_backoff)]
+        {
             if pause.is_zero() {
                 let what = format!("Reconnect::{name} must be longer than nothing");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));

@@ -62,7 +62,7 @@ fn whoever_leaves_is_waited_for_no_longer() {
         speaker.send(lines("a", 2 * HIGH_WATER));
         speaker.send(lines("b", HIGH_WATER));
         server.run();
-        assert!(server.shared_mut().paused.contains(&speaker.id()), "the slow one is waited for");
+        assert!(server.shared().paused.contains(&speaker.id()), "the slow one is waited for");
         let mut heard = reader.received();
         assert!(heard.len() < 3 * HIGH_WATER);
         leave(&slow);
@@ -72,7 +72,7 @@ fn whoever_leaves_is_waited_for_no_longer() {
             slow.set_room(usize::MAX);
             server.run();
         }
-        assert!(server.shared_mut().slow.is_empty() && server.shared_mut().paused.is_empty());
+        assert!(server.shared().slow.is_empty() && server.shared_mut().paused.is_empty());
         heard.extend(reader.received());
         assert!(heard == [lines("a", 2 * HIGH_WATER), lines("b", HIGH_WATER)].concat());
     }
@@ -90,7 +90,7 @@ fn a_last_line_without_a_newline_reaches_everybody_else() {
     server.run();
     assert_eq!(reader.received(), b"last\n");
     assert!(speaker.finished().is_some());
-    assert!(server.shared_mut().paused.is_empty());
+    assert!(server.shared().paused.is_empty());
 }
 
 /// The inbox of another loop is bounded, also by those who leave.
@@ -126,20 +126,20 @@ fn whoever_leaves_while_paused_is_not_kept_in_mind() {
     slow.set_room(0);
     speaker.send(lines("a", 2 * HIGH_WATER));
     server.run();
-    assert!(server.shared_mut().paused.contains(&speaker.id()));
+    assert!(server.shared().paused.contains(&speaker.id()));
     speaker.reset();
     server.run();
     assert!(speaker.finished().is_some());
-    assert!(server.shared_mut().paused.is_empty(), "a ghost");
-    assert!(!server.shared_mut().members.contains(&speaker.id()));
+    assert!(server.shared().paused.is_empty(), "a ghost");
+    assert!(!server.shared().members.contains(&speaker.id()));
     // Nor does it keep others from being waited for, or from going on.
     let next = member(&mut server);
     next.send("hello\n");
     server.run();
-    assert!(server.shared_mut().paused.contains(&next.id()));
+    assert!(server.shared().paused.contains(&next.id()));
     slow.set_room(usize::MAX);
     server.run();
-    assert!(server.shared_mut().paused.is_empty());
+    assert!(server.shared().paused.is_empty());
     assert!(slow.received().ends_with(b"hello\n"));
 }
 
