@@ -18,14 +18,14 @@ use std::io;
 use crate::addr::Addr;
 
 /// The Connection Attempt Delay of RFC 8305, section 8, in nanoseconds.
-pub(crate) const ATTEMPT_DELAY: u64 = 250_000_000;
+const ATTEMPT_DELAY: u64 = 250_000_000;
 
 /// Sockets of one connection that may be under way at once. Then the one that has been so longest,
 /// some seconds, makes way for the next address.
-pub(crate) const MOST_UNDER_WAY: usize = 16;
+const MOST_UNDER_WAY: usize = 16;
 
 /// How long a full backlog is waited out before the next try, in nanoseconds.
-pub(crate) const BACKLOG_RETRY: u64 = 10_000_000;
+const BACKLOG_RETRY: u64 = 10_000_000;
 
 /// The state of one connection in the making. Times are nanoseconds on the clock of the loop.
 #[derive(Debug)]

@@ -380,7 +380,7 @@ impl<T: DatagramTransport> Datagram<T> {
     }
 
     #[inline]
-    pub(crate) fn wants_write_interest(&self) -> bool {
+    fn wants_write_interest(&self) -> bool {
         self.asked_for_room == self.writable
     }
 }

@@ -2,109 +2,109 @@
 
 /// A set of the bits below.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
-pub(crate) struct Flags(u32);
+pub(super) struct Flags(u32);
 
 impl Flags {
     // What the system said.
 
     /// A read may find something. Cleared only by what proves the contrary.
-    pub(crate) const READABLE: Flags = Flags(1);
+    pub(super) const READABLE: Flags = Flags(1);
     /// A write may find room. Cleared only by a refusal.
-    pub(crate) const WRITABLE: Flags = Flags(1 << 1);
+    pub(super) const WRITABLE: Flags = Flags(1 << 1);
     /// The peer's end was announced: read until it is there, no short read proves anything.
-    pub(crate) const READ_CLOSED: Flags = Flags(1 << 2);
+    pub(super) const READ_CLOSED: Flags = Flags(1 << 2);
     /// A read may stop in front of urgent data: no short read proves anything.
-    pub(crate) const URGENT: Flags = Flags(1 << 3);
+    pub(super) const URGENT: Flags = Flags(1 << 3);
     /// An error was announced that no call has returned yet.
-    pub(crate) const BROKEN: Flags = Flags(1 << 4);
+    pub(super) const BROKEN: Flags = Flags(1 << 4);
     /// The peer's end was read.
-    pub(crate) const ENDED: Flags = Flags(1 << 5);
+    pub(super) const ENDED: Flags = Flags(1 << 5);
     /// The connection does not stand yet.
-    pub(crate) const CONNECTING: Flags = Flags(1 << 6);
+    pub(super) const CONNECTING: Flags = Flags(1 << 6);
     /// The peer's end was read, and its handler is to be told once it has seen what it left.
-    pub(crate) const END_DUE: Flags = Flags(1 << 25);
+    pub(super) const END_DUE: Flags = Flags(1 << 25);
 
     // What the handler asked for.
 
-    pub(crate) const PAUSED: Flags = Flags(1 << 7);
-    pub(crate) const FULL_DUPLEX: Flags = Flags(1 << 8);
+    pub(super) const PAUSED: Flags = Flags(1 << 7);
+    pub(super) const FULL_DUPLEX: Flags = Flags(1 << 8);
     /// What is held shall be shown again although nothing new came.
-    pub(crate) const REPLAY: Flags = Flags(1 << 9);
+    pub(super) const REPLAY: Flags = Flags(1 << 9);
     /// That was asked for while the handler was shown it.
-    pub(crate) const REPLAY_FROM_INSIDE: Flags = Flags(1 << 24);
+    pub(super) const REPLAY_FROM_INSIDE: Flags = Flags(1 << 24);
     /// No more output is taken: it ends, or has ended.
-    pub(crate) const OUTPUT_CLOSED: Flags = Flags(1 << 10);
+    pub(super) const OUTPUT_CLOSED: Flags = Flags(1 << 10);
     /// The end of the output was told to the peer.
-    pub(crate) const OUTPUT_ENDED: Flags = Flags(1 << 11);
+    pub(super) const OUTPUT_ENDED: Flags = Flags(1 << 11);
     /// Its ending is not `Open` any more.
-    pub(crate) const ENDING: Flags = Flags(1 << 12);
+    pub(super) const ENDING: Flags = Flags(1 << 12);
 
     // What follows from what lies here.
 
     /// It has been above high water and not yet fallen to low water since.
-    pub(crate) const CONGESTED: Flags = Flags(1 << 13);
+    pub(super) const CONGESTED: Flags = Flags(1 << 13);
     /// Congested and not full duplex: it is not read.
-    pub(crate) const HELD_UP: Flags = Flags(1 << 14);
+    pub(super) const HELD_UP: Flags = Flags(1 << 14);
     /// There is output that waits.
-    pub(crate) const OUTPUT: Flags = Flags(1 << 19);
+    pub(super) const OUTPUT: Flags = Flags(1 << 19);
     /// There is input that the handler left.
-    pub(crate) const HELD: Flags = Flags(1 << 20);
+    pub(super) const HELD: Flags = Flags(1 << 20);
     /// A send of this turn went straight to the system.
-    pub(crate) const SENT_AT_ONCE: Flags = Flags(1 << 15);
+    pub(super) const SENT_AT_ONCE: Flags = Flags(1 << 15);
 
     // What the loop noted.
 
     /// No conversation has begun it: it owes nobody an answer.
-    pub(crate) const BESIDE: Flags = Flags(1 << 27);
+    pub(super) const BESIDE: Flags = Flags(1 << 27);
     /// Work that its handler offloaded is under way.
-    pub(crate) const OFFLOADED: Flags = Flags(1 << 26);
+    pub(super) const OFFLOADED: Flags = Flags(1 << 26);
     /// Its id is in the queue, or its turn is not over.
-    pub(crate) const QUEUED: Flags = Flags(1 << 18);
+    pub(super) const QUEUED: Flags = Flags(1 << 18);
     /// The poll reports room for output, where that must be asked for.
-    pub(crate) const ROOM_ASKED: Flags = Flags(1 << 21);
+    pub(super) const ROOM_ASKED: Flags = Flags(1 << 21);
     /// The server shuts down and the handler has not been told.
-    pub(crate) const SHUTDOWN_DUE: Flags = Flags(1 << 16);
+    pub(super) const SHUTDOWN_DUE: Flags = Flags(1 << 16);
     /// A deadline is under way for input that is held, or was.
-    pub(crate) const UNFINISHED_WATCHED: Flags = Flags(1 << 22);
+    pub(super) const UNFINISHED_WATCHED: Flags = Flags(1 << 22);
     /// Input was held for too long, and the socket is looked into once more.
-    pub(crate) const UNFINISHED_LOOKED: Flags = Flags(1 << 23);
+    pub(super) const UNFINISHED_LOOKED: Flags = Flags(1 << 23);
     /// The idle timeout has expired; one more read decides.
-    pub(crate) const LOOKED: Flags = Flags(1 << 17);
+    pub(super) const LOOKED: Flags = Flags(1 << 17);
 
     #[inline]
-    pub(crate) const fn union(self, more: Flags) -> Flags {
+    pub(super) const fn union(self, more: Flags) -> Flags {
         Flags(self.0 | more.0)
     }
 
     /// Whether at least one of `bits` is set.
     #[inline]
-    pub(crate) const fn intersects(self, bits: Flags) -> bool {
+    pub(super) const fn intersects(self, bits: Flags) -> bool {
         self.0 & bits.0 != 0
     }
 
     /// Whether of the bits `among` exactly `these` are set.
     #[inline]
-    pub(crate) const fn matches(self, these: Flags, among: Flags) -> bool {
+    pub(super) const fn matches(self, these: Flags, among: Flags) -> bool {
         self.0 & among.0 == these.0
     }
 
     #[inline]
-    pub(crate) fn insert(&mut self, bits: Flags) {
+    pub(super) fn insert(&mut self, bits: Flags) {
         self.0 |= bits.0;
     }
 
     #[inline]
-    pub(crate) fn remove(&mut self, bits: Flags) {
+    pub(super) fn remove(&mut self, bits: Flags) {
         self.0 &= !bits.0;
     }
 
     #[inline]
-    pub(crate) fn insert_if(&mut self, bits: Flags, on: bool) {
+    pub(super) fn insert_if(&mut self, bits: Flags, on: bool) {
         self.0 |= if on { bits.0 } else { 0 };
     }
 
     #[inline]
-    pub(crate) fn set(&mut self, bits: Flags, on: bool) {
+    pub(super) fn set(&mut self, bits: Flags, on: bool) {
         if on { self.insert(bits) } else { self.remove(bits) }
     }
 }

@@ -55,7 +55,7 @@ pub struct Frame<'a> {
 
 /// What the beginning of a frame says about the whole.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum FrameSize {
+pub(super) enum FrameSize {
     /// Its length is not known before so many bytes of it have come.
     HeadNeeds(usize),
     Whole {
@@ -122,7 +122,7 @@ impl LengthField {
 
     /// What `bytes`, the beginning of a frame, say about the whole of it.
     #[inline]
-    pub(crate) fn measure(&self, bytes: &[u8], max: usize) -> io::Result<FrameSize> {
+    pub(super) fn measure(&self, bytes: &[u8], max: usize) -> io::Result<FrameSize> {
         let field = bytes.get(self.offset..).unwrap_or_default();
         let (number, width) = match self.width {
             Width::Big(width) => (field.get(..width).map(|digits| number(digits.iter())), width),

@@ -5,7 +5,7 @@
 
 pub(crate) mod connector;
 pub(crate) mod datagram;
-pub(crate) mod flags;
+mod flags;
 pub(crate) mod framing;
 pub(crate) mod input;
 pub(crate) mod log_throttle;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// What one connection has to send, in order.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
-pub(crate) struct Output(Option<Box<Buffer>>);
+pub(super) struct Output(Option<Box<Buffer>>);
 
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
@@ -37,24 +37,24 @@ enum Chunk {
 
 impl Output {
     #[inline]
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |buffer| buffer.len())
     }
 
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
     /// All that is unsent, if it lies in one place.
     #[inline]
-    pub(crate) fn unsent(&self) -> Option<&[u8]> {
+    pub(super) fn unsent(&self) -> Option<&[u8]> {
         let buffer = self.0.as_ref()?;
         if buffer.behind.is_empty() { Some(buffer.own()) } else { None }
     }
 
     /// Fills `slices` with what is unsent, as far as they go.
-    pub(crate) fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> Gathered {
+    pub(super) fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> Gathered {
         let mut gathered = Gathered { slices: 0, bytes: 0 };
         let Some(buffer) = &self.0 else { return gathered };
         let pieces = std::iter::once(buffer.own()).chain(buffer.behind.iter().map(Chunk::unsent));
@@ -68,7 +68,7 @@ impl Output {
 
     /// Puts `bytes` behind the others; says how many are unsent then.
     #[inline]
-    pub(crate) fn push(&mut self, bytes: &[u8], pool: &mut BufferPool) -> usize {
+    pub(super) fn push(&mut self, bytes: &[u8], pool: &mut BufferPool) -> usize {
         if bytes.is_empty() {
             return self.len();
         }
@@ -86,7 +86,7 @@ impl Output {
 
     /// Puts what follows the first `sent` of `bytes` behind the others, without a copy; says how
     /// many are unsent then.
-    pub(crate) fn push_shared(
+    pub(super) fn push_shared(
         &mut self,
         bytes: &Arc<[u8]>,
         sent: usize,
@@ -104,7 +104,7 @@ impl Output {
 
     /// Puts `bytes` in front of the others.
     #[cold]
-    pub(crate) fn push_front(&mut self, bytes: &[u8], pool: &mut BufferPool) {
+    pub(super) fn push_front(&mut self, bytes: &[u8], pool: &mut BufferPool) {
         if bytes.is_empty() {
             return;
         }
@@ -119,7 +119,7 @@ impl Output {
 
     /// Notes that the first `n` unsent bytes were sent.
     #[inline]
-    pub(crate) fn advance(&mut self, n: usize, pool: &mut BufferPool) {
+    pub(super) fn advance(&mut self, n: usize, pool: &mut BufferPool) {
         let Some(buffer) = &mut self.0 else { return };
         if buffer.behind.is_empty() {
             buffer.sent += n;
@@ -134,7 +134,7 @@ impl Output {
 
     /// Drops what was not sent.
     #[inline]
-    pub(crate) fn clear(&mut self, pool: &mut BufferPool) {
+    pub(super) fn clear(&mut self, pool: &mut BufferPool) {
         if let Some(buffer) = self.0.take() {
             pool.give_back(buffer);
         }
@@ -143,9 +143,9 @@ impl Output {
 
 /// How much of the output was gathered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Gathered {
-    pub(crate) slices: usize,
-    pub(crate) bytes: usize,
+pub(super) struct Gathered {
+    pub(super) slices: usize,
+    pub(super) bytes: usize,
 }
 
 impl Chunk {

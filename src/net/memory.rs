@@ -47,13 +47,13 @@ pub(crate) struct MemoryPeer(Arc<Mutex<MemoryPipe>>);
 #[derive(Debug)]
 pub(crate) struct MemoryPipe {
     /// Bytes the server has not read yet, and what is behind them.
-    pub(crate) to_server: Vec<u8>,
-    pub(crate) ended: bool,
-    pub(crate) reset: bool,
+    to_server: Vec<u8>,
+    ended: bool,
+    reset: bool,
     reset_told: bool,
     /// Bytes the peer has got, and how many more it takes.
     pub(crate) to_peer: Vec<u8>,
-    pub(crate) room: usize,
+    room: usize,
     /// What is said to be not acknowledged.
     pub(crate) unacknowledged: u32,
     /// A write met too little room since the last edge.
@@ -161,23 +161,23 @@ impl MemoryStream {
     }
 
     /// The error that a system would keep for this socket, which it then forgets.
-    pub(crate) fn error(&self) -> Option<io::Error> {
+    pub(super) fn error(&self) -> Option<io::Error> {
         if let Some(error) = self.simulated(|kernel, n| kernel.error(n)) {
             return error;
         }
         self.with(None, |wire| (wire.reset && !wire.reset_told).then(|| wire.broken()))
     }
 
-    pub(crate) fn local_addr(&self) -> Addr {
+    pub(super) fn local_addr(&self) -> Addr {
         let addr = self.simulated(|kernel, n| kernel.local_addr(n)).flatten();
         addr.unwrap_or(Addr::Unnamed)
     }
 
-    pub(crate) fn is_connected(&self) -> bool {
+    pub(super) fn is_connected(&self) -> bool {
         self.simulated(|kernel, n| kernel.is_connected(n)).unwrap_or(true)
     }
 
-    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+    pub(super) fn shutdown_write(&self) -> io::Result<()> {
         if let Some(done) = self.simulated(|kernel, n| kernel.shutdown_write(n)) {
             return done;
         }
@@ -185,12 +185,12 @@ impl MemoryStream {
         Ok(())
     }
 
-    pub(crate) fn unacknowledged(&self) -> Option<u32> {
+    pub(super) fn unacknowledged(&self) -> Option<u32> {
         let simulated = self.simulated(|kernel, n| kernel.unacknowledged(n));
         simulated.or_else(|| self.with(None, |wire| Some(wire.unacknowledged)))
     }
 
-    pub(crate) fn reset_on_close(&self) {
+    pub(super) fn reset_on_close(&self) {
         if self.simulated(|kernel, n| kernel.reset_on_close(n)).is_some() {
             return;
         }
@@ -198,20 +198,20 @@ impl MemoryStream {
     }
 
     /// It is watched from now on, for room only if that is asked for or reported anyway.
-    pub(crate) fn register(&self, token: Token, room: bool) -> io::Result<()> {
+    pub(super) fn register(&self, token: Token, room: bool) -> io::Result<()> {
         self.simulated(|kernel, n| kernel.register(n, token, room)).unwrap_or(Ok(()))
     }
 
-    pub(crate) fn reports_writable(&self) -> bool {
+    pub(super) fn reports_writable(&self) -> bool {
         self.simulated(|kernel, n| kernel.reports_writable(n)).unwrap_or(true)
     }
 
-    pub(crate) fn update_write_interest(&self, room: bool) -> io::Result<()> {
+    pub(super) fn update_write_interest(&self, room: bool) -> io::Result<()> {
         self.simulated(|kernel, n| kernel.update_write_interest(n, room)).unwrap_or(Ok(()))
     }
 
     /// Whether the last read stopped early because descriptors were passed with the bytes.
-    pub(crate) fn was_cut(&self) -> bool {
+    pub(super) fn was_cut(&self) -> bool {
         self.simulated(|kernel, n| kernel.was_cut(n)).unwrap_or(false)
     }
 }

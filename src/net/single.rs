@@ -16,7 +16,7 @@ pub(crate) struct MmsgHeaders(());
 
 #[expect(clippy::unused_self, reason = "where many cross in one call, it keeps their headers")]
 impl MmsgHeaders {
-    pub(crate) fn receive_v4(
+    pub(super) fn receive_v4(
         &mut self,
         socket: &UdpSocket,
         inbox: &mut RecvBuffers,
@@ -26,7 +26,7 @@ impl MmsgHeaders {
         receive_one(socket, inbox)
     }
 
-    pub(crate) fn receive_v6(
+    pub(super) fn receive_v6(
         &mut self,
         socket: &UdpSocket,
         inbox: &mut RecvBuffers,
@@ -36,7 +36,7 @@ impl MmsgHeaders {
         receive_one(socket, inbox)
     }
 
-    pub(crate) fn send_v4(
+    pub(super) fn send_v4(
         &mut self,
         socket: &UdpSocket,
         packets: &SendQueue,
@@ -45,7 +45,7 @@ impl MmsgHeaders {
         send_one(socket, packets, SocketAddr::V4)
     }
 
-    pub(crate) fn send_v6(
+    pub(super) fn send_v6(
         &mut self,
         socket: &UdpSocket,
         packets: &SendQueue,
@@ -57,11 +57,11 @@ impl MmsgHeaders {
     /// Such a system does not say where a datagram was sent to: std and socket2 have no control
     /// messages that safe code could read.
     #[expect(clippy::unnecessary_wraps, reason = "where a system is asked, it may refuse")]
-    pub(crate) fn ask_for_destinations(_: &Socket, _is_v6: bool) -> io::Result<bool> {
+    pub(super) fn ask_for_destinations(_: &Socket, _is_v6: bool) -> io::Result<bool> {
         Ok(false)
     }
 
-    pub(crate) fn receive_v4_anywhere(
+    pub(super) fn receive_v4_anywhere(
         &mut self,
         (socket, _port): (&UdpSocket, u16),
         inbox: &mut RecvBuffers,
@@ -71,7 +71,7 @@ impl MmsgHeaders {
         receive_one(socket, inbox)
     }
 
-    pub(crate) fn receive_v6_anywhere(
+    pub(super) fn receive_v6_anywhere(
         &mut self,
         (socket, _port): (&UdpSocket, u16),
         inbox: &mut RecvBuffers,
@@ -81,7 +81,7 @@ impl MmsgHeaders {
         receive_one(socket, inbox)
     }
 
-    pub(crate) fn send_v4_anywhere(
+    pub(super) fn send_v4_anywhere(
         &mut self,
         socket: &UdpSocket,
         packets: &SendQueue,
@@ -90,7 +90,7 @@ impl MmsgHeaders {
         self.send_v4(socket, packets, most)
     }
 
-    pub(crate) fn send_v6_anywhere(
+    pub(super) fn send_v6_anywhere(
         &mut self,
         socket: &UdpSocket,
         packets: &SendQueue,
@@ -100,7 +100,7 @@ impl MmsgHeaders {
     }
 
     #[cfg(unix)]
-    pub(crate) fn send_unix(
+    pub(super) fn send_unix(
         &mut self,
         socket: &mio::net::UnixDatagram,
         packets: &SendQueue,

@@ -25,14 +25,14 @@ pub(crate) enum UnixName<'a> {
 }
 
 impl<'a> UnixName<'a> {
-    pub(crate) fn of(addr: &'a SocketAddr) -> UnixName<'a> {
+    pub(super) fn of(addr: &'a SocketAddr) -> UnixName<'a> {
         match addr.as_pathname() {
             Some(path) => UnixName::Path(path),
             None => abstract_name(addr).map_or(UnixName::None, UnixName::Abstract),
         }
     }
 
-    pub(crate) fn to_addr(self) -> Addr {
+    pub(super) fn to_addr(self) -> Addr {
         match self {
             UnixName::Path(path) => Addr::Unix(path.to_path_buf()),
             UnixName::Abstract(name) => Addr::Abstract(name.to_vec()),

@@ -82,7 +82,7 @@ impl Unconsumed {
     }
 
     /// Since when the first of them wait.
-    pub(crate) fn since(&self) -> u64 {
+    pub(in crate::conn) fn since(&self) -> u64 {
         self.0.as_ref().map_or(0, |kept| kept.since)
     }
 

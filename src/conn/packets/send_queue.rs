@@ -132,7 +132,7 @@ impl SendQueue {
     }
 
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(in crate::conn) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
@@ -143,7 +143,7 @@ impl SendQueue {
     }
 
     /// Whether the next one goes to whom the socket is connected.
-    pub(crate) fn go_to_peer(&self) -> bool {
+    pub(in crate::conn) fn go_to_peer(&self) -> bool {
         self.waiting().first().is_some_and(|first| first.to == To::Peer)
     }
 
@@ -173,7 +173,7 @@ impl SendQueue {
 
     /// The first `n` are gone.
     #[inline]
-    pub(crate) fn advance(&mut self, n: usize) {
+    pub(in crate::conn) fn advance(&mut self, n: usize) {
         self.gone = (self.gone + n).min(self.list.len());
         if self.is_empty() {
             self.clear();
@@ -181,7 +181,7 @@ impl SendQueue {
     }
 
     /// Forgets everything, and says how many that were.
-    pub(crate) fn clear(&mut self) -> usize {
+    pub(in crate::conn) fn clear(&mut self) -> usize {
         let waited = self.len();
         self.gone = 0;
         self.list.clear();

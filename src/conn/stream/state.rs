@@ -64,7 +64,7 @@ impl<T: Transport> Stream<T> {
 
     /// Whether a turn is nothing but reading, handling and writing.
     #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
+    pub(super) fn is_plain(&self) -> bool {
         !self.flags.intersects(UNUSUAL)
     }
 
@@ -169,7 +169,7 @@ impl<T: Transport> Stream<T> {
     }
 
     #[inline]
-    pub(crate) fn takes_output(&self) -> bool {
+    pub(super) fn takes_output(&self) -> bool {
         !self.flags.intersects(Flags::ENDING.union(Flags::OUTPUT_CLOSED))
     }
 

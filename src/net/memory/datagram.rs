@@ -32,14 +32,14 @@ pub(crate) trait SimDatagramKernel {
 
 /// A descriptor of the simulated kernel.
 #[derive(Debug)]
-pub(crate) struct MemoryDatagram(pub(crate) u32);
+pub(in crate::net) struct MemoryDatagram(pub(crate) u32);
 
 impl MemoryDatagram {
-    pub(crate) fn set_peer(&self, peer: &Addr) -> io::Result<()> {
+    pub(in crate::net) fn set_peer(&self, peer: &Addr) -> io::Result<()> {
         ask(Err(gone()), |kernel| kernel.set_peer(self.0, peer))
     }
 
-    pub(crate) fn local_addr(&self) -> Option<Addr> {
+    pub(in crate::net) fn local_addr(&self) -> Option<Addr> {
         ask(None, |kernel| kernel.own_addr(self.0))
     }
 

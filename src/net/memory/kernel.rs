@@ -69,18 +69,18 @@ impl MemoryStream {
 }
 
 /// A client of the one listener of the simulated kernel.
-pub(crate) fn accept() -> io::Result<(MemoryStream, Addr)> {
+pub(in crate::net) fn accept() -> io::Result<(MemoryStream, Addr)> {
     let (n, peer) = ask(Err(io::ErrorKind::WouldBlock.into()), |kernel| kernel.accept())?;
     Ok((MemoryStream(FIRST + n), peer))
 }
 
 /// A connection that the simulated kernel begins; `None` without one.
-pub(crate) fn connect(to: &Addr, from: Option<&Addr>) -> Option<io::Result<MemoryStream>> {
+pub(in crate::net) fn connect(to: &Addr, from: Option<&Addr>) -> Option<io::Result<MemoryStream>> {
     let begun = ask(None, |kernel| Some(kernel.connect(to, from)))?;
     Some(begun.map(|n| MemoryStream(FIRST + n)))
 }
 
 /// That listener is watched from now on.
-pub(crate) fn register_listener(token: Token) -> io::Result<()> {
+pub(in crate::net) fn register_listener(token: Token) -> io::Result<()> {
     ask(Ok(()), |kernel| kernel.register_listener(token))
 }
