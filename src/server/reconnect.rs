@@ -49,8 +49,8 @@ impl<F> Reconnect<F> {
     /// When it is no address, or the name is unknown.
     pub fn new(addr: impl IntoConnect, make: F) -> io::Result<Reconnect<F>> {
         let connect = addr.into_connect()?;
-        let (first, most) = (Duration::from_millis(100), Duration::from_secs(30));
-        Ok(Reconnect { connect, first, most, make })
+        let (initial_backoff, max_backoff) = (Duration::from_millis(100), Duration::from_secs(30));
+        Ok(Reconnect { connect, initial_backoff, max_backoff, make })
     }
 
     /// The pause before the second attempt; longer than nothing. Default: 100 ms.
@@ -93,7 +93,7 @@ impl<F> Reconnect<F> {
         H: Handler<S> + 'static,
     {
         self.check()?;
-        let Some(attempt) = ReconnectAttempt::initial_backoff(self) else { return Ok(None) };
+        let Some(attempt) = ReconnectAttempt::new(self) else { return Ok(None) };
         let connect = attempt.policy.connect.clone().fails_later();
         server.connect(connect, Reconnecting(Some(attempt))).map(Some)
     }
@@ -109,7 +109,7 @@ impl<F> Reconnect<F> {
         H: Handler<S> + 'static,
     {
         self.check()?;
-        let Some(attempt) = ReconnectAttempt::initial_backoff(self) else { return Ok(None) };
+        let Some(attempt) = ReconnectAttempt::new(self) else { return Ok(None) };
         let connect = attempt.policy.connect.clone().fails_later();
         cx.connect(connect, Reconnecting(Some(attempt))).map(Some)
     }
@@ -129,9 +129,9 @@ struct ReconnectAttempt<H, F> {
 struct Reconnecting<H, F>(Option<ReconnectAttempt<H, F>>);
 
 impl<H, F: FnMut(Option<CloseReason>) -> Option<H>> ReconnectAttempt<H, F> {
-    fn initial_backoff(mut policy: Reconnect<F>) -> Option<ReconnectAttempt<H, F>> {
+    fn new(mut policy: Reconnect<F>) -> Option<ReconnectAttempt<H, F>> {
         let handler = (policy.make)(None)?;
-        let pause = policy.first;
+        let pause = policy.initial_backoff;
         Some(ReconnectAttempt { handler, policy, pause, stands: None })
     }
 
@@ -142,8 +142,12 @@ impl<H, F: FnMut(Option<CloseReason>) -> Option<H>> ReconnectAttempt<H, F> {
         now: Instant,
     ) -> Option<(ReconnectAttempt<H, F>, Duration)> {
         let handler = (self.policy.make)(ended)?;
-        let lasted = self.stands.is_some_and(|since| now - since >= self.policy.most);
-        let pause = if lasted { self.policy.first } else { self.pause.min(self.policy.most) };
+        let lasted = self.stands.is_some_and(|since| now - since >= self.policy.max_backoff);
+        let pause = if lasted {
+            self.policy.initial_backoff
+        } else {
+            self.pause.min(self.policy.max_backoff)
+        };
         let next = ReconnectAttempt {
             handler,
             pause: pause.saturating_mul(2),
@@ -219,8 +223,7 @@ mod tests {
     /// An attempt of a row whose pauses go from 100 ms to 1 s.
     fn row() -> ReconnectAttempt<Echo, impl FnMut(Option<CloseReason>) -> Option<Echo>> {
         let again = Reconnect::new("127.0.0.1:7000", |_| Some(Echo)).unwrap();
-        ReconnectAttempt::initial_backoff(again.initial_backoff(100 * MS).max_backoff(1_000 * MS))
-            .unwrap()
+        ReconnectAttempt::new(again.initial_backoff(100 * MS).max_backoff(1_000 * MS)).unwrap()
     }
 
     /// Whether it may have been drawn from the upper half of this.
