@@ -13,7 +13,7 @@ impl Io {
     }
 
     /// The same; but who is over and only lingers makes room for who comes.
-    pub(crate) fn reserve_or_end_lingering(&mut self) -> bool {
+    pub(super) fn reserve_or_end_lingering(&mut self) -> bool {
         self.reserve() || self.end_oldest_lingering() && self.reserve()
     }
 

@@ -30,16 +30,16 @@ use crate::addr::{Addr, ToAddrs};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Connect {
-    pub(crate) to: ConnectTarget,
-    pub(crate) from: Option<Addr>,
-    pub(crate) after: Duration,
-    pub(crate) allowed: Option<fn(&Addr) -> bool>,
+    pub(super) to: ConnectTarget,
+    pub(super) from: Option<Addr>,
+    pub(super) after: Duration,
+    pub(super) allowed: Option<fn(&Addr) -> bool>,
     /// Whatever fails is told to `finish`, also what could be said at once.
-    pub(crate) fails_later: bool,
+    pub(super) fails_later: bool,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum ConnectTarget {
+pub(super) enum ConnectTarget {
     Addrs(Vec<Addr>),
     /// Still to be looked up.
     Name(String),
@@ -101,7 +101,7 @@ impl Connect {
     }
 
     /// Keeps the addresses that are allowed.
-    pub(crate) fn choose(
+    pub(super) fn choose(
         allowed: Option<fn(&Addr) -> bool>,
         mut addrs: Vec<Addr>,
     ) -> io::Result<Vec<Addr>> {

@@ -21,20 +21,20 @@ pub(crate) struct ConnectAttempts(HashMap<SocketId, ConnectAttempt>);
 /// One of them.
 #[derive(Debug)]
 pub(crate) struct ConnectAttempt {
-    pub(crate) connector: Connector,
+    pub(super) connector: Connector,
     /// What is to be looked up, and at whose expense.
-    pub(crate) name: Option<(Name, Owner)>,
-    pub(crate) allowed: Option<fn(&Addr) -> bool>,
+    pub(super) name: Option<(Name, Owner)>,
+    pub(super) allowed: Option<fn(&Addr) -> bool>,
     /// Our own address.
-    pub(crate) from: Option<Addr>,
+    pub(super) from: Option<Addr>,
     /// Why it cannot be made, which its handler is still to be told.
-    pub(crate) failed: Option<io::Error>,
+    pub(super) failed: Option<io::Error>,
     /// What was asked for while there was no socket to set it on.
-    pub(crate) nodelay: Option<bool>,
+    pub(super) nodelay: Option<bool>,
     /// When the loop is next woken for it; `u64::MAX` when it is not.
     pub(crate) wakes_at: u64,
     /// Timers that came up, and have to wait for `setup`.
-    pub(crate) late: Vec<TimerId>,
+    pub(super) late: Vec<TimerId>,
     under_way: Vec<UnderWay>,
     /// How many sockets the poll was told of.
     registered: u32,
@@ -50,13 +50,13 @@ struct UnderWay {
 /// The socket that stands.
 #[derive(Debug)]
 pub(crate) struct Standing {
-    pub(crate) socket: StreamSocket,
+    pub(super) socket: StreamSocket,
     /// No other one was tried, so whatever the poll has reported is about this one.
-    pub(crate) is_only_one: bool,
+    pub(super) is_only_one: bool,
 }
 
 impl ConnectAttempt {
-    pub(crate) fn new(connector: Connector, from: Option<Addr>) -> ConnectAttempt {
+    pub(super) fn new(connector: Connector, from: Option<Addr>) -> ConnectAttempt {
         ConnectAttempt {
             connector,
             name: None,
@@ -72,7 +72,7 @@ impl ConnectAttempt {
     }
 
     /// One more socket is under way, and the poll knows it.
-    pub(crate) fn add(&mut self, number: u32, addr: Addr, socket: StreamSocket) {
+    pub(super) fn add(&mut self, number: u32, addr: Addr, socket: StreamSocket) {
         self.registered = self.registered.saturating_add(1);
         self.under_way.push(UnderWay { number, addr, socket });
     }
@@ -97,21 +97,21 @@ impl ConnectAttempt {
     }
 
     /// Gives one of them up.
-    pub(crate) fn drop_one(&mut self, registry: &Registry, number: u32) {
+    pub(super) fn drop_one(&mut self, registry: &Registry, number: u32) {
         if let Some(nth) = self.under_way.iter().position(|one| one.number == number) {
             close(registry, self.under_way.remove(nth));
         }
     }
 
     /// Gives all of them up.
-    pub(crate) fn drop_all(&mut self, registry: &Registry) {
+    pub(super) fn drop_all(&mut self, registry: &Registry) {
         for one in self.under_way.drain(..) {
             close(registry, one);
         }
     }
 
     /// The address of our end, while it is certain which one that will be.
-    pub(crate) fn local_addr(&self) -> Option<Addr> {
+    pub(super) fn local_addr(&self) -> Option<Addr> {
         match self.under_way.as_slice() {
             [one] => one.socket.local_addr(),
             _ => None,
@@ -125,12 +125,12 @@ fn close(registry: &Registry, mut one: UnderWay) {
 }
 
 /// Where several were tried, the error says which.
-pub(crate) fn of(addr: &Addr, error: &io::Error) -> io::Error {
+pub(super) fn of(addr: &Addr, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot connect to {addr}: {error}"))
 }
 
 impl ConnectAttempts {
-    pub(crate) fn insert(&mut self, id: SocketId, attempt: ConnectAttempt) {
+    pub(super) fn insert(&mut self, id: SocketId, attempt: ConnectAttempt) {
         self.0.insert(id, attempt);
     }
 
@@ -145,11 +145,11 @@ impl ConnectAttempts {
     }
 
     /// It stands, or is given up.
-    pub(crate) fn remove(&mut self, id: SocketId) -> Option<ConnectAttempt> {
+    pub(super) fn remove(&mut self, id: SocketId) -> Option<ConnectAttempt> {
         self.0.remove(&id)
     }
 
-    pub(crate) fn get(&self, id: SocketId) -> Option<&ConnectAttempt> {
+    pub(super) fn get(&self, id: SocketId) -> Option<&ConnectAttempt> {
         self.0.get(&id)
     }
 
@@ -163,7 +163,7 @@ impl ConnectAttempts {
     }
 
     /// Whether it was only planned so far.
-    pub(crate) fn is_planned(&self, id: SocketId) -> bool {
+    pub(super) fn is_planned(&self, id: SocketId) -> bool {
         self.0.get(&id).is_some_and(|attempt| attempt.connector.is_planned())
     }
 }

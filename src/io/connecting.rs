@@ -232,7 +232,7 @@ impl Io {
     }
 
     /// A connection in the making is given up, with all that is under way for it.
-    pub(crate) fn forget_attempt(&mut self, id: SocketId) {
+    pub(super) fn forget_attempt(&mut self, id: SocketId) {
         let Some(mut attempt) = self.attempts.remove(id) else { return };
         attempt.drop_all(self.poll.registry());
         if let Some((name, _)) = attempt.name {

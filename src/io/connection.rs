@@ -17,9 +17,9 @@ pub(crate) struct Connection {
     pub(crate) active_at: u64,
     /// How much the peer had not acknowledged then; once it lingers, since when it does, in
     /// milliseconds. One field for both, so that an idle connection pays for none.
-    pub(crate) noted: u32,
+    pub(super) noted: u32,
     /// Whether it is counted among those that linger.
-    pub(crate) lingers: bool,
+    pub(super) lingers: bool,
     /// How many entries in the heap of deadlines are its own.
     pub(crate) deadlines: u8,
     /// Whether a deadline for the rest of a closed connection is in the heap.
@@ -27,11 +27,11 @@ pub(crate) struct Connection {
 }
 
 /// No clock of ours comes so far.
-pub(crate) const LOOKED_AT: u64 = 1 << 63;
+pub(super) const LOOKED_AT: u64 = 1 << 63;
 
 impl Connection {
     /// A connection that stands, or one that is being made.
-    pub(crate) fn new(socket: StreamSocket, connecting: bool, now: u64) -> Connection {
+    pub(super) fn new(socket: StreamSocket, connecting: bool, now: u64) -> Connection {
         Connection {
             stream: Stream::new(socket, connecting),
             active_at: now,
@@ -42,7 +42,7 @@ impl Connection {
         }
     }
 
-    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         self.stream.note_write_interest(false);
         self.stream.transport_mut().register(registry, token, false)
     }
@@ -64,7 +64,7 @@ impl Connection {
     }
 
     /// Whether a turn now would change anything.
-    pub(crate) fn wants_service(&self) -> bool {
+    pub(super) fn wants_service(&self) -> bool {
         let unwatched = self.stream.is_closing() && !self.close_timeout_armed;
         self.stream.wants_service()
             || !self.stream.is_connecting() && (unwatched || self.wants_write_interest())
@@ -72,13 +72,13 @@ impl Connection {
 
     /// Whether [`Connection::update_write_interest`] has something to change.
     #[inline]
-    pub(crate) fn wants_write_interest(&self) -> bool {
+    fn wants_write_interest(&self) -> bool {
         self.stream.is_refused() != self.stream.has_write_interest()
             && !self.stream.transport().reports_writable()
     }
 
     /// Has room reported exactly while output is refused.
-    pub(crate) fn update_write_interest(
+    pub(super) fn update_write_interest(
         &mut self,
         registry: &Registry,
         token: Token,
@@ -100,7 +100,7 @@ impl Connection {
     }
 
     /// Whether the peer is to be told by a reset, though nothing may be unsent.
-    pub(crate) fn wants_reset(&self) -> bool {
+    pub(super) fn wants_reset(&self) -> bool {
         matches!(
             self.stream.ending(),
             CloseState::Aborted(CloseReason::Aborted) | CloseState::Dropped

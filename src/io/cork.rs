@@ -51,7 +51,7 @@ const FIRST_ROOM: usize = 4 << 10;
 const NOBODY: SocketId = SocketId::NOBODY;
 
 impl CorkBuffer {
-    pub(crate) const fn new() -> CorkBuffer {
+    pub(super) const fn new() -> CorkBuffer {
         CorkBuffer { bytes: Vec::new(), start: 0, end: 0, serving: NOBODY }
     }
 
@@ -62,7 +62,7 @@ impl CorkBuffer {
     }
 
     #[inline]
-    pub(crate) fn is_serving(&self, id: SocketId) -> bool {
+    pub(super) fn is_serving(&self, id: SocketId) -> bool {
         self.serving == id
     }
 
@@ -70,7 +70,7 @@ impl CorkBuffer {
     /// when there is none, or when it would then have sent more than `most` in this turn. It does
     /// not grow, so that it needs few registers; that is for [`CorkBuffer::grow`].
     #[inline]
-    pub(crate) fn room_for(&mut self, n: usize, most: usize) -> Option<&mut [u8]> {
+    pub(super) fn room_for(&mut self, n: usize, most: usize) -> Option<&mut [u8]> {
         if self.collected() + n > most {
             return None;
         }
@@ -82,7 +82,7 @@ impl CorkBuffer {
 
     /// Makes room for `n` more bytes, unless there is or that would be too much in one round. Says
     /// whether it did.
-    pub(crate) fn grow(&mut self, n: usize) -> bool {
+    pub(super) fn grow(&mut self, n: usize) -> bool {
         let end = self.end + n;
         if end <= self.bytes.len() || end > ROOM {
             return false;
@@ -93,7 +93,7 @@ impl CorkBuffer {
 
     /// How many bytes the one who is served has sent in this turn.
     #[inline]
-    pub(crate) fn collected(&self) -> usize {
+    pub(super) fn collected(&self) -> usize {
         self.end - self.start
     }
 
@@ -108,7 +108,7 @@ impl CorkBuffer {
     }
 
     /// The turn is no plain one any more: gives back what was collected in it.
-    pub(crate) fn give_up(&mut self) -> &[u8] {
+    pub(super) fn give_up(&mut self) -> &[u8] {
         self.serving = NOBODY;
         let given_up = self.start..self.end;
         self.end = self.start;
@@ -116,7 +116,7 @@ impl CorkBuffer {
     }
 
     /// Whether no turn of this round that is over has left anything here.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.start == 0
     }
 

@@ -10,16 +10,16 @@ use crate::net::DatagramSocket;
 pub(crate) type Datagram = datagram::Datagram<DatagramSocket>;
 
 impl Datagram {
-    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         self.transport_mut().register(registry, token)
     }
 
-    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+    pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         self.transport_mut().deregister(registry)
     }
 
     /// Has room reported exactly while the socket refuses.
-    pub(crate) fn update_write_interest(
+    pub(super) fn update_write_interest(
         &mut self,
         registry: &Registry,
         token: Token,

@@ -26,7 +26,7 @@ pub(crate) struct DeadlineQueue<K> {
 pub(super) const STALE_ALLOWED: usize = 64;
 
 impl<K: Copy + Ord> DeadlineQueue<K> {
-    pub(crate) const fn new() -> DeadlineQueue<K> {
+    pub(super) const fn new() -> DeadlineQueue<K> {
         DeadlineQueue { row: VecDeque::new(), heap: BinaryHeap::new(), stale: 0 }
     }
 
@@ -40,7 +40,7 @@ impl<K: Copy + Ord> DeadlineQueue<K> {
 
     /// When to look again.
     #[inline]
-    pub(crate) fn next(&self) -> Option<u64> {
+    pub(super) fn next(&self) -> Option<u64> {
         match (self.row.front(), self.heap.peek()) {
             (Some((at, _)), None) | (None, Some(Reverse((at, _)))) => Some(*at),
             (Some((at, _)), Some(Reverse((other, _)))) => Some(*at.min(other)),
@@ -71,7 +71,7 @@ impl<K: Copy + Ord> DeadlineQueue<K> {
 
     /// Notes that `n` entries became stale, and drops all that are not `live` once they are more
     /// than the others.
-    pub(crate) fn forget(&mut self, n: usize, live: impl Fn(K) -> bool) {
+    pub(super) fn forget(&mut self, n: usize, live: impl Fn(K) -> bool) {
         self.stale += n;
         if self.stale > STALE_ALLOWED + self.len() / 2 {
             self.sweep(live);

@@ -18,8 +18,8 @@ mod permit;
 mod shared_addr;
 
 pub(crate) use member::GroupMember;
-pub(crate) use permit::ConnectionPermit;
-pub(crate) use shared_addr::{Distribution, SharedAddr};
+use permit::ConnectionPermit;
+pub(super) use shared_addr::{Distribution, SharedAddr};
 
 /// How clients come to the loops of [`LoopGroup`](crate::LoopGroup).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -40,7 +40,7 @@ const MOST_ARRIVALS: usize = 1_024;
 
 /// What all loops of one [`LoopGroup`](crate::LoopGroup) share.
 pub(crate) struct GroupState {
-    pub(crate) balance: LoadBalancing,
+    pub(super) balance: LoadBalancing,
     /// Connections that may be open over all loops.
     max_connections: usize,
     /// Those that are open or on their way, of all loops.
@@ -120,7 +120,7 @@ impl GroupState {
         *lock(&self.stop)
     }
 
-    pub(crate) fn doors(&self) -> MutexGuard<'_, Vec<SharedAddr>> {
+    pub(super) fn doors(&self) -> MutexGuard<'_, Vec<SharedAddr>> {
         lock(&self.doors)
     }
 

@@ -25,14 +25,14 @@ impl Lingering {
     }
 
     #[inline]
-    pub(crate) fn add(&mut self, id: SocketId) {
+    pub(super) fn add(&mut self, id: SocketId) {
         self.row.push_back(id);
         self.count += 1;
     }
 
     /// One is gone; `lingers` says of each whether it is still there.
     #[inline]
-    pub(crate) fn remove(&mut self, lingers: impl Fn(SocketId) -> bool) {
+    pub(super) fn remove(&mut self, lingers: impl Fn(SocketId) -> bool) {
         self.count -= 1;
         if self.row.len() > GONE_ALLOWED + 2 * self.count {
             self.row.retain(|id| lingers(*id));
@@ -40,7 +40,7 @@ impl Lingering {
     }
 
     /// The one that is there for the longest time.
-    pub(crate) fn oldest(&mut self, lingers: impl Fn(SocketId) -> bool) -> Option<SocketId> {
+    pub(super) fn oldest(&mut self, lingers: impl Fn(SocketId) -> bool) -> Option<SocketId> {
         while let Some(id) = self.row.front().copied() {
             if lingers(id) {
                 return Some(id);

@@ -9,17 +9,17 @@ use crate::net::{AcceptError, ListenerSocket, accept_error};
 pub(crate) struct Listener {
     pub(crate) socket: ListenerSocket,
     /// Clients may wait. Cleared only when `accept` finds nobody: an edge comes once.
-    pub(crate) readable: bool,
+    pub(super) readable: bool,
     /// Nobody is accepted until somebody resumes it.
-    pub(crate) paused: bool,
+    pub(super) paused: bool,
     /// Nobody is accepted until a connection ends or the retry time comes.
-    pub(crate) paused_for_capacity: bool,
+    pub(super) paused_for_capacity: bool,
     /// Somebody closed it; it goes in its next turn.
     pub(crate) closing: bool,
     /// The number under which its clients are handed to other loops, if they are.
     pub(crate) door: Option<usize>,
     /// Whether its id is in the queue.
-    pub(crate) queued: bool,
+    pub(super) queued: bool,
     /// Errors of `accept` in a row that were one client's each.
     lost: u32,
     warned: LogThrottle,
@@ -45,7 +45,7 @@ impl Listener {
         }
     }
 
-    pub(crate) fn wants_service(&self) -> bool {
+    pub(super) fn wants_service(&self) -> bool {
         self.closing || self.may_accept()
     }
 

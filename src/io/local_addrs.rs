@@ -52,7 +52,7 @@ impl MetAddrs {
 }
 
 impl LocalAddrs {
-    pub(crate) fn insert(&mut self, id: SocketId, addr: Addr) {
+    pub(super) fn insert(&mut self, id: SocketId, addr: Addr) {
         match addr {
             Addr::Ip(addr) => self.bound.push((id, addr)),
             name @ (Addr::Unix(_) | Addr::Abstract(_)) => self.names.push((id, name)),
@@ -61,7 +61,7 @@ impl LocalAddrs {
         self.note_ports();
     }
 
-    pub(crate) fn remove(&mut self, id: SocketId) {
+    pub(super) fn remove(&mut self, id: SocketId) {
         self.bound.retain(|(bound, _)| *bound != id);
         self.names.retain(|(bound, _)| *bound != id);
         self.note_ports();

@@ -7,25 +7,37 @@
 //! This room may use `values`, `conn` and `net`. Start reading at [`Io`].
 
 pub(crate) mod connect;
-pub(crate) mod connect_attempts;
-pub(crate) mod connection;
 pub(crate) mod cork;
 pub(crate) mod datagram;
-pub(crate) mod deadline_queue;
-pub(crate) mod detach;
 pub(crate) mod group;
-pub(crate) mod lingering;
-pub(crate) mod listener;
-pub(crate) mod local_addrs;
 pub(crate) mod mailbox;
-pub(crate) mod names;
-pub(crate) mod progress;
-pub(crate) mod resolver;
-pub(crate) mod shared_addrs;
-pub(crate) mod shutdown;
 pub(crate) mod table;
 pub(crate) mod thread_pool;
-pub(crate) mod timers;
+
+mod capacity;
+mod close;
+mod commands;
+mod connect_attempts;
+mod connecting;
+mod connection;
+mod datagrams;
+mod deadline_queue;
+mod deadlines;
+mod detach;
+mod lingering;
+pub(crate) mod listener;
+mod local_addrs;
+mod names;
+mod offloaded;
+mod open;
+mod poll;
+mod progress;
+mod queries;
+mod resolver;
+mod send;
+mod shared_addrs;
+mod shutdown;
+mod timers;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -51,18 +63,6 @@ use crate::net::{DetachedSocket, StopToken};
 use crate::options::Options;
 use crate::stats::Stats;
 use crate::trace::Tracer;
-
-mod capacity;
-mod close;
-mod commands;
-mod connecting;
-mod datagrams;
-mod deadlines;
-mod offloaded;
-mod open;
-mod poll;
-mod queries;
-mod send;
 
 pub(crate) use shutdown::ShutdownState;
 
@@ -94,11 +94,11 @@ pub struct Io {
     /// What outgoing connections that do not stand yet have before them.
     pub(crate) attempts: ConnectAttempts,
     /// How many pieces of work of a connection are under way in other threads.
-    pub(crate) offloaded: BTreeMap<SocketId, usize>,
+    offloaded: BTreeMap<SocketId, usize>,
     /// What looks their names up.
     pub(crate) resolver: Resolver,
     /// The sockets of connections whose handlers block.
-    pub(crate) loans: BTreeMap<SocketId, DetachedSocket>,
+    loans: BTreeMap<SocketId, DetachedSocket>,
     /// What ends the reads of their handlers at a shutdown, once one waits with it.
     pub(crate) stop: Option<Arc<StopToken>>,
     /// A handler asked for the end of the run.
@@ -108,7 +108,7 @@ pub struct Io {
     /// How many more clients or datagrams `handle_request` takes; `None` is any number.
     pub(crate) accept_quota: Option<usize>,
     /// [`Options::idle_timeout`] in nanoseconds; `u64::MAX` is for ever.
-    pub(crate) idle_after: u64,
+    idle_after: u64,
     /// [`Options::frame_timeout`] in the same way.
     pub(crate) frame_after: u64,
 }
@@ -170,7 +170,7 @@ impl Io {
     }
 
     /// Says whether there is such a connection.
-    pub(crate) fn change(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) -> bool {
+    fn change(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) -> bool {
         self.uncork(id);
         let Some(connection) = self.sockets.connection_mut(id) else { return false };
         change(connection);

@@ -12,7 +12,7 @@ use crate::id::SocketId;
 
 /// On whose behalf a name is looked up.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Owner {
+pub(super) enum Owner {
     /// The program itself, from outside of its handlers.
     Program,
     /// The clients that share this address.
@@ -23,7 +23,7 @@ pub(crate) enum Owner {
 
 impl Owner {
     /// The client at this address. Who has one IPv6 address usually has all of its /64 network.
-    pub(crate) fn client(addr: IpAddr) -> Owner {
+    pub(super) fn client(addr: IpAddr) -> Owner {
         Owner::Client(match addr.to_canonical() {
             IpAddr::V6(ip) => {
                 let [a, b, c, d, ..] = ip.segments();
@@ -37,7 +37,7 @@ impl Owner {
 /// The names that somebody waits for. Each waiting entry belongs to an open connection, so
 /// [`Options::max_connections`](crate::Options::max_connections) bounds them.
 #[derive(Debug)]
-pub(crate) struct Names {
+pub(super) struct Names {
     lookups: HashMap<String, Lookup>,
     /// Who waits for a thread, in turns; the front has the next one. None of them is empty.
     queues: VecDeque<Queue>,
@@ -62,7 +62,7 @@ struct Lookup {
 }
 
 impl Names {
-    pub(crate) fn new(most: usize) -> Names {
+    pub(super) fn new(most: usize) -> Names {
         Names {
             lookups: HashMap::new(),
             queues: VecDeque::new(),
@@ -73,7 +73,7 @@ impl Names {
     }
 
     /// A connection waits for a name.
-    pub(crate) fn ask(&mut self, host: &str, owner: Owner, id: SocketId) {
+    pub(super) fn ask(&mut self, host: &str, owner: Owner, id: SocketId) {
         let lookup = self.lookups.entry(host.to_string()).or_default();
         lookup.waiting.push((id, owner));
         if lookup.holder.is_some() {
@@ -88,7 +88,7 @@ impl Names {
     }
 
     /// The name that is to be looked up now, by a thread that is free.
-    pub(crate) fn next(&mut self) -> Option<String> {
+    pub(super) fn next(&mut self) -> Option<String> {
         for _ in 0..self.queues.len() {
             let mut queue = self.queues.pop_front()?;
             let host = if self.has_thread_for(queue.owner) { self.take(&mut queue) } else { None };
@@ -132,7 +132,7 @@ impl Names {
     }
 
     /// A thread is done with a name; these connections wait for it.
-    pub(crate) fn done(&mut self, host: &str) -> Vec<SocketId> {
+    pub(super) fn done(&mut self, host: &str) -> Vec<SocketId> {
         let Some(lookup) = self.lookups.remove(host) else { return Vec::new() };
         if let Some(owner) = lookup.holder {
             self.under_way -= 1;
@@ -147,7 +147,7 @@ impl Names {
     }
 
     /// A connection waits no more. A thread that is at its name goes on, since nothing stops it.
-    pub(crate) fn forget(&mut self, host: &str, id: SocketId) {
+    pub(super) fn forget(&mut self, host: &str, id: SocketId) {
         let Some(lookup) = self.lookups.get_mut(host) else { return };
         let Some(nth) = lookup.waiting.iter().position(|(one, _)| *one == id) else { return };
         let (_, owner) = lookup.waiting.swap_remove(nth);

@@ -95,7 +95,7 @@ impl Io {
     }
 
     /// A connection in the making, which has no socket yet. It is not counted yet.
-    pub(crate) fn adopt_unopened(&mut self) -> io::Result<SocketId> {
+    pub(super) fn adopt_unopened(&mut self) -> io::Result<SocketId> {
         let connection = Connection::new(StreamSocket::Unopened, true, self.now);
         self.sockets.insert_connection(connection).ok_or_else(no_id_left)
     }
@@ -120,7 +120,7 @@ impl Io {
     }
 
     /// Gives a connection another socket, and all its time again.
-    pub(crate) fn replace(&mut self, id: SocketId, socket: StreamSocket) -> io::Result<()> {
+    pub(super) fn replace(&mut self, id: SocketId, socket: StreamSocket) -> io::Result<()> {
         let registry = self.poll.registry();
         let Some(connection) = self.sockets.connection_mut(id) else { return Ok(()) };
         connection.active_at = self.now;

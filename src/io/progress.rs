@@ -111,7 +111,7 @@ impl Io {
     }
 
     /// When the present patience with a connection that lingers ends.
-    pub(crate) fn lingers_until(&self, connection: &Connection) -> u64 {
+    pub(super) fn lingers_until(&self, connection: &Connection) -> u64 {
         let silent =
             connection.quiet_since().saturating_add(nanoseconds(self.options.linger_timeout));
         silent.min(connection.lingering_since(self.now).saturating_add(self.linger_time()))
@@ -151,7 +151,7 @@ impl Io {
     }
 
     /// A shutdown begins, which has less time for them.
-    pub(crate) fn hurry_lingering(&mut self) {
+    pub(super) fn hurry_lingering(&mut self) {
         for id in self.sockets.ids() {
             if self.sockets.lingers(id) {
                 self.arm(id);
@@ -162,7 +162,7 @@ impl Io {
 
 impl Connection {
     /// Its handler is shown input again.
-    pub(crate) fn resume(&mut self, now: u64) {
+    pub(super) fn resume(&mut self, now: u64) {
         if self.stream.is_paused() {
             self.waits_since(now);
         }
@@ -171,14 +171,14 @@ impl Connection {
 
     /// From now on it is the peer who is waited for, if the connection is open. No byte has moved
     /// for that, so what was last seen of its acknowledgements is still good to compare with.
-    pub(crate) fn waits_since(&mut self, now: u64) {
+    pub(super) fn waits_since(&mut self, now: u64) {
         if self.stream.ending() == CloseState::Open && !self.stream.is_connecting() {
             self.active_at = now | self.active_at & LOOKED_AT;
         }
     }
 
     /// When a byte last moved, as far as is known.
-    pub(crate) fn quiet_since(&self) -> u64 {
+    pub(super) fn quiet_since(&self) -> u64 {
         self.active_at & !LOOKED_AT
     }
 

@@ -15,12 +15,12 @@ use crate::io::names::{Names, Owner};
 use crate::io::thread_pool::ThreadPool;
 
 /// Looks a name up, and may block; the ports of what it gives do not matter.
-pub(crate) type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
 /// What became of a name.
-pub(crate) struct Found {
-    pub(crate) host: String,
-    pub(crate) result: io::Result<Vec<SocketAddr>>,
+pub(super) struct Found {
+    pub(super) host: String,
+    pub(super) result: io::Result<Vec<SocketAddr>>,
 }
 
 pub(crate) struct Resolver {
@@ -37,7 +37,7 @@ pub(crate) struct Resolver {
 
 impl Resolver {
     /// With so many threads at most.
-    pub(crate) fn new(threads: usize) -> Resolver {
+    pub(super) fn new(threads: usize) -> Resolver {
         Resolver {
             names: Names::new(threads),
             // A thread that has told its result is not free for a moment yet.
@@ -62,7 +62,7 @@ impl Resolver {
     }
 
     /// A connection waits for a name. What comes of it is among [`Resolver::take_found`] later.
-    pub(crate) fn ask(&mut self, host: &str, owner: Owner, id: SocketId) {
+    pub(super) fn ask(&mut self, host: &str, owner: Owner, id: SocketId) {
         #[cfg(all(test, feature = "testing"))]
         if self.is_simulated {
             return;
@@ -72,17 +72,17 @@ impl Resolver {
     }
 
     /// A connection waits no more.
-    pub(crate) fn forget(&mut self, host: &str, id: SocketId) {
+    pub(super) fn forget(&mut self, host: &str, id: SocketId) {
         self.names.forget(host, id);
     }
 
     /// What was found since the last look.
-    pub(crate) fn take_found(&mut self) -> Vec<Found> {
+    pub(super) fn take_found(&mut self) -> Vec<Found> {
         std::mem::take(&mut *lock(&self.found))
     }
 
     /// These connections wait for a name that was looked up; its thread is free again.
-    pub(crate) fn done(&mut self, host: &str) -> Vec<SocketId> {
+    pub(super) fn done(&mut self, host: &str) -> Vec<SocketId> {
         let waiting = self.names.done(host);
         self.start();
         waiting

@@ -17,11 +17,11 @@ use crate::options::Options;
 
 impl Io {
     /// The number of what is opened now, if all loops of a group open it.
-    pub(crate) fn next_addr(&self) -> Option<usize> {
+    pub(super) fn next_addr(&self) -> Option<usize> {
         self.sockets.place.as_ref().and_then(GroupMember::next_addr)
     }
 
-    pub(crate) fn open_door(&mut self, number: usize, addrs: &[Addr]) -> io::Result<SocketId> {
+    pub(super) fn open_door(&mut self, number: usize, addrs: &[Addr]) -> io::Result<SocketId> {
         let (socket, way) = match self.joined(number, addrs, false)? {
             None => self.open_first(addrs)?,
             Some(SharedAddr { addr, way: Distribution::ReusePort, .. }) => {
@@ -59,7 +59,7 @@ impl Io {
         Ok((socket, way))
     }
 
-    pub(crate) fn open_packet_door(
+    pub(super) fn open_packet_door(
         &mut self,
         number: usize,
         addrs: &[Addr],

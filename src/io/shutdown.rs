@@ -62,7 +62,7 @@ impl Io {
     }
 
     /// The same for one connection.
-    pub(crate) fn ask_to_close(&mut self, id: SocketId) {
+    pub(super) fn ask_to_close(&mut self, id: SocketId) {
         let Some(connection) = self.sockets.connection_mut(id) else { return };
         if connection.stream.is_connecting() && self.attempts.is_planned(id) {
             connection.stream.close();
@@ -73,7 +73,7 @@ impl Io {
 
     /// What has come to a datagram socket by now is answered; then it rests, or closes if it is a
     /// connected one.
-    pub(crate) fn begin_datagram_drain(&mut self, id: SocketId, since: u64) {
+    pub(super) fn begin_datagram_drain(&mut self, id: SocketId, since: u64) {
         self.change_datagram(id, |datagram| {
             let then = if datagram.is_connected { AfterDrain::Close } else { AfterDrain::Rest };
             datagram.begin_datagram_drain(since, then);
@@ -108,7 +108,7 @@ impl Io {
     }
 
     /// Whether what this socket's callbacks begin owes nobody an answer: nobody has asked for it.
-    pub(crate) fn is_beside(&self, id: SocketId) -> bool {
+    pub(super) fn is_beside(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
             Some(Entry::Source(_)) => true,
             Some(Entry::Connection(connection)) => connection.stream.is_beside(),

@@ -31,7 +31,7 @@ pub(crate) struct ForeignSource {
     called: bool,
     paused_inside: bool,
     pub(crate) closing: bool,
-    pub(crate) queued: bool,
+    queued: bool,
 }
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub(crate) struct SocketTable {
 }
 
 impl SocketTable {
-    pub(crate) const fn new() -> SocketTable {
+    pub(super) const fn new() -> SocketTable {
         SocketTable {
             slots: Slots::new(),
             queue: Vec::new(),
@@ -76,7 +76,7 @@ impl SocketTable {
 
     /// Stores a connection. `None` when no id is left for it.
     #[inline]
-    pub(crate) fn insert_connection(&mut self, connection: Connection) -> Option<SocketId> {
+    pub(super) fn insert_connection(&mut self, connection: Connection) -> Option<SocketId> {
         let id = SocketId(self.slots.insert_with(|_| Entry::Connection(connection))?);
         self.connections += 1;
         if let Some(place) = &mut self.place {
@@ -85,15 +85,15 @@ impl SocketTable {
         Some(id)
     }
 
-    pub(crate) fn insert_listener(&mut self, listener: Listener) -> Option<SocketId> {
+    pub(super) fn insert_listener(&mut self, listener: Listener) -> Option<SocketId> {
         self.insert(Entry::Listener(Box::new(listener)))
     }
 
-    pub(crate) fn insert_datagram(&mut self, datagram: Datagram) -> Option<SocketId> {
+    pub(super) fn insert_datagram(&mut self, datagram: Datagram) -> Option<SocketId> {
         self.insert(Entry::Datagram(Box::new(datagram)))
     }
 
-    pub(crate) fn insert_source(&mut self) -> Option<SocketId> {
+    pub(super) fn insert_source(&mut self) -> Option<SocketId> {
         self.insert(Entry::Source(ForeignSource::default()))
     }
 
@@ -106,7 +106,7 @@ impl SocketTable {
 
     /// Closes a socket and frees its place. When a connection goes there is room for another.
     #[inline]
-    pub(crate) fn remove(&mut self, id: SocketId) {
+    pub(super) fn remove(&mut self, id: SocketId) {
         let Some(socket) = self.slots.remove(id.0) else { return };
         if let Entry::Connection(_) = socket {
             self.connections -= 1;
@@ -167,7 +167,7 @@ impl SocketTable {
         self.slots.get(id.0)
     }
 
-    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Entry> {
+    pub(super) fn get_mut(&mut self, id: SocketId) -> Option<&mut Entry> {
         self.slots.get_mut(id.0)
     }
 
@@ -188,7 +188,7 @@ impl SocketTable {
     }
 
     /// Whether it is a connection that only waits for the end of its peer.
-    pub(crate) fn lingers(&self, id: SocketId) -> bool {
+    pub(super) fn lingers(&self, id: SocketId) -> bool {
         self.connection(id).is_some_and(|connection| connection.lingers)
     }
 
@@ -222,7 +222,7 @@ impl SocketTable {
     }
 
     /// Every connection, in no order; for the rare moments that concern them all.
-    pub(crate) fn connections(&self) -> impl Iterator<Item = (SocketId, &Connection)> {
+    pub(super) fn connections(&self) -> impl Iterator<Item = (SocketId, &Connection)> {
         self.slots.iter().filter_map(|(key, socket)| match socket {
             Entry::Connection(connection) => Some((SocketId(key), connection)),
             _ => None,
@@ -230,7 +230,7 @@ impl SocketTable {
     }
 
     /// Every datagram socket, in no order; for the rare moments that concern them all.
-    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (SocketId, &Datagram)> {
+    pub(super) fn datagrams(&self) -> impl Iterator<Item = (SocketId, &Datagram)> {
         self.slots.iter().filter_map(|(key, socket)| match socket {
             Entry::Datagram(datagram) => Some((SocketId(key), &**datagram)),
             _ => None,
@@ -255,7 +255,7 @@ impl SocketTable {
         self.slots.iter().map(|(key, _): (Key, _)| SocketId(key)).collect()
     }
 
-    pub(crate) fn connection_count(&self) -> usize {
+    pub(super) fn connection_count(&self) -> usize {
         self.connections
     }
 
@@ -356,7 +356,7 @@ impl ForeignSource {
 
     /// Events are edges: what a call left because it paused is not reported again by the system, so
     /// it is told once more. A call that resumes before it returns has to take everything.
-    pub(crate) fn pause(&mut self, on: bool) {
+    pub(super) fn pause(&mut self, on: bool) {
         if on {
             self.paused_inside |= self.called && !self.paused;
         } else if self.paused && !self.paused_inside {
@@ -365,7 +365,7 @@ impl ForeignSource {
         self.paused = on;
     }
 
-    pub(crate) fn is_paused(&self) -> bool {
+    pub(super) fn is_paused(&self) -> bool {
         self.paused
     }
 

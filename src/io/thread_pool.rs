@@ -49,7 +49,7 @@ impl ThreadPool {
     }
 
     /// The same, with threads of this name.
-    pub(crate) fn named(name: &'static str, most_threads: usize, limit: usize) -> ThreadPool {
+    pub(super) fn named(name: &'static str, most_threads: usize, limit: usize) -> ThreadPool {
         ThreadPool { shared: Arc::default(), name, most_threads, limit, keep: KEEP }
     }
 

@@ -20,12 +20,12 @@ pub(crate) struct Timers {
 const SWEEP_FROM: usize = 1_024;
 
 impl Timers {
-    pub(crate) const fn new() -> Timers {
+    pub(super) const fn new() -> Timers {
         Timers { alarms: Slots::new(), deadlines: DeadlineQueue::new(), sweep_at: SWEEP_FROM }
     }
 
     /// A new timer of `owner`. `None` when no name is left for it.
-    pub(crate) fn insert(
+    fn insert(
         &mut self,
         at: u64,
         owner: SocketId,
@@ -40,7 +40,7 @@ impl Timers {
     }
 
     /// Whether it was still to come.
-    pub(crate) fn cancel(&mut self, timer: TimerId) -> bool {
+    pub(super) fn cancel(&mut self, timer: TimerId) -> bool {
         let was_set = self.alarms.remove(timer.0).is_some();
         if was_set {
             let alarms = &self.alarms;
@@ -50,7 +50,7 @@ impl Timers {
     }
 
     #[inline]
-    pub(crate) fn next(&self) -> Option<u64> {
+    pub(super) fn next(&self) -> Option<u64> {
         self.deadlines.next()
     }
 
@@ -60,12 +60,12 @@ impl Timers {
     }
 
     /// Whose timer it is, unless it was cancelled.
-    pub(crate) fn owner(&self, timer: TimerId) -> Option<SocketId> {
+    pub(super) fn owner(&self, timer: TimerId) -> Option<SocketId> {
         self.alarms.get(timer.0).copied()
     }
 
     /// A timer that came up and was left alone comes up once more.
-    pub(crate) fn put_back(&mut self, at: u64, timer: TimerId) {
+    pub(super) fn put_back(&mut self, at: u64, timer: TimerId) {
         if self.alarms.get(timer.0).is_some() {
             self.deadlines.push(at, timer);
         }

@@ -17,7 +17,7 @@ use crate::trace::TraceEvent;
 
 impl<S> Dispatcher<S> {
     /// Accepts who waits, within the budget of a turn.
-    pub(crate) fn accept_ready(&mut self, id: SocketId) {
+    pub(super) fn accept_ready(&mut self, id: SocketId) {
         self.accept_clients(id);
         self.io.sockets.give_back();
     }
@@ -64,7 +64,7 @@ impl<S> Dispatcher<S> {
 
     /// Welcomes those whom another loop has handed to this one; after the `last` time it takes
     /// nobody any more.
-    pub(crate) fn accept_handoffs(&mut self, last: bool) {
+    fn accept_handoffs(&mut self, last: bool) {
         let Some(place) = &self.io.sockets.place else { return };
         for Handoff { door, socket, peer, seat } in place.arrivals(last) {
             let Some(place) = &mut self.io.sockets.place else { return };

@@ -43,7 +43,7 @@ pub(super) fn not_connected(error: io::Error) -> Failure {
 
 impl<S> Dispatcher<S> {
     /// A connection in the making may have come about, or failed.
-    pub(crate) fn complete_connect(&mut self, id: SocketId) -> Result<(), Failure> {
+    pub(super) fn complete_connect(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         if connection.stream.ending() == CloseState::Open && !connection.stream.has_verdict() {
             return Ok(());
@@ -74,7 +74,7 @@ impl<S> Dispatcher<S> {
     }
 
     /// A time has come at which something was to be done for a connection in the making.
-    pub(crate) fn connect_deadline(&mut self, id: SocketId) {
+    pub(super) fn connect_deadline(&mut self, id: SocketId) {
         if let Some(attempt) = self.io.attempts.get_mut(id) {
             attempt.wakes_at = u64::MAX;
         }

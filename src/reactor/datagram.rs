@@ -25,7 +25,7 @@ use crate::trace::TraceEvent;
 
 /// What all datagram sockets of a loop share.
 #[derive(Debug)]
-pub(crate) struct DatagramBuffers {
+pub(super) struct DatagramBuffers {
     max_packet_size: usize,
     /// Made when the first datagram is looked for.
     inbox: Option<RecvBuffers>,
@@ -33,7 +33,7 @@ pub(crate) struct DatagramBuffers {
 }
 
 impl DatagramBuffers {
-    pub(crate) fn new(max_packet_size: usize) -> DatagramBuffers {
+    pub(super) fn new(max_packet_size: usize) -> DatagramBuffers {
         DatagramBuffers { max_packet_size, inbox: None, batch: MmsgHeaders::default() }
     }
 }
@@ -42,7 +42,7 @@ impl<S> Dispatcher<S> {
     // First half: what came in.
 
     /// Lets in what has come, within the budget of a turn, and shows it.
-    pub(crate) fn receive_datagrams(&mut self, id: SocketId, post: &mut DatagramBuffers) {
+    pub(super) fn receive_datagrams(&mut self, id: SocketId, post: &mut DatagramBuffers) {
         let DatagramBuffers { max_packet_size, inbox, batch } = post;
         let inbox = inbox.get_or_insert_with(|| RecvBuffers::new(*max_packet_size));
         let mut left = self.io.options.packets_per_turn;
@@ -186,7 +186,7 @@ impl<S> Dispatcher<S> {
 
     // Second half: what goes out, and what has come to its end.
 
-    pub(crate) fn finish_datagram_turn(&mut self, id: SocketId, post: &mut DatagramBuffers) {
+    pub(super) fn finish_datagram_turn(&mut self, id: SocketId, post: &mut DatagramBuffers) {
         self.send_packets(id, post);
         match self.io.sockets.datagram_mut(id) {
             None => return,
@@ -257,7 +257,7 @@ impl<S> Dispatcher<S> {
     }
 
     /// Closes a datagram socket, tells its handler so, and forgets both.
-    pub(crate) fn end_datagram(&mut self, id: SocketId, outcome: io::Result<()>) {
+    pub(super) fn end_datagram(&mut self, id: SocketId, outcome: io::Result<()>) {
         if let HandlerSlot::Datagram(mut handler) = self.dismiss(id) {
             self.io.change_datagram(id, Datagram::close);
             let Dispatcher { shared, io, desk, .. } = self;

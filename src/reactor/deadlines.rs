@@ -122,7 +122,7 @@ impl<S> Dispatcher<S> {
     }
 
     /// A timer of a datagram socket came up.
-    pub(crate) fn fire_datagram_timer(&mut self, timer: TimerId, owner: SocketId) {
+    fn fire_datagram_timer(&mut self, timer: TimerId, owner: SocketId) {
         let Some(datagram) = self.io.sockets.datagram_mut(owner) else { return };
         if datagram.phase() == DatagramPhase::Closing {
             return;
@@ -135,7 +135,7 @@ impl<S> Dispatcher<S> {
     }
 
     /// It is time to try again to receive, or over in which what waits at the end may leave.
-    pub(crate) fn datagram_deadline(&mut self, id: SocketId) {
+    fn datagram_deadline(&mut self, id: SocketId) {
         let Some(datagram) = self.io.sockets.datagram_mut(id) else { return };
         if datagram.closes_at.is_some_and(|at| at <= self.io.now) {
             datagram.closes_at = None;

@@ -22,7 +22,7 @@ use crate::trace::TraceEvent;
 pub(crate) struct Dispatcher<S> {
     pub(crate) shared: S,
     pub(crate) io: Io,
-    pub(crate) roles: Vec<HandlerSlot<S>>,
+    pub(super) roles: Vec<HandlerSlot<S>>,
     pub(crate) desk: Registrar<S>,
     pub(crate) verify: Option<Box<Verify<S>>>,
     /// The connection that was accepted last, or the socket that handled a datagram, for
@@ -30,22 +30,22 @@ pub(crate) struct Dispatcher<S> {
     pub(crate) accepted: Option<SocketId>,
 }
 
-pub(crate) type Verify<S> = dyn FnMut(&mut S, &Addr) -> bool;
+pub(super) type Verify<S> = dyn FnMut(&mut S, &Addr) -> bool;
 
 /// Why a conversation has to end now.
-pub(crate) struct Failure {
-    pub(crate) reason: CloseReason,
-    pub(crate) error: io::Error,
+pub(super) struct Failure {
+    pub(super) reason: CloseReason,
+    pub(super) error: io::Error,
 }
 
 impl<S> Dispatcher<S> {
-    pub(crate) fn new(shared: S, io: Io, desk: Registrar<S>) -> Dispatcher<S> {
+    pub(super) fn new(shared: S, io: Io, desk: Registrar<S>) -> Dispatcher<S> {
         Dispatcher { shared, io, roles: Vec::new(), desk, verify: None, accepted: None }
     }
 
     /// Calls a handler. What it opened meanwhile gets its roles afterwards.
     #[inline(always)]
-    pub(crate) fn call(
+    pub(super) fn call(
         &mut self,
         id: SocketId,
         callback: impl FnOnce(&mut dyn Handler<S>, &mut Context<'_, S>) -> io::Result<()>,
@@ -91,7 +91,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    pub(crate) fn dismiss(&mut self, id: SocketId) -> HandlerSlot<S> {
+    pub(super) fn dismiss(&mut self, id: SocketId) -> HandlerSlot<S> {
         match self.roles.get_mut(id.index()) {
             Some(role) => std::mem::replace(role, HandlerSlot::Empty),
             None => HandlerSlot::Empty,
@@ -100,7 +100,7 @@ impl<S> Dispatcher<S> {
 
     /// Ends a conversation with an error. What it had sent still leaves, if that can be.
     #[cold]
-    pub(crate) fn fail(&mut self, id: SocketId, failure: Failure) {
+    pub(super) fn fail(&mut self, id: SocketId, failure: Failure) {
         let Failure { reason, error } = failure;
         debug!("{id}: ended, {reason:?}: {error}");
         self.io.note_exit(&error);
@@ -133,7 +133,7 @@ impl<S> Dispatcher<S> {
 
     /// Tells the handler that it is over, and forgets it.
     #[inline]
-    pub(crate) fn finish(&mut self, id: SocketId, reason: CloseReason, outcome: io::Result<()>) {
+    pub(super) fn finish(&mut self, id: SocketId, reason: CloseReason, outcome: io::Result<()>) {
         self.io.stats.end(reason);
         self.io.trace.step(|| TraceEvent::Closed(id, reason));
         let HandlerSlot::Stream(mut handler) = self.dismiss(id) else { return };
@@ -152,14 +152,14 @@ impl<S> Dispatcher<S> {
 
 impl Failure {
     #[cold]
-    pub(crate) fn broken(error: io::Error) -> Failure {
+    pub(super) fn broken(error: io::Error) -> Failure {
         Failure { reason: CloseReason::IoError, error }
     }
 
     /// A callback returned an error, or panicked.
     #[cold]
     #[inline(never)]
-    pub(crate) fn of_callback(id: SocketId, failed: thread::Result<io::Result<()>>) -> Failure {
+    pub(super) fn of_callback(id: SocketId, failed: thread::Result<io::Result<()>>) -> Failure {
         if let Ok(Err(error)) = failed {
             return Failure { reason: CloseReason::HandlerError, error };
         }
@@ -171,14 +171,14 @@ impl Failure {
     }
 
     #[cold]
-    pub(crate) fn input_limit(limit: usize) -> Failure {
+    pub(super) fn input_limit(limit: usize) -> Failure {
         let what = format!("more than {limit} bytes came in that the handler did not take");
         let error = io::Error::new(io::ErrorKind::InvalidData, what);
         Failure { reason: CloseReason::InputLimit, error }
     }
 
     #[cold]
-    pub(crate) fn aborted(reason: CloseReason) -> Failure {
+    pub(super) fn aborted(reason: CloseReason) -> Failure {
         let what = match reason {
             CloseReason::OutputLimit => "too much output waited for a peer that does not read",
             _ => "aborted",
@@ -188,7 +188,7 @@ impl Failure {
 }
 
 #[cold]
-pub(crate) fn log_panic(id: SocketId, panic: &(dyn Any + Send)) -> bool {
+pub(super) fn log_panic(id: SocketId, panic: &(dyn Any + Send)) -> bool {
     error!("{id}: a callback panicked: {}", panic_message(panic));
     false
 }

@@ -10,9 +10,9 @@
 //!
 //! This room may use `values`, `conn`, `net`, `io` and `handler`. Start reading at [`Reactor::event`].
 
-pub(crate) mod accept;
-pub(crate) mod connect;
-pub(crate) mod datagram;
+mod accept;
+mod connect;
+mod datagram;
 pub(crate) mod dispatch;
 
 mod datagram_filter;

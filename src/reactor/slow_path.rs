@@ -15,7 +15,7 @@ impl<S> Dispatcher<S> {
     /// What a handler left of the buffer of the loop.
     #[cold]
     #[inline(never)]
-    pub(crate) fn hold(&mut self, id: SocketId, input: &Input<'_>) {
+    pub(super) fn hold(&mut self, id: SocketId, input: &Input<'_>) {
         let mut held = Unconsumed::default();
         held.hold(input, self.io.now);
         self.keep(id, held);
@@ -31,7 +31,7 @@ impl<S> Dispatcher<S> {
     /// Shows the handler bytes that are held, and keeps what it leaves. When it had asked to see
     /// them again while it saw them, and now takes nothing, it does not see them for a third time:
     /// whoever pauses and resumes in each call would be called for ever.
-    pub(crate) fn show_held(
+    pub(super) fn show_held(
         &mut self,
         id: SocketId,
         mut held: Unconsumed,
@@ -54,7 +54,7 @@ impl<S> Dispatcher<S> {
 
     /// Shows the handler again what it left, if it resumed or its output drained.
     #[inline]
-    pub(crate) fn replay(&mut self, id: SocketId) -> Result<(), Failure> {
+    pub(super) fn replay(&mut self, id: SocketId) -> Result<(), Failure> {
         match self.io.sockets.connection_mut(id) {
             Some(connection) if connection.stream.is_replay_asked() => self.show_again(id),
             _ => Ok(()),
@@ -77,13 +77,13 @@ impl<S> Dispatcher<S> {
     }
 
     /// The peer has ended; there is nothing more to read.
-    pub(crate) fn notify_eof(&mut self, id: SocketId, rest: &[u8]) -> Result<(), Failure> {
+    pub(super) fn notify_eof(&mut self, id: SocketId, rest: &[u8]) -> Result<(), Failure> {
         self.io.trace.step(|| TraceEvent::Read(id, 0));
         self.call(id, |handler, cx| handler.eof(cx, rest))
     }
 
     /// The peer's end was read before; its handler is told once it has seen what it left.
-    pub(crate) fn tell_of_due_end(&mut self, id: SocketId) -> Result<(), Failure> {
+    pub(super) fn tell_of_due_end(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         if !connection.stream.take_end() {
             return Ok(());
@@ -94,7 +94,7 @@ impl<S> Dispatcher<S> {
 
     /// What a handler is told once it has seen what had come in: the peer's end, and the shutdown.
     #[inline]
-    pub(crate) fn tell_news(&mut self, id: SocketId) -> Result<(), Failure> {
+    pub(super) fn tell_news(&mut self, id: SocketId) -> Result<(), Failure> {
         match self.io.sockets.connection_mut(id) {
             Some(connection) if connection.stream.has_news() => {
                 self.tell_of_due_end(id)?;
@@ -105,7 +105,7 @@ impl<S> Dispatcher<S> {
     }
 
     /// Everything that the second half of a turn may have to do.
-    pub(crate) fn settle_connection(&mut self, id: SocketId) {
+    pub(super) fn settle_connection(&mut self, id: SocketId) {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
         if connection.stream.is_over() {
             self.finish(id, CloseReason::Closed, Ok(()));
@@ -120,7 +120,7 @@ impl<S> Dispatcher<S> {
 
     /// A callback of this turn has resumed, and nothing was left that could be shown again.
     #[inline]
-    pub(crate) fn forget_vain_replay(&mut self, id: SocketId) {
+    pub(super) fn forget_vain_replay(&mut self, id: SocketId) {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
         if connection.stream.is_replay_asked() && !connection.stream.holds() {
             connection.stream.forget_replay();

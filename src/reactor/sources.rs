@@ -10,7 +10,7 @@ use crate::io::table::Entry;
 use crate::reactor::dispatch::{Dispatcher, log_panic};
 
 impl<S> Dispatcher<S> {
-    pub(crate) fn dispatch_source(&mut self, id: SocketId) {
+    pub(super) fn dispatch_source(&mut self, id: SocketId) {
         let Some(source) = self.io.sockets.source(id) else { return };
         if source.closing {
             return;
@@ -36,7 +36,7 @@ impl<S> Dispatcher<S> {
     }
 
     /// Listeners and foreign sources only ever have to be closed.
-    pub(crate) fn finish_other(&mut self, id: SocketId) {
+    pub(super) fn finish_other(&mut self, id: SocketId) {
         let closing = match self.io.sockets.get(id) {
             Some(Entry::Listener(listener)) => listener.closing,
             Some(Entry::Source(source)) => source.closing,

@@ -24,7 +24,7 @@ impl<S> Server<S> {
 
     /// The run of one loop of a group. An order to stop that it has obeyed already, while it was being
     /// built, is one for its run.
-    pub(crate) fn serve_in_group(&mut self) -> io::Result<()> {
+    pub(super) fn serve_in_group(&mut self) -> io::Result<()> {
         self.begin_run();
         let io = &mut self.reactor.stage.io;
         if let Some(grace) = io.sockets.place.as_ref().and_then(|place| place.group.ordered_stop())

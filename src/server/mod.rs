@@ -289,7 +289,7 @@ impl<S> Server<S> {
     }
 
     #[allow(dead_code, reason = "not every system has a descriptor for the poll to lend")]
-    pub(crate) fn registry(&self) -> &Registry {
+    fn registry(&self) -> &Registry {
         self.reactor.stage.io.registry()
     }
 }

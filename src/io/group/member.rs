@@ -45,7 +45,7 @@ impl GroupMember {
 
     /// # Errors
     /// When the loops before have opened fewer.
-    pub(crate) fn may_open_more(&self) -> io::Result<()> {
+    pub(in crate::io) fn may_open_more(&self) -> io::Result<()> {
         let all = self.group.doors().len();
         if self.index == 0 || self.doors.len() < all {
             return Ok(());
@@ -54,11 +54,11 @@ impl GroupMember {
     }
 
     /// The number of the door that is opened next; `None` for what is this loop's own.
-    pub(crate) fn next_addr(&self) -> Option<usize> {
+    pub(in crate::io) fn next_addr(&self) -> Option<usize> {
         self.is_building.then_some(self.doors.len())
     }
 
-    pub(crate) fn note_opened_addr(&mut self, id: SocketId) {
+    pub(in crate::io) fn note_opened_addr(&mut self, id: SocketId) {
         self.doors.push(id);
     }
 
@@ -67,7 +67,7 @@ impl GroupMember {
     }
 
     /// Whether this loop may make one more connection. If not, it is woken when it may.
-    pub(crate) fn reserve(&mut self) -> bool {
+    pub(in crate::io) fn reserve(&mut self) -> bool {
         if self.reserved.is_none() {
             self.reserved = self.group.reserve_or_wait(self.index);
         }
@@ -80,7 +80,7 @@ impl GroupMember {
     }
 
     /// The connection is made.
-    pub(crate) fn sit(&mut self) {
+    pub(in crate::io) fn sit(&mut self) {
         debug_assert!(self.reserved.is_some());
         if let Some(seat) = self.reserved.take() {
             seat.keep();
@@ -88,12 +88,12 @@ impl GroupMember {
     }
 
     /// None is made.
-    pub(crate) fn give_back(&mut self) {
+    pub(in crate::io) fn give_back(&mut self) {
         self.reserved = None;
     }
 
     /// A connection of this loop has ended.
-    pub(crate) fn free(&self) {
+    pub(in crate::io) fn free(&self) {
         self.group.free(self.index);
     }
 

@@ -19,7 +19,7 @@ struct Taken {
 
 impl ConnectionPermit {
     /// The connection stands: from now on its seat is freed by [`GroupState::free`].
-    pub(crate) fn keep(mut self) {
+    pub(super) fn keep(mut self) {
         self.0 = None;
     }
 

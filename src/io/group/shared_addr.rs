@@ -6,16 +6,16 @@ use crate::addr::Addr;
 
 /// An address that one loop has opened, for the others to join.
 #[derive(Clone, Debug)]
-pub(crate) struct SharedAddr {
+pub(in crate::io) struct SharedAddr {
     /// Where it is, with the port it got.
-    pub(crate) addr: Addr,
-    pub(crate) way: Distribution,
-    pub(crate) is_datagram: bool,
+    pub(in crate::io) addr: Addr,
+    pub(in crate::io) way: Distribution,
+    pub(in crate::io) is_datagram: bool,
 }
 
 /// How the clients of one address come to the loops.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Distribution {
+pub(in crate::io) enum Distribution {
     /// Each loop has a socket of its own, and the kernel chooses.
     ReusePort,
     /// One loop accepts, and hands over.
@@ -27,7 +27,7 @@ pub(crate) enum Distribution {
 impl SharedAddr {
     /// # Errors
     /// When a loop asks for something else here than the first one did.
-    pub(crate) fn check(&self, addrs: &[Addr], is_datagram: bool) -> io::Result<()> {
+    pub(in crate::io) fn check(&self, addrs: &[Addr], is_datagram: bool) -> io::Result<()> {
         let same = self.is_datagram == is_datagram && addrs.iter().any(|addr| self.is_at(addr));
         if same {
             return Ok(());

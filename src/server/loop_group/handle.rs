@@ -104,7 +104,7 @@ impl GroupControl {
 }
 
 /// The loops run; without [`RunGuard::end_with`] they have failed.
-pub(super) struct RunGuard<'a>(&'a GroupControl);
+pub(crate) struct RunGuard<'a>(&'a GroupControl);
 
 impl RunGuard<'_> {
     pub(super) fn end_with(self, report: ShutdownReport) {
