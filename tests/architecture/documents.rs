@@ -1,7 +1,5 @@
 //! What the documents name is there, and what they say of `Cargo.toml` is what it says.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop anywhere")]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,5 @@
 //! The mistakes that `tests/mistakes` puts back still fit into the sources.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::fs;
 use std::path::Path;
 

@@ -1,14 +1,5 @@
 //! Every public name of Python's `socketserver` has something here, and the page says what.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    non_snake_case,
-    reason = "tests stop where a library may not; the functions are called as in Python"
-)]
-
 use std::io::{self, BufRead, Write};
 
 use socketserver::blocking::{Handler, Request, Workers};
@@ -214,7 +205,7 @@ const NAMES: [&str; 18] = [
     "ForkingUnixDatagramServer",
 ];
 
-const PAGE: &str = include_str!("../src/guide/from_python.rs");
+const PAGE: &str = include_str!("../../src/guide/from_python.rs");
 
 #[test]
 fn the_page_has_a_row_for_every_name() {

@@ -1,19 +1,16 @@
 //! Each command about a socket works, or says that it could not be done: every one for every kind.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use common::{Client, Kind, Tested, on_input};
 use socketserver::testing::TestServer;
 use socketserver::{
     Addr, CloseReason, Connect, Context, Echo, Handler, Input, Io, Options, SendStatus, SocketId,
     TimerId,
 };
+
+use crate::support::{Client, Harness, Kind, on_input};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Of {
@@ -44,36 +41,36 @@ const KINDS: [Of; 8] = [
 const LONG: Duration = Duration::from_secs(3_600);
 
 /// A server with one socket of that kind, and somebody whom a datagram may be sent to.
-fn with(kind: Of) -> (Tested, SocketId, Addr) {
-    let mut tested = Tested::new();
-    let listener = tested.listen("127.0.0.1:0", |_| Echo).unwrap();
-    let port = tested.io().local_addr(listener).unwrap();
-    let other = tested.bind("127.0.0.1:0", Echo).unwrap();
-    let peer = tested.io().local_addr(other).unwrap();
+fn with(kind: Of) -> (Harness, SocketId, Addr) {
+    let mut harness = Harness::new();
+    let listener = harness.listen("127.0.0.1:0", |_| Echo).unwrap();
+    let port = harness.io().local_addr(listener).unwrap();
+    let other = harness.bind("127.0.0.1:0", Echo).unwrap();
+    let peer = harness.io().local_addr(other).unwrap();
     let id = match kind {
-        Of::Planned => tested.connect(Connect::to(port).unwrap().delay(LONG), Echo).unwrap(),
+        Of::Planned => harness.connect(Connect::to(port).unwrap().delay(LONG), Echo).unwrap(),
         Of::Connection | Of::Closing => {
-            let id = tested.connect(port, Echo).unwrap();
-            tested.until(|server| server.io().connection_count() == 2);
+            let id = harness.connect(port, Echo).unwrap();
+            harness.until(|server| server.io().connection_count() == 2);
             if kind == Of::Closing {
                 // More than the system takes.
-                tested.io_mut().send(id, &[b'x'; 15 << 20]);
-                assert!(tested.io_mut().close(id));
+                harness.io_mut().send(id, &[b'x'; 15 << 20]);
+                assert!(harness.io_mut().close(id));
             }
             id
         }
-        Of::Bound => tested.bind("127.0.0.1:0", Echo).unwrap(),
-        Of::Connected => tested.connect_datagram(peer.clone(), Echo).unwrap(),
+        Of::Bound => harness.bind("127.0.0.1:0", Echo).unwrap(),
+        Of::Connected => harness.connect_datagram(peer.clone(), Echo).unwrap(),
         Of::Listener => listener,
-        Of::Alarm => tested.add_timer_handler(|_| Ok(())).unwrap(),
+        Of::Alarm => harness.add_timer_handler(|_| Ok(())).unwrap(),
         Of::Stale => {
-            let id = tested.add_timer_handler(|_| Ok(())).unwrap();
-            assert!(tested.io_mut().close(id));
-            tested.turn(Some(Duration::ZERO)).unwrap();
+            let id = harness.add_timer_handler(|_| Ok(())).unwrap();
+            assert!(harness.io_mut().close(id));
+            harness.turn(Some(Duration::ZERO)).unwrap();
             id
         }
     };
-    (tested, id, peer)
+    (harness, id, peer)
 }
 
 /// Says whether it could be done.
@@ -147,56 +144,56 @@ const TABLE: &[(&str, Command, &[Of])] = {
 fn every_command_says_for_every_kind_whether_it_could_be_done() {
     for (name, command, can) in TABLE {
         for kind in KINDS {
-            let (mut tested, id, peer) = with(kind);
+            let (mut harness, id, peer) = with(kind);
             assert_eq!(
-                command(tested.io_mut(), id, &peer),
+                command(harness.io_mut(), id, &peer),
                 can.contains(&kind),
                 "{name}: {kind:?}"
             );
-            tested.turn(Some(Duration::ZERO)).unwrap();
+            harness.turn(Some(Duration::ZERO)).unwrap();
         }
     }
 }
 
-#[test]
-fn a_paused_listener_accepts_nobody_and_loses_nobody() {
-    for kind in Kind::ALL {
-        let mut tested = Tested::new();
-        let id = tested.serve_as(kind, |_| Echo);
-        let addr = tested.io().local_addr(id).unwrap();
-        let mut first = Client::connect(&addr);
-        tested.echo(&mut first, b"before");
-        assert!(tested.io_mut().pause(id));
-        let mut late = Client::connect_many(&addr, 3);
-        for _ in 0..5 {
-            tested.turn(Some(Duration::from_millis(1))).unwrap();
-        }
-        assert_eq!(tested.io().stats().accepted, 1, "{kind:?}");
-        tested.echo(&mut first, b"served all the same");
-        // What was reported meanwhile is not reported again.
-        assert!(tested.io_mut().resume(id));
-        for client in &mut late {
-            tested.echo(client, b"after all");
-        }
+kinds!(a_paused_listener_accepts_nobody_and_loses_nobody);
+
+fn a_paused_listener_accepts_nobody_and_loses_nobody(kind: Kind) {
+    let mut harness = Harness::new();
+    let id = harness.serve_as(kind, |_| Echo);
+    let addr = harness.io().local_addr(id).unwrap();
+    let mut first = Client::connect(&addr);
+    harness.echo(&mut first, b"before");
+    assert!(harness.io_mut().pause(id));
+    let mut late = Client::connect_many(&addr, 3);
+    for _ in 0..5 {
+        harness.turn(Some(Duration::from_millis(1))).unwrap();
+    }
+    assert_eq!(harness.io().stats().accepted, 1, "{kind:?}");
+    harness.echo(&mut first, b"served all the same");
+    // What was reported meanwhile is not reported again.
+    assert!(harness.io_mut().resume(id));
+    for client in &mut late {
+        harness.echo(client, b"after all");
     }
 }
 
 #[test]
 fn a_listener_that_is_paused_while_there_is_no_room_accepts_when_both_are_over() {
-    let mut tested = Tested::with_shared((), Options { max_connections: 1, ..Options::default() });
-    let id = tested.serve_as(Kind::Tcp, |_| Echo);
-    let addr = tested.io().local_addr(id).unwrap();
+    let mut harness =
+        Harness::with_shared((), Options { max_connections: 1, ..Options::default() });
+    let id = harness.serve_as(Kind::Tcp, |_| Echo);
+    let addr = harness.io().local_addr(id).unwrap();
     let mut first = Client::connect(&addr);
-    tested.echo(&mut first, b"first");
+    harness.echo(&mut first, b"first");
     let mut second = Client::connect(&addr);
-    tested.turn(Some(Duration::from_millis(1))).unwrap();
-    tested.io_mut().pause(id);
+    harness.turn(Some(Duration::from_millis(1))).unwrap();
+    harness.io_mut().pause(id);
     drop(first);
-    tested.until_ended(1);
-    tested.turn(Some(Duration::from_millis(1))).unwrap();
-    assert_eq!(tested.io().stats().accepted, 1);
-    tested.io_mut().resume(id);
-    tested.echo(&mut second, b"second");
+    harness.until_ended(1);
+    harness.turn(Some(Duration::from_millis(1))).unwrap();
+    assert_eq!(harness.io().stats().accepted, 1);
+    harness.io_mut().resume(id);
+    harness.echo(&mut second, b"second");
 }
 
 // Aborting when it is already closed.
@@ -299,9 +296,9 @@ fn a_timer_set_where_nobody_could_be_called_is_none() {
 fn a_watched_source_that_pauses_in_the_middle_is_told_again_when_it_resumes() {
     use socketserver::mio;
     use std::io::{Read, Write};
-    let mut tested = Tested::with_shared(Vec::new(), Options::default());
+    let mut harness = Harness::with_shared(Vec::new(), Options::default());
     let (mut sender, receiver) = mio::unix::pipe::new().unwrap();
-    let id = tested
+    let id = harness
         .watch(receiver, mio::Interest::READABLE, |cx, pipe, ready| {
             if ready.readable {
                 let mut byte = [0];
@@ -314,15 +311,15 @@ fn a_watched_source_that_pauses_in_the_middle_is_told_again_when_it_resumes() {
         .unwrap();
     sender.write_all(b"abc").unwrap();
     for seen in 1..=3 {
-        tested.until(|server| server.shared_mut().len() == seen);
-        assert!(tested.io().is_paused(id));
+        harness.until(|server| server.shared_mut().len() == seen);
+        assert!(harness.io().is_paused(id));
         // A timer calls it all the same, with nothing ready.
-        tested.io_mut().set_timer(id, Duration::ZERO);
-        tested.turn(Some(Duration::ZERO)).unwrap();
-        assert_eq!(tested.shared().len(), seen);
-        assert!(tested.io_mut().resume(id));
+        harness.io_mut().set_timer(id, Duration::ZERO);
+        harness.turn(Some(Duration::ZERO)).unwrap();
+        assert_eq!(harness.shared().len(), seen);
+        assert!(harness.io_mut().resume(id));
     }
-    assert_eq!(*tested.shared(), b"abc");
+    assert_eq!(*harness.shared(), b"abc");
 }
 
 #[cfg(unix)]
@@ -330,9 +327,9 @@ fn a_watched_source_that_pauses_in_the_middle_is_told_again_when_it_resumes() {
 fn a_watched_source_that_pauses_and_resumes_in_one_call_is_not_called_for_ever() {
     use socketserver::mio;
     use std::io::Write;
-    let mut tested = Tested::with_shared(0, Options::default());
+    let mut harness = Harness::with_shared(0, Options::default());
     let (mut sender, receiver) = mio::unix::pipe::new().unwrap();
-    let watch = tested.watch(receiver, mio::Interest::READABLE, |cx, _, _| {
+    let watch = harness.watch(receiver, mio::Interest::READABLE, |cx, _, _| {
         *cx.shared += 1;
         cx.pause();
         cx.io.resume(cx.id);
@@ -340,11 +337,11 @@ fn a_watched_source_that_pauses_and_resumes_in_one_call_is_not_called_for_ever()
     });
     watch.unwrap();
     sender.write_all(b"x").unwrap();
-    tested.until(|server| *server.shared_mut() == 1);
+    harness.until(|server| *server.shared_mut() == 1);
     for _ in 0..5 {
-        tested.turn(Some(Duration::ZERO)).unwrap();
+        harness.turn(Some(Duration::ZERO)).unwrap();
     }
-    assert_eq!(*tested.shared(), 1);
+    assert_eq!(*harness.shared(), 1);
 }
 
 /// Somebody else gives the command, in the turn of the one whom it is about.

@@ -1,17 +1,14 @@
 //! Other threads reach the server through its handle, at any time.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Client, Journal, Kind, Noted, PATIENCE, Tested, on_input, on_setup};
 use socketserver::{Context, Echo, Options, SendStatus, Server, ServerHandle, ShutdownReport};
+
+use crate::support::{CallLog, Client, Harness, Kind, PATIENCE, Recording, on_input, on_setup};
 
 /// A server that serves in a thread of its own. Its ledger is checked when the run has ended.
 fn serve_elsewhere() -> (ServerHandle, u16, thread::JoinHandle<ShutdownReport>) {
@@ -54,11 +51,11 @@ fn a_shutdown_right_after_the_start_ends_the_run_every_time() {
 
 #[test]
 fn a_shutdown_before_the_start_ends_the_first_run_at_once() {
-    let mut tested = Tested::new();
-    tested.serve(Kind::Tcp, |_| Echo);
-    tested.handle().shutdown(PATIENCE);
-    tested.serve_forever().unwrap();
-    assert_eq!(tested.report(), Some(ShutdownReport::default()));
+    let mut harness = Harness::new();
+    harness.serve(Kind::Tcp, |_| Echo);
+    harness.handle().shutdown(PATIENCE);
+    harness.serve_forever().unwrap();
+    assert_eq!(harness.report(), Some(ShutdownReport::default()));
 }
 
 #[test]
@@ -112,13 +109,13 @@ fn after_a_shutdown_the_server_serves_again_on_the_same_listener() {
 
 #[test]
 fn wait_gives_up_in_time_and_knows_a_server_that_is_gone() {
-    let mut tested = Tested::new();
-    tested.serve(Kind::Tcp, |_| Echo);
-    let handle = tested.handle();
+    let mut harness = Harness::new();
+    harness.serve(Kind::Tcp, |_| Echo);
+    let handle = harness.handle();
     let asked = Instant::now();
     assert_eq!(handle.wait(Duration::from_millis(20)), None);
     assert!(asked.elapsed() >= Duration::from_millis(20));
-    drop(tested);
+    drop(harness);
     assert_eq!(handle.wait(PATIENCE), None);
     assert!(asked.elapsed() < PATIENCE);
     handle.shutdown(Duration::ZERO);
@@ -128,8 +125,8 @@ fn wait_gives_up_in_time_and_knows_a_server_that_is_gone() {
 
 #[test]
 fn a_handler_may_shut_its_own_server_down() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| {
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| {
         on_input(|cx: &mut Context<'_>, input| {
             cx.send(input.take_all());
             cx.handle().shutdown(PATIENCE);
@@ -139,19 +136,19 @@ fn a_handler_may_shut_its_own_server_down() {
     });
     let mut client = Client::connect(&addr);
     client.send(b"last");
-    tested.serve_forever().unwrap();
+    harness.serve_forever().unwrap();
     while !client.look() {}
     assert_eq!(client.received, b"last");
-    assert_eq!(tested.report().map(|report| (report.drained, report.forced)), Some((1, 0)));
+    assert_eq!(harness.report().map(|report| (report.drained, report.forced)), Some((1, 0)));
 }
 
 #[test]
 fn calls_from_many_threads_all_run_once_and_in_the_order_of_each() {
-    let mut tested: Tested<Vec<(usize, usize)>> =
-        Tested::with_shared(Vec::new(), Options::default());
+    let mut harness: Harness<Vec<(usize, usize)>> =
+        Harness::with_shared(Vec::new(), Options::default());
     let threads: Vec<_> = (0..4)
         .map(|thread| {
-            let handle = tested.handle();
+            let handle = harness.handle();
             thread::spawn(move || {
                 for n in 0..2_000 {
                     handle.post(move |shared, _| shared.push((thread, n))).unwrap();
@@ -159,87 +156,91 @@ fn calls_from_many_threads_all_run_once_and_in_the_order_of_each() {
             })
         })
         .collect();
-    tested.until(|server| server.shared_mut().len() == 8_000);
+    harness.until(|server| server.shared_mut().len() == 8_000);
     for thread in threads {
         thread.join().unwrap();
     }
     for thread in 0..4 {
-        let of: Vec<usize> =
-            tested.shared_mut().iter().filter(|call| call.0 == thread).map(|call| call.1).collect();
+        let of: Vec<usize> = harness
+            .shared_mut()
+            .iter()
+            .filter(|call| call.0 == thread)
+            .map(|call| call.1)
+            .collect();
         assert_eq!(of, (0..2_000).collect::<Vec<_>>());
     }
 }
 
 #[test]
 fn a_sleeping_server_is_woken_by_a_call() {
-    let mut tested = Tested::with_shared(false, Options::default());
-    let handle = tested.handle();
+    let mut harness = Harness::with_shared(false, Options::default());
+    let handle = harness.handle();
     let thread = thread::spawn(move || handle.post(|called, _| *called = true).unwrap());
-    while !*tested.shared_mut() {
-        tested.turn(None).unwrap();
+    while !*harness.shared_mut() {
+        harness.turn(None).unwrap();
     }
     thread.join().unwrap();
 }
 
 #[test]
 fn a_send_from_another_thread_reaches_its_peer_and_a_stale_id_nobody() {
-    let mut tested = Tested::new();
-    let journal = Journal::default();
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
     let witness = journal.clone();
-    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Echo));
+    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Echo));
     let mut client = Client::connect(&addr);
-    tested.echo(&mut client, b"x");
-    let (handle, id) = (tested.handle(), journal.ids()[0]);
+    harness.echo(&mut client, b"x");
+    let (handle, id) = (harness.handle(), journal.ids()[0]);
     thread::spawn(move || handle.send(id, b"news".as_slice()).unwrap()).join().unwrap();
-    assert_eq!(tested.receive(&mut client, 4), b"news");
+    assert_eq!(harness.receive(&mut client, 4), b"news");
     drop(client);
-    tested.until_ended(1);
+    harness.until_ended(1);
     let mut heir = Client::connect(&addr);
-    tested.echo(&mut heir, b"x");
-    tested.handle().send(id, b"for the dead".as_slice()).unwrap();
-    tested.echo(&mut heir, b"y");
-    assert_eq!(tested.io_mut().send(id, b""), SendStatus::Closed);
+    harness.echo(&mut heir, b"x");
+    harness.handle().send(id, b"for the dead".as_slice()).unwrap();
+    harness.echo(&mut heir, b"y");
+    assert_eq!(harness.io_mut().send(id, b""), SendStatus::Closed);
 }
 
 #[test]
 fn above_the_mailbox_limit_a_call_is_refused_and_room_comes_back() {
-    let mut tested = Tested::with_shared(0, Options { post_queue: 3, ..Options::default() });
-    let handle = tested.handle();
+    let mut harness = Harness::with_shared(0, Options { post_queue: 3, ..Options::default() });
+    let handle = harness.handle();
     for _ in 0..4 {
         for _ in 0..3 {
             handle.post(|n, _| *n += 1).unwrap();
         }
         assert_eq!(handle.post(|n, _| *n += 100).unwrap_err().kind(), ErrorKind::WouldBlock);
-        let before = *tested.shared_mut();
-        tested.until(|server| *server.shared_mut() == before + 3);
+        let before = *harness.shared_mut();
+        harness.until(|server| *server.shared_mut() == before + 3);
     }
 }
 
 #[test]
 fn a_panic_in_a_call_costs_nobody_anything() {
-    let mut tested = Tested::with_shared(0, Options::default());
-    let addr = tested.serve(Kind::Tcp, |_| {
+    let mut harness = Harness::with_shared(0, Options::default());
+    let addr = harness.serve(Kind::Tcp, |_| {
         on_input(|cx: &mut Context<'_, i32>, input| {
             cx.send(input.take_all());
             Ok(())
         })
     });
     let mut client = Client::connect(&addr);
-    let handle = tested.handle();
+    let handle = harness.handle();
     handle.post(|n, _| *n += 1).unwrap();
     handle.post(|_, _| panic!("expected by this test")).unwrap();
     handle.post(|n, _| *n += 1).unwrap();
-    tested.until(|server| *server.shared_mut() == 2);
-    tested.echo(&mut client, b"still here");
+    harness.until(|server| *server.shared_mut() == 2);
+    harness.echo(&mut client, b"still here");
 }
 
 #[test]
 fn a_call_made_by_a_call_runs_in_a_later_turn() {
-    let mut tested = Tested::with_shared(0, Options::default());
-    call_again(&tested.handle());
+    let mut harness = Harness::with_shared(0, Options::default());
+    call_again(&harness.handle());
     for turn in 1..20 {
-        tested.turn(None).unwrap();
-        assert_eq!(*tested.shared(), turn);
+        harness.turn(None).unwrap();
+        assert_eq!(*harness.shared(), turn);
     }
 }
 
@@ -253,10 +254,10 @@ fn call_again(handle: &ServerHandle<i32>) {
 
 #[test]
 fn calls_that_never_ran_are_dropped_with_the_server() {
-    let tested = Tested::new();
+    let harness = Harness::new();
     let (alive, gone) = mpsc::channel::<()>();
-    tested.handle().post(move |(), _| drop(alive)).unwrap();
-    drop(tested);
+    harness.handle().post(move |(), _| drop(alive)).unwrap();
+    drop(harness);
     assert_eq!(gone.try_recv(), Err(mpsc::TryRecvError::Disconnected));
 }
 
@@ -266,8 +267,8 @@ type Results = Vec<Result<i32, ErrorKind>>;
 
 #[test]
 fn offloaded_work_comes_back_into_the_loop_and_a_panic_in_it_as_an_error() {
-    let mut tested: Tested<Results> = Tested::with_shared(Vec::new(), Options::default());
-    let addr = tested.serve(Kind::Tcp, |_| {
+    let mut harness: Harness<Results> = Harness::with_shared(Vec::new(), Options::default());
+    let addr = harness.serve(Kind::Tcp, |_| {
         on_setup(|cx: &mut Context<'_, Results>| {
             let id = cx.id;
             let keep = |shared: &mut Results, result: io::Result<i32>| {
@@ -289,18 +290,19 @@ fn offloaded_work_comes_back_into_the_loop_and_a_panic_in_it_as_an_error() {
         })
     });
     let mut client = Client::connect(&addr);
-    assert_eq!(tested.receive(&mut client, 4), b"done");
-    tested.until(|server| server.shared_mut().len() == 2);
-    tested.shared_mut().sort();
-    assert_eq!(*tested.shared(), [Ok(42), Err(ErrorKind::Other)]);
+    assert_eq!(harness.receive(&mut client, 4), b"done");
+    harness.until(|server| server.shared_mut().len() == 2);
+    harness.shared_mut().sort();
+    assert_eq!(*harness.shared(), [Ok(42), Err(ErrorKind::Other)]);
 }
 
 #[test]
 fn offloaded_work_comes_back_even_when_its_connection_is_gone() {
     let (go_on, may_go_on) = mpsc::channel();
     let mut may_go_on = Some(may_go_on);
-    let mut tested: Tested<Vec<SendStatus>> = Tested::with_shared(Vec::new(), Options::default());
-    let addr = tested.serve(Kind::Tcp, move |_| {
+    let mut harness: Harness<Vec<SendStatus>> =
+        Harness::with_shared(Vec::new(), Options::default());
+    let addr = harness.serve(Kind::Tcp, move |_| {
         let mut may_go_on = may_go_on.take();
         on_setup(move |cx: &mut Context<'_, Vec<SendStatus>>| {
             let (id, may_go_on) = (cx.id, may_go_on.take().unwrap());
@@ -311,12 +313,12 @@ fn offloaded_work_comes_back_even_when_its_connection_is_gone() {
         })
     });
     let client = Client::connect(&addr);
-    tested.until(|server| server.io().connection_count() == 1);
+    harness.until(|server| server.io().connection_count() == 1);
     client.reset();
-    tested.until_ended(1);
+    harness.until_ended(1);
     go_on.send(()).unwrap();
-    tested.until(|server| !server.shared_mut().is_empty());
-    assert_eq!(*tested.shared(), [SendStatus::Closed]);
+    harness.until(|server| !server.shared_mut().is_empty());
+    assert_eq!(*harness.shared(), [SendStatus::Closed]);
 }
 
 #[test]
@@ -324,8 +326,8 @@ fn above_the_work_limit_offloading_is_refused() {
     let (go_on, may_go_on) = mpsc::channel::<()>();
     let mut may_go_on = Some(may_go_on);
     let options = Options { offload_queue: 2, offload_threads: 1, ..Options::default() };
-    let mut tested: Tested<Vec<ErrorKind>> = Tested::with_shared(Vec::new(), options);
-    let addr = tested.serve(Kind::Tcp, move |_| {
+    let mut harness: Harness<Vec<ErrorKind>> = Harness::with_shared(Vec::new(), options);
+    let addr = harness.serve(Kind::Tcp, move |_| {
         let mut may_go_on = may_go_on.take();
         on_setup(move |cx: &mut Context<'_, Vec<ErrorKind>>| {
             let may_go_on = may_go_on.take().unwrap();
@@ -338,8 +340,8 @@ fn above_the_work_limit_offloading_is_refused() {
         })
     });
     let mut client = Client::connect(&addr);
-    tested.until(|server| server.shared_mut().len() == 1);
-    assert_eq!(*tested.shared(), [ErrorKind::WouldBlock]);
+    harness.until(|server| server.shared_mut().len() == 1);
+    assert_eq!(*harness.shared(), [ErrorKind::WouldBlock]);
     go_on.send(()).unwrap();
-    tested.receive_to_end(&mut client);
+    harness.receive_to_end(&mut client);
 }

@@ -1,16 +1,13 @@
 //! One client at a time, as Python's `handle_request` does it.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use common::{Client, Kind, PATIENCE, Tested, on_setup};
 use socketserver::{Addr, Context, Echo, RequestOutcome, TraceEvent};
+
+use crate::support::{Client, Harness, Kind, PATIENCE, on_setup};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -30,26 +27,26 @@ fn visit(addr: &Addr, text: &'static str) -> JoinHandle<String> {
 
 #[test]
 fn one_call_serves_one_client_and_the_others_wait_for_the_next() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
     let clients: Vec<_> = ["one", "two", "three"].iter().map(|text| visit(&addr, text)).collect();
     for served in 1..=3 {
-        assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
-        let stats = *tested.io().stats();
+        assert_eq!(harness.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
+        let stats = *harness.io().stats();
         assert_eq!((stats.accepted, stats.all_ended()), (served, served));
     }
     let answers: Vec<String> = clients.into_iter().map(|client| client.join().unwrap()).collect();
     assert_eq!(answers, ["one", "two", "three"]);
-    assert_eq!(tested.handle_request(Some(ms(1))).unwrap(), RequestOutcome::TimedOut);
+    assert_eq!(harness.handle_request(Some(ms(1))).unwrap(), RequestOutcome::TimedOut);
 }
 
 #[test]
 fn when_nobody_comes_it_times_out_in_time() {
-    let mut tested = Tested::new();
-    tested.serve(Kind::Tcp, |_| Echo);
+    let mut harness = Harness::new();
+    harness.serve(Kind::Tcp, |_| Echo);
     for timeout in [Duration::ZERO, ms(50)] {
         let began = Instant::now();
-        assert_eq!(tested.handle_request(Some(timeout)).unwrap(), RequestOutcome::TimedOut);
+        assert_eq!(harness.handle_request(Some(timeout)).unwrap(), RequestOutcome::TimedOut);
         assert!(began.elapsed() >= timeout);
         assert!(began.elapsed() < timeout + ms(500));
     }
@@ -57,84 +54,84 @@ fn when_nobody_comes_it_times_out_in_time() {
 
 #[test]
 fn a_client_that_already_waits_is_served_even_without_any_time() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
-    tested.turn(Some(Duration::ZERO)).unwrap();
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
+    harness.turn(Some(Duration::ZERO)).unwrap();
     let client = visit(&addr, "early");
-    assert_eq!(tested.handle_request(Some(Duration::ZERO)).unwrap(), RequestOutcome::Handled);
+    assert_eq!(harness.handle_request(Some(Duration::ZERO)).unwrap(), RequestOutcome::Handled);
     assert_eq!(client.join().unwrap(), "early");
 }
 
 #[test]
 fn without_a_listener_and_after_a_shutdown_it_is_closed() {
-    let mut tested = Tested::new();
-    assert_eq!(tested.handle_request(None).unwrap(), RequestOutcome::Closed);
-    tested.serve(Kind::Tcp, |_| Echo);
-    tested.io_mut().shutdown(Duration::ZERO);
-    assert_eq!(tested.handle_request(None).unwrap(), RequestOutcome::Closed);
-    assert_eq!(tested.handle_request(Some(ms(1))).unwrap(), RequestOutcome::TimedOut);
-    tested.io_mut().server_close();
-    assert_eq!(tested.handle_request(None).unwrap(), RequestOutcome::Closed);
+    let mut harness = Harness::new();
+    assert_eq!(harness.handle_request(None).unwrap(), RequestOutcome::Closed);
+    harness.serve(Kind::Tcp, |_| Echo);
+    harness.io_mut().shutdown(Duration::ZERO);
+    assert_eq!(harness.handle_request(None).unwrap(), RequestOutcome::Closed);
+    assert_eq!(harness.handle_request(Some(ms(1))).unwrap(), RequestOutcome::TimedOut);
+    harness.io_mut().server_close();
+    assert_eq!(harness.handle_request(None).unwrap(), RequestOutcome::Closed);
 }
 
 #[test]
 fn a_client_whose_setup_fails_was_handled() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| {
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| {
         on_setup(|_: &mut Context<'_>| Err(std::io::ErrorKind::Other.into()))
     });
     let client = visit(&addr, "");
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
+    assert_eq!(harness.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
     assert_eq!(client.join().unwrap(), "");
 }
 
 #[test]
 fn a_refused_client_is_not_the_one() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
     let mut asked = 0;
-    tested.set_verify_request(move |(), _| {
+    harness.set_verify_request(move |(), _| {
         asked += 1;
         asked > 1
     });
     let mut refused = Client::connect(&addr);
     let client = visit(&addr, "welcome");
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
+    assert_eq!(harness.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
     assert_eq!(client.join().unwrap(), "welcome");
     assert!(refused.look());
 }
 
 #[test]
 fn whoever_was_left_waiting_is_served_by_turns_as_well() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
     let first = visit(&addr, "first");
     let mut second = Client::connect(&addr);
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
+    assert_eq!(harness.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
     first.join().unwrap();
-    tested.echo(&mut second, b"second");
+    harness.echo(&mut second, b"second");
 }
 
 #[test]
 fn others_who_are_connected_are_served_meanwhile() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
     let mut stays = Client::connect(&addr);
-    tested.echo(&mut stays, b"before");
+    harness.echo(&mut stays, b"before");
     stays.send(b"during");
     let client = visit(&addr, "one");
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
+    assert_eq!(harness.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
     client.join().unwrap();
-    assert_eq!(tested.receive(&mut stays, 6), b"during");
-    assert_eq!(tested.io().connection_count(), 1);
+    assert_eq!(harness.receive(&mut stays, 6), b"during");
+    assert_eq!(harness.io().connection_count(), 1);
 }
 
 #[test]
 fn datagrams_that_wait_for_the_next_call_keep_nobody_awake() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
-    let id = tested.bind("127.0.0.1:0", Echo).unwrap();
-    let to = tested.io().local_addr(id).unwrap();
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
+    let id = harness.bind("127.0.0.1:0", Echo).unwrap();
+    let to = harness.io().local_addr(id).unwrap();
     let mut client = TcpStream::connect(addr.ip().unwrap()).unwrap();
     let client = thread::spawn(move || {
         // Time enough for a loop that spins to be seen spinning.
@@ -146,7 +143,7 @@ fn datagrams_that_wait_for_the_next_call_keep_nobody_awake() {
     let mut seen = false;
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     let destination = *to.ip().unwrap();
-    tested.set_verify_request(move |(), _| {
+    harness.set_verify_request(move |(), _| {
         if !std::mem::replace(&mut seen, true) {
             for _ in 0..10 {
                 sender.send_to(b"later", destination).unwrap();
@@ -154,12 +151,12 @@ fn datagrams_that_wait_for_the_next_call_keep_nobody_awake() {
         }
         true
     });
-    let steps = tested.steps();
-    assert_eq!(tested.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
+    let steps = harness.steps();
+    assert_eq!(harness.handle_request(Some(PATIENCE)).unwrap(), RequestOutcome::Handled);
     assert_eq!(client.join().unwrap(), 0);
     let turns = steps.count(|step| matches!(step, TraceEvent::Polled(_)));
     assert!(turns < 50, "it turned {turns} times for a conversation and ten datagrams");
-    assert_eq!(tested.io().stats().packets_in, 0);
+    assert_eq!(harness.io().stats().packets_in, 0);
     // Stepped by hand, it takes them all.
-    tested.until(|server| server.io().stats().packets_in == 10);
+    harness.until(|server| server.io().stats().packets_in == 10);
 }

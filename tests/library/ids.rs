@@ -1,71 +1,67 @@
 //! An id that has gone stale reaches nobody, whoever lives in its slot now.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
-use common::{Call, Client, Journal, Kind, Noted, Tested};
 use socketserver::{
     CloseReason, Context, Echo, Handler, Input, Options, SendStatus, SocketId, TimerId,
 };
 
-#[test]
-fn clients_that_come_and_go_within_one_batch_are_not_mixed_up() {
-    for kind in Kind::ALL {
-        let mut tested = Tested::new();
-        let journal = Journal::default();
-        let witness = journal.clone();
-        let addr = tested.serve(kind, move |_| Noted::new(&witness, Echo));
-        let mut clients = Client::connect_many(&addr, 10);
-        tested.until(|server| server.io().connection_count() == 10);
-        for round in 0..30_u8 {
-            // All of this lies in one batch: ends, bytes of those who stay, and new ones.
-            let gone: Vec<Client> = clients.drain(..5).collect();
-            for (n, client) in gone.into_iter().enumerate() {
-                if kind == Kind::Tcp && n % 2 == 0 { client.reset() } else { drop(client) }
-            }
-            for client in &mut clients {
-                client.send(&[round; 10]);
-            }
-            let mut new = Client::connect_many(&addr, 5);
-            for client in &mut new {
-                client.send(&[round + 100; 10]);
-            }
-            tested.turn(Some(Duration::ZERO)).unwrap();
-            for client in &mut clients {
-                assert_eq!(tested.receive(client, 10), [round; 10]);
-            }
-            for client in &mut new {
-                assert_eq!(tested.receive(client, 10), [round + 100; 10]);
-            }
-            clients.append(&mut new);
+use crate::support::{Call, CallLog, Client, Harness, Kind, Recording};
+
+kinds!(clients_that_come_and_go_within_one_batch_are_not_mixed_up);
+
+fn clients_that_come_and_go_within_one_batch_are_not_mixed_up(kind: Kind) {
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
+    let witness = journal.clone();
+    let addr = harness.serve(kind, move |_| Recording::new(&witness, Echo));
+    let mut clients = Client::connect_many(&addr, 10);
+    harness.until(|server| server.io().connection_count() == 10);
+    for round in 0..30_u8 {
+        // All of this lies in one batch: ends, bytes of those who stay, and new ones.
+        let gone: Vec<Client> = clients.drain(..5).collect();
+        for (n, client) in gone.into_iter().enumerate() {
+            if kind == Kind::Tcp && n % 2 == 0 { client.reset() } else { drop(client) }
         }
-        tested.until(|server| server.io().connection_count() == 10);
-        let ids: HashSet<SocketId> = journal.ids().into_iter().collect();
-        assert_eq!(ids.len(), 160, "an id was given out twice");
-        journal.assert_order(false);
+        for client in &mut clients {
+            client.send(&[round; 10]);
+        }
+        let mut new = Client::connect_many(&addr, 5);
+        for client in &mut new {
+            client.send(&[round + 100; 10]);
+        }
+        harness.turn(Some(Duration::ZERO)).unwrap();
+        for client in &mut clients {
+            assert_eq!(harness.receive(client, 10), [round; 10]);
+        }
+        for client in &mut new {
+            assert_eq!(harness.receive(client, 10), [round + 100; 10]);
+        }
+        clients.append(&mut new);
     }
+    harness.until(|server| server.io().connection_count() == 10);
+    let ids: HashSet<SocketId> = journal.ids().into_iter().collect();
+    assert_eq!(ids.len(), 160, "an id was given out twice");
+    journal.assert_order(false);
 }
 
 #[test]
 fn a_stale_socket_id_reaches_nobody() {
-    let mut tested = Tested::new();
-    let journal = Journal::default();
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
     let witness = journal.clone();
-    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Echo));
+    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Echo));
     let mut first = Client::connect(&addr);
-    tested.echo(&mut first, b"x");
+    harness.echo(&mut first, b"x");
     drop(first);
-    tested.until_ended(1);
+    harness.until_ended(1);
     let stale = journal.ids()[0];
     let mut second = Client::connect(&addr);
-    tested.echo(&mut second, b"y");
+    harness.echo(&mut second, b"y");
     assert_ne!(journal.ids()[1], stale);
-    let io = tested.io_mut();
+    let io = harness.io_mut();
     assert_eq!(io.send(stale, b"for the dead"), SendStatus::Closed);
     io.pause(stale);
     io.shutdown_write(stale);
@@ -81,9 +77,9 @@ fn a_stale_socket_id_reaches_nobody() {
     );
     assert_eq!(io.set_nodelay(stale, true).unwrap_err().kind(), io::ErrorKind::NotConnected);
     for _ in 0..3 {
-        tested.turn(Some(Duration::from_millis(1))).unwrap();
+        harness.turn(Some(Duration::from_millis(1))).unwrap();
     }
-    tested.echo(&mut second, b"still here");
+    harness.echo(&mut second, b"still here");
     assert_eq!(second.received, b"");
     assert_eq!(journal.count(|call| call == Call::Timeout), 0);
 }
@@ -110,41 +106,41 @@ impl Handler<Vec<TimerId>> for Timed {
 
 #[test]
 fn a_timer_of_the_dead_reaches_nobody_in_the_same_slot() {
-    let mut tested: Tested<Vec<TimerId>> = Tested::with_shared(Vec::new(), Options::default());
-    let journal = Journal::default();
+    let mut harness: Harness<Vec<TimerId>> = Harness::with_shared(Vec::new(), Options::default());
+    let journal = CallLog::default();
     let witness = journal.clone();
-    let mortal = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Timed));
-    let addr = tested.serve(Kind::Unix, move |_| Echo);
+    let mortal = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Timed));
+    let addr = harness.serve(Kind::Unix, move |_| Echo);
     let first = Client::connect(&mortal);
-    tested.until(|server| server.shared_mut().len() == 1);
+    harness.until(|server| server.shared_mut().len() == 1);
     first.reset();
-    tested.until_ended(1);
+    harness.until_ended(1);
     let mut heirs = Client::connect_many(&addr, 3);
     for heir in &mut heirs {
-        tested.echo(heir, b"alive");
+        harness.echo(heir, b"alive");
     }
-    let since = tested.io_mut().now();
-    tested.until(|server| server.io_mut().now() - since > Duration::from_millis(40));
+    let since = harness.io_mut().now();
+    harness.until(|server| server.io_mut().now() - since > Duration::from_millis(40));
     assert_eq!(journal.count(|call| call == Call::Timeout), 0);
     for heir in &mut heirs {
-        tested.echo(heir, b"alive");
+        harness.echo(heir, b"alive");
     }
 }
 
 #[test]
 fn a_stale_timer_id_cancels_nobody_elses_timer() {
-    let mut tested: Tested<Vec<TimerId>> = Tested::with_shared(Vec::new(), Options::default());
-    let addr = tested.serve(Kind::Tcp, |_| Timed);
+    let mut harness: Harness<Vec<TimerId>> = Harness::with_shared(Vec::new(), Options::default());
+    let addr = harness.serve(Kind::Tcp, |_| Timed);
     let first = Client::connect(&addr);
-    tested.until(|server| server.shared_mut().len() == 1);
-    let stale = tested.shared_mut()[0];
-    assert!(tested.io_mut().cancel_timer(stale));
-    assert!(!tested.io_mut().cancel_timer(stale));
+    harness.until(|server| server.shared_mut().len() == 1);
+    let stale = harness.shared_mut()[0];
+    assert!(harness.io_mut().cancel_timer(stale));
+    assert!(!harness.io_mut().cancel_timer(stale));
     let second = Client::connect(&addr);
-    tested.until(|server| server.shared_mut().len() == 2);
-    assert!(!tested.io_mut().cancel_timer(stale));
-    tested.until(|server| server.io().stats().ended(CloseReason::HandlerError) == 1);
-    assert_eq!(tested.io().connection_count(), 1 + 1, "one is served on, one lingers");
+    harness.until(|server| server.shared_mut().len() == 2);
+    assert!(!harness.io_mut().cancel_timer(stale));
+    harness.until(|server| server.io().stats().ended(CloseReason::HandlerError) == 1);
+    assert_eq!(harness.io().connection_count(), 1 + 1, "one is served on, one lingers");
     drop((first, second));
-    tested.until_ended(2);
+    harness.until_ended(2);
 }

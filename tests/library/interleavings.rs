@@ -9,8 +9,6 @@
 //! INTERLEAVINGS=all cargo test --release --test interleavings -- --nocapture
 //! ```
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests")]
-
 use std::io;
 
 use socketserver::testing::{Peer, TestServer};

@@ -1,7 +1,5 @@
 //! The aids for tests do what they say, and fail when they should.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

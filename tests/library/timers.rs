@@ -1,14 +1,11 @@
 //! Timers come up in order, once, in time, and not without their owner; idle peers go.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::io;
 use std::time::{Duration, Instant};
 
-use common::{Call, Client, Journal, Kind, Noted, Tested, on_input, on_setup};
 use socketserver::{CloseReason, Context, Echo, Handler, Input, Options, TimerId, TraceEvent};
+
+use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, on_input, on_setup};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -51,11 +48,11 @@ impl Handler<CameUp> for Alarms {
 #[test]
 fn timers_come_up_in_the_order_of_their_times_and_never_early() {
     let delays = [40, 0, 20, 60, 20, 5];
-    let mut tested = Tested::with_shared(Vec::new(), Options::default());
-    let addr = tested.serve(Kind::Tcp, move |_| Alarms::new(&delays));
+    let mut harness = Harness::with_shared(Vec::new(), Options::default());
+    let addr = harness.serve(Kind::Tcp, move |_| Alarms::new(&delays));
     let client = Client::connect(&addr);
-    tested.until(|server| server.shared_mut().len() == delays.len());
-    let came_up = tested.shared_mut().clone();
+    harness.until(|server| server.shared_mut().len() == delays.len());
+    let came_up = harness.shared_mut().clone();
     let order: Vec<usize> = came_up.iter().map(|(which, _)| *which).collect();
     assert!([[1, 5, 2, 4, 0, 3], [1, 5, 4, 2, 0, 3]].contains(&order[..].try_into().unwrap()));
     assert!(came_up.iter().all(|(which, after)| *after >= ms(delays[*which])), "{came_up:?}");
@@ -64,28 +61,28 @@ fn timers_come_up_in_the_order_of_their_times_and_never_early() {
 
 #[test]
 fn a_sleeping_server_wakes_for_its_timer_by_itself() {
-    let mut tested = Tested::with_shared(Vec::new(), Options::default());
-    let addr = tested.serve(Kind::Tcp, move |_| Alarms::new(&[30]));
+    let mut harness = Harness::with_shared(Vec::new(), Options::default());
+    let addr = harness.serve(Kind::Tcp, move |_| Alarms::new(&[30]));
     let client = Client::connect(&addr);
-    tested.until(|server| server.io().connection_count() == 1);
-    while tested.shared().is_empty() {
-        tested.turn(None).unwrap();
+    harness.until(|server| server.io().connection_count() == 1);
+    while harness.shared().is_empty() {
+        harness.turn(None).unwrap();
     }
     drop(client);
 }
 
 #[test]
 fn a_timer_without_delay_comes_up_in_the_next_turn_and_the_loop_sleeps_then() {
-    let mut tested = Tested::with_shared(Vec::new(), Options::default());
-    let addr = tested.serve(Kind::Tcp, move |_| Alarms::new(&[0]));
-    let steps = tested.steps();
+    let mut harness = Harness::with_shared(Vec::new(), Options::default());
+    let addr = harness.serve(Kind::Tcp, move |_| Alarms::new(&[0]));
+    let steps = harness.steps();
     let client = Client::connect(&addr);
-    tested.until(|_| steps.count(|step| matches!(step, TraceEvent::Accepted(..))) == 1);
-    assert!(tested.shared().is_empty());
-    tested.turn(None).unwrap();
-    assert_eq!(tested.shared().len(), 1);
+    harness.until(|_| steps.count(|step| matches!(step, TraceEvent::Accepted(..))) == 1);
+    assert!(harness.shared().is_empty());
+    harness.turn(None).unwrap();
+    assert_eq!(harness.shared().len(), 1);
     steps.clear();
-    tested.turn(Some(ms(20))).unwrap();
+    harness.turn(Some(ms(20))).unwrap();
     assert_eq!(steps.all(), [TraceEvent::Polled(0)]);
     drop(client);
 }
@@ -107,21 +104,21 @@ fn a_timer_that_sets_itself_again_without_delay_comes_up_once_a_turn() {
             Ok(())
         }
     }
-    let mut tested = Tested::with_shared(0, Options::default());
-    let addr = tested.serve(Kind::Tcp, |_| Again);
+    let mut harness = Harness::with_shared(0, Options::default());
+    let addr = harness.serve(Kind::Tcp, |_| Again);
     let client = Client::connect(&addr);
-    tested.until(|server| *server.shared_mut() == 1);
+    harness.until(|server| *server.shared_mut() == 1);
     for turn in 2..50 {
-        tested.turn(None).unwrap();
-        assert_eq!(*tested.shared(), turn);
+        harness.turn(None).unwrap();
+        assert_eq!(*harness.shared(), turn);
     }
     drop(client);
 }
 
 #[test]
 fn a_cancelled_timer_never_comes_up() {
-    let mut tested = Tested::with_shared(Vec::new(), Options::default());
-    let addr = tested.serve(Kind::Tcp, |_| {
+    let mut harness = Harness::with_shared(Vec::new(), Options::default());
+    let addr = harness.serve(Kind::Tcp, |_| {
         on_setup(|cx: &mut Context<'_, Vec<()>>| {
             let timer = cx.set_timer(ms(5));
             assert!(cx.io.cancel_timer(timer));
@@ -130,9 +127,9 @@ fn a_cancelled_timer_never_comes_up() {
             Ok(())
         })
     });
-    let steps = tested.steps();
+    let steps = harness.steps();
     let client = Client::connect(&addr);
-    tested.until(|server| server.io().stats().ended(CloseReason::HandlerError) == 1);
+    harness.until(|server| server.io().stats().ended(CloseReason::HandlerError) == 1);
     assert_eq!(steps.count(|step| matches!(step, TraceEvent::TimerFired(..))), 1);
     drop(client);
 }
@@ -154,33 +151,33 @@ fn a_timer_that_came_up_cannot_be_cancelled_any_more() {
             Ok(())
         }
     }
-    let mut tested = Tested::with_shared(Vec::new(), Options::default());
-    let addr = tested.serve(Kind::Tcp, |_| Late);
+    let mut harness = Harness::with_shared(Vec::new(), Options::default());
+    let addr = harness.serve(Kind::Tcp, |_| Late);
     let client = Client::connect(&addr);
-    tested.until(|server| !server.shared_mut().is_empty());
-    assert_eq!(*tested.shared(), [false]);
+    harness.until(|server| !server.shared_mut().is_empty());
+    assert_eq!(*harness.shared(), [false]);
     drop(client);
 }
 
 #[test]
 fn timers_go_with_their_owner() {
-    let mut tested = Tested::with_shared(Vec::new(), Options::default());
-    let addr = tested.serve(Kind::Tcp, |_| Alarms::new(&[20, 30, 40]));
-    let steps = tested.steps();
+    let mut harness = Harness::with_shared(Vec::new(), Options::default());
+    let addr = harness.serve(Kind::Tcp, |_| Alarms::new(&[20, 30, 40]));
+    let steps = harness.steps();
     let clients = Client::connect_many(&addr, 100);
-    tested.until(|server| server.io().connection_count() == 100);
+    harness.until(|server| server.io().connection_count() == 100);
     drop(clients);
-    tested.until_ended(100);
-    let since = tested.io_mut().now();
-    tested.until(|server| server.io_mut().now() - since > ms(60));
+    harness.until_ended(100);
+    let since = harness.io_mut().now();
+    harness.until(|server| server.io_mut().now() - since > ms(60));
     assert_eq!(steps.count(|step| matches!(step, TraceEvent::TimerFired(..))), 0);
-    assert_eq!(tested.shared().len(), 0);
+    assert_eq!(harness.shared().len(), 0);
 }
 
 #[test]
 fn a_million_timers_set_and_forgotten_cost_no_turn() {
-    let mut tested = Tested::with_shared(Vec::new(), Options::default());
-    let addr = tested.serve(Kind::Tcp, |_| {
+    let mut harness = Harness::with_shared(Vec::new(), Options::default());
+    let addr = harness.serve(Kind::Tcp, |_| {
         on_setup(|cx: &mut Context<'_, Vec<()>>| {
             for _ in 0..100_000 {
                 let timer = cx.set_timer(ms(1));
@@ -190,9 +187,9 @@ fn a_million_timers_set_and_forgotten_cost_no_turn() {
         })
     });
     let clients = Client::connect_many(&addr, 10);
-    tested.until(|server| server.io().connection_count() == 10);
-    let steps = tested.steps();
-    tested.until_quiet(&steps);
+    harness.until(|server| server.io().connection_count() == 10);
+    let steps = harness.steps();
+    harness.until_quiet(&steps);
     // What is left of them may wake the loop a few times, not a million times.
     assert!(steps.turns().len() < 300);
     drop(clients);
@@ -201,8 +198,8 @@ fn a_million_timers_set_and_forgotten_cost_no_turn() {
 // Idle timeouts.
 
 /// How long it took from `since` until the only conversation ended as idle.
-fn idle_after(tested: &mut Tested, since: Instant) -> Duration {
-    tested.until(|server| server.io().stats().ended(CloseReason::IdleTimeout) == 1);
+fn idle_after(harness: &mut Harness, since: Instant) -> Duration {
+    harness.until(|server| server.io().stats().ended(CloseReason::IdleTimeout) == 1);
     since.elapsed()
 }
 
@@ -210,36 +207,35 @@ fn idle_in(timeout: u64) -> Options {
     Options { idle_timeout: Some(ms(timeout)), ..Options::default() }
 }
 
-#[test]
-fn silence_ends_after_the_idle_timeout_to_within_50_ms() {
-    for kind in Kind::ALL {
-        let mut tested = Tested::with_shared((), idle_in(200));
-        let addr = tested.serve(kind, |_| Echo);
-        let mut client = Client::connect(&addr);
-        tested.echo(&mut client, b"last");
-        let idle = idle_after(&mut tested, Instant::now());
-        assert!((ms(180)..ms(250)).contains(&idle), "{idle:?} on {kind:?}");
-        tested.until(|_| client.look());
-    }
+kinds!(silence_ends_after_the_idle_timeout_to_within_50_ms);
+
+fn silence_ends_after_the_idle_timeout_to_within_50_ms(kind: Kind) {
+    let mut harness = Harness::with_shared((), idle_in(200));
+    let addr = harness.serve(kind, |_| Echo);
+    let mut client = Client::connect(&addr);
+    harness.echo(&mut client, b"last");
+    let idle = idle_after(&mut harness, Instant::now());
+    assert!((ms(180)..ms(250)).contains(&idle), "{idle:?} on {kind:?}");
+    harness.until(|_| client.look());
 }
 
 #[test]
 fn a_client_that_never_speaks_ends_as_idle_while_the_loop_sleeps() {
-    let mut tested = Tested::with_shared((), idle_in(50));
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut harness = Harness::with_shared((), idle_in(50));
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
     let client = Client::connect(&addr);
-    tested.until(|server| server.io().connection_count() == 1);
-    while tested.ended(CloseReason::IdleTimeout) == 0 {
-        tested.turn(None).unwrap();
+    harness.until(|server| server.io().connection_count() == 1);
+    while harness.ended(CloseReason::IdleTimeout) == 0 {
+        harness.turn(None).unwrap();
     }
     drop(client);
 }
 
 #[test]
 fn who_sends_now_and_then_is_spared() {
-    let mut tested = Tested::with_shared((), idle_in(150));
+    let mut harness = Harness::with_shared((), idle_in(150));
     // Takes and never answers: only the incoming direction is active.
-    let addr = tested.serve(Kind::Tcp, |_| {
+    let addr = harness.serve(Kind::Tcp, |_| {
         on_input(|_: &mut Context<'_>, input: &mut Input<'_>| {
             input.take_all();
             Ok(())
@@ -248,15 +244,15 @@ fn who_sends_now_and_then_is_spared() {
     let mut client = Client::connect(&addr);
     let began = Instant::now();
     let mut next = began;
-    tested.until(|_| {
+    harness.until(|_| {
         if Instant::now() >= next {
             client.send(b"drip");
             next += ms(30);
         }
         began.elapsed() > ms(450)
     });
-    assert_eq!(tested.ended(CloseReason::IdleTimeout), 0);
-    let idle = idle_after(&mut tested, Instant::now());
+    assert_eq!(harness.ended(CloseReason::IdleTimeout), 0);
+    let idle = idle_after(&mut harness, Instant::now());
     assert!(idle > ms(100), "{idle:?}");
 }
 
@@ -277,26 +273,26 @@ fn who_is_sent_to_now_and_then_is_spared() {
             Ok(())
         }
     }
-    let mut tested = Tested::with_shared((), idle_in(150));
-    let addr = tested.serve(Kind::Tcp, |_| Clock);
+    let mut harness = Harness::with_shared((), idle_in(150));
+    let addr = harness.serve(Kind::Tcp, |_| Clock);
     let mut client = Client::connect(&addr);
-    tested.until(|_| {
+    harness.until(|_| {
         client.look();
         client.received.len() >= 4 * 15
     });
-    assert_eq!(tested.ended(CloseReason::IdleTimeout), 0);
+    assert_eq!(harness.ended(CloseReason::IdleTimeout), 0);
 }
 
 #[test]
 fn of_many_idle_clients_exactly_those_who_were_silent_end() {
-    let mut tested = Tested::with_shared((), idle_in(300));
-    let journal = Journal::default();
+    let mut harness = Harness::with_shared((), idle_in(300));
+    let journal = CallLog::default();
     let witness = journal.clone();
-    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Echo));
+    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Echo));
     let mut clients = Client::connect_many(&addr, 100);
     let began = Instant::now();
     let mut next = began;
-    tested.until(|server| {
+    harness.until(|server| {
         if Instant::now() >= next {
             for client in clients.iter_mut().step_by(2) {
                 client.send(b"drip");
@@ -309,23 +305,23 @@ fn of_many_idle_clients_exactly_those_who_were_silent_end() {
         client.look();
         assert_eq!(client.end.is_some(), n % 2 == 1);
     }
-    assert_eq!(tested.io().stats().all_ended(), 50);
+    assert_eq!(harness.io().stats().all_ended(), 50);
     assert_eq!(journal.count(|call| matches!(call, Call::Finish(..))), 50);
 }
 
 #[test]
 fn a_peer_that_stops_reading_ends_as_idle() {
-    let mut tested = Tested::with_shared((), idle_in(100));
-    let addr = tested.serve(Kind::Tcp, |_| {
+    let mut harness = Harness::with_shared((), idle_in(100));
+    let addr = harness.serve(Kind::Tcp, |_| {
         on_setup(|cx: &mut Context<'_>| {
             cx.send(&vec![b'x'; 15 << 20]);
             Ok(())
         })
     });
     let client = Client::connect(&addr);
-    tested.until_ended(1);
-    assert_eq!(tested.ended(CloseReason::IdleTimeout), 1);
-    assert!(tested.io().stats().bytes_dropped > 0);
+    harness.until_ended(1);
+    assert_eq!(harness.ended(CloseReason::IdleTimeout), 1);
+    assert!(harness.io().stats().bytes_dropped > 0);
     drop(client);
 }
 
@@ -338,8 +334,8 @@ fn the_longest_times_are_as_good_as_for_ever() {
         connect_timeout: Duration::MAX,
         ..Options::default()
     };
-    let mut tested = Tested::with_shared((), options);
-    let addr = tested.serve(Kind::Tcp, |_| {
+    let mut harness = Harness::with_shared((), options);
+    let addr = harness.serve(Kind::Tcp, |_| {
         on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
             cx.send(input.take_all());
             let timer = cx.set_timer(Duration::MAX);
@@ -348,19 +344,19 @@ fn the_longest_times_are_as_good_as_for_ever() {
             Ok(())
         })
     });
-    tested.connect(addr.clone(), Echo).unwrap();
+    harness.connect(addr.clone(), Echo).unwrap();
     let mut client = Client::connect(&addr);
     client.send(b"hello");
-    while tested.io().stats().bytes_out == 0 {
-        tested.turn(Some(Duration::MAX)).unwrap();
+    while harness.io().stats().bytes_out == 0 {
+        harness.turn(Some(Duration::MAX)).unwrap();
     }
-    assert_eq!(tested.receive(&mut client, 5), b"hello");
-    let steps = tested.steps();
-    tested.until_quiet(&steps);
-    tested.io_mut().shutdown(Duration::MAX);
+    assert_eq!(harness.receive(&mut client, 5), b"hello");
+    let steps = harness.steps();
+    harness.until_quiet(&steps);
+    harness.io_mut().shutdown(Duration::MAX);
     client.finish_sending();
-    assert_eq!(tested.receive_to_end(&mut client), []);
+    assert_eq!(harness.receive_to_end(&mut client), []);
     drop(client);
-    tested.until(|server| server.report().is_some());
-    assert_eq!(tested.report().map(|report| report.forced), Some(0));
+    harness.until(|server| server.report().is_some());
+    assert_eq!(harness.report().map(|report| report.forced), Some(0));
 }

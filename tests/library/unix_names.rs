@@ -1,19 +1,10 @@
 //! Names of Unix sockets: abstract ones, paths that are no text, and paths in a directory that the
 //! program has left.
 
-#![cfg(unix)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may stop anywhere"
-)]
-
-use std::env;
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -45,36 +36,6 @@ fn a_path_that_is_no_text_is_taken_exactly_and_removed() {
     turn_until(&mut server, |server| server.io().stats().bytes_out == 5);
     drop(server);
     assert!(!path.exists());
-}
-
-/// The directory belongs to the process, and no other test here has a relative path.
-#[test]
-fn a_relative_path_is_removed_although_the_program_changed_its_directory() {
-    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    env::set_current_dir(dir.path()).unwrap();
-    let mut server: Server = Server::new().unwrap();
-    server.listen(Path::new("stream"), |_: &Addr| socketserver::Echo).unwrap();
-    server.bind(Path::new("datagram"), socketserver::Echo).unwrap();
-    // What has the same name there is somebody else's.
-    env::set_current_dir(elsewhere.path()).unwrap();
-    let other = UnixDatagram::bind("stream").unwrap();
-    drop(server);
-    let left = |dir: &Path| dir.read_dir().unwrap().count();
-    assert_eq!((left(dir.path()), left(elsewhere.path())), (0, 1));
-    drop(other);
-    // So deep that no name of a socket holds the whole path.
-    let deep = dir.path().join("d".repeat(100));
-    std::fs::create_dir(&deep).unwrap();
-    env::set_current_dir(&deep).unwrap();
-    drop(UnixListener::bind("stream").unwrap());
-    server = Server::new().unwrap();
-    server.listen(Path::new("stream"), |_: &Addr| socketserver::Echo).unwrap();
-    server.bind(Path::new("datagram"), socketserver::Echo).unwrap();
-    UnixStream::connect("stream").unwrap();
-    env::set_current_dir(elsewhere.path()).unwrap();
-    drop(server);
-    assert_eq!(left(&deep), 0);
-    env::set_current_dir("/").unwrap();
 }
 
 #[cfg(target_os = "linux")]

@@ -1,14 +1,11 @@
 //! Handlers that block, and datagrams: what one that fails leaves behind.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::io;
 use std::net::UdpSocket;
 
-use common::Tested;
 use socketserver::blocking::{Handler, Request, Workers};
+
+use crate::support::Harness;
 
 /// Answers in `setup`, where it then may fail.
 struct Early;
@@ -33,9 +30,9 @@ impl Handler for Early {
 #[test]
 fn what_a_setup_wrote_that_failed_is_no_answer() {
     for mode in [Workers::inline(), Workers::threads(1)] {
-        let mut tested = Tested::new();
-        let id = tested.bind_blocking("127.0.0.1:0", &mode, |_| Early).unwrap();
-        let addr = *tested.io().local_addr(id).unwrap().ip().unwrap();
+        let mut harness = Harness::new();
+        let id = harness.bind_blocking("127.0.0.1:0", &mode, |_| Early).unwrap();
+        let addr = *harness.io().local_addr(id).unwrap().ip().unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.connect(addr).unwrap();
         client.set_nonblocking(true).unwrap();
@@ -44,12 +41,12 @@ fn what_a_setup_wrote_that_failed_is_no_answer() {
         }
         let mut answer = [0; 20];
         let mut came = None;
-        tested.until(|_| {
+        harness.until(|_| {
             came = client.recv(&mut answer).ok();
             came.is_some()
         });
         assert_eq!(&answer[..came.unwrap()], b"begun and done");
-        let stats = tested.io().stats();
+        let stats = harness.io().stats();
         assert_eq!((stats.packets_failed, stats.packets_sent), (2, 1));
     }
 }

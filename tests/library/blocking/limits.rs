@@ -1,10 +1,6 @@
 //! What one client of a blocking handler can cost: memory for what it never ends, and time for what
 //! it sends, or takes, byte by byte.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,14 +11,10 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use common::{Client, Kind, PATIENCE, Tested};
 use socketserver::blocking::{Request, Workers};
 use socketserver::{Addr, LengthField, Options, TraceEvent};
 
-/// The kinds of stream that this system has.
-fn kinds() -> &'static [Kind] {
-    if cfg!(unix) { &Kind::ALL } else { &Kind::ALL[..1] }
-}
+use crate::support::{Client, Harness, Kind, PATIENCE};
 
 /// Both modes that every system has.
 fn modes() -> [Workers; 2] {
@@ -33,33 +25,27 @@ type Ended = Result<(), (ErrorKind, String)>;
 
 /// Serves with `handle`, and tells how each request has ended.
 fn serve(
-    server: &mut Tested,
+    server: &mut Harness,
     kind: Kind,
     mode: &Workers,
     handle: fn(&mut Request<'_>) -> io::Result<()>,
 ) -> (Addr, Receiver<Ended>) {
-    let addr = match kind {
-        Kind::Tcp => Addr::Ip(([127, 0, 0, 1], 0).into()),
-        Kind::Unix => Addr::Unix(server.free_path()),
-    };
     let (tell, ended) = mpsc::channel();
-    let id = server
-        .listen_blocking(addr, mode, move |_| {
-            let tell = tell.clone();
-            move |request: &mut Request<'_>| {
-                let result = handle(request);
-                let told = result.as_ref().map_err(|error| (error.kind(), error.to_string()));
-                tell.send(told.copied()).unwrap();
-                result
-            }
-        })
-        .unwrap();
-    (server.io().local_addr(id).unwrap(), ended)
+    let addr = server.serve_blocking(kind, mode, move |_| {
+        let tell = tell.clone();
+        move |request: &mut Request<'_>| {
+            let result = handle(request);
+            let told = result.as_ref().map_err(|error| (error.kind(), error.to_string()));
+            tell.send(told.copied()).unwrap();
+            result
+        }
+    });
+    (addr, ended)
 }
 
 /// How the next request ends, while the server is turned.
 #[track_caller]
-fn outcome(server: &mut Tested, ended: &Receiver<Ended>) -> Ended {
+fn outcome(server: &mut Harness, ended: &Receiver<Ended>) -> Ended {
     let mut outcome = None;
     server.until(|_| {
         outcome = outcome.take().or_else(|| ended.try_recv().ok());
@@ -124,8 +110,9 @@ impl Drop for Peer {
     }
 }
 
-#[test]
-fn lines_frames_and_pieces_are_taken_from_connections() {
+kinds!(lines_frames_and_pieces_are_taken_from_connections);
+
+fn lines_frames_and_pieces_are_taken_from_connections(kind: Kind) {
     fn all_ways(request: &mut Request<'_>) -> io::Result<()> {
         let line = request.take_line(20)?.unwrap_or_default().to_vec();
         let piece = request.take_until(b';', 20)?.unwrap_or_default().to_vec();
@@ -142,17 +129,15 @@ fn lines_frames_and_pieces_are_taken_from_connections() {
         Ok(())
     }
     let input = b"line\r\npiece;head\r\n\r\n\0\0\0\x05frame\x06framedabcthe rest";
-    for kind in kinds() {
-        for mode in modes() {
-            let mut server = Tested::new();
-            let (addr, ended) = serve(&mut server, *kind, &mode, all_ways);
-            let mut client = Client::connect(&addr);
-            client.send(input);
-            client.finish_sending();
-            let expected = b"line|piece|head|frame|framed|abcthe rest";
-            assert_eq!(server.receive_to_end(&mut client), expected);
-            assert_eq!(outcome(&mut server, &ended), Ok(()));
-        }
+    for mode in modes() {
+        let mut server = Harness::new();
+        let (addr, ended) = serve(&mut server, kind, &mode, all_ways);
+        let mut client = Client::connect(&addr);
+        client.send(input);
+        client.finish_sending();
+        let expected = b"line|piece|head|frame|framed|abcthe rest";
+        assert_eq!(server.receive_to_end(&mut client), expected);
+        assert_eq!(outcome(&mut server, &ended), Ok(()));
     }
 }
 
@@ -180,7 +165,7 @@ fn who_sends_no_end_costs_twice_the_limit_at_most() {
     ];
     for (nth, way) in ways.into_iter().enumerate() {
         let input_limit = if nth < 4 { 16 << 20 } else { LIMIT };
-        let mut server = Tested::with_shared((), Options { input_limit, ..Options::default() });
+        let mut server = Harness::with_shared((), Options { input_limit, ..Options::default() });
         let (addr, ended) = serve(&mut server, Kind::Tcp, &Workers::inline(), way);
         let _peer = Peer::pours(&addr);
         let (kind, what) = outcome(&mut server, &ended).unwrap_err();
@@ -188,104 +173,97 @@ fn who_sends_no_end_costs_twice_the_limit_at_most() {
     }
 }
 
-#[test]
-fn one_write_takes_the_timeout_at_most_however_many_pieces_the_peer_takes() {
+kinds!(one_write_takes_the_timeout_at_most_however_many_pieces_the_peer_takes);
+
+fn one_write_takes_the_timeout_at_most_however_many_pieces_the_peer_takes(kind: Kind) {
     fn much(request: &mut Request<'_>) -> io::Result<()> {
         request.send_all(&vec![0; 256 << 20])
     }
-    for kind in kinds() {
-        let mut server = Tested::new();
-        let mode = Workers::threads(1).timeout(Duration::from_millis(300));
-        let (addr, ended) = serve(&mut server, *kind, &mode, much);
-        let peer = Peer::sips(&addr);
-        let (kind, what) = outcome(&mut server, &ended).unwrap_err();
-        assert_eq!(kind, ErrorKind::TimedOut, "{what}");
-        assert!(peer.acts.load(Ordering::Acquire) > 0, "it took nothing");
-    }
+    let mut server = Harness::new();
+    let mode = Workers::threads(1).timeout(Duration::from_millis(300));
+    let (addr, ended) = serve(&mut server, kind, &mode, much);
+    let peer = Peer::sips(&addr);
+    let (kind, what) = outcome(&mut server, &ended).unwrap_err();
+    assert_eq!(kind, ErrorKind::TimedOut, "{what}");
+    assert!(peer.acts.load(Ordering::Acquire) > 0, "it took nothing");
 }
 
-#[test]
-fn a_peer_that_takes_nothing_is_an_error_of_the_write() {
-    for kind in kinds() {
-        let mut server = Tested::new();
-        let mode = Workers::threads(1).timeout(Duration::from_millis(20));
-        let (addr, ended) =
-            serve(&mut server, *kind, &mode, |request| request.send_all(&vec![0; 64 << 20]));
-        let _silent = Client::connect(&addr);
-        assert_eq!(outcome(&mut server, &ended).unwrap_err().0, ErrorKind::TimedOut);
-    }
+kinds!(a_peer_that_takes_nothing_is_an_error_of_the_write);
+
+fn a_peer_that_takes_nothing_is_an_error_of_the_write(kind: Kind) {
+    let mut server = Harness::new();
+    let mode = Workers::threads(1).timeout(Duration::from_millis(20));
+    let (addr, ended) =
+        serve(&mut server, kind, &mode, |request| request.send_all(&vec![0; 64 << 20]));
+    let _silent = Client::connect(&addr);
+    assert_eq!(outcome(&mut server, &ended).unwrap_err().0, ErrorKind::TimedOut);
 }
 
-#[test]
-fn a_large_write_to_a_peer_that_reads_arrives_within_every_kind_of_time() {
+kinds!(a_large_write_to_a_peer_that_reads_arrives_within_every_kind_of_time);
+
+fn a_large_write_to_a_peer_that_reads_arrives_within_every_kind_of_time(kind: Kind) {
     fn pattern() -> Vec<u8> {
         (0..=250).collect::<Vec<u8>>().repeat(40_000)
     }
-    for kind in kinds() {
-        for mode in [Workers::threads(1), Workers::threads(1).timeout(PATIENCE).deadline(PATIENCE)]
-        {
-            let mut server = Tested::new();
-            let (addr, ended) =
-                serve(&mut server, *kind, &mode, |request| request.send_all(&pattern()));
-            let (tell, told) = mpsc::channel();
-            let _peer = Peer::start(&addr, move |client| {
-                let mut all = Vec::new();
-                client.socket.read_to_end(&mut all).unwrap();
-                tell.send(all).unwrap();
-                false
-            });
-            assert_eq!(outcome(&mut server, &ended), Ok(()));
-            let mut received = None;
-            server.until(|_| {
-                received = told.try_recv().ok();
-                received.is_some()
-            });
-            assert!(received == Some(pattern()), "{kind:?}");
-        }
+    for mode in [Workers::threads(1), Workers::threads(1).timeout(PATIENCE).deadline(PATIENCE)] {
+        let mut server = Harness::new();
+        let (addr, ended) = serve(&mut server, kind, &mode, |request| request.send_all(&pattern()));
+        let (tell, told) = mpsc::channel();
+        let _peer = Peer::start(&addr, move |client| {
+            let mut all = Vec::new();
+            client.socket.read_to_end(&mut all).unwrap();
+            tell.send(all).unwrap();
+            false
+        });
+        assert_eq!(outcome(&mut server, &ended), Ok(()));
+        let mut received = None;
+        server.until(|_| {
+            received = told.try_recv().ok();
+            received.is_some()
+        });
+        assert!(received == Some(pattern()), "{kind:?}");
     }
 }
 
-#[test]
-fn who_sends_byte_by_byte_is_within_every_timeout_and_ends_at_the_deadline() {
+kinds!(who_sends_byte_by_byte_is_within_every_timeout_and_ends_at_the_deadline);
+
+fn who_sends_byte_by_byte_is_within_every_timeout_and_ends_at_the_deadline(kind: Kind) {
     let endless: [fn(&mut Request<'_>) -> io::Result<()>; 3] = [
         |request| request.take_line(1 << 20).map(drop),
         |request| request.read_line(&mut String::new()).map(drop),
         |request| request.read_exact(&mut [0; 1 << 16]),
     ];
-    for kind in kinds() {
-        for handle in endless {
-            let mut server = Tested::new();
-            let mode = Workers::threads(1).timeout(PATIENCE).deadline(Duration::from_millis(100));
-            let (addr, ended) = serve(&mut server, *kind, &mode, handle);
-            let _peer = Peer::drips(&addr);
-            let (kind, what) = outcome(&mut server, &ended).unwrap_err();
-            assert_eq!((kind, &*what), (ErrorKind::TimedOut, LATE));
-        }
-    }
-}
-
-const LATE: &str = "the deadline of the request has passed";
-
-#[test]
-fn who_takes_byte_by_byte_ends_at_the_deadline() {
-    fn many(request: &mut Request<'_>) -> io::Result<()> {
-        loop {
-            request.send_all(&[0; 1_000])?;
-        }
-    }
-    for kind in kinds() {
-        let mut server = Tested::new();
-        let mode = Workers::threads(1).timeout(PATIENCE).deadline(Duration::from_millis(200));
-        let (addr, ended) = serve(&mut server, *kind, &mode, many);
-        let _peer = Peer::sips(&addr);
+    for handle in endless {
+        let mut server = Harness::new();
+        let mode = Workers::threads(1).timeout(PATIENCE).deadline(Duration::from_millis(100));
+        let (addr, ended) = serve(&mut server, kind, &mode, handle);
+        let _peer = Peer::drips(&addr);
         let (kind, what) = outcome(&mut server, &ended).unwrap_err();
         assert_eq!((kind, &*what), (ErrorKind::TimedOut, LATE));
     }
 }
 
+const LATE: &str = "the deadline of the request has passed";
+
+kinds!(who_takes_byte_by_byte_ends_at_the_deadline);
+
+fn who_takes_byte_by_byte_ends_at_the_deadline(kind: Kind) {
+    fn many(request: &mut Request<'_>) -> io::Result<()> {
+        loop {
+            request.send_all(&[0; 1_000])?;
+        }
+    }
+    let mut server = Harness::new();
+    let mode = Workers::threads(1).timeout(PATIENCE).deadline(Duration::from_millis(200));
+    let (addr, ended) = serve(&mut server, kind, &mode, many);
+    let _peer = Peer::sips(&addr);
+    let (kind, what) = outcome(&mut server, &ended).unwrap_err();
+    assert_eq!((kind, &*what), (ErrorKind::TimedOut, LATE));
+}
+
 #[test]
 fn who_drips_holds_no_thread_for_longer_than_the_deadline() {
-    let mut server = Tested::new();
+    let mut server = Harness::new();
     let mode = Workers::threads(2).deadline(Duration::from_millis(100));
     let (addr, ended) = serve(&mut server, Kind::Tcp, &mode, |request| {
         let line = request.take_line(1 << 20)?.unwrap_or_default().to_vec();
@@ -300,8 +278,9 @@ fn who_drips_holds_no_thread_for_longer_than_the_deadline() {
     assert_eq!(server.receive_to_end(&mut client), b"at last");
 }
 
-#[test]
-fn a_handler_may_move_its_deadline_and_its_timeout() {
+kinds!(a_handler_may_move_its_deadline_and_its_timeout);
+
+fn a_handler_may_move_its_deadline_and_its_timeout(kind: Kind) {
     fn steps(request: &mut Request<'_>) -> io::Result<()> {
         let before = request.deadline();
         assert!(before.is_some_and(|deadline| deadline > Instant::now()));
@@ -325,23 +304,21 @@ fn a_handler_may_move_its_deadline_and_its_timeout() {
         assert_eq!(request.take_line(20)?, Some(&b"third"[..]));
         request.send_all(b"done\n")
     }
-    for kind in kinds() {
-        let mut server = Tested::new();
-        let mode = Workers::threads(1).deadline(PATIENCE);
-        let (addr, ended) = serve(&mut server, *kind, &mode, steps);
-        let mut client = Client::connect(&addr);
-        client.send(b"first\nsecond\n");
-        assert_eq!(server.receive(&mut client, 6), b"go on\n");
-        client.send(b"third\n");
-        assert_eq!(server.receive_to_end(&mut client), b"done\n");
-        assert_eq!(outcome(&mut server, &ended), Ok(()));
-    }
+    let mut server = Harness::new();
+    let mode = Workers::threads(1).deadline(PATIENCE);
+    let (addr, ended) = serve(&mut server, kind, &mode, steps);
+    let mut client = Client::connect(&addr);
+    client.send(b"first\nsecond\n");
+    assert_eq!(server.receive(&mut client, 6), b"go on\n");
+    client.send(b"third\n");
+    assert_eq!(server.receive_to_end(&mut client), b"done\n");
+    assert_eq!(outcome(&mut server, &ended), Ok(()));
 }
 
 #[test]
 fn a_deadline_and_a_timeout_as_long_as_can_be_said_are_none() {
     let mode = Workers::threads(1).timeout(Duration::MAX).deadline(Duration::MAX);
-    let mut server = Tested::new();
+    let mut server = Harness::new();
     let (addr, ended) = serve(&mut server, Kind::Tcp, &mode, |request| {
         let line = request.take_line(20)?.unwrap_or_default().to_vec();
         request.send_all(&line)
@@ -356,7 +333,7 @@ fn a_deadline_and_a_timeout_as_long_as_can_be_said_are_none() {
 fn a_datagram_is_taken_line_by_line_and_ends_where_it_ends() {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&lines);
-    let mut server = Tested::new();
+    let mut server = Harness::new();
     let mode = Workers::inline().deadline(Duration::from_millis(1));
     let id = server.bind_blocking("127.0.0.1:0", &mode, move |_| {
         let noted = Arc::clone(&noted);
@@ -371,7 +348,7 @@ fn a_datagram_is_taken_line_by_line_and_ends_where_it_ends() {
         }
     });
     let addr = server.io().local_addr(id.unwrap()).unwrap();
-    let client = common::PacketClient::new(&addr);
+    let client = crate::support::DatagramClient::new(&addr);
     client.send(b"one\r\ntwo\nthree");
     assert_eq!(server.answer(&client), b"taken");
     assert_eq!(*lines.lock().unwrap(), ["one", "two", "three"]);
@@ -379,7 +356,7 @@ fn a_datagram_is_taken_line_by_line_and_ends_where_it_ends() {
 
 #[test]
 fn the_addresses_of_a_connection_are_known_while_a_handler_has_it() {
-    let mut server = Tested::new();
+    let mut server = Harness::new();
     let steps = server.steps();
     let (addr, _ended) = serve(&mut server, Kind::Tcp, &Workers::threads(1), |request| {
         request.send_all(b"here")?;

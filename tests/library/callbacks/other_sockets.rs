@@ -1,16 +1,13 @@
 //! From any callback any socket may be opened, written to, paused and closed.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{Call, Client, Journal, Kind, Noted, Tested, on_input, on_setup};
 use socketserver::{Addr, CloseReason, Context, Echo, Handler, Input, Options, SocketId, TimerId};
+
+use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, on_input, on_setup};
 
 type Ids = Vec<SocketId>;
 
@@ -18,8 +15,8 @@ type Ids = Vec<SocketId>;
 fn a_handler_may_listen_and_close_that_listener() {
     let opened: Rc<RefCell<Vec<(SocketId, Addr)>>> = Rc::default();
     let seen = Rc::clone(&opened);
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, move |_| {
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, move |_| {
         let seen = Rc::clone(&seen);
         on_input(move |cx: &mut Context<'_>, input| {
             match input.take_all() {
@@ -42,34 +39,34 @@ fn a_handler_may_listen_and_close_that_listener() {
     let mut client = Client::connect(&addr);
     for _ in 0..3 {
         client.send(b"open");
-        assert_eq!(tested.receive(&mut client, 1), b".");
+        assert_eq!(harness.receive(&mut client, 1), b".");
     }
     let all: Vec<(SocketId, Addr)> = opened.borrow().clone();
     let mut guests: Vec<Client> = all.iter().map(|(_, addr)| Client::connect(addr)).collect();
     for guest in &mut guests {
-        tested.echo(guest, b"hello");
+        harness.echo(guest, b"hello");
     }
     client.send(b"close");
-    assert_eq!(tested.receive(&mut client, 1), b".");
-    tested.turn(Some(Duration::from_millis(1))).unwrap();
+    assert_eq!(harness.receive(&mut client, 1), b".");
+    harness.turn(Some(Duration::from_millis(1))).unwrap();
     for (id, addr) in &all {
-        assert!(!tested.io().is_open(*id));
+        assert!(!harness.io().is_open(*id));
         assert!(std::net::TcpStream::connect(addr.ip().unwrap()).is_err());
     }
     for guest in &mut guests {
-        tested.echo(guest, b"still served");
+        harness.echo(guest, b"still served");
     }
 }
 
 #[test]
 fn an_address_in_use_is_an_error_that_names_it() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
-    let error = tested.listen(addr.clone(), |_| Echo).unwrap_err();
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
+    let error = harness.listen(addr.clone(), |_| Echo).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     assert!(error.to_string().contains(&addr.to_string()), "{error}");
     let mut client = Client::connect(&addr);
-    tested.echo(&mut client, b"unharmed");
+    harness.echo(&mut client, b"unharmed");
 }
 
 #[test]
@@ -94,36 +91,35 @@ fn one_handler_may_close_and_abort_others_in_every_order() {
         }
     }
     for judge in 0..6_usize {
-        let mut tested: Tested<Ids> = Tested::with_shared(Vec::new(), Options::default());
-        let journal = Journal::default();
+        let mut harness: Harness<Ids> = Harness::with_shared(Vec::new(), Options::default());
+        let journal = CallLog::default();
         let witness = journal.clone();
-        let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Judge));
+        let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Judge));
         let mut clients = Client::connect_many(&addr, 6);
-        tested.until(|server| server.shared_mut().len() == 6);
+        harness.until(|server| server.shared_mut().len() == 6);
         // Everybody has something to be read in the very turn in which all are closed.
         clients.swap(0, judge);
         for client in &mut clients {
             client.send(b"now");
         }
-        tested.until(|_| clients.iter_mut().all(Client::look));
+        harness.until(|_| clients.iter_mut().all(Client::look));
         drop(clients);
-        tested.until_ended(6);
+        harness.until_ended(6);
+        assert_eq!(journal.count(|call| matches!(call, Call::Handle(_))), 1, "it was the last");
         assert_eq!(
-            journal.count(|call| matches!(call, Call::ServerHandle(_))),
-            1,
-            "it was the last"
+            (harness.ended(CloseReason::Closed), harness.ended(CloseReason::Aborted)),
+            (3, 3)
         );
-        assert_eq!((tested.ended(CloseReason::Closed), tested.ended(CloseReason::Aborted)), (3, 3));
         journal.assert_order(true);
     }
 }
 
 #[test]
 fn closing_and_aborting_oneself_twice_is_one_end() {
-    let mut tested = Tested::new();
-    let journal = Journal::default();
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
     let witness = journal.clone();
-    let addr = tested.serve(Kind::Tcp, move |_| {
+    let addr = harness.serve(Kind::Tcp, move |_| {
         let ends = on_setup(|cx: &mut Context<'_>| {
             cx.close();
             cx.close();
@@ -132,11 +128,11 @@ fn closing_and_aborting_oneself_twice_is_one_end() {
             cx.close();
             Ok(())
         });
-        Noted::new(&witness, ends)
+        Recording::new(&witness, ends)
     });
     let mut client = Client::connect(&addr);
-    tested.until(|_| client.look());
-    tested.until_ended(1);
+    harness.until(|_| client.look());
+    harness.until_ended(1);
     assert_eq!(journal.finishes().len(), 1);
 }
 
@@ -167,22 +163,22 @@ fn one_handler_may_pause_and_resume_another() {
             Ok(())
         }
     }
-    let mut tested: Tested<Ids> = Tested::with_shared(Vec::new(), Options::default());
-    let addr = tested.serve(Kind::Tcp, |_| Remote { pauses: false });
+    let mut harness: Harness<Ids> = Harness::with_shared(Vec::new(), Options::default());
+    let addr = harness.serve(Kind::Tcp, |_| Remote { pauses: false });
     let mut first = Client::connect(&addr);
-    tested.echo(&mut first, b"x");
+    harness.echo(&mut first, b"x");
     let mut second = Client::connect(&addr);
-    let steps = tested.steps();
+    let steps = harness.steps();
     for _ in 0..3 {
         second.send(b"pause");
-        assert_eq!(tested.receive(&mut second, 1), b".");
+        assert_eq!(harness.receive(&mut second, 1), b".");
         first.send(b"held");
-        tested.until_quiet(&steps);
+        harness.until_quiet(&steps);
         first.look();
         assert_eq!(first.received, b"");
         second.send(b"resume");
-        assert_eq!(tested.receive(&mut second, 1), b".");
-        assert_eq!(tested.receive(&mut first, 4), b"held");
+        assert_eq!(harness.receive(&mut second, 1), b".");
+        assert_eq!(harness.receive(&mut first, 4), b"held");
     }
 }
 
@@ -190,7 +186,7 @@ fn one_handler_may_pause_and_resume_another() {
 fn a_handler_may_open_and_end_things_in_its_finish() {
     struct Heirs {
         target: Addr,
-        journal: Journal,
+        journal: CallLog,
     }
     impl Handler<Ids> for Heirs {
         fn setup(&mut self, cx: &mut Context<'_, Ids>) -> io::Result<()> {
@@ -201,7 +197,7 @@ fn a_handler_may_open_and_end_things_in_its_finish() {
             Ok(())
         }
         fn finish(&mut self, cx: &mut Context<'_, Ids>, _: io::Result<()>) {
-            let heir = Noted::new(
+            let heir = Recording::new(
                 &self.journal,
                 on_setup(|cx: &mut Context<'_, Ids>| {
                     cx.send(b"from an heir");
@@ -215,26 +211,26 @@ fn a_handler_may_open_and_end_things_in_its_finish() {
             }
         }
     }
-    let mut tested: Tested<Ids> = Tested::with_shared(Vec::new(), Options::default());
+    let mut harness: Harness<Ids> = Harness::with_shared(Vec::new(), Options::default());
     let received: Rc<RefCell<Vec<u8>>> = Rc::default();
     let seen = Rc::clone(&received);
-    let target = tested.serve(Kind::Unix, move |_| {
+    let target = harness.serve(Kind::Unix, move |_| {
         let seen = Rc::clone(&seen);
         on_input(move |_: &mut Context<'_, Ids>, input| {
             seen.borrow_mut().extend_from_slice(input.take_all());
             Ok(())
         })
     });
-    let journal = Journal::default();
+    let journal = CallLog::default();
     let witness = journal.clone();
-    let addr = tested
+    let addr = harness
         .serve(Kind::Tcp, move |_| Heirs { target: target.clone(), journal: witness.clone() });
     let mut clients = Client::connect_many(&addr, 3);
-    tested.until(|server| server.shared_mut().len() == 3);
+    harness.until(|server| server.shared_mut().len() == 3);
     clients.pop();
-    tested.until(|_| clients.iter_mut().all(Client::look));
+    harness.until(|_| clients.iter_mut().all(Client::look));
     drop(clients);
-    tested.until_ended(9);
+    harness.until_ended(9);
     assert_eq!(received.borrow().len(), 3 * 12);
     journal.assert_order(true);
 }
@@ -258,36 +254,35 @@ fn a_timer_may_be_set_for_another_and_tells_that_other() {
             Ok(())
         }
     }
-    let mut tested: Tested<Ids> = Tested::with_shared(Vec::new(), Options::default());
+    let mut harness: Harness<Ids> = Harness::with_shared(Vec::new(), Options::default());
     let woken: Rc<RefCell<Vec<SocketId>>> = Rc::default();
     let seen = Rc::clone(&woken);
-    let addr = tested.serve(Kind::Tcp, move |_| Wakes(Rc::clone(&seen)));
+    let addr = harness.serve(Kind::Tcp, move |_| Wakes(Rc::clone(&seen)));
     let clients = Client::connect_many(&addr, 2);
-    tested.until(|_| !woken.borrow().is_empty());
-    assert_eq!(woken.borrow().first(), tested.shared_mut().first());
+    harness.until(|_| !woken.borrow().is_empty());
+    assert_eq!(woken.borrow().first(), harness.shared_mut().first());
     drop(clients);
 }
 
-#[test]
-fn addresses_are_told_by_their_ids() {
-    for kind in Kind::ALL {
-        let mut tested: Tested<Ids> = Tested::with_shared(Vec::new(), Options::default());
-        let peers: Rc<RefCell<Vec<Addr>>> = Rc::default();
-        let seen = Rc::clone(&peers);
-        let addr = tested.serve(kind, move |peer| {
-            seen.borrow_mut().push(peer.clone());
-            on_setup(|cx: &mut Context<'_, Ids>| {
-                cx.shared.push(cx.id);
-                Ok(())
-            })
-        });
-        let client = Client::connect(&addr);
-        tested.until(|server| server.shared_mut().len() == 1);
-        let id = *tested.shared_mut().first().unwrap();
-        assert_eq!(tested.io().local_addr(id), Some(addr));
-        let name = client.socket.local_addr().unwrap();
-        let name = name.as_socket().map_or(Addr::Unnamed, Addr::Ip);
-        assert_eq!(tested.io().peer_addr(id), Some(name.clone()));
-        assert_eq!(*peers.borrow(), [name]);
-    }
+kinds!(addresses_are_told_by_their_ids);
+
+fn addresses_are_told_by_their_ids(kind: Kind) {
+    let mut harness: Harness<Ids> = Harness::with_shared(Vec::new(), Options::default());
+    let peers: Rc<RefCell<Vec<Addr>>> = Rc::default();
+    let seen = Rc::clone(&peers);
+    let addr = harness.serve(kind, move |peer| {
+        seen.borrow_mut().push(peer.clone());
+        on_setup(|cx: &mut Context<'_, Ids>| {
+            cx.shared.push(cx.id);
+            Ok(())
+        })
+    });
+    let client = Client::connect(&addr);
+    harness.until(|server| server.shared_mut().len() == 1);
+    let id = *harness.shared_mut().first().unwrap();
+    assert_eq!(harness.io().local_addr(id), Some(addr));
+    let name = client.socket.local_addr().unwrap();
+    let name = name.as_socket().map_or(Addr::Unnamed, Addr::Ip);
+    assert_eq!(harness.io().peer_addr(id), Some(name.clone()));
+    assert_eq!(*peers.borrow(), [name]);
 }

@@ -1,36 +1,32 @@
 //! What a handler does to its own socket while it runs takes effect, in every callback.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{Client, Kind, Tested, on_input};
 use socketserver::testing::TestServer;
 use socketserver::{Context, Handler, Input, Options};
 
-#[test]
-fn what_is_left_by_a_handler_that_pauses_and_resumes_itself_is_shown_again() {
-    for kind in Kind::ALL {
-        let mut tested = Tested::new();
-        let addr = tested.serve(kind, |_| {
-            on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
-                cx.pause();
-                if let Some(line) = input.take_line(100)? {
-                    cx.send(line);
-                }
-                cx.io.resume(cx.id);
-                Ok(())
-            })
-        });
-        let mut client = Client::connect(&addr);
-        client.send(b"a\nb\nc\nd\n");
-        assert_eq!(tested.receive(&mut client, 4), b"abcd", "{kind:?}");
-    }
+use crate::support::{Client, Harness, Kind, on_input};
+
+kinds!(what_is_left_by_a_handler_that_pauses_and_resumes_itself_is_shown_again);
+
+fn what_is_left_by_a_handler_that_pauses_and_resumes_itself_is_shown_again(kind: Kind) {
+    let mut harness = Harness::new();
+    let addr = harness.serve(kind, |_| {
+        on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
+            cx.pause();
+            if let Some(line) = input.take_line(100)? {
+                cx.send(line);
+            }
+            cx.io.resume(cx.id);
+            Ok(())
+        })
+    });
+    let mut client = Client::connect(&addr);
+    client.send(b"a\nb\nc\nd\n");
+    assert_eq!(harness.receive(&mut client, 4), b"abcd", "{kind:?}");
 }
 
 /// What it was shown.
@@ -206,7 +202,7 @@ fn pausing_and_resuming_in_any_callback_loses_nothing() {
         server.run();
         server.advance(LATER);
         if place == Shutdown {
-            server.io_mut().shutdown(common::PATIENCE);
+            server.io_mut().shutdown(crate::support::PATIENCE);
             server.run();
         }
         assert_eq!(*count.borrow(), taken, "{place:?}");

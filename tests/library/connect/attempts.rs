@@ -1,20 +1,19 @@
 //! Outgoing connections that are planned: later, by name, from a chosen address, over several
 //! addresses; kept standing; and joined to another.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use common::{Call, Client, Journal, Kind, Noted, Tested, on_input, on_setup, pattern};
 use socketserver::{
     Addr, CloseReason, Connect, Context, Echo, Handler, Input, Options, Reconnect, Relay,
     SendStatus, Server,
+};
+
+use crate::support::{
+    Call, CallLog, Client, Harness, Kind, Recording, on_input, on_setup, pattern,
 };
 
 const fn ms(ms: u64) -> Duration {
@@ -47,24 +46,24 @@ fn nowhere() -> Addr {
 
 #[test]
 fn the_next_address_is_tried_when_one_refuses() {
-    let mut tested = Tested::new();
-    let journal = Journal::default();
-    let there = tested.serve(Kind::Tcp, |_| Echo);
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
+    let there = harness.serve(Kind::Tcp, |_| Echo);
     let addrs = [nowhere(), Addr::from("/nonexistent/socket".as_ref() as &std::path::Path), there];
-    tested.connect(&addrs[..], Noted::new(&journal, Asks(b"hello"))).unwrap();
-    tested.until_ended(2);
+    harness.connect(&addrs[..], Recording::new(&journal, Asks(b"hello"))).unwrap();
+    harness.until_ended(2);
     assert_eq!(journal.finishes(), [(CloseReason::Closed, None)]);
-    assert_eq!(tested.io().stats().connected, 1);
+    assert_eq!(harness.io().stats().connected, 1);
     journal.assert_order(true);
 }
 
 #[test]
 fn when_every_address_refuses_finish_is_told_once() {
-    let mut tested = Tested::new();
-    let journal = Journal::default();
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
     let addrs = [nowhere(), nowhere(), nowhere()];
-    tested.connect(&addrs[..], Noted::new(&journal, Asks(b"hello"))).unwrap();
-    tested.until_ended(1);
+    harness.connect(&addrs[..], Recording::new(&journal, Asks(b"hello"))).unwrap();
+    harness.until_ended(1);
     let refused = Call::Finish(CloseReason::ConnectFailed, Some(ErrorKind::ConnectionRefused));
     assert_eq!(journal.calls(), [refused]);
 }
@@ -85,34 +84,34 @@ fn an_address_that_does_not_answer_makes_way_for_the_next() {
             client
         })
         .collect();
-    let mut tested =
-        Tested::with_shared((), Options { connect_timeout: ms(40), ..Options::default() });
-    let journal = Journal::default();
-    let there = tested.serve(Kind::Tcp, |_| Echo);
+    let mut harness =
+        Harness::with_shared((), Options { connect_timeout: ms(40), ..Options::default() });
+    let journal = CallLog::default();
+    let there = harness.serve(Kind::Tcp, |_| Echo);
     let addrs = [Addr::Ip(full), there];
-    tested.connect(&addrs[..], Noted::new(&journal, Asks(b"hello"))).unwrap();
-    tested.until_ended(2);
+    harness.connect(&addrs[..], Recording::new(&journal, Asks(b"hello"))).unwrap();
+    harness.until_ended(2);
     assert_eq!(journal.finishes(), [(CloseReason::Closed, None)]);
     drop(waiting);
 }
 
 #[test]
 fn a_name_is_looked_up_beside_the_loop_and_then_connected_to() {
-    let mut tested = Tested::new();
-    let journal = Journal::default();
-    let port = tested.serve(Kind::Tcp, |_| Echo).port().unwrap();
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
+    let port = harness.serve(Kind::Tcp, |_| Echo).port().unwrap();
     let connect = Connect::to_name(format!("localhost:{port}"));
-    let id = tested.connect(connect, Noted::new(&journal, Asks(b"hello"))).unwrap();
-    assert!(tested.io().is_open(id));
-    assert_eq!(tested.io().peer_addr(id), None);
-    tested.until_ended(2);
+    let id = harness.connect(connect, Recording::new(&journal, Asks(b"hello"))).unwrap();
+    assert!(harness.io().is_open(id));
+    assert_eq!(harness.io().peer_addr(id), None);
+    harness.until_ended(2);
     assert_eq!(journal.finishes(), [(CloseReason::Closed, None)]);
 }
 
 #[test]
 fn what_is_sent_before_a_name_is_known_leaves_when_the_connection_stands() {
-    let mut tested = Tested::new();
-    let port = tested.serve(Kind::Tcp, |_| Echo).port().unwrap();
+    let mut harness = Harness::new();
+    let port = harness.serve(Kind::Tcp, |_| Echo).port().unwrap();
     let connect = Connect::to_name(format!("127.0.0.1:{port}"));
     let collect = on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
         if input.take(100_000).is_some() {
@@ -120,20 +119,20 @@ fn what_is_sent_before_a_name_is_known_leaves_when_the_connection_stands() {
         }
         Ok(())
     });
-    let id = tested.connect(connect, collect).unwrap();
-    assert_ne!(tested.io_mut().send(id, &pattern(100_000, 1)), SendStatus::Closed);
-    tested.until_ended(2);
-    assert_eq!(tested.ended(CloseReason::Closed), 2);
+    let id = harness.connect(connect, collect).unwrap();
+    assert_ne!(harness.io_mut().send(id, &pattern(100_000, 1)), SendStatus::Closed);
+    harness.until_ended(2);
+    assert_eq!(harness.ended(CloseReason::Closed), 2);
 }
 
 #[test]
 fn an_unknown_name_is_told_to_finish() {
-    let mut tested = Tested::new();
-    let journal = Journal::default();
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
     for name in ["no.such.name.invalid:80", "nonsense"] {
-        tested.connect(Connect::to_name(name), Noted::new(&journal, Asks(b"hello"))).unwrap();
+        harness.connect(Connect::to_name(name), Recording::new(&journal, Asks(b"hello"))).unwrap();
     }
-    tested.until_ended(2);
+    harness.until_ended(2);
     let finishes = journal.finishes();
     assert!(
         finishes
@@ -145,13 +144,13 @@ fn an_unknown_name_is_told_to_finish() {
 
 #[test]
 fn a_planned_connection_waits_for_its_time() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
     let stands = Rc::new(RefCell::new(None));
     let noted = Rc::clone(&stands);
     let began = Instant::now();
     let connect = Connect::to(addr).unwrap().delay(ms(60));
-    let id = tested
+    let id = harness
         .connect(
             connect,
             on_setup(move |cx: &mut Context<'_>| {
@@ -161,22 +160,22 @@ fn a_planned_connection_waits_for_its_time() {
             }),
         )
         .unwrap();
-    assert_eq!(tested.io().connection_count(), 1);
-    assert_ne!(tested.io_mut().send(id, b"early"), SendStatus::Closed);
-    tested.until_ended(2);
+    assert_eq!(harness.io().connection_count(), 1);
+    assert_ne!(harness.io_mut().send(id, b"early"), SendStatus::Closed);
+    harness.until_ended(2);
     assert!(stands.borrow().unwrap() >= ms(60));
-    assert_eq!(tested.io().stats().bytes_in, 5, "what was sent early arrived");
+    assert_eq!(harness.io().stats().bytes_in, 5, "what was sent early arrived");
 }
 
 #[test]
 fn a_planned_connection_longer_off_than_the_connect_timeout_still_comes() {
-    let mut tested =
-        Tested::with_shared((), Options { connect_timeout: ms(10), ..Options::default() });
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut harness =
+        Harness::with_shared((), Options { connect_timeout: ms(10), ..Options::default() });
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
     let connect = Connect::to(addr).unwrap().delay(ms(50));
-    tested.connect(connect, Asks(b"late")).unwrap();
-    tested.until_ended(2);
-    assert_eq!(tested.ended(CloseReason::Closed), 2);
+    harness.connect(connect, Asks(b"late")).unwrap();
+    harness.until_ended(2);
+    assert_eq!(harness.ended(CloseReason::Closed), 2);
 }
 
 #[test]
@@ -189,17 +188,17 @@ fn a_planned_connection_can_be_closed_and_aborted_and_ends_with_a_shutdown() {
     };
     for end in [Server::<()>::io_close, Server::io_abort, Server::stop] {
         for plan in plans() {
-            let mut tested = Tested::new();
-            let journal = Journal::default();
-            let id = tested.connect(plan, Noted::new(&journal, Asks(b"never"))).unwrap();
-            end(&mut tested, id);
-            tested.until_ended(1);
+            let mut harness = Harness::new();
+            let journal = CallLog::default();
+            let id = harness.connect(plan, Recording::new(&journal, Asks(b"never"))).unwrap();
+            end(&mut harness, id);
+            harness.until_ended(1);
             let calls = journal.calls();
             assert!(
                 matches!(calls[..], [Call::Finish(_, Some(ErrorKind::ConnectionAborted))]),
                 "{calls:?}"
             );
-            assert_eq!(tested.io_mut().send(id, b"stale"), SendStatus::Closed);
+            assert_eq!(harness.io_mut().send(id, b"stale"), SendStatus::Closed);
         }
     }
 }
@@ -221,29 +220,32 @@ impl Ends for Server<()> {
 
     fn stop(&mut self, _: socketserver::SocketId) {
         let began = Instant::now();
-        self.shutdown(common::PATIENCE).unwrap();
-        assert!(began.elapsed() < common::PATIENCE / 2, "it waited for what was only planned");
+        self.shutdown(crate::support::PATIENCE).unwrap();
+        assert!(
+            began.elapsed() < crate::support::PATIENCE / 2,
+            "it waited for what was only planned"
+        );
     }
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn a_connection_comes_from_the_address_it_was_told() {
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     let peers = Rc::new(RefCell::new(Vec::new()));
     let noted = Rc::clone(&peers);
-    let addr = tested.serve(Kind::Tcp, move |peer| {
+    let addr = harness.serve(Kind::Tcp, move |peer| {
         noted.borrow_mut().push(peer.ip().unwrap().ip().to_string());
         Echo
     });
     for from in ["127.0.0.2:0", "127.0.0.3:0"] {
         let connect = Connect::to(&addr).unwrap().local_addr(from).unwrap();
-        tested.connect(connect, Asks(b"hello")).unwrap();
-        tested.until(|server| server.io().connection_count() == 0);
+        harness.connect(connect, Asks(b"hello")).unwrap();
+        harness.until(|server| server.io().connection_count() == 0);
     }
     assert_eq!(*peers.borrow(), ["127.0.0.2", "127.0.0.3"]);
     let nobody = Connect::to(&addr).unwrap().local_addr("192.0.2.1:0").unwrap();
-    let error = tested.connect(nobody, Asks(b"hello")).unwrap_err();
+    let error = harness.connect(nobody, Asks(b"hello")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
 }
 
@@ -251,18 +253,18 @@ fn a_connection_comes_from_the_address_it_was_told() {
 
 #[test]
 fn a_connection_is_made_again_until_the_factory_gives_no_handler() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
-    let journal = Journal::default();
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
+    let journal = CallLog::default();
     let ends = Rc::new(RefCell::new(Vec::new()));
     let (noted, told) = (journal.clone(), Rc::clone(&ends));
     let again = Reconnect::new(addr, move |ended| {
         told.borrow_mut().push(ended);
-        (told.borrow().len() <= 3).then(|| Noted::new(&noted, Asks(b"once more")))
+        (told.borrow().len() <= 3).then(|| Recording::new(&noted, Asks(b"once more")))
     });
-    again.unwrap().initial_backoff(ms(1)).start(&mut tested).unwrap();
-    tested.until(|_| ends.borrow().len() == 4);
-    tested.until(|server| server.io().connection_count() == 0);
+    again.unwrap().initial_backoff(ms(1)).start(&mut harness).unwrap();
+    harness.until(|_| ends.borrow().len() == 4);
+    harness.until(|server| server.io().connection_count() == 0);
     let closed = Some(CloseReason::Closed);
     assert_eq!(*ends.borrow(), [None, closed, closed, closed]);
     assert_eq!(journal.finishes().len(), 3);
@@ -271,7 +273,7 @@ fn a_connection_is_made_again_until_the_factory_gives_no_handler() {
 
 #[test]
 fn pauses_grow_while_nobody_answers_and_the_last_attempt_finds_the_server() {
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     let addr = nowhere();
     let attempts = Rc::new(RefCell::new(Vec::new()));
     let noted = Rc::clone(&attempts);
@@ -279,8 +281,8 @@ fn pauses_grow_while_nobody_answers_and_the_last_attempt_finds_the_server() {
         noted.borrow_mut().push(Instant::now());
         Some(Asks(b"there?"))
     });
-    again.unwrap().initial_backoff(ms(4)).max_backoff(ms(16)).start(&mut tested).unwrap();
-    tested.until(|_| attempts.borrow().len() == 6);
+    again.unwrap().initial_backoff(ms(4)).max_backoff(ms(16)).start(&mut harness).unwrap();
+    harness.until(|_| attempts.borrow().len() == 6);
     let pauses: Vec<Duration> =
         attempts.borrow().windows(2).map(|pair| pair[1] - pair[0]).collect();
     // Drawn from the upper half of 4, 8, 16, 16, 16 ms.
@@ -288,82 +290,81 @@ fn pauses_grow_while_nobody_answers_and_the_last_attempt_finds_the_server() {
     for (pause, least) in pauses[1..].iter().zip([2, 4, 8, 8]) {
         assert!(*pause >= ms(least), "{pauses:?}");
     }
-    assert_eq!(tested.ended(CloseReason::ConnectFailed), 5);
-    let late = tested.listen(addr, |_: &Addr| Echo).unwrap();
-    tested.until(|server| server.io().stats().ended(CloseReason::Closed) > 0);
-    tested.io_mut().close(late);
-    tested.shutdown(Duration::ZERO).unwrap();
+    assert_eq!(harness.ended(CloseReason::ConnectFailed), 5);
+    let late = harness.listen(addr, |_: &Addr| Echo).unwrap();
+    harness.until(|server| server.io().stats().ended(CloseReason::Closed) > 0);
+    harness.io_mut().close(late);
+    harness.shutdown(Duration::ZERO).unwrap();
 }
 
 #[test]
 fn a_shutdown_ends_the_row() {
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     let addr = nowhere();
     let again = Reconnect::new(addr, |_| Some(Asks(b"there?"))).unwrap();
-    again.initial_backoff(ms(1)).max_backoff(ms(1)).start(&mut tested).unwrap();
-    tested.until(|server| server.io().stats().ended(CloseReason::ConnectFailed) > 3);
-    tested.shutdown(common::PATIENCE).unwrap();
-    assert_eq!(tested.io().connection_count(), 0);
+    again.initial_backoff(ms(1)).max_backoff(ms(1)).start(&mut harness).unwrap();
+    harness.until(|server| server.io().stats().ended(CloseReason::ConnectFailed) > 3);
+    harness.shutdown(crate::support::PATIENCE).unwrap();
+    assert_eq!(harness.io().connection_count(), 0);
 }
 
 // Relays.
 
 /// A relay in front of `upstream`, in the same loop.
-fn relay_to(tested: &mut Tested<()>, kind: Kind, upstream: Addr) -> Addr {
-    tested.serve(kind, move |_| Relay::to(upstream.clone()))
+fn relay_to(harness: &mut Harness<()>, kind: Kind, upstream: Addr) -> Addr {
+    harness.serve(kind, move |_| Relay::to(upstream.clone()))
 }
 
-#[test]
-fn a_relay_passes_everything_on_and_the_half_close_behind_it() {
-    for kind in Kind::ALL {
-        let mut tested = Tested::new();
-        // Answers only when its peer has ended, so the half-close must arrive.
-        struct Reverse(Vec<u8>);
-        impl Handler for Reverse {
-            fn handle(&mut self, _: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
-                self.0.extend_from_slice(input.take_all());
-                Ok(())
-            }
+kinds!(a_relay_passes_everything_on_and_the_half_close_behind_it);
 
-            fn eof(&mut self, cx: &mut Context<'_>, _: &[u8]) -> io::Result<()> {
-                self.0.reverse();
-                cx.send(&self.0);
-                cx.close();
-                Ok(())
-            }
+fn a_relay_passes_everything_on_and_the_half_close_behind_it(kind: Kind) {
+    let mut harness = Harness::new();
+    // Answers only when its peer has ended, so the half-close must arrive.
+    struct Reverse(Vec<u8>);
+    impl Handler for Reverse {
+        fn handle(&mut self, _: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+            self.0.extend_from_slice(input.take_all());
+            Ok(())
         }
-        let upstream = tested.serve(Kind::Tcp, |_| Reverse(Vec::new()));
-        let addr = relay_to(&mut tested, kind, upstream);
-        let mut client = Client::connect(&addr);
-        let mut sent = pattern(50_000, 3);
-        client.send(&sent);
-        client.finish_sending();
-        let answer = tested.receive_to_end(&mut client);
-        sent.reverse();
-        assert!(answer == sent);
-        tested.until_ended(3);
-        assert_eq!(tested.ended(CloseReason::Closed), 3);
+
+        fn eof(&mut self, cx: &mut Context<'_>, _: &[u8]) -> io::Result<()> {
+            self.0.reverse();
+            cx.send(&self.0);
+            cx.close();
+            Ok(())
+        }
     }
+    let upstream = harness.serve(Kind::Tcp, |_| Reverse(Vec::new()));
+    let addr = relay_to(&mut harness, kind, upstream);
+    let mut client = Client::connect(&addr);
+    let mut sent = pattern(50_000, 3);
+    client.send(&sent);
+    client.finish_sending();
+    let answer = harness.receive_to_end(&mut client);
+    sent.reverse();
+    assert!(answer == sent);
+    harness.until_ended(3);
+    assert_eq!(harness.ended(CloseReason::Closed), 3);
 }
 
 #[test]
 fn a_peer_that_ends_first_is_passed_on_too() {
-    let mut tested = Tested::new();
-    let upstream = tested.serve(Kind::Tcp, |_| {
+    let mut harness = Harness::new();
+    let upstream = harness.serve(Kind::Tcp, |_| {
         on_setup(|cx: &mut Context<'_>| {
             cx.send(b"goodbye");
             cx.io.shutdown_write(cx.id);
             Ok(())
         })
     });
-    let addr = relay_to(&mut tested, Kind::Tcp, upstream);
+    let addr = relay_to(&mut harness, Kind::Tcp, upstream);
     let mut client = Client::connect(&addr);
-    assert_eq!(tested.receive_to_end(&mut client), b"goodbye");
+    assert_eq!(harness.receive_to_end(&mut client), b"goodbye");
     // The other direction still stands.
     client.send(b"one more thing");
-    tested.until(|server| server.io().stats().bytes_in == 7 + 14 + 14);
+    harness.until(|server| server.io().stats().bytes_in == 7 + 14 + 14);
     client.finish_sending();
-    tested.until_ended(3);
+    harness.until_ended(3);
 }
 
 #[test]
@@ -372,9 +373,9 @@ fn a_slow_side_holds_the_fast_one_at_bounded_memory() {
     // Small buffers in the kernel, so that it holds less than the client sends.
     let small = Some(64 << 10);
     let options = Options { receive_buffer: small, send_buffer: small, ..Options::default() };
-    let mut tested = Tested::with_shared((), options);
-    let upstream = tested.serve(Kind::Tcp, |_| Echo);
-    let addr = relay_to(&mut tested, Kind::Tcp, upstream);
+    let mut harness = Harness::with_shared((), options);
+    let upstream = harness.serve(Kind::Tcp, |_| Echo);
+    let addr = relay_to(&mut harness, Kind::Tcp, upstream);
     let mut client = Client::connect_with(&addr, |socket| {
         socket.set_recv_buffer_size(8 << 10).unwrap();
     });
@@ -387,32 +388,32 @@ fn a_slow_side_holds_the_fast_one_at_bounded_memory() {
         let n = client.push(&sent[pushed..]);
         pushed += n;
         stuck = if n == 0 { stuck + 1 } else { 0 };
-        tested.turn(Some(ms(1))).unwrap();
-        most = most.max(tested.io().stats().pending_output());
+        harness.turn(Some(ms(1))).unwrap();
+        most = most.max(harness.io().stats().pending_output());
     }
     assert!(pushed < TOTAL, "nobody held it");
     assert!(most < 1 << 20, "{most} bytes waited in the process");
-    tested.until(|_| {
+    harness.until(|_| {
         pushed += client.push(&sent[pushed..]);
         client.look();
         client.received.len() == TOTAL
     });
     assert!(client.received == sent);
     client.finish_sending();
-    assert_eq!(tested.receive_to_end(&mut client).len(), TOTAL);
-    tested.until_ended(3);
+    assert_eq!(harness.receive_to_end(&mut client).len(), TOTAL);
+    harness.until_ended(3);
 }
 
 #[test]
 fn a_relay_that_finds_nobody_or_breaks_cuts_its_client_off() {
-    let mut tested = Tested::new();
-    let addr = relay_to(&mut tested, Kind::Tcp, nowhere());
+    let mut harness = Harness::new();
+    let addr = relay_to(&mut harness, Kind::Tcp, nowhere());
     let mut client = Client::connect(&addr);
-    tested.until(|_| client.look());
+    harness.until(|_| client.look());
     assert_eq!(client.end, Some(Err(ErrorKind::ConnectionReset)));
-    tested.until_ended(2);
+    harness.until_ended(2);
 
-    let upstream = tested.serve(Kind::Tcp, |_| {
+    let upstream = harness.serve(Kind::Tcp, |_| {
         on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
             input.take_all();
             cx.send(b"half an ans");
@@ -420,39 +421,39 @@ fn a_relay_that_finds_nobody_or_breaks_cuts_its_client_off() {
             Ok(())
         })
     });
-    let addr = relay_to(&mut tested, Kind::Tcp, upstream);
+    let addr = relay_to(&mut harness, Kind::Tcp, upstream);
     let mut client = Client::connect(&addr);
     client.send(b"?");
-    tested.until(|_| client.look());
+    harness.until(|_| client.look());
     assert_eq!(client.end, Some(Err(ErrorKind::ConnectionReset)), "a cut answer looks like one");
-    tested.until_ended(5);
+    harness.until_ended(5);
 }
 
 #[test]
 fn a_shutdown_lets_a_relay_end_by_itself() {
-    let mut tested = Tested::new();
-    let upstream = tested.serve(Kind::Tcp, |_| Echo);
+    let mut harness = Harness::new();
+    let upstream = harness.serve(Kind::Tcp, |_| Echo);
     // In a server of its own, so that only the relay is told.
-    let mut relaying = Tested::new();
+    let mut relaying = Harness::new();
     let addr = relay_to(&mut relaying, Kind::Tcp, upstream);
     let mut client = Client::connect(&addr);
     client.send(b"before");
-    let until = |tested: &mut Tested<()>, relaying: &mut Tested<()>, client: &mut Client, n| {
+    let until = |harness: &mut Harness<()>, relaying: &mut Harness<()>, client: &mut Client, n| {
         while client.received.len() < n {
-            tested.turn(Some(ms(1))).unwrap();
+            harness.turn(Some(ms(1))).unwrap();
             relaying.turn(Some(ms(1))).unwrap();
             client.look();
         }
     };
-    until(&mut tested, &mut relaying, &mut client, 6);
-    relaying.io_mut().shutdown(common::PATIENCE);
+    until(&mut harness, &mut relaying, &mut client, 6);
+    relaying.io_mut().shutdown(crate::support::PATIENCE);
     relaying.turn(Some(ms(1))).unwrap();
     client.send(b" and after");
-    until(&mut tested, &mut relaying, &mut client, 16);
+    until(&mut harness, &mut relaying, &mut client, 16);
     assert_eq!(client.received, b"before and after");
     client.finish_sending();
     while relaying.io().connection_count() > 0 {
-        tested.turn(Some(ms(1))).unwrap();
+        harness.turn(Some(ms(1))).unwrap();
         relaying.turn(Some(ms(1))).unwrap();
         client.look();
     }
@@ -461,27 +462,27 @@ fn a_shutdown_lets_a_relay_end_by_itself() {
 
 #[test]
 fn an_address_that_is_not_allowed_is_never_connected_to() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
-    let error = tested.connect(Connect::to(addr.clone()).unwrap().allow_if(|_| false), Echo);
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
+    let error = harness.connect(Connect::to(addr.clone()).unwrap().allow_if(|_| false), Echo);
     assert_eq!(error.unwrap_err().kind(), ErrorKind::PermissionDenied);
     let name = format!("localhost:{}", addr.port().unwrap());
-    let journal = Journal::default();
+    let journal = CallLog::default();
     let connect = Connect::to_name(&name).allow_if(|_| false);
-    tested.connect(connect, Noted::new(&journal, Asks(b"never"))).unwrap();
-    tested.until_ended(1);
+    harness.connect(connect, Recording::new(&journal, Asks(b"never"))).unwrap();
+    harness.until_ended(1);
     let denied = Some(ErrorKind::PermissionDenied);
     assert_eq!(journal.calls(), [Call::Finish(CloseReason::ConnectFailed, denied)]);
     let allowed = |addr: &Addr| addr.ip().is_some_and(|addr| addr.ip().is_loopback());
-    tested.connect(Connect::to_name(&name).allow_if(allowed), Asks(b"come in")).unwrap();
-    tested.until(|server| server.io().stats().accepted == 1);
+    harness.connect(Connect::to_name(&name).allow_if(allowed), Asks(b"come in")).unwrap();
+    harness.until(|server| server.io().stats().accepted == 1);
 }
 
 #[test]
 fn no_address_at_all_is_an_error_that_says_so() {
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     let none: &[Addr] = &[];
-    let error = tested.connect(none, Echo).unwrap_err();
+    let error = harness.connect(none, Echo).unwrap_err();
     assert_eq!((error.kind(), error.to_string()), (ErrorKind::InvalidInput, "no address".into()));
     let error = Connect::to("127.0.0.1:1").unwrap().local_addr(none).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -489,18 +490,18 @@ fn no_address_at_all_is_an_error_that_says_so() {
 
 #[test]
 fn a_panic_of_who_says_which_addresses_are_allowed_costs_that_connection_only() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
     let connect = || Connect::to(addr.clone()).unwrap().allow_if(|_| panic!("as tests do"));
-    assert!(tested.connect(connect(), Echo).is_err());
+    assert!(harness.connect(connect(), Echo).is_err());
     let name = format!("localhost:{}", addr.port().unwrap());
     let connect = Connect::to_name(&name).allow_if(|_| panic!("as tests do"));
-    let journal = Journal::default();
-    tested.connect(connect, Noted::new(&journal, Echo)).unwrap();
-    tested.until_ended(1);
+    let journal = CallLog::default();
+    harness.connect(connect, Recording::new(&journal, Echo)).unwrap();
+    harness.until_ended(1);
     assert_eq!(journal.calls(), [Call::Finish(CloseReason::ConnectFailed, Some(ErrorKind::Other))]);
-    let mut client = common::Client::connect(&addr);
-    tested.echo(&mut client, b"bystander");
+    let mut client = crate::support::Client::connect(&addr);
+    harness.echo(&mut client, b"bystander");
 }
 
 /// A Unix listener whose backlog is full, and those who fill it.
@@ -528,21 +529,21 @@ fn a_full_backlog_of_a_unix_server_is_waited_out() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("full");
     let (listener, waiting) = full_unix_listener(&path);
-    let mut tested = Tested::new();
-    let journal = Journal::default();
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
     let quiet = on_input(|_: &mut Context<'_>, _: &mut Input<'_>| Ok(()));
-    let id = tested.connect(path.as_path(), Noted::new(&journal, quiet)).unwrap();
-    assert_ne!(tested.io_mut().send(id, b"early"), SendStatus::Closed);
+    let id = harness.connect(path.as_path(), Recording::new(&journal, quiet)).unwrap();
+    assert_ne!(harness.io_mut().send(id, b"early"), SendStatus::Closed);
     for _ in 0..10 {
-        tested.turn(Some(ms(5))).unwrap();
+        harness.turn(Some(ms(5))).unwrap();
     }
     assert!(journal.calls().is_empty(), "it stands without room");
     for _ in &waiting {
         listener.accept().unwrap();
     }
-    tested.until(|_| journal.calls() == [Call::Setup]);
+    harness.until(|_| journal.calls() == [Call::Setup]);
     let (mut accepted, _) = listener.accept().unwrap();
-    tested.until(|server| server.io().pending_output(id) == 0);
+    harness.until(|server| server.io().pending_output(id) == 0);
     let mut early = [0; 5];
     io::Read::read_exact(&mut accepted, &mut early).unwrap();
     assert_eq!(&early, b"early");
@@ -554,12 +555,12 @@ fn a_backlog_that_stays_full_is_given_up_after_the_connect_timeout() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("full");
     let full = full_unix_listener(&path);
-    let mut tested =
-        Tested::with_shared((), Options { connect_timeout: ms(60), ..Options::default() });
-    let journal = Journal::default();
-    tested.connect(path.as_path(), Noted::new(&journal, Asks(b"never"))).unwrap();
+    let mut harness =
+        Harness::with_shared((), Options { connect_timeout: ms(60), ..Options::default() });
+    let journal = CallLog::default();
+    harness.connect(path.as_path(), Recording::new(&journal, Asks(b"never"))).unwrap();
     let began = Instant::now();
-    tested.until_ended(1);
+    harness.until_ended(1);
     assert!(began.elapsed() >= ms(50));
     assert_eq!(
         journal.calls(),

@@ -1,10 +1,6 @@
 //! Names and several addresses of outgoing connections: looked up beside the loop and fairly, tried
 //! as RFC 8305 has it, and never met by oneself.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,11 +9,14 @@ use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use common::{Call, Client, Journal, Kind, Noted, PATIENCE, Tested, on_input, on_setup};
 use socket2::{Domain, Socket, Type};
 use socketserver::{
     Addr, CloseReason, Connect, Context, Echo, Handler, Input, Options, Reconnect, Relay, Server,
     testing,
+};
+
+use crate::support::{
+    Call, CallLog, Client, Harness, Kind, PATIENCE, Recording, full_name, on_input, on_setup,
 };
 
 /// A name service that says nothing about names with `dead` or `slow` in them until it is told to, and
@@ -97,9 +96,9 @@ impl<S> Handler<S> for Quiet {
 
 /// A server whose connections have all the time there is, so that only what the test is about can
 /// end one.
-fn patient() -> Tested<()> {
+fn patient() -> Harness<()> {
     let forever = Duration::from_secs(86_400);
-    Tested::with_shared((), Options { connect_timeout: forever, ..Options::default() })
+    Harness::with_shared((), Options { connect_timeout: forever, ..Options::default() })
 }
 
 fn local(port: u16) -> String {
@@ -110,33 +109,33 @@ fn local(port: u16) -> String {
 
 #[test]
 fn four_names_that_nobody_answers_hold_up_no_other() {
-    let mut tested = patient();
-    let service = Service::of(&mut tested);
-    let port = tested.serve(Kind::Tcp, |_| Quiet).port().unwrap();
+    let mut harness = patient();
+    let service = Service::of(&mut harness);
+    let port = harness.serve(Kind::Tcp, |_| Quiet).port().unwrap();
     for nth in 0..4 {
-        tested.connect(format!("{nth}.dead.example:80"), Quiet).unwrap();
+        harness.connect(format!("{nth}.dead.example:80"), Quiet).unwrap();
     }
-    let journal = Journal::default();
-    tested.connect(local(port), Noted::new(&journal, Quiet)).unwrap();
-    tested.until(|_| journal.calls() == [Call::Setup]);
+    let journal = CallLog::default();
+    harness.connect(local(port), Recording::new(&journal, Quiet)).unwrap();
+    harness.until(|_| journal.calls() == [Call::Setup]);
     (0..4).for_each(|nth| service.await_asked(&format!("{nth}.dead.example")));
 }
 
 #[test]
 fn who_waits_for_a_name_when_the_server_stops_is_served_within_the_grace() {
-    let mut tested = patient();
-    let service = Service::of(&mut tested);
+    let mut harness = patient();
+    let service = Service::of(&mut harness);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let name = "slow.127-0-0-1.example";
-    let addr = tested.serve(Kind::Tcp, move |_| Relay::to(format!("{name}:{port}")));
+    let addr = harness.serve(Kind::Tcp, move |_| Relay::to(format!("{name}:{port}")));
     let mut client = Client::connect(&addr);
     client.send(b"question");
-    tested.until(|server| server.io().stats().bytes_in == 8);
+    harness.until(|server| server.io().stats().bytes_in == 8);
     service.await_asked(name);
-    tested.io_mut().shutdown(PATIENCE);
+    harness.io_mut().shutdown(PATIENCE);
     for _ in 0..10 {
-        tested.turn(Some(Duration::ZERO)).unwrap();
+        harness.turn(Some(Duration::ZERO)).unwrap();
     }
     service.speak();
     std::thread::scope(|scope| {
@@ -145,19 +144,19 @@ fn who_waits_for_a_name_when_the_server_stops_is_served_within_the_grace() {
             upstream.read_exact(&mut [0; 8]).unwrap();
             upstream.write_all(b"answer").unwrap();
         });
-        tested.until(|_| answering.is_finished());
+        harness.until(|_| answering.is_finished());
     });
-    assert_eq!(tested.receive_to_end(&mut client), b"answer");
+    assert_eq!(harness.receive_to_end(&mut client), b"answer");
 }
 
 #[test]
 fn a_client_that_asks_for_more_names_than_there_are_threads_leaves_some_for_others() {
     let options = Options { lookup_threads: 4, ..Options::default() };
-    let mut tested = Tested::with_shared((), options);
-    let service = Service::of(&mut tested);
-    let there = tested.serve(Kind::Tcp, |_| Quiet).port().unwrap();
+    let mut harness = Harness::with_shared((), options);
+    let service = Service::of(&mut harness);
+    let there = harness.serve(Kind::Tcp, |_| Quiet).port().unwrap();
     // Each client names where it wants to, as those of a proxy do.
-    let proxy = tested.serve(Kind::Tcp, |_| {
+    let proxy = harness.serve(Kind::Tcp, |_| {
         on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
             while let Some(name) = input.take_line(100)? {
                 let name = String::from_utf8_lossy(name).into_owned();
@@ -180,12 +179,12 @@ fn a_client_that_asks_for_more_names_than_there_are_threads_leaves_some_for_othe
     for (nth, client) in greedy.iter_mut().enumerate() {
         client.send(format!("{nth}.dead.example:80\n").as_bytes());
     }
-    tested.until(|server| server.io().stats().connected == 10);
+    harness.until(|server| server.io().stats().connected == 10);
     service.await_asked("0.dead.example");
     service.await_asked("1.dead.example");
     let mut modest = connect_from("127.0.0.3");
     modest.send(format!("{}\n", local(there)).as_bytes());
-    tested.until(|_| {
+    harness.until(|_| {
         modest.look();
         modest.received == b"there"
     });
@@ -194,19 +193,19 @@ fn a_client_that_asks_for_more_names_than_there_are_threads_leaves_some_for_othe
 
 #[test]
 fn equal_names_are_looked_up_once_whatever_their_ports_and_letters() {
-    let mut tested = patient();
-    let service = Service::of(&mut tested);
+    let mut harness = patient();
+    let service = Service::of(&mut harness);
     let ends = Rc::new(RefCell::new(0));
     for nth in 0..50 {
         let ends = Rc::clone(&ends);
         let name = if nth % 2 == 0 { "The.Dead.example" } else { "the.dead.EXAMPLE" };
-        tested.connect(format!("{name}:{}", 80 + nth), Ends(ends)).unwrap();
+        harness.connect(format!("{name}:{}", 80 + nth), Ends(ends)).unwrap();
     }
     service.await_asked("the.dead.example");
     service.speak();
-    tested.until(|_| *ends.borrow() == 50);
+    harness.until(|_| *ends.borrow() == 50);
     assert_eq!(service.asked("the.dead.example"), 1);
-    assert_eq!(tested.ended(CloseReason::ConnectFailed), 50);
+    assert_eq!(harness.ended(CloseReason::ConnectFailed), 50);
 }
 
 struct Ends(Rc<RefCell<usize>>);
@@ -223,18 +222,18 @@ impl Handler for Ends {
 
 #[test]
 fn numbers_and_localhost_wait_for_no_thread() {
-    let mut tested = Tested::with_shared((), Options { lookup_threads: 1, ..Options::default() });
-    let service = Service::of(&mut tested);
-    tested.connect("dead.example:80", Quiet).unwrap();
+    let mut harness = Harness::with_shared((), Options { lookup_threads: 1, ..Options::default() });
+    let service = Service::of(&mut harness);
+    harness.connect("dead.example:80", Quiet).unwrap();
     service.await_asked("dead.example");
-    let port = tested.serve(Kind::Tcp, |_| Quiet).port().unwrap();
+    let port = harness.serve(Kind::Tcp, |_| Quiet).port().unwrap();
     for host in ["127.0.0.1", "localhost", "LOCALHOST", "localhost.", "a.b.localhost"] {
         for by_name in [false, true] {
-            let journal = Journal::default();
+            let journal = CallLog::default();
             let text = format!("{host}:{port}");
             let to = if by_name { Connect::to_name(&text) } else { Connect::to(&text).unwrap() };
-            tested.connect(to, Noted::new(&journal, Quiet)).unwrap();
-            tested.until(|_| journal.calls() == [Call::Setup]);
+            harness.connect(to, Recording::new(&journal, Quiet)).unwrap();
+            harness.until(|_| journal.calls() == [Call::Setup]);
         }
     }
     assert_eq!(service.0.0.lock().unwrap().asked.len(), 1);
@@ -242,31 +241,31 @@ fn numbers_and_localhost_wait_for_no_thread() {
 
 #[test]
 fn no_way_to_give_a_name_blocks_the_loop() {
-    let mut tested = patient();
-    let service = Service::of(&mut tested);
+    let mut harness = patient();
+    let service = Service::of(&mut harness);
     let name = "dead.example:80";
     // From outside, by each of the types that may be a name.
-    tested.connect(name, Quiet).unwrap();
-    tested.connect(name.to_string(), Quiet).unwrap();
-    tested.connect(("dead.example", 80), Quiet).unwrap();
-    tested.connect(Connect::to(name).unwrap(), Quiet).unwrap();
-    Reconnect::new(name, |_| Some(Quiet)).unwrap().start(&mut tested).unwrap();
+    harness.connect(name, Quiet).unwrap();
+    harness.connect(name.to_string(), Quiet).unwrap();
+    harness.connect(("dead.example", 80), Quiet).unwrap();
+    harness.connect(Connect::to(name).unwrap(), Quiet).unwrap();
+    Reconnect::new(name, |_| Some(Quiet)).unwrap().start(&mut harness).unwrap();
     // From inside.
-    let relay = tested.serve(Kind::Tcp, |_| Relay::to("dead.example:80"));
-    let inside = tested.serve(Kind::Tcp, |_| {
+    let relay = harness.serve(Kind::Tcp, |_| Relay::to("dead.example:80"));
+    let inside = harness.serve(Kind::Tcp, |_| {
         on_setup(|cx: &mut Context<'_>| cx.connect("dead.example:80", Quiet).map(|_| ()))
     });
     let _clients = [Client::connect(&relay), Client::connect(&inside)];
-    tested.until(|server| server.io().stats().connected == 7);
+    harness.until(|server| server.io().stats().connected == 7);
     service.await_asked("dead.example");
     assert_eq!(service.asked("dead.example"), 1);
 }
 
 #[test]
 fn a_text_that_is_no_address_is_said_at_once() {
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     for bad in ["nonsense", "", ":80", "example:port", "example:99999", "[::1:80", "::1:80"] {
-        let error = tested.connect(bad, Quiet).unwrap_err();
+        let error = harness.connect(bad, Quiet).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad}");
     }
 }
@@ -274,11 +273,11 @@ fn a_text_that_is_no_address_is_said_at_once() {
 #[test]
 fn the_time_of_a_connection_counts_while_its_name_is_looked_up() {
     let options = Options { connect_timeout: Duration::from_millis(20), ..Options::default() };
-    let mut tested = Tested::with_shared((), options);
-    let service = Service::of(&mut tested);
-    let journal = Journal::default();
-    tested.connect("dead.example:80", Noted::new(&journal, Quiet)).unwrap();
-    tested.until_ended(1);
+    let mut harness = Harness::with_shared((), options);
+    let service = Service::of(&mut harness);
+    let journal = CallLog::default();
+    harness.connect("dead.example:80", Recording::new(&journal, Quiet)).unwrap();
+    harness.until_ended(1);
     assert_eq!(
         journal.calls(),
         [Call::Finish(CloseReason::ConnectFailed, Some(ErrorKind::TimedOut))]
@@ -288,31 +287,32 @@ fn the_time_of_a_connection_counts_while_its_name_is_looked_up() {
 
 #[test]
 fn a_name_is_looked_up_when_its_time_has_come_and_not_for_who_has_gone() {
-    let mut tested = Tested::with_shared((), Options { lookup_threads: 1, ..Options::default() });
-    let service = Service::of(&mut tested);
-    tested.connect("dead.example:80", Quiet).unwrap();
+    let mut harness = Harness::with_shared((), Options { lookup_threads: 1, ..Options::default() });
+    let service = Service::of(&mut harness);
+    harness.connect("dead.example:80", Quiet).unwrap();
     let late = Connect::to_name("later.dead.example:80").delay(Duration::from_secs(3_600));
-    tested.connect(late, Quiet).unwrap();
-    let gone = tested.connect("gone.dead.example:80", Quiet).unwrap();
+    harness.connect(late, Quiet).unwrap();
+    let gone = harness.connect("gone.dead.example:80", Quiet).unwrap();
     service.await_asked("dead.example");
-    tested.io_mut().close(gone);
-    tested.until(|server| server.io().stats().all_ended() == 1);
-    let port = tested.serve(Kind::Tcp, |_| Quiet).port().unwrap();
-    let journal = Journal::default();
-    tested.connect(local(port), Noted::new(&journal, Quiet)).unwrap();
+    harness.io_mut().close(gone);
+    harness.until(|server| server.io().stats().all_ended() == 1);
+    let port = harness.serve(Kind::Tcp, |_| Quiet).port().unwrap();
+    let journal = CallLog::default();
+    harness.connect(local(port), Recording::new(&journal, Quiet)).unwrap();
     service.speak();
-    tested.until(|_| journal.calls() == [Call::Setup]);
+    harness.until(|_| journal.calls() == [Call::Setup]);
     assert_eq!(service.names("dead"), 1);
 }
 
 #[test]
 fn work_that_blocks_and_names_do_not_wait_for_each_other() {
-    let mut tested = Tested::with_shared((), Options { offload_threads: 1, ..Options::default() });
-    let _service = Service::of(&mut tested);
-    let port = tested.serve(Kind::Tcp, |_| Quiet).port().unwrap();
+    let mut harness =
+        Harness::with_shared((), Options { offload_threads: 1, ..Options::default() });
+    let _service = Service::of(&mut harness);
+    let port = harness.serve(Kind::Tcp, |_| Quiet).port().unwrap();
     let (go, gate) = std::sync::mpsc::channel::<()>();
     let gate = Arc::new(Mutex::new(gate));
-    let busy = tested.serve(Kind::Tcp, move |_| {
+    let busy = harness.serve(Kind::Tcp, move |_| {
         let gate = Arc::clone(&gate);
         on_setup(move |cx: &mut Context<'_>| {
             let gate = Arc::clone(&gate);
@@ -320,10 +320,10 @@ fn work_that_blocks_and_names_do_not_wait_for_each_other() {
         })
     });
     let _client = Client::connect(&busy);
-    tested.until(|server| server.io().stats().accepted == 1);
-    let journal = Journal::default();
-    tested.connect(local(port), Noted::new(&journal, Quiet)).unwrap();
-    tested.until(|_| journal.calls() == [Call::Setup]);
+    harness.until(|server| server.io().stats().accepted == 1);
+    let journal = CallLog::default();
+    harness.connect(local(port), Recording::new(&journal, Quiet)).unwrap();
+    harness.until(|_| journal.calls() == [Call::Setup]);
     drop(go);
 }
 
@@ -348,20 +348,20 @@ fn silent(addr: SocketAddr) -> (Socket, Vec<Socket>) {
 #[test]
 #[cfg(target_os = "linux")]
 fn the_next_address_of_a_name_is_tried_beside_one_that_does_not_answer() {
-    let mut tested = patient();
-    let _service = Service::of(&mut tested);
-    let there = tested.serve(Kind::Tcp, |_| Echo).port().unwrap();
+    let mut harness = patient();
+    let _service = Service::of(&mut harness);
+    let there = harness.serve(Kind::Tcp, |_| Echo).port().unwrap();
     let (_listener, _waiting) = silent(SocketAddr::from(([127, 0, 0, 9], there)));
     let name = format!("127-0-0-9.127-0-0-1.example:{there}");
     let list: Vec<Addr> = [9, 1].map(|n| Addr::Ip(([127, 0, 0, n], there).into())).into();
     for to in [Connect::to_name(name), Connect::to(&list[..]).unwrap()] {
-        let journal = Journal::default();
-        let id = tested.connect(to, Noted::new(&journal, Asks)).unwrap();
-        tested.until(|_| journal.calls().contains(&Call::Setup));
-        let peer = tested.io().peer_addr(id).unwrap();
+        let journal = CallLog::default();
+        let id = harness.connect(to, Recording::new(&journal, Asks)).unwrap();
+        harness.until(|_| journal.calls().contains(&Call::Setup));
+        let peer = harness.io().peer_addr(id).unwrap();
         assert_eq!(peer.ip().unwrap().ip(), IpAddr::from([127, 0, 0, 1]));
         assert_eq!(under_way_to("127.0.0.9", there), 4, "only those who fill the backlog");
-        tested.until(|server| server.io().connection_count() == 0);
+        harness.until(|server| server.io().connection_count() == 0);
         assert_eq!(journal.finishes(), [(CloseReason::Closed, None)]);
     }
 }
@@ -400,10 +400,10 @@ fn of_localhost_both_addresses_are_tried_whichever_is_served() {
             continue;
         };
         let port = listener.local_addr().unwrap().port();
-        let mut tested = Tested::new();
-        let journal = Journal::default();
-        tested.connect(("localhost", port), Noted::new(&journal, Quiet)).unwrap();
-        tested.until(|_| !journal.calls().is_empty());
+        let mut harness = Harness::new();
+        let journal = CallLog::default();
+        harness.connect(("localhost", port), Recording::new(&journal, Quiet)).unwrap();
+        harness.until(|_| !journal.calls().is_empty());
         assert_eq!(journal.calls(), [Call::Setup], "{ip}");
     }
 }
@@ -415,10 +415,10 @@ fn the_time_is_for_all_addresses_together() {
     let addr =
         |(listener, _): &(Socket, _)| Addr::Ip(listener.local_addr().unwrap().as_socket().unwrap());
     let addrs: Vec<Addr> = silent.iter().map(addr).collect();
-    let journal = Journal::default();
+    let journal = CallLog::default();
     let options = Options { connect_timeout: Duration::from_secs(3_600), ..Options::default() };
     let mut server = testing::TestServer::with_shared((), options).unwrap();
-    server.server().connect(&addrs[..], Noted::new(&journal, Quiet)).unwrap();
+    server.server().connect(&addrs[..], Recording::new(&journal, Quiet)).unwrap();
     server.advance(Duration::from_secs(3_599));
     assert!(journal.calls().is_empty());
     server.advance(Duration::from_secs(1));
@@ -444,14 +444,14 @@ fn free_address() -> SocketAddr {
 #[test]
 fn a_connection_whose_ends_are_one_is_refused_and_its_port_is_free() {
     let here = free_address();
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     for to in [here, SocketAddr::from(([0, 0, 0, 0], here.port()))] {
         let connect = Connect::to(to).unwrap().local_addr(here).unwrap();
-        let error = tested.connect(connect, Echo).unwrap_err();
+        let error = harness.connect(connect, Echo).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         assert!(error.to_string().contains("itself"), "{error}");
     }
-    assert_eq!(tested.io().connection_count(), 0);
+    assert_eq!(harness.io().connection_count(), 0);
     // Not even for the minute of a TIME_WAIT.
     let plain = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     plain.bind(&here.into()).unwrap();
@@ -460,14 +460,14 @@ fn a_connection_whose_ends_are_one_is_refused_and_its_port_is_free() {
 
 #[test]
 fn beside_an_address_that_is_itself_another_one_is_found() {
-    let mut tested = Tested::new();
-    let there = tested.serve(Kind::Tcp, |_| Quiet);
-    let journal = Journal::default();
+    let mut harness = Harness::new();
+    let there = harness.serve(Kind::Tcp, |_| Quiet);
+    let journal = CallLog::default();
     for left in (0..100).rev() {
         let here = free_address();
         let connect =
             Connect::to(&[Addr::Ip(here), there.clone()][..]).unwrap().local_addr(here).unwrap();
-        match tested.connect(connect, Noted::new(&journal, Quiet)) {
+        match harness.connect(connect, Recording::new(&journal, Quiet)) {
             // On a busy machine the system may still be at the first attempt, which had that very port.
             Err(error) if error.kind() == ErrorKind::AddrInUse && left > 0 => {}
             connected => {
@@ -476,7 +476,7 @@ fn beside_an_address_that_is_itself_another_one_is_found() {
             }
         }
     }
-    tested.until(|_| journal.calls() == [Call::Setup]);
+    harness.until(|_| journal.calls() == [Call::Setup]);
 }
 
 /// Runs this test of this program in a network namespace of its own, in which only this range of ports
@@ -494,7 +494,10 @@ fn in_namespace(test: &str, ports: &str) -> Option<()> {
     let program = std::env::current_exe().unwrap();
     let mut command = Command::new("unshare");
     command.args(["-rn", "sh", "-c", SCRIPT, "sh", ports]).arg(program);
-    command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1").stdin(Stdio::null());
+    command
+        .args(["--exact", &full_name(module_path!(), test), "--nocapture"])
+        .env(INSIDE, "1")
+        .stdin(Stdio::null());
     match command.output() {
         Ok(output) if output.stdout.starts_with(b"inside") => {
             let said = String::from_utf8_lossy(&output.stderr);
@@ -518,16 +521,16 @@ fn who_reconnects_never_takes_the_port_of_its_server() {
     }
     let there = SocketAddr::from(([127, 0, 0, 1], 40_000));
     let ends = Rc::new(RefCell::new(Vec::new()));
-    let (noted, journal) = (Rc::clone(&ends), Journal::default());
+    let (noted, journal) = (Rc::clone(&ends), CallLog::default());
     let told = journal.clone();
     let again = Reconnect::new(there, move |ended: Option<CloseReason>| {
         noted.borrow_mut().extend(ended);
-        (noted.borrow().len() < 20).then(|| Noted::new(&told, Quiet))
+        (noted.borrow().len() < 20).then(|| Recording::new(&told, Quiet))
     });
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     let ms = Duration::from_millis(1);
-    again.unwrap().initial_backoff(ms).max_backoff(ms).start(&mut tested).unwrap();
-    tested.until(|server| {
+    again.unwrap().initial_backoff(ms).max_backoff(ms).start(&mut harness).unwrap();
+    harness.until(|server| {
         // Its server may start at any moment.
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.bind(&there.into()).unwrap();
@@ -539,14 +542,14 @@ fn who_reconnects_never_takes_the_port_of_its_server() {
     assert_eq!(journal.finishes(), vec![refused; 20]);
     assert_eq!(ends.borrow().len(), 20);
     // A datagram socket finds another port, if there is one.
-    let socket = tested.connect_datagram(there, NoPackets);
+    let socket = harness.connect_datagram(there, NoPackets);
     assert_eq!(socket.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001").unwrap();
     for _ in 0..20 {
-        let id = tested.connect_datagram(there, NoPackets).unwrap();
-        assert_eq!(tested.io().local_addr(id).unwrap().port(), Some(40_001));
-        tested.io_mut().close(id);
-        tested.turn(Some(Duration::ZERO)).unwrap();
+        let id = harness.connect_datagram(there, NoPackets).unwrap();
+        assert_eq!(harness.io().local_addr(id).unwrap().port(), Some(40_001));
+        harness.io_mut().close(id);
+        harness.turn(Some(Duration::ZERO)).unwrap();
     }
 }
 
@@ -564,18 +567,18 @@ impl socketserver::DatagramHandler for NoPackets {
 fn who_reconnects_goes_on_when_the_first_attempt_fails_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("later");
-    let journal = Journal::default();
+    let journal = CallLog::default();
     let told = journal.clone();
-    let again = Reconnect::new(path.as_path(), move |_| Some(Noted::new(&told, Quiet)));
-    let mut tested = Tested::new();
+    let again = Reconnect::new(path.as_path(), move |_| Some(Recording::new(&told, Quiet)));
+    let mut harness = Harness::new();
     let ms = Duration::from_millis(1);
-    again.unwrap().initial_backoff(ms).max_backoff(ms).start(&mut tested).unwrap();
-    tested.until(|_| journal.finishes().len() == 3);
+    again.unwrap().initial_backoff(ms).max_backoff(ms).start(&mut harness).unwrap();
+    harness.until(|_| journal.finishes().len() == 3);
     let missing = (CloseReason::ConnectFailed, Some(ErrorKind::NotFound));
     assert_eq!(journal.finishes(), [missing; 3]);
-    tested.listen(path.as_path(), |_: &Addr| Quiet).unwrap();
-    tested.until(|_| journal.calls().contains(&Call::Setup));
-    tested.shutdown(Duration::ZERO).unwrap();
+    harness.listen(path.as_path(), |_: &Addr| Quiet).unwrap();
+    harness.until(|_| journal.calls().contains(&Call::Setup));
+    harness.shutdown(Duration::ZERO).unwrap();
 }
 
 #[test]
@@ -585,20 +588,20 @@ fn an_address_with_the_name_of_its_interface_is_served_and_reached() {
     if in_namespace(this, "40000 50000").is_some() {
         return;
     }
-    let mut tested = Tested::new();
-    let listener = tested.listen("[fe80::1%lo]:0", |_: &Addr| Echo).unwrap();
-    let port = tested.io().local_addr(listener).unwrap().port().unwrap();
+    let mut harness = Harness::new();
+    let listener = harness.listen("[fe80::1%lo]:0", |_: &Addr| Echo).unwrap();
+    let port = harness.io().local_addr(listener).unwrap().port().unwrap();
     for text in [format!("[fe80::1%lo]:{port}"), format!("[fe80::1%1]:{port}")] {
-        let journal = Journal::default();
-        tested.connect(text.as_str(), Noted::new(&journal, Asks)).unwrap();
-        tested.until(|_| !journal.finishes().is_empty());
+        let journal = CallLog::default();
+        harness.connect(text.as_str(), Recording::new(&journal, Asks)).unwrap();
+        harness.until(|_| !journal.finishes().is_empty());
         assert_eq!(journal.finishes(), [(CloseReason::Closed, None)], "{text}");
     }
     let connect = Connect::to_name(format!("[fe80::1%lo]:{port}"));
     let connect = connect.local_addr("[fe80::1%lo]:0").unwrap();
-    tested.connect(connect, Asks).unwrap();
-    tested.until(|server| server.io().connection_count() == 0);
-    assert_eq!(tested.ended(CloseReason::Closed), 6);
-    let datagrams = tested.bind("[fe80::1%lo]:0", NoPackets).unwrap();
-    assert!(tested.io().local_addr(datagrams).is_some());
+    harness.connect(connect, Asks).unwrap();
+    harness.until(|server| server.io().connection_count() == 0);
+    assert_eq!(harness.ended(CloseReason::Closed), 6);
+    let datagrams = harness.bind("[fe80::1%lo]:0", NoPackets).unwrap();
+    assert!(harness.io().local_addr(datagrams).is_some());
 }

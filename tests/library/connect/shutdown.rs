@@ -1,18 +1,15 @@
 //! What nobody has asked for, such as a look whether another server is well, holds up no shutdown.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use common::{Call, Client, Journal, Kind, Noted, PATIENCE, Tested, on_input};
 use socket2::{Domain, SockAddr, Socket, Type};
 use socketserver::{Addr, CloseReason, Context, Echo, Handler, Input, Options};
+
+use crate::support::{Call, CallLog, Client, Harness, Kind, PATIENCE, Recording, on_input};
 
 /// A listener that answers nobody, because its backlog is full of those who are kept with it.
 fn silent() -> (Socket, Vec<Socket>, Addr) {
@@ -43,28 +40,28 @@ impl<S> Handler<S> for Probe {
 const OFTEN: Duration = Duration::from_millis(1);
 
 /// Has a timer begin a look at `to`, again and again, from now on.
-fn look_often<S: 'static>(tested: &mut Tested<S>, to: Addr, journal: &Journal) {
+fn look_often<S: 'static>(harness: &mut Harness<S>, to: Addr, journal: &CallLog) {
     let journal = journal.clone();
-    let clock = tested.add_timer_handler(move |cx| {
-        cx.connect(to.clone(), Noted::new(&journal, Probe))?;
+    let clock = harness.add_timer_handler(move |cx| {
+        cx.connect(to.clone(), Recording::new(&journal, Probe))?;
         cx.set_timer(OFTEN);
         Ok(())
     });
-    tested.io_mut().set_timer(clock.unwrap(), Duration::ZERO);
+    harness.io_mut().set_timer(clock.unwrap(), Duration::ZERO);
 }
 
 #[test]
 fn connections_that_a_timer_begins_and_nobody_answers_do_not_hold_up_a_shutdown() {
     let (_listener, _waiting, addr) = silent();
-    let mut tested = Tested::new();
-    let journal = Journal::default();
-    look_often(&mut tested, addr, &journal);
-    tested.until(|server| server.io().stats().connected >= 3);
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
+    look_often(&mut harness, addr, &journal);
+    harness.until(|server| server.io().stats().connected >= 3);
     let began = Instant::now();
-    let report = tested.shutdown(PATIENCE).unwrap();
+    let report = harness.shutdown(PATIENCE).unwrap();
     assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
     assert_eq!((report.forced, report.bytes_dropped), (0, 0));
-    assert_eq!(tested.io().connection_count(), 0);
+    assert_eq!(harness.io().connection_count(), 0);
     let aborted = (CloseReason::ConnectFailed, Some(io::ErrorKind::ConnectionAborted));
     assert!(journal.finishes().iter().all(|finish| *finish == aborted));
 }
@@ -75,11 +72,11 @@ fn connections_that_a_timer_begins_and_that_stand_do_not_hold_up_a_shutdown() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = Addr::Ip(other.local_addr().unwrap());
     let options = Options { linger_timeout: PATIENCE, ..Options::default() };
-    let mut tested = Tested::with_shared((), options);
-    let journal = Journal::default();
+    let mut harness = Harness::with_shared((), options);
+    let journal = CallLog::default();
     let began = Instant::now();
-    look_often(&mut tested, addr, &journal);
-    let report = tested.shutdown(PATIENCE).unwrap();
+    look_often(&mut harness, addr, &journal);
+    let report = harness.shutdown(PATIENCE).unwrap();
     assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
     assert_eq!(report.forced, 0);
     drop(other);
@@ -102,35 +99,35 @@ impl Handler for Stays {
 #[test]
 fn while_a_conversation_goes_on_the_looks_go_on_too() {
     let (_listener, _waiting, addr) = silent();
-    let mut tested = Tested::new();
-    let journal = Journal::default();
-    let here = tested.serve(Kind::Tcp, |_| Stays);
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
+    let here = harness.serve(Kind::Tcp, |_| Stays);
     let mut client = Client::connect(&here);
-    tested.until(|server| server.io().stats().accepted == 1);
-    look_often(&mut tested, addr, &journal);
-    tested.io_mut().shutdown(PATIENCE);
-    tested.until(|server| server.io().stats().connected >= 5);
-    assert!(tested.io().is_shutting_down());
+    harness.until(|server| server.io().stats().accepted == 1);
+    look_often(&mut harness, addr, &journal);
+    harness.io_mut().shutdown(PATIENCE);
+    harness.until(|server| server.io().stats().connected >= 5);
+    assert!(harness.io().is_shutting_down());
     assert!(journal.finishes().is_empty(), "they are not cut off before the end");
     client.send(b"bye");
-    assert_eq!(tested.receive_to_end(&mut client), b"bye");
+    assert_eq!(harness.receive_to_end(&mut client), b"bye");
     drop(client);
-    tested.until(|server| server.report().is_some());
-    assert_eq!(tested.report().map(|report| report.forced), Some(0));
+    harness.until(|server| server.report().is_some());
+    assert_eq!(harness.report().map(|report| report.forced), Some(0));
 }
 
 #[test]
 fn what_a_timer_wanted_to_be_sent_is_waited_for() {
     let (_listener, _waiting, addr) = silent();
-    let mut tested = Tested::new();
-    let clock = tested.add_timer_handler(move |cx| {
+    let mut harness = Harness::new();
+    let clock = harness.add_timer_handler(move |cx| {
         let id = cx.connect(addr.clone(), Probe)?;
         cx.io.send(id, b"a report");
         Ok(())
     });
-    tested.io_mut().set_timer(clock.unwrap(), Duration::ZERO);
-    tested.until(|server| server.io().stats().connected == 1);
-    let report = tested.shutdown(Duration::from_millis(30)).unwrap();
+    harness.io_mut().set_timer(clock.unwrap(), Duration::ZERO);
+    harness.until(|server| server.io().stats().connected == 1);
+    let report = harness.shutdown(Duration::from_millis(30)).unwrap();
     assert_eq!((report.drained, report.forced, report.bytes_dropped), (0, 1, 8));
 }
 
@@ -149,41 +146,41 @@ fn a_look_that_is_given_up_at_the_end_cannot_begin_another() {
         }
     }
     let (_listener, _waiting, addr) = silent();
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     let refused = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&refused);
-    let clock = tested.add_timer_handler(move |cx| {
+    let clock = harness.add_timer_handler(move |cx| {
         cx.connect(addr.clone(), Again(addr.clone(), Rc::clone(&seen)))?;
         Ok(())
     });
-    tested.io_mut().set_timer(clock.unwrap(), Duration::ZERO);
-    tested.until(|server| server.io().stats().connected == 1);
-    tested.shutdown(PATIENCE).unwrap();
+    harness.io_mut().set_timer(clock.unwrap(), Duration::ZERO);
+    harness.until(|server| server.io().stats().connected == 1);
+    harness.shutdown(PATIENCE).unwrap();
     assert_eq!(*refused.borrow(), [io::ErrorKind::ConnectionAborted]);
-    assert_eq!(tested.io().connection_count(), 0);
+    assert_eq!(harness.io().connection_count(), 0);
 }
 
 /// A conversation that begins one may owe it to somebody.
 #[test]
 fn a_connection_that_a_conversation_has_begun_is_waited_for() {
     let (_listener, _waiting, addr) = silent();
-    let mut tested = Tested::new();
-    let journal = Journal::default();
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
     let witness = journal.clone();
-    let here = tested.serve(Kind::Tcp, move |_| {
+    let here = harness.serve(Kind::Tcp, move |_| {
         let (addr, witness) = (addr.clone(), witness.clone());
         on_input(move |cx: &mut Context<'_>, input: &mut Input<'_>| {
             input.take_all();
-            cx.connect(addr.clone(), Noted::new(&witness, Probe))?;
+            cx.connect(addr.clone(), Recording::new(&witness, Probe))?;
             cx.close();
             Ok(())
         })
     });
     let mut client = Client::connect(&here);
     client.send(b"x");
-    tested.receive_to_end(&mut client);
+    harness.receive_to_end(&mut client);
     drop(client);
-    tested.shutdown(Duration::from_millis(30)).unwrap();
+    harness.shutdown(Duration::from_millis(30)).unwrap();
     let forced = Call::Finish(CloseReason::ShutdownTimeout, Some(io::ErrorKind::TimedOut));
     assert_eq!(journal.calls(), [forced]);
 }

@@ -1,16 +1,6 @@
 //! A socket that is bound to the wildcard has many addresses: each datagram is answered from the one
 //! that it was sent to, which its handler may ask for.
 
-#![cfg(all(target_os = "linux", feature = "sys"))]
-#![allow(
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "helpers of tests"
-)]
-
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
@@ -19,12 +9,13 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
-use common::{PATIENCE, Tested, on_packet};
 use socketserver::blocking::{Request, Workers};
 use socketserver::{
     Addr, Context, DatagramHandler, Echo, LoopGroup, Options, SendStatus, Server, SocketId,
     TimerId, TraceEvent,
 };
+
+use crate::support::{Harness, PATIENCE, on_datagram};
 
 const ONE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TWO: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -50,15 +41,15 @@ fn open_minded(ip: IpAddr) -> UdpSocket {
     client
 }
 
-fn port_of(tested: &mut Tested, id: SocketId) -> u16 {
-    tested.io().local_addr(id).and_then(|addr| addr.port()).unwrap()
+fn port_of(harness: &mut Harness, id: SocketId) -> u16 {
+    harness.io().local_addr(id).and_then(|addr| addr.port()).unwrap()
 }
 
 /// The next answer; none is as bad as one that comes from elsewhere, so the patience is long.
-fn answer(tested: &mut Tested, client: &UdpSocket) -> Vec<u8> {
+fn answer(harness: &mut Harness, client: &UdpSocket) -> Vec<u8> {
     let mut buffer = [0; 100];
     let mut came = None;
-    tested.until(|_| {
+    harness.until(|_| {
         came = client.recv(&mut buffer).ok();
         came.is_some()
     });
@@ -87,18 +78,18 @@ fn an_answer_leaves_from_the_address_that_was_asked_however_it_is_sent() {
     ];
     for (wildcard, asked) in WILDCARDS {
         for way in ways {
-            let mut tested = Tested::new();
-            let handler = on_packet(move |cx, packet, peer| {
+            let mut harness = Harness::new();
+            let handler = on_datagram(move |cx, packet, peer| {
                 assert_eq!(way(cx, packet, peer), SendStatus::Queued);
                 Ok(())
             });
-            let id = tested.bind(wildcard, handler).unwrap();
-            let port = port_of(&mut tested, id);
+            let id = harness.bind(wildcard, handler).unwrap();
+            let port = port_of(&mut harness, id);
             for ip in asked {
                 let client = client(*ip, port);
                 for packet in [&b"hello"[..], b""] {
                     client.send(packet).unwrap();
-                    assert_eq!(answer(&mut tested, &client), packet, "{ip} at {wildcard}");
+                    assert_eq!(answer(&mut harness, &client), packet, "{ip} at {wildcard}");
                 }
             }
         }
@@ -107,7 +98,7 @@ fn an_answer_leaves_from_the_address_that_was_asked_however_it_is_sent() {
 
 /// Says where each datagram was sent to.
 fn saying_where() -> impl DatagramHandler {
-    on_packet(|cx: &mut Context<'_>, _: &[u8], _: &Addr| {
+    on_datagram(|cx: &mut Context<'_>, _: &[u8], _: &Addr| {
         let text = cx.local_addr().map_or_else(String::new, |addr| addr.to_string());
         cx.reply(text.as_bytes());
         Ok(())
@@ -117,23 +108,23 @@ fn saying_where() -> impl DatagramHandler {
 #[test]
 fn a_handler_is_told_where_each_datagram_was_sent_to() {
     for (wildcard, asked) in WILDCARDS {
-        let mut tested = Tested::new();
-        let id = tested.bind(wildcard, saying_where()).unwrap();
-        let port = port_of(&mut tested, id);
+        let mut harness = Harness::new();
+        let id = harness.bind(wildcard, saying_where()).unwrap();
+        let port = port_of(&mut harness, id);
         for ip in asked {
             let client = client(*ip, port);
             client.send(b"where?").unwrap();
-            let said = String::from_utf8(answer(&mut tested, &client)).unwrap();
+            let said = String::from_utf8(answer(&mut harness, &client)).unwrap();
             assert_eq!(said, named(wildcard, *ip, port).to_string(), "{ip} at {wildcard}");
         }
     }
     for own in ["127.0.0.2:0", "[::1]:0"] {
-        let mut tested = Tested::new();
-        let id = tested.bind(own, saying_where()).unwrap();
-        let addr = *tested.io().local_addr(id).unwrap().ip().unwrap();
+        let mut harness = Harness::new();
+        let id = harness.bind(own, saying_where()).unwrap();
+        let addr = *harness.io().local_addr(id).unwrap().ip().unwrap();
         let client = client(addr.ip(), addr.port());
         client.send(b"where?").unwrap();
-        assert_eq!(answer(&mut tested, &client), addr.to_string().as_bytes());
+        assert_eq!(answer(&mut harness, &client), addr.to_string().as_bytes());
     }
 }
 
@@ -168,33 +159,33 @@ impl DatagramHandler for Later {
 #[test]
 fn an_answer_that_comes_later_leaves_from_where_it_is_told_to() {
     for (wildcard, asked) in WILDCARDS {
-        let mut tested = Tested::new();
+        let mut harness = Harness::new();
         let own = Rc::default();
         let later = Later { asked: Vec::new(), tells: true, own: Rc::clone(&own) };
-        let id = tested.bind(wildcard, later).unwrap();
-        let port = port_of(&mut tested, id);
+        let id = harness.bind(wildcard, later).unwrap();
+        let port = port_of(&mut harness, id);
         let clients: Vec<UdpSocket> = asked.iter().map(|ip| client(*ip, port)).collect();
         for client in &clients {
             client.send(b"when it suits").unwrap();
         }
         for client in &clients {
-            assert_eq!(answer(&mut tested, client), b"when it suits");
+            assert_eq!(answer(&mut harness, client), b"when it suits");
         }
-        let bound = tested.io().local_addr(id);
+        let bound = harness.io().local_addr(id);
         assert_eq!(*own.borrow(), bound, "where nothing is shown it is that of the socket");
     }
 }
 
 #[test]
 fn what_is_no_answer_leaves_from_where_the_system_chooses() {
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     let later = Later { asked: Vec::new(), tells: false, own: Rc::default() };
-    let id = tested.bind("0.0.0.0:0", later).unwrap();
-    let port = port_of(&mut tested, id);
+    let id = harness.bind("0.0.0.0:0", later).unwrap();
+    let port = port_of(&mut harness, id);
     let client = open_minded(ONE);
     client.send_to(b"later", (TWO, port)).unwrap();
     let mut from = None;
-    tested.until(|_| {
+    harness.until(|_| {
         from = client.recv_from(&mut [0; 10]).ok();
         from.is_some()
     });
@@ -205,16 +196,16 @@ fn what_is_no_answer_leaves_from_where_the_system_chooses() {
 fn to_a_third_party_nothing_leaves_from_where_another_asked() {
     let third = open_minded(ONE);
     let addr = Addr::Ip(third.local_addr().unwrap());
-    let mut tested = Tested::new();
-    let handler = on_packet(move |cx, packet, _| {
+    let mut harness = Harness::new();
+    let handler = on_datagram(move |cx, packet, _| {
         cx.send_to(packet, &addr);
         Ok(())
     });
-    let id = tested.bind("0.0.0.0:0", handler).unwrap();
-    let port = port_of(&mut tested, id);
+    let id = harness.bind("0.0.0.0:0", handler).unwrap();
+    let port = port_of(&mut harness, id);
     client(TWO, port).send(b"tell him").unwrap();
     let mut from = None;
-    tested.until(|_| {
+    harness.until(|_| {
         from = third.recv_from(&mut [0; 10]).ok();
         from.is_some()
     });
@@ -223,48 +214,48 @@ fn to_a_third_party_nothing_leaves_from_where_another_asked() {
 
 #[test]
 fn a_socket_with_one_address_sends_from_that_whatever_it_is_told() {
-    let mut tested = Tested::new();
-    let id = tested.bind("127.0.0.1:0", Echo).unwrap();
-    let port = port_of(&mut tested, id);
+    let mut harness = Harness::new();
+    let id = harness.bind("127.0.0.1:0", Echo).unwrap();
+    let port = port_of(&mut harness, id);
     let client = open_minded(ONE);
     let to = Addr::Ip(client.local_addr().unwrap());
-    tested.io_mut().send_from(id, b"where from?", &Addr::Ip((TWO, port).into()), &to);
+    harness.io_mut().send_from(id, b"where from?", &Addr::Ip((TWO, port).into()), &to);
     let mut from = None;
-    tested.until(|_| {
+    harness.until(|_| {
         from = client.recv_from(&mut [0; 20]).ok();
         from.is_some()
     });
     assert_eq!(from.unwrap(), (11, SocketAddr::from((ONE, port))));
-    assert_eq!(tested.io_mut().send_from(id, b"?", &to, &Addr::Unnamed), SendStatus::Closed);
-    tested.io_mut().close(id);
-    assert_eq!(tested.io_mut().send_from(id, b"?", &to, &to), SendStatus::Closed);
+    assert_eq!(harness.io_mut().send_from(id, b"?", &to, &Addr::Unnamed), SendStatus::Closed);
+    harness.io_mut().close(id);
+    assert_eq!(harness.io_mut().send_from(id, b"?", &to, &to), SendStatus::Closed);
 }
 
 #[test]
 fn a_socket_that_finds_its_peer_still_answers_what_came_before() {
-    let mut tested = Tested::new();
-    let handler = on_packet(|cx, packet, peer| {
+    let mut harness = Harness::new();
+    let handler = on_datagram(|cx, packet, peer| {
         if cx.io.peer_addr(cx.id).is_none() {
             cx.io.connect_peer(cx.id, peer)?;
         }
         cx.reply(packet);
         Ok(())
     });
-    let id = tested.bind("0.0.0.0:0", handler).unwrap();
-    let port = port_of(&mut tested, id);
+    let id = harness.bind("0.0.0.0:0", handler).unwrap();
+    let port = port_of(&mut harness, id);
     let client = client(TWO, port);
     for packet in [b"1", b"2"] {
         client.send(packet).unwrap();
     }
     for packet in [b"1", b"2"] {
-        assert_eq!(answer(&mut tested, &client), packet);
+        assert_eq!(answer(&mut harness, &client), packet);
     }
 }
 
 // Batches.
 
 /// How many datagrams left with each call.
-fn calls_of(steps: &common::Steps, id: SocketId) -> Vec<usize> {
+fn calls_of(steps: &crate::support::TraceLog, id: SocketId) -> Vec<usize> {
     let left = |step: &TraceEvent| match step {
         TraceEvent::PacketsOut(of, n) if *of == id => Some(*n),
         _ => None,
@@ -274,18 +265,18 @@ fn calls_of(steps: &common::Steps, id: SocketId) -> Vec<usize> {
 
 /// Sends so many to one address after the other, and says in what calls they are answered.
 fn answered_in_calls(own: &str, asked: &[(IpAddr, u8)]) -> Vec<usize> {
-    let mut tested = Tested::new();
-    let id = tested.bind(own, Echo).unwrap();
-    let port = port_of(&mut tested, id);
+    let mut harness = Harness::new();
+    let id = harness.bind(own, Echo).unwrap();
+    let port = port_of(&mut harness, id);
     // One datagram, so that the next call asks for many.
     let first = client(asked[0].0, port);
     for n in 0..2 {
         first.send(&[n]).unwrap();
     }
     for n in 0..2 {
-        assert_eq!(answer(&mut tested, &first), [n]);
+        assert_eq!(answer(&mut harness, &first), [n]);
     }
-    let steps = tested.steps();
+    let steps = harness.steps();
     let mut clients: BTreeMap<IpAddr, UdpSocket> = BTreeMap::new();
     let mut expected: BTreeMap<IpAddr, Vec<u8>> = BTreeMap::new();
     let mut all = 0_u8;
@@ -298,7 +289,7 @@ fn answered_in_calls(own: &str, asked: &[(IpAddr, u8)]) -> Vec<usize> {
         }
     }
     let mut came: BTreeMap<IpAddr, Vec<u8>> = BTreeMap::new();
-    tested.until(|_| {
+    harness.until(|_| {
         for (ip, client) in &clients {
             let mut byte = [0];
             while client.recv(&mut byte).is_ok() {
@@ -324,19 +315,19 @@ fn a_batch_of_answers_ends_where_their_address_changes_and_nowhere_else() {
 
 #[test]
 fn an_answer_that_was_given_and_one_that_was_not_do_not_share_a_call() {
-    let mut tested = Tested::new();
-    let handler = on_packet(|cx, packet, peer| {
+    let mut harness = Harness::new();
+    let handler = on_datagram(|cx, packet, peer| {
         cx.reply(packet);
         let id = cx.id;
         cx.io.send_from(id, b"system's choice", &Addr::Ip(([0, 0, 0, 0], 0).into()), peer);
         Ok(())
     });
-    let id = tested.bind("0.0.0.0:0", handler).unwrap();
-    let port = port_of(&mut tested, id);
+    let id = harness.bind("0.0.0.0:0", handler).unwrap();
+    let port = port_of(&mut harness, id);
     let client = open_minded(ONE);
     client.send_to(b"hello", (TWO, port)).unwrap();
     let mut from = Vec::new();
-    tested.until(|_| {
+    harness.until(|_| {
         let mut buffer = [0; 20];
         while let Ok((n, addr)) = client.recv_from(&mut buffer) {
             from.push((buffer[..n].to_vec(), addr.ip()));
@@ -350,18 +341,18 @@ fn an_answer_that_was_given_and_one_that_was_not_do_not_share_a_call() {
 
 #[test]
 fn what_was_sent_to_a_group_is_answered_from_an_address_of_the_machine() {
-    let mut tested = Tested::new();
-    let id = tested.bind("0.0.0.0:0", saying_where()).unwrap();
-    let port = port_of(&mut tested, id);
+    let mut harness = Harness::new();
+    let id = harness.bind("0.0.0.0:0", saying_where()).unwrap();
+    let port = port_of(&mut harness, id);
     let group = Ipv4Addr::new(239, 255, 77, 78);
     let client = open_minded(ONE);
     let on_loopback = socket2::SockRef::from(&client).set_multicast_if_v4(&Ipv4Addr::LOCALHOST);
-    let joined = tested.io_mut().join_multicast(id, IpAddr::V4(group), 1);
+    let joined = harness.io_mut().join_multicast(id, IpAddr::V4(group), 1);
     if joined.is_err() || on_loopback.is_err() || client.send_to(b"a", (group, port)).is_err() {
         eprintln!("this machine has no multicast on its loopback: {joined:?} {on_loopback:?}");
         return;
     }
-    let said = String::from_utf8(answer(&mut tested, &client)).unwrap();
+    let said = String::from_utf8(answer(&mut harness, &client)).unwrap();
     assert_eq!(said, format!("{group}:{port}"));
 }
 
@@ -371,9 +362,9 @@ fn what_was_broadcast_is_answered_from_an_address_of_the_machine() {
     for (wildcard, said) in
         [("0.0.0.0:0", "127.255.255.255"), ("[::]:0", "[::ffff:127.255.255.255]")]
     {
-        let mut tested = Tested::new();
-        let id = tested.bind(wildcard, saying_where()).unwrap();
-        let port = port_of(&mut tested, id);
+        let mut harness = Harness::new();
+        let id = harness.bind(wildcard, saying_where()).unwrap();
+        let port = port_of(&mut harness, id);
         let client = open_minded(ONE);
         client.set_broadcast(true).unwrap();
         // Several, so that they are in one batch whose first cannot leave from there.
@@ -381,25 +372,25 @@ fn what_was_broadcast_is_answered_from_an_address_of_the_machine() {
             client.send_to(b"anybody?", (broadcast, port)).unwrap();
         }
         for _ in 0..3 {
-            let answer = String::from_utf8(answer(&mut tested, &client)).unwrap();
+            let answer = String::from_utf8(answer(&mut harness, &client)).unwrap();
             assert_eq!(answer, format!("{said}:{port}"), "{wildcard}");
         }
-        assert_eq!(tested.io().stats().packets_dropped, 0, "{wildcard}");
+        assert_eq!(harness.io().stats().packets_dropped, 0, "{wildcard}");
     }
 }
 
 #[test]
 fn from_an_address_that_is_not_ours_the_system_chooses_another() {
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     for (own, strange) in [("0.0.0.0:0", "10.255.255.254:9"), ("[::]:0", "[2001:db8::1]:9")] {
-        let id = tested.bind(own, Echo).unwrap();
-        let port = port_of(&mut tested, id);
+        let id = harness.bind(own, Echo).unwrap();
+        let port = port_of(&mut harness, id);
         let ip = if own.starts_with('[') { SIX } else { ONE };
         let client = open_minded(ip);
         let to = Addr::Ip(client.local_addr().unwrap());
-        tested.io_mut().send_from(id, b"from me", &Addr::Ip(strange.parse().unwrap()), &to);
+        harness.io_mut().send_from(id, b"from me", &Addr::Ip(strange.parse().unwrap()), &to);
         let mut from = None;
-        tested.until(|_| {
+        harness.until(|_| {
             from = client.recv_from(&mut [0; 20]).ok();
             from.is_some()
         });
@@ -419,9 +410,9 @@ fn blocking_where(request: &mut Request<'_>) -> io::Result<()> {
 fn a_blocking_handler_is_told_too_and_its_answer_leaves_from_there() {
     for mode in [Workers::inline(), Workers::threads(3), Workers::threads(1)] {
         for (wildcard, asked) in WILDCARDS {
-            let mut tested = Tested::new();
-            let id = tested.bind_blocking(wildcard, &mode, |_| blocking_where).unwrap();
-            let port = port_of(&mut tested, id);
+            let mut harness = Harness::new();
+            let id = harness.bind_blocking(wildcard, &mode, |_| blocking_where).unwrap();
+            let port = port_of(&mut harness, id);
             let clients: Vec<UdpSocket> = asked.iter().map(|ip| client(*ip, port)).collect();
             for client in &clients {
                 client.send(b"where?").unwrap();
@@ -429,7 +420,7 @@ fn a_blocking_handler_is_told_too_and_its_answer_leaves_from_there() {
             }
             for (ip, client) in asked.iter().zip(&clients) {
                 for _ in 0..2 {
-                    let said = String::from_utf8(answer(&mut tested, client)).unwrap();
+                    let said = String::from_utf8(answer(&mut harness, client)).unwrap();
                     assert_eq!(said, named(wildcard, *ip, port).to_string(), "{wildcard}");
                 }
             }
@@ -441,9 +432,9 @@ fn a_blocking_handler_is_told_too_and_its_answer_leaves_from_there() {
 #[test]
 fn one_client_that_asks_at_two_addresses_is_answered_from_both() {
     let mode = Workers::threads(4);
-    let mut tested = Tested::new();
-    let id = tested.bind_blocking("0.0.0.0:0", &mode, |_| blocking_where).unwrap();
-    let port = port_of(&mut tested, id);
+    let mut harness = Harness::new();
+    let id = harness.bind_blocking("0.0.0.0:0", &mode, |_| blocking_where).unwrap();
+    let port = port_of(&mut harness, id);
     let client = open_minded(ONE);
     for _ in 0..20 {
         for ip in [ONE, TWO] {
@@ -451,7 +442,7 @@ fn one_client_that_asks_at_two_addresses_is_answered_from_both() {
         }
     }
     let mut answers = 0;
-    tested.until(|_| {
+    harness.until(|_| {
         let mut buffer = [0; 40];
         while let Ok((n, from)) = client.recv_from(&mut buffer) {
             assert_eq!(std::str::from_utf8(&buffer[..n]).unwrap(), from.to_string());
@@ -499,26 +490,26 @@ fn every_loop_answers_from_the_address_that_was_asked() {
 #[test]
 fn what_a_wildcard_socket_sends_to_itself_is_refused_from_whatever_address() {
     for accept_own_packets in [false, true] {
-        let mut tested =
-            Tested::with_shared((), Options { accept_own_packets, ..Options::default() });
+        let mut harness =
+            Harness::with_shared((), Options { accept_own_packets, ..Options::default() });
         let handled = Rc::new(Cell::new(0));
         let count = Rc::clone(&handled);
-        let id = tested
+        let id = harness
             .bind(
                 "0.0.0.0:0",
-                on_packet(move |cx, packet, _| {
+                on_datagram(move |cx, packet, _| {
                     count.set(count.get() + 1);
                     cx.reply(packet);
                     Ok(())
                 }),
             )
             .unwrap();
-        let port = port_of(&mut tested, id);
+        let port = port_of(&mut harness, id);
         let [one, two] = [ONE, TWO].map(|ip| Addr::Ip((ip, port).into()));
         for (from, to) in [(&one, &two), (&two, &one), (&two, &two)] {
-            tested.io_mut().send_from(id, b"round and round", from, to);
+            harness.io_mut().send_from(id, b"round and round", from, to);
         }
-        tested.until(|server| server.io().stats().packets_refused == 3);
+        harness.until(|server| server.io().stats().packets_refused == 3);
         assert_eq!(handled.get(), 0);
     }
 }

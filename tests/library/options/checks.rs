@@ -1,21 +1,18 @@
 //! Every option is refused by its name where it cannot be, works at its edges, and has a test that
 //! falls when it is ignored.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use common::{Client, Kind, Net, PATIENCE, PacketClient, Tested};
 use socketserver::blocking::{Request, Workers};
 use socketserver::{
     CloseReason, Connect, Echo, LengthField, LoopGroup, Options, Reconnect, Server, TraceEvent,
 };
+
+use crate::support::{Client, DatagramClient, DatagramKind, Harness, Kind, PATIENCE};
 
 const NONE: Duration = Duration::ZERO;
 
@@ -217,27 +214,27 @@ fn what_is_at_the_edge_works() {
     let kinds = if cfg!(unix) { &Kind::ALL[..] } else { &Kind::ALL[..1] };
     for options in [largest(), smallest()] {
         for kind in kinds {
-            let mut tested = Tested::with_shared((), options.clone());
-            let addr = tested.serve(*kind, |_| Echo);
+            let mut harness = Harness::with_shared((), options.clone());
+            let addr = harness.serve(*kind, |_| Echo);
             let mut client = Client::connect(&addr);
-            tested.echo(&mut client, &[7; 5_000]);
+            harness.echo(&mut client, &[7; 5_000]);
             client.finish_sending();
-            assert_eq!(tested.receive_to_end(&mut client), b"");
+            assert_eq!(harness.receive_to_end(&mut client), b"");
             drop(client);
-            tested.until_ended(1);
+            harness.until_ended(1);
         }
-        let mut tested = Tested::with_shared((), options.clone());
-        let (_, addr) = tested.serve_packets(Net::V4, Echo);
-        tested.exchange(&PacketClient::new(&addr), b"hello");
-        tested.shutdown(Duration::MAX).unwrap();
+        let mut harness = Harness::with_shared((), options.clone());
+        let (_, addr) = harness.serve_datagrams(DatagramKind::V4, Echo);
+        harness.exchange(&DatagramClient::new(&addr), b"hello");
+        harness.shutdown(Duration::MAX).unwrap();
     }
     for (first, most) in [(1, u64::MAX), (u64::MAX, 1), (u64::MAX, u64::MAX)] {
         let again = Reconnect::new("127.0.0.1:1", once_more as Factory).unwrap();
         let (first, most) = (Duration::from_nanos(first), Duration::from_secs(most));
-        let mut tested = Tested::new();
-        again.initial_backoff(first).max_backoff(most).start(&mut tested).unwrap();
-        tested.until(|server| server.io().stats().all_ended() > 0);
-        tested.shutdown(NONE).unwrap();
+        let mut harness = Harness::new();
+        again.initial_backoff(first).max_backoff(most).start(&mut harness).unwrap();
+        harness.until(|server| server.io().stats().all_ended() > 0);
+        harness.shutdown(NONE).unwrap();
     }
 }
 
@@ -247,16 +244,17 @@ fn what_is_at_the_edge_works() {
     ignore = "there mio reports all that are ready at once"
 )]
 fn a_turn_takes_so_many_events_at_once() {
-    let mut tested = Tested::with_shared((), Options { events_per_turn: 2, ..Options::default() });
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut harness =
+        Harness::with_shared((), Options { events_per_turn: 2, ..Options::default() });
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
     let mut clients = Client::connect_many(&addr, 8);
-    tested.until(|server| server.io().stats().accepted == 8);
+    harness.until(|server| server.io().stats().accepted == 8);
     for client in &mut clients {
         client.send(b"hello");
     }
-    let steps = tested.steps();
+    let steps = harness.steps();
     for client in &mut clients {
-        assert_eq!(tested.receive(client, 5), b"hello");
+        assert_eq!(harness.receive(client, 5), b"hello");
     }
     let most = steps.all().into_iter().filter_map(|step| match step {
         TraceEvent::Polled(events) => Some(events),
@@ -273,10 +271,10 @@ fn who_spins_does_not_sleep() {
 
     let sleeps = || getrusage(UsageWho::RUSAGE_THREAD).unwrap().voluntary_context_switches();
     let turns = |busy_poll: Duration| {
-        let mut tested = Tested::with_shared((), Options { busy_poll, ..Options::default() });
+        let mut harness = Harness::with_shared((), Options { busy_poll, ..Options::default() });
         let one = |_| {
             let before = sleeps();
-            tested.turn(Some(Duration::from_millis(5))).unwrap();
+            harness.turn(Some(Duration::from_millis(5))).unwrap();
             sleeps() - before
         };
         (0..20).map(one).collect::<Vec<_>>()
@@ -291,17 +289,17 @@ fn who_spins_does_not_sleep() {
 /// More than by default: they wait for each other.
 #[test]
 fn as_many_threads_work_at_once() {
-    let mut tested = Tested::with_shared(0, Options { offload_threads: 9, ..Options::default() });
+    let mut harness = Harness::with_shared(0, Options { offload_threads: 9, ..Options::default() });
     let meeting = Arc::new(Barrier::new(9));
-    let id = tested.server.add_timer_handler(move |cx| {
+    let id = harness.server.add_timer_handler(move |cx| {
         for _ in 0..9 {
             let meeting = Arc::clone(&meeting);
             cx.offload(move || meeting.wait().is_leader(), |met: &mut i32, _, _| *met += 1)?;
         }
         Ok(())
     });
-    tested.io_mut().set_timer(id.unwrap(), NONE);
-    tested.until(|server| *server.shared_mut() == 9);
+    harness.io_mut().set_timer(id.unwrap(), NONE);
+    harness.until(|server| *server.shared_mut() == 9);
 }
 
 /// For each option a test that falls when the option is ignored: where its default stands in its place.
@@ -319,24 +317,24 @@ macro_rules! each_option_has {
 }
 
 each_option_has! {
-    max_connections: "tests/limits.rs",
+    max_connections: "tests/library/limits.rs",
         above_max_connections_clients_wait_and_are_served_as_others_leave;
-    read_buffer: "tests/fairness.rs", what_came_at_once_is_read_in_the_turn_of_its_event_as_far_as_the_budget_goes;
-    reads_per_turn: "tests/option_effects.rs", a_turn_has_as_many_reads_as_the_budget_says;
-    writes_per_turn: "tests/option_effects.rs", a_turn_has_as_many_writes_as_the_budget_says;
-    accepts_per_turn: "tests/fairness.rs", accepts_are_spread_over_turns_by_their_budget;
-    events_per_turn: "tests/options.rs", a_turn_takes_so_many_events_at_once;
-    input_limit: "tests/lifecycle.rs", as_many_bytes_as_the_input_limit_may_be_left_until_the_end;
-    high_water: "tests/option_effects.rs", output_above_high_water_is_congestion_until_low_water;
-    low_water: "tests/option_effects.rs", output_above_high_water_is_congestion_until_low_water;
-    output_limit: "tests/option_effects.rs", output_above_its_limit_ends_the_connection;
-    idle_timeout: "tests/lifecycle.rs", silence_ends_as_idle;
-    frame_timeout: "tests/framing.rs", a_peer_that_drips_does_not_outlast_the_frame_timeout;
-    close_timeout: "tests/option_effects.rs", a_closed_connection_has_so_long_for_what_is_left;
-    linger_timeout: "tests/option_effects.rs", a_closed_connection_lingers_for_so_long;
-    linger_time: "tests/option_effects.rs", a_closed_connection_lingers_for_so_long;
-    max_lingering: "tests/linger.rs", of_too_many_that_linger_the_oldest_go;
-    connect_timeout: "tests/dial.rs", an_address_that_does_not_answer_makes_way_for_the_next;
+    read_buffer: "tests/library/stream/fairness.rs", what_came_at_once_is_read_in_the_turn_of_its_event_as_far_as_the_budget_goes;
+    reads_per_turn: "tests/library/options/effects.rs", a_turn_has_as_many_reads_as_the_budget_says;
+    writes_per_turn: "tests/library/options/effects.rs", a_turn_has_as_many_writes_as_the_budget_says;
+    accepts_per_turn: "tests/library/stream/fairness.rs", accepts_are_spread_over_turns_by_their_budget;
+    events_per_turn: "tests/library/options/checks.rs", a_turn_takes_so_many_events_at_once;
+    input_limit: "tests/library/stream/lifecycle.rs", as_many_bytes_as_the_input_limit_may_be_left_until_the_end;
+    high_water: "tests/library/options/effects.rs", output_above_high_water_is_congestion_until_low_water;
+    low_water: "tests/library/options/effects.rs", output_above_high_water_is_congestion_until_low_water;
+    output_limit: "tests/library/options/effects.rs", output_above_its_limit_ends_the_connection;
+    idle_timeout: "tests/library/stream/lifecycle.rs", silence_ends_as_idle;
+    frame_timeout: "tests/library/stream/framing.rs", a_peer_that_drips_does_not_outlast_the_frame_timeout;
+    close_timeout: "tests/library/options/effects.rs", a_closed_connection_has_so_long_for_what_is_left;
+    linger_timeout: "tests/library/options/effects.rs", a_closed_connection_lingers_for_so_long;
+    linger_time: "tests/library/options/effects.rs", a_closed_connection_lingers_for_so_long;
+    max_lingering: "tests/library/stream/closing.rs", of_too_many_that_linger_the_oldest_go;
+    connect_timeout: "tests/library/connect/attempts.rs", an_address_that_does_not_answer_makes_way_for_the_next;
     backlog: "src/net/tests.rs", no_more_clients_wait_than_the_backlog_says;
     nodelay: "src/net/tests.rs", nodelay_is_that_of_every_tcp_connection;
     keepalive: "src/net/tests.rs", keepalive_is_that_of_every_tcp_connection;
@@ -347,39 +345,43 @@ each_option_has! {
     v6_only: "src/net/tests.rs", the_switches_of_listeners_are_set_as_they_say;
     receive_buffer: "src/net/tests.rs", buffers_are_those_of_every_socket;
     send_buffer: "src/net/tests.rs", buffers_are_those_of_every_socket;
-    max_packet_size: "tests/datagram_faults.rs", a_datagram_above_the_limit_is_told_as_cut_and_the_next_one_is_whole;
-    packets_per_turn: "tests/datagrams.rs", no_turn_lets_in_more_than_its_budget;
-    send_queue_packets: "tests/datagram_faults.rs", the_queue_is_bounded_in_datagrams_and_tells_when_it_is_empty_again;
-    send_queue_bytes: "tests/datagram_faults.rs", the_queue_is_bounded_in_bytes_too;
-    accept_own_packets: "tests/datagram_faults.rs", two_services_of_one_loop_answer_each_other_only_if_they_may;
+    max_packet_size: "tests/library/datagram/faults.rs", a_datagram_above_the_limit_is_told_as_cut_and_the_next_one_is_whole;
+    packets_per_turn: "tests/library/datagram/exchange.rs", no_turn_lets_in_more_than_its_budget;
+    send_queue_packets: "tests/library/datagram/faults.rs", the_queue_is_bounded_in_datagrams_and_tells_when_it_is_empty_again;
+    send_queue_bytes: "tests/library/datagram/faults.rs", the_queue_is_bounded_in_bytes_too;
+    accept_own_packets: "tests/library/datagram/faults.rs", two_services_of_one_loop_answer_each_other_only_if_they_may;
     broadcast: "src/net/tests.rs", the_switches_of_datagram_sockets_are_set_as_they_say;
     ttl: "src/net/tests.rs", hops_are_limited_towards_peers_of_both_families;
     multicast_ttl: "src/net/tests.rs", hops_are_limited_towards_peers_of_both_families;
     multicast_loop: "src/net/tests.rs", hops_are_limited_towards_peers_of_both_families;
-    busy_poll: "tests/options.rs", who_spins_does_not_sleep;
-    post_queue: "tests/handle.rs", above_the_mailbox_limit_a_call_is_refused_and_room_comes_back;
-    offload_threads: "tests/options.rs", as_many_threads_work_at_once;
-    lookup_threads: "tests/names.rs",
+    busy_poll: "tests/library/options/checks.rs", who_spins_does_not_sleep;
+    post_queue: "tests/library/handle.rs", above_the_mailbox_limit_a_call_is_refused_and_room_comes_back;
+    offload_threads: "tests/library/options/checks.rs", as_many_threads_work_at_once;
+    lookup_threads: "tests/library/connect/names.rs",
         a_client_that_asks_for_more_names_than_there_are_threads_leaves_some_for_others;
-    offload_queue: "tests/handle.rs", above_the_work_limit_offloading_is_refused;
+    offload_queue: "tests/library/handle.rs", above_the_work_limit_offloading_is_refused;
 }
 
 /// The same for each setting of a [`Workers`].
 const WORKERS_TESTS: &[(&str, &str, &str)] = &[
-    ("daemon_threads", "tests/blocking.rs", "a_shutdown_does_not_wait_for_who_is_detached"),
+    (
+        "daemon_threads",
+        "tests/library/blocking/contract.rs",
+        "a_shutdown_does_not_wait_for_who_is_detached",
+    ),
     (
         "timeout",
-        "tests/blocking_limits.rs",
+        "tests/library/blocking/limits.rs",
         "one_write_takes_the_timeout_at_most_however_many_pieces_the_peer_takes",
     ),
     (
         "deadline",
-        "tests/blocking_limits.rs",
+        "tests/library/blocking/limits.rs",
         "who_sends_byte_by_byte_is_within_every_timeout_and_ends_at_the_deadline",
     ),
     (
         "handle_error",
-        "tests/blocking.rs",
+        "tests/library/blocking/contract.rs",
         "a_failure_and_a_panic_reach_the_hook_once_each_and_end_that_client_alone",
     ),
     ("after_fork", "tests/parity/signals.rs", "after_fork"),

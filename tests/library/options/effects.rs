@@ -1,8 +1,5 @@
 //! What single options do, on connections in memory and a clock that stands still. Which test shows
-//! which option is listed in `tests/options.rs`.
-
-#![cfg(feature = "testing")]
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+//! which option is listed in `checks.rs`.
 
 use std::cell::RefCell;
 use std::io;

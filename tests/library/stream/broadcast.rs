@@ -1,17 +1,14 @@
 //! What many are sent is one copy, arrives in its order, and counts in full.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::io;
 use std::sync::Arc;
 
-use common::{Client, Kind, Tested, on_input, pattern};
 use socketserver::testing::TestServer;
 use socketserver::{
     CloseReason, Context, Echo, Handler, Input, Options, SendStatus, SocketId, TraceEvent,
 };
+
+use crate::support::{Client, Harness, Kind, on_input, pattern};
 
 /// Sends everybody a head of its own and then the news, whenever somebody says something.
 struct Member(Arc<[u8]>);
@@ -37,34 +34,33 @@ impl Handler<Vec<SocketId>> for Member {
     }
 }
 
-#[test]
-fn everybody_gets_the_news_with_its_own_head_in_one_write() {
-    for kind in Kind::ALL {
-        let mut tested = Tested::with_shared(Vec::new(), Options::default());
-        let steps = tested.steps();
-        let news: Arc<[u8]> = pattern(20_000, 3).into();
-        let copy = Arc::clone(&news);
-        let addr = tested.serve(kind, move |_| Member(Arc::clone(&copy)));
-        let mut clients = Client::connect_many(&addr, 10);
-        tested.until(|server| server.shared_mut().len() == 10);
-        clients[3].send(b"!");
-        let expected: Vec<Vec<u8>> =
-            (0..10).map(|n| [format!("to {n}:").as_bytes(), &news, b"."].concat()).collect();
-        tested.until(|_| {
-            clients.iter_mut().all(|client| {
-                client.look();
-                client.received.len() == expected[0].len()
-            })
-        });
-        // Who is accepted in which order is the system's to say.
-        let mut received: Vec<_> = clients.iter().map(|client| client.received.clone()).collect();
-        received.sort();
-        assert!(received == expected);
-        let writes = steps.count(|step| matches!(step, TraceEvent::Wrote(..)));
-        assert_eq!(writes, 10, "on {kind:?}");
-        drop(clients);
-        tested.until_ended(10);
-    }
+kinds!(everybody_gets_the_news_with_its_own_head_in_one_write);
+
+fn everybody_gets_the_news_with_its_own_head_in_one_write(kind: Kind) {
+    let mut harness = Harness::with_shared(Vec::new(), Options::default());
+    let steps = harness.steps();
+    let news: Arc<[u8]> = pattern(20_000, 3).into();
+    let copy = Arc::clone(&news);
+    let addr = harness.serve(kind, move |_| Member(Arc::clone(&copy)));
+    let mut clients = Client::connect_many(&addr, 10);
+    harness.until(|server| server.shared_mut().len() == 10);
+    clients[3].send(b"!");
+    let expected: Vec<Vec<u8>> =
+        (0..10).map(|n| [format!("to {n}:").as_bytes(), &news, b"."].concat()).collect();
+    harness.until(|_| {
+        clients.iter_mut().all(|client| {
+            client.look();
+            client.received.len() == expected[0].len()
+        })
+    });
+    // Who is accepted in which order is the system's to say.
+    let mut received: Vec<_> = clients.iter().map(|client| client.received.clone()).collect();
+    received.sort();
+    assert!(received == expected);
+    let writes = steps.count(|step| matches!(step, TraceEvent::Wrote(..)));
+    assert_eq!(writes, 10, "on {kind:?}");
+    drop(clients);
+    harness.until_ended(10);
 }
 
 #[test]
@@ -143,31 +139,30 @@ fn what_is_sent_in_any_mixture_arrives_in_its_order() {
     }
 }
 
-#[test]
-fn what_a_handler_sends_around_a_shared_answer_keeps_its_order() {
-    for kind in Kind::ALL {
-        let mut tested = Tested::new();
-        let body: Arc<[u8]> = pattern(300_000, 9).into();
-        let expected = [b"head ", &body[..], b" foot", &body[..]].concat();
-        let addr = tested.serve(kind, move |_| {
-            let body = Arc::clone(&body);
-            on_input(move |cx: &mut Context<'_>, input: &mut Input<'_>| {
-                input.take_all();
-                cx.send(b"head ");
-                cx.io.send_shared(cx.id, &body);
-                cx.send(b" foot");
-                cx.io.send_shared(cx.id, &body);
-                Ok(())
-            })
-        });
-        let mut client = Client::connect(&addr);
-        client.send(b"?");
-        tested.until(|_| {
-            client.look();
-            client.received.len() == expected.len()
-        });
-        assert!(client.received == expected);
-        drop(client);
-        tested.until_ended(1);
-    }
+kinds!(what_a_handler_sends_around_a_shared_answer_keeps_its_order);
+
+fn what_a_handler_sends_around_a_shared_answer_keeps_its_order(kind: Kind) {
+    let mut harness = Harness::new();
+    let body: Arc<[u8]> = pattern(300_000, 9).into();
+    let expected = [b"head ", &body[..], b" foot", &body[..]].concat();
+    let addr = harness.serve(kind, move |_| {
+        let body = Arc::clone(&body);
+        on_input(move |cx: &mut Context<'_>, input: &mut Input<'_>| {
+            input.take_all();
+            cx.send(b"head ");
+            cx.io.send_shared(cx.id, &body);
+            cx.send(b" foot");
+            cx.io.send_shared(cx.id, &body);
+            Ok(())
+        })
+    });
+    let mut client = Client::connect(&addr);
+    client.send(b"?");
+    harness.until(|_| {
+        client.look();
+        client.received.len() == expected.len()
+    });
+    assert!(client.received == expected);
+    drop(client);
+    harness.until_ended(1);
 }

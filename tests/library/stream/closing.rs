@@ -1,15 +1,12 @@
 //! A close destroys no answer that is under way, and waits for nobody for ever.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use common::{Client, Kind, Tested, on_input, on_setup, pattern};
 use socketserver::testing::{Peer, TestServer};
 use socketserver::{CloseReason, Context, Handler, Input, Options};
+
+use crate::support::{Client, Harness, Kind, on_input, on_setup, pattern};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -26,40 +23,38 @@ impl Handler for AnswersOnce {
     }
 }
 
-#[test]
-fn an_answer_gets_through_although_the_client_is_still_sending() {
-    for kind in Kind::ALL {
-        let mut tested = Tested::new();
-        let addr = tested.serve(kind, |_| AnswersOnce);
-        let mut client = Client::connect(&addr);
-        // Sends on for a while without looking at the answer.
-        for _ in 0..20 {
-            client.push(&[0; 10_000]);
-            tested.turn(Some(Duration::ZERO)).unwrap();
-        }
-        assert!(tested.receive_to_end(&mut client) == pattern(100_000, 1), "{kind:?}");
-        drop(client);
-        tested.until_ended(1);
-        assert_eq!(tested.ended(CloseReason::Closed), 1);
+kinds!(an_answer_gets_through_although_the_client_is_still_sending);
+
+fn an_answer_gets_through_although_the_client_is_still_sending(kind: Kind) {
+    let mut harness = Harness::new();
+    let addr = harness.serve(kind, |_| AnswersOnce);
+    let mut client = Client::connect(&addr);
+    // Sends on for a while without looking at the answer.
+    for _ in 0..20 {
+        client.push(&[0; 10_000]);
+        harness.turn(Some(Duration::ZERO)).unwrap();
     }
+    assert!(harness.receive_to_end(&mut client) == pattern(100_000, 1), "{kind:?}");
+    drop(client);
+    harness.until_ended(1);
+    assert_eq!(harness.ended(CloseReason::Closed), 1);
 }
 
-#[test]
-fn an_error_with_unread_input_does_not_destroy_the_answer() {
-    for kind in Kind::ALL {
-        let mut tested = Tested::with_shared((), Options { read_buffer: 10, ..Options::default() });
-        let addr = tested.serve(kind, |_| {
-            on_input(|cx: &mut Context<'_>, _| {
-                cx.send(b"bad request");
-                Err(ErrorKind::InvalidData.into())
-            })
-        });
-        let mut client = Client::connect(&addr);
-        client.send(&[0; 50_000]);
-        assert_eq!(tested.receive_to_end(&mut client), b"bad request");
-        drop(client);
-        tested.until_ended(1);
-    }
+kinds!(an_error_with_unread_input_does_not_destroy_the_answer);
+
+fn an_error_with_unread_input_does_not_destroy_the_answer(kind: Kind) {
+    let mut harness = Harness::with_shared((), Options { read_buffer: 10, ..Options::default() });
+    let addr = harness.serve(kind, |_| {
+        on_input(|cx: &mut Context<'_>, _| {
+            cx.send(b"bad request");
+            Err(ErrorKind::InvalidData.into())
+        })
+    });
+    let mut client = Client::connect(&addr);
+    client.send(&[0; 50_000]);
+    assert_eq!(harness.receive_to_end(&mut client), b"bad request");
+    drop(client);
+    harness.until_ended(1);
 }
 
 /// A server whose clock stands still, and so many peers that have got an answer and linger.
@@ -136,23 +131,22 @@ fn of_too_many_that_linger_the_oldest_go() {
     assert_eq!(server.io().connection_count(), 1);
 }
 
-#[test]
-fn who_lingers_makes_room_for_who_comes() {
+kinds!(who_lingers_makes_room_for_who_comes);
+
+fn who_lingers_makes_room_for_who_comes(kind: Kind) {
     let options = Options { max_connections: 2, ..Options::default() };
-    for kind in Kind::ALL {
-        let mut tested = Tested::with_shared((), options.clone());
-        let addr = tested.serve(kind, |_| AnswersOnce);
-        let mut clients = Vec::new();
-        for _ in 0..5 {
-            let mut client = Client::connect(&addr);
-            client.send(b"?");
-            assert!(tested.receive_to_end(&mut client) == pattern(100_000, 1), "{kind:?}");
-            // None of them closes.
-            clients.push(client);
-        }
-        // Whether another one waits shows only when there is room for it.
-        assert!((1..=2).contains(&tested.io().connection_count()));
+    let mut harness = Harness::with_shared((), options.clone());
+    let addr = harness.serve(kind, |_| AnswersOnce);
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        let mut client = Client::connect(&addr);
+        client.send(b"?");
+        assert!(harness.receive_to_end(&mut client) == pattern(100_000, 1), "{kind:?}");
+        // None of them closes.
+        clients.push(client);
     }
+    // Whether another one waits shows only when there is room for it.
+    assert!((1..=2).contains(&harness.io().connection_count()));
 }
 
 #[test]
@@ -182,67 +176,64 @@ fn a_shutdown_waits_for_who_sends_on_for_two_seconds() {
 /// although the server refuses it at once.
 #[test]
 fn an_early_answer_is_not_destroyed_by_what_still_comes() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| AnswersOnce);
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| AnswersOnce);
     for _ in 0..10 {
         let mut client = Client::connect(&addr);
         let mut left = 8 << 20;
-        tested.until(|_| {
+        harness.until(|_| {
             let piece = left.min(256 << 10);
             left -= client.push(&vec![b'x'; piece]);
             left == 0
         });
         client.finish_sending();
-        assert!(tested.receive_to_end(&mut client) == pattern(100_000, 1));
+        assert!(harness.receive_to_end(&mut client) == pattern(100_000, 1));
     }
 }
 
-#[test]
-fn a_look_in_vain_does_not_end_the_lingering() {
-    for kind in Kind::ALL {
-        let options =
-            Options { linger_timeout: ms(20_000), read_buffer: 1_024, ..Options::default() };
-        let mut tested = Tested::with_shared((), options);
-        let addr = tested.serve(kind, |_| AnswersOnce);
-        let mut client = Client::connect(&addr);
+kinds!(a_look_in_vain_does_not_end_the_lingering);
+
+fn a_look_in_vain_does_not_end_the_lingering(kind: Kind) {
+    let options = Options { linger_timeout: ms(20_000), read_buffer: 1_024, ..Options::default() };
+    let mut harness = Harness::with_shared((), options);
+    let addr = harness.serve(kind, |_| AnswersOnce);
+    let mut client = Client::connect(&addr);
+    client.send(b"?");
+    harness.receive_to_end(&mut client);
+    let steps = harness.steps();
+    for _ in 0..3 {
+        // It fills the buffer, so that only one more read tells that this was all.
+        client.send(&[0; 1_024]);
+        harness.until_quiet(&steps);
+        assert_eq!(harness.io().connection_count(), 1, "{kind:?}: it lingers on");
+    }
+    drop(client);
+    harness.until_ended(1);
+}
+
+kinds!(a_client_that_closes_ends_the_lingering_at_once);
+
+fn a_client_that_closes_ends_the_lingering_at_once(kind: Kind) {
+    let mut harness =
+        Harness::with_shared((), Options { linger_timeout: ms(20_000), ..Options::default() });
+    let addr = harness.serve(kind, |_| AnswersOnce);
+    let mut clients = Client::connect_many(&addr, 10);
+    for client in &mut clients {
         client.send(b"?");
-        tested.receive_to_end(&mut client);
-        let steps = tested.steps();
-        for _ in 0..3 {
-            // It fills the buffer, so that only one more read tells that this was all.
-            client.send(&[0; 1_024]);
-            tested.until_quiet(&steps);
-            assert_eq!(tested.io().connection_count(), 1, "{kind:?}: it lingers on");
-        }
-        drop(client);
-        tested.until_ended(1);
     }
-}
-
-#[test]
-fn a_client_that_closes_ends_the_lingering_at_once() {
-    for kind in Kind::ALL {
-        let mut tested =
-            Tested::with_shared((), Options { linger_timeout: ms(20_000), ..Options::default() });
-        let addr = tested.serve(kind, |_| AnswersOnce);
-        let mut clients = Client::connect_many(&addr, 10);
-        for client in &mut clients {
-            client.send(b"?");
-        }
-        for client in &mut clients {
-            tested.receive_to_end(client);
-        }
-        let began = Instant::now();
-        drop(clients);
-        tested.until(|server| server.io().connection_count() == 0);
-        assert!(began.elapsed() < ms(5_000));
+    for client in &mut clients {
+        harness.receive_to_end(client);
     }
+    let began = Instant::now();
+    drop(clients);
+    harness.until(|server| server.io().connection_count() == 0);
+    assert!(began.elapsed() < ms(5_000));
 }
 
 #[test]
 fn a_lingering_connection_reaches_no_handler_and_takes_nothing() {
-    let mut tested = Tested::with_shared(Vec::new(), Options::default());
-    let addr = tested.serve(Kind::Tcp, |_| {
+    let mut harness = Harness::with_shared(Vec::new(), Options::default());
+    let addr = harness.serve(Kind::Tcp, |_| {
         on_setup(|cx: &mut Context<'_, Vec<_>>| {
             cx.shared.push(cx.id);
             cx.close();
@@ -250,24 +241,24 @@ fn a_lingering_connection_reaches_no_handler_and_takes_nothing() {
         })
     });
     let mut client = Client::connect(&addr);
-    tested.receive_to_end(&mut client);
-    let id = tested.shared_mut().first().copied().unwrap();
-    assert_eq!(tested.io().connection_count(), 1);
-    assert_eq!(tested.io_mut().send(id, b"late"), socketserver::SendStatus::Closed);
-    tested.io_mut().resume(id);
-    tested.io_mut().shutdown_write(id);
-    tested.io_mut().close(id);
+    harness.receive_to_end(&mut client);
+    let id = harness.shared_mut().first().copied().unwrap();
+    assert_eq!(harness.io().connection_count(), 1);
+    assert_eq!(harness.io_mut().send(id, b"late"), socketserver::SendStatus::Closed);
+    harness.io_mut().resume(id);
+    harness.io_mut().shutdown_write(id);
+    harness.io_mut().close(id);
     client.send(b"late");
-    tested.turn(Some(ms(1))).unwrap();
-    assert_eq!(tested.io().stats().all_ended(), 1);
+    harness.turn(Some(ms(1))).unwrap();
+    assert_eq!(harness.io().stats().all_ended(), 1);
     drop(client);
-    tested.until_ended(1);
+    harness.until_ended(1);
 }
 
 #[test]
 fn an_abort_of_a_lingering_connection_is_no_second_end() {
-    let mut tested = Tested::with_shared(Vec::new(), Options::default());
-    let addr = tested.serve(Kind::Tcp, |_| {
+    let mut harness = Harness::with_shared(Vec::new(), Options::default());
+    let addr = harness.serve(Kind::Tcp, |_| {
         on_setup(|cx: &mut Context<'_, Vec<_>>| {
             cx.shared.push(cx.id);
             cx.close();
@@ -275,20 +266,20 @@ fn an_abort_of_a_lingering_connection_is_no_second_end() {
         })
     });
     let mut client = Client::connect(&addr);
-    tested.receive_to_end(&mut client);
-    let id = tested.shared_mut().first().copied().unwrap();
-    tested.io_mut().abort(id);
-    tested.turn(Some(ms(1))).unwrap();
+    harness.receive_to_end(&mut client);
+    let id = harness.shared_mut().first().copied().unwrap();
+    harness.io_mut().abort(id);
+    harness.turn(Some(ms(1))).unwrap();
     drop(client);
-    tested.until_ended(1);
-    assert_eq!(tested.ended(CloseReason::Closed), 1);
+    harness.until_ended(1);
+    assert_eq!(harness.ended(CloseReason::Closed), 1);
 }
 
 #[test]
 fn progress_puts_the_close_timeout_off() {
     let options = Options { close_timeout: ms(150), ..Options::default() };
-    let mut tested = Tested::with_shared((), options);
-    let addr = tested.serve(Kind::Unix, |_| {
+    let mut harness = Harness::with_shared((), options);
+    let addr = harness.serve(Kind::Unix, |_| {
         on_setup(|cx: &mut Context<'_>| {
             cx.send(&pattern(2 << 20, 2));
             cx.close();
@@ -298,7 +289,7 @@ fn progress_puts_the_close_timeout_off() {
     let mut client = Client::connect(&addr);
     let began = Instant::now();
     let mut next = began;
-    tested.until(|_| {
+    harness.until(|_| {
         if Instant::now() < next {
             return false;
         }
@@ -308,6 +299,6 @@ fn progress_puts_the_close_timeout_off() {
     assert!(began.elapsed() > ms(300), "it was too fast to prove anything");
     assert!(client.received == pattern(2 << 20, 2));
     drop(client);
-    tested.until_ended(1);
-    assert_eq!(tested.ended(CloseReason::Closed), 1);
+    harness.until_ended(1);
+    assert_eq!(harness.ended(CloseReason::Closed), 1);
 }

@@ -1,15 +1,12 @@
 //! However busy one socket is, the others have their turn; and a message costs what it must.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
-use common::{Call, Client, Journal, Kind, Noted, Tested, on_input, reads_once};
 use socketserver::{Context, Echo, Handler, Input, Options, SocketId, TraceEvent};
+
+use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, on_input, reads_once};
 
 /// Takes everything and answers nothing, so that nothing slows its peer down.
 struct Discard;
@@ -31,79 +28,76 @@ fn reads(turn: &[TraceEvent]) -> HashMap<SocketId, usize> {
     reads
 }
 
-#[test]
-fn two_hundred_small_clients_are_served_within_a_few_turns_beside_a_firehose() {
-    for kind in Kind::ALL {
-        let options = Options { read_buffer: 4_096, ..Options::default() };
-        let budget = options.reads_per_turn;
-        let mut tested = Tested::with_shared((), options);
-        let flood = tested.serve(Kind::Tcp, |_| Discard);
-        let addr = tested.serve(Kind::Unix, |_| Echo);
-        let target = if kind == Kind::Tcp { tested.serve(kind, |_| Echo) } else { addr };
-        let mut firehose = Client::connect(&flood);
-        let mut small = Client::connect_many(&target, 200);
-        tested.until(|server| server.io().connection_count() == 201);
-        let steps = tested.steps();
-        let bytes = vec![0; 1 << 20];
-        for _ in 0..5 {
-            firehose.push(&bytes);
-            for client in &mut small {
-                client.send(b"ping");
-            }
-            steps.clear();
-            let mut turns = 0;
-            while small.iter_mut().any(|client| {
-                client.look();
-                client.received.is_empty()
-            }) {
-                firehose.push(&bytes);
-                tested.turn(Some(Duration::ZERO)).unwrap();
-                turns += 1;
-                assert!(turns < 20, "somebody was not served in {turns} turns");
-            }
-            for client in &mut small {
-                assert_eq!(std::mem::take(&mut client.received), b"ping");
-            }
-            for turn in steps.turns() {
-                let reads = reads(&turn);
-                assert!(reads.values().all(|&reads| reads <= budget), "{reads:?}");
-            }
+kinds!(two_hundred_small_clients_are_served_within_a_few_turns_beside_a_firehose);
+
+fn two_hundred_small_clients_are_served_within_a_few_turns_beside_a_firehose(kind: Kind) {
+    let options = Options { read_buffer: 4_096, ..Options::default() };
+    let budget = options.reads_per_turn;
+    let mut harness = Harness::with_shared((), options);
+    let flood = harness.serve(Kind::Tcp, |_| Discard);
+    let addr = harness.serve(Kind::Unix, |_| Echo);
+    let target = if kind == Kind::Tcp { harness.serve(kind, |_| Echo) } else { addr };
+    let mut firehose = Client::connect(&flood);
+    let mut small = Client::connect_many(&target, 200);
+    harness.until(|server| server.io().connection_count() == 201);
+    let steps = harness.steps();
+    let bytes = vec![0; 1 << 20];
+    for _ in 0..5 {
+        firehose.push(&bytes);
+        for client in &mut small {
+            client.send(b"ping");
         }
-        let most = steps.turns().iter().flat_map(|turn| reads(turn).into_values()).max();
-        assert_eq!(most, Some(budget), "the firehose was no firehose");
+        steps.clear();
+        let mut turns = 0;
+        while small.iter_mut().any(|client| {
+            client.look();
+            client.received.is_empty()
+        }) {
+            firehose.push(&bytes);
+            harness.turn(Some(Duration::ZERO)).unwrap();
+            turns += 1;
+            assert!(turns < 20, "somebody was not served in {turns} turns");
+        }
+        for client in &mut small {
+            assert_eq!(std::mem::take(&mut client.received), b"ping");
+        }
+        for turn in steps.turns() {
+            let reads = reads(&turn);
+            assert!(reads.values().all(|&reads| reads <= budget), "{reads:?}");
+        }
     }
+    let most = steps.turns().iter().flat_map(|turn| reads(turn).into_values()).max();
+    assert_eq!(most, Some(budget), "the firehose was no firehose");
 }
 
-#[test]
-fn what_came_at_once_is_read_in_the_turn_of_its_event_as_far_as_the_budget_goes() {
-    for kind in Kind::ALL {
-        let options = Options { read_buffer: 1_024, reads_per_turn: 4, ..Options::default() };
-        let mut tested = Tested::with_shared((), options);
-        let addr = tested.serve(kind, |_| Echo);
-        let mut client = Client::connect(&addr);
-        tested.echo(&mut client, b"warm up");
-        let steps = tested.steps();
-        tested.until_quiet(&steps);
-        for (sent, turns) in [(3_000, 1), (6_000, 2)] {
-            steps.clear();
-            tested.echo(&mut client, &vec![b'x'; sent]);
-            let reading = |turn: &Vec<TraceEvent>| {
-                turn.iter().any(|step| matches!(step, TraceEvent::Read(..)))
-            };
-            let took = steps.turns().iter().filter(|turn| reading(turn)).count();
-            assert_eq!(took, turns, "{kind:?} {sent}: {:?}", steps.turns());
-        }
+kinds!(what_came_at_once_is_read_in_the_turn_of_its_event_as_far_as_the_budget_goes);
+
+fn what_came_at_once_is_read_in_the_turn_of_its_event_as_far_as_the_budget_goes(kind: Kind) {
+    let options = Options { read_buffer: 1_024, reads_per_turn: 4, ..Options::default() };
+    let mut harness = Harness::with_shared((), options);
+    let addr = harness.serve(kind, |_| Echo);
+    let mut client = Client::connect(&addr);
+    harness.echo(&mut client, b"warm up");
+    let steps = harness.steps();
+    harness.until_quiet(&steps);
+    for (sent, turns) in [(3_000, 1), (6_000, 2)] {
+        steps.clear();
+        harness.echo(&mut client, &vec![b'x'; sent]);
+        let reading =
+            |turn: &Vec<TraceEvent>| turn.iter().any(|step| matches!(step, TraceEvent::Read(..)));
+        let took = steps.turns().iter().filter(|turn| reading(turn)).count();
+        assert_eq!(took, turns, "{kind:?} {sent}: {:?}", steps.turns());
     }
 }
 
 #[test]
 fn accepts_are_spread_over_turns_by_their_budget() {
-    let mut tested =
-        Tested::with_shared((), Options { accepts_per_turn: 10, ..Options::default() });
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
-    let steps = tested.steps();
+    let mut harness =
+        Harness::with_shared((), Options { accepts_per_turn: 10, ..Options::default() });
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
+    let steps = harness.steps();
     let clients = Client::connect_many(&addr, 95);
-    tested.until(|server| server.io().stats().accepted == 95);
+    harness.until(|server| server.io().stats().accepted == 95);
     let accepts: Vec<usize> = steps
         .turns()
         .iter()
@@ -112,7 +106,7 @@ fn accepts_are_spread_over_turns_by_their_budget() {
     assert_eq!(accepts.iter().max(), Some(&10));
     assert_eq!(accepts.iter().filter(|&&accepts| accepts > 0).count(), 10);
     drop(clients);
-    tested.until_ended(95);
+    harness.until_ended(95);
 }
 
 #[test]
@@ -123,18 +117,18 @@ fn writes_are_spread_over_turns_by_their_budget() {
         output_limit: 64 << 20,
         ..Options::default()
     };
-    let mut tested = Tested::with_shared((), options);
-    let addr = tested.serve(Kind::Tcp, |_| {
+    let mut harness = Harness::with_shared((), options);
+    let addr = harness.serve(Kind::Tcp, |_| {
         on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
             input.take_all();
             cx.send(&vec![b'x'; 16 << 20]);
             Ok(())
         })
     });
-    let steps = tested.steps();
+    let steps = harness.steps();
     let mut client = Client::connect(&addr);
     client.send(b"go");
-    tested.until(|_| {
+    harness.until(|_| {
         client.look();
         client.received.len() == 16 << 20
     });
@@ -147,70 +141,64 @@ fn writes_are_spread_over_turns_by_their_budget() {
     }
 }
 
-#[test]
-fn an_echoed_message_costs_one_read_one_write_and_no_look_in_vain() {
-    for kind in Kind::ALL {
-        let mut tested = Tested::new();
-        let addr = tested.serve(kind, |_| Echo);
-        let mut client = Client::connect(&addr);
-        tested.echo(&mut client, b"warm up");
-        let steps = tested.steps();
-        for n in 1..=100 {
-            tested.echo(&mut client, &vec![b'x'; n]);
-        }
-        assert_eq!(steps.count(|step| matches!(step, TraceEvent::Read(..))), 100, "{kind:?}");
-        assert_eq!(steps.count(|step| matches!(step, TraceEvent::Wrote(..))), 100, "{kind:?}");
-        let in_vain = steps.count(|step| matches!(step, TraceEvent::ReadWouldBlock(_)));
-        assert!(in_vain == 0 || !reads_once(kind), "{kind:?}");
-        assert_eq!(
-            steps.count(|step| matches!(step, TraceEvent::WriteWouldBlock(_))),
-            0,
-            "{kind:?}"
-        );
+kinds!(an_echoed_message_costs_one_read_one_write_and_no_look_in_vain);
+
+fn an_echoed_message_costs_one_read_one_write_and_no_look_in_vain(kind: Kind) {
+    let mut harness = Harness::new();
+    let addr = harness.serve(kind, |_| Echo);
+    let mut client = Client::connect(&addr);
+    harness.echo(&mut client, b"warm up");
+    let steps = harness.steps();
+    for n in 1..=100 {
+        harness.echo(&mut client, &vec![b'x'; n]);
     }
+    assert_eq!(steps.count(|step| matches!(step, TraceEvent::Read(..))), 100, "{kind:?}");
+    assert_eq!(steps.count(|step| matches!(step, TraceEvent::Wrote(..))), 100, "{kind:?}");
+    let in_vain = steps.count(|step| matches!(step, TraceEvent::ReadWouldBlock(_)));
+    assert!(in_vain == 0 || !reads_once(kind), "{kind:?}");
+    assert_eq!(steps.count(|step| matches!(step, TraceEvent::WriteWouldBlock(_))), 0, "{kind:?}");
 }
 
-#[test]
 #[cfg_attr(mio_unsupported_force_poll_poll, ignore = "an emulated edge may come twice")]
-fn a_message_that_the_peer_takes_wakes_the_loop_for_nothing_else() {
-    for kind in Kind::ALL {
-        let mut tested = Tested::new();
-        let addr = tested.serve(kind, |_| Echo);
-        let mut client = Client::connect(&addr);
-        tested.echo(&mut client, b"warm up");
-        let steps = tested.steps();
-        tested.until_quiet(&steps);
-        steps.clear();
-        for _ in 0..50 {
-            tested.echo(&mut client, b"hello");
-        }
-        tested.until_quiet(&steps);
-        let events: usize = steps
-            .all()
-            .iter()
-            .map(|step| if let TraceEvent::Polled(events) = step { *events } else { 0 })
-            .sum();
-        assert_eq!(events, 50, "{kind:?}");
+kinds!(a_message_that_the_peer_takes_wakes_the_loop_for_nothing_else);
+
+#[cfg_attr(mio_unsupported_force_poll_poll, ignore = "an emulated edge may come twice")]
+fn a_message_that_the_peer_takes_wakes_the_loop_for_nothing_else(kind: Kind) {
+    let mut harness = Harness::new();
+    let addr = harness.serve(kind, |_| Echo);
+    let mut client = Client::connect(&addr);
+    harness.echo(&mut client, b"warm up");
+    let steps = harness.steps();
+    harness.until_quiet(&steps);
+    steps.clear();
+    for _ in 0..50 {
+        harness.echo(&mut client, b"hello");
     }
+    harness.until_quiet(&steps);
+    let events: usize = steps
+        .all()
+        .iter()
+        .map(|step| if let TraceEvent::Polled(events) = step { *events } else { 0 })
+        .sum();
+    assert_eq!(events, 50, "{kind:?}");
 }
 
-#[test]
-fn an_idle_server_wakes_for_nothing() {
-    for kind in Kind::ALL {
-        let mut tested = Tested::new();
-        let addr = tested.serve(kind, |_| Echo);
-        let mut clients = Client::connect_many(&addr, 50);
-        for client in &mut clients {
-            tested.echo(client, b"hello");
-        }
-        let steps = tested.steps();
-        tested.until_quiet(&steps);
-        steps.clear();
-        let before = std::time::Instant::now();
-        tested.turn(Some(Duration::from_millis(50))).unwrap();
-        assert_eq!(steps.all(), [TraceEvent::Polled(0)]);
-        assert!(before.elapsed() >= Duration::from_millis(45));
+kinds!(an_idle_server_wakes_for_nothing);
+
+fn an_idle_server_wakes_for_nothing(kind: Kind) {
+    let mut harness = Harness::new();
+    let addr = harness.serve(kind, |_| Echo);
+    let mut clients = Client::connect_many(&addr, 50);
+    for client in &mut clients {
+        harness.echo(client, b"hello");
     }
+    let steps = harness.steps();
+    harness.until_quiet(&steps);
+    steps.clear();
+    let before = std::time::Instant::now();
+    harness.turn(Some(Duration::from_millis(50))).unwrap();
+    assert_eq!(steps.all(), [TraceEvent::Polled(0)]);
+    assert!(before.elapsed() >= Duration::from_millis(45));
 }
 
 #[test]
@@ -230,39 +218,39 @@ fn a_handler_that_keeps_its_own_socket_busy_starves_nobody() {
             Ok(())
         }
     }
-    let mut tested = Tested::new();
-    let journal = Journal::default();
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
     let witness = journal.clone();
-    let restless = tested.serve(Kind::Unix, move |_| Noted::new(&witness, Restless));
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let restless = harness.serve(Kind::Unix, move |_| Recording::new(&witness, Restless));
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
     let busy = Client::connect(&restless);
     let mut client = Client::connect(&addr);
-    tested.echo(&mut client, b"hello");
+    harness.echo(&mut client, b"hello");
     let before = journal.count(|call| call == Call::Timeout);
-    tested.turn(None).unwrap();
-    tested.turn(None).unwrap();
+    harness.turn(None).unwrap();
+    harness.turn(None).unwrap();
     assert!(journal.count(|call| call == Call::Timeout) <= before + 2, "more than once a turn");
     assert!(journal.count(|call| call == Call::Timeout) > before);
     drop(busy);
-    tested.until(|server| server.io().connection_count() == 1);
+    harness.until(|server| server.io().connection_count() == 1);
 }
 
 #[test]
 fn a_loop_that_spins_serves_and_sleeps_as_any_other() {
     let busy_poll = Duration::from_micros(200);
-    let mut tested = Tested::with_shared((), Options { busy_poll, ..Options::default() });
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut harness = Harness::with_shared((), Options { busy_poll, ..Options::default() });
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
     let mut client = Client::connect(&addr);
-    tested.echo(&mut client, b"awake?");
-    let steps = tested.steps();
-    tested.until_quiet(&steps);
+    harness.echo(&mut client, b"awake?");
+    let steps = harness.steps();
+    harness.until_quiet(&steps);
     steps.clear();
     let began = std::time::Instant::now();
-    tested.turn(Some(Duration::from_millis(20))).unwrap();
+    harness.turn(Some(Duration::from_millis(20))).unwrap();
     // One turn, however often it looked, and no longer than it was told.
     assert_eq!(steps.all(), [TraceEvent::Polled(0)]);
     assert!(began.elapsed() >= Duration::from_millis(20));
-    tested.turn(Some(Duration::ZERO)).unwrap();
+    harness.turn(Some(Duration::ZERO)).unwrap();
     client.finish_sending();
-    tested.until_ended(1);
+    harness.until_ended(1);
 }

@@ -1,16 +1,13 @@
 //! Framing in handlers: whole frames however they are cut, none that is too long, and none that is
 //! never finished.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::io;
 use std::time::Duration;
 
-use common::{Client, Kind, Tested, on_input};
 use socketserver::testing::{Script, TestServer, assert_chunk_invariant};
 use socketserver::{CloseReason, Context, Handler, Input, LengthField, Options, TraceEvent};
+
+use crate::support::{Client, Harness, Kind, on_input};
 
 const MAX: usize = 300;
 
@@ -98,36 +95,35 @@ fn a_frame_that_is_too_long_ends_it_with_its_length_and_answers_what_came_before
         .play(Pieces(|input| input.take_frame(MAX)));
 }
 
-#[test]
-fn a_handler_is_not_called_while_a_frame_is_not_complete() {
-    for kind in Kind::ALL {
-        let mut tested = Tested::new();
-        let steps = tested.steps();
-        let addr = tested.serve(kind, |_| {
-            on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
-                while let Some(frame) = input.take_frame(MAX)? {
-                    cx.send(frame);
-                }
-                Ok(())
-            })
-        });
-        let mut client = Client::connect(&addr);
-        client.send(b"\0\0\0\x20");
-        tested.until_quiet(&steps);
-        for nth in 0..32_u8 {
-            client.send(&[nth]);
-            tested.until_quiet(&steps);
-        }
-        tested.until(|_| {
-            client.look();
-            client.received.len() == 32
-        });
-        let read = steps.count(|step| matches!(step, TraceEvent::Read(_, 1..)));
-        let handled = steps.count(|step| matches!(step, TraceEvent::Handled(..)));
-        assert_eq!((read, handled), (33, 2));
-        drop(client);
-        tested.until_ended(1);
+kinds!(a_handler_is_not_called_while_a_frame_is_not_complete);
+
+fn a_handler_is_not_called_while_a_frame_is_not_complete(kind: Kind) {
+    let mut harness = Harness::new();
+    let steps = harness.steps();
+    let addr = harness.serve(kind, |_| {
+        on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
+            while let Some(frame) = input.take_frame(MAX)? {
+                cx.send(frame);
+            }
+            Ok(())
+        })
+    });
+    let mut client = Client::connect(&addr);
+    client.send(b"\0\0\0\x20");
+    harness.until_quiet(&steps);
+    for nth in 0..32_u8 {
+        client.send(&[nth]);
+        harness.until_quiet(&steps);
     }
+    harness.until(|_| {
+        client.look();
+        client.received.len() == 32
+    });
+    let read = steps.count(|step| matches!(step, TraceEvent::Read(_, 1..)));
+    let handled = steps.count(|step| matches!(step, TraceEvent::Handled(..)));
+    assert_eq!((read, handled), (33, 2));
+    drop(client);
+    harness.until_ended(1);
 }
 
 fn with_frame_timeout(seconds: u64) -> TestServer {

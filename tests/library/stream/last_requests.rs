@@ -1,16 +1,13 @@
 //! A request that came is answered before its handler is told of an end, at which most close.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
-use common::{Call, Client, Journal, Kind, Noted, PATIENCE, Tested, on_input};
 use socketserver::testing::TestServer;
 use socketserver::{CloseReason, Context, Handler, Input, Options};
+
+use crate::support::{Call, CallLog, Client, Harness, Kind, PATIENCE, Recording, on_input};
 
 /// Answers each byte with a thousand, as long as there is room; and reads on beside that.
 struct Thousand;
@@ -138,69 +135,67 @@ impl Handler for Offloads {
 }
 
 /// A client whose first line is being worked at, until a word comes.
-fn at_work(kind: Kind, pauses: bool) -> (Tested, Client, Sender<()>, Journal) {
-    let mut tested = Tested::new();
+fn at_work(kind: Kind, pauses: bool) -> (Harness, Client, Sender<()>, CallLog) {
+    let mut harness = Harness::new();
     let (word, words) = mpsc::channel();
     let mut words = Some(words);
-    let journal = Journal::default();
+    let journal = CallLog::default();
     let witness = journal.clone();
-    let addr =
-        tested.serve(kind, move |_| Noted::new(&witness, Offloads { words: words.take(), pauses }));
+    let addr = harness
+        .serve(kind, move |_| Recording::new(&witness, Offloads { words: words.take(), pauses }));
     let mut client = Client::connect(&addr);
     client.send(b"first\nsecond\n");
-    tested.until(|server| server.io().stats().bytes_in == 13);
-    (tested, client, word, journal)
+    harness.until(|server| server.io().stats().bytes_in == 13);
+    (harness, client, word, journal)
 }
 
-#[test]
-fn answers_that_are_worked_at_elsewhere_leave_before_a_shutdown_closes() {
-    for kind in Kind::ALL {
-        for pauses in [false, true] {
-            let (mut tested, mut client, word, journal) = at_work(kind, pauses);
-            tested.io_mut().shutdown(PATIENCE);
-            for _ in 0..5 {
-                tested.turn(Some(Duration::ZERO)).unwrap();
-            }
-            assert_eq!(journal.count(|call| call == Call::Shutdown), 0, "an answer is owed");
-            word.send(()).unwrap();
-            let mut answer = tested.receive_to_end(&mut client);
-            // Two threads may be at it, unless the second line waits for the first answer.
-            if !pauses && answer.starts_with(b"s") {
-                answer.rotate_left(6);
-            }
-            assert_eq!(answer, b"firstsecond", "{kind:?}, pauses: {pauses}");
-            drop(client);
-            tested.until(|server| server.report().is_some());
-            let report = tested.report().unwrap();
-            assert_eq!((report.drained, report.forced, report.bytes_dropped), (1, 0, 0));
-            assert_eq!(journal.count(|call| call == Call::Shutdown), 1);
+kinds!(answers_that_are_worked_at_elsewhere_leave_before_a_shutdown_closes);
+
+fn answers_that_are_worked_at_elsewhere_leave_before_a_shutdown_closes(kind: Kind) {
+    for pauses in [false, true] {
+        let (mut harness, mut client, word, journal) = at_work(kind, pauses);
+        harness.io_mut().shutdown(PATIENCE);
+        for _ in 0..5 {
+            harness.turn(Some(Duration::ZERO)).unwrap();
         }
+        assert_eq!(journal.count(|call| call == Call::Shutdown), 0, "an answer is owed");
+        word.send(()).unwrap();
+        let mut answer = harness.receive_to_end(&mut client);
+        // Two threads may be at it, unless the second line waits for the first answer.
+        if !pauses && answer.starts_with(b"s") {
+            answer.rotate_left(6);
+        }
+        assert_eq!(answer, b"firstsecond", "{kind:?}, pauses: {pauses}");
+        drop(client);
+        harness.until(|server| server.report().is_some());
+        let report = harness.report().unwrap();
+        assert_eq!((report.drained, report.forced, report.bytes_dropped), (1, 0, 0));
+        assert_eq!(journal.count(|call| call == Call::Shutdown), 1);
     }
 }
 
-#[test]
-fn answers_that_are_worked_at_elsewhere_leave_before_the_peers_end_is_told() {
-    for kind in Kind::ALL {
-        for pauses in [false, true] {
-            let (mut tested, mut client, word, journal) = at_work(kind, pauses);
-            client.finish_sending();
-            for _ in 0..5 {
-                tested.turn(Some(Duration::ZERO)).unwrap();
-            }
-            assert_eq!(journal.count(|call| matches!(call, Call::Eof(_))), 0, "{kind:?}");
-            word.send(()).unwrap();
-            let answer = tested.receive_to_end(&mut client);
-            assert_eq!(answer.len(), b"firstsecond".len(), "{kind:?}, pauses: {pauses}");
-            tested.until_ended(1);
-            assert_eq!(tested.ended(CloseReason::Closed), 1);
+kinds!(answers_that_are_worked_at_elsewhere_leave_before_the_peers_end_is_told);
+
+fn answers_that_are_worked_at_elsewhere_leave_before_the_peers_end_is_told(kind: Kind) {
+    for pauses in [false, true] {
+        let (mut harness, mut client, word, journal) = at_work(kind, pauses);
+        client.finish_sending();
+        for _ in 0..5 {
+            harness.turn(Some(Duration::ZERO)).unwrap();
         }
+        assert_eq!(journal.count(|call| matches!(call, Call::Eof(_))), 0, "{kind:?}");
+        word.send(()).unwrap();
+        let answer = harness.receive_to_end(&mut client);
+        assert_eq!(answer.len(), b"firstsecond".len(), "{kind:?}, pauses: {pauses}");
+        harness.until_ended(1);
+        assert_eq!(harness.ended(CloseReason::Closed), 1);
     }
 }
 
 #[test]
 fn work_that_outlasts_the_grace_is_cut_off_and_the_report_says_so() {
-    let (mut tested, client, word, journal) = at_work(Kind::Tcp, true);
-    let report = tested.shutdown(Duration::from_millis(20)).unwrap();
+    let (mut harness, client, word, journal) = at_work(Kind::Tcp, true);
+    let report = harness.shutdown(Duration::from_millis(20)).unwrap();
     assert_eq!((report.drained, report.forced), (0, 1));
     assert_eq!(journal.count(|call| call == Call::Shutdown), 0);
     drop((client, word));
@@ -208,10 +203,10 @@ fn work_that_outlasts_the_grace_is_cut_off_and_the_report_says_so() {
 
 #[test]
 fn a_shutdown_does_not_wait_for_work_of_those_who_have_closed() {
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     let (word, words) = mpsc::channel::<()>();
     let mut words = Some(words);
-    let addr = tested.serve(Kind::Tcp, move |_| {
+    let addr = harness.serve(Kind::Tcp, move |_| {
         let mut words = words.take();
         on_input(move |cx: &mut Context<'_>, input: &mut Input<'_>| {
             input.take_all();
@@ -223,9 +218,9 @@ fn a_shutdown_does_not_wait_for_work_of_those_who_have_closed() {
     });
     let mut client = Client::connect(&addr);
     client.send(b"x");
-    tested.receive_to_end(&mut client);
+    harness.receive_to_end(&mut client);
     drop(client);
-    let report = tested.shutdown(PATIENCE).unwrap();
+    let report = harness.shutdown(PATIENCE).unwrap();
     assert_eq!(report.forced, 0);
     drop(word);
 }
@@ -252,17 +247,17 @@ fn a_result_that_a_timer_of_zero_brings_to_the_handler_is_in_time() {
             Ok(())
         }
     }
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     let (word, words) = mpsc::channel();
     let mut words = Some(words);
-    let addr = tested.serve(Kind::Tcp, move |_| Sums(words.take()));
+    let addr = harness.serve(Kind::Tcp, move |_| Sums(words.take()));
     let mut client = Client::connect(&addr);
     client.send(b"abc");
-    tested.until(|server| server.io().stats().bytes_in == 3);
-    tested.io_mut().shutdown(PATIENCE);
+    harness.until(|server| server.io().stats().bytes_in == 3);
+    harness.io_mut().shutdown(PATIENCE);
     word.send(()).unwrap();
-    assert_eq!(tested.receive_to_end(&mut client), b"sumsumsum");
+    assert_eq!(harness.receive_to_end(&mut client), b"sumsumsum");
     drop(client);
-    tested.until(|server| server.report().is_some());
-    assert_eq!(tested.report().map(|report| (report.drained, report.forced)), Some((1, 0)));
+    harness.until(|server| server.report().is_some());
+    assert_eq!(harness.report().map(|report| (report.drained, report.forced)), Some((1, 0)));
 }

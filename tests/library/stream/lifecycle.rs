@@ -1,16 +1,13 @@
 //! `setup` first, `finish` exactly once and last, whatever ends a conversation.
 
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{Call, Client, Journal, Kind, Noted, Tested, on_input, on_setup};
 use socketserver::{CloseReason, Context, Echo, Handler, Input, Options, SendStatus, TimerId};
+
+use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, on_input, on_setup};
 
 /// Where [`Scripted`] does something special.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -95,74 +92,68 @@ const CALLBACKS: [At; 6] =
 
 /// Lets one client get to the callback `at`, beside a bystander who must not notice, and gives
 /// what the client received.
-fn run_into(at: At, act: Act, kind: Kind) -> (Vec<u8>, Journal) {
+fn run_into(at: At, act: Act, kind: Kind) -> (Vec<u8>, CallLog) {
     let options = Options { high_water: 1_000, low_water: 500, ..Options::default() };
-    let mut tested = Tested::with_shared((), options);
-    let journal = Journal::default();
+    let mut harness = Harness::with_shared((), options);
+    let journal = CallLog::default();
     let witness = journal.clone();
     let mut first = true;
-    let addr = tested.serve(kind, move |_| -> Box<dyn Handler> {
+    let addr = harness.serve(kind, move |_| -> Box<dyn Handler> {
         if std::mem::take(&mut first) {
             Box::new(Echo)
         } else {
-            Box::new(Noted::new(&witness, Scripted { at, act }))
+            Box::new(Recording::new(&witness, Scripted { at, act }))
         }
     });
     let mut bystander = Client::connect(&addr);
-    tested.echo(&mut bystander, b"before");
+    harness.echo(&mut bystander, b"before");
     let mut client = Client::connect(&addr);
     client.send(if at == At::Drained { b"fill" } else { b"text" });
     match at {
         At::Eof | At::Finish => client.finish_sending(),
         At::Shutdown => {
-            tested.until(|_| journal.count(|call| matches!(call, Call::ServerHandle(_))) == 1);
-            tested.echo(&mut bystander, b"during");
+            harness.until(|_| journal.count(|call| matches!(call, Call::Handle(_))) == 1);
+            harness.echo(&mut bystander, b"during");
             bystander.finish_sending();
-            tested.receive_to_end(&mut bystander);
-            tested.until(|server| server.io().connection_count() == 1);
-            tested.io_mut().shutdown(Duration::from_secs(20));
+            harness.receive_to_end(&mut bystander);
+            harness.until(|server| server.io().connection_count() == 1);
+            harness.io_mut().shutdown(Duration::from_secs(20));
         }
         _ => {}
     }
-    let received = tested.receive_to_end(&mut client);
+    let received = harness.receive_to_end(&mut client);
     if at != At::Shutdown {
-        tested.echo(&mut bystander, b"after");
+        harness.echo(&mut bystander, b"after");
     }
     drop(client);
-    tested.until(|server| server.io().connection_count() == usize::from(at != At::Shutdown));
+    harness.until(|server| server.io().connection_count() == usize::from(at != At::Shutdown));
     let reason = journal.finishes()[0].0;
     assert_eq!(
-        tested.ended(reason),
+        harness.ended(reason),
         if at == At::Shutdown && reason == CloseReason::Closed { 2 } else { 1 }
     );
     journal.assert_order(true);
     (received, journal)
 }
 
-#[test]
-fn an_error_in_any_callback_ends_that_conversation_only_and_what_was_sent_arrives() {
-    for kind in Kind::ALL {
-        for at in CALLBACKS {
-            let (received, journal) = run_into(at, Act::Fail, kind);
-            let expected = (CloseReason::HandlerError, Some(ErrorKind::AddrNotAvailable));
-            assert_eq!(journal.finishes(), [expected], "{at:?}");
-            assert!(received.ends_with(b"last words"), "{at:?} on {kind:?}");
-        }
+kinds!(an_error_in_any_callback_ends_that_conversation_only_and_what_was_sent_arrives);
+
+fn an_error_in_any_callback_ends_that_conversation_only_and_what_was_sent_arrives(kind: Kind) {
+    for at in CALLBACKS {
+        let (received, journal) = run_into(at, Act::Fail, kind);
+        let expected = (CloseReason::HandlerError, Some(ErrorKind::AddrNotAvailable));
+        assert_eq!(journal.finishes(), [expected], "{at:?}");
+        assert!(received.ends_with(b"last words"), "{at:?} on {kind:?}");
     }
 }
 
-#[test]
-fn a_panic_in_any_callback_costs_that_conversation_only_and_what_was_sent_arrives() {
-    for kind in Kind::ALL {
-        for at in CALLBACKS {
-            let (received, journal) = run_into(at, Act::Panic, kind);
-            assert_eq!(
-                journal.finishes(),
-                [(CloseReason::Panicked, Some(ErrorKind::Other))],
-                "{at:?}"
-            );
-            assert!(received.ends_with(b"last words"), "{at:?} on {kind:?}");
-        }
+kinds!(a_panic_in_any_callback_costs_that_conversation_only_and_what_was_sent_arrives);
+
+fn a_panic_in_any_callback_costs_that_conversation_only_and_what_was_sent_arrives(kind: Kind) {
+    for at in CALLBACKS {
+        let (received, journal) = run_into(at, Act::Panic, kind);
+        assert_eq!(journal.finishes(), [(CloseReason::Panicked, Some(ErrorKind::Other))], "{at:?}");
+        assert!(received.ends_with(b"last words"), "{at:?} on {kind:?}");
     }
 }
 
@@ -191,46 +182,41 @@ fn callbacks_come_in_the_documented_order() {
         }
     }
     let options = Options { high_water: 1_000, low_water: 500, ..Options::default() };
-    let mut tested = Tested::with_shared((), options);
-    let journal = Journal::default();
+    let mut harness = Harness::with_shared((), options);
+    let journal = CallLog::default();
     let witness = journal.clone();
-    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Everything));
+    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Everything));
     let mut client = Client::connect(&addr);
     client.send(b"abc");
-    tested.receive(&mut client, 1_001);
-    tested.until(|_| journal.count(|call| call == Call::Timeout) == 1);
-    tested.until(|_| journal.count(|call| call == Call::ServerHandle(1)) == 1);
+    harness.receive(&mut client, 1_001);
+    harness.until(|_| journal.count(|call| call == Call::Timeout) == 1);
+    harness.until(|_| journal.count(|call| call == Call::Handle(1)) == 1);
     client.finish_sending();
-    assert_eq!(tested.receive_to_end(&mut client), []);
-    tested.until_ended(1);
+    assert_eq!(harness.receive_to_end(&mut client), []);
+    harness.until_ended(1);
     let calls = journal.calls();
-    assert_eq!(calls[..3], [Call::Setup, Call::ServerHandle(3), Call::Drained]);
+    assert_eq!(calls[..3], [Call::Setup, Call::Handle(3), Call::Drained]);
     // The rest of the input is shown again and the timer comes up, in either order.
-    assert!(calls[3..5].contains(&Call::ServerHandle(1)) && calls[3..5].contains(&Call::Timeout));
+    assert!(calls[3..5].contains(&Call::Handle(1)) && calls[3..5].contains(&Call::Timeout));
     assert_eq!(calls[5..], [Call::Eof(1), Call::Finish(CloseReason::Closed, None)]);
 }
 
 #[test]
 fn a_shutdown_is_told_after_the_input_and_before_the_finish() {
-    let mut tested = Tested::new();
-    let journal = Journal::default();
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
     let witness = journal.clone();
-    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Echo));
+    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Echo));
     let mut client = Client::connect(&addr);
-    tested.until(|_| journal.count(|call| call == Call::Setup) == 1);
+    harness.until(|_| journal.count(|call| call == Call::Setup) == 1);
     client.send(b"abc");
-    tested.io_mut().shutdown(Duration::from_secs(20));
-    assert_eq!(tested.receive_to_end(&mut client), b"abc");
+    harness.io_mut().shutdown(Duration::from_secs(20));
+    assert_eq!(harness.receive_to_end(&mut client), b"abc");
     drop(client);
-    tested.until_ended(1);
+    harness.until_ended(1);
     assert_eq!(
         journal.calls(),
-        [
-            Call::Setup,
-            Call::ServerHandle(3),
-            Call::Shutdown,
-            Call::Finish(CloseReason::Closed, None),
-        ]
+        [Call::Setup, Call::Handle(3), Call::Shutdown, Call::Finish(CloseReason::Closed, None),]
     );
 }
 
@@ -241,18 +227,18 @@ fn ends_with(
     kind: Option<ErrorKind>,
     options: Options,
     handler: impl FnMut() -> Box<dyn Handler> + 'static,
-    go_on: impl FnOnce(&mut Tested, Client),
+    go_on: impl FnOnce(&mut Harness, Client),
 ) {
     let mut handler = handler;
-    let mut tested = Tested::with_shared((), options);
-    let journal = Journal::default();
+    let mut harness = Harness::with_shared((), options);
+    let journal = CallLog::default();
     let witness = journal.clone();
-    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, handler()));
+    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, handler()));
     let client = Client::connect(&addr);
-    go_on(&mut tested, client);
-    tested.until_ended(1);
+    go_on(&mut harness, client);
+    harness.until_ended(1);
     assert_eq!(journal.finishes(), [(reason, kind)]);
-    assert_eq!(tested.ended(reason), 1);
+    assert_eq!(harness.ended(reason), 1);
     journal.assert_order(true);
 }
 
@@ -282,8 +268,8 @@ fn a_conversation_closed_by_either_side_ends_as_closed() {
                 Ok(())
             }))
         },
-        |tested, mut client| {
-            tested.receive_to_end(&mut client);
+        |harness, mut client| {
+            harness.receive_to_end(&mut client);
         },
     );
 }
@@ -301,11 +287,11 @@ fn an_abort_ends_as_aborted_and_the_peer_is_reset() {
                 Ok(())
             }))
         },
-        |tested, mut client| {
-            tested.until(|_| client.look());
+        |harness, mut client| {
+            harness.until(|_| client.look());
             assert_eq!(client.end, Some(Err(ErrorKind::ConnectionReset)));
             assert_eq!(client.received, []);
-            assert_eq!(tested.io().stats().bytes_dropped, 5);
+            assert_eq!(harness.io().stats().bytes_dropped, 5);
         },
     );
 }
@@ -333,8 +319,8 @@ fn silence_ends_as_idle() {
         kind,
         options,
         || Box::new(Echo),
-        |tested, mut client| {
-            tested.until(|_| client.look());
+        |harness, mut client| {
+            harness.until(|_| client.look());
         },
     );
 }
@@ -351,17 +337,17 @@ fn input_that_is_never_taken_ends_as_input_limit_and_the_answer_still_arrives() 
             Ok(())
         }))
     };
-    ends_with(CloseReason::InputLimit, kind, options, handler, |tested, mut client| {
+    ends_with(CloseReason::InputLimit, kind, options, handler, |harness, mut client| {
         client.send(&[0; 1_001]);
-        assert_eq!(tested.receive_to_end(&mut client), b"enough");
+        assert_eq!(harness.receive_to_end(&mut client), b"enough");
     });
 }
 
 #[test]
 fn exactly_the_input_limit_is_no_reason_to_end() {
     let options = Options { input_limit: 1_000, ..Options::default() };
-    let mut tested = Tested::with_shared((), options);
-    let addr = tested.serve(Kind::Tcp, |_| {
+    let mut harness = Harness::with_shared((), options);
+    let addr = harness.serve(Kind::Tcp, |_| {
         on_input(|cx: &mut Context<'_>, input| {
             if let Some(all) = input.take(1_000) {
                 cx.send(all);
@@ -372,30 +358,29 @@ fn exactly_the_input_limit_is_no_reason_to_end() {
     let mut client = Client::connect(&addr);
     for round in 0..3 {
         client.send(&[round; 400]);
-        tested.until(|server| server.io().stats().bytes_in == u64::from(round) * 1_000 + 400);
+        harness.until(|server| server.io().stats().bytes_in == u64::from(round) * 1_000 + 400);
         client.send(&[round; 600]);
-        assert_eq!(tested.receive(&mut client, 1_000), [round; 1_000]);
+        assert_eq!(harness.receive(&mut client, 1_000), [round; 1_000]);
     }
 }
 
-#[test]
-fn as_many_bytes_as_the_input_limit_may_be_left_until_the_end() {
-    for kind in Kind::ALL {
-        let options = Options { input_limit: 10, ..Options::default() };
-        let mut tested = Tested::with_shared((), options);
-        let addr = tested.serve(kind, |_| RestAtTheEnd);
-        for input in [&b"123456789"[..], b"1234567890"] {
-            let mut client = Client::connect(&addr);
-            client.send(input);
-            client.finish_sending();
-            assert_eq!(tested.receive_to_end(&mut client), input);
-        }
-        assert_eq!(tested.ended(CloseReason::InputLimit), 0);
+kinds!(as_many_bytes_as_the_input_limit_may_be_left_until_the_end);
+
+fn as_many_bytes_as_the_input_limit_may_be_left_until_the_end(kind: Kind) {
+    let options = Options { input_limit: 10, ..Options::default() };
+    let mut harness = Harness::with_shared((), options);
+    let addr = harness.serve(kind, |_| RestAtTheEnd);
+    for input in [&b"123456789"[..], b"1234567890"] {
         let mut client = Client::connect(&addr);
-        client.send(b"12345678901");
+        client.send(input);
         client.finish_sending();
-        tested.until(|server| server.io().stats().ended(CloseReason::InputLimit) == 1);
+        assert_eq!(harness.receive_to_end(&mut client), input);
     }
+    assert_eq!(harness.ended(CloseReason::InputLimit), 0);
+    let mut client = Client::connect(&addr);
+    client.send(b"12345678901");
+    client.finish_sending();
+    harness.until(|server| server.io().stats().ended(CloseReason::InputLimit) == 1);
 }
 
 /// Takes nothing before the end, and sends all of it back then.
@@ -422,9 +407,9 @@ fn output_that_is_never_read_ends_as_output_limit() {
         kind,
         options,
         || sender(64 << 20),
-        |tested, client| {
-            tested.until_ended(1);
-            assert!(tested.io().stats().bytes_dropped > 1 << 20);
+        |harness, client| {
+            harness.until_ended(1);
+            assert!(harness.io().stats().bytes_dropped > 1 << 20);
             drop(client);
         },
     );
@@ -445,9 +430,9 @@ fn a_rest_that_nobody_reads_ends_as_close_timeout() {
         }))
     };
     let kind = Some(ErrorKind::TimedOut);
-    ends_with(CloseReason::CloseTimeout, kind, options, handler, |tested, mut client| {
-        tested.until_ended(1);
-        tested.until(|_| client.look());
+    ends_with(CloseReason::CloseTimeout, kind, options, handler, |harness, mut client| {
+        harness.until_ended(1);
+        harness.until(|_| client.look());
         assert_eq!(client.end, Some(Err(ErrorKind::ConnectionReset)), "it looks complete");
     });
 }
@@ -469,9 +454,9 @@ fn a_grace_that_runs_out_ends_as_forced() {
         kind,
         Options::default(),
         || Box::new(Stubborn),
-        |tested, client| {
-            tested.until(|server| server.io().connection_count() == 1);
-            let report = tested.shutdown(Duration::from_millis(20)).unwrap();
+        |harness, client| {
+            harness.until(|server| server.io().connection_count() == 1);
+            let report = harness.shutdown(Duration::from_millis(20)).unwrap();
             assert_eq!((report.drained, report.forced), (0, 1));
             drop(client);
         },
@@ -480,14 +465,14 @@ fn a_grace_that_runs_out_ends_as_forced() {
 
 #[test]
 fn a_dropped_server_finishes_every_conversation() {
-    let journal = Journal::default();
-    let mut tested = Tested::new();
+    let journal = CallLog::default();
+    let mut harness = Harness::new();
     let witness = journal.clone();
-    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Echo));
+    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Echo));
     let mut clients = Client::connect_many(&addr, 5);
-    tested.echo(&mut clients[0], b"abc");
-    tested.until(|server| server.io().stats().accepted == 5);
-    drop(tested);
+    harness.echo(&mut clients[0], b"abc");
+    harness.until(|server| server.io().stats().accepted == 5);
+    drop(harness);
     assert_eq!(journal.finishes(), [(CloseReason::ShutdownTimeout, Some(ErrorKind::TimedOut)); 5]);
     journal.assert_order(true);
     for client in &mut clients {
@@ -497,10 +482,10 @@ fn a_dropped_server_finishes_every_conversation() {
 
 #[test]
 fn a_handler_is_dropped_with_its_conversation() {
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     let alive = Rc::new(());
     let counted = Rc::clone(&alive);
-    let addr = tested.serve(Kind::Tcp, move |_| {
+    let addr = harness.serve(Kind::Tcp, move |_| {
         let counted = Rc::clone(&counted);
         on_input(move |cx: &mut Context<'_>, input| {
             assert!(Rc::strong_count(&counted) > 2);
@@ -510,17 +495,17 @@ fn a_handler_is_dropped_with_its_conversation() {
     });
     let mut clients = Client::connect_many(&addr, 3);
     for client in &mut clients {
-        tested.echo(client, b"x");
+        harness.echo(client, b"x");
     }
     assert_eq!(Rc::strong_count(&alive), 2 + 3);
     drop(clients);
-    tested.until_ended(3);
+    harness.until_ended(3);
     assert_eq!(Rc::strong_count(&alive), 2);
 }
 
 #[test]
 fn no_timer_comes_up_after_the_finish() {
-    struct Late(Journal);
+    struct Late(CallLog);
     impl Handler for Late {
         fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
             cx.set_timer(Duration::ZERO);
@@ -540,35 +525,35 @@ fn no_timer_comes_up_after_the_finish() {
             self.0.note(cx.id, Call::Drained);
         }
     }
-    let mut tested = Tested::new();
-    let journal = Journal::default();
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
     let witness = journal.clone();
-    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Late(witness.clone())));
+    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Late(witness.clone())));
     let mut client = Client::connect(&addr);
     client.send(b"into the void");
-    tested.receive_to_end(&mut client);
-    let since = tested.io_mut().now();
-    tested.until(|server| server.io_mut().now() - since > Duration::from_millis(10));
+    harness.receive_to_end(&mut client);
+    let since = harness.io_mut().now();
+    harness.until(|server| server.io_mut().now() - since > Duration::from_millis(10));
     let id = journal.ids()[0];
     assert_eq!(
         journal.of(id),
         [Call::Setup, Call::Finish(CloseReason::Closed, None), Call::Drained]
     );
     drop(client);
-    tested.until_ended(1);
+    harness.until_ended(1);
     assert_eq!(journal.calls().len(), 3);
 }
 
 #[test]
 fn a_refused_client_gets_an_end_and_no_handler_is_made() {
-    let mut tested: Tested<Vec<String>> = Tested::with_shared(Vec::new(), Options::default());
+    let mut harness: Harness<Vec<String>> = Harness::with_shared(Vec::new(), Options::default());
     let made = Rc::new(Cell::new(0));
     let counted = Rc::clone(&made);
-    let addr = tested.serve(Kind::Tcp, move |_| {
+    let addr = harness.serve(Kind::Tcp, move |_| {
         counted.set(counted.get() + 1);
         Echo
     });
-    tested.set_verify_request(|asked, peer| {
+    harness.set_verify_request(|asked, peer| {
         asked.push(peer.to_string());
         match asked.len() {
             1 => false,
@@ -578,32 +563,32 @@ fn a_refused_client_gets_an_end_and_no_handler_is_made() {
     });
     let mut refused = Client::connect(&addr);
     let name = refused.socket.local_addr().unwrap().as_socket().unwrap().to_string();
-    assert_eq!(tested.receive_to_end(&mut refused), []);
+    assert_eq!(harness.receive_to_end(&mut refused), []);
     let mut panicked = Client::connect(&addr);
-    assert_eq!(tested.receive_to_end(&mut panicked), []);
+    assert_eq!(harness.receive_to_end(&mut panicked), []);
     assert_eq!(made.get(), 0);
     let mut welcome = Client::connect(&addr);
-    tested.echo(&mut welcome, b"hello");
+    harness.echo(&mut welcome, b"hello");
     assert_eq!(made.get(), 1);
-    let stats = *tested.io().stats();
+    let stats = *harness.io().stats();
     assert_eq!((stats.refused, stats.accepted), (2, 1));
-    assert_eq!(tested.shared_mut()[0], name);
+    assert_eq!(harness.shared_mut()[0], name);
 }
 
 #[test]
 fn a_panic_of_the_factory_costs_one_client() {
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     let mut made = 0;
-    let addr = tested.serve(Kind::Unix, move |_| {
+    let addr = harness.serve(Kind::Unix, move |_| {
         made += 1;
         assert!(made != 1, "expected by this test");
         Echo
     });
     let mut first = Client::connect(&addr);
-    assert_eq!(tested.receive_to_end(&mut first), []);
+    assert_eq!(harness.receive_to_end(&mut first), []);
     let mut second = Client::connect(&addr);
-    tested.echo(&mut second, b"hello");
-    assert_eq!(tested.io().stats().refused, 1);
+    harness.echo(&mut second, b"hello");
+    assert_eq!(harness.io().stats().refused, 1);
 }
 
 #[test]
@@ -620,15 +605,15 @@ fn a_panic_while_a_handler_is_dropped_costs_nobody_else_anything() {
             Ok(())
         }
     }
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     let mut first = true;
-    let addr = tested.serve(Kind::Tcp, move |_| Bomb(std::mem::take(&mut first)));
+    let addr = harness.serve(Kind::Tcp, move |_| Bomb(std::mem::take(&mut first)));
     let mut client = Client::connect(&addr);
-    tested.echo(&mut client, b"tick");
+    harness.echo(&mut client, b"tick");
     drop(client);
-    tested.until_ended(1);
+    harness.until_ended(1);
     let mut next = Client::connect(&addr);
-    tested.echo(&mut next, b"still here");
+    harness.echo(&mut next, b"still here");
 }
 
 #[test]
@@ -649,12 +634,12 @@ fn the_reason_is_known_in_finish_and_nowhere_else() {
             self.0.borrow_mut().push(cx.reason());
         }
     }
-    let mut tested = Tested::new();
+    let mut harness = Harness::new();
     let reasons = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&reasons);
-    let addr = tested.serve(Kind::Tcp, move |_| Curious(Rc::clone(&seen)));
+    let addr = harness.serve(Kind::Tcp, move |_| Curious(Rc::clone(&seen)));
     let mut client = Client::connect(&addr);
     client.send(b"x");
-    tested.receive_to_end(&mut client);
+    harness.receive_to_end(&mut client);
     assert_eq!(*reasons.borrow(), [None, None, Some(CloseReason::Closed)]);
 }

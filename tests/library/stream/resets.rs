@@ -1,45 +1,42 @@
 //! A peer may reset the connection at any moment; that costs nobody else anything.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use common::{Call, Client, Journal, Kind, Noted, Tested, on_input, on_setup};
 use socketserver::{CloseReason, Context, Echo, Handler, Input, Options};
+
+use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, on_input, on_setup};
 
 /// One client that resets itself in the state to which `go_on` brings it, beside a bystander.
 #[track_caller]
 fn reset_while(
     options: Options,
     mut handler: impl FnMut() -> Box<dyn Handler> + 'static,
-    go_on: impl FnOnce(&mut Tested, &mut Client),
-) -> Journal {
-    let mut tested = Tested::with_shared((), options);
-    let journal = Journal::default();
+    go_on: impl FnOnce(&mut Harness, &mut Client),
+) -> CallLog {
+    let mut harness = Harness::with_shared((), options);
+    let journal = CallLog::default();
     let witness = journal.clone();
-    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, handler()));
-    let bystanders = tested.serve(Kind::Unix, |_| Echo);
+    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, handler()));
+    let bystanders = harness.serve(Kind::Unix, |_| Echo);
     let mut bystander = Client::connect(&bystanders);
-    tested.echo(&mut bystander, b"before");
+    harness.echo(&mut bystander, b"before");
     let mut client = Client::connect(&addr);
-    go_on(&mut tested, &mut client);
+    go_on(&mut harness, &mut client);
     client.reset();
-    tested.until(|server| server.io().connection_count() == 1);
-    let steps = tested.steps();
-    tested.echo(&mut bystander, b"after");
-    tested.until_quiet(&steps);
-    let stats = *tested.io().stats();
+    harness.until(|server| server.io().connection_count() == 1);
+    let steps = harness.steps();
+    harness.echo(&mut bystander, b"after");
+    harness.until_quiet(&steps);
+    let stats = *harness.io().stats();
     assert_eq!(stats.pending_output(), 0);
     assert_eq!(stats.live(), 1);
     journal.assert_order(true);
     journal
 }
 
-fn until_set_up(tested: &mut Tested) {
-    tested.until(|server| server.io().connection_count() == 2);
+fn until_set_up(harness: &mut Harness) {
+    harness.until(|server| server.io().connection_count() == 2);
 }
 
 fn broken() -> Vec<(CloseReason, Option<ErrorKind>)> {
@@ -69,8 +66,8 @@ fn a_reset_in_silence_frees_the_connection() {
     let journal = reset_while(
         Options::default(),
         || Box::new(Echo),
-        |tested, _| {
-            until_set_up(tested);
+        |harness, _| {
+            until_set_up(harness);
         },
     );
     assert_eq!(
@@ -87,9 +84,9 @@ fn a_reset_in_the_middle_of_a_line_frees_what_is_held() {
             Ok(())
         }))
     };
-    let journal = reset_while(Options::default(), handler, |tested, client| {
+    let journal = reset_while(Options::default(), handler, |harness, client| {
         client.send(b"half a li");
-        tested.until(|server| server.io().stats().bytes_in == 15);
+        harness.until(|server| server.io().stats().bytes_in == 15);
     });
     assert_eq!(journal.finishes(), broken());
 }
@@ -103,8 +100,8 @@ fn a_reset_while_output_is_blocked_frees_the_output() {
             Ok(())
         }))
     };
-    let journal = reset_while(options, handler, |tested, _| {
-        tested.until(|server| server.io().stats().pending_output() > 0);
+    let journal = reset_while(options, handler, |harness, _| {
+        harness.until(|server| server.io().stats().pending_output() > 0);
     });
     assert_eq!(journal.finishes().len(), 1);
     assert_eq!(journal.finishes().first().map(|finish| finish.0), Some(CloseReason::IoError));
@@ -118,11 +115,11 @@ fn a_reset_while_paused_frees_the_connection() {
             Ok(())
         }))
     };
-    let journal = reset_while(Options::default(), handler, |tested, client| {
-        until_set_up(tested);
+    let journal = reset_while(Options::default(), handler, |harness, client| {
+        until_set_up(harness);
         client.send(b"not wanted now");
     });
-    assert_eq!(journal.count(|call| matches!(call, Call::ServerHandle(_))), 0);
+    assert_eq!(journal.count(|call| matches!(call, Call::Handle(_))), 0);
     assert_eq!(journal.finishes().len(), 1);
     assert_eq!(journal.finishes().first().map(|finish| finish.0), Some(CloseReason::IoError));
 }
@@ -138,21 +135,21 @@ fn a_reset_after_the_client_has_ended_frees_a_connection_kept_open() {
             Ok(())
         }
     }
-    let mut tested = Tested::new();
-    let journal = Journal::default();
+    let mut harness = Harness::new();
+    let journal = CallLog::default();
     let witness = journal.clone();
-    let addr = tested.serve(Kind::Tcp, move |_| Noted::new(&witness, Keeps));
+    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Keeps));
     let client = Client::connect(&addr);
     client.socket.shutdown(std::net::Shutdown::Write).unwrap();
-    tested.until(|_| journal.count(|call| call == Call::Eof(0)) == 1);
-    let steps = tested.steps();
-    tested.until_quiet(&steps);
+    harness.until(|_| journal.count(|call| call == Call::Eof(0)) == 1);
+    let steps = harness.steps();
+    harness.until_quiet(&steps);
     assert_eq!(journal.finishes(), []);
     // A socket that is closed answers what comes with a reset.
     drop(client);
     let id = journal.ids().first().copied().unwrap();
-    tested.io_mut().send(id, b"are you there?");
-    tested.until_ended(1);
+    harness.io_mut().send(id, b"are you there?");
+    harness.until_ended(1);
     assert_eq!(journal.finishes().first().map(|finish| finish.0), Some(CloseReason::IoError));
 }
 
@@ -165,8 +162,8 @@ fn a_reset_while_lingering_is_no_second_end() {
             Ok(())
         }))
     };
-    let journal = reset_while(Options::default(), handler, |tested, client| {
-        assert_eq!(tested.receive_to_end(client), b"bye");
+    let journal = reset_while(Options::default(), handler, |harness, client| {
+        assert_eq!(harness.receive_to_end(client), b"bye");
         client.send(b"late");
     });
     assert_eq!(journal.calls(), [Call::Setup, Call::Finish(CloseReason::Closed, None)]);
@@ -181,9 +178,9 @@ fn a_reset_while_the_rest_leaves_after_an_error_is_no_second_end() {
             Err(ErrorKind::Other.into())
         }))
     };
-    let journal = reset_while(options, handler, |tested, _| {
-        tested.until(|server| server.io().stats().all_ended() == 1);
-        assert!(tested.io().stats().pending_output() > 0);
+    let journal = reset_while(options, handler, |harness, _| {
+        harness.until(|server| server.io().stats().all_ended() == 1);
+        assert!(harness.io().stats().pending_output() > 0);
     });
     assert_eq!(journal.finishes(), [(CloseReason::HandlerError, Some(ErrorKind::Other))]);
 }
@@ -192,30 +189,30 @@ fn a_reset_while_the_rest_leaves_after_an_error_is_no_second_end() {
 fn a_unix_peer_that_vanishes_with_output_under_way_frees_the_connection() {
     for size in [10, 32 << 20] {
         let options = Options { output_limit: 64 << 20, ..Options::default() };
-        let mut tested = Tested::with_shared((), options);
-        let journal = Journal::default();
+        let mut harness = Harness::with_shared((), options);
+        let journal = CallLog::default();
         let witness = journal.clone();
-        let addr = tested.serve(Kind::Unix, move |_| {
+        let addr = harness.serve(Kind::Unix, move |_| {
             let setup = move |cx: &mut Context<'_>| {
                 cx.send(&vec![b'x'; size]);
                 Ok(())
             };
-            Noted::new(&witness, on_setup(setup))
+            Recording::new(&witness, on_setup(setup))
         });
         let mut client = Client::connect(&addr);
         client.send(b"unread");
-        let steps = tested.steps();
-        tested.until_quiet(&steps);
+        let steps = harness.steps();
+        harness.until_quiet(&steps);
         drop(client);
-        tested.until_ended(1);
+        harness.until_ended(1);
         journal.assert_order(true);
     }
 }
 
 #[test]
 fn hundreds_of_resets_in_one_turn_leave_no_trace() {
-    let mut tested = Tested::new();
-    let addr = tested.serve(Kind::Tcp, |_| Echo);
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
     let mut stays = Client::connect(&addr);
     for _ in 0..5 {
         let mut clients = Client::connect_many(&addr, 100);
@@ -224,34 +221,33 @@ fn hundreds_of_resets_in_one_turn_leave_no_trace() {
                 client.send(b"text");
             }
         }
-        tested.turn(Some(Duration::ZERO)).unwrap();
+        harness.turn(Some(Duration::ZERO)).unwrap();
         for client in clients {
             client.reset();
         }
-        tested.echo(&mut stays, b"still here");
+        harness.echo(&mut stays, b"still here");
     }
-    tested.until(|server| server.io().connection_count() == 1);
-    assert_eq!(tested.io().stats().all_ended(), 500);
-    assert_eq!(tested.ended(CloseReason::IoError), 500);
+    harness.until(|server| server.io().connection_count() == 1);
+    assert_eq!(harness.io().stats().all_ended(), 500);
+    assert_eq!(harness.ended(CloseReason::IoError), 500);
 }
 
-#[test]
-fn a_peer_that_vanishes_while_nobody_listens_makes_nothing_spin() {
-    for kind in Kind::ALL {
-        for (paused, half_closed) in [(true, false), (true, true), (false, true)] {
-            let mut tested = Tested::new();
-            let addr = tested.serve(kind, move |_| KeepsQuiet { paused, half_closed });
-            let client = Client::connect(&addr);
-            tested.until(|server| server.io().connection_count() == 1);
-            let steps = tested.steps();
-            drop(client);
-            tested.until_quiet(&steps);
-            steps.clear();
-            let began = std::time::Instant::now();
-            tested.turn(Some(Duration::from_millis(20))).unwrap();
-            let slept = began.elapsed() >= Duration::from_millis(15);
-            assert!(slept, "{paused} {half_closed} on {kind:?}: {:?}", steps.all());
-        }
+kinds!(a_peer_that_vanishes_while_nobody_listens_makes_nothing_spin);
+
+fn a_peer_that_vanishes_while_nobody_listens_makes_nothing_spin(kind: Kind) {
+    for (paused, half_closed) in [(true, false), (true, true), (false, true)] {
+        let mut harness = Harness::new();
+        let addr = harness.serve(kind, move |_| KeepsQuiet { paused, half_closed });
+        let client = Client::connect(&addr);
+        harness.until(|server| server.io().connection_count() == 1);
+        let steps = harness.steps();
+        drop(client);
+        harness.until_quiet(&steps);
+        steps.clear();
+        let began = std::time::Instant::now();
+        harness.turn(Some(Duration::from_millis(20))).unwrap();
+        let slept = began.elapsed() >= Duration::from_millis(15);
+        assert!(slept, "{paused} {half_closed} on {kind:?}: {:?}", steps.all());
     }
 }
 

@@ -1,10 +1,6 @@
 //! What counts as movement when a time is over, and what is silence of our own. The clock stands still
 //! until it is advanced, also where the sockets are real.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::rc::Rc;
@@ -12,11 +8,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Client, Kind, on_setup, pattern};
 use socketserver::testing::{Peer, TestServer};
 use socketserver::{
     Addr, CloseReason, Context, Echo, Handler, Input, Options, Relay, Server, SocketId, TraceEvent,
 };
+
+use crate::support::{Client, Kind, on_setup, pattern};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -135,16 +132,15 @@ fn a_peer_that_reads_slowly_and_steadily_is_not_idle() {
     }
 }
 
-#[test]
-fn a_peer_that_takes_nothing_is_idle_in_the_end() {
-    for kind in Kind::ALL {
-        let mut real = Real::new(kind, idle_in_a_minute(), || sender(100_000));
-        // What the system does meanwhile takes its own time.
-        until(&mut real.server, |server| {
-            server.advance(60 * SECOND);
-            (server.io().stats().ended(CloseReason::IdleTimeout) == 1).then_some(())
-        });
-    }
+kinds!(a_peer_that_takes_nothing_is_idle_in_the_end);
+
+fn a_peer_that_takes_nothing_is_idle_in_the_end(kind: Kind) {
+    let mut real = Real::new(kind, idle_in_a_minute(), || sender(100_000));
+    // What the system does meanwhile takes its own time.
+    until(&mut real.server, |server| {
+        server.advance(60 * SECOND);
+        (server.io().stats().ended(CloseReason::IdleTimeout) == 1).then_some(())
+    });
 }
 
 /// Answers the end of its peer at length, and closes.
@@ -201,20 +197,19 @@ fn a_shutdown_does_not_cut_off_who_reads_slowly_before_its_grace_is_over() {
     assert_eq!(real.server.server().report().map(|report| report.forced), Some(0));
 }
 
-#[test]
-fn what_is_not_acknowledged_falls_as_the_peer_reads_and_is_nothing_in_the_end() {
-    for kind in Kind::ALL {
-        let mut real = Real::new(kind, Options::default(), || sender(100_000));
-        if !real.can_tell() {
-            return;
-        }
-        assert!(real.left() >= Some(1), "{kind:?}");
-        while real.read_a_step() {}
-        assert_eq!(real.left(), Some(0), "{kind:?}");
-        drop(real.client);
-        until(&mut real.server, |server| (server.io().connection_count() == 0).then_some(()));
-        assert_eq!(real.server.io_mut().unacknowledged(real.id), None);
+kinds!(what_is_not_acknowledged_falls_as_the_peer_reads_and_is_nothing_in_the_end);
+
+fn what_is_not_acknowledged_falls_as_the_peer_reads_and_is_nothing_in_the_end(kind: Kind) {
+    let mut real = Real::new(kind, Options::default(), || sender(100_000));
+    if !real.can_tell() {
+        return;
     }
+    assert!(real.left() >= Some(1), "{kind:?}");
+    while real.read_a_step() {}
+    assert_eq!(real.left(), Some(0), "{kind:?}");
+    drop(real.client);
+    until(&mut real.server, |server| (server.io().connection_count() == 0).then_some(()));
+    assert_eq!(real.server.io_mut().unacknowledged(real.id), None);
 }
 
 // In memory, to the second.

@@ -1,0 +1,7 @@
+//! Handlers that block.
+
+mod contract;
+mod datagrams;
+mod limits;
+#[cfg(all(unix, any(feature = "processes", feature = "sys")))]
+mod stops;

@@ -1,0 +1,4 @@
+//! What callbacks may do.
+
+mod other_sockets;
+mod own_socket;

@@ -1,0 +1,4 @@
+//! Options: how they are checked, and what single ones do.
+
+mod checks;
+mod effects;
