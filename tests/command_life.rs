@@ -255,7 +255,7 @@ fn a_closed_standard_output_stops_nothing() {
     for closed in [">&- 2>&-", "> /dev/full 2> /dev/full"] {
         let script = format!("exec \"$0\" serve echo --tcp {port} {closed}");
         let mut child = Command::new("sh").args(["-c", &script, BIN]).spawn().unwrap();
-        let mut client = connect_soon(&port);
+        let mut client = command::connect_soon(&port);
         assert_eq!(exchange(&mut client, b"fine"), b"fine");
         Command::new("kill").arg(child.id().to_string()).status().unwrap();
         assert_eq!(command::wait(&mut child).code(), Some(0));
@@ -274,7 +274,7 @@ fn a_full_pipe_that_nobody_reads_stops_nothing() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    drop(connect_soon(&port));
+    drop(command::connect_soon(&port));
     for _ in 0..3_000 {
         let client = TcpStream::connect(&port)
             .unwrap_or_else(|error| panic!("{error}; it ended: {:?}", child.try_wait()));
@@ -284,19 +284,6 @@ fn a_full_pipe_that_nobody_reads_stops_nothing() {
     assert_eq!(exchange(&mut tcp(&port), b"fine"), b"fine");
     Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert_eq!(command::wait(&mut child).code(), Some(0));
-}
-
-/// Connects to a server that is still starting.
-fn connect_soon(addr: &str) -> TcpStream {
-    let end = Instant::now() + command::PATIENCE;
-    loop {
-        if let Ok(stream) = TcpStream::connect(addr) {
-            stream.set_read_timeout(Some(command::PATIENCE)).unwrap();
-            return stream;
-        }
-        assert!(Instant::now() < end, "it does not listen");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

@@ -5,11 +5,15 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
 
 mod command;
-use command::{BIN, Server};
+use command::{BIN, Server, has};
 
 /// A short run.
 const RUN: &[&str] = &["bench", "--warmup", "10ms", "--duration", "50ms", "-c", "2"];
@@ -200,4 +204,122 @@ fn what_is_wrong_with_the_filters_of_the_log_is_told_once_and_the_rest_is_used()
     server.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     assert!(log.starts_with("warning: RUST_LOG: ") && log.contains("a=b=c"), "{log}");
     assert!(log.contains("stopped:") && log.matches("warning").count() == 1, "{log}");
+}
+
+/// A thread would make each call of the C library check for the others.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_server_with_one_loop_is_one_thread_also_when_it_has_said_something() {
+    for workers in [&[][..], &["--workers", "processes:2"]] {
+        let words = [&["serve", "echo", "--tcp", "localhost:0"][..], workers].concat();
+        let mut command = Command::new(BIN);
+        command.args(&words).env("RUST_LOG", "debug").stderr(Stdio::piped());
+        let mut server = Server::of(&mut command);
+        let addr = server.tcp_addr();
+        for _ in 0..2 {
+            assert_eq!(command::exchange(&mut command::tcp(&addr), b"hello"), b"hello");
+        }
+        let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+        assert_eq!(tasks.count(), 1, "{workers:?}");
+    }
+}
+
+/// Killed when the test ends.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Writes to it until it has no room.
+fn fill(mut writer: impl Write + AsFd) {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    let has_room = |fd: BorrowedFd<'_>| {
+        poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], PollTimeout::ZERO).unwrap() > 0
+    };
+    while has_room(writer.as_fd()) {
+        writer.write_all(&[b'x'; 512]).unwrap();
+    }
+}
+
+/// The line after what it was filled with, which must come in time.
+fn line_behind(reader: impl Read + Send + 'static) -> String {
+    let (sender, line) = channel();
+    thread::spawn(move || {
+        let mut line = String::new();
+        BufReader::new(reader).read_line(&mut line).unwrap();
+        sender.send(line.trim_start_matches('x').to_string()).unwrap();
+    });
+    line.recv_timeout(command::PATIENCE).expect("the line does not come")
+}
+
+#[test]
+fn the_address_arrives_although_its_reader_comes_late() {
+    let (pipe, pipe_writer) = std::io::pipe().unwrap();
+    let (socket, socket_writer) = UnixStream::pair().unwrap();
+    let ways: [(Box<dyn Read + Send>, OwnedFd); 2] =
+        [(Box::new(pipe), pipe_writer.into()), (Box::new(socket), socket_writer.into())];
+    for (reader, writer) in ways {
+        fill(File::from(writer.try_clone().unwrap()));
+        let addr = command::free_addr().to_string();
+        let mut command = Command::new(BIN);
+        command.args(["serve", "echo", "--tcp", &addr]).stdin(Stdio::null()).stdout(writer);
+        let mut child = Killed(command.spawn().unwrap());
+        let mut client = command::connect_soon(&addr);
+        assert_eq!(command::exchange(&mut client, b"unread"), b"unread");
+        assert_eq!(line_behind(reader), format!("listening tcp {addr}\n"));
+        assert_eq!(command::exchange(&mut client, b"read"), b"read");
+        drop(client);
+        Command::new("kill").arg(child.0.id().to_string()).status().unwrap();
+        assert_eq!(command::wait(&mut child.0).code(), Some(0));
+    }
+}
+
+/// Starts a server on a terminal that is stopped as by Ctrl-S, talks to it, and reads the terminal then.
+const STOPPED_TERMINAL: &str = "\
+import atexit, os, pty, socket, subprocess, sys, termios, time
+addr = sys.argv[2].rsplit(':', 1)
+master, slave = pty.openpty()
+termios.tcflow(slave, termios.TCOOFF)
+server = subprocess.Popen([sys.argv[1], 'serve', 'echo', '--tcp', sys.argv[2]],
+    stdin=subprocess.DEVNULL, stdout=slave, stderr=slave, env={'RUST_LOG': 'debug'})
+atexit.register(server.kill)
+end = time.monotonic() + 30
+while True:
+    try:
+        client = socket.create_connection((addr[0], int(addr[1])), 30)
+        break
+    except OSError:
+        if time.monotonic() > end:
+            raise
+for _ in range(3):
+    client.sendall(b'unread')
+    assert client.recv(6, socket.MSG_WAITALL) == b'unread'
+    client.close()
+    client = socket.create_connection((addr[0], int(addr[1])), 30)
+termios.tcflow(slave, termios.TCOON)
+written = b''
+while b'has connected' not in written:
+    written += os.read(master, 65536)
+assert b'listening tcp' in written, written
+server.terminate()
+client.close()
+sys.exit(server.wait())
+";
+
+#[test]
+fn a_terminal_that_is_stopped_stops_nothing() {
+    if !has("python3") {
+        return;
+    }
+    let addr = command::free_addr().to_string();
+    let mut command = Command::new("timeout");
+    // An interrupt lets it end its server before it goes itself.
+    command.args(["-s", "INT", "60", "python3", "-c", STOPPED_TERMINAL, BIN, &addr]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }

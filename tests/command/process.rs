@@ -114,6 +114,20 @@ pub(crate) fn tcp(addr: &str) -> TcpStream {
     stream
 }
 
+/// Connects to a server that is still starting.
+pub(crate) fn connect_soon(addr: &str) -> TcpStream {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Ok(stream) = TcpStream::connect(addr) {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.set_write_timeout(Some(PATIENCE)).unwrap();
+            return stream;
+        }
+        assert!(Instant::now() < end, "it does not listen");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 pub(crate) fn unix(path: &Path) -> UnixStream {
     let stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

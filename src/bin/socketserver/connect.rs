@@ -110,6 +110,7 @@ fn prepare(config: &Config) -> io::Result<Server<Session>> {
     let handle = server.handle();
     server.shared_mut().output.start(handle)?;
     stdout::watch(&mut server);
+    console::drain_errors_in(&mut server);
     server.set_service_actions(Session::tend);
     Ok(server)
 }

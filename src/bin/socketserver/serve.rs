@@ -13,14 +13,10 @@ use crate::args::{Config, Listener, Service};
 use crate::chat::{House, Member, Room};
 use crate::listeners::Opened;
 use crate::services::{Chargen, Daytime, Discard, Time, Upper};
-use crate::workers::{self, WorkersArg};
+use crate::workers;
 use crate::{console, endings, system};
 
 pub(crate) fn run(config: &Config) -> ExitCode {
-    if matches!(config.workers, Some(WorkersArg::Processes(_))) {
-        // Only a program with one thread can be forked.
-        console::write_directly();
-    }
     console::start_log();
     system::raise_descriptor_limit();
     let served = match config.service {
@@ -89,7 +85,8 @@ fn serve_blocking(config: &Config) -> io::Result<()> {
 }
 
 /// Says where it listens, and serves until it is asked to stop.
-fn run_server<S>(mut server: Server<S>, lines: Vec<u8>) -> io::Result<()> {
+fn run_server<S: 'static>(mut server: Server<S>, lines: Vec<u8>) -> io::Result<()> {
+    console::drain_in(&mut server);
     console::print(lines);
     server.serve_forever()?;
     info!("stopped: {:?}, {:?}", server.report().unwrap_or_default(), server.io().stats());
@@ -107,6 +104,7 @@ fn serve_in_loops<S: 'static>(
         if index == 0 {
             // What ends one loop ends all.
             let _ = system::stop_on_signals(server, config.grace, config.heed_ignored_signals)?;
+            console::drain_in(server);
         }
         let lines = open(server)?;
         if index + 1 == config.loops {
