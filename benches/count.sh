@@ -2,7 +2,8 @@
 # Counts what one message, one short connection (accept, one echo, close) and one datagram costs the
 # server: user-space instructions with valgrind, system calls with strace. Each is the difference of
 # two runs of different length, so that start and end cancel out; "bare" is the same echo written
-# directly on mio; "loop" is the plain loop of recvfrom and sendto that blocks.
+# directly on mio; "loop" is the plain loop of recvfrom and sendto that blocks; "command" is `socketserver
+# serve echo`.
 #
 # A server that is watched is slow, so how many datagrams it finds at once says little about a free
 # one. "50 at once" settles that: all 50 clients send, and then wait for all 50 answers; so whatever
@@ -30,16 +31,24 @@ fi
 cost=$(cargo bench --quiet --bench cost --no-run --message-format=json |
     sed -n 's|.*"executable":"\([^"]*/cost-[^"/]*\)".*|\1|p' | tail -n 1)
 [ -x "$cost" ] || { echo "count.sh: the program to count was not built" >&2; exit 1; }
+# The command is counted as it is installed: with the profile `release`, or as COMMAND=PATH says.
+command=${COMMAND:-}
+if [ -z "$command" ]; then
+    command=$(cargo build --quiet --release --bin socketserver --message-format=json |
+        sed -n 's|.*"executable":"\([^"]*/socketserver\)".*|\1|p' | tail -n 1)
+fi
 
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-# drive FILE SERVER WHAT N ...: instructions of the whole run
+# drive FILE SERVER WHAT N ...: instructions of the whole run; the server `command` is `socketserver serve echo`
 instructions() {
-    file=$1
+    file=$1 program=
     shift
+    [ "$1" != command ] || program="$command serve echo --tcp 127.0.0.1:0"
+    # shellcheck disable=SC2086 # one word for each argument
     "$cost" drive "$@" -- valgrind --quiet --tool=callgrind \
-        --compress-strings=no --compress-pos=no --callgrind-out-file="$file" 2>"$dir/log" ||
+        --compress-strings=no --compress-pos=no --callgrind-out-file="$file" $program 2>"$dir/log" ||
         { cat "$dir/log" >&2; exit 1; }
     sed -n 's/^summary: *//p' "$file"
 }
@@ -97,6 +106,8 @@ case " $tools " in *" valgrind "*)
     row 'a message of 64 B, 50 connections' instructions messages 1000 11000 50 64
     row 'a short connection, 50 at a time' instructions short 200 2200 50
     row 'a short connection, one at a time' instructions short 100 1100 1
+    heading 'user-space instructions, the command' command
+    row 'a message of 64 B, 50 connections' instructions messages 1000 11000 50 64
     heading 'user-space instructions, udp' ours loop mio
     row 'a datagram of 64 B, 1 client' instructions datagrams 100 2100 1 64
     row 'a datagram of 64 B, 50 clients' instructions datagrams 1000 11000 50 64

@@ -254,7 +254,7 @@ fn line_behind(reader: impl Read + Send + 'static) -> String {
         BufReader::new(reader).read_line(&mut line).unwrap();
         sender.send(line.trim_start_matches('x').to_string()).unwrap();
     });
-    line.recv_timeout(command::PATIENCE).expect("the line does not come")
+    line.recv_timeout(command::PATIENCE).unwrap()
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::client::{self, ANY_PORT, Clients};
 use crate::load;
 use crate::packet_clients::PacketClients;
 use crate::packet_servers;
-use crate::process::{self, Kind, PacketKind};
+use crate::process::{self, COMMAND, Kind, PacketKind};
 use crate::serve::{STDIN, announce, serve_bare, serve_ours, serve_until_stdin_ends};
 use crate::table::{FULL, QUICK, print_table};
 
@@ -50,6 +50,7 @@ pub(crate) fn run() -> io::Result<()> {
 fn drive(kind: &str, load: &[&str], wrapper: &[&str]) -> io::Result<()> {
     let role = match load {
         ["datagrams" | "together", ..] => parse::<PacketKind>(kind)?.role(),
+        _ if kind == COMMAND => COMMAND,
         _ => parse::<Kind>(kind)?.role(),
     };
     let server = process::start(role, wrapper)?;

@@ -10,18 +10,19 @@ pub(crate) struct ServerProcess {
     child: Child,
     addr: SocketAddr,
     /// What it has to be told besides the end of its standard input.
-    pub(crate) farewell: Option<fn(SocketAddr)>,
+    pub(crate) farewell: Option<fn(u32, SocketAddr)>,
 }
 
 impl ServerProcess {
-    /// Starts a server that prints its address and serves until its standard input ends; so it
-    /// also ends when this process is gone.
+    /// Starts a server that prints its address, as the last word of its first line, and serves until its
+    /// standard input ends; so it also ends when this process is gone.
     pub(crate) fn start(command: &mut Command) -> io::Result<ServerProcess> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         let Some(stdout) = child.stdout.take() else { unreachable!("it was piped") };
         BufReader::new(stdout).read_line(&mut line)?;
-        let addr = line.trim().parse().map_err(|_| io::Error::other("the server did not start"))?;
+        let addr = line.split_whitespace().last().unwrap_or_default();
+        let addr = addr.parse().map_err(|_| io::Error::other("the server did not start"))?;
         Ok(ServerProcess { child, addr, farewell: None })
     }
 
@@ -58,7 +59,7 @@ impl ServerProcess {
     fn ask_to_close(&mut self) {
         drop(self.child.stdin.take());
         if let Some(say_farewell) = self.farewell.take() {
-            say_farewell(self.addr);
+            say_farewell(self.child.id(), self.addr);
         }
     }
 }
