@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::command::{BIN, PATIENCE, Server};
+use crate::command::{BIN, PATIENCE, Server, exchange, tcp};
 use crate::trace;
 
 /// Starts a server that gets `signal` at a call, and says how it ended; `None` when it goes on.
@@ -32,7 +32,8 @@ fn calls_of_start(words: &[&str]) -> Vec<(String, usize)> {
     command.args(["-D", "-f", "-qq", "-s0", "-o"]).arg(&path);
     command.args([BIN, "serve", "echo"]).args(words).stderr(Stdio::null());
     let mut server = Server::of(&mut command);
-    server.line();
+    // It has waited for events once it has answered, so the stop is no part of the start.
+    exchange(&mut tcp(&server.tcp_addr()), b"hello");
     server.stop();
     let text = std::fs::read_to_string(path).unwrap();
     let calls = trace::read(&text);
