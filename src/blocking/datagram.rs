@@ -201,7 +201,7 @@ mod tests {
             server.turn(Some(PATIENCE)).unwrap();
         }
         assert_eq!(server.io().stats().packets_failed, 1);
-        assert!(!server.stage().io.sockets.datagram_mut(id).unwrap().is_owing());
+        assert!(!server.stage().io.sockets.datagram_mut(id).unwrap().has_replies_due());
         // So a shutdown has nothing to wait for.
         server.io_mut().shutdown(PATIENCE);
         for _ in 0..8 {

@@ -210,7 +210,7 @@ impl Executor {
     /// Logs the failure of a handler, as long as there are few. Bytes of the peer are not in it,
     /// unless the handler put them there.
     pub(super) fn warn(&self, io: &Io, peer: &Addr, error: &io::Error) {
-        if let Some(before) = self.warnings.borrow_mut().pass(io.now) {
+        if let Some(before) = self.warnings.borrow_mut().allow(io.now) {
             warn!("a handler failed for {peer}: {error} ({before} more such failures before)");
         }
     }

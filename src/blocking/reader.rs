@@ -120,7 +120,7 @@ impl Reader {
                     self.given = all - input.len();
                     return Ok(PieceFound::Whole(found));
                 }
-                self.held.hold(&input, 0);
+                self.held.store(&input, 0);
                 self.source.consume(all);
             } else {
                 let mut input = self.held.input();
@@ -129,8 +129,8 @@ impl Reader {
                     self.given = all - input.len();
                     return Ok(PieceFound::Whole(found));
                 }
-                let left = input.left();
-                self.held.keep(left, 0);
+                let left = input.remainder();
+                self.held.store_remainder(left, 0);
                 if !self.collect(max)? {
                     return Ok(PieceFound::Cut);
                 }
@@ -142,7 +142,7 @@ impl Reader {
     fn collect(&mut self, max: usize) -> io::Result<bool> {
         let piece = self.source.fill_buf()?;
         let n = piece.len();
-        self.held.make_room(n, max.saturating_add(ONE_READ));
+        self.held.reserve(n, max.saturating_add(ONE_READ));
         self.held.append(piece);
         self.source.consume(n);
         Ok(n > 0)
@@ -168,8 +168,8 @@ impl Reader {
         }
         let mut input = self.held.input();
         input.take(n.min(input.len()));
-        let left = input.left();
-        self.held.keep(left, 0);
+        let left = input.remainder();
+        self.held.store_remainder(left, 0);
     }
 
     // Bytes as they come, with the limit of the server where a call has none of its own.

@@ -216,7 +216,7 @@ impl<'a, S> Request<'a, S> {
     #[must_use]
     pub fn server_address(&self) -> Option<Addr> {
         match self.socket() {
-            Some(socket) => crate::net::name_of(socket),
+            Some(socket) => crate::net::local_addr_of(socket),
             None => self.server_address.clone(),
         }
     }

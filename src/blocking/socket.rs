@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use crate::net::{StopToken, Waited, send_now};
+use crate::net::{StopToken, Waited, send_nonblocking};
 
 /// How long a request may take, as its [`Workers`](super::Workers) says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -129,7 +129,7 @@ impl BlockingSocket {
     /// As much as there is room for leaves at once; only a small piece waits for more of it.
     fn write_within(&mut self, mut bytes: &[u8], span: Span) -> io::Result<()> {
         loop {
-            bytes = match retried(|| send_now(&self.socket, bytes)) {
+            bytes = match retried(|| send_nonblocking(&self.socket, bytes)) {
                 Ok(n) => bytes.get(n..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => bytes,
                 Err(error) => return Err(error),

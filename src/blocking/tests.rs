@@ -189,7 +189,7 @@ mod pieces {
         }
         assert_eq!(kind(reader.line(20_000)), io::ErrorKind::InvalidData);
         assert!(reader.held.len() <= 20_000 + ONE_READ, "{}", reader.held.len());
-        assert!(reader.held.room() <= 20_000 + 2 * ONE_READ, "{}", reader.held.room());
+        assert!(reader.held.capacity() <= 20_000 + 2 * ONE_READ, "{}", reader.held.capacity());
         // What follows is still there for who reads on.
         let mut rest = vec![0; 100_000];
         reader.read_exact(&mut rest).unwrap();

@@ -67,7 +67,7 @@ use std::io;
 use crate::addr::Addr;
 use crate::conn::log_throttle::LogThrottle;
 use crate::conn::packets::{QueueLimits, RecvBuffers, SendQueue};
-use crate::conn::transport::{DatagramTransport, Readiness, Received};
+use crate::conn::transport::{DatagramTransport, Readiness, RecvOutcome};
 
 #[derive(Debug)]
 pub(crate) struct Datagram<T> {
@@ -79,34 +79,34 @@ pub(crate) struct Datagram<T> {
     writable: bool,
     paused: bool,
     /// Nothing more may be taken in this run of the server.
-    waits: bool,
+    suspended: bool,
     /// The first that waits was refused once, perhaps for the sake of another.
-    is_retry: bool,
+    retries_first: bool,
     /// Errors of receiving in a row.
-    failures: u32,
+    recv_failures: u32,
     /// Receiving fails again and again, so nothing is read until the retry time comes.
-    pub(crate) retries_later: bool,
+    pub(crate) recv_backoff: bool,
     /// Its handler was told of the shutdown.
-    told: bool,
+    shutdown_notified: bool,
     /// It exchanges datagrams with one peer alone.
     pub(crate) is_connected: bool,
     /// Something was dropped for want of room since the queue was last empty.
     congested: bool,
     phase: DatagramPhase,
     /// Not every datagram is shown: it is closed, or has chosen one peer. One question for both.
-    turns_some_away: bool,
+    rejects_some: bool,
     /// The one peer that it has chosen since it was bound: what others had sent before is refused.
     peer: Option<Addr>,
     /// What is shown now, of a socket that has every address of the machine.
     shown: Option<Shown>,
     /// It is not closing and shows nothing of that kind: the question that every send asks.
-    sends_plainly: bool,
+    can_send_plainly: bool,
     /// How many that were taken are being answered elsewhere, by other threads or processes.
-    owed: usize,
+    replies_due: usize,
     /// Whether its id is in the queue.
     pub(crate) queued: bool,
     /// Whether the poll reports room for sending.
-    asked_for_room: bool,
+    write_interest: bool,
     /// When what waits at its end is dropped; that deadline is in the heap.
     pub(crate) closes_at: Option<u64>,
     warnings: LogThrottle,
@@ -114,7 +114,7 @@ pub(crate) struct Datagram<T> {
 
 /// After so many errors in a row something is wrong with receiving itself: at once it would only
 /// fail again.
-const FAILURES_IN_A_ROW: u32 = 64;
+const MAX_RECV_FAILURES: u32 = 64;
 
 /// What became of what was sent.
 #[derive(Debug)]
@@ -138,21 +138,21 @@ impl<T: DatagramTransport> Datagram<T> {
             readable: true,
             writable: true,
             paused: false,
-            waits: false,
-            failures: 0,
-            retries_later: false,
-            told: false,
-            is_retry: false,
+            suspended: false,
+            recv_failures: 0,
+            recv_backoff: false,
+            shutdown_notified: false,
+            retries_first: false,
             is_connected,
             congested: false,
             phase: DatagramPhase::Open,
-            turns_some_away: false,
+            rejects_some: false,
             peer: None,
             shown: None,
-            sends_plainly: true,
-            owed: 0,
+            can_send_plainly: true,
+            replies_due: 0,
             queued: false,
-            asked_for_room: false,
+            write_interest: false,
             closes_at: None,
             warnings: LogThrottle::default(),
         }
@@ -167,17 +167,17 @@ impl<T: DatagramTransport> Datagram<T> {
     }
 
     /// Whether room shall be reported from now on, if that is something else than before.
-    pub(crate) fn take_room_change(&mut self) -> Option<bool> {
+    pub(crate) fn take_write_interest_change(&mut self) -> Option<bool> {
         if !self.wants_write_interest() {
             return None;
         }
-        self.asked_for_room = !self.writable;
-        Some(self.asked_for_room)
+        self.write_interest = !self.writable;
+        Some(self.write_interest)
     }
 
     // Notes.
 
-    pub(crate) fn note(&mut self, ready: Readiness) {
+    pub(crate) fn set_ready(&mut self, ready: Readiness) {
         self.readable |= ready.readable || ready.error;
         self.writable |= ready.writable || ready.error;
     }
@@ -187,9 +187,9 @@ impl<T: DatagramTransport> Datagram<T> {
     }
 
     /// It exchanges datagrams with one peer alone from now on.
-    pub(crate) fn choose_peer(&mut self, peer: Addr) {
+    pub(crate) fn set_peer(&mut self, peer: Addr) {
         self.is_connected = true;
-        self.turns_some_away = true;
+        self.rejects_some = true;
         self.peer = Some(peer);
     }
 
@@ -207,8 +207,8 @@ impl<T: DatagramTransport> Datagram<T> {
     pub(crate) fn wants_read(&self) -> bool {
         self.readable
             && !self.paused
-            && !self.waits
-            && !self.retries_later
+            && !self.suspended
+            && !self.recv_backoff
             && matches!(self.phase, DatagramPhase::Open | DatagramPhase::Draining { .. })
     }
 
@@ -220,7 +220,7 @@ impl<T: DatagramTransport> Datagram<T> {
     /// Whether nothing is left to do at the end of a usual turn; as [`Datagram::wants_service`], but
     /// without the questions that only unusual states raise.
     #[inline]
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_turn_done(&self) -> bool {
         let usual = matches!(self.phase, DatagramPhase::Open | DatagramPhase::Stopped);
         let done = !self.readable & !self.congested & self.packets.is_empty();
         usual & done & !self.wants_write_interest()
@@ -233,22 +233,22 @@ impl<T: DatagramTransport> Datagram<T> {
                 self.congested && self.packets.is_empty()
             }
             DatagramPhase::Draining { .. } => {
-                !(self.is_held_up() || self.waits && self.awaits_answers())
+                !(self.is_read_blocked() || self.suspended && self.awaits_answers())
             }
             // Whoever closes it, its turn gives it the time at which it ends.
-            DatagramPhase::Closing => self.owes_nothing() || self.closes_at.is_none(),
+            DatagramPhase::Closing => self.is_flushed() || self.closes_at.is_none(),
         };
         ends || self.wants_read() || self.wants_write() || self.wants_write_interest()
     }
 
     /// Whether the handler is shown nothing of this peer.
     #[inline]
-    pub(crate) fn turns_away(&self, from: &Addr) -> bool {
-        self.turns_some_away && self.is_unwanted(from)
+    pub(crate) fn rejects(&self, from: &Addr) -> bool {
+        self.rejects_some && self.is_rejected(from)
     }
 
     #[cold]
-    fn is_unwanted(&self, from: &Addr) -> bool {
+    fn is_rejected(&self, from: &Addr) -> bool {
         let other = match (&self.peer, from) {
             (None, _) => false,
             // What the kernel knows of an address besides, flow and scope, may be told or not.
@@ -261,41 +261,41 @@ impl<T: DatagramTransport> Datagram<T> {
     }
 
     /// How many datagrams wait to leave.
-    pub(crate) fn waiting(&self) -> usize {
+    pub(crate) fn queue_len(&self) -> usize {
         self.packets.len()
     }
 
     /// Whether an error may be logged now, and how many were not since the last one.
-    pub(crate) fn may_warn(&mut self, now: u64) -> Option<u64> {
-        self.warnings.pass(now)
+    pub(crate) fn allow_warning(&mut self, now: u64) -> Option<u64> {
+        self.warnings.allow(now)
     }
 
     // Moving.
 
-    /// Lets in what has come, but not more than `most`; `None` when that is nothing.
+    /// Lets in what has come, but not more than `max`; `None` when that is nothing.
     #[inline]
     pub(crate) fn receive(
         &mut self,
-        batch: &mut T::MmsgHeaders,
-        inbox: &mut RecvBuffers,
-        most: usize,
+        headers: &mut T::MmsgHeaders,
+        buffers: &mut RecvBuffers,
+        max: usize,
     ) -> Option<io::Result<usize>> {
-        match self.transport.receive(batch, inbox, most) {
-            Ok(Received { came, all }) => {
-                self.failures = 0;
-                self.readable = !all;
-                Some(Ok(came))
+        match self.transport.receive(headers, buffers, max) {
+            Ok(RecvOutcome { count, drained }) => {
+                self.recv_failures = 0;
+                self.readable = !drained;
+                Some(Ok(count))
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => {
-                    self.failures = 0;
+                    self.recv_failures = 0;
                     self.readable = false;
                     None
                 }
                 io::ErrorKind::Interrupted => None,
                 _ => {
-                    self.failures += 1;
-                    self.retries_later = self.failures > FAILURES_IN_A_ROW;
+                    self.recv_failures += 1;
+                    self.recv_backoff = self.recv_failures > MAX_RECV_FAILURES;
                     Some(Err(error))
                 }
             },
@@ -304,46 +304,47 @@ impl<T: DatagramTransport> Datagram<T> {
 
     /// The retry time has come; says whether it was waited for. One more failure, and it waits again.
     pub(crate) fn retry(&mut self) -> bool {
-        self.failures = self.failures.min(FAILURES_IN_A_ROW);
-        std::mem::take(&mut self.retries_later)
+        self.recv_failures = self.recv_failures.min(MAX_RECV_FAILURES);
+        std::mem::take(&mut self.recv_backoff)
     }
 
     /// Takes a datagram to send, if there is room for it; what is dropped is dropped here.
     #[inline]
-    pub(crate) fn send(&mut self, to: Option<&Addr>, bytes: &[u8], room: QueueLimits) -> bool {
+    pub(crate) fn send(&mut self, to: Option<&Addr>, bytes: &[u8], limits: QueueLimits) -> bool {
         debug_assert!(self.shown.is_none(), "what is sent may be an answer");
-        let taken = self.packets.push(to, bytes, room);
-        self.note_taken(taken)
+        let taken = self.packets.push(to, bytes, limits);
+        self.note_queued(taken)
     }
 
     #[inline]
-    fn note_taken(&mut self, taken: bool) -> bool {
+    fn note_queued(&mut self, taken: bool) -> bool {
         // What finds no room in an empty queue never will.
         self.congested |= !taken && !self.packets.is_empty();
         taken
     }
 
-    /// Sends what waits, as many as the system takes at once but not more than `most`; `None` when
+    /// Sends what waits, as many as the system takes at once but not more than `max`; `None` when
     /// there is nothing to do.
     #[inline]
     pub(crate) fn flush(
         &mut self,
-        batch: &mut T::MmsgHeaders,
-        most: usize,
+        headers: &mut T::MmsgHeaders,
+        max: usize,
     ) -> Option<FlushOutcome> {
         if !self.wants_write() {
             return None;
         }
-        match self.transport.send(batch, &self.packets, most) {
+        match self.transport.send(headers, &self.packets, max) {
             Ok(n) => {
-                self.is_retry = false;
+                self.retries_first = false;
                 self.packets.advance(n);
                 Some(FlushOutcome::Sent(n))
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Some(FlushOutcome::Sent(0)),
                 io::ErrorKind::WouldBlock
-                    if self.packets.go_to_peer() || !self.transport.would_block_is_per_peer() =>
+                    if self.packets.next_is_connected_peer()
+                        || !self.transport.would_block_is_per_peer() =>
                 {
                     // The one peer of a connected socket is worth waiting for.
                     self.writable = false;
@@ -352,13 +353,13 @@ impl<T: DatagramTransport> Datagram<T> {
                 // What became of a datagram before is told in place of sending the next.
                 kind if kind != io::ErrorKind::WouldBlock
                     && self.is_connected
-                    && !self.is_retry =>
+                    && !self.retries_first =>
                 {
-                    self.is_retry = true;
+                    self.retries_first = true;
                     Some(FlushOutcome::PendingError(error))
                 }
                 _ => {
-                    self.is_retry = false;
+                    self.retries_first = false;
                     self.packets.advance(1);
                     Some(FlushOutcome::Dropped(error))
                 }
@@ -381,7 +382,7 @@ impl<T: DatagramTransport> Datagram<T> {
 
     #[inline]
     fn wants_write_interest(&self) -> bool {
-        self.asked_for_room == self.writable
+        self.write_interest == self.writable
     }
 }
 

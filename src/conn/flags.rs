@@ -12,64 +12,64 @@ impl Flags {
     /// A write may find room. Cleared only by a refusal.
     pub(super) const WRITABLE: Flags = Flags(1 << 1);
     /// The peer's end was announced: read until it is there, no short read proves anything.
-    pub(super) const READ_CLOSED: Flags = Flags(1 << 2);
+    pub(super) const RDHUP: Flags = Flags(1 << 2);
     /// A read may stop in front of urgent data: no short read proves anything.
-    pub(super) const URGENT: Flags = Flags(1 << 3);
+    pub(super) const OOB: Flags = Flags(1 << 3);
     /// An error was announced that no call has returned yet.
-    pub(super) const BROKEN: Flags = Flags(1 << 4);
+    pub(super) const ERROR: Flags = Flags(1 << 4);
     /// The peer's end was read.
-    pub(super) const ENDED: Flags = Flags(1 << 5);
+    pub(super) const EOF: Flags = Flags(1 << 5);
     /// The connection does not stand yet.
     pub(super) const CONNECTING: Flags = Flags(1 << 6);
     /// The peer's end was read, and its handler is to be told once it has seen what it left.
-    pub(super) const END_DUE: Flags = Flags(1 << 25);
+    pub(super) const EOF_DUE: Flags = Flags(1 << 25);
 
     // What the handler asked for.
 
     pub(super) const PAUSED: Flags = Flags(1 << 7);
-    pub(super) const FULL_DUPLEX: Flags = Flags(1 << 8);
+    pub(super) const READ_WHILE_CONGESTED: Flags = Flags(1 << 8);
     /// What is held shall be shown again although nothing new came.
-    pub(super) const REPLAY: Flags = Flags(1 << 9);
+    pub(super) const REDELIVERY: Flags = Flags(1 << 9);
     /// That was asked for while the handler was shown it.
-    pub(super) const REPLAY_FROM_INSIDE: Flags = Flags(1 << 24);
+    pub(super) const REDELIVERY_FROM_HANDLER: Flags = Flags(1 << 24);
     /// No more output is taken: it ends, or has ended.
-    pub(super) const OUTPUT_CLOSED: Flags = Flags(1 << 10);
+    pub(super) const SHUT_WR_REQUESTED: Flags = Flags(1 << 10);
     /// The end of the output was told to the peer.
-    pub(super) const OUTPUT_ENDED: Flags = Flags(1 << 11);
+    pub(super) const SHUT_WR_DONE: Flags = Flags(1 << 11);
     /// Its ending is not `Open` any more.
-    pub(super) const ENDING: Flags = Flags(1 << 12);
+    pub(super) const CLOSING: Flags = Flags(1 << 12);
 
     // What follows from what lies here.
 
     /// It has been above high water and not yet fallen to low water since.
     pub(super) const CONGESTED: Flags = Flags(1 << 13);
     /// Congested and not full duplex: it is not read.
-    pub(super) const HELD_UP: Flags = Flags(1 << 14);
+    pub(super) const READ_STOPPED: Flags = Flags(1 << 14);
     /// There is output that waits.
-    pub(super) const OUTPUT: Flags = Flags(1 << 19);
+    pub(super) const HAS_OUTPUT: Flags = Flags(1 << 19);
     /// There is input that the handler left.
-    pub(super) const HELD: Flags = Flags(1 << 20);
+    pub(super) const HAS_UNCONSUMED: Flags = Flags(1 << 20);
     /// A send of this turn went straight to the system.
-    pub(super) const SENT_AT_ONCE: Flags = Flags(1 << 15);
+    pub(super) const WROTE_DIRECT: Flags = Flags(1 << 15);
 
     // What the loop noted.
 
     /// No conversation has begun it: it owes nobody an answer.
-    pub(super) const BESIDE: Flags = Flags(1 << 27);
+    pub(super) const UNSOLICITED: Flags = Flags(1 << 27);
     /// Work that its handler offloaded is under way.
     pub(super) const OFFLOADED: Flags = Flags(1 << 26);
     /// Its id is in the queue, or its turn is not over.
     pub(super) const QUEUED: Flags = Flags(1 << 18);
     /// The poll reports room for output, where that must be asked for.
-    pub(super) const ROOM_ASKED: Flags = Flags(1 << 21);
+    pub(super) const WRITE_INTEREST: Flags = Flags(1 << 21);
     /// The server shuts down and the handler has not been told.
     pub(super) const SHUTDOWN_DUE: Flags = Flags(1 << 16);
     /// A deadline is under way for input that is held, or was.
-    pub(super) const UNFINISHED_WATCHED: Flags = Flags(1 << 22);
+    pub(super) const FRAME_DEADLINE_ARMED: Flags = Flags(1 << 22);
     /// Input was held for too long, and the socket is looked into once more.
-    pub(super) const UNFINISHED_LOOKED: Flags = Flags(1 << 23);
+    pub(super) const FRAME_RECHECKED: Flags = Flags(1 << 23);
     /// The idle timeout has expired; one more read decides.
-    pub(super) const LOOKED: Flags = Flags(1 << 17);
+    pub(super) const IDLE_RECHECKED: Flags = Flags(1 << 17);
 
     #[inline]
     pub(super) const fn union(self, more: Flags) -> Flags {
@@ -125,9 +125,9 @@ mod tests {
     fn exactly_looks_at_the_bits_named_and_at_no_others() {
         let mut flags = Flags::READABLE.union(Flags::PAUSED);
         assert!(!flags.matches(Flags::READABLE, Flags::READABLE.union(Flags::PAUSED)));
-        assert!(flags.matches(Flags::READABLE, Flags::READABLE.union(Flags::ENDED)));
+        assert!(flags.matches(Flags::READABLE, Flags::READABLE.union(Flags::EOF)));
         flags.remove(Flags::PAUSED);
         assert_eq!(flags, Flags::READABLE);
-        assert!(!flags.intersects(Flags::PAUSED.union(Flags::ENDED)));
+        assert!(!flags.intersects(Flags::PAUSED.union(Flags::EOF)));
     }
 }

@@ -38,7 +38,7 @@ pub(crate) use unconsumed::Unconsumed;
 #[derive(Debug)]
 pub struct Input<'a> {
     rest: &'a [u8],
-    progress: ScanState,
+    scan: ScanState,
 }
 
 /// What is known about bytes that are not taken, so that it need not be found out again when more
@@ -71,7 +71,7 @@ impl<'a> Input<'a> {
     #[inline]
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Input<'a> {
-        Input { rest: bytes, progress: ScanState::default() }
+        Input { rest: bytes, scan: ScanState::default() }
     }
 
     /// Everything that was not taken yet, without taking it.
@@ -137,7 +137,7 @@ impl<'a> Input<'a> {
             return Err(too_long("piece", max));
         }
         let is_there = n <= self.len();
-        self.progress.needed = if is_there { 0 } else { n };
+        self.scan.needed = if is_there { 0 } else { n };
         Ok(is_there)
     }
 
@@ -191,7 +191,7 @@ impl<'a> Input<'a> {
     fn seek(&mut self, separator: &[u8], max: usize, what: &str) -> io::Result<Option<&'a [u8]>> {
         let rest = self.rest;
         let name = Separator::of(separator);
-        let ScanState { searched, separator: before, .. } = self.progress;
+        let ScanState { searched, separator: before, .. } = self.scan;
         let mut end = if before == name { searched.min(rest.len()) } else { 0 };
         let last = separator.last().copied().unwrap_or_default();
         let found = loop {
@@ -212,8 +212,8 @@ impl<'a> Input<'a> {
         if found.is_some() {
             self.advance(end);
         } else {
-            self.progress.separator = name;
-            self.progress.searched = end;
+            self.scan.separator = name;
+            self.scan.searched = end;
         }
         Ok(found)
     }
@@ -252,15 +252,15 @@ impl<'a> Input<'a> {
                 head + body
             }
         };
-        self.progress.needed = missing;
+        self.scan.needed = missing;
         Ok(None)
     }
 
     fn advance(&mut self, n: usize) {
         debug_assert!(n <= self.len());
         self.rest = self.rest.get(n..).unwrap_or_default();
-        self.progress.searched = self.progress.searched.saturating_sub(n);
-        self.progress.needed = 0;
+        self.scan.searched = self.scan.searched.saturating_sub(n);
+        self.scan.needed = 0;
     }
 }
 

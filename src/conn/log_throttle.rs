@@ -11,7 +11,7 @@ const WARN_EVERY: u64 = 1_000_000_000;
 
 impl LogThrottle {
     /// Whether one may be logged at `now`, in nanoseconds, and how many were not since the last.
-    pub(crate) fn pass(&mut self, now: u64) -> Option<u64> {
+    pub(crate) fn allow(&mut self, now: u64) -> Option<u64> {
         if now < self.not_before {
             self.suppressed += 1;
             return None;
@@ -28,8 +28,8 @@ mod tests {
     #[test]
     fn one_passes_a_second_and_tells_of_the_others() {
         let mut warnings = LogThrottle::default();
-        assert_eq!(warnings.pass(5), Some(0));
-        assert_eq!((0..9).filter(|_| warnings.pass(6).is_some()).count(), 0);
-        assert_eq!(warnings.pass(5 + WARN_EVERY), Some(9));
+        assert_eq!(warnings.allow(5), Some(0));
+        assert_eq!((0..9).filter(|_| warnings.allow(6).is_some()).count(), 0);
+        assert_eq!(warnings.allow(5 + WARN_EVERY), Some(9));
     }
 }

@@ -23,15 +23,15 @@ struct Buffer {
     /// or the buffer is back in the pool.
     sent: usize,
     /// What follows `bytes`; never begins with its own while those are all sent.
-    behind: VecDeque<Chunk>,
+    chunks: VecDeque<Chunk>,
     /// How many unsent bytes those are.
-    behind_len: usize,
+    chunks_len: usize,
 }
 
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 enum Chunk {
-    Own(Vec<u8>),
+    Owned(Vec<u8>),
     Shared { bytes: Arc<[u8]>, sent: usize },
 }
 
@@ -50,18 +50,18 @@ impl Output {
     #[inline]
     pub(super) fn unsent(&self) -> Option<&[u8]> {
         let buffer = self.0.as_ref()?;
-        if buffer.behind.is_empty() { Some(buffer.own()) } else { None }
+        if buffer.chunks.is_empty() { Some(buffer.front()) } else { None }
     }
 
     /// Fills `slices` with what is unsent, as far as they go.
     pub(super) fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> Gathered {
         let mut gathered = Gathered { slices: 0, bytes: 0 };
         let Some(buffer) = &self.0 else { return gathered };
-        let pieces = std::iter::once(buffer.own()).chain(buffer.behind.iter().map(Chunk::unsent));
-        for (slice, piece) in slices.iter_mut().zip(pieces.filter(|piece| !piece.is_empty())) {
-            *slice = IoSlice::new(piece);
+        let chunks = std::iter::once(buffer.front()).chain(buffer.chunks.iter().map(Chunk::unsent));
+        for (slice, chunk) in slices.iter_mut().zip(chunks.filter(|chunk| !chunk.is_empty())) {
+            *slice = IoSlice::new(chunk);
             gathered.slices += 1;
-            gathered.bytes += piece.len();
+            gathered.bytes += chunk.len();
         }
         gathered
     }
@@ -73,12 +73,12 @@ impl Output {
             return self.len();
         }
         let buffer = self.0.get_or_insert_with(|| pool.take());
-        if !buffer.behind.is_empty() {
-            buffer.push_behind(bytes);
+        if !buffer.chunks.is_empty() {
+            buffer.push_chunk(bytes);
             return buffer.len();
         }
         if buffer.sent > 0 {
-            buffer.move_to_front();
+            buffer.compact();
         }
         buffer.bytes.extend_from_slice(bytes);
         buffer.bytes.len() - buffer.sent
@@ -97,8 +97,8 @@ impl Output {
             return self.len();
         }
         let buffer = self.0.get_or_insert_with(|| pool.take());
-        buffer.behind.push_back(Chunk::Shared { bytes: Arc::clone(bytes), sent });
-        buffer.behind_len += len;
+        buffer.chunks.push_back(Chunk::Shared { bytes: Arc::clone(bytes), sent });
+        buffer.chunks_len += len;
         buffer.len()
     }
 
@@ -111,9 +111,9 @@ impl Output {
         let mut others = std::mem::take(self);
         self.push(bytes, pool);
         let (Some(buffer), Some(other)) = (&mut self.0, &mut others.0) else { return };
-        buffer.bytes.extend_from_slice(other.own());
-        std::mem::swap(&mut buffer.behind, &mut other.behind);
-        buffer.behind_len = other.behind_len;
+        buffer.bytes.extend_from_slice(other.front());
+        std::mem::swap(&mut buffer.chunks, &mut other.chunks);
+        buffer.chunks_len = other.chunks_len;
         others.clear(pool);
     }
 
@@ -121,13 +121,13 @@ impl Output {
     #[inline]
     pub(super) fn advance(&mut self, n: usize, pool: &mut BufferPool) {
         let Some(buffer) = &mut self.0 else { return };
-        if buffer.behind.is_empty() {
+        if buffer.chunks.is_empty() {
             buffer.sent += n;
             debug_assert!(buffer.sent <= buffer.bytes.len());
         } else {
-            buffer.advance_through(n);
+            buffer.advance_chunks(n);
         }
-        if buffer.sent >= buffer.bytes.len() && buffer.behind.is_empty() {
+        if buffer.sent >= buffer.bytes.len() && buffer.chunks.is_empty() {
             self.clear(pool);
         }
     }
@@ -151,7 +151,7 @@ pub(super) struct Gathered {
 impl Chunk {
     fn unsent(&self) -> &[u8] {
         match self {
-            Chunk::Own(bytes) => bytes,
+            Chunk::Owned(bytes) => bytes,
             Chunk::Shared { bytes, sent } => bytes.get(*sent..).unwrap_or_default(),
         }
     }
@@ -160,43 +160,43 @@ impl Chunk {
 impl Buffer {
     #[inline]
     fn len(&self) -> usize {
-        self.bytes.len() - self.sent + self.behind_len
+        self.bytes.len() - self.sent + self.chunks_len
     }
 
     #[inline]
-    fn own(&self) -> &[u8] {
+    fn front(&self) -> &[u8] {
         self.bytes.get(self.sent..).unwrap_or_default()
     }
 
-    fn push_behind(&mut self, bytes: &[u8]) {
-        self.behind_len += bytes.len();
-        if let Some(Chunk::Own(last)) = self.behind.back_mut() {
+    fn push_chunk(&mut self, bytes: &[u8]) {
+        self.chunks_len += bytes.len();
+        if let Some(Chunk::Owned(last)) = self.chunks.back_mut() {
             last.extend_from_slice(bytes);
         } else {
-            self.behind.push_back(Chunk::Own(bytes.to_vec()));
+            self.chunks.push_back(Chunk::Owned(bytes.to_vec()));
         }
     }
 
     /// The first `n` unsent bytes were sent, and perhaps not all of them stand in `bytes`.
-    fn advance_through(&mut self, n: usize) {
+    fn advance_chunks(&mut self, n: usize) {
         debug_assert!(n <= self.len());
         let own = n.min(self.bytes.len() - self.sent);
         self.sent += own;
         let mut rest = n - own;
         while self.sent == self.bytes.len() {
-            match self.behind.pop_front() {
+            match self.chunks.pop_front() {
                 None => break,
-                Some(Chunk::Own(bytes)) => {
-                    self.behind_len -= bytes.len();
+                Some(Chunk::Owned(bytes)) => {
+                    self.chunks_len -= bytes.len();
                     self.sent = rest.min(bytes.len());
                     rest -= self.sent;
                     self.bytes = bytes;
                 }
                 Some(Chunk::Shared { bytes, sent }) => {
                     let left = bytes.len() - sent;
-                    self.behind_len -= rest.min(left);
+                    self.chunks_len -= rest.min(left);
                     if rest < left {
-                        self.behind.push_front(Chunk::Shared { bytes, sent: sent + rest });
+                        self.chunks.push_front(Chunk::Shared { bytes, sent: sent + rest });
                         break;
                     }
                     rest -= left;
@@ -208,7 +208,7 @@ impl Buffer {
     /// Only when at least as much was sent as is left, so the cost of all moves stays below the
     /// number of bytes ever sent.
     #[cold]
-    fn move_to_front(&mut self) {
+    fn compact(&mut self) {
         if self.sent > self.bytes.len() / 2 {
             self.bytes.drain(..self.sent);
             self.sent = 0;
@@ -230,7 +230,7 @@ pub(crate) struct BufferPool {
 /// What the pool keeps at most, 4 MiB; the rest goes back to the allocator.
 const POOL_BUFFERS: usize = 1_024;
 const POOL_BUFFER_SIZE: usize = 4 << 10;
-const POOL_PIECES: usize = 8;
+const POOL_CHUNKS: usize = 8;
 
 impl BufferPool {
     #[expect(clippy::unnecessary_box_returns, reason = "the box is what is kept")]
@@ -242,12 +242,12 @@ impl BufferPool {
     #[inline]
     fn give_back(&mut self, mut buffer: Box<Buffer>) {
         let is_small =
-            buffer.bytes.capacity() <= POOL_BUFFER_SIZE && buffer.behind.capacity() <= POOL_PIECES;
+            buffer.bytes.capacity() <= POOL_BUFFER_SIZE && buffer.chunks.capacity() <= POOL_CHUNKS;
         if is_small && self.spare.len() < POOL_BUFFERS {
             buffer.bytes.clear();
             buffer.sent = 0;
-            buffer.behind.clear();
-            buffer.behind_len = 0;
+            buffer.chunks.clear();
+            buffer.chunks_len = 0;
             self.spare.push(buffer);
         }
     }

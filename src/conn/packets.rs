@@ -5,7 +5,7 @@ pub(crate) mod send_queue;
 mod source;
 
 pub(crate) use recv_buffers::{Packet, RecvBuffers};
-pub(crate) use send_queue::{QueueLimits, SendQueue, To};
+pub(crate) use send_queue::{DestAddr, QueueLimits, SendQueue};
 pub(crate) use source::{Destination, PacketSource};
 
 /// The most datagrams that cross in one system call.

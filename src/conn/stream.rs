@@ -81,22 +81,22 @@ pub(crate) enum WriteOutcome {
 }
 
 /// A short read proves nothing while one of these is set.
-const DOUBTS: Flags = Flags::READ_CLOSED.union(Flags::URGENT).union(Flags::BROKEN);
+const SHORT_READ_INCONCLUSIVE: Flags = Flags::RDHUP.union(Flags::OOB).union(Flags::ERROR);
 
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Stream<T> {
     transport: T,
-    /// [`Flags::OUTPUT`] is set exactly when it is not empty.
+    /// [`Flags::HAS_OUTPUT`] is set exactly when it is not empty.
     output: Output,
-    /// [`Flags::HELD`] is set exactly when it is not empty.
-    held: Unconsumed,
+    /// [`Flags::HAS_UNCONSUMED`] is set exactly when it is not empty.
+    unconsumed: Unconsumed,
     flags: Flags,
-    /// [`Flags::ENDING`] is set exactly when this is not `Open`.
-    ending: CloseState,
+    /// [`Flags::CLOSING`] is set exactly when this is not `Open`.
+    close_state: CloseState,
     /// How many sends of this turn went straight to the system.
-    /// [`Flags::SENT_AT_ONCE`] is set exactly when it is not 0.
-    sent_at_once: u8,
+    /// [`Flags::WROTE_DIRECT`] is set exactly when it is not 0.
+    direct_writes: u8,
 }
 
 impl<T: Transport> Stream<T> {
@@ -105,10 +105,10 @@ impl<T: Transport> Stream<T> {
         Stream {
             transport,
             output: Output::default(),
-            held: Unconsumed::default(),
+            unconsumed: Unconsumed::default(),
             flags: if connecting { Flags::CONNECTING } else { Flags::WRITABLE },
-            ending: CloseState::Open,
-            sent_at_once: 0,
+            close_state: CloseState::Open,
+            direct_writes: 0,
         }
     }
 
@@ -116,50 +116,50 @@ impl<T: Transport> Stream<T> {
 
     /// The usual thing: something came in, perhaps the peer's end, and perhaps there is room.
     #[inline]
-    pub(crate) fn note_input(&mut self, writable: bool, read_closed: bool) {
+    pub(crate) fn set_readable(&mut self, writable: bool, read_closed: bool) {
         self.flags.insert(Flags::READABLE);
         self.flags.insert_if(Flags::WRITABLE, writable);
-        self.flags.insert_if(Flags::READ_CLOSED, read_closed);
+        self.flags.insert_if(Flags::RDHUP, read_closed);
     }
 
-    pub(crate) fn note(&mut self, ready: Readiness) {
+    pub(crate) fn set_ready(&mut self, ready: Readiness) {
         let Readiness { readable, writable, read_closed, urgent, error } = ready;
         self.flags.insert_if(Flags::READABLE, readable || read_closed || error);
         self.flags.insert_if(Flags::WRITABLE, writable || error);
-        self.flags.insert_if(Flags::READ_CLOSED, read_closed);
-        self.flags.insert_if(Flags::URGENT, urgent);
-        self.flags.insert_if(Flags::BROKEN, error);
+        self.flags.insert_if(Flags::RDHUP, read_closed);
+        self.flags.insert_if(Flags::OOB, urgent);
+        self.flags.insert_if(Flags::ERROR, error);
     }
 
     /// There is news about a connection in the making.
-    pub(crate) fn note_connect_result(&mut self) {
+    pub(crate) fn set_connect_result(&mut self) {
         self.flags.insert(Flags::WRITABLE);
     }
 
     /// What was taken for such news was none.
-    pub(crate) fn forget_verdict(&mut self) {
-        self.flags.remove(Flags::WRITABLE.union(Flags::BROKEN));
+    pub(crate) fn clear_connect_result(&mut self) {
+        self.flags.remove(Flags::WRITABLE.union(Flags::ERROR));
     }
 
     /// The connection is tried again, over another transport.
-    pub(crate) fn retry(&mut self, transport: T) -> T {
-        let noted = Flags::READABLE.union(Flags::WRITABLE).union(DOUBTS);
+    pub(crate) fn replace_transport(&mut self, transport: T) -> T {
+        let noted = Flags::READABLE.union(Flags::WRITABLE).union(SHORT_READ_INCONCLUSIVE);
         self.flags.remove(noted);
         std::mem::replace(&mut self.transport, transport)
     }
 
     /// The connection stands.
-    pub(crate) fn note_connected(&mut self) {
+    pub(crate) fn set_connected(&mut self) {
         self.flags.remove(Flags::CONNECTING);
     }
 
     /// No conversation has begun it.
-    pub(crate) fn note_beside(&mut self) {
-        self.flags.insert(Flags::BESIDE);
+    pub(crate) fn set_unsolicited(&mut self) {
+        self.flags.insert(Flags::UNSOLICITED);
     }
 
     /// Whether work that its handler offloaded is under way.
-    pub(crate) fn note_offloaded(&mut self, under_way: bool) {
+    pub(crate) fn set_offloaded(&mut self, under_way: bool) {
         self.flags.set(Flags::OFFLOADED, under_way);
     }
 
@@ -167,7 +167,7 @@ impl<T: Transport> Stream<T> {
 
     /// Whether the poll reports room from now on, where that must be asked for.
     pub(crate) fn note_write_interest(&mut self, asked: bool) {
-        self.flags.set(Flags::ROOM_ASKED, asked);
+        self.flags.set(Flags::WRITE_INTEREST, asked);
     }
 
     /// It is queued, or has its turn at once; until [`Stream::end_turn`].
@@ -182,19 +182,19 @@ impl<T: Transport> Stream<T> {
         match self.transport.read(buffer) {
             Ok(0) => {
                 self.flags.remove(Flags::READABLE);
-                self.flags.insert(Flags::ENDED);
+                self.flags.insert(Flags::EOF);
                 Ok(ReadOutcome::Eof)
             }
             Ok(n) => {
                 let short = n < buffer.len() && self.transport.short_read_drained();
-                if short && !self.flags.intersects(DOUBTS) {
+                if short && !self.flags.intersects(SHORT_READ_INCONCLUSIVE) {
                     self.flags.remove(Flags::READABLE);
                 }
                 Ok(ReadOutcome::Bytes(n))
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => {
-                    self.flags.remove(Flags::READABLE.union(Flags::URGENT));
+                    self.flags.remove(Flags::READABLE.union(Flags::OOB));
                     Ok(ReadOutcome::WouldBlock)
                 }
                 // Still readable, so it is tried again in the next turn.
@@ -210,7 +210,7 @@ impl<T: Transport> Stream<T> {
         debug_assert!(!self.output.is_empty());
         let (wrote, offered) = match self.output.unsent() {
             Some(unsent) => (self.transport.write(unsent), unsent.len()),
-            None => self.write_pieces(),
+            None => self.write_gathered(),
         };
         match wrote {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
@@ -219,7 +219,7 @@ impl<T: Transport> Stream<T> {
                     self.flags.remove(Flags::WRITABLE);
                 }
                 self.output.advance(n, pool);
-                self.flags.set(Flags::OUTPUT, !self.output.is_empty());
+                self.flags.set(Flags::HAS_OUTPUT, !self.output.is_empty());
                 Ok(WriteOutcome::Wrote(n))
             }
             Err(error) => match error.kind() {
@@ -244,39 +244,40 @@ impl<T: Transport> Stream<T> {
     /// The idle timeout has expired, as far as was noted. When the loop was held up, input may have come that
     /// was not reported yet: returns `true` once, and the connection gets one more turn.
     pub(crate) fn recheck_idle(&mut self) -> bool {
-        let in_vain = Flags::LOOKED.union(Flags::CONNECTING).union(Flags::ENDING);
+        let in_vain = Flags::IDLE_RECHECKED.union(Flags::CONNECTING).union(Flags::CLOSING);
         let looks = !self.flags.intersects(in_vain);
         if looks {
-            self.flags.insert(Flags::READABLE.union(Flags::WRITABLE).union(Flags::LOOKED));
+            self.flags.insert(Flags::READABLE.union(Flags::WRITABLE).union(Flags::IDLE_RECHECKED));
         }
         looks
     }
 
     /// It was not idle after all.
     pub(crate) fn clear_idle_recheck(&mut self) {
-        self.flags.remove(Flags::LOOKED);
+        self.flags.remove(Flags::IDLE_RECHECKED);
     }
 
     /// The end of a turn: it may be queued again, and the next large send may go straight to the
     /// system again.
     #[inline]
     pub(crate) fn end_turn(&mut self) {
-        self.flags.remove(Flags::QUEUED.union(Flags::SENT_AT_ONCE));
-        self.sent_at_once = 0;
+        self.flags.remove(Flags::QUEUED.union(Flags::WROTE_DIRECT));
+        self.direct_writes = 0;
     }
 
     /// What was held, lent to a handler while everything else may be changed.
     #[inline]
     pub(crate) fn take_unconsumed(&mut self) -> Unconsumed {
-        const ALL: Flags = Flags::HELD.union(Flags::REPLAY).union(Flags::REPLAY_FROM_INSIDE);
+        const ALL: Flags =
+            Flags::HAS_UNCONSUMED.union(Flags::REDELIVERY).union(Flags::REDELIVERY_FROM_HANDLER);
         self.flags.remove(ALL);
-        std::mem::take(&mut self.held)
+        std::mem::take(&mut self.unconsumed)
     }
 
     #[inline]
-    pub(crate) fn put_unconsumed(&mut self, held: Unconsumed) {
-        self.flags.set(Flags::HELD, !held.is_empty());
-        self.held = held;
+    pub(crate) fn put_unconsumed(&mut self, unconsumed: Unconsumed) {
+        self.flags.set(Flags::HAS_UNCONSUMED, !unconsumed.is_empty());
+        self.unconsumed = unconsumed;
     }
 }
 
@@ -290,7 +291,7 @@ mod state;
 pub(crate) use close::CloseState;
 pub(crate) use frame_timeout::FrameDeadline;
 pub use send::SendStatus;
-pub(crate) use send::{SEND_AT_ONCE, Watermarks};
+pub(crate) use send::{DIRECT_WRITE_MIN, Watermarks};
 
 #[cfg(test)]
 mod tests;

@@ -52,21 +52,21 @@ pub(crate) trait DatagramTransport {
     /// What it needs to move many datagrams in one call; one for all sockets of a loop.
     type MmsgHeaders;
 
-    /// Lets in what has come, but not more than `most`.
+    /// Lets in what has come, but not more than `max`.
     fn receive(
         &mut self,
-        batch: &mut Self::MmsgHeaders,
-        inbox: &mut RecvBuffers,
-        most: usize,
-    ) -> io::Result<Received>;
+        headers: &mut Self::MmsgHeaders,
+        buffers: &mut RecvBuffers,
+        max: usize,
+    ) -> io::Result<RecvOutcome>;
 
-    /// Sends from the front of the queue, but not more than `most`, and says how many have left;
+    /// Sends from the front of the queue, but not more than `max`, and says how many have left;
     /// never 0. An error concerns the first alone.
     fn send(
         &mut self,
-        batch: &mut Self::MmsgHeaders,
+        headers: &mut Self::MmsgHeaders,
         packets: &SendQueue,
-        most: usize,
+        max: usize,
     ) -> io::Result<usize>;
 
     /// Whether `WouldBlock` at sending says that the one peer has no room, and not the socket.
@@ -74,14 +74,14 @@ pub(crate) trait DatagramTransport {
 
     /// Whether it has every address of the machine, is told which one each datagram was sent to,
     /// and may be told which one each leaves from.
-    fn has_every_address(&self) -> bool;
+    fn is_wildcard(&self) -> bool;
 }
 
 /// What one call has let in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Received {
+pub(crate) struct RecvOutcome {
     /// How many; never 0.
-    pub(crate) came: usize,
+    pub(crate) count: usize,
     /// Nothing is left, and the system will report the next one by itself.
-    pub(crate) all: bool,
+    pub(crate) drained: bool,
 }

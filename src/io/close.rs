@@ -56,7 +56,7 @@ impl Io {
                 self.own.remove(id);
                 let _ = datagram.deregister(registry);
                 let deadlines =
-                    usize::from(datagram.closes_at.is_some()) + usize::from(datagram.retries_later);
+                    usize::from(datagram.closes_at.is_some()) + usize::from(datagram.recv_backoff);
                 Some(Stale { deadlines, ..Stale::default() })
             }
             Entry::Source(_) => Some(Stale::default()),
@@ -83,7 +83,7 @@ fn release_connection(
     }
     Stale {
         deadlines: usize::from(connection.deadlines),
-        unfinished: usize::from(connection.stream.is_unfinished_watched()),
+        unfinished: usize::from(connection.stream.is_frame_deadline_armed()),
         lingered: connection.lingers,
     }
 }

@@ -58,7 +58,8 @@ impl Io {
     ///
     /// `false` when it is no connection, or one that is closed.
     pub fn set_read_while_congested(&mut self, id: SocketId, on: bool) -> bool {
-        self.is_live(id) && self.change(id, |connection| connection.stream.set_full_duplex(on))
+        self.is_live(id)
+            && self.change(id, |connection| connection.stream.set_read_while_congested(on))
     }
 
     /// Ends the outgoing direction once everything sent has left; reading goes on.
@@ -114,7 +115,9 @@ impl Io {
     /// Whether it exists and neither its handler nor anybody else has closed it.
     pub(super) fn is_live(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
-            Some(Entry::Connection(connection)) => connection.stream.ending() == CloseState::Open,
+            Some(Entry::Connection(connection)) => {
+                connection.stream.close_state() == CloseState::Open
+            }
             Some(Entry::Listener(listener)) => !listener.closing,
             Some(Entry::Datagram(datagram)) => datagram.phase() != DatagramPhase::Closing,
             Some(Entry::Source(source)) => !source.closing,
@@ -149,7 +152,7 @@ impl Io {
                 Some(Entry::Listener(_)) => self.close(id),
                 Some(Entry::Datagram(datagram)) if !datagram.is_connected => {
                     self.change_datagram(id, |datagram| {
-                        datagram.begin_datagram_drain(since, AfterDrain::Close);
+                        datagram.begin_drain(since, AfterDrain::Close);
                     })
                 }
                 _ => false,

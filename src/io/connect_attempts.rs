@@ -164,6 +164,6 @@ impl ConnectAttempts {
 
     /// Whether it was only planned so far.
     pub(super) fn is_planned(&self, id: SocketId) -> bool {
-        self.0.get(&id).is_some_and(|attempt| attempt.connector.is_planned())
+        self.0.get(&id).is_some_and(|attempt| attempt.connector.is_waiting())
     }
 }

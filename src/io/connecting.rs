@@ -45,7 +45,7 @@ impl Io {
         let id = self.adopt_unopened()?;
         self.attempts.insert(id, attempt);
         if let Some(connection) = self.sockets.connection_mut(id).filter(|_| is_beside) {
-            connection.stream.note_beside();
+            connection.stream.set_unsolicited();
         }
         match self.dial(id) {
             Ok(()) => {}
@@ -111,9 +111,9 @@ impl Io {
                 return Err(error);
             }
             match attempt.connector.next(self.now) {
-                Next::LookUp => self.look_up(id),
+                Next::Resolve => self.look_up(id),
                 Next::Open(number, addr) => self.open_one(id, number, addr),
-                Next::Drop(number) => attempt.drop_one(self.poll.registry(), number),
+                Next::Abandon(number) => attempt.drop_one(self.poll.registry(), number),
                 Next::Wait(at) => {
                     self.wake_at(id, at);
                     return Ok(());
@@ -133,7 +133,7 @@ impl Io {
         });
         match registered {
             Ok(socket) => {
-                let stands = socket.stands_from_the_start();
+                let stands = socket.is_connected_at_once();
                 attempt.add(number, addr, socket);
                 if stands {
                     self.look_soon(id);
@@ -142,7 +142,7 @@ impl Io {
             Err(error) => {
                 let error = of(&addr, &error);
                 if error.kind() == io::ErrorKind::WouldBlock {
-                    attempt.connector.full(self.now, number, addr, error);
+                    attempt.connector.backlog_full(self.now, number, addr, error);
                 } else {
                     attempt.connector.failed(number, error);
                 }
@@ -166,7 +166,7 @@ impl Io {
     /// There is news about a connection in the making.
     fn look_soon(&mut self, id: SocketId) {
         if let Some(connection) = self.sockets.connection_mut(id) {
-            connection.stream.note_connect_result();
+            connection.stream.set_connect_result();
             self.sockets.enqueue(id);
         }
     }
@@ -257,11 +257,11 @@ impl Io {
             *connection.stream.transport_mut() = standing.socket;
         } else {
             // What was reported may have been about another one: it is asked for anew.
-            connection.stream.retry(standing.socket);
-            connection.stream.note_connect_result();
+            connection.stream.replace_transport(standing.socket);
+            connection.stream.set_connect_result();
             connection.stream.transport_mut().update_write_interest(registry, id.token(), false)?;
         }
-        connection.stream.note_connected();
+        connection.stream.set_connected();
         if let Some(on) = attempt.nodelay {
             connection.stream.transport().set_nodelay(on)?;
         }

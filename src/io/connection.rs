@@ -73,7 +73,7 @@ impl Connection {
     /// Whether [`Connection::update_write_interest`] has something to change.
     #[inline]
     fn wants_write_interest(&self) -> bool {
-        self.stream.is_refused() != self.stream.has_write_interest()
+        self.stream.is_write_blocked() != self.stream.has_write_interest()
             && !self.stream.transport().reports_writable()
     }
 
@@ -86,7 +86,7 @@ impl Connection {
         if !self.wants_write_interest() {
             return Ok(());
         }
-        let ask = self.stream.is_refused();
+        let ask = self.stream.is_write_blocked();
         self.stream.note_write_interest(ask);
         self.stream.transport_mut().update_write_interest(registry, token, ask)
     }
@@ -94,7 +94,7 @@ impl Connection {
     /// Whether its handler's `finish` has run, or is running.
     pub(crate) fn is_finished(&self) -> bool {
         matches!(
-            self.stream.ending(),
+            self.stream.close_state(),
             CloseState::Flushing | CloseState::Lingering | CloseState::Dropped
         )
     }
@@ -102,13 +102,17 @@ impl Connection {
     /// Whether the peer is to be told by a reset, though nothing may be unsent.
     pub(super) fn wants_reset(&self) -> bool {
         matches!(
-            self.stream.ending(),
+            self.stream.close_state(),
             CloseState::Aborted(CloseReason::Aborted) | CloseState::Dropped
         )
     }
 
     /// Why it is to be cut off now, if somebody said so.
     pub(crate) fn aborted(&self) -> Option<CloseReason> {
-        if let CloseState::Aborted(reason) = self.stream.ending() { Some(reason) } else { None }
+        if let CloseState::Aborted(reason) = self.stream.close_state() {
+            Some(reason)
+        } else {
+            None
+        }
     }
 }

@@ -24,7 +24,7 @@ impl Datagram {
         registry: &Registry,
         token: Token,
     ) -> io::Result<()> {
-        self.take_room_change()
+        self.take_write_interest_change()
             .map_or(Ok(()), |ask| self.transport_mut().update_write_interest(registry, token, ask))
     }
 }

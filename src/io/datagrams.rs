@@ -38,7 +38,7 @@ impl Io {
         to: Option<&Addr>,
     ) -> SendStatus {
         let Some(datagram) = self.sockets.datagram_mut(id) else { return SendStatus::Closed };
-        if !datagram.sends_plainly() || to.is_none() && !datagram.is_connected {
+        if !datagram.can_send_plainly() || to.is_none() && !datagram.is_connected {
             return self.send_while_shown(id, bytes, to);
         }
         let room = QueueLimits {
@@ -141,11 +141,11 @@ impl Io {
         transport.set_peer(peer)?;
         // As the system writes it, which is how it will name who sent a datagram.
         let chosen = transport.peer_addr();
-        datagram.choose_peer(chosen.unwrap_or_else(|| peer.clone()));
+        datagram.set_peer(chosen.unwrap_or_else(|| peer.clone()));
         self.own.remove(id);
         if let ShutdownState::Draining { since, .. } = self.drain {
             // It does not rest, as it would have while it was bound only.
-            self.begin_datagram_drain(id, since);
+            self.begin_drain(id, since);
         }
         Ok(())
     }
@@ -179,7 +179,7 @@ impl Io {
 
     fn set_member(&self, id: SocketId, group: IpAddr, interface: u32, on: bool) -> io::Result<()> {
         match self.sockets.datagram(id) {
-            Some(datagram) => datagram.transport().set_member(group, interface, on),
+            Some(datagram) => datagram.transport().set_multicast_membership(group, interface, on),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -193,7 +193,7 @@ impl Io {
     /// How many datagrams wait to leave the datagram socket `id`.
     #[must_use]
     pub fn queued_packets(&self, id: SocketId) -> usize {
-        self.sockets.datagram(id).map_or(0, Datagram::waiting)
+        self.sockets.datagram(id).map_or(0, Datagram::queue_len)
     }
 
     /// Says whether there is such a datagram socket.

@@ -36,11 +36,11 @@ impl Io {
     }
 
     pub(super) fn due(&self, connection: &Connection) -> Option<u64> {
-        let patience = match connection.stream.ending() {
+        let patience = match connection.stream.close_state() {
             // What it has to wait for is known to those who make it.
             _ if connection.stream.is_connecting() => u64::MAX,
             // Whoever has the socket has timeouts of its own.
-            CloseState::Open if matches!(connection.stream.transport(), StreamSocket::Lent) => {
+            CloseState::Open if matches!(connection.stream.transport(), StreamSocket::Detached) => {
                 u64::MAX
             }
             CloseState::Open => self.idle_after,
@@ -66,7 +66,7 @@ impl Io {
     /// the grace of a shutdown, or else within the time that a closed one has.
     pub(crate) fn await_answers(&mut self, id: SocketId) {
         if let Some(datagram) = self.sockets.datagram_mut(id) {
-            datagram.wait();
+            datagram.suspend();
         }
         if !self.is_shutting_down() {
             self.arm_datagram_close_timeout(id);

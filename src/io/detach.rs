@@ -25,7 +25,8 @@ impl Io {
             return Err(io::ErrorKind::NotConnected.into());
         };
         connection.stream.transport_mut().deregister(registry)?;
-        let loan = DetachedSocket::begin(connection.stream.retry(StreamSocket::Lent))?;
+        let loan =
+            DetachedSocket::detach(connection.stream.replace_transport(StreamSocket::Detached))?;
         let socket = Arc::clone(loan.socket());
         self.loans.insert(id, loan);
         Ok(socket)
@@ -61,7 +62,7 @@ impl Io {
     /// connection ends without it. `silent_since`: nothing has moved since then but the stop.
     pub(crate) fn take_back(&mut self, id: SocketId, silent_since: Option<u64>) -> io::Result<()> {
         let Some(loan) = self.loans.remove(&id) else { return Ok(()) };
-        let silent_since = silent_since.filter(|_| loan.is_silent());
+        let silent_since = silent_since.filter(|_| loan.has_no_input());
         let Some(socket) = loan.end()? else { return Ok(()) };
         self.replace(id, socket)?;
         // Unless it was looked into, there is no telling what happened meanwhile.
@@ -69,14 +70,14 @@ impl Io {
         let ready = Readiness { readable, writable: true, ..Readiness::default() };
         self.change(id, |connection| {
             connection.active_at = silent_since.unwrap_or(connection.active_at);
-            connection.stream.note(ready);
+            connection.stream.set_ready(ready);
         });
         Ok(())
     }
 
     /// An answer to one more datagram is owed, or to one less; the socket stays until none is.
     pub(crate) fn owe(&mut self, id: SocketId, on: bool) {
-        self.change_datagram(id, |datagram| datagram.owe(on));
+        self.change_datagram(id, |datagram| datagram.track_reply(on));
     }
 
     /// Closes the descriptors of all sockets and forgets them: those of a forked child are copies.

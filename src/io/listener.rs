@@ -82,6 +82,6 @@ impl Listener {
 
     /// Whether an error may be logged now, and how many were not since the last one.
     pub(crate) fn may_warn(&mut self, now: u64) -> Option<u64> {
-        self.warned.pass(now)
+        self.warned.allow(now)
     }
 }

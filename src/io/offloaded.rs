@@ -7,18 +7,18 @@ impl Io {
     /// Another thread is at work for this socket. What has no conversation waits for nothing.
     pub(crate) fn begin_offloaded(&mut self, id: SocketId) {
         if let Some(connection) = self.sockets.connection_mut(id) {
-            connection.stream.note_offloaded(true);
+            connection.stream.set_offloaded(true);
             // At most Options::offload_queue entries, since each counts work that is under way.
             *self.offloaded.entry(id).or_default() += 1;
         } else {
-            self.change_datagram(id, |datagram| datagram.owe(true));
+            self.change_datagram(id, |datagram| datagram.track_reply(true));
         }
     }
 
     /// A piece of that work is done; its socket may be gone.
     pub(crate) fn end_offloaded(&mut self, id: SocketId) {
         let Some(count) = self.offloaded.get_mut(&id) else {
-            self.change_datagram(id, |datagram| datagram.owe(false));
+            self.change_datagram(id, |datagram| datagram.track_reply(false));
             return;
         };
         *count -= 1;
@@ -26,7 +26,7 @@ impl Io {
             self.offloaded.remove(&id);
             let now = self.now;
             self.change(id, |connection| {
-                connection.stream.note_offloaded(false);
+                connection.stream.set_offloaded(false);
                 connection.waits_since(now);
             });
         }

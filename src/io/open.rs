@@ -63,7 +63,7 @@ impl Io {
             return Err(error);
         }
         if let ShutdownState::Draining { since, .. } = self.drain {
-            self.begin_datagram_drain(id, since);
+            self.begin_drain(id, since);
         }
         Ok(id)
     }
@@ -125,7 +125,7 @@ impl Io {
         let Some(connection) = self.sockets.connection_mut(id) else { return Ok(()) };
         connection.active_at = self.now;
         // Its close takes it from the poll, but not on every system.
-        let _ = connection.stream.retry(socket).deregister(registry);
+        let _ = connection.stream.replace_transport(socket).deregister(registry);
         connection.register(registry, id.token())
     }
 }

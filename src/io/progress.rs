@@ -45,7 +45,7 @@ impl Io {
 
     /// Whether the end of the peer was read.
     pub(crate) fn has_ended(&self, id: SocketId) -> bool {
-        self.sockets.connection(id).is_some_and(|connection| connection.stream.has_ended())
+        self.sockets.connection(id).is_some_and(|connection| connection.stream.has_eof())
     }
 
     /// The time of a connection is over. Whether its peer has acknowledged something meanwhile, or
@@ -53,7 +53,7 @@ impl Io {
     pub(crate) fn goes_on(&mut self, id: SocketId) -> bool {
         let now = self.now;
         let Some(connection) = self.sockets.connection_mut(id) else { return false };
-        let goes_on = match connection.stream.ending() {
+        let goes_on = match connection.stream.close_state() {
             CloseState::Open | CloseState::Closing | CloseState::Flushing => {
                 connection.has_acknowledged(now)
             }
@@ -71,7 +71,7 @@ impl Io {
     pub(crate) fn is_silent_for_us(&mut self, id: SocketId) -> bool {
         let Some(connection) = self.sockets.connection_mut(id) else { return false };
         let stream = &connection.stream;
-        let is_ours = stream.ending() == CloseState::Open
+        let is_ours = stream.close_state() == CloseState::Open
             && !stream.is_connecting()
             && (stream.is_paused() && stream.unsent() == 0 || self.offloaded.contains_key(&id));
         if is_ours {
@@ -172,7 +172,7 @@ impl Connection {
     /// From now on it is the peer who is waited for, if the connection is open. No byte has moved
     /// for that, so what was last seen of its acknowledgements is still good to compare with.
     pub(super) fn waits_since(&mut self, now: u64) {
-        if self.stream.ending() == CloseState::Open && !self.stream.is_connecting() {
+        if self.stream.close_state() == CloseState::Open && !self.stream.is_connecting() {
             self.active_at = now | self.active_at & LOOKED_AT;
         }
     }

@@ -6,7 +6,7 @@ use crate::conn::datagram::DatagramPhase;
 use crate::conn::stream::CloseState;
 use crate::id::SocketId;
 use crate::io::table::Entry;
-use crate::net::{name_of, peer_of};
+use crate::net::{local_addr_of, peer_addr_of};
 use crate::stats::Stats;
 
 impl Io {
@@ -15,7 +15,9 @@ impl Io {
     #[must_use]
     pub fn is_open(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
-            Some(Entry::Connection(connection)) => connection.stream.ending() == CloseState::Open,
+            Some(Entry::Connection(connection)) => {
+                connection.stream.close_state() == CloseState::Open
+            }
             Some(Entry::Listener(listener)) => !listener.closing,
             Some(Entry::Datagram(datagram)) => {
                 matches!(datagram.phase(), DatagramPhase::Open | DatagramPhase::Stopped)
@@ -63,7 +65,7 @@ impl Io {
         match self.sockets.get(id)? {
             Entry::Connection(connection) => {
                 let peer = connection.stream.transport().peer_addr();
-                peer.or_else(|| self.lent(id).and_then(peer_of))
+                peer.or_else(|| self.lent(id).and_then(peer_addr_of))
             }
             Entry::Datagram(datagram) => datagram.transport().peer_addr(),
             Entry::Listener(_) | Entry::Source(_) => None,
@@ -81,7 +83,7 @@ impl Io {
             }
             Entry::Connection(connection) => {
                 let own = connection.stream.transport().local_addr();
-                own.or_else(|| self.lent(id).and_then(name_of))
+                own.or_else(|| self.lent(id).and_then(local_addr_of))
             }
             Entry::Listener(listener) => listener.socket.local_addr(),
             Entry::Datagram(datagram) => datagram.transport().local_addr(),
@@ -116,7 +118,8 @@ impl Io {
         if stats.bytes_sent != stats.bytes_out + stats.bytes_dropped + unsent as u64 {
             return Err(format!("{unsent} bytes are unsent, but {stats:?}"));
         }
-        let waiting: usize = self.sockets.datagrams().map(|(_, datagram)| datagram.waiting()).sum();
+        let waiting: usize =
+            self.sockets.datagrams().map(|(_, datagram)| datagram.queue_len()).sum();
         if stats.packets_sent != stats.packets_out + stats.packets_dropped + waiting as u64 {
             return Err(format!("{waiting} datagrams wait, but {stats:?}"));
         }

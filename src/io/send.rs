@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::Io;
-use crate::conn::stream::{SEND_AT_ONCE, SendStatus};
+use crate::conn::stream::{DIRECT_WRITE_MIN, SendStatus};
 use crate::id::SocketId;
 use crate::trace::TraceEvent;
 
@@ -19,7 +19,7 @@ impl Io {
     /// that is still being made it leaves when that stands.
     #[inline]
     pub fn send(&mut self, id: SocketId, bytes: &[u8]) -> SendStatus {
-        if self.outbox.is_serving(id) && bytes.len() < SEND_AT_ONCE {
+        if self.outbox.is_serving(id) && bytes.len() < DIRECT_WRITE_MIN {
             if let Some(room) = self.outbox.room_for(bytes.len(), self.marks.high_water) {
                 self.stats.bytes_sent += bytes.len() as u64;
                 // The copy comes last, so that nothing has to be kept for after it.
@@ -35,11 +35,11 @@ impl Io {
     #[inline(never)]
     fn send_slow(&mut self, id: SocketId, bytes: &[u8]) -> SendStatus {
         let own = self.outbox.is_serving(id);
-        if own && bytes.len() < SEND_AT_ONCE && self.outbox.grow(bytes.len()) {
+        if own && bytes.len() < DIRECT_WRITE_MIN && self.outbox.grow(bytes.len()) {
             return self.send(id, bytes);
         }
         self.uncork(id);
-        if bytes.len() >= SEND_AT_ONCE && (own || self.can_write_directly(id)) {
+        if bytes.len() >= DIRECT_WRITE_MIN && (own || self.can_write_directly(id)) {
             return self.send_large(id, bytes);
         }
         let Some(connection) = self.sockets.connection_mut(id) else {
@@ -75,7 +75,7 @@ impl Io {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn send_shared(&mut self, id: SocketId, bytes: &Arc<[u8]>) -> SendStatus {
-        if bytes.len() < SEND_AT_ONCE {
+        if bytes.len() < DIRECT_WRITE_MIN {
             return self.send(id, bytes);
         }
         let at_once = self.outbox.is_serving(id) || self.can_write_directly(id);
@@ -137,7 +137,7 @@ impl Io {
         }
         let collected = self.outbox.give_up();
         if let Some(connection) = self.sockets.connection_mut(id) {
-            connection.stream.send_first(collected, self.marks, &mut self.pool);
+            connection.stream.prepend_output(collected, self.marks, &mut self.pool);
         }
     }
 }

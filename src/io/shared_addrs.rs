@@ -12,7 +12,7 @@ use crate::id::SocketId;
 use crate::io::Io;
 use crate::io::group::{Distribution, GroupMember, LoadBalancing, SharedAddr};
 use crate::io::listener::Listener;
-use crate::net::{DatagramSocket, KERNEL_SPREADS, ListenerSocket};
+use crate::net::{DatagramSocket, ListenerSocket, REUSEPORT_BALANCES};
 use crate::options::Options;
 
 impl Io {
@@ -28,9 +28,7 @@ impl Io {
                 let open = || ListenerSocket::listen(&addr, &self.for_joining());
                 (open().map_err(|error| of(&error, "listen on", &addr))?, Distribution::ReusePort)
             }
-            Some(SharedAddr { addr, .. }) => {
-                (ListenerSocket::Elsewhere(addr), Distribution::Handoff)
-            }
+            Some(SharedAddr { addr, .. }) => (ListenerSocket::Remote(addr), Distribution::Handoff),
         };
         let mut listener = Listener::new(socket);
         listener.door = (way == Distribution::Handoff).then_some(number);
@@ -47,7 +45,7 @@ impl Io {
             Ok((socket, addr))
         })?;
         let by_kernel = self.balance() == LoadBalancing::ReusePort && matches!(addr, Addr::Ip(_));
-        let way = if by_kernel && KERNEL_SPREADS {
+        let way = if by_kernel && REUSEPORT_BALANCES {
             Distribution::ReusePort
         } else {
             Distribution::Handoff
@@ -85,7 +83,7 @@ impl Io {
             Ok((socket, addr))
         })?;
         // A datagram cannot be handed over as a connection can, so here only the kernel spreads.
-        let by_kernel = KERNEL_SPREADS && matches!(addr, Addr::Ip(_));
+        let by_kernel = REUSEPORT_BALANCES && matches!(addr, Addr::Ip(_));
         let way = if by_kernel { Distribution::ReusePort } else { Distribution::SingleLoop };
         if way == Distribution::ReusePort {
             socket.set_reuse_port()?;

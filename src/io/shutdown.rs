@@ -56,7 +56,7 @@ impl Io {
         let since = self.now;
         for id in self.sockets.ids() {
             self.ask_to_close(id);
-            self.begin_datagram_drain(id, since);
+            self.begin_drain(id, since);
         }
         self.hurry_lingering();
     }
@@ -73,10 +73,10 @@ impl Io {
 
     /// What has come to a datagram socket by now is answered; then it rests, or closes if it is a
     /// connected one.
-    pub(super) fn begin_datagram_drain(&mut self, id: SocketId, since: u64) {
+    pub(super) fn begin_drain(&mut self, id: SocketId, since: u64) {
         self.change_datagram(id, |datagram| {
-            let then = if datagram.is_connected { AfterDrain::Close } else { AfterDrain::Rest };
-            datagram.begin_datagram_drain(since, then);
+            let then = if datagram.is_connected { AfterDrain::Close } else { AfterDrain::Stop };
+            datagram.begin_drain(since, then);
         });
     }
 
@@ -101,7 +101,7 @@ impl Io {
     pub(crate) fn is_drained(&self) -> bool {
         let owes_nothing = |id: &SocketId| {
             let connection = self.sockets.connection(*id);
-            connection.is_some_and(|one| one.stream.is_beside() && one.stream.unsent() == 0)
+            connection.is_some_and(|one| one.stream.is_unsolicited() && one.stream.unsent() == 0)
         };
         self.connection_count() == self.attempts.ids().filter(owes_nothing).count()
             && self.sockets.datagrams().all(|(_, one)| one.is_drained())
@@ -111,7 +111,7 @@ impl Io {
     pub(super) fn is_beside(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
             Some(Entry::Source(_)) => true,
-            Some(Entry::Connection(connection)) => connection.stream.is_beside(),
+            Some(Entry::Connection(connection)) => connection.stream.is_unsolicited(),
             _ => false,
         }
     }
@@ -122,7 +122,7 @@ impl Io {
     pub(crate) fn may_skip_linger(&self, id: SocketId) -> bool {
         let ShutdownState::Draining { since, .. } = self.drain else { return false };
         self.sockets.connection(id).is_some_and(|connection| {
-            let silent = connection.quiet_since() < since || connection.stream.is_beside();
+            let silent = connection.quiet_since() < since || connection.stream.is_unsolicited();
             !connection.stream.is_readable() && silent
         })
     }

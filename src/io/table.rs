@@ -157,7 +157,7 @@ impl SocketTable {
     pub(crate) fn is_serving_request(&self, id: SocketId) -> bool {
         match self.get(id) {
             Some(Entry::Connection(_)) => true,
-            Some(Entry::Datagram(datagram)) => datagram.is_owing(),
+            Some(Entry::Datagram(datagram)) => datagram.has_replies_due(),
             _ => false,
         }
     }
@@ -262,9 +262,9 @@ impl SocketTable {
     /// Notes what the system reported. A stale id reaches nobody.
     pub(crate) fn note(&mut self, id: SocketId, ready: Readiness) {
         match self.slots.get_mut(id.0) {
-            Some(Entry::Connection(connection)) => connection.stream.note(ready),
+            Some(Entry::Connection(connection)) => connection.stream.set_ready(ready),
             Some(Entry::Listener(listener)) => listener.readable = true,
-            Some(Entry::Datagram(datagram)) => datagram.note(ready),
+            Some(Entry::Datagram(datagram)) => datagram.set_ready(ready),
             Some(Entry::Source(source)) => source.note(ready),
             None => return,
         }

@@ -27,7 +27,7 @@ pub(crate) fn accept_error(error: &io::Error) -> AcceptError {
         | Kind::NetworkUnreachable
         | Kind::HostUnreachable
         | Kind::Unsupported => AcceptError::Transient,
-        _ if is_of_one_client(error) => AcceptError::Transient,
+        _ if is_client_error(error) => AcceptError::Transient,
         // EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSR, and whatever else there may be (EINVAL of a
         // listener that somebody has shut down): waiting is safe.
         _ => AcceptError::Exhausted,
@@ -38,7 +38,7 @@ pub(crate) fn accept_error(error: &io::Error) -> AcceptError {
 /// already-pending network errors on the new socket as an error code from accept"; the last two are
 /// among what "various Linux kernels can return".
 #[cfg(unix)]
-const OF_ONE_CLIENT: &[i32] = &[
+const CLIENT_ERRNOS: &[i32] = &[
     libc::EPROTO,
     libc::ENOPROTOOPT,
     libc::EHOSTDOWN,
@@ -49,12 +49,12 @@ const OF_ONE_CLIENT: &[i32] = &[
 ];
 
 #[cfg(unix)]
-fn is_of_one_client(error: &io::Error) -> bool {
-    error.raw_os_error().is_some_and(|code| OF_ONE_CLIENT.contains(&code))
+fn is_client_error(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| CLIENT_ERRNOS.contains(&code))
 }
 
 #[cfg(not(unix))]
-fn is_of_one_client(_: &io::Error) -> bool {
+fn is_client_error(_: &io::Error) -> bool {
     false
 }
 

@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 #[cfg(unix)]
 use super::unix_name;
-use super::{StreamSocket, set_buffers, set_patience, unsupported};
+use super::{StreamSocket, set_buffers, set_keepalive, unsupported};
 use crate::addr::Addr;
 #[cfg(feature = "testing")]
 use crate::net::memory::kernel;
@@ -26,8 +26,8 @@ impl StreamSocket {
         from: Option<&Addr>,
         options: &Options,
     ) -> io::Result<StreamSocket> {
-        let socket = StreamSocket::begin(addr, from, options)?;
-        if socket.meets_itself(addr) {
+        let socket = StreamSocket::open(addr, from, options)?;
+        if socket.is_connected_to_itself(addr) {
             // A reset leaves no `TIME_WAIT` on the port.
             socket.reset_on_close();
             let what = "nobody listens there: the connection met itself";
@@ -36,11 +36,11 @@ impl StreamSocket {
         Ok(socket)
     }
 
-    fn meets_itself(&self, to: &Addr) -> bool {
-        to.ip().is_some_and(|to| is_itself(self.local_addr().as_ref().and_then(Addr::ip), to))
+    fn is_connected_to_itself(&self, to: &Addr) -> bool {
+        to.ip().is_some_and(|to| is_self_connect(self.local_addr().as_ref().and_then(Addr::ip), to))
     }
 
-    fn begin(addr: &Addr, from: Option<&Addr>, options: &Options) -> io::Result<StreamSocket> {
+    fn open(addr: &Addr, from: Option<&Addr>, options: &Options) -> io::Result<StreamSocket> {
         #[cfg(feature = "testing")]
         if let Some(begun) = kernel::connect(addr, from) {
             return begun.map(StreamSocket::Memory);
@@ -54,7 +54,7 @@ impl StreamSocket {
                 };
                 let socket = SockRef::from(&stream);
                 socket.set_tcp_nodelay(options.nodelay)?;
-                set_patience(&socket, options)?;
+                set_keepalive(&socket, options)?;
                 set_buffers(&socket, options)?;
                 Ok(StreamSocket::Tcp(stream))
             }
@@ -65,18 +65,20 @@ impl StreamSocket {
             }
             #[cfg(unix)]
             Addr::Unix(path) => {
-                StreamSocket::of_unix(mio::net::UnixStream::connect(path)?, options)
+                StreamSocket::from_unix(mio::net::UnixStream::connect(path)?, options)
             }
             #[cfg(unix)]
-            Addr::Abstract(_) => StreamSocket::of_unix(unix_name::connect_abstract(addr)?, options),
+            Addr::Abstract(_) => {
+                StreamSocket::from_unix(unix_name::connect_abstract(addr)?, options)
+            }
             _ => Err(unsupported(addr)),
         }
     }
 
     #[cfg(unix)]
-    fn of_unix(stream: mio::net::UnixStream, options: &Options) -> io::Result<StreamSocket> {
+    fn from_unix(stream: mio::net::UnixStream, options: &Options) -> io::Result<StreamSocket> {
         set_buffers(&SockRef::from(&stream), options)?;
-        Ok(StreamSocket::Unix { stream, cut: false })
+        Ok(StreamSocket::Unix { stream, ctrunc: false })
     }
 }
 
@@ -91,14 +93,14 @@ fn connect_from(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
     set_bind_address_no_port(&socket);
     socket.bind(&SockAddr::from(from))?;
     match socket.connect(&SockAddr::from(to)) {
-        Err(error) if !is_under_way(&error) => Err(error),
+        Err(error) if !is_in_progress(&error) => Err(error),
         _ => Ok(TcpStream::from_std(socket.into())),
     }
 }
 
 /// Whether our end of a socket, which is known as soon as connect(2) has returned, is the other one
 /// too.
-pub(super) fn is_itself(ours: Option<&SocketAddr>, to: &SocketAddr) -> bool {
+pub(super) fn is_self_connect(ours: Option<&SocketAddr>, to: &SocketAddr) -> bool {
     let ip = to.ip().to_canonical();
     // An unspecified address is connected to as our own.
     ours.is_some_and(|ours| {
@@ -118,11 +120,11 @@ fn set_bind_address_no_port(socket: &Socket) {
 fn set_bind_address_no_port(_: &Socket) {}
 
 #[cfg(unix)]
-fn is_under_way(error: &io::Error) -> bool {
+fn is_in_progress(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EINPROGRESS)
 }
 
 #[cfg(not(unix))]
-fn is_under_way(error: &io::Error) -> bool {
+fn is_in_progress(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }

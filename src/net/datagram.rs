@@ -14,12 +14,12 @@ use super::mmsg::MmsgHeaders;
 #[cfg(unix)]
 use super::one_datagram::receive_unix;
 use super::udp::{udp, udp_towards};
-use super::{EDGE_AFTER_SHORT, share_port};
+use super::{EDGE_AFTER_SHORT, set_reuse_port};
 #[cfg(unix)]
 use super::{unix_addr, unix_name, unix_path};
 use crate::addr::Addr;
 use crate::conn::packets::{RecvBuffers, SendQueue};
-use crate::conn::transport::{DatagramTransport, Received};
+use crate::conn::transport::{DatagramTransport, RecvOutcome};
 #[cfg(feature = "testing")]
 use crate::net::memory::datagram::MemoryDatagram;
 use crate::options::Options;
@@ -28,7 +28,7 @@ use crate::options::Options;
 pub(crate) struct DatagramSocket {
     kind: Kind,
     /// How many came last, from which the next call guesses how many to ask for.
-    came: usize,
+    last_count: usize,
 }
 
 #[derive(Debug)]
@@ -36,8 +36,8 @@ enum Kind {
     V4(UdpSocket),
     V6(UdpSocket),
     /// Bound to the wildcard, at this port; the system says where each datagram was sent to.
-    V4Anywhere(UdpSocket, u16),
-    V6Anywhere(UdpSocket, u16),
+    V4Wildcard(UdpSocket, u16),
+    V6Wildcard(UdpSocket, u16),
     #[cfg(unix)]
     Unix {
         /// Removes the path when the socket goes; first, as that of a listener.
@@ -63,16 +63,16 @@ impl DatagramSocket {
                 #[cfg(unix)]
                 socket.set_reuse_port(options.reuse_port)?;
                 let is_anywhere = ip.ip().to_canonical().is_unspecified()
-                    && MmsgHeaders::ask_for_destinations(&socket, ip.is_ipv6())?;
+                    && MmsgHeaders::request_destinations(&socket, ip.is_ipv6())?;
                 socket.bind(&SockAddr::from(*ip))?;
-                let bound = DatagramSocket::of_udp(*ip, socket);
-                Ok(if is_anywhere { bound.anywhere() } else { bound })
+                let bound = DatagramSocket::from_udp(*ip, socket);
+                Ok(if is_anywhere { bound.wildcard() } else { bound })
             }
             #[cfg(unix)]
             Addr::Unix(_) | Addr::Abstract(_) => {
                 let (socket, path) = unix_path::bind(addr, Type::DGRAM)?;
                 set_buffers(&socket, options)?;
-                Ok(DatagramSocket::of_unix(socket, path))
+                Ok(DatagramSocket::from_unix(socket, path))
             }
             _ => Err(unsupported(addr)),
         }
@@ -82,7 +82,7 @@ impl DatagramSocket {
     /// cannot answer: for that, bind one and connect it.
     pub(crate) fn connect(addr: &Addr, options: &Options) -> io::Result<DatagramSocket> {
         match addr {
-            Addr::Ip(ip) => Ok(DatagramSocket::of_udp(*ip, udp_towards(*ip, options)?)),
+            Addr::Ip(ip) => Ok(DatagramSocket::from_udp(*ip, udp_towards(*ip, options)?)),
             #[cfg(unix)]
             Addr::Unix(_) | Addr::Abstract(_) => {
                 let name = unix_name::sock_addr(addr).ok_or_else(|| unsupported(addr))??;
@@ -90,7 +90,7 @@ impl DatagramSocket {
                 set_buffers(&socket, options)?;
                 socket.set_nonblocking(true)?;
                 socket.connect(&name)?;
-                Ok(DatagramSocket::of_unix(socket, None))
+                Ok(DatagramSocket::from_unix(socket, None))
             }
             _ => Err(unsupported(addr)),
         }
@@ -101,8 +101,8 @@ impl DatagramSocket {
         match &self.kind {
             Kind::V4(socket)
             | Kind::V6(socket)
-            | Kind::V4Anywhere(socket, _)
-            | Kind::V6Anywhere(socket, _) => share_port(&SockRef::from(socket)),
+            | Kind::V4Wildcard(socket, _)
+            | Kind::V6Wildcard(socket, _) => set_reuse_port(&SockRef::from(socket)),
             #[cfg(unix)]
             Kind::Unix { .. } => Ok(()),
             #[cfg(feature = "testing")]
@@ -113,25 +113,25 @@ impl DatagramSocket {
     /// The socket of a simulated kernel that has this descriptor.
     #[cfg(all(test, feature = "testing"))]
     pub(crate) fn in_memory(n: u32) -> DatagramSocket {
-        DatagramSocket { kind: Kind::Memory(MemoryDatagram(n)), came: 1 }
+        DatagramSocket { kind: Kind::Memory(MemoryDatagram(n)), last_count: 1 }
     }
 
-    fn of_udp(addr: SocketAddr, socket: Socket) -> DatagramSocket {
+    fn from_udp(addr: SocketAddr, socket: Socket) -> DatagramSocket {
         let socket = UdpSocket::from_std(socket.into());
         let kind = if addr.is_ipv4() { Kind::V4(socket) } else { Kind::V6(socket) };
-        DatagramSocket { kind, came: 1 }
+        DatagramSocket { kind, last_count: 1 }
     }
 
     /// It has every address of the machine, and the system says which one was asked.
-    fn anywhere(self) -> DatagramSocket {
+    fn wildcard(self) -> DatagramSocket {
         let kind = match self.kind {
             Kind::V4(socket) => {
                 let port = port_of(&socket);
-                Kind::V4Anywhere(socket, port)
+                Kind::V4Wildcard(socket, port)
             }
             Kind::V6(socket) => {
                 let port = port_of(&socket);
-                Kind::V6Anywhere(socket, port)
+                Kind::V6Wildcard(socket, port)
             }
             other => other,
         };
@@ -139,9 +139,9 @@ impl DatagramSocket {
     }
 
     #[cfg(unix)]
-    fn of_unix(socket: Socket, path: Option<unix_path::BoundPath>) -> DatagramSocket {
+    fn from_unix(socket: Socket, path: Option<unix_path::BoundPath>) -> DatagramSocket {
         let socket = mio::net::UnixDatagram::from_std(socket.into());
-        DatagramSocket { kind: Kind::Unix { socket, _path: path }, came: 1 }
+        DatagramSocket { kind: Kind::Unix { socket, _path: path }, last_count: 1 }
     }
 
     /// From now on it exchanges datagrams with `addr` alone.
@@ -162,7 +162,12 @@ impl DatagramSocket {
 
     /// Receives what is sent to a group, or no longer, over the interface of this index; 0 lets
     /// the system choose.
-    pub(crate) fn set_member(&self, group: IpAddr, interface: u32, on: bool) -> io::Result<()> {
+    pub(crate) fn set_multicast_membership(
+        &self,
+        group: IpAddr,
+        interface: u32,
+        on: bool,
+    ) -> io::Result<()> {
         let by_index = InterfaceIndexOrAddress::Index(interface);
         match (group, on) {
             (IpAddr::V4(group), true) => self.raw()?.join_multicast_v4_n(&group, &by_index),
@@ -197,8 +202,8 @@ impl DatagramSocket {
         match &mut self.kind {
             Kind::V4(socket)
             | Kind::V6(socket)
-            | Kind::V4Anywhere(socket, _)
-            | Kind::V6Anywhere(socket, _) => socket,
+            | Kind::V4Wildcard(socket, _)
+            | Kind::V6Wildcard(socket, _) => socket,
             #[cfg(unix)]
             Kind::Unix { socket, .. } => socket,
             #[cfg(feature = "testing")]
@@ -214,8 +219,8 @@ impl DatagramSocket {
         match &self.kind {
             Kind::V4(socket)
             | Kind::V6(socket)
-            | Kind::V4Anywhere(socket, _)
-            | Kind::V6Anywhere(socket, _) => Ok(SockRef::from(socket)),
+            | Kind::V4Wildcard(socket, _)
+            | Kind::V6Wildcard(socket, _) => Ok(SockRef::from(socket)),
             #[cfg(unix)]
             Kind::Unix { socket, .. } => Ok(SockRef::from(socket)),
             #[cfg(feature = "testing")]
@@ -227,8 +232,8 @@ impl DatagramSocket {
         match &self.kind {
             Kind::V4(socket)
             | Kind::V6(socket)
-            | Kind::V4Anywhere(socket, _)
-            | Kind::V6Anywhere(socket, _) => socket.local_addr().ok().map(Addr::Ip),
+            | Kind::V4Wildcard(socket, _)
+            | Kind::V6Wildcard(socket, _) => socket.local_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             Kind::Unix { socket, .. } => socket.local_addr().ok().map(|addr| unix_addr(&addr)),
             #[cfg(feature = "testing")]
@@ -240,8 +245,8 @@ impl DatagramSocket {
         match &self.kind {
             Kind::V4(socket)
             | Kind::V6(socket)
-            | Kind::V4Anywhere(socket, _)
-            | Kind::V6Anywhere(socket, _) => socket.peer_addr().ok().map(Addr::Ip),
+            | Kind::V4Wildcard(socket, _)
+            | Kind::V6Wildcard(socket, _) => socket.peer_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             Kind::Unix { socket, .. } => socket.peer_addr().ok().map(|addr| unix_addr(&addr)),
             #[cfg(feature = "testing")]
@@ -256,50 +261,50 @@ impl DatagramTransport for DatagramSocket {
     #[inline]
     fn receive(
         &mut self,
-        batch: &mut MmsgHeaders,
-        inbox: &mut RecvBuffers,
-        most: usize,
-    ) -> io::Result<Received> {
+        headers: &mut MmsgHeaders,
+        buffers: &mut RecvBuffers,
+        max: usize,
+    ) -> io::Result<RecvOutcome> {
         let received = match &mut self.kind {
-            Kind::V4(socket) => batch.receive_v4(socket, inbox, most, self.came)?,
-            Kind::V6(socket) => batch.receive_v6(socket, inbox, most, self.came)?,
-            Kind::V4Anywhere(socket, port) => {
-                batch.receive_v4_anywhere((socket, *port), inbox, most, self.came)?
+            Kind::V4(socket) => headers.receive_v4(socket, buffers, max, self.last_count)?,
+            Kind::V6(socket) => headers.receive_v6(socket, buffers, max, self.last_count)?,
+            Kind::V4Wildcard(socket, port) => {
+                headers.receive_v4_wildcard((socket, *port), buffers, max, self.last_count)?
             }
-            Kind::V6Anywhere(socket, port) => {
-                batch.receive_v6_anywhere((socket, *port), inbox, most, self.came)?
+            Kind::V6Wildcard(socket, port) => {
+                headers.receive_v6_wildcard((socket, *port), buffers, max, self.last_count)?
             }
             #[cfg(unix)]
-            Kind::Unix { socket, .. } => receive_unix(socket, inbox)?,
+            Kind::Unix { socket, .. } => receive_unix(socket, buffers)?,
             #[cfg(feature = "testing")]
-            Kind::Memory(socket) => socket.receive(&mut (), inbox, most)?,
+            Kind::Memory(socket) => socket.receive(&mut (), buffers, max)?,
         };
-        self.came = received.came;
-        Ok(Received { all: received.all && EDGE_AFTER_SHORT, ..received })
+        self.last_count = received.count;
+        Ok(RecvOutcome { drained: received.drained && EDGE_AFTER_SHORT, ..received })
     }
 
     #[inline]
     fn send(
         &mut self,
-        batch: &mut MmsgHeaders,
+        headers: &mut MmsgHeaders,
         packets: &SendQueue,
-        most: usize,
+        max: usize,
     ) -> io::Result<usize> {
         match &mut self.kind {
-            Kind::V4(socket) => batch.send_v4(socket, packets, most),
-            Kind::V6(socket) => batch.send_v6(socket, packets, most),
-            Kind::V4Anywhere(socket, _) => batch.send_v4_anywhere(socket, packets, most),
-            Kind::V6Anywhere(socket, _) => batch.send_v6_anywhere(socket, packets, most),
+            Kind::V4(socket) => headers.send_v4(socket, packets, max),
+            Kind::V6(socket) => headers.send_v6(socket, packets, max),
+            Kind::V4Wildcard(socket, _) => headers.send_v4_wildcard(socket, packets, max),
+            Kind::V6Wildcard(socket, _) => headers.send_v6_wildcard(socket, packets, max),
             #[cfg(unix)]
-            Kind::Unix { socket, .. } => batch.send_unix(socket, packets, most),
+            Kind::Unix { socket, .. } => headers.send_unix(socket, packets, max),
             #[cfg(feature = "testing")]
-            Kind::Memory(socket) => socket.send(&mut (), packets, most),
+            Kind::Memory(socket) => socket.send(&mut (), packets, max),
         }
     }
 
     fn would_block_is_per_peer(&self) -> bool {
         match &self.kind {
-            Kind::V4(_) | Kind::V6(_) | Kind::V4Anywhere(..) | Kind::V6Anywhere(..) => false,
+            Kind::V4(_) | Kind::V6(_) | Kind::V4Wildcard(..) | Kind::V6Wildcard(..) => false,
             #[cfg(unix)]
             Kind::Unix { .. } => true,
             #[cfg(feature = "testing")]
@@ -307,11 +312,11 @@ impl DatagramTransport for DatagramSocket {
         }
     }
 
-    fn has_every_address(&self) -> bool {
+    fn is_wildcard(&self) -> bool {
         match &self.kind {
-            Kind::V4Anywhere(..) | Kind::V6Anywhere(..) => true,
+            Kind::V4Wildcard(..) | Kind::V6Wildcard(..) => true,
             #[cfg(feature = "testing")]
-            Kind::Memory(socket) => socket.has_every_address(),
+            Kind::Memory(socket) => socket.is_wildcard(),
             _ => false,
         }
     }

@@ -16,9 +16,11 @@ pub(crate) struct DetachedSocket {
 }
 
 impl DetachedSocket {
-    pub(crate) fn begin(socket: StreamSocket) -> io::Result<DetachedSocket> {
+    pub(crate) fn detach(socket: StreamSocket) -> io::Result<DetachedSocket> {
         match socket {
-            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::NotConnected.into()),
+            StreamSocket::Unopened | StreamSocket::Detached => {
+                Err(io::ErrorKind::NotConnected.into())
+            }
             StreamSocket::Tcp(stream) => {
                 let stream = std::net::TcpStream::from(stream);
                 stream.set_nonblocking(false)?;
@@ -41,8 +43,8 @@ impl DetachedSocket {
 
     /// Whether nothing is there to read, not even the peer's end, as far as can be said without
     /// waiting.
-    pub(crate) fn is_silent(&self) -> bool {
-        let seen = peek_now(&self.socket);
+    pub(crate) fn has_no_input(&self) -> bool {
+        let seen = peek_nonblocking(&self.socket);
         seen.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
@@ -54,7 +56,7 @@ impl DetachedSocket {
             let stream = std::os::unix::net::UnixStream::from(socket);
             stream.set_nonblocking(true)?;
             let stream = mio::net::UnixStream::from_std(stream);
-            return Ok(Some(StreamSocket::Unix { stream, cut: false }));
+            return Ok(Some(StreamSocket::Unix { stream, ctrunc: false }));
         }
         debug_assert!(!self.is_unix);
         let stream = std::net::TcpStream::from(socket);
@@ -65,25 +67,25 @@ impl DetachedSocket {
 
 /// As much as there is room for, without waiting, though the socket blocks.
 #[cfg(unix)]
-pub(crate) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+pub(crate) fn send_nonblocking(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
     socket.send_with_flags(bytes, libc::MSG_DONTWAIT)
 }
 
 /// Elsewhere a blocking socket cannot be asked not to wait.
 #[cfg(not(unix))]
-pub(crate) fn send_now(_: &Socket, _: &[u8]) -> io::Result<usize> {
+pub(crate) fn send_nonblocking(_: &Socket, _: &[u8]) -> io::Result<usize> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
 /// How much a read would bring now, one byte at most; nothing is the peer's end.
 #[cfg(unix)]
-fn peek_now(socket: &Socket) -> io::Result<usize> {
+fn peek_nonblocking(socket: &Socket) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
     socket.recv_with_flags(&mut [std::mem::MaybeUninit::uninit()], flags)
 }
 
 /// There may be something.
 #[cfg(not(unix))]
-fn peek_now(_: &Socket) -> io::Result<usize> {
+fn peek_nonblocking(_: &Socket) -> io::Result<usize> {
     Ok(1)
 }

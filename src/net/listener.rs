@@ -7,7 +7,7 @@ use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::{StreamSocket, set_buffers, set_patience, share_port, unsupported};
+use super::{StreamSocket, set_buffers, set_keepalive, set_reuse_port, unsupported};
 #[cfg(unix)]
 use super::{unix_addr, unix_name, unix_path};
 use crate::addr::Addr;
@@ -27,7 +27,7 @@ pub(crate) enum ListenerSocket {
         listener: mio::net::UnixListener,
     },
     /// Another loop accepts there, and hands clients over.
-    Elsewhere(Addr),
+    Remote(Addr),
     /// What only behaves like one; its owner reports its events.
     #[cfg(feature = "testing")]
     #[cfg_attr(not(test), expect(dead_code, reason = "only this crate's tests have one"))]
@@ -51,7 +51,7 @@ impl ListenerSocket {
                 // Set here, all are inherited by every connection, on the systems that do so.
                 set_buffers(&socket, options)?;
                 socket.set_tcp_nodelay(options.nodelay)?;
-                set_patience(&socket, options)?;
+                set_keepalive(&socket, options)?;
                 socket.set_nonblocking(true)?;
                 socket.bind(&SockAddr::from(*ip))?;
                 socket.listen(options.backlog)?;
@@ -73,14 +73,14 @@ impl ListenerSocket {
     /// Lets other sockets of this user listen at the same address from now on.
     pub(crate) fn set_reuse_port(&self) -> io::Result<()> {
         match self {
-            ListenerSocket::Tcp(listener) => share_port(&SockRef::from(listener)),
+            ListenerSocket::Tcp(listener) => set_reuse_port(&SockRef::from(listener)),
             _ => Ok(()),
         }
     }
 
     pub(crate) fn accept(&self, options: &Options) -> io::Result<(StreamSocket, Addr)> {
         match self {
-            ListenerSocket::Elsewhere(_) => Err(io::ErrorKind::WouldBlock.into()),
+            ListenerSocket::Remote(_) => Err(io::ErrorKind::WouldBlock.into()),
             #[cfg(feature = "testing")]
             ListenerSocket::Memory => {
                 let (stream, peer) = kernel::accept()?;
@@ -100,7 +100,7 @@ impl ListenerSocket {
                 // It is for the connection to tell what is wrong with it.
                 let _ = set_buffers(&SockRef::from(&stream), options);
                 let peer = unix_name::of_accepted(&peer, &stream);
-                Ok((StreamSocket::Unix { stream, cut: false }, peer))
+                Ok((StreamSocket::Unix { stream, ctrunc: false }, peer))
             }
         }
     }
@@ -123,7 +123,7 @@ impl ListenerSocket {
             ListenerSocket::Tcp(listener) => Some(listener),
             #[cfg(unix)]
             ListenerSocket::Unix { listener, .. } => Some(listener),
-            ListenerSocket::Elsewhere(_) => None,
+            ListenerSocket::Remote(_) => None,
             #[cfg(feature = "testing")]
             ListenerSocket::Memory => None,
         }
@@ -136,7 +136,7 @@ impl ListenerSocket {
             ListenerSocket::Unix { listener, .. } => {
                 listener.local_addr().ok().map(|a| unix_addr(&a))
             }
-            ListenerSocket::Elsewhere(addr) => Some(addr.clone()),
+            ListenerSocket::Remote(addr) => Some(addr.clone()),
             #[cfg(feature = "testing")]
             ListenerSocket::Memory => Some(Addr::Unnamed),
         }

@@ -37,7 +37,7 @@ pub(crate) mod kernel;
 pub(crate) struct MemoryStream(u32);
 
 /// The wires of all servers of the process whose end is still open there.
-static WIRES: Mutex<Slab<Arc<Mutex<MemoryPipe>>>> = Mutex::new(Slab::new());
+static PIPES: Mutex<Slab<Arc<Mutex<MemoryPipe>>>> = Mutex::new(Slab::new());
 
 /// The peer's end.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub(crate) struct MemoryPipe {
     to_server: Vec<u8>,
     ended: bool,
     reset: bool,
-    reset_told: bool,
+    reset_reported: bool,
     /// Bytes the peer has got, and how many more it takes.
     pub(crate) to_peer: Vec<u8>,
     room: usize,
@@ -66,11 +66,11 @@ pub(crate) struct MemoryPipe {
 }
 
 pub(crate) fn pair() -> (MemoryStream, MemoryPeer) {
-    let wire = Arc::new(Mutex::new(MemoryPipe {
+    let pipe = Arc::new(Mutex::new(MemoryPipe {
         to_server: Vec::new(),
         ended: false,
         reset: false,
-        reset_told: false,
+        reset_reported: false,
         to_peer: Vec::new(),
         room: usize::MAX,
         unacknowledged: 0,
@@ -80,9 +80,9 @@ pub(crate) fn pair() -> (MemoryStream, MemoryPeer) {
         server_reset: false,
         edge: false,
     }));
-    let mut wires = lock(&WIRES);
-    let nth = u32::try_from(wires.insert(Arc::clone(&wire)));
-    (MemoryStream(nth.unwrap_or(u32::MAX)), MemoryPeer(wire))
+    let mut pipes = lock(&PIPES);
+    let nth = u32::try_from(pipes.insert(Arc::clone(&pipe)));
+    (MemoryStream(nth.unwrap_or(u32::MAX)), MemoryPeer(pipe))
 }
 
 /// A panic of a test leaves nothing half done here.
@@ -91,7 +91,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl MemoryPeer {
-    pub(crate) fn wire(&self) -> MutexGuard<'_, MemoryPipe> {
+    pub(crate) fn pipe(&self) -> MutexGuard<'_, MemoryPipe> {
         lock(&self.0)
     }
 }
@@ -139,13 +139,13 @@ impl MemoryPipe {
             writable: self.room > 0 || self.reset,
             read_closed: self.ended || self.reset,
             urgent: false,
-            error: self.reset && !self.reset_told,
+            error: self.reset && !self.reset_reported,
         };
         is_due.then_some(readiness)
     }
 
     fn broken(&mut self) -> io::Error {
-        if std::mem::replace(&mut self.reset_told, true) {
+        if std::mem::replace(&mut self.reset_reported, true) {
             io::ErrorKind::BrokenPipe.into()
         } else {
             io::ErrorKind::ConnectionReset.into()
@@ -156,8 +156,8 @@ impl MemoryPipe {
 impl MemoryStream {
     /// Does something with the wire; `otherwise` when it is gone.
     fn with<R>(&self, otherwise: R, action: impl FnOnce(&mut MemoryPipe) -> R) -> R {
-        let wire = lock(&WIRES).get(self.0 as usize).map(Arc::clone);
-        wire.map_or(otherwise, |wire| action(&mut lock(&wire)))
+        let pipe = lock(&PIPES).get(self.0 as usize).map(Arc::clone);
+        pipe.map_or(otherwise, |pipe| action(&mut lock(&pipe)))
     }
 
     /// The error that a system would keep for this socket, which it then forgets.
@@ -165,7 +165,7 @@ impl MemoryStream {
         if let Some(error) = self.simulated(|kernel, n| kernel.error(n)) {
             return error;
         }
-        self.with(None, |wire| (wire.reset && !wire.reset_told).then(|| wire.broken()))
+        self.with(None, |pipe| (pipe.reset && !pipe.reset_reported).then(|| pipe.broken()))
     }
 
     pub(super) fn local_addr(&self) -> Addr {
@@ -181,20 +181,20 @@ impl MemoryStream {
         if let Some(done) = self.simulated(|kernel, n| kernel.shutdown_write(n)) {
             return done;
         }
-        self.with((), |wire| wire.server_ended = true);
+        self.with((), |pipe| pipe.server_ended = true);
         Ok(())
     }
 
     pub(super) fn unacknowledged(&self) -> Option<u32> {
         let simulated = self.simulated(|kernel, n| kernel.unacknowledged(n));
-        simulated.or_else(|| self.with(None, |wire| Some(wire.unacknowledged)))
+        simulated.or_else(|| self.with(None, |pipe| Some(pipe.unacknowledged)))
     }
 
     pub(super) fn reset_on_close(&self) {
         if self.simulated(|kernel, n| kernel.reset_on_close(n)).is_some() {
             return;
         }
-        self.with((), |wire| wire.server_reset = true);
+        self.with((), |pipe| pipe.server_reset = true);
     }
 
     /// It is watched from now on, for room only if that is asked for or reported anyway.
@@ -211,8 +211,8 @@ impl MemoryStream {
     }
 
     /// Whether the last read stopped early because descriptors were passed with the bytes.
-    pub(super) fn was_cut(&self) -> bool {
-        self.simulated(|kernel, n| kernel.was_cut(n)).unwrap_or(false)
+    pub(super) fn has_ctrunc(&self) -> bool {
+        self.simulated(|kernel, n| kernel.has_ctrunc(n)).unwrap_or(false)
     }
 }
 
@@ -224,14 +224,14 @@ impl Read for MemoryStream {
         if let Some(read) = self.simulated(|kernel, n| kernel.read(n, buffer)) {
             return read;
         }
-        self.with(Ok(0), |wire| {
-            let n = buffer.len().min(wire.to_server.len());
-            for (place, byte) in buffer.iter_mut().zip(wire.to_server.drain(..n)) {
+        self.with(Ok(0), |pipe| {
+            let n = buffer.len().min(pipe.to_server.len());
+            for (place, byte) in buffer.iter_mut().zip(pipe.to_server.drain(..n)) {
                 *place = byte;
             }
             match n {
-                0 if wire.reset && !wire.reset_told => Err(wire.broken()),
-                0 if wire.ended || wire.reset => Ok(0),
+                0 if pipe.reset && !pipe.reset_reported => Err(pipe.broken()),
+                0 if pipe.ended || pipe.reset => Ok(0),
                 0 => Err(io::ErrorKind::WouldBlock.into()),
                 n => Ok(n),
             }
@@ -246,14 +246,14 @@ impl Write for MemoryStream {
         if let Some(wrote) = self.simulated(|kernel, n| kernel.write(n, bytes)) {
             return wrote;
         }
-        self.with(Ok(0), |wire| {
-            if wire.reset {
-                return Err(wire.broken());
+        self.with(Ok(0), |pipe| {
+            if pipe.reset {
+                return Err(pipe.broken());
             }
-            let n = bytes.len().min(wire.room);
-            wire.refused |= n < bytes.len();
-            wire.room -= if wire.room == usize::MAX { 0 } else { n };
-            wire.to_peer.extend(bytes.iter().take(n));
+            let n = bytes.len().min(pipe.room);
+            pipe.refused |= n < bytes.len();
+            pipe.room -= if pipe.room == usize::MAX { 0 } else { n };
+            pipe.to_peer.extend(bytes.iter().take(n));
             if n == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(n) }
         })
     }
@@ -277,12 +277,12 @@ impl Drop for MemoryStream {
         if self.simulated(|kernel, n| kernel.close(n)).is_some() {
             return;
         }
-        if let Some(wire) = lock(&WIRES).try_remove(self.0 as usize) {
-            let mut wire = lock(&wire);
-            wire.server_closed = true;
-            wire.server_ended = true;
-            wire.server_reset |= !wire.to_server.is_empty();
-            wire.to_server.clear();
+        if let Some(pipe) = lock(&PIPES).try_remove(self.0 as usize) {
+            let mut pipe = lock(&pipe);
+            pipe.server_closed = true;
+            pipe.server_ended = true;
+            pipe.server_reset |= !pipe.to_server.is_empty();
+            pipe.to_server.clear();
         }
     }
 }

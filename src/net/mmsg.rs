@@ -27,8 +27,8 @@ mod many {
     use crate::addr::Addr;
     use crate::conn::packets::recv_buffers::RecvSlot;
     use crate::conn::packets::send_queue::QueuedPacket;
-    use crate::conn::packets::{BATCH, Destination, RecvBuffers, SendQueue, To};
-    use crate::conn::transport::Received;
+    use crate::conn::packets::{BATCH, DestAddr, Destination, RecvBuffers, SendQueue};
+    use crate::conn::transport::RecvOutcome;
     use crate::net::one_datagram::{mapped, send_one, send_one_unix};
     use crate::net::pktinfo;
 
@@ -44,10 +44,10 @@ mod many {
         to_v4: Option<MultiHeaders<SockaddrIn>>,
         to_v6: Option<MultiHeaders<SockaddrIn6>>,
         to_unix: Option<MultiHeaders<UnixAddr>>,
-        anywhere_from_v4: Option<MultiHeaders<SockaddrIn>>,
-        anywhere_from_v6: Option<MultiHeaders<SockaddrIn6>>,
-        anywhere_to_v4: Option<MultiHeaders<SockaddrIn>>,
-        anywhere_to_v6: Option<MultiHeaders<SockaddrIn6>>,
+        wildcard_from_v4: Option<MultiHeaders<SockaddrIn>>,
+        wildcard_from_v6: Option<MultiHeaders<SockaddrIn6>>,
+        wildcard_to_v4: Option<MultiHeaders<SockaddrIn>>,
+        wildcard_to_v6: Option<MultiHeaders<SockaddrIn6>>,
     }
 
     /// What is noted about a datagram of a socket that has every address.
@@ -61,24 +61,24 @@ mod many {
         pub(crate) fn receive_v4(
             &mut self,
             socket: &UdpSocket,
-            inbox: &mut RecvBuffers,
-            most: usize,
-            came_last: usize,
-        ) -> io::Result<Received> {
+            buffers: &mut RecvBuffers,
+            max: usize,
+            last_count: usize,
+        ) -> io::Result<RecvOutcome> {
             let headers = headers(&mut self.from_v4);
-            receive_some(socket, headers, inbox.places(), most, came_last, note_v4)
+            receive_some(socket, headers, buffers.slots(), max, last_count, note_v4)
         }
 
         #[inline]
         pub(crate) fn receive_v6(
             &mut self,
             socket: &UdpSocket,
-            inbox: &mut RecvBuffers,
-            most: usize,
-            came_last: usize,
-        ) -> io::Result<Received> {
+            buffers: &mut RecvBuffers,
+            max: usize,
+            last_count: usize,
+        ) -> io::Result<RecvOutcome> {
             let headers = headers(&mut self.from_v6);
-            receive_some(socket, headers, inbox.places(), most, came_last, note_v6)
+            receive_some(socket, headers, buffers.slots(), max, last_count, note_v6)
         }
 
         #[inline]
@@ -86,18 +86,18 @@ mod many {
             &mut self,
             socket: &UdpSocket,
             packets: &SendQueue,
-            most: usize,
+            max: usize,
         ) -> io::Result<usize> {
             if packets.len() == 1 {
                 return send_one(socket, packets, SocketAddr::V4);
             }
             let name = |packet: &QueuedPacket| match packet.to {
-                To::Peer => Some(None),
-                To::V4(addr) => Some(Some(SockaddrIn::from(addr))),
+                DestAddr::Connected => Some(None),
+                DestAddr::V4(addr) => Some(Some(SockaddrIn::from(addr))),
                 _ => None,
             };
             let headers = headers(&mut self.to_v4);
-            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, most, [], name))
+            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, max, [], name))
         }
 
         #[inline]
@@ -105,40 +105,40 @@ mod many {
             &mut self,
             socket: &UdpSocket,
             packets: &SendQueue,
-            most: usize,
+            max: usize,
         ) -> io::Result<usize> {
             if packets.len() == 1 {
                 return send_one(socket, packets, |addr| mapped(addr).into());
             }
             let name = |packet: &QueuedPacket| match packet.to {
-                To::Peer => Some(None),
-                To::V4(addr) => Some(Some(SockaddrIn6::from(mapped(addr)))),
-                To::V6(addr) => Some(Some(SockaddrIn6::from(addr))),
-                To::V4From(_) | To::V6From(_) | To::Path(_) => None,
+                DestAddr::Connected => Some(None),
+                DestAddr::V4(addr) => Some(Some(SockaddrIn6::from(mapped(addr)))),
+                DestAddr::V6(addr) => Some(Some(SockaddrIn6::from(addr))),
+                DestAddr::V4From(_) | DestAddr::V6From(_) | DestAddr::Path(_) => None,
             };
             let headers = headers(&mut self.to_v6);
-            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, most, [], name))
+            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, max, [], name))
         }
 
         /// Has the kernel say of each datagram of a socket that is about to be bound where it was
         /// sent to; says whether this system can.
-        pub(crate) fn ask_for_destinations(socket: &Socket, is_v6: bool) -> io::Result<bool> {
-            pktinfo::ask(socket, is_v6)?;
+        pub(crate) fn request_destinations(socket: &Socket, is_v6: bool) -> io::Result<bool> {
+            pktinfo::request(socket, is_v6)?;
             Ok(true)
         }
 
         /// For a socket that has every address of the machine, at this port. Apart, as are the others
         /// of that kind, so that the usual ones need few registers.
         #[inline(never)]
-        pub(crate) fn receive_v4_anywhere(
+        pub(crate) fn receive_v4_wildcard(
             &mut self,
             (socket, port): (&UdpSocket, u16),
-            inbox: &mut RecvBuffers,
-            most: usize,
-            came_last: usize,
-        ) -> io::Result<Received> {
+            buffers: &mut RecvBuffers,
+            max: usize,
+            last_count: usize,
+        ) -> io::Result<RecvOutcome> {
             let headers = self
-                .anywhere_from_v4
+                .wildcard_from_v4
                 .get_or_insert_with(|| with_room(cmsg_space!(libc::in_pktinfo)));
             let mut untold = false;
             let note = |message: RecvMsg<'_, '_, SockaddrIn>, (arrived, destination): Slot<'_>| {
@@ -146,24 +146,24 @@ mod many {
                 *destination = pktinfo::destination(&message, port);
                 untold |= destination.is_none();
             };
-            let places = inbox.places_with_destination();
-            let received = receive_some(socket, headers, places, most, came_last, note);
+            let places = buffers.slots_with_destination();
+            let received = receive_some(socket, headers, places, max, last_count, note);
             if untold {
-                self.anywhere_from_v4 = None;
+                self.wildcard_from_v4 = None;
             }
             received
         }
 
         #[inline(never)]
-        pub(crate) fn receive_v6_anywhere(
+        pub(crate) fn receive_v6_wildcard(
             &mut self,
             (socket, port): (&UdpSocket, u16),
-            inbox: &mut RecvBuffers,
-            most: usize,
-            came_last: usize,
-        ) -> io::Result<Received> {
+            buffers: &mut RecvBuffers,
+            max: usize,
+            last_count: usize,
+        ) -> io::Result<RecvOutcome> {
             let headers = self
-                .anywhere_from_v6
+                .wildcard_from_v6
                 .get_or_insert_with(|| with_room(cmsg_space!(libc::in6_pktinfo)));
             let mut untold = false;
             let note = |message: RecvMsg<'_, '_, SockaddrIn6>, (arrived, destination): Slot<'_>| {
@@ -171,86 +171,87 @@ mod many {
                 *destination = pktinfo::destination(&message, port);
                 untold |= destination.is_none();
             };
-            let places = inbox.places_with_destination();
-            let received = receive_some(socket, headers, places, most, came_last, note);
+            let places = buffers.slots_with_destination();
+            let received = receive_some(socket, headers, places, max, last_count, note);
             if untold {
-                self.anywhere_from_v6 = None;
+                self.wildcard_from_v6 = None;
             }
             received
         }
 
         /// All of a batch leave from one address, so it ends where that changes.
         #[inline(never)]
-        pub(crate) fn send_v4_anywhere(
+        pub(crate) fn send_v4_wildcard(
             &mut self,
             socket: &UdpSocket,
             packets: &SendQueue,
-            most: usize,
+            max: usize,
         ) -> io::Result<usize> {
-            let source = packets.waiting().first().and_then(|first| packets.source(first));
-            let Some((source, info)) = source.and_then(|one| Some((one, pktinfo::info_v4(one)?)))
+            let source = packets.pending().first().and_then(|first| packets.source(first));
+            let Some((source, info)) =
+                source.and_then(|one| Some((one, pktinfo::pktinfo_v4(one)?)))
             else {
-                return self.send_v4(socket, packets, most);
+                return self.send_v4(socket, packets, max);
             };
             let name = |packet: &QueuedPacket| match packet.to {
-                To::V4From(addr) if packets.source(packet) == Some(source) => {
+                DestAddr::V4From(addr) if packets.source(packet) == Some(source) => {
                     Some(Some(SockaddrIn::from(addr)))
                 }
                 _ => None,
             };
             let headers =
-                self.anywhere_to_v4.get_or_insert_with(|| with_room(cmsg_space!(libc::in_pktinfo)));
+                self.wildcard_to_v4.get_or_insert_with(|| with_room(cmsg_space!(libc::in_pktinfo)));
             let from = [ControlMessage::Ipv4PacketInfo(&info)];
             let fd = socket.as_raw_fd();
-            let sent = socket.try_io(|| send_some(fd, headers, packets, most, from, name));
-            or_from_anywhere(sent, || send_one(socket, packets, SocketAddr::V4))
+            let sent = socket.try_io(|| send_some(fd, headers, packets, max, from, name));
+            or_from_any_source(sent, || send_one(socket, packets, SocketAddr::V4))
         }
 
         #[inline(never)]
-        pub(crate) fn send_v6_anywhere(
+        pub(crate) fn send_v6_wildcard(
             &mut self,
             socket: &UdpSocket,
             packets: &SendQueue,
-            most: usize,
+            max: usize,
         ) -> io::Result<usize> {
-            let source = packets.waiting().first().and_then(|first| packets.source(first));
-            let Some(source) = source else { return self.send_v6(socket, packets, most) };
-            let info = pktinfo::info_v6(source);
+            let source = packets.pending().first().and_then(|first| packets.source(first));
+            let Some(source) = source else { return self.send_v6(socket, packets, max) };
+            let info = pktinfo::pktinfo_v6(source);
             let name = |packet: &QueuedPacket| match packet.to {
-                To::V4From(addr) if packets.source(packet) == Some(source) => {
+                DestAddr::V4From(addr) if packets.source(packet) == Some(source) => {
                     Some(Some(SockaddrIn6::from(mapped(addr))))
                 }
-                To::V6From(addr) if packets.source(packet) == Some(source) => {
+                DestAddr::V6From(addr) if packets.source(packet) == Some(source) => {
                     Some(Some(SockaddrIn6::from(addr)))
                 }
                 _ => None,
             };
             let headers = self
-                .anywhere_to_v6
+                .wildcard_to_v6
                 .get_or_insert_with(|| with_room(cmsg_space!(libc::in6_pktinfo)));
             let from = [ControlMessage::Ipv6PacketInfo(&info)];
             let fd = socket.as_raw_fd();
-            let sent = socket.try_io(|| send_some(fd, headers, packets, most, from, name));
-            or_from_anywhere(sent, || send_one(socket, packets, |addr| mapped(addr).into()))
+            let sent = socket.try_io(|| send_some(fd, headers, packets, max, from, name));
+            or_from_any_source(sent, || send_one(socket, packets, |addr| mapped(addr).into()))
         }
 
         pub(crate) fn send_unix(
             &mut self,
             socket: &UnixDatagram,
             packets: &SendQueue,
-            most: usize,
+            max: usize,
         ) -> io::Result<usize> {
             if packets.len() == 1 {
                 return send_one_unix(socket, packets);
             }
             let name = |packet: &QueuedPacket| match (packet.to, packets.path(packet)) {
-                (To::Peer, _) => Some(None),
+                (DestAddr::Connected, _) => Some(None),
                 (_, Some([0, name @ ..])) => UnixAddr::new_abstract(name).ok().map(Some),
                 (_, Some(path)) => UnixAddr::new(OsStr::from_bytes(path)).ok().map(Some),
                 _ => None,
             };
             let headers = headers(&mut self.to_unix);
-            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, most, [], name))
+            socket.try_io(|| send_some(socket.as_raw_fd(), headers, packets, max, [], name))
         }
     }
 
@@ -285,12 +286,12 @@ mod many {
     /// What cannot leave from the address that was asked leaves from the one that the system
     /// chooses, alone.
     #[inline]
-    fn or_from_anywhere(
+    fn or_from_any_source(
         sent: io::Result<usize>,
-        send_first: impl FnOnce() -> io::Result<usize>,
+        prepend_output: impl FnOnce() -> io::Result<usize>,
     ) -> io::Result<usize> {
         match sent {
-            Err(error) if pktinfo::is_of_source(&error) => send_first(),
+            Err(error) if pktinfo::is_source_error(&error) => prepend_output(),
             sent => sent,
         }
     }
@@ -301,14 +302,14 @@ mod many {
         socket: &UdpSocket,
         headers: &mut MultiHeaders<S>,
         places: (impl Iterator<Item = &'a mut [u8]>, impl Iterator<Item = A>),
-        most: usize,
-        came_last: usize,
+        max: usize,
+        last_count: usize,
         note: impl FnMut(RecvMsg<'_, '_, S>, A),
-    ) -> io::Result<Received> {
+    ) -> io::Result<RecvOutcome> {
         let fd = socket.as_raw_fd();
-        socket.try_io(|| match came_last {
-            ..=1 => receive_many::<S, A, 2>(fd, headers, places, most, note),
-            _ => receive_many::<S, A, BATCH>(fd, headers, places, most, note),
+        socket.try_io(|| match last_count {
+            ..=1 => receive_many::<S, A, 2>(fd, headers, places, max, note),
+            _ => receive_many::<S, A, BATCH>(fd, headers, places, max, note),
         })
     }
 
@@ -317,11 +318,11 @@ mod many {
         fd: RawFd,
         headers: &mut MultiHeaders<S>,
         (places, arrived): (impl Iterator<Item = &'a mut [u8]>, impl Iterator<Item = A>),
-        most: usize,
+        max: usize,
         mut note: impl FnMut(RecvMsg<'_, '_, S>, A),
-    ) -> io::Result<Received> {
+    ) -> io::Result<RecvOutcome> {
         let mut buffers: [[IoSliceMut<'_>; 1]; N] = array::from_fn(|_| [IoSliceMut::new(&mut [])]);
-        let asked = most.min(N);
+        let asked = max.min(N);
         for (buffer, place) in buffers.iter_mut().zip(places) {
             *buffer = [IoSliceMut::new(place)];
         }
@@ -332,7 +333,7 @@ mod many {
             note(message, arrived);
             came += 1;
         }
-        Ok(Received { came, all: came < asked })
+        Ok(RecvOutcome { count: came, drained: came < asked })
     }
 
     #[inline]
@@ -340,13 +341,13 @@ mod many {
         fd: RawFd,
         headers: &'a mut MultiHeaders<S>,
         packets: &'a SendQueue,
-        most: usize,
+        max: usize,
         from: [ControlMessage<'a>; C],
         name: impl Fn(&QueuedPacket) -> Option<Option<S>>,
     ) -> io::Result<usize> {
         match packets.len() {
-            ..=FEW => send_many::<S, C, FEW>(fd, headers, packets, most, from, name),
-            _ => send_many::<S, C, BATCH>(fd, headers, packets, most, from, name),
+            ..=FEW => send_many::<S, C, FEW>(fd, headers, packets, max, from, name),
+            _ => send_many::<S, C, BATCH>(fd, headers, packets, max, from, name),
         }
     }
 
@@ -356,11 +357,11 @@ mod many {
         fd: RawFd,
         headers: &'a mut MultiHeaders<S>,
         packets: &'a SendQueue,
-        most: usize,
+        max: usize,
         from: [ControlMessage<'a>; C],
         name: impl Fn(&QueuedPacket) -> Option<Option<S>>,
     ) -> io::Result<usize> {
-        let waiting = packets.waiting().iter().take(most);
+        let waiting = packets.pending().iter().take(max);
         let mut names: [Option<S>; N] = [None; N];
         let mut slices: [[IoSlice<'_>; 1]; N] = array::from_fn(|_| [IoSlice::new(&[])]);
         let mut ready = 0;

@@ -42,7 +42,7 @@ mod unix_path;
 
 pub(crate) use accept_error::{AcceptError, accept_error};
 pub(crate) use datagram::DatagramSocket;
-pub(crate) use detached::{DetachedSocket, send_now};
+pub(crate) use detached::{DetachedSocket, send_nonblocking};
 pub(crate) use listener::ListenerSocket;
 pub(crate) use mmsg::MmsgHeaders;
 pub(crate) use stop_token::{StopToken, Waited};
@@ -62,7 +62,7 @@ const EDGE_AFTER_SHORT: bool = cfg!(all(
 
 /// Whether the kernel shares the clients of one port out among sockets that set `SO_REUSEPORT`.
 /// Elsewhere that lets one of them have all.
-pub(crate) const KERNEL_SPREADS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+pub(crate) const REUSEPORT_BALANCES: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// A readiness event. A trait, because [`Event`] cannot be constructed and the simulated kernel needs one
 /// of its own.
@@ -109,14 +109,14 @@ impl ReadyEvent for Event {
 
 /// Whether an event says no more than that there is something to read, and perhaps room.
 #[inline]
-pub(crate) fn is_plain(event: &impl ReadyEvent) -> bool {
+pub(crate) fn is_plain_input(event: &impl ReadyEvent) -> bool {
     let usual = event.is_readable() && !event.is_priority() && !event.is_error();
     usual && !event.is_read_closed()
 }
 
 /// Whether the peer's end was reported, and nothing worse.
 #[inline]
-pub(crate) fn brings_end(event: &impl ReadyEvent) -> bool {
+pub(crate) fn is_plain_eof(event: &impl ReadyEvent) -> bool {
     event.is_read_closed() && !event.is_error() && !event.is_priority()
 }
 
@@ -133,12 +133,12 @@ pub(crate) fn readiness(event: &impl ReadyEvent) -> Readiness {
 }
 
 /// The address of a socket of any kind (`getsockname`).
-pub(crate) fn name_of(socket: &Socket) -> Option<Addr> {
+pub(crate) fn local_addr_of(socket: &Socket) -> Option<Addr> {
     socket.local_addr().ok().map(|name| addr_of(&name))
 }
 
 /// The address of its peer (`getpeername`).
-pub(crate) fn peer_of(socket: &Socket) -> Option<Addr> {
+pub(crate) fn peer_addr_of(socket: &Socket) -> Option<Addr> {
     socket.peer_addr().ok().map(|name| addr_of(&name))
 }
 
@@ -159,12 +159,12 @@ fn addr_of(name: &SockAddr) -> Addr {
 
 /// Set after `bind`, so that the address was proven to be nobody else's; who joins sets it before.
 #[cfg(unix)]
-fn share_port(socket: &Socket) -> io::Result<()> {
+fn set_reuse_port(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_port(true)
 }
 
 #[cfg(not(unix))]
-fn share_port(_: &Socket) -> io::Result<()> {
+fn set_reuse_port(_: &Socket) -> io::Result<()> {
     Ok(())
 }
 
@@ -180,25 +180,25 @@ fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
 }
 
 /// Between two probes, as tcp(7) has `TCP_KEEPINTVL`.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(32_767);
+const MAX_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(32_767);
 
 /// Probes that are sent within [`Options::keepalive_timeout`]: one may be lost.
-const MOST_PROBES: u32 = 4;
+const MAX_KEEPALIVE_PROBES: u32 = 4;
 
 /// When the system gives up a peer that vanished.
-fn set_patience(socket: &Socket, options: &Options) -> io::Result<()> {
+fn set_keepalive(socket: &Socket, options: &Options) -> io::Result<()> {
     set_user_timeout(socket, options.user_timeout)?;
     let Some(after) = options.keepalive else { return Ok(()) };
     let mut probes = TcpKeepalive::new().with_time(after);
     if let Some(timeout) = options.keepalive_timeout {
         let seconds = timeout.as_secs();
-        let count = seconds.clamp(1, MOST_PROBES.into());
+        let count = seconds.clamp(1, MAX_KEEPALIVE_PROBES.into());
         let interval = Duration::from_secs(seconds.div_ceil(count).max(1));
         probes = probes.with_interval(interval).with_retries(count as u32);
     }
     if let Some(timeout) = options.user_timeout {
         // Linux looks at that timeout whenever it sends a probe; each usually waits for 75 s.
-        let often = (timeout / 4).clamp(Duration::from_secs(1), LONGEST_INTERVAL);
+        let often = (timeout / 4).clamp(Duration::from_secs(1), MAX_KEEPALIVE_INTERVAL);
         probes = probes.with_interval(often);
     }
     socket.set_tcp_keepalive(&probes)

@@ -11,9 +11,9 @@ use socket2::SockRef;
 use super::{UnixName, unix_name};
 #[cfg(unix)]
 use crate::conn::packets::RecvBuffers;
-use crate::conn::packets::{SendQueue, To};
+use crate::conn::packets::{DestAddr, SendQueue};
 #[cfg(unix)]
-use crate::conn::transport::Received;
+use crate::conn::transport::RecvOutcome;
 
 /// One datagram. Not many at once, because `nix` does not give each sender's name its whole room
 /// again, and Unix names differ in length. Plain `recvfrom` has no room for passed descriptors, so
@@ -21,9 +21,9 @@ use crate::conn::transport::Received;
 #[cfg(unix)]
 pub(super) fn receive_unix(
     socket: &mio::net::UnixDatagram,
-    inbox: &mut RecvBuffers,
-) -> io::Result<Received> {
-    let Some((place, arrived)) = inbox.unix_place() else {
+    buffers: &mut RecvBuffers,
+) -> io::Result<RecvOutcome> {
+    let Some((place, arrived)) = buffers.unix_slot() else {
         return Err(io::ErrorKind::WouldBlock.into());
     };
     let (len, peer) = socket.recv_from(place)?;
@@ -33,7 +33,7 @@ pub(super) fn receive_unix(
         UnixName::Abstract(name) => arrived.set_abstract(name),
         UnixName::None => arrived.set_unnamed(),
     }
-    Ok(Received { came: 1, all: false })
+    Ok(RecvOutcome { count: 1, drained: false })
 }
 
 /// Sends the first datagram that waits; `name` is how the socket calls an IPv4 address.
@@ -43,13 +43,13 @@ pub(super) fn send_one(
     packets: &SendQueue,
     name: impl Fn(SocketAddrV4) -> SocketAddr,
 ) -> io::Result<usize> {
-    let Some(packet) = packets.waiting().first() else { return Ok(0) };
+    let Some(packet) = packets.pending().first() else { return Ok(0) };
     let payload = packets.payload(packet);
     match packet.to {
-        To::Peer => socket.send(payload)?,
-        To::V4(addr) | To::V4From(addr) => socket.send_to(payload, name(addr))?,
-        To::V6(addr) | To::V6From(addr) => socket.send_to(payload, addr.into())?,
-        To::Path(_) => return Err(io::ErrorKind::Unsupported.into()),
+        DestAddr::Connected => socket.send(payload)?,
+        DestAddr::V4(addr) | DestAddr::V4From(addr) => socket.send_to(payload, name(addr))?,
+        DestAddr::V6(addr) | DestAddr::V6From(addr) => socket.send_to(payload, addr.into())?,
+        DestAddr::Path(_) => return Err(io::ErrorKind::Unsupported.into()),
     };
     Ok(1)
 }
@@ -61,10 +61,10 @@ pub(super) fn send_one_unix(
 ) -> io::Result<usize> {
     use std::os::unix::ffi::OsStrExt;
 
-    let Some(packet) = packets.waiting().first() else { return Ok(0) };
+    let Some(packet) = packets.pending().first() else { return Ok(0) };
     let payload = packets.payload(packet);
     match (packet.to, packets.path(packet)) {
-        (To::Peer, _) => socket.send(payload)?,
+        (DestAddr::Connected, _) => socket.send(payload)?,
         (_, Some(name @ [0, ..])) => {
             let name = unix_name::of_bytes(name)?;
             socket.try_io(|| SockRef::from(socket).send_to(payload, &name))?

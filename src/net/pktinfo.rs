@@ -15,7 +15,7 @@ use crate::conn::packets::{Destination, PacketSource};
 
 /// Has the kernel say of each datagram where it was sent to. Before `bind`, so that it does so of
 /// the first one.
-pub(super) fn ask(socket: &Socket, is_v6: bool) -> io::Result<()> {
+pub(super) fn request(socket: &Socket, is_v6: bool) -> io::Result<()> {
     if is_v6 {
         // That holds for IPv4 datagrams of such a socket too; their addresses are mapped.
         setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
@@ -44,20 +44,20 @@ fn of_v4(info: &in_pktinfo, port: u16) -> Destination {
 
 fn of_v6(info: &in6_pktinfo, port: u16) -> Destination {
     let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
-    let scope = if is_of_link(ip) { number(info.ipi6_ifindex) } else { 0 };
+    let scope = if is_link_scoped(ip) { number(info.ipi6_ifindex) } else { 0 };
     let is_broadcast = ip.to_canonical() == IpAddr::V4(Ipv4Addr::BROADCAST);
     let is_unicast = !ip.to_canonical().is_multicast() && !is_broadcast;
     Destination { addr: SocketAddrV6::new(ip, port, 0, scope).into(), is_unicast }
 }
 
 /// Whether the address has a meaning only together with an interface.
-fn is_of_link(ip: Ipv6Addr) -> bool {
+fn is_link_scoped(ip: Ipv6Addr) -> bool {
     ip.is_unicast_link_local() || matches!(ip.octets(), [0xff, scope, ..] if scope & 0xf <= 2)
 }
 
 /// What the kernel is told with what leaves an IPv4 socket. The interface is left to the routes:
 /// what came in on one may have to leave by another.
-pub(super) fn info_v4(source: PacketSource) -> Option<in_pktinfo> {
+pub(super) fn pktinfo_v4(source: PacketSource) -> Option<in_pktinfo> {
     let PacketSource::V4(ip) = source else { return None };
     let unset = in_addr { s_addr: 0 };
     let ip = in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
@@ -65,7 +65,7 @@ pub(super) fn info_v4(source: PacketSource) -> Option<in_pktinfo> {
 }
 
 /// The same for an IPv6 socket, which calls an IPv4 address by its mapped name.
-pub(super) fn info_v6(source: PacketSource) -> in6_pktinfo {
+pub(super) fn pktinfo_v6(source: PacketSource) -> in6_pktinfo {
     let (ip, interface) = match source {
         PacketSource::V4(ip) => (ip.to_ipv6_mapped(), 0),
         PacketSource::V6(ip, interface) => (ip, interface),
@@ -77,7 +77,7 @@ pub(super) fn info_v6(source: PacketSource) -> in6_pktinfo {
 /// Whether an error says that nothing can leave from that address, at least not to this peer: it
 /// is a broadcast address of which an IPv6 socket cannot know that, or has gone meanwhile.
 #[cold]
-pub(super) fn is_of_source(error: &io::Error) -> bool {
+pub(super) fn is_source_error(error: &io::Error) -> bool {
     // Of a strange IPv4 address older kernels say EINVAL, and newer ones that there is no way.
     let known = [libc::EINVAL, libc::ENODEV, libc::EADDRNOTAVAIL, libc::ENETUNREACH];
     error.raw_os_error().is_some_and(|errno| known.contains(&errno))
@@ -132,13 +132,13 @@ mod tests {
     #[test]
     fn where_an_answer_leaves_from_is_told_in_the_words_of_the_socket() {
         let (four, six) = (Ipv4Addr::new(127, 0, 0, 2), "fe80::1".parse::<Ipv6Addr>().unwrap());
-        let info = info_v4(PacketSource::V4(four)).unwrap();
+        let info = pktinfo_v4(PacketSource::V4(four)).unwrap();
         assert_eq!(info.ipi_spec_dst.s_addr.to_ne_bytes(), four.octets());
         assert_eq!(info.ipi_ifindex, 0);
-        assert!(info_v4(PacketSource::V6(six, 3)).is_none());
-        let info = info_v6(PacketSource::V4(four));
+        assert!(pktinfo_v4(PacketSource::V6(six, 3)).is_none());
+        let info = pktinfo_v6(PacketSource::V4(four));
         assert_eq!(info.ipi6_addr.s6_addr, four.to_ipv6_mapped().octets());
-        let info = info_v6(PacketSource::V6(six, 3));
+        let info = pktinfo_v6(PacketSource::V6(six, 3));
         assert_eq!((info.ipi6_addr.s6_addr, info.ipi6_ifindex), (six.octets(), 3));
     }
 }

@@ -8,7 +8,7 @@ use socket2::Socket;
 
 use crate::addr::Addr;
 use crate::conn::packets::{RecvBuffers, SendQueue};
-use crate::conn::transport::Received;
+use crate::conn::transport::RecvOutcome;
 use crate::net::one_datagram::{mapped, send_one};
 
 #[derive(Debug, Default)]
@@ -19,21 +19,21 @@ impl MmsgHeaders {
     pub(super) fn receive_v4(
         &mut self,
         socket: &UdpSocket,
-        inbox: &mut RecvBuffers,
+        buffers: &mut RecvBuffers,
         _most: usize,
         _came_last: usize,
-    ) -> io::Result<Received> {
-        receive_one(socket, inbox)
+    ) -> io::Result<RecvOutcome> {
+        receive_one(socket, buffers)
     }
 
     pub(super) fn receive_v6(
         &mut self,
         socket: &UdpSocket,
-        inbox: &mut RecvBuffers,
+        buffers: &mut RecvBuffers,
         _most: usize,
         _came_last: usize,
-    ) -> io::Result<Received> {
-        receive_one(socket, inbox)
+    ) -> io::Result<RecvOutcome> {
+        receive_one(socket, buffers)
     }
 
     pub(super) fn send_v4(
@@ -57,46 +57,46 @@ impl MmsgHeaders {
     /// Such a system does not say where a datagram was sent to: std and socket2 have no control
     /// messages that safe code could read.
     #[expect(clippy::unnecessary_wraps, reason = "where a system is asked, it may refuse")]
-    pub(super) fn ask_for_destinations(_: &Socket, _is_v6: bool) -> io::Result<bool> {
+    pub(super) fn request_destinations(_: &Socket, _is_v6: bool) -> io::Result<bool> {
         Ok(false)
     }
 
-    pub(super) fn receive_v4_anywhere(
+    pub(super) fn receive_v4_wildcard(
         &mut self,
         (socket, _port): (&UdpSocket, u16),
-        inbox: &mut RecvBuffers,
+        buffers: &mut RecvBuffers,
         _most: usize,
         _came_last: usize,
-    ) -> io::Result<Received> {
-        receive_one(socket, inbox)
+    ) -> io::Result<RecvOutcome> {
+        receive_one(socket, buffers)
     }
 
-    pub(super) fn receive_v6_anywhere(
+    pub(super) fn receive_v6_wildcard(
         &mut self,
         (socket, _port): (&UdpSocket, u16),
-        inbox: &mut RecvBuffers,
+        buffers: &mut RecvBuffers,
         _most: usize,
         _came_last: usize,
-    ) -> io::Result<Received> {
-        receive_one(socket, inbox)
+    ) -> io::Result<RecvOutcome> {
+        receive_one(socket, buffers)
     }
 
-    pub(super) fn send_v4_anywhere(
+    pub(super) fn send_v4_wildcard(
         &mut self,
         socket: &UdpSocket,
         packets: &SendQueue,
-        most: usize,
+        max: usize,
     ) -> io::Result<usize> {
-        self.send_v4(socket, packets, most)
+        self.send_v4(socket, packets, max)
     }
 
-    pub(super) fn send_v6_anywhere(
+    pub(super) fn send_v6_wildcard(
         &mut self,
         socket: &UdpSocket,
         packets: &SendQueue,
-        most: usize,
+        max: usize,
     ) -> io::Result<usize> {
-        self.send_v6(socket, packets, most)
+        self.send_v6(socket, packets, max)
     }
 
     #[cfg(unix)]
@@ -111,8 +111,8 @@ impl MmsgHeaders {
 }
 
 /// Takes one datagram from a UDP socket.
-fn receive_one(socket: &UdpSocket, inbox: &mut RecvBuffers) -> io::Result<Received> {
-    let (mut places, mut arrived) = inbox.places();
+fn receive_one(socket: &UdpSocket, buffers: &mut RecvBuffers) -> io::Result<RecvOutcome> {
+    let (mut places, mut arrived) = buffers.slots();
     let (Some(place), Some(arrived)) = (places.next(), arrived.next()) else {
         return Err(io::ErrorKind::WouldBlock.into());
     };
@@ -128,7 +128,7 @@ fn receive_one(socket: &UdpSocket, inbox: &mut RecvBuffers) -> io::Result<Receiv
         }
         Err(error) => return Err(error),
     }
-    Ok(Received { came: 1, all: false })
+    Ok(RecvOutcome { count: 1, drained: false })
 }
 
 /// `WSAEMSGSIZE`; elsewhere a `recvfrom` has no such error.

@@ -23,13 +23,13 @@ pub(crate) enum StreamSocket {
     /// None yet: the connection waits for its time, or for its address.
     Unopened,
     /// None for now: a handler that blocks has it (see [`DetachedSocket`]).
-    Lent,
+    Detached,
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix {
         stream: mio::net::UnixStream,
         /// Whether the last read stopped early because descriptors were passed with the bytes.
-        cut: bool,
+        ctrunc: bool,
     },
     /// What only behaves like one; its owner reports its events.
     #[cfg(feature = "testing")]
@@ -61,7 +61,7 @@ impl StreamSocket {
     ) -> io::Result<()> {
         let interests = self.interests(update_write_interest);
         match self {
-            StreamSocket::Unopened | StreamSocket::Lent => Ok(()),
+            StreamSocket::Unopened | StreamSocket::Detached => Ok(()),
             #[cfg(feature = "testing")]
             StreamSocket::Memory(stream) => stream.register(token, update_write_interest),
             StreamSocket::Tcp(stream) => registry.register(stream, token, interests),
@@ -102,7 +102,7 @@ impl StreamSocket {
 
     fn source(&mut self) -> Option<&mut dyn Source> {
         match self {
-            StreamSocket::Unopened | StreamSocket::Lent => None,
+            StreamSocket::Unopened | StreamSocket::Detached => None,
             #[cfg(feature = "testing")]
             StreamSocket::Memory(_) => None,
             StreamSocket::Tcp(stream) => Some(stream),
@@ -114,7 +114,7 @@ impl StreamSocket {
     /// The error that the system keeps for this socket (`SO_ERROR`), which it then forgets.
     pub(crate) fn error(&self) -> Option<io::Error> {
         let error = match self {
-            StreamSocket::Unopened | StreamSocket::Lent => Ok(None),
+            StreamSocket::Unopened | StreamSocket::Detached => Ok(None),
             #[cfg(feature = "testing")]
             StreamSocket::Memory(stream) => Ok(stream.error()),
             StreamSocket::Tcp(stream) => stream.take_error(),
@@ -128,7 +128,7 @@ impl StreamSocket {
     /// socket stands from the start.
     pub(crate) fn is_connected(&self) -> bool {
         match self {
-            StreamSocket::Unopened | StreamSocket::Lent => false,
+            StreamSocket::Unopened | StreamSocket::Detached => false,
             #[cfg(feature = "testing")]
             StreamSocket::Memory(stream) => stream.is_connected(),
             StreamSocket::Tcp(stream) => {
@@ -141,7 +141,7 @@ impl StreamSocket {
     }
 
     /// Whether connect(2) leaves nothing to wait for, as with Unix sockets.
-    pub(crate) fn stands_from_the_start(&self) -> bool {
+    pub(crate) fn is_connected_at_once(&self) -> bool {
         !self.reports_writable()
     }
 
@@ -149,7 +149,7 @@ impl StreamSocket {
     /// of a Unix socket, not read. `None` where the system does not say.
     pub(crate) fn unacknowledged(&self) -> Option<u32> {
         match self {
-            StreamSocket::Unopened | StreamSocket::Lent => None,
+            StreamSocket::Unopened | StreamSocket::Detached => None,
             #[cfg(feature = "testing")]
             StreamSocket::Memory(stream) => stream.unacknowledged(),
             StreamSocket::Tcp(stream) => unacknowledged::of_tcp(stream),
@@ -172,7 +172,9 @@ impl StreamSocket {
 
     pub(crate) fn set_nodelay(&self, on: bool) -> io::Result<()> {
         match self {
-            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::NotConnected.into()),
+            StreamSocket::Unopened | StreamSocket::Detached => {
+                Err(io::ErrorKind::NotConnected.into())
+            }
             #[cfg(feature = "testing")]
             StreamSocket::Memory(_) => Ok(()),
             StreamSocket::Tcp(stream) => stream.set_nodelay(on),
@@ -183,7 +185,7 @@ impl StreamSocket {
 
     pub(crate) fn peer_addr(&self) -> Option<Addr> {
         match self {
-            StreamSocket::Unopened | StreamSocket::Lent => None,
+            StreamSocket::Unopened | StreamSocket::Detached => None,
             #[cfg(feature = "testing")]
             StreamSocket::Memory(_) => Some(Addr::Unnamed),
             StreamSocket::Tcp(stream) => stream.peer_addr().ok().map(Addr::Ip),
@@ -194,7 +196,7 @@ impl StreamSocket {
 
     pub(crate) fn local_addr(&self) -> Option<Addr> {
         match self {
-            StreamSocket::Unopened | StreamSocket::Lent => None,
+            StreamSocket::Unopened | StreamSocket::Detached => None,
             #[cfg(feature = "testing")]
             StreamSocket::Memory(stream) => Some(stream.local_addr()),
             StreamSocket::Tcp(stream) => stream.local_addr().ok().map(Addr::Ip),
@@ -225,7 +227,9 @@ impl Write for StreamSocket {
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::WouldBlock.into()),
+            StreamSocket::Unopened | StreamSocket::Detached => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
             StreamSocket::Tcp(stream) => stream.write_vectored(pieces),
             #[cfg(feature = "testing")]
             StreamSocket::Memory(stream) => stream.write_vectored(pieces),
@@ -244,14 +248,16 @@ impl StreamSocket {
     #[inline(never)]
     fn read_other(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::WouldBlock.into()),
+            StreamSocket::Unopened | StreamSocket::Detached => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
             StreamSocket::Tcp(stream) => stream.read(buffer),
             #[cfg(feature = "testing")]
             StreamSocket::Memory(stream) => stream.read(buffer),
             #[cfg(unix)]
-            StreamSocket::Unix { stream, cut } => {
+            StreamSocket::Unix { stream, ctrunc } => {
                 let (n, stopped_early) = unix_receive(stream, buffer)?;
-                *cut = stopped_early;
+                *ctrunc = stopped_early;
                 Ok(n)
             }
         }
@@ -262,9 +268,9 @@ impl StreamSocket {
     fn stopped_early(&self) -> bool {
         match self {
             #[cfg(unix)]
-            StreamSocket::Unix { cut, .. } => *cut,
+            StreamSocket::Unix { ctrunc, .. } => *ctrunc,
             #[cfg(feature = "testing")]
-            StreamSocket::Memory(stream) => stream.was_cut(),
+            StreamSocket::Memory(stream) => stream.has_ctrunc(),
             _ => false,
         }
     }
@@ -272,7 +278,9 @@ impl StreamSocket {
     #[inline(never)]
     fn write_other(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            StreamSocket::Unopened | StreamSocket::Lent => Err(io::ErrorKind::WouldBlock.into()),
+            StreamSocket::Unopened | StreamSocket::Detached => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
             StreamSocket::Tcp(stream) => stream.write(bytes),
             #[cfg(feature = "testing")]
             StreamSocket::Memory(stream) => stream.write(bytes),
@@ -295,7 +303,7 @@ impl Transport for StreamSocket {
 
     fn shutdown_write(&mut self) -> io::Result<()> {
         match self {
-            StreamSocket::Unopened | StreamSocket::Lent => Ok(()),
+            StreamSocket::Unopened | StreamSocket::Detached => Ok(()),
             StreamSocket::Tcp(stream) => stream.shutdown(Shutdown::Write),
             #[cfg(feature = "testing")]
             StreamSocket::Memory(stream) => stream.shutdown_write(),

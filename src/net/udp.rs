@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::connect::is_itself;
+use super::connect::is_self_connect;
 use super::datagram::set_buffers;
 use crate::options::Options;
 
@@ -17,7 +17,7 @@ pub(super) fn udp_towards(to: SocketAddr, options: &Options) -> io::Result<Socke
         let socket = udp(to, options)?;
         socket.connect(&SockAddr::from(to))?;
         let ours = socket.local_addr().ok().and_then(|name| name.as_socket());
-        Ok::<_, io::Error>((is_itself(ours.as_ref(), &to), socket))
+        Ok::<_, io::Error>((is_self_connect(ours.as_ref(), &to), socket))
     };
     let (met_itself, first) = connected()?;
     if !met_itself {
@@ -38,14 +38,14 @@ pub(super) fn udp(addr: SocketAddr, options: &Options) -> io::Result<Socket> {
     socket.set_broadcast(options.broadcast)?;
     if addr.is_ipv6() {
         socket.set_only_v6(options.v6_only)?;
-        set_hops_v6(&socket, options)?;
+        set_ttl_v6(&socket, options)?;
     }
     if addr.is_ipv4() {
-        set_hops_v4(&socket, options)?;
+        set_ttl_v4(&socket, options)?;
     } else if !options.v6_only {
         // For its IPv4 peers. A system whose IPv6 sockets know no such options may refuse them.
-        match set_hops_v4(&socket, options) {
-            Err(error) if !BOTH_HAVE_HOPS => log::debug!("no TTL towards IPv4 peers: {error}"),
+        match set_ttl_v4(&socket, options) {
+            Err(error) if !V6_TAKES_V4_TTL => log::debug!("no TTL towards IPv4 peers: {error}"),
             set => set?,
         }
     }
@@ -54,15 +54,15 @@ pub(super) fn udp(addr: SocketAddr, options: &Options) -> io::Result<Socket> {
 }
 
 /// Whether an IPv6 socket takes the options of IPv4, for the IPv4 peers that it may have.
-const BOTH_HAVE_HOPS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+const V6_TAKES_V4_TTL: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-fn set_hops_v4(socket: &Socket, options: &Options) -> io::Result<()> {
+fn set_ttl_v4(socket: &Socket, options: &Options) -> io::Result<()> {
     socket.set_multicast_loop_v4(options.multicast_loop)?;
     options.ttl.map_or(Ok(()), |ttl| socket.set_ttl_v4(ttl))?;
     options.multicast_ttl.map_or(Ok(()), |ttl| socket.set_multicast_ttl_v4(ttl))
 }
 
-fn set_hops_v6(socket: &Socket, options: &Options) -> io::Result<()> {
+fn set_ttl_v6(socket: &Socket, options: &Options) -> io::Result<()> {
     socket.set_multicast_loop_v6(options.multicast_loop)?;
     options.ttl.map_or(Ok(()), |hops| socket.set_unicast_hops_v6(hops))?;
     options.multicast_ttl.map_or(Ok(()), |hops| socket.set_multicast_hops_v6(hops))

@@ -74,14 +74,14 @@ pub(super) fn connect_abstract(addr: &Addr) -> io::Result<mio::net::UnixStream> 
 fn check_abstract(name: &[u8]) -> io::Result<()> {
     let what = match name.len() {
         0 => "the abstract name is empty",
-        1..=LONGEST_ABSTRACT => return Ok(()),
-        _ => "an abstract name has at most 107 bytes",
+        1..=MAX_ABSTRACT_NAME => return Ok(()),
+        _ => "an abstract name has at max 107 bytes",
     };
     Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }
 
 /// With the zero byte before it, it fills `sun_path` (unix(7)).
-const LONGEST_ABSTRACT: usize = 107;
+const MAX_ABSTRACT_NAME: usize = 107;
 
 /// The name for the calls of `socket2`; none for what is no name of a Unix socket here.
 pub(super) fn sock_addr(addr: &Addr) -> Option<io::Result<SockAddr>> {

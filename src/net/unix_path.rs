@@ -81,7 +81,7 @@ fn bind_path(path: &Path, kind: Type) -> io::Result<(Socket, BoundPath)> {
 /// in POSIX can tell apart.
 fn reclaim(path: &Path, probe: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     // Systems give the number of a file that is gone to the next one. Not while it is open.
-    let _held = hold(path);
+    let _pinned = pin(path);
     let before = fs::symlink_metadata(path)?;
     if !before.file_type().is_socket() {
         let what = "the path exists and is not a socket; it was left alone";
@@ -109,7 +109,7 @@ fn identity(file: &fs::Metadata) -> (u64, u64, i64, i64) {
 
 /// Keeps the file at this path, without opening what it stands for.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn hold(path: &Path) -> io::Result<fs::File> {
+fn pin(path: &Path) -> io::Result<fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
 
     let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
@@ -118,7 +118,7 @@ fn hold(path: &Path) -> io::Result<fs::File> {
 
 /// A socket cannot be opened elsewhere; the time of its last change has to do.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn hold(_: &Path) -> io::Result<fs::File> {
+fn pin(_: &Path) -> io::Result<fs::File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

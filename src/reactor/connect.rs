@@ -45,7 +45,9 @@ impl<S> Dispatcher<S> {
     /// A connection in the making may have come about, or failed.
     pub(super) fn complete_connect(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
-        if connection.stream.ending() == CloseState::Open && !connection.stream.has_verdict() {
+        if connection.stream.close_state() == CloseState::Open
+            && !connection.stream.has_connect_result()
+        {
             return Ok(());
         }
         self.go_on_connecting(id)
@@ -53,7 +55,7 @@ impl<S> Dispatcher<S> {
 
     fn go_on_connecting(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
-        if connection.stream.ending() != CloseState::Open {
+        if connection.stream.close_state() != CloseState::Open {
             let error = io::Error::new(
                 io::ErrorKind::ConnectionAborted,
                 "closed before it was established",
@@ -65,7 +67,7 @@ impl<S> Dispatcher<S> {
         let Some(standing) = standing else {
             // That a socket is said to be writable does not mean that it stands (mio asks for this
             // look).
-            connection.stream.forget_verdict();
+            connection.stream.clear_connect_result();
             return self.io.dial(id).map_err(not_connected);
         };
         self.io.take_standing(id, standing).map_err(not_connected)?;

@@ -50,7 +50,7 @@ impl<S> Dispatcher<S> {
             let most = left.min(BATCH).min(self.io.accept_quota.unwrap_or(BATCH));
             let Some(datagram) = self.io.sockets.datagram_mut(id) else { return };
             if most == 0 {
-                return datagram.wait();
+                return datagram.suspend();
             }
             if !datagram.wants_read() {
                 return;
@@ -63,7 +63,7 @@ impl<S> Dispatcher<S> {
                     left = left.saturating_sub(came);
                 }
                 Some(Err(error)) => {
-                    if datagram.retries_later {
+                    if datagram.recv_backoff {
                         let retry = self.io.after(ACCEPT_RETRY);
                         self.io.deadlines.push(retry, id);
                         warn_of_packet(&mut self.io, id, "nothing can be received", &error);
@@ -112,7 +112,7 @@ impl<S> Dispatcher<S> {
         };
         let result = catch_unwind(AssertUnwindSafe(|| {
             for nth in letters {
-                let Some(letter) = inbox.letter(nth) else { break };
+                let Some(letter) = inbox.packet(nth) else { break };
                 let destination = || if HAS_DESTINATIONS { inbox.destination(nth) } else { None };
                 if refuses(io, id, letter.peer, destination)
                     || is_refused(verify, shared, id, letter.peer)
@@ -122,7 +122,7 @@ impl<S> Dispatcher<S> {
                 }
                 note_request(io, accepted, id);
                 if HAS_DESTINATIONS {
-                    note_shown(io, id, letter.peer, destination());
+                    begin_delivery(io, id, letter.peer, destination());
                 }
                 let sender = Some(letter.peer);
                 let mut cx = Context { id, shared, io, desk, reason: None, sender };
@@ -134,7 +134,7 @@ impl<S> Dispatcher<S> {
             Ok(())
         }));
         if HAS_DESTINATIONS {
-            end_showing(io, id);
+            end_delivery(io, id);
         }
         outcome_of(id, result)
     }
@@ -190,7 +190,7 @@ impl<S> Dispatcher<S> {
         self.send_packets(id, post);
         match self.io.sockets.datagram_mut(id) {
             None => return,
-            Some(datagram) if datagram.is_quiet() => {
+            Some(datagram) if datagram.is_turn_done() => {
                 datagram.queued = false;
                 return;
             }
@@ -246,7 +246,7 @@ impl<S> Dispatcher<S> {
     fn conclude_datagram(&mut self, id: SocketId) {
         let Some(datagram) = self.io.sockets.datagram(id) else { return };
         if datagram.phase() == DatagramPhase::Closing {
-            if datagram.owes_nothing() {
+            if datagram.is_flushed() {
                 return self.end_datagram(id, Ok(()));
             }
             self.io.arm_datagram_close_timeout(id);
@@ -311,17 +311,17 @@ fn note_request(io: &mut Io, accepted: &mut Option<SocketId>, id: SocketId) {
 
 /// What goes to `peer` while its datagram is shown leaves from where that was sent to.
 #[inline(never)]
-fn note_shown(io: &mut Io, id: SocketId, peer: &Addr, destination: Option<Destination>) {
+fn begin_delivery(io: &mut Io, id: SocketId, peer: &Addr, destination: Option<Destination>) {
     if let Some(datagram) = io.sockets.datagram_mut(id) {
-        datagram.note_shown(peer, destination);
+        datagram.begin_delivery(peer, destination);
     }
 }
 
 /// What is sent from now on is no answer.
 #[inline(never)]
-fn end_showing(io: &mut Io, id: SocketId) {
+fn end_delivery(io: &mut Io, id: SocketId) {
     if let Some(datagram) = io.sockets.datagram_mut(id) {
-        datagram.end_showing();
+        datagram.end_delivery();
     }
 }
 
@@ -339,7 +339,7 @@ fn note_truncation(io: &mut Io, id: SocketId) {
 #[cold]
 fn warn_of_packet(io: &mut Io, id: SocketId, what: &str, error: &io::Error) {
     let Some(datagram) = io.sockets.datagram_mut(id) else { return };
-    if let Some(before) = datagram.may_warn(io.now) {
+    if let Some(before) = datagram.allow_warning(io.now) {
         warn!("{id}: {what}: {error} ({before} more such warnings before)");
     }
 }

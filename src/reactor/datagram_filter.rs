@@ -19,7 +19,7 @@ pub(super) fn refuses(
 ) -> bool {
     let Some(datagram) = io.sockets.datagram(id) else { return true };
     // Its handler may have closed it meanwhile, or chosen a peer.
-    if datagram.turns_away(peer) {
+    if datagram.rejects(peer) {
         return true;
     }
     let may_be = match peer {

@@ -21,7 +21,7 @@ impl<S> Dispatcher<S> {
         let Some(connection) = io.sockets.connection_mut(owner) else {
             return self.fire_datagram_timer(timer, owner);
         };
-        if connection.stream.ending() == CloseState::Open {
+        if connection.stream.close_state() == CloseState::Open {
             io.trace.step(|| TraceEvent::TimerFired(owner, timer));
             let called = self.call(owner, |handler, cx| handler.timeout(cx, timer));
             if let Err(failure) = called {
@@ -70,7 +70,7 @@ impl<S> Dispatcher<S> {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection_mut(id) else { return false };
         let stream = &connection.stream;
-        let has_its_turn = stream.is_queued() && stream.ending() == CloseState::Open;
+        let has_its_turn = stream.is_queued() && stream.close_state() == CloseState::Open;
         // Who was served in this very turn may have sent something that has not left yet.
         if has_its_turn || connection.stream.recheck_idle() {
             connection.deadlines += 1;
@@ -85,7 +85,7 @@ impl<S> Dispatcher<S> {
     fn expire(&mut self, id: SocketId) {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection_mut(id) else { return };
-        let (reason, what) = match connection.stream.ending() {
+        let (reason, what) = match connection.stream.close_state() {
             CloseState::Flushing | CloseState::Lingering | CloseState::Dropped => {
                 return io.discard(id);
             }
@@ -105,7 +105,7 @@ impl<S> Dispatcher<S> {
         let Some(connection) = io.sockets.connection_mut(id) else {
             return io.unfinished.stale_popped();
         };
-        match connection.stream.look_at_unfinished(io.now, io.frame_after) {
+        match connection.stream.check_frame_deadline(io.now, io.frame_after) {
             FrameDeadline::None => {}
             FrameDeadline::At(at) => io.unfinished.push(at, id),
             FrameDeadline::Recheck => {
@@ -113,7 +113,7 @@ impl<S> Dispatcher<S> {
                 io.sockets.enqueue(id);
             }
             FrameDeadline::Expired => {
-                connection.stream.forget_unfinished();
+                connection.stream.clear_frame_deadline();
                 let what = "timed out waiting for the rest of a frame";
                 let error = io::Error::new(io::ErrorKind::TimedOut, what);
                 self.fail(id, Failure { reason: CloseReason::FrameTimeout, error });

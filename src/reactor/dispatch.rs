@@ -120,12 +120,12 @@ impl<S> Dispatcher<S> {
                 | CloseReason::FrameTimeout
         );
         if may_leave && connection.aborted().is_none() {
-            connection.stream.leave();
+            connection.stream.start_flushing();
         } else {
             connection.stream.abort(reason);
         }
         self.finish(id, reason, Err(error));
-        match self.io.sockets.connection_mut(id).map(|connection| connection.stream.ending()) {
+        match self.io.sockets.connection_mut(id).map(|connection| connection.stream.close_state()) {
             Some(CloseState::Flushing) => self.io.sockets.enqueue(id),
             _ => self.io.discard(id),
         }

@@ -31,7 +31,7 @@ use crate::id::SocketId;
 use crate::io::Io;
 use crate::io::cork::{CorkedSpan, parts};
 use crate::io::table::Entry;
-use crate::net::{ReadyEvent, brings_end, is_plain, readiness};
+use crate::net::{ReadyEvent, is_plain_eof, is_plain_input, readiness};
 use crate::reactor::datagram::DatagramBuffers;
 use crate::reactor::dispatch::{Dispatcher, Failure};
 use crate::trace::TraceEvent;
@@ -75,7 +75,7 @@ impl<S> Reactor<S> {
     /// Input of a connection with nothing unusual about it is served where it is found.
     #[inline(always)]
     fn event(&mut self, event: &impl ReadyEvent, buffer: &mut [u8]) {
-        if is_plain(event) {
+        if is_plain_input(event) {
             self.input(event, false, buffer);
         } else {
             self.other_event(event, buffer);
@@ -86,7 +86,7 @@ impl<S> Reactor<S> {
     /// how most connections end.
     #[inline(never)]
     fn other_event(&mut self, event: &impl ReadyEvent, buffer: &mut [u8]) {
-        if brings_end(event) {
+        if is_plain_eof(event) {
             self.input(event, true, buffer);
         } else {
             let id = SocketId::from_token(event.token());
@@ -102,7 +102,7 @@ impl<S> Reactor<S> {
         let Some(connection) = sockets.connection_mut(id) else {
             return sockets.note(id, readiness(event));
         };
-        connection.stream.note_input(event.is_writable(), end);
+        connection.stream.set_readable(event.is_writable(), end);
         if !connection.stream.is_plain_readable() {
             return sockets.enqueue(id);
         }
@@ -180,7 +180,7 @@ impl<S> Reactor<S> {
             if !connection.stream.wants_read() {
                 break;
             }
-            if connection.stream.reads_behind() {
+            if connection.stream.has_earlier_work() {
                 self.read_after_unconsumed(id, buffer)?;
             } else {
                 let filled = connection.take_in(buffer, *now, stats);
@@ -193,7 +193,7 @@ impl<S> Reactor<S> {
     /// Whatever a connection may want, in the order in which it happens.
     fn attend(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
         let Some(connection) = self.stage.io.sockets.connection_mut(id) else { return Ok(()) };
-        if connection.stream.ending() == CloseState::Lingering {
+        if connection.stream.close_state() == CloseState::Lingering {
             self.discard_lingering_input(id, buffer);
             return Ok(());
         }
@@ -244,7 +244,7 @@ impl<S> Reactor<S> {
         self.stage.forget_vain_replay(id);
         let Io { sockets, stats, now, options, trace, .. } = &mut self.stage.io;
         let Some(connection) = sockets.connection_mut(id) else { return Ok(()) };
-        if connection.stream.wants_replay() {
+        if connection.stream.wants_redelivery() {
             return self.stage.replay(id);
         }
         let mut held = connection.stream.take_unconsumed();
@@ -269,7 +269,7 @@ impl<S> Reactor<S> {
             }
             Ok(ReadOutcome::Eof) => {
                 connection.stream.put_unconsumed(held);
-                connection.stream.note_end();
+                connection.stream.note_eof();
                 self.stage.tell_of_due_end(id)
             }
             nothing => {
@@ -329,7 +329,7 @@ impl<S> Reactor<S> {
                 cut => return self.after_short_write(id, part, cut),
             }
         }
-        if connection.stream.is_quiet() {
+        if connection.stream.is_turn_done() {
             connection.stream.end_turn();
         } else {
             self.stage.settle_connection(id);
@@ -360,7 +360,7 @@ impl<S> Reactor<S> {
         let io = &mut self.stage.io;
         if !part.is_empty() {
             if let Some(connection) = io.sockets.connection_mut(id) {
-                connection.stream.send_first(part, io.marks, &mut io.pool);
+                connection.stream.prepend_output(part, io.marks, &mut io.pool);
             }
         }
         self.stage.settle_connection(id);

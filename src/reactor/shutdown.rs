@@ -16,8 +16,8 @@ impl<S> Dispatcher<S> {
         let may_still_read = self.io.may_still_read();
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         let stream = &mut connection.stream;
-        let looks = stream.wants_read() || stream.wants_replay();
-        let waits = stream.owes_an_answer() || looks && may_still_read || stream.is_connecting();
+        let looks = stream.wants_read() || stream.wants_redelivery();
+        let waits = stream.has_pending_reply() || looks && may_still_read || stream.is_connecting();
         if waits || !stream.take_shutdown() {
             return Ok(());
         }
@@ -53,14 +53,14 @@ impl<S> Dispatcher<S> {
     pub(super) fn end_drain(&mut self, id: SocketId) {
         let Some(datagram) = self.io.sockets.datagram(id) else { return };
         let DatagramPhase::Draining { since, .. } = datagram.phase() else { return };
-        if datagram.is_held_up() || datagram.wants_read() && self.io.may_still_look(since) {
+        if datagram.is_read_blocked() || datagram.wants_read() && self.io.may_still_look(since) {
             return;
         }
         self.tell_packets_of_shutdown(id);
         if self.io.sockets.datagram(id).is_some_and(Datagram::awaits_answers) {
             return self.io.await_answers(id);
         }
-        self.io.change_datagram(id, Datagram::end_look);
+        self.io.change_datagram(id, Datagram::end_drain);
     }
 
     /// Once in each run of the server, if it is shut down.
@@ -82,7 +82,7 @@ impl<S> Dispatcher<S> {
             self.tell_packets_of_shutdown(id);
             let Some(datagram) = self.io.sockets.datagram_mut(id) else { continue };
             self.io.stats.packets_dropped += datagram.clear_queue() as u64;
-            datagram.end_look();
+            datagram.end_drain();
             if datagram.phase() == DatagramPhase::Closing {
                 self.end_datagram(id, Ok(()));
             }

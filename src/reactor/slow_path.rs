@@ -17,7 +17,7 @@ impl<S> Dispatcher<S> {
     #[inline(never)]
     pub(super) fn hold(&mut self, id: SocketId, input: &Input<'_>) {
         let mut held = Unconsumed::default();
-        held.hold(input, self.io.now);
+        held.store(input, self.io.now);
         self.keep(id, held);
     }
 
@@ -42,11 +42,11 @@ impl<S> Dispatcher<S> {
         self.call(id, |handler, cx| handler.handle(cx, &mut input))?;
         self.io.trace.step(|| TraceEvent::Handled(id, shown));
         let in_vain = from_inside && input.len() == shown;
-        let left = input.left();
-        held.keep(left, self.io.now);
+        let left = input.remainder();
+        held.store_remainder(left, self.io.now);
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         if in_vain {
-            connection.stream.forget_replay();
+            connection.stream.clear_redelivery();
         }
         self.keep(id, held);
         Ok(())
@@ -56,7 +56,7 @@ impl<S> Dispatcher<S> {
     #[inline]
     pub(super) fn replay(&mut self, id: SocketId) -> Result<(), Failure> {
         match self.io.sockets.connection_mut(id) {
-            Some(connection) if connection.stream.is_replay_asked() => self.show_again(id),
+            Some(connection) if connection.stream.is_redelivery_requested() => self.show_again(id),
             _ => Ok(()),
         }
     }
@@ -67,12 +67,12 @@ impl<S> Dispatcher<S> {
         self.forget_vain_replay(id);
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         let stream = &mut connection.stream;
-        if !stream.wants_replay() {
+        if !stream.wants_redelivery() {
             return Ok(());
         }
-        let from_inside = stream.is_replay_from_inside();
+        let from_inside = stream.is_redelivery_from_handler();
         let mut held = stream.take_unconsumed();
-        held.restart(now);
+        held.restart_wait(now);
         self.show_held(id, held, from_inside)
     }
 
@@ -85,7 +85,7 @@ impl<S> Dispatcher<S> {
     /// The peer's end was read before; its handler is told once it has seen what it left.
     pub(super) fn tell_of_due_end(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
-        if !connection.stream.take_end() {
+        if !connection.stream.take_eof() {
             return Ok(());
         }
         let held = connection.stream.take_unconsumed();
@@ -96,7 +96,7 @@ impl<S> Dispatcher<S> {
     #[inline]
     pub(super) fn tell_news(&mut self, id: SocketId) -> Result<(), Failure> {
         match self.io.sockets.connection_mut(id) {
-            Some(connection) if connection.stream.has_news() => {
+            Some(connection) if connection.stream.has_notifications() => {
                 self.tell_of_due_end(id)?;
                 self.notify_shutdown(id)
             }
@@ -107,7 +107,7 @@ impl<S> Dispatcher<S> {
     /// Everything that the second half of a turn may have to do.
     pub(super) fn settle_connection(&mut self, id: SocketId) {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
-        if connection.stream.is_over() {
+        if connection.stream.is_cleanly_closed() {
             self.finish(id, CloseReason::Closed, Ok(()));
             return self.io.discard(id);
         }
@@ -122,8 +122,8 @@ impl<S> Dispatcher<S> {
     #[inline]
     pub(super) fn forget_vain_replay(&mut self, id: SocketId) {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
-        if connection.stream.is_replay_asked() && !connection.stream.holds() {
-            connection.stream.forget_replay();
+        if connection.stream.is_redelivery_requested() && !connection.stream.has_unconsumed() {
+            connection.stream.clear_redelivery();
         }
     }
 
@@ -147,7 +147,7 @@ impl<S> Dispatcher<S> {
     fn notify_drained(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         let drained = connection.stream.take_drained(self.io.marks);
-        if !drained || connection.stream.ending() != CloseState::Open {
+        if !drained || connection.stream.close_state() != CloseState::Open {
             return Ok(());
         }
         self.call(id, |handler, cx| handler.drained(cx))
@@ -157,7 +157,7 @@ impl<S> Dispatcher<S> {
     fn flush(&mut self, id: SocketId) -> Result<(), Failure> {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection_mut(id) else { return Ok(()) };
-        if connection.stream.is_cut_off() {
+        if connection.stream.is_aborted() {
             return Ok(());
         }
         let stream = &mut connection.stream;
@@ -185,13 +185,13 @@ impl<S> Dispatcher<S> {
         if connection.stream.is_complete() {
             connection.stream.close();
         }
-        match connection.stream.ending() {
+        match connection.stream.close_state() {
             CloseState::Aborted(reason) => return Err(Failure::aborted(reason)),
             CloseState::Dropped => {
                 self.io.discard(id);
                 return Ok(());
             }
-            _ if connection.stream.is_dead() => {
+            _ if connection.stream.has_failed() => {
                 let error = connection.stream.transport().error();
                 let error = error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
                 return Err(Failure::broken(error));
@@ -213,8 +213,8 @@ impl<S> Dispatcher<S> {
     fn part(&mut self, id: SocketId) {
         let at_once = self.io.may_skip_linger(id);
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
-        let is_lent = matches!(connection.stream.transport(), StreamSocket::Lent);
-        let over = connection.stream.has_ended() || connection.stream.is_cut_off();
+        let is_lent = matches!(connection.stream.transport(), StreamSocket::Detached);
+        let over = connection.stream.has_eof() || connection.stream.is_aborted();
         if over || at_once || is_lent {
             return self.io.discard(id);
         }

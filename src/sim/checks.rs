@@ -79,7 +79,7 @@ fn wrong_with(io: &Io, line: &mut SimConnection, now: u64) -> Option<String> {
     let moved_at = line.may_have_moved_at();
     let passed =
         |since: u64, time: std::time::Duration| now > since.max(moved_at) + nanoseconds(time);
-    let overdue = match connection.stream.ending() {
+    let overdue = match connection.stream.close_state() {
         CloseState::Open => options.idle_timeout.is_some_and(|idle| passed(line.ours_until, idle)),
         CloseState::Closing => {
             // The loop counts from the turn of the connection, which may be one later than the close.
@@ -154,11 +154,13 @@ fn left_undone(io: &Io, line: &SimConnection) -> Option<&'static str> {
     if unsent > 0 && line.is_writable() {
         return Some("output waits, and there is room");
     }
-    if congested && unsent <= io.options.low_water && connection.stream.ending() == CloseState::Open
+    if congested
+        && unsent <= io.options.low_water
+        && connection.stream.close_state() == CloseState::Open
     {
         return Some("it is congested by nothing");
     }
-    match connection.stream.ending() {
+    match connection.stream.close_state() {
         CloseState::Open => {
             let wanted = !page.paused && !page.eof && (!congested || page.full_duplex);
             if wanted && line.is_readable() {

@@ -126,7 +126,7 @@ impl Twice {
             let (ours, peer) = UnixStream::pair()?;
             ours.set_nonblocking(true)?;
             let stream = mio::net::UnixStream::from_std(ours);
-            (StreamSocket::Unix { stream, cut: false }, Peer::Unix(peer))
+            (StreamSocket::Unix { stream, ctrunc: false }, Peer::Unix(peer))
         } else {
             let listener = TcpListener::bind("127.0.0.1:0")?;
             let peer = TcpStream::connect(listener.local_addr()?)?;
@@ -264,10 +264,10 @@ impl Twice {
     fn read(&mut self, len: usize) -> Result<(), String> {
         let mut buffer = vec![0; len];
         let told = Said::of(self.sim.read(0, &mut buffer));
-        let (sim_cut, before) = (self.sim.was_cut(0), Instant::now());
+        let (sim_cut, before) = (self.sim.has_ctrunc(0), Instant::now());
         loop {
             let said = Said::of(self.real.read(&mut buffer));
-            let real_cut = matches!(self.real, StreamSocket::Unix { cut: true, .. });
+            let real_cut = matches!(self.real, StreamSocket::Unix { ctrunc: true, .. });
             // Without the system call that tells, every read may have been cut.
             let is_told = cfg!(feature = "sys") && self.unix && matches!(said, Said::Bytes(_));
             let cuts_agree = !is_told || sim_cut == real_cut;

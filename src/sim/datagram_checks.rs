@@ -59,8 +59,8 @@ fn wrong_with(io: &Io, port: &mut SimDatagramSocket, now: u64) -> Option<String>
     if !page.let_in.is_empty() || !page.to_tell.is_empty() {
         return Some(format!("not shown: {:?}, not told: {:?}", page.let_in, page.to_tell));
     }
-    if datagram.waiting() != page.parcels.len() {
-        return Some(format!("{} wait, not {}", datagram.waiting(), page.parcels.len()));
+    if datagram.queue_len() != page.parcels.len() {
+        return Some(format!("{} wait, not {}", datagram.queue_len(), page.parcels.len()));
     }
     let closing = datagram.phase() == DatagramPhase::Closing;
     if !closing && datagram.is_congested() != page.congested {
@@ -100,7 +100,7 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
 fn left_undone(io: &Io, port: &SimDatagramSocket) -> Option<&'static str> {
     let page = &port.page;
     let datagram = io.sockets.datagram(page.id?)?;
-    let retries = datagram.retries_later && io.next_deadline() <= io.after(ACCEPT_RETRY);
+    let retries = datagram.recv_backoff && io.next_deadline() <= io.after(ACCEPT_RETRY);
     let waits = !page.parcels.is_empty();
     if waits && port.is_writable() {
         return Some("datagrams wait to leave, and there is room");

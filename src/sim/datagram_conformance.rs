@@ -25,7 +25,7 @@ use super::random::{Random, bytes};
 use super::script::{Answers, Service};
 use crate::addr::Addr;
 use crate::conn::packets::{QueueLimits, RecvBuffers, SendQueue};
-use crate::conn::transport::{DatagramTransport, Received};
+use crate::conn::transport::{DatagramTransport, RecvOutcome};
 use crate::net::memory::datagram::SimDatagramKernel;
 use crate::net::{DatagramSocket, MmsgHeaders};
 use crate::options::Options;
@@ -139,7 +139,7 @@ impl Twice {
         sim.calm = true;
         let service = Service {
             unix,
-            anywhere: real.has_every_address(),
+            anywhere: real.is_wildcard(),
             connected: false,
             capacity: if unix { MOST_UNREAD + 1 } else { usize::MAX },
             buffer: usize::MAX,
@@ -233,9 +233,11 @@ impl Twice {
         self.arrive(0, FLOOD, 500, 0);
         let (mut kept, mut at) = (0, first);
         let mut buffer = RecvBuffers::new(MAX);
-        while let Ok(Received { came, .. }) = self.real.receive(&mut self.batch, &mut buffer, 64) {
+        while let Ok(RecvOutcome { count: came, .. }) =
+            self.real.receive(&mut self.batch, &mut buffer, 64)
+        {
             for nth in 0..came {
-                let letter = buffer.letter(nth).expect("it came");
+                let letter = buffer.packet(nth).expect("it came");
                 let len = 500 + kept;
                 if letter.bytes != bytes(arrivals_of(0), at, len) {
                     return Err(format!("datagram {kept} of a flood is another"));
@@ -325,8 +327,8 @@ impl Twice {
                 let ours = came(&inbox, told, &names, &locals);
                 let locals = [0, 1, 2].map(|nth| as_seen(self.net, real_local(nth, port)));
                 let theirs = came(&self.inbox, said, &self.addrs, &locals);
-                let same = ours == theirs && told.all == said.all;
-                same.then_some(told.came).ok_or_else(|| {
+                let same = ours == theirs && told.drained == said.drained;
+                same.then_some(told.count).ok_or_else(|| {
                     format!("{told:?} came, and really {said:?}:\n{ours:?}\n{theirs:?}")
                 })
             }
@@ -363,7 +365,7 @@ impl Twice {
         let count = if is_v6(goes_to) && len >= LONGEST { 1 } else { count };
         for nth in 0..count {
             let len = (len + nth).min(LONGEST + 1);
-            let may = self.real.has_every_address();
+            let may = self.real.is_wildcard();
             let nth = from.map(|from| if from > 1 { nth / 2 % 2 } else { from });
             let source = nth.zip(to).filter(|_| may).map(|(nth, to)| self.local(to, nth));
             let (to, stream) = (to.map(Party::Stranger), words_of(0));
@@ -465,10 +467,10 @@ fn as_seen(net: Net, addr: SocketAddr) -> SocketAddr {
     }
 }
 
-fn came(inbox: &RecvBuffers, received: Received, names: &[Addr], locals: &[SocketAddr]) -> Came {
-    (0..received.came)
+fn came(inbox: &RecvBuffers, received: RecvOutcome, names: &[Addr], locals: &[SocketAddr]) -> Came {
+    (0..received.count)
         .map(|nth| {
-            let letter = inbox.letter(nth).expect("it came");
+            let letter = inbox.packet(nth).expect("it came");
             let from = names.iter().position(|name| name == letter.peer);
             let mut what = letter.bytes.to_vec();
             what.push(u8::from(letter.truncated));

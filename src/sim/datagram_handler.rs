@@ -91,8 +91,7 @@ impl DatagramHandler<World> for ScriptedDatagramHandler {
         let world = Rc::clone(cx.shared);
         {
             let may_still_read = cx.io.may_still_read();
-            let fails =
-                cx.io.sockets.datagram(cx.id).is_some_and(|datagram| datagram.retries_later);
+            let fails = cx.io.sockets.datagram(cx.id).is_some_and(|datagram| datagram.recv_backoff);
             let mut sim = world.borrow_mut();
             let draining = sim.draining;
             let port = sim.port(self.n);

@@ -13,8 +13,8 @@ use super::kernel::{Call, Simulated};
 use super::random::bytes;
 use crate::addr::Addr;
 use crate::conn::packets::send_queue::QueuedPacket;
-use crate::conn::packets::{BATCH, Destination, PacketSource, RecvBuffers, SendQueue, To};
-use crate::conn::transport::Received;
+use crate::conn::packets::{BATCH, DestAddr, Destination, PacketSource, RecvBuffers, SendQueue};
+use crate::conn::transport::RecvOutcome;
 use crate::id::SocketId;
 use crate::net::memory::datagram::SimDatagramKernel;
 
@@ -201,11 +201,12 @@ impl Simulated {
         packets: &SendQueue,
     ) -> bool {
         let to = match (parcel.to.map(|to| name(unix, to)), packet.to) {
-            (None, To::Peer) => true,
-            (Some(Addr::Ip(SocketAddr::V4(ours))), To::V4(theirs) | To::V4From(theirs)) => {
-                ours == theirs
-            }
-            (Some(Addr::Unix(ours)), To::Path(_)) => {
+            (None, DestAddr::Connected) => true,
+            (
+                Some(Addr::Ip(SocketAddr::V4(ours))),
+                DestAddr::V4(theirs) | DestAddr::V4From(theirs),
+            ) => ours == theirs,
+            (Some(Addr::Unix(ours)), DestAddr::Path(_)) => {
                 packets.path(packet) == Some(ours.as_os_str().as_encoded_bytes())
             }
             _ => false,
@@ -271,7 +272,7 @@ impl SimDatagramKernel for Simulated {
         n: u32,
         inbox: &mut RecvBuffers,
         most: usize,
-    ) -> io::Result<Received> {
+    ) -> io::Result<RecvOutcome> {
         self.check_receive(n, most);
         if let Some(errno) = self.error_of_receiving(n) {
             self.progress += 1;
@@ -288,7 +289,7 @@ impl SimDatagramKernel for Simulated {
         port.end_failures();
         let first = *port.queue.front().ok_or(io::ErrorKind::WouldBlock)?;
         if port.unix {
-            let (place, arrived) = inbox.unix_place().expect("there is a first place");
+            let (place, arrived) = inbox.unix_slot().expect("there is a first place");
             arrived.len = fill(place, n, first);
             match name(true, first.from) {
                 Addr::Unix(path) => arrived.set_path(&path),
@@ -297,14 +298,14 @@ impl SimDatagramKernel for Simulated {
             port.queue.pop_front();
             port.page.let_in.push_back(first);
             self.note_receipt(n, 1);
-            return Ok(Received { came: 1, all: false });
+            return Ok(RecvOutcome { count: 1, drained: false });
         }
         let asked = most.min(if port.came_last <= 1 { 2 } else { BATCH });
         let came = asked.min(port.queue.len());
         let all: Vec<Arrival> = port.queue.drain(..came).collect();
         port.page.let_in.extend(&all);
         if port.anywhere {
-            let (places, arrived) = inbox.places_with_destination();
+            let (places, arrived) = inbox.slots_with_destination();
             for ((place, (arrived, destination)), one) in places.zip(arrived).zip(all) {
                 arrived.len = fill(place, n, one);
                 arrived.peer = name(false, one.from);
@@ -312,20 +313,20 @@ impl SimDatagramKernel for Simulated {
                 *destination = Some(Destination { addr, is_unicast });
             }
         } else {
-            let (places, arrived) = inbox.places();
+            let (places, arrived) = inbox.slots();
             for ((place, arrived), one) in places.zip(arrived).zip(all) {
                 arrived.len = fill(place, n, one);
                 arrived.peer = name(false, one.from);
             }
         }
         self.note_receipt(n, came);
-        Ok(Received { came, all: came < asked })
+        Ok(RecvOutcome { count: came, drained: came < asked })
     }
 
     fn send_packets(&mut self, n: u32, packets: &SendQueue, most: usize) -> io::Result<usize> {
         let port = self.port(n);
         let (open, unix, waits) = (port.open, port.unix, port.page.parcels.len());
-        let given = packets.waiting();
+        let given = packets.pending();
         let agrees = open && most > 0 && !given.is_empty() && given.len() == waits;
         self.check(agrees, || format!("port {n}: {} wait to leave, not {waits}", given.len()));
         let mut left = 0;
@@ -362,7 +363,7 @@ impl SimDatagramKernel for Simulated {
         self.ports[n as usize].as_ref().is_some_and(|port| port.unix)
     }
 
-    fn has_every_address(&self, n: u32) -> bool {
+    fn is_wildcard(&self, n: u32) -> bool {
         self.ports[n as usize].as_ref().is_some_and(|port| port.anywhere)
     }
 

@@ -426,13 +426,13 @@ impl SimKernel for Simulated {
         Ok(len)
     }
 
-    fn was_cut(&self, n: u32) -> bool {
+    fn has_ctrunc(&self, n: u32) -> bool {
         self.lines[line_of(n) as usize].as_ref().is_some_and(|line| line.cut)
     }
 
     fn write(&mut self, n: u32, given: &[u8]) -> io::Result<usize> {
         let now = self.now;
-        let most = self.options.writes_per_turn + SENDS_AT_ONCE;
+        let most = self.options.writes_per_turn + MAX_DIRECT_WRITES;
         let line = self.line(n);
         line.writes += 1;
         let open = line.open && line.made == Made::Stands;
@@ -540,7 +540,7 @@ impl SimKernel for Simulated {
 
 /// A handler may send straight to the system four times in a turn, and a write that a signal has
 /// interrupted is tried again.
-const SENDS_AT_ONCE: usize = 5;
+const MAX_DIRECT_WRITES: usize = 5;
 
 /// The stream of bytes from a peer, and the one to it.
 pub(crate) fn input_of(n: u32) -> u32 {

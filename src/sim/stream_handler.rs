@@ -403,7 +403,7 @@ fn abort(io: &mut Io, world: &World, n: u32) {
     let Some(id) = page.id else { return };
     page.aborted = true;
     drop(sim);
-    let ending = io.sockets.connection(id).map(|one| one.stream.ending());
+    let ending = io.sockets.connection(id).map(|one| one.stream.close_state());
     let can = ending.is_some_and(|ending| match ending {
         CloseState::Aborted(reason) => {
             matches!(reason, CloseReason::ShutdownTimeout | CloseReason::IdleTimeout)

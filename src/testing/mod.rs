@@ -204,7 +204,7 @@ impl<S> TestServer<S> {
             if let Err(error) = self.server.turn(Some(Duration::ZERO)) {
                 panic!("the poll is broken: {error}");
             }
-            let is_quiet = self.wires.iter().all(|(_, wire)| !wire.wire().has_event());
+            let is_quiet = self.wires.iter().all(|(_, wire)| !wire.pipe().has_event());
             if is_quiet && self.server.is_quiet() {
                 return;
             }
@@ -215,7 +215,7 @@ impl<S> TestServer<S> {
     fn report_events(&mut self) {
         let sockets = &mut self.server.stage().io.sockets;
         self.wires.retain(|(id, wire)| {
-            let event = wire.wire().take_event();
+            let event = wire.pipe().take_event();
             if let Some(ready) = event {
                 sockets.note(*id, ready);
             }

@@ -31,9 +31,9 @@ enum Said {
 
 fn said(connector: &mut Connector, now: u64) -> Said {
     match connector.next(now) {
-        Next::LookUp => Said::LookUp,
+        Next::Resolve => Said::LookUp,
         Next::Open(number, addr) => Said::Open(number, addr),
-        Next::Drop(number) => Said::Drop(number),
+        Next::Abandon(number) => Said::Drop(number),
         Next::Wait(at) => Said::Wait(at),
         Next::Fail(error) => Said::Fail(error.kind()),
     }
@@ -87,13 +87,13 @@ fn a_full_backlog_is_tried_again_behind_the_others() {
     let full = || io::Error::from(io::ErrorKind::WouldBlock);
     let mut it = to(2);
     assert_eq!(said(&mut it, 0), Said::Open(0, addr(0)));
-    it.full(0, 0, addr(0), full());
+    it.backlog_full(0, 0, addr(0), full());
     assert_eq!(said(&mut it, 0), Said::Open(1, addr(1)));
     it.failed(1, refused());
     assert_eq!(said(&mut it, 0), Said::Wait(BACKLOG_RETRY));
-    assert!(!it.is_planned());
+    assert!(!it.is_waiting());
     assert_eq!(said(&mut it, BACKLOG_RETRY), Said::Open(2, addr(0)));
-    it.full(BACKLOG_RETRY, 2, addr(0), full());
+    it.backlog_full(BACKLOG_RETRY, 2, addr(0), full());
     let Next::Fail(error) = it.next(TIMEOUT) else { panic!("its time is over") };
     assert!(error.to_string().contains("backlog"), "{error}");
 }
@@ -108,18 +108,21 @@ fn where_time_is_short_each_address_has_its_turn() {
 
 #[test]
 fn so_many_are_under_way_and_the_oldest_makes_way() {
-    let mut it = to(MOST_UNDER_WAY as u16 + 1);
-    it.give_up = u64::MAX;
+    let mut it = to(MAX_IN_PROGRESS as u16 + 1);
+    it.deadline = u64::MAX;
     it.timeout = u64::MAX;
     let mut now = 0;
-    for n in 0..MOST_UNDER_WAY {
+    for n in 0..MAX_IN_PROGRESS {
         assert_eq!(said(&mut it, now), Said::Open(n as u32, addr(n as u16)));
         now += ATTEMPT_DELAY;
     }
     assert_eq!(said(&mut it, now), Said::Drop(0));
-    assert_eq!(said(&mut it, now), Said::Open(MOST_UNDER_WAY as u32, addr(MOST_UNDER_WAY as u16)));
+    assert_eq!(
+        said(&mut it, now),
+        Said::Open(MAX_IN_PROGRESS as u32, addr(MAX_IN_PROGRESS as u16))
+    );
     it.failed(0, refused());
-    assert_eq!(it.under_way.len(), MOST_UNDER_WAY, "it was none of them any more");
+    assert_eq!(it.in_progress.len(), MAX_IN_PROGRESS, "it was none of them any more");
 }
 
 #[test]
@@ -286,7 +289,7 @@ impl World {
     }
 
     fn expected(&self, begins: u64, end: u64) -> Said {
-        let number = self.it.begun;
+        let number = self.it.attempts;
         if self.now < begins {
             return Said::Wait(begins);
         }
@@ -319,11 +322,11 @@ impl World {
             Some(_) => {
                 self.fails(io::ErrorKind::WouldBlock);
                 self.full.push_back((addr.clone(), self.now + BACKLOG_RETRY));
-                self.it.full(self.now, number, addr, io::ErrorKind::WouldBlock.into());
+                self.it.backlog_full(self.now, number, addr, io::ErrorKind::WouldBlock.into());
             }
             None => self.under_way.push(number),
         }
-        assert!(!self.it.is_planned());
+        assert!(!self.it.is_waiting());
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) enum DatagramPhase {
 /// What follows on the last look.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum AfterDrain {
-    Rest,
+    Stop,
     Close,
 }
 
@@ -29,12 +29,12 @@ impl<T: DatagramTransport> Datagram<T> {
     /// Nothing more is shown; what waits still leaves.
     pub(crate) fn close(&mut self) {
         self.phase = DatagramPhase::Closing;
-        self.turns_some_away = true;
-        self.note_how_it_sends();
+        self.rejects_some = true;
+        self.update_plain_send();
     }
 
     /// Answers what has come, and then rests or closes. It may have come without an edge.
-    pub(crate) fn begin_datagram_drain(&mut self, since: u64, then: AfterDrain) {
+    pub(crate) fn begin_drain(&mut self, since: u64, then: AfterDrain) {
         match &mut self.phase {
             DatagramPhase::Closing => {}
             DatagramPhase::Draining { then: before, .. } => {
@@ -50,22 +50,22 @@ impl<T: DatagramTransport> Datagram<T> {
     }
 
     /// Takes nothing more until the server runs again; what waits still leaves.
-    pub(crate) fn wait(&mut self) {
-        self.waits = true;
+    pub(crate) fn suspend(&mut self) {
+        self.suspended = true;
     }
 
     /// Whether the handler is to be told of a shutdown; says so once in each run, and not when it
     /// closes anyway.
     pub(crate) fn take_shutdown(&mut self) -> bool {
-        let due = !self.told && self.phase != DatagramPhase::Closing;
-        self.told = true;
+        let due = !self.shutdown_notified && self.phase != DatagramPhase::Closing;
+        self.shutdown_notified = true;
         due
     }
 
     /// The server runs again.
     pub(crate) fn resume_all(&mut self) {
-        self.waits = false;
-        self.told = false;
+        self.suspended = false;
+        self.shutdown_notified = false;
         if self.phase == DatagramPhase::Stopped {
             self.phase = DatagramPhase::Open;
             self.readable = true;
@@ -73,10 +73,10 @@ impl<T: DatagramTransport> Datagram<T> {
     }
 
     /// The last look is over.
-    pub(crate) fn end_look(&mut self) {
+    pub(crate) fn end_drain(&mut self) {
         match self.phase {
             DatagramPhase::Draining { then: AfterDrain::Close, .. } => self.close(),
-            DatagramPhase::Draining { then: AfterDrain::Rest, .. } => {
+            DatagramPhase::Draining { then: AfterDrain::Stop, .. } => {
                 self.phase = DatagramPhase::Stopped;
             }
             _ => {}
@@ -89,32 +89,33 @@ impl<T: DatagramTransport> Datagram<T> {
 
     /// Whether nothing is left to do before the server ends its run.
     pub(crate) fn is_drained(&self) -> bool {
-        self.phase == DatagramPhase::Stopped && self.owes_nothing()
+        self.phase == DatagramPhase::Stopped && self.is_flushed()
     }
 
     /// One that was taken will be answered later, or was now.
-    pub(crate) fn owe(&mut self, on: bool) {
-        self.owed = if on { self.owed + 1 } else { self.owed.saturating_sub(1) };
+    pub(crate) fn track_reply(&mut self, on: bool) {
+        self.replies_due =
+            if on { self.replies_due + 1 } else { self.replies_due.saturating_sub(1) };
     }
 
     /// Whether nothing waits to leave, here or with a handler that blocks.
-    pub(crate) fn owes_nothing(&self) -> bool {
-        self.packets.is_empty() && self.owed == 0
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.packets.is_empty() && self.replies_due == 0
     }
 
     /// Whether some that were taken are being answered by handlers that block.
-    pub(crate) fn is_owing(&self) -> bool {
-        self.owed > 0
+    pub(crate) fn has_replies_due(&self) -> bool {
+        self.replies_due > 0
     }
 
     /// Whether more can be read only when something that is owed was answered.
-    pub(crate) fn is_held_up(&self) -> bool {
-        self.paused && self.owed > 0
+    pub(crate) fn is_read_blocked(&self) -> bool {
+        self.paused && self.replies_due > 0
     }
 
     /// Whether it is about to close, and answers are owed that could not leave then.
     pub(crate) fn awaits_answers(&self) -> bool {
-        self.owed > 0
+        self.replies_due > 0
             && matches!(self.phase, DatagramPhase::Draining { then: AfterDrain::Close, .. })
     }
 }

@@ -16,26 +16,26 @@ pub(super) struct Shown {
 
 impl<T: DatagramTransport> Datagram<T> {
     /// A datagram is shown that came to one of several addresses.
-    pub(crate) fn note_shown(&mut self, peer: &Addr, destination: Option<Destination>) {
+    pub(crate) fn begin_delivery(&mut self, peer: &Addr, destination: Option<Destination>) {
         let known = peer.ip().zip(destination);
         self.shown = known.map(|(peer, destination)| Shown { peer: *peer, destination });
-        self.note_how_it_sends();
+        self.update_plain_send();
     }
 
     /// None is shown any more.
-    pub(crate) fn end_showing(&mut self) {
+    pub(crate) fn end_delivery(&mut self) {
         self.shown = None;
-        self.note_how_it_sends();
+        self.update_plain_send();
     }
 
     /// The phase, or what is shown, has changed.
-    pub(super) fn note_how_it_sends(&mut self) {
-        self.sends_plainly = self.phase != DatagramPhase::Closing && self.shown.is_none();
+    pub(super) fn update_plain_send(&mut self) {
+        self.can_send_plainly = self.phase != DatagramPhase::Closing && self.shown.is_none();
     }
 
     #[inline]
-    pub(crate) fn sends_plainly(&self) -> bool {
-        self.sends_plainly
+    pub(crate) fn can_send_plainly(&self) -> bool {
+        self.can_send_plainly
     }
 
     /// Where the datagram that is shown was sent to, if that is known.
@@ -44,14 +44,14 @@ impl<T: DatagramTransport> Datagram<T> {
     }
 
     /// The same while a datagram is shown: what goes to its sender leaves from where it was sent to.
-    pub(crate) fn answer(&mut self, to: Option<&Addr>, bytes: &[u8], room: QueueLimits) -> bool {
+    pub(crate) fn answer(&mut self, to: Option<&Addr>, bytes: &[u8], limits: QueueLimits) -> bool {
         let shown = self.shown.filter(|shown| to.and_then(Addr::ip) == Some(&shown.peer));
         let source = shown.and_then(|shown| Some((shown.destination.source()?, shown.peer)));
         let taken = match source {
-            Some((from, to)) => self.packets.push_from(from, to, bytes, room),
-            None => self.packets.push(to, bytes, room),
+            Some((from, to)) => self.packets.push_from(from, to, bytes, limits),
+            None => self.packets.push(to, bytes, limits),
         };
-        self.note_taken(taken)
+        self.note_queued(taken)
     }
 
     /// The same from an address of ours, if it has several to choose from.
@@ -60,20 +60,20 @@ impl<T: DatagramTransport> Datagram<T> {
         from: Option<SocketAddr>,
         to: &Addr,
         bytes: &[u8],
-        room: QueueLimits,
+        limits: QueueLimits,
     ) -> bool {
         let taken = match (from, to.ip()) {
             (Some(from), Some(peer)) if self.may_leave_from(from) => {
-                self.packets.push_from(from, *peer, bytes, room)
+                self.packets.push_from(from, *peer, bytes, limits)
             }
-            _ => self.packets.push(Some(to), bytes, room),
+            _ => self.packets.push(Some(to), bytes, limits),
         };
-        self.note_taken(taken)
+        self.note_queued(taken)
     }
 
     /// Whether it can be told to send from there; from a group nothing is ever sent.
     fn may_leave_from(&self, addr: SocketAddr) -> bool {
         let ip = addr.ip().to_canonical();
-        self.transport.has_every_address() && !ip.is_unspecified() && !ip.is_multicast()
+        self.transport.is_wildcard() && !ip.is_unspecified() && !ip.is_multicast()
     }
 }

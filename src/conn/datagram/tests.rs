@@ -8,7 +8,7 @@ const ROOM: QueueLimits = QueueLimits { packets: 8, bytes: 1 << 10 };
 /// A socket whose every answer is written down before.
 #[derive(Default)]
 struct Script {
-    receives: VecDeque<Result<Received, io::ErrorKind>>,
+    receives: VecDeque<Result<RecvOutcome, io::ErrorKind>>,
     sends: VecDeque<Result<usize, io::ErrorKind>>,
     one_peer: bool,
 }
@@ -16,9 +16,9 @@ struct Script {
 impl DatagramTransport for Script {
     type MmsgHeaders = ();
 
-    fn receive(&mut self, (): &mut (), _: &mut RecvBuffers, most: usize) -> io::Result<Received> {
+    fn receive(&mut self, (): &mut (), _: &mut RecvBuffers, max: usize) -> io::Result<RecvOutcome> {
         let received = self.receives.pop_front().unwrap_or(Err(io::ErrorKind::WouldBlock))?;
-        assert!(received.came <= most);
+        assert!(received.count <= max);
         Ok(received)
     }
 
@@ -31,7 +31,7 @@ impl DatagramTransport for Script {
         self.one_peer
     }
 
-    fn has_every_address(&self) -> bool {
+    fn is_wildcard(&self) -> bool {
         !self.one_peer
     }
 }
@@ -69,7 +69,7 @@ fn an_error_costs_one_datagram_and_keeps_the_others_in_order() {
     let mut datagram = queue(script, 6);
     let expected = [Ok(2), Err(NetworkUnreachable), Ok(0), Err(ConnectionRefused), Ok(2)];
     assert_eq!(flush_all(&mut datagram), expected);
-    assert_eq!(datagram.waiting(), 0);
+    assert_eq!(datagram.queue_len(), 0);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn what_a_connected_socket_is_told_costs_no_datagram_the_first_time() {
     let mut datagram = queue(Script { sends: sends.into(), ..Script::default() }, 3);
     datagram.is_connected = true;
     assert_eq!(flush_all(&mut datagram), sends);
-    assert_eq!(datagram.waiting(), 0);
+    assert_eq!(datagram.queue_len(), 0);
 }
 
 #[test]
@@ -89,9 +89,9 @@ fn a_socket_without_room_waits_for_it_and_a_peer_without_room_for_nobody() {
         || Script { sends: [Ok(1), Err(io::ErrorKind::WouldBlock)].into(), ..Script::default() };
     let mut datagram = queue(refused(), 4);
     assert_eq!(flush_all(&mut datagram), [Ok(1), Err(io::ErrorKind::WouldBlock)]);
-    assert_eq!(datagram.waiting(), 3);
+    assert_eq!(datagram.queue_len(), 3);
     assert!(datagram.wants_write_interest());
-    datagram.note(Readiness { writable: true, ..Readiness::default() });
+    datagram.set_ready(Readiness { writable: true, ..Readiness::default() });
     assert!(!datagram.wants_write_interest(), "there is room again");
     assert_eq!(flush_all(&mut datagram), [Ok(3)]);
 
@@ -106,23 +106,23 @@ fn a_socket_without_room_waits_for_it_and_a_peer_without_room_for_nobody() {
     let mut datagram = queue(Script { one_peer: true, ..refused() }, 4);
     datagram.is_connected = true;
     assert_eq!(flush_all(&mut datagram), [Ok(1), Err(io::ErrorKind::WouldBlock)]);
-    assert_eq!(datagram.waiting(), 3, "there is nobody else whom it could hold up");
+    assert_eq!(datagram.queue_len(), 3, "there is nobody else whom it could hold up");
 }
 
 #[test]
 fn reading_ends_when_all_came_or_nothing_did_and_not_at_an_error() {
     let receives = [
-        Ok(Received { came: 4, all: false }),
+        Ok(RecvOutcome { count: 4, drained: false }),
         Err(io::ErrorKind::ConnectionRefused),
-        Ok(Received { came: 2, all: true }),
+        Ok(RecvOutcome { count: 2, drained: true }),
     ];
     let mut datagram = queue(Script { receives: receives.into(), ..Script::default() }, 0);
-    let mut inbox = RecvBuffers::new(8);
-    let mut receive = |datagram: &mut Datagram<Script>| datagram.receive(&mut (), &mut inbox, 4);
+    let mut buffers = RecvBuffers::new(8);
+    let mut receive = |datagram: &mut Datagram<Script>| datagram.receive(&mut (), &mut buffers, 4);
     assert!(matches!(receive(&mut datagram), Some(Ok(4))) && datagram.wants_read());
     assert!(matches!(receive(&mut datagram), Some(Err(_))) && datagram.wants_read());
     assert!(matches!(receive(&mut datagram), Some(Ok(2))) && !datagram.wants_read());
-    datagram.note(Readiness { readable: true, ..Readiness::default() });
+    datagram.set_ready(Readiness { readable: true, ..Readiness::default() });
     assert!(datagram.wants_read());
     assert!(receive(&mut datagram).is_none() && !datagram.wants_read());
 }
@@ -130,15 +130,15 @@ fn reading_ends_when_all_came_or_nothing_did_and_not_at_an_error() {
 #[test]
 fn the_last_look_is_a_look_even_without_an_edge() {
     for (then, phase) in
-        [(AfterDrain::Rest, DatagramPhase::Stopped), (AfterDrain::Close, DatagramPhase::Closing)]
+        [(AfterDrain::Stop, DatagramPhase::Stopped), (AfterDrain::Close, DatagramPhase::Closing)]
     {
         let mut datagram = queue(Script::default(), 0);
         assert!(datagram.receive(&mut (), &mut RecvBuffers::new(8), 1).is_none());
-        datagram.begin_datagram_drain(7, then);
+        datagram.begin_drain(7, then);
         assert!(datagram.wants_read() && datagram.wants_service());
         // Asked for twice, the stronger holds.
-        datagram.begin_datagram_drain(8, AfterDrain::Rest);
-        datagram.end_look();
+        datagram.begin_drain(8, AfterDrain::Stop);
+        datagram.end_drain();
         assert_eq!(datagram.phase(), phase);
         assert!(!datagram.wants_read());
         datagram.resume_all();
@@ -164,7 +164,7 @@ fn a_closing_socket_wants_a_turn_until_it_is_gone() {
     datagram.close();
     assert!(datagram.wants_service() && !datagram.wants_read());
     assert!(matches!(datagram.flush(&mut (), 64), Some(FlushOutcome::WouldBlock)));
-    datagram.asked_for_room = true;
+    datagram.write_interest = true;
     assert!(datagram.wants_service(), "its end has no time yet");
     datagram.closes_at = Some(1);
     assert!(!datagram.wants_service(), "it waits for room, for that time, and for nothing else");
@@ -174,21 +174,21 @@ fn a_closing_socket_wants_a_turn_until_it_is_gone() {
 
 #[test]
 fn what_cannot_be_received_again_and_again_is_tried_later() {
-    let mut inbox = RecvBuffers::new(100);
+    let mut buffers = RecvBuffers::new(100);
     let broken = std::iter::repeat_n(Err(io::ErrorKind::OutOfMemory), 100);
     let mut datagram = queue(Script { receives: broken.collect(), ..Script::default() }, 0);
     let mut failed = 0;
     while datagram.wants_read() {
-        assert!(matches!(datagram.receive(&mut (), &mut inbox, 8), Some(Err(_))));
+        assert!(matches!(datagram.receive(&mut (), &mut buffers, 8), Some(Err(_))));
         failed += 1;
     }
-    assert_eq!(failed, FAILURES_IN_A_ROW + 1);
+    assert_eq!(failed, MAX_RECV_FAILURES + 1);
     assert!(!datagram.wants_service(), "it sleeps");
     assert!(datagram.retry() && datagram.wants_read() && !datagram.retry());
     datagram.transport.receives = [Err(io::ErrorKind::OutOfMemory)].into();
-    assert!(matches!(datagram.receive(&mut (), &mut inbox, 8), Some(Err(_))));
+    assert!(matches!(datagram.receive(&mut (), &mut buffers, 8), Some(Err(_))));
     assert!(!datagram.wants_read(), "one failure more, and it sleeps again");
     assert!(datagram.retry() && datagram.wants_read());
-    assert!(datagram.receive(&mut (), &mut inbox, 8).is_none());
-    assert_eq!(datagram.failures, 0);
+    assert!(datagram.receive(&mut (), &mut buffers, 8).is_none());
+    assert_eq!(datagram.recv_failures, 0);
 }

@@ -14,16 +14,16 @@ fn parse_in_pieces(
     patient: bool,
     parse: Parse<'_>,
 ) -> (Vec<Vec<u8>>, Vec<u8>, Option<String>) {
-    let mut held = Unconsumed::default();
+    let mut unconsumed = Unconsumed::default();
     let mut parsed = Vec::new();
     let mut from = 0;
     for &cut in cuts.iter().chain([&stream.len()]) {
-        held.append(&stream[from..cut]);
+        unconsumed.append(&stream[from..cut]);
         from = cut;
-        if patient && held.needs_more() {
+        if patient && unconsumed.needs_more() {
             continue;
         }
-        let mut input = held.input();
+        let mut input = unconsumed.input();
         loop {
             match parse(&mut input) {
                 Ok(Some(piece)) => parsed.push(piece),
@@ -31,10 +31,10 @@ fn parse_in_pieces(
                 Err(error) => return (parsed, Vec::new(), Some(error.to_string())),
             }
         }
-        let left = input.left();
-        held.keep(left, 0);
+        let left = input.remainder();
+        unconsumed.store_remainder(left, 0);
     }
-    (parsed, held.input().peek().to_vec(), None)
+    (parsed, unconsumed.input().peek().to_vec(), None)
 }
 
 /// Cuts `stream` at every two places, and everywhere; all must give what the whole gives.
@@ -131,21 +131,21 @@ fn every_chunking_gives_the_same_fixed_and_needed_pieces() {
 
 #[test]
 fn what_is_needed_is_void_once_something_is_taken() {
-    let mut held = Unconsumed::default();
-    held.append(b"abc");
-    let mut input = held.input();
+    let mut unconsumed = Unconsumed::default();
+    unconsumed.append(b"abc");
+    let mut input = unconsumed.input();
     assert!(!input.require(10, 10).unwrap());
     assert_eq!(input.take(1), Some(&b"a"[..]));
-    let left = input.left();
-    held.keep(left, 0);
-    assert!(!held.needs_more());
-    let mut input = held.input();
+    let left = input.remainder();
+    unconsumed.store_remainder(left, 0);
+    assert!(!unconsumed.needs_more());
+    let mut input = unconsumed.input();
     assert!(!input.require(3, 10).unwrap());
-    let left = input.left();
-    held.keep(left, 0);
-    assert!(held.needs_more());
-    held.append(b"d");
-    assert!(!held.needs_more());
+    let left = input.remainder();
+    unconsumed.store_remainder(left, 0);
+    assert!(unconsumed.needs_more());
+    unconsumed.append(b"d");
+    assert!(!unconsumed.needs_more());
 }
 
 #[test]
@@ -177,9 +177,9 @@ fn a_frame_above_the_limit_fails_before_its_body_comes() {
 
 #[test]
 fn changing_the_byte_looked_for_searches_again() {
-    let mut held = Unconsumed::default();
-    held.append(b"a b");
-    let mut input = held.input();
+    let mut unconsumed = Unconsumed::default();
+    unconsumed.append(b"a b");
+    let mut input = unconsumed.input();
     assert_eq!(input.take_until(b'\n', 9).unwrap(), None);
     assert_eq!(input.take_until(b' ', 9).unwrap(), Some(&b"a"[..]));
     assert_eq!(input.peek(), b"b");
@@ -192,16 +192,16 @@ const MEGABYTE: usize = 1 << 20;
 #[cfg_attr(miri, ignore = "too long")]
 fn a_megabyte_line_byte_by_byte_is_searched_once() {
     for separator in [&b"\n"[..], b"\r\n\r\n", b"xxxxxx\n"] {
-        let mut held = Unconsumed::default();
+        let mut unconsumed = Unconsumed::default();
         let mut looked_at = 0;
         for _ in 0..MEGABYTE {
-            held.append(b"x");
-            let mut input = held.input();
-            let before = input.progress.searched;
+            unconsumed.append(b"x");
+            let mut input = unconsumed.input();
+            let before = input.scan.searched;
             assert_eq!(input.take_delimited(separator, MEGABYTE).unwrap(), None);
-            looked_at += input.progress.searched - before;
-            let left = input.left();
-            held.keep(left, 0);
+            looked_at += input.scan.searched - before;
+            let left = input.remainder();
+            unconsumed.store_remainder(left, 0);
         }
         assert_eq!(looked_at, MEGABYTE);
     }
@@ -211,21 +211,21 @@ fn a_megabyte_line_byte_by_byte_is_searched_once() {
 #[test]
 #[cfg_attr(miri, ignore = "too long")]
 fn a_megabyte_frame_byte_by_byte_is_shown_three_times_and_moved_only_as_it_doubles() {
-    let mut held = Unconsumed::default();
+    let mut unconsumed = Unconsumed::default();
     let (mut shown, mut moved, mut taken, mut capacity) = (0, 0, 0, 0);
     let header = (MEGABYTE as u32).to_be_bytes();
     for byte in header.iter().chain(std::iter::repeat_n(&b'x', MEGABYTE)) {
-        held.append(&[*byte]);
-        let grown = held.0.as_ref().unwrap().bytes.capacity();
+        unconsumed.append(&[*byte]);
+        let grown = unconsumed.0.as_ref().unwrap().bytes.capacity();
         moved += u32::from(std::mem::replace(&mut capacity, grown) != grown);
-        if held.needs_more() {
+        if unconsumed.needs_more() {
             continue;
         }
         shown += 1;
-        let mut input = held.input();
+        let mut input = unconsumed.input();
         taken += input.take_frame(MEGABYTE).unwrap().map_or(0, <[u8]>::len);
-        let left = input.left();
-        held.keep(left, 0);
+        let left = input.remainder();
+        unconsumed.store_remainder(left, 0);
     }
     assert_eq!(taken, MEGABYTE);
     // The first byte, the whole length, and the whole frame.
@@ -235,26 +235,26 @@ fn a_megabyte_frame_byte_by_byte_is_shown_three_times_and_moved_only_as_it_doubl
 
 #[test]
 fn a_length_is_not_believed_before_its_bytes_have_come() {
-    let mut held = Unconsumed::default();
-    held.append(b"\x40\0\0\0abc");
-    let mut input = held.input();
+    let mut unconsumed = Unconsumed::default();
+    unconsumed.append(b"\x40\0\0\0abc");
+    let mut input = unconsumed.input();
     assert_eq!(input.take_frame(1 << 30).unwrap(), None);
-    let left = input.left();
-    held.keep(left, 0);
-    held.append(b"d");
-    assert!(held.0.as_ref().unwrap().bytes.capacity() <= 16);
+    let left = input.remainder();
+    unconsumed.store_remainder(left, 0);
+    unconsumed.append(b"d");
+    assert!(unconsumed.0.as_ref().unwrap().bytes.capacity() <= 16);
 }
 
 #[test]
 fn held_bytes_take_about_their_own_size_and_none_when_taken() {
-    let mut held = Unconsumed::default();
-    held.hold(&Input::new(b"0123456789"), 0);
-    assert!(held.0.as_ref().unwrap().bytes.capacity() <= 16);
-    let mut input = held.input();
+    let mut unconsumed = Unconsumed::default();
+    unconsumed.store(&Input::new(b"0123456789"), 0);
+    assert!(unconsumed.0.as_ref().unwrap().bytes.capacity() <= 16);
+    let mut input = unconsumed.input();
     assert_eq!(input.take(10).map(<[u8]>::len), Some(10));
-    let left = input.left();
-    held.keep(left, 0);
-    assert!(held.0.is_none());
+    let left = input.remainder();
+    unconsumed.store_remainder(left, 0);
+    assert!(unconsumed.0.is_none());
 }
 
 #[test]
@@ -268,56 +268,56 @@ fn take_gives_all_or_nothing() {
 
 #[test]
 fn the_first_byte_that_is_held_says_since_when() {
-    let mut held = Unconsumed::default();
-    held.hold(&Input::new(b"ab"), 5);
-    held.append(b"c");
-    let left = held.input().left();
-    held.keep(left, 6);
-    assert_eq!(held.since(), 5, "nothing was taken");
-    let mut input = held.input();
+    let mut unconsumed = Unconsumed::default();
+    unconsumed.store(&Input::new(b"ab"), 5);
+    unconsumed.append(b"c");
+    let left = unconsumed.input().remainder();
+    unconsumed.store_remainder(left, 6);
+    assert_eq!(unconsumed.waiting_since(), 5, "nothing was taken");
+    let mut input = unconsumed.input();
     input.take(1);
-    let left = input.left();
-    held.keep(left, 7);
-    assert_eq!(held.since(), 7);
-    held.restart(9);
-    assert_eq!(held.since(), 9);
+    let left = input.remainder();
+    unconsumed.store_remainder(left, 7);
+    assert_eq!(unconsumed.waiting_since(), 7);
+    unconsumed.restart_wait(9);
+    assert_eq!(unconsumed.waiting_since(), 9);
 }
 
 /// A handler that takes one small piece each time it is shown everything.
 #[test]
 #[cfg_attr(miri, ignore = "too long")]
 fn what_is_left_again_and_again_moves_less_often_than_it_comes() {
-    let mut held = Unconsumed::default();
+    let mut unconsumed = Unconsumed::default();
     let (mut moved, mut came) = (0, 0);
     for _ in 0..100_000 {
-        let start = held.0.as_ref().map_or(0, |kept| kept.start);
-        let left = held.len();
-        held.append(b"abc");
+        let start = unconsumed.0.as_ref().map_or(0, |kept| kept.start);
+        let left = unconsumed.len();
+        unconsumed.append(b"abc");
         came += 3;
-        if held.0.as_ref().unwrap().start < start {
+        if unconsumed.0.as_ref().unwrap().start < start {
             moved += left;
         }
-        let mut input = held.input();
+        let mut input = unconsumed.input();
         input.take(2);
-        let left = input.left();
-        held.keep(left, 0);
+        let left = input.remainder();
+        unconsumed.store_remainder(left, 0);
     }
-    assert_eq!(held.len(), 100_000);
+    assert_eq!(unconsumed.len(), 100_000);
     assert!(moved <= came, "{moved} bytes were moved, {came} came");
 }
 
 #[test]
 fn what_is_held_is_moved_only_when_more_than_half_of_it_was_taken() {
-    let mut held = Unconsumed::default();
-    held.append(b"0123456789");
+    let mut unconsumed = Unconsumed::default();
+    unconsumed.append(b"0123456789");
     // How many bytes are taken, and how many that were taken are there after the next has come.
     for (taken, there) in [(4, 4), (1, 5), (1, 6), (0, 6), (2, 0)] {
-        let mut input = held.input();
+        let mut input = unconsumed.input();
         assert!(input.take(taken).is_some());
-        let left = input.left();
-        held.keep(left, 0);
-        held.append(b"x");
-        assert_eq!(held.0.as_ref().unwrap().start, there);
+        let left = input.remainder();
+        unconsumed.store_remainder(left, 0);
+        unconsumed.append(b"x");
+        assert_eq!(unconsumed.0.as_ref().unwrap().start, there);
     }
-    assert_eq!(held.input().peek(), b"89xxxxx");
+    assert_eq!(unconsumed.input().peek(), b"89xxxxx");
 }

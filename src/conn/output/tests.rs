@@ -108,9 +108,9 @@ fn the_pool_keeps_no_more_than_its_limit() {
 #[test]
 fn the_pool_keeps_nothing_large() {
     for (bytes, pieces, kept) in [
-        (POOL_BUFFER_SIZE, POOL_PIECES, 1),
-        (POOL_BUFFER_SIZE + 1, POOL_PIECES, 0),
-        (POOL_BUFFER_SIZE, POOL_PIECES + 1, 0),
+        (POOL_BUFFER_SIZE, POOL_CHUNKS, 1),
+        (POOL_BUFFER_SIZE + 1, POOL_CHUNKS, 0),
+        (POOL_BUFFER_SIZE, POOL_CHUNKS + 1, 0),
     ] {
         let (mut pool, mut output) = (BufferPool::default(), Output::default());
         output.push(&vec![0; bytes], &mut pool);

@@ -128,7 +128,7 @@ impl RecvBuffers {
 
     /// The places to fill, and what to note about each.
     #[inline]
-    pub(crate) fn places(
+    pub(crate) fn slots(
         &mut self,
     ) -> (impl Iterator<Item = &mut [u8]>, impl Iterator<Item = &mut RecvSlot>) {
         self.is_unix = false;
@@ -140,7 +140,7 @@ impl RecvBuffers {
 
     /// The same for a socket of which the system says where each datagram was sent to.
     #[allow(dead_code, reason = "only where a system says that")]
-    pub(crate) fn places_with_destination(
+    pub(crate) fn slots_with_destination(
         &mut self,
     ) -> (
         impl Iterator<Item = &mut [u8]>,
@@ -170,14 +170,14 @@ impl RecvBuffers {
 
     /// The first place, for a datagram of a Unix socket.
     #[allow(dead_code, reason = "only where there are Unix sockets")]
-    pub(crate) fn unix_place(&mut self) -> Option<(&mut [u8], &mut UnixRecvSlot)> {
+    pub(crate) fn unix_slot(&mut self) -> Option<(&mut [u8], &mut UnixRecvSlot)> {
         self.is_unix = true;
         self.has_destinations = false;
         Some((self.bytes.get_mut(..=self.max)?, &mut self.unix))
     }
 
     #[inline]
-    pub(crate) fn letter(&self, nth: usize) -> Option<Packet<'_>> {
+    pub(crate) fn packet(&self, nth: usize) -> Option<Packet<'_>> {
         let (len, peer) = if self.is_unix {
             (self.unix.len, self.unix.peer())
         } else {
@@ -195,17 +195,17 @@ mod tests {
 
     #[test]
     fn a_datagram_longer_than_the_limit_shows() {
-        let mut inbox = RecvBuffers::new(8);
+        let mut buffers = RecvBuffers::new(8);
         for (len, truncated) in [(0, false), (8, false), (9, true)] {
-            let (mut places, mut arrived) = inbox.places();
+            let (mut places, mut arrived) = buffers.slots();
             let place = places.next().unwrap();
             assert_eq!(place.len(), 9);
             place.fill(7);
             arrived.next().unwrap().len = len;
             drop((places, arrived));
-            let letter = inbox.letter(0).unwrap();
-            assert_eq!((letter.bytes.len(), letter.truncated), (len.min(8), truncated));
+            let packet = buffers.packet(0).unwrap();
+            assert_eq!((packet.bytes.len(), packet.truncated), (len.min(8), truncated));
         }
-        assert!(inbox.letter(BATCH).is_none());
+        assert!(buffers.packet(BATCH).is_none());
     }
 }

@@ -7,9 +7,9 @@ use crate::addr::Addr;
 
 /// Where a datagram goes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum To {
+pub(crate) enum DestAddr {
     /// To whom the socket is connected.
-    Peer,
+    Connected,
     V4(SocketAddrV4),
     V6(SocketAddrV6),
     /// The same, but from the address that lies before the datagram in the queue.
@@ -25,17 +25,17 @@ pub(crate) enum To {
 pub(crate) struct QueuedPacket {
     start: usize,
     len: usize,
-    pub(crate) to: To,
+    pub(crate) to: DestAddr,
 }
 
 impl QueuedPacket {
     /// Bytes that lie before the datagram in the queue and belong to it.
     fn head(&self) -> usize {
         match self.to {
-            To::Peer | To::V4(_) | To::V6(_) => 0,
-            To::V4From(_) => source::V4_LEN,
-            To::V6From(_) => source::V6_LEN,
-            To::Path(len) => len,
+            DestAddr::Connected | DestAddr::V4(_) | DestAddr::V6(_) => 0,
+            DestAddr::V4From(_) => source::V4_LEN,
+            DestAddr::V6From(_) => source::V6_LEN,
+            DestAddr::Path(len) => len,
         }
     }
 }
@@ -46,7 +46,7 @@ pub(crate) struct SendQueue {
     bytes: Vec<u8>,
     list: Vec<QueuedPacket>,
     /// How many of the list are gone.
-    gone: usize,
+    sent: usize,
 }
 
 /// How much a queue may hold.
@@ -62,24 +62,24 @@ const KEEP: usize = 1 << 20;
 impl SendQueue {
     /// Takes a datagram, if there is room for it.
     #[inline]
-    pub(crate) fn push(&mut self, to: Option<&Addr>, bytes: &[u8], room: QueueLimits) -> bool {
-        if !self.has_room(bytes.len(), room) {
+    pub(crate) fn push(&mut self, to: Option<&Addr>, bytes: &[u8], limits: QueueLimits) -> bool {
+        if !self.make_room(bytes.len(), limits) {
             return false;
         }
         let to = match to {
-            Some(Addr::Ip(SocketAddr::V4(addr))) => To::V4(*addr),
-            Some(Addr::Ip(SocketAddr::V6(addr))) => To::V6(*addr),
+            Some(Addr::Ip(SocketAddr::V4(addr))) => DestAddr::V4(*addr),
+            Some(Addr::Ip(SocketAddr::V6(addr))) => DestAddr::V6(*addr),
             Some(Addr::Unix(path)) => {
                 let path = path.as_os_str().as_encoded_bytes();
                 self.bytes.extend_from_slice(path);
-                To::Path(path.len())
+                DestAddr::Path(path.len())
             }
             Some(Addr::Abstract(name)) => {
                 self.bytes.push(0);
                 self.bytes.extend_from_slice(name);
-                To::Path(1 + name.len())
+                DestAddr::Path(1 + name.len())
             }
-            Some(Addr::Unnamed) | None => To::Peer,
+            Some(Addr::Unnamed) | None => DestAddr::Connected,
         };
         self.push_bytes(to, bytes);
         true
@@ -92,17 +92,17 @@ impl SendQueue {
         from: SocketAddr,
         to: SocketAddr,
         bytes: &[u8],
-        room: QueueLimits,
+        limits: QueueLimits,
     ) -> bool {
         let Some(source) = PacketSource::new(from, to) else {
-            return self.push(Some(&Addr::Ip(to)), bytes, room);
+            return self.push(Some(&Addr::Ip(to)), bytes, limits);
         };
-        if !self.has_room(bytes.len(), room) {
+        if !self.make_room(bytes.len(), limits) {
             return false;
         }
         let to = match to {
-            SocketAddr::V4(to) => To::V4From(to),
-            SocketAddr::V6(to) => To::V6From(to),
+            SocketAddr::V4(to) => DestAddr::V4From(to),
+            SocketAddr::V6(to) => DestAddr::V6From(to),
         };
         source.encode(&mut self.bytes);
         self.push_bytes(to, bytes);
@@ -110,16 +110,16 @@ impl SendQueue {
     }
 
     #[inline]
-    fn has_room(&mut self, len: usize, room: QueueLimits) -> bool {
-        if self.list.len() >= room.packets || self.bytes.len() + len > room.bytes {
-            self.close_up();
-            return self.len() < room.packets && self.bytes.len() + len <= room.bytes;
+    fn make_room(&mut self, len: usize, limits: QueueLimits) -> bool {
+        if self.list.len() >= limits.packets || self.bytes.len() + len > limits.bytes {
+            self.compact();
+            return self.len() < limits.packets && self.bytes.len() + len <= limits.bytes;
         }
         true
     }
 
     #[inline]
-    fn push_bytes(&mut self, to: To, bytes: &[u8]) {
+    fn push_bytes(&mut self, to: DestAddr, bytes: &[u8]) {
         // The bytes last, so that nothing has to be kept over that call.
         self.list.push(QueuedPacket { start: self.bytes.len(), len: bytes.len(), to });
         self.bytes.extend_from_slice(bytes);
@@ -128,7 +128,7 @@ impl SendQueue {
     /// How many wait.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.list.len() - self.gone
+        self.list.len() - self.sent
     }
 
     #[inline]
@@ -138,13 +138,13 @@ impl SendQueue {
 
     /// Those that wait, the next one first.
     #[inline]
-    pub(crate) fn waiting(&self) -> &[QueuedPacket] {
-        self.list.get(self.gone..).unwrap_or_default()
+    pub(crate) fn pending(&self) -> &[QueuedPacket] {
+        self.list.get(self.sent..).unwrap_or_default()
     }
 
     /// Whether the next one goes to whom the socket is connected.
-    pub(in crate::conn) fn go_to_peer(&self) -> bool {
-        self.waiting().first().is_some_and(|first| first.to == To::Peer)
+    pub(in crate::conn) fn next_is_connected_peer(&self) -> bool {
+        self.pending().first().is_some_and(|first| first.to == DestAddr::Connected)
     }
 
     #[inline]
@@ -156,14 +156,14 @@ impl SendQueue {
     /// elsewhere.
     #[allow(dead_code, reason = "only where there are Unix sockets")]
     pub(crate) fn path(&self, packet: &QueuedPacket) -> Option<&[u8]> {
-        let To::Path(len) = packet.to else { return None };
+        let DestAddr::Path(len) = packet.to else { return None };
         self.bytes.get(packet.start.checked_sub(len)?..packet.start)
     }
 
     /// The address from which a datagram is to leave; none where the system chooses.
     #[allow(dead_code, reason = "only where a system can be told where something leaves from")]
     pub(crate) fn source(&self, packet: &QueuedPacket) -> Option<PacketSource> {
-        if !matches!(packet.to, To::V4From(_) | To::V6From(_)) {
+        if !matches!(packet.to, DestAddr::V4From(_) | DestAddr::V6From(_)) {
             return None;
         }
         PacketSource::decode(
@@ -174,7 +174,7 @@ impl SendQueue {
     /// The first `n` are gone.
     #[inline]
     pub(in crate::conn) fn advance(&mut self, n: usize) {
-        self.gone = (self.gone + n).min(self.list.len());
+        self.sent = (self.sent + n).min(self.list.len());
         if self.is_empty() {
             self.clear();
         }
@@ -183,7 +183,7 @@ impl SendQueue {
     /// Forgets everything, and says how many that were.
     pub(in crate::conn) fn clear(&mut self) -> usize {
         let waited = self.len();
-        self.gone = 0;
+        self.sent = 0;
         self.list.clear();
         self.bytes.clear();
         if self.bytes.capacity() > KEEP {
@@ -193,15 +193,15 @@ impl SendQueue {
     }
 
     /// Moves those that wait to where those that are gone have been.
-    fn close_up(&mut self) {
-        if self.gone == 0 {
+    fn compact(&mut self) {
+        if self.sent == 0 {
             return;
         }
-        let Some(first) = self.list.get(self.gone) else { return };
+        let Some(first) = self.list.get(self.sent) else { return };
         let begin = first.start - first.head();
         self.bytes.drain(..begin);
-        self.list.drain(..self.gone);
-        self.gone = 0;
+        self.list.drain(..self.sent);
+        self.sent = 0;
         for packet in &mut self.list {
             packet.start -= begin;
         }

@@ -23,28 +23,28 @@ pub(crate) enum CloseState {
 
 impl<T: Transport> Stream<T> {
     pub(crate) fn shutdown_write(&mut self) {
-        self.flags.insert(Flags::OUTPUT_CLOSED);
+        self.flags.insert(Flags::SHUT_WR_REQUESTED);
     }
 
     /// Ends the outgoing direction if that was asked for and nothing is left to send.
     pub(crate) fn send_fin(&mut self) {
-        let asked = Flags::OUTPUT_CLOSED.union(Flags::OUTPUT_ENDED);
-        if self.flags.matches(Flags::OUTPUT_CLOSED, asked) && self.output.is_empty() {
-            self.flags.insert(Flags::OUTPUT_ENDED);
+        let asked = Flags::SHUT_WR_REQUESTED.union(Flags::SHUT_WR_DONE);
+        if self.flags.matches(Flags::SHUT_WR_REQUESTED, asked) && self.output.is_empty() {
+            self.flags.insert(Flags::SHUT_WR_DONE);
             // The only errors say that the connection is gone already, and reading will tell.
             let _ = self.transport.shutdown_write();
         }
     }
 
     /// The peer's end was read behind input that is held, or while an answer is awaited.
-    pub(crate) fn note_end(&mut self) {
-        self.flags.insert(Flags::END_DUE);
+    pub(crate) fn note_eof(&mut self) {
+        self.flags.insert(Flags::EOF_DUE);
     }
 
     /// Whether the handler shall be told of the peer's end now; says so once.
-    pub(crate) fn take_end(&mut self) -> bool {
-        let due = self.is_end_due();
-        self.flags.set(Flags::END_DUE, self.flags.intersects(Flags::END_DUE) && !due);
+    pub(crate) fn take_eof(&mut self) -> bool {
+        let due = self.is_eof_due();
+        self.flags.set(Flags::EOF_DUE, self.flags.intersects(Flags::EOF_DUE) && !due);
         due
     }
 
@@ -61,15 +61,15 @@ impl<T: Transport> Stream<T> {
     }
 
     pub(crate) fn close(&mut self) {
-        if self.ending == CloseState::Open {
-            self.end(CloseState::Closing);
+        if self.close_state == CloseState::Open {
+            self.set_close_state(CloseState::Closing);
         }
     }
 
     /// A conversation that the server cuts off may be aborted by its handler still, in `finish`:
     /// then the peer gets a reset although nothing was unsent. Says whether that changed anything.
     pub(crate) fn abort(&mut self, reason: CloseReason) -> bool {
-        let ending = match self.ending {
+        let close_state = match self.close_state {
             CloseState::Open
             | CloseState::Closing
             | CloseState::Aborted(CloseReason::ShutdownTimeout | CloseReason::IdleTimeout) => {
@@ -78,13 +78,13 @@ impl<T: Transport> Stream<T> {
             CloseState::Flushing | CloseState::Lingering => CloseState::Dropped,
             CloseState::Aborted(_) | CloseState::Dropped => return false,
         };
-        self.end(ending);
+        self.set_close_state(close_state);
         true
     }
 
     /// The conversation is over, the bytes it had sent are not.
-    pub(crate) fn leave(&mut self) {
-        self.end(CloseState::Flushing);
+    pub(crate) fn start_flushing(&mut self) {
+        self.set_close_state(CloseState::Flushing);
         drop(self.take_unconsumed());
     }
 
@@ -93,12 +93,12 @@ impl<T: Transport> Stream<T> {
         debug_assert!(self.output.is_empty());
         self.shutdown_write();
         self.send_fin();
-        self.end(CloseState::Lingering);
+        self.set_close_state(CloseState::Lingering);
         drop(self.take_unconsumed());
     }
 
-    pub(super) fn end(&mut self, ending: CloseState) {
-        self.ending = ending;
-        self.flags.insert(Flags::ENDING);
+    pub(super) fn set_close_state(&mut self, close_state: CloseState) {
+        self.close_state = close_state;
+        self.flags.insert(Flags::CLOSING);
     }
 }

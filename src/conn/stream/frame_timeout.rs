@@ -3,7 +3,7 @@
 //! Lazy as the idle timeout is: what a connection holds is stamped with the time, and one deadline
 //! a connection is under way, which looks at the stamp when it comes up.
 
-use super::state::SHUT_OFF;
+use super::state::INPUT_BLOCKED;
 use super::{CloseState, Stream};
 use crate::conn::flags::Flags;
 use crate::conn::transport::Transport;
@@ -23,37 +23,37 @@ pub(crate) enum FrameDeadline {
 impl<T: Transport> Stream<T> {
     /// Whether a deadline is to be set for what is held: there is none yet.
     pub(crate) fn arm_frame_deadline(&mut self) -> bool {
-        let unwatched = !self.held.is_empty() && !self.is_unfinished_watched();
-        self.flags.insert_if(Flags::UNFINISHED_WATCHED, unwatched);
+        let unwatched = !self.unconsumed.is_empty() && !self.is_frame_deadline_armed();
+        self.flags.insert_if(Flags::FRAME_DEADLINE_ARMED, unwatched);
         unwatched
     }
 
-    pub(crate) fn is_unfinished_watched(&self) -> bool {
-        self.flags.intersects(Flags::UNFINISHED_WATCHED)
+    pub(crate) fn is_frame_deadline_armed(&self) -> bool {
+        self.flags.intersects(Flags::FRAME_DEADLINE_ARMED)
     }
 
     /// No deadline is under way any more.
-    pub(crate) fn forget_unfinished(&mut self) {
-        self.flags.remove(Flags::UNFINISHED_WATCHED.union(Flags::UNFINISHED_LOOKED));
+    pub(crate) fn clear_frame_deadline(&mut self) {
+        self.flags.remove(Flags::FRAME_DEADLINE_ARMED.union(Flags::FRAME_RECHECKED));
     }
 
     /// The deadline came up. Where another is to follow, it counts as set.
-    pub(crate) fn look_at_unfinished(&mut self, now: u64, patience: u64) -> FrameDeadline {
-        if self.ending == CloseState::Open && self.flags.intersects(SHUT_OFF) {
+    pub(crate) fn check_frame_deadline(&mut self, now: u64, timeout: u64) -> FrameDeadline {
+        if self.close_state == CloseState::Open && self.flags.intersects(INPUT_BLOCKED) {
             // It is not read, so it is not the peer that is slow.
-            self.held.restart(now);
+            self.unconsumed.restart_wait(now);
         }
-        let until = self.held.since().saturating_add(patience);
-        if self.held.is_empty() || self.ending != CloseState::Open {
-            self.forget_unfinished();
+        let until = self.unconsumed.waiting_since().saturating_add(timeout);
+        if self.unconsumed.is_empty() || self.close_state != CloseState::Open {
+            self.clear_frame_deadline();
             FrameDeadline::None
         } else if until > now {
-            self.flags.remove(Flags::UNFINISHED_LOOKED);
+            self.flags.remove(Flags::FRAME_RECHECKED);
             FrameDeadline::At(until)
-        } else if self.flags.intersects(Flags::UNFINISHED_LOOKED) {
+        } else if self.flags.intersects(Flags::FRAME_RECHECKED) {
             FrameDeadline::Expired
         } else {
-            self.flags.insert(Flags::READABLE.union(Flags::UNFINISHED_LOOKED));
+            self.flags.insert(Flags::READABLE.union(Flags::FRAME_RECHECKED));
             FrameDeadline::Recheck
         }
     }
@@ -67,28 +67,28 @@ mod tests {
     #[test]
     fn what_is_unfinished_has_its_time_and_one_more_look() {
         let mut stream = Stream::new(Kernel::new(System::Tcp), false);
-        assert!(!stream.arm_frame_deadline(), "nothing is held");
+        assert!(!stream.arm_frame_deadline(), "nothing is unconsumed");
         let hold = |stream: &mut Stream<Kernel>, since| {
-            let mut held = stream.take_unconsumed();
-            held.append(b"x");
-            held.restart(since);
-            stream.put_unconsumed(held);
+            let mut unconsumed = stream.take_unconsumed();
+            unconsumed.append(b"x");
+            unconsumed.restart_wait(since);
+            stream.put_unconsumed(unconsumed);
         };
         hold(&mut stream, 5);
         assert!(stream.arm_frame_deadline() && !stream.arm_frame_deadline());
-        assert_eq!(stream.look_at_unfinished(10, 10), FrameDeadline::At(15));
+        assert_eq!(stream.check_frame_deadline(10, 10), FrameDeadline::At(15));
         assert!(!stream.wants_read());
-        assert_eq!(stream.look_at_unfinished(15, 10), FrameDeadline::Recheck);
+        assert_eq!(stream.check_frame_deadline(15, 10), FrameDeadline::Recheck);
         assert!(stream.wants_read());
-        assert_eq!(stream.look_at_unfinished(16, 10), FrameDeadline::Expired);
+        assert_eq!(stream.check_frame_deadline(16, 10), FrameDeadline::Expired);
         // A look that helped counts, and the next deadline has a look of its own.
         hold(&mut stream, 16);
-        assert_eq!(stream.look_at_unfinished(17, 10), FrameDeadline::At(26));
-        assert_eq!(stream.look_at_unfinished(26, 10), FrameDeadline::Recheck);
+        assert_eq!(stream.check_frame_deadline(17, 10), FrameDeadline::At(26));
+        assert_eq!(stream.check_frame_deadline(26, 10), FrameDeadline::Recheck);
         stream.pause();
-        assert_eq!(stream.look_at_unfinished(27, 10), FrameDeadline::At(37));
+        assert_eq!(stream.check_frame_deadline(27, 10), FrameDeadline::At(37));
         stream.take_unconsumed();
-        assert_eq!(stream.look_at_unfinished(40, 10), FrameDeadline::None);
-        assert!(!stream.is_unfinished_watched());
+        assert_eq!(stream.check_frame_deadline(40, 10), FrameDeadline::None);
+        assert!(!stream.is_frame_deadline_armed());
     }
 }

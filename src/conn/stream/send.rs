@@ -33,13 +33,13 @@ pub(crate) struct Watermarks {
 
 /// From this size on, bytes sent while nothing waits go straight to the system: there the copy
 /// into a buffer costs more than a second system call would, if the handler sends more.
-pub(crate) const SEND_AT_ONCE: usize = 4 << 10;
+pub(crate) const DIRECT_WRITE_MIN: usize = 4 << 10;
 
 /// From this size on that is so even when the turn has sent something before. A handler that goes
 /// on while `send` says `Queued` must come to an end all the same, so this is for a few each turn.
-const SEND_AT_ONCE_AGAIN: usize = 64 << 10;
+const DIRECT_WRITE_AGAIN_MIN: usize = 64 << 10;
 
-const SENDS_AT_ONCE: u8 = 4;
+const MAX_DIRECT_WRITES: u8 = 4;
 
 impl<T: Transport> Stream<T> {
     /// Queues `bytes`.
@@ -47,14 +47,14 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn send(
         &mut self,
         bytes: &[u8],
-        marks: Watermarks,
+        watermarks: Watermarks,
         pool: &mut BufferPool,
     ) -> SendStatus {
-        if !self.takes_output() {
+        if !self.accepts_output() {
             return SendStatus::Closed;
         }
-        if self.push(bytes, pool) > marks.high_water {
-            self.note_congestion(marks);
+        if self.push(bytes, pool) > watermarks.high_water {
+            self.note_congestion(watermarks);
         }
         if self.is_congested() { SendStatus::Congested } else { SendStatus::Queued }
     }
@@ -63,7 +63,7 @@ impl<T: Transport> Stream<T> {
     #[inline]
     fn push(&mut self, bytes: &[u8], pool: &mut BufferPool) -> usize {
         let unsent = self.output.push(bytes, pool);
-        self.flags.set(Flags::OUTPUT, unsent > 0);
+        self.flags.set(Flags::HAS_OUTPUT, unsent > 0);
         unsent
     }
 
@@ -71,22 +71,22 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn send_large(
         &mut self,
         bytes: &[u8],
-        marks: Watermarks,
+        watermarks: Watermarks,
         pool: &mut BufferPool,
     ) -> (SendStatus, usize) {
-        let left = if self.takes_output() { self.send_at_once(bytes) } else { 0 };
-        (self.send(bytes.get(left..).unwrap_or_default(), marks, pool), left)
+        let left = if self.accepts_output() { self.try_write_direct(bytes) } else { 0 };
+        (self.send(bytes.get(left..).unwrap_or_default(), watermarks, pool), left)
     }
 
     /// Errors stay with the transport: the flush meets them again, in the reactor's turn.
-    pub(super) fn send_at_once(&mut self, bytes: &[u8]) -> usize {
-        let most = if bytes.len() >= SEND_AT_ONCE_AGAIN { SENDS_AT_ONCE } else { 1 };
+    pub(super) fn try_write_direct(&mut self, bytes: &[u8]) -> usize {
+        let most = if bytes.len() >= DIRECT_WRITE_AGAIN_MIN { MAX_DIRECT_WRITES } else { 1 };
         let room = self.flags.matches(Flags::WRITABLE, Flags::WRITABLE.union(Flags::CONNECTING));
-        if !room || !self.output.is_empty() || self.sent_at_once >= most {
+        if !room || !self.output.is_empty() || self.direct_writes >= most {
             return 0;
         }
-        self.sent_at_once += 1;
-        self.flags.insert(Flags::SENT_AT_ONCE);
+        self.direct_writes += 1;
+        self.flags.insert(Flags::WROTE_DIRECT);
         match self.transport.write(bytes) {
             Ok(n) => {
                 if n < bytes.len() && self.transport.short_write_filled() {
@@ -134,20 +134,25 @@ impl<T: Transport> Stream<T> {
 
     /// Puts what was sent before everything that waits in front of it.
     #[cold]
-    pub(crate) fn send_first(&mut self, bytes: &[u8], marks: Watermarks, pool: &mut BufferPool) {
+    pub(crate) fn prepend_output(
+        &mut self,
+        bytes: &[u8],
+        watermarks: Watermarks,
+        pool: &mut BufferPool,
+    ) {
         self.output.push_front(bytes, pool);
-        self.flags.set(Flags::OUTPUT, !self.output.is_empty());
-        if self.output.len() > marks.high_water {
-            self.note_congestion(marks);
+        self.flags.set(Flags::HAS_OUTPUT, !self.output.is_empty());
+        if self.output.len() > watermarks.high_water {
+            self.note_congestion(watermarks);
         }
     }
 
     #[cold]
-    pub(super) fn note_congestion(&mut self, marks: Watermarks) {
+    pub(super) fn note_congestion(&mut self, watermarks: Watermarks) {
         self.flags.insert(Flags::CONGESTED);
-        self.flags.set(Flags::HELD_UP, !self.flags.intersects(Flags::FULL_DUPLEX));
-        if self.output.len() > marks.output_limit {
-            self.end(CloseState::Aborted(CloseReason::OutputLimit));
+        self.flags.set(Flags::READ_STOPPED, !self.flags.intersects(Flags::READ_WHILE_CONGESTED));
+        if self.output.len() > watermarks.output_limit {
+            self.set_close_state(CloseState::Aborted(CloseReason::OutputLimit));
         }
     }
 
@@ -155,7 +160,7 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn drop_output(&mut self, pool: &mut BufferPool) -> usize {
         let dropped = self.output.len();
         self.output.clear(pool);
-        self.flags.remove(Flags::OUTPUT);
+        self.flags.remove(Flags::HAS_OUTPUT);
         dropped
     }
 }

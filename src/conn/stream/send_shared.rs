@@ -9,33 +9,33 @@ use crate::conn::output::BufferPool;
 use crate::conn::transport::Transport;
 
 /// What lies in so many places leaves in one write: a few shared messages, each with its own head.
-const PIECES_A_WRITE: usize = 8;
+const MAX_SLICES: usize = 8;
 
 impl<T: Transport> Stream<T> {
     /// As [`Stream::send_large`], but what does not leave at once is shared and not copied.
     pub(crate) fn send_shared(
         &mut self,
         bytes: &Arc<[u8]>,
-        at_once: bool,
-        marks: Watermarks,
+        direct: bool,
+        watermarks: Watermarks,
         pool: &mut BufferPool,
     ) -> (SendStatus, usize) {
-        if !self.takes_output() {
+        if !self.accepts_output() {
             return (SendStatus::Closed, 0);
         }
-        let left = if at_once { self.send_at_once(bytes) } else { 0 };
+        let left = if direct { self.try_write_direct(bytes) } else { 0 };
         let unsent = self.output.push_shared(bytes, left, pool);
-        self.flags.set(Flags::OUTPUT, unsent > 0);
-        if unsent > marks.high_water {
-            self.note_congestion(marks);
+        self.flags.set(Flags::HAS_OUTPUT, unsent > 0);
+        if unsent > watermarks.high_water {
+            self.note_congestion(watermarks);
         }
         (if self.is_congested() { SendStatus::Congested } else { SendStatus::Queued }, left)
     }
 
     /// Writes once what does not lie in one place; says also how much that would have been.
     #[cold]
-    pub(super) fn write_pieces(&mut self) -> (io::Result<usize>, usize) {
-        let mut slices = [IoSlice::new(&[]); PIECES_A_WRITE];
+    pub(super) fn write_gathered(&mut self) -> (io::Result<usize>, usize) {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let gathered = self.output.gather(&mut slices);
         let slices = slices.get(..gathered.slices).unwrap_or_default();
         (self.transport.write_vectored(slices), gathered.bytes)
@@ -45,7 +45,7 @@ impl<T: Transport> Stream<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conn::stream::tests::{Kernel, MARKS, PIPE, System};
+    use crate::conn::stream::tests::{Kernel, PIPE, System, WATERMARKS};
     use crate::conn::stream::{CloseState, WriteOutcome};
     use crate::stats::CloseReason;
 
@@ -54,16 +54,19 @@ mod tests {
         let mut stream = Stream::new(Kernel::new(System::Tcp), false);
         let mut pool = BufferPool::default();
         let shared: Arc<[u8]> = vec![7; 10].into();
-        stream.send(b"h", MARKS, &mut pool);
-        let marks = Watermarks { high_water: 100, ..MARKS };
-        assert_eq!(stream.send_shared(&shared, true, marks, &mut pool), (SendStatus::Queued, 0));
+        stream.send(b"h", WATERMARKS, &mut pool);
+        let watermarks = Watermarks { high_water: 100, ..WATERMARKS };
+        assert_eq!(
+            stream.send_shared(&shared, true, watermarks, &mut pool),
+            (SendStatus::Queued, 0)
+        );
         assert_eq!((stream.unsent(), Arc::strong_count(&shared)), (11, 2));
         assert_eq!(stream.flush(&mut pool).unwrap(), WriteOutcome::Wrote(PIPE));
         assert_eq!(stream.transport().outbox, [b'h', 7]);
-        assert!(stream.is_refused(), "a cut write of several pieces was the last for now");
-        let limit = Watermarks { output_limit: 12, ..MARKS };
+        assert!(stream.is_write_blocked(), "a cut write of several pieces was the last for now");
+        let limit = Watermarks { output_limit: 12, ..WATERMARKS };
         assert_eq!(stream.send_shared(&shared, true, limit, &mut pool), (SendStatus::Congested, 0));
-        assert_eq!(stream.ending(), CloseState::Aborted(CloseReason::OutputLimit));
+        assert_eq!(stream.close_state(), CloseState::Aborted(CloseReason::OutputLimit));
         assert_eq!(stream.send_shared(&shared, true, limit, &mut pool), (SendStatus::Closed, 0));
         assert_eq!(stream.drop_output(&mut pool), 19);
         assert_eq!(Arc::strong_count(&shared), 1);

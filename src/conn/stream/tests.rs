@@ -12,25 +12,25 @@ mod world;
 
 pub(super) use kernel::{Kernel, PIPE, System};
 
-pub(super) const MARKS: Watermarks =
+pub(super) const WATERMARKS: Watermarks =
     Watermarks { high_water: 3, low_water: 1, output_limit: 1_000 };
 
 #[test]
 fn a_large_send_on_an_empty_queue_goes_straight_to_the_system_once_a_turn() {
     let mut stream = Stream::new(Kernel::new(System::Tcp), false);
     let mut pool = BufferPool::default();
-    let large = vec![7; SEND_AT_ONCE];
-    let marks = Watermarks { high_water: 1 << 20, ..MARKS };
-    let marks = Watermarks { output_limit: 1 << 20, ..marks };
-    assert_eq!(stream.send_large(&large, marks, &mut pool), (SendStatus::Queued, PIPE));
-    assert_eq!(stream.unsent(), SEND_AT_ONCE - PIPE);
-    assert_eq!(stream.send_large(&large, marks, &mut pool), (SendStatus::Queued, 0));
-    assert!(stream.is_refused());
+    let large = vec![7; DIRECT_WRITE_MIN];
+    let watermarks = Watermarks { high_water: 1 << 20, ..WATERMARKS };
+    let watermarks = Watermarks { output_limit: 1 << 20, ..watermarks };
+    assert_eq!(stream.send_large(&large, watermarks, &mut pool), (SendStatus::Queued, PIPE));
+    assert_eq!(stream.unsent(), DIRECT_WRITE_MIN - PIPE);
+    assert_eq!(stream.send_large(&large, watermarks, &mut pool), (SendStatus::Queued, 0));
+    assert!(stream.is_write_blocked());
     stream.drop_output(&mut pool);
     stream.end_turn();
     stream.transport_mut().outbox.clear();
-    stream.note(Readiness { writable: true, ..Readiness::default() });
-    assert_eq!(stream.send_large(&large, marks, &mut pool).1, PIPE);
+    stream.set_ready(Readiness { writable: true, ..Readiness::default() });
+    assert_eq!(stream.send_large(&large, watermarks, &mut pool).1, PIPE);
 }
 
 /// A transport that takes everything and has nothing to read.
@@ -68,21 +68,21 @@ impl Transport for TakesAll {
 
 #[test]
 fn so_many_large_sends_go_straight_to_the_system_each_turn() {
-    let marks = Watermarks { high_water: 1 << 20, low_water: 0, output_limit: 1 << 20 };
+    let watermarks = Watermarks { high_water: 1 << 20, low_water: 0, output_limit: 1 << 20 };
     for (len, times) in [(4 << 10, 1), ((64 << 10) - 1, 1), (64 << 10, 4)] {
         let mut stream = Stream::new(TakesAll, false);
         let mut pool = BufferPool::default();
         let large = vec![7; len];
         for _turn in 0..2 {
             for _ in 0..times {
-                let at_once = stream.send_large(&large, marks, &mut pool);
+                let at_once = stream.send_large(&large, watermarks, &mut pool);
                 assert_eq!((at_once, stream.unsent()), ((SendStatus::Queued, len), 0));
-                assert!(!stream.is_quiet(), "the turn counts how many they were");
+                assert!(!stream.is_turn_done(), "the turn counts how many they were");
             }
-            assert_eq!(stream.send_large(&large, marks, &mut pool), (SendStatus::Queued, 0));
+            assert_eq!(stream.send_large(&large, watermarks, &mut pool), (SendStatus::Queued, 0));
             assert_eq!(stream.flush(&mut pool).unwrap(), WriteOutcome::Wrote(len));
             stream.end_turn();
-            assert!(stream.is_quiet() && stream.can_write_corked());
+            assert!(stream.is_turn_done() && stream.can_write_corked());
         }
     }
 }
@@ -91,12 +91,15 @@ fn so_many_large_sends_go_straight_to_the_system_each_turn() {
 fn nothing_sent_is_nothing_to_do() {
     let mut stream = Stream::new(TakesAll, false);
     let mut pool = BufferPool::default();
-    assert_eq!(stream.send(b"", MARKS, &mut pool), SendStatus::Queued);
-    assert!(stream.is_quiet() && !stream.wants_service());
-    assert_eq!(stream.send_shared(&[].into(), false, MARKS, &mut pool), (SendStatus::Queued, 0));
-    assert!(stream.is_quiet() && !stream.wants_service());
-    stream.send_first(b"", MARKS, &mut pool);
-    assert!(stream.is_quiet() && !stream.wants_service());
+    assert_eq!(stream.send(b"", WATERMARKS, &mut pool), SendStatus::Queued);
+    assert!(stream.is_turn_done() && !stream.wants_service());
+    assert_eq!(
+        stream.send_shared(&[].into(), false, WATERMARKS, &mut pool),
+        (SendStatus::Queued, 0)
+    );
+    assert!(stream.is_turn_done() && !stream.wants_service());
+    stream.prepend_output(b"", WATERMARKS, &mut pool);
+    assert!(stream.is_turn_done() && !stream.wants_service());
 }
 
 #[test]
@@ -110,16 +113,16 @@ fn a_short_read_saves_the_next_unless_there_is_a_doubt() {
     ];
     for (ready, may_still_read) in doubts {
         let mut stream = Stream::new(Kernel::new(System::Tcp), false);
-        stream.transport_mut().inbox.extend([Some(1); 5]);
-        stream.note(ready);
+        stream.transport_mut().buffers.extend([Some(1); 5]);
+        stream.set_ready(ready);
         assert_eq!(stream.fill(&mut [0; 2]).unwrap(), ReadOutcome::Bytes(2));
         assert!(stream.is_readable(), "a full buffer proves nothing");
         assert_eq!(stream.fill(&mut [0; 4]).unwrap(), ReadOutcome::Bytes(3));
         assert_eq!(stream.is_readable(), may_still_read, "{ready:?}");
     }
     let mut stream = Stream::new(Kernel::new(System::Poll), false);
-    stream.transport_mut().inbox.push_back(Some(1));
-    stream.note(readable);
+    stream.transport_mut().buffers.push_back(Some(1));
+    stream.set_ready(readable);
     assert_eq!(stream.fill(&mut [0; 4]).unwrap(), ReadOutcome::Bytes(1));
     assert!(stream.is_readable(), "a short read proves nothing on poll(2)");
 }
@@ -137,7 +140,7 @@ fn what_the_system_does_not_take_of_a_part_becomes_output() {
         let mut stream = Stream::new(Kernel::new(System::Tcp), false);
         let kept = stream.queue_rest(b"abc", wrote.map_err(io::Error::from), &mut pool);
         assert_eq!(kept.ok(), flushed, "{wrote:?}");
-        assert_eq!((stream.unsent(), stream.is_refused()), (unsent, refused), "{wrote:?}");
+        assert_eq!((stream.unsent(), stream.is_write_blocked()), (unsent, refused), "{wrote:?}");
         assert_eq!(stream.wants_write(), !refused);
     }
     let mut stream = Stream::new(Kernel::new(System::Poll), false);
@@ -148,11 +151,11 @@ fn what_the_system_does_not_take_of_a_part_becomes_output() {
 #[test]
 fn what_is_put_in_front_counts_against_high_water_and_the_limit() {
     for (len, congested, aborted) in [(3, false, false), (4, true, false), (6, true, true)] {
-        let marks = Watermarks { high_water: 3, low_water: 1, output_limit: 5 };
+        let watermarks = Watermarks { high_water: 3, low_water: 1, output_limit: 5 };
         let mut stream = Stream::new(TakesAll, false);
-        stream.send_first(&vec![7; len], marks, &mut BufferPool::default());
+        stream.prepend_output(&vec![7; len], watermarks, &mut BufferPool::default());
         assert_eq!((stream.unsent(), stream.is_congested()), (len, congested));
-        assert_eq!(stream.ending() != CloseState::Open, aborted);
+        assert_eq!(stream.close_state() != CloseState::Open, aborted);
     }
 }
 
@@ -165,28 +168,28 @@ fn an_event_of_a_plain_connection_is_served_where_it_is_found() {
         |stream| stream.close(),
         |stream| stream.shutdown_write(),
         |stream| stream.note_shutdown(),
-        |stream| stream.note(Readiness { error: true, ..Readiness::default() }),
-        |stream| stream.send_first(b"x", MARKS, &mut BufferPool::default()),
+        |stream| stream.set_ready(Readiness { error: true, ..Readiness::default() }),
+        |stream| stream.prepend_output(b"x", WATERMARKS, &mut BufferPool::default()),
         |stream| {
-            let mut held = stream.take_unconsumed();
-            held.append(b"x");
-            stream.put_unconsumed(held);
+            let mut unconsumed = stream.take_unconsumed();
+            unconsumed.append(b"x");
+            stream.put_unconsumed(unconsumed);
         },
     ];
     let mut plain = Stream::new(TakesAll, false);
     assert!(!plain.is_plain_readable(), "nothing came");
-    plain.note_input(true, false);
+    plain.set_readable(true, false);
     assert!(plain.is_plain_readable() && plain.can_cork() && plain.can_write_corked());
     assert!(plain.is_plain());
     for note in unusual {
         let mut stream = Stream::new(TakesAll, false);
-        stream.note_input(true, true);
+        stream.set_readable(true, true);
         assert!(stream.is_plain_readable());
         note(&mut stream);
         assert!(!stream.is_plain_readable());
     }
     let mut connecting = Stream::new(TakesAll, true);
-    connecting.note_input(true, false);
+    connecting.set_readable(true, false);
     assert!(!connecting.is_plain_readable() && !connecting.can_cork());
 }
 
@@ -194,12 +197,12 @@ fn an_event_of_a_plain_connection_is_served_where_it_is_found() {
 fn output_above_the_limit_aborts() {
     let mut stream = Stream::new(Kernel::new(System::Tcp), false);
     let mut pool = BufferPool::default();
-    let marks = Watermarks { high_water: 1, low_water: 1, output_limit: 3 };
-    assert_eq!(stream.send(b"abc", marks, &mut pool), SendStatus::Congested);
-    assert_eq!(stream.ending(), CloseState::Open);
-    stream.send(b"d", marks, &mut pool);
-    assert_eq!(stream.ending(), CloseState::Aborted(CloseReason::OutputLimit));
-    assert_eq!(stream.send(b"e", marks, &mut pool), SendStatus::Closed);
+    let watermarks = Watermarks { high_water: 1, low_water: 1, output_limit: 3 };
+    assert_eq!(stream.send(b"abc", watermarks, &mut pool), SendStatus::Congested);
+    assert_eq!(stream.close_state(), CloseState::Open);
+    stream.send(b"d", watermarks, &mut pool);
+    assert_eq!(stream.close_state(), CloseState::Aborted(CloseReason::OutputLimit));
+    assert_eq!(stream.send(b"e", watermarks, &mut pool), SendStatus::Closed);
     assert_eq!(stream.drop_output(&mut pool), 4);
 }
 
@@ -208,39 +211,39 @@ fn what_was_held_is_shown_again_after_a_resume_and_after_congestion() {
     let mut stream = Stream::new(Kernel::new(System::Tcp), false);
     let mut pool = BufferPool::default();
     let hold = |stream: &mut Stream<Kernel>| {
-        let mut held = stream.take_unconsumed();
-        held.append(b"x");
-        stream.put_unconsumed(held);
-        assert!(!stream.wants_replay(), "nothing new came and nobody asked");
+        let mut unconsumed = stream.take_unconsumed();
+        unconsumed.append(b"x");
+        stream.put_unconsumed(unconsumed);
+        assert!(!stream.wants_redelivery(), "nothing new came and nobody asked");
     };
     hold(&mut stream);
     stream.resume();
-    assert!(!stream.wants_replay(), "it was not paused");
+    assert!(!stream.wants_redelivery(), "it was not paused");
     stream.pause();
     stream.resume();
-    assert!(stream.wants_replay() && stream.wants_service());
+    assert!(stream.wants_redelivery() && stream.wants_service());
 
     hold(&mut stream);
-    stream.send(b"12345", MARKS, &mut pool);
-    assert!(!stream.take_drained(MARKS));
+    stream.send(b"12345", WATERMARKS, &mut pool);
+    assert!(!stream.take_drained(WATERMARKS));
     stream.drop_output(&mut pool);
-    assert!(stream.take_drained(MARKS) && !stream.take_drained(MARKS));
-    assert!(stream.wants_replay() && stream.wants_service());
+    assert!(stream.take_drained(WATERMARKS) && !stream.take_drained(WATERMARKS));
+    assert!(stream.wants_redelivery() && stream.wants_service());
 }
 
 #[test]
 fn an_error_is_worth_a_turn_even_while_nothing_is_read_or_written() {
     let mut stream = Stream::new(Kernel::new(System::Tcp), false);
     stream.pause();
-    stream.note(Readiness { error: true, ..Readiness::default() });
-    assert!(stream.is_dead() && stream.wants_service());
+    stream.set_ready(Readiness { error: true, ..Readiness::default() });
+    assert!(stream.has_failed() && stream.wants_service());
     let mut stream = Stream::new(Kernel::new(System::Tcp), false);
-    stream.note(Readiness { error: true, ..Readiness::default() });
+    stream.set_ready(Readiness { error: true, ..Readiness::default() });
     assert!(stream.wants_read(), "the read will say how it broke");
     let mut stream = Stream::new(Kernel::new(System::Tcp), true);
     assert!(!stream.wants_service());
-    stream.note(Readiness { error: true, ..Readiness::default() });
-    assert!(stream.has_verdict() && stream.wants_service());
+    stream.set_ready(Readiness { error: true, ..Readiness::default() });
+    assert!(stream.has_connect_result() && stream.wants_service());
 }
 
 #[test]
@@ -250,10 +253,10 @@ fn a_connection_that_is_only_said_to_stand_waits_for_the_next_news() {
         Readiness { error: true, ..Readiness::default() },
     ] {
         let mut stream = Stream::new(Kernel::new(System::Tcp), true);
-        assert!(!stream.has_verdict());
-        stream.note(readiness);
-        assert!(stream.has_verdict());
-        stream.forget_verdict();
-        assert!(!stream.has_verdict() && stream.is_connecting());
+        assert!(!stream.has_connect_result());
+        stream.set_ready(readiness);
+        assert!(stream.has_connect_result());
+        stream.clear_connect_result();
+        assert!(!stream.has_connect_result() && stream.is_connecting());
     }
 }

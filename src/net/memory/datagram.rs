@@ -10,7 +10,7 @@ use mio::{Interest, Registry, Token};
 use super::kernel::ask;
 use crate::addr::Addr;
 use crate::conn::packets::{RecvBuffers, SendQueue};
-use crate::conn::transport::{DatagramTransport, Received};
+use crate::conn::transport::{DatagramTransport, RecvOutcome};
 
 /// The system calls of a simulated kernel that concern datagrams; `n` is a descriptor.
 pub(crate) trait SimDatagramKernel {
@@ -19,12 +19,12 @@ pub(crate) trait SimDatagramKernel {
     fn receive_datagrams(
         &mut self,
         n: u32,
-        inbox: &mut RecvBuffers,
-        most: usize,
-    ) -> io::Result<Received>;
-    fn send_packets(&mut self, n: u32, packets: &SendQueue, most: usize) -> io::Result<usize>;
+        buffers: &mut RecvBuffers,
+        max: usize,
+    ) -> io::Result<RecvOutcome>;
+    fn send_packets(&mut self, n: u32, packets: &SendQueue, max: usize) -> io::Result<usize>;
     fn would_block_is_per_peer(&self, n: u32) -> bool;
-    fn has_every_address(&self, n: u32) -> bool;
+    fn is_wildcard(&self, n: u32) -> bool;
     fn set_peer(&mut self, n: u32, peer: &Addr) -> io::Result<()>;
     fn own_addr(&self, n: u32) -> Option<Addr>;
     fn close_datagrams(&mut self, n: u32);
@@ -77,24 +77,24 @@ impl DatagramTransport for MemoryDatagram {
     fn receive(
         &mut self,
         (): &mut (),
-        inbox: &mut RecvBuffers,
-        most: usize,
-    ) -> io::Result<Received> {
-        ask(Err(gone()), |kernel| kernel.receive_datagrams(self.0, inbox, most))
+        buffers: &mut RecvBuffers,
+        max: usize,
+    ) -> io::Result<RecvOutcome> {
+        ask(Err(gone()), |kernel| kernel.receive_datagrams(self.0, buffers, max))
     }
 
     #[cold]
     #[inline(never)]
-    fn send(&mut self, (): &mut (), packets: &SendQueue, most: usize) -> io::Result<usize> {
-        ask(Err(gone()), |kernel| kernel.send_packets(self.0, packets, most))
+    fn send(&mut self, (): &mut (), packets: &SendQueue, max: usize) -> io::Result<usize> {
+        ask(Err(gone()), |kernel| kernel.send_packets(self.0, packets, max))
     }
 
     fn would_block_is_per_peer(&self) -> bool {
         ask(false, |kernel| kernel.would_block_is_per_peer(self.0))
     }
 
-    fn has_every_address(&self) -> bool {
-        ask(false, |kernel| kernel.has_every_address(self.0))
+    fn is_wildcard(&self) -> bool {
+        ask(false, |kernel| kernel.is_wildcard(self.0))
     }
 }
 

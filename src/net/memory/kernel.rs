@@ -23,7 +23,7 @@ pub(crate) trait SimKernel: SimDatagramKernel {
     fn update_write_interest(&mut self, n: u32, room: bool) -> io::Result<()>;
     fn read(&mut self, n: u32, buffer: &mut [u8]) -> io::Result<usize>;
     /// Whether the last read stopped early because descriptors were passed with the bytes.
-    fn was_cut(&self, n: u32) -> bool;
+    fn has_ctrunc(&self, n: u32) -> bool;
     fn write(&mut self, n: u32, bytes: &[u8]) -> io::Result<usize>;
     fn shutdown_write(&mut self, n: u32) -> io::Result<()>;
     fn error(&mut self, n: u32) -> Option<io::Error>;

@@ -195,7 +195,7 @@ fn piece_by_piece(bytes: &[u8], seed: u8, kinds: &[Kind], max: usize) -> Outcome
         if held.is_empty() {
             let mut input = Input::new(piece);
             outcome.take_frames(bytes, &mut input, kinds, max);
-            held.hold(&input, 0);
+            held.store(&input, 0);
         } else {
             held.append(piece);
             if held.needs_more() {
@@ -203,8 +203,8 @@ fn piece_by_piece(bytes: &[u8], seed: u8, kinds: &[Kind], max: usize) -> Outcome
             }
             let mut input = held.input();
             outcome.take_frames(bytes, &mut input, kinds, max);
-            let left = input.left();
-            held.keep(left, 0);
+            let left = input.remainder();
+            held.store_remainder(left, 0);
         }
         if outcome.error.is_some() {
             return outcome;

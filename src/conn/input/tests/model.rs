@@ -68,12 +68,12 @@ struct Model {
 
 impl Model {
     /// Bytes arrive, here and there. Says whether more is needed before they are shown.
-    fn arrive(&mut self, bytes: Vec<u8>, held: &mut Unconsumed, now: u64) -> bool {
+    fn arrive(&mut self, bytes: Vec<u8>, unconsumed: &mut Unconsumed, now: u64) -> bool {
         if self.rest.is_empty() && !bytes.is_empty() {
             *self = Model { since: now, ..Model::default() };
-            held.hold(&Input::new(&bytes), now);
+            unconsumed.store(&Input::new(&bytes), now);
         } else {
-            held.append(&bytes);
+            unconsumed.append(&bytes);
         }
         self.rest.extend(bytes);
         !self.rest.is_empty() && self.rest.len() < self.needed
@@ -152,11 +152,14 @@ fn answer(input: &mut Input<'_>, ask: &Ask) -> Answer {
     Ok(taken.map_err(|_| ())?.map(<[u8]>::to_vec))
 }
 
-fn check_kept(held: &Unconsumed, model: &Model) -> Result<(), TestCaseError> {
-    prop_assert_eq!((held.len(), held.is_empty()), (model.rest.len(), model.rest.is_empty()));
+fn check_kept(unconsumed: &Unconsumed, model: &Model) -> Result<(), TestCaseError> {
+    prop_assert_eq!(
+        (unconsumed.len(), unconsumed.is_empty()),
+        (model.rest.len(), model.rest.is_empty())
+    );
     if !model.rest.is_empty() {
-        prop_assert_eq!(held.since(), model.since);
-        let kept = held.0.as_ref().unwrap();
+        prop_assert_eq!(unconsumed.waiting_since(), model.since);
+        let kept = unconsumed.0.as_ref().unwrap();
         prop_assert!(kept.start < kept.bytes.len());
     }
     Ok(())
@@ -167,25 +170,25 @@ proptest! {
 
     #[test]
     fn what_is_taken_does_not_depend_on_what_is_remembered(script in script()) {
-        let mut held = Unconsumed::default();
+        let mut unconsumed = Unconsumed::default();
         let mut model = Model::default();
         for (now, (act, asks)) in (1_u64..).zip(script) {
             match act {
                 Act::Arrive(bytes) => {
-                    let needs_more = model.arrive(bytes, &mut held, now);
-                    prop_assert_eq!(held.needs_more(), needs_more);
+                    let needs_more = model.arrive(bytes, &mut unconsumed, now);
+                    prop_assert_eq!(unconsumed.needs_more(), needs_more);
                     if needs_more {
                         continue;
                     }
                 }
                 Act::ShowAgain => {}
                 Act::Restart => {
-                    held.restart(now);
+                    unconsumed.restart_wait(now);
                     model.since = now;
                 }
             }
             let had = model.rest.len();
-            let mut input = held.input();
+            let mut input = unconsumed.input();
             prop_assert_eq!(input.peek(), &model.rest[..]);
             for ask in asks {
                 let said = answer(&mut input, &ask);
@@ -197,12 +200,12 @@ proptest! {
                     return Ok(());
                 }
             }
-            let left = input.left();
-            held.keep(left, now);
+            let left = input.remainder();
+            unconsumed.store_remainder(left, now);
             if model.rest.len() < had {
                 model.since = now;
             }
-            check_kept(&held, &model)?;
+            check_kept(&unconsumed, &model)?;
         }
     }
 }

@@ -39,7 +39,7 @@ fn check(output: &Output, pool: &BufferPool, all: &[u8]) -> Result<(), TestCaseE
     let buffers = pool.spare.iter().chain(&output.0);
     prop_assert!(buffers.clone().count() <= 2, "a buffer was lost, or kept twice");
     for spare in &pool.spare {
-        prop_assert_eq!((spare.len(), spare.own().len()), (0, 0));
+        prop_assert_eq!((spare.len(), spare.front().len()), (0, 0));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ mod model;
 const ROOM: QueueLimits = QueueLimits { packets: 4, bytes: 40 };
 
 fn contents(packets: &SendQueue) -> Vec<Vec<u8>> {
-    packets.waiting().iter().map(|packet| packets.payload(packet).to_vec()).collect()
+    packets.pending().iter().map(|packet| packets.payload(packet).to_vec()).collect()
 }
 
 #[test]
@@ -20,9 +20,9 @@ fn packets_leave_in_order_and_the_empty_one_is_one() {
     assert!(packets.push(None, b"", ROOM));
     assert!(packets.push(Some(&Addr::Unix(PathBuf::from("/a"))), b"two", ROOM));
     assert_eq!(contents(&packets), [b"one".to_vec(), b"".to_vec(), b"two".to_vec()]);
-    let [first, second, third] = packets.waiting() else { panic!("three wait") };
-    assert!(matches!(first.to, To::V6(addr) if SocketAddr::V6(addr) == peer));
-    assert_eq!((second.to, packets.path(second)), (To::Peer, None));
+    let [first, second, third] = packets.pending() else { panic!("three wait") };
+    assert!(matches!(first.to, DestAddr::V6(addr) if SocketAddr::V6(addr) == peer));
+    assert_eq!((second.to, packets.path(second)), (DestAddr::Connected, None));
     assert_eq!(packets.path(third), Some(&b"/a"[..]));
     packets.advance(2);
     assert_eq!(contents(&packets), [b"two"]);
@@ -42,7 +42,7 @@ fn what_does_not_fit_is_refused_until_others_have_left() {
     assert!(packets.push(None, &[9; 31], ROOM));
     assert!(!packets.push(None, b"x", ROOM), "the bytes are too many");
     assert_eq!(contents(&packets), [vec![3; 5], vec![9; 31]]);
-    assert_eq!(packets.path(&packets.waiting()[0]), Some(&b"/abc"[..]));
+    assert_eq!(packets.path(&packets.pending()[0]), Some(&b"/abc"[..]));
     assert_eq!(packets.clear(), 2);
     assert!(!packets.push(None, &[0; 41], ROOM), "it would never fit");
 }

@@ -4,21 +4,24 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::IoSlice;
 
-use super::super::state::SHUT_OFF;
+use super::super::state::INPUT_BLOCKED;
 use super::super::*;
 use super::kernel::{Kernel, PIPE};
-use super::world::{MARKS, Over, PATIENCE, PIECE, World, positions};
+use super::world::{Over, PATIENCE, PIECE, WATERMARKS, World, positions};
 
 impl World {
     /// What must hold at all times. A state says then by its numbers alone which bytes lie where.
     pub(super) fn check_always(&self) {
         let stream = &self.stream;
         let kernel = stream.transport();
-        assert_eq!(stream.flags.intersects(Flags::OUTPUT), !stream.output.is_empty());
-        assert_eq!(stream.flags.intersects(Flags::HELD), !stream.held.is_empty());
-        assert_eq!(stream.flags.intersects(Flags::ENDING), stream.ending() != CloseState::Open);
-        assert_eq!(stream.flags.intersects(Flags::SENT_AT_ONCE), stream.sent_at_once != 0);
-        assert_eq!(stream.held.input().peek(), positions(self.got, stream.held.len()));
+        assert_eq!(stream.flags.intersects(Flags::HAS_OUTPUT), !stream.output.is_empty());
+        assert_eq!(stream.flags.intersects(Flags::HAS_UNCONSUMED), !stream.unconsumed.is_empty());
+        assert_eq!(
+            stream.flags.intersects(Flags::CLOSING),
+            stream.close_state() != CloseState::Open
+        );
+        assert_eq!(stream.flags.intersects(Flags::WROTE_DIRECT), stream.direct_writes != 0);
+        assert_eq!(stream.unconsumed.input().peek(), positions(self.got, stream.unconsumed.len()));
         if self.over.is_some() {
             return;
         }
@@ -28,8 +31,9 @@ impl World {
             .with_unsent(|pieces| pieces.iter().flat_map(|piece| piece.iter().copied()).collect());
         assert_eq!(unsent, positions(out, stream.unsent()), "what waits for the peer");
         assert_eq!(out + unsent.len(), self.sent);
-        let expected = stream.is_congested() && !stream.flags.intersects(Flags::FULL_DUPLEX);
-        assert_eq!(stream.flags.intersects(Flags::HELD_UP), expected);
+        let expected =
+            stream.is_congested() && !stream.flags.intersects(Flags::READ_WHILE_CONGESTED);
+        assert_eq!(stream.flags.intersects(Flags::READ_STOPPED), expected);
     }
 
     fn with_unsent<R>(&self, look: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
@@ -63,9 +67,9 @@ impl World {
     fn check_settled_output(&self) {
         let stream = &self.stream;
         let kernel = stream.transport();
-        assert!(!stream.is_cut_off(), "it was aborted, and is there");
-        let still_high = stream.unsent() > MARKS.low_water;
-        assert!(!stream.is_congested() || still_high, "drained, but still held up");
+        assert!(!stream.is_aborted(), "it was aborted, and is there");
+        let still_high = stream.unsent() > WATERMARKS.low_water;
+        assert!(!stream.is_congested() || still_high, "drained, but still unconsumed up");
         if stream.is_connecting() {
             let waits = kernel.unopened || kernel.connecting && !kernel.reset;
             assert!(waits, "the verdict has come, and nobody looks");
@@ -74,7 +78,8 @@ impl World {
         if kernel.outbox.len() < PIPE && !kernel.reset {
             assert_eq!(stream.unsent(), 0, "room, but output waits");
         }
-        let asked_to_end = stream.flags.intersects(Flags::OUTPUT_CLOSED) && stream.unsent() == 0;
+        let asked_to_end =
+            stream.flags.intersects(Flags::SHUT_WR_REQUESTED) && stream.unsent() == 0;
         assert_eq!(kernel.write_ended, asked_to_end, "the end of the output");
         assert!(!stream.is_closing() || stream.unsent() > 0, "closed and sent, but not over");
         assert!(!kernel.reset || kernel.reset_told || stream.unsent() == 0, "broken, unnoticed");
@@ -83,30 +88,33 @@ impl World {
     fn check_settled_input(&self) {
         let stream = &self.stream;
         let kernel = stream.transport();
-        let lingers = stream.ending() == CloseState::Lingering;
-        if (lingers || !stream.flags.intersects(SHUT_OFF)) && !stream.has_ended() {
-            let bytes = kernel.inbox.iter().flatten().count();
+        let lingers = stream.close_state() == CloseState::Lingering;
+        if (lingers || !stream.flags.intersects(INPUT_BLOCKED)) && !stream.has_eof() {
+            let bytes = kernel.buffers.iter().flatten().count();
             assert_eq!(bytes, 0, "input, but nobody reads");
             assert!(!kernel.ended && !kernel.reset, "an end nobody has seen");
         }
-        if !stream.flags.intersects(SHUT_OFF) && !self.eof_told {
+        if !stream.flags.intersects(INPUT_BLOCKED) && !self.eof_told {
             let takes = !stream.is_congested();
-            assert!(!takes || stream.held.len() < PIECE, "a whole piece, and nobody takes it");
+            assert!(
+                !takes || stream.unconsumed.len() < PIECE,
+                "a whole piece, and nobody takes it"
+            );
         }
-        let waits = stream.holds() && stream.ending() == CloseState::Open;
-        assert!(!waits || stream.is_unfinished_watched(), "no deadline");
+        let waits = stream.has_unconsumed() && stream.close_state() == CloseState::Open;
+        assert!(!waits || stream.is_frame_deadline_armed(), "no deadline");
     }
 
     fn check_settled_callbacks(&self) {
         let stream = &self.stream;
         let told = self.shutdown_told || !self.shutdown_noted;
-        let open = stream.ending() == CloseState::Open;
-        assert!(told || stream.owes_an_answer() || !open, "not told");
-        let told = self.eof_told || !stream.has_ended();
-        let waits = stream.owes_an_answer() || stream.flags.intersects(SHUT_OFF);
+        let open = stream.close_state() == CloseState::Open;
+        assert!(told || stream.has_pending_reply() || !open, "not told");
+        let told = self.eof_told || !stream.has_eof();
+        let waits = stream.has_pending_reply() || stream.flags.intersects(INPUT_BLOCKED);
         assert!(told || waits, "the end was read, and not told");
         assert!(
-            !stream.flags.intersects(Flags::REPLAY) || stream.holds(),
+            !stream.flags.intersects(Flags::REDELIVERY) || stream.has_unconsumed(),
             "nothing can be shown again"
         );
         assert_eq!(stream.flags.intersects(Flags::OFFLOADED), self.offloaded > 0);
@@ -125,19 +133,19 @@ impl World {
 
     fn hash_state(&self, hasher: &mut impl Hasher) {
         let stream = &self.stream;
-        let Kernel { system, unopened, connecting, inbox, ended, reset, .. } = stream.transport();
+        let Kernel { system, unopened, connecting, buffers, ended, reset, .. } = stream.transport();
         (system, unopened, connecting, ended, reset).hash(hasher);
         stream.transport().hash_calls(hasher);
-        inbox.len().hash(hasher);
-        for byte in inbox {
+        buffers.len().hash(hasher);
+        for byte in buffers {
             byte.is_some().hash(hasher);
         }
-        (stream.flags, stream.ending, stream.sent_at_once).hash(hasher);
+        (stream.flags, stream.close_state, stream.direct_writes).hash(hasher);
         self.with_unsent(|pieces| pieces.iter().for_each(|piece| piece.len().hash(hasher)));
         stream.output.unsent().is_some().hash(hasher);
-        (stream.held.len(), stream.held.needs_more()).hash(hasher);
-        let waited = self.now.saturating_sub(stream.held.since()).min(PATIENCE);
-        (waited * u64::from(stream.holds())).hash(hasher);
+        (stream.unconsumed.len(), stream.unconsumed.needs_more()).hash(hasher);
+        let waited = self.now.saturating_sub(stream.unconsumed.waiting_since()).min(PATIENCE);
+        (waited * u64::from(stream.has_unconsumed())).hash(hasher);
         (self.habit, self.answers, self.between, self.eof_told).hash(hasher);
         (self.inside, self.offloaded).hash(hasher);
         (self.shutdown_noted, self.shutdown_told, self.aborted).hash(hasher);

@@ -32,7 +32,7 @@ pub(in crate::conn::stream) struct Kernel {
     pub(super) unopened: bool,
     pub(super) connecting: bool,
     /// Bytes to read; `None` is a place where a read stops.
-    pub(super) inbox: VecDeque<Option<u8>>,
+    pub(super) buffers: VecDeque<Option<u8>>,
     pub(super) ended: bool,
     pub(super) reset: bool,
     pub(super) reset_told: bool,
@@ -55,7 +55,7 @@ impl Kernel {
             system,
             unopened: false,
             connecting: false,
-            inbox: VecDeque::new(),
+            buffers: VecDeque::new(),
             ended: false,
             reset: false,
             reset_told: false,
@@ -72,7 +72,7 @@ impl Kernel {
     }
 
     fn is_readable(&self) -> bool {
-        !self.inbox.is_empty() || self.ended || self.reset
+        !self.buffers.is_empty() || self.ended || self.reset
     }
 
     fn is_writable(&self) -> bool {
@@ -98,7 +98,7 @@ impl Kernel {
             readable,
             writable,
             read_closed: self.ended || self.reset,
-            urgent: self.system == System::Tcp && self.inbox.contains(&None),
+            urgent: self.system == System::Tcp && self.buffers.contains(&None),
             error: self.reset && !self.reset_told,
         })
     }
@@ -152,12 +152,12 @@ impl Read for Kernel {
         if std::mem::take(&mut self.interrupt) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        while self.inbox.front() == Some(&None) {
-            self.inbox.pop_front();
+        while self.buffers.front() == Some(&None) {
+            self.buffers.pop_front();
         }
         let mut n = 0;
         while n < buffer.len() {
-            match self.inbox.front() {
+            match self.buffers.front() {
                 Some(Some(byte)) => buffer[n] = *byte,
                 Some(None) => {
                     self.stopped_early = self.system == System::Unix;
@@ -165,7 +165,7 @@ impl Read for Kernel {
                 }
                 None => break,
             }
-            self.inbox.pop_front();
+            self.buffers.pop_front();
             n += 1;
         }
         match n {

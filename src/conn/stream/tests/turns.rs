@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::kernel::System;
-use super::world::{Habit, MARKS, MOST, Over, PIECE, World};
+use super::world::{Habit, MOST, Over, PIECE, WATERMARKS, World};
 use crate::conn::input::Input;
 use crate::stats::CloseReason;
 
@@ -15,7 +15,7 @@ const SPIN: usize = 40;
 impl World {
     fn wants_write_interest(&self) -> bool {
         self.stream.transport().system == System::Unix
-            && self.stream.is_refused() != self.stream.has_write_interest()
+            && self.stream.is_write_blocked() != self.stream.has_write_interest()
     }
 
     /// Delivers events and gives turns until none is wanted.
@@ -42,13 +42,13 @@ impl World {
     fn deliver(&mut self, ready: Readiness) {
         let Readiness { readable, writable, read_closed, urgent, error } = ready;
         if (readable || read_closed) && !urgent && !error {
-            self.stream.note_input(writable, read_closed);
+            self.stream.set_readable(writable, read_closed);
             if self.stream.is_plain_readable() {
                 assert!(self.stream.can_cork() && self.stream.wants_read());
-                assert!(!self.stream.holds() && !self.stream.has_ended());
+                assert!(!self.stream.has_unconsumed() && !self.stream.has_eof());
             }
         } else {
-            self.stream.note(ready);
+            self.stream.set_ready(ready);
         }
     }
 
@@ -76,7 +76,7 @@ impl World {
     // First half.
 
     fn attend(&mut self) -> io::Result<()> {
-        if self.stream.ending() == CloseState::Lingering {
+        if self.stream.close_state() == CloseState::Lingering {
             self.discard_lingering_input();
             return Ok(());
         }
@@ -85,7 +85,7 @@ impl World {
         }
         self.replay();
         self.converse()?;
-        if self.over.is_none() && self.stream.has_news() {
+        if self.over.is_none() && self.stream.has_notifications() {
             self.notify_eof();
             self.notify_shutdown();
         }
@@ -94,34 +94,34 @@ impl World {
 
     fn replay(&mut self) {
         self.forget_vain_replay();
-        if self.over.is_none() && self.stream.wants_replay() {
-            let from_inside = self.stream.is_replay_from_inside();
-            let mut held = self.stream.take_unconsumed();
-            held.restart(self.now);
-            self.show_held(held, from_inside);
+        if self.over.is_none() && self.stream.wants_redelivery() {
+            let from_inside = self.stream.is_redelivery_from_handler();
+            let mut unconsumed = self.stream.take_unconsumed();
+            unconsumed.restart_wait(self.now);
+            self.show_held(unconsumed, from_inside);
         }
     }
 
     fn forget_vain_replay(&mut self) {
-        if self.stream.is_replay_asked() && !self.stream.holds() {
-            self.stream.forget_replay();
+        if self.stream.is_redelivery_requested() && !self.stream.has_unconsumed() {
+            self.stream.clear_redelivery();
         }
     }
 
     fn notify_eof(&mut self) {
-        if self.stream.take_end() {
-            let held = self.stream.take_unconsumed();
-            self.eof(held.input().peek());
+        if self.stream.take_eof() {
+            let unconsumed = self.stream.take_unconsumed();
+            self.eof(unconsumed.input().peek());
         }
     }
 
     fn notify_shutdown(&mut self) {
-        let looks = self.stream.wants_read() || self.stream.wants_replay();
-        if self.stream.owes_an_answer() || looks || !self.stream.take_shutdown() {
+        let looks = self.stream.wants_read() || self.stream.wants_redelivery();
+        if self.stream.has_pending_reply() || looks || !self.stream.take_shutdown() {
             return;
         }
         assert!(!std::mem::replace(&mut self.shutdown_told, true), "told twice");
-        self.check_told(self.stream.held.len());
+        self.check_told(self.stream.unconsumed.len());
         self.act_inside();
         if self.habit != Habit::TakesAll {
             self.stream.close();
@@ -146,11 +146,11 @@ impl World {
     }
 
     fn complete_connect(&mut self) -> io::Result<()> {
-        if self.stream.ending() != CloseState::Open {
+        if self.stream.close_state() != CloseState::Open {
             self.over = Some(Over::CutOff);
             return Ok(());
         }
-        if !self.stream.has_verdict() {
+        if !self.stream.has_connect_result() {
             return Ok(());
         }
         if self.stream.transport().unopened {
@@ -169,7 +169,7 @@ impl World {
             return Ok(());
         }
         assert!(!kernel.connecting, "a verdict that nobody gave");
-        self.stream.note_connected();
+        self.stream.set_connected();
         // Its `setup`.
         self.act_inside();
         Ok(())
@@ -181,56 +181,56 @@ impl World {
                 break;
             }
             self.forget_vain_replay();
-            if self.stream.wants_replay() {
+            if self.stream.wants_redelivery() {
                 self.replay();
                 continue;
             }
             let mut buffer = [0; BUFFER];
-            let behind = self.stream.reads_behind();
-            let mut held = self.stream.take_unconsumed();
+            let behind = self.stream.has_earlier_work();
+            let mut unconsumed = self.stream.take_unconsumed();
             let filled = self.stream.fill(&mut buffer);
             match filled? {
                 ReadOutcome::Bytes(n) => {
                     self.moved = true;
-                    if held.is_empty() {
-                        held.hold(&Input::new(&buffer[..n]), self.now);
+                    if unconsumed.is_empty() {
+                        unconsumed.store(&Input::new(&buffer[..n]), self.now);
                     } else {
-                        held.append(&buffer[..n]);
+                        unconsumed.append(&buffer[..n]);
                     }
-                    if held.needs_more() {
-                        self.stream.put_unconsumed(held);
+                    if unconsumed.needs_more() {
+                        self.stream.put_unconsumed(unconsumed);
                     } else {
-                        self.show_held(held, false);
+                        self.show_held(unconsumed, false);
                     }
                 }
                 ReadOutcome::Eof if behind => {
-                    self.stream.put_unconsumed(held);
-                    self.stream.note_end();
+                    self.stream.put_unconsumed(unconsumed);
+                    self.stream.note_eof();
                     self.notify_eof();
                 }
                 ReadOutcome::Eof => self.eof(&[]),
-                ReadOutcome::WouldBlock => self.stream.put_unconsumed(held),
+                ReadOutcome::WouldBlock => self.stream.put_unconsumed(unconsumed),
             }
         }
         Ok(())
     }
 
-    fn show_held(&mut self, mut held: Unconsumed, from_inside: bool) {
-        let mut input = held.input();
+    fn show_held(&mut self, mut unconsumed: Unconsumed, from_inside: bool) {
+        let mut input = unconsumed.input();
         let shown = input.len();
         self.handle(&mut input);
         let in_vain = from_inside && input.len() == shown;
-        let left = input.left();
-        held.keep(left, self.now);
+        let left = input.remainder();
+        unconsumed.store_remainder(left, self.now);
         if in_vain {
-            self.stream.forget_replay();
+            self.stream.clear_redelivery();
         }
-        self.stream.put_unconsumed(held);
+        self.stream.put_unconsumed(unconsumed);
         self.stream.arm_frame_deadline();
     }
 
     fn handle(&mut self, input: &mut Input<'_>) {
-        let open = self.stream.ending() == CloseState::Open && !self.stream.is_paused();
+        let open = self.stream.close_state() == CloseState::Open && !self.stream.is_paused();
         assert!(open && !self.eof_told, "the handler is shown something when it should not be");
         if self.habit != Habit::TakesThrees {
             self.get(input.take_all());
@@ -252,7 +252,7 @@ impl World {
 
     fn eof(&mut self, rest: &[u8]) {
         assert!(!std::mem::replace(&mut self.eof_told, true), "eof told twice");
-        let open = self.stream.ending() == CloseState::Open && !self.stream.is_paused();
+        let open = self.stream.close_state() == CloseState::Open && !self.stream.is_paused();
         assert!(open, "the handler is told of an end when it should not be");
         self.check_told(rest.len());
         self.get(rest);
@@ -269,14 +269,14 @@ impl World {
             return;
         }
         let bytes = self.next_bytes(2);
-        if self.collects && self.part.len() + bytes.len() <= MARKS.high_water {
+        if self.collects && self.part.len() + bytes.len() <= WATERMARKS.high_water {
             self.part.extend(bytes);
             self.sent += 2;
             return;
         }
         if std::mem::take(&mut self.collects) && !self.part.is_empty() {
             let part = std::mem::take(&mut self.part);
-            self.stream.send_first(&part, MARKS, &mut self.pool);
+            self.stream.prepend_output(&part, WATERMARKS, &mut self.pool);
         }
         self.send(2);
     }
@@ -290,7 +290,7 @@ impl World {
         }
         if !self.stream.can_write_corked() {
             if !part.is_empty() {
-                self.stream.send_first(&part, MARKS, &mut self.pool);
+                self.stream.prepend_output(&part, WATERMARKS, &mut self.pool);
             }
             return self.settle_connection();
         }
@@ -304,11 +304,11 @@ impl World {
                 }
             }
         }
-        if self.stream.is_quiet() { Ok(()) } else { self.settle_connection() }
+        if self.stream.is_turn_done() { Ok(()) } else { self.settle_connection() }
     }
 
     fn settle_connection(&mut self) -> io::Result<()> {
-        if self.stream.is_over() {
+        if self.stream.is_cleanly_closed() {
             self.finish();
             return Ok(());
         }
@@ -316,10 +316,12 @@ impl World {
             return Ok(());
         }
         let congested = self.stream.is_congested();
-        if !self.stream.is_cut_off() {
+        if !self.stream.is_aborted() {
             self.flush()?;
         }
-        if congested && self.stream.take_drained(MARKS) && self.stream.ending() == CloseState::Open
+        if congested
+            && self.stream.take_drained(WATERMARKS)
+            && self.stream.close_state() == CloseState::Open
         {
             self.act_inside();
         }
@@ -329,9 +331,9 @@ impl World {
     /// The handler is told that its conversation is over.
     fn finish(&mut self) {
         self.act_inside();
-        if self.stream.is_cut_off() {
+        if self.stream.is_aborted() {
             self.over = Some(Over::CutOff);
-        } else if self.stream.has_ended() {
+        } else if self.stream.has_eof() {
             self.over = Some(Over::Well);
         }
     }
@@ -354,7 +356,7 @@ impl World {
         if self.stream.is_complete() {
             self.stream.close();
         }
-        match self.stream.ending() {
+        match self.stream.close_state() {
             CloseState::Aborted(reason) => {
                 let too_much = reason == CloseReason::OutputLimit && self.sent > MOST;
                 assert!(too_much || self.aborted && reason == CloseReason::Aborted, "{reason:?}");
@@ -365,14 +367,14 @@ impl World {
                 self.over = Some(Over::CutOff);
                 return Ok(());
             }
-            _ if self.stream.is_dead() => return Err(self.stream.transport_mut().broken()),
+            _ if self.stream.has_failed() => return Err(self.stream.transport_mut().broken()),
             CloseState::Open | CloseState::Lingering => {}
             CloseState::Closing | CloseState::Flushing if self.stream.unsent() > 0 => {}
-            ending => {
-                if ending == CloseState::Closing {
+            close_state => {
+                if close_state == CloseState::Closing {
                     self.finish();
                 }
-                if self.stream.has_ended() {
+                if self.stream.has_eof() {
                     self.over = self.over.or(Some(Over::Well));
                 }
                 if self.over.is_some() {
@@ -382,7 +384,7 @@ impl World {
             }
         }
         if self.wants_write_interest() {
-            let ask = self.stream.is_refused();
+            let ask = self.stream.is_write_blocked();
             self.stream.note_write_interest(ask);
             self.stream.transport_mut().update_write_interest(ask);
         }

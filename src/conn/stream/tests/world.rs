@@ -33,7 +33,8 @@ pub(super) const PIECE: usize = 3;
 pub(super) const PATIENCE: u64 = 10;
 /// More output than this is too much.
 pub(super) const MOST: usize = 12;
-pub(super) const MARKS: Watermarks = Watermarks { high_water: 3, low_water: 1, output_limit: MOST };
+pub(super) const WATERMARKS: Watermarks =
+    Watermarks { high_water: 3, low_water: 1, output_limit: MOST };
 
 /// How it came to its end.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -129,7 +130,9 @@ impl World {
             Act::Pause | Act::Resume | Act::FullDuplex | Act::HalfDuplex => self.steer(act),
             Act::ShutdownWrite | Act::Close | Act::Abort => self.end(act),
             Act::Fail if self.stream.is_connecting() => {}
-            Act::Fail if matches!(self.stream.ending(), CloseState::Open | CloseState::Closing) => {
+            Act::Fail
+                if matches!(self.stream.close_state(), CloseState::Open | CloseState::Closing) =>
+            {
                 self.fail();
             }
             Act::Fail => {}
@@ -148,17 +151,17 @@ impl World {
         match act {
             Act::Pause => self.stream.pause(),
             Act::Resume => {
-                let shows = self.stream.is_paused() && self.stream.holds();
+                let shows = self.stream.is_paused() && self.stream.has_unconsumed();
                 self.stream.resume();
-                assert!(!shows || self.stream.flags.intersects(Flags::REPLAY));
+                assert!(!shows || self.stream.flags.intersects(Flags::REDELIVERY));
             }
-            _ => self.stream.set_full_duplex(act == Act::FullDuplex),
+            _ => self.stream.set_read_while_congested(act == Act::FullDuplex),
         }
         match act {
             Act::Pause | Act::Resume => assert_eq!(self.stream.is_paused(), act == Act::Pause),
             _ => {
                 assert_eq!(
-                    self.stream.flags.intersects(Flags::FULL_DUPLEX),
+                    self.stream.flags.intersects(Flags::READ_WHILE_CONGESTED),
                     act == Act::FullDuplex
                 );
             }
@@ -173,7 +176,7 @@ impl World {
             _ if self.offloaded == 0 => return,
             _ => self.offloaded -= 1,
         }
-        self.stream.note_offloaded(self.offloaded > 0);
+        self.stream.set_offloaded(self.offloaded > 0);
     }
 
     /// What a callback does about its own connection. Says whether it takes no more input then.
@@ -194,7 +197,7 @@ impl World {
         // What is sent now is no part of a plain turn any more, as in `Io::uncork`.
         if std::mem::take(&mut self.collects) && !self.part.is_empty() {
             let part = std::mem::take(&mut self.part);
-            self.stream.send_first(&part, MARKS, &mut self.pool);
+            self.stream.prepend_output(&part, WATERMARKS, &mut self.pool);
         }
         matches!(inside, Inside::Pause | Inside::PauseAndResume | Inside::Close | Inside::Abort)
     }
@@ -202,13 +205,13 @@ impl World {
     /// Before its handler is told of an end, it has seen all it can take, and all answers are there.
     pub(super) fn check_told(&self, rest: usize) {
         let waits = self.habit == Habit::TakesThrees && rest >= PIECE;
-        let open = self.stream.ending() == CloseState::Open;
+        let open = self.stream.close_state() == CloseState::Open;
         assert!(!waits || !open || self.stream.is_paused(), "a whole piece was left");
         assert!(!open || self.offloaded == 0, "an answer is still to come");
     }
 
     fn end(&mut self, act: Act) {
-        let before = self.stream.ending();
+        let before = self.stream.close_state();
         match act {
             Act::ShutdownWrite => self.stream.shutdown_write(),
             Act::Close => self.stream.close(),
@@ -225,8 +228,8 @@ impl World {
             (CloseState::Flushing | CloseState::Lingering, Act::Abort) => CloseState::Dropped,
             _ => before,
         };
-        assert_eq!(self.stream.ending(), after);
-        assert!(!self.stream.takes_output());
+        assert_eq!(self.stream.close_state(), after);
+        assert!(!self.stream.accepts_output());
     }
 
     fn act_outside(&mut self, act: Act) {
@@ -236,12 +239,12 @@ impl World {
         match act {
             Act::Arrive | Act::ArriveMany if takes => {
                 let n = if act == Act::Arrive { 1 } else { MANY };
-                kernel.inbox.extend(positions(self.arrived, n).into_iter().map(Some));
+                kernel.buffers.extend(positions(self.arrived, n).into_iter().map(Some));
                 kernel.edge = true;
                 self.arrived += n;
             }
             Act::Cut if takes => {
-                kernel.inbox.push_back(None);
+                kernel.buffers.push_back(None);
                 kernel.edge = true;
             }
             Act::PeerEnds if takes => {
@@ -256,7 +259,7 @@ impl World {
             Act::PeerReadsAll => self.peer_reads(PIPE),
             Act::Interrupt => kernel.interrupt = true,
             Act::Spurious if !kernel.unopened => kernel.edge = true,
-            Act::Stands if kernel.unopened => self.stream.note_connect_result(),
+            Act::Stands if kernel.unopened => self.stream.set_connect_result(),
             Act::Stands if kernel.connecting && !kernel.reset => {
                 kernel.connecting = false;
                 kernel.edge = true;
@@ -277,8 +280,8 @@ impl World {
     }
 
     pub(super) fn send(&mut self, n: usize) {
-        let before = (self.stream.takes_output(), self.stream.is_congested());
-        let sent = self.stream.send(&positions(self.sent, n), MARKS, &mut self.pool);
+        let before = (self.stream.accepts_output(), self.stream.is_congested());
+        let sent = self.stream.send(&positions(self.sent, n), WATERMARKS, &mut self.pool);
         self.note_sent(n, before, sent);
     }
 
@@ -294,18 +297,18 @@ impl World {
     }
 
     fn send_large(&mut self) {
-        let before = (self.stream.takes_output(), self.stream.is_congested());
+        let before = (self.stream.accepts_output(), self.stream.is_congested());
         let bytes = positions(self.sent, MANY);
-        let (sent, left) = self.stream.send_large(&bytes, MARKS, &mut self.pool);
+        let (sent, left) = self.stream.send_large(&bytes, WATERMARKS, &mut self.pool);
         self.moved |= left > 0;
         self.note_sent(MANY, before, sent);
     }
 
     fn send_shared(&mut self) {
-        let before = (self.stream.takes_output(), self.stream.is_congested());
+        let before = (self.stream.accepts_output(), self.stream.is_congested());
         let bytes: Arc<[u8]> = positions(self.sent, MANY).into();
         // At once as if it were large, which no script needs to be to show all the same.
-        let (sent, left) = self.stream.send_shared(&bytes, true, MARKS, &mut self.pool);
+        let (sent, left) = self.stream.send_shared(&bytes, true, WATERMARKS, &mut self.pool);
         self.moved |= left > 0;
         self.note_sent(MANY, before, sent);
     }
@@ -314,10 +317,11 @@ impl World {
         assert_eq!(sent == SendStatus::Closed, !took);
         if took {
             self.sent += n;
-            let too_much = self.stream.unsent() > MARKS.high_water;
+            let too_much = self.stream.unsent() > WATERMARKS.high_water;
             assert_eq!(sent == SendStatus::Congested, congested || too_much);
             assert_eq!(self.stream.is_congested(), congested || too_much);
-            let aborted = self.stream.ending() == CloseState::Aborted(CloseReason::OutputLimit);
+            let aborted =
+                self.stream.close_state() == CloseState::Aborted(CloseReason::OutputLimit);
             assert_eq!(aborted, too_much && self.stream.unsent() > MOST);
         }
     }
@@ -325,11 +329,11 @@ impl World {
     /// What `Dispatcher::deadline` does.
     fn idle_due(&mut self) {
         let connecting = self.stream.is_connecting();
-        let open = self.stream.ending() == CloseState::Open;
-        let looks = open && !connecting && !self.stream.flags.intersects(Flags::LOOKED);
+        let open = self.stream.close_state() == CloseState::Open;
+        let looks = open && !connecting && !self.stream.flags.intersects(Flags::IDLE_RECHECKED);
         if std::mem::take(&mut self.moved) {
             self.stream.clear_idle_recheck();
-            assert!(!self.stream.flags.intersects(Flags::LOOKED));
+            assert!(!self.stream.flags.intersects(Flags::IDLE_RECHECKED));
         } else if connecting && self.tries > 0 {
             self.try_again();
         } else if self.stream.recheck_idle() {
@@ -337,11 +341,13 @@ impl World {
             self.queued = true;
         } else {
             assert!(!looks, "it ends for its silence without a last look");
-            let ending = self.stream.ending();
-            if !matches!(ending, CloseState::Flushing | CloseState::Lingering | CloseState::Dropped)
-            {
+            let close_state = self.stream.close_state();
+            if !matches!(
+                close_state,
+                CloseState::Flushing | CloseState::Lingering | CloseState::Dropped
+            ) {
                 self.stream.abort(CloseReason::IdleTimeout);
-                let aborted = matches!(self.stream.ending(), CloseState::Aborted(_));
+                let aborted = matches!(self.stream.close_state(), CloseState::Aborted(_));
                 assert!(aborted, "whatever it was, it is aborted now");
             }
             self.over = Some(Over::CutOff);
@@ -351,16 +357,16 @@ impl World {
     /// What `Dispatcher::frame_deadline` does.
     fn frame_due(&mut self) {
         self.now += PATIENCE;
-        if !self.stream.is_unfinished_watched() {
+        if !self.stream.is_frame_deadline_armed() {
             return;
         }
-        match self.stream.look_at_unfinished(self.now, PATIENCE) {
-            FrameDeadline::None => assert!(!self.stream.is_unfinished_watched()),
+        match self.stream.check_frame_deadline(self.now, PATIENCE) {
+            FrameDeadline::None => assert!(!self.stream.is_frame_deadline_armed()),
             FrameDeadline::At(at) => assert!(at > self.now),
             FrameDeadline::Recheck => self.queued = true,
             FrameDeadline::Expired => {
-                assert!(self.stream.held.since() + PATIENCE <= self.now);
-                self.stream.forget_unfinished();
+                assert!(self.stream.unconsumed.waiting_since() + PATIENCE <= self.now);
+                self.stream.clear_frame_deadline();
                 self.fail();
             }
         }
@@ -369,14 +375,14 @@ impl World {
     pub(super) fn try_again(&mut self) {
         self.tries = self.tries.saturating_sub(1);
         let system = self.stream.transport().system;
-        self.stream.retry(Kernel { connecting: true, ..Kernel::new(system) });
-        assert!(!self.stream.has_verdict(), "what was noted was about the one before");
+        self.stream.replace_transport(Kernel { connecting: true, ..Kernel::new(system) });
+        assert!(!self.stream.has_connect_result(), "what was noted was about the one before");
     }
 
     /// What `Dispatcher::fail` does when a handler fails.
     fn fail(&mut self) {
-        match self.stream.ending() {
-            CloseState::Open | CloseState::Closing => self.stream.leave(),
+        match self.stream.close_state() {
+            CloseState::Open | CloseState::Closing => self.stream.start_flushing(),
             _ => self.over = Some(Over::CutOff),
         }
     }

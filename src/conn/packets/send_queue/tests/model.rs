@@ -61,16 +61,16 @@ fn used(model: &Model) -> usize {
 
 fn check(packets: &SendQueue, model: &Model) -> Result<(), TestCaseError> {
     prop_assert_eq!((packets.len(), packets.is_empty()), (model.len(), model.is_empty()));
-    prop_assert_eq!(packets.waiting().len(), model.len());
-    for (packet, (to, from, bytes)) in packets.waiting().iter().zip(model) {
+    prop_assert_eq!(packets.pending().len(), model.len());
+    for (packet, (to, from, bytes)) in packets.pending().iter().zip(model) {
         prop_assert_eq!(packets.payload(packet), &bytes[..]);
         let path = [None, None, None, Some(&b"/a"[..]), Some(b"/longer")][*to];
         prop_assert_eq!(packets.path(packet), path);
         let kind = match packet.to {
-            To::Peer => 0,
-            To::V4(_) | To::V4From(_) => 1,
-            To::V6(_) | To::V6From(_) => 2,
-            To::Path(_) => 3,
+            DestAddr::Connected => 0,
+            DestAddr::V4(_) | DestAddr::V4From(_) => 1,
+            DestAddr::V6(_) | DestAddr::V6From(_) => 2,
+            DestAddr::Path(_) => 3,
         };
         prop_assert_eq!(kind, (*to).min(3));
         let source = own_addr(*to, *from).map(|from| match from {
