@@ -66,7 +66,7 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
             match crew.start(cx, place, work) {
                 Ok(away) => self.away.push(InFlight { away, peer, destination, owed: true }),
                 Err(error) => {
-                    cx.io.owe(cx.id, false);
+                    cx.io.track_reply(cx.id, false);
                     self.failed(cx, &peer, &error, true);
                 }
             }
@@ -103,7 +103,7 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
                 cx.io.send_answer(cx.id, &reply, from, &peer);
             }
             if owed {
-                cx.io.owe(cx.id, false);
+                cx.io.track_reply(cx.id, false);
             }
             match ended.result {
                 Ok(Ok(())) => {}
@@ -141,7 +141,7 @@ where
         let handler = Box::new((self.factory)(peer));
         let (packet, peer, destination) = (packet.to_vec(), peer.clone(), cx.local_addr());
         self.waiting.push_back(PendingPacket { handler, packet, peer, destination });
-        cx.io.owe(cx.id, true);
+        cx.io.track_reply(cx.id, true);
         self.start(cx);
         self.conclude(cx)
     }
@@ -157,7 +157,7 @@ where
             |sent: &&mut InFlight| self.workers.detach && sent.owed && sent.away.is_thread();
         for sent in self.away.iter_mut().filter(detached) {
             sent.owed = false;
-            cx.io.owe(cx.id, false);
+            cx.io.track_reply(cx.id, false);
         }
         Ok(())
     }
@@ -201,7 +201,7 @@ mod tests {
             server.turn(Some(PATIENCE)).unwrap();
         }
         assert_eq!(server.io().stats().packets_failed, 1);
-        assert!(!server.stage().io.sockets.datagram_mut(id).unwrap().has_replies_due());
+        assert!(!server.dispatcher().io.sockets.datagram_mut(id).unwrap().has_replies_due());
         // So a shutdown has nothing to wait for.
         server.io_mut().shutdown(PATIENCE);
         for _ in 0..8 {
@@ -227,8 +227,8 @@ mod tests {
                 let (away, peer) = (PendingJob::Done(ended), peer.clone());
                 letters.away.push(InFlight { away, peer, destination: None, owed: false });
             }
-            let Dispatcher { shared, io, desk, .. } = server.stage();
-            let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
+            let Dispatcher { shared, io, registrar, .. } = server.dispatcher();
+            let mut cx = Context { id, shared, io, registrar, reason: None, sender: None };
             letters.conclude(&mut cx).unwrap();
             assert!(letters.away.is_empty(), "{} of {count} wait", letters.away.len());
             assert_eq!(server.io().queued_packets(id), usize::from(count));

@@ -8,12 +8,12 @@
 //!
 //! ```text
 //! accept ─▶ a place is free? ─▶ verify, factory, setup     reactor/accept.rs, blocking/stream.rs
-//!                                 │ Io::lend                io/detach.rs: out of the poll, made to block
+//!                                 │ Io::detach              io/detach.rs: out of the poll, made to block
 //!                                 ▼
 //!               loop, thread or process: setup, handle, finish on a Request
 //!                                 │ a command, or the end of a pipe
 //!                                 ▼
-//!                               Io::take_back               into the poll again
+//!                               Io::reattach                into the poll again
 //!                                 └▶ flush, end, linger     as any other connection
 //! ```
 //!
@@ -195,7 +195,7 @@ impl Executor {
     ) -> io::Result<PendingJob> {
         let slot = Arc::new(ResultCell::default());
         let (result, owner) = (Arc::clone(&slot), cx.id);
-        let (places, mailbox) = (Arc::clone(&self.places), Arc::clone(&cx.desk.mailbox));
+        let (places, mailbox) = (Arc::clone(&self.places), Arc::clone(&cx.registrar.mailbox));
         self.workers.run(move || {
             result.put(work(SharedAccess::There(Arc::clone(&mailbox))));
             drop(place);

@@ -36,7 +36,7 @@ where
         Box::new(BlockingConnection { workers: self.workers.clone(), peer: peer.clone(), state })
     }
 
-    fn has_room(&self) -> bool {
+    fn has_capacity(&self) -> bool {
         self.workers.crew.places.has_room()
     }
 }
@@ -60,7 +60,7 @@ impl<S: 'static> BlockingConnection<S> {
         mut handler: Box<Serving<S>>,
     ) -> io::Result<BlockingJob<S>> {
         let stop = self.stop(cx.io)?;
-        let socket = cx.io.lend(cx.id)?;
+        let socket = cx.io.detach(cx.id)?;
         let limits = self.workers.limits(cx.io.options.idle_timeout);
         let (limit, epoch) = (cx.io.options.input_limit, cx.io.epoch);
         let (hook, peer) = (self.workers.handle_error.clone(), self.peer.clone());
@@ -94,7 +94,7 @@ impl<S: 'static> BlockingConnection<S> {
         let is_here = matches!(away, PendingJob::Done(_));
         let Some(ended) = away.take(cx) else { return Ok(()) };
         self.state = BlockingState::Over;
-        cx.io.take_back(cx.id, ended.silent_since)?;
+        cx.io.reattach(cx.id, ended.silent_since)?;
         match ended.result {
             Ok(Ok(())) => {
                 cx.close();
@@ -125,7 +125,7 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
             Ok(away) => self.state = BlockingState::Pending(away),
             Err(error) => {
                 self.workers.crew.warn(cx.io, &self.peer, &error);
-                cx.io.take_back(cx.id, None)?;
+                cx.io.reattach(cx.id, None)?;
                 return Err(error);
             }
         }
@@ -157,7 +157,9 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
 
     /// A handler that is still at it is cut off: its reads and writes fail, its process is killed.
     fn finish(&mut self, cx: &mut Context<'_, S>, _outcome: io::Result<()>) {
-        if let (BlockingState::Pending(_), Some(socket)) = (&self.state, cx.io.lent(cx.id)) {
+        if let (BlockingState::Pending(_), Some(socket)) =
+            (&self.state, cx.io.detached_socket(cx.id))
+        {
             let _ = socket.shutdown(Shutdown::Both);
         }
         self.state = BlockingState::Over;

@@ -27,7 +27,7 @@ pub struct Context<'a, S = ()> {
     pub shared: &'a mut S,
     /// Every socket and timer of the server.
     pub io: &'a mut Io,
-    pub(crate) desk: &'a mut Registrar<S>,
+    pub(crate) registrar: &'a mut Registrar<S>,
     pub(crate) reason: Option<CloseReason>,
     /// Who sent the datagram that is handled.
     pub(crate) sender: Option<&'a Addr>,
@@ -101,7 +101,7 @@ impl<S> Context<'_, S> {
         F: FnMut(&Addr) -> H + 'static,
         H: Handler<S> + 'static,
     {
-        self.desk.listen(self.io, addr, factory)
+        self.registrar.listen(self.io, addr, factory)
     }
 
     /// Serves datagrams on one more address; see [`Server::bind`](crate::Server::bind).
@@ -112,7 +112,7 @@ impl<S> Context<'_, S> {
     where
         H: DatagramHandler<S> + 'static,
     {
-        self.desk.bind(self.io, addr, handler)
+        self.registrar.bind(self.io, addr, handler)
     }
 
     /// Exchanges datagrams with one peer; see
@@ -124,7 +124,7 @@ impl<S> Context<'_, S> {
     where
         H: DatagramHandler<S> + 'static,
     {
-        self.desk.connect_datagram(self.io, addr, handler)
+        self.registrar.connect_datagram(self.io, addr, handler)
     }
 
     /// Connects to a server; see [`Server::connect`](crate::Server::connect). A name is looked up at
@@ -137,7 +137,7 @@ impl<S> Context<'_, S> {
         H: Handler<S> + 'static,
         S: 'static,
     {
-        self.desk.connect(self.io, Some(self.id), to, handler)
+        self.registrar.connect(self.io, Some(self.id), to, handler)
     }
 
     /// Lets a foreign source share the loop; see [`Server::watch`](crate::Server::watch).
@@ -149,7 +149,7 @@ impl<S> Context<'_, S> {
         E: Source + 'static,
         F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()> + 'static,
     {
-        self.desk.watch(self.io, source, interests, ready)
+        self.registrar.watch(self.io, source, interests, ready)
     }
 
     /// Has `work`, which may block, done by another thread, and `then` called in the loop with what
@@ -173,8 +173,8 @@ impl<S> Context<'_, S> {
         F: FnOnce(&mut S, &mut Io, io::Result<T>) + Send + 'static,
         S: 'static,
     {
-        let (mailbox, owner) = (Arc::clone(&self.desk.mailbox), self.id);
-        self.desk.workers.run(move || {
+        let (mailbox, owner) = (Arc::clone(&self.registrar.mailbox), self.id);
+        self.registrar.thread_pool.run(move || {
             let result = catch_unwind(AssertUnwindSafe(work));
             let result = result.map_err(|_| io::Error::other("the offloaded work panicked"));
             mailbox.post_unbounded(Box::new(move |shared, io| {
@@ -190,7 +190,7 @@ impl<S> Context<'_, S> {
     /// A handle to this server for other threads.
     #[must_use]
     pub fn handle(&self) -> ServerHandle<S> {
-        ServerHandle { mailbox: Arc::clone(&self.desk.mailbox) }
+        ServerHandle { mailbox: Arc::clone(&self.registrar.mailbox) }
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) trait HandlerFactory<S> {
 
     /// Whether another client may come now. When that changes, somebody has to call
     /// [`SocketTable::resume_listeners`](crate::io::table::SocketTable::resume_listeners).
-    fn has_room(&self) -> bool {
+    fn has_capacity(&self) -> bool {
         true
     }
 }
@@ -88,7 +88,7 @@ where
 pub(crate) struct Registrar<S> {
     pub(crate) pending_handlers: Vec<(SocketId, HandlerSlot<S>)>,
     pub(crate) mailbox: Arc<Mailbox<Command<S>>>,
-    pub(crate) workers: ThreadPool,
+    pub(crate) thread_pool: ThreadPool,
 }
 
 impl<S> Registrar<S> {
@@ -129,7 +129,7 @@ impl<S> Registrar<S> {
         S: 'static,
     {
         let connect = to.into_connect()?;
-        io.resolver.reach_with(|| Arc::clone(&self.mailbox) as Arc<dyn LoopControl>);
+        io.resolver.set_waker(|| Arc::clone(&self.mailbox) as Arc<dyn LoopControl>);
         let id = io.open_connection(connect, asker)?;
         self.pending_handlers.push((id, HandlerSlot::Stream(Box::new(handler))));
         Ok(id)
@@ -182,12 +182,12 @@ impl<S> Registrar<S> {
         Ok(id)
     }
 
-    pub(crate) fn alarm<F>(&mut self, io: &mut Io, ring: F) -> io::Result<SocketId>
+    pub(crate) fn alarm<F>(&mut self, io: &mut Io, callback: F) -> io::Result<SocketId>
     where
         F: FnMut(&mut Context<'_, S>) -> io::Result<()> + 'static,
     {
         let id = io.open_source(|_, _| Ok(()))?;
-        self.pending_handlers.push((id, HandlerSlot::Source(Box::new(TimerHandler(ring)))));
+        self.pending_handlers.push((id, HandlerSlot::Source(Box::new(TimerHandler(callback)))));
         Ok(id)
     }
 }

@@ -103,7 +103,7 @@ impl<S: 'static> Handler<S> for Relay {
     }
 
     fn drained(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
-        if let Some(other) = self.other.filter(|other| !cx.io.has_ended(*other)) {
+        if let Some(other) = self.other.filter(|other| !cx.io.has_eof(*other)) {
             cx.io.resume(other);
         }
         Ok(())

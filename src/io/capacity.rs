@@ -4,7 +4,7 @@ use super::Io;
 
 impl Io {
     /// Whether one more client may be accepted; among other loops, that is then reserved.
-    pub(crate) fn has_room(&mut self) -> bool {
+    pub(crate) fn try_reserve(&mut self) -> bool {
         !self.is_shutting_down() && self.accept_quota != Some(0) && self.reserve()
     }
 
@@ -13,13 +13,13 @@ impl Io {
     }
 
     /// The same; but who is over and only lingers makes room for who comes.
-    pub(super) fn reserve_or_end_lingering(&mut self) -> bool {
-        self.reserve() || self.end_oldest_lingering() && self.reserve()
+    pub(super) fn reserve_or_evict(&mut self) -> bool {
+        self.reserve() || self.remove_oldest_lingering() && self.reserve()
     }
 
     /// Whether one more client may be accepted if one that lingers goes for it. Whether a client waits
     /// is not known before there is room, so after the last one another goes for nothing.
-    pub(crate) fn makes_room(&mut self) -> bool {
-        !self.is_shutting_down() && self.accept_quota != Some(0) && self.reserve_or_end_lingering()
+    pub(crate) fn try_reserve_or_evict(&mut self) -> bool {
+        !self.is_shutting_down() && self.accept_quota != Some(0) && self.reserve_or_evict()
     }
 }

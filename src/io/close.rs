@@ -14,28 +14,28 @@ use crate::trace::TraceEvent;
 #[derive(Default)]
 struct Stale {
     deadlines: usize,
-    unfinished: usize,
+    frame_deadlines: usize,
     lingered: bool,
 }
 
 impl Io {
     /// Closes the descriptor of a socket and forgets everything about it. What is left of its
     /// output is dropped, and then the peer is told so by a reset.
-    pub(crate) fn discard(&mut self, id: SocketId) {
+    pub(crate) fn remove_socket(&mut self, id: SocketId) {
         let Some(stale) = self.release(id) else { return };
         self.sockets.remove(id);
         if !self.attempts.is_empty() {
-            self.forget_attempt(id);
+            self.cancel_attempt(id);
         }
-        if !self.loans.is_empty() {
-            self.loans.remove(&id);
+        if !self.detached.is_empty() {
+            self.detached.remove(&id);
         }
         let sockets = &self.sockets;
         if stale.lingered {
-            self.lingering.remove(|id| sockets.lingers(id));
+            self.lingering.remove(|id| sockets.is_lingering(id));
         }
-        self.deadlines.forget(stale.deadlines, |id| sockets.get(id).is_some());
-        self.unfinished.forget(stale.unfinished, |id| sockets.get(id).is_some());
+        self.deadlines.note_stale(stale.deadlines, |id| sockets.get(id).is_some());
+        self.frame_deadlines.note_stale(stale.frame_deadlines, |id| sockets.get(id).is_some());
         self.trace.step(|| TraceEvent::Removed(id));
     }
 
@@ -53,7 +53,7 @@ impl Io {
             }
             Entry::Datagram(datagram) => {
                 self.stats.packets_dropped += datagram.clear_queue() as u64;
-                self.own.remove(id);
+                self.local_addrs.remove(id);
                 let _ = datagram.deregister(registry);
                 let deadlines =
                     usize::from(datagram.closes_at.is_some()) + usize::from(datagram.recv_backoff);
@@ -82,8 +82,8 @@ fn release_connection(
         let _ = connection.stream.transport_mut().deregister(registry);
     }
     Stale {
-        deadlines: usize::from(connection.deadlines),
-        unfinished: usize::from(connection.stream.is_frame_deadline_armed()),
-        lingered: connection.lingers,
+        deadlines: usize::from(connection.armed_deadlines),
+        frame_deadlines: usize::from(connection.stream.is_frame_deadline_armed()),
+        lingered: connection.is_lingering,
     }
 }

@@ -22,8 +22,8 @@ impl Io {
     /// `false` when it is gone or closed.
     pub fn pause(&mut self, id: SocketId) -> bool {
         self.is_live(id)
-            && (self.change(id, |connection| connection.stream.pause())
-                || self.change_datagram(id, |datagram| datagram.pause(true))
+            && (self.with_connection(id, |connection| connection.stream.pause())
+                || self.with_datagram(id, |datagram| datagram.pause(true))
                 || self.pause_other(id, true))
     }
 
@@ -37,8 +37,8 @@ impl Io {
     pub fn resume(&mut self, id: SocketId) -> bool {
         let now = self.now;
         self.is_live(id)
-            && (self.change(id, |connection| connection.resume(now))
-                || self.change_datagram(id, |datagram| datagram.pause(false))
+            && (self.with_connection(id, |connection| connection.resume(now))
+                || self.with_datagram(id, |datagram| datagram.pause(false))
                 || self.pause_other(id, false))
     }
 
@@ -59,14 +59,15 @@ impl Io {
     /// `false` when it is no connection, or one that is closed.
     pub fn set_read_while_congested(&mut self, id: SocketId, on: bool) -> bool {
         self.is_live(id)
-            && self.change(id, |connection| connection.stream.set_read_while_congested(on))
+            && self.with_connection(id, |connection| connection.stream.set_read_while_congested(on))
     }
 
     /// Ends the outgoing direction once everything sent has left; reading goes on.
     ///
     /// `false` when it is no connection, or one that is closed.
     pub fn shutdown_write(&mut self, id: SocketId) -> bool {
-        self.is_live(id) && self.change(id, |connection| connection.stream.shutdown_write())
+        self.is_live(id)
+            && self.with_connection(id, |connection| connection.stream.shutdown_write())
     }
 
     /// Closes a socket of any kind. A connection first sends what it owes, then its end, then
@@ -78,14 +79,14 @@ impl Io {
         if !self.is_live(id) {
             return false;
         }
-        if self.change(id, |connection| connection.stream.close()) {
+        if self.with_connection(id, |connection| connection.stream.close()) {
             return true;
         }
-        if let Some(listener) = self.sockets.listener(id) {
+        if let Some(listener) = self.sockets.listener_mut(id) {
             listener.closing = true;
         } else if let Some(datagram) = self.sockets.datagram_mut(id) {
             datagram.close();
-        } else if let Some(source) = self.sockets.source(id) {
+        } else if let Some(source) = self.sockets.source_mut(id) {
             source.closing = true;
         }
         self.sockets.enqueue(id);
@@ -99,7 +100,9 @@ impl Io {
     /// `false` when it is gone, or was cut off before.
     pub fn abort(&mut self, id: SocketId) -> bool {
         let mut aborted = false;
-        if self.change(id, |connection| aborted = connection.stream.abort(CloseReason::Aborted)) {
+        if self.with_connection(id, |connection| {
+            aborted = connection.stream.abort(CloseReason::Aborted);
+        }) {
             return aborted;
         }
         if let Some(datagram) = self.sockets.datagram_mut(id) {
@@ -151,7 +154,7 @@ impl Io {
             match self.sockets.get(id) {
                 Some(Entry::Listener(_)) => self.close(id),
                 Some(Entry::Datagram(datagram)) if !datagram.is_connected => {
-                    self.change_datagram(id, |datagram| {
+                    self.with_datagram(id, |datagram| {
                         datagram.begin_drain(since, AfterDrain::Close);
                     })
                 }

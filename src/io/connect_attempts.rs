@@ -28,20 +28,20 @@ pub(crate) struct ConnectAttempt {
     /// Our own address.
     pub(super) from: Option<Addr>,
     /// Why it cannot be made, which its handler is still to be told.
-    pub(super) failed: Option<io::Error>,
+    pub(super) error: Option<io::Error>,
     /// What was asked for while there was no socket to set it on.
     pub(super) nodelay: Option<bool>,
     /// When the loop is next woken for it; `u64::MAX` when it is not.
-    pub(crate) wakes_at: u64,
+    pub(crate) next_wake: u64,
     /// Timers that came up, and have to wait for `setup`.
-    pub(super) late: Vec<TimerId>,
-    under_way: Vec<UnderWay>,
+    pub(super) deferred_timers: Vec<TimerId>,
+    pending: Vec<PendingSocket>,
     /// How many sockets the poll was told of.
     registered: u32,
 }
 
 #[derive(Debug)]
-struct UnderWay {
+struct PendingSocket {
     number: u32,
     addr: Addr,
     socket: StreamSocket,
@@ -49,10 +49,10 @@ struct UnderWay {
 
 /// The socket that stands.
 #[derive(Debug)]
-pub(crate) struct Standing {
+pub(crate) struct Established {
     pub(super) socket: StreamSocket,
     /// No other one was tried, so whatever the poll has reported is about this one.
-    pub(super) is_only_one: bool,
+    pub(super) is_sole: bool,
 }
 
 impl ConnectAttempt {
@@ -62,11 +62,11 @@ impl ConnectAttempt {
             name: None,
             allowed: None,
             from,
-            failed: None,
+            error: None,
             nodelay: None,
-            wakes_at: u64::MAX,
-            late: Vec::new(),
-            under_way: Vec::new(),
+            next_wake: u64::MAX,
+            deferred_timers: Vec::new(),
+            pending: Vec::new(),
             registered: 0,
         }
     }
@@ -74,21 +74,21 @@ impl ConnectAttempt {
     /// One more socket is under way, and the poll knows it.
     pub(super) fn add(&mut self, number: u32, addr: Addr, socket: StreamSocket) {
         self.registered = self.registered.saturating_add(1);
-        self.under_way.push(UnderWay { number, addr, socket });
+        self.pending.push(PendingSocket { number, addr, socket });
     }
 
     /// Looks at every socket under way, in the order of their begin: the first that stands is taken
     /// out, those that failed are closed.
-    pub(crate) fn look(&mut self, registry: &Registry) -> Option<Standing> {
+    pub(crate) fn take_established(&mut self, registry: &Registry) -> Option<Established> {
         let mut nth = 0;
-        while let Some(UnderWay { number, addr, socket }) = self.under_way.get(nth) {
+        while let Some(PendingSocket { number, addr, socket }) = self.pending.get(nth) {
             if let Some(error) = socket.error() {
-                let error = if self.registered > 1 { of(addr, &error) } else { error };
+                let error = if self.registered > 1 { with_addr(addr, &error) } else { error };
                 self.connector.failed(*number, error);
-                close(registry, self.under_way.remove(nth));
+                close(registry, self.pending.remove(nth));
             } else if socket.is_connected() {
-                let UnderWay { socket, .. } = self.under_way.remove(nth);
-                return Some(Standing { socket, is_only_one: self.registered == 1 });
+                let PendingSocket { socket, .. } = self.pending.remove(nth);
+                return Some(Established { socket, is_sole: self.registered == 1 });
             } else {
                 nth += 1;
             }
@@ -98,21 +98,21 @@ impl ConnectAttempt {
 
     /// Gives one of them up.
     pub(super) fn drop_one(&mut self, registry: &Registry, number: u32) {
-        if let Some(nth) = self.under_way.iter().position(|one| one.number == number) {
-            close(registry, self.under_way.remove(nth));
+        if let Some(nth) = self.pending.iter().position(|one| one.number == number) {
+            close(registry, self.pending.remove(nth));
         }
     }
 
     /// Gives all of them up.
     pub(super) fn drop_all(&mut self, registry: &Registry) {
-        for one in self.under_way.drain(..) {
+        for one in self.pending.drain(..) {
             close(registry, one);
         }
     }
 
     /// The address of our end, while it is certain which one that will be.
     pub(super) fn local_addr(&self) -> Option<Addr> {
-        match self.under_way.as_slice() {
+        match self.pending.as_slice() {
             [one] => one.socket.local_addr(),
             _ => None,
         }
@@ -120,12 +120,12 @@ impl ConnectAttempt {
 }
 
 /// Its close takes it from the poll, but not on every system.
-fn close(registry: &Registry, mut one: UnderWay) {
+fn close(registry: &Registry, mut one: PendingSocket) {
     let _ = one.socket.deregister(registry);
 }
 
 /// Where several were tried, the error says which.
-pub(super) fn of(addr: &Addr, error: &io::Error) -> io::Error {
+pub(super) fn with_addr(addr: &Addr, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot connect to {addr}: {error}"))
 }
 

@@ -7,9 +7,9 @@ use crate::addr::{Addr, Name, Written, some_of, written};
 use crate::conn::connector::{Connector, Next};
 use crate::id::{SocketId, TimerId};
 use crate::io::connect::{Connect, ConnectTarget};
-use crate::io::connect_attempts::{ConnectAttempt, Standing, of};
+use crate::io::connect_attempts::{ConnectAttempt, Established, with_addr};
 use crate::io::names::Owner;
-use crate::io::resolver::Found;
+use crate::io::resolver::Resolved;
 use crate::net::StreamSocket;
 
 impl Io {
@@ -20,52 +20,50 @@ impl Io {
         connect: Connect,
         asker: Option<SocketId>,
     ) -> io::Result<SocketId> {
-        if matches!(self.drain, ShutdownState::Draining { deadline, .. } if deadline <= self.now) {
+        if matches!(self.shutdown_state, ShutdownState::Draining { deadline, .. } if deadline <= self.now)
+        {
             // Nobody would cut it off: it would outlive the shutdown.
             let what = "the grace of the shutdown is over";
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, what));
         }
-        if !self.reserve_or_end_lingering() {
+        if !self.reserve_or_evict() {
             let what = "as many connections as Options::max_connections allows are open";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
         }
-        let opened = self.begin_connection(connect, asker);
-        self.sockets.give_back();
+        let opened = self.start_connect(connect, asker);
+        self.sockets.cancel_reservation();
         opened
     }
 
-    fn begin_connection(
-        &mut self,
-        connect: Connect,
-        asker: Option<SocketId>,
-    ) -> io::Result<SocketId> {
+    fn start_connect(&mut self, connect: Connect, asker: Option<SocketId>) -> io::Result<SocketId> {
         let fails_later = connect.fails_later || matches!(connect.to, ConnectTarget::Name(_));
         let is_beside = asker.is_some_and(|id| self.is_beside(id));
         let attempt = self.plan(connect, asker)?;
-        let id = self.adopt_unopened()?;
+        let id = self.insert_connecting()?;
         self.attempts.insert(id, attempt);
         if let Some(connection) = self.sockets.connection_mut(id).filter(|_| is_beside) {
             connection.stream.set_unsolicited();
         }
-        match self.dial(id) {
+        match self.advance_connect(id) {
             Ok(()) => {}
-            Err(error) if fails_later => self.fail_soon(id, error),
+            Err(error) if fails_later => self.fail_in_turn(id, error),
             Err(error) => {
-                self.forget_attempt(id);
+                self.cancel_attempt(id);
                 self.sockets.remove(id);
                 return Err(error);
             }
         }
         self.stats.connected += 1;
-        if let ShutdownState::Draining { .. } = self.drain {
-            self.ask_to_close(id);
+        if let ShutdownState::Draining { .. } = self.shutdown_state {
+            self.begin_connection_shutdown(id);
         }
         Ok(id)
     }
 
     fn plan(&self, connect: Connect, asker: Option<SocketId>) -> io::Result<ConnectAttempt> {
         let Connect { to, from, after, allowed, .. } = connect;
-        let (begins, timeout) = (self.after(after), nanoseconds(self.options.connect_timeout));
+        let (begins, timeout) =
+            (self.deadline_in(after), nanoseconds(self.options.connect_timeout));
         let from = || from.clone();
         let to_addrs =
             |addrs| ConnectAttempt::new(Connector::to_addrs(begins, timeout, addrs), from());
@@ -82,40 +80,40 @@ impl Io {
             Ok(Written::Addrs(addrs)) => to_addrs(addrs),
             Ok(Written::Name(name)) => {
                 let mut attempt = ConnectAttempt::new(Connector::to_name(begins, timeout), from());
-                attempt.name = Some((name, self.owner_of(asker)));
+                attempt.name = Some((name, self.lookup_owner(asker)));
                 attempt.allowed = allowed;
                 attempt
             }
             // As of a name that nobody knows, its handler is told.
             Err(error) => {
                 let mut attempt = to_addrs(Vec::new());
-                attempt.failed = Some(error);
+                attempt.error = Some(error);
                 attempt
             }
         })
     }
 
     /// A connection to a name cannot be made, which its handler is told in its turn.
-    fn fail_soon(&mut self, id: SocketId, error: io::Error) {
+    fn fail_in_turn(&mut self, id: SocketId, error: io::Error) {
         if let Some(attempt) = self.attempts.get_mut(id) {
-            attempt.failed = Some(error);
+            attempt.error = Some(error);
         }
-        self.look_soon(id);
+        self.enqueue_connect_result(id);
     }
 
     /// Does what is to be done for a connection in the making, until it has to wait.
-    pub(crate) fn dial(&mut self, id: SocketId) -> io::Result<()> {
+    pub(crate) fn advance_connect(&mut self, id: SocketId) -> io::Result<()> {
         loop {
             let Some(attempt) = self.attempts.get_mut(id) else { return Ok(()) };
-            if let Some(error) = attempt.failed.take() {
+            if let Some(error) = attempt.error.take() {
                 return Err(error);
             }
             match attempt.connector.next(self.now) {
                 Next::Resolve => self.look_up(id),
-                Next::Open(number, addr) => self.open_one(id, number, addr),
+                Next::Open(number, addr) => self.open_socket(id, number, addr),
                 Next::Abandon(number) => attempt.drop_one(self.poll.registry(), number),
                 Next::Wait(at) => {
-                    self.wake_at(id, at);
+                    self.arm_connect_deadline(id, at);
                     return Ok(());
                 }
                 Next::Fail(error) => return Err(error),
@@ -124,7 +122,7 @@ impl Io {
     }
 
     /// Begins to connect to one address.
-    fn open_one(&mut self, id: SocketId, number: u32, addr: Addr) {
+    fn open_socket(&mut self, id: SocketId, number: u32, addr: Addr) {
         let Some(attempt) = self.attempts.get_mut(id) else { return };
         let opened = StreamSocket::connect(&addr, attempt.from.as_ref(), &self.options);
         let registered = opened.and_then(|mut socket| {
@@ -136,11 +134,11 @@ impl Io {
                 let stands = socket.is_connected_at_once();
                 attempt.add(number, addr, socket);
                 if stands {
-                    self.look_soon(id);
+                    self.enqueue_connect_result(id);
                 }
             }
             Err(error) => {
-                let error = of(&addr, &error);
+                let error = with_addr(&addr, &error);
                 if error.kind() == io::ErrorKind::WouldBlock {
                     attempt.connector.backlog_full(self.now, number, addr, error);
                 } else {
@@ -151,20 +149,20 @@ impl Io {
     }
 
     /// Has the loop look at a connection in the making at that time, unless it does so before.
-    fn wake_at(&mut self, id: SocketId, at: u64) {
-        let Some(attempt) = self.attempts.get_mut(id).filter(|attempt| at < attempt.wakes_at)
+    fn arm_connect_deadline(&mut self, id: SocketId, at: u64) {
+        let Some(attempt) = self.attempts.get_mut(id).filter(|attempt| at < attempt.next_wake)
         else {
             return;
         };
-        attempt.wakes_at = at;
+        attempt.next_wake = at;
         if let Some(connection) = self.sockets.connection_mut(id) {
-            connection.deadlines = connection.deadlines.saturating_add(1);
+            connection.armed_deadlines = connection.armed_deadlines.saturating_add(1);
             self.deadlines.push(at, id);
         }
     }
 
     /// There is news about a connection in the making.
-    fn look_soon(&mut self, id: SocketId) {
+    fn enqueue_connect_result(&mut self, id: SocketId) {
         if let Some(connection) = self.sockets.connection_mut(id) {
             connection.stream.set_connect_result();
             self.sockets.enqueue(id);
@@ -172,7 +170,7 @@ impl Io {
     }
 
     /// Who bears the expense of the names that a handler, or the program, asks for.
-    fn owner_of(&self, asker: Option<SocketId>) -> Owner {
+    fn lookup_owner(&self, asker: Option<SocketId>) -> Owner {
         let Some(id) = asker else { return Owner::Program };
         match self.peer_addr(id) {
             Some(Addr::Ip(peer)) => Owner::client(peer.ip()),
@@ -183,14 +181,14 @@ impl Io {
     fn look_up(&mut self, id: SocketId) {
         let Some(attempt) = self.attempts.get(id) else { return };
         if let Some((name, owner)) = &attempt.name {
-            self.resolver.ask(&name.host, *owner, id);
+            self.resolver.request(&name.host, *owner, id);
         }
     }
 
     /// Tells everybody who waits for it what other threads have found.
-    pub(crate) fn take_found(&mut self) {
-        for Found { host, result } in self.resolver.take_found() {
-            for id in self.resolver.done(&host) {
+    pub(crate) fn complete_lookups(&mut self) {
+        for Resolved { host, result } in self.resolver.take_results() {
+            for id in self.resolver.finish(&host) {
                 let addrs = match &result {
                     Ok(addrs) => Ok(addrs.iter().copied().map(Addr::Ip).collect()),
                     Err(error) => {
@@ -216,7 +214,7 @@ impl Io {
         let addrs = result.map(|addrs| addrs.into_iter().map(with_port).collect());
         let addrs = addrs.and_then(|addrs| Connect::choose(attempt.allowed, addrs));
         attempt.connector.resolved(self.now, addrs);
-        self.look_soon(id);
+        self.enqueue_connect_result(id);
     }
 
     /// Whether a timer that has come up has to wait until its connection stands, since nothing is
@@ -227,37 +225,37 @@ impl Io {
         }
         let Some(owner) = self.timers.owner(timer) else { return false };
         let Some(attempt) = self.attempts.get_mut(owner) else { return false };
-        attempt.late.push(timer);
+        attempt.deferred_timers.push(timer);
         true
     }
 
     /// A connection in the making is given up, with all that is under way for it.
-    pub(super) fn forget_attempt(&mut self, id: SocketId) {
+    pub(super) fn cancel_attempt(&mut self, id: SocketId) {
         let Some(mut attempt) = self.attempts.remove(id) else { return };
         attempt.drop_all(self.poll.registry());
         if let Some((name, _)) = attempt.name {
-            self.resolver.forget(&name.host, id);
+            self.resolver.cancel(&name.host, id);
         }
-        for timer in attempt.late {
+        for timer in attempt.deferred_timers {
             self.timers.cancel(timer);
         }
     }
 
     /// One socket stands: it is that of the connection, and the others are closed.
-    pub(crate) fn take_standing(&mut self, id: SocketId, standing: Standing) -> io::Result<()> {
+    pub(crate) fn establish(&mut self, id: SocketId, established: Established) -> io::Result<()> {
         let Some(mut attempt) = self.attempts.remove(id) else { return Ok(()) };
         let registry = self.poll.registry();
         attempt.drop_all(registry);
-        for timer in attempt.late {
-            self.timers.put_back(self.now, timer);
+        for timer in attempt.deferred_timers {
+            self.timers.rearm(self.now, timer);
         }
         let Some(connection) = self.sockets.connection_mut(id) else { return Ok(()) };
         connection.active_at = self.now;
-        if standing.is_only_one {
-            *connection.stream.transport_mut() = standing.socket;
+        if established.is_sole {
+            *connection.stream.transport_mut() = established.socket;
         } else {
             // What was reported may have been about another one: it is asked for anew.
-            connection.stream.replace_transport(standing.socket);
+            connection.stream.replace_transport(established.socket);
             connection.stream.set_connect_result();
             connection.stream.transport_mut().update_write_interest(registry, id.token(), false)?;
         }

@@ -13,21 +13,21 @@ use crate::stats::{CloseReason, Stats};
 pub(crate) struct Connection {
     pub(crate) stream: Stream<StreamSocket>,
     /// When a byte last moved, or since when it only waits for its end; see [`crate::io::timers`] for
-    /// the unit. With [`LOOKED_AT`] it is when `noted` was; so it is no more when a byte moves.
+    /// the unit. With [`SAMPLED`] it is when `noted` was; so it is no more when a byte moves.
     pub(crate) active_at: u64,
     /// How much the peer had not acknowledged then; once it lingers, since when it does, in
     /// milliseconds. One field for both, so that an idle connection pays for none.
-    pub(super) noted: u32,
+    pub(super) sample: u32,
     /// Whether it is counted among those that linger.
-    pub(super) lingers: bool,
+    pub(super) is_lingering: bool,
     /// How many entries in the heap of deadlines are its own.
-    pub(crate) deadlines: u8,
+    pub(crate) armed_deadlines: u8,
     /// Whether a deadline for the rest of a closed connection is in the heap.
     pub(crate) close_timeout_armed: bool,
 }
 
 /// No clock of ours comes so far.
-pub(super) const LOOKED_AT: u64 = 1 << 63;
+pub(super) const SAMPLED: u64 = 1 << 63;
 
 impl Connection {
     /// A connection that stands, or one that is being made.
@@ -35,9 +35,9 @@ impl Connection {
         Connection {
             stream: Stream::new(socket, connecting),
             active_at: now,
-            noted: 0,
-            lingers: false,
-            deadlines: 0,
+            sample: 0,
+            is_lingering: false,
+            armed_deadlines: 0,
             close_timeout_armed: false,
         }
     }
@@ -49,7 +49,7 @@ impl Connection {
 
     /// Reads once.
     #[inline(always)]
-    pub(crate) fn take_in(
+    pub(crate) fn read(
         &mut self,
         buffer: &mut [u8],
         now: u64,
@@ -108,7 +108,7 @@ impl Connection {
     }
 
     /// Why it is to be cut off now, if somebody said so.
-    pub(crate) fn aborted(&self) -> Option<CloseReason> {
+    pub(crate) fn abort_reason(&self) -> Option<CloseReason> {
         if let CloseState::Aborted(reason) = self.stream.close_state() {
             Some(reason)
         } else {

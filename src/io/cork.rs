@@ -30,7 +30,7 @@ pub(crate) struct CorkedSpan {
 
 /// What each turn of a round sent, of all that was `sent` in it.
 #[inline]
-pub(crate) fn parts<'a>(
+pub(crate) fn spans<'a>(
     round: &'a [CorkedSpan],
     sent: &'a [u8],
 ) -> impl Iterator<Item = (SocketId, &'a [u8])> {
@@ -43,10 +43,10 @@ pub(crate) fn parts<'a>(
 }
 
 /// No more is collected in a round.
-const ROOM: usize = 1 << 20;
+const CAPACITY: usize = 1 << 20;
 
 /// The least that it grows to.
-const FIRST_ROOM: usize = 4 << 10;
+const MIN_CAPACITY: usize = 4 << 10;
 
 const NOBODY: SocketId = SocketId::NOBODY;
 
@@ -57,12 +57,12 @@ impl CorkBuffer {
 
     /// The turn of `id` begins. It must have no output of its own waiting.
     #[inline]
-    pub(crate) fn begin(&mut self, id: SocketId) {
+    pub(crate) fn begin_turn(&mut self, id: SocketId) {
         self.serving = id;
     }
 
     #[inline]
-    pub(super) fn is_serving(&self, id: SocketId) -> bool {
+    pub(super) fn is_corked(&self, id: SocketId) -> bool {
         self.serving == id
     }
 
@@ -70,8 +70,8 @@ impl CorkBuffer {
     /// when there is none, or when it would then have sent more than `most` in this turn. It does
     /// not grow, so that it needs few registers; that is for [`CorkBuffer::grow`].
     #[inline]
-    pub(super) fn room_for(&mut self, n: usize, most: usize) -> Option<&mut [u8]> {
-        if self.collected() + n > most {
+    pub(super) fn reserve(&mut self, n: usize, most: usize) -> Option<&mut [u8]> {
+        if self.corked_len() + n > most {
             return None;
         }
         let begin = self.end;
@@ -84,31 +84,31 @@ impl CorkBuffer {
     /// whether it did.
     pub(super) fn grow(&mut self, n: usize) -> bool {
         let end = self.end + n;
-        if end <= self.bytes.len() || end > ROOM {
+        if end <= self.bytes.len() || end > CAPACITY {
             return false;
         }
-        self.bytes.resize(end.next_power_of_two().max(FIRST_ROOM), 0);
+        self.bytes.resize(end.next_power_of_two().max(MIN_CAPACITY), 0);
         true
     }
 
     /// How many bytes the one who is served has sent in this turn.
     #[inline]
-    pub(super) fn collected(&self) -> usize {
+    pub(super) fn corked_len(&self) -> usize {
         self.end - self.start
     }
 
     /// The turn ends: what was collected leaves in the second half of the round. Says how much
     /// that is.
     #[inline]
-    pub(crate) fn end(&mut self) -> usize {
-        let sent = self.collected();
+    pub(crate) fn end_turn(&mut self) -> usize {
+        let sent = self.corked_len();
         self.serving = NOBODY;
         self.start = self.end;
         sent
     }
 
     /// The turn is no plain one any more: gives back what was collected in it.
-    pub(super) fn give_up(&mut self) -> &[u8] {
+    pub(super) fn take_current(&mut self) -> &[u8] {
         self.serving = NOBODY;
         let given_up = self.start..self.end;
         self.end = self.start;
@@ -121,15 +121,15 @@ impl CorkBuffer {
     }
 
     /// Lends everything for the second half of the round, in which nobody is served; until
-    /// [`CorkBuffer::clear`].
+    /// [`CorkBuffer::restore`].
     #[inline]
-    pub(crate) fn lend(&mut self) -> Vec<u8> {
+    pub(crate) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }
 
     /// The round is over.
     #[inline]
-    pub(crate) fn clear(&mut self, lent: Vec<u8>) {
+    pub(crate) fn restore(&mut self, lent: Vec<u8>) {
         self.bytes = lent;
         self.start = 0;
         self.end = 0;
@@ -143,75 +143,75 @@ mod tests {
 
     mod model;
 
-    fn collect(outbox: &mut CorkBuffer, bytes: &[u8]) {
-        outbox.grow(bytes.len());
-        outbox.room_for(bytes.len(), usize::MAX).unwrap().copy_from_slice(bytes);
+    fn collect(cork: &mut CorkBuffer, bytes: &[u8]) {
+        cork.grow(bytes.len());
+        cork.reserve(bytes.len(), usize::MAX).unwrap().copy_from_slice(bytes);
     }
 
     #[test]
     fn each_turn_has_a_part_of_its_own() {
         let (one, two) = (SocketId::from_token(Token(1)), SocketId::from_token(Token(2)));
-        let mut outbox = CorkBuffer::new();
-        outbox.begin(one);
-        collect(&mut outbox, b"ab");
-        collect(&mut outbox, b"c");
-        assert_eq!(outbox.collected(), 3);
-        assert!(outbox.is_empty(), "its own turn is not over");
-        let mut round = vec![CorkedSpan { id: one, sent: outbox.end() }];
-        assert!(!outbox.is_empty());
-        outbox.begin(two);
-        round.push(CorkedSpan { id: two, sent: outbox.end() });
-        outbox.begin(two);
-        collect(&mut outbox, b"given up");
-        assert_eq!(outbox.give_up(), b"given up");
-        assert!(!outbox.is_serving(two));
-        outbox.begin(two);
-        collect(&mut outbox, b"d");
-        round.push(CorkedSpan { id: two, sent: outbox.end() });
-        let sent = outbox.lend();
-        let parts: Vec<_> = parts(&round, &sent).collect();
+        let mut cork = CorkBuffer::new();
+        cork.begin_turn(one);
+        collect(&mut cork, b"ab");
+        collect(&mut cork, b"c");
+        assert_eq!(cork.corked_len(), 3);
+        assert!(cork.is_empty(), "its own turn is not over");
+        let mut round = vec![CorkedSpan { id: one, sent: cork.end_turn() }];
+        assert!(!cork.is_empty());
+        cork.begin_turn(two);
+        round.push(CorkedSpan { id: two, sent: cork.end_turn() });
+        cork.begin_turn(two);
+        collect(&mut cork, b"given up");
+        assert_eq!(cork.take_current(), b"given up");
+        assert!(!cork.is_corked(two));
+        cork.begin_turn(two);
+        collect(&mut cork, b"d");
+        round.push(CorkedSpan { id: two, sent: cork.end_turn() });
+        let sent = cork.take();
+        let parts: Vec<_> = spans(&round, &sent).collect();
         assert_eq!(parts, [(one, &b"abc"[..]), (two, b""), (two, b"d")]);
-        assert!(!outbox.is_empty(), "it is only lent");
-        outbox.clear(sent);
-        assert!(outbox.is_empty());
+        assert!(!cork.is_empty(), "it is only lent");
+        cork.restore(sent);
+        assert!(cork.is_empty());
     }
 
     #[test]
     fn a_turn_collects_only_up_to_its_mark() {
         let id = SocketId::from_token(Token(1));
-        let mut outbox = CorkBuffer::new();
-        outbox.begin(id);
-        assert!(outbox.grow(10) && !outbox.grow(10));
-        assert!(outbox.room_for(10, 10).is_some());
-        assert!(outbox.room_for(1, 10).is_none());
-        outbox.end();
-        outbox.begin(id);
-        assert!(outbox.room_for(10, 10).is_some(), "the next turn counts anew");
+        let mut cork = CorkBuffer::new();
+        cork.begin_turn(id);
+        assert!(cork.grow(10) && !cork.grow(10));
+        assert!(cork.reserve(10, 10).is_some());
+        assert!(cork.reserve(1, 10).is_none());
+        cork.end_turn();
+        cork.begin_turn(id);
+        assert!(cork.reserve(10, 10).is_some(), "the next turn counts anew");
     }
 
     #[test]
     #[cfg_attr(miri, ignore = "too long")]
     fn a_round_collects_only_up_to_the_limit() {
         let id = SocketId::from_token(Token(1));
-        let mut outbox = CorkBuffer::new();
-        outbox.begin(id);
-        assert!(outbox.room_for(1, usize::MAX).is_none());
-        assert!(outbox.grow(ROOM - 1));
-        assert!(outbox.room_for(ROOM - 1, usize::MAX).is_some());
-        assert!(!outbox.grow(2));
-        assert!(outbox.room_for(2, usize::MAX).is_none());
-        outbox.end();
-        outbox.begin(id);
-        assert!(outbox.room_for(1, usize::MAX).is_some());
-        assert!(outbox.room_for(1, usize::MAX).is_none());
-        outbox.end();
-        let sent = outbox.lend();
-        outbox.clear(sent);
-        outbox.begin(id);
-        assert!(outbox.room_for(ROOM, usize::MAX).is_some());
-        assert_eq!(outbox.bytes.capacity(), ROOM);
+        let mut cork = CorkBuffer::new();
+        cork.begin_turn(id);
+        assert!(cork.reserve(1, usize::MAX).is_none());
+        assert!(cork.grow(CAPACITY - 1));
+        assert!(cork.reserve(CAPACITY - 1, usize::MAX).is_some());
+        assert!(!cork.grow(2));
+        assert!(cork.reserve(2, usize::MAX).is_none());
+        cork.end_turn();
+        cork.begin_turn(id);
+        assert!(cork.reserve(1, usize::MAX).is_some());
+        assert!(cork.reserve(1, usize::MAX).is_none());
+        cork.end_turn();
+        let sent = cork.take();
+        cork.restore(sent);
+        cork.begin_turn(id);
+        assert!(cork.reserve(CAPACITY, usize::MAX).is_some());
+        assert_eq!(cork.bytes.capacity(), CAPACITY);
         let mut at_once = CorkBuffer::new();
-        at_once.begin(id);
-        assert!(!at_once.grow(ROOM + 1) && at_once.grow(ROOM));
+        at_once.begin_turn(id);
+        assert!(!at_once.grow(CAPACITY + 1) && at_once.grow(CAPACITY));
     }
 }

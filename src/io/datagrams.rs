@@ -142,8 +142,8 @@ impl Io {
         // As the system writes it, which is how it will name who sent a datagram.
         let chosen = transport.peer_addr();
         datagram.set_peer(chosen.unwrap_or_else(|| peer.clone()));
-        self.own.remove(id);
-        if let ShutdownState::Draining { since, .. } = self.drain {
+        self.local_addrs.remove(id);
+        if let ShutdownState::Draining { since, .. } = self.shutdown_state {
             // It does not rest, as it would have while it was bound only.
             self.begin_drain(id, since);
         }
@@ -197,7 +197,7 @@ impl Io {
     }
 
     /// Says whether there is such a datagram socket.
-    pub(crate) fn change_datagram(
+    pub(crate) fn with_datagram(
         &mut self,
         id: SocketId,
         change: impl FnOnce(&mut Datagram),

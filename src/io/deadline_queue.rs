@@ -16,7 +16,7 @@ use std::collections::{BinaryHeap, VecDeque};
 #[derive(Debug)]
 pub(crate) struct DeadlineQueue<K> {
     /// Those that were not due before the last one here when they came.
-    row: VecDeque<(u64, K)>,
+    fifo: VecDeque<(u64, K)>,
     heap: BinaryHeap<Reverse<(u64, K)>>,
     /// How many of them no longer matter, as far as was told.
     stale: usize,
@@ -27,21 +27,21 @@ pub(super) const STALE_ALLOWED: usize = 64;
 
 impl<K: Copy + Ord> DeadlineQueue<K> {
     pub(super) const fn new() -> DeadlineQueue<K> {
-        DeadlineQueue { row: VecDeque::new(), heap: BinaryHeap::new(), stale: 0 }
+        DeadlineQueue { fifo: VecDeque::new(), heap: BinaryHeap::new(), stale: 0 }
     }
 
     #[inline]
     pub(crate) fn push(&mut self, at: u64, key: K) {
-        match self.row.back() {
+        match self.fifo.back() {
             Some(last) if (at, key) < *last => self.heap.push(Reverse((at, key))),
-            _ => self.row.push_back((at, key)),
+            _ => self.fifo.push_back((at, key)),
         }
     }
 
     /// When to look again.
     #[inline]
     pub(super) fn next(&self) -> Option<u64> {
-        match (self.row.front(), self.heap.peek()) {
+        match (self.fifo.front(), self.heap.peek()) {
             (Some((at, _)), None) | (None, Some(Reverse((at, _)))) => Some(*at),
             (Some((at, _)), Some(Reverse((other, _)))) => Some(*at.min(other)),
             (None, None) => None,
@@ -57,21 +57,21 @@ impl<K: Copy + Ord> DeadlineQueue<K> {
     }
 
     fn pop(&mut self) -> Option<K> {
-        match (self.row.front(), self.heap.peek()) {
+        match (self.fifo.front(), self.heap.peek()) {
             (Some(first), Some(Reverse(other))) if other < first => {}
-            (Some(_), _) => return self.row.pop_front().map(|(_, key)| key),
+            (Some(_), _) => return self.fifo.pop_front().map(|(_, key)| key),
             (None, _) => {}
         }
         self.heap.pop().map(|Reverse((_, key))| key)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.row.len() + self.heap.len()
+        self.fifo.len() + self.heap.len()
     }
 
     /// Notes that `n` entries became stale, and drops all that are not `live` once they are more
     /// than the others.
-    pub(super) fn forget(&mut self, n: usize, live: impl Fn(K) -> bool) {
+    pub(super) fn note_stale(&mut self, n: usize, live: impl Fn(K) -> bool) {
         self.stale += n;
         if self.stale > STALE_ALLOWED + self.len() / 2 {
             self.sweep(live);
@@ -80,8 +80,8 @@ impl<K: Copy + Ord> DeadlineQueue<K> {
 
     #[inline(never)]
     fn sweep(&mut self, live: impl Fn(K) -> bool) {
-        self.row.retain(|(_, key)| live(*key));
-        self.row.shrink_to(2 * self.row.len());
+        self.fifo.retain(|(_, key)| live(*key));
+        self.fifo.shrink_to(2 * self.fifo.len());
         self.heap.retain(|Reverse((_, key))| live(*key));
         self.heap.shrink_to(2 * self.heap.len());
         self.stale = 0;
@@ -107,7 +107,7 @@ mod tests {
             deadlines.push(1_000_000 + n, n);
             // All but the newest are dead.
             if n > 0 {
-                deadlines.forget(1, |key| key == n);
+                deadlines.note_stale(1, |key| key == n);
             }
             assert!(deadlines.len() <= 2 * STALE_ALLOWED + 4);
         }
@@ -124,10 +124,10 @@ mod tests {
         for (at, key) in [(5, 'a'), (5, 'a'), (5, 'b'), (7, 'a')] {
             deadlines.push(at, key);
         }
-        assert_eq!((deadlines.row.len(), deadlines.heap.len()), (4, 0));
+        assert_eq!((deadlines.fifo.len(), deadlines.heap.len()), (4, 0));
         deadlines.push(6, 'c');
         deadlines.push(7, 'b');
-        assert_eq!((deadlines.row.len(), deadlines.heap.len()), (5, 1));
+        assert_eq!((deadlines.fifo.len(), deadlines.heap.len()), (5, 1));
     }
 
     #[test]
@@ -136,14 +136,14 @@ mod tests {
         for n in 0..1_000 {
             deadlines.push(n, n);
         }
-        deadlines.forget(STALE_ALLOWED + 500, |_| false);
+        deadlines.note_stale(STALE_ALLOWED + 500, |_| false);
         assert_eq!(deadlines.len(), 1_000, "not yet");
         deadlines.stale_popped();
-        deadlines.forget(1, |_| false);
+        deadlines.note_stale(1, |_| false);
         assert_eq!(deadlines.len(), 1_000, "one came up by itself");
-        deadlines.forget(1, |_| false);
+        deadlines.note_stale(1, |_| false);
         assert_eq!((deadlines.len(), deadlines.stale), (0, 0));
-        assert_eq!((deadlines.row.capacity(), deadlines.heap.capacity()), (0, 0));
+        assert_eq!((deadlines.fifo.capacity(), deadlines.heap.capacity()), (0, 0));
     }
 
     #[test]

@@ -10,32 +10,32 @@ use crate::net::StreamSocket;
 impl Io {
     /// Puts the present deadline of a connection into the heap, if it has one.
     #[inline]
-    pub(crate) fn arm(&mut self, id: SocketId) {
+    pub(crate) fn arm_deadline(&mut self, id: SocketId) {
         let Some(at) = self.deadline(id) else { return };
         let Some(connection) = self.sockets.connection_mut(id) else { return };
-        connection.deadlines = connection.deadlines.saturating_add(1);
+        connection.armed_deadlines = connection.armed_deadlines.saturating_add(1);
         self.deadlines.push(at, id);
     }
 
     /// Sets a deadline for input that is held, unless one is under way.
     #[inline]
     pub(crate) fn arm_frame_deadline(&mut self, id: SocketId) {
-        if self.frame_after == u64::MAX {
+        if self.frame_timeout_ns == u64::MAX {
             return;
         }
         let Some(connection) = self.sockets.connection_mut(id) else { return };
         if connection.stream.arm_frame_deadline() {
-            self.unfinished.push(self.now.saturating_add(self.frame_after), id);
+            self.frame_deadlines.push(self.now.saturating_add(self.frame_timeout_ns), id);
         }
     }
 
     /// When the present patience with a connection ends.
     pub(crate) fn deadline(&self, id: SocketId) -> Option<u64> {
         let connection = self.sockets.connection(id)?;
-        self.due(connection)
+        self.deadline_of(connection)
     }
 
-    pub(super) fn due(&self, connection: &Connection) -> Option<u64> {
+    pub(super) fn deadline_of(&self, connection: &Connection) -> Option<u64> {
         let patience = match connection.stream.close_state() {
             // What it has to wait for is known to those who make it.
             _ if connection.stream.is_connecting() => u64::MAX,
@@ -43,18 +43,18 @@ impl Io {
             CloseState::Open if matches!(connection.stream.transport(), StreamSocket::Detached) => {
                 u64::MAX
             }
-            CloseState::Open => self.idle_after,
+            CloseState::Open => self.idle_timeout_ns,
             CloseState::Closing | CloseState::Flushing => nanoseconds(self.options.close_timeout),
-            CloseState::Lingering => return Some(self.lingers_until(connection)),
+            CloseState::Lingering => return Some(self.linger_deadline(connection)),
             CloseState::Aborted(_) | CloseState::Dropped => u64::MAX,
         };
-        let at = connection.quiet_since().saturating_add(patience);
+        let at = connection.last_active().saturating_add(patience);
         (at != u64::MAX).then_some(at)
     }
 
     /// Bounds the time that the rest of a closed datagram socket may take to leave; once for each.
     pub(crate) fn arm_datagram_close_timeout(&mut self, id: SocketId) {
-        let over = self.after(self.options.close_timeout);
+        let over = self.deadline_in(self.options.close_timeout);
         let Some(datagram) = self.sockets.datagram_mut(id) else { return };
         if datagram.closes_at.is_none() {
             datagram.closes_at = Some(over);
@@ -78,12 +78,12 @@ impl Io {
     pub(crate) fn next_deadline(&self) -> u64 {
         let timers = self.timers.next().unwrap_or(u64::MAX);
         let deadlines = self.deadlines.next().unwrap_or(u64::MAX);
-        let drained = if let ShutdownState::Draining { deadline, .. } = self.drain {
+        let drained = if let ShutdownState::Draining { deadline, .. } = self.shutdown_state {
             deadline
         } else {
             u64::MAX
         };
-        let unfinished = self.unfinished.next().unwrap_or(u64::MAX);
-        timers.min(deadlines).min(drained).min(unfinished)
+        let frame_deadlines = self.frame_deadlines.next().unwrap_or(u64::MAX);
+        timers.min(deadlines).min(drained).min(frame_deadlines)
     }
 }

@@ -18,41 +18,41 @@ use crate::net::{DetachedSocket, StopToken, StreamSocket};
 impl Io {
     /// Takes the socket of a connection out of the loop. It blocks, and all shares of it must be
     /// gone before it can come back.
-    pub(crate) fn lend(&mut self, id: SocketId) -> io::Result<Arc<Socket>> {
+    pub(crate) fn detach(&mut self, id: SocketId) -> io::Result<Arc<Socket>> {
         self.uncork(id);
         let registry = self.poll.registry();
         let Some(connection) = self.sockets.connection_mut(id) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         connection.stream.transport_mut().deregister(registry)?;
-        let loan =
+        let detached =
             DetachedSocket::detach(connection.stream.replace_transport(StreamSocket::Detached))?;
-        let socket = Arc::clone(loan.socket());
-        self.loans.insert(id, loan);
+        let socket = Arc::clone(detached.socket());
+        self.detached.insert(id, detached);
         Ok(socket)
     }
 
     /// The socket of a connection, if it is away.
-    pub(crate) fn lent(&self, id: SocketId) -> Option<&Socket> {
-        self.loans.get(&id).map(|loan| &**loan.socket())
+    pub(crate) fn detached_socket(&self, id: SocketId) -> Option<&Socket> {
+        self.detached.get(&id).map(|detached| &**detached.socket())
     }
 
     /// The stop of this run, for reads that are to end with it.
     pub(crate) fn stop_token(&mut self) -> io::Result<Arc<StopToken>> {
-        if let Some(token) = &self.stop {
+        if let Some(token) = &self.stop_token {
             return Ok(Arc::clone(token));
         }
         let token = Arc::new(StopToken::new()?);
-        self.stop = Some(Arc::clone(&token));
+        self.stop_token = Some(Arc::clone(&token));
         Ok(token)
     }
 
     /// Has the reads of a socket that is away come to their end, behind what has come in.
     pub(crate) fn end_reads(&self, id: SocketId) {
-        if self.stop.as_ref().is_some_and(|token| token.request()) {
+        if self.stop_token.as_ref().is_some_and(|token| token.request()) {
             return;
         }
-        if let Some(socket) = self.lent(id) {
+        if let Some(socket) = self.detached_socket(id) {
             // It fails when the peer is gone already.
             let _ = socket.shutdown(Shutdown::Read);
         }
@@ -60,15 +60,15 @@ impl Io {
 
     /// Puts the socket of a connection back. One that somebody else still uses stays away, and the
     /// connection ends without it. `silent_since`: nothing has moved since then but the stop.
-    pub(crate) fn take_back(&mut self, id: SocketId, silent_since: Option<u64>) -> io::Result<()> {
-        let Some(loan) = self.loans.remove(&id) else { return Ok(()) };
-        let silent_since = silent_since.filter(|_| loan.has_no_input());
-        let Some(socket) = loan.end()? else { return Ok(()) };
-        self.replace(id, socket)?;
+    pub(crate) fn reattach(&mut self, id: SocketId, silent_since: Option<u64>) -> io::Result<()> {
+        let Some(detached) = self.detached.remove(&id) else { return Ok(()) };
+        let silent_since = silent_since.filter(|_| detached.has_no_input());
+        let Some(socket) = detached.end()? else { return Ok(()) };
+        self.replace_socket(id, socket)?;
         // Unless it was looked into, there is no telling what happened meanwhile.
         let readable = silent_since.is_none();
         let ready = Readiness { readable, writable: true, ..Readiness::default() };
-        self.change(id, |connection| {
+        self.with_connection(id, |connection| {
             connection.active_at = silent_since.unwrap_or(connection.active_at);
             connection.stream.set_ready(ready);
         });
@@ -76,8 +76,8 @@ impl Io {
     }
 
     /// An answer to one more datagram is owed, or to one less; the socket stays until none is.
-    pub(crate) fn owe(&mut self, id: SocketId, on: bool) {
-        self.change_datagram(id, |datagram| datagram.track_reply(on));
+    pub(crate) fn track_reply(&mut self, id: SocketId, on: bool) {
+        self.with_datagram(id, |datagram| datagram.track_reply(on));
     }
 
     /// Closes the descriptors of all sockets and forgets them: those of a forked child are copies.
@@ -88,7 +88,7 @@ impl Io {
     pub(crate) fn close_inherited(&mut self) {
         drop(std::mem::replace(&mut self.sockets, SocketTable::new()));
         drop(std::mem::take(&mut self.attempts));
-        self.loans.clear();
-        self.stop = None;
+        self.detached.clear();
+        self.stop_token = None;
     }
 }

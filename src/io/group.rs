@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::addr::Addr;
-use crate::io::local_addrs::MetAddrs;
+use crate::io::local_addrs::LearnedAddrs;
 use crate::io::mailbox::LoopControl;
 use crate::net::StreamSocket;
 
@@ -36,7 +36,7 @@ pub enum LoadBalancing {
 
 /// Clients that may be on their way to one loop. A loop with more is behind; who accepts serves
 /// the next one itself, so that nobody waits for a loop that is busy.
-const MOST_ARRIVALS: usize = 1_024;
+const MAX_HANDOFFS: usize = 1_024;
 
 /// What all loops of one [`LoopGroup`](crate::LoopGroup) share.
 pub(crate) struct GroupState {
@@ -44,13 +44,13 @@ pub(crate) struct GroupState {
     /// Connections that may be open over all loops.
     max_connections: usize,
     /// Those that are open or on their way, of all loops.
-    taken: AtomicUsize,
+    open_connections: AtomicUsize,
     members: Vec<LoopSlot>,
-    doors: Mutex<Vec<SharedAddr>>,
+    addrs: Mutex<Vec<SharedAddr>>,
     /// The shortest grace that was asked for.
     stop: Mutex<Option<Duration>>,
     /// The addresses of this machine that datagrams were sent to.
-    pub(crate) met: Arc<MetAddrs>,
+    pub(crate) learned: Arc<LearnedAddrs>,
 }
 
 /// One loop, as the others see it.
@@ -59,8 +59,8 @@ struct LoopSlot {
     mailbox: OnceLock<Arc<dyn LoopControl>>,
     connections: AtomicUsize,
     /// It has found no seat, and wants to be woken when there may be one.
-    waits: AtomicBool,
-    arrivals: Mutex<HandoffQueue>,
+    waits_for_permit: AtomicBool,
+    handoffs: Mutex<HandoffQueue>,
 }
 
 #[derive(Default)]
@@ -73,10 +73,10 @@ struct HandoffQueue {
 /// A client on its way from the loop that accepted it to the one that serves it.
 pub(crate) struct Handoff {
     /// The number of the door it came to.
-    pub(crate) door: usize,
+    pub(crate) addr_index: usize,
     pub(crate) socket: StreamSocket,
     pub(crate) peer: Addr,
-    pub(crate) seat: ConnectionPermit,
+    pub(crate) permit: ConnectionPermit,
 }
 
 impl GroupState {
@@ -84,16 +84,16 @@ impl GroupState {
         GroupState {
             balance,
             max_connections,
-            taken: AtomicUsize::new(0),
+            open_connections: AtomicUsize::new(0),
             members: (0..loops).map(|_| LoopSlot::default()).collect(),
-            doors: Mutex::default(),
+            addrs: Mutex::default(),
             stop: Mutex::default(),
-            met: Arc::default(),
+            learned: Arc::default(),
         }
     }
 
     /// A loop is there, and can be reached. An order to stop that came before it reaches it now.
-    fn enter(&self, index: usize, mailbox: Arc<dyn LoopControl>) {
+    fn join(&self, index: usize, mailbox: Arc<dyn LoopControl>) {
         let Some(member) = self.members.get(index) else { return };
         // The lock orders this and `stop`, so that neither misses the other.
         let stop = lock(&self.stop);
@@ -116,12 +116,12 @@ impl GroupState {
     }
 
     /// Whether all loops were told to shut down, and within which grace.
-    pub(crate) fn ordered_stop(&self) -> Option<Duration> {
+    pub(crate) fn requested_stop(&self) -> Option<Duration> {
         *lock(&self.stop)
     }
 
-    pub(super) fn doors(&self) -> MutexGuard<'_, Vec<SharedAddr>> {
-        lock(&self.doors)
+    pub(super) fn addrs(&self) -> MutexGuard<'_, Vec<SharedAddr>> {
+        lock(&self.addrs)
     }
 
     fn wake(&self, index: usize) {
@@ -142,15 +142,15 @@ impl GroupState {
     }
 
     /// Sends a client to a loop; gives it back when that takes nobody.
-    fn send(&self, to: usize, arrival: Handoff) -> Result<(), Handoff> {
-        let Some(member) = self.members.get(to) else { return Err(arrival) };
-        let mut arrivals = lock(&member.arrivals);
-        if arrivals.closed || arrivals.clients.len() >= MOST_ARRIVALS {
-            return Err(arrival);
+    fn hand_off(&self, to: usize, handoff: Handoff) -> Result<(), Handoff> {
+        let Some(member) = self.members.get(to) else { return Err(handoff) };
+        let mut handoffs = lock(&member.handoffs);
+        if handoffs.closed || handoffs.clients.len() >= MAX_HANDOFFS {
+            return Err(handoff);
         }
-        arrivals.clients.push(arrival);
-        let first = arrivals.clients.len() == 1;
-        drop(arrivals);
+        handoffs.clients.push(handoff);
+        let first = handoffs.clients.len() == 1;
+        drop(handoffs);
         if first {
             self.wake(to);
         }
@@ -158,11 +158,11 @@ impl GroupState {
     }
 
     /// Those who were sent to a loop since the last look; nobody comes after the `last` one.
-    fn arrivals(&self, index: usize, last: bool) -> Vec<Handoff> {
+    fn take_handoffs(&self, index: usize, last: bool) -> Vec<Handoff> {
         let Some(member) = self.members.get(index) else { return Vec::new() };
-        let mut arrivals = lock(&member.arrivals);
-        arrivals.closed |= last;
-        std::mem::take(&mut arrivals.clients)
+        let mut handoffs = lock(&member.handoffs);
+        handoffs.closed |= last;
+        std::mem::take(&mut handoffs.clients)
     }
 }
 
@@ -188,35 +188,39 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn arrival(group: &Arc<GroupState>) -> Handoff {
-        let seat = group.reserve(0).unwrap();
-        Handoff { door: 0, socket: StreamSocket::Unopened, peer: Addr::Unnamed, seat }
+    fn handoff(group: &Arc<GroupState>) -> Handoff {
+        let permit = group.reserve(0).unwrap();
+        Handoff { addr_index: 0, socket: StreamSocket::Unopened, peer: Addr::Unnamed, permit }
     }
 
     #[test]
     fn the_way_to_a_loop_is_bounded_and_ends_and_who_finds_it_so_keeps_the_client() {
         let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 1 << 20));
-        for _ in 0..MOST_ARRIVALS {
-            group.send(1, arrival(&group)).map_err(drop).unwrap();
+        for _ in 0..MAX_HANDOFFS {
+            group.hand_off(1, handoff(&group)).map_err(drop).unwrap();
         }
-        let Err(_too_many) = group.send(1, arrival(&group)) else { panic!("it was taken") };
-        assert_eq!(group.arrivals(1, true).len(), MOST_ARRIVALS);
-        let Err(_too_late) = group.send(1, arrival(&group)) else { panic!("it was taken") };
-        assert!(group.arrivals(1, false).is_empty());
+        let Err(_too_many) = group.hand_off(1, handoff(&group)) else {
+            panic!("it was open_connections")
+        };
+        assert_eq!(group.take_handoffs(1, true).len(), MAX_HANDOFFS);
+        let Err(_too_late) = group.hand_off(1, handoff(&group)) else {
+            panic!("it was open_connections")
+        };
+        assert!(group.take_handoffs(1, false).is_empty());
     }
 
     #[test]
     fn the_loop_with_the_fewest_is_found_and_none_is_preferred_to_ones_own() {
         let group = Arc::new(GroupState::new(3, LoadBalancing::LeastConnections, 10));
-        let mut seats = Vec::new();
+        let mut permits = Vec::new();
         for expected in [0, 1, 2, 0, 1, 2] {
-            let mut seat = group.reserve(0).unwrap();
+            let mut permit = group.reserve(0).unwrap();
             let to = group.least_loaded(0);
             assert_eq!(to, expected);
-            seat.move_to(to);
-            seats.push(seat);
+            permit.move_to(to);
+            permits.push(permit);
         }
-        seats.remove(1);
+        permits.remove(1);
         let _here = group.reserve(0).unwrap();
         assert_eq!(group.least_loaded(0), 1);
     }

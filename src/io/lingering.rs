@@ -11,13 +11,13 @@ use crate::id::SocketId;
 #[derive(Debug, Default)]
 pub(crate) struct Lingering {
     /// In the order in which they began to; some are gone.
-    row: VecDeque<SocketId>,
+    fifo: VecDeque<SocketId>,
     /// How many are not.
     count: usize,
 }
 
 /// Those that are gone are tolerated up to this number, however few the others are.
-const GONE_ALLOWED: usize = 64;
+const STALE_ALLOWED: usize = 64;
 
 impl Lingering {
     pub(crate) fn len(&self) -> usize {
@@ -26,26 +26,26 @@ impl Lingering {
 
     #[inline]
     pub(super) fn add(&mut self, id: SocketId) {
-        self.row.push_back(id);
+        self.fifo.push_back(id);
         self.count += 1;
     }
 
-    /// One is gone; `lingers` says of each whether it is still there.
+    /// One is gone; `is_lingering` says of each whether it is still there.
     #[inline]
-    pub(super) fn remove(&mut self, lingers: impl Fn(SocketId) -> bool) {
+    pub(super) fn remove(&mut self, is_lingering: impl Fn(SocketId) -> bool) {
         self.count -= 1;
-        if self.row.len() > GONE_ALLOWED + 2 * self.count {
-            self.row.retain(|id| lingers(*id));
+        if self.fifo.len() > STALE_ALLOWED + 2 * self.count {
+            self.fifo.retain(|id| is_lingering(*id));
         }
     }
 
     /// The one that is there for the longest time.
-    pub(super) fn oldest(&mut self, lingers: impl Fn(SocketId) -> bool) -> Option<SocketId> {
-        while let Some(id) = self.row.front().copied() {
-            if lingers(id) {
+    pub(super) fn oldest(&mut self, is_lingering: impl Fn(SocketId) -> bool) -> Option<SocketId> {
+        while let Some(id) = self.fifo.front().copied() {
+            if is_lingering(id) {
                 return Some(id);
             }
-            self.row.pop_front();
+            self.fifo.pop_front();
         }
         None
     }
@@ -67,34 +67,38 @@ mod tests {
     fn the_oldest_that_is_still_there_is_found() {
         let mut lingering = Lingering::default();
         let there = RefCell::new(BTreeSet::new());
-        let lingers = |id| there.borrow().contains(&id);
-        assert_eq!(lingering.oldest(lingers), None);
+        let is_lingering = |id| there.borrow().contains(&id);
+        assert_eq!(lingering.oldest(is_lingering), None);
         for n in 0..10 {
             lingering.add(id(n));
             there.borrow_mut().insert(id(n));
         }
         for gone in [0, 1, 5] {
             there.borrow_mut().remove(&id(gone));
-            lingering.remove(lingers);
+            lingering.remove(is_lingering);
         }
-        assert_eq!((lingering.oldest(lingers), lingering.len()), (Some(id(2)), 7));
-        assert_eq!(lingering.oldest(lingers), Some(id(2)), "it goes with its connection alone");
+        assert_eq!((lingering.oldest(is_lingering), lingering.len()), (Some(id(2)), 7));
+        assert_eq!(
+            lingering.oldest(is_lingering),
+            Some(id(2)),
+            "it goes with its connection alone"
+        );
     }
 
     #[test]
     fn those_that_are_gone_do_not_stay_behind_one_that_stays() {
         let mut lingering = Lingering::default();
         let last = RefCell::new(id(0));
-        let lingers = |one| one == id(0) || one == *last.borrow();
+        let is_lingering = |one| one == id(0) || one == *last.borrow();
         lingering.add(id(0));
         for n in 1..100_000 {
             lingering.add(id(n));
             *last.borrow_mut() = id(n);
             // It goes at once.
             *last.borrow_mut() = id(0);
-            lingering.remove(lingers);
-            assert!(lingering.row.len() <= GONE_ALLOWED + 4, "{}", lingering.row.len());
+            lingering.remove(is_lingering);
+            assert!(lingering.fifo.len() <= STALE_ALLOWED + 4, "{}", lingering.fifo.len());
         }
-        assert_eq!(lingering.oldest(lingers), Some(id(0)));
+        assert_eq!(lingering.oldest(is_lingering), Some(id(0)));
     }
 }

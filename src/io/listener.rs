@@ -17,17 +17,17 @@ pub(crate) struct Listener {
     /// Somebody closed it; it goes in its next turn.
     pub(crate) closing: bool,
     /// The number under which its clients are handed to other loops, if they are.
-    pub(crate) door: Option<usize>,
+    pub(crate) addr_index: Option<usize>,
     /// Whether its id is in the queue.
     pub(super) queued: bool,
     /// Errors of `accept` in a row that were one client's each.
-    lost: u32,
-    warned: LogThrottle,
+    transient_errors: u32,
+    warnings: LogThrottle,
 }
 
 /// After so many clients were lost in a row it is not about them: something forbids to accept, and
 /// would again and again.
-const LOST_IN_A_ROW: u32 = 64;
+const MAX_TRANSIENT_ERRORS: u32 = 64;
 
 impl Listener {
     pub(crate) fn new(socket: ListenerSocket) -> Listener {
@@ -38,10 +38,10 @@ impl Listener {
             paused: false,
             paused_for_capacity: false,
             closing: false,
-            door: None,
+            addr_index: None,
             queued: false,
-            lost: 0,
-            warned: LogThrottle::default(),
+            transient_errors: 0,
+            warnings: LogThrottle::default(),
         }
     }
 
@@ -57,23 +57,23 @@ impl Listener {
 
     /// A client was accepted.
     pub(crate) fn note_success(&mut self) {
-        self.lost = 0;
+        self.transient_errors = 0;
     }
 
     /// Says what to do about an error of `accept`.
-    pub(crate) fn judge(&mut self, error: &io::Error) -> AcceptError {
+    pub(crate) fn classify(&mut self, error: &io::Error) -> AcceptError {
         match accept_error(error) {
             AcceptError::WouldBlock => {
                 self.readable = false;
-                self.lost = 0;
+                self.transient_errors = 0;
                 AcceptError::WouldBlock
             }
-            AcceptError::Transient if self.lost == LOST_IN_A_ROW => {
-                self.lost = 0;
+            AcceptError::Transient if self.transient_errors == MAX_TRANSIENT_ERRORS => {
+                self.transient_errors = 0;
                 AcceptError::Exhausted
             }
             AcceptError::Transient => {
-                self.lost += 1;
+                self.transient_errors += 1;
                 AcceptError::Transient
             }
             AcceptError::Exhausted => AcceptError::Exhausted,
@@ -81,7 +81,7 @@ impl Listener {
     }
 
     /// Whether an error may be logged now, and how many were not since the last one.
-    pub(crate) fn may_warn(&mut self, now: u64) -> Option<u64> {
-        self.warned.allow(now)
+    pub(crate) fn allow_warning(&mut self, now: u64) -> Option<u64> {
+        self.warnings.allow(now)
     }
 }

@@ -24,30 +24,30 @@ pub(crate) struct LocalAddrs {
     /// The port of each of them, for the question that is asked about every datagram.
     ports: Vec<u16>,
     /// What the system said last about an address: interfaces seldom change, and asking costs.
-    asked: Option<(IpAddr, bool)>,
-    met: Arc<MetAddrs>,
+    cached_answer: Option<(IpAddr, bool)>,
+    learned: Arc<LearnedAddrs>,
 }
 
 /// Addresses of this machine to which datagrams were sent that had the port of an own socket; all
 /// loops of a group share them, as an answer of the one may come to another.
 #[derive(Debug, Default)]
-pub(crate) struct MetAddrs(Mutex<BTreeSet<IpAddr>>);
+pub(crate) struct LearnedAddrs(Mutex<BTreeSet<IpAddr>>);
 
 /// So many are remembered; with one more it begins anew.
-const MOST_MET: usize = 4_096;
+const MAX_LEARNED: usize = 4_096;
 
-impl MetAddrs {
+impl LearnedAddrs {
     /// Whether `peer` is one of them. From now on `local` is, if that is given.
-    fn is_own(&self, peer: IpAddr, local: Option<IpAddr>) -> bool {
-        let mut met = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_own = Some(peer) == local || met.contains(&peer);
-        if let Some(local) = local.filter(|local| !met.contains(local)) {
-            if met.len() >= MOST_MET {
-                met.clear();
+    fn contains(&self, peer: IpAddr, local: Option<IpAddr>) -> bool {
+        let mut learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let contains = Some(peer) == local || learned.contains(&peer);
+        if let Some(local) = local.filter(|local| !learned.contains(local)) {
+            if learned.len() >= MAX_LEARNED {
+                learned.clear();
             }
-            met.insert(local);
+            learned.insert(local);
         }
-        is_own
+        contains
     }
 }
 
@@ -73,13 +73,13 @@ impl LocalAddrs {
     }
 
     /// From now on the addresses of this machine are those that others met too.
-    pub(crate) fn share(&mut self, met: &Arc<MetAddrs>) {
-        self.met = Arc::clone(met);
+    pub(crate) fn share(&mut self, learned: &Arc<LearnedAddrs>) {
+        self.learned = Arc::clone(learned);
     }
 
     /// Whether `peer` may be one of these: the question that costs nothing.
     #[inline]
-    pub(crate) fn may_be(&self, peer: SocketAddr) -> bool {
+    pub(crate) fn might_contain(&self, peer: SocketAddr) -> bool {
         let port = peer.port();
         // There are few; `contains` is made for many, and costs more to begin.
         for own in &self.ports {
@@ -92,14 +92,14 @@ impl LocalAddrs {
 
     /// Whether `name` is that of socket `of`, or of any if that is `None`. The system says who sent a
     /// Unix datagram, so nobody can forge it; but two services may still be made to talk for ever.
-    pub(crate) fn is_own_name(&self, of: Option<SocketId>, name: &Addr) -> bool {
+    pub(crate) fn contains_name(&self, of: Option<SocketId>, name: &Addr) -> bool {
         self.names.iter().any(|(id, own)| own == name && of.is_none_or(|of| of == *id))
     }
 
     /// Whether `peer` is the address of socket `of`, or of any if that is `None`. `at` is the socket
     /// to which its datagram came, and `destination` the address, if the system says so much. If it
     /// does not, `is_local` says whether an address belongs to this machine.
-    pub(crate) fn is_own(
+    pub(crate) fn contains(
         &mut self,
         of: Option<SocketId>,
         peer: SocketAddr,
@@ -123,22 +123,22 @@ impl LocalAddrs {
             return true;
         }
         match destination {
-            Some(destination) => self.met.is_own(ip, canonical(destination.source())),
+            Some(destination) => self.learned.contains(ip, canonical(destination.source())),
             None => match self.bound.iter().find(|(id, _)| *id == at) {
                 Some((_, bound)) if !bound.ip().to_canonical().is_unspecified() => {
-                    self.met.is_own(ip, canonical(Some(*bound)))
+                    self.learned.contains(ip, canonical(Some(*bound)))
                 }
-                _ => self.ask(ip, is_local),
+                _ => self.ask_system(ip, is_local),
             },
         }
     }
 
-    fn ask(&mut self, ip: IpAddr, is_local: impl FnOnce(IpAddr) -> bool) -> bool {
-        match self.asked {
+    fn ask_system(&mut self, ip: IpAddr, is_local: impl FnOnce(IpAddr) -> bool) -> bool {
+        match self.cached_answer {
             Some((asked, answer)) if asked == ip => answer,
             _ => {
                 let answer = is_local(ip);
-                self.asked = Some((ip, answer));
+                self.cached_answer = Some((ip, answer));
                 answer
             }
         }
@@ -167,23 +167,23 @@ mod tests {
         own.insert(two, path.clone());
         let never = |_: IpAddr| -> bool { panic!("nobody is asked about an exact address") };
         let here = (two, None);
-        assert!(own.is_own(None, addr("127.0.0.1:7"), here, never));
-        assert!(own.is_own(Some(one), addr("[::ffff:127.0.0.1]:7"), here, never));
-        assert!(!own.is_own(Some(two), addr("127.0.0.1:7"), here, never));
-        assert!(!own.is_own(None, addr("127.0.0.2:7"), here, never));
-        assert!(!own.is_own(None, addr("127.0.0.1:8"), here, never));
-        assert!(own.may_be(addr("10.0.0.1:9")) && !own.may_be(addr("10.0.0.1:8")));
-        assert!(own.is_own(Some(two), addr("10.0.0.1:9"), here, |_| true));
-        assert!(own.is_own(Some(two), addr("10.0.0.1:9"), here, never), "it was asked before");
-        assert!(!own.is_own(Some(two), addr("10.0.0.2:9"), here, |_| false));
-        assert!(own.is_own_name(None, &path) && own.is_own_name(Some(two), &path));
-        assert!(!own.is_own_name(Some(one), &path));
-        assert!(!own.is_own_name(None, &other) && !own.is_own_name(None, &name));
+        assert!(own.contains(None, addr("127.0.0.1:7"), here, never));
+        assert!(own.contains(Some(one), addr("[::ffff:127.0.0.1]:7"), here, never));
+        assert!(!own.contains(Some(two), addr("127.0.0.1:7"), here, never));
+        assert!(!own.contains(None, addr("127.0.0.2:7"), here, never));
+        assert!(!own.contains(None, addr("127.0.0.1:8"), here, never));
+        assert!(own.might_contain(addr("10.0.0.1:9")) && !own.might_contain(addr("10.0.0.1:8")));
+        assert!(own.contains(Some(two), addr("10.0.0.1:9"), here, |_| true));
+        assert!(own.contains(Some(two), addr("10.0.0.1:9"), here, never), "it was asked before");
+        assert!(!own.contains(Some(two), addr("10.0.0.2:9"), here, |_| false));
+        assert!(own.contains_name(None, &path) && own.contains_name(Some(two), &path));
+        assert!(!own.contains_name(Some(one), &path));
+        assert!(!own.contains_name(None, &other) && !own.contains_name(None, &name));
         own.insert(one, name.clone());
-        assert!(own.is_own_name(Some(one), &name) && !own.is_own_name(Some(one), &path));
+        assert!(own.contains_name(Some(one), &name) && !own.contains_name(Some(one), &path));
         own.remove(two);
-        assert!(!own.is_own_name(None, &path) && own.is_own_name(None, &name));
-        assert!(!own.is_own(None, addr("10.0.0.1:9"), here, never));
+        assert!(!own.contains_name(None, &path) && own.contains_name(None, &name));
+        assert!(!own.contains(None, addr("10.0.0.1:9"), here, never));
     }
 
     #[test]
@@ -193,30 +193,30 @@ mod tests {
         let sent_to =
             |text: &str, is_unicast: bool| (id, Some(Destination { addr: addr(text), is_unicast }));
         let never = |_: IpAddr| -> bool { panic!("where it was sent to is known") };
-        let met = Arc::default();
+        let learned = Arc::default();
         let [mut first, mut second] = [(); 2].map(|()| {
             let mut own = LocalAddrs::default();
             own.insert(id, addr("[::]:9").into());
-            own.share(&met);
+            own.share(&learned);
             own
         });
         let (ours, other) = ("[fe80::1%2]:9", "[::ffff:10.0.0.1]:9");
         assert!(
-            first.is_own(None, addr(ours), sent_to(ours, true), never),
+            first.contains(None, addr(ours), sent_to(ours, true), never),
             "from where it went to"
         );
         let strange = "10.0.0.9:9";
-        assert!(!first.is_own(None, addr(strange), sent_to(other, true), never));
-        assert!(!first.is_own(None, addr(strange), sent_to("10.0.0.255:9", false), never));
-        assert!(second.is_own(None, addr("10.0.0.1:9"), sent_to(ours, true), never));
-        assert!(second.is_own(None, addr(ours), sent_to(other, true), never));
-        assert!(!second.is_own(None, addr("10.0.0.255:9"), sent_to(other, true), never));
-        for n in 0..u32::try_from(MOST_MET).unwrap() {
+        assert!(!first.contains(None, addr(strange), sent_to(other, true), never));
+        assert!(!first.contains(None, addr(strange), sent_to("10.0.0.255:9", false), never));
+        assert!(second.contains(None, addr("10.0.0.1:9"), sent_to(ours, true), never));
+        assert!(second.contains(None, addr(ours), sent_to(other, true), never));
+        assert!(!second.contains(None, addr("10.0.0.255:9"), sent_to(other, true), never));
+        for n in 0..u32::try_from(MAX_LEARNED).unwrap() {
             let many = SocketAddr::new(IpAddr::V4((0x0b00_0000 + n).into()), 9);
             let destination = Some(Destination { addr: many, is_unicast: true });
-            first.is_own(None, addr(strange), (id, destination), never);
+            first.contains(None, addr(strange), (id, destination), never);
         }
-        assert!(met.0.lock().unwrap().len() <= MOST_MET);
+        assert!(learned.0.lock().unwrap().len() <= MAX_LEARNED);
     }
 
     #[test]
@@ -227,8 +227,8 @@ mod tests {
         own.insert(one, addr("10.0.0.1:7").into());
         own.insert(two, addr("0.0.0.0:9").into());
         let never = |_: IpAddr| -> bool { panic!("where it was sent to is known") };
-        assert!(own.is_own(None, addr("10.0.0.1:9"), (one, None), never));
-        assert!(!own.is_own(None, addr("10.0.0.2:9"), (one, None), never));
-        assert!(!own.is_own(Some(one), addr("10.0.0.1:9"), (one, None), never));
+        assert!(own.contains(None, addr("10.0.0.1:9"), (one, None), never));
+        assert!(!own.contains(None, addr("10.0.0.2:9"), (one, None), never));
+        assert!(!own.contains(Some(one), addr("10.0.0.1:9"), (one, None), never));
     }
 }

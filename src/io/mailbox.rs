@@ -44,7 +44,7 @@ pub(crate) trait LoopControl: Send + Sync {
 impl<C: Send> LoopControl for Mailbox<C> {
     fn wake(&self) {
         // It fails only where the poll is broken, which ends that loop anyway.
-        let _ = self.put(|_| Ok(()));
+        let _ = self.update_and_wake(|_| Ok(()));
     }
 
     fn stop(&self, grace: Duration) {
@@ -79,7 +79,7 @@ impl<C> Mailbox<C> {
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the server is gone.
     pub(crate) fn post(&self, command: C) -> io::Result<()> {
         let limit = self.limit;
-        self.put(|state| {
+        self.update_and_wake(|state| {
             if state.commands.len() >= limit {
                 let what = "too many calls wait for the loop (Options::post_queue)";
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, what));
@@ -92,7 +92,7 @@ impl<C> Mailbox<C> {
     /// For what somebody else has bounded already: the end of offloaded work.
     pub(crate) fn post_unbounded(&self, command: C) {
         // A server that is gone has nobody waiting for the result.
-        let _ = self.put(|state| {
+        let _ = self.update_and_wake(|state| {
             state.commands.push(command);
             Ok(())
         });
@@ -102,7 +102,7 @@ impl<C> Mailbox<C> {
     pub(crate) fn post_stop(&self, grace: Duration) -> bool {
         let mut stops = false;
         // A server that is gone has stopped.
-        let _ = self.put(|state| {
+        let _ = self.update_and_wake(|state| {
             stops = !matches!(state.run, RunState::Ended(_));
             if stops {
                 state.stop = Some(state.stop.map_or(grace, |before| before.min(grace)));
@@ -112,7 +112,10 @@ impl<C> Mailbox<C> {
         stops
     }
 
-    fn put(&self, change: impl FnOnce(&mut MailboxState<C>) -> io::Result<()>) -> io::Result<()> {
+    fn update_and_wake(
+        &self,
+        change: impl FnOnce(&mut MailboxState<C>) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut state = self.lock();
         if state.closed {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the server is gone"));
@@ -122,14 +125,14 @@ impl<C> Mailbox<C> {
         if self.pending.swap(true, Ordering::AcqRel) { Ok(()) } else { self.waker.wake() }
     }
 
-    /// Whether [`Mailbox::take`] would find something. Costs one load.
+    /// Whether [`Mailbox::drain`] would find something. Costs one load.
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
         self.pending.load(Ordering::Acquire)
     }
 
     /// Takes everything out: the commands (into an empty `Vec`) and the order to stop.
-    pub(crate) fn take(&self, commands: &mut Vec<C>) -> Option<Duration> {
+    pub(crate) fn drain(&self, commands: &mut Vec<C>) -> Option<Duration> {
         debug_assert!(commands.is_empty());
         // Cleared before the commands are taken: one that is pushed after this must wake the loop again.
         self.pending.store(false, Ordering::Release);
@@ -238,13 +241,13 @@ mod tests {
         let (_poll, mailbox) = mailbox();
         assert!(mailbox.post_stop(LONG), "for the first run");
         mailbox.begin_run();
-        assert_eq!(mailbox.take(&mut Vec::new()), Some(LONG));
+        assert_eq!(mailbox.drain(&mut Vec::new()), Some(LONG));
         // It comes after the last look of the loop.
         assert!(mailbox.post_stop(LONG));
         mailbox.end_run(ShutdownReport::default());
         assert!(!mailbox.post_stop(LONG), "there is nothing to stop");
         mailbox.begin_run();
-        assert_eq!(mailbox.take(&mut Vec::new()), None);
+        assert_eq!(mailbox.drain(&mut Vec::new()), None);
         mailbox.close();
         assert!(!mailbox.post_stop(LONG), "the server is gone");
     }
@@ -255,6 +258,6 @@ mod tests {
         for grace in [LONG, PATIENCE, LONG] {
             assert!(mailbox.post_stop(grace));
         }
-        assert_eq!(mailbox.take(&mut Vec::new()), Some(PATIENCE));
+        assert_eq!(mailbox.drain(&mut Vec::new()), Some(PATIENCE));
     }
 }

@@ -71,7 +71,7 @@ pub(crate) use shutdown::ShutdownState;
 pub struct Io {
     pub(crate) poll: Poll,
     pub(crate) sockets: SocketTable,
-    pub(crate) outbox: CorkBuffer,
+    pub(crate) cork: CorkBuffer,
     pub(crate) pool: BufferPool,
     pub(crate) timers: Timers,
     /// When a connection has been idle for too long, or a listener tries again.
@@ -79,18 +79,18 @@ pub struct Io {
     /// Who only waits for the end of its peer.
     pub(crate) lingering: Lingering,
     /// When a peer has left too long unfinished what it has begun.
-    pub(crate) unfinished: DeadlineQueue<SocketId>,
+    pub(crate) frame_deadlines: DeadlineQueue<SocketId>,
     pub(crate) stats: Stats,
     pub(crate) trace: Tracer,
     pub(crate) options: Options,
-    pub(crate) marks: Watermarks,
+    pub(crate) watermarks: Watermarks,
     /// Nanoseconds from `epoch` to the last look at the clock, once a turn.
     pub(crate) now: u64,
     pub(crate) epoch: Instant,
     /// The clock does not go by itself; it shows this.
     #[cfg(feature = "testing")]
     pub(crate) stopped_at: Option<u64>,
-    pub(crate) drain: ShutdownState,
+    pub(crate) shutdown_state: ShutdownState,
     /// What outgoing connections that do not stand yet have before them.
     pub(crate) attempts: ConnectAttempts,
     /// How many pieces of work of a connection are under way in other threads.
@@ -98,19 +98,19 @@ pub struct Io {
     /// What looks their names up.
     pub(crate) resolver: Resolver,
     /// The sockets of connections whose handlers block.
-    loans: BTreeMap<SocketId, DetachedSocket>,
+    detached: BTreeMap<SocketId, DetachedSocket>,
     /// What ends the reads of their handlers at a shutdown, once one waits with it.
-    pub(crate) stop: Option<Arc<StopToken>>,
+    pub(crate) stop_token: Option<Arc<StopToken>>,
     /// A handler asked for the end of the run.
-    pub(crate) exit: Option<io::Error>,
+    pub(crate) exit_requested: Option<io::Error>,
     /// Where datagram sockets of this server are bound.
-    pub(crate) own: LocalAddrs,
+    pub(crate) local_addrs: LocalAddrs,
     /// How many more clients or datagrams `handle_request` takes; `None` is any number.
     pub(crate) accept_quota: Option<usize>,
     /// [`Options::idle_timeout`] in nanoseconds; `u64::MAX` is for ever.
-    idle_after: u64,
+    idle_timeout_ns: u64,
     /// [`Options::frame_timeout`] in the same way.
-    pub(crate) frame_after: u64,
+    pub(crate) frame_timeout_ns: u64,
 }
 
 /// How long a shortage at `accept` is waited out before the next try.
@@ -122,55 +122,55 @@ impl Io {
         Ok(Io {
             poll: Poll::new()?,
             sockets: SocketTable::new(),
-            outbox: CorkBuffer::new(),
+            cork: CorkBuffer::new(),
             pool: BufferPool::default(),
             timers: Timers::new(),
             deadlines: DeadlineQueue::new(),
             lingering: Lingering::default(),
-            unfinished: DeadlineQueue::new(),
+            frame_deadlines: DeadlineQueue::new(),
             stats: Stats::default(),
             trace: Tracer::default(),
-            marks: Watermarks {
+            watermarks: Watermarks {
                 high_water: options.high_water,
                 low_water: options.low_water,
                 output_limit: options.output_limit,
             },
-            idle_after: options.idle_timeout.map_or(u64::MAX, nanoseconds),
-            frame_after: options.frame_timeout.map_or(u64::MAX, nanoseconds),
+            idle_timeout_ns: options.idle_timeout.map_or(u64::MAX, nanoseconds),
+            frame_timeout_ns: options.frame_timeout.map_or(u64::MAX, nanoseconds),
             resolver: Resolver::new(options.lookup_threads),
             options,
             now: 0,
             epoch: Instant::now(),
             #[cfg(feature = "testing")]
             stopped_at: None,
-            drain: ShutdownState::Running,
+            shutdown_state: ShutdownState::Running,
             attempts: ConnectAttempts::default(),
             offloaded: BTreeMap::new(),
-            loans: BTreeMap::new(),
-            stop: None,
-            exit: None,
-            own: LocalAddrs::default(),
+            detached: BTreeMap::new(),
+            stop_token: None,
+            exit_requested: None,
+            local_addrs: LocalAddrs::default(),
             accept_quota: None,
         })
     }
 
     /// A time from now on the loop's clock; too far off is the end of time.
-    pub(crate) fn after(&self, duration: Duration) -> u64 {
+    pub(crate) fn deadline_in(&self, duration: Duration) -> u64 {
         self.now.saturating_add(nanoseconds(duration))
     }
 
     /// Remembers that a handler asked for the end of the run, if that is what its error says. The
     /// last one is told.
-    pub(crate) fn note_exit(&mut self, error: &io::Error) -> bool {
+    pub(crate) fn record_exit(&mut self, error: &io::Error) -> bool {
         let exits = Exit::is_exit(error);
         if exits {
-            self.exit = Some(Exit.into());
+            self.exit_requested = Some(Exit.into());
         }
         exits
     }
 
     /// Says whether there is such a connection.
-    fn change(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) -> bool {
+    fn with_connection(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) -> bool {
         self.uncork(id);
         let Some(connection) = self.sockets.connection_mut(id) else { return false };
         change(connection);

@@ -42,10 +42,10 @@ pub(super) struct Names {
     /// Who waits for a thread, in turns; the front has the next one. None of them is empty.
     queues: VecDeque<Queue>,
     /// How many threads each owner holds; none of them is 0.
-    held: HashMap<Owner, usize>,
-    under_way: usize,
+    threads: HashMap<Owner, usize>,
+    running: usize,
     /// How many threads there may be.
-    most: usize,
+    max_threads: usize,
 }
 
 #[derive(Debug)]
@@ -58,25 +58,25 @@ struct Queue {
 struct Lookup {
     waiting: Vec<(SocketId, Owner)>,
     /// Whose thread is at it, if one is.
-    holder: Option<Owner>,
+    running_for: Option<Owner>,
 }
 
 impl Names {
-    pub(super) fn new(most: usize) -> Names {
+    pub(super) fn new(max_threads: usize) -> Names {
         Names {
             lookups: HashMap::new(),
             queues: VecDeque::new(),
-            held: HashMap::new(),
-            under_way: 0,
-            most,
+            threads: HashMap::new(),
+            running: 0,
+            max_threads,
         }
     }
 
     /// A connection waits for a name.
-    pub(super) fn ask(&mut self, host: &str, owner: Owner, id: SocketId) {
+    pub(super) fn request(&mut self, host: &str, owner: Owner, id: SocketId) {
         let lookup = self.lookups.entry(host.to_string()).or_default();
         lookup.waiting.push((id, owner));
-        if lookup.holder.is_some() {
+        if lookup.running_for.is_some() {
             return;
         }
         // Who asks for what somebody else waits for need not wait as long as that one.
@@ -91,13 +91,17 @@ impl Names {
     pub(super) fn next(&mut self) -> Option<String> {
         for _ in 0..self.queues.len() {
             let mut queue = self.queues.pop_front()?;
-            let host = if self.has_thread_for(queue.owner) { self.take(&mut queue) } else { None };
+            let host = if self.has_thread_for(queue.owner) {
+                self.take_runnable(&mut queue)
+            } else {
+                None
+            };
             let owner = queue.owner;
             if !queue.hosts.is_empty() {
                 self.queues.push_back(queue);
             }
             if let Some(host) = host {
-                self.begin(&host, owner);
+                self.start(&host, owner);
                 return Some(host);
             }
         }
@@ -107,14 +111,15 @@ impl Names {
     /// Whether an owner may hold one more thread: it holds fewer than are free. So one alone has
     /// half of them, and there is one for whoever comes after it.
     fn has_thread_for(&self, owner: Owner) -> bool {
-        let held = self.held.get(&owner).copied().unwrap_or(0);
-        held < self.most.saturating_sub(self.under_way)
+        let threads = self.threads.get(&owner).copied().unwrap_or(0);
+        threads < self.max_threads.saturating_sub(self.running)
     }
 
     /// The first name of a queue that somebody still waits for, and no thread is at.
-    fn take(&self, queue: &mut Queue) -> Option<String> {
-        let wanted =
-            |host: &String| self.lookups.get(host).is_some_and(|lookup| lookup.holder.is_none());
+    fn take_runnable(&self, queue: &mut Queue) -> Option<String> {
+        let wanted = |host: &String| {
+            self.lookups.get(host).is_some_and(|lookup| lookup.running_for.is_none())
+        };
         while let Some(host) = queue.hosts.pop_front() {
             if wanted(&host) {
                 return Some(host);
@@ -123,23 +128,23 @@ impl Names {
         None
     }
 
-    fn begin(&mut self, host: &str, owner: Owner) {
-        self.under_way += 1;
-        *self.held.entry(owner).or_default() += 1;
+    fn start(&mut self, host: &str, owner: Owner) {
+        self.running += 1;
+        *self.threads.entry(owner).or_default() += 1;
         if let Some(lookup) = self.lookups.get_mut(host) {
-            lookup.holder = Some(owner);
+            lookup.running_for = Some(owner);
         }
     }
 
     /// A thread is done with a name; these connections wait for it.
-    pub(super) fn done(&mut self, host: &str) -> Vec<SocketId> {
+    pub(super) fn finish(&mut self, host: &str) -> Vec<SocketId> {
         let Some(lookup) = self.lookups.remove(host) else { return Vec::new() };
-        if let Some(owner) = lookup.holder {
-            self.under_way -= 1;
-            if let Some(held) = self.held.get_mut(&owner) {
-                *held -= 1;
-                if *held == 0 {
-                    self.held.remove(&owner);
+        if let Some(owner) = lookup.running_for {
+            self.running -= 1;
+            if let Some(threads) = self.threads.get_mut(&owner) {
+                *threads -= 1;
+                if *threads == 0 {
+                    self.threads.remove(&owner);
                 }
             }
         }
@@ -147,11 +152,11 @@ impl Names {
     }
 
     /// A connection waits no more. A thread that is at its name goes on, since nothing stops it.
-    pub(super) fn forget(&mut self, host: &str, id: SocketId) {
+    pub(super) fn cancel(&mut self, host: &str, id: SocketId) {
         let Some(lookup) = self.lookups.get_mut(host) else { return };
         let Some(nth) = lookup.waiting.iter().position(|(one, _)| *one == id) else { return };
         let (_, owner) = lookup.waiting.swap_remove(nth);
-        if lookup.holder.is_some() {
+        if lookup.running_for.is_some() {
             return;
         }
         if !lookup.waiting.iter().any(|(_, one)| *one == owner) {

@@ -11,23 +11,23 @@ impl Io {
             // At most Options::offload_queue entries, since each counts work that is under way.
             *self.offloaded.entry(id).or_default() += 1;
         } else {
-            self.change_datagram(id, |datagram| datagram.track_reply(true));
+            self.with_datagram(id, |datagram| datagram.track_reply(true));
         }
     }
 
     /// A piece of that work is done; its socket may be gone.
     pub(crate) fn end_offloaded(&mut self, id: SocketId) {
         let Some(count) = self.offloaded.get_mut(&id) else {
-            self.change_datagram(id, |datagram| datagram.track_reply(false));
+            self.with_datagram(id, |datagram| datagram.track_reply(false));
             return;
         };
         *count -= 1;
         if *count == 0 {
             self.offloaded.remove(&id);
             let now = self.now;
-            self.change(id, |connection| {
+            self.with_connection(id, |connection| {
                 connection.stream.set_offloaded(false);
-                connection.waits_since(now);
+                connection.restart_idle(now);
             });
         }
     }

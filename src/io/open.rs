@@ -15,30 +15,30 @@ use crate::net::{DatagramSocket, ListenerSocket, StreamSocket};
 impl Io {
     pub(crate) fn open_listener(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
         if let Some(door) = self.next_addr() {
-            return self.open_door(door, addrs);
+            return self.open_shared_listener(door, addrs);
         }
         first_that_works("listen on", addrs, |addr| {
             let socket = ListenerSocket::listen(addr, &self.options)?;
-            self.adopt_listener(Listener::new(socket))
+            self.register_listener(Listener::new(socket))
         })
     }
 
     /// Binds a datagram socket.
     pub(crate) fn open_bound(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
         if let Some(door) = self.next_addr() {
-            return self.open_packet_door(door, addrs);
+            return self.open_shared_datagram(door, addrs);
         }
         first_that_works("bind to", addrs, |addr| {
             let socket = DatagramSocket::bind(addr, &self.options)?;
-            self.adopt_bound(socket)
+            self.register_bound(socket)
         })
     }
 
-    pub(crate) fn adopt_bound(&mut self, socket: DatagramSocket) -> io::Result<SocketId> {
+    pub(crate) fn register_bound(&mut self, socket: DatagramSocket) -> io::Result<SocketId> {
         let own = socket.local_addr();
-        let id = self.adopt_datagram(Datagram::new(socket, false))?;
+        let id = self.register_datagram(Datagram::new(socket, false))?;
         if let Some(own) = own {
-            self.own.insert(id, own);
+            self.local_addrs.insert(id, own);
         }
         Ok(id)
     }
@@ -47,11 +47,11 @@ impl Io {
     pub(crate) fn open_connected(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
         first_that_works("connect to", addrs, |addr| {
             let socket = DatagramSocket::connect(addr, &self.options)?;
-            self.adopt_datagram(Datagram::new(socket, true))
+            self.register_datagram(Datagram::new(socket, true))
         })
     }
 
-    fn adopt_datagram(&mut self, datagram: Datagram) -> io::Result<SocketId> {
+    fn register_datagram(&mut self, datagram: Datagram) -> io::Result<SocketId> {
         let id = self.sockets.insert_datagram(datagram).ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
         let registered = match self.sockets.datagram_mut(id) {
@@ -62,16 +62,16 @@ impl Io {
             self.sockets.remove(id);
             return Err(error);
         }
-        if let ShutdownState::Draining { since, .. } = self.drain {
+        if let ShutdownState::Draining { since, .. } = self.shutdown_state {
             self.begin_drain(id, since);
         }
         Ok(id)
     }
 
-    pub(crate) fn adopt_listener(&mut self, listener: Listener) -> io::Result<SocketId> {
+    pub(crate) fn register_listener(&mut self, listener: Listener) -> io::Result<SocketId> {
         let id = self.sockets.insert_listener(listener).ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
-        let registered = match self.sockets.listener(id) {
+        let registered = match self.sockets.listener_mut(id) {
             Some(listener) => listener.socket.register(registry, id.token()),
             None => Ok(()),
         };
@@ -95,17 +95,17 @@ impl Io {
     }
 
     /// A connection in the making, which has no socket yet. It is not counted yet.
-    pub(super) fn adopt_unopened(&mut self) -> io::Result<SocketId> {
+    pub(super) fn insert_connecting(&mut self) -> io::Result<SocketId> {
         let connection = Connection::new(StreamSocket::Unopened, true, self.now);
         self.sockets.insert_connection(connection).ok_or_else(no_id_left)
     }
 
     /// Registers a connection that stands. It is not counted yet.
     #[inline]
-    pub(crate) fn adopt(&mut self, socket: StreamSocket) -> io::Result<SocketId> {
+    pub(crate) fn register_connection(&mut self, socket: StreamSocket) -> io::Result<SocketId> {
         let mut connection = Connection::new(socket, false, self.now);
-        let at = self.due(&connection);
-        connection.deadlines = u8::from(at.is_some());
+        let at = self.deadline_of(&connection);
+        connection.armed_deadlines = u8::from(at.is_some());
         let id = self.sockets.insert_connection(connection).ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
         let Some(connection) = self.sockets.connection_mut(id) else { return Ok(id) };
@@ -120,7 +120,7 @@ impl Io {
     }
 
     /// Gives a connection another socket, and all its time again.
-    pub(super) fn replace(&mut self, id: SocketId, socket: StreamSocket) -> io::Result<()> {
+    pub(super) fn replace_socket(&mut self, id: SocketId, socket: StreamSocket) -> io::Result<()> {
         let registry = self.poll.registry();
         let Some(connection) = self.sockets.connection_mut(id) else { return Ok(()) };
         connection.active_at = self.now;

@@ -71,7 +71,8 @@ impl Io {
     #[inline]
     pub(crate) fn timeout(&self, most: Option<Duration>) -> Option<Duration> {
         // After a shutdown the edge for the clients in a backlog has been consumed, so poll at once.
-        let begins = matches!(self.drain, ShutdownState::Requested { .. } | ShutdownState::Done);
+        let begins =
+            matches!(self.shutdown_state, ShutdownState::Requested { .. } | ShutdownState::Done);
         if begins || !self.sockets.is_idle() {
             return Some(Duration::ZERO);
         }
@@ -84,7 +85,7 @@ impl Io {
     }
 
     /// Has room reported to a datagram socket that refused to send.
-    pub(crate) fn ask_for_packet_room(&mut self, id: SocketId) -> io::Result<()> {
+    pub(crate) fn update_datagram_write_interest(&mut self, id: SocketId) -> io::Result<()> {
         let registry = self.poll.registry();
         match self.sockets.datagram_mut(id) {
             Some(datagram) => datagram.update_write_interest(registry, id.token()),

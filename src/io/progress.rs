@@ -9,7 +9,7 @@
 
 use crate::conn::stream::CloseState;
 use crate::id::SocketId;
-use crate::io::connection::{Connection, LOOKED_AT};
+use crate::io::connection::{Connection, SAMPLED};
 use crate::io::{Io, ShutdownState, nanoseconds};
 
 /// How long a connection may linger during a shutdown, in nanoseconds.
@@ -44,7 +44,7 @@ impl Io {
     }
 
     /// Whether the end of the peer was read.
-    pub(crate) fn has_ended(&self, id: SocketId) -> bool {
+    pub(crate) fn has_eof(&self, id: SocketId) -> bool {
         self.sockets.connection(id).is_some_and(|connection| connection.stream.has_eof())
     }
 
@@ -55,20 +55,20 @@ impl Io {
         let Some(connection) = self.sockets.connection_mut(id) else { return false };
         let goes_on = match connection.stream.close_state() {
             CloseState::Open | CloseState::Closing | CloseState::Flushing => {
-                connection.has_acknowledged(now)
+                connection.take_acknowledged(now)
             }
-            CloseState::Lingering => return self.lingers_on(id),
+            CloseState::Lingering => return self.extend_lingering(id),
             CloseState::Aborted(_) | CloseState::Dropped => false,
         };
         if goes_on {
-            self.wait_on(id);
+            self.restart_deadline(id);
         }
         goes_on
     }
 
     /// Whether the silence of a connection is our own doing: a thread works for it, or its handler
     /// has paused it and owes the peer the next word. Its idle time begins anew.
-    pub(crate) fn is_silent_for_us(&mut self, id: SocketId) -> bool {
+    pub(crate) fn extend_if_busy(&mut self, id: SocketId) -> bool {
         let Some(connection) = self.sockets.connection_mut(id) else { return false };
         let stream = &connection.stream;
         let is_ours = stream.close_state() == CloseState::Open
@@ -76,16 +76,16 @@ impl Io {
             && (stream.is_paused() && stream.unsent() == 0 || self.offloaded.contains_key(&id));
         if is_ours {
             connection.active_at = self.now;
-            self.wait_on(id);
+            self.restart_deadline(id);
         }
         is_ours
     }
 
     /// The time of a connection has begun anew.
-    fn wait_on(&mut self, id: SocketId) {
+    fn restart_deadline(&mut self, id: SocketId) {
         let Some(connection) = self.sockets.connection_mut(id) else { return };
         connection.stream.clear_idle_recheck();
-        self.arm(id);
+        self.arm_deadline(id);
     }
 
     // Lingering.
@@ -95,31 +95,31 @@ impl Io {
         let now = self.now;
         let Some(connection) = self.sockets.connection_mut(id) else { return };
         connection.begin_lingering(now);
-        self.arm(id);
+        self.arm_deadline(id);
         self.lingering.add(id);
         if self.lingering.len() > self.options.max_lingering {
-            self.end_oldest_lingering();
+            self.remove_oldest_lingering();
         }
     }
 
     /// Closes the connection that lingers for the longest time; says whether there was one.
-    pub(crate) fn end_oldest_lingering(&mut self) -> bool {
+    pub(crate) fn remove_oldest_lingering(&mut self) -> bool {
         let sockets = &self.sockets;
-        let Some(id) = self.lingering.oldest(|id| sockets.lingers(id)) else { return false };
-        self.discard(id);
+        let Some(id) = self.lingering.oldest(|id| sockets.is_lingering(id)) else { return false };
+        self.remove_socket(id);
         true
     }
 
     /// When the present patience with a connection that lingers ends.
-    pub(super) fn lingers_until(&self, connection: &Connection) -> u64 {
+    pub(super) fn linger_deadline(&self, connection: &Connection) -> u64 {
         let silent =
-            connection.quiet_since().saturating_add(nanoseconds(self.options.linger_timeout));
-        silent.min(connection.lingering_since(self.now).saturating_add(self.linger_time()))
+            connection.last_active().saturating_add(nanoseconds(self.options.linger_timeout));
+        silent.min(connection.lingering_since(self.now).saturating_add(self.linger_limit()))
     }
 
-    fn linger_time(&self) -> u64 {
+    fn linger_limit(&self) -> u64 {
         let time = nanoseconds(self.options.linger_time);
-        if let ShutdownState::Draining { .. } = self.drain {
+        if let ShutdownState::Draining { .. } = self.shutdown_state {
             time.min(LINGER_AT_SHUTDOWN)
         } else {
             time
@@ -128,15 +128,15 @@ impl Io {
 
     /// Whether one lingers on although nothing came in time: the answer is still on its way, or what
     /// came is read only in this turn.
-    fn lingers_on(&mut self, id: SocketId) -> bool {
-        let (now, most) = (self.now, self.linger_time());
+    fn extend_lingering(&mut self, id: SocketId) -> bool {
+        let (now, most) = (self.now, self.linger_limit());
         let Some(connection) = self.sockets.connection_mut(id) else { return false };
         let is_over = connection.lingering_since(now).saturating_add(most) <= now;
         if is_over {
             return false;
         }
         if connection.stream.is_readable() {
-            connection.deadlines = connection.deadlines.saturating_add(1);
+            connection.armed_deadlines = connection.armed_deadlines.saturating_add(1);
             self.deadlines.push(now + 1, id);
             self.sockets.enqueue(id);
             return true;
@@ -146,15 +146,15 @@ impl Io {
             return false;
         }
         connection.active_at = now;
-        self.arm(id);
+        self.arm_deadline(id);
         true
     }
 
     /// A shutdown begins, which has less time for them.
-    pub(super) fn hurry_lingering(&mut self) {
+    pub(super) fn rearm_lingering(&mut self) {
         for id in self.sockets.ids() {
-            if self.sockets.lingers(id) {
-                self.arm(id);
+            if self.sockets.is_lingering(id) {
+                self.arm_deadline(id);
             }
         }
     }
@@ -164,53 +164,53 @@ impl Connection {
     /// Its handler is shown input again.
     pub(super) fn resume(&mut self, now: u64) {
         if self.stream.is_paused() {
-            self.waits_since(now);
+            self.restart_idle(now);
         }
         self.stream.resume();
     }
 
     /// From now on it is the peer who is waited for, if the connection is open. No byte has moved
     /// for that, so what was last seen of its acknowledgements is still good to compare with.
-    pub(super) fn waits_since(&mut self, now: u64) {
+    pub(super) fn restart_idle(&mut self, now: u64) {
         if self.stream.close_state() == CloseState::Open && !self.stream.is_connecting() {
-            self.active_at = now | self.active_at & LOOKED_AT;
+            self.active_at = now | self.active_at & SAMPLED;
         }
     }
 
     /// When a byte last moved, as far as is known.
-    pub(super) fn quiet_since(&self) -> u64 {
-        self.active_at & !LOOKED_AT
+    pub(super) fn last_active(&self) -> u64 {
+        self.active_at & !SAMPLED
     }
 
     /// Looks how much the peer has not acknowledged; if no byte moves, the next deadline compares
     /// with that, and counts from now.
-    pub(crate) fn look_at_unacknowledged(&mut self, now: u64) {
-        self.noted = self.stream.transport().unacknowledged().unwrap_or(0);
-        self.active_at = now | LOOKED_AT;
+    pub(crate) fn sample_unacknowledged(&mut self, now: u64) {
+        self.sample = self.stream.transport().unacknowledged().unwrap_or(0);
+        self.active_at = now | SAMPLED;
     }
 
     /// Whether less is not acknowledged than at the last look. When a byte has moved since, there is
     /// no telling; then whether anything is not.
-    fn has_acknowledged(&mut self, now: u64) -> bool {
-        let before = (self.active_at & LOOKED_AT != 0).then_some(self.noted);
+    fn take_acknowledged(&mut self, now: u64) -> bool {
+        let before = (self.active_at & SAMPLED != 0).then_some(self.sample);
         let left = self.stream.transport().unacknowledged().unwrap_or(0);
         let moved = before.map_or(left > 0, |before| left < before);
         if moved {
-            (self.noted, self.active_at) = (left, now | LOOKED_AT);
+            (self.sample, self.active_at) = (left, now | SAMPLED);
         }
         moved
     }
 
     fn begin_lingering(&mut self, now: u64) {
-        self.lingers = true;
+        self.is_lingering = true;
         self.active_at = now;
         // Rounded up, so that none ends early; of so many milliseconds the lower half is enough.
-        self.noted = now.div_ceil(MILLISECOND) as u32;
+        self.sample = now.div_ceil(MILLISECOND) as u32;
     }
 
     fn lingering_since(&self, now: u64) -> u64 {
         let milliseconds = now.div_ceil(MILLISECOND);
-        let lingered = (milliseconds as u32).wrapping_sub(self.noted);
+        let lingered = (milliseconds as u32).wrapping_sub(self.sample);
         milliseconds.saturating_sub(u64::from(lingered)).saturating_mul(MILLISECOND)
     }
 }

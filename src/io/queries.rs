@@ -55,7 +55,7 @@ impl Io {
     #[must_use]
     pub fn pending_output(&self, id: SocketId) -> usize {
         let waiting = self.sockets.connection(id).map_or(0, |c| c.stream.unsent());
-        waiting + if self.outbox.is_serving(id) { self.outbox.collected() } else { 0 }
+        waiting + if self.cork.is_corked(id) { self.cork.corked_len() } else { 0 }
     }
 
     /// The address of the peer (`getpeername`, Python's `client_address`); `None` when there is
@@ -65,7 +65,7 @@ impl Io {
         match self.sockets.get(id)? {
             Entry::Connection(connection) => {
                 let peer = connection.stream.transport().peer_addr();
-                peer.or_else(|| self.lent(id).and_then(peer_addr_of))
+                peer.or_else(|| self.detached_socket(id).and_then(peer_addr_of))
             }
             Entry::Datagram(datagram) => datagram.transport().peer_addr(),
             Entry::Listener(_) | Entry::Source(_) => None,
@@ -83,7 +83,7 @@ impl Io {
             }
             Entry::Connection(connection) => {
                 let own = connection.stream.transport().local_addr();
-                own.or_else(|| self.lent(id).and_then(local_addr_of))
+                own.or_else(|| self.detached_socket(id).and_then(local_addr_of))
             }
             Entry::Listener(listener) => listener.socket.local_addr(),
             Entry::Datagram(datagram) => datagram.transport().local_addr(),

@@ -18,18 +18,18 @@ use crate::io::thread_pool::ThreadPool;
 type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
 /// What became of a name.
-pub(super) struct Found {
+pub(super) struct Resolved {
     pub(super) host: String,
     pub(super) result: io::Result<Vec<SocketAddr>>,
 }
 
 pub(crate) struct Resolver {
     names: Names,
-    workers: ThreadPool,
+    threads: ThreadPool,
     look_up: Arc<LookUp>,
-    found: Arc<Mutex<Vec<Found>>>,
+    results: Arc<Mutex<Vec<Resolved>>>,
     /// The way to wake the loop, once something was asked for.
-    reach: Option<Arc<dyn LoopControl>>,
+    waker: Option<Arc<dyn LoopControl>>,
     /// The simulated world says itself what is found, and when.
     #[cfg(all(test, feature = "testing"))]
     pub(crate) is_simulated: bool,
@@ -41,10 +41,10 @@ impl Resolver {
         Resolver {
             names: Names::new(threads),
             // A thread that has told its result is not free for a moment yet.
-            workers: ThreadPool::named("socketserver-names", threads, threads.saturating_mul(2)),
-            look_up: Arc::new(of_system),
-            found: Arc::default(),
-            reach: None,
+            threads: ThreadPool::named("socketserver-names", threads, threads.saturating_mul(2)),
+            look_up: Arc::new(system_lookup),
+            results: Arc::default(),
+            waker: None,
             #[cfg(all(test, feature = "testing"))]
             is_simulated: false,
         }
@@ -52,38 +52,38 @@ impl Resolver {
 
     /// Has names looked up by this from now on.
     #[cfg(feature = "testing")]
-    pub(crate) fn look_up_with(&mut self, look_up: Arc<LookUp>) {
+    pub(crate) fn set_lookup(&mut self, look_up: Arc<LookUp>) {
         self.look_up = look_up;
     }
 
     /// The loop can be woken so.
-    pub(crate) fn reach_with(&mut self, reach: impl FnOnce() -> Arc<dyn LoopControl>) {
-        self.reach.get_or_insert_with(reach);
+    pub(crate) fn set_waker(&mut self, waker: impl FnOnce() -> Arc<dyn LoopControl>) {
+        self.waker.get_or_insert_with(waker);
     }
 
-    /// A connection waits for a name. What comes of it is among [`Resolver::take_found`] later.
-    pub(super) fn ask(&mut self, host: &str, owner: Owner, id: SocketId) {
+    /// A connection waits for a name. What comes of it is among [`Resolver::take_results`] later.
+    pub(super) fn request(&mut self, host: &str, owner: Owner, id: SocketId) {
         #[cfg(all(test, feature = "testing"))]
         if self.is_simulated {
             return;
         }
-        self.names.ask(host, owner, id);
+        self.names.request(host, owner, id);
         self.start();
     }
 
     /// A connection waits no more.
-    pub(super) fn forget(&mut self, host: &str, id: SocketId) {
-        self.names.forget(host, id);
+    pub(super) fn cancel(&mut self, host: &str, id: SocketId) {
+        self.names.cancel(host, id);
     }
 
     /// What was found since the last look.
-    pub(super) fn take_found(&mut self) -> Vec<Found> {
-        std::mem::take(&mut *lock(&self.found))
+    pub(super) fn take_results(&mut self) -> Vec<Resolved> {
+        std::mem::take(&mut *lock(&self.results))
     }
 
     /// These connections wait for a name that was looked up; its thread is free again.
-    pub(super) fn done(&mut self, host: &str) -> Vec<SocketId> {
-        let waiting = self.names.done(host);
+    pub(super) fn finish(&mut self, host: &str) -> Vec<SocketId> {
+        let waiting = self.names.finish(host);
         self.start();
         waiting
     }
@@ -91,34 +91,34 @@ impl Resolver {
     /// Gives each free thread a name.
     fn start(&mut self) {
         while let Some(host) = self.names.next() {
-            let (look_up, found) = (Arc::clone(&self.look_up), Arc::clone(&self.found));
-            let (reach, name) = (self.reach.clone(), host.clone());
-            let begun = self.workers.run(move || {
+            let (look_up, results) = (Arc::clone(&self.look_up), Arc::clone(&self.results));
+            let (waker, name) = (self.waker.clone(), host.clone());
+            let begun = self.threads.run(move || {
                 let result = catch_unwind(AssertUnwindSafe(|| look_up(&name)));
                 let panicked = |_| Err(io::Error::other("looking it up panicked"));
-                tell(&found, reach.as_deref(), name, result.unwrap_or_else(panicked));
+                report(&results, waker.as_deref(), name, result.unwrap_or_else(panicked));
             });
             if let Err(error) = begun {
-                tell(&self.found, self.reach.as_deref(), host, Err(error));
+                report(&self.results, self.waker.as_deref(), host, Err(error));
             }
         }
     }
 }
 
-fn tell(
-    found: &Mutex<Vec<Found>>,
-    reach: Option<&dyn LoopControl>,
+fn report(
+    results: &Mutex<Vec<Resolved>>,
+    waker: Option<&dyn LoopControl>,
     host: String,
     result: io::Result<Vec<SocketAddr>>,
 ) {
-    lock(found).push(Found { host, result });
-    if let Some(reach) = reach {
-        reach.wake();
+    lock(results).push(Resolved { host, result });
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
 /// getaddrinfo(3).
-fn of_system(host: &str) -> io::Result<Vec<SocketAddr>> {
+fn system_lookup(host: &str) -> io::Result<Vec<SocketAddr>> {
     Ok((host, 0).to_socket_addrs()?.collect())
 }
 

@@ -19,8 +19,8 @@ impl Io {
     /// that is still being made it leaves when that stands.
     #[inline]
     pub fn send(&mut self, id: SocketId, bytes: &[u8]) -> SendStatus {
-        if self.outbox.is_serving(id) && bytes.len() < DIRECT_WRITE_MIN {
-            if let Some(room) = self.outbox.room_for(bytes.len(), self.marks.high_water) {
+        if self.cork.is_corked(id) && bytes.len() < DIRECT_WRITE_MIN {
+            if let Some(room) = self.cork.reserve(bytes.len(), self.watermarks.high_water) {
                 self.stats.bytes_sent += bytes.len() as u64;
                 // The copy comes last, so that nothing has to be kept for after it.
                 room.copy_from_slice(bytes);
@@ -34,8 +34,8 @@ impl Io {
     /// that is too much for the outbox. Apart, so that the usual send needs few registers.
     #[inline(never)]
     fn send_slow(&mut self, id: SocketId, bytes: &[u8]) -> SendStatus {
-        let own = self.outbox.is_serving(id);
-        if own && bytes.len() < DIRECT_WRITE_MIN && self.outbox.grow(bytes.len()) {
+        let own = self.cork.is_corked(id);
+        if own && bytes.len() < DIRECT_WRITE_MIN && self.cork.grow(bytes.len()) {
             return self.send(id, bytes);
         }
         self.uncork(id);
@@ -45,7 +45,7 @@ impl Io {
         let Some(connection) = self.sockets.connection_mut(id) else {
             return self.send_packet(id, bytes, None);
         };
-        let sent = connection.stream.send(bytes, self.marks, &mut self.pool);
+        let sent = connection.stream.send(bytes, self.watermarks, &mut self.pool);
         if sent != SendStatus::Closed {
             self.stats.bytes_sent += bytes.len() as u64;
         }
@@ -78,19 +78,19 @@ impl Io {
         if bytes.len() < DIRECT_WRITE_MIN {
             return self.send(id, bytes);
         }
-        let at_once = self.outbox.is_serving(id) || self.can_write_directly(id);
+        let at_once = self.cork.is_corked(id) || self.can_write_directly(id);
         self.uncork(id);
         let Some(connection) = self.sockets.connection_mut(id) else {
             return self.send_packet(id, bytes, None);
         };
         let (sent, left) =
-            connection.stream.send_shared(bytes, at_once, self.marks, &mut self.pool);
+            connection.stream.send_shared(bytes, at_once, self.watermarks, &mut self.pool);
         self.record_direct_write(id, bytes.len(), sent, left)
     }
 
     /// Whether nothing that `id` has sent in its own turn of this round still lies in the outbox.
     fn can_write_directly(&self, id: SocketId) -> bool {
-        self.outbox.is_empty()
+        self.cork.is_empty()
             || self.sockets.connection(id).is_none_or(|one| !one.stream.is_queued())
     }
 
@@ -99,7 +99,7 @@ impl Io {
         let Some(connection) = self.sockets.connection_mut(id) else {
             return self.send_packet(id, bytes, None);
         };
-        let (sent, left) = connection.stream.send_large(bytes, self.marks, &mut self.pool);
+        let (sent, left) = connection.stream.send_large(bytes, self.watermarks, &mut self.pool);
         self.record_direct_write(id, bytes.len(), sent, left)
     }
 
@@ -128,16 +128,16 @@ impl Io {
     /// What `id` has sent in its turn becomes ordinary output, because something unusual is about
     /// to happen to it.
     pub(crate) fn uncork(&mut self, id: SocketId) {
-        if !self.outbox.is_serving(id) {
+        if !self.cork.is_corked(id) {
             return;
         }
-        if self.outbox.collected() == 0 {
-            self.outbox.end();
+        if self.cork.corked_len() == 0 {
+            self.cork.end_turn();
             return;
         }
-        let collected = self.outbox.give_up();
+        let collected = self.cork.take_current();
         if let Some(connection) = self.sockets.connection_mut(id) {
-            connection.stream.prepend_output(collected, self.marks, &mut self.pool);
+            connection.stream.prepend_output(collected, self.watermarks, &mut self.pool);
         }
     }
 }

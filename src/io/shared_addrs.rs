@@ -18,21 +18,28 @@ use crate::options::Options;
 impl Io {
     /// The number of what is opened now, if all loops of a group open it.
     pub(super) fn next_addr(&self) -> Option<usize> {
-        self.sockets.place.as_ref().and_then(GroupMember::next_addr)
+        self.sockets.member.as_ref().and_then(GroupMember::next_addr)
     }
 
-    pub(super) fn open_door(&mut self, number: usize, addrs: &[Addr]) -> io::Result<SocketId> {
-        let (socket, way) = match self.joined(number, addrs, false)? {
+    pub(super) fn open_shared_listener(
+        &mut self,
+        number: usize,
+        addrs: &[Addr],
+    ) -> io::Result<SocketId> {
+        let (socket, distribution) = match self.find_opened(number, addrs, false)? {
             None => self.open_first(addrs)?,
-            Some(SharedAddr { addr, way: Distribution::ReusePort, .. }) => {
-                let open = || ListenerSocket::listen(&addr, &self.for_joining());
-                (open().map_err(|error| of(&error, "listen on", &addr))?, Distribution::ReusePort)
+            Some(SharedAddr { addr, distribution: Distribution::ReusePort, .. }) => {
+                let open = || ListenerSocket::listen(&addr, &self.joining_options());
+                (
+                    open().map_err(|error| with_addr(&error, "listen on", &addr))?,
+                    Distribution::ReusePort,
+                )
             }
             Some(SharedAddr { addr, .. }) => (ListenerSocket::Remote(addr), Distribution::Handoff),
         };
         let mut listener = Listener::new(socket);
-        listener.door = (way == Distribution::Handoff).then_some(number);
-        let id = self.adopt_listener(listener)?;
+        listener.addr_index = (distribution == Distribution::Handoff).then_some(number);
+        let id = self.register_listener(listener)?;
         self.note_opened(id);
         Ok(id)
     }
@@ -45,28 +52,28 @@ impl Io {
             Ok((socket, addr))
         })?;
         let by_kernel = self.balance() == LoadBalancing::ReusePort && matches!(addr, Addr::Ip(_));
-        let way = if by_kernel && REUSEPORT_BALANCES {
+        let distribution = if by_kernel && REUSEPORT_BALANCES {
             Distribution::ReusePort
         } else {
             Distribution::Handoff
         };
-        if way == Distribution::ReusePort {
+        if distribution == Distribution::ReusePort {
             socket.set_reuse_port()?;
         }
-        self.note_door(SharedAddr { addr, way, is_datagram: false });
-        Ok((socket, way))
+        self.publish_addr(SharedAddr { addr, distribution, is_datagram: false });
+        Ok((socket, distribution))
     }
 
-    pub(super) fn open_packet_door(
+    pub(super) fn open_shared_datagram(
         &mut self,
         number: usize,
         addrs: &[Addr],
     ) -> io::Result<SocketId> {
-        let id = match self.joined(number, addrs, true)? {
+        let id = match self.find_opened(number, addrs, true)? {
             None => self.bind_first(addrs)?,
-            Some(SharedAddr { addr, way: Distribution::ReusePort, .. }) => {
-                let socket = DatagramSocket::bind(&addr, &self.for_joining());
-                self.adopt_bound(socket.map_err(|error| of(&error, "bind to", &addr))?)?
+            Some(SharedAddr { addr, distribution: Distribution::ReusePort, .. }) => {
+                let socket = DatagramSocket::bind(&addr, &self.joining_options());
+                self.register_bound(socket.map_err(|error| with_addr(&error, "bind to", &addr))?)?
             }
             // It stands for a socket of another loop, and nothing ever happens to it.
             Some(_) => self.open_source(|_, _| Ok(()))?,
@@ -84,52 +91,56 @@ impl Io {
         })?;
         // A datagram cannot be handed over as a connection can, so here only the kernel spreads.
         let by_kernel = REUSEPORT_BALANCES && matches!(addr, Addr::Ip(_));
-        let way = if by_kernel { Distribution::ReusePort } else { Distribution::SingleLoop };
-        if way == Distribution::ReusePort {
+        let distribution =
+            if by_kernel { Distribution::ReusePort } else { Distribution::SingleLoop };
+        if distribution == Distribution::ReusePort {
             socket.set_reuse_port()?;
         }
-        let id = self.adopt_bound(socket)?;
-        self.note_door(SharedAddr { addr, way, is_datagram: true });
+        let id = self.register_bound(socket)?;
+        self.publish_addr(SharedAddr { addr, distribution, is_datagram: true });
         Ok(id)
     }
 
     /// What another loop has opened under this number. `None` when this loop is the first.
-    fn joined(
+    fn find_opened(
         &self,
         number: usize,
         addrs: &[Addr],
         packets: bool,
     ) -> io::Result<Option<SharedAddr>> {
-        let Some(place) = &self.sockets.place else { return Ok(None) };
-        let door = place.group.doors().get(number).cloned();
+        let Some(member) = &self.sockets.member else { return Ok(None) };
+        let door = member.group.addrs().get(number).cloned();
         match &door {
-            Some(door) => door.check(addrs, packets)?,
-            None => place.may_open_more()?,
+            Some(shared) => shared.check(addrs, packets)?,
+            None => member.may_open_more()?,
         }
         Ok(door)
     }
 
     fn balance(&self) -> LoadBalancing {
-        self.sockets.place.as_ref().map_or_else(LoadBalancing::default, |place| place.group.balance)
+        self.sockets
+            .member
+            .as_ref()
+            .map_or_else(LoadBalancing::default, |member| member.group.balance)
     }
 
-    fn for_joining(&self) -> Options {
+    fn joining_options(&self) -> Options {
         Options { reuse_port: true, ..self.options.clone() }
     }
 
-    fn note_door(&self, door: SharedAddr) {
-        if let Some(place) = &self.sockets.place {
-            place.group.doors().push(door);
+    fn publish_addr(&self, shared: SharedAddr) {
+        if let Some(member) = &self.sockets.member {
+            member.group.addrs().push(shared);
         }
     }
 
     fn note_opened(&mut self, id: SocketId) {
-        if let Some(place) = &mut self.sockets.place {
-            place.note_opened_addr(id);
+        if let Some(member) = &mut self.sockets.member {
+            member.note_opened_addr(id);
         }
     }
 }
 
-fn of(error: &io::Error, what: &str, addr: &Addr) -> io::Error {
+fn with_addr(error: &io::Error, what: &str, addr: &Addr) -> io::Error {
     io::Error::new(error.kind(), format!("cannot {what} {addr}: {error}"))
 }

@@ -30,17 +30,17 @@ impl Io {
     /// after `grace` is cut off. The listeners stay bound, so that the server can run again:
     /// [`Io::server_close`] closes them. Asked for twice, the shorter grace holds.
     pub fn shutdown(&mut self, grace: Duration) {
-        if self.drain == ShutdownState::Done {
+        if self.shutdown_state == ShutdownState::Done {
             // Another run begins, if only to end; who rested since the last one is told again.
             self.sockets.resume_all();
         }
-        self.drain = match self.drain {
+        self.shutdown_state = match self.shutdown_state {
             ShutdownState::Running | ShutdownState::Done => ShutdownState::Requested { grace },
             ShutdownState::Requested { grace: before } => {
                 ShutdownState::Requested { grace: before.min(grace) }
             }
             ShutdownState::Draining { since, deadline } => {
-                ShutdownState::Draining { since, deadline: deadline.min(self.after(grace)) }
+                ShutdownState::Draining { since, deadline: deadline.min(self.deadline_in(grace)) }
             }
         };
     }
@@ -48,21 +48,24 @@ impl Io {
     /// Whether a shutdown was asked for and has not ended yet.
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
-        matches!(self.drain, ShutdownState::Requested { .. } | ShutdownState::Draining { .. })
+        matches!(
+            self.shutdown_state,
+            ShutdownState::Requested { .. } | ShutdownState::Draining { .. }
+        )
     }
 
     /// A shutdown begins: everybody looks once more into its socket, and then its handler is told.
-    pub(crate) fn ask_all_to_close(&mut self) {
+    pub(crate) fn begin_shutdown(&mut self) {
         let since = self.now;
         for id in self.sockets.ids() {
-            self.ask_to_close(id);
+            self.begin_connection_shutdown(id);
             self.begin_drain(id, since);
         }
-        self.hurry_lingering();
+        self.rearm_lingering();
     }
 
     /// The same for one connection.
-    pub(super) fn ask_to_close(&mut self, id: SocketId) {
+    pub(super) fn begin_connection_shutdown(&mut self, id: SocketId) {
         let Some(connection) = self.sockets.connection_mut(id) else { return };
         if connection.stream.is_connecting() && self.attempts.is_planned(id) {
             connection.stream.close();
@@ -74,7 +77,7 @@ impl Io {
     /// What has come to a datagram socket by now is answered; then it rests, or closes if it is a
     /// connected one.
     pub(super) fn begin_drain(&mut self, id: SocketId, since: u64) {
-        self.change_datagram(id, |datagram| {
+        self.with_datagram(id, |datagram| {
             let then = if datagram.is_connected { AfterDrain::Close } else { AfterDrain::Stop };
             datagram.begin_drain(since, then);
         });
@@ -83,15 +86,17 @@ impl Io {
     /// Whether a shutdown still waits for the end of what comes in. A peer that never stops sending
     /// may not hold up its handler's `shutdown` for longer.
     pub(crate) fn may_still_read(&self) -> bool {
-        let ShutdownState::Draining { since, .. } = self.drain else { return false };
-        self.may_still_look(since)
+        let ShutdownState::Draining { since, .. } = self.shutdown_state else { return false };
+        self.may_still_receive(since)
     }
 
     /// Whether what comes in is still looked at, `since` when it is to come to its end.
-    pub(crate) fn may_still_look(&self, since: u64) -> bool {
-        let longest = match self.drain {
-            ShutdownState::Draining { since, deadline } => READ_ON.min((deadline - since) / 2),
-            _ => READ_ON,
+    pub(crate) fn may_still_receive(&self, since: u64) -> bool {
+        let longest = match self.shutdown_state {
+            ShutdownState::Draining { since, deadline } => {
+                MAX_DRAIN_READ.min((deadline - since) / 2)
+            }
+            _ => MAX_DRAIN_READ,
         };
         self.now < since.saturating_add(longest)
     }
@@ -120,13 +125,13 @@ impl Io {
     /// down, everything that came was looked at, and the peer has been silent since, or nobody has
     /// asked for it.
     pub(crate) fn may_skip_linger(&self, id: SocketId) -> bool {
-        let ShutdownState::Draining { since, .. } = self.drain else { return false };
+        let ShutdownState::Draining { since, .. } = self.shutdown_state else { return false };
         self.sockets.connection(id).is_some_and(|connection| {
-            let silent = connection.quiet_since() < since || connection.stream.is_unsolicited();
+            let silent = connection.last_active() < since || connection.stream.is_unsolicited();
             !connection.stream.is_readable() && silent
         })
     }
 }
 
 /// How long at most a shutdown goes on reading, in nanoseconds.
-const READ_ON: u64 = 1_000_000_000;
+const MAX_DRAIN_READ: u64 = 1_000_000_000;

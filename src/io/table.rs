@@ -28,7 +28,7 @@ pub(crate) struct ForeignSource {
     reported: Readiness,
     paused: bool,
     /// Its callback runs, and has paused it.
-    called: bool,
+    in_call: bool,
     paused_inside: bool,
     pub(crate) closing: bool,
     queued: bool,
@@ -43,9 +43,9 @@ pub(crate) struct SocketTable {
     queue: Vec<SocketId>,
     connections: usize,
     /// Listeners that accept nobody until a connection ends.
-    waiting: Vec<SocketId>,
+    paused_listeners: Vec<SocketId>,
     /// Where this loop stands among others; `None` when it is alone.
-    pub(crate) place: Option<GroupMember>,
+    pub(crate) member: Option<GroupMember>,
 }
 
 impl SocketTable {
@@ -54,23 +54,23 @@ impl SocketTable {
             slots: Slots::new(),
             queue: Vec::new(),
             connections: 0,
-            waiting: Vec::new(),
-            place: None,
+            paused_listeners: Vec::new(),
+            member: None,
         }
     }
 
     /// Whether the loops of the group together may have one more connection; who is alone may. It
-    /// is the next that is inserted here, unless [`SocketTable::give_back`] comes before.
+    /// is the next that is inserted here, unless [`SocketTable::cancel_reservation`] comes before.
     #[inline]
     pub(crate) fn reserve(&mut self) -> bool {
-        self.place.as_mut().is_none_or(GroupMember::reserve)
+        self.member.as_mut().is_none_or(GroupMember::reserve)
     }
 
     /// No connection was made of what was reserved.
     #[inline]
-    pub(crate) fn give_back(&mut self) {
-        if let Some(place) = &mut self.place {
-            place.give_back();
+    pub(crate) fn cancel_reservation(&mut self) {
+        if let Some(member) = &mut self.member {
+            member.cancel_reservation();
         }
     }
 
@@ -79,8 +79,8 @@ impl SocketTable {
     pub(super) fn insert_connection(&mut self, connection: Connection) -> Option<SocketId> {
         let id = SocketId(self.slots.insert_with(|_| Entry::Connection(connection))?);
         self.connections += 1;
-        if let Some(place) = &mut self.place {
-            place.sit();
+        if let Some(member) = &mut self.member {
+            member.use_reserved();
         }
         Some(id)
     }
@@ -110,8 +110,8 @@ impl SocketTable {
         let Some(socket) = self.slots.remove(id.0) else { return };
         if let Entry::Connection(_) = socket {
             self.connections -= 1;
-            if let Some(place) = &self.place {
-                place.free();
+            if let Some(member) = &self.member {
+                member.release();
             }
             self.resume_listeners();
         }
@@ -119,8 +119,8 @@ impl SocketTable {
 
     /// Lets every listener that waited for room try again.
     pub(crate) fn resume_listeners(&mut self) {
-        while let Some(id) = self.waiting.pop() {
-            self.retry(id);
+        while let Some(id) = self.paused_listeners.pop() {
+            self.resume_listener(id);
         }
     }
 
@@ -136,19 +136,19 @@ impl SocketTable {
     }
 
     /// Lets one listener try again.
-    pub(crate) fn retry(&mut self, id: SocketId) {
-        if let Some(listener) = self.listener(id) {
+    pub(crate) fn resume_listener(&mut self, id: SocketId) {
+        if let Some(listener) = self.listener_mut(id) {
             listener.paused_for_capacity = false;
             self.enqueue(id);
         }
     }
 
-    /// Has a listener wait until a connection ends or somebody calls [`SocketTable::retry`].
+    /// Has a listener wait until a connection ends or somebody calls [`SocketTable::resume_listener`].
     pub(crate) fn pause_listener(&mut self, id: SocketId) {
-        if let Some(listener) = self.listener(id) {
+        if let Some(listener) = self.listener_mut(id) {
             listener.paused_for_capacity = true;
-            if !self.waiting.contains(&id) {
-                self.waiting.push(id);
+            if !self.paused_listeners.contains(&id) {
+                self.paused_listeners.push(id);
             }
         }
     }
@@ -188,11 +188,11 @@ impl SocketTable {
     }
 
     /// Whether it is a connection that only waits for the end of its peer.
-    pub(super) fn lingers(&self, id: SocketId) -> bool {
-        self.connection(id).is_some_and(|connection| connection.lingers)
+    pub(super) fn is_lingering(&self, id: SocketId) -> bool {
+        self.connection(id).is_some_and(|connection| connection.is_lingering)
     }
 
-    pub(crate) fn listener(&mut self, id: SocketId) -> Option<&mut Listener> {
+    pub(crate) fn listener_mut(&mut self, id: SocketId) -> Option<&mut Listener> {
         match self.slots.get_mut(id.0) {
             Some(Entry::Listener(listener)) => Some(listener),
             _ => None,
@@ -214,7 +214,7 @@ impl SocketTable {
         }
     }
 
-    pub(crate) fn source(&mut self, id: SocketId) -> Option<&mut ForeignSource> {
+    pub(crate) fn source_mut(&mut self, id: SocketId) -> Option<&mut ForeignSource> {
         match self.slots.get_mut(id.0) {
             Some(Entry::Source(source)) => Some(source),
             _ => None,
@@ -260,7 +260,7 @@ impl SocketTable {
     }
 
     /// Notes what the system reported. A stale id reaches nobody.
-    pub(crate) fn note(&mut self, id: SocketId, ready: Readiness) {
+    pub(crate) fn set_ready(&mut self, id: SocketId, ready: Readiness) {
         match self.slots.get_mut(id.0) {
             Some(Entry::Connection(connection)) => connection.stream.set_ready(ready),
             Some(Entry::Listener(listener)) => listener.readable = true,
@@ -345,12 +345,12 @@ impl ForeignSource {
 
     /// Its callback is called, with this. A timer calls it too, while it is paused.
     pub(crate) fn begin_call(&mut self) -> Readiness {
-        self.called = true;
+        self.in_call = true;
         if self.paused { Readiness::default() } else { std::mem::take(&mut self.ready) }
     }
 
     pub(crate) fn end_call(&mut self) {
-        self.called = false;
+        self.in_call = false;
         self.paused_inside = false;
     }
 
@@ -358,7 +358,7 @@ impl ForeignSource {
     /// it is told once more. A call that resumes before it returns has to take everything.
     pub(super) fn pause(&mut self, on: bool) {
         if on {
-            self.paused_inside |= self.called && !self.paused;
+            self.paused_inside |= self.in_call && !self.paused;
         } else if self.paused && !self.paused_inside {
             self.ready = self.reported;
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// How long a thread waits for its next piece of work before it ends.
-const KEEP: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Dropping it lets the threads end as soon as their present piece of work is done; what was
 /// still waiting is dropped. Nobody waits for them, because such work may block for ever.
@@ -22,9 +22,9 @@ pub(crate) struct ThreadPool {
     shared: Arc<Shared>,
     /// What the threads are called.
     name: &'static str,
-    most_threads: usize,
+    max_threads: usize,
     limit: usize,
-    keep: Duration,
+    keep_alive: Duration,
 }
 
 #[derive(Default)]
@@ -35,22 +35,22 @@ struct Shared {
 
 #[derive(Default)]
 struct PoolState {
-    waiting: VecDeque<Job>,
+    queue: VecDeque<Job>,
     /// Pieces of work that a thread is at.
-    under_way: usize,
+    running: usize,
     threads: usize,
     idle: usize,
     closed: bool,
 }
 
 impl ThreadPool {
-    pub(crate) fn new(most_threads: usize, limit: usize) -> ThreadPool {
-        ThreadPool::named("socketserver-worker", most_threads, limit)
+    pub(crate) fn new(max_threads: usize, limit: usize) -> ThreadPool {
+        ThreadPool::named("socketserver-worker", max_threads, limit)
     }
 
     /// The same, with threads of this name.
-    pub(super) fn named(name: &'static str, most_threads: usize, limit: usize) -> ThreadPool {
-        ThreadPool { shared: Arc::default(), name, most_threads, limit, keep: KEEP }
+    pub(super) fn named(name: &'static str, max_threads: usize, limit: usize) -> ThreadPool {
+        ThreadPool { shared: Arc::default(), name, max_threads, limit, keep_alive: KEEP_ALIVE }
     }
 
     /// Has `work` done by some thread.
@@ -60,21 +60,22 @@ impl ThreadPool {
     /// says when not even one thread can be started.
     pub(crate) fn run(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let mut state = self.shared.lock();
-        if state.waiting.len() + state.under_way >= self.limit {
-            let what = "too much offloaded work is waiting (Options::offload_queue)";
+        if state.queue.len() + state.running >= self.limit {
+            let what = "too much offloaded work is queue (Options::offload_queue)";
             return Err(io::Error::new(io::ErrorKind::WouldBlock, what));
         }
-        if state.idle <= state.waiting.len() && state.threads < self.most_threads {
-            let (shared, keep) = (Arc::clone(&self.shared), self.keep);
-            let started =
-                thread::Builder::new().name(self.name.into()).spawn(move || shared.work(keep));
+        if state.idle <= state.queue.len() && state.threads < self.max_threads {
+            let (shared, keep_alive) = (Arc::clone(&self.shared), self.keep_alive);
+            let started = thread::Builder::new()
+                .name(self.name.into())
+                .spawn(move || shared.work(keep_alive));
             match started {
                 Ok(_) => state.threads += 1,
                 Err(error) if state.threads == 0 => return Err(error),
                 Err(_) => {}
             }
         }
-        state.waiting.push_back(Box::new(work));
+        state.queue.push_back(Box::new(work));
         drop(state);
         self.shared.changed.notify_one();
         Ok(())
@@ -85,7 +86,7 @@ impl Drop for ThreadPool {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.closed = true;
-        let dropped = std::mem::take(&mut state.waiting);
+        let dropped = std::mem::take(&mut state.queue);
         drop(state);
         self.shared.changed.notify_all();
         drop(dropped);
@@ -99,25 +100,25 @@ impl Shared {
     }
 
     /// What a thread does in all its life.
-    fn work(&self, keep: Duration) {
+    fn work(&self, keep_alive: Duration) {
         let mut state = self.lock();
         loop {
-            if let Some(work) = state.waiting.pop_front() {
-                state.under_way += 1;
+            if let Some(work) = state.queue.pop_front() {
+                state.running += 1;
                 drop(state);
                 // The work reports its own panic; the thread lives on for the next piece.
                 let _ = catch_unwind(AssertUnwindSafe(work));
                 state = self.lock();
-                state.under_way -= 1;
+                state.running -= 1;
             } else if state.closed {
                 return;
             } else {
                 state.idle += 1;
-                let waited = self.changed.wait_timeout(state, keep);
+                let waited = self.changed.wait_timeout(state, keep_alive);
                 let timeout;
                 (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
                 state.idle -= 1;
-                if timeout.timed_out() && state.waiting.is_empty() {
+                if timeout.timed_out() && state.queue.is_empty() {
                     state.threads -= 1;
                     return;
                 }
@@ -157,7 +158,7 @@ mod tests {
     #[test]
     fn a_thread_without_work_ends_and_another_is_started_when_there_is_some() {
         let mut workers = ThreadPool::new(1, 10);
-        workers.keep = Duration::from_millis(1);
+        workers.keep_alive = Duration::from_millis(1);
         for _ in 0..3 {
             let (done, finished) = mpsc::channel();
             workers.run(move || done.send(()).unwrap()).unwrap();
@@ -179,7 +180,7 @@ mod tests {
         assert_eq!(workers.run(|| ()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         go.send(()).unwrap();
         finished.recv().unwrap();
-        while workers.shared.lock().under_way > 0 {
+        while workers.shared.lock().running > 0 {
             thread::yield_now();
         }
         workers.run(move || last.send(()).unwrap()).unwrap();

@@ -10,18 +10,18 @@ use crate::io::table::Entry;
 /// The timers that handlers set.
 #[derive(Debug)]
 pub(crate) struct Timers {
-    alarms: Slots<SocketId>,
+    owners: Slots<SocketId>,
     deadlines: DeadlineQueue<TimerId>,
     /// How many alarms there may be before those of owners that are gone are swept out.
     sweep_at: usize,
 }
 
 /// Alarms that are not worth a sweep.
-const SWEEP_FROM: usize = 1_024;
+const MIN_SWEEP: usize = 1_024;
 
 impl Timers {
     pub(super) const fn new() -> Timers {
-        Timers { alarms: Slots::new(), deadlines: DeadlineQueue::new(), sweep_at: SWEEP_FROM }
+        Timers { owners: Slots::new(), deadlines: DeadlineQueue::new(), sweep_at: MIN_SWEEP }
     }
 
     /// A new timer of `owner`. `None` when no name is left for it.
@@ -31,20 +31,20 @@ impl Timers {
         owner: SocketId,
         is_open: impl Fn(SocketId) -> bool,
     ) -> Option<TimerId> {
-        if self.alarms.len() >= self.sweep_at {
+        if self.owners.len() >= self.sweep_at {
             self.sweep(is_open);
         }
-        let timer = TimerId(self.alarms.insert_with(|_| owner)?);
+        let timer = TimerId(self.owners.insert_with(|_| owner)?);
         self.deadlines.push(at, timer);
         Some(timer)
     }
 
     /// Whether it was still to come.
     pub(super) fn cancel(&mut self, timer: TimerId) -> bool {
-        let was_set = self.alarms.remove(timer.0).is_some();
+        let was_set = self.owners.remove(timer.0).is_some();
         if was_set {
-            let alarms = &self.alarms;
-            self.deadlines.forget(1, |timer| alarms.get(timer.0).is_some());
+            let owners = &self.owners;
+            self.deadlines.note_stale(1, |timer| owners.get(timer.0).is_some());
         }
         was_set
     }
@@ -61,19 +61,19 @@ impl Timers {
 
     /// Whose timer it is, unless it was cancelled.
     pub(super) fn owner(&self, timer: TimerId) -> Option<SocketId> {
-        self.alarms.get(timer.0).copied()
+        self.owners.get(timer.0).copied()
     }
 
     /// A timer that came up and was left alone comes up once more.
-    pub(super) fn put_back(&mut self, at: u64, timer: TimerId) {
-        if self.alarms.get(timer.0).is_some() {
+    pub(super) fn rearm(&mut self, at: u64, timer: TimerId) {
+        if self.owners.get(timer.0).is_some() {
             self.deadlines.push(at, timer);
         }
     }
 
     /// Whose timer it is, unless it was cancelled, even by the one that came up just before it.
     pub(crate) fn fire(&mut self, timer: TimerId) -> Option<SocketId> {
-        let owner = self.alarms.remove(timer.0);
+        let owner = self.owners.remove(timer.0);
         if owner.is_none() {
             self.deadlines.stale_popped();
         }
@@ -83,11 +83,11 @@ impl Timers {
     /// Drops the alarms of owners that are gone. It is due when there are twice as many alarms as
     /// the last sweep left, so all sweeps together cost a constant for each timer set.
     fn sweep(&mut self, is_open: impl Fn(SocketId) -> bool) {
-        let before = self.alarms.len();
-        self.alarms.retain(|_, owner| is_open(*owner));
-        let alarms = &self.alarms;
-        self.deadlines.forget(before - alarms.len(), |timer| alarms.get(timer.0).is_some());
-        self.sweep_at = SWEEP_FROM.max(2 * alarms.len());
+        let before = self.owners.len();
+        self.owners.retain(|_, owner| is_open(*owner));
+        let owners = &self.owners;
+        self.deadlines.note_stale(before - owners.len(), |timer| owners.get(timer.0).is_some());
+        self.sweep_at = MIN_SWEEP.max(2 * owners.len());
     }
 }
 
@@ -106,7 +106,8 @@ impl Io {
             return TimerId::NONE;
         }
         let sockets = &self.sockets;
-        let timer = self.timers.insert(self.after(after), owner, |id| sockets.get(id).is_some());
+        let timer =
+            self.timers.insert(self.deadline_in(after), owner, |id| sockets.get(id).is_some());
         // Without a name left it can neither fire nor be cancelled.
         timer.unwrap_or(TimerId::NONE)
     }
@@ -170,7 +171,7 @@ mod tests {
                 }
             }
             assert!(timers.deadlines.len() <= 2 * model.len() + 2 * STALE_ALLOWED + 2);
-            assert_eq!(timers.alarms.len(), model.len());
+            assert_eq!(timers.owners.len(), model.len());
         }
     }
 
@@ -182,8 +183,8 @@ mod tests {
             // Of all owners so far only the last hundred are open.
             let is_open = |id: SocketId| id.token().0 + 100 > n;
             timers.insert(u64::MAX, owner(n), is_open).unwrap();
-            assert!(timers.alarms.len() <= SWEEP_FROM);
-            assert!(timers.deadlines.len() <= 2 * SWEEP_FROM + 2 * STALE_ALLOWED);
+            assert!(timers.owners.len() <= MIN_SWEEP);
+            assert!(timers.deadlines.len() <= 2 * MIN_SWEEP + 2 * STALE_ALLOWED);
         }
     }
 
@@ -191,18 +192,18 @@ mod tests {
     fn few_alarms_are_not_worth_a_sweep() {
         let mut timers = Timers::new();
         assert_eq!(timers.next(), None);
-        for n in 0..SWEEP_FROM {
+        for n in 0..MIN_SWEEP {
             timers.insert(10 + n as u64, owner(n), |_| panic!("a sweep")).unwrap();
         }
         assert_eq!(timers.next(), Some(10));
         timers.insert(5, owner(0), |_| true).unwrap();
-        assert_eq!((timers.next(), timers.sweep_at), (Some(5), 2 * SWEEP_FROM));
+        assert_eq!((timers.next(), timers.sweep_at), (Some(5), 2 * MIN_SWEEP));
 
         let mut timers = Timers::new();
-        for n in 0..=SWEEP_FROM {
-            timers.insert(u64::MAX, owner(n), |id| id.token().0 < SWEEP_FROM / 2).unwrap();
+        for n in 0..=MIN_SWEEP {
+            timers.insert(u64::MAX, owner(n), |id| id.token().0 < MIN_SWEEP / 2).unwrap();
         }
-        assert_eq!(timers.alarms.len(), SWEEP_FROM / 2 + 1);
-        assert_eq!(timers.deadlines.len(), SWEEP_FROM + 1, "half of them are not too many");
+        assert_eq!(timers.owners.len(), MIN_SWEEP / 2 + 1);
+        assert_eq!(timers.deadlines.len(), MIN_SWEEP + 1, "half of them are not too many");
     }
 }

@@ -19,32 +19,32 @@ impl<S> Dispatcher<S> {
     /// Accepts who waits, within the budget of a turn.
     pub(super) fn accept_ready(&mut self, id: SocketId) {
         self.accept_clients(id);
-        self.io.sockets.give_back();
+        self.io.sockets.cancel_reservation();
     }
 
     #[inline]
     fn accept_clients(&mut self, id: SocketId) {
         for _ in 0..self.io.options.accepts_per_turn {
-            let Dispatcher { io, roles, .. } = self;
-            let Some(HandlerSlot::Listener(factory)) = roles.get(id.index()) else { return };
-            let may_come = io.has_room();
-            let Some(listener) = io.sockets.listener(id) else { return };
+            let Dispatcher { io, handlers, .. } = self;
+            let Some(HandlerSlot::Listener(factory)) = handlers.get(id.index()) else { return };
+            let is_reserved = io.try_reserve();
+            let Some(listener) = io.sockets.listener_mut(id) else { return };
             if listener.closing || !listener.may_accept() {
                 return;
             }
-            if !(may_come || io.makes_room()) || !factory.has_room() {
+            if !(is_reserved || io.try_reserve_or_evict()) || !factory.has_capacity() {
                 return io.sockets.pause_listener(id);
             }
-            let Some(listener) = io.sockets.listener(id) else { return };
+            let Some(listener) = io.sockets.listener_mut(id) else { return };
             match listener.socket.accept(&io.options) {
                 Ok((socket, peer)) => {
                     listener.note_success();
-                    match listener.door {
-                        None => self.welcome(id, socket, &peer),
-                        Some(door) => self.hand_off(id, door, socket, peer),
+                    match listener.addr_index {
+                        None => self.admit(id, socket, &peer),
+                        Some(addr_index) => self.hand_off(id, addr_index, socket, peer),
                     }
                 }
-                Err(error) => match listener.judge(&error) {
+                Err(error) => match listener.classify(&error) {
                     AcceptError::WouldBlock => {}
                     kind => self.accept_failed(id, kind, &error),
                 },
@@ -54,33 +54,39 @@ impl<S> Dispatcher<S> {
 
     /// Another loop serves the client if it has fewer than this one.
     #[cold]
-    fn hand_off(&mut self, listener: SocketId, door: usize, socket: StreamSocket, peer: Addr) {
-        let Some(place) = &mut self.io.sockets.place else { return };
-        match place.hand_over(door, socket, peer) {
+    fn hand_off(
+        &mut self,
+        listener: SocketId,
+        addr_index: usize,
+        socket: StreamSocket,
+        peer: Addr,
+    ) {
+        let Some(member) = &mut self.io.sockets.member else { return };
+        match member.hand_off(addr_index, socket, peer) {
             None => self.io.stats.handed_over += 1,
-            Some((socket, peer)) => self.welcome(listener, socket, &peer),
+            Some((socket, peer)) => self.admit(listener, socket, &peer),
         }
     }
 
     /// Welcomes those whom another loop has handed to this one; after the `last` time it takes
     /// nobody any more.
     fn accept_handoffs(&mut self, last: bool) {
-        let Some(place) = &self.io.sockets.place else { return };
-        for Handoff { door, socket, peer, seat } in place.arrivals(last) {
-            let Some(place) = &mut self.io.sockets.place else { return };
-            place.receive(seat);
-            let listener = place.door(door);
+        let Some(member) = &self.io.sockets.member else { return };
+        for Handoff { addr_index, socket, peer, permit } in member.take_handoffs(last) {
+            let Some(member) = &mut self.io.sockets.member else { return };
+            member.adopt_permit(permit);
+            let listener = member.opened_id(addr_index);
             match listener.filter(|id| self.io.is_open(*id)) {
-                Some(listener) => self.welcome(listener, socket, &peer),
+                Some(listener) => self.admit(listener, socket, &peer),
                 None => self.io.stats.refused += 1,
             }
-            self.io.sockets.give_back();
+            self.io.sockets.cancel_reservation();
         }
     }
 
     /// Another loop of the group has done something: sent a client, or freed a seat.
     pub(crate) fn check_group(&mut self) {
-        if self.io.sockets.place.is_some() {
+        if self.io.sockets.member.is_some() {
             self.accept_handoffs(false);
             self.io.sockets.resume_listeners();
         }
@@ -89,22 +95,22 @@ impl<S> Dispatcher<S> {
     /// A shutdown of one loop is one of all; what runs once needs its listeners no longer.
     pub(crate) fn stop_group(&mut self, grace: Duration) {
         self.accept_handoffs(true);
-        if let Some(place) = &self.io.sockets.place {
-            place.stop_all(grace);
+        if let Some(member) = &self.io.sockets.member {
+            member.stop_all(grace);
             self.io.server_close();
         }
     }
 
     /// The loop has failed, or was never run: who is on the way to it is refused.
     pub(crate) fn refuse_handoffs(&mut self) {
-        if let Some(place) = &self.io.sockets.place {
-            self.io.stats.refused += place.arrivals(true).len() as u64;
+        if let Some(member) = &self.io.sockets.member {
+            self.io.stats.refused += member.take_handoffs(true).len() as u64;
         }
     }
 
     /// Makes a handler for a new client, if it may have one.
-    fn welcome(&mut self, listener: SocketId, socket: StreamSocket, peer: &Addr) {
-        let Dispatcher { shared, io, roles, verify, .. } = self;
+    fn admit(&mut self, listener: SocketId, socket: StreamSocket, peer: &Addr) {
+        let Dispatcher { shared, io, handlers, verify, .. } = self;
         if let Some(verify) = verify {
             let verdict = catch_unwind(AssertUnwindSafe(|| verify(shared, peer)));
             if !verdict.unwrap_or_else(|panic| log_panic(listener, &*panic)) {
@@ -112,7 +118,9 @@ impl<S> Dispatcher<S> {
                 return;
             }
         }
-        let Some(HandlerSlot::Listener(factory)) = roles.get_mut(listener.index()) else { return };
+        let Some(HandlerSlot::Listener(factory)) = handlers.get_mut(listener.index()) else {
+            return;
+        };
         let handler = match catch_unwind(AssertUnwindSafe(|| factory.make(peer))) {
             Ok(handler) => handler,
             Err(panic) => {
@@ -121,7 +129,7 @@ impl<S> Dispatcher<S> {
                 return;
             }
         };
-        if let Err(error) = self.begin(listener, socket, handler) {
+        if let Err(error) = self.start_connection(listener, socket, handler) {
             self.io.stats.refused += 1;
             // Its handler may have taken a place that others wait for.
             self.io.sockets.resume_listeners();
@@ -131,14 +139,14 @@ impl<S> Dispatcher<S> {
 
     /// A client is there, and so is its handler.
     #[inline]
-    pub(crate) fn begin(
+    pub(crate) fn start_connection(
         &mut self,
         listener: SocketId,
         socket: StreamSocket,
         handler: Box<dyn Handler<S>>,
     ) -> io::Result<SocketId> {
         let io = &mut self.io;
-        let id = io.adopt(socket)?;
+        let id = io.register_connection(socket)?;
         io.stats.accepted += 1;
         io.accept_quota = io.accept_quota.map(|quota| quota.saturating_sub(1));
         io.trace.step(|| TraceEvent::Accepted(listener, id));
@@ -156,14 +164,14 @@ impl<S> Dispatcher<S> {
         io.stats.accept_errors += 1;
         if kind == AcceptError::Exhausted {
             io.sockets.pause_listener(id);
-            let retry = io.after(ACCEPT_RETRY);
+            let retry = io.deadline_in(ACCEPT_RETRY);
             io.deadlines.push(retry, id);
             // Its descriptor may be the one that is missing; then the next try comes at once.
-            io.end_oldest_lingering();
+            io.remove_oldest_lingering();
         }
         let now = io.now;
-        let Some(listener) = io.sockets.listener(id) else { return };
-        if let Some(before) = listener.may_warn(now) {
+        let Some(listener) = io.sockets.listener_mut(id) else { return };
+        if let Some(before) = listener.allow_warning(now) {
             warn!("{id}: cannot accept a client: {error} ({before} more such errors before)");
         }
     }

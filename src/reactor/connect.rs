@@ -37,7 +37,7 @@ use crate::id::SocketId;
 use crate::reactor::dispatch::{Dispatcher, Failure};
 use crate::stats::CloseReason;
 
-pub(super) fn not_connected(error: io::Error) -> Failure {
+pub(super) fn connect_failed(error: io::Error) -> Failure {
     Failure { reason: CloseReason::ConnectFailed, error }
 }
 
@@ -50,37 +50,38 @@ impl<S> Dispatcher<S> {
         {
             return Ok(());
         }
-        self.go_on_connecting(id)
+        self.continue_connect(id)
     }
 
-    fn go_on_connecting(&mut self, id: SocketId) -> Result<(), Failure> {
+    fn continue_connect(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         if connection.stream.close_state() != CloseState::Open {
             let error = io::Error::new(
                 io::ErrorKind::ConnectionAborted,
                 "closed before it was established",
             );
-            return Err(not_connected(error));
+            return Err(connect_failed(error));
         }
         let registry = self.io.poll.registry();
-        let standing = self.io.attempts.get_mut(id).and_then(|attempt| attempt.look(registry));
-        let Some(standing) = standing else {
+        let established =
+            self.io.attempts.get_mut(id).and_then(|attempt| attempt.take_established(registry));
+        let Some(established) = established else {
             // That a socket is said to be writable does not mean that it stands (mio asks for this
             // look).
             connection.stream.clear_connect_result();
-            return self.io.dial(id).map_err(not_connected);
+            return self.io.advance_connect(id).map_err(connect_failed);
         };
-        self.io.take_standing(id, standing).map_err(not_connected)?;
-        self.io.arm(id);
+        self.io.establish(id, established).map_err(connect_failed)?;
+        self.io.arm_deadline(id);
         self.call(id, |handler, cx| handler.setup(cx))
     }
 
     /// A time has come at which something was to be done for a connection in the making.
-    pub(super) fn connect_deadline(&mut self, id: SocketId) {
+    pub(super) fn on_connect_deadline(&mut self, id: SocketId) {
         if let Some(attempt) = self.io.attempts.get_mut(id) {
-            attempt.wakes_at = u64::MAX;
+            attempt.next_wake = u64::MAX;
         }
-        match self.go_on_connecting(id) {
+        match self.continue_connect(id) {
             Ok(()) => self.io.sockets.enqueue(id),
             Err(failure) => self.fail(id, failure),
         }

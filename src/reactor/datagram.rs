@@ -18,7 +18,7 @@ use crate::id::SocketId;
 use crate::io::datagram::Datagram;
 use crate::io::{ACCEPT_RETRY, Io};
 use crate::net::MmsgHeaders;
-use crate::reactor::datagram_filter::{is_refused, refuses};
+use crate::reactor::datagram_filter::{is_denied, is_rejected};
 use crate::reactor::dispatch::{Dispatcher, Failure, log_panic};
 use crate::stats::CloseReason;
 use crate::trace::TraceEvent;
@@ -42,8 +42,8 @@ impl<S> Dispatcher<S> {
     // First half: what came in.
 
     /// Lets in what has come, within the budget of a turn, and shows it.
-    pub(super) fn receive_datagrams(&mut self, id: SocketId, post: &mut DatagramBuffers) {
-        let DatagramBuffers { max_packet_size, inbox, batch } = post;
+    pub(super) fn receive_datagrams(&mut self, id: SocketId, buffers: &mut DatagramBuffers) {
+        let DatagramBuffers { max_packet_size, inbox, batch } = buffers;
         let inbox = inbox.get_or_insert_with(|| RecvBuffers::new(*max_packet_size));
         let mut left = self.io.options.packets_per_turn;
         while left > 0 {
@@ -56,17 +56,17 @@ impl<S> Dispatcher<S> {
                 return;
             }
             match datagram.receive(batch, inbox, most) {
-                Some(Ok(came)) => {
-                    self.io.stats.packets_in += came as u64;
-                    self.io.trace.step(|| TraceEvent::PacketsIn(id, came));
-                    self.deliver_all(id, inbox, came);
-                    left = left.saturating_sub(came);
+                Some(Ok(count)) => {
+                    self.io.stats.packets_in += count as u64;
+                    self.io.trace.step(|| TraceEvent::PacketsIn(id, count));
+                    self.deliver_all(id, inbox, count);
+                    left = left.saturating_sub(count);
                 }
                 Some(Err(error)) => {
                     if datagram.recv_backoff {
-                        let retry = self.io.after(ACCEPT_RETRY);
+                        let retry = self.io.deadline_in(ACCEPT_RETRY);
                         self.io.deadlines.push(retry, id);
-                        warn_of_packet(&mut self.io, id, "nothing can be received", &error);
+                        warn_throttled(&mut self.io, id, "nothing can be received", &error);
                     }
                     self.notify_error(id, error);
                     left -= 1;
@@ -79,15 +79,15 @@ impl<S> Dispatcher<S> {
     /// Shows each of those that came. What a handler opens gets its roles, and what it fails on is
     /// counted, before the next is shown.
     #[inline]
-    fn deliver_all(&mut self, id: SocketId, inbox: &RecvBuffers, came: usize) {
-        let mut letters = 0..came;
-        while !letters.is_empty() {
+    fn deliver_all(&mut self, id: SocketId, inbox: &RecvBuffers, count: usize) {
+        let mut range = 0..count;
+        while !range.is_empty() {
             let shown = if inbox.has_destinations() {
-                self.show_some_apart(id, inbox, &mut letters)
+                self.deliver_run_with_destinations(id, inbox, &mut range)
             } else {
-                self.deliver_run::<false>(id, inbox, &mut letters)
+                self.deliver_run::<false>(id, inbox, &mut range)
             };
-            if !self.desk.pending_handlers.is_empty() {
+            if !self.registrar.pending_handlers.is_empty() {
                 self.install_pending();
             }
             if let Err(failure) = shown {
@@ -103,31 +103,31 @@ impl<S> Dispatcher<S> {
         &mut self,
         id: SocketId,
         inbox: &RecvBuffers,
-        letters: &mut Range<usize>,
+        range: &mut Range<usize>,
     ) -> Result<(), Failure> {
-        let Dispatcher { shared, io, roles, desk, verify, accepted, .. } = self;
-        let Some(HandlerSlot::Datagram(handler)) = roles.get_mut(id.index()) else {
-            letters.start = letters.end;
+        let Dispatcher { shared, io, handlers, registrar, verify, accepted, .. } = self;
+        let Some(HandlerSlot::Datagram(handler)) = handlers.get_mut(id.index()) else {
+            range.start = range.end;
             return Ok(());
         };
         let result = catch_unwind(AssertUnwindSafe(|| {
-            for nth in letters {
-                let Some(letter) = inbox.packet(nth) else { break };
+            for nth in range {
+                let Some(packet) = inbox.packet(nth) else { break };
                 let destination = || if HAS_DESTINATIONS { inbox.destination(nth) } else { None };
-                if refuses(io, id, letter.peer, destination)
-                    || is_refused(verify, shared, id, letter.peer)
+                if is_rejected(io, id, packet.peer, destination)
+                    || is_denied(verify, shared, id, packet.peer)
                 {
                     io.stats.packets_refused += 1;
                     continue;
                 }
                 note_request(io, accepted, id);
                 if HAS_DESTINATIONS {
-                    begin_delivery(io, id, letter.peer, destination());
+                    begin_delivery(io, id, packet.peer, destination());
                 }
-                let sender = Some(letter.peer);
-                let mut cx = Context { id, shared, io, desk, reason: None, sender };
-                deliver_one(&mut **handler, &mut cx, letter)?;
-                if !desk.pending_handlers.is_empty() {
+                let sender = Some(packet.peer);
+                let mut cx = Context { id, shared, io, registrar, reason: None, sender };
+                deliver_one(&mut **handler, &mut cx, packet)?;
+                if !registrar.pending_handlers.is_empty() {
                     break;
                 }
             }
@@ -141,13 +141,13 @@ impl<S> Dispatcher<S> {
 
     /// The same for a socket that has several addresses, so that the others pay nothing for it.
     #[inline(never)]
-    fn show_some_apart(
+    fn deliver_run_with_destinations(
         &mut self,
         id: SocketId,
         inbox: &RecvBuffers,
-        letters: &mut Range<usize>,
+        range: &mut Range<usize>,
     ) -> Result<(), Failure> {
-        self.deliver_run::<true>(id, inbox, letters)
+        self.deliver_run::<true>(id, inbox, range)
     }
 
     /// Calls the handler of a datagram socket. What it opened meanwhile gets its roles afterwards.
@@ -158,11 +158,13 @@ impl<S> Dispatcher<S> {
         sender: Option<&Addr>,
         callback: impl FnOnce(&mut dyn DatagramHandler<S>, &mut Context<'_, S>) -> io::Result<()>,
     ) -> Result<(), Failure> {
-        let Dispatcher { shared, io, roles, desk, .. } = self;
-        let Some(HandlerSlot::Datagram(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
-        let mut cx = Context { id, shared, io, desk, reason: None, sender };
+        let Dispatcher { shared, io, handlers, registrar, .. } = self;
+        let Some(HandlerSlot::Datagram(handler)) = handlers.get_mut(id.index()) else {
+            return Ok(());
+        };
+        let mut cx = Context { id, shared, io, registrar, reason: None, sender };
         let result = catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx)));
-        if !self.desk.pending_handlers.is_empty() {
+        if !self.registrar.pending_handlers.is_empty() {
             self.install_pending();
         }
         outcome_of(id, result)
@@ -177,17 +179,17 @@ impl<S> Dispatcher<S> {
 
     #[cold]
     pub(super) fn count_failure(&mut self, id: SocketId, failure: &Failure) {
-        if self.io.note_exit(&failure.error) {
+        if self.io.record_exit(&failure.error) {
             return;
         }
         self.io.stats.packets_failed += 1;
-        warn_of_packet(&mut self.io, id, "a handler failed on a datagram", &failure.error);
+        warn_throttled(&mut self.io, id, "a handler failed on a datagram", &failure.error);
     }
 
     // Second half: what goes out, and what has come to its end.
 
-    pub(super) fn finish_datagram_turn(&mut self, id: SocketId, post: &mut DatagramBuffers) {
-        self.send_packets(id, post);
+    pub(super) fn finish_datagram_turn(&mut self, id: SocketId, buffers: &mut DatagramBuffers) {
+        self.send_packets(id, buffers);
         match self.io.sockets.datagram_mut(id) {
             None => return,
             Some(datagram) if datagram.is_turn_done() => {
@@ -196,19 +198,19 @@ impl<S> Dispatcher<S> {
             }
             _ => {}
         }
-        self.tell_of_room_for_packets(id);
+        self.notify_datagram_drained(id);
         self.end_drain(id);
-        self.conclude_datagram(id);
+        self.advance_datagram_close(id);
         self.io.sockets.end_turn(id);
     }
 
     /// Sends what waits, within the budget of a turn.
-    fn send_packets(&mut self, id: SocketId, post: &mut DatagramBuffers) {
+    fn send_packets(&mut self, id: SocketId, buffers: &mut DatagramBuffers) {
         let mut left = self.io.options.packets_per_turn;
         while left > 0 {
             let Io { sockets, stats, trace, .. } = &mut self.io;
             let Some(datagram) = sockets.datagram_mut(id) else { return };
-            let gone = match datagram.flush(&mut post.batch, left) {
+            let gone = match datagram.flush(&mut buffers.batch, left) {
                 Some(FlushOutcome::Sent(n)) => {
                     stats.packets_out += n as u64;
                     trace.step(|| TraceEvent::PacketsOut(id, n));
@@ -230,7 +232,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    fn tell_of_room_for_packets(&mut self, id: SocketId) {
+    fn notify_datagram_drained(&mut self, id: SocketId) {
         let drained = self.io.sockets.datagram_mut(id).is_some_and(|datagram| {
             datagram.take_drained() && datagram.phase() != DatagramPhase::Closing
         });
@@ -243,27 +245,27 @@ impl<S> Dispatcher<S> {
     }
 
     /// Sees to it that what has come to its end ends.
-    fn conclude_datagram(&mut self, id: SocketId) {
+    fn advance_datagram_close(&mut self, id: SocketId) {
         let Some(datagram) = self.io.sockets.datagram(id) else { return };
         if datagram.phase() == DatagramPhase::Closing {
             if datagram.is_flushed() {
-                return self.end_datagram(id, Ok(()));
+                return self.close_datagram(id, Ok(()));
             }
             self.io.arm_datagram_close_timeout(id);
         }
-        if let Err(error) = self.io.ask_for_packet_room(id) {
-            self.end_datagram(id, Err(error));
+        if let Err(error) = self.io.update_datagram_write_interest(id) {
+            self.close_datagram(id, Err(error));
         }
     }
 
     /// Closes a datagram socket, tells its handler so, and forgets both.
-    pub(super) fn end_datagram(&mut self, id: SocketId, outcome: io::Result<()>) {
-        if let HandlerSlot::Datagram(mut handler) = self.dismiss(id) {
-            self.io.change_datagram(id, Datagram::close);
-            let Dispatcher { shared, io, desk, .. } = self;
+    pub(super) fn close_datagram(&mut self, id: SocketId, outcome: io::Result<()>) {
+        if let HandlerSlot::Datagram(mut handler) = self.take_handler(id) {
+            self.io.with_datagram(id, Datagram::close);
+            let Dispatcher { shared, io, registrar, .. } = self;
             let reason =
                 Some(if outcome.is_ok() { CloseReason::Closed } else { CloseReason::IoError });
-            let mut cx = Context { id, shared, io, desk, reason, sender: None };
+            let mut cx = Context { id, shared, io, registrar, reason, sender: None };
             let finished = catch_unwind(AssertUnwindSafe(|| {
                 handler.finish(&mut cx, outcome);
                 drop(handler);
@@ -273,7 +275,7 @@ impl<S> Dispatcher<S> {
             }
             self.install_pending();
         }
-        self.io.discard(id);
+        self.io.remove_socket(id);
     }
 }
 
@@ -282,9 +284,9 @@ impl<S> Dispatcher<S> {
 fn deliver_one<S>(
     handler: &mut dyn DatagramHandler<S>,
     cx: &mut Context<'_, S>,
-    letter: Packet<'_>,
+    packet: Packet<'_>,
 ) -> io::Result<()> {
-    let Packet { bytes, peer, truncated } = letter;
+    let Packet { bytes, peer, truncated } = packet;
     if truncated {
         note_truncation(cx.io, cx.id);
         return handler.truncated(cx, bytes, peer);
@@ -333,11 +335,11 @@ fn note_truncation(io: &mut Io, id: SocketId) {
         io::ErrorKind::FileTooLarge,
         format!("more than {most} bytes (max_packet_size)"),
     );
-    warn_of_packet(io, id, "a datagram was cut", &error);
+    warn_throttled(io, id, "a datagram was cut", &error);
 }
 
 #[cold]
-fn warn_of_packet(io: &mut Io, id: SocketId, what: &str, error: &io::Error) {
+fn warn_throttled(io: &mut Io, id: SocketId, what: &str, error: &io::Error) {
     let Some(datagram) = io.sockets.datagram_mut(id) else { return };
     if let Some(before) = datagram.allow_warning(io.now) {
         warn!("{id}: {what}: {error} ({before} more such warnings before)");

@@ -11,7 +11,7 @@ use crate::reactor::dispatch::{Verify, log_panic};
 
 /// Whether no handler may see what this peer sent, whatever is said about it.
 #[inline]
-pub(super) fn refuses(
+pub(super) fn is_rejected(
     io: &mut Io,
     id: SocketId,
     peer: &Addr,
@@ -22,17 +22,17 @@ pub(super) fn refuses(
     if datagram.rejects(peer) {
         return true;
     }
-    let may_be = match peer {
-        Addr::Ip(addr) => io.own.may_be(*addr),
+    let might_contain = match peer {
+        Addr::Ip(addr) => io.local_addrs.might_contain(*addr),
         Addr::Unix(_) | Addr::Abstract(_) => true,
         Addr::Unnamed => false,
     };
-    may_be && !datagram.is_connected && is_own(io, id, peer, destination())
+    might_contain && !datagram.is_connected && is_from_ourselves(io, id, peer, destination())
 }
 
 /// Whether who was asked to verify refuses this peer.
 #[inline]
-pub(super) fn is_refused<S>(
+pub(super) fn is_denied<S>(
     verify: &mut Option<Box<Verify<S>>>,
     shared: &mut S,
     id: SocketId,
@@ -45,11 +45,16 @@ pub(super) fn is_refused<S>(
 
 /// Whether a datagram claims to come from this server itself.
 #[cold]
-fn is_own(io: &mut Io, id: SocketId, peer: &Addr, destination: Option<Destination>) -> bool {
+fn is_from_ourselves(
+    io: &mut Io,
+    id: SocketId,
+    peer: &Addr,
+    destination: Option<Destination>,
+) -> bool {
     let of = io.options.accept_own_packets.then_some(id);
     match peer {
-        Addr::Ip(addr) => io.own.is_own(of, *addr, (id, destination), is_local),
-        Addr::Unix(_) | Addr::Abstract(_) => io.own.is_own_name(of, peer),
+        Addr::Ip(addr) => io.local_addrs.contains(of, *addr, (id, destination), is_local),
+        Addr::Unix(_) | Addr::Abstract(_) => io.local_addrs.contains_name(of, peer),
         Addr::Unnamed => false,
     }
 }

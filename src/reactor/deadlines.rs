@@ -12,9 +12,9 @@ use crate::trace::TraceEvent;
 
 impl<S> Dispatcher<S> {
     /// A timer came up.
-    pub(crate) fn alarm(&mut self, timer: TimerId, owner: SocketId) {
+    pub(crate) fn fire_timer(&mut self, timer: TimerId, owner: SocketId) {
         let io = &mut self.io;
-        if io.sockets.source(owner).is_some() {
+        if io.sockets.source_mut(owner).is_some() {
             io.trace.step(|| TraceEvent::TimerFired(owner, timer));
             return self.dispatch_source(owner);
         }
@@ -31,23 +31,23 @@ impl<S> Dispatcher<S> {
     }
 
     /// The deadline in the heap of a socket came up; it may have been put off since.
-    pub(crate) fn deadline(&mut self, id: SocketId) {
+    pub(crate) fn on_deadline(&mut self, id: SocketId) {
         match self.io.sockets.get(id) {
             None => self.io.deadlines.stale_popped(),
-            Some(Entry::Connection(_)) => self.connection_deadline(id),
-            Some(Entry::Datagram(_)) => self.datagram_deadline(id),
-            Some(Entry::Listener(_) | Entry::Source(_)) => self.io.sockets.retry(id),
+            Some(Entry::Connection(_)) => self.on_connection_deadline(id),
+            Some(Entry::Datagram(_)) => self.on_datagram_deadline(id),
+            Some(Entry::Listener(_) | Entry::Source(_)) => self.io.sockets.resume_listener(id),
         }
     }
 
-    fn connection_deadline(&mut self, id: SocketId) {
+    fn on_connection_deadline(&mut self, id: SocketId) {
         let io = &mut self.io;
         let due = io.deadline(id);
         let Some(connection) = io.sockets.connection_mut(id) else { return };
-        connection.deadlines = connection.deadlines.saturating_sub(1);
+        connection.armed_deadlines = connection.armed_deadlines.saturating_sub(1);
         let stream = &connection.stream;
         if stream.is_connecting() {
-            return self.connect_deadline(id);
+            return self.on_connect_deadline(id);
         }
         if stream.is_closing() && !connection.close_timeout_armed {
             // Closed in this very turn, perhaps by a timer: its patience begins now.
@@ -56,9 +56,9 @@ impl<S> Dispatcher<S> {
         let over = due.is_some_and(|at| at <= io.now);
         if !over {
             connection.stream.clear_idle_recheck();
-            return io.arm(id);
+            return io.arm_deadline(id);
         }
-        if io.is_silent_for_us(id) || self.rechecks_idle(id) || self.io.goes_on(id) {
+        if io.extend_if_busy(id) || self.recheck_before_expiry(id) || self.io.goes_on(id) {
             return;
         }
         self.expire(id);
@@ -66,14 +66,14 @@ impl<S> Dispatcher<S> {
 
     /// Gives an idle connection one more turn before it expires, unless it had that. `true` when it
     /// did.
-    fn rechecks_idle(&mut self, id: SocketId) -> bool {
+    fn recheck_before_expiry(&mut self, id: SocketId) -> bool {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection_mut(id) else { return false };
         let stream = &connection.stream;
         let has_its_turn = stream.is_queued() && stream.close_state() == CloseState::Open;
         // Who was served in this very turn may have sent something that has not left yet.
         if has_its_turn || connection.stream.recheck_idle() {
-            connection.deadlines += 1;
+            connection.armed_deadlines += 1;
             io.deadlines.push(io.now + 1, id);
             io.sockets.enqueue(id);
             return true;
@@ -87,7 +87,7 @@ impl<S> Dispatcher<S> {
         let Some(connection) = io.sockets.connection_mut(id) else { return };
         let (reason, what) = match connection.stream.close_state() {
             CloseState::Flushing | CloseState::Lingering | CloseState::Dropped => {
-                return io.discard(id);
+                return io.remove_socket(id);
             }
             CloseState::Closing => {
                 (CloseReason::CloseTimeout, "the peer did not read the rest in time")
@@ -100,16 +100,16 @@ impl<S> Dispatcher<S> {
     }
 
     /// The deadline for input that is held came up.
-    pub(crate) fn frame_deadline(&mut self, id: SocketId) {
+    pub(crate) fn on_frame_deadline(&mut self, id: SocketId) {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection_mut(id) else {
-            return io.unfinished.stale_popped();
+            return io.frame_deadlines.stale_popped();
         };
-        match connection.stream.check_frame_deadline(io.now, io.frame_after) {
+        match connection.stream.check_frame_deadline(io.now, io.frame_timeout_ns) {
             FrameDeadline::None => {}
-            FrameDeadline::At(at) => io.unfinished.push(at, id),
+            FrameDeadline::At(at) => io.frame_deadlines.push(at, id),
             FrameDeadline::Recheck => {
-                io.unfinished.push(io.now + 1, id);
+                io.frame_deadlines.push(io.now + 1, id);
                 io.sockets.enqueue(id);
             }
             FrameDeadline::Expired => {
@@ -135,11 +135,11 @@ impl<S> Dispatcher<S> {
     }
 
     /// It is time to try again to receive, or over in which what waits at the end may leave.
-    fn datagram_deadline(&mut self, id: SocketId) {
+    fn on_datagram_deadline(&mut self, id: SocketId) {
         let Some(datagram) = self.io.sockets.datagram_mut(id) else { return };
         if datagram.closes_at.is_some_and(|at| at <= self.io.now) {
             datagram.closes_at = None;
-            self.end_datagram(id, Ok(()));
+            self.close_datagram(id, Ok(()));
         } else if datagram.retry() {
             self.io.sockets.enqueue(id);
         }

@@ -22,8 +22,8 @@ use crate::trace::TraceEvent;
 pub(crate) struct Dispatcher<S> {
     pub(crate) shared: S,
     pub(crate) io: Io,
-    pub(super) roles: Vec<HandlerSlot<S>>,
-    pub(crate) desk: Registrar<S>,
+    pub(super) handlers: Vec<HandlerSlot<S>>,
+    pub(crate) registrar: Registrar<S>,
     pub(crate) verify: Option<Box<Verify<S>>>,
     /// The connection that was accepted last, or the socket that handled a datagram, for
     /// `handle_request`.
@@ -39,8 +39,8 @@ pub(super) struct Failure {
 }
 
 impl<S> Dispatcher<S> {
-    pub(super) fn new(shared: S, io: Io, desk: Registrar<S>) -> Dispatcher<S> {
-        Dispatcher { shared, io, roles: Vec::new(), desk, verify: None, accepted: None }
+    pub(super) fn new(shared: S, io: Io, registrar: Registrar<S>) -> Dispatcher<S> {
+        Dispatcher { shared, io, handlers: Vec::new(), registrar, verify: None, accepted: None }
     }
 
     /// Calls a handler. What it opened meanwhile gets its roles afterwards.
@@ -50,9 +50,11 @@ impl<S> Dispatcher<S> {
         id: SocketId,
         callback: impl FnOnce(&mut dyn Handler<S>, &mut Context<'_, S>) -> io::Result<()>,
     ) -> Result<(), Failure> {
-        let Dispatcher { shared, io, roles, desk, .. } = self;
-        let Some(HandlerSlot::Stream(handler)) = roles.get_mut(id.index()) else { return Ok(()) };
-        let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
+        let Dispatcher { shared, io, handlers, registrar, .. } = self;
+        let Some(HandlerSlot::Stream(handler)) = handlers.get_mut(id.index()) else {
+            return Ok(());
+        };
+        let mut cx = Context { id, shared, io, registrar, reason: None, sender: None };
         match catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx))) {
             Ok(Ok(())) => {
                 self.install_pending();
@@ -68,32 +70,32 @@ impl<S> Dispatcher<S> {
     /// Puts those who answer for newly opened sockets into their places, if there are any.
     #[inline]
     pub(crate) fn install_pending(&mut self) {
-        if !self.desk.pending_handlers.is_empty() {
-            self.appoint_all();
+        if !self.registrar.pending_handlers.is_empty() {
+            self.install_all();
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn appoint_all(&mut self) {
-        while let Some((id, role)) = self.desk.pending_handlers.pop() {
-            self.install(id, role);
+    fn install_all(&mut self) {
+        while let Some((id, slot)) = self.registrar.pending_handlers.pop() {
+            self.install(id, slot);
         }
     }
 
     #[inline]
-    pub(crate) fn install(&mut self, id: SocketId, role: HandlerSlot<S>) {
-        while self.roles.len() <= id.index() {
-            self.roles.push(HandlerSlot::Empty);
+    pub(crate) fn install(&mut self, id: SocketId, slot: HandlerSlot<S>) {
+        while self.handlers.len() <= id.index() {
+            self.handlers.push(HandlerSlot::Empty);
         }
-        if let Some(place) = self.roles.get_mut(id.index()) {
-            *place = role;
+        if let Some(place) = self.handlers.get_mut(id.index()) {
+            *place = slot;
         }
     }
 
-    pub(super) fn dismiss(&mut self, id: SocketId) -> HandlerSlot<S> {
-        match self.roles.get_mut(id.index()) {
-            Some(role) => std::mem::replace(role, HandlerSlot::Empty),
+    pub(super) fn take_handler(&mut self, id: SocketId) -> HandlerSlot<S> {
+        match self.handlers.get_mut(id.index()) {
+            Some(slot) => std::mem::replace(slot, HandlerSlot::Empty),
             None => HandlerSlot::Empty,
         }
     }
@@ -103,14 +105,14 @@ impl<S> Dispatcher<S> {
     pub(super) fn fail(&mut self, id: SocketId, failure: Failure) {
         let Failure { reason, error } = failure;
         debug!("{id}: ended, {reason:?}: {error}");
-        self.io.note_exit(&error);
+        self.io.record_exit(&error);
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
         if connection.is_finished() {
             // Its conversation has ended before; only the rest of it broke.
-            return self.io.discard(id);
+            return self.io.remove_socket(id);
         }
         // Too much output ended it, whatever its handler said about that.
-        let too_much = connection.aborted() == Some(CloseReason::OutputLimit);
+        let too_much = connection.abort_reason() == Some(CloseReason::OutputLimit);
         let reason = if too_much { CloseReason::OutputLimit } else { reason };
         let may_leave = matches!(
             reason,
@@ -119,7 +121,7 @@ impl<S> Dispatcher<S> {
                 | CloseReason::InputLimit
                 | CloseReason::FrameTimeout
         );
-        if may_leave && connection.aborted().is_none() {
+        if may_leave && connection.abort_reason().is_none() {
             connection.stream.start_flushing();
         } else {
             connection.stream.abort(reason);
@@ -127,7 +129,7 @@ impl<S> Dispatcher<S> {
         self.finish(id, reason, Err(error));
         match self.io.sockets.connection_mut(id).map(|connection| connection.stream.close_state()) {
             Some(CloseState::Flushing) => self.io.sockets.enqueue(id),
-            _ => self.io.discard(id),
+            _ => self.io.remove_socket(id),
         }
     }
 
@@ -136,9 +138,9 @@ impl<S> Dispatcher<S> {
     pub(super) fn finish(&mut self, id: SocketId, reason: CloseReason, outcome: io::Result<()>) {
         self.io.stats.end(reason);
         self.io.trace.step(|| TraceEvent::Closed(id, reason));
-        let HandlerSlot::Stream(mut handler) = self.dismiss(id) else { return };
-        let Dispatcher { shared, io, desk, .. } = self;
-        let mut cx = Context { id, shared, io, desk, reason: Some(reason), sender: None };
+        let HandlerSlot::Stream(mut handler) = self.take_handler(id) else { return };
+        let Dispatcher { shared, io, registrar, .. } = self;
+        let mut cx = Context { id, shared, io, registrar, reason: Some(reason), sender: None };
         let finished = catch_unwind(AssertUnwindSafe(|| {
             handler.finish(&mut cx, outcome);
             drop(handler);

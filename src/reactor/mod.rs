@@ -1,14 +1,14 @@
 //! **The hot path**: what is done for one socket when its turn comes.
 //!
-//! A turn has two halves. [`Reactor::receive`] lets in what came: it reads into the one buffer of
-//! the loop and shows it to the handler. [`Reactor::settle`] lets out what the handlers sent, and
+//! A turn has two halves. [`Reactor::serve`] lets in what came: it reads into the one buffer of
+//! the loop and shows it to the handler. [`Reactor::write_corked`] lets out what the handlers sent, and
 //! concludes what has come to its end. The loop does the first half for every queued socket and
 //! then the second, so that what several handlers of one round send to one peer leaves in one
 //! write, and so that peers are woken only when all reading is done.
 //!
 //! Nowhere else are bytes moved (but for a large `send`, see [`crate::conn::stream`]) or handlers called.
 //!
-//! This room may use `values`, `conn`, `net`, `io` and `handler`. Start reading at [`Reactor::event`].
+//! This room may use `values`, `conn`, `net`, `io` and `handler`. Start reading at [`Reactor::on_event`].
 
 mod accept;
 mod connect;
@@ -29,7 +29,7 @@ use crate::conn::stream::{CloseState, ReadOutcome, WriteOutcome};
 use crate::handler::Registrar;
 use crate::id::SocketId;
 use crate::io::Io;
-use crate::io::cork::{CorkedSpan, parts};
+use crate::io::cork::{CorkedSpan, spans};
 use crate::io::table::Entry;
 use crate::net::{ReadyEvent, is_plain_eof, is_plain_input, readiness};
 use crate::reactor::datagram::DatagramBuffers;
@@ -37,21 +37,26 @@ use crate::reactor::dispatch::{Dispatcher, Failure};
 use crate::trace::TraceEvent;
 
 pub(crate) struct Reactor<S> {
-    pub(crate) stage: Dispatcher<S>,
+    pub(crate) dispatcher: Dispatcher<S>,
     /// What a read fills; one for all connections.
     buffer: PageAligned,
     /// The same for datagrams.
-    post: DatagramBuffers,
+    datagram_buffers: DatagramBuffers,
     /// Those whose first half of the round is done.
     round: Vec<CorkedSpan>,
 }
 
 impl<S> Reactor<S> {
-    pub(crate) fn new(shared: S, io: Io, desk: Registrar<S>) -> Reactor<S> {
+    pub(crate) fn new(shared: S, io: Io, registrar: Registrar<S>) -> Reactor<S> {
         let size = io.options.read_buffer.min(io.options.input_limit);
         let buffer = PageAligned::zeroed(size);
-        let post = DatagramBuffers::new(io.options.max_packet_size);
-        Reactor { stage: Dispatcher::new(shared, io, desk), buffer, post, round: Vec::new() }
+        let datagram_buffers = DatagramBuffers::new(io.options.max_packet_size);
+        Reactor {
+            dispatcher: Dispatcher::new(shared, io, registrar),
+            buffer,
+            datagram_buffers,
+            round: Vec::new(),
+        }
     }
 
     // First half: what came in.
@@ -67,62 +72,62 @@ impl<S> Reactor<S> {
         // Found once, and not with every message.
         let buffer = &mut *whole;
         for event in events {
-            self.event(event, buffer);
+            self.on_event(event, buffer);
         }
         self.buffer = whole;
     }
 
     /// Input of a connection with nothing unusual about it is served where it is found.
     #[inline(always)]
-    fn event(&mut self, event: &impl ReadyEvent, buffer: &mut [u8]) {
+    fn on_event(&mut self, event: &impl ReadyEvent, buffer: &mut [u8]) {
         if is_plain_input(event) {
-            self.input(event, false, buffer);
+            self.read_ready(event, false, buffer);
         } else {
-            self.other_event(event, buffer);
+            self.on_other_event(event, buffer);
         }
     }
 
     /// Everything else is noted, and queued; but the peer's end is served as input is, since it is
     /// how most connections end.
     #[inline(never)]
-    fn other_event(&mut self, event: &impl ReadyEvent, buffer: &mut [u8]) {
+    fn on_other_event(&mut self, event: &impl ReadyEvent, buffer: &mut [u8]) {
         if is_plain_eof(event) {
-            self.input(event, true, buffer);
+            self.read_ready(event, true, buffer);
         } else {
             let id = SocketId::from_token(event.token());
-            self.stage.io.sockets.note(id, readiness(event));
+            self.dispatcher.io.sockets.set_ready(id, readiness(event));
         }
     }
 
     /// Something came in, perhaps with the peer's end behind it.
     #[inline(always)]
-    fn input(&mut self, event: &impl ReadyEvent, end: bool, buffer: &mut [u8]) {
+    fn read_ready(&mut self, event: &impl ReadyEvent, end: bool, buffer: &mut [u8]) {
         let id = SocketId::from_token(event.token());
-        let Io { sockets, outbox, stats, now, .. } = &mut self.stage.io;
+        let Io { sockets, cork, stats, now, .. } = &mut self.dispatcher.io;
         let Some(connection) = sockets.connection_mut(id) else {
-            return sockets.note(id, readiness(event));
+            return sockets.set_ready(id, readiness(event));
         };
         connection.stream.set_readable(event.is_writable(), end);
         if !connection.stream.is_plain_readable() {
             return sockets.enqueue(id);
         }
         connection.stream.begin_turn();
-        outbox.begin(id);
-        let filled = connection.take_in(buffer, *now, stats);
+        cork.begin_turn(id);
+        let filled = connection.read(buffer, *now, stats);
         let more = connection.stream.is_readable();
         match self.deliver_read(id, filled, buffer) {
-            Ok(()) if more => self.go_on(id, buffer),
+            Ok(()) if more => self.read_more(id, buffer),
             Ok(()) => self.end_read_phase(id),
-            Err(failure) => self.end_received(id, Err(failure)),
+            Err(failure) => self.end_read_phase_with(id, Err(failure)),
         }
     }
 
     /// There may be more than the first read brought.
     #[cold]
     #[inline(never)]
-    fn go_on(&mut self, id: SocketId, buffer: &mut [u8]) {
-        let received = self.converse(id, 1, buffer);
-        self.end_received(id, received);
+    fn read_more(&mut self, id: SocketId, buffer: &mut [u8]) {
+        let received = self.read_loop(id, 1, buffer);
+        self.end_read_phase_with(id, received);
     }
 
     /// What else is queued, in its order.
@@ -130,38 +135,42 @@ impl<S> Reactor<S> {
     pub(crate) fn receive_queued(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut nth = 0;
-        while let Some(id) = self.stage.io.sockets.queued(nth) {
-            let received = self.receive(id, &mut buffer);
-            self.end_received(id, received);
+        while let Some(id) = self.dispatcher.io.sockets.queued(nth) {
+            let received = self.serve(id, &mut buffer);
+            self.end_read_phase_with(id, received);
             nth += 1;
         }
         self.buffer = buffer;
-        self.stage.io.sockets.clear_queue();
+        self.dispatcher.io.sockets.clear_queue();
     }
 
-    fn receive(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
-        let Io { sockets, outbox, .. } = &mut self.stage.io;
+    fn serve(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
+        let Io { sockets, cork, .. } = &mut self.dispatcher.io;
         match sockets.get(id) {
             Some(Entry::Connection(connection)) => {
                 if connection.stream.can_cork() {
-                    outbox.begin(id);
+                    cork.begin_turn(id);
                 }
-                self.attend(id, buffer)?;
+                self.serve_connection(id, buffer)?;
             }
-            Some(Entry::Datagram(_)) => self.stage.receive_datagrams(id, &mut self.post),
-            Some(Entry::Listener(_)) => self.stage.accept_ready(id),
+            Some(Entry::Datagram(_)) => {
+                self.dispatcher.receive_datagrams(id, &mut self.datagram_buffers);
+            }
+            Some(Entry::Listener(_)) => self.dispatcher.accept_ready(id),
             // It may have been paused since it was queued.
-            Some(Entry::Source(source)) if source.wants_service() => self.stage.dispatch_source(id),
+            Some(Entry::Source(source)) if source.wants_service() => {
+                self.dispatcher.dispatch_source(id);
+            }
             Some(Entry::Source(_)) | None => {}
         }
         Ok(())
     }
 
     #[inline(never)]
-    fn end_received(&mut self, id: SocketId, received: Result<(), Failure>) {
+    fn end_read_phase_with(&mut self, id: SocketId, received: Result<(), Failure>) {
         if let Err(failure) = received {
-            self.stage.io.uncork(id);
-            self.stage.fail(id, failure);
+            self.dispatcher.io.uncork(id);
+            self.dispatcher.fail(id, failure);
         }
         self.end_read_phase(id);
     }
@@ -169,13 +178,13 @@ impl<S> Reactor<S> {
     /// What a connection sent meanwhile lies in the outbox until the second half.
     #[inline]
     fn end_read_phase(&mut self, id: SocketId) {
-        self.round.push(CorkedSpan { id, sent: self.stage.io.outbox.end() });
+        self.round.push(CorkedSpan { id, sent: self.dispatcher.io.cork.end_turn() });
     }
 
     /// Reads and shows what came, within the budget of a turn, of which some may be spent.
-    fn converse(&mut self, id: SocketId, spent: usize, buffer: &mut [u8]) -> Result<(), Failure> {
-        for _ in spent..self.stage.io.options.reads_per_turn {
-            let Io { sockets, stats, now, .. } = &mut self.stage.io;
+    fn read_loop(&mut self, id: SocketId, spent: usize, buffer: &mut [u8]) -> Result<(), Failure> {
+        for _ in spent..self.dispatcher.io.options.reads_per_turn {
+            let Io { sockets, stats, now, .. } = &mut self.dispatcher.io;
             let Some(connection) = sockets.connection_mut(id) else { break };
             if !connection.stream.wants_read() {
                 break;
@@ -183,7 +192,7 @@ impl<S> Reactor<S> {
             if connection.stream.has_earlier_work() {
                 self.read_after_unconsumed(id, buffer)?;
             } else {
-                let filled = connection.take_in(buffer, *now, stats);
+                let filled = connection.read(buffer, *now, stats);
                 self.deliver_read(id, filled, buffer)?;
             }
         }
@@ -191,18 +200,18 @@ impl<S> Reactor<S> {
     }
 
     /// Whatever a connection may want, in the order in which it happens.
-    fn attend(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
-        let Some(connection) = self.stage.io.sockets.connection_mut(id) else { return Ok(()) };
+    fn serve_connection(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
+        let Some(connection) = self.dispatcher.io.sockets.connection_mut(id) else { return Ok(()) };
         if connection.stream.close_state() == CloseState::Lingering {
             self.discard_lingering_input(id, buffer);
             return Ok(());
         }
         if connection.stream.is_connecting() {
-            self.stage.complete_connect(id)?;
+            self.dispatcher.complete_connect(id)?;
         }
-        self.stage.replay(id)?;
-        self.converse(id, 0, buffer)?;
-        self.stage.tell_news(id)
+        self.dispatcher.redeliver(id)?;
+        self.read_loop(id, 0, buffer)?;
+        self.dispatcher.notify_pending(id)
     }
 
     /// What follows from a read into the empty buffer.
@@ -214,10 +223,10 @@ impl<S> Reactor<S> {
         buffer: &[u8],
     ) -> Result<(), Failure> {
         match filled {
-            Ok(ReadOutcome::Bytes(n)) => self.show(id, buffer.get(..n).unwrap_or(buffer)),
-            Ok(ReadOutcome::Eof) => self.stage.notify_eof(id, &[]),
+            Ok(ReadOutcome::Bytes(n)) => self.deliver(id, buffer.get(..n).unwrap_or(buffer)),
+            Ok(ReadOutcome::Eof) => self.dispatcher.notify_eof(id, &[]),
             Ok(ReadOutcome::WouldBlock) => {
-                self.stage.io.trace.step(|| TraceEvent::ReadWouldBlock(id));
+                self.dispatcher.io.trace.step(|| TraceEvent::ReadWouldBlock(id));
                 Ok(())
             }
             Err(error) => Err(Failure::broken(error)),
@@ -226,13 +235,13 @@ impl<S> Reactor<S> {
 
     /// Shows the handler what was read, where it lies.
     #[inline(always)]
-    fn show(&mut self, id: SocketId, bytes: &[u8]) -> Result<(), Failure> {
-        self.stage.io.trace.step(|| TraceEvent::Read(id, bytes.len()));
+    fn deliver(&mut self, id: SocketId, bytes: &[u8]) -> Result<(), Failure> {
+        self.dispatcher.io.trace.step(|| TraceEvent::Read(id, bytes.len()));
         let mut input = Input::new(bytes);
-        self.stage.call(id, |handler, cx| handler.handle(cx, &mut input))?;
-        self.stage.io.trace.step(|| TraceEvent::Handled(id, bytes.len()));
+        self.dispatcher.call(id, |handler, cx| handler.handle(cx, &mut input))?;
+        self.dispatcher.io.trace.step(|| TraceEvent::Handled(id, bytes.len()));
         if !input.is_empty() {
-            self.stage.hold(id, &input);
+            self.dispatcher.store_unconsumed(id, &input);
         }
         Ok(())
     }
@@ -241,39 +250,39 @@ impl<S> Reactor<S> {
     /// What is to be shown again comes first.
     fn read_after_unconsumed(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
         // What an earlier call of this turn has asked for is not about what the next one leaves.
-        self.stage.forget_vain_replay(id);
-        let Io { sockets, stats, now, options, trace, .. } = &mut self.stage.io;
+        self.dispatcher.cancel_empty_redelivery(id);
+        let Io { sockets, stats, now, options, trace, .. } = &mut self.dispatcher.io;
         let Some(connection) = sockets.connection_mut(id) else { return Ok(()) };
         if connection.stream.wants_redelivery() {
-            return self.stage.replay(id);
+            return self.dispatcher.redeliver(id);
         }
-        let mut held = connection.stream.take_unconsumed();
-        let room = options.input_limit.saturating_sub(held.len()).min(buffer.len());
+        let mut unconsumed = connection.stream.take_unconsumed();
+        let room = options.input_limit.saturating_sub(unconsumed.len()).min(buffer.len());
         // Whether there is one byte more than may be left is not known before it is read.
         let buffer = buffer.get_mut(..room.max(1)).unwrap_or_default();
-        match connection.take_in(buffer, *now, stats) {
+        match connection.read(buffer, *now, stats) {
             Ok(ReadOutcome::Bytes(_)) if room == 0 => {
                 Err(Failure::input_limit(options.input_limit))
             }
-            Ok(ReadOutcome::Bytes(n)) if held.is_empty() => {
-                self.show(id, buffer.get(..n).unwrap_or_default())
+            Ok(ReadOutcome::Bytes(n)) if unconsumed.is_empty() => {
+                self.deliver(id, buffer.get(..n).unwrap_or_default())
             }
             Ok(ReadOutcome::Bytes(n)) => {
                 trace.step(|| TraceEvent::Read(id, n));
-                held.append(buffer.get(..n).unwrap_or_default());
-                if held.needs_more() {
-                    connection.stream.put_unconsumed(held);
+                unconsumed.append(buffer.get(..n).unwrap_or_default());
+                if unconsumed.needs_more() {
+                    connection.stream.put_unconsumed(unconsumed);
                     return Ok(());
                 }
-                self.stage.show_held(id, held, false)
+                self.dispatcher.deliver_unconsumed(id, unconsumed, false)
             }
             Ok(ReadOutcome::Eof) => {
-                connection.stream.put_unconsumed(held);
+                connection.stream.put_unconsumed(unconsumed);
                 connection.stream.note_eof();
-                self.stage.tell_of_due_end(id)
+                self.dispatcher.notify_pending_eof(id)
             }
             nothing => {
-                connection.stream.put_unconsumed(held);
+                connection.stream.put_unconsumed(unconsumed);
                 self.deliver_read(id, nothing, &[])
             }
         }
@@ -281,7 +290,7 @@ impl<S> Reactor<S> {
 
     /// Throws away what comes in after the end, within the budget of a turn.
     fn discard_lingering_input(&mut self, id: SocketId, buffer: &mut [u8]) {
-        let io = &mut self.stage.io;
+        let io = &mut self.dispatcher.io;
         for _ in 0..io.options.reads_per_turn {
             let Some(connection) = io.sockets.connection_mut(id) else { return };
             if !connection.stream.is_readable() {
@@ -290,7 +299,7 @@ impl<S> Reactor<S> {
             match connection.stream.fill(buffer) {
                 Ok(ReadOutcome::Bytes(_)) => connection.active_at = io.now,
                 Ok(ReadOutcome::WouldBlock) => return,
-                _ => return io.discard(id),
+                _ => return io.remove_socket(id),
             }
         }
     }
@@ -301,18 +310,18 @@ impl<S> Reactor<S> {
     #[inline(never)]
     pub(crate) fn write_phase(&mut self) {
         let mut round = std::mem::take(&mut self.round);
-        let sent = self.stage.io.outbox.lend();
-        for (id, part) in parts(&round, &sent) {
-            self.settle(id, part);
+        let sent = self.dispatcher.io.cork.take();
+        for (id, part) in spans(&round, &sent) {
+            self.write_corked(id, part);
         }
-        self.stage.io.outbox.clear(sent);
+        self.dispatcher.io.cork.restore(sent);
         round.clear();
         self.round = round;
     }
 
     #[inline(always)]
-    fn settle(&mut self, id: SocketId, part: &[u8]) {
-        let io = &mut self.stage.io;
+    fn write_corked(&mut self, id: SocketId, part: &[u8]) {
+        let io = &mut self.dispatcher.io;
         let Some(connection) = io.sockets.connection_mut(id) else {
             return self.finish_other(id, part);
         };
@@ -332,7 +341,7 @@ impl<S> Reactor<S> {
         if connection.stream.is_turn_done() {
             connection.stream.end_turn();
         } else {
-            self.stage.settle_connection(id);
+            self.dispatcher.finish_turn(id);
         }
     }
 
@@ -340,7 +349,7 @@ impl<S> Reactor<S> {
     #[cold]
     #[inline(never)]
     fn after_short_write(&mut self, id: SocketId, part: &[u8], wrote: io::Result<usize>) {
-        let io = &mut self.stage.io;
+        let io = &mut self.dispatcher.io;
         let Some(connection) = io.sockets.connection_mut(id) else { return };
         match connection.stream.queue_rest(part, wrote, &mut io.pool) {
             Ok(WriteOutcome::Wrote(n)) => {
@@ -349,29 +358,29 @@ impl<S> Reactor<S> {
                 io.trace.step(|| TraceEvent::Wrote(id, n));
             }
             Ok(WriteOutcome::WouldBlock) => io.trace.step(|| TraceEvent::WriteWouldBlock(id)),
-            Err(error) => return self.stage.fail(id, Failure::broken(error)),
+            Err(error) => return self.dispatcher.fail(id, Failure::broken(error)),
         }
-        self.stage.settle_connection(id);
+        self.dispatcher.finish_turn(id);
     }
 
     /// Something waits, or happened since; what was collected before comes first.
     #[inline(never)]
     fn write_slow(&mut self, id: SocketId, part: &[u8]) {
-        let io = &mut self.stage.io;
+        let io = &mut self.dispatcher.io;
         if !part.is_empty() {
             if let Some(connection) = io.sockets.connection_mut(id) {
-                connection.stream.prepend_output(part, io.marks, &mut io.pool);
+                connection.stream.prepend_output(part, io.watermarks, &mut io.pool);
             }
         }
-        self.stage.settle_connection(id);
+        self.dispatcher.finish_turn(id);
     }
 
     /// No connection, or one that a timer has ended since.
     #[cold]
     #[inline(never)]
     fn finish_other(&mut self, id: SocketId, part: &[u8]) {
-        self.stage.io.stats.bytes_dropped += part.len() as u64;
-        self.stage.finish_datagram_turn(id, &mut self.post);
-        self.stage.finish_other(id);
+        self.dispatcher.io.stats.bytes_dropped += part.len() as u64;
+        self.dispatcher.finish_datagram_turn(id, &mut self.datagram_buffers);
+        self.dispatcher.finish_listener_or_source(id);
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use crate::conn::datagram::DatagramPhase;
 use crate::id::SocketId;
 use crate::io::datagram::Datagram;
-use crate::reactor::connect::not_connected;
+use crate::reactor::connect::connect_failed;
 use crate::reactor::dispatch::{Dispatcher, Failure};
 use crate::stats::CloseReason;
 
@@ -34,18 +34,18 @@ impl<S> Dispatcher<S> {
                 let error = io::Error::new(io::ErrorKind::TimedOut, "the server shut down");
                 self.fail(id, Failure { reason: CloseReason::ShutdownTimeout, error });
             }
-            self.io.discard(id);
+            self.io.remove_socket(id);
         }
         forced
     }
 
     /// A shutdown ends, and what is left is in the making and owes nobody anything.
-    pub(crate) fn give_up_attempts(&mut self) {
+    pub(crate) fn abort_attempts(&mut self) {
         let ids: Vec<SocketId> = self.io.attempts.ids().collect();
         for id in ids {
             let what = "the server shut down before it stood";
             let error = io::Error::new(io::ErrorKind::ConnectionAborted, what);
-            self.fail(id, not_connected(error));
+            self.fail(id, connect_failed(error));
         }
     }
 
@@ -53,18 +53,18 @@ impl<S> Dispatcher<S> {
     pub(super) fn end_drain(&mut self, id: SocketId) {
         let Some(datagram) = self.io.sockets.datagram(id) else { return };
         let DatagramPhase::Draining { since, .. } = datagram.phase() else { return };
-        if datagram.is_read_blocked() || datagram.wants_read() && self.io.may_still_look(since) {
+        if datagram.is_read_blocked() || datagram.wants_read() && self.io.may_still_receive(since) {
             return;
         }
-        self.tell_packets_of_shutdown(id);
+        self.notify_datagram_shutdown(id);
         if self.io.sockets.datagram(id).is_some_and(Datagram::awaits_answers) {
             return self.io.await_answers(id);
         }
-        self.io.change_datagram(id, Datagram::end_drain);
+        self.io.with_datagram(id, Datagram::end_drain);
     }
 
     /// Once in each run of the server, if it is shut down.
-    fn tell_packets_of_shutdown(&mut self, id: SocketId) {
+    fn notify_datagram_shutdown(&mut self, id: SocketId) {
         if !self.io.is_shutting_down() {
             return;
         }
@@ -79,20 +79,20 @@ impl<S> Dispatcher<S> {
     /// The grace of a shutdown is over: nothing more is read, and what still waits is dropped.
     pub(crate) fn stop_datagrams(&mut self) {
         for id in self.io.sockets.datagram_ids() {
-            self.tell_packets_of_shutdown(id);
+            self.notify_datagram_shutdown(id);
             let Some(datagram) = self.io.sockets.datagram_mut(id) else { continue };
             self.io.stats.packets_dropped += datagram.clear_queue() as u64;
             datagram.end_drain();
             if datagram.phase() == DatagramPhase::Closing {
-                self.end_datagram(id, Ok(()));
+                self.close_datagram(id, Ok(()));
             }
         }
     }
 
     /// Closes every datagram socket now.
-    pub(crate) fn end_datagrams(&mut self) {
+    pub(crate) fn close_datagrams(&mut self) {
         for id in self.io.sockets.datagram_ids() {
-            self.end_datagram(id, Ok(()));
+            self.close_datagram(id, Ok(()));
         }
     }
 }

@@ -15,15 +15,15 @@ impl<S> Dispatcher<S> {
     /// What a handler left of the buffer of the loop.
     #[cold]
     #[inline(never)]
-    pub(super) fn hold(&mut self, id: SocketId, input: &Input<'_>) {
-        let mut held = Unconsumed::default();
-        held.store(input, self.io.now);
-        self.keep(id, held);
+    pub(super) fn store_unconsumed(&mut self, id: SocketId, input: &Input<'_>) {
+        let mut unconsumed = Unconsumed::default();
+        unconsumed.store(input, self.io.now);
+        self.put_unconsumed(id, unconsumed);
     }
 
-    fn keep(&mut self, id: SocketId, held: Unconsumed) {
+    fn put_unconsumed(&mut self, id: SocketId, unconsumed: Unconsumed) {
         if let Some(connection) = self.io.sockets.connection_mut(id) {
-            connection.stream.put_unconsumed(held);
+            connection.stream.put_unconsumed(unconsumed);
             self.io.arm_frame_deadline(id);
         }
     }
@@ -31,49 +31,51 @@ impl<S> Dispatcher<S> {
     /// Shows the handler bytes that are held, and keeps what it leaves. When it had asked to see
     /// them again while it saw them, and now takes nothing, it does not see them for a third time:
     /// whoever pauses and resumes in each call would be called for ever.
-    pub(super) fn show_held(
+    pub(super) fn deliver_unconsumed(
         &mut self,
         id: SocketId,
-        mut held: Unconsumed,
+        mut unconsumed: Unconsumed,
         from_inside: bool,
     ) -> Result<(), Failure> {
-        let mut input = held.input();
+        let mut input = unconsumed.input();
         let shown = input.len();
         self.call(id, |handler, cx| handler.handle(cx, &mut input))?;
         self.io.trace.step(|| TraceEvent::Handled(id, shown));
         let in_vain = from_inside && input.len() == shown;
         let left = input.remainder();
-        held.store_remainder(left, self.io.now);
+        unconsumed.store_remainder(left, self.io.now);
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         if in_vain {
             connection.stream.clear_redelivery();
         }
-        self.keep(id, held);
+        self.put_unconsumed(id, unconsumed);
         Ok(())
     }
 
     /// Shows the handler again what it left, if it resumed or its output drained.
     #[inline]
-    pub(super) fn replay(&mut self, id: SocketId) -> Result<(), Failure> {
+    pub(super) fn redeliver(&mut self, id: SocketId) -> Result<(), Failure> {
         match self.io.sockets.connection_mut(id) {
-            Some(connection) if connection.stream.is_redelivery_requested() => self.show_again(id),
+            Some(connection) if connection.stream.is_redelivery_requested() => {
+                self.deliver_again(id)
+            }
             _ => Ok(()),
         }
     }
 
     #[cold]
-    fn show_again(&mut self, id: SocketId) -> Result<(), Failure> {
+    fn deliver_again(&mut self, id: SocketId) -> Result<(), Failure> {
         let now = self.io.now;
-        self.forget_vain_replay(id);
+        self.cancel_empty_redelivery(id);
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         let stream = &mut connection.stream;
         if !stream.wants_redelivery() {
             return Ok(());
         }
         let from_inside = stream.is_redelivery_from_handler();
-        let mut held = stream.take_unconsumed();
-        held.restart_wait(now);
-        self.show_held(id, held, from_inside)
+        let mut unconsumed = stream.take_unconsumed();
+        unconsumed.restart_wait(now);
+        self.deliver_unconsumed(id, unconsumed, from_inside)
     }
 
     /// The peer has ended; there is nothing more to read.
@@ -83,21 +85,21 @@ impl<S> Dispatcher<S> {
     }
 
     /// The peer's end was read before; its handler is told once it has seen what it left.
-    pub(super) fn tell_of_due_end(&mut self, id: SocketId) -> Result<(), Failure> {
+    pub(super) fn notify_pending_eof(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         if !connection.stream.take_eof() {
             return Ok(());
         }
-        let held = connection.stream.take_unconsumed();
-        self.notify_eof(id, held.input().peek())
+        let unconsumed = connection.stream.take_unconsumed();
+        self.notify_eof(id, unconsumed.input().peek())
     }
 
     /// What a handler is told once it has seen what had come in: the peer's end, and the shutdown.
     #[inline]
-    pub(super) fn tell_news(&mut self, id: SocketId) -> Result<(), Failure> {
+    pub(super) fn notify_pending(&mut self, id: SocketId) -> Result<(), Failure> {
         match self.io.sockets.connection_mut(id) {
             Some(connection) if connection.stream.has_notifications() => {
-                self.tell_of_due_end(id)?;
+                self.notify_pending_eof(id)?;
                 self.notify_shutdown(id)
             }
             _ => Ok(()),
@@ -105,22 +107,22 @@ impl<S> Dispatcher<S> {
     }
 
     /// Everything that the second half of a turn may have to do.
-    pub(super) fn settle_connection(&mut self, id: SocketId) {
+    pub(super) fn finish_turn(&mut self, id: SocketId) {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
         if connection.stream.is_cleanly_closed() {
             self.finish(id, CloseReason::Closed, Ok(()));
-            return self.io.discard(id);
+            return self.io.remove_socket(id);
         }
-        if let Err(failure) = self.settle_in_order(id) {
+        if let Err(failure) = self.finish_in_order(id) {
             self.fail(id, failure);
         }
-        self.forget_vain_replay(id);
+        self.cancel_empty_redelivery(id);
         self.io.sockets.end_turn(id);
     }
 
     /// A callback of this turn has resumed, and nothing was left that could be shown again.
     #[inline]
-    pub(super) fn forget_vain_replay(&mut self, id: SocketId) {
+    pub(super) fn cancel_empty_redelivery(&mut self, id: SocketId) {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
         if connection.stream.is_redelivery_requested() && !connection.stream.has_unconsumed() {
             connection.stream.clear_redelivery();
@@ -128,7 +130,7 @@ impl<S> Dispatcher<S> {
     }
 
     #[inline]
-    fn settle_in_order(&mut self, id: SocketId) -> Result<(), Failure> {
+    fn finish_in_order(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         let stream = &connection.stream;
         if stream.is_connecting() {
@@ -141,12 +143,12 @@ impl<S> Dispatcher<S> {
         if congested {
             self.notify_drained(id)?;
         }
-        self.conclude(id)
+        self.advance_close(id)
     }
 
     fn notify_drained(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
-        let drained = connection.stream.take_drained(self.io.marks);
+        let drained = connection.stream.take_drained(self.io.watermarks);
         if !drained || connection.stream.close_state() != CloseState::Open {
             return Ok(());
         }
@@ -179,7 +181,7 @@ impl<S> Dispatcher<S> {
 
     /// Sees to it that what has come to its end ends.
     #[inline]
-    fn conclude(&mut self, id: SocketId) -> Result<(), Failure> {
+    fn advance_close(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         connection.stream.send_fin();
         if connection.stream.is_complete() {
@@ -188,7 +190,7 @@ impl<S> Dispatcher<S> {
         match connection.stream.close_state() {
             CloseState::Aborted(reason) => return Err(Failure::aborted(reason)),
             CloseState::Dropped => {
-                self.io.discard(id);
+                self.io.remove_socket(id);
                 return Ok(());
             }
             _ if connection.stream.has_failed() => {
@@ -199,9 +201,9 @@ impl<S> Dispatcher<S> {
             CloseState::Open | CloseState::Lingering => {}
             CloseState::Closing if connection.stream.unsent() == 0 => {
                 self.finish(id, CloseReason::Closed, Ok(()));
-                self.part(id);
+                self.linger_or_remove(id);
             }
-            CloseState::Flushing if connection.stream.unsent() == 0 => self.part(id),
+            CloseState::Flushing if connection.stream.unsent() == 0 => self.linger_or_remove(id),
             CloseState::Closing | CloseState::Flushing => self.arm_close_timeout(id),
         }
         self.io.update_write_interest(id).map_err(Failure::broken)
@@ -210,13 +212,13 @@ impl<S> Dispatcher<S> {
     /// Everything is sent and `finish` has run: says the end, and waits for the peer's unless that
     /// has come, or `finish` wants a reset.
     #[inline]
-    fn part(&mut self, id: SocketId) {
+    fn linger_or_remove(&mut self, id: SocketId) {
         let at_once = self.io.may_skip_linger(id);
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
         let is_lent = matches!(connection.stream.transport(), StreamSocket::Detached);
         let over = connection.stream.has_eof() || connection.stream.is_aborted();
         if over || at_once || is_lent {
-            return self.io.discard(id);
+            return self.io.remove_socket(id);
         }
         connection.stream.linger();
         self.io.begin_lingering(id);
@@ -227,8 +229,8 @@ impl<S> Dispatcher<S> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
         if !connection.close_timeout_armed {
             connection.close_timeout_armed = true;
-            connection.look_at_unacknowledged(self.io.now);
-            self.io.arm(id);
+            connection.sample_unacknowledged(self.io.now);
+            self.io.arm_deadline(id);
         }
     }
 }

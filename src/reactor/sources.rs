@@ -11,22 +11,22 @@ use crate::reactor::dispatch::{Dispatcher, log_panic};
 
 impl<S> Dispatcher<S> {
     pub(super) fn dispatch_source(&mut self, id: SocketId) {
-        let Some(source) = self.io.sockets.source(id) else { return };
+        let Some(source) = self.io.sockets.source_mut(id) else { return };
         if source.closing {
             return;
         }
         let ready = source.begin_call();
-        let Dispatcher { shared, io, roles, desk, .. } = self;
-        let Some(HandlerSlot::Source(watched)) = roles.get_mut(id.index()) else { return };
-        let mut cx = Context { id, shared, io, desk, reason: None, sender: None };
+        let Dispatcher { shared, io, handlers, registrar, .. } = self;
+        let Some(HandlerSlot::Source(watched)) = handlers.get_mut(id.index()) else { return };
+        let mut cx = Context { id, shared, io, registrar, reason: None, sender: None };
         let result = catch_unwind(AssertUnwindSafe(|| watched.ready(&mut cx, ready)));
-        if let Some(source) = self.io.sockets.source(id) {
+        if let Some(source) = self.io.sockets.source_mut(id) {
             source.end_call();
         }
         self.install_pending();
         match result {
             Ok(Ok(())) => return,
-            Ok(Err(error)) if self.io.note_exit(&error) => {}
+            Ok(Err(error)) if self.io.record_exit(&error) => {}
             Ok(Err(error)) => warn!("{id}: a watched source failed and is closed: {error}"),
             Err(panic) => {
                 log_panic(id, &*panic);
@@ -36,14 +36,14 @@ impl<S> Dispatcher<S> {
     }
 
     /// Listeners and foreign sources only ever have to be closed.
-    pub(super) fn finish_other(&mut self, id: SocketId) {
+    pub(super) fn finish_listener_or_source(&mut self, id: SocketId) {
         let closing = match self.io.sockets.get(id) {
             Some(Entry::Listener(listener)) => listener.closing,
             Some(Entry::Source(source)) => source.closing,
             _ => return,
         };
         if closing {
-            if let HandlerSlot::Source(mut watched) = self.dismiss(id) {
+            if let HandlerSlot::Source(mut watched) = self.take_handler(id) {
                 let registry = self.io.registry();
                 let gone = catch_unwind(AssertUnwindSafe(|| {
                     // Whether it was still known to the poll does not matter any more.
@@ -54,7 +54,7 @@ impl<S> Dispatcher<S> {
                     log_panic(id, &*panic);
                 }
             }
-            self.io.discard(id);
+            self.io.remove_socket(id);
         }
         self.io.sockets.end_turn(id);
     }

@@ -25,8 +25,8 @@ impl<S> Server<S> {
     /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so.
     pub fn handle_request(&mut self, timeout: Option<Duration>) -> io::Result<RequestOutcome> {
         self.begin_run();
-        self.reactor.stage.io.accept_quota = Some(1);
-        self.reactor.stage.accepted = None;
+        self.reactor.dispatcher.io.accept_quota = Some(1);
+        self.reactor.dispatcher.accepted = None;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut looked = false;
         let outcome = loop {
@@ -41,16 +41,16 @@ impl<S> Server<S> {
                 break Err(error);
             }
         };
-        self.reactor.stage.io.accept_quota = None;
-        self.reactor.stage.io.sockets.resume_all();
+        self.reactor.dispatcher.io.accept_quota = None;
+        self.reactor.dispatcher.io.sockets.resume_all();
         self.end_run();
         outcome
     }
 
     /// How long `handle_request` may wait for the next event, or what it came to.
     fn request_over(&self, deadline: Option<Instant>) -> Result<Option<Duration>, RequestOutcome> {
-        let sockets = &self.reactor.stage.io.sockets;
-        match (self.reactor.stage.accepted, deadline) {
+        let sockets = &self.reactor.dispatcher.io.sockets;
+        match (self.reactor.dispatcher.accepted, deadline) {
             _ if self.is_drained() => Err(RequestOutcome::Closed),
             (Some(id), _) if !sockets.is_serving_request(id) => Err(RequestOutcome::Handled),
             (None, _) if !sockets.accepts_clients() => Err(RequestOutcome::Closed),

@@ -60,7 +60,7 @@ use handle::GroupControl;
 pub use handle::LoopGroupHandle;
 
 /// More loops than this are refused: no machine has so many processors.
-const MOST_LOOPS: usize = 1_024;
+const MAX_LOOPS: usize = 1_024;
 
 /// Serves with several loops, each in a thread of its own.
 ///
@@ -151,22 +151,22 @@ impl LoopGroup {
         build: impl Fn(usize, &mut Server<S>) -> io::Result<()> + Sync,
     ) -> io::Result<Vec<LoopReport>> {
         let LoopGroup { loops, balance, options, control } = self;
-        if !(1..=MOST_LOOPS).contains(&loops) {
+        if !(1..=MAX_LOOPS).contains(&loops) {
             // Whoever waits learns of it too.
             control.fail();
-            let what = format!("LoopGroup::new: loops must be from 1 to {MOST_LOOPS}, not {loops}");
+            let what = format!("LoopGroup::new: loops must be from 1 to {MAX_LOOPS}, not {loops}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         let group = Arc::new(GroupState::new(loops, balance, options.max_connections));
         // Whoever waits learns of the end, however it comes.
         let running = control.begin(&group);
-        let reports = run_loops(loops, |index, gate| {
+        let reports = run_loops(loops, |index, barrier| {
             let others = StopGroupOnDrop::unless_disarmed(&group);
             let mut server = Server::with_shared(shared(index), options.clone())?;
             server.join(&group, index);
             build(index, &mut server)?;
             server.end_building()?;
-            if gate.pass() {
+            if barrier.pass() {
                 server.serve_in_group()?;
             }
             others.disarm();
@@ -188,10 +188,10 @@ fn run_loops(
         let mut threads = Vec::new();
         let mut starts = Vec::new();
         for index in 0..loops {
-            let (gate, is_built, start) = StartBarrier::new();
+            let (barrier, is_built, start) = StartBarrier::new();
             let run_one = &run_one;
             let thread = thread::Builder::new().name(format!("socketserver-{index}"));
-            threads.push(thread.spawn_scoped(scope, move || run_one(index, gate))?);
+            threads.push(thread.spawn_scoped(scope, move || run_one(index, barrier))?);
             starts.push(start);
             if is_built.recv().is_err() {
                 // That loop failed, so none starts.

@@ -13,21 +13,22 @@ impl<S> Server<S> {
         S: 'static,
     {
         let mailbox = Arc::clone(&self.mailbox);
-        let place = GroupMember::new(Arc::clone(group), index, mailbox);
-        self.reactor.stage.io.own.share(&group.met);
-        self.reactor.stage.io.sockets.place = Some(place);
+        let member = GroupMember::new(Arc::clone(group), index, mailbox);
+        self.reactor.dispatcher.io.local_addrs.share(&group.learned);
+        self.reactor.dispatcher.io.sockets.member = Some(member);
     }
 
     pub(crate) fn end_building(&mut self) -> io::Result<()> {
-        self.reactor.stage.io.sockets.place.as_mut().map_or(Ok(()), GroupMember::end_building)
+        self.reactor.dispatcher.io.sockets.member.as_mut().map_or(Ok(()), GroupMember::end_building)
     }
 
     /// The run of one loop of a group. An order to stop that it has obeyed already, while it was being
     /// built, is one for its run.
     pub(super) fn serve_in_group(&mut self) -> io::Result<()> {
         self.begin_run();
-        let io = &mut self.reactor.stage.io;
-        if let Some(grace) = io.sockets.place.as_ref().and_then(|place| place.group.ordered_stop())
+        let io = &mut self.reactor.dispatcher.io;
+        if let Some(grace) =
+            io.sockets.member.as_ref().and_then(|member| member.group.requested_stop())
         {
             io.shutdown(grace);
         }

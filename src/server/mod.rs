@@ -88,13 +88,13 @@ impl<S> Server<S> {
         let events = Events::with_capacity(io.options.events_per_turn);
         let waker = Waker::new(io.registry(), SocketId::WAKER)?;
         let mailbox = Arc::new(Mailbox::new(waker, io.options.post_queue));
-        let desk = Registrar {
+        let registrar = Registrar {
             pending_handlers: Vec::new(),
             mailbox: Arc::clone(&mailbox),
-            workers: ThreadPool::new(io.options.offload_threads, io.options.offload_queue),
+            thread_pool: ThreadPool::new(io.options.offload_threads, io.options.offload_queue),
         };
         Ok(Server {
-            reactor: Reactor::new(shared, io, desk),
+            reactor: Reactor::new(shared, io, registrar),
             mailbox,
             service_actions: None,
             report: None,
@@ -109,7 +109,7 @@ impl<S> Server<S> {
     /// datagram; a client it refuses is closed at once, a datagram dropped (Python's
     /// `verify_request`). A panic in it refuses.
     pub fn set_verify_request(&mut self, verify: impl FnMut(&mut S, &Addr) -> bool + 'static) {
-        self.reactor.stage.verify = Some(Box::new(verify));
+        self.reactor.dispatcher.verify = Some(Box::new(verify));
     }
 
     /// Has `actions` called at the end of every turn (Python's `service_actions`). There is no turn
@@ -120,7 +120,7 @@ impl<S> Server<S> {
 
     /// Shows every step of the loop to `watcher`, which must not panic.
     pub fn set_trace(&mut self, watcher: impl FnMut(TraceEvent) + 'static) {
-        self.reactor.stage.io.trace.set(watcher);
+        self.reactor.dispatcher.io.trace.set(watcher);
     }
 
     // What may be reached.
@@ -128,12 +128,12 @@ impl<S> Server<S> {
     /// All sockets and timers, to look at.
     #[must_use]
     pub fn io(&self) -> &Io {
-        &self.reactor.stage.io
+        &self.reactor.dispatcher.io
     }
 
     /// All sockets and timers.
     pub fn io_mut(&mut self) -> &mut Io {
-        let io = &mut self.reactor.stage.io;
+        let io = &mut self.reactor.dispatcher.io;
         io.update_clock();
         io
     }
@@ -141,12 +141,12 @@ impl<S> Server<S> {
     /// What the handlers share, to look at.
     #[must_use]
     pub fn shared(&self) -> &S {
-        &self.reactor.stage.shared
+        &self.reactor.dispatcher.shared
     }
 
     /// What the handlers share.
     pub fn shared_mut(&mut self) -> &mut S {
-        &mut self.reactor.stage.shared
+        &mut self.reactor.dispatcher.shared
     }
 
     /// A handle for other threads.
@@ -206,7 +206,7 @@ impl<S> Server<S> {
     /// # Errors
     /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
-        self.reactor.stage.io.wait(&mut self.events, max_wait)?;
+        self.reactor.dispatcher.io.wait(&mut self.events, max_wait)?;
         self.reactor.receive_events(&self.events);
         self.turn_after_events()
     }
@@ -214,7 +214,7 @@ impl<S> Server<S> {
     /// Like [`Server::turn`], but the caller supplies the events instead of polling for them.
     #[cfg(all(test, feature = "testing"))]
     pub(crate) fn turn_with<E: ReadyEvent>(&mut self, events: &[E]) -> io::Result<()> {
-        self.reactor.stage.io.update_clock();
+        self.reactor.dispatcher.io.update_clock();
         self.reactor.receive_events(events);
         self.turn_after_events()
     }
@@ -225,72 +225,73 @@ impl<S> Server<S> {
         if self.mailbox.is_pending() {
             self.run_commands();
         }
-        self.forget_drain();
+        self.leave_drained();
         self.begin_drain();
-        self.alarms();
+        self.fire_due();
         self.reactor.receive_queued();
         self.reactor.write_phase();
         self.end_drain();
         if let Some(actions) = &mut self.service_actions {
-            let stage = &mut self.reactor.stage;
-            guard("service_actions", || actions(&mut stage.shared, &mut stage.io));
+            let dispatcher = &mut self.reactor.dispatcher;
+            guard("service_actions", || actions(&mut dispatcher.shared, &mut dispatcher.io));
         }
-        self.reactor.stage.io.exit.take().map_or(Ok(()), Err)
+        self.reactor.dispatcher.io.exit_requested.take().map_or(Ok(()), Err)
     }
 
     /// What its callbacks may touch, for those who bring their own connections.
     #[cfg(feature = "testing")]
-    pub(crate) fn stage(&mut self) -> &mut Dispatcher<S> {
-        &mut self.reactor.stage
+    pub(crate) fn dispatcher(&mut self) -> &mut Dispatcher<S> {
+        &mut self.reactor.dispatcher
     }
 
     /// Whether only an event, or time, could give it something to do.
     #[cfg(feature = "testing")]
     pub(crate) fn is_quiet(&self) -> bool {
-        let io = &self.reactor.stage.io;
-        let begins = matches!(io.drain, ShutdownState::Requested { .. } | ShutdownState::Done);
+        let io = &self.reactor.dispatcher.io;
+        let begins =
+            matches!(io.shutdown_state, ShutdownState::Requested { .. } | ShutdownState::Done);
         let is_due = io.next_deadline() <= io.now || begins;
         io.sockets.is_idle() && !self.mailbox.is_pending() && !is_due
     }
 
     fn run_commands(&mut self) {
-        let stop = self.mailbox.take(&mut self.commands);
-        let stage = &mut self.reactor.stage;
+        let stop = self.mailbox.drain(&mut self.commands);
+        let dispatcher = &mut self.reactor.dispatcher;
         for command in self.commands.drain(..) {
-            guard("call", || command(&mut stage.shared, &mut stage.io));
+            guard("call", || command(&mut dispatcher.shared, &mut dispatcher.io));
         }
         if let Some(grace) = stop {
-            stage.io.shutdown(grace);
+            dispatcher.io.shutdown(grace);
         }
-        stage.io.take_found();
-        stage.check_group();
+        dispatcher.io.complete_lookups();
+        dispatcher.check_group();
     }
 
     /// Everything that was due when this turn began; a timer set meanwhile is for the next.
-    fn alarms(&mut self) {
-        let now = self.reactor.stage.io.now;
-        while let Some(timer) = self.reactor.stage.io.timers.pop_due(now) {
+    fn fire_due(&mut self) {
+        let now = self.reactor.dispatcher.io.now;
+        while let Some(timer) = self.reactor.dispatcher.io.timers.pop_due(now) {
             self.due.push(timer);
         }
         for timer in self.due.drain(..) {
-            if self.reactor.stage.io.defer_timer(timer) {
+            if self.reactor.dispatcher.io.defer_timer(timer) {
                 continue;
             }
-            if let Some(owner) = self.reactor.stage.io.timers.fire(timer) {
-                self.reactor.stage.alarm(timer, owner);
+            if let Some(owner) = self.reactor.dispatcher.io.timers.fire(timer) {
+                self.reactor.dispatcher.fire_timer(timer, owner);
             }
         }
-        while let Some(id) = self.reactor.stage.io.deadlines.pop_due(now) {
-            self.reactor.stage.deadline(id);
+        while let Some(id) = self.reactor.dispatcher.io.deadlines.pop_due(now) {
+            self.reactor.dispatcher.on_deadline(id);
         }
-        while let Some(id) = self.reactor.stage.io.unfinished.pop_due(now) {
-            self.reactor.stage.frame_deadline(id);
+        while let Some(id) = self.reactor.dispatcher.io.frame_deadlines.pop_due(now) {
+            self.reactor.dispatcher.on_frame_deadline(id);
         }
     }
 
     #[allow(dead_code, reason = "not every system has a descriptor for the poll to lend")]
     fn registry(&self) -> &Registry {
-        self.reactor.stage.io.registry()
+        self.reactor.dispatcher.io.registry()
     }
 }
 
@@ -298,10 +299,10 @@ impl<S> Server<S> {
 impl<S> Drop for Server<S> {
     fn drop(&mut self) {
         // What a `finish` would connect to now, nobody would finish.
-        self.reactor.stage.io.options.max_connections = 0;
-        self.reactor.stage.abort_all();
-        self.reactor.stage.end_datagrams();
-        self.reactor.stage.refuse_handoffs();
+        self.reactor.dispatcher.io.options.max_connections = 0;
+        self.reactor.dispatcher.abort_all();
+        self.reactor.dispatcher.close_datagrams();
+        self.reactor.dispatcher.refuse_handoffs();
         self.mailbox.close();
     }
 }
@@ -310,7 +311,7 @@ impl_as_fd!(Server<S>);
 
 impl<S> fmt::Debug for Server<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("io", &self.reactor.stage.io).finish_non_exhaustive()
+        f.debug_struct("Server").field("io", &self.reactor.dispatcher.io).finish_non_exhaustive()
     }
 }
 

@@ -26,10 +26,10 @@ impl<S> Server<S> {
         F: FnMut(&Addr) -> H + 'static,
         H: Handler<S> + 'static,
     {
-        let stage = &mut self.reactor.stage;
-        stage.io.update_clock();
-        let id = stage.desk.listen(&mut stage.io, addr, factory);
-        stage.install_pending();
+        let dispatcher = &mut self.reactor.dispatcher;
+        dispatcher.io.update_clock();
+        let id = dispatcher.registrar.listen(&mut dispatcher.io, addr, factory);
+        dispatcher.install_pending();
         id
     }
 
@@ -38,10 +38,10 @@ impl<S> Server<S> {
         addr: impl ToAddrs,
         factory: Box<dyn HandlerFactory<S>>,
     ) -> io::Result<SocketId> {
-        let stage = &mut self.reactor.stage;
-        stage.io.update_clock();
-        let id = stage.desk.listen_with(&mut stage.io, addr, factory);
-        stage.install_pending();
+        let dispatcher = &mut self.reactor.dispatcher;
+        dispatcher.io.update_clock();
+        let id = dispatcher.registrar.listen_with(&mut dispatcher.io, addr, factory);
+        dispatcher.install_pending();
         id
     }
 
@@ -63,10 +63,10 @@ impl<S> Server<S> {
     where
         H: DatagramHandler<S> + 'static,
     {
-        let stage = &mut self.reactor.stage;
-        stage.io.update_clock();
-        let id = stage.desk.bind(&mut stage.io, addr, handler);
-        stage.install_pending();
+        let dispatcher = &mut self.reactor.dispatcher;
+        dispatcher.io.update_clock();
+        let id = dispatcher.registrar.bind(&mut dispatcher.io, addr, handler);
+        dispatcher.install_pending();
         id
     }
 
@@ -80,10 +80,10 @@ impl<S> Server<S> {
     where
         H: DatagramHandler<S> + 'static,
     {
-        let stage = &mut self.reactor.stage;
-        stage.io.update_clock();
-        let id = stage.desk.connect_datagram(&mut stage.io, addr, handler);
-        stage.install_pending();
+        let dispatcher = &mut self.reactor.dispatcher;
+        dispatcher.io.update_clock();
+        let id = dispatcher.registrar.connect_datagram(&mut dispatcher.io, addr, handler);
+        dispatcher.install_pending();
         id
     }
 
@@ -101,10 +101,10 @@ impl<S> Server<S> {
         H: Handler<S> + 'static,
         S: 'static,
     {
-        let stage = &mut self.reactor.stage;
-        stage.io.update_clock();
-        let id = stage.desk.connect(&mut stage.io, None, to, handler);
-        stage.install_pending();
+        let dispatcher = &mut self.reactor.dispatcher;
+        dispatcher.io.update_clock();
+        let id = dispatcher.registrar.connect(&mut dispatcher.io, None, to, handler);
+        dispatcher.install_pending();
         id
     }
 
@@ -140,14 +140,14 @@ impl<S> Server<S> {
         E: Source + 'static,
         F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()> + 'static,
     {
-        let stage = &mut self.reactor.stage;
-        let id = stage.desk.watch(&mut stage.io, source, interests, ready);
-        stage.install_pending();
+        let dispatcher = &mut self.reactor.dispatcher;
+        let id = dispatcher.registrar.watch(&mut dispatcher.io, source, interests, ready);
+        dispatcher.install_pending();
         id
     }
 
     /// An owner for timers that belong to no connection: whenever one is due that was set for it with
-    /// [`Io::set_timer`], `ring` is called. An error closes it, and its timers with it.
+    /// [`Io::set_timer`], `callback` is called. An error closes it, and its timers with it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -168,13 +168,13 @@ impl<S> Server<S> {
     ///
     /// # Errors
     /// When no id is left for it.
-    pub fn add_timer_handler<F>(&mut self, ring: F) -> io::Result<SocketId>
+    pub fn add_timer_handler<F>(&mut self, callback: F) -> io::Result<SocketId>
     where
         F: FnMut(&mut Context<'_, S>) -> io::Result<()> + 'static,
     {
-        let stage = &mut self.reactor.stage;
-        let id = stage.desk.alarm(&mut stage.io, ring);
-        stage.install_pending();
+        let dispatcher = &mut self.reactor.dispatcher;
+        let id = dispatcher.registrar.alarm(&mut dispatcher.io, callback);
+        dispatcher.install_pending();
         id
     }
 }

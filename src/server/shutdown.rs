@@ -9,8 +9,8 @@ use crate::stats::ShutdownReport;
 impl<S> Server<S> {
     pub(super) fn begin_run(&mut self) {
         self.mailbox.begin_run();
-        self.forget_drain();
-        self.reactor.stage.io.sockets.resume_all();
+        self.leave_drained();
+        self.reactor.dispatcher.io.sockets.resume_all();
     }
 
     pub(super) fn end_run(&mut self) {
@@ -18,44 +18,45 @@ impl<S> Server<S> {
     }
 
     pub(super) fn is_drained(&self) -> bool {
-        self.reactor.stage.io.drain == ShutdownState::Done
+        self.reactor.dispatcher.io.shutdown_state == ShutdownState::Done
     }
 
     /// After a shutdown the listeners may accept again.
-    pub(super) fn forget_drain(&mut self) {
+    pub(super) fn leave_drained(&mut self) {
         if self.is_drained() {
-            self.reactor.stage.io.drain = ShutdownState::Running;
-            self.reactor.stage.io.sockets.resume_all();
+            self.reactor.dispatcher.io.shutdown_state = ShutdownState::Running;
+            self.reactor.dispatcher.io.sockets.resume_all();
         }
     }
 
     pub(super) fn begin_drain(&mut self) {
-        if let ShutdownState::Requested { grace } = self.reactor.stage.io.drain {
-            self.reactor.stage.stop_group(grace);
-            let io = &mut self.reactor.stage.io;
-            io.drain = ShutdownState::Draining { since: io.now, deadline: io.after(grace) };
+        if let ShutdownState::Requested { grace } = self.reactor.dispatcher.io.shutdown_state {
+            self.reactor.dispatcher.stop_group(grace);
+            let io = &mut self.reactor.dispatcher.io;
+            io.shutdown_state =
+                ShutdownState::Draining { since: io.now, deadline: io.deadline_in(grace) };
             self.before_drain = io.stats;
-            io.ask_all_to_close();
+            io.begin_shutdown();
         }
     }
 
     pub(super) fn end_drain(&mut self) {
-        let io = &mut self.reactor.stage.io;
-        let ShutdownState::Draining { since, deadline } = io.drain else { return };
+        let io = &mut self.reactor.dispatcher.io;
+        let ShutdownState::Draining { since, deadline } = io.shutdown_state else { return };
         let at_rest = io.is_drained();
         if !at_rest && deadline > io.now {
             return;
         }
         // From now on nobody begins anything that would outlive it.
-        io.drain = ShutdownState::Draining { since, deadline: deadline.min(io.now) };
+        io.shutdown_state = ShutdownState::Draining { since, deadline: deadline.min(io.now) };
         if at_rest {
-            self.reactor.stage.give_up_attempts();
+            self.reactor.dispatcher.abort_attempts();
         }
-        let forced = self.reactor.stage.abort_all();
-        self.reactor.stage.stop_datagrams();
+        let forced = self.reactor.dispatcher.abort_all();
+        self.reactor.dispatcher.stop_datagrams();
         // A later run has a stop of its own.
-        self.reactor.stage.io.stop = None;
-        let stats = self.reactor.stage.io.stats;
+        self.reactor.dispatcher.io.stop_token = None;
+        let stats = self.reactor.dispatcher.io.stats;
         let before = self.before_drain;
         let report = ShutdownReport {
             drained: stats.all_ended() - before.all_ended() - forced,
@@ -64,6 +65,6 @@ impl<S> Server<S> {
         };
         info!("shut down: {report:?}");
         self.report = Some(report);
-        self.reactor.stage.io.drain = ShutdownState::Done;
+        self.reactor.dispatcher.io.shutdown_state = ShutdownState::Done;
     }
 }

@@ -12,17 +12,17 @@ const LATE: u32 = 4;
 
 pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     let deadline = run.is_draining_since();
-    let io = &run.server.stage().io;
+    let io = &run.server.dispatcher().io;
     io.verify_stats()?;
     datagram_checks::after_turn(run)?;
     outgoing_checks::after_turn(run)?;
-    let io = &run.server.stage().io;
+    let io = &run.server.dispatcher().io;
     let mut sim = run.world.borrow_mut();
     let now = sim.now;
     if deadline.is_some_and(|deadline| deadline <= now) {
         return Err("a shutdown outlasted its grace".to_string());
     }
-    if io.drain == ShutdownState::Done && io.connection_count() > 0 {
+    if io.shutdown_state == ShutdownState::Done && io.connection_count() > 0 {
         return Err("a shutdown is over, and there are connections left".to_string());
     }
     let stats = io.stats();
@@ -98,7 +98,7 @@ fn wrong_with(io: &Io, line: &mut SimConnection, now: u64) -> Option<String> {
 
 /// A shutdown reads on for a time, and then everybody is told who owes no answer, whatever comes in.
 fn told_late(io: &Io, line: &mut SimConnection, now: u64) -> Option<String> {
-    let ShutdownState::Draining { since, deadline } = io.drain else { return None };
+    let ShutdownState::Draining { since, deadline } = io.shutdown_state else { return None };
     let id = line.page.id.filter(|id| io.is_open(*id))?;
     let page = &mut line.page;
     let owes = page.offloaded > 0 || io.is_congested(id);
@@ -124,7 +124,7 @@ fn lingers_too_long(line: &SimConnection, now: u64, options: &Options) -> bool {
 
 /// No edge is lost: the kernel owes nothing, the loop would sleep, so nothing may be left to do.
 pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
-    let io = &run.server.stage().io;
+    let io = &run.server.dispatcher().io;
     let sim = run.world.borrow();
     for (n, line) in sim.live().filter(|(_, line)| !line.is_begun()) {
         if let Some(what) = left_undone(io, line) {
@@ -133,7 +133,8 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
     }
     let room = io.connection_count() < io.options.max_connections && sim.open < sim.limit;
     // Only a shortage is waited out: after an error of one client the next has its turn at once.
-    let retries = sim.short_of_something && io.next_deadline() <= io.after(crate::io::ACCEPT_RETRY);
+    let retries =
+        sim.short_of_something && io.next_deadline() <= io.deadline_in(crate::io::ACCEPT_RETRY);
     if !sim.backlog.is_empty() && room && !io.is_shutting_down() && !retries {
         return Err("lost edge: clients wait, and nobody will accept them".to_string());
     }
@@ -183,7 +184,7 @@ fn left_undone(io: &Io, line: &SimConnection) -> Option<&'static str> {
 /// Every peer has ended and reads, and time has passed: what is still there has its reason, and who
 /// listened to the end has heard everything.
 pub(crate) fn all_came(run: &mut Run) -> Result<(), Failed> {
-    let io = &run.server.stage().io;
+    let io = &run.server.dispatcher().io;
     let sim = run.world.borrow();
     for (n, line) in sim.live().filter(|(_, line)| !line.is_begun()) {
         let page = &line.page;
@@ -201,7 +202,7 @@ pub(crate) fn all_came(run: &mut Run) -> Result<(), Failed> {
 }
 
 pub(crate) fn all_over(run: &mut Run) -> Result<(), Failed> {
-    let io = &run.server.stage().io;
+    let io = &run.server.dispatcher().io;
     let sim = run.world.borrow();
     if let Some((n, line)) = sim.live().next() {
         return Err(format!("{n}: outlived the shutdown: {line:?}"));

@@ -18,7 +18,12 @@ pub(crate) fn is_beside(k: usize) -> bool {
 }
 
 /// Begins an outgoing connection, if nobody has.
-pub(crate) fn begin_connect(io: &mut Io, desk: &mut Registrar<World>, world: &World, k: usize) {
+pub(crate) fn begin_connect(
+    io: &mut Io,
+    registrar: &mut Registrar<World>,
+    world: &World,
+    k: usize,
+) {
     let (n, plan, nature, addrs) = {
         let mut sim = world.borrow_mut();
         let (now, timeout) = (sim.now, sim.options.connect_timeout);
@@ -41,15 +46,16 @@ pub(crate) fn begin_connect(io: &mut Io, desk: &mut Registrar<World>, world: &Wo
     let to = to.expect("these are addresses").delay(plan.after);
     // A lingering connection makes room.
     let full = io.connection_count() >= io.options.max_connections && io.lingering.len() == 0;
-    let over = matches!(io.drain, ShutdownState::Draining { deadline, .. } if deadline <= io.now);
+    let over =
+        matches!(io.shutdown_state, ShutdownState::Draining { deadline, .. } if deadline <= io.now);
     let asker = world.borrow().clock.filter(|_| is_beside(k));
     let opened = if plan.named == Named::Address {
-        desk.connect(io, asker, to, actor)
+        registrar.connect(io, asker, to, actor)
     } else {
         // No thread looks it up: the script says what comes of it, and when.
         let opened = io.open_connection(to, asker);
         let role = HandlerSlot::Stream(Box::new(actor));
-        opened.inspect(|id| desk.pending_handlers.push((*id, role)))
+        opened.inspect(|id| registrar.pending_handlers.push((*id, role)))
     };
     world.borrow_mut().note_dialled(k, (full, over), opened.map_err(|error| error.kind()));
 }

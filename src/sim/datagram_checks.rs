@@ -11,12 +11,12 @@ use crate::stats::Stats;
 const LATE: u32 = 4;
 
 pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
-    let io = &run.server.stage().io;
+    let io = &run.server.dispatcher().io;
     let mut sim = run.world.borrow_mut();
     let Simulated { ports, post, now, grace_over, .. } = &mut *sim;
     for (n, port) in ports.iter_mut().enumerate() {
         let Some(port) = port.as_mut().filter(|port| port.open) else { continue };
-        if io.drain == ShutdownState::Done && *grace_over {
+        if io.shutdown_state == ShutdownState::Done && *grace_over {
             post.dropped += drop_what_was_cut_off(io, port);
         }
         if let Some(what) = wrong_with(io, port, *now) {
@@ -69,7 +69,7 @@ fn wrong_with(io: &Io, port: &mut SimDatagramSocket, now: u64) -> Option<String>
     if !closing && page.timers.iter().any(|(_, due)| *due <= now) {
         return Some("a timer that is due did not come up".to_string());
     }
-    if io.drain == ShutdownState::Done && !closing && !page.told_of_shutdown {
+    if io.shutdown_state == ShutdownState::Done && !closing && !page.told_of_shutdown {
         return Some("it was not told of the shutdown".to_string());
     }
     if closing {
@@ -86,7 +86,7 @@ fn wrong_with(io: &Io, port: &mut SimDatagramSocket, now: u64) -> Option<String>
 
 /// No edge is lost: the kernel owes nothing, the loop would sleep, so nothing may be left to do.
 pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
-    let io = &run.server.stage().io;
+    let io = &run.server.dispatcher().io;
     let sim = run.world.borrow();
     for (n, port) in sim.ports.iter().enumerate() {
         let Some(port) = port.as_ref().filter(|port| port.open) else { continue };
@@ -100,7 +100,7 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
 fn left_undone(io: &Io, port: &SimDatagramSocket) -> Option<&'static str> {
     let page = &port.page;
     let datagram = io.sockets.datagram(page.id?)?;
-    let retries = datagram.recv_backoff && io.next_deadline() <= io.after(ACCEPT_RETRY);
+    let retries = datagram.recv_backoff && io.next_deadline() <= io.deadline_in(ACCEPT_RETRY);
     let waits = !page.parcels.is_empty();
     if waits && port.is_writable() {
         return Some("datagrams wait to leave, and there is room");

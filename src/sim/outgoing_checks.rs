@@ -12,7 +12,7 @@ const LATE: u32 = 1;
 
 pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     let draining = run.is_draining_since().is_some();
-    let io = &run.server.stage().io;
+    let io = &run.server.dispatcher().io;
     let sim = &mut *run.world.borrow_mut();
     let now = sim.now;
     let mut live = 0;
@@ -75,7 +75,7 @@ fn what_is_overdue(
 /// The kernel owes nothing and the loop would sleep, so there must be something that is waited for.
 pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
     let draining = run.is_draining_since().is_some();
-    let io = &run.server.stage().io;
+    let io = &run.server.dispatcher().io;
     let sim = run.world.borrow();
     let idle = |k: usize, trip: &Outgoing| {
         let line = sim.lines[trip.plan.line as usize].as_ref();
@@ -120,7 +120,7 @@ fn left_undone(
 
 /// The server was shut down: nobody is on its way any more.
 pub(crate) fn all_over(run: &mut Run) -> Result<(), Failed> {
-    let io = &run.server.stage().io;
+    let io = &run.server.dispatcher().io;
     let sim = run.world.borrow();
     match sim.trips.iter().find(|trip| trip.is_live()) {
         Some(trip) => Err(format!("it outlived the shutdown: {trip:?}")),

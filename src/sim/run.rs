@@ -94,11 +94,11 @@ impl Run {
             let refused = [name(false, REFUSED), name(true, REFUSED)];
             server.set_verify_request(move |_, peer| !refused.contains(peer));
         }
-        let stage = server.stage();
+        let stage = server.dispatcher();
         stage.io.stopped_at = Some(0);
         stage.io.resolver.is_simulated = true;
         let listener = Listener::new(ListenerSocket::Memory);
-        let id = stage.io.adopt_listener(listener).map_err(|error| error.to_string())?;
+        let id = stage.io.register_listener(listener).map_err(|error| error.to_string())?;
         let peers = script.peers.clone();
         let factory = move |peer: &Addr| -> Box<dyn Handler<World>> {
             let n = u32::from(peer.port().unwrap_or_default());
@@ -184,8 +184,8 @@ impl Run {
             }
             Step::Dial(k) => {
                 drop(sim);
-                let stage = self.server.stage();
-                begin_connect(&mut stage.io, &mut stage.desk, &self.world, k as usize);
+                let stage = self.server.dispatcher();
+                begin_connect(&mut stage.io, &mut stage.registrar, &self.world, k as usize);
                 stage.install_pending();
                 return self.failure();
             }
@@ -206,8 +206,8 @@ impl Run {
     fn bind(&mut self, n: u32, script: &Script) -> Result<(), Failed> {
         let service = script.ports[n as usize];
         self.world.borrow_mut().ports[n as usize] = Some(SimDatagramSocket::new(service));
-        let stage = self.server.stage();
-        let adopted = stage.io.adopt_bound(DatagramSocket::in_memory(n));
+        let stage = self.server.dispatcher();
+        let adopted = stage.io.register_bound(DatagramSocket::in_memory(n));
         let Ok(id) = adopted else {
             let broken = self.world.borrow_mut().port(n).page.broken;
             return if broken { Ok(()) } else { Err(format!("port {n}: it was not opened")) };
@@ -269,7 +269,7 @@ impl Run {
     fn jump(&mut self, time: u64) {
         let mut sim = self.world.borrow_mut();
         sim.now += time;
-        self.server.stage().io.stopped_at = Some(sim.now);
+        self.server.dispatcher().io.stopped_at = Some(sim.now);
         self.server.io_mut();
     }
 
@@ -283,14 +283,14 @@ impl Run {
         let before = {
             let mut sim = self.world.borrow_mut();
             sim.begin_turn();
-            let io = &self.server.stage().io;
+            let io = &self.server.dispatcher().io;
             sim.draining = io.is_shutting_down();
-            sim.grace_over = match io.drain {
+            sim.grace_over = match io.shutdown_state {
                 ShutdownState::Requested { grace } => grace.is_zero(),
                 ShutdownState::Draining { deadline, .. } => deadline <= sim.now,
                 _ => false,
             };
-            if io.drain == ShutdownState::Done {
+            if io.shutdown_state == ShutdownState::Done {
                 sim.run_again();
             }
             let before = sim.progress;
@@ -352,7 +352,7 @@ impl Run {
     }
 
     fn would_sleep(&mut self) -> bool {
-        self.server.stage().io.timeout(None) != Some(Duration::ZERO)
+        self.server.dispatcher().io.timeout(None) != Some(Duration::ZERO)
     }
 
     fn end(&mut self, script: &Script) -> Result<(), Failed> {
@@ -387,14 +387,14 @@ impl Run {
     }
 
     fn shut_down(&mut self, grace: Duration) {
-        if self.server.stage().io.drain == ShutdownState::Done {
+        if self.server.dispatcher().io.shutdown_state == ShutdownState::Done {
             self.world.borrow_mut().run_again();
         }
         self.server.io_mut().shutdown(grace);
     }
 
     pub(crate) fn is_draining_since(&mut self) -> Option<u64> {
-        match self.server.stage().io.drain {
+        match self.server.dispatcher().io.shutdown_state {
             ShutdownState::Draining { deadline, .. } => Some(deadline),
             _ => None,
         }

@@ -280,7 +280,7 @@ impl ScriptedHandler {
             act(cx.io, world, Some(self.n), handles);
         }
         if let Some(trip) = trip {
-            begin_connect(cx.io, cx.desk, world, trip);
+            begin_connect(cx.io, cx.registrar, world, trip);
         }
     }
 }

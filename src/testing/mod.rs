@@ -139,7 +139,7 @@ pub fn look_up_with<S>(
 ) {
     let with_port = |ip| SocketAddr::new(ip, 0);
     let look_up = move |host: &str| Ok(look_up(host)?.into_iter().map(with_port).collect());
-    server.stage().io.resolver.look_up_with(Arc::new(look_up));
+    server.dispatcher().io.resolver.set_lookup(Arc::new(look_up));
 }
 
 /// A server whose connections are in memory and whose clock stands still; see the [module's
@@ -176,7 +176,7 @@ impl<S> TestServer<S> {
     /// When an option makes no sense (`InvalidInput`), or the system gives no poll.
     pub fn with_shared(shared: S, options: Options) -> io::Result<TestServer<S>> {
         let mut server = Server::with_shared(shared, options)?;
-        server.stage().io.stopped_at = Some(0);
+        server.dispatcher().io.stopped_at = Some(0);
         Ok(TestServer { server, wires: Vec::new() })
     }
 
@@ -188,8 +188,8 @@ impl<S> TestServer<S> {
         let (stream, wire) = memory::pair();
         let finished = Record::default();
         let handler = Box::new(RecordingHandler { handler, finished: Arc::clone(&finished) });
-        let stage = self.server.stage();
-        let id = stage.begin(SocketId::NOBODY, StreamSocket::Memory(stream), handler)?;
+        let stage = self.server.dispatcher();
+        let id = stage.start_connection(SocketId::NOBODY, StreamSocket::Memory(stream), handler)?;
         self.wires.push((id, wire.clone()));
         Ok(Peer { id, wire, finished })
     }
@@ -213,11 +213,11 @@ impl<S> TestServer<S> {
     }
 
     fn report_events(&mut self) {
-        let sockets = &mut self.server.stage().io.sockets;
+        let sockets = &mut self.server.dispatcher().io.sockets;
         self.wires.retain(|(id, wire)| {
             let event = wire.pipe().take_event();
             if let Some(ready) = event {
-                sockets.note(*id, ready);
+                sockets.set_ready(*id, ready);
             }
             sockets.get(*id).is_some()
         });
@@ -230,9 +230,9 @@ impl<S> TestServer<S> {
     /// As [`TestServer::run`] does.
     pub fn advance(&mut self, time: Duration) {
         self.run();
-        let end = self.server.stage().io.after(time).min(LAST_MOMENT);
+        let end = self.server.dispatcher().io.deadline_in(time).min(LAST_MOMENT);
         loop {
-            let io = &mut self.server.stage().io;
+            let io = &mut self.server.dispatcher().io;
             let next = io.next_deadline();
             let is_over = next == u64::MAX || next > end.saturating_add(LOOKS_AGAIN);
             io.stopped_at = Some(if is_over { end.max(io.now) } else { next });

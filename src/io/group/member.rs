@@ -18,7 +18,7 @@ pub(crate) struct GroupMember {
     /// The right to the connection that is made next.
     reserved: Option<ConnectionPermit>,
     /// The sockets of this loop by the number of their door.
-    doors: Vec<SocketId>,
+    opened: Vec<SocketId>,
     /// The loop is still being built: what it opens, all loops open.
     is_building: bool,
 }
@@ -29,8 +29,8 @@ impl GroupMember {
         index: usize,
         mailbox: Arc<dyn LoopControl>,
     ) -> GroupMember {
-        group.enter(index, mailbox);
-        GroupMember { group, index, reserved: None, doors: Vec::new(), is_building: true }
+        group.join(index, mailbox);
+        GroupMember { group, index, reserved: None, opened: Vec::new(), is_building: true }
     }
 
     /// From now on what the loop opens is its own.
@@ -39,31 +39,31 @@ impl GroupMember {
     /// When another loop has opened more.
     pub(crate) fn end_building(&mut self) -> io::Result<()> {
         self.is_building = false;
-        let (own, all) = (self.doors.len(), self.group.doors().len());
-        if own == all { Ok(()) } else { Err(other_number(all, own)) }
+        let (own, all) = (self.opened.len(), self.group.addrs().len());
+        if own == all { Ok(()) } else { Err(wrong_addr_count(all, own)) }
     }
 
     /// # Errors
     /// When the loops before have opened fewer.
     pub(in crate::io) fn may_open_more(&self) -> io::Result<()> {
-        let all = self.group.doors().len();
-        if self.index == 0 || self.doors.len() < all {
+        let all = self.group.addrs().len();
+        if self.index == 0 || self.opened.len() < all {
             return Ok(());
         }
-        Err(other_number(all, all + 1))
+        Err(wrong_addr_count(all, all + 1))
     }
 
     /// The number of the door that is opened next; `None` for what is this loop's own.
     pub(in crate::io) fn next_addr(&self) -> Option<usize> {
-        self.is_building.then_some(self.doors.len())
+        self.is_building.then_some(self.opened.len())
     }
 
     pub(in crate::io) fn note_opened_addr(&mut self, id: SocketId) {
-        self.doors.push(id);
+        self.opened.push(id);
     }
 
-    pub(crate) fn door(&self, number: usize) -> Option<SocketId> {
-        self.doors.get(number).copied()
+    pub(crate) fn opened_id(&self, number: usize) -> Option<SocketId> {
+        self.opened.get(number).copied()
     }
 
     /// Whether this loop may make one more connection. If not, it is woken when it may.
@@ -75,49 +75,50 @@ impl GroupMember {
     }
 
     /// The seat of a client that was handed over comes with it.
-    pub(crate) fn receive(&mut self, seat: ConnectionPermit) {
-        self.reserved = Some(seat);
+    pub(crate) fn adopt_permit(&mut self, permit: ConnectionPermit) {
+        self.reserved = Some(permit);
     }
 
     /// The connection is made.
-    pub(in crate::io) fn sit(&mut self) {
+    pub(in crate::io) fn use_reserved(&mut self) {
         debug_assert!(self.reserved.is_some());
-        if let Some(seat) = self.reserved.take() {
-            seat.keep();
+        if let Some(permit) = self.reserved.take() {
+            permit.forget();
         }
     }
 
     /// None is made.
-    pub(in crate::io) fn give_back(&mut self) {
+    pub(in crate::io) fn cancel_reservation(&mut self) {
         self.reserved = None;
     }
 
     /// A connection of this loop has ended.
-    pub(in crate::io) fn free(&self) {
-        self.group.free(self.index);
+    pub(in crate::io) fn release(&self) {
+        self.group.release(self.index);
     }
 
     /// Gives a client to the loop with the fewest connections; back when that is this one, or the
     /// other takes nobody.
-    pub(crate) fn hand_over(
+    pub(crate) fn hand_off(
         &mut self,
-        door: usize,
+        addr_index: usize,
         socket: StreamSocket,
         peer: Addr,
     ) -> Option<(StreamSocket, Addr)> {
         let to = self.group.least_loaded(self.index);
-        let seat = if to == self.index { None } else { self.reserved.take() };
-        let Some(mut seat) = seat else { return Some((socket, peer)) };
-        seat.move_to(to);
-        let mut refused = self.group.send(to, Handoff { door, socket, peer, seat }).err()?;
-        refused.seat.move_to(self.index);
-        self.reserved = Some(refused.seat);
+        let permit = if to == self.index { None } else { self.reserved.take() };
+        let Some(mut permit) = permit else { return Some((socket, peer)) };
+        permit.move_to(to);
+        let mut refused =
+            self.group.hand_off(to, Handoff { addr_index, socket, peer, permit }).err()?;
+        refused.permit.move_to(self.index);
+        self.reserved = Some(refused.permit);
         Some((refused.socket, refused.peer))
     }
 
     /// Those who were handed to this loop since the last look; nobody comes after the `last` one.
-    pub(crate) fn arrivals(&self, last: bool) -> Vec<Handoff> {
-        self.group.arrivals(self.index, last)
+    pub(crate) fn take_handoffs(&self, last: bool) -> Vec<Handoff> {
+        self.group.take_handoffs(self.index, last)
     }
 
     pub(crate) fn stop_all(&self, grace: Duration) {
@@ -125,7 +126,7 @@ impl GroupMember {
     }
 }
 
-fn other_number(first: usize, own: usize) -> io::Error {
+fn wrong_addr_count(first: usize, own: usize) -> io::Error {
     let what = format!(
         "each loop has to open the same addresses in the same order: the first one opened {first}, \
          another one {own}"
@@ -149,26 +150,26 @@ mod tests {
     #[test]
     fn a_client_whom_the_other_loop_refuses_counts_for_the_loop_that_keeps_it() {
         let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 10));
-        let place = |index| GroupMember::new(Arc::clone(&group), index, Arc::new(Deaf));
-        let (mut here, there) = (place(0), place(1));
+        let member = |index| GroupMember::new(Arc::clone(&group), index, Arc::new(Deaf));
+        let (mut here, there) = (member(0), member(1));
         let counts = || [0, 1].map(|index| group.members[index].count());
         // The other one has fewer, so a client goes there while it takes any.
         assert!(here.reserve());
-        here.sit();
+        here.use_reserved();
         assert!(here.reserve());
-        assert!(here.hand_over(0, StreamSocket::Unopened, Addr::Unnamed).is_none());
+        assert!(here.hand_off(0, StreamSocket::Unopened, Addr::Unnamed).is_none());
         assert_eq!(counts(), [1, 1]);
-        assert_eq!(there.arrivals(true).len(), 1, "the last look");
+        assert_eq!(there.take_handoffs(true).len(), 1, "the last look");
         assert_eq!(counts(), [1, 0], "it never sat down there");
         for _ in 0..3 {
             assert!(here.reserve());
-            let kept = here.hand_over(0, StreamSocket::Unopened, Addr::Unnamed);
+            let kept = here.hand_off(0, StreamSocket::Unopened, Addr::Unnamed);
             assert!(kept.is_some(), "a loop that has ended took it");
             assert_eq!(counts(), [2, 0]);
-            here.give_back();
+            here.cancel_reservation();
             assert_eq!(counts(), [1, 0]);
         }
-        here.free();
+        here.release();
         assert_eq!(counts(), [0, 0]);
     }
 }

@@ -8,35 +8,35 @@ use super::GroupState;
 /// Taken before a client is accepted, so that no two loops accept for the same one; who drops it
 /// gives it back. A server that is alone counts for itself and has none.
 #[derive(Debug)]
-pub(crate) struct ConnectionPermit(Option<Taken>);
+pub(crate) struct ConnectionPermit(Option<Counted>);
 
 #[derive(Debug)]
-struct Taken {
+struct Counted {
     group: Arc<GroupState>,
     /// The loop it is counted for.
     at: usize,
 }
 
 impl ConnectionPermit {
-    /// The connection stands: from now on its seat is freed by [`GroupState::free`].
-    pub(super) fn keep(mut self) {
+    /// The connection stands: from now on its seat is freed by [`GroupState::release`].
+    pub(super) fn forget(mut self) {
         self.0 = None;
     }
 
     /// The connection will be another loop's.
     pub(super) fn move_to(&mut self, index: usize) {
-        if let Some(taken) = &mut self.0 {
-            taken.group.count(taken.at, false);
-            taken.group.count(index, true);
-            taken.at = index;
+        if let Some(open_connections) = &mut self.0 {
+            open_connections.group.count(open_connections.at, false);
+            open_connections.group.count(index, true);
+            open_connections.at = index;
         }
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        if let Some(taken) = self.0.take() {
-            taken.group.free(taken.at);
+        if let Some(open_connections) = self.0.take() {
+            open_connections.group.release(open_connections.at);
         }
     }
 }
@@ -44,29 +44,32 @@ impl Drop for ConnectionPermit {
 impl GroupState {
     /// A seat for a connection of this loop, if there is one.
     pub(super) fn reserve(self: &Arc<Self>, index: usize) -> Option<ConnectionPermit> {
-        let one_more = |taken| (taken < self.max_connections).then_some(taken + 1);
-        self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
+        let one_more = |open_connections| {
+            (open_connections < self.max_connections).then_some(open_connections + 1)
+        };
+        self.open_connections.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
         self.count(index, true);
-        Some(ConnectionPermit(Some(Taken { group: Arc::clone(self), at: index })))
+        Some(ConnectionPermit(Some(Counted { group: Arc::clone(self), at: index })))
     }
 
     /// The same; if there is none, the loop is woken when there may be one.
     pub(super) fn reserve_or_wait(self: &Arc<Self>, index: usize) -> Option<ConnectionPermit> {
         self.reserve(index).or_else(|| {
-            self.members.get(index)?.waits.store(true, Ordering::SeqCst);
+            self.members.get(index)?.waits_for_permit.store(true, Ordering::SeqCst);
             // One that was freed before the note woke nobody.
             self.reserve(index)
         })
     }
 
     /// A connection of this loop has ended.
-    pub(super) fn free(&self, index: usize) {
+    pub(super) fn release(&self, index: usize) {
         self.count(index, false);
         // Somebody waits only where there was none left. All of them are woken: a loop that is
         // woken and does not want the seat any more would not pass it on.
-        if self.taken.fetch_sub(1, Ordering::SeqCst) == self.max_connections {
+        if self.open_connections.fetch_sub(1, Ordering::SeqCst) == self.max_connections {
             for (nth, member) in self.members.iter().enumerate() {
-                if member.waits.load(Ordering::SeqCst) && member.waits.swap(false, Ordering::SeqCst)
+                if member.waits_for_permit.load(Ordering::SeqCst)
+                    && member.waits_for_permit.swap(false, Ordering::SeqCst)
                 {
                     self.wake(nth);
                 }
@@ -103,13 +106,13 @@ mod tests {
         assert_eq!((group.members[0].count(), group.members[1].count()), (2, 0));
         drop(one);
         let third = group.reserve(1).unwrap();
-        third.keep();
+        third.forget();
         assert!(group.reserve(0).is_none());
-        group.free(1);
+        group.release(1);
         drop(group.reserve(0).unwrap());
         drop(other);
         assert_eq!((group.members[0].count(), group.members[1].count()), (0, 0));
-        assert_eq!(group.taken.load(Ordering::SeqCst), 0);
+        assert_eq!(group.open_connections.load(Ordering::SeqCst), 0);
     }
 
     /// A loop that counts how often it is woken.
@@ -129,16 +132,16 @@ mod tests {
         let group = Arc::new(GroupState::new(4, LoadBalancing::LeastConnections, 1));
         let loops: Vec<Arc<Wakes>> = (0..4).map(|_| Arc::default()).collect();
         for (index, one) in loops.iter().enumerate() {
-            group.enter(index, Arc::clone(one) as Arc<dyn LoopControl>);
+            group.join(index, Arc::clone(one) as Arc<dyn LoopControl>);
         }
         let woken =
             || -> Vec<usize> { loops.iter().map(|one| one.0.load(Ordering::SeqCst)).collect() };
-        let seat = group.reserve(0).unwrap();
+        let permit = group.reserve(0).unwrap();
         for index in [1, 3] {
             assert!(group.reserve_or_wait(index).is_none());
         }
         assert_eq!(woken(), [0, 0, 0, 0]);
-        drop(seat);
+        drop(permit);
         assert_eq!(woken(), [0, 1, 0, 1]);
         // Who was woken waits no more: it has to ask again.
         drop(group.reserve(0).unwrap());
@@ -153,14 +156,14 @@ mod tests {
                 let group = &group;
                 scope.spawn(move || {
                     for _ in 0..10_000 {
-                        if let Some(seat) = group.reserve_or_wait(index) {
-                            assert!(group.taken.load(Ordering::SeqCst) <= 3);
-                            drop(seat);
+                        if let Some(permit) = group.reserve_or_wait(index) {
+                            assert!(group.open_connections.load(Ordering::SeqCst) <= 3);
+                            drop(permit);
                         }
                     }
                 });
             }
         });
-        assert_eq!(group.taken.load(Ordering::SeqCst), 0);
+        assert_eq!(group.open_connections.load(Ordering::SeqCst), 0);
     }
 }

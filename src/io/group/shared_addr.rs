@@ -9,7 +9,7 @@ use crate::addr::Addr;
 pub(in crate::io) struct SharedAddr {
     /// Where it is, with the port it got.
     pub(in crate::io) addr: Addr,
-    pub(in crate::io) way: Distribution,
+    pub(in crate::io) distribution: Distribution,
     pub(in crate::io) is_datagram: bool,
 }
 
@@ -59,17 +59,17 @@ mod tests {
     #[test]
     fn a_loop_that_asks_for_something_else_is_told_so() {
         let at = |text: &str| vec![Addr::Ip(text.parse().unwrap())];
-        let door = SharedAddr {
+        let shared = SharedAddr {
             addr: Addr::Ip("127.0.0.1:7000".parse().unwrap()),
-            way: Distribution::ReusePort,
+            distribution: Distribution::ReusePort,
             is_datagram: false,
         };
         for same in ["127.0.0.1:0", "127.0.0.1:7000"] {
-            door.check(&at(same), false).unwrap();
+            shared.check(&at(same), false).unwrap();
         }
-        door.check(&at("127.0.0.1:0"), true).unwrap_err();
+        shared.check(&at("127.0.0.1:0"), true).unwrap_err();
         for other in ["127.0.0.1:7001", "127.0.0.2:0", "[::1]:7000"] {
-            let error = door.check(&at(other), false).unwrap_err();
+            let error = shared.check(&at(other), false).unwrap_err();
             assert!(error.to_string().contains("127.0.0.1:7000"), "{error}");
         }
     }

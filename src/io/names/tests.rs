@@ -19,14 +19,14 @@ fn started(names: &mut Names) -> Vec<String> {
 fn equal_names_are_looked_up_once_and_all_who_wait_are_told() {
     let ids = ids(4);
     let mut names = Names::new(8);
-    names.ask("a", client(1), ids[0]);
-    names.ask("a", client(2), ids[1]);
+    names.request("a", client(1), ids[0]);
+    names.request("a", client(2), ids[1]);
     assert_eq!(started(&mut names), ["a"]);
-    names.ask("a", client(3), ids[2]);
+    names.request("a", client(3), ids[2]);
     assert_eq!(started(&mut names), Vec::<String>::new());
-    names.forget("a", ids[1]);
-    assert_eq!(names.done("a"), [ids[0], ids[2]]);
-    names.ask("a", client(1), ids[3]);
+    names.cancel("a", ids[1]);
+    assert_eq!(names.finish("a"), [ids[0], ids[2]]);
+    names.request("a", client(1), ids[3]);
     assert_eq!(started(&mut names), ["a"], "the answer was for those who asked before");
 }
 
@@ -35,16 +35,16 @@ fn an_owner_holds_no_more_than_it_leaves_and_others_come_through() {
     let ids = ids(200);
     let mut names = Names::new(8);
     for (nth, id) in ids[..100].iter().enumerate() {
-        names.ask(&format!("slow{nth}"), client(1), *id);
+        names.request(&format!("slow{nth}"), client(1), *id);
     }
     assert_eq!(started(&mut names).len(), 4, "half of them");
     for (nth, owner) in (2..6).enumerate() {
-        names.ask(&format!("other{nth}"), client(owner), ids[100 + nth]);
+        names.request(&format!("other{nth}"), client(owner), ids[100 + nth]);
         assert_eq!(started(&mut names), [format!("other{nth}")]);
     }
-    names.ask("one more", client(7), ids[110]);
+    names.request("one more", client(7), ids[110]);
     assert_eq!(started(&mut names), Vec::<String>::new(), "no thread is left");
-    assert_eq!(names.done("slow0"), [ids[0]]);
+    assert_eq!(names.finish("slow0"), [ids[0]]);
     assert_eq!(started(&mut names), ["one more"], "its turn comes before that of who holds many");
 }
 
@@ -53,12 +53,12 @@ fn owners_take_turns() {
     let ids = ids(20);
     let mut names = Names::new(1);
     for nth in 0..3 {
-        names.ask(&format!("a{nth}"), client(1), ids[nth]);
-        names.ask(&format!("b{nth}"), client(2), ids[10 + nth]);
+        names.request(&format!("a{nth}"), client(1), ids[nth]);
+        names.request(&format!("b{nth}"), client(2), ids[10 + nth]);
     }
     let mut order = Vec::new();
     while let Some(host) = names.next() {
-        names.done(&host);
+        names.finish(&host);
         order.push(host);
     }
     assert_eq!(order, ["a0", "b0", "a1", "b1", "a2", "b2"]);
@@ -68,18 +68,18 @@ fn owners_take_turns() {
 fn what_nobody_waits_for_any_more_is_not_looked_up_and_leaves_nothing_behind() {
     let ids = ids(6);
     let mut names = Names::new(1);
-    names.ask("under way", client(1), ids[0]);
+    names.request("under way", client(1), ids[0]);
     assert_eq!(started(&mut names), ["under way"]);
-    names.ask("waiting", client(1), ids[1]);
-    names.ask("waiting", client(2), ids[2]);
-    names.forget("waiting", ids[1]);
+    names.request("waiting", client(1), ids[1]);
+    names.request("waiting", client(2), ids[2]);
+    names.cancel("waiting", ids[1]);
     assert_eq!(names.queues.len(), 1, "only who still waits has a turn");
-    names.forget("waiting", ids[2]);
-    names.forget("under way", ids[0]);
-    assert_eq!(names.done("under way"), []);
+    names.cancel("waiting", ids[2]);
+    names.cancel("under way", ids[0]);
+    assert_eq!(names.finish("under way"), []);
     assert_eq!(started(&mut names), Vec::<String>::new());
-    assert!(names.lookups.is_empty() && names.queues.is_empty() && names.held.is_empty());
-    assert_eq!(names.under_way, 0);
+    assert!(names.lookups.is_empty() && names.queues.is_empty() && names.threads.is_empty());
+    assert_eq!(names.running, 0);
 }
 
 #[test]
@@ -87,12 +87,12 @@ fn who_asks_for_a_name_that_waits_behind_others_of_its_owner_need_not_wait_so_lo
     let ids = ids(20);
     let mut names = Names::new(4);
     for (nth, id) in ids[..10].iter().enumerate() {
-        names.ask(&format!("n{nth}"), client(1), *id);
+        names.request(&format!("n{nth}"), client(1), *id);
     }
     assert_eq!(started(&mut names), ["n0", "n1"]);
-    names.ask("n9", client(2), ids[10]);
+    names.request("n9", client(2), ids[10]);
     assert_eq!(started(&mut names), ["n9"]);
-    assert_eq!(names.done("n9"), [ids[9], ids[10]]);
+    assert_eq!(names.finish("n9"), [ids[9], ids[10]]);
 }
 
 #[test]
@@ -121,25 +121,25 @@ struct Checked {
     names: Names,
     ids: Vec<SocketId>,
     waiting: Vec<(String, SocketId)>,
-    under_way: Vec<String>,
+    running: Vec<String>,
 }
 
 impl Checked {
     fn ask(&mut self, random: &mut Random) {
         let id = self.ids.iter().find(|id| !self.waiting.iter().any(|(_, one)| one == *id));
         let host = format!("h{}", random.below(8));
-        self.names.ask(&host, client(random.below(4) as u8), *id.unwrap());
+        self.names.request(&host, client(random.below(4) as u8), *id.unwrap());
         self.waiting.push((host, *id.unwrap()));
     }
 
     fn forget(&mut self, random: &mut Random) {
         let (host, id) = self.waiting.swap_remove(random.below(self.waiting.len()));
-        self.names.forget(&host, id);
+        self.names.cancel(&host, id);
     }
 
     fn done(&mut self, random: &mut Random) {
-        let host = self.under_way.swap_remove(random.below(self.under_way.len()));
-        let mut answered = self.names.done(&host);
+        let host = self.running.swap_remove(random.below(self.running.len()));
+        let mut answered = self.names.finish(&host);
         let of_host = self.waiting.iter().filter(|(one, _)| *one == host);
         let mut expected: Vec<SocketId> = of_host.map(|(_, id)| *id).collect();
         self.waiting.retain(|(one, _)| *one != host);
@@ -150,17 +150,17 @@ impl Checked {
 
     fn start(&mut self) {
         for host in started(&mut self.names) {
-            assert!(!self.under_way.contains(&host), "{host} twice");
+            assert!(!self.running.contains(&host), "{host} twice");
             assert!(self.waiting.iter().any(|(one, _)| *one == host), "{host} for nothing");
-            self.under_way.push(host);
+            self.running.push(host);
         }
     }
 
     fn check(&self) {
         let names = &self.names;
-        assert!(self.under_way.len() <= names.most && self.under_way.len() == names.under_way);
-        let idle = names.most > names.under_way;
-        let without = names.queues.iter().any(|queue| !names.held.contains_key(&queue.owner));
+        assert!(self.running.len() <= names.max_threads && self.running.len() == names.running);
+        let idle = names.max_threads > names.running;
+        let without = names.queues.iter().any(|queue| !names.threads.contains_key(&queue.owner));
         assert!(!(idle && without), "{names:?}");
     }
 }
@@ -173,20 +173,20 @@ fn no_thread_too_many_and_none_idle_while_an_owner_without_any_waits() {
     for seed in 0..2_000_u64 {
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         let names = Names::new(1 + random.below(5));
-        let (waiting, under_way) = (Vec::new(), Vec::new());
-        let mut checked = Checked { names, ids: ids.clone(), waiting, under_way };
+        let (waiting, running) = (Vec::new(), Vec::new());
+        let mut checked = Checked { names, ids: ids.clone(), waiting, running };
         for _ in 0..60 {
             match random.below(4) {
                 0 | 1 if checked.waiting.len() < ids.len() => checked.ask(&mut random),
                 2 if !checked.waiting.is_empty() => checked.forget(&mut random),
-                3 if !checked.under_way.is_empty() => checked.done(&mut random),
+                3 if !checked.running.is_empty() => checked.done(&mut random),
                 _ => {}
             }
             checked.start();
             checked.check();
         }
-        for host in checked.under_way {
-            checked.names.done(&host);
+        for host in checked.running {
+            checked.names.finish(&host);
             started(&mut checked.names);
         }
     }

@@ -49,7 +49,7 @@ fn a_connection_that_fails_at_once_keeps_no_place_of_the_group() {
         // While somebody else has it, it is refused; afterwards it may begin.
         let error = server.connect(missing().delay(LATER), Echo).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded, "{why}");
-        other.io_mut().sockets.give_back();
+        other.io_mut().sockets.cancel_reservation();
         server.connect(missing().delay(LATER), Echo).unwrap();
     }
 }

@@ -38,7 +38,7 @@ impl World {
         }
     }
 
-    /// What `Reactor::event` does.
+    /// What `Reactor::on_event` does.
     fn deliver(&mut self, ready: Readiness) {
         let Readiness { readable, writable, read_closed, urgent, error } = ready;
         if (readable || read_closed) && !urgent && !error {

@@ -326,7 +326,7 @@ impl World {
         }
     }
 
-    /// What `Dispatcher::deadline` does.
+    /// What `Dispatcher::on_deadline` does.
     fn idle_due(&mut self) {
         let connecting = self.stream.is_connecting();
         let open = self.stream.close_state() == CloseState::Open;
@@ -354,7 +354,7 @@ impl World {
         }
     }
 
-    /// What `Dispatcher::frame_deadline` does.
+    /// What `Dispatcher::on_frame_deadline` does.
     fn frame_due(&mut self) {
         self.now += PATIENCE;
         if !self.stream.is_frame_deadline_armed() {

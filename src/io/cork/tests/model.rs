@@ -23,7 +23,7 @@ enum Act {
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (0..3_000_usize, 0..9_000_usize).prop_map(|(n, most)| Act::Send { n, most }),
-        1 => (0..ROOM / 2).prop_map(|n| Act::Send { n, most: usize::MAX }),
+        1 => (0..CAPACITY / 2).prop_map(|n| Act::Send { n, most: usize::MAX }),
         1 => Just(Act::GiveUp),
         3 => Just(Act::Next),
         1 => Just(Act::Write),
@@ -32,7 +32,7 @@ fn act() -> impl Strategy<Value = Act> {
 
 /// A cork buffer, and what it should contain.
 struct Checked {
-    outbox: CorkBuffer,
+    cork: CorkBuffer,
     round: Vec<CorkedSpan>,
     /// What the turns before sent.
     turns: Vec<(SocketId, Vec<u8>)>,
@@ -43,9 +43,9 @@ struct Checked {
 impl Checked {
     fn begin(&mut self) -> Result<SocketId, TestCaseError> {
         let id = SocketId::from_token(Token(self.turns.len()));
-        if !self.outbox.is_serving(id) {
+        if !self.cork.is_corked(id) {
             prop_assert!(self.own.is_empty());
-            self.outbox.begin(id);
+            self.cork.begin_turn(id);
         }
         Ok(id)
     }
@@ -57,10 +57,10 @@ impl Checked {
 
     fn send(&mut self, byte: u8, n: usize, most: usize) -> Result<(), TestCaseError> {
         let end = self.others() + self.own.len() + n;
-        let (fits, may) = (end <= ROOM, self.own.len() + n <= most);
-        let had_capacity = end <= self.outbox.bytes.len();
-        prop_assert_eq!(self.outbox.grow(n), fits && !had_capacity);
-        let reserved = self.outbox.room_for(n, most);
+        let (fits, may) = (end <= CAPACITY, self.own.len() + n <= most);
+        let had_capacity = end <= self.cork.bytes.len();
+        prop_assert_eq!(self.cork.grow(n), fits && !had_capacity);
+        let reserved = self.cork.reserve(n, most);
         prop_assert_eq!(reserved.is_some(), fits && may);
         if let Some(reserved) = reserved {
             prop_assert_eq!(reserved.len(), n);
@@ -70,39 +70,39 @@ impl Checked {
         Ok(())
     }
 
-    fn give_up(&mut self, id: SocketId) -> Result<(), TestCaseError> {
-        prop_assert_eq!(self.outbox.give_up(), &self.own[..]);
-        prop_assert!(!self.outbox.is_serving(id));
+    fn take_current(&mut self, id: SocketId) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.cork.take_current(), &self.own[..]);
+        prop_assert!(!self.cork.is_corked(id));
         self.own.clear();
         Ok(())
     }
 
     fn next(&mut self, id: SocketId) -> Result<(), TestCaseError> {
-        let sent = self.outbox.end();
+        let sent = self.cork.end_turn();
         prop_assert_eq!(sent, self.own.len());
         self.round.push(CorkedSpan { id, sent });
         self.turns.push((id, std::mem::take(&mut self.own)));
-        prop_assert!(!self.outbox.is_serving(id) && self.outbox.collected() == 0);
+        prop_assert!(!self.cork.is_corked(id) && self.cork.corked_len() == 0);
         Ok(())
     }
 
     fn write(&mut self) -> Result<(), TestCaseError> {
-        self.outbox.give_up();
+        self.cork.take_current();
         self.own.clear();
-        let lent = self.outbox.lend();
-        let written: Vec<_> = parts(&self.round, &lent).map(|(id, p)| (id, p.to_vec())).collect();
+        let lent = self.cork.take();
+        let written: Vec<_> = spans(&self.round, &lent).map(|(id, p)| (id, p.to_vec())).collect();
         prop_assert_eq!(&written, &self.turns);
-        self.outbox.clear(lent);
+        self.cork.restore(lent);
         self.round.clear();
         self.turns.clear();
-        prop_assert!(self.outbox.is_empty());
+        prop_assert!(self.cork.is_empty());
         Ok(())
     }
 
     fn check(&self) -> Result<(), TestCaseError> {
-        prop_assert_eq!(self.outbox.collected(), self.own.len());
-        prop_assert_eq!(self.outbox.is_empty(), self.others() == 0);
-        prop_assert!(self.outbox.bytes.len() <= ROOM);
+        prop_assert_eq!(self.cork.corked_len(), self.own.len());
+        prop_assert_eq!(self.cork.is_empty(), self.others() == 0);
+        prop_assert!(self.cork.bytes.len() <= CAPACITY);
         Ok(())
     }
 }
@@ -113,12 +113,12 @@ proptest! {
     #[test]
     fn each_turn_gets_back_what_it_sent(acts in vec(act(), 0..60)) {
         let (round, turns, own) = (Vec::new(), Vec::new(), Vec::new());
-        let mut checked = Checked { outbox: CorkBuffer::new(), round, turns, own };
+        let mut checked = Checked { cork: CorkBuffer::new(), round, turns, own };
         for (nth, act) in acts.into_iter().enumerate() {
             let id = checked.begin()?;
             match act {
                 Act::Send { n, most } => checked.send(nth as u8, n, most)?,
-                Act::GiveUp => checked.give_up(id)?,
+                Act::GiveUp => checked.take_current(id)?,
                 Act::Next => checked.next(id)?,
                 Act::Write => checked.write()?,
             }

@@ -56,7 +56,7 @@ impl Checked {
             self.stale.insert(entry.1);
         }
         let keys: BTreeSet<u32> = self.live.iter().map(|(_, key)| *key).collect();
-        self.deadlines.forget(made.len(), |key| keys.contains(&key));
+        self.deadlines.note_stale(made.len(), |key| keys.contains(&key));
         if self.deadlines.len() == self.live.len() {
             self.stale.clear();
         }

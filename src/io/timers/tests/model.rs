@@ -75,7 +75,7 @@ impl Checked {
     fn check(&mut self) -> Result<(), TestCaseError> {
         let timers = &mut self.timers;
         prop_assert!(self.over.iter().all(|timer| !timers.cancel(*timer)));
-        prop_assert_eq!(timers.alarms.len(), self.set.len());
+        prop_assert_eq!(timers.owners.len(), self.set.len());
         if let Some((at, _)) = self.set.keys().next() {
             prop_assert!(timers.next().is_some_and(|next| next <= *at));
         }
