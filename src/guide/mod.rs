@@ -12,8 +12,10 @@
 //! | [Shutdown](shutdown) | how a connection ends, how a server ends, and what becomes of what is under way |
 //! | [Handlers that block](blocking) | what one client may cost there, in memory and in time; processes and signals |
 //! | [Talking to other connections](other_connections) | broadcasts, relays, other threads, and work that blocks |
+//! | [Outgoing connections](outgoing) | to connect, to ask, and to connect again |
 //! | [Datagrams](datagrams) | one call for each, and what becomes of those that cannot leave |
 //! | [Several loops](several_loops) | one server for each core, behind the same addresses |
+//! | [Scaling](scaling) | what a million connections need, and ten million |
 //! | [Limits](limits) | what could grow or last, and its bound |
 //! | [Coming from Python](from_python) | what each part of Python's `socketserver` is called here |
 //!
@@ -44,7 +46,9 @@ pub mod datagrams;
 pub mod from_python;
 pub mod limits;
 pub mod other_connections;
+pub mod outgoing;
 pub mod protocol;
+pub mod scaling;
 pub mod several_loops;
 pub mod shutdown;
 pub mod timeouts;
