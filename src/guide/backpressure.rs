@@ -1,32 +1,32 @@
 //! Backpressure: what happens when a peer does not read, and what a handler does then.
 //!
-//! Sending never blocks and never fails for want of room: what the system does not take waits in
-//! memory. So the question is how much may wait, and who stops when it is too much. Three numbers of
-//! the [`Options`](crate::Options) answer it, for each connection:
+//! Sending never blocks, and never fails because a buffer is full: output that the kernel does not accept
+//! is queued in memory. Three numbers of the [`Options`](crate::Options) bound that queue, for each
+//! connection:
 //!
-//! | unsent bytes | what happens | default |
+//! | queued bytes | what happens | default |
 //! |---|---|---|
-//! | more than `high_water` | the connection is congested: it is read no more, and `send` says [`SendStatus::Congested`](crate::SendStatus::Congested) | 64 KiB |
+//! | more than `high_water` | the connection is congested: it is not read any more, and `send` returns [`SendStatus::Congested`](crate::SendStatus::Congested) | 64 KiB |
 //! | no more than `low_water`, after that | it is read again, and its handler's `drained` runs | 16 KiB |
 //! | more than `output_limit` | it is reset with [`CloseReason::OutputLimit`](crate::CloseReason::OutputLimit) | 16 MiB |
 //!
-//! What was sent when the answer was `Congested` is on its way all the same; it is never to be sent
-//! again. The answer says: enough for now.
+//! Bytes for which `send` returned `Congested` are queued all the same; do not send them again. The value
+//! means: no more for now.
 //!
 //! # Answering requests
 //!
 //! A congested connection is not read, so a handler whose answers are about as large as its requests
 //! needs to do nothing. But one read may bring a thousand small requests with large answers. The
-//! handler stops when it is congested, and leaves the other requests where they are. It needs no
-//! pause and no `drained`: **when the output has drained, what it left is shown to it again by
-//! itself**, first `drained`, then `handle`.
+//! handler stops when the connection is congested, and leaves the other requests unconsumed. It needs
+//! no pause and no `drained`: **when the output has drained, the unconsumed input is delivered again**,
+//! first `drained`, then `handle`.
 //!
 //! ```
 //! use std::io;
 //! use socketserver::testing::TestServer;
 //! use socketserver::{Context, Handler, Input, Options};
 //!
-//! /// Answers each byte with a thousand.
+//! /// Answers each byte with a thousand bytes.
 //! struct Thousand;
 //!
 //! impl Handler<usize> for Thousand {
@@ -48,7 +48,7 @@
 //! peer.send("requests which come together");
 //! server.run();
 //! assert_eq!(*server.shared(), 5, "the fifth answer was above high water");
-//! peer.set_room(usize::MAX); // now it does
+//! peer.set_room(usize::MAX); // now it reads
 //! server.run();
 //! assert_eq!(*server.shared(), 28);
 //! assert_eq!(peer.received().len(), 28_000);
@@ -65,7 +65,7 @@
 //! use socketserver::testing::TestServer;
 //! use socketserver::{Context, Handler, Input};
 //!
-//! /// Sends so many zeros when it is asked to.
+//! /// Sends `.0` zeros when it is asked to.
 //! struct Zeros(usize);
 //!
 //! impl Handler for Zeros {
@@ -89,7 +89,7 @@
 //! peer.set_room(0);
 //! peer.send("go");
 //! server.run();
-//! assert!(server.io().stats().pending_output() < 100_000, "ten million do not wait in memory");
+//! assert!(server.io().stats().pending_output() < 100_000, "the ten million are not queued in memory");
 //! peer.set_room(usize::MAX);
 //! server.run();
 //! assert_eq!(peer.received().len(), 10_000_000);
@@ -98,21 +98,20 @@
 //!
 //! # Feeding another connection
 //!
-//! When the bytes of one connection go to another, it is the other one that becomes congested, and
-//! nothing stops the first by itself. It pauses itself, and the other's `drained` resumes it. A paused
-//! connection is not read and its handler sees no input. [`Io::resume`](crate::Io::resume) has it
-//! read again. It causes a call of `handle` at once only when the handler had left something;
-//! otherwise `handle` comes with the next bytes. So a handler that is to do something when it is
-//! resumed sets a timer of zero, or is one that leaves input.
+//! When the bytes of one connection go to another, the other one becomes congested, and the first is still
+//! read. So the first pauses itself, and the other's `drained` resumes it. A paused connection is not
+//! read, and its handler gets no input. After [`Io::resume`](crate::Io::resume) it is read again. `handle`
+//! is called at once only if there is unconsumed input; otherwise with the next bytes. A handler that must
+//! act when it is resumed sets a timer of zero.
 //!
 //! ```
 //! # use std::io;
 //! # use socketserver::testing::TestServer;
 //! # use socketserver::{Context, Handler, Input};
 //! /// Takes one byte at a time, and pauses itself.
-//! struct TraceEvent;
+//! struct OneByte;
 //!
-//! impl Handler<usize> for TraceEvent {
+//! impl Handler<usize> for OneByte {
 //!     fn handle(&mut self, cx: &mut Context<'_, usize>, input: &mut Input<'_>) -> io::Result<()> {
 //!         input.take(1);
 //!         *cx.shared += 1;
@@ -122,11 +121,11 @@
 //! }
 //!
 //! let mut server = TestServer::with_shared(0, Default::default())?;
-//! let peer = server.connect(TraceEvent)?;
+//! let peer = server.connect(OneByte)?;
 //! peer.send("ab");
 //! for calls in [1, 2, 2] {
 //!     server.run();
-//!     assert_eq!(*server.shared(), calls, "the third time nothing was left");
+//!     assert_eq!(*server.shared(), calls, "the third time no input was left");
 //!     server.io_mut().resume(peer.id());
 //! }
 //! # Ok::<(), io::Error>(())
@@ -135,12 +134,12 @@
 //! [`Relay`](crate::Relay) does all of this for two connections that are one
 //! ([Talking to other connections](super::other_connections)).
 //!
-//! # Many who listen
+//! # Broadcasts
 //!
-//! A sender of news cannot wait for the slowest of those who listen. It must choose: leave out
-//! news for who is congested ([`Io::is_congested`](crate::Io::is_congested)), which suits values of
-//! which only the latest counts; or cut off who is congested ([`Io::abort`](crate::Io::abort)), which
-//! suits a stream that must not have gaps. Who chooses nothing has chosen `output_limit`:
+//! A publisher cannot wait for the slowest subscriber. It has the choice: skip a subscriber that is
+//! congested ([`Io::is_congested`](crate::Io::is_congested)), which suits values of which only the latest
+//! counts; or abort it ([`Io::abort`](crate::Io::abort)), which suits a stream that must not have gaps.
+//! Without a choice `output_limit` ends it:
 //!
 //! ```
 //! use socketserver::testing::TestServer;
@@ -160,18 +159,18 @@
 //!
 //! # Full duplex
 //!
-//! That a congested connection is not read is right for questions and answers. It is wrong where
-//! both sides send a lot of their own accord: when both wait for the other to read, neither does.
-//! One side must read on, which [`Io::set_read_while_congested`](crate::Io::set_read_while_congested) asks for. It must
-//! then bound its output in another way, since what comes in no longer stops. A relay is full duplex
-//! too, because each of its directions is bounded by the other connection.
+//! Not to read a congested connection is right for requests and responses. It is wrong where both sides send
+//! much of their own accord: each waits for the other to read, and neither does. One side must go on
+//! reading, by [`Io::set_read_while_congested`](crate::Io::set_read_while_congested). Its handler must then
+//! bound its output in another way, because its input no longer stops. A relay reads while it is congested
+//! too: the other connection bounds each of its directions.
 //!
 //! ```
 //! use std::io;
 //! use socketserver::testing::TestServer;
 //! use socketserver::{Context, Handler, Input};
 //!
-//! /// Answers with a megabyte, and counts what comes.
+//! /// Answers with a megabyte, and counts its input.
 //! struct Both;
 //!
 //! impl Handler<usize> for Both {
@@ -193,7 +192,7 @@
 //! for read in [5000, 10_000] {
 //!     peer.send([1; 5000]);
 //!     server.run();
-//!     assert_eq!(*server.shared(), read, "the second time although it is congested");
+//!     assert_eq!(*server.shared(), read, "the second time while it is congested");
 //! }
 //! assert!(server.io().is_congested(peer.id()));
 //! # Ok::<(), io::Error>(())

@@ -2,8 +2,8 @@
 //!
 //! A [`blocking::Handler`](crate::blocking::Handler) is straight-line code for one client; a
 //! [`Workers`](crate::blocking::Workers) says whether it runs in the loop, in a thread or in a process.
-//! While it waits it holds its thread or its process, so how long it may wait, and how much it keeps
-//! while it does, are the first questions to answer.
+//! A handler that waits holds its thread or its process. So the first questions are how long it may wait,
+//! and how much memory it may hold meanwhile.
 //!
 //! # Memory: every read has a limit
 //!
@@ -11,7 +11,7 @@
 //! [`take_frame_with`](crate::blocking::Request::take_frame_with),
 //! [`delimited`](crate::blocking::Request::take_delimited) and
 //! [`take_exact`](crate::blocking::Request::take_exact) take a limit for that reason, and fail as soon
-//! as it is passed. `read_line` of the standard library cannot be given one; here it fails above
+//! as it is exceeded. `read_line` of the standard library takes none; here it fails above
 //! [`Options::input_limit`](crate::Options::input_limit), as do `read_until`, `lines`, `read_to_end` and
 //! `read_to_string`.
 //!
@@ -22,13 +22,13 @@
 //! use socketserver::Server;
 //! use socketserver::blocking::{Workers, Request};
 //!
-//! /// `POST length`, then so many bytes, which are counted.
+//! /// `POST length`, then `length` bytes, whose zeros are counted.
 //! fn serve(request: &mut Request<'_>) -> io::Result<()> {
 //!     let Some(line) = request.take_line(80)? else { return Ok(()) };
 //!     let words = String::from_utf8_lossy(line);
 //!     let length = words.strip_prefix("POST ").and_then(|length| length.parse().ok());
 //!     let Some(length) = length else { return request.send_all(b"what?\n") };
-//!     // However much the line says, no more than 1 MiB is ever kept, and only what has come.
+//!     // Whatever the line says, at most 1 MiB is held, and only bytes that have arrived.
 //!     let body = request.take_exact(length, 1 << 20)?.unwrap_or_default();
 //!     let zeros = body.iter().filter(|byte| **byte == b'0').count();
 //!     writeln!(request, "{zeros} of {length}")
@@ -57,17 +57,16 @@
 //!
 //! # Time: a timeout for each read and write, a deadline for all
 //!
-//! | | what it limits | a peer that sends, or takes, one byte now and then |
+//! | | what it limits | a peer that sends, or reads, one byte now and then |
 //! |---|---|---|
-//! | [`Workers::timeout`](crate::blocking::Workers::timeout) | one read, or one write of any length | passes every one of its reads |
+//! | [`Workers::timeout`](crate::blocking::Workers::timeout) | one read, or one write of any length | never exceeds it |
 //! | [`Workers::deadline`](crate::blocking::Workers::deadline) | all reads and writes together | ends at the deadline |
 //!
-//! With a timeout alone, as many such peers as there are threads hold all of them, and nobody else is
-//! served. So a service that anybody may reach has both. A handler that serves many requests on one
+//! With a timeout alone, as many such peers as there are threads hold all the threads, and other clients
+//! are not served. So a public service sets both. A handler that serves many requests on one
 //! connection gives each its own time with
-//! [`Request::set_deadline`](crate::blocking::Request::set_deadline). What has no end by itself, a
-//! computation or a query to somebody else, is not ended by either: they are looked at when the
-//! handler reads or writes.
+//! [`Request::set_deadline`](crate::blocking::Request::set_deadline). Neither ends
+//! a computation, or a query to another server: both are checked when the handler reads or writes.
 //!
 //! ```
 //! use std::io;
@@ -77,7 +76,7 @@
 //!
 //! fn serve(request: &mut Request<'_>) -> io::Result<()> {
 //!     loop {
-//!         // Each line, and its answer, has 5 s, however it comes.
+//!         // Each line and its answer have 5 s together.
 //!         request.set_deadline(Some(Instant::now() + Duration::from_secs(5)))?;
 //!         let Some(line) = request.take_line(1024)? else { return Ok(()) };
 //!         let answer = [line, b"\n"].concat();
@@ -85,25 +84,25 @@
 //!     }
 //! }
 //!
-//! let mode = Workers::threads(64).timeout(Duration::from_secs(5)).deadline(Duration::from_secs(600));
+//! let workers = Workers::threads(64).timeout(Duration::from_secs(5)).deadline(Duration::from_secs(600));
 //! let mut server = Server::new()?;
-//! server.listen_blocking("127.0.0.1:0", &mode, |_peer| serve)?;
+//! server.listen_blocking("127.0.0.1:0", &workers, |_peer| serve)?;
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
 //! # A shutdown ends reads
 //!
-//! When the server shuts down, a handler in a thread or a process still reads what has come in, and
-//! then the end, as if its client had ended. What it answers to that arrives. A handler that only
-//! writes meets no end; it asks
-//! [`Request::is_shutting_down`](crate::blocking::Request::is_shutting_down), or is cut off when the
+//! When the server shuts down, a handler in a thread or a process still reads what has arrived, and
+//! then gets EOF, as if its client had half-closed. Its answer to that is sent. A handler that only
+//! writes gets no EOF; it asks
+//! [`Request::is_shutting_down`](crate::blocking::Request::is_shutting_down), or is aborted when the
 //! grace is over.
 //!
 //! ```
 //! use std::io;
 //! use socketserver::blocking::Request;
 //!
-//! /// Numbers, until the client is gone or the server stops.
+//! /// Sends numbers until the client is gone or the server shuts down.
 //! fn count(request: &mut Request<'_>) -> io::Result<()> {
 //!     for n in 0_u64.. {
 //!         if request.is_shutting_down() {
@@ -124,7 +123,7 @@
 //! to one child ends that child, and the server goes on. What a terminal sends to all its processes
 //! (SIGINT for Ctrl-C) is for the parent to handle, and does nothing to a child. So the recipe on the
 //! page about [shutdown](super::shutdown) is right with threads and with processes.
-//! `Workers::inherit_signals` has the handlers run in children as well, for who means that.
+//! `Workers::inherit_signals` has the handlers run in children as well.
 //!
-//! With `Workers::inline` the loop hears of a stop only when the handler that runs has returned: a silent
-//! client holds it up until it leaves, or until `Workers::timeout` or `Workers::deadline` ends the wait.
+//! With `Workers::inline` the loop notices a shutdown only when the running handler has returned: a silent
+//! client delays it until it closes, or until `Workers::timeout` or `Workers::deadline` ends the wait.

@@ -1,6 +1,6 @@
 //! Datagrams: one handler for a socket, one call for each datagram.
 //!
-//! This page has no code of its own. A datagram needs no conversation, so a closure will do:
+//! There are no connections, so one closure serves all peers:
 //!
 //! ```rust,no_run
 //! use socketserver::{Addr, Context, Server};
@@ -15,16 +15,16 @@
 //! }
 //! ```
 //!
-//! A handler with more to say is a [`DatagramHandler`](crate::DatagramHandler): `error` is told of what the
-//! system reports about earlier ones (ICMP), `truncated` of one that was longer than
-//! [`Options::max_packet_size`](crate::Options::max_packet_size), `drained` when the queue of those that wait
-//! to leave is empty again.
+//! A [`DatagramHandler`](crate::DatagramHandler) has more callbacks: `error` for what the kernel reports about
+//! earlier datagrams (ICMP), `truncated` for a datagram longer than
+//! [`Options::max_packet_size`](crate::Options::max_packet_size), `drained` when the send queue is empty
+//! again.
 //!
-//! * **Nothing is owed.** What cannot leave is dropped and counted
-//!   ([`Stats::packets_dropped`](crate::Stats::packets_dropped)), delays nobody, and costs no other datagram.
+//! * **Drops are allowed.** A datagram that cannot be sent is dropped and counted
+//!   ([`Stats::packets_dropped`](crate::Stats::packets_dropped)); it delays and costs no other.
 //! * **An answer leaves from the address that was asked**, also where the socket is bound to the wildcard
-//!   (`0.0.0.0`, `[::]`); for one that comes later there is [`Io::send_from`](crate::Io::send_from).
-//! * **Nobody answers himself.** A datagram that seems to come from a socket of this server is not handled,
+//!   (`0.0.0.0`, `[::]`); a later answer uses [`Io::send_from`](crate::Io::send_from).
+//! * **No loops.** A datagram that seems to come from a socket of this server is not handled,
 //!   unless [`Options::accept_own_packets`](crate::Options::accept_own_packets) says so: two services could be made to
 //!   answer each other for ever (CERT CA-1996-01).
 //! * **One peer.** [`Server::connect_datagram`](crate::Server::connect_datagram) and

@@ -1,6 +1,6 @@
 //! What each part of Python's `socketserver` is called here, and what is different.
 //!
-//! This page has no code of its own. It goes through the module of Python 3.12 class by class.
+//! The page goes through the module of Python 3.12 class by class.
 //!
 //! # A server, line by line
 //!
@@ -43,7 +43,7 @@
 //! that ends in the middle of it without any; `Request::take_line` takes `\n` and `\r\n` away, so that
 //! `abc\r\ndef` and an end are answered with `ABC\r\nDEF` there and with `ABC\nDEF\n` here.
 //! `Request` is `BufRead` too: `read_until(b'\n', ..)` gives what Python's does, and behind
-//! [`Read::take`](std::io::Read::take) no more than so much.
+//! [`Read::take`](std::io::Read::take) no more than its limit.
 //!
 //! A class of Python is two choices here: the transport is the address and the verb, the mix-in is
 //! the [`Workers`](crate::blocking::Workers).
@@ -122,12 +122,12 @@
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
-//! Without its `eof` the last line, `def`, would be lost: a blocking handler meets the end where it
-//! reads, and one of the loop is told.
+//! Without its `eof` the last line, `def`, would be lost: a blocking handler gets EOF where it reads, a
+//! handler of the loop by a callback.
 //!
 //! # The names of the module
 //!
-//! `n` is how many may be busy at once; Python's default for processes is
+//! `n` is the number of handlers that run at once; Python's default for processes is
 //! [`MAX_CHILDREN`](crate::blocking::MAX_CHILDREN), and for threads it has no limit.
 //!
 //! | in Python | here |
@@ -158,17 +158,17 @@
 //! |---|---|---|
 //! | `__init__(address, handler)` | [`Server::new`](crate::Server::new), [`Server::listen_blocking`](crate::Server::listen_blocking), [`Server::bind_blocking`](crate::Server::bind_blocking) | a factory makes the handlers, so they can be given what they need |
 //! | `timeout` | the argument of [`Server::handle_request`](crate::Server::handle_request) | |
-//! | `server_activate` | part of `listen_blocking` | whoever connects waits in the backlog until the server runs; what is to be done then is done after `listen_blocking` |
-//! | `serve_forever` | [`Server::serve_forever`](crate::Server::serve_forever) | no `poll_interval`: it sleeps until something happens; all who wait are accepted and not one a turn |
+//! | `server_activate` | part of `listen_blocking` | clients wait in the backlog until the server runs; code for that moment goes after `listen_blocking` |
+//! | `serve_forever` | [`Server::serve_forever`](crate::Server::serve_forever) | no `poll_interval`: it sleeps until something happens; all waiting clients are accepted, not one a turn |
 //! | `shutdown` | [`ServerHandle::shutdown`](crate::ServerHandle::shutdown), [`Io::shutdown`](crate::Io::shutdown) | at once, with a grace, from anywhere, a handler too, before the run and twice; to wait is a step of its own, [`ServerHandle::wait`](crate::ServerHandle::wait) |
 //! | `service_actions` | [`Server::set_service_actions`](crate::Server::set_service_actions) | once a turn, and there is no turn while nothing happens; for something regular there are timers |
-//! | `handle_request` | [`Server::handle_request`](crate::Server::handle_request) | says what became of it; waits for the end of the conversation in every mode |
+//! | `handle_request` | [`Server::handle_request`](crate::Server::handle_request) | returns the outcome; waits for the end of the request in every mode |
 //! | `handle_timeout` | [`RequestOutcome::TimedOut`](crate::RequestOutcome::TimedOut) | a value and not a hook |
 //! | `get_request` | [`Server::watch`](crate::Server::watch) | for requests that come from something else than a socket |
 //! | `verify_request` | [`Server::set_verify_request`](crate::Server::set_verify_request) | before a handler is made; it sees the address |
 //! | `process_request` | the [`Workers`](crate::blocking::Workers) | |
 //! | `finish_request` | the factory | called for each connection and each datagram |
-//! | `shutdown_request`, `close_request` | the end of the handler | what was written arrives, then the end; that bytes still come in does not destroy it |
+//! | `shutdown_request`, `close_request` | the end of the handler | what was written arrives, then EOF; input that is still arriving does not destroy it |
 //! | `handle_error` | [`Workers::handle_error`](crate::blocking::Workers::handle_error) | by default one line in the log, once a second at most; panics are errors |
 //! | `SystemExit` in a handler | [`Exit`](crate::Exit) | the same: out of `serve_forever` inline, else the end of that one |
 //! | `server_close` | [`Io::server_close`](crate::Io::server_close), or drop the server | |
@@ -190,7 +190,7 @@
 //! | `server_bind` | `listen_blocking` | the address is known at once, so port 0 has its number |
 //! | `fileno` | `AsFd` of [`Server`](crate::Server) | it is the poll: a foreign loop that watches it calls [`Server::turn`](crate::Server::turn) |
 //! | `client_address` of a Unix client | [`Addr::Unnamed`](crate::Addr::Unnamed) | and not `''` |
-//! | a path that is left over | [`Server::listen`](crate::Server::listen) reclaims it | only when nobody answers there; our own is removed at the end |
+//! | a path that is left over | [`Server::listen`](crate::Server::listen) reclaims it | only when no server answers there; the server's own path is removed at the end |
 //! | errors of `accept` | counted and logged | a shortage is waited out, and not spun on |
 //!
 //! # `UDPServer`, `UnixDatagramServer`
@@ -208,22 +208,22 @@
 //!
 //! | in Python | here | what is different |
 //! |---|---|---|
-//! | `timeout` | | the end of a child is an event, so nobody looks for it now and then |
-//! | `active_children` | [`Workers::active_count`](crate::blocking::Workers::active_count) | how many |
+//! | `timeout` | | the end of a child is an event, so there is no polling |
+//! | `active_children` | [`Workers::active_count`](crate::blocking::Workers::active_count) | the number |
 //! | `max_children` | `Workers::processes(n)` | at the bound clients wait in the backlog, and the loop goes on |
-//! | `block_on_close` | the grace of the shutdown | who is busy then is killed |
-//! | `collect_children` | | each child is waited for by its number, never somebody else's |
-//! | `process_request` | | the same; only a program with one thread forks, others are told so |
+//! | `block_on_close` | the grace of the shutdown | children that are busy then are killed |
+//! | `collect_children` | | each child is waited for by its process id, never any other child |
+//! | `process_request` | | the same; only a program with one thread may fork, in others it is an error |
 //! | `os._exit` | | the same: nothing of the parent's is cleaned up by a child |
 //! | a crash | an error | of that request alone |
-//! | handlers of signals | `Workers::inherit_signals` | a child does not have those of its parent, so SIGTERM to one child stops nobody else |
+//! | handlers of signals | `Workers::inherit_signals` | a child does not have those of its parent, so SIGTERM to one child stops no other process |
 //!
 //! # `ThreadingMixIn`
 //!
 //! | in Python | here | what is different |
 //! |---|---|---|
 //! | `daemon_threads` | [`Workers::daemon_threads`](crate::blocking::Workers::daemon_threads) | |
-//! | `block_on_close` | the grace of the shutdown | a handler that waits in a read is told that nothing more comes |
+//! | `block_on_close` | the grace of the shutdown | a handler that waits in a read gets EOF |
 //! | `_threads` | [`Workers::active_count`](crate::blocking::Workers::active_count) | threads are used again; never more than `n` |
 //! | `process_request_thread` | | the same |
 //!
@@ -243,7 +243,7 @@
 //! | `disable_nagle_algorithm` | [`Options::nodelay`](crate::Options::nodelay) | true by default |
 //! | `packet` | [`Request::datagram`](crate::blocking::Request::datagram) | |
 //! | `socket` of a datagram | [`Context::send_to`](crate::Context::send_to) in a [`DatagramHandler`](crate::DatagramHandler) | for more than one answer |
-//! | the answer to a datagram | what was written | who writes nothing answers nothing, and not an empty datagram |
+//! | the answer to a datagram | what was written | a handler that writes nothing sends nothing, not an empty datagram |
 //!
 //! # `serve_forever`, step by step
 //!
@@ -253,10 +253,10 @@
 //! |---|---|
 //! | 1. `TCPServer.__init__`: `server_bind`, `server_activate` | `Server::listen`: `socket`, `bind`, `listen` in `net/mod.rs`, registered with the poll |
 //! | 2. `serve_forever`: `selector.select(poll_interval)`, then `_handle_request_noblock` | `Server::turn`: `Io::wait` without a periodic wake-up, then every ready socket and not just one |
-//! | 3. `get_request` → `verify_request` → `process_request` | `reactor/accept.rs`: accept until nobody waits, `verify_request`, the factory |
+//! | 3. `get_request` → `verify_request` → `process_request` | `reactor/accept.rs`: accept until it would block, `verify_request`, the factory |
 //! | 4. `ThreadingMixIn.process_request_thread` | nothing: the connection is queued, and its turn comes |
 //! | 5. `finish_request` → `RequestHandlerClass(request, client_address, self)` → `setup`, `handle`, `finish` | `reactor/dispatch.rs` calls `setup`, `handle` for each arrival, and `finish` |
 //!
 //! What Python does between turns (`service_actions`, the look at the shutdown flag) happens in the
-//! same `turn`, but the flag wakes the poll, so nobody waits half a second for it. `Server::set_trace`
+//! same `turn`, but the flag wakes the poll, so there is no wait of half a second. `Server::set_trace`
 //! shows each of these steps as it happens.

@@ -1,29 +1,29 @@
 //! Limits: what could grow or last, and its bound.
 //!
-//! This page has no code of its own. Each bound is a field of [`Options`](crate::Options), unless another
-//! place is named; a constant has its reason where it is defined.
+//! Each bound is a field of [`Options`](crate::Options), unless another place is named; the reason of a
+//! constant is beside it.
 //!
 //! | what could grow or last | its bound (`Options` unless said otherwise) |
 //! |---|---|
 //! | connections | `max_connections`, over all loops of `LoopGroup`; others wait in the kernel's backlog |
 //! | clients on their way to another loop | `MOST_ARRIVALS`; more are served by the loop that accepted them |
 //! | loops | 1,024 |
-//! | chat: lines on their way to another loop | 64 KiB and a line from each loop; who speaks is paused |
-//! | input a handler leaves | `input_limit` |
-//! | output a peer does not take | `high_water` stops reading from it, `output_limit` ends it |
+//! | chat: lines on their way to another loop | 64 KiB and a line from each loop; the speaker is paused |
+//! | unconsumed input | `input_limit` |
+//! | output that a peer does not read | `high_water` stops reading from it, `output_limit` ends it |
 //! | datagrams that wait to leave | `send_queue_packets`, `send_queue_bytes`; one more is dropped |
 //! | the length of a datagram | `max_packet_size` |
 //! | datagrams a turn, in and out | `packets_per_turn` |
 //! | reads, writes, accepts, events a turn | `reads_per_turn`, `writes_per_turn`, `accepts_per_turn`, `events_per_turn` |
-//! | a silent peer | `idle_timeout`; `keepalive` |
-//! | a peer that never finishes what it begins | `frame_timeout` |
+//! | an idle peer | `idle_timeout`; `keepalive` |
+//! | a peer that never finishes a frame | `frame_timeout` |
 //! | the length of a line, a piece, a frame | an argument of each method of `Input` that waits for one |
 //! | a closed connection | `close_timeout`, `linger_timeout`, `linger_time` |
 //! | connections that linger | `max_lingering` |
-//! | a connection in the making | `connect_timeout`; `MOST_UNDER_WAY` sockets at once |
-//! | what the turns of one round send | 1 MiB in the outbox; what finds no room is output of its connection |
-//! | names that are looked up | `lookup_threads`; who waits for one is a connection (`max_connections`) |
-//! | tries while the backlog of a Unix server is full | one each `BACKLOG_RETRY`, within `connect_timeout` |
+//! | a connection that is connecting | `connect_timeout`; `MOST_UNDER_WAY` sockets at once |
+//! | the output of one round | 1 MiB in the cork buffer; the rest is queued at its connection |
+//! | name look-ups | `lookup_threads`; each waiting connection counts for `max_connections` |
+//! | attempts while the backlog of a Unix server is full | one each `BACKLOG_RETRY`, within `connect_timeout` |
 //! | pauses of `Reconnect` | `Reconnect::max_backoff` |
 //! | calls from other threads | `post_queue` |
 //! | handlers that block | `Workers::threads`, `Workers::processes`: more clients wait in the backlog, more datagrams in the kernel |

@@ -1,16 +1,16 @@
 //! Talking to other connections: broadcasts, relays, other threads, and work that blocks.
 //!
-//! All connections of a server live in one loop, so a handler reaches every other one without a
-//! lock, a channel or a reference count. It needs the other's [`SocketId`](crate::SocketId), and
-//! [`cx.io`](crate::Context::io). What connections are to know of each other lies in
+//! All connections of a server live in one loop, so a handler reaches every other one without a lock, a
+//! channel or a reference count: by its [`SocketId`](crate::SocketId), through
+//! [`cx.io`](crate::Context::io). What connections know of each other lies in
 //! [`cx.shared`](crate::Context::shared).
 //!
 //! # By id
 //!
-//! [`Io::send`](crate::Io::send) to another connection is as good as to one's own; it calls no
-//! handler. An id may be stale, because its connection has ended meanwhile: then the answer is
-//! [`SendStatus::Closed`](crate::SendStatus::Closed), nothing else happens, and never does another connection get the
-//! bytes. So nobody has to be told of an end in time; `finish` is a good place to tidy up all the same.
+//! [`Io::send`](crate::Io::send) works for any connection and calls no handler. An id is stale when its
+//! connection has ended: then `send` returns [`SendStatus::Closed`](crate::SendStatus::Closed) and does
+//! nothing else; no other connection ever gets the bytes. So it does no harm to keep an id for too long;
+//! `finish` is the place to remove it.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -38,7 +38,7 @@
 //!             let to = cx.shared.get(name).copied();
 //!             let mail = [line, b"\n"].concat();
 //!             if to.is_none_or(|to| cx.io.send(to, &mail) == SendStatus::Closed) {
-//!                 cx.send(b"nobody\n");
+//!                 cx.send(b"unknown\n");
 //!             }
 //!         }
 //!         Ok(())
@@ -55,7 +55,7 @@
 //! server.run();
 //! bob.send("ann are you there?\n");
 //! server.run();
-//! assert_eq!(bob.received(), b"nobody\n");
+//! assert_eq!(bob.received(), b"unknown\n");
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
@@ -63,8 +63,8 @@
 //!
 //! A broadcast is a loop over ids. Short messages are copied into the output of each connection, and
 //! all that a connection gets in one turn leaves in one write. A message of many kilobytes is better
-//! sent with [`Io::send_shared`](crate::Io::send_shared): there is one copy of it for all. Who does
-//! not keep up gets `Congested`; see [Backpressure](super::backpressure) for what to do then.
+//! sent with [`Io::send_shared`](crate::Io::send_shared): one copy serves all. For a connection that does
+//! not keep up it returns `Congested`; [Backpressure](super::backpressure) says what to do then.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -83,11 +83,11 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! # Two that are one
+//! # Relays
 //!
 //! A handler may open connections itself, with [`Context::connect`](crate::Context::connect), and
-//! keep their ids. Where every byte of one is to go to the other, [`Relay`](crate::Relay) is there
-//! already. It passes on half-closes and resets, and stops reading where the other side does not.
+//! keep their ids. Where every byte of one goes to the other, use [`Relay`](crate::Relay). It passes on half-closes and
+//! resets, and reads no faster than the other side does.
 //!
 //! ```no_run
 //! use socketserver::{Relay, Server};
@@ -98,15 +98,14 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! The example `socks5` talks first and relays then; the example `proxy` does nothing else.
+//! The example `proxy` is such a program; `socks5` speaks a protocol first and relays then.
 //!
 //! # From other threads
 //!
 //! A [`ServerHandle`](crate::ServerHandle) may be cloned, and sent to any thread. [`ServerHandle::post`](crate::ServerHandle::post)
-//! runs a closure in the loop, with `shared` and `io`, just as a handler sees them. It does not wait for
-//! it. It is an error when the server is gone, or when
-//! [`Options::post_queue`](crate::Options::post_queue) calls wait already, so a thread that is
-//! faster than the loop notices.
+//! runs a closure in the loop, with `shared` and `io` as a handler has them, and does not wait for it. It
+//! fails when the server is gone, and when [`Options::post_queue`](crate::Options::post_queue) closures are
+//! queued already, so a thread that is faster than the loop notices.
 //!
 //! ```
 //! use std::io;
@@ -130,15 +129,13 @@
 //!
 //! # Work that blocks
 //!
-//! A handler must not block, for then all others wait. What does block, such as files, a database or
+//! A handler must not block, because all others would wait. Work that blocks, such as files, a database or
 //! a long computation, goes to another thread with [`Context::offload`](crate::Context::offload). Its
-//! result comes back into the loop, to a closure that gets `shared` and `io`. It does not get the
-//! handler, which may be gone by then. To give the result to the handler, put it into a map by id,
-//! and set a timer of zero for the connection: its `timeout` is called in the next turn, and finds
-//! the result there. While the work is under way the connection is paused, so that answers
-//! cannot overtake each other; requests that the handler leaves are shown to it after the
-//! `resume`. The end of the peer and a shutdown wait for it: `eof` and `shutdown` run when the answer
-//! is on its way (see [Shutdown](super::shutdown)).
+//! result comes back into the loop, to a closure that gets `shared` and `io`, but not the handler, which may
+//! be gone by then. To give the result to the handler, put it into a map by id and set a timer of zero for
+//! the connection: its `timeout` is called in the next turn and finds the result. The handler pauses its
+//! connection meanwhile, so that answers cannot overtake each other; unconsumed requests are delivered
+//! after `resume`. `eof` and `shutdown` wait for the result too (see [Shutdown](super::shutdown)).
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -147,7 +144,7 @@
 //! use socketserver::testing::TestServer;
 //! use socketserver::{Context, Handler, Input, SocketId, TimerId};
 //!
-//! /// What has come back and was not yet fetched.
+//! /// Results that their handlers have not fetched yet.
 //! type Results = BTreeMap<SocketId, io::Result<u64>>;
 //!
 //! /// Answers each line with the sum of its bytes, which takes long.
@@ -194,5 +191,5 @@
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
-//! A conversation that is easier to write straight on, with reads that wait, is a
+//! A protocol that is easier to write as straight-line code, with reads that wait, is a
 //! [blocking handler](crate::blocking) in a thread of its own.

@@ -1,7 +1,7 @@
 //! Write a protocol in fifteen minutes: from bytes to a tested, limited server that stops well.
 //!
 //! We write a service that counts. A client asks for a counter (`G`), adds to one (`A`), or watches
-//! one (`W`), and then hears of each change that somebody else makes. Every message, in either
+//! one (`W`) and is then notified of every change by another client. Every message, in either
 //! direction, is one frame: a kind in one byte, the length of the body in two, then the body.
 //!
 //! | kind | body | answer |
@@ -15,8 +15,8 @@
 //! # From bytes to frames
 //!
 //! TCP has no messages. It may deliver half of one, or three at once. A
-//! [`LengthField`](crate::LengthField) says where the length of a frame stands, and
-//! [`Input::take_frame_with`](crate::Input::take_frame_with) gives `None` until a whole frame has come. Its
+//! [`LengthField`](crate::LengthField) describes where the length of a frame is, and
+//! [`Input::take_frame_with`](crate::Input::take_frame_with) returns `None` until a whole frame has arrived. Its
 //! limit is required, because the peer decides the length; a longer frame is an error as soon as
 //! its length is known, and nothing is reserved for it.
 //!
@@ -37,22 +37,21 @@
 //!
 //! # Errors
 //!
-//! There are two kinds. When a frame makes no sense but its end is known, the client is told and
-//! the conversation goes on. When the framing itself is wrong, nothing that follows can be
-//! understood: the handler returns the error, which ends the conversation. What it sent before
-//! still leaves, so it can say why.
+//! There are two kinds. When a frame makes no sense but its end is known, the client gets an
+//! error message and the conversation goes on. When the framing itself is wrong, nothing that follows can
+//! be understood: the handler returns the error, which ends the connection. Bytes that it sent before are
+//! still sent, so it can say why.
 //!
 //! # Limits
 //!
-//! Whatever a client can make grow needs a limit. The frame has one. The number of counters, of
-//! which each costs memory, gets one, and one client watches one counter at a time.
-//! The output is limited by answering only while the connection is not congested: what the handler
-//! then leaves in its input is shown to it again when the output has drained, and until then nothing
-//! more is read ([Backpressure](super::backpressure)). A watcher that does not read what it is told
-//! is cut off.
+//! Whatever a client can make grow needs a limit. The frame has one. The number of counters gets one,
+//! because each costs memory, and a client watches one counter at a time. The output is bounded because
+//! the handler answers only while the connection is not congested: unconsumed input is delivered again
+//! when the output has drained, and until then nothing more is read
+//! ([Backpressure](super::backpressure)). A watcher that does not read is aborted.
 //!
-//! The [`Options`](crate::Options) limit the rest: how many may connect, how long they may be silent,
-//! and how long they may leave a frame unfinished ([Timeouts](super::timeouts)).
+//! The [`Options`](crate::Options) limit the rest: the number of connections, how long they may be idle,
+//! and how long a frame may stay unfinished ([Timeouts](super::timeouts)).
 //!
 //! # The handler, and its tests
 //!

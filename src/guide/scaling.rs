@@ -1,6 +1,6 @@
 //! Scaling: what a million connections need, and ten million.
 //!
-//! This page has no code of its own. An idle connection costs a row of a table and no buffer, and no turn
+//! An idle connection costs a row of a table and no buffer, and no turn
 //! of the loop looks at it. So the number of connections is bounded by memory, most of which is the
 //! kernel's, and by descriptors; the number of messages is bounded by the cores.
 //!

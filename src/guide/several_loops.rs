@@ -1,6 +1,6 @@
 //! Several loops: one server for each core.
 //!
-//! This page has no code of its own. One loop has one core to run on.
+//! One loop runs on one core.
 //! [`LoopGroup`](crate::LoopGroup) runs several, each a server of its own in a thread of its own, behind the
 //! same addresses:
 //!
@@ -21,11 +21,10 @@
 //! }
 //! ```
 //!
-//! The loops share nothing but the count of their connections and the order to stop, so handlers need no
-//! lock: what they share is one value for each loop. What must be known in all of them goes from loop to
-//! loop by [`ServerHandle::post`](crate::ServerHandle::post).
+//! The loops share only the count of their connections and the shutdown. Each loop has a `shared` value of
+//! its own, so handlers need no lock. Loops send each other news by
+//! [`ServerHandle::post`](crate::ServerHandle::post).
 //!
-//! Who serves a client says [`LoadBalancing`](crate::LoadBalancing): the loop with the fewest connections,
-//! which is exact and costs one hand-over, or the kernel (`SO_REUSEPORT`), which costs nothing and spreads by
-//! chance. The first is right for few connections and for those that stay, the second for very many short
-//! ones.
+//! [`LoadBalancing`](crate::LoadBalancing) chooses the loop of a client: the loop with the fewest connections,
+//! which is exact and costs one hand-over, or the kernel's choice (`SO_REUSEPORT`), which costs nothing and
+//! spreads by chance. The first suits few or long connections, the second very many short ones.

@@ -1,17 +1,17 @@
-//! Shutdown: how a connection ends, how a server ends, and what becomes of what is under way.
+//! Shutdown: how a connection ends, how a server ends, and what happens to work in progress.
 //!
 //! # The end of a connection
 //!
-//! | call | what was sent | the peer sees | the handler |
+//! | call | output that is queued | the peer sees | the handler |
 //! |---|---|---|---|
-//! | [`Io::close`](crate::Io::close) | leaves first | the end | gets no more input, then `finish` |
-//! | [`Io::shutdown_write`](crate::Io::shutdown_write) | leaves first | the end | goes on reading |
+//! | [`Io::close`](crate::Io::close) | is sent first | EOF | gets no more input, then `finish` |
+//! | [`Io::shutdown_write`](crate::Io::shutdown_write) | is sent first | EOF | goes on reading |
 //! | [`Io::abort`](crate::Io::abort) | is dropped | a reset | `finish` |
-//! | an error returned by a callback | leaves first | the end | `finish`, with the error |
+//! | an error returned by a callback | is sent first | EOF | `finish`, with the error |
 //!
-//! `close` is the usual one. The peer can tell it from `abort`: an answer that was cut does not look
-//! like one that is whole. When the peer says its end, `eof` runs, which closes unless a handler writes
-//! its own; so a client that sends its question, then its end, still gets its answer.
+//! `close` is the usual one. The peer can tell it from `abort`: a truncated answer ends with a reset, a
+//! whole one with EOF. When the peer half-closes, `eof` runs; by default it closes the connection. So a
+//! client that sends its question and half-closes still gets its answer.
 //!
 //! ```
 //! use socketserver::testing::TestServer;
@@ -27,7 +27,7 @@
 //! server.io_mut().close(closed.id());
 //! server.io_mut().abort(aborted.id());
 //! server.run();
-//! assert_eq!(closed.finished(), None, "something is still to be sent");
+//! assert_eq!(closed.finished(), None, "output is left");
 //! assert_eq!(aborted.finished().unwrap().reason, CloseReason::Aborted);
 //! assert!(aborted.was_reset());
 //!
@@ -41,33 +41,34 @@
 //!
 //! # The end of a server
 //!
-//! [`Io::shutdown`](crate::Io::shutdown) ends the present run, from a handler, and
-//! [`ServerHandle::shutdown`](crate::ServerHandle::shutdown) from any thread. Then this happens:
+//! [`Io::shutdown`](crate::Io::shutdown) ends the present run from a handler,
+//! [`ServerHandle::shutdown`](crate::ServerHandle::shutdown) from any thread. Then:
 //!
-//! 1. Nobody is accepted any more.
-//! 2. Each handler sees what had come in, and what it has offloaded comes back. Then its `shutdown`
-//!    runs, which closes the connection unless a handler writes its own. Whoever does not close may go on for as long as the grace lasts.
-//! 3. What is left when the grace is over is cut off, with
+//! 1. The server accepts no more clients.
+//! 2. Each handler gets the input that had arrived, and the results of its offloaded work. Then its
+//!    `shutdown` runs; by default it closes the connection. A handler that does not close may go on
+//!    until the grace is over.
+//! 3. Connections that are open when the grace is over are aborted, with
 //!    [`CloseReason::ShutdownTimeout`](crate::CloseReason::ShutdownTimeout).
-//! 4. `serve_forever` returns. [`Server::report`](crate::Server::report) says how many conversations
-//!    ended by themselves (`drained`), how many were cut off (`forced`), and how many bytes that
-//!    were sent never left (`bytes_dropped`).
+//! 4. `serve_forever` returns. [`Server::report`](crate::Server::report) says how many connections closed
+//!    by themselves (`drained`), how many were aborted (`forced`), and how many bytes of output were
+//!    never sent (`bytes_dropped`).
 //!
-//! A connection that the callback of an [`alarm`](crate::Server::add_timer_handler) or of a watched source has
-//! begun, such as a look whether another server is well, owes nobody an answer. While it does not
-//! stand and has nothing to send it holds up no shutdown, and once it is closed its peer is not waited
-//! for. When all else is done it ends with [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed).
+//! A connection that a [timer handler](crate::Server::add_timer_handler) or the callback of a watched source
+//! has opened, such as a health check of another server, owes no client an answer. While it is connecting
+//! and has no output it does not delay a shutdown, and once it is closed the server does not wait for its
+//! peer. It ends last, with [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed).
 //!
-//! Any other connection in the making has the grace to stand and to send, be it to an address or to a
-//! name that is still looked up. One whose time has not come ([`Connect::delay`](crate::Connect::delay))
-//! ends at once.
+//! Any other connection that is connecting, also one whose name is still looked up, may use the grace to
+//! become established and to send. One that waits for its [`Connect::delay`](crate::Connect::delay) ends at
+//! once.
 //!
 //! A service manager that signals every process of a service should signal the first one only (systemd:
 //! `KillMode=mixed`); that one stops its children in order.
 //!
-//! The listeners stay bound, so that the server can run again, and clients wait in the backlog until
-//! it does. A program that ends calls [`Io::server_close`](crate::Io::server_close) first, so that
-//! they are refused instead.
+//! The listeners stay bound, so that the server can run again; until then clients wait in the backlog. A
+//! program that ends calls [`Io::server_close`](crate::Io::server_close) first, so that clients are refused
+//! instead.
 //!
 //! ```
 //! use std::time::Duration;
@@ -81,7 +82,7 @@
 //! stuck.send("hello");
 //! server.io_mut().shutdown(Duration::from_secs(10));
 //! server.run();
-//! assert_eq!(quick.received(), b"hello", "what had come in was answered");
+//! assert_eq!(quick.received(), b"hello", "the input that had arrived was answered");
 //! assert_eq!(quick.finished().unwrap().reason, CloseReason::Closed);
 //! assert!(server.io().is_shutting_down());
 //!
@@ -92,17 +93,17 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! # When requests are left
+//! # Requests that are not handled yet
 //!
-//! What a handler has left because its connection is congested
-//! ([Backpressure](super::backpressure)) is shown to it before its `shutdown`, as soon as the peer has
-//! read enough, so these requests are answered too. `shutdown` also waits for work of the connection
-//! that was given away with [`Context::offload`](crate::Context::offload), and for the requests that
-//! its handler left meanwhile. The same holds for `eof`, when it is the peer that ends.
+//! Input that a handler left unconsumed because its connection is congested
+//! ([Backpressure](super::backpressure)) is delivered before `shutdown`, as soon as the peer has read
+//! enough; so these requests are answered too. `shutdown` also waits for work of the connection that was
+//! given to [`Context::offload`](crate::Context::offload), and for the requests that the handler left
+//! meanwhile. The same holds for `eof`, when the peer half-closes.
 //!
-//! What is held while the connection is *paused* for another reason is not shown before `shutdown`,
-//! since only the handler knows when it would resume: a handler that pauses has to keep in mind what
-//! it owes, and to close when it has done it.
+//! Unconsumed input of a connection that its handler *paused* for another reason is not delivered before
+//! `shutdown`, because only the handler knows when it would resume. A handler that pauses remembers what it
+//! owes, and closes when that is done.
 //!
 //! ```
 //! use std::io;
@@ -129,7 +130,7 @@
 //! peer.send("ten bytes!");
 //! server.io_mut().shutdown(Duration::from_secs(10));
 //! server.run();
-//! assert_eq!(peer.finished(), None, "five requests are left");
+//! assert_eq!(peer.finished(), None, "five requests are not answered yet");
 //! peer.set_room(usize::MAX);
 //! server.run();
 //! assert_eq!(peer.received().len(), 10_000);
@@ -139,8 +140,8 @@
 //!
 //! # Signals
 //!
-//! A signal becomes something that the loop can watch: a crate such as `signal-hook` writes a byte
-//! into a socket when one comes, and the other end of it is a source like any other
+//! A signal becomes a source that the loop watches: a crate such as `signal-hook` writes a byte
+//! into a socket when one arrives, and the other end of that socket is a source to watch
 //! ([`Server::watch`](crate::Server::watch)).
 //!
 //! ```
@@ -162,7 +163,7 @@
 //! }
 //! let reader = mio::net::UnixStream::from_std(reader);
 //! server.watch(reader, Interest::READABLE, |cx, reader, _ready| {
-//!     // Events are edges, so everything is taken.
+//!     // Events are edge-triggered, so the source is read until it would block.
 //!     while reader.read(&mut [0; 16]).is_ok_and(|n| n > 0) {}
 //!     cx.io.server_close();
 //!     cx.io.shutdown(Duration::from_secs(10));
@@ -175,5 +176,5 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Asked for twice, the shorter grace holds. So a second signal may ask for
-//! [`Duration::ZERO`](std::time::Duration::ZERO), for those who do not want to wait.
+//! Of two calls the shorter grace counts. So a second signal may ask for
+//! [`Duration::ZERO`](std::time::Duration::ZERO), to end at once.

@@ -1,35 +1,34 @@
-//! Timeouts: the limits of time that are there already, and timers for all others.
+//! Timeouts: the built-in time limits, and timers for all others.
 //!
-//! A peer that vanishes says nothing, and one that means harm says as little as it can. A server that
-//! waits for both without a limit is full of them one day. These limits are
-//! [`Options`](crate::Options), and hold for every connection without a line in a handler:
+//! A vanished peer sends nothing, and a hostile one sends as little as it can. A server that waits for them
+//! without a limit is full of them one day. These limits are [`Options`](crate::Options) and hold for every
+//! connection, without a line in a handler:
 //!
 //! | option | what it limits | then | default |
 //! |---|---|---|---|
-//! | `idle_timeout` | the time without one byte in either direction, while the next word is the peer's | [`CloseReason::IdleTimeout`](crate::CloseReason::IdleTimeout) | none |
-//! | `frame_timeout` | the time for which what has come may stay unfinished | [`CloseReason::FrameTimeout`](crate::CloseReason::FrameTimeout) | none |
-//! | `close_timeout` | the time after `close` without a byte that the peer takes or acknowledges | [`CloseReason::CloseTimeout`](crate::CloseReason::CloseTimeout) | 30 s |
-//! | `linger_timeout` | the wait for the next byte, or the end, of the peer after our end | the connection is forgotten | 5 s |
-//! | `linger_time` | that wait in all, however much comes | the connection is forgotten | 30 s |
-//! | `connect_timeout` | the time for an outgoing connection to stand, the look-up of its name and all its addresses together | [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed) | 30 s |
+//! | `idle_timeout` | the time without one byte in either direction, while the server waits for the peer | [`CloseReason::IdleTimeout`](crate::CloseReason::IdleTimeout) | none |
+//! | `frame_timeout` | the time for which input may stay unconsumed | [`CloseReason::FrameTimeout`](crate::CloseReason::FrameTimeout) | none |
+//! | `close_timeout` | the time after `close` without a byte that is sent or acknowledged | [`CloseReason::CloseTimeout`](crate::CloseReason::CloseTimeout) | 30 s |
+//! | `linger_timeout` | after our FIN, the wait for the peer's next byte or its EOF | the socket is closed | 5 s |
+//! | `linger_time` | all of these waits together | the socket is closed | 30 s |
+//! | `connect_timeout` | the time until an outgoing connection is established, the look-up of its name and all addresses included | [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed) | 30 s |
 //!
 //! In a test the clock stands still until it is advanced, so none of the examples waits.
 //!
 //! # Idle connections
 //!
-//! `idle_timeout` is for the peer that is not there any more. Any byte in any direction keeps the
-//! connection: a subscriber that only listens is not idle as long as it is sent something and takes
-//! it. It does not help against a peer that sends one byte now and then.
+//! `idle_timeout` is for vanished peers. Any byte in either direction starts it anew: a subscriber that only
+//! listens is not idle as long as the server sends to it and it acknowledges. It does not help against a peer that sends one byte now and then.
 //!
-//! Silence of our own does not count: while a thread works for the connection
-//! ([`Context::offload`](crate::Context::offload)), while a handler that blocks has it, and while it is
-//! paused and nothing waits for the peer to take it. Then the time begins anew.
+//! The server's own silence does not count: while a thread works for the connection
+//! ([`Context::offload`](crate::Context::offload)), while a blocking handler has it, and while it is
+//! paused and has no output. The time begins anew afterwards.
 //!
-//! What the system has taken is not what the peer has got. So when the time is over, the system is asked
-//! how much the peer has not acknowledged; if that has fallen since the last time, the peer reads, if
-//! slowly, and stays. (On Linux, with the feature `sys`. Without a last time the first look gives the
-//! peer the same time once more.) A handler whose own timer asks whether its peer is still there
-//! does the same with [`Io::unacknowledged`](crate::Io::unacknowledged):
+//! Bytes that the kernel has accepted have not yet reached the peer. So when the timeout expires, the loop
+//! asks the kernel how many bytes are not acknowledged; if there are fewer than the last time, the peer
+//! reads, if slowly, and the connection stays. (On Linux, with the feature `sys`. The first time there is
+//! nothing to compare with, and the peer gets the same time once more.) A handler whose own timer
+//! watches its peer does the same with [`Io::unacknowledged`](crate::Io::unacknowledged):
 //!
 //! ```
 //! use std::io;
@@ -39,16 +38,16 @@
 //!
 //! const PATIENCE: Duration = Duration::from_secs(60);
 //!
-//! /// Sends something long, and goes when nothing of it is taken for a minute.
+//! /// Sends a long answer, and closes when nothing of it is acknowledged for a minute.
 //! #[derive(Default)]
 //! struct Download {
-//!     on_its_way: usize,
+//!     unacknowledged: usize,
 //! }
 //!
 //! impl Handler for Download {
 //!     fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
 //!         cx.send(&[0; 10_000]);
-//!         self.on_its_way = 10_000;
+//!         self.unacknowledged = 10_000;
 //!         cx.set_timer(PATIENCE);
 //!         Ok(())
 //!     }
@@ -59,10 +58,10 @@
 //!
 //!     fn timeout(&mut self, cx: &mut Context<'_>, _: TimerId) -> io::Result<()> {
 //!         let left = cx.io.pending_output(cx.id) + cx.io.unacknowledged(cx.id).unwrap_or(0);
-//!         if left >= self.on_its_way {
+//!         if left >= self.unacknowledged {
 //!             cx.close();
 //!         }
-//!         self.on_its_way = left;
+//!         self.unacknowledged = left;
 //!         cx.set_timer(PATIENCE);
 //!         Ok(())
 //!     }
@@ -83,11 +82,10 @@
 //!
 //! # Unfinished frames
 //!
-//! That is what `frame_timeout` is for. It counts from the first byte that lies in the input and of
-//! which the handler takes nothing, however many more bytes come behind it. Whenever the handler takes
-//! something, it begins anew. A connection with nothing in its input has no frame to finish, so a
-//! client may be silent between two requests for as long as `idle_timeout` says. While the connection
-//! is paused or congested it does not count, since then the peer is not the one who is late.
+//! `frame_timeout` is for such peers. It counts from the first unconsumed byte, however many more bytes
+//! arrive. Whenever the handler consumes input, it begins anew. A connection without unconsumed input has no
+//! frame to finish, so a client may be silent between two requests for `idle_timeout`. It does not count
+//! while the connection is paused or congested, because then the peer is not late.
 //!
 //! ```
 //! use std::io;
@@ -113,11 +111,11 @@
 //!     ..Options::default()
 //! };
 //!
-//! // Who drips is not idle, and gains nothing by it.
+//! // A peer that sends byte by byte is not idle, and still ends.
 //! Script::new()
 //!     .send("one\n")
 //!     .expect("ok\n")
-//!     .advance(50 * SECOND) // between two lines there is time
+//!     .advance(50 * SECOND) // only `idle_timeout` counts between two lines
 //!     .send("t")
 //!     .advance(6 * SECOND)
 //!     .send("w")
@@ -136,12 +134,12 @@
 //!
 //! # The end
 //!
-//! A handler that closes is done, but its last bytes may still wait for the peer. `close_timeout`
-//! counts from the last byte that moved or was acknowledged: a slow peer gets everything, a dead one is
-//! reset. When all is sent, what the peer still says is thrown away for a while, because a close would
-//! answer it with a reset, which can destroy our last words on their way: `linger_timeout` and
+//! A handler that closes is done, but its last bytes may still be queued. `close_timeout` counts from the
+//! last byte that was sent or acknowledged: a slow peer gets everything, a vanished one is reset. When all
+//! is sent the server lingers: it reads and discards what the peer still sends, because the kernel answers
+//! input on a closed socket with a reset, which can destroy the end of the answer. `linger_timeout` and
 //! `linger_time` (nginx's `lingering_timeout` and `lingering_time`) bound that, and
-//! [`Options::max_lingering`](crate::Options::max_lingering) how many may linger.
+//! [`Options::max_lingering`](crate::Options::max_lingering) how many connections linger.
 //!
 //! ```
 //! use std::time::Duration;
@@ -163,17 +161,16 @@
 //!
 //! # Timers
 //!
-//! Everything else is a timer of the handler: so long for a login, so long for an answer from
-//! elsewhere, a sign of life every minute. [`Context::set_timer`](crate::Context::set_timer) has
-//! `timeout` called once. These are the rules:
+//! Everything else is a timer of the handler: for a login, for an answer from another server, for a
+//! heartbeat. After [`Context::set_timer`](crate::Context::set_timer) `timeout` is called once. The rules:
 //!
-//! * A timer belongs to its connection and goes with it; nobody has to cancel it at the end.
-//! * There is one for each call. Who sets one at every message cancels the one before.
+//! * A timer belongs to its connection and is cancelled with it.
+//! * Each call sets another one. A handler that sets one at every message cancels the one before.
 //! * `timeout` gets the [`TimerId`](crate::TimerId), so a handler with several timers can tell which
-//!   it was.
-//! * The `timeout` that a handler inherits is an error, which ends the conversation. A handler that
-//!   uses its timers for anything else writes its own.
-//! * Time counts from the beginning of the turn, [`Io::now`](crate::Io::now). A handler that asks that
+//!   one expired.
+//! * The default `timeout` returns an error, which ends the connection. A handler that uses timers for
+//!   anything else writes its own.
+//! * Time counts from the beginning of the turn, [`Io::now`](crate::Io::now). A handler that uses that
 //!   clock, and not the system's, can be tested.
 //!
 //! ```
@@ -182,7 +179,7 @@
 //! use socketserver::testing::Script;
 //! use socketserver::{Context, Handler, Input, CloseReason, TimerId};
 //!
-//! /// Wants a name within five seconds; then says every minute that it is still there.
+//! /// Expects a name within five seconds; then sends a heartbeat every minute.
 //! #[derive(Default)]
 //! struct Session {
 //!     login: Option<TimerId>,
@@ -230,7 +227,7 @@
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
-//! A timer of zero comes up in the next turn. It is how a handler is called when something that it
-//! waits for lies in `cx.shared` ([Talking to other connections](super::other_connections)).
-//! Something regular that belongs to no connection is a timer of a watched source
-//! ([`Io::set_timer`](crate::Io::set_timer)).
+//! A timer of zero expires in the next turn. So a handler is called when another one has put something for
+//! it into `cx.shared` ([Talking to other connections](super::other_connections)). A timer that belongs to
+//! no connection has a handler of its own
+//! ([`Server::add_timer_handler`](crate::Server::add_timer_handler)).
