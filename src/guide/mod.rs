@@ -37,7 +37,7 @@
 //! # How the examples are tested
 //!
 //! The examples use `testing::TestServer`, which is a real server whose connections are in memory and
-//! whose clock stands still. It is behind the feature `testing`; the module `testing` has a tutorial.
+//! whose clock the test advances. It is behind the feature `testing`; the module `testing` has a tutorial.
 
 pub mod backpressure;
 pub mod blocking;

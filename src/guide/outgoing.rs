@@ -27,7 +27,7 @@
 //!     fn handle(&mut self, cx: &mut Context<'_, Vec<String>>, input: &mut Input<'_>) -> io::Result<()> {
 //!         if let Some(line) = input.take_line(100)? {
 //!             cx.shared.push(String::from_utf8_lossy(line).into_owned());
-//!             cx.io.shutdown(std::time::Duration::ZERO);
+//!             cx.io.shutdown(std::time::Duration::from_secs(1));
 //!         }
 //!         Ok(())
 //!     }

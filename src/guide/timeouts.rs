@@ -13,7 +13,7 @@
 //! | `linger_time` | all of these waits together | the socket is closed | 30 s |
 //! | `connect_timeout` | the time until an outgoing connection is established, the look-up of its name and all addresses included | [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed) | 30 s |
 //!
-//! In a test the clock stands still until it is advanced, so none of the examples waits.
+//! In a test the clock moves only when the test advances it, so none of the examples waits.
 //!
 //! # Idle connections
 //!
