@@ -68,7 +68,7 @@ fn wrong_with(io: &Io, line: &mut SimConnection, now: u64) -> Option<String> {
     if open && held > options.input_limit as u64 {
         return Some(format!("{held} bytes of input are held, more than the limit"));
     }
-    // What was due before it stood comes in the turn after.
+    // A timer that expired before the connection was established fires in the turn after.
     let waits = line.set_up_at == Some(now);
     if open && !waits && line.page.timers.iter().any(|(_, due)| *due <= now) {
         return Some("a timer that is due did not come up".to_string());
@@ -96,7 +96,7 @@ fn wrong_with(io: &Io, line: &mut SimConnection, now: u64) -> Option<String> {
     (line.page.overdue > LATE).then(|| "its timeout has passed, and nothing happens".to_string())
 }
 
-/// A shutdown reads on for a time, and then everybody is told who owes no answer, whatever comes in.
+/// A shutdown reads on for a time; then every handler that owes no answer is notified, whatever arrives.
 fn told_late(io: &Io, line: &mut SimConnection, now: u64) -> Option<String> {
     let ShutdownState::Draining { since, deadline } = io.shutdown_state else { return None };
     let id = line.page.id.filter(|id| io.is_open(*id))?;
@@ -181,8 +181,8 @@ fn left_undone(io: &Io, line: &SimConnection) -> Option<&'static str> {
     }
 }
 
-/// Every peer has ended and reads, and time has passed: what is still there has its reason, and who
-/// listened to the end has heard everything.
+/// Every peer has ended and reads, and time has passed: what is still open has its reason, and a
+/// peer that listened to the end has received everything.
 pub(crate) fn all_came(run: &mut Run) -> Result<(), Failed> {
     let io = &run.server.dispatcher().io;
     let sim = run.world.borrow();

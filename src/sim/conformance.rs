@@ -30,7 +30,7 @@ use crate::net::memory::kernel::SimKernel;
 use crate::net::{ReadyEvent, StreamSocket};
 use crate::options::Options;
 
-/// How many scripts are played for each kind of socket when nobody says otherwise.
+/// The default number of scripts for each kind of socket.
 const SCRIPTS: u64 = 60;
 const STEPS: usize = 24;
 

@@ -12,12 +12,12 @@ use crate::id::SocketId;
 use crate::io::connect::Connect;
 use crate::io::{Io, ShutdownState};
 
-/// Whether a trip of that number is begun for a timer that is nobody's.
+/// Whether the connection of that number is opened for a timer without a connection.
 pub(crate) fn is_beside(k: usize) -> bool {
     k % 2 == 1
 }
 
-/// Begins an outgoing connection, if nobody has.
+/// Opens an outgoing connection, unless it is open already.
 pub(crate) fn begin_connect(
     io: &mut Io,
     registrar: &mut Registrar<World>,

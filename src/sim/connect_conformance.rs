@@ -27,13 +27,13 @@ use crate::options::Options;
 enum Where {
     Listening,
     Closed,
-    /// A listener whose backlog is full answers nobody.
+    /// A listener whose backlog is full answers no client.
     Silent,
     /// From an address that is not ours.
     FromElsewhere,
     UnixListening,
     UnixMissing,
-    /// The path of a socket that nobody listens on any more.
+    /// The path of a socket that does not listen any more.
     UnixDead,
     UnixFull,
 }
@@ -41,7 +41,7 @@ enum Where {
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Connect,
-    /// Somebody who waits in a full backlog is accepted.
+    /// A client that waits in a full backlog is accepted.
     Free,
     Poll,
     /// `SO_ERROR`
@@ -58,7 +58,7 @@ enum Listener {
     Nobody,
     Tcp(TcpListener),
     Unix(UnixListener),
-    /// Whose backlog is full, with those who fill it.
+    /// A listener whose backlog is full, with the clients in it.
     Full(Socket, Vec<Socket>),
 }
 
@@ -259,7 +259,7 @@ fn listen(to: Where, path: &Path) -> io::Result<(Listener, Addr)> {
             (Listener::Tcp(listener), addr)
         }
         Where::Closed => {
-            // Bound, so that nobody else takes it; but nobody listens.
+            // Bound, so that no other socket takes the port, but not listening.
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
             socket.bind(&any.into())?;
             let addr = socket.local_addr()?.as_socket().map(Addr::Ip);

@@ -13,7 +13,7 @@ use crate::net::ReadyEvent;
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Made {
-    /// It stands, or did.
+    /// It is established, or was.
     Stands,
     /// Nobody has answered yet.
     UnderWay,
@@ -30,9 +30,9 @@ pub(crate) struct SimConnection {
     /// The server has begun it.
     pub(crate) outgoing: bool,
     pub(crate) made: Made,
-    /// The error with which it failed, until somebody asks.
+    /// The error with which it failed, until it is fetched (`SO_ERROR`).
     pub(super) refusal: Option<i32>,
-    /// Since when it stands.
+    /// When it was established.
     stood_at: u64,
     /// Since when its handler knows.
     pub(crate) set_up_at: Option<u64>,
@@ -155,7 +155,7 @@ impl SimConnection {
         }
     }
 
-    /// It stands.
+    /// It is established.
     pub(super) fn establish(&mut self, now: u64) {
         self.made = Made::Stands;
         self.stood_at = now;
@@ -169,7 +169,7 @@ impl SimConnection {
         self.edge = true;
     }
 
-    /// Whether it is only begun: nobody was told yet that it stands.
+    /// Whether it is connecting: the loop does not know yet that it is established.
     pub(crate) fn is_begun(&self) -> bool {
         self.outgoing && !self.page.set_up
     }
@@ -179,7 +179,7 @@ impl SimConnection {
         self.token.is_some() && !self.edge
     }
 
-    /// Whether it stood before that time, and that was reported.
+    /// Whether it was established before that time, and that was reported.
     pub(crate) fn stood_before(&self, time: u64) -> bool {
         let stands = self.open && self.made == Made::Stands && !self.reset;
         stands && self.stood_at < time && self.is_noticed()
@@ -215,7 +215,7 @@ impl SimConnection {
         left
     }
 
-    /// The peer has read so much.
+    /// The peer has read `n` bytes.
     pub(super) fn get(&mut self, len: u64, now: u64) {
         self.got += len;
         let is_step = self.got - self.acknowledged >= self.step || self.got == self.taken;

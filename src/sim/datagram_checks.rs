@@ -118,7 +118,7 @@ fn left_undone(io: &Io, port: &SimDatagramSocket) -> Option<&'static str> {
     }
 }
 
-/// The server was shut down, and whoever was bound has closed.
+/// The server was shut down, and every bound socket has closed.
 pub(crate) fn all_over(run: &mut Run) -> Result<(), Failed> {
     let sim = run.world.borrow();
     for (n, port) in sim.ports.iter().enumerate() {

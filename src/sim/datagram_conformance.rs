@@ -32,13 +32,13 @@ use crate::options::Options;
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    /// A stranger sends so many, of this length and a little more.
+    /// A stranger sends some datagrams, of this length and a little more.
     Arrive(u32, u32, u32),
     /// More come than there is room for.
     Flood,
     /// A stranger is gone for good.
     Leave(u32),
-    /// A stranger reads so many.
+    /// A stranger reads some datagrams.
     Read(u32, usize),
     // Our end.
     Receive(usize),
@@ -66,7 +66,7 @@ enum Net {
     Dual,
 }
 
-/// Of [`LOCALS`] it stands for `::1` here, which IPv4 does not know.
+/// Of [`LOCALS`] it means `::1` here, which IPv4 does not know.
 const LOOPBACK_V6: usize = 2;
 /// The one that has an IPv6 address in [`Net::Dual`].
 const STRANGER_V6: u32 = 2;
@@ -79,7 +79,7 @@ struct Twice {
     real: DatagramSocket,
     own: Addr,
     strangers: Vec<Stranger>,
-    /// Those who left; their ports stay theirs.
+    /// Strangers that have left; their ports stay theirs.
     silent: Vec<Stranger>,
     addrs: Vec<Addr>,
     /// What each of them has not read.
@@ -190,7 +190,7 @@ impl Twice {
         self.sim.failure.take().map_or(Ok(()), Err)
     }
 
-    /// To the first of our addresses, or to so many more of them by turns.
+    /// To the first of our addresses, or to some more of them by turns.
     fn arrive(&mut self, k: u32, count: u32, len: u32, more: u32) {
         for nth in 0..count {
             let len = (len + nth) as usize;
@@ -265,7 +265,7 @@ impl Twice {
     fn leave(&mut self, k: u32) {
         let stranger = &mut self.strangers[k as usize];
         match stranger {
-            // Its port stays its own, but nobody hears what others send there.
+            // Its port stays its own, but nothing that is sent there is received.
             Stranger::Udp(one) => {
                 one.connect(one.local_addr().expect("it is bound")).expect("it may");
                 self.silent.push(std::mem::replace(stranger, Stranger::Gone));

@@ -282,7 +282,7 @@ pub(crate) fn act_on_port(io: &mut Io, world: &World, own: Option<u32>) {
     }
 }
 
-/// Sends a few words to somebody.
+/// Sends a few words to some address.
 fn post_some(io: &mut Io, world: &World, n: u32) {
     let (to, count, len) = {
         let mut sim = world.borrow_mut();
@@ -303,7 +303,7 @@ fn post_some(io: &mut Io, world: &World, n: u32) {
     }
 }
 
-/// Sends the next words to somebody; nobody is the peer of a connected socket.
+/// Sends the next words to an address; none is the peer of a connected socket.
 fn post(io: &mut Io, world: &World, n: u32, to: Option<Party>, len: usize) {
     let (id, addr, at, source, from) = {
         let mut sim = world.borrow_mut();

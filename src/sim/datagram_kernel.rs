@@ -55,7 +55,7 @@ impl Simulated {
             return;
         }
         for nth in 0..count as usize {
-            // A batch of one length would hide who took whose.
+            // A batch of one length would hide which socket took which datagram.
             let len = (len as usize + nth).min(LONGEST);
             if port.queue.len() < port.capacity {
                 let local = local.unwrap_or_else(|| port.next_local());
@@ -66,7 +66,7 @@ impl Simulated {
         }
     }
 
-    /// The network has bad news for a socket; who has no peer does not hear of it.
+    /// The network reports an error for a socket; an unconnected one does not get it.
     pub(crate) fn tell(&mut self, n: u32, errno: i32) {
         if let Some(port) = self.open_port(n).filter(|port| port.peer.is_some()) {
             port.error = Some(errno);
@@ -83,7 +83,7 @@ impl Simulated {
 
     // What follows from it.
 
-    /// Those in front that nobody may see, by what holds at this moment.
+    /// The datagrams in front that no handler may see, by the present state.
     pub(crate) fn refuse(&mut self, n: u32) {
         while let Some(first) = self.port(n).page.let_in.front().copied() {
             if !self.is_refused(n, first) {
@@ -144,7 +144,7 @@ impl Simulated {
         }
         let is_gone = matches!(to, Party::Stranger(k) if port.gone[k as usize]);
         let is_peer = port.peer == Some(to);
-        // What becomes of what left from another address is told to nobody.
+        // Errors about what was sent from another address are reported to no socket.
         let hears = parcel.source.is_none_or(|source| source == port.peer_local);
         if port.unix && is_gone {
             // Where it is named, it is only looked for; a peer is parted with, and what came is lost.

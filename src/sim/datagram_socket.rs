@@ -97,7 +97,7 @@ pub(crate) struct SimDatagramSocket {
     pub(super) buffer: usize,
     pub(super) gone: [bool; STRANGERS as usize],
     pub(super) asks_for_room: bool,
-    /// It is on the list of its one peer, who had no room.
+    /// It is on the list of its one peer, whose queue was full.
     pub(super) awaits_peer: bool,
     // For the checks.
     /// Calls to receive that failed in a row, and when the last one did.
@@ -123,12 +123,12 @@ pub(crate) struct DatagramExpectation {
     /// Bytes of what its handler sent, but for answers that repeat what came.
     pub(crate) said: u64,
     pub(crate) shown: u64,
-    /// What its handler sees now: who sent it, and where to.
+    /// What its handler gets next: its sender, and its destination.
     pub(crate) shows: Option<(Party, usize)>,
     pub(crate) congested: bool,
     pub(crate) paused: bool,
     pub(crate) told_of_shutdown: bool,
-    /// Its handler, or somebody else, has closed it.
+    /// Its handler, or another one, has closed it.
     pub(crate) closed: bool,
     /// The system would not watch it any more.
     pub(crate) broken: bool,
@@ -180,7 +180,7 @@ impl SimDatagramSocket {
         }
     }
 
-    /// Where the next datagram is sent to, if nobody says it: a burst goes to several addresses.
+    /// Where the next datagram is sent to by default: a burst goes to several addresses.
     pub(super) fn next_local(&self) -> usize {
         let several = self.anywhere && self.peer.is_none();
         if several { (self.came >> 1) as usize % LOCALS.len() } else { self.peer_local }
@@ -215,7 +215,7 @@ impl SimDatagramSocket {
         !self.queue.is_empty() || self.error.is_some() || self.broken.is_some()
     }
 
-    /// Whether somebody's queue is so full that the system takes nothing for it. Only Unix sockets
+    /// Whether the queue of a peer is so full that the kernel accepts nothing for it. Only Unix sockets
     /// have that; the network loses what finds no room.
     pub(super) fn is_deaf(&self, to: Party) -> bool {
         self.unix && self.flight.iter().filter(|who| **who == to).count() > MOST_UNREAD
@@ -237,7 +237,7 @@ impl SimDatagramSocket {
         self.edge |= self.asks_for_room && self.has_room();
     }
 
-    /// So many of what left have arrived, if `from` read them; the network asks nobody.
+    /// How many of the sent datagrams have arrived, if `from` read them.
     pub(crate) fn deliver(&mut self, from: Party, most: usize) {
         let unix = self.unix;
         let mut left = most;
@@ -294,13 +294,13 @@ impl SimDatagramSocket {
     }
 }
 
-/// Receiving that fails is tried so many times at once.
+/// How often a receive that fails is tried at once.
 const MOST_FAILURES: u32 = 65;
 
 /// A Unix socket's queue is full with one more (`net.unix.max_dgram_qlen`).
 pub(super) const MOST_UNREAD: usize = 10;
 
-/// How a socket of that kind calls somebody.
+/// How a socket of that kind names a peer.
 pub(crate) fn name(unix: bool, who: Party) -> Addr {
     match who {
         Party::Unnamed => Addr::Unnamed,

@@ -34,7 +34,7 @@ fn one_client() -> Script {
     script
 }
 
-/// It took its time to come about, and is as old as it stands.
+/// Connecting took its time; its age counts from when it was established.
 #[test]
 fn the_idle_time_begins_with_the_connection_and_not_with_the_dial() {
     for salt in 0..200 {

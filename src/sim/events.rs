@@ -14,7 +14,7 @@ impl Simulated {
         lines + ports + usize::from(self.listener_edge && self.listener.is_some())
     }
 
-    /// Some of the events that are due, in an order that is drawn, and some that nobody needs.
+    /// Some of the events that are due, in an order that is drawn, and some spurious ones.
     pub(crate) fn take_events(&mut self, random: &mut Random, all: bool, out: &mut Vec<SimEvent>) {
         out.clear();
         if !all && random.chance(3) {
@@ -57,7 +57,7 @@ impl Simulated {
         }
     }
 
-    /// Reports something once more, somebody who is gone, or what turns out not to be.
+    /// Reports an event once more, for a socket that is gone, or one that is not true.
     fn add_spurious(&mut self, random: &mut Random, out: &mut Vec<SimEvent>) {
         let mut lines: Vec<&mut SimConnection> = self.sockets_mut().collect();
         if lines.is_empty() {

@@ -17,7 +17,7 @@ pub(crate) struct Expectation {
     pub(crate) said: usize,
     pub(crate) eof: bool,
     pub(crate) told_of_shutdown: bool,
-    /// For so many turns it should have been.
+    /// The number of turns for which it has been due.
     pub(crate) untold: u32,
     pub(crate) paused: bool,
     pub(crate) full_duplex: bool,

@@ -60,7 +60,7 @@ pub(crate) struct Simulated {
     /// Counts what brings the world forward; a loop that does none of it again and again spins.
     pub(crate) progress: u64,
     pub(crate) draining: bool,
-    /// An owner of timers: what is begun for it owes nobody an answer.
+    /// An owner of timers: a connection that is opened for it owes no answer.
     pub(crate) clock: Option<SocketId>,
     /// Which addresses of this machine the server has met where it suspected itself.
     pub(crate) met: BTreeSet<usize>,
@@ -210,7 +210,7 @@ impl Simulated {
         let Some(line) = self.lines.get_mut(n as usize).and_then(Option::as_mut) else { return };
         let len = len.min(line.taken - line.got);
         line.get(len, now);
-        // A Unix socket wakes its writer whenever somebody reads, TCP only one that was refused.
+        // A Unix socket wakes its writer at every read of the peer, TCP only a writer that would have blocked.
         let wakes = if line.unix { line.asks_for_room } else { line.refused };
         if len > 0 && wakes && line.is_writable() {
             line.refused = false;
@@ -454,7 +454,7 @@ impl SimKernel for Simulated {
             if line.error_due && !line.unix {
                 return Err(line.break_pipe());
             }
-            // A Unix socket keeps its error for who reads.
+            // A Unix socket keeps its error for the next read.
             line.broken = true;
             return Err(io::Error::from_raw_os_error(libc::EPIPE));
         }

@@ -56,7 +56,7 @@ use outgoing::{Fate, Named, Place, PlaceKind, Plan};
 use run::{play, play_and_show};
 use script::{Answers, Script, Service, Step};
 
-/// How many seeds are played when nobody says otherwise.
+/// The default number of seeds.
 const RUNS: u64 = 2_000;
 
 /// How many seeds are taken at once.

@@ -42,7 +42,7 @@ pub(crate) enum PlaceKind {
 pub(crate) enum Fate {
     /// connect(2) itself says so.
     Refuses(i32),
-    /// It stands before anybody asks.
+    /// It is established before the loop asks.
     AtOnce,
     /// It is under way, and will stand.
     Later,
@@ -50,7 +50,7 @@ pub(crate) enum Fate {
     Fails(i32),
     /// It is under way for ever.
     Silent,
-    /// A Unix server whose backlog is full so many times.
+    /// A Unix server whose backlog is full for this number of attempts.
     Full(u32),
     /// Our end is given this very address.
     Itself,
@@ -62,7 +62,7 @@ pub(crate) enum Named {
     Address,
     /// By a name.
     Name,
-    /// By a name that nobody knows.
+    /// By a name that does not exist.
     Unknown,
 }
 
@@ -75,7 +75,7 @@ pub(crate) enum Stage {
     LookingUp,
     /// One of its addresses.
     Trying,
-    /// It stands, or has ended.
+    /// It is established, or has ended.
     Over,
 }
 
@@ -105,7 +105,7 @@ pub(crate) struct Outgoing {
     /// try.
     fresh: VecDeque<usize>,
     full: VecDeque<(usize, u64)>,
-    /// The sockets that are open for it, before it stands.
+    /// The sockets that are open for it while it is connecting.
     pub(crate) tries: Vec<Try>,
     /// Before this no other address is begun beside those under way.
     next_at: u64,
@@ -116,7 +116,7 @@ pub(crate) struct Outgoing {
     pub(crate) tried: usize,
     /// The last failure.
     pub(crate) last: Option<io::ErrorKind>,
-    /// The system would not watch the one that stands.
+    /// The kernel refused to watch the established socket.
     pub(crate) unwatched: Option<io::ErrorKind>,
     /// How many descriptors it has had.
     opened: u32,
@@ -130,7 +130,7 @@ const RETRY: u64 = 10_000_000;
 /// How long an address has before the next one is begun beside it.
 const DELAY: u64 = 250_000_000;
 
-/// What is said of a name that nobody knows.
+/// The error of a name that does not exist.
 pub(crate) const UNKNOWN: io::ErrorKind = io::ErrorKind::NotFound;
 
 /// The lower bits of a descriptor are the number of its line, those above count what was opened
@@ -226,7 +226,7 @@ impl Outgoing {
         }
     }
 
-    /// These are to be tried, in so much time.
+    /// These addresses are to be tried, within this time.
     fn put(&mut self, places: VecDeque<usize>, time: u64) {
         self.stage = Stage::Trying;
         self.delay = DELAY.min(time / places.len() as u64);
@@ -242,7 +242,7 @@ impl Outgoing {
         fresh.or_else(|| self.full.front().map(|(nth, at)| (*nth, floor.max(*at))))
     }
 
-    /// When something has to happen; what stands or has failed is told at once.
+    /// When something has to happen; success and failure are delivered at once.
     pub(crate) fn due(&self) -> u64 {
         match (self.stage, self.candidate()) {
             (Stage::Planned, _) => self.begins_at,
@@ -389,7 +389,7 @@ impl Simulated {
         Ok(n)
     }
 
-    /// In order, in time, none twice, none once it is over or another one stands.
+    /// In order, in time, none twice, none once it is over or another one is established.
     fn check_reach(&mut self, k: usize, nth: usize, from: Option<&Addr>) {
         let now = self.now;
         let trip = &self.trips[k];
@@ -425,7 +425,7 @@ impl Simulated {
         trip.fail(nth, kind, now);
     }
 
-    /// Somebody was told that this one stands, and so it is the one.
+    /// A handler was told that this one is established, so it is the one.
     pub(super) fn adopt(&mut self, n: u32) {
         let k = line_of(n) as usize;
         let Some(trip) = self.trip(n) else { return };
@@ -450,7 +450,7 @@ impl Simulated {
         }
     }
 
-    /// Whether an outgoing connection that never stood may end so.
+    /// Whether an outgoing connection that was never established may end so.
     pub(super) fn is_unreached(&mut self, n: u32, kind: Option<io::ErrorKind>) -> bool {
         let (now, draining) = (self.now, self.draining);
         let Some(line) = self.lines[n as usize].as_ref() else { return false };

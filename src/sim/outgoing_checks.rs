@@ -118,7 +118,7 @@ fn left_undone(
     (io.next_deadline() > due).then_some("nobody will wake the loop for it")
 }
 
-/// The server was shut down: nobody is on its way any more.
+/// The server was shut down: no connection is connecting any more.
 pub(crate) fn all_over(run: &mut Run) -> Result<(), Failed> {
     let io = &run.server.dispatcher().io;
     let sim = run.world.borrow();

@@ -242,7 +242,7 @@ impl Run {
         true
     }
 
-    /// Everybody gets an answer who ever will. Whether the loop has to be told of one.
+    /// Every peer that will ever get an answer gets it. Whether the loop has to be notified of one.
     fn answer_all(&mut self) -> bool {
         let trips = self.world.borrow().trips.len();
         let mut told = false;

@@ -52,7 +52,7 @@ pub(crate) struct Nature {
     pub(crate) lively: usize,
     /// What of a thousand callbacks fails.
     pub(crate) fails: usize,
-    /// It ends after so many bytes.
+    /// It ends after this number of bytes.
     pub(crate) closes_after: u64,
     pub(crate) full_duplex: bool,
     /// It does not close when it is told of a shutdown.
@@ -96,7 +96,7 @@ pub(crate) struct Service {
     pub(crate) lively: usize,
     /// What of a thousand callbacks fails.
     pub(crate) fails: usize,
-    /// It ends after so many datagrams.
+    /// It ends after this number of datagrams.
     pub(crate) closes_after: u64,
 }
 
@@ -106,7 +106,7 @@ pub(crate) enum Answers {
     Echo,
     /// So many times the same and something else.
     Several(usize),
-    /// Something else, to somebody else.
+    /// Another command, to another socket.
     Elsewhere,
     Nothing,
 }
@@ -124,7 +124,7 @@ pub(crate) enum Step {
     Fault(Call, i32),
     /// So many descriptors may be open from now on.
     Descriptors(usize),
-    /// The clock jumps so many nanoseconds ahead.
+    /// The clock jumps this number of nanoseconds ahead.
     Jump(u64),
     /// Somebody outside of every callback does something.
     Poke(u64),
@@ -133,7 +133,7 @@ pub(crate) enum Step {
     Shutdown(u64),
     /// A datagram socket is opened.
     Bind(u32),
-    /// So many datagrams come to it from somebody, of this length and a little more.
+    /// A number of datagrams arrive from some address, of this length and a little more.
     Arrive(u32, Party, u32, u32),
     /// So many of what it sent arrive; a Unix socket's when that stranger reads them.
     Deliver(u32, Party, u32),
@@ -147,7 +147,7 @@ pub(crate) enum Step {
     PokePort(u64),
     /// An outgoing connection is begun.
     Dial(u32),
-    /// Where it goes, somebody answers.
+    /// A server answers at its destination.
     Answer(u32),
     /// What came of its name is told.
     LookUp(u32),
@@ -187,7 +187,7 @@ impl Script {
     }
 }
 
-/// One of so many scripts has datagram sockets, since most of what happens is about streams.
+/// One script in this number has datagram sockets, since most of what happens is about streams.
 const PORTS_ONCE_IN: u64 = 4;
 
 /// The same for outgoing connections.
