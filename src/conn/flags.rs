@@ -1,74 +1,75 @@
-//! The state of a stream in one word, so that a question about it is one comparison.
+//! The state of a stream as one word, so that each question about it is one comparison.
 
-/// A set of the bits below.
+/// A set of the flags below.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub(super) struct Flags(u32);
 
 impl Flags {
-    // What the system said.
+    // Readiness, as the system reported it.
 
-    /// A read may find something. Cleared only by what proves the contrary.
+    /// A read may return bytes. Cleared only by proof of the contrary.
     pub(super) const READABLE: Flags = Flags(1);
-    /// A write may find room. Cleared only by a refusal.
+    /// A write may succeed. Cleared only when a write would block.
     pub(super) const WRITABLE: Flags = Flags(1 << 1);
-    /// The peer's end was announced: read until it is there, no short read proves anything.
+    /// The peer closed its sending direction (`EPOLLRDHUP`). A short read proves nothing; read
+    /// until EOF.
     pub(super) const RDHUP: Flags = Flags(1 << 2);
-    /// A read may stop in front of urgent data: no short read proves anything.
+    /// A read may stop in front of urgent data (`EPOLLPRI`). A short read proves nothing.
     pub(super) const OOB: Flags = Flags(1 << 3);
-    /// An error was announced that no call has returned yet.
+    /// The system reported an error that no call has returned yet.
     pub(super) const ERROR: Flags = Flags(1 << 4);
-    /// The peer's end was read.
+    /// A read returned EOF.
     pub(super) const EOF: Flags = Flags(1 << 5);
-    /// The connection does not stand yet.
+    /// The connection is not established yet.
     pub(super) const CONNECTING: Flags = Flags(1 << 6);
-    /// The peer's end was read, and its handler is to be told once it has seen what it left.
+    /// A read returned EOF, and the handler is notified once it has seen its unconsumed input.
     pub(super) const EOF_DUE: Flags = Flags(1 << 25);
 
-    // What the handler asked for.
+    // Requests of the handler.
 
     pub(super) const PAUSED: Flags = Flags(1 << 7);
     pub(super) const READ_WHILE_CONGESTED: Flags = Flags(1 << 8);
-    /// What is held shall be shown again although nothing new came.
+    /// The unconsumed input is delivered again although no new bytes arrived.
     pub(super) const REDELIVERY: Flags = Flags(1 << 9);
-    /// That was asked for while the handler was shown it.
+    /// Redelivery was requested while the handler ran.
     pub(super) const REDELIVERY_FROM_HANDLER: Flags = Flags(1 << 24);
-    /// No more output is taken: it ends, or has ended.
+    /// Output is closed: a half-close or a close was requested.
     pub(super) const SHUT_WR_REQUESTED: Flags = Flags(1 << 10);
-    /// The end of the output was told to the peer.
+    /// The sending direction was closed (`SHUT_WR`).
     pub(super) const SHUT_WR_DONE: Flags = Flags(1 << 11);
-    /// Its ending is not `Open` any more.
+    /// The close state is not `Open`.
     pub(super) const CLOSING: Flags = Flags(1 << 12);
 
-    // What follows from what lies here.
+    // Facts that follow from other fields.
 
-    /// It has been above high water and not yet fallen to low water since.
+    /// The output rose above high water and has not fallen to low water since.
     pub(super) const CONGESTED: Flags = Flags(1 << 13);
-    /// Congested and not full duplex: it is not read.
+    /// Congested, and the handler did not ask to read while congested.
     pub(super) const READ_STOPPED: Flags = Flags(1 << 14);
-    /// There is output that waits.
+    /// The output is not empty.
     pub(super) const HAS_OUTPUT: Flags = Flags(1 << 19);
-    /// There is input that the handler left.
+    /// There is unconsumed input.
     pub(super) const HAS_UNCONSUMED: Flags = Flags(1 << 20);
-    /// A send of this turn went straight to the system.
+    /// A send of this turn wrote directly to the transport.
     pub(super) const WROTE_DIRECT: Flags = Flags(1 << 15);
 
-    // What the loop noted.
+    // Bookkeeping of the loop.
 
-    /// No conversation has begun it: it owes nobody an answer.
+    /// The connection was opened outside of any handler, so no other conversation waits for it.
     pub(super) const UNSOLICITED: Flags = Flags(1 << 27);
-    /// Work that its handler offloaded is under way.
+    /// Offloaded work of the handler is running.
     pub(super) const OFFLOADED: Flags = Flags(1 << 26);
-    /// Its id is in the queue, or its turn is not over.
+    /// The id is in the queue, or the turn is not over.
     pub(super) const QUEUED: Flags = Flags(1 << 18);
-    /// The poll reports room for output, where that must be asked for.
+    /// The socket is registered for write readiness, where that is optional.
     pub(super) const WRITE_INTEREST: Flags = Flags(1 << 21);
-    /// The server shuts down and the handler has not been told.
+    /// The server shuts down and the handler was not notified yet.
     pub(super) const SHUTDOWN_DUE: Flags = Flags(1 << 16);
-    /// A deadline is under way for input that is held, or was.
+    /// A deadline for unconsumed input is in the deadline queue.
     pub(super) const FRAME_DEADLINE_ARMED: Flags = Flags(1 << 22);
-    /// Input was held for too long, and the socket is looked into once more.
+    /// The frame timeout expired; one more read decides.
     pub(super) const FRAME_RECHECKED: Flags = Flags(1 << 23);
-    /// The idle timeout has expired; one more read decides.
+    /// The idle timeout expired; one more read decides.
     pub(super) const IDLE_RECHECKED: Flags = Flags(1 << 17);
 
     #[inline]
@@ -82,7 +83,7 @@ impl Flags {
         self.0 & bits.0 != 0
     }
 
-    /// Whether of the bits `among` exactly `these` are set.
+    /// Whether, of the bits in `among`, exactly `these` are set.
     #[inline]
     pub(super) const fn matches(self, these: Flags, among: Flags) -> bool {
         self.0 & among.0 == these.0

@@ -1,6 +1,6 @@
-//! One warning a second, however many there are reasons for.
+//! At most one warning a second, with a count of those suppressed.
 
-/// What stands between a peer's trouble and a flood of lines in the log.
+/// Keeps a misbehaving peer from flooding the log.
 #[derive(Debug, Default)]
 pub(crate) struct LogThrottle {
     not_before: u64,
@@ -10,7 +10,8 @@ pub(crate) struct LogThrottle {
 const WARN_EVERY: u64 = 1_000_000_000;
 
 impl LogThrottle {
-    /// Whether one may be logged at `now`, in nanoseconds, and how many were not since the last.
+    /// Allows one warning a second; `now` is in nanoseconds. `Some` is the number suppressed since
+    /// the last one, `None` means that this one is suppressed.
     pub(crate) fn allow(&mut self, now: u64) -> Option<u64> {
         if now < self.not_before {
             self.suppressed += 1;

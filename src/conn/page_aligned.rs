@@ -1,7 +1,8 @@
-//! A block of memory that begins with a page.
+//! A block of memory that starts on a page boundary.
 //!
-//! An allocator puts its own few bytes before a large block, so that begins 16 bytes behind the
-//! page. On some processors the kernel's copy to there takes twice as long; `benches/peers` shows it.
+//! An allocator puts its header before a large block, which then starts 16 bytes past the page. On
+//! some processors the kernel's copy to such an address takes twice as long; `benches/peers` shows
+//! it.
 
 use std::ops::{Deref, DerefMut};
 
@@ -15,10 +16,10 @@ pub(crate) struct PageAligned {
 const PAGE: usize = 4_096;
 
 impl PageAligned {
-    /// Zeroes, for which the system gives no page before something is written there.
+    /// Allocates `len` zeroed bytes. The system maps no page before it is written to.
     pub(crate) fn zeroed(len: usize) -> PageAligned {
         let memory = vec![0; len.saturating_add(PAGE)].into_boxed_slice();
-        // Where it cannot be told, any place will do.
+        // `align_offset` may return `usize::MAX`; then any offset is as good.
         let start = memory.as_ptr().align_offset(PAGE).min(PAGE);
         PageAligned { memory, start, end: start + len }
     }

@@ -1,60 +1,64 @@
 //! One connection as a state machine over anything that reads and writes.
 //!
-//! It knows no descriptor, no poll and no clock. What may be done to it only changes its state;
-//! [`Stream::fill`] and [`Stream::flush`] are the two places where bytes move, one system call a
-//! call. What still needs doing is a question about the state; those stand in [`questions`].
+//! It knows no descriptor, no poll and no clock. Commands only change its state; [`Stream::fill`]
+//! and [`Stream::flush`] are the two places where bytes move, one system call each. The work that
+//! is left is a question about the state; `stream/state.rs` has them.
 //!
 //! ```text
-//!            close            output empty              peer's end, or linger over
-//!   Open ───────────▶ Closing ────────────▶ Lingering ───────────────────────────▶ gone
+//!            close            output empty                 EOF, or linger over
+//!   Open ───────────▶ Closing ────────────▶ Lingering ───────────────────────────▶ removed
 //!    │ handler failed    │                     ▲
-//!    ├───────────────────┴──▶ Leaving ─────────┘ output empty
+//!    ├───────────────────┴──▶ Flushing ────────┘ output empty
 //!    │ abort, limits, errors
-//!    └───────────▶ Aborted ──▶ gone          Leaving, Lingering ── abort ──▶ Dropped ──▶ gone
+//!    └───────────▶ Aborted ──▶ removed       Flushing, Lingering ── abort ──▶ Dropped ──▶ removed
 //! ```
 //!
 //! # The rules
 //!
-//! `tests.rs` beside it plays every short script of arrivals, ends, resets, refusals and commands against a
-//! small model of the kernel.
+//! `stream/tests` plays every short script of arrivals, EOFs, resets, full buffers and commands
+//! against a small model of the kernel.
 //!
-//! * **Open**: reads while `readable` and not paused and not congested (or full duplex); writes while
-//!   `writable` and there is output.
-//! * **Closing**: the handler closed. No more input is shown; the output leaves, within
+//! * **Open**: reads while `readable` and neither paused nor congested (congestion does not stop a
+//!   handler that asked to read while congested); writes while `writable` and there is output.
+//! * **Closing**: the handler closed. No more input is delivered; the output leaves, within
 //!   `close_timeout` counted from the last byte that moved or was acknowledged; then `finish(Ok)`.
-//! * **Leaving**: the handler failed and `finish(Err)` has run; what it had sent before still leaves.
-//! * **Lingering**: all is sent and our end said. A descriptor closed with unread input would send a
-//!   reset, which can destroy the answer on its way; so what still comes is read and thrown away until
-//!   the peer's end, until nothing has come for `linger_timeout` and the answer is acknowledged, or for
-//!   `linger_time` in all. Of more than `max_lingering` the oldest is closed; so it is when a client
-//!   comes and there is no room, or no descriptor, for it.
-//! * **Aborted**: closed in its next turn. When bytes were dropped the peer gets a reset and not an
-//!   end, so that it can tell a cut answer from a whole one.
+//! * **Flushing**: the handler failed and `finish(Err)` has run; the output from before still
+//!   leaves.
+//! * **Lingering**: all output was sent and the sending direction closed. Closing a descriptor with
+//!   unread input would send a reset, which can destroy the answer on its way. Therefore input is
+//!   read and discarded until EOF, until nothing has arrived for `linger_timeout` and the answer is
+//!   acknowledged, or for `linger_time` in all. When more than `max_lingering` connections linger,
+//!   the oldest is closed. The same happens when a client arrives and no permit, or no descriptor,
+//!   is left for it.
+//! * **Aborted**: closed in its next turn. If output was dropped the peer gets a reset and no EOF,
+//!   so it can tell a truncated answer from a whole one.
 //!
-//! What is movement? Bytes that we read or write are noted as they move. But the system takes what we
-//! write at once, and reports room only when a third of its buffer is free, so a peer that reads slowly
-//! and steadily looks dead for minutes. So when a deadline comes up at which nothing was noted, and only
-//! then, the system is asked how much is not acknowledged (`SO_MEMINFO` on Linux: of TCP what is queued,
-//! of a Unix socket what is not read); less than at the last look is movement, and the deadline is set
-//! anew (`io/progress.rs`). Without a look before, one more deadline is granted, so a peer that is gone and
-//! has left something unacknowledged ends after twice the time at the latest. Elsewhere, and without
-//! the feature `sys`, only what the system takes counts. While a thread works for a connection, or its
-//! handler has paused it with nothing unsent, the silence is ours and the idle time does not count.
+//! What counts as movement? Bytes that are read or written are recorded as they move. But the
+//! system accepts writes at once, and reports free space only when a third of its buffer is free,
+//! so a peer that reads slowly and steadily looks dead for minutes. Therefore, when a deadline
+//! expires without any recorded movement, and only then, the system is asked how much is not
+//! acknowledged (`SO_MEMINFO` on Linux: of TCP the queued bytes, of a Unix socket the unread ones).
+//! Less than at the last check is movement, and the deadline is set anew (`io/progress.rs`).
+//! Without an earlier check one more deadline is granted, so a dead peer with unacknowledged bytes
+//! is closed after twice the time at the latest. On other systems, and without the feature `sys`,
+//! only accepted writes count. While offloaded work runs for a connection, or its handler has
+//! paused it with nothing unsent, the silence is ours and the idle time does not count.
 //!
-//! When is a short read the last one? On epoll every arrival is an edge, so after a read that did not
-//! fill its buffer the next byte will be reported, with three exceptions, each of which has a test:
+//! When is a short read the last one? On epoll every arrival is an edge, so after a read that did
+//! not fill its buffer the next byte will be reported, with three exceptions, each of which has a
+//! test:
 //!
 //! | exception | how it is known | cost when it does not happen |
 //! |---|---|---|
-//! | the peer's end lies behind the data | the event said "read closed": read until 0 | none |
+//! | EOF lies behind the data | the event said "read closed": read until 0 | none |
 //! | urgent data: a read stops in front of it | `EPOLLPRI` is registered and was reported: read until `WouldBlock` | none |
-//! | descriptors passed over a Unix stream: a read stops behind their bytes | the read is `recvmsg` without room for control data; the kernel drops the descriptors and sets `MSG_CTRUNC` | none (feature `sys`; without it a second read) |
+//! | descriptors passed over a Unix stream: a read stops behind their bytes | the read is `recvmsg` without a control buffer; the kernel drops the descriptors and sets `MSG_CTRUNC` | none (feature `sys`; without it a second read) |
 //!
 //! Elsewhere (kqueue, `poll(2)`) every read goes on until `WouldBlock`.
 //!
-//! Write interest: TCP raises a write edge only after a refused write, so both directions are
-//! registered once. A Unix socket raises one whenever its peer reads: there room is asked for only
-//! while a write is refused, two `epoll_ctl` a congestion.
+//! Write interest: TCP raises a write edge only after a write would block, so both directions are
+//! registered once. A Unix socket raises one whenever its peer reads. It is therefore registered
+//! for writing only while a write is blocked, two `epoll_ctl` for each congestion.
 
 use std::io;
 
@@ -63,44 +67,44 @@ use crate::conn::input::Unconsumed;
 use crate::conn::output::{BufferPool, Output};
 use crate::conn::transport::{Readiness, Transport};
 
-/// What one read came to.
+/// The result of one read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ReadOutcome {
     Bytes(usize),
-    /// The peer said that nothing more will come.
+    /// The peer closed its sending direction.
     Eof,
     WouldBlock,
 }
 
-/// What one write came to.
+/// The result of one write.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum WriteOutcome {
     Wrote(usize),
-    /// The system has no room; it will report when it has.
+    /// The send buffer is full; the system will report free space.
     WouldBlock,
 }
 
-/// A short read proves nothing while one of these is set.
+/// While one of these is set, a short read does not prove that the receive buffer is empty.
 const SHORT_READ_INCONCLUSIVE: Flags = Flags::RDHUP.union(Flags::OOB).union(Flags::ERROR);
 
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Stream<T> {
     transport: T,
-    /// [`Flags::HAS_OUTPUT`] is set exactly when it is not empty.
+    /// [`Flags::HAS_OUTPUT`] is set exactly when this is not empty.
     output: Output,
-    /// [`Flags::HAS_UNCONSUMED`] is set exactly when it is not empty.
+    /// [`Flags::HAS_UNCONSUMED`] is set exactly when this is not empty.
     unconsumed: Unconsumed,
     flags: Flags,
     /// [`Flags::CLOSING`] is set exactly when this is not `Open`.
     close_state: CloseState,
-    /// How many sends of this turn went straight to the system.
-    /// [`Flags::WROTE_DIRECT`] is set exactly when it is not 0.
+    /// The number of direct writes in this turn. [`Flags::WROTE_DIRECT`] is set exactly when this
+    /// is not 0.
     direct_writes: u8,
 }
 
 impl<T: Transport> Stream<T> {
-    /// A stream that stands, or whose connection is still being made.
+    /// A stream that is established, or still connecting.
     pub(crate) fn new(transport: T, connecting: bool) -> Stream<T> {
         Stream {
             transport,
@@ -112,9 +116,9 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    // What happens to it.
+    // Events.
 
-    /// The usual thing: something came in, perhaps the peer's end, and perhaps there is room.
+    /// Records the usual event: readable, perhaps writable, perhaps with an EOF behind the data.
     #[inline]
     pub(crate) fn set_readable(&mut self, writable: bool, read_closed: bool) {
         self.flags.insert(Flags::READABLE);
@@ -131,46 +135,46 @@ impl<T: Transport> Stream<T> {
         self.flags.insert_if(Flags::ERROR, error);
     }
 
-    /// There is news about a connection in the making.
+    /// Records that a connect attempt may have a result.
     pub(crate) fn set_connect_result(&mut self) {
         self.flags.insert(Flags::WRITABLE);
     }
 
-    /// What was taken for such news was none.
+    /// The reported result was spurious: waits for the next event.
     pub(crate) fn clear_connect_result(&mut self) {
         self.flags.remove(Flags::WRITABLE.union(Flags::ERROR));
     }
 
-    /// The connection is tried again, over another transport.
+    /// Goes on with another transport after a failed attempt; returns the old one.
     pub(crate) fn replace_transport(&mut self, transport: T) -> T {
         let noted = Flags::READABLE.union(Flags::WRITABLE).union(SHORT_READ_INCONCLUSIVE);
         self.flags.remove(noted);
         std::mem::replace(&mut self.transport, transport)
     }
 
-    /// The connection stands.
+    /// The connection is established.
     pub(crate) fn set_connected(&mut self) {
         self.flags.remove(Flags::CONNECTING);
     }
 
-    /// No conversation has begun it.
+    /// Records that the connection was opened outside of any handler.
     pub(crate) fn set_unsolicited(&mut self) {
         self.flags.insert(Flags::UNSOLICITED);
     }
 
-    /// Whether work that its handler offloaded is under way.
+    /// Records whether offloaded work of the handler is running.
     pub(crate) fn set_offloaded(&mut self, under_way: bool) {
         self.flags.set(Flags::OFFLOADED, under_way);
     }
 
-    // What is done for it in its turn.
+    // The turn.
 
-    /// Whether the poll reports room from now on, where that must be asked for.
+    /// Records whether the socket is registered for write readiness, where that is optional.
     pub(crate) fn note_write_interest(&mut self, asked: bool) {
         self.flags.set(Flags::WRITE_INTEREST, asked);
     }
 
-    /// It is queued, or has its turn at once; until [`Stream::end_turn`].
+    /// The connection is queued, or served at once, until [`Stream::end_turn`].
     #[inline]
     pub(crate) fn begin_turn(&mut self) {
         self.flags.insert(Flags::QUEUED);
@@ -197,14 +201,14 @@ impl<T: Transport> Stream<T> {
                     self.flags.remove(Flags::READABLE.union(Flags::OOB));
                     Ok(ReadOutcome::WouldBlock)
                 }
-                // Still readable, so it is tried again in the next turn.
+                // The socket stays readable, so the next turn tries again.
                 io::ErrorKind::Interrupted => Ok(ReadOutcome::WouldBlock),
                 _ => Err(error),
             },
         }
     }
 
-    /// Writes once. There must be something unsent.
+    /// Writes once from the output, which must not be empty.
     #[inline(always)]
     pub(crate) fn flush(&mut self, pool: &mut BufferPool) -> io::Result<WriteOutcome> {
         debug_assert!(!self.output.is_empty());
@@ -233,16 +237,17 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// Writes `bytes` once, straight from where they lie. There must be no output before. Unless
-    /// all of them left, [`Stream::queue_rest`] has to follow.
+    /// Writes `bytes` once without copying them. The output must be empty. Unless all of them were
+    /// written, the caller passes the result to [`Stream::queue_rest`].
     #[inline]
     pub(crate) fn write_direct(&mut self, bytes: &[u8]) -> io::Result<usize> {
         debug_assert!(self.output.is_empty());
         self.transport.write(bytes)
     }
 
-    /// The idle timeout has expired, as far as was noted. When the loop was held up, input may have come that
-    /// was not reported yet: returns `true` once, and the connection gets one more turn.
+    /// Called when the idle timeout expires without recorded movement. A busy loop may not have
+    /// seen the latest input, so the first call makes the connection readable for one more turn and
+    /// returns `true`. `false` means that the timeout is final.
     pub(crate) fn recheck_idle(&mut self) -> bool {
         let in_vain = Flags::IDLE_RECHECKED.union(Flags::CONNECTING).union(Flags::CLOSING);
         let looks = !self.flags.intersects(in_vain);
@@ -252,20 +257,20 @@ impl<T: Transport> Stream<T> {
         looks
     }
 
-    /// It was not idle after all.
+    /// The recheck found movement.
     pub(crate) fn clear_idle_recheck(&mut self) {
         self.flags.remove(Flags::IDLE_RECHECKED);
     }
 
-    /// The end of a turn: it may be queued again, and the next large send may go straight to the
-    /// system again.
+    /// Ends the turn: the connection may be queued again, and the next large send may write
+    /// directly.
     #[inline]
     pub(crate) fn end_turn(&mut self) {
         self.flags.remove(Flags::QUEUED.union(Flags::WROTE_DIRECT));
         self.direct_writes = 0;
     }
 
-    /// What was held, lent to a handler while everything else may be changed.
+    /// Lends the unconsumed input to a handler while the rest of the connection may change.
     #[inline]
     pub(crate) fn take_unconsumed(&mut self) -> Unconsumed {
         const ALL: Flags =

@@ -1,41 +1,41 @@
-//! What a socket moves its bytes through, and what the system says about it.
+//! The system calls that the state machines need, as traits, and the readiness that a poll reports.
 
 use std::io::{self, Read, Write};
 
 use crate::conn::packets::{RecvBuffers, SendQueue};
 
-/// What a [`Stream`](crate::conn::stream::Stream) moves its bytes through. Nothing of it may block.
+/// A non-blocking byte stream under a [`Stream`](crate::conn::stream::Stream).
 pub(crate) trait Transport: Read + Write {
-    /// Whether the last read took everything there was if it did not fill its buffer: the system
-    /// will then report the next byte by itself.
+    /// Whether the last read, if it was short, emptied the receive buffer, so that the system
+    /// reports the next byte as a new event.
     fn short_read_drained(&self) -> bool;
 
-    /// Whether a write that took only a part was the last for now: the system will then report the
-    /// room by itself.
+    /// Whether a short write filled the send buffer, so that the system reports free space as a new
+    /// event.
     fn short_write_filled(&self) -> bool;
 
-    /// Ends the outgoing direction, after everything written.
+    /// Closes the sending direction after everything that was written (shutdown(2), `SHUT_WR`).
     fn shutdown_write(&mut self) -> io::Result<()>;
 }
 
-/// What the system reported about a socket.
+/// The readiness that a poll reports of a socket.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Readiness {
-    /// There may be something to read.
+    /// A read may return bytes (`EPOLLIN`).
     pub readable: bool,
-    /// There may be room to write.
+    /// A write may succeed (`EPOLLOUT`).
     pub writable: bool,
-    /// The peer's end is in the queue, behind what is still to read.
+    /// The peer closed its sending direction (`EPOLLRDHUP`); unread bytes may precede the EOF.
     pub read_closed: bool,
-    /// Urgent data is in the queue (`EPOLLPRI`): a read of a stream stops in front of it.
+    /// Urgent data is in the receive buffer (`EPOLLPRI`). A read of a stream stops in front of it.
     pub urgent: bool,
-    /// It broke; reading or writing will say how.
+    /// The socket has a pending error (`EPOLLERR`); the next read or write returns it.
     pub error: bool,
 }
 
 impl Readiness {
-    /// What either of both says.
+    /// Returns the union of both.
     pub(crate) fn or(self, other: Readiness) -> Readiness {
         Readiness {
             readable: self.readable | other.readable,
@@ -47,12 +47,12 @@ impl Readiness {
     }
 }
 
-/// What datagrams move through. Nothing of it may block.
+/// A non-blocking datagram socket under a [`Datagram`](crate::conn::datagram::Datagram).
 pub(crate) trait DatagramTransport {
-    /// What it needs to move many datagrams in one call; one for all sockets of a loop.
+    /// The buffers for moving many datagrams in one call; all sockets of a loop share one.
     type MmsgHeaders;
 
-    /// Lets in what has come, but not more than `max`.
+    /// Receives at most `max` datagrams into `buffers`.
     fn receive(
         &mut self,
         headers: &mut Self::MmsgHeaders,
@@ -60,8 +60,8 @@ pub(crate) trait DatagramTransport {
         max: usize,
     ) -> io::Result<RecvOutcome>;
 
-    /// Sends from the front of the queue, but not more than `max`, and says how many have left;
-    /// never 0. An error concerns the first alone.
+    /// Sends at most `max` datagrams from the front of the queue and returns how many left, never
+    /// 0. An error concerns the first datagram only.
     fn send(
         &mut self,
         headers: &mut Self::MmsgHeaders,
@@ -69,19 +69,19 @@ pub(crate) trait DatagramTransport {
         max: usize,
     ) -> io::Result<usize>;
 
-    /// Whether `WouldBlock` at sending says that the one peer has no room, and not the socket.
+    /// Whether `WouldBlock` of a send means that this one peer is full, and not our socket.
     fn would_block_is_per_peer(&self) -> bool;
 
-    /// Whether it has every address of the machine, is told which one each datagram was sent to,
-    /// and may be told which one each leaves from.
+    /// Whether the socket is bound to the wildcard address. Then the system reports the destination
+    /// of each received datagram, and a send may choose its source.
     fn is_wildcard(&self) -> bool;
 }
 
-/// What one call has let in.
+/// The result of one receive call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecvOutcome {
-    /// How many; never 0.
+    /// The number of datagrams received, never 0.
     pub(crate) count: usize,
-    /// Nothing is left, and the system will report the next one by itself.
+    /// The receive buffer is empty, and the system reports the next datagram as a new event.
     pub(crate) drained: bool,
 }

@@ -5,19 +5,19 @@ use crate::conn::flags::Flags;
 use crate::conn::transport::Transport;
 use crate::stats::CloseReason;
 
-/// How far the end of a connection has come.
+/// The progress of a close.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum CloseState {
     Open,
-    /// The handler closed; its `finish` runs once everything is sent.
+    /// The handler closed; its `finish` runs once the output is sent.
     Closing,
-    /// The handler's `finish` has run; what it had sent before still leaves.
+    /// The handler's `finish` has run; the output from before still leaves.
     Flushing,
-    /// Everything is sent and its end told; what still comes in is thrown away.
+    /// The output is sent and the sending direction closed; input is read and discarded.
     Lingering,
     /// Nothing more is read or written.
     Aborted(CloseReason),
-    /// The same, after its `finish` has run.
+    /// As `Aborted`, after `finish` has run.
     Dropped,
 }
 
@@ -26,34 +26,34 @@ impl<T: Transport> Stream<T> {
         self.flags.insert(Flags::SHUT_WR_REQUESTED);
     }
 
-    /// Ends the outgoing direction if that was asked for and nothing is left to send.
+    /// Closes the sending direction if that was requested and the output is empty.
     pub(crate) fn send_fin(&mut self) {
         let asked = Flags::SHUT_WR_REQUESTED.union(Flags::SHUT_WR_DONE);
         if self.flags.matches(Flags::SHUT_WR_REQUESTED, asked) && self.output.is_empty() {
             self.flags.insert(Flags::SHUT_WR_DONE);
-            // The only errors say that the connection is gone already, and reading will tell.
+            // An error means that the connection is already broken, which the next read reports.
             let _ = self.transport.shutdown_write();
         }
     }
 
-    /// The peer's end was read behind input that is held, or while an answer is awaited.
+    /// Records an EOF that has to wait for unconsumed input or for a pending reply.
     pub(crate) fn note_eof(&mut self) {
         self.flags.insert(Flags::EOF_DUE);
     }
 
-    /// Whether the handler shall be told of the peer's end now; says so once.
+    /// Whether to notify the handler of the EOF now; `true` once.
     pub(crate) fn take_eof(&mut self) -> bool {
         let due = self.is_eof_due();
         self.flags.set(Flags::EOF_DUE, self.flags.intersects(Flags::EOF_DUE) && !due);
         due
     }
 
-    /// The server shuts down: looks into the socket once more, then the handler is to be told.
+    /// Requests a notification of the shutdown, after one more read.
     pub(crate) fn note_shutdown(&mut self) {
         self.flags.insert(Flags::READABLE.union(Flags::SHUTDOWN_DUE));
     }
 
-    /// Whether the handler shall be told of the shutdown; says so once.
+    /// Whether to notify the handler of the shutdown; `true` once.
     pub(crate) fn take_shutdown(&mut self) -> bool {
         let due = self.flags.intersects(Flags::SHUTDOWN_DUE);
         self.flags.remove(Flags::SHUTDOWN_DUE);
@@ -66,8 +66,9 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// A conversation that the server cuts off may be aborted by its handler still, in `finish`:
-    /// then the peer gets a reset although nothing was unsent. Says whether that changed anything.
+    /// Aborts, and returns whether that changed anything. A handler may still abort, in its
+    /// `finish`, a conversation that the server has aborted for a timeout. The peer then gets a
+    /// reset although nothing was unsent.
     pub(crate) fn abort(&mut self, reason: CloseReason) -> bool {
         let close_state = match self.close_state {
             CloseState::Open
@@ -82,13 +83,13 @@ impl<T: Transport> Stream<T> {
         true
     }
 
-    /// The conversation is over, the bytes it had sent are not.
+    /// The conversation is over; the output still leaves.
     pub(crate) fn start_flushing(&mut self) {
         self.set_close_state(CloseState::Flushing);
         drop(self.take_unconsumed());
     }
 
-    /// Everything is sent; only the peer's end is still waited for.
+    /// The output is sent; only EOF is awaited.
     pub(crate) fn linger(&mut self) {
         debug_assert!(self.output.is_empty());
         self.shutdown_write();

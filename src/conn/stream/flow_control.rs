@@ -1,4 +1,4 @@
-//! What stops and resumes the input of a handler: a pause, and output above high water.
+//! Flow control: a pause, or output above high water, stops the delivery of input.
 
 use super::{Stream, Watermarks};
 use crate::conn::flags::Flags;
@@ -25,8 +25,8 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// What the handler left is to be shown to it again. While it is shown something, that is not
-    /// held yet: what it leaves is known when it returns, in this turn.
+    /// Requests that unconsumed input is delivered again. While the handler runs its input is lent
+    /// to it, so the amount left is known only when it returns, in this turn.
     fn request_redelivery(&mut self) {
         if self.flags.intersects(Flags::HAS_UNCONSUMED) {
             self.flags.remove(Flags::REDELIVERY_FROM_HANDLER);
@@ -36,13 +36,14 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// Nothing is shown again: nothing was left, or nobody took of it when it last was.
+    /// Cancels the redelivery: there is no unconsumed input, or the handler took none of it last
+    /// time.
     pub(crate) fn clear_redelivery(&mut self) {
         self.flags.remove(Flags::REDELIVERY.union(Flags::REDELIVERY_FROM_HANDLER));
     }
 
-    /// Whether the output fell to low water since it was congested; says so once. Reading goes on,
-    /// and what was held back meanwhile is shown again.
+    /// Whether the output has fallen to low water since it was congested; `true` once. Reading
+    /// continues, and unconsumed input is delivered again.
     pub(crate) fn take_drained(&mut self, watermarks: Watermarks) -> bool {
         if !self.is_congested() || self.output.len() > watermarks.low_water {
             return false;

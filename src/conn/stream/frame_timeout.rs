@@ -1,27 +1,27 @@
-//! How long the peer has left unfinished what it has begun.
+//! The frame timeout: how long unconsumed input may wait for the rest of its frame.
 //!
-//! Lazy as the idle timeout is: what a connection holds is stamped with the time, and one deadline
-//! a connection is under way, which looks at the stamp when it comes up.
+//! The timeout is lazy, as the idle timeout is. Unconsumed input carries the time of its first
+//! byte, and each connection has at most one deadline, which compares that time when it expires.
 
 use super::state::INPUT_BLOCKED;
 use super::{CloseState, Stream};
 use crate::conn::flags::Flags;
 use crate::conn::transport::Transport;
 
-/// What is to be done about input that is held when its deadline comes up.
+/// The action that an expired deadline asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum FrameDeadline {
-    /// Nothing is, until something is held again.
+    /// Nothing, until there is unconsumed input again.
     None,
-    /// It has time until then.
+    /// The frame has time until then.
     At(u64),
-    /// The time is over, but the rest may lie in the socket.
+    /// The time is over, but the rest may be in the receive buffer: read once more.
     Recheck,
     Expired,
 }
 
 impl<T: Transport> Stream<T> {
-    /// Whether a deadline is to be set for what is held: there is none yet.
+    /// Whether to set a deadline; `true` if there is unconsumed input and no deadline yet.
     pub(crate) fn arm_frame_deadline(&mut self) -> bool {
         let unwatched = !self.unconsumed.is_empty() && !self.is_frame_deadline_armed();
         self.flags.insert_if(Flags::FRAME_DEADLINE_ARMED, unwatched);
@@ -32,15 +32,16 @@ impl<T: Transport> Stream<T> {
         self.flags.intersects(Flags::FRAME_DEADLINE_ARMED)
     }
 
-    /// No deadline is under way any more.
+    /// No deadline is set any more.
     pub(crate) fn clear_frame_deadline(&mut self) {
         self.flags.remove(Flags::FRAME_DEADLINE_ARMED.union(Flags::FRAME_RECHECKED));
     }
 
-    /// The deadline came up. Where another is to follow, it counts as set.
+    /// Called when the deadline expires. The returned action that sets another deadline counts as
+    /// set.
     pub(crate) fn check_frame_deadline(&mut self, now: u64, timeout: u64) -> FrameDeadline {
         if self.close_state == CloseState::Open && self.flags.intersects(INPUT_BLOCKED) {
-            // It is not read, so it is not the peer that is slow.
+            // The input is blocked on our side, so the peer is not to blame.
             self.unconsumed.restart_wait(now);
         }
         let until = self.unconsumed.waiting_since().saturating_add(timeout);
@@ -81,7 +82,7 @@ mod tests {
         assert_eq!(stream.check_frame_deadline(15, 10), FrameDeadline::Recheck);
         assert!(stream.wants_read());
         assert_eq!(stream.check_frame_deadline(16, 10), FrameDeadline::Expired);
-        // A look that helped counts, and the next deadline has a look of its own.
+        // Progress after a recheck counts, and the next deadline has a recheck of its own.
         hold(&mut stream, 16);
         assert_eq!(stream.check_frame_deadline(17, 10), FrameDeadline::At(26));
         assert_eq!(stream.check_frame_deadline(26, 10), FrameDeadline::Recheck);

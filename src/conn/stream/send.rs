@@ -1,4 +1,4 @@
-//! What a handler sends: it becomes output, or goes straight to the system, and may be too much.
+//! Sending: bytes become output or go straight to the system, within the watermarks.
 
 use std::io;
 
@@ -11,19 +11,20 @@ use crate::stats::CloseReason;
 /// What became of bytes handed to `send`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SendStatus {
-    /// They are on their way.
+    /// The bytes are sent, or queued for sending.
     Queued,
-    /// They are on their way, but the peer is slow: more than
-    /// [`Options::high_water`](crate::Options::high_water) bytes wait for it. Its handler's
-    /// `drained` tells when there is room again. A datagram found no room in the queue of its
-    /// socket ([`Options::send_queue_packets`](crate::Options::send_queue_packets)) and was dropped.
+    /// The bytes are queued, but the peer is slow: more than
+    /// [`Options::high_water`](crate::Options::high_water) bytes wait for it. The handler's
+    /// `drained` is called when the queue is short again. Of a datagram: the queue of its socket
+    /// was full ([`Options::send_queue_packets`](crate::Options::send_queue_packets)) and the
+    /// datagram was dropped.
     Congested,
-    /// Nobody will get them: the connection is closed, closing, or was never there, or the sender
-    /// of the datagram has no address.
+    /// The bytes are dropped: the connection is closed, closing, or never existed, or the sender of
+    /// the datagram has no address.
     Closed,
 }
 
-/// Where the output of one connection is called too much.
+/// The sizes of the output at which a connection is congested, drained, or aborted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watermarks {
     pub(crate) high_water: usize,
@@ -31,12 +32,12 @@ pub(crate) struct Watermarks {
     pub(crate) output_limit: usize,
 }
 
-/// From this size on, bytes sent while nothing waits go straight to the system: there the copy
-/// into a buffer costs more than a second system call would, if the handler sends more.
+/// The least size for a direct write while the output is empty. From here on the copy into a buffer
+/// costs more than a second system call would, if the handler sends more.
 pub(crate) const DIRECT_WRITE_MIN: usize = 4 << 10;
 
-/// From this size on that is so even when the turn has sent something before. A handler that goes
-/// on while `send` says `Queued` must come to an end all the same, so this is for a few each turn.
+/// The least size for further direct writes in the same turn. Their number is limited, because a
+/// handler that goes on while `send` returns `Queued` must come to an end.
 const DIRECT_WRITE_AGAIN_MIN: usize = 64 << 10;
 
 const MAX_DIRECT_WRITES: u8 = 4;
@@ -59,7 +60,7 @@ impl<T: Transport> Stream<T> {
         if self.is_congested() { SendStatus::Congested } else { SendStatus::Queued }
     }
 
-    /// Puts `bytes` behind the output; says how much that is then.
+    /// Appends `bytes` to the output and returns its length.
     #[inline]
     fn push(&mut self, bytes: &[u8], pool: &mut BufferPool) -> usize {
         let unsent = self.output.push(bytes, pool);
@@ -67,7 +68,7 @@ impl<T: Transport> Stream<T> {
         unsent
     }
 
-    /// As [`Stream::send`], but a part may go straight to the system. Says how much did.
+    /// As [`Stream::send`], but may write directly. Also returns how many bytes that wrote.
     pub(crate) fn send_large(
         &mut self,
         bytes: &[u8],
@@ -78,7 +79,8 @@ impl<T: Transport> Stream<T> {
         (self.send(bytes.get(left..).unwrap_or_default(), watermarks, pool), left)
     }
 
-    /// Errors stay with the transport: the flush meets them again, in the reactor's turn.
+    /// Writes directly if allowed, and returns how many bytes left. Errors stay with the transport;
+    /// the flush in the reactor's turn meets them again.
     pub(super) fn try_write_direct(&mut self, bytes: &[u8]) -> usize {
         let most = if bytes.len() >= DIRECT_WRITE_AGAIN_MIN { MAX_DIRECT_WRITES } else { 1 };
         let room = self.flags.matches(Flags::WRITABLE, Flags::WRITABLE.union(Flags::CONNECTING));
@@ -103,7 +105,7 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// What the system did not take of `bytes` becomes output.
+    /// Appends what a [`Stream::write_direct`] did not write to the output.
     pub(crate) fn queue_rest(
         &mut self,
         bytes: &[u8],
@@ -132,7 +134,7 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// Puts what was sent before everything that waits in front of it.
+    /// Puts `bytes` in front of the output.
     #[cold]
     pub(crate) fn prepend_output(
         &mut self,
@@ -156,7 +158,7 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// Drops what is unsent and says how much that was.
+    /// Drops the output and returns its length.
     pub(crate) fn drop_output(&mut self, pool: &mut BufferPool) -> usize {
         let dropped = self.output.len();
         self.output.clear(pool);

@@ -1,4 +1,4 @@
-//! Output that is shared with other connections.
+//! Sending bytes that several connections share.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use crate::conn::flags::Flags;
 use crate::conn::output::BufferPool;
 use crate::conn::transport::Transport;
 
-/// What lies in so many places leaves in one write: a few shared messages, each with its own head.
+/// The most slices in one `writev`: some shared messages, each with a head of its own.
 const MAX_SLICES: usize = 8;
 
 impl<T: Transport> Stream<T> {
-    /// As [`Stream::send_large`], but what does not leave at once is shared and not copied.
+    /// As [`Stream::send_large`], but the unsent rest is shared and not copied.
     pub(crate) fn send_shared(
         &mut self,
         bytes: &Arc<[u8]>,
@@ -32,7 +32,7 @@ impl<T: Transport> Stream<T> {
         (if self.is_congested() { SendStatus::Congested } else { SendStatus::Queued }, left)
     }
 
-    /// Writes once what does not lie in one place; says also how much that would have been.
+    /// Writes once from several buffers. Also returns how many bytes were offered.
     #[cold]
     pub(super) fn write_gathered(&mut self) -> (io::Result<usize>, usize) {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];

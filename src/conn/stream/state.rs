@@ -1,10 +1,10 @@
-//! What may be asked about a [`Stream`]; nothing here changes it.
+//! Questions about the state of a [`Stream`]; nothing here changes it.
 
 use super::{CloseState, Stream};
 use crate::conn::flags::Flags;
 use crate::conn::transport::Transport;
 
-/// The handler is shown nothing while one of these is set.
+/// While one of these is set, the handler gets no input.
 pub(super) const INPUT_BLOCKED: Flags =
     Flags::PAUSED.union(Flags::READ_STOPPED).union(Flags::CLOSING).union(Flags::CONNECTING);
 
@@ -18,26 +18,26 @@ const SLOW_PATH: Flags = Flags::ERROR
     .union(Flags::EOF_DUE)
     .union(Flags::SHUTDOWN_DUE);
 
-/// With one of these set, a read is more than what it brings: there is something before it, or what
-/// follows from the peer's end has to wait.
+/// While one of these is set, a read does more than deliver its bytes: earlier input precedes them,
+/// or the consequences of an EOF have to wait.
 const EARLIER_WORK: Flags = Flags::HAS_UNCONSUMED.union(Flags::OFFLOADED).union(Flags::REDELIVERY);
 
-/// With none of these set, what it sends may be collected.
+/// With none of these set, the sends of a turn may be corked.
 const NO_CORK: Flags = SLOW_PATH.union(Flags::HAS_OUTPUT);
 
-/// With none of these set, a turn is over.
+/// With none of these set, a turn is done.
 const TURN_PENDING: Flags =
     NO_CORK.union(Flags::READABLE).union(Flags::WROTE_DIRECT).union(Flags::WRITE_INTEREST);
 
 impl<T: Transport> Stream<T> {
-    /// Whether what it sends in its turn may be collected: nothing waits and nothing is unusual.
+    /// Whether the sends of this turn may be collected in the cork buffer.
     #[inline]
     pub(crate) fn can_cork(&self) -> bool {
         !self.flags.intersects(NO_CORK)
     }
 
-    /// Whether all that is to be done is to read into an empty buffer and to show that: it has no
-    /// turn yet, nothing is unusual, nothing waits or is held, and something may be read.
+    /// Whether the turn is only to read into an empty buffer and to deliver: not queued, nothing on
+    /// the slow path, no output, no unconsumed input, and readable.
     #[inline]
     pub(crate) fn is_plain_readable(&self) -> bool {
         const MATTERS: Flags = NO_CORK
@@ -49,14 +49,13 @@ impl<T: Transport> Stream<T> {
         self.flags.matches(Flags::READABLE, MATTERS)
     }
 
-    /// Whether what was collected may be written: nothing waits, nothing is unusual, and there may
-    /// be room.
+    /// Whether the corked bytes may be written: no output, nothing on the slow path, and writable.
     #[inline]
     pub(crate) fn can_write_corked(&self) -> bool {
         self.flags.matches(Flags::WRITABLE, NO_CORK.union(Flags::WRITABLE))
     }
 
-    /// Whether it is in the queue, or its turn is not over.
+    /// Whether the id is in the queue, or the turn is not over.
     #[inline]
     pub(crate) fn is_queued(&self) -> bool {
         self.flags.intersects(Flags::QUEUED)
@@ -68,7 +67,7 @@ impl<T: Transport> Stream<T> {
         !self.flags.intersects(SLOW_PATH)
     }
 
-    /// Whether a plain turn is over and nothing is left to do until something is noted.
+    /// Whether nothing is left to do until the next event or command.
     #[inline]
     pub(crate) fn is_turn_done(&self) -> bool {
         !self.flags.intersects(TURN_PENDING)
@@ -94,18 +93,18 @@ impl<T: Transport> Stream<T> {
             || self.close_state == CloseState::Lingering && self.is_readable()
     }
 
-    /// Whether a shutdown is told now. Once it lingers there is nobody left to tell.
+    /// Whether the handler may be notified of a shutdown now. While it lingers its handler is gone.
     fn may_notify_shutdown(&self) -> bool {
         self.close_state != CloseState::Lingering && !self.has_pending_reply()
     }
 
-    /// Whether the end of the output is to be told, or that of the whole connection to be made.
+    /// Whether the sending direction, or the whole connection, is due to be closed.
     fn wants_close_step(&self) -> bool {
         let asked = Flags::SHUT_WR_REQUESTED.union(Flags::SHUT_WR_DONE);
         self.is_closing() || self.flags.matches(Flags::SHUT_WR_REQUESTED, asked)
     }
 
-    /// Whether the handler shall get what can be read.
+    /// Whether to read for the handler.
     #[inline]
     pub(crate) fn wants_read(&self) -> bool {
         self.flags.matches(Flags::READABLE, Flags::READABLE.union(Flags::EOF).union(INPUT_BLOCKED))
@@ -117,9 +116,9 @@ impl<T: Transport> Stream<T> {
             && !self.output.is_empty()
     }
 
-    /// Whether an answer is still to come: work that was offloaded is under way, or the handler will
-    /// see again what it left when its output has drained. Before that it is told of no shutdown and
-    /// of no peer's end, at which most handlers close.
+    /// Whether a reply is still to come: offloaded work is running, or the handler sees its
+    /// unconsumed input again when the output has drained. Until then it is notified neither of a
+    /// shutdown nor of EOF, at which most handlers close.
     pub(crate) fn has_pending_reply(&self) -> bool {
         const OVER: Flags = Flags::CLOSING.union(Flags::CONNECTING);
         const LEFT: Flags = Flags::HAS_UNCONSUMED.union(Flags::CONGESTED);
@@ -127,43 +126,43 @@ impl<T: Transport> Stream<T> {
             || self.flags.matches(LEFT, LEFT.union(OVER).union(Flags::PAUSED))
     }
 
-    /// Whether the handler shall see again what it left.
+    /// Whether to deliver the unconsumed input again.
     #[inline]
     pub(crate) fn wants_redelivery(&self) -> bool {
         const ASKED: Flags = Flags::REDELIVERY.union(Flags::HAS_UNCONSUMED);
         self.flags.matches(ASKED, ASKED.union(INPUT_BLOCKED))
     }
 
-    /// Whether what is left, if anything is, was asked to be shown again.
+    /// Whether redelivery was requested, with or without unconsumed input.
     #[inline]
     pub(crate) fn is_redelivery_requested(&self) -> bool {
         self.flags.intersects(Flags::REDELIVERY)
     }
 
-    /// Whether that was asked for while the handler was shown it.
+    /// Whether redelivery was requested while the handler ran.
     pub(crate) fn is_redelivery_from_handler(&self) -> bool {
         self.flags.intersects(Flags::REDELIVERY_FROM_HANDLER)
     }
 
-    /// Whether there is something to be seen before what a read brings, or before its end.
+    /// Whether earlier input, or offloaded work, precedes what a read brings.
     #[inline]
     pub(crate) fn has_earlier_work(&self) -> bool {
         self.flags.intersects(EARLIER_WORK)
     }
 
-    /// Whether the handler is to be told of the peer's end now: it has seen all that came before.
+    /// Whether to notify the handler of EOF now: it has seen all the input before it.
     pub(super) fn is_eof_due(&self) -> bool {
         let may_be_told = self.flags.matches(Flags::EOF_DUE, Flags::EOF_DUE.union(INPUT_BLOCKED));
         may_be_told && !self.has_pending_reply() && !self.wants_redelivery()
     }
 
-    /// Whether the handler is still to be told of the peer's end, or of a shutdown.
+    /// Whether a notification of EOF or of a shutdown is due.
     #[inline]
     pub(crate) fn has_notifications(&self) -> bool {
         self.flags.intersects(Flags::EOF_DUE.union(Flags::SHUTDOWN_DUE))
     }
 
-    /// Whether it broke and nothing will be read or written that could tell.
+    /// Whether an error is pending that no read or write will return.
     pub(crate) fn has_failed(&self) -> bool {
         self.flags.intersects(Flags::ERROR) && !self.wants_read() && !self.wants_write()
     }
@@ -173,12 +172,12 @@ impl<T: Transport> Stream<T> {
         !self.flags.intersects(Flags::CLOSING.union(Flags::SHUT_WR_REQUESTED))
     }
 
-    /// Whether a connection in the making stands or failed.
+    /// Whether a connect attempt may have a result.
     pub(crate) fn has_connect_result(&self) -> bool {
         self.flags.intersects(Flags::WRITABLE.union(Flags::ERROR))
     }
 
-    /// The usual end: closed here, ended by the peer, and nothing waits or is still to be told.
+    /// Whether this is the usual end: closed by us, EOF read, no output, nothing due.
     #[inline]
     pub(crate) fn is_cleanly_closed(&self) -> bool {
         const BOTH: Flags = Flags::CLOSING.union(Flags::EOF);
@@ -187,13 +186,13 @@ impl<T: Transport> Stream<T> {
         self.flags.matches(BOTH, matters) && self.close_state == CloseState::Closing
     }
 
-    /// Whether both directions have ended, so that there is nothing left to wait for.
+    /// Whether both directions are closed and no notification is due.
     pub(crate) fn is_complete(&self) -> bool {
         let both = Flags::EOF.union(Flags::SHUT_WR_DONE);
         self.flags.matches(both, both.union(Flags::CLOSING).union(Flags::EOF_DUE))
     }
 
-    /// Whether what waits is not to be sent any more.
+    /// Whether the output is not to be sent any more.
     pub(crate) fn is_aborted(&self) -> bool {
         matches!(self.close_state, CloseState::Aborted(_) | CloseState::Dropped)
     }
@@ -202,12 +201,12 @@ impl<T: Transport> Stream<T> {
         self.close_state
     }
 
-    /// Whether only the rest of its output keeps it.
+    /// Whether the connection is closed once its output is sent.
     pub(crate) fn is_closing(&self) -> bool {
         matches!(self.close_state, CloseState::Closing | CloseState::Flushing)
     }
 
-    /// Whether no conversation has begun it.
+    /// Whether the connection was opened outside of any handler.
     pub(crate) fn is_unsolicited(&self) -> bool {
         self.flags.intersects(Flags::UNSOLICITED)
     }
@@ -229,7 +228,7 @@ impl<T: Transport> Stream<T> {
         self.flags.intersects(Flags::CONGESTED)
     }
 
-    /// Whether the peer's end was read.
+    /// Whether a read returned EOF.
     pub(crate) fn has_eof(&self) -> bool {
         self.flags.intersects(Flags::EOF)
     }
@@ -238,13 +237,13 @@ impl<T: Transport> Stream<T> {
         self.output.len()
     }
 
-    /// Whether output waits for the system to have room.
+    /// Whether output waits for the system to report free space.
     #[inline]
     pub(crate) fn is_write_blocked(&self) -> bool {
         !self.output.is_empty() && !self.flags.intersects(Flags::WRITABLE)
     }
 
-    /// Whether the poll reports room, where that must be asked for.
+    /// Whether the socket is registered for write readiness, where that is optional.
     pub(crate) fn has_write_interest(&self) -> bool {
         self.flags.intersects(Flags::WRITE_INTEREST)
     }

@@ -1,4 +1,4 @@
-//! The machine by itself: every script up to a length (`scripts`), and what takes more than that.
+//! The state machine by itself: every script up to a length (`scripts`), and single cases.
 
 use super::*;
 use crate::stats::CloseReason;
@@ -33,7 +33,7 @@ fn a_large_send_on_an_empty_queue_goes_straight_to_the_system_once_a_turn() {
     assert_eq!(stream.send_large(&large, watermarks, &mut pool).1, PIPE);
 }
 
-/// A transport that takes everything and has nothing to read.
+/// A transport that accepts every write and has no input.
 struct TakesAll;
 
 impl io::Read for TakesAll {
@@ -159,7 +159,7 @@ fn what_is_put_in_front_counts_against_high_water_and_the_limit() {
     }
 }
 
-/// Otherwise every event takes the long way through the queue.
+/// Otherwise every event takes the slow path through the queue.
 #[test]
 fn an_event_of_a_plain_connection_is_served_where_it_is_found() {
     let unusual: [fn(&mut Stream<TakesAll>); 8] = [
