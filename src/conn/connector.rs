@@ -1,15 +1,15 @@
-//! One outgoing connection in the making as a state machine: what is to be done next, and when.
+//! One connect attempt after another as a state machine: the next action, and its time.
 //!
-//! It knows no socket, no name service and no clock: [`Connector::next`] says what to do at a given
-//! time, and what came of it is reported back. The addresses are tried as RFC 8305 ("Happy
-//! Eyeballs", section 5) has it: the next one begins when the one before has failed, or has not
-//! answered within the Connection Attempt Delay, and those under way go on meanwhile.
+//! It knows no socket, no name service and no clock: [`Connector::next`] returns the action for a
+//! given time, and the caller reports the result. The addresses are tried as RFC 8305 ("Happy
+//! Eyeballs", section 5) has it: the next attempt begins when the one before has failed, or has not
+//! completed within the Connection Attempt Delay, and the attempts in progress continue beside it.
 //!
 //! ```text
-//!            its time has come        the name is known
-//!   Waiting ──────────────────▶ Resolving ─────────────▶ Trying ──▶ one stands, or all failed
-//!      └────────────────────────────────────────────────────▲
-//!                        there is no name to look up
+//!           start time              name resolved
+//!   Waiting ──────────▶ Resolving ─────────────▶ Trying ──▶ one established, or all failed
+//!      └────────────────────────────────────────────▲
+//!                      no name to resolve
 //! ```
 
 use std::collections::VecDeque;
@@ -20,32 +20,33 @@ use crate::addr::Addr;
 /// The Connection Attempt Delay of RFC 8305, section 8, in nanoseconds.
 const ATTEMPT_DELAY: u64 = 250_000_000;
 
-/// Sockets of one connection that may be under way at once. Then the one that has been so longest,
-/// some seconds, makes way for the next address.
+/// The most sockets of one connection in progress at once. Beyond that the oldest, some seconds
+/// old, is abandoned for the next address.
 const MAX_IN_PROGRESS: usize = 16;
 
-/// How long a full backlog is waited out before the next try, in nanoseconds.
+/// The pause before another try when the backlog is full, in nanoseconds.
 const BACKLOG_RETRY: u64 = 10_000_000;
 
-/// The state of one connection in the making. Times are nanoseconds on the clock of the loop.
+/// The state of one outgoing connection until it is established. Times are nanoseconds on the clock
+/// of the loop.
 #[derive(Debug)]
 pub(crate) struct Connector {
     phase: ConnectPhase,
-    /// How long all of it may take from its begin, the look-up of a name included.
+    /// The time allowed from the start, name resolution included.
     timeout: u64,
-    /// When that is over; `u64::MAX` before the begin.
+    /// The end of that time; `u64::MAX` before the start.
     deadline: u64,
-    /// What is still to be tried, the next one first.
+    /// The addresses still to try, the next one first.
     candidates: VecDeque<Candidate>,
-    /// The numbers of the attempts under way, in the order of their begin.
+    /// The numbers of the attempts in progress, oldest first.
     in_progress: VecDeque<u32>,
-    /// How many attempts there were.
+    /// The number of attempts so far.
     attempts: u32,
-    /// How long an attempt is given before the next one begins beside it.
+    /// The delay before the next attempt begins beside one in progress.
     delay: u64,
-    /// The next attempt does not begin before this while another one is under way.
+    /// While an attempt is in progress, the next one does not begin before this time.
     next_at: u64,
-    /// The failure that came last.
+    /// The error of the latest failure.
     last_error: Option<io::Error>,
 }
 
@@ -62,31 +63,31 @@ struct Candidate {
     not_before: u64,
 }
 
-/// What is to be done for a connection in the making.
+/// The next action for a connection that is not established.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// The name is to be looked up; [`Connector::resolved`] takes the result.
+    /// Resolve the name; [`Connector::resolved`] takes the result.
     Resolve,
-    /// The attempt of this number begins, with connect(2) to this address;
-    /// [`Connector::failed`] and [`Connector::full`] take what it says.
+    /// Begin the attempt of this number with connect(2) to this address; [`Connector::failed`] and
+    /// [`Connector::backlog_full`] take its error.
     Open(u32, Addr),
-    /// The attempt of this number is given up.
+    /// Abandon the attempt of this number.
     Abandon(u32),
-    /// Nothing, before this time; `u64::MAX` is never.
+    /// Do nothing before this time; `u64::MAX` is never.
     Wait(u64),
-    /// It cannot be made.
+    /// Report that the connection failed.
     Fail(io::Error),
 }
 
 impl Connector {
-    /// A connection to these addresses, in this order, that begins at `begins`.
+    /// A connection to `addrs`, in this order, that starts at `begins`.
     pub(crate) fn to_addrs(begins: u64, timeout: u64, addrs: Vec<Addr>) -> Connector {
         let mut connector = Connector::new(begins, timeout, false);
         connector.set_candidates(addrs, timeout);
         connector
     }
 
-    /// A connection to a name that is to be looked up.
+    /// A connection to a name that is resolved first.
     pub(crate) fn to_name(begins: u64, timeout: u64) -> Connector {
         Connector::new(begins, timeout, true)
     }
@@ -105,18 +106,19 @@ impl Connector {
         }
     }
 
-    /// What is to be tried, within `time`: where that is short, each address still has its turn.
+    /// Sets the addresses to try within `time`. When that is short the delay shrinks, so that each
+    /// address has its turn.
     fn set_candidates(&mut self, addrs: Vec<Addr>, time: u64) {
         let count = u64::try_from(addrs.len().max(1)).unwrap_or(u64::MAX);
         self.delay = ATTEMPT_DELAY.min(time / count);
         self.candidates = addrs.into_iter().map(|addr| Candidate { addr, not_before: 0 }).collect();
     }
 
-    /// What is to be done now. It is asked again after each thing that was done or happened, until
-    /// it says [`Next::Wait`] or [`Next::Fail`].
+    /// Returns the next action. The caller asks again after each action and each event, until the
+    /// answer is [`Next::Wait`] or [`Next::Fail`].
     ///
-    /// Whether one of those under way stands is looked at before: what stood in time stands,
-    /// however late the loop asks.
+    /// The caller checks the attempts in progress before it asks, so an attempt that completed in
+    /// time counts, however late the loop is.
     pub(crate) fn next(&mut self, now: u64) -> Next {
         if let ConnectPhase::Waiting { until, has_name } = self.phase {
             if now < until {
@@ -161,8 +163,8 @@ impl Connector {
         Next::Open(number, addr)
     }
 
-    /// What came of the look-up. The addresses are in the order of the name service, which prefers
-    /// the first (RFC 6724); the families alternate behind it.
+    /// Takes the result of the resolution. The name service puts the preferred address first (RFC
+    /// 6724); behind it the families alternate.
     pub(crate) fn resolved(&mut self, now: u64, result: io::Result<Vec<Addr>>) {
         if self.phase != ConnectPhase::Resolving {
             return;
@@ -174,15 +176,14 @@ impl Connector {
         }
     }
 
-    /// An attempt under way has failed, or connect(2) itself has said so: the next address has its
-    /// turn at once.
+    /// Records that an attempt failed, in connect(2) or later. The next address is due at once.
     pub(crate) fn failed(&mut self, number: u32, error: io::Error) {
         self.remove_attempt(number);
         self.last_error = Some(error);
     }
 
-    /// connect(2) says that the backlog of a Unix server is full (`EAGAIN`), and nothing tells when
-    /// there is room: it is tried again a little later, behind the other addresses.
+    /// Records that the backlog of a Unix server is full (`EAGAIN`). No event reports free space,
+    /// so the address is tried again after [`BACKLOG_RETRY`], behind the others.
     pub(crate) fn backlog_full(&mut self, now: u64, number: u32, addr: Addr, error: io::Error) {
         self.failed(number, error);
         let not_before = now.saturating_add(BACKLOG_RETRY);
@@ -197,7 +198,7 @@ impl Connector {
         }
     }
 
-    /// Whether its time has not come yet.
+    /// Whether the start time is still to come.
     pub(crate) fn is_waiting(&self) -> bool {
         matches!(self.phase, ConnectPhase::Waiting { .. })
     }
@@ -223,7 +224,7 @@ impl Connector {
     }
 }
 
-/// The same addresses, IPv6 and IPv4 in turns, beginning with the family of the first one
+/// Reorders the addresses so that IPv6 and IPv4 alternate, beginning with the family of the first
 /// (RFC 8305, section 4). Within a family the order stays.
 fn alternate(addrs: Vec<Addr>) -> Vec<Addr> {
     let is_v6 = |addr: &Addr| addr.ip().is_some_and(std::net::SocketAddr::is_ipv6);

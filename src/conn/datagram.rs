@@ -1,66 +1,67 @@
-//! A datagram socket and the packets waiting to leave it, as a state machine over any transport.
+//! A datagram socket and its send queue as a state machine over any transport.
 //!
-//! A datagram is never owed: what cannot leave is dropped and counted, and nobody waits for it. What
-//! has come is answered even when the socket is about to close, as far as that has an end.
+//! Delivery is not guaranteed: a datagram that cannot be sent is dropped and counted, and blocks
+//! nothing. Datagrams that have arrived are answered even when the socket is about to close, within
+//! limits.
 //!
 //! # The rules
 //!
-//! `conn/datagram.rs` is the same idea without a conversation. A datagram is never owed, so its errors have
-//! one rule each instead of a state:
+//! Each error has one rule instead of a state:
 //!
-//! | what happens | what is done |
+//! | event | action |
 //! |---|---|
-//! | more come than a turn may take | the rest wait in the kernel; the socket is queued again |
+//! | more arrive than a turn may take | the rest wait in the kernel; the socket is queued again |
 //! | one is longer than `max_packet_size` | `truncated` and not `handle`; counted |
-//! | a UDP socket has no room to send | the queue waits for the write edge, which is asked for only then |
-//! | a Unix peer has no room, or is gone | its datagram is dropped, the next one's turn comes at once; what a connected socket sends to its one peer waits for that |
-//! | any other error of a send | that datagram is dropped; those before and after it leave |
+//! | a send of a UDP socket would block | the queue waits for the write edge, which is registered only then |
+//! | a Unix peer is full or closed | its datagram is dropped and the next one is sent at once; a connected socket waits for its one peer |
+//! | any other error of a send | that datagram is dropped; those before and after it are sent |
 //! | the queue is full | the newest is dropped, `send_to` says `Congested`, and `drained` runs when it is empty |
-//! | an error waits in a connected socket (ICMP) | `error`; the socket goes on |
-//! | the sender is this server | refused (`io/local_addrs.rs`): one forged datagram would be answered for ever |
-//! | the socket is bound to the wildcard | what goes to the sender of the datagram that is shown leaves from the address that was asked |
-//! | nothing can leave from there (a group, a broadcast, an address that is gone) | it leaves from the one that the system chooses |
+//! | a connected socket has a pending error (ICMP) | `error`; the socket goes on |
+//! | the sender is this server | rejected (`io/local_addrs.rs`): one forged datagram would be answered for ever |
+//! | the socket is bound to the wildcard | a reply to the datagram in delivery leaves from its destination address |
+//! | that address cannot be a source (a group, a broadcast, an address that was removed) | the system chooses the source |
 //! | the handler fails or panics | that datagram is lost; logged once a second, counted |
 //!
-//! How many cross in one system call is decided in `net/mmsg.rs`, behind
-//! `PacketTransport`: `recvmmsg` and `sendmmsg` through `nix` on Linux, the plain call
-//! elsewhere. `nix` and not `quinn-udp`, which has no Unix sockets and does not say when a datagram was
-//! cut; and not `rustix`, which has no `recvmmsg`. Unix datagrams are received one a call, because
-//! `nix` does not give each sender's name its whole room again and Unix names differ in length. One
-//! byte more than `max_packet_size` is asked for, so that a cut datagram shows on every system. A batch
-//! that is not full was the last, as a short read is.
+//! The number of datagrams in one system call is decided in `net/mmsg.rs`, behind
+//! [`DatagramTransport`]: `recvmmsg` and `sendmmsg` through `nix` on Linux, the plain call
+//! elsewhere. `nix` and not `quinn-udp`, which has no Unix sockets and does not report truncation;
+//! and not `rustix`, which has no `recvmmsg`. Unix datagrams are received one a call, because `nix`
+//! does not restore the length of each name buffer and Unix names differ in length. The buffer is
+//! one byte longer than `max_packet_size`, so that truncation shows on every system. A batch that
+//! is not full was the last, as a short read is.
 //!
-//! A socket that is bound to the wildcard has every address of the machine, and most clients take an
-//! answer only from the one that they asked. So there, and only there, each datagram comes with its
-//! destination (`IP_PKTINFO`, `IPV6_RECVPKTINFO`; `net/pktinfo.rs`), which its handler can ask for
-//! (`Context::local_addr`, `Request::server_address`), and each answer is told where to leave from.
-//! `nix` has one set of control messages for a whole `sendmmsg`, so a batch of answers ends where their
-//! source changes. The socket itself remembers what it shows, so it does not matter by which of the
-//! methods an answer is sent; for one that comes later there is `Io::send_from`. The interface is named
-//! only with addresses of a link: all else goes where the routes say. What that costs, in user-space
-//! instructions (client and server in one program, `callgrind`): a lone echoed datagram 3,059 instead of
-//! 2,140, one of 50 at once 1,000 instead of 436; a socket with one address pays nothing. Without the
-//! feature `sys`, and on other systems, there is none of it: std and socket2 have no control messages
-//! that safe code can read. There a server with several addresses binds to each of them.
+//! A socket that is bound to the wildcard has every address of the machine, and most clients accept
+//! a reply only from the address they sent to. So there, and only there, each datagram comes with
+//! its destination (`IP_PKTINFO`, `IPV6_RECVPKTINFO`; `net/pktinfo.rs`), which its handler can ask
+//! for (`Context::local_addr`, `Request::server_address`), and each reply names its source. `nix`
+//! has one set of control messages for a whole `sendmmsg`, so a batch of replies ends where the
+//! source changes. The socket itself remembers the datagram in delivery, so every method of sending
+//! a reply works; for a later reply there is `Io::send_from`. The interface is named only with
+//! link-local addresses: everything else is routed. The cost in user-space instructions (client and
+//! server in one program, `callgrind`): a lone echoed datagram 3,059 instead of 2,140, one of 50 at
+//! once 1,000 instead of 436; a socket with one address pays nothing. Without the feature `sys`,
+//! and on other systems, there is none of it, because std and socket2 have no control messages that
+//! safe code can read. There a server with several addresses binds to each of them.
 //!
-//! Where datagrams were sent to also tells which addresses are this machine's own, and whether one comes
-//! from ourselves is then a comparison and no question to the system: `io/local_addrs.rs` remembers the destinations
-//! of those whose sender has the port of an own socket. A forged one from an own address that is not known
-//! yet may so be answered once, but the answer, which comes from a destination that is known then, never
-//! is; nor is one from the address a socket is bound to. The loops of a group share what they remember.
+//! The destinations also show which addresses are this machine's own, so a forged sender is found
+//! by a comparison instead of a system call: `io/local_addrs.rs` remembers the destinations of
+//! those datagrams whose sender has the port of one of our sockets. A forged datagram from a local
+//! address that is not known yet may be answered once. The answer comes from a known destination,
+//! so it is not answered; nor is a datagram from the address that a socket is bound to. The loops
+//! of a group share these addresses.
 //!
-//! `UDP_SEGMENT` and `UDP_GRO` are not used: they join datagrams to and from *one* peer, and a server's
-//! neighbours in a batch are of different peers.
+//! `UDP_SEGMENT` and `UDP_GRO` are not used: they join datagrams to and from *one* peer, and
+//! neighbours in a server's batch have different peers.
 //!
-//! On a shutdown a bound socket answers what has come and rests; it stays bound, as listeners do. A
-//! connected one is closed. `SO_REUSEADDR` is never set on UDP: a second server would take the port
-//! silently.
+//! At a shutdown a bound socket answers what has arrived and stops; it stays bound, as listeners
+//! do. A connected one is closed. `SO_REUSEADDR` is never set on UDP: a second server would take
+//! the port silently.
 //!
-//! One limit is the kernel's: what a Unix peer has not read counts against *our* send buffer, and of a
-//! client that has connected its socket to ours the kernel takes any number. That is why datagram
-//! sockets ask for 4 MiB; a connected client that asks ten thousand times and never reads fills it all
-//! the same, and then answers to others are dropped, and counted, until it reads or goes. Nobody waits
-//! for it. `serve --unix` has no such limit.
+//! One limit is the kernel's: bytes that a Unix peer has not read count against *our* send buffer,
+//! and the kernel accepts any number for a client that has connected its socket to ours. That is
+//! why datagram sockets ask for 4 MiB. A connected client that asks ten thousand times and never
+//! reads still fills it. Then replies to other clients are dropped, and counted, until it reads or
+//! closes. `serve --unix` has no such limit.
 
 use std::io;
 
@@ -73,59 +74,62 @@ use crate::conn::transport::{DatagramTransport, Readiness, RecvOutcome};
 pub(crate) struct Datagram<T> {
     transport: T,
     packets: SendQueue,
-    /// Cleared only when nothing is left: an edge comes once.
+    /// Cleared only when the receive buffer is empty, because an edge comes once.
     readable: bool,
-    /// Cleared only when the socket refused to send.
+    /// Cleared only when a send of the socket would block.
     writable: bool,
     paused: bool,
-    /// Nothing more may be taken in this run of the server.
+    /// Nothing more is received in this run of the server.
     suspended: bool,
-    /// The first that waits was refused once, perhaps for the sake of another.
+    /// A send of the first packet returned an error that may concern an earlier one.
     retries_first: bool,
-    /// Errors of receiving in a row.
+    /// The number of consecutive receive errors.
     recv_failures: u32,
-    /// Receiving fails again and again, so nothing is read until the retry time comes.
+    /// Receiving failed too often, so the socket is not read until the retry time.
     pub(crate) recv_backoff: bool,
-    /// Its handler was told of the shutdown.
+    /// The handler was notified of the shutdown.
     shutdown_notified: bool,
-    /// It exchanges datagrams with one peer alone.
+    /// The socket exchanges datagrams with one peer only.
     pub(crate) is_connected: bool,
-    /// Something was dropped for want of room since the queue was last empty.
+    /// A packet was dropped for a full queue since the queue was last empty.
     congested: bool,
     phase: DatagramPhase,
-    /// Not every datagram is shown: it is closed, or has chosen one peer. One question for both.
+    /// Some datagrams are rejected: the socket is closing, or has a peer. One flag for both,
+    /// because each datagram asks it.
     rejects_some: bool,
-    /// The one peer that it has chosen since it was bound: what others had sent before is refused.
+    /// The peer that a bound socket was connected to; datagrams of other senders that arrived
+    /// before are rejected.
     peer: Option<Addr>,
-    /// What is shown now, of a socket that has every address of the machine.
+    /// The datagram in delivery, if the socket is bound to the wildcard.
     shown: Option<Shown>,
-    /// It is not closing and shows nothing of that kind: the question that every send asks.
+    /// Neither closing nor delivering such a datagram. One flag for both, because each send asks
+    /// it.
     can_send_plainly: bool,
-    /// How many that were taken are being answered elsewhere, by other threads or processes.
+    /// The number of received datagrams that other threads or processes are still answering.
     replies_due: usize,
-    /// Whether its id is in the queue.
+    /// Whether the id is in the queue.
     pub(crate) queued: bool,
-    /// Whether the poll reports room for sending.
+    /// Whether the socket is registered for write readiness.
     write_interest: bool,
-    /// When what waits at its end is dropped; that deadline is in the heap.
+    /// The time at which a closing socket drops its queue; that deadline is armed.
     pub(crate) closes_at: Option<u64>,
     warnings: LogThrottle,
 }
 
-/// After so many errors in a row something is wrong with receiving itself: at once it would only
-/// fail again.
+/// After this number of consecutive errors receiving itself is broken, and another try at once
+/// would fail again.
 const MAX_RECV_FAILURES: u32 = 64;
 
-/// What became of what was sent.
+/// The result of a flush.
 #[derive(Debug)]
 pub(crate) enum FlushOutcome {
-    /// So many have left.
+    /// The number of packets that were sent.
     Sent(usize),
-    /// The first was dropped, because of this.
+    /// The first packet was dropped because of this error.
     Dropped(io::Error),
-    /// The system told of something else than the first, which still waits.
+    /// A pending error of the socket; the first packet was not sent and stays queued.
     PendingError(io::Error),
-    /// The socket has no room.
+    /// The socket's send buffer is full.
     WouldBlock,
 }
 
@@ -134,7 +138,7 @@ impl<T: DatagramTransport> Datagram<T> {
         Datagram {
             transport,
             packets: SendQueue::default(),
-            // What came before it was registered counts as well.
+            // Datagrams may have arrived before the socket was registered.
             readable: true,
             writable: true,
             paused: false,
@@ -166,7 +170,7 @@ impl<T: DatagramTransport> Datagram<T> {
         &mut self.transport
     }
 
-    /// Whether room shall be reported from now on, if that is something else than before.
+    /// The new write interest, if it has to change.
     pub(crate) fn take_write_interest_change(&mut self) -> Option<bool> {
         if !self.wants_write_interest() {
             return None;
@@ -175,7 +179,7 @@ impl<T: DatagramTransport> Datagram<T> {
         Some(self.write_interest)
     }
 
-    // Notes.
+    // Events and commands.
 
     pub(crate) fn set_ready(&mut self, ready: Readiness) {
         self.readable |= ready.readable || ready.error;
@@ -186,7 +190,7 @@ impl<T: DatagramTransport> Datagram<T> {
         self.paused = on;
     }
 
-    /// It exchanges datagrams with one peer alone from now on.
+    /// Records that the socket is connected to `peer`.
     pub(crate) fn set_peer(&mut self, peer: Addr) {
         self.is_connected = true;
         self.rejects_some = true;
@@ -217,8 +221,8 @@ impl<T: DatagramTransport> Datagram<T> {
         self.writable && !self.packets.is_empty()
     }
 
-    /// Whether nothing is left to do at the end of a usual turn; as [`Datagram::wants_service`], but
-    /// without the questions that only unusual states raise.
+    /// Whether the turn is over; like the negation of [`Datagram::wants_service`], without the
+    /// questions of the slow path.
     #[inline]
     pub(crate) fn is_turn_done(&self) -> bool {
         let usual = matches!(self.phase, DatagramPhase::Open | DatagramPhase::Stopped);
@@ -235,13 +239,13 @@ impl<T: DatagramTransport> Datagram<T> {
             DatagramPhase::Draining { .. } => {
                 !(self.is_read_blocked() || self.suspended && self.awaits_answers())
             }
-            // Whoever closes it, its turn gives it the time at which it ends.
+            // However it was closed, the next turn arms the close timeout.
             DatagramPhase::Closing => self.is_flushed() || self.closes_at.is_none(),
         };
         ends || self.wants_read() || self.wants_write() || self.wants_write_interest()
     }
 
-    /// Whether the handler is shown nothing of this peer.
+    /// Whether datagrams from `from` are rejected.
     #[inline]
     pub(crate) fn rejects(&self, from: &Addr) -> bool {
         self.rejects_some && self.is_rejected(from)
@@ -251,7 +255,7 @@ impl<T: DatagramTransport> Datagram<T> {
     fn is_rejected(&self, from: &Addr) -> bool {
         let other = match (&self.peer, from) {
             (None, _) => false,
-            // What the kernel knows of an address besides, flow and scope, may be told or not.
+            // The kernel may or may not report the flow label and the scope.
             (Some(Addr::Ip(peer)), Addr::Ip(from)) => {
                 (peer.ip(), peer.port()) != (from.ip(), from.port())
             }
@@ -260,19 +264,19 @@ impl<T: DatagramTransport> Datagram<T> {
         other || self.phase == DatagramPhase::Closing
     }
 
-    /// How many datagrams wait to leave.
+    /// The number of packets in the send queue.
     pub(crate) fn queue_len(&self) -> usize {
         self.packets.len()
     }
 
-    /// Whether an error may be logged now, and how many were not since the last one.
+    /// See [`LogThrottle::allow`].
     pub(crate) fn allow_warning(&mut self, now: u64) -> Option<u64> {
         self.warnings.allow(now)
     }
 
-    // Moving.
+    // System calls.
 
-    /// Lets in what has come, but not more than `max`; `None` when that is nothing.
+    /// Receives at most `max` datagrams. `None` means that nothing has arrived.
     #[inline]
     pub(crate) fn receive(
         &mut self,
@@ -302,13 +306,14 @@ impl<T: DatagramTransport> Datagram<T> {
         }
     }
 
-    /// The retry time has come; says whether it was waited for. One more failure, and it waits again.
+    /// Called at the retry time; returns whether the socket waited for it. The next failure makes
+    /// it wait again.
     pub(crate) fn retry(&mut self) -> bool {
         self.recv_failures = self.recv_failures.min(MAX_RECV_FAILURES);
         std::mem::take(&mut self.recv_backoff)
     }
 
-    /// Takes a datagram to send, if there is room for it; what is dropped is dropped here.
+    /// Queues a packet. `false` means that the queue is full and the packet was dropped.
     #[inline]
     pub(crate) fn send(&mut self, to: Option<&Addr>, bytes: &[u8], limits: QueueLimits) -> bool {
         debug_assert!(self.shown.is_none(), "what is sent may be an answer");
@@ -318,13 +323,12 @@ impl<T: DatagramTransport> Datagram<T> {
 
     #[inline]
     fn note_queued(&mut self, taken: bool) -> bool {
-        // What finds no room in an empty queue never will.
+        // A packet that does not fit into an empty queue never will.
         self.congested |= !taken && !self.packets.is_empty();
         taken
     }
 
-    /// Sends what waits, as many as the system takes at once but not more than `max`; `None` when
-    /// there is nothing to do.
+    /// Sends at most `max` packets in one call. `None` means that there is nothing to do.
     #[inline]
     pub(crate) fn flush(
         &mut self,
@@ -346,11 +350,12 @@ impl<T: DatagramTransport> Datagram<T> {
                     if self.packets.next_is_connected_peer()
                         || !self.transport.would_block_is_per_peer() =>
                 {
-                    // The one peer of a connected socket is worth waiting for.
+                    // A connected socket has one peer, so waiting for it blocks no other.
                     self.writable = false;
                     Some(FlushOutcome::WouldBlock)
                 }
-                // What became of a datagram before is told in place of sending the next.
+                // The kernel returns the pending error of an earlier datagram instead of sending
+                // this one.
                 kind if kind != io::ErrorKind::WouldBlock
                     && self.is_connected
                     && !self.retries_first =>
@@ -367,12 +372,12 @@ impl<T: DatagramTransport> Datagram<T> {
         }
     }
 
-    /// Drops what waits, and says how many that were.
+    /// Drops the queue and returns its length.
     pub(crate) fn clear_queue(&mut self) -> usize {
         self.packets.clear()
     }
 
-    /// Whether the queue is empty again since something found no room in it; says so once.
+    /// Whether the queue is empty again since a packet was dropped; `true` once.
     #[inline]
     pub(crate) fn take_drained(&mut self) -> bool {
         let drained = self.congested && self.packets.is_empty();

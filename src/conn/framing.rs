@@ -1,8 +1,8 @@
-//! Frames that begin with their length: how one is recognised, and how one is written.
+//! Length-prefixed frames: recognising and writing them.
 //!
-//! A [`LengthField`] says where the length stands and what it counts.
+//! A [`LengthField`] says where the length is and what it counts.
 //! [`Input::take_frame_with`](crate::Input::take_frame_with) takes such frames,
-//! [`LengthField::begin`] writes them. Nothing is ever reserved on the word of a length.
+//! [`LengthField::begin`] writes them. No memory is reserved for a length that a peer claims.
 
 use std::io;
 
@@ -10,10 +10,10 @@ mod writer;
 
 pub use writer::FrameWriter;
 
-/// Where a frame says how long it is, and what that counts.
+/// The position, width and meaning of the length of a frame.
 ///
-/// The fields are named by their width; all are most significant byte first (network order) unless
-/// [`LengthField::little_endian`] says otherwise, but for [`LengthField::VARINT`].
+/// The constants are named by their width. All are in network order, most significant byte first,
+/// unless changed by [`LengthField::little_endian`]; [`LengthField::VARINT`] has an order of its own.
 ///
 /// ```
 /// use socketserver::{Input, LengthField};
@@ -37,26 +37,26 @@ pub struct LengthField {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Width {
-    /// So many bytes, 1 to 8, most significant first.
+    /// This number of bytes, 1 to 8, most significant first.
     Big(usize),
-    /// The same, least significant first.
+    /// This number of bytes, least significant first.
     Little(usize),
     Varint,
 }
 
-/// One frame, where it lies in the input.
+/// One frame, borrowed from the input.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Frame<'a> {
-    /// Everything up to and including the length.
+    /// The bytes up to and including the length.
     pub head: &'a [u8],
-    /// Everything behind it.
+    /// The bytes behind the length.
     pub body: &'a [u8],
 }
 
-/// What the beginning of a frame says about the whole.
+/// What the first bytes of a frame say about its size.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum FrameSize {
-    /// Its length is not known before so many bytes of it have come.
+    /// The length is known once this number of bytes has arrived.
     HeadNeeds(usize),
     Whole {
         head: usize,
@@ -64,10 +64,11 @@ pub(super) enum FrameSize {
     },
 }
 
-/// A varint of 64 bits is never longer.
+/// The longest varint of 64 bits.
 const LONGEST_VARINT: usize = 10;
 
-/// No protocol has more in front of a length, and who writes a frame makes room for it in advance.
+/// The largest offset. A writer reserves the bytes in front of the length in advance, so they need
+/// a limit, and no protocol has more.
 const LARGEST_OFFSET: usize = 65_535;
 
 impl LengthField {
@@ -82,14 +83,14 @@ impl LengthField {
     /// A length of eight bytes.
     pub const U64: LengthField = LengthField::fixed(8);
     /// A length of one to ten bytes, seven bits in each, the least significant first (LEB128, as in
-    /// Protocol Buffers). One padded with zeros is taken, one above 64 bits is an error.
+    /// Protocol Buffers). Padding with zeros is accepted; a number above 64 bits is an error.
     pub const VARINT: LengthField = LengthField { width: Width::Varint, ..LengthField::fixed(0) };
 
     const fn fixed(width: usize) -> LengthField {
         LengthField { width: Width::Big(width), offset: 0, adjustment: 0, counts_head: false }
     }
 
-    /// The least significant byte comes first. A varint knows no other order.
+    /// Puts the least significant byte first. Has no effect on a varint.
     #[must_use]
     pub const fn little_endian(mut self) -> LengthField {
         if let Width::Big(width) = self.width {
@@ -98,29 +99,29 @@ impl LengthField {
         self
     }
 
-    /// The length stands behind so many other bytes of the frame, at most 65,535; with more, frames
-    /// can neither be taken nor written, which is [`InvalidInput`](io::ErrorKind::InvalidInput).
+    /// Puts the length behind `offset` other bytes of the frame, at most 65,535. Taking or writing
+    /// a frame with a larger offset is an [`InvalidInput`](io::ErrorKind::InvalidInput) error.
     #[must_use]
     pub const fn offset(mut self, offset: usize) -> LengthField {
         self.offset = offset;
         self
     }
 
-    /// So many more bytes follow the length than it says; fewer, if `more` is negative.
+    /// Adds `more` to the length to get the size of the body; `more` may be negative.
     #[must_use]
     pub const fn adjustment(mut self, more: i64) -> LengthField {
         self.adjustment = more;
         self
     }
 
-    /// The length counts the whole frame: itself too, and what stands before it.
+    /// The length counts the whole frame, itself and the bytes in front of it included.
     #[must_use]
     pub const fn including_header(mut self) -> LengthField {
         self.counts_head = true;
         self
     }
 
-    /// What `bytes`, the beginning of a frame, say about the whole of it.
+    /// Measures a frame by its first bytes.
     #[inline]
     pub(super) fn measure(&self, bytes: &[u8], max: usize) -> io::Result<FrameSize> {
         let field = bytes.get(self.offset..).unwrap_or_default();
@@ -150,21 +151,21 @@ impl LengthField {
         }
     }
 
-    /// Whether there can be such a field.
+    /// `Err` if the offset is too large.
     #[inline]
     fn check(&self) -> io::Result<()> {
         if self.offset > LARGEST_OFFSET { Err(too_far(self.offset)) } else { Ok(()) }
     }
 
-    /// How many bytes follow the length more than it says.
+    /// The number to add to the length to get the size of the body.
     #[inline]
     fn more_than_said(&self, head: usize) -> i128 {
         let counted = if self.counts_head { head as i128 } else { 0 };
         i128::from(self.adjustment) - counted
     }
 
-    /// Begins a frame behind what lies in `out`, with a body of at most `max` bytes. What is then
-    /// written is the body; [`FrameWriter::finish`] puts the length in front of it.
+    /// Begins a frame at the end of `out`, with a body of at most `max` bytes. The bytes written to
+    /// it are the body; [`FrameWriter::finish`] writes the length in front of them.
     ///
     /// ```
     /// use std::io::Write;
@@ -181,11 +182,11 @@ impl LengthField {
         FrameWriter::new(*self, out, max)
     }
 
-    /// Puts a frame with this body behind what lies in `out`.
+    /// Appends a frame with this body to `out`.
     ///
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the body is longer than `max`, or the
-    /// field cannot tell its length; then nothing was put there.
+    /// field cannot represent its length; then `out` is unchanged.
     pub fn write(&self, out: &mut Vec<u8>, body: &[u8], max: usize) -> io::Result<()> {
         let mut frame = self.begin(out, max);
         io::Write::write_all(&mut frame, body)?;
@@ -199,7 +200,7 @@ fn number<'a>(digits: impl Iterator<Item = &'a u8>) -> u64 {
     digits.fold(0, |number, digit| number << 8 | u64::from(*digit))
 }
 
-/// The number, unless it is not complete, and how many bytes it takes or takes at least.
+/// The number, or `None` if it is incomplete; and the bytes it takes, or takes at least.
 fn varint(bytes: &[u8]) -> io::Result<(Option<u64>, usize)> {
     let mut number = 0;
     for (nth, &byte) in bytes.iter().take(LONGEST_VARINT).enumerate() {

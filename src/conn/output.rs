@@ -1,16 +1,17 @@
-//! Bytes on their way out.
+//! Output: the bytes that wait to be written.
 //!
-//! A connection with nothing to send owns no buffer. One that has borrows it from the [`BufferPool`] of
-//! its loop and gives it back when it is empty, so a busy server sends without allocating.
+//! A connection without output owns no buffer. One with output borrows a buffer from the
+//! [`BufferPool`] of its loop and returns it when it is empty, so a busy server sends without
+//! allocating.
 //!
-//! Bytes that many connections send are not copied: each keeps a share of them, in the order of
-//! everything else it sends.
+//! Bytes that many connections send are not copied. Each connection keeps a reference to them, in
+//! the order of everything else it sends.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
-/// What one connection has to send, in order.
+/// The output of one connection, in order.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Output(Option<Box<Buffer>>);
@@ -19,12 +20,12 @@ pub(super) struct Output(Option<Box<Buffer>>);
 #[cfg_attr(test, derive(Clone))]
 struct Buffer {
     bytes: Vec<u8>,
-    /// How many of `bytes` were sent; less than all of them, unless something stands behind them
-    /// or the buffer is back in the pool.
+    /// The length of the sent part of `bytes`. Less than all of them, unless chunks follow or the
+    /// buffer is in the pool.
     sent: usize,
-    /// What follows `bytes`; never begins with its own while those are all sent.
+    /// The output behind `bytes`. Does not begin with an owned chunk while `bytes` are all sent.
     chunks: VecDeque<Chunk>,
-    /// How many unsent bytes those are.
+    /// The number of unsent bytes in `chunks`.
     chunks_len: usize,
 }
 
@@ -46,14 +47,14 @@ impl Output {
         self.0.is_none()
     }
 
-    /// All that is unsent, if it lies in one place.
+    /// All unsent bytes, if they are contiguous; `None` if they are not, or if there are none.
     #[inline]
     pub(super) fn unsent(&self) -> Option<&[u8]> {
         let buffer = self.0.as_ref()?;
         if buffer.chunks.is_empty() { Some(buffer.front()) } else { None }
     }
 
-    /// Fills `slices` with what is unsent, as far as they go.
+    /// Fills `slices` with unsent bytes, in order.
     pub(super) fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> Gathered {
         let mut gathered = Gathered { slices: 0, bytes: 0 };
         let Some(buffer) = &self.0 else { return gathered };
@@ -66,7 +67,7 @@ impl Output {
         gathered
     }
 
-    /// Puts `bytes` behind the others; says how many are unsent then.
+    /// Appends `bytes` and returns the length of the output.
     #[inline]
     pub(super) fn push(&mut self, bytes: &[u8], pool: &mut BufferPool) -> usize {
         if bytes.is_empty() {
@@ -84,8 +85,8 @@ impl Output {
         buffer.bytes.len() - buffer.sent
     }
 
-    /// Puts what follows the first `sent` of `bytes` behind the others, without a copy; says how
-    /// many are unsent then.
+    /// Appends `bytes` without their first `sent`, and without a copy. Returns the length of the
+    /// output.
     pub(super) fn push_shared(
         &mut self,
         bytes: &Arc<[u8]>,
@@ -102,7 +103,7 @@ impl Output {
         buffer.len()
     }
 
-    /// Puts `bytes` in front of the others.
+    /// Puts `bytes` in front of the output.
     #[cold]
     pub(super) fn push_front(&mut self, bytes: &[u8], pool: &mut BufferPool) {
         if bytes.is_empty() {
@@ -117,7 +118,7 @@ impl Output {
         others.clear(pool);
     }
 
-    /// Notes that the first `n` unsent bytes were sent.
+    /// Removes the first `n` unsent bytes, which were sent.
     #[inline]
     pub(super) fn advance(&mut self, n: usize, pool: &mut BufferPool) {
         let Some(buffer) = &mut self.0 else { return };
@@ -132,7 +133,7 @@ impl Output {
         }
     }
 
-    /// Drops what was not sent.
+    /// Drops the output.
     #[inline]
     pub(super) fn clear(&mut self, pool: &mut BufferPool) {
         if let Some(buffer) = self.0.take() {
@@ -141,7 +142,7 @@ impl Output {
     }
 }
 
-/// How much of the output was gathered.
+/// The amount of output that was gathered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Gathered {
     pub(super) slices: usize,
@@ -177,7 +178,7 @@ impl Buffer {
         }
     }
 
-    /// The first `n` unsent bytes were sent, and perhaps not all of them stand in `bytes`.
+    /// Removes the first `n` unsent bytes, which may reach into `chunks`.
     fn advance_chunks(&mut self, n: usize) {
         debug_assert!(n <= self.len());
         let own = n.min(self.bytes.len() - self.sent);
@@ -205,8 +206,8 @@ impl Buffer {
         }
     }
 
-    /// Only when at least as much was sent as is left, so the cost of all moves stays below the
-    /// number of bytes ever sent.
+    /// Moves only when more was sent than is left, so the cost of all moves stays below the number
+    /// of bytes ever sent.
     #[cold]
     fn compact(&mut self) {
         if self.sent > self.bytes.len() / 2 {
@@ -216,7 +217,7 @@ impl Buffer {
     }
 }
 
-/// Empty buffers of one loop, warm from their last use.
+/// The empty buffers of one loop, warm from their last use.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct BufferPool {
@@ -227,7 +228,7 @@ pub(crate) struct BufferPool {
     spare: Vec<Box<Buffer>>,
 }
 
-/// What the pool keeps at most, 4 MiB; the rest goes back to the allocator.
+/// The limits of the pool, 4 MiB in all; other buffers go back to the allocator.
 const POOL_BUFFERS: usize = 1_024;
 const POOL_BUFFER_SIZE: usize = 4 << 10;
 const POOL_CHUNKS: usize = 8;

@@ -1,4 +1,4 @@
-//! Datagrams in memory: where those that came lie, and the queue of those that leave.
+//! Datagrams in memory: the buffers for received ones, and the queue of those to send.
 
 pub(crate) mod recv_buffers;
 pub(crate) mod send_queue;
@@ -8,5 +8,5 @@ pub(crate) use recv_buffers::{Packet, RecvBuffers};
 pub(crate) use send_queue::{DestAddr, QueueLimits, SendQueue};
 pub(crate) use source::{Destination, PacketSource};
 
-/// The most datagrams that cross in one system call.
+/// The most datagrams in one system call.
 pub(crate) const BATCH: usize = 64;

@@ -1,24 +1,24 @@
-//! How a datagram socket comes to rest at a shutdown, or closes: first it answers what has come.
+//! How a datagram socket stops at a shutdown, or closes: it first answers what has arrived.
 
 use super::Datagram;
 use crate::conn::transport::DatagramTransport;
 
-/// How near its end a socket is.
+/// The progress of a shutdown or close.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum DatagramPhase {
     Open,
-    /// What has come by now is still answered.
+    /// Datagrams that have already arrived are still answered.
     Draining {
         since: u64,
         then: AfterDrain,
     },
-    /// Nothing is read until the server runs again.
+    /// Nothing is received until the server runs again.
     Stopped,
-    /// What waits still leaves.
+    /// Nothing is received; the queue still leaves.
     Closing,
 }
 
-/// What follows on the last look.
+/// What follows the drain.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum AfterDrain {
     Stop,
@@ -26,14 +26,15 @@ pub(crate) enum AfterDrain {
 }
 
 impl<T: DatagramTransport> Datagram<T> {
-    /// Nothing more is shown; what waits still leaves.
+    /// Stops receiving; the queue still leaves.
     pub(crate) fn close(&mut self) {
         self.phase = DatagramPhase::Closing;
         self.rejects_some = true;
         self.update_plain_send();
     }
 
-    /// Answers what has come, and then rests or closes. It may have come without an edge.
+    /// Answers what has arrived, and then stops or closes. Datagrams may have arrived without an
+    /// edge, so the socket is readable.
     pub(crate) fn begin_drain(&mut self, since: u64, then: AfterDrain) {
         match &mut self.phase {
             DatagramPhase::Closing => {}
@@ -49,13 +50,12 @@ impl<T: DatagramTransport> Datagram<T> {
         }
     }
 
-    /// Takes nothing more until the server runs again; what waits still leaves.
+    /// Receives nothing more in this run of the server; the queue still leaves.
     pub(crate) fn suspend(&mut self) {
         self.suspended = true;
     }
 
-    /// Whether the handler is to be told of a shutdown; says so once in each run, and not when it
-    /// closes anyway.
+    /// Whether to notify the handler of the shutdown; `true` once a run, and not while closing.
     pub(crate) fn take_shutdown(&mut self) -> bool {
         let due = !self.shutdown_notified && self.phase != DatagramPhase::Closing;
         self.shutdown_notified = true;
@@ -72,7 +72,7 @@ impl<T: DatagramTransport> Datagram<T> {
         }
     }
 
-    /// The last look is over.
+    /// The drain is over.
     pub(crate) fn end_drain(&mut self) {
         match self.phase {
             DatagramPhase::Draining { then: AfterDrain::Close, .. } => self.close(),
@@ -87,33 +87,33 @@ impl<T: DatagramTransport> Datagram<T> {
         self.phase
     }
 
-    /// Whether nothing is left to do before the server ends its run.
+    /// Whether the socket lets the server end its run.
     pub(crate) fn is_drained(&self) -> bool {
         self.phase == DatagramPhase::Stopped && self.is_flushed()
     }
 
-    /// One that was taken will be answered later, or was now.
+    /// Counts a reply that a blocking handler will send (`on`), or has sent.
     pub(crate) fn track_reply(&mut self, on: bool) {
         self.replies_due =
             if on { self.replies_due + 1 } else { self.replies_due.saturating_sub(1) };
     }
 
-    /// Whether nothing waits to leave, here or with a handler that blocks.
+    /// Whether the queue is empty and no reply is due.
     pub(crate) fn is_flushed(&self) -> bool {
         self.packets.is_empty() && self.replies_due == 0
     }
 
-    /// Whether some that were taken are being answered by handlers that block.
+    /// Whether blocking handlers are still answering datagrams.
     pub(crate) fn has_replies_due(&self) -> bool {
         self.replies_due > 0
     }
 
-    /// Whether more can be read only when something that is owed was answered.
+    /// Whether receiving waits for a due reply.
     pub(crate) fn is_read_blocked(&self) -> bool {
         self.paused && self.replies_due > 0
     }
 
-    /// Whether it is about to close, and answers are owed that could not leave then.
+    /// Whether replies are due that could not be sent after the close.
     pub(crate) fn awaits_answers(&self) -> bool {
         self.replies_due > 0
             && matches!(self.phase, DatagramPhase::Draining { then: AfterDrain::Close, .. })

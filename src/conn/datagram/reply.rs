@@ -1,4 +1,4 @@
-//! The address from which a reply leaves a socket that has every address of the machine.
+//! The address from which a reply leaves a socket that is bound to the wildcard.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use crate::addr::Addr;
 use crate::conn::packets::{Destination, QueueLimits};
 use crate::conn::transport::DatagramTransport;
 
-/// A datagram that is shown: what goes to its sender meanwhile is an answer.
+/// The datagram in delivery: packets to its sender are replies.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shown {
     peer: SocketAddr,
@@ -15,20 +15,20 @@ pub(super) struct Shown {
 }
 
 impl<T: DatagramTransport> Datagram<T> {
-    /// A datagram is shown that came to one of several addresses.
+    /// A datagram is delivered whose destination is known.
     pub(crate) fn begin_delivery(&mut self, peer: &Addr, destination: Option<Destination>) {
         let known = peer.ip().zip(destination);
         self.shown = known.map(|(peer, destination)| Shown { peer: *peer, destination });
         self.update_plain_send();
     }
 
-    /// None is shown any more.
+    /// The delivery is over.
     pub(crate) fn end_delivery(&mut self) {
         self.shown = None;
         self.update_plain_send();
     }
 
-    /// The phase, or what is shown, has changed.
+    /// Called when the phase or the datagram in delivery changes.
     pub(super) fn update_plain_send(&mut self) {
         self.can_send_plainly = self.phase != DatagramPhase::Closing && self.shown.is_none();
     }
@@ -38,12 +38,13 @@ impl<T: DatagramTransport> Datagram<T> {
         self.can_send_plainly
     }
 
-    /// Where the datagram that is shown was sent to, if that is known.
+    /// The destination of the datagram in delivery, if it is known.
     pub(crate) fn destination(&self) -> Option<SocketAddr> {
         self.shown.map(|shown| shown.destination.addr)
     }
 
-    /// The same while a datagram is shown: what goes to its sender leaves from where it was sent to.
+    /// As [`Datagram::send`] during a delivery: a packet to the sender leaves from the datagram's
+    /// destination.
     pub(crate) fn answer(&mut self, to: Option<&Addr>, bytes: &[u8], limits: QueueLimits) -> bool {
         let shown = self.shown.filter(|shown| to.and_then(Addr::ip) == Some(&shown.peer));
         let source = shown.and_then(|shown| Some((shown.destination.source()?, shown.peer)));
@@ -54,7 +55,7 @@ impl<T: DatagramTransport> Datagram<T> {
         self.note_queued(taken)
     }
 
-    /// The same from an address of ours, if it has several to choose from.
+    /// As [`Datagram::send`], from one of the socket's addresses, if it has several.
     pub(crate) fn send_from(
         &mut self,
         from: Option<SocketAddr>,
@@ -71,7 +72,7 @@ impl<T: DatagramTransport> Datagram<T> {
         self.note_queued(taken)
     }
 
-    /// Whether it can be told to send from there; from a group nothing is ever sent.
+    /// Whether the system accepts `addr` as a source. A group address is never one.
     fn may_leave_from(&self, addr: SocketAddr) -> bool {
         let ip = addr.ip().to_canonical();
         self.transport.is_wildcard() && !ip.is_unspecified() && !ip.is_multicast()

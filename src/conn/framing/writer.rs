@@ -1,17 +1,17 @@
-//! One frame that is being written, in front of which its length will stand.
+//! Writes one frame, and its length last.
 
 use std::io::{self, Write};
 
 use super::{LONGEST_VARINT, LengthField, Width, too_long};
 
-/// A frame in the making, from [`LengthField::begin`]. What is written is its body.
+/// A frame that is being written, from [`LengthField::begin`]. The bytes written are its body.
 ///
-/// Dropped without [`FrameWriter::finish`] it leaves no trace, so half a frame is never sent.
+/// Dropping it without [`FrameWriter::finish`] removes the frame, so half a frame is never sent.
 #[derive(Debug)]
 pub struct FrameWriter<'a> {
     field: LengthField,
     out: &'a mut Vec<u8>,
-    /// Where the frame begins in `out`, and where its body does so far.
+    /// The offsets of the frame and of its body in `out`.
     start: usize,
     body: usize,
     max: usize,
@@ -23,10 +23,10 @@ impl<'a> FrameWriter<'a> {
         let start = out.len();
         let reserved = match field.width {
             Width::Big(width) | Width::Little(width) => width,
-            // Most frames are short; the bodies of the others are moved once.
+            // Most frames are short; the bodies of longer ones are moved once.
             Width::Varint => 1,
         };
-        // Where there can be no such field nothing is written, and every call says so.
+        // With an invalid field nothing is written, and every call fails.
         let offset = field.check().map_or(0, |()| field.offset);
         let body = start + offset + reserved;
         out.resize(body, 0);
@@ -39,23 +39,23 @@ impl<'a> FrameWriter<'a> {
         self.out.get_mut(self.start..end).unwrap_or_default()
     }
 
-    /// How long the body is so far.
+    /// The length of the body so far.
     #[must_use]
     pub fn len(&self) -> usize {
         self.out.len() - self.body
     }
 
-    /// Whether nothing of the body was written yet.
+    /// Whether the body is empty so far.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The body is complete: puts its length in front of it.
+    /// Completes the frame: writes the length of the body.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the field cannot tell its length; then
-    /// the whole frame is taken back.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the field cannot represent the length;
+    /// then the frame is removed.
     pub fn finish(mut self) -> io::Result<()> {
         self.field.check()?;
         let at = self.start + self.field.offset;
@@ -83,7 +83,7 @@ impl<'a> FrameWriter<'a> {
         }
     }
 
-    /// What a field of so many bytes has to say, which must fit into so many bits.
+    /// The number for a field of `width` bytes; an error if it does not fit into `bits`.
     fn number(&self, width: usize, bits: usize) -> io::Result<u64> {
         let head = self.field.offset + width;
         let number = self.len() as i128 - self.field.more_than_said(head);
@@ -96,7 +96,7 @@ impl<'a> FrameWriter<'a> {
         }
     }
 
-    /// What a varint has to say, and its width; if it counts itself, one depends on the other.
+    /// The number for a varint, and its width. If it counts itself, one depends on the other.
     fn varint(&self) -> io::Result<(u64, usize)> {
         for width in 1..LONGEST_VARINT {
             if let Ok(number) = self.number(width, 7 * width) {
@@ -107,7 +107,7 @@ impl<'a> FrameWriter<'a> {
     }
 }
 
-/// The number in exactly so many bytes.
+/// Encodes `number` in exactly `width` bytes.
 fn varint_bytes(number: u64, width: usize) -> impl Iterator<Item = u8> {
     (1..=width).map(move |nth| {
         let [digit, ..] = (number >> (7 * (nth - 1)) & 0x7F).to_le_bytes();
@@ -116,7 +116,7 @@ fn varint_bytes(number: u64, width: usize) -> impl Iterator<Item = u8> {
 }
 
 impl Write for FrameWriter<'_> {
-    /// Takes all bytes, or none when the body would be too long then.
+    /// Takes all bytes, or none if the body would become too long.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.field.check()?;
         if bytes.len() > self.max.saturating_sub(self.len()) {

@@ -1,8 +1,8 @@
-//! Where bytes wait that a handler left.
+//! Input that a handler has not consumed yet.
 
 use super::{Input, ScanState};
 
-/// Bytes that a handler left, on the heap only while there are any.
+/// Unconsumed bytes, on the heap only while there are any.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Unconsumed(pub(super) Option<Box<UnconsumedBytes>>);
@@ -11,10 +11,10 @@ pub(crate) struct Unconsumed(pub(super) Option<Box<UnconsumedBytes>>);
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct UnconsumedBytes {
     pub(super) bytes: Vec<u8>,
-    /// Where the bytes that are not taken begin.
+    /// The offset of the first unconsumed byte.
     pub(super) start: usize,
     scan: ScanState,
-    /// Since when the first of them wait, on the clock of the loop.
+    /// The time at which the first unconsumed byte arrived, on the clock of the loop.
     since: u64,
 }
 
@@ -27,12 +27,12 @@ impl Unconsumed {
         self.0.is_none()
     }
 
-    /// Whether the handler needs more than there is before it can go on.
+    /// Whether the handler requires more bytes than there are.
     pub(crate) fn needs_more(&self) -> bool {
         self.0.as_ref().is_some_and(|inner| inner.bytes.len() - inner.start < inner.scan.needed)
     }
 
-    /// The bytes held, as a handler shall see them.
+    /// The unconsumed bytes as the handler sees them.
     pub(crate) fn input(&self) -> Input<'_> {
         match &self.0 {
             None => Input::new(&[]),
@@ -42,12 +42,12 @@ impl Unconsumed {
         }
     }
 
-    /// Puts what came in behind what is held. The first bytes get a place of exactly their size:
-    /// ten thousand connections that each hold half a line cost ten thousand half lines.
+    /// Appends `bytes`. The first ones get an allocation of exactly their size: ten thousand
+    /// connections with half a line each cost ten thousand half lines.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
         if let Some(inner) = &mut self.0 {
-            // Moving the rest to the front only when at least as much was taken keeps the cost of
-            // all moves below the number of bytes that ever came in.
+            // Moving only when more was consumed than is left keeps the cost of all moves below the
+            // number of bytes that ever arrived.
             if inner.start > inner.bytes.len() / 2 {
                 inner.bytes.drain(..inner.start);
                 inner.start = 0;
@@ -64,7 +64,7 @@ impl Unconsumed {
         }
     }
 
-    /// Room for `more` bytes behind what is held. Room grows by doubling, but not above `most`.
+    /// Reserves space for `more` bytes. Capacity grows by doubling, but not above `most`.
     pub(crate) fn reserve(&mut self, more: usize, most: usize) {
         let Some(UnconsumedBytes { bytes, .. }) = self.0.as_deref_mut() else { return };
         let needed = bytes.len().saturating_add(more);
@@ -74,25 +74,25 @@ impl Unconsumed {
         }
     }
 
-    /// How many bytes have room without another allocation.
+    /// The number of bytes that fit without another allocation.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.0.as_ref().map_or(0, |inner| inner.bytes.capacity())
     }
 
-    /// Since when the first of them wait.
+    /// The time at which the first byte arrived; 0 if there is none.
     pub(in crate::conn) fn waiting_since(&self) -> u64 {
         self.0.as_ref().map_or(0, |inner| inner.since)
     }
 
-    /// They wait since now: before, they would not have been taken in any case.
+    /// Restarts the wait at `now`: until then the input was blocked on our side.
     pub(crate) fn restart_wait(&mut self, now: u64) {
         if let Some(inner) = &mut self.0 {
             inner.since = now;
         }
     }
 
-    /// Remembers what a handler left of [`Unconsumed::input`]; frees everything when that was nothing.
+    /// Keeps what a handler left of [`Unconsumed::input`]; frees the memory if it left nothing.
     pub(crate) fn store_remainder(&mut self, remainder: Remainder, now: u64) {
         let Some(inner) = &mut self.0 else { return };
         let start = inner.bytes.len().saturating_sub(remainder.len);
@@ -106,7 +106,7 @@ impl Unconsumed {
         }
     }
 
-    /// Takes over what a handler left of bytes that are not held yet.
+    /// Copies what a handler left of bytes that are not stored here yet.
     pub(crate) fn store(&mut self, input: &Input<'_>, now: u64) {
         debug_assert!(self.is_empty());
         self.append(input.rest);
@@ -117,7 +117,7 @@ impl Unconsumed {
     }
 }
 
-/// What a handler left of an [`Input`].
+/// The part of an [`Input`] that a handler left.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Remainder {
     len: usize,

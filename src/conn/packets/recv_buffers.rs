@@ -1,4 +1,4 @@
-//! Where datagrams that have come lie while their handlers see them.
+//! The buffers in which received datagrams lie while their handlers see them.
 
 use std::path::{Path, PathBuf};
 
@@ -6,28 +6,28 @@ use super::{BATCH, Destination};
 use crate::addr::Addr;
 use crate::conn::page_aligned::PageAligned;
 
-/// The places for arriving datagrams; one for all datagram sockets of a loop.
+/// Slots for received datagrams; all datagram sockets of a loop share one set.
 #[derive(Debug)]
 pub(crate) struct RecvBuffers {
     bytes: PageAligned,
-    /// From the beginning of one place to that of the next.
+    /// The distance from one slot to the next, in bytes.
     stride: usize,
-    /// The longest datagram that is whole. A place has room for one byte more, so that a longer
-    /// one shows, on every system.
+    /// The longest datagram that is not truncated. A slot holds one byte more, so that truncation
+    /// shows on every system.
     max: usize,
     arrived: Box<[RecvSlot]>,
-    /// Where each of them was sent to, of a socket that has several addresses. Apart, so that the
-    /// others need not say each time that they do not know.
+    /// The destination of each datagram of a socket bound to the wildcard. A separate array, so
+    /// that other sockets need not fill it.
     destinations: Box<[Option<Destination>]>,
-    /// Whether those are of what came last.
+    /// Whether `destinations` belong to the last receive.
     has_destinations: bool,
-    /// What came over a Unix socket, of which only the first place is filled.
+    /// The datagram of a Unix socket, which uses the first slot only.
     unix: UnixRecvSlot,
-    /// Whether that was the last to come.
+    /// Whether the last receive was from a Unix socket.
     is_unix: bool,
 }
 
-/// A datagram of a Unix socket. The room for its sender's name stays, so that none costs an
+/// A datagram of a Unix socket. The memory for its sender's name is reused, so that none costs an
 /// allocation.
 #[derive(Debug)]
 pub(crate) struct UnixRecvSlot {
@@ -37,7 +37,7 @@ pub(crate) struct UnixRecvSlot {
     kind: UnixKind,
 }
 
-/// Which of the names holds.
+/// Which of the names is valid.
 #[derive(Clone, Copy, Debug)]
 enum UnixKind {
     Path,
@@ -55,7 +55,7 @@ impl UnixRecvSlot {
         }
     }
 
-    /// It came from a socket at this path.
+    /// The sender is bound to this path.
     #[allow(dead_code, reason = "only where there are Unix sockets")]
     pub(crate) fn set_path(&mut self, peer: &Path) {
         self.kind = UnixKind::Path;
@@ -66,7 +66,7 @@ impl UnixRecvSlot {
         }
     }
 
-    /// It came from a socket of this abstract name.
+    /// The sender is bound to this abstract name.
     #[allow(dead_code, reason = "only where there are Unix sockets")]
     pub(crate) fn set_abstract(&mut self, peer: &[u8]) {
         self.kind = UnixKind::Abstract;
@@ -76,7 +76,7 @@ impl UnixRecvSlot {
         }
     }
 
-    /// It came from a socket without a name.
+    /// The sender has no name.
     #[allow(dead_code, reason = "only where there are Unix sockets")]
     pub(crate) fn set_unnamed(&mut self) {
         self.kind = UnixKind::Unnamed;
@@ -91,14 +91,14 @@ impl UnixRecvSlot {
     }
 }
 
-/// One datagram that has come, in the place of the same number.
+/// The length and the sender of the datagram in the slot of the same number.
 #[derive(Clone, Debug)]
 pub(crate) struct RecvSlot {
     pub(crate) len: usize,
     pub(crate) peer: Addr,
 }
 
-/// What is known of a datagram while its handler sees it.
+/// A received datagram.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Packet<'a> {
     pub(crate) bytes: &'a [u8],
@@ -106,7 +106,7 @@ pub(crate) struct Packet<'a> {
     pub(crate) truncated: bool,
 }
 
-/// Places a whole page apart would compete for the same lines of the processor's cache.
+/// Slots at a distance of whole pages would compete for the same cache lines.
 const CACHE_LINE: usize = 64;
 
 const PAGE: usize = 4_096;
@@ -117,7 +117,7 @@ impl RecvBuffers {
         if stride % PAGE == 0 {
             stride += CACHE_LINE;
         }
-        // Zeroed memory costs nothing until a datagram lands in it.
+        // The system maps a zeroed page when a datagram is written to it.
         let bytes = PageAligned::zeroed(stride * BATCH);
         let arrived = vec![RecvSlot { len: 0, peer: Addr::Unnamed }; BATCH].into_boxed_slice();
         let (destinations, unix) = (Box::default(), UnixRecvSlot::new());
@@ -126,7 +126,7 @@ impl RecvBuffers {
         RecvBuffers { bytes, stride, max, arrived, destinations, has_destinations, unix, is_unix }
     }
 
-    /// The places to fill, and what to note about each.
+    /// The slots to fill, with the place for the length and sender of each.
     #[inline]
     pub(crate) fn slots(
         &mut self,
@@ -138,7 +138,7 @@ impl RecvBuffers {
         (places.map(move |place| place.split_at_mut(room).0), self.arrived.iter_mut())
     }
 
-    /// The same for a socket of which the system says where each datagram was sent to.
+    /// As [`RecvBuffers::slots`], for a socket that reports destinations.
     #[allow(dead_code, reason = "only where a system says that")]
     pub(crate) fn slots_with_destination(
         &mut self,
@@ -157,18 +157,18 @@ impl RecvBuffers {
         (places.map(move |place| place.split_at_mut(room).0), arrived)
     }
 
-    /// Whether it is known where those that came were sent to.
+    /// Whether the destinations of the last receive are known.
     #[inline]
     pub(crate) fn has_destinations(&self) -> bool {
         self.has_destinations
     }
 
-    /// Where a datagram was sent to.
+    /// The destination of the datagram in slot `nth`; `None` if it is not known.
     pub(crate) fn destination(&self, nth: usize) -> Option<Destination> {
         self.destinations.get(nth).copied().flatten().filter(|_| self.has_destinations)
     }
 
-    /// The first place, for a datagram of a Unix socket.
+    /// The first slot, for a datagram of a Unix socket.
     #[allow(dead_code, reason = "only where there are Unix sockets")]
     pub(crate) fn unix_slot(&mut self) -> Option<(&mut [u8], &mut UnixRecvSlot)> {
         self.is_unix = true;

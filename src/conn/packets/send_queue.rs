@@ -1,23 +1,23 @@
-//! The queue of the datagrams that wait to leave one socket.
+//! The queue of packets that wait to be sent by one socket.
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use super::{PacketSource, source};
 use crate::addr::Addr;
 
-/// Where a datagram goes.
+/// The destination of a packet (`dest_addr` of sendto(2)).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum DestAddr {
-    /// To whom the socket is connected.
+    /// The peer that the socket is connected to.
     Connected,
     V4(SocketAddrV4),
     V6(SocketAddrV6),
-    /// The same, but from the address that lies before the datagram in the queue.
+    /// As `V4`, from the source address that precedes the packet in the queue.
     V4From(SocketAddrV4),
-    /// There the address from which it leaves is an IPv6 one.
+    /// As `V6`, from the source address that precedes the packet in the queue.
     V6From(SocketAddrV6),
-    /// To the path that lies before the datagram in the queue, of this length; or to the abstract
-    /// name, with a zero byte before it.
+    /// The path of this length that precedes the packet in the queue; an abstract name begins with
+    /// a zero byte.
     Path(usize),
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct QueuedPacket {
 }
 
 impl QueuedPacket {
-    /// Bytes that lie before the datagram in the queue and belong to it.
+    /// The number of bytes that precede the packet in the queue and belong to it.
     fn head(&self) -> usize {
         match self.to {
             DestAddr::Connected | DestAddr::V4(_) | DestAddr::V6(_) => 0,
@@ -40,27 +40,27 @@ impl QueuedPacket {
     }
 }
 
-/// Datagrams that wait to leave one socket, in order. Bounded in their number and in bytes.
+/// The packets to send, in order. Bounded in number and bytes.
 #[derive(Debug, Default)]
 pub(crate) struct SendQueue {
     bytes: Vec<u8>,
     list: Vec<QueuedPacket>,
-    /// How many of the list are gone.
+    /// The number of packets at the front of the list that were sent.
     sent: usize,
 }
 
-/// How much a queue may hold.
+/// The limits of a queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueLimits {
     pub(crate) packets: usize,
     pub(crate) bytes: usize,
 }
 
-/// The most memory an empty queue keeps for the next burst.
+/// The most memory that an empty queue keeps for the next burst.
 const KEEP: usize = 1 << 20;
 
 impl SendQueue {
-    /// Takes a datagram, if there is room for it.
+    /// Queues a packet. `false` means that the queue is full.
     #[inline]
     pub(crate) fn push(&mut self, to: Option<&Addr>, bytes: &[u8], limits: QueueLimits) -> bool {
         if !self.make_room(bytes.len(), limits) {
@@ -85,8 +85,8 @@ impl SendQueue {
         true
     }
 
-    /// The same for one that leaves from an address that the system would perhaps not choose. Where
-    /// the one cannot be reached from the other, the system chooses.
+    /// As [`SendQueue::push`], with a source address. If `to` cannot be reached from `from`, the
+    /// system chooses the source.
     pub(crate) fn push_from(
         &mut self,
         from: SocketAddr,
@@ -120,12 +120,12 @@ impl SendQueue {
 
     #[inline]
     fn push_bytes(&mut self, to: DestAddr, bytes: &[u8]) {
-        // The bytes last, so that nothing has to be kept over that call.
+        // The bytes last: then no value has to survive the call in a register.
         self.list.push(QueuedPacket { start: self.bytes.len(), len: bytes.len(), to });
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// How many wait.
+    /// The number of packets that wait.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.list.len() - self.sent
@@ -136,13 +136,13 @@ impl SendQueue {
         self.len() == 0
     }
 
-    /// Those that wait, the next one first.
+    /// The packets that wait, in order.
     #[inline]
     pub(crate) fn pending(&self) -> &[QueuedPacket] {
         self.list.get(self.sent..).unwrap_or_default()
     }
 
-    /// Whether the next one goes to whom the socket is connected.
+    /// Whether the next packet goes to the connected peer.
     pub(in crate::conn) fn next_is_connected_peer(&self) -> bool {
         self.pending().first().is_some_and(|first| first.to == DestAddr::Connected)
     }
@@ -152,15 +152,15 @@ impl SendQueue {
         self.bytes.get(packet.start..packet.start + packet.len).unwrap_or_default()
     }
 
-    /// The path or abstract name that a datagram goes to, as the system encodes it; none if it goes
-    /// elsewhere.
+    /// The path or abstract name of the destination, as the system encodes it; `None` for other
+    /// destinations.
     #[allow(dead_code, reason = "only where there are Unix sockets")]
     pub(crate) fn path(&self, packet: &QueuedPacket) -> Option<&[u8]> {
         let DestAddr::Path(len) = packet.to else { return None };
         self.bytes.get(packet.start.checked_sub(len)?..packet.start)
     }
 
-    /// The address from which a datagram is to leave; none where the system chooses.
+    /// The source address of a packet; `None` if the system chooses.
     #[allow(dead_code, reason = "only where a system can be told where something leaves from")]
     pub(crate) fn source(&self, packet: &QueuedPacket) -> Option<PacketSource> {
         if !matches!(packet.to, DestAddr::V4From(_) | DestAddr::V6From(_)) {
@@ -171,7 +171,7 @@ impl SendQueue {
         )
     }
 
-    /// The first `n` are gone.
+    /// Removes the first `n` packets, which were sent.
     #[inline]
     pub(in crate::conn) fn advance(&mut self, n: usize) {
         self.sent = (self.sent + n).min(self.list.len());
@@ -180,7 +180,7 @@ impl SendQueue {
         }
     }
 
-    /// Forgets everything, and says how many that were.
+    /// Removes all packets and returns their number.
     pub(in crate::conn) fn clear(&mut self) -> usize {
         let waited = self.len();
         self.sent = 0;
@@ -192,7 +192,7 @@ impl SendQueue {
         waited
     }
 
-    /// Moves those that wait to where those that are gone have been.
+    /// Moves the waiting packets over those that were sent.
     fn compact(&mut self) {
         if self.sent == 0 {
             return;

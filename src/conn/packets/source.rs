@@ -1,38 +1,37 @@
-//! The address to which a datagram came, and the address from which one leaves.
+//! The destination of a received datagram, and the source of one to send.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-/// Where a datagram was sent to, as the system says together with it.
+/// The destination of a received datagram, as the system reports it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Destination {
-    /// With the port of the socket, and the interface where the address has a meaning there only.
+    /// With the port of the socket, and the interface of a link-local address.
     pub(crate) addr: SocketAddr,
-    /// Whether a datagram may leave from it; not from a group or a broadcast address.
+    /// Whether a datagram may leave from it; `false` for a group or a broadcast address.
     pub(crate) is_unicast: bool,
 }
 
 impl Destination {
-    /// The address from which an answer leaves; `None` leaves the choice to the system.
+    /// The source address of a reply; `None` leaves the choice to the system.
     pub(crate) fn source(&self) -> Option<SocketAddr> {
         self.is_unicast.then_some(self.addr)
     }
 }
 
-/// The address from which one datagram leaves a socket that has several.
+/// The source address of a packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum PacketSource {
     V4(Ipv4Addr),
-    /// With the number of the interface; 0 is any.
+    /// With the index of the interface; 0 is any.
     V6(Ipv6Addr, u32),
 }
 
-/// Bytes of an address before the datagram in the queue.
+/// The length of a source address in the queue.
 pub(super) const V4_LEN: usize = 4;
 pub(super) const V6_LEN: usize = 20;
 
 impl PacketSource {
-    /// How what goes to `to` names the address `from`; `None` when one cannot be reached from the
-    /// other.
+    /// Names `from` as a packet to `to` needs it; `None` if one cannot be reached from the other.
     pub(super) fn new(from: SocketAddr, to: SocketAddr) -> Option<PacketSource> {
         match (from, to) {
             (SocketAddr::V4(from), SocketAddr::V4(_)) => Some(PacketSource::V4(*from.ip())),
