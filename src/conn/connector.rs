@@ -212,7 +212,7 @@ impl Connector {
         let full = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
         let what = match &self.last_error {
             _ if self.phase == ConnectPhase::Resolving => {
-                "connect timed out: its name was not looked up in time".into()
+                "connect timed out: the name was not resolved in time".into()
             }
             Some(last) if full(last) && self.in_progress.is_empty() => {
                 "connect timed out: the backlog of the server stayed full".into()

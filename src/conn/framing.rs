@@ -139,7 +139,7 @@ impl LengthField {
         };
         let body = i128::from(number) + self.more_than_said(head);
         if body < 0 {
-            let what = "a frame's length is below the least it can be";
+            let what = "the length of a frame is less than its minimum";
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
         match usize::try_from(body) {
@@ -205,7 +205,7 @@ fn varint(bytes: &[u8]) -> io::Result<(Option<u64>, usize)> {
     let mut number = 0;
     for (nth, &byte) in bytes.iter().take(LONGEST_VARINT).enumerate() {
         if nth + 1 == LONGEST_VARINT && byte > 1 {
-            let what = "a frame's length has more than 64 bits";
+            let what = "the length of a frame exceeds 64 bits";
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
         number |= u64::from(byte & 0x7F) << (7 * nth);

@@ -1,16 +1,16 @@
-//! What an error of `accept` is about.
+//! Classifies the errors of accept(2).
 
 use std::io;
 
-/// What to do about an error of `accept`.
+/// The reaction to an error of accept(2).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum AcceptError {
-    /// Nobody waits.
+    /// The backlog is empty.
     WouldBlock,
-    /// One client is lost; the next may be had at once. accept(2): "treat them like EAGAIN".
+    /// One client is lost; the next can be accepted at once. accept(2): "treat them like EAGAIN".
     Transient,
-    /// The system is short of something. The edge that announced the clients will not come again,
-    /// so it is for us to try again.
+    /// A resource is exhausted. The edge that announced the clients does not come again, so the
+    /// loop has to retry later.
     Exhausted,
 }
 
@@ -28,13 +28,13 @@ pub(crate) fn accept_error(error: &io::Error) -> AcceptError {
         | Kind::HostUnreachable
         | Kind::Unsupported => AcceptError::Transient,
         _ if is_client_error(error) => AcceptError::Transient,
-        // EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSR, and whatever else there may be (EINVAL of a
-        // listener that somebody has shut down): waiting is safe.
+        // EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSR, and any other (EINVAL of a listener that was shut
+        // down): waiting is safe.
         _ => AcceptError::Exhausted,
     }
 }
 
-/// Errors of one client's connection that `ErrorKind` has no name for. accept(2): Linux "passes
+/// Errors of one client that [`io::ErrorKind`] does not name. accept(2): Linux "passes
 /// already-pending network errors on the new socket as an error code from accept"; the last two are
 /// among what "various Linux kernels can return".
 #[cfg(unix)]
@@ -68,7 +68,7 @@ mod tests {
         libc::ECONNABORTED,
         libc::ECONNRESET,
         libc::EINTR,
-        // Rules of a firewall, or of a security module, forbid this client.
+        // A firewall rule or a security module forbids this client.
         libc::EPERM,
         libc::EACCES,
         // "already-pending network errors": "treat them like EAGAIN by retrying".
@@ -92,7 +92,7 @@ mod tests {
         libc::ENOBUFS,
         libc::ENOMEM,
         libc::ENOSR,
-        // No client is at fault: they last, so they are tried again only after a while.
+        // Errors that persist and concern no client, so a retry waits a while.
         libc::EBADF,
         libc::EFAULT,
         libc::EINVAL,
@@ -100,7 +100,8 @@ mod tests {
         libc::EIO,
     ];
 
-    /// All of accept(2) on Linux, and what `inet_csk_accept` and `do_accept` of the kernel can say.
+    /// All errors of accept(2) on Linux, and those of the kernel's `inet_csk_accept` and
+    /// `do_accept`.
     #[test]
     fn each_error_of_the_man_page_is_what_it_says() {
         for (codes, expected) in [

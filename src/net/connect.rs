@@ -1,4 +1,4 @@
-//! How a stream is opened towards a peer: connect(2).
+//! Opens a stream with connect(2).
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,12 +15,12 @@ use crate::net::memory::kernel;
 use crate::options::Options;
 
 impl StreamSocket {
-    /// Starts to connect; it stands when [`StreamSocket::error`] is none and
-    /// [`StreamSocket::is_connected`].
+    /// Starts to connect. The connection is established once [`StreamSocket::error`] is `None` and
+    /// [`StreamSocket::is_connected`] is `true`.
     ///
-    /// A connection to a free port of this machine may be given that very port for its own end, and
-    /// then it meets itself: TCP calls that a simultaneous open (RFC 9293, section 3.5). Everything
-    /// sent would come back, and the server whose port it is could not start, so it is refused.
+    /// A connection to a free port of this machine may be given that port as its own, and then
+    /// connects to itself: a simultaneous open (RFC 9293, section 3.5). Everything sent would come
+    /// back, and the server of that port could not start, so this is an error.
     pub(crate) fn connect(
         addr: &Addr,
         from: Option<&Addr>,
@@ -30,7 +30,7 @@ impl StreamSocket {
         if socket.is_connected_to_itself(addr) {
             // A reset leaves no `TIME_WAIT` on the port.
             socket.reset_on_close();
-            let what = "nobody listens there: the connection met itself";
+            let what = "connection refused: the socket connected to itself";
             return Err(io::Error::new(io::ErrorKind::ConnectionRefused, what));
         }
         Ok(socket)
@@ -60,7 +60,7 @@ impl StreamSocket {
             }
             #[cfg(unix)]
             Addr::Unix(_) | Addr::Abstract(_) if from.is_some() => {
-                let what = "a Unix stream has no address of its own to connect from";
+                let what = "a Unix stream cannot be bound to a local address";
                 Err(io::Error::new(io::ErrorKind::Unsupported, what))
             }
             #[cfg(unix)]
@@ -82,10 +82,10 @@ impl StreamSocket {
     }
 }
 
-/// `connect` after `bind`, which mio does not do.
+/// bind(2), then connect(2), which mio does not offer.
 fn connect_from(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
     if from.is_ipv4() != to.is_ipv4() {
-        let what = format!("Connect::local_addr {from} is of another family than {to}");
+        let what = format!("Connect::local_addr {from} and {to} are of different address families");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
@@ -98,17 +98,18 @@ fn connect_from(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
     }
 }
 
-/// Whether our end of a socket, which is known as soon as connect(2) has returned, is the other one
-/// too.
+/// Whether a socket is connected to itself. Its local address is known as soon as connect(2) has
+/// returned.
 pub(super) fn is_self_connect(ours: Option<&SocketAddr>, to: &SocketAddr) -> bool {
     let ip = to.ip().to_canonical();
-    // An unspecified address is connected to as our own.
+    // Connecting to an unspecified address connects to this machine.
     ours.is_some_and(|ours| {
         ours.port() == to.port() && (ip.is_unspecified() || ip == ours.ip().to_canonical())
     })
 }
 
-/// Lets the system choose our port when it knows the peer, so that one port serves towards many.
+/// Delays the choice of the local port until the peer is known, so that one port serves connections
+/// to several peers.
 #[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
 fn set_bind_address_no_port(socket: &Socket) {
     use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};

@@ -27,7 +27,8 @@ use crate::options::Options;
 #[derive(Debug)]
 pub(crate) struct DatagramSocket {
     kind: Kind,
-    /// How many came last, from which the next call guesses how many to ask for.
+    /// The number of datagrams of the last receive; the next one asks for more or fewer
+    /// accordingly.
     last_count: usize,
 }
 
@@ -35,27 +36,28 @@ pub(crate) struct DatagramSocket {
 enum Kind {
     V4(UdpSocket),
     V6(UdpSocket),
-    /// Bound to the wildcard, at this port; the system says where each datagram was sent to.
+    /// Bound to the wildcard, at this port. The system reports the destination of each datagram.
     V4Wildcard(UdpSocket, u16),
     V6Wildcard(UdpSocket, u16),
     #[cfg(unix)]
     Unix {
-        /// Removes the path when the socket goes; first, as that of a listener.
+        /// Removes the path when dropped. Declared before the socket, as in
+        /// [`ListenerSocket`](super::ListenerSocket).
         _path: Option<unix_path::BoundPath>,
         socket: mio::net::UnixDatagram,
     },
-    /// What only behaves like one.
+    /// A socket of a simulated kernel.
     #[cfg(feature = "testing")]
     #[cfg_attr(not(test), expect(dead_code, reason = "only this crate's tests have one"))]
     Memory(MemoryDatagram),
 }
 
-/// What is asked for where [`Options`] say nothing: a burst has to wait in the kernel while the
-/// loop is busy. Every system cuts it to its maximum.
+/// The buffer size if [`Options`] has none: a burst waits in the kernel while the loop is busy.
+/// Every system reduces it to its maximum.
 const BUFFER: usize = 4 << 20;
 
 impl DatagramSocket {
-    /// A socket that is known under `addr`.
+    /// A socket bound to `addr`.
     pub(crate) fn bind(addr: &Addr, options: &Options) -> io::Result<DatagramSocket> {
         match addr {
             Addr::Ip(ip) => {
@@ -78,8 +80,8 @@ impl DatagramSocket {
         }
     }
 
-    /// A socket that exchanges datagrams with `addr` alone. A Unix socket has no name, so its peer
-    /// cannot answer: for that, bind one and connect it.
+    /// A socket connected to `addr`. A connected Unix socket has no name, so its peer cannot
+    /// answer; to get answers, bind a socket and connect it.
     pub(crate) fn connect(addr: &Addr, options: &Options) -> io::Result<DatagramSocket> {
         match addr {
             Addr::Ip(ip) => Ok(DatagramSocket::from_udp(*ip, udp_towards(*ip, options)?)),
@@ -96,7 +98,7 @@ impl DatagramSocket {
         }
     }
 
-    /// Lets other sockets of this user be bound to the same address from now on.
+    /// Allows other sockets of this user to bind to the same address.
     pub(crate) fn set_reuse_port(&self) -> io::Result<()> {
         match &self.kind {
             Kind::V4(socket)
@@ -110,7 +112,7 @@ impl DatagramSocket {
         }
     }
 
-    /// The socket of a simulated kernel that has this descriptor.
+    /// The socket with this descriptor of a simulated kernel.
     #[cfg(all(test, feature = "testing"))]
     pub(crate) fn in_memory(n: u32) -> DatagramSocket {
         DatagramSocket { kind: Kind::Memory(MemoryDatagram(n)), last_count: 1 }
@@ -122,7 +124,7 @@ impl DatagramSocket {
         DatagramSocket { kind, last_count: 1 }
     }
 
-    /// It has every address of the machine, and the system says which one was asked.
+    /// Marks the socket as bound to the wildcard, with reported destinations.
     fn wildcard(self) -> DatagramSocket {
         let kind = match self.kind {
             Kind::V4(socket) => {
@@ -144,7 +146,7 @@ impl DatagramSocket {
         DatagramSocket { kind: Kind::Unix { socket, _path: path }, last_count: 1 }
     }
 
-    /// From now on it exchanges datagrams with `addr` alone.
+    /// Connects a bound socket to `addr`.
     pub(crate) fn set_peer(&self, addr: &Addr) -> io::Result<()> {
         #[cfg(feature = "testing")]
         if let Kind::Memory(socket) = &self.kind {
@@ -160,8 +162,7 @@ impl DatagramSocket {
         self.raw()?.connect(&name)
     }
 
-    /// Receives what is sent to a group, or no longer, over the interface of this index; 0 lets
-    /// the system choose.
+    /// Joins the group, or leaves it, on the interface with this index; 0 lets the system choose.
     pub(crate) fn set_multicast_membership(
         &self,
         group: IpAddr,
@@ -177,8 +178,8 @@ impl DatagramSocket {
         }
     }
 
-    /// Room for sending is reported only while that is asked for: a datagram socket raises an edge
-    /// whenever a datagram has left it.
+    /// Registers for reading only: a datagram socket raises a write edge whenever a datagram has
+    /// left it, so write interest is added only while a send would block.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(self.source(), token, Interest::READABLE)
     }
@@ -332,6 +333,6 @@ pub(super) fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> 
 }
 
 fn unsupported(addr: &Addr) -> io::Error {
-    let what = format!("no datagram socket can be opened at {addr} on this system");
+    let what = format!("datagram sockets at {addr} are not supported on this system");
     io::Error::new(io::ErrorKind::Unsupported, what)
 }

@@ -1,4 +1,4 @@
-//! A connected socket that is used by somebody who blocks, and comes back.
+//! A connected socket that a blocking handler uses, outside of the loop.
 
 use std::io;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use socket2::Socket;
 
 use super::StreamSocket;
 
-/// The socket of a connection, away from the loop and blocking. Who uses it gets a share; when all
-/// shares are gone it can come back.
+/// The socket of a connection, in blocking mode and deregistered. Each user holds a reference; the
+/// socket can be reattached once all others are dropped.
 #[derive(Debug)]
 pub(crate) struct DetachedSocket {
     socket: Arc<Socket>,
@@ -41,14 +41,13 @@ impl DetachedSocket {
         &self.socket
     }
 
-    /// Whether nothing is there to read, not even the peer's end, as far as can be said without
-    /// waiting.
+    /// Whether a read would block: there is neither a byte nor EOF.
     pub(crate) fn has_no_input(&self) -> bool {
         let seen = peek_nonblocking(&self.socket);
         seen.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// The socket, ready for the poll again. `None` while somebody else has a share.
+    /// Returns the socket in non-blocking mode, or `None` while another reference exists.
     pub(crate) fn end(self) -> io::Result<Option<StreamSocket>> {
         let Some(socket) = Arc::into_inner(self.socket) else { return Ok(None) };
         #[cfg(unix)]
@@ -65,26 +64,27 @@ impl DetachedSocket {
     }
 }
 
-/// As much as there is room for, without waiting, though the socket blocks.
+/// Sends as much as fits into the send buffer, without blocking, although the socket is in blocking
+/// mode.
 #[cfg(unix)]
 pub(crate) fn send_nonblocking(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
     socket.send_with_flags(bytes, libc::MSG_DONTWAIT)
 }
 
-/// Elsewhere a blocking socket cannot be asked not to wait.
+/// Other systems have no non-blocking call for a blocking socket.
 #[cfg(not(unix))]
 pub(crate) fn send_nonblocking(_: &Socket, _: &[u8]) -> io::Result<usize> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
-/// How much a read would bring now, one byte at most; nothing is the peer's end.
+/// Peeks at one byte without blocking; 0 is EOF.
 #[cfg(unix)]
 fn peek_nonblocking(socket: &Socket) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
     socket.recv_with_flags(&mut [std::mem::MaybeUninit::uninit()], flags)
 }
 
-/// There may be something.
+/// Other systems cannot ask, so there may be input.
 #[cfg(not(unix))]
 fn peek_nonblocking(_: &Socket) -> io::Result<usize> {
     Ok(1)

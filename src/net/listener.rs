@@ -1,4 +1,4 @@
-//! A socket that gives connections.
+//! The socket of a listener.
 
 use std::io;
 
@@ -15,20 +15,20 @@ use crate::addr::Addr;
 use crate::net::memory::kernel;
 use crate::options::Options;
 
-/// A socket that gives connections.
+/// A socket that accepts connections.
 #[derive(Debug)]
 pub(crate) enum ListenerSocket {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix {
-        /// Removes the path when the listener goes. First: while the socket is open, no other file
-        /// has the number by which the path is known to be ours.
+        /// Removes the path when dropped. Declared before the socket: while that is open, no other
+        /// file can get the inode number by which the path is known to be ours.
         _path: Option<unix_path::BoundPath>,
         listener: mio::net::UnixListener,
     },
-    /// Another loop accepts there, and hands clients over.
+    /// Another loop accepts at this address and hands clients over.
     Remote(Addr),
-    /// What only behaves like one; its owner reports its events.
+    /// The listener of a simulated kernel.
     #[cfg(feature = "testing")]
     #[cfg_attr(not(test), expect(dead_code, reason = "only this crate's tests have one"))]
     Memory,
@@ -48,7 +48,7 @@ impl ListenerSocket {
                     socket.set_reuse_address(options.reuse_address)?;
                     socket.set_reuse_port(options.reuse_port)?;
                 }
-                // Set here, all are inherited by every connection, on the systems that do so.
+                // Connections inherit these, on the systems that do so.
                 set_buffers(&socket, options)?;
                 socket.set_tcp_nodelay(options.nodelay)?;
                 set_keepalive(&socket, options)?;
@@ -60,7 +60,7 @@ impl ListenerSocket {
             #[cfg(unix)]
             Addr::Unix(_) | Addr::Abstract(_) => {
                 if options.reuse_port {
-                    let what = "reuse_port is for IP sockets, a Unix socket has one owner";
+                    let what = "reuse_port is not supported on Unix sockets";
                     return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
                 }
                 let (listener, path) = unix_path::listen(addr, options.backlog)?;
@@ -70,7 +70,7 @@ impl ListenerSocket {
         }
     }
 
-    /// Lets other sockets of this user listen at the same address from now on.
+    /// Allows other sockets of this user to listen at the same address.
     pub(crate) fn set_reuse_port(&self) -> io::Result<()> {
         match self {
             ListenerSocket::Tcp(listener) => set_reuse_port(&SockRef::from(listener)),
@@ -89,7 +89,8 @@ impl ListenerSocket {
             ListenerSocket::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
                 if cfg!(not(any(target_os = "linux", target_os = "android"))) {
-                    // Not inherited everywhere; a connection that dies meanwhile tells later.
+                    // Not every system inherits it. An error means that the connection is broken,
+                    // which its next read reports.
                     let _ = stream.set_nodelay(options.nodelay);
                 }
                 Ok((StreamSocket::Tcp(stream), Addr::Ip(peer)))
@@ -97,7 +98,7 @@ impl ListenerSocket {
             #[cfg(unix)]
             ListenerSocket::Unix { listener, .. } => {
                 let (stream, peer) = listener.accept()?;
-                // It is for the connection to tell what is wrong with it.
+                // An error is reported by the connection itself.
                 let _ = set_buffers(&SockRef::from(&stream), options);
                 let peer = unix_name::of_accepted(&peer, &stream);
                 Ok((StreamSocket::Unix { stream, ctrunc: false }, peer))

@@ -1,24 +1,25 @@
-//! A stream in memory: what stands in for a socket in tests, and the peer at its other end.
+//! Streams in memory: they stand in for sockets in tests, with the peer at the other end.
 //!
-//! It keeps the edge rules of epoll: an edge on arrival, on the peer's end, on a reset, and on room
-//! after a refused or cut write; never otherwise. It is behind a lock only so that a connection may
-//! go to another thread as it may with a real socket; nobody ever waits for it.
+//! They keep the edge rules of epoll: an edge on arrival, on EOF, on a reset, and on free space
+//! after a blocked or short write; never otherwise. The lock is there because a connection may move
+//! to another thread, as with a real socket; it is never contended.
 //!
-//! The server's end is a number, as a descriptor is, so that a connection need not be larger for it.
+//! The server's end is a number, as a descriptor is, so a connection is not larger for it.
 //!
 //! # How
 //!
-//! With the feature `testing`, `StreamSocket` has one more kind, `Memory`: a number of a wire in
-//! `net/memory.rs`, which keeps the edge rules of epoll. Everything else is the server as it is. Three seams
-//! carry it: `Io::stopped_at` is the clock while it stands still, `Stage::begin` is how a connection gets
-//! in (`reactor/accept.rs` uses it too), and `Sockets::note` is what a poll would have reported. The package is
-//! its own dev-dependency with that feature, so that `cargo test` runs the tutorial and the tests that
-//! need it. Benchmarks are built with it for the same reason; a message takes as many instructions with it
-//! as without.
+//! With the feature `testing`, [`StreamSocket`](super::StreamSocket) has one more kind, `Memory`:
+//! the number of a pipe in this file. Everything else is the server as it is. Three places support
+//! it: `Io::stopped_at` is the clock while it is stopped, `Dispatcher::start_connection` is how a
+//! connection gets in (`reactor/accept.rs` uses it too), and `SocketTable` takes the readiness that
+//! a poll would have reported. The package is its own dev-dependency with that feature, so that
+//! `cargo test` runs the tutorial and the tests that need it. Benchmarks are built with it for the
+//! same reason; a message takes as many instructions with it as without.
 //!
-//! This crate's own tests go one step further down: `net/memory/kernel.rs` names the system calls of a
-//! kernel (`Kernel`), `net/memory/datagram.rs` those for datagrams, and `socket::Reported` is what an event
-//! says, which mio's events say as well. So a simulated kernel reports to the very loop that mio reports to.
+//! This crate's own tests go one step further down: `net/memory/kernel.rs` names the system calls
+//! of a kernel ([`SimKernel`](kernel::SimKernel)), `net/memory/datagram.rs` those for datagrams,
+//! and [`ReadyEvent`](super::ReadyEvent) is implemented for simulated events as for mio's. So a
+//! simulated kernel reports to the same loop as mio.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,33 +33,33 @@ use crate::conn::transport::Readiness;
 pub(crate) mod datagram;
 pub(crate) mod kernel;
 
-/// The server's end: where its wire is in the table.
+/// The server's end: the index of its pipe.
 #[derive(Debug)]
 pub(crate) struct MemoryStream(u32);
 
-/// The wires of all servers of the process whose end is still open there.
+/// The pipes of all servers of the process whose server end is open.
 static PIPES: Mutex<Slab<Arc<Mutex<MemoryPipe>>>> = Mutex::new(Slab::new());
 
 /// The peer's end.
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryPeer(Arc<Mutex<MemoryPipe>>);
 
-/// What lies between the two.
+/// The state between the two ends.
 #[derive(Debug)]
 pub(crate) struct MemoryPipe {
-    /// Bytes the server has not read yet, and what is behind them.
+    /// Bytes that the server has not read yet; EOF and a reset come behind them.
     to_server: Vec<u8>,
     ended: bool,
     reset: bool,
     reset_reported: bool,
-    /// Bytes the peer has got, and how many more it takes.
+    /// Bytes that the peer received, and the number of bytes that it still accepts.
     pub(crate) to_peer: Vec<u8>,
     room: usize,
-    /// What is said to be not acknowledged.
+    /// The reported number of unacknowledged bytes.
     pub(crate) unacknowledged: u32,
-    /// A write met too little room since the last edge.
+    /// A write was short, or would block, since the last edge.
     refused: bool,
-    /// The server has said its end, or has closed, perhaps with a reset.
+    /// The server has closed its sending direction, or the socket, perhaps with a reset.
     pub(crate) server_ended: bool,
     pub(crate) server_closed: bool,
     pub(crate) server_reset: bool,
@@ -85,7 +86,7 @@ pub(crate) fn pair() -> (MemoryStream, MemoryPeer) {
     (MemoryStream(nth.unwrap_or(u32::MAX)), MemoryPeer(pipe))
 }
 
-/// A panic of a test leaves nothing half done here.
+/// A test that panics leaves no partial change behind.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -97,7 +98,7 @@ impl MemoryPeer {
 }
 
 impl MemoryPipe {
-    /// Whether the peer may still say something.
+    /// Whether the peer may still send.
     fn is_open(&self) -> bool {
         !self.ended && !self.reset && !self.server_closed
     }
@@ -119,7 +120,7 @@ impl MemoryPipe {
         self.reset = true;
     }
 
-    /// From now on the peer takes `room` more bytes.
+    /// Lets the peer accept `room` more bytes.
     pub(crate) fn set_room(&mut self, room: usize) {
         self.room = room;
         self.edge |= self.refused && room > 0;
@@ -129,10 +130,10 @@ impl MemoryPipe {
         self.edge
     }
 
-    /// What a poll would report now, if anything.
+    /// The event that a poll would report now, if any.
     pub(crate) fn take_event(&mut self) -> Option<Readiness> {
         let is_due = std::mem::take(&mut self.edge);
-        // Room that is gone again before anybody saw it was never reported.
+        // Free space that was used up before a poll saw it was never reported.
         self.refused &= self.room == 0;
         let readiness = Readiness {
             readable: !self.to_server.is_empty() || self.ended || self.reset,
@@ -154,13 +155,13 @@ impl MemoryPipe {
 }
 
 impl MemoryStream {
-    /// Does something with the wire; `otherwise` when it is gone.
+    /// Calls `action` with the pipe; returns `otherwise` if it is closed.
     fn with<R>(&self, otherwise: R, action: impl FnOnce(&mut MemoryPipe) -> R) -> R {
         let pipe = lock(&PIPES).get(self.0 as usize).map(Arc::clone);
         pipe.map_or(otherwise, |pipe| action(&mut lock(&pipe)))
     }
 
-    /// The error that a system would keep for this socket, which it then forgets.
+    /// Takes the pending error (`SO_ERROR`).
     pub(super) fn error(&self) -> Option<io::Error> {
         if let Some(error) = self.simulated(|kernel, n| kernel.error(n)) {
             return error;
@@ -197,7 +198,7 @@ impl MemoryStream {
         self.with((), |pipe| pipe.server_reset = true);
     }
 
-    /// It is watched from now on, for room only if that is asked for or reported anyway.
+    /// Registers for reading, and for writing if `room` or if that is always reported.
     pub(super) fn register(&self, token: Token, room: bool) -> io::Result<()> {
         self.simulated(|kernel, n| kernel.register(n, token, room)).unwrap_or(Ok(()))
     }
@@ -210,7 +211,7 @@ impl MemoryStream {
         self.simulated(|kernel, n| kernel.update_write_interest(n, room)).unwrap_or(Ok(()))
     }
 
-    /// Whether the last read stopped early because descriptors were passed with the bytes.
+    /// Whether the last read stopped early because of passed descriptors.
     pub(super) fn has_ctrunc(&self) -> bool {
         self.simulated(|kernel, n| kernel.has_ctrunc(n)).unwrap_or(false)
     }
@@ -272,7 +273,7 @@ impl Write for MemoryStream {
 }
 
 impl Drop for MemoryStream {
-    /// As with TCP, a close with input unread is a reset.
+    /// As with TCP, closing with unread input sends a reset.
     fn drop(&mut self) {
         if self.simulated(|kernel, n| kernel.close(n)).is_some() {
             return;

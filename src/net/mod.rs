@@ -1,7 +1,7 @@
-//! The sockets of the operating system, and those in memory that stand in for them; with what forks and
-//! `os_text.rs`, the only files with `cfg(unix)`.
+//! The sockets of the operating system, and those in memory that stand in for them. With the code
+//! that forks and `os_text.rs`, the only files with `cfg(unix)`.
 //!
-//! Everything opened here is non-blocking and closed on exec. `socket2` sets what mio does not:
+//! Every socket opened here is non-blocking and closed on exec. `socket2` sets what mio does not:
 //! the backlog, reuse of addresses, keep-alive.
 //!
 //! This room may use `values` and `conn`. Start reading at [`StreamSocket`] (`stream.rs`).
@@ -51,21 +51,20 @@ pub(crate) use udp::is_local;
 #[cfg(unix)]
 pub(crate) use unix_name::UnixName;
 
-/// Whether the system reports the next byte, or the next room, by itself after a read or write
-/// that moved less than it could. True for epoll, where every arrival is an edge. Not for
-/// `poll(2)`, which mio arms again only when it sees `WouldBlock`, and not for kqueue, which does
-/// not say when urgent data made a read stop early.
+/// Whether a short read or write is followed by an event for the next byte, or for free space. True
+/// for epoll, where every arrival is an edge. Not for `poll(2)`, which mio arms again only after
+/// `WouldBlock`, and not for kqueue, which does not report that urgent data made a read stop early.
 const EDGE_AFTER_SHORT: bool = cfg!(all(
     any(target_os = "linux", target_os = "android"),
     not(mio_unsupported_force_poll_poll)
 ));
 
-/// Whether the kernel shares the clients of one port out among sockets that set `SO_REUSEPORT`.
-/// Elsewhere that lets one of them have all.
+/// Whether the kernel distributes clients among the sockets with `SO_REUSEPORT` at one port. On
+/// other systems one of them may get all.
 pub(crate) const REUSEPORT_BALANCES: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// A readiness event. A trait, because [`Event`] cannot be constructed and the simulated kernel needs one
-/// of its own.
+/// A readiness event. A trait, because [`Event`] cannot be constructed and the simulated kernel
+/// needs one of its own.
 pub(crate) trait ReadyEvent {
     fn token(&self) -> Token;
     fn is_readable(&self) -> bool;
@@ -107,20 +106,20 @@ impl ReadyEvent for Event {
     }
 }
 
-/// Whether an event says no more than that there is something to read, and perhaps room.
+/// Whether an event reports only input, and perhaps free space.
 #[inline]
 pub(crate) fn is_plain_input(event: &impl ReadyEvent) -> bool {
     let usual = event.is_readable() && !event.is_priority() && !event.is_error();
     usual && !event.is_read_closed()
 }
 
-/// Whether the peer's end was reported, and nothing worse.
+/// Whether an event reports EOF, and no error or urgent data.
 #[inline]
 pub(crate) fn is_plain_eof(event: &impl ReadyEvent) -> bool {
     event.is_read_closed() && !event.is_error() && !event.is_priority()
 }
 
-/// What mio reports, in the words of [`Stream`](crate::conn::stream::Stream).
+/// Converts an event of mio.
 #[inline]
 pub(crate) fn readiness(event: &impl ReadyEvent) -> Readiness {
     Readiness {
@@ -132,12 +131,12 @@ pub(crate) fn readiness(event: &impl ReadyEvent) -> Readiness {
     }
 }
 
-/// The address of a socket of any kind (`getsockname`).
+/// The local address of a socket of any kind (getsockname(2)).
 pub(crate) fn local_addr_of(socket: &Socket) -> Option<Addr> {
     socket.local_addr().ok().map(|name| addr_of(&name))
 }
 
-/// The address of its peer (`getpeername`).
+/// The address of its peer (getpeername(2)).
 pub(crate) fn peer_addr_of(socket: &Socket) -> Option<Addr> {
     socket.peer_addr().ok().map(|name| addr_of(&name))
 }
@@ -157,7 +156,7 @@ fn addr_of(name: &SockAddr) -> Addr {
     Addr::Unnamed
 }
 
-/// Set after `bind`, so that the address was proven to be nobody else's; who joins sets it before.
+/// Called after bind(2), so that the address was free at first; further sockets set it before.
 #[cfg(unix)]
 fn set_reuse_port(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_port(true)
@@ -168,7 +167,7 @@ fn set_reuse_port(_: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// What the options say about the buffers of the kernel; a stream's size themselves otherwise.
+/// Sets the buffer sizes of the options; the system adjusts the others by itself.
 fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
     if let Some(size) = options.receive_buffer {
         socket.set_recv_buffer_size(size)?;
@@ -179,13 +178,13 @@ fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// Between two probes, as tcp(7) has `TCP_KEEPINTVL`.
+/// The most that tcp(7) allows for `TCP_KEEPINTVL`.
 const MAX_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(32_767);
 
-/// Probes that are sent within [`Options::keepalive_timeout`]: one may be lost.
+/// The number of probes within [`Options::keepalive_timeout`]; one may be lost.
 const MAX_KEEPALIVE_PROBES: u32 = 4;
 
-/// When the system gives up a peer that vanished.
+/// Sets the times after which the system gives up an unreachable peer.
 fn set_keepalive(socket: &Socket, options: &Options) -> io::Result<()> {
     set_user_timeout(socket, options.user_timeout)?;
     let Some(after) = options.keepalive else { return Ok(()) };
@@ -197,7 +196,7 @@ fn set_keepalive(socket: &Socket, options: &Options) -> io::Result<()> {
         probes = probes.with_interval(interval).with_retries(count as u32);
     }
     if let Some(timeout) = options.user_timeout {
-        // Linux looks at that timeout whenever it sends a probe; each usually waits for 75 s.
+        // Linux checks that timeout whenever it sends a probe, and the default interval is 75 s.
         let often = (timeout / 4).clamp(Duration::from_secs(1), MAX_KEEPALIVE_INTERVAL);
         probes = probes.with_interval(often);
     }
@@ -216,7 +215,7 @@ fn set_user_timeout(_: &Socket, _: Option<Duration>) -> io::Result<()> {
 }
 
 fn unsupported(addr: &Addr) -> io::Error {
-    let what = format!("no stream can be opened at {addr} on this system");
+    let what = format!("stream sockets at {addr} are not supported on this system");
     io::Error::new(io::ErrorKind::Unsupported, what)
 }
 
@@ -225,7 +224,7 @@ fn unix_addr(addr: &std::os::unix::net::SocketAddr) -> Addr {
     UnixName::of(addr).to_addr()
 }
 
-/// Lets another loop watch a type that lends its [`Registry`] as `registry`.
+/// Implements `AsFd` for a type with a method `registry`, so that another loop can watch it.
 macro_rules! impl_as_fd {
     ($type:ident<$shared:ident>) => {
         #[cfg(all(unix, not(mio_unsupported_force_poll_poll)))]

@@ -15,9 +15,9 @@ use crate::conn::packets::{DestAddr, SendQueue};
 #[cfg(unix)]
 use crate::conn::transport::RecvOutcome;
 
-/// One datagram. Not many at once, because `nix` does not give each sender's name its whole room
-/// again, and Unix names differ in length. Plain `recvfrom` has no room for passed descriptors, so
-/// the kernel drops them.
+/// Receives one datagram. Not a batch, because `nix` does not restore the length of each name
+/// buffer, and Unix names differ in length. Plain `recvfrom` has no control buffer, so the kernel
+/// drops passed descriptors.
 #[cfg(unix)]
 pub(super) fn receive_unix(
     socket: &mio::net::UnixDatagram,
@@ -36,7 +36,7 @@ pub(super) fn receive_unix(
     Ok(RecvOutcome { count: 1, drained: false })
 }
 
-/// Sends the first datagram that waits; `name` is how the socket calls an IPv4 address.
+/// Sends the first packet of the queue; `name` converts an IPv4 address for the socket.
 #[inline]
 pub(super) fn send_one(
     socket: &UdpSocket,
@@ -75,7 +75,7 @@ pub(super) fn send_one_unix(
     Ok(1)
 }
 
-/// How an IPv6 socket calls an IPv4 address.
+/// The name of an IPv4 address on an IPv6 socket.
 pub(super) fn mapped(addr: SocketAddrV4) -> SocketAddrV6 {
     SocketAddrV6::new(addr.ip().to_ipv6_mapped(), addr.port(), 0, 0)
 }

@@ -1,8 +1,8 @@
-//! The address of ours that a datagram was sent to, or leaves from, as a control message.
+//! The local address of a datagram, its destination or source, as a control message.
 //!
-//! A socket that is bound to the wildcard has every address of the machine. The kernel says with
-//! each datagram which one was asked (ip(7): `IP_PKTINFO`; RFC 3542, 6: `IPV6_PKTINFO`), and is
-//! told with the answer, which a client expects from there.
+//! A socket that is bound to the wildcard has every address of the machine. The kernel reports the
+//! destination of each datagram (ip(7): `IP_PKTINFO`; RFC 3542, 6: `IPV6_PKTINFO`), and takes the
+//! source of each reply, which a client expects from there.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
@@ -13,11 +13,10 @@ use socket2::Socket;
 
 use crate::conn::packets::{Destination, PacketSource};
 
-/// Has the kernel say of each datagram where it was sent to. Before `bind`, so that it does so of
-/// the first one.
+/// Requests the destination of each datagram. Called before bind(2), so that the first one has it.
 pub(super) fn request(socket: &Socket, is_v6: bool) -> io::Result<()> {
     if is_v6 {
-        // That holds for IPv4 datagrams of such a socket too; their addresses are mapped.
+        // IPv4 datagrams of such a socket are included; their addresses are mapped.
         setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
     } else {
         setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
@@ -25,7 +24,8 @@ pub(super) fn request(socket: &Socket, is_v6: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Where a datagram of a socket with this port was sent to; `None` when the kernel does not say.
+/// The destination of a datagram of a socket with this port; `None` if the kernel did not report
+/// it.
 #[inline]
 pub(super) fn destination<S>(message: &RecvMsg<'_, '_, S>, port: u16) -> Option<Destination> {
     message.cmsgs().ok()?.find_map(|info| match info {
@@ -37,7 +37,7 @@ pub(super) fn destination<S>(message: &RecvMsg<'_, '_, S>, port: u16) -> Option<
 
 fn of_v4(info: &in_pktinfo, port: u16) -> Destination {
     let ip = Ipv4Addr::from(info.ipi_addr.s_addr.to_ne_bytes());
-    // For a group and for a broadcast the kernel names an address of the interface here.
+    // For a group and for a broadcast the kernel reports an address of the interface here.
     let is_unicast = info.ipi_addr.s_addr == info.ipi_spec_dst.s_addr;
     Destination { addr: SocketAddrV4::new(ip, port).into(), is_unicast }
 }
@@ -50,13 +50,13 @@ fn of_v6(info: &in6_pktinfo, port: u16) -> Destination {
     Destination { addr: SocketAddrV6::new(ip, port, 0, scope).into(), is_unicast }
 }
 
-/// Whether the address has a meaning only together with an interface.
+/// Whether the address is valid only together with an interface.
 fn is_link_scoped(ip: Ipv6Addr) -> bool {
     ip.is_unicast_link_local() || matches!(ip.octets(), [0xff, scope, ..] if scope & 0xf <= 2)
 }
 
-/// What the kernel is told with what leaves an IPv4 socket. The interface is left to the routes:
-/// what came in on one may have to leave by another.
+/// The source of a packet of an IPv4 socket. The routes choose the interface, because a reply may
+/// have to leave by another one.
 pub(super) fn pktinfo_v4(source: PacketSource) -> Option<in_pktinfo> {
     let PacketSource::V4(ip) = source else { return None };
     let unset = in_addr { s_addr: 0 };
@@ -64,7 +64,7 @@ pub(super) fn pktinfo_v4(source: PacketSource) -> Option<in_pktinfo> {
     Some(in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: ip, ipi_addr: unset })
 }
 
-/// The same for an IPv6 socket, which calls an IPv4 address by its mapped name.
+/// The source of a packet of an IPv6 socket, on which IPv4 addresses are mapped.
 pub(super) fn pktinfo_v6(source: PacketSource) -> in6_pktinfo {
     let (ip, interface) = match source {
         PacketSource::V4(ip) => (ip.to_ipv6_mapped(), 0),
@@ -74,16 +74,16 @@ pub(super) fn pktinfo_v6(source: PacketSource) -> in6_pktinfo {
     in6_pktinfo { ipi6_addr: ip, ipi6_ifindex: number(interface) }
 }
 
-/// Whether an error says that nothing can leave from that address, at least not to this peer: it
-/// is a broadcast address of which an IPv6 socket cannot know that, or has gone meanwhile.
+/// Whether an error means that nothing can leave from the source address, at least not to this
+/// peer: it is a broadcast address, which an IPv6 socket cannot recognise, or was removed.
 #[cold]
 pub(super) fn is_source_error(error: &io::Error) -> bool {
-    // Of a strange IPv4 address older kernels say EINVAL, and newer ones that there is no way.
+    // For a foreign IPv4 address older kernels return EINVAL, newer ones ENETUNREACH.
     let known = [libc::EINVAL, libc::ENODEV, libc::EADDRNOTAVAIL, libc::ENETUNREACH];
     error.raw_os_error().is_some_and(|errno| known.contains(&errno))
 }
 
-/// The number of an interface, whose sign is not the same on all systems.
+/// The index of an interface, whose sign differs between systems.
 #[allow(
     clippy::unnecessary_fallible_conversions,
     clippy::useless_conversion,

@@ -1,4 +1,4 @@
-//! One datagram a call, where the system has no calls for many.
+//! One datagram a system call, where the system has no calls for many.
 
 use std::io;
 use std::net::SocketAddr;
@@ -54,7 +54,7 @@ impl MmsgHeaders {
         send_one(socket, packets, |addr| mapped(addr).into())
     }
 
-    /// Such a system does not say where a datagram was sent to: std and socket2 have no control
+    /// `false`: such a system does not report destinations, because std and socket2 have no control
     /// messages that safe code could read.
     #[expect(clippy::unnecessary_wraps, reason = "where a system is asked, it may refuse")]
     pub(super) fn request_destinations(_: &Socket, _is_v6: bool) -> io::Result<bool> {
@@ -110,7 +110,7 @@ impl MmsgHeaders {
     }
 }
 
-/// Takes one datagram from a UDP socket.
+/// Receives one datagram of a UDP socket.
 fn receive_one(socket: &UdpSocket, buffers: &mut RecvBuffers) -> io::Result<RecvOutcome> {
     let (mut places, mut arrived) = buffers.slots();
     let (Some(place), Some(arrived)) = (places.next(), arrived.next()) else {
@@ -121,7 +121,7 @@ fn receive_one(socket: &UdpSocket, buffers: &mut RecvBuffers) -> io::Result<Recv
             arrived.len = len;
             arrived.peer = Addr::Ip(peer);
         }
-        // How Windows says that it was cut; of whom it came is not known then.
+        // Windows reports truncation as an error, without the sender.
         Err(error) if is_too_long(&error) => {
             arrived.len = place.len();
             arrived.peer = Addr::Unnamed;
@@ -131,7 +131,7 @@ fn receive_one(socket: &UdpSocket, buffers: &mut RecvBuffers) -> io::Result<Recv
     Ok(RecvOutcome { count: 1, drained: false })
 }
 
-/// `WSAEMSGSIZE`; elsewhere a `recvfrom` has no such error.
+/// `WSAEMSGSIZE`; on other systems recvfrom(2) has no such error.
 fn is_too_long(error: &io::Error) -> bool {
     cfg!(windows) && error.raw_os_error() == Some(10_040)
 }

@@ -1,9 +1,10 @@
-//! What ends the reads of blocking handlers when their server stops.
+//! Stops the reads of blocking handlers when their server stops.
 //!
-//! A pipe with one byte in it that is never taken: readable from then on, which a wait cannot miss,
-//! in a thread as in a forked child. A `shutdown(2)` of the reading direction would end such reads too,
-//! but behind it Linux answers what the peer still sends with a reset once our own end is said, and a
-//! Unix peer cannot even write any more; either destroys what the peer has still to get.
+//! A pipe with one byte in it that is never read: it stays readable, so no wait can miss it, in a
+//! thread as in a forked child. A `shutdown(2)` of the receiving direction would stop such reads
+//! too, but after it, once our sending direction is closed, Linux answers further bytes of the peer
+//! with a reset, and a Unix peer cannot write any more. Either destroys bytes that the peer has
+//! still to receive.
 
 #[cfg(all(unix, any(feature = "processes", feature = "sys")))]
 mod system {
@@ -17,11 +18,11 @@ mod system {
 
     use super::Waited;
 
-    /// One for each run of a server; it is requested once and for ever.
+    /// One for each run of a server; a request cannot be withdrawn.
     #[derive(Debug)]
     pub(crate) struct StopToken {
         reader: PipeReader,
-        /// Kept beside the reader, so that the end of the server is not taken for its stop.
+        /// Kept open beside the reader, because its close would look like a request.
         writer: PipeWriter,
         requested: AtomicBool,
     }
@@ -35,19 +36,19 @@ mod system {
             Ok(StopToken { reader, writer, requested: AtomicBool::new(false) })
         }
 
-        /// Ends every wait with it, now and later; `false` when it cannot.
+        /// Ends every wait, now and later; `false` if writing to the pipe fails.
         pub(crate) fn request(&self) -> bool {
             self.requested.swap(true, Ordering::AcqRel) || (&self.writer).write_all(&[0]).is_ok()
         }
 
-        /// Asks the system, since a child has but a copy of the flag.
+        /// Asks the pipe, because a child has only a copy of the flag.
         pub(crate) fn is_requested(&self) -> bool {
             let mut polled = [PollFd::new(self.reader.as_fd(), PollFlags::POLLIN)];
             poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
         }
 
-        /// Waits until `socket` has something to read, or has ended or failed, or a stop is requested;
-        /// not longer than `longest`, which may end earlier with neither.
+        /// Waits until `socket` has input, EOF or an error, or a stop is requested, at most for
+        /// `longest`. It may return earlier with neither.
         pub(crate) fn wait(
             &self,
             socket: &Socket,
@@ -63,7 +64,7 @@ mod system {
         }
     }
 
-    /// Rounded up: what is left of a time is not waited for in vain again and again.
+    /// Rounds up: a rest of less than a millisecond must not become a busy loop.
     fn whole_milliseconds(time: Duration) -> PollTimeout {
         let milliseconds = time.as_nanos().div_ceil(1_000_000);
         PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
@@ -80,7 +81,7 @@ mod system {
 
     use super::Waited;
 
-    /// Where nothing safe waits for two descriptors, the reading direction has to be ended after all.
+    /// No safe call waits for two descriptors here, so the receiving direction has to be shut down.
     #[derive(Debug, Default)]
     pub(crate) struct StopToken(AtomicBool);
 
@@ -110,7 +111,7 @@ mod system {
 
 pub(crate) use system::StopToken;
 
-/// What a wait has ended with; neither when its time was over.
+/// The result of a wait; neither is set when the time was over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Waited {
     pub(crate) input: bool,

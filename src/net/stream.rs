@@ -17,30 +17,30 @@ use crate::conn::transport::Transport;
 #[cfg(feature = "testing")]
 use crate::net::memory::MemoryStream;
 
-/// A connected, or connecting, stream.
+/// A stream socket, connected or connecting.
 #[derive(Debug)]
 pub(crate) enum StreamSocket {
-    /// None yet: the connection waits for its time, or for its address.
+    /// No socket yet: the connection waits for its start time, or for its address.
     Unopened,
-    /// None for now: a handler that blocks has it (see [`DetachedSocket`]).
+    /// The socket is with a blocking handler (see [`DetachedSocket`](super::DetachedSocket)).
     Detached,
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix {
         stream: mio::net::UnixStream,
-        /// Whether the last read stopped early because descriptors were passed with the bytes.
+        /// Whether the last read stopped early because of passed descriptors.
         ctrunc: bool,
     },
-    /// What only behaves like one; its owner reports its events.
+    /// A pipe in memory; its owner reports its events.
     #[cfg(feature = "testing")]
     Memory(MemoryStream),
 }
 
 impl StreamSocket {
-    /// What is watched from the start to the end. TCP raises a write edge only after a refused
-    /// write, so both directions cost nothing; a Unix socket raises one whenever the peer reads,
-    /// so there the write direction is asked for only while a write is refused. Urgent data is
-    /// watched because a read stops in front of it, which would pass for "no more".
+    /// The interests from registration to close. TCP raises a write edge only after a write would
+    /// block, so both directions cost nothing. A Unix socket raises one whenever the peer reads, so
+    /// write interest is added only while a write is blocked. Urgent data is included because a
+    /// read stops in front of it, which would look like an empty receive buffer.
     fn interests(&self, write: bool) -> Interest {
         let mut interests = Interest::READABLE;
         if write || matches!(self, StreamSocket::Tcp(_)) {
@@ -70,7 +70,7 @@ impl StreamSocket {
         }
     }
 
-    /// Whether room is reported without being asked for.
+    /// Whether write readiness is always reported.
     pub(crate) fn reports_writable(&self) -> bool {
         match self {
             #[cfg(unix)]
@@ -81,7 +81,7 @@ impl StreamSocket {
         }
     }
 
-    /// Asks for room to be reported, or no longer.
+    /// Adds or removes write interest.
     pub(crate) fn update_write_interest(
         &mut self,
         registry: &Registry,
@@ -111,7 +111,7 @@ impl StreamSocket {
         }
     }
 
-    /// The error that the system keeps for this socket (`SO_ERROR`), which it then forgets.
+    /// Takes the pending error (`SO_ERROR`).
     pub(crate) fn error(&self) -> Option<io::Error> {
         let error = match self {
             StreamSocket::Unopened | StreamSocket::Detached => Ok(None),
@@ -124,8 +124,8 @@ impl StreamSocket {
         error.unwrap_or_else(Some)
     }
 
-    /// Whether a connection in the making stands (`getpeername`), once there is no error. A Unix
-    /// socket stands from the start.
+    /// Whether a connect attempt without an error has completed (getpeername(2)). A Unix socket is
+    /// connected from the start.
     pub(crate) fn is_connected(&self) -> bool {
         match self {
             StreamSocket::Unopened | StreamSocket::Detached => false,
@@ -140,13 +140,13 @@ impl StreamSocket {
         }
     }
 
-    /// Whether connect(2) leaves nothing to wait for, as with Unix sockets.
+    /// Whether connect(2) completes at once, as for Unix sockets.
     pub(crate) fn is_connected_at_once(&self) -> bool {
         !self.reports_writable()
     }
 
-    /// How much memory the system needs for what it has taken and the peer has not acknowledged, or,
-    /// of a Unix socket, not read. `None` where the system does not say.
+    /// The kernel memory for bytes that the peer has not acknowledged, or, of a Unix socket, not
+    /// read. `None` if the system does not report it.
     pub(crate) fn unacknowledged(&self) -> Option<u32> {
         match self {
             StreamSocket::Unopened | StreamSocket::Detached => None,
@@ -158,10 +158,10 @@ impl StreamSocket {
         }
     }
 
-    /// Makes the close that follows a reset, which tells the peer that something was lost.
+    /// Makes the following close send a reset, so that the peer learns that bytes were lost.
     pub(crate) fn reset_on_close(&self) {
         if let StreamSocket::Tcp(stream) = self {
-            // It fails only on a connection that is gone already.
+            // An error means that the connection is already closed.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
         #[cfg(feature = "testing")]
@@ -243,7 +243,7 @@ impl Write for StreamSocket {
     }
 }
 
-/// Apart, so that the reads and writes of TCP need few registers.
+/// Separate functions, so that the reads and writes of TCP need few registers.
 impl StreamSocket {
     #[inline(never)]
     fn read_other(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -263,7 +263,7 @@ impl StreamSocket {
         }
     }
 
-    /// Whether the last read did because descriptors were passed with the bytes.
+    /// Whether the last read stopped early because of passed descriptors.
     #[inline(never)]
     fn stopped_early(&self) -> bool {
         match self {
@@ -313,9 +313,9 @@ impl Transport for StreamSocket {
     }
 }
 
-/// A read that tells when it stopped early: a Unix stream stops behind bytes that descriptors were
-/// passed with. Asking for no control data makes the kernel drop the descriptors and set
-/// `MSG_CTRUNC`, so nothing is ever received that nobody wanted (unix(7), recvmsg(2)).
+/// Reads, and reports whether the read stopped early: a read of a Unix stream stops behind bytes
+/// with passed descriptors. Without a control buffer the kernel drops the descriptors and sets
+/// `MSG_CTRUNC`, so none is ever received (unix(7), recvmsg(2)).
 #[cfg(all(unix, feature = "sys"))]
 #[inline]
 fn unix_receive(stream: &mio::net::UnixStream, buffer: &mut [u8]) -> io::Result<(usize, bool)> {
@@ -330,7 +330,7 @@ fn unix_receive(stream: &mio::net::UnixStream, buffer: &mut [u8]) -> io::Result<
     })
 }
 
-/// Without `recvmsg` any short read may have stopped early, so a second one has to make sure.
+/// Without `recvmsg` any short read may have stopped early, so another read has to follow.
 #[cfg(all(unix, not(feature = "sys")))]
 fn unix_receive(mut stream: &mio::net::UnixStream, buffer: &mut [u8]) -> io::Result<(usize, bool)> {
     stream.read(buffer).map(|n| (n, true))

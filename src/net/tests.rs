@@ -1,5 +1,4 @@
-//! Each option that is one of a socket is looked for there (`getsockopt`), on every kind of socket
-//! that has it.
+//! Each socket option is checked with `getsockopt`, on every kind of socket that has it.
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 
@@ -15,12 +14,12 @@ fn loopback_v6() -> Addr {
     Addr::Ip("[::1]:0".parse().unwrap())
 }
 
-/// Only there the system leaves it to the option whether IPv4 peers are served too.
+/// Only there the option decides whether IPv4 peers are served too.
 fn wildcard_v6() -> Addr {
     Addr::Ip("[::]:0".parse().unwrap())
 }
 
-/// Both values of a switch.
+/// Both values of a boolean option.
 const BOTH: [bool; 2] = [false, true];
 
 fn listen(addr: &Addr, options: &Options) -> mio::net::TcpListener {
@@ -30,7 +29,7 @@ fn listen(addr: &Addr, options: &Options) -> mio::net::TcpListener {
     }
 }
 
-/// A client of the listener, as it is accepted.
+/// The accepted socket of a client.
 fn accepted(options: &Options) -> Socket {
     let listener = ListenerSocket::listen(&loopback(), options).unwrap();
     let addr = listener.local_addr().unwrap();
@@ -44,7 +43,7 @@ fn accepted(options: &Options) -> Socket {
     socket_of(stream)
 }
 
-/// A connection that we have made.
+/// A socket that we connected.
 fn connected(options: &Options) -> Socket {
     let listener = StdListener::bind("127.0.0.1:0").unwrap();
     let addr = Addr::Ip(listener.local_addr().unwrap());
@@ -114,7 +113,7 @@ fn keepalive_timeout_is_made_of_probes() {
 fn user_timeout_is_that_of_every_tcp_connection() {
     let options = Options::default();
     for socket in [accepted(&options), connected(&options)] {
-        // The system's own.
+        // The default of the system.
         assert!(socket.tcp_user_timeout().unwrap().unwrap_or_default().is_zero());
     }
     for (timeout, interval) in [(1, 1), (7_000, 1), (80_000, 20), (2_147_483_647, 32_767)] {
@@ -144,7 +143,7 @@ fn the_switches_of_listeners_are_set_as_they_say() {
     }
 }
 
-/// On Linux the kernel doubles what it is asked for (socket(7)).
+/// Linux doubles the requested size (socket(7)).
 #[cfg(target_os = "linux")]
 #[test]
 fn buffers_are_those_of_every_socket() {
@@ -168,14 +167,14 @@ fn buffers_are_those_of_every_socket() {
     }
 }
 
-/// One that is bound, and one that is connected to it.
+/// A bound socket, and one connected to it.
 fn datagram_sockets(addr: &Addr, options: &Options) -> [DatagramSocket; 2] {
     let bound = DatagramSocket::bind(addr, options).unwrap();
     let connected = DatagramSocket::connect(&bound.local_addr().unwrap(), options).unwrap();
     [bound, connected]
 }
 
-/// So many clients may wait, and one more where systems count from zero (listen(2)).
+/// The backlog, and one more where systems count from zero (listen(2)).
 #[cfg(target_os = "linux")]
 #[test]
 fn no_more_clients_wait_than_the_backlog_says() {

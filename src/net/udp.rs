@@ -1,4 +1,4 @@
-//! UDP sockets with their options, and whether an address is one of this machine.
+//! UDP sockets with their options, and whether an address is local.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,9 +9,9 @@ use super::connect::is_self_connect;
 use super::datagram::set_buffers;
 use crate::options::Options;
 
-/// A socket towards this address. Towards a free port of this machine it may be given that very port
-/// for its own, and then it meets itself: it would hear what it says, and the server whose port it is
-/// could not start. While it has that port, a second one is given another.
+/// A socket connected to `to`. Towards a free port of this machine it may be given that port as its
+/// own, and then is connected to itself: it would receive what it sends, and the server of that
+/// port could not start. While it has that port, a second socket is given another.
 pub(super) fn udp_towards(to: SocketAddr, options: &Options) -> io::Result<Socket> {
     let connected = || {
         let socket = udp(to, options)?;
@@ -26,12 +26,12 @@ pub(super) fn udp_towards(to: SocketAddr, options: &Options) -> io::Result<Socke
     if let Ok((false, second)) = connected() {
         return Ok(second);
     }
-    let what = "nobody is bound there: the socket met itself";
+    let what = "connection refused: the socket connected to itself";
     Err(io::Error::new(io::ErrorKind::ConnectionRefused, what))
 }
 
-/// A UDP socket with every option set that may be. Never `SO_REUSEADDR`, with which a second
-/// server could take the port silently.
+/// A UDP socket with the options set. Never `SO_REUSEADDR`, with which a second server could take
+/// the port silently.
 pub(super) fn udp(addr: SocketAddr, options: &Options) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     set_buffers(&socket, options)?;
@@ -43,7 +43,7 @@ pub(super) fn udp(addr: SocketAddr, options: &Options) -> io::Result<Socket> {
     if addr.is_ipv4() {
         set_ttl_v4(&socket, options)?;
     } else if !options.v6_only {
-        // For its IPv4 peers. A system whose IPv6 sockets know no such options may refuse them.
+        // For IPv4 peers. A system without such options on IPv6 sockets may refuse them.
         match set_ttl_v4(&socket, options) {
             Err(error) if !V6_TAKES_V4_TTL => log::debug!("no TTL towards IPv4 peers: {error}"),
             set => set?,
@@ -53,7 +53,7 @@ pub(super) fn udp(addr: SocketAddr, options: &Options) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Whether an IPv6 socket takes the options of IPv4, for the IPv4 peers that it may have.
+/// Whether an IPv6 socket takes the options of IPv4, for its IPv4 peers.
 const V6_TAKES_V4_TTL: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 fn set_ttl_v4(socket: &Socket, options: &Options) -> io::Result<()> {

@@ -1,8 +1,8 @@
-//! What the system has taken for the peer of a stream, and the peer has not got.
+//! The bytes of a stream that the peer has not acknowledged.
 //!
-//! Linux says it with `SO_MEMINFO` (since 4.12), as the memory that it needs for that. `SIOCOUTQ` would
-//! say bytes, but no crate has a safe call for it. Other systems, and a build without the feature
-//! `sys`, say nothing.
+//! Linux reports them with `SO_MEMINFO` (since 4.12), as the memory they need. `SIOCOUTQ` would
+//! report bytes, but no crate has a safe call for it. Other systems, and a build without the
+//! feature `sys`, report nothing.
 
 #[cfg(all(feature = "sys", target_os = "linux"))]
 mod meminfo {
@@ -10,7 +10,7 @@ mod meminfo {
 
     use nix::sys::socket::getsockopt;
 
-    /// As many counters as are asked for; the system knows more of them.
+    /// The number of counters to fetch; the system has more of them.
     const COUNTERS: usize = 6;
 
     /// `SK_MEMINFO_WMEM_ALLOC`: of a Unix socket, what its peer has not read.

@@ -15,11 +15,11 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::unsupported;
 use crate::addr::Addr;
 
-/// A name as the system tells it.
+/// The name that the system reports.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum UnixName<'a> {
     Path(&'a Path),
-    /// Without the zero byte before it.
+    /// Without the leading zero byte.
     Abstract(&'a [u8]),
     None,
 }
@@ -51,7 +51,7 @@ fn abstract_name(_: &SocketAddr) -> Option<&[u8]> {
     None
 }
 
-/// The peer that an `accept` told: mio calls one with an abstract name unnamed.
+/// The peer of an accepted stream. mio reports an abstract name as unnamed.
 pub(super) fn of_accepted(peer: &SocketAddr, stream: &mio::net::UnixStream) -> Addr {
     let asked = if cfg!(any(target_os = "linux", target_os = "android")) && peer.is_unnamed() {
         stream.peer_addr().ok()
@@ -61,7 +61,8 @@ pub(super) fn of_accepted(peer: &SocketAddr, stream: &mio::net::UnixStream) -> A
     UnixName::of(asked.as_ref().unwrap_or(peer)).to_addr()
 }
 
-/// Connects without waiting. Not by mio, which cuts an abstract name that begins with a zero byte.
+/// Connects without blocking. Not with mio, which truncates an abstract name that begins with a
+/// zero byte.
 pub(super) fn connect_abstract(addr: &Addr) -> io::Result<mio::net::UnixStream> {
     let name = sock_addr(addr).ok_or_else(|| unsupported(addr))??;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -70,7 +71,7 @@ pub(super) fn connect_abstract(addr: &Addr) -> io::Result<mio::net::UnixStream> 
     Ok(mio::net::UnixStream::from_std(socket.into()))
 }
 
-/// The system would choose a name itself for an empty one.
+/// For an empty name the system would choose one itself.
 fn check_abstract(name: &[u8]) -> io::Result<()> {
     let what = match name.len() {
         0 => "the abstract name is empty",
@@ -80,10 +81,10 @@ fn check_abstract(name: &[u8]) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }
 
-/// With the zero byte before it, it fills `sun_path` (unix(7)).
+/// With the leading zero byte it fills `sun_path` (unix(7)).
 const MAX_ABSTRACT_NAME: usize = 107;
 
-/// The name for the calls of `socket2`; none for what is no name of a Unix socket here.
+/// Converts an address for `socket2`; `None` if it is no Unix address on this system.
 pub(super) fn sock_addr(addr: &Addr) -> Option<io::Result<SockAddr>> {
     match addr {
         Addr::Unix(path) => Some(of_path(path)),
@@ -94,15 +95,15 @@ pub(super) fn sock_addr(addr: &Addr) -> Option<io::Result<SockAddr>> {
     }
 }
 
-/// `socket2` would take a zero byte at its beginning for an abstract name.
+/// `socket2` would take a leading zero byte for an abstract name.
 pub(super) fn of_path(path: &Path) -> io::Result<SockAddr> {
     if path.as_os_str().as_bytes().contains(&0) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path has a zero byte in it"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path contains a zero byte"));
     }
     SockAddr::unix(path)
 }
 
-/// The name as the system writes it: a zero byte begins one that is abstract.
+/// Converts the system's encoding; a leading zero byte means an abstract name.
 pub(super) fn of_bytes(name: &[u8]) -> io::Result<SockAddr> {
     SockAddr::unix(OsStr::from_bytes(name))
 }

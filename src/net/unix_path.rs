@@ -11,15 +11,15 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::{unix_name, unsupported};
 use crate::addr::Addr;
 
-/// The path a listener was bound to; dropping it removes the path if it is still the same
-/// socket. POSIX has no "remove if unchanged", so between the look and the removal there is a
-/// gap of microseconds in which a successor's socket could be taken for ours.
+/// The path that a socket was bound to. Dropping it removes the path if it still is the same
+/// socket. POSIX has no "remove if unchanged", so between the check and the removal there is a gap
+/// of microseconds in which a successor's socket could be removed.
 #[derive(Debug)]
 pub(crate) struct BoundPath {
     path: PathBuf,
     device: u64,
     inode: u64,
-    /// Whose it is: a forked child closes its copy of the socket and leaves the path alone.
+    /// The owner: a forked child closes its copy of the socket and keeps the path.
     process: u32,
 }
 
@@ -29,7 +29,7 @@ impl Drop for BoundPath {
             && fs::symlink_metadata(&self.path)
                 .is_ok_and(|file| (file.dev(), file.ino()) == (self.device, self.inode));
         if ours {
-            // Nobody is left to be told.
+            // A drop cannot report an error.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -44,7 +44,7 @@ pub(super) fn listen(
     Ok((mio::net::UnixListener::from_std(socket.into()), path))
 }
 
-/// A socket at this path or abstract name. The latter is no file: the system frees it itself.
+/// A socket bound to this path or abstract name. An abstract name is no file; the system frees it.
 pub(super) fn bind(addr: &Addr, kind: Type) -> io::Result<(Socket, Option<BoundPath>)> {
     if let Addr::Unix(path) = addr {
         return bind_path(path, kind).map(|(socket, path)| (socket, Some(path)));
@@ -57,8 +57,8 @@ pub(super) fn bind(addr: &Addr, kind: Type) -> io::Result<(Socket, Option<BoundP
 }
 
 fn bind_path(path: &Path, kind: Type) -> io::Result<(Socket, BoundPath)> {
-    // The working directory may change before the path is removed, and peers have another. Where
-    // it is so deep that no name holds all of it, the path is bound as it was given.
+    // The working directory may change before the path is removed, and peers have another. An
+    // absolute path that is too long for a name is bound as it was given.
     let relative = path;
     let path = std::path::absolute(relative)?;
     let name = unix_name::of_path(&path).or_else(|_| unix_name::of_path(relative))?;
@@ -76,38 +76,37 @@ fn bind_path(path: &Path, kind: Type) -> io::Result<(Socket, BoundPath)> {
     Ok((socket, BoundPath { path, device, inode, process: process::id() }))
 }
 
-/// Removes a socket that nobody listens on any more; an error when it is anything else. A
-/// server that has bound but not yet called `listen` looks dead for that moment, which nothing
-/// in POSIX can tell apart.
+/// Removes a socket without a listener; any other file is an error. A server between bind(2) and
+/// listen(2) looks dead for that moment, which POSIX cannot tell apart.
 fn reclaim(path: &Path, probe: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    // Systems give the number of a file that is gone to the next one. Not while it is open.
+    // Systems reuse the inode number of a removed file, but not while the file is open.
     let _pinned = pin(path);
     let before = fs::symlink_metadata(path)?;
     if !before.file_type().is_socket() {
-        let what = "the path exists and is not a socket; it was left alone";
+        let what = "the path exists and is not a socket";
         return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
     }
     match probe() {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
         _ => {
-            let what = "another server listens there";
+            let what = "another server listens at the path";
             return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
         }
     }
     let now = fs::symlink_metadata(path)?;
     if identity(&now) != identity(&before) {
-        let what = "another server has just taken the path";
+        let what = "another server has just bound the path";
         return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
     }
     fs::remove_file(path)
 }
 
-/// What tells a file from the next one at its path.
+/// Distinguishes a file from its successor at the same path.
 fn identity(file: &fs::Metadata) -> (u64, u64, i64, i64) {
     (file.dev(), file.ino(), file.ctime(), file.ctime_nsec())
 }
 
-/// Keeps the file at this path, without opening what it stands for.
+/// Opens the file at this path without opening the socket.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn pin(path: &Path) -> io::Result<fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -116,14 +115,14 @@ fn pin(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
-/// A socket cannot be opened elsewhere; the time of its last change has to do.
+/// Other systems cannot open a socket file; the time of its last change has to do.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn pin(_: &Path) -> io::Result<fs::File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Connects to what is there. Not blocking, so that a live server with a full backlog cannot hold us
-/// up. A live socket of another type refuses in another way than a dead one.
+/// Connects to the socket, without blocking, so that a live server with a full backlog cannot block
+/// us. A live socket of another type returns another error than a dead one.
 fn probe(name: &SockAddr) -> io::Result<()> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -136,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    /// Somebody else reclaims it too, between our look and our removal.
+    /// Another server reclaims the path between our check and our removal.
     #[test]
     #[cfg_attr(miri, ignore = "it has no Unix sockets")]
     fn a_path_is_looked_at_again_before_it_is_reclaimed() {

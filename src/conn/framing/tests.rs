@@ -192,7 +192,7 @@ fn a_frame_that_is_too_long_or_was_given_up_leaves_no_trace() {
     drop(frame);
     assert_eq!(out, b"kept");
     let error = LengthField::U8.write(&mut out, &[0; 256], 1_000).unwrap_err();
-    assert_eq!(error.to_string(), "the length field of a frame cannot say 256");
+    assert_eq!(error.to_string(), "the length field of a frame cannot represent 256");
     assert!(LengthField::U8.write(&mut out, b"ab", 1).is_err());
     assert_eq!(out, b"kept");
 }

@@ -90,7 +90,7 @@ impl<'a> FrameWriter<'a> {
         match u64::try_from(number) {
             Ok(number) if bits >= 64 || number >> bits == 0 => Ok(number),
             _ => {
-                let what = format!("the length field of a frame cannot say {number}");
+                let what = format!("the length field of a frame cannot represent {number}");
                 Err(io::Error::new(io::ErrorKind::InvalidInput, what))
             }
         }

@@ -1,4 +1,4 @@
-//! A datagram socket in memory; all there is behind it is a simulated kernel.
+//! A datagram socket of a simulated kernel.
 
 #![cfg_attr(not(test), allow(dead_code, reason = "only this crate's tests bring a kernel"))]
 
@@ -12,9 +12,9 @@ use crate::addr::Addr;
 use crate::conn::packets::{RecvBuffers, SendQueue};
 use crate::conn::transport::{DatagramTransport, RecvOutcome};
 
-/// The system calls of a simulated kernel that concern datagrams; `n` is a descriptor.
+/// The datagram calls of a simulated kernel; `n` is a descriptor.
 pub(crate) trait SimDatagramKernel {
-    /// It is watched from now on, for room only if that is asked for; looks anew.
+    /// Registers for reading, and for writing if `room`; reports the present state anew.
     fn watch_datagrams(&mut self, n: u32, token: Token, room: bool) -> io::Result<()>;
     fn receive_datagrams(
         &mut self,
@@ -49,7 +49,7 @@ impl MemoryDatagram {
     }
 }
 
-/// There is no kernel any more.
+/// The error without a kernel.
 fn gone() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }

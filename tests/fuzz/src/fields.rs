@@ -57,7 +57,7 @@ impl Field {
             }
             let is_too_long = number >> 64 != 0 || end.is_none() && field.len() >= 10;
             if is_too_long {
-                return invalid("a frame's length has more than 64 bits".into());
+                return invalid("the length of a frame exceeds 64 bits".into());
             }
             let Some(end) = end else { return Ok(None) };
             self.offset + end + 1
@@ -71,7 +71,7 @@ impl Field {
         };
         let body = self.body(number as i128, head);
         if body < 0 {
-            return invalid("a frame's length is below the least it can be".into());
+            return invalid("the length of a frame is less than its minimum".into());
         }
         if body > max as i128 || head as i128 + body > i128::from(u64::MAX) {
             return invalid(format!("frame longer than {max} bytes"));
