@@ -48,3 +48,56 @@ fn the_readme_names_every_dependency_of_the_library() {
     let named: BTreeSet<&str> = sentence.split('`').skip(1).step_by(2).collect();
     assert_eq!(named, needed);
 }
+
+/// All Rust sources that a document may name, in one text.
+fn sources() -> String {
+    let folders = ["src", "tests", "examples", "benches"];
+    let files = folders.iter().flat_map(|folder| super::files_below(Path::new(folder)));
+    files.map(|file| fs::read_to_string(file).unwrap()).collect()
+}
+
+/// Whether `name` is written as a path of Rust is: `Io::set_timer`, `read_ready`.
+fn is_rust_path(name: &str) -> bool {
+    let parts = name.trim_end_matches("()").split("::");
+    name.contains(['_', ':'])
+        && parts.into_iter().all(|part| {
+            part.starts_with(|c: char| c.is_ascii_alphabetic())
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        })
+}
+
+#[test]
+fn every_function_and_type_that_a_document_names_is_there() {
+    let sources = sources();
+    let words: BTreeSet<&str> =
+        sources.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let documents = ["README.md", "ARCHITECTURE.md", "tests/README.md", "examples/README.md"];
+    for document in documents {
+        let text = fs::read_to_string(document).unwrap();
+        // Every second piece between back quotes is quoted, once blocks of code are gone.
+        let prose: String = text.split("```").step_by(2).collect();
+        for name in prose.split('`').skip(1).step_by(2).filter(|name| is_rust_path(name)) {
+            let last = name.trim_end_matches("()").rsplit("::").next().unwrap();
+            assert!(words.contains(last), "{document} names {name}");
+        }
+        // The journey of a message is a tree of functions in a block of code.
+        for line in text.lines().filter_map(|line| line.split(['└', '├']).nth(1)) {
+            let name = line.split_whitespace().next().unwrap_or_default();
+            if is_rust_path(name) {
+                let last = name.rsplit("::").next().unwrap();
+                assert!(words.contains(last), "{document} names {name}");
+            }
+        }
+    }
+}
+
+/// The longest that the way in may be, in lines.
+const LONGEST: [(&str, usize); 2] = [("README.md", 180), ("ARCHITECTURE.md", 200)];
+
+#[test]
+fn the_way_in_is_short() {
+    for (document, most) in LONGEST {
+        let lines = fs::read_to_string(document).unwrap().lines().count();
+        assert!(lines <= most, "{document} has {lines} lines, and at most {most} are read");
+    }
+}
