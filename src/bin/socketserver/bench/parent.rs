@@ -70,7 +70,7 @@ impl Parent {
             while self.read().unwrap_or(false) {
                 while let Some(line) = self.line() {
                     if let Ok(command) = serde_json::from_slice::<Command>(&line) {
-                        let _ = handle.call(move |load, io| load.command(command, io));
+                        let _ = handle.post(move |load, io| load.command(command, io));
                     }
                 }
             }
