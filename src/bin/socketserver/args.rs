@@ -31,13 +31,13 @@ use crate::{terminal, units};
 )]
 pub(crate) struct Typed {
     #[command(subcommand)]
-    command: Command,
+    command: CommandArgs,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    Serve(Box<Serve>),
-    Connect(Box<connect::Connect>),
+enum CommandArgs {
+    Serve(Box<ServeArgs>),
+    Connect(Box<connect::ConnectArgs>),
     Bench(Box<Bench>),
     /// What `bench` starts, to be told the rest on standard input
     #[command(hide = true)]
@@ -62,10 +62,10 @@ enum Command {
 /// server itself is gone, they end at once (on Linux; elsewhere with their clients).
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
-struct Serve {
+struct ServeArgs {
     /// What to do with the bytes that come in
     #[arg(value_enum, hide_possible_values = false)]
-    service: Service,
+    service: ServiceArg,
 
     /// Listen on this TCP address, for example 127.0.0.1:7000, [fe80::1%eth0]:7000 or [::1]:0 (port
     /// 0 is any port); with a name, on each of its addresses
@@ -145,7 +145,7 @@ Examples:
 Try it with: socketserver connect 127.0.0.1:7000";
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum Service {
+pub(crate) enum ServiceArg {
     /// Send everything back (RFC 862)
     Echo,
     /// Throw everything away (RFC 863)
@@ -174,17 +174,17 @@ pub(crate) enum BalanceArg {
 /// What was asked for, checked.
 #[derive(Debug)]
 pub(crate) enum Task {
-    Serve(Box<Config>),
-    Connect(Box<connect::Config>),
+    Serve(Box<ServeConfig>),
+    Connect(Box<connect::ConnectConfig>),
     Bench(Wanted),
     /// A client process of a run, and the servers that end with it.
     BenchClient(Vec<u32>),
 }
 
 #[derive(Debug)]
-pub(crate) struct Config {
-    pub(crate) service: Service,
-    pub(crate) listeners: Vec<Listener>,
+pub(crate) struct ServeConfig {
+    pub(crate) service: ServiceArg,
+    pub(crate) listeners: Vec<ListenerArg>,
     pub(crate) options: Options,
     pub(crate) max_line: usize,
     pub(crate) grace: Duration,
@@ -197,7 +197,7 @@ pub(crate) struct Config {
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Listener {
+pub(crate) enum ListenerArg {
     /// A name is looked up when it is listened on, at each of its addresses.
     Tcp(String),
     Udp(String),
@@ -246,36 +246,36 @@ impl Typed {
 
     pub(crate) fn resolve(self) -> Result<Task, LastWords> {
         let (name, task) = match self.command {
-            Command::Serve(serve) => ("serve", serve.resolve().map(Box::new).map(Task::Serve)),
-            Command::Connect(connect) => {
+            CommandArgs::Serve(serve) => ("serve", serve.resolve().map(Box::new).map(Task::Serve)),
+            CommandArgs::Connect(connect) => {
                 ("connect", connect.resolve().map(Box::new).map(Task::Connect))
             }
-            Command::Bench(bench) => ("bench", bench.resolve().map(Task::Bench)),
-            Command::BenchClient { servers } => return Ok(Task::BenchClient(servers)),
+            CommandArgs::Bench(bench) => ("bench", bench.resolve().map(Task::Bench)),
+            CommandArgs::BenchClient { servers } => return Ok(Task::BenchClient(servers)),
         };
         task.map_err(|error| of_command(error, Some(name)))
     }
 }
 
-impl Serve {
-    fn resolve(self) -> Result<Config, clap::Error> {
+impl ServeArgs {
+    fn resolve(self) -> Result<ServeConfig, clap::Error> {
         self.refuse_workers_where_they_cannot_be()?;
         self.refuse_chat_by_datagrams()?;
         self.refuse_loops_without_clients()?;
         let mut listeners = Vec::new();
         for addr in self.tcp {
             check_ip(&addr, "--tcp <ADDR>")?;
-            listeners.push(Listener::Tcp(addr));
+            listeners.push(ListenerArg::Tcp(addr));
         }
         for addr in self.udp {
             check_ip(&addr, "--udp <ADDR>")?;
-            listeners.push(Listener::Udp(addr));
+            listeners.push(ListenerArg::Udp(addr));
         }
         for path in self.unix {
-            listeners.push(Listener::Unix(check_path(&path, "--unix <PATH>")?));
+            listeners.push(ListenerArg::Unix(check_path(&path, "--unix <PATH>")?));
         }
         for path in self.unixgram {
-            listeners.push(Listener::Unixgram(check_path(&path, "--unixgram <PATH>")?));
+            listeners.push(ListenerArg::Unixgram(check_path(&path, "--unixgram <PATH>")?));
         }
         if listeners.is_empty() {
             let what = "nowhere to listen: give at least one --tcp ADDR, --udp ADDR, --unix PATH \
@@ -292,7 +292,7 @@ impl Serve {
             output_limit: defaults.output_limit.max(self.high_water.saturating_mul(2)),
             ..defaults
         };
-        Ok(Config {
+        Ok(ServeConfig {
             service: self.service,
             listeners,
             // A chat line is held until its end has come.
@@ -316,7 +316,7 @@ impl Serve {
     /// A member of a room is somebody who stays, and a datagram comes from nobody in particular.
     fn refuse_chat_by_datagrams(&self) -> Result<(), clap::Error> {
         let asked = [("--udp", !self.udp.is_empty()), ("--unixgram", !self.unixgram.is_empty())];
-        match asked.iter().find(|(_, asked)| *asked && self.service == Service::Chat) {
+        match asked.iter().find(|(_, asked)| *asked && self.service == ServiceArg::Chat) {
             Some((option, _)) => Err(usage(&format!(
                 "chat needs connections, so it cannot be served by {option}; use --tcp or --unix"
             ))),
@@ -328,7 +328,7 @@ impl Serve {
         if self.workers.is_none() {
             return Ok(());
         }
-        if self.service == Service::Chat {
+        if self.service == ServiceArg::Chat {
             let what = "chat cannot be served by --workers: its members share one room, and blocking \
                         handlers share nothing; leave --workers out";
             return Err(usage(what));
@@ -359,7 +359,7 @@ pub(crate) fn check_serve(words: &[OsString]) -> Result<(), clap::Error> {
     let program = [OsString::from("socketserver"), "serve".into()];
     let args: Vec<OsString> = program.into_iter().chain(words.iter().cloned()).collect();
     match Typed::of_words(&args)?.command {
-        Command::Serve(serve) => serve.resolve().map(drop),
+        CommandArgs::Serve(serve) => serve.resolve().map(drop),
         _ => Ok(()),
     }
 }

@@ -42,9 +42,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::{console, terminal};
-use args::{Plan, Wanted};
+use args::{LoadPlan, Wanted};
 use output::{OutputFile, is_stdout};
-use record::Record;
+use record::RunRecord;
 
 pub(crate) fn run(wanted: &Wanted) -> ExitCode {
     console::start_log();
@@ -68,7 +68,7 @@ fn answer(text: &str, is_well: bool) -> ExitCode {
     console::answer(text).err().unwrap_or(code)
 }
 
-fn measure(plan: &Plan) -> io::Result<ExitCode> {
+fn measure(plan: &LoadPlan) -> io::Result<ExitCode> {
     let open = |path: &Option<PathBuf>| path.as_deref().map(OutputFile::open).transpose();
     let (json, report) = (open(&plan.json)?, open(&plan.report)?);
     let record = run::run(plan)?;
@@ -89,7 +89,7 @@ fn measure(plan: &Plan) -> io::Result<ExitCode> {
 }
 
 fn compare(a: &Path, b: &Path) -> io::Result<ExitCode> {
-    let read = |path: &Path| Record::read(path).map_err(|error| about(path, &error));
+    let read = |path: &Path| RunRecord::read(path).map_err(|error| about(path, &error));
     let text = compare::of(&read(a)?, &read(b)?, terminal::columns(io::stdout()));
     Ok(answer(&text, true))
 }

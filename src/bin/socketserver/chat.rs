@@ -5,7 +5,7 @@
 //! held up either: a member who took nothing for [`PATIENCE`] is not waited for any more, and when
 //! too much waits for it, the server's output limit ends its connection.
 //!
-//! With several loops each has a [`Room`]; a [`House`] makes them one.
+//! With several loops each has a [`ChatRoom`]; a [`Hub`] makes them one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -17,14 +17,14 @@ use socketserver::{Context, Handler, Input, Io, SendStatus, SocketId, TimerId};
 
 mod house;
 
-pub(crate) use house::House;
+pub(crate) use house::Hub;
 
 /// How long a member may take nothing before the others go on without waiting for it.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Everybody who is there, over all listeners of one loop.
 #[derive(Default)]
-pub(crate) struct Room {
+pub(crate) struct ChatRoom {
     members: BTreeSet<SocketId>,
     /// Those who are behind.
     slow: BTreeMap<SocketId, Slow>,
@@ -37,7 +37,7 @@ pub(crate) struct Room {
 }
 
 struct Others {
-    house: Arc<House>,
+    house: Arc<Hub>,
     /// Which of its rooms this is.
     index: usize,
     /// The loops that are behind with what was said here.
@@ -61,16 +61,16 @@ impl Slow {
     }
 }
 
-impl Room {
+impl ChatRoom {
     /// The room of one of several loops.
-    pub(crate) fn of_loop(house: Arc<House>, index: usize) -> Room {
+    pub(crate) fn of_loop(house: Arc<Hub>, index: usize) -> ChatRoom {
         let others = Others { house, index, behind: BTreeSet::new(), lines: Vec::new() };
-        Room { others: Some(others), ..Room::default() }
+        ChatRoom { others: Some(others), ..ChatRoom::default() }
     }
 
     /// Sends the line to everybody but who said it. Says whether somebody is to be waited for.
     fn say(&mut self, io: &mut Io, speaker: SocketId) -> bool {
-        let Room { members, slow, line, others, .. } = self;
+        let ChatRoom { members, slow, line, others, .. } = self;
         for &member in members.iter().filter(|&&member| member != speaker) {
             tell(io, member, line, slow);
         }
@@ -88,7 +88,7 @@ impl Room {
         if self.awaits_somebody() {
             return;
         }
-        let Room { members, slow, others: Some(Others { house, index, lines, .. }), .. } = self
+        let ChatRoom { members, slow, others: Some(Others { house, index, lines, .. }), .. } = self
         else {
             return;
         };
@@ -161,7 +161,7 @@ impl Member {
     }
 
     /// Says the last line and goes, once the other loops have caught up: their inboxes are bounded.
-    fn leave(&mut self, cx: &mut Context<'_, Room>) {
+    fn leave(&mut self, cx: &mut Context<'_, ChatRoom>) {
         if cx.shared.is_ahead() {
             self.again = Some(cx.set_timer(PATIENCE));
             return;
@@ -175,8 +175,8 @@ impl Member {
     }
 }
 
-impl Handler<Room> for Member {
-    fn setup(&mut self, cx: &mut Context<'_, Room>) -> io::Result<()> {
+impl Handler<ChatRoom> for Member {
+    fn setup(&mut self, cx: &mut Context<'_, ChatRoom>) -> io::Result<()> {
         if let Some(others) = &cx.shared.others {
             others.house.enter(others.index, || cx.handle());
         }
@@ -184,7 +184,7 @@ impl Handler<Room> for Member {
         Ok(())
     }
 
-    fn handle(&mut self, cx: &mut Context<'_, Room>, input: &mut Input<'_>) -> io::Result<()> {
+    fn handle(&mut self, cx: &mut Context<'_, ChatRoom>, input: &mut Input<'_>) -> io::Result<()> {
         while !cx.shared.is_ahead() {
             let line = input.take_until(b'\n', self.max_line).inspect_err(|_| {
                 warn!("{}: a line longer than {} bytes; closed", cx.id, self.max_line);
@@ -203,7 +203,7 @@ impl Handler<Room> for Member {
         Ok(())
     }
 
-    fn eof(&mut self, cx: &mut Context<'_, Room>, rest: &[u8]) -> io::Result<()> {
+    fn eof(&mut self, cx: &mut Context<'_, ChatRoom>, rest: &[u8]) -> io::Result<()> {
         if rest.is_empty() {
             cx.close();
         } else {
@@ -213,13 +213,13 @@ impl Handler<Room> for Member {
         Ok(())
     }
 
-    fn drained(&mut self, cx: &mut Context<'_, Room>) -> io::Result<()> {
+    fn drained(&mut self, cx: &mut Context<'_, ChatRoom>) -> io::Result<()> {
         cx.shared.slow.remove(&cx.id);
         cx.shared.go_on(cx.io);
         Ok(())
     }
 
-    fn timeout(&mut self, cx: &mut Context<'_, Room>, timer: TimerId) -> io::Result<()> {
+    fn timeout(&mut self, cx: &mut Context<'_, ChatRoom>, timer: TimerId) -> io::Result<()> {
         if self.again.take_if(|again| *again == timer).is_some() {
             self.leave(cx);
             return Ok(());
@@ -237,7 +237,7 @@ impl Handler<Room> for Member {
         Ok(())
     }
 
-    fn finish(&mut self, cx: &mut Context<'_, Room>, _outcome: io::Result<()>) {
+    fn finish(&mut self, cx: &mut Context<'_, ChatRoom>, _outcome: io::Result<()>) {
         let room = &mut *cx.shared;
         // A client that was never let in is no member.
         if room.members.remove(&cx.id) {

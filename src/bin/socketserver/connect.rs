@@ -13,10 +13,10 @@ use socketserver::{Addr, IntoConnect, Options, Server, SocketId, ToAddrs};
 
 use crate::private_dir::PrivateDir;
 use crate::{console, system};
-use args::Target;
+use args::ConnectTo;
 use datagrams::{Exchange, Lines};
-use session::{End, Kind, Rules, Session, Stop};
-use stream::Conversation;
+use session::{Rules, Session, SessionEnd, SessionKind, StopCause};
+use stream::PeerSession;
 
 mod args;
 mod datagrams;
@@ -26,7 +26,7 @@ mod stdin;
 mod stdout;
 mod stream;
 
-pub(crate) use args::{Config, Connect};
+pub(crate) use args::{ConnectArgs, ConnectConfig};
 pub(crate) use stdout::write_all;
 
 /// How long standard input or output is left alone that somebody made non-blocking.
@@ -38,27 +38,31 @@ const LONGEST_SLEEP: Option<Duration> =
 /// More than a Unix datagram holds where the system has its usual limits.
 const MAX_PACKET_SIZE: usize = 1 << 20;
 
-pub(crate) fn run(config: &Config) -> ExitCode {
+pub(crate) fn run(config: &ConnectConfig) -> ExitCode {
     console::start_log();
     let target = &config.target;
     let end = match target {
-        Target::Tcp(name) => talk(config, socketserver::Connect::to_name(name)),
-        Target::Unix(addr) => talk(config, addr),
-        Target::Udp(name) => exchange_ip(config, name),
-        Target::Unixgram(addr) => exchange_unix(config, addr),
+        ConnectTo::Tcp(name) => talk(config, socketserver::Connect::to_name(name)),
+        ConnectTo::Unix(addr) => talk(config, addr),
+        ConnectTo::Udp(name) => exchange_ip(config, name),
+        ConnectTo::Unixgram(addr) => exchange_unix(config, addr),
     };
     match end {
-        Ok(End::Clean) => ExitCode::SUCCESS,
-        Ok(End::Stopped(Stop::Signal(signal))) => code(128 + signal),
+        Ok(SessionEnd::Clean) => ExitCode::SUCCESS,
+        Ok(SessionEnd::Stopped(StopCause::Signal(signal))) => code(128 + signal),
         // What a shell shows of a program that died of SIGPIPE, which is 13 everywhere.
-        Ok(End::Stopped(Stop::ReaderGone)) => code(128 + 13),
-        Ok(End::Stopped(Stop::Output(error))) => fail("cannot write to standard output", &error),
-        Ok(End::Stopped(Stop::Input(error))) => fail("cannot read standard input", &error),
-        Ok(End::Unanswered { sent, heard }) => {
+        Ok(SessionEnd::Stopped(StopCause::ReaderGone)) => code(128 + 13),
+        Ok(SessionEnd::Stopped(StopCause::Output(error))) => {
+            fail("cannot write to standard output", &error)
+        }
+        Ok(SessionEnd::Stopped(StopCause::Input(error))) => {
+            fail("cannot read standard input", &error)
+        }
+        Ok(SessionEnd::Unanswered { sent, heard }) => {
             console::complain(&unanswered(config, sent, heard));
             ExitCode::FAILURE
         }
-        Ok(End::Broken(error)) => fail(&format!("the connection to {target} broke"), &error),
+        Ok(SessionEnd::Broken(error)) => fail(&format!("the connection to {target} broke"), &error),
         Err(error) => {
             console::complain(&error);
             ExitCode::FAILURE
@@ -71,7 +75,7 @@ fn fail(what: &str, error: &io::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn unanswered(config: &Config, sent: u64, heard: u64) -> io::Error {
+fn unanswered(config: &ConnectConfig, sent: u64, heard: u64) -> io::Error {
     let (target, wait) = (&config.target, humantime::format_duration(config.wait));
     io::Error::other(match heard {
         0 => format!("no answer came from {target} within {wait} (--wait)"),
@@ -84,14 +88,14 @@ fn code(code: i32) -> ExitCode {
 }
 
 /// What the library says itself only when it can do so at once.
-fn cannot_connect(target: &Target, error: &io::Error) -> io::Error {
+fn cannot_connect(target: &ConnectTo, error: &io::Error) -> io::Error {
     let (what, why) = (format!("cannot connect to {target}"), error.to_string());
     let text = if why.starts_with(&what) { why } else { format!("{what}: {why}") };
     io::Error::new(error.kind(), text)
 }
 
 /// Everything that is the same whatever is connected to.
-fn prepare(config: &Config) -> io::Result<Server<Session>> {
+fn prepare(config: &ConnectConfig) -> io::Result<Server<Session>> {
     let mut options = Options { connect_timeout: config.connect_timeout, ..Options::default() };
     if let Some(timeout) = config.stall_timeout {
         // The first probe of a silent server after half of the time: its answer has the other half.
@@ -100,12 +104,12 @@ fn prepare(config: &Config) -> io::Result<Server<Session>> {
         let half = (timeout / 2).clamp(Duration::from_secs(1), Duration::from_secs(32_767));
         (options.keepalive, options.keepalive_timeout) = (Some(half), Some(half));
     }
-    if matches!(config.target, Target::Unixgram(_)) {
+    if matches!(config.target, ConnectTo::Unixgram(_)) {
         options.max_packet_size = MAX_PACKET_SIZE;
     }
     let mut server = Server::with_shared(Session::new(rules(config)), options)?;
     system::on_first_signal(&mut server, false, |cx, signal| {
-        cx.shared.stop(Stop::Signal(signal));
+        cx.shared.stop(StopCause::Signal(signal));
     })?;
     let handle = server.handle();
     server.shared_mut().output.start(handle)?;
@@ -115,36 +119,36 @@ fn prepare(config: &Config) -> io::Result<Server<Session>> {
     Ok(server)
 }
 
-fn rules(config: &Config) -> Rules {
+fn rules(config: &ConnectConfig) -> Rules {
     Rules {
         wait: config.wait,
         stall_timeout: config.stall_timeout,
-        is_acknowledged: matches!(config.target, Target::Tcp(_)),
+        is_acknowledged: matches!(config.target, ConnectTo::Tcp(_)),
         half_close: config.half_close,
         reads_input: config.reads_input,
     }
 }
 
 /// Serves until nothing is left to do.
-fn serve(mut server: Server<Session>) -> io::Result<End> {
+fn serve(mut server: Server<Session>) -> io::Result<SessionEnd> {
     while !server.shared_mut().is_over() {
         server.turn(LONGEST_SLEEP)?;
     }
-    Ok(server.shared_mut().take_end().unwrap_or(End::Clean))
+    Ok(server.shared_mut().take_end().unwrap_or(SessionEnd::Clean))
 }
 
 // Streams.
 
 /// Nothing of it blocks, so a signal is heard while a name is looked up.
-fn talk(config: &Config, to: impl IntoConnect) -> io::Result<End> {
+fn talk(config: &ConnectConfig, to: impl IntoConnect) -> io::Result<SessionEnd> {
     let mut server = prepare(config)?;
-    let begun = server.connect(to, Conversation::default());
+    let begun = server.connect(to, PeerSession::default());
     begun.map_err(|error| cannot_connect(&config.target, &error))?;
     while !server.shared_mut().has_stood() {
         if server.shared_mut().is_over() {
             return match server.shared_mut().take_end() {
-                Some(End::Broken(error)) => Err(cannot_connect(&config.target, &error)),
-                end => Ok(end.unwrap_or(End::Clean)),
+                Some(SessionEnd::Broken(error)) => Err(cannot_connect(&config.target, &error)),
+                end => Ok(end.unwrap_or(SessionEnd::Clean)),
             };
         }
         server.turn(LONGEST_SLEEP)?;
@@ -154,7 +158,7 @@ fn talk(config: &Config, to: impl IntoConnect) -> io::Result<End> {
 }
 
 /// Only for people: a script reads neither this nor a prompt.
-fn greet(config: &Config) {
+fn greet(config: &ConnectConfig) {
     if config.reads_input && io::stdin().is_terminal() && io::stderr().is_terminal() {
         console::note(&format!(
             "connected to {}; Ctrl-D ends the input, Ctrl-C everything",
@@ -165,7 +169,7 @@ fn greet(config: &Config) {
 
 // Datagrams.
 
-fn exchange_ip(config: &Config, name: &str) -> io::Result<End> {
+fn exchange_ip(config: &ConnectConfig, name: &str) -> io::Result<SessionEnd> {
     let mut addrs = name.to_addrs()?;
     skip_vacant(&mut addrs);
     let mut server = prepare(config)?;
@@ -180,7 +184,7 @@ fn exchange_ip(config: &Config, name: &str) -> io::Result<End> {
 }
 
 /// With a name of its own, so that it can be answered.
-fn exchange_unix(config: &Config, peer: &Addr) -> io::Result<End> {
+fn exchange_unix(config: &ConnectConfig, peer: &Addr) -> io::Result<SessionEnd> {
     let dir = PrivateDir::new()?;
     let mut server = prepare(config)?;
     let id = server.bind(dir.path().join("client"), Exchange)?;
@@ -193,13 +197,13 @@ fn exchange_unix(config: &Config, peer: &Addr) -> io::Result<End> {
 }
 
 fn exchange(
-    config: &Config,
+    config: &ConnectConfig,
     mut server: Server<Session>,
     id: SocketId,
     peer: Addr,
-) -> io::Result<End> {
+) -> io::Result<SessionEnd> {
     let handle = server.handle();
-    server.shared_mut().kind = Kind::Datagrams(Lines::new(peer));
+    server.shared_mut().kind = SessionKind::Datagrams(Lines::new(peer));
     server.shared_mut().stands(id, handle)?;
     greet(config);
     serve(server)

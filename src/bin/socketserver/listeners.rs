@@ -7,20 +7,20 @@ use std::sync::OnceLock;
 use log::warn;
 use socketserver::{Server, SocketId, ToAddrs};
 
-use crate::args::Listener;
+use crate::args::ListenerArg;
 
 /// What the first loop has opened, and the others open too.
 #[derive(Default)]
-pub(crate) struct Opened(OnceLock<Vec<Listener>>);
+pub(crate) struct Opened(OnceLock<Vec<ListenerArg>>);
 
 impl Opened {
     /// Opens every listener; gives each with its id.
     pub(crate) fn open_all<S>(
         &self,
         server: &mut Server<S>,
-        listeners: &[Listener],
-        mut open: impl FnMut(&mut Server<S>, &Listener) -> io::Result<SocketId>,
-    ) -> io::Result<Vec<(SocketId, Listener)>> {
+        listeners: &[ListenerArg],
+        mut open: impl FnMut(&mut Server<S>, &ListenerArg) -> io::Result<SocketId>,
+    ) -> io::Result<Vec<(SocketId, ListenerArg)>> {
         let mut all = Vec::new();
         if let Some(opened) = self.0.get() {
             for listener in opened {
@@ -38,9 +38,9 @@ impl Opened {
 }
 
 /// A listener for each address of its name.
-fn each(listener: &Listener) -> io::Result<Vec<Listener>> {
-    let of = |name: &String, make: fn(String) -> Listener| {
-        let mut each: Vec<Listener> = Vec::new();
+fn each(listener: &ListenerArg) -> io::Result<Vec<ListenerArg>> {
+    let of = |name: &String, make: fn(String) -> ListenerArg| {
+        let mut each: Vec<ListenerArg> = Vec::new();
         for addr in name.to_addrs()? {
             let one = make(addr.to_string());
             if !each.contains(&one) {
@@ -50,8 +50,8 @@ fn each(listener: &Listener) -> io::Result<Vec<Listener>> {
         Ok(each)
     };
     match listener {
-        Listener::Tcp(name) => of(name, Listener::Tcp),
-        Listener::Udp(name) => of(name, Listener::Udp),
+        ListenerArg::Tcp(name) => of(name, ListenerArg::Tcp),
+        ListenerArg::Udp(name) => of(name, ListenerArg::Udp),
         path => Ok(vec![path.clone()]),
     }
 }
@@ -61,10 +61,10 @@ fn each(listener: &Listener) -> io::Result<Vec<Listener>> {
 /// taken, or not allowed, is an error.
 fn open_each<S>(
     server: &mut Server<S>,
-    each: &[Listener],
-    open: &mut impl FnMut(&mut Server<S>, &Listener) -> io::Result<SocketId>,
-) -> io::Result<Vec<(SocketId, Listener)>> {
-    let mut opened: Vec<(SocketId, Listener)> = Vec::new();
+    each: &[ListenerArg],
+    open: &mut impl FnMut(&mut Server<S>, &ListenerArg) -> io::Result<SocketId>,
+) -> io::Result<Vec<(SocketId, ListenerArg)>> {
+    let mut opened: Vec<(SocketId, ListenerArg)> = Vec::new();
     let (mut port, mut left_out) = (None, None);
     for listener in each {
         let with_port = port.and_then(|port| at_port(listener, port));
@@ -96,15 +96,20 @@ fn open_each<S>(
 
 /// What "address in use" does not say: that an address before has taken this one with all others.
 /// `[::]` takes IPv4 clients as well (ipv6(7), `IPV6_V6ONLY`).
-fn with_hint(error: io::Error, listener: &Listener, opened: &[(SocketId, Listener)]) -> io::Error {
+fn with_hint(
+    error: io::Error,
+    listener: &ListenerArg,
+    opened: &[(SocketId, ListenerArg)],
+) -> io::Error {
     let covers = |one: SocketAddr, other: SocketAddr| {
         one.ip().is_unspecified() && (one.is_ipv6() || other.is_ipv4())
     };
     let overlap = |one: SocketAddr, other: SocketAddr| {
         one.port() == other.port() && (covers(one, other) || covers(other, one))
     };
-    let is_taken = |before: &Listener| match (before, listener) {
-        (Listener::Tcp(one), Listener::Tcp(other)) | (Listener::Udp(one), Listener::Udp(other)) => {
+    let is_taken = |before: &ListenerArg| match (before, listener) {
+        (ListenerArg::Tcp(one), ListenerArg::Tcp(other))
+        | (ListenerArg::Udp(one), ListenerArg::Udp(other)) => {
             one.parse().is_ok_and(|one| other.parse().is_ok_and(|other| overlap(one, other)))
         }
         _ => false,
@@ -122,7 +127,7 @@ fn may_be_left_out(error: &io::Error) -> bool {
 }
 
 /// The same at this port, where any port was asked for.
-fn at_port(listener: &Listener, port: u16) -> Option<Listener> {
+fn at_port(listener: &ListenerArg, port: u16) -> Option<ListenerArg> {
     let with_port = |addr: &String| {
         let mut addr: SocketAddr =
             addr.parse().ok().filter(|addr: &SocketAddr| addr.port() == 0)?;
@@ -130,8 +135,8 @@ fn at_port(listener: &Listener, port: u16) -> Option<Listener> {
         Some(addr.to_string())
     };
     match listener {
-        Listener::Tcp(addr) => with_port(addr).map(Listener::Tcp),
-        Listener::Udp(addr) => with_port(addr).map(Listener::Udp),
-        Listener::Unix(_) | Listener::Unixgram(_) => None,
+        ListenerArg::Tcp(addr) => with_port(addr).map(ListenerArg::Tcp),
+        ListenerArg::Udp(addr) => with_port(addr).map(ListenerArg::Udp),
+        ListenerArg::Unix(_) | ListenerArg::Unixgram(_) => None,
     }
 }

@@ -9,33 +9,33 @@ use std::sync::Arc;
 use log::info;
 use socketserver::{DatagramHandler, Echo, Handler, LoopGroup, LoopReport, Server, SocketId};
 
-use crate::args::{Config, Listener, Service};
-use crate::chat::{House, Member, Room};
+use crate::args::{ListenerArg, ServeConfig, ServiceArg};
+use crate::chat::{ChatRoom, Hub, Member};
 use crate::listeners::Opened;
 use crate::services::{Chargen, Daytime, Discard, Time, Upper};
 use crate::workers;
 use crate::{console, endings, system};
 
-pub(crate) fn run(config: &Config) -> ExitCode {
+pub(crate) fn run(config: &ServeConfig) -> ExitCode {
     console::start_log();
     system::raise_descriptor_limit();
     let served = match config.service {
         _ if config.workers.is_some() => serve_blocking(config),
-        Service::Echo => serve(config, |_| (), || Echo, || Echo),
-        Service::Discard => serve(config, |_| (), || Discard, || Discard),
-        Service::Chargen => serve(config, |_| (), Chargen::default, Chargen::default),
-        Service::Daytime => serve(config, |_| (), || Daytime, || Daytime),
-        Service::Time => serve(config, |_| (), || Time, || Time),
-        Service::Upper => serve(config, |_| Vec::new(), || Upper, || Upper),
-        Service::Chat => {
+        ServiceArg::Echo => serve(config, |_| (), || Echo, || Echo),
+        ServiceArg::Discard => serve(config, |_| (), || Discard, || Discard),
+        ServiceArg::Chargen => serve(config, |_| (), Chargen::default, Chargen::default),
+        ServiceArg::Daytime => serve(config, |_| (), || Daytime, || Daytime),
+        ServiceArg::Time => serve(config, |_| (), || Time, || Time),
+        ServiceArg::Upper => serve(config, |_| Vec::new(), || Upper, || Upper),
+        ServiceArg::Chat => {
             let max_line = config.max_line;
             // There are no datagrams to discard: the arguments were refused.
             let member = move || Member::new(max_line);
             if config.loops == 1 {
-                serve(config, |_| Room::default(), member, || Discard)
+                serve(config, |_| ChatRoom::default(), member, || Discard)
             } else {
-                let house = Arc::new(House::new(config.loops));
-                let room = |index| Room::of_loop(Arc::clone(&house), index);
+                let house = Arc::new(Hub::new(config.loops));
+                let room = |index| ChatRoom::of_loop(Arc::clone(&house), index);
                 serve(config, room, member, || Discard)
             }
         }
@@ -50,7 +50,7 @@ pub(crate) fn run(config: &Config) -> ExitCode {
 }
 
 fn serve<S, H, D>(
-    config: &Config,
+    config: &ServeConfig,
     shared: impl Fn(usize) -> S + Sync,
     handler: impl Fn() -> H + Clone + Send + Sync + 'static,
     datagram_handler: impl Fn() -> D + Sync,
@@ -73,7 +73,7 @@ where
     run_server(server, lines)
 }
 
-fn serve_blocking(config: &Config) -> io::Result<()> {
+fn serve_blocking(config: &ServeConfig) -> io::Result<()> {
     let Some(workers) = config.workers else { return Ok(()) };
     let mut server = Server::with_shared((), config.options.clone())?;
     let in_child = system::stop_on_signals(&mut server, config.grace, config.heed_ignored_signals)?;
@@ -94,7 +94,7 @@ fn run_server<S: 'static>(mut server: Server<S>, lines: Vec<u8>) -> io::Result<(
 }
 
 fn serve_in_loops<S: 'static>(
-    config: &Config,
+    config: &ServeConfig,
     shared: impl Fn(usize) -> S + Sync,
     open: impl Fn(&mut Server<S>) -> io::Result<Vec<u8>> + Sync,
 ) -> io::Result<()> {
@@ -126,7 +126,7 @@ fn counters(loops: &[LoopReport]) -> String {
 
 /// Opens every listener with handlers for the loop; gives a line for each.
 fn listen<S, H, D>(
-    config: &Config,
+    config: &ServeConfig,
     server: &mut Server<S>,
     opened: &Opened,
     handler: &(impl Fn() -> H + Clone + 'static),
@@ -140,20 +140,20 @@ where
     open_all(config, server, opened, |server, listener| {
         let handler = handler.clone();
         match listener {
-            Listener::Tcp(addr) => endings::listen(server, addr, handler),
-            Listener::Unix(path) => endings::listen(server, path, handler),
-            Listener::Udp(addr) => server.bind(addr, datagram_handler()),
-            Listener::Unixgram(path) => server.bind(path, datagram_handler()),
+            ListenerArg::Tcp(addr) => endings::listen(server, addr, handler),
+            ListenerArg::Unix(path) => endings::listen(server, path, handler),
+            ListenerArg::Udp(addr) => server.bind(addr, datagram_handler()),
+            ListenerArg::Unixgram(path) => server.bind(path, datagram_handler()),
         }
     })
 }
 
 /// Opens every listener; gives a line for each address.
 fn open_all<S>(
-    config: &Config,
+    config: &ServeConfig,
     server: &mut Server<S>,
     opened: &Opened,
-    open: impl FnMut(&mut Server<S>, &Listener) -> io::Result<SocketId>,
+    open: impl FnMut(&mut Server<S>, &ListenerArg) -> io::Result<SocketId>,
 ) -> io::Result<Vec<u8>> {
     let mut lines = Vec::new();
     for (id, listener) in opened.open_all(server, &config.listeners, open)? {
@@ -166,15 +166,15 @@ fn open_all<S>(
 }
 
 /// A listener in the words of the command line, with the port it got and the path it was given.
-fn name<S>(server: &mut Server<S>, listener: &Listener, id: SocketId) -> OsString {
+fn name<S>(server: &mut Server<S>, listener: &ListenerArg, id: SocketId) -> OsString {
     let got = |given: &String| {
         server.io().local_addr(id).map_or_else(|| given.into(), |addr| addr.to_os_string())
     };
     let (kind, addr) = match listener {
-        Listener::Tcp(addr) => ("tcp ", got(addr)),
-        Listener::Udp(addr) => ("udp ", got(addr)),
-        Listener::Unix(path) => ("unix ", path.to_os_string()),
-        Listener::Unixgram(path) => ("unixgram ", path.to_os_string()),
+        ListenerArg::Tcp(addr) => ("tcp ", got(addr)),
+        ListenerArg::Udp(addr) => ("udp ", got(addr)),
+        ListenerArg::Unix(path) => ("unix ", path.to_os_string()),
+        ListenerArg::Unixgram(path) => ("unixgram ", path.to_os_string()),
     };
     let mut name = OsString::from(kind);
     name.push(addr);

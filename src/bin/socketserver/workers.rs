@@ -7,7 +7,7 @@ use log::debug;
 use socketserver::blocking::{Request, Workers};
 use socketserver::{Addr, Server, SocketId};
 
-use crate::args::{Config, Listener, Service};
+use crate::args::{ListenerArg, ServeConfig, ServiceArg};
 use crate::services::{Chargen, Daytime, Time};
 use crate::system;
 
@@ -19,7 +19,7 @@ pub(crate) enum WorkersArg {
 }
 
 /// One client served to its end, or one datagram. The number is how many datagrams came before.
-type Serve = fn(&mut Request<'_>, usize) -> io::Result<()>;
+type ServeFn = fn(&mut Request<'_>, usize) -> io::Result<()>;
 
 /// The most that is read at once.
 const PIECE: usize = 64 << 10;
@@ -66,8 +66,8 @@ fn silent(mode: Workers) -> Workers {
 /// Opens one listener for the service.
 pub(crate) fn open(
     server: &mut Server,
-    config: &Config,
-    listener: &Listener,
+    config: &ServeConfig,
+    listener: &ListenerArg,
     mode: &Workers,
 ) -> io::Result<SocketId> {
     let serve = handler_of(config.service);
@@ -79,31 +79,31 @@ pub(crate) fn open(
         move |request: &mut Request<'_>| serve(request, before)
     };
     match listener {
-        Listener::Tcp(addr) => server.listen_blocking(addr, mode, one),
-        Listener::Unix(path) => server.listen_blocking(path, mode, one),
-        Listener::Udp(addr) => server.bind_blocking(addr, mode, each),
-        Listener::Unixgram(path) => server.bind_blocking(path, mode, each),
+        ListenerArg::Tcp(addr) => server.listen_blocking(addr, mode, one),
+        ListenerArg::Unix(path) => server.listen_blocking(path, mode, one),
+        ListenerArg::Udp(addr) => server.bind_blocking(addr, mode, each),
+        ListenerArg::Unixgram(path) => server.bind_blocking(path, mode, each),
     }
 }
 
 /// Says in the log that it came, and that it ended in good order; an error goes to the hook of
 /// [`silent`].
-fn told(request: &mut Request<'_>, serve: Serve) -> io::Result<()> {
+fn told(request: &mut Request<'_>, serve: ServeFn) -> io::Result<()> {
     debug!("{} has connected", request.client_address());
     serve(request, 0)?;
     debug!("{}: ended, Closed", request.client_address());
     Ok(())
 }
 
-fn handler_of(service: Service) -> Serve {
+fn handler_of(service: ServiceArg) -> ServeFn {
     match service {
-        Service::Echo => |request, _| answer(request, |_| {}),
-        Service::Upper => |request, _| answer(request, <[u8]>::make_ascii_uppercase),
+        ServiceArg::Echo => |request, _| answer(request, |_| {}),
+        ServiceArg::Upper => |request, _| answer(request, <[u8]>::make_ascii_uppercase),
         // The room of a chat needs one loop: the arguments were refused.
-        Service::Discard | Service::Chat => |request, _| discard(request),
-        Service::Chargen => chargen,
-        Service::Daytime => |request, _| request.send_all(Daytime::line().as_bytes()),
-        Service::Time => |request, _| request.send_all(&Time::now()),
+        ServiceArg::Discard | ServiceArg::Chat => |request, _| discard(request),
+        ServiceArg::Chargen => chargen,
+        ServiceArg::Daytime => |request, _| request.send_all(Daytime::line().as_bytes()),
+        ServiceArg::Time => |request, _| request.send_all(&Time::now()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use socketserver::{Options, Server};
 
-use crate::args::{Config, Listener, Task, Typed, form_of_ip};
+use crate::args::{ListenerArg, ServeConfig, Task, Typed, form_of_ip};
 use crate::bench::args::Wanted;
 use crate::console::LastWords;
 
@@ -142,11 +142,11 @@ fn is_possible(task: &Task, words: &[OsString]) {
     assert_eq!(format!("{task:?}"), format!("{again:?}"));
 }
 
-fn can_be_served(config: &Config) {
+fn can_be_served(config: &ServeConfig) {
     assert!(!config.listeners.is_empty() && config.loops > 0);
     assert!(!config.grace.is_zero());
     for listener in &config.listeners {
-        if let Listener::Tcp(addr) | Listener::Udp(addr) = listener {
+        if let ListenerArg::Tcp(addr) | ListenerArg::Udp(addr) = listener {
             assert_eq!(form_of_ip(addr), Ok(()));
         }
     }

@@ -38,7 +38,7 @@ fn what_was_typed_means_what_it_says() {
                 --busy-poll 50us --idle-timeout 500ms --max-connections 7 --grace 1m \
                 --workers threads:3";
     let Ok(Task::Serve(config)) = read(line) else { panic!("refused") };
-    assert_eq!(config.service, Service::Upper);
+    assert_eq!(config.service, ServiceArg::Upper);
     assert_eq!(config.listeners.len(), 4);
     assert_eq!((config.options.high_water, config.options.low_water), (1_024, 256));
     assert_eq!(config.options.idle_timeout, Some(Duration::from_millis(500)));

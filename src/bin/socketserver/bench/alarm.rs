@@ -11,9 +11,9 @@ use socketserver::Server;
 use super::load::Load;
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) use coarse::Alarm;
+pub(crate) use coarse::PreciseTimer;
 #[cfg(target_os = "linux")]
-pub(crate) use exact::Alarm;
+pub(crate) use exact::PreciseTimer;
 
 #[cfg(target_os = "linux")]
 mod exact {
@@ -30,13 +30,13 @@ mod exact {
 
     /// A timer of the system that the loop watches like a socket.
     #[derive(Clone, Debug)]
-    pub(crate) struct Alarm(Rc<TimerFd>);
+    pub(crate) struct PreciseTimer(Rc<TimerFd>);
 
-    impl Alarm {
+    impl PreciseTimer {
         /// From now on the load is told when it goes off.
-        pub(crate) fn start(server: &mut Server<Load>) -> io::Result<Option<Alarm>> {
+        pub(crate) fn start(server: &mut Server<Load>) -> io::Result<Option<PreciseTimer>> {
             let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-            let alarm = Alarm(Rc::new(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?));
+            let alarm = PreciseTimer(Rc::new(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?));
             // It need not be read: setting it again is enough for the next edge.
             server.watch(alarm.clone(), Interest::READABLE, |cx, _, _| {
                 cx.shared.is_called(cx.io);
@@ -53,7 +53,7 @@ mod exact {
         }
     }
 
-    impl Source for Alarm {
+    impl Source for PreciseTimer {
         fn register(&mut self, registry: &Registry, token: Token, i: Interest) -> io::Result<()> {
             SourceFd(&self.0.as_fd().as_raw_fd()).register(registry, token, i)
         }
@@ -74,10 +74,10 @@ mod coarse {
 
     /// There is none; the timeout of the poll has to do.
     #[derive(Clone, Debug)]
-    pub(crate) enum Alarm {}
+    pub(crate) enum PreciseTimer {}
 
-    impl Alarm {
-        pub(crate) fn start(_server: &mut Server<Load>) -> io::Result<Option<Alarm>> {
+    impl PreciseTimer {
+        pub(crate) fn start(_server: &mut Server<Load>) -> io::Result<Option<PreciseTimer>> {
             Ok(None)
         }
 

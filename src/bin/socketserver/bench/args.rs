@@ -8,7 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, value_parser};
 
 use super::message::NAME;
-use super::terms::{Mode, Terms, Transport};
+use super::terms::{LoadMode, SocketKind, Terms};
 use crate::args::{BalanceArg, check_ip, check_path, check_serve, usage};
 use crate::units;
 use crate::workers::WorkersArg;
@@ -46,8 +46,8 @@ pub(crate) struct Bench {
     pid: Option<u32>,
 
     /// How the server of this program is driven
-    #[arg(long, value_enum, default_value_t = Transport::Tcp, conflicts_with = "target", help_heading = "Target")]
-    transport: Transport,
+    #[arg(long, value_enum, default_value_t = SocketKind::Tcp, conflicts_with = "target", help_heading = "Target")]
+    transport: SocketKind,
 
     /// Passed to the server of this program: how many loops serve
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1_024), conflicts_with = "target", help_heading = "Target")]
@@ -149,13 +149,13 @@ Examples:
 /// What was asked for, checked.
 #[derive(Debug)]
 pub(crate) enum Wanted {
-    Run(Box<Plan>),
-    Check(Box<Plan>),
+    Run(Box<LoadPlan>),
+    Check(Box<LoadPlan>),
     Compare(PathBuf, PathBuf),
 }
 
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct LoadPlan {
     pub(crate) terms: Terms,
     /// Where the server is; one of ours is started if there is none.
     pub(crate) target: Option<OsString>,
@@ -180,20 +180,20 @@ impl Bench {
         Ok(if check { Wanted::Check(plan) } else { Wanted::Run(plan) })
     }
 
-    fn plan(self) -> Result<Plan, clap::Error> {
+    fn plan(self) -> Result<LoadPlan, clap::Error> {
         let (transport, target) = self.target()?;
         let mode = self.mode();
         let size = self.size(mode, transport)?;
         if self.json.is_some() && self.json == self.report {
             return Err(usage("--json and --report name the same file"));
         }
-        if mode == Mode::Idle && self.report.is_some() {
+        if mode == LoadMode::Idle && self.report.is_some() {
             return Err(usage("--report draws messages, and --idle sends next to none"));
         }
         let connections = self.idle.or(self.connections).unwrap_or(match mode {
-            Mode::Bulk => 1,
+            LoadMode::Bulk => 1,
             // As many as may wait in the queue of such a socket on every system.
-            _ if transport == Transport::Unixgram => 8,
+            _ if transport == SocketKind::Unixgram => 8,
             _ => 50,
         });
         let balance = self.balance.map(|balance| match balance {
@@ -216,7 +216,7 @@ impl Bench {
             warmup_ns: nanoseconds("--warmup <DUR>", self.warmup)?,
             duration_ns: nanoseconds("--duration <DUR>", self.duration)?,
         };
-        Ok(Plan {
+        Ok(LoadPlan {
             terms,
             target,
             pid: self.pid,
@@ -229,15 +229,15 @@ impl Bench {
         })
     }
 
-    fn target(&self) -> Result<(Transport, Option<OsString>), clap::Error> {
-        for (transport, addr) in [(Transport::Tcp, &self.tcp), (Transport::Udp, &self.udp)] {
+    fn target(&self) -> Result<(SocketKind, Option<OsString>), clap::Error> {
+        for (transport, addr) in [(SocketKind::Tcp, &self.tcp), (SocketKind::Udp, &self.udp)] {
             if let Some(addr) = addr {
                 check_ip(addr, &format!("--{} <ADDR>", transport.name()))?;
                 return Ok((transport, Some(addr.into())));
             }
         }
         for (transport, path) in
-            [(Transport::Unix, &self.unix), (Transport::Unixgram, &self.unixgram)]
+            [(SocketKind::Unix, &self.unix), (SocketKind::Unixgram, &self.unixgram)]
         {
             if let Some(path) = path {
                 check_path(path, &format!("--{} <PATH>", transport.name()))?;
@@ -247,21 +247,21 @@ impl Bench {
         Ok((self.transport, None))
     }
 
-    fn mode(&self) -> Mode {
+    fn mode(&self) -> LoadMode {
         match self.rate {
-            Some(rate) => Mode::Open { rate },
-            None if self.churn => Mode::Churn,
-            None if self.idle.is_some() => Mode::Idle,
-            None if self.bulk => Mode::Bulk,
-            None => Mode::Closed { pipeline: self.pipeline },
+            Some(rate) => LoadMode::Open { rate },
+            None if self.churn => LoadMode::Churn,
+            None if self.idle.is_some() => LoadMode::Idle,
+            None if self.bulk => LoadMode::Bulk,
+            None => LoadMode::Closed { pipeline: self.pipeline },
         }
     }
 
-    fn size(&self, mode: Mode, transport: Transport) -> Result<usize, clap::Error> {
+    fn size(&self, mode: LoadMode, transport: SocketKind) -> Result<usize, clap::Error> {
         let is_datagram = transport.is_datagram();
         let size = self.size.unwrap_or(match mode {
-            Mode::Bulk if is_datagram => 8 << 10,
-            Mode::Bulk => 64 << 10,
+            LoadMode::Bulk if is_datagram => 8 << 10,
+            LoadMode::Bulk => 64 << 10,
             _ => 64,
         });
         let wrong =
@@ -280,9 +280,9 @@ impl Bench {
 }
 
 /// The server itself judges the words that it will get, so that none is forgotten here.
-fn check_server(transport: Transport, words: &[String]) -> Result<(), clap::Error> {
+fn check_server(transport: SocketKind, words: &[String]) -> Result<(), clap::Error> {
     let is_spread = words.iter().any(|word| word == "--loops");
-    if transport == Transport::Unixgram && is_spread {
+    if transport == SocketKind::Unixgram && is_spread {
         let what = "--transport unixgram is served by one loop: leave --loops out";
         return Err(usage(what));
     }

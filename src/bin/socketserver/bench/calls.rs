@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::crew::{self, Crew, Event};
-use super::order::{Command as Order, Said};
+use super::crew::{self, ClientProcesses, Event};
+use super::order::{ClientMessage, ParentMessage as Order};
 use super::record::real;
 use crate::system;
 
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// System calls a message by name, the most frequent first.
 pub(crate) fn count(
-    crew: &mut Crew,
+    crew: &mut ClientProcesses,
     clients: usize,
     pids: &[u32],
 ) -> io::Result<Vec<(String, f64)>> {
@@ -38,13 +38,13 @@ pub(crate) fn count(
 }
 
 /// How many answers all clients have had so far.
-fn answers(crew: &mut Crew, clients: usize) -> io::Result<u64> {
+fn answers(crew: &mut ClientProcesses, clients: usize) -> io::Result<u64> {
     crew.tell_all(Order::Count);
     let end = Instant::now() + PATIENCE;
     let (mut told, mut all) = (0, 0);
     while told < clients {
         match crew.next(end) {
-            Some(Event::Said(_, Said::Count(n))) => {
+            Some(Event::Said(_, ClientMessage::Count(n))) => {
                 told += 1;
                 all += n;
             }
@@ -56,7 +56,7 @@ fn answers(crew: &mut Crew, clients: usize) -> io::Result<u64> {
     Ok(all)
 }
 
-fn wait(crew: &Crew) -> io::Result<()> {
+fn wait(crew: &ClientProcesses) -> io::Result<()> {
     let end = Instant::now() + LENGTH;
     while let Some(event) = crew.next(end) {
         if let Event::Interrupted = event {

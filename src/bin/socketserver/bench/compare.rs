@@ -1,15 +1,15 @@
 //! Two runs side by side: ratios, and how much of a difference is only noise.
 
 use super::page::Page;
-use super::record::{Record, real};
+use super::record::{RunRecord, real};
 use super::table::{bytes, count, time};
 use super::tally::Sample;
-use super::terms::Mode;
+use super::terms::LoadMode;
 
 /// The spread of a normal distribution is so many times its median absolute deviation.
 const SPREAD: f64 = 1.4826;
 
-pub(crate) fn of(a: &Record, b: &Record, columns: Option<usize>) -> String {
+pub(crate) fn of(a: &RunRecord, b: &RunRecord, columns: Option<usize>) -> String {
     let mut page = Page::new(columns);
     for (name, record) in [("a", a), ("b", b)] {
         page.line(&format!("{name}: {}", record.terms));
@@ -50,18 +50,18 @@ struct Row {
     noise: Option<(f64, f64)>,
 }
 
-fn rows(a: &Record, b: &Record) -> Vec<Row> {
+fn rows(a: &RunRecord, b: &RunRecord) -> Vec<Row> {
     let mut rows = Vec::new();
     let noise = |of: fn(&Sample) -> u64| {
         Some((spread(&a.measured.samples, of)?, spread(&b.measured.samples, of)?))
     };
-    let both = |of: fn(&Record) -> Option<f64>| of(a).zip(of(b));
+    let both = |of: fn(&RunRecord) -> Option<f64>| of(a).zip(of(b));
     let mut row = |name, values: Option<(f64, f64)>, show, noise| {
         if let Some((a, b)) = values.filter(|(a, _)| *a > 0.0) {
             rows.push(Row { name, a, b, show, noise });
         }
     };
-    let is_idle = |record: &Record| matches!(record.terms.mode, Mode::Idle);
+    let is_idle = |record: &RunRecord| matches!(record.terms.mode, LoadMode::Idle);
     if !is_idle(a) && !is_idle(b) {
         let messages = noise(|sample| sample.messages);
         row("messages/s", both(|one| Some(one.summary.messages_per_second)), count, messages);
@@ -117,7 +117,7 @@ impl Row {
     }
 }
 
-fn all_calls(record: &Record) -> Option<f64> {
+fn all_calls(record: &RunRecord) -> Option<f64> {
     record.syscalls.as_ref().map(|calls| calls.iter().map(|(_, n)| n).sum())
 }
 

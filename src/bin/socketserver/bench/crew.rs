@@ -6,50 +6,50 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::order::{Command, Order, Said};
+use super::order::{ClientMessage, Order, ParentMessage};
 use crate::system;
 
 /// How long the end of a process may take before it is killed.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
-pub(crate) struct Crew {
-    members: Vec<Member>,
+pub(crate) struct ClientProcesses {
+    members: Vec<ClientProcess>,
     events: Receiver<Event>,
     sender: Sender<Event>,
 }
 
-struct Member {
+struct ClientProcess {
     child: Child,
     /// `None` when it was told to stop.
     stdin: Option<ChildStdin>,
 }
 
 pub(crate) enum Event {
-    Said(usize, Said),
+    Said(usize, ClientMessage),
     /// A client process ended.
     Gone,
     /// Somebody wants an end.
     Interrupted,
 }
 
-impl Crew {
+impl ClientProcesses {
     /// Nobody yet; but from now on Ctrl-C is an event and not the end.
-    pub(crate) fn new() -> io::Result<Crew> {
+    pub(crate) fn new() -> io::Result<ClientProcesses> {
         let (sender, events) = channel();
         let interrupted = sender.clone();
         system::on_interrupt(move || drop(interrupted.send(Event::Interrupted)))?;
-        Ok(Crew { members: Vec::new(), events, sender })
+        Ok(ClientProcesses { members: Vec::new(), events, sender })
     }
 
     /// Starts a process for each order. If we are gone all of a sudden, they end the `servers`.
     pub(crate) fn hire(&mut self, orders: &[Order], servers: &[u32]) -> io::Result<()> {
         for (nth, order) in orders.iter().enumerate() {
-            self.members.push(Member::start(nth, order, servers, self.sender.clone())?);
+            self.members.push(ClientProcess::start(nth, order, servers, self.sender.clone())?);
         }
         Ok(())
     }
 
-    pub(crate) fn tell_all(&mut self, command: Command) {
+    pub(crate) fn tell_all(&mut self, command: ParentMessage) {
         for member in &mut self.members {
             member.tell(command);
         }
@@ -62,25 +62,25 @@ impl Crew {
     }
 }
 
-impl Member {
+impl ClientProcess {
     fn start(
         nth: usize,
         order: &Order,
         servers: &[u32],
         events: Sender<Event>,
-    ) -> io::Result<Member> {
+    ) -> io::Result<ClientProcess> {
         let mut process = Process::new(std::env::current_exe()?);
         process.arg("bench-client").args(servers.iter().map(u32::to_string));
         process.stdin(Stdio::piped()).stdout(Stdio::piped());
         system::keep_from_terminal(&mut process);
         let mut child = process.spawn()?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let mut member = Member { child, stdin };
+        let mut member = ClientProcess { child, stdin };
         let listener = move || {
             for line in stdout.into_iter().flat_map(|out| BufReader::new(out).lines()) {
                 let Ok(line) = line else { break };
                 let said = serde_json::from_str(&line)
-                    .unwrap_or_else(|error| Said::Failed(format!("{error} in {line:?}")));
+                    .unwrap_or_else(|error| ClientMessage::Failed(format!("{error} in {line:?}")));
                 if events.send(Event::Said(nth, said)).is_err() {
                     return;
                 }
@@ -93,11 +93,11 @@ impl Member {
     }
 
     /// When it is gone, its listener says so.
-    fn tell(&mut self, command: Command) {
+    fn tell(&mut self, command: ParentMessage) {
         if let Ok(line) = serde_json::to_vec(&command) {
             let _ = self.write(&line);
         }
-        if command == Command::Stop {
+        if command == ParentMessage::Stop {
             self.stdin = None;
         }
     }
@@ -110,9 +110,9 @@ impl Member {
 }
 
 /// Nobody stays behind.
-impl Drop for Crew {
+impl Drop for ClientProcesses {
     fn drop(&mut self) {
-        self.tell_all(Command::Stop);
+        self.tell_all(ParentMessage::Stop);
         let end = Instant::now() + LAST_WAIT;
         for member in &mut self.members {
             wait(&mut member.child, end);

@@ -4,13 +4,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 
-use super::args::Plan;
+use super::args::LoadPlan;
 use super::fault;
 use super::page::Page;
 use super::record::real;
 use super::table::{bytes, count};
 use super::target::Servers;
-use super::terms::{Mode, Terms, Transport};
+use super::terms::{LoadMode, SocketKind, Terms};
 use crate::system;
 
 /// What a connection over loopback costs the kernel for both ends: measured by `bench --idle 1000000`
@@ -36,7 +36,7 @@ enum Unit {
 }
 
 /// The text of `--check`, and whether all is well.
-pub(crate) fn check(plan: &Plan, columns: Option<usize>) -> (String, bool) {
+pub(crate) fn check(plan: &LoadPlan, columns: Option<usize>) -> (String, bool) {
     let mut page = Page::new(columns);
     page.line(&plan.terms.to_string());
     let mut all_well = true;
@@ -56,7 +56,7 @@ pub(crate) fn check(plan: &Plan, columns: Option<usize>) -> (String, bool) {
     (page.text, all_well)
 }
 
-fn limits(plan: &Plan) -> Vec<Limit> {
+fn limits(plan: &LoadPlan) -> Vec<Limit> {
     let terms = &plan.terms;
     let all = u64::from(terms.connections);
     let clients = plan.clients.map_or_else(|| processes(all), u64::from);
@@ -89,10 +89,10 @@ fn limits(plan: &Plan) -> Vec<Limit> {
         let backlog = number("/proc/sys/net/core/somaxconn");
         limit("backlog", opening, backlog, Unit::Count, BACKLOG_CURE.into());
     }
-    if terms.transport == Transport::Unixgram {
+    if terms.transport == SocketKind::Unixgram {
         let queue = number("/proc/sys/net/unix/max_dgram_qlen");
         let pipeline =
-            if let Mode::Closed { pipeline } = terms.mode { u64::from(pipeline) } else { 1 };
+            if let LoadMode::Closed { pipeline } = terms.mode { u64::from(pipeline) } else { 1 };
         let needs = all * pipeline;
         limit(
             "queue of a Unix socket",
@@ -102,7 +102,7 @@ fn limits(plan: &Plan) -> Vec<Limit> {
             format!("sysctl -w net.unix.max_dgram_qlen={needs}"),
         );
     }
-    if terms.transport == Transport::Tcp {
+    if terms.transport == SocketKind::Tcp {
         limit("local ports", ports_needed(plan), ports(), Unit::Count, PORTS_CURE.into());
     }
     let memory = super::process::kilobytes(
@@ -116,10 +116,10 @@ fn limits(plan: &Plan) -> Vec<Limit> {
         Unit::Bytes,
         "fewer connections".into(),
     );
-    if terms.transport == Transport::Tcp {
+    if terms.transport == SocketKind::Tcp {
         // Idle sockets have no pages in buffers; each that talks has one or two for a moment.
         let pages = tcp_pages().map(|pages| pages * 4_096);
-        let talking = if terms.mode == Mode::Idle { 512 } else { all };
+        let talking = if terms.mode == LoadMode::Idle { 512 } else { all };
         limit(
             "memory for TCP buffers",
             talking * 2 * 4_096,
@@ -163,7 +163,7 @@ fn most_of_a_process() -> u64 {
 pub(crate) fn servers(terms: &Terms) -> Servers {
     let all = u64::from(terms.connections);
     let processes = processes(all);
-    let addrs = if terms.transport == Transport::Tcp {
+    let addrs = if terms.transport == SocketKind::Tcp {
         all.div_ceil(processes).div_ceil(CONNECTIONS_OF_AN_ADDRESS)
     } else {
         1
@@ -177,7 +177,7 @@ pub(crate) fn servers(terms: &Terms) -> Servers {
 const CONNECTIONS_OF_AN_ADDRESS: u64 = 4_000;
 
 /// Ports of one source address towards one server.
-fn ports_needed(plan: &Plan) -> u64 {
+fn ports_needed(plan: &LoadPlan) -> u64 {
     let all = u64::from(plan.terms.connections);
     match plan.target {
         Some(_) => all.div_ceil(sources(plan).len().max(1) as u64),
@@ -187,14 +187,14 @@ fn ports_needed(plan: &Plan) -> u64 {
 
 /// Where connections come from when one address has too few ports for them; only on loopback are
 /// all addresses ours. None of them means: wherever the system likes.
-pub(crate) fn sources(plan: &Plan) -> Vec<IpAddr> {
+pub(crate) fn sources(plan: &LoadPlan) -> Vec<IpAddr> {
     let is_loopback = |addr: &OsString| {
         addr.to_str()
             .and_then(|addr| addr.rsplit_once(':'))
             .and_then(|(host, _)| host.parse::<Ipv4Addr>().ok())
             .is_some_and(|host| host.is_loopback())
     };
-    if plan.terms.transport != Transport::Tcp || !plan.target.as_ref().is_some_and(is_loopback) {
+    if plan.terms.transport != SocketKind::Tcp || !plan.target.as_ref().is_some_and(is_loopback) {
         return Vec::new();
     }
     let each = ports().unwrap_or(0).clamp(1, CONNECTIONS_OF_AN_ADDRESS);

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use socketserver::{Io, SocketId};
 
-use super::alarm::Alarm;
+use super::alarm::PreciseTimer;
 use super::fault;
 use super::message::Messages;
-use super::order::{Order, Said};
+use super::order::{ClientMessage, Order};
 use super::schedule::Schedule;
 use super::talker::{Heard, Talker};
 use super::tally::Tally;
-use super::terms::{Mode, Terms};
+use super::terms::{LoadMode, Terms};
 use super::window::Window;
 
 /// How many connections of a process may be in the making at once: few enough for every backlog.
@@ -22,7 +22,7 @@ pub(crate) const MOST_OPENING: usize = 256;
 /// Where a run is; each time is when the next phase begins. Nanoseconds since the start of the
 /// process are the unit of all times here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Phase {
+pub(crate) enum RunPhase {
     /// Connections are made, or all of them are and the others are waited for.
     Opening {
         until: u64,
@@ -50,9 +50,9 @@ pub(crate) struct Load {
     pub(crate) talkers: Vec<Talker>,
     pub(crate) window: Window,
     pub(crate) tally: Tally,
-    pub(crate) phase: Phase,
+    pub(crate) phase: RunPhase,
     pub(crate) schedule: Schedule,
-    pub(crate) alarm: Option<Alarm>,
+    pub(crate) alarm: Option<PreciseTimer>,
     /// The number of the first talker.
     pub(crate) first: u32,
     /// Who is to be connected next, and who a little later because that just failed.
@@ -71,7 +71,7 @@ pub(crate) struct Load {
     /// The servers whose use is told at both ends of the window.
     pub(crate) observed: Vec<u32>,
     /// What the parent is to hear.
-    pub(crate) said: Vec<Said>,
+    pub(crate) said: Vec<ClientMessage>,
     pub(crate) is_over: bool,
     /// How long the loop may sleep; for ever, if the alarm wakes it.
     pub(crate) wait: Option<Duration>,
@@ -93,7 +93,7 @@ impl Load {
             talkers: (0..connections).map(|_| Talker::default()).collect(),
             window: Window::new(terms.interval_ns()),
             tally: Tally::default(),
-            phase: Phase::Opening { until: u64::MAX },
+            phase: RunPhase::Opening { until: u64::MAX },
             schedule: Schedule::new(&terms),
             alarm: None,
             first: order.first,
@@ -144,7 +144,10 @@ impl Load {
     }
 
     pub(crate) fn is_sending(&self) -> bool {
-        matches!(self.phase, Phase::Warming { .. } | Phase::Measuring { .. } | Phase::GoingOn)
+        matches!(
+            self.phase,
+            RunPhase::Warming { .. } | RunPhase::Measuring { .. } | RunPhase::GoingOn
+        )
     }
 
     // What happens on a connection.
@@ -161,7 +164,7 @@ impl Load {
     pub(crate) fn cannot_open(&mut self, number: u32, error: &io::Error) {
         self.tally.count(&fault::kind(error));
         self.failed += 1;
-        if self.terms.mode == Mode::Churn && self.is_sending() {
+        if self.terms.mode == LoadMode::Churn && self.is_sending() {
             self.to_retry.push(number);
         }
     }
@@ -176,15 +179,15 @@ impl Load {
         talker.id = Some(id);
         let begun = talker.begun;
         let large = self.terms.size.saturating_mul(self.pipeline() as usize) > 32 << 10;
-        if large || matches!(self.terms.mode, Mode::Open { .. } | Mode::Bulk) {
+        if large || matches!(self.terms.mode, LoadMode::Open { .. } | LoadMode::Bulk) {
             // Two ends that both wait until the other has read would wait for ever.
             io.set_read_while_congested(id, true);
         }
         match self.phase {
-            Phase::Opening { .. } | Phase::Ready => {
+            RunPhase::Opening { .. } | RunPhase::Ready => {
                 self.tally.connect_ns = now;
             }
-            _ if self.terms.mode == Mode::Churn && self.is_sending() => {
+            _ if self.terms.mode == LoadMode::Churn && self.is_sending() => {
                 self.send(io, number, begun);
             }
             _ => self.begin_talk(io, number),
@@ -233,35 +236,35 @@ impl Load {
         self.answers += answers;
         self.under_way = self.under_way.saturating_sub(answers);
         match self.terms.mode {
-            Mode::Closed { .. } if self.is_sending() => {
+            LoadMode::Closed { .. } if self.is_sending() => {
                 let now = self.now(io);
                 for _ in 0..answers {
                     self.send(io, number, now);
                 }
             }
-            Mode::Open { .. } => self.send_due(io, number),
-            Mode::Bulk => self.fill(io, number),
-            Mode::Churn if answers > 0 => self.close(io, number),
-            Mode::Idle if answers > 0 => {
+            LoadMode::Open { .. } => self.send_due(io, number),
+            LoadMode::Bulk => self.fill(io, number),
+            LoadMode::Churn if answers > 0 => self.close(io, number),
+            LoadMode::Idle if answers > 0 => {
                 self.tally.verified += 1;
                 self.probe(io);
             }
-            Mode::Closed { .. } | Mode::Churn | Mode::Idle => {}
+            LoadMode::Closed { .. } | LoadMode::Churn | LoadMode::Idle => {}
         }
     }
 
     /// There is room for more output.
     pub(crate) fn has_room(&mut self, io: &mut Io, number: u32) {
         match self.terms.mode {
-            Mode::Open { .. } => self.send_due(io, number),
-            Mode::Bulk => self.fill(io, number),
+            LoadMode::Open { .. } => self.send_due(io, number),
+            LoadMode::Bulk => self.fill(io, number),
             _ => {}
         }
     }
 
     /// It is over, or never stood.
     pub(crate) fn ended(&mut self, number: u32, outcome: io::Result<()>) {
-        if matches!(self.phase, Phase::Told) || self.is_over {
+        if matches!(self.phase, RunPhase::Told) || self.is_over {
             return;
         }
         let Some(talker) = self.talkers.get_mut(number as usize) else { return };
@@ -272,7 +275,7 @@ impl Load {
         }
         let lost = talker.give_up().count();
         self.under_way = self.under_way.saturating_sub(lost as u64);
-        let goes_on = self.terms.mode == Mode::Churn && self.is_sending();
+        let goes_on = self.terms.mode == LoadMode::Churn && self.is_sending();
         match outcome {
             Ok(()) => {
                 self.tally.exchanges += u64::from(self.window.is_open());

@@ -28,7 +28,7 @@ pub(crate) struct Order {
 
 /// The later lines.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) enum Command {
+pub(crate) enum ParentMessage {
     /// Begin; everybody is ready.
     Go,
     /// The window is over: begin again without it, to be counted.
@@ -41,8 +41,8 @@ pub(crate) enum Command {
 
 /// What a client process tells.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) enum Said {
-    Progress(Progress),
+pub(crate) enum ClientMessage {
+    Progress(ProgressReport),
     /// All connections stand that will.
     Ready {
         up: u32,
@@ -58,7 +58,7 @@ pub(crate) enum Said {
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Progress {
+pub(crate) struct ProgressReport {
     pub(crate) up: u32,
     /// Answers so far, of the whole run.
     pub(crate) answers: u64,

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read};
 use socketserver::{Io, Server};
 
 use super::load::Load;
-use super::order::{Command, Order};
+use super::order::{Order, ParentMessage};
 use crate::system;
 
 /// Standard input, and what of it is no whole line yet.
@@ -69,7 +69,7 @@ impl Parent {
         let listener = move || {
             while self.read().unwrap_or(false) {
                 while let Some(line) = self.line() {
-                    if let Ok(command) = serde_json::from_slice::<Command>(&line) {
+                    if let Ok(command) = serde_json::from_slice::<ParentMessage>(&line) {
                         let _ = handle.post(move |load, io| load.command(command, io));
                     }
                 }
@@ -92,7 +92,7 @@ impl Parent {
             }
         };
         while let Some(line) = self.line() {
-            match serde_json::from_slice::<Command>(&line) {
+            match serde_json::from_slice::<ParentMessage>(&line) {
                 Ok(command) => load.command(command, io),
                 Err(error) => log::warn!("not understood: {error}"),
             }

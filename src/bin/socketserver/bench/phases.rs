@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use socketserver::Io;
 
 use super::fault;
-use super::load::{Load, PATIENCE, Phase};
-use super::order::{Command, Progress, Said};
+use super::load::{Load, PATIENCE, RunPhase};
+use super::order::{ClientMessage, ParentMessage, ProgressReport};
 use super::process::Usage;
-use super::terms::Mode;
+use super::terms::LoadMode;
 
 /// How often it is looked for datagrams that were lost, and told how things are.
 const SCAN: u64 = 100_000_000;
@@ -26,25 +26,25 @@ impl Load {
     /// Bounds the time in which all connections are to stand.
     pub(crate) fn begin_opening(&mut self) {
         let each = 5_000_000 * u64::from(self.terms.connections);
-        self.phase = Phase::Opening { until: 3 * PATIENCE + each };
+        self.phase = RunPhase::Opening { until: 3 * PATIENCE + each };
     }
 
     /// What the parent wants.
-    pub(crate) fn command(&mut self, command: Command, io: &mut Io) {
+    pub(crate) fn command(&mut self, command: ParentMessage, io: &mut Io) {
         let now = self.now(io);
         match command {
-            Command::Go if self.terms.mode == Mode::Idle => self.begin_window(now),
-            Command::Go => {
+            ParentMessage::Go if self.terms.mode == LoadMode::Idle => self.begin_window(now),
+            ParentMessage::Go => {
                 let until = now.saturating_add(self.terms.warmup_ns);
-                self.begin_traffic(io, Phase::Warming { until });
+                self.begin_traffic(io, RunPhase::Warming { until });
             }
-            Command::GoOn => self.begin_traffic(io, Phase::GoingOn),
-            Command::Count => self.said.push(Said::Count(self.answers)),
-            Command::Stop => self.stop(now),
+            ParentMessage::GoOn => self.begin_traffic(io, RunPhase::GoingOn),
+            ParentMessage::Count => self.said.push(ClientMessage::Count(self.answers)),
+            ParentMessage::Stop => self.stop(now),
         }
     }
 
-    fn begin_traffic(&mut self, io: &mut Io, phase: Phase) {
+    fn begin_traffic(&mut self, io: &mut Io, phase: RunPhase) {
         self.phase = phase;
         let now = self.now(io);
         self.schedule.begin(now);
@@ -62,15 +62,17 @@ impl Load {
             self.stands(io, number, id);
         }
         match phase {
-            Phase::Opening { until } if now >= until => self.give_up_opening(),
-            Phase::Opening { .. } if self.is_opened() => {
-                self.phase = Phase::Ready;
-                self.said.push(Said::Ready { up: self.up, failed: self.failed });
+            RunPhase::Opening { until } if now >= until => self.give_up_opening(),
+            RunPhase::Opening { .. } if self.is_opened() => {
+                self.phase = RunPhase::Ready;
+                self.said.push(ClientMessage::Ready { up: self.up, failed: self.failed });
             }
-            Phase::Warming { .. } if self.is_deserted() => self.tell(now),
-            Phase::Warming { until } if now >= until => self.begin_window(now),
-            Phase::Measuring { until } if now >= until || self.is_deserted() => self.end_window(io),
-            Phase::Draining { until } if now >= until || self.is_settled() => self.tell(now),
+            RunPhase::Warming { .. } if self.is_deserted() => self.tell(now),
+            RunPhase::Warming { until } if now >= until => self.begin_window(now),
+            RunPhase::Measuring { until } if now >= until || self.is_deserted() => {
+                self.end_window(io)
+            }
+            RunPhase::Draining { until } if now >= until || self.is_settled() => self.tell(now),
             _ => {}
         }
         if now >= self.next_scan {
@@ -108,14 +110,14 @@ impl Load {
     /// When something is to be done even if nothing happens.
     fn next_time(&self) -> u64 {
         let phase = match self.phase {
-            Phase::Opening { until }
-            | Phase::Warming { until }
-            | Phase::Measuring { until }
-            | Phase::Draining { until } => until,
-            Phase::Ready | Phase::Told | Phase::GoingOn => u64::MAX,
+            RunPhase::Opening { until }
+            | RunPhase::Warming { until }
+            | RunPhase::Measuring { until }
+            | RunPhase::Draining { until } => until,
+            RunPhase::Ready | RunPhase::Told | RunPhase::GoingOn => u64::MAX,
         };
         let next = phase.min(self.next_scan).min(self.window.next().unwrap_or(u64::MAX));
-        let is_open = matches!(self.terms.mode, Mode::Open { .. }) && self.is_sending();
+        let is_open = matches!(self.terms.mode, LoadMode::Open { .. }) && self.is_sending();
         if is_open { next.min(self.schedule.next_time()) } else { next }
     }
 
@@ -124,23 +126,23 @@ impl Load {
         self.tally.count_many(fault::BACKLOG_FULL, self.to_open.len() as u64);
         self.failed += u32::try_from(self.to_open.len()).unwrap_or(u32::MAX);
         self.to_open.clear();
-        self.phase = Phase::Opening { until: u64::MAX };
+        self.phase = RunPhase::Opening { until: u64::MAX };
     }
 
     fn begin_window(&mut self, now: u64) {
         self.window.begin(now, self.terms.duration_ns);
-        self.phase = Phase::Measuring { until: now.saturating_add(self.terms.duration_ns) };
-        self.said.push(Said::Begin(Usage::of_all(&self.observed)));
+        self.phase = RunPhase::Measuring { until: now.saturating_add(self.terms.duration_ns) };
+        self.said.push(ClientMessage::Begin(Usage::of_all(&self.observed)));
     }
 
     fn end_window(&mut self, io: &mut Io) {
         let now = self.now(io);
         self.window.end(now);
-        self.said.push(Said::End(Usage::of_all(&self.observed)));
+        self.said.push(ClientMessage::End(Usage::of_all(&self.observed)));
         self.owe_the_rest(io);
         let patience = DRAIN.saturating_add(self.window.slowest().saturating_mul(4));
-        self.phase = Phase::Draining { until: now.saturating_add(patience.min(3 * PATIENCE)) };
-        if self.terms.mode == Mode::Idle {
+        self.phase = RunPhase::Draining { until: now.saturating_add(patience.min(3 * PATIENCE)) };
+        if self.terms.mode == LoadMode::Idle {
             self.probe(io);
         }
     }
@@ -152,10 +154,10 @@ impl Load {
 
     /// However late we are: what was to be sent within the window is owed.
     fn owe_the_rest(&mut self, io: &mut Io) {
-        if !matches!(self.terms.mode, Mode::Open { .. }) {
+        if !matches!(self.terms.mode, LoadMode::Open { .. }) {
             return;
         }
-        let Phase::Measuring { until } = self.phase else { return };
+        let RunPhase::Measuring { until } = self.phase else { return };
         let end = until.min(self.now(io));
         while let Some(number) = self.schedule.take_due(end) {
             if let Some(talker) = self.talkers.get_mut(number as usize) {
@@ -175,8 +177,8 @@ impl Load {
     fn is_settled(&self) -> bool {
         self.under_way == 0
             && match self.terms.mode {
-                Mode::Idle => self.next_probe >= self.terms.connections || self.up == 0,
-                Mode::Open { .. } => {
+                LoadMode::Idle => self.next_probe >= self.terms.connections || self.up == 0,
+                LoadMode::Open { .. } => {
                     self.talkers.iter().all(|one| one.id.is_none() || one.sent == one.due)
                 }
                 _ => true,
@@ -191,7 +193,7 @@ impl Load {
                 self.window.late(slot.since, now);
                 unanswered += 1;
             }
-            while talker.sent != talker.due && matches!(self.terms.mode, Mode::Open { .. }) {
+            while talker.sent != talker.due && matches!(self.terms.mode, LoadMode::Open { .. }) {
                 let since = self.schedule.time_of(number, talker.sent);
                 self.window.late(since, now);
                 unsent += u64::from(self.window.has(since));
@@ -206,10 +208,10 @@ impl Load {
 
     /// Broken off: what is under way is nobody's fault.
     fn stop(&mut self, now: u64) {
-        if self.phase != Phase::Told && self.phase != Phase::GoingOn {
+        if self.phase != RunPhase::Told && self.phase != RunPhase::GoingOn {
             if self.window.is_open() {
                 self.window.end(now);
-                self.said.push(Said::End(Usage::of_all(&self.observed)));
+                self.said.push(ClientMessage::End(Usage::of_all(&self.observed)));
             }
             self.tell_tally();
         }
@@ -217,12 +219,12 @@ impl Load {
     }
 
     fn tell_tally(&mut self) {
-        if self.terms.mode != Mode::Idle {
+        if self.terms.mode != LoadMode::Idle {
             self.tally.verified = u64::from(self.up);
         }
         self.window.close(&mut self.tally);
-        self.said.push(Said::Tally(Box::new(std::mem::take(&mut self.tally))));
-        self.phase = Phase::Told;
+        self.said.push(ClientMessage::Tally(Box::new(std::mem::take(&mut self.tally))));
+        self.phase = RunPhase::Told;
     }
 
     fn scan(&mut self, io: &mut Io, now: u64) {
@@ -230,9 +232,13 @@ impl Load {
         if self.terms.transport.is_datagram() {
             self.send_again(io, now);
         }
-        if self.watched && self.phase != Phase::Told {
+        if self.watched && self.phase != RunPhase::Told {
             let (up, answers) = (self.up, self.answers);
-            self.said.push(Said::Progress(Progress { up, answers, p99_ns: self.window.p99() }));
+            self.said.push(ClientMessage::Progress(ProgressReport {
+                up,
+                answers,
+                p99_ns: self.window.p99(),
+            }));
         }
     }
 
@@ -249,7 +255,7 @@ impl Load {
 
     /// Sends what is due by the schedule of an open loop.
     pub(crate) fn pump(&mut self, io: &mut Io) {
-        if !matches!(self.terms.mode, Mode::Open { .. }) || !self.is_sending() {
+        if !matches!(self.terms.mode, LoadMode::Open { .. }) || !self.is_sending() {
             return;
         }
         let now = self.now(io);

@@ -6,9 +6,9 @@ use std::io;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::record::{Record, real};
+use super::record::{RunRecord, real};
 use super::table::{count, target, time};
-use super::terms::Mode;
+use super::terms::LoadMode;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -22,17 +22,17 @@ const PALE: RGBColor = RGBColor(0xDD, 0xDD, 0xDD);
 const LAST_MESSAGES: u64 = 1;
 
 /// The picture as the text of an SVG file.
-pub(crate) fn draw(record: &Record) -> io::Result<String> {
+pub(crate) fn draw(record: &RunRecord) -> io::Result<String> {
     let mut text = String::new();
     draw_into(record, &mut text)?;
     Ok(text)
 }
 
-fn draw_into(record: &Record, text: &mut String) -> io::Result<()> {
+fn draw_into(record: &RunRecord, text: &mut String) -> io::Result<()> {
     let area = SVGBackend::with_string(text, SIZE).into_drawing_area();
     area.fill(&WHITE).map_err(failed)?;
     let area = headline(record, &area)?;
-    if let Mode::Bulk = record.terms.mode {
+    if let LoadMode::Bulk = record.terms.mode {
         throughput(record, &area)?;
     } else {
         let (upper, lower) = area.split_vertically(400);
@@ -42,11 +42,11 @@ fn draw_into(record: &Record, text: &mut String) -> io::Result<()> {
     area.present().map_err(failed)
 }
 
-fn headline<'a>(record: &Record, area: &Area<'a>) -> io::Result<Area<'a>> {
+fn headline<'a>(record: &RunRecord, area: &Area<'a>) -> io::Result<Area<'a>> {
     let (head, body) = area.split_vertically(104);
     let summary = &record.summary;
     let figures = match record.terms.mode {
-        Mode::Bulk => format!("{:.1} MB/s each way", summary.megabytes_per_second),
+        LoadMode::Bulk => format!("{:.1} MB/s each way", summary.megabytes_per_second),
         _ => format!(
             "{} messages/s, p50 {}, p99 {}, p99.9 {}, max {}",
             count(summary.messages_per_second),
@@ -69,7 +69,7 @@ fn headline<'a>(record: &Record, area: &Area<'a>) -> io::Result<Area<'a>> {
 }
 
 /// The axis of percentiles gives every further nine the same room.
-fn latencies(record: &Record, area: &Area<'_>) -> io::Result<()> {
+fn latencies(record: &RunRecord, area: &Area<'_>) -> io::Result<()> {
     let latencies = record.measured.histogram();
     let all = latencies.len().max(1);
     let mut points = Vec::new();
@@ -122,9 +122,9 @@ fn round_time(us: f64) -> String {
     if is_round { time(us) } else { String::new() }
 }
 
-fn throughput(record: &Record, area: &Area<'_>) -> io::Result<()> {
+fn throughput(record: &RunRecord, area: &Area<'_>) -> io::Result<()> {
     let interval = real(record.interval_ns) / 1e9;
-    let is_bulk = matches!(record.terms.mode, Mode::Bulk);
+    let is_bulk = matches!(record.terms.mode, LoadMode::Bulk);
     let each = if is_bulk { real(record.terms.size as u64) / 1e6 } else { 1.0 };
     let samples = record.measured.samples.iter();
     let mut points: Vec<(f64, f64)> = samples

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socketserver::{Addr, Connect, Context, Handler, Input, Options, Server, ToAddrs};
 
-use super::terms::Transport;
+use super::terms::SocketKind;
 use crate::connect::skip_vacant;
 
 /// How long all addresses together may take to answer.
@@ -14,12 +14,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The address that all connections of a run go to. When none answers, the first one, so that the run
 /// itself says why.
-pub(crate) fn address(transport: Transport, name: &OsStr) -> io::Result<OsString> {
+pub(crate) fn address(transport: SocketKind, name: &OsStr) -> io::Result<OsString> {
     let Some(name) = name.to_str().filter(|_| transport.is_ip()) else {
         return Ok(name.into());
     };
     let mut addrs = name.to_addrs()?;
-    if transport == Transport::Udp {
+    if transport == SocketKind::Udp {
         skip_vacant(&mut addrs);
     } else if addrs.len() > 1 {
         if let Some(addr) = first_that_stands(name)? {

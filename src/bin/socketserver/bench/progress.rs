@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use super::order::Progress;
+use super::order::ProgressReport;
 use super::record::real;
 use super::table::{count, time};
 use crate::terminal;
@@ -35,7 +35,7 @@ impl Line {
     }
 
     /// Says how things are, if it is time to.
-    pub(crate) fn draw(&mut self, phase: &'static str, all: u32, clients: &[Progress]) {
+    pub(crate) fn draw(&mut self, phase: &'static str, all: u32, clients: &[ProgressReport]) {
         let passed = self.drawn_at.elapsed();
         if !self.is_seen || passed < PERIOD {
             return;

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::loops::{Had, LoopUse};
 use super::process::Kernel;
 use super::tally::Tally;
-use super::terms::{Mode, Terms};
+use super::terms::{LoadMode, Terms};
 
 /// What a file says it is; other numbers cannot be read.
 const VERSION: u32 = 1;
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Record {
+pub(crate) struct RunRecord {
     version: u32,
     /// The figures that a person looks for first; the rest of the file is what they come from.
     pub(crate) summary: Summary,
@@ -80,9 +80,9 @@ const TIE: f64 = 1.05;
 /// A client that uses more of a core than this has no time to wait for anybody.
 const BUSY: f64 = 0.9;
 
-impl Record {
-    pub(crate) fn new(terms: Terms, target: String, measured: Tally) -> Record {
-        Record {
+impl RunRecord {
+    pub(crate) fn new(terms: Terms, target: String, measured: Tally) -> RunRecord {
+        RunRecord {
             version: VERSION,
             summary: Summary::default(),
             interval_ns: terms.interval_ns(),
@@ -102,7 +102,7 @@ impl Record {
 
     /// Computes the figures, once all is known.
     pub(crate) fn sum_up(&mut self) {
-        let Record { terms, measured, .. } = self;
+        let RunRecord { terms, measured, .. } = self;
         let latencies = measured.histogram();
         let at = |quantile| real(latencies.value_at_quantile(quantile)) / 1e3;
         let seconds = real(measured.window_ns) / 1e9;
@@ -111,7 +111,7 @@ impl Record {
             (measured.messages > 0).then(|| real(cpu_ns) / 1e3 / real(measured.messages))
         };
         let a_connection = |bytes: u64| {
-            (measured.connected > 0 && terms.mode != Mode::Churn)
+            (measured.connected > 0 && terms.mode != LoadMode::Churn)
                 .then(|| real(bytes) / real(measured.connected))
         };
         self.summary = Summary {
@@ -124,8 +124,8 @@ impl Record {
             max_us: real(latencies.max()) / 1e3,
             errors: measured.all_errors(),
             connects_per_second: match terms.mode {
-                Mode::Churn if seconds > 0.0 => real(measured.exchanges) / seconds,
-                Mode::Churn => 0.0,
+                LoadMode::Churn if seconds > 0.0 => real(measured.exchanges) / seconds,
+                LoadMode::Churn => 0.0,
                 _ if measured.connect_ns == 0 => 0.0,
                 _ => real(measured.connected) / (real(measured.connect_ns) / 1e9),
             },
@@ -145,13 +145,13 @@ impl Record {
     pub(crate) fn has_outcome(&self) -> bool {
         let Tally { window_ns, messages, latencies, .. } = &self.measured;
         let has_answers = *messages > 0 || !latencies.is_empty();
-        *window_ns > 0 && (has_answers || self.terms.mode == Mode::Idle)
+        *window_ns > 0 && (has_answers || self.terms.mode == LoadMode::Idle)
     }
 
     /// `None` when the CPU time of the client is not known.
     fn client_was_the_bottleneck(&self) -> Option<bool> {
         self.measured.cpu_ns?;
-        if self.terms.mode == Mode::Idle || !self.has_outcome() {
+        if self.terms.mode == LoadMode::Idle || !self.has_outcome() {
             return Some(false);
         }
         Some(self.measured.busiest > BUSY || self.client_needed_more())
@@ -160,7 +160,7 @@ impl Record {
     /// Whether the client clearly needed more CPU time than the server.
     pub(crate) fn client_needed_more(&self) -> bool {
         // At a given rate nobody is driven to the limit, so there it means nothing who needs more.
-        if matches!(self.terms.mode, Mode::Open { .. }) {
+        if matches!(self.terms.mode, LoadMode::Open { .. }) {
             return false;
         }
         let (Some(client), Some(server)) = (self.measured.cpu_ns, self.server) else {
@@ -185,8 +185,8 @@ impl Record {
         Ok(text)
     }
 
-    pub(crate) fn read(path: &Path) -> io::Result<Record> {
-        let record: Record = serde_json::from_slice(&std::fs::read(path)?)?;
+    pub(crate) fn read(path: &Path) -> io::Result<RunRecord> {
+        let record: RunRecord = serde_json::from_slice(&std::fs::read(path)?)?;
         if record.version != VERSION {
             let what = format!("version {} is not known here", record.version);
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));

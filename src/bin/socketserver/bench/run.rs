@@ -4,27 +4,27 @@ use std::ffi::OsString;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::args::Plan;
+use super::args::LoadPlan;
 use super::calls;
-use super::crew::{Crew, Event};
+use super::crew::{ClientProcesses, Event};
 use super::limits;
 use super::loops::{self, Threads};
-use super::order::{Command, Order, Progress, Said};
+use super::order::{ClientMessage, Order, ParentMessage, ProgressReport};
 use super::process::{Kernel, Usage};
 use super::progress::Line;
-use super::record::{KernelUse, Record, ServerUse};
+use super::record::{KernelUse, RunRecord, ServerUse};
 use super::tally::Tally;
 use super::target::Targets;
-use super::terms::Mode;
+use super::terms::LoadMode;
 use crate::terminal;
 
 /// How long anything may take beyond its own time before the run is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) fn run(plan: &Plan) -> io::Result<Record> {
-    let mut crew = Crew::new()?;
+pub(crate) fn run(plan: &LoadPlan) -> io::Result<RunRecord> {
+    let mut crew = ClientProcesses::new()?;
     let mut targets = start_targets(plan)?;
-    let mut run = Run::new(plan, &targets);
+    let mut run = BenchRun::new(plan, &targets);
     crew.hire(&run.orders, &targets.own_pids())?;
     let outcome = run.watch(&mut crew);
     if outcome.is_ok() && plan.syscalls {
@@ -39,7 +39,7 @@ pub(crate) fn run(plan: &Plan) -> io::Result<Record> {
     Ok(record)
 }
 
-fn start_targets(plan: &Plan) -> io::Result<Targets> {
+fn start_targets(plan: &LoadPlan) -> io::Result<Targets> {
     let transport = plan.terms.transport;
     let Some(addr) = &plan.target else {
         let n = limits::servers(&plan.terms);
@@ -52,8 +52,8 @@ fn start_targets(plan: &Plan) -> io::Result<Targets> {
     Targets::foreign(transport, addr, plan.pid)
 }
 
-struct Run<'a> {
-    plan: &'a Plan,
+struct BenchRun<'a> {
+    plan: &'a LoadPlan,
     targets: &'a Targets,
     orders: Vec<Order>,
     up: u32,
@@ -62,7 +62,7 @@ struct Run<'a> {
     ready: usize,
     ended: usize,
     told: usize,
-    progress: Vec<Progress>,
+    progress: Vec<ProgressReport>,
     tally: Tally,
     before: Option<Usage>,
     at_begin: Option<Usage>,
@@ -77,11 +77,11 @@ struct Run<'a> {
     notes: Vec<String>,
 }
 
-impl<'a> Run<'a> {
-    fn new(plan: &'a Plan, targets: &'a Targets) -> Run<'a> {
+impl<'a> BenchRun<'a> {
+    fn new(plan: &'a LoadPlan, targets: &'a Targets) -> BenchRun<'a> {
         let orders = orders(plan, targets);
-        Run {
-            progress: vec![Progress::default(); orders.len()],
+        BenchRun {
+            progress: vec![ProgressReport::default(); orders.len()],
             before: Usage::of_all(&targets.pids),
             kernel_before: Kernel::now(),
             plan,
@@ -106,7 +106,7 @@ impl<'a> Run<'a> {
     }
 
     /// Hears the clients until all have told what they counted.
-    fn watch(&mut self, crew: &mut Crew) -> io::Result<()> {
+    fn watch(&mut self, crew: &mut ClientProcesses) -> io::Result<()> {
         let terms = &self.plan.terms;
         let each = Duration::from_millis(2) * terms.connections;
         let end = Instant::now() + terms.warmup() + terms.duration() + each + PATIENCE;
@@ -115,7 +115,7 @@ impl<'a> Run<'a> {
                 Some(Event::Said(nth, said)) => self.hear(nth, said, crew)?,
                 Some(Event::Interrupted) => {
                     self.interrupted = true;
-                    crew.tell_all(Command::Stop);
+                    crew.tell_all(ParentMessage::Stop);
                 }
                 Some(Event::Gone) => {
                     return Err(io::Error::other("a client process ended before it was done"));
@@ -139,41 +139,47 @@ impl<'a> Run<'a> {
         Err(io::Error::other(format!("cannot connect to {name} {addr}: {kind}{cure}")))
     }
 
-    fn hear(&mut self, nth: usize, said: Said, crew: &mut Crew) -> io::Result<()> {
+    fn hear(
+        &mut self,
+        nth: usize,
+        said: ClientMessage,
+        crew: &mut ClientProcesses,
+    ) -> io::Result<()> {
         match said {
-            Said::Progress(progress) => {
+            ClientMessage::Progress(progress) => {
                 if let Some(known) = self.progress.get_mut(nth) {
                     *known = progress;
                 }
                 let phase = self.phase();
                 self.line.draw(phase, self.plan.terms.connections, &self.progress);
             }
-            Said::Ready { up, failed } => {
+            ClientMessage::Ready { up, failed } => {
                 self.up += up;
                 self.failed += failed;
                 self.ready += 1;
                 if self.ready == self.orders.len() {
                     // When nobody is up, the clients still tell why.
-                    let command = if self.up == 0 { Command::Stop } else { Command::Go };
+                    let command =
+                        if self.up == 0 { ParentMessage::Stop } else { ParentMessage::Go };
                     crew.tell_all(command);
                 }
             }
-            Said::Begin(usage) => {
+            ClientMessage::Begin(usage) => {
                 self.at_begin = self.at_begin.or(usage);
                 self.threads_at_begin.get_or_insert_with(|| Threads::now(&self.targets.pids));
             }
-            Said::End(usage) => {
+            ClientMessage::End(usage) => {
                 self.ended += 1;
                 self.at_end = self.at_end.or(usage);
                 self.threads_at_end.get_or_insert_with(|| Threads::now(&self.targets.pids));
                 self.kernel_after = self.kernel_after.or_else(Kernel::now);
             }
-            Said::Tally(tally) => {
+            ClientMessage::Tally(tally) => {
                 self.tally.add(&tally);
                 self.told += 1;
             }
-            Said::Count(_) => {}
-            Said::Failed(why) => return Err(io::Error::other(why)),
+            ClientMessage::Count(_) => {}
+            ClientMessage::Failed(why) => return Err(io::Error::other(why)),
         }
         Ok(())
     }
@@ -182,8 +188,8 @@ impl<'a> Run<'a> {
     fn phase(&self) -> &'static str {
         match self.plan.terms.mode {
             _ if self.ready < self.orders.len() => "connecting",
-            Mode::Idle if self.ended > 0 => "asking",
-            Mode::Idle => "holding",
+            LoadMode::Idle if self.ended > 0 => "asking",
+            LoadMode::Idle => "holding",
             _ if self.ended > 0 => "waiting for the last answers",
             _ if self.at_begin.is_some() => "measuring",
             _ => "driving",
@@ -191,13 +197,13 @@ impl<'a> Run<'a> {
     }
 
     /// The system calls a message, or a note why they are not known.
-    fn count_calls(&mut self, crew: &mut Crew) {
+    fn count_calls(&mut self, crew: &mut ClientProcesses) {
         let counted = match self.plan.terms.mode {
             _ if self.interrupted => return,
-            Mode::Idle => Err(io::Error::other("there are no messages")),
+            LoadMode::Idle => Err(io::Error::other("there are no messages")),
             _ if self.targets.pids.is_empty() => Err(io::Error::other("give --pid")),
             _ => {
-                crew.tell_all(Command::GoOn);
+                crew.tell_all(ParentMessage::GoOn);
                 calls::count(crew, self.orders.len(), &self.targets.pids)
             }
         };
@@ -207,12 +213,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn record(self) -> Record {
+    fn record(self) -> RunRecord {
         let target = match self.targets.addrs.as_slice() {
             [one] => format!("{} {}", self.plan.terms.transport.name(), terminal::shown(one)),
             many => format!("{} at {} addresses", self.plan.terms.transport.name(), many.len()),
         };
-        let mut record = Record::new(self.plan.terms.clone(), target, self.tally);
+        let mut record = RunRecord::new(self.plan.terms.clone(), target, self.tally);
         record.servers = self.targets.own_pids().len();
         record.clients = self.orders.len();
         record.interrupted = self.interrupted;
@@ -232,7 +238,7 @@ impl<'a> Run<'a> {
             record.server = None;
             record.notes.push(format!("Process {pid} used no CPU time at all: is it the server?"));
         }
-        if let (Mode::Idle, Some(before), Some(after)) =
+        if let (LoadMode::Idle, Some(before), Some(after)) =
             (self.plan.terms.mode, self.kernel_before, self.kernel_after)
         {
             record.kernel = Some(KernelUse { before, after });
@@ -243,7 +249,7 @@ impl<'a> Run<'a> {
 }
 
 /// Shares the connections among the client processes.
-fn orders(plan: &Plan, targets: &Targets) -> Vec<Order> {
+fn orders(plan: &LoadPlan, targets: &Targets) -> Vec<Order> {
     let terms = &plan.terms;
     let least = u32::try_from(limits::processes(terms.connections.into())).unwrap_or(u32::MAX);
     let clients = plan.clients.unwrap_or(least).clamp(1, terms.connections.max(1));

@@ -2,8 +2,8 @@
 
 use socketserver::{Io, SendStatus};
 
-use super::load::{Load, PATIENCE, Phase};
-use super::terms::{Mode, Transport};
+use super::load::{Load, PATIENCE, RunPhase};
+use super::terms::{LoadMode, SocketKind};
 
 impl Load {
     /// Sends one message that was to be sent at `since`.
@@ -28,10 +28,10 @@ impl Load {
         }
         let now = self.now(io);
         match self.terms.mode {
-            Mode::Closed { pipeline } => (0..pipeline).for_each(|_| self.send(io, number, now)),
-            Mode::Churn => self.send(io, number, now),
-            Mode::Bulk => self.fill(io, number),
-            Mode::Open { .. } | Mode::Idle => {}
+            LoadMode::Closed { pipeline } => (0..pipeline).for_each(|_| self.send(io, number, now)),
+            LoadMode::Churn => self.send(io, number, now),
+            LoadMode::Bulk => self.fill(io, number),
+            LoadMode::Open { .. } | LoadMode::Idle => {}
         }
     }
 
@@ -39,9 +39,9 @@ impl Load {
     pub(crate) fn fill(&mut self, io: &mut Io, number: u32) {
         let now = self.now(io);
         let most = match self.terms.transport {
-            Transport::Udp => BULK_PACKETS,
-            Transport::Unixgram => MOST_IN_UNIX_QUEUE,
-            Transport::Tcp | Transport::Unix => usize::MAX,
+            SocketKind::Udp => BULK_PACKETS,
+            SocketKind::Unixgram => MOST_IN_UNIX_QUEUE,
+            SocketKind::Tcp | SocketKind::Unix => usize::MAX,
         };
         while self.is_sending() {
             let Some(talker) = self.talkers.get(number as usize) else { return };
@@ -70,7 +70,7 @@ impl Load {
     pub(crate) fn probe(&mut self, io: &mut Io) {
         let now = self.now(io);
         let most = match self.terms.transport {
-            Transport::Unixgram => MOST_IN_UNIX_QUEUE,
+            SocketKind::Unixgram => MOST_IN_UNIX_QUEUE,
             _ => MOST_PROBED,
         };
         while self.under_way < most as u64 && self.next_probe < self.terms.connections {
@@ -78,7 +78,7 @@ impl Load {
             self.next_probe += 1;
             self.send(io, number, now);
         }
-        if let Phase::Draining { until } = &mut self.phase {
+        if let RunPhase::Draining { until } = &mut self.phase {
             // As long as answers come, there is patience.
             *until = now.saturating_add(PATIENCE);
         }
@@ -91,7 +91,7 @@ impl Load {
     }
 
     pub(crate) fn pipeline(&self) -> u32 {
-        if let Mode::Closed { pipeline } = self.terms.mode { pipeline } else { 1 }
+        if let LoadMode::Closed { pipeline } = self.terms.mode { pipeline } else { 1 }
     }
 }
 

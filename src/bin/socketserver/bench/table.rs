@@ -4,11 +4,11 @@ use super::bars;
 use super::limits;
 use super::loops::LoopUse;
 use super::page::Page;
-use super::record::{Record, real};
-use super::terms::Mode;
+use super::record::{RunRecord, real};
+use super::terms::LoadMode;
 
 /// Everything that is printed on standard output.
-pub(crate) fn of(record: &Record, columns: Option<usize>) -> String {
+pub(crate) fn of(record: &RunRecord, columns: Option<usize>) -> String {
     let mut table = Page::new(columns);
     table.line(&record.terms.to_string());
     table.line(&target(record));
@@ -38,7 +38,7 @@ pub(crate) fn of(record: &Record, columns: Option<usize>) -> String {
 const MOST_ROWS: usize = 16;
 
 /// Who was driven, by whom, and on what.
-pub(crate) fn target(record: &Record) -> String {
+pub(crate) fn target(record: &RunRecord) -> String {
     let processes = |n: usize| if n == 1 { "1 process".into() } else { format!("{n} processes") };
     let servers = match record.servers {
         0 => record.target.clone(),
@@ -48,13 +48,13 @@ pub(crate) fn target(record: &Record) -> String {
     format!("{servers}; client: {}; {cores} cores for all", processes(record.clients))
 }
 
-fn shows_latency(record: &Record) -> bool {
-    !matches!(record.terms.mode, Mode::Bulk) && !record.measured.latencies.is_empty()
+fn shows_latency(record: &RunRecord) -> bool {
+    !matches!(record.terms.mode, LoadMode::Bulk) && !record.measured.latencies.is_empty()
 }
 
-fn rows_of_load(record: &Record, table: &mut Page) {
+fn rows_of_load(record: &RunRecord, table: &mut Page) {
     let summary = &record.summary;
-    if matches!(record.terms.mode, Mode::Idle) {
+    if matches!(record.terms.mode, LoadMode::Idle) {
         let all = record.terms.connections;
         let verified = record.measured.verified;
         let lost = u64::from(all).saturating_sub(verified);
@@ -70,14 +70,14 @@ fn rows_of_load(record: &Record, table: &mut Page) {
     table.row("MB/s, each way", &format!("{:.1}", summary.megabytes_per_second));
 }
 
-fn rows_of_latency(record: &Record, table: &mut Page) {
+fn rows_of_latency(record: &RunRecord, table: &mut Page) {
     if !shows_latency(record) {
         return;
     }
     let summary = &record.summary;
     let more = match record.terms.mode {
-        Mode::Open { .. } => "from when it was to be sent",
-        Mode::Churn => "from connect to the whole answer",
+        LoadMode::Open { .. } => "from when it was to be sent",
+        LoadMode::Churn => "from connect to the whole answer",
         _ => "",
     };
     table.row_with("latency p50", &time(summary.p50_us), more);
@@ -87,19 +87,19 @@ fn rows_of_latency(record: &Record, table: &mut Page) {
     table.row("latency max", &time(summary.max_us));
 }
 
-fn rows_of_connections(record: &Record, table: &mut Page) {
+fn rows_of_connections(record: &RunRecord, table: &mut Page) {
     let measured = &record.measured;
     let mut more = String::new();
-    if record.terms.mode != Mode::Churn {
+    if record.terms.mode != LoadMode::Churn {
         let seconds = real(measured.connect_ns) / 1e9;
         more = format!("{} in {seconds:.3} s", count(real(measured.connected)));
     }
-    if !record.terms.transport.is_datagram() || record.terms.mode == Mode::Churn {
+    if !record.terms.transport.is_datagram() || record.terms.mode == LoadMode::Churn {
         table.row_with("connects/s", &count(record.summary.connects_per_second), &more);
     }
 }
 
-fn rows_of_server(record: &Record, table: &mut Page) {
+fn rows_of_server(record: &RunRecord, table: &mut Page) {
     let (summary, window) = (&record.summary, record.measured.window_ns);
     if let Some(server) = record.server {
         cpu_row("server CPU", server.cpu_ns, window, summary.server_cpu_us_per_message, table);
@@ -128,7 +128,7 @@ fn rows_of_server(record: &Record, table: &mut Page) {
 }
 
 /// How the work was spread; of many loops only between what they lie.
-fn rows_of_loops(record: &Record, table: &mut Page) {
+fn rows_of_loops(record: &RunRecord, table: &mut Page) {
     let window = record.measured.window_ns;
     let row = |name: &str, one: &LoopUse, table: &mut Page| {
         let share = one.share * 100.0;
@@ -167,7 +167,7 @@ fn cpu_row(name: &str, cpu_ns: u64, window_ns: u64, each: Option<f64>, table: &m
     table.row_with(name, &format!("{:.3} s", real(cpu_ns) / 1e9), &more);
 }
 
-fn rows_of_errors(record: &Record, table: &mut Page) {
+fn rows_of_errors(record: &RunRecord, table: &mut Page) {
     let measured = &record.measured;
     if record.terms.transport.is_datagram() {
         table.row_with("datagrams lost", &count(real(measured.lost)), "and sent again");
@@ -181,7 +181,7 @@ fn rows_of_errors(record: &Record, table: &mut Page) {
     }
 }
 
-fn verdict(record: &Record, table: &mut Page) {
+fn verdict(record: &RunRecord, table: &mut Page) {
     if record.measured.window_ns == 0 {
         return table.line("Nothing was measured: no connection lasted until the measurement.");
     }

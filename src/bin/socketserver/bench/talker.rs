@@ -23,11 +23,11 @@ pub(crate) struct Talker {
     /// When it began to connect.
     pub(crate) begun: u64,
     /// The last ones that were sent; the first of them is not answered.
-    slots: VecDeque<Slot>,
+    slots: VecDeque<PendingMessage>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot {
+pub(crate) struct PendingMessage {
     /// When it was to be sent.
     pub(crate) since: u64,
     /// When it was sent last; a datagram may be sent again.
@@ -38,7 +38,7 @@ pub(crate) struct Slot {
 /// What a read came to.
 pub(crate) enum Heard {
     /// The next answer is whole.
-    Answer(Slot),
+    Answer(PendingMessage),
     /// All that came is right, and there is no more of it.
     Nothing,
     /// This is not what was sent.
@@ -59,7 +59,7 @@ impl Talker {
     pub(crate) fn send(&mut self, since: u64, now: u64) -> u32 {
         let seq = self.sent;
         self.sent = self.sent.wrapping_add(1);
-        self.slots.push_back(Slot { since, sent_at: now, is_answered: false });
+        self.slots.push_back(PendingMessage { since, sent_at: now, is_answered: false });
         seq
     }
 
@@ -124,7 +124,7 @@ impl Talker {
     }
 
     /// What is not answered will never be.
-    pub(crate) fn give_up(&mut self) -> impl Iterator<Item = Slot> {
+    pub(crate) fn give_up(&mut self) -> impl Iterator<Item = PendingMessage> {
         self.at = 0;
         self.slots.drain(..).filter(|slot| !slot.is_answered)
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::crew;
 use super::loops::{self, Had};
 use super::probe;
-use super::terms::Transport;
+use super::terms::SocketKind;
 use crate::private_dir::PrivateDir;
 use crate::system;
 
@@ -33,11 +33,11 @@ pub(crate) struct Targets {
 impl Targets {
     /// A server that is there already.
     pub(crate) fn foreign(
-        transport: Transport,
+        transport: SocketKind,
         addr: &OsStr,
         pid: Option<u32>,
     ) -> io::Result<Targets> {
-        let is_unixgram = transport == Transport::Unixgram;
+        let is_unixgram = transport == SocketKind::Unixgram;
         let scratch = if is_unixgram { Some(PrivateDir::new()?) } else { None };
         let addrs = vec![probe::address(transport, addr)?];
         Ok(Targets { children: Vec::new(), addrs, pids: pid.into_iter().collect(), scratch })
@@ -46,7 +46,7 @@ impl Targets {
     /// Echo servers of ours, so many and with so many addresses each, and these further words on
     /// the command line of each.
     pub(crate) fn own(
-        transport: Transport,
+        transport: SocketKind,
         n: Servers,
         words: &[String],
         counts_loops: bool,
@@ -119,7 +119,7 @@ pub(crate) struct Servers {
 }
 
 /// The addresses in the lines that a server prints once it listens.
-fn listening(child: &mut Child, transport: Transport, addrs: usize) -> io::Result<Vec<OsString>> {
+fn listening(child: &mut Child, transport: SocketKind, addrs: usize) -> io::Result<Vec<OsString>> {
     let stdout = child.stdout.take();
     let (sender, lines) = channel();
     thread::Builder::new().name("server".into()).spawn(move || {

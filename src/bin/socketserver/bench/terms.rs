@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Terms {
-    pub(crate) mode: Mode,
-    pub(crate) transport: Transport,
+    pub(crate) mode: LoadMode,
+    pub(crate) transport: SocketKind,
     pub(crate) connections: u32,
     /// Bytes of one message.
     pub(crate) size: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Terms {
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
+pub(crate) enum LoadMode {
     /// Each connection has as many messages under way, and sends the next for every answer.
     Closed { pipeline: u32 },
     /// Messages a second in all, whatever the server makes of them.
@@ -33,7 +33,7 @@ pub(crate) enum Mode {
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Transport {
+pub(crate) enum SocketKind {
     Tcp,
     Udp,
     Unix,
@@ -57,8 +57,8 @@ impl Terms {
     /// The share of one client process that has `connections` of them.
     pub(crate) fn share(&self, connections: u32) -> Terms {
         let mode = match self.mode {
-            Mode::Open { rate } => {
-                Mode::Open { rate: rate * f64::from(connections) / f64::from(self.connections) }
+            LoadMode::Open { rate } => {
+                LoadMode::Open { rate: rate * f64::from(connections) / f64::from(self.connections) }
             }
             mode => mode,
         };
@@ -66,22 +66,22 @@ impl Terms {
     }
 }
 
-impl Transport {
+impl SocketKind {
     pub(crate) fn is_datagram(self) -> bool {
-        matches!(self, Transport::Udp | Transport::Unixgram)
+        matches!(self, SocketKind::Udp | SocketKind::Unixgram)
     }
 
     pub(crate) fn is_ip(self) -> bool {
-        matches!(self, Transport::Tcp | Transport::Udp)
+        matches!(self, SocketKind::Tcp | SocketKind::Udp)
     }
 
     /// As the options of the command line are called.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Transport::Tcp => "tcp",
-            Transport::Udp => "udp",
-            Transport::Unix => "unix",
-            Transport::Unixgram => "unixgram",
+            SocketKind::Tcp => "tcp",
+            SocketKind::Udp => "udp",
+            SocketKind::Unix => "unix",
+            SocketKind::Unixgram => "unixgram",
         }
     }
 }
@@ -90,24 +90,24 @@ impl fmt::Display for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Terms { transport, connections, size, .. } = self;
         match self.mode {
-            Mode::Closed { .. } => f.write_str("closed loop")?,
-            Mode::Open { rate } => write!(f, "open loop of {rate} messages/s")?,
-            Mode::Churn => f.write_str("short connections (connect, one exchange, close)")?,
-            Mode::Idle => f.write_str("idle connections")?,
-            Mode::Bulk => f.write_str("bulk stream")?,
+            LoadMode::Closed { .. } => f.write_str("closed loop")?,
+            LoadMode::Open { rate } => write!(f, "open loop of {rate} messages/s")?,
+            LoadMode::Churn => f.write_str("short connections (connect, one exchange, close)")?,
+            LoadMode::Idle => f.write_str("idle connections")?,
+            LoadMode::Bulk => f.write_str("bulk stream")?,
         }
         let socket = if transport.is_datagram() { "socket" } else { "connection" };
         let plural = if *connections == 1 { "" } else { "s" };
         write!(f, " over {}, {connections} {socket}{plural}", transport.name())?;
-        if let Mode::Churn = self.mode {
+        if let LoadMode::Churn = self.mode {
             f.write_str(" at a time")?;
         }
-        if let Mode::Closed { pipeline: pipeline @ 2.. } = self.mode {
+        if let LoadMode::Closed { pipeline: pipeline @ 2.. } = self.mode {
             write!(f, ", {pipeline} messages under way on each")?;
         }
         write!(f, ", {size} B a message; {:?}", self.duration())?;
         match self.mode {
-            Mode::Idle => f.write_str(" held"),
+            LoadMode::Idle => f.write_str(" held"),
             _ => write!(f, " after {:?} of warm-up", self.warmup()),
         }
     }

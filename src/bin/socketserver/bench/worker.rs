@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use socketserver::{Addr, Connect, Handler, Options, Server, SocketId};
 
-use super::alarm::Alarm;
+use super::alarm::PreciseTimer;
 use super::client::{Client, PacketClient};
 use super::fault;
 use super::load::{Load, MOST_OPENING};
-use super::order::{Order, Said};
+use super::order::{ClientMessage, Order};
 use super::parent::Parent;
-use super::terms::{Mode, Terms, Transport};
+use super::terms::{LoadMode, SocketKind, Terms};
 use crate::system;
 
 /// How long a connection may take to stand.
@@ -30,13 +30,13 @@ pub(crate) fn run(servers: &[u32]) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // When nobody hears it, there is nobody to tell.
-            let _ = say(&Said::Failed(error.to_string()));
+            let _ = say(&ClientMessage::Failed(error.to_string()));
             ExitCode::FAILURE
         }
     }
 }
 
-fn say(said: &Said) -> io::Result<()> {
+fn say(said: &ClientMessage) -> io::Result<()> {
     let mut line = serde_json::to_vec(said)?;
     line.push(b'\n');
     let mut out = io::stdout().lock();
@@ -50,7 +50,7 @@ fn drive(servers: Vec<u32>) -> io::Result<()> {
     let addrs = addrs(&order)?;
     let mut server = Server::with_shared(Load::new(&order), options(&order.terms))?;
     server.set_service_actions(Load::tick);
-    let alarm = Alarm::start(&mut server)?;
+    let alarm = PreciseTimer::start(&mut server)?;
     server.shared_mut().alarm = alarm;
     parent.watch(&mut server)?;
     let mut opener = Opener { order, addrs };
@@ -68,9 +68,10 @@ fn drive(servers: Vec<u32>) -> io::Result<()> {
 }
 
 fn options(terms: &Terms) -> Options {
-    let pipeline = if let Mode::Closed { pipeline } = terms.mode { pipeline as usize } else { 1 };
+    let pipeline =
+        if let LoadMode::Closed { pipeline } = terms.mode { pipeline as usize } else { 1 };
     let most = terms.size.saturating_mul(pipeline).saturating_mul(4);
-    let high_water = if terms.mode == Mode::Bulk { 256 << 10 } else { 64 << 10 };
+    let high_water = if terms.mode == LoadMode::Bulk { 256 << 10 } else { 64 << 10 };
     Options {
         connect_timeout: CONNECT_TIMEOUT,
         high_water,
@@ -82,8 +83,8 @@ fn options(terms: &Terms) -> Options {
 
 fn addrs(order: &Order) -> io::Result<Vec<Addr>> {
     let resolve = |target: &OsString| match order.terms.transport {
-        Transport::Unix | Transport::Unixgram => Ok(Addr::unix(target)),
-        Transport::Tcp | Transport::Udp => {
+        SocketKind::Unix | SocketKind::Unixgram => Ok(Addr::unix(target)),
+        SocketKind::Tcp | SocketKind::Udp => {
             let mut addrs = socketserver::ToAddrs::to_addrs(target)?.into_iter();
             addrs.next().ok_or_else(|| io::ErrorKind::InvalidInput.into())
         }
@@ -127,14 +128,14 @@ impl Opener {
         };
         let packets = PacketClient { number, failure: None };
         match self.order.terms.transport {
-            Transport::Tcp | Transport::Unix => {
+            SocketKind::Tcp | SocketKind::Unix => {
                 let sources = &self.order.sources;
                 let source = sources.get(nth % sources.len().max(1)).copied();
                 connect(server, addr, source, Client(number))?;
                 Ok(None)
             }
-            Transport::Udp => server.connect_datagram(addr, packets).map(Some),
-            Transport::Unixgram => {
+            SocketKind::Udp => server.connect_datagram(addr, packets).map(Some),
+            SocketKind::Unixgram => {
                 let path = Path::new(&self.order.scratch);
                 let path = path.join(format!("{}", self.order.first + number));
                 let id = server.bind(path, packets)?;

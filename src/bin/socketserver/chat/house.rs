@@ -10,26 +10,26 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use socketserver::ServerHandle;
 
-use super::Room;
+use super::ChatRoom;
 
 /// Bytes in the inbox of a loop at which others wait for it. Each of them may have added one line
 /// more.
 const INBOX: usize = 64 << 10;
 
-pub(crate) struct House {
-    rooms: Vec<Door>,
+pub(crate) struct Hub {
+    rooms: Vec<HubDoor>,
 }
 
 /// What the others know of the room of one loop.
 #[derive(Default)]
-struct Door {
-    handle: OnceLock<ServerHandle<Room>>,
+struct HubDoor {
+    handle: OnceLock<ServerHandle<ChatRoom>>,
     members: AtomicUsize,
-    inbox: Mutex<Inbox>,
+    inbox: Mutex<LoopInbox>,
 }
 
 #[derive(Default)]
-struct Inbox {
+struct LoopInbox {
     lines: Vec<u8>,
     /// The loop has been told to look, and has not looked since.
     told: bool,
@@ -39,13 +39,13 @@ struct Inbox {
     closed: bool,
 }
 
-impl House {
-    pub(crate) fn new(loops: usize) -> House {
-        House { rooms: (0..loops).map(|_| Door::default()).collect() }
+impl Hub {
+    pub(crate) fn new(loops: usize) -> Hub {
+        Hub { rooms: (0..loops).map(|_| HubDoor::default()).collect() }
     }
 
     /// Somebody is in the room of a loop, which is reached by this handle.
-    pub(super) fn enter(&self, index: usize, handle: impl FnOnce() -> ServerHandle<Room>) {
+    pub(super) fn enter(&self, index: usize, handle: impl FnOnce() -> ServerHandle<ChatRoom>) {
         if let Some(door) = self.rooms.get(index) {
             door.handle.get_or_init(handle);
             door.members.fetch_add(1, Ordering::SeqCst);
@@ -79,7 +79,7 @@ impl House {
             let tell = !std::mem::replace(&mut inbox.told, true);
             drop(inbox);
             if tell {
-                self.call(to, Room::look_into_inbox);
+                self.call(to, ChatRoom::look_into_inbox);
             }
         }
     }
@@ -116,7 +116,7 @@ impl House {
     fn call(
         &self,
         index: usize,
-        command: impl FnOnce(&mut Room, &mut socketserver::Io) + Send + 'static,
+        command: impl FnOnce(&mut ChatRoom, &mut socketserver::Io) + Send + 'static,
     ) {
         if let Some(handle) = self.rooms.get(index).and_then(|door| door.handle.get()) {
             let _ = handle.post(command);
@@ -124,9 +124,9 @@ impl House {
     }
 }
 
-impl Door {
+impl HubDoor {
     /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
-    fn lock(&self) -> MutexGuard<'_, Inbox> {
+    fn lock(&self) -> MutexGuard<'_, LoopInbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use socketserver::Options;
 use socketserver::testing::{Peer, TestServer};
 
-use super::{House, Member, PATIENCE, Room};
+use super::{ChatRoom, Hub, Member, PATIENCE};
 
 const MAX_LINE: usize = 1_024;
 /// More than a member may be behind before it is waited for.
@@ -19,18 +19,18 @@ fn options() -> Options {
 }
 
 /// A loop for each room, as on threads of their own, but stepped by hand.
-fn loops<const N: usize>() -> [TestServer<Room>; N] {
-    let house = Arc::new(House::new(N));
+fn loops<const N: usize>() -> [TestServer<ChatRoom>; N] {
+    let house = Arc::new(Hub::new(N));
     std::array::from_fn(|index| {
-        TestServer::with_shared(Room::of_loop(Arc::clone(&house), index), options()).unwrap()
+        TestServer::with_shared(ChatRoom::of_loop(Arc::clone(&house), index), options()).unwrap()
     })
 }
 
-fn member(server: &mut TestServer<Room>) -> Peer {
+fn member(server: &mut TestServer<ChatRoom>) -> Peer {
     server.connect(Member::new(MAX_LINE)).unwrap()
 }
 
-fn run(servers: &mut [TestServer<Room>]) {
+fn run(servers: &mut [TestServer<ChatRoom>]) {
     // A word goes to the other loop, an answer comes back, and what follows from it goes there.
     for _ in 0..4 {
         for server in &mut *servers {
@@ -55,7 +55,7 @@ fn lines(name: &str, bytes: usize) -> Vec<u8> {
 fn whoever_leaves_is_waited_for_no_longer() {
     let leave: [fn(&Peer); 2] = [Peer::reset, Peer::end];
     for leave in leave {
-        let mut server = TestServer::with_shared(Room::default(), options()).unwrap();
+        let mut server = TestServer::with_shared(ChatRoom::default(), options()).unwrap();
         let (speaker, reader) = (member(&mut server), member(&mut server));
         let slow = member(&mut server);
         slow.set_room(0);
@@ -81,7 +81,7 @@ fn whoever_leaves_is_waited_for_no_longer() {
 /// As Python's `readline` has it: the end of input ends a line too.
 #[test]
 fn a_last_line_without_a_newline_reaches_everybody_else() {
-    let mut server = TestServer::with_shared(Room::default(), options()).unwrap();
+    let mut server = TestServer::with_shared(ChatRoom::default(), options()).unwrap();
     let (speaker, reader) = (member(&mut server), member(&mut server));
     speaker.send(b"first\nlast");
     server.run();
@@ -121,7 +121,7 @@ fn a_last_line_waits_for_a_loop_that_is_behind() {
 
 #[test]
 fn whoever_leaves_while_paused_is_not_kept_in_mind() {
-    let mut server = TestServer::with_shared(Room::default(), options()).unwrap();
+    let mut server = TestServer::with_shared(ChatRoom::default(), options()).unwrap();
     let (speaker, slow) = (member(&mut server), member(&mut server));
     slow.set_room(0);
     speaker.send(lines("a", 2 * HIGH_WATER));
@@ -145,7 +145,7 @@ fn whoever_leaves_while_paused_is_not_kept_in_mind() {
 
 #[test]
 fn a_member_that_takes_nothing_is_waited_for_no_longer_than_so() {
-    let mut server = TestServer::with_shared(Room::default(), options()).unwrap();
+    let mut server = TestServer::with_shared(ChatRoom::default(), options()).unwrap();
     let (speaker, reader, stuck) = (member(&mut server), member(&mut server), member(&mut server));
     stuck.set_room(0);
     let said = lines("a", 3 * HIGH_WATER);
@@ -208,12 +208,12 @@ fn a_loop_that_is_gone_is_waited_for_no_longer() {
 /// One that panicked, say: its members had no `finish` that would have told.
 #[test]
 fn a_loop_that_ends_with_its_members_is_waited_for_no_longer() {
-    let house = Arc::new(House::new(2));
-    let room = Room::of_loop(Arc::clone(&house), 0);
+    let house = Arc::new(Hub::new(2));
+    let room = ChatRoom::of_loop(Arc::clone(&house), 0);
     let mut here = TestServer::with_shared(room, options()).unwrap();
     let (speaker, near) = (member(&mut here), member(&mut here));
     // Whatever is asked of the other loop is asked of nobody.
-    let there = TestServer::with_shared(Room::default(), options()).unwrap().server().handle();
+    let there = TestServer::with_shared(ChatRoom::default(), options()).unwrap().server().handle();
     house.enter(1, || there);
     let said = lines("a", 2 * FULL);
     speaker.send(&said);

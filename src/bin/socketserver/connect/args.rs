@@ -38,9 +38,9 @@ use crate::units;
 /// from the beginning count as /dev/null.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES, override_usage = USAGE)]
-pub(crate) struct Connect {
+pub(crate) struct ConnectArgs {
     #[command(flatten)]
-    target: Where,
+    target: TargetArgs,
 
     /// How long a connection may take to stand, the look-up of its name and all its addresses
     /// together, which are tried side by side [default: 30s]; if it is given, then also how long the
@@ -64,7 +64,7 @@ pub(crate) struct Connect {
 }
 
 #[derive(Args, Debug)]
-struct Where {
+struct TargetArgs {
     /// HOST:PORT is TCP, and so is HOST PORT in two words, as nc takes it; a path with a slash,
     /// unix:PATH, or @NAME (on Linux), is a Unix stream
     #[arg(value_name = "ADDR", required_unless_present_any = ["tcp", "udp", "unix", "unixgram"])]
@@ -108,8 +108,8 @@ Examples:
 
 /// What was asked for, checked.
 #[derive(Debug)]
-pub(crate) struct Config {
-    pub(super) target: Target,
+pub(crate) struct ConnectConfig {
+    pub(super) target: ConnectTo,
     /// Of connecting.
     pub(super) connect_timeout: Duration,
     /// Of a peer that takes nothing; as long as the system tries if there is none.
@@ -122,7 +122,7 @@ pub(crate) struct Config {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Target {
+pub(super) enum ConnectTo {
     /// A name is looked up when it is connected to.
     Tcp(String),
     Udp(String),
@@ -130,18 +130,18 @@ pub(super) enum Target {
     Unixgram(Addr),
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for ConnectTo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Target::Tcp(name) | Target::Udp(name) => f.write_str(name),
-            Target::Unix(path) | Target::Unixgram(path) => path.fmt(f),
+            ConnectTo::Tcp(name) | ConnectTo::Udp(name) => f.write_str(name),
+            ConnectTo::Unix(path) | ConnectTo::Unixgram(path) => path.fmt(f),
         }
     }
 }
 
-impl Connect {
-    pub(crate) fn resolve(self) -> Result<Config, clap::Error> {
-        Ok(Config {
+impl ConnectArgs {
+    pub(crate) fn resolve(self) -> Result<ConnectConfig, clap::Error> {
+        Ok(ConnectConfig {
             target: self.target.resolve()?,
             connect_timeout: self.timeout.unwrap_or(CONNECT_TIMEOUT),
             stall_timeout: self.timeout,
@@ -152,20 +152,26 @@ impl Connect {
     }
 }
 
-impl Where {
-    fn resolve(self) -> Result<Target, clap::Error> {
+impl TargetArgs {
+    fn resolve(self) -> Result<ConnectTo, clap::Error> {
         let words = (self.addr.as_deref(), self.port.as_deref());
         match self {
-            Where { tcp: Some(host), .. } => ip(host, words, "--tcp <ADDR>").map(Target::Tcp),
-            Where { udp: Some(host), .. } => ip(host, words, "--udp <ADDR>").map(Target::Udp),
-            Where { unix: Some(path), .. } => check_path(&path, "--unix <PATH>").map(Target::Unix),
-            Where { unixgram: Some(path), .. } => {
-                check_path(&path, "--unixgram <PATH>").map(Target::Unixgram)
+            TargetArgs { tcp: Some(host), .. } => {
+                ip(host, words, "--tcp <ADDR>").map(ConnectTo::Tcp)
             }
-            Where { addr, port, .. } => {
+            TargetArgs { udp: Some(host), .. } => {
+                ip(host, words, "--udp <ADDR>").map(ConnectTo::Udp)
+            }
+            TargetArgs { unix: Some(path), .. } => {
+                check_path(&path, "--unix <PATH>").map(ConnectTo::Unix)
+            }
+            TargetArgs { unixgram: Some(path), .. } => {
+                check_path(&path, "--unixgram <PATH>").map(ConnectTo::Unixgram)
+            }
+            TargetArgs { addr, port, .. } => {
                 let addr = addr.unwrap_or_default();
                 match port {
-                    Some(port) => apart(&addr, &port, "[ADDR] [PORT]").map(Target::Tcp),
+                    Some(port) => apart(&addr, &port, "[ADDR] [PORT]").map(ConnectTo::Tcp),
                     None => short(&addr),
                 }
             }
@@ -193,22 +199,22 @@ fn ip(
 }
 
 /// The short form, in which the address itself tells the kind.
-fn short(addr: &OsStr) -> Result<Target, clap::Error> {
+fn short(addr: &OsStr) -> Result<ConnectTo, clap::Error> {
     if addr.as_encoded_bytes().starts_with(b"unix:") {
         // The library reads it, so that every byte of a path is taken as it is.
         let addrs = addr.to_addrs();
         let wrong =
             |error| usage(&format!("invalid value '{}' for '[ADDR]': {error}", shown(addr)));
         return addrs.map_err(wrong).and_then(|mut addrs| match addrs.pop() {
-            Some(addr) => Ok(Target::Unix(addr)),
+            Some(addr) => Ok(ConnectTo::Unix(addr)),
             None => Err(wrong(std::io::ErrorKind::InvalidInput.into())),
         });
     }
     if addr.as_encoded_bytes().starts_with(b"@") || addr.as_encoded_bytes().contains(&b'/') {
-        return check_path(addr, "[ADDR]").map(Target::Unix);
+        return check_path(addr, "[ADDR]").map(ConnectTo::Unix);
     }
     let text = addr.to_str().ok_or_else(|| usage(&format!("{addr:?} is not UTF-8")))?;
-    check_port(text, "[ADDR]").map(|()| Target::Tcp(text.into()))
+    check_port(text, "[ADDR]").map(|()| ConnectTo::Tcp(text.into()))
 }
 
 /// A host and its port in two words, as nc takes them; an IPv6 address needs no brackets then.
@@ -250,16 +256,16 @@ mod tests {
 
     #[test]
     fn the_short_form_tells_the_kind() {
-        let unix = |path: &str| Target::Unix(Addr::Unix(path.into()));
+        let unix = |path: &str| ConnectTo::Unix(Addr::Unix(path.into()));
         for (typed, meant) in [
-            ("localhost:7000", Target::Tcp("localhost:7000".into())),
-            ("[::1]:7000", Target::Tcp("[::1]:7000".into())),
+            ("localhost:7000", ConnectTo::Tcp("localhost:7000".into())),
+            ("[::1]:7000", ConnectTo::Tcp("[::1]:7000".into())),
             ("/tmp/chat", unix("/tmp/chat")),
             ("./chat", unix("./chat")),
             ("unix:chat", unix("chat")),
             ("unix:/tmp/chat", unix("/tmp/chat")),
-            ("@chat", Target::Unix(Addr::unix("@chat"))),
-            ("unix:@chat", Target::Unix(Addr::unix("@chat"))),
+            ("@chat", ConnectTo::Unix(Addr::unix("@chat"))),
+            ("unix:@chat", ConnectTo::Unix(Addr::unix("@chat"))),
             ("./@chat", unix("./@chat")),
         ] {
             assert_eq!(short(typed.as_ref()).ok(), Some(meant), "{typed}");

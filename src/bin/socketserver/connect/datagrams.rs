@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use socketserver::{Addr, Context, DatagramHandler, Io, SocketId, TimerId};
 
-use super::session::{Kind, Session};
+use super::session::{Session, SessionKind};
 
 /// The longest datagram that UDP takes.
 const LONGEST: usize = 65_507;
@@ -152,7 +152,7 @@ pub(super) struct Exchange;
 impl DatagramHandler<Session> for Exchange {
     fn handle(&mut self, cx: &mut Context<'_, Session>, packet: &[u8], _: &Addr) -> io::Result<()> {
         cx.shared.print(cx.io, cx.id, packet);
-        if let Kind::Datagrams(lines) = &mut cx.shared.kind {
+        if let SessionKind::Datagrams(lines) = &mut cx.shared.kind {
             lines.heard(cx.io, cx.id, cx.shared.rules.wait);
         }
         Ok(())
@@ -169,7 +169,7 @@ impl DatagramHandler<Session> for Exchange {
     fn timeout(&mut self, cx: &mut Context<'_, Session>, _: TimerId) -> io::Result<()> {
         let paused = cx.io.is_paused(cx.id);
         let wait = cx.shared.rules.wait;
-        let Kind::Datagrams(lines) = &mut cx.shared.kind else { return Ok(()) };
+        let SessionKind::Datagrams(lines) = &mut cx.shared.kind else { return Ok(()) };
         lines.timer = None;
         if lines.tries > 0 {
             // The end of this turn sends it again.

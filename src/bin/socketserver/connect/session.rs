@@ -8,15 +8,15 @@ use socketserver::{Io, ServerHandle, SocketId, TimerId};
 use super::datagrams::Lines;
 use super::stall::Stall;
 use super::stdin::Permits;
-use super::stdout::Output;
+use super::stdout::StdoutQueue;
 use crate::system;
 
 /// What the handlers, and the threads of standard input and output, share.
 pub(super) struct Session {
-    pub(super) kind: Kind,
+    pub(super) kind: SessionKind,
     pub(super) rules: Rules,
     stall: Option<Stall>,
-    pub(super) output: Output,
+    pub(super) output: StdoutQueue,
     /// The socket to the server, once it stands.
     socket: Option<SocketId>,
     permits: Option<Permits>,
@@ -30,9 +30,9 @@ pub(super) struct Session {
     /// Nobody reads standard output any more.
     reader_gone: bool,
     /// The conversation is over; what came is still to be written.
-    ended: Option<End>,
+    ended: Option<SessionEnd>,
     /// Why to end at once.
-    stop: Option<Stop>,
+    stop: Option<StopCause>,
 }
 
 /// What was asked for.
@@ -58,14 +58,14 @@ enum HalfClose {
 }
 
 /// What becomes of a piece of input.
-pub(super) enum Kind {
+pub(super) enum SessionKind {
     Stream,
     Datagrams(Lines),
 }
 
 /// What ends a client without regard to what was not written yet.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(super) enum StopCause {
     Signal(i32),
     ReaderGone,
     Output(io::Error),
@@ -74,7 +74,7 @@ pub(super) enum Stop {
 
 /// How a client ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum SessionEnd {
     Clean,
     Broken(io::Error),
     /// Fewer datagrams came than were sent.
@@ -82,17 +82,17 @@ pub(super) enum End {
         sent: u64,
         heard: u64,
     },
-    Stopped(Stop),
+    Stopped(StopCause),
 }
 
 impl Session {
     /// That of a stream, until its kind is set otherwise.
     pub(super) fn new(rules: Rules) -> Session {
         Session {
-            kind: Kind::Stream,
+            kind: SessionKind::Stream,
             rules,
             stall: rules.stall_timeout.map(|time| Stall::new(time, rules.is_acknowledged)),
-            output: Output::new(),
+            output: StdoutQueue::new(),
             socket: None,
             permits: None,
             pieces: 0,
@@ -133,11 +133,11 @@ impl Session {
         }
         match (&mut self.kind, self.socket) {
             // Whether the server still takes it, its handler is told.
-            (Kind::Stream, Some(id)) => {
+            (SessionKind::Stream, Some(id)) => {
                 io.send(id, piece);
             }
-            (Kind::Datagrams(lines), _) => lines.push(piece),
-            (Kind::Stream, None) => {}
+            (SessionKind::Datagrams(lines), _) => lines.push(piece),
+            (SessionKind::Stream, None) => {}
         }
     }
 
@@ -145,16 +145,16 @@ impl Session {
     pub(super) fn input_over(&mut self, io: &mut Io, outcome: io::Result<()>) {
         self.input_over = true;
         match (&mut self.kind, self.socket) {
-            (Kind::Stream, Some(id)) => match self.half_close() {
+            (SessionKind::Stream, Some(id)) => match self.half_close() {
                 HalfClose::AtOnce => drop(io.shutdown_write(id)),
                 HalfClose::AfterSilence => drop(io.set_timer(id, self.rules.wait)),
                 HalfClose::Never => {}
             },
-            (Kind::Datagrams(lines), _) => lines.end(),
-            (Kind::Stream, None) => {}
+            (SessionKind::Datagrams(lines), _) => lines.end(),
+            (SessionKind::Stream, None) => {}
         }
         if let Err(error) = outcome {
-            self.stop(Stop::Input(error));
+            self.stop(StopCause::Input(error));
         }
     }
 
@@ -182,8 +182,8 @@ impl Session {
 
     pub(super) fn output_failed(&mut self, error: io::Error) {
         self.stop(match error.kind() {
-            io::ErrorKind::BrokenPipe => Stop::ReaderGone,
-            _ => Stop::Output(error),
+            io::ErrorKind::BrokenPipe => StopCause::ReaderGone,
+            _ => StopCause::Output(error),
         });
     }
 
@@ -223,8 +223,8 @@ impl Session {
     /// The conversation is over. Only the first word counts.
     pub(super) fn end(&mut self, outcome: io::Result<()>) {
         self.ended.get_or_insert(match outcome {
-            Ok(()) => End::Clean,
-            Err(error) => End::Broken(error),
+            Ok(()) => SessionEnd::Clean,
+            Err(error) => SessionEnd::Broken(error),
         });
     }
 
@@ -233,13 +233,13 @@ impl Session {
         let heard = self.heard;
         let is_missed = heard < sent && !self.rules.wait.is_zero();
         self.ended.get_or_insert(if is_missed {
-            End::Unanswered { sent, heard }
+            SessionEnd::Unanswered { sent, heard }
         } else {
-            End::Clean
+            SessionEnd::Clean
         });
     }
 
-    pub(super) fn stop(&mut self, stop: Stop) {
+    pub(super) fn stop(&mut self, stop: StopCause) {
         self.stop.get_or_insert(stop);
     }
 
@@ -249,13 +249,13 @@ impl Session {
     pub(super) fn tend(&mut self, io: &mut Io) {
         let Some(id) = self.socket else { return };
         let may_go_on = match &mut self.kind {
-            Kind::Stream => {
+            SessionKind::Stream => {
                 if let Some(stall) = &mut self.stall {
                     stall.tend(io, id);
                 }
                 !io.is_congested(id)
             }
-            Kind::Datagrams(lines) => match lines.send(io, id, self.rules.wait) {
+            SessionKind::Datagrams(lines) => match lines.send(io, id, self.rules.wait) {
                 Ok(all_sent) => all_sent,
                 Err(error) => {
                     self.end(Err(error));
@@ -268,7 +268,7 @@ impl Session {
                 permits.give_back();
             }
             if self.reader_gone && self.input_over && io.pending_output(id) == 0 {
-                self.stop(Stop::ReaderGone);
+                self.stop(StopCause::ReaderGone);
             }
         }
     }
@@ -279,9 +279,9 @@ impl Session {
     }
 
     /// How it ended, if it did.
-    pub(super) fn take_end(&mut self) -> Option<End> {
+    pub(super) fn take_end(&mut self) -> Option<SessionEnd> {
         match (self.stop.take(), self.ended.take()) {
-            (Some(stop), _) => Some(End::Stopped(stop)),
+            (Some(stop), _) => Some(SessionEnd::Stopped(stop)),
             (None, ended) => ended,
         }
     }

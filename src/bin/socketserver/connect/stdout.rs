@@ -14,7 +14,7 @@ const HIGH_WATER: usize = 256 << 10;
 const LOW_WATER: usize = 64 << 10;
 
 /// The loop's side: what it has to be written.
-pub(super) struct Output {
+pub(super) struct StdoutQueue {
     pending: Arc<Pending>,
     /// What is not written yet, as far as the loop knows.
     unwritten: usize,
@@ -27,9 +27,9 @@ struct Pending {
     came: Condvar,
 }
 
-impl Output {
-    pub(super) fn new() -> Output {
-        Output { pending: Arc::default(), unwritten: 0 }
+impl StdoutQueue {
+    pub(super) fn new() -> StdoutQueue {
+        StdoutQueue { pending: Arc::default(), unwritten: 0 }
     }
 
     /// Starts to write. What became of it comes to [`Session::written`] and

@@ -7,12 +7,12 @@ use socketserver::{Context, Handler, Input, TimerId};
 use super::session::Session;
 
 #[derive(Default)]
-pub(super) struct Conversation {
+pub(super) struct PeerSession {
     /// How many pieces of input and of the server had come when it was looked at last.
     seen: (u64, u64),
 }
 
-impl Handler<Session> for Conversation {
+impl Handler<Session> for PeerSession {
     fn setup(&mut self, cx: &mut Context<'_, Session>) -> io::Result<()> {
         // What is read is bounded by what standard output takes, and what is sent by the permits
         // of standard input, so the directions need not wait for each other.
@@ -55,7 +55,7 @@ impl Handler<Session> for Conversation {
     }
 }
 
-impl Conversation {
+impl PeerSession {
     fn await_more(&mut self, cx: &mut Context<'_, Session>) {
         self.seen = (cx.shared.pieces, cx.shared.heard);
         cx.set_timer(cx.shared.rules.wait);

@@ -32,8 +32,8 @@ pub(super) enum Standard {
     Error,
 }
 
-static OUTPUT: Mutex<Stream> = Mutex::new(Stream::new());
-static ERROR: Mutex<Stream> = Mutex::new(Stream::new());
+static OUTPUT: Mutex<WaitingTexts> = Mutex::new(WaitingTexts::new());
+static ERROR: Mutex<WaitingTexts> = Mutex::new(WaitingTexts::new());
 
 impl Standard {
     /// Writes as much of `text` as there is room for, and keeps the rest. Says whether it fits into
@@ -70,7 +70,7 @@ impl Standard {
     }
 
     /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
-    fn lock(self) -> MutexGuard<'static, Stream> {
+    fn lock(self) -> MutexGuard<'static, WaitingTexts> {
         let stream = match self {
             Standard::Output => &OUTPUT,
             Standard::Error => &ERROR,
@@ -94,15 +94,15 @@ pub(super) fn watch<S: 'static>(
     });
 }
 
-struct Stream {
+struct WaitingTexts {
     /// Made for the first text.
     sink: Option<Sink>,
     waiting: VecDeque<Vec<u8>>,
 }
 
-impl Stream {
-    const fn new() -> Stream {
-        Stream { sink: None, waiting: VecDeque::new() }
+impl WaitingTexts {
+    const fn new() -> WaitingTexts {
+        WaitingTexts { sink: None, waiting: VecDeque::new() }
     }
 
     fn sink(&mut self, standard: Standard) -> &Sink {
