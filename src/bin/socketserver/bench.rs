@@ -4,38 +4,38 @@
 //! comes from client processes ([`worker`]), one or as many as it takes to hold the connections, so
 //! that nothing here disturbs what is measured.
 
-mod alarm;
 pub(crate) mod args;
-mod bars;
-mod calls;
 mod client;
+pub(crate) mod client_process;
+mod client_processes;
 mod compare;
-mod crew;
-mod fault;
+mod connection;
+mod control;
+mod counters;
+mod errors;
+mod histogram;
 mod limits;
 mod load;
-mod loops;
+mod measurement;
 mod message;
-mod order;
 mod output;
 mod page;
-mod parent;
 mod phases;
-mod picture;
 mod probe;
 mod process;
 mod progress;
+mod protocol;
 mod record;
 mod run;
+mod scenario;
 mod schedule;
-mod sending;
-mod table;
-mod talker;
-mod tally;
-mod target;
-mod terms;
-mod window;
-pub(crate) mod worker;
+mod senders;
+mod servers;
+mod strace;
+mod svg_report;
+mod text_report;
+mod thread_usage;
+mod timer;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -75,15 +75,18 @@ fn measure(plan: &LoadPlan) -> io::Result<ExitCode> {
     let is_well = record.summary.errors == 0 && record.has_outcome();
     // Standard output is for one reader.
     let has_table = ![&plan.json, &plan.report].into_iter().flatten().any(|path| is_stdout(path));
-    let table =
-        if has_table { table::of(&record, terminal::columns(io::stdout())) } else { String::new() };
+    let table = if has_table {
+        text_report::of(&record, terminal::columns(io::stdout()))
+    } else {
+        String::new()
+    };
     let code = answer(&table, is_well);
     // Also when the table could not be written: a long run is not lost for that.
     if let Some(json) = json {
         json.write(&record.to_json()?)?;
     }
     if let Some(report) = report {
-        report.write(picture::draw(&record)?.as_bytes())?;
+        report.write(svg_report::draw(&record)?.as_bytes())?;
     }
     Ok(code)
 }

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Ok(Task::Serve(config)) => serve::run(&config),
         Ok(Task::Connect(config)) => connect::run(&config),
         Ok(Task::Bench(wanted)) => bench::run(&wanted),
-        Ok(Task::BenchClient(servers)) => bench::worker::run(&servers),
+        Ok(Task::BenchClient(servers)) => bench::client_process::run(&servers),
         Err(message) => console::end_with(&message),
     };
     console::flush();

@@ -8,7 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, value_parser};
 
 use super::message::NAME;
-use super::terms::{LoadMode, SocketKind, Terms};
+use super::scenario::{LoadMode, Scenario, SocketKind};
 use crate::args::{BalanceArg, check_ip, check_path, check_serve, usage};
 use crate::units;
 use crate::workers::WorkersArg;
@@ -156,7 +156,7 @@ pub(crate) enum Wanted {
 
 #[derive(Debug)]
 pub(crate) struct LoadPlan {
-    pub(crate) terms: Terms,
+    pub(crate) terms: Scenario,
     /// Where the server is; one of ours is started if there is none.
     pub(crate) target: Option<OsString>,
     pub(crate) pid: Option<u32>,
@@ -208,7 +208,7 @@ impl Bench {
         let server = server.into_iter().filter_map(|(name, value)| Some([name.into(), value?]));
         let server: Vec<String> = server.flatten().collect();
         check_server(transport, &server)?;
-        let terms = Terms {
+        let terms = Scenario {
             mode,
             transport,
             connections,

@@ -4,7 +4,7 @@ use std::io;
 
 use socketserver::{Addr, Context, DatagramHandler, Handler, Input};
 
-use super::fault;
+use super::errors;
 use super::load::Load;
 
 /// The number of its connection.
@@ -23,7 +23,7 @@ impl Handler<Load> for Client {
 
     fn eof(&mut self, cx: &mut Context<'_, Load>, _rest: &[u8]) -> io::Result<()> {
         let _ = cx;
-        Err(fault::closed())
+        Err(errors::closed())
     }
 
     fn drained(&mut self, cx: &mut Context<'_, Load>) -> io::Result<()> {
@@ -58,7 +58,7 @@ impl DatagramHandler<Load> for PacketClient {
     }
 
     fn truncated(&mut self, cx: &mut Context<'_, Load>, _: &[u8], _: &Addr) -> io::Result<()> {
-        self.fail(cx, fault::wrong_bytes());
+        self.fail(cx, errors::wrong_bytes());
         Ok(())
     }
 

@@ -1,10 +1,10 @@
 //! Two runs side by side: ratios, and how much of a difference is only noise.
 
+use super::counters::Sample;
 use super::page::Page;
 use super::record::{RunRecord, real};
-use super::table::{bytes, count, time};
-use super::tally::Sample;
-use super::terms::LoadMode;
+use super::scenario::LoadMode;
+use super::text_report::{bytes, count, time};
 
 /// The spread of a normal distribution is so many times its median absolute deviation.
 const SPREAD: f64 = 1.4826;

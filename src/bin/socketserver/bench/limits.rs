@@ -5,12 +5,12 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 
 use super::args::LoadPlan;
-use super::fault;
+use super::errors;
 use super::page::Page;
 use super::record::real;
-use super::table::{bytes, count};
-use super::target::Servers;
-use super::terms::{LoadMode, SocketKind, Terms};
+use super::scenario::{LoadMode, Scenario, SocketKind};
+use super::servers::Servers;
+use super::text_report::{bytes, count};
 use crate::system;
 
 /// What a connection over loopback costs the kernel for both ends: measured by `bench --idle 1000000`
@@ -160,7 +160,7 @@ fn most_of_a_process() -> u64 {
 }
 
 /// Our own servers for such a run.
-pub(crate) fn servers(terms: &Terms) -> Servers {
+pub(crate) fn servers(terms: &Scenario) -> Servers {
     let all = u64::from(terms.connections);
     let processes = processes(all);
     let addrs = if terms.transport == SocketKind::Tcp {
@@ -235,13 +235,13 @@ fn number(path: &str) -> Option<u64> {
 }
 
 /// What to do about errors of this kind, if a limit is behind them.
-pub(crate) fn cure(kind: &str, terms: &Terms) -> Option<String> {
+pub(crate) fn cure(kind: &str, terms: &Scenario) -> Option<String> {
     let all = u64::from(terms.connections);
     let cure = match kind {
-        fault::NO_DESCRIPTOR => descriptors_cure(all),
-        fault::NO_PORT => PORTS_CURE.into(),
-        fault::BACKLOG_FULL => BACKLOG_CURE.into(),
-        fault::NO_MEMORY => "sysctl -w net.ipv4.tcp_mem=\"1000000 2000000 4000000\"".into(),
+        errors::NO_DESCRIPTOR => descriptors_cure(all),
+        errors::NO_PORT => PORTS_CURE.into(),
+        errors::BACKLOG_FULL => BACKLOG_CURE.into(),
+        errors::NO_MEMORY => "sysctl -w net.ipv4.tcp_mem=\"1000000 2000000 4000000\"".into(),
         _ => return None,
     };
     Some(format!("the limit is the system's; try `{cure}`"))

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use socketserver::{Io, SocketId};
 
-use super::alarm::PreciseTimer;
-use super::fault;
+use super::connection::{BenchConnection, Heard};
+use super::counters::Counters;
+use super::errors;
+use super::measurement::Measurement;
 use super::message::Messages;
-use super::order::{ClientMessage, Order};
+use super::protocol::{ClientMessage, Order};
+use super::scenario::{LoadMode, Scenario};
 use super::schedule::Schedule;
-use super::talker::{Heard, Talker};
-use super::tally::Tally;
-use super::terms::{LoadMode, Terms};
-use super::window::Window;
+use super::timer::PreciseTimer;
 
 /// How many connections of a process may be in the making at once: few enough for every backlog.
 pub(crate) const MOST_OPENING: usize = 256;
@@ -45,11 +45,11 @@ pub(crate) enum RunPhase {
 }
 
 pub(crate) struct Load {
-    pub(crate) terms: Terms,
+    pub(crate) terms: Scenario,
     pub(crate) messages: Messages,
-    pub(crate) talkers: Vec<Talker>,
-    pub(crate) window: Window,
-    pub(crate) tally: Tally,
+    pub(crate) talkers: Vec<BenchConnection>,
+    pub(crate) window: Measurement,
+    pub(crate) tally: Counters,
     pub(crate) phase: RunPhase,
     pub(crate) schedule: Schedule,
     pub(crate) alarm: Option<PreciseTimer>,
@@ -90,9 +90,9 @@ impl Load {
         let connections = terms.connections;
         Load {
             messages: Messages::new(terms.size),
-            talkers: (0..connections).map(|_| Talker::default()).collect(),
-            window: Window::new(terms.interval_ns()),
-            tally: Tally::default(),
+            talkers: (0..connections).map(|_| BenchConnection::default()).collect(),
+            window: Measurement::new(terms.interval_ns()),
+            tally: Counters::default(),
             phase: RunPhase::Opening { until: u64::MAX },
             schedule: Schedule::new(&terms),
             alarm: None,
@@ -162,7 +162,7 @@ impl Load {
     }
 
     pub(crate) fn cannot_open(&mut self, number: u32, error: &io::Error) {
-        self.tally.count(&fault::kind(error));
+        self.tally.count(&errors::kind(error));
         self.failed += 1;
         if self.terms.mode == LoadMode::Churn && self.is_sending() {
             self.to_retry.push(number);
@@ -207,7 +207,7 @@ impl Load {
                     answers += 1;
                 }
                 Heard::Nothing => break,
-                Heard::Wrong => return Err(fault::wrong_bytes()),
+                Heard::Wrong => return Err(errors::wrong_bytes()),
             }
         }
         self.follow(io, number, answers);
@@ -226,7 +226,7 @@ impl Load {
                 Ok(())
             }
             Heard::Nothing => Ok(()),
-            Heard::Wrong => Err(fault::wrong_bytes()),
+            Heard::Wrong => Err(errors::wrong_bytes()),
         }
     }
 
@@ -284,7 +284,7 @@ impl Load {
                 }
             }
             Err(error) => {
-                self.tally.count(&fault::kind(&error));
+                self.tally.count(&errors::kind(&error));
                 self.failed += 1;
                 if goes_on {
                     self.to_retry.push(number);

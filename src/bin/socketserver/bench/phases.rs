@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use socketserver::Io;
 
-use super::fault;
+use super::errors;
 use super::load::{Load, PATIENCE, RunPhase};
-use super::order::{ClientMessage, ParentMessage, ProgressReport};
 use super::process::Usage;
-use super::terms::LoadMode;
+use super::protocol::{ClientMessage, ParentMessage, ProgressReport};
+use super::scenario::LoadMode;
 
 /// How often it is looked for datagrams that were lost, and told how things are.
 const SCAN: u64 = 100_000_000;
@@ -70,7 +70,7 @@ impl Load {
             RunPhase::Warming { .. } if self.is_deserted() => self.tell(now),
             RunPhase::Warming { until } if now >= until => self.begin_window(now),
             RunPhase::Measuring { until } if now >= until || self.is_deserted() => {
-                self.end_window(io)
+                self.end_window(io);
             }
             RunPhase::Draining { until } if now >= until || self.is_settled() => self.tell(now),
             _ => {}
@@ -123,7 +123,7 @@ impl Load {
 
     fn give_up_opening(&mut self) {
         self.to_open.extend(self.to_retry.drain(..));
-        self.tally.count_many(fault::BACKLOG_FULL, self.to_open.len() as u64);
+        self.tally.count_many(errors::BACKLOG_FULL, self.to_open.len() as u64);
         self.failed += u32::try_from(self.to_open.len()).unwrap_or(u32::MAX);
         self.to_open.clear();
         self.phase = RunPhase::Opening { until: u64::MAX };
@@ -201,8 +201,8 @@ impl Load {
             }
         }
         self.under_way = 0;
-        self.tally.count_many(fault::UNANSWERED, unanswered);
-        self.tally.count_many(fault::UNSENT, unsent);
+        self.tally.count_many(errors::UNANSWERED, unanswered);
+        self.tally.count_many(errors::UNSENT, unsent);
         self.tell_tally();
     }
 
@@ -223,7 +223,7 @@ impl Load {
             self.tally.verified = u64::from(self.up);
         }
         self.window.close(&mut self.tally);
-        self.said.push(ClientMessage::Tally(Box::new(std::mem::take(&mut self.tally))));
+        self.said.push(ClientMessage::Counters(Box::new(std::mem::take(&mut self.tally))));
         self.phase = RunPhase::Told;
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socketserver::{Addr, Connect, Context, Handler, Input, Options, Server, ToAddrs};
 
-use super::terms::SocketKind;
+use super::scenario::SocketKind;
 use crate::connect::skip_vacant;
 
 /// How long all addresses together may take to answer.

@@ -4,9 +4,9 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use super::order::ProgressReport;
+use super::protocol::ProgressReport;
 use super::record::real;
-use super::table::{count, time};
+use super::text_report::{count, time};
 use crate::terminal;
 
 /// How often the line is rewritten.

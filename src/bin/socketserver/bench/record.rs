@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::loops::{Had, LoopUse};
+use super::counters::Counters;
 use super::process::Kernel;
-use super::tally::Tally;
-use super::terms::{LoadMode, Terms};
+use super::scenario::{LoadMode, Scenario};
+use super::thread_usage::{Had, LoopUse};
 
 /// What a file says it is; other numbers cannot be read.
 const VERSION: u32 = 1;
@@ -18,13 +18,13 @@ pub(crate) struct RunRecord {
     version: u32,
     /// The figures that a person looks for first; the rest of the file is what they come from.
     pub(crate) summary: Summary,
-    pub(crate) terms: Terms,
+    pub(crate) terms: Scenario,
     pub(crate) target: String,
     /// How many servers of our own, and how many client processes.
     pub(crate) servers: usize,
     pub(crate) clients: usize,
     pub(crate) interrupted: bool,
-    pub(crate) measured: Tally,
+    pub(crate) measured: Counters,
     /// The length of a sample.
     pub(crate) interval_ns: u64,
     pub(crate) server: Option<ServerUse>,
@@ -81,7 +81,7 @@ const TIE: f64 = 1.05;
 const BUSY: f64 = 0.9;
 
 impl RunRecord {
-    pub(crate) fn new(terms: Terms, target: String, measured: Tally) -> RunRecord {
+    pub(crate) fn new(terms: Scenario, target: String, measured: Counters) -> RunRecord {
         RunRecord {
             version: VERSION,
             summary: Summary::default(),
@@ -143,7 +143,7 @@ impl RunRecord {
 
     /// Whether anything was measured at all.
     pub(crate) fn has_outcome(&self) -> bool {
-        let Tally { window_ns, messages, latencies, .. } = &self.measured;
+        let Counters { window_ns, messages, latencies, .. } = &self.measured;
         let has_answers = *messages > 0 || !latencies.is_empty();
         *window_ns > 0 && (has_answers || self.terms.mode == LoadMode::Idle)
     }

@@ -5,17 +5,17 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::args::LoadPlan;
-use super::calls;
-use super::crew::{ClientProcesses, Event};
+use super::client_processes::{ClientProcesses, Event};
+use super::counters::Counters;
 use super::limits;
-use super::loops::{self, Threads};
-use super::order::{ClientMessage, Order, ParentMessage, ProgressReport};
 use super::process::{Kernel, Usage};
 use super::progress::Line;
+use super::protocol::{ClientMessage, Order, ParentMessage, ProgressReport};
 use super::record::{KernelUse, RunRecord, ServerUse};
-use super::tally::Tally;
-use super::target::Targets;
-use super::terms::LoadMode;
+use super::scenario::LoadMode;
+use super::servers::Targets;
+use super::strace;
+use super::thread_usage::{self, Threads};
 use crate::terminal;
 
 /// How long anything may take beyond its own time before the run is given up.
@@ -63,7 +63,7 @@ struct BenchRun<'a> {
     ended: usize,
     told: usize,
     progress: Vec<ProgressReport>,
-    tally: Tally,
+    tally: Counters,
     before: Option<Usage>,
     at_begin: Option<Usage>,
     at_end: Option<Usage>,
@@ -92,7 +92,7 @@ impl<'a> BenchRun<'a> {
             ready: 0,
             ended: 0,
             told: 0,
-            tally: Tally::default(),
+            tally: Counters::default(),
             at_begin: None,
             at_end: None,
             threads_at_begin: None,
@@ -174,7 +174,7 @@ impl<'a> BenchRun<'a> {
                 self.threads_at_end.get_or_insert_with(|| Threads::now(&self.targets.pids));
                 self.kernel_after = self.kernel_after.or_else(Kernel::now);
             }
-            ClientMessage::Tally(tally) => {
+            ClientMessage::Counters(tally) => {
                 self.tally.add(&tally);
                 self.told += 1;
             }
@@ -204,7 +204,7 @@ impl<'a> BenchRun<'a> {
             _ if self.targets.pids.is_empty() => Err(io::Error::other("give --pid")),
             _ => {
                 crew.tell_all(ParentMessage::GoOn);
-                calls::count(crew, self.orders.len(), &self.targets.pids)
+                strace::count(crew, self.orders.len(), &self.targets.pids)
             }
         };
         match counted {
@@ -231,7 +231,7 @@ impl<'a> BenchRun<'a> {
             });
         }
         if let (Some(begin), Some(end)) = (&self.threads_at_begin, &self.threads_at_end) {
-            record.loops = loops::between(begin, end);
+            record.loops = thread_usage::between(begin, end);
         }
         let is_silent = record.server.is_some_and(|server| server.cpu_ns == 0);
         if let Some(pid) = self.plan.pid.filter(|_| is_silent && record.measured.messages > 0) {

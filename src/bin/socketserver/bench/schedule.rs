@@ -1,6 +1,6 @@
 //! When each message of an open loop is to be sent, whatever became of those before.
 
-use super::terms::{LoadMode, Terms};
+use super::scenario::{LoadMode, Scenario};
 
 /// All messages of a process at equal distances, on its connections in turn. So the time of each
 /// follows from its number alone, and none of them needs to be kept.
@@ -15,7 +15,7 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    pub(crate) fn new(terms: &Terms) -> Schedule {
+    pub(crate) fn new(terms: &Scenario) -> Schedule {
         let rate = if let LoadMode::Open { rate } = terms.mode { rate } else { 1.0 };
         let connections = u64::from(terms.connections.max(1));
         Schedule { distance: 1e9 / rate, connections, begin: u64::MAX, next: 0 }
@@ -61,11 +61,11 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::terms::SocketKind;
+    use crate::bench::scenario::SocketKind;
 
     #[test]
     fn the_time_of_a_message_does_not_depend_on_when_it_is_sent() {
-        let terms = Terms {
+        let terms = Scenario {
             mode: LoadMode::Open { rate: 1_000.0 },
             transport: SocketKind::Tcp,
             connections: 3,

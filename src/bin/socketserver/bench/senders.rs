@@ -3,7 +3,7 @@
 use socketserver::{Io, SendStatus};
 
 use super::load::{Load, PATIENCE, RunPhase};
-use super::terms::{LoadMode, SocketKind};
+use super::scenario::{LoadMode, SocketKind};
 
 impl Load {
     /// Sends one message that was to be sent at `since`.

@@ -1,11 +1,11 @@
 //! The outcome of a run as text.
 
-use super::bars;
+use super::histogram;
 use super::limits;
-use super::loops::LoopUse;
 use super::page::Page;
 use super::record::{RunRecord, real};
-use super::terms::LoadMode;
+use super::scenario::LoadMode;
+use super::thread_usage::LoopUse;
 
 /// Everything that is printed on standard output.
 pub(crate) fn of(record: &RunRecord, columns: Option<usize>) -> String {
@@ -28,7 +28,7 @@ pub(crate) fn of(record: &RunRecord, columns: Option<usize>) -> String {
     }
     if shows_latency(record) {
         table.line("");
-        bars::draw(&record.measured.histogram(), &mut table);
+        histogram::draw(&record.measured.histogram(), &mut table);
     }
     verdict(record, &mut table);
     table.text

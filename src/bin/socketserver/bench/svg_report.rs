@@ -7,8 +7,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::record::{RunRecord, real};
-use super::table::{count, target, time};
-use super::terms::LoadMode;
+use super::scenario::LoadMode;
+use super::text_report::{count, target, time};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 

@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::crew::{self, ClientProcesses, Event};
-use super::order::{ClientMessage, ParentMessage as Order};
+use super::client_processes::{self, ClientProcesses, Event};
+use super::protocol::{ClientMessage, ParentMessage as Order};
 use super::record::real;
 use crate::system;
 
@@ -117,7 +117,7 @@ impl Strace {
 impl Drop for Strace {
     fn drop(&mut self) {
         system::interrupt(self.child.id());
-        crew::wait(&mut self.child, Instant::now() + PATIENCE);
+        client_processes::wait(&mut self.child, Instant::now() + PATIENCE);
     }
 }
 

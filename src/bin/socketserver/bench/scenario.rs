@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Terms {
+pub(crate) struct Scenario {
     pub(crate) mode: LoadMode,
     pub(crate) transport: SocketKind,
     pub(crate) connections: u32,
@@ -40,7 +40,7 @@ pub(crate) enum SocketKind {
     Unixgram,
 }
 
-impl Terms {
+impl Scenario {
     pub(crate) fn warmup(&self) -> Duration {
         Duration::from_nanos(self.warmup_ns)
     }
@@ -55,14 +55,14 @@ impl Terms {
     }
 
     /// The share of one client process that has `connections` of them.
-    pub(crate) fn share(&self, connections: u32) -> Terms {
+    pub(crate) fn share(&self, connections: u32) -> Scenario {
         let mode = match self.mode {
             LoadMode::Open { rate } => {
                 LoadMode::Open { rate: rate * f64::from(connections) / f64::from(self.connections) }
             }
             mode => mode,
         };
-        Terms { mode, connections, ..self.clone() }
+        Scenario { mode, connections, ..self.clone() }
     }
 }
 
@@ -86,9 +86,9 @@ impl SocketKind {
     }
 }
 
-impl fmt::Display for Terms {
+impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Terms { transport, connections, size, .. } = self;
+        let Scenario { transport, connections, size, .. } = self;
         match self.mode {
             LoadMode::Closed { .. } => f.write_str("closed loop")?,
             LoadMode::Open { rate } => write!(f, "open loop of {rate} messages/s")?,

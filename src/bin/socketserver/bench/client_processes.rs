@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::order::{ClientMessage, Order, ParentMessage};
+use super::protocol::{ClientMessage, Order, ParentMessage};
 use crate::system;
 
 /// How long the end of a process may take before it is killed.

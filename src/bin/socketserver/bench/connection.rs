@@ -11,7 +11,7 @@ use super::message::Messages;
 pub(crate) const MOST_UNDER_WAY: usize = 1 << 16;
 
 #[derive(Debug, Default)]
-pub(crate) struct Talker {
+pub(crate) struct BenchConnection {
     /// `None` while it does not stand.
     pub(crate) id: Option<SocketId>,
     /// The number of messages sent so far, and the name of the next one.
@@ -45,7 +45,7 @@ pub(crate) enum Heard {
     Wrong,
 }
 
-impl Talker {
+impl BenchConnection {
     /// How many wait for an answer, or for the answer of one before them.
     pub(crate) fn waiting(&self) -> usize {
         self.slots.len()
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn answers_are_heard_in_whatever_pieces_they_come() {
         let mut messages = Messages::new(10);
-        let mut talker = Talker::default();
+        let mut talker = BenchConnection::default();
         let mut answers = Vec::new();
         for since in 0..3 {
             let seq = talker.send(since, since);
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn datagrams_may_come_in_any_order_twice_or_not_at_all() {
         let mut messages = Messages::new(64);
-        let mut talker = Talker::default();
+        let mut talker = BenchConnection::default();
         let sent: Vec<Vec<u8>> =
             (0..4).map(|at| messages.write(1, talker.send(at, at)).to_vec()).collect();
         for (nth, fresh) in [(2, true), (2, false), (0, true), (3, true)] {

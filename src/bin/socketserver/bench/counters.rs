@@ -16,7 +16,7 @@ pub(crate) fn histogram() -> Histogram<u64> {
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Tally {
+pub(crate) struct Counters {
     /// How long the window was, and how long it should have been unless somebody broke it off.
     pub(crate) window_ns: u64,
     /// Answers that came within the window, every byte of them right.
@@ -50,7 +50,7 @@ pub(crate) struct Sample {
     pub(crate) max_ns: u64,
 }
 
-impl Tally {
+impl Counters {
     pub(crate) fn count(&mut self, error: &str) {
         self.count_many(error, 1);
     }
@@ -70,7 +70,7 @@ impl Tally {
     }
 
     /// Takes what another client process has counted in the same window.
-    pub(crate) fn add(&mut self, other: &Tally) {
+    pub(crate) fn add(&mut self, other: &Counters) {
         self.window_ns = self.window_ns.max(other.window_ns);
         self.messages += other.messages;
         self.add_latencies(&other.latencies);
@@ -144,8 +144,8 @@ mod tests {
             one.saturating_record(latency);
         }
         other.saturating_record(5_000_000);
-        let mut tally = Tally { latencies: Tally::latencies_of(&one), ..Tally::default() };
-        tally.add(&Tally { latencies: Tally::latencies_of(&other), ..Tally::default() });
+        let mut tally = Counters { latencies: Counters::latencies_of(&one), ..Counters::default() };
+        tally.add(&Counters { latencies: Counters::latencies_of(&other), ..Counters::default() });
         one.add(&other).unwrap();
         assert_eq!(tally.histogram(), one);
         assert_eq!(tally.histogram().len(), 5);

@@ -2,12 +2,12 @@
 
 use hdrhistogram::Histogram;
 
+use super::counters::{Counters, Sample, histogram};
 use super::process;
-use super::tally::{Sample, Tally, histogram};
 
 /// Times are nanoseconds since the start of the process.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(crate) struct Measurement {
     /// A message belongs to the window when it was to be sent within it.
     begins: u64,
     ends: u64,
@@ -25,9 +25,9 @@ pub(crate) struct Window {
     cpu: Option<u64>,
 }
 
-impl Window {
-    pub(crate) fn new(interval: u64) -> Window {
-        Window {
+impl Measurement {
+    pub(crate) fn new(interval: u64) -> Measurement {
+        Measurement {
             begins: u64::MAX,
             ends: u64::MAX,
             is_open: false,
@@ -125,7 +125,7 @@ impl Window {
     }
 
     /// Everything that was measured, after the end.
-    pub(crate) fn close(&mut self, tally: &mut Tally) {
+    pub(crate) fn close(&mut self, tally: &mut Counters) {
         self.messages += std::mem::take(&mut self.in_interval);
         if let Some(last) = self.samples.last_mut() {
             last.max_ns = last.max_ns.max(self.current.max());
@@ -135,7 +135,7 @@ impl Window {
         let length = if self.begins == u64::MAX { 0 } else { self.ends - self.begins };
         tally.window_ns = length;
         tally.messages = self.messages;
-        tally.latencies = Tally::latencies_of(&self.before);
+        tally.latencies = Counters::latencies_of(&self.before);
         tally.samples = std::mem::take(&mut self.samples);
         tally.cpu_ns = self.cpu;
         tally.busiest = process::share(self.cpu.unwrap_or(0), length);
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn an_answer_after_the_end_to_what_was_sent_before_is_not_forgotten() {
-        let mut window = Window::new(100);
+        let mut window = Measurement::new(100);
         window.answered(5, 10);
         window.begin(1_000, 300);
         window.answered(900, 1_010);
@@ -157,7 +157,7 @@ mod tests {
         window.end(1_300);
         window.answered(1_299, 9_001_299);
         window.answered(1_300, 1_400);
-        let mut tally = Tally::default();
+        let mut tally = Counters::default();
         window.close(&mut tally);
         // Two answers came within the window, one of them to something from before.
         assert_eq!((tally.messages, tally.window_ns, tally.samples.len()), (2, 300, 3));
@@ -168,10 +168,10 @@ mod tests {
 
     #[test]
     fn nothing_is_measured_without_a_begin() {
-        let mut window = Window::new(100);
+        let mut window = Measurement::new(100);
         window.answered(1, 2);
         window.end(3);
-        let mut tally = Tally::default();
+        let mut tally = Counters::default();
         window.close(&mut tally);
         assert_eq!((tally.window_ns, tally.messages, tally.latencies.len()), (0, 0, 0));
     }

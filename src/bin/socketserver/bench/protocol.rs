@@ -4,14 +4,14 @@ use std::ffi::OsString;
 
 use serde::{Deserialize, Serialize};
 
+use super::counters::Counters;
 use super::process::Usage;
-use super::tally::Tally;
-use super::terms::Terms;
+use super::scenario::Scenario;
 
 /// The first line that a client process gets.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Order {
-    pub(crate) terms: Terms,
+    pub(crate) terms: Scenario,
     /// The number of its first connection, so that no two processes send the same message.
     pub(crate) first: u32,
     /// Where its connections go, in turn.
@@ -51,7 +51,7 @@ pub(crate) enum ClientMessage {
     /// The window begins, and ends; what the servers have used until then, if that was asked.
     Begin(Option<Usage>),
     End(Option<Usage>),
-    Tally(Box<Tally>),
+    Counters(Box<Counters>),
     Count(u64),
     /// It cannot do what it was told.
     Failed(String),

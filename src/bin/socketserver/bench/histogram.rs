@@ -4,7 +4,7 @@ use hdrhistogram::Histogram;
 
 use super::page::Page;
 use super::record::real;
-use super::table::{count, time};
+use super::text_report::{count, time};
 
 /// The width of the longest bar, and that of the figures before it.
 const WIDTH: usize = 48;
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn ranges_without_messages_are_drawn_too() {
-        let mut histogram = super::super::tally::histogram();
+        let mut histogram = super::super::counters::histogram();
         histogram.saturating_record_n(1_000, 1_000);
         histogram.saturating_record(8_000);
         let mut page = Page::default();

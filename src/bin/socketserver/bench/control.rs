@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read};
 use socketserver::{Io, Server};
 
 use super::load::Load;
-use super::order::{Order, ParentMessage};
+use super::protocol::{Order, ParentMessage};
 use crate::system;
 
 /// Standard input, and what of it is no whole line yet.

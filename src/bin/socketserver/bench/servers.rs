@@ -8,10 +8,10 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::crew;
-use super::loops::{self, Had};
+use super::client_processes;
 use super::probe;
-use super::terms::SocketKind;
+use super::scenario::SocketKind;
+use super::thread_usage::{self, Had};
 use crate::private_dir::PrivateDir;
 use crate::system;
 
@@ -93,12 +93,12 @@ impl Targets {
         }
         let end = Instant::now() + END_TIMEOUT;
         for child in &mut self.children {
-            crew::wait(child, end);
+            client_processes::wait(child, end);
         }
         let servers = self.children.drain(..).count();
         let written =
             (0..servers).filter_map(|nth| std::fs::read_to_string(self.counters(nth)?).ok());
-        written.flat_map(|text| loops::had(&text)).collect()
+        written.flat_map(|text| thread_usage::had(&text)).collect()
     }
 
     /// Where a server writes what its loops had.

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use socketserver::{Addr, Connect, Handler, Options, Server, SocketId};
 
-use super::alarm::PreciseTimer;
 use super::client::{Client, PacketClient};
-use super::fault;
+use super::control::Parent;
+use super::errors;
 use super::load::{Load, MOST_OPENING};
-use super::order::{ClientMessage, Order};
-use super::parent::Parent;
-use super::terms::{LoadMode, SocketKind, Terms};
+use super::protocol::{ClientMessage, Order};
+use super::scenario::{LoadMode, Scenario, SocketKind};
+use super::timer::PreciseTimer;
 use crate::system;
 
 /// How long a connection may take to stand.
@@ -67,7 +67,7 @@ fn drive(servers: Vec<u32>) -> io::Result<()> {
     Ok(())
 }
 
-fn options(terms: &Terms) -> Options {
+fn options(terms: &Scenario) -> Options {
     let pipeline =
         if let LoadMode::Closed { pipeline } = terms.mode { pipeline as usize } else { 1 };
     let most = terms.size.saturating_mul(pipeline).saturating_mul(4);
@@ -110,7 +110,7 @@ impl Opener {
             let Some(number) = server.shared_mut().to_open.pop_front() else { return };
             match self.open(server, number) {
                 Ok(id) => server.shared_mut().opens(number, now, id),
-                Err(error) if fault::passes(&error) => {
+                Err(error) if errors::passes(&error) => {
                     // The backlog of a Unix server is full; the next turn may find room.
                     server.shared_mut().to_retry.push(number);
                     return;
