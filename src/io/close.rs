@@ -1,4 +1,4 @@
-//! Closing the descriptor of a socket, and forgetting everything about it.
+//! Closing the descriptor of a socket and removing it from every table.
 
 use mio::Registry;
 
@@ -10,7 +10,7 @@ use crate::io::table::Entry;
 use crate::stats::Stats;
 use crate::trace::TraceEvent;
 
-/// What the queues of the loop still contain of a socket that is removed.
+/// The entries that the queues of the loop still contain for a socket that is removed.
 #[derive(Default)]
 struct Stale {
     deadlines: usize,
@@ -19,8 +19,8 @@ struct Stale {
 }
 
 impl Io {
-    /// Closes the descriptor of a socket and forgets everything about it. What is left of its
-    /// output is dropped, and then the peer is told so by a reset.
+    /// Closes the descriptor of a socket and removes everything that belongs to it. Output that was
+    /// not written is dropped, and the peer then gets a reset.
     pub(crate) fn remove_socket(&mut self, id: SocketId) {
         let Some(stale) = self.release(id) else { return };
         self.sockets.remove(id);
@@ -39,7 +39,7 @@ impl Io {
         self.trace.step(|| TraceEvent::Removed(id));
     }
 
-    /// Drops what a socket owns besides its entry in the table. `None` when it is gone.
+    /// Drops what a socket owns besides its entry in the table. `None` when the id is stale.
     fn release(&mut self, id: SocketId) -> Option<Stale> {
         let registry = self.poll.registry();
         match self.sockets.get_mut(id)? {
@@ -47,7 +47,7 @@ impl Io {
                 Some(release_connection(connection, registry, &mut self.pool, &mut self.stats))
             }
             Entry::Listener(listener) => {
-                // On Linux its close does that too, but there is nothing to save here.
+                // On Linux the close deregisters too, but this path is rare.
                 let _ = listener.socket.deregister(registry);
                 Some(Stale::default())
             }
@@ -76,8 +76,8 @@ fn release_connection(
     if dropped > 0 || connection.wants_reset() {
         connection.stream.transport().reset_on_close();
     }
-    // epoll forgets a descriptor with its close, unless a copy of it lives in another
-    // process; descriptors opened here are closed on exec and never copied.
+    // epoll removes a descriptor when it is closed, unless another process has a copy of it.
+    // Descriptors opened here are close-on-exec and never copied.
     if cfg!(not(any(target_os = "linux", target_os = "android"))) {
         let _ = connection.stream.transport_mut().deregister(registry);
     }

@@ -1,7 +1,8 @@
-//! Commands about one socket: how it is read, and its end.
+//! Commands about one socket: pause, resume, half-close, close, abort.
 //!
-//! Each says whether it could be done: an id may be stale, its socket closed, or of a kind that
-//! does not have that. All of them may be given in every callback, about the own socket too.
+//! Each returns whether it took effect: an id may be stale, its socket closed, or of a kind that
+//! the command does not apply to. All of them may be called in every callback, for the handler's
+//! own socket too.
 
 use std::io;
 
@@ -13,13 +14,14 @@ use crate::io::table::Entry;
 use crate::stats::CloseReason;
 
 impl Io {
-    /// Reads no more from `id` until [`Io::resume`]. The handler of a connection sees no input
-    /// meanwhile; that of a datagram socket still sees the datagrams that came in one batch with the
-    /// present one. A listener accepts nobody: clients wait in its backlog. Of several loops that
-    /// share one listener ([`LoadBalancing::LeastConnections`](crate::LoadBalancing::LeastConnections)), it is the one that accepts
-    /// which has to be paused. The callback of a watched source is called by timers alone.
+    /// Stops reading from `id` until [`Io::resume`]. The handler of a connection gets no input
+    /// meanwhile; that of a datagram socket still gets the datagrams that were received in the same
+    /// batch as the present one. A listener accepts no client: clients wait in its backlog. When
+    /// several loops share one listener
+    /// ([`LoadBalancing::LeastConnections`](crate::LoadBalancing::LeastConnections)), pause it in
+    /// the loop that accepts. The callback of a watched source is then called by timers only.
     ///
-    /// `false` when it is gone or closed.
+    /// Returns `false` when the socket is closed.
     pub fn pause(&mut self, id: SocketId) -> bool {
         self.is_live(id)
             && (self.with_connection(id, |connection| connection.stream.pause())
@@ -27,13 +29,13 @@ impl Io {
                 || self.pause_other(id, true))
     }
 
-    /// Reads from `id` again, or accepts again. What the handler of a connection had left is shown
-    /// again, even if nothing new came; also what a call of `handle` leaves that has paused and
-    /// resumed its connection itself. But when such a call takes nothing of what it sees for the
-    /// second time, it is the next input that is shown. The callback of a watched source is told once
-    /// more of what was reported to it. The idle time of a connection begins anew.
+    /// Reads from `id` again, or accepts again. Unconsumed input of a connection is delivered
+    /// again, even if nothing new has arrived, and also when `handle` has paused and resumed its
+    /// connection itself. If that second call consumes nothing, the input is delivered for the next
+    /// time together with new input. The callback of a watched source is called again with the
+    /// readiness that was reported to it. The idle timeout of a connection starts over.
     ///
-    /// `false` as for [`Io::pause`].
+    /// Returns `false` when the socket is closed.
     pub fn resume(&mut self, id: SocketId) -> bool {
         let now = self.now;
         self.is_live(id)
@@ -52,29 +54,29 @@ impl Io {
         true
     }
 
-    /// Reads from `id` even while its own output is congested; what its handler had left because of
-    /// that is shown again. Who asks for it must limit the output otherwise, as a relay does by
-    /// pausing the side that feeds it.
+    /// Reads from `id` even while its own output is congested; input that its handler left
+    /// unconsumed because of the congestion is delivered again. The caller must then bound the
+    /// output itself; a relay does it by pausing the side that feeds it.
     ///
-    /// `false` when it is no connection, or one that is closed.
+    /// Returns `false` when `id` is not an open connection.
     pub fn set_read_while_congested(&mut self, id: SocketId, on: bool) -> bool {
         self.is_live(id)
             && self.with_connection(id, |connection| connection.stream.set_read_while_congested(on))
     }
 
-    /// Ends the outgoing direction once everything sent has left; reading goes on.
+    /// Shuts down the sending side (half-close) once everything sent has left; reading goes on.
     ///
-    /// `false` when it is no connection, or one that is closed.
+    /// Returns `false` when `id` is not an open connection.
     pub fn shutdown_write(&mut self, id: SocketId) -> bool {
         self.is_live(id)
             && self.with_connection(id, |connection| connection.stream.shutdown_write())
     }
 
-    /// Closes a socket of any kind. A connection first sends what it owes, then its end, then
-    /// waits shortly for the peer's; a datagram socket sends what waits. The handler gets no more
-    /// input.
+    /// Closes a socket of any kind. A connection first sends its pending output, then its FIN, then
+    /// waits for the peer's EOF for a bounded time; a datagram socket sends the datagrams that are
+    /// queued. The handler gets no more input.
     ///
-    /// `false` when it is gone, or was closed before.
+    /// Returns `false` when the socket is closed already.
     pub fn close(&mut self, id: SocketId) -> bool {
         if !self.is_live(id) {
             return false;
@@ -93,11 +95,11 @@ impl Io {
         true
     }
 
-    /// Resets a connection now, or closes a socket of another kind; what was not sent is dropped.
-    /// That may still be said when its handler has closed it, or in its `finish`: then the peer gets
-    /// a reset and not an end.
+    /// Resets a connection now, or closes a socket of another kind; pending output is dropped. A
+    /// handler may call this after it has closed the connection, and in its `finish`: the peer then
+    /// gets a reset instead of an EOF.
     ///
-    /// `false` when it is gone, or was cut off before.
+    /// Returns `false` when the socket is removed or was aborted already.
     pub fn abort(&mut self, id: SocketId) -> bool {
         let mut aborted = false;
         if self.with_connection(id, |connection| {
@@ -108,14 +110,14 @@ impl Io {
         if let Some(datagram) = self.sockets.datagram_mut(id) {
             let dropped = datagram.clear_queue();
             self.stats.packets_dropped += dropped as u64;
-            // One that is closed already may have waited for these alone.
+            // A closed socket may have waited for these datagrams only.
             self.sockets.enqueue(id);
             return self.close(id) || dropped > 0;
         }
         self.close(id)
     }
 
-    /// Whether it exists and neither its handler nor anybody else has closed it.
+    /// Whether the socket exists and has not been closed.
     pub(super) fn is_live(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
             Some(Entry::Connection(connection)) => {
@@ -128,12 +130,14 @@ impl Io {
         }
     }
 
-    /// Sets `TCP_NODELAY` of one connection, against [`Options::nodelay`]; of one in the making, once
-    /// it stands. A Unix stream never waits, so there is nothing to set.
+    /// Sets `TCP_NODELAY` of one connection, overriding
+    /// [`Options::nodelay`](crate::Options::nodelay). While the connection is connecting, the
+    /// option is set once it is established. Unix streams do not have the option; for them this
+    /// does nothing.
     ///
     /// # Errors
-    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when it is gone, no
-    /// connection, or away with a handler that blocks.
+    /// The error of setsockopt(2); [`NotConnected`](io::ErrorKind::NotConnected) when `id` is not
+    /// an open connection, or a blocking handler has its socket.
     pub fn set_nodelay(&mut self, id: SocketId, on: bool) -> io::Result<()> {
         if let Some(attempt) = self.attempts.get_mut(id) {
             attempt.nodelay = Some(on);
@@ -145,9 +149,9 @@ impl Io {
         }
     }
 
-    /// Closes every listener and every bound datagram socket (Python's `server_close`), once what
-    /// has come to that is answered, also by other threads within
-    /// [`Options::close_timeout`]; connections go on.
+    /// Closes every listener and every bound datagram socket (Python's `server_close`). Datagrams
+    /// that had arrived are answered first, also by other threads within
+    /// [`Options::close_timeout`](crate::Options::close_timeout); connections go on.
     pub fn server_close(&mut self) {
         let since = self.now;
         for id in self.sockets.ids() {

@@ -1,26 +1,26 @@
-//! What the connections of one round send, collected in one buffer of the loop.
+//! The cork buffer: what the connections of one round send, collected in one buffer of the loop.
 //!
-//! Most answers are small, and leave whole at the end of the round. Those never touch a buffer of
-//! their own: while a connection has its turn, what it sends is copied in here, behind what the
-//! turns before it sent, and leaves in the second half of the round. Only what the system refuses
-//! then, or what finds no room here, moves to the [`Output`](crate::conn::output::Output) of the
+//! Most answers are small and leave whole at the end of the round. They never use a buffer of the
+//! connection: during the turn of a connection its sends are copied here, behind those of earlier
+//! turns, and are written in the write phase of the round. Only what the kernel does not take then,
+//! or what exceeds the capacity, moves to the [`Output`](crate::conn::output::Output) of the
 //! connection.
 
 use crate::id::SocketId;
 
 #[derive(Debug)]
 pub(crate) struct CorkBuffer {
-    /// All the room there is so far; what lies behind `end` is left over from rounds before.
+    /// The whole capacity so far; bytes behind `end` are left over from earlier rounds.
     bytes: Vec<u8>,
-    /// Where the part of the one who is served begins: behind everything of the turns before.
+    /// Where the span of the present turn begins.
     start: usize,
-    /// Where that part ends. While nobody is served, the same.
+    /// Where that span ends; equal to `start` between turns.
     end: usize,
-    /// Whose sends are collected; nobody's while this is the id that nobody has.
+    /// The connection whose turn it is; `SocketId::NOBODY` between turns.
     serving: SocketId,
 }
 
-/// A connection whose first half of the round is done.
+/// A connection whose read phase is done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CorkedSpan {
     pub(crate) id: SocketId,
@@ -28,7 +28,7 @@ pub(crate) struct CorkedSpan {
     pub(crate) sent: usize,
 }
 
-/// What each turn of a round sent, of all that was `sent` in it.
+/// Splits `sent`, the bytes of a whole round, into the span of each turn.
 #[inline]
 pub(crate) fn spans<'a>(
     round: &'a [CorkedSpan],
@@ -42,10 +42,10 @@ pub(crate) fn spans<'a>(
     })
 }
 
-/// No more is collected in a round.
+/// The most bytes that are collected in one round.
 const CAPACITY: usize = 1 << 20;
 
-/// The least that it grows to.
+/// The smallest allocation.
 const MIN_CAPACITY: usize = 4 << 10;
 
 const NOBODY: SocketId = SocketId::NOBODY;
@@ -55,7 +55,7 @@ impl CorkBuffer {
         CorkBuffer { bytes: Vec::new(), start: 0, end: 0, serving: NOBODY }
     }
 
-    /// The turn of `id` begins. It must have no output of its own waiting.
+    /// Begins the turn of `id`, whose own output must be empty.
     #[inline]
     pub(crate) fn begin_turn(&mut self, id: SocketId) {
         self.serving = id;
@@ -66,9 +66,10 @@ impl CorkBuffer {
         self.serving == id
     }
 
-    /// Room for `n` more bytes of the one who is served, which count as sent from now on. `None`
-    /// when there is none, or when it would then have sent more than `most` in this turn. It does
-    /// not grow, so that it needs few registers; that is for [`CorkBuffer::grow`].
+    /// Returns a slice for `n` more bytes of the present turn, which count as sent from now on.
+    /// `None` when the buffer is too short, or when the turn would have sent more than `most`
+    /// bytes. This never grows the buffer, which keeps it small enough to inline;
+    /// [`CorkBuffer::grow`] does.
     #[inline]
     pub(super) fn reserve(&mut self, n: usize, most: usize) -> Option<&mut [u8]> {
         if self.corked_len() + n > most {
@@ -80,8 +81,8 @@ impl CorkBuffer {
         Some(room)
     }
 
-    /// Makes room for `n` more bytes, unless there is or that would be too much in one round. Says
-    /// whether it did.
+    /// Grows the buffer by `n` bytes. `false` when it is large enough already, or would exceed the
+    /// capacity of one round.
     pub(super) fn grow(&mut self, n: usize) -> bool {
         let end = self.end + n;
         if end <= self.bytes.len() || end > CAPACITY {
@@ -91,14 +92,14 @@ impl CorkBuffer {
         true
     }
 
-    /// How many bytes the one who is served has sent in this turn.
+    /// How many bytes the present turn has sent.
     #[inline]
     pub(super) fn corked_len(&self) -> usize {
         self.end - self.start
     }
 
-    /// The turn ends: what was collected leaves in the second half of the round. Says how much
-    /// that is.
+    /// Ends the turn; its bytes are written in the write phase of the round. Returns how many they
+    /// are.
     #[inline]
     pub(crate) fn end_turn(&mut self) -> usize {
         let sent = self.corked_len();
@@ -107,7 +108,7 @@ impl CorkBuffer {
         sent
     }
 
-    /// The turn is no plain one any more: gives back what was collected in it.
+    /// Ends the turn and returns its bytes, which must leave by the slow path.
     pub(super) fn take_current(&mut self) -> &[u8] {
         self.serving = NOBODY;
         let given_up = self.start..self.end;
@@ -115,19 +116,18 @@ impl CorkBuffer {
         self.bytes.get(given_up).unwrap_or_default()
     }
 
-    /// Whether no turn of this round that is over has left anything here.
+    /// Whether no earlier turn of this round has bytes in the buffer.
     pub(super) fn is_empty(&self) -> bool {
         self.start == 0
     }
 
-    /// Lends everything for the second half of the round, in which nobody is served; until
-    /// [`CorkBuffer::restore`].
+    /// Takes all bytes out for the write phase, until [`CorkBuffer::restore`].
     #[inline]
     pub(crate) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }
 
-    /// The round is over.
+    /// Puts the emptied buffer back at the end of the round.
     #[inline]
     pub(crate) fn restore(&mut self, lent: Vec<u8>) {
         self.bytes = lent;

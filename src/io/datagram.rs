@@ -1,4 +1,4 @@
-//! A datagram socket of the system: what its state machine needs of the poll.
+//! A datagram socket of the operating system: its registration with the poll.
 
 use std::io;
 
@@ -18,7 +18,7 @@ impl Datagram {
         self.transport_mut().deregister(registry)
     }
 
-    /// Has room reported exactly while the socket refuses.
+    /// Registers write interest exactly while sending would block.
     pub(super) fn update_write_interest(
         &mut self,
         registry: &Registry,

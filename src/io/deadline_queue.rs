@@ -1,28 +1,28 @@
 //! A deadline queue: a FIFO for deadlines that arrive in order, a heap for the others; cancellation is
 //! lazy; the caller passes the time.
 //!
-//! Most deadlines lie the same time ahead, as those of idle connections do, so each is the last so
-//! far: appending it to a row costs less than finding its place in a heap.
+//! Most deadlines lie the same time ahead, as those of idle connections do, so each is the latest
+//! so far: appending it to a FIFO costs less than inserting it into a heap.
 //!
-//! Times are nanoseconds since the start of the loop. A deadline that was put off or whose owner
-//! is gone stays in its heap until it comes up or until the dead outnumber the living, so neither
-//! costs more than a comparison.
+//! Times are nanoseconds since the start of the loop. A deadline that was moved, or whose owner is
+//! removed, stays in the queue until it expires or until stale entries outnumber the live ones, so
+//! neither costs more than a comparison.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-/// Deadlines of things named by a `K`, soonest first. It does not know which of them still hold:
-/// who asks must look.
+/// Deadlines with keys of type `K`, earliest first. The queue does not know which of them are
+/// stale: the caller checks each that expires.
 #[derive(Debug)]
 pub(crate) struct DeadlineQueue<K> {
-    /// Those that were not due before the last one here when they came.
+    /// Deadlines that were not earlier than the last one here when they were pushed.
     fifo: VecDeque<(u64, K)>,
     heap: BinaryHeap<Reverse<(u64, K)>>,
-    /// How many of them no longer matter, as far as was told.
+    /// How many entries were reported as stale and are still in the queue.
     stale: usize,
 }
 
-/// Stale entries that are tolerated however few live ones there are.
+/// How many stale entries are tolerated, however few live ones there are.
 pub(super) const STALE_ALLOWED: usize = 64;
 
 impl<K: Copy + Ord> DeadlineQueue<K> {
@@ -38,7 +38,7 @@ impl<K: Copy + Ord> DeadlineQueue<K> {
         }
     }
 
-    /// When to look again.
+    /// The earliest deadline.
     #[inline]
     pub(super) fn next(&self) -> Option<u64> {
         match (self.fifo.front(), self.heap.peek()) {
@@ -69,8 +69,8 @@ impl<K: Copy + Ord> DeadlineQueue<K> {
         self.fifo.len() + self.heap.len()
     }
 
-    /// Notes that `n` entries became stale, and drops all that are not `live` once they are more
-    /// than the others.
+    /// Notes that `n` entries became stale, and removes all that are not `live` once stale entries
+    /// outnumber the others.
     pub(super) fn note_stale(&mut self, n: usize, live: impl Fn(K) -> bool) {
         self.stale += n;
         if self.stale > STALE_ALLOWED + self.len() / 2 {
@@ -87,7 +87,7 @@ impl<K: Copy + Ord> DeadlineQueue<K> {
         self.stale = 0;
     }
 
-    /// Notes that an entry that had been called stale came up by itself.
+    /// Notes that an entry that was reported as stale has expired.
     pub(crate) fn stale_popped(&mut self) {
         self.stale = self.stale.saturating_sub(1);
     }
@@ -105,7 +105,7 @@ mod tests {
         let mut deadlines = DeadlineQueue::new();
         for n in 0..100_000_u64 {
             deadlines.push(1_000_000 + n, n);
-            // All but the newest are dead.
+            // All but the newest are stale.
             if n > 0 {
                 deadlines.note_stale(1, |key| key == n);
             }

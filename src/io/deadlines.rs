@@ -1,4 +1,4 @@
-//! When the deadline of each socket is, and how it is armed.
+//! The deadlines of connections and datagram sockets: when each is, and how it is armed.
 
 use super::{Io, nanoseconds};
 use crate::conn::stream::CloseState;
@@ -8,7 +8,7 @@ use crate::io::connection::Connection;
 use crate::net::StreamSocket;
 
 impl Io {
-    /// Puts the present deadline of a connection into the heap, if it has one.
+    /// Pushes the present deadline of a connection, if it has one.
     #[inline]
     pub(crate) fn arm_deadline(&mut self, id: SocketId) {
         let Some(at) = self.deadline(id) else { return };
@@ -17,7 +17,7 @@ impl Io {
         self.deadlines.push(at, id);
     }
 
-    /// Sets a deadline for input that is held, unless one is under way.
+    /// Arms the frame timeout for unconsumed input, unless it is armed.
     #[inline]
     pub(crate) fn arm_frame_deadline(&mut self, id: SocketId) {
         if self.frame_timeout_ns == u64::MAX {
@@ -29,7 +29,7 @@ impl Io {
         }
     }
 
-    /// When the present patience with a connection ends.
+    /// The present deadline of a connection; `None` when it has none.
     pub(crate) fn deadline(&self, id: SocketId) -> Option<u64> {
         let connection = self.sockets.connection(id)?;
         self.deadline_of(connection)
@@ -37,9 +37,9 @@ impl Io {
 
     pub(super) fn deadline_of(&self, connection: &Connection) -> Option<u64> {
         let patience = match connection.stream.close_state() {
-            // What it has to wait for is known to those who make it.
+            // The connector has its own deadlines.
             _ if connection.stream.is_connecting() => u64::MAX,
-            // Whoever has the socket has timeouts of its own.
+            // The blocking handler that has the socket has its own timeouts.
             CloseState::Open if matches!(connection.stream.transport(), StreamSocket::Detached) => {
                 u64::MAX
             }
@@ -52,7 +52,7 @@ impl Io {
         (at != u64::MAX).then_some(at)
     }
 
-    /// Bounds the time that the rest of a closed datagram socket may take to leave; once for each.
+    /// Arms the close timeout of a closed datagram socket, once.
     pub(crate) fn arm_datagram_close_timeout(&mut self, id: SocketId) {
         let over = self.deadline_in(self.options.close_timeout);
         let Some(datagram) = self.sockets.datagram_mut(id) else { return };
@@ -62,8 +62,8 @@ impl Io {
         }
     }
 
-    /// A datagram socket takes nothing more, and closes when those that it took are answered: within
-    /// the grace of a shutdown, or else within the time that a closed one has.
+    /// Stops receiving; the datagram socket closes when all replies are sent, within the grace of a
+    /// shutdown or else within the close timeout.
     pub(crate) fn await_answers(&mut self, id: SocketId) {
         if let Some(datagram) = self.sockets.datagram_mut(id) {
             datagram.suspend();
@@ -73,7 +73,7 @@ impl Io {
         }
     }
 
-    /// When time alone gives the loop something to do; `u64::MAX` is never.
+    /// The earliest deadline of any kind; `u64::MAX` when there is none.
     #[inline]
     pub(crate) fn next_deadline(&self) -> u64 {
         let timers = self.timers.next().unwrap_or(u64::MAX);

@@ -1,7 +1,7 @@
-//! How a connection leaves the loop for a handler that blocks, and how it comes back.
+//! Detaching the socket of a connection for a blocking handler, and reattaching it.
 //!
-//! It keeps its id, its place among the connections and its handler; only its socket is away. So
-//! limits, counters and shutdowns hold for it as for any other.
+//! The connection keeps its id, its permit and its handler; only its socket is out of the poll. So
+//! limits, counters and shutdowns apply to it as to any other.
 
 use std::io;
 use std::net::Shutdown;
@@ -16,8 +16,8 @@ use crate::io::table::SocketTable;
 use crate::net::{DetachedSocket, StopToken, StreamSocket};
 
 impl Io {
-    /// Takes the socket of a connection out of the loop. It blocks, and all shares of it must be
-    /// gone before it can come back.
+    /// Takes the socket of a connection out of the poll and makes it blocking. All clones of the
+    /// returned socket must be dropped before it can be reattached.
     pub(crate) fn detach(&mut self, id: SocketId) -> io::Result<Arc<Socket>> {
         self.uncork(id);
         let registry = self.poll.registry();
@@ -32,12 +32,12 @@ impl Io {
         Ok(socket)
     }
 
-    /// The socket of a connection, if it is away.
+    /// The socket of a connection, if it is detached.
     pub(crate) fn detached_socket(&self, id: SocketId) -> Option<&Socket> {
         self.detached.get(&id).map(|detached| &**detached.socket())
     }
 
-    /// The stop of this run, for reads that are to end with it.
+    /// The token that ends blocking reads when this run of the server shuts down.
     pub(crate) fn stop_token(&mut self) -> io::Result<Arc<StopToken>> {
         if let Some(token) = &self.stop_token {
             return Ok(Arc::clone(token));
@@ -47,25 +47,26 @@ impl Io {
         Ok(token)
     }
 
-    /// Has the reads of a socket that is away come to their end, behind what has come in.
+    /// Makes reads of a detached socket return EOF, behind what has arrived.
     pub(crate) fn end_reads(&self, id: SocketId) {
         if self.stop_token.as_ref().is_some_and(|token| token.request()) {
             return;
         }
         if let Some(socket) = self.detached_socket(id) {
-            // It fails when the peer is gone already.
+            // It fails when the peer has closed the connection already.
             let _ = socket.shutdown(Shutdown::Read);
         }
     }
 
-    /// Puts the socket of a connection back. One that somebody else still uses stays away, and the
-    /// connection ends without it. `silent_since`: nothing has moved since then but the stop.
+    /// Registers a detached socket again. If another clone of it is still in use, the connection
+    /// ends without a socket. `silent_since` is given when nothing has happened on the socket since
+    /// then but the stop.
     pub(crate) fn reattach(&mut self, id: SocketId, silent_since: Option<u64>) -> io::Result<()> {
         let Some(detached) = self.detached.remove(&id) else { return Ok(()) };
         let silent_since = silent_since.filter(|_| detached.has_no_input());
         let Some(socket) = detached.end()? else { return Ok(()) };
         self.replace_socket(id, socket)?;
-        // Unless it was looked into, there is no telling what happened meanwhile.
+        // Without that, what happened meanwhile is unknown.
         let readable = silent_since.is_none();
         let ready = Readiness { readable, writable: true, ..Readiness::default() };
         self.with_connection(id, |connection| {
@@ -75,12 +76,12 @@ impl Io {
         Ok(())
     }
 
-    /// An answer to one more datagram is owed, or to one less; the socket stays until none is.
+    /// Counts one more reply that is due (`on`), or one less; the socket stays open until none is.
     pub(crate) fn track_reply(&mut self, id: SocketId, on: bool) {
         self.with_datagram(id, |datagram| datagram.track_reply(on));
     }
 
-    /// Closes the descriptors of all sockets and forgets them: those of a forked child are copies.
+    /// Closes the descriptors of all sockets: those of a forked child are copies.
     #[cfg_attr(
         not(all(unix, feature = "processes")),
         expect(dead_code, reason = "nothing is forked")

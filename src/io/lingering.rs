@@ -1,7 +1,7 @@
-//! Who is over but for the end of its peer: the oldest first, and never too many.
+//! The lingering connections, oldest first, and never more than a limit.
 //!
-//! A connection that goes is not looked for in the row: it is dropped when it comes to the front, or
-//! when those that are gone outnumber the others.
+//! A connection that is removed is not searched for in the FIFO: its entry is dropped when it
+//! reaches the front, or when stale entries outnumber the others.
 
 use std::collections::VecDeque;
 
@@ -10,13 +10,13 @@ use crate::id::SocketId;
 /// The connections that linger.
 #[derive(Debug, Default)]
 pub(crate) struct Lingering {
-    /// In the order in which they began to; some are gone.
+    /// In the order in which they began to linger; some entries are stale.
     fifo: VecDeque<SocketId>,
-    /// How many are not.
+    /// How many entries are not stale.
     count: usize,
 }
 
-/// Those that are gone are tolerated up to this number, however few the others are.
+/// How many stale entries are tolerated, however few live ones there are.
 const STALE_ALLOWED: usize = 64;
 
 impl Lingering {
@@ -30,7 +30,7 @@ impl Lingering {
         self.count += 1;
     }
 
-    /// One is gone; `is_lingering` says of each whether it is still there.
+    /// Notes that one connection was removed; `is_lingering` returns whether another still lingers.
     #[inline]
     pub(super) fn remove(&mut self, is_lingering: impl Fn(SocketId) -> bool) {
         self.count -= 1;
@@ -39,7 +39,7 @@ impl Lingering {
         }
     }
 
-    /// The one that is there for the longest time.
+    /// The connection that has lingered for the longest time.
     pub(super) fn oldest(&mut self, is_lingering: impl Fn(SocketId) -> bool) -> Option<SocketId> {
         while let Some(id) = self.fifo.front().copied() {
             if is_lingering(id) {
@@ -94,7 +94,7 @@ mod tests {
         for n in 1..100_000 {
             lingering.add(id(n));
             *last.borrow_mut() = id(n);
-            // It goes at once.
+            // It is removed at once.
             *last.borrow_mut() = id(0);
             lingering.remove(is_lingering);
             assert!(lingering.fifo.len() <= STALE_ALLOWED + 4, "{}", lingering.fifo.len());

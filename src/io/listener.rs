@@ -1,4 +1,4 @@
-//! A socket that gives connections, and its patience with the errors of `accept`.
+//! A listening socket, and how errors of accept(2) are handled.
 
 use std::io;
 
@@ -8,32 +8,33 @@ use crate::net::{AcceptError, ListenerSocket, accept_error};
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) socket: ListenerSocket,
-    /// Clients may wait. Cleared only when `accept` finds nobody: an edge comes once.
+    /// The backlog may contain clients. Cleared only when `accept` would block, because an edge is
+    /// reported once.
     pub(super) readable: bool,
-    /// Nobody is accepted until somebody resumes it.
+    /// Paused by [`Io::pause`](crate::Io::pause).
     pub(super) paused: bool,
-    /// Nobody is accepted until a connection ends or the retry time comes.
+    /// Paused until a connection ends or the retry deadline expires.
     pub(super) paused_for_capacity: bool,
-    /// Somebody closed it; it goes in its next turn.
+    /// Closed; it is removed in its next turn.
     pub(crate) closing: bool,
-    /// The number under which its clients are handed to other loops, if they are.
+    /// Its index among the addresses of the group, when its clients are handed to other loops.
     pub(crate) addr_index: Option<usize>,
     /// Whether its id is in the queue.
     pub(super) queued: bool,
-    /// Errors of `accept` in a row that were one client's each.
+    /// How many transient errors of `accept` came in a row.
     transient_errors: u32,
     warnings: LogThrottle,
 }
 
-/// After so many clients were lost in a row it is not about them: something forbids to accept, and
-/// would again and again.
+/// After this many transient errors in a row the cause is not a single client (a firewall rule, for
+/// example), and retrying at once would spin.
 const MAX_TRANSIENT_ERRORS: u32 = 64;
 
 impl Listener {
     pub(crate) fn new(socket: ListenerSocket) -> Listener {
         Listener {
             socket,
-            // Whoever came before it was registered counts as well.
+            // A client may have connected before the socket was registered.
             readable: true,
             paused: false,
             paused_for_capacity: false,
@@ -49,18 +50,18 @@ impl Listener {
         self.closing || self.may_accept()
     }
 
-    /// Whether clients may wait, and nothing forbids to accept them.
+    /// Whether the backlog may contain clients and accepting is not paused.
     #[inline]
     pub(crate) fn may_accept(&self) -> bool {
         self.readable && !self.paused_for_capacity && !self.paused
     }
 
-    /// A client was accepted.
+    /// Notes that `accept` succeeded.
     pub(crate) fn note_success(&mut self) {
         self.transient_errors = 0;
     }
 
-    /// Says what to do about an error of `accept`.
+    /// Classifies an error of `accept` by what has to be done about it.
     pub(crate) fn classify(&mut self, error: &io::Error) -> AcceptError {
         match accept_error(error) {
             AcceptError::WouldBlock => {
@@ -80,7 +81,8 @@ impl Listener {
         }
     }
 
-    /// Whether an error may be logged now, and how many were not since the last one.
+    /// Returns how many errors were suppressed since the last logged one, or `None` when this one
+    /// is to be suppressed too.
     pub(crate) fn allow_warning(&mut self, now: u64) -> Option<u64> {
         self.warnings.allow(now)
     }

@@ -1,11 +1,12 @@
 //! The local addresses of our datagram sockets. A datagram that claims to come from one of them is dropped.
 //!
-//! The sender of a datagram is easily forged. One that seems to come from an echo service, sent to
-//! an echo service, would be answered for ever (CERT CA-1996-01).
+//! The source address of a datagram is easily forged. A datagram to an echo service that seems to
+//! come from an echo service would be answered for ever (CERT CA-1996-01).
 //!
-//! Which addresses this machine has nobody need be asked: an answer to one of them comes back to
-//! it, so where datagrams were sent to is remembered, and what then seems to come from there with
-//! the port of an own socket is our own. A forged one is answered once at most, and its answer never.
+//! The addresses of this machine are learned instead of listed: a reply to one of them comes back
+//! to this machine, so the destinations of datagrams are remembered, and a datagram that seems to
+//! come from one of those with the port of one of our sockets is our own. A forged datagram is
+//! answered once at most, and its answer never.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -15,29 +16,30 @@ use crate::addr::Addr;
 use crate::conn::packets::Destination;
 use crate::id::SocketId;
 
-/// The addresses that datagram sockets of this server are bound to.
+/// The addresses that the datagram sockets of this server are bound to.
 #[derive(Debug, Default)]
 pub(crate) struct LocalAddrs {
     bound: Vec<(SocketId, SocketAddr)>,
-    /// Of Unix sockets.
+    /// Bound names of Unix sockets.
     names: Vec<(SocketId, Addr)>,
-    /// The port of each of them, for the question that is asked about every datagram.
+    /// The port of each bound address, for the check of every datagram.
     ports: Vec<u16>,
-    /// What the system said last about an address: interfaces seldom change, and asking costs.
+    /// The last answer of the system about an address: interfaces seldom change, and asking costs
+    /// system calls.
     cached_answer: Option<(IpAddr, bool)>,
     learned: Arc<LearnedAddrs>,
 }
 
-/// Addresses of this machine to which datagrams were sent that had the port of an own socket; all
-/// loops of a group share them, as an answer of the one may come to another.
+/// Addresses of this machine that datagrams with the port of one of our sockets were sent to. All
+/// loops of a group share them, because a reply of one loop may arrive at another.
 #[derive(Debug, Default)]
 pub(crate) struct LearnedAddrs(Mutex<BTreeSet<IpAddr>>);
 
-/// So many are remembered; with one more it begins anew.
+/// How many addresses are remembered; one more clears the set.
 const MAX_LEARNED: usize = 4_096;
 
 impl LearnedAddrs {
-    /// Whether `peer` is one of them. From now on `local` is, if that is given.
+    /// Whether `peer` is in the set. Then adds `local`, if it is given.
     fn contains(&self, peer: IpAddr, local: Option<IpAddr>) -> bool {
         let mut learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let contains = Some(peer) == local || learned.contains(&peer);
@@ -72,16 +74,16 @@ impl LocalAddrs {
         self.ports.extend(self.bound.iter().map(|(_, own)| own.port()));
     }
 
-    /// From now on the addresses of this machine are those that others met too.
+    /// Shares the learned addresses with the other loops of a group.
     pub(crate) fn share(&mut self, learned: &Arc<LearnedAddrs>) {
         self.learned = Arc::clone(learned);
     }
 
-    /// Whether `peer` may be one of these: the question that costs nothing.
+    /// Whether `peer` has the port of a bound address: the cheap check.
     #[inline]
     pub(crate) fn might_contain(&self, peer: SocketAddr) -> bool {
         let port = peer.port();
-        // There are few; `contains` is made for many, and costs more to begin.
+        // There are few ports; a plain loop is faster than `slice::contains`.
         for own in &self.ports {
             if *own == port {
                 return true;
@@ -90,15 +92,17 @@ impl LocalAddrs {
         false
     }
 
-    /// Whether `name` is that of socket `of`, or of any if that is `None`. The system says who sent a
-    /// Unix datagram, so nobody can forge it; but two services may still be made to talk for ever.
+    /// Whether `name` is the name of the socket `of`, or of any socket if `of` is `None`. The
+    /// kernel reports the sender of a Unix datagram, so it cannot be forged; but two services could
+    /// still be made to answer each other for ever.
     pub(crate) fn contains_name(&self, of: Option<SocketId>, name: &Addr) -> bool {
         self.names.iter().any(|(id, own)| own == name && of.is_none_or(|of| of == *id))
     }
 
-    /// Whether `peer` is the address of socket `of`, or of any if that is `None`. `at` is the socket
-    /// to which its datagram came, and `destination` the address, if the system says so much. If it
-    /// does not, `is_local` says whether an address belongs to this machine.
+    /// Whether `peer` is an address of the socket `of`, or of any socket if `of` is `None`. `at` is
+    /// the socket that received the datagram, and `destination` the address it was sent to, if the
+    /// system reports that. If it does not, `is_local` returns whether an address belongs to this
+    /// machine.
     pub(crate) fn contains(
         &mut self,
         of: Option<SocketId>,
@@ -145,7 +149,7 @@ impl LocalAddrs {
     }
 }
 
-/// The address of a machine; a group is none.
+/// The IP address, unless it is a multicast group.
 fn canonical(addr: Option<SocketAddr>) -> Option<IpAddr> {
     addr.map(|addr| addr.ip().to_canonical()).filter(|ip| !ip.is_multicast())
 }

@@ -1,7 +1,7 @@
 //! A channel that wakes the poll.
 //!
-//! Other threads put commands in; the loop takes them all out once a turn. However many there
-//! are, the loop is woken once a batch, and a command that does not fit is an error at once.
+//! Other threads push commands; the loop drains them once a turn. The loop is woken once a batch,
+//! and a command that does not fit is an error at once.
 
 use std::fmt;
 use std::io;
@@ -13,10 +13,10 @@ use mio::Waker;
 
 use crate::stats::ShutdownReport;
 
-/// Commands of type `C` for one loop, and the order to stop.
+/// Commands of type `C` for one loop, and its request to stop.
 pub(crate) struct Mailbox<C> {
     waker: Waker,
-    /// There is something to look at, and the loop has been woken for it.
+    /// The mailbox is not empty, and the loop has been woken for that.
     pending: AtomicBool,
     state: Mutex<MailboxState<C>>,
     run_ended: Condvar,
@@ -29,21 +29,21 @@ struct MailboxState<C> {
     run: RunState,
     /// How many threads wait for the end of the run.
     waiting: usize,
-    /// The server is gone.
+    /// The server was dropped.
     closed: bool,
 }
 
-/// What the other loops of a group may ask of one, whatever its commands are.
+/// What the other loops of a group may ask of a loop, whatever its commands are.
 pub(crate) trait LoopControl: Send + Sync {
-    /// Has the loop look around.
+    /// Wakes the loop.
     fn wake(&self);
-    /// Has the present run end, or the first one.
+    /// Stops the present run, or the first one.
     fn stop(&self, grace: Duration);
 }
 
 impl<C: Send> LoopControl for Mailbox<C> {
     fn wake(&self) {
-        // It fails only where the poll is broken, which ends that loop anyway.
+        // It fails only when the poll is broken, which ends that loop anyway.
         let _ = self.update_and_wake(|_| Ok(()));
     }
 
@@ -54,7 +54,7 @@ impl<C: Send> LoopControl for Mailbox<C> {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum RunState {
-    /// No run has begun: an order to stop waits for the first.
+    /// No run has begun: a request to stop waits for the first.
     NotYet,
     Running,
     /// The last run has ended: there is nothing to stop.
@@ -75,8 +75,9 @@ impl<C> Mailbox<C> {
     }
 
     /// # Errors
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when too many wait,
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the server is gone.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when
+    /// [`Options::post_queue`](crate::Options::post_queue) commands wait,
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the server was dropped.
     pub(crate) fn post(&self, command: C) -> io::Result<()> {
         let limit = self.limit;
         self.update_and_wake(|state| {
@@ -89,19 +90,20 @@ impl<C> Mailbox<C> {
         })
     }
 
-    /// For what somebody else has bounded already: the end of offloaded work.
+    /// Pushes a command without a limit, for commands that are bounded elsewhere: the results of
+    /// offloaded work.
     pub(crate) fn post_unbounded(&self, command: C) {
-        // A server that is gone has nobody waiting for the result.
+        // When the server was dropped, the result is not needed.
         let _ = self.update_and_wake(|state| {
             state.commands.push(command);
             Ok(())
         });
     }
 
-    /// Says whether there is a run to stop, or will be a first one.
+    /// Requests a stop. `false` when there is no run to stop, nor a first one to come.
     pub(crate) fn post_stop(&self, grace: Duration) -> bool {
         let mut stops = false;
-        // A server that is gone has stopped.
+        // A dropped server has stopped.
         let _ = self.update_and_wake(|state| {
             stops = !matches!(state.run, RunState::Ended(_));
             if stops {
@@ -125,13 +127,14 @@ impl<C> Mailbox<C> {
         if self.pending.swap(true, Ordering::AcqRel) { Ok(()) } else { self.waker.wake() }
     }
 
-    /// Whether [`Mailbox::drain`] would find something. Costs one load.
+    /// Whether [`Mailbox::drain`] would return something. Costs one load.
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
         self.pending.load(Ordering::Acquire)
     }
 
-    /// Takes everything out: the commands (into an empty `Vec`) and the order to stop.
+    /// Takes everything out: the commands (into `commands`, which must be empty) and the request to
+    /// stop.
     pub(crate) fn drain(&self, commands: &mut Vec<C>) -> Option<Duration> {
         debug_assert!(commands.is_empty());
         // Cleared before the commands are taken: one that is pushed after this must wake the loop again.
@@ -153,7 +156,8 @@ impl<C> Mailbox<C> {
         self.run_ended.notify_all();
     }
 
-    /// Waits for the end of the present run, or of the first one. `None` when it takes too long.
+    /// Waits for the end of the present run, or of the first one. `None` after `timeout`, or when
+    /// the server was dropped.
     pub(crate) fn wait(&self, timeout: Duration) -> Option<ShutdownReport> {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.lock();
@@ -184,7 +188,7 @@ impl<C> Mailbox<C> {
         drop(dropped);
     }
 
-    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+    /// No code panics while it holds the lock, so a poisoned lock is used as any other.
     fn lock(&self) -> MutexGuard<'_, MailboxState<C>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -214,14 +218,14 @@ mod tests {
         (poll, Arc::new(Mailbox::new(waker, 10)))
     }
 
-    /// What somebody hears who waits for the end of the run when that comes.
+    /// What a thread that waits for the end of the run gets when `end` is called.
     fn heard(end: impl FnOnce(&Mailbox<()>)) -> Option<ShutdownReport> {
         let (_poll, mailbox) = mailbox();
         mailbox.begin_run();
         let (sender, answer) = mpsc::channel();
         let waits = Arc::clone(&mailbox);
         thread::spawn(move || sender.send(waits.wait(LONG)));
-        // It sleeps when it has given back the lock under which it said so.
+        // The waiting thread has released the lock under which it set the counter, so it sleeps.
         while mailbox.lock().waiting == 0 {
             thread::yield_now();
         }
@@ -242,7 +246,7 @@ mod tests {
         assert!(mailbox.post_stop(LONG), "for the first run");
         mailbox.begin_run();
         assert_eq!(mailbox.drain(&mut Vec::new()), Some(LONG));
-        // It comes after the last look of the loop.
+        // It is pushed after the loop has drained the mailbox for the last time.
         assert!(mailbox.post_stop(LONG));
         mailbox.end_run(ShutdownReport::default());
         assert!(!mailbox.post_stop(LONG), "there is nothing to stop");

@@ -1,8 +1,8 @@
-//! The sockets and timers of one server, and what may be done to them.
+//! The sockets and timers of one loop, and the commands on them.
 //!
-//! Every method here takes effect as a note: it changes what a socket wants and gives it a turn.
-//! Nothing calls a handler, and nothing but a large `send` moves a byte. An id whose socket is gone
-//! is "gone", never an error and never another socket.
+//! A command changes the state of a socket and queues it for a turn. No command calls a handler,
+//! and only a large `send` writes. An id whose socket is closed reaches nothing, and never another
+//! socket.
 //!
 //! This room may use `values`, `conn` and `net`. Start reading at [`Io`].
 
@@ -74,46 +74,46 @@ pub struct Io {
     pub(crate) cork: CorkBuffer,
     pub(crate) pool: BufferPool,
     pub(crate) timers: Timers,
-    /// When a connection has been idle for too long, or a listener tries again.
+    /// Idle and close timeouts of connections, and when listeners retry.
     pub(crate) deadlines: DeadlineQueue<SocketId>,
-    /// Who only waits for the end of its peer.
+    /// Connections that only wait for the EOF of their peer.
     pub(crate) lingering: Lingering,
-    /// When a peer has left too long unfinished what it has begun.
+    /// When the rest of a frame is due ([`Options::frame_timeout`]).
     pub(crate) frame_deadlines: DeadlineQueue<SocketId>,
     pub(crate) stats: Stats,
     pub(crate) trace: Tracer,
     pub(crate) options: Options,
     pub(crate) watermarks: Watermarks,
-    /// Nanoseconds from `epoch` to the last look at the clock, once a turn.
+    /// Nanoseconds from `epoch` to the beginning of this turn.
     pub(crate) now: u64,
     pub(crate) epoch: Instant,
-    /// The clock does not go by itself; it shows this.
+    /// The time that a test has set instead of the clock.
     #[cfg(feature = "testing")]
     pub(crate) stopped_at: Option<u64>,
     pub(crate) shutdown_state: ShutdownState,
-    /// What outgoing connections that do not stand yet have before them.
+    /// Connections that are not established yet.
     pub(crate) attempts: ConnectAttempts,
-    /// How many pieces of work of a connection are under way in other threads.
+    /// How many offloaded jobs of each connection are running or queued.
     offloaded: BTreeMap<SocketId, usize>,
-    /// What looks their names up.
+    /// Looks up the names of outgoing connections.
     pub(crate) resolver: Resolver,
-    /// The sockets of connections whose handlers block.
+    /// The sockets of connections with blocking handlers.
     detached: BTreeMap<SocketId, DetachedSocket>,
-    /// What ends the reads of their handlers at a shutdown, once one waits with it.
+    /// Ends the reads of those sockets at a shutdown; made for the first of them.
     pub(crate) stop_token: Option<Arc<StopToken>>,
-    /// A handler asked for the end of the run.
+    /// A handler returned [`Exit`].
     pub(crate) exit_requested: Option<io::Error>,
-    /// Where datagram sockets of this server are bound.
+    /// The bound addresses of datagram sockets.
     pub(crate) local_addrs: LocalAddrs,
     /// How many more clients or datagrams `handle_request` takes; `None` is any number.
     pub(crate) accept_quota: Option<usize>,
     /// [`Options::idle_timeout`] in nanoseconds; `u64::MAX` is for ever.
     idle_timeout_ns: u64,
-    /// [`Options::frame_timeout`] in the same way.
+    /// [`Options::frame_timeout`] likewise.
     pub(crate) frame_timeout_ns: u64,
 }
 
-/// How long a shortage at `accept` is waited out before the next try.
+/// How long a listener waits after `accept` has failed for lack of descriptors or memory.
 pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 impl Io {
@@ -154,13 +154,12 @@ impl Io {
         })
     }
 
-    /// A time from now on the loop's clock; too far off is the end of time.
+    /// The time on the loop's clock at which `duration` has passed; saturates.
     pub(crate) fn deadline_in(&self, duration: Duration) -> u64 {
         self.now.saturating_add(nanoseconds(duration))
     }
 
-    /// Remembers that a handler asked for the end of the run, if that is what its error says. The
-    /// last one is told.
+    /// Records that a handler has returned [`Exit`]. `false` when `error` is another one.
     pub(crate) fn record_exit(&mut self, error: &io::Error) -> bool {
         let exits = Exit::is_exit(error);
         if exits {
@@ -169,7 +168,8 @@ impl Io {
         exits
     }
 
-    /// Says whether there is such a connection.
+    /// Changes a connection and queues it if that gives it something to do. `false` when there is
+    /// none.
     fn with_connection(&mut self, id: SocketId, change: impl FnOnce(&mut Connection)) -> bool {
         self.uncork(id);
         let Some(connection) = self.sockets.connection_mut(id) else { return false };
@@ -181,7 +181,7 @@ impl Io {
     }
 }
 
-/// More than five hundred years are for ever.
+/// Saturates after 584 years.
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,16 +1,16 @@
-//! Names that are looked up: which one next, and on whose behalf.
+//! The queue of name look-ups: which one is next, and for which owner.
 //!
-//! The system's look-up blocks, sometimes for half a minute, and cannot be called off. So each one
-//! under way holds a thread, threads are few, and who asks for many names must not take them all:
-//! an [`Owner`] may hold as many as are left over for the others, and owners take turns. Equal names
-//! are looked up once. This file knows no thread; see [`crate::io::resolver`].
+//! getaddrinfo(3) blocks, sometimes for half a minute, and cannot be cancelled. So each look-up
+//! that runs occupies a thread, and threads are few. One client that asks for many names must not
+//! occupy all of them: an [`Owner`] may occupy as many threads as it leaves free, and owners take
+//! turns. Equal names are looked up once. This file starts no thread; [`crate::io::resolver`] does.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::id::SocketId;
 
-/// On whose behalf a name is looked up.
+/// For which party a name is looked up.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Owner {
     /// The program itself, from outside of its handlers.
@@ -22,7 +22,8 @@ pub(super) enum Owner {
 }
 
 impl Owner {
-    /// The client at this address. Who has one IPv6 address usually has all of its /64 network.
+    /// The client at this address. A client with one IPv6 address usually has the whole /64
+    /// network.
     pub(super) fn client(addr: IpAddr) -> Owner {
         Owner::Client(match addr.to_canonical() {
             IpAddr::V6(ip) => {
@@ -34,17 +35,17 @@ impl Owner {
     }
 }
 
-/// The names that somebody waits for. Each waiting entry belongs to an open connection, so
+/// The names that connections wait for. Each waiting entry belongs to an open connection, so
 /// [`Options::max_connections`](crate::Options::max_connections) bounds them.
 #[derive(Debug)]
 pub(super) struct Names {
     lookups: HashMap<String, Lookup>,
-    /// Who waits for a thread, in turns; the front has the next one. None of them is empty.
+    /// The queue of each owner that waits for a thread, in turns; the front is next. None is empty.
     queues: VecDeque<Queue>,
-    /// How many threads each owner holds; none of them is 0.
+    /// How many threads each owner occupies; no entry is 0.
     threads: HashMap<Owner, usize>,
     running: usize,
-    /// How many threads there may be.
+    /// The limit of threads.
     max_threads: usize,
 }
 
@@ -57,7 +58,7 @@ struct Queue {
 #[derive(Debug, Default)]
 struct Lookup {
     waiting: Vec<(SocketId, Owner)>,
-    /// Whose thread is at it, if one is.
+    /// The owner whose thread looks it up, if one does.
     running_for: Option<Owner>,
 }
 
@@ -72,14 +73,15 @@ impl Names {
         }
     }
 
-    /// A connection waits for a name.
+    /// Adds a connection that waits for `host`.
     pub(super) fn request(&mut self, host: &str, owner: Owner, id: SocketId) {
         let lookup = self.lookups.entry(host.to_string()).or_default();
         lookup.waiting.push((id, owner));
         if lookup.running_for.is_some() {
             return;
         }
-        // Who asks for what somebody else waits for need not wait as long as that one.
+        // A name that another owner waits for is queued for this owner too, whose turn may come
+        // earlier.
         match self.queues.iter_mut().find(|queue| queue.owner == owner) {
             Some(queue) if queue.hosts.iter().any(|one| one == host) => {}
             Some(queue) => queue.hosts.push_back(host.to_string()),
@@ -87,7 +89,7 @@ impl Names {
         }
     }
 
-    /// The name that is to be looked up now, by a thread that is free.
+    /// The name to be looked up next, if a thread is free for it.
     pub(super) fn next(&mut self) -> Option<String> {
         for _ in 0..self.queues.len() {
             let mut queue = self.queues.pop_front()?;
@@ -108,14 +110,14 @@ impl Names {
         None
     }
 
-    /// Whether an owner may hold one more thread: it holds fewer than are free. So one alone has
-    /// half of them, and there is one for whoever comes after it.
+    /// Whether an owner may occupy one more thread: it occupies fewer than are free. So a single
+    /// owner gets half of them, and one is left for the next owner.
     fn has_thread_for(&self, owner: Owner) -> bool {
         let threads = self.threads.get(&owner).copied().unwrap_or(0);
         threads < self.max_threads.saturating_sub(self.running)
     }
 
-    /// The first name of a queue that somebody still waits for, and no thread is at.
+    /// The first name of a queue that a connection still waits for and no thread looks up.
     fn take_runnable(&self, queue: &mut Queue) -> Option<String> {
         let wanted = |host: &String| {
             self.lookups.get(host).is_some_and(|lookup| lookup.running_for.is_none())
@@ -136,7 +138,7 @@ impl Names {
         }
     }
 
-    /// A thread is done with a name; these connections wait for it.
+    /// Frees the thread of a name and returns the connections that wait for it.
     pub(super) fn finish(&mut self, host: &str) -> Vec<SocketId> {
         let Some(lookup) = self.lookups.remove(host) else { return Vec::new() };
         if let Some(owner) = lookup.running_for {
@@ -151,7 +153,8 @@ impl Names {
         lookup.waiting.into_iter().map(|(id, _)| id).collect()
     }
 
-    /// A connection waits no more. A thread that is at its name goes on, since nothing stops it.
+    /// Removes a connection that waited. A thread that looks up its name goes on, because it cannot
+    /// be stopped.
     pub(super) fn cancel(&mut self, host: &str, id: SocketId) {
         let Some(lookup) = self.lookups.get_mut(host) else { return };
         let Some(nth) = lookup.waiting.iter().position(|(one, _)| *one == id) else { return };

@@ -1,21 +1,22 @@
-//! Work that handlers have offloaded, so that the ends of their sockets wait for its answers.
+//! Counts the offloaded work of each socket, because EOF and shutdown are delivered after its
+//! results.
 
 use super::Io;
 use crate::id::SocketId;
 
 impl Io {
-    /// Another thread is at work for this socket. What has no conversation waits for nothing.
+    /// Counts one more job for this socket. Sources and listeners do not wait for jobs.
     pub(crate) fn begin_offloaded(&mut self, id: SocketId) {
         if let Some(connection) = self.sockets.connection_mut(id) {
             connection.stream.set_offloaded(true);
-            // At most Options::offload_queue entries, since each counts work that is under way.
+            // At most `Options::offload_queue` entries, because each counts a job that is not done.
             *self.offloaded.entry(id).or_default() += 1;
         } else {
             self.with_datagram(id, |datagram| datagram.track_reply(true));
         }
     }
 
-    /// A piece of that work is done; its socket may be gone.
+    /// Counts one job less; the socket may be closed.
     pub(crate) fn end_offloaded(&mut self, id: SocketId) {
         let Some(count) = self.offloaded.get_mut(&id) else {
             self.with_datagram(id, |datagram| datagram.track_reply(false));

@@ -43,7 +43,7 @@ impl Io {
         Ok(id)
     }
 
-    /// Connects a datagram socket, which is done at once.
+    /// Connects a datagram socket, which never waits.
     pub(crate) fn open_connected(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
         first_that_works("connect to", addrs, |addr| {
             let socket = DatagramSocket::connect(addr, &self.options)?;
@@ -94,13 +94,14 @@ impl Io {
         Ok(id)
     }
 
-    /// A connection in the making, which has no socket yet. It is not counted yet.
+    /// Stores a connection that is connecting and has no socket yet. The counters do not include it
+    /// yet.
     pub(super) fn insert_connecting(&mut self) -> io::Result<SocketId> {
         let connection = Connection::new(StreamSocket::Unopened, true, self.now);
         self.sockets.insert_connection(connection).ok_or_else(no_id_left)
     }
 
-    /// Registers a connection that stands. It is not counted yet.
+    /// Registers an established connection. The counters do not include it yet.
     #[inline]
     pub(crate) fn register_connection(&mut self, socket: StreamSocket) -> io::Result<SocketId> {
         let mut connection = Connection::new(socket, false, self.now);
@@ -119,12 +120,12 @@ impl Io {
         Ok(id)
     }
 
-    /// Gives a connection another socket, and all its time again.
+    /// Replaces the socket of a connection and restarts its idle time.
     pub(super) fn replace_socket(&mut self, id: SocketId, socket: StreamSocket) -> io::Result<()> {
         let registry = self.poll.registry();
         let Some(connection) = self.sockets.connection_mut(id) else { return Ok(()) };
         connection.active_at = self.now;
-        // Its close takes it from the poll, but not on every system.
+        // Closing the descriptor deregisters it, but not on every system.
         let _ = connection.stream.replace_transport(socket).deregister(registry);
         connection.register(registry, id.token())
     }

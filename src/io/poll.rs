@@ -14,8 +14,8 @@ impl Io {
         self.poll.registry()
     }
 
-    /// Waits for events, not beyond the next deadline and not at all while a socket has something
-    /// to do.
+    /// Waits for events, at most until the next deadline, and not at all while the queue is not
+    /// empty.
     #[inline]
     pub(crate) fn wait(&mut self, events: &mut Events, most: Option<Duration>) -> io::Result<()> {
         let timeout = self.timeout(most);
@@ -27,7 +27,7 @@ impl Io {
         self.update_clock();
         match polled {
             Ok(()) => {}
-            // A signal. Those of the wait before are gone: mio clears them before it waits.
+            // A signal. `events` is empty then: mio clears it before it waits.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -37,8 +37,8 @@ impl Io {
         Ok(())
     }
 
-    /// Looks for events again and again for as long as [`Options::busy_poll`] says, and only then sleeps:
-    /// who is awake when a message comes need not be woken, which costs more than many a look.
+    /// Polls repeatedly for as long as [`Options::busy_poll`](crate::Options::busy_poll) says, and
+    /// only then sleeps: waking a sleeping thread costs more than many polls.
     #[inline(never)]
     fn busy_poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let spin =
@@ -84,7 +84,7 @@ impl Io {
         Some(most.map_or(left, |most| most.min(left)))
     }
 
-    /// Has room reported to a datagram socket that refused to send.
+    /// Updates the write interest of a datagram socket.
     pub(crate) fn update_datagram_write_interest(&mut self, id: SocketId) -> io::Result<()> {
         let registry = self.poll.registry();
         match self.sockets.datagram_mut(id) {
@@ -93,7 +93,7 @@ impl Io {
         }
     }
 
-    /// Has room reported to a connection whose output was refused, where that must be asked for.
+    /// Updates the write interest of a connection, on sockets that need it.
     #[inline]
     pub(crate) fn update_write_interest(&mut self, id: SocketId) -> io::Result<()> {
         let registry = self.poll.registry();

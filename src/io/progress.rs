@@ -1,11 +1,13 @@
-//! What counts as movement of a connection when its time is over, and what is silence of our own.
+//! Whether a connection whose deadline has expired gets more time: its peer makes progress, or the
+//! silence is our own.
 //!
-//! Bytes that are read or written are noted as they move. What the peer acknowledges of what the
-//! system has taken is asked for only when a deadline comes up and nothing was noted, so an ordinary
-//! message pays nothing for it.
+//! Reads and writes are recorded as they happen. What the peer has acknowledged of the bytes in the
+//! kernel is asked for only when a deadline expires and no byte has moved, so an ordinary message
+//! pays nothing for it.
 //!
-//! A connection that lingers goes by nginx's rule: for a time in all, and for as long as something
-//! comes or the answer is on its way; there are never more than so many, and the oldest goes.
+//! A lingering connection follows nginx's rule: it has a time in all, and lingers on while input
+//! arrives or the answer is not acknowledged. At most `Options::max_lingering` linger; the oldest
+//! is removed.
 
 use crate::conn::stream::CloseState;
 use crate::id::SocketId;
@@ -18,14 +20,16 @@ const LINGER_AT_SHUTDOWN: u64 = 2_000_000_000;
 const MILLISECOND: u64 = 1_000_000;
 
 impl Io {
-    /// How much the system has taken for the peer of `id` that the peer has not acknowledged (TCP), or
-    /// not read (Unix), as memory of the system, which is somewhat more than the bytes. A peer that
-    /// reads slowly and steadily makes it fall although the system may report no room for minutes;
-    /// so a handler whose timer asks whether its peer is still there adds this to [`Io::pending_output`]
-    /// and compares that with what it was at the timer before. It costs a system call.
+    /// How many bytes of memory the kernel uses for output that the peer of `id` has not
+    /// acknowledged (TCP) or not read (Unix); that is somewhat more than the bytes themselves. A
+    /// peer that reads slowly and steadily makes the figure fall although the socket may not become
+    /// writable for minutes. A handler whose timer checks whether its peer makes progress adds this
+    /// to [`Io::pending_output`] and compares the sum with that of the timer before. It costs a
+    /// system call.
     ///
-    /// `None` when there is no such connection, and where the system does not say: on all but Linux
-    /// (since 4.12), without the feature `sys`, and while a handler that blocks has the socket.
+    /// `None` when there is no such connection, and where the system does not report it: everywhere
+    /// but on Linux (since 4.12), without the feature `sys`, and while a blocking handler has the
+    /// socket.
     ///
     /// ```
     /// use socketserver::testing::TestServer;
@@ -43,13 +47,13 @@ impl Io {
         connection.stream.transport().unacknowledged().map(|bytes| bytes as usize)
     }
 
-    /// Whether the end of the peer was read.
+    /// Whether EOF was read.
     pub(crate) fn has_eof(&self, id: SocketId) -> bool {
         self.sockets.connection(id).is_some_and(|connection| connection.stream.has_eof())
     }
 
-    /// The time of a connection is over. Whether its peer has acknowledged something meanwhile, or
-    /// may have: then it begins anew. One look a deadline.
+    /// Restarts the expired deadline of a connection if its peer has acknowledged something
+    /// meanwhile, or may have. Costs one system call a deadline.
     pub(crate) fn goes_on(&mut self, id: SocketId) -> bool {
         let now = self.now;
         let Some(connection) = self.sockets.connection_mut(id) else { return false };
@@ -66,8 +70,8 @@ impl Io {
         goes_on
     }
 
-    /// Whether the silence of a connection is our own doing: a thread works for it, or its handler
-    /// has paused it and owes the peer the next word. Its idle time begins anew.
+    /// Restarts the expired idle timeout of a connection if the silence is our own: another thread
+    /// works for it, or its handler has paused it and the peer waits for an answer.
     pub(crate) fn extend_if_busy(&mut self, id: SocketId) -> bool {
         let Some(connection) = self.sockets.connection_mut(id) else { return false };
         let stream = &connection.stream;
@@ -81,7 +85,7 @@ impl Io {
         is_ours
     }
 
-    /// The time of a connection has begun anew.
+    /// Starts the deadline of a connection over.
     fn restart_deadline(&mut self, id: SocketId) {
         let Some(connection) = self.sockets.connection_mut(id) else { return };
         connection.stream.clear_idle_recheck();
@@ -90,7 +94,7 @@ impl Io {
 
     // Lingering.
 
-    /// A connection lingers from now on.
+    /// Begins to linger.
     pub(crate) fn begin_lingering(&mut self, id: SocketId) {
         let now = self.now;
         let Some(connection) = self.sockets.connection_mut(id) else { return };
@@ -102,7 +106,7 @@ impl Io {
         }
     }
 
-    /// Closes the connection that lingers for the longest time; says whether there was one.
+    /// Removes the connection that has lingered for the longest time. `false` when none lingers.
     pub(crate) fn remove_oldest_lingering(&mut self) -> bool {
         let sockets = &self.sockets;
         let Some(id) = self.lingering.oldest(|id| sockets.is_lingering(id)) else { return false };
@@ -110,7 +114,7 @@ impl Io {
         true
     }
 
-    /// When the present patience with a connection that lingers ends.
+    /// The present deadline of a lingering connection.
     pub(super) fn linger_deadline(&self, connection: &Connection) -> u64 {
         let silent =
             connection.last_active().saturating_add(nanoseconds(self.options.linger_timeout));
@@ -126,8 +130,8 @@ impl Io {
         }
     }
 
-    /// Whether one lingers on although nothing came in time: the answer is still on its way, or what
-    /// came is read only in this turn.
+    /// Extends the linger deadline although nothing arrived in time, if the answer is not
+    /// acknowledged yet, or if input is read in this turn.
     fn extend_lingering(&mut self, id: SocketId) -> bool {
         let (now, most) = (self.now, self.linger_limit());
         let Some(connection) = self.sockets.connection_mut(id) else { return false };
@@ -150,7 +154,7 @@ impl Io {
         true
     }
 
-    /// A shutdown begins, which has less time for them.
+    /// Arms the deadlines of lingering connections again, because a shutdown shortens them.
     pub(super) fn rearm_lingering(&mut self) {
         for id in self.sockets.ids() {
             if self.sockets.is_lingering(id) {
@@ -161,7 +165,7 @@ impl Io {
 }
 
 impl Connection {
-    /// Its handler is shown input again.
+    /// Delivers input to the handler again.
     pub(super) fn resume(&mut self, now: u64) {
         if self.stream.is_paused() {
             self.restart_idle(now);
@@ -169,28 +173,29 @@ impl Connection {
         self.stream.resume();
     }
 
-    /// From now on it is the peer who is waited for, if the connection is open. No byte has moved
-    /// for that, so what was last seen of its acknowledgements is still good to compare with.
+    /// Starts the idle time over, because the connection waits for the peer from now on. No byte
+    /// has moved, so the last sample of acknowledgements stays valid.
     pub(super) fn restart_idle(&mut self, now: u64) {
         if self.stream.close_state() == CloseState::Open && !self.stream.is_connecting() {
             self.active_at = now | self.active_at & SAMPLED;
         }
     }
 
-    /// When a byte last moved, as far as is known.
+    /// When a byte was last known to move.
     pub(super) fn last_active(&self) -> u64 {
         self.active_at & !SAMPLED
     }
 
-    /// Looks how much the peer has not acknowledged; if no byte moves, the next deadline compares
-    /// with that, and counts from now.
+    /// Samples how much the peer has not acknowledged. If no byte moves, the next deadline compares
+    /// with that sample, and counts from now.
     pub(crate) fn sample_unacknowledged(&mut self, now: u64) {
         self.sample = self.stream.transport().unacknowledged().unwrap_or(0);
         self.active_at = now | SAMPLED;
     }
 
-    /// Whether less is not acknowledged than at the last look. When a byte has moved since, there is
-    /// no telling; then whether anything is not.
+    /// Samples again, and returns whether less is unacknowledged than at the last sample. When a
+    /// byte has moved since, the samples cannot be compared, and anything that is unacknowledged
+    /// counts as progress.
     fn take_acknowledged(&mut self, now: u64) -> bool {
         let before = (self.active_at & SAMPLED != 0).then_some(self.sample);
         let left = self.stream.transport().unacknowledged().unwrap_or(0);
@@ -204,7 +209,8 @@ impl Connection {
     fn begin_lingering(&mut self, now: u64) {
         self.is_lingering = true;
         self.active_at = now;
-        // Rounded up, so that none ends early; of so many milliseconds the lower half is enough.
+        // Rounded up, so that no connection ends early. The lower 32 bits of the milliseconds are
+        // enough.
         self.sample = now.div_ceil(MILLISECOND) as u32;
     }
 

@@ -1,4 +1,4 @@
-//! What can be asked about a socket and about the server.
+//! Questions about a socket, and about the server.
 
 use super::Io;
 use crate::addr::Addr;
@@ -10,8 +10,7 @@ use crate::net::{local_addr_of, peer_addr_of};
 use crate::stats::Stats;
 
 impl Io {
-    /// Whether the socket exists and, if it is a connection, neither side of the program has
-    /// closed it.
+    /// Whether the socket exists and this program has not closed it.
     #[must_use]
     pub fn is_open(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
@@ -27,8 +26,9 @@ impl Io {
         }
     }
 
-    /// Whether output waits above high water, or has not fallen to low water since it did; of a
-    /// datagram socket, whether something found no room in its queue since that was last empty.
+    /// Whether pending output has exceeded high water and has not fallen to low water since. For a
+    /// datagram socket, whether a datagram was dropped because the send queue was full, and the
+    /// queue has not been empty since.
     #[must_use]
     pub fn is_congested(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
@@ -38,7 +38,7 @@ impl Io {
         }
     }
 
-    /// Whether [`Io::pause`] holds.
+    /// Whether the socket is paused ([`Io::pause`]).
     #[must_use]
     pub fn is_paused(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
@@ -50,16 +50,16 @@ impl Io {
         }
     }
 
-    /// How many bytes wait to be sent. Of what other connections were sent in this round, only
-    /// that is counted which does not leave with its end.
+    /// How many bytes wait to be sent. Bytes that other connections have sent to `id` in this round
+    /// are counted only where they do not leave at the end of it.
     #[must_use]
     pub fn pending_output(&self, id: SocketId) -> usize {
         let waiting = self.sockets.connection(id).map_or(0, |c| c.stream.unsent());
         waiting + if self.cork.is_corked(id) { self.cork.corked_len() } else { 0 }
     }
 
-    /// The address of the peer (`getpeername`, Python's `client_address`); `None` when there is
-    /// none any more. Who needs it in `finish` keeps the one it was made with.
+    /// The address of the peer (`getpeername`, Python's `client_address`). `None` when the peer has
+    /// disconnected, so a handler that needs the address in `finish` has to keep a copy.
     #[must_use]
     pub fn peer_addr(&self, id: SocketId) -> Option<Addr> {
         match self.sockets.get(id)? {
@@ -72,9 +72,9 @@ impl Io {
         }
     }
 
-    /// The address of this end (`getsockname`, Python's `server_address`): of a listener on port 0,
-    /// the port it got. A connection in the making has one while it is certain: while just one
-    /// socket is under way for it.
+    /// The local address (`getsockname`, Python's `server_address`); of a listener on port 0, with
+    /// the port that the system chose. A connection that is connecting has one only while exactly
+    /// one socket is being connected for it.
     #[must_use]
     pub fn local_addr(&self, id: SocketId) -> Option<Addr> {
         match self.sockets.get(id)? {
@@ -91,7 +91,7 @@ impl Io {
         }
     }
 
-    /// How many connections are open, those included that only linger.
+    /// How many connections are open, including those that linger.
     #[must_use]
     pub fn connection_count(&self) -> usize {
         self.sockets.connection_count()
@@ -103,11 +103,11 @@ impl Io {
         &self.stats
     }
 
-    /// Compares the counters with what is really there; for tests and soak runs, since it looks at
-    /// every connection.
+    /// Compares the counters with the sockets; for tests and soak runs, because it visits every
+    /// connection.
     ///
     /// # Errors
-    /// What does not balance.
+    /// Describes the counters that do not balance.
     pub fn verify_stats(&self) -> Result<(), String> {
         let unsent: usize = self.sockets.connections().map(|(_, c)| c.stream.unsent()).sum();
         let live = self.sockets.connections().filter(|(_, c)| !c.is_finished()).count();

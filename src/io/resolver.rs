@@ -1,7 +1,7 @@
-//! The threads that look names up, beside the loop.
+//! The threads that look up names, beside the loop.
 //!
-//! They have threads of their own, so that offloaded work and names do not wait for each other.
-//! What they find goes into a list, and the loop is woken to look there.
+//! Look-ups do not share threads with offloaded work, so neither waits for the other. Results are
+//! put into a list, and the loop is woken.
 
 use std::fmt;
 use std::io;
@@ -14,10 +14,10 @@ use crate::io::mailbox::LoopControl;
 use crate::io::names::{Names, Owner};
 use crate::io::thread_pool::ThreadPool;
 
-/// Looks a name up, and may block; the ports of what it gives do not matter.
+/// Looks up a name, and may block; the ports of the addresses are ignored.
 type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
-/// What became of a name.
+/// The result of one look-up.
 pub(super) struct Resolved {
     pub(super) host: String,
     pub(super) result: io::Result<Vec<SocketAddr>>,
@@ -28,19 +28,19 @@ pub(crate) struct Resolver {
     threads: ThreadPool,
     look_up: Arc<LookUp>,
     results: Arc<Mutex<Vec<Resolved>>>,
-    /// The way to wake the loop, once something was asked for.
+    /// Wakes the loop; set before the first request.
     waker: Option<Arc<dyn LoopControl>>,
-    /// The simulated world says itself what is found, and when.
+    /// The simulated world supplies the results itself.
     #[cfg(all(test, feature = "testing"))]
     pub(crate) is_simulated: bool,
 }
 
 impl Resolver {
-    /// With so many threads at most.
+    /// Looks up with at most `threads` threads.
     pub(super) fn new(threads: usize) -> Resolver {
         Resolver {
             names: Names::new(threads),
-            // A thread that has told its result is not free for a moment yet.
+            // A thread that has reported its result is not idle at once.
             threads: ThreadPool::named("socketserver-names", threads, threads.saturating_mul(2)),
             look_up: Arc::new(system_lookup),
             results: Arc::default(),
@@ -50,18 +50,18 @@ impl Resolver {
         }
     }
 
-    /// Has names looked up by this from now on.
+    /// Replaces the function that looks up names.
     #[cfg(feature = "testing")]
     pub(crate) fn set_lookup(&mut self, look_up: Arc<LookUp>) {
         self.look_up = look_up;
     }
 
-    /// The loop can be woken so.
+    /// Sets how the loop is woken.
     pub(crate) fn set_waker(&mut self, waker: impl FnOnce() -> Arc<dyn LoopControl>) {
         self.waker.get_or_insert_with(waker);
     }
 
-    /// A connection waits for a name. What comes of it is among [`Resolver::take_results`] later.
+    /// Requests a look-up for a connection. [`Resolver::take_results`] returns the result later.
     pub(super) fn request(&mut self, host: &str, owner: Owner, id: SocketId) {
         #[cfg(all(test, feature = "testing"))]
         if self.is_simulated {
@@ -71,24 +71,24 @@ impl Resolver {
         self.start();
     }
 
-    /// A connection waits no more.
+    /// Cancels the request of a connection.
     pub(super) fn cancel(&mut self, host: &str, id: SocketId) {
         self.names.cancel(host, id);
     }
 
-    /// What was found since the last look.
+    /// The results since the last call.
     pub(super) fn take_results(&mut self) -> Vec<Resolved> {
         std::mem::take(&mut *lock(&self.results))
     }
 
-    /// These connections wait for a name that was looked up; its thread is free again.
+    /// Returns the connections that wait for a name that was looked up, and frees its thread.
     pub(super) fn finish(&mut self, host: &str) -> Vec<SocketId> {
         let waiting = self.names.finish(host);
         self.start();
         waiting
     }
 
-    /// Gives each free thread a name.
+    /// Starts a look-up on each free thread.
     fn start(&mut self) {
         while let Some(host) = self.names.next() {
             let (look_up, results) = (Arc::clone(&self.look_up), Arc::clone(&self.results));
@@ -122,7 +122,7 @@ fn system_lookup(host: &str) -> io::Result<Vec<SocketAddr>> {
     Ok((host, 0).to_socket_addrs()?.collect())
 }
 
-/// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+/// No code panics while it holds the lock, so a poisoned lock is used as any other.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,10 @@
 //! Sending to a connection: into the cork buffer, into its output, or directly.
 //!
-//! A large message for many (`Io::send_shared`) is one copy: each output holds a share of it between its
-//! own bytes, and what lies in several places leaves in one `writev`. That pays: a head of 16 bytes and
-//! a body of 4, 16 or 64 KiB over loopback cost 12, 10 and 27 us of CPU in one vectored write, and 20, 17
-//! and 29 us in two writes. Below 4 KiB a copy is cheaper, so there `send_shared` is `send`.
+//! A large message to many connections (`Io::send_shared`) is one copy: each output holds a
+//! reference to it between its own bytes, and one `writev` writes both. That pays: a head of 16
+//! bytes and a body of 4, 16 or 64 KiB over loopback cost 12, 10 and 27 us of CPU in one vectored
+//! write, and 20, 17 and 29 us in two writes. Below 4 KiB a copy is cheaper, so there `send_shared`
+//! is `send`.
 
 use std::sync::Arc;
 
@@ -15,14 +16,14 @@ use crate::trace::TraceEvent;
 impl Io {
     /// Sends `bytes` to the peer of `id`, after everything sent before. Never blocks.
     ///
-    /// What a handler sends in one turn leaves in one piece at the end of the turn. Of a connection
-    /// that is still being made it leaves when that stands.
+    /// Everything that a handler sends in one turn is written together at the end of the turn.
+    /// While the connection is still connecting, the bytes wait until it is established.
     #[inline]
     pub fn send(&mut self, id: SocketId, bytes: &[u8]) -> SendStatus {
         if self.cork.is_corked(id) && bytes.len() < DIRECT_WRITE_MIN {
             if let Some(room) = self.cork.reserve(bytes.len(), self.watermarks.high_water) {
                 self.stats.bytes_sent += bytes.len() as u64;
-                // The copy comes last, so that nothing has to be kept for after it.
+                // The copy comes last, so that no register has to be saved across it.
                 room.copy_from_slice(bytes);
                 return SendStatus::Queued;
             }
@@ -30,8 +31,9 @@ impl Io {
         self.send_slow(id, bytes)
     }
 
-    /// A send to another connection than the one whose turn it is, one that is not plain, or one
-    /// that is too much for the outbox. Apart, so that the usual send needs few registers.
+    /// A send to another connection than the one whose turn it is, to one with pending output, or
+    /// of more than the cork buffer takes. A function of its own, so that the usual send saves few
+    /// registers.
     #[inline(never)]
     fn send_slow(&mut self, id: SocketId, bytes: &[u8]) -> SendStatus {
         let own = self.cork.is_corked(id);
@@ -55,8 +57,8 @@ impl Io {
         sent
     }
 
-    /// As [`Io::send`], but a large message is not copied: each connection that it is sent to keeps
-    /// a share of it until it has left. It counts in full against the limits of each of them.
+    /// Like [`Io::send`], but a large message is not copied: each connection keeps a reference to
+    /// it until it is written. It counts in full against the limits of each connection.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -88,7 +90,7 @@ impl Io {
         self.record_direct_write(id, bytes.len(), sent, left)
     }
 
-    /// Whether nothing that `id` has sent in its own turn of this round still lies in the outbox.
+    /// Whether no bytes that `id` has sent in this round are in the cork buffer.
     fn can_write_directly(&self, id: SocketId) -> bool {
         self.cork.is_empty()
             || self.sockets.connection(id).is_none_or(|one| !one.stream.is_queued())
@@ -103,7 +105,7 @@ impl Io {
         self.record_direct_write(id, bytes.len(), sent, left)
     }
 
-    /// Of a large message of `len` bytes so many left at once.
+    /// Counts a large message of `len` bytes, of which `left` were written at once.
     fn record_direct_write(
         &mut self,
         id: SocketId,
@@ -125,8 +127,8 @@ impl Io {
         sent
     }
 
-    /// What `id` has sent in its turn becomes ordinary output, because something unusual is about
-    /// to happen to it.
+    /// Moves what `id` has sent in its turn from the cork buffer to its own output, because the
+    /// rest of its turn takes the slow path.
     pub(crate) fn uncork(&mut self, id: SocketId) {
         if !self.cork.is_corked(id) {
             return;

@@ -1,9 +1,9 @@
-//! How the loops of a group come to one address: one opens it, the others join.
+//! How the loops of a group share one address: the first opens it, the others join.
 //!
-//! The first loop opens the address as any server does, alone, so that an address that is taken is
-//! an error and no server joins another by mistake. Only then does it let others in
-//! (`SO_REUSEPORT`), where the kernel can balance; elsewhere the others get a listener without a
-//! socket, to which clients are handed.
+//! The first loop opens the address as any server does, without sharing it, so that an address in
+//! use is an error and no other program's port is joined by mistake. Only then does it permit
+//! others to join (`SO_REUSEPORT`), where the kernel can balance; elsewhere the other loops get a
+//! listener without a socket, to which clients are handed off.
 
 use std::io;
 
@@ -16,7 +16,7 @@ use crate::net::{DatagramSocket, ListenerSocket, REUSEPORT_BALANCES};
 use crate::options::Options;
 
 impl Io {
-    /// The number of what is opened now, if all loops of a group open it.
+    /// The index of the address that is opened next, if all loops of the group open it.
     pub(super) fn next_addr(&self) -> Option<usize> {
         self.sockets.member.as_ref().and_then(GroupMember::next_addr)
     }
@@ -75,7 +75,7 @@ impl Io {
                 let socket = DatagramSocket::bind(&addr, &self.joining_options());
                 self.register_bound(socket.map_err(|error| with_addr(&error, "bind to", &addr))?)?
             }
-            // It stands for a socket of another loop, and nothing ever happens to it.
+            // A placeholder for the socket of another loop; it never becomes ready.
             Some(_) => self.open_source(|_, _| Ok(()))?,
         };
         self.note_opened(id);
@@ -89,7 +89,7 @@ impl Io {
             let addr = socket.local_addr().unwrap_or_else(|| addr.clone());
             Ok((socket, addr))
         })?;
-        // A datagram cannot be handed over as a connection can, so here only the kernel spreads.
+        // Datagrams cannot be handed off as connections can, so only the kernel balances them.
         let by_kernel = REUSEPORT_BALANCES && matches!(addr, Addr::Ip(_));
         let distribution =
             if by_kernel { Distribution::ReusePort } else { Distribution::SingleLoop };
@@ -101,7 +101,8 @@ impl Io {
         Ok(id)
     }
 
-    /// What another loop has opened under this number. `None` when this loop is the first.
+    /// The address that another loop has opened under this index. `None` when this loop is the
+    /// first.
     fn find_opened(
         &self,
         number: usize,

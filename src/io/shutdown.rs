@@ -1,4 +1,4 @@
-//! A graceful shutdown: its states, how long it still reads, and when nothing is left to wait for.
+//! A graceful shutdown: its states, how long it still reads, and when it is drained.
 
 use std::time::Duration;
 
@@ -11,27 +11,29 @@ use crate::io::table::Entry;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ShutdownState {
     Running,
-    /// Asked for; it begins with the next turn.
+    /// Requested; it begins with the next turn.
     Requested {
         grace: Duration,
     },
-    /// It began at `since`; what is left at `deadline` is cut off.
+    /// It began at `since`; connections that are left at `deadline` are aborted.
     Draining {
         since: u64,
         deadline: u64,
     },
-    /// Nothing is left; the next turn may serve again.
+    /// Nothing is left; the next run may serve again.
     Done,
 }
 
 impl Io {
-    /// Ends the present run of the server (Python's `shutdown`). From now on nobody is accepted;
-    /// each handler's `shutdown` runs after it has seen everything that had been read for it; what is left
-    /// after `grace` is cut off. The listeners stay bound, so that the server can run again:
-    /// [`Io::server_close`] closes them. Asked for twice, the shorter grace holds.
+    /// Ends the present run of the server (Python's `shutdown`). No client is accepted from now on.
+    /// Each handler's `shutdown` is called after the handler has got all input that had arrived,
+    /// and connections that are left after `grace` are aborted. The listeners stay bound, so that
+    /// the server can run again; [`Io::server_close`] closes them. When called twice, the shorter
+    /// grace applies.
     pub fn shutdown(&mut self, grace: Duration) {
         if self.shutdown_state == ShutdownState::Done {
-            // Another run begins, if only to end; who rested since the last one is told again.
+            // Another run begins, if only to end; datagram sockets that stopped since the last one
+            // are notified again.
             self.sockets.resume_all();
         }
         self.shutdown_state = match self.shutdown_state {
@@ -45,7 +47,7 @@ impl Io {
         };
     }
 
-    /// Whether a shutdown was asked for and has not ended yet.
+    /// Whether a shutdown was requested and is not done yet.
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
         matches!(
@@ -54,7 +56,7 @@ impl Io {
         )
     }
 
-    /// A shutdown begins: everybody looks once more into its socket, and then its handler is told.
+    /// Begins a shutdown: each socket is read once more, and then its handler is notified.
     pub(crate) fn begin_shutdown(&mut self) {
         let since = self.now;
         for id in self.sockets.ids() {
@@ -64,7 +66,7 @@ impl Io {
         self.rearm_lingering();
     }
 
-    /// The same for one connection.
+    /// Begins the shutdown of one connection.
     pub(super) fn begin_connection_shutdown(&mut self, id: SocketId) {
         let Some(connection) = self.sockets.connection_mut(id) else { return };
         if connection.stream.is_connecting() && self.attempts.is_planned(id) {
@@ -74,8 +76,8 @@ impl Io {
         self.sockets.enqueue(id);
     }
 
-    /// What has come to a datagram socket by now is answered; then it rests, or closes if it is a
-    /// connected one.
+    /// Handles the datagrams that have arrived by now; then the socket stops, or closes if it is
+    /// connected.
     pub(super) fn begin_drain(&mut self, id: SocketId, since: u64) {
         self.with_datagram(id, |datagram| {
             let then = if datagram.is_connected { AfterDrain::Close } else { AfterDrain::Stop };
@@ -83,14 +85,14 @@ impl Io {
         });
     }
 
-    /// Whether a shutdown still waits for the end of what comes in. A peer that never stops sending
-    /// may not hold up its handler's `shutdown` for longer.
+    /// Whether a shutdown still reads input. The time is bounded, so that a peer that never stops
+    /// sending does not delay its handler's `shutdown`.
     pub(crate) fn may_still_read(&self) -> bool {
         let ShutdownState::Draining { since, .. } = self.shutdown_state else { return false };
         self.may_still_receive(since)
     }
 
-    /// Whether what comes in is still looked at, `since` when it is to come to its end.
+    /// Whether input is still read by a drain that began at `since`.
     pub(crate) fn may_still_receive(&self, since: u64) -> bool {
         let longest = match self.shutdown_state {
             ShutdownState::Draining { since, deadline } => {
@@ -101,8 +103,8 @@ impl Io {
         self.now < since.saturating_add(longest)
     }
 
-    /// Whether a shutdown has nothing more to wait for. A connection in the making that owes nobody
-    /// anything, such as one that looks whether a server is well, holds nothing up.
+    /// Whether a shutdown has nothing more to wait for. A connect attempt of a background task with
+    /// no pending output, such as a health check, does not delay it.
     pub(crate) fn is_drained(&self) -> bool {
         let owes_nothing = |id: &SocketId| {
             let connection = self.sockets.connection(*id);
@@ -112,7 +114,8 @@ impl Io {
             && self.sockets.datagrams().all(|(_, one)| one.is_drained())
     }
 
-    /// Whether what this socket's callbacks begin owes nobody an answer: nobody has asked for it.
+    /// Whether the callbacks of this socket are background work: no peer waits for an answer from
+    /// them.
     pub(super) fn is_beside(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
             Some(Entry::Source(_)) => true,
@@ -121,9 +124,8 @@ impl Io {
         }
     }
 
-    /// Whether a connection may go without waiting for the peer's end: only when the server shuts
-    /// down, everything that came was looked at, and the peer has been silent since, or nobody has
-    /// asked for it.
+    /// Whether a connection may skip lingering: only during a shutdown, when all input was read and
+    /// the peer has been silent since, or the connection is background work.
     pub(crate) fn may_skip_linger(&self, id: SocketId) -> bool {
         let ShutdownState::Draining { since, .. } = self.shutdown_state else { return false };
         self.sockets.connection(id).is_some_and(|connection| {
@@ -133,5 +135,5 @@ impl Io {
     }
 }
 
-/// How long at most a shutdown goes on reading, in nanoseconds.
+/// How long a shutdown reads at most, in nanoseconds.
 const MAX_DRAIN_READ: u64 = 1_000_000_000;

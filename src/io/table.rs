@@ -1,7 +1,7 @@
-//! All open sockets, and the queue of those with something to do.
+//! The table of all open sockets, and the queue of those that want a turn.
 //!
-//! Whatever finds work for a socket only notes it there and puts its id into the queue, once.
-//! The queue is what the reactor takes its ids from; nothing here reads, writes or calls anybody.
+//! Code that finds work for a socket records it in the socket and pushes its id to the queue, once.
+//! The reactor takes ids from the queue; this file neither reads, writes nor calls handlers.
 
 use crate::conn::datagram::DatagramPhase;
 use crate::conn::transport::Readiness;
@@ -19,15 +19,15 @@ pub(crate) enum Entry {
     Source(ForeignSource),
 }
 
-/// A registered [`mio::event::Source`] of somebody else.
+/// A registered [`mio::event::Source`] of the user.
 #[derive(Debug, Default)]
 pub(crate) struct ForeignSource {
-    /// What was reported and its callback has not seen.
+    /// Readiness that was reported and not delivered yet.
     ready: Readiness,
-    /// What was ever reported: its callback may have left some of it.
+    /// All readiness that was ever reported; the callback may not have used all of it.
     reported: Readiness,
     paused: bool,
-    /// Its callback runs, and has paused it.
+    /// Its callback is running.
     in_call: bool,
     paused_inside: bool,
     pub(crate) closing: bool,
@@ -37,14 +37,14 @@ pub(crate) struct ForeignSource {
 #[derive(Debug)]
 pub(crate) struct SocketTable {
     slots: Slots<Entry>,
-    /// Ids whose socket has something to do; each at most once, by the socket's mark. An id
-    /// stays queued until its turn is over, so what a handler does to its own connection costs
-    /// nothing here.
+    /// Ids of sockets that want a turn; each at most once, as the socket's flag says. An id stays
+    /// queued until its turn is over, so a command on the handler's own connection does not push
+    /// again.
     queue: Vec<SocketId>,
     connections: usize,
-    /// Listeners that accept nobody until a connection ends.
+    /// Listeners that are paused until a connection ends.
     paused_listeners: Vec<SocketId>,
-    /// Where this loop stands among others; `None` when it is alone.
+    /// The membership of this loop in a group; `None` outside of groups.
     pub(crate) member: Option<GroupMember>,
 }
 
@@ -59,14 +59,15 @@ impl SocketTable {
         }
     }
 
-    /// Whether the loops of the group together may have one more connection; who is alone may. It
-    /// is the next that is inserted here, unless [`SocketTable::cancel_reservation`] comes before.
+    /// Takes a permit for one more connection from the group; without a group there always is one.
+    /// The next connection that is inserted uses it, unless [`SocketTable::cancel_reservation`] is
+    /// called before.
     #[inline]
     pub(crate) fn reserve(&mut self) -> bool {
         self.member.as_mut().is_none_or(GroupMember::reserve)
     }
 
-    /// No connection was made of what was reserved.
+    /// Returns the permit that was not used.
     #[inline]
     pub(crate) fn cancel_reservation(&mut self) {
         if let Some(member) = &mut self.member {
@@ -99,12 +100,12 @@ impl SocketTable {
 
     fn insert(&mut self, socket: Entry) -> Option<SocketId> {
         let id = SocketId(self.slots.insert_with(|_| socket)?);
-        // It may have something to do already.
+        // It may want a turn already.
         self.enqueue(id);
         Some(id)
     }
 
-    /// Closes a socket and frees its place. When a connection goes there is room for another.
+    /// Removes a socket, and drops it. When it is a connection, paused listeners may accept again.
     #[inline]
     pub(super) fn remove(&mut self, id: SocketId) {
         let Some(socket) = self.slots.remove(id.0) else { return };
@@ -117,14 +118,14 @@ impl SocketTable {
         }
     }
 
-    /// Lets every listener that waited for room try again.
+    /// Resumes every listener that was paused for capacity.
     pub(crate) fn resume_listeners(&mut self) {
         while let Some(id) = self.paused_listeners.pop() {
             self.resume_listener(id);
         }
     }
 
-    /// The server runs again: nobody waits or rests any more.
+    /// Resumes all listeners and datagram sockets for another run.
     pub(crate) fn resume_all(&mut self) {
         self.resume_listeners();
         for id in self.datagram_ids() {
@@ -135,7 +136,7 @@ impl SocketTable {
         }
     }
 
-    /// Lets one listener try again.
+    /// Resumes one listener that was paused for capacity.
     pub(crate) fn resume_listener(&mut self, id: SocketId) {
         if let Some(listener) = self.listener_mut(id) {
             listener.paused_for_capacity = false;
@@ -143,7 +144,7 @@ impl SocketTable {
         }
     }
 
-    /// Has a listener wait until a connection ends or somebody calls [`SocketTable::resume_listener`].
+    /// Pauses a listener until a connection ends or [`SocketTable::resume_listener`] is called.
     pub(crate) fn pause_listener(&mut self, id: SocketId) {
         if let Some(listener) = self.listener_mut(id) {
             listener.paused_for_capacity = true;
@@ -153,7 +154,7 @@ impl SocketTable {
         }
     }
 
-    /// Whether a conversation goes on, or an answer to a datagram is owed.
+    /// Whether the connection is open, or a reply to a datagram is due.
     pub(crate) fn is_serving_request(&self, id: SocketId) -> bool {
         match self.get(id) {
             Some(Entry::Connection(_)) => true,
@@ -187,7 +188,7 @@ impl SocketTable {
         })
     }
 
-    /// Whether it is a connection that only waits for the end of its peer.
+    /// Whether it is a connection that lingers.
     pub(super) fn is_lingering(&self, id: SocketId) -> bool {
         self.connection(id).is_some_and(|connection| connection.is_lingering)
     }
@@ -221,7 +222,7 @@ impl SocketTable {
         }
     }
 
-    /// Every connection, in no order; for the rare moments that concern them all.
+    /// Every connection, in no order; linear, so for rare operations only.
     pub(super) fn connections(&self) -> impl Iterator<Item = (SocketId, &Connection)> {
         self.slots.iter().filter_map(|(key, socket)| match socket {
             Entry::Connection(connection) => Some((SocketId(key), connection)),
@@ -229,7 +230,7 @@ impl SocketTable {
         })
     }
 
-    /// Every datagram socket, in no order; for the rare moments that concern them all.
+    /// Every datagram socket, in no order; linear, so for rare operations only.
     pub(super) fn datagrams(&self) -> impl Iterator<Item = (SocketId, &Datagram)> {
         self.slots.iter().filter_map(|(key, socket)| match socket {
             Entry::Datagram(datagram) => Some((SocketId(key), &**datagram)),
@@ -241,7 +242,7 @@ impl SocketTable {
         self.datagrams().map(|(id, _)| id).collect()
     }
 
-    /// Whether a client may come: to a listener, or with a datagram.
+    /// Whether a listener or a datagram socket is open.
     pub(crate) fn accepts_clients(&self) -> bool {
         let is_open = |socket: &Entry| match socket {
             Entry::Listener(listener) => !listener.closing,
@@ -259,7 +260,7 @@ impl SocketTable {
         self.connections
     }
 
-    /// Notes what the system reported. A stale id reaches nobody.
+    /// Records reported readiness. A stale id is ignored.
     pub(crate) fn set_ready(&mut self, id: SocketId, ready: Readiness) {
         match self.slots.get_mut(id.0) {
             Some(Entry::Connection(connection)) => connection.stream.set_ready(ready),
@@ -271,7 +272,7 @@ impl SocketTable {
         self.enqueue(id);
     }
 
-    /// Puts an id into the queue if its socket wants a turn and is not there already.
+    /// Pushes an id to the queue if its socket wants a turn and is not queued.
     pub(crate) fn enqueue(&mut self, id: SocketId) {
         let Some(socket) = self.slots.get_mut(id.0) else { return };
         if !socket.is_queued() && socket.wants_service() {
@@ -280,7 +281,7 @@ impl SocketTable {
         }
     }
 
-    /// The `nth` id in the queue. It may grow while it is walked.
+    /// The `nth` id in the queue, which may grow during the iteration.
     #[inline]
     pub(crate) fn queued(&self, nth: usize) -> Option<SocketId> {
         self.queue.get(nth).copied()
@@ -295,7 +296,7 @@ impl SocketTable {
         self.queue.clear();
     }
 
-    /// The turn of a socket is over; it gets another one if there is more to do.
+    /// Ends the turn of a socket, and queues it again if it wants another one.
     #[inline]
     pub(crate) fn end_turn(&mut self, id: SocketId) {
         let Some(socket) = self.slots.get_mut(id.0) else { return };
@@ -343,7 +344,8 @@ impl ForeignSource {
         self.reported = self.reported.or(ready);
     }
 
-    /// Its callback is called, with this. A timer calls it too, while it is paused.
+    /// Begins a call of its callback and returns the readiness for it. A timer calls it too, also
+    /// while it is paused.
     pub(crate) fn begin_call(&mut self) -> Readiness {
         self.in_call = true;
         if self.paused { Readiness::default() } else { std::mem::take(&mut self.ready) }
@@ -354,8 +356,9 @@ impl ForeignSource {
         self.paused_inside = false;
     }
 
-    /// Events are edges: what a call left because it paused is not reported again by the system, so
-    /// it is told once more. A call that resumes before it returns has to take everything.
+    /// Events are edges: readiness that a call did not use because it paused is not reported again
+    /// by the system, so it is delivered again. A call that resumes before it returns has to use
+    /// all of it.
     pub(super) fn pause(&mut self, on: bool) {
         if on {
             self.paused_inside |= self.in_call && !self.paused;

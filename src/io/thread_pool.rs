@@ -1,7 +1,7 @@
 //! Threads for work that blocks.
 //!
-//! A fixed number of threads at most, none before the first piece of work, none long after the
-//! last, and a queue with a bound. What a piece of work brings back travels through the mailbox, not through here.
+//! At most a fixed number of threads, started on demand and ended when idle, and a bounded queue.
+//! Results travel through the mailbox, not through here.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,14 +13,14 @@ use std::time::Duration;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// How long a thread waits for its next piece of work before it ends.
+/// How long an idle thread waits for a job before it ends.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// Dropping it lets the threads end as soon as their present piece of work is done; what was
-/// still waiting is dropped. Nobody waits for them, because such work may block for ever.
+/// On drop, threads end as soon as their present job is done, and queued jobs are dropped. The drop
+/// does not wait for the threads, because a job may block for ever.
 pub(crate) struct ThreadPool {
     shared: Arc<Shared>,
-    /// What the threads are called.
+    /// The name of the threads.
     name: &'static str,
     max_threads: usize,
     limit: usize,
@@ -36,7 +36,7 @@ struct Shared {
 #[derive(Default)]
 struct PoolState {
     queue: VecDeque<Job>,
-    /// Pieces of work that a thread is at.
+    /// How many jobs are running.
     running: usize,
     threads: usize,
     idle: usize,
@@ -48,16 +48,16 @@ impl ThreadPool {
         ThreadPool::named("socketserver-worker", max_threads, limit)
     }
 
-    /// The same, with threads of this name.
+    /// A pool whose threads have this name.
     pub(super) fn named(name: &'static str, max_threads: usize, limit: usize) -> ThreadPool {
         ThreadPool { shared: Arc::default(), name, max_threads, limit, keep_alive: KEEP_ALIVE }
     }
 
-    /// Has `work` done by some thread.
+    /// Queues `work` for a thread.
     ///
     /// # Errors
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when too much is waiting already; what the system
-    /// says when not even one thread can be started.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the queue is full; the error of the system
+    /// when not even one thread can be started.
     pub(crate) fn run(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let mut state = self.shared.lock();
         if state.queue.len() + state.running >= self.limit {
@@ -94,19 +94,19 @@ impl Drop for ThreadPool {
 }
 
 impl Shared {
-    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+    /// No code panics while it holds the lock, so a poisoned lock is used as any other.
     fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a thread does in all its life.
+    /// Runs jobs until the thread has been idle for `keep_alive`, or the pool is closed.
     fn work(&self, keep_alive: Duration) {
         let mut state = self.lock();
         loop {
             if let Some(work) = state.queue.pop_front() {
                 state.running += 1;
                 drop(state);
-                // The work reports its own panic; the thread lives on for the next piece.
+                // The job reports its own panic; the thread goes on with the next one.
                 let _ = catch_unwind(AssertUnwindSafe(work));
                 state = self.lock();
                 state.running -= 1;

@@ -7,16 +7,16 @@ use crate::id::{Slots, SocketId, TimerId};
 use crate::io::deadline_queue::DeadlineQueue;
 use crate::io::table::Entry;
 
-/// The timers that handlers set.
+/// The timers of handlers, with their owners.
 #[derive(Debug)]
 pub(crate) struct Timers {
     owners: Slots<SocketId>,
     deadlines: DeadlineQueue<TimerId>,
-    /// How many alarms there may be before those of owners that are gone are swept out.
+    /// How many timers there may be before those of closed owners are removed.
     sweep_at: usize,
 }
 
-/// Alarms that are not worth a sweep.
+/// With fewer timers no sweep is worth its cost.
 const MIN_SWEEP: usize = 1_024;
 
 impl Timers {
@@ -24,7 +24,7 @@ impl Timers {
         Timers { owners: Slots::new(), deadlines: DeadlineQueue::new(), sweep_at: MIN_SWEEP }
     }
 
-    /// A new timer of `owner`. `None` when no name is left for it.
+    /// A new timer of `owner`. `None` when no id is left.
     fn insert(
         &mut self,
         at: u64,
@@ -39,7 +39,7 @@ impl Timers {
         Some(timer)
     }
 
-    /// Whether it was still to come.
+    /// Cancels a timer. `false` when it has fired or was cancelled.
     pub(super) fn cancel(&mut self, timer: TimerId) -> bool {
         let was_set = self.owners.remove(timer.0).is_some();
         if was_set {
@@ -54,24 +54,25 @@ impl Timers {
         self.deadlines.next()
     }
 
-    /// A timer whose time has come; [`Timers::fire`] says whether it still holds.
+    /// A timer that has expired; [`Timers::fire`] returns whether it was cancelled since.
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<TimerId> {
         self.deadlines.pop_due(now)
     }
 
-    /// Whose timer it is, unless it was cancelled.
+    /// The owner of a timer. `None` when it was cancelled.
     pub(super) fn owner(&self, timer: TimerId) -> Option<SocketId> {
         self.owners.get(timer.0).copied()
     }
 
-    /// A timer that came up and was left alone comes up once more.
+    /// Arms an expired timer again.
     pub(super) fn rearm(&mut self, at: u64, timer: TimerId) {
         if self.owners.get(timer.0).is_some() {
             self.deadlines.push(at, timer);
         }
     }
 
-    /// Whose timer it is, unless it was cancelled, even by the one that came up just before it.
+    /// Removes an expired timer and returns its owner. `None` when it was cancelled, even by the
+    /// timer that fired just before.
     pub(crate) fn fire(&mut self, timer: TimerId) -> Option<SocketId> {
         let owner = self.owners.remove(timer.0);
         if owner.is_none() {
@@ -80,7 +81,7 @@ impl Timers {
         owner
     }
 
-    /// Drops the alarms of owners that are gone. It is due when there are twice as many alarms as
+    /// Removes the timers of closed owners. A sweep is due when there are twice as many timers as
     /// the last sweep left, so all sweeps together cost a constant for each timer set.
     fn sweep(&mut self, is_open: impl Fn(SocketId) -> bool) {
         let before = self.owners.len();
@@ -93,14 +94,14 @@ impl Timers {
 
 impl Io {
     /// Calls `timeout` of the handler of `owner` once, when `after` has passed since the beginning
-    /// of this turn ([`Io::now`]). Timers are cancelled when their
-    /// owner closes. While the owner is still connecting, they fire after `setup` at the earliest. Every
-    /// call makes a new timer; to restart one, cancel it first. A timer of a watched source calls its
-    /// `ready` with nothing ready.
+    /// of this turn ([`Io::now`]). Timers are cancelled when their owner closes. While the owner is
+    /// still connecting, they fire after `setup` at the earliest. Every call makes a new timer; to
+    /// restart one, cancel it first. The timer of a watched source calls its callback with an empty
+    /// readiness.
     ///
-    /// [`TimerId::NONE`], and no timer, when nobody could be called: the owner is gone or closed, or
-    /// it is a listener, which has no handler; [`Server::add_timer_handler`](crate::Server::add_timer_handler) is an owner
-    /// for timers that belong to no connection.
+    /// Returns [`TimerId::NONE`] and sets no timer when there is no handler to call: `owner` is
+    /// closed, or is a listener. For timers that belong to no connection, make an owner with
+    /// [`Server::add_timer_handler`](crate::Server::add_timer_handler).
     pub fn set_timer(&mut self, owner: SocketId, after: Duration) -> TimerId {
         if !self.is_live(owner) || matches!(self.sockets.get(owner), Some(Entry::Listener(_))) {
             return TimerId::NONE;
@@ -108,11 +109,11 @@ impl Io {
         let sockets = &self.sockets;
         let timer =
             self.timers.insert(self.deadline_in(after), owner, |id| sockets.get(id).is_some());
-        // Without a name left it can neither fire nor be cancelled.
+        // Without an id it can neither fire nor be cancelled.
         timer.unwrap_or(TimerId::NONE)
     }
 
-    /// Whether the timer was still to come; now it is not.
+    /// Cancels a timer. `false` when it has fired or was cancelled before.
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
         self.timers.cancel(timer)
     }
@@ -180,7 +181,7 @@ mod tests {
     fn timers_of_owners_that_are_gone_are_swept_out() {
         let mut timers = Timers::new();
         for n in 0..1_000_000 {
-            // Of all owners so far only the last hundred are open.
+            // Only the last hundred owners are open.
             let is_open = |id: SocketId| id.token().0 + 100 > n;
             timers.insert(u64::MAX, owner(n), is_open).unwrap();
             assert!(timers.owners.len() <= MIN_SWEEP);
