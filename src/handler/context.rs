@@ -23,13 +23,14 @@ use crate::stats::CloseReason;
 pub struct Context<'a, S = ()> {
     /// The connection whose callback this is.
     pub id: SocketId,
-    /// What was given to [`Server::with_shared`](crate::Server::with_shared) (Python's `self.server`).
+    /// The value given to [`Server::with_shared`](crate::Server::with_shared) (Python's
+    /// `self.server`).
     pub shared: &'a mut S,
     /// Every socket and timer of the server.
     pub io: &'a mut Io,
     pub(crate) registrar: &'a mut Registrar<S>,
     pub(crate) reason: Option<CloseReason>,
-    /// Who sent the datagram that is handled.
+    /// The sender of the datagram in hand.
     pub(crate) sender: Option<&'a Addr>,
 }
 
@@ -46,8 +47,9 @@ impl<S> Context<'_, S> {
         self.io.send_to(self.id, bytes, to)
     }
 
-    /// Answers the datagram that is handled, from the address to which it was sent; an empty answer
-    /// is a datagram too. In any other callback, or when its sender has no address, that is [`SendStatus::Closed`].
+    /// Replies to the datagram in hand, from the address that it was sent to; an empty reply is a
+    /// datagram too. Returns [`SendStatus::Closed`] in any other callback, and when the sender has
+    /// no address.
     #[inline]
     pub fn reply(&mut self, bytes: &[u8]) -> SendStatus {
         match self.sender {
@@ -56,16 +58,16 @@ impl<S> Context<'_, S> {
         }
     }
 
-    /// The address of this machine to which the datagram was sent that is handled, and from which
-    /// [`Context::reply`] answers it; for a socket that is bound to the wildcard (`0.0.0.0`,
-    /// `[::]`) that is one of many (ip(7), `IP_PKTINFO`; RFC 3542, `IPV6_PKTINFO`). A multicast
-    /// group or a broadcast address is given as it is, although answers cannot leave from there.
-    /// IPv4 addresses of a socket of both kinds are mapped, as those of its peers are.
+    /// The local address that the datagram in hand was sent to, and from which [`Context::reply`]
+    /// replies. A socket that is bound to the wildcard (`0.0.0.0`, `[::]`) has many (ip(7),
+    /// `IP_PKTINFO`; RFC 3542, `IPV6_PKTINFO`). A multicast group or a broadcast address is
+    /// returned as it is, although replies cannot leave from there. IPv4 addresses of a dual-stack
+    /// socket are mapped, as those of its peers are.
     ///
-    /// In any other callback, of a connection, and where the system does not say (elsewhere than on
-    /// Linux and Android, and without the feature `sys`), it is [`Io::local_addr`]; there a server
-    /// that has several addresses binds to each of them, so that clients are answered from the one
-    /// they asked.
+    /// In any other callback, of a connection, and where the system does not report the address
+    /// (everywhere but on Linux and Android, and without the feature `sys`), this is
+    /// [`Io::local_addr`]. A server with several addresses should bind to each of them there, so
+    /// that clients get replies from the address they used.
     #[must_use]
     pub fn local_addr(&self) -> Option<Addr> {
         self.io.asked_addr(self.id)
@@ -86,7 +88,7 @@ impl<S> Context<'_, S> {
         self.io.set_timer(self.id, after)
     }
 
-    /// Why the conversation ends; `Some` in `finish` and nowhere else.
+    /// Why the connection ends; `Some` in `finish` only.
     #[must_use]
     pub fn reason(&self) -> Option<CloseReason> {
         self.reason
@@ -95,7 +97,7 @@ impl<S> Context<'_, S> {
     /// Listens on one more address; see [`Server::listen`](crate::Server::listen).
     ///
     /// # Errors
-    /// What the system says, with the address.
+    /// The error of the system, with the address.
     pub fn listen<H, F>(&mut self, addr: impl ToAddrs, factory: F) -> io::Result<SocketId>
     where
         F: FnMut(&Addr) -> H + 'static,
@@ -107,7 +109,7 @@ impl<S> Context<'_, S> {
     /// Serves datagrams on one more address; see [`Server::bind`](crate::Server::bind).
     ///
     /// # Errors
-    /// What the system says, with the address.
+    /// The error of the system, with the address.
     pub fn bind<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
     where
         H: DatagramHandler<S> + 'static,
@@ -119,7 +121,7 @@ impl<S> Context<'_, S> {
     /// [`Server::connect_datagram`](crate::Server::connect_datagram).
     ///
     /// # Errors
-    /// What the system says, with the address.
+    /// The error of the system, with the address.
     pub fn connect_datagram<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
     where
         H: DatagramHandler<S> + 'static,
@@ -127,11 +129,12 @@ impl<S> Context<'_, S> {
         self.registrar.connect_datagram(self.io, addr, handler)
     }
 
-    /// Connects to a server; see [`Server::connect`](crate::Server::connect). A name is looked up at
-    /// the expense of the peer of this connection: who asks for many waits behind others.
+    /// Connects to a server; see [`Server::connect`](crate::Server::connect). A name is looked up
+    /// on behalf of the peer of this connection, which bounds how many look-ups one client can
+    /// occupy.
     ///
     /// # Errors
-    /// What can be said at once; all else comes to the handler's `finish`.
+    /// Errors that need no look-up and no waiting; all others are passed to the handler's `finish`.
     pub fn connect<H>(&mut self, to: impl IntoConnect, handler: H) -> io::Result<SocketId>
     where
         H: Handler<S> + 'static,
@@ -140,10 +143,10 @@ impl<S> Context<'_, S> {
         self.registrar.connect(self.io, Some(self.id), to, handler)
     }
 
-    /// Lets a foreign source share the loop; see [`Server::watch`](crate::Server::watch).
+    /// Registers a foreign source with the loop; see [`Server::watch`](crate::Server::watch).
     ///
     /// # Errors
-    /// What the registration says.
+    /// The error of the registration.
     pub fn watch<E, F>(&mut self, source: E, interests: Interest, ready: F) -> io::Result<SocketId>
     where
         E: Source + 'static,
@@ -152,20 +155,20 @@ impl<S> Context<'_, S> {
         self.registrar.watch(self.io, source, interests, ready)
     }
 
-    /// Has `work`, which may block, done by another thread, and `then` called in the loop with what
-    /// it returned, or with an error when it panicked. `then` is called whatever became of this
-    /// connection meanwhile, as long as the server runs.
+    /// Runs `work`, which may block, in another thread, and then calls `then` in the loop with its
+    /// result, or with an error when it panicked. `then` is called even if this connection has
+    /// closed meanwhile, as long as the server runs.
     ///
-    /// [`Handler::eof`] and [`Handler::shutdown`] of this connection wait until `then` has run, and a
-    /// timer of zero that it sets has come up; so an answer still leaves. A shutdown waits so within
-    /// its grace, also for the work of a datagram socket. It waits neither for work of a connection
-    /// that is closed, nor for that of a watched source or an [`alarm`](crate::Server::add_timer_handler), which
-    /// owe nobody an answer. Meanwhile the connection is not idle
-    /// ([`Options::idle_timeout`](crate::Options::idle_timeout)).
+    /// [`Handler::eof`] and [`Handler::shutdown`] of this connection are called after `then`, and
+    /// after a zero timer that it sets, so its answer still leaves. A shutdown waits for it within
+    /// the grace, also for the work of a datagram socket. It does not wait for work of a closed
+    /// connection, of a watched source or of a [timer handler](crate::Server::add_timer_handler),
+    /// because no peer waits for that. Meanwhile the idle timeout
+    /// ([`Options::idle_timeout`](crate::Options::idle_timeout)) does not apply.
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when
-    /// [`Options::offload_queue`](crate::Options::offload_queue) pieces are under way.
+    /// [`Options::offload_queue`](crate::Options::offload_queue) jobs are running or queued.
     pub fn offload<T, W, F>(&mut self, work: W, then: F) -> io::Result<()>
     where
         T: Send + 'static,
@@ -178,7 +181,7 @@ impl<S> Context<'_, S> {
             let result = catch_unwind(AssertUnwindSafe(work));
             let result = result.map_err(|_| io::Error::other("the offloaded work panicked"));
             mailbox.post_unbounded(Box::new(move |shared, io| {
-                // What `then` sends comes before whatever waited for it, which is for the next turn.
+                // EOF and shutdown wait for the next turn, so what `then` sends comes first.
                 io.end_offloaded(owner);
                 then(shared, io, result);
             }));

@@ -1,4 +1,4 @@
-//! What the user writes for datagrams.
+//! The trait for handlers of datagrams.
 
 use std::io;
 
@@ -6,15 +6,15 @@ use super::{Context, Echo};
 use crate::addr::Addr;
 use crate::id::TimerId;
 
-/// What answers the datagrams of one socket (Python's `DatagramRequestHandler`). There is one value
-/// for each socket, since datagrams are no conversation: each is handled by itself.
+/// The handler of one datagram socket (Python's `DatagramRequestHandler`). There is one value for
+/// each socket; datagrams are handled one by one.
 ///
 /// A closure `|cx: &mut Context<'_>, packet: &[u8], peer: &Addr| Ok(())` is one too.
 ///
-/// An error or a panic in a callback costs the one datagram; it is logged and counted
-/// ([`Stats::packets_failed`](crate::Stats::packets_failed)), and the socket serves on.
+/// An error or a panic in a callback ends the handling of that datagram only. It is logged and
+/// counted ([`Stats::packets_failed`](crate::Stats::packets_failed)), and the socket stays open.
 ///
-/// Other than in Python, who sends nothing sends nothing: there is no empty answer by default.
+/// Unlike in Python, no empty reply is sent by default.
 ///
 /// ```
 /// use std::net::UdpSocket;
@@ -36,28 +36,28 @@ use crate::id::TimerId;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait DatagramHandler<S = ()> {
-    /// A datagram came (Python's `handle`); it is whole, and may be empty. A Unix socket without a
-    /// name is [`Addr::Unnamed`]: it cannot be answered, and [`Context::reply`] then says
-    /// [`SendStatus::Closed`](crate::SendStatus::Closed).
+    /// Called for each datagram (Python's `handle`); it is complete, and may be empty. A Unix
+    /// socket without a name is [`Addr::Unnamed`]: it cannot be replied to, and [`Context::reply`]
+    /// returns [`SendStatus::Closed`](crate::SendStatus::Closed).
     ///
     /// # Errors
-    /// An error costs this datagram.
+    /// An error is logged and counted.
     fn handle(&mut self, cx: &mut Context<'_, S>, packet: &[u8], peer: &Addr) -> io::Result<()>;
 
-    /// A datagram came that is longer than
-    /// [`Options::max_packet_size`](crate::Options::max_packet_size); `packet` is its beginning.
-    /// By default it is dropped. It is counted in any case.
+    /// Called for a datagram that is longer than
+    /// [`Options::max_packet_size`](crate::Options::max_packet_size); `packet` is its beginning. By
+    /// default it is dropped. It is counted in any case.
     ///
     /// # Errors
-    /// An error costs this datagram.
+    /// An error is logged and counted.
     fn truncated(&mut self, cx: &mut Context<'_, S>, packet: &[u8], peer: &Addr) -> io::Result<()> {
         let _ = (cx, packet, peer);
         Ok(())
     }
 
-    /// The system reported an error of the socket. On a connected one it says what became of
-    /// something sent before, as `ConnectionRefused` when nobody is there. By default nothing is
-    /// done about it.
+    /// Called when the system reports an error of the socket. On a connected socket this is the
+    /// result of an earlier send, such as `ConnectionRefused` when no socket is bound to the peer's
+    /// port. By default it is ignored.
     ///
     /// # Errors
     /// An error is logged and counted.
@@ -66,8 +66,8 @@ pub trait DatagramHandler<S = ()> {
         Ok(())
     }
 
-    /// The queue of the socket had no room ([`SendStatus::Congested`](crate::SendStatus::Congested)) and is
-    /// empty again.
+    /// Called when the send queue is empty, after it has been full
+    /// ([`SendStatus::Congested`](crate::SendStatus::Congested)).
     ///
     /// # Errors
     /// An error is logged and counted.
@@ -76,7 +76,7 @@ pub trait DatagramHandler<S = ()> {
         Ok(())
     }
 
-    /// A timer of this socket came up. By default nothing is done about it.
+    /// Called when a timer of this socket expires. By default it is ignored.
     ///
     /// # Errors
     /// An error is logged and counted.
@@ -85,8 +85,8 @@ pub trait DatagramHandler<S = ()> {
         Ok(())
     }
 
-    /// The server shuts down; everything that had come was handled. A bound socket then rests until
-    /// the server runs again, a connected one is closed.
+    /// Called when the server shuts down, after all datagrams that had arrived were handled. A
+    /// bound socket then stops until the server runs again; a connected one is closed.
     ///
     /// # Errors
     /// An error is logged and counted.
@@ -95,8 +95,8 @@ pub trait DatagramHandler<S = ()> {
         Ok(())
     }
 
-    /// The socket was closed (Python's `finish`); `outcome` is an error when the system would not
-    /// watch it any more. Nothing can be sent any more.
+    /// Called when the socket is closed (Python's `finish`); `outcome` is an error when the poll
+    /// has rejected it. Sending is not possible any more.
     fn finish(&mut self, cx: &mut Context<'_, S>, outcome: io::Result<()>) {
         let _ = (cx, outcome);
     }

@@ -1,4 +1,4 @@
-//! What the user writes, and what is passed to it.
+//! The traits that the user implements, and what their callbacks get.
 //!
 //! This room may use `values`, `conn`, `net` and `io`. Start reading at [`Handler`].
 
@@ -18,11 +18,11 @@ pub use context::Context;
 pub use datagram::DatagramHandler;
 pub(crate) use registrar::{HandlerFactory, HandlerSlot, Registrar};
 
-/// One conversation with one peer (Python's `StreamRequestHandler`). There is one value for each
-/// connection, so its fields are the state of the conversation.
+/// The handler of one connection (Python's `StreamRequestHandler`). There is one value for each
+/// connection, so its fields are the state of that connection.
 ///
-/// The callbacks of one handler run in this order, never two at once, and never while another
-/// handler of the same server runs:
+/// The callbacks of one handler are called in this order, never two at once, and never while
+/// another handler of the same server runs:
 ///
 /// ```text
 /// setup   at most once, before everything but finish
@@ -30,8 +30,8 @@ pub(crate) use registrar::{HandlerFactory, HandlerSlot, Registrar};
 /// finish  exactly once; nothing after it
 /// ```
 ///
-/// An error or a panic in any of them ends this conversation, and only this one: what it had sent
-/// still leaves, and `finish` is told.
+/// An error or a panic in any of them ends this connection only: pending output still leaves, and
+/// `finish` gets the error.
 ///
 /// ```
 /// use std::io::{self, Read, Write};
@@ -68,80 +68,80 @@ pub(crate) use registrar::{HandlerFactory, HandlerSlot, Registrar};
 /// # Ok::<(), io::Error>(())
 /// ```
 pub trait Handler<S = ()> {
-    /// The connection stands (Python's `setup`).
+    /// Called when the connection is established (Python's `setup`).
     ///
     /// # Errors
-    /// An error ends the conversation. Other than in Python, `finish` runs then too.
+    /// An error ends the connection. Unlike in Python, `finish` is called then too.
     fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         let _ = cx;
         Ok(())
     }
 
-    /// Something came in (Python's `handle`). What is not taken from `input` is shown again,
-    /// together with what comes next.
+    /// Called with input (Python's `handle`). What it does not take from `input` is delivered
+    /// again, together with new input.
     ///
     /// # Errors
-    /// An error ends the conversation.
+    /// An error ends the connection.
     fn handle(&mut self, cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()>;
 
-    /// The peer closed its sending side (EOF); `rest` is the input that the handler did not take. By
-    /// default the connection is closed, once everything sent has left. A handler that does not close
-    /// may go on sending.
+    /// Called when the peer has closed its sending side (EOF); `rest` is the input that the handler
+    /// did not consume. By default the connection is closed, once all output has left. A handler
+    /// that does not close may go on sending.
     ///
-    /// It comes after every answer: not while the connection is paused, not while work that was
-    /// given to [`Context::offload`] is under way, and not before what was left while the output was
-    /// congested was shown again.
+    /// It is called after all answers: not while the connection is paused, not while work given to
+    /// [`Context::offload`] is running, and not before input left unconsumed during congestion was
+    /// delivered again.
     ///
     /// # Errors
-    /// An error ends the conversation.
+    /// An error ends the connection.
     fn eof(&mut self, cx: &mut Context<'_, S>, rest: &[u8]) -> io::Result<()> {
         let _ = rest;
         cx.close();
         Ok(())
     }
 
-    /// The output of this connection was congested and has fallen to low water: time to send more,
-    /// or to resume who feeds it.
+    /// Called when the output has been congested and has fallen to low water: the handler may send
+    /// more, or resume the connection that feeds it.
     ///
     /// # Errors
-    /// An error ends the conversation.
+    /// An error ends the connection.
     fn drained(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         let _ = cx;
         Ok(())
     }
 
-    /// A timer of this connection came up. By default that is an error of the kind
+    /// Called when a timer of this connection expires. By default that is an error of the kind
     /// [`TimedOut`](io::ErrorKind::TimedOut).
     ///
     /// # Errors
-    /// An error ends the conversation.
+    /// An error ends the connection.
     fn timeout(&mut self, cx: &mut Context<'_, S>, timer: TimerId) -> io::Result<()> {
         let _ = (cx, timer);
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    /// The server shuts down; everything that had come in was shown, also what was held while the
-    /// output was congested, and work that was given to [`Context::offload`] has come back. What is
-    /// held while the connection is paused for another reason is not waited for. By default the
-    /// connection is closed, once everything sent has left. A handler that does not close may go on
-    /// until the grace is over.
+    /// Called when the server shuts down, after all input that had arrived was delivered, also what
+    /// was unconsumed during congestion, and after work given to [`Context::offload`] is done.
+    /// Input that is unconsumed while the connection is paused for another reason is not waited
+    /// for. By default the connection is closed, once all output has left. A handler that does not
+    /// close may go on until the grace is over.
     ///
     /// # Errors
-    /// An error ends the conversation.
+    /// An error ends the connection.
     fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         cx.close();
         Ok(())
     }
 
-    /// The conversation is over (Python's `finish`): in `Ok` because somebody closed it and all was
-    /// sent, otherwise with the error that ended it. [`Context::reason`] says which of our reasons
-    /// that was. Nothing can be sent any more.
+    /// Called once at the end (Python's `finish`). `outcome` is `Ok` when this program or the peer
+    /// closed the connection and all output was sent, otherwise the error that ended it.
+    /// [`Context::reason`] returns the reason. Sending is not possible any more.
     fn finish(&mut self, cx: &mut Context<'_, S>, outcome: io::Result<()>) {
         let _ = (cx, outcome);
     }
 }
 
-/// A box is as good as what is in it, so a factory may choose between handlers.
+/// A box is a handler too, so a factory may choose between handlers.
 impl<S, H: Handler<S> + ?Sized> Handler<S> for Box<H> {
     fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         (**self).setup(cx)
@@ -172,8 +172,8 @@ impl<S, H: Handler<S> + ?Sized> Handler<S> for Box<H> {
     }
 }
 
-/// Sends back what comes in, and ends when the peer ends: the smallest handler, and a whole echo
-/// server (RFC 862).
+/// Sends back all input, and closes at EOF: the smallest handler, and a whole echo server (RFC
+/// 862).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Echo;
 

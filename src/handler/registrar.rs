@@ -1,4 +1,4 @@
-//! Who answers for a socket, and where a callback leaves those who shall.
+//! Registering handlers together with the sockets that they serve.
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::io::connect::IntoConnect;
 use crate::io::mailbox::{LoopControl, Mailbox};
 use crate::io::thread_pool::ThreadPool;
 
-/// Who answers for one socket; the table of these stands beside the table of sockets.
+/// The handler of one socket. The table of handlers is parallel to the table of sockets.
 pub(crate) enum HandlerSlot<S> {
     Empty,
     Stream(Box<dyn Handler<S>>),
@@ -25,12 +25,13 @@ pub(crate) enum HandlerSlot<S> {
     Source(Box<dyn SourceHandler<S>>),
 }
 
-/// What makes a handler for each client of a listener.
+/// Makes a handler for each client of a listener.
 pub(crate) trait HandlerFactory<S> {
     fn make(&mut self, peer: &Addr) -> Box<dyn Handler<S>>;
 
-    /// Whether another client may come now. When that changes, somebody has to call
-    /// [`SocketTable::resume_listeners`](crate::io::table::SocketTable::resume_listeners).
+    /// Whether another client may be accepted. When that changes to `true`,
+    /// [`SocketTable::resume_listeners`](crate::io::table::SocketTable::resume_listeners) has to be
+    /// called.
     fn has_capacity(&self) -> bool {
         true
     }
@@ -67,7 +68,7 @@ where
     }
 }
 
-/// A callback that nothing but timers calls.
+/// A callback that only timers call.
 struct TimerHandler<F>(F);
 
 impl<S, F> SourceHandler<S> for TimerHandler<F>
@@ -83,8 +84,8 @@ where
     }
 }
 
-/// Where a callback leaves those who shall answer for sockets it opened, since the table of roles
-/// is in use while it runs; and the ways to other threads.
+/// Collects the handlers of sockets that a callback opens, because the table of handlers is
+/// borrowed while it runs; and holds what leads to other threads.
 pub(crate) struct Registrar<S> {
     pub(crate) pending_handlers: Vec<(SocketId, HandlerSlot<S>)>,
     pub(crate) mailbox: Arc<Mailbox<Command<S>>>,

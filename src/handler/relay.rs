@@ -1,8 +1,8 @@
-//! Two connections that are one: what comes in on either leaves on the other.
+//! Relays between two connections: input of either is output of the other.
 //!
 //! The technique: the side that feeds a slow peer pauses itself, and the peer's `drained` resumes
-//! it, so both directions are bounded by [`Options::high_water`](crate::Options::high_water) and
-//! none can hold up the other.
+//! it. So both directions are bounded by [`Options::high_water`](crate::Options::high_water), and
+//! neither blocks the other.
 
 use std::io;
 
@@ -12,11 +12,11 @@ use crate::handler::{Context, Handler};
 use crate::id::SocketId;
 use crate::io::connect::{Connect, IntoConnect};
 
-/// Relays a connection to another one, which it makes itself.
+/// Relays a connection to another one, which it opens itself.
 ///
-/// A half-close is passed on in either direction, behind everything that was under way; when both
-/// directions have ended, so have both connections. When one breaks, so does the other: a cut
-/// answer never looks like a whole one.
+/// A half-close is passed on in either direction, behind all bytes in transit; when both directions
+/// have ended, both connections close. When one is reset or fails, the other is reset too, so a
+/// truncated answer never looks complete.
 ///
 /// ```no_run
 /// use socketserver::{Relay, Server};
@@ -27,39 +27,41 @@ use crate::io::connect::{Connect, IntoConnect};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// A handler that must talk first, as one of SOCKS does, owns a `Relay`, calls [`Relay::start`] when
-/// it knows where to, and passes every callback on from then on. When the other side has something
-/// to say too, say that it could not connect, it owns the other half, from [`Relay::joined_to`].
+/// A handler with a protocol before the relay, such as SOCKS, owns a `Relay`, calls
+/// [`Relay::start`] when it knows the destination, and passes every callback on from then on. When
+/// the other side has a protocol too, for example to report that it could not connect, its handler
+/// owns the other half, from [`Relay::joined_to`].
 ///
-/// With [`Options::idle_timeout`](crate::Options::idle_timeout) it ends when a side is silent for so
-/// long that could still say something, or that does not take what it is sent.
+/// With [`Options::idle_timeout`](crate::Options::idle_timeout) it ends when a side that could
+/// still send is silent for that long, or a side does not read its output.
 ///
-/// A shutdown of the server leaves it time to end by itself; what then still goes on is reset.
+/// A shutdown of the server gives it the grace to end by itself; then it is reset.
 #[derive(Debug)]
 pub struct Relay {
-    /// Where to, until the connection is begun.
+    /// The destination, until the connection is opened.
     to: Option<io::Result<Connect>>,
     /// The connection that this side feeds.
     other: Option<SocketId>,
 }
 
 impl Relay {
-    /// A relay to this address. What is wrong with it is seen when the first client comes.
+    /// A relay to this address. Errors of the address are reported when the first client connects.
     pub fn to(addr: impl IntoConnect) -> Relay {
         Relay { to: Some(addr.into_connect()), other: None }
     }
 
-    /// One half of a relay whose other connection is there already, with the other half in its
+    /// One half of a relay whose other connection exists already, with the other half in its
     /// handler.
     #[must_use]
     pub fn joined_to(other: SocketId) -> Relay {
         Relay { to: None, other: Some(other) }
     }
 
-    /// Begins the other connection, unless it is there. What this one sends meanwhile waits, within the same bound.
+    /// Opens the other connection, unless it exists. What this one sends meanwhile waits, within
+    /// the same bound.
     ///
     /// # Errors
-    /// What can be said at once; all else ends both connections.
+    /// Errors that need no look-up and no waiting; all others end both connections.
     pub fn start<S: 'static>(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         cx.io.set_read_while_congested(cx.id, true);
         if let Some(to) = self.to.take() {
@@ -68,7 +70,7 @@ impl Relay {
         Ok(())
     }
 
-    /// The other connection, once it was begun.
+    /// The other connection; `None` before it is opened.
     #[must_use]
     pub fn other(&self) -> Option<SocketId> {
         self.other
@@ -93,7 +95,7 @@ impl<S: 'static> Handler<S> for Relay {
     fn eof(&mut self, cx: &mut Context<'_, S>, _rest: &[u8]) -> io::Result<()> {
         match self.other {
             Some(other) if cx.io.is_open(other) => {
-                // From here on only the other side can be idle.
+                // From now on only the other side can be idle.
                 cx.pause();
                 cx.io.shutdown_write(other);
             }

@@ -1,4 +1,4 @@
-//! The way into a server from other threads.
+//! Control of a server from other threads.
 
 use std::fmt;
 use std::io;
@@ -10,8 +10,8 @@ use crate::io::Io;
 use crate::io::mailbox::Mailbox;
 use crate::stats::ShutdownReport;
 
-/// Reaches a server from any thread, at any time: before it runs, from inside its handlers, twice,
-/// and after its end. The loop notices at once.
+/// Controls a server from any thread, at any time: before it runs, from inside its handlers,
+/// repeatedly, and after its end. It wakes the loop at once.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct ServerHandle<S = ()> {
     pub(crate) mailbox: Arc<Mailbox<Command<S>>>,
 }
 
-/// What another thread wants done in the loop.
+/// A function that another thread posts to the loop.
 pub(crate) type Command<S> = Box<dyn FnOnce(&mut S, &mut Io) + Send>;
 
 impl<S> ServerHandle<S> {
@@ -41,13 +41,13 @@ impl<S> ServerHandle<S> {
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when
-    /// [`Options::post_queue`](crate::Options::post_queue) calls wait,
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the server is gone.
+    /// [`Options::post_queue`](crate::Options::post_queue) commands wait,
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the server was dropped.
     pub fn post(&self, command: impl FnOnce(&mut S, &mut Io) + Send + 'static) -> io::Result<()> {
         self.mailbox.post(Box::new(command))
     }
 
-    /// [`Io::send`] from another thread. Whether `id` is still there is seen only by the loop.
+    /// [`Io::send`] from another thread. Only the loop knows whether `id` is still open.
     ///
     /// # Errors
     /// As [`ServerHandle::post`].
@@ -60,15 +60,15 @@ impl<S> ServerHandle<S> {
 
     /// [`Io::shutdown`] from another thread (Python's `shutdown`, without its wait). Before the
     /// first run it ends that run at once. `false` when there is nothing to end: between two runs,
-    /// and when the server is gone.
+    /// and when the server was dropped.
     #[allow(clippy::must_use_candidate, reason = "most are content that nothing runs any more")]
     pub fn shutdown(&self, grace: Duration) -> bool {
         self.mailbox.post_stop(grace)
     }
 
     /// Waits until the present run has ended, or the first one if none has begun. `None` when that
-    /// takes longer than `timeout`, or the server is gone without ever having run. Never to be
-    /// called by a handler, which would wait for itself.
+    /// takes longer than `timeout`, or the server was dropped without having run. A handler must
+    /// not call this: it would wait for itself.
     #[must_use]
     pub fn wait(&self, timeout: Duration) -> Option<ShutdownReport> {
         self.mailbox.wait(timeout)

@@ -1,4 +1,4 @@
-//! Where an outgoing connection goes, from which address, and when.
+//! The destination of an outgoing connection, its local address, and its delay.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use crate::addr::{Addr, ToAddrs};
 
-/// An outgoing connection to be made: what [`Server::connect`](crate::Server::connect) takes when an
-/// address alone does not say enough.
+/// An outgoing connection to be made: what [`Server::connect`](crate::Server::connect) takes when
+/// an address alone does not say enough.
 ///
-/// Of several addresses the next one is begun when the one before has failed, or has not answered
-/// within 250 ms, and those under way go on meanwhile; the first that stands is taken and the others
-/// are closed (RFC 8305, "Happy Eyeballs"). Those of a name alternate between IPv6 and IPv4, others
-/// keep their order. All of it together, the look-up of the name included, has
-/// [`Options::connect_timeout`](crate::Options::connect_timeout). A connection whose two ends are one
-/// and the same address and port is refused: a client that connects to a free port of its own machine
-/// may meet itself there.
+/// With several addresses, the next one is tried when the one before has failed or has not answered
+/// within 250 ms, and the earlier attempts go on meanwhile. The first that is established is used
+/// and the others are closed (RFC 8305, "Happy Eyeballs"). The addresses of a name alternate
+/// between IPv6 and IPv4; others keep their order.
+/// [`Options::connect_timeout`](crate::Options::connect_timeout) applies to all of it together, the
+/// look-up included. A connection whose two ends have the same address and port is rejected: a
+/// client that connects to a free port of its own machine may be connected to itself.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,23 +34,22 @@ pub struct Connect {
     pub(super) from: Option<Addr>,
     pub(super) after: Duration,
     pub(super) allowed: Option<fn(&Addr) -> bool>,
-    /// Whatever fails is told to `finish`, also what could be said at once.
+    /// Every error is passed to `finish`, also one that could be returned at once.
     pub(super) fails_later: bool,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum ConnectTarget {
     Addrs(Vec<Addr>),
-    /// Still to be looked up.
+    /// A name that is not looked up yet.
     Name(String),
 }
 
 impl Connect {
-    /// To an address, or to a name as by [`Connect::to_name`]. This never blocks, and what can be
-    /// said without a look-up is said at once.
+    /// Connects to an address, or to a name as [`Connect::to_name`] does. This never blocks.
     ///
     /// # Errors
-    /// When it is no address. That a name is unknown is told to `finish`.
+    /// When `addr` is not an address. The error of an unknown name is passed to `finish`.
     pub fn to(addr: impl ToAddrs) -> io::Result<Connect> {
         match addr.name_to_look_up() {
             Some(name) => Ok(Connect::to_name(name)),
@@ -58,13 +57,14 @@ impl Connect {
         }
     }
 
-    /// To a name and port (`example.org:80`) that is looked up by another thread
-    /// ([`Options::lookup_threads`](crate::Options::lookup_threads)), so that the loop goes on
-    /// meanwhile. It is looked up when the connection begins, and anew for each connection; equal
-    /// names that are wanted at the same time are looked up once. Whoever asks for many names at
-    /// once, a client as told by its address or a handler, leaves threads for others.
+    /// Connects to a name and port (`example.org:80`). Another thread looks the name up
+    /// ([`Options::lookup_threads`](crate::Options::lookup_threads)), so the loop does not block.
+    /// The look-up starts when the connection begins, and is repeated for each connection; equal
+    /// names that are requested at the same time are looked up once. A client or handler that
+    /// requests many names at once leaves threads for others.
     ///
-    /// Numbers and `localhost` are not looked up. What is wrong with the name is told to `finish`.
+    /// Numeric addresses and `localhost` are not looked up. Errors of the name are passed to
+    /// `finish`.
     #[must_use]
     pub fn to_name(name: impl Into<String>) -> Connect {
         Connect::of(ConnectTarget::Name(name.into()))
@@ -74,33 +74,33 @@ impl Connect {
         Connect { to, from: None, after: Duration::ZERO, allowed: None, fails_later: false }
     }
 
-    /// From this address of ours; port 0 is any port. By default the system chooses.
+    /// Binds the local end to `addr`; port 0 is any port. By default the system chooses.
     ///
     /// # Errors
-    /// When it is no address.
+    /// When it is not an address.
     pub fn local_addr(mut self, addr: impl ToAddrs) -> io::Result<Connect> {
         self.from = Some(addr.to_addrs()?.into_iter().next().ok_or_else(no_address)?);
         Ok(self)
     }
 
-    /// Only to addresses of which `allowed` says so, those of a name that was looked up included.
-    /// When none is left, the connection is not made, with
-    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied). Use this when the destination
-    /// comes from an untrusted party: a harmless name may resolve to 127.0.0.1. A panic of `allowed` is
-    /// the failure of the connection.
+    /// Connects only to addresses for which `allowed` returns `true`, including those that a name
+    /// resolves to. When none is left, the connection fails with
+    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied). Use this when the destination comes
+    /// from an untrusted party (SSRF): a harmless name may resolve to 127.0.0.1. If `allowed`
+    /// panics, the connection fails.
     #[must_use]
     pub fn allow_if(mut self, allowed: fn(&Addr) -> bool) -> Connect {
         self.allowed = Some(allowed);
         self
     }
 
-    /// The same, but whatever fails is told to `finish`.
+    /// Passes every error to `finish`.
     pub(crate) fn fails_later(mut self) -> Connect {
         self.fails_later = true;
         self
     }
 
-    /// Keeps the addresses that are allowed.
+    /// Keeps the addresses that `allowed` accepts.
     pub(super) fn choose(
         allowed: Option<fn(&Addr) -> bool>,
         mut addrs: Vec<Addr>,
@@ -109,7 +109,7 @@ impl Connect {
             return Err(no_address());
         }
         if let Some(allowed) = allowed {
-            // It is the user's, and runs in the loop when a name was looked up.
+            // This is the user's function, and it runs in the loop after a look-up.
             catch_unwind(AssertUnwindSafe(|| addrs.retain(allowed)))
                 .map_err(|_| io::Error::other("the function of Connect::allow_if has panicked"))?;
         }
@@ -120,8 +120,9 @@ impl Connect {
         Ok(addrs)
     }
 
-    /// Not now but after so long. What is sent meanwhile leaves when the connection stands. A shutdown
-    /// that begins before ends it, with [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed).
+    /// Begins to connect after `wait`. What is sent meanwhile leaves when the connection is
+    /// established. A shutdown that begins earlier ends the connection with
+    /// [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed).
     #[must_use]
     pub fn delay(mut self, wait: Duration) -> Connect {
         self.after = wait;
@@ -133,12 +134,13 @@ fn no_address() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "no address")
 }
 
-/// What can be connected to: whatever is an address or a name ([`ToAddrs`]), or a [`Connect`].
+/// What [`Server::connect`](crate::Server::connect) accepts: an address or a name ([`ToAddrs`]), or
+/// a [`Connect`].
 pub trait IntoConnect {
-    /// The connection to be made. This looks up no name, and so never blocks.
+    /// Converts into a [`Connect`]. This looks up no name, so it never blocks.
     ///
     /// # Errors
-    /// When it is no address.
+    /// When it is not an address.
     fn into_connect(self) -> io::Result<Connect>;
 }
 

@@ -1,7 +1,7 @@
-//! Outgoing connections in the making: for each its [`Connector`], and the sockets under way.
+//! Connections that are not established yet: for each its [`Connector`] and its sockets.
 //!
-//! All sockets of one connection are known to the poll under the id of the connection, so any event
-//! means that they are to be looked at. The connection itself has none before one of them stands.
+//! All sockets of one connection are registered under the id of the connection, so on any event all
+//! of them are checked. The connection itself has no socket until one of them is established.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,29 +14,29 @@ use crate::id::{SocketId, TimerId};
 use crate::io::names::Owner;
 use crate::net::StreamSocket;
 
-/// All connections that do not stand yet.
+/// The attempts by connection.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectAttempts(HashMap<SocketId, ConnectAttempt>);
 
-/// One of them.
+/// One connection that is connecting.
 #[derive(Debug)]
 pub(crate) struct ConnectAttempt {
     pub(super) connector: Connector,
-    /// What is to be looked up, and at whose expense.
+    /// The name to look up, and the owner of the look-up.
     pub(super) name: Option<(Name, Owner)>,
     pub(super) allowed: Option<fn(&Addr) -> bool>,
-    /// Our own address.
+    /// The local address to bind to.
     pub(super) from: Option<Addr>,
-    /// Why it cannot be made, which its handler is still to be told.
+    /// The error that the handler gets in its turn.
     pub(super) error: Option<io::Error>,
-    /// What was asked for while there was no socket to set it on.
+    /// `TCP_NODELAY` as requested before there was a socket.
     pub(super) nodelay: Option<bool>,
-    /// When the loop is next woken for it; `u64::MAX` when it is not.
+    /// The earliest armed deadline; `u64::MAX` when there is none.
     pub(crate) next_wake: u64,
-    /// Timers that came up, and have to wait for `setup`.
+    /// Timers that have expired and fire after `setup`.
     pub(super) deferred_timers: Vec<TimerId>,
     pending: Vec<PendingSocket>,
-    /// How many sockets the poll was told of.
+    /// How many sockets were registered so far.
     registered: u32,
 }
 
@@ -47,11 +47,11 @@ struct PendingSocket {
     socket: StreamSocket,
 }
 
-/// The socket that stands.
+/// The established socket.
 #[derive(Debug)]
 pub(crate) struct Established {
     pub(super) socket: StreamSocket,
-    /// No other one was tried, so whatever the poll has reported is about this one.
+    /// No other socket was registered, so all reported readiness belongs to this one.
     pub(super) is_sole: bool,
 }
 
@@ -71,14 +71,14 @@ impl ConnectAttempt {
         }
     }
 
-    /// One more socket is under way, and the poll knows it.
+    /// Adds a socket that is connecting and registered.
     pub(super) fn add(&mut self, number: u32, addr: Addr, socket: StreamSocket) {
         self.registered = self.registered.saturating_add(1);
         self.pending.push(PendingSocket { number, addr, socket });
     }
 
-    /// Looks at every socket under way, in the order of their begin: the first that stands is taken
-    /// out, those that failed are closed.
+    /// Checks every socket in the order in which they began to connect: takes the first that is
+    /// established, and closes those that failed. `None` when none is established.
     pub(crate) fn take_established(&mut self, registry: &Registry) -> Option<Established> {
         let mut nth = 0;
         while let Some(PendingSocket { number, addr, socket }) = self.pending.get(nth) {
@@ -96,21 +96,21 @@ impl ConnectAttempt {
         None
     }
 
-    /// Gives one of them up.
+    /// Closes one socket.
     pub(super) fn drop_one(&mut self, registry: &Registry, number: u32) {
         if let Some(nth) = self.pending.iter().position(|one| one.number == number) {
             close(registry, self.pending.remove(nth));
         }
     }
 
-    /// Gives all of them up.
+    /// Closes all sockets.
     pub(super) fn drop_all(&mut self, registry: &Registry) {
         for one in self.pending.drain(..) {
             close(registry, one);
         }
     }
 
-    /// The address of our end, while it is certain which one that will be.
+    /// The local address, while exactly one socket is connecting.
     pub(super) fn local_addr(&self) -> Option<Addr> {
         match self.pending.as_slice() {
             [one] => one.socket.local_addr(),
@@ -119,12 +119,12 @@ impl ConnectAttempt {
     }
 }
 
-/// Its close takes it from the poll, but not on every system.
+/// Closing the descriptor deregisters it, but not on every system.
 fn close(registry: &Registry, mut one: PendingSocket) {
     let _ = one.socket.deregister(registry);
 }
 
-/// Where several were tried, the error says which.
+/// Adds the address to an error, where several were tried.
 pub(super) fn with_addr(addr: &Addr, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot connect to {addr}: {error}"))
 }
@@ -144,7 +144,7 @@ impl ConnectAttempts {
         self.0.len()
     }
 
-    /// It stands, or is given up.
+    /// Removes an attempt that is established or cancelled.
     pub(super) fn remove(&mut self, id: SocketId) -> Option<ConnectAttempt> {
         self.0.remove(&id)
     }
@@ -157,12 +157,12 @@ impl ConnectAttempts {
         self.0.get_mut(&id)
     }
 
-    /// All of them, in no order.
+    /// The ids of all attempts, in no order.
     pub(crate) fn ids(&self) -> impl Iterator<Item = SocketId> {
         self.0.keys().copied()
     }
 
-    /// Whether it was only planned so far.
+    /// Whether the attempt is only delayed so far.
     pub(super) fn is_planned(&self, id: SocketId) -> bool {
         self.0.get(&id).is_some_and(|attempt| attempt.connector.is_waiting())
     }

@@ -1,4 +1,5 @@
-//! Outgoing connections until they are established: planned, looked up, and tried address by address.
+//! Outgoing connections until they are established: delayed, looked up, and tried address by
+//! address.
 
 use std::io;
 
@@ -13,8 +14,8 @@ use crate::io::resolver::Resolved;
 use crate::net::StreamSocket;
 
 impl Io {
-    /// Begins an outgoing connection, or plans one, as a handler or the program has asked. Only what
-    /// can be said at once is an error here; all else comes to the handler's `finish`.
+    /// Begins an outgoing connection, or schedules a delayed one. Errors that need no look-up and
+    /// no waiting are returned here; all others are passed to the handler's `finish`.
     pub(crate) fn open_connection(
         &mut self,
         connect: Connect,
@@ -22,7 +23,7 @@ impl Io {
     ) -> io::Result<SocketId> {
         if matches!(self.shutdown_state, ShutdownState::Draining { deadline, .. } if deadline <= self.now)
         {
-            // Nobody would cut it off: it would outlive the shutdown.
+            // The shutdown has aborted its connections already, so this one would outlive it.
             let what = "the grace of the shutdown is over";
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, what));
         }
@@ -84,7 +85,7 @@ impl Io {
                 attempt.allowed = allowed;
                 attempt
             }
-            // As of a name that nobody knows, its handler is told.
+            // Passed to the handler, as the error of an unknown name is.
             Err(error) => {
                 let mut attempt = to_addrs(Vec::new());
                 attempt.error = Some(error);
@@ -93,7 +94,7 @@ impl Io {
         })
     }
 
-    /// A connection to a name cannot be made, which its handler is told in its turn.
+    /// Passes an error to the handler in the next turn of the connection.
     fn fail_in_turn(&mut self, id: SocketId, error: io::Error) {
         if let Some(attempt) = self.attempts.get_mut(id) {
             attempt.error = Some(error);
@@ -101,7 +102,7 @@ impl Io {
         self.enqueue_connect_result(id);
     }
 
-    /// Does what is to be done for a connection in the making, until it has to wait.
+    /// Advances a connection that is connecting until it has to wait.
     pub(crate) fn advance_connect(&mut self, id: SocketId) -> io::Result<()> {
         loop {
             let Some(attempt) = self.attempts.get_mut(id) else { return Ok(()) };
@@ -148,7 +149,7 @@ impl Io {
         }
     }
 
-    /// Has the loop look at a connection in the making at that time, unless it does so before.
+    /// Arms a deadline at `at`, unless an earlier one is armed.
     fn arm_connect_deadline(&mut self, id: SocketId, at: u64) {
         let Some(attempt) = self.attempts.get_mut(id).filter(|attempt| at < attempt.next_wake)
         else {
@@ -161,7 +162,7 @@ impl Io {
         }
     }
 
-    /// There is news about a connection in the making.
+    /// Queues a connection whose attempt has a result.
     fn enqueue_connect_result(&mut self, id: SocketId) {
         if let Some(connection) = self.sockets.connection_mut(id) {
             connection.stream.set_connect_result();
@@ -169,7 +170,7 @@ impl Io {
         }
     }
 
-    /// Who bears the expense of the names that a handler, or the program, asks for.
+    /// The owner of the look-ups that a handler, or the program, requests.
     fn lookup_owner(&self, asker: Option<SocketId>) -> Owner {
         let Some(id) = asker else { return Owner::Program };
         match self.peer_addr(id) {
@@ -185,7 +186,7 @@ impl Io {
         }
     }
 
-    /// Tells everybody who waits for it what other threads have found.
+    /// Passes the results of look-ups to the connections that wait for them.
     pub(crate) fn complete_lookups(&mut self) {
         for Resolved { host, result } in self.resolver.take_results() {
             for id in self.resolver.finish(&host) {
@@ -201,7 +202,7 @@ impl Io {
         }
     }
 
-    /// The name of a connection was looked up, or is unknown.
+    /// Passes the result of a look-up to one connection.
     pub(crate) fn resolved(&mut self, id: SocketId, result: io::Result<Vec<Addr>>) {
         let Some(attempt) = self.attempts.get_mut(id) else { return };
         let port = attempt.name.take().map(|(Name { port, .. }, _)| port);
@@ -217,8 +218,8 @@ impl Io {
         self.enqueue_connect_result(id);
     }
 
-    /// Whether a timer that has come up has to wait until its connection stands, since nothing is
-    /// told to a handler before its `setup`.
+    /// Defers an expired timer if its connection is not established, because no callback runs
+    /// before `setup`. `true` when it did.
     pub(crate) fn defer_timer(&mut self, timer: TimerId) -> bool {
         if self.attempts.is_empty() {
             return false;
@@ -229,7 +230,7 @@ impl Io {
         true
     }
 
-    /// A connection in the making is given up, with all that is under way for it.
+    /// Cancels an attempt, with its sockets, look-up and timers.
     pub(super) fn cancel_attempt(&mut self, id: SocketId) {
         let Some(mut attempt) = self.attempts.remove(id) else { return };
         attempt.drop_all(self.poll.registry());
@@ -241,7 +242,7 @@ impl Io {
         }
     }
 
-    /// One socket stands: it is that of the connection, and the others are closed.
+    /// Makes an established socket that of the connection, and closes the others.
     pub(crate) fn establish(&mut self, id: SocketId, established: Established) -> io::Result<()> {
         let Some(mut attempt) = self.attempts.remove(id) else { return Ok(()) };
         let registry = self.poll.registry();
@@ -254,7 +255,8 @@ impl Io {
         if established.is_sole {
             *connection.stream.transport_mut() = established.socket;
         } else {
-            // What was reported may have been about another one: it is asked for anew.
+            // The readiness that was reported may belong to another socket, so the poll has to
+            // report again.
             connection.stream.replace_transport(established.socket);
             connection.stream.set_connect_result();
             connection.stream.transport_mut().update_write_interest(registry, id.token(), false)?;

@@ -1,4 +1,4 @@
-//! A stream on a real socket: what one connection of a server consists of.
+//! One connection: a stream on a socket, and its deadlines.
 
 use std::io;
 
@@ -8,29 +8,29 @@ use crate::conn::stream::{CloseState, ReadOutcome, Stream};
 use crate::net::StreamSocket;
 use crate::stats::{CloseReason, Stats};
 
-/// One connection. What it costs while it is idle is this and the handler, so the fields are few.
+/// One connection. An idle connection costs this and its handler, so the fields are few.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) stream: Stream<StreamSocket>,
-    /// When a byte last moved, or since when it only waits for its end; see [`crate::io::timers`] for
-    /// the unit. With [`SAMPLED`] it is when `noted` was; so it is no more when a byte moves.
+    /// When a byte last moved, or when it began to linger, in nanoseconds since the start of the
+    /// loop. With the bit [`SAMPLED`] it is the time of `sample`, until a byte moves.
     pub(crate) active_at: u64,
-    /// How much the peer had not acknowledged then; once it lingers, since when it does, in
-    /// milliseconds. One field for both, so that an idle connection pays for none.
+    /// How much the peer had not acknowledged at the last sample; while lingering, when that began,
+    /// in milliseconds. One field for both, so that an idle connection is smaller.
     pub(super) sample: u32,
-    /// Whether it is counted among those that linger.
+    /// Whether it lingers.
     pub(super) is_lingering: bool,
-    /// How many entries in the heap of deadlines are its own.
+    /// How many entries in the queue of deadlines belong to it.
     pub(crate) armed_deadlines: u8,
-    /// Whether a deadline for the rest of a closed connection is in the heap.
+    /// Whether the close timeout is armed.
     pub(crate) close_timeout_armed: bool,
 }
 
-/// No clock of ours comes so far.
+/// A bit that no time of the loop has.
 pub(super) const SAMPLED: u64 = 1 << 63;
 
 impl Connection {
-    /// A connection that stands, or one that is being made.
+    /// An established connection, or one that is connecting.
     pub(super) fn new(socket: StreamSocket, connecting: bool, now: u64) -> Connection {
         Connection {
             stream: Stream::new(socket, connecting),
@@ -63,21 +63,21 @@ impl Connection {
         filled
     }
 
-    /// Whether a turn now would change anything.
+    /// Whether it has something to do in a turn.
     pub(super) fn wants_service(&self) -> bool {
         let unwatched = self.stream.is_closing() && !self.close_timeout_armed;
         self.stream.wants_service()
             || !self.stream.is_connecting() && (unwatched || self.wants_write_interest())
     }
 
-    /// Whether [`Connection::update_write_interest`] has something to change.
+    /// Whether [`Connection::update_write_interest`] would change something.
     #[inline]
     fn wants_write_interest(&self) -> bool {
         self.stream.is_write_blocked() != self.stream.has_write_interest()
             && !self.stream.transport().reports_writable()
     }
 
-    /// Has room reported exactly while output is refused.
+    /// Registers write interest exactly while writing would block.
     pub(super) fn update_write_interest(
         &mut self,
         registry: &Registry,
@@ -99,7 +99,7 @@ impl Connection {
         )
     }
 
-    /// Whether the peer is to be told by a reset, though nothing may be unsent.
+    /// Whether the peer has to get a reset even if no output is pending.
     pub(super) fn wants_reset(&self) -> bool {
         matches!(
             self.stream.close_state(),
@@ -107,7 +107,7 @@ impl Connection {
         )
     }
 
-    /// Why it is to be cut off now, if somebody said so.
+    /// Why it is to be aborted, if it is.
     pub(crate) fn abort_reason(&self) -> Option<CloseReason> {
         if let CloseState::Aborted(reason) = self.stream.close_state() {
             Some(reason)

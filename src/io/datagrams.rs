@@ -1,4 +1,4 @@
-//! What may be done with datagrams.
+//! Commands on datagram sockets.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,15 +13,15 @@ use crate::io::datagram::Datagram;
 use crate::net::is_local;
 
 impl Io {
-    /// Sends a datagram, which may be empty, from the datagram socket `id`; on one that is connected,
-    /// [`Io::send`] sends to its peer. Never blocks, and never delays anything else: what the system
-    /// does not take is dropped, and counted in
+    /// Sends a datagram, which may be empty, from the datagram socket `id` to `to`; on a connected
+    /// socket, [`Io::send`] sends to its peer. Never blocks, and never delays other sockets: a
+    /// datagram that the system does not take is dropped and counted in
     /// [`Stats::packets_dropped`](crate::Stats::packets_dropped).
     ///
     /// A socket that is bound to the wildcard (`0.0.0.0`, `[::]`) has every address of the machine.
-    /// While it shows a datagram, what it sends to the sender of that leaves from the address that
-    /// was asked; what it sends to anybody else, or later, from the one that the system chooses.
-    /// [`Io::send_from`] is for answers that come later.
+    /// While it handles a datagram, what it sends to the sender leaves from the address that the
+    /// datagram was sent to. What it sends to other peers, or later, leaves from an address that
+    /// the system chooses. [`Io::send_from`] is for replies that are sent later.
     #[inline]
     pub fn send_to(&mut self, id: SocketId, bytes: &[u8], to: &Addr) -> SendStatus {
         if *to == Addr::Unnamed {
@@ -56,7 +56,8 @@ impl Io {
         SendStatus::Queued
     }
 
-    /// The same by a socket that is closing, or shows a datagram that may be answered by this.
+    /// Sends from a socket that is closing, or that handles a datagram which this may be the reply
+    /// to.
     #[inline(never)]
     fn send_while_shown(&mut self, id: SocketId, bytes: &[u8], to: Option<&Addr>) -> SendStatus {
         let room = QueueLimits {
@@ -83,19 +84,19 @@ impl Io {
         SendStatus::Queued
     }
 
-    /// [`Io::send_to`] from the address `from` of this machine, for an answer that is sent when its
-    /// datagram is shown no more: [`Context::local_addr`](crate::Context::local_addr) said then
-    /// where that was sent to, and a client may take answers from there only.
+    /// Like [`Io::send_to`], but from the local address `from`: for a reply that is sent after its
+    /// datagram was handled. [`Context::local_addr`](crate::Context::local_addr) returns that
+    /// address while the datagram is handled; many clients accept replies from there only.
     ///
-    /// Only a socket that is bound to the wildcard can choose, on Linux and Android and with the
-    /// feature `sys`; elsewhere this is `send_to`. The port is that of the socket in any case. From a
-    /// multicast group, a broadcast address, or one that this machine has no more, nothing can be
-    /// sent; then the system chooses.
+    /// Only a socket that is bound to the wildcard can choose the address, on Linux and Android and
+    /// with the feature `sys`; elsewhere this is `send_to`. The port is that of the socket in any
+    /// case. A multicast group, a broadcast address, or an address that the machine no longer has
+    /// cannot be a source; then the system chooses.
     pub fn send_from(&mut self, id: SocketId, bytes: &[u8], from: &Addr, to: &Addr) -> SendStatus {
         self.send_answer(id, bytes, from.ip().copied(), to)
     }
 
-    /// The same; the system chooses the address where none is given.
+    /// Like [`Io::send_from`]; the system chooses the address when `from` is `None`.
     pub(crate) fn send_answer(
         &mut self,
         id: SocketId,
@@ -115,20 +116,20 @@ impl Io {
         self.note_packet(id, taken)
     }
 
-    /// From now on the datagram socket `id` exchanges datagrams with `peer` alone (`connect(2)`). What
-    /// others had sent before and was not shown yet is refused, and counted in
-    /// [`Stats::packets_refused`](crate::Stats::packets_refused).
+    /// Connects the datagram socket `id` to `peer` (connect(2)): it exchanges datagrams with that
+    /// peer only. Datagrams from other peers that had arrived and were not handled yet are rejected
+    /// and counted in [`Stats::packets_refused`](crate::Stats::packets_refused).
     ///
-    /// If it is bound to the wildcard, the system now gives it one address, the one from which it sends
-    /// to `peer`; what `peer` sends to another address of this machine is no more received.
+    /// If the socket is bound to the wildcard, the system now binds it to the address from which it
+    /// sends to `peer`; datagrams to other addresses of this machine are not received any more.
     ///
-    /// That peer is taken at its word: what it sends is handled also where it is another socket of this
-    /// server ([`Options::accept_own_packets`](crate::Options::accept_own_packets)), so two services that answer
-    /// everything should not choose each other.
+    /// Datagrams from `peer` are handled even if it is another socket of this server
+    /// ([`Options::accept_own_packets`](crate::Options::accept_own_packets)), so two services that
+    /// answer every datagram should not be connected to each other.
     ///
     /// # Errors
-    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when it is gone;
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the peer is the socket itself.
+    /// The error of connect(2); [`NotConnected`](io::ErrorKind::NotConnected) when the socket is
+    /// closed; [`InvalidInput`](io::ErrorKind::InvalidInput) when the peer is the socket itself.
     pub fn connect_peer(&mut self, id: SocketId, peer: &Addr) -> io::Result<()> {
         let Some(datagram) = self.sockets.datagram_mut(id) else {
             return Err(io::ErrorKind::NotConnected.into());
@@ -139,22 +140,23 @@ impl Io {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         transport.set_peer(peer)?;
-        // As the system writes it, which is how it will name who sent a datagram.
+        // As the system formats it, which is how received datagrams name their sender.
         let chosen = transport.peer_addr();
         datagram.set_peer(chosen.unwrap_or_else(|| peer.clone()));
         self.local_addrs.remove(id);
         if let ShutdownState::Draining { since, .. } = self.shutdown_state {
-            // It does not rest, as it would have while it was bound only.
+            // A connected socket closes after a drain; a bound one would stop.
             self.begin_drain(id, since);
         }
         Ok(())
     }
 
-    /// Has the datagram socket `id` receive what is sent to the multicast `group`, over the
-    /// interface of this index; 0 lets the system choose one.
+    /// Joins the multicast `group` with the datagram socket `id`, on the interface with the index
+    /// `interface`; 0 lets the system choose one.
     ///
     /// # Errors
-    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when the socket is gone.
+    /// The error of setsockopt(2); [`NotConnected`](io::ErrorKind::NotConnected) when the socket is
+    /// closed.
     pub fn join_multicast(
         &mut self,
         id: SocketId,
@@ -164,10 +166,11 @@ impl Io {
         self.set_member(id, group, interface, true)
     }
 
-    /// Takes [`Io::join_multicast`] back.
+    /// Leaves a group that [`Io::join_multicast`] has joined.
     ///
     /// # Errors
-    /// What the system says; [`NotConnected`](io::ErrorKind::NotConnected) when the socket is gone.
+    /// The error of setsockopt(2); [`NotConnected`](io::ErrorKind::NotConnected) when the socket is
+    /// closed.
     pub fn leave_multicast(
         &mut self,
         id: SocketId,
@@ -184,19 +187,21 @@ impl Io {
         }
     }
 
-    /// The address of ours to which the datagram was sent that `id` shows now, or else has.
+    /// The local address that the datagram in hand was sent to, or else the local address of the
+    /// socket.
     pub(crate) fn asked_addr(&self, id: SocketId) -> Option<Addr> {
         let shown = self.sockets.datagram(id).and_then(Datagram::destination);
         shown.map_or_else(|| self.local_addr(id), |addr| Some(Addr::Ip(addr)))
     }
 
-    /// How many datagrams wait to leave the datagram socket `id`.
+    /// How many datagrams are in the send queue of `id`.
     #[must_use]
     pub fn queued_packets(&self, id: SocketId) -> usize {
         self.sockets.datagram(id).map_or(0, Datagram::queue_len)
     }
 
-    /// Says whether there is such a datagram socket.
+    /// Changes a datagram socket and queues it if that gives it something to do. `false` when there
+    /// is none.
     pub(crate) fn with_datagram(
         &mut self,
         id: SocketId,

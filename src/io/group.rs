@@ -1,7 +1,7 @@
-//! What the loops of one group know of each other: seats, clients on their way, the order to stop.
+//! What the loops of one group share: permits, handed-off clients, the request to stop.
 //!
-//! Each loop is a server of its own in a thread of its own. All that they share stands here, and a
-//! server that is alone has none of it: it asks one `Option` where a client comes and goes.
+//! Each loop is a server of its own in a thread of its own. All shared state is here. A server
+//! without a group has none of it, and checks one `Option` when a client connects or disconnects.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,35 +21,36 @@ pub(crate) use member::GroupMember;
 use permit::ConnectionPermit;
 pub(super) use shared_addr::{Distribution, SharedAddr};
 
-/// How clients come to the loops of [`LoopGroup`](crate::LoopGroup).
+/// How clients are distributed to the loops of a [`LoopGroup`](crate::LoopGroup).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LoadBalancing {
-    /// Each loop listens for itself, and the kernel chooses one for each client by a hash of both
-    /// addresses (`SO_REUSEPORT`). No client is handed over; how many each loop gets is chance.
-    /// On systems that do not spread so (all but Linux), this is [`LoadBalancing::LeastConnections`].
+    /// Each loop has a listening socket, and the kernel chooses one for each client by a hash of
+    /// both addresses (`SO_REUSEPORT`). No client is handed off, and the numbers of clients are
+    /// random. On systems whose kernel does not balance (all but Linux), this is
+    /// [`LoadBalancing::LeastConnections`].
     ReusePort,
-    /// One loop accepts for all, and hands each client to the loop with the fewest connections.
+    /// One loop accepts for all, and hands each client off to the loop with the fewest connections.
     #[default]
     LeastConnections,
 }
 
-/// Clients that may be on their way to one loop. A loop with more is behind; who accepts serves
-/// the next one itself, so that nobody waits for a loop that is busy.
+/// How many handed-off clients may wait for one loop. A loop with more is behind; the accepting
+/// loop then serves the next client itself.
 const MAX_HANDOFFS: usize = 1_024;
 
 /// What all loops of one [`LoopGroup`](crate::LoopGroup) share.
 pub(crate) struct GroupState {
     pub(super) balance: LoadBalancing,
-    /// Connections that may be open over all loops.
+    /// How many connections all loops together may have.
     max_connections: usize,
-    /// Those that are open or on their way, of all loops.
+    /// How many connections are open or handed off, in all loops.
     open_connections: AtomicUsize,
     members: Vec<LoopSlot>,
     addrs: Mutex<Vec<SharedAddr>>,
-    /// The shortest grace that was asked for.
+    /// The shortest grace that was requested.
     stop: Mutex<Option<Duration>>,
-    /// The addresses of this machine that datagrams were sent to.
+    /// The learned local addresses; see [`LearnedAddrs`].
     pub(crate) learned: Arc<LearnedAddrs>,
 }
 
@@ -58,7 +59,7 @@ pub(crate) struct GroupState {
 struct LoopSlot {
     mailbox: OnceLock<Arc<dyn LoopControl>>,
     connections: AtomicUsize,
-    /// It has found no seat, and wants to be woken when there may be one.
+    /// It found no permit, and is woken when one is released.
     waits_for_permit: AtomicBool,
     handoffs: Mutex<HandoffQueue>,
 }
@@ -66,13 +67,13 @@ struct LoopSlot {
 #[derive(Default)]
 struct HandoffQueue {
     clients: Vec<Handoff>,
-    /// The loop takes nobody any more: it has begun to shut down.
+    /// The loop accepts no client any more: its shutdown has begun.
     closed: bool,
 }
 
-/// A client on its way from the loop that accepted it to the one that serves it.
+/// A client that one loop has accepted for another.
 pub(crate) struct Handoff {
-    /// The number of the door it came to.
+    /// The index of the address that it connected to.
     pub(crate) addr_index: usize,
     pub(crate) socket: StreamSocket,
     pub(crate) peer: Addr,
@@ -92,7 +93,7 @@ impl GroupState {
         }
     }
 
-    /// A loop is there, and can be reached. An order to stop that came before it reaches it now.
+    /// Adds a loop. A stop that was requested before is passed to it.
     fn join(&self, index: usize, mailbox: Arc<dyn LoopControl>) {
         let Some(member) = self.members.get(index) else { return };
         // The lock orders this and `stop`, so that neither misses the other.
@@ -103,7 +104,7 @@ impl GroupState {
         }
     }
 
-    /// Has every loop shut down, within the shortest grace that anybody asked for.
+    /// Shuts down every loop, within the shortest grace that was requested.
     pub(crate) fn stop(&self, grace: Duration) {
         let mut stop = lock(&self.stop);
         if stop.is_some_and(|before| before <= grace) {
@@ -115,7 +116,7 @@ impl GroupState {
         }
     }
 
-    /// Whether all loops were told to shut down, and within which grace.
+    /// The grace of the requested stop, if there is one.
     pub(crate) fn requested_stop(&self) -> Option<Duration> {
         *lock(&self.stop)
     }
@@ -130,8 +131,8 @@ impl GroupState {
         }
     }
 
-    /// The loop with the fewest connections. `own` has counted the client in question already; it
-    /// serves it where no other has fewer, which saves the way.
+    /// The loop with the fewest connections. `own` has counted the client already, and serves it
+    /// unless another loop has fewer, which saves the hand-off.
     fn least_loaded(&self, own: usize) -> usize {
         let count = |index: usize| {
             let connections = self.members.get(index).map_or(usize::MAX, LoopSlot::count);
@@ -141,7 +142,7 @@ impl GroupState {
         std::iter::once(own).chain(others).min_by_key(|index| count(*index)).unwrap_or(own)
     }
 
-    /// Sends a client to a loop; gives it back when that takes nobody.
+    /// Hands a client off to a loop. `Err` returns the client when the loop does not accept it.
     fn hand_off(&self, to: usize, handoff: Handoff) -> Result<(), Handoff> {
         let Some(member) = self.members.get(to) else { return Err(handoff) };
         let mut handoffs = lock(&member.handoffs);
@@ -157,7 +158,7 @@ impl GroupState {
         Ok(())
     }
 
-    /// Those who were sent to a loop since the last look; nobody comes after the `last` one.
+    /// Takes the clients that were handed off to a loop. After a `last` call it accepts no more.
     fn take_handoffs(&self, index: usize, last: bool) -> Vec<Handoff> {
         let Some(member) = self.members.get(index) else { return Vec::new() };
         let mut handoffs = lock(&member.handoffs);
@@ -179,7 +180,7 @@ impl fmt::Debug for GroupState {
     }
 }
 
-/// Nothing panics while it holds one of these locks, so a poisoned one is as good as any.
+/// No code panics while it holds one of these locks, so a poisoned lock is used as any other.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

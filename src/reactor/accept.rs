@@ -1,4 +1,4 @@
-//! How clients get in: accepted within a budget, verified, and given a handler.
+//! Accepting clients: within a budget, verified, and given a handler.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +16,7 @@ use crate::reactor::dispatch::{Dispatcher, log_panic};
 use crate::trace::TraceEvent;
 
 impl<S> Dispatcher<S> {
-    /// Accepts who waits, within the budget of a turn.
+    /// Accepts the clients in the backlog, within the budget of a turn.
     pub(super) fn accept_ready(&mut self, id: SocketId) {
         self.accept_clients(id);
         self.io.sockets.cancel_reservation();
@@ -52,7 +52,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// Another loop serves the client if it has fewer than this one.
+    /// Hands a client off, if another loop has fewer connections.
     #[cold]
     fn hand_off(
         &mut self,
@@ -68,8 +68,8 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// Welcomes those whom another loop has handed to this one; after the `last` time it takes
-    /// nobody any more.
+    /// Admits the clients that other loops have handed off to this one; after a `last` call this
+    /// loop accepts no more.
     fn accept_handoffs(&mut self, last: bool) {
         let Some(member) = &self.io.sockets.member else { return };
         for Handoff { addr_index, socket, peer, permit } in member.take_handoffs(last) {
@@ -84,7 +84,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// Another loop of the group has done something: sent a client, or freed a seat.
+    /// Another loop of the group has handed off a client, or released a permit.
     pub(crate) fn check_group(&mut self) {
         if self.io.sockets.member.is_some() {
             self.accept_handoffs(false);
@@ -92,7 +92,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// A shutdown of one loop is one of all; what runs once needs its listeners no longer.
+    /// Shuts down the other loops too. A group runs once, so the listeners are closed.
     pub(crate) fn stop_group(&mut self, grace: Duration) {
         self.accept_handoffs(true);
         if let Some(member) = &self.io.sockets.member {
@@ -101,14 +101,14 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// The loop has failed, or was never run: who is on the way to it is refused.
+    /// Refuses clients that were handed off to this loop, because it has failed or never ran.
     pub(crate) fn refuse_handoffs(&mut self) {
         if let Some(member) = &self.io.sockets.member {
             self.io.stats.refused += member.take_handoffs(true).len() as u64;
         }
     }
 
-    /// Makes a handler for a new client, if it may have one.
+    /// Verifies a new client and makes its handler.
     fn admit(&mut self, listener: SocketId, socket: StreamSocket, peer: &Addr) {
         let Dispatcher { shared, io, handlers, verify, .. } = self;
         if let Some(verify) = verify {
@@ -131,13 +131,13 @@ impl<S> Dispatcher<S> {
         };
         if let Err(error) = self.start_connection(listener, socket, handler) {
             self.io.stats.refused += 1;
-            // Its handler may have taken a place that others wait for.
+            // Its handler may have taken a worker permit that other listeners wait for.
             self.io.sockets.resume_listeners();
             self.accept_failed(listener, AcceptError::Transient, &error);
         }
     }
 
-    /// A client is there, and so is its handler.
+    /// Registers a connection with its handler and calls `setup`.
     #[inline]
     pub(crate) fn start_connection(
         &mut self,
@@ -166,7 +166,7 @@ impl<S> Dispatcher<S> {
             io.sockets.pause_listener(id);
             let retry = io.deadline_in(ACCEPT_RETRY);
             io.deadlines.push(retry, id);
-            // Its descriptor may be the one that is missing; then the next try comes at once.
+            // Its descriptor may be the missing one; then the next attempt succeeds at once.
             io.remove_oldest_lingering();
         }
         let now = io.now;

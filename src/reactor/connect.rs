@@ -1,34 +1,38 @@
-//! How outgoing connections come about: waited for, looked up, and tried address by address.
+//! Outgoing connections: their handlers are called when they are established or have failed.
 //!
-//! The `Connector` of each (`conn/connector.rs`) says what is next, `io/connecting.rs` does it, and here their handlers are called.
+//! `conn/connector.rs` decides what is next for each, `io/connecting.rs` does it, and this file
+//! calls the handlers.
 //!
 //! # How
 //!
-//! `Server::connect` takes an address, a name or a `Connect`. The connection exists from the start: it
-//! has an id, a handler and an output that fills, but its socket is `StreamSocket::Unopened` until one
-//! stands. What it has before it lies apart (`io/connect_attempts.rs`), so that a connection that stands pays nothing
-//! for it; and what is next is the question of a state machine without sockets and clock
-//! (`conn/connector.rs`), whose every short script is played against a plain model.
+//! `Server::connect` takes an address, a name or a `Connect`. The connection exists from the start:
+//! it has an id, a handler and an output that can be filled, but its socket is
+//! `StreamSocket::Unopened` until one is established. The state of the attempt is kept apart
+//! (`io/connect_attempts.rs`), so that an established connection pays nothing for it. A state
+//! machine without sockets and clock decides what is next (`conn/connector.rs`); every short script
+//! of it is tested against a plain model.
 //!
-//! * **Addresses** are tried as RFC 8305 has it: the next one begins when one has failed, or 250 ms after
-//!   the one before (sooner where `connect_timeout` is short), beside those under way. Their sockets are
-//!   known to the poll under the one id of the connection, so any event means: look at them all
-//!   (`SO_ERROR`, `getpeername`). The first that stands becomes the socket of the connection, and the
-//!   others are closed. When there were several, what the poll has reported may have been about another
-//!   one: the flags are forgotten and the poll is asked anew, one `epoll_ctl`.
-//! * **A full backlog** of a Unix server is tried again every 10 ms, behind the other addresses.
-//! * **All of it** has `connect_timeout`, the look-up included.
-//! * **Names** are looked up by threads of their own (`io/resolver.rs`). `io/names.rs` says which one is next:
-//!   equal names once, owners in turns, and none holds more threads than it leaves. An owner is a client,
-//!   as told by its address, or a handler. Numbers and `localhost` never wait.
-//! * **Itself**: connect(2) towards a free port of this machine may choose that very port for our end. That
-//!   is seen when it returns, and refused with a reset.
+//! * **Addresses** are tried as RFC 8305 says: the next one begins when one has failed, or 250 ms
+//!   after the one before (sooner where `connect_timeout` is short), and the earlier attempts go
+//!   on. All sockets are registered under the one id of the connection, so on any event all of them
+//!   are checked (`SO_ERROR`, `getpeername`). The first that is established becomes the socket of
+//!   the connection, and the others are closed. When there were several, reported readiness may
+//!   belong to another one: the flags are cleared and the poll reports again, after one
+//!   `epoll_ctl`.
+//! * **A full backlog** of a Unix server is retried every 10 ms, after the other addresses.
+//! * **`connect_timeout`** applies to all of it, the look-up included.
+//! * **Names** are looked up by threads of their own (`io/resolver.rs`). `io/names.rs` decides
+//!   which is next: equal names once, owners in turns, and no owner occupies more threads than it
+//!   leaves. An owner is the address of a client, or a handler. Numeric addresses and `localhost`
+//!   never wait.
+//! * **Self-connects**: connect(2) to a free port of this machine may choose that very port for the
+//!   local end. This is detected when connect(2) returns, and rejected with a reset.
 //!
-//! `Connect::allow_if` is asked about every address, those that a name turned out to have included.
-//! `finish` is told of the last failure, with `CloseReason::ConnectFailed`. A shutdown ends at once what is only planned
-//! for later, leaves what is looked up or tried its grace, and tells what is begun while it lasts; what a timer that is nobody's has begun
-//! (`Flags::BESIDE`) does not hold it up. A timer that comes up before its connection
-//! stands waits for `setup`.
+//! `Connect::allow_if` is asked about every address, including those of a name. `finish` gets the
+//! last error, with `CloseReason::ConnectFailed`. A shutdown ends delayed connections at once,
+//! gives the grace to those that are looked up or tried, and notifies those that begin during it.
+//! Background work, which no peer waits for (`Flags::BESIDE`), does not delay it. A timer that
+//! expires before its connection is established fires after `setup`.
 
 use std::io;
 
@@ -42,7 +46,7 @@ pub(super) fn connect_failed(error: io::Error) -> Failure {
 }
 
 impl<S> Dispatcher<S> {
-    /// A connection in the making may have come about, or failed.
+    /// Checks whether a connection has been established, or has failed.
     pub(super) fn complete_connect(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         if connection.stream.close_state() == CloseState::Open
@@ -66,8 +70,7 @@ impl<S> Dispatcher<S> {
         let established =
             self.io.attempts.get_mut(id).and_then(|attempt| attempt.take_established(registry));
         let Some(established) = established else {
-            // That a socket is said to be writable does not mean that it stands (mio asks for this
-            // look).
+            // A writable socket is not necessarily established (mio requires this check).
             connection.stream.clear_connect_result();
             return self.io.advance_connect(id).map_err(connect_failed);
         };
@@ -76,7 +79,7 @@ impl<S> Dispatcher<S> {
         self.call(id, |handler, cx| handler.setup(cx))
     }
 
-    /// A time has come at which something was to be done for a connection in the making.
+    /// A deadline of a connection that is connecting has expired.
     pub(super) fn on_connect_deadline(&mut self, id: SocketId) {
         if let Some(attempt) = self.io.attempts.get_mut(id) {
             attempt.next_wake = u64::MAX;

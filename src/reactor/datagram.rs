@@ -1,7 +1,7 @@
-//! How datagrams get in and out: received within a budget, shown to their handler, and sent.
+//! Datagrams: received within a budget, delivered to their handler, and sent.
 //!
-//! They share the halves of a turn with the connections: what the handler sends to all the
-//! datagrams of a batch leaves in the second half, many in one system call.
+//! Datagram sockets have the same two phases of a turn as connections: what the handler sends in
+//! reply to a batch leaves in the write phase, many datagrams in one system call.
 
 use std::io;
 use std::ops::Range;
@@ -23,11 +23,11 @@ use crate::reactor::dispatch::{Dispatcher, Failure, log_panic};
 use crate::stats::CloseReason;
 use crate::trace::TraceEvent;
 
-/// What all datagram sockets of a loop share.
+/// The buffers that all datagram sockets of a loop share.
 #[derive(Debug)]
 pub(super) struct DatagramBuffers {
     max_packet_size: usize,
-    /// Made when the first datagram is looked for.
+    /// Allocated for the first read.
     inbox: Option<RecvBuffers>,
     batch: MmsgHeaders,
 }
@@ -39,9 +39,9 @@ impl DatagramBuffers {
 }
 
 impl<S> Dispatcher<S> {
-    // First half: what came in.
+    // The read phase.
 
-    /// Lets in what has come, within the budget of a turn, and shows it.
+    /// Receives datagrams within the budget of a turn, and delivers them.
     pub(super) fn receive_datagrams(&mut self, id: SocketId, buffers: &mut DatagramBuffers) {
         let DatagramBuffers { max_packet_size, inbox, batch } = buffers;
         let inbox = inbox.get_or_insert_with(|| RecvBuffers::new(*max_packet_size));
@@ -76,8 +76,8 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// Shows each of those that came. What a handler opens gets its roles, and what it fails on is
-    /// counted, before the next is shown.
+    /// Delivers a batch of datagrams. Handlers of sockets that a callback opens are installed, and
+    /// errors counted, before the next datagram is delivered.
     #[inline]
     fn deliver_all(&mut self, id: SocketId, inbox: &RecvBuffers, count: usize) {
         let mut range = 0..count;
@@ -96,8 +96,8 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// Shows one after the other until something has to be done between two of them. That seldom
-    /// happens, so what is needed to call a handler is made ready once and not for each.
+    /// Delivers datagrams until something has to be done between two of them. That is rare, so the
+    /// handler is looked up once for all of them.
     #[inline]
     fn deliver_run<const HAS_DESTINATIONS: bool>(
         &mut self,
@@ -139,7 +139,8 @@ impl<S> Dispatcher<S> {
         outcome_of(id, result)
     }
 
-    /// The same for a socket that has several addresses, so that the others pay nothing for it.
+    /// The same for a socket with several addresses. Not inlined, so that other sockets do not pay
+    /// for it.
     #[inline(never)]
     fn deliver_run_with_destinations(
         &mut self,
@@ -150,7 +151,8 @@ impl<S> Dispatcher<S> {
         self.deliver_run::<true>(id, inbox, range)
     }
 
-    /// Calls the handler of a datagram socket. What it opened meanwhile gets its roles afterwards.
+    /// Calls the handler of a datagram socket, and then installs the handlers of sockets that it
+    /// opened.
     #[inline(always)]
     pub(super) fn call_datagram(
         &mut self,
@@ -186,7 +188,7 @@ impl<S> Dispatcher<S> {
         warn_throttled(&mut self.io, id, "a handler failed on a datagram", &failure.error);
     }
 
-    // Second half: what goes out, and what has come to its end.
+    // The write phase.
 
     pub(super) fn finish_datagram_turn(&mut self, id: SocketId, buffers: &mut DatagramBuffers) {
         self.send_packets(id, buffers);
@@ -204,7 +206,7 @@ impl<S> Dispatcher<S> {
         self.io.sockets.end_turn(id);
     }
 
-    /// Sends what waits, within the budget of a turn.
+    /// Sends queued datagrams within the budget of a turn.
     fn send_packets(&mut self, id: SocketId, buffers: &mut DatagramBuffers) {
         let mut left = self.io.options.packets_per_turn;
         while left > 0 {
@@ -244,7 +246,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// Sees to it that what has come to its end ends.
+    /// Closes the socket when it is closing and flushed, or else updates its write interest.
     fn advance_datagram_close(&mut self, id: SocketId) {
         let Some(datagram) = self.io.sockets.datagram(id) else { return };
         if datagram.phase() == DatagramPhase::Closing {
@@ -258,7 +260,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// Closes a datagram socket, tells its handler so, and forgets both.
+    /// Closes a datagram socket: calls `finish` of its handler and removes both.
     pub(super) fn close_datagram(&mut self, id: SocketId, outcome: io::Result<()>) {
         if let HandlerSlot::Datagram(mut handler) = self.take_handler(id) {
             self.io.with_datagram(id, Datagram::close);
@@ -302,7 +304,7 @@ fn outcome_of(id: SocketId, result: thread::Result<io::Result<()>>) -> Result<()
     }
 }
 
-/// A datagram that is handled is the one request of `handle_request`, if that runs.
+/// Records the datagram as the one request of `handle_request`, if that runs.
 #[inline]
 fn note_request(io: &mut Io, accepted: &mut Option<SocketId>, id: SocketId) {
     if io.accept_quota.is_some() {
@@ -311,7 +313,7 @@ fn note_request(io: &mut Io, accepted: &mut Option<SocketId>, id: SocketId) {
     }
 }
 
-/// What goes to `peer` while its datagram is shown leaves from where that was sent to.
+/// From now on, replies to `peer` leave from the address that its datagram was sent to.
 #[inline(never)]
 fn begin_delivery(io: &mut Io, id: SocketId, peer: &Addr, destination: Option<Destination>) {
     if let Some(datagram) = io.sockets.datagram_mut(id) {
@@ -319,7 +321,7 @@ fn begin_delivery(io: &mut Io, id: SocketId, peer: &Addr, destination: Option<De
     }
 }
 
-/// What is sent from now on is no answer.
+/// From now on, what is sent is no reply.
 #[inline(never)]
 fn end_delivery(io: &mut Io, id: SocketId) {
     if let Some(datagram) = io.sockets.datagram_mut(id) {

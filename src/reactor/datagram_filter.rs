@@ -9,7 +9,8 @@ use crate::io::Io;
 use crate::net::is_local;
 use crate::reactor::dispatch::{Verify, log_panic};
 
-/// Whether no handler may see what this peer sent, whatever is said about it.
+/// Whether a datagram from `peer` must not be delivered: the socket is closed, has another peer, or
+/// the sender seems to be this server.
 #[inline]
 pub(super) fn is_rejected(
     io: &mut Io,
@@ -18,7 +19,7 @@ pub(super) fn is_rejected(
     destination: impl Fn() -> Option<Destination>,
 ) -> bool {
     let Some(datagram) = io.sockets.datagram(id) else { return true };
-    // Its handler may have closed it meanwhile, or chosen a peer.
+    // Its handler may have closed the socket meanwhile, or connected it to a peer.
     if datagram.rejects(peer) {
         return true;
     }
@@ -30,7 +31,7 @@ pub(super) fn is_rejected(
     might_contain && !datagram.is_connected && is_from_ourselves(io, id, peer, destination())
 }
 
-/// Whether who was asked to verify refuses this peer.
+/// Whether `verify_request` denies this peer.
 #[inline]
 pub(super) fn is_denied<S>(
     verify: &mut Option<Box<Verify<S>>>,
@@ -43,7 +44,7 @@ pub(super) fn is_denied<S>(
     !verdict.unwrap_or_else(|panic| log_panic(id, &*panic))
 }
 
-/// Whether a datagram claims to come from this server itself.
+/// Whether a datagram claims to come from this server.
 #[cold]
 fn is_from_ourselves(
     io: &mut Io,

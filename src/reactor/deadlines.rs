@@ -1,4 +1,4 @@
-//! What happens when time has passed: timers of handlers, and deadlines of the library's own.
+//! What happens when a deadline expires: timers of handlers, and timeouts of the library.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use crate::stats::CloseReason;
 use crate::trace::TraceEvent;
 
 impl<S> Dispatcher<S> {
-    /// A timer came up.
+    /// Calls the handler of an expired timer.
     pub(crate) fn fire_timer(&mut self, timer: TimerId, owner: SocketId) {
         let io = &mut self.io;
         if io.sockets.source_mut(owner).is_some() {
@@ -30,7 +30,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// The deadline in the heap of a socket came up; it may have been put off since.
+    /// A deadline of a socket has expired; the socket may have a later one by now.
     pub(crate) fn on_deadline(&mut self, id: SocketId) {
         match self.io.sockets.get(id) {
             None => self.io.deadlines.stale_popped(),
@@ -50,7 +50,7 @@ impl<S> Dispatcher<S> {
             return self.on_connect_deadline(id);
         }
         if stream.is_closing() && !connection.close_timeout_armed {
-            // Closed in this very turn, perhaps by a timer: its patience begins now.
+            // Closed in this turn, perhaps by a timer: the close timeout starts now.
             return self.arm_close_timeout(id);
         }
         let over = due.is_some_and(|at| at <= io.now);
@@ -64,14 +64,13 @@ impl<S> Dispatcher<S> {
         self.expire(id);
     }
 
-    /// Gives an idle connection one more turn before it expires, unless it had that. `true` when it
-    /// did.
+    /// Gives an idle connection one more turn before it expires. `false` when it has had that turn.
     fn recheck_before_expiry(&mut self, id: SocketId) -> bool {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection_mut(id) else { return false };
         let stream = &connection.stream;
         let has_its_turn = stream.is_queued() && stream.close_state() == CloseState::Open;
-        // Who was served in this very turn may have sent something that has not left yet.
+        // A connection that was served in this turn may have sent bytes that are not written yet.
         if has_its_turn || connection.stream.recheck_idle() {
             connection.armed_deadlines += 1;
             io.deadlines.push(io.now + 1, id);
@@ -81,7 +80,7 @@ impl<S> Dispatcher<S> {
         false
     }
 
-    /// Ends a connection whose time is over.
+    /// Ends a connection whose deadline has expired.
     fn expire(&mut self, id: SocketId) {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection_mut(id) else { return };
@@ -99,7 +98,7 @@ impl<S> Dispatcher<S> {
         self.fail(id, Failure { reason, error });
     }
 
-    /// The deadline for input that is held came up.
+    /// The frame timeout of unconsumed input has expired.
     pub(crate) fn on_frame_deadline(&mut self, id: SocketId) {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection_mut(id) else {
@@ -121,7 +120,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// A timer of a datagram socket came up.
+    /// Calls the handler of an expired timer of a datagram socket.
     fn fire_datagram_timer(&mut self, timer: TimerId, owner: SocketId) {
         let Some(datagram) = self.io.sockets.datagram_mut(owner) else { return };
         if datagram.phase() == DatagramPhase::Closing {
@@ -134,7 +133,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// It is time to try again to receive, or over in which what waits at the end may leave.
+    /// The close timeout of a datagram socket has expired, or receiving is to be retried.
     fn on_datagram_deadline(&mut self, id: SocketId) {
         let Some(datagram) = self.io.sockets.datagram_mut(id) else { return };
         if datagram.closes_at.is_some_and(|at| at <= self.io.now) {

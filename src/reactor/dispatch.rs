@@ -1,7 +1,6 @@
-//! Who answers for each socket, and how they are called.
+//! The table of handlers, and how they are called.
 //!
-//! Every handler is called here: with everything it may touch, its panics caught, and `finish`
-//! exactly once.
+//! Every handler is called here, with panics caught, and `finish` exactly once.
 
 use std::any::Any;
 use std::io;
@@ -18,21 +17,21 @@ use crate::io::Io;
 use crate::stats::CloseReason;
 use crate::trace::TraceEvent;
 
-/// Everything a callback may touch, apart from the buffer its input lies in.
+/// Everything that a callback may reach, except the buffer of its input.
 pub(crate) struct Dispatcher<S> {
     pub(crate) shared: S,
     pub(crate) io: Io,
     pub(super) handlers: Vec<HandlerSlot<S>>,
     pub(crate) registrar: Registrar<S>,
     pub(crate) verify: Option<Box<Verify<S>>>,
-    /// The connection that was accepted last, or the socket that handled a datagram, for
+    /// The connection that was accepted last, or the socket that handled a datagram; for
     /// `handle_request`.
     pub(crate) accepted: Option<SocketId>,
 }
 
 pub(super) type Verify<S> = dyn FnMut(&mut S, &Addr) -> bool;
 
-/// Why a conversation has to end now.
+/// Why a connection has to end now.
 pub(super) struct Failure {
     pub(super) reason: CloseReason,
     pub(super) error: io::Error,
@@ -43,7 +42,7 @@ impl<S> Dispatcher<S> {
         Dispatcher { shared, io, handlers: Vec::new(), registrar, verify: None, accepted: None }
     }
 
-    /// Calls a handler. What it opened meanwhile gets its roles afterwards.
+    /// Calls a handler, and then installs the handlers of sockets that it opened.
     #[inline(always)]
     pub(super) fn call(
         &mut self,
@@ -67,7 +66,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// Puts those who answer for newly opened sockets into their places, if there are any.
+    /// Installs the handlers of newly opened sockets.
     #[inline]
     pub(crate) fn install_pending(&mut self) {
         if !self.registrar.pending_handlers.is_empty() {
@@ -100,7 +99,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// Ends a conversation with an error. What it had sent still leaves, if that can be.
+    /// Ends a connection with an error. Pending output still leaves, if the error permits it.
     #[cold]
     pub(super) fn fail(&mut self, id: SocketId, failure: Failure) {
         let Failure { reason, error } = failure;
@@ -108,10 +107,10 @@ impl<S> Dispatcher<S> {
         self.io.record_exit(&error);
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
         if connection.is_finished() {
-            // Its conversation has ended before; only the rest of it broke.
+            // Its `finish` has run; only its flushing or lingering has failed.
             return self.io.remove_socket(id);
         }
-        // Too much output ended it, whatever its handler said about that.
+        // The output limit has ended it, whatever error its handler returned then.
         let too_much = connection.abort_reason() == Some(CloseReason::OutputLimit);
         let reason = if too_much { CloseReason::OutputLimit } else { reason };
         let may_leave = matches!(
@@ -133,7 +132,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// Tells the handler that it is over, and forgets it.
+    /// Calls `finish` of the handler and drops it.
     #[inline]
     pub(super) fn finish(&mut self, id: SocketId, reason: CloseReason, outcome: io::Result<()>) {
         self.io.stats.end(reason);
@@ -158,7 +157,7 @@ impl Failure {
         Failure { reason: CloseReason::IoError, error }
     }
 
-    /// A callback returned an error, or panicked.
+    /// The failure of a callback that returned an error or panicked.
     #[cold]
     #[inline(never)]
     pub(super) fn of_callback(id: SocketId, failed: thread::Result<io::Result<()>>) -> Failure {
@@ -195,7 +194,7 @@ pub(super) fn log_panic(id: SocketId, panic: &(dyn Any + Send)) -> bool {
     false
 }
 
-/// A panic's message is the program's own, never the peer's; it is cut all the same.
+/// The message of a panic, of at most 200 characters.
 pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let message = panic
         .downcast_ref::<&str>()

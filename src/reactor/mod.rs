@@ -1,12 +1,13 @@
-//! **The hot path**: what is done for one socket when its turn comes.
+//! **The hot path**: one turn of one socket.
 //!
-//! A turn has two halves. [`Reactor::serve`] lets in what came: it reads into the one buffer of
-//! the loop and shows it to the handler. [`Reactor::write_corked`] lets out what the handlers sent, and
-//! concludes what has come to its end. The loop does the first half for every queued socket and
-//! then the second, so that what several handlers of one round send to one peer leaves in one
-//! write, and so that peers are woken only when all reading is done.
+//! A turn has two phases. In the read phase, [`Reactor::serve`] reads into the one buffer of the
+//! loop and delivers the bytes to the handler. In the write phase, [`Reactor::write_corked`] writes
+//! what the handlers sent, and advances closing connections. The loop runs the read phase of every
+//! queued socket, and then the write phase of each: what several handlers of one round send to one
+//! peer leaves in one write, and peers are woken only after all reads.
 //!
-//! Nowhere else are bytes moved (but for a large `send`, see [`crate::conn::stream`]) or handlers called.
+//! No other room moves bytes (except a large `send`, see [`crate::conn::stream`]) or calls
+//! handlers.
 //!
 //! This room may use `values`, `conn`, `net`, `io` and `handler`. Start reading at [`Reactor::on_event`].
 
@@ -38,11 +39,11 @@ use crate::trace::TraceEvent;
 
 pub(crate) struct Reactor<S> {
     pub(crate) dispatcher: Dispatcher<S>,
-    /// What a read fills; one for all connections.
+    /// The read buffer of all connections.
     buffer: PageAligned,
-    /// The same for datagrams.
+    /// The buffers of all datagram sockets.
     datagram_buffers: DatagramBuffers,
-    /// Those whose first half of the round is done.
+    /// The sockets whose read phase of this round is done.
     round: Vec<CorkedSpan>,
 }
 
@@ -59,17 +60,17 @@ impl<S> Reactor<S> {
         }
     }
 
-    // First half: what came in.
+    // The read phase.
 
-    /// Something was reported. A loop of its own, as is [`Reactor::write_phase`], so that the
-    /// registers of the machine are for what it needs.
+    /// Handles the events of a poll. Not inlined, as [`Reactor::write_phase`], so that the compiler
+    /// keeps its values in registers.
     #[inline(never)]
     pub(crate) fn receive_events<'a, E: ReadyEvent + 'a>(
         &mut self,
         events: impl IntoIterator<Item = &'a E>,
     ) {
         let mut whole = std::mem::take(&mut self.buffer);
-        // Found once, and not with every message.
+        // Borrowed once, and not for every event.
         let buffer = &mut *whole;
         for event in events {
             self.on_event(event, buffer);
@@ -77,7 +78,7 @@ impl<S> Reactor<S> {
         self.buffer = whole;
     }
 
-    /// Input of a connection with nothing unusual about it is served where it is found.
+    /// Reads at once when the event is plain input.
     #[inline(always)]
     fn on_event(&mut self, event: &impl ReadyEvent, buffer: &mut [u8]) {
         if is_plain_input(event) {
@@ -87,8 +88,8 @@ impl<S> Reactor<S> {
         }
     }
 
-    /// Everything else is noted, and queued; but the peer's end is served as input is, since it is
-    /// how most connections end.
+    /// Records other readiness and queues the socket. EOF is read at once, because most connections
+    /// end so.
     #[inline(never)]
     fn on_other_event(&mut self, event: &impl ReadyEvent, buffer: &mut [u8]) {
         if is_plain_eof(event) {
@@ -99,7 +100,7 @@ impl<S> Reactor<S> {
         }
     }
 
-    /// Something came in, perhaps with the peer's end behind it.
+    /// Reads from a connection that is readable, perhaps with EOF behind the input.
     #[inline(always)]
     fn read_ready(&mut self, event: &impl ReadyEvent, end: bool, buffer: &mut [u8]) {
         let id = SocketId::from_token(event.token());
@@ -122,7 +123,7 @@ impl<S> Reactor<S> {
         }
     }
 
-    /// There may be more than the first read brought.
+    /// Reads on after the first read.
     #[cold]
     #[inline(never)]
     fn read_more(&mut self, id: SocketId, buffer: &mut [u8]) {
@@ -130,7 +131,7 @@ impl<S> Reactor<S> {
         self.end_read_phase_with(id, received);
     }
 
-    /// What else is queued, in its order.
+    /// Serves the queued sockets, in order.
     #[inline]
     pub(crate) fn receive_queued(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -175,13 +176,13 @@ impl<S> Reactor<S> {
         self.end_read_phase(id);
     }
 
-    /// What a connection sent meanwhile lies in the outbox until the second half.
+    /// Ends the read phase of a socket; its corked bytes wait for the write phase.
     #[inline]
     fn end_read_phase(&mut self, id: SocketId) {
         self.round.push(CorkedSpan { id, sent: self.dispatcher.io.cork.end_turn() });
     }
 
-    /// Reads and shows what came, within the budget of a turn, of which some may be spent.
+    /// Reads and delivers input, within the budget of a turn, of which `spent` reads are used.
     fn read_loop(&mut self, id: SocketId, spent: usize, buffer: &mut [u8]) -> Result<(), Failure> {
         for _ in spent..self.dispatcher.io.options.reads_per_turn {
             let Io { sockets, stats, now, .. } = &mut self.dispatcher.io;
@@ -199,7 +200,7 @@ impl<S> Reactor<S> {
         Ok(())
     }
 
-    /// Whatever a connection may want, in the order in which it happens.
+    /// Serves a connection: connecting, unconsumed input, reads, EOF, shutdown, in that order.
     fn serve_connection(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
         let Some(connection) = self.dispatcher.io.sockets.connection_mut(id) else { return Ok(()) };
         if connection.stream.close_state() == CloseState::Lingering {
@@ -214,7 +215,7 @@ impl<S> Reactor<S> {
         self.dispatcher.notify_pending(id)
     }
 
-    /// What follows from a read into the empty buffer.
+    /// Handles the result of a read.
     #[inline(always)]
     fn deliver_read(
         &mut self,
@@ -233,7 +234,7 @@ impl<S> Reactor<S> {
         }
     }
 
-    /// Shows the handler what was read, where it lies.
+    /// Delivers bytes to the handler from the read buffer, without a copy.
     #[inline(always)]
     fn deliver(&mut self, id: SocketId, bytes: &[u8]) -> Result<(), Failure> {
         self.dispatcher.io.trace.step(|| TraceEvent::Read(id, bytes.len()));
@@ -246,10 +247,10 @@ impl<S> Reactor<S> {
         Ok(())
     }
 
-    /// One read behind what the handler left of the reads before, or while an answer is awaited.
-    /// What is to be shown again comes first.
+    /// Reads once behind unconsumed input, or while a reply is awaited. Redelivery comes first.
     fn read_after_unconsumed(&mut self, id: SocketId, buffer: &mut [u8]) -> Result<(), Failure> {
-        // What an earlier call of this turn has asked for is not about what the next one leaves.
+        // A redelivery that an earlier call of this turn has requested does not apply to what the
+        // next call leaves.
         self.dispatcher.cancel_empty_redelivery(id);
         let Io { sockets, stats, now, options, trace, .. } = &mut self.dispatcher.io;
         let Some(connection) = sockets.connection_mut(id) else { return Ok(()) };
@@ -258,7 +259,7 @@ impl<S> Reactor<S> {
         }
         let mut unconsumed = connection.stream.take_unconsumed();
         let room = options.input_limit.saturating_sub(unconsumed.len()).min(buffer.len());
-        // Whether there is one byte more than may be left is not known before it is read.
+        // Whether the limit is exceeded is known only after reading one more byte.
         let buffer = buffer.get_mut(..room.max(1)).unwrap_or_default();
         match connection.read(buffer, *now, stats) {
             Ok(ReadOutcome::Bytes(_)) if room == 0 => {
@@ -288,7 +289,7 @@ impl<S> Reactor<S> {
         }
     }
 
-    /// Throws away what comes in after the end, within the budget of a turn.
+    /// Reads and discards the input of a lingering connection, within the budget of a turn.
     fn discard_lingering_input(&mut self, id: SocketId, buffer: &mut [u8]) {
         let io = &mut self.dispatcher.io;
         for _ in 0..io.options.reads_per_turn {
@@ -304,9 +305,9 @@ impl<S> Reactor<S> {
         }
     }
 
-    // Second half: what goes out, and what has come to its end.
+    // The write phase.
 
-    /// The second half of the round, for everybody who had a first.
+    /// Runs the write phase of all sockets of the round.
     #[inline(never)]
     pub(crate) fn write_phase(&mut self) {
         let mut round = std::mem::take(&mut self.round);
@@ -345,7 +346,7 @@ impl<S> Reactor<S> {
         }
     }
 
-    /// The system did not take the whole part.
+    /// Queues what the kernel did not take.
     #[cold]
     #[inline(never)]
     fn after_short_write(&mut self, id: SocketId, part: &[u8], wrote: io::Result<usize>) {
@@ -363,7 +364,7 @@ impl<S> Reactor<S> {
         self.dispatcher.finish_turn(id);
     }
 
-    /// Something waits, or happened since; what was collected before comes first.
+    /// Writes by the slow path: corked bytes go behind none of the later output.
     #[inline(never)]
     fn write_slow(&mut self, id: SocketId, part: &[u8]) {
         let io = &mut self.dispatcher.io;
@@ -375,7 +376,8 @@ impl<S> Reactor<S> {
         self.dispatcher.finish_turn(id);
     }
 
-    /// No connection, or one that a timer has ended since.
+    /// Ends the turn of a socket that is no connection, or of a connection that a timer has
+    /// removed.
     #[cold]
     #[inline(never)]
     fn finish_other(&mut self, id: SocketId, part: &[u8]) {

@@ -1,4 +1,4 @@
-//! A shutdown, as each socket sees it: its handler is notified, and what is left at the end is aborted.
+//! A shutdown for each socket: its handler is notified, and what is left at the end is aborted.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::reactor::dispatch::{Dispatcher, Failure};
 use crate::stats::CloseReason;
 
 impl<S> Dispatcher<S> {
-    /// Once everything that had come in was shown, as far as that has an end.
+    /// Notifies the handler once all input that had arrived was delivered, within a bound.
     #[cold]
     pub(super) fn notify_shutdown(&mut self, id: SocketId) -> Result<(), Failure> {
         let may_still_read = self.io.may_still_read();
@@ -24,7 +24,7 @@ impl<S> Dispatcher<S> {
         self.call(id, |handler, cx| handler.shutdown(cx))
     }
 
-    /// Ends every conversation now, and says how many there were.
+    /// Aborts all connections, and returns how many had not finished.
     pub(crate) fn abort_all(&mut self) -> u64 {
         let mut forced = 0;
         for id in self.io.sockets.ids() {
@@ -39,7 +39,7 @@ impl<S> Dispatcher<S> {
         forced
     }
 
-    /// A shutdown ends, and what is left is in the making and owes nobody anything.
+    /// Aborts the connect attempts that are left; they are background work.
     pub(crate) fn abort_attempts(&mut self) {
         let ids: Vec<SocketId> = self.io.attempts.ids().collect();
         for id in ids {
@@ -49,7 +49,8 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// Once everything that had come was shown, as far as that has an end.
+    /// Ends the drain of a datagram socket once all datagrams that had arrived were handled, within
+    /// a bound.
     pub(super) fn end_drain(&mut self, id: SocketId) {
         let Some(datagram) = self.io.sockets.datagram(id) else { return };
         let DatagramPhase::Draining { since, .. } = datagram.phase() else { return };
@@ -63,7 +64,7 @@ impl<S> Dispatcher<S> {
         self.io.with_datagram(id, Datagram::end_drain);
     }
 
-    /// Once in each run of the server, if it is shut down.
+    /// Notifies the handler of a datagram socket, once in each run of the server.
     fn notify_datagram_shutdown(&mut self, id: SocketId) {
         if !self.io.is_shutting_down() {
             return;
@@ -76,7 +77,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// The grace of a shutdown is over: nothing more is read, and what still waits is dropped.
+    /// The grace is over: stops all datagram sockets and drops their queued datagrams.
     pub(crate) fn stop_datagrams(&mut self) {
         for id in self.io.sockets.datagram_ids() {
             self.notify_datagram_shutdown(id);
@@ -89,7 +90,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// Closes every datagram socket now.
+    /// Closes all datagram sockets.
     pub(crate) fn close_datagrams(&mut self) {
         for id in self.io.sockets.datagram_ids() {
             self.close_datagram(id, Ok(()));

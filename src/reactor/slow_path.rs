@@ -12,7 +12,7 @@ use crate::stats::CloseReason;
 use crate::trace::TraceEvent;
 
 impl<S> Dispatcher<S> {
-    /// What a handler left of the buffer of the loop.
+    /// Stores what a handler left of the read buffer.
     #[cold]
     #[inline(never)]
     pub(super) fn store_unconsumed(&mut self, id: SocketId, input: &Input<'_>) {
@@ -28,9 +28,9 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// Shows the handler bytes that are held, and keeps what it leaves. When it had asked to see
-    /// them again while it saw them, and now takes nothing, it does not see them for a third time:
-    /// whoever pauses and resumes in each call would be called for ever.
+    /// Delivers unconsumed input, and stores what is left. If the handler has paused and resumed
+    /// while it got these bytes before, and now consumes nothing, they are not delivered a third
+    /// time: a handler that pauses and resumes in each call would be called for ever.
     pub(super) fn deliver_unconsumed(
         &mut self,
         id: SocketId,
@@ -52,7 +52,7 @@ impl<S> Dispatcher<S> {
         Ok(())
     }
 
-    /// Shows the handler again what it left, if it resumed or its output drained.
+    /// Delivers unconsumed input again if the handler resumed or its output drained.
     #[inline]
     pub(super) fn redeliver(&mut self, id: SocketId) -> Result<(), Failure> {
         match self.io.sockets.connection_mut(id) {
@@ -78,13 +78,13 @@ impl<S> Dispatcher<S> {
         self.deliver_unconsumed(id, unconsumed, from_inside)
     }
 
-    /// The peer has ended; there is nothing more to read.
+    /// Notifies the handler of EOF.
     pub(super) fn notify_eof(&mut self, id: SocketId, rest: &[u8]) -> Result<(), Failure> {
         self.io.trace.step(|| TraceEvent::Read(id, 0));
         self.call(id, |handler, cx| handler.eof(cx, rest))
     }
 
-    /// The peer's end was read before; its handler is told once it has seen what it left.
+    /// Notifies the handler of an EOF that was read before, once it has got all input.
     pub(super) fn notify_pending_eof(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
         if !connection.stream.take_eof() {
@@ -94,7 +94,7 @@ impl<S> Dispatcher<S> {
         self.notify_eof(id, unconsumed.input().peek())
     }
 
-    /// What a handler is told once it has seen what had come in: the peer's end, and the shutdown.
+    /// Notifies the handler of EOF and shutdown, once it has got all input.
     #[inline]
     pub(super) fn notify_pending(&mut self, id: SocketId) -> Result<(), Failure> {
         match self.io.sockets.connection_mut(id) {
@@ -106,7 +106,7 @@ impl<S> Dispatcher<S> {
         }
     }
 
-    /// Everything that the second half of a turn may have to do.
+    /// The write phase of a connection on the slow path.
     pub(super) fn finish_turn(&mut self, id: SocketId) {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
         if connection.stream.is_cleanly_closed() {
@@ -120,7 +120,7 @@ impl<S> Dispatcher<S> {
         self.io.sockets.end_turn(id);
     }
 
-    /// A callback of this turn has resumed, and nothing was left that could be shown again.
+    /// Cancels a redelivery that was requested while nothing is unconsumed.
     #[inline]
     pub(super) fn cancel_empty_redelivery(&mut self, id: SocketId) {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
@@ -155,7 +155,7 @@ impl<S> Dispatcher<S> {
         self.call(id, |handler, cx| handler.drained(cx))
     }
 
-    /// Writes what is queued, within the budget of a turn.
+    /// Writes pending output, within the budget of a turn.
     fn flush(&mut self, id: SocketId) -> Result<(), Failure> {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection_mut(id) else { return Ok(()) };
@@ -179,7 +179,7 @@ impl<S> Dispatcher<S> {
         Ok(())
     }
 
-    /// Sees to it that what has come to its end ends.
+    /// Advances the close of a connection: FIN, `finish`, linger, removal.
     #[inline]
     fn advance_close(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
@@ -209,8 +209,8 @@ impl<S> Dispatcher<S> {
         self.io.update_write_interest(id).map_err(Failure::broken)
     }
 
-    /// Everything is sent and `finish` has run: says the end, and waits for the peer's unless that
-    /// has come, or `finish` wants a reset.
+    /// Sends the FIN after `finish` and lingers, unless EOF was read, or `finish` has aborted the
+    /// connection.
     #[inline]
     fn linger_or_remove(&mut self, id: SocketId) {
         let at_once = self.io.may_skip_linger(id);
@@ -224,7 +224,7 @@ impl<S> Dispatcher<S> {
         self.io.begin_lingering(id);
     }
 
-    /// Bounds the time that the rest of a closed connection may take; once for each.
+    /// Arms the close timeout, once.
     pub(super) fn arm_close_timeout(&mut self, id: SocketId) {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
         if !connection.close_timeout_armed {

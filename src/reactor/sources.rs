@@ -1,4 +1,4 @@
-//! Foreign sources: their callbacks, and the end of what is neither connection nor datagram socket.
+//! Foreign sources and their callbacks; closing sources and listeners.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -35,7 +35,7 @@ impl<S> Dispatcher<S> {
         self.io.close(id);
     }
 
-    /// Listeners and foreign sources only ever have to be closed.
+    /// Ends the turn of a listener or a foreign source: removes it if it is closed.
     pub(super) fn finish_listener_or_source(&mut self, id: SocketId) {
         let closing = match self.io.sockets.get(id) {
             Some(Entry::Listener(listener)) => listener.closing,
@@ -46,7 +46,7 @@ impl<S> Dispatcher<S> {
             if let HandlerSlot::Source(mut watched) = self.take_handler(id) {
                 let registry = self.io.registry();
                 let gone = catch_unwind(AssertUnwindSafe(|| {
-                    // Whether it was still known to the poll does not matter any more.
+                    // It does not matter whether it was still registered.
                     let _ = watched.deregister(registry);
                     drop(watched);
                 }));

@@ -1,28 +1,28 @@
-//! One request and no more.
+//! Serving one request (Python's `handle_request`).
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use super::Server;
 
-/// What became of [`Server::handle_request`].
+/// The result of [`Server::handle_request`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RequestOutcome {
-    /// A client came, and its conversation has ended.
+    /// A client connected and its connection has ended, or a datagram was handled.
     Handled,
-    /// No client came in time.
+    /// No client connected within the timeout.
     TimedOut,
     /// The server was shut down, or has no listener.
     Closed,
 }
 
 impl<S> Server<S> {
-    /// Accepts one client and serves until its conversation has ended, or handles one datagram;
-    /// others are served meanwhile, but nobody else is accepted (Python's `handle_request`).
-    /// `timeout` is for the wait for a client; `None` waits for ever.
+    /// Accepts one client and serves until its connection has ended, or handles one datagram
+    /// (Python's `handle_request`). Connections that are open are served meanwhile, but no other
+    /// client is accepted. `timeout` bounds the wait for the client; `None` waits for ever.
     ///
     /// # Errors
-    /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so.
+    /// The error of the poll, and [`Exit`](crate::Exit) when a handler returns it.
     pub fn handle_request(&mut self, timeout: Option<Duration>) -> io::Result<RequestOutcome> {
         self.begin_run();
         self.reactor.dispatcher.io.accept_quota = Some(1);
@@ -32,7 +32,7 @@ impl<S> Server<S> {
         let outcome = loop {
             let left = match self.request_over(deadline) {
                 Ok(left) => left,
-                // However short the time, a client that already waits is seen.
+                // However short the timeout, a client in the backlog is accepted.
                 Err(RequestOutcome::TimedOut) if !looked => Some(Duration::ZERO),
                 Err(outcome) => break Ok(outcome),
             };
@@ -47,7 +47,7 @@ impl<S> Server<S> {
         outcome
     }
 
-    /// How long `handle_request` may wait for the next event, or what it came to.
+    /// How long the next turn may wait, or the result.
     fn request_over(&self, deadline: Option<Instant>) -> Result<Option<Duration>, RequestOutcome> {
         let sockets = &self.reactor.dispatcher.io.sockets;
         match (self.reactor.dispatcher.accepted, deadline) {

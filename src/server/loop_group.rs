@@ -1,14 +1,15 @@
-//! One server for each core: loops in threads of their own, behind the same addresses.
+//! Several loops, each in a thread of its own, behind the same addresses.
 //!
 //! The loops share nothing but what [`crate::io::group`] holds. So a handler is written as for one
-//! loop, and what it shares is its own loop's; who needs more sends it to the other loops through
+//! loop, and `cx.shared` belongs to its own loop. To share more, send it to the other loops through
 //! their [`ServerHandle`](crate::ServerHandle).
 //!
 //! # How
 //!
-//! `LoopGroup` (`server/loop_group.rs`) runs one `Server` a thread. The loops share nothing on the hot path; what they
-//! know of each other is one `Group` (`io/group.rs`), which a loop reaches through its `Place`. A server
-//! that is alone has no `Place`, and asks one `Option` where a client comes and where one goes.
+//! A [`LoopGroup`] runs one `Server` a thread. The loops share nothing on the hot path; what they
+//! share otherwise is one `GroupState` (`io/group.rs`), which a loop reaches through its
+//! `GroupMember`. A server without a group checks one `Option` when a client connects or
+//! disconnects.
 //!
 //! ```text
 //!         LoadBalancing::ReusePort                              LoadBalancing::LeastConnections
@@ -17,30 +18,31 @@
 //!       by a hash)      └─▶ listener, loop 2                                   └─▶ inbox, loop 2
 //! ```
 //!
-//! * **One address.** Loops are built one after the other, and each calls `listen` and `bind` as if it
-//!   were alone; the n-th call of each loop is the same *door*. The first loop opens it as any server
-//!   does, without `SO_REUSEPORT`: a port that anybody else has, even one who would share it, is
-//!   `EADDRINUSE`. It sets the option only when it listens, and then the others join the port it got.
-//!   There is no moment at which a stranger's port could be joined, so no probing socket is needed. What
-//!   remains is what the option means: a later program of the same user that sets it too, knowingly,
-//!   can join ours; with `fewest` only the ports of UDP can be joined so.
-//! * **Who goes where.** By the kernel, each client goes where a hash of the addresses says. Handed
-//!   over, it goes to the loop with the fewest connections, in an `Arrival` with its descriptor, and is
-//!   welcomed there by that loop's `verify_request` and factory. A loop that has begun to shut down has
-//!   closed its inbox under the lock after a last look, so a client is always either in time to be
-//!   served there, or comes back to the loop that accepted it. UDP can only be spread by the kernel;
-//!   Unix streams are always handed over; a Unix datagram socket has one queue, which the first loop
-//!   reads. Where the kernel does not spread (all but Linux), everything is handed over, and one loop
-//!   has all datagrams.
-//! * **One count.** A `Seat` is taken before `accept`, so the loops never accept more than
-//!   `max_connections` together. A loop that finds none notes that it waits and looks once more; who
-//!   frees a seat when there was none left wakes all that wait. Nobody polls.
-//! * **One end.** The shutdown of one loop is that of all, with the same grace. A loop that fails, or
-//!   panics while it is built, ends the others at once.
-//! * **One chat.** Each loop has its room; what is said in one is put into the bounded inbox of the
-//!   others (`chat/house.rs`). While one is full, who speaks is paused, and no loop ever waits: a loop
-//!   empties its inbox whether or not its own speakers are paused, so two full ones cannot hold each
-//!   other up.
+//! * **One address.** Loops are built one after the other, and each calls `listen` and `bind` as if
+//!   it were alone; the n-th call of each loop opens the same address. The first loop opens it as
+//!   any server does, without `SO_REUSEPORT`: a port that another program has, even one that would
+//!   share it, is `EADDRINUSE`. It sets the option only when it listens, and then the other loops
+//!   join the port. At no moment could the port of another program be joined, so no probing socket
+//!   is needed. What the option means remains: a later program of the same user that sets it too
+//!   can join our port; with `LeastConnections` only UDP ports can be joined so.
+//! * **Balancing.** With `ReusePort` the kernel chooses by a hash of the addresses. With
+//!   `LeastConnections` a client goes to the loop with the fewest connections, as a `Handoff` with
+//!   its descriptor, and that loop's `verify_request` and factory admit it. A loop whose shutdown
+//!   has begun has closed its queue of handoffs under the lock after taking the last ones, so a
+//!   client is either served there or returned to the accepting loop. Only the kernel balances UDP;
+//!   Unix streams are always handed off; a Unix datagram socket has one queue, which the first loop
+//!   reads. Where the kernel does not balance (all but Linux), every client is handed off, and one
+//!   loop has all datagrams.
+//! * **One count.** A `ConnectionPermit` is taken before `accept`, so the loops never have more
+//!   than `max_connections` together. A loop that gets none records that it waits and tries again;
+//!   the release of a permit when there was none left wakes all loops that wait. No loop polls for
+//!   permits.
+//! * **One end.** The shutdown of one loop is the shutdown of all, with the same grace. A loop that
+//!   fails, or panics while it is built, ends the others at once.
+//! * **Messages between loops** are the program's: the service `chat` of the command has a bounded
+//!   queue for each loop (`chat/hub.rs`). While a queue is full, the senders are paused, and no
+//!   loop ever waits: a loop empties its queue whether or not its own senders are paused, so two
+//!   full queues cannot block each other.
 
 use std::io;
 use std::panic::resume_unwind;
@@ -59,10 +61,10 @@ mod handle;
 use handle::GroupControl;
 pub use handle::LoopGroupHandle;
 
-/// More loops than this are refused: no machine has so many processors.
+/// The most loops, above the number of CPUs of any machine.
 const MAX_LOOPS: usize = 1_024;
 
-/// Serves with several loops, each in a thread of its own.
+/// Runs several loops, each in a thread of its own.
 ///
 /// ```no_run
 /// use socketserver::{LoopGroup, Echo, Options, Server, LoadBalancing};
@@ -88,18 +90,18 @@ pub struct LoopGroup {
     control: Arc<GroupControl>,
 }
 
-/// What one loop has done, from [`LoopGroup::serve`].
+/// The result of one loop of [`LoopGroup::serve`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct LoopReport {
     /// Its counters at the end.
     pub stats: Stats,
-    /// What its shutdown came to.
+    /// The report of its shutdown.
     pub report: ShutdownReport,
 }
 
 impl LoopGroup {
-    /// So many loops, 1 to 1,024. More than there are processors gain nothing.
+    /// Runs `loops` event loops, 1 to 1,024. More loops than CPUs gain nothing.
     #[must_use]
     pub fn new(loops: usize) -> LoopGroup {
         LoopGroup {
@@ -110,17 +112,17 @@ impl LoopGroup {
         }
     }
 
-    /// How clients come to the loops. Of datagrams only the kernel spreads those of UDP, by their
-    /// sender; the first loop serves all those of a Unix socket. To Unix stream sockets clients are
-    /// always handed over.
+    /// How clients are distributed to the loops. The kernel balances UDP datagrams by their sender;
+    /// the first loop serves all datagrams of a Unix socket. Clients of Unix stream sockets are
+    /// always handed off.
     #[must_use]
     pub fn balance(mut self, balance: LoadBalancing) -> LoopGroup {
         self.balance = balance;
         self
     }
 
-    /// The options of every loop. [`Options::max_connections`] is counted over all of them; every
-    /// other limit is that of each loop.
+    /// The options of every loop. [`Options::max_connections`] applies to all loops together; every
+    /// other limit applies to each loop.
     #[must_use]
     pub fn options(mut self, options: Options) -> LoopGroup {
         self.options = options;
@@ -133,18 +135,19 @@ impl LoopGroup {
         LoopGroupHandle::new(Arc::clone(&self.control))
     }
 
-    /// Serves until somebody asks for a shutdown ([`LoopGroupHandle::shutdown`], or `shutdown` of any
-    /// loop) and that is done in every loop. The listeners close when it begins.
+    /// Serves until a shutdown is requested ([`LoopGroupHandle::shutdown`], or `shutdown` of any
+    /// loop) and is done in every loop. The listeners close when it begins.
     ///
-    /// Each loop is built in its thread, one after the other: `shared` makes what its handlers
-    /// share, and `build` opens its sockets. All have to open the same addresses in the same order;
-    /// of port 0 all get the same port. What a handler opens later is its loop's alone. Nobody is
-    /// served before all loops are built.
+    /// Each loop is built in its thread, one after the other: `shared` returns the shared value of
+    /// its handlers, and `build` opens its sockets. All loops have to open the same addresses in
+    /// the same order; for port 0 all get the same port. What a handler opens later belongs to its
+    /// loop only. No client is served before all loops are built.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the number of loops or an option cannot be,
-    /// or the loops open other addresses, or another number of them, than the first one; else the first error of `build` or of a loop; it ends the others at once. A panic of either ends
-    /// them too, and goes on here.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the number of loops or an option is
+    /// invalid, or a loop opens other addresses than the first one. Otherwise the first error of
+    /// `build` or of a loop, which ends the others at once. A panic of either ends them too, and is
+    /// resumed here.
     pub fn serve<S: 'static>(
         self,
         shared: impl Fn(usize) -> S + Sync,
@@ -152,13 +155,13 @@ impl LoopGroup {
     ) -> io::Result<Vec<LoopReport>> {
         let LoopGroup { loops, balance, options, control } = self;
         if !(1..=MAX_LOOPS).contains(&loops) {
-            // Whoever waits learns of it too.
+            // [`LoopGroupHandle::wait`] returns then, too.
             control.fail();
             let what = format!("LoopGroup::new: loops must be from 1 to {MAX_LOOPS}, not {loops}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         let group = Arc::new(GroupState::new(loops, balance, options.max_connections));
-        // Whoever waits learns of the end, however it comes.
+        // [`LoopGroupHandle::wait`] returns however this function ends.
         let running = control.begin(&group);
         let reports = run_loops(loops, |index, barrier| {
             let others = StopGroupOnDrop::unless_disarmed(&group);
@@ -208,9 +211,9 @@ fn run_loops(
     })
 }
 
-/// Where a loop that is built waits for the others.
+/// Where a loop waits until all are built.
 struct StartBarrier {
-    /// It goes unused when the loop fails before.
+    /// Dropped unused when building the loop fails.
     built: SyncSender<()>,
     start: Receiver<()>,
 }
@@ -222,13 +225,13 @@ impl StartBarrier {
         (StartBarrier { built, start }, is_built, starter)
     }
 
-    /// Whether all are built, and the loop shall serve.
+    /// Waits until all loops are built. `false` when one has failed.
     fn pass(&self) -> bool {
         self.built.send(()).is_ok() && self.start.recv().is_ok()
     }
 }
 
-/// A loop that does not come to a good end, be it by an error or a panic, ends the others.
+/// Stops the other loops when one ends with an error or a panic.
 struct StopGroupOnDrop<'a>(Option<&'a GroupState>);
 
 impl<'a> StopGroupOnDrop<'a> {

@@ -7,7 +7,7 @@ use super::Server;
 use crate::io::group::{GroupMember, GroupState};
 
 impl<S> Server<S> {
-    /// What is opened until [`Server::end_building`], all loops of the group open.
+    /// Joins a group. All loops open what is opened until [`Server::end_building`].
     pub(crate) fn join(&mut self, group: &Arc<GroupState>, index: usize)
     where
         S: 'static,
@@ -22,8 +22,8 @@ impl<S> Server<S> {
         self.reactor.dispatcher.io.sockets.member.as_mut().map_or(Ok(()), GroupMember::end_building)
     }
 
-    /// The run of one loop of a group. An order to stop that it has obeyed already, while it was being
-    /// built, is one for its run.
+    /// Serves as one loop of a group. A stop that was requested during the building applies to this
+    /// run.
     pub(super) fn serve_in_group(&mut self) -> io::Result<()> {
         self.begin_run();
         let io = &mut self.reactor.dispatcher.io;

@@ -1,4 +1,4 @@
-//! The public face: the loop around the reactor, several loops, connections that are made again.
+//! The public face: one loop, several loops, connections that are made again.
 //!
 //! This room may use all others but `blocking`, `testing` and `guide`. Start reading at [`Server::turn`].
 
@@ -40,10 +40,10 @@ mod shutdown;
 
 pub use handle_request::RequestOutcome;
 
-/// Any number of listeners, connections and datagram sockets, served by the thread that runs it
-/// (Python's `TCPServer`, `UDPServer`, `UnixStreamServer` and `UnixDatagramServer` in one).
+/// A server: any number of listeners, connections and datagram sockets, served by the thread that
+/// runs it (Python's `TCPServer`, `UDPServer`, `UnixStreamServer` and `UnixDatagramServer` in one).
 ///
-/// `S` is what all handlers share; they reach it as `cx.shared`.
+/// `S` is the value that all handlers share; they reach it as `cx.shared`.
 ///
 /// ```no_run
 /// fn main() -> std::io::Result<()> {
@@ -55,12 +55,12 @@ pub use handle_request::RequestOutcome;
 pub struct Server<S = ()> {
     reactor: Reactor<S>,
     mailbox: Arc<Mailbox<Command<S>>>,
-    /// Runs once a turn.
+    /// Called once a turn.
     service_actions: Option<Box<ServiceActions<S>>>,
     report: Option<ShutdownReport>,
     /// The counters as they were when the present shutdown began.
     before_drain: Stats,
-    // Kept only so that a turn allocates nothing.
+    // Kept so that a turn does not allocate.
     events: Events,
     due: Vec<TimerId>,
     commands: Vec<Command<S>>,
@@ -72,7 +72,7 @@ impl Server<()> {
     /// A server whose handlers share nothing, with the default [`Options`].
     ///
     /// # Errors
-    /// When the system gives no poll.
+    /// The error of the system when it cannot create a poll.
     pub fn new() -> io::Result<Server<()>> {
         Server::with_shared((), Options::default())
     }
@@ -82,7 +82,8 @@ impl<S> Server<S> {
     /// A server whose handlers share `shared`.
     ///
     /// # Errors
-    /// When an option makes no sense (`InvalidInput`), or the system gives no poll.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when an option is invalid; the error of the
+    /// system when it cannot create a poll.
     pub fn with_shared(shared: S, options: Options) -> io::Result<Server<S>> {
         let io = Io::new(options)?;
         let events = Events::with_capacity(io.options.events_per_turn);
@@ -105,46 +106,46 @@ impl<S> Server<S> {
         })
     }
 
-    /// Asks `verify` about each client before anything is made for it, and about the sender of each
-    /// datagram; a client it refuses is closed at once, a datagram dropped (Python's
-    /// `verify_request`). A panic in it refuses.
+    /// Sets a function that decides about each client before a handler is made, and about the
+    /// sender of each datagram (Python's `verify_request`). When it returns `false`, or panics, the
+    /// client is disconnected or the datagram dropped.
     pub fn set_verify_request(&mut self, verify: impl FnMut(&mut S, &Addr) -> bool + 'static) {
         self.reactor.dispatcher.verify = Some(Box::new(verify));
     }
 
-    /// Has `actions` called at the end of every turn (Python's `service_actions`). There is no turn
-    /// while nothing happens; for something regular, set a timer.
+    /// Sets a function that is called at the end of every turn (Python's `service_actions`). An
+    /// idle loop has no turns; for regular work, set a timer.
     pub fn set_service_actions(&mut self, actions: impl FnMut(&mut S, &mut Io) + 'static) {
         self.service_actions = Some(Box::new(actions));
     }
 
-    /// Shows every step of the loop to `watcher`, which must not panic.
+    /// Sets a function that gets every step of the loop. It must not panic.
     pub fn set_trace(&mut self, watcher: impl FnMut(TraceEvent) + 'static) {
         self.reactor.dispatcher.io.trace.set(watcher);
     }
 
-    // What may be reached.
+    // Access.
 
-    /// All sockets and timers, to look at.
+    /// All sockets and timers, for questions.
     #[must_use]
     pub fn io(&self) -> &Io {
         &self.reactor.dispatcher.io
     }
 
-    /// All sockets and timers.
+    /// All sockets and timers, for commands.
     pub fn io_mut(&mut self) -> &mut Io {
         let io = &mut self.reactor.dispatcher.io;
         io.update_clock();
         io
     }
 
-    /// What the handlers share, to look at.
+    /// The value that the handlers share.
     #[must_use]
     pub fn shared(&self) -> &S {
         &self.reactor.dispatcher.shared
     }
 
-    /// What the handlers share.
+    /// The value that the handlers share, mutably.
     pub fn shared_mut(&mut self) -> &mut S {
         &mut self.reactor.dispatcher.shared
     }
@@ -155,20 +156,20 @@ impl<S> Server<S> {
         ServerHandle { mailbox: Arc::clone(&self.mailbox) }
     }
 
-    /// What the last shutdown came to.
+    /// The report of the last shutdown; `None` before the first.
     #[must_use]
     pub fn report(&self) -> Option<ShutdownReport> {
         self.report
     }
 
-    // How it runs.
+    // Running.
 
-    /// Serves until somebody asks for a shutdown ([`ServerHandle::shutdown`], [`Io::shutdown`]) and that
-    /// is done. It sleeps while there is nothing to do, and it can be called again.
+    /// Serves until a shutdown is requested ([`ServerHandle::shutdown`], [`Io::shutdown`]) and is
+    /// done. It sleeps while there is nothing to do, and can be called again.
     ///
     /// # Errors
-    /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so. No other
-    /// error of a connection or a listener gets here.
+    /// The error of the poll, and [`Exit`](crate::Exit) when a handler returns it. Errors of
+    /// connections and listeners are not returned here.
     pub fn serve_forever(&mut self) -> io::Result<()> {
         self.begin_run();
         self.serve_until_drained()
@@ -186,25 +187,24 @@ impl<S> Server<S> {
         result
     }
 
-    /// Shuts down at once and waits for that: what [`Io::shutdown`] followed by
-    /// [`Server::serve_forever`] does.
+    /// Shuts down and waits for the end: [`Io::shutdown`] followed by [`Server::serve_forever`].
     ///
     /// # Errors
-    /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so.
+    /// The error of the poll, and [`Exit`](crate::Exit) when a handler returns it.
     pub fn shutdown(&mut self, grace: Duration) -> io::Result<ShutdownReport> {
         self.io_mut().shutdown(grace);
         self.serve_forever()?;
         Ok(self.report.unwrap_or_default())
     }
 
-    /// One turn of the loop, for those who step it themselves: waits for something to happen, but
-    /// not longer than `max_wait`, and does what there is to do. `None` waits for ever.
+    /// Runs one turn of the loop, for programs with a loop of their own: waits for events, at most
+    /// for `max_wait` (`None` waits for ever), and handles them.
     ///
-    /// A shutdown that was asked for goes on from turn to turn; [`Io::is_shutting_down`] tells when
-    /// it is done.
+    /// A requested shutdown goes on from turn to turn, until [`Io::is_shutting_down`] returns
+    /// `false`.
     ///
     /// # Errors
-    /// When the poll itself is broken, and [`Exit`](crate::Exit) when a handler says so.
+    /// The error of the poll, and [`Exit`](crate::Exit) when a handler returns it.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
         self.reactor.dispatcher.io.wait(&mut self.events, max_wait)?;
         self.reactor.receive_events(&self.events);
@@ -219,7 +219,7 @@ impl<S> Server<S> {
         self.turn_after_events()
     }
 
-    /// All of a turn that follows from no event.
+    /// The part of a turn after the events.
     #[inline]
     fn turn_after_events(&mut self) -> io::Result<()> {
         if self.mailbox.is_pending() {
@@ -238,13 +238,13 @@ impl<S> Server<S> {
         self.reactor.dispatcher.io.exit_requested.take().map_or(Ok(()), Err)
     }
 
-    /// What its callbacks may touch, for those who bring their own connections.
+    /// The dispatcher, for tests that supply their own connections.
     #[cfg(feature = "testing")]
     pub(crate) fn dispatcher(&mut self) -> &mut Dispatcher<S> {
         &mut self.reactor.dispatcher
     }
 
-    /// Whether only an event, or time, could give it something to do.
+    /// Whether only an event or the time can give it something to do.
     #[cfg(feature = "testing")]
     pub(crate) fn is_quiet(&self) -> bool {
         let io = &self.reactor.dispatcher.io;
@@ -267,7 +267,8 @@ impl<S> Server<S> {
         dispatcher.check_group();
     }
 
-    /// Everything that was due when this turn began; a timer set meanwhile is for the next.
+    /// Fires everything that was due when this turn began; a timer that is set meanwhile fires in a
+    /// later turn.
     fn fire_due(&mut self) {
         let now = self.reactor.dispatcher.io.now;
         while let Some(timer) = self.reactor.dispatcher.io.timers.pop_due(now) {
@@ -295,10 +296,10 @@ impl<S> Server<S> {
     }
 }
 
-/// What is still open ends now: every handler's `finish` runs.
+/// Ends all open connections: every handler's `finish` is called.
 impl<S> Drop for Server<S> {
     fn drop(&mut self) {
-        // What a `finish` would connect to now, nobody would finish.
+        // A connection that a `finish` opens now would never be served.
         self.reactor.dispatcher.io.options.max_connections = 0;
         self.reactor.dispatcher.abort_all();
         self.reactor.dispatcher.close_datagrams();
@@ -315,7 +316,7 @@ impl<S> fmt::Debug for Server<S> {
     }
 }
 
-/// A panic in what is not a conversation ends nothing.
+/// Catches a panic of a callback that belongs to no connection.
 fn guard(what: &str, callback: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(callback)).is_err() {
         error!("{what} panicked; the server goes on");

@@ -13,14 +13,15 @@ use crate::id::SocketId;
 use crate::io::connect::IntoConnect;
 
 impl<S> Server<S> {
-    /// Listens for connections, and makes a handler for each with `factory`, which gets the
-    /// address of the peer. The listener's own address is `server.io().local_addr(id)`.
+    /// Listens for connections and makes a handler for each with `factory`, which gets the address
+    /// of the peer. The local address is `server.io().local_addr(id)`.
     ///
-    /// Of several addresses of a name the first that works is taken. A Unix path left behind by a
-    /// dead server is reclaimed; a live one, or any other kind of file, is an error.
+    /// When a name has several addresses, the first that can be bound is used. A Unix path left
+    /// behind by a dead server is reclaimed; that of a live server, or a file of another kind, is
+    /// an error.
     ///
     /// # Errors
-    /// What the system says, with the address.
+    /// The error of the system, with the address.
     pub fn listen<H, F>(&mut self, addr: impl ToAddrs, factory: F) -> io::Result<SocketId>
     where
         F: FnMut(&Addr) -> H + 'static,
@@ -45,20 +46,21 @@ impl<S> Server<S> {
         id
     }
 
-    /// Serves datagrams that are sent to `addr` (Python's `UDPServer` and `UnixDatagramServer`):
-    /// `handler` gets each of them. The socket's own address is `server.io().local_addr(id)`.
+    /// Serves datagrams that are sent to `addr` (Python's `UDPServer` and `UnixDatagramServer`)
+    /// with `handler`. The local address is `server.io().local_addr(id)`.
     ///
-    /// Of several addresses of a name the first that works is taken. `[::]` takes IPv4 datagrams
-    /// too, unless [`Options::v6_only`]. Unix paths are treated as by [`Server::listen`].
+    /// When a name has several addresses, the first that can be bound is used. `[::]` receives IPv4
+    /// datagrams too, unless [`Options::v6_only`](crate::Options::v6_only). Unix paths are treated
+    /// as by [`Server::listen`].
     ///
-    /// A socket that is bound to the wildcard (`0.0.0.0`, `[::]`) answers from the address that was
-    /// asked, which [`Context::local_addr`](crate::Context::local_addr) names: on Linux and Android,
-    /// with the feature `sys`, at the cost of some hundred instructions a datagram. Elsewhere the
-    /// system chooses, and a client that asked another address may not take the answer; bind to each
-    /// address there.
+    /// A socket that is bound to the wildcard (`0.0.0.0`, `[::]`) replies from the address that the
+    /// datagram was sent to, which [`Context::local_addr`](crate::Context::local_addr) returns: on
+    /// Linux and Android, with the feature `sys`, at the cost of some hundred instructions a
+    /// datagram. Elsewhere the system chooses the address, and a client may not accept the reply;
+    /// bind to each address there.
     ///
     /// # Errors
-    /// What the system says, with the address.
+    /// The error of the system, with the address.
     pub fn bind<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
     where
         H: DatagramHandler<S> + 'static,
@@ -70,12 +72,13 @@ impl<S> Server<S> {
         id
     }
 
-    /// Exchanges datagrams with one peer: [`Io::send`] sends to it, and only what it sends is
-    /// received. A Unix socket opened so has no name, so its peer cannot answer; for that,
-    /// [`Server::bind`] one to a path and connect it with [`Io::connect_peer`].
+    /// Exchanges datagrams with one peer: [`Io::send`](crate::Io::send) sends to it, and only its
+    /// datagrams are received. A Unix socket opened so has no name, so its peer cannot reply; for
+    /// that, [`Server::bind`] a socket to a path and connect it with
+    /// [`Io::connect_peer`](crate::Io::connect_peer).
     ///
     /// # Errors
-    /// What the system says, with the address.
+    /// The error of the system, with the address.
     pub fn connect_datagram<H>(&mut self, addr: impl ToAddrs, handler: H) -> io::Result<SocketId>
     where
         H: DatagramHandler<S> + 'static,
@@ -87,15 +90,17 @@ impl<S> Server<S> {
         id
     }
 
-    /// Connects to a server: to an address, to a name, which is looked up beside the loop, or as a
-    /// [`Connect`](crate::Connect) says. `setup` of `handler` runs when the connection stands; when
-    /// it never does, only `finish`, with
-    /// [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed). What is sent before leaves when it
-    /// stands, for which it has [`Options::connect_timeout`], the look-up and all addresses together.
+    /// Connects to a server: to an address, to a name, which another thread looks up, or as a
+    /// [`Connect`](crate::Connect) says. `setup` of `handler` is called when the connection is
+    /// established. When it fails, only `finish` is called, with
+    /// [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed). What is sent before
+    /// leaves when the connection is established.
+    /// [`Options::connect_timeout`](crate::Options::connect_timeout) applies to the look-up and all
+    /// addresses together.
     ///
     /// # Errors
-    /// What can be said at once; all else comes to `finish`. Once the grace of a shutdown is over,
-    /// nothing is connected to.
+    /// Errors that need no look-up and no waiting; all others are passed to `finish`. Once the
+    /// grace of a shutdown is over, connecting is an error.
     pub fn connect<H>(&mut self, to: impl IntoConnect, handler: H) -> io::Result<SocketId>
     where
         H: Handler<S> + 'static,
@@ -108,9 +113,9 @@ impl<S> Server<S> {
         id
     }
 
-    /// Lets any [`mio::event::Source`] share the loop: `ready` is called when it is ready. Events
-    /// are edges, so it must take everything there is. An error closes the source, as
-    /// [`Io::close`] does; then it is deregistered and dropped.
+    /// Registers any [`mio::event::Source`] with the loop: `ready` is called when it is ready.
+    /// Events are edges, so the callback must use everything there is. When it returns an error,
+    /// the source is closed as by [`Io::close`](crate::Io::close), deregistered and dropped.
     ///
     /// ```
     /// use std::io::{Read, Write};
@@ -134,7 +139,7 @@ impl<S> Server<S> {
     /// ```
     ///
     /// # Errors
-    /// What the registration says.
+    /// The error of the registration.
     pub fn watch<E, F>(&mut self, source: E, interests: Interest, ready: F) -> io::Result<SocketId>
     where
         E: Source + 'static,
@@ -146,8 +151,9 @@ impl<S> Server<S> {
         id
     }
 
-    /// An owner for timers that belong to no connection: whenever one is due that was set for it with
-    /// [`Io::set_timer`], `callback` is called. An error closes it, and its timers with it.
+    /// Adds an owner for timers that belong to no connection: `callback` is called for each timer
+    /// that [`Io::set_timer`](crate::Io::set_timer) sets for it. When it returns an error, the
+    /// owner and its timers are closed.
     ///
     /// ```
     /// use std::time::Duration;
@@ -167,7 +173,7 @@ impl<S> Server<S> {
     /// ```
     ///
     /// # Errors
-    /// When no id is left for it.
+    /// When no id is left.
     pub fn add_timer_handler<F>(&mut self, callback: F) -> io::Result<SocketId>
     where
         F: FnMut(&mut Context<'_, S>) -> io::Result<()> + 'static,

@@ -1,4 +1,4 @@
-//! A connection that is made again whenever it ends, with longer and longer pauses between.
+//! A connection that is made again whenever it ends, with exponential backoff.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -11,13 +11,13 @@ use crate::io::connect::{Connect, IntoConnect};
 use crate::server::Server;
 use crate::stats::CloseReason;
 
-/// Keeps one outgoing connection standing. Each time it ends, or does not come about, it is made
-/// again with a handler of its own, until the factory gives none or the server shuts down.
+/// Keeps one outgoing connection established. Each time it ends or fails, it is made again with a
+/// new handler, until the factory returns `None` or the server shuts down.
 ///
-/// The pause before the next attempt begins with [`Reconnect::initial_backoff`], doubles each time up to
-/// [`Reconnect::max_backoff`], and starts over once a connection has stood for as long as the longest
-/// pause. Each is drawn from its upper half, so that many clients of a server that restarts do not
-/// come back all at once.
+/// The pause before the next attempt starts with [`Reconnect::initial_backoff`], doubles each time
+/// up to [`Reconnect::max_backoff`], and starts over once a connection was established for as long
+/// as the longest pause. Each pause is random between half of it and all of it, so that many
+/// clients of a restarted server do not reconnect at the same time.
 ///
 /// ```
 /// use socketserver::{Echo, Reconnect, Server};
@@ -42,32 +42,32 @@ pub struct Reconnect<F> {
 }
 
 impl<F> Reconnect<F> {
-    /// To this address, with a handler that `make` gives for each attempt; it is told why the last
-    /// one ended.
+    /// Connects to `addr`; `make` returns a handler for each attempt, and gets the reason why the
+    /// last one ended.
     ///
     /// # Errors
-    /// When it is no address, or the name is unknown.
+    /// When `addr` is not an address.
     pub fn new(addr: impl IntoConnect, make: F) -> io::Result<Reconnect<F>> {
         let connect = addr.into_connect()?;
         let (initial_backoff, max_backoff) = (Duration::from_millis(100), Duration::from_secs(30));
         Ok(Reconnect { connect, initial_backoff, max_backoff, make })
     }
 
-    /// The pause before the second attempt; longer than nothing. Default: 100 ms.
+    /// The pause before the second attempt; not zero. Default: 100 ms.
     #[must_use]
     pub fn initial_backoff(mut self, pause: Duration) -> Reconnect<F> {
         self.initial_backoff = pause;
         self
     }
 
-    /// The longest pause, of the first one too; longer than nothing. Default: 30 s.
+    /// The longest pause, also for the first; not zero. Default: 30 s.
     #[must_use]
     pub fn max_backoff(mut self, pause: Duration) -> Reconnect<F> {
         self.max_backoff = pause;
         self
     }
 
-    /// Without a pause a server that refuses would be tried all the time.
+    /// Without a pause, a server that rejects connections would be tried in a busy loop.
     fn check(&self) -> io::Result<()> {
         for (name, pause) in
             [("initial_backoff", self.initial_backoff), ("max_backoff", self.max_backoff)]
@@ -80,12 +80,12 @@ impl<F> Reconnect<F> {
         Ok(())
     }
 
-    /// Begins the first connection, if there is to be one. When that fails, however soon, another one
-    /// follows.
+    /// Starts the first connection, if `make` returns a handler. When it fails, even at once,
+    /// another one follows.
     ///
     /// # Errors
-    /// When the server takes no more connections, or none of the addresses is allowed;
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when a pause is none.
+    /// When the server accepts no more connections, or none of the addresses is allowed;
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when a pause is zero.
     pub fn start<S, H>(self, server: &mut Server<S>) -> io::Result<Option<SocketId>>
     where
         S: 'static,
@@ -98,10 +98,10 @@ impl<F> Reconnect<F> {
         server.connect(connect, Reconnecting(Some(attempt))).map(Some)
     }
 
-    /// The same from inside a callback.
+    /// Like [`Reconnect::start`], from inside a callback.
     ///
     /// # Errors
-    /// As of [`Reconnect::start`].
+    /// As [`Reconnect::start`].
     pub fn start_in<S, H>(self, cx: &mut Context<'_, S>) -> io::Result<Option<SocketId>>
     where
         S: 'static,
@@ -115,13 +115,13 @@ impl<F> Reconnect<F> {
     }
 }
 
-/// One connection of the row.
+/// One attempt and the connection it makes.
 struct ReconnectAttempt<H, F> {
     handler: H,
     policy: Reconnect<F>,
-    /// The pause after this one, if it fails.
+    /// The pause after this attempt, if it fails.
     pause: Duration,
-    /// Since when it stands.
+    /// When it was established.
     stands: Option<Instant>,
 }
 
@@ -135,7 +135,7 @@ impl<H, F: FnMut(Option<CloseReason>) -> Option<H>> ReconnectAttempt<H, F> {
         Some(ReconnectAttempt { handler, policy, pause, stands: None })
     }
 
-    /// What follows on this one, and after which pause.
+    /// The next attempt, and the pause before it.
     fn next(
         mut self,
         ended: Option<CloseReason>,
@@ -158,9 +158,9 @@ impl<H, F: FnMut(Option<CloseReason>) -> Option<H>> ReconnectAttempt<H, F> {
     }
 }
 
-/// A time from the upper half of `pause`.
+/// A random time between half of `pause` and `pause`.
 fn spread(pause: Duration) -> Duration {
-    // The standard library's only source of chance; it need not be a good one.
+    // The only source of randomness in the standard library; it need not be a good one.
     let chance = RandomState::new().hash_one(0) as u32 % 1_024;
     pause / 2 + pause / 2_048 * chance
 }
@@ -205,7 +205,7 @@ where
         }
         if let Some((next, pause)) = attempt.next(cx.reason(), cx.io.now()) {
             let connect = next.policy.connect.clone().delay(pause);
-            // It fails only when the server takes no more connections, and then this one neither.
+            // It fails only when the server takes no more connections.
             if let Err(error) = cx.connect(connect, Reconnecting(Some(next))) {
                 log::warn!("{}: cannot connect again: {error}", cx.id);
             }
@@ -220,13 +220,13 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// An attempt of a row whose pauses go from 100 ms to 1 s.
+    /// An attempt whose pauses go from 100 ms to 1 s.
     fn row() -> ReconnectAttempt<Echo, impl FnMut(Option<CloseReason>) -> Option<Echo>> {
         let again = Reconnect::new("127.0.0.1:7000", |_| Some(Echo)).unwrap();
         ReconnectAttempt::new(again.initial_backoff(100 * MS).max_backoff(1_000 * MS)).unwrap()
     }
 
-    /// Whether it may have been drawn from the upper half of this.
+    /// Whether `pause` is between half of `whole` and `whole`.
     fn is_of(pause: Duration, whole: Duration) -> bool {
         (whole / 2..=whole).contains(&pause)
     }

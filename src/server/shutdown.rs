@@ -1,4 +1,4 @@
-//! The beginning of a run of the server, and its end in order.
+//! The beginning of a run of the server, and its shutdown.
 
 use log::info;
 
@@ -21,7 +21,7 @@ impl<S> Server<S> {
         self.reactor.dispatcher.io.shutdown_state == ShutdownState::Done
     }
 
-    /// After a shutdown the listeners may accept again.
+    /// Ends a finished shutdown: listeners accept again.
     pub(super) fn leave_drained(&mut self) {
         if self.is_drained() {
             self.reactor.dispatcher.io.shutdown_state = ShutdownState::Running;
@@ -47,14 +47,14 @@ impl<S> Server<S> {
         if !at_rest && deadline > io.now {
             return;
         }
-        // From now on nobody begins anything that would outlive it.
+        // From now on no connection can be opened that would outlive the shutdown.
         io.shutdown_state = ShutdownState::Draining { since, deadline: deadline.min(io.now) };
         if at_rest {
             self.reactor.dispatcher.abort_attempts();
         }
         let forced = self.reactor.dispatcher.abort_all();
         self.reactor.dispatcher.stop_datagrams();
-        // A later run has a stop of its own.
+        // A later run has its own token.
         self.reactor.dispatcher.io.stop_token = None;
         let stats = self.reactor.dispatcher.io.stats;
         let before = self.before_drain;

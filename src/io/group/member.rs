@@ -1,4 +1,4 @@
-//! One loop's place in its group.
+//! The membership of one loop in its group.
 
 use std::io;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use crate::id::SocketId;
 use crate::io::mailbox::LoopControl;
 use crate::net::StreamSocket;
 
-/// What one loop has of its group.
+/// The membership of one loop.
 #[derive(Debug)]
 pub(crate) struct GroupMember {
     pub(crate) group: Arc<GroupState>,
     index: usize,
-    /// The right to the connection that is made next.
+    /// The permit for the next connection.
     reserved: Option<ConnectionPermit>,
-    /// The sockets of this loop by the number of their door.
+    /// The sockets of this loop by the index of their address.
     opened: Vec<SocketId>,
-    /// The loop is still being built: what it opens, all loops open.
+    /// The loop is being built: what it opens, all loops open.
     is_building: bool,
 }
 
@@ -33,10 +33,10 @@ impl GroupMember {
         GroupMember { group, index, reserved: None, opened: Vec::new(), is_building: true }
     }
 
-    /// From now on what the loop opens is its own.
+    /// Ends the building: what the loop opens from now on is its own.
     ///
     /// # Errors
-    /// When another loop has opened more.
+    /// When another loop has opened more addresses.
     pub(crate) fn end_building(&mut self) -> io::Result<()> {
         self.is_building = false;
         let (own, all) = (self.opened.len(), self.group.addrs().len());
@@ -44,7 +44,7 @@ impl GroupMember {
     }
 
     /// # Errors
-    /// When the loops before have opened fewer.
+    /// When the loops before have opened fewer addresses.
     pub(in crate::io) fn may_open_more(&self) -> io::Result<()> {
         let all = self.group.addrs().len();
         if self.index == 0 || self.opened.len() < all {
@@ -53,7 +53,7 @@ impl GroupMember {
         Err(wrong_addr_count(all, all + 1))
     }
 
-    /// The number of the door that is opened next; `None` for what is this loop's own.
+    /// The index of the address that is opened next; `None` after the building.
     pub(in crate::io) fn next_addr(&self) -> Option<usize> {
         self.is_building.then_some(self.opened.len())
     }
@@ -66,7 +66,8 @@ impl GroupMember {
         self.opened.get(number).copied()
     }
 
-    /// Whether this loop may make one more connection. If not, it is woken when it may.
+    /// Takes a permit for one more connection. `false` when there is none; the loop is then woken
+    /// when one is released.
     pub(in crate::io) fn reserve(&mut self) -> bool {
         if self.reserved.is_none() {
             self.reserved = self.group.reserve_or_wait(self.index);
@@ -74,12 +75,12 @@ impl GroupMember {
         self.reserved.is_some()
     }
 
-    /// The seat of a client that was handed over comes with it.
+    /// Takes over the permit of a client that was handed off.
     pub(crate) fn adopt_permit(&mut self, permit: ConnectionPermit) {
         self.reserved = Some(permit);
     }
 
-    /// The connection is made.
+    /// Uses the permit for a connection.
     pub(in crate::io) fn use_reserved(&mut self) {
         debug_assert!(self.reserved.is_some());
         if let Some(permit) = self.reserved.take() {
@@ -87,18 +88,18 @@ impl GroupMember {
         }
     }
 
-    /// None is made.
+    /// Returns the permit.
     pub(in crate::io) fn cancel_reservation(&mut self) {
         self.reserved = None;
     }
 
-    /// A connection of this loop has ended.
+    /// Releases the permit of a connection of this loop that has ended.
     pub(in crate::io) fn release(&self) {
         self.group.release(self.index);
     }
 
-    /// Gives a client to the loop with the fewest connections; back when that is this one, or the
-    /// other takes nobody.
+    /// Hands a client off to the loop with the fewest connections. Returns the client when that is
+    /// this loop, or the other does not accept it.
     pub(crate) fn hand_off(
         &mut self,
         addr_index: usize,
@@ -116,7 +117,7 @@ impl GroupMember {
         Some((refused.socket, refused.peer))
     }
 
-    /// Those who were handed to this loop since the last look; nobody comes after the `last` one.
+    /// Takes the clients that were handed off to this loop. After a `last` call it accepts no more.
     pub(crate) fn take_handoffs(&self, last: bool) -> Vec<Handoff> {
         self.group.take_handoffs(self.index, last)
     }
@@ -153,7 +154,7 @@ mod tests {
         let member = |index| GroupMember::new(Arc::clone(&group), index, Arc::new(Deaf));
         let (mut here, there) = (member(0), member(1));
         let counts = || [0, 1].map(|index| group.members[index].count());
-        // The other one has fewer, so a client goes there while it takes any.
+        // The other loop has fewer connections.
         assert!(here.reserve());
         here.use_reserved();
         assert!(here.reserve());

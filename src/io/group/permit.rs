@@ -1,29 +1,29 @@
-//! The right to one connection, out of as many as all loops together may have.
+//! The permit for one connection, of those that all loops together may have.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::GroupState;
 
-/// Taken before a client is accepted, so that no two loops accept for the same one; who drops it
-/// gives it back. A server that is alone counts for itself and has none.
+/// Taken before a client is accepted, so that no two loops accept for the same permit; dropping it
+/// returns it. A server without a group counts for itself and has none.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit(Option<Counted>);
 
 #[derive(Debug)]
 struct Counted {
     group: Arc<GroupState>,
-    /// The loop it is counted for.
+    /// The loop that it is counted for.
     at: usize,
 }
 
 impl ConnectionPermit {
-    /// The connection stands: from now on its seat is freed by [`GroupState::release`].
+    /// The connection exists: from now on [`GroupState::release`] returns the permit.
     pub(super) fn forget(mut self) {
         self.0 = None;
     }
 
-    /// The connection will be another loop's.
+    /// Counts the permit for another loop.
     pub(super) fn move_to(&mut self, index: usize) {
         if let Some(open_connections) = &mut self.0 {
             open_connections.group.count(open_connections.at, false);
@@ -42,7 +42,7 @@ impl Drop for ConnectionPermit {
 }
 
 impl GroupState {
-    /// A seat for a connection of this loop, if there is one.
+    /// A permit for a connection of this loop. `None` when there is none.
     pub(super) fn reserve(self: &Arc<Self>, index: usize) -> Option<ConnectionPermit> {
         let one_more = |open_connections| {
             (open_connections < self.max_connections).then_some(open_connections + 1)
@@ -52,20 +52,21 @@ impl GroupState {
         Some(ConnectionPermit(Some(Counted { group: Arc::clone(self), at: index })))
     }
 
-    /// The same; if there is none, the loop is woken when there may be one.
+    /// Like [`GroupState::reserve`]; when there is no permit, the loop is woken when one is
+    /// released.
     pub(super) fn reserve_or_wait(self: &Arc<Self>, index: usize) -> Option<ConnectionPermit> {
         self.reserve(index).or_else(|| {
             self.members.get(index)?.waits_for_permit.store(true, Ordering::SeqCst);
-            // One that was freed before the note woke nobody.
+            // A permit that was released before the store has woken no loop.
             self.reserve(index)
         })
     }
 
-    /// A connection of this loop has ended.
+    /// Releases the permit of a connection that has ended.
     pub(super) fn release(&self, index: usize) {
         self.count(index, false);
-        // Somebody waits only where there was none left. All of them are woken: a loop that is
-        // woken and does not want the seat any more would not pass it on.
+        // Loops wait only when no permit was left. All of them are woken, because a woken loop that
+        // no longer needs the permit would not pass it on.
         if self.open_connections.fetch_sub(1, Ordering::SeqCst) == self.max_connections {
             for (nth, member) in self.members.iter().enumerate() {
                 if member.waits_for_permit.load(Ordering::SeqCst)
@@ -143,7 +144,7 @@ mod tests {
         assert_eq!(woken(), [0, 0, 0, 0]);
         drop(permit);
         assert_eq!(woken(), [0, 1, 0, 1]);
-        // Who was woken waits no more: it has to ask again.
+        // A woken loop waits no more: it has to ask again.
         drop(group.reserve(0).unwrap());
         assert_eq!(woken(), [0, 1, 0, 1]);
     }

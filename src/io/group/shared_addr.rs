@@ -1,32 +1,32 @@
-//! The addresses that all loops of a group serve, in the order in which each of them names them.
+//! The addresses that all loops of a group serve, in the order in which each loop opens them.
 
 use std::io;
 
 use crate::addr::Addr;
 
-/// An address that one loop has opened, for the others to join.
+/// An address that the first loop has opened and the others join.
 #[derive(Clone, Debug)]
 pub(in crate::io) struct SharedAddr {
-    /// Where it is, with the port it got.
+    /// The bound address, with the port that the system chose.
     pub(in crate::io) addr: Addr,
     pub(in crate::io) distribution: Distribution,
     pub(in crate::io) is_datagram: bool,
 }
 
-/// How the clients of one address come to the loops.
+/// How the clients of one address are distributed to the loops.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::io) enum Distribution {
-    /// Each loop has a socket of its own, and the kernel chooses.
+    /// Each loop has a socket, and the kernel balances.
     ReusePort,
-    /// One loop accepts, and hands over.
+    /// One loop accepts, and hands clients off.
     Handoff,
-    /// One loop serves them all.
+    /// One loop serves all clients.
     SingleLoop,
 }
 
 impl SharedAddr {
     /// # Errors
-    /// When a loop asks for something else here than the first one did.
+    /// When a loop opens another address here than the first loop did.
     pub(in crate::io) fn check(&self, addrs: &[Addr], is_datagram: bool) -> io::Result<()> {
         let same = self.is_datagram == is_datagram && addrs.iter().any(|addr| self.is_at(addr));
         if same {
@@ -44,7 +44,7 @@ impl SharedAddr {
             (Addr::Ip(asked), Addr::Ip(addr)) => {
                 asked.ip() == addr.ip() && [0, addr.port()].contains(&asked.port())
             }
-            // The system may tell a relative path in another form than the one that was asked for.
+            // The system may report a relative path in another form.
             (Addr::Unix(_), Addr::Unix(_)) => true,
             (Addr::Abstract(asked), Addr::Abstract(name)) => asked == name,
             _ => false,

@@ -10,7 +10,7 @@ fn client(n: u8) -> Owner {
     Owner::client(IpAddr::from([10, 0, 0, n]))
 }
 
-/// All names that threads may be at now.
+/// The names whose look-ups may start now.
 fn started(names: &mut Names) -> Vec<String> {
     std::iter::from_fn(|| names.next()).collect()
 }

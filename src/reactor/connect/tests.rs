@@ -1,4 +1,4 @@
-//! What an outgoing connection that fails at once leaves behind: nothing.
+//! An outgoing connection that fails at once leaves nothing behind.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::io::group::{GroupState, LoadBalancing};
 use crate::options::Options;
 use crate::server::Server;
 
-/// Two loops of a group that may have one connection in all.
+/// Two loops of a group with one permit.
 fn group_of_one_connection() -> [Server<()>; 2] {
     let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 1));
     [0, 1].map(|index| {
@@ -46,7 +46,7 @@ fn a_connection_that_fails_at_once_keeps_no_place_of_the_group() {
         assert_eq!(server.io_mut().attempts.len(), 0);
         assert_eq!(server.io().stats().connected, 0);
         assert!(other.io_mut().sockets.reserve(), "{why}: the place is kept");
-        // While somebody else has it, it is refused; afterwards it may begin.
+        // While the other loop has the permit, connecting is refused.
         let error = server.connect(missing().delay(LATER), Echo).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded, "{why}");
         other.io_mut().sockets.cancel_reservation();

@@ -1,4 +1,4 @@
-//! The way to all loops from other threads.
+//! Control of all loops of a group from other threads.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use crate::io::group::GroupState;
 use crate::stats::ShutdownReport;
 
-/// Reaches all loops of [`LoopGroup`](super::LoopGroup) from any thread, at any time: before they serve,
-/// from inside their handlers, twice, and after their end.
+/// Controls all loops of a [`LoopGroup`](super::LoopGroup) from any thread, at any time: before
+/// they serve, from inside their handlers, repeatedly, and after their end.
 #[derive(Clone, Debug)]
 pub struct LoopGroupHandle {
     control: Arc<GroupControl>,
@@ -23,7 +23,7 @@ pub(super) struct GroupControl {
 struct ControlState {
     /// While they serve.
     group: Option<Arc<GroupState>>,
-    /// An order that came before.
+    /// The grace of a stop that was requested before.
     stop: Option<Duration>,
     end: Option<GroupEnd>,
 }
@@ -39,9 +39,10 @@ impl LoopGroupHandle {
         LoopGroupHandle { control }
     }
 
-    /// Ends every loop: no client is accepted any more, and each handler's `shutdown` runs after it
-    /// has seen everything that had come in; what is left after `grace` is cut off. Before they
-    /// serve it ends that at once. Asked for twice, the shorter grace holds.
+    /// Shuts down every loop: no client is accepted any more, each handler's `shutdown` is called
+    /// after the handler has got all input that had arrived, and connections that are left after
+    /// `grace` are aborted. Before the loops serve, this ends their run at once. When called twice,
+    /// the shorter grace applies.
     pub fn shutdown(&self, grace: Duration) {
         let mut state = self.control.lock();
         match &state.group {
@@ -50,9 +51,9 @@ impl LoopGroupHandle {
         }
     }
 
-    /// Waits until all loops have ended; gives what their shutdowns came to together. `None` when
-    /// that takes longer than `timeout`, or they failed. Never to be called by a handler, which
-    /// would wait for itself.
+    /// Waits until all loops have ended, and returns the sum of their shutdown reports. `None` when
+    /// that takes longer than `timeout`, or a loop failed. A handler must not call this: it would
+    /// wait for itself.
     #[must_use]
     pub fn wait(&self, timeout: Duration) -> Option<ShutdownReport> {
         let deadline = Instant::now().checked_add(timeout);
@@ -74,7 +75,7 @@ impl LoopGroupHandle {
 }
 
 impl GroupControl {
-    /// The loops of this group are about to be built.
+    /// Begins a run: the loops of this group are about to be built.
     pub(super) fn begin(&self, group: &Arc<GroupState>) -> RunGuard<'_> {
         let mut state = self.lock();
         if let Some(grace) = state.stop {
@@ -84,7 +85,7 @@ impl GroupControl {
         RunGuard(self)
     }
 
-    /// They are never built.
+    /// Ends the run, because the loops are never built.
     pub(super) fn fail(&self) {
         self.end(GroupEnd::Failed);
     }
@@ -97,13 +98,13 @@ impl GroupControl {
         self.ended.notify_all();
     }
 
-    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+    /// No code panics while it holds the lock, so a poisoned lock is used as any other.
     fn lock(&self) -> MutexGuard<'_, ControlState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The loops run; without [`RunGuard::end_with`] they have failed.
+/// A run; dropping it without [`RunGuard::end_with`] means that the loops have failed.
 pub(crate) struct RunGuard<'a>(&'a GroupControl);
 
 impl RunGuard<'_> {
