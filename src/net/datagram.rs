@@ -1,7 +1,7 @@
 //! Datagram sockets: bound for a server, connected for a client.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use mio::event::Source;
 use mio::net::UdpSocket;
@@ -10,11 +10,10 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Type};
 use socket2::{InterfaceIndexOrAddress, SockAddr, SockRef, Socket};
 
-use super::mmsg::MmsgHeaders;
 #[cfg(unix)]
 use super::one_datagram::receive_unix;
 use super::udp::{udp, udp_towards};
-use super::{EDGE_AFTER_SHORT, set_reuse_port};
+use super::{EDGE_AFTER_SHORT, MmsgHeaders, set_reuse_port};
 #[cfg(unix)]
 use super::{unix_addr, unix_name, unix_path};
 use crate::addr::Addr;
@@ -34,11 +33,7 @@ pub(crate) struct DatagramSocket {
 
 #[derive(Debug)]
 enum Kind {
-    V4(UdpSocket),
-    V6(UdpSocket),
-    /// Bound to the wildcard, at this port. The system reports the destination of each datagram.
-    V4Wildcard(UdpSocket, u16),
-    V6Wildcard(UdpSocket, u16),
+    Udp(UdpSocket, UdpKind),
     #[cfg(unix)]
     Unix {
         /// Removes the path when dropped. Declared before the socket, as in
@@ -50,6 +45,15 @@ enum Kind {
     #[cfg(feature = "testing")]
     #[cfg_attr(not(test), expect(dead_code, reason = "only this crate's tests have one"))]
     Memory(MemoryDatagram),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum UdpKind {
+    V4,
+    V6,
+    /// Bound to the wildcard, at this port. The system reports the destination of each datagram.
+    V4Wildcard(u16),
+    V6Wildcard(u16),
 }
 
 /// The buffer size if [`Options`] has none: a burst waits in the kernel while the loop is busy.
@@ -64,11 +68,10 @@ impl DatagramSocket {
                 let socket = udp(*ip, options)?;
                 #[cfg(unix)]
                 socket.set_reuse_port(options.reuse_port)?;
-                let is_anywhere = ip.ip().to_canonical().is_unspecified()
+                let reports_destinations = ip.ip().to_canonical().is_unspecified()
                     && MmsgHeaders::request_destinations(&socket, ip.is_ipv6())?;
                 socket.bind(&SockAddr::from(*ip))?;
-                let bound = DatagramSocket::from_udp(*ip, socket);
-                Ok(if is_anywhere { bound.wildcard() } else { bound })
+                Ok(DatagramSocket::from_udp(socket, ip.is_ipv4(), reports_destinations))
             }
             #[cfg(unix)]
             Addr::Unix(_) | Addr::Abstract(_) => {
@@ -84,7 +87,10 @@ impl DatagramSocket {
     /// answer; to get answers, bind a socket and connect it.
     pub(crate) fn connect(addr: &Addr, options: &Options) -> io::Result<DatagramSocket> {
         match addr {
-            Addr::Ip(ip) => Ok(DatagramSocket::from_udp(*ip, udp_towards(*ip, options)?)),
+            Addr::Ip(ip) => {
+                let socket = udp_towards(*ip, options)?;
+                Ok(DatagramSocket::from_udp(socket, ip.is_ipv4(), false))
+            }
             #[cfg(unix)]
             Addr::Unix(_) | Addr::Abstract(_) => {
                 let name = unix_name::sock_addr(addr).ok_or_else(|| unsupported(addr))??;
@@ -101,10 +107,7 @@ impl DatagramSocket {
     /// Allows other sockets of this user to bind to the same address.
     pub(crate) fn set_reuse_port(&self) -> io::Result<()> {
         match &self.kind {
-            Kind::V4(socket)
-            | Kind::V6(socket)
-            | Kind::V4Wildcard(socket, _)
-            | Kind::V6Wildcard(socket, _) => set_reuse_port(&SockRef::from(socket)),
+            Kind::Udp(socket, _) => set_reuse_port(&SockRef::from(socket)),
             #[cfg(unix)]
             Kind::Unix { .. } => Ok(()),
             #[cfg(feature = "testing")]
@@ -118,26 +121,16 @@ impl DatagramSocket {
         DatagramSocket { kind: Kind::Memory(MemoryDatagram(n)), last_count: 1 }
     }
 
-    fn from_udp(addr: SocketAddr, socket: Socket) -> DatagramSocket {
+    fn from_udp(socket: Socket, is_v4: bool, reports_destinations: bool) -> DatagramSocket {
         let socket = UdpSocket::from_std(socket.into());
-        let kind = if addr.is_ipv4() { Kind::V4(socket) } else { Kind::V6(socket) };
-        DatagramSocket { kind, last_count: 1 }
-    }
-
-    /// Marks the socket as bound to the wildcard, with reported destinations.
-    fn wildcard(self) -> DatagramSocket {
-        let kind = match self.kind {
-            Kind::V4(socket) => {
-                let port = port_of(&socket);
-                Kind::V4Wildcard(socket, port)
-            }
-            Kind::V6(socket) => {
-                let port = port_of(&socket);
-                Kind::V6Wildcard(socket, port)
-            }
-            other => other,
+        let port = || socket.local_addr().map_or(0, |addr| addr.port());
+        let kind = match (is_v4, reports_destinations) {
+            (true, false) => UdpKind::V4,
+            (false, false) => UdpKind::V6,
+            (true, true) => UdpKind::V4Wildcard(port()),
+            (false, true) => UdpKind::V6Wildcard(port()),
         };
-        DatagramSocket { kind, ..self }
+        DatagramSocket { kind: Kind::Udp(socket, kind), last_count: 1 }
     }
 
     #[cfg(unix)]
@@ -201,10 +194,7 @@ impl DatagramSocket {
 
     fn source(&mut self) -> &mut dyn Source {
         match &mut self.kind {
-            Kind::V4(socket)
-            | Kind::V6(socket)
-            | Kind::V4Wildcard(socket, _)
-            | Kind::V6Wildcard(socket, _) => socket,
+            Kind::Udp(socket, _) => socket,
             #[cfg(unix)]
             Kind::Unix { socket, .. } => socket,
             #[cfg(feature = "testing")]
@@ -218,10 +208,7 @@ impl DatagramSocket {
     )]
     pub(super) fn raw(&self) -> io::Result<SockRef<'_>> {
         match &self.kind {
-            Kind::V4(socket)
-            | Kind::V6(socket)
-            | Kind::V4Wildcard(socket, _)
-            | Kind::V6Wildcard(socket, _) => Ok(SockRef::from(socket)),
+            Kind::Udp(socket, _) => Ok(SockRef::from(socket)),
             #[cfg(unix)]
             Kind::Unix { socket, .. } => Ok(SockRef::from(socket)),
             #[cfg(feature = "testing")]
@@ -231,10 +218,7 @@ impl DatagramSocket {
 
     pub(crate) fn local_addr(&self) -> Option<Addr> {
         match &self.kind {
-            Kind::V4(socket)
-            | Kind::V6(socket)
-            | Kind::V4Wildcard(socket, _)
-            | Kind::V6Wildcard(socket, _) => socket.local_addr().ok().map(Addr::Ip),
+            Kind::Udp(socket, _) => socket.local_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             Kind::Unix { socket, .. } => socket.local_addr().ok().map(|addr| unix_addr(&addr)),
             #[cfg(feature = "testing")]
@@ -244,10 +228,7 @@ impl DatagramSocket {
 
     pub(crate) fn peer_addr(&self) -> Option<Addr> {
         match &self.kind {
-            Kind::V4(socket)
-            | Kind::V6(socket)
-            | Kind::V4Wildcard(socket, _)
-            | Kind::V6Wildcard(socket, _) => socket.peer_addr().ok().map(Addr::Ip),
+            Kind::Udp(socket, _) => socket.peer_addr().ok().map(Addr::Ip),
             #[cfg(unix)]
             Kind::Unix { socket, .. } => socket.peer_addr().ok().map(|addr| unix_addr(&addr)),
             #[cfg(feature = "testing")]
@@ -266,14 +247,15 @@ impl DatagramTransport for DatagramSocket {
         buffers: &mut RecvBuffers,
         max: usize,
     ) -> io::Result<RecvOutcome> {
+        let last = self.last_count;
         let received = match &mut self.kind {
-            Kind::V4(socket) => headers.receive_v4(socket, buffers, max, self.last_count)?,
-            Kind::V6(socket) => headers.receive_v6(socket, buffers, max, self.last_count)?,
-            Kind::V4Wildcard(socket, port) => {
-                headers.receive_v4_wildcard((socket, *port), buffers, max, self.last_count)?
+            Kind::Udp(socket, UdpKind::V4) => headers.v4.receive(socket, buffers, max, last)?,
+            Kind::Udp(socket, UdpKind::V6) => headers.v6.receive(socket, buffers, max, last)?,
+            Kind::Udp(socket, UdpKind::V4Wildcard(port)) => {
+                headers.v4.receive_wildcard((socket, *port), buffers, max, last)?
             }
-            Kind::V6Wildcard(socket, port) => {
-                headers.receive_v6_wildcard((socket, *port), buffers, max, self.last_count)?
+            Kind::Udp(socket, UdpKind::V6Wildcard(port)) => {
+                headers.v6.receive_wildcard((socket, *port), buffers, max, last)?
             }
             #[cfg(unix)]
             Kind::Unix { socket, .. } => receive_unix(socket, buffers)?,
@@ -292,10 +274,14 @@ impl DatagramTransport for DatagramSocket {
         max: usize,
     ) -> io::Result<usize> {
         match &mut self.kind {
-            Kind::V4(socket) => headers.send_v4(socket, packets, max),
-            Kind::V6(socket) => headers.send_v6(socket, packets, max),
-            Kind::V4Wildcard(socket, _) => headers.send_v4_wildcard(socket, packets, max),
-            Kind::V6Wildcard(socket, _) => headers.send_v6_wildcard(socket, packets, max),
+            Kind::Udp(socket, UdpKind::V4) => headers.v4.send(socket, packets, max),
+            Kind::Udp(socket, UdpKind::V6) => headers.v6.send(socket, packets, max),
+            Kind::Udp(socket, UdpKind::V4Wildcard(_)) => {
+                headers.v4.send_wildcard(socket, packets, max)
+            }
+            Kind::Udp(socket, UdpKind::V6Wildcard(_)) => {
+                headers.v6.send_wildcard(socket, packets, max)
+            }
             #[cfg(unix)]
             Kind::Unix { socket, .. } => headers.send_unix(socket, packets, max),
             #[cfg(feature = "testing")]
@@ -305,7 +291,7 @@ impl DatagramTransport for DatagramSocket {
 
     fn would_block_is_per_peer(&self) -> bool {
         match &self.kind {
-            Kind::V4(_) | Kind::V6(_) | Kind::V4Wildcard(..) | Kind::V6Wildcard(..) => false,
+            Kind::Udp(..) => false,
             #[cfg(unix)]
             Kind::Unix { .. } => true,
             #[cfg(feature = "testing")]
@@ -314,17 +300,12 @@ impl DatagramTransport for DatagramSocket {
     }
 
     fn is_wildcard(&self) -> bool {
-        match &self.kind {
-            Kind::V4Wildcard(..) | Kind::V6Wildcard(..) => true,
-            #[cfg(feature = "testing")]
-            Kind::Memory(socket) => socket.is_wildcard(),
-            _ => false,
+        #[cfg(feature = "testing")]
+        if let Kind::Memory(socket) = &self.kind {
+            return socket.is_wildcard();
         }
+        matches!(self.kind, Kind::Udp(_, UdpKind::V4Wildcard(_) | UdpKind::V6Wildcard(_)))
     }
-}
-
-fn port_of(socket: &UdpSocket) -> u16 {
-    socket.local_addr().map_or(0, |addr| addr.port())
 }
 
 pub(super) fn set_buffers(socket: &Socket, options: &Options) -> io::Result<()> {

@@ -25,6 +25,7 @@ mod connect;
 mod datagram;
 mod detached;
 mod listener;
+#[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
 mod mmsg;
 mod one_datagram;
 #[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
@@ -44,7 +45,10 @@ pub(crate) use accept_error::{AcceptError, accept_error};
 pub(crate) use datagram::DatagramSocket;
 pub(crate) use detached::{DetachedSocket, send_nonblocking};
 pub(crate) use listener::ListenerSocket;
+#[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
 pub(crate) use mmsg::MmsgHeaders;
+#[cfg(not(all(feature = "sys", any(target_os = "linux", target_os = "android"))))]
+pub(crate) use single::MmsgHeaders;
 pub(crate) use stop_token::{StopToken, Waited};
 pub(crate) use stream::StreamSocket;
 pub(crate) use udp::is_local;

@@ -36,18 +36,40 @@ pub(super) fn receive_unix(
     Ok(RecvOutcome { count: 1, drained: false })
 }
 
-/// Sends the first packet of the queue; `name` converts an IPv4 address for the socket.
+/// The address family of a UDP socket.
+pub(super) trait Family {
+    /// The name of an IPv4 address on such a socket.
+    fn from_v4(addr: SocketAddrV4) -> SocketAddr;
+}
+
+#[derive(Debug, Default)]
+pub(super) struct V4;
+
+#[derive(Debug, Default)]
+pub(super) struct V6;
+
+impl Family for V4 {
+    #[inline]
+    fn from_v4(addr: SocketAddrV4) -> SocketAddr {
+        addr.into()
+    }
+}
+
+impl Family for V6 {
+    #[inline]
+    fn from_v4(addr: SocketAddrV4) -> SocketAddr {
+        SocketAddrV6::new(addr.ip().to_ipv6_mapped(), addr.port(), 0, 0).into()
+    }
+}
+
+/// Sends the first packet of the queue.
 #[inline]
-pub(super) fn send_one(
-    socket: &UdpSocket,
-    packets: &SendQueue,
-    name: impl Fn(SocketAddrV4) -> SocketAddr,
-) -> io::Result<usize> {
+pub(super) fn send_one<F: Family>(socket: &UdpSocket, packets: &SendQueue) -> io::Result<usize> {
     let Some(packet) = packets.pending().first() else { return Ok(0) };
     let payload = packets.payload(packet);
     match packet.to {
         DestAddr::Connected => socket.send(payload)?,
-        DestAddr::V4(addr) | DestAddr::V4From(addr) => socket.send_to(payload, name(addr))?,
+        DestAddr::V4(addr) | DestAddr::V4From(addr) => socket.send_to(payload, F::from_v4(addr))?,
         DestAddr::V6(addr) | DestAddr::V6From(addr) => socket.send_to(payload, addr.into())?,
         DestAddr::Path(_) => return Err(io::ErrorKind::Unsupported.into()),
     };
@@ -73,9 +95,4 @@ pub(super) fn send_one_unix(
         _ => return Err(io::ErrorKind::Unsupported.into()),
     };
     Ok(1)
-}
-
-/// The name of an IPv4 address on an IPv6 socket.
-pub(super) fn mapped(addr: SocketAddrV4) -> SocketAddrV6 {
-    SocketAddrV6::new(addr.ip().to_ipv6_mapped(), addr.port(), 0, 0)
 }

@@ -1,59 +1,23 @@
 //! One datagram a system call, where the system has no calls for many.
 
 use std::io;
-use std::net::SocketAddr;
+use std::marker::PhantomData;
 
 use mio::net::UdpSocket;
 use socket2::Socket;
 
+use super::one_datagram::{Family, V4, V6, send_one};
 use crate::addr::Addr;
 use crate::conn::packets::{RecvBuffers, SendQueue};
 use crate::conn::transport::RecvOutcome;
-use crate::net::one_datagram::{mapped, send_one};
 
 #[derive(Debug, Default)]
-pub(crate) struct MmsgHeaders(());
+pub(crate) struct MmsgHeaders {
+    pub(super) v4: FamilyHeaders<V4>,
+    pub(super) v6: FamilyHeaders<V6>,
+}
 
-#[expect(clippy::unused_self, reason = "where many cross in one call, it keeps their headers")]
 impl MmsgHeaders {
-    pub(super) fn receive_v4(
-        &mut self,
-        socket: &UdpSocket,
-        buffers: &mut RecvBuffers,
-        _most: usize,
-        _came_last: usize,
-    ) -> io::Result<RecvOutcome> {
-        receive_one(socket, buffers)
-    }
-
-    pub(super) fn receive_v6(
-        &mut self,
-        socket: &UdpSocket,
-        buffers: &mut RecvBuffers,
-        _most: usize,
-        _came_last: usize,
-    ) -> io::Result<RecvOutcome> {
-        receive_one(socket, buffers)
-    }
-
-    pub(super) fn send_v4(
-        &mut self,
-        socket: &UdpSocket,
-        packets: &SendQueue,
-        _most: usize,
-    ) -> io::Result<usize> {
-        send_one(socket, packets, SocketAddr::V4)
-    }
-
-    pub(super) fn send_v6(
-        &mut self,
-        socket: &UdpSocket,
-        packets: &SendQueue,
-        _most: usize,
-    ) -> io::Result<usize> {
-        send_one(socket, packets, |addr| mapped(addr).into())
-    }
-
     /// `false`: such a system does not report destinations, because std and socket2 have no control
     /// messages that safe code could read.
     #[expect(clippy::unnecessary_wraps, reason = "where a system is asked, it may refuse")]
@@ -61,52 +25,59 @@ impl MmsgHeaders {
         Ok(false)
     }
 
-    pub(super) fn receive_v4_wildcard(
-        &mut self,
-        (socket, _port): (&UdpSocket, u16),
-        buffers: &mut RecvBuffers,
-        _most: usize,
-        _came_last: usize,
-    ) -> io::Result<RecvOutcome> {
-        receive_one(socket, buffers)
-    }
-
-    pub(super) fn receive_v6_wildcard(
-        &mut self,
-        (socket, _port): (&UdpSocket, u16),
-        buffers: &mut RecvBuffers,
-        _most: usize,
-        _came_last: usize,
-    ) -> io::Result<RecvOutcome> {
-        receive_one(socket, buffers)
-    }
-
-    pub(super) fn send_v4_wildcard(
-        &mut self,
-        socket: &UdpSocket,
-        packets: &SendQueue,
-        max: usize,
-    ) -> io::Result<usize> {
-        self.send_v4(socket, packets, max)
-    }
-
-    pub(super) fn send_v6_wildcard(
-        &mut self,
-        socket: &UdpSocket,
-        packets: &SendQueue,
-        max: usize,
-    ) -> io::Result<usize> {
-        self.send_v6(socket, packets, max)
-    }
-
     #[cfg(unix)]
+    #[expect(clippy::unused_self, reason = "where many cross in one call, it keeps their headers")]
     pub(super) fn send_unix(
         &mut self,
         socket: &mio::net::UnixDatagram,
         packets: &SendQueue,
-        _most: usize,
+        _max: usize,
     ) -> io::Result<usize> {
-        crate::net::one_datagram::send_one_unix(socket, packets)
+        super::one_datagram::send_one_unix(socket, packets)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct FamilyHeaders<F>(PhantomData<F>);
+
+#[expect(clippy::unused_self, reason = "where many cross in one call, it keeps their headers")]
+impl<F: Family> FamilyHeaders<F> {
+    pub(super) fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        buffers: &mut RecvBuffers,
+        _max: usize,
+        _last_count: usize,
+    ) -> io::Result<RecvOutcome> {
+        receive_one(socket, buffers)
+    }
+
+    pub(super) fn receive_wildcard(
+        &mut self,
+        (socket, _port): (&UdpSocket, u16),
+        buffers: &mut RecvBuffers,
+        _max: usize,
+        _last_count: usize,
+    ) -> io::Result<RecvOutcome> {
+        receive_one(socket, buffers)
+    }
+
+    pub(super) fn send(
+        &mut self,
+        socket: &UdpSocket,
+        packets: &SendQueue,
+        _max: usize,
+    ) -> io::Result<usize> {
+        send_one::<F>(socket, packets)
+    }
+
+    pub(super) fn send_wildcard(
+        &mut self,
+        socket: &UdpSocket,
+        packets: &SendQueue,
+        max: usize,
+    ) -> io::Result<usize> {
+        self.send(socket, packets, max)
     }
 }
 
