@@ -1,13 +1,13 @@
-//! What a handler sees of the bytes that came in; framing.
+//! Input as a handler sees it, and framing.
 //!
-//! An [`Input`] is a view: it owns nothing, and what a handler does not take is shown again, in
-//! front of what comes next. [`Unconsumed`] is where such bytes wait in the meantime, with what is known
-//! about them already, so that framing takes linear time however the bytes are cut.
+//! An [`Input`] is a view that owns nothing. Bytes that a handler does not take are delivered
+//! again, in front of the next ones; in the meantime they are stored in [`Unconsumed`].
 //!
-//! Framing is linear however the bytes are cut. What lies in `Held` carries what is known about it: how
-//! far a separator was looked for, how many bytes are needed before the handler can go on (until then it
-//! is not called), and since when the first byte waits (`frame_timeout`). Room grows by doubling as bytes
-//! come, never on the word of a length; what was taken is moved away only when it is more than the rest.
+//! Framing takes linear time however the bytes are split. [`Unconsumed`] keeps what is known about
+//! its bytes: how far a separator was searched, how many bytes the handler requires (until then it
+//! is not called), and when the first byte arrived (`frame_timeout`). Its capacity grows by
+//! doubling as bytes arrive, never for a length that a peer claims; consumed bytes are removed only
+//! when they are more than the rest.
 
 use std::io::{self, BufRead};
 
@@ -17,18 +17,18 @@ mod unconsumed;
 
 pub(crate) use unconsumed::Unconsumed;
 
-/// The bytes of one connection that have come in and were not yet taken.
+/// The bytes of one connection that have arrived and were not taken yet.
 ///
-/// Taking is final. What is left when `handle` returns is kept and shown again together with the
-/// next bytes, up to [`Options::input_limit`](crate::Options::input_limit). How long a peer may
-/// leave it unfinished says [`Options::frame_timeout`](crate::Options::frame_timeout).
+/// Taking is final. Bytes that are left when `handle` returns are delivered again together with the
+/// next ones, up to [`Options::input_limit`](crate::Options::input_limit). Their wait for the
+/// rest is limited by [`Options::frame_timeout`](crate::Options::frame_timeout).
 ///
 /// | protocol | takes |
 /// |---|---|
 /// | lines | [`Input::take_line`] |
 /// | pieces that end with a byte, or with several | [`Input::take_until`], [`Input::take_delimited`] |
 /// | pieces of a fixed size | [`Input::take`] |
-/// | a length, then so many bytes | [`Input::take_frame`], [`Input::take_frame_with`] |
+/// | a length, then that many bytes | [`Input::take_frame`], [`Input::take_frame_with`] |
 /// | anything else | [`Input::peek`] and [`Input::require`], then [`Input::take`] |
 ///
 /// Each of them that waits for something takes a limit, because the peer decides the length; what
@@ -41,22 +41,22 @@ pub struct Input<'a> {
     scan: ScanState,
 }
 
-/// What is known about bytes that are not taken, so that it need not be found out again when more
-/// come. All lengths are counted from the first of them.
+/// What is known about unconsumed bytes, so that it need not be found out again when more arrive.
+/// All lengths are counted from the first of them.
 #[derive(Clone, Copy, Debug, Default)]
 struct ScanState {
-    /// How far `separator` was looked for in vain: none ends before.
+    /// The length in which no `separator` ends.
     searched: usize,
     separator: Separator,
-    /// The handler is not to see them before there are so many.
+    /// The number of bytes that the handler requires.
     needed: usize,
 }
 
-/// Some bytes to look for, in one word: their number, and then they themselves.
+/// A separator in one word: its length, and then its bytes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Separator(u64);
 
-/// No [`Separator`] is longer.
+/// The most bytes of a [`Separator`].
 const LONGEST_SEPARATOR: usize = 7;
 
 impl Separator {
@@ -66,43 +66,43 @@ impl Separator {
 }
 
 impl<'a> Input<'a> {
-    /// Bytes from anywhere, to take frames from outside of a server: in a test, from a file, out of
-    /// a datagram.
+    /// Wraps bytes from any source, to take frames outside of a server: in a test, from a file, out
+    /// of a datagram.
     #[inline]
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Input<'a> {
         Input { rest: bytes, scan: ScanState::default() }
     }
 
-    /// Everything that was not taken yet, without taking it.
+    /// Returns all bytes that were not taken yet, without taking them.
     #[inline]
     #[must_use]
     pub fn peek(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// How many bytes were not taken yet.
+    /// The number of bytes that were not taken yet.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         self.rest.len()
     }
 
-    /// Whether everything was taken.
+    /// Whether all bytes were taken.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// Takes everything there is.
+    /// Takes all bytes.
     #[inline]
     pub fn take_all(&mut self) -> &'a [u8] {
-        // What is known about nothing is never asked for.
+        // The scan state of an empty input is never used.
         std::mem::take(&mut self.rest)
     }
 
-    /// Takes exactly `n` bytes; `None`, and nothing taken, while fewer have come.
+    /// Takes exactly `n` bytes; `None`, and nothing taken, while fewer have arrived.
     pub fn take(&mut self, n: usize) -> Option<&'a [u8]> {
         let wanted = self.rest.get(..n)?;
         self.advance(n);
@@ -116,7 +116,7 @@ impl<'a> Input<'a> {
     /// ```
     /// use socketserver::Input;
     ///
-    /// /// A record: how many words, then so many words of four bytes.
+    /// /// A record: the number of words, then the words of four bytes each.
     /// fn record<'a>(input: &mut Input<'a>) -> std::io::Result<Option<&'a [u8]>> {
     ///     let Some(words) = input.peek().first() else { return Ok(None) };
     ///     let len = 1 + 4 * usize::from(*words);
@@ -141,18 +141,18 @@ impl<'a> Input<'a> {
         Ok(is_there)
     }
 
-    /// Takes up to and including the next `byte`, and gives what stands before it; `None` while it
-    /// has not come.
+    /// Takes the bytes up to and including the next `byte`, and returns those in front of it;
+    /// `None` while it has not arrived.
     ///
     /// # Errors
-    /// [`InvalidData`](io::ErrorKind::InvalidData) when more than `max` bytes stand before it, or
-    /// have come without it: a limit is required because the peer decides the length.
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when more than `max` bytes precede it, or have
+    /// arrived without it: a limit is required because the peer decides the length.
     pub fn take_until(&mut self, byte: u8, max: usize) -> io::Result<Option<&'a [u8]>> {
         self.seek(&[byte], max, "delimited piece")
     }
 
-    /// Takes up to and including the next `separator` of 1 to 7 bytes, and gives what stands before
-    /// it; `None` while it has not come.
+    /// Takes the bytes up to and including the next `separator` of 1 to 7 bytes, and returns those
+    /// in front of it; `None` while it has not arrived.
     ///
     /// ```
     /// use socketserver::Input;
@@ -165,8 +165,8 @@ impl<'a> Input<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidData`](io::ErrorKind::InvalidData) when more than `max` bytes stand before it, or
-    /// have come without it; [`InvalidInput`](io::ErrorKind::InvalidInput) when the separator is
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when more than `max` bytes precede it, or
+    /// have arrived without it; [`InvalidInput`](io::ErrorKind::InvalidInput) when the separator is
     /// empty or longer than 7 bytes.
     pub fn take_delimited(&mut self, separator: &[u8], max: usize) -> io::Result<Option<&'a [u8]>> {
         if separator.is_empty() || separator.len() > LONGEST_SEPARATOR {
@@ -176,7 +176,7 @@ impl<'a> Input<'a> {
         self.seek(separator, max, "delimited piece")
     }
 
-    /// Takes the next line, without its `\n` or `\r\n`; `None` while its end has not come.
+    /// Takes the next line, without its `\n` or `\r\n`; `None` while its end has not arrived.
     ///
     /// # Errors
     /// [`InvalidData`](io::ErrorKind::InvalidData) when the line is longer than `max` bytes,
@@ -195,7 +195,7 @@ impl<'a> Input<'a> {
         let mut end = if before == name { searched.min(rest.len()) } else { 0 };
         let last = separator.last().copied().unwrap_or_default();
         let found = loop {
-            // `skip_until` is the one fast search for a byte that std offers.
+            // `skip_until` is the one fast search for a byte in std.
             end += rest.get(end..).unwrap_or_default().skip_until(last)?;
             let piece = rest.get(..end).unwrap_or_default();
             match piece.strip_suffix(separator) {
@@ -204,7 +204,7 @@ impl<'a> Input<'a> {
                 _ => {}
             }
         };
-        // Of what has come, the beginning of a separator may not be part of the piece.
+        // The last bytes may be the beginning of a separator, which is no part of the piece.
         let len = found.map_or(end + 1 - separator.len().min(end + 1), <[u8]>::len);
         if len > max {
             return Err(too_long(what, max));
@@ -218,23 +218,23 @@ impl<'a> Input<'a> {
         Ok(found)
     }
 
-    /// Takes the next frame: a length of four bytes, most significant first, then so many bytes,
-    /// which are given without the length; `None` while it is not complete. That is
+    /// Takes the next frame: a length of four bytes, most significant first, and that many bytes,
+    /// which are returned without the length; `None` while it is incomplete. The same as
     /// [`Input::take_frame_with`] a [`LengthField::U32`].
     ///
     /// # Errors
-    /// [`InvalidData`](io::ErrorKind::InvalidData) when the length says more than `max`, as soon
-    /// as it is known; nothing is ever reserved on the word of a length.
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when the length is more than `max`, as soon as
+    /// it is known; no memory is reserved for a length that a peer claims.
     pub fn take_frame(&mut self, max: usize) -> io::Result<Option<&'a [u8]>> {
         Ok(self.take_frame_with(&LengthField::U32, max)?.map(|frame| frame.body))
     }
 
-    /// Takes the next frame that begins with its length, as `field` says; `None` while it is not
-    /// complete. Then the handler is not called again before it is, see [`Input::require`].
+    /// Takes the next length-prefixed frame, as `field` defines it; `None` while it is incomplete.
+    /// Then the handler is not called again before it is complete, see [`Input::require`].
     ///
     /// # Errors
-    /// [`InvalidData`](io::ErrorKind::InvalidData) when the body is longer than `max` or shorter
-    /// than nothing, as soon as the length is known.
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when the body is longer than `max` or has a
+    /// negative length, as soon as the length is known.
     #[inline]
     pub fn take_frame_with(
         &mut self,
