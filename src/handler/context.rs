@@ -70,7 +70,7 @@ impl<S> Context<'_, S> {
     /// that clients get replies from the address they used.
     #[must_use]
     pub fn local_addr(&self) -> Option<Addr> {
-        self.io.asked_addr(self.id)
+        self.io.destination_addr(self.id)
     }
 
     /// [`Io::pause`] for this connection.

@@ -114,14 +114,13 @@ impl<S> Registrar<S> {
         factory: Box<dyn HandlerFactory<S>>,
     ) -> io::Result<SocketId> {
         let id = io.open_listener(&addr.to_addrs()?)?;
-        self.pending_handlers.push((id, HandlerSlot::Listener(factory)));
-        Ok(id)
+        Ok(self.add(id, HandlerSlot::Listener(factory)))
     }
 
     pub(crate) fn connect<H>(
         &mut self,
         io: &mut Io,
-        asker: Option<SocketId>,
+        requester: Option<SocketId>,
         to: impl IntoConnect,
         handler: H,
     ) -> io::Result<SocketId>
@@ -131,9 +130,8 @@ impl<S> Registrar<S> {
     {
         let connect = to.into_connect()?;
         io.resolver.set_waker(|| Arc::clone(&self.mailbox) as Arc<dyn LoopControl>);
-        let id = io.open_connection(connect, asker)?;
-        self.pending_handlers.push((id, HandlerSlot::Stream(Box::new(handler))));
-        Ok(id)
+        let id = io.open_connection(connect, requester)?;
+        Ok(self.add(id, HandlerSlot::Stream(Box::new(handler))))
     }
 
     pub(crate) fn bind<H>(
@@ -146,8 +144,7 @@ impl<S> Registrar<S> {
         H: DatagramHandler<S> + 'static,
     {
         let id = io.open_bound(&addr.to_addrs()?)?;
-        self.pending_handlers.push((id, HandlerSlot::Datagram(Box::new(handler))));
-        Ok(id)
+        Ok(self.add(id, HandlerSlot::Datagram(Box::new(handler))))
     }
 
     pub(crate) fn connect_datagram<H>(
@@ -160,8 +157,7 @@ impl<S> Registrar<S> {
         H: DatagramHandler<S> + 'static,
     {
         let id = io.open_connected(&addr.to_addrs()?)?;
-        self.pending_handlers.push((id, HandlerSlot::Datagram(Box::new(handler))));
-        Ok(id)
+        Ok(self.add(id, HandlerSlot::Datagram(Box::new(handler))))
     }
 
     pub(crate) fn watch<E, F>(
@@ -178,9 +174,7 @@ impl<S> Registrar<S> {
         let register =
             |registry: &Registry, token| registry.register(&mut source, token, interests);
         let id = io.open_source(register)?;
-        self.pending_handlers
-            .push((id, HandlerSlot::Source(Box::new(WatchedSource { source, ready }))));
-        Ok(id)
+        Ok(self.add(id, HandlerSlot::Source(Box::new(WatchedSource { source, ready }))))
     }
 
     pub(crate) fn alarm<F>(&mut self, io: &mut Io, callback: F) -> io::Result<SocketId>
@@ -188,7 +182,12 @@ impl<S> Registrar<S> {
         F: FnMut(&mut Context<'_, S>) -> io::Result<()> + 'static,
     {
         let id = io.open_source(|_, _| Ok(()))?;
-        self.pending_handlers.push((id, HandlerSlot::Source(Box::new(TimerHandler(callback)))));
-        Ok(id)
+        Ok(self.add(id, HandlerSlot::Source(Box::new(TimerHandler(callback)))))
+    }
+
+    /// Leaves the handler of a new socket to be installed.
+    fn add(&mut self, id: SocketId, slot: HandlerSlot<S>) -> SocketId {
+        self.pending_handlers.push((id, slot));
+        id
     }
 }

@@ -111,10 +111,10 @@ impl Connect {
         if let Some(allowed) = allowed {
             // This is the user's function, and it runs in the loop after a look-up.
             catch_unwind(AssertUnwindSafe(|| addrs.retain(allowed)))
-                .map_err(|_| io::Error::other("the function of Connect::allow_if has panicked"))?;
+                .map_err(|_| io::Error::other("Connect::allow_if panicked"))?;
         }
         if addrs.is_empty() {
-            let what = "none of its addresses is allowed";
+            let what = "none of the addresses is allowed (Connect::allow_if)";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
         }
         Ok(addrs)

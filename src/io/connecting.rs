@@ -19,27 +19,31 @@ impl Io {
     pub(crate) fn open_connection(
         &mut self,
         connect: Connect,
-        asker: Option<SocketId>,
+        requester: Option<SocketId>,
     ) -> io::Result<SocketId> {
         if matches!(self.shutdown_state, ShutdownState::Draining { deadline, .. } if deadline <= self.now)
         {
             // The shutdown has aborted its connections already, so this one would outlive it.
-            let what = "the grace of the shutdown is over";
+            let what = "the server has shut down";
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, what));
         }
         if !self.reserve_or_evict() {
-            let what = "as many connections as Options::max_connections allows are open";
+            let what = "too many open connections (Options::max_connections)";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, what));
         }
-        let opened = self.start_connect(connect, asker);
+        let opened = self.start_connect(connect, requester);
         self.sockets.cancel_reservation();
         opened
     }
 
-    fn start_connect(&mut self, connect: Connect, asker: Option<SocketId>) -> io::Result<SocketId> {
+    fn start_connect(
+        &mut self,
+        connect: Connect,
+        requester: Option<SocketId>,
+    ) -> io::Result<SocketId> {
         let fails_later = connect.fails_later || matches!(connect.to, ConnectTarget::Name(_));
-        let is_beside = asker.is_some_and(|id| self.is_beside(id));
-        let attempt = self.plan(connect, asker)?;
+        let is_beside = requester.is_some_and(|id| self.is_beside(id));
+        let attempt = self.plan(connect, requester)?;
         let id = self.insert_connecting()?;
         self.attempts.insert(id, attempt);
         if let Some(connection) = self.sockets.connection_mut(id).filter(|_| is_beside) {
@@ -61,7 +65,7 @@ impl Io {
         Ok(id)
     }
 
-    fn plan(&self, connect: Connect, asker: Option<SocketId>) -> io::Result<ConnectAttempt> {
+    fn plan(&self, connect: Connect, requester: Option<SocketId>) -> io::Result<ConnectAttempt> {
         let Connect { to, from, after, allowed, .. } = connect;
         let (begins, timeout) =
             (self.deadline_in(after), nanoseconds(self.options.connect_timeout));
@@ -81,7 +85,7 @@ impl Io {
             Ok(Written::Addrs(addrs)) => to_addrs(addrs),
             Ok(Written::Name(name)) => {
                 let mut attempt = ConnectAttempt::new(Connector::to_name(begins, timeout), from());
-                attempt.name = Some((name, self.lookup_owner(asker)));
+                attempt.name = Some((name, self.lookup_owner(requester)));
                 attempt.allowed = allowed;
                 attempt
             }
@@ -132,9 +136,9 @@ impl Io {
         });
         match registered {
             Ok(socket) => {
-                let stands = socket.is_connected_at_once();
+                let is_established = socket.is_connected_at_once();
                 attempt.add(number, addr, socket);
-                if stands {
+                if is_established {
                     self.enqueue_connect_result(id);
                 }
             }
@@ -171,8 +175,8 @@ impl Io {
     }
 
     /// The owner of the look-ups that a handler, or the program, requests.
-    fn lookup_owner(&self, asker: Option<SocketId>) -> Owner {
-        let Some(id) = asker else { return Owner::Program };
+    fn lookup_owner(&self, requester: Option<SocketId>) -> Owner {
+        let Some(id) = requester else { return Owner::Program };
         match self.peer_addr(id) {
             Some(Addr::Ip(peer)) => Owner::client(peer.ip()),
             _ => Owner::Handler(id),

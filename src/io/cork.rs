@@ -76,9 +76,9 @@ impl CorkBuffer {
             return None;
         }
         let begin = self.end;
-        let room = self.bytes.get_mut(begin..begin + n)?;
+        let reserved = self.bytes.get_mut(begin..begin + n)?;
         self.end = begin + n;
-        Some(room)
+        Some(reserved)
     }
 
     /// Grows the buffer by `n` bytes. `false` when it is large enough already, or would exceed the
@@ -129,8 +129,8 @@ impl CorkBuffer {
 
     /// Puts the emptied buffer back at the end of the round.
     #[inline]
-    pub(crate) fn restore(&mut self, lent: Vec<u8>) {
-        self.bytes = lent;
+    pub(crate) fn restore(&mut self, bytes: Vec<u8>) {
+        self.bytes = bytes;
         self.start = 0;
         self.end = 0;
     }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn each_turn_has_a_part_of_its_own() {
+    fn each_turn_has_its_own_span() {
         let (one, two) = (SocketId::from_token(Token(1)), SocketId::from_token(Token(2)));
         let mut cork = CorkBuffer::new();
         cork.begin_turn(one);
@@ -171,13 +171,13 @@ mod tests {
         let sent = cork.take();
         let parts: Vec<_> = spans(&round, &sent).collect();
         assert_eq!(parts, [(one, &b"abc"[..]), (two, b""), (two, b"d")]);
-        assert!(!cork.is_empty(), "it is only lent");
+        assert!(!cork.is_empty(), "it is only bytes");
         cork.restore(sent);
         assert!(cork.is_empty());
     }
 
     #[test]
-    fn a_turn_collects_only_up_to_its_mark() {
+    fn a_turn_corks_up_to_high_water() {
         let id = SocketId::from_token(Token(1));
         let mut cork = CorkBuffer::new();
         cork.begin_turn(id);
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "too long")]
-    fn a_round_collects_only_up_to_the_limit() {
+    fn a_round_corks_up_to_the_capacity() {
         let id = SocketId::from_token(Token(1));
         let mut cork = CorkBuffer::new();
         cork.begin_turn(id);

@@ -39,14 +39,14 @@ impl Io {
     ) -> SendStatus {
         let Some(datagram) = self.sockets.datagram_mut(id) else { return SendStatus::Closed };
         if !datagram.can_send_plainly() || to.is_none() && !datagram.is_connected {
-            return self.send_while_shown(id, bytes, to);
+            return self.send_during_delivery(id, bytes, to);
         }
-        let room = QueueLimits {
+        let limits = QueueLimits {
             packets: self.options.send_queue_packets,
             bytes: self.options.send_queue_bytes,
         };
         self.stats.packets_sent += 1;
-        if !datagram.send(to, bytes, room) {
+        if !datagram.send(to, bytes, limits) {
             self.stats.packets_dropped += 1;
             return SendStatus::Congested;
         }
@@ -59,8 +59,13 @@ impl Io {
     /// Sends from a socket that is closing, or that handles a datagram which this may be the reply
     /// to.
     #[inline(never)]
-    fn send_while_shown(&mut self, id: SocketId, bytes: &[u8], to: Option<&Addr>) -> SendStatus {
-        let room = QueueLimits {
+    fn send_during_delivery(
+        &mut self,
+        id: SocketId,
+        bytes: &[u8],
+        to: Option<&Addr>,
+    ) -> SendStatus {
+        let limits = QueueLimits {
             packets: self.options.send_queue_packets,
             bytes: self.options.send_queue_bytes,
         };
@@ -68,7 +73,7 @@ impl Io {
         if datagram.phase() == DatagramPhase::Closing || to.is_none() && !datagram.is_connected {
             return SendStatus::Closed;
         }
-        let taken = datagram.answer(to, bytes, room);
+        let taken = datagram.answer(to, bytes, limits);
         self.note_packet(id, taken)
     }
 
@@ -108,11 +113,11 @@ impl Io {
         if *to == Addr::Unnamed || datagram.phase() == DatagramPhase::Closing {
             return SendStatus::Closed;
         }
-        let room = QueueLimits {
+        let limits = QueueLimits {
             packets: self.options.send_queue_packets,
             bytes: self.options.send_queue_bytes,
         };
-        let taken = datagram.send_from(from, to, bytes, room);
+        let taken = datagram.send_from(from, to, bytes, limits);
         self.note_packet(id, taken)
     }
 
@@ -189,9 +194,9 @@ impl Io {
 
     /// The local address that the datagram in hand was sent to, or else the local address of the
     /// socket.
-    pub(crate) fn asked_addr(&self, id: SocketId) -> Option<Addr> {
-        let shown = self.sockets.datagram(id).and_then(Datagram::destination);
-        shown.map_or_else(|| self.local_addr(id), |addr| Some(Addr::Ip(addr)))
+    pub(crate) fn destination_addr(&self, id: SocketId) -> Option<Addr> {
+        let destination = self.sockets.datagram(id).and_then(Datagram::destination);
+        destination.map_or_else(|| self.local_addr(id), |addr| Some(Addr::Ip(addr)))
     }
 
     /// How many datagrams are in the send queue of `id`.

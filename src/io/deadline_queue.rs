@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "too long")]
-    fn a_deadline_that_was_forgotten_does_not_stay_for_ever() {
+    fn stale_deadlines_are_bounded() {
         let mut deadlines = DeadlineQueue::new();
         for n in 0..100_000_u64 {
             deadlines.push(1_000_000 + n, n);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_in_order_lies_in_the_row_and_the_rest_in_the_heap() {
+    fn ordered_deadlines_use_the_fifo_and_others_the_heap() {
         let mut deadlines = DeadlineQueue::new();
         for (at, key) in [(5, 'a'), (5, 'a'), (5, 'b'), (7, 'a')] {
             deadlines.push(at, key);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stale_are_swept_out_when_they_are_more_than_half_and_some() {
+    fn stale_entries_are_swept_when_they_outnumber_the_live() {
         let mut deadlines = DeadlineQueue::new();
         for n in 0..1_000 {
             deadlines.push(n, n);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_comes_up_before_its_time() {
+    fn no_deadline_expires_early() {
         let mut deadlines = DeadlineQueue::new();
         deadlines.push(10, 'a');
         assert_eq!((deadlines.next(), deadlines.pop_due(9)), (Some(10), None));

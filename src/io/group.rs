@@ -195,23 +195,19 @@ mod tests {
     }
 
     #[test]
-    fn the_way_to_a_loop_is_bounded_and_ends_and_who_finds_it_so_keeps_the_client() {
+    fn handoffs_are_bounded_and_refused_after_the_last_take() {
         let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 1 << 20));
         for _ in 0..MAX_HANDOFFS {
             group.hand_off(1, handoff(&group)).map_err(drop).unwrap();
         }
-        let Err(_too_many) = group.hand_off(1, handoff(&group)) else {
-            panic!("it was open_connections")
-        };
+        let Err(_too_many) = group.hand_off(1, handoff(&group)) else { panic!("it was taken") };
         assert_eq!(group.take_handoffs(1, true).len(), MAX_HANDOFFS);
-        let Err(_too_late) = group.hand_off(1, handoff(&group)) else {
-            panic!("it was open_connections")
-        };
+        let Err(_too_late) = group.hand_off(1, handoff(&group)) else { panic!("it was taken") };
         assert!(group.take_handoffs(1, false).is_empty());
     }
 
     #[test]
-    fn the_loop_with_the_fewest_is_found_and_none_is_preferred_to_ones_own() {
+    fn the_least_loaded_loop_is_chosen_and_the_own_one_on_a_tie() {
         let group = Arc::new(GroupState::new(3, LoadBalancing::LeastConnections, 10));
         let mut permits = Vec::new();
         for expected in [0, 1, 2, 0, 1, 2] {

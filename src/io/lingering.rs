@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_that_is_still_there_is_found() {
+    fn the_oldest_live_entry_is_found() {
         let mut lingering = Lingering::default();
         let there = RefCell::new(BTreeSet::new());
         let is_lingering = |id| there.borrow().contains(&id);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_are_gone_do_not_stay_behind_one_that_stays() {
+    fn stale_entries_behind_a_live_one_are_bounded() {
         let mut lingering = Lingering::default();
         let last = RefCell::new(id(0));
         let is_lingering = |one| one == id(0) || one == *last.borrow();

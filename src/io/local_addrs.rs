@@ -160,7 +160,7 @@ mod tests {
     use mio::Token;
 
     #[test]
-    fn an_own_address_is_known_under_all_its_names() {
+    fn a_bound_address_is_recognized_in_all_forms() {
         let (one, two) = (SocketId::from_token(Token(1)), SocketId::from_token(Token(2)));
         let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
         let mut own = LocalAddrs::default();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_datagram_goes_once_to_and_fro_at_most_in_any_loop() {
+    fn a_forged_datagram_is_answered_once_at_most_in_any_loop() {
         let id = SocketId::from_token(Token(1));
         let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
         let sent_to =
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_with_one_address_needs_nobody_to_know_it() {
+    fn a_socket_bound_to_one_address_asks_no_system() {
         let (one, two) = (SocketId::from_token(Token(1)), SocketId::from_token(Token(2)));
         let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
         let mut own = LocalAddrs::default();

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::Waker;
 
@@ -82,7 +82,7 @@ impl<C> Mailbox<C> {
         let limit = self.limit;
         self.update_and_wake(|state| {
             if state.commands.len() >= limit {
-                let what = "too many calls wait for the loop (Options::post_queue)";
+                let what = "too many posted calls are waiting (Options::post_queue)";
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, what));
             }
             state.commands.push(command);
@@ -120,7 +120,7 @@ impl<C> Mailbox<C> {
     ) -> io::Result<()> {
         let mut state = self.lock();
         if state.closed {
-            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the server is gone"));
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the server was dropped"));
         }
         change(&mut state)?;
         drop(state);
@@ -159,23 +159,16 @@ impl<C> Mailbox<C> {
     /// Waits for the end of the present run, or of the first one. `None` after `timeout`, or when
     /// the server was dropped.
     pub(crate) fn wait(&self, timeout: Duration) -> Option<ShutdownReport> {
-        let deadline = Instant::now().checked_add(timeout);
         let mut state = self.lock();
-        loop {
-            if let RunState::Ended(report) = state.run {
-                return Some(report);
-            }
-            if state.closed {
-                return None;
-            }
-            let left = match deadline {
-                None => Duration::MAX,
-                Some(deadline) => deadline.checked_duration_since(Instant::now())?,
-            };
-            state.waiting += 1;
-            let waited = self.run_ended.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            state.waiting -= 1;
+        state.waiting += 1;
+        let has_run =
+            |state: &MailboxState<C>| state.closed || matches!(state.run, RunState::Ended(_));
+        let waited = self.run_ended.wait_timeout_while(state, timeout, |state| !has_run(state));
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+        match state.run {
+            RunState::Ended(report) => Some(report),
+            RunState::NotYet | RunState::Running => None,
         }
     }
 
@@ -219,7 +212,7 @@ mod tests {
     }
 
     /// What a thread that waits for the end of the run gets when `end` is called.
-    fn heard(end: impl FnOnce(&Mailbox<()>)) -> Option<ShutdownReport> {
+    fn wait_result(end: impl FnOnce(&Mailbox<()>)) -> Option<ShutdownReport> {
         let (_poll, mailbox) = mailbox();
         mailbox.begin_run();
         let (sender, answer) = mpsc::channel();
@@ -234,14 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_is_told_of_the_end_of_the_run_and_of_the_server() {
+    fn wait_returns_at_the_end_of_the_run_and_of_the_server() {
         let report = ShutdownReport { drained: 3, ..ShutdownReport::default() };
-        assert_eq!(heard(|mailbox| mailbox.end_run(report)), Some(report));
-        assert_eq!(heard(Mailbox::close), None);
+        assert_eq!(wait_result(|mailbox| mailbox.end_run(report)), Some(report));
+        assert_eq!(wait_result(Mailbox::close), None);
     }
 
     #[test]
-    fn an_order_to_stop_does_not_outlive_the_run_that_it_was_for() {
+    fn a_requested_stop_ends_with_its_run() {
         let (_poll, mailbox) = mailbox();
         assert!(mailbox.post_stop(LONG), "for the first run");
         mailbox.begin_run();
@@ -253,11 +246,11 @@ mod tests {
         mailbox.begin_run();
         assert_eq!(mailbox.drain(&mut Vec::new()), None);
         mailbox.close();
-        assert!(!mailbox.post_stop(LONG), "the server is gone");
+        assert!(!mailbox.post_stop(LONG), "the server was dropped");
     }
 
     #[test]
-    fn the_shorter_of_two_graces_holds() {
+    fn the_shorter_grace_applies() {
         let (_poll, mailbox) = mailbox();
         for grace in [LONG, PATIENCE, LONG] {
             assert!(mailbox.post_stop(grace));

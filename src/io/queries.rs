@@ -113,7 +113,7 @@ impl Io {
         let live = self.sockets.connections().filter(|(_, c)| !c.is_finished()).count();
         let stats = &self.stats;
         if stats.accepted + stats.connected != stats.all_ended() + live as u64 {
-            return Err(format!("{live} conversations are live, but {stats:?}"));
+            return Err(format!("{live} connections are not finished, but {stats:?}"));
         }
         if stats.bytes_sent != stats.bytes_out + stats.bytes_dropped + unsent as u64 {
             return Err(format!("{unsent} bytes are unsent, but {stats:?}"));
@@ -121,7 +121,7 @@ impl Io {
         let waiting: usize =
             self.sockets.datagrams().map(|(_, datagram)| datagram.queue_len()).sum();
         if stats.packets_sent != stats.packets_out + stats.packets_dropped + waiting as u64 {
-            return Err(format!("{waiting} datagrams wait, but {stats:?}"));
+            return Err(format!("{waiting} datagrams are queued, but {stats:?}"));
         }
         Ok(())
     }

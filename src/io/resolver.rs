@@ -95,7 +95,7 @@ impl Resolver {
             let (waker, name) = (self.waker.clone(), host.clone());
             let begun = self.threads.run(move || {
                 let result = catch_unwind(AssertUnwindSafe(|| look_up(&name)));
-                let panicked = |_| Err(io::Error::other("looking it up panicked"));
+                let panicked = |_| Err(io::Error::other("the look-up panicked"));
                 report(&results, waker.as_deref(), name, result.unwrap_or_else(panicked));
             });
             if let Err(error) = begun {

@@ -21,10 +21,10 @@ impl Io {
     #[inline]
     pub fn send(&mut self, id: SocketId, bytes: &[u8]) -> SendStatus {
         if self.cork.is_corked(id) && bytes.len() < DIRECT_WRITE_MIN {
-            if let Some(room) = self.cork.reserve(bytes.len(), self.watermarks.high_water) {
+            if let Some(reserved) = self.cork.reserve(bytes.len(), self.watermarks.high_water) {
                 self.stats.bytes_sent += bytes.len() as u64;
                 // The copy comes last, so that no register has to be saved across it.
-                room.copy_from_slice(bytes);
+                reserved.copy_from_slice(bytes);
                 return SendStatus::Queued;
             }
         }

@@ -110,12 +110,12 @@ impl Io {
         packets: bool,
     ) -> io::Result<Option<SharedAddr>> {
         let Some(member) = &self.sockets.member else { return Ok(None) };
-        let door = member.group.addrs().get(number).cloned();
-        match &door {
+        let shared = member.group.addrs().get(number).cloned();
+        match &shared {
             Some(shared) => shared.check(addrs, packets)?,
             None => member.may_open_more()?,
         }
-        Ok(door)
+        Ok(shared)
     }
 
     fn balance(&self) -> LoadBalancing {

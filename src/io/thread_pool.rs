@@ -61,7 +61,7 @@ impl ThreadPool {
     pub(crate) fn run(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let mut state = self.shared.lock();
         if state.queue.len() + state.running >= self.limit {
-            let what = "too much offloaded work is queue (Options::offload_queue)";
+            let what = "too much offloaded work is waiting (Options::offload_queue)";
             return Err(io::Error::new(io::ErrorKind::WouldBlock, what));
         }
         if state.idle <= state.queue.len() && state.threads < self.max_threads {
@@ -141,7 +141,7 @@ mod tests {
     use std::sync::mpsc;
 
     #[test]
-    fn no_thread_before_work_and_never_more_than_allowed() {
+    fn threads_are_started_on_demand_up_to_the_limit() {
         let workers = ThreadPool::new(2, 100);
         assert_eq!(workers.shared.lock().threads, 0);
         let (done, results) = mpsc::channel();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_without_work_ends_and_another_is_started_when_there_is_some() {
+    fn idle_threads_end_and_new_ones_start() {
         let mut workers = ThreadPool::new(1, 10);
         workers.keep_alive = Duration::from_millis(1);
         for _ in 0..3 {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn work_above_the_limit_is_refused_and_room_comes_back() {
+    fn jobs_above_the_limit_are_refused_until_one_is_done() {
         let workers = ThreadPool::new(1, 2);
         let (go, gate) = mpsc::channel::<()>();
         let (done, finished) = mpsc::channel();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_in_work_costs_neither_the_thread_nor_the_next_piece() {
+    fn a_panic_in_a_job_keeps_the_thread() {
         let workers = ThreadPool::new(1, 10);
         let (done, finished) = mpsc::channel();
         workers.run(|| panic!("expected by this test")).unwrap();

@@ -82,7 +82,7 @@ impl<S> Dispatcher<S> {
     fn deliver_all(&mut self, id: SocketId, inbox: &RecvBuffers, count: usize) {
         let mut range = 0..count;
         while !range.is_empty() {
-            let shown = if inbox.has_destinations() {
+            let result = if inbox.has_destinations() {
                 self.deliver_run_with_destinations(id, inbox, &mut range)
             } else {
                 self.deliver_run::<false>(id, inbox, &mut range)
@@ -90,7 +90,7 @@ impl<S> Dispatcher<S> {
             if !self.registrar.pending_handlers.is_empty() {
                 self.install_pending();
             }
-            if let Err(failure) = shown {
+            if let Err(failure) = result {
                 self.count_failure(id, &failure);
             }
         }
@@ -337,7 +337,7 @@ fn note_truncation(io: &mut Io, id: SocketId) {
         io::ErrorKind::FileTooLarge,
         format!("more than {most} bytes (max_packet_size)"),
     );
-    warn_throttled(io, id, "a datagram was cut", &error);
+    warn_throttled(io, id, "a datagram was truncated", &error);
 }
 
 #[cold]

@@ -89,9 +89,9 @@ impl<S> Dispatcher<S> {
                 return io.remove_socket(id);
             }
             CloseState::Closing => {
-                (CloseReason::CloseTimeout, "the peer did not read the rest in time")
+                (CloseReason::CloseTimeout, "timed out: the peer did not read the rest")
             }
-            _ => (CloseReason::IdleTimeout, "idle for too long"),
+            _ => (CloseReason::IdleTimeout, "timed out: the connection was idle"),
         };
         connection.stream.abort(reason);
         let error = io::Error::new(io::ErrorKind::TimedOut, what);

@@ -173,7 +173,7 @@ impl Failure {
 
     #[cold]
     pub(super) fn input_limit(limit: usize) -> Failure {
-        let what = format!("more than {limit} bytes came in that the handler did not take");
+        let what = format!("more than {limit} bytes of unconsumed input (Options::input_limit)");
         let error = io::Error::new(io::ErrorKind::InvalidData, what);
         Failure { reason: CloseReason::InputLimit, error }
     }
@@ -181,7 +181,9 @@ impl Failure {
     #[cold]
     pub(super) fn aborted(reason: CloseReason) -> Failure {
         let what = match reason {
-            CloseReason::OutputLimit => "too much output waited for a peer that does not read",
+            CloseReason::OutputLimit => {
+                "too much unsent output: the peer does not read (Options::output_limit)"
+            }
             _ => "aborted",
         };
         Failure { reason, error: io::Error::new(io::ErrorKind::ConnectionAborted, what) }

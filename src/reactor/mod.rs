@@ -258,11 +258,11 @@ impl<S> Reactor<S> {
             return self.dispatcher.redeliver(id);
         }
         let mut unconsumed = connection.stream.take_unconsumed();
-        let room = options.input_limit.saturating_sub(unconsumed.len()).min(buffer.len());
+        let capacity = options.input_limit.saturating_sub(unconsumed.len()).min(buffer.len());
         // Whether the limit is exceeded is known only after reading one more byte.
-        let buffer = buffer.get_mut(..room.max(1)).unwrap_or_default();
+        let buffer = buffer.get_mut(..capacity.max(1)).unwrap_or_default();
         match connection.read(buffer, *now, stats) {
-            Ok(ReadOutcome::Bytes(_)) if room == 0 => {
+            Ok(ReadOutcome::Bytes(_)) if capacity == 0 => {
                 Err(Failure::input_limit(options.input_limit))
             }
             Ok(ReadOutcome::Bytes(n)) if unconsumed.is_empty() => {

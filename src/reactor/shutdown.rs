@@ -43,7 +43,7 @@ impl<S> Dispatcher<S> {
     pub(crate) fn abort_attempts(&mut self) {
         let ids: Vec<SocketId> = self.io.attempts.ids().collect();
         for id in ids {
-            let what = "the server shut down before it stood";
+            let what = "the server shut down before the connection was established";
             let error = io::Error::new(io::ErrorKind::ConnectionAborted, what);
             self.fail(id, connect_failed(error));
         }

@@ -38,10 +38,10 @@ impl<S> Dispatcher<S> {
         from_inside: bool,
     ) -> Result<(), Failure> {
         let mut input = unconsumed.input();
-        let shown = input.len();
+        let delivered = input.len();
         self.call(id, |handler, cx| handler.handle(cx, &mut input))?;
-        self.io.trace.step(|| TraceEvent::Handled(id, shown));
-        let in_vain = from_inside && input.len() == shown;
+        self.io.trace.step(|| TraceEvent::Handled(id, delivered));
+        let in_vain = from_inside && input.len() == delivered;
         let left = input.remainder();
         unconsumed.store_remainder(left, self.io.now);
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
@@ -215,9 +215,9 @@ impl<S> Dispatcher<S> {
     fn linger_or_remove(&mut self, id: SocketId) {
         let at_once = self.io.may_skip_linger(id);
         let Some(connection) = self.io.sockets.connection_mut(id) else { return };
-        let is_lent = matches!(connection.stream.transport(), StreamSocket::Detached);
+        let is_detached = matches!(connection.stream.transport(), StreamSocket::Detached);
         let over = connection.stream.has_eof() || connection.stream.is_aborted();
-        if over || at_once || is_lent {
+        if over || at_once || is_detached {
             return self.io.remove_socket(id);
         }
         connection.stream.linger();

@@ -8,9 +8,11 @@ use mio::event::Source;
 use super::Server;
 use crate::addr::{Addr, ToAddrs};
 use crate::conn::transport::Readiness;
-use crate::handler::{Context, DatagramHandler, Handler, HandlerFactory};
+use crate::handler::{Context, DatagramHandler, Handler, HandlerFactory, Registrar};
 use crate::id::SocketId;
+use crate::io::Io;
 use crate::io::connect::IntoConnect;
+use crate::reactor::dispatch::Dispatcher;
 
 impl<S> Server<S> {
     /// Listens for connections and makes a handler for each with `factory`, which gets the address
@@ -27,11 +29,7 @@ impl<S> Server<S> {
         F: FnMut(&Addr) -> H + 'static,
         H: Handler<S> + 'static,
     {
-        let dispatcher = &mut self.reactor.dispatcher;
-        dispatcher.io.update_clock();
-        let id = dispatcher.registrar.listen(&mut dispatcher.io, addr, factory);
-        dispatcher.install_pending();
-        id
+        self.open(|registrar, io| registrar.listen(io, addr, factory))
     }
 
     pub(crate) fn listen_with(
@@ -39,11 +37,7 @@ impl<S> Server<S> {
         addr: impl ToAddrs,
         factory: Box<dyn HandlerFactory<S>>,
     ) -> io::Result<SocketId> {
-        let dispatcher = &mut self.reactor.dispatcher;
-        dispatcher.io.update_clock();
-        let id = dispatcher.registrar.listen_with(&mut dispatcher.io, addr, factory);
-        dispatcher.install_pending();
-        id
+        self.open(|registrar, io| registrar.listen_with(io, addr, factory))
     }
 
     /// Serves datagrams that are sent to `addr` (Python's `UDPServer` and `UnixDatagramServer`)
@@ -65,11 +59,7 @@ impl<S> Server<S> {
     where
         H: DatagramHandler<S> + 'static,
     {
-        let dispatcher = &mut self.reactor.dispatcher;
-        dispatcher.io.update_clock();
-        let id = dispatcher.registrar.bind(&mut dispatcher.io, addr, handler);
-        dispatcher.install_pending();
-        id
+        self.open(|registrar, io| registrar.bind(io, addr, handler))
     }
 
     /// Exchanges datagrams with one peer: [`Io::send`](crate::Io::send) sends to it, and only its
@@ -83,11 +73,7 @@ impl<S> Server<S> {
     where
         H: DatagramHandler<S> + 'static,
     {
-        let dispatcher = &mut self.reactor.dispatcher;
-        dispatcher.io.update_clock();
-        let id = dispatcher.registrar.connect_datagram(&mut dispatcher.io, addr, handler);
-        dispatcher.install_pending();
-        id
+        self.open(|registrar, io| registrar.connect_datagram(io, addr, handler))
     }
 
     /// Connects to a server: to an address, to a name, which another thread looks up, or as a
@@ -106,11 +92,7 @@ impl<S> Server<S> {
         H: Handler<S> + 'static,
         S: 'static,
     {
-        let dispatcher = &mut self.reactor.dispatcher;
-        dispatcher.io.update_clock();
-        let id = dispatcher.registrar.connect(&mut dispatcher.io, None, to, handler);
-        dispatcher.install_pending();
-        id
+        self.open(|registrar, io| registrar.connect(io, None, to, handler))
     }
 
     /// Registers any [`mio::event::Source`] with the loop: `ready` is called when it is ready.
@@ -145,10 +127,7 @@ impl<S> Server<S> {
         E: Source + 'static,
         F: FnMut(&mut Context<'_, S>, &mut E, Readiness) -> io::Result<()> + 'static,
     {
-        let dispatcher = &mut self.reactor.dispatcher;
-        let id = dispatcher.registrar.watch(&mut dispatcher.io, source, interests, ready);
-        dispatcher.install_pending();
-        id
+        self.open(|registrar, io| registrar.watch(io, source, interests, ready))
     }
 
     /// Adds an owner for timers that belong to no connection: `callback` is called for each timer
@@ -178,9 +157,18 @@ impl<S> Server<S> {
     where
         F: FnMut(&mut Context<'_, S>) -> io::Result<()> + 'static,
     {
-        let dispatcher = &mut self.reactor.dispatcher;
-        let id = dispatcher.registrar.alarm(&mut dispatcher.io, callback);
-        dispatcher.install_pending();
-        id
+        self.open(|registrar, io| registrar.alarm(io, callback))
+    }
+
+    /// Opens a socket with its handler.
+    fn open(
+        &mut self,
+        open: impl FnOnce(&mut Registrar<S>, &mut Io) -> io::Result<SocketId>,
+    ) -> io::Result<SocketId> {
+        let Dispatcher { io, registrar, .. } = &mut self.reactor.dispatcher;
+        io.update_clock();
+        let opened = open(registrar, io);
+        self.reactor.dispatcher.install_pending();
+        opened
     }
 }

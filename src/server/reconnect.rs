@@ -73,7 +73,7 @@ impl<F> Reconnect<F> {
             [("initial_backoff", self.initial_backoff), ("max_backoff", self.max_backoff)]
         {
             if pause.is_zero() {
-                let what = format!("Reconnect::{name} must be longer than nothing");
+                let what = format!("Reconnect::{name} must not be zero");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
         }
@@ -122,7 +122,7 @@ struct ReconnectAttempt<H, F> {
     /// The pause after this attempt, if it fails.
     pause: Duration,
     /// When it was established.
-    stands: Option<Instant>,
+    established_at: Option<Instant>,
 }
 
 /// An attempt until it is over.
@@ -132,7 +132,7 @@ impl<H, F: FnMut(Option<CloseReason>) -> Option<H>> ReconnectAttempt<H, F> {
     fn new(mut policy: Reconnect<F>) -> Option<ReconnectAttempt<H, F>> {
         let handler = (policy.make)(None)?;
         let pause = policy.initial_backoff;
-        Some(ReconnectAttempt { handler, policy, pause, stands: None })
+        Some(ReconnectAttempt { handler, policy, pause, established_at: None })
     }
 
     /// The next attempt, and the pause before it.
@@ -142,7 +142,8 @@ impl<H, F: FnMut(Option<CloseReason>) -> Option<H>> ReconnectAttempt<H, F> {
         now: Instant,
     ) -> Option<(ReconnectAttempt<H, F>, Duration)> {
         let handler = (self.policy.make)(ended)?;
-        let lasted = self.stands.is_some_and(|since| now - since >= self.policy.max_backoff);
+        let lasted =
+            self.established_at.is_some_and(|since| now - since >= self.policy.max_backoff);
         let pause = if lasted {
             self.policy.initial_backoff
         } else {
@@ -152,7 +153,7 @@ impl<H, F: FnMut(Option<CloseReason>) -> Option<H>> ReconnectAttempt<H, F> {
             handler,
             pause: pause.saturating_mul(2),
             policy: self.policy,
-            stands: None,
+            established_at: None,
         };
         Some((next, spread(pause)))
     }
@@ -173,7 +174,7 @@ where
 {
     fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         let Some(attempt) = &mut self.0 else { return Ok(()) };
-        attempt.stands = Some(cx.io.now());
+        attempt.established_at = Some(cx.io.now());
         attempt.handler.setup(cx)
     }
 
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn each_pause_is_drawn_from_the_upper_half_of_what_it_could_be() {
+    fn each_pause_is_random_within_its_upper_half() {
         let drawn: Vec<Duration> = (0..200).map(|_| spread(1_000 * MS)).collect();
         assert!(drawn.iter().all(|pause| is_of(*pause, 1_000 * MS)), "{drawn:?}");
         let (least, most) = (drawn.iter().min().unwrap(), drawn.iter().max().unwrap());
@@ -251,19 +252,19 @@ mod tests {
     }
 
     #[test]
-    fn pauses_start_over_behind_a_connection_that_stood_as_long_as_the_longest() {
+    fn pauses_start_over_after_a_connection_as_long_as_the_longest() {
         let began = Instant::now();
-        for (stood, whole) in [(999, 800), (1_000, 100), (5_000, 100)] {
+        for (lasted, whole) in [(999, 800), (1_000, 100), (5_000, 100)] {
             let mut attempt = row();
             for _ in 0..3 {
                 attempt = attempt.next(None, began).unwrap().0;
             }
-            attempt.stands = Some(began);
-            let (next, pause) = attempt.next(None, began + stood * MS).unwrap();
-            assert!(is_of(pause, whole * MS), "{pause:?} of {whole} after {stood}");
+            attempt.established_at = Some(began);
+            let (next, pause) = attempt.next(None, began + lasted * MS).unwrap();
+            assert!(is_of(pause, whole * MS), "{pause:?} of {whole} after {lasted}");
             // And from there they double again.
-            let (_, pause) = next.next(None, began + stood * MS).unwrap();
-            assert!(is_of(pause, (2 * whole).min(1_000) * MS), "{pause:?} after {stood}");
+            let (_, pause) = next.next(None, began + lasted * MS).unwrap();
+            assert!(is_of(pause, (2 * whole).min(1_000) * MS), "{pause:?} after {lasted}");
         }
     }
 }

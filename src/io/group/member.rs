@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_whom_the_other_loop_refuses_counts_for_the_loop_that_keeps_it() {
+    fn a_refused_handoff_counts_for_the_accepting_loop() {
         let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 10));
         let member = |index| GroupMember::new(Arc::clone(&group), index, Arc::new(Deaf));
         let (mut here, there) = (member(0), member(1));

@@ -98,7 +98,7 @@ mod tests {
     use crate::io::mailbox::LoopControl;
 
     #[test]
-    fn all_loops_together_have_as_many_seats_as_were_given() {
+    fn all_loops_share_one_number_of_permits() {
         let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 2));
         let one = group.reserve(0).unwrap();
         let mut other = group.reserve(1).unwrap();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seat_that_comes_free_wakes_all_loops_that_wait_for_one_and_nobody_else() {
+    fn a_released_permit_wakes_exactly_the_loops_that_wait() {
         let group = Arc::new(GroupState::new(4, LoadBalancing::LeastConnections, 1));
         let loops: Vec<Arc<Wakes>> = (0..4).map(|_| Arc::default()).collect();
         for (index, one) in loops.iter().enumerate() {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn under_contention_nobody_gets_a_seat_too_many_and_none_is_lost() {
+    fn under_contention_no_permit_is_lost_or_given_twice() {
         let group = Arc::new(GroupState::new(4, LoadBalancing::LeastConnections, 3));
         std::thread::scope(|scope| {
             for index in 0..4 {

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loop_that_asks_for_something_else_is_told_so() {
+    fn a_loop_that_opens_another_address_gets_an_error() {
         let at = |text: &str| vec![Addr::Ip(text.parse().unwrap())];
         let shared = SharedAddr {
             addr: Addr::Ip("127.0.0.1:7000".parse().unwrap()),

@@ -16,7 +16,7 @@ fn started(names: &mut Names) -> Vec<String> {
 }
 
 #[test]
-fn equal_names_are_looked_up_once_and_all_who_wait_are_told() {
+fn equal_names_are_looked_up_once_for_all_that_wait() {
     let ids = ids(4);
     let mut names = Names::new(8);
     names.request("a", client(1), ids[0]);
@@ -31,7 +31,7 @@ fn equal_names_are_looked_up_once_and_all_who_wait_are_told() {
 }
 
 #[test]
-fn an_owner_holds_no_more_than_it_leaves_and_others_come_through() {
+fn an_owner_occupies_no_more_threads_than_it_leaves() {
     let ids = ids(200);
     let mut names = Names::new(8);
     for (nth, id) in ids[..100].iter().enumerate() {
@@ -65,7 +65,7 @@ fn owners_take_turns() {
 }
 
 #[test]
-fn what_nobody_waits_for_any_more_is_not_looked_up_and_leaves_nothing_behind() {
+fn a_cancelled_name_is_not_looked_up_and_leaves_nothing() {
     let ids = ids(6);
     let mut names = Names::new(1);
     names.request("under way", client(1), ids[0]);
@@ -83,7 +83,7 @@ fn what_nobody_waits_for_any_more_is_not_looked_up_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn who_asks_for_a_name_that_waits_behind_others_of_its_owner_need_not_wait_so_long() {
+fn a_name_queued_for_another_owner_too_may_start_earlier() {
     let ids = ids(20);
     let mut names = Names::new(4);
     for (nth, id) in ids[..10].iter().enumerate() {
@@ -96,7 +96,7 @@ fn who_asks_for_a_name_that_waits_behind_others_of_its_owner_need_not_wait_so_lo
 }
 
 #[test]
-fn clients_are_told_apart_by_address_and_those_of_one_ipv6_network_are_one() {
+fn owners_are_addresses_and_ipv6_networks() {
     let of = |text: &str| Owner::client(text.parse().unwrap());
     assert_eq!(of("10.0.0.1"), of("::ffff:10.0.0.1"));
     assert_ne!(of("10.0.0.1"), of("10.0.0.2"));

@@ -23,7 +23,7 @@ fn group_of_one_connection() -> [Server<()>; 2] {
 }
 
 #[test]
-fn a_connection_that_fails_at_once_keeps_no_place_of_the_group() {
+fn a_failed_connect_returns_its_permit() {
     let missing = || Connect::to(Path::new("/nonexistent/socket")).unwrap();
     let here = || Connect::to("127.0.0.1:9").unwrap();
     let ways: [(&str, Connect, io::ErrorKind); 4] = [
@@ -61,7 +61,7 @@ fn two_missing() -> [Addr; 2] {
 }
 
 #[test]
-fn one_that_fails_later_gives_its_place_back_too() {
+fn a_connect_that_fails_later_returns_its_permit() {
     let [mut server, mut other] = group_of_one_connection();
     server.connect(Connect::to_name("unix:/nonexistent/socket"), Echo).unwrap();
     assert!(!other.io_mut().sockets.reserve());

@@ -1,7 +1,7 @@
 //! Control of all loops of a group from other threads.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::io::group::GroupState;
 use crate::stats::ShutdownReport;
@@ -56,20 +56,13 @@ impl LoopGroupHandle {
     /// wait for itself.
     #[must_use]
     pub fn wait(&self, timeout: Duration) -> Option<ShutdownReport> {
-        let deadline = Instant::now().checked_add(timeout);
-        let mut state = self.control.lock();
-        loop {
-            match state.end {
-                Some(GroupEnd::ShutDown(report)) => return Some(report),
-                Some(GroupEnd::Failed) => return None,
-                None => {}
-            }
-            let left = match deadline {
-                None => Duration::MAX,
-                Some(deadline) => deadline.checked_duration_since(Instant::now())?,
-            };
-            let waited = self.control.ended.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let state = self.control.lock();
+        let waited =
+            self.control.ended.wait_timeout_while(state, timeout, |state| state.end.is_none());
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match state.end {
+            Some(GroupEnd::ShutDown(report)) => Some(report),
+            Some(GroupEnd::Failed) | None => None,
         }
     }
 }

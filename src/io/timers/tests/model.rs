@@ -76,6 +76,8 @@ impl Checked {
         let timers = &mut self.timers;
         prop_assert!(self.over.iter().all(|timer| !timers.cancel(*timer)));
         prop_assert_eq!(timers.owners.len(), self.set.len());
+        let most = 2 * self.set.len() + 2 * STALE_ALLOWED + 2;
+        prop_assert!(timers.deadlines.len() <= most);
         if let Some((at, _)) = self.set.keys().next() {
             prop_assert!(timers.next().is_some_and(|next| next <= *at));
         }
