@@ -36,6 +36,30 @@ pub struct Context<'a, S = ()> {
 
 impl<S> Context<'_, S> {
     /// [`Io::send`] to the peer of this connection.
+    ///
+    /// ```
+    /// use std::io;
+    /// use socketserver::testing::TestServer;
+    /// use socketserver::{Context, Handler, Input};
+    ///
+    /// struct Double;
+    ///
+    /// impl Handler for Double {
+    ///     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+    ///         let bytes = input.take_all();
+    ///         cx.send(bytes);
+    ///         cx.send(bytes);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Double)?;
+    /// peer.send("ab");
+    /// server.run();
+    /// assert_eq!(peer.received(), b"abab");
+    /// # Ok::<(), io::Error>(())
+    /// ```
     #[inline]
     pub fn send(&mut self, bytes: &[u8]) -> SendStatus {
         self.io.send(self.id, bytes)
@@ -74,27 +98,164 @@ impl<S> Context<'_, S> {
     }
 
     /// [`Io::pause`] for this connection.
+    ///
+    /// ```
+    /// use std::io;
+    /// use std::time::Duration;
+    /// use socketserver::testing::TestServer;
+    /// use socketserver::{Context, Handler, Input, TimerId};
+    ///
+    /// /// Handles one input a second.
+    /// struct Slow;
+    ///
+    /// impl Handler for Slow {
+    ///     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+    ///         cx.send(input.take_all());
+    ///         cx.pause();
+    ///         cx.set_timer(Duration::from_secs(1));
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn timeout(&mut self, cx: &mut Context<'_>, _timer: TimerId) -> io::Result<()> {
+    ///         cx.io.resume(cx.id);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Slow)?;
+    /// peer.send("1");
+    /// server.run();
+    /// peer.send("2");
+    /// server.run();
+    /// assert_eq!(peer.received(), b"1");
+    /// server.advance(Duration::from_secs(1));
+    /// assert_eq!(peer.received(), b"2");
+    /// # Ok::<(), io::Error>(())
+    /// ```
     pub fn pause(&mut self) {
         self.io.pause(self.id);
     }
 
     /// [`Io::close`] for this connection.
+    ///
+    /// ```
+    /// use std::io;
+    /// use socketserver::testing::TestServer;
+    /// use socketserver::{Context, Handler, Input};
+    ///
+    /// /// Answers once.
+    /// struct Once;
+    ///
+    /// impl Handler for Once {
+    ///     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+    ///         cx.send(input.take_all());
+    ///         cx.close();
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Once)?;
+    /// peer.send("hello");
+    /// server.run();
+    /// assert_eq!(peer.received(), b"hello", "what was sent still leaves");
+    /// assert!(peer.has_end());
+    /// # Ok::<(), io::Error>(())
+    /// ```
     pub fn close(&mut self) {
         self.io.close(self.id);
     }
 
     /// [`Io::set_timer`] for this connection.
+    ///
+    /// ```
+    /// use std::io;
+    /// use std::time::Duration;
+    /// use socketserver::testing::TestServer;
+    /// use socketserver::{Context, Handler, Input, TimerId};
+    ///
+    /// /// Asks a peer that has been silent for a minute.
+    /// struct Prompt;
+    ///
+    /// impl Handler for Prompt {
+    ///     fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    ///         cx.set_timer(Duration::from_secs(60));
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+    ///         cx.send(input.take_all());
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn timeout(&mut self, cx: &mut Context<'_>, _timer: TimerId) -> io::Result<()> {
+    ///         cx.send(b"still there?\n");
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Prompt)?;
+    /// server.advance(Duration::from_secs(60));
+    /// assert_eq!(peer.received(), b"still there?\n");
+    /// # Ok::<(), io::Error>(())
+    /// ```
     pub fn set_timer(&mut self, after: Duration) -> TimerId {
         self.io.set_timer(self.id, after)
     }
 
     /// Why the connection ends; `Some` in `finish` only.
+    ///
+    /// ```
+    /// use std::io;
+    /// use socketserver::testing::TestServer;
+    /// use socketserver::{CloseReason, Context, Handler, Input, Options};
+    ///
+    /// /// Stores why it ended.
+    /// struct Last;
+    ///
+    /// type Shared = Option<CloseReason>;
+    ///
+    /// impl Handler<Shared> for Last {
+    ///     fn handle(&mut self, cx: &mut Context<'_, Shared>, input: &mut Input<'_>) -> io::Result<()> {
+    ///         cx.send(input.take_all());
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn finish(&mut self, cx: &mut Context<'_, Shared>, _outcome: io::Result<()>) {
+    ///         *cx.shared = cx.reason();
+    ///     }
+    /// }
+    ///
+    /// let mut server = TestServer::with_shared(None, Options::default())?;
+    /// let peer = server.connect(Last)?;
+    /// peer.reset();
+    /// server.run();
+    /// assert_eq!(*server.shared(), Some(CloseReason::IoError));
+    /// # Ok::<(), io::Error>(())
+    /// ```
     #[must_use]
     pub fn reason(&self) -> Option<CloseReason> {
         self.reason
     }
 
     /// Listens on one more address; see [`Server::listen`](crate::Server::listen).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use socketserver::{Echo, Options, Server};
+    ///
+    /// let mut server = Server::with_shared(None, Options::default())?;
+    /// let start = server.add_timer_handler(|cx| {
+    ///     *cx.shared = Some(cx.listen("127.0.0.1:0", |_peer| Echo)?);
+    ///     Ok(())
+    /// })?;
+    /// server.io_mut().set_timer(start, Duration::ZERO);
+    /// server.turn(None)?;
+    /// assert!(server.io().is_open(server.shared().unwrap()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The error of the system, with the address.
@@ -166,6 +327,23 @@ impl<S> Context<'_, S> {
     /// because no peer waits for that. Meanwhile the idle timeout
     /// ([`Options::idle_timeout`](crate::Options::idle_timeout)) does not apply.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use socketserver::{Options, Server};
+    ///
+    /// let mut server = Server::with_shared(0, Options::default())?;
+    /// let task = server.add_timer_handler(|cx| {
+    ///     // The first closure blocks another thread, the second runs in the loop.
+    ///     cx.offload(|| 6 * 7, |shared, _io, result| *shared = result.unwrap_or(0))
+    /// })?;
+    /// server.io_mut().set_timer(task, Duration::ZERO);
+    /// while *server.shared() == 0 {
+    ///     server.turn(None)?;
+    /// }
+    /// assert_eq!(*server.shared(), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when
     /// [`Options::offload_queue`](crate::Options::offload_queue) jobs are running or queued.
@@ -191,6 +369,24 @@ impl<S> Context<'_, S> {
     }
 
     /// A handle to this server for other threads.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use socketserver::{Options, Server};
+    ///
+    /// let mut server = Server::with_shared(0, Options::default())?;
+    /// let task = server.add_timer_handler(|cx| {
+    ///     let handle = cx.handle();
+    ///     thread::spawn(move || handle.post(|shared, _io| *shared = 1));
+    ///     Ok(())
+    /// })?;
+    /// server.io_mut().set_timer(task, Duration::ZERO);
+    /// while *server.shared() == 0 {
+    ///     server.turn(None)?;
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn handle(&self) -> ServerHandle<S> {
         ServerHandle { mailbox: Arc::clone(&self.registrar.mailbox) }

@@ -22,6 +22,22 @@ impl Io {
     /// the loop that accepts. The callback of a watched source is then called by timers only.
     ///
     /// Returns `false` when the socket is closed.
+    ///
+    /// ```
+    /// use socketserver::Echo;
+    /// use socketserver::testing::TestServer;
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Echo)?;
+    /// server.io_mut().pause(peer.id());
+    /// peer.send("hello");
+    /// server.run();
+    /// assert_eq!(peer.received(), b"");
+    /// server.io_mut().resume(peer.id());
+    /// server.run();
+    /// assert_eq!(peer.received(), b"hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn pause(&mut self, id: SocketId) -> bool {
         self.is_live(id)
             && (self.with_connection(id, |connection| connection.stream.pause())
@@ -67,6 +83,20 @@ impl Io {
     /// Shuts down the sending side (half-close) once everything sent has left; reading goes on.
     ///
     /// Returns `false` when `id` is not an open connection.
+    ///
+    /// ```
+    /// use socketserver::Echo;
+    /// use socketserver::testing::TestServer;
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Echo)?;
+    /// server.io_mut().send(peer.id(), b"all there is");
+    /// server.io_mut().shutdown_write(peer.id());
+    /// server.run();
+    /// assert_eq!(peer.received(), b"all there is");
+    /// assert!(peer.has_end() && server.io().is_open(peer.id()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn shutdown_write(&mut self, id: SocketId) -> bool {
         self.is_live(id)
             && self.with_connection(id, |connection| connection.stream.shutdown_write())
@@ -77,6 +107,21 @@ impl Io {
     /// queued. The handler gets no more input.
     ///
     /// Returns `false` when the socket is closed already.
+    ///
+    /// ```
+    /// use socketserver::Echo;
+    /// use socketserver::testing::TestServer;
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Echo)?;
+    /// server.io_mut().send(peer.id(), b"bye");
+    /// assert!(server.io_mut().close(peer.id()));
+    /// assert!(!server.io_mut().close(peer.id()), "it is closed already");
+    /// server.run();
+    /// assert_eq!(peer.received(), b"bye");
+    /// assert!(peer.has_end());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn close(&mut self, id: SocketId) -> bool {
         if !self.is_live(id) {
             return false;
@@ -100,6 +145,19 @@ impl Io {
     /// gets a reset instead of an EOF.
     ///
     /// Returns `false` when the socket is removed or was aborted already.
+    ///
+    /// ```
+    /// use socketserver::Echo;
+    /// use socketserver::testing::TestServer;
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Echo)?;
+    /// server.io_mut().send(peer.id(), b"dropped");
+    /// server.io_mut().abort(peer.id());
+    /// server.run();
+    /// assert!(peer.was_reset());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn abort(&mut self, id: SocketId) -> bool {
         let mut aborted = false;
         if self.with_connection(id, |connection| {

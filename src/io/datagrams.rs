@@ -22,6 +22,22 @@ impl Io {
     /// While it handles a datagram, what it sends to the sender leaves from the address that the
     /// datagram was sent to. What it sends to other peers, or later, leaves from an address that
     /// the system chooses. [`Io::send_from`] is for replies that are sent later.
+    ///
+    /// ```
+    /// use std::net::UdpSocket;
+    /// use std::time::Duration;
+    /// use socketserver::{Addr, Context, Server};
+    ///
+    /// let mut server = Server::new()?;
+    /// let socket = server.bind("127.0.0.1:0", |_: &mut Context<'_>, _: &[u8], _: &Addr| Ok(()))?;
+    /// let peer = UdpSocket::bind("127.0.0.1:0")?;
+    /// server.io_mut().send_to(socket, b"news", &peer.local_addr()?.into());
+    /// server.turn(Some(Duration::ZERO))?;
+    /// let mut bytes = [0; 16];
+    /// let (n, _) = peer.recv_from(&mut bytes)?;
+    /// assert_eq!(&bytes[..n], b"news");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn send_to(&mut self, id: SocketId, bytes: &[u8], to: &Addr) -> SendStatus {
         if *to == Addr::Unnamed {

@@ -11,6 +11,19 @@ use crate::stats::Stats;
 
 impl Io {
     /// Whether the socket exists and this program has not closed it.
+    ///
+    /// ```
+    /// use socketserver::Echo;
+    /// use socketserver::testing::TestServer;
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Echo)?;
+    /// assert!(server.io().is_open(peer.id()));
+    /// peer.end();
+    /// server.run();
+    /// assert!(!server.io().is_open(peer.id()), "an echo server closes at EOF");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn is_open(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
@@ -52,6 +65,19 @@ impl Io {
 
     /// How many bytes wait to be sent. Bytes that other connections have sent to `id` in this round
     /// are counted only where they do not leave at the end of it.
+    ///
+    /// ```
+    /// use socketserver::Echo;
+    /// use socketserver::testing::TestServer;
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Echo)?;
+    /// peer.set_room(3);
+    /// server.io_mut().send(peer.id(), b"12345");
+    /// server.run();
+    /// assert_eq!(server.io().pending_output(peer.id()), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn pending_output(&self, id: SocketId) -> usize {
         let waiting = self.sockets.connection(id).map_or(0, |c| c.stream.unsent());
@@ -75,6 +101,16 @@ impl Io {
     /// The local address (`getsockname`, Python's `server_address`); of a listener on port 0, with
     /// the port that the system chose. A connection that is connecting has one only while exactly
     /// one socket is being connected for it.
+    ///
+    /// ```
+    /// use socketserver::{Echo, Server};
+    ///
+    /// let mut server = Server::new()?;
+    /// let listener = server.listen("127.0.0.1:0", |_peer| Echo)?;
+    /// let port = server.io().local_addr(listener).and_then(|addr| addr.port());
+    /// assert_ne!(port, Some(0), "the system has chosen one");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn local_addr(&self, id: SocketId) -> Option<Addr> {
         match self.sockets.get(id)? {
@@ -98,6 +134,19 @@ impl Io {
     }
 
     /// The counters of this server.
+    ///
+    /// ```
+    /// use socketserver::Echo;
+    /// use socketserver::testing::TestServer;
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Echo)?;
+    /// peer.send("hello");
+    /// server.run();
+    /// assert_eq!(server.io().stats().bytes_in, 5);
+    /// assert_eq!(server.io().stats().bytes_out, 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats

@@ -18,6 +18,18 @@ impl Io {
     ///
     /// Everything that a handler sends in one turn is written together at the end of the turn.
     /// While the connection is still connecting, the bytes wait until it is established.
+    ///
+    /// ```
+    /// use socketserver::Echo;
+    /// use socketserver::testing::TestServer;
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Echo)?;
+    /// server.io_mut().send(peer.id(), b"news");
+    /// server.run();
+    /// assert_eq!(peer.received(), b"news");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn send(&mut self, id: SocketId, bytes: &[u8]) -> SendStatus {
         if self.cork.is_corked(id) && bytes.len() < DIRECT_WRITE_MIN {

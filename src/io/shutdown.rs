@@ -30,6 +30,18 @@ impl Io {
     /// and connections that are left after `grace` are aborted. The listeners stay bound, so that
     /// the server can run again; [`Io::server_close`] closes them. When called twice, the shorter
     /// grace applies.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use socketserver::{Echo, Server};
+    ///
+    /// let mut server = Server::new()?;
+    /// server.listen("127.0.0.1:0", |_peer| Echo)?;
+    /// server.io_mut().shutdown(Duration::from_secs(10));
+    /// server.serve_forever()?;
+    /// assert_eq!(server.report().unwrap().forced, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn shutdown(&mut self, grace: Duration) {
         if self.shutdown_state == ShutdownState::Done {
             // Another run begins, if only to end; datagram sockets that stopped since the last one

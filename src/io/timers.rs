@@ -114,6 +114,19 @@ impl Io {
     }
 
     /// Cancels a timer. `false` when it has fired or was cancelled before.
+    ///
+    /// ```
+    /// use socketserver::Echo;
+    /// use socketserver::testing::TestServer;
+    /// use std::time::Duration;
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Echo)?;
+    /// let timer = server.io_mut().set_timer(peer.id(), Duration::from_secs(1));
+    /// assert!(server.io_mut().cancel_timer(timer));
+    /// assert!(!server.io_mut().cancel_timer(timer), "it is cancelled already");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
         self.timers.cancel(timer)
     }
