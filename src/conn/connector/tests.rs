@@ -72,7 +72,7 @@ fn a_name_is_looked_up_when_its_time_has_come_and_counts_against_the_timeout() {
     let mut it = Connector::to_name(5 * MS, TIMEOUT);
     assert_eq!(said(&mut it, 0), Said::Wait(5 * MS));
     it.resolved(0, Err(refused()));
-    assert_eq!(said(&mut it, 5 * MS), Said::LookUp, "nobody has asked before");
+    assert_eq!(said(&mut it, 5 * MS), Said::LookUp, "it was not asked before");
     assert_eq!(said(&mut it, 5 * MS), Said::Wait(5 * MS + TIMEOUT));
     it.resolved(6 * MS, Ok(vec![addr(1)]));
     assert_eq!(said(&mut it, 6 * MS), Said::Open(0, addr(1)));
@@ -143,7 +143,7 @@ fn the_families_alternate_beginning_with_the_first() {
 /// What happens to a connection in the making.
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    /// Its name is known, with so many addresses; unknown with none.
+    /// The name is resolved to this number of addresses; it is unknown with 0.
     Found(u16),
     /// The oldest, or the newest, of those under way fails.
     OldestFails,

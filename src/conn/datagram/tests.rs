@@ -73,7 +73,7 @@ fn an_error_costs_one_datagram_and_keeps_the_others_in_order() {
 }
 
 #[test]
-fn what_a_connected_socket_is_told_costs_no_datagram_the_first_time() {
+fn a_pending_error_of_a_connected_socket_costs_no_datagram_the_first_time() {
     use io::ErrorKind::{ConnectionRefused, NetworkUnreachable};
     let sends =
         [Err(ConnectionRefused), Ok(1), Err(ConnectionRefused), Err(NetworkUnreachable), Ok(1)];
@@ -84,7 +84,7 @@ fn what_a_connected_socket_is_told_costs_no_datagram_the_first_time() {
 }
 
 #[test]
-fn a_socket_without_room_waits_for_it_and_a_peer_without_room_for_nobody() {
+fn a_full_socket_waits_for_the_write_edge_and_a_full_peer_loses_its_datagram() {
     let refused =
         || Script { sends: [Ok(1), Err(io::ErrorKind::WouldBlock)].into(), ..Script::default() };
     let mut datagram = queue(refused(), 4);
@@ -106,7 +106,7 @@ fn a_socket_without_room_waits_for_it_and_a_peer_without_room_for_nobody() {
     let mut datagram = queue(Script { one_peer: true, ..refused() }, 4);
     datagram.is_connected = true;
     assert_eq!(flush_all(&mut datagram), [Ok(1), Err(io::ErrorKind::WouldBlock)]);
-    assert_eq!(datagram.queue_len(), 3, "there is nobody else whom it could hold up");
+    assert_eq!(datagram.queue_len(), 3, "no other peer waits behind it");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn reading_ends_when_all_came_or_nothing_did_and_not_at_an_error() {
 }
 
 #[test]
-fn the_last_look_is_a_look_even_without_an_edge() {
+fn a_drain_reads_even_without_an_edge() {
     for (then, phase) in
         [(AfterDrain::Stop, DatagramPhase::Stopped), (AfterDrain::Close, DatagramPhase::Closing)]
     {
@@ -147,7 +147,7 @@ fn the_last_look_is_a_look_even_without_an_edge() {
 }
 
 #[test]
-fn room_is_told_once_and_only_when_the_queue_is_empty() {
+fn drained_is_reported_once_and_only_when_the_queue_is_empty() {
     let mut datagram = queue(Script { sends: [Ok(7)].into(), ..Script::default() }, 8);
     assert!(!datagram.take_drained());
     assert!(!datagram.send(None, b"one too many", ROOM) && datagram.is_congested());
@@ -173,7 +173,7 @@ fn a_closing_socket_wants_a_turn_until_it_is_gone() {
 }
 
 #[test]
-fn what_cannot_be_received_again_and_again_is_tried_later() {
+fn receive_errors_in_a_row_delay_the_next_receive() {
     let mut buffers = RecvBuffers::new(100);
     let broken = std::iter::repeat_n(Err(io::ErrorKind::OutOfMemory), 100);
     let mut datagram = queue(Script { receives: broken.collect(), ..Script::default() }, 0);

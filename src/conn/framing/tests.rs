@@ -94,9 +94,9 @@ fn no_length_is_too_hostile() {
     assert_eq!(measure(least, &[0; 8], usize::MAX), invalid);
 }
 
-/// Who writes a frame makes room for what is in front of the length: that must not be any number.
+/// A writer reserves the bytes in front of the length, so their number has a limit.
 #[test]
-fn what_stands_too_far_behind_can_neither_be_taken_nor_written() {
+fn an_offset_above_the_limit_can_neither_be_taken_nor_written() {
     let last = LengthField::U8.offset(LARGEST_OFFSET);
     let mut out = Vec::new();
     last.write(&mut out, b"body", 9).unwrap();

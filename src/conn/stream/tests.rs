@@ -16,7 +16,7 @@ pub(super) const WATERMARKS: Watermarks =
     Watermarks { high_water: 3, low_water: 1, output_limit: 1_000 };
 
 #[test]
-fn a_large_send_on_an_empty_queue_goes_straight_to_the_system_once_a_turn() {
+fn a_large_send_on_an_empty_output_is_written_directly_once_a_turn() {
     let mut stream = Stream::new(Kernel::new(System::Tcp), false);
     let mut pool = BufferPool::default();
     let large = vec![7; DIRECT_WRITE_MIN];
@@ -67,7 +67,7 @@ impl Transport for TakesAll {
 }
 
 #[test]
-fn so_many_large_sends_go_straight_to_the_system_each_turn() {
+fn each_turn_has_a_limited_number_of_direct_writes() {
     let watermarks = Watermarks { high_water: 1 << 20, low_water: 0, output_limit: 1 << 20 };
     for (len, times) in [(4 << 10, 1), ((64 << 10) - 1, 1), (64 << 10, 4)] {
         let mut stream = Stream::new(TakesAll, false);
@@ -103,7 +103,7 @@ fn nothing_sent_is_nothing_to_do() {
 }
 
 #[test]
-fn a_short_read_saves_the_next_unless_there_is_a_doubt() {
+fn a_short_read_saves_the_next_unless_it_is_inconclusive() {
     let readable = Readiness { readable: true, ..Readiness::default() };
     let doubts = [
         (readable, false),
@@ -128,7 +128,7 @@ fn a_short_read_saves_the_next_unless_there_is_a_doubt() {
 }
 
 #[test]
-fn what_the_system_does_not_take_of_a_part_becomes_output() {
+fn the_unwritten_rest_of_a_direct_write_becomes_output() {
     let mut pool = BufferPool::default();
     for (wrote, flushed, unsent, refused) in [
         (Ok(0), Some(WriteOutcome::Wrote(0)), 3, true),
@@ -149,7 +149,7 @@ fn what_the_system_does_not_take_of_a_part_becomes_output() {
 }
 
 #[test]
-fn what_is_put_in_front_counts_against_high_water_and_the_limit() {
+fn prepended_output_counts_against_high_water_and_the_limit() {
     for (len, congested, aborted) in [(3, false, false), (4, true, false), (6, true, true)] {
         let watermarks = Watermarks { high_water: 3, low_water: 1, output_limit: 5 };
         let mut stream = Stream::new(TakesAll, false);
@@ -207,14 +207,14 @@ fn output_above_the_limit_aborts() {
 }
 
 #[test]
-fn what_was_held_is_shown_again_after_a_resume_and_after_congestion() {
+fn unconsumed_input_is_delivered_again_after_a_resume_and_after_congestion() {
     let mut stream = Stream::new(Kernel::new(System::Tcp), false);
     let mut pool = BufferPool::default();
     let hold = |stream: &mut Stream<Kernel>| {
         let mut unconsumed = stream.take_unconsumed();
         unconsumed.append(b"x");
         stream.put_unconsumed(unconsumed);
-        assert!(!stream.wants_redelivery(), "nothing new came and nobody asked");
+        assert!(!stream.wants_redelivery(), "no new bytes, and no request");
     };
     hold(&mut stream);
     stream.resume();
@@ -247,7 +247,7 @@ fn an_error_is_worth_a_turn_even_while_nothing_is_read_or_written() {
 }
 
 #[test]
-fn a_connection_that_is_only_said_to_stand_waits_for_the_next_news() {
+fn a_spurious_connect_result_waits_for_the_next_event() {
     for readiness in [
         Readiness { writable: true, ..Readiness::default() },
         Readiness { error: true, ..Readiness::default() },

@@ -12,7 +12,7 @@ const CASES: u32 = if cfg!(miri) { 8 } else { 512 };
 #[derive(Clone, Debug)]
 enum Act {
     Push(usize),
-    /// So many bytes, of which so many have left already.
+    /// A number of bytes, and how many of them were sent already.
     PushShared(usize, usize),
     PushFront(usize),
     Advance(usize),

@@ -18,8 +18,8 @@ pub(super) enum Act {
     Interrupt,
     /// An event without a cause.
     Spurious,
-    /// The address is known, then the connection stands.
-    Stands,
+    /// The name is resolved, then the connection is established.
+    Establish,
     /// The deadline for its silence comes up, and that for input that is held.
     IdleDue,
     FrameDue,
@@ -73,7 +73,7 @@ pub(super) const ACTS: [Act; 36] = [
     Act::PeerReadsAll,
     Act::Interrupt,
     Act::Spurious,
-    Act::Stands,
+    Act::Establish,
     Act::IdleDue,
     Act::FrameDue,
     Act::Shutdown,

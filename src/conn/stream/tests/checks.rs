@@ -72,7 +72,7 @@ impl World {
         assert!(!stream.is_congested() || still_high, "drained, but still unconsumed up");
         if stream.is_connecting() {
             let waits = kernel.unopened || kernel.connecting && !kernel.reset;
-            assert!(waits, "the verdict has come, and nobody looks");
+            assert!(waits, "the connect result was not taken");
             return;
         }
         if kernel.outbox.len() < PIPE && !kernel.reset {
@@ -91,14 +91,14 @@ impl World {
         let lingers = stream.close_state() == CloseState::Lingering;
         if (lingers || !stream.flags.intersects(INPUT_BLOCKED)) && !stream.has_eof() {
             let bytes = kernel.buffers.iter().flatten().count();
-            assert_eq!(bytes, 0, "input, but nobody reads");
-            assert!(!kernel.ended && !kernel.reset, "an end nobody has seen");
+            assert_eq!(bytes, 0, "input that is not read");
+            assert!(!kernel.ended && !kernel.reset, "an EOF that was not read");
         }
         if !stream.flags.intersects(INPUT_BLOCKED) && !self.eof_told {
             let takes = !stream.is_congested();
             assert!(
                 !takes || stream.unconsumed.len() < PIECE,
-                "a whole piece, and nobody takes it"
+                "a whole piece that was not delivered"
             );
         }
         let waits = stream.has_unconsumed() && stream.close_state() == CloseState::Open;

@@ -147,7 +147,7 @@ impl Kernel {
 
 impl Read for Kernel {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        assert!(!self.unopened && !self.connecting, "a read before the connection stands");
+        assert!(!self.unopened && !self.connecting, "a read before the connection is established");
         self.stopped_early = false;
         if std::mem::take(&mut self.interrupt) {
             return Err(io::ErrorKind::Interrupted.into());
@@ -179,7 +179,7 @@ impl Read for Kernel {
 
 impl Write for Kernel {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        assert!(!self.unopened && !self.connecting, "a write before the connection stands");
+        assert!(!self.unopened && !self.connecting, "a write before the connection is established");
         if std::mem::take(&mut self.interrupt) {
             return Err(io::ErrorKind::Interrupted.into());
         }

@@ -168,7 +168,7 @@ impl World {
             self.try_again();
             return Ok(());
         }
-        assert!(!kernel.connecting, "a verdict that nobody gave");
+        assert!(!kernel.connecting, "a connect result without a cause");
         self.stream.set_connected();
         // Its `setup`.
         self.act_inside();
@@ -263,7 +263,7 @@ impl World {
         }
     }
 
-    /// What `Io::send` does for the one who is served.
+    /// What `Io::send` does for the connection that is served.
     fn answer(&mut self) {
         if !self.answers {
             return;

@@ -28,7 +28,7 @@ pub(super) struct Setting {
 
 const MANY: usize = 5;
 const MOST_WORK: u8 = 2;
-/// What a handler takes that takes so many bytes at a time.
+/// The size of the pieces that a handler takes.
 pub(super) const PIECE: usize = 3;
 pub(super) const PATIENCE: u64 = 10;
 /// More output than this is too much.
@@ -234,8 +234,8 @@ impl World {
 
     fn act_outside(&mut self, act: Act) {
         let kernel = self.stream.transport_mut();
-        let stands = !kernel.unopened && !kernel.connecting;
-        let takes = stands && !kernel.ended && !kernel.reset;
+        let is_established = !kernel.unopened && !kernel.connecting;
+        let takes = is_established && !kernel.ended && !kernel.reset;
         match act {
             Act::Arrive | Act::ArriveMany if takes => {
                 let n = if act == Act::Arrive { 1 } else { MANY };
@@ -259,8 +259,8 @@ impl World {
             Act::PeerReadsAll => self.peer_reads(PIPE),
             Act::Interrupt => kernel.interrupt = true,
             Act::Spurious if !kernel.unopened => kernel.edge = true,
-            Act::Stands if kernel.unopened => self.stream.set_connect_result(),
-            Act::Stands if kernel.connecting && !kernel.reset => {
+            Act::Establish if kernel.unopened => self.stream.set_connect_result(),
+            Act::Establish if kernel.connecting && !kernel.reset => {
                 kernel.connecting = false;
                 kernel.edge = true;
             }
