@@ -179,8 +179,6 @@ impl<T: DatagramTransport> Datagram<T> {
         Some(self.write_interest)
     }
 
-    // Events and commands.
-
     pub(crate) fn set_ready(&mut self, ready: Readiness) {
         self.readable |= ready.readable || ready.error;
         self.writable |= ready.writable || ready.error;
@@ -196,8 +194,6 @@ impl<T: DatagramTransport> Datagram<T> {
         self.rejects_some = true;
         self.peer = Some(peer);
     }
-
-    // Questions.
 
     pub(crate) fn is_paused(&self) -> bool {
         self.paused
@@ -274,8 +270,6 @@ impl<T: DatagramTransport> Datagram<T> {
         self.warnings.allow(now)
     }
 
-    // System calls.
-
     /// Receives at most `max` datagrams. `None` means that nothing has arrived.
     #[inline]
     pub(crate) fn receive(
@@ -344,31 +338,34 @@ impl<T: DatagramTransport> Datagram<T> {
                 self.packets.advance(n);
                 Some(FlushOutcome::Sent(n))
             }
-            Err(error) => match error.kind() {
-                io::ErrorKind::Interrupted => Some(FlushOutcome::Sent(0)),
-                io::ErrorKind::WouldBlock
-                    if self.packets.next_is_connected_peer()
-                        || !self.transport.would_block_is_per_peer() =>
-                {
-                    // A connected socket has one peer, so waiting for it blocks no other.
-                    self.writable = false;
-                    Some(FlushOutcome::WouldBlock)
-                }
-                // The kernel returns the pending error of an earlier datagram instead of sending
-                // this one.
-                kind if kind != io::ErrorKind::WouldBlock
-                    && self.is_connected
-                    && !self.retries_first =>
-                {
-                    self.retries_first = true;
-                    Some(FlushOutcome::PendingError(error))
-                }
-                _ => {
-                    self.retries_first = false;
-                    self.packets.advance(1);
-                    Some(FlushOutcome::Dropped(error))
-                }
-            },
+            Err(error) => Some(self.after_failed_send(error)),
+        }
+    }
+
+    fn after_failed_send(&mut self, error: io::Error) -> FlushOutcome {
+        match error.kind() {
+            io::ErrorKind::Interrupted => FlushOutcome::Sent(0),
+            // A connected socket has one peer, so waiting for it blocks no other.
+            io::ErrorKind::WouldBlock
+                if self.packets.next_is_connected_peer()
+                    || !self.transport.would_block_is_per_peer() =>
+            {
+                self.writable = false;
+                FlushOutcome::WouldBlock
+            }
+            // The kernel returns the pending error of an earlier datagram instead of sending this one.
+            kind if kind != io::ErrorKind::WouldBlock
+                && self.is_connected
+                && !self.retries_first =>
+            {
+                self.retries_first = true;
+                FlushOutcome::PendingError(error)
+            }
+            _ => {
+                self.retries_first = false;
+                self.packets.advance(1);
+                FlushOutcome::Dropped(error)
+            }
         }
     }
 
