@@ -380,9 +380,7 @@ impl Run {
     }
 
     fn end_peers(&mut self, script: &Script) -> Result<(), Failed> {
-        for n in 0..script.peers.len() as u32 {
-            self.world.borrow_mut().end(n);
-        }
+        (0..script.peers.len() as u32).for_each(|n| self.world.borrow_mut().end(n));
         self.settle(true)
     }
 
@@ -394,10 +392,8 @@ impl Run {
     }
 
     pub(crate) fn is_draining_since(&mut self) -> Option<u64> {
-        match self.server.dispatcher().io.shutdown_state {
-            ShutdownState::Draining { deadline, .. } => Some(deadline),
-            _ => None,
-        }
+        let state = &self.server.dispatcher().io.shutdown_state;
+        if let ShutdownState::Draining { deadline, .. } = state { Some(*deadline) } else { None }
     }
 }
 
