@@ -14,19 +14,19 @@ use socketserver::{Context, Handler, Input, Options, Server, SocketId};
 mod program;
 
 #[derive(Default)]
-struct Room {
+struct ChatRoom {
     members: BTreeSet<SocketId>,
 }
 
 struct Member;
 
-impl Handler<Room> for Member {
-    fn setup(&mut self, cx: &mut Context<'_, Room>) -> io::Result<()> {
+impl Handler<ChatRoom> for Member {
+    fn setup(&mut self, cx: &mut Context<'_, ChatRoom>) -> io::Result<()> {
         cx.shared.members.insert(cx.id);
         Ok(())
     }
 
-    fn handle(&mut self, cx: &mut Context<'_, Room>, input: &mut Input<'_>) -> io::Result<()> {
+    fn handle(&mut self, cx: &mut Context<'_, ChatRoom>, input: &mut Input<'_>) -> io::Result<()> {
         while let Some(line) = input.take_line(1024)? {
             for &member in cx.shared.members.iter().filter(|&&member| member != cx.id) {
                 cx.io.send(member, &[line, b"\n"].concat());
@@ -35,7 +35,7 @@ impl Handler<Room> for Member {
         Ok(())
     }
 
-    fn finish(&mut self, cx: &mut Context<'_, Room>, _outcome: io::Result<()>) {
+    fn finish(&mut self, cx: &mut Context<'_, ChatRoom>, _outcome: io::Result<()>) {
         cx.shared.members.remove(&cx.id);
     }
 }
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 
 fn serve(words: &[OsString]) -> io::Result<()> {
     let addr = words.first().cloned().unwrap_or_else(|| "127.0.0.1:7000".into());
-    let mut server = Server::with_shared(Room::default(), Options::default())?;
+    let mut server = Server::with_shared(ChatRoom::default(), Options::default())?;
     let listener = server.listen(addr, |_peer| Member)?;
     if let Some(addr) = server.io().local_addr(listener) {
         // Not `println!`, which panics when nobody reads it.

@@ -19,11 +19,11 @@ mod program;
 const USAGE: &str = "usage: modes [ADDR [inline|threads|processes]]   (127.0.0.1:7000 threads)";
 
 /// So long one client may hold a thread or a process, however slowly it speaks.
-const LONGEST: Duration = Duration::from_secs(600);
+const MAX_SESSION: Duration = Duration::from_secs(600);
 
-struct Hello;
+struct BlockingHello;
 
-impl Handler for Hello {
+impl Handler for BlockingHello {
     fn setup(&mut self, request: &mut Request<'_>) -> io::Result<()> {
         request.send_all(b"welcome")
     }
@@ -52,7 +52,7 @@ fn mode(word: &str) -> Option<Workers> {
         "processes" => Workers::processes(socketserver::blocking::MAX_CHILDREN),
         _ => return None,
     };
-    Some(mode.deadline(LONGEST))
+    Some(mode.deadline(MAX_SESSION))
 }
 
 fn main() -> ExitCode {
@@ -67,7 +67,7 @@ fn serve(words: &[OsString]) -> io::Result<()> {
         io::Error::new(io::ErrorKind::InvalidInput, what)
     })?;
     let mut server = Server::new()?;
-    let listener = server.listen_blocking(addr, &mode, |_peer| Hello)?;
+    let listener = server.listen_blocking(addr, &mode, |_peer| BlockingHello)?;
     if let Some(addr) = server.io().local_addr(listener) {
         // Not `println!`, which panics when nobody reads it.
         let _ = writeln!(io::stdout(), "listening on {addr}");

@@ -370,7 +370,7 @@ fn settle(servers: &mut [Cluster], first: Vec<Vec<u8>>) -> Vec<Vec<String>> {
     let mut steps = 0;
     while let Some(message) = messages.pop_front() {
         for (server, told) in servers.iter_mut().zip(&mut told) {
-            let follows = server.hear(&message);
+            let follows = server.receive(&message);
             told.extend(follows.tell.into_iter().map(|line| String::from_utf8(line).unwrap()));
             messages.extend(follows.publish);
         }

@@ -15,11 +15,11 @@ mod chunk;
 #[path = "../examples/support/head.rs"]
 mod head;
 #[allow(dead_code)]
-#[path = "../examples/http/kept.rs"]
-mod kept;
-#[allow(dead_code)]
 #[path = "../examples/http/response.rs"]
 mod response;
+#[allow(dead_code)]
+#[path = "../examples/http/spool.rs"]
+mod spool;
 #[allow(dead_code)]
 #[path = "../examples/http/target.rs"]
 mod target;

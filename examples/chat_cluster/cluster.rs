@@ -26,10 +26,10 @@ pub(crate) struct Cluster {
     /// How many lines were said here, and the last of them.
     said: u64,
     kept: VecDeque<Vec<u8>>,
-    others: HashMap<Vec<u8>, Other>,
+    others: HashMap<Vec<u8>, PeerServer>,
 }
 
-struct Other {
+struct PeerServer {
     /// The number of the last line that our members have seen.
     seen: u64,
     /// The lines after this one were asked for.
@@ -38,7 +38,7 @@ struct Other {
 
 /// What follows from a message: what to tell our members, and what to tell the other servers.
 #[derive(Debug, Default, Eq, PartialEq)]
-pub(crate) struct Consequences {
+pub(crate) struct Actions {
     pub(crate) tell: Vec<Vec<u8>>,
     pub(crate) publish: Vec<Vec<u8>>,
 }
@@ -68,82 +68,82 @@ impl Cluster {
         format!("who {} {}", self.id, self.said).into_bytes()
     }
 
-    pub(crate) fn hear(&mut self, message: &[u8]) -> Consequences {
-        let mut follows = Consequences::default();
+    pub(crate) fn receive(&mut self, message: &[u8]) -> Actions {
+        let mut actions = Actions::default();
         let mut words = message.splitn(4, |byte| *byte == b' ');
         let mut word = || words.next().unwrap_or_default();
         let (kind, id, number, text) = (word(), word(), word(), word());
         let number = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
-        let Some(number) = number else { return follows };
+        let Some(number) = number else { return actions };
         match kind {
-            b"again" if id == self.id.as_bytes() => self.repeat_after(number, &mut follows),
+            b"again" if id == self.id.as_bytes() => self.repeat_after(number, &mut actions),
             _ if id == self.id.as_bytes() => {}
-            b"line" => self.hear_line(id, number, text, &mut follows),
-            b"lost" => self.hear_of_loss(id, number, &mut follows),
+            b"line" => self.receive_line(id, number, text, &mut actions),
+            b"lost" => self.receive_loss(id, number, &mut actions),
             b"who" => {
-                follows.publish.push(format!("here {} {}", self.id, self.said).into_bytes());
-                self.compare(id, number, &mut follows);
+                actions.publish.push(format!("here {} {}", self.id, self.said).into_bytes());
+                self.compare(id, number, &mut actions);
             }
-            b"here" => self.compare(id, number, &mut follows),
+            b"here" => self.compare(id, number, &mut actions),
             _ => {}
         }
-        follows
+        actions
     }
 
     fn line(&self, number: u64, text: &[u8]) -> Vec<u8> {
         [format!("line {} {number} ", self.id).as_bytes(), text].concat()
     }
 
-    fn repeat_after(&self, number: u64, follows: &mut Consequences) {
+    fn repeat_after(&self, number: u64, actions: &mut Actions) {
         let before_kept = self.said - self.kept.len() as u64;
         if number < before_kept {
-            follows.publish.push(format!("lost {} {before_kept}", self.id).into_bytes());
+            actions.publish.push(format!("lost {} {before_kept}", self.id).into_bytes());
         }
         for (nth, text) in (before_kept + 1..).zip(&self.kept).filter(|(nth, _)| *nth > number) {
-            follows.publish.push(self.line(nth, text));
+            actions.publish.push(self.line(nth, text));
         }
     }
 
     /// A server that we meet for the first time owes us nothing that it said before.
-    fn other(&mut self, id: &[u8], seen: u64) -> &mut Other {
+    fn other(&mut self, id: &[u8], seen: u64) -> &mut PeerServer {
         if self.others.len() >= KNOWN_SERVERS && !self.others.contains_key(id) {
             self.others.clear();
         }
-        self.others.entry(id.to_vec()).or_insert(Other { seen, asked: None })
+        self.others.entry(id.to_vec()).or_insert(PeerServer { seen, asked: None })
     }
 
-    fn hear_line(&mut self, id: &[u8], number: u64, text: &[u8], follows: &mut Consequences) {
+    fn receive_line(&mut self, id: &[u8], number: u64, text: &[u8], actions: &mut Actions) {
         let other = self.other(id, number.saturating_sub(1));
         let next = other.seen.saturating_add(1);
         if number == next {
             other.seen = number;
-            follows.tell.push(text.to_vec());
+            actions.tell.push(text.to_vec());
         } else if number > next && other.asked != Some(other.seen) {
-            other.ask(id, follows);
+            other.ask(id, actions);
         }
     }
 
-    fn hear_of_loss(&mut self, id: &[u8], number: u64, follows: &mut Consequences) {
+    fn receive_loss(&mut self, id: &[u8], number: u64, actions: &mut Actions) {
         let other = self.other(id, number);
         if number > other.seen {
             let lines = number - other.seen;
-            follows.tell.push(format!("* {lines} lines of others were lost").into_bytes());
+            actions.tell.push(format!("* {lines} lines of others were lost").into_bytes());
             other.seen = number;
         }
     }
 
-    fn compare(&mut self, id: &[u8], number: u64, follows: &mut Consequences) {
+    fn compare(&mut self, id: &[u8], number: u64, actions: &mut Actions) {
         let other = self.other(id, number);
         if number > other.seen {
-            other.ask(id, follows);
+            other.ask(id, actions);
         }
     }
 }
 
-impl Other {
-    fn ask(&mut self, id: &[u8], follows: &mut Consequences) {
+impl PeerServer {
+    fn ask(&mut self, id: &[u8], actions: &mut Actions) {
         self.asked = Some(self.seen);
         let id = String::from_utf8_lossy(id);
-        follows.publish.push(format!("again {id} {}", self.seen).into_bytes());
+        actions.publish.push(format!("again {id} {}", self.seen).into_bytes());
     }
 }

@@ -19,41 +19,41 @@ use socketserver::{Connect, Context, Handler, Input, Io, Options, Reconnect, Ser
 
 use cluster::Cluster;
 use redis::{Publisher, Subscriber};
-use trouble::Trouble;
+use redis_errors::RedisErrors;
 
 mod cluster;
 #[path = "../support/program.rs"]
 mod program;
 mod protocol;
 mod redis;
+mod redis_errors;
 #[path = "../support/signals.rs"]
 mod signals;
-mod trouble;
 
 /// Bytes of a line; who types a longer one has to leave.
 const MAX_LINE: usize = 1_024;
 /// Bytes that a member may be behind; who does not read for longer has to leave.
-const MOST_BEHIND: usize = 1 << 20;
+const MAX_UNSENT: usize = 1 << 20;
 /// How long a stop may take.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// What all connections share.
-struct Shared {
+struct ClusterState {
     members: BTreeSet<SocketId>,
     cluster: Cluster,
     channel: String,
     /// How long Redis may say nothing.
     redis_timeout: Duration,
-    trouble: Trouble,
+    redis_errors: RedisErrors,
     publisher: Option<SocketId>,
     is_subscribed: bool,
     /// What the members were told last about the other servers.
     is_linked: bool,
 }
 
-impl Shared {
+impl ClusterState {
     /// To all members but the one who said it.
-    fn tell(&mut self, io: &mut Io, speaker: Option<SocketId>, line: &[u8]) {
+    fn send_to_members(&mut self, io: &mut Io, speaker: Option<SocketId>, line: &[u8]) {
         let line = [line, b"\n"].concat();
         for &member in self.members.iter().filter(|&&member| Some(member) != speaker) {
             io.send(member, &line);
@@ -68,10 +68,10 @@ impl Shared {
         if is_linked != self.is_linked && !io.is_shutting_down() {
             self.is_linked = is_linked;
             if is_linked {
-                self.trouble.is_over();
+                self.redis_errors.clear();
             }
             let news = if is_linked { BACK } else { AWAY };
-            self.tell(io, None, news);
+            self.send_to_members(io, None, news);
         }
     }
 }
@@ -79,10 +79,10 @@ impl Shared {
 const AWAY: &[u8] = b"* the other servers are away; what is said is kept for them";
 const BACK: &[u8] = b"* the other servers are back";
 
-struct Member;
+struct ClusterMember;
 
-impl Handler<Shared> for Member {
-    fn setup(&mut self, cx: &mut Context<'_, Shared>) -> io::Result<()> {
+impl Handler<ClusterState> for ClusterMember {
+    fn setup(&mut self, cx: &mut Context<'_, ClusterState>) -> io::Result<()> {
         cx.shared.members.insert(cx.id);
         if !cx.shared.is_linked {
             cx.send(&[AWAY, b"\n"].concat());
@@ -90,19 +90,23 @@ impl Handler<Shared> for Member {
         Ok(())
     }
 
-    fn handle(&mut self, cx: &mut Context<'_, Shared>, input: &mut Input<'_>) -> io::Result<()> {
+    fn handle(
+        &mut self,
+        cx: &mut Context<'_, ClusterState>,
+        input: &mut Input<'_>,
+    ) -> io::Result<()> {
         while let Some(line) = input.take_line(MAX_LINE)? {
-            cx.shared.tell(cx.io, Some(cx.id), line);
+            cx.shared.send_to_members(cx.io, Some(cx.id), line);
             let message = cx.shared.cluster.say(line);
             cx.shared.publish(cx.io, &message);
         }
         Ok(())
     }
 
-    fn finish(&mut self, cx: &mut Context<'_, Shared>, _outcome: io::Result<()>) {
+    fn finish(&mut self, cx: &mut Context<'_, ClusterState>, _outcome: io::Result<()>) {
         cx.shared.members.remove(&cx.id);
         if cx.io.is_shutting_down() {
-            cx.shared.leave_with_the_last(cx.io);
+            cx.shared.close_after_last_member(cx.io);
         }
     }
 }
@@ -114,17 +118,17 @@ CHANNEL is the name of the room, chat by default.
   --redis-timeout SECONDS   a Redis that says nothing for so long is away (default 10)";
 
 /// What was typed.
-struct Words {
+struct ClusterArgs {
     plain: Vec<String>,
     redis_timeout: Duration,
 }
 
-impl Words {
+impl ClusterArgs {
     /// An error names the culprit.
-    fn parse(words: impl Iterator<Item = OsString>) -> Result<Words, String> {
+    fn parse(words: impl Iterator<Item = OsString>) -> Result<ClusterArgs, String> {
         let mut words =
             words.map(|word| word.into_string().map_err(|word| format!("{word:?} is no text")));
-        let mut parsed = Words { plain: Vec::new(), redis_timeout: Duration::from_secs(10) };
+        let mut parsed = ClusterArgs { plain: Vec::new(), redis_timeout: Duration::from_secs(10) };
         while let Some(word) = words.next().transpose()? {
             match word.as_str() {
                 "--redis-timeout" => {
@@ -148,39 +152,39 @@ impl Words {
 
 fn main() -> ExitCode {
     program::run(USAGE, usize::MAX, |words| {
-        let parsed = Words::parse(words.iter().cloned());
+        let parsed = ClusterArgs::parse(words.iter().cloned());
         let wrong = |culprit| io::Error::new(io::ErrorKind::InvalidInput, culprit);
         serve(&parsed.map_err(wrong)?)
     })
 }
 
 /// The one way to standard error, which may be closed or full: then nothing is said.
-fn say(what: &str) {
+fn print_error(what: &str) {
     let _ = writeln!(io::stderr(), "chat_cluster: {what}");
 }
 
-fn serve(words: &Words) -> io::Result<()> {
+fn serve(words: &ClusterArgs) -> io::Result<()> {
     let mut plain = words.plain.iter().map(String::as_str);
     let (addr, redis) = (plain.next().unwrap_or_default(), plain.next().unwrap_or_default());
     // The name is looked up anew for each attempt, since Redis may come back elsewhere.
     let redis_addr = Connect::to(redis)?;
-    let shared = Shared {
+    let shared = ClusterState {
         members: BTreeSet::new(),
         cluster: Cluster::new(),
         channel: plain.next().unwrap_or("chat").into(),
         redis_timeout: words.redis_timeout,
-        trouble: Trouble::with(redis),
+        redis_errors: RedisErrors::new(redis),
         publisher: None,
         is_subscribed: false,
         is_linked: false,
     };
-    let options = Options { output_limit: MOST_BEHIND, ..Options::default() };
+    let options = Options { output_limit: MAX_UNSENT, ..Options::default() };
     let mut server = Server::with_shared(shared, options)?;
-    let listener = server.listen(addr, |_peer| Member)?;
+    let listener = server.listen(addr, |_peer| ClusterMember)?;
     signals::stop_on_signals(&mut server, GRACE)?;
-    keep(Reconnect::new(redis_addr.clone(), |_| Some(Subscriber::default()))?)
+    with_backoff(Reconnect::new(redis_addr.clone(), |_| Some(Subscriber::default()))?)
         .start(&mut server)?;
-    keep(Reconnect::new(redis_addr, |_| Some(Publisher::default()))?).start(&mut server)?;
+    with_backoff(Reconnect::new(redis_addr, |_| Some(Publisher::default()))?).start(&mut server)?;
     if let Some(addr) = server.io().local_addr(listener) {
         // Whoever does not read it is served all the same.
         let _ = writeln!(io::stdout(), "listening {addr}");
@@ -189,6 +193,6 @@ fn serve(words: &Words) -> io::Result<()> {
 }
 
 /// People wait: a second is the longest pause.
-fn keep<F>(connection: Reconnect<F>) -> Reconnect<F> {
+fn with_backoff<F>(connection: Reconnect<F>) -> Reconnect<F> {
     connection.initial_backoff(Duration::from_millis(50)).max_backoff(Duration::from_secs(1))
 }

@@ -5,17 +5,17 @@ use std::io;
 
 use socketserver::{Context, Handler, Input, Io, TimerId};
 
-use crate::Shared;
+use crate::ClusterState;
 use crate::protocol::{MAX_LINE, encode, message, unexpected};
 
-type Cx<'a> = Context<'a, Shared>;
+type Cx<'a> = Context<'a, ClusterState>;
 
 /// Whether Redis still answers: it is asked again and again, twice within the time it has.
 #[derive(Default)]
 struct Ping {
     is_asked: bool,
     /// Whether anything has come since it was asked last.
-    heard: bool,
+    is_answered: bool,
 }
 
 impl Ping {
@@ -25,10 +25,10 @@ impl Ping {
 
     /// It is time to ask again.
     fn due(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
-        if self.is_asked && !self.heard {
+        if self.is_asked && !self.is_answered {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
         }
-        *self = Ping { is_asked: true, heard: false };
+        *self = Ping { is_asked: true, is_answered: false };
         cx.send(&encode(&[b"PING"]));
         Ping::start(cx);
         Ok(())
@@ -40,7 +40,7 @@ pub(crate) struct Subscriber {
     ping: Ping,
 }
 
-impl Handler<Shared> for Subscriber {
+impl Handler<ClusterState> for Subscriber {
     fn setup(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
         Ping::start(cx);
         cx.io.send(cx.id, &encode(&[b"SUBSCRIBE", cx.shared.channel.as_bytes()]));
@@ -48,7 +48,7 @@ impl Handler<Shared> for Subscriber {
     }
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> io::Result<()> {
-        self.ping.heard = true;
+        self.ping.is_answered = true;
         while let Some([kind, _channel, payload]) = message(input)? {
             match kind {
                 b"subscribe" => {
@@ -56,11 +56,11 @@ impl Handler<Shared> for Subscriber {
                     cx.shared.compare(cx.io);
                 }
                 b"message" => {
-                    let follows = cx.shared.cluster.hear(payload);
-                    for line in follows.tell {
-                        cx.shared.tell(cx.io, None, &line);
+                    let actions = cx.shared.cluster.receive(payload);
+                    for line in actions.tell {
+                        cx.shared.send_to_members(cx.io, None, &line);
                     }
-                    for message in follows.publish {
+                    for message in actions.publish {
                         cx.shared.publish(cx.io, &message);
                     }
                 }
@@ -75,7 +75,7 @@ impl Handler<Shared> for Subscriber {
     }
 
     fn finish(&mut self, cx: &mut Cx<'_>, outcome: io::Result<()>) {
-        cx.shared.lost_redis(cx.io, &outcome);
+        cx.shared.report_loss(cx.io, &outcome);
         cx.shared.is_subscribed = false;
         cx.shared.compare(cx.io);
     }
@@ -86,7 +86,7 @@ pub(crate) struct Publisher {
     ping: Ping,
 }
 
-impl Handler<Shared> for Publisher {
+impl Handler<ClusterState> for Publisher {
     fn setup(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
         Ping::start(cx);
         cx.shared.publisher = Some(cx.id);
@@ -96,7 +96,7 @@ impl Handler<Shared> for Publisher {
 
     /// Redis says how many have heard each message, which says nothing about who.
     fn handle(&mut self, _cx: &mut Cx<'_>, input: &mut Input<'_>) -> io::Result<()> {
-        self.ping.heard = true;
+        self.ping.is_answered = true;
         while let Some(line) = input.take_line(MAX_LINE)? {
             if line.starts_with(b"-") {
                 return Err(unexpected(line));
@@ -113,7 +113,7 @@ impl Handler<Shared> for Publisher {
 
     /// It stays as long as there are members whose last words it has to pass on.
     fn shutdown(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
-        cx.shared.leave_with_the_last(cx.io);
+        cx.shared.close_after_last_member(cx.io);
         Ok(())
     }
 
@@ -122,16 +122,16 @@ impl Handler<Shared> for Publisher {
     }
 
     fn finish(&mut self, cx: &mut Cx<'_>, outcome: io::Result<()>) {
-        cx.shared.lost_redis(cx.io, &outcome);
+        cx.shared.report_loss(cx.io, &outcome);
         cx.shared.publisher = None;
         cx.shared.compare(cx.io);
     }
 }
 
-impl Shared {
-    fn lost_redis(&mut self, io: &Io, outcome: &io::Result<()>) {
+impl ClusterState {
+    fn report_loss(&mut self, io: &Io, outcome: &io::Result<()>) {
         if !io.is_shutting_down() {
-            self.trouble.because_of(outcome);
+            self.redis_errors.report(outcome);
         }
     }
 
@@ -142,7 +142,7 @@ impl Shared {
         }
     }
 
-    pub(crate) fn leave_with_the_last(&mut self, io: &mut Io) {
+    pub(crate) fn close_after_last_member(&mut self, io: &mut Io) {
         if let Some(publisher) = self.publisher.filter(|_| self.members.is_empty()) {
             io.close(publisher);
         }

@@ -21,22 +21,22 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
-use unfinished::Limits;
+use unfinished::UnfinishedLimits;
 
-mod answers;
-mod check;
-mod keep;
+mod checksum;
+mod commit;
 mod name;
-mod on_its_way;
 mod partial;
 #[path = "../support/program.rs"]
 mod program;
 mod progress;
 mod put;
+mod reply_reader;
 mod serve;
 #[path = "../support/signals.rs"]
 mod signals;
 mod sweep;
+mod unacknowledged;
 mod unfinished;
 mod upload;
 
@@ -56,23 +56,23 @@ it does not begin with a dot or a space, does not end with one, has no \\ / : * 
 character that is not seen (a newline, a tab), and is no name of a device (CON, COM1).";
 
 /// What was typed.
-struct Words {
+struct FilesArgs {
     plain: Vec<OsString>,
     keep: Duration,
-    limits: Limits,
+    limits: UnfinishedLimits,
     timeout: Duration,
     name: Option<OsString>,
     replace: bool,
 }
 
-impl Words {
+impl FilesArgs {
     /// An error names the culprit.
-    fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Words, String> {
+    fn parse(mut words: impl Iterator<Item = OsString>) -> Result<FilesArgs, String> {
         let (day, minute) = (Duration::from_secs(86_400), Duration::from_secs(60));
-        let mut parsed = Words {
+        let mut parsed = FilesArgs {
             plain: Vec::new(),
             keep: day,
-            limits: Limits::default(),
+            limits: UnfinishedLimits::default(),
             timeout: minute,
             name: None,
             replace: false,
@@ -108,14 +108,15 @@ fn count<N: FromStr + PartialOrd + From<u8>>(option: &str, word: &OsString) -> R
 }
 
 /// The one way to standard error, which may be closed or full: then nothing is said.
-fn say(what: &str) {
+fn print_error(what: &str) {
     let line: String = what.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     let _ = writeln!(std::io::stderr(), "files: {line}");
 }
 
 fn main() -> ExitCode {
     program::run(USAGE, usize::MAX, |words| {
-        let words = Words::parse(words.iter().cloned()).map_err(|culprit| name::bad(&culprit))?;
+        let words =
+            FilesArgs::parse(words.iter().cloned()).map_err(|culprit| name::bad(&culprit))?;
         let [what, path, addr] = words.plain.as_slice() else {
             return Err(name::bad("it takes serve DIR LISTEN_ADDR, or put FILE ADDR"));
         };
@@ -125,9 +126,12 @@ fn main() -> ExitCode {
         match what.to_str() {
             Some("serve") => serve::serve(Path::new(path), addr, words.keep, words.limits),
             Some("put") => {
-                let how =
-                    put::How { name: words.name, replace: words.replace, patience: words.timeout };
-                put::put(Path::new(path), addr, how)
+                let options = put::PutOptions {
+                    name: words.name,
+                    replace: words.replace,
+                    timeout: words.timeout,
+                };
+                put::put(Path::new(path), addr, options)
             }
             _ => Err(name::bad(&format!("{what:?} is neither serve nor put"))),
         }

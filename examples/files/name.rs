@@ -5,14 +5,14 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Bytes. A longer one would leave no room for what is put around it while it is not complete.
-const LONGEST_NAME: usize = 180;
+const MAX_NAME: usize = 180;
 /// No line of the protocol is longer.
-pub(crate) const LONGEST_LINE: usize = 512;
+pub(crate) const MAX_LINE: usize = 512;
 pub(crate) const CHECKSUM_DIGITS: usize = 64;
 
 /// One upload, as the client announces it.
 #[derive(Clone, Debug)]
-pub(crate) struct Announced {
+pub(crate) struct PutRequest {
     /// Any bytes that [`check`] lets pass; on Unix a name need not be UTF-8.
     pub(crate) name: OsString,
     pub(crate) size: u64,
@@ -21,8 +21,8 @@ pub(crate) struct Announced {
     pub(crate) replace: bool,
 }
 
-impl Announced {
-    pub(crate) fn parse(line: &[u8]) -> io::Result<Announced> {
+impl PutRequest {
+    pub(crate) fn parse(line: &[u8]) -> io::Result<PutRequest> {
         let mut words = line.rsplitn(4, |byte| *byte == b' ');
         let replace = match words.next() {
             Some(b"new") => false,
@@ -38,11 +38,11 @@ impl Announced {
         let name = name.ok_or_else(|| bad("the line does not begin with put"))?;
         let name = OsString::from_vec(name.to_vec());
         check(&name)?;
-        Ok(Announced { name, size, checksum: checksum.into(), replace })
+        Ok(PutRequest { name, size, checksum: checksum.into(), replace })
     }
 
     pub(crate) fn line(&self) -> Vec<u8> {
-        let Announced { name, size, checksum, replace } = self;
+        let PutRequest { name, size, checksum, replace } = self;
         let how = if *replace { "replace" } else { "new" };
         [b"put ", name.as_bytes(), format!(" {size} {checksum} {how}\n").as_bytes()].concat()
     }
@@ -62,10 +62,10 @@ pub(crate) fn check(name: &OsStr) -> io::Result<()> {
     let numbered = ["COM", "LPT"]
         .iter()
         .any(|port| stem.strip_prefix(port).is_some_and(|rest| rest.chars().count() == 1));
-    if bytes.len() > LONGEST_NAME {
+    if bytes.len() > MAX_NAME {
         let len = bytes.len();
         return Err(bad(&format!(
-            "the name is refused: it has {len} bytes, and {LONGEST_NAME} is the most"
+            "the name is refused: it has {len} bytes, and {MAX_NAME} is the most"
         )));
     }
     let what = if bytes.is_empty() {

@@ -3,27 +3,27 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use super::name::Announced;
+use super::name::PutRequest;
 
-pub(crate) struct Progress<'a> {
-    announced: &'a Announced,
+pub(crate) struct ProgressLine<'a> {
+    request: &'a PutRequest,
     from: u64,
     began: Instant,
     shown: Option<Instant>,
     is_shown: bool,
 }
 
-impl Progress<'_> {
-    pub(crate) fn new(from: u64, announced: &Announced) -> Progress<'_> {
+impl ProgressLine<'_> {
+    pub(crate) fn new(from: u64, request: &PutRequest) -> ProgressLine<'_> {
         // A terminal that cannot go back to the beginning of a line would fill up with them.
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let is_shown = io::stderr().is_terminal() && !is_dumb;
-        Progress { announced, from, began: Instant::now(), shown: None, is_shown }
+        ProgressLine { request, from, began: Instant::now(), shown: None, is_shown }
     }
 
     pub(crate) fn show(&mut self, sent: u64) {
         let lately = self.shown.is_some_and(|at| at.elapsed() < Duration::from_millis(100));
-        let Announced { name, size, .. } = self.announced;
+        let PutRequest { name, size, .. } = self.request;
         if !self.is_shown || lately && sent < *size {
             return;
         }

@@ -14,40 +14,40 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::partial::goal_of;
+use super::print_error;
 use super::put::shown;
-use super::say;
 
 /// What all partial files together may be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct UnfinishedLimits {
     pub(crate) files: usize,
     pub(crate) bytes: u64,
 }
 
-impl Default for Limits {
+impl Default for UnfinishedLimits {
     /// More files than uploads at once.
-    fn default() -> Limits {
-        Limits { files: 1_000, bytes: 64 << 30 }
+    fn default() -> UnfinishedLimits {
+        UnfinishedLimits { files: 1_000, bytes: 64 << 30 }
     }
 }
 
-pub(crate) struct Unfinished {
+pub(crate) struct UnfinishedUploads {
     dir: PathBuf,
-    limits: Limits,
-    table: Mutex<Table>,
+    limits: UnfinishedLimits,
+    table: Mutex<UnfinishedTable>,
 }
 
 #[derive(Default)]
-struct Table {
+struct UnfinishedTable {
     /// The goals that are being uploaded; two at once would write into each other.
     busy: BTreeSet<OsString>,
     /// By the names of the partial files.
-    files: BTreeMap<OsString, Found>,
+    files: BTreeMap<OsString, UnfinishedUpload>,
     /// The sum of their lengths.
     bytes: u64,
 }
 
-struct Found {
+struct UnfinishedUpload {
     goal: OsString,
     len: u64,
     /// When it was last written to.
@@ -57,28 +57,28 @@ struct Found {
 /// The right to a goal and its partial files, until it is dropped, in whatever thread that happens.
 pub(crate) struct Claim {
     goal: OsString,
-    of: Arc<Unfinished>,
+    of: Arc<UnfinishedUploads>,
 }
 
-impl Unfinished {
-    pub(crate) fn new(dir: PathBuf, limits: Limits) -> Arc<Unfinished> {
-        Arc::new(Unfinished { dir, limits, table: Mutex::default() })
+impl UnfinishedUploads {
+    pub(crate) fn new(dir: PathBuf, limits: UnfinishedLimits) -> Arc<UnfinishedUploads> {
+        Arc::new(UnfinishedUploads { dir, limits, table: Mutex::default() })
     }
 
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    pub(crate) fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> UnfinishedLimits {
         self.limits
     }
 
     /// Never held while the disk is waited for: the loop asks for it, too.
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, UnfinishedTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn claim(self: &Arc<Unfinished>, goal: &OsStr) -> io::Result<Claim> {
+    pub(crate) fn claim(self: &Arc<UnfinishedUploads>, goal: &OsStr) -> io::Result<Claim> {
         if !self.table().busy.insert(goal.into()) {
             return Err(busy("it is being uploaded already"));
         }
@@ -91,7 +91,7 @@ impl Unfinished {
         let mut table = self.table();
         table.forget(file);
         table.bytes = table.bytes.saturating_add(len);
-        table.files.insert(file.into(), Found { goal: goal.into(), len, written });
+        table.files.insert(file.into(), UnfinishedUpload { goal: goal.into(), len, written });
     }
 
     /// There is no such partial file any more.
@@ -100,7 +100,11 @@ impl Unfinished {
     }
 
     /// Room in the bounds for a partial file that is to be this long, whether it is there already or not.
-    pub(crate) fn make_room(self: &Arc<Unfinished>, file: &OsStr, len: u64) -> io::Result<()> {
+    pub(crate) fn make_space(
+        self: &Arc<UnfinishedUploads>,
+        file: &OsStr,
+        len: u64,
+    ) -> io::Result<()> {
         loop {
             let table = self.table();
             let found = table.files.get(file);
@@ -118,7 +122,7 @@ impl Unfinished {
     }
 
     /// Removes files until no bound is exceeded by what was found.
-    pub(crate) fn keep_bounds(self: &Arc<Unfinished>) {
+    pub(crate) fn enforce_limits(self: &Arc<UnfinishedUploads>) {
         let is_too_much = || {
             let table = self.table();
             table.files.len() > self.limits.files || table.bytes > self.limits.bytes
@@ -127,8 +131,8 @@ impl Unfinished {
     }
 
     /// Does it, as soon as the disk has room for it; fails when there is nothing left to be removed.
-    pub(crate) fn with_room<T>(
-        self: &Arc<Unfinished>,
+    pub(crate) fn retry_when_full<T>(
+        self: &Arc<UnfinishedUploads>,
         mut work: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
         loop {
@@ -140,7 +144,7 @@ impl Unfinished {
     }
 
     /// Removes the oldest that nobody is uploading; `false` when there is none.
-    fn remove_oldest(self: &Arc<Unfinished>) -> bool {
+    fn remove_oldest(self: &Arc<UnfinishedUploads>) -> bool {
         let mut table = self.table();
         let free = table.files.iter().filter(|(_, found)| !table.busy.contains(&found.goal));
         let oldest = free.min_by_key(|(_, found)| found.written);
@@ -156,14 +160,14 @@ impl Unfinished {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // It does not count any more, or it would be tried for ever.
-            Err(error) => say(&format!("{} stays: {error}", shown(file.as_ref()))),
+            Err(error) => print_error(&format!("{} stays: {error}", shown(file.as_ref()))),
         }
         self.forget(&file);
         true
     }
 }
 
-impl Table {
+impl UnfinishedTable {
     fn forget(&mut self, file: &OsStr) {
         if let Some(found) = self.files.remove(file) {
             self.bytes = self.bytes.saturating_sub(found.len);
@@ -172,7 +176,7 @@ impl Table {
 }
 
 impl Claim {
-    pub(crate) fn unfinished(&self) -> &Arc<Unfinished> {
+    pub(crate) fn unfinished(&self) -> &Arc<UnfinishedUploads> {
         &self.of
     }
 }
@@ -205,7 +209,8 @@ mod tests {
     #[test]
     fn the_oldest_that_nobody_uploads_goes_first_and_only_as_much_as_is_needed() {
         let dir = tempfile::tempdir().unwrap();
-        let unfinished = Unfinished::new(dir.path().into(), Limits { files: 3, bytes: 100 });
+        let unfinished =
+            UnfinishedUploads::new(dir.path().into(), UnfinishedLimits { files: 3, bytes: 100 });
         for nth in [2, 0, 1] {
             fs::write(dir.path().join(name(nth)), [7; 30]).unwrap();
             unfinished.note(&name(nth), 30, SystemTime::UNIX_EPOCH + Duration::from_secs(nth));
@@ -214,17 +219,17 @@ mod tests {
             let is_there = |nth: u64| dir.path().join(name(nth)).exists();
             (0..4).all(|nth| is_there(nth) == nths.contains(&nth))
         };
-        unfinished.make_room(&name(2), 40).unwrap();
+        unfinished.make_space(&name(2), 40).unwrap();
         assert!(left(&[0, 1, 2]), "there is room");
         let claim = unfinished.claim(OsStr::new("0")).unwrap();
-        unfinished.make_room(&name(3), 0).unwrap();
+        unfinished.make_space(&name(3), 0).unwrap();
         assert!(left(&[0, 2]), "one less, and not the one that is uploaded");
         unfinished.note(&name(3), 0, SystemTime::now());
         drop(claim);
         let _claim = unfinished.claim(OsStr::new("3")).unwrap();
-        unfinished.make_room(&name(3), 70).unwrap();
+        unfinished.make_space(&name(3), 70).unwrap();
         assert!(left(&[2]));
-        let refused = unfinished.make_room(&name(3), 101).unwrap_err();
+        let refused = unfinished.make_space(&name(3), 101).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
         assert!(left(&[]) && unfinished.table().bytes == 0);
     }
@@ -232,11 +237,12 @@ mod tests {
     #[test]
     fn what_was_found_is_made_to_fit_and_what_is_gone_counts_no_longer() {
         let dir = tempfile::tempdir().unwrap();
-        let unfinished = Unfinished::new(dir.path().into(), Limits { files: 2, bytes: 100 });
+        let unfinished =
+            UnfinishedUploads::new(dir.path().into(), UnfinishedLimits { files: 2, bytes: 100 });
         for nth in 0..5 {
             unfinished.note(&name(nth), 30, SystemTime::UNIX_EPOCH + Duration::from_secs(nth));
         }
-        unfinished.keep_bounds();
+        unfinished.enforce_limits();
         let table = unfinished.table();
         let names: Vec<&OsString> = table.files.keys().collect();
         assert_eq!((names, table.bytes), (vec![&name(3), &name(4)], 60));
@@ -245,7 +251,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_tried_again_while_there_is_something_to_be_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let unfinished = Unfinished::new(dir.path().into(), Limits::default());
+        let unfinished = UnfinishedUploads::new(dir.path().into(), UnfinishedLimits::default());
         for nth in 0..3 {
             unfinished.note(&name(nth), 30, SystemTime::now());
         }
@@ -255,7 +261,7 @@ mod tests {
             (io::ErrorKind::PermissionDenied, 1),
         ] {
             let mut tried = 0;
-            let done: io::Result<()> = unfinished.with_room(|| {
+            let done: io::Result<()> = unfinished.retry_when_full(|| {
                 tried += 1;
                 Err(kind.into())
             });

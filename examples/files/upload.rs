@@ -6,59 +6,59 @@ use std::time::Duration;
 
 use socketserver::{Context, Handler, Input, TimerId};
 
-use super::name::{Announced, LONGEST_LINE};
-use super::partial::{Partial, Progress};
-use super::serve::Store;
+use super::name::{MAX_LINE, PutRequest};
+use super::partial::{CheckProgress, Partial};
+use super::serve::UploadState;
 use super::unfinished::is_full;
 
 /// What a worker brings back.
-pub(crate) enum Done {
+pub(crate) enum WorkResult {
     /// An announcement was looked at, or one step of what lies there already.
-    Checked(Partial, Progress),
+    Checked(Partial, CheckProgress),
     Appended(Partial),
     Kept,
 }
 
 #[derive(Default)]
-enum Stage {
+enum UploadPhase {
     #[default]
     Announcement,
     /// It lies with the handler, which waits for more of it.
     Content(Partial),
     /// A worker is at it; the connection is paused.
-    Work,
-    Over,
+    Working,
+    Closing,
 }
 
 /// How often a client whose disk work takes long is told that it goes on: the client of this
 /// protocol gives up on a server that says nothing.
-const BEAT: Duration = Duration::from_secs(1);
+const KEEPALIVE: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(crate) struct Upload {
-    stage: Stage,
+    phase: UploadPhase,
     /// Pieces of work so far.
-    works: u64,
-    beat: Option<TimerId>,
-    /// [`Upload::works`] when the beat was set.
-    works_at_beat: u64,
+    jobs: u64,
+    keepalive: Option<TimerId>,
+    /// [`Upload::jobs`] when the beat was set.
+    jobs_at_keepalive: u64,
 }
 
 impl Upload {
     /// Has a worker do this; meanwhile nothing more comes in. `timeout` is told of the result.
     fn offload(
         &mut self,
-        cx: &mut Context<'_, Store>,
-        work: impl FnOnce() -> io::Result<Done> + Send + 'static,
+        cx: &mut Context<'_, UploadState>,
+        work: impl FnOnce() -> io::Result<WorkResult> + Send + 'static,
     ) -> io::Result<()> {
         let id = cx.id;
         cx.pause();
-        self.stage = Stage::Work;
-        self.works += 1;
-        if self.beat.is_none() {
-            self.set_beat(cx);
+        self.phase = UploadPhase::Working;
+        self.jobs += 1;
+        if self.keepalive.is_none() {
+            self.arm_keepalive(cx);
         }
-        cx.offload(work, move |store: &mut Store, io, done| {
+        cx.offload(work, move |store: &mut UploadState, io, done| {
             // Who is gone gets nothing; its file is closed, and free to be resumed.
             if io.is_open(id) {
                 store.done.insert(id, done.and_then(std::convert::identity));
@@ -67,47 +67,47 @@ impl Upload {
         })
     }
 
-    fn set_beat(&mut self, cx: &mut Context<'_, Store>) {
-        self.works_at_beat = self.works;
-        self.beat = Some(cx.set_timer(BEAT));
+    fn arm_keepalive(&mut self, cx: &mut Context<'_, UploadState>) {
+        self.jobs_at_keepalive = self.jobs;
+        self.keepalive = Some(cx.set_timer(KEEPALIVE));
     }
 
     /// The same piece of work goes on since the last beat: the disk is slow, nothing is wrong.
-    fn beat(&mut self, cx: &mut Context<'_, Store>) {
-        self.beat = None;
-        if let Stage::Work = self.stage {
-            if self.works == self.works_at_beat {
+    fn keepalive(&mut self, cx: &mut Context<'_, UploadState>) {
+        self.keepalive = None;
+        if let UploadPhase::Working = self.phase {
+            if self.jobs == self.jobs_at_keepalive {
                 cx.send(b"wait\n");
             }
-            self.set_beat(cx);
+            self.arm_keepalive(cx);
         }
     }
 
-    fn announced(&mut self, cx: &mut Context<'_, Store>, line: &[u8]) -> io::Result<()> {
-        let announced = match Announced::parse(line) {
-            Ok(announced) => announced,
+    fn request(&mut self, cx: &mut Context<'_, UploadState>, line: &[u8]) -> io::Result<()> {
+        let request = match PutRequest::parse(line) {
+            Ok(request) => request,
             Err(error) => {
                 self.refuse(cx, &error);
                 return Ok(());
             }
         };
         let unfinished = Arc::clone(&cx.shared.unfinished);
-        self.offload(cx, move || step(Partial::open(announced, &unfinished)?))
+        self.offload(cx, move || step(Partial::open(request, &unfinished)?))
     }
 
     fn checked(
         &mut self,
-        cx: &mut Context<'_, Store>,
+        cx: &mut Context<'_, UploadState>,
         partial: Partial,
-        progress: Progress,
+        progress: CheckProgress,
     ) -> io::Result<()> {
         match progress {
-            Progress::Checking => self.offload(cx, move || step(partial)),
-            Progress::Ready => {
+            CheckProgress::Checking => self.offload(cx, move || step(partial)),
+            CheckProgress::Ready => {
                 cx.send(format!("have {}\n", partial.len()).as_bytes());
                 self.go_on(cx, partial)
             }
-            Progress::Kept => {
+            CheckProgress::Kept => {
                 cx.send(format!("have {}\n", partial.size()).as_bytes());
                 self.done(cx);
                 Ok(())
@@ -116,22 +116,22 @@ impl Upload {
     }
 
     /// More is to come, or all is there.
-    fn go_on(&mut self, cx: &mut Context<'_, Store>, partial: Partial) -> io::Result<()> {
+    fn go_on(&mut self, cx: &mut Context<'_, UploadState>, partial: Partial) -> io::Result<()> {
         if partial.missing() == 0 {
-            return self.offload(cx, move || partial.keep().map(|()| Done::Kept));
+            return self.offload(cx, move || partial.commit().map(|()| WorkResult::Kept));
         }
-        self.stage = Stage::Content(partial);
+        self.phase = UploadPhase::Content(partial);
         cx.io.resume(cx.id);
         Ok(())
     }
 
-    fn done(&mut self, cx: &mut Context<'_, Store>) {
+    fn done(&mut self, cx: &mut Context<'_, UploadState>) {
         cx.send(b"done\n");
         cx.close();
-        self.stage = Stage::Over;
+        self.phase = UploadPhase::Closing;
     }
 
-    fn refuse(&mut self, cx: &mut Context<'_, Store>, error: &io::Error) {
+    fn refuse(&mut self, cx: &mut Context<'_, UploadState>, error: &io::Error) {
         let (what, why) = match error.kind() {
             _ if is_full(error) => ("error", "the disk of the server is full".to_string()),
             kind => {
@@ -141,23 +141,27 @@ impl Upload {
         };
         cx.send(format!("{what} {}\n", why.replace(char::is_control, " ")).as_bytes());
         cx.close();
-        self.stage = Stage::Over;
+        self.phase = UploadPhase::Closing;
     }
 }
 
 /// One step, in a worker.
-fn step(mut partial: Partial) -> io::Result<Done> {
+fn step(mut partial: Partial) -> io::Result<WorkResult> {
     let progress = partial.step()?;
-    Ok(Done::Checked(partial, progress))
+    Ok(WorkResult::Checked(partial, progress))
 }
 
-impl Handler<Store> for Upload {
-    fn handle(&mut self, cx: &mut Context<'_, Store>, input: &mut Input<'_>) -> io::Result<()> {
-        match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Announcement => {
-                self.stage = Stage::Announcement;
-                match input.take_line(LONGEST_LINE) {
-                    Ok(Some(line)) => self.announced(cx, line),
+impl Handler<UploadState> for Upload {
+    fn handle(
+        &mut self,
+        cx: &mut Context<'_, UploadState>,
+        input: &mut Input<'_>,
+    ) -> io::Result<()> {
+        match std::mem::replace(&mut self.phase, UploadPhase::Closing) {
+            UploadPhase::Announcement => {
+                self.phase = UploadPhase::Announcement;
+                match input.take_line(MAX_LINE) {
+                    Ok(Some(line)) => self.request(cx, line),
                     Ok(None) => Ok(()),
                     Err(error) => {
                         self.refuse(cx, &error);
@@ -165,31 +169,31 @@ impl Handler<Store> for Upload {
                     }
                 }
             }
-            Stage::Content(mut partial) => {
+            UploadPhase::Content(mut partial) => {
                 let missing = usize::try_from(partial.missing()).unwrap_or(usize::MAX);
                 let piece = input.take(missing.min(input.len())).unwrap_or_default().to_vec();
                 self.offload(cx, move || {
                     partial.append(&piece)?;
-                    Ok(Done::Appended(partial))
+                    Ok(WorkResult::Appended(partial))
                 })
             }
-            other @ (Stage::Work | Stage::Over) => {
-                self.stage = other;
+            other @ (UploadPhase::Working | UploadPhase::Closing) => {
+                self.phase = other;
                 Ok(())
             }
         }
     }
 
     /// A worker is done, or at it for long.
-    fn timeout(&mut self, cx: &mut Context<'_, Store>, timer: TimerId) -> io::Result<()> {
-        if self.beat == Some(timer) {
-            self.beat(cx);
+    fn timeout(&mut self, cx: &mut Context<'_, UploadState>, timer: TimerId) -> io::Result<()> {
+        if self.keepalive == Some(timer) {
+            self.keepalive(cx);
             return Ok(());
         }
         match cx.shared.done.remove(&cx.id) {
-            Some(Ok(Done::Checked(partial, progress))) => self.checked(cx, partial, progress),
-            Some(Ok(Done::Appended(partial))) => self.go_on(cx, partial),
-            Some(Ok(Done::Kept)) => {
+            Some(Ok(WorkResult::Checked(partial, progress))) => self.checked(cx, partial, progress),
+            Some(Ok(WorkResult::Appended(partial))) => self.go_on(cx, partial),
+            Some(Ok(WorkResult::Kept)) => {
                 self.done(cx);
                 Ok(())
             }
@@ -202,14 +206,14 @@ impl Handler<Store> for Upload {
     }
 
     /// What is under way goes on until the grace is over; the rest can be resumed.
-    fn shutdown(&mut self, cx: &mut Context<'_, Store>) -> io::Result<()> {
-        if let Stage::Announcement = self.stage {
+    fn shutdown(&mut self, cx: &mut Context<'_, UploadState>) -> io::Result<()> {
+        if let UploadPhase::Announcement = self.phase {
             cx.close();
         }
         Ok(())
     }
 
-    fn finish(&mut self, cx: &mut Context<'_, Store>, _outcome: io::Result<()>) {
+    fn finish(&mut self, cx: &mut Context<'_, UploadState>, _outcome: io::Result<()>) {
         cx.shared.done.remove(&cx.id);
     }
 }

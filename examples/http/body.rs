@@ -14,13 +14,13 @@ const TRAILERS: usize = 4 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Body {
-    state: State,
+    state: BodyState,
     /// Bytes that may still come in.
     allowed: u64,
 }
 
 #[derive(Debug)]
-enum State {
+enum BodyState {
     Length(u64),
     ChunkLine,
     Chunk(u64),
@@ -40,8 +40,8 @@ impl Body {
     pub(crate) fn new(framing: Framing, limit: u64) -> Result<Body, Status> {
         let state = match framing {
             Framing::Length(length) if length > limit => return Err(Status::CONTENT_TOO_LARGE),
-            Framing::Length(length) => State::Length(length),
-            Framing::Chunked => State::ChunkLine,
+            Framing::Length(length) => BodyState::Length(length),
+            Framing::Chunked => BodyState::ChunkLine,
         };
         Ok(Body { state, allowed: limit })
     }
@@ -50,23 +50,23 @@ impl Body {
     pub(crate) fn next<'a>(&mut self, input: &mut Input<'a>) -> Result<Piece<'a>, Status> {
         loop {
             match &mut self.state {
-                State::Length(0) => return Ok(Piece::End),
-                State::Chunk(0) => self.state = State::ChunkEnd,
-                State::Length(left) | State::Chunk(left) => {
+                BodyState::Length(0) => return Ok(Piece::End),
+                BodyState::Chunk(0) => self.state = BodyState::ChunkEnd,
+                BodyState::Length(left) | BodyState::Chunk(left) => {
                     let n = input.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     let data = input.take(n).filter(|data| !data.is_empty());
                     *left -= n as u64;
                     return Ok(data.map_or(Piece::More, Piece::Data));
                 }
-                State::ChunkEnd => match line(input, 0)? {
-                    Some(_) => self.state = State::ChunkLine,
+                BodyState::ChunkEnd => match line(input, 0)? {
+                    Some(_) => self.state = BodyState::ChunkLine,
                     None => return Ok(Piece::More),
                 },
-                State::ChunkLine => match line(input, CHUNK_LINE)? {
+                BodyState::ChunkLine => match line(input, CHUNK_LINE)? {
                     Some(line) => self.begin_chunk(line)?,
                     None => return Ok(Piece::More),
                 },
-                State::Trailers(left) => match line(input, *left)? {
+                BodyState::Trailers(left) => match line(input, *left)? {
                     Some([]) => return Ok(Piece::End),
                     Some(line) if chunk::is_field(line) => *left -= line.len(),
                     Some(_) => return Err(Status::BAD_REQUEST),
@@ -79,7 +79,7 @@ impl Body {
     fn begin_chunk(&mut self, line: &[u8]) -> Result<(), Status> {
         let size = chunk::size(line).ok_or(Status::BAD_REQUEST)?;
         self.allowed = self.allowed.checked_sub(size).ok_or(Status::CONTENT_TOO_LARGE)?;
-        self.state = if size == 0 { State::Trailers(TRAILERS) } else { State::Chunk(size) };
+        self.state = if size == 0 { BodyState::Trailers(TRAILERS) } else { BodyState::Chunk(size) };
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::response::Status;
 
 /// By what one state of a page or file is told from others.
 #[derive(Debug, Default)]
-pub(crate) struct Version {
+pub(crate) struct Validators {
     pub(crate) etag: Option<String>,
     /// In whole seconds, as it can be told; `None` where HTTP has no word for it.
     pub(crate) modified: Option<SystemTime>,
@@ -18,10 +18,10 @@ pub(crate) struct Version {
     is_fresh: bool,
 }
 
-impl Version {
+impl Validators {
     /// That of a file, as of `now`. What was changed just now may change again within a tick of the
     /// system's clock, so it has only weak validators (RFC 9110, 8.8.2.2).
-    pub(crate) fn of_file(modified: SystemTime, len: u64, now: SystemTime) -> Version {
+    pub(crate) fn of_file(modified: SystemTime, len: u64, now: SystemTime) -> Validators {
         let is_fresh = !now.duration_since(modified).is_ok_and(|age| age >= SETTLED);
         let (sign, since) = match modified.duration_since(SystemTime::UNIX_EPOCH) {
             Ok(since) => ("", since),
@@ -32,7 +32,7 @@ impl Version {
         // Nobody is told of a change in the future (RFC 9110, 8.8.2.1).
         let told = modified.min(now).duration_since(SystemTime::UNIX_EPOCH).ok();
         let told = told.map(|since| SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs()));
-        Version {
+        Validators {
             etag: Some(format!("{weak}\"{sign}{seconds:x}.{nanos:x}-{len:x}\"")),
             modified: told.filter(|time| head::date(*time).is_some()),
             is_fresh,
@@ -56,16 +56,16 @@ fn opaque(tag: &[u8]) -> &[u8] {
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// What a GET or HEAD is answered instead, if its conditions say so; in their order of precedence.
-pub(crate) fn check(request: &Request<'_, '_>, version: &Version) -> Option<Status> {
+pub(crate) fn check(request: &Request<'_, '_>, validators: &Validators) -> Option<Status> {
     let head = &request.head;
     let has = |name| head.values(name).next().is_some();
     // Tags of others may have commas inside. Their pieces are no tags of ours.
     let names = |name, is_weak_enough| {
-        head.list(name).any(|tag| tag == b"*" || version.is(tag, is_weak_enough))
+        head.list(name).any(|tag| tag == b"*" || validators.is(tag, is_weak_enough))
     };
-    let later_than = |date: SystemTime| version.modified.is_some_and(|modified| modified > date);
+    let later_than = |date: SystemTime| validators.modified.is_some_and(|modified| modified > date);
     let no_later_than =
-        |date: SystemTime| version.modified.is_some_and(|modified| modified <= date);
+        |date: SystemTime| validators.modified.is_some_and(|modified| modified <= date);
     if has("if-match") {
         if !names("if-match", false) {
             return Some(Status::PRECONDITION_FAILED);
@@ -88,7 +88,7 @@ fn date(request: &Request<'_, '_>, name: &str) -> Option<SystemTime> {
 
 /// What is asked for of a file.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Part {
+pub(crate) enum RangeRequest {
     Whole,
     /// So many bytes from there.
     Range(u64, u64),
@@ -97,29 +97,29 @@ pub(crate) enum Part {
 
 /// What this request asks for. Only a GET has ranges. One that cannot be understood, or several, are
 /// the whole.
-pub(crate) fn part(request: &Request<'_, '_>, len: u64, version: &Version) -> Part {
-    if request.head.method != "GET" || !is_current(request, version) {
-        return Part::Whole;
+pub(crate) fn part(request: &Request<'_, '_>, len: u64, validators: &Validators) -> RangeRequest {
+    if request.head.method != "GET" || !is_current(request, validators) {
+        return RangeRequest::Whole;
     }
     match request.head.only("range").and_then(|range| bounds(str::from_utf8(range).ok()?, len)) {
-        None => Part::Whole,
+        None => RangeRequest::Whole,
         Some((first, last)) if first <= last && first < len => {
-            Part::Range(first, last.min(len - 1) - first + 1)
+            RangeRequest::Range(first, last.min(len - 1) - first + 1)
         }
-        Some(_) => Part::Unsatisfiable,
+        Some(_) => RangeRequest::Unsatisfiable,
     }
 }
 
 /// `If-Range`: a part is of use only for who has the rest of the same version.
-fn is_current(request: &Request<'_, '_>, version: &Version) -> bool {
+fn is_current(request: &Request<'_, '_>, validators: &Validators) -> bool {
     let mut values = request.head.values("if-range");
     match (values.next(), values.next()) {
         (None, _) => true,
         (Some(tag), None) if tag.starts_with(b"\"") || tag.starts_with(b"W/") => {
-            version.is(tag, false)
+            validators.is(tag, false)
         }
-        (Some(_), None) if !version.is_fresh => {
-            date(request, "if-range").is_some_and(|date| version.modified == Some(date))
+        (Some(_), None) if !validators.is_fresh => {
+            date(request, "if-range").is_some_and(|date| validators.modified == Some(date))
         }
         _ => false,
     }

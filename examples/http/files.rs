@@ -12,28 +12,28 @@ use std::time::SystemTime;
 
 use socketserver::{Context, SendStatus};
 
-use crate::conditions::Version;
-use crate::kept::Share;
+use crate::conditions::Validators;
 use crate::media_types;
 use crate::response::Status;
 use crate::site::Site;
+use crate::spool::DiskReservation;
 
-pub(crate) enum Found {
-    File(Served),
+pub(crate) enum Resource {
+    File(StaticFile),
     /// A directory with a page, asked for without the slash on which the page's links rest.
     Directory,
 }
 
-pub(crate) struct Served {
+pub(crate) struct StaticFile {
     pub(crate) file: File,
     pub(crate) len: u64,
     pub(crate) media_type: &'static str,
-    pub(crate) version: Version,
+    pub(crate) validators: Validators,
 }
 
 /// What `path`, still encoded, names below `root`. Whatever is not to be had is not found, so nobody
 /// learns what lies elsewhere; but what could be had at another time is an error of ours.
-pub(crate) fn find(root: &Path, path: &str) -> Result<Found, Status> {
+pub(crate) fn find(root: &Path, path: &str) -> Result<Resource, Status> {
     let named = root.join(relative(path).ok_or(Status::NOT_FOUND)?);
     // Symbolic links may point to other places below the root, but not out of it.
     let mut real = fs::canonicalize(named).map_err(|error| status(&error))?;
@@ -47,14 +47,14 @@ pub(crate) fn find(root: &Path, path: &str) -> Result<Found, Status> {
         return Err(Status::NOT_FOUND);
     }
     if !has_slash && is_dir {
-        return Ok(Found::Directory);
+        return Ok(Resource::Directory);
     }
     let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    Ok(Found::File(Served {
+    Ok(Resource::File(StaticFile {
         file: File::open(&real).map_err(|error| status(&error))?,
         len: metadata.len(),
         media_type: media_types::of(&real),
-        version: Version::of_file(modified, metadata.len(), SystemTime::now()),
+        validators: Validators::of_file(modified, metadata.len(), SystemTime::now()),
     }))
 }
 
@@ -109,18 +109,18 @@ pub(crate) struct Transfer {
     file: File,
     left: u64,
     /// What the file takes of the disk, if it is gone afterwards.
-    _share: Option<Share>,
+    _reservation: Option<DiskReservation>,
 }
 
 impl Transfer {
     pub(crate) fn new(mut file: File, first: u64, len: u64) -> io::Result<Transfer> {
         file.seek(SeekFrom::Start(first))?;
-        Ok(Transfer { file, left: len, _share: None })
+        Ok(Transfer { file, left: len, _reservation: None })
     }
 
     /// Sends all of a file that was kept for this one answer.
-    pub(crate) fn of_kept(file: File, len: u64, share: Share) -> Transfer {
-        Transfer { file, left: len, _share: Some(share) }
+    pub(crate) fn of_spooled(file: File, len: u64, reservation: DiskReservation) -> Transfer {
+        Transfer { file, left: len, _reservation: Some(reservation) }
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -128,7 +128,7 @@ impl Transfer {
     }
 
     /// Sends piece after piece until the peer has enough for now, or there is no more.
-    pub(crate) fn go_on(&mut self, cx: &mut Context<'_, Site>) -> io::Result<SendStatus> {
+    pub(crate) fn send_more(&mut self, cx: &mut Context<'_, Site>) -> io::Result<SendStatus> {
         let mut sent = SendStatus::Queued;
         while self.left > 0 && sent == SendStatus::Queued {
             let most = cx.shared.piece.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));

@@ -1,7 +1,7 @@
 //! An HTTP/1.1 server: `cargo run --release --example http -- 127.0.0.1:8080 --files .`, then
 //! `curl http://127.0.0.1:8080/`, or a browser at `/clock`.
 //!
-//! The technique: a connection is one small state machine ([`connection::State`]), and `pause` and
+//! The technique: a connection is one small state machine ([`connection::RequestState`]), and `pause` and
 //! `drained` are its brakes. While a file is on its way that is larger than the peer takes, the
 //! connection is paused: the requests behind it wait, in the input and then in the peer. `drained`
 //! sends the next piece, and `resume` shows what waits. So every answer has bounded memory.
@@ -13,7 +13,6 @@
 //! | `GET /files/...` | files below `--files`, with ranges |
 //! | `GET /clock`, `GET /events` | a page that shows server-sent events, and these |
 
-mod answers;
 mod body;
 mod chunk;
 mod conditions;
@@ -22,15 +21,16 @@ mod events;
 mod files;
 #[path = "../support/head.rs"]
 mod head;
-mod kept;
 mod media_types;
 #[path = "../support/program.rs"]
 mod program;
 mod request;
 mod response;
+mod routes;
 #[path = "../support/signals.rs"]
 mod signals;
 mod site;
+mod spool;
 mod target;
 
 use std::ffi::OsString;
@@ -42,8 +42,8 @@ use std::time::Duration;
 
 use socketserver::{Addr, Options, Server};
 
-use connection::Connection;
-use site::{Limits, Site};
+use connection::HttpConnection;
+use site::{HttpLimits, Site};
 
 const USAGE: &str = "usage: http ADDR [options]
 
@@ -56,7 +56,7 @@ const USAGE: &str = "usage: http ADDR [options]
 
 /// For how long a server that was busy looks for more before it sleeps: to wake it costs its client
 /// more, with every request. An idle server sleeps all the same.
-const SPIN: Duration = Duration::from_micros(50);
+const BUSY_POLL: Duration = Duration::from_micros(50);
 /// How long answers may take that are under way when the server is asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -71,7 +71,8 @@ fn main() -> ExitCode {
 
 /// An error names the culprit.
 fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, Site, Duration), String> {
-    let (mut addr, mut files, mut limits, mut busy_poll) = (None, None, Limits::default(), SPIN);
+    let (mut addr, mut files, mut limits, mut busy_poll) =
+        (None, None, HttpLimits::default(), BUSY_POLL);
     while let Some(word) = words.next() {
         let option = word.to_string_lossy().into_owned();
         let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
@@ -109,7 +110,7 @@ fn seconds(option: &str, word: &OsString) -> Result<Duration, String> {
 
 fn serve(addr: OsString, site: Site, busy_poll: Duration) -> io::Result<()> {
     let mut server = Server::with_shared(site, Options { busy_poll, ..Options::default() })?;
-    let listener = server.listen(addr, |_peer| Connection::default())?;
+    let listener = server.listen(addr, |_peer| HttpConnection::default())?;
     signals::stop_on_signals(&mut server, GRACE)?;
     if let Some(Addr::Ip(addr)) = server.io().local_addr(listener) {
         // Who closed our standard output can do without the line.

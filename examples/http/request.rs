@@ -6,9 +6,9 @@
 
 use std::str;
 
-use crate::head::{Fault, Fields, Head};
+use crate::head::{Fields, Head, HeadError};
 use crate::response::Status;
-use crate::target::Target;
+use crate::target::RequestTarget;
 
 /// Bytes of a head.
 pub(crate) const HEAD_LIMIT: usize = 16 << 10;
@@ -25,7 +25,7 @@ pub(crate) enum Framing {
 #[derive(Debug)]
 pub(crate) struct Request<'f, 'a> {
     pub(crate) head: Head<'f, 'a>,
-    pub(crate) target: Target<'a>,
+    pub(crate) target: RequestTarget<'a>,
     pub(crate) keep_alive: bool,
     pub(crate) framing: Framing,
     pub(crate) expects_continue: bool,
@@ -35,15 +35,15 @@ impl<'f, 'a> Request<'f, 'a> {
     /// Reads a head that is complete, with the empty line at its end.
     pub(crate) fn parse(head: &'a [u8], fields: &'f mut Fields<'a>) -> Result<Self, Status> {
         let head = Head::parse(head, fields).map_err(|fault| match fault {
-            Fault::Malformed => Status::BAD_REQUEST,
-            Fault::TooManyFields => Status::FIELDS_TOO_LARGE,
-            Fault::Version => Status::VERSION_NOT_SUPPORTED,
+            HeadError::Malformed => Status::BAD_REQUEST,
+            HeadError::TooManyFields => Status::FIELDS_TOO_LARGE,
+            HeadError::Version => Status::VERSION_NOT_SUPPORTED,
         })?;
         if head.target.len() > TARGET_LIMIT {
             return Err(Status::URI_TOO_LONG);
         }
-        let target = Target::parse(head.method, head.target)?;
-        let keep_alive = if head.is_modern {
+        let target = RequestTarget::parse(head.method, head.target)?;
+        let keep_alive = if head.is_http_1_1 {
             !head.lists("connection", "close")
         } else {
             head.lists("connection", "keep-alive") && !head.lists("connection", "close")
@@ -64,7 +64,7 @@ fn framing(head: &Head<'_, '_>) -> Result<Framing, Status> {
         (false, false) => Ok(Framing::Length(0)),
         (false, true) => head.only("content-length").and_then(length).ok_or(Status::BAD_REQUEST),
         // HTTP/1.0 knows of no codings, so one on the way may not have seen where the body ends.
-        (true, false) if head.is_modern => coding(head),
+        (true, false) if head.is_http_1_1 => coding(head),
         (true, _) => Err(Status::BAD_REQUEST),
     }
 }
@@ -95,7 +95,7 @@ fn expects_continue(head: &Head<'_, '_>) -> Result<bool, Status> {
         if !expectation.eq_ignore_ascii_case(b"100-continue") {
             return Err(Status::EXPECTATION_FAILED);
         }
-        expects = head.is_modern;
+        expects = head.is_http_1_1;
     }
     Ok(expects)
 }

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::head;
-use crate::kept::Disk;
 use crate::response::{Response, Status};
+use crate::spool::DiskQuota;
 
 /// Everything a peer may make us hold or wait for. The limits of a head stand in `request.rs`,
 /// those of chunks in `body.rs`.
-pub(crate) struct Limits {
+pub(crate) struct HttpLimits {
     /// From the first byte of a head to its end.
     pub(crate) head_timeout: Duration,
     /// Without a request, or without some KiB of a body.
@@ -20,9 +20,9 @@ pub(crate) struct Limits {
     pub(crate) disk: u64,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for HttpLimits {
+    fn default() -> HttpLimits {
+        HttpLimits {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             body: 1 << 30,
@@ -37,7 +37,7 @@ const PIECE: usize = 64 << 10;
 pub(crate) struct Site {
     /// Below this, with no symbolic link left in it, lie all files that are served.
     pub(crate) files: Option<PathBuf>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: HttpLimits,
     /// Where heads are written, so that an answer costs no allocation.
     pub(crate) scratch: Vec<u8>,
     /// Where pieces of files are read.
@@ -46,7 +46,7 @@ pub(crate) struct Site {
     pub(crate) hello: Vec<u8>,
     /// `None` while the clock shows what HTTP cannot say.
     pub(crate) date: Option<String>,
-    pub(crate) disk: Disk,
+    pub(crate) disk: DiskQuota,
     /// The time of the present callback.
     pub(crate) now: Instant,
     /// When the second is over that `date` names.
@@ -54,9 +54,9 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(files: Option<PathBuf>, limits: Limits) -> Site {
+    pub(crate) fn new(files: Option<PathBuf>, limits: HttpLimits) -> Site {
         let (scratch, hello) = Default::default();
-        let (piece, disk) = (vec![0; PIECE], Disk::new(limits.disk));
+        let (piece, disk) = (vec![0; PIECE], DiskQuota::new(limits.disk));
         let now = Instant::now();
         Site { files, limits, scratch, piece, hello, date: None, disk, now, fresh_until: None }
     }
@@ -77,7 +77,7 @@ impl Site {
     }
 
     /// The answer of `/` in a form that is not the usual one.
-    pub(crate) fn unusual_hello(&mut self, keep_alive: bool, body: bool) -> &[u8] {
+    pub(crate) fn hello_variant(&mut self, keep_alive: bool, body: bool) -> &[u8] {
         hello(&mut self.scratch, self.date.as_deref(), keep_alive);
         let len = self.scratch.len() - if body { 0 } else { HELLO.len() };
         self.scratch.get(..len).unwrap_or_default()

@@ -4,14 +4,14 @@ use crate::head::is_host;
 use crate::response::Status;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Target<'a> {
+pub(crate) struct RequestTarget<'a> {
     /// Still encoded. It begins with a slash, or is `*` for an OPTIONS about the whole server.
     pub(crate) path: &'a str,
     pub(crate) query: Option<&'a str>,
 }
 
-impl<'a> Target<'a> {
-    pub(crate) fn parse(method: &str, text: &'a str) -> Result<Target<'a>, Status> {
+impl<'a> RequestTarget<'a> {
+    pub(crate) fn parse(method: &str, text: &'a str) -> Result<RequestTarget<'a>, Status> {
         if method == "CONNECT" {
             // Its target is no path, and this is no proxy.
             return Err(Status::NOT_IMPLEMENTED);
@@ -29,7 +29,7 @@ impl<'a> Target<'a> {
         if rest.contains('#') || path.contains('\\') {
             return Err(Status::BAD_REQUEST);
         }
-        Ok(Target { path: if path.is_empty() { "/" } else { path }, query })
+        Ok(RequestTarget { path: if path.is_empty() { "/" } else { path }, query })
     }
 }
 
@@ -71,7 +71,11 @@ mod tests {
             ("http://h?q=http://i/clock", "/", Some("q=http://i/clock")),
             ("http://h/a?q=/clock", "/a", Some("q=/clock")),
         ] {
-            assert_eq!(Target::parse("GET", text), Ok(Target { path, query }), "{text}");
+            assert_eq!(
+                RequestTarget::parse("GET", text),
+                Ok(RequestTarget { path, query }),
+                "{text}"
+            );
         }
         for (text, status) in [
             ("*", Status::BAD_REQUEST),
@@ -91,10 +95,10 @@ mod tests {
             ("/a#b", Status::BAD_REQUEST),
             ("/a\\b", Status::BAD_REQUEST),
         ] {
-            assert_eq!(Target::parse("GET", text), Err(status), "{text}");
+            assert_eq!(RequestTarget::parse("GET", text), Err(status), "{text}");
         }
-        let all = Target { path: "*", query: None };
-        assert_eq!(Target::parse("OPTIONS", "*"), Ok(all));
-        assert_eq!(Target::parse("CONNECT", "h:80"), Err(Status::NOT_IMPLEMENTED));
+        let all = RequestTarget { path: "*", query: None };
+        assert_eq!(RequestTarget::parse("OPTIONS", "*"), Ok(all));
+        assert_eq!(RequestTarget::parse("CONNECT", "h:80"), Err(Status::NOT_IMPLEMENTED));
     }
 }

@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use socketserver::SocketId;
 
-use crate::clients::Record;
-use crate::memory::{Memory, Refused, Taken};
+use crate::clients::ClientRecord;
+use crate::memory::{CommandResult, Memory, Reservation};
 
 /// Channels of one client.
 pub(crate) const MAX_CHANNELS: usize = 1_024;
@@ -20,94 +20,103 @@ const COST: usize = 192;
 
 #[derive(Default)]
 pub(crate) struct Channels {
-    listeners: HashMap<Rc<[u8]>, Listeners>,
-    leaving: VecDeque<(SocketId, Joined)>,
+    subscribers: HashMap<Rc<[u8]>, Subscribers>,
+    pending_unsubscribes: VecDeque<(SocketId, Subscriptions)>,
 }
 
 /// In the order of their sockets; usually there is one.
-type Listeners = Vec<Rc<Record>>;
+type Subscribers = Vec<Rc<ClientRecord>>;
 
 /// The channels that one client listens to.
-pub(crate) struct Joined {
+pub(crate) struct Subscriptions {
     names: BTreeSet<Rc<[u8]>>,
-    taken: Taken,
+    reserved: Reservation,
 }
 
 impl Channels {
-    pub(crate) fn join(
+    pub(crate) fn subscribe(
         &mut self,
-        joined: &mut Joined,
+        subscriptions: &mut Subscriptions,
         channel: &[u8],
-        client: &Rc<Record>,
-    ) -> Result<(), Refused> {
-        if channel.len() > MAX_NAME || joined.len() >= MAX_CHANNELS && !joined.has(channel) {
+        client: &Rc<ClientRecord>,
+    ) -> CommandResult {
+        if channel.len() > MAX_NAME
+            || subscriptions.len() >= MAX_CHANNELS && !subscriptions.has(channel)
+        {
             return Err("ERR too many channels, or too long a name");
         }
-        if joined.has(channel) {
+        if subscriptions.has(channel) {
             return Ok(());
         }
-        joined.taken.take(cost(channel))?;
-        let known = self.listeners.get_key_value(channel);
+        subscriptions.reserved.reserve(cost(channel))?;
+        let known = self.subscribers.get_key_value(channel);
         let name = known.map_or_else(|| Rc::from(channel), |(name, _)| Rc::clone(name));
-        let listeners =
-            self.listeners.entry(Rc::clone(&name)).or_insert_with(|| Vec::with_capacity(1));
-        let place = listeners.partition_point(|other| other.socket < client.socket);
-        listeners.insert(place, Rc::clone(client));
-        joined.names.insert(name);
+        let subscribers =
+            self.subscribers.entry(Rc::clone(&name)).or_insert_with(|| Vec::with_capacity(1));
+        let place = subscribers.partition_point(|other| other.socket < client.socket);
+        subscribers.insert(place, Rc::clone(client));
+        subscriptions.names.insert(name);
         Ok(())
     }
 
     /// A channel without clients is forgotten.
-    pub(crate) fn leave(&mut self, joined: &mut Joined, channel: &[u8], client: SocketId) {
-        if joined.names.remove(channel) {
-            joined.taken.give_back(cost(channel));
+    pub(crate) fn unsubscribe(
+        &mut self,
+        subscriptions: &mut Subscriptions,
+        channel: &[u8],
+        client: SocketId,
+    ) {
+        if subscriptions.names.remove(channel) {
+            subscriptions.reserved.release(cost(channel));
             self.remove(channel, client);
         }
     }
 
     fn remove(&mut self, channel: &[u8], client: SocketId) {
-        let Some(listeners) = self.listeners.get_mut(channel) else { return };
-        let place = listeners.binary_search_by_key(&client, |listener| listener.socket);
+        let Some(subscribers) = self.subscribers.get_mut(channel) else { return };
+        let place = subscribers.binary_search_by_key(&client, |subscriber| subscriber.socket);
         if let Ok(place) = place {
-            listeners.remove(place);
+            subscribers.remove(place);
         }
-        if listeners.is_empty() {
-            self.listeners.remove(channel);
+        if subscribers.is_empty() {
+            self.subscribers.remove(channel);
         }
     }
 
     /// A client that is gone listens no more, but only in steps.
-    pub(crate) fn leave_later(&mut self, client: SocketId, joined: Joined) {
-        if !joined.names.is_empty() {
-            self.leaving.push_back((client, joined));
+    pub(crate) fn unsubscribe_later(&mut self, client: SocketId, subscriptions: Subscriptions) {
+        if !subscriptions.names.is_empty() {
+            self.pending_unsubscribes.push_back((client, subscriptions));
         }
     }
 
-    pub(crate) fn has_leaving(&self) -> bool {
-        !self.leaving.is_empty()
+    pub(crate) fn has_pending_unsubscribes(&self) -> bool {
+        !self.pending_unsubscribes.is_empty()
     }
 
     /// Those who are gone leave no more than so many channels.
-    pub(crate) fn leave_some(&mut self, most: usize) {
+    pub(crate) fn unsubscribe_some(&mut self, most: usize) {
         for _ in 0..most {
-            let Some((client, joined)) = self.leaving.front_mut() else { return };
+            let Some((client, subscriptions)) = self.pending_unsubscribes.front_mut() else {
+                return;
+            };
             let client = *client;
-            match joined.names.pop_first() {
+            match subscriptions.names.pop_first() {
                 Some(name) => self.remove(&name, client),
-                None => drop(self.leaving.pop_front()),
+                None => drop(self.pending_unsubscribes.pop_front()),
             }
         }
     }
 
-    pub(crate) fn clients(&self, channel: &[u8]) -> impl Iterator<Item = &Rc<Record>> {
-        let listeners = self.listeners.get(channel).into_iter().flatten();
-        listeners.filter(|client| !client.is_gone.get())
+    pub(crate) fn clients(&self, channel: &[u8]) -> impl Iterator<Item = &Rc<ClientRecord>> {
+        let subscribers = self.subscribers.get(channel).into_iter().flatten();
+        subscribers.filter(|client| !client.is_closed.get())
     }
 }
 
-impl Joined {
-    pub(crate) fn new(memory: &Rc<Memory>) -> Joined {
-        Joined { names: BTreeSet::new(), taken: Taken::new(memory) }
+impl Subscriptions {
+    pub(crate) fn new(memory: &Rc<Memory>) -> Subscriptions {
+        Subscriptions { names: BTreeSet::new(), reserved: Reservation::new(memory) }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use socketserver::{Handler, Input, SendStatus};
 
-use crate::Shared;
-use crate::clients::Record;
+use crate::KvState;
+use crate::clients::ClientRecord;
 use crate::parser::Parser;
 use crate::session::{Cx, Session};
 
@@ -14,18 +14,18 @@ use crate::session::{Cx, Session};
 const FLUSH: usize = 32 << 10;
 
 #[derive(Default)]
-pub(crate) struct Client {
+pub(crate) struct ClientHandler {
     parser: Parser,
     /// There once the connection stands.
     session: Option<Session>,
 }
 
-impl Handler<Shared> for Client {
+impl Handler<KvState> for ClientHandler {
     fn setup(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
         let number = cx.shared.clients.next_number();
         let addr = [cx.io.peer_addr(cx.id), cx.io.local_addr(cx.id)];
         let addr = addr.map(|addr| addr.map_or_else(String::new, |addr| addr.to_string()));
-        let record = Rc::new(Record::new(number, cx.id, addr, cx.io.now()));
+        let record = Rc::new(ClientRecord::new(number, cx.id, addr, cx.io.now()));
         cx.shared.clients.add(&record);
         self.session = Some(Session::new(record, &cx.shared.store.memory));
         Ok(())
@@ -33,82 +33,82 @@ impl Handler<Shared> for Client {
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> io::Result<()> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        if cx.shared.backlogs.holds(cx.id) {
+        if cx.shared.output_queues.contains(cx.id) {
             return Ok(());
         }
         cx.shared.store.turn(cx.io.now());
         cx.shared.replies.protocol = session.record.protocol.get();
-        session.record.heard.set(cx.io.now());
+        session.record.last_active.set(cx.io.now());
         serve(cx, session, &mut self.parser, input);
-        self.parser.rest();
-        cx.shared.wake_when_due(cx.io);
+        self.parser.release_buffers();
+        cx.shared.arm_timer(cx.io);
         Ok(())
     }
 
     /// There is room for more of a large reply. When it is all sent, the library shows what the
     /// client had asked for behind it.
     fn drained(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
-        cx.shared.backlogs.go_on(cx.io, cx.id);
-        cx.shared.wake_when_due(cx.io);
+        cx.shared.output_queues.send_more(cx.io, cx.id);
+        cx.shared.arm_timer(cx.io);
         Ok(())
     }
 
     fn eof(&mut self, cx: &mut Cx<'_>, _rest: &[u8]) -> io::Result<()> {
-        cx.shared.backlogs.close(cx.io, cx.id);
+        cx.shared.output_queues.close(cx.io, cx.id);
         Ok(())
     }
 
     fn shutdown(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
-        cx.shared.backlogs.close(cx.io, cx.id);
+        cx.shared.output_queues.close(cx.io, cx.id);
         Ok(())
     }
 
     fn finish(&mut self, cx: &mut Cx<'_>, _outcome: io::Result<()>) {
         if let Some(session) = self.session.take() {
-            session.record.is_gone.set(true);
-            cx.shared.channels.leave_later(cx.id, session.channels);
+            session.record.is_closed.set(true);
+            cx.shared.channels.unsubscribe_later(cx.id, session.channels);
             cx.shared.clients.remove(session.record.number);
         }
-        cx.shared.backlogs.remove(cx.id);
+        cx.shared.output_queues.remove(cx.id);
         self.parser = Parser::default();
-        cx.shared.wake_when_due(cx.io);
+        cx.shared.arm_timer(cx.io);
     }
 }
 
 /// Answers what has come. When the client does not take the answers it stops; the library shows
 /// the rest again when it has taken them, also when the server is about to end.
 fn serve(cx: &mut Cx<'_>, session: &mut Session, parser: &mut Parser, input: &mut Input<'_>) {
-    while !session.is_over {
+    while !session.is_closing {
         match parser.next(input, &cx.shared.store.memory) {
             Ok(Some(args)) if args.len() == 0 => {}
             Ok(Some(args)) => session.run(cx, &args),
             Ok(None) => break,
-            Err(fault) => {
-                cx.shared.replies.error(&format!("ERR Protocol error: {}", fault.0));
-                session.is_over = true;
+            Err(error) => {
+                cx.shared.replies.error(&format!("ERR Protocol error: {}", error.0));
+                session.is_closing = true;
             }
         }
         let replies = &cx.shared.replies;
         let is_much = replies.bytes.len() >= FLUSH || !replies.larges.is_empty();
-        if is_much && flush(cx) != SendStatus::Queued && !session.is_over {
+        if is_much && flush(cx) != SendStatus::Queued && !session.is_closing {
             return;
         }
     }
     flush(cx);
-    if session.is_over {
-        cx.shared.backlogs.close(cx.io, cx.id);
+    if session.is_closing {
+        cx.shared.output_queues.close(cx.io, cx.id);
     }
 }
 
 fn flush(cx: &mut Cx<'_>) -> SendStatus {
-    let Shared { replies, backlogs, .. } = cx.shared;
+    let KvState { replies, output_queues, .. } = cx.shared;
     if replies.bytes.is_empty() {
         return SendStatus::Queued;
     }
-    let sent = if replies.larges.is_empty() && !backlogs.holds(cx.id) {
+    let sent = if replies.larges.is_empty() && !output_queues.contains(cx.id) {
         cx.io.send(cx.id, &replies.bytes)
     } else {
-        backlogs.reply(cx.io, cx.id, replies)
+        output_queues.reply(cx.io, cx.id, replies)
     };
     replies.bytes.clear();
     replies.larges.clear();

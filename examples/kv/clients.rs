@@ -11,19 +11,19 @@ use socketserver::SocketId;
 use crate::replies::Protocol;
 
 /// Bytes of a name, or of what a client says about its library.
-const MAX_WORD: usize = 256;
+const MAX_ATTRIBUTE: usize = 256;
 
 /// All clients, by their number.
 #[derive(Debug, Default)]
-pub(crate) struct Clients {
-    by_number: BTreeMap<u64, Rc<Record>>,
+pub(crate) struct ClientTable {
+    by_number: BTreeMap<u64, Rc<ClientRecord>>,
     /// So many have come.
-    numbered: u64,
+    last_number: u64,
 }
 
 /// What others may know of a client.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct ClientRecord {
     pub(crate) number: u64,
     pub(crate) socket: SocketId,
     pub(crate) addr: String,
@@ -31,19 +31,19 @@ pub(crate) struct Record {
     pub(crate) since: Instant,
     pub(crate) protocol: Cell<Protocol>,
     /// Its connection has ended.
-    pub(crate) is_gone: Cell<bool>,
+    pub(crate) is_closed: Cell<bool>,
     /// When it was heard last, and what it said.
-    pub(crate) heard: Cell<Instant>,
+    pub(crate) last_active: Cell<Instant>,
     pub(crate) command: Cell<&'static str>,
     pub(crate) channels: Cell<usize>,
     pub(crate) watched: Cell<usize>,
     /// Commands that wait for `EXEC`, once there was `MULTI`.
     pub(crate) queued: Cell<Option<usize>>,
-    words: RefCell<Words>,
+    attributes: RefCell<Attributes>,
 }
 
 #[derive(Debug, Default)]
-struct Words {
+struct Attributes {
     name: String,
     library: String,
     version: String,
@@ -51,20 +51,20 @@ struct Words {
 
 /// What a client may say about itself.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Word {
+pub(crate) enum Attribute {
     Name,
     Library,
     Version,
 }
 
-impl Clients {
+impl ClientTable {
     /// A number that no client ever had.
     pub(crate) fn next_number(&mut self) -> u64 {
-        self.numbered += 1;
-        self.numbered
+        self.last_number += 1;
+        self.last_number
     }
 
-    pub(crate) fn add(&mut self, record: &Rc<Record>) {
+    pub(crate) fn add(&mut self, record: &Rc<ClientRecord>) {
         self.by_number.insert(record.number, Rc::clone(record));
     }
 
@@ -72,11 +72,11 @@ impl Clients {
         self.by_number.remove(&number);
     }
 
-    pub(crate) fn get(&self, number: u64) -> Option<&Rc<Record>> {
+    pub(crate) fn get(&self, number: u64) -> Option<&Rc<ClientRecord>> {
         self.by_number.get(&number)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Rc<Record>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Rc<ClientRecord>> {
         self.by_number.values()
     }
 
@@ -85,43 +85,48 @@ impl Clients {
     }
 }
 
-impl Record {
-    pub(crate) fn new(number: u64, socket: SocketId, addr: [String; 2], now: Instant) -> Record {
+impl ClientRecord {
+    pub(crate) fn new(
+        number: u64,
+        socket: SocketId,
+        addr: [String; 2],
+        now: Instant,
+    ) -> ClientRecord {
         let [addr, local_addr] = addr;
-        Record {
+        ClientRecord {
             number,
             socket,
             addr,
             local_addr,
             since: now,
             protocol: Cell::default(),
-            is_gone: Cell::default(),
-            heard: Cell::new(now),
+            is_closed: Cell::default(),
+            last_active: Cell::new(now),
             command: Cell::new("NULL"),
             channels: Cell::default(),
             watched: Cell::default(),
             queued: Cell::default(),
-            words: RefCell::default(),
+            attributes: RefCell::default(),
         }
     }
 
     pub(crate) fn name(&self) -> String {
-        self.words.borrow().name.clone()
+        self.attributes.borrow().name.clone()
     }
 
-    pub(crate) fn forget_name(&self) {
-        self.words.borrow_mut().name.clear();
+    pub(crate) fn clear_name(&self) {
+        self.attributes.borrow_mut().name.clear();
     }
 
     /// Only what can stand in a line of words without quotes; `false` when it is something else.
-    pub(crate) fn say(&self, which: Word, said: &[u8]) -> bool {
-        let is_word = said.len() <= MAX_WORD && said.iter().all(u8::is_ascii_graphic);
+    pub(crate) fn set_attribute(&self, which: Attribute, said: &[u8]) -> bool {
+        let is_word = said.len() <= MAX_ATTRIBUTE && said.iter().all(u8::is_ascii_graphic);
         let Some(said) = std::str::from_utf8(said).ok().filter(|_| is_word) else { return false };
-        let mut words = self.words.borrow_mut();
+        let mut attributes = self.attributes.borrow_mut();
         let word = match which {
-            Word::Name => &mut words.name,
-            Word::Library => &mut words.library,
-            Word::Version => &mut words.version,
+            Attribute::Name => &mut attributes.name,
+            Attribute::Library => &mut attributes.library,
+            Attribute::Version => &mut attributes.version,
         };
         *word = said.into();
         true
@@ -130,7 +135,7 @@ impl Record {
     /// The line of `CLIENT LIST`; what this server does not have is what it is in a Redis that does
     /// not use it.
     pub(crate) fn line(&self, now: Instant, to: &mut String) {
-        let words = self.words.borrow();
+        let attributes = self.attributes.borrow();
         let seconds = |since: Instant| now.saturating_duration_since(since).as_secs();
         let multi = self.queued.get().map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX));
         let (subscribed, watched) = (self.channels.get(), self.watched.get());
@@ -149,13 +154,13 @@ impl Record {
             self.number,
             self.addr,
             self.local_addr,
-            words.name,
+            attributes.name,
             seconds(self.since),
-            seconds(self.heard.get()),
+            seconds(self.last_active.get()),
             self.command.get(),
             self.protocol.get().number(),
-            words.library,
-            words.version,
+            attributes.library,
+            attributes.version,
         );
     }
 }

@@ -2,24 +2,24 @@
 
 use std::ops::RangeInclusive;
 
-use crate::apart::Apart;
-use crate::memory::Refused;
+use crate::large_command::LargeCommand;
+use crate::memory::{CommandError, CommandResult};
 use crate::parser::Args;
 use crate::session::{Cx, Session};
 use crate::table::COMMANDS;
 
 /// What stands for the command's name in a text that refuses it.
 const NAME: char = '%';
-pub(crate) const WRONG_NUMBER: Refused = "ERR wrong number of arguments for '%' command";
-pub(crate) const SYNTAX: Refused = "ERR syntax error";
+pub(crate) const WRONG_NUMBER: CommandError = "ERR wrong number of arguments for '%' command";
+pub(crate) const SYNTAX: CommandError = "ERR syntax error";
 
 /// Bytes of what a client said that are shown to it when nobody knows such a command.
 const MAX_SHOWN: usize = 128;
 
-pub(crate) type Run = fn(&mut Cx<'_>, &mut Session, &Args<'_>) -> Result<(), Refused>;
+pub(crate) type CommandFn = fn(&mut Cx<'_>, &mut Session, &Args<'_>) -> CommandResult;
 
 /// The name, how it is called in a list, how many arguments it takes behind it, and what does it.
-pub(crate) type Subcommand = (&'static str, &'static str, RangeInclusive<usize>, Run);
+pub(crate) type Subcommand = (&'static str, &'static str, RangeInclusive<usize>, CommandFn);
 
 #[derive(Debug)]
 pub(crate) struct Command {
@@ -34,9 +34,9 @@ pub(crate) struct Command {
     /// how far it is from one to the next; 0 for none.
     pub(crate) keys: (i8, i8, i8),
     large: TakesLarge,
-    when: When,
+    availability: Availability,
     subcommands: &'static [Subcommand],
-    run: Run,
+    run: CommandFn,
     pub(crate) summary: &'static str,
 }
 
@@ -51,12 +51,12 @@ pub(crate) enum TakesLarge {
 
 /// What is special about when it is done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum When {
+enum Availability {
     Plain,
     /// Also by a client that listens to channels; its replies are messages.
-    Listening,
+    PubSub,
     /// In a transaction it is not queued.
-    AtOnce,
+    NotQueued,
     /// Neither queued nor refused to a client that listens to channels.
     Always,
 }
@@ -65,7 +65,7 @@ enum When {
 pub(crate) const fn row(
     name: &'static str,
     args: RangeInclusive<usize>,
-    run: Run,
+    run: CommandFn,
     summary: &'static str,
 ) -> Command {
     Command {
@@ -75,7 +75,7 @@ pub(crate) const fn row(
         flags: &["fast"],
         keys: (0, 0, 0),
         large: TakesLarge::Nowhere,
-        when: When::Plain,
+        availability: Availability::Plain,
         subcommands: &[],
         run,
         summary,
@@ -100,19 +100,19 @@ impl Command {
         self
     }
 
-    pub(crate) const fn listening(mut self) -> Command {
-        self.when = When::Listening;
+    pub(crate) const fn pubsub(mut self) -> Command {
+        self.availability = Availability::PubSub;
         self.flags = &["pubsub"];
         self
     }
 
-    pub(crate) const fn at_once(mut self) -> Command {
-        self.when = When::AtOnce;
+    pub(crate) const fn not_queued(mut self) -> Command {
+        self.availability = Availability::NotQueued;
         self
     }
 
     pub(crate) const fn always(mut self) -> Command {
-        self.when = When::Always;
+        self.availability = Availability::Always;
         self
     }
 
@@ -132,8 +132,8 @@ impl Command {
         if !command.takes(args.len()) {
             return Err(command.refusal(WRONG_NUMBER));
         }
-        match args.apart {
-            Some(apart) => command.check(apart),
+        match args.large_command {
+            Some(large_command) => command.check(large_command),
             None => Ok(command),
         }
     }
@@ -145,8 +145,8 @@ impl Command {
     }
 
     #[cold]
-    fn check(&'static self, apart: &Apart) -> Result<&'static Command, String> {
-        if let Some(refused) = apart.refused {
+    fn check(&'static self, large_command: &LargeCommand) -> Result<&'static Command, String> {
+        if let Some(refused) = large_command.refused {
             return Err(refused.into());
         }
         let takes = |nth: usize| match self.large {
@@ -154,7 +154,7 @@ impl Command {
             TakesLarge::At(place) => place == nth,
             TakesLarge::Pairs => nth % 2 == 0,
         };
-        if apart.larges().iter().all(|(nth, _)| takes(*nth)) {
+        if large_command.larges().iter().all(|(nth, _)| takes(*nth)) {
             Ok(self)
         } else {
             Err("ERR only values may be so long".into())
@@ -180,7 +180,7 @@ impl Command {
     }
 
     #[cold]
-    fn refusal(&self, refused: Refused) -> String {
+    fn refusal(&self, refused: CommandError) -> String {
         refused.replace(NAME, self.name)
     }
 
@@ -192,24 +192,25 @@ impl Command {
 
     /// Of the groups that Redis' documentation has, the one that it is in.
     pub(crate) fn group(&self) -> &'static str {
-        match (self.when, self.keys) {
-            (When::Listening, _) => "pubsub",
-            (When::AtOnce, _) => "transactions",
+        match (self.availability, self.keys) {
+            (Availability::PubSub, _) => "pubsub",
+            (Availability::NotQueued, _) => "transactions",
             (_, (0, ..)) => "connection",
             _ => "string",
         }
     }
 
     pub(crate) fn is_queued(&self) -> bool {
-        !matches!(self.when, When::AtOnce | When::Always)
+        !matches!(self.availability, Availability::NotQueued | Availability::Always)
     }
 
-    pub(crate) fn is_for_listeners(&self) -> bool {
-        matches!(self.when, When::Listening | When::Always) || self.name == "ping"
+    pub(crate) fn is_for_subscribers(&self) -> bool {
+        matches!(self.availability, Availability::PubSub | Availability::Always)
+            || self.name == "ping"
     }
 
     pub(crate) fn replies_by_messages(&self) -> bool {
-        self.when == When::Listening
+        self.availability == Availability::PubSub
     }
 }
 
@@ -219,7 +220,7 @@ pub(crate) fn perform_subcommand(
     cx: &mut Cx<'_>,
     me: &mut Session,
     args: &Args<'_>,
-) -> Result<(), Refused> {
+) -> CommandResult {
     match subcommand(subcommands, args) {
         Ok((_, name, _, run)) => {
             me.record.command.set(name);

@@ -1,25 +1,25 @@
 //! Commands about the connection itself.
 
-use crate::clients::Word;
+use crate::clients::Attribute;
 use crate::command::{SYNTAX, WRONG_NUMBER, is};
-use crate::memory::Refused;
+use crate::memory::{CommandError, CommandResult};
 use crate::number::integer;
 use crate::parser::Args;
 use crate::replies::Protocol;
 use crate::session::{Cx, Session};
 use crate::store::NO_INTEGER;
 
-pub(crate) const BAD_NAME: Refused =
+pub(crate) const BAD_NAME: CommandError =
     "ERR Client names cannot contain spaces, newlines or special characters.";
-const WRONG_USER: Refused = "WRONGPASS invalid username-password pair or user is disabled.";
+const WRONG_USER: CommandError = "WRONGPASS invalid username-password pair or user is disabled.";
 
 /// `PING [text]`; to a client that listens to channels the answer looks like a message.
-pub(crate) fn ping(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn ping(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     let replies = &mut cx.shared.replies;
     if args.len() > 2 {
         return Err(WRONG_NUMBER);
     }
-    if me.is_listener() {
+    if me.is_subscriber() {
         replies.array(2);
         replies.bulk(b"pong");
         replies.value(args.value(1));
@@ -31,13 +31,13 @@ pub(crate) fn ping(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result
     Ok(())
 }
 
-pub(crate) fn echo(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn echo(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     cx.shared.replies.value(args.value(1));
     Ok(())
 }
 
 /// `HELLO [2 | 3 [AUTH user password] [SETNAME name]]`
-pub(crate) fn hello(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn hello(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     let protocol = match (args.len(), args.get(1)) {
         (1, _) => me.record.protocol.get(),
         (_, b"2") => Protocol::Resp2,
@@ -57,7 +57,7 @@ pub(crate) fn hello(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Resul
             return Err(SYNTAX);
         }
     }
-    if name.is_some_and(|name| !me.record.say(Word::Name, name)) {
+    if name.is_some_and(|name| !me.record.set_attribute(Attribute::Name, name)) {
         return Err(BAD_NAME);
     }
     me.set_protocol(&mut cx.shared.replies, protocol);
@@ -86,7 +86,7 @@ fn greet(cx: &mut Cx<'_>, me: &Session) {
 
 /// `AUTH [user] password`. There are no passwords: as in a Redis without any, the user `default` may
 /// say whatever it likes, but a password alone is probably meant for another server.
-pub(crate) fn auth(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn auth(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     if args.len() > 3 {
         return Err(SYNTAX);
     }
@@ -99,12 +99,12 @@ pub(crate) fn auth(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Resul
     Ok(())
 }
 
-fn check(user: &[u8]) -> Result<(), Refused> {
+fn check(user: &[u8]) -> CommandResult {
     if user == b"default" { Ok(()) } else { Err(WRONG_USER) }
 }
 
 /// `SELECT 0`
-pub(crate) fn select(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn select(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     match integer(args.get(1)) {
         Some(0) => cx.shared.replies.simple("OK"),
         Some(_) => return Err("ERR DB index is out of range"),
@@ -113,14 +113,14 @@ pub(crate) fn select(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Res
     Ok(())
 }
 
-pub(crate) fn reset(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn reset(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> CommandResult {
     me.reset(cx);
     cx.shared.replies.simple("RESET");
     Ok(())
 }
 
-pub(crate) fn quit(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {
-    me.is_over = true;
+pub(crate) fn quit(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> CommandResult {
+    me.is_closing = true;
     cx.shared.replies.simple("OK");
     Ok(())
 }

@@ -2,17 +2,17 @@
 
 use crate::clock::Millis;
 use crate::command::{is, text};
-use crate::memory::Refused;
+use crate::memory::{CommandError, CommandResult};
 use crate::number::integer;
 use crate::parser::Args;
 use crate::session::{Cx, Session};
 use crate::store::{Expiry, NO_INTEGER, Store};
 
-const NO_TIME: Refused = "ERR invalid expire time in '%' command";
+const NO_TIME: CommandError = "ERR invalid expire time in '%' command";
 
 /// What a time is counted in, and from when.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Unit {
+pub(crate) enum TimeUnit {
     Seconds,
     Millis,
     /// Since 1970.
@@ -20,10 +20,10 @@ pub(crate) enum Unit {
     MillisAt,
 }
 
-impl Unit {
+impl TimeUnit {
     /// As the options of `SET` call them.
-    pub(crate) fn named(word: &[u8]) -> Option<Unit> {
-        use Unit::{Millis, MillisAt, Seconds, SecondsAt};
+    pub(crate) fn named(word: &[u8]) -> Option<TimeUnit> {
+        use TimeUnit::{Millis, MillisAt, Seconds, SecondsAt};
         let names = [("EX", Seconds), ("PX", Millis), ("EXAT", SecondsAt), ("PXAT", MillisAt)];
         names.into_iter().find(|(name, _)| is(word, name)).map(|(_, unit)| unit)
     }
@@ -31,18 +31,20 @@ impl Unit {
     /// The time on the clock of the store.
     fn time(self, store: &Store, count: i64) -> Option<Millis> {
         let millis = match self {
-            Unit::Seconds | Unit::SecondsAt => count.checked_mul(1_000)?,
-            Unit::Millis | Unit::MillisAt => count,
+            TimeUnit::Seconds | TimeUnit::SecondsAt => count.checked_mul(1_000)?,
+            TimeUnit::Millis | TimeUnit::MillisAt => count,
         };
         match self {
-            Unit::Seconds | Unit::Millis => store.now().checked_add(millis),
-            Unit::SecondsAt | Unit::MillisAt => Some(millis.saturating_sub(store.clock.stepped())),
+            TimeUnit::Seconds | TimeUnit::Millis => store.now().checked_add(millis),
+            TimeUnit::SecondsAt | TimeUnit::MillisAt => {
+                Some(millis.saturating_sub(store.clock.stepped()))
+            }
         }
     }
 }
 
 /// A time for what is set now; it must be later than 1970, or than now.
-pub(crate) fn later(store: &Store, count: &[u8], unit: Unit) -> Result<Millis, Refused> {
+pub(crate) fn later(store: &Store, count: &[u8], unit: TimeUnit) -> Result<Millis, CommandError> {
     let count = integer(count).ok_or(NO_INTEGER)?;
     Some(count).filter(|n| *n > 0).and_then(|n| unit.time(store, n)).ok_or(NO_TIME)
 }
@@ -53,35 +55,31 @@ pub(crate) fn set(store: &mut Store, key: &[u8], at: Millis) -> bool {
 }
 
 /// Whether there was a time.
-pub(crate) fn forget(store: &mut Store, key: &[u8]) -> bool {
+pub(crate) fn clear(store: &mut Store, key: &[u8]) -> bool {
     let had = matches!(store.expiry(key), Some(Expiry::At(_)));
     had && store.expire(key, None)
 }
 
-pub(crate) fn expire(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
-    expire_in(cx, args, Unit::Seconds)
+pub(crate) fn expire(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
+    expire_in(cx, args, TimeUnit::Seconds)
 }
 
-pub(crate) fn pexpire(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
-    expire_in(cx, args, Unit::Millis)
+pub(crate) fn pexpire(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
+    expire_in(cx, args, TimeUnit::Millis)
 }
 
-pub(crate) fn expireat(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
-    expire_in(cx, args, Unit::SecondsAt)
+pub(crate) fn expireat(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
+    expire_in(cx, args, TimeUnit::SecondsAt)
 }
 
-pub(crate) fn pexpireat(
-    cx: &mut Cx<'_>,
-    _me: &mut Session,
-    args: &Args<'_>,
-) -> Result<(), Refused> {
-    expire_in(cx, args, Unit::MillisAt)
+pub(crate) fn pexpireat(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
+    expire_in(cx, args, TimeUnit::MillisAt)
 }
 
 /// `EXPIRE key time [NX | XX | GT | LT]`
-fn expire_in(cx: &mut Cx<'_>, args: &Args<'_>, unit: Unit) -> Result<(), Refused> {
+fn expire_in(cx: &mut Cx<'_>, args: &Args<'_>, unit: TimeUnit) -> CommandResult {
     let (store, replies) = (&mut cx.shared.store, &mut cx.shared.replies);
-    let condition = match Condition::of(args) {
+    let condition = match ExpireCondition::of(args) {
         Ok(condition) => condition,
         Err(what) => {
             replies.error(&what);
@@ -98,7 +96,7 @@ fn expire_in(cx: &mut Cx<'_>, args: &Args<'_>, unit: Unit) -> Result<(), Refused
 
 /// When a new time is taken.
 #[derive(Clone, Copy, Debug, Default)]
-struct Condition {
+struct ExpireCondition {
     /// Not if there is one.
     nx: bool,
     /// Only if there is one.
@@ -109,10 +107,10 @@ struct Condition {
     lt: bool,
 }
 
-impl Condition {
-    fn of(args: &Args<'_>) -> Result<Condition, String> {
-        let mut condition = Condition::default();
-        let Condition { nx, xx, gt, lt } = &mut condition;
+impl ExpireCondition {
+    fn of(args: &Args<'_>) -> Result<ExpireCondition, String> {
+        let mut condition = ExpireCondition::default();
+        let ExpireCondition { nx, xx, gt, lt } = &mut condition;
         for word in args.skip(3) {
             let mut known = [("NX", &mut *nx), ("XX", xx), ("GT", gt), ("LT", lt)];
             let Some((_, option)) = known.iter_mut().find(|(name, _)| is(word, name)) else {
@@ -120,7 +118,7 @@ impl Condition {
             };
             **option = true;
         }
-        let Condition { nx, xx, gt, lt } = condition;
+        let ExpireCondition { nx, xx, gt, lt } = condition;
         match () {
             () if nx && (xx || gt || lt) => {
                 Err("ERR NX and XX, GT or LT options at the same time are not compatible".into())
@@ -134,7 +132,7 @@ impl Condition {
 
     /// A key without a time stays for ever.
     fn allows(self, before: Expiry, at: Millis) -> bool {
-        let Condition { nx, xx, gt, lt } = self;
+        let ExpireCondition { nx, xx, gt, lt } = self;
         match before {
             Expiry::At(before) => !nx && (!gt || at > before) && (!lt || at < before),
             Expiry::Never | Expiry::Keep => !xx && !gt,
@@ -142,33 +140,25 @@ impl Condition {
     }
 }
 
-pub(crate) fn persist(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
-    let had = forget(&mut cx.shared.store, args.get(1));
+pub(crate) fn persist(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
+    let had = clear(&mut cx.shared.store, args.get(1));
     cx.shared.replies.count(usize::from(had));
     Ok(())
 }
 
-pub(crate) fn ttl(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn ttl(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     time(cx, args, |store, at| seconds(at.saturating_sub(store.now())))
 }
 
-pub(crate) fn pttl(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn pttl(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     time(cx, args, |store, at| at.saturating_sub(store.now()))
 }
 
-pub(crate) fn expiretime(
-    cx: &mut Cx<'_>,
-    _me: &mut Session,
-    args: &Args<'_>,
-) -> Result<(), Refused> {
+pub(crate) fn expiretime(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     time(cx, args, |store, at| seconds(at.saturating_add(store.clock.stepped())))
 }
 
-pub(crate) fn pexpiretime(
-    cx: &mut Cx<'_>,
-    _me: &mut Session,
-    args: &Args<'_>,
-) -> Result<(), Refused> {
+pub(crate) fn pexpiretime(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     time(cx, args, |store, at| at.saturating_add(store.clock.stepped()))
 }
 
@@ -177,7 +167,7 @@ fn time(
     cx: &mut Cx<'_>,
     args: &Args<'_>,
     what: impl FnOnce(&Store, Millis) -> i64,
-) -> Result<(), Refused> {
+) -> CommandResult {
     let store = &cx.shared.store;
     cx.shared.replies.integer(match store.expiry(args.get(1)) {
         Some(Expiry::At(at)) => what(store, at),

@@ -30,39 +30,41 @@ pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
 }
 
 /// What stands for one byte.
-enum One<'p> {
+enum PatternItem<'p> {
     Any,
     Byte(u8),
     Class { bytes: &'p [u8], accepts: bool },
 }
 
 /// The first of a pattern that does not begin with a star, and what follows.
-fn one(pattern: &[u8]) -> Option<(One<'_>, &[u8])> {
+fn one(pattern: &[u8]) -> Option<(PatternItem<'_>, &[u8])> {
     Some(match pattern {
         [] => return None,
-        [b'?', behind @ ..] => (One::Any, behind),
+        [b'?', behind @ ..] => (PatternItem::Any, behind),
         [b'[', b'^', class @ ..] => until_bracket(class, false),
         [b'[', class @ ..] => until_bracket(class, true),
-        [b'\\', byte, behind @ ..] | [byte, behind @ ..] => (One::Byte(*byte), behind),
+        [b'\\', byte, behind @ ..] | [byte, behind @ ..] => (PatternItem::Byte(*byte), behind),
     })
 }
 
 /// A class without its end goes on to the end.
-fn until_bracket(class: &[u8], accepts: bool) -> (One<'_>, &[u8]) {
+fn until_bracket(class: &[u8], accepts: bool) -> (PatternItem<'_>, &[u8]) {
     let mut end = 0;
     while let Some(byte) = class.get(end).filter(|byte| **byte != b']') {
         end += if *byte == b'\\' { 2 } else { 1 };
     }
     let (bytes, behind) = class.split_at(end.min(class.len()));
-    (One::Class { bytes, accepts }, behind.get(1..).unwrap_or_default())
+    (PatternItem::Class { bytes, accepts }, behind.get(1..).unwrap_or_default())
 }
 
-impl One<'_> {
+impl PatternItem<'_> {
     fn accepts(&self, byte: u8) -> bool {
         match self {
-            One::Any => true,
-            One::Byte(wanted) => byte.eq_ignore_ascii_case(wanted),
-            One::Class { bytes, accepts } => is_in(bytes, byte.to_ascii_lowercase()) == *accepts,
+            PatternItem::Any => true,
+            PatternItem::Byte(wanted) => byte.eq_ignore_ascii_case(wanted),
+            PatternItem::Class { bytes, accepts } => {
+                is_in(bytes, byte.to_ascii_lowercase()) == *accepts
+            }
         }
     }
 }

@@ -6,16 +6,16 @@ use crate::clock::since_1970;
 use crate::command::{SYNTAX, Subcommand, is, perform_subcommand, text};
 use crate::glob::matches;
 use crate::large::MAX_VALUE;
-use crate::memory::Refused;
+use crate::memory::CommandResult;
 use crate::parser::{Args, MAX_LINE};
 use crate::session::{Cx, Session};
-use crate::{MAX_CLIENTS, backlog};
+use crate::{MAX_CLIENTS, output_queue};
 
 /// The version of Redis of which the commands that are here behave alike.
 const REDIS_VERSION: &str = "7.2.0";
 
 /// `INFO [section...]`
-pub(crate) fn info(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn info(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     let mut all = String::new();
     for (name, lines) in sections(cx) {
         let is_wanted = |word: &[u8]| {
@@ -67,7 +67,7 @@ fn sections(cx: &Cx<'_>) -> [(&'static str, String); 6] {
 }
 
 /// `TIME`
-pub(crate) fn time(cx: &mut Cx<'_>, _me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn time(cx: &mut Cx<'_>, _me: &mut Session, _args: &Args<'_>) -> CommandResult {
     let now = since_1970();
     cx.shared.replies.array(2);
     cx.shared.replies.bulk(now.as_secs().to_string().as_bytes());
@@ -82,12 +82,12 @@ pub(crate) static CONFIG: &[Subcommand] = &[
 ];
 
 /// `CONFIG subcommand...`; nothing can be set while the server runs.
-pub(crate) fn config(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn config(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     perform_subcommand(CONFIG, cx, me, args)
 }
 
 /// `CONFIG GET pattern...`
-fn config_get(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+fn config_get(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     let all = settings(cx);
     let is_wanted = |name: &str| args.skip(2).any(|pattern| matches(pattern, name.as_bytes()));
     let wanted: Vec<_> = all.iter().filter(|(name, _)| is_wanted(name)).collect();
@@ -100,7 +100,7 @@ fn config_get(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(),
 }
 
 /// `CONFIG SET name value...`
-fn config_set(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+fn config_set(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     if args.len() % 2 == 1 {
         return Err(SYNTAX);
     }
@@ -118,18 +118,14 @@ fn config_set(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(),
 }
 
 /// `CONFIG RESETSTAT`; there are no statistics.
-fn config_reset_statistics(
-    cx: &mut Cx<'_>,
-    _me: &mut Session,
-    _args: &Args<'_>,
-) -> Result<(), Refused> {
+fn config_reset_statistics(cx: &mut Cx<'_>, _me: &mut Session, _args: &Args<'_>) -> CommandResult {
     cx.shared.replies.simple("OK");
     Ok(())
 }
 
 /// Under the names that they have in Redis.
 fn settings(cx: &Cx<'_>) -> [(&'static str, String); 12] {
-    let waiting = backlog::MAX_WAITING;
+    let max_queued = output_queue::MAX_QUEUED_MESSAGES;
     [
         ("save", String::new()),
         ("appendonly", "no".into()),
@@ -142,6 +138,6 @@ fn settings(cx: &Cx<'_>) -> [(&'static str, String); 12] {
         ("tcp-keepalive", "300".into()),
         ("proto-max-bulk-len", MAX_VALUE.to_string()),
         ("proto-inline-max-size", MAX_LINE.to_string()),
-        ("client-output-buffer-limit", format!("pubsub {waiting} 0 0")),
+        ("client-output-buffer-limit", format!("pubsub {max_queued} 0 0")),
     ]
 }

@@ -7,8 +7,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::memory::{Memory, Refused};
-use crate::value::Bytes;
+use crate::memory::{CommandError, CommandResult, Memory};
+use crate::value::ValueRef;
 
 /// Bytes of one value.
 pub(crate) const MAX_VALUE: usize = 512 << 20;
@@ -47,7 +47,7 @@ impl Large {
     }
 
     /// Puts bytes behind the others.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), Refused> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> CommandResult {
         let pieces = self.own(bytes.len())?;
         let mut rest = bytes;
         // Small additions fill the last piece, so that there are never many that are short.
@@ -60,14 +60,14 @@ impl Large {
         Ok(())
     }
 
-    pub(crate) fn push_all(&mut self, more: Bytes<'_>) -> Result<(), Refused> {
+    pub(crate) fn push_all(&mut self, more: ValueRef<'_>) -> CommandResult {
         match more {
-            Bytes::Small(bytes) => self.push(bytes),
-            Bytes::Large(large) => self.push_pieces(large),
+            ValueRef::Small(bytes) => self.push(bytes),
+            ValueRef::Large(large) => self.push_pieces(large),
         }
     }
 
-    fn push_pieces(&mut self, other: &Large) -> Result<(), Refused> {
+    fn push_pieces(&mut self, other: &Large) -> CommandResult {
         let pieces = self.own(other.len())?;
         pieces.list.extend(other.pieces().cloned());
         Ok(())
@@ -75,10 +75,10 @@ impl Large {
 
     /// Its pieces, to which so many bytes are to be added; those of a value that somebody else shares
     /// stay as they are, and this becomes another one.
-    fn own(&mut self, more: usize) -> Result<&mut Pieces, Refused> {
+    fn own(&mut self, more: usize) -> Result<&mut Pieces, CommandError> {
         let is_shared = Rc::strong_count(&self.0) > 1;
         let copied = if is_shared { self.len() } else { 0 };
-        self.0.memory.take(copied + more)?;
+        self.0.memory.reserve(copied + more)?;
         let pieces = Rc::make_mut(&mut self.0);
         pieces.len += more;
         Ok(pieces)

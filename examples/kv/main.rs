@@ -18,20 +18,16 @@ use std::time::{Duration, Instant};
 
 use socketserver::{Io, Options, Server, SocketId, TimerId};
 
-use backlog::Backlogs;
 use channels::Channels;
-use client::Client;
-use clients::Clients;
+use client::ClientHandler;
+use clients::ClientTable;
+use output_queue::OutputQueues;
 use replies::Replies;
 use store::Store;
 
-mod about;
-mod absent;
-mod apart;
-mod backlog;
-mod catalogue;
 mod channels;
 mod client;
+mod client_command;
 mod clients;
 mod clock;
 mod command;
@@ -40,9 +36,14 @@ mod entries;
 mod expiry;
 mod glob;
 mod info;
+mod inline_command;
+mod introspection;
 mod large;
+mod large_command;
 mod memory;
+mod missing_keys;
 mod number;
+mod output_queue;
 mod parser;
 #[path = "../support/program.rs"]
 mod program;
@@ -56,9 +57,8 @@ mod subscriptions;
 mod table;
 mod transaction;
 mod value;
-mod words;
 
-const USAGE: &str = "usage: kv [ADDR [BYTES OF MEMORY [MICROSECONDS TO SPIN]]]
+const USAGE: &str = "usage: kv [ADDR [BYTES OF MEMORY [MICROSECONDS TO BUSY_POLL]]]
 
 Listens on 127.0.0.1:6379 unless told otherwise, keeps up to 1 GiB, and looks for more for 50
 microseconds before it sleeps.";
@@ -72,11 +72,11 @@ const EXPIRED_PER_TURN: usize = 1_000;
 /// Pieces of large values, or keys of a table that was emptied, freed at once.
 const FREED_PER_TURN: usize = 64;
 /// Channels that clients who are gone leave at once.
-const LEFT_PER_TURN: usize = 2_000;
+const UNSUBSCRIBED_PER_TURN: usize = 2_000;
 /// Microseconds for which a server that was busy looks for more before it sleeps. Without a pipeline
 /// a client pays for waking it, with every request; looking a little longer costs about as much as
 /// was saved, and answers sooner. An idle server sleeps all the same.
-const SPIN: u64 = 50;
+const BUSY_POLL: u64 = 50;
 /// How long a stop may take.
 const GRACE: Duration = Duration::from_secs(10);
 /// Of warnings about the same there is one in this time.
@@ -85,26 +85,28 @@ const WARN_AGAIN: Duration = Duration::from_secs(60);
 const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
 
 /// What all clients share.
-struct Shared {
+struct KvState {
     store: Store,
     channels: Channels,
-    clients: Clients,
+    clients: ClientTable,
     /// The replies to whoever is served right now.
     replies: Replies,
-    backlogs: Backlogs,
+    output_queues: OutputQueues,
     port: u16,
-    clock: Option<SocketId>,
-    alarm: Option<(Instant, TimerId)>,
+    timer_owner: Option<SocketId>,
+    armed: Option<(Instant, TimerId)>,
     /// When the last warning was written.
     warned: Option<Instant>,
 }
 
-impl Shared {
+impl KvState {
     /// Sets the timer to the next deadline of a key, or to now while something is to be freed.
-    fn wake_when_due(&mut self, io: &mut Io) {
-        let Some(clock) = self.clock else { return };
+    fn arm_timer(&mut self, io: &mut Io) {
+        let Some(clock) = self.timer_owner else { return };
         let after = match self.store.next_deadline() {
-            _ if self.store.memory.has_waiting() || self.channels.has_leaving() => Duration::ZERO,
+            _ if self.store.memory.has_deferred() || self.channels.has_pending_unsubscribes() => {
+                Duration::ZERO
+            }
             Some(at) => {
                 let left = u64::try_from(at.saturating_sub(self.store.clock.at(io.now())));
                 Duration::from_millis(left.unwrap_or(0)).min(LONGEST_SLEEP)
@@ -112,12 +114,12 @@ impl Shared {
             None => return,
         };
         let next = io.now() + after;
-        match self.alarm {
+        match self.armed {
             Some((at, _)) if at <= next => return,
             Some((_, timer)) => drop(io.cancel_timer(timer)),
             None => {}
         }
-        self.alarm = Some((next, io.set_timer(clock, after)));
+        self.armed = Some((next, io.set_timer(clock, after)));
     }
 
     fn warn_of_http(&mut self, addr: &str, now: Instant) {
@@ -133,13 +135,13 @@ impl Shared {
         }
     }
 
-    fn wake(&mut self, io: &mut Io) {
+    fn on_timer(&mut self, io: &mut Io) {
         self.store.turn(io.now());
         self.store.remove_expired(EXPIRED_PER_TURN);
         self.store.memory.free(FREED_PER_TURN);
-        self.channels.leave_some(LEFT_PER_TURN);
-        self.alarm = None;
-        self.wake_when_due(io);
+        self.channels.unsubscribe_some(UNSUBSCRIBED_PER_TURN);
+        self.armed = None;
+        self.arm_timer(io);
     }
 }
 
@@ -150,7 +152,7 @@ fn main() -> ExitCode {
         if memory == 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "0 bytes hold nothing"));
         }
-        let busy_poll = number("MICROSECONDS TO SPIN", words.get(2), SPIN)?;
+        let busy_poll = number("MICROSECONDS TO BUSY_POLL", words.get(2), BUSY_POLL)?;
         serve(addr, memory, Duration::from_micros(busy_poll))
     })
 }
@@ -168,27 +170,27 @@ fn serve(addr: OsString, memory: usize, busy_poll: Duration) -> io::Result<()> {
         max_connections: MAX_CLIENTS,
         busy_poll,
         input_limit: 2 * parser::MAX_COMMAND,
-        output_limit: backlog::MAX_WAITING,
+        output_limit: output_queue::MAX_QUEUED_MESSAGES,
         ..Options::default()
     };
-    let shared = Shared {
+    let shared = KvState {
         store: Store::new(memory, Instant::now()),
         channels: Channels::default(),
-        clients: Clients::default(),
+        clients: ClientTable::default(),
         replies: Replies::default(),
-        backlogs: Backlogs::default(),
+        output_queues: OutputQueues::default(),
         port: 0,
-        clock: None,
-        alarm: None,
+        timer_owner: None,
+        armed: None,
         warned: None,
     };
     let mut server = Server::with_shared(shared, options)?;
     let clock = server.add_timer_handler(|cx| {
-        cx.shared.wake(cx.io);
+        cx.shared.on_timer(cx.io);
         Ok(())
     })?;
-    server.shared_mut().clock = Some(clock);
-    let listener = server.listen(addr, |_peer| Client::default())?;
+    server.shared_mut().timer_owner = Some(clock);
+    let listener = server.listen(addr, |_peer| ClientHandler::default())?;
     signals::stop_on_signals(&mut server, GRACE)?;
     if let Some(addr) = server.io().local_addr(listener) {
         server.shared_mut().port = addr.port().unwrap_or_default();

@@ -8,31 +8,34 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Why a command is not done, as the client is told.
-pub(crate) type Refused = &'static str;
+pub(crate) type CommandError = &'static str;
 
-const FULL: Refused = "OOM command not allowed when used memory > 'maxmemory'.";
+/// What a command returns; its replies are in `cx.shared.replies`.
+pub(crate) type CommandResult = Result<(), CommandError>;
+
+const FULL: CommandError = "OOM command not allowed when used memory > 'maxmemory'.";
 
 #[derive(Debug)]
 pub(crate) struct Memory {
     /// Never above the limit.
     used: Cell<usize>,
     limit: usize,
-    waiting: RefCell<VecDeque<Waiting>>,
+    deferred: RefCell<VecDeque<DeferredFree>>,
 }
 
 /// Each step frees one thing and says how many bytes of the account that was.
-struct Waiting(Box<dyn Iterator<Item = usize>>);
+struct DeferredFree(Box<dyn Iterator<Item = usize>>);
 
 impl Memory {
     pub(crate) fn new(limit: usize) -> Memory {
-        Memory { used: Cell::new(0), limit, waiting: RefCell::default() }
+        Memory { used: Cell::new(0), limit, deferred: RefCell::default() }
     }
 
     /// Room for so many bytes, which count from now on. What only waits to be freed is freed for it,
     /// as far as it is needed.
     #[inline]
-    pub(crate) fn take(&self, bytes: usize) -> Result<(), Refused> {
-        if bytes > self.room() && !self.make_room(bytes) {
+    pub(crate) fn reserve(&self, bytes: usize) -> CommandResult {
+        if bytes > self.available() && !self.free_enough(bytes) {
             return Err(FULL);
         }
         self.used.set(self.used.get() + bytes);
@@ -40,30 +43,30 @@ impl Memory {
     }
 
     #[inline]
-    pub(crate) fn give_back(&self, bytes: usize) {
+    pub(crate) fn release(&self, bytes: usize) {
         debug_assert!(bytes <= self.used.get());
         self.used.set(self.used.get().saturating_sub(bytes));
     }
 
     /// What took `before` bytes takes `after`.
     #[inline]
-    pub(crate) fn resize(&self, before: usize, after: usize) -> Result<(), Refused> {
+    pub(crate) fn resize(&self, before: usize, after: usize) -> CommandResult {
         if after > before {
-            self.take(after - before)
+            self.reserve(after - before)
         } else {
-            self.give_back(before - after);
+            self.release(before - after);
             Ok(())
         }
     }
 
     #[inline]
-    pub(crate) fn room(&self) -> usize {
+    pub(crate) fn available(&self) -> usize {
         self.limit - self.used.get()
     }
 
     #[cold]
-    pub(crate) fn make_room(&self, bytes: usize) -> bool {
-        while bytes > self.room() {
+    pub(crate) fn free_enough(&self, bytes: usize) -> bool {
+        while bytes > self.available() {
             if !self.free(1) {
                 return false;
             }
@@ -73,25 +76,25 @@ impl Memory {
 
     /// Each step of `things` lets go of one of them and says what it cost.
     pub(crate) fn free_later(&self, things: impl Iterator<Item = usize> + 'static) {
-        self.waiting.borrow_mut().push_back(Waiting(Box::new(things)));
+        self.deferred.borrow_mut().push_back(DeferredFree(Box::new(things)));
     }
 
-    pub(crate) fn has_waiting(&self) -> bool {
-        !self.waiting.borrow().is_empty()
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.deferred.borrow().is_empty()
     }
 
     /// Frees no more than so many things that wait for it; `false` when there was none.
     pub(crate) fn free(&self, most: usize) -> bool {
         // Not borrowed meanwhile: what is freed may have something to be freed later itself.
-        let first = self.waiting.borrow_mut().pop_front();
+        let first = self.deferred.borrow_mut().pop_front();
         let Some(mut first) = first else { return false };
         for _ in 0..most {
             match first.0.next() {
-                Some(bytes) => self.give_back(bytes),
+                Some(bytes) => self.release(bytes),
                 None => return true,
             }
         }
-        self.waiting.borrow_mut().push_front(first);
+        self.deferred.borrow_mut().push_front(first);
         true
     }
 
@@ -106,24 +109,24 @@ impl Memory {
 
 /// What somebody has taken of the memory; it is given back with this.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct Reservation {
     memory: Rc<Memory>,
     bytes: usize,
 }
 
-impl Taken {
-    pub(crate) fn new(memory: &Rc<Memory>) -> Taken {
-        Taken { memory: Rc::clone(memory), bytes: 0 }
+impl Reservation {
+    pub(crate) fn new(memory: &Rc<Memory>) -> Reservation {
+        Reservation { memory: Rc::clone(memory), bytes: 0 }
     }
 
-    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Refused> {
-        self.memory.take(bytes)?;
+    pub(crate) fn reserve(&mut self, bytes: usize) -> CommandResult {
+        self.memory.reserve(bytes)?;
         self.bytes += bytes;
         Ok(())
     }
 
-    pub(crate) fn give_back(&mut self, bytes: usize) {
-        self.memory.give_back(bytes);
+    pub(crate) fn release(&mut self, bytes: usize) {
+        self.memory.release(bytes);
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
@@ -132,14 +135,14 @@ impl Taken {
     }
 }
 
-impl Drop for Taken {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.memory.give_back(self.bytes);
+        self.memory.release(self.bytes);
     }
 }
 
-impl std::fmt::Debug for Waiting {
+impl std::fmt::Debug for DeferredFree {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Waiting")
+        f.write_str("DeferredFree")
     }
 }

@@ -8,12 +8,12 @@ use std::rc::Rc;
 
 use socketserver::Input;
 
-use crate::apart::Apart;
+use crate::inline_command;
 use crate::large::{MAX_VALUE, PIECE};
+use crate::large_command::LargeCommand;
 use crate::memory::Memory;
 use crate::number::integer;
-use crate::value::Bytes;
-use crate::words;
+use crate::value::ValueRef;
 
 /// Arguments of one command.
 pub(crate) const MAX_ARGS: usize = 64 << 10;
@@ -28,7 +28,7 @@ const KEPT_ARGS: usize = 16;
 
 /// Why the bytes of a client are no command; nothing after them can be understood.
 #[derive(Debug)]
-pub(crate) struct Fault(pub(crate) String);
+pub(crate) struct ProtocolError(pub(crate) String);
 
 /// What is known about a command that has not come completely. It is kept between two calls, so that
 /// no byte is looked at twice: that is what makes it linear, however the bytes are cut.
@@ -40,34 +40,34 @@ pub(crate) struct Parser {
     /// Where they begin.
     at: usize,
     /// A command with a large argument.
-    apart: Option<Box<Apart>>,
+    large_command: Option<Box<LargeCommand>>,
 }
 
 /// The name of a command and its arguments, where they lie in the input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Args<'a> {
     pub(crate) bytes: &'a [u8],
-    pub(crate) places: &'a [Range<usize>],
+    pub(crate) ranges: &'a [Range<usize>],
     /// Those that are large, if there are any.
-    pub(crate) apart: Option<&'a Apart>,
+    pub(crate) large_command: Option<&'a LargeCommand>,
 }
 
 impl<'a> Args<'a> {
     /// With the name.
     pub(crate) fn len(&self) -> usize {
-        self.places.len()
+        self.ranges.len()
     }
 
     /// The name is number 0; what is not there, or large, is empty.
     pub(crate) fn get(&self, nth: usize) -> &'a [u8] {
-        self.places.get(nth).and_then(|place| self.bytes.get(place.clone())).unwrap_or_default()
+        self.ranges.get(nth).and_then(|place| self.bytes.get(place.clone())).unwrap_or_default()
     }
 
     /// Of an argument that may be large.
-    pub(crate) fn value(&self, nth: usize) -> Bytes<'a> {
-        match self.apart.and_then(|apart| apart.large(nth)) {
-            Some(large) => Bytes::Large(large),
-            None => Bytes::Small(self.get(nth)),
+    pub(crate) fn value(&self, nth: usize) -> ValueRef<'a> {
+        match self.large_command.and_then(|large_command| large_command.large(nth)) {
+            Some(large) => ValueRef::Large(large),
+            None => ValueRef::Small(self.get(nth)),
         }
     }
 
@@ -83,9 +83,11 @@ impl Parser {
         &'s mut self,
         input: &mut Input<'a>,
         memory: &Rc<Memory>,
-    ) -> Result<Option<Args<'s>>, Fault> {
+    ) -> Result<Option<Args<'s>>, ProtocolError> {
         let missing = match (self.missing, input.peek().first()) {
-            (Some(_), _) if self.apart.is_some() => return self.next_apart(input, memory),
+            (Some(_), _) if self.large_command.is_some() => {
+                return self.next_large_command(input, memory);
+            }
             (Some(missing), _) => missing,
             (None, None) => return Ok(None),
             (None, Some(b'*')) => {
@@ -99,96 +101,110 @@ impl Parser {
             let rest = input.peek().get(self.at..).unwrap_or_default();
             let Some((len, head)) = bulk(rest)? else { return Ok(None) };
             if len > PIECE {
-                return self.next_apart(input, memory);
+                return self.next_large_command(input, memory);
             }
             let start = self.at + head;
             let end = start + len;
-            if !input.require(end + 2, MAX_COMMAND).map_err(|_| fault("too long a command"))? {
+            if !input
+                .require(end + 2, MAX_COMMAND)
+                .map_err(|_| protocol_error("too long a command"))?
+            {
                 return Ok(None);
             }
             if input.peek().get(end..end + 2) != Some(b"\r\n") {
-                return Err(fault(NO_END));
+                return Err(protocol_error(NO_END));
             }
             self.args.push(start..end);
             self.at = end + 2;
         }
         self.missing = None;
-        Ok(input.take(self.at).map(|bytes| Args { bytes, places: &self.args, apart: None }))
+        Ok(input.take(self.at).map(|bytes| Args { bytes, ranges: &self.args, large_command: None }))
     }
 
     fn begin(&mut self, count: usize, at: usize) -> usize {
-        self.forget();
+        self.reset();
         self.at = at;
         count
     }
 
     /// The rest of a command of which an argument is large.
     #[cold]
-    fn next_apart<'s, 'a: 's>(
+    fn next_large_command<'s, 'a: 's>(
         &'s mut self,
         input: &mut Input<'a>,
         memory: &Rc<Memory>,
-    ) -> Result<Option<Args<'s>>, Fault> {
+    ) -> Result<Option<Args<'s>>, ProtocolError> {
         let missing = self.missing.unwrap_or_default();
-        let apart = self
-            .apart
-            .get_or_insert_with(|| Box::new(Apart::new(input.take(self.at).unwrap_or_default())));
-        let missing = apart.go_on(input, memory, &mut self.args, missing)?;
+        let large_command = self.large_command.get_or_insert_with(|| {
+            Box::new(LargeCommand::new(input.take(self.at).unwrap_or_default()))
+        });
+        let missing = large_command.read_more(input, memory, &mut self.args, missing)?;
         self.missing = Some(missing).filter(|missing| *missing > 0);
         let is_whole = self.missing.is_none();
-        Ok(is_whole.then_some(Args { bytes: &apart.head, places: &self.args, apart: Some(apart) }))
+        Ok(is_whole.then_some(Args {
+            bytes: &large_command.head,
+            ranges: &self.args,
+            large_command: Some(large_command),
+        }))
     }
 
     /// What a person types.
-    fn words<'s, 'a: 's>(&'s mut self, input: &mut Input<'a>) -> Result<Option<Args<'s>>, Fault> {
-        let line = input.take_line(MAX_LINE).map_err(|_| fault("too big inline request"))?;
+    fn words<'s, 'a: 's>(
+        &'s mut self,
+        input: &mut Input<'a>,
+    ) -> Result<Option<Args<'s>>, ProtocolError> {
+        let line =
+            input.take_line(MAX_LINE).map_err(|_| protocol_error("too big inline request"))?;
         let Some(line) = line else { return Ok(None) };
         self.begin(0, 0);
         if !line.iter().any(|byte| matches!(byte, b'"' | b'\'')) {
-            words::plain(line, &mut self.args);
-            return Ok(Some(Args { bytes: line, places: &self.args, apart: None }));
+            inline_command::plain(line, &mut self.args);
+            return Ok(Some(Args { bytes: line, ranges: &self.args, large_command: None }));
         }
-        let unquoted = words::quoted(line, &mut self.args).ok_or_else(|| fault(UNBALANCED))?;
-        let apart = self.apart.insert(Box::new(Apart::new(&unquoted)));
-        Ok(Some(Args { bytes: &apart.head, places: &self.args, apart: None }))
+        let unquoted = inline_command::quoted(line, &mut self.args)
+            .ok_or_else(|| protocol_error(UNBALANCED))?;
+        let large_command = self.large_command.insert(Box::new(LargeCommand::new(&unquoted)));
+        Ok(Some(Args { bytes: &large_command.head, ranges: &self.args, large_command: None }))
     }
 
     /// The last command was done: nothing of it is kept while the next has not begun.
-    pub(crate) fn rest(&mut self) {
-        if self.missing.is_none() && (self.args.capacity() > KEPT_ARGS || self.apart.is_some()) {
-            self.forget();
+    pub(crate) fn release_buffers(&mut self) {
+        if self.missing.is_none()
+            && (self.args.capacity() > KEPT_ARGS || self.large_command.is_some())
+        {
+            self.reset();
         }
     }
 
-    fn forget(&mut self) {
+    fn reset(&mut self) {
         self.args.clear();
         self.args.shrink_to(KEPT_ARGS);
-        self.apart = None;
+        self.large_command = None;
     }
 }
 
 pub(crate) const NO_END: &str = "expected the end of a bulk";
 const UNBALANCED: &str = "unbalanced quotes in request";
 
-pub(crate) fn fault(what: &str) -> Fault {
-    Fault(what.into())
+pub(crate) fn protocol_error(what: &str) -> ProtocolError {
+    ProtocolError(what.into())
 }
 
 /// How many arguments the command has that begins here, and how long the line that says so.
 #[inline]
-fn count(bytes: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
+fn count(bytes: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
     if let Some(short) = short(b'*', bytes) {
         return Ok(Some(short));
     }
     let what = "invalid multibulk length";
     let Some((count, len)) = length(bytes, what)? else { return Ok(None) };
     let count = usize::try_from(count).unwrap_or(0);
-    if count > MAX_ARGS { Err(fault(what)) } else { Ok(Some((count, len))) }
+    if count > MAX_ARGS { Err(protocol_error(what)) } else { Ok(Some((count, len))) }
 }
 
 /// How long the string is that begins here, and how long the line that says so.
 #[inline]
-pub(crate) fn bulk(bytes: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
+pub(crate) fn bulk(bytes: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
     match short(b'$', bytes) {
         Some(short) => Ok(Some(short)),
         None => any_bulk(bytes),
@@ -196,16 +212,18 @@ pub(crate) fn bulk(bytes: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
 }
 
 #[inline(never)]
-fn any_bulk(bytes: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
+fn any_bulk(bytes: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
     let what = "invalid bulk length";
     match bytes.first() {
         None => return Ok(None),
         Some(b'$') => {}
-        Some(kind) => return Err(Fault(format!("expected '$', got '{}'", kind.escape_ascii()))),
+        Some(kind) => {
+            return Err(ProtocolError(format!("expected '$', got '{}'", kind.escape_ascii())));
+        }
     }
     let Some((len, head)) = length(bytes, what)? else { return Ok(None) };
     let len = usize::try_from(len).ok().filter(|len| *len <= MAX_VALUE);
-    Ok(Some((len.ok_or_else(|| fault(what))?, head)))
+    Ok(Some((len.ok_or_else(|| protocol_error(what))?, head)))
 }
 
 /// As [`length`], of a line that says one of the lengths that most have: one digit, or two.
@@ -222,13 +240,13 @@ fn short(kind: u8, bytes: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// The number behind the first byte of a line, and how long the line is.
-fn length(bytes: &[u8], what: &str) -> Result<Option<(i64, usize)>, Fault> {
+fn length(bytes: &[u8], what: &str) -> Result<Option<(i64, usize)>, ProtocolError> {
     let line = bytes.get(..MAX_LENGTH_LINE).unwrap_or(bytes);
     let Some(end) = line.iter().position(|byte| *byte == b'\n') else {
         let may_come = line.len() < MAX_LENGTH_LINE;
-        return if may_come { Ok(None) } else { Err(fault(what)) };
+        return if may_come { Ok(None) } else { Err(protocol_error(what)) };
     };
     let digits = line.get(1..end).and_then(|line| line.strip_suffix(b"\r"));
-    let number = digits.and_then(integer).ok_or_else(|| fault(what))?;
+    let number = digits.and_then(integer).ok_or_else(|| protocol_error(what))?;
     Ok(Some((number, end + 1)))
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::large::Large;
-use crate::value::Bytes;
+use crate::value::ValueRef;
 
 /// Which language a client has chosen with `HELLO`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -33,7 +33,7 @@ pub(crate) struct Replies {
 
 /// How far the replies had come.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mark {
+pub(crate) struct ReplyMark {
     bytes: usize,
     larges: usize,
 }
@@ -81,10 +81,10 @@ impl Replies {
         }
     }
 
-    pub(crate) fn value(&mut self, value: Bytes<'_>) {
+    pub(crate) fn value(&mut self, value: ValueRef<'_>) {
         match value {
-            Bytes::Small(bytes) => self.bulk(bytes),
-            Bytes::Large(large) => {
+            ValueRef::Small(bytes) => self.bulk(bytes),
+            ValueRef::Large(large) => {
                 self.len(b'$', large.len());
                 self.larges.push((self.bytes.len(), large.clone()));
                 self.bytes.extend_from_slice(b"\r\n");
@@ -92,7 +92,7 @@ impl Replies {
         }
     }
 
-    pub(crate) fn value_or_null(&mut self, value: Option<Bytes<'_>>) {
+    pub(crate) fn value_or_null(&mut self, value: Option<ValueRef<'_>>) {
         match value {
             Some(value) => self.value(value),
             None => self.null(),
@@ -160,12 +160,12 @@ impl Replies {
         }
     }
 
-    pub(crate) fn mark(&self) -> Mark {
-        Mark { bytes: self.bytes.len(), larges: self.larges.len() }
+    pub(crate) fn mark(&self) -> ReplyMark {
+        ReplyMark { bytes: self.bytes.len(), larges: self.larges.len() }
     }
 
     /// As if nothing had been replied since.
-    pub(crate) fn take_back(&mut self, mark: Mark) {
+    pub(crate) fn truncate_to(&mut self, mark: ReplyMark) {
         self.bytes.truncate(mark.bytes);
         self.larges.truncate(mark.larges);
     }

@@ -4,29 +4,29 @@ use std::rc::Rc;
 
 use socketserver::Context;
 
-use crate::Shared;
-use crate::channels::Joined;
-use crate::clients::Record;
+use crate::KvState;
+use crate::channels::Subscriptions;
+use crate::clients::ClientRecord;
 use crate::command::{Command, is};
 use crate::memory::Memory;
 use crate::parser::Args;
 use crate::replies::{Protocol, Replies};
 use crate::transaction::Transaction;
 
-pub(crate) type Cx<'a> = Context<'a, Shared>;
+pub(crate) type Cx<'a> = Context<'a, KvState>;
 
 pub(crate) struct Session {
-    pub(crate) record: Rc<Record>,
-    pub(crate) channels: Joined,
+    pub(crate) record: Rc<ClientRecord>,
+    pub(crate) channels: Subscriptions,
     pub(crate) transaction: Transaction,
-    silence: Silence,
+    reply_mode: ReplyMode,
     /// `EXEC` is done at the moment.
     pub(crate) is_in_transaction: bool,
     /// Messages to itself that follow the reply to its transaction.
     pub(crate) messages: Replies,
     /// Its last command was done.
-    pub(crate) is_over: bool,
-    /// Every command is simply done and answered; `note` sees to that.
+    pub(crate) is_closing: bool,
+    /// Every command is simply done and answered; `update_record` sees to that.
     is_plain: bool,
 }
 
@@ -38,23 +38,23 @@ fn is_http(name: &[u8]) -> bool {
 
 /// What `CLIENT REPLY` says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Silence {
-    No,
+pub(crate) enum ReplyMode {
+    On,
     /// Only the next command is not answered.
-    Once,
-    Always,
+    Skip,
+    Off,
 }
 
 impl Session {
-    pub(crate) fn new(record: Rc<Record>, memory: &Rc<Memory>) -> Session {
+    pub(crate) fn new(record: Rc<ClientRecord>, memory: &Rc<Memory>) -> Session {
         Session {
             record,
-            channels: Joined::new(memory),
+            channels: Subscriptions::new(memory),
             transaction: Transaction::default(),
-            silence: Silence::No,
+            reply_mode: ReplyMode::On,
             is_in_transaction: false,
             messages: Replies::default(),
-            is_over: false,
+            is_closing: false,
             is_plain: true,
         }
     }
@@ -64,29 +64,29 @@ impl Session {
     pub(crate) fn run(&mut self, cx: &mut Cx<'_>, args: &Args<'_>) {
         match Command::find(args) {
             Ok(command) if self.is_plain => command.perform(cx, self, args),
-            found => self.run_unusual(cx, found, args),
+            found => self.run_special(cx, found, args),
         }
     }
 
     #[cold]
-    fn run_unusual(
+    fn run_special(
         &mut self,
         cx: &mut Cx<'_>,
         found: Result<&'static Command, String>,
         args: &Args<'_>,
     ) {
-        let (before, mark) = (self.silence, cx.shared.replies.mark());
+        let (before, mark) = (self.reply_mode, cx.shared.replies.mark());
         let is_message = found.as_ref().is_ok_and(|command| command.replies_by_messages());
         match found {
             Err(_) if is_http(args.get(0)) => {
                 cx.shared.warn_of_http(&self.record.addr, cx.io.now());
-                self.is_over = true;
+                self.is_closing = true;
             }
             Err(what) => self.refuse(cx, args, &what),
             Ok(command) if self.transaction.is_open() && command.is_queued() => {
                 self.queue(cx, command, args);
             }
-            Ok(command) if self.is_listener() && !command.is_for_listeners() => {
+            Ok(command) if self.is_subscriber() && !command.is_for_subscribers() => {
                 let allowed = "(P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET";
                 let name = command.name;
                 let what = format!("only {allowed} are allowed in this context");
@@ -94,11 +94,11 @@ impl Session {
             }
             Ok(command) => command.perform(cx, self, args),
         }
-        if self.silence != Silence::No && !is_message {
-            cx.shared.replies.take_back(mark);
+        if self.reply_mode != ReplyMode::On && !is_message {
+            cx.shared.replies.truncate_to(mark);
         }
-        if before == Silence::Once && self.silence == Silence::Once {
-            self.set_silence(Silence::No);
+        if before == ReplyMode::Skip && self.reply_mode == ReplyMode::Skip {
+            self.set_reply_mode(ReplyMode::On);
         }
     }
 
@@ -108,7 +108,7 @@ impl Session {
         } else if let Err(refused) = self.transaction.queue(cx, command, args) {
             cx.shared.replies.error(refused);
         }
-        self.note();
+        self.update_record();
     }
 
     /// A command is not even tried. Of a transaction that is open nothing will be done; and `EXEC` is
@@ -116,48 +116,48 @@ impl Session {
     fn refuse(&mut self, cx: &mut Cx<'_>, args: &Args<'_>, what: &str) {
         if is(args.get(0), "EXEC") {
             self.transaction = Transaction::default();
-            self.note();
+            self.update_record();
             let what = what.strip_prefix("ERR ").unwrap_or(what);
             let what = format!("EXECABORT Transaction discarded because of: {what}");
             return cx.shared.replies.error(&what);
         }
-        self.transaction.spoil();
+        self.transaction.set_error();
         cx.shared.replies.error(what);
     }
 
     /// With RESP2 a client that listens to channels may do hardly anything else.
-    pub(crate) fn is_listener(&self) -> bool {
+    pub(crate) fn is_subscriber(&self) -> bool {
         !self.channels.is_empty() && self.record.protocol.get() == Protocol::Resp2
     }
 
-    pub(crate) fn set_silence(&mut self, silence: Silence) {
-        self.silence = silence;
-        self.note();
+    pub(crate) fn set_reply_mode(&mut self, reply_mode: ReplyMode) {
+        self.reply_mode = reply_mode;
+        self.update_record();
     }
 
     pub(crate) fn set_protocol(&mut self, replies: &mut Replies, protocol: Protocol) {
         self.record.protocol.set(protocol);
         replies.protocol = protocol;
-        self.note();
+        self.update_record();
     }
 
     /// Something was changed.
-    pub(crate) fn note(&mut self) {
+    pub(crate) fn update_record(&mut self) {
         self.record.channels.set(self.channels.len());
         self.record.watched.set(self.transaction.watched());
         self.record.queued.set(self.transaction.queued());
-        let speaks = self.silence == Silence::No;
-        self.is_plain = speaks && !self.transaction.is_open() && !self.is_listener();
+        let speaks = self.reply_mode == ReplyMode::On;
+        self.is_plain = speaks && !self.transaction.is_open() && !self.is_subscriber();
     }
 
     /// Everything is as it was at the beginning.
     pub(crate) fn reset(&mut self, cx: &mut Cx<'_>) {
         while let Some(name) = self.channels.first() {
-            cx.shared.channels.leave(&mut self.channels, &name, cx.id);
+            cx.shared.channels.unsubscribe(&mut self.channels, &name, cx.id);
         }
         self.transaction = Transaction::default();
-        self.silence = Silence::No;
-        self.record.forget_name();
+        self.reply_mode = ReplyMode::On;
+        self.record.clear_name();
         self.set_protocol(&mut cx.shared.replies, Protocol::Resp2);
     }
 }

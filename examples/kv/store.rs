@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::absent::Absent;
 use crate::clock::{Clock, Millis};
 use crate::entries::Entries;
 use crate::large::{Large, MAX_VALUE, PIECE};
-use crate::memory::{Memory, Refused};
+use crate::memory::{CommandError, CommandResult, Memory};
+use crate::missing_keys::MissingKeys;
 use crate::number::integer;
-use crate::value::{Bytes, Value};
+use crate::value::{Value, ValueRef};
 
 /// What an entry costs besides its key and value, about.
 const ENTRY: usize = 160;
@@ -22,7 +22,7 @@ pub(crate) struct Store {
     changes: u64,
     pub(crate) memory: Rc<Memory>,
     /// Keys that are watched and not there.
-    pub(crate) absent: Rc<Absent>,
+    pub(crate) missing_keys: Rc<MissingKeys>,
     pub(crate) clock: Clock,
     /// The time of the present turn of the loop.
     now: Millis,
@@ -46,9 +46,9 @@ pub(crate) enum Expiry {
     At(Millis),
 }
 
-pub(crate) const NO_INTEGER: Refused = "ERR value is not an integer or out of range";
-const OVERFLOW: Refused = "ERR increment or decrement would overflow";
-const TOO_LONG: Refused = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+pub(crate) const NO_INTEGER: CommandError = "ERR value is not an integer or out of range";
+const OVERFLOW: CommandError = "ERR increment or decrement would overflow";
+const TOO_LONG: CommandError = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 
 impl Store {
     pub(crate) fn new(limit: usize, now: Instant) -> Store {
@@ -58,7 +58,7 @@ impl Store {
             deadlines: BTreeMap::new(),
             changes: 0,
             memory: Rc::new(Memory::new(limit)),
-            absent: Rc::default(),
+            missing_keys: Rc::default(),
             clock,
             now: clock.at(now),
         }
@@ -74,7 +74,7 @@ impl Store {
     }
 
     /// A key whose time is over is as good as gone, even if nobody has removed it yet.
-    pub(crate) fn get(&self, key: &[u8]) -> Option<Bytes<'_>> {
+    pub(crate) fn get(&self, key: &[u8]) -> Option<ValueRef<'_>> {
         self.live(key).map(|entry| entry.value.bytes())
     }
 
@@ -88,22 +88,17 @@ impl Store {
     }
 
     fn live(&self, key: &[u8]) -> Option<&Entry> {
-        self.entries.get(key).filter(|entry| !entry.is_over(self.now))
+        self.entries.get(key).filter(|entry| !entry.is_expired(self.now))
     }
 
-    pub(crate) fn set(
-        &mut self,
-        key: &[u8],
-        value: Bytes<'_>,
-        expiry: Expiry,
-    ) -> Result<(), Refused> {
+    pub(crate) fn set(&mut self, key: &[u8], value: ValueRef<'_>, expiry: Expiry) -> CommandResult {
         let Some(entry) = live(&mut self.entries, key, self.now) else {
             self.remove(key);
             return self.insert(key, value, expiry);
         };
         self.memory.resize(entry.value.bytes().cost(), value.cost())?;
         match (&mut entry.value, value) {
-            (Value::Small(before), Bytes::Small(bytes)) => {
+            (Value::Small(before), ValueRef::Small(bytes)) => {
                 before.clear();
                 before.extend_from_slice(bytes);
                 before.shrink_to(2 * bytes.len() + ENTRY);
@@ -120,12 +115,12 @@ impl Store {
         Ok(())
     }
 
-    fn insert(&mut self, key: &[u8], value: Bytes<'_>, expiry: Expiry) -> Result<(), Refused> {
-        self.memory.take(cost(key, value))?;
+    fn insert(&mut self, key: &[u8], value: ValueRef<'_>, expiry: Expiry) -> CommandResult {
+        self.memory.reserve(cost(key, value))?;
         self.changes += 1;
         let entry = Entry { value: value.to_value(), deadline: None, version: self.changes };
         self.entries.insert(key.into(), entry);
-        self.absent.came(key);
+        self.missing_keys.created(key);
         if let Expiry::At(at) = expiry {
             self.expire(key, Some(at));
         }
@@ -135,14 +130,14 @@ impl Store {
     /// Sets all of them, or refuses before the first.
     pub(crate) fn set_all<'a>(
         &mut self,
-        pairs: impl Iterator<Item = (&'a [u8], Bytes<'a>)> + Clone,
-    ) -> Result<(), Refused> {
+        pairs: impl Iterator<Item = (&'a [u8], ValueRef<'a>)> + Clone,
+    ) -> CommandResult {
         let most: usize = pairs.clone().map(|(key, value)| cost(key, value)).sum();
         // Looked up only when it matters; a key that is named twice then counts twice.
-        if most > self.memory.room() {
+        if most > self.memory.available() {
             let growth: usize = pairs.clone().map(|(key, value)| self.growth(key, value)).sum();
-            self.memory.take(growth)?;
-            self.memory.give_back(growth);
+            self.memory.reserve(growth)?;
+            self.memory.release(growth);
         }
         for (key, value) in pairs {
             self.set(key, value, Expiry::Never)?;
@@ -150,7 +145,7 @@ impl Store {
         Ok(())
     }
 
-    fn growth(&self, key: &[u8], value: Bytes<'_>) -> usize {
+    fn growth(&self, key: &[u8], value: ValueRef<'_>) -> usize {
         match self.live(key) {
             Some(entry) => value.cost().saturating_sub(entry.value.bytes().cost()),
             None => cost(key, value),
@@ -158,7 +153,7 @@ impl Store {
     }
 
     /// Puts more behind what a key holds; gives how long that is then.
-    pub(crate) fn append(&mut self, key: &[u8], more: Bytes<'_>) -> Result<usize, Refused> {
+    pub(crate) fn append(&mut self, key: &[u8], more: ValueRef<'_>) -> Result<usize, CommandError> {
         let Some(entry) = live(&mut self.entries, key, self.now) else {
             self.set(key, more, Expiry::Never)?;
             return Ok(more.len());
@@ -168,15 +163,15 @@ impl Store {
             return Err(TOO_LONG);
         }
         match (&mut entry.value, more) {
-            (Value::Small(before), Bytes::Small(more)) if len <= PIECE => {
-                self.memory.take(more.len())?;
+            (Value::Small(before), ValueRef::Small(more)) if len <= PIECE => {
+                self.memory.reserve(more.len())?;
                 before.extend_from_slice(more);
             }
             (Value::Small(before), more) => {
                 let mut large = Large::new(&self.memory);
                 large.push(before)?;
                 large.push_all(more)?;
-                self.memory.give_back(before.len());
+                self.memory.release(before.len());
                 entry.value = Value::Large(large);
             }
             (Value::Large(large), more) => large.push_all(more)?,
@@ -187,21 +182,21 @@ impl Store {
     }
 
     /// Adds to the number that a key holds.
-    pub(crate) fn add(&mut self, key: &[u8], more: i64) -> Result<i64, Refused> {
+    pub(crate) fn add(&mut self, key: &[u8], more: i64) -> Result<i64, CommandError> {
         let before = self.get(key).map_or(Some(0), |value| integer(value.small()?));
         let after = before.ok_or(NO_INTEGER)?.checked_add(more).ok_or(OVERFLOW)?;
-        self.set(key, Bytes::Small(after.to_string().as_bytes()), Expiry::Keep)?;
+        self.set(key, ValueRef::Small(after.to_string().as_bytes()), Expiry::Keep)?;
         Ok(after)
     }
 
     /// Whether there was such a key; now there is none.
     pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
         let Some((key, entry)) = self.entries.remove(key) else { return false };
-        self.memory.give_back(cost(&key, entry.value.bytes()));
+        self.memory.release(cost(&key, entry.value.bytes()));
         if let Some(deadline) = entry.deadline {
             self.deadlines.remove(&deadline);
         }
-        !entry.is_over(self.now)
+        !entry.is_expired(self.now)
     }
 
     /// The keys are gone at once; their memory is freed in steps.
@@ -260,7 +255,7 @@ impl Store {
 }
 
 impl Entry {
-    fn is_over(&self, now: Millis) -> bool {
+    fn is_expired(&self, now: Millis) -> bool {
         self.deadline.is_some_and(|(at, _)| at <= now)
     }
 
@@ -272,10 +267,10 @@ impl Entry {
 
 /// The entry of a key, unless its time is over.
 fn live<'e>(entries: &'e mut Entries<Entry>, key: &[u8], now: Millis) -> Option<&'e mut Entry> {
-    entries.get_mut(key).filter(|entry| !entry.is_over(now))
+    entries.get_mut(key).filter(|entry| !entry.is_expired(now))
 }
 
 /// A key that expires lies here twice.
-fn cost(key: &[u8], value: Bytes<'_>) -> usize {
+fn cost(key: &[u8], value: ValueRef<'_>) -> usize {
     ENTRY + 2 * key.len() + value.cost()
 }

@@ -1,43 +1,39 @@
 //! Commands about channels.
 
-use crate::memory::Refused;
+use crate::memory::CommandResult;
 use crate::parser::Args;
 use crate::replies::{Protocol, Replies};
 use crate::session::{Cx, Session};
-use crate::value::Bytes;
+use crate::value::ValueRef;
 
 /// `SUBSCRIBE channel...`; each has a reply of its own.
-pub(crate) fn subscribe(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn subscribe(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     for name in args.skip(1) {
-        if let Err(refused) = cx.shared.channels.join(&mut me.channels, name, &me.record) {
-            me.note();
+        if let Err(refused) = cx.shared.channels.subscribe(&mut me.channels, name, &me.record) {
+            me.update_record();
             return Err(refused);
         }
         confirm(cx, me, "subscribe", Some(name));
     }
-    me.note();
+    me.update_record();
     Ok(())
 }
 
 /// `UNSUBSCRIBE [channel...]`; from all if none is named. Either way there is a reply.
-pub(crate) fn unsubscribe(
-    cx: &mut Cx<'_>,
-    me: &mut Session,
-    args: &Args<'_>,
-) -> Result<(), Refused> {
+pub(crate) fn unsubscribe(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     if args.len() == 1 && me.channels.is_empty() {
         confirm(cx, me, "unsubscribe", None);
     } else if args.len() == 1 {
         while let Some(name) = me.channels.first() {
-            cx.shared.channels.leave(&mut me.channels, &name, cx.id);
+            cx.shared.channels.unsubscribe(&mut me.channels, &name, cx.id);
             confirm(cx, me, "unsubscribe", Some(&name));
         }
     }
     for name in args.skip(1) {
-        cx.shared.channels.leave(&mut me.channels, name, cx.id);
+        cx.shared.channels.unsubscribe(&mut me.channels, name, cx.id);
         confirm(cx, me, "unsubscribe", Some(name));
     }
-    me.note();
+    me.update_record();
     Ok(())
 }
 
@@ -45,13 +41,13 @@ fn confirm(cx: &mut Cx<'_>, me: &Session, what: &str, name: Option<&[u8]>) {
     let replies = &mut cx.shared.replies;
     replies.push(3);
     replies.bulk(what.as_bytes());
-    replies.value_or_null(name.map(Bytes::Small));
+    replies.value_or_null(name.map(ValueRef::Small));
     replies.count(me.channels.len());
 }
 
 /// `PUBLISH channel message`. A listener that does not keep up is ended by the output limit of the
 /// library; its own messages a client gets after the reply.
-pub(crate) fn publish(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn publish(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     let (channel, text) = (args.get(1), args.value(2));
     let messages =
         [Protocol::Resp2, Protocol::Resp3].map(|protocol| message(protocol, channel, text));
@@ -63,7 +59,7 @@ pub(crate) fn publish(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Res
         if client.socket == cx.id {
             own = Some(message);
         } else {
-            cx.shared.backlogs.message(cx.io, client.socket, message);
+            cx.shared.output_queues.message(cx.io, client.socket, message);
         }
         count += 1;
     }
@@ -75,7 +71,7 @@ pub(crate) fn publish(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Res
     Ok(())
 }
 
-fn message(protocol: Protocol, channel: &[u8], text: Bytes<'_>) -> Replies {
+fn message(protocol: Protocol, channel: &[u8], text: ValueRef<'_>) -> Replies {
     let mut message = Replies::of(protocol);
     message.push(3);
     message.bulk(b"message");

@@ -2,7 +2,9 @@
 
 use crate::command::{Command, TakesLarge, row};
 use crate::parser::MAX_ARGS;
-use crate::{about, catalogue, connection, expiry, info, strings, subscriptions, transaction};
+use crate::{
+    client_command, connection, expiry, info, introspection, strings, subscriptions, transaction,
+};
 
 const ANY: usize = MAX_ARGS;
 const AT_1: TakesLarge = TakesLarge::At(1);
@@ -50,13 +52,13 @@ pub(crate) static COMMANDS: &[Command] = &[
     row("dbsize", 1..=1, strings::dbsize, "How many keys there are."),
     row("flushall", 1..=ANY, strings::flush, "Removes all keys.").writes(0, 0, 0),
     row("flushdb", 1..=ANY, strings::flush, "Removes all keys.").writes(0, 0, 0),
-    row("multi", 1..=1, transaction::multi, "Begins a transaction.").at_once(),
-    row("exec", 1..=1, transaction::exec, "Does what was queued.").at_once(),
-    row("discard", 1..=1, transaction::discard, "Gives a transaction up.").at_once(),
-    row("watch", 2..=ANY, transaction::watch, "EXEC fails if these keys change.").at_once(),
+    row("multi", 1..=1, transaction::multi, "Begins a transaction.").not_queued(),
+    row("exec", 1..=1, transaction::exec, "Does what was queued.").not_queued(),
+    row("discard", 1..=1, transaction::discard, "Gives a transaction up.").not_queued(),
+    row("watch", 2..=ANY, transaction::watch, "EXEC fails if these keys change.").not_queued(),
     row("unwatch", 1..=1, transaction::unwatch, "Forgets the watched keys."),
-    row("subscribe", 2..=ANY, subscriptions::subscribe, "Listens to channels.").listening(),
-    row("unsubscribe", 1..=ANY, subscriptions::unsubscribe, "Leaves channels.").listening(),
+    row("subscribe", 2..=ANY, subscriptions::subscribe, "Listens to channels.").pubsub(),
+    row("unsubscribe", 1..=ANY, subscriptions::unsubscribe, "Leaves channels.").pubsub(),
     row("echo", 2..=2, connection::echo, "Says the same.").large(AT_1),
     row("hello", 1..=ANY, connection::hello, "Chooses RESP2 or RESP3."),
     row("auth", 2..=ANY, connection::auth, "Says who one is."),
@@ -66,6 +68,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     row("time", 1..=1, info::time, "Seconds since 1970, and microseconds."),
     row("info", 1..=ANY, info::info, "About the server."),
     row("config", 2..=ANY, info::config, "How the server is set up.").with(info::CONFIG),
-    row("command", 1..=ANY, catalogue::command, "About commands.").with(catalogue::COMMAND),
-    row("client", 2..=ANY, about::client, "About connections.").with(about::CLIENT),
+    row("command", 1..=ANY, introspection::command, "About commands.").with(introspection::COMMAND),
+    row("client", 2..=ANY, client_command::client, "About connections.")
+        .with(client_command::CLIENT),
 ];

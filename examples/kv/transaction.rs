@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::absent::Absence;
-use crate::apart::Apart;
 use crate::command::Command;
 use crate::large::Large;
-use crate::memory::{Refused, Taken};
+use crate::large_command::LargeCommand;
+use crate::memory::{CommandError, CommandResult, Reservation};
+use crate::missing_keys::MissingKey;
 use crate::parser::{Args, MAX_COMMAND};
 use crate::session::{Cx, Session};
 use crate::store::Store;
@@ -23,51 +23,53 @@ const ARGUMENT: usize = size_of::<Range<usize>>();
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
     /// `None` while there is none.
-    queue: Option<Queue>,
-    watched: Option<Watched>,
+    queue: Option<CommandQueue>,
+    watched: Option<WatchedKeys>,
 }
 
 /// Commands that wait for `EXEC`.
 #[derive(Debug)]
-struct Queue {
-    commands: Vec<Queued>,
-    taken: Taken,
+struct CommandQueue {
+    commands: Vec<QueuedCommand>,
+    reserved: Reservation,
     /// One of them was refused, so none will be done.
-    is_spoilt: bool,
+    has_error: bool,
 }
 
 #[derive(Debug)]
-struct Queued {
+struct QueuedCommand {
     command: &'static Command,
-    places: Box<[Range<usize>]>,
-    args: Apart,
+    ranges: Box<[Range<usize>]>,
+    args: LargeCommand,
 }
 
 /// Keys, and how each was when it was looked at.
 #[derive(Debug)]
-struct Watched {
-    keys: BTreeMap<Box<[u8]>, Seen>,
-    taken: Taken,
+struct WatchedKeys {
+    keys: BTreeMap<Box<[u8]>, KeyState>,
+    reserved: Reservation,
 }
 
 /// How a key was when it was looked at.
 #[derive(Debug)]
-enum Seen {
+enum KeyState {
     /// With the number of its last change.
-    There(u64),
-    Absent(Absence),
+    Present(u64),
+    Missing(MissingKey),
 }
 
-impl Seen {
-    fn of(store: &Store, key: &[u8]) -> Seen {
-        store.version(key).map_or_else(|| Seen::Absent(store.absent.watch(key)), Seen::There)
+impl KeyState {
+    fn of(store: &Store, key: &[u8]) -> KeyState {
+        store
+            .version(key)
+            .map_or_else(|| KeyState::Missing(store.missing_keys.watch(key)), KeyState::Present)
     }
 
     /// Whether it was changed since. A key that came and went again was.
-    fn is_past(&self, store: &Store, key: &[u8]) -> bool {
+    fn has_changed(&self, store: &Store, key: &[u8]) -> bool {
         match self {
-            Seen::There(version) => store.version(key) != Some(*version),
-            Seen::Absent(absence) => absence.has_come(),
+            KeyState::Present(version) => store.version(key) != Some(*version),
+            KeyState::Missing(absence) => absence.was_created(),
         }
     }
 }
@@ -86,9 +88,9 @@ impl Transaction {
     }
 
     /// A command was refused before it came into the queue.
-    pub(crate) fn spoil(&mut self) {
+    pub(crate) fn set_error(&mut self) {
         if let Some(queue) = &mut self.queue {
-            queue.is_spoilt = true;
+            queue.has_error = true;
         }
     }
 
@@ -97,67 +99,68 @@ impl Transaction {
         cx: &mut Cx<'_>,
         command: &'static Command,
         args: &Args<'_>,
-    ) -> Result<(), Refused> {
+    ) -> CommandResult {
         let Some(queue) = &mut self.queue else { return Ok(()) };
         let cost = COMMAND + args.len() * ARGUMENT + args.skip(0).map(<[u8]>::len).sum::<usize>();
-        let taken = take(&mut queue.taken, cost, "ERR the transaction is too long");
-        queue.is_spoilt |= taken.is_err();
-        taken?;
-        queue.commands.push(Queued::new(command, args));
+        let reserved = reserve(&mut queue.reserved, cost, "ERR the transaction is too long");
+        queue.has_error |= reserved.is_err();
+        reserved?;
+        queue.commands.push(QueuedCommand::new(command, args));
         cx.shared.replies.simple("QUEUED");
         Ok(())
     }
 }
 
-fn take(taken: &mut Taken, cost: usize, too_much: Refused) -> Result<(), Refused> {
-    if taken.bytes() + cost > MAX_BYTES {
+fn reserve(reserved: &mut Reservation, cost: usize, too_much: CommandError) -> CommandResult {
+    if reserved.bytes() + cost > MAX_BYTES {
         return Err(too_much);
     }
-    taken.take(cost)
+    reserved.reserve(cost)
 }
 
-impl Queued {
+impl QueuedCommand {
     /// A copy of what lies in the input.
-    fn new(command: &'static Command, args: &Args<'_>) -> Queued {
+    fn new(command: &'static Command, args: &Args<'_>) -> QueuedCommand {
         let mut head = Vec::with_capacity(args.skip(0).map(<[u8]>::len).sum());
         let mut place = |arg: &[u8]| {
             let start = head.len();
             head.extend_from_slice(arg);
             start..head.len()
         };
-        let places = args.skip(0).map(&mut place).collect();
-        let larges: Vec<(usize, Large)> = args.apart.map_or_else(Vec::new, |a| a.larges().to_vec());
-        Queued { command, places, args: Apart::of(head, larges) }
+        let ranges = args.skip(0).map(&mut place).collect();
+        let larges: Vec<(usize, Large)> =
+            args.large_command.map_or_else(Vec::new, |a| a.larges().to_vec());
+        QueuedCommand { command, ranges, args: LargeCommand::of(head, larges) }
     }
 
     fn args(&self) -> Args<'_> {
-        Args { bytes: &self.args.head, places: &self.places, apart: Some(&self.args) }
+        Args { bytes: &self.args.head, ranges: &self.ranges, large_command: Some(&self.args) }
     }
 }
 
 /// `MULTI`
-pub(crate) fn multi(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn multi(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> CommandResult {
     if me.transaction.is_open() {
         return Err("ERR MULTI calls can not be nested");
     }
-    let taken = Taken::new(&cx.shared.store.memory);
-    me.transaction.queue = Some(Queue { commands: Vec::new(), taken, is_spoilt: false });
-    me.note();
+    let reserved = Reservation::new(&cx.shared.store.memory);
+    me.transaction.queue = Some(CommandQueue { commands: Vec::new(), reserved, has_error: false });
+    me.update_record();
     cx.shared.replies.simple("OK");
     Ok(())
 }
 
 /// `EXEC`
-pub(crate) fn exec(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn exec(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> CommandResult {
     let Some(queue) = me.transaction.queue.take() else { return Err("ERR EXEC without MULTI") };
     let watched = std::mem::take(&mut me.transaction).watched;
-    me.note();
-    if queue.is_spoilt {
+    me.update_record();
+    if queue.has_error {
         return Err("EXECABORT Transaction discarded because of previous errors.");
     }
     let store = &cx.shared.store;
     let mut keys = watched.iter().flat_map(|watched| &watched.keys);
-    if keys.any(|(key, seen)| seen.is_past(store, key)) {
+    if keys.any(|(key, seen)| seen.has_changed(store, key)) {
         cx.shared.replies.null_array();
         return Ok(());
     }
@@ -177,42 +180,42 @@ pub(crate) fn exec(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Resul
 }
 
 /// `DISCARD`
-pub(crate) fn discard(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn discard(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> CommandResult {
     if !me.transaction.is_open() {
         return Err("ERR DISCARD without MULTI");
     }
     me.transaction = Transaction::default();
-    me.note();
+    me.update_record();
     cx.shared.replies.simple("OK");
     Ok(())
 }
 
 /// `WATCH key...`
-pub(crate) fn watch(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn watch(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     if me.transaction.is_open() {
         return Err("ERR WATCH inside MULTI is not allowed");
     }
     let store = &cx.shared.store;
-    let watched = me
-        .transaction
-        .watched
-        .get_or_insert_with(|| Watched { keys: BTreeMap::new(), taken: Taken::new(&store.memory) });
+    let watched = me.transaction.watched.get_or_insert_with(|| WatchedKeys {
+        keys: BTreeMap::new(),
+        reserved: Reservation::new(&store.memory),
+    });
     for key in args.skip(1) {
         if !watched.keys.contains_key(key) {
             // One that is not there lies here twice.
-            take(&mut watched.taken, COMMAND + 2 * key.len(), "ERR too many watched keys")?;
-            watched.keys.insert(key.into(), Seen::of(store, key));
+            reserve(&mut watched.reserved, COMMAND + 2 * key.len(), "ERR too many watched keys")?;
+            watched.keys.insert(key.into(), KeyState::of(store, key));
         }
     }
-    me.note();
+    me.update_record();
     cx.shared.replies.simple("OK");
     Ok(())
 }
 
 /// `UNWATCH`
-pub(crate) fn unwatch(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn unwatch(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> CommandResult {
     me.transaction.watched = None;
-    me.note();
+    me.update_record();
     cx.shared.replies.simple("OK");
     Ok(())
 }

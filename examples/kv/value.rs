@@ -11,48 +11,48 @@ pub(crate) enum Value {
 
 /// A value that is shown: one that is stored, or one that a command brings.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Bytes<'v> {
+pub(crate) enum ValueRef<'v> {
     Small(&'v [u8]),
     Large(&'v Large),
 }
 
 impl Value {
-    pub(crate) fn bytes(&self) -> Bytes<'_> {
+    pub(crate) fn bytes(&self) -> ValueRef<'_> {
         match self {
-            Value::Small(bytes) => Bytes::Small(bytes),
-            Value::Large(large) => Bytes::Large(large),
+            Value::Small(bytes) => ValueRef::Small(bytes),
+            Value::Large(large) => ValueRef::Large(large),
         }
     }
 }
 
-impl<'v> Bytes<'v> {
+impl<'v> ValueRef<'v> {
     pub(crate) fn len(self) -> usize {
         match self {
-            Bytes::Small(bytes) => bytes.len(),
-            Bytes::Large(large) => large.len(),
+            ValueRef::Small(bytes) => bytes.len(),
+            ValueRef::Large(large) => large.len(),
         }
     }
 
     /// What a large value costs is counted by itself.
     pub(crate) fn cost(self) -> usize {
         match self {
-            Bytes::Small(bytes) => bytes.len(),
-            Bytes::Large(_) => 0,
+            ValueRef::Small(bytes) => bytes.len(),
+            ValueRef::Large(_) => 0,
         }
     }
 
     /// All of it, unless it is large.
     pub(crate) fn small(self) -> Option<&'v [u8]> {
         match self {
-            Bytes::Small(bytes) => Some(bytes),
-            Bytes::Large(_) => None,
+            ValueRef::Small(bytes) => Some(bytes),
+            ValueRef::Large(_) => None,
         }
     }
 
     pub(crate) fn to_value(self) -> Value {
         match self {
-            Bytes::Small(bytes) => Value::Small(bytes.to_vec()),
-            Bytes::Large(large) => Value::Large(large.clone()),
+            ValueRef::Small(bytes) => Value::Small(bytes.to_vec()),
+            ValueRef::Large(large) => Value::Large(large.clone()),
         }
     }
 }

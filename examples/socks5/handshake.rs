@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use socketserver::{Input, LengthField};
 
 /// Where to.
-pub(crate) enum Target {
+pub(crate) enum SocksTarget {
     Ip(SocketAddr),
     /// Letters, digits, `-`, `.` and `_` only, so it is nothing but a name.
     Name(String, u16),
@@ -14,7 +14,7 @@ pub(crate) enum Target {
 
 /// How a client wants to be answered.
 #[derive(Clone, Copy)]
-pub(crate) enum Version {
+pub(crate) enum SocksVersion {
     V4,
     V5,
 }
@@ -60,7 +60,7 @@ pub(crate) fn login(input: &mut Input<'_>) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// What a client of version 5 asks for.
-pub(crate) fn request(input: &mut Input<'_>) -> io::Result<Option<Result<Target, Refusal>>> {
+pub(crate) fn request(input: &mut Input<'_>) -> io::Result<Option<Result<SocksTarget, Refusal>>> {
     let &[version, command, _, kind, ..] = input.peek() else { return Ok(None) };
     if version != 5 {
         return Err(invalid("a request of another version than the greeting"));
@@ -79,7 +79,9 @@ pub(crate) fn request(input: &mut Input<'_>) -> io::Result<Option<Result<Target,
 }
 
 /// What a client of version 4 or 4a asks for.
-pub(crate) fn request_v4(input: &mut Input<'_>) -> io::Result<Option<Result<Target, Refusal>>> {
+pub(crate) fn request_v4(
+    input: &mut Input<'_>,
+) -> io::Result<Option<Result<SocksTarget, Refusal>>> {
     let &[_, command, p0, p1, a, b, c, d, ref strings @ ..] = input.peek() else {
         return Ok(None);
     };
@@ -94,22 +96,25 @@ pub(crate) fn request_v4(input: &mut Input<'_>) -> io::Result<Option<Result<Targ
             Some(name) => named(name, [p0, p1]),
             None => return Ok(None),
         },
-        ip => Ok(Target::Ip((Ipv4Addr::from(ip), port).into())),
+        ip => Ok(SocksTarget::Ip((Ipv4Addr::from(ip), port).into())),
     };
     input.take(input.len() - strings.len());
     Ok(Some(if command == 1 { target } else { Err(Refusal::CommandNotSupported) }))
 }
 
 /// The answer to a request: granted, from this address of ours, or refused.
-pub(crate) fn reply(version: Version, outcome: Result<Option<SocketAddr>, Refusal>) -> Vec<u8> {
+pub(crate) fn reply(
+    version: SocksVersion,
+    outcome: Result<Option<SocketAddr>, Refusal>,
+) -> Vec<u8> {
     let ours = outcome.ok().flatten().unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
     let port = ours.port().to_be_bytes();
     match (version, ours.ip()) {
-        (Version::V4, ip) => {
+        (SocksVersion::V4, ip) => {
             let ip = if let IpAddr::V4(ip) = ip { ip } else { Ipv4Addr::UNSPECIFIED };
             [&[0, if outcome.is_ok() { 90 } else { 91 }], &port[..], &ip.octets()].concat()
         }
-        (Version::V5, ip) => {
+        (SocksVersion::V5, ip) => {
             let head = [5, outcome.err().map_or(0, |refusal| refusal as u8), 0];
             match ip {
                 IpAddr::V4(ip) => [&head[..], &[1], &ip.octets(), &port].concat(),
@@ -120,7 +125,7 @@ pub(crate) fn reply(version: Version, outcome: Result<Option<SocketAddr>, Refusa
 }
 
 /// The last `N` bytes but the port are the address.
-fn v5_address<const N: usize>(all: &[u8]) -> Result<Target, Refusal>
+fn v5_address<const N: usize>(all: &[u8]) -> Result<SocksTarget, Refusal>
 where
     IpAddr: From<[u8; N]>,
 {
@@ -128,22 +133,22 @@ where
         let (_, ip) = rest.split_last_chunk::<N>()?;
         Some(SocketAddr::new((*ip).into(), u16::from_be_bytes(*port)))
     });
-    address.map(Target::Ip).ok_or(Refusal::General)
+    address.map(SocksTarget::Ip).ok_or(Refusal::General)
 }
 
 /// Clients also put numbers where a name belongs. What is neither could mean something else to who
 /// looks it up.
-fn named(name: &[u8], port: [u8; 2]) -> Result<Target, Refusal> {
+fn named(name: &[u8], port: [u8; 2]) -> Result<SocksTarget, Refusal> {
     let port = u16::from_be_bytes(port);
     let name = std::str::from_utf8(name).map_err(|_| Refusal::AddressNotSupported)?;
     if let Ok(ip) = name.parse() {
-        return Ok(Target::Ip(SocketAddr::new(ip, port)));
+        return Ok(SocksTarget::Ip(SocketAddr::new(ip, port)));
     }
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     if name.is_empty() || !name.bytes().all(is_plain) {
         return Err(Refusal::AddressNotSupported);
     }
-    Ok(Target::Name(name.to_string(), port))
+    Ok(SocksTarget::Name(name.to_string(), port))
 }
 
 /// An error that ends the conversation.

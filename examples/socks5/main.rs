@@ -22,8 +22,8 @@ mod rules;
 mod signals;
 mod upstream;
 
-use client::Client;
-use rules::{Proxy, Rules};
+use client::SocksClient;
+use rules::{ProxyState, Rules};
 
 const USAGE: &str = "usage: socks5 [options] [LISTEN_ADDR]
 
@@ -52,8 +52,8 @@ fn main() -> ExitCode {
 fn serve(rules: Rules) -> io::Result<()> {
     let options = Options { idle_timeout: rules.idle_timeout, ..Options::default() };
     let (listen, grace) = (rules.listen.clone(), rules.grace);
-    let mut server = Server::with_shared(Proxy { clients: 0, rules }, options)?;
-    let listener = server.listen(listen, |_peer| Client::default())?;
+    let mut server = Server::with_shared(ProxyState { clients: 0, rules }, options)?;
+    let listener = server.listen(listen, |_peer| SocksClient::default())?;
     server.set_verify_request(|proxy, _peer| proxy.clients < proxy.rules.max_clients);
     signals::stop_on_signals(&mut server, grace)?;
     if let Some(addr) = server.io().local_addr(listener) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socketserver::{Addr, Connect};
 
-use super::handshake::Target;
+use super::handshake::SocksTarget;
 use super::networks;
 
 /// What the command line said.
@@ -17,7 +17,7 @@ pub(crate) struct Rules {
     pub(crate) open: bool,
     /// `USER:PASSWORD`, if clients must say so.
     pub(crate) login: Option<String>,
-    pub(crate) reach: Reach,
+    pub(crate) allowed_targets: AllowedTargets,
     pub(crate) max_clients: usize,
     pub(crate) handshake_timeout: Duration,
     pub(crate) idle_timeout: Option<Duration>,
@@ -26,7 +26,7 @@ pub(crate) struct Rules {
 
 /// Where clients may be connected to, whatever a name says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Reach {
+pub(crate) enum AllowedTargets {
     /// What everybody could reach without this proxy.
     Public,
     /// This machine and its private networks too.
@@ -35,7 +35,7 @@ pub(crate) enum Reach {
 }
 
 /// What all clients share.
-pub(crate) struct Proxy {
+pub(crate) struct ProxyState {
     pub(crate) rules: Rules,
     pub(crate) clients: usize,
 }
@@ -48,7 +48,7 @@ impl Rules {
             listen: "127.0.0.1:1080".into(),
             open: false,
             login: None,
-            reach: Reach::Public,
+            allowed_targets: AllowedTargets::Public,
             max_clients: 10_000,
             handshake_timeout: Duration::from_secs(10),
             idle_timeout: None,
@@ -65,8 +65,8 @@ impl Rules {
                     rules.login = Some(login);
                 }
                 "--open" => rules.open = true,
-                "--allow-private" => rules.reach = Reach::Anywhere,
-                "--only-loopback" => rules.reach = Reach::Loopback,
+                "--allow-private" => rules.allowed_targets = AllowedTargets::Anywhere,
+                "--only-loopback" => rules.allowed_targets = AllowedTargets::Loopback,
                 "--max-clients" => rules.max_clients = clients(&word, &value()?)?,
                 "--handshake-timeout" => rules.handshake_timeout = seconds(&word, &value()?)?,
                 "--idle-timeout" => rules.idle_timeout = Some(seconds(&word, &value()?)?),
@@ -81,16 +81,16 @@ impl Rules {
     }
 
     /// The connection that a client asks for.
-    pub(crate) fn connect_to(&self, target: &Target) -> std::io::Result<Connect> {
+    pub(crate) fn connect_to(&self, target: &SocksTarget) -> std::io::Result<Connect> {
         let connect = match target {
-            Target::Ip(addr) => Connect::to(*addr)?,
-            Target::Name(name, port) => Connect::to_name(format!("{name}:{port}")),
+            SocksTarget::Ip(addr) => Connect::to(*addr)?,
+            SocksTarget::Name(name, port) => Connect::to_name(format!("{name}:{port}")),
         };
         // Asked about each address that a name turns out to have, too.
-        Ok(connect.allow_if(match self.reach {
-            Reach::Public => |addr| ip(addr).is_some_and(networks::is_public),
-            Reach::Anywhere => |addr| ip(addr).is_some(),
-            Reach::Loopback => |addr| ip(addr).is_some_and(|ip| ip.is_loopback()),
+        Ok(connect.allow_if(match self.allowed_targets {
+            AllowedTargets::Public => |addr| ip(addr).is_some_and(networks::is_public),
+            AllowedTargets::Anywhere => |addr| ip(addr).is_some(),
+            AllowedTargets::Loopback => |addr| ip(addr).is_some_and(|ip| ip.is_loopback()),
         }))
     }
 

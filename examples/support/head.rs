@@ -23,7 +23,7 @@ pub(crate) fn no_fields<'a>() -> Fields<'a> {
 
 /// Why a head is not to be served.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Fault {
+pub(crate) enum HeadError {
     /// 400.
     Malformed,
     /// 431.
@@ -38,26 +38,26 @@ pub(crate) struct Head<'f, 'a> {
     /// Visible ASCII, and nothing else is known of it.
     pub(crate) target: &'a str,
     /// HTTP/1.1, or a later HTTP/1, and not 1.0.
-    pub(crate) is_modern: bool,
+    pub(crate) is_http_1_1: bool,
     fields: &'f [Header<'a>],
 }
 
 impl<'f, 'a> Head<'f, 'a> {
     /// Reads a head that is complete, with the empty line at its end.
-    pub(crate) fn parse(bytes: &'a [u8], fields: &'f mut Fields<'a>) -> Result<Self, Fault> {
-        let end = bytes.windows(2).position(|two| two == b"\r\n").ok_or(Fault::Malformed)?;
+    pub(crate) fn parse(bytes: &'a [u8], fields: &'f mut Fields<'a>) -> Result<Self, HeadError> {
+        let end = bytes.windows(2).position(|two| two == b"\r\n").ok_or(HeadError::Malformed)?;
         let (line, rest) = bytes.split_at(end);
-        let (method, target, is_modern) = request_line(line).ok_or(Fault::Malformed)??;
+        let (method, target, is_http_1_1) = request_line(line).ok_or(HeadError::Malformed)??;
         let rest = rest.get(2..).unwrap_or_default();
         let fields = match httparse::parse_headers(rest, fields) {
             // An empty line before the end would let others see two heads in this one.
             Ok(Status::Complete((len, fields))) if len == rest.len() => fields,
-            Err(httparse::Error::TooManyHeaders) => return Err(Fault::TooManyFields),
-            _ => return Err(Fault::Malformed),
+            Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooManyFields),
+            _ => return Err(HeadError::Malformed),
         };
-        let head = Head { method, target, is_modern, fields };
+        let head = Head { method, target, is_http_1_1, fields };
         let is_clear = !has_bare_lf(bytes) && head.has_right_host();
-        is_clear.then_some(head).ok_or(Fault::Malformed)
+        is_clear.then_some(head).ok_or(HeadError::Malformed)
     }
 
     /// The values of each line with this name.
@@ -95,14 +95,14 @@ impl<'f, 'a> Head<'f, 'a> {
     /// `Host` must be there, once and valid; only HTTP/1.0 may be without.
     fn has_right_host(&self) -> bool {
         match (self.values("host").count(), self.only("host")) {
-            (0, _) => !self.is_modern,
+            (0, _) => !self.is_http_1_1,
             (_, host) => host.and_then(|host| str::from_utf8(host).ok()).is_some_and(is_host),
         }
     }
 }
 
 /// Method, target, and whether it is more than HTTP/1.0. `None` is no request line.
-type RequestLine<'a> = Option<Result<(&'a str, &'a str, bool), Fault>>;
+type RequestLine<'a> = Option<Result<(&'a str, &'a str, bool), HeadError>>;
 
 fn request_line(line: &[u8]) -> RequestLine<'_> {
     let mut words = str::from_utf8(line).ok()?.splitn(3, ' ');
@@ -117,7 +117,7 @@ fn request_line(line: &[u8]) -> RequestLine<'_> {
     if !is_token(method.as_bytes()) || !is_target {
         return None;
     }
-    Some(if major == b'1' { Ok((method, target, minor != b'0')) } else { Err(Fault::Version) })
+    Some(if major == b'1' { Ok((method, target, minor != b'0')) } else { Err(HeadError::Version) })
 }
 
 /// A name, as of a method, a field or an extension of a chunk.
@@ -172,7 +172,7 @@ pub(crate) fn date(time: SystemTime) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn fault(head: &str) -> Option<Fault> {
+    fn fault(head: &str) -> Option<HeadError> {
         Head::parse(head.as_bytes(), &mut no_fields()).err()
     }
 
@@ -198,7 +198,7 @@ mod tests {
             assert_eq!(version(known), None, "{known}");
         }
         for other in ["HTTP/2.0", "HTTP/0.9", "HTTP/9.9"] {
-            assert_eq!(version(other), Some(Fault::Version), "{other}");
+            assert_eq!(version(other), Some(HeadError::Version), "{other}");
         }
         for none in [
             "HTTP/1",
@@ -214,7 +214,7 @@ mod tests {
             "HTTP/1,1",
             "",
         ] {
-            assert_eq!(version(none), Some(Fault::Malformed), "{none}");
+            assert_eq!(version(none), Some(HeadError::Malformed), "{none}");
         }
     }
 
@@ -222,7 +222,7 @@ mod tests {
     fn a_bare_lf_is_found_wherever_it_is_in_a_head() {
         for head in ["GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nZ:\r\n\r\n", "GET / HTTP/1.0\r\n\r\n"] {
             assert_eq!(fault(head), None);
-            let malformed = Some(Fault::Malformed);
+            let malformed = Some(HeadError::Malformed);
             for at in (1..head.len()).filter(|at| head.as_bytes()[at - 1] != b'\r') {
                 let (before, after) = head.split_at(at);
                 assert_eq!(fault(&[before, "\n", after].concat()), malformed, "{head:?} at {at}");

@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Calls `serve` with what was typed, of which not more than `most` words may be. `usage` begins with
+/// Calls `serve` with what was typed, of which not more than `max_words` words may be. `usage` begins with
 /// `usage: ` and the name of the program. An error of the kind
 /// [`InvalidInput`](io::ErrorKind::InvalidInput) is one of the words: exit code 2, and 1 for any other.
 pub(crate) fn run(
     usage: &str,
-    most: usize,
+    max_words: usize,
     serve: impl FnOnce(&[OsString]) -> io::Result<()>,
 ) -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -19,7 +19,7 @@ pub(crate) fn run(
         let _ = writeln!(io::stdout(), "{usage}");
         return ExitCode::SUCCESS;
     }
-    let served = match words.get(most) {
+    let served = match words.get(max_words) {
         Some(word) => {
             let what = format!("{word:?} is one word too many");
             Err(io::Error::new(io::ErrorKind::InvalidInput, what))

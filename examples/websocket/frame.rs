@@ -4,13 +4,13 @@ use socketserver::Input;
 
 /// A reason to end a conversation, as it is told to the peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Code(pub(crate) u16);
+pub(crate) struct CloseCode(pub(crate) u16);
 
-impl Code {
-    pub(crate) const GOING_AWAY: Code = Code(1001);
-    pub(crate) const PROTOCOL: Code = Code(1002);
-    pub(crate) const NOT_UTF8: Code = Code(1007);
-    pub(crate) const TOO_BIG: Code = Code(1009);
+impl CloseCode {
+    pub(crate) const GOING_AWAY: CloseCode = CloseCode(1001);
+    pub(crate) const PROTOCOL: CloseCode = CloseCode(1002);
+    pub(crate) const NOT_UTF8: CloseCode = CloseCode(1007);
+    pub(crate) const TOO_BIG: CloseCode = CloseCode(1009);
 
     /// Whether a peer may say it: some are for use inside of programs only.
     pub(crate) fn may_be_sent(self) -> bool {
@@ -40,7 +40,7 @@ impl Opcode {
 }
 
 /// The longest payload of a control frame.
-pub(crate) const CONTROL: usize = 125;
+pub(crate) const MAX_CONTROL_PAYLOAD: usize = 125;
 
 #[derive(Debug)]
 pub(crate) struct Frame {
@@ -53,15 +53,15 @@ pub(crate) struct Frame {
 
 impl Frame {
     /// Takes the head of a frame; `None` while it is not complete.
-    pub(crate) fn take(input: &mut Input<'_>) -> Result<Option<Frame>, Code> {
+    pub(crate) fn take(input: &mut Input<'_>) -> Result<Option<Frame>, CloseCode> {
         let &[first, second, ..] = input.peek() else { return Ok(None) };
         // No extension was agreed on, so no reserved bit means anything; and clients mask.
         let opcode = Opcode::of(first & 0x0F).filter(|_| first & 0x70 == 0 && second & 0x80 != 0);
-        let opcode = opcode.ok_or(Code::PROTOCOL)?;
+        let opcode = opcode.ok_or(CloseCode::PROTOCOL)?;
         let is_last = first & 0x80 != 0;
         let short = usize::from(second & 0x7F);
-        if opcode.is_control() && (!is_last || short > CONTROL) {
-            return Err(Code::PROTOCOL);
+        if opcode.is_control() && (!is_last || short > MAX_CONTROL_PAYLOAD) {
+            return Err(CloseCode::PROTOCOL);
         }
         let width = match short {
             126 => 2,
@@ -76,12 +76,14 @@ impl Frame {
         }
         // The shortest form is the only one, and the first bit of eight bytes is no length.
         let is_shortest = match width {
-            2 => left > CONTROL as u64,
+            2 => left > MAX_CONTROL_PAYLOAD as u64,
             8 => left > u64::from(u16::MAX) && left >> 63 == 0,
             _ => true,
         };
         let mask = mask.try_into().unwrap_or_default();
-        is_shortest.then_some(Some(Frame { is_last, opcode, left, mask })).ok_or(Code::PROTOCOL)
+        is_shortest
+            .then_some(Some(Frame { is_last, opcode, left, mask }))
+            .ok_or(CloseCode::PROTOCOL)
     }
 
     /// Takes what has come of the payload, without its mask, and puts it behind `out`.
@@ -114,7 +116,7 @@ fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
 /// The head of a frame that we send; servers mask nothing. Gives the bytes and how many they are.
 pub(crate) fn head(opcode: Opcode, len: usize) -> ([u8; 10], usize) {
     let (short, width) = match (u8::try_from(len), u16::try_from(len)) {
-        (Ok(short), _) if len <= CONTROL => (short, 0),
+        (Ok(short), _) if len <= MAX_CONTROL_PAYLOAD => (short, 0),
         (_, Ok(_)) => (126, 2),
         _ => (127, 8),
     };

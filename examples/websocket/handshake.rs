@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
-use super::head::{self, Fault, Head, no_fields};
+use super::head::{self, Head, HeadError, no_fields};
 
 /// Bytes of the request.
 pub(crate) const HEAD_LIMIT: usize = 8 << 10;
@@ -38,32 +38,32 @@ const PAGE: &str = r#"<!doctype html>
 "#;
 
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum HandshakeReply {
     /// From now on there are frames.
-    Welcome(String),
+    Upgrade(String),
     /// This is the last.
-    Last(String),
+    Close(String),
 }
 
 /// Answers a request that is complete, with the empty line at its end.
-pub(crate) fn answer(head: &[u8]) -> Answer {
+pub(crate) fn answer(head: &[u8]) -> HandshakeReply {
     match Head::parse(head, &mut no_fields()) {
-        Ok(head) => welcome(&head),
-        Err(Fault::TooManyFields) => too_large(),
-        Err(Fault::Version) => last("505 HTTP Version Not Supported", "", "only HTTP/1.1\n"),
-        Err(Fault::Malformed) => malformed(),
+        Ok(head) => upgrade(&head),
+        Err(HeadError::TooManyFields) => too_large(),
+        Err(HeadError::Version) => last("505 HTTP Version Not Supported", "", "only HTTP/1.1\n"),
+        Err(HeadError::Malformed) => malformed(),
     }
 }
 
-pub(crate) fn malformed() -> Answer {
+pub(crate) fn malformed() -> HandshakeReply {
     last("400 Bad Request", "", "this is not HTTP\n")
 }
 
-pub(crate) fn too_large() -> Answer {
+pub(crate) fn too_large() -> HandshakeReply {
     last("431 Request Header Fields Too Large", "", "")
 }
 
-fn welcome(head: &Head<'_, '_>) -> Answer {
+fn upgrade(head: &Head<'_, '_>) -> HandshakeReply {
     if !["GET", "HEAD"].contains(&head.method) {
         return last("405 Method Not Allowed", "Allow: GET, HEAD\r\n", "only GET\n");
     }
@@ -74,7 +74,7 @@ fn welcome(head: &Head<'_, '_>) -> Answer {
         return last("400 Bad Request", "", "the target must be a path\n");
     }
     // The Upgrade of HTTP/1.0 is to be ignored (RFC 9110, 7.8), and only a GET opens a WebSocket.
-    let may_upgrade = head.is_modern && head.method == "GET";
+    let may_upgrade = head.is_http_1_1 && head.method == "GET";
     if !may_upgrade || !head.lists("upgrade", "websocket") {
         return last("200 OK", "Content-Type: text/html; charset=utf-8\r\n", PAGE);
     }
@@ -95,7 +95,7 @@ fn welcome(head: &Head<'_, '_>) -> Answer {
     let Some(key) = key.filter(is_key) else {
         return last("400 Bad Request", "", "Sec-WebSocket-Key must be one of 16 bytes\n");
     };
-    Answer::Welcome(format!(
+    HandshakeReply::Upgrade(format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {}\r\n\r\n",
         accept(key)
@@ -103,24 +103,24 @@ fn welcome(head: &Head<'_, '_>) -> Answer {
 }
 
 /// An answer without an upgrade.
-pub(crate) fn last(status: &str, header: &str, body: &str) -> Answer {
+pub(crate) fn last(status: &str, header: &str, body: &str) -> HandshakeReply {
     let date = head::date(SystemTime::now());
     let date = date.map_or(String::new(), |date| format!("Date: {date}\r\n"));
-    Answer::Last(format!(
+    HandshakeReply::Close(format!(
         "HTTP/1.1 {status}\r\n{date}{header}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     ))
 }
 
 /// The same answer for a HEAD.
-pub(crate) fn without_body(answer: Answer) -> Answer {
+pub(crate) fn without_body(answer: HandshakeReply) -> HandshakeReply {
     match answer {
-        Answer::Last(mut all) => {
+        HandshakeReply::Close(mut all) => {
             let end = all.find("\r\n\r\n").map_or(all.len(), |end| end + 4);
             all.truncate(end);
-            Answer::Last(all)
+            HandshakeReply::Close(all)
         }
-        welcome @ Answer::Welcome(_) => welcome,
+        upgrade @ HandshakeReply::Upgrade(_) => upgrade,
     }
 }
 

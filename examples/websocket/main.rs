@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use socketserver::{Addr, Options, Server};
 
-use connection::{Connection, Limits};
+use connection::{WebSocketConnection, WebSocketLimits};
 
 const USAGE: &str = "usage: websocket ADDR [options]
 
@@ -49,8 +49,8 @@ fn main() -> ExitCode {
 }
 
 /// An error names the culprit.
-fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, Limits), String> {
-    let (mut addr, mut limits) = (None, Limits::default());
+fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, WebSocketLimits), String> {
+    let (mut addr, mut limits) = (None, WebSocketLimits::default());
     while let Some(word) = words.next() {
         let option = word.to_string_lossy().into_owned();
         let mut value = || words.next().ok_or_else(|| format!("{option} needs a value"));
@@ -77,12 +77,12 @@ fn seconds(option: &str, word: &OsString) -> Result<Duration, String> {
     time.ok_or_else(|| format!("{option} takes seconds, more than 0 and not {word:?}"))
 }
 
-fn serve(addr: OsString, limits: Limits) -> io::Result<()> {
+fn serve(addr: OsString, limits: WebSocketLimits) -> io::Result<()> {
     let defaults = Options::default();
     // However slow the peer, one whole message may wait for it.
     let output_limit = defaults.output_limit.saturating_add(limits.message);
     let mut server = Server::with_shared(limits, Options { output_limit, ..defaults })?;
-    let listener = server.listen(addr, |_peer| Connection::default())?;
+    let listener = server.listen(addr, |_peer| WebSocketConnection::default())?;
     signals::stop_on_signals(&mut server, GRACE)?;
     if let Some(Addr::Ip(addr)) = server.io().local_addr(listener) {
         // Who closed our standard output can do without the line.

@@ -2,7 +2,7 @@
 
 use std::str;
 
-use super::frame::{Code, Opcode};
+use super::frame::{CloseCode, Opcode};
 
 #[derive(Debug)]
 pub(crate) struct Message {
@@ -19,17 +19,17 @@ impl Message {
 
     /// Looks at what was put behind `bytes` since it was last asked. A byte that can belong to no
     /// character is a fault as soon as it is there; half a character is one only at the end.
-    pub(crate) fn check(&mut self, is_complete: bool) -> Result<(), Code> {
+    pub(crate) fn check(&mut self, is_complete: bool) -> Result<(), CloseCode> {
         if self.opcode != Opcode::Text {
             return Ok(());
         }
         match str::from_utf8(self.bytes.get(self.checked..).unwrap_or_default()) {
             Ok(_) => self.checked = self.bytes.len(),
             Err(error) if error.error_len().is_none() => self.checked += error.valid_up_to(),
-            Err(_) => return Err(Code::NOT_UTF8),
+            Err(_) => return Err(CloseCode::NOT_UTF8),
         }
         let is_cut = is_complete && self.checked < self.bytes.len();
-        if is_cut { Err(Code::NOT_UTF8) } else { Ok(()) }
+        if is_cut { Err(CloseCode::NOT_UTF8) } else { Ok(()) }
     }
 }
 
@@ -61,6 +61,6 @@ mod tests {
         let mut message = Message::new(Opcode::Text, b"\xF4".to_vec());
         assert_eq!(message.check(false), Ok(()));
         message.bytes.push(0x90);
-        assert_eq!(message.check(false), Err(Code::NOT_UTF8));
+        assert_eq!(message.check(false), Err(CloseCode::NOT_UTF8));
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::bytes::Bytes;
-use crate::examples::chat_cluster::cluster::{Cluster, Consequences};
+use crate::examples::chat_cluster::cluster::{Actions, Cluster};
 
 const SERVERS: usize = 3;
 /// Messages after which servers that only answer each other would never stop.
@@ -64,7 +64,7 @@ fn anything(choices: &mut Bytes<'_>) {
         cluster.say(format!("{nth}").as_bytes());
     }
     for message in choices.0.split(|byte| *byte == b'\n') {
-        let Consequences { tell, publish } = cluster.hear(message);
+        let Actions { tell, publish } = cluster.receive(message);
         assert!(tell.len() <= 1 && publish.len() <= 4, "{:?}", message.escape_ascii());
         let own = publish.iter().filter(|message| !message.starts_with(b"again "));
         for message in own {
@@ -120,7 +120,7 @@ impl World {
         let server = &mut self.servers[nth];
         let Some(message) = server.coming.pop_front() else { return };
         self.delivered += 1;
-        let follows = server.cluster.hear(&message);
+        let follows = server.cluster.receive(&message);
         for line in follows.tell {
             server.tell(nth, &line);
         }

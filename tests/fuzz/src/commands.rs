@@ -65,8 +65,8 @@ fn piece_by_piece(bytes: &[u8], seed: u8) -> Conversation {
 
 fn words(args: &Args<'_>) -> Vec<Vec<u8>> {
     let bytes = |nth| match args.value(nth) {
-        value::Bytes::Small(bytes) => bytes.to_vec(),
-        value::Bytes::Large(large) => large.pieces().flat_map(|piece| piece.to_vec()).collect(),
+        value::ValueRef::Small(bytes) => bytes.to_vec(),
+        value::ValueRef::Large(large) => large.pieces().flat_map(|piece| piece.to_vec()).collect(),
     };
     (0..args.len()).map(bytes).collect()
 }

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path};
 
-use crate::examples::files::name::{Announced, LONGEST_LINE, check};
+use crate::examples::files::name::{MAX_LINE, PutRequest, check};
 
 pub fn run(data: &[u8]) {
     let name = OsStr::from_bytes(data);
@@ -13,14 +13,14 @@ pub fn run(data: &[u8]) {
     if check(name).is_ok() {
         stays(name);
     }
-    let Ok(announced) = Announced::parse(data) else { return };
+    let Ok(announced) = PutRequest::parse(data) else { return };
     stays(&announced.name);
     assert!(is_plain(&announced.name));
     assert!(announced.checksum.len() == 64 && blake_digits(&announced.checksum));
     let line = announced.line();
     let again = line.strip_suffix(b"\n").expect("a line");
-    assert!(!again.contains(&b'\n') && again.len() <= LONGEST_LINE, "{line:?}");
-    let again = Announced::parse(again).expect("our own line is refused");
+    assert!(!again.contains(&b'\n') && again.len() <= MAX_LINE, "{line:?}");
+    let again = PutRequest::parse(again).expect("our own line is refused");
     assert_eq!(again.name, announced.name);
     assert_eq!((again.size, again.replace), (announced.size, announced.replace));
     assert_eq!(again.checksum, announced.checksum);

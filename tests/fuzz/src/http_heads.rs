@@ -5,7 +5,7 @@ use std::path::Component;
 use std::time::{Duration, SystemTime};
 
 use crate::bytes::Bytes;
-use crate::conditions::{self, Part, Version, part};
+use crate::conditions::{self, RangeRequest, Validators, part};
 use crate::examples::http::files::relative;
 use crate::head::no_fields;
 use crate::request::{Framing, Request};
@@ -24,7 +24,7 @@ pub fn run(data: &[u8]) {
         let fields = has_one_meaning(head, &request);
         lies_below(&request);
         let epoch = SystemTime::UNIX_EPOCH;
-        let version = Version::of_file(epoch + CHANGED, len, epoch + NOW);
+        let version = Validators::of_file(epoch + CHANGED, len, epoch + NOW);
         assert_eq!(conditions::check(&request, &version), depends(&fields, &version));
         lies_within(&request, &fields, len, &version);
         let shorter = &head[..usize::from(cut).min(head.len() - 1)];
@@ -53,13 +53,13 @@ fn list<'a>(fields: &'a Fields, name: &str) -> Vec<&'a str> {
 /// Reads the head as the least careful of servers would, line by line.
 fn has_one_meaning(head: &[u8], request: &Request<'_, '_>) -> Fields {
     let head: String = head.iter().map(|byte| char::from(*byte)).collect();
-    let is_modern = request.head.is_modern;
+    let is_http_1_1 = request.head.is_http_1_1;
     let mut lines = head.split('\n');
     let first = lines.next().unwrap_or_default();
     let words: Vec<&str> = first.split(' ').collect();
     assert_eq!(words[..2], [request.head.method, request.head.target], "{first:?}");
     let minor = words[2].strip_prefix("HTTP/1.").and_then(|rest| rest.strip_suffix('\r')).unwrap();
-    assert!(words.len() == 3 && minor.len() == 1 && is_modern == (minor != "0"), "{first:?}");
+    assert!(words.len() == 3 && minor.len() == 1 && is_http_1_1 == (minor != "0"), "{first:?}");
     let mut lines: Vec<&str> = lines.collect();
     assert_eq!(lines.split_off(lines.len() - 2), ["\r", ""], "what ends a head");
     let mut fields = Fields::new();
@@ -76,7 +76,7 @@ fn has_one_meaning(head: &[u8], request: &Request<'_, '_>) -> Fields {
     let has_coding = !values(&fields, "transfer-encoding").is_empty();
     match (request.framing, values(&fields, "content-length").as_slice()) {
         (Framing::Chunked, lengths) => {
-            assert!(lengths.is_empty() && is_modern && codings.len() == 1);
+            assert!(lengths.is_empty() && is_http_1_1 && codings.len() == 1);
             assert!(codings[0].eq_ignore_ascii_case("chunked"));
         }
         (Framing::Length(length), [said]) => {
@@ -88,13 +88,13 @@ fn has_one_meaning(head: &[u8], request: &Request<'_, '_>) -> Fields {
         }
     }
     match values(&fields, "host").as_slice() {
-        [] => assert!(!is_modern),
+        [] => assert!(!is_http_1_1),
         [host] => assert!(!host.is_empty() && !host.contains(['@', '/', ' ', ',', '?', '#'])),
         hosts => panic!("{hosts:?}"),
     }
     let options = list(&fields, "connection").join(",").to_ascii_lowercase();
     let has = |option: &str| options.split(',').any(|one| one == option);
-    assert_eq!(request.keep_alive, !has("close") && (is_modern || has("keep-alive")));
+    assert_eq!(request.keep_alive, !has("close") && (is_http_1_1 || has("keep-alive")));
     fields
 }
 
@@ -119,7 +119,7 @@ fn lies_below(request: &Request<'_, '_>) {
 }
 
 /// The rules of RFC 9110, 13.2.2, one after the other.
-fn depends(fields: &Fields, version: &Version) -> Option<Status> {
+fn depends(fields: &Fields, version: &Validators) -> Option<Status> {
     let etag = version.etag.as_deref().unwrap();
     let changed = SystemTime::UNIX_EPOCH + CHANGED;
     let is = |name| !values(fields, name).is_empty();
@@ -154,7 +154,7 @@ fn below(path: &str) {
 }
 
 /// Reads the range with numbers that have no end.
-fn lies_within(request: &Request<'_, '_>, fields: &Fields, len: u64, version: &Version) {
+fn lies_within(request: &Request<'_, '_>, fields: &Fields, len: u64, version: &Validators) {
     let found = part(request, len, version);
     let whole = i128::from(len);
     let is_current = match values(fields, "if-range").as_slice() {
@@ -171,14 +171,14 @@ fn lies_within(request: &Request<'_, '_>, fields: &Fields, len: u64, version: &V
         _ => None,
     };
     match expected {
-        None => assert_eq!(found, Part::Whole, "{fields:?} of {len}"),
+        None => assert_eq!(found, RangeRequest::Whole, "{fields:?} of {len}"),
         Some((first, last)) if first < whole && first <= last => {
-            let Part::Range(from, n) = found else { panic!("{fields:?} of {len}") };
+            let RangeRequest::Range(from, n) = found else { panic!("{fields:?} of {len}") };
             let last = last.min(whole - 1);
             assert_eq!((i128::from(from), i128::from(n)), (first, last - first + 1));
             assert!(n > 0 && from.checked_add(n).is_some_and(|end| end <= len));
         }
-        Some(_) => assert_eq!(found, Part::Unsatisfiable, "{fields:?} of {len}"),
+        Some(_) => assert_eq!(found, RangeRequest::Unsatisfiable, "{fields:?} of {len}"),
     }
 }
 

@@ -58,24 +58,24 @@ mod examples {
         pub(crate) mod chunk;
         pub(crate) mod conditions;
         pub(crate) mod files;
-        pub(crate) mod kept;
         pub(crate) mod media_types;
         pub(crate) mod request;
         pub(crate) mod response;
         pub(crate) mod site;
+        pub(crate) mod spool;
         pub(crate) mod target;
     }
     pub(crate) mod kv {
-        pub(crate) mod apart;
         pub(crate) mod entries;
         pub(crate) mod glob;
+        pub(crate) mod inline_command;
         pub(crate) mod large;
+        pub(crate) mod large_command;
         pub(crate) mod memory;
         pub(crate) mod number;
         pub(crate) mod parser;
         pub(crate) mod replies;
         pub(crate) mod value;
-        pub(crate) mod words;
     }
     pub(crate) mod socks5 {
         pub(crate) mod handshake;
@@ -98,8 +98,10 @@ use command::{
     args, bench, chat, connect, console, endings, listeners, private_dir, serve, services,
     stop_signals, system, terminal, units, workers,
 };
-use examples::http::{chunk, conditions, kept, media_types, request, response, site, target};
-use examples::kv::{apart, glob, large, memory, number, parser, replies, value, words};
+use examples::http::{chunk, conditions, media_types, request, response, site, spool, target};
+use examples::kv::{
+    glob, inline_command, large, large_command, memory, number, parser, replies, value,
+};
 use examples::support::head;
 
 mod bytes;

@@ -7,7 +7,7 @@ use socketserver::Input;
 
 use crate::bytes::Bytes;
 use crate::examples::socks5::handshake::{
-    Refusal, Target, Version, greeting, login, reply, request, request_v4,
+    Refusal, SocksTarget, SocksVersion, greeting, login, reply, request, request_v4,
 };
 
 /// What was understood, and how many bytes were taken for it; nothing while something is missing.
@@ -73,10 +73,10 @@ fn ask_v4(bytes: &[u8]) -> Understood {
     parsed(bytes, request_v4, show)
 }
 
-fn show(asked: Result<Target, Refusal>) -> String {
+fn show(asked: Result<SocksTarget, Refusal>) -> String {
     match asked {
-        Ok(Target::Ip(addr)) => format!("ip {addr}"),
-        Ok(Target::Name(name, port)) => {
+        Ok(SocksTarget::Ip(addr)) => format!("ip {addr}"),
+        Ok(SocksTarget::Name(name, port)) => {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
             assert!(!name.is_empty() && name.chars().all(is_plain), "{name:?} is no name");
             assert!(name.parse::<IpAddr>().is_err(), "{name} is an address");
@@ -186,10 +186,10 @@ fn replies(bytes: &[u8]) {
         1 => Ok(None),
         _ => Ok(Some(addr)),
     };
-    let v4 = reply(Version::V4, outcome);
+    let v4 = reply(SocksVersion::V4, outcome);
     assert_eq!((v4.len(), v4[0], v4[1] == 90), (8, 0, outcome.is_ok()));
     // An answer has the form of a request, but for its first bytes.
-    let v5 = reply(Version::V5, outcome);
+    let v5 = reply(SocksVersion::V5, outcome);
     assert_eq!((v5[0], v5[1] == 0, v5[2]), (5, outcome.is_ok(), 0));
     let as_request = [&[5, 1, 0], &v5[3..]].concat();
     let said = outcome.ok().flatten().unwrap_or(SocketAddr::from(([0; 4], 0)));

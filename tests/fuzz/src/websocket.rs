@@ -4,8 +4,8 @@ use socketserver::Options;
 use socketserver::testing::TestServer;
 
 use crate::bytes::{Bytes, pieces};
-use crate::examples::websocket::connection::{Connection, Limits};
-use crate::examples::websocket::frame::{Code, Opcode, head};
+use crate::examples::websocket::connection::{WebSocketConnection, WebSocketLimits};
+use crate::examples::websocket::frame::{CloseCode, Opcode, head};
 use crate::websocket_frames::naive_frame;
 
 const HELLO: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -21,10 +21,10 @@ pub fn run(data: &[u8]) {
 }
 
 fn converse(bytes: &[u8], limit: usize, seed: u8) -> Vec<u8> {
-    let limits = Limits { message: limit, ..Limits::default() };
+    let limits = WebSocketLimits { message: limit, ..WebSocketLimits::default() };
     let options = Options { read_buffer: 4 << 10, events_per_turn: 8, ..Options::default() };
     let mut server = TestServer::with_shared(limits, options).expect("a server");
-    let peer = server.connect(Connection::default()).expect("a connection");
+    let peer = server.connect(WebSocketConnection::default()).expect("a connection");
     peer.send(HELLO);
     server.run();
     let welcome = peer.received();
@@ -71,19 +71,19 @@ fn answers(bytes: &[u8], limit: usize) -> Vec<u8> {
             continue;
         }
         if message.is_some() != (frame.opcode == 0) {
-            break Code::PROTOCOL;
+            break CloseCode::PROTOCOL;
         }
         let opcode = if frame.opcode == 1 { Opcode::Text } else { Opcode::Binary };
         let (opcode, so_far) = message.get_or_insert((opcode, Vec::new()));
         if so_far.len() as u64 + frame.len > limit as u64 {
-            break Code::TOO_BIG;
+            break CloseCode::TOO_BIG;
         }
         so_far.extend_from_slice(&frame.payload);
         let is_over = frame.is_last && is_complete;
         let wrong = std::str::from_utf8(so_far).err();
         let is_wrong = wrong.is_some_and(|error| is_over || error.error_len().is_some());
         if *opcode == Opcode::Text && is_wrong {
-            break Code::NOT_UTF8;
+            break CloseCode::NOT_UTF8;
         }
         if !is_complete {
             return out;
@@ -98,13 +98,13 @@ fn answers(bytes: &[u8], limit: usize) -> Vec<u8> {
 }
 
 /// What a goodbye is answered with.
-fn goodbye(payload: &[u8]) -> Result<&[u8], Code> {
+fn goodbye(payload: &[u8]) -> Result<&[u8], CloseCode> {
     match payload {
         [] => Ok(&[]),
-        [_] => Err(Code::PROTOCOL),
+        [_] => Err(CloseCode::PROTOCOL),
         [a, b, reason @ ..] => match u16::from_be_bytes([*a, *b]) {
-            0..=999 | 1004..=1006 | 1015..=2999 | 5000.. => Err(Code::PROTOCOL),
-            _ if std::str::from_utf8(reason).is_err() => Err(Code::NOT_UTF8),
+            0..=999 | 1004..=1006 | 1015..=2999 | 5000.. => Err(CloseCode::PROTOCOL),
+            _ if std::str::from_utf8(reason).is_err() => Err(CloseCode::NOT_UTF8),
             _ => Ok(&payload[..2]),
         },
     }

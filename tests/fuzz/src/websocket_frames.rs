@@ -3,7 +3,7 @@
 use socketserver::Input;
 
 use crate::bytes::{Bytes, pieces};
-use crate::examples::websocket::frame::{Code, Frame, Opcode, head};
+use crate::examples::websocket::frame::{CloseCode, Frame, Opcode, head};
 use crate::examples::websocket::message::Message;
 
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -12,7 +12,7 @@ struct Found {
     frames: Vec<(bool, u8, Vec<u8>)>,
     /// Bytes of the last one that are still missing.
     left: u64,
-    fault: Option<Code>,
+    fault: Option<CloseCode>,
 }
 
 pub fn run(data: &[u8]) {
@@ -86,14 +86,14 @@ pub(crate) struct Naive<'a> {
     pub(crate) behind: &'a [u8],
 }
 
-pub(crate) fn naive_frame(rest: &[u8]) -> Result<Option<Naive<'_>>, Code> {
+pub(crate) fn naive_frame(rest: &[u8]) -> Result<Option<Naive<'_>>, CloseCode> {
     let [first, second, behind @ ..] = rest else { return Ok(None) };
     let (opcode, short) = (first & 0x0F, u64::from(second & 0x7F));
     let is_last = first & 0x80 != 0;
     let is_known = matches!(opcode, 0..=2 | 8..=10);
     let is_control_wrong = opcode >= 8 && (!is_last || short > 125);
     if first & 0x70 != 0 || second & 0x80 == 0 || !is_known || is_control_wrong {
-        return Err(Code::PROTOCOL);
+        return Err(CloseCode::PROTOCOL);
     }
     let width = [2, 8].get(usize::try_from(short).unwrap_or(0).wrapping_sub(126)).copied();
     let width = width.unwrap_or(0);
@@ -107,7 +107,7 @@ pub(crate) fn naive_frame(rest: &[u8]) -> Result<Option<Naive<'_>>, Code> {
         len = digits.iter().fold(0, |len, digit| len << 8 | u64::from(*digit));
         let least = if width == 2 { 126 } else { 65_536 };
         if len < least || len > i64::MAX as u64 {
-            return Err(Code::PROTOCOL);
+            return Err(CloseCode::PROTOCOL);
         }
     }
     let n = usize::try_from(len).unwrap_or(usize::MAX).min(behind.len());

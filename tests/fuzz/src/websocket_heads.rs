@@ -1,20 +1,20 @@
 //! `websocket`: who is welcomed has asked for it in the one way that there is.
 
 use crate::bytes::Bytes;
-use crate::examples::websocket::handshake::{Answer, answer};
+use crate::examples::websocket::handshake::{HandshakeReply, answer};
 
 pub fn run(data: &[u8]) {
     let mut choices = Bytes(data);
     let cut = usize::from(choices.byte());
     let head = choices.0;
     match answer(head) {
-        Answer::Welcome(text) => {
+        HandshakeReply::Upgrade(text) => {
             assert!(text.starts_with("HTTP/1.1 101 ") && is_one_head(&text), "{text:?}");
             has_asked(head);
             let shorter = &head[..cut.min(head.len() - 1)];
-            assert!(matches!(answer(shorter), Answer::Last(_)), "it was complete before");
+            assert!(matches!(answer(shorter), HandshakeReply::Close(_)), "it was complete before");
         }
-        Answer::Last(text) => {
+        HandshakeReply::Close(text) => {
             let (head, body) = text.split_once("\r\n\r\n").expect("an end of the head");
             assert!(head.starts_with("HTTP/1.1 ") && !head.starts_with("HTTP/1.1 101"));
             assert!(head.contains(&format!("\r\nContent-Length: {}", body.len())));

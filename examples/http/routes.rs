@@ -5,36 +5,37 @@ use std::mem;
 use socketserver::{Input, SendStatus};
 
 use crate::body::{Body, Piece};
-use crate::conditions::{self, Part, Version};
-use crate::connection::{Connection, Cx, EVENT_EVERY, Events, GoOn, State};
+use crate::conditions::{self, RangeRequest, Validators};
+use crate::connection::{Cx, EVENT_EVERY, EventStream, HttpConnection, ReadMore, RequestState};
 use crate::events;
-use crate::files::{self, Found, Served, Transfer};
+use crate::files::{self, Resource, StaticFile, Transfer};
 use crate::head;
-use crate::kept::{Kept, Rewound};
 use crate::request::{Framing, Request};
 use crate::response::{Response, Status};
+use crate::spool::{SpooledBody, SpooledContent};
 
 /// Methods that exist and have a path for their target; any other is not implemented anywhere here.
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"];
 
 const HTML: (&str, &str) = ("Content-Type", "text/html; charset=utf-8");
 
-impl Connection {
+impl HttpConnection {
     /// Answers one request, or begins to.
     pub(crate) fn route(
         &mut self,
         cx: &mut Cx<'_>,
         request: &Request<'_, '_>,
         nothing_else: bool,
-    ) -> GoOn {
+    ) -> ReadMore {
         let (method, path) = (request.head.method, request.target.path);
         let is_conditional = request.head.has_any("if-");
         let is_echo = method == "POST" && allowed(path).contains(&"POST");
         // A body that nobody wants is not read: the connection ends with the answer.
         let is_unwanted = !is_echo && request.framing != Framing::Length(0);
         self.is_last |= !request.keep_alive || is_unwanted;
-        let is_usual = path == "/" && method == "GET" && request.head.is_modern && !is_conditional;
-        if is_usual && !self.is_last {
+        let is_plain_get =
+            path == "/" && method == "GET" && request.head.is_http_1_1 && !is_conditional;
+        if is_plain_get && !self.is_last {
             let sent = cx.io.send(cx.id, &cx.shared.hello);
             return Ok(self.end_answer(cx, sent));
         }
@@ -42,37 +43,37 @@ impl Connection {
             return Ok(self.refuse(cx, Status::NOT_IMPLEMENTED, true));
         }
         if method == "OPTIONS" || !allowed(path).contains(&method) {
-            return Ok(self.tell_allowed(cx, method, path));
+            return Ok(self.send_allow(cx, method, path));
         }
         if is_echo {
             return Ok(self.begin_echo(cx, request, nothing_else));
         }
-        self.show(cx, request)
+        self.serve_get(cx, request)
     }
 
     /// Answers a GET or a HEAD.
-    fn show(&mut self, cx: &mut Cx<'_>, request: &Request<'_, '_>) -> GoOn {
+    fn serve_get(&mut self, cx: &mut Cx<'_>, request: &Request<'_, '_>) -> ReadMore {
         let (path, with_body) = (request.target.path, request.wants_body());
         if let Some(file) = in_files(path) {
             let found = cx.shared.files.as_deref().map(|root| files::find(root, file));
             return match found.unwrap_or(Err(Status::NOT_FOUND)) {
-                Ok(Found::File(served)) => self.begin_file(cx, request, served),
-                Ok(Found::Directory) => Ok(self.redirect(cx, request)),
-                Err(status) => Ok(self.tell(cx, status, with_body)),
+                Ok(Resource::File(served)) => self.begin_file(cx, request, served),
+                Ok(Resource::Directory) => Ok(self.redirect(cx, request)),
+                Err(status) => Ok(self.send_status(cx, status, with_body)),
             };
         }
         // A page that is made here has no version that could be named.
-        let condition = conditions::check(request, &Version::default());
+        let condition = conditions::check(request, &Validators::default());
         Ok(match (path, condition) {
             ("/events", _) => self.begin_events(cx, request),
-            ("/" | "/clock", Some(status)) => self.tell(cx, status, with_body),
+            ("/" | "/clock", Some(status)) => self.send_status(cx, status, with_body),
             ("/clock", None) => self.answer(cx, Status::OK, with_body, HTML, events::PAGE),
             ("/", None) => {
-                let hello = cx.shared.unusual_hello(!self.is_last, with_body);
+                let hello = cx.shared.hello_variant(!self.is_last, with_body);
                 let sent = cx.io.send(cx.id, hello);
                 self.end_answer(cx, sent)
             }
-            _ => self.tell(cx, Status::NOT_FOUND, with_body),
+            _ => self.send_status(cx, Status::NOT_FOUND, with_body),
         })
     }
 
@@ -104,7 +105,7 @@ impl Connection {
     }
 
     /// Says what it came to.
-    fn tell(&mut self, cx: &mut Cx<'_>, status: Status, with_body: bool) -> bool {
+    fn send_status(&mut self, cx: &mut Cx<'_>, status: Status, with_body: bool) -> bool {
         let body = format!("{} {}\n", status.0, status.1);
         self.answer(cx, status, with_body, ("Content-Type", "text/plain"), &body)
     }
@@ -112,11 +113,11 @@ impl Connection {
     /// Says what is wrong; where the next request begins is not known any more.
     pub(crate) fn refuse(&mut self, cx: &mut Cx<'_>, status: Status, with_body: bool) -> bool {
         self.is_last = true;
-        self.tell(cx, status, with_body)
+        self.send_status(cx, status, with_body)
     }
 
     /// Says what may be done with a path, to who asked for that, or for anything else.
-    fn tell_allowed(&mut self, cx: &mut Cx<'_>, method: &str, path: &str) -> bool {
+    fn send_allow(&mut self, cx: &mut Cx<'_>, method: &str, path: &str) -> bool {
         let is_asked = method == "OPTIONS";
         let status = if is_asked { Status::NO_CONTENT } else { Status::METHOD_NOT_ALLOWED };
         self.answer(cx, status, true, ("Allow", &allowed(path).join(", ")), "")
@@ -136,7 +137,7 @@ impl Connection {
     /// The answer is complete. If the peer does not keep up, what else has come in is left: it is
     /// shown again when there is room for answers.
     pub(crate) fn end_answer(&mut self, cx: &mut Cx<'_>, sent: SendStatus) -> bool {
-        self.state = State::Head;
+        self.state = RequestState::Head;
         if self.is_last {
             cx.close();
         }
@@ -159,22 +160,22 @@ impl Connection {
         if request.expects_continue && is_awaited {
             cx.send(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
-        self.state = State::Echo(body, Kept::new(&cx.shared.disk));
+        self.state = RequestState::Echo(body, SpooledBody::new(&cx.shared.disk));
         true
     }
 
-    pub(crate) fn echo(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> GoOn {
-        let State::Echo(body, kept) = &mut self.state else { return Ok(true) };
+    pub(crate) fn echo(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> ReadMore {
+        let RequestState::Echo(body, spooled) = &mut self.state else { return Ok(true) };
         match body.next(input) {
             Ok(Piece::More) => Ok(false),
             Ok(Piece::Data(data)) => {
-                self.moved += data.len() as u64;
-                let (kept, is_enough) = (kept.push(data), self.moved > 0xFFF);
-                self.moved &= 0xFFF;
+                self.uncounted_bytes += data.len() as u64;
+                let (spooled, is_enough) = (spooled.push(data), self.uncounted_bytes > 0xFFF);
+                self.uncounted_bytes &= 0xFFF;
                 if is_enough {
-                    self.was_active(cx.shared.now);
+                    self.record_activity(cx.shared.now);
                 }
-                match kept {
+                match spooled {
                     Ok(()) => Ok(true),
                     // It says nothing about the body, only that there is no room for it now.
                     Err(_) => Ok(self.refuse(cx, Status::SERVICE_UNAVAILABLE, true)),
@@ -185,9 +186,9 @@ impl Connection {
         }
     }
 
-    fn send_back(&mut self, cx: &mut Cx<'_>) -> GoOn {
-        let State::Echo(_, kept) = mem::take(&mut self.state) else { return Ok(true) };
-        let (body, len) = kept.rewind()?;
+    fn send_back(&mut self, cx: &mut Cx<'_>) -> ReadMore {
+        let RequestState::Echo(_, spooled) = mem::take(&mut self.state) else { return Ok(true) };
+        let (body, len) = spooled.rewind()?;
         let site = &mut *cx.shared;
         let mut response = Response::begin(&mut site.scratch, Status::OK, site.date.as_deref());
         response.header("Content-Type", "application/octet-stream");
@@ -195,33 +196,40 @@ impl Connection {
         response.end(!self.is_last);
         cx.io.send(cx.id, &site.scratch);
         match body {
-            Rewound::Memory(bytes) => {
+            SpooledContent::Memory(bytes) => {
                 let sent = cx.send(&bytes);
                 Ok(self.end_answer(cx, sent))
             }
-            Rewound::File(file, share) => self.transfer(cx, Transfer::of_kept(file, len, share)),
+            SpooledContent::File(file, reservation) => {
+                self.transfer(cx, Transfer::of_spooled(file, len, reservation))
+            }
         }
     }
 
     // Files.
 
-    fn begin_file(&mut self, cx: &mut Cx<'_>, request: &Request<'_, '_>, served: Served) -> GoOn {
-        let Served { file, len, media_type, version } = served;
-        let condition = conditions::check(request, &version);
-        let (status, first, part) = match (condition, conditions::part(request, len, &version)) {
+    fn begin_file(
+        &mut self,
+        cx: &mut Cx<'_>,
+        request: &Request<'_, '_>,
+        served: StaticFile,
+    ) -> ReadMore {
+        let StaticFile { file, len, media_type, validators } = served;
+        let condition = conditions::check(request, &validators);
+        let (status, first, part) = match (condition, conditions::part(request, len, &validators)) {
             (Some(Status::NOT_MODIFIED), _) => (Status::NOT_MODIFIED, 0, 0),
-            (Some(status), _) => return Ok(self.tell(cx, status, request.wants_body())),
-            (None, Part::Whole) => (Status::OK, 0, len),
-            (None, Part::Range(first, part)) => (Status::PARTIAL_CONTENT, first, part),
-            (None, Part::Unsatisfiable) => (Status::RANGE_NOT_SATISFIABLE, 0, 0),
+            (Some(status), _) => return Ok(self.send_status(cx, status, request.wants_body())),
+            (None, RangeRequest::Whole) => (Status::OK, 0, len),
+            (None, RangeRequest::Range(first, part)) => (Status::PARTIAL_CONTENT, first, part),
+            (None, RangeRequest::Unsatisfiable) => (Status::RANGE_NOT_SATISFIABLE, 0, 0),
         };
         let site = &mut *cx.shared;
         let mut response = Response::begin(&mut site.scratch, status, site.date.as_deref());
         response.header("Accept-Ranges", "bytes");
-        if let Some(etag) = version.etag {
+        if let Some(etag) = validators.etag {
             response.header("ETag", etag);
         }
-        if let Some(modified) = version.modified.and_then(head::date) {
+        if let Some(modified) = validators.modified.and_then(head::date) {
             response.header("Last-Modified", modified);
         }
         if status != Status::NOT_MODIFIED {
@@ -243,20 +251,20 @@ impl Connection {
     }
 
     /// Sends what the peer takes at once, and the rest when there is room for it.
-    fn transfer(&mut self, cx: &mut Cx<'_>, mut transfer: Transfer) -> GoOn {
-        let sent = transfer.go_on(cx)?;
+    fn transfer(&mut self, cx: &mut Cx<'_>, mut transfer: Transfer) -> ReadMore {
+        let sent = transfer.send_more(cx)?;
         if transfer.is_over() {
             return Ok(self.end_answer(cx, sent));
         }
         cx.pause();
-        self.state = State::File(transfer);
+        self.state = RequestState::File(transfer);
         Ok(false)
     }
 
     // Events.
 
     fn begin_events(&mut self, cx: &mut Cx<'_>, request: &Request<'_, '_>) -> bool {
-        let is_chunked = request.head.is_modern;
+        let is_chunked = request.head.is_http_1_1;
         let site = &mut *cx.shared;
         let mut response = Response::begin(&mut site.scratch, Status::OK, site.date.as_deref());
         response.header("Content-Type", "text/event-stream");
@@ -271,10 +279,10 @@ impl Connection {
         if !request.wants_body() {
             return self.end_answer(cx, sent);
         }
-        let events = Events { count: 1, is_chunked };
+        let events = EventStream { count: 1, is_chunked };
         events.send(cx);
         self.set_timer(cx, EVENT_EVERY);
-        self.state = State::Events(events);
+        self.state = RequestState::EventStream(events);
         true
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Gives `partial` the name `goal`. Fails with [`io::ErrorKind::AlreadyExists`] when something has
 /// that name.
-pub(crate) fn keep_new(partial: &Path, goal: &Path) -> io::Result<()> {
+pub(crate) fn commit_new(partial: &Path, goal: &Path) -> io::Result<()> {
     match fs::hard_link(partial, goal) {
         Ok(()) => fs::remove_file(partial),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),

@@ -8,15 +8,15 @@ const STEP: usize = 8 << 20;
 const PIECE: usize = 256 << 10;
 
 /// A file that is being read from its beginning.
-pub(crate) struct Check {
+pub(crate) struct ChecksumReader {
     file: File,
     hasher: Box<blake3::Hasher>,
     len: u64,
 }
 
-impl Check {
-    pub(crate) fn of(file: File) -> Check {
-        Check { file, hasher: Box::default(), len: 0 }
+impl ChecksumReader {
+    pub(crate) fn of(file: File) -> ChecksumReader {
+        ChecksumReader { file, hasher: Box::default(), len: 0 }
     }
 
     /// One step; `true` when the end of the file was reached.

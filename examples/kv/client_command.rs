@@ -2,14 +2,14 @@
 
 use socketserver::SocketId;
 
-use crate::clients::{Record, Word};
+use crate::clients::{Attribute, ClientRecord};
 use crate::command::{SYNTAX, Subcommand, is, perform_subcommand, text};
 use crate::connection::BAD_NAME;
-use crate::memory::Refused;
+use crate::memory::{CommandError, CommandResult};
 use crate::number::integer;
 use crate::parser::Args;
-use crate::session::{Cx, Session, Silence};
-use crate::value::Bytes;
+use crate::session::{Cx, ReplyMode, Session};
+use crate::value::ValueRef;
 
 pub(crate) static CLIENT: &[Subcommand] = &[
     ("ID", "client|id", 0..=0, id),
@@ -26,16 +26,16 @@ pub(crate) static CLIENT: &[Subcommand] = &[
 ];
 
 /// `CLIENT subcommand...`
-pub(crate) fn client(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn client(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     perform_subcommand(CLIENT, cx, me, args)
 }
 
-fn id(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {
+fn id(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> CommandResult {
     cx.shared.replies.integer(i64::try_from(me.record.number).unwrap_or(i64::MAX));
     Ok(())
 }
 
-fn info(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {
+fn info(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> CommandResult {
     let mut lines = String::new();
     me.record.line(cx.io.now(), &mut lines);
     cx.shared.replies.verbatim(&lines);
@@ -43,14 +43,14 @@ fn info(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Result<(), Refus
 }
 
 /// `CLIENT LIST [TYPE normal | pubsub | master | replica] [ID number...]`
-fn list(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+fn list(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     let (clients, mut lines) = (&cx.shared.clients, String::new());
-    let mut show = |client: &Record| client.line(cx.io.now(), &mut lines);
+    let mut show = |client: &ClientRecord| client.line(cx.io.now(), &mut lines);
     let word = args.get(2);
     if args.len() == 2 {
         clients.iter().for_each(|client| show(client));
     } else if is(word, "TYPE") && args.len() == 4 {
-        let Some(kind) = Kind::named(args.get(3)) else {
+        let Some(kind) = ClientType::named(args.get(3)) else {
             let what = format!("ERR Unknown client type '{}'", text(args.get(3)));
             cx.shared.replies.error(&what);
             return Ok(());
@@ -73,57 +73,59 @@ fn positive(number: &[u8]) -> Option<u64> {
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
-enum Kind {
+enum ClientType {
     Normal,
-    Listener,
-    Server,
+    PubSub,
+    Replica,
 }
 
-impl Kind {
-    fn named(word: &[u8]) -> Option<Kind> {
+impl ClientType {
+    fn named(word: &[u8]) -> Option<ClientType> {
         match () {
-            () if is(word, "normal") => Some(Kind::Normal),
-            () if is(word, "pubsub") => Some(Kind::Listener),
+            () if is(word, "normal") => Some(ClientType::Normal),
+            () if is(word, "pubsub") => Some(ClientType::PubSub),
             () if ["master", "slave", "replica"].iter().any(|kind| is(word, kind)) => {
-                Some(Kind::Server)
+                Some(ClientType::Replica)
             }
             () => None,
         }
     }
 
-    fn is_of(self, client: &Record) -> bool {
-        self == if client.channels.get() > 0 { Kind::Listener } else { Kind::Normal }
+    fn is_of(self, client: &ClientRecord) -> bool {
+        self == if client.channels.get() > 0 { ClientType::PubSub } else { ClientType::Normal }
     }
 }
 
-fn set_name(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
-    if !me.record.say(Word::Name, args.get(2)) {
+fn set_name(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
+    if !me.record.set_attribute(Attribute::Name, args.get(2)) {
         return Err(BAD_NAME);
     }
     cx.shared.replies.simple("OK");
     Ok(())
 }
 
-fn get_name(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {
+fn get_name(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> CommandResult {
     let name = me.record.name();
     let name = Some(name.as_bytes()).filter(|name| !name.is_empty());
-    cx.shared.replies.value_or_null(name.map(Bytes::Small));
+    cx.shared.replies.value_or_null(name.map(ValueRef::Small));
     Ok(())
 }
 
 /// `CLIENT SETINFO LIB-NAME name | LIB-VER version`
-fn set_info(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+fn set_info(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     let word = match args.get(2) {
-        what if is(what, "LIB-NAME") => Word::Library,
-        what if is(what, "LIB-VER") => Word::Version,
+        what if is(what, "LIB-NAME") => Attribute::Library,
+        what if is(what, "LIB-VER") => Attribute::Version,
         what => {
             cx.shared.replies.error(&format!("ERR Unrecognized option '{}'", text(what)));
             return Ok(());
         }
     };
-    if !me.record.say(word, args.get(3)) {
+    if !me.record.set_attribute(word, args.get(3)) {
         return Err(match word {
-            Word::Library => "ERR lib-name cannot contain spaces, newlines or special characters.",
+            Attribute::Library => {
+                "ERR lib-name cannot contain spaces, newlines or special characters."
+            }
             _ => "ERR lib-ver cannot contain spaces, newlines or special characters.",
         });
     }
@@ -132,22 +134,22 @@ fn set_info(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Re
 }
 
 /// `CLIENT REPLY ON | OFF | SKIP`
-fn reply(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
-    let silence = match args.get(2) {
-        word if is(word, "ON") => Silence::No,
-        word if is(word, "OFF") => Silence::Always,
-        word if is(word, "SKIP") => Silence::Once,
+fn reply(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
+    let reply_mode = match args.get(2) {
+        word if is(word, "ON") => ReplyMode::On,
+        word if is(word, "OFF") => ReplyMode::Off,
+        word if is(word, "SKIP") => ReplyMode::Skip,
         _ => return Err(SYNTAX),
     };
-    me.set_silence(silence);
-    if silence == Silence::No {
+    me.set_reply_mode(reply_mode);
+    if reply_mode == ReplyMode::On {
         cx.shared.replies.simple("OK");
     }
     Ok(())
 }
 
 /// No client is ever thrown out to make room, and no key for not being used.
-fn on_or_off(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+fn on_or_off(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     if !is(args.get(2), "ON") && !is(args.get(2), "OFF") {
         return Err(SYNTAX);
     }
@@ -156,26 +158,26 @@ fn on_or_off(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), 
 }
 
 /// Nobody is told of keys that change.
-fn get_redirection(cx: &mut Cx<'_>, _: &mut Session, _: &Args<'_>) -> Result<(), Refused> {
+fn get_redirection(cx: &mut Cx<'_>, _: &mut Session, _: &Args<'_>) -> CommandResult {
     cx.shared.replies.integer(-1);
     Ok(())
 }
 
 /// Which clients `CLIENT KILL` means.
-struct Doomed<'a> {
+struct KillFilter<'a> {
     number: Option<u64>,
     addr: Option<&'a [u8]>,
     local_addr: Option<&'a [u8]>,
-    kind: Option<Kind>,
+    kind: Option<ClientType>,
     min_age: Option<u64>,
     /// Not the one that says it.
-    skips_me: bool,
+    skip_me: bool,
 }
 
-impl<'a> Doomed<'a> {
-    fn of(args: &Args<'a>) -> Result<Doomed<'a>, Refused> {
+impl<'a> KillFilter<'a> {
+    fn of(args: &Args<'a>) -> Result<KillFilter<'a>, CommandError> {
         let (number, addr, local_addr, kind, min_age) = (None, None, None, None, None);
-        let mut doomed = Doomed { number, addr, local_addr, kind, min_age, skips_me: true };
+        let mut kill_filter = KillFilter { number, addr, local_addr, kind, min_age, skip_me: true };
         if args.len() % 2 == 1 {
             return Err(SYNTAX);
         }
@@ -184,12 +186,13 @@ impl<'a> Doomed<'a> {
             match args.get(nth) {
                 word if is(word, "ID") => {
                     let number = positive(value).ok_or("ERR client-id should be greater than 0")?;
-                    doomed.number = Some(number);
+                    kill_filter.number = Some(number);
                 }
-                word if is(word, "ADDR") => doomed.addr = Some(value),
-                word if is(word, "LADDR") => doomed.local_addr = Some(value),
+                word if is(word, "ADDR") => kill_filter.addr = Some(value),
+                word if is(word, "LADDR") => kill_filter.local_addr = Some(value),
                 word if is(word, "TYPE") => {
-                    doomed.kind = Some(Kind::named(value).ok_or("ERR Unknown client type")?);
+                    kill_filter.kind =
+                        Some(ClientType::named(value).ok_or("ERR Unknown client type")?);
                 }
                 word if is(word, "USER") && value == b"default" => {}
                 word if is(word, "USER") => return Err("ERR No such user"),
@@ -197,41 +200,49 @@ impl<'a> Doomed<'a> {
                     let seconds =
                         integer(value).ok_or("ERR maxage is not an integer or out of range")?;
                     let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
-                    doomed.min_age = Some(seconds.ok_or("ERR maxage should be greater than 0")?);
+                    kill_filter.min_age =
+                        Some(seconds.ok_or("ERR maxage should be greater than 0")?);
                 }
-                word if is(word, "SKIPME") && is(value, "yes") => doomed.skips_me = true,
-                word if is(word, "SKIPME") && is(value, "no") => doomed.skips_me = false,
+                word if is(word, "SKIPME") && is(value, "yes") => kill_filter.skip_me = true,
+                word if is(word, "SKIPME") && is(value, "no") => kill_filter.skip_me = false,
                 _ => return Err(SYNTAX),
             }
         }
-        Ok(doomed)
+        Ok(kill_filter)
     }
 
-    fn includes(&self, client: &Record, cx: &Cx<'_>) -> bool {
+    fn includes(&self, client: &ClientRecord, cx: &Cx<'_>) -> bool {
         let age = cx.io.now().saturating_duration_since(client.since).as_secs();
         self.number.is_none_or(|number| number == client.number)
             && self.addr.is_none_or(|addr| addr == client.addr.as_bytes())
             && self.local_addr.is_none_or(|addr| addr == client.local_addr.as_bytes())
             && self.kind.is_none_or(|kind| kind.is_of(client))
             && self.min_age.is_none_or(|least| age >= least)
-            && !(self.skips_me && client.socket == cx.id)
+            && !(self.skip_me && client.socket == cx.id)
     }
 }
 
 /// `CLIENT KILL addr`, or `CLIENT KILL option value...`
-fn kill(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+fn kill(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     let is_old = args.len() == 3;
-    let doomed = if is_old {
+    let kill_filter = if is_old {
         let addr = Some(args.get(2));
-        Doomed { number: None, addr, local_addr: None, kind: None, min_age: None, skips_me: false }
+        KillFilter {
+            number: None,
+            addr,
+            local_addr: None,
+            kind: None,
+            min_age: None,
+            skip_me: false,
+        }
     } else {
-        Doomed::of(args)?
+        KillFilter::of(args)?
     };
-    let all = cx.shared.clients.iter().filter(|client| doomed.includes(client, cx));
+    let all = cx.shared.clients.iter().filter(|client| kill_filter.includes(client, cx));
     let sockets: Vec<SocketId> = all.map(|client| client.socket).collect();
     for socket in &sockets {
         if *socket == cx.id {
-            me.is_over = true;
+            me.is_closing = true;
         } else {
             cx.io.abort(*socket);
         }

@@ -10,37 +10,37 @@ use std::rc::Rc;
 use socketserver::Input;
 
 use crate::large::{Large, PIECE};
-use crate::memory::{Memory, Refused};
-use crate::parser::{Fault, MAX_COMMAND, NO_END, bulk, fault};
+use crate::memory::{CommandError, Memory};
+use crate::parser::{MAX_COMMAND, NO_END, ProtocolError, bulk, protocol_error};
 
 #[derive(Debug)]
-pub(crate) struct Apart {
+pub(crate) struct LargeCommand {
     /// What is not large; the places of the other arguments count from its beginning.
     pub(crate) head: Vec<u8>,
     /// Which argument, in their order, and its value.
     larges: Vec<(usize, Large)>,
     /// The one that comes in at the moment.
-    growing: Option<Growing>,
+    growing: Option<GrowingArgument>,
     /// Why the command cannot be done.
-    pub(crate) refused: Option<Refused>,
+    pub(crate) refused: Option<CommandError>,
 }
 
 #[derive(Debug)]
-struct Growing {
+struct GrowingArgument {
     /// `None` once the command is refused.
     large: Option<Large>,
     /// So many bytes are still to come.
     missing: usize,
 }
 
-impl Apart {
-    pub(crate) fn new(head: &[u8]) -> Apart {
-        Apart::of(head.to_vec(), Vec::new())
+impl LargeCommand {
+    pub(crate) fn new(head: &[u8]) -> LargeCommand {
+        LargeCommand::of(head.to_vec(), Vec::new())
     }
 
     /// A command that has come.
-    pub(crate) fn of(head: Vec<u8>, larges: Vec<(usize, Large)>) -> Apart {
-        Apart { head, larges, growing: None, refused: None }
+    pub(crate) fn of(head: Vec<u8>, larges: Vec<(usize, Large)>) -> LargeCommand {
+        LargeCommand { head, larges, growing: None, refused: None }
     }
 
     pub(crate) fn large(&self, nth: usize) -> Option<&Large> {
@@ -53,13 +53,13 @@ impl Apart {
     }
 
     /// Takes what has come of so many arguments; says how many are missing then.
-    pub(crate) fn go_on(
+    pub(crate) fn read_more(
         &mut self,
         input: &mut Input<'_>,
         memory: &Rc<Memory>,
         args: &mut Vec<Range<usize>>,
         missing: usize,
-    ) -> Result<usize, Fault> {
+    ) -> Result<usize, ProtocolError> {
         for nth in 0..missing {
             let is_there = match &self.growing {
                 Some(_) => self.grow(input, args.len())?,
@@ -79,31 +79,35 @@ impl Apart {
         input: &mut Input<'_>,
         memory: &Rc<Memory>,
         nth: usize,
-    ) -> Result<Option<Range<usize>>, Fault> {
+    ) -> Result<Option<Range<usize>>, ProtocolError> {
         let Some((len, head)) = bulk(input.peek())? else { return Ok(None) };
         if len > PIECE {
             input.take(head);
             let large = self.refused.is_none().then(|| Large::new(memory));
-            self.growing = Some(Growing { large, missing: len });
+            self.growing = Some(GrowingArgument { large, missing: len });
             return self.grow(input, nth);
         }
         let max = MAX_COMMAND.saturating_sub(self.head.len());
-        if !input.require(head + len + 2, max).map_err(|_| fault("too long a command"))? {
+        if !input.require(head + len + 2, max).map_err(|_| protocol_error("too long a command"))? {
             return Ok(None);
         }
         let bulk = input.take(head + len + 2).and_then(|bulk| bulk.get(head..)).unwrap_or_default();
-        let bytes = bulk.strip_suffix(b"\r\n").ok_or_else(|| fault(NO_END))?;
+        let bytes = bulk.strip_suffix(b"\r\n").ok_or_else(|| protocol_error(NO_END))?;
         let start = self.head.len();
         self.head.extend_from_slice(bytes);
         Ok(Some(start..self.head.len()))
     }
 
     /// The rest of a large argument, if it has come; its place among the others is empty.
-    fn grow(&mut self, input: &mut Input<'_>, nth: usize) -> Result<Option<Range<usize>>, Fault> {
+    fn grow(
+        &mut self,
+        input: &mut Input<'_>,
+        nth: usize,
+    ) -> Result<Option<Range<usize>>, ProtocolError> {
         let Some(growing) = &mut self.growing else { return Ok(None) };
         while growing.missing > 0 {
             let n = growing.missing.min(PIECE);
-            let is_there = input.require(n, PIECE).map_err(|_| fault(NO_END))?;
+            let is_there = input.require(n, PIECE).map_err(|_| protocol_error(NO_END))?;
             let Some(piece) = input.take(n).filter(|_| is_there) else { return Ok(None) };
             growing.missing -= n;
             if let Some(Err(refused)) = growing.large.as_mut().map(|large| large.push(piece)) {
@@ -112,11 +116,11 @@ impl Apart {
                 self.larges.clear();
             }
         }
-        if !input.require(2, 2).map_err(|_| fault(NO_END))? {
+        if !input.require(2, 2).map_err(|_| protocol_error(NO_END))? {
             return Ok(None);
         }
         if input.take(2) != Some(b"\r\n") {
-            return Err(fault(NO_END));
+            return Err(protocol_error(NO_END));
         }
         let grown = self.growing.take().and_then(|growing| growing.large);
         self.larges.extend(grown.map(|large| (nth, large)));

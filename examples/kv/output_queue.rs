@@ -12,59 +12,59 @@ use crate::replies::Replies;
 
 /// Bytes of messages that may wait for a client; that is what Redis says of its subscribers too
 /// (`client-output-buffer-limit pubsub`).
-pub(crate) const MAX_WAITING: usize = 32 << 20;
+pub(crate) const MAX_QUEUED_MESSAGES: usize = 32 << 20;
 
 #[derive(Default)]
-pub(crate) struct Backlogs(BTreeMap<SocketId, Backlog>);
+pub(crate) struct OutputQueues(BTreeMap<SocketId, OutputQueue>);
 
 #[derive(Default)]
-struct Backlog {
-    parts: VecDeque<Part>,
+struct OutputQueue {
+    parts: VecDeque<OutputPart>,
     /// Bytes of messages behind the replies.
     messages: usize,
     /// Nothing comes after it.
-    is_last: bool,
+    closes_when_sent: bool,
 }
 
-enum Part {
+enum OutputPart {
     Bytes(Vec<u8>),
     /// From this piece on.
     Large(Large, usize),
 }
 
-impl Backlogs {
-    pub(crate) fn holds(&self, id: SocketId) -> bool {
+impl OutputQueues {
+    pub(crate) fn contains(&self, id: SocketId) -> bool {
         !self.0.is_empty() && self.0.contains_key(&id)
     }
 
     /// Replies of the client that is served.
     pub(crate) fn reply(&mut self, io: &mut Io, id: SocketId, replies: &mut Replies) -> SendStatus {
         self.0.entry(id).or_default().parts.extend(parts(replies));
-        self.go_on(io, id)
+        self.send_more(io, id)
     }
 
     /// A message that the client did not ask for. It must not come into the middle of a reply.
     pub(crate) fn message(&mut self, io: &mut Io, id: SocketId, message: &Replies) {
         let large: usize = message.larges.iter().map(|(_, large)| large.len()).sum();
-        let Some(backlog) = self.0.get_mut(&id) else {
-            if large > MAX_WAITING {
+        let Some(output_queue) = self.0.get_mut(&id) else {
+            if large > MAX_QUEUED_MESSAGES {
                 io.abort(id);
                 return;
             }
             return parts(message).for_each(|part| part.send_all(io, id));
         };
-        backlog.messages += message.bytes.len() + large;
-        if backlog.messages > MAX_WAITING {
+        output_queue.messages += message.bytes.len() + large;
+        if output_queue.messages > MAX_QUEUED_MESSAGES {
             io.abort(id);
             return;
         }
-        backlog.parts.extend(parts(message));
+        output_queue.parts.extend(parts(message));
     }
 
     /// Sends what the client takes.
-    pub(crate) fn go_on(&mut self, io: &mut Io, id: SocketId) -> SendStatus {
-        let Some(backlog) = self.0.get_mut(&id) else { return SendStatus::Queued };
-        while let Some(part) = backlog.parts.front_mut() {
+    pub(crate) fn send_more(&mut self, io: &mut Io, id: SocketId) -> SendStatus {
+        let Some(output_queue) = self.0.get_mut(&id) else { return SendStatus::Queued };
+        while let Some(part) = output_queue.parts.front_mut() {
             match part.send(io, id) {
                 Some(SendStatus::Queued) => {}
                 Some(SendStatus::Congested) => return SendStatus::Congested,
@@ -72,10 +72,10 @@ impl Backlogs {
                     self.0.remove(&id);
                     return SendStatus::Closed;
                 }
-                None => drop(backlog.parts.pop_front()),
+                None => drop(output_queue.parts.pop_front()),
             }
         }
-        if backlog.is_last {
+        if output_queue.closes_when_sent {
             io.close(id);
         }
         self.0.remove(&id);
@@ -85,7 +85,7 @@ impl Backlogs {
     /// The client is to get what waits for it, and then the end.
     pub(crate) fn close(&mut self, io: &mut Io, id: SocketId) {
         match self.0.get_mut(&id) {
-            Some(backlog) => backlog.is_last = true,
+            Some(output_queue) => output_queue.closes_when_sent = true,
             None => drop(io.close(id)),
         }
     }
@@ -95,13 +95,13 @@ impl Backlogs {
     }
 }
 
-impl Part {
+impl OutputPart {
     /// Sends a bounded piece of it; `None` when none is left.
     fn send(&mut self, io: &mut Io, id: SocketId) -> Option<SendStatus> {
         match self {
-            Part::Bytes(bytes) if bytes.is_empty() => None,
-            Part::Bytes(bytes) => Some(io.send(id, &std::mem::take(bytes))),
-            Part::Large(large, next) => {
+            OutputPart::Bytes(bytes) if bytes.is_empty() => None,
+            OutputPart::Bytes(bytes) => Some(io.send(id, &std::mem::take(bytes))),
+            OutputPart::Large(large, next) => {
                 let piece = large.piece(*next)?;
                 *next += 1;
                 Some(io.send_shared(id, piece))
@@ -115,7 +115,7 @@ impl Part {
 }
 
 /// Bytes and large values in their order.
-fn parts(replies: &Replies) -> impl Iterator<Item = Part> {
+fn parts(replies: &Replies) -> impl Iterator<Item = OutputPart> {
     let mut start = 0;
     let mut larges = replies.larges.iter();
     std::iter::from_fn(move || {
@@ -126,7 +126,7 @@ fn parts(replies: &Replies) -> impl Iterator<Item = Part> {
         };
         let bytes = replies.bytes.get(start..end).unwrap_or_default().to_vec();
         start = end;
-        Some([Some(Part::Bytes(bytes)), large.map(|large| Part::Large(large, 0))])
+        Some([Some(OutputPart::Bytes(bytes)), large.map(|large| OutputPart::Large(large, 0))])
     })
     .flatten()
     .flatten()

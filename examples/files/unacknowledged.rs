@@ -36,17 +36,17 @@ mod meminfo {
 
 /// What was on its way at the last look, if nothing was written since.
 #[derive(Default)]
-pub(crate) struct OnItsWay(Option<u32>);
+pub(crate) struct Unacknowledged(Option<u32>);
 
-impl OnItsWay {
+impl Unacknowledged {
     /// Something was written; the next look has nothing to compare with.
-    pub(crate) fn was_added_to(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.0 = None;
     }
 
     /// Whether less is on its way than at the last look. When something was written since there is no
     /// telling; then whether anything is.
-    pub(crate) fn has_moved(&mut self, stream: &TcpStream) -> bool {
+    pub(crate) fn has_shrunk(&mut self, stream: &TcpStream) -> bool {
         let left = of(stream).unwrap_or(0);
         self.0.replace(left).map_or(left > 0, |before| left < before)
     }

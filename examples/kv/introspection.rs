@@ -1,7 +1,7 @@
 //! `COMMAND`: what can be done, as clients ask for it.
 
 use crate::command::{Command, SYNTAX, Subcommand, is, perform_subcommand};
-use crate::memory::Refused;
+use crate::memory::CommandResult;
 use crate::parser::Args;
 use crate::replies::Replies;
 use crate::session::{Cx, Session};
@@ -16,7 +16,7 @@ pub(crate) static COMMAND: &[Subcommand] = &[
 ];
 
 /// `COMMAND [COUNT | LIST | INFO [name...] | DOCS [name...] | GETKEYS command...]`
-pub(crate) fn command(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+pub(crate) fn command(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     if args.len() > 1 {
         return perform_subcommand(COMMAND, cx, me, args);
     }
@@ -24,13 +24,13 @@ pub(crate) fn command(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Res
     Ok(())
 }
 
-fn count(cx: &mut Cx<'_>, _me: &mut Session, _args: &Args<'_>) -> Result<(), Refused> {
+fn count(cx: &mut Cx<'_>, _me: &mut Session, _args: &Args<'_>) -> CommandResult {
     cx.shared.replies.count(COMMANDS.len());
     Ok(())
 }
 
 /// `COMMAND LIST`, without a filter.
-fn list(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+fn list(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     if args.len() > 2 {
         return Err(SYNTAX);
     }
@@ -38,7 +38,7 @@ fn list(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refus
     Ok(())
 }
 
-fn info(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+fn info(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     let replies = &mut cx.shared.replies;
     if args.len() == 2 {
         all(replies, entry);
@@ -78,7 +78,7 @@ fn entry(replies: &mut Replies, command: &Command) {
     (0..3).for_each(|_| replies.array(0));
 }
 
-fn docs(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+fn docs(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     let replies = &mut cx.shared.replies;
     let is_asked =
         |command: &&Command| args.len() == 2 || args.skip(2).any(|name| is(name, command.name));
@@ -96,7 +96,7 @@ fn docs(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refus
 }
 
 /// Which arguments of a command are keys.
-fn keys(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Result<(), Refused> {
+fn keys(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     let replies = &mut cx.shared.replies;
     let command = Command::named(args.get(2)).ok_or("ERR Invalid command specified")?;
     let words = args.len() - 2;

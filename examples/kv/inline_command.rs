@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 /// The places of the words of a line without quotes.
-pub(crate) fn plain(line: &[u8], places: &mut Vec<Range<usize>>) {
+pub(crate) fn plain(line: &[u8], ranges: &mut Vec<Range<usize>>) {
     let mut start = 0;
     for word in line.split(u8::is_ascii_whitespace) {
         if !word.is_empty() {
-            places.push(start..start + word.len());
+            ranges.push(start..start + word.len());
         }
         start += word.len() + 1;
     }
@@ -16,13 +16,13 @@ pub(crate) fn plain(line: &[u8], places: &mut Vec<Range<usize>>) {
 /// The words of a line with quotes, one behind the other, and their places; `None` when a quote has
 /// no end, or something stands right behind one. Between double quotes a backslash begins what
 /// cannot be typed; between single quotes it only keeps one of them from being the end.
-pub(crate) fn quoted(line: &[u8], places: &mut Vec<Range<usize>>) -> Option<Vec<u8>> {
+pub(crate) fn quoted(line: &[u8], ranges: &mut Vec<Range<usize>>) -> Option<Vec<u8>> {
     let mut words = Vec::new();
     let mut rest = line.trim_ascii_start();
     while !rest.is_empty() {
         let start = words.len();
         rest = word(rest, &mut words)?.trim_ascii_start();
-        places.push(start..words.len());
+        ranges.push(start..words.len());
     }
     Some(words)
 }

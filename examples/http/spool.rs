@@ -13,15 +13,19 @@ use std::rc::Rc;
 const IN_MEMORY: usize = 64 << 10;
 
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct SpooledBody {
     memory: Vec<u8>,
     file: Option<File>,
-    share: Share,
+    reservation: DiskReservation,
 }
 
-impl Kept {
-    pub(crate) fn new(disk: &Disk) -> Kept {
-        Kept { memory: Vec::new(), file: None, share: Share { disk: disk.clone(), bytes: 0 } }
+impl SpooledBody {
+    pub(crate) fn new(disk: &DiskQuota) -> SpooledBody {
+        SpooledBody {
+            memory: Vec::new(),
+            file: None,
+            reservation: DiskReservation { disk: disk.clone(), bytes: 0 },
+        }
     }
 
     /// Takes the next piece. It fails when there is no room for it.
@@ -30,7 +34,7 @@ impl Kept {
             self.memory.extend_from_slice(data);
             return Ok(());
         }
-        self.share.grow((self.memory.len() + data.len()) as u64)?;
+        self.reservation.grow((self.memory.len() + data.len()) as u64)?;
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(tempfile::tempfile()?),
@@ -41,45 +45,45 @@ impl Kept {
     }
 
     /// From now on it is read, from its beginning; gives how long it is.
-    pub(crate) fn rewind(mut self) -> io::Result<(Rewound, u64)> {
+    pub(crate) fn rewind(mut self) -> io::Result<(SpooledContent, u64)> {
         let Some(mut file) = self.file.take() else {
             let len = self.memory.len() as u64;
-            return Ok((Rewound::Memory(self.memory), len));
+            return Ok((SpooledContent::Memory(self.memory), len));
         };
         file.rewind()?;
-        let len = self.share.bytes;
-        Ok((Rewound::File(file, self.share), len))
+        let len = self.reservation.bytes;
+        Ok((SpooledContent::File(file, self.reservation), len))
     }
 }
 
 #[derive(Debug)]
-pub(crate) enum Rewound {
+pub(crate) enum SpooledContent {
     Memory(Vec<u8>),
     /// With the room that it takes, which is free again when both are gone.
-    File(File, Share),
+    File(File, DiskReservation),
 }
 
 /// How much all bodies together may take on the disk, and how much they do.
 #[derive(Clone, Debug)]
-pub(crate) struct Disk {
+pub(crate) struct DiskQuota {
     limit: u64,
     used: Rc<Cell<u64>>,
 }
 
-impl Disk {
-    pub(crate) fn new(limit: u64) -> Disk {
-        Disk { limit, used: Rc::default() }
+impl DiskQuota {
+    pub(crate) fn new(limit: u64) -> DiskQuota {
+        DiskQuota { limit, used: Rc::default() }
     }
 }
 
 /// What one body takes of it.
 #[derive(Debug)]
-pub(crate) struct Share {
-    disk: Disk,
+pub(crate) struct DiskReservation {
+    disk: DiskQuota,
     bytes: u64,
 }
 
-impl Share {
+impl DiskReservation {
     fn grow(&mut self, by: u64) -> io::Result<()> {
         let used = self.disk.used.get().saturating_add(by);
         if used > self.disk.limit {
@@ -91,7 +95,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for DiskReservation {
     fn drop(&mut self) {
         self.disk.used.set(self.disk.used.get().saturating_sub(self.bytes));
     }
@@ -103,10 +107,10 @@ mod tests {
 
     use super::*;
 
-    fn all(kept: Kept) -> Vec<u8> {
-        let (mut bytes, len) = match kept.rewind().unwrap() {
-            (Rewound::Memory(bytes), len) => (bytes, len),
-            (Rewound::File(mut file, _), len) => {
+    fn all(spooled: SpooledBody) -> Vec<u8> {
+        let (mut bytes, len) = match spooled.rewind().unwrap() {
+            (SpooledContent::Memory(bytes), len) => (bytes, len),
+            (SpooledContent::File(mut file, _), len) => {
                 let mut bytes = Vec::new();
                 file.read_to_end(&mut bytes).unwrap();
                 (bytes, len)
@@ -118,16 +122,16 @@ mod tests {
 
     #[test]
     fn what_was_kept_comes_back_in_memory_and_from_a_file() {
-        let disk = Disk::new(u64::MAX);
+        let disk = DiskQuota::new(u64::MAX);
         for len in [0, 1, IN_MEMORY - 1, IN_MEMORY, IN_MEMORY + 1, 3 * IN_MEMORY] {
             for piece in [1 << 10, IN_MEMORY, usize::MAX] {
                 let sent: Vec<u8> = (0..len).map(|nth| (nth % 251) as u8).collect();
-                let mut kept = Kept::new(&disk);
+                let mut spooled = SpooledBody::new(&disk);
                 for piece in sent.chunks(piece) {
-                    kept.push(piece).unwrap();
+                    spooled.push(piece).unwrap();
                 }
-                assert_eq!(kept.file.is_some(), len > IN_MEMORY);
-                assert!(all(kept) == sent, "{len} bytes by {piece}");
+                assert_eq!(spooled.file.is_some(), len > IN_MEMORY);
+                assert!(all(spooled) == sent, "{len} bytes by {piece}");
                 assert_eq!(disk.used.get(), 0, "what is gone takes nothing");
             }
         }
@@ -135,9 +139,9 @@ mod tests {
 
     #[test]
     fn all_of_them_share_the_disk() {
-        let disk = Disk::new(5 * IN_MEMORY as u64);
+        let disk = DiskQuota::new(5 * IN_MEMORY as u64);
         let piece = vec![7; 2 * IN_MEMORY];
-        let (mut one, mut other) = (Kept::new(&disk), Kept::new(&disk));
+        let (mut one, mut other) = (SpooledBody::new(&disk), SpooledBody::new(&disk));
         one.push(&piece).unwrap();
         other.push(&piece).unwrap();
         assert_eq!(one.push(&piece).unwrap_err().kind(), io::ErrorKind::StorageFull);
