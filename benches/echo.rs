@@ -15,17 +15,11 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-use client::{ANY_PORT, Clients};
-use machine::{raise_descriptor_limit, share_one_processor};
+use support::client::{ANY_PORT, StreamClients};
+use support::machine::{raise_descriptor_limit, share_one_processor};
+use support::{bare, ours};
 
-#[path = "support/bare.rs"]
-mod bare;
-#[path = "support/client.rs"]
-mod client;
-#[path = "support/machine.rs"]
-mod machine;
-#[path = "support/ours.rs"]
-mod ours;
+mod support;
 
 fn echo(c: &mut Criterion) {
     raise_descriptor_limit();
@@ -36,7 +30,7 @@ fn echo(c: &mut Criterion) {
             let mut group = c.benchmark_group(format!("echo/{size} B"));
             group.throughput(Throughput::Elements(connections as u64));
             for (name, addr) in [("ours", ours), ("bare", bare)] {
-                let mut clients = Clients::connect(addr, connections, size).expect("clients");
+                let mut clients = StreamClients::connect(addr, connections, size).expect("clients");
                 group.bench_function(BenchmarkId::new(name, connections), |b| {
                     b.iter(|| clients.round().expect("an echo"));
                 });
@@ -65,7 +59,7 @@ fn start_bare() -> SocketAddr {
 
 fn start(serve: impl FnOnce(&dyn Fn(SocketAddr)) -> io::Result<()> + Send + 'static) -> SocketAddr {
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || serve(&|addr| sender.send(addr).expect("somebody waits")));
+    thread::spawn(move || serve(&|addr| sender.send(addr).expect("a receiver")));
     receiver.recv().expect("the server starts")
 }
 

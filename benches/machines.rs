@@ -22,12 +22,12 @@ use mio::{Interest, Registry, Token};
 use socketserver::{Addr, Context, Echo, Handler, Input, Options, Server, SocketId};
 
 /// No answer takes that long, so a fault ends a run instead of hanging it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A source that is never ready and has no descriptor: an open socket as far as ids go.
-struct Silent;
+struct NeverReady;
 
-impl Source for Silent {
+impl Source for NeverReady {
     fn register(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
         Ok(())
     }
@@ -103,13 +103,13 @@ fn timers(c: &mut Criterion) {
 }
 
 /// Connections of a server that only turns when it is told to.
-struct Standing<S> {
+struct Connected<S> {
     server: Server<S>,
     ids: Vec<SocketId>,
     peers: Vec<TcpStream>,
 }
 
-impl<S: 'static> Standing<S> {
+impl<S: 'static> Connected<S> {
     fn new<H: Handler<S> + 'static>(shared: S, count: usize, handler: impl Fn() -> H) -> Self {
         let options =
             Options { idle_timeout: Some(Duration::from_secs(3_600)), ..Options::default() };
@@ -124,43 +124,43 @@ impl<S: 'static> Standing<S> {
         }
         for peer in &peers {
             peer.set_nodelay(true).expect("an option");
-            peer.set_read_timeout(Some(PATIENCE)).expect("an option");
+            peer.set_read_timeout(Some(TIMEOUT)).expect("an option");
         }
-        Standing { server, ids, peers }
+        Connected { server, ids, peers }
     }
 }
 
 fn connections(c: &mut Criterion) {
     let mut group = c.benchmark_group("connection");
-    let mut standing = Standing::new((), 1, || Echo);
-    let (io, id) = (standing.server.io_mut(), standing.ids[0]);
+    let mut connected = Connected::new((), 1, || Echo);
+    let (io, id) = (connected.server.io_mut(), connected.ids[0]);
     group.bench_function("pause and resume, notes only", |b| {
         b.iter(|| {
             io.pause(black_box(id));
             io.resume(black_box(id));
         });
     });
-    turn(&mut standing.server);
+    turn(&mut connected.server);
     group.bench_function("send of 64 B, note only", |b| {
-        b.iter_custom(|count| send_only(&mut standing, count));
+        b.iter_custom(|count| send_only(&mut connected, count));
     });
     group.bench_function("turn with nothing to do, system call too", |b| {
-        b.iter(|| turn(&mut standing.server));
+        b.iter(|| turn(&mut connected.server));
     });
     for count in [1, 50] {
         let name = BenchmarkId::new("turn with a message of 64 B each, system calls too", count);
-        let mut standing = Standing::new((), count, || Echo);
+        let mut connected = Connected::new((), count, || Echo);
         group.bench_function(name, |b| {
-            b.iter_custom(|count| echo_turns(&mut standing, count));
+            b.iter_custom(|count| echo_turns(&mut connected, count));
         });
     }
     group.finish();
 }
 
 /// Only what happens before the turn ends and everything leaves in one write.
-fn send_only(standing: &mut Standing<()>, count: u64) -> Duration {
+fn send_only(connected: &mut Connected<()>, count: u64) -> Duration {
     const A_TURN: usize = 100;
-    let Standing { server, ids, peers } = standing;
+    let Connected { server, ids, peers } = connected;
     let message = [7; 64];
     let mut answer = [0; 64 * A_TURN];
     let turns = count.div_ceil(A_TURN as u64);
@@ -179,8 +179,8 @@ fn send_only(standing: &mut Standing<()>, count: u64) -> Duration {
 }
 
 /// All messages are there before the clock starts, and their echoes are read after it stopped.
-fn echo_turns(standing: &mut Standing<()>, count: u64) -> Duration {
-    let Standing { server, peers, .. } = standing;
+fn echo_turns(connected: &mut Connected<()>, count: u64) -> Duration {
+    let Connected { server, peers, .. } = connected;
     let mut message = [7; 64];
     let mut spent = Duration::ZERO;
     for _ in 0..count {
@@ -198,28 +198,28 @@ fn echo_turns(standing: &mut Standing<()>, count: u64) -> Duration {
 }
 
 /// A bound socket, and somebody who sends datagrams to it.
-struct Bound {
+struct BoundSocket {
     server: Server<()>,
     id: SocketId,
     peer: UdpSocket,
 }
 
-impl Bound {
-    fn new() -> Bound {
+impl BoundSocket {
+    fn new() -> BoundSocket {
         let mut server = Server::new().expect("a server");
         let id = server.bind("127.0.0.1:0", Echo).expect("a socket");
         let addr = server.io().local_addr(id).and_then(|addr| addr.ip().copied());
         let peer = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         peer.connect(addr.expect("an address")).expect("a peer");
-        peer.set_read_timeout(Some(PATIENCE)).expect("an option");
+        peer.set_read_timeout(Some(TIMEOUT)).expect("an option");
         turn(&mut server);
-        Bound { server, id, peer }
+        BoundSocket { server, id, peer }
     }
 }
 
 fn datagrams(c: &mut Criterion) {
     let mut group = c.benchmark_group("datagrams");
-    let mut bound = Bound::new();
+    let mut bound = BoundSocket::new();
     group.bench_function("send_to of 64 B, note only", |b| {
         b.iter_custom(|count| send_to_only(&mut bound, count));
     });
@@ -233,10 +233,10 @@ fn datagrams(c: &mut Criterion) {
 }
 
 /// Only what happens before the turn ends and everything leaves in one call.
-fn send_to_only(bound: &mut Bound, count: u64) -> Duration {
+fn send_to_only(bound: &mut BoundSocket, count: u64) -> Duration {
     // The number of `Options::packets_per_turn`.
     const A_TURN: usize = 64;
-    let Bound { server, id, peer } = bound;
+    let BoundSocket { server, id, peer } = bound;
     let to = Addr::Ip(peer.local_addr().expect("an address"));
     let mut packet = [7; 64];
     let turns = count.div_ceil(A_TURN as u64);
@@ -257,8 +257,8 @@ fn send_to_only(bound: &mut Bound, count: u64) -> Duration {
 }
 
 /// As [`echo_turns`].
-fn echo_datagrams(bound: &mut Bound, count: usize, turns: u64) -> Duration {
-    let Bound { server, peer, .. } = bound;
+fn echo_datagrams(bound: &mut BoundSocket, count: usize, turns: u64) -> Duration {
+    let BoundSocket { server, peer, .. } = bound;
     let mut packet = [7; 64];
     let mut spent = Duration::ZERO;
     for _ in 0..turns {
@@ -276,20 +276,24 @@ fn echo_datagrams(bound: &mut Bound, count: usize, turns: u64) -> Duration {
 }
 
 /// Cuts all its input up, and counts into what the handlers share how long that took.
-struct Cutter {
-    cut: fn(&mut Input<'_>) -> io::Result<usize>,
+struct InputParser {
+    parse: fn(&mut Input<'_>) -> io::Result<usize>,
 }
 
 #[derive(Default)]
-struct Cuts {
+struct ParseStats {
     count: u64,
     spent: Duration,
 }
 
-impl Handler<Cuts> for Cutter {
-    fn handle(&mut self, cx: &mut Context<'_, Cuts>, input: &mut Input<'_>) -> io::Result<()> {
+impl Handler<ParseStats> for InputParser {
+    fn handle(
+        &mut self,
+        cx: &mut Context<'_, ParseStats>,
+        input: &mut Input<'_>,
+    ) -> io::Result<()> {
         let begin = Instant::now();
-        cx.shared.count += (self.cut)(input)? as u64;
+        cx.shared.count += (self.parse)(input)? as u64;
         cx.shared.spent += begin.elapsed();
         Ok(())
     }
@@ -317,22 +321,22 @@ fn input(c: &mut Criterion) {
     let mut group = c.benchmark_group("input");
     let line = [&[b'x'; 63][..], b"\n"].concat();
     let frame = [&60_u32.to_be_bytes()[..], &[7; 60]].concat();
-    for (name, cut, piece) in [
+    for (name, parse, piece) in [
         ("line of 64 B", lines as fn(&mut Input<'_>) -> io::Result<usize>, line),
         ("frame of 64 B", frames, frame),
     ] {
-        let mut standing = Standing::new(Cuts::default(), 1, || Cutter { cut });
-        let Standing { server, peers, .. } = &mut standing;
+        let mut connected = Connected::new(ParseStats::default(), 1, || InputParser { parse });
+        let Connected { server, peers, .. } = &mut connected;
         let pieces = piece.repeat(256);
         group.bench_function(name, |b| {
             b.iter_custom(|count| {
-                *server.shared_mut() = Cuts::default();
+                *server.shared_mut() = ParseStats::default();
                 while server.shared_mut().count < count {
                     peers[0].write_all(&pieces).expect("a connection");
                     turn(server);
                 }
-                let cuts = server.shared_mut();
-                cuts.spent.mul_f64(count as f64 / cuts.count as f64)
+                let stats = server.shared_mut();
+                stats.spent.mul_f64(count as f64 / stats.count as f64)
             });
         });
     }
@@ -340,7 +344,7 @@ fn input(c: &mut Criterion) {
 }
 
 fn watch<S>(server: &mut Server<S>) -> SocketId {
-    server.watch(Silent, Interest::READABLE, |_, _, _| Ok(())).expect("an id")
+    server.watch(NeverReady, Interest::READABLE, |_, _, _| Ok(())).expect("an id")
 }
 
 fn turn<S>(server: &mut Server<S>) {

@@ -4,31 +4,31 @@
 use std::io;
 use std::time::Instant;
 
-use crate::packet_clients::PacketClients;
-use crate::process::{self, PacketKind};
-use crate::server_process::ServerProcess;
-use crate::table::{Effort, Samples};
-use crate::watching::progress;
+use super::process::{self, DatagramServer};
+use super::support::datagram_clients::DatagramClients;
+use super::support::progress;
+use super::support::server_process::ServerProcess;
+use super::table::{CostPlan, Samples};
 
 const SIZE: usize = 64;
 
 /// How many datagrams each client sends before all wait for the last of them, if they need not go
 /// together: so many that the beginning and the end do not count.
-const LONG: usize = 40;
+const PIPELINED: usize = 40;
 
-/// All three servers, in the order of [`PacketKind::ALL`].
-const SERVERS: usize = PacketKind::ALL.len();
+/// All three servers, in the order of [`DatagramServer::ALL`].
+const SERVERS: usize = DatagramServer::ALL.len();
 
 /// Prints the rows whose titles contain `only`.
-pub(crate) fn print_rows(effort: Effort, only: &str) -> io::Result<()> {
-    for (crowd, clients, each) in
-        [("1 client", 1, LONG), ("50 clients", 50, LONG), ("50 at once", 50, 1)]
+pub(crate) fn print_rows(plan: CostPlan, only: &str) -> io::Result<()> {
+    for (title, clients, each) in
+        [("1 client", 1, PIPELINED), ("50 clients", 50, PIPELINED), ("50 at once", 50, 1)]
     {
-        let what = format!("ns a udp datagram of {SIZE} B, {crowd}");
+        let what = format!("ns a udp datagram of {SIZE} B, {title}");
         if what.contains(only) {
-            progress(&what);
-            let (rounds, lost) = measure(clients, each, effort)?;
-            progress("");
+            progress::show(&what);
+            let (rounds, lost) = measure(clients, each, plan)?;
+            progress::show("");
             print_both(&what, if clients == 1 { "1.05" } else { "0.98" }, &rounds);
             if lost > 0 {
                 println!("    ({lost} datagrams were lost and sent again)");
@@ -49,27 +49,27 @@ fn print_both(what: &str, goal: &str, rounds: &[[f64; SERVERS]]) {
 fn measure(
     clients: usize,
     each: usize,
-    effort: Effort,
+    plan: CostPlan,
 ) -> io::Result<(Vec<[f64; SERVERS]>, usize)> {
     let mut sides = Vec::new();
-    for kind in PacketKind::ALL {
+    for kind in DatagramServer::ALL {
         let server = process::start(kind.role(), &[])?;
-        let mut clients = PacketClients::connect(server.addr(), clients, SIZE)?;
-        clients.exchange(LONG)?;
+        let mut clients = DatagramClients::connect(server.addr(), clients, SIZE)?;
+        clients.exchange(PIPELINED)?;
         sides.push((server, clients));
     }
-    let mut rounds = vec![[0.0; SERVERS]; effort.rounds];
+    let mut rounds = vec![[0.0; SERVERS]; plan.rounds];
     for (round, costs) in rounds.iter_mut().enumerate() {
         for turn in 0..SERVERS {
             // Who begins changes from round to round.
             let nth = (round + turn) % SERVERS;
             let (server, of_server) = &mut sides[nth];
-            costs[nth] = load(server, of_server, clients * each, effort)?;
+            costs[nth] = load(server, of_server, clients * each, plan)?;
         }
     }
     let lost = sides.iter().map(|(_, clients)| clients.lost()).sum();
     for (server, _) in sides {
-        server.end()?;
+        server.stop()?;
     }
     Ok((rounds, lost))
 }
@@ -77,14 +77,14 @@ fn measure(
 /// Nanoseconds of CPU a datagram.
 fn load(
     server: &ServerProcess,
-    clients: &mut PacketClients,
+    clients: &mut DatagramClients,
     together: usize,
-    effort: Effort,
+    plan: CostPlan,
 ) -> io::Result<f64> {
     let begin = Instant::now();
     let before = server.cpu()?;
     let mut datagrams = 0;
-    while begin.elapsed() < effort.load {
+    while begin.elapsed() < plan.load {
         clients.exchange(together)?;
         datagrams += together;
     }

@@ -4,14 +4,14 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 
-use crate::client::Clients;
+use super::support::client::StreamClients;
 
 const PIECE: usize = 256 << 10;
 
 /// `count` connections, `at_once` of them at the same time: connect, 64 bytes, their echo, close.
 pub(crate) fn short_connections(addr: SocketAddr, count: usize, at_once: usize) -> io::Result<()> {
     for _ in 0..count / at_once {
-        Clients::connect(addr, at_once, 64)?.round()?;
+        StreamClients::connect(addr, at_once, 64)?.round()?;
     }
     Ok(())
 }

@@ -9,65 +9,66 @@ use std::str::FromStr;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::client::ANY_PORT;
-use crate::server_process::ServerProcess;
+use super::support::client::ANY_PORT;
+use super::support::server_process::ServerProcess;
 
 /// Which server.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum StreamServer {
     Ours,
     Bare,
 }
 
-impl FromStr for Kind {
+impl FromStr for StreamServer {
     type Err = ();
 
-    fn from_str(name: &str) -> Result<Kind, ()> {
+    fn from_str(name: &str) -> Result<StreamServer, ()> {
         match name {
-            "ours" => Ok(Kind::Ours),
-            "bare" => Ok(Kind::Bare),
+            "ours" => Ok(StreamServer::Ours),
+            "bare" => Ok(StreamServer::Bare),
             _ => Err(()),
         }
     }
 }
 
-impl Kind {
+impl StreamServer {
     pub(crate) fn role(self) -> &'static str {
         match self {
-            Kind::Ours => "serve-ours",
-            Kind::Bare => "serve-bare",
+            StreamServer::Ours => "serve-ours",
+            StreamServer::Bare => "serve-bare",
         }
     }
 }
 
 /// Which server of datagrams.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum PacketKind {
+pub(crate) enum DatagramServer {
     Ours,
     Loop,
     Mio,
 }
 
-impl PacketKind {
-    pub(crate) const ALL: [PacketKind; 3] = [PacketKind::Ours, PacketKind::Loop, PacketKind::Mio];
+impl DatagramServer {
+    pub(crate) const ALL: [DatagramServer; 3] =
+        [DatagramServer::Ours, DatagramServer::Loop, DatagramServer::Mio];
 
     pub(crate) fn role(self) -> &'static str {
         match self {
-            PacketKind::Ours => "serve-ours-udp",
-            PacketKind::Loop => "serve-loop-udp",
-            PacketKind::Mio => "serve-mio-udp",
+            DatagramServer::Ours => "serve-ours-udp",
+            DatagramServer::Loop => "serve-loop-udp",
+            DatagramServer::Mio => "serve-mio-udp",
         }
     }
 }
 
-impl FromStr for PacketKind {
+impl FromStr for DatagramServer {
     type Err = ();
 
-    fn from_str(name: &str) -> Result<PacketKind, ()> {
+    fn from_str(name: &str) -> Result<DatagramServer, ()> {
         match name {
-            "ours" => Ok(PacketKind::Ours),
-            "loop" => Ok(PacketKind::Loop),
-            "mio" => Ok(PacketKind::Mio),
+            "ours" => Ok(DatagramServer::Ours),
+            "loop" => Ok(DatagramServer::Loop),
+            "mio" => Ok(DatagramServer::Mio),
             _ => Err(()),
         }
     }
@@ -96,25 +97,25 @@ pub(crate) fn start(role: &'static str, wrapper: &[&str]) -> io::Result<ServerPr
     };
     if is_command {
         let mut server = ServerProcess::start(&mut command)?;
-        server.farewell = Some(terminate);
+        server.send_stop = Some(terminate);
         return Ok(server);
     }
     let mut server = ServerProcess::start(command.arg(role))?;
-    if role == PacketKind::Loop.role() {
+    if role == DatagramServer::Loop.role() {
         // It waits for datagrams alone.
-        server.farewell = Some(say_farewell);
+        server.send_stop = Some(send_stop);
     }
     Ok(server)
 }
 
-/// A command serves until a signal.
+/// `serve` stops at a signal.
 fn terminate(process: u32, _addr: SocketAddr) {
     if let Ok(process) = i32::try_from(process) {
         let _ = kill(Pid::from_raw(process), Signal::SIGTERM);
     }
 }
 
-fn say_farewell(_process: u32, addr: SocketAddr) {
+fn send_stop(_process: u32, addr: SocketAddr) {
     let farewell = UdpSocket::bind(ANY_PORT).and_then(|own| own.send_to(&[], addr));
     // If it fails, the server ends by its alarm.
     let _ = farewell;

@@ -8,45 +8,45 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::{self, Clients};
-use crate::datagrams;
-use crate::load;
-use crate::machine::{raise_descriptor_limit, share_one_processor};
-use crate::process::{self, Kind};
-use crate::server_process::ServerProcess;
-use crate::watching::{descriptors, progress};
+use super::datagrams;
+use super::load;
+use super::process::{self, StreamServer};
+use super::support::client::{self, StreamClients};
+use super::support::machine::{descriptor_limit, raise_descriptor_limit, share_one_processor};
+use super::support::progress;
+use super::support::server_process::ServerProcess;
 
 /// How long to measure.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Effort {
+pub(crate) struct CostPlan {
     pub(crate) rounds: usize,
     /// Of one server in one round.
     pub(crate) load: Duration,
     bulk: usize,
     short: usize,
-    crowd: usize,
+    max_connections: usize,
     memory_rounds: usize,
     idle: Duration,
 }
 
 /// About two minutes.
-pub(crate) const FULL: Effort = Effort {
+pub(crate) const FULL: CostPlan = CostPlan {
     rounds: 41,
     load: Duration::from_millis(60),
     bulk: 64 << 20,
     short: 1_000,
-    crowd: 10_000,
+    max_connections: 10_000,
     memory_rounds: 3,
     idle: Duration::from_secs(5),
 };
 
 /// A few seconds: shows that it works, and a difference of factors.
-pub(crate) const QUICK: Effort = Effort {
+pub(crate) const QUICK: CostPlan = CostPlan {
     rounds: 3,
     load: Duration::from_millis(40),
     bulk: 32 << 20,
     short: 200,
-    crowd: 2_000,
+    max_connections: 2_000,
     memory_rounds: 1,
     idle: Duration::from_millis(500),
 };
@@ -55,7 +55,7 @@ pub(crate) const QUICK: Effort = Effort {
 pub(crate) struct Samples(Vec<(f64, f64)>);
 
 /// Prints the rows whose titles contain `only`.
-pub(crate) fn print_table(effort: Effort, only: &str) -> io::Result<()> {
+pub(crate) fn print_table(plan: CostPlan, only: &str) -> io::Result<()> {
     raise_descriptor_limit();
     let where_to = if share_one_processor() { "one processor" } else { "any processor" };
     println!("ours: this crate with idle timeouts armed; bare: the same echo directly on mio");
@@ -65,29 +65,29 @@ pub(crate) fn print_table(effort: Effort, only: &str) -> io::Result<()> {
     );
     println!("{:<44} {:>9} {:>9}  {:<22} goal", "", "ours", "bare", "ours / bare");
     // The clients of both servers are open at the same time, in this process.
-    let crowd = effort.crowd.min(descriptors()?.saturating_sub(100) / 2);
+    let max_connections = plan.max_connections.min(descriptor_limit()?.saturating_sub(100) / 2);
     for (connections, size, goal) in [
         (1, 64, ""),
         (50, 64, "1.02"),
         (1_000, 64, "1.02"),
-        (crowd, 64, "1.03"),
+        (max_connections, 64, "1.03"),
         (1, 16 << 10, ""),
         (50, 16 << 10, "1.03"),
         (1_000, 16 << 10, "1.03"),
     ] {
         let what = format!("ns a message of {size} B, {connections} connections");
-        row(&what, goal, only, || measure_messages(connections, size, effort))?;
+        row(&what, goal, only, || measure_messages(connections, size, plan))?;
     }
-    row("ns a short connection, 50 at a time", "", only, || measure_short(effort))?;
-    row("us a MiB of one bulk stream", "1.05", only, || measure_bulk(effort))?;
-    datagrams::print_rows(effort, only)?;
-    let crowd = effort.crowd.min(descriptors()?.saturating_sub(100));
-    let what = format!("bytes a connection that has spoken, of {crowd}");
+    row("ns a short connection, 50 at a time", "", only, || measure_short(plan))?;
+    row("us a MiB of one bulk stream", "1.05", only, || measure_bulk(plan))?;
+    datagrams::print_rows(plan, only)?;
+    let max_connections = plan.max_connections.min(descriptor_limit()?.saturating_sub(100));
+    let what = format!("bytes a connection that has spoken, of {max_connections}");
     row(&what, "128 bytes", only, || {
-        Samples::take(effort.memory_rounds, |kind| measure_memory(kind, crowd))
+        Samples::take(plan.memory_rounds, |kind| measure_memory(kind, max_connections))
     })?;
-    let what = format!("us of CPU a second, {crowd} idle connections");
-    row(&what, "0 us", only, || Samples::take(1, |kind| measure_idle(kind, crowd, effort)))
+    let what = format!("us of CPU a second, {max_connections} idle connections");
+    row(&what, "0 us", only, || Samples::take(1, |kind| measure_idle(kind, max_connections, plan)))
 }
 
 fn row(
@@ -97,29 +97,29 @@ fn row(
     measure: impl FnOnce() -> io::Result<Samples>,
 ) -> io::Result<()> {
     if what.contains(only) {
-        progress(what);
+        progress::show(what);
         let samples = measure()?;
-        progress("");
+        progress::show("");
         samples.print(what, goal);
     }
     Ok(())
 }
 
-fn measure_messages(connections: usize, size: usize, effort: Effort) -> io::Result<Samples> {
+fn measure_messages(connections: usize, size: usize, plan: CostPlan) -> io::Result<Samples> {
     let (ours, bare) = start_both()?;
-    let mut of_ours = Clients::connect(ours.addr(), connections, size)?;
-    let mut of_bare = Clients::connect(bare.addr(), connections, size)?;
+    let mut of_ours = StreamClients::connect(ours.addr(), connections, size)?;
+    let mut of_bare = StreamClients::connect(bare.addr(), connections, size)?;
     of_ours.round()?;
     of_bare.round()?;
-    Samples::take(effort.rounds, |kind| {
+    Samples::take(plan.rounds, |kind| {
         let (server, clients) = match kind {
-            Kind::Ours => (&ours, &mut of_ours),
-            Kind::Bare => (&bare, &mut of_bare),
+            StreamServer::Ours => (&ours, &mut of_ours),
+            StreamServer::Bare => (&bare, &mut of_bare),
         };
         let begin = Instant::now();
         let before = server.cpu()?;
         let mut messages = 0;
-        while begin.elapsed() < effort.load {
+        while begin.elapsed() < plan.load {
             clients.round()?;
             messages += connections;
         }
@@ -127,66 +127,69 @@ fn measure_messages(connections: usize, size: usize, effort: Effort) -> io::Resu
     })
 }
 
-fn measure_short(effort: Effort) -> io::Result<Samples> {
+fn measure_short(plan: CostPlan) -> io::Result<Samples> {
     let (ours, bare) = start_both()?;
-    Samples::take(effort.rounds, |kind| {
-        let server = if let Kind::Ours = kind { &ours } else { &bare };
+    Samples::take(plan.rounds, |kind| {
+        let server = if let StreamServer::Ours = kind { &ours } else { &bare };
         let before = server.cpu()?;
-        load::short_connections(server.addr(), effort.short, 50)?;
-        Ok((server.cpu()? - before) as f64 / effort.short as f64)
+        load::short_connections(server.addr(), plan.short, 50)?;
+        Ok((server.cpu()? - before) as f64 / plan.short as f64)
     })
 }
 
-fn measure_bulk(effort: Effort) -> io::Result<Samples> {
+fn measure_bulk(plan: CostPlan) -> io::Result<Samples> {
     let (ours, bare) = start_both()?;
     let of_ours = client::connect(ours.addr())?;
     let of_bare = client::connect(bare.addr())?;
-    Samples::take(effort.rounds, |kind| {
+    Samples::take(plan.rounds, |kind| {
         let (server, stream) =
-            if let Kind::Ours = kind { (&ours, &of_ours) } else { (&bare, &of_bare) };
+            if let StreamServer::Ours = kind { (&ours, &of_ours) } else { (&bare, &of_bare) };
         let before = server.cpu()?;
-        load::bulk(stream, effort.bulk)?;
-        Ok((server.cpu()? - before) as f64 / 1e3 / (effort.bulk >> 20) as f64)
+        load::bulk(stream, plan.bulk)?;
+        Ok((server.cpu()? - before) as f64 / 1e3 / (plan.bulk >> 20) as f64)
     })
 }
 
-fn measure_memory(kind: Kind, crowd: usize) -> io::Result<f64> {
+fn measure_memory(kind: StreamServer, max_connections: usize) -> io::Result<f64> {
     let server = process::start(kind.role(), &[])?;
     // What is needed once for all is in use before.
-    Clients::connect(server.addr(), 1, 64)?.round()?;
+    StreamClients::connect(server.addr(), 1, 64)?.round()?;
     let before = server.memory()?;
-    let mut clients = Clients::connect(server.addr(), crowd, 64)?;
+    let mut clients = StreamClients::connect(server.addr(), max_connections, 64)?;
     clients.round()?;
     let memory = server.memory()?.saturating_sub(before);
     drop(clients);
-    server.end()?;
-    Ok(memory as f64 / crowd as f64)
+    server.stop()?;
+    Ok(memory as f64 / max_connections as f64)
 }
 
-fn measure_idle(kind: Kind, crowd: usize, effort: Effort) -> io::Result<f64> {
+fn measure_idle(kind: StreamServer, max_connections: usize, plan: CostPlan) -> io::Result<f64> {
     let server = process::start(kind.role(), &[])?;
-    let mut clients = Clients::connect(server.addr(), crowd, 64)?;
+    let mut clients = StreamClients::connect(server.addr(), max_connections, 64)?;
     clients.round()?;
     // The end of the last turn belongs to the load.
     thread::sleep(Duration::from_millis(50));
     let before = server.cpu()?;
-    thread::sleep(effort.idle);
-    Ok((server.cpu()? - before) as f64 / 1e3 / effort.idle.as_secs_f64())
+    thread::sleep(plan.idle);
+    Ok((server.cpu()? - before) as f64 / 1e3 / plan.idle.as_secs_f64())
 }
 
 fn start_both() -> io::Result<(ServerProcess, ServerProcess)> {
-    let start = |kind: Kind| process::start(kind.role(), &[]);
-    Ok((start(Kind::Ours)?, start(Kind::Bare)?))
+    let start = |kind: StreamServer| process::start(kind.role(), &[]);
+    Ok((start(StreamServer::Ours)?, start(StreamServer::Bare)?))
 }
 
 /// Measures ours and bare, in an order that changes from round to round.
-fn in_turn<T>(round: usize, mut take: impl FnMut(Kind) -> io::Result<T>) -> io::Result<(T, T)> {
+fn in_turn<T>(
+    round: usize,
+    mut take: impl FnMut(StreamServer) -> io::Result<T>,
+) -> io::Result<(T, T)> {
     if round % 2 == 0 {
-        let ours = take(Kind::Ours)?;
-        Ok((ours, take(Kind::Bare)?))
+        let ours = take(StreamServer::Ours)?;
+        Ok((ours, take(StreamServer::Bare)?))
     } else {
-        let bare = take(Kind::Bare)?;
-        Ok((take(Kind::Ours)?, bare))
+        let bare = take(StreamServer::Bare)?;
+        Ok((take(StreamServer::Ours)?, bare))
     }
 }
 
@@ -195,15 +198,18 @@ impl Samples {
         Samples(rounds.collect())
     }
 
-    fn take(rounds: usize, mut sample: impl FnMut(Kind) -> io::Result<f64>) -> io::Result<Samples> {
+    fn take(
+        rounds: usize,
+        mut sample: impl FnMut(StreamServer) -> io::Result<f64>,
+    ) -> io::Result<Samples> {
         let samples = (0..rounds).map(|round| in_turn(round, &mut sample));
         samples.collect::<io::Result<Vec<_>>>().map(Samples)
     }
 
     pub(crate) fn print(&self, what: &str, goal: &str) {
-        let ours = spread(self.0.iter().map(|(ours, _)| *ours));
-        let bare = spread(self.0.iter().map(|(_, bare)| *bare));
-        let (least, ratio, most) = spread(self.0.iter().map(|(ours, bare)| ours / bare));
+        let ours = min_median_max(self.0.iter().map(|(ours, _)| *ours));
+        let bare = min_median_max(self.0.iter().map(|(_, bare)| *bare));
+        let (least, ratio, most) = min_median_max(self.0.iter().map(|(ours, bare)| ours / bare));
         let ratios = if ratio.is_finite() {
             format!("{ratio:.3} [{least:.2}, {most:.2}]")
         } else {
@@ -214,7 +220,7 @@ impl Samples {
 }
 
 /// The smallest, the median and the largest.
-fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
+fn min_median_max(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     (values[0], values[values.len() / 2], values[values.len() - 1])

@@ -16,45 +16,18 @@
 
 use std::process::ExitCode;
 
+// With a path, so that its modules lie beside it and this is the one `cfg` for all of them.
 #[cfg(target_os = "linux")]
-#[path = "../support/client.rs"]
-mod client;
-#[cfg(target_os = "linux")]
-#[path = "../support/machine.rs"]
-mod machine;
-#[cfg(target_os = "linux")]
-mod mode;
-#[cfg(target_os = "linux")]
+#[path = "program.rs"]
 mod program;
-#[cfg(target_os = "linux")]
-#[path = "../support/rounds.rs"]
-mod rounds;
-#[cfg(target_os = "linux")]
-#[path = "../support/server_process.rs"]
-mod server_process;
-#[cfg(target_os = "linux")]
-mod servers;
-#[cfg(target_os = "linux")]
-mod table;
-#[cfg(target_os = "linux")]
-mod usage;
-#[cfg(target_os = "linux")]
-#[path = "../support/watching.rs"]
-mod watching;
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {
-    match program::run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("modes: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::main()
 }
 
 #[cfg(not(target_os = "linux"))]
 fn main() -> ExitCode {
-    eprintln!("modes: the figures are read from Linux's /proc, which is not here");
+    eprintln!("modes: needs Linux, whose /proc has the figures");
     ExitCode::SUCCESS
 }

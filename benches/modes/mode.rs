@@ -6,12 +6,12 @@ use std::process::Command;
 
 use socketserver::blocking;
 
-use crate::server_process::ServerProcess;
-use crate::servers;
+use super::servers;
+use super::support::server_process::ServerProcess;
 
 /// Where the handlers of a server run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Mode {
+pub(crate) enum ServerMode {
     OneLoop,
     TwoLoops,
     Threads,
@@ -19,29 +19,29 @@ pub(crate) enum Mode {
 }
 
 /// More than any column has clients.
-const MOST: usize = 10_000;
+const MAX_CLIENTS: usize = 10_000;
 
-impl Mode {
+impl ServerMode {
     /// The first is what the others are measured by.
-    pub(crate) const ALL: [Mode; 4] =
-        [Mode::OneLoop, Mode::TwoLoops, Mode::Threads, Mode::Processes];
+    pub(crate) const ALL: [ServerMode; 4] =
+        [ServerMode::OneLoop, ServerMode::TwoLoops, ServerMode::Threads, ServerMode::Processes];
 
     /// The argument that makes this program that server.
     pub(crate) fn role(self) -> &'static str {
         match self {
-            Mode::OneLoop => "serve-one-loop",
-            Mode::TwoLoops => "serve-two-loops",
-            Mode::Threads => "serve-threads",
-            Mode::Processes => "serve-processes",
+            ServerMode::OneLoop => "serve-one-loop",
+            ServerMode::TwoLoops => "serve-two-loops",
+            ServerMode::Threads => "serve-threads",
+            ServerMode::Processes => "serve-processes",
         }
     }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Mode::OneLoop => "one loop",
-            Mode::TwoLoops => "two loops",
-            Mode::Threads => "threads",
-            Mode::Processes => "processes",
+            ServerMode::OneLoop => "one loop",
+            ServerMode::TwoLoops => "two loops",
+            ServerMode::Threads => "threads",
+            ServerMode::Processes => "processes",
         }
     }
 
@@ -51,10 +51,14 @@ impl Mode {
 
     pub(crate) fn serve(self) -> io::Result<()> {
         match self {
-            Mode::OneLoop => servers::serve_one_loop(),
-            Mode::TwoLoops => servers::serve_two_loops(),
-            Mode::Threads => servers::serve_blocking(&blocking::Workers::threads(MOST)),
-            Mode::Processes => servers::serve_blocking(&blocking::Workers::processes(MOST)),
+            ServerMode::OneLoop => servers::serve_one_loop(),
+            ServerMode::TwoLoops => servers::serve_two_loops(),
+            ServerMode::Threads => {
+                servers::serve_blocking(&blocking::Workers::threads(MAX_CLIENTS))
+            }
+            ServerMode::Processes => {
+                servers::serve_blocking(&blocking::Workers::processes(MAX_CLIENTS))
+            }
         }
     }
 }

@@ -1,39 +1,38 @@
 //! What was typed, and how long a run may take.
 
-use std::env;
 use std::io;
+use std::process::ExitCode;
 
-use nix::unistd::alarm;
+use mode::ServerMode;
+use support::program::{self, invalid_argument};
+use table::{FULL, QUICK, print_table};
 
-use crate::mode::Mode;
-use crate::table::{FULL, QUICK, print_table};
+mod mode;
+mod servers;
+#[path = "../support/mod.rs"]
+mod support;
+mod table;
+mod usage;
 
-/// In seconds: then the system ends this process, and so all servers, whose input ends.
-const LONGEST_RUN: u32 = 600;
+pub(crate) fn main() -> ExitCode {
+    program::run("modes", run)
+}
 
-pub(crate) fn run() -> io::Result<()> {
-    let mut args: Vec<String> = env::args().skip(1).collect();
-    // `cargo bench` adds it; `cargo test --benches` does not, and only wants to see it work.
-    let is_bench = args.iter().any(|arg| arg == "--bench");
-    args.retain(|arg| arg != "--bench");
-    alarm::set(LONGEST_RUN);
-    let effort = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+fn run(args: &[&str], is_bench: bool) -> io::Result<()> {
+    program::limit_run_time();
+    let plan = match *args {
         [] if is_bench => FULL,
         [] | ["--quick"] => QUICK,
         ["--full"] => FULL,
         [role] => return serve(role),
-        _ => return Err(unusable(&args.join(" "))),
+        _ => return Err(invalid_argument(&args.join(" "))),
     };
-    print_table(effort)
+    print_table(plan)
 }
 
 fn serve(role: &str) -> io::Result<()> {
-    match Mode::ALL.into_iter().find(|mode| mode.role() == role) {
+    match ServerMode::ALL.into_iter().find(|mode| mode.role() == role) {
         Some(mode) => mode.serve(),
-        None => Err(unusable(role)),
+        None => Err(invalid_argument(role)),
     }
-}
-
-fn unusable(arg: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("what is {arg:?}?"))
 }

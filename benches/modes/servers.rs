@@ -10,7 +10,7 @@ use mio::unix::SourceFd;
 use socketserver::blocking::{Request, Workers};
 use socketserver::{Addr, Echo, LoopGroup, Options, Server, SocketId};
 
-use crate::client::ANY_PORT;
+use super::support::client::ANY_PORT;
 
 const STDIN: i32 = 0;
 
@@ -21,7 +21,7 @@ pub(crate) fn serve_one_loop() -> io::Result<()> {
     let mut server = Server::with_shared((), Options::default())?;
     let id = server.listen(ANY_PORT, |_peer| Echo)?;
     announce(&mut server, id)?;
-    end_with_stdin(&mut server)?;
+    stop_at_stdin_eof(&mut server)?;
     server.serve_forever()
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn serve_blocking(mode: &Workers) -> io::Result<()> {
     let mut server = Server::new()?;
     let id = server.listen_blocking(ANY_PORT, mode, |_: &Addr| echo)?;
     announce(&mut server, id)?;
-    end_with_stdin(&mut server)?;
+    stop_at_stdin_eof(&mut server)?;
     server.serve_forever()
 }
 
@@ -65,7 +65,7 @@ fn echo(request: &mut Request<'_>) -> io::Result<()> {
     }
 }
 
-fn end_with_stdin(server: &mut Server) -> io::Result<()> {
+fn stop_at_stdin_eof(server: &mut Server) -> io::Result<()> {
     server.watch(SourceFd(&STDIN), Interest::READABLE, |cx, _, _| {
         cx.io.shutdown(Duration::ZERO);
         Ok(())

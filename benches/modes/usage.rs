@@ -3,15 +3,15 @@
 use std::fs;
 use std::io;
 
-use crate::server_process::{ServerProcess, cpu_of};
+use super::support::server_process::{ServerProcess, cpu_of};
 
 /// Nanoseconds for which the threads that it and its children have now have been running.
 pub(crate) fn cpu(server: &ServerProcess) -> io::Result<u64> {
-    family(server).into_iter().map(cpu_of).sum()
+    process_tree(server).into_iter().map(cpu_of).sum()
 }
 
 /// Nanoseconds that it has used and that children of it had used at their end, in whole ticks.
-pub(crate) fn cpu_with_the_dead(server: &ServerProcess) -> io::Result<u64> {
+pub(crate) fn cpu_with_reaped_children(server: &ServerProcess) -> io::Result<u64> {
     /// A tick of `/proc`, which is the same on every Linux (`USER_HZ`).
     const TICK: u64 = 10_000_000;
     let stat = fs::read_to_string(format!("/proc/{}/stat", server.id()))?;
@@ -24,7 +24,7 @@ pub(crate) fn cpu_with_the_dead(server: &ServerProcess) -> io::Result<u64> {
 /// Bytes of anonymous memory; what several processes share is divided among them.
 pub(crate) fn memory(server: &ServerProcess) -> io::Result<u64> {
     let mut sum = 0;
-    for process in family(server) {
+    for process in process_tree(server) {
         let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
         let line = rollup.lines().find_map(|line| line.strip_prefix("Pss_Anon:"));
         let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
@@ -33,7 +33,7 @@ pub(crate) fn memory(server: &ServerProcess) -> io::Result<u64> {
     Ok(sum)
 }
 
-fn family(server: &ServerProcess) -> Vec<u32> {
+fn process_tree(server: &ServerProcess) -> Vec<u32> {
     let id = server.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
     // Without that file there are no figures of children.

@@ -5,12 +5,12 @@ use std::fs;
 use std::io;
 use std::process::Command;
 
-use crate::python;
-use crate::server_process::ServerProcess;
+use super::python;
+use super::support::server_process::ServerProcess;
 
 /// A server that echoes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Peer {
+pub(crate) enum EchoServer {
     Bare,
     Ours,
     Tokio,
@@ -20,44 +20,44 @@ pub(crate) enum Peer {
     PythonThreads,
 }
 
-impl Peer {
+impl EchoServer {
     /// The first is what the others are measured by.
-    pub(crate) const ALL: [Peer; 7] = [
-        Peer::Bare,
-        Peer::Ours,
-        Peer::Tokio,
-        Peer::Smol,
-        Peer::Threads,
-        Peer::PythonAsyncio,
-        Peer::PythonThreads,
+    pub(crate) const ALL: [EchoServer; 7] = [
+        EchoServer::Bare,
+        EchoServer::Ours,
+        EchoServer::Tokio,
+        EchoServer::Smol,
+        EchoServer::Threads,
+        EchoServer::PythonAsyncio,
+        EchoServer::PythonThreads,
     ];
 
     /// The argument that makes this program, or `echo.py`, that server.
     pub(crate) fn role(self) -> &'static str {
         match self {
-            Peer::Bare => "serve-bare",
-            Peer::Ours => "serve-ours",
-            Peer::Tokio => "serve-tokio",
-            Peer::Smol => "serve-smol",
-            Peer::Threads => "serve-threads",
-            Peer::PythonAsyncio => "serve-asyncio",
-            Peer::PythonThreads => "serve-socketserver",
+            EchoServer::Bare => "serve-bare",
+            EchoServer::Ours => "serve-ours",
+            EchoServer::Tokio => "serve-tokio",
+            EchoServer::Smol => "serve-smol",
+            EchoServer::Threads => "serve-threads",
+            EchoServer::PythonAsyncio => "serve-asyncio",
+            EchoServer::PythonThreads => "serve-socketserver",
         }
     }
 
     pub(crate) fn is_python(self) -> bool {
-        matches!(self, Peer::PythonAsyncio | Peer::PythonThreads)
+        matches!(self, EchoServer::PythonAsyncio | EchoServer::PythonThreads)
     }
 
-    pub(crate) fn name(self, locked: &Locked) -> String {
+    pub(crate) fn name(self, cargo_lock: &CargoLock) -> String {
         match self {
-            Peer::Bare => format!("bare mio {}", locked.version("mio")),
-            Peer::Ours => format!("this crate {}", env!("CARGO_PKG_VERSION")),
-            Peer::Tokio => format!("tokio {}, current thread", locked.version("tokio")),
-            Peer::Smol => format!("smol {}, local executor", locked.version("smol")),
-            Peer::Threads => String::from("std, a thread a connection"),
-            Peer::PythonAsyncio => String::from("Python asyncio, Protocol"),
-            Peer::PythonThreads => String::from("Python ThreadingTCPServer"),
+            EchoServer::Bare => format!("bare mio {}", cargo_lock.version("mio")),
+            EchoServer::Ours => format!("this crate {}", env!("CARGO_PKG_VERSION")),
+            EchoServer::Tokio => format!("tokio {}, current thread", cargo_lock.version("tokio")),
+            EchoServer::Smol => format!("smol {}, local executor", cargo_lock.version("smol")),
+            EchoServer::Threads => String::from("std, a thread a connection"),
+            EchoServer::PythonAsyncio => String::from("Python asyncio, Protocol"),
+            EchoServer::PythonThreads => String::from("Python ThreadingTCPServer"),
         }
     }
 
@@ -71,12 +71,12 @@ impl Peer {
 }
 
 /// The versions that cargo built with.
-pub(crate) struct Locked(String);
+pub(crate) struct CargoLock(String);
 
-impl Locked {
-    pub(crate) fn read() -> Locked {
+impl CargoLock {
+    pub(crate) fn read() -> CargoLock {
         // Without it there are no versions in the table.
-        Locked(
+        CargoLock(
             fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock"))
                 .unwrap_or_default(),
         )

@@ -14,9 +14,9 @@ use std::thread;
 use smol::{Async, LocalExecutor};
 use tokio::net::unix::pipe;
 
-use crate::bare;
-use crate::client::ANY_PORT;
-use crate::serve::announce;
+use super::support::bare;
+use super::support::client::ANY_PORT;
+use super::support::serve::announce;
 
 const BUFFER: usize = 16 << 10;
 

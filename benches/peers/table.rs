@@ -3,18 +3,18 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::client::Clients;
-use crate::head;
-use crate::machine::{raise_descriptor_limit, share_one_processor};
-use crate::peer::{Locked, Peer};
-use crate::python;
-use crate::rounds::{Rounds, bytes, column, grouped, in_turn, print_columns, ratios};
-use crate::server_process::ServerProcess;
-use crate::watching::{descriptors, progress};
+use super::echo_server::{CargoLock, EchoServer};
+use super::head;
+use super::python;
+use super::support::client::StreamClients;
+use super::support::machine::{descriptor_limit, raise_descriptor_limit, share_one_processor};
+use super::support::progress;
+use super::support::rounds::{Rounds, bytes, column, grouped, in_turn, print_columns, ratios};
+use super::support::server_process::ServerProcess;
 
 /// How long to measure.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Effort {
+pub(crate) struct PeersPlan {
     rounds: usize,
     /// Of one server in one round.
     load: Duration,
@@ -22,79 +22,85 @@ pub(crate) struct Effort {
 }
 
 /// About two minutes.
-pub(crate) const FULL: Effort =
-    Effort { rounds: 51, load: Duration::from_millis(60), memory_rounds: 3 };
+pub(crate) const FULL: PeersPlan =
+    PeersPlan { rounds: 51, load: Duration::from_millis(60), memory_rounds: 3 };
 
 /// Some seconds: shows that it works, and a difference of factors.
-pub(crate) const QUICK: Effort =
-    Effort { rounds: 3, load: Duration::from_millis(40), memory_rounds: 1 };
+pub(crate) const QUICK: PeersPlan =
+    PeersPlan { rounds: 3, load: Duration::from_millis(40), memory_rounds: 1 };
 
-const CROWD: usize = 1_000;
+const MAX_CONNECTIONS: usize = 1_000;
 
-pub(crate) fn print_table(effort: Effort) -> io::Result<()> {
+pub(crate) fn print_table(plan: PeersPlan) -> io::Result<()> {
     raise_descriptor_limit();
     let shares_processor = share_one_processor();
     let python = python::version();
     if python.is_none() {
         eprintln!("peers: there is no python3 here, so its two rows are left out");
     }
-    let peers = Peer::ALL.into_iter().filter(|peer| python.is_some() || !peer.is_python());
-    let peers: Vec<Peer> = peers.collect();
-    head::print(effort.rounds, shares_processor, python.as_deref());
+    let servers = EchoServer::ALL
+        .into_iter()
+        .filter(|echo_server| python.is_some() || !echo_server.is_python());
+    let servers: Vec<EchoServer> = servers.collect();
+    head::print(plan.rounds, shares_processor, python.as_deref());
     // The clients of all servers are open at the same time, in this process.
-    let crowd = CROWD.min(descriptors()?.saturating_sub(100) / peers.len());
+    let max_connections =
+        MAX_CONNECTIONS.min(descriptor_limit()?.saturating_sub(100) / servers.len());
 
-    let locked = Locked::read();
-    let names = peers.iter().map(|peer| peer.name(&locked)).collect();
+    let cargo_lock = CargoLock::read();
+    let names = servers.iter().map(|echo_server| echo_server.name(&cargo_lock)).collect();
     let mut columns = vec![column(String::from("CPU a message"), names)];
-    for (connections, size) in [(1, 64), (50, 64), (crowd, 64), (50, 16 << 10)] {
+    for (connections, size) in [(1, 64), (50, 64), (max_connections, 64), (50, 16 << 10)] {
         let (number, unit) = if size < 1_024 { (size, "B") } else { (size >> 10, "KiB") };
         let title = format!("{number} {unit}, {} conn.", grouped(connections as f64));
-        progress(&title);
-        let rounds = measure_messages(&peers, connections, size, effort)?;
+        progress::show(&title);
+        let rounds = measure_messages(&servers, connections, size, plan)?;
         columns.push(column(title, ratios(&rounds)));
     }
-    progress("memory");
-    let rounds = measure_memory(&peers, crowd, effort)?;
-    columns.push(column(format!("memory, of {} conn.", grouped(crowd as f64)), bytes(&rounds)));
-    progress("");
+    progress::show("memory");
+    let rounds = measure_memory(&servers, max_connections, plan)?;
+    columns.push(column(
+        format!("memory, of {} conn.", grouped(max_connections as f64)),
+        bytes(&rounds),
+    ));
+    progress::show("");
     print_columns(&columns);
     Ok(())
 }
 
 /// Nanoseconds of CPU a message.
 fn measure_messages(
-    peers: &[Peer],
+    servers: &[EchoServer],
     connections: usize,
     size: usize,
-    effort: Effort,
+    plan: PeersPlan,
 ) -> io::Result<Rounds> {
     let mut sides = Vec::new();
-    for peer in peers {
-        let server = peer.start()?;
-        let mut clients = Clients::connect(server.addr(), connections, size)?;
+    for echo_server in servers {
+        let server = echo_server.start()?;
+        let mut clients = StreamClients::connect(server.addr(), connections, size)?;
         // What is done once for all is done before.
-        load(&server, &mut clients, connections, effort)?;
+        load(&server, &mut clients, connections, plan)?;
         sides.push((server, clients));
     }
-    let rounds = in_turn(effort.rounds, peers.len(), |nth| {
+    let rounds = in_turn(plan.rounds, servers.len(), |nth| {
         let (server, clients) = &mut sides[nth];
-        load(server, clients, connections, effort)
+        load(server, clients, connections, plan)
     })?;
-    sides.into_iter().try_for_each(|(server, _)| server.end())?;
+    sides.into_iter().try_for_each(|(server, _)| server.stop())?;
     Ok(rounds)
 }
 
 fn load(
     server: &ServerProcess,
-    clients: &mut Clients,
+    clients: &mut StreamClients,
     connections: usize,
-    effort: Effort,
+    plan: PeersPlan,
 ) -> io::Result<f64> {
     let before = server.cpu()?;
     let begin = Instant::now();
     let mut messages = 0;
-    while begin.elapsed() < effort.load {
+    while begin.elapsed() < plan.load {
         clients.round()?;
         messages += connections;
     }
@@ -102,17 +108,21 @@ fn load(
 }
 
 /// Bytes a connection.
-fn measure_memory(peers: &[Peer], crowd: usize, effort: Effort) -> io::Result<Rounds> {
-    in_turn(effort.memory_rounds, peers.len(), |nth| {
-        let server = peers[nth].start()?;
+fn measure_memory(
+    servers: &[EchoServer],
+    max_connections: usize,
+    plan: PeersPlan,
+) -> io::Result<Rounds> {
+    in_turn(plan.memory_rounds, servers.len(), |nth| {
+        let server = servers[nth].start()?;
         // What is needed once for all is in use before.
-        let mut first = Clients::connect(server.addr(), 1, 64)?;
+        let mut first = StreamClients::connect(server.addr(), 1, 64)?;
         first.round()?;
         let before = server.memory()?;
-        let mut clients = Clients::connect(server.addr(), crowd, 64)?;
+        let mut clients = StreamClients::connect(server.addr(), max_connections, 64)?;
         clients.round()?;
         let memory = server.memory()?.saturating_sub(before);
-        server.end()?;
-        Ok(memory as f64 / crowd as f64)
+        server.stop()?;
+        Ok(memory as f64 / max_connections as f64)
     })
 }

@@ -24,7 +24,7 @@ const BUFFER: usize = 256 << 10;
 /// The number of `Options::events_per_turn`.
 const EVENTS: usize = 1_024;
 
-struct Client {
+struct BareConnection {
     stream: TcpStream,
     /// What the system refused to take; nothing is read meanwhile.
     unsent: Vec<u8>,
@@ -53,7 +53,7 @@ pub(crate) fn serve(mut listener: TcpListener, stop: Option<&mut dyn Source>) ->
     let mut memory = vec![0; BUFFER + 4_096];
     let start = memory.as_ptr().align_offset(4_096);
     let buffer = &mut memory[start..start + BUFFER];
-    let mut clients: Slab<Client> = Slab::new();
+    let mut clients: Slab<BareConnection> = Slab::new();
     loop {
         if let Err(error) = poll.poll(&mut events, None) {
             if error.kind() == io::ErrorKind::Interrupted {
@@ -78,14 +78,18 @@ pub(crate) fn serve(mut listener: TcpListener, stop: Option<&mut dyn Source>) ->
     }
 }
 
-fn accept(listener: &TcpListener, clients: &mut Slab<Client>, poll: &Poll) -> io::Result<()> {
+fn accept(
+    listener: &TcpListener,
+    clients: &mut Slab<BareConnection>,
+    poll: &Poll,
+) -> io::Result<()> {
     loop {
         match listener.accept() {
             Ok((mut stream, _)) => {
                 let entry = clients.vacant_entry();
                 let both = Interest::READABLE | Interest::WRITABLE;
                 poll.registry().register(&mut stream, Token(entry.key()), both)?;
-                entry.insert(Client { stream, unsent: Vec::new() });
+                entry.insert(BareConnection { stream, unsent: Vec::new() });
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
@@ -93,7 +97,7 @@ fn accept(listener: &TcpListener, clients: &mut Slab<Client>, poll: &Poll) -> io
     }
 }
 
-impl Client {
+impl BareConnection {
     /// Says whether the peer has ended.
     fn echo(&mut self, buffer: &mut [u8], readable: bool, read_closed: bool) -> io::Result<bool> {
         if !self.unsent.is_empty() {

@@ -9,21 +9,25 @@ use std::time::Duration;
 pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// No answer takes that long, not even under valgrind; so a fault ends a run instead of hanging it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Connected clients, and the message they send.
-pub(crate) struct Clients {
+pub(crate) struct StreamClients {
     streams: Vec<TcpStream>,
     message: Vec<u8>,
     answer: Vec<u8>,
 }
 
-impl Clients {
+impl StreamClients {
     /// `count` clients of the server at `addr`, which send messages of `size` bytes.
-    pub(crate) fn connect(addr: SocketAddr, count: usize, size: usize) -> io::Result<Clients> {
+    pub(crate) fn connect(
+        addr: SocketAddr,
+        count: usize,
+        size: usize,
+    ) -> io::Result<StreamClients> {
         let streams = (0..count).map(|_| connect(addr)).collect::<io::Result<_>>()?;
         let message = (0..size).map(|i| (i % 251) as u8).collect();
-        Ok(Clients { streams, message, answer: vec![0; size] })
+        Ok(StreamClients { streams, message, answer: vec![0; size] })
     }
 
     /// One message of each client and its answer.
@@ -45,7 +49,7 @@ impl Clients {
 pub(crate) fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(addr)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     Ok(stream)
 }

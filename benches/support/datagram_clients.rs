@@ -12,24 +12,24 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Registry, Token};
 
 /// No answer takes that long, not even under valgrind.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// So often a whole silence is answered by sending again; then the server is thought dead.
-const SILENCES: usize = 5;
+const MAX_RESENDS: usize = 5;
 
 /// The number of a datagram stands in front of its other bytes.
-const NUMBER: usize = size_of::<u64>();
+const SEQUENCE_LEN: usize = size_of::<u64>();
 
 /// Clients with a socket each.
-pub(crate) struct PacketClients {
+pub(crate) struct DatagramClients {
     poll: Poll,
     events: Events,
-    clients: Vec<Client>,
-    work: Work,
+    clients: Vec<DatagramClient>,
+    exchange: Exchange,
 }
 
 /// What they have to do together.
-struct Work {
+struct Exchange {
     /// How many datagrams are still to be sent.
     unsent: usize,
     /// How many answers are still to come.
@@ -39,48 +39,48 @@ struct Work {
     answer: Vec<u8>,
 }
 
-struct Client {
+struct DatagramClient {
     socket: UdpSocket,
     /// Of the datagram in `message`.
-    number: u64,
+    sequence: u64,
     message: Vec<u8>,
     /// Whether the answer to it is missing.
-    waits: bool,
+    is_unanswered: bool,
 }
 
-impl PacketClients {
+impl DatagramClients {
     /// `count` clients of the server at `addr`, which send datagrams of `size` bytes.
     pub(crate) fn connect(addr: SocketAddr, count: usize, size: usize) -> io::Result<Self> {
-        if size < NUMBER {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no room for a number"));
+        if size < SEQUENCE_LEN {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no room for a sequence"));
         }
         let poll = Poll::new()?;
-        let connect = |nth| Client::connect(addr, nth, size, poll.registry());
+        let connect = |nth| DatagramClient::connect(addr, nth, size, poll.registry());
         let clients = (0..count).map(connect).collect::<io::Result<_>>()?;
         // One byte more than is expected, so that a longer answer shows.
-        let work = Work { unsent: 0, missing: 0, lost: 0, answer: vec![0; size + 1] };
-        Ok(PacketClients { poll, events: Events::with_capacity(count), clients, work })
+        let exchange = Exchange { unsent: 0, missing: 0, lost: 0, answer: vec![0; size + 1] };
+        Ok(DatagramClients { poll, events: Events::with_capacity(count), clients, exchange })
     }
 
     /// Sends `total` datagrams and waits for the answers. Each client sends its first at once and
     /// its next when it is answered; so with as many datagrams as clients, all are sent together
     /// before the first answer is looked at.
     pub(crate) fn exchange(&mut self, total: usize) -> io::Result<()> {
-        self.work.unsent = total;
+        self.exchange.unsent = total;
         for client in &mut self.clients {
-            client.send_next(&mut self.work)?;
+            client.send_next(&mut self.exchange)?;
         }
-        let mut silences = 0;
-        while self.work.missing > 0 {
+        let mut resends = 0;
+        while self.exchange.missing > 0 {
             self.wait()?;
             if self.events.is_empty() {
-                silences += 1;
-                self.resend(silences)?;
+                resends += 1;
+                self.resend(resends)?;
             }
             for event in &self.events {
                 let Token(nth) = event.token();
                 if let Some(client) = self.clients.get_mut(nth) {
-                    client.take_answers(&mut self.work)?;
+                    client.take_answers(&mut self.exchange)?;
                 }
             }
         }
@@ -89,79 +89,80 @@ impl PacketClients {
 
     /// How many datagrams were lost, or their answers, and had to be sent again.
     pub(crate) fn lost(&self) -> usize {
-        self.work.lost
+        self.exchange.lost
     }
 
     fn wait(&mut self) -> io::Result<()> {
         loop {
-            match self.poll.poll(&mut self.events, Some(PATIENCE)) {
+            match self.poll.poll(&mut self.events, Some(TIMEOUT)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 done => return done,
             }
         }
     }
 
-    fn resend(&mut self, silences: usize) -> io::Result<()> {
-        if silences > SILENCES {
+    fn resend(&mut self, resends: usize) -> io::Result<()> {
+        if resends > MAX_RESENDS {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the server does not answer"));
         }
-        for client in self.clients.iter().filter(|client| client.waits) {
-            self.work.lost += 1;
+        for client in self.clients.iter().filter(|client| client.is_unanswered) {
+            self.exchange.lost += 1;
             client.socket.send(&client.message)?;
         }
         Ok(())
     }
 }
 
-impl Client {
+impl DatagramClient {
     fn connect(
         addr: SocketAddr,
         nth: usize,
         size: usize,
         registry: &Registry,
-    ) -> io::Result<Client> {
+    ) -> io::Result<DatagramClient> {
         let any_port = SocketAddr::new(addr.ip(), 0);
         let mut socket = UdpSocket::bind(any_port)?;
         socket.connect(addr)?;
         registry.register(&mut socket, Token(nth), Interest::READABLE)?;
         let message = (0..size).map(|i| ((nth + i) % 251) as u8).collect();
-        Ok(Client { socket, number: 0, message, waits: false })
+        Ok(DatagramClient { socket, sequence: 0, message, is_unanswered: false })
     }
 
     /// Sends one more if there is one more to send.
-    fn send_next(&mut self, work: &mut Work) -> io::Result<()> {
-        if work.unsent == 0 {
+    fn send_next(&mut self, exchange: &mut Exchange) -> io::Result<()> {
+        if exchange.unsent == 0 {
             return Ok(());
         }
-        work.unsent -= 1;
-        work.missing += 1;
-        self.number += 1;
-        self.message[..NUMBER].copy_from_slice(&self.number.to_le_bytes());
-        self.waits = true;
+        exchange.unsent -= 1;
+        exchange.missing += 1;
+        self.sequence += 1;
+        self.message[..SEQUENCE_LEN].copy_from_slice(&self.sequence.to_le_bytes());
+        self.is_unanswered = true;
         self.socket.send(&self.message).map(drop)
     }
 
     /// Takes answers up to the one that is missing.
-    fn take_answers(&mut self, work: &mut Work) -> io::Result<()> {
+    fn take_answers(&mut self, exchange: &mut Exchange) -> io::Result<()> {
         loop {
-            let n = match self.socket.recv(&mut work.answer) {
+            let n = match self.socket.recv(&mut exchange.answer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 came => came?,
             };
-            if self.waits && work.answer[..n] == self.message {
-                self.waits = false;
-                work.missing -= 1;
-                return self.send_next(work);
+            if self.is_unanswered && exchange.answer[..n] == self.message {
+                self.is_unanswered = false;
+                exchange.missing -= 1;
+                return self.send_next(exchange);
             }
-            if !self.was_sent_before(&work.answer[..n]) {
+            if !self.is_late_answer(&exchange.answer[..n]) {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "a wrong echo"));
             }
         }
     }
 
     /// Whether this is a late answer to what was sent twice.
-    fn was_sent_before(&self, answer: &[u8]) -> bool {
-        let Some((number, rest)) = answer.split_first_chunk() else { return false };
-        (1..=self.number).contains(&u64::from_le_bytes(*number)) && rest == &self.message[NUMBER..]
+    fn is_late_answer(&self, answer: &[u8]) -> bool {
+        let Some((sequence, rest)) = answer.split_first_chunk() else { return false };
+        (1..=self.sequence).contains(&u64::from_le_bytes(*sequence))
+            && rest == &self.message[SEQUENCE_LEN..]
     }
 }

@@ -20,7 +20,7 @@ const STOP: Token = Token(1);
 const EVENTS: usize = 1_024;
 
 /// The size of `Options::max_packet_size`.
-const LONGEST: usize = 65_535;
+const MAX_DATAGRAM: usize = 65_535;
 
 /// What ours asks for by default; the system cuts it to its maximum.
 const SOCKET_BUFFER: usize = 4 << 20;
@@ -44,7 +44,7 @@ pub(crate) fn bind_bare(addr: SocketAddr) -> io::Result<UdpSocket> {
 
 /// Echoes until an empty datagram comes: nothing else reaches a thread that waits in `recvfrom`.
 pub(crate) fn serve_loop(socket: &UdpSocket) -> io::Result<()> {
-    let mut buffer = vec![0; LONGEST];
+    let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
         let (n, peer) = socket.recv_from(&mut buffer)?;
         if n == 0 {
@@ -64,7 +64,7 @@ pub(crate) fn serve_mio(socket: UdpSocket, stop: Option<&mut dyn Source>) -> io:
         poll.registry().register(stop, STOP, Interest::READABLE)?;
     }
     let mut events = Events::with_capacity(EVENTS);
-    let mut buffer = vec![0; LONGEST];
+    let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
         match poll.poll(&mut events, None) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),

@@ -4,6 +4,7 @@
 //! among client and server in turn, one processor gives figures that can be compared.
 
 use std::fs;
+use std::io;
 use std::process::{self, Command, Stdio};
 
 /// Raises the limit as far as this process may, where that is known how.
@@ -19,6 +20,14 @@ pub(crate) fn raise_descriptor_limit() {
 
 #[cfg(not(unix))]
 pub(crate) fn raise_descriptor_limit() {}
+
+/// The soft limit of descriptors a process may open; `usize::MAX` if there is none.
+pub(crate) fn descriptor_limit() -> io::Result<usize> {
+    let limits = fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    Ok(soft.and_then(|soft| soft.parse().ok()).unwrap_or(usize::MAX))
+}
 
 /// Keeps this process, and the threads and processes it starts from now on, on the last processor
 /// it may use. Says whether that worked: a program of Linux does it, since std has no call for it.

@@ -9,13 +9,13 @@ use mio::Interest;
 use mio::unix::SourceFd;
 use socketserver::Server;
 
-use crate::{bare, ours};
+use super::{bare, ours};
 
 pub(crate) const STDIN: i32 = 0;
 
 pub(crate) fn serve_ours(addr: SocketAddr) -> io::Result<()> {
     let (server, addr) = ours::listen(addr)?;
-    serve_until_stdin_ends(server, addr)
+    serve_until_stdin_eof(server, addr)
 }
 
 pub(crate) fn serve_bare(addr: SocketAddr) -> io::Result<()> {
@@ -25,7 +25,7 @@ pub(crate) fn serve_bare(addr: SocketAddr) -> io::Result<()> {
 }
 
 /// Runs a server of this crate, which listens at `addr`.
-pub(crate) fn serve_until_stdin_ends(mut server: Server, addr: SocketAddr) -> io::Result<()> {
+pub(crate) fn serve_until_stdin_eof(mut server: Server, addr: SocketAddr) -> io::Result<()> {
     server.watch(SourceFd(&STDIN), Interest::READABLE, |cx, _, _| {
         cx.io.shutdown(Duration::ZERO);
         Ok(())

@@ -5,12 +5,12 @@ use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
-/// A running server; it is killed when this goes without [`ServerProcess::end`].
+/// A running server; it is killed when this goes without [`ServerProcess::stop`].
 pub(crate) struct ServerProcess {
     child: Child,
     addr: SocketAddr,
     /// What it has to be told besides the end of its standard input.
-    pub(crate) farewell: Option<fn(u32, SocketAddr)>,
+    pub(crate) send_stop: Option<fn(u32, SocketAddr)>,
 }
 
 impl ServerProcess {
@@ -23,26 +23,23 @@ impl ServerProcess {
         BufReader::new(stdout).read_line(&mut line)?;
         let addr = line.split_whitespace().last().unwrap_or_default();
         let addr = addr.parse().map_err(|_| io::Error::other("the server did not start"))?;
-        Ok(ServerProcess { child, addr, farewell: None })
+        Ok(ServerProcess { child, addr, send_stop: None })
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    #[allow(dead_code, reason = "not every table looks at more than one process")]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Nanoseconds for which the threads that the server has now have been running on a processor.
-    #[allow(dead_code, reason = "some tables count child processes too")]
     pub(crate) fn cpu(&self) -> io::Result<u64> {
         cpu_of(self.child.id())
     }
 
     /// Bytes of memory that are the server's own and in use: no code, no files.
-    #[allow(dead_code, reason = "some tables count child processes too")]
     pub(crate) fn memory(&self) -> io::Result<u64> {
         let rollup = read(&format!("/proc/{}/smaps_rollup", self.child.id()))?;
         let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
@@ -50,16 +47,16 @@ impl ServerProcess {
     }
 
     /// Lets the server end by itself and waits for it.
-    pub(crate) fn end(mut self) -> io::Result<()> {
-        self.ask_to_close();
+    pub(crate) fn stop(mut self) -> io::Result<()> {
+        self.request_stop();
         let status = self.child.wait()?;
         if status.success() { Ok(()) } else { Err(io::Error::other(status.to_string())) }
     }
 
-    fn ask_to_close(&mut self) {
+    fn request_stop(&mut self) {
         drop(self.child.stdin.take());
-        if let Some(say_farewell) = self.farewell.take() {
-            say_farewell(self.child.id(), self.addr);
+        if let Some(send_stop) = self.send_stop.take() {
+            send_stop(self.child.id(), self.addr);
         }
     }
 }
@@ -67,8 +64,8 @@ impl ServerProcess {
 impl Drop for ServerProcess {
     fn drop(&mut self) {
         // What is killed may be a wrapper that leaves the server behind.
-        self.ask_to_close();
-        // After `end` both are refused, which is right.
+        self.request_stop();
+        // After `stop` both are refused, which is right.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
