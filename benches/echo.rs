@@ -1,9 +1,9 @@
-//! One round of echoes over real loopback sockets: this crate beside the same echo directly on
-//! mio, under the same clients in the same run. A round is one message of every connection, so
-//! the time of a message is the time of a round divided by the number of connections.
+//! Time of an echo over loopback TCP, this crate beside bare mio, with the same clients in one run
+//! (criterion). An iteration is one message of every connection; criterion's throughput is messages
+//! a second.
 //!
-//! The servers are threads of this process and take turns with the clients on one processor, so the
-//! time is that of both; see `cost` for the servers alone.
+//! Both servers are threads of this process, on one processor with the clients, so a figure is the
+//! time of server and client together. `cost` measures the servers alone.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run should say so and stop")]
 
@@ -40,7 +40,7 @@ fn echo(c: &mut Criterion) {
     }
 }
 
-/// Serves until this process ends.
+/// Serves until the process exits.
 fn start_ours() -> SocketAddr {
     start(|ready| {
         let (mut server, addr) = ours::listen(ANY_PORT)?;

@@ -1,8 +1,8 @@
-//! What the parts cost one by one, as far as they can be reached from outside.
+//! Time of single operations through the public API (criterion): ids, timers, commands, turns,
+//! framing.
 //!
-//! Ids, timers and the connection machine are private, so each is measured through the public call
-//! that uses hardly anything else: the names say which. What a peer or the system takes part in is
-//! named so, and only there a system call is in the figure.
+//! Ids, timers and the state machine of a connection are private, so each is measured through the
+//! public call that does little else. Names of benchmarks say which contain system calls.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -21,10 +21,10 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use socketserver::{Addr, Context, Echo, Handler, Input, Options, Server, SocketId};
 
-/// No answer takes that long, so a fault ends a run instead of hanging it.
+/// Far above any answer's time, so a fault ends a run instead of blocking it.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A source that is never ready and has no descriptor: an open socket as far as ids go.
+/// A source that is never ready and has no descriptor: it only has an id.
 struct NeverReady;
 
 impl Source for NeverReady {
@@ -87,7 +87,7 @@ fn timers(c: &mut Criterion) {
             });
         });
         group.bench_function(
-            BenchmarkId::new("100 set and come up in a turn, others set", others),
+            BenchmarkId::new("100 set and expired in a turn, others set", others),
             |b| {
                 b.iter(|| {
                     let io = server.io_mut();
@@ -102,7 +102,7 @@ fn timers(c: &mut Criterion) {
     group.finish();
 }
 
-/// Connections of a server that only turns when it is told to.
+/// Connections of a server whose turns the benchmark calls.
 struct Connected<S> {
     server: Server<S>,
     ids: Vec<SocketId>,
@@ -157,7 +157,7 @@ fn connections(c: &mut Criterion) {
     group.finish();
 }
 
-/// Only what happens before the turn ends and everything leaves in one write.
+/// Measures the sends without the turn that writes their bytes.
 fn send_only(connected: &mut Connected<()>, count: u64) -> Duration {
     const A_TURN: usize = 100;
     let Connected { server, ids, peers } = connected;
@@ -178,7 +178,7 @@ fn send_only(connected: &mut Connected<()>, count: u64) -> Duration {
     spent.mul_f64(count as f64 / (turns * A_TURN as u64) as f64)
 }
 
-/// All messages are there before the clock starts, and their echoes are read after it stopped.
+/// Measures the turns only: all messages are received before, all echoes are read after.
 fn echo_turns(connected: &mut Connected<()>, count: u64) -> Duration {
     let Connected { server, peers, .. } = connected;
     let mut message = [7; 64];
@@ -197,7 +197,7 @@ fn echo_turns(connected: &mut Connected<()>, count: u64) -> Duration {
     spent
 }
 
-/// A bound socket, and somebody who sends datagrams to it.
+/// A bound socket, and a peer that sends datagrams to it.
 struct BoundSocket {
     server: Server<()>,
     id: SocketId,
@@ -232,9 +232,9 @@ fn datagrams(c: &mut Criterion) {
     group.finish();
 }
 
-/// Only what happens before the turn ends and everything leaves in one call.
+/// Measures the sends without the turn that sends the datagrams.
 fn send_to_only(bound: &mut BoundSocket, count: u64) -> Duration {
-    // The number of `Options::packets_per_turn`.
+    // The default of `Options::packets_per_turn`.
     const A_TURN: usize = 64;
     let BoundSocket { server, id, peer } = bound;
     let to = Addr::Ip(peer.local_addr().expect("an address"));
@@ -256,7 +256,7 @@ fn send_to_only(bound: &mut BoundSocket, count: u64) -> Duration {
     spent.mul_f64(count as f64 / (turns * A_TURN as u64) as f64)
 }
 
-/// As [`echo_turns`].
+/// Like [`echo_turns`].
 fn echo_datagrams(bound: &mut BoundSocket, count: usize, turns: u64) -> Duration {
     let BoundSocket { server, peer, .. } = bound;
     let mut packet = [7; 64];
@@ -275,7 +275,7 @@ fn echo_datagrams(bound: &mut BoundSocket, count: usize, turns: u64) -> Duration
     spent
 }
 
-/// Cuts all its input up, and counts into what the handlers share how long that took.
+/// Parses all its input, and adds the time to the shared state.
 struct InputParser {
     parse: fn(&mut Input<'_>) -> io::Result<usize>,
 }

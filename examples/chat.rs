@@ -1,7 +1,8 @@
-//! A chat room on lines: what handlers share is lent to each of them in turn, so there is no lock.
-//! `cargo run --example chat`, then several `nc 127.0.0.1 7000`.
+//! A chat room on lines, without a lock: `cargo run --example chat`, then `nc 127.0.0.1 7000` in
+//! several terminals.
 //!
-//! The technique: `cx.shared` and `cx.io` borrow apart, so one can walk the members and send.
+//! The technique: shared state. The server lends it to each handler in turn. `cx.shared` and
+//! `cx.io` are separate fields, so a handler can iterate over the members and send to each.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -41,7 +42,7 @@ impl Handler<ChatRoom> for Member {
 }
 
 fn main() -> ExitCode {
-    program::run("usage: chat [ADDR]   (127.0.0.1:7000 if there is none)", 1, serve)
+    program::run("usage: chat [ADDR]   (default 127.0.0.1:7000)", 1, serve)
 }
 
 fn serve(words: &[OsString]) -> io::Result<()> {
@@ -49,7 +50,7 @@ fn serve(words: &[OsString]) -> io::Result<()> {
     let mut server = Server::with_shared(ChatRoom::default(), Options::default())?;
     let listener = server.listen(addr, |_peer| Member)?;
     if let Some(addr) = server.io().local_addr(listener) {
-        // Not `println!`, which panics when nobody reads it.
+        // `println!` panics if standard output is closed.
         let _ = writeln!(io::stdout(), "listening {addr}");
     }
     server.serve_forever()

@@ -1,4 +1,4 @@
-//! A whole echo server: `cargo run --release --example echo -- 127.0.0.1:7000`.
+//! The smallest server, an echo: `cargo run --release --example echo -- 127.0.0.1:7000`.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 mod program;
 
 fn main() -> ExitCode {
-    program::run("usage: echo [ADDR]   (127.0.0.1:7000 if there is none)", 1, serve)
+    program::run("usage: echo [ADDR]   (default 127.0.0.1:7000)", 1, serve)
 }
 
 fn serve(words: &[OsString]) -> io::Result<()> {
@@ -16,7 +16,7 @@ fn serve(words: &[OsString]) -> io::Result<()> {
     let mut server = socketserver::Server::new()?;
     let listener = server.listen(addr, |_peer| socketserver::Echo)?;
     if let Some(addr) = server.io().local_addr(listener) {
-        // Not `println!`, which panics when nobody reads it.
+        // `println!` panics if standard output is closed.
         let _ = writeln!(io::stdout(), "listening {addr}");
     }
     server.serve_forever()

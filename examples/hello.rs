@@ -1,4 +1,4 @@
-//! Greets, answers line by line, and ends at `exit`: `cargo run --example hello`, then
+//! A line protocol: greets, answers each line, closes at `exit`: `cargo run --example hello`, then
 //! `nc 127.0.0.1 7000`.
 
 use std::ffi::OsString;
@@ -34,7 +34,7 @@ impl Handler for Hello {
 }
 
 fn main() -> ExitCode {
-    program::run("usage: hello [ADDR]   (127.0.0.1:7000 if there is none)", 1, serve)
+    program::run("usage: hello [ADDR]   (default 127.0.0.1:7000)", 1, serve)
 }
 
 fn serve(words: &[OsString]) -> io::Result<()> {
@@ -42,7 +42,7 @@ fn serve(words: &[OsString]) -> io::Result<()> {
     let mut server = Server::new()?;
     let listener = server.listen(addr, |_peer| Hello { lines: 0 })?;
     if let Some(addr) = server.io().local_addr(listener) {
-        // Not `println!`, which panics when nobody reads it.
+        // `println!` panics if standard output is closed.
         let _ = writeln!(io::stdout(), "listening {addr}");
     }
     server.serve_forever()

@@ -1,9 +1,10 @@
-//! Greets, answers `hello` to each message, and ends at `exit`, in the mode that one word chooses:
-//! `cargo run --example modes -- 127.0.0.1:7000 threads` (or `processes`, or `inline`).
+//! A blocking handler, run inline, in threads or in processes: `cargo run --example modes --
+//! 127.0.0.1:7000 threads` (or `inline`, or `processes` with `--features processes`), then `nc
+//! 127.0.0.1 7000`. It greets, answers `hello` to each message, and closes at `exit`.
 //!
-//! The technique: a handler that blocks, one for each client, which says nothing of where it runs.
-//! Each read is taken for one message, which is right only as long as the client waits for each
-//! answer: a stream keeps no boundaries. A protocol of lines takes them with `Request::take_line(1024)`.
+//! The technique: the handler is the same in every mode, because it does not know where it runs. It
+//! takes each read for one message, which is right only if the client waits for each answer, since
+//! a stream has no boundaries. For a protocol of lines use `Request::take_line(1024)`.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -16,9 +17,10 @@ use socketserver::blocking::{Handler, Request, Workers};
 #[path = "support/program.rs"]
 mod program;
 
-const USAGE: &str = "usage: modes [ADDR [inline|threads|processes]]   (127.0.0.1:7000 threads)";
+const USAGE: &str =
+    "usage: modes [ADDR [inline|threads|processes]]   (default 127.0.0.1:7000 threads)";
 
-/// So long one client may hold a thread or a process, however slowly it speaks.
+/// Longest time that a client may keep a thread or a process, however slowly it sends.
 const MAX_SESSION: Duration = Duration::from_secs(600);
 
 struct BlockingHello;
@@ -33,7 +35,7 @@ impl Handler for BlockingHello {
         loop {
             let n = request.read(&mut buffer)?;
             match buffer.get(..n) {
-                // With the end of its line, as `nc` sends it, or without.
+                // `nc` sends a newline after the message.
                 Some(message) if message.is_empty() || message.trim_ascii() == b"exit" => {
                     return Ok(());
                 }
@@ -63,13 +65,13 @@ fn serve(words: &[OsString]) -> io::Result<()> {
     let addr = words.first().cloned().unwrap_or_else(|| "127.0.0.1:7000".into());
     let word = words.get(1).cloned().unwrap_or_else(|| "threads".into());
     let mode = word.to_str().and_then(mode).ok_or_else(|| {
-        let what = format!("{word:?} is none of inline, threads, processes");
+        let what = format!("unknown mode {word:?}; use inline, threads or processes");
         io::Error::new(io::ErrorKind::InvalidInput, what)
     })?;
     let mut server = Server::new()?;
     let listener = server.listen_blocking(addr, &mode, |_peer| BlockingHello)?;
     if let Some(addr) = server.io().local_addr(listener) {
-        // Not `println!`, which panics when nobody reads it.
+        // `println!` panics if standard output is closed.
         let _ = writeln!(io::stdout(), "listening on {addr}");
     }
     server.serve_forever()

@@ -282,7 +282,7 @@ fn subscribed(redis: &TcpListener) -> [Link; 2] {
     links
 }
 
-const AWAY: &str = "* the other servers are away; what is said is kept for them";
+const AWAY: &str = "* the other servers are away; lines are kept for them";
 const BACK: &str = "* the other servers are back";
 
 #[test]
@@ -310,7 +310,7 @@ fn a_redis_that_hangs_is_noticed_and_one_that_answers_is_kept() {
     let _links = subscribed(&redis);
     assert_eq!(ann.next(), BACK);
     let said = end(server);
-    assert!(said.contains("it does not answer") && said.contains("is back"), "{said}");
+    assert!(said.contains("no answer to PING") && said.contains("is back"), "{said}");
 }
 
 #[test]
@@ -348,10 +348,10 @@ fn what_was_typed_wrongly_is_named() {
     let no_text = OsStr::from_bytes(b"\xff");
     let redis = OsStr::new("127.0.0.1:1");
     let cases: [(&[&OsStr], &str); 4] = [
-        (&[redis], "two addresses"),
+        (&[redis], "REDIS_ADDR"),
         (&[OsStr::new("--nonsense"), redis, redis], "--nonsense"),
         (&[OsStr::new("--redis-timeout"), OsStr::new("0"), redis, redis], "--redis-timeout"),
-        (&[no_text, redis], "no text"),
+        (&[no_text, redis], "not UTF-8"),
     ];
     for (words, culprit) in cases {
         let output = Command::new(example("chat_cluster")).args(words).output().unwrap();

@@ -200,7 +200,7 @@ fn the_client_resumes_once_by_itself() {
     let file = file_of(&bytes);
     let output = put(&file.path().join("file"), &cutting_once(addr, 5_000_000), &[]);
     assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("once more"), "{}", said(&output));
+    assert!(said(&output).contains("trying again"), "{}", said(&output));
     assert!(fs::read(kept.path().join("file")).unwrap() == bytes);
     server.stop();
 }
@@ -300,7 +300,7 @@ fn of_two_uploads_of_one_name_the_second_is_told() {
     let (mut first, have) = begin(&addr, &announce("file", &bytes, "new"));
     assert_eq!(have, "have 0\n");
     let (_, answer) = begin(&addr, &announce("file", b"other", "new"));
-    assert_eq!(answer, "busy it is being uploaded already\n");
+    assert_eq!(answer, "busy the file is being uploaded already\n");
     first.write_all(&bytes).unwrap();
     assert_eq!(line(&first), "done\n");
     assert_eq!(fs::read(kept.path().join("file")).unwrap(), bytes);
@@ -539,7 +539,7 @@ fn whoever_lost_the_done_is_told_again() {
     let mut other = bytes.clone();
     other[10_000_000] ^= 1;
     let (_, answer) = begin(&addr, &announce("file", &other, "new"));
-    assert_eq!(answer, "error it exists already, with another content\n");
+    assert_eq!(answer, "error the file exists already, with other content\n");
     let (mut stream, have) = begin(&addr, &announce("file", &other, "replace"));
     assert_eq!(have, "have 0\n");
     stream.write_all(&other).unwrap();
@@ -579,7 +579,7 @@ fn a_client_that_lost_the_done_ends_well() {
     let (server, addr) = serve(kept.path());
     let bytes = content(3_000_000);
     let output = put(&file_of(&bytes).path().join("file"), &without_first_done(addr), &[]);
-    assert!(said(&output).contains("once more"), "{}", said(&output));
+    assert!(said(&output).contains("trying again"), "{}", said(&output));
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(fs::read(kept.path().join("file")).unwrap() == bytes);
     server.stop();
@@ -632,7 +632,7 @@ fn the_client_gives_up_on_a_silent_server() {
     for serve in silent {
         let output = put_to(30_000_000, "1", serve);
         assert_eq!(output.status.code(), Some(1));
-        assert!(said(&output).contains("said nothing for 1 s"), "{}", said(&output));
+        assert!(said(&output).contains("no reply from the server for 1 s"), "{}", said(&output));
     }
 }
 
@@ -693,7 +693,7 @@ fn a_server_that_never_ends_its_line_is_left() {
         stream
     });
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("is none for files"), "{}", said(&output));
+    assert!(said(&output).contains("does not speak this protocol"), "{}", said(&output));
 }
 
 #[test]
@@ -859,7 +859,7 @@ fn of_all_that_is_unfinished_the_newest_is_kept_within_a_bound() {
     let kept = tempfile::tempdir().unwrap();
     let (server, addr) = serve_with(kept.path(), &["--unfinished-bytes", "999"]);
     let (_, answer) = begin(&addr, &announce("file", &content(1_000), "new"));
-    assert_eq!(answer, "error it is larger than all that may be unfinished here\n");
+    assert_eq!(answer, "error the file is larger than the limit of unfinished uploads\n");
     server.stop();
 }
 

@@ -105,7 +105,7 @@ fn every_command_that_takes_a_value_takes_a_large_one_and_no_other_does() {
     let (_server, addr) = start_with(&[]);
     let (large, mut stream) = (value(3 * PIECE + 5), tcp(&addr));
     let answered = bulk(&large);
-    let refused = b"-ERR only values may be so long\r\n";
+    let refused = b"-ERR only values may have this length\r\n";
     for (words, answers) in [
         (&["SETEX", "a", "100"][..], [b"+OK\r\n", &answered[..]]),
         (&["PSETEX", "a", "100000"], [b"+OK\r\n", &answered]),

@@ -12,11 +12,11 @@ use super::table::{CostPlan, Samples};
 
 const SIZE: usize = 64;
 
-/// How many datagrams each client sends before all wait for the last of them, if they need not go
-/// together: so many that the beginning and the end do not count.
+/// Datagrams of each client between two waits, enough that start and end of the exchange do not
+/// count.
 const PIPELINED: usize = 40;
 
-/// All three servers, in the order of [`DatagramServer::ALL`].
+/// The servers in the order of [`DatagramServer::ALL`].
 const SERVERS: usize = DatagramServer::ALL.len();
 
 /// Prints the rows whose titles contain `only`.
@@ -45,7 +45,7 @@ fn print_both(what: &str, goal: &str, rounds: &[[f64; SERVERS]]) {
     Samples::new(beside_mio).print(&format!("{what} (mio)"), "");
 }
 
-/// What a datagram cost each server, round by round, and how many were lost.
+/// Returns the cost of a datagram for each server in each round, and the count of lost ones.
 fn measure(
     clients: usize,
     each: usize,
@@ -61,7 +61,7 @@ fn measure(
     let mut rounds = vec![[0.0; SERVERS]; plan.rounds];
     for (round, costs) in rounds.iter_mut().enumerate() {
         for turn in 0..SERVERS {
-            // Who begins changes from round to round.
+            // The first server changes from round to round.
             let nth = (round + turn) % SERVERS;
             let (server, of_server) = &mut sides[nth];
             costs[nth] = load(server, of_server, clients * each, plan)?;
@@ -74,7 +74,7 @@ fn measure(
     Ok((rounds, lost))
 }
 
-/// Nanoseconds of CPU a datagram.
+/// Returns nanoseconds of CPU a datagram.
 fn load(
     server: &ServerProcess,
     clients: &mut DatagramClients,

@@ -1,4 +1,4 @@
-//! Loads other than messages on standing connections.
+//! Loads other than messages on open connections.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use super::support::client::StreamClients;
 
 const PIECE: usize = 256 << 10;
 
-/// `count` connections, `at_once` of them at the same time: connect, 64 bytes, their echo, close.
+/// Opens `count` connections, `at_once` at a time: connect, 64 bytes, their echo, close.
 pub(crate) fn short_connections(addr: SocketAddr, count: usize, at_once: usize) -> io::Result<()> {
     for _ in 0..count / at_once {
         StreamClients::connect(addr, at_once, 64)?.round()?;
@@ -16,7 +16,7 @@ pub(crate) fn short_connections(addr: SocketAddr, count: usize, at_once: usize) 
     Ok(())
 }
 
-/// Sends `total` bytes, a multiple of [`PIECE`], over one connection as fast as they go, while the echo is read.
+/// Sends `total` bytes, a multiple of [`PIECE`], over one connection, while the echo is read.
 pub(crate) fn bulk(stream: &TcpStream, total: usize) -> io::Result<()> {
     let mut sending = stream.try_clone()?;
     let writer = thread::spawn(move || {

@@ -3,22 +3,23 @@
 //! ```text
 //! cost [--quick|--full]                               prints the table
 //! cost [--quick] --only PART                          prints the rows with PART in their title
-//! cost serve-ours|serve-bare [ADDR]                   echoes until standard input ends
+//! cost serve-ours|serve-bare [ADDR]                   echoes until the end of standard input
 //! cost serve-ours-udp|serve-mio-udp                   the same with datagrams
-//! cost serve-loop-udp                                 the same until an empty datagram comes
+//! cost serve-loop-udp                                 the same until an empty datagram
 //! cost drive ours|bare messages N CONNECTIONS SIZE [-- WRAPPER..]
 //! cost drive ours|bare short N AT_ONCE [-- WRAPPER..]
 //! cost drive ours|bare bulk N [-- WRAPPER..]
+//! cost drive command messages|short|bulk ... -- COMMAND..
 //! cost drive ours|loop|mio datagrams N CLIENTS SIZE [-- WRAPPER..]
 //! cost drive ours|loop|mio together N CLIENTS SIZE [-- WRAPPER..]
 //! ```
 //!
-//! `drive` starts a server, under the command `WRAPPER` if there is one, has `N` messages, short
-//! connections or MiB of one stream served, and lets the server end: `count.sh` counts that way. Of
-//! `datagrams` each client sends its next when it is answered; `together`, all send one and wait
-//! until all are answered.
+//! `drive` starts a server, under the command `WRAPPER` if there is one, sends it `N` messages, short
+//! connections, MiB of one stream or datagrams, and stops it; `count.sh` uses it. With `datagrams` each
+//! client sends its next one after an answer; with `together` all clients send one, and wait for all
+//! answers.
 //!
-//! The figures are read from `/proc`, so there is nothing to see on other systems than Linux.
+//! The figures are read from `/proc`, so on other systems than Linux this program does nothing.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -28,7 +29,7 @@
 
 use std::process::ExitCode;
 
-// With a path, so that its modules lie beside it and this is the one `cfg` for all of them.
+// By its path, so that its modules are files of this folder, under this one `cfg`.
 #[cfg(target_os = "linux")]
 #[path = "program.rs"]
 mod program;

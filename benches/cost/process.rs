@@ -1,4 +1,4 @@
-//! Which servers there are, and how one is started in a process of its own.
+//! The servers of this benchmark, and how one is started as a process.
 
 use std::env;
 use std::io;
@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use super::support::client::ANY_PORT;
 use super::support::server_process::ServerProcess;
 
-/// Which server.
+/// A TCP server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum StreamServer {
     Ours,
@@ -40,7 +40,7 @@ impl StreamServer {
     }
 }
 
-/// Which server of datagrams.
+/// A UDP server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum DatagramServer {
     Ours,
@@ -74,11 +74,11 @@ impl FromStr for DatagramServer {
     }
 }
 
-/// The role of whatever program `drive` is given, which says where it listens as `socketserver serve` does.
+/// The role of a command that prints its address as `socketserver serve` does.
 pub(crate) const COMMAND: &str = "command";
 
-/// Starts this same program as the server that `role` names, as an argument of the command
-/// `wrapper` if that is not empty; or `wrapper` itself, as the [`COMMAND`].
+/// Starts this program as the server `role`, as an argument of the command `wrapper` if that is not
+/// empty; or `wrapper` itself as the [`COMMAND`].
 pub(crate) fn start(role: &'static str, wrapper: &[&str]) -> io::Result<ServerProcess> {
     let this = env::current_exe()?;
     let is_command = role == COMMAND;
@@ -102,7 +102,7 @@ pub(crate) fn start(role: &'static str, wrapper: &[&str]) -> io::Result<ServerPr
     }
     let mut server = ServerProcess::start(command.arg(role))?;
     if role == DatagramServer::Loop.role() {
-        // It waits for datagrams alone.
+        // The plain loop does not see the end of standard input.
         server.send_stop = Some(send_stop);
     }
     Ok(server)
@@ -116,7 +116,7 @@ fn terminate(process: u32, _addr: SocketAddr) {
 }
 
 fn send_stop(_process: u32, addr: SocketAddr) {
-    let farewell = UdpSocket::bind(ANY_PORT).and_then(|own| own.send_to(&[], addr));
-    // If it fails, the server ends by its alarm.
-    let _ = farewell;
+    let sent = UdpSocket::bind(ANY_PORT).and_then(|own| own.send_to(&[], addr));
+    // If sending fails, SIGALRM ends the server.
+    let _ = sent;
 }

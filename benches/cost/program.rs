@@ -1,4 +1,4 @@
-//! What was typed, and the parts of the program that are no table.
+//! The command line of `cost`, and the servers that it starts itself as.
 
 use std::io;
 use std::process::ExitCode;
@@ -22,7 +22,7 @@ mod process;
 mod support;
 mod table;
 
-/// Of the plain loop, in seconds.
+/// The plain loop exits after this time.
 const MAX_LIFE_SECONDS: u32 = 600;
 
 pub(crate) fn main() -> ExitCode {
@@ -52,7 +52,7 @@ fn run(args: &[&str], is_bench: bool) -> io::Result<()> {
     }
 }
 
-/// One server under one load.
+/// Runs one server under one load.
 fn drive(kind: &str, load: &[&str], wrapper: &[&str]) -> io::Result<()> {
     let role = match load {
         ["datagrams" | "together", ..] => parse::<DatagramServer>(kind)?.role(),
@@ -83,7 +83,7 @@ fn drive(kind: &str, load: &[&str], wrapper: &[&str]) -> io::Result<()> {
     server.stop()
 }
 
-/// `count` datagrams, and after each `at_once` of them a wait for the last answer.
+/// Exchanges `count` datagrams, and waits for the answers after each `at_once` of them.
 fn exchange(mut clients: DatagramClients, count: usize, at_once: usize) -> io::Result<()> {
     for _ in 0..count / at_once {
         clients.exchange(at_once)?;
@@ -110,8 +110,8 @@ fn serve_mio_datagrams() -> io::Result<()> {
 }
 
 fn serve_loop_datagrams() -> io::Result<()> {
-    // It does not see the end of standard input, and a thread that did would make every system call
-    // dearer; so if it is forgotten, the system ends it.
+    // The plain loop does not see the end of standard input, and a second thread would make its
+    // system calls slower; so SIGALRM ends it if it is forgotten.
     alarm::set(MAX_LIFE_SECONDS);
     let socket = datagram_servers::bind_bare(ANY_PORT)?;
     announce(socket.local_addr()?)?;

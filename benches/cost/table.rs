@@ -1,8 +1,8 @@
-//! The table: both servers under the same load in turn, many short rounds each.
+//! The table: both servers under the same load in alternation, in many short rounds.
 //!
-//! A machine is never quiet, so no figure is taken once. Each round measures both servers right
-//! after one another and gives one ratio; the table shows the median of the ratios and how far
-//! they lie apart.
+//! No machine is idle, so no figure is from one measurement. Each round measures both servers
+//! directly after one another and gives one ratio; the table shows the median of the ratios, the
+//! smallest and the largest.
 
 use std::io;
 use std::thread;
@@ -16,11 +16,11 @@ use super::support::machine::{descriptor_limit, raise_descriptor_limit, share_on
 use super::support::progress;
 use super::support::server_process::ServerProcess;
 
-/// How long to measure.
+/// How much to measure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CostPlan {
     pub(crate) rounds: usize,
-    /// Of one server in one round.
+    /// Time of one server in one round.
     pub(crate) load: Duration,
     bulk: usize,
     short: usize,
@@ -40,7 +40,7 @@ pub(crate) const FULL: CostPlan = CostPlan {
     idle: Duration::from_secs(5),
 };
 
-/// A few seconds: shows that it works, and a difference of factors.
+/// A few seconds, for a smoke test.
 pub(crate) const QUICK: CostPlan = CostPlan {
     rounds: 3,
     load: Duration::from_millis(40),
@@ -51,7 +51,7 @@ pub(crate) const QUICK: CostPlan = CostPlan {
     idle: Duration::from_millis(500),
 };
 
-/// What one kind of load cost, round by round: ours and bare.
+/// The figures of ours and bare in each round.
 pub(crate) struct Samples(Vec<(f64, f64)>);
 
 /// Prints the rows whose titles contain `only`.
@@ -64,7 +64,7 @@ pub(crate) fn print_table(plan: CostPlan, only: &str) -> io::Result<()> {
         "median of the rounds [smallest, largest]; CPU in user space and kernel, on {where_to}\n"
     );
     println!("{:<44} {:>9} {:>9}  {:<22} goal", "", "ours", "bare", "ours / bare");
-    // The clients of both servers are open at the same time, in this process.
+    // The clients of both servers are open in this process at the same time.
     let max_connections = plan.max_connections.min(descriptor_limit()?.saturating_sub(100) / 2);
     for (connections, size, goal) in [
         (1, 64, ""),
@@ -82,7 +82,7 @@ pub(crate) fn print_table(plan: CostPlan, only: &str) -> io::Result<()> {
     row("us a MiB of one bulk stream", "1.05", only, || measure_bulk(plan))?;
     datagrams::print_rows(plan, only)?;
     let max_connections = plan.max_connections.min(descriptor_limit()?.saturating_sub(100));
-    let what = format!("bytes a connection that has spoken, of {max_connections}");
+    let what = format!("bytes an idle connection after a message, of {max_connections}");
     row(&what, "128 bytes", only, || {
         Samples::take(plan.memory_rounds, |kind| measure_memory(kind, max_connections))
     })?;
@@ -152,7 +152,7 @@ fn measure_bulk(plan: CostPlan) -> io::Result<Samples> {
 
 fn measure_memory(kind: StreamServer, max_connections: usize) -> io::Result<f64> {
     let server = process::start(kind.role(), &[])?;
-    // What is needed once for all is in use before.
+    // The first connection allocates what the server allocates once.
     StreamClients::connect(server.addr(), 1, 64)?.round()?;
     let before = server.memory()?;
     let mut clients = StreamClients::connect(server.addr(), max_connections, 64)?;
@@ -167,7 +167,7 @@ fn measure_idle(kind: StreamServer, max_connections: usize, plan: CostPlan) -> i
     let server = process::start(kind.role(), &[])?;
     let mut clients = StreamClients::connect(server.addr(), max_connections, 64)?;
     clients.round()?;
-    // The end of the last turn belongs to the load.
+    // The end of the last turn is part of the load.
     thread::sleep(Duration::from_millis(50));
     let before = server.cpu()?;
     thread::sleep(plan.idle);
@@ -179,7 +179,7 @@ fn start_both() -> io::Result<(ServerProcess, ServerProcess)> {
     Ok((start(StreamServer::Ours)?, start(StreamServer::Bare)?))
 }
 
-/// Measures ours and bare, in an order that changes from round to round.
+/// Measures ours and bare, in an order that alternates.
 fn in_turn<T>(
     round: usize,
     mut take: impl FnMut(StreamServer) -> io::Result<T>,
@@ -219,7 +219,7 @@ impl Samples {
     }
 }
 
-/// The smallest, the median and the largest.
+/// Returns minimum, median and maximum.
 fn min_median_max(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);

@@ -1,12 +1,12 @@
-//! The same echo in every mode of this crate beside each other, in one run: one loop, two loops, a
-//! thread for each client, a process for each client.
+//! The same echo in every mode of this crate, in one run: one loop, two loops, a thread for each
+//! client, a process for each client.
 //!
 //! ```text
 //! modes [--quick|--full]      prints the table
-//! modes ROLE                  echoes until standard input ends
+//! modes ROLE                  echoes until the end of standard input
 //! ```
 //!
-//! The figures are read from `/proc`, so there is nothing to see on other systems than Linux.
+//! The figures are read from `/proc`, so on other systems than Linux this program does nothing.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -16,7 +16,7 @@
 
 use std::process::ExitCode;
 
-// With a path, so that its modules lie beside it and this is the one `cfg` for all of them.
+// By its path, so that its modules are files of this folder, under this one `cfg`.
 #[cfg(target_os = "linux")]
 #[path = "program.rs"]
 mod program;

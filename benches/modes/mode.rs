@@ -1,4 +1,4 @@
-//! Which modes there are, what they are called, and how a server of each is started.
+//! The modes: their names, and how a server of each is started.
 
 use std::env;
 use std::io;
@@ -18,15 +18,15 @@ pub(crate) enum ServerMode {
     Processes,
 }
 
-/// More than any column has clients.
+/// Above the number of clients in any column.
 const MAX_CLIENTS: usize = 10_000;
 
 impl ServerMode {
-    /// The first is what the others are measured by.
+    /// The first is the base of the ratios.
     pub(crate) const ALL: [ServerMode; 4] =
         [ServerMode::OneLoop, ServerMode::TwoLoops, ServerMode::Threads, ServerMode::Processes];
 
-    /// The argument that makes this program that server.
+    /// The argument that runs this program as this server.
     pub(crate) fn role(self) -> &'static str {
         match self {
             ServerMode::OneLoop => "serve-one-loop",

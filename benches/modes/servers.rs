@@ -1,4 +1,4 @@
-//! The echo in each mode, until standard input ends.
+//! The echo in each mode; each server stops at the end of standard input.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use super::support::client::ANY_PORT;
 
 const STDIN: i32 = 0;
 
-/// What each thread and each process reads into.
+/// Read buffer of each thread and each process.
 const BUFFER: usize = 16 << 10;
 
 pub(crate) fn serve_one_loop() -> io::Result<()> {
@@ -73,7 +73,7 @@ fn stop_at_stdin_eof(server: &mut Server) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells whoever started this process where it listens.
+/// Prints the address for the parent process.
 fn announce(server: &mut Server, id: SocketId) -> io::Result<()> {
     let addr: Option<SocketAddr> = server.io().local_addr(id).and_then(|addr| addr.ip().copied());
     let addr = addr.ok_or(io::ErrorKind::AddrNotAvailable)?;

@@ -1,4 +1,4 @@
-//! The table: all modes under the same load in turn, many short rounds each.
+//! The table: all modes under the same load in alternation, in many short rounds.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -12,13 +12,13 @@ use super::support::rounds::{Rounds, bytes, column, grouped, in_turn, print_colu
 use super::support::server_process::ServerProcess;
 use super::usage;
 
-/// How long to measure.
+/// How much to measure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ModesPlan {
     rounds: usize,
-    /// Of one server in one round.
+    /// Time of one server in one round.
     load: Duration,
-    /// Of the rounds in which time is counted in ticks.
+    /// Rounds of figures that have the resolution of a tick.
     long_rounds: usize,
     long_load: Duration,
     max_connections: usize,
@@ -33,7 +33,7 @@ pub(crate) const FULL: ModesPlan = ModesPlan {
     max_connections: 5_000,
 };
 
-/// Some seconds: shows that it works, and a difference of factors.
+/// Some seconds, for a smoke test.
 pub(crate) const QUICK: ModesPlan = ModesPlan {
     rounds: 3,
     load: Duration::from_millis(40),
@@ -45,7 +45,7 @@ pub(crate) const QUICK: ModesPlan = ModesPlan {
 pub(crate) fn print_table(plan: ModesPlan) -> io::Result<()> {
     raise_descriptor_limit();
     let shares_processor = share_one_processor();
-    // The clients of all servers are open at the same time, in this process.
+    // The clients of all servers are open in this process at the same time.
     let max_connections =
         plan.max_connections.min(descriptor_limit()?.saturating_sub(100) / ServerMode::ALL.len());
     print_head(&plan, shares_processor);
@@ -75,7 +75,7 @@ pub(crate) fn print_table(plan: ModesPlan) -> io::Result<()> {
 
 fn print_head(plan: &ModesPlan, shares_processor: bool) {
     let place =
-        if shares_processor { "one processor" } else { "ANY processor, for want of taskset" };
+        if shares_processor { "one processor" } else { "ANY processor, since taskset is missing" };
     println!("Server and clients share {place}. CPU: that of all threads and processes of the");
     println!(
         "server; medians of the ratios to one loop in {} interleaved rounds [lower",
@@ -88,13 +88,13 @@ fn print_head(plan: &ModesPlan, shares_processor: bool) {
     println!();
 }
 
-/// Nanoseconds of CPU a message, and messages a second.
+/// Returns nanoseconds of CPU a message, and messages a second.
 fn measure_messages(connections: usize, size: usize, plan: ModesPlan) -> io::Result<[Rounds; 2]> {
     let mut sides = Vec::new();
     for mode in ServerMode::ALL {
         let server = mode.start()?;
         let mut clients = StreamClients::connect(server.addr(), connections, size)?;
-        // What is done once for all is done before.
+        // The first round allocates what the server allocates once.
         clients.round()?;
         sides.push((server, clients));
     }
@@ -133,7 +133,7 @@ fn load(
     Ok(((usage::cpu(server)? - before) as f64 / messages as f64, rate))
 }
 
-/// Nanoseconds of CPU a short connection.
+/// Returns nanoseconds of CPU a short connection.
 fn measure_short(plan: ModesPlan) -> io::Result<Rounds> {
     let servers =
         ServerMode::ALL.into_iter().map(ServerMode::start).collect::<io::Result<Vec<_>>>()?;
@@ -149,7 +149,10 @@ fn measure_short(plan: ModesPlan) -> io::Result<Rounds> {
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer)?;
             if answer != [b'x'; 64] {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a wrong echo"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the echo differs from what was sent",
+                ));
             }
             connections += 1;
         }
@@ -159,11 +162,11 @@ fn measure_short(plan: ModesPlan) -> io::Result<Rounds> {
     Ok(rounds)
 }
 
-/// Bytes a client that has spoken and is silent.
+/// Returns bytes a client that sent one message and is idle.
 fn measure_memory(max_connections: usize) -> io::Result<Rounds> {
     in_turn(1, ServerMode::ALL.len(), |nth| {
         let server = ServerMode::ALL[nth].start()?;
-        // What is needed once for all is in use before.
+        // The first connection allocates what the server allocates once.
         let mut first = StreamClients::connect(server.addr(), 1, 64)?;
         first.round()?;
         let before = usage::memory(&server)?;

@@ -1,27 +1,27 @@
-//! What a server uses together with its child processes.
+//! CPU time and memory of a server together with its child processes.
 
 use std::fs;
 use std::io;
 
 use super::support::server_process::{ServerProcess, cpu_of};
 
-/// Nanoseconds for which the threads that it and its children have now have been running.
+/// Returns nanoseconds of CPU of the running threads of the server and its children.
 pub(crate) fn cpu(server: &ServerProcess) -> io::Result<u64> {
     process_tree(server).into_iter().map(cpu_of).sum()
 }
 
-/// Nanoseconds that it has used and that children of it had used at their end, in whole ticks.
+/// Returns nanoseconds of CPU of the server and its reaped children, in whole ticks.
 pub(crate) fn cpu_with_reaped_children(server: &ServerProcess) -> io::Result<u64> {
-    /// A tick of `/proc`, which is the same on every Linux (`USER_HZ`).
+    /// A tick of `/proc` (`USER_HZ`, the same on every Linux).
     const TICK: u64 = 10_000_000;
     let stat = fs::read_to_string(format!("/proc/{}/stat", server.id()))?;
-    // Behind the name, which may contain anything.
+    // The fields after the name, which may contain any character.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks = fields.skip(11).take(4).filter_map(|field| field.parse::<u64>().ok());
     Ok(ticks.sum::<u64>() * TICK)
 }
 
-/// Bytes of anonymous memory; what several processes share is divided among them.
+/// Returns bytes of anonymous memory; pages shared by several processes are divided among them.
 pub(crate) fn memory(server: &ServerProcess) -> io::Result<u64> {
     let mut sum = 0;
     for process in process_tree(server) {
@@ -36,7 +36,7 @@ pub(crate) fn memory(server: &ServerProcess) -> io::Result<u64> {
 fn process_tree(server: &ServerProcess) -> Vec<u32> {
     let id = server.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-    // Without that file there are no figures of children.
+    // A kernel without this file gives no figures of children.
     let children = children.unwrap_or_default();
     let children = children.split_whitespace().filter_map(|child| child.parse().ok());
     [id].into_iter().chain(children).collect()

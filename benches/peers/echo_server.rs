@@ -1,4 +1,4 @@
-//! Whom ours is compared with, what they are called, and how one is started.
+//! The servers compared: their names, and how one is started.
 
 use std::env;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 use super::python;
 use super::support::server_process::ServerProcess;
 
-/// A server that echoes.
+/// An echo server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum EchoServer {
     Bare,
@@ -21,7 +21,7 @@ pub(crate) enum EchoServer {
 }
 
 impl EchoServer {
-    /// The first is what the others are measured by.
+    /// The first is the base of the ratios.
     pub(crate) const ALL: [EchoServer; 7] = [
         EchoServer::Bare,
         EchoServer::Ours,
@@ -32,7 +32,7 @@ impl EchoServer {
         EchoServer::PythonThreads,
     ];
 
-    /// The argument that makes this program, or `echo.py`, that server.
+    /// The argument that runs this program, or `echo.py`, as this server.
     pub(crate) fn role(self) -> &'static str {
         match self {
             EchoServer::Bare => "serve-bare",
@@ -70,12 +70,12 @@ impl EchoServer {
     }
 }
 
-/// The versions that cargo built with.
+/// The text of `Cargo.lock`, which has the versions of dependencies.
 pub(crate) struct CargoLock(String);
 
 impl CargoLock {
     pub(crate) fn read() -> CargoLock {
-        // Without it there are no versions in the table.
+        // Without the file the table has no versions.
         CargoLock(
             fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock"))
                 .unwrap_or_default(),

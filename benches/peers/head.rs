@@ -1,9 +1,8 @@
-//! The head of the table: on what machine, and that the terms are equal.
+//! The lines above the table: the machine, and what is equal for all servers.
 
 use std::fs;
 use std::process::Command;
 
-/// Prints what has to be known to read the table.
 pub(crate) fn print(rounds: usize, shares_processor: bool, python: Option<&str>) {
     let processor = cpu_model().unwrap_or_else(|| String::from("unknown processor"));
     let linux = read("/proc/sys/kernel/osrelease");
@@ -14,7 +13,7 @@ pub(crate) fn print(rounds: usize, shares_processor: bool, python: Option<&str>)
     let where_to = if shares_processor {
         "one processor shared by server and clients"
     } else {
-        "ANY processor, for want of taskset"
+        "ANY processor, since taskset is missing"
     };
     let backlog = read("/proc/sys/net/core/somaxconn");
     println!("Equal for all: the same clients, {where_to}, a process of its own,");
@@ -26,10 +25,8 @@ pub(crate) fn print(rounds: usize, shares_processor: bool, python: Option<&str>)
         "CPU a message: all threads of the server, user space and kernel; medians of the ratios"
     );
     println!("to bare mio in {rounds} interleaved rounds [lower quartile, upper quartile].");
-    println!(
-        "Memory: resident anonymous memory of the process for each connection that has spoken"
-    );
-    println!("and is idle; what the kernel holds for it, and pages never touched, do not count.");
+    println!("Memory: resident anonymous memory of the process for each idle connection");
+    println!("after a message; memory of the kernel and pages never touched do not count.");
     println!();
 }
 

@@ -1,11 +1,11 @@
-//! The same echo by this crate, by other ways to write it in Rust and by Python, in one run.
+//! The same echo with this crate, with other crates and with Python, in one run.
 //!
 //! ```text
 //! peers [--quick|--full]      prints the table
-//! peers ROLE                  echoes until standard input ends
+//! peers ROLE                  echoes until the end of standard input
 //! ```
 //!
-//! The figures are read from `/proc`, so there is nothing to see on other systems than Linux.
+//! The figures are read from `/proc`, so on other systems than Linux this program does nothing.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -15,7 +15,7 @@
 
 use std::process::ExitCode;
 
-// With a path, so that its modules lie beside it and this is the one `cfg` for all of them.
+// By its path, so that its modules are files of this folder, under this one `cfg`.
 #[cfg(target_os = "linux")]
 #[path = "program.rs"]
 mod program;

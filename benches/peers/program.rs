@@ -1,4 +1,4 @@
-//! What was typed, and how long a run may take.
+//! The command line of `peers`.
 
 use std::io;
 use std::process::ExitCode;

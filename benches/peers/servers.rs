@@ -1,7 +1,7 @@
-//! The echo as one writes it with tokio, with smol and with a thread for each connection, until
-//! standard input ends.
+//! The echo with tokio, with smol and with a thread for each connection; each server stops at the
+//! end of standard input.
 //!
-//! All have the listener of bare mio and 16 KiB a connection to read into.
+//! All have the listener of bare mio, and a read buffer of 16 KiB a connection.
 
 #![expect(clippy::indexing_slicing, reason = "the system returns no more than it was given")]
 
@@ -93,14 +93,14 @@ pub(crate) fn serve_threads() -> io::Result<()> {
     Ok(())
 }
 
-/// Listens with the options that ours and bare mio have, and tells where.
+/// Listens with the options of ours and bare mio, and prints the address.
 fn listen() -> io::Result<TcpListener> {
     let listener = TcpListener::from(bare::listen(ANY_PORT)?);
     announce(listener.local_addr()?)?;
     Ok(listener)
 }
 
-/// Ends this process when nobody needs it any more.
+/// Exits the process; with an error unless standard input has ended.
 fn end(as_asked: bool) {
     process::exit(i32::from(!as_asked));
 }

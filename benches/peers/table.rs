@@ -1,4 +1,4 @@
-//! The table: all servers under the same load in turn, many short rounds each.
+//! The table: all servers under the same load in alternation, in many short rounds.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -12,11 +12,11 @@ use super::support::progress;
 use super::support::rounds::{Rounds, bytes, column, grouped, in_turn, print_columns, ratios};
 use super::support::server_process::ServerProcess;
 
-/// How long to measure.
+/// How much to measure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeersPlan {
     rounds: usize,
-    /// Of one server in one round.
+    /// Time of one server in one round.
     load: Duration,
     memory_rounds: usize,
 }
@@ -25,7 +25,7 @@ pub(crate) struct PeersPlan {
 pub(crate) const FULL: PeersPlan =
     PeersPlan { rounds: 51, load: Duration::from_millis(60), memory_rounds: 3 };
 
-/// Some seconds: shows that it works, and a difference of factors.
+/// Some seconds, for a smoke test.
 pub(crate) const QUICK: PeersPlan =
     PeersPlan { rounds: 3, load: Duration::from_millis(40), memory_rounds: 1 };
 
@@ -36,14 +36,14 @@ pub(crate) fn print_table(plan: PeersPlan) -> io::Result<()> {
     let shares_processor = share_one_processor();
     let python = python::version();
     if python.is_none() {
-        eprintln!("peers: there is no python3 here, so its two rows are left out");
+        eprintln!("peers: no python3, so the two rows of Python are skipped");
     }
     let servers = EchoServer::ALL
         .into_iter()
         .filter(|echo_server| python.is_some() || !echo_server.is_python());
     let servers: Vec<EchoServer> = servers.collect();
     head::print(plan.rounds, shares_processor, python.as_deref());
-    // The clients of all servers are open at the same time, in this process.
+    // The clients of all servers are open in this process at the same time.
     let max_connections =
         MAX_CONNECTIONS.min(descriptor_limit()?.saturating_sub(100) / servers.len());
 
@@ -68,7 +68,7 @@ pub(crate) fn print_table(plan: PeersPlan) -> io::Result<()> {
     Ok(())
 }
 
-/// Nanoseconds of CPU a message.
+/// Returns nanoseconds of CPU a message.
 fn measure_messages(
     servers: &[EchoServer],
     connections: usize,
@@ -79,7 +79,7 @@ fn measure_messages(
     for echo_server in servers {
         let server = echo_server.start()?;
         let mut clients = StreamClients::connect(server.addr(), connections, size)?;
-        // What is done once for all is done before.
+        // The first round allocates what the server allocates once.
         load(&server, &mut clients, connections, plan)?;
         sides.push((server, clients));
     }
@@ -107,7 +107,7 @@ fn load(
     Ok((server.cpu()? - before) as f64 / messages as f64)
 }
 
-/// Bytes a connection.
+/// Returns bytes a connection.
 fn measure_memory(
     servers: &[EchoServer],
     max_connections: usize,
@@ -115,7 +115,7 @@ fn measure_memory(
 ) -> io::Result<Rounds> {
     in_turn(plan.memory_rounds, servers.len(), |nth| {
         let server = servers[nth].start()?;
-        // What is needed once for all is in use before.
+        // The first connection allocates what the server allocates once.
         let mut first = StreamClients::connect(server.addr(), 1, 64)?;
         first.round()?;
         let before = server.memory()?;

@@ -1,8 +1,9 @@
-//! The same echo written directly on mio: what one would write by hand for speed alone.
+//! The echo written directly on mio, by hand and for speed alone.
 //!
-//! Edge-triggered, both directions registered once, one buffer for all, no second read after a
-//! short one. It has no limits, no timeouts and no fairness, and a panic would end it; it is here
-//! only to be the price of nothing. It is correct, though: a slow reader stops its own input.
+//! Edge-triggered, both directions registered once, one read buffer, no second read after a short
+//! one. It has no limits, no timeouts and no fairness, and a panic would end it: it is the lower
+//! bound that others are compared with. It is correct: while a peer does not read, its input is not
+//! read.
 
 #![expect(clippy::indexing_slicing, reason = "the system returns no more than it was given")]
 
@@ -18,19 +19,19 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 const LISTENER: Token = Token(usize::MAX);
 const STOP: Token = Token(usize::MAX - 1);
 
-/// The size of `Options::read_buffer`, so that neither side reads more at once.
+/// The default of `Options::read_buffer`, so that neither side reads more at once.
 const BUFFER: usize = 256 << 10;
 
-/// The number of `Options::events_per_turn`.
+/// The default of `Options::events_per_turn`.
 const EVENTS: usize = 1_024;
 
 struct BareConnection {
     stream: TcpStream,
-    /// What the system refused to take; nothing is read meanwhile.
+    /// Output for which a write would block; nothing is read meanwhile.
     unsent: Vec<u8>,
 }
 
-/// A listener with the options that ours has.
+/// A listener with the options of ours.
 pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -41,7 +42,7 @@ pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// Echoes until `stop` becomes ready.
+/// Echoes until `stop` is ready.
 pub(crate) fn serve(mut listener: TcpListener, stop: Option<&mut dyn Source>) -> io::Result<()> {
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
@@ -49,7 +50,7 @@ pub(crate) fn serve(mut listener: TcpListener, stop: Option<&mut dyn Source>) ->
         poll.registry().register(stop, STOP, Interest::READABLE)?;
     }
     let mut events = Events::with_capacity(EVENTS);
-    // From the beginning of a page on, as that of the library.
+    // Page-aligned, like the library's buffer.
     let mut memory = vec![0; BUFFER + 4_096];
     let start = memory.as_ptr().align_offset(4_096);
     let buffer = &mut memory[start..start + BUFFER];
@@ -98,7 +99,7 @@ fn accept(
 }
 
 impl BareConnection {
-    /// Says whether the peer has ended.
+    /// Returns whether the peer has sent EOF.
     fn echo(&mut self, buffer: &mut [u8], readable: bool, read_closed: bool) -> io::Result<bool> {
         if !self.unsent.is_empty() {
             match self.stream.write(&self.unsent) {
@@ -108,7 +109,7 @@ impl BareConnection {
             if !self.unsent.is_empty() {
                 return Ok(false);
             }
-            // Whatever came in meanwhile was reported once and not read.
+            // Readiness was reported once, and input not read, while output was blocked.
         } else if !readable {
             return Ok(false);
         }

@@ -1,5 +1,5 @@
-//! Clients for every server alike: blocking sockets, one thread that writes to all of them and
-//! then reads from all of them. What comes back is compared with what was sent.
+//! TCP clients for every server: one thread writes to all blocking sockets, then reads from all.
+//! Answers are compared with what was sent.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -8,10 +8,10 @@ use std::time::Duration;
 /// Any port of the loopback interface.
 pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// No answer takes that long, not even under valgrind; so a fault ends a run instead of hanging it.
+/// Far above any answer's time, also under valgrind, so a fault ends a run instead of blocking it.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Connected clients, and the message they send.
+/// Connected clients and their message.
 pub(crate) struct StreamClients {
     streams: Vec<TcpStream>,
     message: Vec<u8>,
@@ -19,7 +19,7 @@ pub(crate) struct StreamClients {
 }
 
 impl StreamClients {
-    /// `count` clients of the server at `addr`, which send messages of `size` bytes.
+    /// Connects `count` clients to the server at `addr`; a message has `size` bytes.
     pub(crate) fn connect(
         addr: SocketAddr,
         count: usize,
@@ -30,7 +30,7 @@ impl StreamClients {
         Ok(StreamClients { streams, message, answer: vec![0; size] })
     }
 
-    /// One message of each client and its answer.
+    /// Sends one message from each client, and receives the answers.
     pub(crate) fn round(&mut self) -> io::Result<()> {
         for stream in &mut self.streams {
             stream.write_all(&self.message)?;
@@ -38,14 +38,17 @@ impl StreamClients {
         for stream in &mut self.streams {
             stream.read_exact(&mut self.answer)?;
             if self.answer != self.message {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a wrong echo"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the echo differs from what was sent",
+                ));
             }
         }
         Ok(())
     }
 }
 
-/// One client that waits for no answer for ever.
+/// Connects one client, with timeouts.
 pub(crate) fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(addr)?;
     stream.set_nodelay(true)?;

@@ -1,8 +1,8 @@
-//! Clients for every datagram server alike: one thread, and epoll says who was answered. What comes
-//! back is compared with what was sent, byte by byte.
+//! UDP clients for every server: one thread, and epoll for the answers. Answers are compared with
+//! what was sent.
 //!
-//! A datagram may be lost, and then nobody would ever be answered again: so after a while of
-//! silence what is missing is sent once more, and counted.
+//! A datagram may be lost, and its client would wait for ever. So unanswered datagrams are sent
+//! again after a timeout, and counted.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,13 +11,13 @@ use std::time::Duration;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Registry, Token};
 
-/// No answer takes that long, not even under valgrind.
+/// Far above any answer's time, also under valgrind.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// So often a whole silence is answered by sending again; then the server is thought dead.
+/// After this many timeouts the server counts as dead.
 const MAX_RESENDS: usize = 5;
 
-/// The number of a datagram stands in front of its other bytes.
+/// Length of the sequence number at the start of a datagram.
 const SEQUENCE_LEN: usize = size_of::<u64>();
 
 /// Clients with a socket each.
@@ -28,28 +28,28 @@ pub(crate) struct DatagramClients {
     exchange: Exchange,
 }
 
-/// What they have to do together.
+/// The state of an exchange of all clients.
 struct Exchange {
-    /// How many datagrams are still to be sent.
+    /// Datagrams still to be sent.
     unsent: usize,
-    /// How many answers are still to come.
+    /// Answers still to be received.
     missing: usize,
-    /// How many datagrams, or their answers, were lost until now.
+    /// Datagrams or answers lost so far.
     lost: usize,
     answer: Vec<u8>,
 }
 
 struct DatagramClient {
     socket: UdpSocket,
-    /// Of the datagram in `message`.
+    /// The sequence number in `message`.
     sequence: u64,
     message: Vec<u8>,
-    /// Whether the answer to it is missing.
+    /// Whether the answer to `message` is missing.
     is_unanswered: bool,
 }
 
 impl DatagramClients {
-    /// `count` clients of the server at `addr`, which send datagrams of `size` bytes.
+    /// Connects `count` clients to the server at `addr`; a datagram has `size` bytes.
     pub(crate) fn connect(addr: SocketAddr, count: usize, size: usize) -> io::Result<Self> {
         if size < SEQUENCE_LEN {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no room for a sequence"));
@@ -57,14 +57,14 @@ impl DatagramClients {
         let poll = Poll::new()?;
         let connect = |nth| DatagramClient::connect(addr, nth, size, poll.registry());
         let clients = (0..count).map(connect).collect::<io::Result<_>>()?;
-        // One byte more than is expected, so that a longer answer shows.
+        // One byte longer than expected, so that a longer answer is detected.
         let exchange = Exchange { unsent: 0, missing: 0, lost: 0, answer: vec![0; size + 1] };
         Ok(DatagramClients { poll, events: Events::with_capacity(count), clients, exchange })
     }
 
-    /// Sends `total` datagrams and waits for the answers. Each client sends its first at once and
-    /// its next when it is answered; so with as many datagrams as clients, all are sent together
-    /// before the first answer is looked at.
+    /// Sends `total` datagrams and waits for the answers. Each client sends its first datagram at
+    /// once and the next one after an answer. So if `total` is the number of clients, all are sent
+    /// before the first answer is read.
     pub(crate) fn exchange(&mut self, total: usize) -> io::Result<()> {
         self.exchange.unsent = total;
         for client in &mut self.clients {
@@ -87,7 +87,7 @@ impl DatagramClients {
         Ok(())
     }
 
-    /// How many datagrams were lost, or their answers, and had to be sent again.
+    /// Count of datagrams and answers that were lost.
     pub(crate) fn lost(&self) -> usize {
         self.exchange.lost
     }
@@ -103,7 +103,7 @@ impl DatagramClients {
 
     fn resend(&mut self, resends: usize) -> io::Result<()> {
         if resends > MAX_RESENDS {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "the server does not answer"));
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer from the server"));
         }
         for client in self.clients.iter().filter(|client| client.is_unanswered) {
             self.exchange.lost += 1;
@@ -128,7 +128,7 @@ impl DatagramClient {
         Ok(DatagramClient { socket, sequence: 0, message, is_unanswered: false })
     }
 
-    /// Sends one more if there is one more to send.
+    /// Sends the next datagram, if there is one.
     fn send_next(&mut self, exchange: &mut Exchange) -> io::Result<()> {
         if exchange.unsent == 0 {
             return Ok(());
@@ -141,7 +141,7 @@ impl DatagramClient {
         self.socket.send(&self.message).map(drop)
     }
 
-    /// Takes answers up to the one that is missing.
+    /// Receives answers up to the missing one.
     fn take_answers(&mut self, exchange: &mut Exchange) -> io::Result<()> {
         loop {
             let n = match self.socket.recv(&mut exchange.answer) {
@@ -154,12 +154,15 @@ impl DatagramClient {
                 return self.send_next(exchange);
             }
             if !self.is_late_answer(&exchange.answer[..n]) {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a wrong echo"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the echo differs from what was sent",
+                ));
             }
         }
     }
 
-    /// Whether this is a late answer to what was sent twice.
+    /// Whether this is the second answer to a datagram sent twice.
     fn is_late_answer(&self, answer: &[u8]) -> bool {
         let Some((sequence, rest)) = answer.split_first_chunk() else { return false };
         (1..=self.sequence).contains(&u64::from_le_bytes(*sequence))

@@ -1,7 +1,7 @@
-//! Echoes of datagrams: ours, and two written by hand for speed alone.
+//! UDP echoes: ours, and two written by hand for speed alone.
 //!
-//! The plain loop calls `recvfrom` and `sendto` and nothing else, but it can do nothing besides; the
-//! one on mio can share its thread with other sockets, as ours can. All have the same options.
+//! The plain loop calls `recvfrom` and `sendto` and can do nothing else; the loop on mio can share
+//! its thread with other sockets, like ours. All have the same socket options.
 
 #![expect(clippy::indexing_slicing, reason = "the system returns no more than it was given")]
 
@@ -16,16 +16,16 @@ use socketserver::{Echo, Server};
 const SOCKET: Token = Token(0);
 const STOP: Token = Token(1);
 
-/// The number of `Options::events_per_turn`.
+/// The default of `Options::events_per_turn`.
 const EVENTS: usize = 1_024;
 
-/// The size of `Options::max_packet_size`.
+/// The default of `Options::max_packet_size`.
 const MAX_DATAGRAM: usize = 65_535;
 
-/// What ours asks for by default; the system cuts it to its maximum.
+/// What ours requests by default; the kernel limits it to its maximum.
 const SOCKET_BUFFER: usize = 4 << 20;
 
-/// A server of this crate with default options, bound to `addr`, and the address it got.
+/// Binds a server of this crate with default options. Returns it with its address.
 pub(crate) fn bind_ours(addr: SocketAddr) -> io::Result<(Server, SocketAddr)> {
     let mut server = Server::new()?;
     let id = server.bind(addr, Echo)?;
@@ -33,7 +33,7 @@ pub(crate) fn bind_ours(addr: SocketAddr) -> io::Result<(Server, SocketAddr)> {
     Ok((server, addr.ok_or(io::ErrorKind::AddrNotAvailable)?))
 }
 
-/// A blocking socket with the options that ours has.
+/// A blocking socket with the options of ours.
 pub(crate) fn bind_bare(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_recv_buffer_size(SOCKET_BUFFER)?;
@@ -42,7 +42,7 @@ pub(crate) fn bind_bare(addr: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// Echoes until an empty datagram comes: nothing else reaches a thread that waits in `recvfrom`.
+/// Echoes until an empty datagram, because nothing else reaches a thread in `recvfrom`.
 pub(crate) fn serve_loop(socket: &UdpSocket) -> io::Result<()> {
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
@@ -54,7 +54,7 @@ pub(crate) fn serve_loop(socket: &UdpSocket) -> io::Result<()> {
     }
 }
 
-/// Echoes until `stop` becomes ready.
+/// Echoes until `stop` is ready.
 pub(crate) fn serve_mio(socket: UdpSocket, stop: Option<&mut dyn Source>) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     let mut socket = mio::net::UdpSocket::from_std(socket);
@@ -79,7 +79,7 @@ pub(crate) fn serve_mio(socket: UdpSocket, stop: Option<&mut dyn Source>) -> io:
     }
 }
 
-/// Answers what has come. What the system does not take is lost, as datagrams are.
+/// Echoes until receiving would block. A datagram for which sending would block is dropped.
 fn echo_all(socket: &mio::net::UdpSocket, buffer: &mut [u8]) -> io::Result<()> {
     let nothing = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
     loop {

@@ -1,19 +1,19 @@
-//! What is asked of the machine: many descriptors, and one processor for everybody.
+//! The limit of descriptors, and one processor for servers and clients.
 //!
-//! A wake-up of another processor costs more than a whole echo, and sometimes much more; shared
-//! among client and server in turn, one processor gives figures that can be compared.
+//! Waking another processor costs more than a whole echo, and sometimes much more. With server and
+//! client on one processor, figures can be compared.
 
 use std::fs;
 use std::io;
 use std::process::{self, Command, Stdio};
 
-/// Raises the limit as far as this process may, where that is known how.
+/// Raises the soft limit of descriptors to the hard limit.
 #[cfg(unix)]
 pub(crate) fn raise_descriptor_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Connecting will tell if it was not enough.
+        // If it fails, connecting reports the shortage.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
     }
 }
@@ -29,8 +29,8 @@ pub(crate) fn descriptor_limit() -> io::Result<usize> {
     Ok(soft.and_then(|soft| soft.parse().ok()).unwrap_or(usize::MAX))
 }
 
-/// Keeps this process, and the threads and processes it starts from now on, on the last processor
-/// it may use. Says whether that worked: a program of Linux does it, since std has no call for it.
+/// Binds this process and its future threads and children to the last processor it may use, by
+/// `taskset`, because std has no call for it. Returns whether that worked.
 pub(crate) fn share_one_processor() -> bool {
     let Some(processor) = last_processor() else { return false };
     let id = process::id().to_string();

@@ -1,4 +1,4 @@
-//! The echo of this crate, with default options and the idle timeout armed.
+//! The TCP echo of this crate, with default options and the idle timeout armed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use socketserver::{Echo, Options, Server};
 
-/// Longer than any connection of a benchmark is silent, so it never strikes.
+/// Longer than any connection of a benchmark is idle, so it never expires.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A server that listens at `addr`, and the address it got.
+/// Binds a server to `addr`. Returns it with its address.
 pub(crate) fn listen(addr: SocketAddr) -> io::Result<(Server, SocketAddr)> {
     let options = Options { idle_timeout: Some(IDLE_TIMEOUT), ..Options::default() };
     let mut server = Server::with_shared((), options)?;

@@ -1,11 +1,11 @@
-//! Figures taken in many short rounds of all servers in turn, and how they are printed.
+//! Figures of many short rounds, their medians and quartiles, and the table in Markdown.
 
 use std::io;
 
-/// A figure of each server, round by round.
+/// A figure for each server in each round.
 pub(crate) type Rounds = Vec<Vec<f64>>;
 
-/// Takes a figure of each server in each round; who begins changes from round to round.
+/// Takes a figure of each server in each round; the first server changes from round to round.
 pub(crate) fn in_turn(
     rounds: usize,
     servers: usize,
@@ -21,7 +21,8 @@ pub(crate) fn in_turn(
     Ok(figures)
 }
 
-/// Those to the first server, which stands in nanoseconds itself.
+/// Formats medians and quartiles of the ratios to the first server, and that server's median in
+/// nanoseconds.
 pub(crate) fn ratios(rounds: &Rounds) -> Vec<String> {
     let of = |nth: usize| {
         let [low, middle, high] = quartiles(rounds.iter().map(|round| round[nth] / round[0]));
@@ -32,13 +33,13 @@ pub(crate) fn ratios(rounds: &Rounds) -> Vec<String> {
     [first].into_iter().chain((1..rounds[0].len()).map(of)).collect()
 }
 
-/// Bytes, as they are.
+/// Formats the medians in bytes.
 pub(crate) fn bytes(rounds: &Rounds) -> Vec<String> {
     let of = |nth: usize| quartiles(rounds.iter().map(|round| round[nth]))[1];
     (0..rounds[0].len()).map(|nth| format!("{} B", grouped(of(nth)))).collect()
 }
 
-/// The lower quartile, the median and the upper quartile.
+/// Returns lower quartile, median and upper quartile.
 pub(crate) fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 3] {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -46,19 +47,19 @@ pub(crate) fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 3] {
     [last / 4, last / 2, last - last / 4].map(|nth| values[nth])
 }
 
-/// A number as it is written.
+/// Formats a number with commas.
 pub(crate) fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
     groups.join(",")
 }
 
-/// A title and what stands below it.
+/// A column: its title and its cells.
 pub(crate) fn column(title: String, cells: Vec<String>) -> Vec<String> {
     [title].into_iter().chain(cells).collect()
 }
 
-/// As Markdown.
+/// Prints the columns as a table in Markdown.
 pub(crate) fn print_columns(columns: &[Vec<String>]) {
     for line in 0..columns[0].len() {
         for cells in columns {

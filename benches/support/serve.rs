@@ -1,5 +1,4 @@
-//! What a process does that is a server and nothing else: ours and bare mio, until standard input
-//! ends.
+//! Server processes: ours and bare mio; each stops at the end of standard input.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -24,7 +23,7 @@ pub(crate) fn serve_bare(addr: SocketAddr) -> io::Result<()> {
     bare::serve(listener, Some(&mut SourceFd(&STDIN)))
 }
 
-/// Runs a server of this crate, which listens at `addr`.
+/// Serves until the end of standard input; `addr` is the server's address.
 pub(crate) fn serve_until_stdin_eof(mut server: Server, addr: SocketAddr) -> io::Result<()> {
     server.watch(SourceFd(&STDIN), Interest::READABLE, |cx, _, _| {
         cx.io.shutdown(Duration::ZERO);
@@ -34,7 +33,7 @@ pub(crate) fn serve_until_stdin_eof(mut server: Server, addr: SocketAddr) -> io:
     server.serve_forever()
 }
 
-/// Tells whoever started this process where it listens.
+/// Prints the address for the parent process.
 pub(crate) fn announce(addr: SocketAddr) -> io::Result<()> {
     println!("{addr}");
     io::stdout().flush()

@@ -1,28 +1,28 @@
-//! A server in a process of its own, and what the system says about it.
+//! A server as a child process, and its CPU time and memory from `/proc`.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
-/// A running server; it is killed when this goes without [`ServerProcess::stop`].
+/// A running server, killed on drop unless [`ServerProcess::stop`] was called.
 pub(crate) struct ServerProcess {
     child: Child,
     addr: SocketAddr,
-    /// What it has to be told besides the end of its standard input.
+    /// Called with process id and address to stop a server that does not watch its standard input.
     pub(crate) send_stop: Option<fn(u32, SocketAddr)>,
 }
 
 impl ServerProcess {
-    /// Starts a server that prints its address, as the last word of its first line, and serves until its
-    /// standard input ends; so it also ends when this process is gone.
+    /// Starts a server that prints its address as the last word of its first line, and serves until
+    /// the end of its standard input, which also comes when this process is gone.
     pub(crate) fn start(command: &mut Command) -> io::Result<ServerProcess> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         let Some(stdout) = child.stdout.take() else { unreachable!("it was piped") };
         BufReader::new(stdout).read_line(&mut line)?;
         let addr = line.split_whitespace().last().unwrap_or_default();
-        let addr = addr.parse().map_err(|_| io::Error::other("the server did not start"))?;
+        let addr = addr.parse().map_err(|_| io::Error::other("the server printed no address"))?;
         Ok(ServerProcess { child, addr, send_stop: None })
     }
 
@@ -34,19 +34,19 @@ impl ServerProcess {
         self.child.id()
     }
 
-    /// Nanoseconds for which the threads that the server has now have been running on a processor.
+    /// Returns nanoseconds of CPU of the server's running threads.
     pub(crate) fn cpu(&self) -> io::Result<u64> {
         cpu_of(self.child.id())
     }
 
-    /// Bytes of memory that are the server's own and in use: no code, no files.
+    /// Returns bytes of anonymous memory.
     pub(crate) fn memory(&self) -> io::Result<u64> {
         let rollup = read(&format!("/proc/{}/smaps_rollup", self.child.id()))?;
         let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
         Ok(number(line.and_then(|line| line.split_whitespace().next()))? * 1_024)
     }
 
-    /// Lets the server end by itself and waits for it.
+    /// Ends the server's standard input, and waits for it to exit.
     pub(crate) fn stop(mut self) -> io::Result<()> {
         self.request_stop();
         let status = self.child.wait()?;
@@ -63,15 +63,15 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // What is killed may be a wrapper that leaves the server behind.
+        // The child may be a wrapper that would leave the server running.
         self.request_stop();
-        // After `stop` both are refused, which is right.
+        // Both fail after `stop`, when there is no process.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Nanoseconds for which the threads of a process have been running on a processor.
+/// Returns nanoseconds of CPU of a process' running threads.
 pub(crate) fn cpu_of(process: u32) -> io::Result<u64> {
     let threads = format!("/proc/{process}/task");
     let mut sum = 0;
@@ -92,5 +92,5 @@ fn at(path: &str, error: &io::Error) -> io::Error {
 
 fn number(text: Option<&str>) -> io::Result<u64> {
     let number = text.and_then(|text| text.parse().ok());
-    number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no number in /proc"))
+    number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected format in /proc"))
 }

@@ -1,42 +1,42 @@
-//! What the servers of a cluster tell each other, so that each gets every line of every other once
-//! and in order, although Redis keeps nothing and may go and come back.
+//! The protocol between the servers of a cluster, without any socket.
 //!
-//! A server numbers its lines and keeps the last of them. Who notices a gap asks for what is missing;
-//! what comes twice is recognised by its number. Nothing here knows of sockets.
+//! Each server receives each line of every other server once and in order, although Redis stores
+//! nothing and may be away. A server numbers its lines and keeps the last of them. A server that sees
+//! a gap in the numbers requests the missing lines; a line received twice is recognised by its number.
 //!
-//! | message | says |
+//! | message | meaning |
 //! |---|---|
-//! | `who ID N` | I am here, and my last line was number N; who else? |
-//! | `here ID N` | so am I |
-//! | `line ID N TEXT` | somebody said this to me |
-//! | `again ID N` | I miss the lines of ID after number N |
-//! | `lost ID N` | nobody has my lines up to number N any more |
+//! | `who ID N` | server ID is there and its last line has number N; every other server answers |
+//! | `here ID N` | the answer to it |
+//! | `line ID N TEXT` | a member of server ID sent TEXT |
+//! | `again ID N` | a request for the lines of server ID after number N |
+//! | `lost ID N` | the lines of server ID up to number N are not kept any more |
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-/// Lines kept for servers that did not hear them, say because Redis is away. Older ones are lost to
-/// them, and their members are told how many.
+/// Lines kept for servers that missed them, for example while Redis was away. Older lines are lost
+/// to those servers, which report the count to their members.
 pub(crate) const KEPT_LINES: usize = 1_000;
-/// Servers that are remembered; above that all are forgotten, and met again when they next speak.
+/// Most known servers; one more clears the list, and each is known again with its next message.
 const KNOWN_SERVERS: usize = 1_000;
 
 pub(crate) struct Cluster {
     id: String,
-    /// How many lines were said here, and the last of them.
+    /// Number of the last line of this server's members.
     said: u64,
     kept: VecDeque<Vec<u8>>,
     others: HashMap<Vec<u8>, PeerServer>,
 }
 
 struct PeerServer {
-    /// The number of the last line that our members have seen.
+    /// Number of the last line delivered to our members.
     seen: u64,
-    /// The lines after this one were asked for.
+    /// The lines after this number are requested.
     asked: Option<u64>,
 }
 
-/// What follows from a message: what to tell our members, and what to tell the other servers.
+/// What a message causes: lines for our members, and messages for the other servers.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(crate) struct Actions {
     pub(crate) tell: Vec<Vec<u8>>,
@@ -48,12 +48,12 @@ impl Cluster {
         Cluster::named(format!("{:016x}", RandomState::new().hash_one(std::process::id())))
     }
 
-    /// No other server may have the same `id`, in which there is no space.
+    /// `id` must be unique in the cluster and contain no space.
     pub(crate) fn named(id: String) -> Cluster {
         Cluster { id, said: 0, kept: VecDeque::new(), others: HashMap::new() }
     }
 
-    /// Somebody said something here; gives what to publish.
+    /// Records a line of a member. Returns the message to publish.
     pub(crate) fn say(&mut self, text: &[u8]) -> Vec<u8> {
         self.said += 1;
         if self.kept.len() >= KEPT_LINES {
@@ -63,7 +63,7 @@ impl Cluster {
         self.line(self.said, text)
     }
 
-    /// To be published whenever others may have missed something of us, or we of them.
+    /// The message to publish whenever lines may have been missed in either direction.
     pub(crate) fn who(&self) -> Vec<u8> {
         format!("who {} {}", self.id, self.said).into_bytes()
     }
@@ -104,7 +104,7 @@ impl Cluster {
         }
     }
 
-    /// A server that we meet for the first time owes us nothing that it said before.
+    /// Returns a server's entry. For a new server, `seen` is where its lines begin.
     fn other(&mut self, id: &[u8], seen: u64) -> &mut PeerServer {
         if self.others.len() >= KNOWN_SERVERS && !self.others.contains_key(id) {
             self.others.clear();

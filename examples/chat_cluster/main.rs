@@ -1,13 +1,13 @@
-//! A chat room over several servers, which hear of each other through Redis: start a `redis-server`,
-//! `cargo run --example chat_cluster -- 127.0.0.1:7000 127.0.0.1:6379`, the same on port 7001, and
-//! `nc 127.0.0.1 7000` and `7001`. The example `kv` does in the place of Redis.
+//! A chat room over several servers, connected by Redis: start a `redis-server`, `cargo run
+//! --example chat_cluster -- 127.0.0.1:7000 127.0.0.1:6379`, the same with port 7001, then `nc
+//! 127.0.0.1 7000` and `nc 127.0.0.1 7001`. The example `kv` can replace Redis.
 //!
-//! The technique: the server is a client as well. [`Reconnect`] keeps its outgoing connections
-//! standing, and what its members say does not wait for them. While Redis is away the members of one
-//! server still talk, and the last [`cluster::KEPT_LINES`] lines are kept for the other servers,
-//! which ask for them afterwards. Everybody is told when the others go and when they are back, and
-//! standard error why, once for each reason. A Redis that hangs is one that is away: each connection
-//! asks it (`PING`), and ends when nothing has come for `--redis-timeout`.
+//! The technique: a server with outgoing connections, which [`Reconnect`] opens again after each
+//! end. Members never wait for Redis. While it is away, the members of one server still chat, and
+//! the last [`cluster::KEPT_LINES`] lines are kept for the other servers, which request them later.
+//! Members are notified when the other servers are away and when they are back; standard error gets
+//! each reason once. A Redis that hangs counts as away: each connection sends `PING`, and closes if
+//! nothing is received for `--redis-timeout`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -30,29 +30,29 @@ mod redis_errors;
 #[path = "../support/signals.rs"]
 mod signals;
 
-/// Bytes of a line; who types a longer one has to leave.
+/// Longest line in bytes; a longer one ends the connection.
 const MAX_LINE: usize = 1_024;
-/// Bytes that a member may be behind; who does not read for longer has to leave.
+/// Most unsent bytes of a member; more end the connection.
 const MAX_UNSENT: usize = 1 << 20;
-/// How long a stop may take.
+/// Time that a shutdown gives to pending output.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What all connections share.
+/// The state shared by all connections.
 struct ClusterState {
     members: BTreeSet<SocketId>,
     cluster: Cluster,
     channel: String,
-    /// How long Redis may say nothing.
+    /// Longest silence of Redis.
     redis_timeout: Duration,
     redis_errors: RedisErrors,
     publisher: Option<SocketId>,
     is_subscribed: bool,
-    /// What the members were told last about the other servers.
+    /// Whether the members were last notified that the other servers are there.
     is_linked: bool,
 }
 
 impl ClusterState {
-    /// To all members but the one who said it.
+    /// Sends a line to all members but `speaker`.
     fn send_to_members(&mut self, io: &mut Io, speaker: Option<SocketId>, line: &[u8]) {
         let line = [line, b"\n"].concat();
         for &member in self.members.iter().filter(|&&member| Some(member) != speaker) {
@@ -60,7 +60,7 @@ impl ClusterState {
         }
     }
 
-    /// The link came or went, or was too slow: has all servers compare what they have heard.
+    /// Has all servers compare numbers; called when the link changed or was congested.
     fn compare(&mut self, io: &mut Io) {
         let is_linked = self.is_subscribed && self.publisher.is_some();
         let who = self.cluster.who();
@@ -76,7 +76,7 @@ impl ClusterState {
     }
 }
 
-const AWAY: &[u8] = b"* the other servers are away; what is said is kept for them";
+const AWAY: &[u8] = b"* the other servers are away; lines are kept for them";
 const BACK: &[u8] = b"* the other servers are back";
 
 struct ClusterMember;
@@ -113,21 +113,21 @@ impl Handler<ClusterState> for ClusterMember {
 
 const USAGE: &str = "usage: chat_cluster [options] LISTEN_ADDR REDIS_ADDR [CHANNEL]
 
-CHANNEL is the name of the room, chat by default.
+CHANNEL is the name of the room (default chat).
 
-  --redis-timeout SECONDS   a Redis that says nothing for so long is away (default 10)";
+  --redis-timeout SECONDS   longest silence of Redis before it counts as away (default 10)";
 
-/// What was typed.
+/// The arguments of the command line.
 struct ClusterArgs {
     plain: Vec<String>,
     redis_timeout: Duration,
 }
 
 impl ClusterArgs {
-    /// An error names the culprit.
+    /// Parses the arguments. An error names the wrong one.
     fn parse(words: impl Iterator<Item = OsString>) -> Result<ClusterArgs, String> {
         let mut words =
-            words.map(|word| word.into_string().map_err(|word| format!("{word:?} is no text")));
+            words.map(|word| word.into_string().map_err(|word| format!("{word:?} is not UTF-8")));
         let mut parsed = ClusterArgs { plain: Vec::new(), redis_timeout: Duration::from_secs(10) };
         while let Some(word) = words.next().transpose()? {
             match word.as_str() {
@@ -145,7 +145,7 @@ impl ClusterArgs {
         if (2..=3).contains(&parsed.plain.len()) {
             Ok(parsed)
         } else {
-            Err("two addresses are needed, and perhaps a channel".into())
+            Err("expected LISTEN_ADDR, REDIS_ADDR and at most a channel".into())
         }
     }
 }
@@ -158,7 +158,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// The one way to standard error, which may be closed or full: then nothing is said.
+/// Writes to standard error. A closed or full one is no reason to stop.
 fn print_error(what: &str) {
     let _ = writeln!(io::stderr(), "chat_cluster: {what}");
 }
@@ -166,7 +166,7 @@ fn print_error(what: &str) {
 fn serve(words: &ClusterArgs) -> io::Result<()> {
     let mut plain = words.plain.iter().map(String::as_str);
     let (addr, redis) = (plain.next().unwrap_or_default(), plain.next().unwrap_or_default());
-    // The name is looked up anew for each attempt, since Redis may come back elsewhere.
+    // The name is looked up for each attempt, because Redis may move.
     let redis_addr = Connect::to(redis)?;
     let shared = ClusterState {
         members: BTreeSet::new(),
@@ -186,13 +186,13 @@ fn serve(words: &ClusterArgs) -> io::Result<()> {
         .start(&mut server)?;
     with_backoff(Reconnect::new(redis_addr, |_| Some(Publisher::default()))?).start(&mut server)?;
     if let Some(addr) = server.io().local_addr(listener) {
-        // Whoever does not read it is served all the same.
+        // A closed standard output is no reason to stop.
         let _ = writeln!(io::stdout(), "listening {addr}");
     }
     server.serve_forever()
 }
 
-/// People wait: a second is the longest pause.
+/// Pauses of a second at most, because people wait.
 fn with_backoff<F>(connection: Reconnect<F>) -> Reconnect<F> {
     connection.initial_backoff(Duration::from_millis(50)).max_backoff(Duration::from_secs(1))
 }

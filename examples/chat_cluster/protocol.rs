@@ -1,15 +1,15 @@
-//! What is said to Redis and what it says: bytes only.
+//! The part of RESP that this example needs, without any socket.
 
 use std::io;
 
 use socketserver::Input;
 
-/// Bytes of one message; ours are far shorter.
+/// Longest message in bytes; those of this example are far shorter.
 const MAX_MESSAGE: usize = 64 << 10;
-/// Bytes of a line that is no message.
+/// Longest line in bytes.
 pub(crate) const MAX_LINE: usize = 1_024;
 
-/// A command as Redis takes it.
+/// Encodes a command.
 pub(crate) fn encode(words: &[&[u8]]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
@@ -20,10 +20,10 @@ pub(crate) fn encode(words: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// The next message, which has three parts: what it is, its channel, and a text or a number. The
-/// answer to a `PING` has two: what it is, and a text.
+/// Parses the next message: kind, channel, and a text or a number; the answer to `PING` has a kind
+/// and a text. `None` if it is not complete.
 pub(crate) fn message<'a>(input: &mut Input<'a>) -> io::Result<Option<[&'a [u8]; 3]>> {
-    // A look at what is there; it is taken only when it is complete.
+    // Parsed in a second view of the input, because an incomplete message must stay in the input.
     let mut ahead = Input::new(input.peek());
     let Some(head) = ahead.take_line(MAX_LINE)? else { return Ok(None) };
     let count = match head {
@@ -55,6 +55,6 @@ pub(crate) fn message<'a>(input: &mut Input<'a>) -> io::Result<Option<[&'a [u8];
 }
 
 pub(crate) fn unexpected(line: &[u8]) -> io::Error {
-    let what = format!("Redis said {:?}", String::from_utf8_lossy(line));
+    let what = format!("unexpected answer {:?}", String::from_utf8_lossy(line));
     io::Error::new(io::ErrorKind::InvalidData, what)
 }

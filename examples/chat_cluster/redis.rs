@@ -1,5 +1,5 @@
-//! The two connections to Redis: one is told what is published, the other publishes. A connection
-//! that has subscribed may do nothing else, so there are two.
+//! The two connections to Redis, one that subscribes and one that publishes, because a subscriber
+//! may send no other commands.
 
 use std::io;
 
@@ -10,11 +10,11 @@ use crate::protocol::{MAX_LINE, encode, message, unexpected};
 
 type Cx<'a> = Context<'a, ClusterState>;
 
-/// Whether Redis still answers: it is asked again and again, twice within the time it has.
+/// Checks that Redis is alive by a `PING` twice in the timeout.
 #[derive(Default)]
 struct Ping {
     is_asked: bool,
-    /// Whether anything has come since it was asked last.
+    /// Whether bytes were received since the last `PING`.
     is_answered: bool,
 }
 
@@ -23,10 +23,10 @@ impl Ping {
         cx.set_timer(cx.shared.redis_timeout / 2);
     }
 
-    /// It is time to ask again.
+    /// Sends the next `PING`. `Err` if the last one was not answered.
     fn due(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
         if self.is_asked && !self.is_answered {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer to PING"));
         }
         *self = Ping { is_asked: true, is_answered: false };
         cx.send(&encode(&[b"PING"]));
@@ -94,7 +94,7 @@ impl Handler<ClusterState> for Publisher {
         Ok(())
     }
 
-    /// Redis says how many have heard each message, which says nothing about who.
+    /// Redis replies the count of subscribers, which does not help here.
     fn handle(&mut self, _cx: &mut Cx<'_>, input: &mut Input<'_>) -> io::Result<()> {
         self.ping.is_answered = true;
         while let Some(line) = input.take_line(MAX_LINE)? {
@@ -105,13 +105,14 @@ impl Handler<ClusterState> for Publisher {
         Ok(())
     }
 
-    /// Not all that was to be published was; who missed it will ask for it.
+    /// Messages may have been dropped while the output was congested; servers that missed one
+    /// request it.
     fn drained(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
         cx.shared.compare(cx.io);
         Ok(())
     }
 
-    /// It stays as long as there are members whose last words it has to pass on.
+    /// Stays open while there are members whose last lines it has to publish.
     fn shutdown(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
         cx.shared.close_after_last_member(cx.io);
         Ok(())
@@ -135,7 +136,8 @@ impl ClusterState {
         }
     }
 
-    /// While Redis is away, or slow, nothing is published: it is kept, and asked for later.
+    /// Publishes a message, unless Redis is away or congested; other servers request a line they
+    /// missed.
     pub(crate) fn publish(&mut self, io: &mut Io, message: &[u8]) {
         if let Some(publisher) = self.publisher.filter(|publisher| !io.is_congested(*publisher)) {
             io.send(publisher, &encode(&[b"PUBLISH", self.channel.as_bytes(), message]));

@@ -1,10 +1,10 @@
-//! Why Redis is away, told once for each reason and not once for each attempt.
+//! Reports why Redis is away, once for each reason and not for each attempt.
 
 use std::io;
 
 use crate::print_error;
 
-/// Reasons that are remembered while Redis is away; one more is told each time it comes.
+/// Reasons remembered while Redis is away; further ones are reported each time.
 const MAX_REASONS: usize = 16;
 
 pub(crate) struct RedisErrors {
@@ -17,16 +17,16 @@ impl RedisErrors {
         RedisErrors { redis: redis.into(), reported: Vec::new() }
     }
 
-    /// A connection to Redis has come to its end.
+    /// Reports the end of a connection to Redis.
     pub(crate) fn report(&mut self, outcome: &io::Result<()>) {
         let reason = match outcome {
-            Ok(()) => "it ended the connection".to_string(),
+            Ok(()) => "it closed the connection".to_string(),
             Err(error) => error.to_string(),
         };
         if self.reported.contains(&reason) {
             return;
         }
-        print_error(&format!("Redis at {}: {reason}; trying on", self.redis));
+        print_error(&format!("Redis at {}: {reason}; trying again", self.redis));
         if self.reported.len() < MAX_REASONS {
             self.reported.push(reason);
         }

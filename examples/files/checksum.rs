@@ -1,4 +1,4 @@
-//! The checksum of what lies in a file, taken up in steps: no worker is held for longer than one.
+//! The checksum of a file, computed in steps, so that a worker thread is busy for one step only.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,7 +7,7 @@ use std::io::{self, Read};
 const STEP: usize = 8 << 20;
 const PIECE: usize = 256 << 10;
 
-/// A file that is being read from its beginning.
+/// A file being read from its start.
 pub(crate) struct ChecksumReader {
     file: File,
     hasher: Box<blake3::Hasher>,
@@ -19,7 +19,7 @@ impl ChecksumReader {
         ChecksumReader { file, hasher: Box::default(), len: 0 }
     }
 
-    /// One step; `true` when the end of the file was reached.
+    /// Reads one step; returns `true` at the end of the file.
     pub(crate) fn step(&mut self) -> io::Result<bool> {
         let mut piece = vec![0; PIECE];
         for _ in 0..STEP / PIECE {
@@ -37,7 +37,7 @@ impl ChecksumReader {
         self.hasher.finalize().to_hex().as_str() == checksum
     }
 
-    /// The file, behind what was read, and the checksum so far.
+    /// Returns the file at its end, the checksum's state and the length.
     pub(crate) fn end(self) -> (File, Box<blake3::Hasher>, u64) {
         (self.file, self.hasher, self.len)
     }

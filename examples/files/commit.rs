@@ -1,21 +1,22 @@
-//! How a complete file gets its name: in one step, and never over a file of somebody else.
+//! Gives a complete file its name, in one step and without replacing another file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Gives `partial` the name `goal`. Fails with [`io::ErrorKind::AlreadyExists`] when something has
+/// Renames `partial` to `goal`. Fails with [`io::ErrorKind::AlreadyExists`] if there is a file with
 /// that name.
 pub(crate) fn commit_new(partial: &Path, goal: &Path) -> io::Result<()> {
     match fs::hard_link(partial, goal) {
         Ok(()) => fs::remove_file(partial),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-        // Not every file system has links (FAT, exFAT, many in user space), or gives them to everybody.
+        // Some file systems have no hard links (FAT, exFAT, many in user space), others restrict
+        // them.
         Err(_) => rename_new(partial, goal),
     }
 }
 
-/// As link(2) does, this never replaces; see rename(2), `RENAME_NOREPLACE`.
+/// Like link(2) this never replaces a file; see rename(2), `RENAME_NOREPLACE`.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn rename_new(partial: &Path, goal: &Path) -> io::Result<()> {
     use nix::errno::Errno;
@@ -32,8 +33,8 @@ fn rename_new(partial: &Path, goal: &Path) -> io::Result<()> {
     rename_over_own(partial, goal)
 }
 
-/// Where the system has neither: takes the name with an empty file, which nobody else can have put
-/// there, and replaces that. Between the two steps the name shows an empty file.
+/// For systems with neither: creates an empty file with `O_EXCL`, which no other process can own,
+/// and replaces it. Between the two steps the file is empty.
 fn rename_over_own(partial: &Path, goal: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).open(goal)?;
     fs::rename(partial, goal).inspect_err(|_| {
@@ -41,7 +42,7 @@ fn rename_over_own(partial: &Path, goal: &Path) -> io::Result<()> {
     })
 }
 
-/// A name is safe once its directory is.
+/// A new name survives a crash only after its directory is synced.
 pub(crate) fn sync_dir_of(goal: &Path) -> io::Result<()> {
     File::open(goal.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -1,18 +1,17 @@
-//! Uploads done right: `cargo run --example files -- serve DIR 127.0.0.1:7000` keeps what `cargo run
-//! --example files -- put FILE 127.0.0.1:7000` sends, whole and under its name, or not at all.
+//! Uploads that are complete or not there: `cargo run --example files -- serve DIR 127.0.0.1:7000`
+//! is the server, `cargo run --example files -- put FILE 127.0.0.1:7000` the client.
 //!
-//! The technique: work that blocks, with back-pressure. Every touch of the disk is handed to a
-//! worker with [`socketserver::Context::offload`], and the connection is paused until it is done, so
-//! each upload has at most one piece of work and one piece of data under way: memory is bounded, and
-//! a slow disk slows only those who write to it.
+//! The technique: blocking work with back-pressure. All disk access runs in worker threads
+//! ([`socketserver::Context::offload`]), and the connection is paused meanwhile. So each upload has
+//! at most one job and one piece of data in memory, and a slow disk delays only its own clients.
 //!
-//! The protocol, in lines. The client says `put NAME SIZE BLAKE3 new|replace`, NAME being any bytes
-//! that are fit for a file. The server answers `have N`, the client sends the file from byte N on,
-//! the server answers `done`. At any time it may say `wait` (the disk is slow, nothing is wrong),
-//! `busy` and why (try again later) or `error` and why. The end is idempotent: whoever announces a
-//! content that has the name already is answered `have SIZE` and `done`, so a client that lost the
-//! `done` asks again. The checksum is BLAKE3 because it is safe against forgery, has no rival in
-//! speed, and its crate is kept by its authors.
+//! The protocol, in lines: the client sends `put NAME SIZE BLAKE3 new|replace`, where NAME is any
+//! bytes that [`name::check`] accepts. The server answers `have N`, the client sends the file from
+//! byte N, the server answers `done`. At any time the server may send `wait` (the disk is slow),
+//! `busy REASON` (retry later) or `error REASON`. Uploads are idempotent: a file with the same
+//! content is answered with `have SIZE` and `done`, so a client that missed the `done` sends its
+//! request again. The checksum is BLAKE3, because it resists forgery, is the fastest such hash, and
+//! its authors maintain its crate.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -44,18 +43,18 @@ const USAGE: &str = "usage: files serve DIR LISTEN_ADDR [--keep SECONDS] [--unfi
                    [--unfinished-bytes BYTES]
        files put FILE ADDR [--as NAME] [--replace] [--timeout SECONDS]
 
-serve  keeps uploads in DIR; an unfinished one is kept for a day, or --keep, to be resumed; of all
-       unfinished ones no more than 1000 files (--unfinished) and 64 GiB (--unfinished-bytes) are
-       kept, those included that are under way, and fewer when the disk is full: the oldest goes
-put    uploads FILE, as NAME if one is given, and resumes one that was cut; gives up on a server that
-       says nothing, and takes nothing of what is on its way, for a minute, or --timeout; exits with 0
-       once the file is kept, with 1 when it is not, with 2 when it was asked wrongly
+serve  stores uploads in DIR. An unfinished upload can be resumed for --keep SECONDS (default: a
+       day). At most --unfinished FILES (default 1000) and --unfinished-bytes BYTES (default 64 GiB)
+       of unfinished uploads are kept, running ones included, and fewer if the disk is full: the
+       oldest is removed first.
+put    uploads FILE, under NAME if --as is given, and resumes an interrupted upload. Fails if the
+       server neither replies nor acknowledges bytes for --timeout SECONDS (default 60). Exits with
+       0 if the file is stored, with 1 if it is not, with 2 for a wrong argument.
 
-A name may be of any bytes, 180 at most, but for what some system or reader would take for another one:
-it does not begin with a dot or a space, does not end with one, has no \\ / : * ? \" < > | and no
-character that is not seen (a newline, a tab), and is no name of a device (CON, COM1).";
+A name is at most 180 bytes. It must not start or end with a dot or a space, contain \\ / : * ? \" < > |
+or an invisible character (a newline, a tab), or be the name of a device (CON, COM1).";
 
-/// What was typed.
+/// The arguments of the command line.
 struct FilesArgs {
     plain: Vec<OsString>,
     keep: Duration,
@@ -66,7 +65,7 @@ struct FilesArgs {
 }
 
 impl FilesArgs {
-    /// An error names the culprit.
+    /// Parses the arguments. An error names the wrong one.
     fn parse(mut words: impl Iterator<Item = OsString>) -> Result<FilesArgs, String> {
         let (day, minute) = (Duration::from_secs(86_400), Duration::from_secs(60));
         let mut parsed = FilesArgs {
@@ -101,13 +100,13 @@ fn seconds(option: &str, word: &OsString) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds))
 }
 
-/// A whole number, 1 or more.
+/// Parses a whole number, 1 or more.
 fn count<N: FromStr + PartialOrd + From<u8>>(option: &str, word: &OsString) -> Result<N, String> {
     let count = word.to_str().and_then(|word| word.parse().ok()).filter(|n| *n >= N::from(1));
     count.ok_or_else(|| format!("{option} takes a whole number, 1 or more"))
 }
 
-/// The one way to standard error, which may be closed or full: then nothing is said.
+/// Writes to standard error. A closed or full one is no reason to stop.
 fn print_error(what: &str) {
     let line: String = what.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     let _ = writeln!(std::io::stderr(), "files: {line}");
@@ -118,10 +117,10 @@ fn main() -> ExitCode {
         let words =
             FilesArgs::parse(words.iter().cloned()).map_err(|culprit| name::bad(&culprit))?;
         let [what, path, addr] = words.plain.as_slice() else {
-            return Err(name::bad("it takes serve DIR LISTEN_ADDR, or put FILE ADDR"));
+            return Err(name::bad("expected serve DIR LISTEN_ADDR or put FILE ADDR"));
         };
         let Some(addr) = addr.to_str() else {
-            return Err(name::bad(&format!("{addr:?} is not UTF-8, as an address is")));
+            return Err(name::bad(&format!("invalid address {addr:?}: not UTF-8")));
         };
         match what.to_str() {
             Some("serve") => serve::serve(Path::new(path), addr, words.keep, words.limits),
@@ -133,7 +132,7 @@ fn main() -> ExitCode {
                 };
                 put::put(Path::new(path), addr, options)
             }
-            _ => Err(name::bad(&format!("{what:?} is neither serve nor put"))),
+            _ => Err(name::bad(&format!("unknown command {what:?}; use serve or put"))),
         }
     })
 }

@@ -1,4 +1,5 @@
-//! A file that is not complete: beside its goal, under a name that shows it. Everything here blocks.
+//! A partial file: beside its goal, under a name of its own, until it is complete. Everything here
+//! blocks.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -14,44 +15,44 @@ use super::commit::{commit_new, sync_dir_of};
 use super::name::{CHECKSUM_DIGITS, PutRequest, is_checksum};
 use super::unfinished::{Claim, UnfinishedUploads, is_full};
 
-/// What has come of one file so far.
+/// The received part of one upload.
 pub(crate) struct Partial {
     request: PutRequest,
     goal: PathBuf,
     path: PathBuf,
     check: Option<PendingCheck>,
-    /// `None` until the first byte comes.
+    /// `None` before the first byte.
     file: Option<File>,
     hasher: Box<blake3::Hasher>,
     len: u64,
     claim: Claim,
 }
 
-/// What is read before more is taken.
+/// A file to be read before more is received.
 enum PendingCheck {
-    /// The file that has the name already: perhaps it is the one that is announced.
+    /// The file with the goal's name, which may have the requested content.
     Goal(ChecksumReader),
-    /// What an earlier upload of the same content has left.
+    /// The partial file of an earlier upload of the same content.
     Rest(ChecksumReader),
 }
 
-/// How far an upload has come.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum CheckProgress {
-    /// [`Partial::step`] has to be called once more.
+    /// [`Partial::step`] must be called again.
     Checking,
-    /// More of the content can be appended.
+    /// Content can be appended.
     Ready,
-    /// This content has its name already.
+    /// The goal has this content.
     Kept,
 }
 
-/// What a partial file's name begins and ends with; no goal's does. Between them are the name of the
-/// goal, a dot and the whole checksum: who does not know the content cannot go on with it.
+/// Start and end of a partial file's name, which no goal has. Between them are the goal's name, a
+/// dot and the checksum, so that only a client that knows the content can resume it.
 const PREFIX: &[u8] = b".";
 const SUFFIX: &[u8] = b".part";
 
-/// The goal's name, if this is what [`Partial`] calls its files.
+/// Returns the goal's name of a partial file; `None` for another file.
 pub(crate) fn goal_of(file_name: &OsStr) -> Option<&OsStr> {
     let inner = file_name.as_bytes().strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
     let (name, checksum) = inner.split_at_checked(inner.len().checked_sub(CHECKSUM_DIGITS + 1)?)?;
@@ -66,8 +67,8 @@ fn file_name_of(request: &PutRequest) -> OsString {
 }
 
 impl Partial {
-    /// Goes on where an earlier upload of the same content was cut, or begins. Nothing is created
-    /// before there is a byte to be kept.
+    /// Resumes an earlier upload of the same content, or begins a new one. Creates no file before
+    /// there is a byte to write.
     pub(crate) fn open(
         request: PutRequest,
         unfinished: &Arc<UnfinishedUploads>,
@@ -76,11 +77,13 @@ impl Partial {
         let goal = unfinished.dir().join(&request.name);
         let path = unfinished.dir().join(file_name_of(&request));
         let check = match fs::symlink_metadata(&goal) {
-            Ok(found) if !found.is_file() => return Err(exists("it exists and is no plain file")),
+            Ok(found) if !found.is_file() => {
+                return Err(exists("the name belongs to something other than a regular file"));
+            }
             Ok(found) if found.len() == request.size => {
                 Some(PendingCheck::Goal(ChecksumReader::of(read_only(&goal)?)))
             }
-            Ok(_) if !request.replace => return Err(exists("it exists already")),
+            Ok(_) if !request.replace => return Err(exists("the file exists already")),
             Ok(_) => None,
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
@@ -103,7 +106,7 @@ impl Partial {
 
     fn open_partial_file(&mut self) -> io::Result<()> {
         if self.request.size > self.claim.unfinished().limits().bytes {
-            let what = "it is larger than all that may be unfinished here";
+            let what = "the file is larger than the limit of unfinished uploads";
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
         }
         let file =
@@ -114,7 +117,7 @@ impl Partial {
             };
         let found = file.metadata()?;
         if !found.is_file() || found.nlink() != 1 {
-            return Err(exists("its partial file is no plain file of its own"));
+            return Err(exists("the partial file is not a regular file with one link"));
         }
         let is_too_long = found.len() > self.request.size;
         if is_too_long {
@@ -125,7 +128,7 @@ impl Partial {
         Ok(())
     }
 
-    /// One step of what has to be read before more is taken.
+    /// Reads one step of an existing file.
     pub(crate) fn step(&mut self) -> io::Result<CheckProgress> {
         match self.check.take() {
             None => Ok(CheckProgress::Ready),
@@ -137,7 +140,7 @@ impl Partial {
                     self.claim.unfinished().forget(self.file_name());
                     return Ok(CheckProgress::Kept);
                 } else if !self.request.replace {
-                    return Err(exists("it exists already, with another content"));
+                    return Err(exists("the file exists already, with other content"));
                 } else {
                     self.open_partial_file()?;
                 }
@@ -186,7 +189,7 @@ impl Partial {
         self.path.file_name().unwrap_or_default()
     }
 
-    /// The partial file is there, and so long, or about to be.
+    /// Records that the partial file has this length, or will have.
     fn note(&self, len: u64) {
         self.claim.unfinished().note(self.file_name(), len, SystemTime::now());
     }
@@ -216,16 +219,16 @@ impl Partial {
         Ok(())
     }
 
-    /// What fills the disk is not kept to be resumed: until then nobody else could upload anything.
+    /// Removes a file that filled the disk, because keeping it would block all other uploads.
     fn discard_if_full(&self, error: &io::Error) {
         if is_full(error) {
-            // Whatever the reason is that it stays, there is nothing more to be done about it.
+            // If removing fails, there is nothing else to try.
             let _ = fs::remove_file(&self.path);
             self.claim.unfinished().forget(self.file_name());
         }
     }
 
-    /// All has come: checks it, sees it safe on the disk, and gives it its name in one step.
+    /// Completes the upload: verifies the checksum, syncs the file, and renames it.
     pub(crate) fn commit(mut self) -> io::Result<()> {
         let kept = self.rename_to_goal().inspect_err(|error| self.discard_if_full(error));
         if fs::symlink_metadata(&self.path).is_err() {
@@ -238,14 +241,14 @@ impl Partial {
         self.file()?;
         if self.hasher.finalize().to_hex().as_str() != self.request.checksum {
             fs::remove_file(&self.path)?;
-            let what = "the checksum does not match; nothing of it was kept";
+            let what = "the checksum does not match; the upload was discarded";
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
         self.file()?.sync_all()?;
         if self.request.replace {
             fs::rename(&self.path, &self.goal)?;
         } else if let Err(error) = commit_new(&self.path, &self.goal) {
-            // Perhaps it is this very content that somebody has put there meanwhile.
+            // Another process may have created a file with this content.
             let is_it = error.kind() == io::ErrorKind::AlreadyExists && self.goal_has_content()?;
             return if is_it { self.finish_kept() } else { Err(error) };
         }
@@ -261,7 +264,7 @@ impl Partial {
         Ok(check.is_of(&self.request.checksum))
     }
 
-    /// Nothing is left to do but to remove what was left of this upload.
+    /// Removes the partial file, because the goal has the content.
     fn finish_kept(&self) -> io::Result<()> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -270,7 +273,7 @@ impl Partial {
     }
 }
 
-/// A link would lead elsewhere, and a FIFO would wait for its other end.
+/// A symbolic link would lead elsewhere, and opening a FIFO would block.
 const FLAGS: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
 
 fn read_only(path: &Path) -> io::Result<File> {

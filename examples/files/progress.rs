@@ -1,4 +1,4 @@
-//! A line on the terminal that is written again and again; nothing where there is no terminal.
+//! The progress line on a terminal; nothing if standard error is no terminal.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ pub(crate) struct ProgressLine<'a> {
 
 impl ProgressLine<'_> {
     pub(crate) fn new(from: u64, request: &PutRequest) -> ProgressLine<'_> {
-        // A terminal that cannot go back to the beginning of a line would fill up with them.
+        // A terminal without carriage return would print line after line.
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let is_shown = io::stderr().is_terminal() && !is_dumb;
         ProgressLine { request, from, began: Instant::now(), shown: None, is_shown }
@@ -32,7 +32,8 @@ impl ProgressLine<'_> {
         let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         let speed = (sent - self.from) / 1_000 / millis;
         let end = if sent == *size { "\n" } else { "" };
-        // Asked each time: it may have been resized. In the last column the cursor may wrap.
+        // Queried each time, because the terminal may be resized. The last column is left free,
+        // because the cursor may wrap in it.
         let columns = terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| width.0);
         let width = usize::from(columns.unwrap_or(80)).saturating_sub(1);
         let line = line(&name.to_string_lossy(), percent, speed, width);
@@ -40,7 +41,8 @@ impl ProgressLine<'_> {
     }
 }
 
-/// As much as goes into `width`: the figures first, then the name, cut if it must be, then the bar.
+/// Formats the line for `width` columns: figures first, then the name, cut if necessary, then the
+/// bar.
 fn line(name: &str, percent: u64, speed: u64, width: usize) -> String {
     let figures = format!("{percent:3} % {speed} MB/s ");
     let done = "#".repeat(usize::try_from(percent / 4).unwrap_or(25));

@@ -1,4 +1,4 @@
-//! The client: straight-line code on a blocking socket, with a thread that hears the answers.
+//! The client: sequential code on a blocking socket, and a thread that reads the replies.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,34 +14,34 @@ use super::progress::ProgressLine;
 use super::reply_reader::{ReplyReader, not_understood};
 
 const PIECE: usize = 256 << 10;
-/// Before each time it goes on by itself, after it was cut or while another upload has the name.
+/// Pauses before a retry, after a disconnect or `busy`.
 const RETRY_DELAYS: [Duration; 4] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
     Duration::from_secs(4),
     Duration::from_secs(8),
 ];
-/// How often a write that waits looks what the server says.
+/// How often a blocked write checks for replies.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(crate) struct PutOptions {
-    /// The name there, if it is to be another one than here.
+    /// The name on the server, if it differs from the file's.
     pub(crate) name: Option<OsString>,
     pub(crate) replace: bool,
-    /// How long the server may say nothing and take nothing.
+    /// Longest time without a reply and without progress of the output.
     pub(crate) timeout: Duration,
 }
 
 pub(crate) fn put(path: &Path, addr: &str, options: PutOptions) -> io::Result<()> {
     let PutOptions { name, replace, timeout } = options;
     let name = name.or_else(|| path.file_name().map(OsString::from));
-    let name = name.ok_or_else(|| bad("the file has no name of its own; give one with --as"))?;
+    let name = name.ok_or_else(|| bad("the path has no file name; set one with --as"))?;
     check(&name)?;
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", shown(path)));
-    // A pipe cannot be read twice, and a device may have no end; to open one may wait for ever.
+    // A FIFO cannot be read twice, and a device may have no end; opening one may block.
     if !std::fs::metadata(path).map_err(named)?.is_file() {
-        return Err(bad(&format!("{}: it is no regular file", shown(path))));
+        return Err(bad(&format!("{}: not a regular file", shown(path))));
     }
     let mut file = File::open(path).map_err(named)?;
     let mut hasher = blake3::Hasher::new();
@@ -50,7 +50,7 @@ pub(crate) fn put(path: &Path, addr: &str, options: PutOptions) -> io::Result<()
     let request = PutRequest { name, size, checksum, replace };
     for pause in RETRY_DELAYS {
         match upload(&mut file, addr, &request, timeout) {
-            Err(error) if is_temporary(&error) => print_error(&format!("{error}; once more")),
+            Err(error) if is_temporary(&error) => print_error(&format!("{error}; trying again")),
             ended => return ended,
         }
         thread::sleep(pause);
@@ -58,13 +58,13 @@ pub(crate) fn put(path: &Path, addr: &str, options: PutOptions) -> io::Result<()
     upload(&mut file, addr, &request, timeout)
 }
 
-/// As it is, or, where it is no text, in quotes with its odd bytes escaped.
+/// Returns a path as text, or quoted and escaped if it is not UTF-8.
 pub(crate) fn shown(path: &Path) -> String {
     path.to_str().map_or_else(|| format!("{path:?}"), str::to_string)
 }
 
-/// Whether it may be otherwise soon. What came of the upload is not known when it was cut, and need
-/// not be: the server knows the content by its checksum.
+/// Whether a retry may succeed. A retry after a disconnect is safe, because the server recognises
+/// content by its checksum.
 fn is_temporary(error: &io::Error) -> bool {
     is_disconnect(error) || error.kind() == io::ErrorKind::ResourceBusy
 }
@@ -81,13 +81,13 @@ fn upload(file: &mut File, addr: &str, request: &PutRequest, timeout: Duration) 
     stream.set_write_timeout(Some(WRITE_TIMEOUT.min(timeout)))?;
     let mut replies = ReplyReader::of(&stream, timeout)?;
     let sent = exchange(file, &mut stream, request, &mut replies);
-    // So ends the thread that hears, too.
+    // Also ends the thread that reads.
     let _ = stream.shutdown(std::net::Shutdown::Both);
     sent
 }
 
 fn connect(addr: &str, timeout: Duration) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
     for addr in addr.to_socket_addrs()? {
         match TcpStream::connect_timeout(&addr, timeout) {
             Ok(stream) => return Ok(stream),
@@ -108,7 +108,7 @@ fn exchange(
     let have = have.strip_prefix("have ").and_then(|have| have.parse::<u64>().ok());
     let have = have.filter(|have| *have <= request.size).ok_or_else(not_understood)?;
     match send(file, have, stream, request, replies) {
-        // What the server said says more than that it does not listen any more.
+        // The server's reply is more specific than the failed write.
         Err(error) if is_disconnect(&error) => {
             return Err(replies.next_reply().err().unwrap_or(error));
         }
@@ -117,7 +117,7 @@ fn exchange(
     if replies.next_reply()? == "done" { Ok(()) } else { Err(not_understood()) }
 }
 
-/// Sends the file from byte `from` on, unless the server objects.
+/// Sends the file from byte `from` until the server objects.
 fn send(
     file: &mut File,
     from: u64,
@@ -133,12 +133,12 @@ fn send(
         let most = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
         let n = file.read(piece.get_mut(..most).unwrap_or_default())?;
         if n == 0 {
-            return Err(io::Error::other("the file became shorter meanwhile"));
+            return Err(io::Error::other("the file was truncated while it was read"));
         }
         write(stream, piece.get(..n).unwrap_or_default(), replies)?;
         left -= n as u64;
         progress.show(request.size - left);
-        // Once all is sent the next answer is the last, and may be there already.
+        // After the last byte the next reply is the last one, and may be received already.
         if left > 0 && replies.try_reply()?.is_some() {
             return Err(not_understood());
         }
@@ -146,7 +146,7 @@ fn send(
     Ok(())
 }
 
-/// Writes all of it, as long as something is taken or the server says that it takes a while.
+/// Writes all bytes, while some are taken or the server sends `wait`.
 fn write(stream: &mut TcpStream, mut bytes: &[u8], replies: &mut ReplyReader) -> io::Result<()> {
     while !bytes.is_empty() {
         match stream.write(bytes) {
@@ -156,7 +156,7 @@ fn write(stream: &mut TcpStream, mut bytes: &[u8], replies: &mut ReplyReader) ->
                 replies.note_write();
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // SO_SNDTIMEO: nothing was written in that time.
+            // `SO_SNDTIMEO`: nothing was written in this time.
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
             {

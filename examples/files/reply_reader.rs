@@ -1,4 +1,4 @@
-//! What the server says, heard by a thread of its own while the client sends.
+//! The server's replies, read in a thread of their own while the client sends.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::TcpStream;
@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 use super::name::MAX_LINE;
 use super::unacknowledged::Unacknowledged;
 
-/// Lines that were heard and not looked at yet; with more the thread waits.
+/// Lines received ahead; with more the thread blocks.
 const MAX_LINES: usize = 2;
 
 pub(crate) struct ReplyReader {
     lines: Receiver<io::Result<String>>,
     stream: TcpStream,
     timeout: Duration,
-    /// When something was last heard, or written, or seen to be taken.
+    /// When a line was received, bytes were written, or the server acknowledged some.
     active_at: Instant,
     unacknowledged: Unacknowledged,
 }
 
 impl ReplyReader {
-    /// Of a server that is to say something within `timeout`, again and again.
+    /// Starts the thread; `timeout` is the longest time without any progress.
     pub(crate) fn of(stream: &TcpStream, timeout: Duration) -> io::Result<ReplyReader> {
         let (stream, mut reader) = (stream.try_clone()?, BufReader::new(stream.try_clone()?));
         let (sender, lines) = mpsc::sync_channel(MAX_LINES);
@@ -38,8 +38,8 @@ impl ReplyReader {
         Ok(ReplyReader { lines, stream, timeout, active_at: Instant::now(), unacknowledged })
     }
 
-    /// Waits for the next answer; how long may be, as long as the server says so, or takes what is on
-    /// its way.
+    /// Waits for the next reply. The timeout starts again with each `wait`, and while the server
+    /// acknowledges bytes.
     pub(crate) fn next_reply(&mut self) -> io::Result<String> {
         loop {
             match self.lines.recv_timeout(self.timeout.saturating_sub(self.active_at.elapsed())) {
@@ -54,7 +54,7 @@ impl ReplyReader {
         }
     }
 
-    /// What was heard meanwhile; `None` when there is nothing but a word of patience.
+    /// Returns a reply that was received; `None` if there is none but `wait`.
     pub(crate) fn try_reply(&mut self) -> io::Result<Option<String>> {
         loop {
             match self.lines.try_recv() {
@@ -69,19 +69,19 @@ impl ReplyReader {
         }
     }
 
-    /// Something was written.
+    /// Restarts the timeout after a write.
     pub(crate) fn note_write(&mut self) {
         self.active_at = Instant::now();
         self.unacknowledged.reset();
     }
 
-    /// Fails when nothing was heard, and nothing moved, for too long.
+    /// Fails if the timeout expired without a reply and without an acknowledgement.
     pub(crate) fn check_timeout(&mut self) -> io::Result<()> {
         if self.active_at.elapsed() < self.timeout {
             return Ok(());
         }
         if !self.unacknowledged.has_shrunk(&self.stream) {
-            let what = format!("the server has said nothing for {} s", self.timeout.as_secs());
+            let what = format!("no reply from the server for {} s", self.timeout.as_secs());
             return Err(io::Error::new(io::ErrorKind::TimedOut, what));
         }
         self.active_at = Instant::now();
@@ -99,7 +99,7 @@ impl ReplyReader {
     }
 }
 
-/// `None` at the end.
+/// `None` at EOF.
 fn next_line(reader: &mut BufReader<TcpStream>) -> io::Result<Option<String>> {
     let mut line = Vec::new();
     reader.take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
@@ -112,9 +112,12 @@ fn next_line(reader: &mut BufReader<TcpStream>) -> io::Result<Option<String>> {
 }
 
 fn ended() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the server ended the connection")
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection")
 }
 
 pub(crate) fn not_understood() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the server is none for files")
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "unexpected reply; the server does not speak this protocol",
+    )
 }

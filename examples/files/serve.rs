@@ -1,4 +1,4 @@
-//! The server: a directory, and who uploads into it.
+//! The server of a directory.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -16,16 +16,16 @@ use super::sweep::sweep;
 use super::unfinished::{UnfinishedLimits, UnfinishedUploads};
 use super::upload::{Upload, WorkResult};
 
-/// What all uploads share.
+/// The state shared by all uploads.
 pub(crate) struct UploadState {
     pub(crate) unfinished: Arc<UnfinishedUploads>,
-    /// What workers brought back, until the next callback of that connection.
+    /// Results of workers, by connection, until its timer fires.
     pub(crate) done: HashMap<SocketId, io::Result<WorkResult>>,
 }
 
-/// Each has at most one piece of work under way, so `Options::offload_queue` is never met.
+/// Each upload has at most one job, so `Options::offload_queue` is never full.
 const MAX_UPLOADS: usize = 512;
-/// How long a stop waits for uploads that are under way.
+/// Time that a shutdown gives to uploads.
 const GRACE: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -48,18 +48,18 @@ pub(crate) fn serve(
     thread::Builder::new().name("sweep".into()).spawn(move || sweep_for_ever(&unfinished, keep))?;
     stop_on_signals(&mut server, GRACE)?;
     if let Some(addr) = server.io().local_addr(listener) {
-        // Whoever does not read it is served all the same.
+        // A closed standard output is no reason to stop.
         let _ = writeln!(io::stdout(), "listening tcp {addr}");
     }
     server.serve_forever()
 }
 
-/// Looks for forgotten uploads as often as one can become due.
+/// Sweeps as often as a partial file can expire.
 fn sweep_for_ever(unfinished: &Arc<UnfinishedUploads>, keep: Duration) {
     loop {
         thread::sleep(keep.clamp(Duration::from_secs(1), Duration::from_secs(3_600)));
         if let Err(error) = sweep(unfinished, keep) {
-            print_error(&format!("unfinished uploads stay: {error}"));
+            print_error(&format!("cannot sweep unfinished uploads: {error}"));
         }
     }
 }

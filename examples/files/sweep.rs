@@ -1,4 +1,4 @@
-//! What nobody has gone on with for long is removed. Everything here blocks.
+//! Removes partial files that were not written to for a long time. Everything here blocks.
 
 use std::fs;
 use std::io;
@@ -11,27 +11,27 @@ use super::print_error;
 use super::put::shown;
 use super::unfinished::UnfinishedUploads;
 
-/// Removes partial files that were not written to for so long, and takes note of the others. An upload
-/// that is under way keeps its file, however slow it is, and so does whoever has put a file of another
-/// kind of name there.
+/// Removes the partial files that were not written to for `keep`, and records the others. A running
+/// upload keeps its file, however slow it is. Files with other names are left alone.
 pub(crate) fn sweep(unfinished: &Arc<UnfinishedUploads>, keep: Duration) -> io::Result<()> {
     for entry in fs::read_dir(unfinished.dir())? {
         let entry = entry?;
         let name = entry.file_name();
         let Some(goal) = goal_of(&name) else { continue };
-        // While the claim is held no upload begins, or goes on, with this file.
+        // The claim prevents that an upload begins or resumes with this file.
         let Ok(_claim) = unfinished.claim(goal) else { continue };
         match remove_if_old(&entry.path(), keep) {
             Ok(Some((len, written))) => unfinished.note(&name, len, written),
             Ok(None) => unfinished.forget(&name),
-            Err(error) => print_error(&format!("{} stays: {error}", shown(name.as_ref()))),
+            Err(error) => print_error(&format!("cannot remove {}: {error}", shown(name.as_ref()))),
         }
     }
     unfinished.enforce_limits();
     Ok(())
 }
 
-/// How long the file is and when it was written to, unless it was old, and then it is gone, or is none.
+/// Returns length and time of the last write; `None` if the file was old and is removed, or is no
+/// regular file.
 fn remove_if_old(path: &Path, keep: Duration) -> io::Result<Option<(u64, SystemTime)>> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -41,7 +41,7 @@ fn remove_if_old(path: &Path, keep: Duration) -> io::Result<Option<(u64, SystemT
         return Ok(None);
     }
     let written = found.modified()?;
-    // A clock that was set back makes a file of the future, which is not old.
+    // After the clock was set back a file may be newer than now, and is not old.
     if written.elapsed().is_ok_and(|age| age > keep) {
         return fs::remove_file(path).map(|()| None);
     }

@@ -1,8 +1,9 @@
-//! What the system has taken for the server, and the server has not acknowledged.
+//! Bytes that the server has not acknowledged, on a blocking socket of std.
 //!
-//! After the last byte is written, or while the system has no room for more, only this says whether a
-//! slow server, or one behind a slow link, takes anything. Linux says it with `SO_MEMINFO` (since
-//! 4.12), as the memory that it needs for that; other systems say nothing.
+//! After the last write, or while the send buffer is full, only these show that a slow server still
+//! reads. On Linux it is a counter of `SO_MEMINFO` (since 4.12), other systems have none. The
+//! library has the same for its own connections (`Io::unacknowledged`); this client has none, so it
+//! asks itself.
 
 use std::net::TcpStream;
 
@@ -12,10 +13,10 @@ mod meminfo {
 
     use nix::sys::socket::getsockopt;
 
-    /// As many counters as are asked for; the system knows more of them.
+    /// The counters up to this one; the kernel has more.
     const COUNTERS: usize = 6;
 
-    /// `SK_MEMINFO_WMEM_QUEUED`: what is not sent or not acknowledged.
+    /// `SK_MEMINFO_WMEM_QUEUED`: memory of bytes not sent or not acknowledged.
     const WMEM_QUEUED: usize = 5;
 
     #[derive(Clone, Copy)]
@@ -34,18 +35,18 @@ mod meminfo {
     }
 }
 
-/// What was on its way at the last look, if nothing was written since.
+/// The last sample; `None` after a write.
 #[derive(Default)]
 pub(crate) struct Unacknowledged(Option<u32>);
 
 impl Unacknowledged {
-    /// Something was written; the next look has nothing to compare with.
+    /// Discards the sample after a write, which makes it incomparable.
     pub(crate) fn reset(&mut self) {
         self.0 = None;
     }
 
-    /// Whether less is on its way than at the last look. When something was written since there is no
-    /// telling; then whether anything is.
+    /// Takes a sample. Returns whether it is smaller than the last one, or, without one, whether it
+    /// is not zero.
     pub(crate) fn has_shrunk(&mut self, stream: &TcpStream) -> bool {
         let left = of(stream).unwrap_or(0);
         self.0.replace(left).map_or(left > 0, |before| left < before)

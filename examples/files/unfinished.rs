@@ -1,9 +1,9 @@
-//! All partial files of a directory together: which of them are being uploaded, and how many and how
-//! large they may be. Everything but [`Claim`]'s drop may block.
+//! All partial files of a directory: which are being uploaded, and the limits of their number and
+//! size. Everything but the drop of a [`Claim`] may block.
 //!
-//! What nobody is uploading makes room for what somebody is, the oldest first: when there are too many,
-//! when they are too large together, and when the disk is full. So nothing that was left behind can
-//! keep others from uploading, and no client can leave behind more than that.
+//! If there are too many, if they are too large together or if the disk is full, the oldest that is
+//! not being uploaded is removed. So abandoned files never prevent an upload, and no client can
+//! leave more than the limits allow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -17,7 +17,7 @@ use super::partial::goal_of;
 use super::print_error;
 use super::put::shown;
 
-/// What all partial files together may be.
+/// The limits of all partial files together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UnfinishedLimits {
     pub(crate) files: usize,
@@ -25,7 +25,7 @@ pub(crate) struct UnfinishedLimits {
 }
 
 impl Default for UnfinishedLimits {
-    /// More files than uploads at once.
+    /// More files than concurrent uploads.
     fn default() -> UnfinishedLimits {
         UnfinishedLimits { files: 1_000, bytes: 64 << 30 }
     }
@@ -39,22 +39,22 @@ pub(crate) struct UnfinishedUploads {
 
 #[derive(Default)]
 struct UnfinishedTable {
-    /// The goals that are being uploaded; two at once would write into each other.
+    /// Goals being uploaded; a second upload of one would write to the same file.
     busy: BTreeSet<OsString>,
-    /// By the names of the partial files.
+    /// By name of the partial file.
     files: BTreeMap<OsString, UnfinishedUpload>,
-    /// The sum of their lengths.
+    /// Sum of the lengths.
     bytes: u64,
 }
 
 struct UnfinishedUpload {
     goal: OsString,
     len: u64,
-    /// When it was last written to.
+    /// Time of the last write.
     written: SystemTime,
 }
 
-/// The right to a goal and its partial files, until it is dropped, in whatever thread that happens.
+/// The exclusive right to a goal and its partial files, released on drop in any thread.
 pub(crate) struct Claim {
     goal: OsString,
     of: Arc<UnfinishedUploads>,
@@ -73,19 +73,19 @@ impl UnfinishedUploads {
         self.limits
     }
 
-    /// Never held while the disk is waited for: the loop asks for it, too.
+    /// Must not be held during disk access, because the loop locks it too.
     fn table(&self) -> MutexGuard<'_, UnfinishedTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn claim(self: &Arc<UnfinishedUploads>, goal: &OsStr) -> io::Result<Claim> {
         if !self.table().busy.insert(goal.into()) {
-            return Err(busy("it is being uploaded already"));
+            return Err(busy("the file is being uploaded already"));
         }
         Ok(Claim { goal: goal.into(), of: Arc::clone(self) })
     }
 
-    /// There is such a partial file, and it is so long.
+    /// Records a partial file, or its new length.
     pub(crate) fn note(&self, file: &OsStr, len: u64, written: SystemTime) {
         let Some(goal) = goal_of(file) else { return };
         let mut table = self.table();
@@ -94,12 +94,13 @@ impl UnfinishedUploads {
         table.files.insert(file.into(), UnfinishedUpload { goal: goal.into(), len, written });
     }
 
-    /// There is no such partial file any more.
+    /// Removes a partial file from the table.
     pub(crate) fn forget(&self, file: &OsStr) {
         self.table().forget(file);
     }
 
-    /// Room in the bounds for a partial file that is to be this long, whether it is there already or not.
+    /// Removes other files until this one may have length `len`. `Err` if nothing more can be
+    /// removed.
     pub(crate) fn make_space(
         self: &Arc<UnfinishedUploads>,
         file: &OsStr,
@@ -116,12 +117,12 @@ impl UnfinishedUploads {
                 return Ok(());
             }
             if !self.remove_oldest() {
-                return Err(busy("all that is being uploaded is too much at once"));
+                return Err(busy("too many concurrent uploads, or too large ones"));
             }
         }
     }
 
-    /// Removes files until no bound is exceeded by what was found.
+    /// Removes files until the limits are met, or nothing more can be removed.
     pub(crate) fn enforce_limits(self: &Arc<UnfinishedUploads>) {
         let is_too_much = || {
             let table = self.table();
@@ -130,7 +131,7 @@ impl UnfinishedUploads {
         while is_too_much() && self.remove_oldest() {}
     }
 
-    /// Does it, as soon as the disk has room for it; fails when there is nothing left to be removed.
+    /// Repeats `work` while the disk is full and a file can be removed.
     pub(crate) fn retry_when_full<T>(
         self: &Arc<UnfinishedUploads>,
         mut work: impl FnMut() -> io::Result<T>,
@@ -143,7 +144,7 @@ impl UnfinishedUploads {
         }
     }
 
-    /// Removes the oldest that nobody is uploading; `false` when there is none.
+    /// Removes the oldest file that is not being uploaded; `false` if there is none.
     fn remove_oldest(self: &Arc<UnfinishedUploads>) -> bool {
         let mut table = self.table();
         let free = table.files.iter().filter(|(_, found)| !table.busy.contains(&found.goal));
@@ -154,13 +155,13 @@ impl UnfinishedUploads {
         };
         table.busy.insert(goal.clone());
         drop(table);
-        // While the claim is held no upload begins, or goes on, with this file.
+        // The claim prevents that an upload begins or resumes with this file.
         let _claim = Claim { goal, of: Arc::clone(self) };
         match fs::remove_file(self.dir.join(&file)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // It does not count any more, or it would be tried for ever.
-            Err(error) => print_error(&format!("{} stays: {error}", shown(file.as_ref()))),
+            // It is forgotten all the same, because the loop would try it for ever.
+            Err(error) => print_error(&format!("cannot remove {}: {error}", shown(file.as_ref()))),
         }
         self.forget(&file);
         true
@@ -187,7 +188,7 @@ impl Drop for Claim {
     }
 }
 
-/// Whether the disk has no room for more bytes or more files, or has none for this user.
+/// Whether the disk, or the user's quota, is full.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

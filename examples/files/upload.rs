@@ -1,4 +1,4 @@
-//! One client of the server: its file travels to a worker and back with each piece.
+//! The handler of one upload: its partial file moves to a worker and back with each piece.
 
 use std::io;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use super::partial::{CheckProgress, Partial};
 use super::serve::UploadState;
 use super::unfinished::is_full;
 
-/// What a worker brings back.
+/// The result of a job.
 pub(crate) enum WorkResult {
-    /// An announcement was looked at, or one step of what lies there already.
+    /// A request was checked, or one step of an existing file.
     Checked(Partial, CheckProgress),
     Appended(Partial),
     Kept,
@@ -23,29 +23,28 @@ pub(crate) enum WorkResult {
 enum UploadPhase {
     #[default]
     Announcement,
-    /// It lies with the handler, which waits for more of it.
+    /// Waits for content.
     Content(Partial),
-    /// A worker is at it; the connection is paused.
+    /// A worker has the file; the connection is paused.
     Working,
     Closing,
 }
 
-/// How often a client whose disk work takes long is told that it goes on: the client of this
-/// protocol gives up on a server that says nothing.
+/// How often `wait` is sent during a long job, because the client gives up on a silent server.
 const KEEPALIVE: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(crate) struct Upload {
     phase: UploadPhase,
-    /// Pieces of work so far.
+    /// Count of jobs.
     jobs: u64,
     keepalive: Option<TimerId>,
-    /// [`Upload::jobs`] when the beat was set.
+    /// [`Upload::jobs`] when the keepalive timer was set.
     jobs_at_keepalive: u64,
 }
 
 impl Upload {
-    /// Has a worker do this; meanwhile nothing more comes in. `timeout` is told of the result.
+    /// Runs `work` in a worker and pauses the connection. The result reaches `timeout` by a timer.
     fn offload(
         &mut self,
         cx: &mut Context<'_, UploadState>,
@@ -59,7 +58,8 @@ impl Upload {
             self.arm_keepalive(cx);
         }
         cx.offload(work, move |store: &mut UploadState, io, done| {
-            // Who is gone gets nothing; its file is closed, and free to be resumed.
+            // After a disconnect the result is dropped, which closes the file and lets another
+            // upload resume it.
             if io.is_open(id) {
                 store.done.insert(id, done.and_then(std::convert::identity));
                 io.set_timer(id, Duration::ZERO);
@@ -72,7 +72,7 @@ impl Upload {
         self.keepalive = Some(cx.set_timer(KEEPALIVE));
     }
 
-    /// The same piece of work goes on since the last beat: the disk is slow, nothing is wrong.
+    /// Sends `wait` if the job of the last tick is still running.
     fn keepalive(&mut self, cx: &mut Context<'_, UploadState>) {
         self.keepalive = None;
         if let UploadPhase::Working = self.phase {
@@ -115,7 +115,7 @@ impl Upload {
         }
     }
 
-    /// More is to come, or all is there.
+    /// Receives more content, or completes the upload.
     fn go_on(&mut self, cx: &mut Context<'_, UploadState>, partial: Partial) -> io::Result<()> {
         if partial.missing() == 0 {
             return self.offload(cx, move || partial.commit().map(|()| WorkResult::Kept));
@@ -145,7 +145,7 @@ impl Upload {
     }
 }
 
-/// One step, in a worker.
+/// Runs one step in a worker.
 fn step(mut partial: Partial) -> io::Result<WorkResult> {
     let progress = partial.step()?;
     Ok(WorkResult::Checked(partial, progress))
@@ -184,7 +184,7 @@ impl Handler<UploadState> for Upload {
         }
     }
 
-    /// A worker is done, or at it for long.
+    /// A job has finished, or the keepalive timer fired.
     fn timeout(&mut self, cx: &mut Context<'_, UploadState>, timer: TimerId) -> io::Result<()> {
         if self.keepalive == Some(timer) {
             self.keepalive(cx);
@@ -205,7 +205,7 @@ impl Handler<UploadState> for Upload {
         }
     }
 
-    /// What is under way goes on until the grace is over; the rest can be resumed.
+    /// A running upload may finish within the grace; the others can be resumed.
     fn shutdown(&mut self, cx: &mut Context<'_, UploadState>) -> io::Result<()> {
         if let UploadPhase::Announcement = self.phase {
             cx.close();

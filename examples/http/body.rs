@@ -1,4 +1,4 @@
-//! The body of a request, piece by piece as it comes in.
+//! The incremental parser of a request's body.
 
 use socketserver::Input;
 
@@ -7,15 +7,15 @@ use crate::head::has_bare_lf;
 use crate::request::Framing;
 use crate::response::Status;
 
-/// Bytes of the line before a chunk, with its extensions.
+/// Longest line before a chunk, with its extensions, in bytes.
 const CHUNK_LINE: usize = 256;
-/// Bytes of all lines behind the last chunk.
+/// Most bytes of trailers.
 const TRAILERS: usize = 4 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Body {
     state: BodyState,
-    /// Bytes that may still come in.
+    /// Bytes that the body may still have.
     allowed: u64,
 }
 
@@ -25,13 +25,13 @@ enum BodyState {
     ChunkLine,
     Chunk(u64),
     ChunkEnd,
-    /// How many bytes of trailers may still come.
+    /// Bytes that trailers may still have.
     Trailers(usize),
 }
 
 pub(crate) enum Piece<'a> {
     Data(&'a [u8]),
-    /// Nothing more can be said before more comes in.
+    /// The next piece is not received yet.
     More,
     End,
 }
@@ -46,7 +46,7 @@ impl Body {
         Ok(Body { state, allowed: limit })
     }
 
-    /// Takes the next piece. After an error, or the end, it must not be asked again.
+    /// Returns the next piece. Must not be called again after `End` or an error.
     pub(crate) fn next<'a>(&mut self, input: &mut Input<'a>) -> Result<Piece<'a>, Status> {
         loop {
             match &mut self.state {
@@ -84,7 +84,8 @@ impl Body {
     }
 }
 
-/// A line that ends as it must, and nowhere before: others could see two lines in one.
+/// Returns the line before CRLF; `None` if it is not complete. A bare CR or LF in it is an error,
+/// because another parser could see two lines.
 fn line<'a>(input: &mut Input<'a>, max: usize) -> Result<Option<&'a [u8]>, Status> {
     let rest = input.peek();
     let line = input.take_delimited(b"\r\n", max).map_err(|_| Status::BAD_REQUEST)?;

@@ -1,12 +1,12 @@
-//! The lines of a chunked body: the one before each chunk, and those behind the last (RFC 9112, 7.1).
+//! The lines of a chunked body: chunk sizes with extensions, and trailers (RFC 9112, 7.1).
 
 use std::str;
 
 use crate::head::is_token;
 
-/// The size of the chunk that follows; `None` when this is no such line, or its number cannot be
-/// counted. Its extensions mean nothing to us, and have to be well formed all the same: whoever
-/// guesses where a bad one ends may see another chunk than the next one does.
+/// Parses the size of a chunk; `None` for a malformed line or an overflow. Extensions are ignored,
+/// but must be well-formed: two parsers could disagree about the end of a malformed one, and so
+/// about the chunk.
 pub(crate) fn size(line: &[u8]) -> Option<u64> {
     let end = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
     let (digits, extensions) = line.split_at(end);
@@ -14,8 +14,8 @@ pub(crate) fn size(line: &[u8]) -> Option<u64> {
     are_extensions(extensions).then_some(size)
 }
 
-/// `;name`, `;name=value` or `;name="value"`, any number of them. Whitespace around `;` and `=` is
-/// bad and must be taken, but not where nothing follows.
+/// Whether `rest` is any number of `;name`, `;name=value` or `;name="value"`. Whitespace around `;`
+/// and `=` must be accepted, but not at the end.
 fn are_extensions(mut rest: &[u8]) -> bool {
     while !rest.is_empty() {
         let Some(name) = blank(rest).strip_prefix(b";").map(blank) else { return false };
@@ -29,7 +29,7 @@ fn are_extensions(mut rest: &[u8]) -> bool {
     true
 }
 
-/// What stands behind the whitespace.
+/// Skips whitespace.
 fn blank(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().position(|byte| !b" \t".contains(byte)).unwrap_or(bytes.len());
     bytes.get(end..).unwrap_or_default()
@@ -52,14 +52,14 @@ fn after_quoted(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Whether this is a line of a trailer: like a field of a head, and as strict.
+/// Whether `line` is a field of a trailer, by the grammar of a head's fields.
 pub(crate) fn is_field(line: &[u8]) -> bool {
     let mut parts = line.splitn(2, |byte| *byte == b':');
     let (name, value) = (parts.next().unwrap_or_default(), parts.next());
     is_token(name) && value.is_some_and(|value| value.iter().all(|byte| is_text(*byte)))
 }
 
-/// What a value may consist of: everything but controls.
+/// Whether a value may contain `byte`: no control character but a tab.
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || !byte.is_ascii_control()
 }

@@ -1,5 +1,4 @@
-//! What a request makes its answer depend on (RFC 9110, section 13), and which part of it is asked for
-//! (section 14).
+//! Conditional requests (RFC 9110, section 13) and range requests (section 14).
 
 use std::str;
 use std::time::{Duration, SystemTime};
@@ -8,19 +7,19 @@ use crate::head;
 use crate::request::Request;
 use crate::response::Status;
 
-/// By what one state of a page or file is told from others.
+/// The validators of a representation.
 #[derive(Debug, Default)]
 pub(crate) struct Validators {
     pub(crate) etag: Option<String>,
-    /// In whole seconds, as it can be told; `None` where HTTP has no word for it.
+    /// In whole seconds; `None` if HTTP cannot express the time.
     pub(crate) modified: Option<SystemTime>,
-    /// It may have changed since without looking otherwise.
+    /// Whether it may change again without a change of the validators.
     is_fresh: bool,
 }
 
 impl Validators {
-    /// That of a file, as of `now`. What was changed just now may change again within a tick of the
-    /// system's clock, so it has only weak validators (RFC 9110, 8.8.2.2).
+    /// The validators of a file at the time `now`. A file changed just now may change again within
+    /// one tick of the system's clock, so its validators are weak (RFC 9110, 8.8.2.2).
     pub(crate) fn of_file(modified: SystemTime, len: u64, now: SystemTime) -> Validators {
         let is_fresh = !now.duration_since(modified).is_ok_and(|age| age >= SETTLED);
         let (sign, since) = match modified.duration_since(SystemTime::UNIX_EPOCH) {
@@ -29,7 +28,7 @@ impl Validators {
         };
         let (seconds, nanos) = (since.as_secs(), since.subsec_nanos());
         let weak = if is_fresh { "W/" } else { "" };
-        // Nobody is told of a change in the future (RFC 9110, 8.8.2.1).
+        // `Last-Modified` must not be in the future (RFC 9110, 8.8.2.1).
         let told = modified.min(now).duration_since(SystemTime::UNIX_EPOCH).ok();
         let told = told.map(|since| SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs()));
         Validators {
@@ -39,7 +38,7 @@ impl Validators {
         }
     }
 
-    /// Whether a tag that a request names is that of this version.
+    /// Whether `tag` matches; a weak tag does only if `is_weak_enough`.
     fn is(&self, tag: &[u8], is_weak_enough: bool) -> bool {
         let Some(etag) = self.etag.as_deref().map(str::as_bytes) else { return false };
         let is_weak = [tag, etag].iter().any(|tag| tag.starts_with(b"W/"));
@@ -47,19 +46,20 @@ impl Validators {
     }
 }
 
-/// A tag without the mark that it is a weak one.
+/// An entity tag without its mark `W/`.
 fn opaque(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
-/// After this time no file system of ours gives a second change the time of the first.
+/// File systems have timestamps finer than this.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// What a GET or HEAD is answered instead, if its conditions say so; in their order of precedence.
+/// Evaluates the conditions in their order of precedence. `None` if the request is to be served;
+/// else the status to answer.
 pub(crate) fn check(request: &Request<'_, '_>, validators: &Validators) -> Option<Status> {
     let head = &request.head;
     let has = |name| head.values(name).next().is_some();
-    // Tags of others may have commas inside. Their pieces are no tags of ours.
+    // A foreign tag may contain commas. Its parts match no tag of this server.
     let names = |name, is_weak_enough| {
         head.list(name).any(|tag| tag == b"*" || validators.is(tag, is_weak_enough))
     };
@@ -81,22 +81,22 @@ pub(crate) fn check(request: &Request<'_, '_>, validators: &Validators) -> Optio
     is_known.then_some(Status::NOT_MODIFIED)
 }
 
-/// What is no date, or several, is to be ignored.
+/// `None` for a date that is malformed or occurs twice, which is to be ignored.
 fn date(request: &Request<'_, '_>, name: &str) -> Option<SystemTime> {
     httpdate::parse_http_date(str::from_utf8(request.head.only(name)?).ok()?).ok()
 }
 
-/// What is asked for of a file.
+/// The part of a file that is requested.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum RangeRequest {
     Whole,
-    /// So many bytes from there.
+    /// The first byte and the length.
     Range(u64, u64),
     Unsatisfiable,
 }
 
-/// What this request asks for. Only a GET has ranges. One that cannot be understood, or several, are
-/// the whole.
+/// Returns the requested part. A malformed range, several ranges, and a range of another method
+/// than GET mean the whole file.
 pub(crate) fn part(request: &Request<'_, '_>, len: u64, validators: &Validators) -> RangeRequest {
     if request.head.method != "GET" || !is_current(request, validators) {
         return RangeRequest::Whole;
@@ -110,7 +110,7 @@ pub(crate) fn part(request: &Request<'_, '_>, len: u64, validators: &Validators)
     }
 }
 
-/// `If-Range`: a part is of use only for who has the rest of the same version.
+/// `If-Range`: whether the client has a part of this very representation.
 fn is_current(request: &Request<'_, '_>, validators: &Validators) -> bool {
     let mut values = request.head.values("if-range");
     match (values.next(), values.next()) {
@@ -125,7 +125,7 @@ fn is_current(request: &Request<'_, '_>, validators: &Validators) -> bool {
     }
 }
 
-/// The first and the last byte.
+/// Returns the first and the last byte; `None` for a malformed range.
 fn bounds(range: &str, len: u64) -> Option<(u64, u64)> {
     let (unit, set) = range.split_once('=')?;
     let mut ranges = set.split(',').map(str::trim).filter(|range| !range.is_empty());
@@ -134,7 +134,7 @@ fn bounds(range: &str, len: u64) -> Option<(u64, u64)> {
         return None;
     }
     match range.split_once('-')? {
-        // All of nothing is nothing, of which there is no first byte.
+        // An empty file has no suffix and no first byte.
         ("", suffix) if len == 0 && number(suffix)? > 0 => None,
         ("", suffix) => Some((len - number(suffix)?.min(len), len.saturating_sub(1))),
         (first, "") => Some((number(first)?, u64::MAX)),
@@ -142,7 +142,7 @@ fn bounds(range: &str, len: u64) -> Option<(u64, u64)> {
     }
 }
 
-/// Digits only; what is too much to count is more than any file has.
+/// Parses digits only. An overflow is `u64::MAX`, which no file reaches.
 fn number(digits: &str) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))

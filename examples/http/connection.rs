@@ -1,4 +1,4 @@
-//! One connection: request after request, each answered before the next is looked at.
+//! The handler of one connection: each request is answered before the next is parsed.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -17,21 +17,20 @@ use crate::spool::SpooledBody;
 #[derive(Debug, Default)]
 pub(crate) struct HttpConnection {
     pub(crate) state: RequestState,
-    /// The connection ends with the answer that is under way.
+    /// Whether the connection closes after the current answer.
     pub(crate) is_last: bool,
-    /// While a head has begun to come in.
+    /// `Some` while a head is incomplete.
     head_timer: Option<TimerId>,
-    /// Bytes of a head in which no line ends as none may.
+    /// Bytes of an incomplete head that were checked for a bare LF.
     scanned: usize,
-    /// Until the connection is idle for too long, or the next event is due.
+    /// The idle timeout, or the time of the next event.
     timer: Option<TimerId>,
-    /// When a head came last, or 4 KiB went either way. The timer looks at this when it comes up, so
-    /// nothing needs to be done for it at each request.
+    /// Time of the last head, or of the last 4 KiB in either direction. The timer reads it when it
+    /// expires, so a request does not rearm the timer.
     active_at: Option<Instant>,
-    /// What was on its way to the client at the last look, not sent or not acknowledged, if nothing
-    /// happened since.
+    /// Bytes not sent or not acknowledged when the timer last expired; `None` after activity.
     unacknowledged: Option<usize>,
-    /// Bytes that are not yet progress.
+    /// Bytes received since the last activity was recorded.
     pub(crate) uncounted_bytes: u64,
 }
 
@@ -39,26 +38,26 @@ pub(crate) struct HttpConnection {
 pub(crate) enum RequestState {
     #[default]
     Head,
-    /// A body comes in that is to go back.
+    /// Receives a body that will be sent back.
     Echo(Body, SpooledBody),
-    /// Paused until the file is sent.
+    /// Sends a file; input is paused.
     File(Transfer),
     EventStream(EventStream),
 }
 
 #[derive(Debug)]
 pub(crate) struct EventStream {
-    /// So many were sent.
+    /// Count of events sent.
     pub(crate) count: u64,
     pub(crate) is_chunked: bool,
 }
 
 pub(crate) type Cx<'a> = Context<'a, Site>;
 
-/// Whether to go on with what else has come in.
+/// Whether to parse the rest of the input.
 pub(crate) type ReadMore = io::Result<bool>;
 
-/// The end of a body in chunks.
+/// Ends a chunked body.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 pub(crate) const EVENT_EVERY: Duration = Duration::from_secs(1);
@@ -96,7 +95,7 @@ impl Handler<Site> for HttpConnection {
                 return Ok(());
             }
             self.end_answer(cx, SendStatus::Queued);
-            // What waits behind the file is shown again.
+            // The library delivers the requests after the file again.
             cx.io.resume(cx.id);
         }
         Ok(())
@@ -113,13 +112,13 @@ impl Handler<Site> for HttpConnection {
         match &mut self.state {
             RequestState::EventStream(events) => {
                 events.count += 1;
-                // Who does not keep up misses some.
+                // A slow client misses events.
                 if !cx.io.is_congested(cx.id) {
                     events.send(cx);
                 }
                 self.set_timer(cx, EVENT_EVERY);
             }
-            // Nothing was asked, so there is nothing to answer.
+            // There is no request to answer.
             RequestState::Head if self.head_timer.is_none() => cx.close(),
             RequestState::File(_) => drop(cx.io.abort(cx.id)),
             RequestState::Head | RequestState::Echo(..) => {
@@ -129,9 +128,9 @@ impl Handler<Site> for HttpConnection {
         Ok(())
     }
 
-    /// A client that has no more to ask is still answered. Events go on until it leaves: as in nginx,
-    /// which sends a file to the end, its half-close is no reason to cut an answer off. Where it has
-    /// left in truth, the next event finds that out.
+    /// A half-close still gets its answers. Events continue until the client closes: a half-close
+    /// is no reason to cut an answer, as in nginx, which sends a file to its end. If the client is
+    /// gone, sending the next event fails.
     fn eof(&mut self, cx: &mut Cx<'_>, _rest: &[u8]) -> io::Result<()> {
         if !matches!(self.state, RequestState::EventStream(_)) {
             cx.close();
@@ -144,7 +143,7 @@ impl Handler<Site> for HttpConnection {
         if let RequestState::EventStream(EventStream { is_chunked: true, .. }) = self.state {
             cx.send(LAST_CHUNK);
         }
-        // A head that has begun is waited for, as half a body is, within its own time and the grace.
+        // An incomplete head or body may still be completed, within its own timeout and the grace.
         let is_idle = matches!(self.state, RequestState::Head) && self.head_timer.is_none();
         if is_idle || matches!(self.state, RequestState::EventStream(_)) {
             cx.close();
@@ -154,7 +153,7 @@ impl Handler<Site> for HttpConnection {
 }
 
 impl EventStream {
-    /// Sends the next one.
+    /// Sends the next event.
     pub(crate) fn send(&self, cx: &mut Cx<'_>) {
         let date = cx.shared.date.as_deref().unwrap_or("the clock is wrong");
         let event = events::event(self.count, date, self.is_chunked);
@@ -163,22 +162,22 @@ impl EventStream {
 }
 
 impl HttpConnection {
-    /// Sets the one timer that is not for a head, in place of the one before.
+    /// Sets the idle timer, and cancels the one before.
     pub(crate) fn set_timer(&mut self, cx: &mut Cx<'_>, after: Duration) {
         if let Some(before) = self.timer.replace(cx.set_timer(after)) {
             cx.io.cancel_timer(before);
         }
     }
 
-    /// Something happened that is no idleness.
+    /// Restarts the idle timeout.
     pub(crate) fn record_activity(&mut self, now: Instant) {
         self.active_at = Some(now);
         self.unacknowledged = None;
     }
 
-    /// How much longer it may be idle; `None` when that is over. A client that reads slowly and
-    /// steadily shows only in what its system acknowledges, and in that it shows only at the second
-    /// look: so one that leaves something on its way has the time once more.
+    /// Returns the rest of the idle timeout; `None` if it has expired. A client that reads slowly
+    /// is only visible in what its system acknowledges, which takes two samples. So a client with
+    /// unacknowledged bytes gets the timeout once more, and again while their number shrinks.
     fn idle_left(&mut self, cx: &Cx<'_>) -> Option<Duration> {
         let (now, most) = (cx.io.now(), cx.shared.limits.idle_timeout);
         let idle = self.active_at.map_or(most, |at| now.saturating_duration_since(at));
@@ -196,7 +195,7 @@ impl HttpConnection {
     }
 
     fn head(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> ReadMore {
-        // Empty lines before a request are allowed for.
+        // Empty lines before a request are allowed (RFC 9112, 2.2).
         while input.peek().starts_with(b"\r\n") {
             input.take(2);
             self.scanned = 0;
@@ -218,8 +217,8 @@ impl HttpConnection {
         }
     }
 
-    /// A head has begun: it has to go on, and its lines have to end as they must, or its end would
-    /// never be seen.
+    /// Arms the timer of an incomplete head, and rejects a bare LF at once, because a head with it
+    /// would never be complete.
     fn partial_head(&mut self, cx: &mut Cx<'_>, rest: &[u8]) -> bool {
         if !rest.is_empty() && self.head_timer.is_none() {
             self.head_timer = Some(cx.set_timer(cx.shared.limits.head_timeout));
@@ -233,18 +232,18 @@ impl HttpConnection {
     }
 }
 
-/// What is wrong with a head that is too long.
+/// The status for a head above its limit.
 fn head_limit_status(head: &[u8]) -> Status {
     let line = head.get(..TARGET_LIMIT).unwrap_or(head);
     match (line.contains(&b'\n'), line.contains(&b' ')) {
         (true, _) => Status::FIELDS_TOO_LARGE,
         (false, true) => Status::URI_TOO_LONG,
-        // No method is that long.
+        // No method is this long.
         (false, false) => Status::BAD_REQUEST,
     }
 }
 
-/// Whether this begins a HEAD, whose answer never has a body.
+/// Whether this is a HEAD request, whose answer has no body.
 fn is_for_head(head: &[u8]) -> bool {
     head.starts_with(b"HEAD ")
 }

@@ -1,6 +1,6 @@
-//! Server-sent events: the time, once a second, and a page that shows it.
+//! Server-sent events: the date once a second, and a page that shows it.
 
-/// What a browser shows at `/clock`.
+/// The page at `/clock`.
 pub(crate) const PAGE: &str = r#"<!doctype html>
 <meta charset="utf-8">
 <title>Clock</title>
@@ -15,7 +15,7 @@ pub(crate) const PAGE: &str = r#"<!doctype html>
 </script>
 "#;
 
-/// One event, as a chunk if the answer has chunks.
+/// Formats one event, as a chunk if the answer is chunked.
 pub(crate) fn event(id: u64, date: &str, is_chunked: bool) -> String {
     let event = format!("id: {id}\ndata: {date}\n\n");
     if is_chunked { format!("{:x}\r\n{event}\r\n", event.len()) } else { event }

@@ -1,9 +1,8 @@
-//! Static files: which file a path names, which part of it is asked for, and sending it.
+//! Static files: finds the file of a path, and sends it piece by piece.
 //!
-//! Files are opened and read in the loop, a piece at a time. What is served often lies in memory,
-//! where reading a piece takes some 15 microseconds; handing each piece to another thread and back
-//! would cost about as much again. Where files lie on slow disks, that is what
-//! [`Context::offload`] is for.
+//! Files are opened and read in the loop. Most files are in the page cache, where reading a piece
+//! takes some 15 microseconds; handing each piece to a thread would cost about as much again. For
+//! files on slow disks use [`Context::offload`].
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -20,7 +19,7 @@ use crate::spool::DiskReservation;
 
 pub(crate) enum Resource {
     File(StaticFile),
-    /// A directory with a page, asked for without the slash on which the page's links rest.
+    /// A directory with a page, requested without the trailing slash that relative links need.
     Directory,
 }
 
@@ -31,18 +30,18 @@ pub(crate) struct StaticFile {
     pub(crate) validators: Validators,
 }
 
-/// What `path`, still encoded, names below `root`. Whatever is not to be had is not found, so nobody
-/// learns what lies elsewhere; but what could be had at another time is an error of ours.
+/// Returns the resource that `path`, still encoded, names below `root`. Everything that may not be
+/// served is 404, which reveals nothing about other files. A shortage of this server is 503.
 pub(crate) fn find(root: &Path, path: &str) -> Result<Resource, Status> {
     let named = root.join(relative(path).ok_or(Status::NOT_FOUND)?);
-    // Symbolic links may point to other places below the root, but not out of it.
+    // Symbolic links must not lead out of the root.
     let mut real = fs::canonicalize(named).map_err(|error| status(&error))?;
     let (is_dir, has_slash) = (real.is_dir(), path.ends_with('/'));
     if is_dir {
         real = fs::canonicalize(real.join("index.html")).map_err(|error| status(&error))?;
     }
     let metadata = fs::metadata(&real).map_err(|error| status(&error))?;
-    // To open a pipe would wait for its writer. And a file is no directory.
+    // Opening a FIFO would block. A file's name does not end with a slash.
     if !real.starts_with(root) || !metadata.is_file() || has_slash && !is_dir {
         return Err(Status::NOT_FOUND);
     }
@@ -58,12 +57,12 @@ pub(crate) fn find(root: &Path, path: &str) -> Result<Resource, Status> {
     }))
 }
 
-/// What it means for an answer that a file cannot be had: for others it may be there.
+/// The status for a file that cannot be opened.
 pub(crate) fn status(error: &io::Error) -> Status {
     if is_shortage(error) { Status::SERVICE_UNAVAILABLE } else { Status::NOT_FOUND }
 }
 
-/// Whether the file is there, and only we have no descriptor or no memory left for it.
+/// Whether this process lacks descriptors or memory, so that the file may exist.
 #[cfg(unix)]
 fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
@@ -74,7 +73,7 @@ fn is_shortage(_: &io::Error) -> bool {
     false
 }
 
-/// The decoded path, if it leads down and to nothing hidden.
+/// Decodes a path; `None` if it leads up, is hidden or is malformed.
 pub(crate) fn relative(path: &str) -> Option<PathBuf> {
     let decoded = String::from_utf8(decode(path)?).ok()?;
     let names = decoded.split('/').filter(|name| !name.is_empty() && *name != ".");
@@ -88,7 +87,7 @@ pub(crate) fn relative(path: &str) -> Option<PathBuf> {
     Some(relative)
 }
 
-/// Replaces `%41` by `A`.
+/// Decodes percent escapes; `None` for a malformed one.
 fn decode(path: &str) -> Option<Vec<u8>> {
     let mut bytes = path.bytes();
     let mut decoded = Vec::with_capacity(path.len());
@@ -103,12 +102,12 @@ fn decode(path: &str) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// A file on its way to the peer.
+/// A file being sent.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     file: File,
     left: u64,
-    /// What the file takes of the disk, if it is gone afterwards.
+    /// Released when the transfer ends.
     _reservation: Option<DiskReservation>,
 }
 
@@ -118,7 +117,7 @@ impl Transfer {
         Ok(Transfer { file, left: len, _reservation: None })
     }
 
-    /// Sends all of a file that was kept for this one answer.
+    /// Sends a whole spooled body.
     pub(crate) fn of_spooled(file: File, len: u64, reservation: DiskReservation) -> Transfer {
         Transfer { file, left: len, _reservation: Some(reservation) }
     }
@@ -127,7 +126,7 @@ impl Transfer {
         self.left == 0
     }
 
-    /// Sends piece after piece until the peer has enough for now, or there is no more.
+    /// Sends pieces until the output is congested, or the file is sent.
     pub(crate) fn send_more(&mut self, cx: &mut Context<'_, Site>) -> io::Result<SendStatus> {
         let mut sent = SendStatus::Queued;
         while self.left > 0 && sent == SendStatus::Queued {
@@ -135,7 +134,10 @@ impl Transfer {
             let piece = cx.shared.piece.get_mut(..most).unwrap_or_default();
             let n = self.file.read(piece)?;
             if n == 0 {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut off"));
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the file was truncated while it was sent",
+                ));
             }
             self.left -= n as u64;
             sent = cx.io.send(cx.id, piece.get(..n).unwrap_or_default());

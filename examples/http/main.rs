@@ -1,17 +1,18 @@
 //! An HTTP/1.1 server: `cargo run --release --example http -- 127.0.0.1:8080 --files .`, then
 //! `curl http://127.0.0.1:8080/`, or a browser at `/clock`.
 //!
-//! The technique: a connection is one small state machine ([`connection::RequestState`]), and `pause` and
-//! `drained` are its brakes. While a file is on its way that is larger than the peer takes, the
-//! connection is paused: the requests behind it wait, in the input and then in the peer. `drained`
-//! sends the next piece, and `resume` shows what waits. So every answer has bounded memory.
+//! The technique: a state machine for each connection ([`connection::RequestState`]), with `pause`
+//! and `drained` for back-pressure. While a file is sent that the peer reads slowly, the connection is
+//! paused: the requests after it stay in the input, and then in the peer. `drained` sends the next
+//! piece, and after the last `resume` has the library deliver the input. So each answer has bounded
+//! memory.
 //!
 //! | path | answer |
 //! |---|---|
 //! | `GET /` | `hello, world` |
-//! | `POST /echo`, `POST /` | the body, when all of it has come |
+//! | `POST /echo`, `POST /` | the body, after all of it was received |
 //! | `GET /files/...` | files below `--files`, with ranges |
-//! | `GET /clock`, `GET /events` | a page that shows server-sent events, and these |
+//! | `GET /clock`, `GET /events` | a page that shows server-sent events, and the events |
 
 mod body;
 mod chunk;
@@ -47,17 +48,17 @@ use site::{HttpLimits, Site};
 
 const USAGE: &str = "usage: http ADDR [options]
 
-  --files DIR              serve the files below DIR at /files/
-  --head-timeout SECONDS   how long the head of a request may take
-  --idle-timeout SECONDS   how long a connection may do nothing
-  --body-limit BYTES       the longest body
-  --disk-limit BYTES       the most that is read of files at once
-  --busy_poll MICROSECONDS      look for more for so long before sleeping (default 50)";
+  --files DIR                serve the files below DIR at /files/
+  --head-timeout SECONDS     longest time from the first byte of a head to its end (default 10)
+  --idle-timeout SECONDS     longest time without a request or progress of a body (default 60)
+  --body-limit BYTES         longest body of a request (default 1 GiB)
+  --disk-limit BYTES         most bytes of all bodies kept on the disk (default 2 GiB)
+  --busy_poll MICROSECONDS   poll this long before sleeping (default 50)";
 
-/// For how long a server that was busy looks for more before it sleeps: to wake it costs its client
-/// more, with every request. An idle server sleeps all the same.
+/// Busy polling before the loop sleeps, because a wake-up costs the client more with each request.
+/// An idle server sleeps all the same.
 const BUSY_POLL: Duration = Duration::from_micros(50);
-/// How long answers may take that are under way when the server is asked to stop.
+/// Time that a shutdown gives to answers being sent.
 const GRACE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
@@ -69,7 +70,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// An error names the culprit.
+/// Parses the arguments. An error names the wrong one.
 fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, Site, Duration), String> {
     let (mut addr, mut files, mut limits, mut busy_poll) =
         (None, None, HttpLimits::default(), BUSY_POLL);
@@ -83,8 +84,8 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, Site, D
             "--body-limit" => limits.body = number(&option, &value()?)?,
             "--disk-limit" => limits.disk = number(&option, &value()?)?,
             "--busy_poll" => busy_poll = Duration::from_micros(number(&option, &value()?)?),
-            _ if option.starts_with('-') => return Err(format!("there is no {word:?}")),
-            _ if addr.is_some() => return Err(format!("{word:?} is one address too many")),
+            _ if option.starts_with('-') => return Err(format!("unknown option {word:?}")),
+            _ if addr.is_some() => return Err(format!("more than one address: {word:?}")),
             _ => addr = Some(word),
         }
     }
@@ -94,18 +95,18 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, Site, D
 fn directory(path: &OsString) -> Result<PathBuf, String> {
     let found = std::fs::canonicalize(path).map_err(|error| format!("--files {path:?}: {error}"));
     let found = found?;
-    if found.is_dir() { Ok(found) } else { Err(format!("--files {path:?}: it is no directory")) }
+    if found.is_dir() { Ok(found) } else { Err(format!("--files {path:?}: not a directory")) }
 }
 
 fn number<T: FromStr>(option: &str, word: &OsString) -> Result<T, String> {
     let number = word.to_str().and_then(|word| word.parse().ok());
-    number.ok_or_else(|| format!("{option} cannot be {word:?}"))
+    number.ok_or_else(|| format!("{option}: invalid value {word:?}"))
 }
 
 fn seconds(option: &str, word: &OsString) -> Result<Duration, String> {
     let time = Duration::try_from_secs_f64(number(option, word)?).ok();
     let time = time.filter(|time| !time.is_zero());
-    time.ok_or_else(|| format!("{option} takes seconds, more than 0 and not {word:?}"))
+    time.ok_or_else(|| format!("{option}: {word:?} is not a positive number of seconds"))
 }
 
 fn serve(addr: OsString, site: Site, busy_poll: Duration) -> io::Result<()> {
@@ -113,7 +114,7 @@ fn serve(addr: OsString, site: Site, busy_poll: Duration) -> io::Result<()> {
     let listener = server.listen(addr, |_peer| HttpConnection::default())?;
     signals::stop_on_signals(&mut server, GRACE)?;
     if let Some(Addr::Ip(addr)) = server.io().local_addr(listener) {
-        // Who closed our standard output can do without the line.
+        // A closed standard output is no reason to stop.
         let _ = writeln!(io::stdout(), "listening tcp {addr}");
     }
     server.serve_forever()

@@ -1,8 +1,8 @@
-//! What kinds of files there are: the types that the web serves, by the ends of their names.
+//! The media types of files, by their extensions.
 
 use std::path::Path;
 
-/// Text says that it is UTF-8; of the others each says itself what it is.
+/// Text is served as UTF-8; other formats state their own encoding.
 const TYPES: &[(&str, &[&str])] = &[
     ("text/html; charset=utf-8", &["html", "htm"]),
     ("text/css; charset=utf-8", &["css"]),
@@ -40,8 +40,8 @@ const TYPES: &[(&str, &[&str])] = &[
     ("video/ogg", &["ogv"]),
 ];
 
-/// The type of the file with this name, in whatever case its end is written. A browser stores what it
-/// does not know.
+/// Returns the type of a file, ignoring the case of its extension; browsers save the type of
+/// unknown ones.
 pub(crate) fn of(path: &Path) -> &'static str {
     let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
     let is = |known: &&str| known.eq_ignore_ascii_case(end);

@@ -1,8 +1,8 @@
-//! Requests: what their heads say, and which of them could be read in two ways.
+//! A parsed request, and the checks against request smuggling.
 //!
-//! Wherever two readers of the same bytes could see different requests (RFC 9112, section 11.2), it
-//! is refused and the connection closed: two lengths, a length beside a coding, a name with a space,
-//! a line that ends in a bare LF.
+//! If two parsers of the same bytes could see different requests (RFC 9112, 11.2), the request is
+//! rejected and the connection closed: two lengths, a length beside a transfer coding, a name with
+//! a space, a line that ends with a bare LF.
 
 use std::str;
 
@@ -10,12 +10,12 @@ use crate::head::{Fields, Head, HeadError};
 use crate::response::Status;
 use crate::target::RequestTarget;
 
-/// Bytes of a head.
+/// Longest head in bytes.
 pub(crate) const HEAD_LIMIT: usize = 16 << 10;
-/// Bytes of a target.
+/// Longest target in bytes.
 pub(crate) const TARGET_LIMIT: usize = 8 << 10;
 
-/// How the body of a request ends.
+/// How the end of a body is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Framing {
     Length(u64),
@@ -32,7 +32,7 @@ pub(crate) struct Request<'f, 'a> {
 }
 
 impl<'f, 'a> Request<'f, 'a> {
-    /// Reads a head that is complete, with the empty line at its end.
+    /// Parses a complete head, with the empty line at its end.
     pub(crate) fn parse(head: &'a [u8], fields: &'f mut Fields<'a>) -> Result<Self, Status> {
         let head = Head::parse(head, fields).map_err(|fault| match fault {
             HeadError::Malformed => Status::BAD_REQUEST,
@@ -52,7 +52,7 @@ impl<'f, 'a> Request<'f, 'a> {
         Ok(Request { head, target, keep_alive, framing, expects_continue })
     }
 
-    /// The answer has a body; that to a HEAD is the same without.
+    /// Whether the answer has a body; that to a HEAD does not.
     pub(crate) fn wants_body(&self) -> bool {
         self.head.method != "HEAD"
     }
@@ -63,21 +63,21 @@ fn framing(head: &Head<'_, '_>) -> Result<Framing, Status> {
     match (has("transfer-encoding"), has("content-length")) {
         (false, false) => Ok(Framing::Length(0)),
         (false, true) => head.only("content-length").and_then(length).ok_or(Status::BAD_REQUEST),
-        // HTTP/1.0 knows of no codings, so one on the way may not have seen where the body ends.
+        // HTTP/1.0 has no transfer codings, so a proxy on the way may see another end of the body.
         (true, false) if head.is_http_1_1 => coding(head),
         (true, _) => Err(Status::BAD_REQUEST),
     }
 }
 
-/// Digits and nothing else: no sign, no list, and no more than can be counted.
+/// Parses digits only: no sign, no list, no overflow.
 fn length(value: &[u8]) -> Option<Framing> {
     let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let digits = str::from_utf8(value).ok().filter(|_| is_number)?;
     digits.parse().ok().map(Framing::Length)
 }
 
-/// Where the body ends is only known when it is chunked, once and at last. What else was done to it
-/// we cannot undo.
+/// The end of a body is known only if `chunked` is the last coding and occurs once. Other codings
+/// are not implemented.
 fn coding(head: &Head<'_, '_>) -> Result<Framing, Status> {
     let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
     let chunked = head.list("transfer-encoding").filter(|coding| is_chunked(coding)).count();
@@ -88,7 +88,7 @@ fn coding(head: &Head<'_, '_>) -> Result<Framing, Status> {
     }
 }
 
-/// HTTP/1.0 is told nothing before the answer.
+/// Whether the client waits for status 100, which HTTP/1.0 does not know.
 fn expects_continue(head: &Head<'_, '_>) -> Result<bool, Status> {
     let mut expects = false;
     for expectation in head.list("expect") {

@@ -1,9 +1,9 @@
-//! Heads of responses.
+//! The encoder of response heads.
 
 use std::fmt::Display;
 use std::io::Write;
 
-/// The code of an answer and what it means.
+/// A status code and its reason phrase.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Status(pub(crate) u16, pub(crate) &'static str);
 
@@ -29,17 +29,17 @@ impl Status {
     pub(crate) const VERSION_NOT_SUPPORTED: Status = Status(505, "HTTP Version Not Supported");
 }
 
-/// A head that is being written.
+/// A head being written.
 pub(crate) struct Response<'a> {
     out: &'a mut Vec<u8>,
 }
 
 impl<'a> Response<'a> {
-    /// Begins a head in `out`, in place of what was there. Without a clock it has no date.
+    /// Begins a head in `out`, which is cleared. Without a date there is no `Date`.
     pub(crate) fn begin(out: &'a mut Vec<u8>, status: Status, date: Option<&str>) -> Response<'a> {
         out.clear();
         let Status(code, meaning) = status;
-        // Writing into a vector does not fail.
+        // `io::Write` for `Vec` never fails.
         let _ = write!(out, "HTTP/1.1 {code} {meaning}\r\n");
         let mut response = Response { out };
         if let Some(date) = date {
@@ -52,8 +52,7 @@ impl<'a> Response<'a> {
         let _ = write!(self.out, "{name}: {value}\r\n");
     }
 
-    /// HTTP/1.0 must be told that the connection stays, HTTP/1.1 that it does not; both may be told
-    /// either.
+    /// HTTP/1.0 needs `keep-alive` and HTTP/1.1 needs `close`; both accept either.
     pub(crate) fn end(self, keep_alive: bool) {
         let connection = if keep_alive { "keep-alive" } else { "close" };
         let _ = write!(self.out, "Connection: {connection}\r\n\r\n");

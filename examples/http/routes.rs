@@ -14,13 +14,13 @@ use crate::request::{Framing, Request};
 use crate::response::{Response, Status};
 use crate::spool::{SpooledBody, SpooledContent};
 
-/// Methods that exist and have a path for their target; any other is not implemented anywhere here.
+/// Methods that have a path as their target; any other is 501.
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"];
 
 const HTML: (&str, &str) = ("Content-Type", "text/html; charset=utf-8");
 
 impl HttpConnection {
-    /// Answers one request, or begins to.
+    /// Answers a request, or begins to. `Ok(true)` if the next request may be parsed.
     pub(crate) fn route(
         &mut self,
         cx: &mut Cx<'_>,
@@ -30,7 +30,7 @@ impl HttpConnection {
         let (method, path) = (request.head.method, request.target.path);
         let is_conditional = request.head.has_any("if-");
         let is_echo = method == "POST" && allowed(path).contains(&"POST");
-        // A body that nobody wants is not read: the connection ends with the answer.
+        // A body without use is not read: the connection closes after the answer.
         let is_unwanted = !is_echo && request.framing != Framing::Length(0);
         self.is_last |= !request.keep_alive || is_unwanted;
         let is_plain_get =
@@ -62,7 +62,7 @@ impl HttpConnection {
                 Err(status) => Ok(self.send_status(cx, status, with_body)),
             };
         }
-        // A page that is made here has no version that could be named.
+        // Generated pages have no validators.
         let condition = conditions::check(request, &Validators::default());
         Ok(match (path, condition) {
             ("/events", _) => self.begin_events(cx, request),
@@ -79,7 +79,7 @@ impl HttpConnection {
 
     // Short answers.
 
-    /// An answer that is one piece, with one header of its own.
+    /// Sends an answer with one header of its own.
     fn answer(
         &mut self,
         cx: &mut Cx<'_>,
@@ -91,7 +91,7 @@ impl HttpConnection {
         let site = &mut *cx.shared;
         let mut response = Response::begin(&mut site.scratch, status, site.date.as_deref());
         response.header(name, value);
-        // These two never have a body, nor the length of one.
+        // These two have neither a body nor a `Content-Length`.
         let has_body = ![Status::NO_CONTENT, Status::NOT_MODIFIED].contains(&status);
         if has_body {
             response.header("Content-Length", body.len());
@@ -104,26 +104,26 @@ impl HttpConnection {
         self.end_answer(cx, sent)
     }
 
-    /// Says what it came to.
+    /// Sends an answer that consists of its status.
     fn send_status(&mut self, cx: &mut Cx<'_>, status: Status, with_body: bool) -> bool {
         let body = format!("{} {}\n", status.0, status.1);
         self.answer(cx, status, with_body, ("Content-Type", "text/plain"), &body)
     }
 
-    /// Says what is wrong; where the next request begins is not known any more.
+    /// Sends an error and closes, because the start of the next request is unknown.
     pub(crate) fn refuse(&mut self, cx: &mut Cx<'_>, status: Status, with_body: bool) -> bool {
         self.is_last = true;
         self.send_status(cx, status, with_body)
     }
 
-    /// Says what may be done with a path, to who asked for that, or for anything else.
+    /// Sends the allowed methods: 204 for OPTIONS, 405 for a method that is not allowed.
     fn send_allow(&mut self, cx: &mut Cx<'_>, method: &str, path: &str) -> bool {
         let is_asked = method == "OPTIONS";
         let status = if is_asked { Status::NO_CONTENT } else { Status::METHOD_NOT_ALLOWED };
         self.answer(cx, status, true, ("Allow", &allowed(path).join(", ")), "")
     }
 
-    /// Sends who asks for a directory to its name with a slash.
+    /// Redirects to the same path with a trailing slash.
     fn redirect(&mut self, cx: &mut Cx<'_>, request: &Request<'_, '_>) -> bool {
         let mut location = format!("{}/", request.target.path);
         if let Some(query) = request.target.query {
@@ -134,8 +134,8 @@ impl HttpConnection {
         self.answer(cx, status, request.wants_body(), ("Location", &location), "")
     }
 
-    /// The answer is complete. If the peer does not keep up, what else has come in is left: it is
-    /// shown again when there is room for answers.
+    /// Ends an answer. Returns `false` while the output is congested: the rest of the input is
+    /// delivered again when the output has drained.
     pub(crate) fn end_answer(&mut self, cx: &mut Cx<'_>, sent: SendStatus) -> bool {
         self.state = RequestState::Head;
         if self.is_last {
@@ -144,7 +144,7 @@ impl HttpConnection {
         !self.is_last && sent == SendStatus::Queued
     }
 
-    // The body comes back.
+    // The echo of a body.
 
     fn begin_echo(
         &mut self,
@@ -177,7 +177,7 @@ impl HttpConnection {
                 }
                 match spooled {
                     Ok(()) => Ok(true),
-                    // It says nothing about the body, only that there is no room for it now.
+                    // The body is acceptable, but there is no space for it now.
                     Err(_) => Ok(self.refuse(cx, Status::SERVICE_UNAVAILABLE, true)),
                 }
             }
@@ -250,7 +250,7 @@ impl HttpConnection {
         self.transfer(cx, Transfer::new(file, first, part)?)
     }
 
-    /// Sends what the peer takes at once, and the rest when there is room for it.
+    /// Sends a file: what the peer takes now, and the rest in `drained`.
     fn transfer(&mut self, cx: &mut Cx<'_>, mut transfer: Transfer) -> ReadMore {
         let sent = transfer.send_more(cx)?;
         if transfer.is_over() {
@@ -272,7 +272,7 @@ impl HttpConnection {
         if is_chunked {
             response.header("Transfer-Encoding", "chunked");
         }
-        // They go on until one of the two leaves; nothing else is answered behind them.
+        // Events end with the connection, so no further request is answered.
         response.end(false);
         self.is_last = true;
         let sent = cx.io.send(cx.id, &site.scratch);
@@ -287,12 +287,12 @@ impl HttpConnection {
     }
 }
 
-/// What stands behind `/files` of a path that leads there.
+/// The path below `/files`; `None` for other paths.
 fn in_files(path: &str) -> Option<&str> {
     path.strip_prefix("/files").filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// What may be done with a path.
+/// The methods that a path allows.
 fn allowed(path: &str) -> &'static [&'static str] {
     match path {
         "/echo" => &["OPTIONS", "POST"],

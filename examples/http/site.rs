@@ -1,4 +1,4 @@
-//! What all connections share.
+//! The state shared by all connections.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -7,16 +7,16 @@ use crate::head;
 use crate::response::{Response, Status};
 use crate::spool::DiskQuota;
 
-/// Everything a peer may make us hold or wait for. The limits of a head stand in `request.rs`,
-/// those of chunks in `body.rs`.
+/// The limits and timeouts of a connection. Those of heads are in `request.rs`, those of chunks in
+/// `body.rs`.
 pub(crate) struct HttpLimits {
-    /// From the first byte of a head to its end.
+    /// From the first byte of a head to its last.
     pub(crate) head_timeout: Duration,
-    /// Without a request, or without some KiB of a body.
+    /// Without a request or 4 KiB of a body.
     pub(crate) idle_timeout: Duration,
-    /// Bytes of a request's body.
+    /// Longest body of a request in bytes.
     pub(crate) body: u64,
-    /// Bytes of all bodies together that are kept on the disk.
+    /// Most bytes of all spooled bodies on the disk.
     pub(crate) disk: u64,
 }
 
@@ -35,21 +35,21 @@ impl Default for HttpLimits {
 const PIECE: usize = 64 << 10;
 
 pub(crate) struct Site {
-    /// Below this, with no symbolic link left in it, lie all files that are served.
+    /// The canonical root of all files served; `None` without `--files`.
     pub(crate) files: Option<PathBuf>,
     pub(crate) limits: HttpLimits,
-    /// Where heads are written, so that an answer costs no allocation.
+    /// Reused for heads, so that an answer allocates nothing.
     pub(crate) scratch: Vec<u8>,
-    /// Where pieces of files are read.
+    /// Reused for pieces of files.
     pub(crate) piece: Vec<u8>,
-    /// The usual answer of `/`, complete.
+    /// The complete answer of `GET /` over HTTP/1.1.
     pub(crate) hello: Vec<u8>,
-    /// `None` while the clock shows what HTTP cannot say.
+    /// `None` if HTTP cannot express the clock's time.
     pub(crate) date: Option<String>,
     pub(crate) disk: DiskQuota,
-    /// The time of the present callback.
+    /// Time of the current callback.
     pub(crate) now: Instant,
-    /// When the second is over that `date` names.
+    /// When `date` becomes outdated.
     fresh_until: Option<Instant>,
 }
 
@@ -61,7 +61,7 @@ impl Site {
         Site { files, limits, scratch, piece, hello, date: None, disk, now, fresh_until: None }
     }
 
-    /// A callback begins. What carries the date is written anew when another second has begun.
+    /// Must be called first in a callback. Formats the date again once a second.
     pub(crate) fn refresh(&mut self, now: Instant) {
         self.now = now;
         if self.fresh_until.is_some_and(|end| now < end) {
@@ -76,7 +76,7 @@ impl Site {
         hello(&mut self.hello, self.date.as_deref(), true);
     }
 
-    /// The answer of `/` in a form that is not the usual one.
+    /// The answer of `/` for other requests than a plain GET.
     pub(crate) fn hello_variant(&mut self, keep_alive: bool, body: bool) -> &[u8] {
         hello(&mut self.scratch, self.date.as_deref(), keep_alive);
         let len = self.scratch.len() - if body { 0 } else { HELLO.len() };

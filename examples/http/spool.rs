@@ -1,15 +1,16 @@
-//! A body that is kept until all of it has come: a little in memory, more in a file without a name.
+//! A body that is spooled until it is complete: in memory while it is small, else in an unnamed
+//! file, like Python's `SpooledTemporaryFile`.
 //!
-//! It could be sent back while it comes in, and then a client that sends everything before it reads
-//! anything, as many do, would wait for us to read while we wait for it, as soon as the buffers of
-//! both systems are full: from some MiB on. Besides, half a body would have been answered by 200.
+//! Sending it back while it is received would deadlock with a client that sends everything before
+//! it reads, as many do: once the buffers of both systems are full, after some MiB, each side would
+//! wait for the other. And an incomplete body would have been answered with 200.
 
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::rc::Rc;
 
-/// Bytes of one body that are kept in memory. Larger ones need a file, and no memory.
+/// A longer body is moved to a file.
 const IN_MEMORY: usize = 64 << 10;
 
 #[derive(Debug)]
@@ -28,7 +29,7 @@ impl SpooledBody {
         }
     }
 
-    /// Takes the next piece. It fails when there is no room for it.
+    /// Appends `data`. Fails if there is no space for it.
     pub(crate) fn push(&mut self, data: &[u8]) -> io::Result<()> {
         if self.file.is_none() && self.memory.len() + data.len() <= IN_MEMORY {
             self.memory.extend_from_slice(data);
@@ -44,7 +45,7 @@ impl SpooledBody {
         file.write_all(data)
     }
 
-    /// From now on it is read, from its beginning; gives how long it is.
+    /// Ends writing. Returns the content, to be read from its start, and its length.
     pub(crate) fn rewind(mut self) -> io::Result<(SpooledContent, u64)> {
         let Some(mut file) = self.file.take() else {
             let len = self.memory.len() as u64;
@@ -59,11 +60,11 @@ impl SpooledBody {
 #[derive(Debug)]
 pub(crate) enum SpooledContent {
     Memory(Vec<u8>),
-    /// With the room that it takes, which is free again when both are gone.
+    /// With its share of the quota, released when it is dropped.
     File(File, DiskReservation),
 }
 
-/// How much all bodies together may take on the disk, and how much they do.
+/// The limit of all bodies on the disk, and their sum.
 #[derive(Clone, Debug)]
 pub(crate) struct DiskQuota {
     limit: u64,
@@ -76,7 +77,7 @@ impl DiskQuota {
     }
 }
 
-/// What one body takes of it.
+/// The bytes of one body on the disk.
 #[derive(Debug)]
 pub(crate) struct DiskReservation {
     disk: DiskQuota,

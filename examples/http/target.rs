@@ -1,11 +1,11 @@
-//! What a request is about: the target in its first line, in each of its forms (RFC 9112, 3.2).
+//! The target of a request, in each of its forms (RFC 9112, 3.2).
 
 use crate::head::is_host;
 use crate::response::Status;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct RequestTarget<'a> {
-    /// Still encoded. It begins with a slash, or is `*` for an OPTIONS about the whole server.
+    /// Still encoded. It starts with a slash, or is `*` for OPTIONS of the whole server.
     pub(crate) path: &'a str,
     pub(crate) query: Option<&'a str>,
 }
@@ -13,7 +13,7 @@ pub(crate) struct RequestTarget<'a> {
 impl<'a> RequestTarget<'a> {
     pub(crate) fn parse(method: &str, text: &'a str) -> Result<RequestTarget<'a>, Status> {
         if method == "CONNECT" {
-            // Its target is no path, and this is no proxy.
+            // This server is no proxy.
             return Err(Status::NOT_IMPLEMENTED);
         }
         let rest = if text.starts_with('/') || text == "*" && method == "OPTIONS" {
@@ -25,7 +25,7 @@ impl<'a> RequestTarget<'a> {
             Some((path, query)) => (path, Some(query)),
             None => (rest, None),
         };
-        // A fragment is never sent. Some take a backslash for a slash.
+        // Fragments are not sent. Some systems take a backslash for a slash.
         if rest.contains('#') || path.contains('\\') {
             return Err(Status::BAD_REQUEST);
         }
@@ -33,14 +33,14 @@ impl<'a> RequestTarget<'a> {
     }
 }
 
-/// What stands behind `http://host`, which may be nothing. It is for the target, and not for `Host`,
-/// to say which host is meant; we answer for all of them.
+/// Returns the rest after `http://host`, which may be empty. The target and not `Host` names the
+/// host (RFC 9112, 3.2.2); this server answers for every host.
 fn without_authority(text: &str) -> Result<&str, Status> {
     let (scheme, rest) = text.split_once("://").ok_or(Status::BAD_REQUEST)?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
     if scheme.eq_ignore_ascii_case("https") {
-        // Nothing that was to be secret may be answered here (RFC 9110, 7.4).
+        // A request for `https` must not be answered in plain text (RFC 9110, 7.4).
         return Err(Status::MISDIRECTED_REQUEST);
     }
     if scheme.eq_ignore_ascii_case("http") && is_host(authority) {

@@ -1,7 +1,7 @@
-//! Who listens to which channel.
+//! Which clients subscribe to which channel.
 //!
-//! A name lies here once, for the channel and for all who listen to it. A client that is gone leaves
-//! its channels in steps, so that nobody waits when many with many of them go at once.
+//! Each name is stored once and shared by the channel and its subscribers. A closed client is
+//! unsubscribed in steps, so that many closed clients with many channels do not delay the others.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
@@ -11,11 +11,11 @@ use socketserver::SocketId;
 use crate::clients::ClientRecord;
 use crate::memory::{CommandResult, Memory, Reservation};
 
-/// Channels of one client.
+/// Most channels of one client.
 pub(crate) const MAX_CHANNELS: usize = 1_024;
-/// Bytes of the name of a channel.
+/// Longest name of a channel, in bytes.
 pub(crate) const MAX_NAME: usize = 1_024;
-/// What a client costs that listens to a channel, besides its name, about.
+/// Approximate cost of one subscription in bytes, without the channel's name.
 const COST: usize = 192;
 
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub(crate) struct Channels {
     pending_unsubscribes: VecDeque<(SocketId, Subscriptions)>,
 }
 
-/// In the order of their sockets; usually there is one.
+/// Sorted by socket. Usually there is one.
 type Subscribers = Vec<Rc<ClientRecord>>;
 
 /// The channels that one client listens to.
@@ -43,7 +43,7 @@ impl Channels {
         if channel.len() > MAX_NAME
             || subscriptions.len() >= MAX_CHANNELS && !subscriptions.has(channel)
         {
-            return Err("ERR too many channels, or too long a name");
+            return Err("ERR too many channels, or a name that is too long");
         }
         if subscriptions.has(channel) {
             return Ok(());
@@ -59,7 +59,7 @@ impl Channels {
         Ok(())
     }
 
-    /// A channel without clients is forgotten.
+    /// Removes a subscription, and the channel after its last one.
     pub(crate) fn unsubscribe(
         &mut self,
         subscriptions: &mut Subscriptions,
@@ -83,7 +83,7 @@ impl Channels {
         }
     }
 
-    /// A client that is gone listens no more, but only in steps.
+    /// Queues the subscriptions of a closed client for [`Channels::unsubscribe_some`].
     pub(crate) fn unsubscribe_later(&mut self, client: SocketId, subscriptions: Subscriptions) {
         if !subscriptions.names.is_empty() {
             self.pending_unsubscribes.push_back((client, subscriptions));
@@ -94,7 +94,7 @@ impl Channels {
         !self.pending_unsubscribes.is_empty()
     }
 
-    /// Those who are gone leave no more than so many channels.
+    /// Removes at most `most` subscriptions of closed clients.
     pub(crate) fn unsubscribe_some(&mut self, most: usize) {
         for _ in 0..most {
             let Some((client, subscriptions)) = self.pending_unsubscribes.front_mut() else {

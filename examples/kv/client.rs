@@ -1,4 +1,5 @@
-//! One client: its commands are parsed where they lie, and the replies of a turn leave together.
+//! The handler of one client: parses commands where they lie in the input, sends the replies of a
+//! turn together.
 
 use std::io;
 use std::rc::Rc;
@@ -10,13 +11,13 @@ use crate::clients::ClientRecord;
 use crate::parser::Parser;
 use crate::session::{Cx, Session};
 
-/// Replies are sent when there are so many bytes of them, and at the end of a turn.
+/// Replies are sent at this many bytes, and at the end of a turn.
 const FLUSH: usize = 32 << 10;
 
 #[derive(Default)]
 pub(crate) struct ClientHandler {
     parser: Parser,
-    /// There once the connection stands.
+    /// `Some` from `setup` to `finish`.
     session: Option<Session>,
 }
 
@@ -45,8 +46,8 @@ impl Handler<KvState> for ClientHandler {
         Ok(())
     }
 
-    /// There is room for more of a large reply. When it is all sent, the library shows what the
-    /// client had asked for behind it.
+    /// The output has capacity for more of a large reply. After the last piece the library delivers
+    /// the commands that were left in the input.
     fn drained(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
         cx.shared.output_queues.send_more(cx.io, cx.id);
         cx.shared.arm_timer(cx.io);
@@ -75,8 +76,8 @@ impl Handler<KvState> for ClientHandler {
     }
 }
 
-/// Answers what has come. When the client does not take the answers it stops; the library shows
-/// the rest again when it has taken them, also when the server is about to end.
+/// Answers the commands in the input. Stops while the output is congested: the library delivers the
+/// rest of the input when the output has drained, also during a shutdown.
 fn serve(cx: &mut Cx<'_>, session: &mut Session, parser: &mut Parser, input: &mut Input<'_>) {
     while !session.is_closing {
         match parser.next(input, &cx.shared.store.memory) {
@@ -112,7 +113,7 @@ fn flush(cx: &mut Cx<'_>) -> SendStatus {
     };
     replies.bytes.clear();
     replies.larges.clear();
-    // One large reply does not stay for ever.
+    // A large reply does not keep its buffer allocated.
     replies.bytes.shrink_to(2 * FLUSH);
     sent
 }

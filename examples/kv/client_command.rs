@@ -1,4 +1,4 @@
-//! `CLIENT`: what a client says about itself, and asks about others.
+//! `CLIENT` and its subcommands: what a client says about itself and asks about others.
 
 use socketserver::SocketId;
 
@@ -148,7 +148,8 @@ fn reply(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     Ok(())
 }
 
-/// No client is ever thrown out to make room, and no key for not being used.
+/// `CLIENT NO-EVICT | NO-TOUCH ON | OFF`: accepted without effect, since neither clients nor keys
+/// are evicted.
 fn on_or_off(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     if !is(args.get(2), "ON") && !is(args.get(2), "OFF") {
         return Err(SYNTAX);
@@ -157,20 +158,20 @@ fn on_or_off(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResu
     Ok(())
 }
 
-/// Nobody is told of keys that change.
+/// `CLIENT GETREDIR`: -1, since there is no client tracking.
 fn get_redirection(cx: &mut Cx<'_>, _: &mut Session, _: &Args<'_>) -> CommandResult {
     cx.shared.replies.integer(-1);
     Ok(())
 }
 
-/// Which clients `CLIENT KILL` means.
+/// The filters of `CLIENT KILL`; a client must pass all of them.
 struct KillFilter<'a> {
     number: Option<u64>,
     addr: Option<&'a [u8]>,
     local_addr: Option<&'a [u8]>,
     kind: Option<ClientType>,
     min_age: Option<u64>,
-    /// Not the one that says it.
+    /// Whether the calling client is spared.
     skip_me: bool,
 }
 

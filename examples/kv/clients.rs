@@ -1,4 +1,4 @@
-//! What the server knows of its clients besides what each has asked for.
+//! The table of clients, and the record that other clients may read of each.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,18 +10,18 @@ use socketserver::SocketId;
 
 use crate::replies::Protocol;
 
-/// Bytes of a name, or of what a client says about its library.
+/// Longest attribute in bytes.
 const MAX_ATTRIBUTE: usize = 256;
 
-/// All clients, by their number.
+/// All clients by number.
 #[derive(Debug, Default)]
 pub(crate) struct ClientTable {
     by_number: BTreeMap<u64, Rc<ClientRecord>>,
-    /// So many have come.
+    /// The number of the newest client.
     last_number: u64,
 }
 
-/// What others may know of a client.
+/// What other clients may read of a client.
 #[derive(Debug)]
 pub(crate) struct ClientRecord {
     pub(crate) number: u64,
@@ -30,14 +30,14 @@ pub(crate) struct ClientRecord {
     pub(crate) local_addr: String,
     pub(crate) since: Instant,
     pub(crate) protocol: Cell<Protocol>,
-    /// Its connection has ended.
+    /// Set by `finish`.
     pub(crate) is_closed: Cell<bool>,
-    /// When it was heard last, and what it said.
+    /// Time and name of the last command.
     pub(crate) last_active: Cell<Instant>,
     pub(crate) command: Cell<&'static str>,
     pub(crate) channels: Cell<usize>,
     pub(crate) watched: Cell<usize>,
-    /// Commands that wait for `EXEC`, once there was `MULTI`.
+    /// Commands in the queue of an open transaction; `None` outside of one.
     pub(crate) queued: Cell<Option<usize>>,
     attributes: RefCell<Attributes>,
 }
@@ -58,7 +58,7 @@ pub(crate) enum Attribute {
 }
 
 impl ClientTable {
-    /// A number that no client ever had.
+    /// Returns a number that no client had before.
     pub(crate) fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
@@ -118,7 +118,8 @@ impl ClientRecord {
         self.attributes.borrow_mut().name.clear();
     }
 
-    /// Only what can stand in a line of words without quotes; `false` when it is something else.
+    /// Sets an attribute. Returns `false` if `said` is too long or has a character that would need
+    /// quotes.
     pub(crate) fn set_attribute(&self, which: Attribute, said: &[u8]) -> bool {
         let is_word = said.len() <= MAX_ATTRIBUTE && said.iter().all(u8::is_ascii_graphic);
         let Some(said) = std::str::from_utf8(said).ok().filter(|_| is_word) else { return false };
@@ -132,8 +133,8 @@ impl ClientRecord {
         true
     }
 
-    /// The line of `CLIENT LIST`; what this server does not have is what it is in a Redis that does
-    /// not use it.
+    /// Appends the line of `CLIENT LIST`. Fields of features that this server lacks have the values
+    /// of a Redis that does not use them.
     pub(crate) fn line(&self, now: Instant, to: &mut String) {
         let attributes = self.attributes.borrow();
         let seconds = |since: Instant| now.saturating_duration_since(since).as_secs();
@@ -144,7 +145,7 @@ impl ClientRecord {
             (_, 1..) => 'P',
             _ => 'N',
         };
-        // Writing to memory does not fail.
+        // `fmt::Write` for `String` never fails.
         let _ = writeln!(
             to,
             "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags={flags} db=0 \

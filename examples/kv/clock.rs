@@ -1,21 +1,20 @@
 //! The time as Redis counts it: milliseconds since 1970.
 //!
-//! Keys expire by a clock that is read from the system once and then goes by itself. So a step of the
-//! system's clock changes no time that a key has left; times that a client names are understood by
-//! the system's clock of that moment all the same.
+//! Keys expire by the monotonic clock: the system's clock is read once and the time since then
+//! added. A step of the system's clock therefore changes no time to live. Absolute times that a
+//! client sends are corrected by that step.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Milliseconds since 1970.
 pub(crate) type Millis = i64;
 
-/// A system clock that differs by less than this goes as ours does, and only was read later.
+/// A smaller difference to the system's clock is no step.
 const STEP: Millis = 1_000;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     started: Instant,
-    /// What the system's clock said then.
+    /// The system's time at `started`.
     began: Duration,
 }
 
@@ -28,7 +27,7 @@ impl Clock {
         millis(self.began + now.saturating_duration_since(self.started))
     }
 
-    /// How far the system's clock was set since the start, seen at this time of ours.
+    /// How far the system's clock was set since the start.
     pub(crate) fn stepped(&self) -> Millis {
         let step = millis(since_1970()).saturating_sub(self.at(Instant::now()));
         if step.saturating_abs() < STEP { 0 } else { step }
@@ -39,7 +38,7 @@ impl Clock {
     }
 }
 
-/// Since 1970 by the clock of the system; a clock that was never set may say a time before.
+/// The system's time since 1970; zero for a clock that is set to an earlier time.
 pub(crate) fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

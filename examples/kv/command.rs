@@ -1,4 +1,4 @@
-//! What a command is called, what it takes, and what does it.
+//! A command: its name, its arity, its flags and its function.
 
 use std::ops::RangeInclusive;
 
@@ -8,30 +8,30 @@ use crate::parser::Args;
 use crate::session::{Cx, Session};
 use crate::table::COMMANDS;
 
-/// What stands for the command's name in a text that refuses it.
+/// Replaced by the command's name in an error.
 const NAME: char = '%';
 pub(crate) const WRONG_NUMBER: CommandError = "ERR wrong number of arguments for '%' command";
 pub(crate) const SYNTAX: CommandError = "ERR syntax error";
 
-/// Bytes of what a client said that are shown to it when nobody knows such a command.
+/// Most bytes of a client's command that an error repeats.
 const MAX_SHOWN: usize = 128;
 
 pub(crate) type CommandFn = fn(&mut Cx<'_>, &mut Session, &Args<'_>) -> CommandResult;
 
-/// The name, how it is called in a list, how many arguments it takes behind it, and what does it.
+/// Name, full name, count of arguments after it, function.
 pub(crate) type Subcommand = (&'static str, &'static str, RangeInclusive<usize>, CommandFn);
 
 #[derive(Debug)]
 pub(crate) struct Command {
-    /// In small letters.
+    /// In lower case.
     pub(crate) name: &'static str,
-    /// How many arguments it may have, its name included.
+    /// Fewest and most arguments, the name included.
     min: usize,
     max: usize,
-    /// As `COMMAND` says them.
+    /// As in the reply to `COMMAND`.
     pub(crate) flags: &'static [&'static str],
-    /// The first of its arguments that is a key, the last (counted from the end if negative), and
-    /// how far it is from one to the next; 0 for none.
+    /// Index of the first key, index of the last (from the end if negative) and the step between
+    /// keys; zeros for a command without keys.
     pub(crate) keys: (i8, i8, i8),
     large: TakesLarge,
     availability: Availability,
@@ -40,28 +40,28 @@ pub(crate) struct Command {
     pub(crate) summary: &'static str,
 }
 
-/// Which of its arguments may be large.
+/// Which arguments may be large.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum TakesLarge {
     Nowhere,
     At(usize),
-    /// After each key.
+    /// Every value of key-value pairs.
     Pairs,
 }
 
-/// What is special about when it is done.
+/// In which states of the session a command is allowed, and whether `MULTI` queues it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Availability {
     Plain,
-    /// Also by a client that listens to channels; its replies are messages.
+    /// Allowed while subscribed in RESP2; replies by messages.
     PubSub,
-    /// In a transaction it is not queued.
+    /// Runs at once in a transaction.
     NotQueued,
-    /// Neither queued nor refused to a client that listens to channels.
+    /// Runs at once in a transaction, and is allowed while subscribed.
     Always,
 }
 
-/// A row of the table: a name, how many arguments it takes with it, what does it, and what that is.
+/// A row of the table: name, count of arguments with the name, function, summary.
 pub(crate) const fn row(
     name: &'static str,
     args: RangeInclusive<usize>,
@@ -125,7 +125,7 @@ impl Command {
         COMMANDS.iter().find(|command| is(name, command.name))
     }
 
-    /// The command that these words are, or what is wrong with them.
+    /// Returns the command that `args` call, or the error to reply.
     #[inline]
     pub(crate) fn find(args: &Args<'_>) -> Result<&'static Command, String> {
         let Some(command) = Command::named(args.get(0)) else { return Err(unknown(args)) };
@@ -138,7 +138,7 @@ impl Command {
         }
     }
 
-    /// Whether it may have so many arguments, its name included.
+    /// Whether `args`, the count with the name, is within the arity.
     #[inline]
     pub(crate) fn takes(&self, args: usize) -> bool {
         self.min <= args && args <= self.max
@@ -157,12 +157,12 @@ impl Command {
         if large_command.larges().iter().all(|(nth, _)| takes(*nth)) {
             Ok(self)
         } else {
-            Err("ERR only values may be so long".into())
+            Err("ERR only values may have this length".into())
         }
     }
 
-    /// Whether it has such a subcommand, which takes so many arguments; what is wrong otherwise. Doing
-    /// it says the same, but a transaction has to know before.
+    /// Checks the name and arity of a subcommand before a transaction queues it; `Err` is the error
+    /// to reply. Running it checks the same.
     pub(crate) fn check_subcommand(&self, args: &Args<'_>) -> Result<(), String> {
         if self.subcommands.is_empty() || args.len() == 1 {
             return Ok(());
@@ -170,7 +170,7 @@ impl Command {
         subcommand(self.subcommands, args).map(drop)
     }
 
-    /// Does it, and replies.
+    /// Runs the command and writes its replies.
     #[inline]
     pub(crate) fn perform(&self, cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) {
         me.record.command.set(self.name);
@@ -184,13 +184,13 @@ impl Command {
         refused.replace(NAME, self.name)
     }
 
-    /// As `COMMAND` says it: negative when there may be more.
+    /// As in the reply to `COMMAND`: negative if it is a minimum.
     pub(crate) fn arity(&self) -> i64 {
         let min = i64::try_from(self.min).unwrap_or(i64::MAX);
         if self.min == self.max { min } else { -min }
     }
 
-    /// Of the groups that Redis' documentation has, the one that it is in.
+    /// The command's group in the documentation of Redis.
     pub(crate) fn group(&self) -> &'static str {
         match (self.availability, self.keys) {
             (Availability::PubSub, _) => "pubsub",
@@ -214,7 +214,7 @@ impl Command {
     }
 }
 
-/// Does the subcommand that the second word names.
+/// Runs the subcommand that the second argument names.
 pub(crate) fn perform_subcommand(
     subcommands: &'static [Subcommand],
     cx: &mut Cx<'_>,
@@ -258,12 +258,12 @@ fn unknown(args: &Args<'_>) -> String {
     format!("ERR unknown command '{name}', with args beginning with: {words}")
 }
 
-/// What a client said, as it can be shown to it.
+/// Bytes of a client as text, cut to `MAX_SHOWN` bytes.
 pub(crate) fn text(word: &[u8]) -> String {
     String::from_utf8_lossy(word.get(..MAX_SHOWN).unwrap_or(word)).into_owned()
 }
 
-/// Whether a word is this one, in whatever case.
+/// Whether `word` is `name`, ignoring case.
 pub(crate) fn is(word: &[u8], name: &str) -> bool {
     word.eq_ignore_ascii_case(name.as_bytes())
 }

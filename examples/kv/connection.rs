@@ -13,7 +13,7 @@ pub(crate) const BAD_NAME: CommandError =
     "ERR Client names cannot contain spaces, newlines or special characters.";
 const WRONG_USER: CommandError = "WRONGPASS invalid username-password pair or user is disabled.";
 
-/// `PING [text]`; to a client that listens to channels the answer looks like a message.
+/// `PING [text]`. A subscriber gets the answer in the form of a message.
 pub(crate) fn ping(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     let replies = &mut cx.shared.replies;
     if args.len() > 2 {
@@ -84,8 +84,9 @@ fn greet(cx: &mut Cx<'_>, me: &Session) {
     replies.array(0);
 }
 
-/// `AUTH [user] password`. There are no passwords: as in a Redis without any, the user `default` may
-/// say whatever it likes, but a password alone is probably meant for another server.
+/// `AUTH [user] password`. This server has no passwords. As in a Redis without any, the user
+/// `default` may send any password; a password alone is an error, because it is probably meant for
+/// another server.
 pub(crate) fn auth(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     if args.len() > 3 {
         return Err(SYNTAX);

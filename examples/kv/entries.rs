@@ -1,9 +1,9 @@
-//! The keys and what belongs to each, in many tables that do not grow at the same time.
+//! The hash tables of keys, which do not grow at the same time.
 //!
-//! A table that is full has all of its entries moved to one twice as large, which takes a second with
-//! some millions of them. Of these tables each has a small part, and they are made to be of different
-//! sizes, from one to two: so one after the other is full, and each insertion moves about as few
-//! entries as any other.
+//! A full hash table moves all entries to one of twice the size, which takes a second with some
+//! millions of them. Here each of 1,024 tables has a small part of the keys. Their expected sizes
+//! differ by up to a factor of two, so they are full one after the other, and each insertion moves
+//! about as many entries as any other.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -11,7 +11,7 @@ use hashbrown::HashTable;
 
 const TABLES: usize = 1 << 10;
 
-/// The hash of the standard library has a secret key, so nobody can make all keys collide.
+/// Uses std's hash, whose secret key prevents collisions on purpose.
 pub(crate) struct Entries<T> {
     tables: Vec<HashTable<(Box<[u8]>, T)>>,
     hasher: RandomState,
@@ -40,7 +40,7 @@ impl<T> Entries<T> {
         table.find_mut(hash, |(other, _)| **other == *key).map(|(_, value)| value)
     }
 
-    /// The key must not be there.
+    /// Inserts a key, which must not be present.
     pub(crate) fn insert(&mut self, key: Box<[u8]>, value: T) {
         let hash = self.hasher.hash_one(&*key);
         let Some(table) = self.tables.get_mut(place(hash)) else { return };
@@ -65,13 +65,13 @@ impl<T> Entries<T> {
     }
 }
 
-/// In which table a key is; the last are twice as likely as the first. A table uses the lowest bits
-/// of a hash itself, and the highest seven.
+/// The index of a key's table; the last tables get twice as many keys as the first. The lowest bits
+/// of the hash and the highest seven are left to the table itself.
 #[inline]
 fn place(hash: u64) -> usize {
     let part = |shift: u32| (hash >> shift) as usize % TABLES;
     let (one, other) = (part(32), part(42));
-    // The larger of two is the likelier the larger it is; a third of the keys go by that.
+    // The larger of two random indexes is more often a large one; a third of the keys use it.
     if (hash >> 52) % 32 < 11 { one.max(other) } else { one }
 }
 
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!((entries.len(), entries.into_iter().count()), (13_333, 13_333));
     }
 
-    /// A turn of the server takes some ten thousand commands of a client.
+    /// A turn of the server handles some ten thousand commands of a client.
     #[test]
     #[cfg_attr(miri, ignore = "too long")]
     fn no_ten_thousand_insertions_move_many_more_entries() {
@@ -116,7 +116,7 @@ mod tests {
             let now = entries.tables.iter().zip(before);
             let grown = now.filter(|(table, (capacity, _))| table.capacity() > *capacity);
             let moved: usize = grown.map(|(_, (_, len))| len).sum();
-            // While the tables are small each grows several times.
+            // Small tables grow several times a turn.
             worst = worst.max(if turn < 5 { 0 } else { moved });
         }
         assert!(worst < 40_000, "{worst} of 600,000 were moved in one turn");

@@ -1,4 +1,4 @@
-//! Commands about the time at which keys are removed.
+//! Commands about the deadlines of keys.
 
 use crate::clock::Millis;
 use crate::command::{is, text};
@@ -10,25 +10,25 @@ use crate::store::{Expiry, NO_INTEGER, Store};
 
 const NO_TIME: CommandError = "ERR invalid expire time in '%' command";
 
-/// What a time is counted in, and from when.
+/// The unit of a time, and whether it is relative or absolute.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TimeUnit {
     Seconds,
     Millis,
-    /// Since 1970.
+    /// Absolute: since 1970.
     SecondsAt,
     MillisAt,
 }
 
 impl TimeUnit {
-    /// As the options of `SET` call them.
+    /// Returns the unit of an option of `SET`; `None` for another word.
     pub(crate) fn named(word: &[u8]) -> Option<TimeUnit> {
         use TimeUnit::{Millis, MillisAt, Seconds, SecondsAt};
         let names = [("EX", Seconds), ("PX", Millis), ("EXAT", SecondsAt), ("PXAT", MillisAt)];
         names.into_iter().find(|(name, _)| is(word, name)).map(|(_, unit)| unit)
     }
 
-    /// The time on the clock of the store.
+    /// Returns the deadline on the store's clock; `None` on overflow.
     fn time(self, store: &Store, count: i64) -> Option<Millis> {
         let millis = match self {
             TimeUnit::Seconds | TimeUnit::SecondsAt => count.checked_mul(1_000)?,
@@ -43,18 +43,19 @@ impl TimeUnit {
     }
 }
 
-/// A time for what is set now; it must be later than 1970, or than now.
+/// Returns the deadline for a key that is set now. `Err` unless it is a positive integer in range.
 pub(crate) fn later(store: &Store, count: &[u8], unit: TimeUnit) -> Result<Millis, CommandError> {
     let count = integer(count).ok_or(NO_INTEGER)?;
     Some(count).filter(|n| *n > 0).and_then(|n| unit.time(store, n)).ok_or(NO_TIME)
 }
 
-/// A time that is over already removes the key; `false` when there is no such key.
+/// Sets the deadline of a key, or removes the key if it is past. Returns `false` if there is no
+/// such key.
 pub(crate) fn set(store: &mut Store, key: &[u8], at: Millis) -> bool {
     if at <= store.now() { store.remove(key) } else { store.expire(key, Some(at)) }
 }
 
-/// Whether there was a time.
+/// Removes the deadline of a key; returns `false` if it has none.
 pub(crate) fn clear(store: &mut Store, key: &[u8]) -> bool {
     let had = matches!(store.expiry(key), Some(Expiry::At(_)));
     had && store.expire(key, None)
@@ -94,16 +95,16 @@ fn expire_in(cx: &mut Cx<'_>, args: &Args<'_>, unit: TimeUnit) -> CommandResult 
     Ok(())
 }
 
-/// When a new time is taken.
+/// The options of `EXPIRE`.
 #[derive(Clone, Copy, Debug, Default)]
 struct ExpireCondition {
-    /// Not if there is one.
+    /// Only if the key has no deadline.
     nx: bool,
-    /// Only if there is one.
+    /// Only if the key has a deadline.
     xx: bool,
-    /// Only if it is later than that.
+    /// Only if the new deadline is later.
     gt: bool,
-    /// Only if it is sooner.
+    /// Only if the new deadline is earlier.
     lt: bool,
 }
 
@@ -130,7 +131,8 @@ impl ExpireCondition {
         }
     }
 
-    /// A key without a time stays for ever.
+    /// Whether `at` may replace `before`. A key without a deadline counts as one with an infinite
+    /// deadline.
     fn allows(self, before: Expiry, at: Millis) -> bool {
         let ExpireCondition { nx, xx, gt, lt } = self;
         match before {
@@ -162,7 +164,7 @@ pub(crate) fn pexpiretime(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -
     time(cx, args, |store, at| at.saturating_add(store.clock.stepped()))
 }
 
-/// Something about the time of a key; -1 if it has none, -2 if there is no such key.
+/// Replies with `what(store, deadline)`; -1 if the key has no deadline, -2 if there is no such key.
 fn time(
     cx: &mut Cx<'_>,
     args: &Args<'_>,
@@ -177,7 +179,7 @@ fn time(
     Ok(())
 }
 
-/// The nearest, as Redis says it.
+/// Rounds to whole seconds, as Redis does.
 fn seconds(millis: Millis) -> i64 {
     millis.saturating_add(500) / 1_000
 }

@@ -1,7 +1,7 @@
-//! Patterns as Redis has them: `*`, `?`, `[a-c]`, `[^a]` and `\`.
+//! Glob patterns as in Redis: `*`, `?`, `[a-c]`, `[^a]` and `\`.
 
-/// Whether a pattern says this name, in whatever case. Only the last `*` is ever gone back to, so it
-/// takes no longer than one length times the other.
+/// Whether `pattern` matches `name`, ignoring case. Backtracks to the last `*` only, so the time is
+/// at most proportional to the product of the two lengths.
 pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut pattern, mut name) = (pattern, name);
     let mut last_star = None;
@@ -29,14 +29,15 @@ pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// What stands for one byte.
+/// Matches one byte.
 enum PatternItem<'p> {
     Any,
     Byte(u8),
     Class { bytes: &'p [u8], accepts: bool },
 }
 
-/// The first of a pattern that does not begin with a star, and what follows.
+/// Splits the first item off a pattern that does not begin with a star; `None` for an empty
+/// pattern.
 fn one(pattern: &[u8]) -> Option<(PatternItem<'_>, &[u8])> {
     Some(match pattern {
         [] => return None,
@@ -47,7 +48,7 @@ fn one(pattern: &[u8]) -> Option<(PatternItem<'_>, &[u8])> {
     })
 }
 
-/// A class without its end goes on to the end.
+/// Splits a class off the pattern. Without its bracket it extends to the end of the pattern.
 fn until_bracket(class: &[u8], accepts: bool) -> (PatternItem<'_>, &[u8]) {
     let mut end = 0;
     while let Some(byte) = class.get(end).filter(|byte| **byte != b']') {
@@ -119,7 +120,7 @@ mod tests {
         }
     }
 
-    /// One that goes back to every star would not end before the sun does.
+    /// Backtracking to every star would take exponential time.
     #[test]
     fn many_stars_take_no_longer_than_one_length_times_the_other() {
         let pattern = "a*".repeat(1_000) + "b";

@@ -1,4 +1,4 @@
-//! What the server tells about itself.
+//! `INFO`, `TIME` and `CONFIG`: what the server tells about itself.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use crate::parser::{Args, MAX_LINE};
 use crate::session::{Cx, Session};
 use crate::{MAX_CLIENTS, output_queue};
 
-/// The version of Redis of which the commands that are here behave alike.
+/// The version of Redis whose behaviour these commands have.
 const REDIS_VERSION: &str = "7.2.0";
 
 /// `INFO [section...]`
@@ -23,7 +23,7 @@ pub(crate) fn info(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Comma
         };
         if args.len() == 1 || args.skip(1).any(is_wanted) {
             let space = if all.is_empty() { "" } else { "\r\n" };
-            // Writing to memory does not fail.
+            // `fmt::Write` for `String` never fails.
             let _ = write!(all, "{space}# {name}\r\n{lines}");
         }
     }
@@ -81,7 +81,7 @@ pub(crate) static CONFIG: &[Subcommand] = &[
     ("RESETSTAT", "config|resetstat", 0..=0, config_reset_statistics),
 ];
 
-/// `CONFIG subcommand...`; nothing can be set while the server runs.
+/// `CONFIG subcommand...`. No setting can be changed while the server runs.
 pub(crate) fn config(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     perform_subcommand(CONFIG, cx, me, args)
 }
@@ -117,13 +117,13 @@ fn config_set(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandRes
     Ok(())
 }
 
-/// `CONFIG RESETSTAT`; there are no statistics.
+/// `CONFIG RESETSTAT`: accepted without effect, since there are no statistics.
 fn config_reset_statistics(cx: &mut Cx<'_>, _me: &mut Session, _args: &Args<'_>) -> CommandResult {
     cx.shared.replies.simple("OK");
     Ok(())
 }
 
-/// Under the names that they have in Redis.
+/// The settings under their names in Redis.
 fn settings(cx: &Cx<'_>) -> [(&'static str, String); 12] {
     let max_queued = output_queue::MAX_QUEUED_MESSAGES;
     [

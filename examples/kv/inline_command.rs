@@ -1,8 +1,8 @@
-//! A command that is a line of words, as a person types it.
+//! Inline commands: a line of words, as typed in a terminal.
 
 use std::ops::Range;
 
-/// The places of the words of a line without quotes.
+/// Appends the ranges of the words in a line without quotes.
 pub(crate) fn plain(line: &[u8], ranges: &mut Vec<Range<usize>>) {
     let mut start = 0;
     for word in line.split(u8::is_ascii_whitespace) {
@@ -13,9 +13,9 @@ pub(crate) fn plain(line: &[u8], ranges: &mut Vec<Range<usize>>) {
     }
 }
 
-/// The words of a line with quotes, one behind the other, and their places; `None` when a quote has
-/// no end, or something stands right behind one. Between double quotes a backslash begins what
-/// cannot be typed; between single quotes it only keeps one of them from being the end.
+/// Returns the words of a line with quotes, concatenated, and appends their ranges. `None` if a
+/// quote is not closed or is followed by another character than whitespace. In double quotes a
+/// backslash starts an escape sequence; in single quotes only `\'` is one.
 pub(crate) fn quoted(line: &[u8], ranges: &mut Vec<Range<usize>>) -> Option<Vec<u8>> {
     let mut words = Vec::new();
     let mut rest = line.trim_ascii_start();
@@ -27,7 +27,7 @@ pub(crate) fn quoted(line: &[u8], ranges: &mut Vec<Range<usize>>) -> Option<Vec<
     Some(words)
 }
 
-/// One word; gives what follows it.
+/// Appends one word to `to`. Returns the rest after it, `None` for a wrong quote.
 fn word<'a>(mut rest: &'a [u8], to: &mut Vec<u8>) -> Option<&'a [u8]> {
     while let Some((byte, behind)) = rest.split_first() {
         if byte.is_ascii_whitespace() {
@@ -47,7 +47,8 @@ fn word<'a>(mut rest: &'a [u8], to: &mut Vec<u8>) -> Option<&'a [u8]> {
     Some(rest)
 }
 
-/// What stands between quotes; gives what follows the second.
+/// Appends the text up to the closing quote `mark` to `to`. Returns the rest after it, `None` if
+/// there is no such quote.
 fn quote<'a>(mark: u8, mut rest: &'a [u8], to: &mut Vec<u8>) -> Option<&'a [u8]> {
     loop {
         let (byte, len) = match rest {

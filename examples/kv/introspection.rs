@@ -1,4 +1,4 @@
-//! `COMMAND`: what can be done, as clients ask for it.
+//! `COMMAND`: the table of commands, as clients ask for it.
 
 use crate::command::{Command, SYNTAX, Subcommand, is, perform_subcommand};
 use crate::memory::CommandResult;
@@ -73,7 +73,7 @@ fn entry(replies: &mut Replies, command: &Command) {
     for number in [first, last, step] {
         replies.integer(i64::from(number));
     }
-    // Categories of access, tips, what says more about keys, subcommands: none.
+    // ACL categories, tips, key specifications and subcommands: empty.
     replies.set(0);
     (0..3).for_each(|_| replies.array(0));
 }
@@ -95,7 +95,7 @@ fn docs(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     Ok(())
 }
 
-/// Which arguments of a command are keys.
+/// `COMMAND GETKEYS command...`: the arguments that are keys.
 fn keys(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     let replies = &mut cx.shared.replies;
     let command = Command::named(args.get(2)).ok_or("ERR Invalid command specified")?;

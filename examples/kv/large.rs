@@ -1,8 +1,7 @@
-//! A value that is too long to be copied in one go: pieces that are shared.
+//! A large value: reference-counted pieces, never copied as a whole.
 //!
-//! It comes in piece by piece, is stored by moving it, leaves piece by piece at the pace of its
-//! client, and is freed in steps. A reply that is under way keeps what it began with, whatever
-//! becomes of the key meanwhile.
+//! It is received piece by piece, stored by moving it, sent piece by piece as the client reads, and
+//! freed in steps. A reply being sent keeps the value it began with, whatever happens to the key.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,21 +9,21 @@ use std::sync::Arc;
 use crate::memory::{CommandError, CommandResult, Memory};
 use crate::value::ValueRef;
 
-/// Bytes of one value.
+/// Longest value in bytes.
 pub(crate) const MAX_VALUE: usize = 512 << 20;
-/// Bytes of a piece. No longer argument is copied in one go, and the library sends from this length
-/// on without a copy.
+/// Bytes of a piece. A longer argument is not copied as a whole, and from this length on the
+/// library sends without a copy.
 pub(crate) const PIECE: usize = 64 << 10;
 
-/// Several may share one value; it is freed after the last of them.
+/// A clone shares the pieces; the last one frees them.
 #[derive(Clone, Debug)]
 pub(crate) struct Large(Rc<Pieces>);
 
-/// A clone shares the pieces; its bytes count once more, and are taken before.
+/// A clone has a reference to each piece. The caller reserves its bytes before.
 #[derive(Clone, Debug)]
 struct Pieces {
     list: Vec<Arc<[u8]>>,
-    /// How many bytes they are together; all of them are taken from the memory.
+    /// Sum of the lengths, reserved in `memory`.
     len: usize,
     memory: Rc<Memory>,
 }
@@ -46,11 +45,11 @@ impl Large {
         self.0.list.iter()
     }
 
-    /// Puts bytes behind the others.
+    /// Appends `bytes`.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> CommandResult {
         let pieces = self.own(bytes.len())?;
         let mut rest = bytes;
-        // Small additions fill the last piece, so that there are never many that are short.
+        // Small appends fill the last piece, so that there are never many short pieces.
         if let Some(last) = pieces.list.last_mut().filter(|last| last.len() < PIECE) {
             let (more, behind) = rest.split_at(rest.len().min(PIECE - last.len()));
             *last = [last, more].concat().into();
@@ -73,8 +72,8 @@ impl Large {
         Ok(())
     }
 
-    /// Its pieces, to which so many bytes are to be added; those of a value that somebody else shares
-    /// stay as they are, and this becomes another one.
+    /// Returns the pieces for a change that adds `more` bytes. If the value is shared, this becomes
+    /// a value of its own and the other stays as it is.
     fn own(&mut self, more: usize) -> Result<&mut Pieces, CommandError> {
         let is_shared = Rc::strong_count(&self.0) > 1;
         let copied = if is_shared { self.len() } else { 0 };

@@ -1,8 +1,8 @@
-//! A command of which an argument is too long to lie in the input as a whole.
+//! A command with an argument that is too long to stay in the input as a whole.
 //!
-//! Large arguments go into pieces as they come, everything else behind one another into a place of
-//! its own. When the memory is used up, what still comes of the command is thrown away, and the
-//! client is told at its end.
+//! Large arguments are collected in pieces while they are received, all others in one buffer. When
+//! no memory is left, the rest of the command is discarded, and the client gets an error at its
+//! end.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -15,21 +15,21 @@ use crate::parser::{MAX_COMMAND, NO_END, ProtocolError, bulk, protocol_error};
 
 #[derive(Debug)]
 pub(crate) struct LargeCommand {
-    /// What is not large; the places of the other arguments count from its beginning.
+    /// All arguments that are not large, concatenated; the ranges of the arguments refer to it.
     pub(crate) head: Vec<u8>,
-    /// Which argument, in their order, and its value.
+    /// Index and value of each large argument, sorted by index.
     larges: Vec<(usize, Large)>,
-    /// The one that comes in at the moment.
+    /// The large argument being received.
     growing: Option<GrowingArgument>,
-    /// Why the command cannot be done.
+    /// The error to reply in place of running the command.
     pub(crate) refused: Option<CommandError>,
 }
 
 #[derive(Debug)]
 struct GrowingArgument {
-    /// `None` once the command is refused.
+    /// `None` if the command is refused.
     large: Option<Large>,
-    /// So many bytes are still to come.
+    /// Bytes not received yet.
     missing: usize,
 }
 
@@ -38,7 +38,7 @@ impl LargeCommand {
         LargeCommand::of(head.to_vec(), Vec::new())
     }
 
-    /// A command that has come.
+    /// A command that is complete.
     pub(crate) fn of(head: Vec<u8>, larges: Vec<(usize, Large)>) -> LargeCommand {
         LargeCommand { head, larges, growing: None, refused: None }
     }
@@ -52,7 +52,7 @@ impl LargeCommand {
         &self.larges
     }
 
-    /// Takes what has come of so many arguments; says how many are missing then.
+    /// Reads up to `missing` arguments. Returns how many are still missing.
     pub(crate) fn read_more(
         &mut self,
         input: &mut Input<'_>,
@@ -73,7 +73,7 @@ impl LargeCommand {
         Ok(0)
     }
 
-    /// The next argument, if it has come.
+    /// Reads the next argument; `None` if it is not complete.
     fn take(
         &mut self,
         input: &mut Input<'_>,
@@ -88,7 +88,7 @@ impl LargeCommand {
             return self.grow(input, nth);
         }
         let max = MAX_COMMAND.saturating_sub(self.head.len());
-        if !input.require(head + len + 2, max).map_err(|_| protocol_error("too long a command"))? {
+        if !input.require(head + len + 2, max).map_err(|_| protocol_error("command too long"))? {
             return Ok(None);
         }
         let bulk = input.take(head + len + 2).and_then(|bulk| bulk.get(head..)).unwrap_or_default();
@@ -98,7 +98,7 @@ impl LargeCommand {
         Ok(Some(start..self.head.len()))
     }
 
-    /// The rest of a large argument, if it has come; its place among the others is empty.
+    /// Reads the rest of a large argument; `None` if it is not complete. Its range is empty.
     fn grow(
         &mut self,
         input: &mut Input<'_>,

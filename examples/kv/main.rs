@@ -1,12 +1,12 @@
-//! A key-value server that speaks RESP2 and RESP3, so Redis' clients, `redis-cli` and
-//! `redis-benchmark` work with it: `cargo run --release --example kv -- 127.0.0.1:6379`, then
-//! `redis-cli`.
+//! A key-value server that speaks RESP2 and RESP3, for Redis' clients, `redis-cli` and
+//! `redis-benchmark`: `cargo run --release --example kv -- 127.0.0.1:6379`, then `redis-cli`.
 //!
-//! The technique: commands are parsed where they lie, with a parser that goes on where it stopped,
-//! and everything a client may demand has a maximum with a name. All replies of a turn leave in one
-//! write; a client that does not take them is not served until it does, and the library shows the
-//! rest of its commands again then. Large values come in, leave and are freed in pieces, so one of
-//! half a gigabyte holds up nobody. Keys expire by one timer of the loop, set to the next deadline.
+//! The technique: an incremental parser, and bounds with names. Commands are parsed where they lie
+//! in the input, and everything that a client may ask for has a maximum. The replies of a turn are
+//! sent in one write. While a client does not read them, its commands stay in the input, and the
+//! library delivers them again when the output has drained. Large values are received, sent and
+//! freed in pieces, so one of 512 MiB delays no other client. One timer, set to the next deadline,
+//! expires keys.
 
 #![allow(clippy::unnecessary_wraps, reason = "all commands have the same type")]
 
@@ -58,49 +58,50 @@ mod table;
 mod transaction;
 mod value;
 
-const USAGE: &str = "usage: kv [ADDR [BYTES OF MEMORY [MICROSECONDS TO BUSY_POLL]]]
+const USAGE: &str = "usage: kv [ADDR [MEMORY_BYTES [BUSY_POLL_MICROSECONDS]]]
 
-Listens on 127.0.0.1:6379 unless told otherwise, keeps up to 1 GiB, and looks for more for 50
-microseconds before it sleeps.";
+Listens on ADDR (default 127.0.0.1:6379), stores up to MEMORY_BYTES (default 1 GiB) of keys and
+values, and polls for BUSY_POLL_MICROSECONDS (default 50) before it sleeps.";
 
-/// Clients at once.
+/// Most clients at once.
 const MAX_CLIENTS: usize = 10_000;
-/// Bytes of all keys and values; above that there is an error and nothing is stored.
+/// Most bytes of all keys and values; a command that needs more gets an error and stores nothing.
 const MAX_MEMORY: usize = 1 << 30;
-/// Keys removed at once; a million that expire together hold up nobody.
+/// Most keys removed in one turn, so that a million that expire together delay no client.
 const EXPIRED_PER_TURN: usize = 1_000;
-/// Pieces of large values, or keys of a table that was emptied, freed at once.
+/// Most pieces of large values, or keys of a cleared table, freed in one turn.
 const FREED_PER_TURN: usize = 64;
-/// Channels that clients who are gone leave at once.
+/// Most subscriptions of closed clients removed in one turn.
 const UNSUBSCRIBED_PER_TURN: usize = 2_000;
-/// Microseconds for which a server that was busy looks for more before it sleeps. Without a pipeline
-/// a client pays for waking it, with every request; looking a little longer costs about as much as
-/// was saved, and answers sooner. An idle server sleeps all the same.
+/// Microseconds of busy polling before the loop sleeps. Without pipelining a client waits for a
+/// wake-up with every request; polling costs about as much CPU as it saves, and answers sooner. An
+/// idle server sleeps all the same.
 const BUSY_POLL: u64 = 50;
-/// How long a stop may take.
+/// Time that a shutdown gives to pending replies.
 const GRACE: Duration = Duration::from_secs(10);
-/// Of warnings about the same there is one in this time.
+/// Minimum time between two warnings about HTTP.
 const WARN_AGAIN: Duration = Duration::from_secs(60);
-/// The timer is not set further ahead than this.
+/// Longest duration of the timer.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
 
-/// What all clients share.
+/// The state shared by all clients.
 struct KvState {
     store: Store,
     channels: Channels,
     clients: ClientTable,
-    /// The replies to whoever is served right now.
+    /// Replies to the client being served.
     replies: Replies,
     output_queues: OutputQueues,
     port: u16,
     timer_owner: Option<SocketId>,
     armed: Option<(Instant, TimerId)>,
-    /// When the last warning was written.
+    /// Time of the last warning about HTTP.
     warned: Option<Instant>,
 }
 
 impl KvState {
-    /// Sets the timer to the next deadline of a key, or to now while something is to be freed.
+    /// Sets the timer to the next deadline of a key, or to now while memory or subscriptions wait
+    /// to be freed.
     fn arm_timer(&mut self, io: &mut Io) {
         let Some(clock) = self.timer_owner else { return };
         let after = match self.store.next_deadline() {
@@ -126,11 +127,11 @@ impl KvState {
         let is_due = |last| now.saturating_duration_since(last) >= WARN_AGAIN;
         if self.warned.is_none_or(is_due) {
             self.warned = Some(now);
-            // Who closed our standard error can do without the line.
+            // A closed standard error is no reason to stop.
             let _ = writeln!(
                 io::stderr(),
-                "kv: {addr} speaks HTTP, perhaps a web page that was made to attack this server; \
-                 its connection was ended"
+                "kv: closed the connection from {addr}, which sent HTTP: perhaps a web page that \
+                 attacks this server"
             );
         }
     }
@@ -148,11 +149,14 @@ impl KvState {
 fn main() -> ExitCode {
     program::run(USAGE, 3, |words| {
         let addr = words.first().cloned().unwrap_or_else(|| "127.0.0.1:6379".into());
-        let memory = number("BYTES OF MEMORY", words.get(1), MAX_MEMORY)?;
+        let memory = number("MEMORY_BYTES", words.get(1), MAX_MEMORY)?;
         if memory == 0 {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "0 bytes hold nothing"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "0 bytes of memory cannot hold a value",
+            ));
         }
-        let busy_poll = number("MICROSECONDS TO BUSY_POLL", words.get(2), BUSY_POLL)?;
+        let busy_poll = number("BUSY_POLL_MICROSECONDS", words.get(2), BUSY_POLL)?;
         serve(addr, memory, Duration::from_micros(busy_poll))
     })
 }
@@ -160,7 +164,7 @@ fn main() -> ExitCode {
 fn number<T: FromStr>(name: &str, word: Option<&OsString>, default: T) -> io::Result<T> {
     let Some(word) = word else { return Ok(default) };
     word.to_str().and_then(|word| word.parse().ok()).ok_or_else(|| {
-        let what = format!("{word:?} is no number, as {name} is");
+        let what = format!("{name}: invalid number {word:?}");
         io::Error::new(io::ErrorKind::InvalidInput, what)
     })
 }
@@ -194,7 +198,7 @@ fn serve(addr: OsString, memory: usize, busy_poll: Duration) -> io::Result<()> {
     signals::stop_on_signals(&mut server, GRACE)?;
     if let Some(addr) = server.io().local_addr(listener) {
         server.shared_mut().port = addr.port().unwrap_or_default();
-        // Who closed our standard output can do without the line.
+        // A closed standard output is no reason to stop.
         let _ = writeln!(io::stdout(), "listening {addr}");
     }
     server.serve_forever()

@@ -1,29 +1,29 @@
-//! How much memory keys, values and commands on their way take, and its bound.
+//! The memory of keys, values and commands being received, and its limit.
 //!
-//! What is large is not freed where it is let go of, but here, in steps: so nobody waits while half a
-//! gigabyte is given back.
+//! Large things are not freed where they are dropped, but here, in steps, so that freeing 512 MiB
+//! delays no client.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// Why a command is not done, as the client is told.
+/// The error of a command, as replied to the client.
 pub(crate) type CommandError = &'static str;
 
-/// What a command returns; its replies are in `cx.shared.replies`.
+/// What a command returns. Its replies are in `cx.shared.replies`.
 pub(crate) type CommandResult = Result<(), CommandError>;
 
 const FULL: CommandError = "OOM command not allowed when used memory > 'maxmemory'.";
 
 #[derive(Debug)]
 pub(crate) struct Memory {
-    /// Never above the limit.
+    /// At most `limit`.
     used: Cell<usize>,
     limit: usize,
     deferred: RefCell<VecDeque<DeferredFree>>,
 }
 
-/// Each step frees one thing and says how many bytes of the account that was.
+/// An iterator each of whose steps frees one thing and returns its bytes.
 struct DeferredFree(Box<dyn Iterator<Item = usize>>);
 
 impl Memory {
@@ -31,8 +31,8 @@ impl Memory {
         Memory { used: Cell::new(0), limit, deferred: RefCell::default() }
     }
 
-    /// Room for so many bytes, which count from now on. What only waits to be freed is freed for it,
-    /// as far as it is needed.
+    /// Reserves `bytes`, after freeing deferred memory if that is needed; `Err` if the limit is
+    /// reached.
     #[inline]
     pub(crate) fn reserve(&self, bytes: usize) -> CommandResult {
         if bytes > self.available() && !self.free_enough(bytes) {
@@ -48,7 +48,7 @@ impl Memory {
         self.used.set(self.used.get().saturating_sub(bytes));
     }
 
-    /// What took `before` bytes takes `after`.
+    /// Changes a reservation from `before` bytes to `after`.
     #[inline]
     pub(crate) fn resize(&self, before: usize, after: usize) -> CommandResult {
         if after > before {
@@ -74,7 +74,7 @@ impl Memory {
         true
     }
 
-    /// Each step of `things` lets go of one of them and says what it cost.
+    /// Defers freeing `things`: each step of the iterator drops one and returns its bytes.
     pub(crate) fn free_later(&self, things: impl Iterator<Item = usize> + 'static) {
         self.deferred.borrow_mut().push_back(DeferredFree(Box::new(things)));
     }
@@ -83,9 +83,9 @@ impl Memory {
         !self.deferred.borrow().is_empty()
     }
 
-    /// Frees no more than so many things that wait for it; `false` when there was none.
+    /// Frees at most `most` deferred things; returns `false` if there was none.
     pub(crate) fn free(&self, most: usize) -> bool {
-        // Not borrowed meanwhile: what is freed may have something to be freed later itself.
+        // Not borrowed during the loop, because dropping a thing may defer another one.
         let first = self.deferred.borrow_mut().pop_front();
         let Some(mut first) = first else { return false };
         for _ in 0..most {
@@ -107,7 +107,7 @@ impl Memory {
     }
 }
 
-/// What somebody has taken of the memory; it is given back with this.
+/// Reserved bytes, released on drop.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     memory: Rc<Memory>,

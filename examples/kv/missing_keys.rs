@@ -1,8 +1,8 @@
-//! Keys that are watched while they are not there, and whether they were there since.
+//! Watched keys that do not exist, and whether they were created since.
 //!
-//! An entry of the store has a number of its last change, which tells a watcher everything. A key
-//! that is not there has none, and one that came and went again leaves no trace in the store; so the
-//! store says here when a key comes.
+//! A key in the store has the number of its last change, which is all that `WATCH` needs. A key
+//! that does not exist has none, and one that was created and removed leaves no trace in the store.
+//! So the store reports here each key it creates.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -10,11 +10,11 @@ use std::rc::Rc;
 
 type Flag = Rc<Cell<bool>>;
 
-/// Those that somebody watches and that have not come yet.
+/// The watched keys that were not created since.
 #[derive(Debug, Default)]
 pub(crate) struct MissingKeys(RefCell<HashMap<Rc<[u8]>, Flag>>);
 
-/// That a key was not there. All who watch it since it was there the last time share the flag.
+/// One watch of a missing key. All watches since the key last existed share a flag.
 #[derive(Debug)]
 pub(crate) struct MissingKey {
     key: Rc<[u8]>,
@@ -34,7 +34,7 @@ impl MissingKeys {
         MissingKey { key, was_created, missing_keys: Rc::clone(self) }
     }
 
-    /// A key is there from now on.
+    /// Sets the flag of `key` for its watchers.
     pub(crate) fn created(&self, key: &[u8]) {
         let mut keys = self.0.borrow_mut();
         if keys.is_empty() {
@@ -53,7 +53,7 @@ impl MissingKey {
 }
 
 impl Drop for MissingKey {
-    /// The last who watches it takes it out; one that has come is out already.
+    /// The last watcher removes the key; a key that was created is already removed.
     fn drop(&mut self) {
         if !self.was_created() && Rc::strong_count(&self.was_created) == 2 {
             self.missing_keys.0.borrow_mut().remove(&self.key);

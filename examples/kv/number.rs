@@ -1,6 +1,7 @@
-//! Numbers as Redis writes them.
+//! Integers in the notation of Redis.
 
-/// A number as Redis writes it, and no other way: no plus, no zeros in front.
+/// Parses an integer. `None` for any other notation than the one Redis prints: a plus sign, leading
+/// zeros, an overflow.
 pub(crate) fn integer(digits: &[u8]) -> Option<i64> {
     let (sign, digits) = match digits.strip_prefix(b"-") {
         Some(digits) => (-1, digits),

@@ -1,7 +1,7 @@
-//! Replies with large values in them, on their way to clients that take them piece by piece.
+//! Replies with large values, sent piece by piece as their clients read.
 //!
-//! A client with a backlog is congested, so nothing is read from it and nothing of it is served: it
-//! goes on when the library says that there is room ([`Handler::drained`](socketserver::Handler)).
+//! A client with an output queue is congested: the library reads no input from it. It continues
+//! when the output has drained ([`Handler::drained`](socketserver::Handler)).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,7 +10,7 @@ use socketserver::{Io, SendStatus, SocketId};
 use crate::large::Large;
 use crate::replies::Replies;
 
-/// Bytes of messages that may wait for a client; that is what Redis says of its subscribers too
+/// Most bytes of messages queued for a client: the limit of Redis for subscribers
 /// (`client-output-buffer-limit pubsub`).
 pub(crate) const MAX_QUEUED_MESSAGES: usize = 32 << 20;
 
@@ -20,15 +20,15 @@ pub(crate) struct OutputQueues(BTreeMap<SocketId, OutputQueue>);
 #[derive(Default)]
 struct OutputQueue {
     parts: VecDeque<OutputPart>,
-    /// Bytes of messages behind the replies.
+    /// Bytes of messages queued after the replies.
     messages: usize,
-    /// Nothing comes after it.
+    /// Whether the connection closes after the last part.
     closes_when_sent: bool,
 }
 
 enum OutputPart {
     Bytes(Vec<u8>),
-    /// From this piece on.
+    /// A value, and the index of its next piece.
     Large(Large, usize),
 }
 
@@ -37,13 +37,14 @@ impl OutputQueues {
         !self.0.is_empty() && self.0.contains_key(&id)
     }
 
-    /// Replies of the client that is served.
+    /// Queues the replies of the client being served, and sends what fits.
     pub(crate) fn reply(&mut self, io: &mut Io, id: SocketId, replies: &mut Replies) -> SendStatus {
         self.0.entry(id).or_default().parts.extend(parts(replies));
         self.send_more(io, id)
     }
 
-    /// A message that the client did not ask for. It must not come into the middle of a reply.
+    /// Sends a message that the client did not request. It is queued if a reply is being sent,
+    /// because it must not appear inside one.
     pub(crate) fn message(&mut self, io: &mut Io, id: SocketId, message: &Replies) {
         let large: usize = message.larges.iter().map(|(_, large)| large.len()).sum();
         let Some(output_queue) = self.0.get_mut(&id) else {
@@ -61,7 +62,7 @@ impl OutputQueues {
         output_queue.parts.extend(parts(message));
     }
 
-    /// Sends what the client takes.
+    /// Sends parts until the output is congested.
     pub(crate) fn send_more(&mut self, io: &mut Io, id: SocketId) -> SendStatus {
         let Some(output_queue) = self.0.get_mut(&id) else { return SendStatus::Queued };
         while let Some(part) = output_queue.parts.front_mut() {
@@ -82,7 +83,7 @@ impl OutputQueues {
         SendStatus::Queued
     }
 
-    /// The client is to get what waits for it, and then the end.
+    /// Closes the connection after its queue is sent.
     pub(crate) fn close(&mut self, io: &mut Io, id: SocketId) {
         match self.0.get_mut(&id) {
             Some(output_queue) => output_queue.closes_when_sent = true,
@@ -96,7 +97,7 @@ impl OutputQueues {
 }
 
 impl OutputPart {
-    /// Sends a bounded piece of it; `None` when none is left.
+    /// Sends one piece; `None` after the last one.
     fn send(&mut self, io: &mut Io, id: SocketId) -> Option<SendStatus> {
         match self {
             OutputPart::Bytes(bytes) if bytes.is_empty() => None,
@@ -114,7 +115,7 @@ impl OutputPart {
     }
 }
 
-/// Bytes and large values in their order.
+/// Splits replies into bytes and large values, in order.
 fn parts(replies: &Replies) -> impl Iterator<Item = OutputPart> {
     let mut start = 0;
     let mut larges = replies.larges.iter();

@@ -1,7 +1,7 @@
-//! RESP, the language of Redis: the commands that come in.
+//! RESP, the protocol of Redis: an incremental parser of commands.
 //!
-//! A command is an array of strings, or a line of words. The client says all lengths itself, so each
-//! has a maximum, and nothing is reserved on the word of a length.
+//! A command is an array of strings or a line of words. The client states all lengths, so each has
+//! a maximum, and no memory is allocated for bytes that are not received yet.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -15,55 +15,55 @@ use crate::memory::Memory;
 use crate::number::integer;
 use crate::value::ValueRef;
 
-/// Arguments of one command.
+/// Most arguments of a command.
 pub(crate) const MAX_ARGS: usize = 64 << 10;
-/// Bytes of one command with all of its arguments, but for those that are large.
+/// Most bytes of a command without its large arguments.
 pub(crate) const MAX_COMMAND: usize = 16 << 20;
-/// Bytes of a command that is a line of words.
+/// Longest inline command in bytes.
 pub(crate) const MAX_LINE: usize = 64 << 10;
-/// Bytes of a line that says a length.
+/// Longest line with a length, in bytes.
 const MAX_LENGTH_LINE: usize = 32;
-/// A client with more arguments than that in its last command gives their places back.
+/// The capacity for ranges of arguments that an idle client keeps.
 const KEPT_ARGS: usize = 16;
 
-/// Why the bytes of a client are no command; nothing after them can be understood.
+/// Why the input is no command. The rest of the input cannot be parsed.
 #[derive(Debug)]
 pub(crate) struct ProtocolError(pub(crate) String);
 
-/// What is known about a command that has not come completely. It is kept between two calls, so that
-/// no byte is looked at twice: that is what makes it linear, however the bytes are cut.
+/// The state of a command that is not complete. It is kept between calls, so that each byte is
+/// scanned once and the time is linear, however the input is split.
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
     args: Vec<Range<usize>>,
-    /// How many arguments are still to come, once that is known.
+    /// How many arguments are missing; `None` before a command.
     missing: Option<usize>,
-    /// Where they begin.
+    /// Offset in the input of the next argument.
     at: usize,
-    /// A command with a large argument.
+    /// A command with a large argument, or with quotes.
     large_command: Option<Box<LargeCommand>>,
 }
 
-/// The name of a command and its arguments, where they lie in the input.
+/// A command's name and arguments.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Args<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) ranges: &'a [Range<usize>],
-    /// Those that are large, if there are any.
+    /// Holds the large arguments, if there are any.
     pub(crate) large_command: Option<&'a LargeCommand>,
 }
 
 impl<'a> Args<'a> {
-    /// With the name.
+    /// The count of arguments, the name included.
     pub(crate) fn len(&self) -> usize {
         self.ranges.len()
     }
 
-    /// The name is number 0; what is not there, or large, is empty.
+    /// Returns an argument, the name for 0; empty if it is large or does not exist.
     pub(crate) fn get(&self, nth: usize) -> &'a [u8] {
         self.ranges.get(nth).and_then(|place| self.bytes.get(place.clone())).unwrap_or_default()
     }
 
-    /// Of an argument that may be large.
+    /// Returns an argument that may be large.
     pub(crate) fn value(&self, nth: usize) -> ValueRef<'a> {
         match self.large_command.and_then(|large_command| large_command.large(nth)) {
             Some(large) => ValueRef::Large(large),
@@ -78,7 +78,8 @@ impl<'a> Args<'a> {
 }
 
 impl Parser {
-    /// The next command, if it is complete; one without a name means nothing.
+    /// Returns the next command; `None` if it is not complete. A command without arguments has no
+    /// effect.
     pub(crate) fn next<'s, 'a: 's>(
         &'s mut self,
         input: &mut Input<'a>,
@@ -107,7 +108,7 @@ impl Parser {
             let end = start + len;
             if !input
                 .require(end + 2, MAX_COMMAND)
-                .map_err(|_| protocol_error("too long a command"))?
+                .map_err(|_| protocol_error("command too long"))?
             {
                 return Ok(None);
             }
@@ -127,7 +128,7 @@ impl Parser {
         count
     }
 
-    /// The rest of a command of which an argument is large.
+    /// Reads the rest of a command with a large argument.
     #[cold]
     fn next_large_command<'s, 'a: 's>(
         &'s mut self,
@@ -148,7 +149,7 @@ impl Parser {
         }))
     }
 
-    /// What a person types.
+    /// Reads an inline command.
     fn words<'s, 'a: 's>(
         &'s mut self,
         input: &mut Input<'a>,
@@ -167,7 +168,7 @@ impl Parser {
         Ok(Some(Args { bytes: &large_command.head, ranges: &self.args, large_command: None }))
     }
 
-    /// The last command was done: nothing of it is kept while the next has not begun.
+    /// Frees the buffers of the last command, unless the next one has begun.
     pub(crate) fn release_buffers(&mut self) {
         if self.missing.is_none()
             && (self.args.capacity() > KEPT_ARGS || self.large_command.is_some())
@@ -190,7 +191,8 @@ pub(crate) fn protocol_error(what: &str) -> ProtocolError {
     ProtocolError(what.into())
 }
 
-/// How many arguments the command has that begins here, and how long the line that says so.
+/// Parses the count of arguments at the start of `bytes`. Returns it with the length of its line;
+/// `None` if that is not complete.
 #[inline]
 fn count(bytes: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
     if let Some(short) = short(b'*', bytes) {
@@ -202,7 +204,8 @@ fn count(bytes: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
     if count > MAX_ARGS { Err(protocol_error(what)) } else { Ok(Some((count, len))) }
 }
 
-/// How long the string is that begins here, and how long the line that says so.
+/// Parses the length of a string at the start of `bytes`. Returns it with the length of its line;
+/// `None` if that is not complete.
 #[inline]
 pub(crate) fn bulk(bytes: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
     match short(b'$', bytes) {
@@ -226,7 +229,7 @@ fn any_bulk(bytes: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
     Ok(Some((len.ok_or_else(|| protocol_error(what))?, head)))
 }
 
-/// As [`length`], of a line that says one of the lengths that most have: one digit, or two.
+/// [`length`] for the most frequent lines, which have one or two digits.
 #[inline]
 fn short(kind: u8, bytes: &[u8]) -> Option<(usize, usize)> {
     let digit = |byte: u8| usize::from(byte - b'0');
@@ -239,7 +242,8 @@ fn short(kind: u8, bytes: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// The number behind the first byte of a line, and how long the line is.
+/// Parses the number after the first byte of a line. Returns it with the length of the line; `None`
+/// if that is not complete.
 fn length(bytes: &[u8], what: &str) -> Result<Option<(i64, usize)>, ProtocolError> {
     let line = bytes.get(..MAX_LENGTH_LINE).unwrap_or(bytes);
     let Some(end) = line.iter().position(|byte| *byte == b'\n') else {

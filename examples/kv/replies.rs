@@ -1,11 +1,11 @@
-//! Replies that go out, in RESP2 or RESP3 as the client has chosen.
+//! An encoder of replies in RESP2 or RESP3.
 
 use std::io::Write;
 
 use crate::large::Large;
 use crate::value::ValueRef;
 
-/// Which language a client has chosen with `HELLO`.
+/// The protocol that a client selected with `HELLO`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Protocol {
     #[default]
@@ -22,16 +22,16 @@ impl Protocol {
     }
 }
 
-/// The replies of a turn, one behind the other.
+/// The replies of a turn, concatenated.
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
     pub(crate) bytes: Vec<u8>,
-    /// Large values, and where among the bytes each belongs.
+    /// Large values, each with its offset in `bytes`.
     pub(crate) larges: Vec<(usize, Large)>,
     pub(crate) protocol: Protocol,
 }
 
-/// How far the replies had come.
+/// A position in the replies.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReplyMark {
     bytes: usize,
@@ -39,7 +39,7 @@ pub(crate) struct ReplyMark {
 }
 
 impl Replies {
-    /// What has been put together for another client than the one that is served.
+    /// Replies for another client than the one being served.
     pub(crate) fn of(protocol: Protocol) -> Replies {
         Replies { protocol, ..Replies::default() }
     }
@@ -48,7 +48,7 @@ impl Replies {
         self.line(b'+', line.as_bytes());
     }
 
-    /// Of `what` the client may have said a part, so only what can stand in a line is left of it.
+    /// An error. Line breaks in `what`, which may come from the client, become spaces.
     pub(crate) fn error(&mut self, what: &str) {
         self.line(b'-', what.replace(['\r', '\n'], " ").as_bytes());
     }
@@ -57,7 +57,7 @@ impl Replies {
         self.number(b':', number);
     }
 
-    /// For what is counted.
+    /// An integer that is a count.
     pub(crate) fn count(&mut self, n: usize) {
         self.len(b':', n);
     }
@@ -68,7 +68,7 @@ impl Replies {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    /// Text that is to be shown as it is.
+    /// Text to be shown as it is.
     pub(crate) fn verbatim(&mut self, text: &str) {
         match self.protocol {
             Protocol::Resp2 => self.bulk(text.as_bytes()),
@@ -106,7 +106,7 @@ impl Replies {
         });
     }
 
-    /// Where otherwise an array would be.
+    /// Null in place of an array.
     pub(crate) fn null_array(&mut self) {
         self.bytes.extend_from_slice(match self.protocol {
             Protocol::Resp2 => b"*-1\r\n",
@@ -114,22 +114,22 @@ impl Replies {
         });
     }
 
-    /// So many replies that follow are one.
+    /// The head of an array: `len` replies follow.
     pub(crate) fn array(&mut self, len: usize) {
         self.len(b'*', len);
     }
 
-    /// The same, in no order.
+    /// The head of an unordered set; an array in RESP2.
     pub(crate) fn set(&mut self, len: usize) {
         self.either(b'*', b'~', len);
     }
 
-    /// The same, but nobody asked for it.
+    /// The head of a message that the client did not request; an array in RESP2.
     pub(crate) fn push(&mut self, len: usize) {
         self.either(b'*', b'>', len);
     }
 
-    /// So many pairs of replies that follow are one.
+    /// The head of a map: `pairs` pairs of replies follow.
     pub(crate) fn map(&mut self, pairs: usize) {
         match self.protocol {
             Protocol::Resp2 => self.len(b'*', 2 * pairs),
@@ -153,9 +153,9 @@ impl Replies {
 
     fn number(&mut self, kind: u8, number: i64) {
         match u8::try_from(number) {
-            // Most are lengths of a digit.
+            // Most lengths have one digit.
             Ok(digit @ 0..=9) => self.bytes.extend_from_slice(&[kind, b'0' + digit, b'\r', b'\n']),
-            // Writing to memory does not fail.
+            // `io::Write` for `Vec` never fails.
             _ => drop(write!(self.bytes, "{}{number}\r\n", char::from(kind))),
         }
     }
@@ -164,13 +164,13 @@ impl Replies {
         ReplyMark { bytes: self.bytes.len(), larges: self.larges.len() }
     }
 
-    /// As if nothing had been replied since.
+    /// Discards the replies after `mark`.
     pub(crate) fn truncate_to(&mut self, mark: ReplyMark) {
         self.bytes.truncate(mark.bytes);
         self.larges.truncate(mark.larges);
     }
 
-    /// Puts others behind these.
+    /// Appends `others`.
     pub(crate) fn append(&mut self, others: &Replies) {
         let before = self.bytes.len();
         self.bytes.extend_from_slice(&others.bytes);

@@ -1,4 +1,4 @@
-//! What one client has asked for that concerns its later commands.
+//! The state of one client that its later commands depend on.
 
 use std::rc::Rc;
 
@@ -20,27 +20,27 @@ pub(crate) struct Session {
     pub(crate) channels: Subscriptions,
     pub(crate) transaction: Transaction,
     reply_mode: ReplyMode,
-    /// `EXEC` is done at the moment.
+    /// Whether `EXEC` is running.
     pub(crate) is_in_transaction: bool,
-    /// Messages to itself that follow the reply to its transaction.
+    /// Messages to this client, delivered after the reply to its transaction.
     pub(crate) messages: Replies,
-    /// Its last command was done.
+    /// Whether the connection closes after the replies.
     pub(crate) is_closing: bool,
-    /// Every command is simply done and answered; `update_record` sees to that.
+    /// Whether every command is allowed and answered; kept by `update_record`.
     is_plain: bool,
 }
 
-/// A web page can have a browser send to any port of this machine whatever it likes as the body of a
-/// request, and lines are commands. But what a browser says before is known.
+/// Whether `name` is a line of HTTP. A web page can have a browser send any body to a port of this
+/// machine, and the body's lines are inline commands. The lines before the body betray the browser.
 fn is_http(name: &[u8]) -> bool {
     is(name, "POST") || is(name, "Host:")
 }
 
-/// What `CLIENT REPLY` says.
+/// The setting of `CLIENT REPLY`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ReplyMode {
     On,
-    /// Only the next command is not answered.
+    /// Only the next command has no reply.
     Skip,
     Off,
 }
@@ -59,7 +59,7 @@ impl Session {
         }
     }
 
-    /// Does what a command says, or what is to be done instead.
+    /// Runs a command, or queues or refuses it.
     #[inline]
     pub(crate) fn run(&mut self, cx: &mut Cx<'_>, args: &Args<'_>) {
         match Command::find(args) {
@@ -111,8 +111,8 @@ impl Session {
         self.update_record();
     }
 
-    /// A command is not even tried. Of a transaction that is open nothing will be done; and `EXEC` is
-    /// its end all the same, since its client takes it for that.
+    /// Replies an error to a command that is not run. An open transaction is aborted by it; a
+    /// refused `EXEC` ends the transaction, because the client assumes so.
     fn refuse(&mut self, cx: &mut Cx<'_>, args: &Args<'_>, what: &str) {
         if is(args.get(0), "EXEC") {
             self.transaction = Transaction::default();
@@ -125,7 +125,7 @@ impl Session {
         cx.shared.replies.error(what);
     }
 
-    /// With RESP2 a client that listens to channels may do hardly anything else.
+    /// Whether the client has subscriptions in RESP2, which allows few other commands.
     pub(crate) fn is_subscriber(&self) -> bool {
         !self.channels.is_empty() && self.record.protocol.get() == Protocol::Resp2
     }
@@ -141,7 +141,7 @@ impl Session {
         self.update_record();
     }
 
-    /// Something was changed.
+    /// Must be called after each change.
     pub(crate) fn update_record(&mut self) {
         self.record.channels.set(self.channels.len());
         self.record.watched.set(self.transaction.watched());
@@ -150,7 +150,7 @@ impl Session {
         self.is_plain = speaks && !self.transaction.is_open() && !self.is_subscriber();
     }
 
-    /// Everything is as it was at the beginning.
+    /// Restores the initial state.
     pub(crate) fn reset(&mut self, cx: &mut Cx<'_>) {
         while let Some(name) = self.channels.first() {
             cx.shared.channels.unsubscribe(&mut self.channels, &name, cx.id);

@@ -1,4 +1,4 @@
-//! The keys and their values, within a bound, and the order in which some of them expire.
+//! The keys with their values and deadlines, within the memory limit.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -12,33 +12,33 @@ use crate::missing_keys::MissingKeys;
 use crate::number::integer;
 use crate::value::{Value, ValueRef};
 
-/// What an entry costs besides its key and value, about.
+/// Approximate cost of an entry in bytes, without key and value.
 const ENTRY: usize = 160;
 
 pub(crate) struct Store {
     entries: Entries<Entry>,
     deadlines: BTreeMap<Deadline, Box<[u8]>>,
-    /// So many times something was changed.
+    /// Count of changes.
     changes: u64,
     pub(crate) memory: Rc<Memory>,
-    /// Keys that are watched and not there.
+    /// Watched keys that do not exist.
     pub(crate) missing_keys: Rc<MissingKeys>,
     pub(crate) clock: Clock,
-    /// The time of the present turn of the loop.
+    /// The time of this turn.
     now: Millis,
 }
 
 struct Entry {
     value: Value,
     deadline: Option<Deadline>,
-    /// The number of its last change; no two entries ever have the same.
+    /// The number of the entry's last change, unique in the store.
     version: u64,
 }
 
-/// When something expires; the number tells those of the same time apart.
+/// A deadline, and a number that makes it unique.
 type Deadline = (Millis, u64);
 
-/// What becomes of the deadline of a key that is set, and what it is afterwards.
+/// What a command does to the deadline of a key, or what it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Expiry {
     Never,
@@ -64,7 +64,7 @@ impl Store {
         }
     }
 
-    /// Another turn begins.
+    /// Begins a turn at `now`.
     pub(crate) fn turn(&mut self, now: Instant) {
         self.now = self.clock.at(now);
     }
@@ -73,7 +73,8 @@ impl Store {
         self.now
     }
 
-    /// A key whose time is over is as good as gone, even if nobody has removed it yet.
+    /// Returns the value of a key; `None` if the key is missing or past its deadline, even if it
+    /// was not removed yet.
     pub(crate) fn get(&self, key: &[u8]) -> Option<ValueRef<'_>> {
         self.live(key).map(|entry| entry.value.bytes())
     }
@@ -82,7 +83,7 @@ impl Store {
         self.live(key).is_some()
     }
 
-    /// The number of the last change of a key that is there.
+    /// Returns the number of a key's last change; `None` if there is no such key.
     pub(crate) fn version(&self, key: &[u8]) -> Option<u64> {
         self.live(key).map(|entry| entry.version)
     }
@@ -127,13 +128,13 @@ impl Store {
         Ok(())
     }
 
-    /// Sets all of them, or refuses before the first.
+    /// Sets all pairs, or none of them and returns `Err`.
     pub(crate) fn set_all<'a>(
         &mut self,
         pairs: impl Iterator<Item = (&'a [u8], ValueRef<'a>)> + Clone,
     ) -> CommandResult {
         let most: usize = pairs.clone().map(|(key, value)| cost(key, value)).sum();
-        // Looked up only when it matters; a key that is named twice then counts twice.
+        // The exact growth is computed only near the limit. A key that is named twice counts twice.
         if most > self.memory.available() {
             let growth: usize = pairs.clone().map(|(key, value)| self.growth(key, value)).sum();
             self.memory.reserve(growth)?;
@@ -152,7 +153,7 @@ impl Store {
         }
     }
 
-    /// Puts more behind what a key holds; gives how long that is then.
+    /// Appends to the value of a key. Returns the new length.
     pub(crate) fn append(&mut self, key: &[u8], more: ValueRef<'_>) -> Result<usize, CommandError> {
         let Some(entry) = live(&mut self.entries, key, self.now) else {
             self.set(key, more, Expiry::Never)?;
@@ -181,7 +182,7 @@ impl Store {
         Ok(len)
     }
 
-    /// Adds to the number that a key holds.
+    /// Adds `more` to the integer of a key. Returns the sum.
     pub(crate) fn add(&mut self, key: &[u8], more: i64) -> Result<i64, CommandError> {
         let before = self.get(key).map_or(Some(0), |value| integer(value.small()?));
         let after = before.ok_or(NO_INTEGER)?.checked_add(more).ok_or(OVERFLOW)?;
@@ -189,7 +190,7 @@ impl Store {
         Ok(after)
     }
 
-    /// Whether there was such a key; now there is none.
+    /// Removes a key; returns `false` if there is no such key.
     pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
         let Some((key, entry)) = self.entries.remove(key) else { return false };
         self.memory.release(cost(&key, entry.value.bytes()));
@@ -199,7 +200,7 @@ impl Store {
         !entry.is_expired(self.now)
     }
 
-    /// The keys are gone at once; their memory is freed in steps.
+    /// Removes all keys. Their memory is freed in steps.
     pub(crate) fn clear(&mut self) {
         let entries = std::mem::take(&mut self.entries);
         let deadlines = std::mem::take(&mut self.deadlines);
@@ -207,7 +208,8 @@ impl Store {
         self.memory.free_later(deadlines.into_iter().map(|_| 0));
     }
 
-    /// Sets or takes away the deadline of a key; `false` when there is no such key.
+    /// Sets the deadline of a key, or removes it for `None`; returns `false` if there is no such
+    /// key.
     pub(crate) fn expire(&mut self, key: &[u8], at: Option<Millis>) -> bool {
         let Some(entry) = live(&mut self.entries, key, self.now) else { return false };
         self.changes += 1;
@@ -222,7 +224,7 @@ impl Store {
         true
     }
 
-    /// When a key expires, `Never` or `At`; `None` when there is no such key.
+    /// Returns `Never` or `At` for a key; `None` if there is no such key.
     pub(crate) fn expiry(&self, key: &[u8]) -> Option<Expiry> {
         let entry = self.live(key)?;
         Some(entry.deadline.map_or(Expiry::Never, |(at, _)| Expiry::At(at)))
@@ -232,7 +234,7 @@ impl Store {
         self.deadlines.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Removes the keys whose time is over, but not more than so many at once.
+    /// Removes at most `most` keys that are past their deadlines.
     pub(crate) fn remove_expired(&mut self, most: usize) {
         for _ in 0..most {
             match self.deadlines.first_entry() {
@@ -259,18 +261,18 @@ impl Entry {
         self.deadline.is_some_and(|(at, _)| at <= now)
     }
 
-    /// Lets go of it; gives what it cost.
+    /// Drops the entry. Returns its cost.
     fn free(self, key: &[u8]) -> usize {
         cost(key, self.value.bytes())
     }
 }
 
-/// The entry of a key, unless its time is over.
+/// Returns a key's entry; `None` if the key is missing or past its deadline.
 fn live<'e>(entries: &'e mut Entries<Entry>, key: &[u8], now: Millis) -> Option<&'e mut Entry> {
     entries.get_mut(key).filter(|entry| !entry.is_expired(now))
 }
 
-/// A key that expires lies here twice.
+/// A key with a deadline is stored twice.
 fn cost(key: &[u8], value: ValueRef<'_>) -> usize {
     ENTRY + 2 * key.len() + value.cost()
 }

@@ -1,4 +1,4 @@
-//! Commands that read and change what keys hold.
+//! Commands that read and change values.
 
 use crate::command::{SYNTAX, WRONG_NUMBER, is};
 use crate::expiry::{self, TimeUnit};
@@ -9,7 +9,7 @@ use crate::session::{Cx, Session};
 use crate::store::{Expiry, NO_INTEGER, Store};
 use crate::value::ValueRef;
 
-/// Bytes that are copied for one reply; large values are not copied.
+/// Most bytes copied for one reply; large values are not copied.
 const MAX_REPLY: usize = 16 << 20;
 const TOO_LONG: CommandError = "ERR the reply would be too long";
 
@@ -18,11 +18,11 @@ pub(crate) fn get(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Comman
     Ok(())
 }
 
-/// What the options of `SET` say.
+/// The options of `SET`.
 #[derive(Clone, Copy)]
 struct SetOptions {
     expiry: Expiry,
-    /// `XX`, or else `NX`.
+    /// `Some(true)` for `XX`, `Some(false)` for `NX`.
     wanted: Option<bool>,
     gives_before: bool,
 }
@@ -159,7 +159,7 @@ pub(crate) fn getex(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> Comm
     let expiry = match (args.len(), TimeUnit::named(word)) {
         (2, _) => Expiry::Keep,
         (3, _) if is(word, "PERSIST") => Expiry::Never,
-        // Of a key that is not there the time is not looked at.
+        // Redis does not parse the time if the key is missing.
         (4, Some(_)) if !store.contains(key) => Expiry::Keep,
         (4, Some(unit)) => Expiry::At(expiry::later(store, args.get(3), unit)?),
         _ => return Err(SYNTAX),

@@ -6,7 +6,7 @@ use crate::replies::{Protocol, Replies};
 use crate::session::{Cx, Session};
 use crate::value::ValueRef;
 
-/// `SUBSCRIBE channel...`; each has a reply of its own.
+/// `SUBSCRIBE channel...`, with one reply for each channel.
 pub(crate) fn subscribe(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     for name in args.skip(1) {
         if let Err(refused) = cx.shared.channels.subscribe(&mut me.channels, name, &me.record) {
@@ -19,7 +19,7 @@ pub(crate) fn subscribe(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> C
     Ok(())
 }
 
-/// `UNSUBSCRIBE [channel...]`; from all if none is named. Either way there is a reply.
+/// `UNSUBSCRIBE [channel...]`, from all channels if none is named, with at least one reply.
 pub(crate) fn unsubscribe(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     if args.len() == 1 && me.channels.is_empty() {
         confirm(cx, me, "unsubscribe", None);
@@ -45,8 +45,8 @@ fn confirm(cx: &mut Cx<'_>, me: &Session, what: &str, name: Option<&[u8]>) {
     replies.count(me.channels.len());
 }
 
-/// `PUBLISH channel message`. A listener that does not keep up is ended by the output limit of the
-/// library; its own messages a client gets after the reply.
+/// `PUBLISH channel message`. The library's output limit ends a subscriber that does not read. The
+/// calling client gets its own message after the reply.
 pub(crate) fn publish(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     let (channel, text) = (args.get(1), args.value(2));
     let messages =

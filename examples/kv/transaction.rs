@@ -1,4 +1,4 @@
-//! `MULTI`, `EXEC`, and the keys that are watched for changes.
+//! Transactions: `MULTI`, `EXEC`, and the keys of `WATCH`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,27 +12,27 @@ use crate::parser::{Args, MAX_COMMAND};
 use crate::session::{Cx, Session};
 use crate::store::Store;
 
-/// What all commands of a transaction, or all watched keys of a client, may take together.
+/// Most bytes of the queued commands of a transaction, and of the watched keys of a client.
 const MAX_BYTES: usize = MAX_COMMAND;
-/// Bytes of replies after which the commands that are left are refused.
+/// After this many bytes of replies, the remaining commands are refused.
 const MAX_REPLY: usize = 16 << 20;
-/// What a command costs besides its bytes, about, and what each of its arguments does.
+/// Approximate cost of a queued command without its bytes, and of each argument.
 const COMMAND: usize = 128;
 const ARGUMENT: usize = size_of::<Range<usize>>();
 
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
-    /// `None` while there is none.
+    /// `None` outside of a transaction.
     queue: Option<CommandQueue>,
     watched: Option<WatchedKeys>,
 }
 
-/// Commands that wait for `EXEC`.
+/// Commands queued for `EXEC`.
 #[derive(Debug)]
 struct CommandQueue {
     commands: Vec<QueuedCommand>,
     reserved: Reservation,
-    /// One of them was refused, so none will be done.
+    /// Whether a command was refused, which makes `EXEC` fail.
     has_error: bool,
 }
 
@@ -43,17 +43,17 @@ struct QueuedCommand {
     args: LargeCommand,
 }
 
-/// Keys, and how each was when it was looked at.
+/// Watched keys with their states at `WATCH`.
 #[derive(Debug)]
 struct WatchedKeys {
     keys: BTreeMap<Box<[u8]>, KeyState>,
     reserved: Reservation,
 }
 
-/// How a key was when it was looked at.
+/// The state of a key at `WATCH`.
 #[derive(Debug)]
 enum KeyState {
-    /// With the number of its last change.
+    /// The number of the key's last change.
     Present(u64),
     Missing(MissingKey),
 }
@@ -65,7 +65,7 @@ impl KeyState {
             .map_or_else(|| KeyState::Missing(store.missing_keys.watch(key)), KeyState::Present)
     }
 
-    /// Whether it was changed since. A key that came and went again was.
+    /// Whether the key was changed since, or created and removed.
     fn has_changed(&self, store: &Store, key: &[u8]) -> bool {
         match self {
             KeyState::Present(version) => store.version(key) != Some(*version),
@@ -87,7 +87,7 @@ impl Transaction {
         self.watched.as_ref().map_or(0, |watched| watched.keys.len())
     }
 
-    /// A command was refused before it came into the queue.
+    /// Records that a command was refused before it was queued.
     pub(crate) fn set_error(&mut self) {
         if let Some(queue) = &mut self.queue {
             queue.has_error = true;
@@ -119,7 +119,7 @@ fn reserve(reserved: &mut Reservation, cost: usize, too_much: CommandError) -> C
 }
 
 impl QueuedCommand {
-    /// A copy of what lies in the input.
+    /// Copies the arguments out of the input.
     fn new(command: &'static Command, args: &Args<'_>) -> QueuedCommand {
         let mut head = Vec::with_capacity(args.skip(0).map(<[u8]>::len).sum());
         let mut place = |arg: &[u8]| {
@@ -202,7 +202,7 @@ pub(crate) fn watch(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Comma
     });
     for key in args.skip(1) {
         if !watched.keys.contains_key(key) {
-            // One that is not there lies here twice.
+            // A missing key is stored twice.
             reserve(&mut watched.reserved, COMMAND + 2 * key.len(), "ERR too many watched keys")?;
             watched.keys.insert(key.into(), KeyState::of(store, key));
         }

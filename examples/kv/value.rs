@@ -1,15 +1,15 @@
-//! What a key holds.
+//! The value of a key.
 
 use crate::large::Large;
 
-/// A value that is stored.
+/// A stored value.
 #[derive(Debug)]
 pub(crate) enum Value {
     Small(Vec<u8>),
     Large(Large),
 }
 
-/// A value that is shown: one that is stored, or one that a command brings.
+/// A borrowed value: a stored one, or an argument.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ValueRef<'v> {
     Small(&'v [u8]),
@@ -33,7 +33,8 @@ impl<'v> ValueRef<'v> {
         }
     }
 
-    /// What a large value costs is counted by itself.
+    /// Bytes that a stored value costs, without those of a large value, which has its own
+    /// reservation.
     pub(crate) fn cost(self) -> usize {
         match self {
             ValueRef::Small(bytes) => bytes.len(),
@@ -41,7 +42,7 @@ impl<'v> ValueRef<'v> {
         }
     }
 
-    /// All of it, unless it is large.
+    /// Returns the bytes; `None` for a large value.
     pub(crate) fn small(self) -> Option<&'v [u8]> {
         match self {
             ValueRef::Small(bytes) => Some(bytes),

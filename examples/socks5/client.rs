@@ -1,4 +1,4 @@
-//! A client: greeted, asked who it is, and relayed to where it wants.
+//! The handler of a client: greeting, login, request, then the client's half of the relay.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use super::handshake::{self, Refusal, SocksTarget, SocksVersion, invalid};
 use super::rules::ProxyState;
 use super::upstream::Upstream;
 
-/// What one client is to say next.
+/// What is expected next from the client.
 #[derive(Default)]
 enum HandshakeState {
     #[default]
@@ -17,7 +17,7 @@ enum HandshakeState {
     Request,
     RequestV4,
     Relayed(Relay),
-    /// It was answered, and is on its way out.
+    /// The reply is sent, and the connection closes.
     Closing,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct SocksClient {
 }
 
 impl SocksClient {
-    /// One step of the handshake; `false` while more must come first.
+    /// One step of the handshake; `Ok(false)` if the input is not complete.
     fn step(
         &mut self,
         cx: &mut Context<'_, ProxyState>,
@@ -42,7 +42,7 @@ impl SocksClient {
                     let Some(methods) = handshake::greeting(input)? else { return Ok(false) };
                     self.choose(cx, methods);
                 }
-                Some(_) => return Err(invalid("not a client of SOCKS 4 or 5")),
+                Some(_) => return Err(invalid("unknown SOCKS version")),
             },
             HandshakeState::Login => {
                 let Some(login) = handshake::login(input)? else { return Ok(false) };
@@ -54,7 +54,7 @@ impl SocksClient {
             }
             HandshakeState::RequestV4 => {
                 let Some(target) = handshake::request_v4(input)? else { return Ok(false) };
-                // Version 4 knows no passwords.
+                // SOCKS 4 has no passwords.
                 let refused = cx.shared.rules.login.is_some();
                 self.relay(
                     cx,
@@ -67,7 +67,7 @@ impl SocksClient {
         Ok(true)
     }
 
-    /// The method of authentication: none (0), or a login (2).
+    /// Selects the authentication method: none (0) or username/password (2).
     fn choose(&mut self, cx: &mut Context<'_, ProxyState>, methods: &[u8]) {
         let (method, next) = match cx.shared.rules.login {
             None => (0, HandshakeState::Request),
@@ -83,7 +83,7 @@ impl SocksClient {
 
     fn admit(&mut self, cx: &mut Context<'_, ProxyState>, login: &[u8]) {
         let expected = cx.shared.rules.login.as_deref().unwrap_or_default().as_bytes();
-        // Takes as long however much of it is right.
+        // Compares in constant time.
         let differ = login.iter().zip(expected).fold(0, |all, (a, b)| all | (a ^ b));
         if differ == 0 && login.len() == expected.len() {
             self.state = HandshakeState::Request;
@@ -140,7 +140,7 @@ impl Handler<ProxyState> for SocksClient {
     ) -> io::Result<()> {
         while self.step(cx, input)? {}
         match &mut self.state {
-            // What came right behind the request goes the same way as what comes later.
+            // Bytes directly after the request are relayed like later ones.
             HandshakeState::Relayed(relay) if !input.is_empty() => relay.handle(cx, input),
             _ => Ok(()),
         }

@@ -1,25 +1,25 @@
-//! What SOCKS clients say until their target is known, and what they are answered: bytes only.
+//! The messages of SOCKS 4, 4a and 5, without any socket.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use socketserver::{Input, LengthField};
 
-/// Where to.
+/// The destination of a request.
 pub(crate) enum SocksTarget {
     Ip(SocketAddr),
-    /// Letters, digits, `-`, `.` and `_` only, so it is nothing but a name.
+    /// A host name of letters, digits, `-`, `.` and `_` only, and a port.
     Name(String, u16),
 }
 
-/// How a client wants to be answered.
+/// The version that a reply is encoded in.
 #[derive(Clone, Copy)]
 pub(crate) enum SocksVersion {
     V4,
     V5,
 }
 
-/// Why a client does not get what it asked for; the codes of version 5 (RFC 1928, section 6).
+/// Why a request is refused; the reply codes of RFC 1928, section 6.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Refusal {
     General = 1,
@@ -31,25 +31,26 @@ pub(crate) enum Refusal {
     AddressNotSupported = 8,
 }
 
-/// One byte: how many methods of authentication the client knows, then so many.
+/// Version, the count of methods, one byte for each.
 const GREETING: LengthField = LengthField::U8.offset(1);
-/// Version, command, 0, kind of address 3, then a name with its length, then the port.
+/// Version, command, reserved, address type 3, a name with its length, a port.
 const NAMED: LengthField = LengthField::U8.offset(4).adjustment(2);
-/// What SOCKS 4 calls a user, and a name in 4a.
+/// Longest user ID in SOCKS 4, and name in 4a, in bytes.
 const LONGEST_STRING: usize = 255;
 
-/// The methods of authentication that a client of version 5 knows.
+/// Parses the authentication methods of a client; `None` if the message is not complete.
 pub(crate) fn greeting<'a>(input: &mut Input<'a>) -> io::Result<Option<&'a [u8]>> {
     Ok(input.take_frame_with(&GREETING, 255)?.map(|frame| frame.body))
 }
 
-/// A user and a password (RFC 1929), joined by a colon.
+/// Parses a username and a password (RFC 1929), joined by a colon; `None` if the message is not
+/// complete.
 pub(crate) fn login(input: &mut Input<'_>) -> io::Result<Option<Vec<u8>>> {
     let (Some(version), user_len) = (input.peek().first(), input.peek().get(1)) else {
         return Ok(None);
     };
     if *version != 1 {
-        return Err(invalid("a login of an unknown version"));
+        return Err(invalid("unknown version of the login message"));
     }
     let Some(user_end) = user_len.map(|len| 2 + usize::from(*len)) else { return Ok(None) };
     let Some(password_len) = input.peek().get(user_end) else { return Ok(None) };
@@ -59,11 +60,11 @@ pub(crate) fn login(input: &mut Input<'_>) -> io::Result<Option<Vec<u8>>> {
     Ok(Some([user, b":", password].concat()))
 }
 
-/// What a client of version 5 asks for.
+/// Parses a request of version 5; `None` if it is not complete.
 pub(crate) fn request(input: &mut Input<'_>) -> io::Result<Option<Result<SocksTarget, Refusal>>> {
     let &[version, command, _, kind, ..] = input.peek() else { return Ok(None) };
     if version != 5 {
-        return Err(invalid("a request of another version than the greeting"));
+        return Err(invalid("the version of the request differs from the greeting's"));
     }
     let target = match kind {
         1 => input.take(4 + 4 + 2).map(v5_address::<4>),
@@ -74,11 +75,11 @@ pub(crate) fn request(input: &mut Input<'_>) -> io::Result<Option<Result<SocksTa
         },
         _ => Some(Err(Refusal::AddressNotSupported)),
     };
-    // The command counts first, but only once the whole request was taken.
+    // A wrong command is reported before a wrong address, but after the whole request is taken.
     Ok(target.map(|target| if command == 1 { target } else { Err(Refusal::CommandNotSupported) }))
 }
 
-/// What a client of version 4 or 4a asks for.
+/// Parses a request of version 4 or 4a; `None` if it is not complete.
 pub(crate) fn request_v4(
     input: &mut Input<'_>,
 ) -> io::Result<Option<Result<SocksTarget, Refusal>>> {
@@ -91,7 +92,7 @@ pub(crate) fn request_v4(
     }
     let port = u16::from_be_bytes([p0, p1]);
     let target = match [a, b, c, d] {
-        // Version 4a: no such address, the name follows.
+        // SOCKS 4a: an invalid address means that a name follows.
         [0, 0, 0, last] if last != 0 => match strings.take_until(0, LONGEST_STRING)? {
             Some(name) => named(name, [p0, p1]),
             None => return Ok(None),
@@ -102,7 +103,7 @@ pub(crate) fn request_v4(
     Ok(Some(if command == 1 { target } else { Err(Refusal::CommandNotSupported) }))
 }
 
-/// The answer to a request: granted, from this address of ours, or refused.
+/// Encodes the reply to a request: success with the local address, or a refusal.
 pub(crate) fn reply(
     version: SocksVersion,
     outcome: Result<Option<SocketAddr>, Refusal>,
@@ -124,7 +125,7 @@ pub(crate) fn reply(
     }
 }
 
-/// The last `N` bytes but the port are the address.
+/// The `N` bytes before the port are the address.
 fn v5_address<const N: usize>(all: &[u8]) -> Result<SocksTarget, Refusal>
 where
     IpAddr: From<[u8; N]>,
@@ -136,8 +137,8 @@ where
     address.map(SocksTarget::Ip).ok_or(Refusal::General)
 }
 
-/// Clients also put numbers where a name belongs. What is neither could mean something else to who
-/// looks it up.
+/// Clients also send numeric addresses as names. Other characters than a host name's are refused,
+/// because a resolver might interpret them.
 fn named(name: &[u8], port: [u8; 2]) -> Result<SocksTarget, Refusal> {
     let port = u16::from_be_bytes(port);
     let name = std::str::from_utf8(name).map_err(|_| Refusal::AddressNotSupported)?;
@@ -151,7 +152,7 @@ fn named(name: &[u8], port: [u8; 2]) -> Result<SocksTarget, Refusal> {
     Ok(SocksTarget::Name(name.to_string(), port))
 }
 
-/// An error that ends the conversation.
+/// An error that closes the connection.
 pub(crate) fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }

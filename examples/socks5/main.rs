@@ -1,10 +1,10 @@
-//! A SOCKS proxy, versions 5 (RFC 1928, 1929), 4 and 4a, on one port: `cargo run --example socks5 --
-//! 127.0.0.1:1080`, then `curl --socks5-hostname 127.0.0.1:1080 http://example.org/`.
+//! A SOCKS proxy, versions 5 (RFC 1928, 1929), 4 and 4a, on one port: `cargo run --example socks5
+//! -- 127.0.0.1:1080`, then `curl --socks5-hostname 127.0.0.1:1080 http://example.org/`.
 //!
-//! The technique: talk first, relay then. The handler of a client owns a [`socketserver::Relay`]
-//! from the moment it knows where to, and passes every callback on; the handler of the other
-//! connection says how connecting went and owns the other half. Names are looked up beside the loop.
-//! What a client sends right behind its request waits in the other connection.
+//! The technique: a handshake, then a relay. The client's handler owns a [`socketserver::Relay`]
+//! once the destination is known, and forwards every callback to it; the upstream's handler reports
+//! the result of connecting and owns the other half. A thread of the library looks up names. Bytes
+//! that a client sends directly after its request are queued in the upstream connection.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -27,21 +27,22 @@ use rules::{ProxyState, Rules};
 
 const USAGE: &str = "usage: socks5 [options] [LISTEN_ADDR]
 
-Listens on 127.0.0.1:1080 unless told otherwise, and connects clients to public addresses only:
-otherwise whoever may use it would reach what this machine reaches, itself included.
+Listens on LISTEN_ADDR (default 127.0.0.1:1080) and connects clients to public addresses only.
+With other addresses its clients could reach this machine and its private networks.
 
-  --login USER:PASSWORD   only SOCKS 5 clients who say so (RFC 1929)
-  --open                  without --login, let others than this machine use it (an open proxy)
+  --login USER:PASSWORD   accept SOCKS 5 clients with this login only (RFC 1929)
+  --open                  listen on an address of other machines without --login (an open proxy)
   --allow-private         connect to this machine and to private networks too
-  --only-loopback         connect to this machine only, whatever a name says
-  --max-clients N         refuse more than so many (default 10000)
-  --handshake-timeout S   seconds until the target must be named (default 10)
-  --idle-timeout S        seconds without a byte (default: for ever)
-  --grace S               seconds a stop leaves for what is under way (default 10)";
+  --only-loopback         connect to this machine only, also by name
+  --max-clients N         refuse more clients than N (default 10000)
+  --handshake-timeout S   close after S seconds without a complete request (default 10)
+  --idle-timeout S        close after S seconds without a byte (default: never)
+  --grace S               time for open connections at a shutdown in seconds (default 10)";
 
 fn main() -> ExitCode {
     program::run(USAGE, usize::MAX, |words| {
-        // What is no text becomes a word that no option and no address is, with its odd bytes escaped.
+        // A word that is not UTF-8 becomes its escaped form, which is neither an option nor an
+        // address.
         let text = |word: OsString| word.into_string().unwrap_or_else(|word| format!("{word:?}"));
         let words = words.iter().cloned().map(text);
         let wrong = |culprit| io::Error::new(io::ErrorKind::InvalidInput, culprit);
@@ -58,10 +59,12 @@ fn serve(rules: Rules) -> io::Result<()> {
     signals::stop_on_signals(&mut server, grace)?;
     if let Some(addr) = server.io().local_addr(listener) {
         if server.shared_mut().rules.is_open_by_accident(&addr) {
-            let what = format!("{addr} is open to others: add --login USER:PASSWORD, or --open");
+            let what = format!(
+                "{addr} is reachable from other machines: add --login USER:PASSWORD or --open"
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
-        // Whoever does not read it is served all the same.
+        // A closed standard output is no reason to stop.
         let _ = writeln!(io::stdout(), "listening tcp {addr}");
     }
     server.serve_forever()

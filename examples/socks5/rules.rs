@@ -1,4 +1,4 @@
-//! What was typed, and what all clients share.
+//! The options of the command line, and the state shared by all clients.
 
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -10,12 +10,12 @@ use socketserver::{Addr, Connect};
 use super::handshake::SocksTarget;
 use super::networks;
 
-/// What the command line said.
+/// The options of the command line.
 pub(crate) struct Rules {
     pub(crate) listen: String,
-    /// Without a login too, although others than this machine can reach it.
+    /// Whether `listen` may be reachable from other machines without a login.
     pub(crate) open: bool,
-    /// `USER:PASSWORD`, if clients must say so.
+    /// `USER:PASSWORD`, if clients must log in.
     pub(crate) login: Option<String>,
     pub(crate) allowed_targets: AllowedTargets,
     pub(crate) max_clients: usize,
@@ -24,24 +24,24 @@ pub(crate) struct Rules {
     pub(crate) grace: Duration,
 }
 
-/// Where clients may be connected to, whatever a name says.
+/// Which addresses clients may connect to, also by name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum AllowedTargets {
-    /// What everybody could reach without this proxy.
+    /// Globally reachable addresses only.
     Public,
-    /// This machine and its private networks too.
+    /// Also this machine and private networks.
     Anywhere,
     Loopback,
 }
 
-/// What all clients share.
+/// The state shared by all clients.
 pub(crate) struct ProxyState {
     pub(crate) rules: Rules,
     pub(crate) clients: usize,
 }
 
 impl Rules {
-    /// An error names the culprit.
+    /// Parses the arguments. An error names the wrong one.
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Rules, String> {
         let mut listen = None;
         let mut rules = Rules {
@@ -72,7 +72,7 @@ impl Rules {
                 "--idle-timeout" => rules.idle_timeout = Some(seconds(&word, &value()?)?),
                 "--grace" => rules.grace = seconds(&word, &value()?)?,
                 _ if word.starts_with('-') => return Err(format!("unknown option {word}")),
-                _ if listen.is_some() => return Err(format!("one address too many: {word}")),
+                _ if listen.is_some() => return Err(format!("more than one address: {word}")),
                 _ => listen = Some(word),
             }
         }
@@ -80,13 +80,13 @@ impl Rules {
         Ok(rules)
     }
 
-    /// The connection that a client asks for.
+    /// Returns the connection to a client's destination.
     pub(crate) fn connect_to(&self, target: &SocksTarget) -> std::io::Result<Connect> {
         let connect = match target {
             SocksTarget::Ip(addr) => Connect::to(*addr)?,
             SocksTarget::Name(name, port) => Connect::to_name(format!("{name}:{port}")),
         };
-        // Asked about each address that a name turns out to have, too.
+        // Applied to each address that a name resolves to.
         Ok(connect.allow_if(match self.allowed_targets {
             AllowedTargets::Public => |addr| ip(addr).is_some_and(networks::is_public),
             AllowedTargets::Anywhere => |addr| ip(addr).is_some(),
@@ -94,7 +94,7 @@ impl Rules {
         }))
     }
 
-    /// Whether whoever can reach `listens` may use it without a login, and that was not asked for.
+    /// Whether other machines can reach `listens` without a login and without `--open`.
     pub(crate) fn is_open_by_accident(&self, listens: &Addr) -> bool {
         let is_for_others =
             listens.ip().is_some_and(|addr| !addr.ip().to_canonical().is_loopback());
@@ -102,7 +102,7 @@ impl Rules {
     }
 }
 
-/// `None` for the path of a Unix socket.
+/// `None` for a Unix socket.
 fn ip(addr: &Addr) -> Option<IpAddr> {
     addr.ip().map(|addr| addr.ip().to_canonical())
 }
@@ -112,12 +112,12 @@ fn seconds(option: &str, word: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| format!("{option}: {word} is no time"))
+        .ok_or_else(|| format!("{option}: {word} is not a positive number of seconds"))
 }
 
 fn clients(option: &str, word: &str) -> Result<usize, String> {
     match number(option, word)? {
-        0 => Err(format!("{option} 0: nobody could use it")),
+        0 => Err(format!("{option} must be 1 or more")),
         clients => Ok(clients),
     }
 }

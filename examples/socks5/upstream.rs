@@ -1,5 +1,4 @@
-//! The connection that a client asked for: tells it how connecting went, then it is the other half
-//! of the relay.
+//! The handler of the connection to a client's destination: replies to the client, then relays.
 
 use std::io;
 
@@ -23,7 +22,7 @@ impl Upstream {
 }
 
 impl Refusal {
-    /// What a client is told of an error on the way to its target.
+    /// The reply to a client for an error of connecting.
     pub(crate) fn of(error: &io::Error, target: &SocksTarget) -> Refusal {
         Refusal::of_kind(error.kind(), matches!(target, SocksTarget::Name(..)))
     }
@@ -34,7 +33,7 @@ impl Refusal {
             io::ErrorKind::NetworkUnreachable => Refusal::NetworkUnreachable,
             io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut => Refusal::HostUnreachable,
             io::ErrorKind::ConnectionRefused => Refusal::ConnectionRefused,
-            // std has no kind for a name that nobody knows.
+            // std has no error kind for an unknown host.
             _ if by_name => Refusal::HostUnreachable,
             _ => Refusal::General,
         }

@@ -1,9 +1,10 @@
-//! Heads of HTTP requests: the grammar that RFC 9112 has every server check, for all examples that
-//! are asked in HTTP. What a request means is for the examples to say.
+//! The grammar of HTTP request heads that RFC 9112 requires every server to check, for the examples
+//! that speak HTTP.
 //!
-//! `httparse` reads the fields. The request line is read here, because a later version of HTTP/1 is
-//! to be served (RFC 9110, 2.5) and others are to be told apart from nonsense, and so are line ends:
-//! `httparse` takes a bare LF for one, and whoever reads the same bytes otherwise sees other heads.
+//! `httparse` parses the fields. The request line is parsed here, because a server must accept
+//! later versions of HTTP/1 (RFC 9110, 2.5) and must tell other versions from malformed ones. Line
+//! ends are checked here, because `httparse` accepts a bare LF, which lets two parsers of the same
+//! bytes see different heads.
 
 use std::net::Ipv6Addr;
 use std::str;
@@ -11,46 +12,46 @@ use std::time::{Duration, SystemTime};
 
 use httparse::{EMPTY_HEADER, Header, Status};
 
-/// Lines of fields that a head may have.
+/// Most field lines of a head.
 const FIELDS: usize = 64;
 
-/// Where the fields of one head are put.
+/// Memory for the fields of one head.
 pub(crate) type Fields<'a> = [Header<'a>; FIELDS];
 
 pub(crate) fn no_fields<'a>() -> Fields<'a> {
     [EMPTY_HEADER; FIELDS]
 }
 
-/// Why a head is not to be served.
+/// Why a head is rejected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum HeadError {
-    /// 400.
+    /// Status 400.
     Malformed,
-    /// 431.
+    /// Status 431.
     TooManyFields,
-    /// 505: it is HTTP, of another major version.
+    /// Status 505: another major version of HTTP.
     Version,
 }
 
 #[derive(Debug)]
 pub(crate) struct Head<'f, 'a> {
     pub(crate) method: &'a str,
-    /// Visible ASCII, and nothing else is known of it.
+    /// Visible ASCII characters, not parsed.
     pub(crate) target: &'a str,
-    /// HTTP/1.1, or a later HTTP/1, and not 1.0.
+    /// Whether the version is HTTP/1.1 or a later HTTP/1.
     pub(crate) is_http_1_1: bool,
     fields: &'f [Header<'a>],
 }
 
 impl<'f, 'a> Head<'f, 'a> {
-    /// Reads a head that is complete, with the empty line at its end.
+    /// Parses a complete head, with the empty line at its end.
     pub(crate) fn parse(bytes: &'a [u8], fields: &'f mut Fields<'a>) -> Result<Self, HeadError> {
         let end = bytes.windows(2).position(|two| two == b"\r\n").ok_or(HeadError::Malformed)?;
         let (line, rest) = bytes.split_at(end);
         let (method, target, is_http_1_1) = request_line(line).ok_or(HeadError::Malformed)??;
         let rest = rest.get(2..).unwrap_or_default();
         let fields = match httparse::parse_headers(rest, fields) {
-            // An empty line before the end would let others see two heads in this one.
+            // An empty line before the end would let another parser see two heads.
             Ok(Status::Complete((len, fields))) if len == rest.len() => fields,
             Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooManyFields),
             _ => return Err(HeadError::Malformed),
@@ -60,31 +61,31 @@ impl<'f, 'a> Head<'f, 'a> {
         is_clear.then_some(head).ok_or(HeadError::Malformed)
     }
 
-    /// The values of each line with this name.
+    /// Returns the value of each field line with this name.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let named = self.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
         named.map(|field| field.value)
     }
 
-    /// The value of a field that must not be there twice; `None` also when it is.
+    /// Returns the value of a field that may occur once; `None` if it is missing or occurs twice.
     pub(crate) fn only(&self, name: &str) -> Option<&'a [u8]> {
         let mut values = self.values(name);
         values.next().filter(|_| values.next().is_none())
     }
 
-    /// The members of a list, over all lines with this name. Empty ones are to be ignored (RFC 9110,
+    /// Returns the members of a list over all lines with this name, without empty ones (RFC 9110,
     /// 5.6.1.2).
     pub(crate) fn list(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let members = self.values(name).flat_map(|value| value.split(|byte| *byte == b','));
         members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
     }
 
-    /// Whether a list has a member, in whatever case.
+    /// Whether a list has `member`, ignoring case.
     pub(crate) fn lists(&self, name: &str, member: &str) -> bool {
         self.list(name).any(|one| one.eq_ignore_ascii_case(member.as_bytes()))
     }
 
-    /// Whether any field's name begins like this.
+    /// Whether a field's name starts with `prefix`, ignoring case.
     pub(crate) fn has_any(&self, prefix: &str) -> bool {
         let begins = |name: &str| {
             name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
@@ -92,7 +93,7 @@ impl<'f, 'a> Head<'f, 'a> {
         self.fields.iter().any(|field| begins(field.name))
     }
 
-    /// `Host` must be there, once and valid; only HTTP/1.0 may be without.
+    /// Whether there is one valid `Host`. HTTP/1.0 may be without.
     fn has_right_host(&self) -> bool {
         match (self.values("host").count(), self.only("host")) {
             (0, _) => !self.is_http_1_1,
@@ -101,14 +102,14 @@ impl<'f, 'a> Head<'f, 'a> {
     }
 }
 
-/// Method, target, and whether it is more than HTTP/1.0. `None` is no request line.
+/// Method, target and whether the version is above 1.0; `None` for a malformed line.
 type RequestLine<'a> = Option<Result<(&'a str, &'a str, bool), HeadError>>;
 
 fn request_line(line: &[u8]) -> RequestLine<'_> {
     let mut words = str::from_utf8(line).ok()?.splitn(3, ' ');
     let (method, target, version) = (words.next()?, words.next()?, words.next()?);
     let is_target = !target.is_empty() && target.bytes().all(|byte| byte.is_ascii_graphic());
-    // One digit, a dot and a digit: `HTTP/01.01` and `HTTP/1` are no versions.
+    // A digit, a dot and a digit: `HTTP/01.01` and `HTTP/1` are malformed.
     let [major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] =
         *version.strip_prefix("HTTP/")?.as_bytes()
     else {
@@ -120,14 +121,14 @@ fn request_line(line: &[u8]) -> RequestLine<'_> {
     Some(if major == b'1' { Ok((method, target, minor != b'0')) } else { Err(HeadError::Version) })
 }
 
-/// A name, as of a method, a field or an extension of a chunk.
+/// Whether `bytes` are a token: a method, the name of a field or of a chunk extension.
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
     let is_mark = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
     !bytes.is_empty() && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || is_mark(*byte))
 }
 
-/// `host` or `host:port`, as `Host` and the targets of proxies have it. Neither a user nor a path
-/// belongs there. A comma is allowed by the RFC, and refused: it is how two hosts come to be one.
+/// Whether `text` is `host` or `host:port`, without a user or a path. The RFC allows a comma; it is
+/// rejected here, because lists of hosts are joined by commas.
 pub(crate) fn is_host(text: &str) -> bool {
     let (host, port) = match text.rfind(':').filter(|colon| !text.ends_with(']') && *colon > 0) {
         Some(colon) => (text.get(..colon), text.get(colon + 1..)),
@@ -154,14 +155,14 @@ fn is_host_name(host: &str) -> bool {
     !host.is_empty() && escapes.next().is_some_and(is_plain) && escapes.all(is_escape)
 }
 
-/// Whether an LF stands there that is not the end of a CRLF. What lies before is not known, so one at
-/// the very beginning is not counted.
+/// Whether there is an LF without a CR before it. A leading LF is not counted, because the byte
+/// before it is unknown.
 pub(crate) fn has_bare_lf(bytes: &[u8]) -> bool {
     bytes.windows(2).any(|two| matches!(two, [before, b'\n'] if *before != b'\r'))
 }
 
-/// A time as HTTP says it. It has no word for times before 1970 (here) and after 9999; whoever has
-/// no date, or a clock that is that wrong, says none (RFC 9110, 6.6.1).
+/// Formats a date. `None` for times before 1970 and after 9999, which a server must not send (RFC
+/// 9110, 6.6.1).
 pub(crate) fn date(time: SystemTime) -> Option<String> {
     const END: Duration = Duration::from_secs(253_402_300_800);
     let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;

@@ -1,14 +1,15 @@
-//! SIGTERM, SIGINT and SIGHUP end a server in good order, for the examples that are run as programs.
+//! SIGTERM, SIGINT and SIGHUP shut a server down, with `signal-hook`'s pipe in the poll;
+//! `guide::shutdown` has the short form.
 
 use std::io;
 use std::time::Duration;
 
 use socketserver::Server;
 
-/// From now on the first signal has everything that has come in answered, and then the run ends;
-/// what is left after `grace` is cut off. A second one ends the program at once, unless it is a
-/// SIGHUP: a terminal that goes sends two. What was ignored at the start stays ignored, as `nohup`
-/// wants it, and what was blocked is not any more.
+/// Shuts the server down at the first signal: input that was received is answered, and connections
+/// still open after `grace` are aborted. A second SIGTERM or SIGINT ends the process at once; a
+/// second SIGHUP does not, because a closing terminal sends two. Signals that were ignored at the
+/// start stay ignored, for `nohup`. Blocked signals are unblocked.
 #[cfg(unix)]
 pub(crate) fn stop_on_signals<S: 'static>(
     server: &mut Server<S>,
@@ -28,8 +29,8 @@ pub(crate) fn stop_on_signals<S: 'static>(
     let asked = Arc::new(AtomicBool::new(false));
     let ignored = ignored();
     for signal in [SIGTERM, SIGINT, SIGHUP].into_iter().filter(|signal| !ignored(*signal)) {
-        // In this order: a signal that finds only the first of them is not lost, and the first
-        // signal of all finds the flag still down.
+        // The pipe first: a signal between the registrations is not lost, and the first signal
+        // finds `asked` still false.
         low_level::pipe::register(signal, writer.try_clone()?)?;
         if signal != SIGHUP {
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
@@ -46,7 +47,7 @@ pub(crate) fn stop_on_signals<S: 'static>(
     Ok(())
 }
 
-/// Whether a signal was ignored when the program started, where the system tells (proc(5), Linux).
+/// Returns whether a signal was ignored at the start of the program (proc(5), Linux only).
 #[cfg(unix)]
 fn ignored() -> impl Fn(i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -55,7 +56,7 @@ fn ignored() -> impl Fn(i32) -> bool {
     move |signal| mask >> (signal - 1) & 1 == 1
 }
 
-/// Where there are no signals as of Unix, what ends the program ends it at once.
+/// Without Unix signals the system's default applies: the process ends at once.
 #[cfg(not(unix))]
 pub(crate) fn stop_on_signals<S>(_: &mut Server<S>, _grace: Duration) -> io::Result<()> {
     Ok(())

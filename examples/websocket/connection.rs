@@ -1,4 +1,4 @@
-//! One connection: the handshake, then frames, then goodbye.
+//! The handler of one connection: handshake, frames, closing handshake.
 
 use std::io;
 use std::mem;
@@ -12,14 +12,14 @@ use super::handshake::{self, HEAD_LIMIT, HandshakeReply};
 use super::head::has_bare_lf;
 use super::message::Message;
 
-/// Everything a peer may make us hold or wait for.
+/// The limits and timeouts of a connection.
 #[derive(Debug)]
 pub(crate) struct WebSocketLimits {
-    /// Bytes of a message.
+    /// Longest message in bytes.
     pub(crate) message: usize,
-    /// From the first moment to the end of the handshake.
+    /// From accept to the end of the handshake.
     pub(crate) handshake_timeout: Duration,
-    /// Who is silent for so long is asked whether it is there, and has as long to answer.
+    /// A client silent for this time gets a ping, and has this time to answer.
     pub(crate) ping_every: Duration,
 }
 
@@ -33,26 +33,26 @@ impl Default for WebSocketLimits {
     }
 }
 
-/// How long a peer may take to answer our goodbye.
+/// Time for the peer to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A larger buffer is not kept for the next message.
+/// Largest buffer that is kept for the next message, in bytes.
 const MAX_SPARE_BUFFER: usize = 4 << 10;
 
 #[derive(Debug, Default)]
 pub(crate) struct WebSocketConnection {
     phase: Phase,
-    /// Bytes of a head in which no line ends as none may.
+    /// Bytes of an incomplete head that were checked for a bare LF.
     scanned: usize,
     frame: Option<Frame>,
     message: Option<Message>,
     control: Vec<u8>,
-    /// What the next message is put together in.
+    /// A buffer for the next message.
     spare_buffer: Vec<u8>,
     timer: Option<TimerId>,
-    /// Something has come in, or was taken, since the timer was set.
+    /// Whether bytes were received, or taken by the peer, since the timer was set.
     is_alive: bool,
-    /// What was on its way to the peer then, without a ping: not sent, or not acknowledged.
+    /// Bytes not sent or not acknowledged when the timer was set, without the ping.
     unacknowledged: usize,
 }
 
@@ -61,18 +61,18 @@ pub(crate) enum Phase {
     #[default]
     Handshake,
     Frames {
-        /// It was silent, and asked whether it is there.
+        /// Whether a ping was sent after a silence.
         is_asked: bool,
     },
-    /// We have said goodbye and wait for the peer's.
+    /// A close frame was sent, and the peer's is expected.
     Closing,
 }
 
 type Cx<'a> = Context<'a, WebSocketLimits>;
 
-/// What one look at the input came to.
+/// The result of one step of parsing.
 enum Step {
-    /// It needs more input.
+    /// The frame is not complete.
     NeedsInput,
     Done(SendStatus),
 }
@@ -90,7 +90,8 @@ impl Handler<WebSocketLimits> for WebSocketConnection {
         }
         while self.phase != Phase::Handshake {
             match self.step(cx, input) {
-                // While the peer does not keep up, nothing more is read; what was read goes on.
+                // While the output is congested the library reads nothing more; what is read
+                // already is processed.
                 Ok(Step::Done(SendStatus::Queued | SendStatus::Congested)) => {}
                 Ok(Step::NeedsInput | Step::Done(SendStatus::Closed)) => break,
                 Err(code) => {
@@ -109,14 +110,14 @@ impl Handler<WebSocketLimits> for WebSocketConnection {
     }
 
     fn timeout(&mut self, cx: &mut Cx<'_>, _timer: TimerId) -> io::Result<()> {
-        // Who reads slowly and steadily finds our ping behind all the rest; it shows that it is there
-        // by what its system acknowledges.
+        // A slow reader sees the ping behind all other output; until then its system's
+        // acknowledgements show that it is alive.
         let left = cx.io.pending_output(cx.id) + cx.io.unacknowledged(cx.id).unwrap_or(0);
         self.is_alive |= left < mem::replace(&mut self.unacknowledged, left);
         match &mut self.phase {
             Phase::Handshake => self.answer(cx, handshake::last("408 Request Timeout", "", "")),
             Phase::Closing => cx.close(),
-            // Who does not take what it is sent is not read, and is as good as gone too.
+            // A peer that does not read its output is not read from either.
             Phase::Frames { is_asked: true } if !self.is_alive => drop(cx.io.abort(cx.id)),
             Phase::Frames { is_asked } => {
                 *is_asked = !self.is_alive;
@@ -141,7 +142,7 @@ impl Handler<WebSocketLimits> for WebSocketConnection {
 }
 
 impl WebSocketConnection {
-    /// Sets the one timer of this connection, in place of the one before.
+    /// Sets the timer of this connection, and cancels the one before.
     fn set_timer(&mut self, cx: &mut Cx<'_>, after: Duration) {
         if let Some(before) = self.timer.replace(cx.set_timer(after)) {
             cx.io.cancel_timer(before);
@@ -149,7 +150,7 @@ impl WebSocketConnection {
     }
 
     fn read_handshake(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) {
-        // Empty lines before a request are allowed for.
+        // Empty lines before a request are allowed (RFC 9112, 2.2).
         while input.peek().starts_with(b"\r\n") {
             input.take(2);
             self.scanned = 0;
@@ -165,7 +166,7 @@ impl WebSocketConnection {
         self.answer(cx, if is_for_head { handshake::without_body(answer) } else { answer });
     }
 
-    /// Whether each line of half a head ends as it must, without which its end would never be seen.
+    /// Whether an incomplete head has no bare LF, with which it would never be complete.
     fn has_valid_line_ends(&mut self, head: &[u8]) -> bool {
         let new = head.get(self.scanned.saturating_sub(1)..).unwrap_or_default();
         self.scanned = head.len();
@@ -188,7 +189,7 @@ impl WebSocketConnection {
 
     // Frames.
 
-    /// Takes what has come of one frame, and acts when that is complete.
+    /// Processes the received bytes of one frame, and acts when it is complete.
     fn step(&mut self, cx: &mut Cx<'_>, input: &mut Input<'_>) -> Result<Step, CloseCode> {
         let mut frame = match self.frame.take() {
             Some(frame) => frame,
@@ -217,7 +218,7 @@ impl WebSocketConnection {
         Ok(Step::Done(sent))
     }
 
-    /// Whether a frame may come here, and be as long as it says.
+    /// Checks the order of frames and the length of the message.
     fn begin(&mut self, frame: Frame, limit: usize) -> Result<Frame, CloseCode> {
         if frame.opcode.is_control() {
             self.control.clear();
@@ -247,7 +248,7 @@ impl WebSocketConnection {
         sent
     }
 
-    /// Does what a control frame asks for.
+    /// Acts on a complete control frame.
     fn handle_control(&mut self, cx: &mut Cx<'_>, opcode: Opcode) -> Result<SendStatus, CloseCode> {
         let payload = self.control.as_slice();
         match (opcode, payload) {
@@ -266,12 +267,12 @@ impl WebSocketConnection {
             (Opcode::Close, []) => self.send_close(cx, b""),
             _ => return Ok(SendStatus::Queued),
         }
-        // Both have said goodbye; it is for the server to close.
+        // Both close frames were exchanged; the server closes first (RFC 6455, 7.1.1).
         cx.close();
         Ok(SendStatus::Closed)
     }
 
-    /// Says goodbye, once.
+    /// Sends a close frame, unless one was sent.
     fn send_close(&mut self, cx: &mut Cx<'_>, code: &[u8]) {
         if self.phase != Phase::Closing {
             send(cx, Opcode::Close, code);

@@ -1,8 +1,8 @@
-//! The heads of frames, and the mask over their payloads.
+//! Frame heads and the masking of payloads (RFC 6455, section 5).
 
 use socketserver::Input;
 
-/// A reason to end a conversation, as it is told to the peer.
+/// A status code of a close frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct CloseCode(pub(crate) u16);
 
@@ -12,7 +12,7 @@ impl CloseCode {
     pub(crate) const NOT_UTF8: CloseCode = CloseCode(1007);
     pub(crate) const TOO_BIG: CloseCode = CloseCode(1009);
 
-    /// Whether a peer may say it: some are for use inside of programs only.
+    /// Whether a close frame may contain it; some codes are for APIs only.
     pub(crate) fn may_be_sent(self) -> bool {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
@@ -39,23 +39,23 @@ impl Opcode {
     }
 }
 
-/// The longest payload of a control frame.
+/// Longest payload of a control frame in bytes.
 pub(crate) const MAX_CONTROL_PAYLOAD: usize = 125;
 
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) is_last: bool,
     pub(crate) opcode: Opcode,
-    /// Bytes of the payload that have not come yet.
+    /// Bytes of the payload not received yet.
     pub(crate) left: u64,
     mask: [u8; 4],
 }
 
 impl Frame {
-    /// Takes the head of a frame; `None` while it is not complete.
+    /// Parses the head of a frame; `None` if it is not complete.
     pub(crate) fn take(input: &mut Input<'_>) -> Result<Option<Frame>, CloseCode> {
         let &[first, second, ..] = input.peek() else { return Ok(None) };
-        // No extension was agreed on, so no reserved bit means anything; and clients mask.
+        // No extension is negotiated, so reserved bits must be zero; clients must mask.
         let opcode = Opcode::of(first & 0x0F).filter(|_| first & 0x70 == 0 && second & 0x80 != 0);
         let opcode = opcode.ok_or(CloseCode::PROTOCOL)?;
         let is_last = first & 0x80 != 0;
@@ -74,7 +74,8 @@ impl Frame {
         if width == 0 {
             left = short as u64;
         }
-        // The shortest form is the only one, and the first bit of eight bytes is no length.
+        // Lengths must have their shortest form, and the highest bit of an 8-byte length must be
+        // zero.
         let is_shortest = match width {
             2 => left > MAX_CONTROL_PAYLOAD as u64,
             8 => left > u64::from(u16::MAX) && left >> 63 == 0,
@@ -86,7 +87,7 @@ impl Frame {
             .ok_or(CloseCode::PROTOCOL)
     }
 
-    /// Takes what has come of the payload, without its mask, and puts it behind `out`.
+    /// Appends the received bytes of the payload, unmasked, to `out`.
     pub(crate) fn take_payload(&mut self, input: &mut Input<'_>, out: &mut Vec<u8>) {
         let n = input.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let payload = input.take(n).unwrap_or_default();
@@ -94,13 +95,13 @@ impl Frame {
         out.extend_from_slice(payload);
         unmask(out.get_mut(start..).unwrap_or_default(), self.mask);
         self.left -= n as u64;
-        // The rest of the payload begins where the mask then stands.
+        // The next byte of the payload continues with this byte of the mask.
         self.mask.rotate_left(n % 4);
     }
 }
 
 fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
-    // As long as a register of the machine, so that one instruction does a whole piece.
+    // The width of a vector register, so that the inner loop is vectorised.
     const PIECE: usize = 32;
     let mut wide = [0; PIECE];
     for (byte, mask) in wide.iter_mut().zip(mask.iter().cycle()) {
@@ -113,7 +114,7 @@ fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
     }
 }
 
-/// The head of a frame that we send; servers mask nothing. Gives the bytes and how many they are.
+/// Encodes the head of an unmasked frame. Returns a buffer and the length used.
 pub(crate) fn head(opcode: Opcode, len: usize) -> ([u8; 10], usize) {
     let (short, width) = match (u8::try_from(len), u16::try_from(len)) {
         (Ok(short), _) if len <= MAX_CONTROL_PAYLOAD => (short, 0),

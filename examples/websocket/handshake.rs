@@ -1,4 +1,4 @@
-//! The opening handshake: an HTTP request, and what it is answered.
+//! The opening handshake: an HTTP request and its answer.
 
 use std::time::SystemTime;
 
@@ -8,17 +8,17 @@ use sha1::{Digest, Sha1};
 
 use super::head::{self, Head, HeadError, no_fields};
 
-/// Bytes of the request.
+/// Longest request head in bytes.
 pub(crate) const HEAD_LIMIT: usize = 8 << 10;
 
-/// What the protocol has every server append to the key.
+/// The GUID that RFC 6455 appends to the key.
 const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// What 426 has to say (RFC 6455, 4.4; RFC 9110, 15.5.22): to what, and to which version. An `Upgrade` is
-/// for the next hop alone, so `Connection` names it.
+/// The fields of status 426 (RFC 6455, 4.4; RFC 9110, 15.5.22). `Upgrade` is hop-by-hop, so
+/// `Connection` must name it.
 const UPGRADE: &str = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: Upgrade\r\n";
 
-/// What a browser shows that comes without an upgrade.
+/// The page for a browser that requests no upgrade.
 const PAGE: &str = r#"<!doctype html>
 <meta charset="utf-8">
 <title>Echo</title>
@@ -39,13 +39,13 @@ const PAGE: &str = r#"<!doctype html>
 
 #[derive(Debug)]
 pub(crate) enum HandshakeReply {
-    /// From now on there are frames.
+    /// The head of status 101; frames follow.
     Upgrade(String),
-    /// This is the last.
+    /// A complete answer, after which the connection closes.
     Close(String),
 }
 
-/// Answers a request that is complete, with the empty line at its end.
+/// Answers a complete head, with the empty line at its end.
 pub(crate) fn answer(head: &[u8]) -> HandshakeReply {
     match Head::parse(head, &mut no_fields()) {
         Ok(head) => upgrade(&head),
@@ -56,7 +56,7 @@ pub(crate) fn answer(head: &[u8]) -> HandshakeReply {
 }
 
 pub(crate) fn malformed() -> HandshakeReply {
-    last("400 Bad Request", "", "this is not HTTP\n")
+    last("400 Bad Request", "", "malformed HTTP request\n")
 }
 
 pub(crate) fn too_large() -> HandshakeReply {
@@ -73,7 +73,7 @@ fn upgrade(head: &Head<'_, '_>) -> HandshakeReply {
     if !head.target.starts_with('/') && !is_uri("http://") {
         return last("400 Bad Request", "", "the target must be a path\n");
     }
-    // The Upgrade of HTTP/1.0 is to be ignored (RFC 9110, 7.8), and only a GET opens a WebSocket.
+    // An upgrade in HTTP/1.0 is ignored (RFC 9110, 7.8), and only GET opens a WebSocket.
     let may_upgrade = head.is_http_1_1 && head.method == "GET";
     if !may_upgrade || !head.lists("upgrade", "websocket") {
         return last("200 OK", "Content-Type: text/html; charset=utf-8\r\n", PAGE);
@@ -81,7 +81,7 @@ fn upgrade(head: &Head<'_, '_>) -> HandshakeReply {
     if !head.lists("connection", "upgrade") {
         return last("400 Bad Request", "", "Connection must name Upgrade\n");
     }
-    // It would be taken for frames.
+    // A body would be parsed as frames.
     let has_body = head.has_any("transfer-encoding")
         || head.values("content-length").any(|length| length != b"0");
     if has_body {
@@ -112,7 +112,7 @@ pub(crate) fn last(status: &str, header: &str, body: &str) -> HandshakeReply {
     ))
 }
 
-/// The same answer for a HEAD.
+/// The same answer for a HEAD request.
 pub(crate) fn without_body(answer: HandshakeReply) -> HandshakeReply {
     match answer {
         HandshakeReply::Close(mut all) => {

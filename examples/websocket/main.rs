@@ -1,13 +1,13 @@
 //! A WebSocket echo (RFC 6455): `cargo run --release --example websocket -- 127.0.0.1:8081`, then a
-//! browser at `http://127.0.0.1:8081/`, or any other client at `ws://127.0.0.1:8081/`.
+//! browser at `http://127.0.0.1:8081/`, or another client at `ws://127.0.0.1:8081/`.
 //!
-//! The technique: a protocol inside a protocol. One handler is first a reader of HTTP heads, then of
-//! frames ([`connection::Phase`]), and takes from the same input; what comes right behind the
-//! handshake is simply left in it. Payloads are taken as they come, in whatever pieces, so a fault
-//! shows as soon as its byte is there, and nothing is ever reserved on the word of a length.
+//! The technique: one handler for two protocols. It first parses an HTTP head, then frames
+//! ([`connection::Phase`]), from the same input; frames directly after the handshake stay in it.
+//! Payloads are processed as they are received, so an invalid byte is rejected at once, and no
+//! memory is allocated for bytes not received yet.
 //!
-//! The framing is ours and not that of `tungstenite`: that wants to own a stream it can read from,
-//! which is what a handler does not have; the input already is a buffer.
+//! `tungstenite` is not used for framing, because it needs a stream to read from and buffers what
+//! it reads; a handler has an input, which is a buffer already.
 
 mod connection;
 mod frame;
@@ -32,11 +32,11 @@ use connection::{WebSocketConnection, WebSocketLimits};
 
 const USAGE: &str = "usage: websocket ADDR [options]
 
-  --message-limit BYTES         the longest message
-  --handshake-timeout SECONDS   how long the handshake may take
-  --ping-every SECONDS          how often a silent client is asked whether it is there";
+  --message-limit BYTES         longest message (default 1 MiB)
+  --handshake-timeout SECONDS   longest time of the handshake (default 10)
+  --ping-every SECONDS          ping after this silence, close after the next one (default 30)";
 
-/// How long clients may take to say goodbye when the server is asked to stop.
+/// Time that a shutdown gives to closing handshakes.
 const GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// An error names the culprit.
+/// Parses the arguments. An error names the wrong one.
 fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, WebSocketLimits), String> {
     let (mut addr, mut limits) = (None, WebSocketLimits::default());
     while let Some(word) = words.next() {
@@ -58,8 +58,8 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, WebSock
             "--message-limit" => limits.message = number(&option, &value()?)?,
             "--handshake-timeout" => limits.handshake_timeout = seconds(&option, &value()?)?,
             "--ping-every" => limits.ping_every = seconds(&option, &value()?)?,
-            _ if option.starts_with('-') => return Err(format!("there is no {word:?}")),
-            _ if addr.is_some() => return Err(format!("{word:?} is one address too many")),
+            _ if option.starts_with('-') => return Err(format!("unknown option {word:?}")),
+            _ if addr.is_some() => return Err(format!("more than one address: {word:?}")),
             _ => addr = Some(word),
         }
     }
@@ -68,24 +68,24 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, WebSock
 
 fn number<T: FromStr>(option: &str, word: &OsString) -> Result<T, String> {
     let number = word.to_str().and_then(|word| word.parse().ok());
-    number.ok_or_else(|| format!("{option} cannot be {word:?}"))
+    number.ok_or_else(|| format!("{option}: invalid value {word:?}"))
 }
 
 fn seconds(option: &str, word: &OsString) -> Result<Duration, String> {
     let time = Duration::try_from_secs_f64(number(option, word)?).ok();
     let time = time.filter(|time| !time.is_zero());
-    time.ok_or_else(|| format!("{option} takes seconds, more than 0 and not {word:?}"))
+    time.ok_or_else(|| format!("{option}: {word:?} is not a positive number of seconds"))
 }
 
 fn serve(addr: OsString, limits: WebSocketLimits) -> io::Result<()> {
     let defaults = Options::default();
-    // However slow the peer, one whole message may wait for it.
+    // The output has capacity for one whole message more.
     let output_limit = defaults.output_limit.saturating_add(limits.message);
     let mut server = Server::with_shared(limits, Options { output_limit, ..defaults })?;
     let listener = server.listen(addr, |_peer| WebSocketConnection::default())?;
     signals::stop_on_signals(&mut server, GRACE)?;
     if let Some(Addr::Ip(addr)) = server.io().local_addr(listener) {
-        // Who closed our standard output can do without the line.
+        // A closed standard output is no reason to stop.
         let _ = writeln!(io::stdout(), "listening tcp {addr}");
     }
     server.serve_forever()

@@ -1,4 +1,4 @@
-//! A message that is being put together from its fragments.
+//! A message being assembled from its fragments.
 
 use std::str;
 
@@ -8,7 +8,7 @@ use super::frame::{CloseCode, Opcode};
 pub(crate) struct Message {
     pub(crate) opcode: Opcode,
     pub(crate) bytes: Vec<u8>,
-    /// How many of them are known to be whole characters; only of text.
+    /// Length of the prefix that is valid UTF-8; for text only.
     checked: usize,
 }
 
@@ -17,8 +17,8 @@ impl Message {
         Message { opcode, bytes, checked: 0 }
     }
 
-    /// Looks at what was put behind `bytes` since it was last asked. A byte that can belong to no
-    /// character is a fault as soon as it is there; half a character is one only at the end.
+    /// Validates the bytes appended since the last call. An invalid byte is an error at once, an
+    /// incomplete character only if `is_complete`.
     pub(crate) fn check(&mut self, is_complete: bool) -> Result<(), CloseCode> {
         if self.opcode != Opcode::Text {
             return Ok(());

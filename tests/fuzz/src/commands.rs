@@ -119,7 +119,7 @@ fn command(rest: &[u8]) -> Result<Option<Command>, String> {
             large += len;
         }
         if end + 2 - large > MAX_COMMAND {
-            return Err("too long a command".into());
+            return Err("command too long".into());
         }
         match rest.get(end..end + 2) {
             None => return Ok(None),
