@@ -35,7 +35,7 @@ ours= theirs=
 trap 'kill $ours $theirs 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$dir"' EXIT
 chmod 755 "$dir"
 
-taskset -c 0 "$HTTP" 127.0.0.1:0 ${SPIN:+--spin "$SPIN"} >"$dir/ours" &
+taskset -c 0 "$HTTP" 127.0.0.1:0 ${SPIN:+--busy-poll "$SPIN"} >"$dir/ours" &
 ours=$!
 for _ in $(seq 100); do
     [ -s "$dir/ours" ] && break

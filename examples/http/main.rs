@@ -53,7 +53,7 @@ const USAGE: &str = "usage: http ADDR [options]
   --idle-timeout SECONDS     longest time without a request or progress of a body (default 60)
   --body-limit BYTES         longest body of a request (default 1 GiB)
   --disk-limit BYTES         most bytes of all bodies kept on the disk (default 2 GiB)
-  --busy_poll MICROSECONDS   poll this long before sleeping (default 50)";
+  --busy-poll MICROSECONDS   poll this long before sleeping (default 50)";
 
 /// Busy polling before the loop sleeps, because a wake-up costs the client more with each request.
 /// An idle server sleeps all the same.
@@ -83,7 +83,7 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, Site, D
             "--idle-timeout" => limits.idle_timeout = seconds(&option, &value()?)?,
             "--body-limit" => limits.body = number(&option, &value()?)?,
             "--disk-limit" => limits.disk = number(&option, &value()?)?,
-            "--busy_poll" => busy_poll = Duration::from_micros(number(&option, &value()?)?),
+            "--busy-poll" => busy_poll = Duration::from_micros(number(&option, &value()?)?),
             _ if option.starts_with('-') => return Err(format!("unknown option {word:?}")),
             _ if addr.is_some() => return Err(format!("more than one address: {word:?}")),
             _ => addr = Some(word),
