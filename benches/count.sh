@@ -1,20 +1,19 @@
 #!/bin/sh
-# Counts what one message, one short connection (accept, one echo, close) and one datagram costs the
-# server: user-space instructions with valgrind, system calls with strace. Each is the difference of
-# two runs of different length, so that start and end cancel out; "bare" is the same echo written
-# directly on mio; "loop" is the plain loop of recvfrom and sendto that blocks; "command" is `socketserver
-# serve echo`.
+# Counts the cost of one message, one short connection (accept, one echo, close) and one datagram for
+# the server: user-space instructions with valgrind, system calls with strace. Each is the difference of
+# two runs of different length, so that start and end cancel out. "bare" is the same echo written
+# directly on mio, "loop" a blocking loop of recvfrom and sendto, "command" is `socketserver serve echo`.
 #
-# A server that is watched is slow, so how many datagrams it finds at once says little about a free
-# one. "50 at once" settles that: all 50 clients send, and then wait for all 50 answers; so whatever
-# is slow, the batches are large. "50 clients" send each its next when it is answered, and what is
-# counted depends on how the system happens to let them run.
+# A traced server is slow, so the number of datagrams that it receives at once is not that of a server
+# without a tracer. "50 at once" does not depend on it: all 50 clients send, and then wait for all 50
+# answers, so the batches are large. With "50 clients" each sends its next datagram after an answer, and
+# the counts depend on the scheduler.
 #
 #   benches/count.sh               all tables
-#   benches/count.sh profile       also where our instructions are, function by function
+#   benches/count.sh profile       also the instructions of each function
 #
-# TOOLS="valgrind" or TOOLS="strace" leaves the other tables out; ROWS="datagram" all rows without
-# that word.
+# TOOLS="valgrind" or TOOLS="strace" prints the tables of that tool only, ROWS="datagram" the rows whose
+# titles contain that word.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -24,13 +23,13 @@ for tool in $tools; do
     command -v "$tool" >/dev/null || missing="$missing $tool"
 done
 if [ -n "$missing" ]; then
-    echo "count.sh needs these programs, which are not installed:$missing" >&2
+    echo "count.sh: these programs are missing:$missing" >&2
     exit 1
 fi
 
 cost=$(cargo bench --quiet --bench cost --no-run --message-format=json |
     sed -n 's|.*"executable":"\([^"]*/cost-[^"/]*\)".*|\1|p' | tail -n 1)
-[ -x "$cost" ] || { echo "count.sh: the program to count was not built" >&2; exit 1; }
+[ -x "$cost" ] || { echo "count.sh: no executable of the benchmark cost" >&2; exit 1; }
 # The command is counted as it is installed: with the profile `release`, or as COMMAND=PATH says.
 command=${COMMAND:-}
 if [ -z "$command" ]; then
@@ -62,7 +61,7 @@ calls() {
     awk '$1 == "total" { print $2 }' "$file"
 }
 
-# difference HOW SERVER WHAT FEW MANY ...: how much one of the MANY - FEW costs
+# difference HOW SERVER WHAT FEW MANY ...: the cost of one of the MANY - FEW
 difference() {
     how=$1 server=$2 what=$3 few=$4 many=$5
     shift 5
@@ -71,12 +70,12 @@ difference() {
     awk -v a="$a" -v b="$b" -v n=$((many - few)) 'BEGIN { printf "%.2f", (b - a) / n }'
 }
 
-# wanted TITLE: whether this row was asked for
+# wanted TITLE: whether ROWS selects this row
 wanted() {
     case $1 in *"${ROWS-}"*) ;; *) return 1 ;; esac
 }
 
-# heading TITLE SERVER ...: a table that compares these
+# heading TITLE SERVER ...: begins a table of these servers
 heading() {
     title=$1
     shift
@@ -130,7 +129,7 @@ case " $tools " in *" strace "*)
     ;;
 esac
 
-# by_place FILE: the instructions of each function and of each source line, without those it calls
+# by_place FILE: the instructions of each function and each source line, without callees
 by_place() {
     awk '
         /^(fl|fi|fe)=/ { file = substr($0, 4); next }
@@ -144,7 +143,7 @@ by_place() {
     ' "$1"
 }
 
-# profile TITLE WHAT FEW MANY ...: where the instructions of one message, short connection or datagram are
+# profile TITLE WHAT FEW MANY ...: the instructions of one message, short connection or datagram by place
 profile() {
     wanted "$1" || return 0
     title=$1 what=$2 few=$3 many=$4

@@ -1,12 +1,12 @@
 #!/bin/sh
-# The example `http` beside nginx: requests a second for a short text, from connections that stay, and
-# the server's CPU time for each, which tells more where others use the machine too. Both have one
-# core, the client has another; the rounds take turns, so that what else happens meets both. Needs
-# wrk, nginx and two cores, and says so when they are missing.
+# Measures the example `http` beside nginx: requests a second for a short text over persistent
+# connections, and CPU time of the server a request, which is the better figure on a shared machine. Each
+# server has one core, in alternation, and the client has another. Skips with a message without wrk,
+# nginx, curl, taskset or two cores.
 #
 #   benches/http.sh            7 rounds of 3 seconds for each line; some two minutes
 #   ROUNDS=3 SECONDS_EACH=1 benches/http.sh
-#   SPIN=0 benches/http.sh     http sleeps as soon as there is nothing to do
+#   SPIN=0 benches/http.sh     http without busy polling
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -17,11 +17,11 @@ for tool in wrk nginx taskset curl; do
     command -v "$tool" >/dev/null || missing="$missing $tool"
 done
 if [ -n "$missing" ]; then
-    echo "http.sh is skipped; it needs these programs, which are not installed:$missing" >&2
+    echo "http.sh: skipped, because these programs are missing:$missing" >&2
     exit 0
 fi
 if [ "$(nproc)" -lt 2 ]; then
-    echo "http.sh is skipped; it needs two cores, one for the server and one for the client" >&2
+    echo "http.sh: skipped, because it needs two cores, one for the server and one for the client" >&2
     exit 0
 fi
 
@@ -43,7 +43,7 @@ for _ in $(seq 100); do
 done
 our_addr=$(sed -n 's/^listening tcp //p' "$dir/ours")
 
-# nginx takes no port 0, so a free one is looked for.
+# nginx does not accept port 0, so this finds a free one.
 their_port=28080
 while curl -s -o "$dir/probe" --max-time 1 "http://127.0.0.1:$their_port/"; do
     their_port=$((their_port + 1))
@@ -82,7 +82,7 @@ end
 request = function() return all end
 LUA
 
-# Nanoseconds of CPU time that a process had so far.
+# cpu PID: nanoseconds of CPU time of a process
 cpu() {
     cut -d' ' -f1 "/proc/$1/schedstat"
 }
@@ -101,7 +101,7 @@ rate() {
         $2 == "requests" { n = $1 } $1 == "Requests/sec:" { print $2, ns / n / 1000 }' "$dir/wrk"
 }
 
-# median of the numbers on the standard input, and half of what the middle half of them spans
+# median of the numbers on standard input, and half of their interquartile range
 summary() {
     sort -n | awk '{ a[NR] = $1 }
         function at(p,  x, i) { x = 1 + (NR - 1) * p; i = int(x); return a[i] + (x - i) * (a[i < NR ? i + 1 : i] - a[i]) }
@@ -114,7 +114,7 @@ row() {
     shift
     : >"$dir/rounds"
     for round in $(seq "$rounds"); do
-        # Who is first takes turns too.
+        # The first server alternates.
         if [ $((round % 2)) = 0 ]; then
             b=$(rate "$worker" "$their_addr" "$@"); a=$(rate "$ours" "$our_addr" "$@")
         else
@@ -129,7 +129,7 @@ row() {
               median[1], median[2], median[3], noise[3], median[4], median[5], median[6], noise[6] }'
 }
 
-# CPU time is that of the one worker.
+# The CPU time of nginx is that of its one worker.
 worker=$(cat "/proc/$theirs/task/$theirs/children" | tr -d ' ')
 echo "| | http, requests/s | nginx | ratio | http, us of CPU a request | nginx | ratio |"
 echo "|---|---|---|---|---|---|---|"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Measures the example kv beside redis-server: both on the first core, redis-benchmark on the last,
-# the two in turns. Prints one line for each command and depth of the pipeline: the medians of the
-# rounds, and what kv had in proportion to redis-server. Throughput depends on who else uses the
-# machine; CPU time of the server for each request does so much less.
-# SPIN=0 is kv that sleeps as soon as there is nothing to do.
+# Measures the example kv beside redis-server: both on the first core, in alternation, and
+# redis-benchmark on the last. Prints one line for each command and pipeline depth: the medians of the
+# rounds, and the ratios of kv to redis-server. Throughput depends on other programs of the machine, CPU
+# time of the server a request does far less.
+# SPIN=0 measures kv without busy polling.
 #   benches/kv.sh [ROUNDS] [CONNECTIONS] [REQUESTS AT PIPELINE 1]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ rounds=${1:-9} clients=${2:-50} requests=${3:-100000}
 for program in redis-server redis-benchmark redis-cli taskset cargo; do
     command -v "$program" >/dev/null || { echo "kv.sh: $program is missing" >&2; exit 1; }
 done
-[ "$(nproc)" -ge 2 ] || { echo "kv.sh: two cores are needed, one of them for the server" >&2; exit 1; }
+[ "$(nproc)" -ge 2 ] || { echo "kv.sh: needs two cores, one of them for the server" >&2; exit 1; }
 cargo build --quiet --release --locked --example kv
 kv=${CARGO_TARGET_DIR:-target}/release/examples/kv
 
@@ -32,10 +32,10 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 
-# CPU time of a process so far, in hundredths of a second.
+# CPU time of a process, in hundredths of a second.
 ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
 
-# measure NAME PORT PID COMMAND PIPELINE: appends "requests a second, CPU time of all" to a file.
+# measure NAME PORT PID COMMAND PIPELINE: appends "requests a second, CPU time of a request" to a file.
 measure() {
     local n=$((requests * ($5 > 1 ? 5 : 1))) before rate
     before=$(ticks "$3")
@@ -52,7 +52,7 @@ median() { awk -v c="$2" '{ print $c }' "$1" | sort -g | awk '{ v[NR] = $1 } END
 for round in $(seq "$rounds"); do
     for pipeline in 1 16; do
         for command in set get; do
-            # Who is first changes from round to round.
+            # The first server changes from round to round.
             for nth in 0 1; do
                 if [ $(((round + nth) % 2)) = 0 ]; then
                     measure kv "$kv_port" "${pids[0]}" "$command" "$pipeline"
@@ -66,7 +66,7 @@ done
 
 echo "$(redis-server --version | cut -d' ' -f1-3), $clients connections, median of $rounds rounds, $(date +%F)"
 echo
-echo "| command | pipeline | kv, requests/s | redis-server | in proportion (middle half) | CPU of a request, us: kv | redis-server | in proportion |"
+echo "| command | pipeline | kv, requests/s | redis-server | ratio (quartiles) | CPU of a request, us: kv | redis-server | ratio |"
 echo "|---|---|---|---|---|---|---|---|"
 for pipeline in 1 16; do
     for command in set get; do

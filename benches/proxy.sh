@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# One bulk stream through our proxies, haproxy and socat, in one run: each proxy alone on the first
-# processor, source and sink on the second. What is not installed is skipped. Takes some minutes:
+# Measures one bulk stream through our proxies, haproxy and socat, in one run: each proxy alone on the
+# first processor, source and sink on the second. Skips programs that are not installed. Takes some
+# minutes:
 #
 #   benches/proxy.sh [ROUNDS] [MIB]
 set -euo pipefail

@@ -1,4 +1,4 @@
-"""Echoes of Python's own library: prints an address and serves until standard input ends."""
+"""The echo with Python's socketserver and asyncio; prints its address, stops at the end of standard input."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ import sys
 import threading
 
 ANY_PORT = ("127.0.0.1", 0)
-# The system cuts it to its maximum.
+# The kernel limits it to its maximum.
 BACKLOG = 2**31 - 1
 BUFFER = 16 * 1024
 
@@ -44,7 +44,7 @@ def serve_socketserver():
 
 class Protocol(asyncio.Protocol):
     def connection_made(self, transport):
-        # It has set TCP_NODELAY.
+        # asyncio sets TCP_NODELAY.
         self.transport = transport
 
     def data_received(self, data):

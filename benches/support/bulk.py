@@ -1,8 +1,8 @@
-"""One bulk stream through each of several proxies in turn, in interleaved rounds.
+"""Measures one bulk stream through each of several proxies, in interleaved rounds.
 
-bulk.py ROUNDS MIB SOURCE_PORT NAME=PORT=PID[=socks]...: serves the stream on SOURCE_PORT from a
-process of its own, takes it through each proxy, and prints medians, quartiles and ratios to the
-first proxy. CPU is that of the proxy's process and of the children it has waited for.
+bulk.py ROUNDS MIB SOURCE_PORT NAME=PORT=PID[=socks]...: serves the stream on SOURCE_PORT from a child
+process, receives it through each proxy, and prints medians, quartiles and ratios to the first proxy.
+CPU is that of the proxy and its children, running or reaped.
 """
 
 import os
@@ -47,7 +47,7 @@ def take(port, socks_target, total):
 
 
 def cpu(pid):
-    """Of a process and of all its children, dead or alive."""
+    """Returns seconds of CPU of a process and all its children, running or reaped."""
     used = 0
     with open(f"/proc/{pid}/stat") as stat:
         fields = stat.read().rsplit(")", 1)[1].split()
