@@ -68,54 +68,58 @@ fn is_text(byte: u8) -> bool {
 mod tests {
     use super::*;
 
+    const SIZES: &[(&str, u64)] = &[
+        ("0", 0),
+        ("a", 10),
+        ("1F", 31),
+        ("0001", 1),
+        ("ffffffffffffffff", u64::MAX),
+        ("5;a", 5),
+        ("5;a=b", 5),
+        ("5;a=b;c;d=\"e;\\\"\\r f\"", 5),
+        ("5 ;a", 5),
+        ("5\t; a\t=  b ; c", 5),
+        ("5;a=\"\"", 5),
+    ];
+
+    const MALFORMED: &[&str] = &[
+        "",
+        " ",
+        " 5",
+        "5 ",
+        "5\t",
+        "+5",
+        "-5",
+        "0x5",
+        "5_0",
+        "g",
+        "5;",
+        "5; ",
+        "5;;a",
+        "5;a;",
+        "5;a=",
+        "5;a= ",
+        "5;a ",
+        "5;=b",
+        "5;a[=b",
+        "5;a=\"b",
+        "5;a=\"b\\",
+        "5;a=\"b\"c",
+        "5;a=b c",
+        "5 a",
+        "5,a",
+        "5;a\0",
+        "5;a=\"\x01\"",
+        "5;a=\"\\\x01\"",
+        "10000000000000000",
+    ];
+
     #[test]
     fn sizes_are_hexadecimal_and_extensions_well_formed() {
-        for (line, expected) in [
-            ("0", 0),
-            ("a", 10),
-            ("1F", 31),
-            ("0001", 1),
-            ("ffffffffffffffff", u64::MAX),
-            ("5;a", 5),
-            ("5;a=b", 5),
-            ("5;a=b;c;d=\"e;\\\"\\r f\"", 5),
-            ("5 ;a", 5),
-            ("5\t; a\t=  b ; c", 5),
-            ("5;a=\"\"", 5),
-        ] {
-            assert_eq!(size(line.as_bytes()), Some(expected), "{line}");
+        for (line, expected) in SIZES {
+            assert_eq!(size(line.as_bytes()), Some(*expected), "{line}");
         }
-        for line in [
-            "",
-            " ",
-            " 5",
-            "5 ",
-            "5\t",
-            "+5",
-            "-5",
-            "0x5",
-            "5_0",
-            "g",
-            "5;",
-            "5; ",
-            "5;;a",
-            "5;a;",
-            "5;a=",
-            "5;a= ",
-            "5;a ",
-            "5;=b",
-            "5;a[=b",
-            "5;a=\"b",
-            "5;a=\"b\\",
-            "5;a=\"b\"c",
-            "5;a=b c",
-            "5 a",
-            "5,a",
-            "5;a\0",
-            "5;a=\"\x01\"",
-            "5;a=\"\\\x01\"",
-            "10000000000000000",
-        ] {
+        for line in MALFORMED {
             assert_eq!(size(line.as_bytes()), None, "{line:?}");
         }
     }

@@ -216,12 +216,10 @@ impl HttpConnection {
     ) -> ReadMore {
         let StaticFile { file, len, media_type, validators } = served;
         let condition = conditions::check(request, &validators);
-        let (status, first, part) = match (condition, conditions::part(request, len, &validators)) {
-            (Some(Status::NOT_MODIFIED), _) => (Status::NOT_MODIFIED, 0, 0),
-            (Some(status), _) => return Ok(self.send_status(cx, status, request.wants_body())),
-            (None, RangeRequest::Whole) => (Status::OK, 0, len),
-            (None, RangeRequest::Range(first, part)) => (Status::PARTIAL_CONTENT, first, part),
-            (None, RangeRequest::Unsatisfiable) => (Status::RANGE_NOT_SATISFIABLE, 0, 0),
+        let range = conditions::part(request, len, &validators);
+        let (status, first, part) = match status_and_part(condition, range, len) {
+            Ok(found) => found,
+            Err(status) => return Ok(self.send_status(cx, status, request.wants_body())),
         };
         let site = &mut *cx.shared;
         let mut response = Response::begin(&mut site.scratch, status, site.date.as_deref());
@@ -284,6 +282,22 @@ impl HttpConnection {
         self.set_timer(cx, EVENT_EVERY);
         self.state = RequestState::EventStream(events);
         true
+    }
+}
+
+/// Returns the status of a file's answer, and the first byte and the length of its body; `Err` with the
+/// status of a failed condition.
+fn status_and_part(
+    condition: Option<Status>,
+    range: RangeRequest,
+    len: u64,
+) -> Result<(Status, u64, u64), Status> {
+    match (condition, range) {
+        (Some(Status::NOT_MODIFIED), _) => Ok((Status::NOT_MODIFIED, 0, 0)),
+        (Some(status), _) => Err(status),
+        (None, RangeRequest::Whole) => Ok((Status::OK, 0, len)),
+        (None, RangeRequest::Range(first, part)) => Ok((Status::PARTIAL_CONTENT, first, part)),
+        (None, RangeRequest::Unsatisfiable) => Ok((Status::RANGE_NOT_SATISFIABLE, 0, 0)),
     }
 }
 

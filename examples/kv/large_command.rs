@@ -11,7 +11,7 @@ use socketserver::Input;
 
 use crate::large::{Large, PIECE};
 use crate::memory::{CommandError, Memory};
-use crate::parser::{MAX_COMMAND, NO_END, ProtocolError, bulk, protocol_error};
+use crate::parser::{MAX_COMMAND, NO_END, ProtocolError, bulk, malformed};
 
 #[derive(Debug)]
 pub(crate) struct LargeCommand {
@@ -88,11 +88,11 @@ impl LargeCommand {
             return self.grow(input, nth);
         }
         let max = MAX_COMMAND.saturating_sub(self.head.len());
-        if !input.require(head + len + 2, max).map_err(|_| protocol_error("command too long"))? {
+        if !input.require(head + len + 2, max).map_err(|_| malformed("command too long"))? {
             return Ok(None);
         }
         let bulk = input.take(head + len + 2).and_then(|bulk| bulk.get(head..)).unwrap_or_default();
-        let bytes = bulk.strip_suffix(b"\r\n").ok_or_else(|| protocol_error(NO_END))?;
+        let bytes = bulk.strip_suffix(b"\r\n").ok_or_else(|| malformed(NO_END))?;
         let start = self.head.len();
         self.head.extend_from_slice(bytes);
         Ok(Some(start..self.head.len()))
@@ -107,7 +107,7 @@ impl LargeCommand {
         let Some(growing) = &mut self.growing else { return Ok(None) };
         while growing.missing > 0 {
             let n = growing.missing.min(PIECE);
-            let is_there = input.require(n, PIECE).map_err(|_| protocol_error(NO_END))?;
+            let is_there = input.require(n, PIECE).map_err(|_| malformed(NO_END))?;
             let Some(piece) = input.take(n).filter(|_| is_there) else { return Ok(None) };
             growing.missing -= n;
             if let Some(Err(refused)) = growing.large.as_mut().map(|large| large.push(piece)) {
@@ -116,11 +116,11 @@ impl LargeCommand {
                 self.larges.clear();
             }
         }
-        if !input.require(2, 2).map_err(|_| protocol_error(NO_END))? {
+        if !input.require(2, 2).map_err(|_| malformed(NO_END))? {
             return Ok(None);
         }
         if input.take(2) != Some(b"\r\n") {
-            return Err(protocol_error(NO_END));
+            return Err(malformed(NO_END));
         }
         let grown = self.growing.take().and_then(|growing| growing.large);
         self.larges.extend(grown.map(|large| (nth, large)));

@@ -53,6 +53,11 @@ pub(crate) struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
+    /// Arguments of which none is large.
+    fn small(bytes: &'a [u8], ranges: &'a [Range<usize>]) -> Args<'a> {
+        Args { bytes, ranges, large_command: None }
+    }
+
     /// The count of arguments, the name included.
     pub(crate) fn len(&self) -> usize {
         self.ranges.len()
@@ -106,20 +111,17 @@ impl Parser {
             }
             let start = self.at + head;
             let end = start + len;
-            if !input
-                .require(end + 2, MAX_COMMAND)
-                .map_err(|_| protocol_error("command too long"))?
-            {
+            if !input.require(end + 2, MAX_COMMAND).map_err(|_| malformed("command too long"))? {
                 return Ok(None);
             }
             if input.peek().get(end..end + 2) != Some(b"\r\n") {
-                return Err(protocol_error(NO_END));
+                return Err(malformed(NO_END));
             }
             self.args.push(start..end);
             self.at = end + 2;
         }
         self.missing = None;
-        Ok(input.take(self.at).map(|bytes| Args { bytes, ranges: &self.args, large_command: None }))
+        Ok(input.take(self.at).map(|bytes| Args::small(bytes, &self.args)))
     }
 
     fn begin(&mut self, count: usize, at: usize) -> usize {
@@ -154,18 +156,17 @@ impl Parser {
         &'s mut self,
         input: &mut Input<'a>,
     ) -> Result<Option<Args<'s>>, ProtocolError> {
-        let line =
-            input.take_line(MAX_LINE).map_err(|_| protocol_error("too big inline request"))?;
+        let line = input.take_line(MAX_LINE).map_err(|_| malformed("too big inline request"))?;
         let Some(line) = line else { return Ok(None) };
         self.begin(0, 0);
         if !line.iter().any(|byte| matches!(byte, b'"' | b'\'')) {
             inline_command::plain(line, &mut self.args);
-            return Ok(Some(Args { bytes: line, ranges: &self.args, large_command: None }));
+            return Ok(Some(Args::small(line, &self.args)));
         }
-        let unquoted = inline_command::quoted(line, &mut self.args)
-            .ok_or_else(|| protocol_error(UNBALANCED))?;
+        let unquoted =
+            inline_command::quoted(line, &mut self.args).ok_or_else(|| malformed(UNBALANCED))?;
         let large_command = self.large_command.insert(Box::new(LargeCommand::new(&unquoted)));
-        Ok(Some(Args { bytes: &large_command.head, ranges: &self.args, large_command: None }))
+        Ok(Some(Args::small(&large_command.head, &self.args)))
     }
 
     /// Frees the buffers of the last command, unless the next one has begun.
@@ -187,7 +188,7 @@ impl Parser {
 pub(crate) const NO_END: &str = "expected the end of a bulk";
 const UNBALANCED: &str = "unbalanced quotes in request";
 
-pub(crate) fn protocol_error(what: &str) -> ProtocolError {
+pub(crate) fn malformed(what: &str) -> ProtocolError {
     ProtocolError(what.into())
 }
 
@@ -201,7 +202,7 @@ fn count(bytes: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
     let what = "invalid multibulk length";
     let Some((count, len)) = length(bytes, what)? else { return Ok(None) };
     let count = usize::try_from(count).unwrap_or(0);
-    if count > MAX_ARGS { Err(protocol_error(what)) } else { Ok(Some((count, len))) }
+    if count > MAX_ARGS { Err(malformed(what)) } else { Ok(Some((count, len))) }
 }
 
 /// Parses the length of a string at the start of `bytes`. Returns it with the length of its line;
@@ -226,7 +227,7 @@ fn any_bulk(bytes: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
     }
     let Some((len, head)) = length(bytes, what)? else { return Ok(None) };
     let len = usize::try_from(len).ok().filter(|len| *len <= MAX_VALUE);
-    Ok(Some((len.ok_or_else(|| protocol_error(what))?, head)))
+    Ok(Some((len.ok_or_else(|| malformed(what))?, head)))
 }
 
 /// [`length`] for the most frequent lines, which have one or two digits.
@@ -248,9 +249,9 @@ fn length(bytes: &[u8], what: &str) -> Result<Option<(i64, usize)>, ProtocolErro
     let line = bytes.get(..MAX_LENGTH_LINE).unwrap_or(bytes);
     let Some(end) = line.iter().position(|byte| *byte == b'\n') else {
         let may_come = line.len() < MAX_LENGTH_LINE;
-        return if may_come { Ok(None) } else { Err(protocol_error(what)) };
+        return if may_come { Ok(None) } else { Err(malformed(what)) };
     };
     let digits = line.get(1..end).and_then(|line| line.strip_suffix(b"\r"));
-    let number = digits.and_then(integer).ok_or_else(|| protocol_error(what))?;
+    let number = digits.and_then(integer).ok_or_else(|| malformed(what))?;
     Ok(Some((number, end + 1)))
 }
