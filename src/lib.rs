@@ -18,7 +18,6 @@
 //! The [`guide`] begins with a protocol that is written in fifteen minutes.
 
 mod addr;
-pub mod blocking;
 mod conn;
 mod exit;
 pub mod guide;
@@ -36,6 +35,9 @@ mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trace;
+
+// Behind `server`, because rustdoc shows methods in the order of their modules.
+pub mod blocking;
 
 pub use addr::{Addr, ToAddrs};
 pub use conn::framing::{Frame, FrameWriter, LengthField};

@@ -12,30 +12,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::error;
-use mio::{Events, Registry, Waker};
+use mio::{Events, Registry};
 
 use crate::addr::Addr;
-use crate::handler::Registrar;
 use crate::handler::server_handle::{Command, ServerHandle};
-use crate::id::{SocketId, TimerId};
+use crate::id::TimerId;
 use crate::io::Io;
 #[cfg(feature = "testing")]
 use crate::io::ShutdownState;
 use crate::io::mailbox::Mailbox;
-use crate::io::thread_pool::ThreadPool;
 #[cfg(all(test, feature = "testing"))]
 use crate::net::ReadyEvent;
 use crate::net::impl_as_fd;
-use crate::options::Options;
 use crate::reactor::Reactor;
 #[cfg(feature = "testing")]
 use crate::reactor::dispatch::Dispatcher;
 use crate::stats::{ShutdownReport, Stats};
 use crate::trace::TraceEvent;
 
+// In the order in which rustdoc shows their methods.
+mod new;
+
+mod open;
+
 mod handle_request;
 mod member;
-mod open;
 mod shutdown;
 
 pub use handle_request::RequestOutcome;
@@ -68,44 +69,7 @@ pub struct Server<S = ()> {
 
 type ServiceActions<S> = dyn FnMut(&mut S, &mut Io);
 
-impl Server<()> {
-    /// A server whose handlers share nothing, with the default [`Options`].
-    ///
-    /// # Errors
-    /// The error of the system when it cannot create a poll.
-    pub fn new() -> io::Result<Server<()>> {
-        Server::with_shared((), Options::default())
-    }
-}
-
 impl<S> Server<S> {
-    /// A server whose handlers share `shared`.
-    ///
-    /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when an option is invalid; the error of the
-    /// system when it cannot create a poll.
-    pub fn with_shared(shared: S, options: Options) -> io::Result<Server<S>> {
-        let io = Io::new(options)?;
-        let events = Events::with_capacity(io.options.events_per_turn);
-        let waker = Waker::new(io.registry(), SocketId::WAKER)?;
-        let mailbox = Arc::new(Mailbox::new(waker, io.options.post_queue));
-        let registrar = Registrar {
-            pending_handlers: Vec::new(),
-            mailbox: Arc::clone(&mailbox),
-            thread_pool: ThreadPool::new(io.options.offload_threads, io.options.offload_queue),
-        };
-        Ok(Server {
-            reactor: Reactor::new(shared, io, registrar),
-            mailbox,
-            service_actions: None,
-            report: None,
-            before_drain: Stats::default(),
-            events,
-            due: Vec::new(),
-            commands: Vec::new(),
-        })
-    }
-
     /// Sets a function that decides about each client before a handler is made, and about the
     /// sender of each datagram (Python's `verify_request`). When it returns `false`, or panics, the
     /// client is disconnected or the datagram dropped.
