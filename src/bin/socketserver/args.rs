@@ -5,20 +5,24 @@
 
 #![expect(clippy::doc_markdown, reason = "the comments here are the text of --help")]
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use socketserver::{Addr, LoadBalancing, Options, ToAddrs};
+use socketserver::{Addr, LoadBalancing, Options};
 
 use crate::bench::args::{Bench, Wanted};
 use crate::connect;
 use crate::console::LastWords;
+use crate::units;
 use crate::workers::WorkersArg;
-use crate::{terminal, units};
+
+pub(crate) mod addresses;
+
+pub(crate) use addresses::{check_ip, check_path};
 
 /// Ready-made network services on one readiness loop.
 #[derive(Debug, Parser)]
@@ -55,7 +59,7 @@ enum CommandArgs {
 /// standard error; RUST_LOG=debug tells of each connection that came, and why it ended (the processes
 /// of --workers processes:N tell nothing).
 ///
-/// SIGTERM, SIGHUP or Ctrl-C stops it: nobody is accepted any more, what was taken is answered and
+/// SIGTERM, SIGHUP or Ctrl-C stops it: accepting stops, requests that have arrived are answered and
 /// sent, and the exit code is 0. A second SIGTERM or Ctrl-C exits at once. What was ignored when it
 /// started, as SIGHUP is by nohup, stays ignored. With --workers processes:N, SIGTERM to one of
 /// the processes ends that one and its client's connection; Ctrl-C leaves them to the stop; when the
@@ -88,7 +92,7 @@ struct ServeArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     max_connections: Option<u32>,
 
-    /// Close a connection on which nothing moved for so long: 2s, 500ms, 1m [default: never]
+    /// Close a connection on which no byte moved for DUR: 2s, 500ms, 1m [default: never]
     #[arg(long, value_name = "DUR", value_parser = units::duration, help_heading = "Limits")]
     idle_timeout: Option<Duration>,
 
@@ -104,7 +108,7 @@ struct ServeArgs {
     #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "10s", help_heading = "Limits")]
     grace: Duration,
 
-    /// Look for events for so long before sleeping, as 50us: one busy connection gets more than
+    /// Look for events for DUR before sleeping, as 50us: one busy connection gets more than
     /// twice as much through, at the cost of a processor that is awake [default: never]
     #[arg(long, value_name = "DUR", value_parser = units::duration, help_heading = "Modes")]
     busy_poll: Option<Duration>,
@@ -313,7 +317,7 @@ impl ServeArgs {
         })
     }
 
-    /// A member of a room is somebody who stays, and a datagram comes from nobody in particular.
+    /// A member of a room has a connection; a datagram has none.
     fn refuse_chat_by_datagrams(&self) -> Result<(), clap::Error> {
         let asked = [("--udp", !self.udp.is_empty()), ("--unixgram", !self.unixgram.is_empty())];
         match asked.iter().find(|(_, asked)| *asked && self.service == ServiceArg::Chat) {
@@ -362,50 +366,6 @@ pub(crate) fn check_serve(words: &[OsString]) -> Result<(), clap::Error> {
         CommandArgs::Serve(serve) => serve.resolve().map(drop),
         _ => Ok(()),
     }
-}
-
-/// A path, or an abstract name, that can be that of a socket; what else may be wrong with it is seen
-/// when it is bound.
-pub(crate) fn check_path(path: &OsStr, option: &str) -> Result<Addr, clap::Error> {
-    let addr = Addr::unix(path);
-    let wrong = |why: &str| {
-        usage(&format!("invalid value '{}' for '{option}': {why}", terminal::shown(path)))
-    };
-    addr.to_addrs().map(|_| addr).map_err(|error| wrong(&error.to_string()))
-}
-
-/// The form of an address; whether its name exists is seen when it is looked up.
-pub(crate) fn check_ip(addr: &str, option: &str) -> Result<(), clap::Error> {
-    let wrong = |why: &str| usage(&format!("invalid value '{addr}' for '{option}': {why}"));
-    form_of_ip(addr).map_err(wrong)
-}
-
-/// What is wrong with the form of an address.
-pub(crate) fn form_of_ip(addr: &str) -> Result<(), &'static str> {
-    let Some((host, port)) = addr.rsplit_once(':') else {
-        return Err("a port is missing; write it like 127.0.0.1:7000");
-    };
-    // A sign would pass as part of a number here, but not everywhere behind.
-    if !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err() {
-        return Err("the port is no number from 0 to 65535");
-    }
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    match bare {
-        Some(bare) if !is_v6(bare) => Err("no IPv6 address stands in the brackets"),
-        None if host.contains(':') => Err("write an IPv6 address like [::1]:7000"),
-        None if host.is_empty() => Err("the host is missing; 0.0.0.0 is every IPv4 address"),
-        _ => Ok(()),
-    }
-}
-
-/// An IPv6 address, perhaps with its interface behind it, by name or by number: fe80::1%eth0.
-fn is_v6(text: &str) -> bool {
-    let (ip, zone) = text.split_once('%').map_or((text, None), |(ip, zone)| (ip, Some(zone)));
-    let is_zone = |zone: &str| {
-        let is_number = zone.bytes().all(|byte| byte.is_ascii_digit());
-        !zone.is_empty() && (!is_number || zone.parse::<u32>().is_ok())
-    };
-    ip.parse::<std::net::Ipv6Addr>().is_ok() && zone.is_none_or(is_zone)
 }
 
 /// What clap could not see; whose usage goes with it, [`of_command`] says.

@@ -1,8 +1,9 @@
-//! `chat`: each line goes to everybody else in the room, whole and in order.
+//! `chat`: each line goes to all other members of the room, whole and in order.
 //!
 //! A line is what ends with a newline, whatever bytes it is made of; what comes before the end of a
-//! member's direction without one is a line too, as Python's `readline` has it. Nobody is outrun: while a member who reads is behind, who speaks is paused. Nobody is
-//! held up either: a member who took nothing for [`PATIENCE`] is not waited for any more, and when
+//! member's direction without one is a line too, as Python's `readline` has it. No member is outrun:
+//! while a member that reads is behind, the speaker is paused. No member is
+//! held up either: a member that read nothing for [`PATIENCE`] is not waited for any more, and when
 //! too much waits for it, the server's output limit ends its connection.
 //!
 //! With several loops each has a [`ChatRoom`]; a [`Hub`] makes them one.
@@ -15,20 +16,20 @@ use std::time::Duration;
 use log::warn;
 use socketserver::{Context, Handler, Input, Io, SendStatus, SocketId, TimerId};
 
-mod house;
+mod hub;
 
-pub(crate) use house::Hub;
+pub(crate) use hub::Hub;
 
 /// How long a member may take nothing before the others go on without waiting for it.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Everybody who is there, over all listeners of one loop.
+/// The members, over all listeners of one loop.
 #[derive(Default)]
 pub(crate) struct ChatRoom {
     members: BTreeSet<SocketId>,
-    /// Those who are behind.
+    /// The members that are behind.
     slow: BTreeMap<SocketId, Slow>,
-    /// Those who spoke while somebody was behind.
+    /// The members that spoke while another one was behind.
     paused: BTreeSet<SocketId>,
     /// The line on its way, kept only so that none has to be allocated.
     line: Vec<u8>,
@@ -37,7 +38,7 @@ pub(crate) struct ChatRoom {
 }
 
 struct Others {
-    house: Arc<Hub>,
+    hub: Arc<Hub>,
     /// Which of its rooms this is.
     index: usize,
     /// The loops that are behind with what was said here.
@@ -46,10 +47,9 @@ struct Others {
     lines: Vec<u8>,
 }
 
-/// A member who is behind.
+/// A member that is behind.
 enum Slow {
-    /// The others wait for it; so much was unsent when it was looked at last, and at the timer it
-    /// is looked at again.
+    /// The others wait for it. `unsent` bytes were queued at the last check; `timer` is the next.
     Awaited { unsent: usize, timer: TimerId },
     /// It has taken nothing for too long.
     Stuck,
@@ -63,36 +63,36 @@ impl Slow {
 
 impl ChatRoom {
     /// The room of one of several loops.
-    pub(crate) fn of_loop(house: Arc<Hub>, index: usize) -> ChatRoom {
-        let others = Others { house, index, behind: BTreeSet::new(), lines: Vec::new() };
+    pub(crate) fn of_loop(hub: Arc<Hub>, index: usize) -> ChatRoom {
+        let others = Others { hub, index, behind: BTreeSet::new(), lines: Vec::new() };
         ChatRoom { others: Some(others), ..ChatRoom::default() }
     }
 
-    /// Sends the line to everybody but who said it. Says whether somebody is to be waited for.
+    /// Sends the line to all members but the speaker. Returns whether a member is to be waited for.
     fn say(&mut self, io: &mut Io, speaker: SocketId) -> bool {
         let ChatRoom { members, slow, line, others, .. } = self;
         for &member in members.iter().filter(|&&member| member != speaker) {
             tell(io, member, line, slow);
         }
-        if let Some(Others { house, index, behind, .. }) = others {
-            house.say(*index, line, |other| {
+        if let Some(Others { hub, index, behind, .. }) = others {
+            hub.say(*index, line, |other| {
                 behind.insert(other);
             });
         }
         self.awaits_somebody()
     }
 
-    /// Somebody in another loop has said something. It is told when nobody here is to be waited
-    /// for; until then it lies in the inbox, and who speaks there waits.
+    /// A member of another loop has spoken. The line is sent when no member here is to be waited
+    /// for; until then it stays in the inbox, and the speakers there wait.
     fn look_into_inbox(&mut self, io: &mut Io) {
         if self.awaits_somebody() {
             return;
         }
-        let ChatRoom { members, slow, others: Some(Others { house, index, lines, .. }), .. } = self
+        let ChatRoom { members, slow, others: Some(Others { hub, index, lines, .. }), .. } = self
         else {
             return;
         };
-        house.take(*index, lines);
+        hub.take(*index, lines);
         if !lines.is_empty() {
             for &member in &*members {
                 tell(io, member, lines, slow);
@@ -123,7 +123,7 @@ impl ChatRoom {
         self.slow.values().any(|slow| matches!(slow, Slow::Awaited { .. }))
     }
 
-    /// Lets those go on who were paused, if nobody is left to be waited for.
+    /// Resumes the paused members, if no member is left to be waited for.
     fn go_on(&mut self, io: &mut Io) {
         self.look_into_inbox(io);
         if !self.awaits_somebody() && !self.is_ahead() {
@@ -143,7 +143,7 @@ fn tell(io: &mut Io, member: SocketId, lines: &[u8], slow: &mut BTreeMap<SocketI
 /// Nobody in another loop waits for this one any more.
 impl Drop for Others {
     fn drop(&mut self) {
-        self.house.close(self.index);
+        self.hub.close(self.index);
     }
 }
 
@@ -178,7 +178,7 @@ impl Member {
 impl Handler<ChatRoom> for Member {
     fn setup(&mut self, cx: &mut Context<'_, ChatRoom>) -> io::Result<()> {
         if let Some(others) = &cx.shared.others {
-            others.house.enter(others.index, || cx.handle());
+            others.hub.enter(others.index, || cx.handle());
         }
         cx.shared.members.insert(cx.id);
         Ok(())
@@ -242,7 +242,7 @@ impl Handler<ChatRoom> for Member {
         // A client that was never let in is no member.
         if room.members.remove(&cx.id) {
             if let Some(others) = &room.others {
-                others.house.leave(others.index);
+                others.hub.leave(others.index);
             }
         }
         room.slow.remove(&cx.id);

@@ -29,9 +29,9 @@ mod stream;
 pub(crate) use args::{ConnectArgs, ConnectConfig};
 pub(crate) use stdout::write_all;
 
-/// How long standard input or output is left alone that somebody made non-blocking.
+/// How long a non-blocking standard input or output is left alone before it is tried again.
 const PAUSE: Duration = Duration::from_millis(5);
-/// On mio's selector for poll(2), a wake from another thread can be lost: whoever registers or
+/// On mio's selector for poll(2), a wake from another thread can be lost: a thread that registers or
 /// removes a descriptor acknowledges what has just come. There the loop also looks by itself.
 const LONGEST_SLEEP: Option<Duration> =
     if cfg!(mio_unsupported_force_poll_poll) { Some(Duration::from_millis(20)) } else { None };
@@ -210,7 +210,7 @@ fn exchange(
 }
 
 /// `localhost` is both `::1` and `127.0.0.1`, most servers use one of them, and a datagram finds
-/// out too late. On this machine it can be asked: what can be bound, nobody has bound.
+/// out too late. On this machine it can be asked: an address that can be bound is not in use.
 pub(crate) fn skip_vacant(addrs: &mut Vec<Addr>) {
     let vacant = |addr: &Addr| {
         addr.ip().is_some_and(|addr| addr.ip().is_loopback() && UdpSocket::bind(addr).is_ok())
@@ -220,7 +220,7 @@ pub(crate) fn skip_vacant(addrs: &mut Vec<Addr>) {
     }
 }
 
-/// Tries again as long as somebody has made the other end non-blocking, or a signal came.
+/// Tries again while the descriptor is non-blocking and would block, and after a signal.
 fn patience<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match work() {

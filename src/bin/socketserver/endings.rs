@@ -1,4 +1,4 @@
-//! A line in the log for each connection that ended in good order, where somebody wants to see it; the
+//! A line in the log for each connection that ended in good order, at the level debug; the
 //! library itself logs the others.
 
 use std::io;

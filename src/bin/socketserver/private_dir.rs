@@ -1,7 +1,7 @@
 //! A directory for sockets that only this user may enter, gone when it is dropped.
 //!
 //! A socket's path must be short (108 bytes on Linux), and the directory for temporary files may be
-//! anything: deep, missing, or somebody else's. So several places are tried.
+//! anything: deep, missing, or another user's. So several places are tried.
 
 use std::fs;
 use std::io;

@@ -34,8 +34,8 @@ pub(crate) fn run(config: &ServeConfig) -> ExitCode {
             if config.loops == 1 {
                 serve(config, |_| ChatRoom::default(), member, || Discard)
             } else {
-                let house = Arc::new(Hub::new(config.loops));
-                let room = |index| ChatRoom::of_loop(Arc::clone(&house), index);
+                let hub = Arc::new(Hub::new(config.loops));
+                let room = |index| ChatRoom::of_loop(Arc::clone(&hub), index);
                 serve(config, room, member, || Discard)
             }
         }

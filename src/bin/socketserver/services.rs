@@ -1,4 +1,4 @@
-//! The services that need no memory of who is there; each is a few lines of a [`Handler`] for
+//! The services that need no list of their clients; each is a few lines of a [`Handler`] for
 //! connections and of a [`DatagramHandler`] for datagrams.
 
 use std::io;
@@ -52,7 +52,7 @@ impl DatagramHandler<Vec<u8>> for Upper {
 }
 
 /// RFC 864: sends characters until the peer ends, but not faster than it reads. A datagram is
-/// answered with one line, so that nobody can have much sent to somebody else for little.
+/// answered with one line, so that a forged sender gets no more than it paid for.
 #[derive(Default)]
 pub(crate) struct Chargen {
     /// Where in [`PATTERN`] the next piece begins; of datagrams, how many there were.

@@ -26,7 +26,7 @@ mod unix {
         let _ = signals.thread_unblock();
     }
 
-    /// Those to be caught. With `also_ignored` all of them: the one who started this program needs
+    /// Those to be caught. With `also_ignored` all of them: the program that started this one needs
     /// a way to stop it, whatever was ignored where that one was started.
     pub(crate) fn heeded(also_ignored: bool) -> Vec<i32> {
         let ignored = if also_ignored { 0 } else { ignored() };
@@ -34,7 +34,7 @@ mod unix {
     }
 
     /// Whether the second one ends the program at once. A terminal that goes sends SIGHUP twice, by
-    /// the kernel and by the shell, and nobody is impatient then.
+    /// the kernel and by the shell, and no user is impatient then.
     pub(crate) fn repeats_end_at_once(signal: i32) -> bool {
         signal != SIGHUP
     }
@@ -47,7 +47,7 @@ mod unix {
     fn ignored() -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         of_status(&status).unwrap_or_else(|| {
-            // Elsewhere the system tells nobody without `unsafe`; but what runs under `nohup`, or
+            // Elsewhere it cannot be asked without `unsafe`; but what runs under `nohup`, or
             // as a daemon, has no terminal.
             let has_terminal = io::stdin().is_terminal()
                 || io::stdout().is_terminal()

@@ -91,13 +91,13 @@ impl ChildSignals {
 
     fn begin(&self) {
         self.by_default.store(true, Ordering::Release);
-        // The console is the parent's: two who look for room before they write could block there.
+        // The console is the parent's: two processes that poll before they write could block there.
         log::set_max_level(log::LevelFilter::Off);
         #[cfg(target_os = "linux")]
         self.end_with_parent();
     }
 
-    /// A child of a parent that exits at once, or is killed, would serve on with nobody to stop it.
+    /// A child of a parent that exits at once, or is killed, would serve on, and no signal would reach it.
     #[cfg(target_os = "linux")]
     fn end_with_parent(&self) {
         let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
@@ -140,7 +140,7 @@ pub(crate) fn throw_away(socket: &socket2::Socket) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Elsewhere a read cannot be told not to wait; the end shows when nobody takes what is written.
+/// Elsewhere a read cannot be told not to wait; EOF shows when a write fails.
 #[cfg(not(unix))]
 pub(crate) fn throw_away(_socket: &socket2::Socket) -> io::Result<bool> {
     Ok(true)
@@ -167,7 +167,7 @@ pub(crate) fn on_first_signal<S: 'static>(
     reader.set_nonblocking(true)?;
     let asked = Arc::new(AtomicBool::new(false));
     let which = Arc::new(AtomicUsize::new(0));
-    // Another thread may get the signal: until all of its handler stands, the program ends as it
+    // Another thread may get the signal: until all handlers are installed, the program ends as it
     // would have ended a moment before.
     let half_there = Arc::new(AtomicBool::new(true));
     for signal in signals {
@@ -311,7 +311,7 @@ pub(crate) fn os_text(bytes: &[u8]) -> Option<std::ffi::OsString> {
     std::str::from_utf8(bytes).ok().map(|text| text.trim_end_matches('\r').into())
 }
 
-/// A child process that Ctrl-C in the terminal does not reach: who started it ends it.
+/// A child process that Ctrl-C in the terminal does not reach: its parent ends it.
 #[cfg(unix)]
 pub(crate) fn keep_from_terminal(command: &mut std::process::Command) {
     std::os::unix::process::CommandExt::process_group(command, 0);

@@ -23,7 +23,7 @@ pub(crate) fn is_dumb() -> bool {
     }
 }
 
-/// How far what continues a line stands to the right.
+/// The indentation of a continued line.
 pub(crate) const INDENT: &str = "  ";
 
 /// The line, broken between words into as many as it takes; a word that is longer stays whole.

@@ -58,7 +58,7 @@ impl WorkersArg {
     }
 }
 
-/// Without the library's warning: what a peer does is worth a line only to those who look for it.
+/// Without the library's warning: what a peer does is worth a line at the level debug only.
 fn silent(mode: Workers) -> Workers {
     mode.handle_error(|peer, error| debug!("{peer}: ended: {error}"))
 }

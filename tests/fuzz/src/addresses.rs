@@ -5,7 +5,7 @@ use std::path::Path;
 
 use socketserver::{Addr, ToAddrs};
 
-use crate::args::form_of_ip;
+use crate::args::addresses::form_of_ip;
 use crate::bytes::Bytes;
 
 /// Bytes of the path of a Unix socket (`sun_path` without its zero).

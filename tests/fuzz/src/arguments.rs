@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStringExt;
 
 use socketserver::{Options, Server};
 
-use crate::args::{ListenerArg, ServeConfig, Task, Typed, form_of_ip};
+use crate::args::addresses::form_of_ip;
+use crate::args::{ListenerArg, ServeConfig, Task, Typed};
 use crate::bench::args::Wanted;
 use crate::console::LastWords;
 

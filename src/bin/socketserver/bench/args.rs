@@ -13,7 +13,7 @@ use crate::args::{BalanceArg, check_ip, check_path, check_serve, usage};
 use crate::units;
 use crate::workers::WorkersArg;
 
-/// Measure an echo server: how fast, how even, at what cost, and who is the bottleneck.
+/// Measure an echo server: how fast, how even, at what cost, and what is the bottleneck.
 ///
 /// Without a target, an echo server of this program is started and driven. With --tcp, --udp,
 /// --unix or --unixgram, any server that sends everything back. Every byte that comes back is
@@ -79,7 +79,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Load")]
     size: Option<usize>,
 
-    /// Open loop: so many messages a second in all, each timed from when it was to be sent
+    /// Open loop: RATE messages a second in all, each timed from when it was to be sent
     #[arg(long, value_name = "N", value_parser = rate, group = "mode", conflicts_with = "pipeline", help_heading = "Load")]
     rate: Option<f64>,
 

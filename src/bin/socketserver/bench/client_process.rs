@@ -29,7 +29,7 @@ pub(crate) fn run(servers: &[u32]) -> ExitCode {
     match drive(servers.to_vec()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // When nobody hears it, there is nobody to tell.
+            // When the parent is gone, there is no reader.
             let _ = say(&ClientMessage::Failed(error.to_string()));
             ExitCode::FAILURE
         }
@@ -120,7 +120,7 @@ impl Opener {
         }
     }
 
-    /// The id of a socket that stands already.
+    /// The id of a socket that is established already.
     fn open(&self, server: &mut Server<Load>, number: u32) -> io::Result<Option<SocketId>> {
         let nth = number as usize;
         let Some(addr) = self.addrs.get(nth % self.addrs.len().max(1)) else {

@@ -6,7 +6,7 @@ use super::record::{RunRecord, real};
 use super::scenario::LoadMode;
 use super::text_report::{bytes, count, time};
 
-/// The spread of a normal distribution is so many times its median absolute deviation.
+/// The standard deviation of a normal distribution, in median absolute deviations.
 const SPREAD: f64 = 1.4826;
 
 pub(crate) fn of(a: &RunRecord, b: &RunRecord, columns: Option<usize>) -> String {

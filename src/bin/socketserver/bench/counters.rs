@@ -17,7 +17,7 @@ pub(crate) fn histogram() -> Histogram<u64> {
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Counters {
-    /// How long the window was, and how long it should have been unless somebody broke it off.
+    /// How long the window was, and how long it should have been unless it was interrupted.
     pub(crate) window_ns: u64,
     /// Answers that came within the window, every byte of them right.
     pub(crate) messages: u64,

@@ -148,7 +148,7 @@ fn descriptors_cure(needed: u64) -> String {
     format!("ulimit -n {}", needed.max(1 << 20))
 }
 
-/// How many processes it takes to hold so many connections.
+/// How many processes it takes to hold this number of connections.
 pub(crate) fn processes(connections: u64) -> u64 {
     connections.div_ceil(most_of_a_process()).max(1)
 }

@@ -1,4 +1,4 @@
-//! What all connections of one client process share: who sends what when, and what came of it.
+//! What all connections of one client process share: which connection sends what when, and the outcome.
 
 use std::collections::VecDeque;
 use std::io;
@@ -55,7 +55,7 @@ pub(crate) struct Load {
     pub(crate) alarm: Option<PreciseTimer>,
     /// The number of the first talker.
     pub(crate) first: u32,
-    /// Who is to be connected next, and who a little later because that just failed.
+    /// The connections to open next, and those to open a little later because they just failed.
     pub(crate) to_open: VecDeque<u32>,
     pub(crate) to_retry: Vec<u32>,
     pub(crate) opening: usize,
@@ -80,7 +80,7 @@ pub(crate) struct Load {
     pub(crate) watched: bool,
     pub(crate) next_scan: u64,
     epoch: Instant,
-    /// The time of this turn, once somebody has asked.
+    /// The time of this turn, once it was asked for.
     now: Option<u64>,
 }
 
@@ -152,7 +152,7 @@ impl Load {
 
     // What happens on a connection.
 
-    /// It is being made; a datagram socket, whose id is known, stands with the end of this turn.
+    /// It is connecting; a datagram socket, whose id is known, is ready at the end of this turn.
     pub(crate) fn opens(&mut self, number: u32, now: u64, id: Option<SocketId>) {
         self.opening += 1;
         if let Some(talker) = self.talkers.get_mut(number as usize) {
@@ -169,7 +169,7 @@ impl Load {
         }
     }
 
-    /// It stands.
+    /// It is established.
     pub(crate) fn stands(&mut self, io: &mut Io, number: u32, id: SocketId) {
         let now = self.now(io);
         self.opening = self.opening.saturating_sub(1);
@@ -230,7 +230,7 @@ impl Load {
         }
     }
 
-    /// What follows from so many whole answers.
+    /// What follows from `answers` whole answers.
     #[inline]
     fn follow(&mut self, io: &mut Io, number: u32, answers: u64) {
         self.answers += answers;

@@ -55,7 +55,7 @@ impl Measurement {
         self.cpu_at_begin = process::cpu("self");
     }
 
-    /// The time is over, or nobody is left to measure. Answers to what was sent before still count
+    /// The time is over, or no client is left to measure. Answers to what was sent before still count
     /// for the latencies.
     pub(crate) fn end(&mut self, now: u64) {
         if !self.is_open {

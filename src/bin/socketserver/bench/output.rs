@@ -1,4 +1,4 @@
-//! A file that a run writes when it has ended, opened before it begins: who waited for a run learns
+//! A file that a run writes when it has ended, opened before it begins: a user that waited for a run learns
 //! at its beginning that the file cannot be had.
 
 use std::fs::{self, File, OpenOptions};

@@ -169,7 +169,7 @@ impl Load {
         }
     }
 
-    /// Nobody is left who could send.
+    /// No client is left that could send.
     fn is_deserted(&self) -> bool {
         self.up == 0 && self.is_opened()
     }
@@ -206,7 +206,7 @@ impl Load {
         self.tell_tally();
     }
 
-    /// Broken off: what is under way is nobody's fault.
+    /// Interrupted: messages under way are no failure.
     fn stop(&mut self, now: u64) {
         if self.phase != RunPhase::Told && self.phase != RunPhase::GoingOn {
             if self.window.is_open() {

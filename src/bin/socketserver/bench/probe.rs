@@ -29,7 +29,7 @@ pub(crate) fn address(transport: SocketKind, name: &OsStr) -> io::Result<OsStrin
     Ok(addrs.first().map_or_else(|| name.into(), Addr::to_os_string))
 }
 
-/// The peer, once one stands.
+/// The peer, once it is connected.
 fn first_that_stands(name: &str) -> io::Result<Option<Addr>> {
     let options = Options { connect_timeout: TIMEOUT, ..Options::default() };
     let mut server = Server::with_shared(None, options)?;

@@ -1,4 +1,4 @@
-//! One line on standard error, rewritten while a run goes on, if somebody can see it. Without color
+//! One line on standard error, rewritten while a run goes on, on a terminal. Without color
 //! (so `NO_COLOR` changes nothing); a dumb terminal gets a line for each phase and nothing rewritten.
 
 use std::io::{self, IsTerminal, Write};
@@ -19,7 +19,7 @@ const WIDTH: usize = 79;
 pub(crate) struct Line {
     is_seen: bool,
     is_dumb: bool,
-    /// How long the line is that stands there.
+    /// The length of the line that is shown.
     drawn: Option<usize>,
     /// What was said last on a dumb terminal.
     phase: &'static str,

@@ -22,7 +22,7 @@ pub(crate) struct Order {
     pub(crate) scratch: OsString,
     /// The processes whose use is to be told.
     pub(crate) observed: Vec<u32>,
-    /// Whether somebody watches.
+    /// Whether a terminal shows progress.
     pub(crate) progress: bool,
 }
 

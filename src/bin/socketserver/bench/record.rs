@@ -159,7 +159,7 @@ impl RunRecord {
 
     /// Whether the client clearly needed more CPU time than the server.
     pub(crate) fn client_needed_more(&self) -> bool {
-        // At a given rate nobody is driven to the limit, so there it means nothing who needs more.
+        // At a given rate neither side is driven to its limit, so there the larger share means nothing.
         if matches!(self.terms.mode, LoadMode::Open { .. }) {
             return false;
         }

@@ -30,7 +30,7 @@ pub(crate) fn run(plan: &LoadPlan) -> io::Result<RunRecord> {
     if outcome.is_ok() && plan.syscalls {
         run.count_calls(&mut crew);
     }
-    // The clients first, so that the servers have nobody left to wait for.
+    // The clients first, so that the servers have no client left to wait for.
     drop(crew);
     outcome?;
     run.refuse_nothing()?;
@@ -126,7 +126,7 @@ impl<'a> BenchRun<'a> {
         Ok(())
     }
 
-    /// A run in which nobody was up has one thing to say: why.
+    /// A run in which no process was up has one thing to say: why.
     fn refuse_nothing(&self) -> io::Result<()> {
         if self.up > 0 || self.interrupted {
             return Ok(());
@@ -158,7 +158,7 @@ impl<'a> BenchRun<'a> {
                 self.failed += failed;
                 self.ready += 1;
                 if self.ready == self.orders.len() {
-                    // When nobody is up, the clients still tell why.
+                    // When no process is up, the clients still tell why.
                     let command =
                         if self.up == 0 { ParentMessage::Stop } else { ParentMessage::Go };
                     crew.tell_all(command);
@@ -263,7 +263,7 @@ fn orders(plan: &LoadPlan, targets: &Targets) -> Vec<Order> {
             targets: rotated(&targets.addrs, nth as usize),
             sources: limits::sources(plan),
             scratch: targets.scratch().into(),
-            // At the very edges of the window, which only who opens it knows.
+            // At the very edges of the window, which only its owner knows.
             observed: if nth == 0 { targets.pids.clone() } else { Vec::new() },
             progress: std::io::IsTerminal::is_terminal(&io::stderr()),
         };

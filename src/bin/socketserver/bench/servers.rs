@@ -1,4 +1,4 @@
-//! What a run drives: servers of our own in child processes, or somebody else's server.
+//! What a run drives: servers of our own in child processes, or any other server.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader};
@@ -43,7 +43,7 @@ impl Targets {
         Ok(Targets { children: Vec::new(), addrs, pids: pid.into_iter().collect(), scratch })
     }
 
-    /// Echo servers of ours, so many and with so many addresses each, and these further words on
+    /// Echo servers of ours, with their number, their addresses each, and further words on
     /// the command line of each.
     pub(crate) fn own(
         transport: SocketKind,

@@ -18,7 +18,7 @@ const BLUE: RGBColor = RGBColor(0x1F, 0x5A, 0xA6);
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 const PALE: RGBColor = RGBColor(0xDD, 0xDD, 0xDD);
 
-/// The last percentile that is drawn leaves out so many messages at least.
+/// The last percentile that is drawn leaves out at least this number of messages.
 const LAST_MESSAGES: u64 = 1;
 
 /// The picture as the text of an SVG file.

@@ -1,4 +1,4 @@
-//! How the work was spread over the loops of the servers, or over the threads of somebody else's.
+//! How the work was spread over the loops of the servers, or over the threads of any other server.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Rooms of one loop and of two, on connections in memory: who waits for whom, and until when.
+//! Rooms of one loop and of two, on connections in memory: which member waits for which, and until when.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +20,9 @@ fn options() -> Options {
 
 /// A loop for each room, as on threads of their own, but stepped by hand.
 fn loops<const N: usize>() -> [TestServer<ChatRoom>; N] {
-    let house = Arc::new(Hub::new(N));
+    let hub = Arc::new(Hub::new(N));
     std::array::from_fn(|index| {
-        TestServer::with_shared(ChatRoom::of_loop(Arc::clone(&house), index), options()).unwrap()
+        TestServer::with_shared(ChatRoom::of_loop(Arc::clone(&hub), index), options()).unwrap()
     })
 }
 
@@ -93,7 +93,7 @@ fn a_last_line_without_a_newline_reaches_everybody_else() {
     assert!(server.shared().paused.is_empty());
 }
 
-/// The inbox of another loop is bounded, also by those who leave.
+/// The inbox of another loop is bounded, also when members leave.
 #[test]
 fn a_last_line_waits_for_a_loop_that_is_behind() {
     let mut servers = loops::<2>();
@@ -208,19 +208,19 @@ fn a_loop_that_is_gone_is_waited_for_no_longer() {
 /// One that panicked, say: its members had no `finish` that would have told.
 #[test]
 fn a_loop_that_ends_with_its_members_is_waited_for_no_longer() {
-    let house = Arc::new(Hub::new(2));
-    let room = ChatRoom::of_loop(Arc::clone(&house), 0);
+    let hub = Arc::new(Hub::new(2));
+    let room = ChatRoom::of_loop(Arc::clone(&hub), 0);
     let mut here = TestServer::with_shared(room, options()).unwrap();
     let (speaker, near) = (member(&mut here), member(&mut here));
-    // Whatever is asked of the other loop is asked of nobody.
+    // A command to the other loop reaches no loop.
     let there = TestServer::with_shared(ChatRoom::default(), options()).unwrap().server().handle();
-    house.enter(1, || there);
+    hub.enter(1, || there);
     let said = lines("a", 2 * FULL);
     speaker.send(&said);
     here.run();
     assert!(here.shared_mut().paused.contains(&speaker.id()));
     let mut heard = near.received();
-    house.close(1);
+    hub.close(1);
     here.run();
     heard.extend(near.received());
     assert!(heard == said, "{} of {}", heard.len(), said.len());

@@ -33,7 +33,7 @@ use crate::units;
 ///
 /// Exit codes: 0 a clean end; 1 the server cannot be reached, the connection broke, fewer datagrams
 /// came than were sent, or standard input or output failed; 2 bad arguments; 130 Ctrl-C (143
-/// SIGTERM, 129 SIGHUP), at once; 141 whoever read standard output is gone, as it would be by
+/// SIGTERM, 129 SIGHUP), at once; 141 the reader of standard output is gone, as it would be by
 /// SIGPIPE. Standard input and output that are closed
 /// from the beginning count as /dev/null.
 #[derive(Args, Debug)]

@@ -17,7 +17,7 @@ pub(super) struct Session {
     pub(super) rules: Rules,
     stall: Option<Stall>,
     pub(super) output: StdoutQueue,
-    /// The socket to the server, once it stands.
+    /// The socket to the server, once it is established.
     socket: Option<SocketId>,
     permits: Option<Permits>,
     /// How many pieces of input came, and how many of the server's.
@@ -105,7 +105,7 @@ impl Session {
         }
     }
 
-    /// The way to the server stands: now there is use for what is typed.
+    /// The connection is established: standard input is read from now on.
     pub(super) fn stands(&mut self, id: SocketId, handle: ServerHandle<Session>) -> io::Result<()> {
         self.socket = Some(id);
         if self.rules.reads_input {

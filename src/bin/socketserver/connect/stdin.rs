@@ -55,7 +55,7 @@ fn read(handle: &ServerHandle<Session>, permits: &Receiver<()>) {
             Ok(0) => Ok(()),
             Ok(n) => {
                 let piece = buffer.get(..n).unwrap_or_default().to_vec();
-                // Without a loop, nobody wants any more.
+                // Without a loop there is no use for more input.
                 match handle.post(move |session, io| session.typed(io, &piece)) {
                     Ok(()) => continue,
                     Err(_) => return,

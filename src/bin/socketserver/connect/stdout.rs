@@ -95,7 +95,7 @@ fn write(handle: &ServerHandle<Session>, pending: &Pending) {
     }
 }
 
-/// Writes all of it, also where somebody made the other end non-blocking.
+/// Writes all of it, also where the descriptor is non-blocking.
 pub(crate) fn write_all(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         let n = patience(|| out.write(bytes))?;
@@ -107,13 +107,13 @@ pub(crate) fn write_all(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()
     patience(|| out.flush())
 }
 
-/// Has the session told when whoever reads standard output goes while nothing is written to it:
+/// Notifies the session when the reader of standard output closes it while nothing is written:
 /// the system announces that without being asked, for pipes.
 #[cfg(target_os = "linux")]
 pub(super) fn watch(server: &mut Server<Session>) {
     use socketserver::mio::{Interest, unix::SourceFd};
 
-    // A file cannot be watched, and has no reader who could go.
+    // A file cannot be watched, and has no reader that could close it.
     let _ = server.watch(SourceFd(&1), Interest::PRIORITY, |cx, _, ready| {
         if ready.error {
             cx.shared.reader_gone();

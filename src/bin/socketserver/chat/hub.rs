@@ -1,4 +1,4 @@
-//! The rooms of several loops, which are one room to those who are in it.
+//! The rooms of several loops, which are one room to their members.
 //!
 //! Each loop has an inbox for what is said in the others, bounded by [`INBOX`]. Who finds one full
 //! has its speakers paused until that loop has told its members what lies there. A loop takes from
@@ -84,7 +84,7 @@ impl Hub {
         }
     }
 
-    /// Takes what was said in other loops, into an empty `Vec`, and lets those go on who waited.
+    /// Takes the lines of other loops, into an empty `Vec`, and resumes the speakers that waited.
     pub(super) fn take(&self, index: usize, lines: &mut Vec<u8>) {
         let Some(door) = self.rooms.get(index) else { return };
         let mut inbox = door.lock();
@@ -95,7 +95,7 @@ impl Hub {
         self.let_go_on(index, waiting);
     }
 
-    /// The room of a loop is gone, and nobody shall wait for it.
+    /// The room of a loop is gone, and no speaker waits for it any more.
     pub(super) fn close(&self, index: usize) {
         let Some(door) = self.rooms.get(index) else { return };
         let mut inbox = door.lock();
