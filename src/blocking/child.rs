@@ -27,18 +27,18 @@ pub(super) struct ChildJob {
     child: Child,
     report: Rc<RefCell<ChildReport>>,
     /// Bytes that a report may have.
-    most: usize,
+    max_report: usize,
     /// When it is looked for again after it has reported and not yet ended.
     retry: Duration,
-    place: Option<WorkerPermit>,
+    permit: Option<WorkerPermit>,
 }
 
 /// How a child begins.
 #[derive(Default)]
 pub(super) struct ChildBegin {
-    pub(super) at_fork: Option<Box<dyn Fn()>>,
+    pub(super) after_fork: Option<Box<dyn Fn()>>,
     /// The handlers of signals that the parent has run here too.
-    pub(super) inherits_signals: bool,
+    pub(super) inherit_signals: bool,
 }
 
 /// Between the end of the report and that of the process lie microseconds, unless the handler
@@ -53,29 +53,29 @@ impl ChildJob {
     /// Starts a child that does the work; returns in the parent alone.
     pub(super) fn fork<S: 'static>(
         cx: &mut Context<'_, S>,
-        place: WorkerPermit,
-        work: BlockingJob<S>,
+        permit: WorkerPermit,
+        job: BlockingJob<S>,
         begin: &ChildBegin,
     ) -> io::Result<ChildJob> {
         let (child, receiver) = match fork::fork()? {
-            Forked::Child(reporter) => run_child(cx, reporter, work, begin),
+            Forked::Child(reporter) => run_child(cx, reporter, job, begin),
             Forked::Parent(child, receiver) => (child, receiver),
         };
         // Its share of the socket must not keep ours away.
-        drop(work);
-        let most = cx.io.options.send_queue_bytes.saturating_add(HEAD);
+        drop(job);
+        let max_report = cx.io.options.send_queue_bytes.saturating_add(HEAD);
         let report = Rc::new(RefCell::new(ChildReport::default()));
-        listen(cx, receiver, Rc::clone(&report), most)?;
-        Ok(ChildJob { child, report, most, retry: FIRST_RETRY, place: Some(place) })
+        listen(cx, receiver, Rc::clone(&report), max_report)?;
+        Ok(ChildJob { child, report, max_report, retry: FIRST_RETRY, permit: Some(permit) })
     }
 
     /// What came of the work, once the child has ended.
     pub(super) fn take<S>(&mut self, cx: &mut Context<'_, S>) -> Option<JobResult> {
         let mut report = self.report.borrow_mut();
-        if !report.ended {
+        if !report.is_complete {
             return None;
         }
-        if report.bytes.len() > self.most {
+        if report.bytes.len() > self.max_report {
             // Nobody can want such an answer, and the child may wait for room to write it.
             self.child.kill();
         }
@@ -84,15 +84,15 @@ impl ChildJob {
             self.retry = (self.retry * 2).min(LAST_RETRY);
             return None;
         };
-        let places = self.place.take().map(|place| place.places());
-        if let Some(places) = places {
-            places.wake(cx.io);
+        let limit = self.permit.take().map(|permit| permit.limit());
+        if let Some(limit) = limit {
+            limit.wake(cx.io);
         }
         let bytes = std::mem::take(&mut report.bytes);
         Some(decode(&bytes).unwrap_or_else(|| {
             let what = fork::describe(status).unwrap_or_else(|| "its process told nothing".into());
             JobResult {
-                result: Ok(Err(io::Error::other(what))),
+                outcome: Ok(Err(io::Error::other(what))),
                 reply: None,
                 crashed: true,
                 silent_since: None,
@@ -105,25 +105,25 @@ impl ChildJob {
 fn run_child<S>(
     cx: &mut Context<'_, S>,
     reporter: ReportPipe,
-    work: BlockingJob<S>,
+    job: BlockingJob<S>,
     begin: &ChildBegin,
 ) -> ! {
     let report = catch_unwind(AssertUnwindSafe(|| {
         cx.io.close_inherited();
-        if let Some(at_fork) = &begin.at_fork {
-            at_fork();
+        if let Some(after_fork) = &begin.after_fork {
+            after_fork();
         }
-        reporter.restore_signal_mask(begin.inherits_signals);
-        work(SharedAccess::Here(cx.shared))
+        reporter.restore_signal_mask(begin.inherit_signals);
+        job(SharedAccess::Local(cx.shared))
     }));
-    let ended = report.unwrap_or_else(|panic| JobResult {
-        result: Err(panic),
+    let result = report.unwrap_or_else(|panic| JobResult {
+        outcome: Err(panic),
         reply: None,
         crashed: false,
         silent_since: None,
     });
-    let success = matches!(ended.result, Ok(Ok(())));
-    reporter.leave(&encode(&ended), success)
+    let success = matches!(result.outcome, Ok(Ok(())));
+    reporter.report_and_exit(&encode(&result), success)
 }
 
 /// Has the owner told when the report has come to its end.
@@ -131,13 +131,13 @@ fn listen<S: 'static>(
     cx: &mut Context<'_, S>,
     receiver: Receiver,
     report: Rc<RefCell<ChildReport>>,
-    most: usize,
+    max_report: usize,
 ) -> io::Result<()> {
     let owner = cx.id;
     cx.watch(receiver, Interest::READABLE, move |cx, receiver, _| {
         let mut report = report.borrow_mut();
-        report.take_in(receiver, most);
-        if report.ended {
+        report.read_from(receiver, max_report);
+        if report.is_complete {
             notify_handler(cx.io, owner);
             cx.close();
         }
@@ -157,19 +157,19 @@ const REPLY: u8 = 128;
 /// No clock of ours comes so far.
 const UNKNOWN: u64 = u64::MAX;
 
-fn encode(ended: &JobResult) -> Vec<u8> {
-    let (how, message) = match &ended.result {
+fn encode(result: &JobResult) -> Vec<u8> {
+    let (how, message) = match &result.outcome {
         Ok(Ok(())) => (DONE, String::new()),
         Ok(Err(error)) if Exit::is_exit(error) => (EXIT, String::new()),
         Ok(Err(error)) => (FAILED, error.to_string().chars().take(HEAD / 8).collect()),
         Err(panic) => (PANICKED, panic_message(&**panic)),
     };
-    let mut report = vec![how | if ended.reply.is_some() { REPLY } else { 0 }];
-    report.extend_from_slice(&ended.silent_since.unwrap_or(UNKNOWN).to_be_bytes());
+    let mut report = vec![how | if result.reply.is_some() { REPLY } else { 0 }];
+    report.extend_from_slice(&result.silent_since.unwrap_or(UNKNOWN).to_be_bytes());
     let length = u32::try_from(message.len()).unwrap_or_default();
     report.extend_from_slice(&length.to_be_bytes());
     report.extend_from_slice(message.as_bytes());
-    report.extend_from_slice(ended.reply.as_deref().unwrap_or_default());
+    report.extend_from_slice(result.reply.as_deref().unwrap_or_default());
     report
 }
 
@@ -182,7 +182,7 @@ fn decode(report: &[u8]) -> Option<JobResult> {
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     let (message, reply) = rest.split_at_checked(length)?;
     let message = String::from_utf8_lossy(message).into_owned();
-    let result = match how & !REPLY {
+    let outcome = match how & !REPLY {
         DONE => Ok(Ok(())),
         FAILED => Ok(Err(io::Error::other(message))),
         PANICKED => Err(Box::new(message) as _),
@@ -190,7 +190,7 @@ fn decode(report: &[u8]) -> Option<JobResult> {
         _ => return None,
     };
     let reply = (how & REPLY != 0).then(|| reply.to_vec());
-    Some(JobResult { result, reply, crashed: false, silent_since })
+    Some(JobResult { outcome, reply, crashed: false, silent_since })
 }
 
 #[cfg(test)]
@@ -200,46 +200,46 @@ mod tests {
     #[test]
     fn a_report_says_what_became_of_the_work() {
         let reply = Some(b"answer".to_vec());
-        let ended = decode(&encode(&JobResult {
-            result: Ok(Ok(())),
+        let result = decode(&encode(&JobResult {
+            outcome: Ok(Ok(())),
             reply: reply.clone(),
             crashed: false,
             silent_since: Some(7),
         }))
         .unwrap();
-        assert!(matches!(ended.result, Ok(Ok(()))));
-        assert_eq!((ended.reply, ended.silent_since), (reply, Some(7)));
+        assert!(matches!(result.outcome, Ok(Ok(()))));
+        assert_eq!((result.reply, result.silent_since), (reply, Some(7)));
         let failed = JobResult {
-            result: Ok(Err(io::Error::other("broke"))),
+            outcome: Ok(Err(io::Error::other("broke"))),
             reply: None,
             crashed: false,
             silent_since: None,
         };
-        let ended = decode(&encode(&failed)).unwrap();
-        assert_eq!(ended.result.unwrap().unwrap_err().to_string(), "broke");
-        assert_eq!((ended.reply, ended.silent_since), (None, None));
+        let result = decode(&encode(&failed)).unwrap();
+        assert_eq!(result.outcome.unwrap().unwrap_err().to_string(), "broke");
+        assert_eq!((result.reply, result.silent_since), (None, None));
         let panicked = JobResult {
-            result: Err(Box::new("fell")),
+            outcome: Err(Box::new("fell")),
             reply: Some(Vec::new()),
             crashed: false,
             silent_since: None,
         };
-        let ended = decode(&encode(&panicked)).unwrap();
-        assert_eq!(panic_message(&*ended.result.unwrap_err()), "fell");
-        assert_eq!(ended.reply, Some(Vec::new()));
+        let result = decode(&encode(&panicked)).unwrap();
+        assert_eq!(panic_message(&*result.outcome.unwrap_err()), "fell");
+        assert_eq!(result.reply, Some(Vec::new()));
         let exit = JobResult {
-            result: Ok(Err(Exit.into())),
+            outcome: Ok(Err(Exit.into())),
             reply: None,
             crashed: false,
             silent_since: None,
         };
-        assert!(Exit::is_exit(&decode(&encode(&exit)).unwrap().result.unwrap().unwrap_err()));
+        assert!(Exit::is_exit(&decode(&encode(&exit)).unwrap().outcome.unwrap().unwrap_err()));
     }
 
     #[test]
     fn a_report_that_was_cut_short_is_none() {
         let failed = JobResult {
-            result: Ok(Err(io::Error::other("broke"))),
+            outcome: Ok(Err(io::Error::other("broke"))),
             reply: None,
             crashed: false,
             silent_since: None,

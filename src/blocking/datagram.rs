@@ -19,13 +19,13 @@ pub(super) struct BlockingDatagrams<S, F> {
     workers: Workers,
     factory: F,
     waiting: VecDeque<PendingPacket<S>>,
-    away: Vec<InFlight>,
+    in_flight: Vec<InFlight>,
     paused: bool,
 }
 
 /// A datagram that somebody is at.
 struct InFlight {
-    away: PendingJob,
+    pending: PendingJob,
     peer: Addr,
     /// Where it was sent to, and its answer comes from.
     destination: Option<Addr>,
@@ -46,25 +46,27 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
             workers,
             factory,
             waiting: VecDeque::new(),
-            away: Vec::new(),
+            in_flight: Vec::new(),
             paused: false,
         }
     }
 
     /// Begins as many as there are places for.
     fn start(&mut self, cx: &mut Context<'_, S>) {
-        while let Some(letter) = self.waiting.pop_front() {
-            let crew = self.workers.crew.clone();
-            let Some(place) = crew.places.take() else {
-                self.waiting.push_front(letter);
-                crew.places.wait(cx.id);
+        while let Some(packet) = self.waiting.pop_front() {
+            let executor = self.workers.executor.clone();
+            let Some(permit) = executor.limit.try_acquire() else {
+                self.waiting.push_front(packet);
+                executor.limit.wait(cx.id);
                 self.paused = true;
                 return cx.pause();
             };
-            let (peer, destination) = (letter.peer.clone(), letter.destination.clone());
-            let work = self.work(letter);
-            match crew.start(cx, place, work) {
-                Ok(away) => self.away.push(InFlight { away, peer, destination, owed: true }),
+            let (peer, destination) = (packet.peer.clone(), packet.destination.clone());
+            let job = self.job(packet);
+            match executor.start(cx, permit, job) {
+                Ok(pending) => {
+                    self.in_flight.push(InFlight { pending, peer, destination, owed: true })
+                }
                 Err(error) => {
                     cx.io.track_reply(cx.id, false);
                     self.failed(cx, &peer, &error, true);
@@ -76,43 +78,43 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
         }
     }
 
-    fn work(&self, letter: PendingPacket<S>) -> BlockingJob<S> {
-        let PendingPacket { mut handler, packet, peer, destination } = letter;
+    fn job(&self, packet: PendingPacket<S>) -> BlockingJob<S> {
+        let PendingPacket { mut handler, packet, peer, destination } = packet;
         let hook = self.workers.handle_error.clone();
-        Box::new(move |reach| {
-            let mut request = Request::packet(packet, peer.clone(), destination, reach);
-            let result = serve(&mut *handler, &mut request);
-            super::report(hook.as_deref(), &peer, &result);
-            JobResult { result, reply: request.into_reply(), crashed: false, silent_since: None }
+        Box::new(move |access| {
+            let mut request = Request::packet(packet, peer.clone(), destination, access);
+            let outcome = serve(&mut *handler, &mut request);
+            super::report(hook.as_deref(), &peer, &outcome);
+            JobResult { outcome, reply: request.into_reply(), crashed: false, silent_since: None }
         })
     }
 
     /// Answers those that have ended.
-    fn conclude(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+    fn complete(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         let mut exit = Ok(());
         let mut nth = 0;
-        while let Some(InFlight { away, .. }) = self.away.get_mut(nth) {
-            let is_here = matches!(away, PendingJob::Done(_));
-            let Some(ended) = away.take(cx) else {
+        while let Some(InFlight { pending, .. }) = self.in_flight.get_mut(nth) {
+            let is_inline = matches!(pending, PendingJob::Done(_));
+            let Some(result) = pending.take(cx) else {
                 nth += 1;
                 continue;
             };
-            let InFlight { peer, destination, owed, .. } = self.away.swap_remove(nth);
-            if let Some(reply) = ended.reply {
+            let InFlight { peer, destination, owed, .. } = self.in_flight.swap_remove(nth);
+            if let Some(reply) = result.reply {
                 let from = destination.as_ref().and_then(Addr::ip).copied();
                 cx.io.send_answer(cx.id, &reply, from, &peer);
             }
             if owed {
                 cx.io.track_reply(cx.id, false);
             }
-            match ended.result {
+            match result.outcome {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) if Exit::is_exit(&error) => {
-                    if is_here {
+                    if is_inline {
                         exit = Err(error);
                     }
                 }
-                Ok(Err(error)) => self.failed(cx, &peer, &error, ended.crashed),
+                Ok(Err(error)) => self.failed(cx, &peer, &error, result.crashed),
                 Err(panic) => {
                     let what = format!("it panicked: {}", panic_message(&*panic));
                     self.failed(cx, &peer, &io::Error::other(what), false);
@@ -122,11 +124,11 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
         exit
     }
 
-    /// `untold`: the hook of the user could not be told.
-    fn failed(&self, cx: &mut Context<'_, S>, peer: &Addr, error: &io::Error, untold: bool) {
+    /// `unreported`: the hook of the user could not be told.
+    fn failed(&self, cx: &mut Context<'_, S>, peer: &Addr, error: &io::Error, unreported: bool) {
         cx.io.stats.packets_failed += 1;
-        if untold || self.workers.handle_error.is_none() {
-            self.workers.crew.warn(cx.io, peer, error);
+        if unreported || self.workers.handle_error.is_none() {
+            self.workers.executor.warn(cx.io, peer, error);
         }
     }
 }
@@ -143,19 +145,20 @@ where
         self.waiting.push_back(PendingPacket { handler, packet, peer, destination });
         cx.io.track_reply(cx.id, true);
         self.start(cx);
-        self.conclude(cx)
+        self.complete(cx)
     }
 
     fn timeout(&mut self, cx: &mut Context<'_, S>, _timer: TimerId) -> io::Result<()> {
-        let exit = self.conclude(cx);
+        let exit = self.complete(cx);
         self.start(cx);
-        exit.and(self.conclude(cx))
+        exit.and(self.complete(cx))
     }
     /// Nobody waits for those who are detached. What they answer is sent if the server runs then.
     fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
-        let detached =
-            |sent: &&mut InFlight| self.workers.detach && sent.owed && sent.away.is_thread();
-        for sent in self.away.iter_mut().filter(detached) {
+        let detached = |sent: &&mut InFlight| {
+            self.workers.daemon_threads && sent.owed && sent.pending.is_thread()
+        };
+        for sent in self.in_flight.iter_mut().filter(detached) {
             sent.owed = false;
             cx.io.track_reply(cx.id, false);
         }
@@ -194,7 +197,7 @@ mod tests {
     #[test]
     fn a_datagram_that_nobody_could_begin_with_is_owed_no_more() {
         let mut workers = Workers::threads(1);
-        workers.crew = Rc::new(Executor::that_fails());
+        workers.executor = Rc::new(Executor::that_fails());
         let (mut server, id, client) = server(workers);
         client.send(b"hello").unwrap();
         while server.io().stats().packets_in == 0 {
@@ -215,22 +218,31 @@ mod tests {
     fn all_that_have_ended_are_answered_at_once() {
         for count in 1..=5 {
             let (mut server, id, client) = server(Workers::threads(1));
-            let mut letters = BlockingDatagrams::new(Workers::threads(1), ());
+            let mut datagrams = BlockingDatagrams::new(Workers::threads(1), ());
             let peer = Addr::Ip(client.local_addr().unwrap());
             for nth in 0..count {
-                let ended = JobResult {
-                    result: Ok(Ok(())),
+                let result = JobResult {
+                    outcome: Ok(Ok(())),
                     reply: Some(vec![nth]),
                     crashed: false,
                     silent_since: None,
                 };
-                let (away, peer) = (PendingJob::Done(ended), peer.clone());
-                letters.away.push(InFlight { away, peer, destination: None, owed: false });
+                let (pending, peer) = (PendingJob::Done(result), peer.clone());
+                datagrams.in_flight.push(InFlight {
+                    pending,
+                    peer,
+                    destination: None,
+                    owed: false,
+                });
             }
             let Dispatcher { shared, io, registrar, .. } = server.dispatcher();
             let mut cx = Context { id, shared, io, registrar, reason: None, sender: None };
-            letters.conclude(&mut cx).unwrap();
-            assert!(letters.away.is_empty(), "{} of {count} wait", letters.away.len());
+            datagrams.complete(&mut cx).unwrap();
+            assert!(
+                datagrams.in_flight.is_empty(),
+                "{} of {count} wait",
+                datagrams.in_flight.len()
+            );
             assert_eq!(server.io().queued_packets(id), usize::from(count));
         }
     }

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! accept ─▶ a place is free? ─▶ verify, factory, setup     reactor/accept.rs, blocking/stream.rs
-//!                                 │ Io::detach              io/detach.rs: out of the poll, made to block
+//!                                 │ Io::detach                      io/detach.rs: out of the poll, made to block
 //!                                 ▼
 //!               loop, thread or process: setup, handle, finish on a Request
 //!                                 │ a command, or the end of a pipe
@@ -87,8 +87,8 @@ use crate::io::thread_pool::ThreadPool;
 
 /// Those who serve one [`Workers`](super::Workers) and its clones.
 pub(super) struct Executor {
-    place: ExecutorKind,
-    pub(super) places: Arc<WorkerLimit>,
+    kind: ExecutorKind,
+    pub(super) limit: Arc<WorkerLimit>,
     workers: ThreadPool,
     warnings: RefCell<LogThrottle>,
     #[cfg(all(unix, feature = "processes"))]
@@ -108,7 +108,7 @@ pub(super) type BlockingJob<S> = Box<dyn FnOnce(SharedAccess<'_, S>) -> JobResul
 
 /// What came of it.
 pub(super) struct JobResult {
-    pub(super) result: thread::Result<io::Result<()>>,
+    pub(super) outcome: thread::Result<io::Result<()>>,
     /// The answer to a datagram.
     pub(super) reply: Option<Vec<u8>>,
     /// Its process ended before it could tell the hook of the user anything.
@@ -119,12 +119,12 @@ pub(super) struct JobResult {
 }
 
 impl Executor {
-    pub(super) fn new(place: ExecutorKind, most: usize) -> Executor {
+    pub(super) fn new(kind: ExecutorKind, max: usize) -> Executor {
         Executor {
-            place,
-            places: Arc::new(WorkerLimit::new(most)),
+            kind,
+            limit: Arc::new(WorkerLimit::new(max)),
             // The places are the bound.
-            workers: ThreadPool::new(most, usize::MAX),
+            workers: ThreadPool::new(max, usize::MAX),
             warnings: RefCell::default(),
             #[cfg(all(unix, feature = "processes"))]
             child: RefCell::default(),
@@ -139,7 +139,7 @@ impl Executor {
 
     /// How [`Workers`](super::Workers) calls it.
     pub(super) fn name(&self) -> &'static str {
-        match self.place {
+        match self.kind {
             ExecutorKind::Loop => "inline",
             ExecutorKind::Threads => "threads",
             #[cfg(all(unix, feature = "processes"))]
@@ -148,10 +148,10 @@ impl Executor {
     }
 
     /// Whether a shutdown ends their reads. In the loop it cannot begin while they run.
-    pub(super) fn ends_reads_at_stop(&self, detach: bool) -> bool {
-        match self.place {
+    pub(super) fn ends_reads_at_stop(&self, daemon_threads: bool) -> bool {
+        match self.kind {
             ExecutorKind::Loop => false,
-            ExecutorKind::Threads => !detach,
+            ExecutorKind::Threads => !daemon_threads,
             #[cfg(all(unix, feature = "processes"))]
             ExecutorKind::Processes => true,
         }
@@ -163,7 +163,7 @@ impl Executor {
         expect(clippy::unnecessary_wraps, reason = "only processes may not run")
     )]
     pub(super) fn check(&self) -> io::Result<()> {
-        match self.place {
+        match self.kind {
             ExecutorKind::Loop | ExecutorKind::Threads => Ok(()),
             #[cfg(all(unix, feature = "processes"))]
             ExecutorKind::Processes => crate::blocking::fork::check_threads(),
@@ -174,15 +174,15 @@ impl Executor {
     pub(super) fn start<S: 'static>(
         &self,
         cx: &mut Context<'_, S>,
-        place: WorkerPermit,
-        work: BlockingJob<S>,
+        permit: WorkerPermit,
+        job: BlockingJob<S>,
     ) -> io::Result<PendingJob> {
-        match self.place {
-            ExecutorKind::Loop => Ok(PendingJob::Done(work(SharedAccess::Here(cx.shared)))),
-            ExecutorKind::Threads => self.start_thread(cx, place, work),
+        match self.kind {
+            ExecutorKind::Loop => Ok(PendingJob::Done(job(SharedAccess::Local(cx.shared)))),
+            ExecutorKind::Threads => self.start_thread(cx, permit, job),
             #[cfg(all(unix, feature = "processes"))]
             ExecutorKind::Processes => {
-                ChildJob::fork(cx, place, work, &self.child.borrow()).map(PendingJob::Process)
+                ChildJob::fork(cx, permit, job, &self.child.borrow()).map(PendingJob::Process)
             }
         }
     }
@@ -190,21 +190,21 @@ impl Executor {
     fn start_thread<S: 'static>(
         &self,
         cx: &Context<'_, S>,
-        place: WorkerPermit,
-        work: BlockingJob<S>,
+        permit: WorkerPermit,
+        job: BlockingJob<S>,
     ) -> io::Result<PendingJob> {
-        let slot = Arc::new(ResultCell::default());
-        let (result, owner) = (Arc::clone(&slot), cx.id);
-        let (places, mailbox) = (Arc::clone(&self.places), Arc::clone(&cx.registrar.mailbox));
+        let cell = Arc::new(ResultCell::default());
+        let (returned, owner) = (Arc::clone(&cell), cx.id);
+        let (limit, mailbox) = (Arc::clone(&self.limit), Arc::clone(&cx.registrar.mailbox));
         self.workers.run(move || {
-            result.put(work(SharedAccess::There(Arc::clone(&mailbox))));
-            drop(place);
+            returned.put(job(SharedAccess::Remote(Arc::clone(&mailbox))));
+            drop(permit);
             mailbox.post_unbounded(Box::new(move |_, io| {
-                places.wake(io);
+                limit.wake(io);
                 notify_handler(io, owner);
             }));
         })?;
-        Ok(PendingJob::Thread(slot))
+        Ok(PendingJob::Thread(cell))
     }
 
     /// Logs the failure of a handler, as long as there are few. Bytes of the peer are not in it,
@@ -218,48 +218,45 @@ impl Executor {
 
 impl fmt::Debug for Executor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Executor { place, places, .. } = self;
-        f.debug_struct("Executor")
-            .field("place", place)
-            .field("places", places)
-            .finish_non_exhaustive()
+        let Executor { kind, limit, .. } = self;
+        f.debug_struct("Executor").field("kind", kind).field("limit", limit).finish_non_exhaustive()
     }
 }
 
 /// How many may be busy at once, and how many are.
 #[derive(Debug)]
 pub(super) struct WorkerLimit {
-    most: usize,
-    taken: AtomicUsize,
+    max: usize,
+    in_use: AtomicUsize,
     /// Datagram sockets with work for which there was no place.
     waiting: Mutex<Vec<SocketId>>,
 }
 
 impl WorkerLimit {
-    fn new(most: usize) -> WorkerLimit {
-        WorkerLimit { most, taken: AtomicUsize::new(0), waiting: Mutex::default() }
+    fn new(max: usize) -> WorkerLimit {
+        WorkerLimit { max, in_use: AtomicUsize::new(0), waiting: Mutex::default() }
     }
 
-    pub(super) fn most(&self) -> usize {
-        self.most
+    pub(super) fn max(&self) -> usize {
+        self.max
     }
 
-    pub(super) fn taken(&self) -> usize {
-        self.taken.load(Ordering::Acquire)
+    pub(super) fn in_use(&self) -> usize {
+        self.in_use.load(Ordering::Acquire)
     }
 
-    pub(super) fn has_room(&self) -> bool {
-        self.taken() < self.most
+    pub(super) fn has_free(&self) -> bool {
+        self.in_use() < self.max
     }
 
     /// A place, if one is free. Only the loop takes them, so between a look and the taking they
     /// only become more.
-    pub(super) fn take(self: &Arc<WorkerLimit>) -> Option<WorkerPermit> {
-        self.has_room().then(|| self.take_one())
+    pub(super) fn try_acquire(self: &Arc<WorkerLimit>) -> Option<WorkerPermit> {
+        self.has_free().then(|| self.acquire())
     }
 
-    pub(super) fn take_one(self: &Arc<WorkerLimit>) -> WorkerPermit {
-        self.taken.fetch_add(1, Ordering::AcqRel);
+    pub(super) fn acquire(self: &Arc<WorkerLimit>) -> WorkerPermit {
+        self.in_use.fetch_add(1, Ordering::AcqRel);
         WorkerPermit(Arc::clone(self))
     }
 
@@ -288,14 +285,14 @@ pub(super) struct WorkerPermit(Arc<WorkerLimit>);
 
 impl WorkerPermit {
     #[cfg(all(unix, feature = "processes"))]
-    pub(super) fn places(&self) -> Arc<WorkerLimit> {
+    pub(super) fn limit(&self) -> Arc<WorkerLimit> {
         Arc::clone(&self.0)
     }
 }
 
 impl Drop for WorkerPermit {
     fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::AcqRel);
+        self.0.in_use.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -324,15 +321,15 @@ impl PendingJob {
     )]
     pub(super) fn take<S>(&mut self, cx: &mut Context<'_, S>) -> Option<JobResult> {
         match std::mem::replace(self, PendingJob::Taken) {
-            PendingJob::Done(ended) => return Some(ended),
-            PendingJob::Thread(slot) => match slot.take() {
-                None => *self = PendingJob::Thread(slot),
-                ended => return ended,
+            PendingJob::Done(result) => return Some(result),
+            PendingJob::Thread(cell) => match cell.take() {
+                None => *self = PendingJob::Thread(cell),
+                result => return result,
             },
             #[cfg(all(unix, feature = "processes"))]
-            PendingJob::Process(mut watched) => match watched.take(cx) {
-                None => *self = PendingJob::Process(watched),
-                ended => return ended,
+            PendingJob::Process(mut child) => match child.take(cx) {
+                None => *self = PendingJob::Process(child),
+                result => return result,
             },
             PendingJob::Taken => {}
         }
@@ -349,8 +346,8 @@ impl PendingJob {
 pub(super) struct ResultCell(Mutex<Option<JobResult>>);
 
 impl ResultCell {
-    fn put(&self, ended: JobResult) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+    fn put(&self, result: JobResult) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
     }
 
     fn take(&self) -> Option<JobResult> {

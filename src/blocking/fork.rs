@@ -94,14 +94,14 @@ impl ReportPipe {
             let signals = handled_signals().filter(|signal| !self.mask.contains(*signal));
             let signals: SigSet = signals.collect();
             mask.extend(&signals);
-            act_by_default(signals);
+            apply_default_actions(signals);
         }
         let _ = mask.thread_set_mask();
     }
 
     /// Says what came of it and ends this process at once: nothing of what it has a copy of is
     /// cleaned up or written here.
-    pub(crate) fn leave(mut self, report: &[u8], success: bool) -> ! {
+    pub(crate) fn report_and_exit(mut self, report: &[u8], success: bool) -> ! {
         // A parent that is gone is told nothing.
         let _ = self.pipe.write_all(report);
         signal_hook::low_level::exit(i32::from(!success))
@@ -144,14 +144,14 @@ const OF_TERMINALS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQU
 
 /// Has a thread do with `signals`, which must be blocked, what they do by default. Where none can be
 /// had they stay blocked; nothing blocks SIGKILL.
-fn act_by_default(signals: SigSet) {
+fn apply_default_actions(signals: SigSet) {
     if signals.iter().next().is_none() {
         return;
     }
     let act = move || {
         while let Ok(signal) = signals.wait() {
             if !OF_TERMINALS.contains(&signal) {
-                act_once_by_default(signal);
+                apply_default_action(signal);
             }
         }
     };
@@ -161,7 +161,7 @@ fn act_by_default(signals: SigSet) {
 const SMALL_STACK: usize = 64 << 10;
 
 /// For most of them that ends this process, by that signal.
-fn act_once_by_default(signal: Signal) {
+fn apply_default_action(signal: Signal) {
     let number = signal as i32;
     if signal_hook::low_level::emulate_default_handler(number).is_err() {
         // One that is not known there; POSIX and signal(7) have all the others end a process.
@@ -220,23 +220,23 @@ pub(crate) fn describe(status: WaitStatus) -> Option<String> {
 pub(crate) struct ChildReport {
     pub(crate) bytes: Vec<u8>,
     /// Nothing more will come.
-    pub(crate) ended: bool,
+    pub(crate) is_complete: bool,
 }
 
 impl ChildReport {
-    /// Takes what there is, but never more than `most` bytes in all.
-    pub(crate) fn take_in(&mut self, receiver: &mut pipe::Receiver, most: usize) {
+    /// Takes what there is, but never more than `max` bytes in all.
+    pub(crate) fn read_from(&mut self, receiver: &mut pipe::Receiver, max: usize) {
         let mut buffer = [0; 16 << 10];
-        while !self.ended {
+        while !self.is_complete {
             match receiver.read(&mut buffer) {
-                Ok(0) => self.ended = true,
+                Ok(0) => self.is_complete = true,
                 Ok(n) => {
                     self.bytes.extend_from_slice(buffer.get(..n).unwrap_or_default());
-                    self.ended = self.bytes.len() > most;
+                    self.is_complete = self.bytes.len() > max;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.ended = true,
+                Err(_) => self.is_complete = true,
             }
         }
     }

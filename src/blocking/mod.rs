@@ -136,7 +136,7 @@ impl<S: 'static> Server<S> {
         workers.check()?;
         let id = self
             .listen_with(addr, Box::new(BlockingFactory { workers: workers.clone(), factory }))?;
-        if workers.crew.ends_reads_at_stop(workers.detach) {
+        if workers.executor.ends_reads_at_stop(workers.daemon_threads) {
             // Now, because there may be no descriptors left when the first client comes.
             let opened = self.io_mut().stop_token();
             opened.map_err(|error| {
@@ -189,7 +189,7 @@ fn serve<S>(
 /// Tells the hook of the user, if there is something to tell.
 fn report(hook: Option<&ErrorHook>, peer: &Addr, result: &thread::Result<io::Result<()>>) {
     let Some(hook) = hook else { return };
-    let told = catch_panic(|| {
+    let reported = catch_panic(|| {
         match result {
             Ok(Ok(())) => {}
             Ok(Err(error)) if Exit::is_exit(error) => {}
@@ -199,5 +199,5 @@ fn report(hook: Option<&ErrorHook>, peer: &Addr, result: &thread::Result<io::Res
         Ok(())
     });
     // A panic of the hook was printed, as any other is.
-    drop(told);
+    drop(reported);
 }

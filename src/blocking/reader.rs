@@ -16,9 +16,9 @@ pub(super) enum ReadSource {
 pub(super) struct Reader {
     source: ReadSource,
     /// The beginning of a piece that is not whole.
-    held: Unconsumed,
+    unconsumed: Unconsumed,
     /// So many bytes were given out last, where they lie; they go with the next call.
-    given: usize,
+    returned: usize,
     /// The most that one call brings which has no limit of its own.
     limit: usize,
 }
@@ -27,30 +27,30 @@ pub(super) struct Reader {
 enum PieceFound<T> {
     Whole(T),
     /// The peer has ended, and nothing was left.
-    End,
+    Eof,
     /// The peer has ended in the middle of it.
-    Cut,
+    Partial,
 }
 
 /// What comes in at once, at most; also the room that what is collected may have above its limit.
 const ONE_READ: usize = 8 << 10;
 
 impl Reader {
-    pub(super) fn of_stream(wire: BlockingSocket, limit: usize) -> Reader {
-        let source = ReadSource::Stream(BufReader::with_capacity(ONE_READ, wire));
-        Reader { source, held: Unconsumed::default(), given: 0, limit }
+    pub(super) fn of_stream(socket: BlockingSocket, limit: usize) -> Reader {
+        let source = ReadSource::Stream(BufReader::with_capacity(ONE_READ, socket));
+        Reader { source, unconsumed: Unconsumed::default(), returned: 0, limit }
     }
 
     pub(super) fn of_packet(packet: Vec<u8>) -> Reader {
         let source = ReadSource::Packet(Cursor::new(packet));
-        Reader { source, held: Unconsumed::default(), given: 0, limit: usize::MAX }
+        Reader { source, unconsumed: Unconsumed::default(), returned: 0, limit: usize::MAX }
     }
 
     pub(super) fn source(&self) -> &ReadSource {
         &self.source
     }
 
-    pub(super) fn wire(&mut self) -> Option<&mut BlockingSocket> {
+    pub(super) fn socket_mut(&mut self) -> Option<&mut BlockingSocket> {
         match &mut self.source {
             ReadSource::Stream(reader) => Some(reader.get_mut()),
             ReadSource::Packet(_) => None,
@@ -61,11 +61,11 @@ impl Reader {
 
     pub(super) fn line(&mut self, max: usize) -> io::Result<Option<&[u8]>> {
         match self.find(max, |input| Ok(input.take_line(max)?.map(<[u8]>::len)))? {
-            PieceFound::Whole(len) => Ok(self.given().get(..len)),
-            PieceFound::End => Ok(None),
-            PieceFound::Cut => {
-                self.given = self.held.len();
-                Ok(Some(self.given()))
+            PieceFound::Whole(len) => Ok(self.returned().get(..len)),
+            PieceFound::Eof => Ok(None),
+            PieceFound::Partial => {
+                self.returned = self.unconsumed.len();
+                Ok(Some(self.returned()))
             }
         }
     }
@@ -73,7 +73,7 @@ impl Reader {
     pub(super) fn delimited(&mut self, separator: &[u8], max: usize) -> io::Result<Option<&[u8]>> {
         let found =
             self.find(max, |input| Ok(input.take_delimited(separator, max)?.map(<[u8]>::len)));
-        Ok(whole(found?)?.and_then(|len| self.given().get(..len)))
+        Ok(complete(found?)?.and_then(|len| self.returned().get(..len)))
     }
 
     pub(super) fn frame(
@@ -84,8 +84,8 @@ impl Reader {
         let found = self.find(max, |input| {
             Ok(input.take_frame_with(field, max)?.map(|frame| frame.head.len()))
         });
-        let Some(head) = whole(found?)? else { return Ok(None) };
-        let frame = self.given().split_at_checked(head);
+        let Some(head) = complete(found?)? else { return Ok(None) };
+        let frame = self.returned().split_at_checked(head);
         Ok(frame.map(|(head, body)| Frame { head, body }))
     }
 
@@ -98,7 +98,7 @@ impl Reader {
         let found = self.find(max, |input| {
             Ok(if input.require(n, max)? { input.take(n).map(<[u8]>::len) } else { None })
         });
-        Ok(whole(found?)?.and_then(|len| self.given().get(..len)))
+        Ok(complete(found?)?.and_then(|len| self.returned().get(..len)))
     }
 
     /// Reads until `take` finds something whole. It lies in front of what comes next then, and goes
@@ -108,31 +108,31 @@ impl Reader {
         max: usize,
         take: impl Fn(&mut Input<'_>) -> io::Result<Option<T>>,
     ) -> io::Result<PieceFound<T>> {
-        self.forget_given();
+        self.consume_returned();
         loop {
-            if self.held.is_empty() {
+            if self.unconsumed.is_empty() {
                 let piece = self.source.fill_buf()?;
                 if piece.is_empty() {
-                    return Ok(PieceFound::End);
+                    return Ok(PieceFound::Eof);
                 }
                 let (all, mut input) = (piece.len(), Input::new(piece));
                 if let Some(found) = take(&mut input)? {
-                    self.given = all - input.len();
+                    self.returned = all - input.len();
                     return Ok(PieceFound::Whole(found));
                 }
-                self.held.store(&input, 0);
+                self.unconsumed.store(&input, 0);
                 self.source.consume(all);
             } else {
-                let mut input = self.held.input();
+                let mut input = self.unconsumed.input();
                 let all = input.len();
                 if let Some(found) = take(&mut input)? {
-                    self.given = all - input.len();
+                    self.returned = all - input.len();
                     return Ok(PieceFound::Whole(found));
                 }
                 let left = input.remainder();
-                self.held.store_remainder(left, 0);
+                self.unconsumed.store_remainder(left, 0);
                 if !self.collect(max)? {
-                    return Ok(PieceFound::Cut);
+                    return Ok(PieceFound::Partial);
                 }
             }
         }
@@ -142,34 +142,37 @@ impl Reader {
     fn collect(&mut self, max: usize) -> io::Result<bool> {
         let piece = self.source.fill_buf()?;
         let n = piece.len();
-        self.held.reserve(n, max.saturating_add(ONE_READ));
-        self.held.append(piece);
+        self.unconsumed.reserve(n, max.saturating_add(ONE_READ));
+        self.unconsumed.append(piece);
         self.source.consume(n);
         Ok(n > 0)
     }
 
     /// What was found, where it lies.
-    fn given(&self) -> &[u8] {
-        let there =
-            if self.held.is_empty() { self.source.buffer() } else { self.held.input().peek() };
-        there.get(..self.given).unwrap_or_default()
+    fn returned(&self) -> &[u8] {
+        let there = if self.unconsumed.is_empty() {
+            self.source.buffer()
+        } else {
+            self.unconsumed.input().peek()
+        };
+        there.get(..self.returned).unwrap_or_default()
     }
 
-    fn forget_given(&mut self) {
-        let given = std::mem::take(&mut self.given);
-        if given > 0 {
-            self.pass(given);
+    fn consume_returned(&mut self) {
+        let returned = std::mem::take(&mut self.returned);
+        if returned > 0 {
+            self.skip(returned);
         }
     }
 
-    fn pass(&mut self, n: usize) {
-        if self.held.is_empty() {
+    fn skip(&mut self, n: usize) {
+        if self.unconsumed.is_empty() {
             return self.source.consume(n);
         }
-        let mut input = self.held.input();
+        let mut input = self.unconsumed.input();
         input.take(n.min(input.len()));
         let left = input.remainder();
-        self.held.store_remainder(left, 0);
+        self.unconsumed.store_remainder(left, 0);
     }
 
     // Bytes as they come, with the limit of the server where a call has none of its own.
@@ -189,7 +192,7 @@ impl Reader {
                 None => piece.len(),
             };
             if n > limit - gathered {
-                return Err(too_much(limit));
+                return Err(over_limit(limit));
             }
             let piece = piece.get(..n).unwrap_or_default();
             into.extend_from_slice(piece);
@@ -217,12 +220,12 @@ impl Reader {
 
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.forget_given();
-        if self.held.is_empty() {
+        self.consume_returned();
+        if self.unconsumed.is_empty() {
             return self.source.read(buffer);
         }
-        let n = self.held.input().peek().read(buffer)?;
-        self.pass(n);
+        let n = self.unconsumed.input().peek().read(buffer)?;
+        self.skip(n);
         Ok(n)
     }
 
@@ -237,13 +240,17 @@ impl Read for Reader {
 
 impl BufRead for Reader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.forget_given();
-        if self.held.is_empty() { self.source.fill_buf() } else { Ok(self.held.input().peek()) }
+        self.consume_returned();
+        if self.unconsumed.is_empty() {
+            self.source.fill_buf()
+        } else {
+            Ok(self.unconsumed.input().peek())
+        }
     }
 
     fn consume(&mut self, n: usize) {
-        self.forget_given();
-        self.pass(n);
+        self.consume_returned();
+        self.skip(n);
     }
 
     fn read_until(&mut self, byte: u8, into: &mut Vec<u8>) -> io::Result<usize> {
@@ -294,18 +301,18 @@ impl BufRead for ReadSource {
 }
 
 /// Half a frame is none.
-fn whole<T>(found: PieceFound<T>) -> io::Result<Option<T>> {
+fn complete<T>(found: PieceFound<T>) -> io::Result<Option<T>> {
     match found {
         PieceFound::Whole(found) => Ok(Some(found)),
-        PieceFound::End => Ok(None),
-        PieceFound::Cut => {
+        PieceFound::Eof => Ok(None),
+        PieceFound::Partial => {
             let what = "the peer has ended in the middle of a piece or a frame";
             Err(io::Error::new(io::ErrorKind::UnexpectedEof, what))
         }
     }
 }
 
-fn too_much(limit: usize) -> io::Error {
+fn over_limit(limit: usize) -> io::Error {
     let what = format!(
         "more than {limit} bytes would have to be kept for one read (Options::input_limit): take \
          lines and frames with a limit of their own (Request::take_line, Request::take_frame_with), or read \

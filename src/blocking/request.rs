@@ -59,19 +59,19 @@ pub struct Request<'a, S = ()> {
 /// The way to what all handlers share.
 pub(super) enum SharedAccess<'a, S> {
     /// It lies in this thread: the handler runs in the loop, or in a process with a copy of its own.
-    Here(&'a mut S),
-    There(Arc<Mailbox<Command<S>>>),
+    Local(&'a mut S),
+    Remote(Arc<Mailbox<Command<S>>>),
 }
 
 impl<'a, S> Request<'a, S> {
     /// `limit`: what one read may bring that has no limit of its own.
     pub(super) fn stream(
-        wire: BlockingSocket,
+        socket: BlockingSocket,
         limit: usize,
         client_address: Addr,
         server: SharedAccess<'a, S>,
     ) -> Request<'a, S> {
-        let reader = Reader::of_stream(wire, limit);
+        let reader = Reader::of_stream(socket, limit);
         Request { reader, reply: None, client_address, server_address: None, server }
     }
 
@@ -278,7 +278,7 @@ impl<'a, S> Request<'a, S> {
             let what = "Request::set_timeout must be longer than nothing";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
-        self.reader.wire().map_or(Ok(()), |wire| wire.set_timeout(timeout))
+        self.reader.socket_mut().map_or(Ok(()), |socket| socket.set_timeout(timeout))
     }
 
     /// Until when all later reads and writes have to be done, together
@@ -306,7 +306,7 @@ impl<'a, S> Request<'a, S> {
     /// # Errors
     /// What the system says.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        self.reader.wire().map_or(Ok(()), |wire| wire.set_deadline(deadline))
+        self.reader.socket_mut().map_or(Ok(()), |socket| socket.set_deadline(deadline))
     }
 
     /// Until when all has to be done, if there is such a time.
@@ -340,8 +340,8 @@ impl<'a, S> Request<'a, S> {
         S: 'static,
     {
         match &mut self.server {
-            SharedAccess::Here(shared) => Ok(change(shared)),
-            SharedAccess::There(mailbox) => {
+            SharedAccess::Local(shared) => Ok(change(shared)),
+            SharedAccess::Remote(mailbox) => {
                 let (sender, result) = mpsc::sync_channel(1);
                 // There is one such call for each thread at most, so they have a bound already.
                 mailbox.post_unbounded(Box::new(move |shared, _| {
@@ -392,8 +392,8 @@ impl<S> BufRead for Request<'_, S> {
 /// Each write is whole, or an error: it returns the length of what it was given.
 impl<S> Write for Request<'_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(wire) = self.reader.wire() {
-            return wire.write(bytes);
+        if let Some(socket) = self.reader.socket_mut() {
+            return socket.write(bytes);
         }
         self.reply.get_or_insert_default().extend_from_slice(bytes);
         Ok(bytes.len())

@@ -47,7 +47,7 @@ pub(super) struct Stop {
 /// How much is still read at a stop, unless the buffer of the socket is larger. What had come in lies in
 /// that buffer, or in that of a Unix peer, and its exact length cannot be asked without `unsafe`. With
 /// this bound a peer that never stops sending holds up no stop.
-const MOST_AT_STOP: usize = 1 << 20;
+const MAX_READ_AFTER_STOP: usize = 1 << 20;
 
 /// Much less than any socket's buffer, so that a write of it waits at most once: on a Unix socket
 /// each part of the size of its buffer may wait anew.
@@ -63,7 +63,7 @@ impl BlockingSocket {
         stop: Option<Stop>,
     ) -> io::Result<BlockingSocket> {
         let deadline = limits.deadline;
-        let mut wire = BlockingSocket {
+        let mut socket = BlockingSocket {
             socket,
             limits: Limits { timeout: None, deadline },
             stop,
@@ -71,9 +71,9 @@ impl BlockingSocket {
             write_timeout: None,
         };
         if limits.timeout.is_some() {
-            wire.set_timeout(limits.timeout)?;
+            socket.set_timeout(limits.timeout)?;
         }
-        Ok(wire)
+        Ok(socket)
     }
 
     pub(super) fn socket(&self) -> &Socket {
@@ -129,7 +129,7 @@ impl BlockingSocket {
     /// As much as there is room for leaves at once; only a small piece waits for more of it.
     fn write_within(&mut self, mut bytes: &[u8], span: Span) -> io::Result<()> {
         loop {
-            bytes = match retried(|| send_nonblocking(&self.socket, bytes)) {
+            bytes = match retry_interrupted(|| send_nonblocking(&self.socket, bytes)) {
                 Ok(n) => bytes.get(n..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => bytes,
                 Err(error) => return Err(error),
@@ -143,15 +143,15 @@ impl BlockingSocket {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => bytes.get(n..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => bytes,
-                Err(error) => return Err(span.explain(error, "the peer read nothing in time")),
+                Err(error) => return Err(span.map_timeout(error, "the peer read nothing in time")),
             };
         }
     }
 }
 
 impl Stop {
-    pub(super) fn new(token: Arc<StopToken>, lent: Instant) -> Stop {
-        Stop { token, unmoved_since: Some(lent), left: None, silent_since: None }
+    pub(super) fn new(token: Arc<StopToken>, detached_at: Instant) -> Stop {
+        Stop { token, unmoved_since: Some(detached_at), left: None, silent_since: None }
     }
 
     /// Waits for something to read, and says how much of it is.
@@ -163,7 +163,7 @@ impl Stop {
         loop {
             match self.token.wait(socket, longest) {
                 Ok(Waited { input: true, stop: false }) => return Ok(usize::MAX),
-                Ok(Waited { input: true, stop: true }) => return Ok(self.left_of(socket)),
+                Ok(Waited { input: true, stop: true }) => return Ok(self.input_left(socket)),
                 Ok(Waited { input: false, stop: true }) => {
                     self.left = Some(0);
                     self.silent_since = Some(self.unmoved_since.unwrap_or(span.began));
@@ -173,13 +173,13 @@ impl Stop {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            longest = span.left().map_err(|_| span.explain_late(PEER_SILENT))?;
+            longest = span.left().map_err(|_| span.timed_out(PEER_SILENT))?;
         }
     }
 
     /// How much may be there that came in before the stop.
-    fn left_of(&mut self, socket: &Socket) -> usize {
-        let room = || socket.recv_buffer_size().unwrap_or_default().max(MOST_AT_STOP);
+    fn input_left(&mut self, socket: &Socket) -> usize {
+        let room = || socket.recv_buffer_size().unwrap_or_default().max(MAX_READ_AFTER_STOP);
         *self.left.get_or_insert_with(room)
     }
 
@@ -197,7 +197,7 @@ const PEER_SILENT: &str = "the peer sent nothing in time";
 
 impl BlockingSocket {
     /// The system itself waits, which nothing but the end of the socket then ends.
-    fn read_alone(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_without_stop(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let span = Span::begin(self.limits);
         let mut left = span.whole()?;
         loop {
@@ -205,7 +205,7 @@ impl BlockingSocket {
             match (&*self.socket).read(buffer) {
                 // A socket with a timeout is interrupted by every signal that the program handles.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => left = span.left()?,
-                read => return read.map_err(|error| span.explain(error, PEER_SILENT)),
+                read => return read.map_err(|error| span.map_timeout(error, PEER_SILENT)),
             }
         }
     }
@@ -214,17 +214,17 @@ impl BlockingSocket {
 impl Read for BlockingSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(stop) = self.stop.as_mut().filter(|_| StopToken::WAITS) else {
-            return self.read_alone(buffer);
+            return self.read_without_stop(buffer);
         };
         let span = Span::begin(self.limits);
-        let most = stop.wait(&self.socket, span)?.min(buffer.len());
-        if most == 0 {
+        let max = stop.wait(&self.socket, span)?.min(buffer.len());
+        if max == 0 {
             return Ok(0);
         }
-        let piece = buffer.get_mut(..most).unwrap_or_default();
+        let piece = buffer.get_mut(..max).unwrap_or_default();
         // It does not wait, unless somebody else has taken what there was.
-        let read = retried(|| (&*self.socket).read(piece));
-        let n = read.map_err(|error| span.explain(error, PEER_SILENT))?;
+        let read = retry_interrupted(|| (&*self.socket).read(piece));
+        let n = read.map_err(|error| span.map_timeout(error, PEER_SILENT))?;
         stop.note_read(n);
         Ok(n)
     }
@@ -243,7 +243,7 @@ impl Write for BlockingSocket {
         }
         self.limit_write(None)?;
         let what = "the peer read nothing in time";
-        (&*self.socket).write_all(bytes).map_err(|error| span.explain(error, what))?;
+        (&*self.socket).write_all(bytes).map_err(|error| span.map_timeout(error, what))?;
         Ok(bytes.len())
     }
 
@@ -290,7 +290,7 @@ impl Span {
     }
 
     /// Systems call a timeout `WouldBlock`, which a blocking handler could make nothing of.
-    fn explain(self, error: io::Error, what: &str) -> io::Error {
+    fn map_timeout(self, error: io::Error, what: &str) -> io::Error {
         match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if self.is_late() => late(),
             io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, what),
@@ -299,8 +299,8 @@ impl Span {
     }
 
     /// What a wait came to that was ours.
-    fn explain_late(self, what: &str) -> io::Error {
-        self.explain(io::ErrorKind::WouldBlock.into(), what)
+    fn timed_out(self, what: &str) -> io::Error {
+        self.map_timeout(io::ErrorKind::WouldBlock.into(), what)
     }
 
     fn is_late(self) -> bool {
@@ -313,7 +313,7 @@ fn late() -> io::Error {
 }
 
 /// A signal that the program handles is no reason to stop.
-fn retried(mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+fn retry_interrupted(mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match act() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -31,13 +31,13 @@ where
 {
     fn make(&mut self, peer: &Addr) -> Box<dyn handler::Handler<S>> {
         let handler = Box::new((self.factory)(peer));
-        let place = self.workers.crew.places.take_one();
-        let state = BlockingState::Due(handler, place);
+        let permit = self.workers.executor.limit.acquire();
+        let state = BlockingState::New(handler, permit);
         Box::new(BlockingConnection { workers: self.workers.clone(), peer: peer.clone(), state })
     }
 
     fn has_capacity(&self) -> bool {
-        self.workers.crew.places.has_room()
+        self.workers.executor.limit.has_free()
     }
 }
 
@@ -48,13 +48,13 @@ struct BlockingConnection<S> {
 }
 
 enum BlockingState<S> {
-    Due(Box<Serving<S>>, WorkerPermit),
+    New(Box<Serving<S>>, WorkerPermit),
     Pending(PendingJob),
-    Over,
+    Done,
 }
 
 impl<S: 'static> BlockingConnection<S> {
-    fn work(
+    fn job(
         &self,
         cx: &mut Context<'_, S>,
         mut handler: Box<Serving<S>>,
@@ -64,47 +64,47 @@ impl<S: 'static> BlockingConnection<S> {
         let limits = self.workers.limits(cx.io.options.idle_timeout);
         let (limit, epoch) = (cx.io.options.input_limit, cx.io.epoch);
         let (hook, peer) = (self.workers.handle_error.clone(), self.peer.clone());
-        Ok(Box::new(move |reach| {
+        Ok(Box::new(move |access| {
             let mut silent_since = None;
-            let result = match BlockingSocket::new(socket, limits, stop) {
-                Ok(wire) => {
-                    let mut request = Request::stream(wire, limit, peer.clone(), reach);
-                    let result = serve(&mut *handler, &mut request);
+            let outcome = match BlockingSocket::new(socket, limits, stop) {
+                Ok(socket) => {
+                    let mut request = Request::stream(socket, limit, peer.clone(), access);
+                    let outcome = serve(&mut *handler, &mut request);
                     silent_since = request.silent_since();
-                    result
+                    outcome
                 }
                 Err(error) => Ok(Err(error)),
             };
-            super::report(hook.as_deref(), &peer, &result);
+            super::report(hook.as_deref(), &peer, &outcome);
             let since = |at: Instant| nanoseconds(at.saturating_duration_since(epoch));
             let silent_since = silent_since.map(since);
-            JobResult { result, reply: None, crashed: false, silent_since }
+            JobResult { outcome, reply: None, crashed: false, silent_since }
         }))
     }
 
     /// What ends the reads of its handler at a shutdown; `None` where nothing does.
     fn stop(&self, io: &mut Io) -> io::Result<Option<Stop>> {
-        let ends = self.workers.crew.ends_reads_at_stop(self.workers.detach);
+        let ends = self.workers.executor.ends_reads_at_stop(self.workers.daemon_threads);
         ends.then(|| Ok(Stop::new(io.stop_token()?, io.now()))).transpose()
     }
 
     /// Whether it has ended, and how.
-    fn conclude(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
-        let BlockingState::Pending(away) = &mut self.state else { return Ok(()) };
-        let is_here = matches!(away, PendingJob::Done(_));
-        let Some(ended) = away.take(cx) else { return Ok(()) };
-        self.state = BlockingState::Over;
-        cx.io.reattach(cx.id, ended.silent_since)?;
-        match ended.result {
+    fn complete(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        let BlockingState::Pending(pending) = &mut self.state else { return Ok(()) };
+        let is_inline = matches!(pending, PendingJob::Done(_));
+        let Some(result) = pending.take(cx) else { return Ok(()) };
+        self.state = BlockingState::Done;
+        cx.io.reattach(cx.id, result.silent_since)?;
+        match result.outcome {
             Ok(Ok(())) => {
                 cx.close();
                 Ok(())
             }
-            Ok(Err(exit)) if Exit::is_exit(&exit) && is_here => Err(exit),
+            Ok(Err(exit)) if Exit::is_exit(&exit) && is_inline => Err(exit),
             Ok(Err(exit)) if Exit::is_exit(&exit) => Err(io::Error::other(exit.to_string())),
             Ok(Err(error)) => {
-                if self.workers.handle_error.is_none() || ended.crashed {
-                    self.workers.crew.warn(cx.io, &self.peer, &error);
+                if self.workers.handle_error.is_none() || result.crashed {
+                    self.workers.executor.warn(cx.io, &self.peer, &error);
                 }
                 Err(error)
             }
@@ -115,21 +115,21 @@ impl<S: 'static> BlockingConnection<S> {
 
 impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
     fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
-        let BlockingState::Due(handler, place) =
-            std::mem::replace(&mut self.state, BlockingState::Over)
+        let BlockingState::New(handler, permit) =
+            std::mem::replace(&mut self.state, BlockingState::Done)
         else {
             return Ok(());
         };
-        let work = self.work(cx, handler)?;
-        match self.workers.crew.clone().start(cx, place, work) {
-            Ok(away) => self.state = BlockingState::Pending(away),
+        let job = self.job(cx, handler)?;
+        match self.workers.executor.clone().start(cx, permit, job) {
+            Ok(pending) => self.state = BlockingState::Pending(pending),
             Err(error) => {
-                self.workers.crew.warn(cx.io, &self.peer, &error);
+                self.workers.executor.warn(cx.io, &self.peer, &error);
                 cx.io.reattach(cx.id, None)?;
                 return Err(error);
             }
         }
-        self.conclude(cx)
+        self.complete(cx)
     }
 
     /// Nothing is read here: the socket is away, and when it is back the conversation is over.
@@ -139,18 +139,20 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
     }
 
     fn timeout(&mut self, cx: &mut Context<'_, S>, _timer: TimerId) -> io::Result<()> {
-        self.conclude(cx)
+        self.complete(cx)
     }
 
     /// What has come in is still read; behind it lies the end, even for who waits for it now.
     fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         match &self.state {
-            BlockingState::Pending(away) if self.workers.detach && away.is_thread() => {
-                self.state = BlockingState::Over;
+            BlockingState::Pending(pending)
+                if self.workers.daemon_threads && pending.is_thread() =>
+            {
+                self.state = BlockingState::Done;
                 cx.close();
             }
             BlockingState::Pending(_) => cx.io.end_reads(cx.id),
-            BlockingState::Due(..) | BlockingState::Over => cx.close(),
+            BlockingState::New(..) | BlockingState::Done => cx.close(),
         }
         Ok(())
     }
@@ -162,8 +164,8 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
         {
             let _ = socket.shutdown(Shutdown::Both);
         }
-        self.state = BlockingState::Over;
+        self.state = BlockingState::Done;
         // Its place is free, unless a thread is still on its way out of it.
-        self.workers.crew.places.wake(cx.io);
+        self.workers.executor.limit.wake(cx.io);
     }
 }

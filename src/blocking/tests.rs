@@ -99,9 +99,9 @@ mod pieces {
 
     fn pair(timeout: Option<Duration>) -> (Socket, Reader) {
         let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
-        let wire =
+        let socket =
             BlockingSocket::new(Arc::new(ours), Limits { timeout, deadline: None }, None).unwrap();
-        (theirs, Reader::of_stream(wire, usize::MAX))
+        (theirs, Reader::of_stream(socket, usize::MAX))
     }
 
     fn stream(pieces: &[Vec<u8>]) -> Reader {
@@ -188,8 +188,12 @@ mod pieces {
             theirs.send(&[b'a'; 5_000]).unwrap();
         }
         assert_eq!(kind(reader.line(20_000)), io::ErrorKind::InvalidData);
-        assert!(reader.held.len() <= 20_000 + ONE_READ, "{}", reader.held.len());
-        assert!(reader.held.capacity() <= 20_000 + 2 * ONE_READ, "{}", reader.held.capacity());
+        assert!(reader.unconsumed.len() <= 20_000 + ONE_READ, "{}", reader.unconsumed.len());
+        assert!(
+            reader.unconsumed.capacity() <= 20_000 + 2 * ONE_READ,
+            "{}",
+            reader.unconsumed.capacity()
+        );
         // What follows is still there for who reads on.
         let mut rest = vec![0; 100_000];
         reader.read_exact(&mut rest).unwrap();

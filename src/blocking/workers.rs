@@ -33,8 +33,8 @@ use crate::addr::Addr;
 /// ```
 #[derive(Clone)]
 pub struct Workers {
-    pub(super) crew: Rc<Executor>,
-    pub(super) detach: bool,
+    pub(super) executor: Rc<Executor>,
+    pub(super) daemon_threads: bool,
     timeout: Option<Duration>,
     deadline: Option<Duration>,
     pub(super) handle_error: Option<Arc<ErrorHook>>,
@@ -77,9 +77,15 @@ impl Workers {
         Workers::new(ExecutorKind::Processes, max_children)
     }
 
-    fn new(place: ExecutorKind, most: usize) -> Workers {
-        let crew = Rc::new(Executor::new(place, most));
-        Workers { crew, detach: false, timeout: None, deadline: None, handle_error: None }
+    fn new(kind: ExecutorKind, max: usize) -> Workers {
+        let executor = Rc::new(Executor::new(kind, max));
+        Workers {
+            executor,
+            daemon_threads: false,
+            timeout: None,
+            deadline: None,
+            handle_error: None,
+        }
     }
 
     /// Says what cannot work, before anything is opened.
@@ -90,11 +96,11 @@ impl Workers {
                 return Err(unusable(format!("Workers::{name} must be longer than nothing")));
             }
         }
-        if self.crew.places.most() == 0 {
-            let name = self.crew.name();
+        if self.executor.limit.max() == 0 {
+            let name = self.executor.name();
             return Err(unusable(format!("Workers::{name} must be at least 1: 0 serve nobody")));
         }
-        self.crew.check()
+        self.executor.check()
     }
 
     /// What holds for a request that begins now.
@@ -108,7 +114,7 @@ impl Workers {
     /// comes in, and have the grace of the shutdown to end (Python's `block_on_close`).
     #[must_use]
     pub fn daemon_threads(mut self, on: bool) -> Workers {
-        self.detach = on;
+        self.daemon_threads = on;
         self
     }
 
@@ -150,7 +156,7 @@ impl Workers {
     #[cfg(all(unix, feature = "processes"))]
     #[must_use]
     pub fn after_fork(self, hook: impl Fn() + 'static) -> Workers {
-        self.crew.child.borrow_mut().at_fork = Some(Box::new(hook));
+        self.executor.child.borrow_mut().after_fork = Some(Box::new(hook));
         self
     }
 
@@ -167,14 +173,14 @@ impl Workers {
     #[cfg(all(unix, feature = "processes"))]
     #[must_use]
     pub fn inherit_signals(self, on: bool) -> Workers {
-        self.crew.child.borrow_mut().inherits_signals = on;
+        self.executor.child.borrow_mut().inherit_signals = on;
         self
     }
 
     /// How many handlers are busy now (Python's `active_children`).
     #[must_use]
     pub fn active_count(&self) -> usize {
-        self.crew.places.taken()
+        self.executor.limit.in_use()
     }
 }
 
@@ -184,6 +190,6 @@ pub const MAX_CHILDREN: usize = 40;
 
 impl fmt::Debug for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Workers").field("crew", &self.crew).finish_non_exhaustive()
+        f.debug_struct("Workers").field("executor", &self.executor).finish_non_exhaustive()
     }
 }
