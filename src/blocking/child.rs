@@ -1,9 +1,9 @@
-//! A child process at the work of one blocking handler.
+//! A child process that runs one blocking handler.
 //!
-//! It reports through a pipe, whose end is the event that it has ended:
+//! The child reports through a pipe; EOF on the pipe is the event that it has ended:
 //!
 //! ```text
-//! one byte: how it went    eight bytes: since when its peer is silent, if that was said
+//! one byte: the outcome    eight bytes: silent_since, or UNKNOWN
 //! four bytes: length of the message    the message    the reply, if any
 //! ```
 
@@ -26,31 +26,30 @@ use crate::reactor::dispatch::panic_message;
 pub(super) struct ChildJob {
     child: Child,
     report: Rc<RefCell<ChildReport>>,
-    /// Bytes that a report may have.
+    /// The longest report that is accepted.
     max_report: usize,
-    /// When it is looked for again after it has reported and not yet ended.
+    /// The delay until the next waitpid(2), after a child has reported and still runs.
     retry: Duration,
     permit: Option<WorkerPermit>,
 }
 
-/// How a child begins.
+/// What a child does before its handler.
 #[derive(Default)]
 pub(super) struct ChildBegin {
     pub(super) after_fork: Option<Box<dyn Fn()>>,
-    /// The handlers of signals that the parent has run here too.
+    /// Whether the signal handlers of the parent run in the child too.
     pub(super) inherit_signals: bool,
 }
 
-/// Between the end of the report and that of the process lie microseconds, unless the handler
-/// closed what it did not know.
+/// A process ends microseconds after its report, unless its handler closed the pipe.
 const FIRST_RETRY: Duration = Duration::from_millis(1);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
-/// Bytes of a report besides the reply.
+/// The longest part of a report before the reply.
 const HEAD: usize = 4_096;
 
 impl ChildJob {
-    /// Starts a child that does the work; returns in the parent alone.
+    /// Forks a child that runs `job`; returns in the parent only.
     pub(super) fn fork<S: 'static>(
         cx: &mut Context<'_, S>,
         permit: WorkerPermit,
@@ -61,7 +60,7 @@ impl ChildJob {
             Forked::Child(reporter) => run_child(cx, reporter, job, begin),
             Forked::Parent(child, receiver) => (child, receiver),
         };
-        // Its share of the socket must not keep ours away.
+        // Drops the job's reference to the socket, so that the loop can reattach it.
         drop(job);
         let max_report = cx.io.options.send_queue_bytes.saturating_add(HEAD);
         let report = Rc::new(RefCell::new(ChildReport::default()));
@@ -69,14 +68,14 @@ impl ChildJob {
         Ok(ChildJob { child, report, max_report, retry: FIRST_RETRY, permit: Some(permit) })
     }
 
-    /// What came of the work, once the child has ended.
+    /// The result of the job; `None` while the child runs.
     pub(super) fn take<S>(&mut self, cx: &mut Context<'_, S>) -> Option<JobResult> {
         let mut report = self.report.borrow_mut();
         if !report.is_complete {
             return None;
         }
         if report.bytes.len() > self.max_report {
-            // Nobody can want such an answer, and the child may wait for room to write it.
+            // Such a reply could never be sent, and the child may block in its write.
             self.child.kill();
         }
         let Some(status) = self.child.reap() else {
@@ -90,7 +89,8 @@ impl ChildJob {
         }
         let bytes = std::mem::take(&mut report.bytes);
         Some(decode(&bytes).unwrap_or_else(|| {
-            let what = fork::describe(status).unwrap_or_else(|| "its process told nothing".into());
+            let what = fork::describe(status)
+                .unwrap_or_else(|| "its process ended without a report".into());
             JobResult {
                 outcome: Ok(Err(io::Error::other(what))),
                 reply: None,
@@ -101,7 +101,7 @@ impl ChildJob {
     }
 }
 
-/// What a child does in all its life.
+/// Runs in the child: the hooks, the job, the report, exit.
 fn run_child<S>(
     cx: &mut Context<'_, S>,
     reporter: ReportPipe,
@@ -126,7 +126,7 @@ fn run_child<S>(
     reporter.report_and_exit(&encode(&result), success)
 }
 
-/// Has the owner told when the report has come to its end.
+/// Watches the pipe and notifies the handler of the socket when the report is complete.
 fn listen<S: 'static>(
     cx: &mut Context<'_, S>,
     receiver: Receiver,
@@ -146,15 +146,15 @@ fn listen<S: 'static>(
     .map(drop)
 }
 
-// How it went, in the first byte.
+// The outcome, in the first byte.
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
 const PANICKED: u8 = 2;
 const EXIT: u8 = 3;
-/// Added when a reply follows.
+/// This bit is set when a reply follows.
 const REPLY: u8 = 128;
 
-/// No clock of ours comes so far.
+/// Encodes `None` in `silent_since`; no clock of a loop reaches it.
 const UNKNOWN: u64 = u64::MAX;
 
 fn encode(result: &JobResult) -> Vec<u8> {
@@ -173,7 +173,7 @@ fn encode(result: &JobResult) -> Vec<u8> {
     report
 }
 
-/// `None` when the report is not whole, because the child came to its end before its work did.
+/// Decodes a report; `None` when it is incomplete, because the process ended before its job.
 fn decode(report: &[u8]) -> Option<JobResult> {
     let (how, rest) = report.split_first()?;
     let (since, rest) = rest.split_first_chunk::<8>()?;

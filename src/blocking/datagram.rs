@@ -1,4 +1,4 @@
-//! A datagram socket whose handlers block: what it is to the loop.
+//! The handler that the loop has for a datagram socket with blocking handlers.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,8 +13,8 @@ use crate::handler::{Context, DatagramHandler};
 use crate::id::TimerId;
 use crate::reactor::dispatch::panic_message;
 
-/// Has each datagram handled, while there are places for it. What came in the same batch waits
-/// here; the socket is paused meanwhile, so that the rest waits in the kernel.
+/// Starts a handler for each datagram, while a permit is free. Without a permit, the rest of the batch
+/// waits here and the socket is paused, so further datagrams wait in the kernel.
 pub(super) struct BlockingDatagrams<S, F> {
     workers: Workers,
     factory: F,
@@ -23,13 +23,13 @@ pub(super) struct BlockingDatagrams<S, F> {
     paused: bool,
 }
 
-/// A datagram that somebody is at.
+/// A datagram whose handler runs.
 struct InFlight {
     pending: PendingJob,
     peer: Addr,
-    /// Where it was sent to, and its answer comes from.
+    /// The local address that it was sent to, which is the source of the reply.
     destination: Option<Addr>,
-    /// Whether a shutdown waits for it.
+    /// Whether a shutdown waits for the reply.
     owed: bool,
 }
 
@@ -51,7 +51,7 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
         }
     }
 
-    /// Begins as many as there are places for.
+    /// Starts waiting datagrams while a permit is free.
     fn start(&mut self, cx: &mut Context<'_, S>) {
         while let Some(packet) = self.waiting.pop_front() {
             let executor = self.workers.executor.clone();
@@ -65,7 +65,7 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
             let job = self.job(packet);
             match executor.start(cx, permit, job) {
                 Ok(pending) => {
-                    self.in_flight.push(InFlight { pending, peer, destination, owed: true })
+                    self.in_flight.push(InFlight { pending, peer, destination, owed: true });
                 }
                 Err(error) => {
                     cx.io.track_reply(cx.id, false);
@@ -89,7 +89,7 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
         })
     }
 
-    /// Answers those that have ended.
+    /// Sends the replies of the handlers that have finished.
     fn complete(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         let mut exit = Ok(());
         let mut nth = 0;
@@ -124,7 +124,7 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
         exit
     }
 
-    /// `unreported`: the hook of the user could not be told.
+    /// Counts a failure. `unreported` logs it even if the user has set a hook, which was not called.
     fn failed(&self, cx: &mut Context<'_, S>, peer: &Addr, error: &io::Error, unreported: bool) {
         cx.io.stats.packets_failed += 1;
         if unreported || self.workers.handle_error.is_none() {
@@ -153,7 +153,7 @@ where
         self.start(cx);
         exit.and(self.complete(cx))
     }
-    /// Nobody waits for those who are detached. What they answer is sent if the server runs then.
+    /// Lets the shutdown not wait for daemon threads. Their replies are sent if the server still runs.
     fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         let detached = |sent: &&mut InFlight| {
             self.workers.daemon_threads && sent.owed && sent.pending.is_thread()
@@ -179,8 +179,8 @@ mod tests {
     use crate::reactor::dispatch::Dispatcher;
     use crate::server::Server;
 
-    /// One turn takes no longer, whatever comes.
-    const PATIENCE: Duration = Duration::from_secs(30);
+    /// The bound of one turn.
+    const MAX_TURN: Duration = Duration::from_secs(30);
 
     fn server(workers: Workers) -> (Server, SocketId, UdpSocket) {
         let mut server = Server::new().unwrap();
@@ -195,27 +195,27 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_that_nobody_could_begin_with_is_owed_no_more() {
+    fn datagram_whose_thread_cannot_start_owes_no_reply() {
         let mut workers = Workers::threads(1);
         workers.executor = Rc::new(Executor::that_fails());
         let (mut server, id, client) = server(workers);
         client.send(b"hello").unwrap();
         while server.io().stats().packets_in == 0 {
-            server.turn(Some(PATIENCE)).unwrap();
+            server.turn(Some(MAX_TURN)).unwrap();
         }
         assert_eq!(server.io().stats().packets_failed, 1);
         assert!(!server.dispatcher().io.sockets.datagram_mut(id).unwrap().has_replies_due());
-        // So a shutdown has nothing to wait for.
-        server.io_mut().shutdown(PATIENCE);
+        // So a shutdown waits for no reply.
+        server.io_mut().shutdown(MAX_TURN);
         for _ in 0..8 {
             server.turn(Some(Duration::ZERO)).unwrap();
         }
         assert!(!server.io().is_shutting_down());
     }
 
-    /// What takes one from the row puts the last in its place, which is looked at as well.
+    /// `swap_remove` moves the last entry to the removed index, which must be checked as well.
     #[test]
-    fn all_that_have_ended_are_answered_at_once() {
+    fn all_finished_datagrams_are_answered_at_once() {
         for count in 1..=5 {
             let (mut server, id, client) = server(Workers::threads(1));
             let mut datagrams = BlockingDatagrams::new(Workers::threads(1), ());

@@ -1,14 +1,14 @@
-//! Who does the work of blocking handlers, how many at once, and what comes back from them.
+//! Runs the jobs of blocking handlers in the loop, in threads or in processes, and collects their results.
 //!
 //! # How
 //!
-//! `blocking/mod.rs` is for straight-line code: one handler, one client, reads that wait. Its handlers run
-//! in the loop, each in a thread, or each in a process, and a `Workers` says where;
-//! the handler is the same. The loop stays who accepts and who ends a connection:
+//! `blocking/mod.rs` is for straight-line code: one handler, one client, reads that block. `Workers` says
+//! whether the handlers run in the loop, each in a thread, or each in a process; the handler is the same.
+//! The loop still accepts and closes every connection:
 //!
 //! ```text
-//! accept ─▶ a place is free? ─▶ verify, factory, setup     reactor/accept.rs, blocking/stream.rs
-//!                                 │ Io::detach                      io/detach.rs: out of the poll, made to block
+//! accept ─▶ a permit is free? ─▶ verify, factory, setup    reactor/accept.rs, blocking/stream.rs
+//!                                 │ Io::detach              io/detach.rs: out of the poll, made to block
 //!                                 ▼
 //!               loop, thread or process: setup, handle, finish on a Request
 //!                                 │ a command, or the end of a pipe
@@ -17,52 +17,51 @@
 //!                                 └▶ flush, end, linger     as any other connection
 //! ```
 //!
-//! While it is away the connection keeps its id, its handler and its place in the counters, so
-//! `max_connections`, `verify_request`, shutdowns and counters hold for it without another line. When
-//! all places are taken the factory says so, and its listener waits as it does when there is no room:
-//! accepting pauses, the backlog of the kernel absorbs. Datagrams go the same way, one place each; what
-//! came in one batch waits in the handler, the rest in the kernel, and the socket does not close before
-//! every answer that is owed has come back.
+//! A detached connection keeps its id, its handler and its entry in the socket table, so
+//! `max_connections`, `verify_request`, shutdowns and counters cover it without further code. When no
+//! permit is free, `HandlerFactory::has_capacity` returns false and the loop pauses the listener; further
+//! clients wait in the backlog of the kernel. Each datagram needs one permit too. The rest of a received
+//! batch waits in the handler, further datagrams wait in the kernel, and the socket does not close before
+//! every reply that is due has been returned.
 //!
-//! A read waits in `poll(2)` for its socket and for the stop of its server: a pipe, one for each run
-//! (`net/stop_token.rs`), into which a shutdown writes a byte that is never taken. A handler that sits
-//! in `read` is woken by that, in a thread as in a process, and it cannot be missed, because it is a state
-//! and not a signal. What had come in before is still read, as much as the system's buffer holds or 1 MiB,
-//! whichever is more, so that a peer that never stops sending holds nothing up; behind it lies the end.
-//! Then the connection comes back with both its directions and lingers as any other, so that all its
-//! answers arrive. Only a peer that has been silent since before the shutdown is not waited for; when the
-//! last read began is part of what comes back. `shutdown(2)` of the reading direction would need no `poll`,
-//! but behind it Linux answers whatever the peer still sends with a reset once our end is said, a Unix peer
-//! cannot write any more, and our own end looks like the peer's. It is what remains on Windows, and
+//! **Shutdown.** A read waits in `poll(2)` for its socket and for the stop token (`net/stop_token.rs`): a
+//! pipe, one for each run, into which a shutdown writes a byte that is never read. The byte wakes a
+//! handler that blocks in `read`, in a thread or in a process, and the wake-up cannot be lost, because
+//! the pipe stays readable. Reads still return the input that arrived before the shutdown, up to the size
+//! of the receive buffer or 1 MiB, whichever is more, so a peer that never stops sending does not delay
+//! the shutdown; then they return EOF. The connection is reattached with both directions open and lingers
+//! like any other, so its answers arrive. The loop does not linger for a peer that has been silent since
+//! before the shutdown; `JobResult::silent_since` carries that time. `shutdown(SHUT_RD)` would need no
+//! `poll`, but after it Linux answers further input with a reset once we have sent our FIN, a Unix peer
+//! cannot write any more, and our own EOF looks like the peer's. It is the fallback on Windows, and
 //! without the features `sys` and `processes`.
 //!
-//! Who is not done when the grace is over is cut off: its socket ends in both directions, and its process
-//! is killed (`SIGKILL`, which no handler can hold up or miss while it starts).
+//! When the grace expires, a handler that still runs is aborted: its socket is shut down in both
+//! directions, and its process gets `SIGKILL`, which cannot be handled or blocked.
 //!
-//! Time is counted by us and not by `SO_SNDTIMEO`, which begins anew with each piece of a write that the
-//! peer takes: the end of a read or a write is fixed when it begins, and each system call is given what is
-//! left (`blocking/socket.rs`). A write sends without waiting what there is room for, and only a piece of
-//! 2 KiB waits, because a Unix socket may wait once for each part of the size of its buffer.
+//! **Timeouts.** `SO_SNDTIMEO` starts again with each part of a write that the kernel accepts. So the
+//! deadline of a read or a write is computed once, when it begins, and each system call gets the time
+//! left (`blocking/socket.rs`). A write first sends without blocking what the send buffer has capacity
+//! for. Only a part of 2 KiB blocks, because a Unix socket may wait once for each part of its buffer size.
 //!
-//! **Why fork and not re-execution.** A new program that inherits its socket is what one would do in a
-//! program with threads. But it begins with `main`: everything before the server is done again in every
-//! child, and a closure cannot be handed over at all, so a mode would no longer be one word. `fork(2)`
-//! copies the running program, as Python's does. What makes it unsound is other threads: the child has
-//! only the one that forked, and whatever lock another held stays locked in it. So it is done only while
-//! `/proc` (or the like) says that there is one thread, which then cannot change, since only that thread
-//! could start another. With others it is an error that says so. The system call is that of the crate
-//! `fork`, the count that of `num_threads`, the exit without clean-up that of `signal-hook`; this crate
-//! forbids itself `unsafe`.
+//! **Why fork, and not exec.** A program with threads would execute itself again and let the new process
+//! inherit the socket. But a new process begins with `main`: every child would repeat everything before
+//! the server, and a closure cannot be passed to it. `fork(2)` copies the running program, as Python's
+//! `ForkingMixIn` does. Other threads make it unsound: the child has only the thread that forked, and a
+//! lock that another thread held stays locked. So the library forks only while `/proc` (or its
+//! equivalent) reports one thread, which cannot change meanwhile, since only that thread could start
+//! another. Otherwise forking is an error that says so. The crate `fork` makes the system call,
+//! `num_threads` counts, and `signal-hook` exits without clean-up, since this crate forbids `unsafe`.
 //!
-//! **Reaping.** The write end of a pipe goes with the child, and it says there how its handler fared.
-//! The end of that pipe is an event of the loop, and then exactly that child is waited for. There is no
-//! handler of `SIGCHLD`, no `waitpid(-1)` that could take somebody else's child, and no zombie. A child
-//! closes its copies of all sockets first; a path of a Unix socket belongs to the process that bound it.
+//! **Reaping.** The child has the write end of a pipe and reports its result there. EOF on that pipe is
+//! an event of the loop, which then waits for exactly that child. There is no handler of `SIGCHLD`, no
+//! `waitpid(-1)` that could reap a child of other code, and no zombie. A child first closes its copies of
+//! all sockets. It does not unlink the path of a Unix socket, which belongs to the process that bound it.
 //!
-//! **Signals.** A child has copies of its parent's handlers, and what they write into comes out at the
-//! parent. Putting a handler back to the default is `unsafe` everywhere; so a child leaves blocked what the
-//! program handles (`SigCgt` in proc(5)), and a thread of 64 KiB waits for it and does what it does by
-//! default. Only a program that handles signals pays for that.
+//! **Signals.** A child has copies of its parent's signal handlers, and the pipes that they write into
+//! are the parent's. Restoring the default disposition is `unsafe` in every crate. So the child keeps the
+//! signals that the program handles (`SigCgt` in proc(5)) blocked, and a thread with a stack of 64 KiB
+//! waits for them and applies their default action. Only a program that handles signals pays for this.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -85,7 +84,7 @@ use crate::id::SocketId;
 use crate::io::Io;
 use crate::io::thread_pool::ThreadPool;
 
-/// Those who serve one [`Workers`](super::Workers) and its clones.
+/// Runs the jobs of one [`Workers`](super::Workers) and its clones.
 pub(super) struct Executor {
     kind: ExecutorKind,
     pub(super) limit: Arc<WorkerLimit>,
@@ -103,18 +102,18 @@ pub(super) enum ExecutorKind {
     Processes,
 }
 
-/// What is to be done for one client.
+/// One run of a blocking handler, for one connection or one datagram.
 pub(super) type BlockingJob<S> = Box<dyn FnOnce(SharedAccess<'_, S>) -> JobResult + Send>;
 
-/// What came of it.
+/// What a job returns.
 pub(super) struct JobResult {
     pub(super) outcome: thread::Result<io::Result<()>>,
-    /// The answer to a datagram.
+    /// The reply to a datagram; `None` sends none.
     pub(super) reply: Option<Vec<u8>>,
-    /// Its process ended before it could tell the hook of the user anything.
+    /// Its process ended before it could call [`Workers::handle_error`](super::Workers::handle_error).
     pub(super) crashed: bool,
-    /// Since when no byte of a connection has moved, in nanoseconds of the loop's clock, if a shutdown
-    /// has ended its last read.
+    /// When the connection last made progress, in nanoseconds of the loop's clock. `None` unless a
+    /// shutdown ended its last read.
     pub(super) silent_since: Option<u64>,
 }
 
@@ -123,7 +122,7 @@ impl Executor {
         Executor {
             kind,
             limit: Arc::new(WorkerLimit::new(max)),
-            // The places are the bound.
+            // The permits bound the queue.
             workers: ThreadPool::new(max, usize::MAX),
             warnings: RefCell::default(),
             #[cfg(all(unix, feature = "processes"))]
@@ -131,13 +130,13 @@ impl Executor {
         }
     }
 
-    /// Threads none of which can be started.
+    /// An executor whose threads cannot be started.
     #[cfg(test)]
     pub(super) fn that_fails() -> Executor {
         Executor { workers: ThreadPool::new(1, 0), ..Executor::new(ExecutorKind::Threads, 1) }
     }
 
-    /// How [`Workers`](super::Workers) calls it.
+    /// The name of the constructor of [`Workers`](super::Workers), for errors.
     pub(super) fn name(&self) -> &'static str {
         match self.kind {
             ExecutorKind::Loop => "inline",
@@ -147,7 +146,7 @@ impl Executor {
         }
     }
 
-    /// Whether a shutdown ends their reads. In the loop it cannot begin while they run.
+    /// Whether a shutdown ends the reads of the handlers. It cannot begin while one runs in the loop.
     pub(super) fn ends_reads_at_stop(&self, daemon_threads: bool) -> bool {
         match self.kind {
             ExecutorKind::Loop => false,
@@ -157,7 +156,7 @@ impl Executor {
         }
     }
 
-    /// Whether such handlers can run at all.
+    /// Checks that handlers of this kind can run in this process.
     #[cfg_attr(
         not(all(unix, feature = "processes")),
         expect(clippy::unnecessary_wraps, reason = "only processes may not run")
@@ -170,7 +169,7 @@ impl Executor {
         }
     }
 
-    /// Begins work for the socket of `cx`, whose `timeout` is called when it may have ended.
+    /// Starts `job` for the socket of `cx`. `timeout` of its handler runs when a result may be there.
     pub(super) fn start<S: 'static>(
         &self,
         cx: &mut Context<'_, S>,
@@ -207,8 +206,8 @@ impl Executor {
         Ok(PendingJob::Thread(cell))
     }
 
-    /// Logs the failure of a handler, as long as there are few. Bytes of the peer are not in it,
-    /// unless the handler put them there.
+    /// Logs the failure of a handler, at a limited rate. The line has no bytes of the peer, unless the
+    /// error of the handler has.
     pub(super) fn warn(&self, io: &Io, peer: &Addr, error: &io::Error) {
         if let Some(before) = self.warnings.borrow_mut().allow(io.now) {
             warn!("a handler failed for {peer}: {error} ({before} more such failures before)");
@@ -223,12 +222,12 @@ impl fmt::Debug for Executor {
     }
 }
 
-/// How many may be busy at once, and how many are.
+/// Bounds the handlers that run at once; hands out one [`WorkerPermit`] for each.
 #[derive(Debug)]
 pub(super) struct WorkerLimit {
     max: usize,
     in_use: AtomicUsize,
-    /// Datagram sockets with work for which there was no place.
+    /// Datagram sockets whose handlers wait for a permit.
     waiting: Mutex<Vec<SocketId>>,
 }
 
@@ -249,18 +248,19 @@ impl WorkerLimit {
         self.in_use() < self.max
     }
 
-    /// A place, if one is free. Only the loop takes them, so between a look and the taking they
-    /// only become more.
+    /// Takes a permit; `None` while all are in use. Only the loop takes permits, so a permit that
+    /// [`WorkerLimit::has_free`] reported is still free when the loop takes it.
     pub(super) fn try_acquire(self: &Arc<WorkerLimit>) -> Option<WorkerPermit> {
         self.has_free().then(|| self.acquire())
     }
 
+    /// Takes a permit without checking; the caller has asked [`WorkerLimit::has_free`].
     pub(super) fn acquire(self: &Arc<WorkerLimit>) -> WorkerPermit {
         self.in_use.fetch_add(1, Ordering::AcqRel);
         WorkerPermit(Arc::clone(self))
     }
 
-    /// Has a datagram socket told when a place is free.
+    /// Notifies the handler of the datagram socket `id` when a permit is free.
     pub(super) fn wait(&self, id: SocketId) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if !waiting.contains(&id) {
@@ -268,7 +268,7 @@ impl WorkerLimit {
         }
     }
 
-    /// A place has become free.
+    /// Resumes the listeners and datagram sockets that wait for a permit.
     pub(super) fn wake(&self, io: &mut Io) {
         io.sockets.resume_listeners();
         let waiting =
@@ -279,7 +279,7 @@ impl WorkerLimit {
     }
 }
 
-/// One of the [`WorkerLimit`], until it is dropped.
+/// The right to run one handler; dropping it returns the permit to its [`WorkerLimit`].
 #[derive(Debug)]
 pub(super) struct WorkerPermit(Arc<WorkerLimit>);
 
@@ -296,14 +296,14 @@ impl Drop for WorkerPermit {
     }
 }
 
-/// Has the handler of a socket look at what has come back.
+/// Calls `timeout` of the handler of `id` in the next turn, so that it takes its result.
 pub(super) fn notify_handler(io: &mut Io, id: SocketId) {
     if io.sockets.get(id).is_some() {
         io.set_timer(id, Duration::ZERO);
     }
 }
 
-/// Work that is under way, or its result.
+/// A job that runs, or its result.
 pub(super) enum PendingJob {
     Done(JobResult),
     Thread(Arc<ResultCell>),
@@ -314,7 +314,7 @@ pub(super) enum PendingJob {
 }
 
 impl PendingJob {
-    /// What came of it, if it has ended; says so once.
+    /// Takes the result, once. `None` while the job runs, and after the result was taken.
     #[cfg_attr(
         not(all(unix, feature = "processes")),
         expect(unused_variables, reason = "only a child has anything to do with the loop")
@@ -341,7 +341,7 @@ impl PendingJob {
     }
 }
 
-/// Where a thread leaves its result.
+/// Carries the result from the thread to the loop.
 #[derive(Default)]
 pub(super) struct ResultCell(Mutex<Option<JobResult>>);
 
@@ -355,7 +355,7 @@ impl ResultCell {
     }
 }
 
-/// Runs a callback of the user; its panic is a result.
+/// Runs a callback of the user and returns its panic as an error.
 pub(super) fn catch_panic(
     callback: impl FnOnce() -> io::Result<()>,
 ) -> thread::Result<io::Result<()>> {

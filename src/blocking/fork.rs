@@ -1,17 +1,16 @@
-//! Child processes of a server: forked, watched through a pipe, and reaped one by one.
+//! Child processes of a server: forks them, reads their reports, and reaps each by its pid.
 //!
-//! `fork` copies the calling thread alone. Whatever other threads held at that moment, the lock of
-//! the allocator or of a log, is held in the child for ever. So a child is made only while the
-//! process has no other thread, which then cannot change: nobody else is there to start one. That
-//! makes the fork sound; the crate `fork` has the one system call that Rust calls unsafe.
+//! fork(2) copies only the calling thread. A lock that another thread held, such as that of the
+//! allocator or of a logger, stays locked in the child. So the library forks only while the process
+//! has one thread; the number cannot change meanwhile, because only that thread could start another.
+//! That makes the fork sound; the crate `fork` makes the system call, which is `unsafe` in Rust.
 //!
-//! A signal that the program handles is not for its children, whose copies of the handlers would do
-//! what the parent does: write into the pipe that it watches, say. Nothing safe puts a handler back
-//! to the default; so a child leaves such signals blocked, and a small thread takes them and does
-//! what they do by default.
+//! A child must not run the signal handlers of its parent, which may, for example, write into a pipe of
+//! the parent. No safe function restores the default disposition. So the child keeps those signals
+//! blocked, and a small thread waits for them and applies their default action.
 //!
-//! A child is waited for by its own number and never as "any child", which might be somebody
-//! else's. Its end is an event: the pipe through which it reports is closed with it.
+//! waitpid(2) gets the pid of the child and never -1, which could reap a child of other code. The end of a
+//! child is an event of the loop: its pipe reaches EOF.
 
 use std::io::{self, Read, Write};
 use std::thread;
@@ -21,61 +20,60 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-/// On which side of the fork we are.
+/// The result of [`fork`] in either process.
 pub(crate) enum Forked {
     Parent(Child, pipe::Receiver),
     Child(ReportPipe),
 }
 
-/// A child of ours that was not waited for yet.
+/// A child process; dropping it kills and reaps it.
 #[derive(Debug)]
 pub(crate) struct Child {
     pid: Pid,
     reaped: bool,
 }
 
-/// Where a child tells what came of its work.
+/// The end of the pipe to which a child writes its report.
 pub(crate) struct ReportPipe {
     pipe: pipe::Sender,
-    /// What was blocked before the fork.
+    /// The signal mask before the fork.
     mask: SigSet,
 }
 
+/// Checks that this process has one thread.
+///
 /// # Errors
-/// `Unsupported` while other threads run.
+/// `Unsupported` while other threads run, or if the system does not report their number.
 pub(crate) fn check_threads() -> io::Result<()> {
     let what = match num_threads::num_threads().map(usize::from) {
         Some(1) => return Ok(()),
         Some(n) => format!(
-            "a process for each client needs a program with one thread, and this one has {n}: a \
-             fork copies only one of them; serve before others are started, or use threads"
+            "cannot fork: a process for each client needs a program with one thread, and this one \
+             has {n}; listen before others are started, or use Workers::threads"
         ),
-        None => {
-            "the system does not tell how many threads this program has, so it cannot be forked"
-                .into()
-        }
+        None => "cannot fork: the system does not report the number of threads".into(),
     };
     Err(io::Error::new(io::ErrorKind::Unsupported, what))
 }
 
-/// The child's signals wait until [`ReportPipe::restore_signal_mask`]: before that its handlers are those
-/// of the parent, and would do what the parent does with a signal.
+/// Forks. All signals of the child are blocked until [`ReportPipe::restore_signal_mask`], because the
+/// handlers of the parent would run before that.
 ///
 /// # Errors
-/// While other threads run, and when the system has no room for another process.
+/// `Unsupported` while other threads run; the error of pipe(2) or fork(2).
 pub(crate) fn fork() -> io::Result<Forked> {
     check_threads()?;
     let (sender, receiver) = pipe::new()?;
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let forked = fork::fork();
     if !matches!(forked, Ok(fork::Fork::Child)) {
-        // It fails only where the system does not know the call.
+        // pthread_sigmask fails only for an invalid argument.
         let _ = mask.thread_set_mask();
     }
     match forked? {
         fork::Fork::Child => {
             drop(receiver);
-            // Nothing may go wrong here, where an error would be the parent's.
+            // The child must not return an error, which its caller would take for the parent's.
             let _ = sender.set_nonblocking(false);
             Ok(Forked::Child(ReportPipe { pipe: sender, mask }))
         }
@@ -86,8 +84,8 @@ pub(crate) fn fork() -> io::Result<Forked> {
 }
 
 impl ReportPipe {
-    /// From now on signals arrive, those first that came meanwhile. Unless the child `inherits` the
-    /// handlers of its parent, what they handle has its default action here.
+    /// Restores the signal mask, so that pending signals are delivered. Unless the child `inherits` the
+    /// handlers of its parent, the signals that they handle get their default action here.
     pub(crate) fn restore_signal_mask(&self, inherits: bool) {
         let mut mask = self.mask;
         if !inherits {
@@ -99,16 +97,16 @@ impl ReportPipe {
         let _ = mask.thread_set_mask();
     }
 
-    /// Says what came of it and ends this process at once: nothing of what it has a copy of is
-    /// cleaned up or written here.
+    /// Writes the report and ends the process like _exit(2): no destructor runs, and no buffer that was
+    /// copied from the parent is flushed.
     pub(crate) fn report_and_exit(mut self, report: &[u8], success: bool) -> ! {
-        // A parent that is gone is told nothing.
+        // Without a parent no report is needed.
         let _ = self.pipe.write_all(report);
         signal_hook::low_level::exit(i32::from(!success))
     }
 }
 
-/// A fault comes to the instruction that has made it, and cannot wait for a thread.
+/// Signals of a fault: the kernel delivers them to the faulting thread, which must not block them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const FAULTS: [Signal; 7] = [
     Signal::SIGABRT,
@@ -120,7 +118,7 @@ const FAULTS: [Signal; 7] = [
     Signal::SIGTRAP,
 ];
 
-/// Those for which the program has handlers of its own.
+/// The signals that the program handles.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn handled_signals() -> impl Iterator<Item = Signal> {
     // proc(5): one bit for each signal, in hexadecimal digits, the first signal last.
@@ -132,18 +130,18 @@ fn handled_signals() -> impl Iterator<Item = Signal> {
         .filter(move |signal| caught >> (*signal as i32 - 1) & 1 == 1 && !FAULTS.contains(signal))
 }
 
-/// Other systems do not say it; there those that end a program by default do so here.
+/// Other systems do not report them, so these signals end a child there.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn handled_signals() -> impl Iterator<Item = Signal> {
     [Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM].into_iter()
 }
 
-/// What a terminal sends to all its processes at once. The parent handles it, so it decides what
-/// becomes of its children.
+/// The signals that a terminal sends to its whole process group. The parent gets them too, and decides
+/// about its children.
 const OF_TERMINALS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT];
 
-/// Has a thread do with `signals`, which must be blocked, what they do by default. Where none can be
-/// had they stay blocked; nothing blocks SIGKILL.
+/// Starts a thread that applies the default action of `signals`, which must be blocked. Without a thread
+/// they stay blocked; SIGKILL still ends the process.
 fn apply_default_actions(signals: SigSet) {
     if signals.iter().next().is_none() {
         return;
@@ -160,24 +158,24 @@ fn apply_default_actions(signals: SigSet) {
 
 const SMALL_STACK: usize = 64 << 10;
 
-/// For most of them that ends this process, by that signal.
+/// Applies the default action of `signal`; for most signals that ends the process.
 fn apply_default_action(signal: Signal) {
     let number = signal as i32;
     if signal_hook::low_level::emulate_default_handler(number).is_err() {
-        // One that is not known there; POSIX and signal(7) have all the others end a process.
+        // signal-hook does not know it; by signal(7) the default action of all the others is to terminate.
         signal_hook::low_level::exit(128 + number);
     }
 }
 
 impl Child {
-    /// Ends the child now; nothing can hold that off.
+    /// Sends SIGKILL to the child, unless it was reaped.
     pub(crate) fn kill(&self) {
         if !self.reaped {
             let _ = kill(self.pid, Signal::SIGKILL);
         }
     }
 
-    /// How the child ended, if it has; `None` while it runs.
+    /// Reaps the child and returns how it ended; `None` while it runs.
     pub(crate) fn reap(&mut self) -> Option<WaitStatus> {
         match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::EINTR) => None,
@@ -185,7 +183,7 @@ impl Child {
                 self.reaped = true;
                 Some(status)
             }
-            // The program ignores its children, so the system has waited for this one.
+            // ECHILD: the program ignores SIGCHLD, so the kernel has reaped the child.
             Err(_) => {
                 self.reaped = true;
                 Some(WaitStatus::Exited(self.pid, 0))
@@ -205,7 +203,7 @@ impl Drop for Child {
     }
 }
 
-/// What an end was, if it was none of the child's own choice.
+/// Describes how a process ended; `None` for exit code 0.
 pub(crate) fn describe(status: WaitStatus) -> Option<String> {
     match status {
         WaitStatus::Signaled(_, signal, _) => Some(format!("its process was ended by {signal}")),
@@ -215,16 +213,16 @@ pub(crate) fn describe(status: WaitStatus) -> Option<String> {
     }
 }
 
-/// What a child has reported so far.
+/// The report of a child, as far as it was read.
 #[derive(Debug, Default)]
 pub(crate) struct ChildReport {
     pub(crate) bytes: Vec<u8>,
-    /// Nothing more will come.
+    /// EOF, an error, or more bytes than are accepted.
     pub(crate) is_complete: bool,
 }
 
 impl ChildReport {
-    /// Takes what there is, but never more than `max` bytes in all.
+    /// Reads until the pipe would block, EOF, or more than `max` bytes in all.
     pub(crate) fn read_from(&mut self, receiver: &mut pipe::Receiver, max: usize) {
         let mut buffer = [0; 16 << 10];
         while !self.is_complete {

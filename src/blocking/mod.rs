@@ -1,8 +1,9 @@
 //! Handlers that block: straight-line code for one client, in a thread or a process of its own.
 //!
-//! The loop accepts, and lends the connection to whoever serves it; when that is done the
-//! connection comes back, and the loop ends it as it ends any other. While all places are taken the
-//! loop accepts nobody, so clients wait in the backlog of the kernel.
+//! The loop accepts a connection, detaches its socket, and runs the handler as [`Workers`] says. When the
+//! handler has finished, the loop reattaches the socket and closes the connection as it closes any other.
+//! While all workers are busy the loop accepts no client, so further clients wait in the backlog of the
+//! kernel.
 
 #[cfg(all(unix, feature = "processes"))]
 pub(crate) mod fork;
@@ -34,16 +35,16 @@ use executor::catch_panic;
 use stream::BlockingFactory;
 use workers::ErrorHook;
 
-/// One request of one client, served from its beginning to its end (Python's `BaseRequestHandler`,
-/// with its `StreamRequestHandler` and `DatagramRequestHandler`). There is one value for each
-/// connection, and one for each datagram.
+/// Serves one client from beginning to end (Python's `BaseRequestHandler`, with its
+/// `StreamRequestHandler` and `DatagramRequestHandler`). The factory makes one value for each connection,
+/// or for each datagram.
 ///
-/// In Python's order: `setup`; then `handle`; then `finish`, even when `handle` failed or panicked,
-/// but not when `setup` did. What of them fails or panics first is the outcome; it goes to
-/// [`Workers::handle_error`], and the client's connection ends. A connection that is done is closed
-/// with its end said, so that all that was written arrives.
+/// The order is Python's: `setup`; `handle`; `finish`, which also runs when `handle` failed or panicked,
+/// but not when `setup` did. The first error or panic of the three is passed to
+/// [`Workers::handle_error`], and the connection is closed. After success the server sends a FIN and
+/// lingers, so that all that was written arrives.
 ///
-/// A closure `|request: &mut Request<'_>| ...` is a handler with nothing but `handle`.
+/// A closure `|request: &mut Request<'_>| ...` is a handler with `handle` only.
 ///
 /// ```
 /// use std::io::{self, Read, Write};
@@ -56,7 +57,7 @@ use workers::ErrorHook;
 ///
 /// impl Handler for Upper {
 ///     fn handle(&mut self, request: &mut Request<'_>) -> io::Result<()> {
-///         // The limit is required: the client decides how long a line is.
+///         // The limit is needed because the client decides how long a line is.
 ///         while let Some(line) = request.take_line(4096)? {
 ///             let mut answer = line.to_ascii_uppercase();
 ///             answer.push(b'\n');
@@ -82,7 +83,7 @@ use workers::ErrorHook;
 /// # Ok::<(), io::Error>(())
 /// ```
 pub trait Handler<S = ()> {
-    /// Before anything else.
+    /// Runs first. The default does nothing.
     ///
     /// # Errors
     /// An error ends the request; neither `handle` nor `finish` runs.
@@ -97,10 +98,10 @@ pub trait Handler<S = ()> {
     /// An error ends the request.
     fn handle(&mut self, request: &mut Request<'_, S>) -> io::Result<()>;
 
-    /// Cleans up.
+    /// Cleans up. The default does nothing.
     ///
     /// # Errors
-    /// An error is the outcome, unless `handle` had one.
+    /// An error is the outcome of the request, unless `handle` failed.
     fn finish(&mut self, request: &mut Request<'_, S>) -> io::Result<()> {
         let _ = request;
         Ok(())
@@ -113,16 +114,15 @@ impl<S, F: FnMut(&mut Request<'_, S>) -> io::Result<()>> Handler<S> for F {
     }
 }
 
-/// Any blocking handler that can be given to a thread.
+/// A blocking handler that may run in another thread.
 type Serving<S> = dyn Handler<S> + Send;
 
 impl<S: 'static> Server<S> {
-    /// Listens for connections whose handlers block; they run as `workers` says. Else as
-    /// [`Server::listen`].
+    /// Like [`Server::listen`], for handlers that block; `workers` says where they run.
     ///
     /// # Errors
-    /// What the system says, with the address; `InvalidInput` for a mode that cannot be;
-    /// `Unsupported` for processes while other threads run.
+    /// The error of the system call, with the address; `InvalidInput` when a setting of `workers` is out of
+    /// range; `Unsupported` for processes while other threads run.
     pub fn listen_blocking<H, F>(
         &mut self,
         addr: impl ToAddrs,
@@ -137,22 +137,44 @@ impl<S: 'static> Server<S> {
         let id = self
             .listen_with(addr, Box::new(BlockingFactory { workers: workers.clone(), factory }))?;
         if workers.executor.ends_reads_at_stop(workers.daemon_threads) {
-            // Now, because there may be no descriptors left when the first client comes.
+            // Opens the pipe now, because no descriptor may be left when the first client connects.
             let opened = self.io_mut().stop_token();
             opened.map_err(|error| {
                 self.io_mut().close(id);
-                let what = format!("no pipe can be opened for the stop of the server: {error}");
+                let what = format!("cannot open the pipe of the stop token: {error}");
                 io::Error::new(error.kind(), what)
             })?;
         }
         Ok(id)
     }
 
-    /// Serves datagrams with handlers that block; they run as `workers` says. Else as
-    /// [`Server::bind`].
+    /// Like [`Server::bind`], for handlers that block; `workers` says where they run. Each handler gets one
+    /// datagram as its [`Request`], and what it writes is the reply.
+    ///
+    /// ```
+    /// use std::io;
+    /// use std::net::UdpSocket;
+    /// use socketserver::blocking::{Request, Workers};
+    /// use socketserver::{Addr, Server};
+    ///
+    /// let mut server = Server::new()?;
+    /// let upper = |request: &mut Request<'_>| {
+    ///     let reply = request.datagram().unwrap_or_default().to_ascii_uppercase();
+    ///     request.send_all(&reply)
+    /// };
+    /// let id = server.bind_blocking("127.0.0.1:0", &Workers::inline(), move |_: &Addr| upper)?;
+    /// let port = server.io().local_addr(id).and_then(|addr| addr.port()).unwrap();
+    /// let client = UdpSocket::bind("127.0.0.1:0")?;
+    /// client.send_to(b"hello", ("127.0.0.1", port))?;
+    /// server.handle_request(None)?;
+    /// let mut reply = [0; 80];
+    /// let n = client.recv(&mut reply)?;
+    /// assert_eq!(&reply[..n], b"HELLO");
+    /// # Ok::<(), io::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// As [`Server::listen_blocking`].
+    /// Those of [`Server::listen_blocking`].
     pub fn bind_blocking<H, F>(
         &mut self,
         addr: impl ToAddrs,
@@ -168,7 +190,7 @@ impl<S: 'static> Server<S> {
     }
 }
 
-/// The whole request, in Python's order.
+/// Runs the three callbacks in Python's order.
 fn serve<S>(
     handler: &mut Serving<S>,
     request: &mut Request<'_, S>,
@@ -176,7 +198,7 @@ fn serve<S>(
     match catch_panic(|| handler.setup(request)) {
         Ok(Ok(())) => {}
         failed => {
-            // In Python the answer to a datagram is sent by `finish`.
+            // In Python `finish` sends the reply to a datagram.
             request.drop_reply();
             return failed;
         }
@@ -186,7 +208,7 @@ fn serve<S>(
     if matches!(result, Ok(Ok(()))) { finished } else { result }
 }
 
-/// Tells the hook of the user, if there is something to tell.
+/// Calls the hook of the user, if there is one and the request failed.
 fn report(hook: Option<&ErrorHook>, peer: &Addr, result: &thread::Result<io::Result<()>>) {
     let Some(hook) = hook else { return };
     let reported = catch_panic(|| {
@@ -198,6 +220,6 @@ fn report(hook: Option<&ErrorHook>, peer: &Addr, result: &thread::Result<io::Res
         }
         Ok(())
     });
-    // A panic of the hook was printed, as any other is.
+    // The panic hook of the process has reported a panic of this hook.
     drop(reported);
 }

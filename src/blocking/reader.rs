@@ -1,4 +1,4 @@
-//! What a blocking handler reads from: bytes as they come, or pieces that are whole, with a limit.
+//! The input of a blocking handler: bytes as they arrive, or complete pieces with a limit.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
@@ -12,27 +12,27 @@ pub(super) enum ReadSource {
     Packet(Cursor<Vec<u8>>),
 }
 
-/// The bytes of one request. What has to become whole is collected here until it is, and no longer.
+/// The input of one request; holds an incomplete piece until the rest has arrived.
 pub(super) struct Reader {
     source: ReadSource,
-    /// The beginning of a piece that is not whole.
+    /// The first part of an incomplete piece.
     unconsumed: Unconsumed,
-    /// So many bytes were given out last, where they lie; they go with the next call.
+    /// The length of the piece that the last call returned, still in its buffer; the next call consumes it.
     returned: usize,
-    /// The most that one call brings which has no limit of its own.
+    /// The limit of one call that has no limit of its own.
     limit: usize,
 }
 
-/// What was looked for.
+/// The result of a search for a piece.
 enum PieceFound<T> {
     Whole(T),
-    /// The peer has ended, and nothing was left.
+    /// EOF before the first byte of the piece.
     Eof,
-    /// The peer has ended in the middle of it.
+    /// EOF inside the piece.
     Partial,
 }
 
-/// What comes in at once, at most; also the room that what is collected may have above its limit.
+/// The size of one read; also the capacity that an incomplete piece may have above its limit.
 const ONE_READ: usize = 8 << 10;
 
 impl Reader {
@@ -56,8 +56,6 @@ impl Reader {
             ReadSource::Packet(_) => None,
         }
     }
-
-    // Pieces that are whole.
 
     pub(super) fn line(&mut self, max: usize) -> io::Result<Option<&[u8]>> {
         match self.find(max, |input| Ok(input.take_line(max)?.map(<[u8]>::len)))? {
@@ -90,7 +88,7 @@ impl Reader {
     }
 
     pub(super) fn take_exact(&mut self, n: usize, max: usize) -> io::Result<Option<&[u8]>> {
-        // Too much is too much before anything has come, and nothing is there at once.
+        // Refuses `n` above `max` before any input has arrived, and returns no bytes without a read.
         Input::new(&[]).require(n, max)?;
         if n == 0 {
             return Ok(Some(&[]));
@@ -101,8 +99,8 @@ impl Reader {
         Ok(complete(found?)?.and_then(|len| self.returned().get(..len)))
     }
 
-    /// Reads until `take` finds something whole. It lies in front of what comes next then, and goes
-    /// with the next call.
+    /// Reads until `take` finds a complete piece. The piece stays at the front of its buffer, and the next
+    /// call consumes it.
     fn find<T>(
         &mut self,
         max: usize,
@@ -138,7 +136,7 @@ impl Reader {
         }
     }
 
-    /// Puts more behind what is held; `false` when nothing more comes.
+    /// Appends one read to the incomplete piece; `false` at EOF.
     fn collect(&mut self, max: usize) -> io::Result<bool> {
         let piece = self.source.fill_buf()?;
         let n = piece.len();
@@ -148,7 +146,7 @@ impl Reader {
         Ok(n > 0)
     }
 
-    /// What was found, where it lies.
+    /// The piece that was found, in its buffer.
     fn returned(&self) -> &[u8] {
         let there = if self.unconsumed.is_empty() {
             self.source.buffer()
@@ -175,9 +173,7 @@ impl Reader {
         self.unconsumed.store_remainder(left, 0);
     }
 
-    // Bytes as they come, with the limit of the server where a call has none of its own.
-
-    /// Appends everything up to the end, or up to and including the next `byte`.
+    /// Appends the input up to and including the next `byte`, or to EOF if that is `None`.
     fn gather(&mut self, byte: Option<u8>, into: &mut Vec<u8>) -> io::Result<usize> {
         let mut gathered = 0;
         loop {
@@ -205,7 +201,7 @@ impl Reader {
         }
     }
 
-    /// The same as text. What came before an error stays, as far as it is text.
+    /// Like [`Reader::gather`], for text. After an error `into` has the input before it, if that is UTF-8.
     fn gather_text(&mut self, byte: Option<u8>, into: &mut String) -> io::Result<usize> {
         let mut bytes = Vec::new();
         let gathered = self.gather(byte, &mut bytes);
@@ -263,7 +259,7 @@ impl BufRead for Reader {
 }
 
 impl ReadSource {
-    /// What has come and was not taken yet.
+    /// The buffered input.
     fn buffer(&self) -> &[u8] {
         match self {
             ReadSource::Stream(reader) => reader.buffer(),
@@ -300,13 +296,13 @@ impl BufRead for ReadSource {
     }
 }
 
-/// Half a frame is none.
+/// Maps EOF inside a piece to an error.
 fn complete<T>(found: PieceFound<T>) -> io::Result<Option<T>> {
     match found {
         PieceFound::Whole(found) => Ok(Some(found)),
         PieceFound::Eof => Ok(None),
         PieceFound::Partial => {
-            let what = "the peer has ended in the middle of a piece or a frame";
+            let what = "unexpected EOF inside a frame or a delimited piece";
             Err(io::Error::new(io::ErrorKind::UnexpectedEof, what))
         }
     }
@@ -314,9 +310,8 @@ fn complete<T>(found: PieceFound<T>) -> io::Result<Option<T>> {
 
 fn over_limit(limit: usize) -> io::Error {
     let what = format!(
-        "more than {limit} bytes would have to be kept for one read (Options::input_limit): take \
-         lines and frames with a limit of their own (Request::take_line, Request::take_frame_with), or read \
-         in pieces"
+        "one read exceeds {limit} bytes (Options::input_limit): take lines and frames with a limit of \
+         their own (Request::take_line, Request::take_frame_with), or read in pieces"
     );
     io::Error::new(io::ErrorKind::InvalidData, what)
 }

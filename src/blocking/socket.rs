@@ -1,4 +1,4 @@
-//! The blocking socket of one connection, and how long its reads and writes may take.
+//! The blocking socket of one connection, with the time limits of its reads and writes.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -8,52 +8,51 @@ use socket2::Socket;
 
 use crate::net::{StopToken, Waited, send_nonblocking};
 
-/// How long a request may take, as its [`Workers`](super::Workers) says.
+/// The time limits of a request, from its [`Workers`](super::Workers).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Limits {
-    /// For one read or one write.
+    /// The limit of one read or one write.
     pub(super) timeout: Option<Duration>,
-    /// For all of them.
+    /// The limit of all of them together.
     pub(super) deadline: Option<Instant>,
 }
 
-/// The blocking socket, whose timeouts are called so.
+/// A socket in blocking mode, with [`Limits`].
 ///
-/// A system's own timeout begins anew with each piece that a peer takes of a write, or with each
-/// signal; so the end of a read or a write is fixed when it begins, and the system is given what is
-/// left. A read that is to end with the server waits for its socket and for that stop together.
+/// `SO_SNDTIMEO` and `SO_RCVTIMEO` start again with each part of a write that the kernel accepts, and
+/// with each signal. So the deadline of a read or a write is computed once, when it begins, and each
+/// system call gets the time left. A read that a shutdown ends polls its socket and the stop token.
 pub(super) struct BlockingSocket {
     socket: Arc<Socket>,
     limits: Limits,
-    /// What ends the reads besides the peer, if anything does.
+    /// Ends the reads at a shutdown; `None` if a shutdown does not end them.
     stop: Option<Stop>,
-    /// What the system was told last, so that it is told only what is new.
+    /// The timeouts that the socket has now, to save the system call that would set them again.
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
 }
 
-/// What a stop of the server is to a connection: what has come in is still read, and behind it lies
-/// the end.
+/// Lets a read return the input that arrived before a shutdown, and then EOF.
 pub(super) struct Stop {
     token: Arc<StopToken>,
-    /// When the connection left the loop, until the first byte moves.
+    /// When the loop detached the connection; `None` after the first read or write.
     unmoved_since: Option<Instant>,
-    /// How much is still read, once a read has met the stop.
+    /// The bytes that may still be read; `None` until a read has found the shutdown.
     left: Option<usize>,
-    /// Since when no byte has moved, once the stop was all that a read has met.
+    /// When the connection last made progress; set when the shutdown ended a read that got no input.
     silent_since: Option<Instant>,
 }
 
-/// How much is still read at a stop, unless the buffer of the socket is larger. What had come in lies in
-/// that buffer, or in that of a Unix peer, and its exact length cannot be asked without `unsafe`. With
-/// this bound a peer that never stops sending holds up no stop.
+/// The bytes that may be read after a shutdown has begun, unless the receive buffer is larger. The input
+/// lies in that buffer, or in the send buffer of a Unix peer, and FIONREAD, its exact length, needs
+/// `unsafe`. The bound keeps a peer that never stops sending from delaying the shutdown.
 const MAX_READ_AFTER_STOP: usize = 1 << 20;
 
-/// Much less than any socket's buffer, so that a write of it waits at most once: on a Unix socket
-/// each part of the size of its buffer may wait anew.
+/// The size of one blocking write, much less than a send buffer, so that it waits at most once. A larger
+/// write to a Unix socket may wait once for each part of its buffer size.
 const PIECE: usize = if cfg!(unix) { 2 << 10 } else { 64 << 10 };
 
-/// Systems count timeouts in larger steps than these, and take nothing for "for ever".
+/// The shortest socket timeout: kernels round to at least this, and zero means no timeout.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 impl BlockingSocket {
@@ -88,12 +87,12 @@ impl BlockingSocket {
         self.stop.as_ref().is_some_and(|stop| stop.token.is_requested())
     }
 
-    /// Since when no byte has moved, if it was the stop that has ended the last read.
+    /// When the connection last made progress; `None` unless a shutdown ended its last read.
     pub(super) fn silent_since(&self) -> Option<Instant> {
         self.stop.as_ref().and_then(|stop| stop.silent_since)
     }
 
-    /// Told at once, for who uses the socket itself.
+    /// Sets the timeout of the socket at once, for a caller that reads and writes it directly.
     pub(super) fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = timeout.map(|timeout| timeout.max(SHORTEST));
         self.limits.timeout = timeout;
@@ -105,11 +104,11 @@ impl BlockingSocket {
 
     pub(super) fn set_deadline(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         self.limits.deadline = deadline;
-        // What is left before the one that held until now is no limit any more.
+        // The socket may still have a shorter timeout, from the time left to the previous deadline.
         self.set_timeout(self.limits.timeout)
     }
 
-    /// Sees to it that a read waits for so long at most.
+    /// Sets the read timeout of the socket to `left`, unless it has that value.
     fn limit_read(&mut self, left: Option<Duration>) -> io::Result<()> {
         if self.read_timeout != left {
             self.socket.set_read_timeout(left)?;
@@ -126,7 +125,7 @@ impl BlockingSocket {
         Ok(())
     }
 
-    /// As much as there is room for leaves at once; only a small piece waits for more of it.
+    /// Sends without blocking what the send buffer has capacity for; blocks only in a write of [`PIECE`].
     fn write_within(&mut self, mut bytes: &[u8], span: Span) -> io::Result<()> {
         loop {
             bytes = match retry_interrupted(|| send_nonblocking(&self.socket, bytes)) {
@@ -143,7 +142,9 @@ impl BlockingSocket {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => bytes.get(n..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => bytes,
-                Err(error) => return Err(span.map_timeout(error, "the peer read nothing in time")),
+                Err(error) => {
+                    return Err(span.map_timeout(error, "write timed out: the peer did not read"));
+                }
             };
         }
     }
@@ -154,7 +155,7 @@ impl Stop {
         Stop { token, unmoved_since: Some(detached_at), left: None, silent_since: None }
     }
 
-    /// Waits for something to read, and says how much of it is.
+    /// Waits until the socket is readable, and returns how much the caller may read; 0 means EOF.
     fn wait(&mut self, socket: &Socket, span: Span) -> io::Result<usize> {
         let mut longest = span.whole()?;
         if self.left == Some(0) {
@@ -177,7 +178,7 @@ impl Stop {
         }
     }
 
-    /// How much may be there that came in before the stop.
+    /// The bytes that may still be read after a shutdown has begun.
     fn input_left(&mut self, socket: &Socket) -> usize {
         let room = || socket.recv_buffer_size().unwrap_or_default().max(MAX_READ_AFTER_STOP);
         *self.left.get_or_insert_with(room)
@@ -193,17 +194,17 @@ impl Stop {
     }
 }
 
-const PEER_SILENT: &str = "the peer sent nothing in time";
+const PEER_SILENT: &str = "read timed out: the peer sent nothing";
 
 impl BlockingSocket {
-    /// The system itself waits, which nothing but the end of the socket then ends.
+    /// Blocks in the system call, which only input, EOF or the timeout ends.
     fn read_without_stop(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let span = Span::begin(self.limits);
         let mut left = span.whole()?;
         loop {
             self.limit_read(left)?;
             match (&*self.socket).read(buffer) {
-                // A socket with a timeout is interrupted by every signal that the program handles.
+                // signal(7): with SO_RCVTIMEO, a handled signal interrupts recv even with SA_RESTART.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => left = span.left()?,
                 read => return read.map_err(|error| span.map_timeout(error, PEER_SILENT)),
             }
@@ -222,7 +223,7 @@ impl Read for BlockingSocket {
             return Ok(0);
         }
         let piece = buffer.get_mut(..max).unwrap_or_default();
-        // It does not wait, unless somebody else has taken what there was.
+        // The socket is readable, so this does not block, unless the handler read it directly.
         let read = retry_interrupted(|| (&*self.socket).read(piece));
         let n = read.map_err(|error| span.map_timeout(error, PEER_SILENT))?;
         stop.note_read(n);
@@ -230,7 +231,7 @@ impl Read for BlockingSocket {
     }
 }
 
-/// Each write is whole, or an error.
+/// Writes all of its argument or fails.
 impl Write for BlockingSocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(stop) = &mut self.stop {
@@ -242,7 +243,7 @@ impl Write for BlockingSocket {
             return Ok(bytes.len());
         }
         self.limit_write(None)?;
-        let what = "the peer read nothing in time";
+        let what = "write timed out: the peer did not read";
         (&*self.socket).write_all(bytes).map_err(|error| span.map_timeout(error, what))?;
         Ok(bytes.len())
     }
@@ -252,7 +253,7 @@ impl Write for BlockingSocket {
     }
 }
 
-/// The time that one read or one write has.
+/// One read or write, and when it began.
 #[derive(Clone, Copy)]
 struct Span {
     limits: Limits,
@@ -264,12 +265,12 @@ impl Span {
         Span { limits, began: Instant::now() }
     }
 
-    /// All of it.
+    /// The time that it has from its beginning; `None` without a limit.
     fn whole(self) -> io::Result<Option<Duration>> {
         self.left_at(self.began)
     }
 
-    /// What is left of it now.
+    /// The time left now; `None` without a limit, `TimedOut` when none is left.
     fn left(self) -> io::Result<Option<Duration>> {
         self.left_at(Instant::now())
     }
@@ -281,7 +282,7 @@ impl Span {
         match (of_this, of_all) {
             (_, Some(Duration::ZERO)) => Err(late()),
             (Some(Duration::ZERO), _) => {
-                let what = "the time of one read or one write is over";
+                let what = "the timeout of the read or write has expired";
                 Err(io::Error::new(io::ErrorKind::TimedOut, what))
             }
             (Some(this), Some(all)) => Ok(Some(this.min(all).max(SHORTEST))),
@@ -289,7 +290,7 @@ impl Span {
         }
     }
 
-    /// Systems call a timeout `WouldBlock`, which a blocking handler could make nothing of.
+    /// Maps the `WouldBlock` that a socket timeout gives to `TimedOut`, as the handler expects it.
     fn map_timeout(self, error: io::Error, what: &str) -> io::Error {
         match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if self.is_late() => late(),
@@ -298,7 +299,7 @@ impl Span {
         }
     }
 
-    /// What a wait came to that was ours.
+    /// The error of a timeout that this module detected itself.
     fn timed_out(self, what: &str) -> io::Error {
         self.map_timeout(io::ErrorKind::WouldBlock.into(), what)
     }
@@ -312,7 +313,7 @@ fn late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the deadline of the request has passed")
 }
 
-/// A signal that the program handles is no reason to stop.
+/// Repeats `act` while a signal interrupts it.
 fn retry_interrupted(mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match act() {

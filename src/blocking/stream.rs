@@ -1,4 +1,4 @@
-//! A connection whose handler blocks: what it is to the loop.
+//! The handler that the loop has for a connection with a blocking handler.
 
 use std::io;
 use std::net::Shutdown;
@@ -17,7 +17,7 @@ use crate::handler::{self, Context, HandlerFactory};
 use crate::id::TimerId;
 use crate::io::{Io, nanoseconds};
 
-/// Makes a conversation for each client, while there are places for it.
+/// Makes a [`BlockingConnection`] for each client, while a permit is free.
 pub(super) struct BlockingFactory<F> {
     pub(super) workers: Workers,
     pub(super) factory: F,
@@ -82,13 +82,13 @@ impl<S: 'static> BlockingConnection<S> {
         }))
     }
 
-    /// What ends the reads of its handler at a shutdown; `None` where nothing does.
+    /// Ends the reads of the handler at a shutdown; `None` if a shutdown does not end them.
     fn stop(&self, io: &mut Io) -> io::Result<Option<Stop>> {
         let ends = self.workers.executor.ends_reads_at_stop(self.workers.daemon_threads);
         ends.then(|| Ok(Stop::new(io.stop_token()?, io.now()))).transpose()
     }
 
-    /// Whether it has ended, and how.
+    /// Takes the result if there is one, reattaches the socket, and closes the connection.
     fn complete(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         let BlockingState::Pending(pending) = &mut self.state else { return Ok(()) };
         let is_inline = matches!(pending, PendingJob::Done(_));
@@ -132,7 +132,7 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
         self.complete(cx)
     }
 
-    /// Nothing is read here: the socket is away, and when it is back the conversation is over.
+    /// Discards the input: the loop reads nothing while the socket is detached, and closes it afterwards.
     fn handle(&mut self, _cx: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
         input.take_all();
         Ok(())
@@ -142,7 +142,7 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
         self.complete(cx)
     }
 
-    /// What has come in is still read; behind it lies the end, even for who waits for it now.
+    /// Ends the reads of the handler after the input that has arrived, also a read that blocks now.
     fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         match &self.state {
             BlockingState::Pending(pending)
@@ -157,7 +157,7 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
         Ok(())
     }
 
-    /// A handler that is still at it is cut off: its reads and writes fail, its process is killed.
+    /// Aborts a handler that still runs: its reads and writes fail, and its process is killed.
     fn finish(&mut self, cx: &mut Context<'_, S>, _outcome: io::Result<()>) {
         if let (BlockingState::Pending(_), Some(socket)) =
             (&self.state, cx.io.detached_socket(cx.id))
@@ -165,7 +165,7 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
             let _ = socket.shutdown(Shutdown::Both);
         }
         self.state = BlockingState::Done;
-        // Its place is free, unless a thread is still on its way out of it.
+        // The permit is free, unless a thread has yet to return it.
         self.workers.executor.limit.wake(cx.io);
     }
 }

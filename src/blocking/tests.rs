@@ -1,8 +1,7 @@
-//! Pieces are the same however the bytes come.
+//! A reader returns the same pieces however the input is split.
 
 use super::*;
 
-/// Bytes, and where each piece is followed by the next read.
 fn packet(bytes: &[u8]) -> Reader {
     Reader::of_packet(bytes.to_vec())
 }
@@ -73,7 +72,7 @@ fn what_has_no_limit_of_its_own_has_that_of_the_server() {
     assert_eq!(kind(lines), io::ErrorKind::InvalidData);
     let pieces: io::Result<Vec<Vec<u8>>> = (&mut limited(long)).split(b'\n').collect();
     assert_eq!(kind(pieces), io::ErrorKind::InvalidData);
-    // A limit of the caller's own is none of the server's.
+    // The caller's own `take` needs no limit of the server.
     assert_eq!((&mut limited(long)).take(6).read_to_end(&mut bytes).unwrap(), 6);
 }
 
@@ -85,7 +84,7 @@ fn what_is_no_text_is_an_error_and_leaves_the_string_as_it_was() {
     assert_eq!(text, "so far");
 }
 
-/// A stream that gives what is sent piece by piece, as it was sent.
+/// Over SEQPACKET sockets, so that each read returns one piece as it was sent.
 #[cfg(target_os = "linux")]
 mod pieces {
     use std::sync::Arc;
@@ -112,7 +111,7 @@ mod pieces {
         reader
     }
 
-    /// One way to take something, and what it gave.
+    /// Calls the read method of number `way`; returns the piece, or the kind of the error.
     fn take(reader: &mut Reader, way: u8) -> (Option<Vec<u8>>, Option<io::ErrorKind>) {
         let taken = match way % 8 {
             0 => reader.line(40).map(|line| line.map(<[u8]>::to_vec)),
@@ -131,7 +130,7 @@ mod pieces {
             }
             6 => reader.skip_until(b'\n').map(|n| Some(vec![0; n])),
             _ => {
-                // What has come is there again until it is consumed.
+                // fill_buf returns the same input until it is consumed.
                 let n = reader.fill_buf().map(|piece| piece.len().min(1));
                 n.map(|n| {
                     let first = reader.fill_buf().unwrap().get(..n).unwrap().to_vec();
@@ -159,7 +158,7 @@ mod pieces {
                 let (given, expected) = (take(&mut cut, way), take(&mut whole, way));
                 prop_assert_eq!(&given, &expected, "way {}", way);
                 if given.1.is_some() {
-                    // How much of what failed is gone is not said.
+                    // How much input a failed call consumes is unspecified.
                     break;
                 }
             }
@@ -194,7 +193,7 @@ mod pieces {
             "{}",
             reader.unconsumed.capacity()
         );
-        // What follows is still there for who reads on.
+        // The input is still there for the next read.
         let mut rest = vec![0; 100_000];
         reader.read_exact(&mut rest).unwrap();
         assert!(rest.iter().all(|byte| *byte == b'a'));

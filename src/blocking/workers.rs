@@ -1,4 +1,4 @@
-//! Where blocking handlers run, and how many at once.
+//! The settings of a blocking service: where its handlers run, how many at once, and for how long.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use super::socket::Limits;
 use crate::addr::Addr;
 
 /// Where the handlers of a blocking service run: in the loop itself, each in a thread, or each in a
-/// process. What clones of one `Workers` serve counts together.
+/// process. Clones of one `Workers` share its bound.
 ///
 /// ```no_run
 /// use std::io::{self, Write};
@@ -20,7 +20,7 @@ use crate::addr::Addr;
 /// use socketserver::Server;
 ///
 /// let mut server = Server::new()?;
-/// // For a process each, or none at all, this is the only line to change.
+/// // `Workers::processes` and `Workers::inline` go here as well; nothing else changes.
 /// let workers = Workers::threads(64).deadline(Duration::from_secs(60));
 /// server.listen_blocking("127.0.0.1:7000", &workers, |_peer| {
 ///     |request: &mut Request<'_>| -> io::Result<()> {
@@ -43,34 +43,55 @@ pub struct Workers {
 pub(super) type ErrorHook = dyn Fn(&Addr, &io::Error) + Send + Sync;
 
 impl Workers {
-    /// In the loop (Python's plain `TCPServer`): one at a time, and nothing else is served
-    /// meanwhile, a stop included: a client that says nothing holds up the signal that asks for one, and
-    /// [`ServerHandle::shutdown`](crate::ServerHandle::shutdown), until it leaves or [`Workers::timeout`] or
-    /// [`Workers::deadline`] ends the wait. For trying things out, and for clients who all are quick.
+    /// Runs handlers in the loop, one at a time (Python's plain `TCPServer`). The loop does nothing else
+    /// meanwhile. A silent client therefore delays a shutdown, by a signal or by
+    /// [`ServerHandle::shutdown`](crate::ServerHandle::shutdown), until it closes its connection or
+    /// [`Workers::timeout`] or [`Workers::deadline`] expires. Use it for experiments, and for clients
+    /// that are all fast.
+    ///
+    /// ```
+    /// use std::io::{self, Read, Write};
+    /// use std::net::TcpStream;
+    /// use socketserver::blocking::{Request, Workers};
+    /// use socketserver::{Addr, Server};
+    ///
+    /// let mut server = Server::new()?;
+    /// let greet = |request: &mut Request<'_>| request.send_all(b"hello\n");
+    /// let id = server.listen_blocking("127.0.0.1:0", &Workers::inline(), move |_: &Addr| greet)?;
+    /// let port = server.io().local_addr(id).and_then(|addr| addr.port()).unwrap();
+    /// let mut client = TcpStream::connect(("127.0.0.1", port))?;
+    /// client.shutdown(std::net::Shutdown::Write)?;
+    /// server.handle_request(None)?;
+    /// let mut answer = String::new();
+    /// client.read_to_string(&mut answer)?;
+    /// assert_eq!(answer, "hello\n");
+    /// # Ok::<(), io::Error>(())
+    /// ```
     #[must_use]
     pub fn inline() -> Workers {
         Workers::new(ExecutorKind::Loop, usize::MAX)
     }
 
-    /// Each in a thread (Python's `ThreadingMixIn`), but never more than `max_threads`, which is 1 at
-    /// least; while so many are busy, more clients wait in the backlog of the kernel. Threads are started when they
-    /// are needed, used again, and end when they have had nothing to do for a while.
+    /// Runs each handler in a thread (Python's `ThreadingMixIn`), at most `max_threads` at once. While
+    /// all are busy, further clients wait in the backlog of the kernel. `max_threads` must be at least 1.
+    /// Threads start when they are needed, are reused, and end after 10 s without a job.
     ///
-    /// Among several loops ([`LoopGroup`](crate::LoopGroup) with
-    /// [`LoadBalancing::LeastConnections`](crate::LoadBalancing::LeastConnections)) a client may come from the backlog of another
-    /// loop; then it is connected already while it waits for a thread.
+    /// In a [`LoopGroup`](crate::LoopGroup) with
+    /// [`LoadBalancing::LeastConnections`](crate::LoadBalancing::LeastConnections), another loop may
+    /// accept the client; the client then waits for a thread on an established connection.
     #[must_use]
     pub fn threads(max_threads: usize) -> Workers {
         Workers::new(ExecutorKind::Threads, max_threads)
     }
 
-    /// Each in a process (Python's `ForkingMixIn`, with its 40 as [`MAX_CHILDREN`]): a handler that
-    /// crashes costs its own conversation. Never more than `max_children` at once, which is 1 at
-    /// least; more clients wait in the backlog of the kernel.
+    /// Runs each handler in a process (Python's `ForkingMixIn`), at most `max_children` at once. While
+    /// all are busy, further clients wait in the backlog of the kernel. `max_children` must be at least
+    /// 1; Python's default is [`MAX_CHILDREN`]. A handler that crashes ends its own conversation only.
     ///
-    /// A process is a copy of this one at the moment in which the client came, so what its handler
-    /// changes, nobody else sees. Only a program without other threads can be copied; listening,
-    /// and every later fork, is an error as long as there are some.
+    /// The process is a copy of this one, forked when the client is accepted, so no other process sees
+    /// what its handler changes. Only a program with one thread can fork:
+    /// [`Server::listen_blocking`](crate::Server::listen_blocking) fails with
+    /// [`Unsupported`](io::ErrorKind::Unsupported) while other threads run, and so does each later fork.
     #[cfg(all(unix, feature = "processes"))]
     #[must_use]
     pub fn processes(max_children: usize) -> Workers {
@@ -88,39 +109,39 @@ impl Workers {
         }
     }
 
-    /// Says what cannot work, before anything is opened.
+    /// Checks the settings before a socket is opened.
     pub(super) fn check(&self) -> io::Result<()> {
         let unusable = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
         for (name, time) in [("timeout", self.timeout), ("deadline", self.deadline)] {
             if time.is_some_and(|time| time.is_zero()) {
-                return Err(unusable(format!("Workers::{name} must be longer than nothing")));
+                return Err(unusable(format!("Workers::{name} must not be zero")));
             }
         }
         if self.executor.limit.max() == 0 {
             let name = self.executor.name();
-            return Err(unusable(format!("Workers::{name} must be at least 1: 0 serve nobody")));
+            return Err(unusable(format!("Workers::{name} must be at least 1")));
         }
         self.executor.check()
     }
 
-    /// What holds for a request that begins now.
+    /// The time limits of a request that begins now.
     pub(super) fn limits(&self, idle_timeout: Option<Duration>) -> Limits {
         let deadline = self.deadline.and_then(|time| Instant::now().checked_add(time));
         Limits { timeout: self.timeout.or(idle_timeout), deadline }
     }
 
-    /// Whether a shutdown leaves handlers in threads alone that are still busy, and does not wait
-    /// for them (Python's `daemon_threads`). Default: false; they are told that nothing more
-    /// comes in, and have the grace of the shutdown to end (Python's `block_on_close`).
+    /// Whether a shutdown ignores handlers that are still busy in threads (Python's `daemon_threads`).
+    /// It then neither ends their reads nor waits for them. Default: false; their reads return EOF, and
+    /// they have the grace of the shutdown to end (Python's `block_on_close`).
     #[must_use]
     pub fn daemon_threads(mut self, on: bool) -> Workers {
         self.daemon_threads = on;
         self
     }
 
-    /// How long one read, or one write of any length, may take (Python's `timeout`), which is
-    /// [`TimedOut`](io::ErrorKind::TimedOut) then. A peer that sends a byte before each of its ends is
-    /// served for ever: for that there is [`Workers::deadline`]. Longer than nothing. Default:
+    /// How long one read, or one write of any length, may take (Python's `timeout`). After that it
+    /// fails with [`TimedOut`](io::ErrorKind::TimedOut). A peer that sends one byte before each timeout
+    /// never exceeds it; [`Workers::deadline`] bounds such a peer. Must not be zero. Default:
     /// [`Options::idle_timeout`](crate::Options).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Workers {
@@ -128,20 +149,26 @@ impl Workers {
         self
     }
 
-    /// How long all reads and writes of one connection may take together, from when its handler has
-    /// its turn; each is [`TimedOut`](io::ErrorKind::TimedOut) after that. So no client holds a thread
-    /// or a process for longer, however slowly it sends or takes, as long as the handler does nothing
-    /// else that waits. A handler may move it
-    /// ([`Request::set_deadline`](super::Request::set_deadline)). Longer than nothing. Default: never.
+    /// How long all reads and writes of one connection may take together, from the start of its
+    /// handler. After that each of them fails with [`TimedOut`](io::ErrorKind::TimedOut). So a client
+    /// that sends or reads slowly holds a thread or a process no longer than this, provided that the
+    /// handler blocks in nothing else. A handler may move the deadline
+    /// ([`Request::set_deadline`](super::Request::set_deadline)). Must not be zero. Default: no deadline.
     #[must_use]
     pub fn deadline(mut self, time: Duration) -> Workers {
         self.deadline = Some(time);
         self
     }
 
-    /// Has `hook` called with the error of a handler, or the message of its panic, where it
-    /// happened: in its thread or in its process (Python's `handle_error`). Default: one line in
-    /// the log, once a second at most; that line is also written when a process ended without a word.
+    /// Calls `hook` with the error of a handler, or with the message of its panic, in the thread or
+    /// process of that handler (Python's `handle_error`). Default: one line in the log for an error, at
+    /// most once a second. That line is logged with a hook as well when a process ended without a report.
+    ///
+    /// ```
+    /// use socketserver::blocking::Workers;
+    ///
+    /// let workers = Workers::threads(8).handle_error(|peer, error| eprintln!("{peer}: {error}"));
+    /// ```
     #[must_use]
     pub fn handle_error(
         mut self,
@@ -151,8 +178,8 @@ impl Workers {
         self
     }
 
-    /// Has `hook` called in each new process before its handler, for what must not be shared with
-    /// the parent. Signals for the new process wait until the hook has run.
+    /// Calls `hook` in each new process before its handler, to replace what must not be shared with
+    /// the parent. Signals to the new process stay blocked until the hook has returned.
     #[cfg(all(unix, feature = "processes"))]
     #[must_use]
     pub fn after_fork(self, hook: impl Fn() + 'static) -> Workers {
@@ -160,16 +187,16 @@ impl Workers {
         self
     }
 
-    /// Whether the handlers of signals that the program has installed run in its children as well.
-    /// They would do there what they do in the parent, such as stopping it, if they write into a
-    /// pipe that it watches. Default: false. A signal that the program handles then has its default
-    /// action in a child (SIGTERM ends it, and nothing else); but SIGINT, SIGQUIT and SIGHUP, which a
-    /// terminal sends to all processes at once, are left to the parent, and do nothing. A signal that
-    /// is blocked stays blocked. For this a child has a second thread, as long as the program handles
-    /// any signal.
+    /// Whether the signal handlers of the program run in its children as well. In a child they do what
+    /// they do in the parent; a handler that writes into a pipe of the parent would stop the parent.
     ///
-    /// With true, handlers run in a child as they are, and those that [`Workers::after_fork`] or a blocking
-    /// handler installs there.
+    /// Default: false. A signal that the program handles then has its default action in a child, so
+    /// SIGTERM ends the child alone. SIGINT, SIGQUIT and SIGHUP have no effect in a child, because a
+    /// terminal sends them to all processes at once and the parent decides. A blocked signal stays
+    /// blocked. If the program handles any signal, each child has a second thread for this.
+    ///
+    /// With true, the inherited handlers run in a child, and so do those that [`Workers::after_fork`] or
+    /// a blocking handler installs there.
     #[cfg(all(unix, feature = "processes"))]
     #[must_use]
     pub fn inherit_signals(self, on: bool) -> Workers {
@@ -177,15 +204,15 @@ impl Workers {
         self
     }
 
-    /// How many handlers are busy now (Python's `active_children`).
+    /// The number of handlers that are busy now (Python's `active_children`).
     #[must_use]
     pub fn active_count(&self) -> usize {
         self.executor.limit.in_use()
     }
 }
 
-/// How many children at once Python's `ForkingMixIn` allows: its default for `Workers::processes`, which
-/// needs the feature `processes`.
+/// The default of Python's `ForkingMixIn.max_children`, for `Workers::processes`, which needs the feature
+/// `processes`.
 pub const MAX_CHILDREN: usize = 40;
 
 impl fmt::Debug for Workers {

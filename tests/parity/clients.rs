@@ -25,7 +25,7 @@ pub(crate) fn clients() -> Vec<Trial> {
             let server = Started::running(it, &["hook", "timeout=20"]);
             let mut client = server.client();
             let place = if it.place == Place::Processes { "elsewhere" } else { "here" };
-            server.expect(&format!("hook {place}: the peer sent nothing in time"));
+            server.expect(&format!("hook {place}: read timed out: the peer sent nothing"));
             client.got_nothing();
             server.echo("hello world\n");
             drop(client);
