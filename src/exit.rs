@@ -1,14 +1,13 @@
-//! The error with which a handler ends the whole run of the server.
+//! The error by which a handler ends the run of the server.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// What Python's handlers raise as `SystemExit`: the error of a handler that is no error. It is not
-/// reported as one; where the handler runs in the loop, the run of the server ends, and
-/// [`Server::serve_forever`](crate::Server::serve_forever) returns it, as `turn`, `shutdown` and
-/// `handle_request` do. That holds for connections, datagrams, alarms and watched sources alike, each
-/// of which ends with it. In a thread or a process of its own it ends that conversation alone.
+/// The error by which a handler ends the run of the server (Python's `SystemExit`). It is not logged. If
+/// the handler runs in the loop, the run ends: [`Server::serve_forever`](crate::Server::serve_forever),
+/// `turn`, `shutdown` and `handle_request` return it. The connection, datagram socket, timer handler or
+/// watched source that returned it is closed. In a thread or a process it ends that conversation only.
 ///
 /// ```
 /// use std::io;
@@ -24,7 +23,7 @@ use std::io;
 pub struct Exit;
 
 impl Exit {
-    /// Whether an error is this one.
+    /// Whether `error` is an [`Exit`].
     #[must_use]
     pub fn is_exit(error: &io::Error) -> bool {
         error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<Exit>)

@@ -1,24 +1,23 @@
-//! Names for sockets and timers that go stale, and the slab that checks them.
+//! Ids of sockets and timers, and the slab that checks them.
 //!
-//! The one idea: an id carries the index of its slot *and* the generation of what lived there.
-//! A late event, a forgotten timer or a copied id finds nobody once its owner is gone, even when
-//! the slot already belongs to somebody else.
+//! An id has the index of a slot and the generation of its value. After the value was removed, a late
+//! event, a stale timer or a copied id finds nothing, even if the slot has a new value.
 
 use std::fmt;
 
 use mio::Token;
 use slab::Slab;
 
-/// One open socket of one server. It stays valid as a value for ever; once the socket is gone,
-/// every call that takes it says "gone" and never reaches another socket.
+/// Identifies one socket of one server. After the socket was closed, a call with its id has no effect
+/// and never reaches another socket; the caller may keep the id for ever.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SocketId(pub(crate) Key);
 
-/// One timer of one server, from [`Io::set_timer`](crate::Io::set_timer).
+/// Identifies one timer of one server, from [`Io::set_timer`](crate::Io::set_timer).
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TimerId(pub(crate) Key);
 
-/// An index and a generation, each in one half of the machine word that fits mio's [`Token`].
+/// An index and a generation, each in one half of a `usize`, the size of mio's [`Token`].
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Key(usize);
 
@@ -41,7 +40,7 @@ impl Key {
 }
 
 impl SocketId {
-    /// The id that no socket has: its index is never given out.
+    /// An id that no socket has, because its index is never assigned.
     pub(crate) const NOBODY: SocketId = SocketId(Key(usize::MAX));
     /// The token of the waker of the loop.
     pub(crate) const WAKER: Token = Token(usize::MAX);
@@ -60,8 +59,8 @@ impl SocketId {
 }
 
 impl TimerId {
-    /// What [`Io::set_timer`](crate::Io::set_timer) gives when there is nobody whom a timer could be
-    /// for. It never comes up, and [`Io::cancel_timer`](crate::Io::cancel_timer) says `false`.
+    /// The id that [`Io::set_timer`](crate::Io::set_timer) returns when it sets no timer. It never
+    /// fires, and [`Io::cancel_timer`](crate::Io::cancel_timer) returns `false` for it.
     pub const NONE: TimerId = TimerId(Key(usize::MAX));
 }
 
@@ -95,18 +94,18 @@ impl fmt::Display for TimerId {
     }
 }
 
-/// A slab that hands out [`Key`]s and finds a value only by the very key it was inserted under.
+/// A slab that finds a value only by the [`Key`] of its own insertion.
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
     slab: Slab<Slot<T>>,
-    /// Counts insertions, so no two values that shared an index share a key until it has wrapped
-    /// round once: after 2^32 insertions on a 64-bit machine.
+    /// Counts insertions, so two values of one index have different keys until the counter wraps, after
+    /// 2^32 insertions on a 64-bit machine.
     generation: usize,
 }
 
 #[derive(Debug)]
 struct Slot<T> {
-    /// Half a word of [`Key`]; a `u32` holds it on every machine.
+    /// The generation half of the [`Key`], which fits a `u32` on every machine.
     generation: u32,
     value: T,
 }
@@ -120,7 +119,7 @@ impl<T> Slots<T> {
         self.slab.len()
     }
 
-    /// Stores what `make` builds for its own key. `None` when no index is left to name it.
+    /// Inserts the value that `make` returns for its key; `None` when no index is left.
     #[inline]
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Option<Key> {
         let entry = self.slab.vacant_entry();
@@ -134,7 +133,7 @@ impl<T> Slots<T> {
         Some(key)
     }
 
-    /// What `pick` finds in the value, if it is there and of the kind that `pick` is for.
+    /// Applies `pick` to the value; `None` for a stale key, or if `pick` returns `None`.
     #[inline]
     pub(crate) fn pick<'a, U>(
         &'a self,
@@ -146,7 +145,7 @@ impl<T> Slots<T> {
         (slot.generation as usize == key.generation()).then_some(picked)
     }
 
-    /// As [`Slots::pick`], to change it.
+    /// Like [`Slots::pick`], for a mutable reference.
     #[inline]
     pub(crate) fn pick_mut<'a, U>(
         &'a mut self,

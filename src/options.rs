@@ -1,13 +1,24 @@
-//! What a server may be told before it starts.
+//! The options of one server: its limits, its timeouts and the options of its sockets.
 //!
-//! Every limit of the server has its name here, so that memory and time are bounded by what can
-//! be read on one page. Each default is safe against a hostile peer.
+//! The memory defaults are bounded against a hostile peer. `idle_timeout` and `frame_timeout` are off by
+//! default, so a server without them can be filled with silent connections.
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
-/// The limits and socket options of one server.
+/// The limits and socket options of one server. Every limit in bytes or counts has a finite default.
+///
+/// | topic | fields |
+/// |---|---|
+/// | connections | `max_connections`, `backlog`, `connect_timeout` |
+/// | input and output | `read_buffer`, `input_limit`, `high_water`, `low_water`, `output_limit` |
+/// | budgets of one turn | `reads_per_turn`, `writes_per_turn`, `accepts_per_turn`, `events_per_turn`, `packets_per_turn` |
+/// | timeouts | `idle_timeout`, `frame_timeout`, `close_timeout`, `linger_timeout`, `linger_time`, `max_lingering` |
+/// | TCP and ports | `nodelay`, `keepalive`, `keepalive_timeout`, `user_timeout`, `reuse_address`, `reuse_port`, `v6_only` |
+/// | socket buffers | `receive_buffer`, `send_buffer` |
+/// | datagrams | `max_packet_size`, `send_queue_packets`, `send_queue_bytes`, `accept_own_packets`, `broadcast`, `ttl`, `multicast_ttl`, `multicast_loop` |
+/// | the loop and its threads | `busy_poll`, `post_queue`, `offload_threads`, `offload_queue`, `lookup_threads` |
 ///
 /// ```
 /// use std::time::Duration;
@@ -19,153 +30,151 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Connections open at once, outgoing ones and those that linger after their end included.
-    /// More clients wait in the backlog of the kernel. Default: 1,048,576.
+    /// Maximum number of open connections, including outgoing and lingering ones. Further clients wait
+    /// in the backlog of the kernel. Default: 1,048,576.
     pub max_connections: usize,
-    /// Bytes of the one read buffer that all connections share; the most that one read takes.
-    /// At most 1 GiB. Default: 256 KiB.
+    /// Size in bytes of the read buffer that all connections share, and of the largest single read. At
+    /// most 1 GiB. Default: 256 KiB.
     pub read_buffer: usize,
-    /// Reads for one connection before the others have their turn. Default: 4.
+    /// Maximum number of reads from one connection in a turn. Default: 4.
     pub reads_per_turn: usize,
-    /// Writes for one connection before the others have their turn. Default: 4.
+    /// Maximum number of writes to one connection in a turn. Default: 4.
     pub writes_per_turn: usize,
-    /// Clients accepted from one listener before the others have their turn. Default: 128.
+    /// Maximum number of clients accepted from one listener in a turn. Default: 128.
     pub accepts_per_turn: usize,
-    /// Events taken from the system at once, at most 1,048,576. Default: 1,024.
+    /// Maximum number of events that one poll returns, at most 1,048,576. Default: 1,024.
     pub events_per_turn: usize,
-    /// Bytes a handler may leave untaken in its input. Above the limit the conversation ends with
-    /// [`CloseReason::InputLimit`](crate::CloseReason::InputLimit), unless it is paused. Of a blocking handler it
-    /// is the most that one `read_line`, `read_until`, `read_to_end` or `read_to_string` brings (see
+    /// Limit in bytes of the input that a handler leaves unconsumed. At the limit the conversation ends
+    /// with [`CloseReason::InputLimit`](crate::CloseReason::InputLimit), unless it is paused. For a
+    /// blocking handler it bounds one `read_line`, `read_until`, `read_to_end` or `read_to_string` (see
     /// [`blocking::Request`](crate::blocking::Request)). Default: 1 MiB.
     pub input_limit: usize,
-    /// Unsent bytes above which a connection is congested: it is not read any more (unless it is
-    /// full duplex) and `send` says [`SendStatus::Congested`](crate::SendStatus::Congested). Two ends that both
-    /// keep to that and send each other more than this before they read would wait for each other;
-    /// a protocol in which that can happen needs full duplex on one side. Default: 64 KiB.
+    /// Unsent bytes above which a connection is congested: the loop does not read it (unless
+    /// [`Io::set_read_while_congested`](crate::Io::set_read_while_congested) is on), and `send` returns
+    /// [`SendStatus::Congested`](crate::SendStatus::Congested). Two such ends deadlock if each sends more
+    /// than this before it reads; a protocol that allows it needs reading while congested on one side.
+    /// Default: 64 KiB.
     pub high_water: usize,
-    /// Unsent bytes at which a congested connection is read again and its handler's `drained`
-    /// runs. Default: 16 KiB.
+    /// Unsent bytes at or below which a congested connection is read again and
+    /// [`Handler::drained`](crate::Handler::drained) runs. Default: 16 KiB.
     pub low_water: usize,
     /// Unsent bytes above which a connection is reset with
     /// [`CloseReason::OutputLimit`](crate::CloseReason::OutputLimit). Default: 16 MiB.
     pub output_limit: usize,
-    /// How long a connection may pass without one byte in either direction before it ends with
-    /// [`CloseReason::IdleTimeout`](crate::CloseReason::IdleTimeout). Silence that is our own doing does not count: while
-    /// a thread works for the connection ([`Context::offload`](crate::Context::offload)), while a
-    /// handler that blocks has it, and while it is paused and nothing waits for the peer to take it.
-    /// Afterwards the time begins anew.
+    /// How long a connection may be without a byte in either direction before it ends with
+    /// [`CloseReason::IdleTimeout`](crate::CloseReason::IdleTimeout). The time does not count while the
+    /// server causes the silence: while a thread works for the connection
+    /// ([`Context::offload`](crate::Context::offload)), while a blocking handler has it, and while it is
+    /// paused without unsent output. Afterwards the timeout starts again.
     ///
-    /// What the peer acknowledges is movement too, where the system says how much that is (Linux, with
-    /// the feature `sys`; see [`Io::unacknowledged`](crate::Io::unacknowledged)). It is asked
-    /// when the time is over, so a peer that leaves something unacknowledged and is gone ends after
-    /// twice this time at the latest. Over loopback a system acknowledges in steps of up to 64 KiB:
-    /// of a time in which a slow reader takes less than that, nobody can tell whether it reads.
+    /// Acknowledged bytes count as activity where the system reports them (Linux, with
+    /// the feature `sys`; see [`Io::unacknowledged`](crate::Io::unacknowledged)). The loop asks when the
+    /// timeout expires, so the connection of a vanished peer with unacknowledged bytes ends after at most
+    /// twice this time. Over loopback Linux acknowledges in steps of up to 64 KiB, so a reader that takes
+    /// less than that within the timeout looks idle.
     /// Default: `None`, for ever.
     pub idle_timeout: Option<Duration>,
-    /// How long input that the handler has not taken may wait for the rest of its frame. The time counts from
-    /// the first byte, however many more come, so a slow trickle (slowloris) does not extend it; while the
-    /// connection is paused or congested it does not count. After that the connection ends with
+    /// How long unconsumed input may wait for the rest of its frame, from its first byte on. Further
+    /// bytes (slowloris) do not extend it. The time does not count while the connection is paused or
+    /// congested. When it expires, the connection ends with
     /// [`CloseReason::FrameTimeout`](crate::CloseReason::FrameTimeout). Default: `None`, for ever.
     pub frame_timeout: Option<Duration>,
-    /// How long a connection that its handler closed may take to send what is left, counted from
-    /// the last byte that moved or was acknowledged, as for [`Options::idle_timeout`]; after that it
-    /// is reset. Default: 30 s.
+    /// How long a closed connection may take to send its remaining output, counted from the last byte
+    /// sent or acknowledged, as for [`Options::idle_timeout`]. Then it is reset. Default: 30 s.
     pub close_timeout: Duration,
-    /// How long a connection waits for the next byte, or the end, of the peer after its own end
-    /// (nginx's `lingering_timeout`). What comes is thrown away; a close instead would make the
-    /// system answer it with a reset, which can destroy the answer on its way. It waits on while
-    /// the peer has not acknowledged the answer. Default: 5 s.
+    /// How long a connection lingers after its FIN for the next byte, or the EOF, of the peer (nginx's
+    /// `lingering_timeout`). It discards the input, because after close(2) the kernel would answer it with
+    /// a reset, which can destroy the answer in flight. It lingers on while the peer has not acknowledged
+    /// the answer. Default: 5 s.
     pub linger_timeout: Duration,
-    /// How long it waits so in all, however much comes (nginx's `lingering_time`); during a shutdown
-    /// 2 s at most. Default: 30 s.
+    /// How long a connection lingers in all, however much input arrives (nginx's `lingering_time`);
+    /// during a shutdown at most 2 s. Default: 30 s.
     pub linger_time: Duration,
-    /// Connections that may wait so at once. With one more the oldest is closed; so is the oldest when
-    /// a client comes and [`Options::max_connections`] are open, or no descriptor is left. Default:
-    /// 4,096.
+    /// Maximum number of lingering connections. One more closes the oldest. A new client also closes the
+    /// oldest when [`Options::max_connections`] are open or no descriptor is left. Default: 4,096.
     pub max_lingering: usize,
-    /// How long an outgoing connection may take to stand, from its begin: the look-up of its name and
-    /// all its addresses together; longer than nothing. Default: 30 s.
+    /// How long an outgoing connection may take to be established, for the lookup of its name and all its
+    /// addresses together. Must not be zero. Default: 30 s.
     pub connect_timeout: Duration,
-    /// Clients that may wait in the kernel until they are accepted (Python's
-    /// `request_queue_size`); not below 0. Default: `i32::MAX`, which every system cuts to its maximum.
+    /// The backlog of listen(2): clients that wait in the kernel until they are accepted (Python's
+    /// `request_queue_size`). At least 0. Default: `i32::MAX`, which the kernel reduces to its maximum.
     pub backlog: i32,
-    /// `TCP_NODELAY`: small answers leave at once. Default: true.
+    /// `TCP_NODELAY`: small writes are sent at once. Default: true.
     pub nodelay: bool,
-    /// `SO_KEEPALIVE` with this idle time (`TCP_KEEPIDLE`) in whole seconds, 1 to 32,767, so that a peer
-    /// that vanished is noticed in the end. Default: 5 minutes.
+    /// `SO_KEEPALIVE` with this idle time (`TCP_KEEPIDLE`), in whole seconds from 1 to 32,767. It detects
+    /// a vanished peer. `None` turns it off. Default: 5 minutes.
     pub keepalive: Option<Duration>,
-    /// How long a peer may leave the probes of [`Options::keepalive`] unanswered before the connection
-    /// fails with [`TimedOut`](io::ErrorKind::TimedOut), as up to four probes (`TCP_KEEPINTVL` and
-    /// `TCP_KEEPCNT`) in whole seconds, 1 to 32,767. It concerns only a peer that owes us nothing else:
-    /// bytes that were sent and are not acknowledged have timeouts of their own. On Linux
-    /// [`Options::user_timeout`] prevails over it. Default: `None`, what the system does; Linux sends 9
-    /// probes, 75 s apart.
+    /// How long the probes of [`Options::keepalive`] may stay unanswered before the connection fails with
+    /// [`TimedOut`](io::ErrorKind::TimedOut), in whole seconds from 1 to 32,767; up to four probes
+    /// (`TCP_KEEPINTVL`, `TCP_KEEPCNT`). It applies only while no sent bytes are unacknowledged; those
+    /// have timeouts of their own. On Linux [`Options::user_timeout`] overrides it. Default: `None`, the
+    /// default of the system; Linux sends 9 probes, 75 s apart.
     pub keepalive_timeout: Option<Duration>,
-    /// `TCP_USER_TIMEOUT` (RFC 5482; on Linux, Android and Fuchsia, no effect elsewhere): how long
-    /// bytes that were sent may stay unacknowledged, or the peer's window shut, before the connection
-    /// fails with [`TimedOut`](io::ErrorKind::TimedOut). Probes of [`Options::keepalive`] then come so
-    /// often that a silent peer is given up within this time too. Default: `None`, as long as the
-    /// system tries, which are some 15 minutes. From 1 ms to some 24 days.
+    /// `TCP_USER_TIMEOUT` (RFC 5482; Linux, Android and Fuchsia, no effect elsewhere): how long sent bytes
+    /// may stay unacknowledged, or the window of the peer zero, before the connection fails with
+    /// [`TimedOut`](io::ErrorKind::TimedOut). The probes of [`Options::keepalive`] are spaced so that a
+    /// silent peer is detected within this time too. From 1 ms to 2,147,483,647 ms, some 24 days. Default:
+    /// `None`, the default of the system, some 15 minutes.
     pub user_timeout: Option<Duration>,
-    /// `SO_REUSEADDR` of listeners (Python's `allow_reuse_address`): a restarted server gets its port
-    /// back. It is never set on Windows, nor for UDP anywhere, where it would let a second server
-    /// take the port. Default: true.
+    /// `SO_REUSEADDR` of listeners (Python's `allow_reuse_address`): a restarted server can bind its port
+    /// at once. Never set on Windows, nor for UDP on any system, where it would let a second server bind
+    /// the port. Default: true.
     pub reuse_address: bool,
-    /// `SO_REUSEPORT` (Python's `allow_reuse_port`): several servers share one port knowingly.
-    /// An error for Unix sockets. Default: false.
+    /// `SO_REUSEPORT` (Python's `allow_reuse_port`): several servers share one port. An error for Unix
+    /// sockets. Default: false.
     pub reuse_port: bool,
-    /// `IPV6_V6ONLY`: a listener on `[::]` takes no IPv4 clients. Default: false, on every system.
+    /// `IPV6_V6ONLY`: a listener on `[::]` accepts no IPv4 clients. Default: false, on every system.
     pub v6_only: bool,
-    /// `SO_RCVBUF` and `SO_SNDBUF` of every socket. Default: `None`; the system then sizes streams as
-    /// it sees fit, and datagram sockets ask for 4 MiB, so that a burst can wait. Every system cuts
-    /// both to its maximum, and raises them to its minimum; 2 GiB and more cannot be asked for.
+    /// `SO_RCVBUF` of every socket, in bytes, below 2 GiB; the kernel clamps it to its own range. Default:
+    /// `None`: the kernel sizes streams, and datagram sockets request 4 MiB to hold a burst.
     pub receive_buffer: Option<usize>,
-    /// See [`Options::receive_buffer`].
+    /// `SO_SNDBUF` of every socket; see [`Options::receive_buffer`].
     pub send_buffer: Option<usize>,
-    /// The longest datagram that is taken whole (Python's `max_packet_size`). Of a longer one the
-    /// handler's [`truncated`](crate::DatagramHandler::truncated) is told. At most 16 MiB. Default:
-    /// 65,535, which no UDP datagram exceeds.
+    /// Length in bytes of the longest datagram that is received whole (Python's `max_packet_size`). A
+    /// longer one goes to [`DatagramHandler::truncated`](crate::DatagramHandler::truncated). At most 16
+    /// MiB. Default: 65,535, which no UDP datagram exceeds.
     pub max_packet_size: usize,
-    /// Datagrams received on one socket, and sent on it, before the others have their turn.
-    /// Default: 64.
+    /// Maximum number of datagrams received on one socket in a turn, and of those sent. Default: 64.
     pub packets_per_turn: usize,
-    /// Datagrams that may wait to leave one socket; what is sent above that is dropped. Default:
+    /// Maximum number of datagrams in the send queue of one socket; further ones are dropped. Default:
     /// 4,096.
     pub send_queue_packets: usize,
-    /// Bytes of them. Default: 8 MiB.
+    /// Maximum number of bytes in the send queue of one socket; further datagrams are dropped. Default: 8
+    /// MiB.
     pub send_queue_bytes: usize,
-    /// Whether datagrams are handled that say they come from another datagram socket bound by this
-    /// server. One forged packet could otherwise make two services answer each other for ever. From
-    /// the receiving socket's own address none is ever handled. A socket that has chosen one peer
-    /// ([`Io::connect_peer`](crate::Io::connect_peer), [`Server::connect_datagram`](crate::Server::connect_datagram))
-    /// takes what that one sends in any case. Default: false.
+    /// Whether a datagram is handled whose source is another datagram socket bound by this server. If
+    /// true, one forged packet can make two services answer each other for ever. A datagram from the
+    /// receiving socket's own address is never handled. A connected socket
+    /// ([`Io::connect_peer`](crate::Io::connect_peer),
+    /// [`Server::connect_datagram`](crate::Server::connect_datagram)) handles all datagrams of its peer.
+    /// Default: false.
     pub accept_own_packets: bool,
     /// `SO_BROADCAST`: datagrams may be sent to broadcast addresses. Default: false.
     pub broadcast: bool,
-    /// `IP_TTL`, `IPV6_UNICAST_HOPS`: how many routers a datagram may pass, 1 to 255. An IPv6 socket
-    /// that takes IPv4 datagrams too has it for both. Default: what the system says, usually 64.
+    /// `IP_TTL`, `IPV6_UNICAST_HOPS`: the hop limit of sent datagrams, 1 to 255. A dual-stack IPv6 socket
+    /// gets both. Default: `None`, the default of the system, usually 64.
     pub ttl: Option<u32>,
-    /// `IP_MULTICAST_TTL`, `IPV6_MULTICAST_HOPS`: the same for groups, 0 to 255; with 0 no datagram
-    /// leaves this machine. Default: what the system says, usually 1.
+    /// `IP_MULTICAST_TTL`, `IPV6_MULTICAST_HOPS`: the hop limit of multicast datagrams, 0 to 255; 0 keeps
+    /// them on this machine. Default: `None`, the default of the system, usually 1.
     pub multicast_ttl: Option<u32>,
-    /// `IP_MULTICAST_LOOP`: what is sent to a group reaches members on this machine. Default: true.
+    /// `IP_MULTICAST_LOOP`: multicast datagrams reach group members on this machine. Default: true.
     pub multicast_loop: bool,
-    /// How long the loop looks for events without sleeping before it sleeps. Some tens of
-    /// microseconds more than double what one connection gets through that waits for each answer,
-    /// when the loop has a processor to itself; they cost that processor whenever something
-    /// happens, and they cost others time when it has not. Default: nothing.
+    /// How long the loop polls without sleeping before it sleeps in the poll. Some tens of microseconds
+    /// raise the throughput of a connection that waits for each answer, if the loop has a CPU to itself.
+    /// They cost CPU time after each event, and slow down others if it has not. Default: zero.
     pub busy_poll: Duration,
-    /// Calls from other threads that may wait for the loop. Default: 65,536.
+    /// Maximum number of queued calls from other threads
+    /// ([`ServerHandle::post`](crate::ServerHandle::post)). Default: 65,536.
     pub post_queue: usize,
-    /// Threads for [`Context::offload`](crate::Context::offload); none is started before it is
-    /// needed. Default: 4.
+    /// Maximum number of threads for [`Context::offload`](crate::Context::offload), which start when they
+    /// are needed. Default: 4.
     pub offload_threads: usize,
-    /// Pieces of offloaded work that may be under way or waiting. Default: 1,024.
+    /// Maximum number of offloaded jobs, running or queued. Default: 1,024.
     pub offload_queue: usize,
-    /// Threads that look up the names of outgoing connections; none is started before it is needed.
-    /// The system's look-up cannot be called off, and one that nobody answers holds its thread for
-    /// some 20 to 30 s. So one client, as told by its address, or one handler may hold as many as are
-    /// left for others: half of them if it is alone. Default: 32.
+    /// Maximum number of threads that look up names, which start when they are needed. A getaddrinfo(3)
+    /// cannot be cancelled, and without an answer it holds its thread for some 20 to 30 s. So one client
+    /// address, or one handler, may hold at most as many threads as it leaves free for others: half of them
+    /// if it is alone. Default: 32.
     pub lookup_threads: usize,
 }
 
@@ -217,37 +226,36 @@ impl Default for Options {
     }
 }
 
-/// Unix datagrams may be longer than those of UDP, but no system takes longer ones than this.
-const LARGEST_PACKET: usize = 16 << 20;
+/// Unix datagrams may be longer than those of UDP, but no system sends longer ones than this.
+const MAX_PACKET: usize = 16 << 20;
 
 /// The read buffer, and the list of events, are allocated when the server is made.
-const LARGEST_READ_BUFFER: usize = 1 << 30;
-const MOST_EVENTS: usize = 1 << 20;
+const MAX_READ_BUFFER: usize = 1 << 30;
+const MAX_EVENTS: usize = 1 << 20;
 
-/// Systems take the size of a socket's buffer as a C `int`.
-const LARGEST_SOCKET_BUFFER: usize = i32::MAX as usize;
+/// `SO_RCVBUF` and `SO_SNDBUF` are a C `int`.
+const MAX_SOCKET_BUFFER: usize = i32::MAX as usize;
 
-/// A TTL, or a number of hops, is one byte of a packet. Zero lets a datagram leave no host, which is
-/// of use for groups alone; ip(7) takes it for nothing else.
-const MOST_HOPS: u32 = 255;
+/// The TTL, or hop limit, is one byte of a packet. ip(7) accepts zero only for multicast.
+const MAX_HOPS: u32 = 255;
 
-/// Milliseconds in a C `int`, as Linux takes `TCP_USER_TIMEOUT`.
-const LONGEST_USER_TIMEOUT: Duration = Duration::from_millis(2_147_483_647);
+/// Linux takes `TCP_USER_TIMEOUT` as milliseconds in a C `int`.
+const MAX_USER_TIMEOUT: Duration = Duration::from_millis(2_147_483_647);
 
-/// Seconds, as tcp(7) has `TCP_KEEPIDLE`.
-const LONGEST_KEEPALIVE: Duration = Duration::from_secs(32_767);
+/// The largest `TCP_KEEPIDLE` that Linux accepts, in seconds.
+const MAX_KEEPALIVE: Duration = Duration::from_secs(32_767);
 
 impl Options {
-    /// Says which value cannot work, before anything is opened.
+    /// Checks every value before a socket is opened; the error names the option.
     pub(crate) fn check(&self) -> io::Result<()> {
         self.check_counts()?;
         self.check_sizes()?;
-        self.check_marks()?;
+        self.check_watermarks()?;
         self.check_times()?;
         self.check_sockets()
     }
 
-    /// What nothing is allocated for in advance: the largest number is no limit.
+    /// The limits for which nothing is allocated in advance, so they have no maximum.
     fn check_counts(&self) -> io::Result<()> {
         for (name, count) in [
             ("max_connections", self.max_connections),
@@ -274,18 +282,18 @@ impl Options {
     }
 
     fn check_sizes(&self) -> io::Result<()> {
-        within("read_buffer", self.read_buffer, 1, LARGEST_READ_BUFFER)?;
-        within("events_per_turn", self.events_per_turn, 1, MOST_EVENTS)?;
-        within("max_packet_size", self.max_packet_size, 1, LARGEST_PACKET)?;
+        within("read_buffer", self.read_buffer, 1, MAX_READ_BUFFER)?;
+        within("events_per_turn", self.events_per_turn, 1, MAX_EVENTS)?;
+        within("max_packet_size", self.max_packet_size, 1, MAX_PACKET)?;
         for (name, size) in
             [("receive_buffer", self.receive_buffer), ("send_buffer", self.send_buffer)]
         {
-            size.map_or(Ok(()), |size| within(name, size, 1, LARGEST_SOCKET_BUFFER))?;
+            size.map_or(Ok(()), |size| within(name, size, 1, MAX_SOCKET_BUFFER))?;
         }
         Ok(())
     }
 
-    fn check_marks(&self) -> io::Result<()> {
+    fn check_watermarks(&self) -> io::Result<()> {
         for (low, high, names) in [
             (self.low_water, self.high_water, "low_water must not exceed high_water"),
             (self.high_water, self.output_limit, "high_water must not exceed output_limit"),
@@ -304,45 +312,45 @@ impl Options {
             ("connect_timeout", Some(self.connect_timeout)),
         ] {
             if timeout.is_some_and(|timeout| timeout.is_zero()) {
-                return Err(unusable(&format!("{name} must be longer than nothing")));
+                return Err(unusable(&format!("{name} must not be zero")));
             }
         }
         Ok(())
     }
 
-    /// What the system would refuse when a socket is opened, and not say which option it was.
+    /// The values that the kernel would reject at socket creation, with an error that names no option.
     fn check_sockets(&self) -> io::Result<()> {
         within("backlog", self.backlog, 0, i32::MAX)?;
-        self.ttl.map_or(Ok(()), |ttl| within("ttl", ttl, 1, MOST_HOPS))?;
-        self.multicast_ttl.map_or(Ok(()), |ttl| within("multicast_ttl", ttl, 0, MOST_HOPS))?;
-        let seconds = Duration::from_secs(1)..=LONGEST_KEEPALIVE;
+        self.ttl.map_or(Ok(()), |ttl| within("ttl", ttl, 1, MAX_HOPS))?;
+        self.multicast_ttl.map_or(Ok(()), |ttl| within("multicast_ttl", ttl, 0, MAX_HOPS))?;
+        let seconds = Duration::from_secs(1)..=MAX_KEEPALIVE;
         for (name, time) in
             [("keepalive", self.keepalive), ("keepalive_timeout", self.keepalive_timeout)]
         {
             if let Some(time) = time.filter(|time| !seconds.contains(time)) {
-                let longest = LONGEST_KEEPALIVE.as_secs();
-                let what = format!("{name} must be from 1 s to {longest} s, not {time:?}");
+                let max = MAX_KEEPALIVE.as_secs();
+                let what = format!("{name} must be from 1 s to {max} s, not {time:?}");
                 return Err(unusable(&what));
             }
         }
-        let times = Duration::from_millis(1)..=LONGEST_USER_TIMEOUT;
+        let times = Duration::from_millis(1)..=MAX_USER_TIMEOUT;
         if let Some(timeout) = self.user_timeout.filter(|timeout| !times.contains(timeout)) {
-            let longest = LONGEST_USER_TIMEOUT.as_millis();
-            let what = format!("user_timeout must be from 1 ms to {longest} ms, not {timeout:?}");
+            let max = MAX_USER_TIMEOUT.as_millis();
+            let what = format!("user_timeout must be from 1 ms to {max} ms, not {timeout:?}");
             return Err(unusable(&what));
         }
         Ok(())
     }
 }
 
-fn within<N>(name: &str, value: N, least: N, most: N) -> io::Result<()>
+fn within<N>(name: &str, value: N, min: N, max: N) -> io::Result<()>
 where
     N: Copy + fmt::Display + PartialOrd,
 {
-    if (least..=most).contains(&value) {
+    if (min..=max).contains(&value) {
         return Ok(());
     }
-    Err(unusable(&format!("{name} must be from {least} to {most}, not {value}")))
+    Err(unusable(&format!("{name} must be from {min} to {max}, not {value}")))
 }
 
 fn unusable(what: &str) -> io::Error {

@@ -1,10 +1,10 @@
-//! Text of the operating system, which may be no UTF-8; no file above it has to ask which system.
+//! Text of the operating system, which may not be UTF-8, and names of interfaces; hides the platform.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 
-/// Bytes of the longest path, or abstract name, of a Unix socket: `sun_path` (unix(7)) without the
-/// zero byte that ends a path, or begins an abstract name.
+/// The longest path, or abstract name, of a Unix socket in bytes: `sun_path` (unix(7)) without the zero
+/// byte that ends a path, or begins an abstract name.
 #[cfg(unix)]
 pub(crate) const LONGEST_NAME: usize =
     size_of::<libc::sockaddr_un>() - std::mem::offset_of!(libc::sockaddr_un, sun_path) - 1;
@@ -12,7 +12,7 @@ pub(crate) const LONGEST_NAME: usize =
 #[cfg(not(unix))]
 pub(crate) const LONGEST_NAME: usize = 107;
 
-/// The text behind `prefix`, if it begins so.
+/// The text after `prefix`; `None` if it does not begin with `prefix`.
 #[cfg(unix)]
 pub(crate) fn strip_prefix<'a>(text: &'a OsStr, prefix: &str) -> Option<&'a OsStr> {
     use std::os::unix::ffi::OsStrExt;
@@ -20,13 +20,13 @@ pub(crate) fn strip_prefix<'a>(text: &'a OsStr, prefix: &str) -> Option<&'a OsSt
     text.as_bytes().strip_prefix(prefix.as_bytes()).map(OsStr::from_bytes)
 }
 
-/// Elsewhere only of what is text.
+/// Without `OsStrExt`, text that is not UTF-8 gives `None`.
 #[cfg(not(unix))]
 pub(crate) fn strip_prefix<'a>(text: &'a OsStr, prefix: &str) -> Option<&'a OsStr> {
     text.to_str()?.strip_prefix(prefix).map(OsStr::new)
 }
 
-/// Bytes as text, exactly where any bytes are text.
+/// Converts bytes to text; exact on Unix, lossy elsewhere.
 #[cfg(unix)]
 pub(crate) fn from_bytes(bytes: Vec<u8>) -> OsString {
     std::os::unix::ffi::OsStringExt::from_vec(bytes)
@@ -37,13 +37,13 @@ pub(crate) fn from_bytes(bytes: Vec<u8>) -> OsString {
     String::from_utf8_lossy(&bytes).into_owned().into()
 }
 
-/// The number of the network interface of this name (`if_nametoindex(3)`).
+/// The index of a network interface (`if_nametoindex(3)`).
 #[cfg(all(unix, feature = "sys"))]
 pub(crate) fn interface(name: &str) -> io::Result<u32> {
     nix::net::if_::if_nametoindex(name).map_err(|_| unknown_interface(name))
 }
 
-/// Linux says it in a file as well.
+/// Without `nix`, reads the index from sysfs, which only Linux has.
 #[cfg(not(all(unix, feature = "sys")))]
 pub(crate) fn interface(name: &str) -> io::Result<u32> {
     let is_plain = !name.is_empty() && !name.contains('/') && !name.starts_with('.');
@@ -53,5 +53,5 @@ pub(crate) fn interface(name: &str) -> io::Result<u32> {
 }
 
 fn unknown_interface(name: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("there is no network interface {name:?}"))
+    io::Error::new(io::ErrorKind::NotFound, format!("no such network interface: {name:?}"))
 }

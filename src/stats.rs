@@ -1,11 +1,10 @@
-//! What became of every connection and every byte: counters that must balance.
+//! Counters of connections, bytes and datagrams, which must balance, and the reasons of a close.
 
-/// Why a conversation ended. `finish` finds it in [`Context::reason`](crate::Context::reason).
+/// Why a conversation ended; `finish` gets it from [`Context::reason`](crate::Context::reason).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The handler called `close`, or let the default of `eof` or `shutdown` do so, and everything
-    /// it had sent has left.
+    /// The handler called `close`, or the default of `eof` or `shutdown` did, and all output was sent.
     Closed,
     /// The handler called `abort`.
     Aborted,
@@ -13,26 +12,24 @@ pub enum CloseReason {
     HandlerError,
     /// A callback of the handler panicked.
     Panicked,
-    /// The connection broke: the peer reset it, or the system reported another error.
+    /// The peer reset the connection, or a system call on it failed.
     IoError,
-    /// An outgoing connection never stood.
+    /// An outgoing connection was not established.
     ConnectFailed,
-    /// Not a byte in either direction for
+    /// No byte moved in either direction for
     /// [`Options::idle_timeout`](crate::Options::idle_timeout).
     IdleTimeout,
-    /// The peer left unfinished what it had begun for
+    /// The peer did not complete a frame within
     /// [`Options::frame_timeout`](crate::Options::frame_timeout).
     FrameTimeout,
-    /// [`Options::input_limit`](crate::Options::input_limit) bytes came in that the handler did not
-    /// take.
+    /// The handler left [`Options::input_limit`](crate::Options::input_limit) bytes unconsumed.
     InputLimit,
-    /// More than [`Options::output_limit`](crate::Options::output_limit) bytes waited for a peer
-    /// that does not read.
+    /// More than [`Options::output_limit`](crate::Options::output_limit) bytes were unsent.
     OutputLimit,
-    /// The handler closed, but the peer did not read the rest within
+    /// The handler closed, but the peer did not read the remaining output within
     /// [`Options::close_timeout`](crate::Options::close_timeout).
     CloseTimeout,
-    /// The grace of a shutdown ran out, or the server was dropped.
+    /// The grace of a shutdown expired, or the server was dropped.
     ShutdownTimeout,
 }
 
@@ -54,79 +51,81 @@ impl CloseReason {
     ];
 }
 
-/// Counters of one server since it was made, from [`Io::stats`](crate::Io::stats).
+/// Counters of one server since its creation, from [`Io::stats`](crate::Io::stats).
 ///
-/// They balance at all times: every conversation that was begun is live or ended for a reason,
-/// and every byte and every datagram that a handler sent has left, waits, or was dropped.
-/// [`Io::verify_stats`](crate::Io::verify_stats) compares them with what is really there.
+/// They balance outside of `finish`: each conversation is live or has ended for a reason, and each
+/// byte and each datagram that a handler sent was passed to the kernel, is queued, or was dropped.
+/// [`Io::verify_stats`](crate::Io::verify_stats) compares them with the sockets. The bytes that a
+/// blocking handler reads or writes are not counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Clients accepted for which a handler was made.
+    /// Accepted clients for which a handler was made.
     pub accepted: u64,
     /// Outgoing connections begun.
     pub connected: u64,
-    /// Clients that `verify_request` refused, or for which no handler could be made.
+    /// Clients that `verify_request` refused, or that got no handler: the factory panicked, or their
+    /// listener or loop was closed.
     pub refused: u64,
-    /// Clients accepted here and handed to another loop of [`LoopGroup`](crate::LoopGroup), which counts
+    /// Clients that this loop handed to another loop of its [`LoopGroup`](crate::LoopGroup), which counts
     /// them as accepted or refused.
     pub handed_over: u64,
-    /// Errors of `accept`, whatever was done about them.
+    /// Errors of accept(2).
     pub accept_errors: u64,
     /// Bytes read.
     pub bytes_in: u64,
-    /// Bytes handed to `send`.
+    /// Bytes passed to `send`.
     pub bytes_sent: u64,
-    /// Bytes that the system took.
+    /// Bytes passed to the kernel.
     pub bytes_out: u64,
-    /// Bytes handed to `send` that never left, because their connection broke or was reset.
+    /// Bytes passed to `send` and dropped, because their connection failed or was reset.
     pub bytes_dropped: u64,
-    /// Datagrams received, whatever was done about them.
+    /// Datagrams received.
     pub packets_in: u64,
-    /// Those of them that were longer than
+    /// Received datagrams that were longer than
     /// [`Options::max_packet_size`](crate::Options::max_packet_size).
     pub packets_truncated: u64,
-    /// Those of them that no handler saw: `verify_request` refused them, they said that this server
-    /// itself had sent them, or their handler had closed the socket or chosen another peer
+    /// Received datagrams that no handler got: `verify_request` refused them, their source was a socket of
+    /// this server, or their handler had closed the socket or connected it to another peer
     /// ([`Io::connect_peer`](crate::Io::connect_peer)).
     pub packets_refused: u64,
-    /// Those of them that cost their handler an error or a panic.
+    /// Errors and panics of datagram handlers, including those in their timers.
     pub packets_failed: u64,
-    /// Datagrams handed to `send`, `send_to` and `reply`.
+    /// Datagrams passed to `send`, `send_to` and `reply`.
     pub packets_sent: u64,
-    /// Those of them that the system took.
+    /// Datagrams passed to the kernel.
     pub packets_out: u64,
-    /// Those of them that were dropped: the queue had no room, or the system did not take them.
+    /// Datagrams dropped, because the send queue was full or the kernel rejected them.
     pub packets_dropped: u64,
     ended: [u64; CloseReason::ALL.len()],
 }
 
 impl Stats {
-    /// How many conversations ended for this reason.
+    /// The number of conversations that ended for `reason`.
     #[must_use]
     pub fn ended(&self, reason: CloseReason) -> u64 {
         self.ended.get(reason as usize).copied().unwrap_or(0)
     }
 
-    /// How many conversations ended.
+    /// The number of conversations that ended.
     #[must_use]
     pub fn all_ended(&self) -> u64 {
         self.ended.iter().sum()
     }
 
-    /// How many conversations were begun and did not end yet.
+    /// The number of conversations that have not ended.
     #[must_use]
     pub fn live(&self) -> u64 {
         self.accepted + self.connected - self.all_ended()
     }
 
-    /// How many bytes were sent by handlers and wait for their peer.
+    /// The number of bytes that handlers sent and the kernel has not accepted yet.
     #[must_use]
     pub fn pending_output(&self) -> u64 {
         self.bytes_sent - self.bytes_out - self.bytes_dropped
     }
 
-    /// How many datagrams were sent by handlers and wait to leave.
+    /// The number of datagrams in send queues.
     #[must_use]
     pub fn queued_packets(&self) -> u64 {
         self.packets_sent - self.packets_out - self.packets_dropped
@@ -139,15 +138,15 @@ impl Stats {
     }
 }
 
-/// What a graceful shutdown came to, from [`Server::report`](crate::Server::report).
+/// The result of a graceful shutdown, from [`Server::report`](crate::Server::report).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Conversations that ended by themselves within the grace.
+    /// Conversations that ended within the grace.
     pub drained: u64,
-    /// Conversations that were cut off when it ran out.
+    /// Conversations that were aborted when the grace expired.
     pub forced: u64,
-    /// Bytes that handlers had sent and that never left since the shutdown began.
+    /// Bytes passed to `send` and dropped since the shutdown began.
     pub bytes_dropped: u64,
 }
 

@@ -1,38 +1,36 @@
-//! What the reactor did, one step at a time.
-//!
-//! For people who want to watch readiness-based IO at work, and for tests that count. Nothing here
-//! carries a byte of what a peer sent.
+//! The steps of the reactor, one event each, for tests that count and for readers who want to watch
+//! readiness-based IO. No event carries a byte of a peer.
 
 use std::fmt;
 
 use crate::id::{SocketId, TimerId};
 use crate::stats::CloseReason;
 
-/// One step of the loop, as [`Server::set_trace`](crate::Server::set_trace) shows it.
+/// One step of the loop, passed to the callback of [`Server::set_trace`](crate::Server::set_trace).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum TraceEvent {
-    /// The loop asked the system for events and got so many.
+    /// The poll returned; the number of its events.
     Polled(usize),
-    /// A listener (the first) gave a connection (the second).
+    /// The listener (first) accepted the connection (second).
     Accepted(SocketId, SocketId),
-    /// So many bytes were read; 0 is the end of the peer's stream.
+    /// A read returned this number of bytes; 0 is EOF.
     Read(SocketId, usize),
-    /// A read found nothing.
+    /// A read would block.
     ReadWouldBlock(SocketId),
-    /// The handler was shown so many bytes.
+    /// The handler was called with this number of bytes.
     Handled(SocketId, usize),
-    /// So many bytes were written.
+    /// A write accepted this number of bytes.
     Wrote(SocketId, usize),
-    /// A write was refused: the peer has to read first.
+    /// A write would block: the send buffer is full.
     WriteWouldBlock(SocketId),
-    /// So many datagrams were received in one call.
+    /// One call received this number of datagrams.
     PacketsIn(SocketId, usize),
-    /// So many datagrams left in one call.
+    /// One call sent this number of datagrams.
     PacketsOut(SocketId, usize),
-    /// A datagram was dropped because the system would not take it.
+    /// A datagram was dropped because the kernel rejected it.
     PacketDropped(SocketId),
-    /// A timer of this socket came up.
+    /// A timer of this socket fired.
     TimerFired(SocketId, TimerId),
     /// The conversation ended.
     Closed(SocketId, CloseReason),
@@ -61,7 +59,7 @@ impl fmt::Display for TraceEvent {
     }
 }
 
-/// Who watches, if anybody does.
+/// The callback of the user, if there is one.
 #[derive(Default)]
 pub(crate) struct Tracer(Option<Box<dyn FnMut(TraceEvent)>>);
 
@@ -75,7 +73,7 @@ impl Tracer {
         self.0.is_some()
     }
 
-    /// While nobody watches, a step costs one comparison and is not even made.
+    /// Without a callback a step costs one comparison, and its event is not built.
     #[inline]
     pub(crate) fn step(&mut self, step: impl FnOnce() -> TraceEvent) {
         if self.is_on() {

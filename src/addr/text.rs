@@ -1,4 +1,4 @@
-//! How addresses are written, and what they mean without asking anybody.
+//! Parses the text form of addresses, without a lookup.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAdd
 use super::Addr;
 use crate::os_text;
 
-/// A host and a port of which the host has to be looked up.
+/// A host that needs a lookup, and a port.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Name {
     /// In lower case, so that equal names are equal (RFC 4343).
@@ -14,7 +14,7 @@ pub(crate) struct Name {
     pub(crate) port: u16,
 }
 
-/// What a text means.
+/// A parsed text: addresses, or a name that needs a lookup.
 #[derive(Debug)]
 pub(crate) enum Written {
     Addrs(Vec<Addr>),
@@ -22,7 +22,7 @@ pub(crate) enum Written {
 }
 
 impl Written {
-    /// The addresses. A name is looked up here and now, which may block.
+    /// Returns the addresses; looks a name up, which may block.
     pub(super) fn addrs(self) -> io::Result<Vec<Addr>> {
         let Name { host, port } = match self {
             Written::Addrs(addrs) => return Ok(addrs),
@@ -35,7 +35,7 @@ impl Written {
     }
 }
 
-/// What a look-up gave; nothing is an error.
+/// Returns the result of a lookup, or `NotFound` if it is empty.
 pub(crate) fn some_of(host: &str, addrs: Vec<Addr>) -> io::Result<Vec<Addr>> {
     if addrs.is_empty() {
         let what = format!("{host}: no address for this name");
@@ -44,23 +44,23 @@ pub(crate) fn some_of(host: &str, addrs: Vec<Addr>) -> io::Result<Vec<Addr>> {
     Ok(addrs)
 }
 
-/// `HOST:PORT` or `[V6]:PORT`.
+/// Parses `HOST:PORT` or `[V6]:PORT`.
 ///
 /// # Errors
-/// When it is neither, or names an interface that is not there.
+/// `InvalidInput` when it is neither; `NotFound` for an unknown interface.
 pub(crate) fn read(text: &str) -> io::Result<Written> {
     let wrong = |why| invalid(text, why);
     let Some((host, port)) = text.rsplit_once(':') else {
         return Err(wrong("a port is missing; write it like localhost:7000"));
     };
     if !port.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(wrong("the port is no number from 0 to 65535"));
+        return Err(wrong("the port is not a number from 0 to 65535"));
     }
-    let port = port.parse().map_err(|_| wrong("the port is no number from 0 to 65535"))?;
+    let port = port.parse().map_err(|_| wrong("the port is not a number from 0 to 65535"))?;
     match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         Some(bare) => match v6(bare, port)? {
             Some(addr) => Ok(Written::Addrs(vec![addr])),
-            None => Err(wrong("no IPv6 address stands in the brackets")),
+            None => Err(wrong("there is no IPv6 address in the brackets")),
         },
         None if host.contains([':', '[', ']']) => {
             Err(wrong("an IPv6 address with a port is written like [::1]:7000"))
@@ -69,10 +69,10 @@ pub(crate) fn read(text: &str) -> io::Result<Written> {
     }
 }
 
-/// A host without its port: `127.0.0.1`, `::1`, `fe80::1%eth0`, `localhost`, or a name.
+/// Parses a host without its port: `127.0.0.1`, `::1`, `fe80::1%eth0`, `localhost`, or a name.
 ///
 /// # Errors
-/// As of [`read`].
+/// Those of [`read`].
 pub(crate) fn read_host(host: &str, port: u16) -> io::Result<Written> {
     if let Ok(ip) = host.parse::<Ipv4Addr>() {
         return Ok(Written::Addrs(vec![SocketAddr::from((ip, port)).into()]));
@@ -85,20 +85,20 @@ pub(crate) fn read_host(host: &str, port: u16) -> io::Result<Written> {
         return Ok(Written::Addrs(loopback.map(|ip| SocketAddr::new(ip, port).into()).into()));
     }
     if host.is_empty() || host.contains([':', '\0']) {
-        return Err(invalid(host, "the host is missing, or is no name"));
+        return Err(invalid(host, "the host is missing or not a valid name"));
     }
     Ok(Written::Name(Name { host: host.to_ascii_lowercase(), port }))
 }
 
-/// What is always this machine itself, whatever a name service says (RFC 6761, section 6.3).
+/// Whether a name always resolves to the loopback addresses (RFC 6761, section 6.3).
 fn is_localhost(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let (start, last) = host.rsplit_once('.').map_or(("a", host), |(start, last)| (start, last));
     last.eq_ignore_ascii_case("localhost") && !start.is_empty()
 }
 
-/// An IPv6 address, perhaps with the interface behind it, by number or by name (RFC 4007,
-/// section 11).
+/// Parses an IPv6 address, with an optional zone: the index or name of an interface (RFC 4007, section
+/// 11). `None` if it is no IPv6 address.
 fn v6(text: &str, port: u16) -> io::Result<Option<Addr>> {
     let (ip, zone) = text.split_once('%').map_or((text, None), |(ip, zone)| (ip, Some(zone)));
     let Ok(ip) = ip.parse::<Ipv6Addr>() else { return Ok(None) };
