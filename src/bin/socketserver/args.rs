@@ -266,44 +266,10 @@ impl ServeArgs {
         self.refuse_workers_where_they_cannot_be()?;
         self.refuse_chat_by_datagrams()?;
         self.refuse_loops_without_clients()?;
-        let mut listeners = Vec::new();
-        for addr in self.tcp {
-            check_ip(&addr, "--tcp <ADDR>")?;
-            listeners.push(ListenerArg::Tcp(addr));
-        }
-        for addr in self.udp {
-            check_ip(&addr, "--udp <ADDR>")?;
-            listeners.push(ListenerArg::Udp(addr));
-        }
-        for path in self.unix {
-            listeners.push(ListenerArg::Unix(check_path(&path, "--unix <PATH>")?));
-        }
-        for path in self.unixgram {
-            listeners.push(ListenerArg::Unixgram(check_path(&path, "--unixgram <PATH>")?));
-        }
-        if listeners.is_empty() {
-            let what = "nowhere to listen: give at least one --tcp ADDR, --udp ADDR, --unix PATH \
-                        or --unixgram PATH";
-            return Err(usage(what));
-        }
-        let defaults = Options::default();
-        let options = Options {
-            max_connections: self.max_connections.map_or(defaults.max_connections, |n| n as usize),
-            idle_timeout: self.idle_timeout,
-            busy_poll: self.busy_poll.unwrap_or_default(),
-            high_water: self.high_water,
-            low_water: self.high_water / 4,
-            output_limit: defaults.output_limit.max(self.high_water.saturating_mul(2)),
-            ..defaults
-        };
         Ok(ServeConfig {
             service: self.service,
-            listeners,
-            // A chat line is held until its end has come.
-            options: Options {
-                input_limit: options.input_limit.max(self.max_line.saturating_add(1)),
-                ..options
-            },
+            listeners: self.listeners()?,
+            options: self.options(),
             max_line: self.max_line,
             grace: self.grace,
             workers: self.workers,
@@ -315,6 +281,45 @@ impl ServeArgs {
             counters: self.counters,
             heed_ignored_signals: self.heed_ignored_signals,
         })
+    }
+
+    fn listeners(&self) -> Result<Vec<ListenerArg>, clap::Error> {
+        let mut listeners = Vec::new();
+        for addr in &self.tcp {
+            check_ip(addr, "--tcp <ADDR>")?;
+            listeners.push(ListenerArg::Tcp(addr.clone()));
+        }
+        for addr in &self.udp {
+            check_ip(addr, "--udp <ADDR>")?;
+            listeners.push(ListenerArg::Udp(addr.clone()));
+        }
+        for path in &self.unix {
+            listeners.push(ListenerArg::Unix(check_path(path, "--unix <PATH>")?));
+        }
+        for path in &self.unixgram {
+            listeners.push(ListenerArg::Unixgram(check_path(path, "--unixgram <PATH>")?));
+        }
+        if listeners.is_empty() {
+            let what = "nowhere to listen: give at least one --tcp ADDR, --udp ADDR, --unix PATH \
+                        or --unixgram PATH";
+            return Err(usage(what));
+        }
+        Ok(listeners)
+    }
+
+    fn options(&self) -> Options {
+        let defaults = Options::default();
+        Options {
+            max_connections: self.max_connections.map_or(defaults.max_connections, |n| n as usize),
+            idle_timeout: self.idle_timeout,
+            busy_poll: self.busy_poll.unwrap_or_default(),
+            high_water: self.high_water,
+            low_water: self.high_water / 4,
+            output_limit: defaults.output_limit.max(self.high_water.saturating_mul(2)),
+            // An unfinished line of a chat is unconsumed input.
+            input_limit: defaults.input_limit.max(self.max_line.saturating_add(1)),
+            ..defaults
+        }
     }
 
     /// A member of a room has a connection; a datagram has none.

@@ -57,90 +57,106 @@ pub(crate) fn check(plan: &LoadPlan, columns: Option<usize>) -> (String, bool) {
 }
 
 fn limits(plan: &LoadPlan) -> Vec<Limit> {
-    let terms = &plan.terms;
-    let all = u64::from(terms.connections);
-    let clients = plan.clients.map_or_else(|| processes(all), u64::from);
-    let servers = servers(terms);
-    let entrances = if plan.target.is_none() { servers.processes * servers.addrs_each } else { 1 };
-    let opening = (clients * super::load::MOST_OPENING as u64).min(all);
-    let opening = opening.div_ceil(entrances.max(1) as u64);
-    let mut limits = Vec::new();
-    let mut limit = |name, needs, has: Option<u64>, unit, cure: String| {
-        limits.extend(has.map(|has| Limit { name, needs, has, unit, cure }));
-    };
-    let each = all.div_ceil(clients) + 50;
-    limit(
-        "descriptors of a process",
-        each,
-        system::most_descriptors(),
-        Unit::Count,
-        descriptors_cure(each),
-    );
+    let all = [
+        descriptors(plan),
+        backlog(plan),
+        unix_queue(&plan.terms),
+        memory(&plan.terms),
+        tracked(&plan.terms).into_iter().collect(),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// A limit, if the system says what it has.
+fn limit(
+    name: &'static str,
+    needs: u64,
+    has: Option<u64>,
+    unit: Unit,
+    cure: impl Into<String>,
+) -> Option<Limit> {
+    has.map(|has| Limit { name, needs, has, unit, cure: cure.into() })
+}
+
+fn clients(plan: &LoadPlan) -> u64 {
+    plan.clients.map_or_else(|| processes(plan.terms.connections.into()), u64::from)
+}
+
+fn descriptors(plan: &LoadPlan) -> Vec<Limit> {
+    let all = u64::from(plan.terms.connections);
+    let each = all.div_ceil(clients(plan)) + 50;
     let ends = if plan.target.is_none() { 2 } else { 1 };
-    let files = number("/proc/sys/fs/file-max");
-    limit(
+    let most = system::most_descriptors();
+    let of_process =
+        limit("descriptors of a process", each, most, Unit::Count, descriptors_cure(each));
+    let of_system = limit(
         "descriptors of the system",
         all * ends + 10_000,
-        files,
+        number("/proc/sys/fs/file-max"),
         Unit::Count,
         format!("sysctl -w fs.file-max={}", all * 4),
     );
+    of_process.into_iter().chain(of_system).collect()
+}
+
+/// What clients that connect at the same moment need.
+fn backlog(plan: &LoadPlan) -> Vec<Limit> {
+    let terms = &plan.terms;
+    let mut limits = Vec::new();
     if !terms.transport.is_datagram() {
-        let backlog = number("/proc/sys/net/core/somaxconn");
-        limit("backlog", opening, backlog, Unit::Count, BACKLOG_CURE.into());
-    }
-    if terms.transport == SocketKind::Unixgram {
-        let queue = number("/proc/sys/net/unix/max_dgram_qlen");
-        let pipeline =
-            if let LoadMode::Closed { pipeline } = terms.mode { u64::from(pipeline) } else { 1 };
-        let needs = all * pipeline;
-        limit(
-            "queue of a Unix socket",
-            needs,
-            queue,
-            Unit::Count,
-            format!("sysctl -w net.unix.max_dgram_qlen={needs}"),
-        );
+        let servers = servers(terms);
+        let of_ours = servers.processes * servers.addrs_each;
+        let entrances = if plan.target.is_none() { of_ours } else { 1 };
+        let opening = clients(plan) * super::load::MOST_OPENING as u64;
+        let opening = opening.min(terms.connections.into()).div_ceil(entrances.max(1) as u64);
+        let has = number("/proc/sys/net/core/somaxconn");
+        limits.extend(limit("backlog", opening, has, Unit::Count, BACKLOG_CURE));
     }
     if terms.transport == SocketKind::Tcp {
-        limit("local ports", ports_needed(plan), ports(), Unit::Count, PORTS_CURE.into());
-    }
-    let memory = super::process::kilobytes(
-        &fs::read_to_string("/proc/meminfo").unwrap_or_default(),
-        "MemAvailable:",
-    );
-    limit(
-        "memory for sockets",
-        all * KERNEL_BYTES,
-        memory,
-        Unit::Bytes,
-        "fewer connections".into(),
-    );
-    if terms.transport == SocketKind::Tcp {
-        // Idle sockets have no pages in buffers; each that talks has one or two for a moment.
-        let pages = tcp_pages().map(|pages| pages * 4_096);
-        let talking = if terms.mode == LoadMode::Idle { 512 } else { all };
-        limit(
-            "memory for TCP buffers",
-            talking * 2 * 4_096,
-            pages,
-            Unit::Bytes,
-            "sysctl -w net.ipv4.tcp_mem=\"1000000 2000000 4000000\"".into(),
-        );
-    }
-    if terms.transport.is_ip() {
-        let conntrack = number("/proc/sys/net/netfilter/nf_conntrack_max").filter(|_| is_tracked());
-        limit(
-            "connections tracked",
-            all,
-            conntrack,
-            Unit::Count,
-            format!("sysctl -w net.netfilter.nf_conntrack_max={}", all * 2),
-        );
+        let needs = ports_needed(plan);
+        limits.extend(limit("local ports", needs, ports(), Unit::Count, PORTS_CURE));
     }
     limits
 }
 
+fn unix_queue(terms: &Scenario) -> Vec<Limit> {
+    if terms.transport != SocketKind::Unixgram {
+        return Vec::new();
+    }
+    let pipeline =
+        if let LoadMode::Closed { pipeline } = terms.mode { u64::from(pipeline) } else { 1 };
+    let needs = u64::from(terms.connections) * pipeline;
+    let has = number("/proc/sys/net/unix/max_dgram_qlen");
+    let cure = format!("sysctl -w net.unix.max_dgram_qlen={needs}");
+    limit("queue of a Unix socket", needs, has, Unit::Count, cure).into_iter().collect()
+}
+
+fn memory(terms: &Scenario) -> Vec<Limit> {
+    let all = u64::from(terms.connections);
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let has = super::process::kilobytes(&meminfo, "MemAvailable:");
+    let fewer = "fewer connections";
+    let mut limits = Vec::new();
+    limits.extend(limit("memory for sockets", all * KERNEL_BYTES, has, Unit::Bytes, fewer));
+    if terms.transport == SocketKind::Tcp {
+        // Idle sockets have no pages in buffers; each that talks has one or two for a moment.
+        let talking = if terms.mode == LoadMode::Idle { 512 } else { all };
+        let pages = tcp_pages().map(|pages| pages * 4_096);
+        let needs = talking * 2 * 4_096;
+        limits.extend(limit("memory for TCP buffers", needs, pages, Unit::Bytes, TCP_CURE));
+    }
+    limits
+}
+
+fn tracked(terms: &Scenario) -> Option<Limit> {
+    let all = u64::from(terms.connections);
+    let max = number("/proc/sys/net/netfilter/nf_conntrack_max");
+    let has = max.filter(|_| terms.transport.is_ip() && is_tracked());
+    let cure = format!("sysctl -w net.netfilter.nf_conntrack_max={}", all * 2);
+    limit("connections tracked", all, has, Unit::Count, cure)
+}
+
+const TCP_CURE: &str = "sysctl -w net.ipv4.tcp_mem=\"1000000 2000000 4000000\"";
 const BACKLOG_CURE: &str = "sysctl -w net.core.somaxconn=65535";
 const PORTS_CURE: &str = "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"";
 
