@@ -19,21 +19,20 @@ pub enum Addr {
     Ip(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
-    /// The abstract name of a Unix socket, without the zero byte before it (unix(7)): it is no file,
-    /// and is free again when its socket is closed. Any bytes, at most 107. Linux and Android alone
-    /// have it.
+    /// The abstract name of a Unix socket, without the leading zero byte (unix(7)), at most 107 bytes of any
+    /// value. It is not a file, and the kernel frees it when its socket is closed. Linux and Android only.
     Abstract(Vec<u8>),
     /// A Unix socket without a name, as the clients of a Unix server usually are.
     Unnamed,
 }
 
-/// Whether `@name` is an abstract name here, and not a file.
+/// Whether `@name` is an abstract name on this system, and not a file.
 const HAS_ABSTRACT: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 impl Addr {
-    /// The address of a Unix socket as it is written on a command line: `@name` is an abstract name
-    /// where there are such names (as in `ss`, socat and systemd), and anything else is a path. The
-    /// path of a file of such a name is `./@name`.
+    /// Parses the address of a Unix socket as on a command line. `@name` is an abstract name where the
+    /// system has them (as in `ss`, socat and systemd); any other text is a path. For a file named `@name`,
+    /// write `./@name`.
     ///
     /// ```
     /// use socketserver::Addr;
@@ -51,8 +50,8 @@ impl Addr {
         }
     }
 
-    /// The address as [`Display`](fmt::Display) writes it, but with every byte of a path or of an
-    /// abstract name, also where they are no text.
+    /// Returns the text of [`Display`](fmt::Display), but exact for a path or an abstract name that is not
+    /// UTF-8.
     #[must_use]
     pub fn to_os_string(&self) -> OsString {
         match self {
@@ -63,38 +62,37 @@ impl Addr {
         }
     }
 
-    /// The port of an IP address.
+    /// The port of an IP address; `None` for other addresses.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.ip().map(SocketAddr::port)
     }
 
-    /// The IP address and port, if that is what it is.
+    /// The IP address and port; `None` for other addresses.
     #[must_use]
     pub fn ip(&self) -> Option<&SocketAddr> {
         if let Addr::Ip(addr) = self { Some(addr) } else { None }
     }
 
-    /// The path of a Unix socket that has one.
+    /// The path of a Unix socket; `None` for other addresses.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         if let Addr::Unix(path) = self { Some(path) } else { None }
     }
 }
 
-/// Whether a path would be read as an abstract name.
+/// Whether [`Addr::unix`] would parse the path as an abstract name.
 fn looks_abstract(path: &Path) -> bool {
     HAS_ABSTRACT && path.as_os_str().as_encoded_bytes().starts_with(b"@")
 }
 
-/// As it is written on the command line and in logs: `127.0.0.1:7000`, `[::1]:7000`, the path,
-/// `@name`. What is no text is in quotes, with its odd bytes as `\xFF`: [`Addr::to_os_string`] has
-/// the bytes themselves.
+/// Writes the form of the command line and of logs: `127.0.0.1:7000`, `[::1]:7000`, the path, `@name`. A
+/// path or name that is not UTF-8 is in quotes with `\xFF` escapes; [`Addr::to_os_string`] is exact.
 impl fmt::Display for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Addr::Ip(addr) => addr.fmt(f),
-            // A zero byte in a name is shown as `ss` shows it.
+            // `ss` too writes a zero byte in a name as `@`.
             Addr::Abstract(name) if std::str::from_utf8(name).is_ok() => {
                 write!(f, "@{}", String::from_utf8_lossy(name).replace('\0', "@"))
             }
@@ -128,23 +126,24 @@ impl From<&Path> for Addr {
     }
 }
 
-/// What can be turned into addresses: `"127.0.0.1:7000"`, `"localhost:7000"`, `("::1", 7000)`, a
-/// [`SocketAddr`], a [`Path`], `"unix:/run/echo"`, `"unix:@echo"` (see [`Addr::unix`]), an [`Addr`];
-/// an argument of the command line as it is ([`OsStr`]).
+/// Converts to addresses: `"127.0.0.1:7000"`, `"localhost:7000"`, `("::1", 7000)`, a [`SocketAddr`], a
+/// [`Path`], `"unix:/run/echo"`, `"unix:@echo"` (see [`Addr::unix`]), an [`Addr`], or an argument of the
+/// command line ([`OsStr`]).
 ///
-/// An IPv6 address may have its interface behind it, by number or by name: `"[fe80::1%eth0]:7000"`.
-/// `localhost`, and what ends in `.localhost`, is always `::1` and `127.0.0.1` (RFC 6761).
+/// An IPv6 address may have a zone, the index or name of an interface: `"[fe80::1%eth0]:7000"`.
+/// `localhost`, and any name that ends in `.localhost`, is always `::1` and `127.0.0.1` (RFC 6761).
 ///
-/// Any other name is looked up where it is given, which may block; [`Connect`](crate::Connect) has it
-/// looked up beside the loop instead.
+/// The call looks up any other name, which may block; [`Connect`](crate::Connect) looks it up in another
+/// thread.
 pub trait ToAddrs {
-    /// The addresses, in the order in which they should be tried; never none.
+    /// Returns the addresses in the order in which the caller should try them; at least one.
     ///
     /// # Errors
-    /// When it is no address, or the name or the interface is unknown.
+    /// `InvalidInput` when the value is not an address; an error of the lookup when the name or the
+    /// interface is unknown.
     fn to_addrs(&self) -> io::Result<Vec<Addr>>;
 
-    /// What [`ToAddrs::to_addrs`] would look up, if it would.
+    /// The name that [`ToAddrs::to_addrs`] would look up; `None` if it needs no lookup.
     #[doc(hidden)]
     fn name_to_look_up(&self) -> Option<String> {
         None
@@ -169,14 +168,14 @@ fn is_name(written: &io::Result<Written>) -> bool {
     matches!(written, Ok(Written::Name(_)))
 }
 
-/// As a `str`; behind `unix:` any bytes are taken.
+/// Like `str`; after `unix:` the bytes need not be UTF-8.
 impl ToAddrs for OsStr {
     fn to_addrs(&self) -> io::Result<Vec<Addr>> {
         if let Some(text) = self.to_str() {
             return text.to_addrs();
         }
         let Some(name) = os_text::strip_prefix(self, "unix:") else {
-            let what = format!("{self:?} is not UTF-8, as a name and a port are");
+            let what = format!("{self:?} is not UTF-8, which a host and a port must be");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         };
         Addr::unix(name).to_addrs()
@@ -232,16 +231,16 @@ impl ToAddrs for PathBuf {
 impl ToAddrs for Addr {
     fn to_addrs(&self) -> io::Result<Vec<Addr>> {
         let too_long = |what: &str, len: usize| {
-            format!("{what} has {len} bytes, and that of a socket has at most {LONGEST_NAME}")
+            format!("{what} is too long: {len} bytes, a socket allows {LONGEST_NAME}")
         };
         let wrong = match self {
             Addr::Unix(path) if path.as_os_str().is_empty() => "the path is empty".into(),
             Addr::Unix(path) if path.as_os_str().len() > LONGEST_NAME => {
                 too_long("the path", path.as_os_str().len())
             }
-            Addr::Abstract(name) if name.is_empty() => "the name behind the @ is empty".into(),
+            Addr::Abstract(name) if name.is_empty() => "the name after the @ is empty".into(),
             Addr::Abstract(name) if name.len() > LONGEST_NAME => {
-                too_long("the name behind the @", name.len())
+                too_long("the name after the @", name.len())
             }
             _ => return Ok(vec![self.clone()]),
         };
@@ -273,7 +272,7 @@ impl ToAddrs for (Ipv6Addr, u16) {
     }
 }
 
-/// As they are, in this order; an error when there is none.
+/// Returns the addresses in this order; an empty slice is `InvalidInput`.
 impl ToAddrs for [Addr] {
     fn to_addrs(&self) -> io::Result<Vec<Addr>> {
         if self.is_empty() {
@@ -293,12 +292,12 @@ impl<T: ToAddrs + ?Sized> ToAddrs for &T {
     }
 }
 
-/// What a text means that is given to be connected to; a name is not looked up here.
+/// Parses the destination of a connection, without a lookup.
 pub(crate) fn written(text: &str) -> io::Result<Written> {
     if text.starts_with("unix:") { text.to_addrs().map(Written::Addrs) } else { text::read(text) }
 }
 
-/// Tries one address of a name after the other; the error is that of the last.
+/// Calls `open` with each address until one succeeds; returns the error of the last.
 pub(crate) fn first_that_works<T>(
     what: &str,
     addrs: &[Addr],
