@@ -63,17 +63,17 @@ pub fn assert_chunk_invariant_with<S, H>(
 ) where
     H: Handler<S> + 'static,
 {
-    let whole = converse(&mut make, &[input], End::Apart);
+    let whole = observe(&mut make, &[input], EofTiming::Apart);
     let bytes: Vec<&[u8]> = input.chunks(1).collect();
-    whole.compare(&converse(&mut make, &bytes, End::Apart), || "byte by byte".to_string());
+    whole.compare(&observe(&mut make, &bytes, EofTiming::Apart), || "byte by byte".to_string());
     let together = || "in one piece together with the end".to_string();
-    whole.compare(&converse(&mut make, &[input], End::Together), together);
+    whole.compare(&observe(&mut make, &[input], EofTiming::Together), together);
     for cut in cuts(input.len()) {
-        let (before, behind) = input.split_at_checked(cut).unwrap_or_default();
-        let found = converse(&mut make, &[before, behind], End::Apart);
+        let (before, after) = input.split_at_checked(cut).unwrap_or_default();
+        let found = observe(&mut make, &[before, after], EofTiming::Apart);
         whole.compare(&found, || {
-            let (before, behind) = (shorten_front(before), shorten_back(behind));
-            format!("cut at {cut}, {before} | {behind}")
+            let (before, after) = (shorten_front(before), shorten_back(after));
+            format!("cut at {cut}, {before} | {after}")
         });
     }
 }
@@ -95,7 +95,7 @@ fn cuts(len: usize) -> Vec<usize> {
 
 /// When the peer's end comes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum End {
+enum EofTiming {
     /// When everything before was handled.
     Apart,
     /// With the last piece.
@@ -104,17 +104,17 @@ enum End {
 
 /// What a peer saw of a conversation.
 #[derive(Debug)]
-struct Conversation {
+struct Observed {
     output: Vec<u8>,
     finished: Option<Finished>,
     was_reset: bool,
 }
 
-fn converse<S, H: Handler<S> + 'static>(
+fn observe<S, H: Handler<S> + 'static>(
     make: &mut impl FnMut() -> io::Result<(TestServer<S>, H)>,
     pieces: &[&[u8]],
-    end: End,
-) -> Conversation {
+    end: EofTiming,
+) -> Observed {
     let begun = make().and_then(|(mut server, handler)| {
         let peer = server.connect(handler)?;
         Ok((server, peer))
@@ -123,17 +123,17 @@ fn converse<S, H: Handler<S> + 'static>(
     server.run();
     for piece in pieces {
         peer.send(piece);
-        if end == End::Apart {
+        if end == EofTiming::Apart {
             server.run();
         }
     }
     peer.end();
     server.run();
-    Conversation { output: peer.received(), finished: peer.finished(), was_reset: peer.was_reset() }
+    Observed { output: peer.received(), finished: peer.finished(), was_reset: peer.was_reset() }
 }
 
-impl Conversation {
-    fn compare(&self, other: &Conversation, how: impl Fn() -> String) {
+impl Observed {
+    fn compare(&self, other: &Observed, how: impl Fn() -> String) {
         if self.output != other.output {
             let same = self.output.iter().zip(&other.output).take_while(|(a, b)| a == b).count();
             let around = same.saturating_sub(SHOWN / 2);

@@ -147,17 +147,17 @@ pub fn look_up_with<S>(
 #[derive(Debug)]
 pub struct TestServer<S = ()> {
     server: Server<S>,
-    wires: Vec<(SocketId, MemoryPeer)>,
+    peers: Vec<(SocketId, MemoryPeer)>,
 }
 
 /// More turns than this in a row are not work but a spin.
-const SPIN: usize = 100_000;
+const MAX_TURNS: usize = 100_000;
 
 /// Delay, in nanoseconds, between the idle timeout and the last read before the connection is closed.
-const LOOKS_AGAIN: u64 = 1;
+const IDLE_RECHECK_DELAY: u64 = 1;
 
 /// Where the clock stands still, 146 years after its begin: no deadline for ever is due there.
-const LAST_MOMENT: u64 = 1 << 62;
+const MAX_TIME: u64 = 1 << 62;
 
 impl TestServer<()> {
     /// A server whose handlers share nothing, with the default [`Options`].
@@ -177,7 +177,7 @@ impl<S> TestServer<S> {
     pub fn with_shared(shared: S, options: Options) -> io::Result<TestServer<S>> {
         let mut server = Server::with_shared(shared, options)?;
         server.dispatcher().io.stopped_at = Some(0);
-        Ok(TestServer { server, wires: Vec::new() })
+        Ok(TestServer { server, peers: Vec::new() })
     }
 
     /// A client comes and gets `handler`, whose `setup` runs now.
@@ -185,13 +185,14 @@ impl<S> TestServer<S> {
     /// # Errors
     /// When no id is left for it.
     pub fn connect<H: Handler<S> + 'static>(&mut self, handler: H) -> io::Result<Peer> {
-        let (stream, wire) = memory::pair();
+        let (stream, peer) = memory::pair();
         let finished = Record::default();
         let handler = Box::new(RecordingHandler { handler, finished: Arc::clone(&finished) });
-        let stage = self.server.dispatcher();
-        let id = stage.start_connection(SocketId::NOBODY, StreamSocket::Memory(stream), handler)?;
-        self.wires.push((id, wire.clone()));
-        Ok(Peer { id, wire, finished })
+        let dispatcher = self.server.dispatcher();
+        let id =
+            dispatcher.start_connection(SocketId::NOBODY, StreamSocket::Memory(stream), handler)?;
+        self.peers.push((id, peer.clone()));
+        Ok(Peer { id, memory: peer, finished })
     }
 
     /// Lets the server do all there is to do at this time.
@@ -199,12 +200,12 @@ impl<S> TestServer<S> {
     /// # Panics
     /// When that has no end, or the poll is broken.
     pub fn run(&mut self) {
-        for _ in 0..SPIN {
+        for _ in 0..MAX_TURNS {
             self.report_events();
             if let Err(error) = self.server.turn(Some(Duration::ZERO)) {
                 panic!("the poll is broken: {error}");
             }
-            let is_quiet = self.wires.iter().all(|(_, wire)| !wire.pipe().has_event());
+            let is_quiet = self.peers.iter().all(|(_, peer)| !peer.pipe().has_event());
             if is_quiet && self.server.is_quiet() {
                 return;
             }
@@ -214,8 +215,8 @@ impl<S> TestServer<S> {
 
     fn report_events(&mut self) {
         let sockets = &mut self.server.dispatcher().io.sockets;
-        self.wires.retain(|(id, wire)| {
-            let event = wire.pipe().take_event();
+        self.peers.retain(|(id, peer)| {
+            let event = peer.pipe().take_event();
             if let Some(ready) = event {
                 sockets.set_ready(*id, ready);
             }
@@ -230,11 +231,11 @@ impl<S> TestServer<S> {
     /// As [`TestServer::run`] does.
     pub fn advance(&mut self, time: Duration) {
         self.run();
-        let end = self.server.dispatcher().io.deadline_in(time).min(LAST_MOMENT);
+        let end = self.server.dispatcher().io.deadline_in(time).min(MAX_TIME);
         loop {
             let io = &mut self.server.dispatcher().io;
             let next = io.next_deadline();
-            let is_over = next == u64::MAX || next > end.saturating_add(LOOKS_AGAIN);
+            let is_over = next == u64::MAX || next > end.saturating_add(IDLE_RECHECK_DELAY);
             io.stopped_at = Some(if is_over { end.max(io.now) } else { next });
             self.run();
             if is_over {

@@ -15,7 +15,7 @@ use crate::stats::CloseReason;
 #[derive(Debug)]
 pub struct Peer {
     pub(super) id: SocketId,
-    pub(super) wire: MemoryPeer,
+    pub(super) memory: MemoryPeer,
     pub(super) finished: Record,
 }
 
@@ -39,55 +39,55 @@ impl Peer {
 
     /// Sends `bytes`, which arrive in one piece. Who has ended sends nothing more.
     pub fn send(&self, bytes: impl AsRef<[u8]>) {
-        self.wire.pipe().send(bytes.as_ref());
+        self.memory.pipe().send(bytes.as_ref());
     }
 
     /// Says that no more will come, as `shutdown(SHUT_WR)` does; it still receives.
     pub fn end(&self) {
-        self.wire.pipe().end();
+        self.memory.pipe().end();
     }
 
     /// Resets the connection.
     pub fn reset(&self) {
-        self.wire.pipe().reset();
+        self.memory.pipe().reset();
     }
 
     /// From now on takes `room` more bytes and no others, as a peer does that does not read. At
     /// first there is no limit; `usize::MAX` takes it away again.
     pub fn set_room(&self, room: usize) {
-        self.wire.pipe().set_room(room);
+        self.memory.pipe().set_room(room);
     }
 
     /// From now on the system of the server says that so much of what it has taken is not
     /// acknowledged ([`Io::unacknowledged`](crate::Io::unacknowledged)), whatever that was. At first
     /// it is nothing; less than before is what a peer looks like that reads slowly and steadily.
     pub fn set_unacknowledged(&self, bytes: u32) {
-        self.wire.pipe().unacknowledged = bytes;
+        self.memory.pipe().unacknowledged = bytes;
     }
 
     /// Takes what has come so far.
     #[must_use]
     pub fn received(&self) -> Vec<u8> {
-        std::mem::take(&mut self.wire.pipe().to_peer)
+        std::mem::take(&mut self.memory.pipe().to_peer)
     }
 
     /// Whether the server has said its end, by `close`, `shutdown_write` or a reset.
     #[must_use]
     pub fn has_end(&self) -> bool {
-        self.wire.pipe().server_ended
+        self.memory.pipe().server_ended
     }
 
     /// Whether the server has reset the connection: something was lost.
     #[must_use]
     pub fn was_reset(&self) -> bool {
-        let wire = self.wire.pipe();
-        wire.server_closed && wire.server_reset
+        let memory = self.memory.pipe();
+        memory.server_closed && memory.server_reset
     }
 
     /// Whether the server has closed the connection for good: it has no descriptor any more.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        self.wire.pipe().server_closed
+        self.memory.pipe().server_closed
     }
 
     /// How the conversation ended; `None` while it lasts.
