@@ -1,4 +1,4 @@
-//! The steps of the reactor, one event each, for tests that count and for readers who want to watch
+//! The steps of the reactor, one event each, for tests that count and for programs that display
 //! readiness-based IO. No event carries a byte of a peer.
 
 use std::fmt;
@@ -41,18 +41,18 @@ pub enum TraceEvent {
 impl fmt::Display for TraceEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TraceEvent::Polled(events) => write!(f, "waited, {events} events"),
+            TraceEvent::Polled(events) => write!(f, "polled, {events} events"),
             TraceEvent::Accepted(listener, id) => write!(f, "{listener}: accepted {id}"),
-            TraceEvent::Read(id, 0) => write!(f, "{id}: read the end"),
+            TraceEvent::Read(id, 0) => write!(f, "{id}: read EOF"),
             TraceEvent::Read(id, n) => write!(f, "{id}: read {n} bytes"),
-            TraceEvent::ReadWouldBlock(id) => write!(f, "{id}: nothing to read"),
+            TraceEvent::ReadWouldBlock(id) => write!(f, "{id}: read would block"),
             TraceEvent::Handled(id, n) => write!(f, "{id}: handled {n} bytes"),
             TraceEvent::Wrote(id, n) => write!(f, "{id}: wrote {n} bytes"),
-            TraceEvent::WriteWouldBlock(id) => write!(f, "{id}: write refused"),
-            TraceEvent::PacketsIn(id, n) => write!(f, "{id}: {n} datagrams came"),
-            TraceEvent::PacketsOut(id, n) => write!(f, "{id}: {n} datagrams left"),
+            TraceEvent::WriteWouldBlock(id) => write!(f, "{id}: write would block"),
+            TraceEvent::PacketsIn(id, n) => write!(f, "{id}: received {n} datagrams"),
+            TraceEvent::PacketsOut(id, n) => write!(f, "{id}: sent {n} datagrams"),
             TraceEvent::PacketDropped(id) => write!(f, "{id}: a datagram was dropped"),
-            TraceEvent::TimerFired(id, timer) => write!(f, "{id}: {timer} came up"),
+            TraceEvent::TimerFired(id, timer) => write!(f, "{id}: {timer} fired"),
             TraceEvent::Closed(id, reason) => write!(f, "{id}: ended, {reason:?}"),
             TraceEvent::Removed(id) => write!(f, "{id}: closed"),
         }
