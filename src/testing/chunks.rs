@@ -1,4 +1,4 @@
-//! Whether a handler cares how its input is cut.
+//! Checks that a handler does not depend on how its input is split.
 
 use std::io;
 
@@ -6,19 +6,19 @@ use super::{Finished, TestServer};
 use crate::handler::Handler;
 use crate::options::Options;
 
-/// Checks that a handler does the same however its input is cut: `input` is sent to a new handler
-/// in one piece, byte by byte, and cut in two at every position, each time followed by the peer's
-/// end, and once together with it. Each time it must answer the same bytes and end alike.
+/// Checks that a handler does the same however its input is split. New handlers get `input` in one
+/// piece, byte by byte, and split in two at every position, each time followed by EOF, and once together
+/// with EOF. Each must send the same bytes and end in the same way.
 ///
-/// Inputs above 2,048 bytes are not cut everywhere, but at each of the first and last 512
-/// positions, and at 1,024 others spread evenly between them.
+/// Inputs above 2,048 bytes are split at the first and last 512 positions, and at 1,024 positions spread
+/// evenly between them.
 ///
 /// ```
 /// socketserver::testing::assert_chunk_invariant(|| socketserver::Echo, b"whatever\r\n");
 /// ```
 ///
 /// # Panics
-/// When one of them differs: with the cut, the first byte that differs, and both ends.
+/// When a run differs; the message has the split, the first byte that differs, or both outcomes.
 pub fn assert_chunk_invariant<H>(mut make_handler: impl FnMut() -> H, input: &[u8])
 where
     H: Handler + 'static,
@@ -27,8 +27,8 @@ where
     assert_chunk_invariant_with(make, input);
 }
 
-/// As [`assert_chunk_invariant`] for handlers that share something or need other [`Options`]: each
-/// time `make` gives a server and the handler to be run there.
+/// Like [`assert_chunk_invariant`], for handlers that share a value or need other [`Options`]. `make`
+/// returns the server and the handler of each run.
 ///
 /// ```
 /// use std::io;
@@ -56,7 +56,7 @@ where
 /// ```
 ///
 /// # Panics
-/// When one of them differs, or `make` fails.
+/// When a run differs, or `make` fails.
 pub fn assert_chunk_invariant_with<S, H>(
     mut make: impl FnMut() -> io::Result<(TestServer<S>, H)>,
     input: &[u8],
@@ -78,8 +78,8 @@ pub fn assert_chunk_invariant_with<S, H>(
     }
 }
 
-/// Up to this length an input is cut everywhere; of a longer one, so many cuts lie at either end
-/// and twice as many between.
+/// Inputs up to `EVERYWHERE` bytes are split at every position. Longer ones are split at `AT_EITHER_END`
+/// positions at either end, and at twice that number between.
 const EVERYWHERE: usize = 2_048;
 const AT_EITHER_END: usize = 512;
 
@@ -93,16 +93,16 @@ fn cuts(len: usize) -> Vec<usize> {
     (1..=first).chain(between).chain(last..len).collect()
 }
 
-/// When the peer's end comes.
+/// When the peer sends EOF.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum EofTiming {
-    /// When everything before was handled.
+    /// After the server has handled all input.
     Apart,
-    /// With the last piece.
+    /// Together with the last piece.
     Together,
 }
 
-/// What a peer saw of a conversation.
+/// What the peer observed in one run.
 #[derive(Debug)]
 struct Observed {
     output: Vec<u8>,
@@ -160,7 +160,7 @@ impl Observed {
     }
 }
 
-/// Bytes of either side that a message shows.
+/// The number of bytes that a message shows of either side.
 const SHOWN: usize = 40;
 
 fn shorten_front(bytes: &[u8]) -> String {

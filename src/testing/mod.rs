@@ -1,8 +1,8 @@
-//! Aids for testing handlers: connections in memory, a clock that stands still, scripted peers.
+//! Tools for testing handlers: connections in memory, a paused clock, scripted peers.
 //!
-//! A [`TestServer`] is a real [`Server`] with the real loop; only its clock and its connections are
-//! not those of the system. So a test is deterministic, needs no port and never waits. It is behind
-//! the feature `testing`:
+//! A [`TestServer`] is a [`Server`] with the production loop; only its clock and its connections are
+//! simulated. So a test is deterministic, needs no port and never waits. The feature `testing` enables
+//! this module:
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -11,8 +11,8 @@
 //!
 //! # A tutorial
 //!
-//! Say we have written this handler. It answers each line with its length, but who says nothing for
-//! a minute is told so, and sent away.
+//! This handler answers each line with its length. After a minute without a line it says goodbye and
+//! closes the connection.
 //!
 //! ```
 //! use std::io;
@@ -48,7 +48,7 @@
 //!     }
 //! }
 //!
-//! // First by hand: a peer sends, the server runs until nothing is left to do, and we look.
+//! // By hand: the peer sends, the server runs until it is idle, and the test looks at the result.
 //! use socketserver::CloseReason;
 //! use socketserver::testing::TestServer;
 //!
@@ -68,7 +68,7 @@
 //! assert_eq!(peer.received(), b"bye\n");
 //! assert_eq!(peer.finished().unwrap().reason, CloseReason::Closed);
 //!
-//! // The same as a script, which panics at the first step that does not come true.
+//! // The same as a script, which panics at the first step that fails.
 //! use socketserver::testing::Script;
 //!
 //! Script::new()
@@ -79,19 +79,19 @@
 //!     .expect_finished(CloseReason::Closed)
 //!     .play(Lengths::default());
 //!
-//! // TCP may cut and join what was sent as it likes; a handler must not care.
+//! // TCP may split and join writes in any way; a handler must not depend on it.
 //! use socketserver::testing::assert_chunk_invariant;
 //!
 //! assert_chunk_invariant(Lengths::default, b"one\n\nthree\r\nunfinished");
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
-//! A handler asks for the time with [`Io::now`](crate::Io::now); who asks the system instead gets the
-//! real time, which no test moves.
+//! A handler under test must get the time from [`Io::now`](crate::Io::now); the clock of the system does
+//! not follow the test.
 //!
-//! What a handler gives to other threads ([`Context::offload`](crate::Context::offload),
-//! [`ServerHandle`](crate::ServerHandle)) happens in real time; [`TestServer::server`] can be stepped until it
-//! has come.
+//! Jobs of other threads ([`Context::offload`](crate::Context::offload),
+//! [`ServerHandle`](crate::ServerHandle)) run in real time; call `turn` of [`TestServer::server`] until
+//! the result has arrived.
 
 #![allow(clippy::panic, reason = "a panic is how a test fails")]
 
@@ -118,9 +118,9 @@ pub use script::Script;
 
 use peer::{Record, RecordingHandler};
 
-/// Has the names that `server` connects to looked up by `look_up` and no longer by the system, by
-/// threads of its own as before; it may block. So a test needs no name service, and decides itself
-/// how long one takes. `localhost` and numbers are never looked up.
+/// Replaces getaddrinfo(3) by `look_up` for the names that `server` connects to. It still runs in the
+/// lookup threads, so it may block. A test then needs no name service and controls how long a lookup
+/// takes. `localhost` and numeric addresses are never looked up.
 ///
 /// ```
 /// use socketserver::{Echo, Server, testing};
@@ -142,28 +142,27 @@ pub fn look_up_with<S>(
     server.dispatcher().io.resolver.set_lookup(Arc::new(look_up));
 }
 
-/// A server whose connections are in memory and whose clock stands still; see the [module's
-/// tutorial](self).
+/// A server with connections in memory and a paused clock; see the [tutorial](self).
 #[derive(Debug)]
 pub struct TestServer<S = ()> {
     server: Server<S>,
     peers: Vec<(SocketId, MemoryPeer)>,
 }
 
-/// More turns than this in a row are not work but a spin.
+/// More turns than this without becoming idle are a busy loop.
 const MAX_TURNS: usize = 100_000;
 
 /// Delay, in nanoseconds, between the idle timeout and the last read before the connection is closed.
 const IDLE_RECHECK_DELAY: u64 = 1;
 
-/// Where the clock stands still, 146 years after its begin: no deadline for ever is due there.
+/// The last time of the clock, 146 years after its start, before any deadline that means "never".
 const MAX_TIME: u64 = 1 << 62;
 
 impl TestServer<()> {
     /// A server whose handlers share nothing, with the default [`Options`].
     ///
     /// # Errors
-    /// When the system gives no poll.
+    /// The error of creating the poll.
     pub fn new() -> io::Result<TestServer<()>> {
         TestServer::with_shared((), Options::default())
     }
@@ -173,17 +172,17 @@ impl<S> TestServer<S> {
     /// A server whose handlers share `shared`.
     ///
     /// # Errors
-    /// When an option makes no sense (`InvalidInput`), or the system gives no poll.
+    /// `InvalidInput` when an option is out of range; the error of creating the poll.
     pub fn with_shared(shared: S, options: Options) -> io::Result<TestServer<S>> {
         let mut server = Server::with_shared(shared, options)?;
         server.dispatcher().io.stopped_at = Some(0);
         Ok(TestServer { server, peers: Vec::new() })
     }
 
-    /// A client comes and gets `handler`, whose `setup` runs now.
+    /// Connects a client to `handler`, whose `setup` runs in this call.
     ///
     /// # Errors
-    /// When no id is left for it.
+    /// When no id is left.
     pub fn connect<H: Handler<S> + 'static>(&mut self, handler: H) -> io::Result<Peer> {
         let (stream, peer) = memory::pair();
         let finished = Record::default();
@@ -195,22 +194,22 @@ impl<S> TestServer<S> {
         Ok(Peer { id, memory: peer, finished })
     }
 
-    /// Lets the server do all there is to do at this time.
+    /// Runs turns until the server is idle at this time.
     ///
     /// # Panics
-    /// When that has no end, or the poll is broken.
+    /// When it is not idle after 100,000 turns, or the poll fails.
     pub fn run(&mut self) {
         for _ in 0..MAX_TURNS {
             self.report_events();
             if let Err(error) = self.server.turn(Some(Duration::ZERO)) {
-                panic!("the poll is broken: {error}");
+                panic!("poll failed: {error}");
             }
             let is_quiet = self.peers.iter().all(|(_, peer)| !peer.pipe().has_event());
             if is_quiet && self.server.is_quiet() {
                 return;
             }
         }
-        panic!("the server has something to do again and again: a handler spins");
+        panic!("the server is not idle after {MAX_TURNS} turns: a handler spins");
     }
 
     fn report_events(&mut self) {
@@ -224,11 +223,11 @@ impl<S> TestServer<S> {
         });
     }
 
-    /// Lets time pass. Every timer and timeout that comes up meanwhile finds the clock at its own
-    /// time, and the server runs in between. After 146 years in all no more time passes.
+    /// Advances the clock by `time`. The clock stops at each timer and timeout that expires on the way, and
+    /// the server runs there. The clock ends after 146 years in all.
     ///
     /// # Panics
-    /// As [`TestServer::run`] does.
+    /// When [`TestServer::run`] does.
     pub fn advance(&mut self, time: Duration) {
         self.run();
         let end = self.server.dispatcher().io.deadline_in(time).min(MAX_TIME);
@@ -244,24 +243,24 @@ impl<S> TestServer<S> {
         }
     }
 
-    /// What the handlers share, to look at.
+    /// The value that all handlers share.
     #[must_use]
     pub fn shared(&self) -> &S {
         self.server.shared()
     }
 
-    /// What the handlers share.
+    /// The value that all handlers share, mutable.
     pub fn shared_mut(&mut self) -> &mut S {
         self.server.shared_mut()
     }
 
-    /// All sockets and timers, to look at.
+    /// The sockets and timers.
     #[must_use]
     pub fn io(&self) -> &Io {
         self.server.io()
     }
 
-    /// All sockets and timers.
+    /// The sockets and timers, mutable.
     pub fn io_mut(&mut self) -> &mut Io {
         self.server.io_mut()
     }

@@ -9,9 +9,8 @@ use crate::id::{SocketId, TimerId};
 use crate::net::memory::MemoryPeer;
 use crate::stats::CloseReason;
 
-/// The peer of one handler, from [`TestServer::connect`](super::TestServer::connect). What it does
-/// here happens at once; what follows from it in the server happens in the next
-/// [`TestServer::run`](super::TestServer::run).
+/// The peer of one handler, from [`TestServer::connect`](super::TestServer::connect). Its methods act at
+/// once; the server reacts in the next [`TestServer::run`](super::TestServer::run).
 #[derive(Debug)]
 pub struct Peer {
     pub(super) id: SocketId,
@@ -21,12 +20,12 @@ pub struct Peer {
 
 pub(super) type Record = Arc<Mutex<Option<Finished>>>;
 
-/// How a conversation ended: what `finish` of the handler was told.
+/// How a conversation ended: what `finish` of the handler got.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Finished {
     /// [`Context::reason`].
     pub reason: CloseReason,
-    /// The error, if it was one: its kind and what it says.
+    /// The kind and the text of the error; `None` if `finish` got `Ok`.
     pub error: Option<(io::ErrorKind, String)>,
 }
 
@@ -37,12 +36,13 @@ impl Peer {
         self.id
     }
 
-    /// Sends `bytes`, which arrive in one piece. Who has ended sends nothing more.
+    /// Sends `bytes`. The server reads up to [`Options::read_buffer`](crate::Options::read_buffer) bytes at
+    /// once. No effect after [`Peer::end`] or [`Peer::reset`].
     pub fn send(&self, bytes: impl AsRef<[u8]>) {
         self.memory.pipe().send(bytes.as_ref());
     }
 
-    /// Says that no more will come, as `shutdown(SHUT_WR)` does; it still receives.
+    /// Sends EOF, as `shutdown(SHUT_WR)` does; the peer still receives.
     pub fn end(&self) {
         self.memory.pipe().end();
     }
@@ -52,39 +52,39 @@ impl Peer {
         self.memory.pipe().reset();
     }
 
-    /// From now on takes `room` more bytes and no others, as a peer does that does not read. At
-    /// first there is no limit; `usize::MAX` takes it away again.
+    /// Accepts `room` more bytes from now on; then writes of the server would block. Initially, and with
+    /// `usize::MAX`, there is no limit.
     pub fn set_room(&self, room: usize) {
         self.memory.pipe().set_room(room);
     }
 
-    /// From now on the system of the server says that so much of what it has taken is not
-    /// acknowledged ([`Io::unacknowledged`](crate::Io::unacknowledged)), whatever that was. At first
-    /// it is nothing; less than before is what a peer looks like that reads slowly and steadily.
+    /// Sets the number of unacknowledged bytes that the kernel of the server reports
+    /// ([`Io::unacknowledged`](crate::Io::unacknowledged)); initially 0. A number that falls simulates a
+    /// peer that reads slowly.
     pub fn set_unacknowledged(&self, bytes: u32) {
         self.memory.pipe().unacknowledged = bytes;
     }
 
-    /// Takes what has come so far.
+    /// Returns and removes the bytes received so far.
     #[must_use]
     pub fn received(&self) -> Vec<u8> {
         std::mem::take(&mut self.memory.pipe().to_peer)
     }
 
-    /// Whether the server has said its end, by `close`, `shutdown_write` or a reset.
+    /// Whether the server has sent EOF or a reset, by `close`, `shutdown_write` or `abort`.
     #[must_use]
     pub fn has_end(&self) -> bool {
         self.memory.pipe().server_ended
     }
 
-    /// Whether the server has reset the connection: something was lost.
+    /// Whether the server has reset the connection, so that bytes may be lost.
     #[must_use]
     pub fn was_reset(&self) -> bool {
         let memory = self.memory.pipe();
         memory.server_closed && memory.server_reset
     }
 
-    /// Whether the server has closed the connection for good: it has no descriptor any more.
+    /// Whether the server has closed its descriptor of the connection.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.memory.pipe().server_closed
@@ -97,7 +97,7 @@ impl Peer {
     }
 }
 
-/// A handler whose end is written down.
+/// Wraps a handler and records how its conversation ended.
 pub(super) struct RecordingHandler<H> {
     pub(super) handler: H,
     pub(super) finished: Record,

@@ -1,4 +1,4 @@
-//! A conversation written down before it is held.
+//! A scripted conversation: the steps of a peer and what it expects.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::{Finished, Peer, TestServer};
 use crate::handler::Handler;
 use crate::stats::CloseReason;
 
-/// What a peer does and what it expects, step by step; see the [module's tutorial](super).
+/// The steps of a peer and what it expects; see the [tutorial](super).
 ///
 /// ```
 /// use socketserver::{Echo, CloseReason};
@@ -44,12 +44,12 @@ impl Script {
         Script::default()
     }
 
-    /// Sends `bytes` in one piece.
+    /// See [`Peer::send`].
     pub fn send(self, bytes: impl Into<Vec<u8>>) -> Script {
         self.then(ScriptStep::Send(bytes.into()))
     }
 
-    /// Exactly `bytes` have come since the last time this was asked.
+    /// Expects that exactly `bytes` were received since the last `expect`.
     pub fn expect(self, bytes: impl Into<Vec<u8>>) -> Script {
         self.then(ScriptStep::Expect(bytes.into()))
     }
@@ -74,7 +74,7 @@ impl Script {
         self.then(ScriptStep::Reset)
     }
 
-    /// The conversation has ended for this reason.
+    /// Expects that the conversation has ended for `reason`.
     pub fn expect_finished(self, reason: CloseReason) -> Script {
         self.then(ScriptStep::ExpectFinished(reason))
     }
@@ -84,10 +84,10 @@ impl Script {
         self
     }
 
-    /// Plays it with `handler` on a server of its own.
+    /// Plays the script with `handler` on a new server.
     ///
     /// # Panics
-    /// At the first step that does not come true.
+    /// At the first step that fails.
     pub fn play<H: Handler + 'static>(&self, handler: H) {
         match TestServer::new() {
             Ok(mut server) => self.play_on(&mut server, handler),
@@ -95,10 +95,10 @@ impl Script {
         }
     }
 
-    /// The same on this server.
+    /// Plays the script with `handler` on `server`.
     ///
     /// # Panics
-    /// At the first step that does not come true.
+    /// At the first step that fails.
     pub fn play_on<S, H>(&self, server: &mut TestServer<S>, handler: H)
     where
         H: Handler<S> + 'static,
