@@ -304,8 +304,13 @@ impl Span {
         self.map_timeout(io::ErrorKind::WouldBlock.into(), what)
     }
 
+    /// Whether the deadline is what has expired. The timeout of a socket is in whole microseconds, so it
+    /// may end a call a moment before the deadline that it was set for.
     fn is_late(self) -> bool {
-        self.limits.deadline.is_some_and(|end| Instant::now() >= end)
+        let end = self.limits.timeout.and_then(|timeout| self.began.checked_add(timeout));
+        self.limits.deadline.is_some_and(|deadline| {
+            Instant::now() >= deadline || end.is_none_or(|end| deadline <= end)
+        })
     }
 }
 
