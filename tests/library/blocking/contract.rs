@@ -1,5 +1,5 @@
 //! Handlers that block, in the loop and in threads, on every system. What they have in common with
-//! those in processes, and with Python's, is in `tests/parity`.
+//! those in processes, and with Python's, is in `tests/python/parity`.
 
 use std::io::{self, BufRead, Read, Write};
 use std::panic;

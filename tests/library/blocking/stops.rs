@@ -1,6 +1,6 @@
 //! What a stop of the server is to blocking handlers and to their peers: what has come in is read and
 //! answered, and every connection ends in order, as those of the loop do. Processes are in
-//! `tests/parity`.
+//! `tests/python/parity`.
 
 use std::io::{self, BufRead, Read, Write};
 use std::mem::MaybeUninit;

@@ -384,8 +384,8 @@ const WORKERS_TESTS: &[(&str, &str, &str)] = &[
         "tests/library/blocking/contract.rs",
         "a_failure_and_a_panic_reach_the_hook_once_each_and_end_that_client_alone",
     ),
-    ("after_fork", "tests/parity/signals.rs", "after_fork"),
-    ("inherit_signals", "tests/parity/signals.rs", "inherited"),
+    ("after_fork", "tests/python/parity/signals.rs", "after_fork"),
+    ("inherit_signals", "tests/python/parity/signals.rs", "inherited"),
 ];
 
 #[test]

@@ -11,7 +11,7 @@ fn clap_finds_no_fault_in_the_definition() {
     Typed::command().debug_assert();
 }
 
-/// Each line there is a trial of `tests/command_options`, which falls when it is not heeded.
+/// Each line there is a trial of `tests/command/options`, which falls when it is not heeded.
 #[test]
 fn every_option_is_named_where_it_is_tried() {
     let mut options = Vec::new();
@@ -25,7 +25,7 @@ fn every_option_is_named_where_it_is_tried() {
         }
     }
     let mut named: Vec<&str> =
-        include_str!("../../../../tests/command_options/options.txt").lines().collect();
+        include_str!("../../../../tests/command/options/options.txt").lines().collect();
     options.sort_unstable();
     named.sort_unstable();
     assert_eq!(options, named, "options, and the lines of options.txt");

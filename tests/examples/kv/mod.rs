@@ -1,0 +1,7 @@
+//! The example `kv`: Redis.
+
+mod basics;
+mod clients;
+mod commands;
+mod large;
+mod resp;
