@@ -159,6 +159,7 @@ fn a_slow_member_that_reads_gets_every_line() {
     let mut got = vec![0; 1_024];
     for n in 0..LINES {
         if n % 1_000 == 0 {
+            // Its pace is what is tested.
             thread::sleep(Duration::from_millis(20));
         }
         match slow.read_exact(&mut got) {

@@ -8,7 +8,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
 
 use crate::command::{self, BIN, Server, exchange, free_addr, run, tcp, unix};
 
@@ -133,10 +132,10 @@ fn a_path_that_is_no_text_is_told_with_each_of_its_bytes() {
     }
     let socket = odd(b"\xFF socket");
     let mut server = Server::start(&[word("echo"), word("--unix"), socket.clone()]);
-    while UnixStream::connect(&socket).is_err() {
+    command::until("a server on that path", || {
         assert!(server.child.try_wait().unwrap().is_none(), "it ended");
-        thread::sleep(Duration::from_millis(2));
-    }
+        UnixStream::connect(&socket).is_ok()
+    });
     let run_time = [word("--warmup"), word("10ms"), word("--duration"), word("50ms")];
     let words = [&[word("bench"), word("--unix"), socket][..], &run_time].concat();
     let (code, out, err) = run(&words);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::command::{self, BIN, PATIENCE, Server, exchange, read_to_end, run, tcp, unix};
+use crate::command::{self, BIN, PATIENCE, Server, exchange, read_to_end, run, tcp, unix, until};
 
 const MODES: [&str; 2] = ["threads:8", "processes:8"];
 
@@ -36,15 +36,6 @@ fn children(server: &Server) -> Vec<i32> {
         (state != "Z" && parent.parse() == Ok(server.pid())).then_some(pid)
     });
     all.collect()
-}
-
-/// Looks again and again until it is so.
-fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !so() {
-        assert!(Instant::now() < end, "{what}: never");
-        thread::sleep(Duration::from_millis(1));
-    }
 }
 
 fn the_child(server: &Server) -> i32 {
@@ -194,6 +185,7 @@ fn a_silent_client_is_closed_in_time_and_active_ones_are_spared() {
         let watcher = thread::spawn(move || assert_eq!(read_to_end(&mut idle), b""));
         for _ in 0..8 {
             exchange(&mut active, b"tick");
+            // Its pace is what is tested.
             thread::sleep(Duration::from_millis(100));
         }
         watcher.join().unwrap();

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, KEPT_LINES};
-use crate::command::{self, PATIENCE, Server, has, tcp};
+use crate::command::{self, PATIENCE, Server, has, tcp, until};
 use crate::example_server;
 use crate::example_server::path as example;
 
@@ -33,11 +33,7 @@ impl Redis {
                 Server::of(command.args(["--port", &port.to_string()]))
             }
         };
-        let end = Instant::now() + PATIENCE;
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < end, "it does not start");
-            thread::sleep(Duration::from_millis(10));
-        }
+        until("a server that starts", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         Some(server)
     }
 }
@@ -200,6 +196,7 @@ fn messages_of_redis_may_be_cut_anywhere() {
     streams[subscriber].set_nodelay(true).unwrap();
     for piece in input.as_bytes().chunks(1) {
         streams[subscriber].write_all(piece).unwrap();
+        // So that each piece is read alone, most of the time.
         thread::sleep(Duration::from_micros(500));
     }
     for nth in 1..4 {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
-use crate::command::{self, PATIENCE, Server, has, read_to_end, tcp};
+use crate::command::{self, PATIENCE, Server, has, read_to_end, tcp, until};
 use crate::program;
 
 fn serve_with(dir: &Path, options: &[&str]) -> (Server, String) {
@@ -85,15 +85,11 @@ fn break_off(addr: &str, dir: &Path, content: &[u8], at: usize) {
     let (mut stream, have) = begin(addr, &announce("file", content, "new"));
     let have: usize = have.trim().strip_prefix("have ").unwrap().parse().unwrap();
     stream.write_all(&content[have.min(at)..at]).unwrap();
-    let began = Instant::now();
     let len = || {
         let partial = names(dir).into_iter().find(|name| is_partial(name));
         partial.map_or(0, |name| fs::metadata(dir.join(name)).unwrap().len())
     };
-    while len() < at as u64 {
-        assert!(began.elapsed() < PATIENCE, "only {} of {at} came", len());
-        thread::sleep(Duration::from_millis(2));
-    }
+    until("what was sent", || len() >= at as u64);
 }
 
 #[test]
@@ -447,11 +443,7 @@ fn until_swept(dir: &Path) {
     for _ in 0..2 {
         let sign = dir.join(format!(".sign.{}.part", blake3::hash(b"sign").to_hex()));
         old_file(&sign);
-        let began = Instant::now();
-        while sign.exists() {
-            assert!(began.elapsed() < PATIENCE);
-            thread::sleep(Duration::from_millis(20));
-        }
+        until("the old file is removed", || !sign.exists());
     }
 }
 
@@ -728,11 +720,10 @@ fn a_first_line_to_nobody_stops_no_server() {
     command.arg("serve").arg(kept.path()).arg(&addr).stdin(Stdio::null()).stderr(Stdio::null());
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
     let mut child = command.stdout(full).spawn().unwrap();
-    let began = Instant::now();
-    while TcpStream::connect(&addr).is_err() {
-        assert!(began.elapsed() < PATIENCE && child.try_wait().unwrap().is_none());
-        thread::sleep(Duration::from_millis(2));
-    }
+    until("a server that starts", || {
+        assert!(child.try_wait().unwrap().is_none());
+        TcpStream::connect(&addr).is_ok()
+    });
     assert!(put(&file_of(b"x").path().join("file"), &addr, &[]).status.success());
     child.kill().unwrap();
     child.wait().unwrap();
@@ -863,11 +854,7 @@ fn a_forgotten_upload_is_removed_after_a_while() {
     let (server, addr) = serve_with(kept.path(), &["--keep", "1"]);
     fs::write(kept.path().join(".keep"), "not ours").unwrap();
     break_off(&addr, kept.path(), &content(1_000), 500);
-    let began = Instant::now();
-    while names(kept.path()) != [".keep"] {
-        assert!(began.elapsed() < PATIENCE, "{:?}", names(kept.path()));
-        thread::sleep(Duration::from_millis(20));
-    }
+    until("what was broken off is removed", || names(kept.path()) == [".keep"]);
     server.stop();
 }
 
@@ -879,7 +866,7 @@ fn sigterm_lets_an_upload_that_is_under_way_end() {
     let (mut stream, _) = begin(&addr, &announce("file", &bytes, "new"));
     stream.write_all(&bytes[..500_000]).unwrap();
     server.signal("TERM");
-    thread::sleep(Duration::from_millis(100));
+    until("a stop that has begun", || TcpStream::connect(&addr).is_err());
     stream.write_all(&bytes[500_000..]).unwrap();
     assert_eq!(line(&stream), "done\n");
     drop(stream);

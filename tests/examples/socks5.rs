@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
-use crate::command::{self, PATIENCE, Server, has, read_to_end, tcp};
+use crate::command::{self, PATIENCE, Server, has, read_to_end, tcp, until};
 use crate::networks;
 use crate::program;
 
@@ -88,6 +88,7 @@ fn answer_to(addr: &str, pieces: &[&[u8]]) -> Vec<u8> {
         if stream.write_all(piece).is_err() {
             break;
         }
+        // So that each piece is read alone, most of the time.
         thread::sleep(Duration::from_millis(if pieces.len() > 1 { 2 } else { 0 }));
     }
     let _ = stream.shutdown(Shutdown::Write);
@@ -119,11 +120,7 @@ fn curl_gets_through_by_every_version() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let began = Instant::now();
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-        assert!(began.elapsed() < PATIENCE);
-        thread::sleep(Duration::from_millis(10));
-    }
+    until("a server that starts", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
     let (open, open_addr) = socks(&[]);
     let (closed, closed_addr) = socks(&["--login", "me:secret"]);
     let got = |option: &str, proxy: &str| {
@@ -566,10 +563,7 @@ fn sigterm_takes_nobody_new_and_lets_what_is_under_way_end() {
     let far = serving.join().unwrap();
     server.signal("TERM");
     let began = Instant::now();
-    while TcpStream::connect(&addr).is_ok() {
-        assert!(began.elapsed() < PATIENCE, "it still listens");
-        thread::sleep(Duration::from_millis(5));
-    }
+    until("a stop that has begun", || TcpStream::connect(&addr).is_err());
     let sending = thread::spawn(move || send_pattern(&far, 16 << 20));
     assert_eq!(check_pattern(&client), 16 << 20);
     sending.join().unwrap();

@@ -7,11 +7,7 @@ use std::time::{Duration, Instant};
 
 use socketserver::{Addr, Context, Echo, RequestOutcome, TraceEvent};
 
-use crate::support::{Client, Harness, Kind, PATIENCE, on_setup};
-
-const fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
+use crate::support::{Client, Harness, Kind, PATIENCE, ms, on_setup};
 
 /// A client that says something, ends and takes the echo, in a thread of its own.
 fn visit(addr: &Addr, text: &'static str) -> JoinHandle<String> {

@@ -15,8 +15,7 @@ use socketserver::{
     LoopGroupHandle, LoopReport, Options, Server, SocketId,
 };
 
-/// No step takes longer, however loaded the machine is.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::PATIENCE;
 
 /// Answers everything with the number of its loop.
 struct Which;

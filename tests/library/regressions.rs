@@ -9,17 +9,7 @@ use std::time::{Duration, Instant};
 use socketserver::testing::TestServer;
 use socketserver::{CloseReason, Context, Echo, Handler, Input, Options, Server, TimerId};
 
-use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, on_setup, pattern};
-
-/// A handler that does nothing by itself.
-struct Silent;
-
-impl Handler for Silent {
-    fn handle(&mut self, _: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
-        input.take_all();
-        Ok(())
-    }
-}
+use crate::support::{Call, CallLog, Client, Discard, Harness, Kind, Recording, on_setup, pattern};
 
 /// Closes at the first byte.
 struct Closes;
@@ -59,7 +49,7 @@ fn issue_2_a_close_from_outside_a_turn_is_bounded_by_the_close_timeout(kind: Kin
     let mut harness = Harness::with_shared((), impatient());
     let journal = CallLog::default();
     let witness = journal.clone();
-    let addr = harness.serve(kind, move |_| Recording::new(&witness, Silent));
+    let addr = harness.serve(kind, move |_| Recording::new(&witness, Discard));
     let steps = harness.steps();
     let client = Client::connect(&addr);
     harness.until(|_| journal.calls().len() == 1);
@@ -99,7 +89,7 @@ fn issue_2_a_large_send_from_outside_a_turn_arrives_whole(kind: Kind) {
     let mut harness = Harness::new();
     let journal = CallLog::default();
     let witness = journal.clone();
-    let addr = harness.serve(kind, move |_| Recording::new(&witness, Silent));
+    let addr = harness.serve(kind, move |_| Recording::new(&witness, Discard));
     let mut client = Client::connect(&addr);
     harness.until(|_| journal.calls().len() == 1);
     let bytes = pattern(8 << 20, 1);
@@ -339,7 +329,7 @@ fn what_a_timer_sends_before_it_closes_leaves_although_the_idle_timeout_comes_up
 #[test]
 fn who_came_during_a_shutdown_is_accepted_by_the_first_turn_after_it() {
     let mut server = Server::new().unwrap();
-    let listener = server.listen("127.0.0.1:0", |_| Silent).unwrap();
+    let listener = server.listen("127.0.0.1:0", |_| Discard).unwrap();
     let port = server.io().local_addr(listener).unwrap().port().unwrap();
     server.io_mut().shutdown(Duration::ZERO);
     let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -393,6 +383,7 @@ fn who_answers_the_end_of_an_idle_peer_in_the_turn_of_its_timeout_still_answers(
     let addr = harness.serve(Kind::Tcp, |_| Last);
     let mut client = Client::connect(&addr);
     harness.until(|server| server.io().connection_count() == 1);
+    // Its time is over, and no turn has seen that.
     std::thread::sleep(Duration::from_millis(150));
     // It looks once more before it ends for that, and in the next turn there is the peer's end.
     harness.turn(Some(Duration::ZERO)).unwrap();
@@ -411,13 +402,9 @@ mod connect {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, on_input};
+    use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, ms, on_input};
     use socket2::{Domain, SockAddr, Socket, Type};
     use socketserver::{Addr, CloseReason, Connect, Context, Echo, Handler, Input, Options};
-
-    const fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
 
     /// Says nothing by itself, and goes on after its timers.
     struct Patient;
@@ -513,6 +500,7 @@ mod connect {
         let journal = CallLog::default();
         harness.connect(addr, Recording::new(&journal, Patient)).unwrap();
         let accepted = listener.accept().unwrap();
+        // Its time is over, and no turn has seen that.
         thread::sleep(ms(20));
         harness.until(|_| !journal.calls().is_empty());
         assert_eq!(journal.calls(), [Call::Setup]);
@@ -669,6 +657,7 @@ mod connect {
         let journal = CallLog::default();
         let quiet = on_input(|_: &mut Context<'_>, _: &mut Input<'_>| Ok(()));
         harness.connect(connect, Recording::new(&journal, quiet)).unwrap();
+        // The loop is late.
         thread::sleep(ms(10));
         harness.shutdown(crate::support::PATIENCE).unwrap();
         let aborted = Some(ErrorKind::ConnectionAborted);

@@ -6,12 +6,9 @@ use std::time::{Duration, Instant};
 use socketserver::{CloseReason, Context, Echo, Handler, Input, Options, TimerId, TraceEvent};
 
 use crate::support::{
-    Call, CallLog, Client, Harness, Kind, PATIENCE, Recording, on_input, on_setup, pattern,
+    Call, CallLog, Client, Harness, Kind, PATIENCE, Recording, Stubborn, ms, on_input, on_setup,
+    pattern,
 };
-
-const fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
 
 kinds!(connections_that_owe_nothing_close_at_once);
 
@@ -108,20 +105,6 @@ fn from_the_request_on_nobody_is_accepted() {
     assert_eq!(harness.io().stats().accepted, 1);
     // The next turn serves again, and the listener was never closed.
     harness.echo(&mut late, b"after all");
-}
-
-/// Does not close when told to shut down.
-struct Stubborn;
-
-impl Handler for Stubborn {
-    fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
-        cx.send(input.take_all());
-        Ok(())
-    }
-
-    fn shutdown(&mut self, _: &mut Context<'_>) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[test]

@@ -5,11 +5,7 @@ use std::time::{Duration, Instant};
 
 use socketserver::{CloseReason, Context, Echo, Handler, Input, Options, TimerId, TraceEvent};
 
-use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, on_input, on_setup};
-
-const fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
+use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, ms, on_input, on_setup};
 
 /// Sets timers with these delays at the start, and notes which came up when.
 struct Alarms {

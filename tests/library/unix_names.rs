@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use socketserver::{Addr, Context, Handler, Input, Options, Server};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::PATIENCE;
 
 /// Turns the loop until `done`.
 fn turn_until<S>(server: &mut Server<S>, mut done: impl FnMut(&mut Server<S>) -> bool) {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::command::{self, BIN, PATIENCE, Server, has};
+use crate::command::{self, BIN, PATIENCE, Server, has, until};
 
 /// The trials: each program of the documents, and what it is to do.
 pub(crate) const TRIALS: &[(&str, fn())] = &[
@@ -122,12 +122,10 @@ impl Program {
     /// Our client, as soon as somebody listens. Whether they do is read and not tried, because their
     /// servers take whoever tries for their client.
     fn connect(port: u16) -> Program {
-        let end = Instant::now() + PATIENCE;
         let listening = format!(":{port:04X} 00000000:0000 0A ");
-        while !fs::read_to_string("/proc/net/tcp").unwrap().contains(&listening) {
-            assert!(Instant::now() < end, "it does not listen");
-            thread::sleep(Duration::from_millis(5));
-        }
+        until("a server that listens", || {
+            fs::read_to_string("/proc/net/tcp").unwrap().contains(&listening)
+        });
         let addr = format!("127.0.0.1:{port}");
         Program::start(Command::new(BIN).args(["connect", &addr]).stderr(Stdio::null()))
     }
@@ -216,11 +214,7 @@ fn ours(words: &[&str]) -> Server {
 /// A program that serves datagrams, once it does.
 fn python_on_udp(name: &str, port: u16) -> Program {
     let program = Program::python(name);
-    let end = Instant::now() + PATIENCE;
-    while is_free(Type::DGRAM, port) {
-        assert!(Instant::now() < end, "it does not bind");
-        thread::sleep(Duration::from_millis(5));
-    }
+    until("a server that binds", || !is_free(Type::DGRAM, port));
     program
 }
 

@@ -142,9 +142,7 @@ fn greedy(addr: &str, stuffed: &AtomicBool) {
     socket.set_send_buffer_size(16 << 10).unwrap();
     let mut writer = stream.try_clone().unwrap();
     let writing = thread::spawn(move || writer.write_all(&vec![b'g'; SIZE]));
-    while !stuffed.load(Ordering::Acquire) {
-        thread::sleep(Duration::from_millis(5));
-    }
+    command::until("all are stuffed", || stuffed.load(Ordering::Acquire));
     let (mut got, mut buffer) = (0, vec![0; 64 << 10]);
     while got < SIZE {
         let n = stream.read(&mut buffer).unwrap();
@@ -243,6 +241,7 @@ fn who_spoke_while_the_server_was_stopped_is_not_idle() {
     exchange(&mut client, b"before");
     send(&server, Signal::SIGSTOP);
     client.write_all(b"meanwhile").unwrap();
+    // It stands still for longer than its idle timeout.
     thread::sleep(Duration::from_millis(600));
     send(&server, Signal::SIGCONT);
     let mut answer = [0; 9];

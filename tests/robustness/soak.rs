@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::accounts;
 use crate::accounts::Accounts;
-use crate::command::{BIN, PATIENCE, Server, exchange, tcp, unix};
+use crate::command::{self, BIN, Server, exchange, tcp, unix};
 
 /// Who is silent for so long is closed; everybody else speaks, or goes, before.
 const IDLE: Duration = Duration::from_secs(2);
@@ -90,11 +90,7 @@ fn after_any_time_the_ledger_balances_and_the_memory_is_what_it_was() {
         samples
     });
     // The last of them may have to be found idle first.
-    let end = Instant::now() + PATIENCE;
-    while descriptors(&server) > idle {
-        assert!(Instant::now() < end, "{} descriptors are left", descriptors(&server) - idle);
-        thread::sleep(Duration::from_millis(10));
-    }
+    command::until("no descriptor is left", || descriptors(&server) <= idle);
     server.signal("TERM");
     let status = server.wait();
     let mut log = String::new();

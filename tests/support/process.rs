@@ -22,6 +22,17 @@ use std::time::{Duration, Instant};
 /// No step of a test takes longer than this, however loaded the machine is.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Asks again and again until it is so, which must be in time.
+#[track_caller]
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "it never came: {what}");
+        // Between two looks.
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
 /// A server that is killed when the test ends.
 pub(crate) struct Server {
     pub(crate) child: Child,

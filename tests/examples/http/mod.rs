@@ -103,6 +103,7 @@ fn every_split_of_pipelined_requests_gives_the_same_answers() {
         let mut stream = server.client();
         let (first, second) = requests.split_at(at);
         stream.write_all(first).unwrap();
+        // So that each piece is read alone, most of the time.
         thread::sleep(Duration::from_micros(300));
         stream.write_all(second).unwrap();
         let answer = read_to_end(&mut stream);
@@ -384,6 +385,7 @@ fn requests_behind_a_large_file_wait_for_it_at_bounded_memory() {
         writer.write_all(&requests).unwrap();
         writer.shutdown(Shutdown::Write).unwrap();
     });
+    // Nothing is read for a while: the server has to do with what it has.
     thread::sleep(Duration::from_millis(300));
     let answer = String::from_utf8(read_to_end(&mut stream)).unwrap();
     sent.join().unwrap();
@@ -403,6 +405,7 @@ fn a_file_on_its_way_is_sent_to_its_end_when_the_server_stops() {
     let mut first = [0; 1];
     stream.read_exact(&mut first).unwrap();
     let reader = thread::spawn(move || {
+        // Nothing is read for a while: the server must not end before.
         thread::sleep(Duration::from_millis(200));
         read_to_end(&mut stream)
     });

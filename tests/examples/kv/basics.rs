@@ -9,10 +9,10 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::resp::{ask, encode, lines};
-use crate::command::{PATIENCE, Server, has, read_to_end, tcp};
+use crate::command::{Server, has, read_to_end, tcp};
 use crate::example_server;
 
 /// A running server, and where it is.
@@ -194,12 +194,8 @@ fn keys_expire_when_nobody_asks_for_them() {
     until(|| ask(&addr, b"DBSIZE\r\n") == ":1\r\n");
 }
 
-fn until(mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < end, "it never came");
-        thread::sleep(Duration::from_millis(5));
-    }
+fn until(condition: impl FnMut() -> bool) {
+    crate::command::until("that", condition);
 }
 
 /// What comes in next, of this length.

@@ -3,11 +3,10 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::resp::{ask, converse, encode, lines};
-use crate::command::{PATIENCE, Server, has, tcp};
+use crate::command::{PATIENCE, Server, has, tcp, until};
 use crate::example_server;
 
 fn start() -> (Server, String) {
@@ -26,11 +25,8 @@ fn start_redis() -> Option<(Server, String)> {
     let mut redis = Command::new("redis-server");
     redis.args(["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--databases", "1"]);
     let server = Server::of(redis.args(["--port", &port.to_string()]));
-    let (addr, end) = (format!("127.0.0.1:{port}"), Instant::now() + PATIENCE);
-    while TcpStream::connect(&addr).is_err() {
-        assert!(Instant::now() < end, "it does not start");
-        thread::sleep(Duration::from_millis(10));
-    }
+    let addr = format!("127.0.0.1:{port}");
+    until("a server that starts", || TcpStream::connect(&addr).is_ok());
     Some((server, addr))
 }
 

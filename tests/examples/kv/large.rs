@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::iter;
 use std::net::{Shutdown, TcpStream};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::resp::{ask, encode};
-use crate::command::{PATIENCE, Server, read_to_end, tcp};
+use crate::command::{Server, read_to_end, tcp};
 use crate::example_server;
 
 const MIB: usize = 1 << 20;
@@ -65,12 +65,8 @@ fn used_in(info: &str) -> usize {
     line.parse().unwrap()
 }
 
-fn until(mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < end, "it never came");
-        thread::sleep(Duration::from_millis(5));
-    }
+fn until(condition: impl FnMut() -> bool) {
+    crate::command::until("that", condition);
 }
 
 #[test]
@@ -146,6 +142,7 @@ fn large_values_are_the_same_however_they_are_cut() {
         stream.set_nodelay(true).unwrap();
         let (first, second) = commands.split_at(at);
         stream.write_all(first).unwrap();
+        // So that each piece is read alone, most of the time.
         thread::sleep(Duration::from_micros(500));
         stream.write_all(second).unwrap();
         expect(&mut stream, b"+OK\r\n:131075\r\n$5\r\ntyped\r\n");

@@ -201,6 +201,7 @@ fn every_split_of_a_conversation_gives_the_same_answers() {
         let mut stream = server.client();
         for piece in pieces {
             stream.write_all(piece).unwrap();
+            // So that each piece is read alone, most of the time.
             thread::sleep(Duration::from_micros(300));
         }
         let head = read_head(&mut stream);
@@ -322,7 +323,7 @@ fn a_flood_without_a_reader_waits_at_bounded_memory() {
     let message: Vec<u8> = (0..100_000_u32).map(|nth| (nth % 251) as u8).collect();
     let frames = frame(BINARY, &message);
     let sent = thread::spawn(move || (0..500).for_each(|_| writer.write_all(&frames).unwrap()));
-    // It is stuck by now, or soon.
+    // Nothing is read for a while: the server has to do with what it has.
     thread::sleep(Duration::from_millis(500));
     for _ in 0..500 {
         assert!(receive(&mut stream) == (BINARY, message.clone()));

@@ -13,12 +13,8 @@ use socketserver::{
 };
 
 use crate::support::{
-    Call, CallLog, Client, Harness, Kind, Recording, on_input, on_setup, pattern,
+    Call, CallLog, Client, Harness, Kind, Recording, ms, on_input, on_setup, pattern,
 };
-
-const fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
 
 /// Sends this when it stands, and closes when as much came back.
 struct Asks(&'static [u8]);

@@ -16,7 +16,8 @@ use socketserver::{
 };
 
 use crate::support::{
-    Call, CallLog, Client, Harness, Kind, PATIENCE, Recording, full_name, on_input, on_setup,
+    Call, CallLog, Client, Discard, Harness, Kind, PATIENCE, Recording, full_name, on_input,
+    on_setup,
 };
 
 /// A name service that says nothing about names with `dead` or `slow` in them until it is told to, and
@@ -84,16 +85,6 @@ impl Drop for Service {
     }
 }
 
-/// Stays as it is.
-struct Quiet;
-
-impl<S> Handler<S> for Quiet {
-    fn handle(&mut self, _: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
-        input.take_all();
-        Ok(())
-    }
-}
-
 /// A server whose connections have all the time there is, so that only what the test is about can
 /// end one.
 fn patient() -> Harness<()> {
@@ -111,12 +102,12 @@ fn local(port: u16) -> String {
 fn four_names_that_nobody_answers_hold_up_no_other() {
     let mut harness = patient();
     let service = Service::of(&mut harness);
-    let port = harness.serve(Kind::Tcp, |_| Quiet).port().unwrap();
+    let port = harness.serve(Kind::Tcp, |_| Discard).port().unwrap();
     for nth in 0..4 {
-        harness.connect(format!("{nth}.dead.example:80"), Quiet).unwrap();
+        harness.connect(format!("{nth}.dead.example:80"), Discard).unwrap();
     }
     let journal = CallLog::default();
-    harness.connect(local(port), Recording::new(&journal, Quiet)).unwrap();
+    harness.connect(local(port), Recording::new(&journal, Discard)).unwrap();
     harness.until(|_| journal.calls() == [Call::Setup]);
     (0..4).for_each(|nth| service.await_asked(&format!("{nth}.dead.example")));
 }
@@ -154,7 +145,7 @@ fn a_client_that_asks_for_more_names_than_there_are_threads_leaves_some_for_othe
     let options = Options { lookup_threads: 4, ..Options::default() };
     let mut harness = Harness::with_shared((), options);
     let service = Service::of(&mut harness);
-    let there = harness.serve(Kind::Tcp, |_| Quiet).port().unwrap();
+    let there = harness.serve(Kind::Tcp, |_| Discard).port().unwrap();
     // Each client names where it wants to, as those of a proxy do.
     let proxy = harness.serve(Kind::Tcp, |_| {
         on_input(|cx: &mut Context<'_>, input: &mut Input<'_>| {
@@ -224,15 +215,15 @@ impl Handler for Ends {
 fn numbers_and_localhost_wait_for_no_thread() {
     let mut harness = Harness::with_shared((), Options { lookup_threads: 1, ..Options::default() });
     let service = Service::of(&mut harness);
-    harness.connect("dead.example:80", Quiet).unwrap();
+    harness.connect("dead.example:80", Discard).unwrap();
     service.await_asked("dead.example");
-    let port = harness.serve(Kind::Tcp, |_| Quiet).port().unwrap();
+    let port = harness.serve(Kind::Tcp, |_| Discard).port().unwrap();
     for host in ["127.0.0.1", "localhost", "LOCALHOST", "localhost.", "a.b.localhost"] {
         for by_name in [false, true] {
             let journal = CallLog::default();
             let text = format!("{host}:{port}");
             let to = if by_name { Connect::to_name(&text) } else { Connect::to(&text).unwrap() };
-            harness.connect(to, Recording::new(&journal, Quiet)).unwrap();
+            harness.connect(to, Recording::new(&journal, Discard)).unwrap();
             harness.until(|_| journal.calls() == [Call::Setup]);
         }
     }
@@ -245,15 +236,15 @@ fn no_way_to_give_a_name_blocks_the_loop() {
     let service = Service::of(&mut harness);
     let name = "dead.example:80";
     // From outside, by each of the types that may be a name.
-    harness.connect(name, Quiet).unwrap();
-    harness.connect(name.to_string(), Quiet).unwrap();
-    harness.connect(("dead.example", 80), Quiet).unwrap();
-    harness.connect(Connect::to(name).unwrap(), Quiet).unwrap();
-    Reconnect::new(name, |_| Some(Quiet)).unwrap().start(&mut harness).unwrap();
+    harness.connect(name, Discard).unwrap();
+    harness.connect(name.to_string(), Discard).unwrap();
+    harness.connect(("dead.example", 80), Discard).unwrap();
+    harness.connect(Connect::to(name).unwrap(), Discard).unwrap();
+    Reconnect::new(name, |_| Some(Discard)).unwrap().start(&mut harness).unwrap();
     // From inside.
     let relay = harness.serve(Kind::Tcp, |_| Relay::to("dead.example:80"));
     let inside = harness.serve(Kind::Tcp, |_| {
-        on_setup(|cx: &mut Context<'_>| cx.connect("dead.example:80", Quiet).map(|_| ()))
+        on_setup(|cx: &mut Context<'_>| cx.connect("dead.example:80", Discard).map(|_| ()))
     });
     let _clients = [Client::connect(&relay), Client::connect(&inside)];
     harness.until(|server| server.io().stats().connected == 7);
@@ -265,7 +256,7 @@ fn no_way_to_give_a_name_blocks_the_loop() {
 fn a_text_that_is_no_address_is_said_at_once() {
     let mut harness = Harness::new();
     for bad in ["nonsense", "", ":80", "example:port", "example:99999", "[::1:80", "::1:80"] {
-        let error = harness.connect(bad, Quiet).unwrap_err();
+        let error = harness.connect(bad, Discard).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad}");
     }
 }
@@ -276,7 +267,7 @@ fn the_time_of_a_connection_counts_while_its_name_is_looked_up() {
     let mut harness = Harness::with_shared((), options);
     let service = Service::of(&mut harness);
     let journal = CallLog::default();
-    harness.connect("dead.example:80", Recording::new(&journal, Quiet)).unwrap();
+    harness.connect("dead.example:80", Recording::new(&journal, Discard)).unwrap();
     harness.until_ended(1);
     assert_eq!(
         journal.calls(),
@@ -289,16 +280,16 @@ fn the_time_of_a_connection_counts_while_its_name_is_looked_up() {
 fn a_name_is_looked_up_when_its_time_has_come_and_not_for_who_has_gone() {
     let mut harness = Harness::with_shared((), Options { lookup_threads: 1, ..Options::default() });
     let service = Service::of(&mut harness);
-    harness.connect("dead.example:80", Quiet).unwrap();
+    harness.connect("dead.example:80", Discard).unwrap();
     let late = Connect::to_name("later.dead.example:80").delay(Duration::from_secs(3_600));
-    harness.connect(late, Quiet).unwrap();
-    let gone = harness.connect("gone.dead.example:80", Quiet).unwrap();
+    harness.connect(late, Discard).unwrap();
+    let gone = harness.connect("gone.dead.example:80", Discard).unwrap();
     service.await_asked("dead.example");
     harness.io_mut().close(gone);
     harness.until(|server| server.io().stats().all_ended() == 1);
-    let port = harness.serve(Kind::Tcp, |_| Quiet).port().unwrap();
+    let port = harness.serve(Kind::Tcp, |_| Discard).port().unwrap();
     let journal = CallLog::default();
-    harness.connect(local(port), Recording::new(&journal, Quiet)).unwrap();
+    harness.connect(local(port), Recording::new(&journal, Discard)).unwrap();
     service.speak();
     harness.until(|_| journal.calls() == [Call::Setup]);
     assert_eq!(service.names("dead"), 1);
@@ -309,7 +300,7 @@ fn work_that_blocks_and_names_do_not_wait_for_each_other() {
     let mut harness =
         Harness::with_shared((), Options { offload_threads: 1, ..Options::default() });
     let _service = Service::of(&mut harness);
-    let port = harness.serve(Kind::Tcp, |_| Quiet).port().unwrap();
+    let port = harness.serve(Kind::Tcp, |_| Discard).port().unwrap();
     let (go, gate) = std::sync::mpsc::channel::<()>();
     let gate = Arc::new(Mutex::new(gate));
     let busy = harness.serve(Kind::Tcp, move |_| {
@@ -322,7 +313,7 @@ fn work_that_blocks_and_names_do_not_wait_for_each_other() {
     let _client = Client::connect(&busy);
     harness.until(|server| server.io().stats().accepted == 1);
     let journal = CallLog::default();
-    harness.connect(local(port), Recording::new(&journal, Quiet)).unwrap();
+    harness.connect(local(port), Recording::new(&journal, Discard)).unwrap();
     harness.until(|_| journal.calls() == [Call::Setup]);
     drop(go);
 }
@@ -402,7 +393,7 @@ fn of_localhost_both_addresses_are_tried_whichever_is_served() {
         let port = listener.local_addr().unwrap().port();
         let mut harness = Harness::new();
         let journal = CallLog::default();
-        harness.connect(("localhost", port), Recording::new(&journal, Quiet)).unwrap();
+        harness.connect(("localhost", port), Recording::new(&journal, Discard)).unwrap();
         harness.until(|_| !journal.calls().is_empty());
         assert_eq!(journal.calls(), [Call::Setup], "{ip}");
     }
@@ -418,7 +409,7 @@ fn the_time_is_for_all_addresses_together() {
     let journal = CallLog::default();
     let options = Options { connect_timeout: Duration::from_secs(3_600), ..Options::default() };
     let mut server = testing::TestServer::with_shared((), options).unwrap();
-    server.server().connect(&addrs[..], Recording::new(&journal, Quiet)).unwrap();
+    server.server().connect(&addrs[..], Recording::new(&journal, Discard)).unwrap();
     server.advance(Duration::from_secs(3_599));
     assert!(journal.calls().is_empty());
     server.advance(Duration::from_secs(1));
@@ -461,13 +452,13 @@ fn a_connection_whose_ends_are_one_is_refused_and_its_port_is_free() {
 #[test]
 fn beside_an_address_that_is_itself_another_one_is_found() {
     let mut harness = Harness::new();
-    let there = harness.serve(Kind::Tcp, |_| Quiet);
+    let there = harness.serve(Kind::Tcp, |_| Discard);
     let journal = CallLog::default();
     for left in (0..100).rev() {
         let here = free_address();
         let connect =
             Connect::to(&[Addr::Ip(here), there.clone()][..]).unwrap().local_addr(here).unwrap();
-        match harness.connect(connect, Recording::new(&journal, Quiet)) {
+        match harness.connect(connect, Recording::new(&journal, Discard)) {
             // On a busy machine the system may still be at the first attempt, which had that very port.
             Err(error) if error.kind() == ErrorKind::AddrInUse && left > 0 => {}
             connected => {
@@ -525,7 +516,7 @@ fn who_reconnects_never_takes_the_port_of_its_server() {
     let told = journal.clone();
     let again = Reconnect::new(there, move |ended: Option<CloseReason>| {
         noted.borrow_mut().extend(ended);
-        (noted.borrow().len() < 20).then(|| Recording::new(&told, Quiet))
+        (noted.borrow().len() < 20).then(|| Recording::new(&told, Discard))
     });
     let mut harness = Harness::new();
     let ms = Duration::from_millis(1);
@@ -569,14 +560,14 @@ fn who_reconnects_goes_on_when_the_first_attempt_fails_at_once() {
     let path = directory.path().join("later");
     let journal = CallLog::default();
     let told = journal.clone();
-    let again = Reconnect::new(path.as_path(), move |_| Some(Recording::new(&told, Quiet)));
+    let again = Reconnect::new(path.as_path(), move |_| Some(Recording::new(&told, Discard)));
     let mut harness = Harness::new();
     let ms = Duration::from_millis(1);
     again.unwrap().initial_backoff(ms).max_backoff(ms).start(&mut harness).unwrap();
     harness.until(|_| journal.finishes().len() == 3);
     let missing = (CloseReason::ConnectFailed, Some(ErrorKind::NotFound));
     assert_eq!(journal.finishes(), [missing; 3]);
-    harness.listen(path.as_path(), |_: &Addr| Quiet).unwrap();
+    harness.listen(path.as_path(), |_: &Addr| Discard).unwrap();
     harness.until(|_| journal.calls().contains(&Call::Setup));
     harness.shutdown(Duration::ZERO).unwrap();
 }

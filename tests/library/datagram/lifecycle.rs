@@ -16,12 +16,8 @@ use socketserver::{
 
 use crate::support::{
     Client, DatagramCall, DatagramCallLog, DatagramClient, DatagramKind, Harness, Kind, PATIENCE,
-    RecordingDatagrams, flood, on_datagram,
+    RecordingDatagrams, Stubborn, flood, ms, on_datagram,
 };
-
-const fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
 
 const CLOSED: DatagramCall = DatagramCall::Finish(CloseReason::Closed, None);
 
@@ -611,20 +607,6 @@ fn a_flood_does_not_hold_up_a_shutdown_beyond_its_grace() {
     assert_eq!(journal.calls().last(), Some(&DatagramCall::Shutdown));
     for flooder in flooders {
         flooder.join().unwrap();
-    }
-}
-
-/// Keeps its connection through a shutdown.
-struct Stubborn;
-
-impl Handler for Stubborn {
-    fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
-        cx.send(input.take_all());
-        Ok(())
-    }
-
-    fn shutdown(&mut self, _: &mut Context<'_>) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use socketserver::testing::{Peer, TestServer};
 use socketserver::{CloseReason, Context, Echo, Handler, Input, Options, TraceEvent};
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::support::SECOND;
 
 /// Counts how often its output has drained.
 struct Drained(Rc<RefCell<usize>>);

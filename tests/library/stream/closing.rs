@@ -6,11 +6,7 @@ use std::time::{Duration, Instant};
 use socketserver::testing::{Peer, TestServer};
 use socketserver::{CloseReason, Context, Handler, Input, Options};
 
-use crate::support::{Client, Harness, Kind, on_input, on_setup, pattern};
-
-const fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
+use crate::support::{Client, Harness, Kind, ms, on_input, on_setup, pattern};
 
 /// Answers the first bytes and closes, whatever else may come.
 struct AnswersOnce;

@@ -6,17 +6,9 @@ use std::time::Duration;
 
 use socketserver::{Context, Echo, Handler, Input, Options, SocketId, TraceEvent};
 
-use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, on_input, reads_once};
-
-/// Takes everything and answers nothing, so that nothing slows its peer down.
-struct Discard;
-
-impl Handler for Discard {
-    fn handle(&mut self, _: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
-        input.take_all();
-        Ok(())
-    }
-}
+use crate::support::{
+    Call, CallLog, Client, Discard, Harness, Kind, Recording, on_input, reads_once,
+};
 
 fn reads(turn: &[TraceEvent]) -> HashMap<SocketId, usize> {
     let mut reads = HashMap::new();

@@ -13,9 +13,7 @@ use socketserver::{
     Addr, CloseReason, Context, Echo, Handler, Input, Options, Relay, Server, SocketId, TraceEvent,
 };
 
-use crate::support::{Client, Kind, on_setup, pattern};
-
-const SECOND: Duration = Duration::from_secs(1);
+use crate::support::{Client, Kind, SECOND, on_setup, pattern};
 
 fn idle_in_a_minute() -> Options {
     Options { idle_timeout: Some(60 * SECOND), ..Options::default() }

@@ -55,3 +55,27 @@ where
 {
     handle
 }
+
+/// Takes everything and answers nothing, so that nothing slows its peer down.
+pub(crate) struct Discard;
+
+impl<S> Handler<S> for Discard {
+    fn handle(&mut self, _: &mut Context<'_, S>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        Ok(())
+    }
+}
+
+/// Answers, and does not close at a shutdown.
+pub(crate) struct Stubborn;
+
+impl Handler for Stubborn {
+    fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        cx.send(input.take_all());
+        Ok(())
+    }
+
+    fn shutdown(&mut self, _: &mut Context<'_>) -> io::Result<()> {
+        Ok(())
+    }
+}

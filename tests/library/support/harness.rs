@@ -18,6 +18,12 @@ use super::{Client, DatagramClient};
 /// How long a test waits for what must come; only a failing test ever waits so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+pub(crate) const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
 /// The kinds of stream a behaviour is tested on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {

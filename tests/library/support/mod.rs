@@ -15,9 +15,9 @@ pub(crate) use call_log::{
 };
 pub(crate) use client::{Client, Random, pattern};
 pub(crate) use datagram_client::{DatagramClient, flood};
-pub(crate) use handlers::{on_datagram, on_input, on_setup};
+pub(crate) use handlers::{Discard, Stubborn, on_datagram, on_input, on_setup};
 pub(crate) use harness::{
-    CROSS_TOGETHER, DatagramKind, Harness, Kind, PATIENCE, TraceLog, reads_once,
+    CROSS_TOGETHER, DatagramKind, Harness, Kind, PATIENCE, SECOND, TraceLog, ms, reads_once,
 };
 
 /// The full name of a test, for a program that runs itself again for that test alone.
