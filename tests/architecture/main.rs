@@ -174,3 +174,14 @@ fn examples_switch_lints_off_only_as_the_library_does() {
         }
     }
 }
+
+/// The longest that a file of the sources may be, in lines.
+const LONGEST_FILE: usize = 400;
+
+#[test]
+fn no_file_is_longer_than_one_reads_at_a_time() {
+    for path in files_below(Path::new("src")) {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= LONGEST_FILE, "{} has {lines} lines", path.display());
+    }
+}

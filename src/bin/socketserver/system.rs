@@ -4,7 +4,7 @@ use std::io;
 #[cfg(unix)]
 use std::sync::Arc;
 #[cfg(unix)]
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use socketserver::{Context, Server};
@@ -146,8 +146,8 @@ pub(crate) fn throw_away(_socket: &socket2::Socket) -> io::Result<bool> {
     Ok(true)
 }
 
-/// From now on the first signal that asks for a stop has `act` called with its number; a second one
-/// exits at once, even if the loop is stuck. For `also_ignored` see [`heeded`].
+/// Calls `act` with the number of the first signal that asks for a stop; a second one exits at once, even
+/// if the loop is stuck. For `also_ignored` see [`heeded`].
 #[cfg(unix)]
 pub(crate) fn on_first_signal<S: 'static>(
     server: &mut Server<S>,
@@ -156,47 +156,49 @@ pub(crate) fn on_first_signal<S: 'static>(
 ) -> io::Result<()> {
     use std::io::Read;
     use std::os::unix::net::UnixStream;
-    use std::sync::atomic::AtomicUsize;
 
-    use signal_hook::{flag, low_level};
     use socketserver::mio;
 
     let later = Later::begin()?;
-    let signals = heeded(also_ignored);
     let (reader, writer) = UnixStream::pair()?;
     reader.set_nonblocking(true)?;
-    let asked = Arc::new(AtomicBool::new(false));
-    let which = Arc::new(AtomicUsize::new(0));
     // Another thread may get the signal: until all handlers are installed, the program ends as it
     // would have ended a moment before.
     let half_there = Arc::new(AtomicBool::new(true));
-    for signal in signals {
-        flag::register_conditional_default(signal, Arc::clone(&half_there))?;
-        if repeats_end_at_once(signal) {
-            // In this order: the first signal finds the flag still down.
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
-        }
-        flag::register(signal, Arc::clone(&asked))?;
-        let number = usize::try_from(signal).unwrap_or_default();
-        flag::register_usize(signal, Arc::clone(&which), number)?;
-        low_level::pipe::register(signal, writer.try_clone()?)?;
+    let (asked, which) = (Arc::default(), Arc::default());
+    for signal in heeded(also_ignored) {
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&half_there))?;
+        catch(signal, &asked, &which)?;
+        signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
     }
     let source = mio::net::UnixStream::from_std(reader);
-    let caught = Arc::clone(&asked);
     server.watch(source, mio::Interest::READABLE, move |cx, source, _| {
         // An edge comes once for all that the signals wrote.
         let mut signals = [0; 16];
         while source.read(&mut signals).is_ok_and(|n| n > 0) {}
         // A forked child writes into the same pipe when it gets a signal.
-        if !caught.load(Ordering::Acquire) {
-            return Ok(());
+        if asked.load(Ordering::Acquire) {
+            act(cx, i32::try_from(which.load(Ordering::Acquire)).unwrap_or_default());
         }
-        act(cx, i32::try_from(which.load(Ordering::Acquire)).unwrap_or_default());
         Ok(())
     })?;
     half_there.store(false, Ordering::Release);
     drop(later);
     Ok(())
+}
+
+/// Notes that `signal` asked for a stop; where that is wanted, the second one exits.
+#[cfg(unix)]
+fn catch(signal: i32, asked: &Arc<AtomicBool>, which: &Arc<AtomicUsize>) -> io::Result<()> {
+    use signal_hook::flag;
+
+    if repeats_end_at_once(signal) {
+        // In this order: the first signal finds the flag still down.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(asked))?;
+    }
+    flag::register(signal, Arc::clone(asked))?;
+    let number = usize::try_from(signal).unwrap_or_default();
+    flag::register_usize(signal, Arc::clone(which), number).map(drop)
 }
 
 /// Where there are no Unix signals, Ctrl-C ends the program at once.

@@ -180,6 +180,21 @@ impl Bench {
         Ok(if check { Wanted::Check(plan) } else { Wanted::Run(plan) })
     }
 
+    /// What `serve` gets of the words of `bench`.
+    fn words_for_the_server(&self) -> Vec<String> {
+        let balance = self.balance.map(|balance| match balance {
+            BalanceArg::Reuseport => "reuseport".into(),
+            BalanceArg::LeastConnections => "least-connections".into(),
+        });
+        let words = [
+            ("--loops", self.loops.map(|n| n.to_string())),
+            ("--balance", balance),
+            ("--workers", self.workers.clone()),
+        ];
+        let words = words.into_iter().filter_map(|(name, value)| Some([name.into(), value?]));
+        words.flatten().collect()
+    }
+
     fn plan(self) -> Result<LoadPlan, clap::Error> {
         let (transport, target) = self.target()?;
         let mode = self.mode();
@@ -196,17 +211,7 @@ impl Bench {
             _ if transport == SocketKind::Unixgram => 8,
             _ => 50,
         });
-        let balance = self.balance.map(|balance| match balance {
-            BalanceArg::Reuseport => "reuseport".into(),
-            BalanceArg::LeastConnections => "least-connections".into(),
-        });
-        let server = [
-            ("--loops", self.loops.map(|n| n.to_string())),
-            ("--balance", balance),
-            ("--workers", self.workers),
-        ];
-        let server = server.into_iter().filter_map(|(name, value)| Some([name.into(), value?]));
-        let server: Vec<String> = server.flatten().collect();
+        let server = self.words_for_the_server();
         check_server(transport, &server)?;
         let terms = Scenario {
             mode,

@@ -51,54 +51,56 @@ struct Row {
 }
 
 fn rows(a: &RunRecord, b: &RunRecord) -> Vec<Row> {
-    let mut rows = Vec::new();
-    let noise = |of: fn(&Sample) -> u64| {
-        Some((spread(&a.measured.samples, of)?, spread(&b.measured.samples, of)?))
-    };
-    let both = |of: fn(&RunRecord) -> Option<f64>| of(a).zip(of(b));
-    let mut row = |name, values: Option<(f64, f64)>, show, noise| {
-        if let Some((a, b)) = values.filter(|(a, _)| *a > 0.0) {
-            rows.push(Row { name, a, b, show, noise });
-        }
-    };
     let is_idle = |record: &RunRecord| matches!(record.terms.mode, LoadMode::Idle);
-    if !is_idle(a) && !is_idle(b) {
-        let messages = noise(|sample| sample.messages);
-        row("messages/s", both(|one| Some(one.summary.messages_per_second)), count, messages);
+    let speed = if is_idle(a) || is_idle(b) { Vec::new() } else { speed(a, b) };
+    speed.into_iter().chain(cost(a, b)).collect()
+}
+
+/// A row, where both runs have the figure and `noise` how even it was in both.
+fn row(
+    (a, b): (&RunRecord, &RunRecord),
+    name: &'static str,
+    of: fn(&RunRecord) -> Option<f64>,
+    show: fn(f64) -> String,
+    noise: Option<fn(&Sample) -> u64>,
+) -> Option<Row> {
+    let (first, second) = of(a).zip(of(b)).filter(|(first, _)| *first > 0.0)?;
+    let noise = noise
+        .and_then(|of| Some((spread(&a.measured.samples, of)?, spread(&b.measured.samples, of)?)));
+    Some(Row { name, a: first, b: second, show, noise })
+}
+
+fn speed(a: &RunRecord, b: &RunRecord) -> Vec<Row> {
+    let row = |name, of, show, noise| row((a, b), name, of, show, noise);
+    let messages: fn(&Sample) -> u64 = |sample| sample.messages;
+    let all = [
+        row("messages/s", |one| Some(one.summary.messages_per_second), count, Some(messages)),
         row(
             "MB/s, each way",
-            both(|one| Some(one.summary.megabytes_per_second)),
+            |one| Some(one.summary.megabytes_per_second),
             one_digit,
-            messages,
-        );
-        row(
-            "latency p50",
-            both(|one| Some(one.summary.p50_us)),
-            time,
-            noise(|sample| sample.p50_ns),
-        );
-        row("latency p90", both(|one| Some(one.summary.p90_us)), time, None);
-        row(
-            "latency p99",
-            both(|one| Some(one.summary.p99_us)),
-            time,
-            noise(|sample| sample.p99_ns),
-        );
-        row("latency p99.9", both(|one| Some(one.summary.p999_us)), time, None);
-        row(
-            "latency max",
-            both(|one| Some(one.summary.max_us)),
-            time,
-            noise(|sample| sample.max_ns),
-        );
-    }
-    row("connects/s", both(|one| Some(one.summary.connects_per_second)), count, None);
-    row("server CPU a message", both(|one| one.summary.server_cpu_us_per_message), time, None);
-    row("client CPU a message", both(|one| one.summary.client_cpu_us_per_message), time, None);
-    row("memory a connection", both(|one| one.summary.server_bytes_per_connection), bytes, None);
-    row("kernel a connection", both(|one| one.summary.kernel_bytes_per_connection), bytes, None);
-    row("system calls a message", both(all_calls), two_digits, None);
-    rows
+            Some(messages),
+        ),
+        row("latency p50", |one| Some(one.summary.p50_us), time, Some(|sample| sample.p50_ns)),
+        row("latency p90", |one| Some(one.summary.p90_us), time, None),
+        row("latency p99", |one| Some(one.summary.p99_us), time, Some(|sample| sample.p99_ns)),
+        row("latency p99.9", |one| Some(one.summary.p999_us), time, None),
+        row("latency max", |one| Some(one.summary.max_us), time, Some(|sample| sample.max_ns)),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn cost(a: &RunRecord, b: &RunRecord) -> Vec<Row> {
+    let row = |name, of, show| row((a, b), name, of, show, None);
+    let all = [
+        row("connects/s", |one| Some(one.summary.connects_per_second), count),
+        row("server CPU a message", |one| one.summary.server_cpu_us_per_message, time),
+        row("client CPU a message", |one| one.summary.client_cpu_us_per_message, time),
+        row("memory a connection", |one| one.summary.server_bytes_per_connection, bytes),
+        row("kernel a connection", |one| one.summary.kernel_bytes_per_connection, bytes),
+        row("system calls a message", all_calls, two_digits),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 impl Row {

@@ -139,6 +139,16 @@ impl<'a> BenchRun<'a> {
         Err(io::Error::other(format!("cannot connect to {name} {addr}: {kind}{cure}")))
     }
 
+    /// One more client is ready; the last one lets all begin.
+    fn note_ready(&mut self, crew: &mut ClientProcesses) {
+        self.ready += 1;
+        if self.ready == self.orders.len() {
+            // When no process is up, the clients still tell why.
+            let all = if self.up == 0 { ParentMessage::Stop } else { ParentMessage::Go };
+            crew.tell_all(all);
+        }
+    }
+
     fn hear(
         &mut self,
         nth: usize,
@@ -156,13 +166,7 @@ impl<'a> BenchRun<'a> {
             ClientMessage::Ready { up, failed } => {
                 self.up += up;
                 self.failed += failed;
-                self.ready += 1;
-                if self.ready == self.orders.len() {
-                    // When no process is up, the clients still tell why.
-                    let command =
-                        if self.up == 0 { ParentMessage::Stop } else { ParentMessage::Go };
-                    crew.tell_all(command);
-                }
+                self.note_ready(crew);
             }
             ClientMessage::Begin(usage) => {
                 self.at_begin = self.at_begin.or(usage);
