@@ -31,7 +31,7 @@ mod std_io;
 /// | pieces that end with a byte, or with several | [`Request::take_until`], [`Request::take_delimited`] |
 /// | frames that begin with their length | [`Request::take_frame`], [`Request::take_frame_with`] |
 /// | a length given elsewhere (`Content-Length`) | [`Request::take_exact`] |
-/// | anything else | [`Read`] and [`BufRead`] |
+/// | anything else | [`Read`](std::io::Read) and [`BufRead`](std::io::BufRead) |
 ///
 /// Each `take_` method has a limit `max`, because the peer decides the length. It fails as soon as
 /// more than `max` bytes have arrived without the end of the piece. Until then the request holds at most
