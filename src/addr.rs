@@ -231,7 +231,7 @@ impl ToAddrs for PathBuf {
 impl ToAddrs for Addr {
     fn to_addrs(&self) -> io::Result<Vec<Addr>> {
         let too_long = |what: &str, len: usize| {
-            format!("{what} is too long: {len} bytes, a socket allows {LONGEST_NAME}")
+            format!("{what} is too long: {len} bytes, a socket allows at most {LONGEST_NAME}")
         };
         let wrong = match self {
             Addr::Unix(path) if path.as_os_str().is_empty() => "the path is empty".into(),
