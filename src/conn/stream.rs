@@ -1,8 +1,8 @@
 //! One connection as a state machine over anything that reads and writes.
 //!
-//! It knows no descriptor, no poll and no clock. Commands only change its state; [`Stream::fill`]
-//! and [`Stream::flush`] are the two places where bytes move, one system call each. The work that
-//! is left is a question about the state; `stream/state.rs` has them.
+//! It knows no descriptor, no poll and no clock. Commands only change its state. Bytes move in
+//! [`Stream::fill`], [`Stream::write_direct`] and [`Stream::flush`], one system call each.
+//! `stream/state.rs` answers what is left to do.
 //!
 //! ```text
 //!            close            output empty                 EOF, or linger over

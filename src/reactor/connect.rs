@@ -31,7 +31,7 @@
 //! `Connect::allow_if` is asked about every address, including those of a name. `finish` gets the
 //! last error, with `CloseReason::ConnectFailed`. A shutdown ends delayed connections at once,
 //! gives the grace to those that are looked up or tried, and notifies those that begin during it.
-//! Background work, which no peer waits for (`Flags::BESIDE`), does not delay it. A timer that
+//! Background work, which no peer waits for (`Flags::UNSOLICITED`), does not delay it. A timer that
 //! expires before its connection is established fires after `setup`.
 
 use std::io;
