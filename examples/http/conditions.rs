@@ -128,7 +128,10 @@ fn is_current(request: &Request<'_, '_>, validators: &Validators) -> bool {
 /// Returns the first and the last byte; `None` for a malformed range.
 fn bounds(range: &str, len: u64) -> Option<(u64, u64)> {
     let (unit, set) = range.split_once('=')?;
-    let mut ranges = set.split(',').map(str::trim).filter(|range| !range.is_empty());
+    let mut ranges = set
+        .split(',')
+        .map(|range| range.trim_matches([' ', '\t']))
+        .filter(|range| !range.is_empty());
     let (range, others) = (ranges.next()?, ranges.next());
     if !unit.eq_ignore_ascii_case("bytes") || others.is_some() {
         return None;

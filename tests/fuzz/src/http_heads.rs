@@ -184,7 +184,11 @@ fn lies_within(request: &Request<'_, '_>, fields: &Fields, len: u64, version: &V
 
 fn bounds(range: &str, len: i128) -> Option<(i128, i128)> {
     let (unit, set) = range.split_once('=')?;
-    let ranges: Vec<&str> = set.split(',').map(str::trim).filter(|one| !one.is_empty()).collect();
+    let ranges: Vec<&str> = set
+        .split(',')
+        .map(|one| one.trim_matches([' ', '\t']))
+        .filter(|one| !one.is_empty())
+        .collect();
     let [range] = ranges[..] else { return None };
     let (first, last) = range.split_once('-').filter(|_| unit.eq_ignore_ascii_case("bytes"))?;
     let number = |digits: &str| {
