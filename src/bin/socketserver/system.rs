@@ -84,7 +84,7 @@ impl ChildSignals {
         })
     }
 
-    /// The handlers stand.
+    /// The handlers are installed.
     fn heed(&self) {
         self.by_default.store(false, Ordering::Release);
     }
