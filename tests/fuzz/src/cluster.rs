@@ -7,6 +7,23 @@ use crate::bytes::Bytes;
 use crate::examples::chat_cluster::cluster::{Actions, Cluster};
 
 const SERVERS: usize = 3;
+// What happens next, the lowest four bits of a byte; those above them say to which server. An act has the numbers
+// up to the next one.
+/// A member of the server says a line.
+pub(crate) const SAY: u8 = 0;
+/// The next message of the bus comes.
+pub(crate) const DELIVER: u8 = 4;
+/// The next message of the bus is lost.
+pub(crate) const LOSE: u8 = 9;
+/// The server makes itself known.
+pub(crate) const WHO: u8 = 11;
+/// The server is started anew.
+pub(crate) const RESTART: u8 = 13;
+/// The byte after it is how many lines are said.
+pub(crate) const BURST: u8 = 14;
+/// Everything that the bus has for the server is lost.
+pub(crate) const CLEAR: u8 = 15;
+
 /// Messages after which servers that only answer each other would never stop.
 const ENDLESS: usize = 100_000;
 
@@ -45,12 +62,12 @@ pub fn run(data: &[u8]) {
         let step = choices.byte();
         let nth = usize::from(step >> 4) % SERVERS;
         match step % 16 {
-            0..=3 => world.say(nth),
-            4..=8 => world.deliver(nth),
-            9 | 10 => drop(world.servers[nth].coming.pop_front()),
-            11 | 12 => world.who(nth),
-            13 => world.restart(nth),
-            14 => (0..choices.below(8)).for_each(|_| world.say(nth)),
+            SAY..DELIVER => world.say(nth),
+            DELIVER..LOSE => world.deliver(nth),
+            LOSE..WHO => drop(world.servers[nth].coming.pop_front()),
+            WHO..RESTART => world.who(nth),
+            RESTART => world.restart(nth),
+            BURST => (0..choices.below(8)).for_each(|_| world.say(nth)),
             _ => world.servers[nth].coming.clear(),
         }
     }

@@ -35,11 +35,38 @@ struct Scripted {
 type Cx<'a> = Context<'a, Vec<Log>>;
 
 /// How a handler is, one bit for each; the lowest two say how much it takes.
-const PAUSES: u8 = 4;
-const STAYS: u8 = 8;
-const FULL_DUPLEX: u8 = 16;
-const SENDS_WHEN_DRAINED: u8 = 32;
+pub(crate) const PAUSES: u8 = 4;
+pub(crate) const STAYS: u8 = 8;
+pub(crate) const FULL_DUPLEX: u8 = 16;
+pub(crate) const SENDS_WHEN_DRAINED: u8 = 32;
 const SILENT: u8 = 64;
+
+// What happens next, the lowest five bits of a byte; those above them say to which peer. An act has
+// the numbers up to the next one, and `RUN` those that are left.
+/// The bytes after it: their number, and they.
+pub(crate) const PEER_SENDS: u8 = 0;
+pub(crate) const RUN: u8 = 5;
+/// The byte after it is how much the peer takes.
+pub(crate) const ROOM: u8 = 10;
+pub(crate) const UNBOUNDED_ROOM: u8 = 11;
+pub(crate) const END: u8 = 12;
+pub(crate) const RESET: u8 = 13;
+/// In milliseconds, the byte after it; so also below.
+pub(crate) const WAIT: u8 = 14;
+/// The byte after it is the habits of the handler.
+pub(crate) const CONNECT: u8 = 16;
+pub(crate) const PAUSE: u8 = 17;
+pub(crate) const RESUME: u8 = 18;
+/// The sixteen bytes after it.
+pub(crate) const SEND: u8 = 20;
+const READ_WHILE_CONGESTED: u8 = 22;
+pub(crate) const CLOSE: u8 = 23;
+pub(crate) const ABORT: u8 = 24;
+pub(crate) const SHUTDOWN_WRITE: u8 = 25;
+pub(crate) const SHUTDOWN: u8 = 26;
+pub(crate) const SEND_LARGE: u8 = 27;
+pub(crate) const SET_TIMER: u8 = 28;
+const RECEIVE: u8 = 29;
 
 impl Handler<Vec<Log>> for Scripted {
     fn setup(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
@@ -235,12 +262,11 @@ impl World {
             self.server.shared_mut().push(Log::default());
             let nth = self.clients.len();
             let peer = self.server.connect(Scripted { nth, habits, drained: 0 }).expect("an id");
-            let (sent, received) = Default::default();
             self.clients.push(Client {
                 peer,
                 habits,
-                sent,
-                received,
+                sent: Vec::new(),
+                received: Vec::new(),
                 has_ended: false,
                 has_reset: false,
             });
@@ -254,7 +280,7 @@ impl World {
         let client = &mut clients[nth];
         let id = client.peer.id();
         match step % 32 {
-            0..=4 => {
+            PEER_SENDS..RUN => {
                 let n = choices.below(32);
                 let bytes = choices.take(n);
                 client.peer.send(bytes);
@@ -262,37 +288,41 @@ impl World {
                     client.sent.extend_from_slice(bytes);
                 }
             }
-            10 => client.peer.set_room(choices.below(64)),
-            11 => client.peer.set_room(usize::MAX),
-            12 => {
+            ROOM => client.peer.set_room(choices.below(64)),
+            UNBOUNDED_ROOM => client.peer.set_room(usize::MAX),
+            END => {
                 client.peer.end();
                 client.has_ended = true;
             }
-            13 => {
+            RESET => {
                 client.peer.reset();
                 client.has_reset = true;
             }
-            14 | 15 => server.advance(Duration::from_millis(choices.number::<1>())),
-            16 => self.connect(choices.byte()),
-            17 => drop(server.io_mut().pause(id)),
-            18 | 19 => drop(server.io_mut().resume(id)),
-            20 | 21 => {
+            WAIT..CONNECT => server.advance(Duration::from_millis(choices.number::<1>())),
+            CONNECT => self.connect(choices.byte()),
+            PAUSE => drop(server.io_mut().pause(id)),
+            RESUME..SEND => drop(server.io_mut().resume(id)),
+            SEND..READ_WHILE_CONGESTED => {
                 let bytes = choices.take(16);
                 self.send(nth, id, bytes);
             }
-            22 => drop(server.io_mut().set_read_while_congested(id, choices.flag())),
-            23..=26 => {
+            READ_WHILE_CONGESTED => {
+                _ = server.io_mut().set_read_while_congested(id, choices.flag());
+            }
+            CLOSE..SEND_LARGE => {
                 server.shared_mut()[nth].was_commanded = true;
                 match step % 32 {
-                    23 => drop(server.io_mut().close(id)),
-                    24 => drop(server.io_mut().abort(id)),
-                    25 => drop(server.io_mut().shutdown_write(id)),
+                    CLOSE => drop(server.io_mut().close(id)),
+                    ABORT => drop(server.io_mut().abort(id)),
+                    SHUTDOWN_WRITE => drop(server.io_mut().shutdown_write(id)),
                     _ => server.io_mut().shutdown(Duration::from_millis(choices.number::<1>())),
                 }
             }
-            27 => self.send(nth, id, &[b'x'; LARGE]),
-            28 => drop(server.io_mut().set_timer(id, Duration::from_millis(choices.number::<1>()))),
-            29 => client.receive(),
+            SEND_LARGE => self.send(nth, id, &[b'x'; LARGE]),
+            SET_TIMER => {
+                _ = server.io_mut().set_timer(id, Duration::from_millis(choices.number::<1>()));
+            }
+            RECEIVE => client.receive(),
             _ => server.run(),
         }
     }

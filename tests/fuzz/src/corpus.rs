@@ -1,5 +1,6 @@
-//! Every file of every corpus, run once.
+//! Every seed, run once.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,43 +13,47 @@ fn fuzz() -> PathBuf {
     if inside.is_dir() { inside } else { package.to_path_buf() }
 }
 
-fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).unwrap();
+#[test]
+fn every_target_has_a_program() {
+    let entries = fs::read_dir(fuzz().join("fuzz_targets")).unwrap();
     let stem = |path: PathBuf| path.file_stem().unwrap().to_string_lossy().into_owned();
-    let mut names: Vec<String> = entries.map(|entry| stem(entry.unwrap().path())).collect();
-    names.sort();
-    names
+    let programs: BTreeSet<String> = entries.map(|entry| stem(entry.unwrap().path())).collect();
+    assert_eq!(programs, TARGETS.iter().map(|target| target.name.to_string()).collect());
+}
+
+/// So few that a person reads them, and under names that are those of files.
+#[test]
+fn every_target_has_some_seeds_of_different_names() {
+    for target in TARGETS {
+        let seeds = (target.seeds)();
+        assert!((8..=16).contains(&seeds.len()), "{} has {} seeds", target.name, seeds.len());
+        let names: BTreeSet<&str> = seeds.iter().map(|(name, _)| *name).collect();
+        let inputs: BTreeSet<&[u8]> = seeds.iter().map(|(_, bytes)| &bytes[..]).collect();
+        assert_eq!((names.len(), inputs.len()), (seeds.len(), seeds.len()), "{}", target.name);
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        assert!(names.iter().all(|name| name.chars().all(is_plain)), "{names:?}");
+    }
 }
 
 #[test]
-fn every_target_has_a_program_and_a_corpus() {
-    let targets = TARGETS.map(|(name, _)| name);
-    assert_eq!(names(&fuzz().join("fuzz_targets")), targets);
-    assert_eq!(names(&fuzz().join("corpus")), targets);
-}
-
-#[test]
-fn nothing_in_the_corpora_shows_a_mistake() {
-    for (name, run) in TARGETS {
-        let files = fs::read_dir(fuzz().join("corpus").join(name)).unwrap();
-        let paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
-        assert!((1..=200).contains(&paths.len()), "{name} has {} files", paths.len());
-        for path in paths {
+fn no_seed_shows_a_mistake() {
+    for target in TARGETS {
+        for (name, bytes) in (target.seeds)() {
             // Should it panic, the last line says where.
-            println!("{}", path.display());
-            run(&fs::read(path).unwrap());
+            println!("{} {name}", target.name);
+            (target.run)(&bytes);
         }
     }
 }
 
-/// What no corpus has: nothing, and one byte over and over.
+/// What no seed has: nothing, and one byte over and over.
 #[test]
 fn nothing_fails_of_bytes_without_a_meaning() {
-    for (name, run) in TARGETS {
-        run(b"");
+    for target in TARGETS {
+        (target.run)(b"");
         for byte in 0..=255 {
-            println!("{name} {byte}");
-            run(&[byte; 40]);
+            println!("{} {byte}", target.name);
+            (target.run)(&[byte; 40]);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is fuzzed: one module for each target, whose `run` takes any bytes and panics at a mistake.
 //!
 //! Parsers that no other program can reach are compiled in from where they lie. The same file is
-//! the test `corpus` of the crate itself, which runs every file of every corpus once.
+//! the test `corpus` of the crate itself, which runs every seed once.
 
 #![allow(
     dead_code,
@@ -107,6 +107,7 @@ use examples::support::head;
 mod bytes;
 #[cfg(test)]
 mod corpus;
+pub mod seeds;
 
 pub mod addresses;
 pub mod arguments;
@@ -125,25 +126,38 @@ pub mod websocket;
 pub mod websocket_frames;
 pub mod websocket_heads;
 
-/// Its name, and what it does with some bytes.
-pub type Target = (&'static str, fn(&[u8]));
+use seeds::Seed;
+
+/// One parser or machine, and what is known of it.
+#[derive(Debug)]
+pub struct Target {
+    pub name: &'static str,
+    /// Takes any bytes, and panics at a mistake.
+    pub run: fn(&[u8]),
+    /// Where its fuzzing begins.
+    pub seeds: fn() -> Vec<Seed>,
+}
+
+const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Seed>) -> Target {
+    Target { name, run, seeds }
+}
 
 /// Every target.
 pub const TARGETS: [Target; 16] = [
-    ("addresses", addresses::run),
-    ("arguments", arguments::run),
-    ("cluster", cluster::run),
-    ("commands", commands::run),
-    ("conversations", conversations::run),
-    ("fields", fields::run),
-    ("file_names", file_names::run),
-    ("framing", framing::run),
-    ("http_bodies", http_bodies::run),
-    ("http_heads", http_heads::run),
-    ("quantities", quantities::run),
-    ("redis_messages", redis_messages::run),
-    ("socks", socks::run),
-    ("websocket", websocket::run),
-    ("websocket_frames", websocket_frames::run),
-    ("websocket_heads", websocket_heads::run),
+    target("addresses", addresses::run, seeds::texts::addresses),
+    target("arguments", arguments::run, seeds::texts::arguments),
+    target("cluster", cluster::run, seeds::redis::cluster),
+    target("commands", commands::run, seeds::redis::commands),
+    target("conversations", conversations::run, seeds::conversations::all),
+    target("fields", fields::run, seeds::framing::fields),
+    target("file_names", file_names::run, seeds::texts::file_names),
+    target("framing", framing::run, seeds::framing::frames),
+    target("http_bodies", http_bodies::run, seeds::http::bodies),
+    target("http_heads", http_heads::run, seeds::http::heads),
+    target("quantities", quantities::run, seeds::texts::quantities),
+    target("redis_messages", redis_messages::run, seeds::redis::messages),
+    target("socks", socks::run, seeds::socks::all),
+    target("websocket", websocket::run, seeds::websocket::conversations),
+    target("websocket_frames", websocket_frames::run, seeds::websocket::frames),
+    target("websocket_heads", websocket_heads::run, seeds::websocket::heads),
 ];
