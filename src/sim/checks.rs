@@ -76,10 +76,17 @@ fn wrong_with(io: &Io, line: &mut SimConnection, now: u64) -> Option<String> {
     if line.is_silent_for_us() {
         line.ours_until = now;
     }
+    let is_late = is_overdue(connection.stream.close_state(), line, now, options);
+    line.page.overdue = if is_late { line.page.overdue + 1 } else { 0 };
+    (line.page.overdue > LATE).then(|| "its timeout has passed, and nothing happens".to_string())
+}
+
+/// Whether the timeout of the state of a connection has passed.
+fn is_overdue(state: CloseState, line: &mut SimConnection, now: u64, options: &Options) -> bool {
     let moved_at = line.may_have_moved_at();
     let passed =
         |since: u64, time: std::time::Duration| now > since.max(moved_at) + nanoseconds(time);
-    let overdue = match connection.stream.close_state() {
+    match state {
         CloseState::Open => options.idle_timeout.is_some_and(|idle| passed(line.ours_until, idle)),
         CloseState::Closing => {
             // The loop counts from the turn of the connection, which may be one later than the close.
@@ -91,9 +98,7 @@ fn wrong_with(io: &Io, line: &mut SimConnection, now: u64) -> Option<String> {
         }
         CloseState::Lingering => lingers_too_long(line, now, options),
         _ => false,
-    };
-    line.page.overdue = if overdue { line.page.overdue + 1 } else { 0 };
-    (line.page.overdue > LATE).then(|| "its timeout has passed, and nothing happens".to_string())
+    }
 }
 
 /// A shutdown reads on for a time; then every handler that owes no answer is notified, whatever arrives.

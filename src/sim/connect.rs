@@ -4,7 +4,7 @@ use std::io;
 
 use super::connection::SimConnection;
 use super::kernel::Simulated;
-use super::outgoing::{Named, Stage};
+use super::outgoing::{Named, Plan, Stage};
 use super::stream_handler::{ScriptedHandler, World};
 use crate::addr::Addr;
 use crate::handler::{HandlerSlot, Registrar};
@@ -39,11 +39,7 @@ pub(crate) fn begin_connect(
         (n, plan, nature, addrs)
     };
     let actor = ScriptedHandler { n, nature };
-    let by_name = || Ok(Connect::to_name("somewhere:80"));
-    let to = if plan.named == Named::Address { Connect::to(&addrs[..]) } else { by_name() };
-    let from = world.borrow().trips[k].from();
-    let to = to.and_then(|to| from.map_or(Ok(to.clone()), |from| to.local_addr(from)));
-    let to = to.expect("these are addresses").delay(plan.after);
+    let to = destination(&plan, &addrs, world.borrow().trips[k].from());
     // A lingering connection makes room.
     let full = io.connection_count() >= io.options.max_connections && io.lingering.len() == 0;
     let over =
@@ -58,6 +54,14 @@ pub(crate) fn begin_connect(
         opened.inspect(|id| registrar.pending_handlers.push((*id, role)))
     };
     world.borrow_mut().note_dialled(k, (full, over), opened.map_err(|error| error.kind()));
+}
+
+/// Where to, from where, and how long after the one before each address is tried.
+fn destination(plan: &Plan, addrs: &[Addr], from: Option<Addr>) -> Connect {
+    let by_name = || Ok(Connect::to_name("somewhere:80"));
+    let to = if plan.named == Named::Address { Connect::to(addrs) } else { by_name() };
+    let to = to.and_then(|to| from.map_or(Ok(to.clone()), |from| to.local_addr(from)));
+    to.expect("these are addresses").delay(plan.after)
 }
 
 impl Simulated {

@@ -11,9 +11,10 @@ use crate::id::SocketId;
 use crate::net::ReadyEvent;
 
 /// How far a connection has come.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Made {
     /// It is established, or was.
+    #[default]
     Stands,
     /// Nobody has answered yet.
     UnderWay,
@@ -22,7 +23,7 @@ pub(crate) enum Made {
 }
 
 /// One connection: what lies between a peer and the server.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct SimConnection {
     pub(crate) unix: bool,
     /// Its present descriptor.
@@ -91,49 +92,7 @@ pub(crate) struct SimConnection {
 
 impl SimConnection {
     pub(super) fn new(n: u32, unix: bool, buffer: u64, step: u64) -> SimConnection {
-        SimConnection {
-            unix,
-            descriptor: n,
-            outgoing: false,
-            made: Made::Stands,
-            refusal: None,
-            stood_at: 0,
-            set_up_at: None,
-            token: None,
-            open: false,
-            came: 0,
-            read: 0,
-            urgent: None,
-            passed: VecDeque::new(),
-            cut: false,
-            ended: false,
-            end_read: false,
-            reset: false,
-            error_due: false,
-            taken: 0,
-            got: 0,
-            buffer,
-            acknowledged: 0,
-            step,
-            refused: false,
-            asks_for_room: false,
-            server_ended: false,
-            ended_at: 0,
-            server_reset: false,
-            edge: false,
-            broken: false,
-            moved_at: 0,
-            acknowledged_at: 0,
-            ours_until: 0,
-            last_look: 0,
-            last_look_at: 0,
-            looked_at: 0,
-            wrote_at: 0,
-            in_vain_at: 0,
-            reads: 0,
-            writes: 0,
-            page: Expectation::default(),
-        }
+        SimConnection { unix, descriptor: n, buffer, step, ..SimConnection::default() }
     }
 
     /// One that the server has begun; it has no descriptor yet.

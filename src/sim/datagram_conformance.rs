@@ -5,15 +5,18 @@
 //! `127.0.0.2` and, of the last, `::1`. What one says that has no room to send is not compared: over
 //! loopback it always has.
 
+use std::io;
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 
 use mio::Token;
 
-use super::conformance::agree;
+use super::conformance::{PATIENCE, agree};
 use super::datagram_kernel::LONGEST;
-use super::datagram_socket::{LOCALS, Party};
+use super::datagram_socket::{LOCALS, MOST_UNREAD, Party};
 use super::random::Random;
+use super::script::{Answers, Service};
 use crate::addr::Addr;
 use crate::conn::packets::RecvBuffers;
 use crate::conn::transport::RecvOutcome;
@@ -157,4 +160,44 @@ fn udp_with_every_address_of_both_kinds_behaves_as_it_is_simulated() {
 #[test]
 fn unix_datagrams_behave_as_they_are_simulated() {
     agree(|random| draw(random, true), || Twice::new(Net::Unix), Twice::act);
+}
+
+/// What our socket is bound to.
+fn own(net: Net, folder: &Path) -> Addr {
+    match net {
+        Net::Unix => Addr::Unix(folder.join("own")),
+        Net::One => Addr::Ip(([127, 0, 0, 1], 0).into()),
+        Net::Anywhere => Addr::Ip(([0, 0, 0, 0], 0).into()),
+        Net::Dual => Addr::Ip(([0_u16; 8], 0).into()),
+    }
+}
+
+/// A real stranger, and its address as our socket sees it.
+fn stranger(net: Net, n: u32, folder: &Path) -> io::Result<(Stranger, Addr)> {
+    if net == Net::Unix {
+        let path = folder.join(n.to_string());
+        let stranger = UnixDatagram::bind(&path)?;
+        stranger.set_nonblocking(true)?;
+        return Ok((Stranger::Unix(stranger), Addr::Unix(path)));
+    }
+    let is_v6 = net == Net::Dual && n == STRANGER_V6;
+    let stranger = UdpSocket::bind(if is_v6 { "[::1]:0" } else { "127.0.0.1:0" })?;
+    stranger.set_read_timeout(Some(PATIENCE))?;
+    let addr = Addr::Ip(as_seen(net, stranger.local_addr()?));
+    Ok((Stranger::Udp(stranger), addr))
+}
+
+/// A simulated socket of which nothing but the script has anything done.
+fn service(unix: bool, anywhere: bool) -> Service {
+    Service {
+        unix,
+        anywhere,
+        connected: false,
+        capacity: if unix { MOST_UNREAD + 1 } else { usize::MAX },
+        buffer: usize::MAX,
+        answers: Answers::Nothing,
+        lively: 0,
+        fails: 0,
+        closes_after: u64::MAX,
+    }
 }

@@ -143,12 +143,7 @@ impl Simulated {
         // Errors about what was sent from another address are reported to no socket.
         let hears = parcel.source.is_none_or(|source| source == port.peer_local);
         if port.unix && is_gone {
-            // Where it is named, it is only looked for; a peer is parted with, and what came is lost.
-            if is_peer && parcel.to.is_none() {
-                port.peer = None;
-                port.queue.clear();
-            }
-            port.free();
+            port.refuse(is_peer && parcel.to.is_none());
             return Err(libc::ECONNREFUSED);
         }
         if port.is_deaf(to) {

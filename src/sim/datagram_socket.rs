@@ -232,6 +232,16 @@ impl SimDatagramSocket {
         self.has_room() && !self.peer.is_some_and(|peer| self.is_deaf(peer))
     }
 
+    /// Whom it sends to is gone. One that is named is only looked for; a peer is parted with, and what
+    /// came is lost.
+    pub(super) fn refuse(&mut self, is_peer: bool) {
+        if is_peer {
+            self.peer = None;
+            self.queue.clear();
+        }
+        self.free();
+    }
+
     /// Something of what it sent was freed.
     pub(super) fn free(&mut self) {
         self.edge |= self.asks_for_room && self.has_room();

@@ -22,17 +22,7 @@ impl Simulated {
             return;
         }
         let most = if all { usize::MAX } else { random.between(1, self.options.events_per_turn) };
-        let mut lines: Vec<&mut SimConnection> = self.sockets_mut().collect();
-        let first = if lines.is_empty() { 0 } else { random.below(lines.len()) };
-        lines.rotate_left(first);
-        for line in lines {
-            if out.len() < most && line.open && line.edge {
-                line.edge = false;
-                // What it has to say is heard before it ends.
-                line.page.overdue = 0;
-                out.extend(line.state());
-            }
-        }
+        self.take_events_of_lines(random, most, out);
         if out.len() < most && self.listener_edge {
             if let Some(token) = self.listener {
                 self.listener_edge = false;
@@ -54,6 +44,20 @@ impl Simulated {
         if out.len() > 1 && random.chance(30) {
             let (a, b) = (random.below(out.len()), random.below(out.len()));
             out.swap(a, b);
+        }
+    }
+
+    fn take_events_of_lines(&mut self, random: &mut Random, most: usize, out: &mut Vec<SimEvent>) {
+        let mut lines: Vec<&mut SimConnection> = self.sockets_mut().collect();
+        let first = if lines.is_empty() { 0 } else { random.below(lines.len()) };
+        lines.rotate_left(first);
+        for line in lines {
+            if out.len() < most && line.open && line.edge {
+                line.edge = false;
+                // What it has to say is heard before it ends.
+                line.page.overdue = 0;
+                out.extend(line.state());
+            }
         }
     }
 

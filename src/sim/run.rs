@@ -122,82 +122,33 @@ impl Run {
     }
 
     fn take(&mut self, step: Step, script: &Script) -> Result<(), Failed> {
-        let mut sim = self.world.borrow_mut();
         match step {
-            Step::Connect(n) => {
-                let nature = script.peers[n as usize];
-                sim.connect(n, (nature.unix, nature.buffer, nature.step));
-            }
-            Step::Send(n, len) => sim.send(n, len),
-            Step::SendUrgent(n) => sim.send_urgent(n),
-            Step::Pass(n, len) => sim.pass(n, len),
-            Step::Receive(n, len) => sim.receive(n, len),
-            Step::End(n) => sim.end(n),
-            Step::Reset(n) => sim.reset(n),
-            Step::Fault(call, errno) => sim.faults.push((call, errno)),
-            Step::Descriptors(limit) => sim.limit = limit,
-            Step::Jump(time) => {
-                drop(sim);
-                self.jump(time);
-            }
+            Step::Jump(time) => self.jump(time),
             Step::Poke(salt) => {
-                sim.random = Random::new(salt);
-                drop(sim);
+                self.world.borrow_mut().random = Random::new(salt);
                 act(self.server.io_mut(), &self.world, None, false);
                 return self.failure();
             }
-            Step::Done(n) => {
-                drop(sim);
-                end_offloaded(self.server.io_mut(), &self.world, n);
-                return self.failure();
-            }
-            Step::Shutdown(grace) => {
-                drop(sim);
-                self.shut_down(Duration::from_nanos(grace));
-            }
-            Step::Bind(n) => {
-                drop(sim);
-                return self.bind(n, script);
-            }
-            Step::Arrive(n, who, count, len) => sim.arrive(n, who, count, len),
-            Step::Tell(n, errno) => sim.tell(n, errno),
             Step::PokePort(salt) => {
-                sim.random = Random::new(salt);
-                drop(sim);
+                self.world.borrow_mut().random = Random::new(salt);
                 act_on_port(self.server.io_mut(), &self.world, None);
                 return self.failure();
             }
-            Step::Deliver(n, who, count) => {
-                if let Some(port) = sim.open_port(n) {
-                    port.deliver(who, count as usize);
-                }
+            Step::Done(n) => {
+                end_offloaded(self.server.io_mut(), &self.world, n);
+                return self.failure();
             }
-            Step::Gone(n, stranger, gone) => {
-                if let Some(port) = sim.open_port(n) {
-                    port.leave(stranger, gone);
-                }
-            }
-            Step::Break(n, errno) => {
-                if let Some(port) = sim.open_port(n) {
-                    port.broken = errno;
-                }
-            }
+            Step::Shutdown(grace) => self.shut_down(Duration::from_nanos(grace)),
+            Step::Bind(n) => return self.bind(n, script),
             Step::Dial(k) => {
-                drop(sim);
                 let stage = self.server.dispatcher();
                 begin_connect(&mut stage.io, &mut stage.registrar, &self.world, k as usize);
                 stage.install_pending();
                 return self.failure();
             }
-            Step::Answer(k) => sim.answer(k as usize),
-            Step::LookUp(k) => {
-                drop(sim);
-                self.look_up(k as usize);
-            }
-            Step::Turn(salt) => {
-                drop(sim);
-                return self.turn(salt, false);
-            }
+            Step::LookUp(k) => _ = self.look_up(k as usize),
+            Step::Turn(salt) => return self.turn(salt, false),
+            _ => happen(&mut self.world.borrow_mut(), step, script),
         }
         Ok(())
     }
@@ -398,3 +349,40 @@ impl Run {
 }
 
 const MS: u64 = 1_000_000;
+
+/// What peers, strangers and the system do, of which the server hears only by its poll.
+fn happen(sim: &mut Simulated, step: Step, script: &Script) {
+    match step {
+        Step::Connect(n) => {
+            let nature = script.peers[n as usize];
+            sim.connect(n, (nature.unix, nature.buffer, nature.step));
+        }
+        Step::Send(n, len) => sim.send(n, len),
+        Step::SendUrgent(n) => sim.send_urgent(n),
+        Step::Pass(n, len) => sim.pass(n, len),
+        Step::Receive(n, len) => sim.receive(n, len),
+        Step::End(n) => sim.end(n),
+        Step::Reset(n) => sim.reset(n),
+        Step::Fault(call, errno) => sim.faults.push((call, errno)),
+        Step::Descriptors(limit) => sim.limit = limit,
+        Step::Arrive(n, who, count, len) => sim.arrive(n, who, count, len),
+        Step::Tell(n, errno) => sim.tell(n, errno),
+        Step::Deliver(n, who, count) => {
+            if let Some(port) = sim.open_port(n) {
+                port.deliver(who, count as usize);
+            }
+        }
+        Step::Gone(n, stranger, gone) => {
+            if let Some(port) = sim.open_port(n) {
+                port.leave(stranger, gone);
+            }
+        }
+        Step::Break(n, errno) => {
+            if let Some(port) = sim.open_port(n) {
+                port.broken = errno;
+            }
+        }
+        Step::Answer(k) => sim.answer(k as usize),
+        _ => unreachable!("{step:?} is what the server does"),
+    }
+}

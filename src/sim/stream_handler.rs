@@ -296,14 +296,15 @@ fn is_justified(
     reason: CloseReason,
     kind: Option<io::ErrorKind>,
 ) -> bool {
-    if reason == CloseReason::ConnectFailed {
-        return sim.is_unreached(n, kind);
+    match reason {
+        CloseReason::ConnectFailed => sim.is_unreached(n, kind),
+        CloseReason::OutputLimit | CloseReason::ShutdownTimeout => is_earned(sim, n, reason),
+        _ => !sim.line(n).is_begun() && is_earned(sim, n, reason),
     }
-    if sim.line(n).is_begun()
-        && !matches!(reason, CloseReason::OutputLimit | CloseReason::ShutdownTimeout)
-    {
-        return false;
-    }
+}
+
+/// The same of a connection that was established, or that was given up by us.
+fn is_earned(sim: &mut Simulated, n: u32, reason: CloseReason) -> bool {
     let (now, draining) = (sim.now, sim.draining);
     let options = sim.options.clone();
     let line = sim.line(n);

@@ -27,6 +27,26 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+fn all_are_found(slots: &Slots<u64>, live: &BTreeMap<Key, u64>) {
+    let listed: BTreeMap<Key, u64> = slots.iter().map(|(key, value)| (key, *value)).collect();
+    assert_eq!((slots.len(), &listed), (live.len(), live));
+    for (key, value) in live {
+        assert_eq!(slots.get(*key), Some(value));
+        assert_eq!(slots.pick(*key, Some), Some(value));
+        assert_eq!(slots.pick(*key, |_| None::<&u64>), None);
+    }
+}
+
+fn none_is_found(slots: &mut Slots<u64>, dead: &[Key]) {
+    for key in dead {
+        assert_eq!(slots.get(*key), None);
+        assert_eq!(slots.get_mut(*key), None);
+        assert_eq!(slots.pick(*key, Some), None);
+        assert_eq!(slots.pick_mut(*key, Some), None);
+        assert_eq!(slots.remove(*key), None);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) })]
 
@@ -64,21 +84,8 @@ proptest! {
                     live.retain(|_, value| *value % 3 != rest);
                 }
             }
-            prop_assert_eq!(slots.len(), live.len());
-            let listed: BTreeMap<Key, u64> = slots.iter().map(|(key, v)| (key, *v)).collect();
-            prop_assert_eq!(&listed, &live);
-            for (key, value) in &live {
-                prop_assert_eq!(slots.get(*key), Some(value));
-                prop_assert_eq!(slots.pick(*key, Some), Some(value));
-                prop_assert_eq!(slots.pick(*key, |_| None::<&u64>), None);
-            }
-            for key in &dead {
-                prop_assert_eq!(slots.get(*key), None);
-                prop_assert_eq!(slots.get_mut(*key), None);
-                prop_assert_eq!(slots.pick(*key, Some), None);
-                prop_assert_eq!(slots.pick_mut(*key, Some), None);
-                prop_assert_eq!(slots.remove(*key), None);
-            }
+            all_are_found(&slots, &live);
+            none_is_found(&mut slots, &dead);
         }
     }
 }

@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::UdpSocket;
-use std::os::unix::net::UnixDatagram;
 use std::time::Instant;
 
 use mio::{Events, Poll};
@@ -11,7 +9,7 @@ use tempfile::TempDir;
 
 use super::{
     AT_ONCE, Act, FLOOD, LOOPBACK_V6, MAX, Net, RECEIVE_BUFFER, STRANGER_V6, Stranger, TOKEN,
-    as_seen, came, number, real_local,
+    as_seen, came, number, own, real_local, service, stranger,
 };
 use crate::addr::Addr;
 use crate::conn::packets::{QueueLimits, RecvBuffers, SendQueue};
@@ -22,12 +20,10 @@ use crate::options::Options;
 use crate::sim::conformance::{PATIENCE, compare_events};
 use crate::sim::datagram_kernel::LONGEST;
 use crate::sim::datagram_socket::{
-    MOST_UNREAD, Party, STRANGERS, SentDatagram, SimDatagramSocket, arrivals_of, local_addr, name,
-    words_of,
+    Party, STRANGERS, SentDatagram, SimDatagramSocket, arrivals_of, local_addr, name, words_of,
 };
 use crate::sim::kernel::Simulated;
 use crate::sim::random::bytes;
-use crate::sim::script::{Answers, Service};
 
 /// One socket, twice.
 pub(super) struct Twice {
@@ -53,47 +49,20 @@ impl Twice {
     pub(super) fn new(net: Net) -> io::Result<Twice> {
         let folder = tempfile::tempdir()?;
         let unix = net == Net::Unix;
-        let own = match net {
-            Net::Unix => Addr::Unix(folder.path().join("own")),
-            Net::One => Addr::Ip(([127, 0, 0, 1], 0).into()),
-            Net::Anywhere => Addr::Ip(([0, 0, 0, 0], 0).into()),
-            Net::Dual => Addr::Ip(([0_u16; 8], 0).into()),
-        };
         let options = Options { receive_buffer: Some(RECEIVE_BUFFER), ..Options::default() };
-        let mut real = DatagramSocket::bind(&own, &options)?;
+        let mut real = DatagramSocket::bind(&own(net, folder.path()), &options)?;
         let own = real.local_addr().expect("it is bound");
         let (mut strangers, mut addrs) = (Vec::new(), Vec::new());
         for n in 0..STRANGERS {
-            if unix {
-                let path = folder.path().join(n.to_string());
-                let stranger = UnixDatagram::bind(&path)?;
-                stranger.set_nonblocking(true)?;
-                strangers.push(Stranger::Unix(stranger));
-                addrs.push(Addr::Unix(path));
-            } else {
-                let is_v6 = net == Net::Dual && n == STRANGER_V6;
-                let stranger = UdpSocket::bind(if is_v6 { "[::1]:0" } else { "127.0.0.1:0" })?;
-                stranger.set_read_timeout(Some(PATIENCE))?;
-                addrs.push(Addr::Ip(as_seen(net, stranger.local_addr()?)));
-                strangers.push(Stranger::Udp(stranger));
-            }
+            let (stranger, addr) = stranger(net, n, folder.path())?;
+            strangers.push(stranger);
+            addrs.push(addr);
         }
         let poll = Poll::new()?;
         real.register(poll.registry(), TOKEN)?;
         let mut sim = Simulated::new(Options { packets_per_turn: 1 << 20, ..options }, 0);
         sim.calm = true;
-        let service = Service {
-            unix,
-            anywhere: real.is_wildcard(),
-            connected: false,
-            capacity: if unix { MOST_UNREAD + 1 } else { usize::MAX },
-            buffer: usize::MAX,
-            answers: Answers::Nothing,
-            lively: 0,
-            fails: 0,
-            closes_after: u64::MAX,
-        };
-        sim.ports.push(Some(SimDatagramSocket::new(service)));
+        sim.ports.push(Some(SimDatagramSocket::new(service(unix, real.is_wildcard()))));
         sim.watch_datagrams(0, TOKEN, false)?;
         Ok(Twice {
             sim,
@@ -165,8 +134,7 @@ impl Twice {
 
     /// How many find room is the system's own affair; that they are the first is not.
     pub(super) fn flood(&mut self) -> Result<(), String> {
-        let peer = self.sim.port(0).peer;
-        let hears = matches!(peer, None | Some(Party::Stranger(0)));
+        let hears = matches!(self.sim.port(0).peer, None | Some(Party::Stranger(0)));
         if self.unix || !hears || matches!(self.strangers[0], Stranger::Gone) {
             return Ok(());
         }
@@ -177,14 +145,13 @@ impl Twice {
         let mut last = self.sim.port(0).came_last;
         self.arrive(0, FLOOD, 500, 0);
         let (mut kept, mut at) = (0, first);
-        let mut buffer = RecvBuffers::new(MAX);
         while let Ok(RecvOutcome { count: came, .. }) =
-            self.real.receive(&mut self.batch, &mut buffer, 64)
+            self.real.receive(&mut self.batch, &mut self.inbox, 64)
         {
             for nth in 0..came {
-                let letter = buffer.packet(nth).expect("it came");
+                let packet = self.inbox.packet(nth).expect("it came");
                 let len = 500 + kept;
-                if letter.bytes != bytes(arrivals_of(0), at, len) {
+                if packet.bytes != bytes(arrivals_of(0), at, len) {
                     return Err(format!("datagram {kept} of a flood is another"));
                 }
                 at += len as u64 + 1;
@@ -334,24 +301,7 @@ impl Twice {
     ) -> Result<(usize, bool), String> {
         self.sim.begin_turn();
         let peer = self.sim.port(0).peer;
-        let (mut ours, mut theirs) = (SendQueue::default(), SendQueue::default());
-        let room = QueueLimits { packets: usize::MAX, bytes: usize::MAX };
-        for parcel in parcels {
-            let what = bytes(parcel.stream, parcel.at, parcel.len);
-            let real = parcel.to.map(|to| &self.addrs[number(to)]);
-            let name = parcel.to.map(|to| name(self.unix, to));
-            let port = self.own.port().unwrap_or_default();
-            match (parcel.source, name, real) {
-                (Some(source), Some(Addr::Ip(name)), Some(Addr::Ip(real))) => {
-                    ours.push_from(local_addr(0, source), name, what, room);
-                    theirs.push_from(real_local(source, port), *real, what, room);
-                }
-                (_, name, real) => {
-                    ours.push(name.as_ref(), what, room);
-                    theirs.push(real, what, room);
-                }
-            }
-        }
+        let (ours, theirs) = self.queues(parcels);
         self.sim.port(0).page.parcels.clone_from(parcels);
         let told = self.sim.send_packets(0, &ours, AT_ONCE);
         self.sim.port(0).page.to_tell.clear();
@@ -374,6 +324,29 @@ impl Twice {
             }
             (told, said) => Err(format!("sending says {told:?}, and really {said:?}")),
         }
+    }
+
+    /// The same datagrams for both.
+    fn queues(&self, parcels: &VecDeque<SentDatagram>) -> (SendQueue, SendQueue) {
+        let (mut ours, mut theirs) = (SendQueue::default(), SendQueue::default());
+        let room = QueueLimits { packets: usize::MAX, bytes: usize::MAX };
+        for parcel in parcels {
+            let what = bytes(parcel.stream, parcel.at, parcel.len);
+            let real = parcel.to.map(|to| &self.addrs[number(to)]);
+            let name = parcel.to.map(|to| name(self.unix, to));
+            let port = self.own.port().unwrap_or_default();
+            match (parcel.source, name, real) {
+                (Some(source), Some(Addr::Ip(name)), Some(Addr::Ip(real))) => {
+                    ours.push_from(local_addr(0, source), name, what, room);
+                    theirs.push_from(real_local(source, port), *real, what, room);
+                }
+                (_, name, real) => {
+                    ours.push(name.as_ref(), what, room);
+                    theirs.push(real, what, room);
+                }
+            }
+        }
+        (ours, theirs)
     }
 
     pub(super) fn connect(&mut self, k: u32) -> Result<(), String> {

@@ -37,29 +37,14 @@ impl SimDatagramKernel for Simulated {
     ) -> io::Result<RecvOutcome> {
         self.check_receive(n, most);
         if let Some(errno) = self.error_of_receiving(n) {
-            self.progress += 1;
-            if errno != libc::EINTR {
-                let now = self.now;
-                let port = self.port(n);
-                port.page.to_tell.push_back(errno);
-                let spins = port.fails_too_often(now);
-                self.check(!spins, || format!("port {n}: receiving fails, and is tried on and on"));
-            }
+            self.note_error_of_receiving(n, errno);
             return Err(io::Error::from_raw_os_error(errno));
         }
         let port = self.port(n);
         port.end_failures();
         let first = *port.queue.front().ok_or(io::ErrorKind::WouldBlock)?;
         if port.unix {
-            let (place, arrived) = inbox.unix_slot().expect("there is a first place");
-            arrived.len = fill(place, n, first);
-            match name(true, first.from) {
-                Addr::Unix(path) => arrived.set_path(&path),
-                _ => arrived.set_unnamed(),
-            }
-            port.queue.pop_front();
-            port.page.let_in.push_back(first);
-            self.note_receipt(n, 1);
+            self.receive_unix(n, first, inbox);
             return Ok(RecvOutcome { count: 1, drained: false });
         }
         let asked = most.min(if port.came_last <= 1 { 2 } else { BATCH });
@@ -159,5 +144,32 @@ impl SimDatagramKernel for Simulated {
         self.progress += 1;
         self.check(was_open, || format!("port {n}: closed twice"));
         self.check(may, || format!("port {n}: closed, and {lost} datagrams dropped for no reason"));
+    }
+}
+
+impl Simulated {
+    fn note_error_of_receiving(&mut self, n: u32, errno: i32) {
+        self.progress += 1;
+        if errno != libc::EINTR {
+            let now = self.now;
+            let port = self.port(n);
+            port.page.to_tell.push_back(errno);
+            let spins = port.fails_too_often(now);
+            self.check(!spins, || format!("port {n}: receiving fails, and is tried on and on"));
+        }
+    }
+
+    /// Receives the first that waits, with the path of its sender.
+    fn receive_unix(&mut self, n: u32, first: Arrival, inbox: &mut RecvBuffers) {
+        let (place, arrived) = inbox.unix_slot().expect("there is a first place");
+        arrived.len = fill(place, n, first);
+        match name(true, first.from) {
+            Addr::Unix(path) => arrived.set_path(&path),
+            _ => arrived.set_unnamed(),
+        }
+        let port = self.port(n);
+        port.queue.pop_front();
+        port.page.let_in.push_back(first);
+        self.note_receipt(n, 1);
     }
 }

@@ -113,16 +113,7 @@ impl SimKernel for Simulated {
         let (reads, empty) = (line.reads, buffer.is_empty());
         self.check(open && !empty, || format!("{n}: read after its close, or of nothing"));
         self.check(reads <= most, || format!("{n}: more than {most} reads in a turn"));
-        if let Some(errno) = self.fault(Call::Read) {
-            if errno == libc::EINTR {
-                // It is tried again in the next turn, and whatever is late has that excuse.
-                self.line(n).page.overdue = 0;
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            let line = self.line(n);
-            line.reset = true;
-            return Err(line.broke(errno));
-        }
+        self.injected(Call::Read, n)?;
         let line = self.line(n);
         // A read at the mark passes it, whether there is more behind it or not.
         if line.urgent.is_some_and(|at| at <= line.read) {
@@ -130,17 +121,7 @@ impl SimKernel for Simulated {
         }
         let len = buffer.len().min((line.stop() - line.read) as usize);
         if len == 0 {
-            // TCP says the end that it knows before an error that came later.
-            let end_is_known = line.ended && !line.unix;
-            return if line.reset && line.error_due && !end_is_known {
-                Err(line.broke(libc::ECONNRESET))
-            } else if line.ended || line.reset {
-                line.end_read = true;
-                self.progress += 1;
-                Ok(0)
-            } else {
-                Err(io::ErrorKind::WouldBlock.into())
-            };
+            return self.read_at_the_end(n);
         }
         buffer[..len].copy_from_slice(bytes(input_of(n), line.read, len));
         line.read += len as u64;
@@ -171,16 +152,7 @@ impl SimKernel for Simulated {
         let (writes, takes) = (line.writes, open && !line.server_ended && !given.is_empty());
         self.check(takes, || format!("{n}: wrote after its end, or nothing"));
         self.check(writes <= most, || format!("{n}: more than {most} writes in a turn"));
-        if let Some(errno) = self.fault(Call::Write) {
-            if errno == libc::EINTR {
-                // It is tried again in the next turn, and whatever is late has that excuse.
-                self.line(n).page.overdue = 0;
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            let line = self.line(n);
-            line.reset = true;
-            return Err(line.broke(errno));
-        }
+        self.injected(Call::Write, n)?;
         let line = self.line(n);
         if line.reset {
             if line.error_due && !line.unix {
@@ -267,5 +239,36 @@ impl SimKernel for Simulated {
         let was_open = std::mem::replace(&mut line.open, false);
         self.open -= 1;
         self.check(was_open, || format!("{n}: closed twice"));
+    }
+}
+
+impl Simulated {
+    /// The error that the script has for a call on this connection.
+    fn injected(&mut self, call: Call, n: u32) -> io::Result<()> {
+        let Some(errno) = self.fault(call) else { return Ok(()) };
+        let line = self.line(n);
+        if errno == libc::EINTR {
+            // It is tried again in the next turn, and whatever is late has that excuse.
+            line.page.overdue = 0;
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        line.reset = true;
+        Err(line.broke(errno))
+    }
+
+    /// What a read gives when no byte is there.
+    fn read_at_the_end(&mut self, n: u32) -> io::Result<usize> {
+        let line = self.line(n);
+        // TCP says the end that it knows before an error that came later.
+        let end_is_known = line.ended && !line.unix;
+        if line.reset && line.error_due && !end_is_known {
+            return Err(line.broke(libc::ECONNRESET));
+        }
+        if !line.ended && !line.reset {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        line.end_read = true;
+        self.progress += 1;
+        Ok(0)
     }
 }

@@ -52,11 +52,16 @@ impl Simulated {
         self.live().count() + self.trips.iter().filter(unopened).count()
     }
 
+    /// Whose address this is, and which of its addresses.
+    fn place(&self, addr: &Addr) -> (usize, usize) {
+        let of = |trip: &Outgoing| (0..trip.plan.places.len()).find(|nth| trip.addr(*nth) == *addr);
+        let found = self.trips.iter().enumerate().find_map(|(k, trip)| Some((k, of(trip)?)));
+        found.expect("only addresses of trips are connected to")
+    }
+
     /// connect(2).
     pub(in crate::sim) fn reach(&mut self, to: &Addr, from: Option<&Addr>) -> io::Result<u32> {
-        let of = |trip: &Outgoing| (0..trip.plan.places.len()).find(|nth| trip.addr(*nth) == *to);
-        let found = self.trips.iter().enumerate().find_map(|(k, trip)| Some((k, of(trip)?)));
-        let (k, nth) = found.expect("only addresses of trips are connected to");
+        let (k, nth) = self.place(to);
         let (now, calm, timeout) = (self.now, self.calm, self.options.connect_timeout);
         self.trips[k].note_time(now, timeout);
         self.check_reach(k, nth, from);
