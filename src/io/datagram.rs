@@ -4,12 +4,10 @@ use std::io;
 
 use mio::{Registry, Token};
 
-use crate::conn::datagram;
+use crate::conn::datagram::Datagram;
 use crate::net::DatagramSocket;
 
-pub(crate) type Datagram = datagram::Datagram<DatagramSocket>;
-
-impl Datagram {
+impl Datagram<DatagramSocket> {
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         self.transport_mut().register(registry, token)
     }

@@ -5,12 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Io, ShutdownState};
 use crate::addr::Addr;
-use crate::conn::datagram::DatagramPhase;
+use crate::conn::datagram::{Datagram, DatagramPhase};
 use crate::conn::packets::QueueLimits;
 use crate::conn::stream::SendStatus;
 use crate::id::SocketId;
-use crate::io::datagram::Datagram;
-use crate::net::is_local;
+use crate::net::{DatagramSocket, is_local};
 
 impl Io {
     /// Sends a datagram, which may be empty, from the datagram socket `id` to `to`; on a connected
@@ -226,7 +225,7 @@ impl Io {
     pub(crate) fn with_datagram(
         &mut self,
         id: SocketId,
-        change: impl FnOnce(&mut Datagram),
+        change: impl FnOnce(&mut Datagram<DatagramSocket>),
     ) -> bool {
         let Some(datagram) = self.sockets.datagram_mut(id) else { return false };
         change(datagram);

@@ -5,9 +5,9 @@ use std::io;
 use mio::{Registry, Token};
 
 use crate::addr::{Addr, first_that_works};
+use crate::conn::datagram::Datagram;
 use crate::id::SocketId;
 use crate::io::connection::Connection;
-use crate::io::datagram::Datagram;
 use crate::io::listener::Listener;
 use crate::io::{Io, ShutdownState};
 use crate::net::{DatagramSocket, ListenerSocket, StreamSocket};
@@ -51,7 +51,7 @@ impl Io {
         })
     }
 
-    fn register_datagram(&mut self, datagram: Datagram) -> io::Result<SocketId> {
+    fn register_datagram(&mut self, datagram: Datagram<DatagramSocket>) -> io::Result<SocketId> {
         let id = self.sockets.insert_datagram(datagram).ok_or_else(no_id_left)?;
         let registry = self.poll.registry();
         let registered = match self.sockets.datagram_mut(id) {

@@ -3,19 +3,19 @@
 //! Code that finds work for a socket records it in the socket and pushes its id to the queue, once.
 //! The reactor takes ids from the queue; this file neither reads, writes nor calls handlers.
 
-use crate::conn::datagram::DatagramPhase;
+use crate::conn::datagram::{Datagram, DatagramPhase};
 use crate::conn::transport::Readiness;
 use crate::id::{Key, Slots, SocketId};
 use crate::io::connection::Connection;
-use crate::io::datagram::Datagram;
 use crate::io::group::GroupMember;
 use crate::io::listener::Listener;
+use crate::net::DatagramSocket;
 
 #[derive(Debug)]
 pub(crate) enum Entry {
     Connection(Connection),
     Listener(Box<Listener>),
-    Datagram(Box<Datagram>),
+    Datagram(Box<Datagram<DatagramSocket>>),
     Source(ForeignSource),
 }
 
@@ -90,7 +90,10 @@ impl SocketTable {
         self.insert(Entry::Listener(Box::new(listener)))
     }
 
-    pub(super) fn insert_datagram(&mut self, datagram: Datagram) -> Option<SocketId> {
+    pub(super) fn insert_datagram(
+        &mut self,
+        datagram: Datagram<DatagramSocket>,
+    ) -> Option<SocketId> {
         self.insert(Entry::Datagram(Box::new(datagram)))
     }
 
@@ -201,14 +204,14 @@ impl SocketTable {
     }
 
     #[inline]
-    pub(crate) fn datagram_mut(&mut self, id: SocketId) -> Option<&mut Datagram> {
+    pub(crate) fn datagram_mut(&mut self, id: SocketId) -> Option<&mut Datagram<DatagramSocket>> {
         match self.slots.get_mut(id.0) {
             Some(Entry::Datagram(datagram)) => Some(datagram),
             _ => None,
         }
     }
 
-    pub(crate) fn datagram(&self, id: SocketId) -> Option<&Datagram> {
+    pub(crate) fn datagram(&self, id: SocketId) -> Option<&Datagram<DatagramSocket>> {
         match self.slots.get(id.0) {
             Some(Entry::Datagram(datagram)) => Some(datagram),
             _ => None,
@@ -231,7 +234,7 @@ impl SocketTable {
     }
 
     /// Every datagram socket, in no order; linear, so for rare operations only.
-    pub(super) fn datagrams(&self) -> impl Iterator<Item = (SocketId, &Datagram)> {
+    pub(super) fn datagrams(&self) -> impl Iterator<Item = (SocketId, &Datagram<DatagramSocket>)> {
         self.slots.iter().filter_map(|(key, socket)| match socket {
             Entry::Datagram(datagram) => Some((SocketId(key), &**datagram)),
             _ => None,

@@ -202,7 +202,7 @@ impl<F: BatchFamily> FamilyHeaders<F> {
         let headers =
             self.wildcard_from.get_or_insert_with(|| with_control_space(F::control_space()));
         let mut any_unknown = false;
-        let fill = |message: RecvMsg<'_, '_, F::Name>, (slot, destination): Slot<'_>| {
+        let fill = |message: RecvMsg<'_, '_, F::Name>, (slot, destination): WildcardSlot<'_>| {
             *destination = pktinfo::destination(&message, port);
             any_unknown |= destination.is_none();
             fill_slot::<F>(message, slot);
@@ -249,7 +249,7 @@ impl<F: BatchFamily> FamilyHeaders<F> {
 }
 
 /// The slot of a datagram of a socket bound to the wildcard.
-type Slot<'a> = (&'a mut RecvSlot, &'a mut Option<Destination>);
+type WildcardSlot<'a> = (&'a mut RecvSlot, &'a mut Option<Destination>);
 
 /// The size of a small batch, so that a lone datagram does not pay for preparing a large one.
 const SMALL_BATCH: usize = 4;

@@ -11,11 +11,10 @@ use std::thread;
 use log::{debug, warn};
 
 use crate::addr::Addr;
-use crate::conn::datagram::{DatagramPhase, FlushOutcome};
+use crate::conn::datagram::{Datagram, DatagramPhase, FlushOutcome};
 use crate::conn::packets::{BATCH, Destination, Packet, RecvBuffers};
 use crate::handler::{Context, DatagramHandler, HandlerSlot};
 use crate::id::SocketId;
-use crate::io::datagram::Datagram;
 use crate::io::{ACCEPT_RETRY, Io};
 use crate::net::MmsgHeaders;
 use crate::reactor::datagram_filter::{is_denied, is_rejected};

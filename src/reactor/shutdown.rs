@@ -2,9 +2,8 @@
 
 use std::io;
 
-use crate::conn::datagram::DatagramPhase;
+use crate::conn::datagram::{Datagram, DatagramPhase};
 use crate::id::SocketId;
-use crate::io::datagram::Datagram;
 use crate::reactor::connect::connect_failed;
 use crate::reactor::dispatch::{Dispatcher, Failure};
 use crate::stats::CloseReason;

@@ -11,6 +11,8 @@
 mod documents;
 // The mistakes that are put back still fit.
 mod mistakes;
+// Files and functions are short, and each name is there once.
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -173,54 +175,4 @@ fn examples_switch_lints_off_only_as_the_library_does() {
             }
         }
     }
-}
-
-/// The longest that a file of the sources may be, in lines.
-const LONGEST_FILE: usize = 400;
-
-#[test]
-fn no_file_is_longer_than_one_reads_at_a_time() {
-    for path in files_below(Path::new("src")) {
-        let lines = fs::read_to_string(&path).unwrap().lines().count();
-        assert!(lines <= LONGEST_FILE, "{} has {lines} lines", path.display());
-    }
-}
-
-/// The longest that a function of the sources may be, in lines, from `fn` to its last brace.
-const LONGEST_FUNCTION: usize = 40;
-
-/// The name of the function that begins on this line.
-fn function(line: &str) -> Option<&str> {
-    let (before, name) = line.trim_start().split_once("fn ")?;
-    let begins = ["", "pub", "const", "async"].contains(&before.split([' ', '(']).next()?);
-    let name = name.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
-    (begins && (before.is_empty() || before.ends_with(' '))).then_some(name)
-}
-
-/// The functions of a formatted file with their lengths: each ends with a brace below its own beginning.
-fn functions(text: &str) -> Vec<(&str, usize)> {
-    let lines: Vec<&str> = text.lines().collect();
-    let indent = |line: &str| line.len() - line.trim_start().len();
-    let begins = lines.iter().enumerate().filter_map(|(at, line)| Some((at, function(line)?)));
-    let length = |at: usize| {
-        let own = indent(lines[at]);
-        let ends = |line: &&str| indent(line) == own && line.trim_end().ends_with(['}', ';']);
-        1 + lines[at..].iter().position(ends).unwrap()
-    };
-    begins.map(|(at, name)| (name, length(at))).collect()
-}
-
-#[test]
-fn no_function_is_longer_than_one_sees_at_a_time() {
-    for path in files_below(Path::new("src")) {
-        for (name, lines) in functions(&fs::read_to_string(&path).unwrap()) {
-            assert!(lines <= LONGEST_FUNCTION, "{}: {name} has {lines} lines", path.display());
-        }
-    }
-}
-
-#[test]
-fn functions_are_measured_from_their_first_line_to_their_last() {
-    let text = "fn a() {\n    b();\n}\n\n    pub(in crate::x) const fn c(\n        d: u8,\n    ) -> u8 {\n        d\n    }\nfn e() {}\nlet fn_x = 1;\n";
-    assert_eq!(functions(text), [("a", 3), ("c", 5), ("e", 1)]);
 }
