@@ -26,6 +26,7 @@ pub(crate) fn read(text: &str) -> Vec<Call> {
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
     // The call that each thread is in, when its line was cut.
     let mut under_way: BTreeMap<String, usize> = BTreeMap::new();
+    let console = console(text);
     let first = text.split(' ').next().unwrap_or_default();
     for line in text.lines() {
         let Some((thread, rest)) = line.split_once(' ') else { continue };
@@ -46,14 +47,25 @@ pub(crate) fn read(text: &str) -> Vec<Call> {
         if rest.ends_with("<unfinished ...>") {
             under_way.insert(thread.into(), calls.len());
         }
-        let site = site(name, arguments);
+        let site = site(name, arguments, &console);
         let first_thread = thread == first;
         calls.push(Call { name: name.into(), site, nth: *nth, first_thread, injected });
     }
     calls
 }
 
-fn site(name: &str, arguments: &str) -> Site {
+/// The pipes that the program opened by a path, as strace describes them: only its standard streams, which
+/// it opens once more, are such pipes.
+fn console(text: &str) -> BTreeSet<&str> {
+    let opened = text.lines().filter(|line| line.contains("openat"));
+    let results = opened.filter_map(|line| line.rsplit_once(" = ")?.1.split_once('<'));
+    results
+        .filter_map(|(_, meaning)| meaning.strip_suffix('>'))
+        .filter(|of| of.starts_with("pipe:"))
+        .collect()
+}
+
+fn site(name: &str, arguments: &str, console: &BTreeSet<&str>) -> Site {
     let mut site = vec![name];
     let mut rest = arguments;
     // A descriptor is a number with its meaning behind it.
@@ -63,8 +75,8 @@ fn site(name: &str, arguments: &str) -> Site {
         let meaning = rest.get(at + 1..end).unwrap_or_default();
         let of_poll = name == "epoll_ctl" && meaning.contains("eventpoll");
         if number.ends_with(char::is_numeric) && !of_poll {
-            let console = name == "write" && matches!(number, "1" | "2");
-            site.push(if console { CONSOLE } else { role(meaning) });
+            let is_console = matches!(number, "1" | "2") || console.contains(meaning);
+            site.push(if name == "write" && is_console { CONSOLE } else { role(meaning) });
         }
         rest = rest.get(end..).unwrap_or_default();
         if name != "epoll_ctl" {
