@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::command::{Server, tcp};
+use crate::read_some::ReadSome;
 
 /// Some 40 MiB of lines.
 const LINES: usize = 40_000;
@@ -107,7 +108,7 @@ fn a_line_that_is_too_long_closes_who_sent_it_and_nobody_else() {
     assert_eq!(line(&mut one), longest);
     assert_eq!(line(&mut two), longest);
     bad.get_mut().write_all(&[b'z'; 1_025]).unwrap();
-    assert_eq!(bad.read(&mut [0; 16]).unwrap(), 0, "it is closed");
+    assert_eq!(bad.read_some(&mut [0; 16]).unwrap(), 0, "it is closed");
     one.get_mut().write_all(b"still here\n").unwrap();
     assert_eq!(line(&mut two), b"still here\n");
     server.stop();

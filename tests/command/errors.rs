@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use crate::command::{self, BIN, Server, exchange, free_addr, run, tcp, unix};
+use crate::read_some::ReadSome;
 
 /// What an error of these words is: its exit code, and its text.
 fn error(words: &[&str]) -> (i32, String) {
@@ -212,7 +213,7 @@ fn a_datagram_that_is_too_long_is_told_in_bytes() {
     let mut err = server.child.stderr.take().unwrap();
     let mut text = Vec::new();
     let mut byte = [0];
-    while !text.ends_with(b"\n") && err.read(&mut byte).unwrap() > 0 {
+    while !text.ends_with(b"\n") && err.read_some(&mut byte).unwrap() > 0 {
         text.extend(byte);
     }
     let text = String::from_utf8(text).unwrap();
@@ -256,7 +257,7 @@ fn the_log_tells_why_each_connection_ended() {
         let name = client.local_addr().unwrap().to_string();
         assert_eq!(exchange(&mut client, b"hello"), b"hello");
         client.shutdown(std::net::Shutdown::Write).unwrap();
-        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
+        assert_eq!(client.read_some(&mut [0; 8]).unwrap(), 0);
         let mut err = server.child.stderr.take().unwrap();
         server.signal("TERM");
         assert_eq!(server.wait().code(), Some(0));

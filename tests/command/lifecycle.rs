@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::command::{self, BIN, Server, exchange, run, tcp, unix};
+use crate::read_some::ReadSome;
 
 #[test]
 fn every_bad_argument_exits_with_2_and_names_the_culprit() {
@@ -151,7 +152,7 @@ fn idle_connections_do_not_delay_a_stop() {
     server.stop();
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     for mut client in clients {
-        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0, "an end and no reset");
+        assert_eq!(client.read_some(&mut [0; 8]).unwrap(), 0, "an end and no reset");
     }
 }
 
@@ -291,7 +292,7 @@ fn an_idle_client_is_closed_in_time_and_active_ones_are_spared() {
     let mut idle = tcp(&addr);
     let begun = Instant::now();
     let watcher = thread::spawn(move || {
-        assert_eq!(idle.read(&mut [0; 8]).unwrap(), 0);
+        assert_eq!(idle.read_some(&mut [0; 8]).unwrap(), 0);
         begun.elapsed()
     });
     for _ in 0..12 {

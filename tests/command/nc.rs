@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::command::{self, BIN, PATIENCE, has};
+use crate::read_some::ReadSome;
 
 /// How long a server looks for an end that must not come.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -244,7 +245,7 @@ fn a_server_that_is_slow_is_not_given_up() {
     let mut taken = 0;
     let mut piece = vec![0; 1 << 17];
     while taken < TOTAL {
-        taken += stream.read(&mut piece).unwrap();
+        taken += stream.read_some(&mut piece).unwrap();
         // Its pace is what is tested.
         thread::sleep(Duration::from_millis(50));
     }

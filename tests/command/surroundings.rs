@@ -14,6 +14,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::command::{self, BIN, PATIENCE, Server, exchange, has, tcp, unix};
+use crate::read_some::ReadSome;
 
 /// `serve` with these words, started by a shell that ignores this signal.
 fn ignoring(signal: &str, words: &[&str]) -> Server {
@@ -231,7 +232,7 @@ fn line(server: &mut std::process::Child) -> Vec<u8> {
     let mut line = Vec::new();
     let mut byte = [0];
     let out = server.stdout.as_mut().unwrap();
-    while out.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
+    while out.read_some(&mut byte).unwrap() == 1 && byte != *b"\n" {
         line.push(byte[0]);
     }
     line

@@ -9,6 +9,9 @@
     reason = "a test may stop anywhere"
 )]
 
+// A read that a signal does not end.
+#[path = "../support/read_some.rs"]
+mod read_some;
 // Servers whose lines one sees, and clients for them.
 #[path = "../support/process.rs"]
 mod command;

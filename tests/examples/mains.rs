@@ -18,6 +18,7 @@ use crate::command;
 use crate::command::PATIENCE;
 use crate::program;
 use crate::program::path;
+use crate::read_some::ReadSome;
 
 /// How each of them is started with an address, and whether it stops in good order at signals.
 const SERVERS: &[(&str, &[&str], bool)] = &[
@@ -323,7 +324,7 @@ fn the_example_modes_ends_at_exit_however_it_is_typed() {
             client.read_exact(&mut answer).unwrap();
             assert_eq!(&answer, b"hello");
             client.write_all(exit).unwrap();
-            assert_eq!(client.read(&mut answer).unwrap(), 0, "{mode} {exit:?}");
+            assert_eq!(client.read_some(&mut answer).unwrap(), 0, "{mode} {exit:?}");
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use socketserver::{Context, Echo, Options, SendStatus, Server, ServerHandle, ShutdownReport};
 
+use crate::read_some::ReadSome;
 use crate::support::{CallLog, Client, Harness, Kind, PATIENCE, Recording, on_input, on_setup};
 
 /// A server that serves in a thread of its own. Its ledger is checked when the run has ended.
@@ -96,7 +97,7 @@ fn after_a_shutdown_the_server_serves_again_on_the_same_listener() {
         client.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"hello");
         handle.shutdown(PATIENCE);
-        assert_eq!(client.read(&mut answer).unwrap(), 0);
+        assert_eq!(client.read_some(&mut answer).unwrap(), 0);
         drop(client);
         assert_eq!(handle.wait(PATIENCE).map(|report| report.forced), Some(0), "run {round}");
         // Between two runs nobody is served, but whoever comes waits for the next.

@@ -15,6 +15,7 @@ use socketserver::{
     LoopGroupHandle, LoopReport, Options, Server, SocketId,
 };
 
+use crate::read_some::ReadSome;
 use crate::support::PATIENCE;
 
 /// Answers everything with the number of its loop.
@@ -139,7 +140,7 @@ fn the_loop_whose_connections_ended_gets_the_next_ones() {
     for (client, at) in clients.iter_mut().zip(&at) {
         if *at == 1 {
             client.shutdown(std::net::Shutdown::Write).unwrap();
-            assert_eq!(client.read(&mut [0]).unwrap(), 0);
+            assert_eq!(client.read_some(&mut [0]).unwrap(), 0);
         }
     }
     // The last of them may be counted until its turn is over; the others are not.
@@ -302,7 +303,7 @@ fn a_shutdown_of_one_loop_is_one_of_all_and_one_before_the_start_ends_it_at_once
     let running = Running::start(cores, 2, |_, server| server.listen("127.0.0.1:0", |_| Stopper));
     let (mut one, mut other) = (running.client(), running.client());
     other.write_all(b"stop").unwrap();
-    assert_eq!(one.read(&mut [0]).unwrap(), 0);
+    assert_eq!(one.read_some(&mut [0]).unwrap(), 0);
     assert_eq!(running.thread.join().unwrap().unwrap().len(), 2);
 
     let cores = LoopGroup::new(2);

@@ -9,6 +9,9 @@
     reason = "a test may stop anywhere"
 )]
 
+// A read that a signal does not end.
+#[path = "../support/read_some.rs"]
+mod read_some;
 // A server that is stepped by hand, clients, a log of calls, and handlers that many tests need.
 #[allow(dead_code, reason = "what one system or feature has not, its tests have not")]
 #[macro_use]

@@ -13,6 +13,9 @@
     reason = "a test may stop anywhere"
 )]
 
+// A read that a signal does not end.
+#[path = "../support/read_some.rs"]
+mod read_some;
 // The built command, and what drives it.
 #[cfg(unix)]
 #[path = "../support/command.rs"]

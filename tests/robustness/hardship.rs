@@ -18,6 +18,7 @@ use socketserver::{Addr, Echo, Options};
 use crate::accounts;
 use crate::accounts::Accounts;
 use crate::command::{self, BIN, PATIENCE, Server, exchange, tcp};
+use crate::read_some::ReadSome;
 
 /// `serve` in a shell that has set a limit; what it says about itself can be read at its end.
 fn start_limited(limit: &str, words: &[&str]) -> Server {
@@ -145,7 +146,7 @@ fn greedy(addr: &str, stuffed: &AtomicBool) {
     command::until("all are stuffed", || stuffed.load(Ordering::Acquire));
     let (mut got, mut buffer) = (0, vec![0; 64 << 10]);
     while got < SIZE {
-        let n = stream.read(&mut buffer).unwrap();
+        let n = stream.read_some(&mut buffer).unwrap();
         assert!(n > 0 && buffer.iter().take(n).all(|byte| *byte == b'g'), "{got} bytes came back");
         got += n;
     }
@@ -292,7 +293,7 @@ fn through_a_needle(mut reader: impl Read, mut writer: impl Write + Send + 'stat
     let end = Instant::now() + PATIENCE;
     let (mut got, mut buffer) = (Vec::new(), [0_u8; 1_000]);
     while got.len() < sent.len() {
-        let n = reader.read(&mut buffer).unwrap();
+        let n = reader.read_some(&mut buffer).unwrap();
         assert!(n > 0 && Instant::now() < end, "{} bytes came back", got.len());
         got.extend_from_slice(buffer.get(..n).unwrap_or_default());
     }

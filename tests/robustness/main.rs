@@ -10,6 +10,9 @@
     reason = "a test may stop anywhere"
 )]
 
+// A read that a signal does not end.
+#[path = "../support/read_some.rs"]
+mod read_some;
 // What a server says at its end of every connection and every byte.
 #[path = "../support/accounts.rs"]
 mod accounts;

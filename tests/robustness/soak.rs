@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use crate::accounts;
 use crate::accounts::Accounts;
 use crate::command::{self, BIN, Server, exchange, tcp, unix};
+use crate::read_some::ReadSome;
 
 /// Who is silent for so long is closed; everybody else speaks, or goes, before.
 const IDLE: Duration = Duration::from_secs(2);
@@ -294,7 +295,7 @@ fn slow_reader(place: &Place, done: &Done) {
         thread::sleep(Duration::from_millis(200));
         let (mut got, mut buffer) = (0, [0; 20_000]);
         while got < SIZE {
-            let n = stream.read(&mut buffer).unwrap();
+            let n = stream.read_some(&mut buffer).unwrap();
             assert!(n > 0, "an end after {got} bytes");
             assert!(buffer.iter().take(n).all(|byte| *byte == b'l'));
             got += n;
@@ -310,7 +311,7 @@ fn silent(place: &Place, done: &Done) {
     while !done.is_over() {
         let silent: Vec<TcpStream> = (0..20).map(|_| done.tcp(place)).collect();
         for mut stream in silent {
-            assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "it is closed when it was idle");
+            assert_eq!(stream.read_some(&mut [0; 1]).unwrap(), 0, "it is closed when it was idle");
         }
     }
 }

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::command::{BIN, PATIENCE, Server, exchange, tcp, unix};
+use crate::read_some::ReadSome;
 
 trials! {
     service: "serve SERVICE", service;
@@ -113,7 +114,7 @@ fn max_connections() {
 
 fn idle_timeout() {
     let (server, addr) = start(&["echo", "--idle-timeout", "100ms"]);
-    assert_eq!(tcp(&addr).read(&mut [0; 1]).unwrap(), 0);
+    assert_eq!(tcp(&addr).read_some(&mut [0; 1]).unwrap(), 0);
     server.stop();
 }
 
@@ -151,7 +152,7 @@ fn max_line() {
     let writer = thread::spawn(move || one.write_all(&line).map(|()| one));
     let (mut heard, mut piece) = (0, vec![0; 1 << 16]);
     while !piece.contains(&b'.') {
-        let n = two.read(&mut piece).unwrap();
+        let n = two.read_some(&mut piece).unwrap();
         assert!(n > 0, "{heard} bytes came, and then the end");
         heard += n;
     }

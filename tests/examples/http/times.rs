@@ -13,6 +13,7 @@ use super::files::get;
 use super::site;
 use super::table::read;
 use crate::program::{Program, has, path, run, until};
+use crate::read_some::ReadSome;
 
 /// File systems that keep such times are not everywhere; memory is one.
 fn roomy() -> TempDir {
@@ -105,7 +106,7 @@ fn half_a_head_and_half_a_body_are_408_when_the_idle_time_is_over() {
     }
     // Who asked nothing is answered nothing, also behind an answer.
     let mut stream = server.client();
-    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    assert_eq!(stream.read_some(&mut [0]).unwrap(), 0);
     let mut stream = BufReader::new(server.client());
     stream.get_mut().write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n").unwrap();
     assert_eq!(read(&mut stream, false).unwrap().status, 200);
@@ -127,14 +128,14 @@ fn the_idle_time_counts_from_the_last_that_happened() {
     let mut answered = server.client();
     answered.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     let mut answer = [0; 1 << 10];
-    assert!(answered.read(&mut answer).unwrap() > 0);
+    assert!(answered.read_some(&mut answer).unwrap() > 0);
     // It is read in the turn in which the next one is answered at the latest.
     let mut half = server.client();
     half.write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab").unwrap();
     get(&server, "/", "");
     // One that came later and says nothing has its time over later than they.
     let mut silent = server.client();
-    assert_eq!(silent.read(&mut [0]).unwrap(), 0);
+    assert_eq!(silent.read_some(&mut [0]).unwrap(), 0);
     get(&server, "/", "");
     assert_eq!(seen(&mut answered), (String::new(), true), "behind an answer");
     let (answer, ended) = seen(&mut half);
@@ -170,7 +171,7 @@ fn a_client_that_has_left_gets_no_more_events() {
     };
     let mut stream = server.client();
     stream.write_all(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    assert!(stream.read(&mut [0; 1 << 10]).unwrap() > 0);
+    assert!(stream.read_some(&mut [0; 1 << 10]).unwrap() > 0);
     assert!(open() > Some(before));
     drop(stream);
     until(|| open() == Some(before));
@@ -195,7 +196,7 @@ fn a_request_that_has_begun_is_answered_although_the_server_stops() {
     // It has read them by the turn in which this is answered.
     get(&server, "/", "");
     server.terminate();
-    assert_eq!(idle.read(&mut [0]).unwrap(), 0);
+    assert_eq!(idle.read_some(&mut [0]).unwrap(), 0);
     for (stream, second) in &mut halves {
         stream.write_all(second.as_bytes()).unwrap();
         let answer = read(&mut BufReader::new(stream), false).unwrap();

@@ -8,6 +8,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::combination::Transport;
 use super::started::PATIENCE;
+use crate::read_some::ReadSome;
 
 pub(crate) struct Client {
     pub(crate) socket: Socket,
@@ -50,13 +51,13 @@ impl Client {
     fn line_of_bytes(&mut self) -> Vec<u8> {
         if !self.is_stream {
             let mut packet = vec![0; 70_000];
-            let n = self.socket.read(&mut packet).unwrap();
+            let n = self.socket.read_some(&mut packet).unwrap();
             packet.truncate(n);
             return packet;
         }
         let mut line = Vec::new();
         let mut byte = [0];
-        while line.last() != Some(&b'\n') && self.socket.read(&mut byte).unwrap() > 0 {
+        while line.last() != Some(&b'\n') && self.socket.read_some(&mut byte).unwrap() > 0 {
             line.extend_from_slice(&byte);
         }
         line

@@ -1,7 +1,5 @@
 //! Behaviours 23 and 24: what a handler writes.
 
-use std::io::Read;
-
 use libtest_mimic::Trial;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -9,6 +7,7 @@ use nix::unistd::Pid;
 use super::combination::{Combination, PLACES, Place, all, datagrams, streams, trials};
 use super::obedient::{MUCH, much};
 use super::started::Started;
+use crate::read_some::ReadSome;
 
 pub(crate) fn writing() -> Vec<Trial> {
     let interrupted = "a_large_write_that_is_interrupted_is_whole";
@@ -62,7 +61,7 @@ fn large_write(it: Combination, words: &[&str]) {
     while got.len() < MUCH {
         // A process that has written all may be gone.
         let _ = kill(pid, Signal::SIGUSR1);
-        let n = client.socket.read(&mut piece).unwrap();
+        let n = client.socket.read_some(&mut piece).unwrap();
         assert!(n > 0, "it ended after {}", got.len());
         got.extend_from_slice(&piece[..n]);
     }

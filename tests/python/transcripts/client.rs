@@ -9,6 +9,7 @@ use std::thread;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::command::PATIENCE;
+use crate::read_some::ReadSome;
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Transport {
@@ -117,7 +118,7 @@ fn exchange(mut socket: &Socket, steps: &[Step]) -> Vec<Vec<u8>> {
         match step {
             Step::Ask(packet) => {
                 socket.send(packet).unwrap();
-                let n = socket.read(&mut buffer).unwrap();
+                let n = socket.read_some(&mut buffer).unwrap();
                 pieces.push(buffer[..n].to_vec());
             }
             Step::Tell(packet) => {
