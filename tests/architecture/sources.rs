@@ -102,3 +102,14 @@ fn each_type_has_a_name_of_its_own() {
         assert_eq!(places.len(), 1, "{name} is defined in {places:?}");
     }
 }
+
+/// Whether a test waits for something or on purpose is said by the words of `tests/support/waits.rs`.
+#[test]
+fn only_the_words_for_waiting_sleep() {
+    for path in super::files_below(Path::new("tests")) {
+        let may = path.ends_with("support/waits.rs");
+        let text = fs::read_to_string(&path).unwrap();
+        // In two pieces, so that this line is none of them.
+        assert!(may || !text.contains(concat!("thread::", "sleep")), "{} sleeps", path.display());
+    }
+}

@@ -5,7 +5,8 @@ use std::io::Write;
 use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 
-use crate::command::{BIN, PATIENCE, Server, has};
+use crate::command::{BIN, Server, has};
+use crate::waits::PATIENCE;
 
 /// Asks with a socket that takes answers from there only.
 fn ask(addr: &str, packet: &[u8]) -> Vec<u8> {

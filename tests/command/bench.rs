@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::command::{self, BIN, PATIENCE, Server, has, run};
+use crate::command::{self, BIN, Server, has, run};
+use crate::waits::{PATIENCE, delay, find, until};
 
 /// What a run came to.
 struct RequestOutcome {
@@ -219,7 +220,7 @@ fn a_target_that_cannot_be_reached_is_named() {
 
 #[test]
 fn a_known_delay_is_what_is_measured() {
-    let addr = echo_after(|| thread::sleep(Duration::from_millis(20)));
+    let addr = echo_after(|| delay(Duration::from_millis(20)));
     for words in ["-c 4", "-c 8 --rate 100", "-c 4 --churn"] {
         let run = bench_for(&format!("{words} --tcp {addr}"), "400ms");
         assert_eq!(run.code, 0, "{words}: {}{}", run.out, run.err);
@@ -237,7 +238,7 @@ fn stalling() -> String {
         let since = begin.get_or_init(Instant::now).elapsed();
         let (from, until) = (Duration::from_millis(500), Duration::from_millis(600));
         if since >= from {
-            thread::sleep(until.saturating_sub(since));
+            delay(until.saturating_sub(since));
         }
     })
 }
@@ -488,29 +489,20 @@ fn bad_arguments_exit_with_2_and_name_the_culprit() {
 
 /// The child processes of a process, once there are so many.
 fn children(pid: u32, n: usize) -> Vec<String> {
-    let end = Instant::now() + PATIENCE;
-    loop {
+    find("its processes", || {
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
         let children: Vec<String> =
             children.unwrap_or_default().split_whitespace().map(String::from).collect();
-        if children.len() >= n {
-            return children;
-        }
-        assert!(Instant::now() < end, "it does not start its processes");
-        thread::sleep(Duration::from_millis(2));
-    }
+        (children.len() >= n).then_some(children)
+    })
 }
 
 fn assert_all_end(pids: &[String]) {
-    let end = Instant::now() + PATIENCE;
     let is_there = |pid: &String| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.contains(" Z "))
     };
-    while pids.iter().any(is_there) {
-        assert!(Instant::now() < end, "{pids:?} stay behind");
-        thread::sleep(Duration::from_millis(2));
-    }
+    until(&format!("the end of {pids:?}"), || !pids.iter().any(is_there));
 }
 
 #[test]

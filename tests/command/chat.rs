@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::command::{Server, tcp};
 use crate::read_some::ReadSome;
+use crate::waits::pace;
 
 /// Some 40 MiB of lines.
 const LINES: usize = 40_000;
@@ -161,7 +162,7 @@ fn a_slow_member_that_reads_gets_every_line() {
     for n in 0..LINES {
         if n % 1_000 == 0 {
             // Its pace is what is tested.
-            thread::sleep(Duration::from_millis(20));
+            pace(Duration::from_millis(20));
         }
         match slow.read_exact(&mut got) {
             Ok(()) => assert_eq!(got, format!("{n:01023}\n").into_bytes()),

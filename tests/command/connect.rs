@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::command::{self, BIN, PATIENCE, Server, has, run};
+use crate::command::{self, BIN, Server, has, run};
+use crate::waits::{PATIENCE, pace, until, until_still};
 
 /// A running `connect`, killed when the test ends.
 struct Client {
@@ -117,17 +118,9 @@ fn pattern(len: usize) -> Vec<u8> {
 
 /// Waits until a count stands still.
 fn settle(count: &AtomicUsize) -> usize {
-    let end = Instant::now() + PATIENCE;
-    let mut before = count.load(Ordering::Acquire);
-    loop {
-        thread::sleep(Duration::from_millis(300));
-        let now = count.load(Ordering::Acquire);
-        if now == before && now > 0 {
-            return now;
-        }
-        assert!(Instant::now() < end, "it goes on and on");
-        before = now;
-    }
+    let now = || count.load(Ordering::Acquire);
+    until("a beginning", || now() > 0);
+    until_still(Duration::from_millis(300), now)
 }
 
 #[test]
@@ -550,7 +543,7 @@ fn silence_after_the_last_answer_ends_the_wait_and_each_answer_begins_it_anew() 
         for answer in ["well", ", ", "thank ", "you\n"] {
             server.send_to(answer.as_bytes(), peer).unwrap();
             // The pace of the server is what is tested.
-            thread::sleep(Duration::from_millis(200));
+            pace(Duration::from_millis(200));
         }
     });
     let begun = Instant::now();

@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::command::{self, BIN, PATIENCE, Server, has, run};
+use crate::command::{self, BIN, Server, has, run};
+use crate::waits::PATIENCE;
 
 /// How long a test looks for an answer that must not come.
 const SILENCE: Duration = Duration::from_millis(200);

@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use crate::command::{self, BIN, Server, exchange, free_addr, run, tcp, unix};
+use crate::command::{BIN, Server, exchange, free_addr, run, tcp, unix};
 use crate::read_some::ReadSome;
 
 /// What an error of these words is: its exit code, and its text.
@@ -67,7 +67,7 @@ fn a_value_with_a_hyphen_is_told_to_be_no_such_value() {
 #[test]
 fn a_host_and_its_port_may_be_two_words_behind_an_option_too() {
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
-    peer.set_read_timeout(Some(command::PATIENCE)).unwrap();
+    peer.set_read_timeout(Some(crate::waits::PATIENCE)).unwrap();
     let port = peer.local_addr().unwrap().port().to_string();
     let echo = thread::spawn(move || {
         let mut packet = [0; 64];
@@ -133,7 +133,7 @@ fn a_path_that_is_no_text_is_told_with_each_of_its_bytes() {
     }
     let socket = odd(b"\xFF socket");
     let mut server = Server::start(&[word("echo"), word("--unix"), socket.clone()]);
-    command::until("a server on that path", || {
+    crate::waits::until("a server on that path", || {
         assert!(server.child.try_wait().unwrap().is_none(), "it ended");
         UnixStream::connect(&socket).is_ok()
     });

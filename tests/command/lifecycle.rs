@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::{self, BIN, Server, exchange, run, tcp, unix};
 use crate::read_some::ReadSome;
+use crate::waits::{pace, silence, until_still};
 
 #[test]
 fn every_bad_argument_exits_with_2_and_names_the_culprit() {
@@ -194,7 +195,7 @@ fn a_stop_under_load_answers_what_was_taken() {
             })
         })
         .collect();
-    command::until("load", || answered.load(Ordering::Acquire) >= 2_000);
+    crate::waits::until("load", || answered.load(Ordering::Acquire) >= 2_000);
     server.stop();
     for client in clients {
         let (sent, got) = client.join().unwrap();
@@ -208,14 +209,8 @@ fn a_stop_is_bounded_by_the_drain_timeout_and_a_second_signal_ends_it_at_once() 
         let mut server = Server::start(&["chargen", "--tcp", "127.0.0.1:0", "--grace", drain]);
         let client = tcp(&server.tcp_addr());
         // Its buffers are full when it does nothing any more, which is silence for a while.
-        let mut cpu = server.cpu();
-        loop {
-            thread::sleep(Duration::from_millis(100));
-            if server.cpu() == cpu {
-                return (server, client);
-            }
-            cpu = server.cpu();
-        }
+        until_still(Duration::from_millis(100), || server.cpu());
+        (server, client)
     };
     let (server, _client) = stuck("500ms");
     let begun = Instant::now();
@@ -226,7 +221,7 @@ fn a_stop_is_bounded_by_the_drain_timeout_and_a_second_signal_ends_it_at_once() 
     let (mut server, _client) = stuck("1h");
     server.signal("TERM");
     // That it does not end is silence, for a while.
-    thread::sleep(Duration::from_millis(100));
+    silence(Duration::from_millis(100));
     assert!(server.child.try_wait().unwrap().is_none(), "it drains");
     server.signal("INT");
     let begun = Instant::now();
@@ -242,7 +237,7 @@ fn nobody_new_is_served_during_a_stop() {
     let mut stuck = tcp(&addr);
     stuck.read_exact(&mut [0; 10]).unwrap();
     server.signal("TERM");
-    command::until("a client that is refused", || {
+    crate::waits::until("a client that is refused", || {
         TcpStream::connect(&addr).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
     });
 }
@@ -298,7 +293,7 @@ fn an_idle_client_is_closed_in_time_and_active_ones_are_spared() {
     for _ in 0..12 {
         assert_eq!(exchange(&mut active, b"tick"), b"tick");
         // Its pace is what is tested.
-        thread::sleep(Duration::from_millis(100));
+        pace(Duration::from_millis(100));
     }
     let after = watcher.join().unwrap();
     assert!(
@@ -320,7 +315,7 @@ fn clients_above_the_limit_wait_and_those_connected_are_unaffected() {
     assert!(three.read(&mut [0; 1]).is_err(), "it waits");
     exchange(&mut one, b"still served");
     one.shutdown(Shutdown::Both).unwrap();
-    three.set_read_timeout(Some(command::PATIENCE)).unwrap();
+    three.set_read_timeout(Some(crate::waits::PATIENCE)).unwrap();
     let mut answer = [0];
     three.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"3");
@@ -335,7 +330,7 @@ fn without_descriptors_it_neither_spins_nor_floods_and_recovers() {
     exchange(&mut clients[0], b"the first is served");
     let before = server.cpu();
     // What it costs to do nothing is measured.
-    thread::sleep(Duration::from_secs(1));
+    silence(Duration::from_secs(1));
     let spent = server.cpu().saturating_sub(before);
     assert!(spent < Duration::from_millis(200), "{spent:?} of CPU in a second");
     exchange(&mut clients[1], b"still served");
@@ -374,12 +369,7 @@ fn an_idle_server_holds_few_descriptors_one_thread_and_uses_no_cpu() {
     // The poll, its waker, the listener, and what signals are caught with.
     assert!((3..=8).contains(&own), "{own} descriptors");
     // What it used at its start may be counted late; who wakes again and again never rests.
-    let rests = || {
-        let before = server.cpu();
-        thread::sleep(Duration::from_millis(500));
-        server.cpu() == before
-    };
-    assert!((0..20).any(|_| rests()), "it never rests");
+    until_still(Duration::from_millis(500), || server.cpu());
     server.stop();
 }
 

@@ -6,7 +6,8 @@ use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use crate::command::{PATIENCE, Server, exchange, read_to_end, run, tcp, unix};
+use crate::command::{Server, exchange, read_to_end, run, tcp, unix};
+use crate::waits::{PATIENCE, pace};
 
 /// As many clients as make sure that each of two loops gets some, however they are spread.
 const CLIENTS: usize = 32;
@@ -249,7 +250,7 @@ fn a_slow_member_of_another_loop_hears_every_line() {
     for n in 0..LINES {
         if n % 500 == 0 {
             // It reads, but much slower than is spoken.
-            thread::sleep(std::time::Duration::from_millis(10));
+            pace(std::time::Duration::from_millis(10));
         }
         assert_eq!(line(&mut slow), format!("{n:01023}\n").into_bytes());
     }

@@ -12,6 +12,9 @@
 // A read that a signal does not end.
 #[path = "../support/read_some.rs"]
 mod read_some;
+// How tests wait.
+#[path = "../support/waits.rs"]
+mod waits;
 // The built command, and what drives it.
 #[path = "../support/command.rs"]
 mod command;

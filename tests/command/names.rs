@@ -5,7 +5,8 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use crate::command::{BIN, PATIENCE, Server, exchange, has, run, tcp};
+use crate::command::{BIN, Server, exchange, has, run, tcp};
+use crate::waits::PATIENCE;
 
 /// Whether this machine has the IPv6 loopback address.
 fn has_v6() -> bool {

@@ -9,8 +9,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::command::{self, BIN, PATIENCE, has};
+use crate::command::{self, BIN, has};
 use crate::read_some::ReadSome;
+use crate::waits::{PATIENCE, pace};
 
 /// How long a server looks for an end that must not come.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -219,7 +220,7 @@ fn a_server_is_not_given_up_while_what_it_has_not_taken_becomes_less() {
         tcp.read_exact(&mut [0; 1 << 9]).unwrap();
         unix.read_exact(&mut [0; 1 << 12]).unwrap();
         // Its pace is what is tested.
-        thread::sleep(Duration::from_millis(100));
+        pace(Duration::from_millis(100));
     }
     for (mut child, writer) in children {
         assert!(child.try_wait().unwrap().is_none(), "{}", ended(child).2);
@@ -247,7 +248,7 @@ fn a_server_that_is_slow_is_not_given_up() {
     while taken < TOTAL {
         taken += stream.read_some(&mut piece).unwrap();
         // Its pace is what is tested.
-        thread::sleep(Duration::from_millis(50));
+        pace(Duration::from_millis(50));
     }
     writer.join().unwrap();
     drop(stream);

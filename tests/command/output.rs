@@ -250,7 +250,7 @@ fn line_behind(reader: impl Read + Send + 'static) -> String {
         BufReader::new(reader).read_line(&mut line).unwrap();
         sender.send(line.trim_start_matches('x').to_string()).unwrap();
     });
-    line.recv_timeout(command::PATIENCE).unwrap()
+    line.recv_timeout(crate::waits::PATIENCE).unwrap()
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::command::{Server, exchange, has, read_to_end, tcp, unix};
+use crate::waits::{silence, until_still};
 
 #[test]
 fn echo_sends_everything_back_over_every_kind_of_listener() {
@@ -68,18 +69,10 @@ fn chargen_sends_the_lines_of_rfc_864_and_waits_for_a_client_that_does_not_read(
         assert_eq!(line, [&text[..], b"\r\n"].concat(), "line {n}");
     }
     // Nobody reads on. The kernel's buffers fill, and then the server must do nothing at all.
-    let mut before = server.cpu();
-    for _ in 0..100 {
-        thread::sleep(std::time::Duration::from_millis(20));
-        let now = server.cpu();
-        if now == before {
-            break;
-        }
-        before = now;
-    }
-    let (cpu, memory) = (server.cpu(), server.memory());
+    let cpu = until_still(std::time::Duration::from_millis(20), || server.cpu());
+    let memory = server.memory();
     // Silence is what is tested.
-    thread::sleep(std::time::Duration::from_millis(300));
+    silence(std::time::Duration::from_millis(300));
     assert!(server.cpu() <= cpu + std::time::Duration::from_millis(10), "it spins");
     assert!(server.memory() <= memory + 64, "it grows");
     stream.read_exact(&mut lines).unwrap();

@@ -13,8 +13,9 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::command::{self, BIN, PATIENCE, Server, exchange, has, tcp, unix};
+use crate::command::{self, BIN, Server, exchange, has, tcp, unix};
 use crate::read_some::ReadSome;
+use crate::waits::PATIENCE;
 
 /// `serve` with these words, started by a shell that ignores this signal.
 fn ignoring(signal: &str, words: &[&str]) -> Server {

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::command::{self, BIN, PATIENCE, Server, exchange, read_to_end, run, tcp, unix, until};
+use crate::command::{self, BIN, Server, exchange, read_to_end, run, tcp, unix};
+use crate::waits::{PATIENCE, pace, until};
 
 const MODES: [&str; 2] = ["threads:8", "processes:8"];
 
@@ -186,7 +187,7 @@ fn a_silent_client_is_closed_in_time_and_active_ones_are_spared() {
         for _ in 0..8 {
             exchange(&mut active, b"tick");
             // Its pace is what is tested.
-            thread::sleep(Duration::from_millis(100));
+            pace(Duration::from_millis(100));
         }
         watcher.join().unwrap();
         exchange(&mut active, b"still there");

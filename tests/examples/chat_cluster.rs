@@ -4,13 +4,13 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, KEPT_LINES};
-use crate::command::{self, PATIENCE, Server, has, tcp, until};
+use crate::command::{self, Server, has, tcp};
 use crate::example_server;
 use crate::example_server::path as example;
+use crate::waits::{PATIENCE, pace, until};
 
 /// What stands in the middle.
 #[derive(Clone, Copy)]
@@ -197,7 +197,7 @@ fn messages_of_redis_may_be_cut_anywhere() {
     for piece in input.as_bytes().chunks(1) {
         streams[subscriber].write_all(piece).unwrap();
         // So that each piece is read alone, most of the time.
-        thread::sleep(Duration::from_micros(500));
+        pace(Duration::from_micros(500));
     }
     for nth in 1..4 {
         assert_eq!(ann.hears(), format!("hi {nth}"));

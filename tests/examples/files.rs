@@ -10,8 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
-use crate::command::{self, PATIENCE, Server, has, read_to_end, tcp, until};
+use crate::command::{self, Server, has, read_to_end, tcp};
 use crate::program;
+use crate::waits::{PATIENCE, find, pace, until};
 
 fn serve_with(dir: &Path, options: &[&str]) -> (Server, String) {
     let mut command = program::command("files");
@@ -455,14 +456,8 @@ fn an_upload_that_is_under_way_is_never_swept() {
     let (mut stream, have) = begin(&addr, &announce("file", &bytes, "new"));
     assert_eq!(have, "have 0\n");
     stream.write_all(&bytes[..500]).unwrap();
-    let began = Instant::now();
-    let path = loop {
-        if let Some(name) = names(kept.path()).into_iter().find(|name| is_partial(name)) {
-            break kept.path().join(name);
-        }
-        assert!(began.elapsed() < PATIENCE);
-        thread::sleep(Duration::from_millis(2));
-    };
+    let partial = || names(kept.path()).into_iter().find(|name| is_partial(name));
+    let path = kept.path().join(find("a partial file", partial));
     // Nothing was written to it for so long, as far as the file system knows.
     let file = fs::File::options().append(true).open(&path).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_secs(100_000)).unwrap();
@@ -637,7 +632,7 @@ fn a_server_that_reads_slowly_and_steadily_is_waited_for() {
         for _ in 0..LEN >> 15 {
             stream.read_exact(&mut [0; 1 << 15]).unwrap();
             // Its pace is what is tested.
-            thread::sleep(Duration::from_millis(130));
+            pace(Duration::from_millis(130));
         }
         stream.write_all(b"done\n").unwrap();
         until_left(stream)
@@ -662,7 +657,7 @@ fn a_server_that_asks_for_patience_is_waited_for() {
         stream.write_all(b"have 0\n").unwrap();
         // Longer than the client would wait for a silent one.
         for _ in 0..30 {
-            thread::sleep(Duration::from_millis(200));
+            pace(Duration::from_millis(200));
             stream.write_all(b"wait\n").unwrap();
         }
         stream.write_all(b"done\n").unwrap();

@@ -12,6 +12,9 @@
 // A read that a signal does not end.
 #[path = "../support/read_some.rs"]
 mod read_some;
+// How tests wait.
+#[path = "../support/waits.rs"]
+mod waits;
 // Servers whose lines one sees, and clients for them.
 #[path = "../support/process.rs"]
 mod command;

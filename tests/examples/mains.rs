@@ -12,13 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::command;
-use crate::command::PATIENCE;
 use crate::program;
 use crate::program::path;
 use crate::read_some::ReadSome;
+use crate::waits::{PATIENCE, find};
 
 /// How each of them is started with an address, and whether it stops in good order at signals.
 const SERVERS: &[(&str, &[&str], bool)] = &[
@@ -52,30 +51,18 @@ impl Running {
     }
 
     fn wait(&mut self) -> Option<i32> {
-        let end = Instant::now() + PATIENCE;
-        while Instant::now() < end {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                return status.code();
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-        panic!("it does not end");
+        find("its end", || self.0.try_wait().unwrap()).code()
     }
 
     /// Waits until it has served a client, which comes behind its first line and its handlers.
     fn serves<S: Read>(&mut self, what: &str, connect: impl Fn() -> io::Result<S>) {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            if let Ok(mut stream) = connect() {
-                // How it ends is a matter of its protocol.
-                let _ = stream.read_to_end(&mut Vec::new());
-                return;
-            }
+        let mut stream = find(what, || {
             let ended = self.0.try_wait().unwrap();
             assert!(ended.is_none(), "{what}: it ended: {ended:?}");
-            assert!(Instant::now() < end, "{what}: it does not listen");
-            thread::sleep(Duration::from_millis(2));
-        }
+            connect().ok()
+        });
+        // How it ends is a matter of its protocol.
+        let _ = stream.read_to_end(&mut Vec::new());
     }
 
     fn serves_at(&mut self, path: &Path, what: &str) {

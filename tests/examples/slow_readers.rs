@@ -11,7 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::command::Server;
-use crate::program::{self, PATIENCE, Program};
+use crate::program::{self, Program};
+use crate::waits::{PATIENCE, pace};
 use socket2::{Domain, Socket, Type};
 
 /// More than the system takes at once, and more than a slow reader reads in [`SLOW`].
@@ -51,7 +52,7 @@ fn read_slowly(mut stream: TcpStream) -> Option<Vec<u8>> {
     let mut buffer = vec![0; 16 << 10];
     while began.elapsed() < SLOW {
         let before = Instant::now();
-        thread::sleep(Duration::from_millis(100));
+        pace(Duration::from_millis(100));
         match stream.read(&mut buffer) {
             Ok(0) => panic!("ended after {} bytes and {:?}", all.len(), began.elapsed()),
             Ok(n) => all.extend_from_slice(&buffer[..n]),

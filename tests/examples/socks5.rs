@@ -8,9 +8,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
-use crate::command::{self, PATIENCE, Server, has, read_to_end, tcp, until};
+use crate::command::{self, Server, has, read_to_end, tcp};
 use crate::networks;
 use crate::program;
+use crate::waits::{PATIENCE, pace, until, until_still};
 
 fn socks(words: &[&str]) -> (Server, String) {
     let mut command = program::command("socks5");
@@ -89,7 +90,7 @@ fn answer_to(addr: &str, pieces: &[&[u8]]) -> Vec<u8> {
             break;
         }
         // So that each piece is read alone, most of the time.
-        thread::sleep(Duration::from_millis(if pieces.len() > 1 { 2 } else { 0 }));
+        pace(Duration::from_millis(if pieces.len() > 1 { 2 } else { 0 }));
     }
     let _ = stream.shutdown(Shutdown::Write);
     let mut answer = Vec::new();
@@ -533,15 +534,7 @@ fn a_slow_reader_holds_the_fast_sender_at_bounded_memory() {
     let (to, serving) = once(|stream| send_pattern(&stream, TOTAL));
     let client = through(&addr, to);
     // Until the sender is stuck, nothing is read.
-    let mut before = (u64::MAX, Duration::ZERO);
-    loop {
-        thread::sleep(Duration::from_millis(100));
-        let now = (server.memory(), server.cpu());
-        if now == before {
-            break;
-        }
-        before = now;
-    }
+    until_still(Duration::from_millis(100), || (server.memory(), server.cpu()));
     assert!(!serving.is_finished(), "nobody held the sender");
     assert!(peak(&server) < 16 << 10, "{} KiB", peak(&server));
     assert_eq!(check_pattern(&client), TOTAL);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use socketserver::{Addr, Context, Echo, RequestOutcome, TraceEvent};
 
-use crate::support::{Client, Harness, Kind, PATIENCE, ms, on_setup};
+use crate::support::{Client, Harness, Kind, PATIENCE, ms, on_setup, silence};
 
 /// A client that says something, ends and takes the echo, in a thread of its own.
 fn visit(addr: &Addr, text: &'static str) -> JoinHandle<String> {
@@ -131,7 +131,7 @@ fn datagrams_that_wait_for_the_next_call_keep_nobody_awake() {
     let mut client = TcpStream::connect(addr.ip().unwrap()).unwrap();
     let client = thread::spawn(move || {
         // Time enough for a loop that spins to be seen spinning.
-        thread::sleep(ms(50));
+        silence(ms(50));
         client.shutdown(Shutdown::Write).unwrap();
         client.read_to_end(&mut Vec::new()).unwrap()
     });

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use socketserver::testing::TestServer;
 use socketserver::{CloseReason, Context, Echo, Handler, Input, Options, Server, TimerId};
 
-use crate::support::{Call, CallLog, Client, Discard, Harness, Kind, Recording, on_setup, pattern};
+use crate::support::{
+    Call, CallLog, Client, Discard, Harness, Kind, Recording, delay, on_setup, pattern,
+};
 
 /// Closes at the first byte.
 struct Closes;
@@ -182,7 +184,7 @@ fn issue_2_who_spoke_while_the_loop_was_held_up_is_not_idle() {
     harness.echo(&mut client, b"first");
     client.send(b"second");
     // What a slow handler of somebody else, or SIGSTOP, does to the loop.
-    std::thread::sleep(Duration::from_millis(150));
+    delay(Duration::from_millis(150));
     assert_eq!(harness.receive(&mut client, 6), b"second");
     assert_eq!(harness.ended(CloseReason::IdleTimeout), 0);
 }
@@ -242,7 +244,7 @@ fn issue_2_bytes_sent_in_a_turn_that_a_timer_ends_are_accounted_for() {
         harness.until(|server| server.io().connection_count() == 1);
         client.send(b"answered");
         // The input and the timer fall into one turn.
-        std::thread::sleep(Duration::from_millis(30));
+        delay(Duration::from_millis(30));
         harness.turn(Some(Duration::ZERO)).unwrap();
         harness.io().verify_stats().unwrap();
         harness.until(|_| client.look());
@@ -384,7 +386,7 @@ fn who_answers_the_end_of_an_idle_peer_in_the_turn_of_its_timeout_still_answers(
     let mut client = Client::connect(&addr);
     harness.until(|server| server.io().connection_count() == 1);
     // Its time is over, and no turn has seen that.
-    std::thread::sleep(Duration::from_millis(150));
+    delay(Duration::from_millis(150));
     // It looks once more before it ends for that, and in the next turn there is the peer's end.
     harness.turn(Some(Duration::ZERO)).unwrap();
     client.finish_sending();
@@ -399,10 +401,10 @@ mod connect {
     use std::io::{self, ErrorKind};
     use std::net::{SocketAddr, TcpListener};
     use std::rc::Rc;
-    use std::thread;
+
     use std::time::{Duration, Instant};
 
-    use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, ms, on_input};
+    use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, delay, ms, on_input};
     use socket2::{Domain, SockAddr, Socket, Type};
     use socketserver::{Addr, CloseReason, Connect, Context, Echo, Handler, Input, Options};
 
@@ -501,7 +503,7 @@ mod connect {
         harness.connect(addr, Recording::new(&journal, Patient)).unwrap();
         let accepted = listener.accept().unwrap();
         // Its time is over, and no turn has seen that.
-        thread::sleep(ms(20));
+        delay(ms(20));
         harness.until(|_| !journal.calls().is_empty());
         assert_eq!(journal.calls(), [Call::Setup]);
         drop(accepted);
@@ -658,7 +660,7 @@ mod connect {
         let quiet = on_input(|_: &mut Context<'_>, _: &mut Input<'_>| Ok(()));
         harness.connect(connect, Recording::new(&journal, quiet)).unwrap();
         // The loop is late.
-        thread::sleep(ms(10));
+        delay(ms(10));
         harness.shutdown(crate::support::PATIENCE).unwrap();
         let aborted = Some(ErrorKind::ConnectionAborted);
         assert_eq!(journal.calls(), [Call::Finish(CloseReason::ConnectFailed, aborted)]);

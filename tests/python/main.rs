@@ -16,6 +16,10 @@
 // A read that a signal does not end.
 #[path = "../support/read_some.rs"]
 mod read_some;
+// How tests wait.
+#[cfg(unix)]
+#[path = "../support/waits.rs"]
+mod waits;
 // The built command, and what drives it.
 #[cfg(unix)]
 #[path = "../support/command.rs"]

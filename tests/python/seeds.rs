@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::command::{self, BIN, PATIENCE, Server, has, until};
+use crate::command::{self, BIN, Server, has};
+use crate::waits::{until, within};
 
 /// The trials: each program of the documents, and what it is to do.
 pub(crate) const TRIALS: &[(&str, fn())] = &[
@@ -142,16 +143,8 @@ impl Program {
     /// Waits until it has shown this, wherever a second thread of it put its prompt: `print` writes its
     /// words one by one, and the prompt comes at any time.
     fn shows_apart_from(&self, prompt: &str, text: &str) {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let shown = self.shown.lock().unwrap().clone();
-            // An empty prompt would be found between any two letters, where it does no harm.
-            if shown.replace(prompt, "").contains(text) {
-                return;
-            }
-            assert!(Instant::now() < end, "{text:?} is not in {shown:?}");
-            thread::sleep(Duration::from_millis(1));
-        }
+        // An empty prompt would be found between any two letters, where it does no harm.
+        until(text, || self.shown.lock().unwrap().replace(prompt, "").contains(text));
     }
 
     fn end_input(&mut self) {
@@ -187,14 +180,13 @@ fn port(kind: Type, port: u16) -> Option<MutexGuard<'static, ()>> {
     let guard = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
     // After a server closed a connection its port rests for a minute, for those who do not ask for
     // its reuse; so it does when this test ran just before.
-    let end = Instant::now() + Duration::from_secs(90);
-    while !is_free(kind, port) {
-        let is_served = kind == Type::DGRAM || TcpStream::connect(("127.0.0.1", port)).is_ok();
-        if is_served || Instant::now() > end {
-            println!("skipped: somebody has port {port}");
-            return None;
-        }
-        thread::sleep(Duration::from_millis(100));
+    let is_served = || kind == Type::DGRAM || TcpStream::connect(("127.0.0.1", port)).is_ok();
+    let ours = within(Duration::from_secs(90), || {
+        if is_free(kind, port) { Some(true) } else { is_served().then_some(false) }
+    });
+    if ours != Some(true) {
+        println!("skipped: somebody has port {port}");
+        return None;
     }
     Some(guard)
 }

@@ -17,8 +17,9 @@ use socketserver::{Addr, Echo, Options};
 
 use crate::accounts;
 use crate::accounts::Accounts;
-use crate::command::{self, BIN, PATIENCE, Server, exchange, tcp};
+use crate::command::{self, BIN, Server, exchange, tcp};
 use crate::read_some::ReadSome;
+use crate::waits::{PATIENCE, delay, pace};
 
 /// `serve` in a shell that has set a limit; what it says about itself can be read at its end.
 fn start_limited(limit: &str, words: &[&str]) -> Server {
@@ -110,7 +111,7 @@ fn greedy_clients_cannot_use_up_a_small_memory() {
             (0..GREEDY).map(|_| scope.spawn(|| greedy(&addr, &stuffed))).collect();
         for _ in 0..50 {
             assert_eq!(exchange(&mut modest, b"still served"), b"still served");
-            thread::sleep(Duration::from_millis(10));
+            pace(Duration::from_millis(10));
         }
         stuffed.store(true, Ordering::Release);
         for client in clients {
@@ -143,7 +144,7 @@ fn greedy(addr: &str, stuffed: &AtomicBool) {
     socket.set_send_buffer_size(16 << 10).unwrap();
     let mut writer = stream.try_clone().unwrap();
     let writing = thread::spawn(move || writer.write_all(&vec![b'g'; SIZE]));
-    command::until("all are stuffed", || stuffed.load(Ordering::Acquire));
+    crate::waits::until("all are stuffed", || stuffed.load(Ordering::Acquire));
     let (mut got, mut buffer) = (0, vec![0; 64 << 10]);
     while got < SIZE {
         let n = stream.read_some(&mut buffer).unwrap();
@@ -212,9 +213,9 @@ fn being_stopped_and_continued_under_load_changes_nothing() {
                 })
                 .collect();
             for pause in 1..=20 {
-                thread::sleep(Duration::from_millis(3));
+                pace(Duration::from_millis(3));
                 send(&server, Signal::SIGSTOP);
-                thread::sleep(Duration::from_millis(pause));
+                pace(Duration::from_millis(pause));
                 send(&server, Signal::SIGCONT);
             }
             over.store(true, Ordering::Release);
@@ -243,7 +244,7 @@ fn who_spoke_while_the_server_was_stopped_is_not_idle() {
     send(&server, Signal::SIGSTOP);
     client.write_all(b"meanwhile").unwrap();
     // It stands still for longer than its idle timeout.
-    thread::sleep(Duration::from_millis(600));
+    delay(Duration::from_millis(600));
     send(&server, Signal::SIGCONT);
     let mut answer = [0; 9];
     client.read_exact(&mut answer).unwrap();

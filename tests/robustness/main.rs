@@ -13,6 +13,9 @@
 // A read that a signal does not end.
 #[path = "../support/read_some.rs"]
 mod read_some;
+// How tests wait.
+#[path = "../support/waits.rs"]
+mod waits;
 // What a server says at its end of every connection and every byte.
 #[path = "../support/accounts.rs"]
 mod accounts;

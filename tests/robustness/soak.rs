@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 
 use crate::accounts;
 use crate::accounts::Accounts;
-use crate::command::{self, BIN, Server, exchange, tcp, unix};
+use crate::command::{BIN, Server, exchange, tcp, unix};
 use crate::read_some::ReadSome;
+use crate::waits::{delay, pace};
 
 /// Who is silent for so long is closed; everybody else speaks, or goes, before.
 const IDLE: Duration = Duration::from_secs(2);
@@ -91,7 +92,7 @@ fn after_any_time_the_ledger_balances_and_the_memory_is_what_it_was() {
         samples
     });
     // The last of them may have to be found idle first.
-    command::until("no descriptor is left", || descriptors(&server) <= idle);
+    crate::waits::until("no descriptor is left", || descriptors(&server) <= idle);
     server.signal("TERM");
     let status = server.wait();
     let mut log = String::new();
@@ -147,7 +148,7 @@ fn watch(server: &Server, time: Duration, done: &Done) -> Vec<u64> {
     let mut samples = Vec::new();
     let mut next = PROGRESS;
     while begun.elapsed() < time {
-        thread::sleep(Duration::from_millis(100));
+        pace(Duration::from_millis(100));
         samples.push(server.memory());
         if begun.elapsed() >= next {
             next += PROGRESS;
@@ -229,7 +230,7 @@ impl Done {
 fn short(place: &Place, done: &Done) {
     while !done.is_over() {
         done.echo(&mut done.tcp(place), &[b's'; 64]);
-        thread::sleep(Duration::from_micros(200));
+        pace(Duration::from_micros(200));
     }
 }
 
@@ -253,7 +254,7 @@ fn talk(streams: &mut [impl Read + Write], done: &Done) {
             done.echo(stream, &message);
             size = size * 3 % 50_021;
         }
-        thread::sleep(Duration::from_micros(500));
+        pace(Duration::from_micros(500));
     }
 }
 
@@ -269,7 +270,7 @@ fn half_closer(place: &Place, done: &Done) {
         assert!(answer == message, "{} bytes came back", answer.len());
         done.echoed.fetch_add(10_000, Ordering::AcqRel);
         done.received.fetch_add(10_000, Ordering::AcqRel);
-        thread::sleep(Duration::from_millis(1));
+        pace(Duration::from_millis(1));
     }
 }
 
@@ -281,7 +282,7 @@ fn resetter(place: &Place, done: &Done) {
         let _ = stream.write_all(&vec![b'r'; size]);
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
         size = size * 7 % 100_003;
-        thread::sleep(Duration::from_millis(2));
+        pace(Duration::from_millis(2));
     }
 }
 
@@ -292,7 +293,7 @@ fn slow_reader(place: &Place, done: &Done) {
         let mut stream = done.tcp(place);
         let mut writer = stream.try_clone().unwrap();
         let writing = thread::spawn(move || writer.write_all(&vec![b'l'; SIZE]));
-        thread::sleep(Duration::from_millis(200));
+        delay(Duration::from_millis(200));
         let (mut got, mut buffer) = (0, [0; 20_000]);
         while got < SIZE {
             let n = stream.read_some(&mut buffer).unwrap();
@@ -361,7 +362,7 @@ fn exchange_packets(
                 Err(error) => panic!("{error}"),
             }
         }
-        thread::sleep(Duration::from_millis(1));
+        pace(Duration::from_millis(1));
     }
 }
 

@@ -20,7 +20,8 @@ use nix::unistd::Pid;
 
 use crate::accounts;
 use crate::accounts::Accounts;
-use crate::command::{BIN, PATIENCE, Server};
+use crate::command::{BIN, Server};
+use crate::waits::{PATIENCE, delay, pace};
 
 /// What is stopped, and how.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +122,7 @@ fn stop_once(kind: Kind, random: &mut Random, tally: &mut Tally) -> Result<(), S
             thread::spawn(move || Client::run(&addr, kind, who, seed))
         })
         .collect();
-    thread::sleep(Duration::from_micros(moment));
+    delay(Duration::from_micros(moment));
     let begun = Instant::now();
     signal(&server, Signal::SIGTERM);
     let code = server.wait().code();
@@ -238,7 +239,7 @@ impl Client {
                     let under_way = sent - got.load(Ordering::Acquire);
                     let most = WINDOW.saturating_sub(under_way).min(1 + random.below(8 << 10));
                     if most == 0 {
-                        thread::sleep(Duration::from_micros(50));
+                        pace(Duration::from_micros(50));
                         continue;
                     }
                     let bytes: Vec<u8> = (sent..sent + most).map(|at| byte(who, at)).collect();
@@ -311,7 +312,7 @@ fn a_stop_of_a_chat_cuts_no_line_and_skips_none() {
                 thread::spawn(move || chat(&addr, who))
             })
             .collect();
-        thread::sleep(Duration::from_micros(random.below(30_000)));
+        delay(Duration::from_micros(random.below(30_000)));
         signal(&server, Signal::SIGTERM);
         let code = server.wait().code();
         let mut received = 0;
@@ -348,7 +349,7 @@ fn chat(addr: &str, who: u64) -> Option<(Vec<u8>, io::Result<()>)> {
             if speaker.write_all(text.as_bytes()).is_err() {
                 break;
             }
-            thread::sleep(Duration::from_micros(100));
+            pace(Duration::from_micros(100));
         }
     });
     let mut lines = Vec::new();
@@ -391,7 +392,7 @@ fn a_signal_while_it_starts_or_a_second_one_ends_it_at_once() {
             let mut command = Command::new(BIN);
             command.args(["serve", "echo", "--tcp", "127.0.0.1:0"]).stderr(Stdio::null());
             let mut server = Server::of(&mut command);
-            thread::sleep(Duration::from_micros(random.below(20_000)));
+            delay(Duration::from_micros(random.below(20_000)));
             signal(&server, Signal::SIGTERM);
             let status = server.wait();
             match (status.code(), status.signal()) {
@@ -404,9 +405,9 @@ fn a_signal_while_it_starts_or_a_second_one_ends_it_at_once() {
         // Somebody who never reads would hold up the stop.
         let (mut server, addr, _dir) = start(Kind { words: &["chargen"], ..TCP });
         let stuck = TcpStream::connect(&addr);
-        thread::sleep(Duration::from_micros(random.below(20_000)));
+        delay(Duration::from_micros(random.below(20_000)));
         signal(&server, Signal::SIGTERM);
-        thread::sleep(Duration::from_micros(random.below(20_000)));
+        delay(Duration::from_micros(random.below(20_000)));
         signal(&server, Signal::SIGINT);
         match server.wait().code() {
             // It had not come to the client yet.

@@ -16,22 +16,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{self, Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// No step of a test takes longer than this, however loaded the machine is.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Asks again and again until it is so, which must be in time.
-#[track_caller]
-pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < end, "it never came: {what}");
-        // Between two looks.
-        thread::sleep(Duration::from_millis(2));
-    }
-}
+use crate::waits::{PATIENCE, find};
 
 /// A server that is killed when the test ends.
 pub(crate) struct Server {
@@ -108,14 +95,7 @@ impl Drop for Server {
 }
 
 pub(crate) fn wait(child: &mut Child) -> ExitStatus {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(Instant::now() < end, "it does not end");
-        thread::sleep(Duration::from_millis(2));
-    }
+    find("its end", || child.try_wait().unwrap())
 }
 
 pub(crate) fn tcp(addr: &str) -> TcpStream {
@@ -127,16 +107,10 @@ pub(crate) fn tcp(addr: &str) -> TcpStream {
 
 /// Connects to a server that is still starting.
 pub(crate) fn connect_soon(addr: &str) -> TcpStream {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Ok(stream) = TcpStream::connect(addr) {
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            stream.set_write_timeout(Some(PATIENCE)).unwrap();
-            return stream;
-        }
-        assert!(Instant::now() < end, "it does not listen");
-        thread::sleep(Duration::from_millis(5));
-    }
+    let stream = find("a server that listens", || TcpStream::connect(addr).ok());
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 pub(crate) fn unix(path: &Path) -> UnixStream {

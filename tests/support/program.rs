@@ -14,19 +14,8 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
-/// No step of a test takes longer than this, however loaded the machine is.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Asks again and again until it is so, which must be in time.
-#[track_caller]
-pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < end, "it did not come to that");
-    }
-}
+use crate::waits::{PATIENCE, within};
 
 /// An example that is killed when the test ends.
 pub(crate) struct Program {
@@ -112,15 +101,11 @@ pub(crate) fn command(example: &str) -> Command {
 
 /// Its exit status, or `None` when it was killed because it did not end.
 fn wait(child: &mut Child) -> Option<std::process::ExitStatus> {
-    let end = Instant::now() + 2 * PATIENCE;
-    while Instant::now() < end {
-        if let Some(status) = child.try_wait().unwrap() {
-            return Some(status);
-        }
-        thread::sleep(Duration::from_millis(2));
+    let status = within(PATIENCE, || child.try_wait().unwrap());
+    if status.is_none() {
+        let _ = child.kill();
     }
-    let _ = child.kill();
-    None
+    status
 }
 
 /// Runs a client to its end; gives what it wrote, which may be much. What it says on standard error

@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::command::{self, BIN, PATIENCE, Server};
+use crate::command::{self, BIN, Server};
+use crate::waits::PATIENCE;
 
 trials! {
     tcp: "bench --tcp", || drives("tcp");

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::command::{self, BIN, PATIENCE};
+use crate::command::{self, BIN};
+use crate::waits::PATIENCE;
 
 trials! {
     addr: "connect ADDR", addr;

@@ -8,8 +8,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::command::{BIN, PATIENCE, Server, exchange, tcp, unix};
+use crate::command::{BIN, Server, exchange, tcp, unix};
 use crate::read_some::ReadSome;
+use crate::waits::PATIENCE;
 
 trials! {
     service: "serve SERVICE", service;

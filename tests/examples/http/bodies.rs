@@ -4,7 +4,8 @@ use std::io::{BufReader, Write};
 
 use super::pattern;
 use super::table::{Answer, read};
-use crate::program::{Program, until};
+use crate::program::Program;
+use crate::waits::until;
 
 fn post(server: &Program, body: &[u8]) -> Answer {
     let mut stream = BufReader::new(server.client());
@@ -68,7 +69,7 @@ fn all_bodies_share_the_disk_and_give_it_back() {
         let mut stream = BufReader::new(server.client());
         let head = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 600001\r\n\r\n";
         stream.get_mut().write_all(&[head, &pattern(600_000)[..]].concat()).unwrap();
-        until(|| post(&server, &pattern(500_000)).status == 503);
+        until("a refusal", || post(&server, &pattern(500_000)).status == 503);
         stream
     };
     let mut whole = half();
@@ -77,6 +78,6 @@ fn all_bodies_share_the_disk_and_give_it_back() {
     let cut = half();
     assert_eq!(post(&server, &pattern(65_536)).status, 200, "so little needs no disk");
     drop(cut);
-    until(|| post(&server, &pattern(1_000_000)).status == 200);
+    until("room", || post(&server, &pattern(1_000_000)).status == 200);
     server.stop();
 }

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use super::table::{Answer, read};
 use super::{site, with_files};
-use crate::program::{Program, has, run, until};
+use crate::program::{Program, has, run};
+use crate::waits::until;
 
 #[test]
 fn pythons_http_client_gets_what_it_asks_for() {
@@ -127,7 +128,7 @@ impl Nginx {
         command.arg("-c").arg(&path).arg("-e").arg(dir.path().join("log"));
         let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let nginx = Nginx { child, dir };
-        until(|| nginx.connect().is_ok());
+        until("nginx", || nginx.connect().is_ok());
         nginx
     }
 

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use super::table::{Answer, read};
 use super::{site, with_files};
-use crate::program::{Program, path, until};
+use crate::program::{Program, path};
+use crate::waits::until;
 
 /// One request on a connection of its own.
 pub(crate) fn get(server: &Program, path: &str, fields: &str) -> Answer {
@@ -133,7 +134,7 @@ fn a_file_that_cannot_be_opened_now_is_503_and_not_404() {
     let mut second = BufReader::new(server.client());
     assert_eq!(ask(&mut second, "/"), 200);
     let others: Vec<TcpStream> = (0..40).map(|_| server.client()).collect();
-    until(|| ask(&mut first, "/files/hello.txt") == 503);
+    until("a refusal", || ask(&mut first, "/files/hello.txt") == 503);
     assert_eq!(ask(&mut first, "/files/nothing"), 404, "that is known without a descriptor");
     assert_eq!(ask(&mut first, "/"), 200);
     // Neither is there one for a body that memory is too small for.
@@ -142,7 +143,7 @@ fn a_file_that_cannot_be_opened_now_is_503_and_not_404() {
     second.get_mut().write_all(&post).unwrap();
     assert_eq!(read(&mut second, false).unwrap().status, 503);
     drop((others, second));
-    until(|| ask(&mut first, "/files/hello.txt") == 200);
+    until("room", || ask(&mut first, "/files/hello.txt") == 200);
     first.get_mut().write_all(&post).unwrap();
     assert_eq!(read(&mut first, false).unwrap().body.len(), 200_000);
     server.stop();
@@ -195,7 +196,7 @@ fn a_first_line_that_nobody_hears_stops_nothing() {
             let _ = (child.kill(), child.wait());
             return;
         }
-        until(|| has_handler() == Some(true));
+        until("the handler of the signal", || has_handler() == Some(true));
         let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
         assert!(kill.unwrap().success());
         let status = child.wait().unwrap();

@@ -15,7 +15,8 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::program::{PATIENCE, Program, has, run};
+use crate::program::{Program, has, run};
+use crate::waits::{PATIENCE, delay, pace};
 use tempfile::TempDir;
 
 /// Sends all of it and reads to the end, which the server must make.
@@ -104,7 +105,7 @@ fn every_split_of_pipelined_requests_gives_the_same_answers() {
         let (first, second) = requests.split_at(at);
         stream.write_all(first).unwrap();
         // So that each piece is read alone, most of the time.
-        thread::sleep(Duration::from_micros(300));
+        pace(Duration::from_micros(300));
         stream.write_all(second).unwrap();
         let answer = read_to_end(&mut stream);
         assert_eq!(without_dates(&answer), whole, "cut at {at}");
@@ -241,7 +242,7 @@ fn slow_heads_and_idle_connections_end_in_time_while_others_are_served() {
         }
         let answer = ask(&server, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         assert_eq!(body(&answer), "hello, world");
-        thread::sleep(Duration::from_millis(50));
+        pace(Duration::from_millis(50));
         ended = slow.iter().filter(|stream| has_answer(stream)).count();
         assert!(began.elapsed() < PATIENCE, "{ended} of them have ended");
     }
@@ -386,7 +387,7 @@ fn requests_behind_a_large_file_wait_for_it_at_bounded_memory() {
         writer.shutdown(Shutdown::Write).unwrap();
     });
     // Nothing is read for a while: the server has to do with what it has.
-    thread::sleep(Duration::from_millis(300));
+    delay(Duration::from_millis(300));
     let answer = String::from_utf8(read_to_end(&mut stream)).unwrap();
     sent.join().unwrap();
     assert_eq!(answer.matches("hello, world").count(), 50_000);
@@ -406,7 +407,7 @@ fn a_file_on_its_way_is_sent_to_its_end_when_the_server_stops() {
     stream.read_exact(&mut first).unwrap();
     let reader = thread::spawn(move || {
         // Nothing is read for a while: the server must not end before.
-        thread::sleep(Duration::from_millis(200));
+        delay(Duration::from_millis(200));
         read_to_end(&mut stream)
     });
     server.stop();
@@ -511,7 +512,7 @@ fn a_browser_shows_the_events() {
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
         let picture = listener.accept();
-        thread::sleep(Duration::from_secs(3));
+        delay(Duration::from_secs(3));
         drop(picture);
     });
     let page = format!(

@@ -12,8 +12,9 @@ use tempfile::TempDir;
 use super::files::get;
 use super::site;
 use super::table::read;
-use crate::program::{Program, has, path, run, until};
+use crate::program::{Program, has, path, run};
 use crate::read_some::ReadSome;
+use crate::waits::until;
 
 /// File systems that keep such times are not everywhere; memory is one.
 fn roomy() -> TempDir {
@@ -174,7 +175,7 @@ fn a_client_that_has_left_gets_no_more_events() {
     assert!(stream.read_some(&mut [0; 1 << 10]).unwrap() > 0);
     assert!(open() > Some(before));
     drop(stream);
-    until(|| open() == Some(before));
+    until("the end of its descriptor", || open() == Some(before));
     server.stop();
 }
 

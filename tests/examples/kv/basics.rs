@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::resp::{ask, encode, lines};
 use crate::command::{Server, has, read_to_end, tcp};
 use crate::example_server;
+use crate::waits::pace;
 
 /// A running server, and where it is.
 fn start() -> (Server, String) {
@@ -81,7 +82,7 @@ fn in_pieces<'a>(addr: &str, pieces: impl IntoIterator<Item = &'a [u8]>) -> Stri
     stream.set_nodelay(true).unwrap();
     for piece in pieces {
         stream.write_all(piece).unwrap();
-        thread::sleep(Duration::from_micros(500));
+        pace(Duration::from_micros(500));
     }
     String::from_utf8_lossy(&read_to_end(&mut stream)).into_owned()
 }
@@ -195,7 +196,7 @@ fn keys_expire_when_nobody_asks_for_them() {
 }
 
 fn until(condition: impl FnMut() -> bool) {
-    crate::command::until("that", condition);
+    crate::waits::until("that", condition);
 }
 
 /// What comes in next, of this length.

@@ -6,8 +6,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use super::resp::{ask, converse, encode, lines};
-use crate::command::{PATIENCE, Server, has, tcp, until};
+use crate::command::{Server, has, tcp};
 use crate::example_server;
+use crate::waits::{PATIENCE, until};
 
 fn start() -> (Server, String) {
     let mut server = example_server::start("kv", &["127.0.0.1:0"]);

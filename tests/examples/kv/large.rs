@@ -3,12 +3,12 @@
 use std::io::{Read, Write};
 use std::iter;
 use std::net::{Shutdown, TcpStream};
-use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::resp::{ask, encode};
 use crate::command::{Server, read_to_end, tcp};
 use crate::example_server;
+use crate::waits::pace;
 
 const MIB: usize = 1 << 20;
 /// As the server cuts them.
@@ -66,7 +66,7 @@ fn used_in(info: &str) -> usize {
 }
 
 fn until(condition: impl FnMut() -> bool) {
-    crate::command::until("that", condition);
+    crate::waits::until("that", condition);
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn large_values_are_the_same_however_they_are_cut() {
         let (first, second) = commands.split_at(at);
         stream.write_all(first).unwrap();
         // So that each piece is read alone, most of the time.
-        thread::sleep(Duration::from_micros(500));
+        pace(Duration::from_micros(500));
         stream.write_all(second).unwrap();
         expect(&mut stream, b"+OK\r\n:131075\r\n$5\r\ntyped\r\n");
     }

@@ -3,12 +3,12 @@
 use std::env;
 use std::fs;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::program::{Program, has, run};
+use crate::waits::within;
 
 /// All cases take a minute on a machine that has nothing else to do.
 const ALL_CASES: Duration = Duration::from_secs(900);
@@ -34,17 +34,10 @@ fn none_of_autobahns_301_cases_fails() {
     let mut command = Command::new(wstest);
     command.args(["-m", "fuzzingclient", "-s"]).arg(&spec).current_dir(dir.path());
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + ALL_CASES;
-    let status = loop {
-        match child.try_wait().unwrap() {
-            None if Instant::now() < end => thread::sleep(Duration::from_millis(50)),
-            None => {
-                let _ = child.kill();
-                break child.wait().unwrap();
-            }
-            Some(status) => break status,
-        }
-    };
+    if within(ALL_CASES, || child.try_wait().unwrap()).is_none() {
+        let _ = child.kill();
+    }
+    let status = child.wait().unwrap();
     assert!(status.success(), "{status}");
     let index = fs::read_to_string(reports.join("index.json")).unwrap();
     let index: serde_json::Value = serde_json::from_str(&index).unwrap();

@@ -10,7 +10,8 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::program::{PATIENCE, Program, has, run};
+use crate::program::{Program, has, run};
+use crate::waits::{PATIENCE, delay, pace};
 use tempfile::TempDir;
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -202,7 +203,7 @@ fn every_split_of_a_conversation_gives_the_same_answers() {
         for piece in pieces {
             stream.write_all(piece).unwrap();
             // So that each piece is read alone, most of the time.
-            thread::sleep(Duration::from_micros(300));
+            pace(Duration::from_micros(300));
         }
         let head = read_head(&mut stream);
         (head, read_to_end(&mut stream))
@@ -324,7 +325,7 @@ fn a_flood_without_a_reader_waits_at_bounded_memory() {
     let frames = frame(BINARY, &message);
     let sent = thread::spawn(move || (0..500).for_each(|_| writer.write_all(&frames).unwrap()));
     // Nothing is read for a while: the server has to do with what it has.
-    thread::sleep(Duration::from_millis(500));
+    delay(Duration::from_millis(500));
     for _ in 0..500 {
         assert!(receive(&mut stream) == (BINARY, message.clone()));
     }
@@ -466,7 +467,7 @@ fn a_browser_gets_its_message_back() {
     let page = page.replace("location.host", &format!("'{}'", server.addr)) + &picture;
     thread::spawn(move || {
         let picture = listener.accept();
-        thread::sleep(Duration::from_secs(2));
+        delay(Duration::from_secs(2));
         drop(picture);
     });
     let dir = TempDir::new().unwrap();

@@ -14,7 +14,7 @@ use socket2::Socket;
 use socketserver::blocking::{Request, Workers};
 use socketserver::{Addr, LengthField, Options, TraceEvent};
 
-use crate::support::{Client, Harness, Kind, PATIENCE};
+use crate::support::{Client, Harness, Kind, PATIENCE, pace};
 
 /// Both modes that every system has.
 fn modes() -> [Workers; 2] {
@@ -80,7 +80,7 @@ impl Peer {
     /// Sends one byte now and then, and never the end of a line.
     fn drips(addr: &Addr) -> Peer {
         Peer::start(addr, |client| {
-            thread::sleep(Duration::from_millis(1));
+            pace(Duration::from_millis(1));
             client.socket.write_all(b"x").is_ok()
         })
     }
@@ -89,7 +89,7 @@ impl Peer {
     fn sips(addr: &Addr) -> Peer {
         let mut buffer = vec![0; 32 << 10];
         Peer::start(addr, move |client| {
-            thread::sleep(Duration::from_millis(1));
+            pace(Duration::from_millis(1));
             client.socket.read(&mut buffer).is_ok_and(|n| n > 0)
         })
     }

@@ -13,10 +13,7 @@ use socketserver::{
     Addr, CloseReason, DatagramHandler, Handler, Options, Server, SocketId, TraceEvent,
 };
 
-use super::{Client, DatagramClient};
-
-/// How long a test waits for what must come; only a failing test ever waits so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+use super::{Client, DatagramClient, PATIENCE};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 

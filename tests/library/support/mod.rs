@@ -4,6 +4,9 @@
 #[macro_use]
 mod kinds;
 
+#[path = "../../support/waits.rs"]
+mod waits;
+
 mod call_log;
 mod client;
 mod datagram_client;
@@ -17,8 +20,9 @@ pub(crate) use client::{Client, Random, pattern};
 pub(crate) use datagram_client::{DatagramClient, flood};
 pub(crate) use handlers::{Discard, Stubborn, on_datagram, on_input, on_setup};
 pub(crate) use harness::{
-    CROSS_TOGETHER, DatagramKind, Harness, Kind, PATIENCE, SECOND, TraceLog, ms, reads_once,
+    CROSS_TOGETHER, DatagramKind, Harness, Kind, SECOND, TraceLog, ms, reads_once,
 };
+pub(crate) use waits::{PATIENCE, delay, pace, silence};
 
 /// The full name of a test, for a program that runs itself again for that test alone.
 pub(crate) fn full_name(module_path: &str, test: &str) -> String {

@@ -9,13 +9,10 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use super::client::Client;
 use super::combination::{Combination, Transport};
-
-/// How long a test waits for what must come; only a failing test ever waits so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) use crate::waits::{PATIENCE, until};
 
 /// The first word that makes this test program a server.
 pub(crate) const SERVE: &str = "serve";
@@ -176,15 +173,5 @@ impl Drop for Started {
         // It fails when it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// Looks until something has come about.
-#[track_caller]
-pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "it never came: {what}");
-        thread::sleep(Duration::from_millis(2));
     }
 }

@@ -8,8 +8,8 @@ use std::thread;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::command::PATIENCE;
 use crate::read_some::ReadSome;
+use crate::waits::PATIENCE;
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Transport {

@@ -5,9 +5,10 @@ use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::play::{Fate, Fault, Kind};
+use crate::waits::{delay, within};
 
 /// How long a client that must be answered waits before it says one word more.
 const LONG: Duration = Duration::from_secs(4);
@@ -84,22 +85,15 @@ impl Clients {
     }
 
     fn connect(&self) -> Option<Box<dyn Wire>> {
-        let end = Instant::now() + self.gives_up;
-        loop {
-            let wire: Option<Box<dyn Wire>> = if self.kind == Kind::Unix {
+        let wire: Box<dyn Wire> = within(self.gives_up, || {
+            if self.kind == Kind::Unix {
                 UnixStream::connect(&self.addr).ok().map(|wire| Box::new(wire) as _)
             } else {
                 TcpStream::connect(&self.addr).ok().map(|wire| Box::new(wire) as _)
-            };
-            if let Some(wire) = wire {
-                wire.patience(self.soon);
-                return Some(wire);
             }
-            if Instant::now() > end {
-                return None;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
+        })?;
+        wire.patience(self.soon);
+        Some(wire)
     }
 
     fn streams(&mut self, fates: &mut Vec<Fate>) -> u64 {
@@ -148,7 +142,7 @@ impl Clients {
             writer.write_all(&bytes).is_ok()
         });
         if n > 100_000 {
-            thread::sleep(Duration::from_millis(20));
+            delay(Duration::from_millis(20));
         }
         let mut fate = Fate::Served;
         let mut wanted = sent;

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::clients::Clients;
 use super::errnos;
-use crate::command::{BIN, PATIENCE};
+use crate::command::BIN;
+use crate::waits::{PATIENCE, within};
 use crate::{accounts, command};
 
 /// What a run serves, and how.
@@ -158,14 +159,11 @@ impl Run {
             && !(mute && self.waits_for_events())
             && Instant::now() < end
         {
-            said = self.lines.recv_timeout(PATIENCE / 3_000);
+            said = self.lines.recv_timeout(PATIENCE / 6_000);
         }
         if said == Err(RecvTimeoutError::Disconnected) {
             // It has closed its standard output: it ends, if it has not yet.
-            let end = Instant::now() + PATIENCE / 5;
-            while self.child.try_wait().unwrap().is_none() && Instant::now() < end {
-                thread::sleep(Duration::from_millis(1));
-            }
+            within(PATIENCE / 10, || self.child.try_wait().unwrap());
         }
         self.child.try_wait().unwrap().is_none()
     }
@@ -176,25 +174,20 @@ impl Run {
     }
 
     fn stop(mut self, fates: Vec<Fate>, received: u64) -> Played {
-        let begun = Instant::now();
-        let (mut asked_twice, mut killed) = (false, false);
         if self.child.try_wait().unwrap().is_none() {
             kill("-TERM", self.child.id());
         }
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            if begun.elapsed() > PATIENCE / 5 && !asked_twice {
-                asked_twice = true;
-                kill("-TERM", self.child.id());
-            }
-            if begun.elapsed() > PATIENCE / 3 {
-                killed = true;
-                self.child.kill().unwrap();
-            }
-            thread::sleep(Duration::from_millis(1));
-        };
+        let mut status = within(PATIENCE / 10, || self.child.try_wait().unwrap());
+        let asked_twice = status.is_none();
+        if asked_twice {
+            kill("-TERM", self.child.id());
+            status = within(PATIENCE / 15, || self.child.try_wait().unwrap());
+        }
+        let killed = status.is_none();
+        if killed {
+            self.child.kill().unwrap();
+        }
+        let status = self.child.wait().unwrap();
         let took = self.begun.elapsed();
         // It ends when strace does, and so does the trace.
         let log = self.log.take().unwrap().join().unwrap();

@@ -1,10 +1,11 @@
 //! A signal at any moment of a start, a run and a stop: each system call is one.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use super::trace;
-use crate::command::{BIN, PATIENCE, Server, exchange, tcp};
+use crate::command::{BIN, Server, exchange, tcp};
+use crate::waits::{PATIENCE, within};
 
 /// Starts a server that gets `signal` at a call, and says how it ended; `None` when it goes on.
 fn end_of(words: &[&str], signal: &str, call: &str, nth: usize) -> Option<i32> {
@@ -13,15 +14,8 @@ fn end_of(words: &[&str], signal: &str, call: &str, nth: usize) -> Option<i32> {
     command.args(["-e", &format!("inject={call}:signal={signal}:when={nth}")]);
     command.args([BIN, "serve", "echo"]).args(words).stderr(Stdio::null());
     let mut server = Server::of(&mut command);
-    let end = Instant::now() + PATIENCE / 5;
-    while Instant::now() < end {
-        if let Some(status) = server.child.try_wait().unwrap() {
-            use std::os::unix::process::ExitStatusExt;
-            return status.code().or(status.signal());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    None
+    let status = within(PATIENCE / 10, || server.child.try_wait().unwrap());
+    status.and_then(|status| status.code().or(status.signal()))
 }
 
 /// The calls of a start, until it waits, each with its number.
