@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 
-use crate::command::{BIN, Server, has};
+use crate::command::{BIN, Server, bin, has};
 use crate::waits::PATIENCE;
 
 /// Asks with a socket that takes answers from there only.
@@ -65,7 +65,7 @@ fn every_service_answers_from_the_address_that_was_asked() {
 #[test]
 fn the_client_of_the_command_is_answered() {
     let (server, four, _) = start("echo", &[]);
-    let mut client = Command::new(BIN)
+    let mut client = bin()
         .args(["connect", "--udp", &format!("127.0.0.2:{four}")])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

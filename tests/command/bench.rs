@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::command::{self, BIN, Server, has, run};
+use crate::command::{self, BIN, Server, bin, has, run};
 use crate::waits::{PATIENCE, delay, find, until};
 
 /// What a run came to.
@@ -67,7 +67,7 @@ fn bench(words: &str) -> RequestOutcome {
 fn bench_for(words: &str, duration: &str) -> RequestOutcome {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("run.json");
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(["bench", "--warmup", "50ms", "--duration", duration, "--json"]).arg(&json);
     RequestOutcome::of(command.args(words.split_whitespace()), &json)
 }
@@ -343,7 +343,7 @@ fn system_calls_are_counted_or_it_is_said_why_not() {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("run.json");
     let words = ["bench", "--warmup", "10ms", "--duration", "50ms", "--syscalls", "--json"];
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     let run = RequestOutcome::of(command.args(words).arg(&json).env("PATH", "/nowhere"), &json);
     assert_eq!(run.code, 0, "{}{}", run.out, run.err);
     assert!(run.out.contains("strace is not installed"), "{}", run.out);
@@ -515,7 +515,7 @@ fn an_interrupt_ends_a_run_with_the_table_so_far() {
         }
     });
     let words = ["bench", "--warmup", "10ms", "--duration", "1h", "-c", "2", "--tcp", &addr];
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     let mut bench = Server::of(command.args(words).stderr(Stdio::null()));
     is_measuring.recv_timeout(PATIENCE).unwrap();
     bench.signal("INT");
@@ -535,7 +535,7 @@ fn no_process_stays_behind_whatever_ends_the_run() {
         return;
     }
     for signal in ["INT", "TERM", "KILL"] {
-        let mut command = Command::new(BIN);
+        let mut command = bin();
         let words = ["bench", "--duration", "1h", "--transport", "unix"];
         let mut bench = Server::of(command.args(words).stderr(Stdio::null()));
         let children = children(bench.pid(), 2);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::command::{self, BIN, Server, has, run};
+use crate::command::{self, BIN, Server, bin, has, run};
 use crate::waits::{PATIENCE, pace, until, until_still};
 
 /// A running `connect`, killed when the test ends.
@@ -32,7 +32,7 @@ struct Ended {
 
 impl Client {
     fn start<S: AsRef<OsStr>>(words: &[S]) -> Client {
-        Client::of(Command::new(BIN).arg("connect").args(words).stdin(Stdio::piped()))
+        Client::of(bin().arg("connect").args(words).stdin(Stdio::piped()))
     }
 
     fn of(command: &mut Command) -> Client {
@@ -205,7 +205,7 @@ fn big_input_comes_back_byte_by_byte_over_streams() {
     let file = dir.path().join("file");
     fs::write(&file, &input).unwrap();
     let file = fs::File::open(&file).unwrap();
-    let ended = Client::of(Command::new(BIN).args(["connect", &addr]).stdin(file)).wait();
+    let ended = Client::of(bin().args(["connect", &addr]).stdin(file)).wait();
     assert!(ended.out == input && ended.code == Some(0), "{}", ended.err);
     server.stop();
 }
@@ -214,7 +214,7 @@ fn big_input_comes_back_byte_by_byte_over_streams() {
 fn without_input_it_prints_what_the_server_sends() {
     let mut server = Server::start(&["daytime", "--tcp", "127.0.0.1:0"]);
     let addr = server.tcp_addr();
-    let mut words = Command::new(BIN);
+    let mut words = bin();
     let null = Client::of(words.args(["connect", &addr]).stdin(Stdio::null())).wait();
     let mut shell = Command::new("sh");
     let shell = shell.args(["-c", "exec \"$0\" connect \"$1\" <&-", BIN, &addr]);
@@ -374,7 +374,7 @@ fn a_unix_datagram_client_leaves_nothing_behind() {
     fs::create_dir(&own).unwrap();
     let server = UnixDatagram::bind(&path).unwrap();
     server.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(["connect", "--unixgram", path.to_str().unwrap()]).env("TMPDIR", &own);
     for signal in [None, Some("INT")] {
         let mut client = Client::of(command.stdin(Stdio::piped()));

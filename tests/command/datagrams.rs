@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::command::{self, BIN, Server, has, run};
+use crate::command::{self, Server, bin, has, run};
 use crate::waits::PATIENCE;
 
 /// How long a test looks for an answer that must not come.
@@ -251,7 +251,7 @@ head = struct.pack('!BBHHHBBH4s4s', 0x45, 0, 20 + len(body), 1, 0, 64, 17, 0, ho
 raw.sendto(head + body, ('127.0.0.1', target))
 ";
     let words = ["echo", "--udp", "127.0.0.1:0", "--udp", "0.0.0.0:0"];
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.arg("serve").args(words).env("RUST_LOG", "info").stderr(Stdio::piped());
     let mut server = Server::of(&mut command);
     let ports: Vec<String> =

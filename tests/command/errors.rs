@@ -6,10 +6,10 @@ use std::io::{Read, Write};
 use std::net::UdpSocket;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 
-use crate::command::{BIN, Server, exchange, free_addr, run, tcp, unix};
+use crate::command::{Server, bin, exchange, free_addr, run, tcp, unix};
 use crate::read_some::ReadSome;
 
 /// What an error of these words is: its exit code, and its text.
@@ -99,7 +99,7 @@ fn a_host_and_its_port_may_be_two_words_behind_an_option_too() {
 
 /// What comes back when `hello` is sent.
 fn talk(words: &[&str]) -> Vec<u8> {
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.arg("connect").args(words).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"hello\n").unwrap();
@@ -205,7 +205,7 @@ fn an_address_that_another_one_includes_is_told_to_be() {
 fn a_datagram_that_is_too_long_is_told_in_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("socket");
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(["serve", "echo", "--unixgram"]).arg(&path).stderr(Stdio::piped());
     let mut server = Server::of(&mut command);
     server.line();
@@ -224,7 +224,7 @@ fn a_datagram_that_is_too_long_is_told_in_bytes() {
 fn a_hyphen_is_standard_output() {
     let dir = tempfile::tempdir().unwrap();
     for (option, begin) in [("--json", "{"), ("--report", "<")] {
-        let mut command = Command::new(BIN);
+        let mut command = bin();
         command.args(["bench", "--warmup", "10ms", "--duration", "50ms", option, "-"]);
         let output = command.current_dir(dir.path()).output().unwrap();
         let out = String::from_utf8(output.stdout).unwrap();
@@ -249,7 +249,7 @@ fn the_check_reckons_with_the_memory_that_was_measured() {
 #[test]
 fn the_log_tells_why_each_connection_ended() {
     for words in [&[][..], &["--loops", "2"], &["--workers", "threads:2"]] {
-        let mut command = Command::new(BIN);
+        let mut command = bin();
         command.args(["serve", "echo", "--tcp", "127.0.0.1:0"]).args(words);
         command.env("RUST_LOG", "debug").stderr(Stdio::piped());
         let mut server = Server::of(&mut command);

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::command::{self, BIN, Server, exchange, run, tcp, unix};
+use crate::command::{self, BIN, Server, bin, exchange, run, tcp, unix};
 use crate::read_some::ReadSome;
 use crate::waits::{pace, silence, until_still};
 
@@ -258,7 +258,7 @@ fn a_closed_standard_output_stops_nothing() {
 #[test]
 fn a_full_pipe_that_nobody_reads_stops_nothing() {
     let port = command::free_addr().to_string();
-    let mut child = Command::new(BIN)
+    let mut child = bin()
         .args(["serve", "echo", "--tcp", &port])
         // Every connection makes lines, and nobody reads either pipe.
         .env("RUST_LOG", "debug")

@@ -5,7 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use crate::command::{BIN, Server, exchange, has, run, tcp};
+use crate::command::{BIN, Server, bin, exchange, has, run, tcp};
 use crate::waits::PATIENCE;
 
 /// Whether this machine has the IPv6 loopback address.
@@ -111,7 +111,7 @@ fn connect_and_bench_find_the_address_of_a_name_that_is_served() {
 
 /// Runs the command with this on standard input.
 fn talk(words: &[&str], input: &[u8]) -> Output {
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::command::{self, BIN, has};
+use crate::command::{self, BIN, bin, has};
 use crate::read_some::ReadSome;
 use crate::waits::{PATIENCE, pace};
 
@@ -17,7 +17,7 @@ use crate::waits::{PATIENCE, pace};
 const SILENCE: Duration = Duration::from_millis(300);
 
 fn connect<S: AsRef<OsStr>>(words: &[S]) -> Command {
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.arg("connect").args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 
-use crate::command::{self, BIN, Server, has};
+use crate::command::{self, BIN, Server, bin, has};
 
 /// A short run.
 const RUN: &[&str] = &["bench", "--warmup", "10ms", "--duration", "50ms", "-c", "2"];
@@ -57,7 +57,7 @@ fn what_was_asked_for_and_cannot_be_written_is_told_and_exits_with_1() {
     let dir = tempfile::tempdir().unwrap();
     let record = record(dir.path());
     for words in answers(&record) {
-        let mut command = Command::new(BIN);
+        let mut command = bin();
         command.args(&words).stdin(Stdio::null()).stdout(full()).stderr(Stdio::piped());
         let (code, err) = said(&mut command.spawn().unwrap());
         assert_eq!(code, Some(1), "{words:?}: {err}");
@@ -73,7 +73,7 @@ fn a_reader_that_has_gone_is_told_nothing() {
     for words in answers(&record) {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let mut command = Command::new(BIN);
+        let mut command = bin();
         command.args(&words).stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped());
         let (code, err) = said(&mut command.spawn().unwrap());
         assert_eq!((code, err.as_str()), (Some(141), ""), "{words:?}");
@@ -85,7 +85,7 @@ fn a_reader_that_has_gone_is_told_nothing() {
 fn the_files_of_a_run_are_written_although_its_table_cannot_be() {
     let dir = tempfile::tempdir().unwrap();
     let (json, svg) = (dir.path().join("a.json"), dir.path().join("a.svg"));
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(RUN).arg("--json").arg(&json).arg("--report").arg(&svg);
     let mut child = command.stdout(full()).stderr(Stdio::piped()).spawn().unwrap();
     let (code, err) = said(&mut child);
@@ -132,7 +132,7 @@ fn a_server_whose_lines_cannot_be_written_says_so_and_serves() {
     let dir = tempfile::tempdir().unwrap();
     for workers in [&[][..], &["--workers", "threads:2"], &["--workers", "processes:2"]] {
         let path = dir.path().join("socket");
-        let mut command = Command::new(BIN);
+        let mut command = bin();
         command.args(["serve", "echo", "--unix"]).arg(&path).args(workers);
         command.stdin(Stdio::null()).stdout(full()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -161,7 +161,7 @@ fn a_log_that_cannot_be_written_is_no_panic() {
         ways.push(("full", full().into()));
     }
     for (way, stderr) in ways {
-        let mut connect = Command::new(BIN);
+        let mut connect = bin();
         connect.args(["connect", &addr]).stdin(Stdio::piped()).stdout(Stdio::piped());
         connect.env("RUST_LOG", "a=b=c,mio=loud,trace/one/two").stderr(stderr);
         let mut child = connect.spawn().unwrap();
@@ -190,7 +190,7 @@ fn a_log_that_cannot_be_written_is_no_panic() {
 
 #[test]
 fn what_is_wrong_with_the_filters_of_the_log_is_told_once_and_the_rest_is_used() {
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(["serve", "echo", "--tcp", "127.0.0.1:0"]).stderr(Stdio::piped());
     let mut server = Server::of(command.env("RUST_LOG", "a=b=c,info"));
     server.tcp_addr();
@@ -208,7 +208,7 @@ fn what_is_wrong_with_the_filters_of_the_log_is_told_once_and_the_rest_is_used()
 fn a_server_with_one_loop_is_one_thread_also_when_it_has_said_something() {
     for workers in [&[][..], &["--workers", "processes:2"]] {
         let words = [&["serve", "echo", "--tcp", "localhost:0"][..], workers].concat();
-        let mut command = Command::new(BIN);
+        let mut command = bin();
         command.args(&words).env("RUST_LOG", "debug").stderr(Stdio::piped());
         let mut server = Server::of(&mut command);
         let addr = server.tcp_addr();
@@ -262,7 +262,7 @@ fn the_address_arrives_although_its_reader_comes_late() {
     for (reader, writer) in ways {
         fill(File::from(writer.try_clone().unwrap()));
         let addr = command::free_addr().to_string();
-        let mut command = Command::new(BIN);
+        let mut command = bin();
         command.args(["serve", "echo", "--tcp", &addr]).stdin(Stdio::null()).stdout(writer);
         let mut child = Killed(command.spawn().unwrap());
         let mut client = command::connect_soon(&addr);

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::command::{self, BIN, Server, exchange, has, tcp, unix};
+use crate::command::{self, BIN, Server, bin, exchange, has, tcp, unix};
 use crate::read_some::ReadSome;
 use crate::waits::PATIENCE;
 
@@ -139,7 +139,7 @@ fn bench_stops_its_servers_in_good_order_also_when_signals_are_ignored() {
 fn bench_ends_with_its_table_at_a_hang_up() {
     let mut echo = Server::start(&["echo", "--tcp", "127.0.0.1:0"]);
     let addr = echo.tcp_addr();
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(["bench", "--warmup", "10ms", "--duration", "1h", "-c", "2", "--tcp", &addr]);
     let mut bench = Server::of(command.stderr(Stdio::null()));
     // It is under way when the server has clients that talk.
@@ -207,7 +207,7 @@ fn whatever_the_directory_for_temporary_files_is_unix_sockets_work() {
     let mut server = Server::start(&["echo", "--unixgram", gram.to_str().unwrap()]);
     server.line();
     for place in odd_places(dir.path()) {
-        let mut command = Command::new(BIN);
+        let mut command = bin();
         command.arg("connect").arg("--unixgram").arg(&gram).args(["--wait", "100ms"]);
         command.env("TMPDIR", &place).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut client = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -216,7 +216,7 @@ fn whatever_the_directory_for_temporary_files_is_unix_sockets_work() {
         let err = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"hello\n"[..]), "{err}");
         for transport in ["unix", "unixgram"] {
-            let mut command = Command::new(BIN);
+            let mut command = bin();
             command.args(["bench", "--warmup", "10ms", "--duration", "50ms", "--transport"]);
             command.arg(transport).env("TMPDIR", &place);
             let output = command.output().unwrap();
@@ -241,7 +241,7 @@ fn line(server: &mut std::process::Child) -> Vec<u8> {
 
 /// Runs with this input; gives what came of it.
 fn talk(words: &[&OsStr], input: &[u8]) -> (Option<i32>, Vec<u8>, String) {
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
@@ -252,7 +252,7 @@ fn talk(words: &[&OsStr], input: &[u8]) -> (Option<i32>, Vec<u8>, String) {
 
 /// A stream and a datagram socket of these names: served, told, connected to and driven.
 fn names_are_taken_and_told(stream: &OsStr, gram: &OsStr) {
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(["serve", "echo", "--unix"]).arg(stream).arg("--unixgram").arg(gram);
     let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     assert_eq!(line(&mut server), [b"listening unix ", stream.as_bytes()].concat());
@@ -308,7 +308,7 @@ fn a_name_with_an_at_sign_is_an_abstract_socket() {
     names_are_taken_and_told(&stream, &gram);
     // A file of such a name is still a file.
     let dir = tempfile::tempdir().unwrap();
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(["serve", "echo", "--unix", "./@file"]).current_dir(dir.path());
     let mut server = Server::of(command.stderr(Stdio::null()));
     assert_eq!(server.line(), "listening unix ./@file");

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::command::{self, BIN, Server, has};
+use crate::command::{self, BIN, Server, bin, has};
 
 /// Runs a command on a terminal of so many columns; the first `RESIZE` bytes it writes to it, if
 /// there are any to count, are followed by a change to `COLUMNS_THEN`. All that was written comes out.
@@ -168,7 +168,7 @@ fn nothing_is_colored() {
         let written = on_terminal(80, 0, "xterm-256color", words).replace("\r\x1B[K", "");
         assert!(!written.contains('\x1B'), "{written:?}");
     }
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(["serve", "echo", "--tcp", "127.0.0.1:0"]).env("RUST_LOG", "info");
     command.env("RUST_LOG_STYLE", "always").stderr(std::process::Stdio::piped());
     let mut server = Server::of(&mut command);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::command::{self, BIN, Server, exchange, read_to_end, run, tcp, unix};
+use crate::command::{self, BIN, Server, bin, exchange, read_to_end, run, tcp, unix};
 use crate::waits::{PATIENCE, pace, until};
 
 const MODES: [&str; 2] = ["threads:8", "processes:8"];
@@ -249,7 +249,7 @@ fn a_stop_is_bounded_by_the_drain_timeout() {
 fn a_process_that_is_killed_costs_its_own_connection_alone() {
     for deadly in [Signal::SIGTERM, Signal::SIGKILL] {
         let mut server = Server::of(
-            Command::new(BIN)
+            bin()
                 .args(["serve", "echo", "--tcp", "127.0.0.1:0", "--workers", "processes:8"])
                 .stderr(Stdio::piped()),
         );
@@ -319,7 +319,7 @@ fn a_second_signal_and_a_killed_server_end_its_processes() {
 #[test]
 fn a_server_with_processes_has_one_thread_however_much_it_logs() {
     let mut server = Server::of(
-        Command::new(BIN)
+        bin()
             .args(["serve", "echo", "--tcp", "127.0.0.1:0", "--workers", "processes:8"])
             .env("RUST_LOG", "trace")
             .stderr(Stdio::piped()),
@@ -349,7 +349,7 @@ fn a_console_that_nobody_reads_stops_nothing() {
     full.set_nonblocking(false).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("socket");
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(["serve", "echo", "--workers", "processes:8", "--unix"]).arg(&path);
     command.env("RUST_LOG", "trace").stdin(Stdio::null());
     command.stdout(OwnedFd::from(full.try_clone().unwrap())).stderr(OwnedFd::from(full));

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::command::{self, BIN, Server, has};
+use crate::command::{self, Server, bin, has};
 use crate::waits::{until, within};
 
 /// The trials: each program of the documents, and what it is to do.
@@ -128,7 +128,7 @@ impl Program {
             fs::read_to_string("/proc/net/tcp").unwrap().contains(&listening)
         });
         let addr = format!("127.0.0.1:{port}");
-        Program::start(Command::new(BIN).args(["connect", &addr]).stderr(Stdio::null()))
+        Program::start(bin().args(["connect", &addr]).stderr(Stdio::null()))
     }
 
     fn say(&mut self, text: &str) {
@@ -271,7 +271,7 @@ fn connect_sends_datagrams_to_the_server_of_document_001() {
     // It answers nothing, which is a failure only where an answer is waited for.
     for (wait, code) in [("0s", 0), ("100ms", 1)] {
         let words = ["connect", "--udp", "127.0.0.1:8081", "--wait", wait];
-        let mut client = Program::start(Command::new(BIN).args(words).stderr(Stdio::null()));
+        let mut client = Program::start(bin().args(words).stderr(Stdio::null()));
         client.say("123123\n");
         server.shows(r"b'123123\n'");
         client.end_input();
@@ -412,7 +412,7 @@ fn connect_exchanges_datagrams_with_the_server_of_document_004() {
     let Some(_port) = port(Type::DGRAM, 8000) else { return };
     let mut server = python_on_udp("004_udp_server", 8000);
     let words = ["connect", "--udp", "127.0.0.1:8000", "--wait", "100ms"];
-    let mut client = Program::start(Command::new(BIN).args(words).stderr(Stdio::null()));
+    let mut client = Program::start(bin().args(words).stderr(Stdio::null()));
     client.say("hello\n");
     server.shows("hello\n");
     server.say("well, ");

@@ -10,14 +10,14 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::accounts;
 use crate::accounts::Accounts;
-use crate::command::{BIN, Server, exchange, tcp, unix};
+use crate::command::{Server, bin, exchange, tcp, unix};
 use crate::read_some::ReadSome;
 use crate::waits::{delay, pace};
 
@@ -104,7 +104,7 @@ fn after_any_time_the_ledger_balances_and_the_memory_is_what_it_was() {
 
 fn start(dir: &Path, idle_timeout: Duration, words: &[String]) -> (Server, Place) {
     let (unix, unixgram) = (dir.join("stream"), dir.join("datagrams"));
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(["serve", "echo", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--unix"]);
     command.arg(&unix).arg("--unixgram").arg(&unixgram).arg("--idle-timeout");
     command.arg(format!("{}s", idle_timeout.as_secs())).args(words);

@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use nix::unistd::Pid;
 
 use crate::accounts;
 use crate::accounts::Accounts;
-use crate::command::{BIN, Server};
+use crate::command::{Server, bin};
 use crate::waits::{PATIENCE, delay, pace};
 
 /// What is stopped, and how.
@@ -155,7 +155,7 @@ fn stop_once(kind: Kind, random: &mut Random, tally: &mut Tally) -> Result<(), S
 
 fn start(kind: Kind) -> (Server, String, Option<tempfile::TempDir>) {
     let dir = kind.unix.then(|| tempfile::tempdir().unwrap());
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.arg("serve").args(kind.words).env("RUST_LOG", accounts::LOG).stderr(Stdio::piped());
     match &dir {
         Some(dir) => command.arg("--unix").arg(dir.path().join("socket")),
@@ -389,7 +389,7 @@ fn a_signal_while_it_starts_or_a_second_one_ends_it_at_once() {
         let mut random = Random::new(seed, 1_000_000 + nth);
         if nth % 2 == 0 {
             // Perhaps before it heeds signals; then it ends as any program does.
-            let mut command = Command::new(BIN);
+            let mut command = bin();
             command.args(["serve", "echo", "--tcp", "127.0.0.1:0"]).stderr(Stdio::null());
             let mut server = Server::of(&mut command);
             delay(Duration::from_micros(random.below(20_000)));

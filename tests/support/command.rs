@@ -16,10 +16,16 @@ pub(crate) use process::*;
 
 pub(crate) const BIN: &str = env!("CARGO_BIN_EXE_socketserver");
 
+/// The built command, without words.
+pub(crate) fn bin() -> Command {
+    default_signals();
+    Command::new(BIN)
+}
+
 impl Server {
     /// Starts `serve` with these words, and no more.
     pub(crate) fn start<S: AsRef<OsStr>>(words: &[S]) -> Server {
-        Server::of(Command::new(BIN).arg("serve").args(words).stderr(Stdio::null()))
+        Server::of(bin().arg("serve").args(words).stderr(Stdio::null()))
     }
 
     /// Starts `serve WORDS` in a shell that prepares `before`.
@@ -32,7 +38,7 @@ impl Server {
 
 /// Runs the command to its end; gives its exit code and what it said.
 pub(crate) fn run<S: AsRef<OsStr>>(words: &[S]) -> (i32, String, String) {
-    let child = Command::new(BIN)
+    let child = bin()
         .args(words)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -16,7 +16,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{self, Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Once};
 use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGQUIT};
 
 use crate::waits::{PATIENCE, find};
 
@@ -26,8 +29,25 @@ pub(crate) struct Server {
     stdout: BufReader<ChildStdout>,
 }
 
+/// Makes sure that started programs heed Ctrl-C. A shell has what it starts in the background ignore it, which is
+/// inherited; a signal that is caught has its default action again after execve(2).
+pub(crate) fn default_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let ignored = u64::from_str_radix(ignored.unwrap_or("0").trim(), 16).unwrap();
+        for signal in
+            [SIGINT, SIGQUIT].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 1)
+        {
+            signal_hook::flag::register(signal, Arc::default()).unwrap();
+        }
+    });
+}
+
 impl Server {
     pub(crate) fn of(command: &mut Command) -> Server {
+        default_signals();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Server { child, stdout }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
+use crate::command::default_signals;
 use crate::waits::{PATIENCE, within};
 
 /// An example that is killed when the test ends.
@@ -96,6 +97,7 @@ pub(crate) fn path(example: &str) -> PathBuf {
 
 /// The same, ready to be given its words.
 pub(crate) fn command(example: &str) -> Command {
+    default_signals();
     Command::new(path(example))
 }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::command::{self, BIN, Server};
+use crate::command::{self, Server, bin};
 use crate::waits::PATIENCE;
 
 trials! {
@@ -122,7 +122,7 @@ fn transport() {
 
 /// The arguments of the server that is started for a run, once it is there.
 fn passes_on(words: &[&str]) {
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(["bench", "--warmup", "10ms", "--duration", "1h"]).args(words);
     let mut bench = Ended(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let pid = bench.0.id();
@@ -246,7 +246,7 @@ fn clients() {
             stream.write_all(&bytes).ok()?;
         }
     });
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     let words = ["bench", "--warmup", "10ms", "--duration", "1h", "-c", "6", "--clients", "3"];
     command.args(words).args(["--tcp", &addr]).stdout(Stdio::null()).stderr(Stdio::null());
     let mut bench = Ended(command.spawn().unwrap());
@@ -275,7 +275,7 @@ fn report() {
 
 /// It is tried, and where it cannot be done that is told.
 fn syscalls() {
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.arg("bench").args(SHORT).args(["-c", "2", "--syscalls"]).env("PATH", "/nowhere");
     let output = command.output().unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
@@ -304,7 +304,7 @@ fn compare() {
 fn servers_of_a_client() {
     let mut server = Server::start(&["echo", "--tcp", "127.0.0.1:0"]);
     server.tcp_addr();
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(["bench-client", &server.pid().to_string()]).stdin(Stdio::null());
     let mut client = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     command::wait(&mut client);

@@ -3,13 +3,13 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::command::{self, BIN};
+use crate::command::{self, bin};
 use crate::waits::PATIENCE;
 
 trials! {
@@ -27,7 +27,7 @@ trials! {
 
 /// Runs with this input; gives the exit code and what it wrote.
 fn connect(words: &[&str], input: &[u8]) -> (Option<i32>, Vec<u8>, String) {
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.arg("connect").args(words).stdin(Stdio::piped());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let _ = child.stdin.take().unwrap().write_all(input);

@@ -4,11 +4,11 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::command::{BIN, Server, exchange, tcp, unix};
+use crate::command::{Server, bin, exchange, tcp, unix};
 use crate::read_some::ReadSome;
 use crate::waits::PATIENCE;
 
@@ -174,7 +174,7 @@ fn closes_at_a_long_line() {
 }
 
 fn grace() {
-    let mut command = Command::new(BIN);
+    let mut command = bin();
     command.args(["serve", "chargen", "--tcp", "127.0.0.1:0", "--grace", "123ms"]);
     let mut server = Server::of(command.env("RUST_LOG", "info").stderr(Stdio::piped()));
     let mut client = tcp(&server.tcp_addr());

@@ -12,6 +12,7 @@ use std::thread;
 
 use super::client::Client;
 use super::combination::{Combination, Transport};
+use crate::command::default_signals;
 pub(crate) use crate::waits::{PATIENCE, until};
 
 /// The first word that makes this test program a server.
@@ -38,6 +39,7 @@ impl Started {
             Transport::Unix | Transport::Unixgram => &path,
         };
         let (orders, stdin) = UnixStream::pair().unwrap();
+        default_signals();
         let mut child = Command::new(env::current_exe().unwrap())
             .args([SERVE, &combination.transport.to_string(), &combination.place.to_string()])
             .arg(address)

@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 
 use super::client::{Step, Transcript, Transport, play};
 use super::table::{self, Case, Service};
-use crate::command::{BIN, Server};
+use crate::command::{Server, bin};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Asked {
@@ -132,7 +132,7 @@ impl Asked {
     fn command(self, service: &str, transport: Transport, addr: &str) -> Command {
         match self {
             Asked::Command(words) => {
-                let mut command = Command::new(BIN);
+                let mut command = bin();
                 command.args(["serve", service, &format!("--{}", transport.name()), addr]);
                 command.args(words);
                 command
