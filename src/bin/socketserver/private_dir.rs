@@ -3,16 +3,15 @@
 //! A socket's path must be short (108 bytes on Linux), and the directory for temporary files may be
 //! anything: deep, missing, or another user's. So several places are tried.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 use crate::terminal;
 
-pub(crate) struct PrivateDir(PathBuf);
+pub(crate) struct PrivateDir(TempDir);
 
-/// Names that dead programs may have left behind.
-const TRIES: u32 = 100;
 /// The longest name in such a directory; there is always room for it.
 const LONGEST_NAME: &str = "0123456789";
 
@@ -45,27 +44,15 @@ impl PrivateDir {
     fn within(place: &Path) -> io::Result<PrivateDir> {
         // It goes to other processes, whose working directory may be another.
         let place = std::path::absolute(place)?;
-        for n in 0..TRIES {
-            let path = place.join(format!("socketserver-{}-{n}", std::process::id()));
-            check_length(&path.join(LONGEST_NAME))?;
-            match make(&path) {
-                Ok(()) => return Ok(PrivateDir(path)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(io::ErrorKind::AlreadyExists.into())
+        let mut builder = tempfile::Builder::new();
+        close_to_others(builder.prefix("socketserver-"));
+        let dir = builder.tempdir_in(place)?;
+        check_length(&dir.path().join(LONGEST_NAME))?;
+        Ok(PrivateDir(dir))
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for PrivateDir {
-    fn drop(&mut self) {
-        // With what is in it: a process that was killed left its socket behind.
-        let _ = fs::remove_dir_all(&self.0);
+        self.0.path()
     }
 }
 
@@ -75,6 +62,16 @@ fn places() -> impl Iterator<Item = PathBuf> {
     let usual = ["/tmp", "/var/tmp", "."].map(PathBuf::from);
     [std::env::temp_dir()].into_iter().chain(session).chain(usual)
 }
+
+#[cfg(unix)]
+fn close_to_others(builder: &mut tempfile::Builder<'_, '_>) {
+    use std::os::unix::fs::PermissionsExt;
+
+    builder.permissions(std::fs::Permissions::from_mode(0o700));
+}
+
+#[cfg(not(unix))]
+fn close_to_others(_: &mut tempfile::Builder<'_, '_>) {}
 
 #[cfg(unix)]
 fn check_length(path: &Path) -> io::Result<()> {
@@ -87,20 +84,10 @@ fn check_length(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(unix)]
-fn make(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-
-    fs::DirBuilder::new().mode(0o700).create(path)
-}
-
-#[cfg(not(unix))]
-fn make(path: &Path) -> io::Result<()> {
-    fs::create_dir(path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
