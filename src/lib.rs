@@ -20,10 +20,12 @@
 mod addr;
 mod conn;
 mod exit;
+mod foreign;
 pub mod guide;
 mod handler;
 mod id;
 mod io;
+mod log_throttle;
 mod net;
 mod options;
 mod os_text;

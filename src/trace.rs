@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::foreign::{self, ForeignCode};
 use crate::id::{SocketId, TimerId};
 use crate::stats::CloseReason;
 
@@ -68,6 +69,10 @@ impl Tracer {
         self.0 = Some(Box::new(watcher));
     }
 
+    pub(crate) fn discard(&mut self) {
+        foreign::discard(ForeignCode::TraceCallback, None, self.0.take());
+    }
+
     #[inline]
     pub(crate) fn is_on(&self) -> bool {
         self.0.is_some()
@@ -85,7 +90,8 @@ impl Tracer {
     #[inline(never)]
     fn show(&mut self, step: impl FnOnce() -> TraceEvent) {
         if let Some(watcher) = &mut self.0 {
-            watcher(step());
+            let event = step();
+            foreign::run(ForeignCode::TraceCallback, None, || watcher(event));
         }
     }
 }

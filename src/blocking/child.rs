@@ -9,7 +9,6 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use super::executor::{BlockingJob, JobResult, WorkerPermit, notify_handler};
 use super::request::SharedAccess;
 use crate::blocking::fork::{self, Child, ChildReport, Forked, ReportPipe};
 use crate::exit::Exit;
+use crate::foreign::{self, ErrorText};
 use crate::handler::Context;
 use crate::reactor::dispatch::panic_message;
 
@@ -108,14 +108,14 @@ fn run_child<S>(
     job: BlockingJob<S>,
     begin: &ChildBegin,
 ) -> ! {
-    let report = catch_unwind(AssertUnwindSafe(|| {
+    let report = foreign::catch(|| {
         cx.io.close_inherited();
         if let Some(after_fork) = &begin.after_fork {
             after_fork();
         }
         reporter.restore_signal_mask(begin.inherit_signals);
         job(SharedAccess::Local(cx.shared))
-    }));
+    });
     let result = report.unwrap_or_else(|panic| JobResult {
         outcome: Err(panic),
         reply: None,
@@ -161,7 +161,7 @@ fn encode(result: &JobResult) -> Vec<u8> {
     let (how, message) = match &result.outcome {
         Ok(Ok(())) => (DONE, String::new()),
         Ok(Err(error)) if Exit::is_exit(error) => (EXIT, String::new()),
-        Ok(Err(error)) => (FAILED, error.to_string().chars().take(HEAD / 8).collect()),
+        Ok(Err(error)) => (FAILED, ErrorText(error).to_string().chars().take(HEAD / 8).collect()),
         Err(panic) => (PANICKED, panic_message(&**panic)),
     };
     let mut report = vec![how | if result.reply.is_some() { REPLY } else { 0 }];

@@ -79,11 +79,11 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
     }
 
     fn job(&self, packet: PendingPacket<S>) -> BlockingJob<S> {
-        let PendingPacket { mut handler, packet, peer, destination } = packet;
+        let PendingPacket { handler, packet, peer, destination } = packet;
         let hook = self.workers.handle_error.clone();
         Box::new(move |access| {
             let mut request = Request::packet(packet, peer.clone(), destination, access);
-            let outcome = serve(&mut *handler, &mut request);
+            let outcome = serve(handler, &mut request);
             super::report(hook.as_deref(), &peer, &outcome);
             JobResult { outcome, reply: request.into_reply(), crashed: false, silent_since: None }
         })

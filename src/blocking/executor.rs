@@ -66,7 +66,6 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -78,11 +77,12 @@ use log::warn;
 use super::child::{ChildBegin, ChildJob};
 use super::request::SharedAccess;
 use crate::addr::Addr;
-use crate::conn::log_throttle::LogThrottle;
+use crate::foreign::ErrorText;
 use crate::handler::Context;
 use crate::id::SocketId;
 use crate::io::Io;
 use crate::io::thread_pool::ThreadPool;
+use crate::log_throttle::LogThrottle;
 
 /// Runs the jobs of one [`Workers`](super::Workers) and its clones.
 pub(super) struct Executor {
@@ -210,6 +210,7 @@ impl Executor {
     /// error of the handler has.
     pub(super) fn warn(&self, io: &Io, peer: &Addr, error: &io::Error) {
         if let Some(before) = self.warnings.borrow_mut().allow(io.now) {
+            let error = ErrorText(error);
             warn!("a handler failed for {peer}: {error} ({before} more such failures before)");
         }
     }
@@ -353,11 +354,4 @@ impl ResultCell {
     fn take(&self) -> Option<JobResult> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
-}
-
-/// Runs a callback of the user and returns its panic as an error.
-pub(super) fn catch_panic(
-    callback: impl FnOnce() -> io::Result<()>,
-) -> thread::Result<io::Result<()>> {
-    catch_unwind(AssertUnwindSafe(callback))
 }

@@ -13,6 +13,7 @@ use std::thread;
 
 use crate::addr::{Addr, ToAddrs};
 use crate::exit::Exit;
+use crate::foreign::{self, ForeignCode};
 use crate::id::SocketId;
 use crate::reactor::dispatch::panic_message;
 use crate::server::Server;
@@ -31,7 +32,6 @@ pub use request::Request;
 pub use workers::{MAX_CHILDREN, Workers};
 
 use datagram::BlockingDatagrams;
-use executor::catch_panic;
 use stream::BlockingFactory;
 use workers::ErrorHook;
 
@@ -190,36 +190,45 @@ impl<S: 'static> Server<S> {
     }
 }
 
-/// Runs the three callbacks in Python's order.
+/// Runs the three callbacks in Python's order, and drops the handler.
 fn serve<S>(
-    handler: &mut Serving<S>,
+    mut handler: Box<Serving<S>>,
     request: &mut Request<'_, S>,
 ) -> thread::Result<io::Result<()>> {
-    match catch_panic(|| handler.setup(request)) {
-        Ok(Ok(())) => {}
-        failed => {
-            // In Python `finish` sends the reply to a datagram.
-            request.drop_reply();
-            return failed;
-        }
+    let mut result = foreign::catch(|| handler.setup(request));
+    if matches!(result, Ok(Ok(()))) {
+        let served = foreign::catch(|| handler.handle(request));
+        let finished = foreign::catch(|| handler.finish(request));
+        result = first_failure(served, finished);
+    } else {
+        // In Python `finish` sends the reply to a datagram.
+        request.drop_reply();
     }
-    let result = catch_panic(|| handler.handle(request));
-    let finished = catch_panic(|| handler.finish(request));
-    if matches!(result, Ok(Ok(()))) { finished } else { result }
+    foreign::discard(ForeignCode::BlockingHandler, None, handler);
+    result
+}
+
+fn first_failure(
+    first: thread::Result<io::Result<()>>,
+    second: thread::Result<io::Result<()>>,
+) -> thread::Result<io::Result<()>> {
+    if matches!(first, Ok(Ok(()))) {
+        return second;
+    }
+    match second {
+        Ok(outcome) => foreign::discard(ForeignCode::Error, None, outcome),
+        Err(payload) => foreign::panicked(ForeignCode::BlockingHandler, None, payload),
+    }
+    first
 }
 
 /// Calls the hook of the user, if there is one and the request failed.
 fn report(hook: Option<&ErrorHook>, peer: &Addr, result: &thread::Result<io::Result<()>>) {
     let Some(hook) = hook else { return };
-    let reported = catch_panic(|| {
-        match result {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) if Exit::is_exit(error) => {}
-            Ok(Err(error)) => hook(peer, error),
-            Err(panic) => hook(peer, &io::Error::other(panic_message(&**panic))),
-        }
-        Ok(())
+    foreign::run(ForeignCode::ErrorHook, None, || match result {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) if Exit::is_exit(error) => {}
+        Ok(Err(error)) => hook(peer, error),
+        Err(panic) => hook(peer, &io::Error::other(panic_message(&**panic))),
     });
-    // The panic hook of the process has reported a panic of this hook.
-    drop(reported);
 }

@@ -54,11 +54,7 @@ enum BlockingState<S> {
 }
 
 impl<S: 'static> BlockingConnection<S> {
-    fn job(
-        &self,
-        cx: &mut Context<'_, S>,
-        mut handler: Box<Serving<S>>,
-    ) -> io::Result<BlockingJob<S>> {
+    fn job(&self, cx: &mut Context<'_, S>, handler: Box<Serving<S>>) -> io::Result<BlockingJob<S>> {
         let stop = self.stop(cx.io)?;
         let socket = cx.io.detach(cx.id)?;
         let limits = self.workers.limits(cx.io.options.idle_timeout);
@@ -69,7 +65,7 @@ impl<S: 'static> BlockingConnection<S> {
             let outcome = match BlockingSocket::new(socket, limits, stop) {
                 Ok(socket) => {
                     let mut request = Request::stream(socket, limit, peer.clone(), access);
-                    let outcome = serve(&mut *handler, &mut request);
+                    let outcome = serve(handler, &mut request);
                     silent_since = request.silent_since();
                     outcome
                 }

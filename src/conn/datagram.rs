@@ -66,9 +66,9 @@
 use std::io;
 
 use crate::addr::Addr;
-use crate::conn::log_throttle::LogThrottle;
 use crate::conn::packets::{QueueLimits, RecvBuffers, SendQueue};
 use crate::conn::transport::{DatagramTransport, Readiness, RecvOutcome};
+use crate::log_throttle::LogThrottle;
 
 #[derive(Debug)]
 pub(crate) struct Datagram<T> {

@@ -8,7 +8,6 @@ pub(crate) mod datagram;
 mod flags;
 pub(crate) mod framing;
 pub(crate) mod input;
-pub(crate) mod log_throttle;
 pub(crate) mod output;
 pub(crate) mod packets;
 pub(crate) mod page_aligned;

@@ -188,7 +188,7 @@
 //! | `allow_reuse_port` | [`Options::reuse_port`](crate::Options::reuse_port) | refused for Unix sockets |
 //! | `bind_and_activate` | `listen_blocking` does both | a failure costs no descriptor |
 //! | `server_bind` | `listen_blocking` | the address is known at once, so port 0 has its number |
-//! | `fileno` | `AsFd` of [`Server`](crate::Server) | it is the poll: a foreign loop that watches it calls [`Server::turn`](crate::Server::turn) |
+//! | `fileno` | `AsFd` of [`Server`](crate::Server) | it is the poll: a foreign loop that watches it calls [`Server::turn`](crate::Server::turn); see [Inside another loop](super::other_loops) |
 //! | `client_address` of a Unix client | [`Addr::Unnamed`](crate::Addr::Unnamed) | and not `''` |
 //! | a path that is left over | [`Server::listen`](crate::Server::listen) reclaims it | only when no server answers there; the server's own path is removed at the end |
 //! | errors of `accept` | counted and logged | a shortage is waited out, and not spun on |

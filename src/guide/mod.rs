@@ -14,6 +14,7 @@
 //! | [Outgoing connections](outgoing) | to connect, to ask, and to connect again |
 //! | [Datagrams](datagrams) | one call for each datagram, and what happens to those that cannot be sent |
 //! | [Several loops](several_loops) | one server for each core, behind the same addresses |
+//! | [Inside another loop](other_loops) | a server that glib, Python's asyncio or your own poll(2) steps |
 //! | [Scaling](scaling) | what a million connections need, and ten million |
 //! | [Limits](limits) | what could grow or last, and its bound |
 //! | [Coming from Python](from_python) | what each part of Python's `socketserver` is called here |
@@ -45,6 +46,7 @@ pub mod datagrams;
 pub mod from_python;
 pub mod limits;
 pub mod other_connections;
+pub mod other_loops;
 pub mod outgoing;
 pub mod protocol;
 pub mod scaling;

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -318,7 +317,8 @@ impl<S> Context<'_, S> {
 
     /// Runs `work`, which may block, in another thread, and then calls `then` in the loop with its
     /// result, or with an error when it panicked. `then` is called even if this connection has
-    /// closed meanwhile, as long as the server runs.
+    /// closed meanwhile. If the run ends first, it is called in the next run; if the server is
+    /// dropped, `then` is dropped without a call.
     ///
     /// [`Handler::eof`] and [`Handler::shutdown`] of this connection are called after `then`, and
     /// after a zero timer that it sets, so its answer still leaves. A shutdown waits for it within
@@ -354,17 +354,8 @@ impl<S> Context<'_, S> {
         F: FnOnce(&mut S, &mut Io, io::Result<T>) + Send + 'static,
         S: 'static,
     {
-        let (mailbox, owner) = (Arc::clone(&self.registrar.mailbox), self.id);
-        self.registrar.thread_pool.run(move || {
-            let result = catch_unwind(AssertUnwindSafe(work));
-            let result = result.map_err(|_| io::Error::other("the offloaded work panicked"));
-            mailbox.post_unbounded(Box::new(move |shared, io| {
-                // EOF and shutdown wait for the next turn, so what `then` sends comes first.
-                io.end_offloaded(owner);
-                then(shared, io, result);
-            }));
-        })?;
-        self.io.begin_offloaded(owner);
+        self.registrar.offload(self.id, work, then)?;
+        self.io.begin_offloaded(self.id);
         Ok(())
     }
 

@@ -9,10 +9,11 @@ use mio::{Interest, Registry};
 use super::{Context, DatagramHandler, Handler};
 use crate::addr::{Addr, ToAddrs};
 use crate::conn::transport::Readiness;
+use crate::foreign::{self, ForeignCode, Guarded};
 use crate::handler::server_handle::Command;
 use crate::id::SocketId;
 use crate::io::Io;
-use crate::io::connect::IntoConnect;
+use crate::io::connect::{Connect, IntoConnect};
 use crate::io::mailbox::{LoopControl, Mailbox};
 use crate::io::thread_pool::ThreadPool;
 
@@ -129,9 +130,26 @@ impl<S> Registrar<S> {
         S: 'static,
     {
         let connect = to.into_connect()?;
+        self.connect_or_return(io, requester, connect, handler).map_err(|(error, _)| error)
+    }
+
+    /// Like [`Registrar::connect`], but returns the handler when no connection begins.
+    pub(crate) fn connect_or_return<H>(
+        &mut self,
+        io: &mut Io,
+        requester: Option<SocketId>,
+        connect: Connect,
+        handler: H,
+    ) -> Result<SocketId, (io::Error, H)>
+    where
+        H: Handler<S> + 'static,
+        S: 'static,
+    {
         io.resolver.set_waker(|| Arc::clone(&self.mailbox) as Arc<dyn LoopControl>);
-        let id = io.open_connection(connect, requester)?;
-        Ok(self.add(id, HandlerSlot::Stream(Box::new(handler))))
+        match io.open_connection(connect, requester) {
+            Ok(id) => Ok(self.add(id, HandlerSlot::Stream(Box::new(handler)))),
+            Err(error) => Err((error, handler)),
+        }
     }
 
     pub(crate) fn bind<H>(
@@ -183,6 +201,30 @@ impl<S> Registrar<S> {
     {
         let id = io.open_source(|_, _| Ok(()))?;
         Ok(self.add(id, HandlerSlot::Source(Box::new(TimerHandler(callback)))))
+    }
+
+    /// Runs `work` in another thread, and then `then` in the loop.
+    pub(crate) fn offload<T, W, F>(&mut self, owner: SocketId, work: W, then: F) -> io::Result<()>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        F: FnOnce(&mut S, &mut Io, io::Result<T>) + Send + 'static,
+        S: 'static,
+    {
+        let mailbox = Arc::clone(&self.mailbox);
+        let then = Guarded::new(ForeignCode::OffloadedThen, then);
+        self.thread_pool.run(move || {
+            let result = foreign::run(ForeignCode::OffloadedWork, Some(owner), work);
+            let result = result.ok_or_else(|| io::Error::other("the offloaded work panicked"));
+            let result = Guarded::new(ForeignCode::OffloadedThen, result);
+            mailbox.post_unbounded(Box::new(move |shared, io| {
+                // EOF and shutdown wait for the next turn, so what `then` sends comes first.
+                io.end_offloaded(owner);
+                let (Some(then), Some(result)) = (then.take(), result.take()) else { return };
+                let call = || then(shared, io, result);
+                foreign::run(ForeignCode::OffloadedThen, Some(owner), call);
+            }));
+        })
     }
 
     /// Leaves the handler of a new socket to be installed.

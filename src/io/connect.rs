@@ -1,10 +1,10 @@
 //! The destination of an outgoing connection, its local address, and its delay.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::addr::{Addr, ToAddrs};
+use crate::foreign::{self, ForeignCode};
 
 /// An outgoing connection to be made: what [`Server::connect`](crate::Server::connect) takes when
 /// an address alone does not say enough.
@@ -110,8 +110,8 @@ impl Connect {
         }
         if let Some(allowed) = allowed {
             // This is the user's function, and it runs in the loop after a look-up.
-            catch_unwind(AssertUnwindSafe(|| addrs.retain(allowed)))
-                .map_err(|_| io::Error::other("Connect::allow_if panicked"))?;
+            foreign::run(ForeignCode::AllowIf, None, || addrs.retain(allowed))
+                .ok_or_else(|| io::Error::other("Connect::allow_if panicked"))?;
         }
         if addrs.is_empty() {
             let what = "none of the addresses is allowed (Connect::allow_if)";

@@ -99,6 +99,11 @@ impl Connection {
         )
     }
 
+    /// Whether its handler has finished and all output was passed to the system.
+    pub(super) fn is_delivered(&self) -> bool {
+        matches!(self.stream.close_state(), CloseState::Lingering | CloseState::Dropped)
+    }
+
     /// Whether the peer has to get a reset even if no output is pending.
     pub(super) fn wants_reset(&self) -> bool {
         matches!(

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::conn::log_throttle::LogThrottle;
+use crate::log_throttle::LogThrottle;
 use crate::net::{AcceptError, ListenerSocket, accept_error};
 
 #[derive(Debug)]

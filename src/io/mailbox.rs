@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use mio::Waker;
 
+use crate::foreign::{self, ForeignCode};
 use crate::stats::ShutdownReport;
 
 /// Commands of type `C` for one loop, and its request to stop.
@@ -80,12 +81,14 @@ impl<C> Mailbox<C> {
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the server was dropped.
     pub(crate) fn post(&self, command: C) -> io::Result<()> {
         let limit = self.limit;
+        // A command that is refused is dropped without the lock: its `Drop` may use the mailbox.
+        let mut command = Some(command);
         self.update_and_wake(|state| {
             if state.commands.len() >= limit {
                 let what = "too many posted calls are waiting (Options::post_queue)";
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, what));
             }
-            state.commands.push(command);
+            state.commands.extend(command.take());
             Ok(())
         })
     }
@@ -178,7 +181,7 @@ impl<C> Mailbox<C> {
         let dropped = std::mem::take(&mut state.commands);
         drop(state);
         self.run_ended.notify_all();
-        drop(dropped);
+        foreign::discard_all(ForeignCode::PostedCall, dropped);
     }
 
     /// No code panics while it holds the lock, so a poisoned lock is used as any other.

@@ -60,12 +60,16 @@ impl Io {
     /// Reads the clock: once a turn, and when a call from outside the loop begins.
     #[inline]
     pub(crate) fn update_clock(&mut self) {
+        self.now = self.clock();
+    }
+
+    #[inline]
+    fn clock(&self) -> u64 {
         #[cfg(feature = "testing")]
         if let Some(at) = self.stopped_at {
-            self.now = at;
-            return;
+            return at;
         }
-        self.now = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     #[inline]
@@ -82,6 +86,12 @@ impl Io {
         }
         let left = Duration::from_nanos(next.saturating_sub(self.now));
         Some(most.map_or(left, |most| most.min(left)))
+    }
+
+    /// How long a poll that begins now may wait. The clock of the loop shows when its turn began.
+    pub(crate) fn poll_timeout(&self) -> Option<Duration> {
+        let spent = self.clock().saturating_sub(self.now);
+        self.timeout(None).map(|left| left.saturating_sub(Duration::from_nanos(spent)))
     }
 
     /// Updates the write interest of a datagram socket.

@@ -6,9 +6,9 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::foreign::{self, ForeignCode};
 use crate::id::SocketId;
 use crate::io::mailbox::LoopControl;
 use crate::io::names::{Names, Owner};
@@ -94,8 +94,8 @@ impl Resolver {
             let (look_up, results) = (Arc::clone(&self.look_up), Arc::clone(&self.results));
             let (waker, name) = (self.waker.clone(), host.clone());
             let begun = self.threads.run(move || {
-                let result = catch_unwind(AssertUnwindSafe(|| look_up(&name)));
-                let panicked = |_| Err(io::Error::other("the look-up panicked"));
+                let result = foreign::run(ForeignCode::LookUp, None, || look_up(&name));
+                let panicked = || Err(io::Error::other("the look-up panicked"));
                 report(&results, waker.as_deref(), name, result.unwrap_or_else(panicked));
             });
             if let Err(error) = begun {

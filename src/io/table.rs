@@ -160,7 +160,7 @@ impl SocketTable {
     /// Whether the connection is open, or a reply to a datagram is due.
     pub(crate) fn is_serving_request(&self, id: SocketId) -> bool {
         match self.get(id) {
-            Some(Entry::Connection(_)) => true,
+            Some(Entry::Connection(connection)) => !connection.is_delivered(),
             Some(Entry::Datagram(datagram)) => datagram.has_replies_due(),
             _ => false,
         }

@@ -6,10 +6,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use crate::foreign::{self, ForeignCode};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -89,7 +90,7 @@ impl Drop for ThreadPool {
         let dropped = std::mem::take(&mut state.queue);
         drop(state);
         self.shared.changed.notify_all();
-        drop(dropped);
+        foreign::discard_all(ForeignCode::OffloadedWork, dropped);
     }
 }
 
@@ -106,8 +107,8 @@ impl Shared {
             if let Some(work) = state.queue.pop_front() {
                 state.running += 1;
                 drop(state);
-                // The job reports its own panic; the thread goes on with the next one.
-                let _ = catch_unwind(AssertUnwindSafe(work));
+                // After a panic the thread goes on with the next job.
+                foreign::run(ForeignCode::OffloadedWork, None, work);
                 state = self.lock();
                 state.running -= 1;
             } else if state.closed {

@@ -233,8 +233,9 @@ macro_rules! impl_as_fd {
     ($type:ident<$shared:ident>) => {
         #[cfg(all(unix, not(mio_unsupported_force_poll_poll)))]
         impl<$shared> std::os::fd::AsFd for $type<$shared> {
-            /// Readable whenever the loop has something to do; then call
-            /// [`turn`]($type::turn) with no wait.
+            /// Readable when the loop has events; then call [`turn`]($type::turn) with no wait.
+            /// Timers, and work that a turn has left, make it not readable: see
+            /// [`poll_timeout`]($type::poll_timeout).
             fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
                 self.registry().as_fd()
             }

@@ -1,18 +1,18 @@
 //! Accepting clients: within a budget, verified, and given a handler.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use log::warn;
 
 use crate::addr::Addr;
+use crate::foreign::{self, ForeignCode};
 use crate::handler::{Handler, HandlerSlot};
 use crate::id::SocketId;
 use crate::io::ACCEPT_RETRY;
 use crate::io::group::Handoff;
 use crate::net::{AcceptError, StreamSocket};
-use crate::reactor::dispatch::{Dispatcher, log_panic};
+use crate::reactor::dispatch::Dispatcher;
 use crate::trace::TraceEvent;
 
 impl<S> Dispatcher<S> {
@@ -112,8 +112,9 @@ impl<S> Dispatcher<S> {
     fn admit(&mut self, listener: SocketId, socket: StreamSocket, peer: &Addr) {
         let Dispatcher { shared, io, handlers, verify, .. } = self;
         if let Some(verify) = verify {
-            let verdict = catch_unwind(AssertUnwindSafe(|| verify(shared, peer)));
-            if !verdict.unwrap_or_else(|panic| log_panic(listener, &*panic)) {
+            let verified = || verify(shared, peer);
+            let verdict = foreign::run(ForeignCode::VerifyRequest, Some(listener), verified);
+            if !verdict.unwrap_or(false) {
                 io.stats.refused += 1;
                 return;
             }
@@ -121,13 +122,10 @@ impl<S> Dispatcher<S> {
         let Some(HandlerSlot::Listener(factory)) = handlers.get_mut(listener.index()) else {
             return;
         };
-        let handler = match catch_unwind(AssertUnwindSafe(|| factory.make(peer))) {
-            Ok(handler) => handler,
-            Err(panic) => {
-                log_panic(listener, &*panic);
-                io.stats.refused += 1;
-                return;
-            }
+        let made = foreign::run(ForeignCode::Factory, Some(listener), || factory.make(peer));
+        let Some(handler) = made else {
+            io.stats.refused += 1;
+            return;
         };
         if let Err(error) = self.start_connection(listener, socket, handler) {
             self.io.stats.refused += 1;
@@ -146,7 +144,13 @@ impl<S> Dispatcher<S> {
         handler: Box<dyn Handler<S>>,
     ) -> io::Result<SocketId> {
         let io = &mut self.io;
-        let id = io.register_connection(socket)?;
+        let id = match io.register_connection(socket) {
+            Ok(id) => id,
+            Err(error) => {
+                foreign::discard(ForeignCode::HandlerDrop, None, handler);
+                return Err(error);
+            }
+        };
         io.stats.accepted += 1;
         io.accept_quota = io.accept_quota.map(|quota| quota.saturating_sub(1));
         io.trace.step(|| TraceEvent::Accepted(listener, id));

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use log::{debug, warn};
@@ -13,12 +12,13 @@ use log::{debug, warn};
 use crate::addr::Addr;
 use crate::conn::datagram::{Datagram, DatagramPhase, FlushOutcome};
 use crate::conn::packets::{BATCH, Destination, Packet, RecvBuffers};
+use crate::foreign::{self, ErrorText, ForeignCode};
 use crate::handler::{Context, DatagramHandler, HandlerSlot};
 use crate::id::SocketId;
 use crate::io::{ACCEPT_RETRY, Io};
 use crate::net::MmsgHeaders;
 use crate::reactor::datagram_filter::{is_denied, is_rejected};
-use crate::reactor::dispatch::{Dispatcher, Failure, log_panic};
+use crate::reactor::dispatch::{Dispatcher, Failure};
 use crate::stats::CloseReason;
 use crate::trace::TraceEvent;
 
@@ -90,7 +90,7 @@ impl<S> Dispatcher<S> {
                 self.install_pending();
             }
             if let Err(failure) = result {
-                self.count_failure(id, &failure);
+                self.count_failure(id, failure);
             }
         }
     }
@@ -109,7 +109,7 @@ impl<S> Dispatcher<S> {
             range.start = range.end;
             return Ok(());
         };
-        let result = catch_unwind(AssertUnwindSafe(|| {
+        let result = foreign::catch(|| {
             for nth in range {
                 let Some(packet) = inbox.packet(nth) else { break };
                 let destination = || if HAS_DESTINATIONS { inbox.destination(nth) } else { None };
@@ -131,7 +131,7 @@ impl<S> Dispatcher<S> {
                 }
             }
             Ok(())
-        }));
+        });
         if HAS_DESTINATIONS {
             end_delivery(io, id);
         }
@@ -164,7 +164,7 @@ impl<S> Dispatcher<S> {
             return Ok(());
         };
         let mut cx = Context { id, shared, io, registrar, reason: None, sender };
-        let result = catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx)));
+        let result = foreign::catch(|| callback(&mut **handler, &mut cx));
         if !self.registrar.pending_handlers.is_empty() {
             self.install_pending();
         }
@@ -174,17 +174,17 @@ impl<S> Dispatcher<S> {
     fn notify_error(&mut self, id: SocketId, error: io::Error) {
         let called = self.call_datagram(id, None, |handler, cx| handler.error(cx, error));
         if let Err(failure) = called {
-            self.count_failure(id, &failure);
+            self.count_failure(id, failure);
         }
     }
 
     #[cold]
-    pub(super) fn count_failure(&mut self, id: SocketId, failure: &Failure) {
-        if self.io.record_exit(&failure.error) {
-            return;
+    pub(super) fn count_failure(&mut self, id: SocketId, failure: Failure) {
+        if !self.io.record_exit(&failure.error) {
+            self.io.stats.packets_failed += 1;
+            warn_throttled(&mut self.io, id, "a handler failed on a datagram", &failure.error);
         }
-        self.io.stats.packets_failed += 1;
-        warn_throttled(&mut self.io, id, "a handler failed on a datagram", &failure.error);
+        failure.discard(id);
     }
 
     // The write phase.
@@ -240,7 +240,7 @@ impl<S> Dispatcher<S> {
         if drained {
             let called = self.call_datagram(id, None, |handler, cx| handler.drained(cx));
             if let Err(failure) = called {
-                self.count_failure(id, &failure);
+                self.count_failure(id, failure);
             }
         }
     }
@@ -267,13 +267,8 @@ impl<S> Dispatcher<S> {
             let reason =
                 Some(if outcome.is_ok() { CloseReason::Closed } else { CloseReason::IoError });
             let mut cx = Context { id, shared, io, registrar, reason, sender: None };
-            let finished = catch_unwind(AssertUnwindSafe(|| {
-                handler.finish(&mut cx, outcome);
-                drop(handler);
-            }));
-            if let Err(panic) = finished {
-                log_panic(id, &*panic);
-            }
+            foreign::run(ForeignCode::Callback, Some(id), || handler.finish(&mut cx, outcome));
+            foreign::discard(ForeignCode::HandlerDrop, Some(id), handler);
             self.install_pending();
         }
         self.io.remove_socket(id);
@@ -343,6 +338,6 @@ fn note_truncation(io: &mut Io, id: SocketId) {
 fn warn_throttled(io: &mut Io, id: SocketId, what: &str, error: &io::Error) {
     let Some(datagram) = io.sockets.datagram_mut(id) else { return };
     if let Some(before) = datagram.allow_warning(io.now) {
-        warn!("{id}: {what}: {error} ({before} more such warnings before)");
+        warn!("{id}: {what}: {} ({before} more such warnings before)", ErrorText(error));
     }
 }

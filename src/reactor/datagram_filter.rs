@@ -1,13 +1,12 @@
 //! Which datagrams are rejected before any handler sees them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use crate::addr::Addr;
 use crate::conn::packets::Destination;
+use crate::foreign::{self, ForeignCode};
 use crate::id::SocketId;
 use crate::io::Io;
 use crate::net::is_local;
-use crate::reactor::dispatch::{Verify, log_panic};
+use crate::reactor::dispatch::Verify;
 
 /// Whether a datagram from `peer` must not be delivered: the socket is closed, has another peer, or
 /// the sender seems to be this server.
@@ -40,8 +39,8 @@ pub(super) fn is_denied<S>(
     peer: &Addr,
 ) -> bool {
     let Some(verify) = verify else { return false };
-    let verdict = catch_unwind(AssertUnwindSafe(|| verify(shared, peer)));
-    !verdict.unwrap_or_else(|panic| log_panic(id, &*panic))
+    let verdict = foreign::run(ForeignCode::VerifyRequest, Some(id), || verify(shared, peer));
+    !verdict.unwrap_or(false)
 }
 
 /// Whether a datagram claims to come from this server.

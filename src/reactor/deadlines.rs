@@ -129,7 +129,7 @@ impl<S> Dispatcher<S> {
         self.io.trace.step(|| TraceEvent::TimerFired(owner, timer));
         let called = self.call_datagram(owner, None, |handler, cx| handler.timeout(cx, timer));
         if let Err(failure) = called {
-            self.count_failure(owner, &failure);
+            self.count_failure(owner, failure);
         }
     }
 

@@ -2,15 +2,15 @@
 //!
 //! Every handler is called here, with panics caught, and `finish` exactly once.
 
-use std::any::Any;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
-use log::{debug, error};
+use log::debug;
 
 use crate::addr::Addr;
 use crate::conn::stream::CloseState;
+pub(crate) use crate::foreign::panic_message;
+use crate::foreign::{self, ErrorText, ForeignCode};
 use crate::handler::{Context, Handler, HandlerSlot, Registrar};
 use crate::id::SocketId;
 use crate::io::Io;
@@ -54,7 +54,7 @@ impl<S> Dispatcher<S> {
             return Ok(());
         };
         let mut cx = Context { id, shared, io, registrar, reason: None, sender: None };
-        match catch_unwind(AssertUnwindSafe(|| callback(&mut **handler, &mut cx))) {
+        match foreign::catch(|| callback(&mut **handler, &mut cx)) {
             Ok(Ok(())) => {
                 self.install_pending();
                 Ok(())
@@ -103,12 +103,15 @@ impl<S> Dispatcher<S> {
     #[cold]
     pub(super) fn fail(&mut self, id: SocketId, failure: Failure) {
         let Failure { reason, error } = failure;
-        debug!("{id}: ended, {reason:?}: {error}");
+        debug!("{id}: ended, {reason:?}: {}", ErrorText(&error));
         self.io.record_exit(&error);
-        let Some(connection) = self.io.sockets.connection_mut(id) else { return };
+        let Some(connection) = self.io.sockets.connection_mut(id) else {
+            return foreign::discard(ForeignCode::Error, Some(id), error);
+        };
         if connection.is_finished() {
             // Its `finish` has run; only its flushing or lingering has failed.
-            return self.io.remove_socket(id);
+            self.io.remove_socket(id);
+            return foreign::discard(ForeignCode::Error, Some(id), error);
         }
         // The output limit has ended it, whatever error its handler returned then.
         let too_much = connection.abort_reason() == Some(CloseReason::OutputLimit);
@@ -137,21 +140,24 @@ impl<S> Dispatcher<S> {
     pub(super) fn finish(&mut self, id: SocketId, reason: CloseReason, outcome: io::Result<()>) {
         self.io.stats.end(reason);
         self.io.trace.step(|| TraceEvent::Closed(id, reason));
-        let HandlerSlot::Stream(mut handler) = self.take_handler(id) else { return };
+        let HandlerSlot::Stream(mut handler) = self.take_handler(id) else {
+            return foreign::discard(ForeignCode::Error, Some(id), outcome);
+        };
         let Dispatcher { shared, io, registrar, .. } = self;
         let mut cx = Context { id, shared, io, registrar, reason: Some(reason), sender: None };
-        let finished = catch_unwind(AssertUnwindSafe(|| {
-            handler.finish(&mut cx, outcome);
-            drop(handler);
-        }));
-        if let Err(panic) = finished {
-            log_panic(id, &*panic);
-        }
+        foreign::run(ForeignCode::Callback, Some(id), || handler.finish(&mut cx, outcome));
+        foreign::discard(ForeignCode::HandlerDrop, Some(id), handler);
         self.install_pending();
     }
 }
 
 impl Failure {
+    /// Drops the error, which may be one of the user.
+    #[cold]
+    pub(super) fn discard(self, id: SocketId) {
+        foreign::discard(ForeignCode::Error, Some(id), self.error);
+    }
+
     #[cold]
     pub(super) fn broken(error: io::Error) -> Failure {
         Failure { reason: CloseReason::IoError, error }
@@ -165,7 +171,7 @@ impl Failure {
             return Failure { reason: CloseReason::HandlerError, error };
         }
         if let Err(panic) = failed {
-            log_panic(id, &*panic);
+            foreign::panicked(ForeignCode::Callback, Some(id), panic);
         }
         let error = io::Error::other("a callback of the handler panicked");
         Failure { reason: CloseReason::Panicked, error }
@@ -188,20 +194,4 @@ impl Failure {
         };
         Failure { reason, error: io::Error::new(io::ErrorKind::ConnectionAborted, what) }
     }
-}
-
-#[cold]
-pub(super) fn log_panic(id: SocketId, panic: &(dyn Any + Send)) -> bool {
-    error!("{id}: a callback panicked: {}", panic_message(panic));
-    false
-}
-
-/// The message of a panic, of at most 200 characters.
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message");
-    message.chars().take(200).collect()
 }

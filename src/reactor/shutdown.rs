@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::conn::datagram::{Datagram, DatagramPhase};
+use crate::foreign::{self, ForeignCode};
 use crate::id::SocketId;
 use crate::reactor::connect::connect_failed;
 use crate::reactor::dispatch::{Dispatcher, Failure};
@@ -71,7 +72,7 @@ impl<S> Dispatcher<S> {
         if self.io.sockets.datagram_mut(id).is_some_and(Datagram::take_shutdown) {
             let called = self.call_datagram(id, None, |handler, cx| handler.shutdown(cx));
             if let Err(failure) = called {
-                self.count_failure(id, &failure);
+                self.count_failure(id, failure);
             }
         }
     }
@@ -87,6 +88,14 @@ impl<S> Dispatcher<S> {
                 self.close_datagram(id, Ok(()));
             }
         }
+    }
+
+    /// Drops what is left of the user when the server is dropped.
+    pub(crate) fn discard_foreign(&mut self) {
+        foreign::discard_all(ForeignCode::HandlerDrop, self.handlers.drain(..));
+        foreign::discard_all(ForeignCode::HandlerDrop, self.registrar.pending_handlers.drain(..));
+        foreign::discard(ForeignCode::VerifyRequest, None, self.verify.take());
+        self.io.trace.discard();
     }
 
     /// Closes all datagram sockets.

@@ -1,13 +1,12 @@
 //! Foreign sources and their callbacks; closing sources and listeners.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use log::warn;
 
+use crate::foreign::{self, ErrorText, ForeignCode};
 use crate::handler::{Context, HandlerSlot};
 use crate::id::SocketId;
 use crate::io::table::Entry;
-use crate::reactor::dispatch::{Dispatcher, log_panic};
+use crate::reactor::dispatch::Dispatcher;
 
 impl<S> Dispatcher<S> {
     pub(super) fn dispatch_source(&mut self, id: SocketId) {
@@ -19,18 +18,21 @@ impl<S> Dispatcher<S> {
         let Dispatcher { shared, io, handlers, registrar, .. } = self;
         let Some(HandlerSlot::Source(watched)) = handlers.get_mut(id.index()) else { return };
         let mut cx = Context { id, shared, io, registrar, reason: None, sender: None };
-        let result = catch_unwind(AssertUnwindSafe(|| watched.ready(&mut cx, ready)));
+        let called = || watched.ready(&mut cx, ready);
+        let result = foreign::run(ForeignCode::SourceCallback, Some(id), called);
         if let Some(source) = self.io.sockets.source_mut(id) {
             source.end_call();
         }
         self.install_pending();
         match result {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) if self.io.record_exit(&error) => {}
-            Ok(Err(error)) => warn!("{id}: a watched source failed and is closed: {error}"),
-            Err(panic) => {
-                log_panic(id, &*panic);
+            Some(Ok(())) => return,
+            Some(Err(error)) => {
+                if !self.io.record_exit(&error) {
+                    warn!("{id}: a watched source failed and is closed: {}", ErrorText(&error));
+                }
+                foreign::discard(ForeignCode::Error, Some(id), error);
             }
+            None => {}
         }
         self.io.close(id);
     }
@@ -43,16 +45,15 @@ impl<S> Dispatcher<S> {
             _ => return,
         };
         if closing {
-            if let HandlerSlot::Source(mut watched) = self.take_handler(id) {
-                let registry = self.io.registry();
-                let gone = catch_unwind(AssertUnwindSafe(|| {
+            match self.take_handler(id) {
+                HandlerSlot::Source(mut watched) => {
+                    let registry = self.io.registry();
                     // It does not matter whether it was still registered.
-                    let _ = watched.deregister(registry);
-                    drop(watched);
-                }));
-                if let Err(panic) = gone {
-                    log_panic(id, &*panic);
+                    let deregister = || drop(watched.deregister(registry));
+                    foreign::run(ForeignCode::SourceDrop, Some(id), deregister);
+                    foreign::discard(ForeignCode::SourceDrop, Some(id), watched);
                 }
+                factory => foreign::discard(ForeignCode::Factory, Some(id), factory),
             }
             self.io.remove_socket(id);
         }

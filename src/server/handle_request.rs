@@ -21,6 +21,9 @@ impl<S> Server<S> {
     /// (Python's `handle_request`). Connections that are open are served meanwhile, but no other
     /// client is accepted. `timeout` bounds the wait for the client; `None` waits for ever.
     ///
+    /// The connection has ended when `finish` was called and all output was passed to the system.
+    /// If the peer keeps its socket, it lingers in the next runs ([`Options::linger_timeout`](crate::Options::linger_timeout)).
+    ///
     /// # Errors
     /// The error of the poll, and [`Exit`](crate::Exit) when a handler returns it.
     pub fn handle_request(&mut self, timeout: Option<Duration>) -> io::Result<RequestOutcome> {
@@ -37,7 +40,7 @@ impl<S> Server<S> {
                 Err(outcome) => break Ok(outcome),
             };
             looked = true;
-            if let Err(error) = self.turn(left) {
+            if let Err(error) = self.run_turn(left) {
                 break Err(error);
             }
         };

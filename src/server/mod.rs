@@ -7,14 +7,13 @@ pub(crate) mod reconnect;
 
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::error;
 use mio::{Events, Registry};
 
 use crate::addr::Addr;
+use crate::foreign::{self, ForeignCode};
 use crate::handler::server_handle::{Command, ServerHandle};
 use crate::id::TimerId;
 use crate::io::Io;
@@ -59,6 +58,8 @@ pub struct Server<S = ()> {
     /// Called once a turn.
     service_actions: Option<Box<ServiceActions<S>>>,
     report: Option<ShutdownReport>,
+    /// A run has begun: one of `serve_forever` or `handle_request`, or the turns of the caller.
+    is_running: bool,
     /// The counters as they were when the present shutdown began.
     before_drain: Stats,
     // Kept so that a turn does not allocate.
@@ -83,7 +84,7 @@ impl<S> Server<S> {
         self.service_actions = Some(Box::new(actions));
     }
 
-    /// Sets a function that gets every step of the loop. It must not panic.
+    /// Sets a function that gets every step of the loop. A panic in it is logged and ends nothing.
     pub fn set_trace(&mut self, watcher: impl FnMut(TraceEvent) + 'static) {
         self.reactor.dispatcher.io.trace.set(watcher);
     }
@@ -141,7 +142,7 @@ impl<S> Server<S> {
 
     fn serve_until_drained(&mut self) -> io::Result<()> {
         let result = loop {
-            match self.turn(None) {
+            match self.run_turn(None) {
                 Ok(()) if self.is_drained() => break Ok(()),
                 Ok(()) => {}
                 Err(error) => break Err(error),
@@ -170,6 +171,39 @@ impl<S> Server<S> {
     /// # Errors
     /// The error of the poll, and [`Exit`](crate::Exit) when a handler returns it.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
+        self.begin_step();
+        let result = self.run_turn(max_wait);
+        self.end_step();
+        result
+    }
+
+    /// How long a loop of the caller may wait before it calls [`Server::turn`], as long as the
+    /// descriptor of the server ([`AsFd`](std::os::fd::AsFd)) is not readable: zero when there is work
+    /// left, `None` when only an event can bring any (libuv's `uv_backend_timeout`). A wait in whole
+    /// milliseconds has to be rounded up. [The guide](crate::guide::other_loops) has a loop that does
+    /// this.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use socketserver::Server;
+    ///
+    /// let mut server = Server::new()?;
+    /// assert_eq!(server.poll_timeout(), None);
+    /// let timer = server.add_timer_handler(|_cx| Ok(()))?;
+    /// server.io_mut().set_timer(timer, Duration::from_secs(60));
+    /// assert!(server.poll_timeout().is_some_and(|wait| wait <= Duration::from_secs(60)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        if self.mailbox.is_pending() {
+            return Some(Duration::ZERO);
+        }
+        self.reactor.dispatcher.io.poll_timeout()
+    }
+
+    #[inline]
+    fn run_turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
         self.reactor.dispatcher.io.wait(&mut self.events, max_wait)?;
         self.reactor.receive_events(&self.events);
         self.turn_after_events()
@@ -194,11 +228,13 @@ impl<S> Server<S> {
         self.fire_due();
         self.reactor.receive_queued();
         self.reactor.write_phase();
-        self.end_drain();
+        // Before the end of a shutdown, so that actions which request one do not request the next.
         if let Some(actions) = &mut self.service_actions {
             let dispatcher = &mut self.reactor.dispatcher;
-            guard("service_actions", || actions(&mut dispatcher.shared, &mut dispatcher.io));
+            let called = || actions(&mut dispatcher.shared, &mut dispatcher.io);
+            foreign::run(ForeignCode::ServiceActions, None, called);
         }
+        self.end_drain();
         self.reactor.dispatcher.io.exit_requested.take().map_or(Ok(()), Err)
     }
 
@@ -222,7 +258,8 @@ impl<S> Server<S> {
         let stop = self.mailbox.drain(&mut self.commands);
         let dispatcher = &mut self.reactor.dispatcher;
         for command in self.commands.drain(..) {
-            guard("call", || command(&mut dispatcher.shared, &mut dispatcher.io));
+            let called = || command(&mut dispatcher.shared, &mut dispatcher.io);
+            foreign::run(ForeignCode::PostedCall, None, called);
         }
         if let Some(grace) = stop {
             dispatcher.io.shutdown(grace);
@@ -269,6 +306,8 @@ impl<S> Drop for Server<S> {
         self.reactor.dispatcher.close_datagrams();
         self.reactor.dispatcher.refuse_handoffs();
         self.mailbox.close();
+        self.reactor.dispatcher.discard_foreign();
+        foreign::discard(ForeignCode::ServiceActions, None, self.service_actions.take());
     }
 }
 
@@ -277,12 +316,5 @@ impl_as_fd!(Server<S>);
 impl<S> fmt::Debug for Server<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("io", &self.reactor.dispatcher.io).finish_non_exhaustive()
-    }
-}
-
-/// Catches a panic of a callback that belongs to no connection.
-fn guard(what: &str, callback: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(callback)).is_err() {
-        error!("{what} panicked; the server goes on");
     }
 }

@@ -46,6 +46,7 @@ impl<S> Server<S> {
             mailbox,
             service_actions: None,
             report: None,
+            is_running: false,
             before_drain: Stats::default(),
             events,
             due: Vec::new(),

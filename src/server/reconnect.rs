@@ -5,6 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::conn::input::Input;
+use crate::foreign::{self, ForeignCode};
 use crate::handler::{Context, Handler};
 use crate::id::{SocketId, TimerId};
 use crate::io::connect::{Connect, IntoConnect};
@@ -17,7 +18,11 @@ use crate::stats::CloseReason;
 /// The pause before the next attempt starts with [`Reconnect::initial_backoff`], doubles each time
 /// up to [`Reconnect::max_backoff`], and starts over once a connection was established for as long
 /// as the longest pause. Each pause is random between half of it and all of it, so that many
-/// clients of a restarted server do not reconnect at the same time.
+/// clients of a restarted server do not reconnect at the same time. While
+/// [`Options::max_connections`](crate::Options::max_connections) are open, it waits for that pause
+/// again and again until one has ended.
+///
+/// A panic in the factory ends it; a panic in a handler ends that connection only.
 ///
 /// ```
 /// use socketserver::{Echo, Reconnect, Server};
@@ -53,14 +58,14 @@ impl<F> Reconnect<F> {
         Ok(Reconnect { connect, initial_backoff, max_backoff, make })
     }
 
-    /// The pause before the second attempt; not zero. Default: 100 ms.
+    /// The pause before the second attempt; at least 1 ms. Default: 100 ms.
     #[must_use]
     pub fn initial_backoff(mut self, pause: Duration) -> Reconnect<F> {
         self.initial_backoff = pause;
         self
     }
 
-    /// The longest pause, also for the first; not zero. Default: 30 s.
+    /// The longest pause, also for the first; at least 1 ms. Default: 30 s.
     #[must_use]
     pub fn max_backoff(mut self, pause: Duration) -> Reconnect<F> {
         self.max_backoff = pause;
@@ -72,8 +77,9 @@ impl<F> Reconnect<F> {
         for (name, pause) in
             [("initial_backoff", self.initial_backoff), ("max_backoff", self.max_backoff)]
         {
-            if pause.is_zero() {
-                let what = format!("Reconnect::{name} must not be zero");
+            if pause < MIN_BACKOFF {
+                let what =
+                    format!("Reconnect::{name} must be at least {MIN_BACKOFF:?}, not {pause:?}");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
         }
@@ -85,7 +91,7 @@ impl<F> Reconnect<F> {
     ///
     /// # Errors
     /// When the server accepts no more connections, or none of the addresses is allowed;
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when a pause is zero.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when a pause is shorter than 1 ms.
     pub fn start<S, H>(self, server: &mut Server<S>) -> io::Result<Option<SocketId>>
     where
         S: 'static,
@@ -115,6 +121,9 @@ impl<F> Reconnect<F> {
     }
 }
 
+/// The shortest pause: a thousand attempts a second.
+const MIN_BACKOFF: Duration = Duration::from_millis(1);
+
 /// One attempt and the connection it makes.
 struct ReconnectAttempt<H, F> {
     handler: H,
@@ -141,7 +150,9 @@ impl<H, F: FnMut(Option<CloseReason>) -> Option<H>> ReconnectAttempt<H, F> {
         ended: Option<CloseReason>,
         now: Instant,
     ) -> Option<(ReconnectAttempt<H, F>, Duration)> {
-        let handler = (self.policy.make)(ended)?;
+        foreign::discard(ForeignCode::HandlerDrop, None, self.handler);
+        let make = || (self.policy.make)(ended);
+        let handler = foreign::run(ForeignCode::ReconnectFactory, None, make).flatten()?;
         let lasted =
             self.established_at.is_some_and(|since| now - since >= self.policy.max_backoff);
         let pause = if lasted {
@@ -200,17 +211,56 @@ where
 
     fn finish(&mut self, cx: &mut Context<'_, S>, outcome: io::Result<()>) {
         let Some(mut attempt) = self.0.take() else { return };
-        attempt.handler.finish(cx, outcome);
-        if cx.io.is_shutting_down() {
-            return;
+        foreign::run(ForeignCode::Callback, Some(cx.id), || attempt.handler.finish(cx, outcome));
+        // A server that is dropped aborts its connections for this reason too.
+        if cx.io.is_shutting_down() || cx.reason() == Some(CloseReason::ShutdownTimeout) {
+            return foreign::discard(ForeignCode::HandlerDrop, None, attempt.handler);
         }
         if let Some((next, pause)) = attempt.next(cx.reason(), cx.io.now()) {
             let connect = next.policy.connect.clone().delay(pause);
-            // It fails only when the server takes no more connections.
-            if let Err(error) = cx.connect(connect, Reconnecting(Some(next))) {
-                log::warn!("{}: cannot connect again: {error}", cx.id);
+            let (io, id) = (&mut *cx.io, Some(cx.id));
+            let begun = cx.registrar.connect_or_return(io, id, connect, Reconnecting(Some(next)));
+            if let Err((error, waiting)) = begun {
+                log::debug!("{}: cannot connect again yet: {error}", cx.id);
+                wait_for_capacity(cx, waiting, pause);
             }
         }
+    }
+}
+
+/// Tries again after each `pause`, because the server takes no more connections.
+fn wait_for_capacity<S, H, F>(cx: &mut Context<'_, S>, waiting: Reconnecting<H, F>, pause: Duration)
+where
+    S: 'static,
+    F: FnMut(Option<CloseReason>) -> Option<H> + 'static,
+    H: Handler<S> + 'static,
+{
+    let mut waiting = Some(waiting);
+    let timer = cx.registrar.alarm(cx.io, move |cx| {
+        let next = waiting.take().filter(|_| !cx.io.is_shutting_down());
+        let Some((next, connect)) = next.and_then(Reconnecting::with_target) else {
+            cx.close();
+            return Ok(());
+        };
+        match cx.registrar.connect_or_return(cx.io, None, connect, next) {
+            Ok(_) => cx.close(),
+            Err((_, next)) => {
+                waiting = Some(next);
+                cx.set_timer(pause);
+            }
+        }
+        Ok(())
+    });
+    match timer {
+        Ok(timer) => drop(cx.io.set_timer(timer, pause)),
+        Err(error) => log::warn!("{}: cannot connect again: {error}", cx.id),
+    }
+}
+
+impl<H, F> Reconnecting<H, F> {
+    fn with_target(self) -> Option<(Reconnecting<H, F>, Connect)> {
+        let connect = self.0.as_ref()?.policy.connect.clone();
+        Some((self, connect))
     }
 }
 

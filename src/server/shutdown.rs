@@ -7,13 +7,30 @@ use crate::io::ShutdownState;
 use crate::stats::ShutdownReport;
 
 impl<S> Server<S> {
+    /// The caller steps the server itself: its first turn begins a run, so that a handle can stop it.
+    pub(super) fn begin_step(&mut self) {
+        if !self.is_running {
+            self.is_running = true;
+            self.mailbox.begin_run();
+        }
+    }
+
+    /// The run of a caller that steps the server ends with its shutdown.
+    pub(super) fn end_step(&mut self) {
+        if self.is_drained() {
+            self.end_run();
+        }
+    }
+
     pub(super) fn begin_run(&mut self) {
+        self.is_running = true;
         self.mailbox.begin_run();
         self.leave_drained();
         self.reactor.dispatcher.io.sockets.resume_all();
     }
 
     pub(super) fn end_run(&mut self) {
+        self.is_running = false;
         self.mailbox.end_run(self.report.unwrap_or_default());
     }
 

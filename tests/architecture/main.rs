@@ -152,6 +152,15 @@ fn only_the_room_of_sockets_asks_for_unix() {
 
 /// They are read as models, so they are judged as the library is: a lint that is off has a reason, and none
 /// is off that keeps a panic away.
+/// Another file that catches a panic would drop its payload, or a value of the user, outside of the guard.
+#[test]
+fn only_the_door_of_foreign_code_catches_panics() {
+    for (_, path) in files().into_iter().filter(|(_, path)| !is_of_tests(path)) {
+        let catches = code(&path).contains("catch_unwind");
+        assert_eq!(catches, path == Path::new("src/foreign.rs"), "{}", path.display());
+    }
+}
+
 #[test]
 fn examples_switch_lints_off_only_as_the_library_does() {
     let mut directories = vec![std::path::PathBuf::from("examples")];

@@ -30,6 +30,8 @@ mod connect;
 mod datagram;
 // One client at a time.
 mod handle_request;
+// Whatever a user gives panics at any touch, which costs the least that it may.
+mod hostile;
 // An id that is stale reaches nothing.
 mod ids;
 // Three connections, and every order of what their peers do.

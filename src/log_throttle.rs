@@ -10,6 +10,10 @@ pub(crate) struct LogThrottle {
 const WARN_EVERY: u64 = 1_000_000_000;
 
 impl LogThrottle {
+    pub(crate) const fn new() -> LogThrottle {
+        LogThrottle { not_before: 0, suppressed: 0 }
+    }
+
     /// Allows one warning a second; `now` is in nanoseconds. `Some` is the number suppressed since
     /// the last one, `None` means that this one is suppressed.
     pub(crate) fn allow(&mut self, now: u64) -> Option<u64> {
