@@ -4,7 +4,7 @@ use std::io;
 #[cfg(unix)]
 use std::sync::Arc;
 #[cfg(unix)]
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use socketserver::{Context, Server};
@@ -154,31 +154,22 @@ pub(crate) fn on_first_signal<S: 'static>(
     also_ignored: bool,
     mut act: impl FnMut(&mut Context<'_, S>, i32) + 'static,
 ) -> io::Result<()> {
-    use std::io::Read;
-    use std::os::unix::net::UnixStream;
-
-    use socketserver::mio;
+    use signal_hook_mio::v1_0::Signals;
+    use socketserver::mio::Interest;
 
     let later = Later::begin()?;
-    let (reader, writer) = UnixStream::pair()?;
-    reader.set_nonblocking(true)?;
     // Another thread may get the signal: until all handlers are installed, the program ends as it
     // would have ended a moment before.
     let half_there = Arc::new(AtomicBool::new(true));
-    let (asked, which) = (Arc::default(), Arc::default());
-    for signal in heeded(also_ignored) {
+    let signals = heeded(also_ignored);
+    for &signal in &signals {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&half_there))?;
-        catch(signal, &asked, &which)?;
-        signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
     }
-    let source = mio::net::UnixStream::from_std(reader);
-    server.watch(source, mio::Interest::READABLE, move |cx, source, _| {
-        // An edge comes once for all that the signals wrote.
-        let mut signals = [0; 16];
-        while source.read(&mut signals).is_ok_and(|n| n > 0) {}
-        // A forked child writes into the same pipe when it gets a signal.
-        if asked.load(Ordering::Acquire) {
-            act(cx, i32::try_from(which.load(Ordering::Acquire)).unwrap_or_default());
+    exit_at_second(&signals)?;
+    server.watch(Signals::new(signals)?, Interest::READABLE, move |cx, signals, _| {
+        // A forked child that gets a signal wakes this process too, which then finds none.
+        if let Some(signal) = signals.pending().last() {
+            act(cx, signal);
         }
         Ok(())
     })?;
@@ -187,18 +178,19 @@ pub(crate) fn on_first_signal<S: 'static>(
     Ok(())
 }
 
-/// Notes that `signal` asked for a stop; where that is wanted, the second one exits.
+/// The second of these signals exits at once, where that is wanted.
 #[cfg(unix)]
-fn catch(signal: i32, asked: &Arc<AtomicBool>, which: &Arc<AtomicUsize>) -> io::Result<()> {
-    use signal_hook::flag;
-
-    if repeats_end_at_once(signal) {
-        // In this order: the first signal finds the flag still down.
-        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(asked))?;
+fn exit_at_second(signals: &[i32]) -> io::Result<()> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for &signal in signals {
+        if repeats_end_at_once(signal) {
+            // In this order: the first signal finds the flag still down.
+            let exit = 128 + signal;
+            signal_hook::flag::register_conditional_shutdown(signal, exit, Arc::clone(&asked))?;
+        }
+        signal_hook::flag::register(signal, Arc::clone(&asked))?;
     }
-    flag::register(signal, Arc::clone(asked))?;
-    let number = usize::try_from(signal).unwrap_or_default();
-    flag::register_usize(signal, Arc::clone(which), number).map(drop)
+    Ok(())
 }
 
 /// Where there are no Unix signals, Ctrl-C ends the program at once.
@@ -245,17 +237,10 @@ pub(crate) fn most_descriptors() -> Option<u64> {
 /// one exits at once.
 #[cfg(unix)]
 pub(crate) fn on_interrupt(then: impl Fn() + Send + 'static) -> io::Result<()> {
-    use signal_hook::flag;
     use signal_hook::iterator::Signals;
 
-    let asked = Arc::new(AtomicBool::new(false));
     let signals = heeded(false);
-    for &signal in &signals {
-        if repeats_end_at_once(signal) {
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
-        }
-        flag::register(signal, Arc::clone(&asked))?;
-    }
+    exit_at_second(&signals)?;
     let mut signals = Signals::new(signals)?;
     let waiter = move || {
         for _ in signals.forever() {
