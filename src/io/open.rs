@@ -14,8 +14,8 @@ use crate::net::{DatagramSocket, ListenerSocket, StreamSocket};
 
 impl Io {
     pub(crate) fn open_listener(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
-        if let Some(door) = self.next_addr() {
-            return self.open_shared_listener(door, addrs);
+        if let Some(number) = self.next_addr() {
+            return self.open_shared_listener(number, addrs);
         }
         first_that_works("listen on", addrs, |addr| {
             let socket = ListenerSocket::listen(addr, &self.options)?;
@@ -25,8 +25,8 @@ impl Io {
 
     /// Binds a datagram socket.
     pub(crate) fn open_bound(&mut self, addrs: &[Addr]) -> io::Result<SocketId> {
-        if let Some(door) = self.next_addr() {
-            return self.open_shared_datagram(door, addrs);
+        if let Some(number) = self.next_addr() {
+            return self.open_shared_datagram(number, addrs);
         }
         first_that_works("bind to", addrs, |addr| {
             let socket = DatagramSocket::bind(addr, &self.options)?;

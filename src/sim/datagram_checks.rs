@@ -13,19 +13,19 @@ const LATE: u32 = 4;
 pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     let io = &run.server.dispatcher().io;
     let mut sim = run.world.borrow_mut();
-    let Simulated { ports, post, now, grace_over, .. } = &mut *sim;
+    let Simulated { ports, counters, now, grace_over, .. } = &mut *sim;
     for (n, port) in ports.iter_mut().enumerate() {
         let Some(port) = port.as_mut().filter(|port| port.open) else { continue };
         if io.shutdown_state == ShutdownState::Done && *grace_over {
-            post.dropped += drop_what_was_cut_off(io, port);
+            counters.dropped += drop_what_was_cut_off(io, port);
         }
         if let Some(what) = wrong_with(io, port, *now) {
             return Err(format!("port {n}: {what}"));
         }
     }
     let theirs = of_ledger(io.stats());
-    if format!("{theirs:?}") != format!("{post:?}") {
-        return Err(format!("by the stats {theirs:?}, in truth {post:?}"));
+    if format!("{theirs:?}") != format!("{counters:?}") {
+        return Err(format!("by the stats {theirs:?}, in truth {counters:?}"));
     }
     Ok(())
 }

@@ -102,10 +102,10 @@ fn as_seen(net: Net, addr: SocketAddr) -> SocketAddr {
 fn came(inbox: &RecvBuffers, received: RecvOutcome, names: &[Addr], locals: &[SocketAddr]) -> Came {
     (0..received.count)
         .map(|nth| {
-            let letter = inbox.packet(nth).expect("it came");
-            let from = names.iter().position(|name| name == letter.peer);
-            let mut what = letter.bytes.to_vec();
-            what.push(u8::from(letter.truncated));
+            let packet = inbox.packet(nth).expect("it came");
+            let from = names.iter().position(|name| name == packet.peer);
+            let mut what = packet.bytes.to_vec();
+            what.push(u8::from(packet.truncated));
             let to = inbox.destination(nth).filter(|destination| destination.is_unicast);
             let to = to.map(|to| locals.iter().position(|local| *local == to.addr));
             (what, from, to.map(|to| to.expect("it is an address of ours")))

@@ -20,7 +20,7 @@ use crate::stats::CloseReason;
 mod commands;
 
 pub(crate) use commands::connect;
-use commands::{close, note_post, post, post_some, set_timer};
+use commands::{close, note_sent, send, send_some, set_timer};
 
 pub(crate) struct ScriptedDatagramHandler {
     pub(crate) n: u32,
@@ -43,7 +43,7 @@ impl DatagramHandler<World> for ScriptedDatagramHandler {
         packet: &[u8],
         peer: &Addr,
     ) -> io::Result<()> {
-        cx.shared.borrow_mut().post.truncated += 1;
+        cx.shared.borrow_mut().counters.truncated += 1;
         self.take(cx, packet, peer, true)
     }
 
@@ -192,7 +192,7 @@ impl ScriptedDatagramHandler {
             let source = world.borrow_mut().port(n).source_for(to);
             let parcel = SentDatagram { to, source, stream, at: came.at, len, tried: false };
             let sent = cx.reply(bytes(stream, came.at, len));
-            note_post(world, n, parcel, sent);
+            note_sent(world, n, parcel, sent);
         };
         match self.service.answers {
             Answers::Nothing => {}
@@ -200,12 +200,12 @@ impl ScriptedDatagramHandler {
             Answers::Several(times) => {
                 for _ in 0..times {
                     echo(cx);
-                    post(cx.io, world, n, Some(came.from), len / 2 + 1);
+                    send(cx.io, world, n, Some(came.from), len / 2 + 1);
                 }
             }
             Answers::Elsewhere => {
                 let k = world.borrow_mut().random.below(STRANGERS as usize) as u32;
-                post(cx.io, world, n, Some(Party::Stranger(k)), len);
+                send(cx.io, world, n, Some(Party::Stranger(k)), len);
             }
         }
         if world.borrow_mut().port(n).page.shown > self.service.closes_after {
@@ -217,7 +217,7 @@ impl ScriptedDatagramHandler {
     fn talk(&self, io: &mut Io, world: &World) {
         let calm = world.borrow().calm;
         if !calm {
-            post_some(io, world, self.n);
+            send_some(io, world, self.n);
         }
     }
 
@@ -236,7 +236,7 @@ impl ScriptedDatagramHandler {
         if sim.calm || sim.random.below(1_000) >= self.service.fails {
             return Ok(());
         }
-        sim.post.failed += 1;
+        sim.counters.failed += 1;
         if sim.random.chance(50) {
             return Err(io::Error::other("as the script says"));
         }
@@ -260,7 +260,7 @@ pub(crate) fn act_on_port(io: &mut Io, world: &World, own: Option<u32>) {
     let known = world.borrow().ports.get(n as usize).and_then(Option::as_ref).map(|p| p.page.id);
     let Some(Some(id)) = known else { return };
     match what {
-        0..=14 => post_some(io, world, n),
+        0..=14 => send_some(io, world, n),
         15..=18 => {
             world.borrow_mut().port(n).page.paused = true;
             io.pause(id);

@@ -86,7 +86,7 @@ impl Simulated {
                 return;
             }
             self.port(n).page.let_in.pop_front();
-            self.post.refused += 1;
+            self.counters.refused += 1;
         }
     }
 
@@ -180,7 +180,7 @@ impl Simulated {
         };
         if !waits {
             port.page.parcels.pop_front();
-            self.post.dropped += 1;
+            self.counters.dropped += 1;
         }
     }
 
@@ -229,7 +229,7 @@ impl Simulated {
     fn note_receipt(&mut self, n: u32, came: usize) {
         let most = self.options.packets_per_turn;
         self.progress += 1;
-        self.post.received += came as u64;
+        self.counters.received += came as u64;
         let port = self.port(n);
         port.received += came;
         port.came_last = came;

@@ -94,17 +94,17 @@ impl Run {
             let refused = [name(false, REFUSED), name(true, REFUSED)];
             server.set_verify_request(move |_, peer| !refused.contains(peer));
         }
-        let stage = server.dispatcher();
-        stage.io.stopped_at = Some(0);
-        stage.io.resolver.is_simulated = true;
+        let dispatcher = server.dispatcher();
+        dispatcher.io.stopped_at = Some(0);
+        dispatcher.io.resolver.is_simulated = true;
         let listener = Listener::new(ListenerSocket::Memory);
-        let id = stage.io.register_listener(listener).map_err(|error| error.to_string())?;
+        let id = dispatcher.io.register_listener(listener).map_err(|error| error.to_string())?;
         let peers = script.peers.clone();
         let factory = move |peer: &Addr| -> Box<dyn Handler<World>> {
             let n = u32::from(peer.port().unwrap_or_default());
             Box::new(ScriptedHandler { n, nature: peers[n as usize] })
         };
-        stage.install(id, HandlerSlot::Listener(Box::new(factory)));
+        dispatcher.install(id, HandlerSlot::Listener(Box::new(factory)));
         let clock = server.add_timer_handler(|_| Ok(())).map_err(|error| error.to_string())?;
         world.borrow_mut().clock = Some(clock);
         Ok(Run { server, world, events: Vec::new(), idle_turns: 0, show })
@@ -141,9 +141,14 @@ impl Run {
             Step::Shutdown(grace) => self.shut_down(Duration::from_nanos(grace)),
             Step::Bind(n) => return self.bind(n, script),
             Step::Dial(k) => {
-                let stage = self.server.dispatcher();
-                begin_connect(&mut stage.io, &mut stage.registrar, &self.world, k as usize);
-                stage.install_pending();
+                let dispatcher = self.server.dispatcher();
+                begin_connect(
+                    &mut dispatcher.io,
+                    &mut dispatcher.registrar,
+                    &self.world,
+                    k as usize,
+                );
+                dispatcher.install_pending();
                 return self.failure();
             }
             Step::LookUp(k) => _ = self.look_up(k as usize),
@@ -157,13 +162,14 @@ impl Run {
     fn bind(&mut self, n: u32, script: &Script) -> Result<(), Failed> {
         let service = script.ports[n as usize];
         self.world.borrow_mut().ports[n as usize] = Some(SimDatagramSocket::new(service));
-        let stage = self.server.dispatcher();
-        let adopted = stage.io.register_bound(DatagramSocket::in_memory(n));
+        let dispatcher = self.server.dispatcher();
+        let adopted = dispatcher.io.register_bound(DatagramSocket::in_memory(n));
         let Ok(id) = adopted else {
             let broken = self.world.borrow_mut().port(n).page.broken;
             return if broken { Ok(()) } else { Err(format!("port {n}: it was not opened")) };
         };
-        stage.install(id, HandlerSlot::Datagram(Box::new(ScriptedDatagramHandler { n, service })));
+        dispatcher
+            .install(id, HandlerSlot::Datagram(Box::new(ScriptedDatagramHandler { n, service })));
         self.world.borrow_mut().port(n).page.is_own = true;
         if service.connected {
             connect(self.server.io_mut(), &self.world, n, Party::Stranger(0));

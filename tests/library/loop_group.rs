@@ -150,7 +150,7 @@ fn the_loop_whose_connections_ended_gets_the_next_ones() {
 }
 
 #[test]
-fn connections_are_counted_over_all_loops_and_a_seat_that_is_freed_is_taken() {
+fn connections_are_counted_over_all_loops_and_a_permit_that_is_freed_is_taken() {
     static LIVE: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
 
     /// Counts who is there, and answers how many there were.
@@ -204,7 +204,7 @@ fn connections_are_counted_over_all_loops_and_a_seat_that_is_freed_is_taken() {
 }
 
 #[test]
-fn outgoing_connections_take_seats_of_all_loops_too() {
+fn outgoing_connections_take_permits_of_all_loops_too() {
     /// Connects to where it listens, and tells whether it was allowed to.
     struct Greedy(Addr);
 

@@ -14,7 +14,7 @@ use crate::sim::random::bytes;
 use crate::sim::stream_handler::World;
 
 /// Sends a few words to some address.
-pub(super) fn post_some(io: &mut Io, world: &World, n: u32) {
+pub(super) fn send_some(io: &mut Io, world: &World, n: u32) {
     let (to, count, len) = {
         let mut sim = world.borrow_mut();
         let (ports, largest) = (sim.ports.len(), sim.options.max_packet_size);
@@ -30,12 +30,12 @@ pub(super) fn post_some(io: &mut Io, world: &World, n: u32) {
         (to, random.between(1, 12), len)
     };
     for _ in 0..count {
-        post(io, world, n, to, len);
+        send(io, world, n, to, len);
     }
 }
 
 /// Sends the next words to an address; none is the peer of a connected socket.
-pub(super) fn post(io: &mut Io, world: &World, n: u32, to: Option<Party>, len: usize) {
+pub(super) fn send(io: &mut Io, world: &World, n: u32, to: Option<Party>, len: usize) {
     let (id, addr, at, source, from) = {
         let mut sim = world.borrow_mut();
         let port = sim.port(n);
@@ -57,11 +57,11 @@ pub(super) fn post(io: &mut Io, world: &World, n: u32, to: Option<Party>, len: u
         (Some(addr), None) => io.send_to(id, what, addr),
         (None, _) => io.send(id, what),
     };
-    note_post(world, n, SentDatagram { to, source, stream, at, len, tried: false }, sent);
+    note_sent(world, n, SentDatagram { to, source, stream, at, len, tried: false }, sent);
 }
 
 /// What was said about a datagram that was sent must be so.
-pub(super) fn note_post(world: &World, n: u32, parcel: SentDatagram, sent: SendStatus) {
+pub(super) fn note_sent(world: &World, n: u32, parcel: SentDatagram, sent: SendStatus) {
     let mut sim = world.borrow_mut();
     let (most, most_bytes) = (sim.options.send_queue_packets, sim.options.send_queue_bytes);
     let ends = sim.draining || sim.server_closed;
@@ -84,12 +84,12 @@ pub(super) fn note_post(world: &World, n: u32, parcel: SentDatagram, sent: SendS
         SendStatus::Closed => {}
         SendStatus::Congested => {
             page.congested |= waits > 0;
-            sim.post.sent += 1;
-            sim.post.dropped += 1;
+            sim.counters.sent += 1;
+            sim.counters.dropped += 1;
         }
         SendStatus::Queued => {
             page.parcels.push_back(parcel);
-            sim.post.sent += 1;
+            sim.counters.sent += 1;
         }
     }
     sim.check(right, || format!("port {n}: {parcel:?} behind {waits} others was {sent:?}"));
@@ -113,12 +113,12 @@ pub(crate) fn connect(io: &mut Io, world: &World, n: u32, peer: Party) {
 
 pub(super) fn close(io: &mut Io, world: &World, n: u32, aborts: bool) {
     let mut sim = world.borrow_mut();
-    let Simulated { ports, post, .. } = &mut *sim;
+    let Simulated { ports, counters, .. } = &mut *sim;
     let Some(port) = &mut ports[n as usize] else { return };
     let Some(id) = port.page.id else { return };
     port.page.closed = true;
     if aborts && port.open {
-        post.dropped += port.page.parcels.len() as u64;
+        counters.dropped += port.page.parcels.len() as u64;
         port.page.parcels.clear();
     }
     drop(sim);

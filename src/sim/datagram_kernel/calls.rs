@@ -97,7 +97,7 @@ impl SimDatagramKernel for Simulated {
         }
         let most = self.options.packets_per_turn;
         self.progress += 1;
-        self.post.out += left as u64;
+        self.counters.out += left as u64;
         let port = self.port(n);
         port.page.parcels.drain(..left);
         port.sent += left;
@@ -140,7 +140,7 @@ impl SimDatagramKernel for Simulated {
         page.parcels.clear();
         let waited = page.closing_since.is_some_and(|since| now >= since + patience);
         let may = lost == 0 || page.broken || waited || over;
-        self.post.dropped += lost as u64;
+        self.counters.dropped += lost as u64;
         self.progress += 1;
         self.check(was_open, || format!("port {n}: closed twice"));
         self.check(may, || format!("port {n}: closed, and {lost} datagrams dropped for no reason"));

@@ -42,7 +42,7 @@ impl ClientProcesses {
     }
 
     /// Starts a process for each order. If we are gone all of a sudden, they end the `servers`.
-    pub(crate) fn hire(&mut self, orders: &[Order], servers: &[u32]) -> io::Result<()> {
+    pub(crate) fn start(&mut self, orders: &[Order], servers: &[u32]) -> io::Result<()> {
         for (nth, order) in orders.iter().enumerate() {
             self.members.push(ClientProcess::start(nth, order, servers, self.sender.clone())?);
         }

@@ -22,16 +22,16 @@ use crate::terminal;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(plan: &LoadPlan) -> io::Result<RunRecord> {
-    let mut crew = ClientProcesses::new()?;
+    let mut processes = ClientProcesses::new()?;
     let mut targets = start_targets(plan)?;
     let mut run = BenchRun::new(plan, &targets);
-    crew.hire(&run.orders, &targets.own_pids())?;
-    let outcome = run.watch(&mut crew);
+    processes.start(&run.orders, &targets.own_pids())?;
+    let outcome = run.watch(&mut processes);
     if outcome.is_ok() && plan.syscalls {
-        run.count_calls(&mut crew);
+        run.count_calls(&mut processes);
     }
     // The clients first, so that the servers have no client left to wait for.
-    drop(crew);
+    drop(processes);
     outcome?;
     run.refuse_nothing()?;
     let mut record = run.record();
@@ -106,16 +106,16 @@ impl<'a> BenchRun<'a> {
     }
 
     /// Hears the clients until all have told what they counted.
-    fn watch(&mut self, crew: &mut ClientProcesses) -> io::Result<()> {
+    fn watch(&mut self, processes: &mut ClientProcesses) -> io::Result<()> {
         let terms = &self.plan.terms;
         let each = Duration::from_millis(2) * terms.connections;
         let end = Instant::now() + terms.warmup() + terms.duration() + each + PATIENCE;
         while self.told < self.orders.len() {
-            match crew.next(end) {
-                Some(Event::Said(nth, said)) => self.hear(nth, said, crew)?,
+            match processes.next(end) {
+                Some(Event::Said(nth, said)) => self.hear(nth, said, processes)?,
                 Some(Event::Interrupted) => {
                     self.interrupted = true;
-                    crew.tell_all(ParentMessage::Stop);
+                    processes.tell_all(ParentMessage::Stop);
                 }
                 Some(Event::Gone) => {
                     return Err(io::Error::other("a client process ended before it was done"));
@@ -140,12 +140,12 @@ impl<'a> BenchRun<'a> {
     }
 
     /// One more client is ready; the last one lets all begin.
-    fn note_ready(&mut self, crew: &mut ClientProcesses) {
+    fn note_ready(&mut self, processes: &mut ClientProcesses) {
         self.ready += 1;
         if self.ready == self.orders.len() {
             // When no process is up, the clients still tell why.
             let all = if self.up == 0 { ParentMessage::Stop } else { ParentMessage::Go };
-            crew.tell_all(all);
+            processes.tell_all(all);
         }
     }
 
@@ -153,7 +153,7 @@ impl<'a> BenchRun<'a> {
         &mut self,
         nth: usize,
         said: ClientMessage,
-        crew: &mut ClientProcesses,
+        processes: &mut ClientProcesses,
     ) -> io::Result<()> {
         match said {
             ClientMessage::Progress(progress) => {
@@ -166,7 +166,7 @@ impl<'a> BenchRun<'a> {
             ClientMessage::Ready { up, failed } => {
                 self.up += up;
                 self.failed += failed;
-                self.note_ready(crew);
+                self.note_ready(processes);
             }
             ClientMessage::Begin(usage) => {
                 self.at_begin = self.at_begin.or(usage);
@@ -201,14 +201,14 @@ impl<'a> BenchRun<'a> {
     }
 
     /// The system calls a message, or a note why they are not known.
-    fn count_calls(&mut self, crew: &mut ClientProcesses) {
+    fn count_calls(&mut self, processes: &mut ClientProcesses) {
         let counted = match self.plan.terms.mode {
             _ if self.interrupted => return,
             LoadMode::Idle => Err(io::Error::other("there are no messages")),
             _ if self.targets.pids.is_empty() => Err(io::Error::other("give --pid")),
             _ => {
-                crew.tell_all(ParentMessage::GoOn);
-                strace::count(crew, self.orders.len(), &self.targets.pids)
+                processes.tell_all(ParentMessage::GoOn);
+                strace::count(processes, self.orders.len(), &self.targets.pids)
             }
         };
         match counted {

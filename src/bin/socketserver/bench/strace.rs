@@ -18,14 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// System calls a message by name, the most frequent first.
 pub(crate) fn count(
-    crew: &mut ClientProcesses,
+    processes: &mut ClientProcesses,
     clients: usize,
     pids: &[u32],
 ) -> io::Result<Vec<(String, f64)>> {
     let mut strace = Strace::attach(pids)?;
-    let before = answers(crew, clients)?;
-    wait(crew)?;
-    let after = answers(crew, clients)?;
+    let before = answers(processes, clients)?;
+    wait(processes)?;
+    let after = answers(processes, clients)?;
     let calls = strace.detach()?;
     let messages = after.saturating_sub(before);
     if messages == 0 {
@@ -38,12 +38,12 @@ pub(crate) fn count(
 }
 
 /// How many answers all clients have had so far.
-fn answers(crew: &mut ClientProcesses, clients: usize) -> io::Result<u64> {
-    crew.tell_all(Order::Count);
+fn answers(processes: &mut ClientProcesses, clients: usize) -> io::Result<u64> {
+    processes.tell_all(Order::Count);
     let end = Instant::now() + PATIENCE;
     let (mut told, mut all) = (0, 0);
     while told < clients {
-        match crew.next(end) {
+        match processes.next(end) {
             Some(Event::Said(_, ClientMessage::Count(n))) => {
                 told += 1;
                 all += n;
@@ -56,9 +56,9 @@ fn answers(crew: &mut ClientProcesses, clients: usize) -> io::Result<u64> {
     Ok(all)
 }
 
-fn wait(crew: &ClientProcesses) -> io::Result<()> {
+fn wait(processes: &ClientProcesses) -> io::Result<()> {
     let end = Instant::now() + LENGTH;
-    while let Some(event) = crew.next(end) {
+    while let Some(event) = processes.next(end) {
         if let Event::Interrupted = event {
             return Err(ErrorKind::Interrupted.into());
         }

@@ -46,26 +46,26 @@ impl Hub {
 
     /// Somebody is in the room of a loop, which is reached by this handle.
     pub(super) fn enter(&self, index: usize, handle: impl FnOnce() -> ServerHandle<ChatRoom>) {
-        if let Some(door) = self.rooms.get(index) {
-            door.handle.get_or_init(handle);
-            door.members.fetch_add(1, Ordering::SeqCst);
+        if let Some(room) = self.rooms.get(index) {
+            room.handle.get_or_init(handle);
+            room.members.fetch_add(1, Ordering::SeqCst);
         }
     }
 
     pub(super) fn leave(&self, index: usize) {
-        if let Some(door) = self.rooms.get(index) {
-            door.members.fetch_sub(1, Ordering::SeqCst);
+        if let Some(room) = self.rooms.get(index) {
+            room.members.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
     /// Puts a line that was said in one loop into the inboxes of the others, and calls `behind` with
     /// each loop that has to be waited for.
     pub(super) fn say(&self, from: usize, line: &[u8], mut behind: impl FnMut(usize)) {
-        for (to, door) in self.rooms.iter().enumerate().filter(|(to, _)| *to != from) {
-            if door.members.load(Ordering::SeqCst) == 0 {
+        for (to, room) in self.rooms.iter().enumerate().filter(|(to, _)| *to != from) {
+            if room.members.load(Ordering::SeqCst) == 0 {
                 continue;
             }
-            let mut inbox = door.lock();
+            let mut inbox = room.lock();
             if inbox.closed {
                 continue;
             }
@@ -86,8 +86,8 @@ impl Hub {
 
     /// Takes the lines of other loops, into an empty `Vec`, and resumes the speakers that waited.
     pub(super) fn take(&self, index: usize, lines: &mut Vec<u8>) {
-        let Some(door) = self.rooms.get(index) else { return };
-        let mut inbox = door.lock();
+        let Some(room) = self.rooms.get(index) else { return };
+        let mut inbox = room.lock();
         inbox.told = false;
         std::mem::swap(&mut inbox.lines, lines);
         let waiting = std::mem::take(&mut inbox.waiting);
@@ -97,8 +97,8 @@ impl Hub {
 
     /// The room of a loop is gone, and no speaker waits for it any more.
     pub(super) fn close(&self, index: usize) {
-        let Some(door) = self.rooms.get(index) else { return };
-        let mut inbox = door.lock();
+        let Some(room) = self.rooms.get(index) else { return };
+        let mut inbox = room.lock();
         inbox.closed = true;
         let waiting = std::mem::take(&mut inbox.waiting);
         drop(inbox);
@@ -118,7 +118,7 @@ impl Hub {
         index: usize,
         command: impl FnOnce(&mut ChatRoom, &mut socketserver::Io) + Send + 'static,
     ) {
-        if let Some(handle) = self.rooms.get(index).and_then(|door| door.handle.get()) {
+        if let Some(handle) = self.rooms.get(index).and_then(|room| room.handle.get()) {
             let _ = handle.post(command);
         }
     }

@@ -14,8 +14,8 @@ use super::acts::{ACTS, Act};
 use super::kernel::System;
 use super::world::{Habit, Setting, World};
 
-/// One letter of a script: an act, and whether turns follow before the next.
-type Letter = (Act, bool);
+/// One choice of a script: an act, and whether turns follow before the next.
+type Choice = (Act, bool);
 
 const SETTINGS: [Setting; 5] = [
     Setting { system: System::Tcp, habit: Habit::TakesAll, connecting: false },
@@ -25,8 +25,8 @@ const SETTINGS: [Setting; 5] = [
     Setting { system: System::Poll, habit: Habit::TakesThrees, connecting: false },
 ];
 
-/// Plays one letter; the world must be sound after it.
-fn play(world: &mut World, (act, settles): Letter) {
+/// Plays one choice; the world must be sound after it.
+fn play(world: &mut World, (act, settles): Choice) {
     world.act(act);
     if settles {
         world.settle();
@@ -36,12 +36,12 @@ fn play(world: &mut World, (act, settles): Letter) {
 }
 
 /// As [`play`], but says which script failed.
-fn play_of(world: &mut World, script: &[Letter], letter: Letter, setting: Setting) {
-    let played = catch_unwind(AssertUnwindSafe(|| play(world, letter)));
-    assert!(played.is_ok(), "the script was {script:?} and then {letter:?}, in {setting:?}");
+fn play_of(world: &mut World, script: &[Choice], choice: Choice, setting: Setting) {
+    let played = catch_unwind(AssertUnwindSafe(|| play(world, choice)));
+    assert!(played.is_ok(), "the script was {script:?} and then {choice:?}, in {setting:?}");
 }
 
-/// How many states all scripts of less than `length` reach, and how many letters were played from
+/// How many states all scripts of less than `length` reach, and how many choices were played from
 /// those.
 fn explore(setting: Setting, length: u32) -> (usize, u64) {
     let mut seen = HashSet::new();
@@ -50,13 +50,13 @@ fn explore(setting: Setting, length: u32) -> (usize, u64) {
     for left in (0..length).rev() {
         let mut next = Vec::new();
         for (world, script) in frontier {
-            for letter in ACTS.into_iter().flat_map(|act| [(act, false), (act, true)]) {
+            for choice in ACTS.into_iter().flat_map(|act| [(act, false), (act, true)]) {
                 let mut after = world.clone();
-                play_of(&mut after, &script, letter, setting);
+                play_of(&mut after, &script, choice, setting);
                 played += 1;
                 if left > 0 && after.over.is_none() && seen.insert(after.key()) {
-                    let mut script: Vec<Letter> = script.clone();
-                    script.push(letter);
+                    let mut script: Vec<Choice> = script.clone();
+                    script.push(choice);
                     next.push((after, script));
                 }
             }
@@ -72,12 +72,12 @@ const LENGTH: u32 = if cfg!(miri) { 1 } else { 4 };
 #[test]
 fn every_script_loses_no_edge_no_byte_and_no_end() {
     let length = std::env::var("MACHINE_LENGTH").map_or(LENGTH, |length| length.parse().unwrap());
-    let letters = 2 * ACTS.len() as u128;
+    let choices = 2 * ACTS.len() as u128;
     for setting in SETTINGS {
         let (states, played) = explore(setting, length);
         println!(
             "{setting:?}: {} scripts of {length} acts pass {states} states; {played} acts played",
-            letters.pow(length)
+            choices.pow(length)
         );
         assert!(length < 3 || states > 100, "the scripts lead nowhere");
     }
@@ -99,9 +99,9 @@ fn random_long_scripts_lose_nothing_either() {
             let mut world = World::new(setting);
             let mut script = Vec::new();
             for _ in 0..24 {
-                let letter = draw();
-                play_of(&mut world, &script, letter, setting);
-                script.push(letter);
+                let choice = draw();
+                play_of(&mut world, &script, choice, setting);
+                script.push(choice);
             }
         }
     }
