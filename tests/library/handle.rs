@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use socketserver::{Context, Echo, Options, SendStatus, Server, ServerHandle, ShutdownReport};
 
 use crate::read_some::ReadSome;
-use crate::support::{CallLog, Client, Harness, Kind, PATIENCE, Recording, on_input, on_setup};
+use crate::support::{Client, Harness, Kind, PATIENCE, on_input, on_setup};
 
 /// A server that serves in a thread of its own. Its ledger is checked when the run has ended.
 fn serve_elsewhere() -> (ServerHandle, u16, thread::JoinHandle<ShutdownReport>) {
@@ -186,9 +186,7 @@ fn a_sleeping_server_is_woken_by_a_call() {
 #[test]
 fn a_send_from_another_thread_reaches_its_peer_and_a_stale_id_nobody() {
     let mut harness = Harness::new();
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Echo));
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| Echo);
     let mut client = Client::connect(&addr);
     harness.echo(&mut client, b"x");
     let (handle, id) = (harness.handle(), journal.ids()[0]);

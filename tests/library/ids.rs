@@ -14,9 +14,7 @@ kinds!(clients_that_come_and_go_within_one_batch_are_not_mixed_up);
 
 fn clients_that_come_and_go_within_one_batch_are_not_mixed_up(kind: Kind) {
     let mut harness = Harness::new();
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(kind, move |_| Recording::new(&witness, Echo));
+    let (journal, addr) = harness.serve_recorded(kind, move |_| Echo);
     let mut clients = Client::connect_many(&addr, 10);
     harness.until(|server| server.io().connection_count() == 10);
     for round in 0..30_u8 {
@@ -50,9 +48,7 @@ fn clients_that_come_and_go_within_one_batch_are_not_mixed_up(kind: Kind) {
 #[test]
 fn a_stale_socket_id_reaches_nobody() {
     let mut harness = Harness::new();
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Echo));
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| Echo);
     let mut first = Client::connect(&addr);
     harness.echo(&mut first, b"x");
     drop(first);

@@ -49,9 +49,7 @@ kinds!(issue_2_a_close_from_outside_a_turn_is_bounded_by_the_close_timeout);
 
 fn issue_2_a_close_from_outside_a_turn_is_bounded_by_the_close_timeout(kind: Kind) {
     let mut harness = Harness::with_shared((), impatient());
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(kind, move |_| Recording::new(&witness, Discard));
+    let (journal, addr) = harness.serve_recorded(kind, move |_| Discard);
     let steps = harness.steps();
     let client = Client::connect(&addr);
     harness.until(|_| journal.calls().len() == 1);
@@ -89,9 +87,7 @@ kinds!(issue_2_a_large_send_from_outside_a_turn_arrives_whole);
 
 fn issue_2_a_large_send_from_outside_a_turn_arrives_whole(kind: Kind) {
     let mut harness = Harness::new();
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(kind, move |_| Recording::new(&witness, Discard));
+    let (journal, addr) = harness.serve_recorded(kind, move |_| Discard);
     let mut client = Client::connect(&addr);
     harness.until(|_| journal.calls().len() == 1);
     let bytes = pattern(8 << 20, 1);
@@ -120,9 +116,7 @@ fn issue_2_an_abort_sends_nothing_more() {
 fn issue_2_a_shutdown_is_told_after_everything_that_had_come_in_was_handled() {
     let options = Options { read_buffer: 1_024, reads_per_turn: 1, ..Options::default() };
     let mut harness = Harness::with_shared((), options);
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Echo));
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| Echo);
     let mut client = Client::connect(&addr);
     harness.until(|_| journal.calls().len() == 1);
     let bytes = pattern(64 << 10, 2);

@@ -110,9 +110,7 @@ fn from_the_request_on_nobody_is_accepted() {
 #[test]
 fn who_does_not_close_is_served_until_the_grace_is_over_and_then_cut_off() {
     let mut harness = Harness::new();
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Stubborn));
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| Stubborn);
     let mut client = Client::connect(&addr);
     harness.echo(&mut client, b"before");
     let began = Instant::now();
@@ -215,14 +213,11 @@ fn asked_for_twice_the_shorter_grace_holds() {
 fn a_peer_that_never_stops_sending_does_not_hold_up_the_stop() {
     let mut harness =
         Harness::with_shared((), Options { read_buffer: 4_096, ..Options::default() });
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| {
-        let discard = on_input(|_: &mut Context<'_>, input: &mut Input<'_>| {
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| {
+        on_input(|_: &mut Context<'_>, input: &mut Input<'_>| {
             input.take_all();
             Ok(())
-        });
-        Recording::new(&witness, discard)
+        })
     });
     let mut firehose = Client::connect(&addr);
     harness.until(|server| server.io().connection_count() == 1);
@@ -239,14 +234,11 @@ fn a_peer_that_never_stops_sending_does_not_hold_up_the_stop() {
 #[test]
 fn a_paused_connection_is_told_of_the_shutdown_too() {
     let mut harness = Harness::new();
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| {
-        let pauses = on_setup(|cx: &mut Context<'_>| {
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| {
+        on_setup(|cx: &mut Context<'_>| {
             cx.pause();
             Ok(())
-        });
-        Recording::new(&witness, pauses)
+        })
     });
     let mut client = Client::connect(&addr);
     client.send(b"never shown");
@@ -339,9 +331,7 @@ kinds!(a_handler_that_gave_up_reading_is_told_of_the_shutdown_while_its_peer_is_
 
 fn a_handler_that_gave_up_reading_is_told_of_the_shutdown_while_its_peer_is_slow(kind: Kind) {
     let mut harness = Harness::new();
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(kind, move |_| Recording::new(&witness, Echo));
+    let (journal, addr) = harness.serve_recorded(kind, move |_| Echo);
     let steps = harness.steps();
     let mut client = Client::connect(&addr);
     let bytes = vec![b'x'; 1 << 20];

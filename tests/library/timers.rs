@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use socketserver::{CloseReason, Context, Echo, Handler, Input, Options, TimerId, TraceEvent};
 
-use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, ms, on_input, on_setup};
+use crate::support::{Call, Client, Harness, Kind, ms, on_input, on_setup};
 
 /// Sets timers with these delays at the start, and notes which came up when.
 struct Alarms {
@@ -282,9 +282,7 @@ fn who_is_sent_to_now_and_then_is_spared() {
 #[test]
 fn of_many_idle_clients_exactly_those_who_were_silent_end() {
     let mut harness = Harness::with_shared((), idle_in(300));
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Echo));
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| Echo);
     let mut clients = Client::connect_many(&addr, 100);
     let began = Instant::now();
     let mut next = began;

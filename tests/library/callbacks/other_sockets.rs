@@ -92,9 +92,7 @@ fn one_handler_may_close_and_abort_others_in_every_order() {
     }
     for judge in 0..6_usize {
         let mut harness: Harness<Ids> = Harness::with_shared(Vec::new(), Options::default());
-        let journal = CallLog::default();
-        let witness = journal.clone();
-        let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Judge));
+        let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| Judge);
         let mut clients = Client::connect_many(&addr, 6);
         harness.until(|server| server.shared_mut().len() == 6);
         // Everybody has something to be read in the very turn in which all are closed.
@@ -117,18 +115,15 @@ fn one_handler_may_close_and_abort_others_in_every_order() {
 #[test]
 fn closing_and_aborting_oneself_twice_is_one_end() {
     let mut harness = Harness::new();
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| {
-        let ends = on_setup(|cx: &mut Context<'_>| {
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| {
+        on_setup(|cx: &mut Context<'_>| {
             cx.close();
             cx.close();
             cx.io.abort(cx.id);
             cx.io.abort(cx.id);
             cx.close();
             Ok(())
-        });
-        Recording::new(&witness, ends)
+        })
     });
     let mut client = Client::connect(&addr);
     harness.until(|_| client.look());

@@ -27,8 +27,7 @@ datagram_kinds!(who_has_chosen_a_peer_sees_nothing_that_others_had_sent_before);
 
 fn who_has_chosen_a_peer_sees_nothing_that_others_had_sent_before(net: DatagramKind) {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (_, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Faithful));
+    let (journal, _, addr) = harness.serve_recorded_datagrams(net, Faithful);
     let (first, second) = (DatagramClient::new(&addr), DatagramClient::new(&addr));
     // Where many cross together these are one batch; elsewhere the kernel keeps the others.
     for client in [&first, &second, &first, &second] {
@@ -154,8 +153,7 @@ datagram_kinds!(a_socket_cannot_choose_itself_as_its_peer);
 
 fn a_socket_cannot_choose_itself_as_its_peer(net: DatagramKind) {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (id, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Echo));
+    let (id, addr) = harness.serve_datagrams(net, Echo);
     let error = harness.io_mut().connect_peer(id, &addr).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{net:?}");
     // It serves as before.

@@ -96,8 +96,7 @@ datagram_kinds!(who_sends_nothing_sends_nothing);
 
 fn who_sends_nothing_sends_nothing(net: DatagramKind) {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (_, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Silent));
+    let (journal, _, addr) = harness.serve_recorded_datagrams(net, Silent);
     let client = DatagramClient::new(&addr);
     client.send(b"hello");
     client.send(b"");
@@ -249,8 +248,7 @@ fn no_turn_lets_in_more_than_its_budget(net: DatagramKind) {
     for budget in [1, 3, 10, 64, 100] {
         let options = Options { packets_per_turn: budget, ..Options::default() };
         let mut harness = Harness::with_shared((), options);
-        let journal = DatagramCallLog::default();
-        let (id, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Silent));
+        let (journal, id, addr) = harness.serve_recorded_datagrams(net, Silent);
         let steps = harness.steps();
         let client = DatagramClient::new(&addr);
         for _ in 0..250 {

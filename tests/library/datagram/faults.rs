@@ -22,8 +22,7 @@ datagram_kinds!(a_client_that_vanished_before_its_answer_harms_nobody);
 
 fn a_client_that_vanished_before_its_answer_harms_nobody(net: DatagramKind) {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (_, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Echo));
+    let (journal, _, addr) = harness.serve_recorded_datagrams(net, Echo);
     let living = DatagramClient::new(&addr);
     for n in 0..50_u8 {
         DatagramClient::new(&addr).send(b"and away");
@@ -245,8 +244,7 @@ datagram_kinds!(a_datagram_above_the_limit_is_told_as_cut_and_the_next_one_is_wh
 fn a_datagram_above_the_limit_is_told_as_cut_and_the_next_one_is_whole(net: DatagramKind) {
     let mut harness =
         Harness::with_shared((), Options { max_packet_size: 100, ..Options::default() });
-    let journal = DatagramCallLog::default();
-    let (_, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Echo));
+    let (journal, _, addr) = harness.serve_recorded_datagrams(net, Echo);
     let client = DatagramClient::new(&addr);
     for size in [99, 100, 101, 0, 102, 65_507, 100, 5_000, 1] {
         client.send(&pattern(size, 1));
@@ -346,8 +344,7 @@ fn what_a_unix_socket_sends_to_itself_is_never_handled() {
 fn two_echo_services(net: DatagramKind, accept_own_packets: bool) -> (usize, u64) {
     let mut harness =
         Harness::with_shared((), Options { accept_own_packets, ..Options::default() });
-    let journal = DatagramCallLog::default();
-    let (_, first) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Echo));
+    let (journal, _, first) = harness.serve_recorded_datagrams(net, Echo);
     let answers = Rc::new(Cell::new(0));
     let count = Rc::clone(&answers);
     let bounded = on_datagram(move |cx, packet, _| {
@@ -494,8 +491,7 @@ datagram_kinds!(the_queue_is_bounded_in_datagrams_and_tells_when_it_is_empty_aga
 fn the_queue_is_bounded_in_datagrams_and_tells_when_it_is_empty_again(net: DatagramKind) {
     let mut harness =
         Harness::with_shared((), Options { send_queue_packets: 5, ..Options::default() });
-    let journal = DatagramCallLog::default();
-    let (id, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Echo));
+    let (journal, id, addr) = harness.serve_recorded_datagrams(net, Echo);
     let client = DatagramClient::new(&addr);
     for round in 1..=2 {
         let send = |n: u8| harness.io_mut().send_to(id, &[n], &client.addr());
@@ -523,8 +519,7 @@ udp_kinds!(the_queue_is_bounded_in_bytes_too);
 fn the_queue_is_bounded_in_bytes_too(net: DatagramKind) {
     let options = Options { send_queue_bytes: 1_000, ..Options::default() };
     let mut harness = Harness::with_shared((), options);
-    let journal = DatagramCallLog::default();
-    let (id, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Echo));
+    let (journal, id, addr) = harness.serve_recorded_datagrams(net, Echo);
     let client = DatagramClient::new(&addr);
     let send = |size: usize| harness.io_mut().send_to(id, &pattern(size, 1), &client.addr());
     let said = [400, 600, 1, 0].map(send);
@@ -663,8 +658,7 @@ datagram_kinds!(an_error_or_a_panic_costs_that_datagram_only);
 
 fn an_error_or_a_panic_costs_that_datagram_only(net: DatagramKind) {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (id, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Fails));
+    let (journal, id, addr) = harness.serve_recorded_datagrams(net, Fails);
     let client = DatagramClient::new(&addr);
     for message in [&b"panic"[..], b"fine", b"error", b"panic", b"fine"] {
         client.send(message);
@@ -681,9 +675,7 @@ fn an_error_or_a_panic_costs_that_datagram_only(net: DatagramKind) {
 fn an_error_or_a_panic_in_any_callback_leaves_the_socket_serving() {
     let mut harness =
         Harness::with_shared((), Options { send_queue_packets: 4, ..Options::default() });
-    let journal = DatagramCallLog::default();
-    let (_, addr) =
-        harness.serve_datagrams(DatagramKind::V4, RecordingDatagrams::new(&journal, Fails));
+    let (journal, _, addr) = harness.serve_recorded_datagrams(DatagramKind::V4, Fails);
     let client = DatagramClient::new(&addr);
     harness.exchange(&client, b"timer");
     harness.until(|server| server.io().stats().packets_failed == 1);

@@ -73,9 +73,7 @@ fn a_timer_of_a_datagram_socket_comes_up_in_its_handler(net: DatagramKind) {
 #[test]
 fn a_timer_set_from_outside_comes_up_unless_it_is_cancelled_or_its_socket_goes() {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (id, _) =
-        harness.serve_datagrams(DatagramKind::V4, RecordingDatagrams::new(&journal, Echo));
+    let (journal, id, _) = harness.serve_recorded_datagrams(DatagramKind::V4, Echo);
     let cancelled = harness.io_mut().set_timer(id, Duration::ZERO);
     assert!(harness.io_mut().cancel_timer(cancelled));
     harness.io_mut().set_timer(id, Duration::ZERO);
@@ -91,8 +89,7 @@ datagram_kinds!(a_paused_socket_is_shown_nothing_until_it_is_resumed);
 
 fn a_paused_socket_is_shown_nothing_until_it_is_resumed(net: DatagramKind) {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (id, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Obeys));
+    let (journal, id, addr) = harness.serve_recorded_datagrams(net, Obeys);
     let client = DatagramClient::new(&addr);
     let steps = harness.steps();
     harness.io_mut().pause(id);
@@ -125,8 +122,7 @@ datagram_kinds!(what_was_answered_before_a_close_from_inside_leaves_and_the_rest
 
 fn what_was_answered_before_a_close_from_inside_leaves_and_the_rest_is_refused(net: DatagramKind) {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (id, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Obeys));
+    let (journal, id, addr) = harness.serve_recorded_datagrams(net, Obeys);
     let (client, other) = (DatagramClient::new(&addr), DatagramClient::new(&addr));
     harness.exchange(&other, b"warm up");
     client.send(b"one");
@@ -168,8 +164,7 @@ datagram_kinds!(a_close_from_outside_lets_leave_what_waits_and_an_abort_drops_it
 fn a_close_from_outside_lets_leave_what_waits_and_an_abort_drops_it(net: DatagramKind) {
     for aborted in [false, true] {
         let mut harness = Harness::new();
-        let journal = DatagramCallLog::default();
-        let (id, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Echo));
+        let (journal, id, addr) = harness.serve_recorded_datagrams(net, Echo);
         let client = DatagramClient::new(&addr);
         harness.exchange(&client, b"hello");
         harness.io_mut().send_to(id, b"waits", &client.addr());
@@ -193,8 +188,7 @@ udp_kinds!(what_waits_at_a_close_leaves_however_many_turns_that_takes);
 
 fn what_waits_at_a_close_leaves_however_many_turns_that_takes(net: DatagramKind) {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (id, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Echo));
+    let (journal, id, addr) = harness.serve_recorded_datagrams(net, Echo);
     let client = DatagramClient::new(&addr);
     for n in 0..200 {
         assert_eq!(harness.io_mut().send_to(id, &[n], &client.addr()), SendStatus::Queued);
@@ -208,9 +202,7 @@ fn what_waits_at_a_close_leaves_however_many_turns_that_takes(net: DatagramKind)
 #[test]
 fn an_abort_from_inside_drops_what_was_just_answered() {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (_, addr) =
-        harness.serve_datagrams(DatagramKind::V4, RecordingDatagrams::new(&journal, Obeys));
+    let (journal, _, addr) = harness.serve_recorded_datagrams(DatagramKind::V4, Obeys);
     let client = DatagramClient::new(&addr);
     client.send(b"abort");
     harness.until(|_| journal.has(CLOSED));
@@ -279,8 +271,7 @@ datagram_kinds!(handle_request_handles_one_datagram);
 
 fn handle_request_handles_one_datagram(net: DatagramKind) {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (_, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Echo));
+    let (journal, _, addr) = harness.serve_recorded_datagrams(net, Echo);
     let client = DatagramClient::new(&addr);
     for n in 0..3 {
         client.send(&[n]);
@@ -423,8 +414,7 @@ datagram_kinds!(what_had_come_is_answered_before_a_shutdown_ends);
 
 fn what_had_come_is_answered_before_a_shutdown_ends(net: DatagramKind) {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (_, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Echo));
+    let (journal, _, addr) = harness.serve_recorded_datagrams(net, Echo);
     let client = DatagramClient::new(&addr);
     // More than one turn takes, where the system lets so many wait.
     let sent = if net == DatagramKind::Unix { 5 } else { 200 };
@@ -443,8 +433,7 @@ datagram_kinds!(a_bound_socket_rests_between_two_runs_and_serves_in_both);
 
 fn a_bound_socket_rests_between_two_runs_and_serves_in_both(net: DatagramKind) {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (id, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Obeys));
+    let (journal, id, addr) = harness.serve_recorded_datagrams(net, Obeys);
     let client = DatagramClient::new(&addr);
     for run in 1..=3 {
         // Between two runs it waits in the kernel.
@@ -464,9 +453,7 @@ fn a_bound_socket_rests_between_two_runs_and_serves_in_both(net: DatagramKind) {
 #[test]
 fn a_shutdown_from_another_thread_ends_the_run_and_the_next_one_serves() {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (_, addr) =
-        harness.serve_datagrams(DatagramKind::V4, RecordingDatagrams::new(&journal, Echo));
+    let (journal, _, addr) = harness.serve_recorded_datagrams(DatagramKind::V4, Echo);
     for run in 1..=3 {
         let (handle, addr) = (harness.handle(), addr.clone());
         let client = thread::spawn(move || {
@@ -568,9 +555,7 @@ fn without_any_grace_a_connected_socket_is_closed_too() {
 #[test]
 fn without_any_grace_a_bound_socket_rests_and_serves_again() {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (_, addr) =
-        harness.serve_datagrams(DatagramKind::V4, RecordingDatagrams::new(&journal, Echo));
+    let (journal, _, addr) = harness.serve_recorded_datagrams(DatagramKind::V4, Echo);
     let client = DatagramClient::new(&addr);
     harness.shutdown(Duration::ZERO).unwrap();
     assert_eq!(journal.calls(), [DatagramCall::Shutdown]);
@@ -580,9 +565,7 @@ fn without_any_grace_a_bound_socket_rests_and_serves_again() {
 #[test]
 fn a_paused_socket_is_told_of_the_shutdown_too() {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (id, addr) =
-        harness.serve_datagrams(DatagramKind::V4, RecordingDatagrams::new(&journal, Echo));
+    let (journal, id, addr) = harness.serve_recorded_datagrams(DatagramKind::V4, Echo);
     let client = DatagramClient::new(&addr);
     harness.io_mut().pause(id);
     client.send(b"never shown");
@@ -593,9 +576,7 @@ fn a_paused_socket_is_told_of_the_shutdown_too() {
 #[test]
 fn a_flood_does_not_hold_up_a_shutdown_beyond_its_grace() {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (_, addr) =
-        harness.serve_datagrams(DatagramKind::V4, RecordingDatagrams::new(&journal, Echo));
+    let (journal, _, addr) = harness.serve_recorded_datagrams(DatagramKind::V4, Echo);
     let enough = Arc::new(AtomicBool::new(false));
     // Far more than can come before the shutdown is over.
     let flooders = flood(*addr.ip().unwrap(), 50_000_000, &enough);
@@ -679,8 +660,7 @@ datagram_kinds!(server_close_answers_what_has_come_and_closes_what_is_bound);
 fn server_close_answers_what_has_come_and_closes_what_is_bound(net: DatagramKind) {
     for from_inside in [false, true] {
         let mut harness = Harness::new();
-        let journal = DatagramCallLog::default();
-        let (id, addr) = harness.serve_datagrams(net, RecordingDatagrams::new(&journal, Obeys));
+        let (journal, id, addr) = harness.serve_recorded_datagrams(net, Obeys);
         let client = DatagramClient::new(&addr);
         let (_peer, to) = bystander();
         let spared = harness.connect_datagram(&to, Echo).unwrap();
@@ -707,9 +687,7 @@ fn server_close_answers_what_has_come_and_closes_what_is_bound(net: DatagramKind
 #[test]
 fn a_flood_does_not_hold_up_server_close() {
     let mut harness = Harness::new();
-    let journal = DatagramCallLog::default();
-    let (_, addr) =
-        harness.serve_datagrams(DatagramKind::V4, RecordingDatagrams::new(&journal, Echo));
+    let (journal, _, addr) = harness.serve_recorded_datagrams(DatagramKind::V4, Echo);
     let enough = Arc::new(AtomicBool::new(false));
     let flooders = flood(*addr.ip().unwrap(), 50_000_000, &enough);
     harness.until(|_| journal.handled() > 1_000);

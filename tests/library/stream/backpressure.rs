@@ -10,7 +10,7 @@ use socketserver::{
 };
 
 use crate::support::{
-    Call, CallLog, Client, Harness, Kind, Random, Recording, TraceLog, on_input, on_setup, pattern,
+    Call, CallLog, Client, Harness, Kind, Random, TraceLog, on_input, on_setup, pattern,
 };
 
 fn conversation(journal: &CallLog) -> SocketId {
@@ -21,9 +21,7 @@ kinds!(slow_peer_is_not_read_until_it_drains);
 
 fn slow_peer_is_not_read_until_it_drains(kind: Kind) {
     let mut harness = Harness::new();
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(kind, move |_| Recording::new(&witness, Echo));
+    let (journal, addr) = harness.serve_recorded(kind, move |_| Echo);
     let steps = harness.steps();
     let mut client = Client::connect(&addr);
     let bytes = pattern(1 << 20, 1);
@@ -92,9 +90,7 @@ fn a_peer_that_never_reads_costs_bounded_memory_and_no_time(kind: Kind) {
 fn exceeding_the_output_limit_resets_that_peer_only() {
     let mut harness =
         Harness::with_shared(None, Options { output_limit: 1 << 20, ..Options::default() });
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| {
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| {
         let hoard = |cx: &mut Context<'_, Option<SendStatus>>, input: &mut Input<'_>| {
             input.take_all();
             for _ in 0..1_000 {
@@ -102,7 +98,7 @@ fn exceeding_the_output_limit_resets_that_peer_only() {
             }
             Ok(())
         };
-        Recording::new(&witness, on_input(hoard))
+        on_input(hoard)
     });
     let mut hoarder = Client::connect(&addr);
     let mut bystander = Client::connect(&addr);
@@ -147,9 +143,7 @@ kinds!(resume_shows_again_what_was_left_without_anything_new);
 
 fn resume_shows_again_what_was_left_without_anything_new(kind: Kind) {
     let mut harness = Harness::new();
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(kind, move |_| Recording::new(&witness, OneAtATime));
+    let (journal, addr) = harness.serve_recorded(kind, move |_| OneAtATime);
     let steps = harness.steps();
     let mut client = Client::connect(&addr);
     client.send(b"abc");
@@ -169,9 +163,7 @@ kinds!(nothing_is_shown_while_paused_not_even_the_end);
 
 fn nothing_is_shown_while_paused_not_even_the_end(kind: Kind) {
     let mut harness = Harness::new();
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(kind, move |_| Recording::new(&witness, OneAtATime));
+    let (journal, addr) = harness.serve_recorded(kind, move |_| OneAtATime);
     let steps = harness.steps();
     let mut client = Client::connect(&addr);
     client.send(b"ab");
@@ -196,9 +188,7 @@ fn nothing_is_shown_while_paused_not_even_the_end(kind: Kind) {
 #[test]
 fn a_paused_connection_may_leave_more_than_the_input_limit_in_the_system() {
     let mut harness = Harness::with_shared((), Options { input_limit: 100, ..Options::default() });
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, OneAtATime));
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| OneAtATime);
     let steps = harness.steps();
     let mut client = Client::connect(&addr);
     client.send(&pattern(5_000, 1));
@@ -273,9 +263,7 @@ fn send_says_what_becomes_of_the_bytes() {
 fn drained_comes_once_for_each_congestion() {
     let options = Options { high_water: 1_000, low_water: 10, ..Options::default() };
     let mut harness = Harness::with_shared((), options);
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Echo));
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| Echo);
     let mut client = Client::connect(&addr);
     for round in 1..5 {
         harness.echo(&mut client, &pattern(1_000, 1));

@@ -183,9 +183,7 @@ fn callbacks_come_in_the_documented_order() {
     }
     let options = Options { high_water: 1_000, low_water: 500, ..Options::default() };
     let mut harness = Harness::with_shared((), options);
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Everything));
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| Everything);
     let mut client = Client::connect(&addr);
     client.send(b"abc");
     harness.receive(&mut client, 1_001);
@@ -204,9 +202,7 @@ fn callbacks_come_in_the_documented_order() {
 #[test]
 fn a_shutdown_is_told_after_the_input_and_before_the_finish() {
     let mut harness = Harness::new();
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Echo));
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| Echo);
     let mut client = Client::connect(&addr);
     harness.until(|_| journal.count(|call| call == Call::Setup) == 1);
     client.send(b"abc");
@@ -231,9 +227,7 @@ fn ends_with(
 ) {
     let mut handler = handler;
     let mut harness = Harness::with_shared((), options);
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, handler()));
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| handler());
     let client = Client::connect(&addr);
     go_on(&mut harness, client);
     harness.until_ended(1);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use socketserver::{CloseReason, Context, Echo, Handler, Input, Options};
 
-use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, on_input, on_setup};
+use crate::support::{Call, CallLog, Client, Harness, Kind, on_input, on_setup};
 
 /// One client that resets itself in the state to which `go_on` brings it, beside a bystander.
 #[track_caller]
@@ -15,9 +15,7 @@ fn reset_while(
     go_on: impl FnOnce(&mut Harness, &mut Client),
 ) -> CallLog {
     let mut harness = Harness::with_shared((), options);
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, handler()));
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| handler());
     let bystanders = harness.serve(Kind::Unix, |_| Echo);
     let mut bystander = Client::connect(&bystanders);
     harness.echo(&mut bystander, b"before");
@@ -136,9 +134,7 @@ fn a_reset_after_the_client_has_ended_frees_a_connection_kept_open() {
         }
     }
     let mut harness = Harness::new();
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Tcp, move |_| Recording::new(&witness, Keeps));
+    let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| Keeps);
     let client = Client::connect(&addr);
     client.socket.shutdown(std::net::Shutdown::Write).unwrap();
     harness.until(|_| journal.count(|call| call == Call::Eof(0)) == 1);
@@ -190,14 +186,12 @@ fn a_unix_peer_that_vanishes_with_output_under_way_frees_the_connection() {
     for size in [10, 32 << 20] {
         let options = Options { output_limit: 64 << 20, ..Options::default() };
         let mut harness = Harness::with_shared((), options);
-        let journal = CallLog::default();
-        let witness = journal.clone();
-        let addr = harness.serve(Kind::Unix, move |_| {
+        let (journal, addr) = harness.serve_recorded(Kind::Unix, move |_| {
             let setup = move |cx: &mut Context<'_>| {
                 cx.send(&vec![b'x'; size]);
                 Ok(())
             };
-            Recording::new(&witness, on_setup(setup))
+            on_setup(setup)
         });
         let mut client = Client::connect(&addr);
         client.send(b"unread");

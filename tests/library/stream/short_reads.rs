@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use socketserver::{CloseReason, Echo, Options, TraceEvent};
 
-use crate::support::{CallLog, Client, Harness, Kind, Recording, pattern, reads_once};
+use crate::support::{Client, Harness, Kind, pattern, reads_once};
 
 /// Whether the system has urgent data on such sockets.
 fn has_urgent_data(client: &Client) -> bool {
@@ -95,9 +95,7 @@ fn after_urgent_data_a_message_costs_one_read_again() {
 #[test]
 fn an_end_behind_passed_descriptors_is_seen() {
     let mut harness = Harness::new();
-    let journal = CallLog::default();
-    let witness = journal.clone();
-    let addr = harness.serve(Kind::Unix, move |_| Recording::new(&witness, Echo));
+    let (journal, addr) = harness.serve_recorded(Kind::Unix, move |_| Echo);
     let mut client = Client::connect(&addr);
     let file = std::fs::File::open("/dev/null").unwrap();
     let fds = [file.as_raw_fd()];

@@ -13,7 +13,9 @@ use socketserver::{
     Addr, CloseReason, DatagramHandler, Handler, Options, Server, SocketId, TraceEvent,
 };
 
-use super::{Client, DatagramClient, PATIENCE};
+use super::{
+    CallLog, Client, DatagramCallLog, DatagramClient, PATIENCE, Recording, RecordingDatagrams,
+};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -64,6 +66,18 @@ impl<S> Harness<S> {
     ) -> Addr {
         let id = self.serve_as(kind, factory);
         self.server.io().local_addr(id).unwrap()
+    }
+
+    /// The same, with a log of what the handlers are called with.
+    pub(crate) fn serve_recorded<H: Handler<S> + 'static>(
+        &mut self,
+        kind: Kind,
+        mut factory: impl FnMut(&Addr) -> H + 'static,
+    ) -> (CallLog, Addr) {
+        let journal = CallLog::default();
+        let witness = journal.clone();
+        let addr = self.serve(kind, move |peer| Recording::new(&witness, factory(peer)));
+        (journal, addr)
     }
 
     /// The same, for those who need the listener's id.
@@ -249,6 +263,17 @@ impl<S> Harness<S> {
             (DatagramKind::Dual, Some(port)) => (id, Addr::Ip((Ipv4Addr::LOCALHOST, port).into())),
             _ => (id, addr),
         }
+    }
+
+    /// The same, with a log of what the handler is called with.
+    pub(crate) fn serve_recorded_datagrams<H: DatagramHandler<S> + 'static>(
+        &mut self,
+        net: DatagramKind,
+        handler: H,
+    ) -> (DatagramCallLog, SocketId, Addr) {
+        let journal = DatagramCallLog::default();
+        let (id, addr) = self.serve_datagrams(net, RecordingDatagrams::new(&journal, handler));
+        (journal, id, addr)
     }
 
     /// A path that nobody has used before.
