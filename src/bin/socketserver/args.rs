@@ -17,8 +17,8 @@ use socketserver::{Addr, LoadBalancing, Options};
 use crate::bench::args::{Bench, Wanted};
 use crate::connect;
 use crate::console::LastWords;
+use crate::serve::workers::WorkersArg;
 use crate::units;
-use crate::workers::WorkersArg;
 
 pub(crate) mod addresses;
 

@@ -2,19 +2,14 @@
 
 mod args;
 mod bench;
-mod chat;
 mod connect;
 mod console;
-mod endings;
-mod listeners;
 mod private_dir;
 mod serve;
-mod services;
 mod stop_signals;
 mod system;
 mod terminal;
 mod units;
-mod workers;
 
 use std::process::ExitCode;
 

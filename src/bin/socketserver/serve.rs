@@ -1,6 +1,12 @@
 //! `serve`: one server for all listeners, or one for each loop, from its first line on standard
 //! output to its last byte.
 
+mod chat;
+mod endings;
+mod listeners;
+mod services;
+pub(crate) mod workers;
+
 use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
@@ -10,11 +16,10 @@ use log::info;
 use socketserver::{DatagramHandler, Echo, Handler, LoopGroup, LoopReport, Server, SocketId};
 
 use crate::args::{ListenerArg, ServeConfig, ServiceArg};
-use crate::chat::{ChatRoom, Hub, Member};
-use crate::listeners::Opened;
-use crate::services::{Chargen, Daytime, Discard, Time, Upper};
-use crate::workers;
-use crate::{console, endings, system};
+use crate::{console, system};
+use chat::{ChatRoom, Hub, Member};
+use listeners::Opened;
+use services::{Chargen, Daytime, Discard, Time, Upper};
 
 pub(crate) fn run(config: &ServeConfig) -> ExitCode {
     console::start_log();

@@ -29,19 +29,14 @@ mod conn {
 mod command {
     pub(crate) mod args;
     pub(crate) mod bench;
-    pub(crate) mod chat;
     pub(crate) mod connect;
     pub(crate) mod console;
-    pub(crate) mod endings;
-    pub(crate) mod listeners;
     pub(crate) mod private_dir;
     pub(crate) mod serve;
-    pub(crate) mod services;
     pub(crate) mod stop_signals;
     pub(crate) mod system;
     pub(crate) mod terminal;
     pub(crate) mod units;
-    pub(crate) mod workers;
 }
 
 #[path = "../../../examples"]
@@ -95,8 +90,7 @@ mod examples {
 
 // Where those files look for each other.
 use command::{
-    args, bench, chat, connect, console, endings, listeners, private_dir, serve, services,
-    stop_signals, system, terminal, units, workers,
+    args, bench, connect, console, private_dir, serve, stop_signals, system, terminal, units,
 };
 use examples::http::{chunk, conditions, media_types, request, response, site, spool, target};
 use examples::kv::{

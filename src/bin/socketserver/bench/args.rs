@@ -10,8 +10,8 @@ use clap::{Args, value_parser};
 use super::message::NAME;
 use super::scenario::{LoadMode, Scenario, SocketKind};
 use crate::args::{BalanceArg, check_ip, check_path, check_serve, usage};
+use crate::serve::workers::WorkersArg;
 use crate::units;
-use crate::workers::WorkersArg;
 
 /// Measure an echo server: how fast, how even, at what cost, and what is the bottleneck.
 ///

@@ -8,8 +8,9 @@ use socketserver::blocking::{Request, Workers};
 use socketserver::{Addr, Server, SocketId};
 
 use crate::args::{ListenerArg, ServeConfig, ServiceArg};
-use crate::services::{Chargen, Daytime, Time};
 use crate::system;
+
+use super::services::{Chargen, Daytime, Time};
 
 /// What `--workers` asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
