@@ -3,12 +3,13 @@
 //! Each name is stored once and shared by the channel and its subscribers. A closed client is
 //! unsubscribed in steps, so that many closed clients with many channels do not delay the others.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use socketserver::SocketId;
 
 use crate::clients::ClientRecord;
+use crate::entries::Entries;
 use crate::memory::{CommandResult, Memory, Reservation};
 
 /// Most channels of one client.
@@ -20,7 +21,7 @@ const COST: usize = 192;
 
 #[derive(Default)]
 pub(crate) struct Channels {
-    subscribers: HashMap<Rc<[u8]>, Subscribers>,
+    subscribers: Entries<Rc<[u8]>, Subscribers>,
     pending_unsubscribes: VecDeque<(SocketId, Subscriptions)>,
 }
 
@@ -51,10 +52,12 @@ impl Channels {
         subscriptions.reserved.reserve(cost(channel))?;
         let known = self.subscribers.get_key_value(channel);
         let name = known.map_or_else(|| Rc::from(channel), |(name, _)| Rc::clone(name));
-        let subscribers =
-            self.subscribers.entry(Rc::clone(&name)).or_insert_with(|| Vec::with_capacity(1));
-        let place = subscribers.partition_point(|other| other.socket < client.socket);
-        subscribers.insert(place, Rc::clone(client));
+        if let Some(subscribers) = self.subscribers.get_mut(channel) {
+            let place = subscribers.partition_point(|other| other.socket < client.socket);
+            subscribers.insert(place, Rc::clone(client));
+        } else {
+            self.subscribers.insert(Rc::clone(&name), vec![Rc::clone(client)]);
+        }
         subscriptions.names.insert(name);
         Ok(())
     }

@@ -4,12 +4,14 @@
 use std::io;
 use std::rc::Rc;
 
-use socketserver::{Handler, Input, SendStatus};
+use socketserver::{Handler, Input, SendStatus, TimerId};
 
 use crate::KvState;
+use crate::client_command::memory_of;
 use crate::clients::ClientRecord;
 use crate::parser::Parser;
 use crate::session::{Cx, Session};
+use crate::slow_subscriber::Verdict;
 
 /// Replies are sent at this many bytes, and at the end of a turn.
 const FLUSH: usize = 32 << 10;
@@ -23,6 +25,11 @@ pub(crate) struct ClientHandler {
 
 impl Handler<KvState> for ClientHandler {
     fn setup(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
+        if !cx.shared.places.take() {
+            cx.send(b"-ERR max number of clients reached\r\n");
+            cx.close();
+            return Ok(());
+        }
         let number = cx.shared.clients.next_number();
         let addr = [cx.io.peer_addr(cx.id), cx.io.local_addr(cx.id)];
         let addr = addr.map(|addr| addr.map_or_else(String::new, |addr| addr.to_string()));
@@ -42,6 +49,7 @@ impl Handler<KvState> for ClientHandler {
         session.record.last_active.set(cx.io.now());
         serve(cx, session, &mut self.parser, input);
         self.parser.release_buffers();
+        session.record.input.set(input.len() + self.parser.memory());
         cx.shared.arm_timer(cx.io);
         Ok(())
     }
@@ -51,6 +59,18 @@ impl Handler<KvState> for ClientHandler {
     fn drained(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
         cx.shared.output_queues.send_more(cx.io, cx.id);
         cx.shared.arm_timer(cx.io);
+        Ok(())
+    }
+
+    /// The time of a slow subscriber is over.
+    fn timeout(&mut self, cx: &mut Cx<'_>, _timer: TimerId) -> io::Result<()> {
+        let Some(session) = &self.session else { return Ok(()) };
+        let queued = memory_of(cx, &session.record).output;
+        match session.record.slow.judge_again(queued, cx.io.now()) {
+            Verdict::Keep => {}
+            Verdict::JudgeAfter(time) => drop(cx.set_timer(time)),
+            Verdict::End => drop(cx.io.abort(cx.id)),
+        }
         Ok(())
     }
 
@@ -66,6 +86,7 @@ impl Handler<KvState> for ClientHandler {
 
     fn finish(&mut self, cx: &mut Cx<'_>, _outcome: io::Result<()>) {
         if let Some(session) = self.session.take() {
+            cx.shared.places.give_back();
             session.record.is_closed.set(true);
             cx.shared.channels.unsubscribe_later(cx.id, session.channels);
             cx.shared.clients.remove(session.record.number);

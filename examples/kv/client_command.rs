@@ -2,7 +2,7 @@
 
 use socketserver::SocketId;
 
-use crate::clients::{Attribute, ClientRecord};
+use crate::clients::{Attribute, ClientMemory, ClientRecord};
 use crate::command::{SYNTAX, Subcommand, is, perform_subcommand, text};
 use crate::connection::BAD_NAME;
 use crate::memory::{CommandError, CommandResult};
@@ -37,7 +37,7 @@ fn id(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> CommandResult {
 
 fn info(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> CommandResult {
     let mut lines = String::new();
-    me.record.line(cx.io.now(), &mut lines);
+    me.record.line(cx.io.now(), memory_of(cx, &me.record), &mut lines);
     cx.shared.replies.verbatim(&lines);
     Ok(())
 }
@@ -45,7 +45,9 @@ fn info(cx: &mut Cx<'_>, me: &mut Session, _args: &Args<'_>) -> CommandResult {
 /// `CLIENT LIST [TYPE normal | pubsub | master | replica] [ID number...]`
 fn list(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     let (clients, mut lines) = (&cx.shared.clients, String::new());
-    let mut show = |client: &ClientRecord| client.line(cx.io.now(), &mut lines);
+    let mut show = |client: &ClientRecord| {
+        client.line(cx.io.now(), memory_of(cx, client), &mut lines);
+    };
     let word = args.get(2);
     if args.len() == 2 {
         clients.iter().for_each(|client| show(client));
@@ -66,6 +68,13 @@ fn list(cx: &mut Cx<'_>, _me: &mut Session, args: &Args<'_>) -> CommandResult {
     }
     cx.shared.replies.verbatim(&lines);
     Ok(())
+}
+
+/// Returns the memory that a client occupies beside keys and values.
+pub(crate) fn memory_of(cx: &Cx<'_>, client: &ClientRecord) -> ClientMemory {
+    let queued = cx.shared.output_queues.queued(client.socket);
+    let output = cx.io.pending_output(client.socket) + queued;
+    ClientMemory { input: client.input.get(), output }
 }
 
 fn positive(number: &[u8]) -> Option<u64> {

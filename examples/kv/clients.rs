@@ -9,9 +9,12 @@ use std::time::Instant;
 use socketserver::SocketId;
 
 use crate::replies::Protocol;
+use crate::slow_subscriber::SlowSubscriber;
 
 /// Longest attribute in bytes.
 const MAX_ATTRIBUTE: usize = 256;
+/// Approximate cost of an idle client in bytes: its record, its handler and its row in the library.
+const CLIENT: usize = 1_024;
 
 /// All clients by number.
 #[derive(Debug, Default)]
@@ -39,7 +42,24 @@ pub(crate) struct ClientRecord {
     pub(crate) watched: Cell<usize>,
     /// Commands in the queue of an open transaction; `None` outside of one.
     pub(crate) queued: Cell<Option<usize>>,
+    /// Bytes of input and of the command being parsed, after the last call of its handler.
+    pub(crate) input: Cell<usize>,
+    pub(crate) slow: SlowSubscriber,
     attributes: RefCell<Attributes>,
+}
+
+/// The memory of one client in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientMemory {
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+}
+
+impl ClientMemory {
+    /// With what every client costs.
+    pub(crate) fn sum(self) -> usize {
+        CLIENT + self.input + self.output
+    }
 }
 
 #[derive(Debug, Default)]
@@ -106,6 +126,8 @@ impl ClientRecord {
             channels: Cell::default(),
             watched: Cell::default(),
             queued: Cell::default(),
+            input: Cell::default(),
+            slow: SlowSubscriber::default(),
             attributes: RefCell::default(),
         }
     }
@@ -135,7 +157,7 @@ impl ClientRecord {
 
     /// Appends the line of `CLIENT LIST`. Fields of features that this server lacks have the values
     /// of a Redis that does not use them.
-    pub(crate) fn line(&self, now: Instant, to: &mut String) {
+    pub(crate) fn line(&self, now: Instant, memory: ClientMemory, to: &mut String) {
         let attributes = self.attributes.borrow();
         let seconds = |since: Instant| now.saturating_duration_since(since).as_secs();
         let multi = self.queued.get().map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX));
@@ -149,8 +171,8 @@ impl ClientRecord {
         let _ = writeln!(
             to,
             "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags={flags} db=0 \
-             sub={subscribed} psub=0 ssub=0 multi={multi} watch={watched} qbuf=0 qbuf-free=0 \
-             argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} \
+             sub={subscribed} psub=0 ssub=0 multi={multi} watch={watched} qbuf={} qbuf-free=0 \
+             argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem={} tot-mem={} events=r cmd={} \
              user=default redir=-1 resp={} lib-name={} lib-ver={}",
             self.number,
             self.addr,
@@ -158,6 +180,9 @@ impl ClientRecord {
             attributes.name,
             seconds(self.since),
             seconds(self.last_active.get()),
+            memory.input,
+            memory.output,
+            memory.sum(),
             self.command.get(),
             self.protocol.get().number(),
             attributes.library,

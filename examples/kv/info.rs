@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::client_command::memory_of;
 use crate::clock::since_1970;
 use crate::command::{SYNTAX, Subcommand, is, perform_subcommand, text};
 use crate::glob::matches;
@@ -9,7 +10,7 @@ use crate::large::MAX_VALUE;
 use crate::memory::CommandResult;
 use crate::parser::{Args, MAX_LINE};
 use crate::session::{Cx, Session};
-use crate::{MAX_CLIENTS, output_queue};
+use crate::slow_subscriber::{HARD_LIMIT, SOFT_LIMIT, SOFT_TIME};
 
 /// The version of Redis whose behaviour these commands have.
 const REDIS_VERSION: &str = "7.2.0";
@@ -35,6 +36,7 @@ fn sections(cx: &Cx<'_>) -> [(&'static str, String); 6] {
     let (store, memory) = (&cx.shared.store, &cx.shared.store.memory);
     let uptime = store.clock.uptime(cx.io.now()).as_secs();
     let (used, limit) = (memory.used(), memory.limit());
+    let clients: usize = cx.shared.clients.iter().map(|client| memory_of(cx, client).sum()).sum();
     let (keys, expires) = (store.len(), store.expiring());
     let keyspace = format!("db0:keys={keys},expires={expires},avg_ttl=0\r\n");
     let server = format!(
@@ -52,13 +54,17 @@ fn sections(cx: &Cx<'_>) -> [(&'static str, String); 6] {
         (
             "Clients",
             format!(
-                "connected_clients:{}\r\nmaxclients:{MAX_CLIENTS}\r\n",
-                cx.shared.clients.len()
+                "connected_clients:{}\r\nmaxclients:{}\r\n",
+                cx.shared.clients.len(),
+                cx.shared.places.most(),
             ),
         ),
         (
             "Memory",
-            format!("used_memory:{used}\r\nmaxmemory:{limit}\r\nmaxmemory_policy:noeviction\r\n"),
+            format!(
+                "used_memory:{used}\r\nmaxmemory:{limit}\r\nmaxmemory_policy:noeviction\r\n\
+                 mem_clients_normal:{clients}\r\n"
+            ),
         ),
         ("Persistence", "loading:0\r\n".into()),
         ("Replication", "role:master\r\nconnected_slaves:0\r\n".into()),
@@ -125,19 +131,19 @@ fn config_reset_statistics(cx: &mut Cx<'_>, _me: &mut Session, _args: &Args<'_>)
 
 /// The settings under their names in Redis.
 fn settings(cx: &Cx<'_>) -> [(&'static str, String); 12] {
-    let max_queued = output_queue::MAX_QUEUED_MESSAGES;
+    let soft_seconds = SOFT_TIME.as_secs();
     [
         ("save", String::new()),
         ("appendonly", "no".into()),
         ("maxmemory", cx.shared.store.memory.limit().to_string()),
         ("maxmemory-policy", "noeviction".into()),
-        ("maxclients", MAX_CLIENTS.to_string()),
+        ("maxclients", cx.shared.places.most().to_string()),
         ("databases", "1".into()),
         ("port", cx.shared.port.to_string()),
         ("timeout", "0".into()),
         ("tcp-keepalive", "300".into()),
         ("proto-max-bulk-len", MAX_VALUE.to_string()),
         ("proto-inline-max-size", MAX_LINE.to_string()),
-        ("client-output-buffer-limit", format!("pubsub {max_queued} 0 0")),
+        ("client-output-buffer-limit", format!("pubsub {HARD_LIMIT} {SOFT_LIMIT} {soft_seconds}")),
     ]
 }

@@ -22,6 +22,7 @@ use channels::Channels;
 use client::ClientHandler;
 use clients::ClientTable;
 use output_queue::OutputQueues;
+use places::Places;
 use replies::Replies;
 use store::Store;
 
@@ -45,12 +46,15 @@ mod missing_keys;
 mod number;
 mod output_queue;
 mod parser;
+#[path = "../support/places.rs"]
+mod places;
 #[path = "../support/program.rs"]
 mod program;
 mod replies;
 mod session;
 #[path = "../support/signals.rs"]
 mod signals;
+mod slow_subscriber;
 mod store;
 mod strings;
 mod subscriptions;
@@ -61,9 +65,17 @@ mod value;
 const USAGE: &str = "usage: kv [ADDR [MEMORY_BYTES [BUSY_POLL_MICROSECONDS]]]
 
 Listens on ADDR (default 127.0.0.1:6379), stores up to MEMORY_BYTES (default 1 GiB) of keys and
-values, and polls for BUSY_POLL_MICROSECONDS (default 50) before it sleeps.";
+values, and polls for BUSY_POLL_MICROSECONDS (default 50) before it sleeps.
 
-/// Most clients at once.
+Which client is ended, and when:
+  a subscriber for which more than 32 MiB wait, or more than 8 MiB for 60 s
+  a client for whose replies more than 32 MiB wait: never, its commands wait until it has read them
+  a client that says POST or Host: (a web page that attacks this server), at once, with a warning
+  a client whose machine no longer answers, after 5 minutes without data
+A silent client is not ended, as in Redis. One client more than 10,000, or than there are descriptors
+for, is told so and closed.";
+
+/// Most clients at once, if there are descriptors for them.
 const MAX_CLIENTS: usize = 10_000;
 /// Most bytes of all keys and values; a command that needs more gets an error and stores nothing.
 const MAX_MEMORY: usize = 1 << 30;
@@ -89,6 +101,7 @@ struct KvState {
     store: Store,
     channels: Channels,
     clients: ClientTable,
+    places: Places,
     /// Replies to the client being served.
     replies: Replies,
     output_queues: OutputQueues,
@@ -170,17 +183,19 @@ fn number<T: FromStr>(name: &str, word: Option<&OsString>, default: T) -> io::Re
 }
 
 fn serve(addr: OsString, memory: usize, busy_poll: Duration) -> io::Result<()> {
+    let places = Places::new(MAX_CLIENTS, 1);
     let options = Options {
-        max_connections: MAX_CLIENTS,
+        max_connections: places.max_connections(),
         busy_poll,
         input_limit: 2 * parser::MAX_COMMAND,
-        output_limit: output_queue::MAX_QUEUED_MESSAGES,
+        output_limit: slow_subscriber::HARD_LIMIT,
         ..Options::default()
     };
     let shared = KvState {
         store: Store::new(memory, Instant::now()),
         channels: Channels::default(),
         clients: ClientTable::default(),
+        places,
         replies: Replies::default(),
         output_queues: OutputQueues::default(),
         port: 0,

@@ -5,14 +5,15 @@
 //! So the store reports here each key it creates.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
+
+use crate::entries::Entries;
 
 type Flag = Rc<Cell<bool>>;
 
 /// The watched keys that were not created since.
 #[derive(Debug, Default)]
-pub(crate) struct MissingKeys(RefCell<HashMap<Rc<[u8]>, Flag>>);
+pub(crate) struct MissingKeys(RefCell<Entries<Rc<[u8]>, Flag>>);
 
 /// One watch of a missing key. All watches since the key last existed share a flag.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl MissingKeys {
         if keys.is_empty() {
             return;
         }
-        if let Some(was_created) = keys.remove(key) {
+        if let Some((_, was_created)) = keys.remove(key) {
             was_created.set(true);
         }
     }

@@ -7,12 +7,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use socketserver::{Io, SendStatus, SocketId};
 
+use crate::clients::ClientRecord;
 use crate::large::Large;
 use crate::replies::Replies;
-
-/// Most bytes of messages queued for a client: the limit of Redis for subscribers
-/// (`client-output-buffer-limit pubsub`).
-pub(crate) const MAX_QUEUED_MESSAGES: usize = 32 << 20;
+use crate::slow_subscriber::Verdict;
 
 #[derive(Default)]
 pub(crate) struct OutputQueues(BTreeMap<SocketId, OutputQueue>);
@@ -45,21 +43,31 @@ impl OutputQueues {
 
     /// Sends a message that the client did not request. It is queued if a reply is being sent,
     /// because it must not appear inside one.
-    pub(crate) fn message(&mut self, io: &mut Io, id: SocketId, message: &Replies) {
+    pub(crate) fn message(&mut self, io: &mut Io, client: &ClientRecord, message: &Replies) {
+        let id = client.socket;
         let large: usize = message.larges.iter().map(|(_, large)| large.len()).sum();
-        let Some(output_queue) = self.0.get_mut(&id) else {
-            if large > MAX_QUEUED_MESSAGES {
+        let len = message.bytes.len() + large;
+        let queued = io.pending_output(id) + self.queued(id) + len;
+        match client.slow.judge(queued, io.now()) {
+            Verdict::Keep => {}
+            Verdict::JudgeAfter(time) => drop(io.set_timer(id, time)),
+            Verdict::End => {
                 io.abort(id);
                 return;
             }
-            return parts(message).for_each(|part| part.send_all(io, id));
-        };
-        output_queue.messages += message.bytes.len() + large;
-        if output_queue.messages > MAX_QUEUED_MESSAGES {
-            io.abort(id);
-            return;
         }
-        output_queue.parts.extend(parts(message));
+        match self.0.get_mut(&id) {
+            Some(output_queue) => {
+                output_queue.messages += len;
+                output_queue.parts.extend(parts(message));
+            }
+            None => parts(message).for_each(|part| part.send_all(io, id)),
+        }
+    }
+
+    /// Bytes of messages that wait for the end of a reply.
+    pub(crate) fn queued(&self, id: SocketId) -> usize {
+        self.0.get(&id).map_or(0, |output_queue| output_queue.messages)
     }
 
     /// Sends parts until the output is congested.

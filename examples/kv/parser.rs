@@ -178,6 +178,13 @@ impl Parser {
         }
     }
 
+    /// Bytes of a command that is not complete, without those in the input and of large arguments,
+    /// which have a reservation.
+    pub(crate) fn memory(&self) -> usize {
+        let head = self.large_command.as_ref().map_or(0, |command| command.head.capacity());
+        self.args.capacity() * size_of::<Range<usize>>() + head
+    }
+
     fn reset(&mut self) {
         self.args.clear();
         self.args.shrink_to(KEPT_ARGS);

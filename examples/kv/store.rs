@@ -16,7 +16,7 @@ use crate::value::{Value, ValueRef};
 const ENTRY: usize = 160;
 
 pub(crate) struct Store {
-    entries: Entries<Entry>,
+    entries: Entries<Box<[u8]>, Entry>,
     deadlines: BTreeMap<Deadline, Box<[u8]>>,
     /// Count of changes.
     changes: u64,
@@ -268,7 +268,11 @@ impl Entry {
 }
 
 /// Returns a key's entry; `None` if the key is missing or past its deadline.
-fn live<'e>(entries: &'e mut Entries<Entry>, key: &[u8], now: Millis) -> Option<&'e mut Entry> {
+fn live<'e>(
+    entries: &'e mut Entries<Box<[u8]>, Entry>,
+    key: &[u8],
+    now: Millis,
+) -> Option<&'e mut Entry> {
     entries.get_mut(key).filter(|entry| !entry.is_expired(now))
 }
 

@@ -45,7 +45,7 @@ fn confirm(cx: &mut Cx<'_>, me: &Session, what: &str, name: Option<&[u8]>) {
     replies.count(me.channels.len());
 }
 
-/// `PUBLISH channel message`. The library's output limit ends a subscriber that does not read. The
+/// `PUBLISH channel message`. A subscriber that reads too slowly is ended (`slow_subscriber.rs`). The
 /// calling client gets its own message after the reply.
 pub(crate) fn publish(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> CommandResult {
     let (channel, text) = (args.get(1), args.value(2));
@@ -59,7 +59,7 @@ pub(crate) fn publish(cx: &mut Cx<'_>, me: &mut Session, args: &Args<'_>) -> Com
         if client.socket == cx.id {
             own = Some(message);
         } else {
-            cx.shared.output_queues.message(cx.io, client.socket, message);
+            cx.shared.output_queues.message(cx.io, client, message);
         }
         count += 1;
     }

@@ -70,6 +70,9 @@ mod networks;
 #[path = "../../examples/http/response.rs"]
 mod response;
 #[allow(dead_code)]
+#[path = "../../examples/kv/slow_subscriber.rs"]
+mod slow_subscriber;
+#[allow(dead_code)]
 #[path = "../../examples/http/spool.rs"]
 mod spool;
 #[allow(dead_code)]

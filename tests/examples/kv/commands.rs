@@ -17,7 +17,7 @@ fn start() -> (Server, String) {
 }
 
 /// A redis-server, if it is installed.
-fn start_redis() -> Option<(Server, String)> {
+pub(super) fn start_redis() -> Option<(Server, String)> {
     if !has("redis-server") {
         return None;
     }

@@ -3,5 +3,6 @@
 mod basics;
 mod clients;
 mod commands;
+mod hostile;
 mod large;
 mod resp;
