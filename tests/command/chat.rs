@@ -32,6 +32,27 @@ fn line(member: &mut BufReader<TcpStream>) -> Vec<u8> {
     line
 }
 
+/// Says many lines, each in two pieces, while what others say is read by the thread that is given back.
+fn speak(
+    who: usize,
+    speaker: BufReader<TcpStream>,
+) -> (BufReader<TcpStream>, thread::JoinHandle<()>) {
+    let mut out = speaker.get_ref();
+    let mut input = out.try_clone().unwrap();
+    let reader = thread::spawn(move || {
+        let mut sink = [0; 1 << 16];
+        while input.read(&mut sink).is_ok_and(|n| n > 0) {}
+    });
+    for n in 0..2_000 {
+        let text = format!("{who} {n} {}\n", "x".repeat(n % 300));
+        // In two pieces, so that lines arrive cut.
+        let (first, second) = text.as_bytes().split_at(text.len() / 2);
+        out.write_all(first).unwrap();
+        out.write_all(second).unwrap();
+    }
+    (speaker, reader)
+}
+
 #[test]
 fn lines_of_several_speakers_reach_everybody_else_whole_and_in_order() {
     let mut server = Server::start(&["chat", "--tcp", "127.0.0.1:0", "--tcp", "[::1]:0"]);
@@ -45,24 +66,7 @@ fn lines_of_several_speakers_reach_everybody_else_whole_and_in_order() {
     let talking: Vec<_> = speakers
         .into_iter()
         .enumerate()
-        .map(|(who, speaker)| {
-            thread::spawn(move || {
-                let mut out = speaker.get_ref();
-                let mut input = out.try_clone().unwrap();
-                let reader = thread::spawn(move || {
-                    let mut sink = [0; 1 << 16];
-                    while input.read(&mut sink).is_ok_and(|n| n > 0) {}
-                });
-                for n in 0..2_000 {
-                    let text = format!("{who} {n} {}\n", "x".repeat(n % 300));
-                    // In two pieces, so that lines arrive cut.
-                    let (first, second) = text.as_bytes().split_at(text.len() / 2);
-                    out.write_all(first).unwrap();
-                    out.write_all(second).unwrap();
-                }
-                (speaker, reader)
-            })
-        })
+        .map(|(who, speaker)| thread::spawn(move || speak(who, speaker)))
         .collect();
     let mut next: BTreeMap<usize, usize> = BTreeMap::new();
     for _ in 0..8_000 {

@@ -143,12 +143,41 @@ fn meet(mut first: BufReader<TcpStream>, addr: &str) -> [BufReader<TcpStream>; 2
     [first, BufReader::new(second)]
 }
 
+const MEMBERS: usize = 12;
+const LINES_OF_EACH: usize = 400;
+
+/// Speaks and hears at the same time: of each other member every line, whole and in its order.
+fn talk(who: usize, mut member: BufReader<TcpStream>) -> BufReader<TcpStream> {
+    let mut out = member.get_ref().try_clone().unwrap();
+    let speaker = thread::spawn(move || {
+        for n in 0..LINES_OF_EACH {
+            let text = format!("{who} {n} {}\n", "x".repeat(n % 2_000));
+            out.write_all(text.as_bytes()).unwrap();
+        }
+    });
+    let mut next: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut left = LINES_OF_EACH * (MEMBERS - 1);
+    while left > 0 {
+        let text = String::from_utf8(line(&mut member)).unwrap();
+        if text.starts_with("hello") {
+            continue;
+        }
+        left -= 1;
+        let words: Vec<&str> = text.trim_end_matches('\n').split(' ').collect();
+        let (from, n): (usize, usize) = (words[0].parse().unwrap(), words[1].parse().unwrap());
+        assert_ne!(from, who, "nobody hears itself");
+        assert_eq!(words[2], "x".repeat(n % 2_000));
+        let expected = next.entry(from).or_default();
+        assert_eq!(n, *expected, "{who} hears {from}");
+        *expected += 1;
+    }
+    speaker.join().unwrap();
+    member
+}
+
 #[test]
 #[cfg_attr(mio_unsupported_force_poll_poll, ignore = "there mio may lose a wake from another loop")]
 fn a_chat_over_several_loops_is_one_room_with_whole_lines_in_order() {
-    const MEMBERS: usize = 12;
-    const LINES: usize = 400;
-
     for spread in ["reuseport", "least-connections"] {
         let mut server = start(
             &["chat", "--tcp", "127.0.0.1:0", "--tcp", "[::1]:0", "--high-water", "8KiB"],
@@ -166,36 +195,7 @@ fn a_chat_over_several_loops_is_one_room_with_whole_lines_in_order() {
         let talking: Vec<_> = members
             .into_iter()
             .enumerate()
-            .map(|(who, mut member)| {
-                let mut out = member.get_ref().try_clone().unwrap();
-                let speaker = thread::spawn(move || {
-                    for n in 0..LINES {
-                        let text = format!("{who} {n} {}\n", "x".repeat(n % 2_000));
-                        out.write_all(text.as_bytes()).unwrap();
-                    }
-                });
-                thread::spawn(move || {
-                    let mut next: BTreeMap<usize, usize> = BTreeMap::new();
-                    let mut left = LINES * (MEMBERS - 1);
-                    while left > 0 {
-                        let text = String::from_utf8(line(&mut member)).unwrap();
-                        if text.starts_with("hello") {
-                            continue;
-                        }
-                        left -= 1;
-                        let words: Vec<&str> = text.trim_end_matches('\n').split(' ').collect();
-                        let (from, n): (usize, usize) =
-                            (words[0].parse().unwrap(), words[1].parse().unwrap());
-                        assert_ne!(from, who, "nobody hears itself");
-                        assert_eq!(words[2], "x".repeat(n % 2_000));
-                        let expected = next.entry(from).or_default();
-                        assert_eq!(n, *expected, "{who} hears {from}");
-                        *expected += 1;
-                    }
-                    speaker.join().unwrap();
-                    member
-                })
-            })
+            .map(|(who, member)| thread::spawn(move || talk(who, member)))
             .collect();
         let members: Vec<_> = talking.into_iter().map(|one| one.join().unwrap()).collect();
         drop(members);

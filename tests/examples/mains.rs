@@ -178,58 +178,58 @@ fn each_tells_its_usage_to_whoever_asks_for_it() {
     }
 }
 
+const ANY: &str = "127.0.0.1:0";
+
+/// An example, words that it does not take, and what its message must name. The working directory is that of the package.
+const TYPED_WRONGLY: &[(&str, &[&str], &str)] = &[
+    ("chat", &["x"], "a port is missing"),
+    ("chat", &[ANY, "more"], "more"),
+    ("echo", &["x"], "a port is missing"),
+    ("echo", &[ANY, "more"], "more"),
+    ("hello", &["127.0.0.1:99999"], "the port"),
+    ("modes", &["x"], "a port is missing"),
+    ("modes", &[ANY, "fibres"], "fibres"),
+    ("modes", &[ANY, "threads", "more"], "more"),
+    ("kv", &["x"], "a port is missing"),
+    ("kv", &[ANY, "many"], "many"),
+    ("kv", &[ANY, "0"], "0 bytes"),
+    ("kv", &[ANY, "1", "2", "more"], "more"),
+    ("proxy", &[ANY], "UPSTREAM_ADDR"),
+    ("proxy", &[ANY, "x"], "a port is missing"),
+    ("proxy", &[ANY, "127.0.0.1:1", "more"], "more"),
+    ("chat_cluster", &[ANY, "x"], "a port is missing"),
+    ("socks5", &["x"], "a port is missing"),
+    ("socks5", &["--max-clients", "0", ANY], "--max-clients"),
+    ("socks5", &["--idle-timeout", "0", ANY], "--idle-timeout"),
+    ("http", &[], "ADDR is missing"),
+    ("http", &["x"], "a port is missing"),
+    ("http", &[ANY, "more"], "more"),
+    ("http", &[ANY, "--bogus"], "unknown option \"--bogus\""),
+    ("http", &[ANY, "--files"], "--files needs a value"),
+    ("http", &[ANY, "--files", "nosuch"], "No such file"),
+    ("http", &["--files", "Cargo.toml", ANY], "not a directory"),
+    ("http", &[ANY, "--head-timeout", "0"], "--head-timeout"),
+    ("http", &[ANY, "--idle-timeout", "0"], "--idle-timeout"),
+    ("http", &[ANY, "--idle-timeout", "-1"], "--idle-timeout"),
+    ("http", &[ANY, "--body-limit", "much"], "--body-limit"),
+    ("websocket", &[ANY, "--bogus"], "unknown option \"--bogus\""),
+    ("websocket", &[ANY, "--handshake-timeout", "0"], "--handshake-timeout"),
+    ("websocket", &["--ping-every", "0", ANY], "--ping-every"),
+    ("files", &["nonsense"], "serve DIR"),
+    ("files", &["get", "Cargo.toml", ANY], "get"),
+    ("files", &["put", "/dev/zero", ANY], "not a regular file"),
+    ("files", &["put", "/dev/stdin", ANY], "not a regular file"),
+    ("files", &["put", "Cargo.toml", ANY, "--as", "a\nb"], "invisible"),
+    ("files", &["put", "Cargo.toml", ANY, "--as", "a:b"], "has one of"),
+];
+
 /// With each of them, what is wrong is one line that names the culprit, and the exit code is 2.
 #[test]
 fn what_was_typed_wrongly_is_told_in_one_line() {
-    let dir = tempfile::tempdir().unwrap();
-    let no_dir = dir.path().join("nosuch");
-    let no_dir = no_dir.to_str().unwrap();
-    let file = dir.path().join("file");
-    fs::write(&file, "").unwrap();
-    let file = file.to_str().unwrap();
-    let any = "127.0.0.1:0";
-    for (name, words, culprit) in [
-        ("chat", &["x"][..], "a port is missing"),
-        ("chat", &[any, "more"], "more"),
-        ("echo", &["x"], "a port is missing"),
-        ("echo", &[any, "more"], "more"),
-        ("hello", &["127.0.0.1:99999"], "the port"),
-        ("modes", &["x"], "a port is missing"),
-        ("modes", &[any, "fibres"], "fibres"),
-        ("modes", &[any, "threads", "more"], "more"),
-        ("kv", &["x"], "a port is missing"),
-        ("kv", &[any, "many"], "many"),
-        ("kv", &[any, "0"], "0 bytes"),
-        ("kv", &[any, "1", "2", "more"], "more"),
-        ("proxy", &[any], "UPSTREAM_ADDR"),
-        ("proxy", &[any, "x"], "a port is missing"),
-        ("proxy", &[any, "127.0.0.1:1", "more"], "more"),
-        ("chat_cluster", &[any, "x"], "a port is missing"),
-        ("socks5", &["x"], "a port is missing"),
-        ("socks5", &["--max-clients", "0", any], "--max-clients"),
-        ("socks5", &["--idle-timeout", "0", any], "--idle-timeout"),
-        ("http", &[], "ADDR is missing"),
-        ("http", &["x"], "a port is missing"),
-        ("http", &[any, "more"], "more"),
-        ("http", &[any, "--bogus"], "unknown option \"--bogus\""),
-        ("http", &[any, "--files"], "--files needs a value"),
-        ("http", &[any, "--files", no_dir], "No such file"),
-        ("http", &["--files", file, any], "not a directory"),
-        ("http", &[any, "--head-timeout", "0"], "--head-timeout"),
-        ("http", &[any, "--idle-timeout", "0"], "--idle-timeout"),
-        ("http", &[any, "--idle-timeout", "-1"], "--idle-timeout"),
-        ("http", &[any, "--body-limit", "much"], "--body-limit"),
-        ("websocket", &[any, "--bogus"], "unknown option \"--bogus\""),
-        ("websocket", &[any, "--handshake-timeout", "0"], "--handshake-timeout"),
-        ("websocket", &["--ping-every", "0", any], "--ping-every"),
-        ("files", &["nonsense"], "serve DIR"),
-        ("files", &["get", file, any], "get"),
-        ("files", &["put", "/dev/zero", any], "not a regular file"),
-        ("files", &["put", "/dev/stdin", any], "not a regular file"),
-        ("files", &["put", file, any, "--as", &"a".repeat(181)], "at most 180"),
-        ("files", &["put", file, any, "--as", "a\nb"], "invisible"),
-        ("files", &["put", file, any, "--as", "a:b"], "has one of"),
-    ] {
+    let long = "a".repeat(181);
+    let long: &[_] = &["put", "Cargo.toml", ANY, "--as", &long];
+    let more = [("files", long, "at most 180")];
+    for (name, words, culprit) in TYPED_WRONGLY.iter().chain(&more) {
         let (code, out, err) = said(name, words);
         assert_eq!((code, out.as_str()), (Some(2), ""), "{name} {words:?}: {err}");
         assert!(err.starts_with(&format!("{name}: ")), "{name} {words:?}: {err}");

@@ -210,6 +210,11 @@ fn play(scripts: [Script; 3], order: [usize; 9], runs: u16) {
         side.peer.end();
     }
     server.run();
+    check_end(&mut server, &sides);
+}
+
+/// Everybody has ended, and every byte is accounted for.
+fn check_end(server: &mut TestServer<Members>, sides: &[Side; 3]) {
     server.io().verify_stats().unwrap();
     assert_eq!((server.io().connection_count(), server.shared().len()), (0, 0));
     let stats = *server.io().stats();
@@ -219,7 +224,7 @@ fn play(scripts: [Script; 3], order: [usize; 9], runs: u16) {
     let no_reset = sides.iter().all(|side| !side.reset);
     assert!(stats.bytes_in == sent || !no_reset && stats.bytes_in < sent);
     assert!(stats.bytes_dropped == 0 || !no_reset, "dropped although nobody was reset");
-    for side in &sides {
+    for side in sides {
         let finished = side.peer.finished().unwrap();
         let well = finished.reason == CloseReason::Closed && !side.peer.was_reset();
         assert!(well || side.reset && finished.reason == CloseReason::IoError, "{finished:?}");

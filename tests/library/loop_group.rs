@@ -149,30 +149,30 @@ fn the_loop_whose_connections_ended_gets_the_next_ones() {
     running.stop();
 }
 
+/// Counts who is there, and answers how many there were.
+struct Counted(&'static AtomicUsize);
+
+impl Handler<usize> for Counted {
+    fn setup(&mut self, _: &mut Context<'_, usize>) -> io::Result<()> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_, usize>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        let live = self.0.load(Ordering::SeqCst);
+        cx.send(&[u8::try_from(live).unwrap(), u8::try_from(*cx.shared).unwrap()]);
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Context<'_, usize>, _: io::Result<()>) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn connections_are_counted_over_all_loops_and_a_permit_that_is_freed_is_taken() {
     static LIVE: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
-
-    /// Counts who is there, and answers how many there were.
-    struct Counted(&'static AtomicUsize);
-
-    impl Handler<usize> for Counted {
-        fn setup(&mut self, _: &mut Context<'_, usize>) -> io::Result<()> {
-            self.0.fetch_add(1, Ordering::SeqCst);
-            Ok(())
-        }
-
-        fn handle(&mut self, cx: &mut Context<'_, usize>, input: &mut Input<'_>) -> io::Result<()> {
-            input.take_all();
-            let live = self.0.load(Ordering::SeqCst);
-            cx.send(&[u8::try_from(live).unwrap(), u8::try_from(*cx.shared).unwrap()]);
-            Ok(())
-        }
-
-        fn finish(&mut self, _: &mut Context<'_, usize>, _: io::Result<()>) {
-            self.0.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
 
     for (spread, live) in spreads().into_iter().zip(&LIVE) {
         for most in [1, 3] {
@@ -182,19 +182,18 @@ fn connections_are_counted_over_all_loops_and_a_permit_that_is_freed_is_taken() 
                 server.listen("127.0.0.1:0", move |_| Counted(live))
             });
             let addr = Arc::new(running.addrs[0].clone());
-            let clients: Vec<_> = (0..24)
-                .map(|_| {
-                    let addr = Arc::clone(&addr);
-                    thread::spawn(move || {
-                        let mut stream = client(&addr);
-                        stream.write_all(b"?").unwrap();
-                        let mut answer = [0; 2];
-                        // It comes only when others have gone, wherever they were.
-                        stream.read_exact(&mut answer).unwrap();
-                        answer
-                    })
+            let ask = |_| {
+                let addr = Arc::clone(&addr);
+                thread::spawn(move || {
+                    let mut stream = client(&addr);
+                    stream.write_all(b"?").unwrap();
+                    let mut answer = [0; 2];
+                    // It comes only when others have gone, wherever they were.
+                    stream.read_exact(&mut answer).unwrap();
+                    answer
                 })
-                .collect();
+            };
+            let clients: Vec<_> = (0..24).map(ask).collect();
             let answers: Vec<_> = clients.into_iter().map(|one| one.join().unwrap()).collect();
             assert!(answers.iter().all(|[live, _]| usize::from(*live) <= most), "{answers:?}");
             let loops = running.stop();

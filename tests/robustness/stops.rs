@@ -232,24 +232,7 @@ impl Client {
         let got = AtomicU64::new(0);
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
-            let writing = scope.spawn(|| {
-                let mut random = Random::new(seed, who);
-                let mut sent = 0;
-                while !over.load(Ordering::Acquire) {
-                    let under_way = sent - got.load(Ordering::Acquire);
-                    let most = WINDOW.saturating_sub(under_way).min(1 + random.below(8 << 10));
-                    if most == 0 {
-                        pace(Duration::from_micros(50));
-                        continue;
-                    }
-                    let bytes: Vec<u8> = (sent..sent + most).map(|at| byte(who, at)).collect();
-                    match writer.write(&bytes) {
-                        Ok(n) => sent += n as u64,
-                        Err(_) => break,
-                    }
-                }
-                sent
-            });
+            let writing = scope.spawn(|| write(&mut writer, (who, seed), &got, &over));
             let mut wrong = false;
             let mut buffer = [0; 32 << 10];
             let end = loop {
@@ -287,6 +270,31 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// Sends what is not answered yet up to a window, until it is over; says how much.
+fn write(
+    writer: &mut impl Write,
+    (who, seed): (u64, u64),
+    got: &AtomicU64,
+    over: &AtomicBool,
+) -> u64 {
+    let mut random = Random::new(seed, who);
+    let mut sent = 0;
+    while !over.load(Ordering::Acquire) {
+        let under_way = sent - got.load(Ordering::Acquire);
+        let most = WINDOW.saturating_sub(under_way).min(1 + random.below(8 << 10));
+        if most == 0 {
+            pace(Duration::from_micros(50));
+            continue;
+        }
+        let bytes: Vec<u8> = (sent..sent + most).map(|at| byte(who, at)).collect();
+        match writer.write(&bytes) {
+            Ok(n) => sent += n as u64,
+            Err(_) => break,
+        }
+    }
+    sent
 }
 
 /// What client `who` sends as its byte number `at`.

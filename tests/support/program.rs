@@ -132,6 +132,21 @@ pub(crate) fn run(command: &mut Command) -> Output {
     Output { status, stdout, stderr }
 }
 
+/// A Python that has this package, that of the variable first; says so when there is none, for the test then skips.
+pub(crate) fn python_with(package: &str, variable: &str) -> Option<Command> {
+    let pythons =
+        [env::var(variable).ok(), Some("python3".into()), Some("/usr/bin/python3".into())];
+    let knows = |python: &String| {
+        let words = ["-c", &format!("import {package}")];
+        Command::new(python).args(words).output().is_ok_and(|output| output.status.success())
+    };
+    let python = pythons.into_iter().flatten().find(knows);
+    if python.is_none() {
+        println!("skipped: the Python package {package} is not installed");
+    }
+    python.map(Command::new)
+}
+
 /// Whether a program is there, asked with words that make it end at once; says so when it is not,
 /// for the test then skips.
 pub(crate) fn has(program: &str, words: &[&str]) -> bool {

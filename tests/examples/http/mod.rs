@@ -118,16 +118,23 @@ fn every_split_of_pipelined_requests_gives_the_same_answers() {
     server.stop();
 }
 
-#[test]
-fn what_could_be_read_in_two_ways_is_refused_and_the_connection_closed() {
+/// Each of them gets one answer with this status, and the connection is closed.
+fn are_refused(requests: &[(String, &str)]) {
     let server = Program::start("http", &["--body-limit", "1000"]);
+    for (request, expected) in requests {
+        let answer = ask(&server, request.as_bytes());
+        assert_eq!(status(&answer), *expected, "{request:.200}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "one answer: {request:.200}");
+        assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_head_that_could_be_read_in_two_ways_is_refused() {
     let host = "Host: a\r\n";
-    let post = format!("POST /echo HTTP/1.1\r\n{host}");
-    let long = "x".repeat(9_000);
-    let many = "a: b\r\n".repeat(100);
-    let chunked = format!("{post}Transfer-Encoding: chunked\r\n\r\n");
-    for (request, expected) in [
-        // Smuggling.
+    let post = "POST /echo HTTP/1.1\r\nHost: a\r\n";
+    are_refused(&[
         (format!("{post}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), "400"),
         (format!("{post}Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"), "400"),
         (format!("{post}Content-Length: 3, 3\r\n\r\nabc"), "400"),
@@ -145,7 +152,14 @@ fn what_could_be_read_in_two_ways_is_refused_and_the_connection_closed() {
         (format!("{post}Transfer-Encoding: gzip\r\n\r\n"), "400"),
         (format!("{post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"), "400"),
         ("POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(), "400"),
-        // Chunks.
+    ]);
+}
+
+#[test]
+fn a_chunk_that_could_be_read_in_two_ways_is_refused() {
+    let long = "x".repeat(9_000);
+    let chunked = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    are_refused(&[
         (format!("{chunked}g\r\n"), "400"),
         (format!("{chunked}-1\r\n"), "400"),
         (format!("{chunked}\r\n"), "400"),
@@ -158,14 +172,30 @@ fn what_could_be_read_in_two_ways_is_refused_and_the_connection_closed() {
         (format!("{chunked}ffff\r\n"), "413"),
         (format!("{chunked}1;{long}\r\n"), "400"),
         (format!("{chunked}0\r\n{long}\r\n"), "400"),
-        // Limits.
+    ]);
+}
+
+#[test]
+fn more_than_the_limits_is_refused() {
+    let host = "Host: a\r\n";
+    let post = "POST /echo HTTP/1.1\r\nHost: a\r\n";
+    let long = "x".repeat(9_000);
+    let many = "a: b\r\n".repeat(100);
+    are_refused(&[
         (format!("{post}Content-Length: 1001\r\n\r\n"), "413"),
         (format!("{post}Content-Length: 99999999999999999999\r\n\r\n"), "400"),
         (format!("GET /{long} HTTP/1.1\r\n{host}\r\n"), "414"),
         (format!("GET /{long}{long}"), "414"),
         (format!("GET / HTTP/1.1\r\n{host}X: {long}{long}"), "431"),
         (format!("GET / HTTP/1.1\r\n{host}{many}\r\n"), "431"),
-        // Nonsense.
+    ]);
+}
+
+#[test]
+fn what_is_no_request_is_refused() {
+    let host = "Host: a\r\n";
+    let post = "POST /echo HTTP/1.1\r\nHost: a\r\n";
+    are_refused(&[
         ("GET / HTTP/1.1\r\n\r\n".into(), "400"),
         (format!("GET / HTTP/1.1\r\n{host}{host}\r\n"), "400"),
         (format!("GET  / HTTP/1.1\r\n{host}\r\n"), "400"),
@@ -174,17 +204,17 @@ fn what_could_be_read_in_two_ways_is_refused_and_the_connection_closed() {
         (format!("BREW / HTTP/1.1\r\n{host}\r\n"), "501"),
         ("\x16\x03\x01\x02\0\x01\0\x01\r\n\r\n".into(), "400"),
         (format!("{post}Expect: wonders\r\nContent-Length: 1\r\n\r\n"), "417"),
-        // Bodies that nobody wants.
+    ]);
+}
+
+#[test]
+fn a_body_that_is_not_wanted_ends_the_connection() {
+    let host = "Host: a\r\n";
+    are_refused(&[
         (format!("GET / HTTP/1.1\r\n{host}Content-Length: 5\r\n\r\nhello"), "200"),
         (format!("PUT /echo HTTP/1.1\r\n{host}Content-Length: 5\r\n\r\nhello"), "405"),
         (format!("POST /no HTTP/1.1\r\n{host}Content-Length: 5\r\n\r\nhello"), "405"),
-    ] {
-        let answer = ask(&server, request.as_bytes());
-        assert_eq!(status(&answer), expected, "{request:.200}: {answer}");
-        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "one answer: {request:.200}");
-        assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
-    }
-    server.stop();
+    ]);
 }
 
 #[test]
@@ -308,19 +338,20 @@ fn no_path_leads_out_of_the_directory() {
     server.stop();
 }
 
+/// The head and the body of an answer.
+fn get(server: &Program, path: &str, header: &str) -> (String, Vec<u8>) {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n");
+    let mut stream = server.client();
+    stream.write_all(request.as_bytes()).unwrap();
+    let answer = read_to_end(&mut stream);
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    (String::from_utf8_lossy(&answer[..head]).into_owned(), answer[head..].to_vec())
+}
+
 #[test]
 fn ranges_are_exact_to_the_byte() {
     let dir = site();
     let server = with_files(&dir);
-    let get = |path: &str, header: &str| {
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n");
-        let mut stream = server.client();
-        stream.write_all(request.as_bytes()).unwrap();
-        let answer = read_to_end(&mut stream);
-        let head = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
-        (String::from_utf8_lossy(&answer[..head]).into_owned(), answer[head..].to_vec())
-    };
     let all = pattern(5_000_000);
     for (range, first, end) in [
         ("bytes=0-0", 0, 1),
@@ -332,34 +363,42 @@ fn ranges_are_exact_to_the_byte() {
         ("bytes=-7", 4_999_993, 5_000_000),
         ("bytes=-9999999", 0, 5_000_000),
     ] {
-        let (head, body) = get("/files/large", &format!("Range: {range}\r\n"));
+        let (head, body) = get(&server, "/files/large", &format!("Range: {range}\r\n"));
         assert_eq!(status(&head), "206", "{range}");
         let told = format!("Content-Range: bytes {first}-{}/5000000\r\n", end - 1);
         assert!(head.contains(&told), "{range}: {head}");
         assert!(body == all[first..end], "{range}: {} bytes", body.len());
     }
     for range in ["bytes=5000000-", "bytes=-0", "bytes=9999999-99999999"] {
-        let (head, body) = get("/files/large", &format!("Range: {range}\r\n"));
+        let (head, body) = get(&server, "/files/large", &format!("Range: {range}\r\n"));
         assert_eq!((status(&head), body.len()), ("416", 0), "{range}");
         assert!(head.contains("Content-Range: bytes */5000000\r\n"), "{head}");
     }
     for range in ["bytes=2-1", "bytes=0-1,3-4", "lines=1-2", "bytes=-", "bytes=+1-2", "bytes"] {
-        let (head, body) = get("/files/hello.txt", &format!("Range: {range}\r\n"));
+        let (head, body) = get(&server, "/files/hello.txt", &format!("Range: {range}\r\n"));
         assert_eq!((status(&head), &body[..]), ("200", &b"0123456789"[..]), "{range}");
     }
-    let (head, _) = get("/files/empty", "Range: bytes=0-\r\n");
+    let (head, _) = get(&server, "/files/empty", "Range: bytes=0-\r\n");
     assert_eq!(status(&head), "416", "an empty file has no first byte");
-    let (head, body) = get("/files/large", "");
+    server.stop();
+}
+
+#[test]
+fn dates_say_whether_a_file_or_a_range_of_it_is_sent() {
+    let dir = site();
+    let server = with_files(&dir);
+    let all = pattern(5_000_000);
+    let (head, body) = get(&server, "/files/large", "");
     assert!(status(&head) == "200" && body == all);
     let modified = head.lines().find_map(|line| line.strip_prefix("Last-Modified: ")).unwrap();
-    let (head, body) = get("/files/large", &format!("If-Modified-Since: {modified}\r\n"));
+    let (head, body) = get(&server, "/files/large", &format!("If-Modified-Since: {modified}\r\n"));
     assert_eq!((status(&head), body.len()), ("304", 0));
     let long_ago = "Sun, 06 Nov 1994 08:49:37 GMT";
-    let (head, _) = get("/files/large", &format!("If-Modified-Since: {long_ago}\r\n"));
+    let (head, _) = get(&server, "/files/large", &format!("If-Modified-Since: {long_ago}\r\n"));
     assert_eq!(status(&head), "200");
     for (date, expected) in [(modified, "206"), (long_ago, "200")] {
         let headers = format!("Range: bytes=1-2\r\nIf-Range: {date}\r\n");
-        assert_eq!(status(&get("/files/large", &headers).0), expected, "If-Range: {date}");
+        assert_eq!(status(&get(&server, "/files/large", &headers).0), expected, "If-Range: {date}");
     }
     server.stop();
 }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::command::{Server, has, wait};
 use crate::example_server;
+use crate::program::python_with;
 
 fn start() -> (Server, String) {
     let mut server = example_server::start("kv", &["127.0.0.1:0"]);
@@ -22,20 +23,7 @@ fn all_comes_back(client: &mut Command) {
     assert_eq!(said(&output.stdout), "all came back\n", "{}", said(&output.stderr));
 }
 
-/// Python's `redis`, from where `REDIS_PYTHON` says, or else from any Python.
-#[test]
-fn redis_py_is_content() {
-    let named = env::var("REDIS_PYTHON").ok();
-    let pythons = named.into_iter().chain(["python3".into(), "/usr/bin/python3".into()]);
-    let knows = |python: &String| {
-        let words = ["-c", "import redis"];
-        Command::new(python).args(words).output().is_ok_and(|output| output.status.success())
-    };
-    let Some(python) = pythons.into_iter().find(knows) else {
-        println!("skipped: the Python package redis is not installed");
-        return;
-    };
-    let script = r#"
+const REDIS_PY: &str = r#"
 import sys, redis
 
 def of(r):
@@ -80,8 +68,13 @@ of(redis.Redis(port=port, protocol=2))
 of(redis.Redis(port=port, protocol=3, client_name="named", username="default", password="any"))
 print("all came back")
 "#;
+
+/// Python's `redis`, from where `REDIS_PYTHON` says, or else from any Python.
+#[test]
+fn redis_py_is_content() {
+    let Some(mut python) = python_with("redis", "REDIS_PYTHON") else { return };
     let (_server, addr) = start();
-    all_comes_back(Command::new(python).args(["-c", script, &addr]));
+    all_comes_back(python.args(["-c", REDIS_PY, &addr]));
 }
 
 /// Whether this npm package is where `NODE_PATH` says.

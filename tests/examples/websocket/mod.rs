@@ -2,7 +2,6 @@
 
 mod clients;
 
-use std::env;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,7 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::program::{Program, has, run};
+use crate::program::{Program, has, python_with, run};
 use crate::waits::{PATIENCE, delay, pace};
 use tempfile::TempDir;
 
@@ -346,21 +345,7 @@ fn a_flood_without_a_reader_waits_at_bounded_memory() {
 
 // Clients that we did not write.
 
-/// Python's `websockets`, from where `WEBSOCKETS_PYTHON` says, or else from any Python.
-#[test]
-fn pythons_websockets_gets_everything_back() {
-    let server = Program::start("websocket", &["--ping-every", "1"]);
-    let named = env::var("WEBSOCKETS_PYTHON").ok();
-    let pythons = named.into_iter().chain(["python3".into(), "/usr/bin/python3".into()]);
-    let knows = |python: &String| {
-        let words = ["-c", "import websockets"];
-        Command::new(python).args(words).output().is_ok_and(|output| output.status.success())
-    };
-    let Some(python) = pythons.into_iter().find(knows) else {
-        println!("skipped: the Python package websockets is not installed");
-        return;
-    };
-    let script = r#"
+const WEBSOCKETS: &str = r#"
 import asyncio, sys, websockets
 
 async def fragments(parts):
@@ -401,8 +386,14 @@ async def main():
 
 asyncio.run(main())
 "#;
+
+/// Python's `websockets`, from where `WEBSOCKETS_PYTHON` says, or else from any Python.
+#[test]
+fn pythons_websockets_gets_everything_back() {
+    let server = Program::start("websocket", &["--ping-every", "1"]);
+    let Some(mut python) = python_with("websockets", "WEBSOCKETS_PYTHON") else { return };
     let url = format!("ws://{}/", server.addr);
-    let output = run(Command::new(python).args(["-c", script, &url]));
+    let output = run(python.args(["-c", WEBSOCKETS, &url]));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "all came back\n");
     server.stop();
 }

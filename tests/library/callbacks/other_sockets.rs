@@ -177,35 +177,40 @@ fn one_handler_may_pause_and_resume_another() {
     }
 }
 
+/// Opens a connection when it ends, and closes all others.
+struct Heirs {
+    target: Addr,
+    journal: CallLog,
+}
+
+impl Handler<Ids> for Heirs {
+    fn setup(&mut self, cx: &mut Context<'_, Ids>) -> io::Result<()> {
+        cx.shared.push(cx.id);
+        Ok(())
+    }
+
+    fn handle(&mut self, _: &mut Context<'_, Ids>, _: &mut Input<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_, Ids>, _: io::Result<()>) {
+        let heir = Recording::new(
+            &self.journal,
+            on_setup(|cx: &mut Context<'_, Ids>| {
+                cx.send(b"from an heir");
+                cx.close();
+                Ok(())
+            }),
+        );
+        cx.connect(self.target.clone(), heir).unwrap();
+        for id in cx.shared.drain(..) {
+            cx.io.close(id);
+        }
+    }
+}
+
 #[test]
 fn a_handler_may_open_and_end_things_in_its_finish() {
-    struct Heirs {
-        target: Addr,
-        journal: CallLog,
-    }
-    impl Handler<Ids> for Heirs {
-        fn setup(&mut self, cx: &mut Context<'_, Ids>) -> io::Result<()> {
-            cx.shared.push(cx.id);
-            Ok(())
-        }
-        fn handle(&mut self, _: &mut Context<'_, Ids>, _: &mut Input<'_>) -> io::Result<()> {
-            Ok(())
-        }
-        fn finish(&mut self, cx: &mut Context<'_, Ids>, _: io::Result<()>) {
-            let heir = Recording::new(
-                &self.journal,
-                on_setup(|cx: &mut Context<'_, Ids>| {
-                    cx.send(b"from an heir");
-                    cx.close();
-                    Ok(())
-                }),
-            );
-            cx.connect(self.target.clone(), heir).unwrap();
-            for id in cx.shared.drain(..) {
-                cx.io.close(id);
-            }
-        }
-    }
     let mut harness: Harness<Ids> = Harness::with_shared(Vec::new(), Options::default());
     let received: Rc<RefCell<Vec<u8>>> = Rc::default();
     let seen = Rc::clone(&received);

@@ -126,65 +126,76 @@ fn a_handler_that_ends_its_congestion_by_full_duplex_sees_what_it_left() {
 
 const LATER: Duration = Duration::from_millis(1);
 
+/// Where [`Everywhere`] acts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Where {
+    Setup,
+    ServerHandle,
+    Drained,
+    Timeout,
+    Eof,
+    Shutdown,
+}
+
+/// Takes one byte of what comes, and pauses and resumes in one callback.
+struct Everywhere {
+    place: Where,
+    taken: Rc<RefCell<usize>>,
+}
+
+impl Everywhere {
+    fn at(&self, cx: &mut Context<'_>, place: Where) {
+        if self.place == place {
+            cx.pause();
+            cx.io.resume(cx.id);
+        }
+    }
+}
+
+impl Handler for Everywhere {
+    fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.at(cx, Where::Setup);
+        Ok(())
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        // Of what is left nothing is shown again by itself, unless its output was congested.
+        if input.take(1).is_some() {
+            *self.taken.borrow_mut() += 1;
+        }
+        self.at(cx, Where::ServerHandle);
+        if *self.taken.borrow() == 1 {
+            cx.send(&[b'x'; 5000]);
+            cx.set_timer(LATER);
+        }
+        Ok(())
+    }
+
+    fn drained(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.at(cx, Where::Drained);
+        Ok(())
+    }
+
+    fn timeout(&mut self, cx: &mut Context<'_>, _: socketserver::TimerId) -> io::Result<()> {
+        self.at(cx, Where::Timeout);
+        Ok(())
+    }
+
+    fn eof(&mut self, cx: &mut Context<'_>, _: &[u8]) -> io::Result<()> {
+        self.at(cx, Where::Eof);
+        cx.close();
+        Ok(())
+    }
+
+    fn shutdown(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.at(cx, Where::Shutdown);
+        Ok(())
+    }
+}
+
 /// Pauses and resumes in one callback after the other; whatever is left is shown again.
 #[test]
 fn pausing_and_resuming_in_any_callback_loses_nothing() {
-    #[derive(Clone, Copy, Debug, PartialEq)]
-    enum Where {
-        Setup,
-        ServerHandle,
-        Drained,
-        Timeout,
-        Eof,
-        Shutdown,
-    }
-    struct Everywhere {
-        place: Where,
-        taken: Rc<RefCell<usize>>,
-    }
-    impl Everywhere {
-        fn at(&self, cx: &mut Context<'_>, place: Where) {
-            if self.place == place {
-                cx.pause();
-                cx.io.resume(cx.id);
-            }
-        }
-    }
-    impl Handler for Everywhere {
-        fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-            self.at(cx, Where::Setup);
-            Ok(())
-        }
-        fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
-            // Of what is left nothing is shown again by itself, unless its output was congested.
-            if input.take(1).is_some() {
-                *self.taken.borrow_mut() += 1;
-            }
-            self.at(cx, Where::ServerHandle);
-            if *self.taken.borrow() == 1 {
-                cx.send(&[b'x'; 5000]);
-                cx.set_timer(LATER);
-            }
-            Ok(())
-        }
-        fn drained(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-            self.at(cx, Where::Drained);
-            Ok(())
-        }
-        fn timeout(&mut self, cx: &mut Context<'_>, _: socketserver::TimerId) -> io::Result<()> {
-            self.at(cx, Where::Timeout);
-            Ok(())
-        }
-        fn eof(&mut self, cx: &mut Context<'_>, _: &[u8]) -> io::Result<()> {
-            self.at(cx, Where::Eof);
-            cx.close();
-            Ok(())
-        }
-        fn shutdown(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-            self.at(cx, Where::Shutdown);
-            Ok(())
-        }
-    }
     use Where::{Drained, Eof, ServerHandle, Setup, Shutdown, Timeout};
     // How many of three bytes are taken: one when they come, one when the output has drained, and
     // one when it resumes while something is left.
