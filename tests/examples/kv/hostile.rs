@@ -6,9 +6,10 @@ use std::process::{Command, Stdio};
 
 use super::commands::start_redis;
 use super::resp::{ask, encode};
-use crate::command::{Server, tcp, until};
+use crate::command::{Server, tcp};
 use crate::example_server;
 use crate::program::path;
+use crate::waits::until;
 
 fn start() -> (Server, String) {
     let mut server = example_server::start("kv", &["127.0.0.1:0"]);
