@@ -49,7 +49,7 @@ impl SocketId {
         Token(self.0.0)
     }
 
-    pub(crate) fn from_token(token: Token) -> SocketId {
+    pub(crate) const fn from_token(token: Token) -> SocketId {
         SocketId(Key(token.0))
     }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use mio::Interest;
 use mio::unix::pipe::Receiver;
 
-use super::executor::{BlockingJob, JobResult, WorkerPermit, notify_handler};
+use super::executor::{BlockingJob, FinishedJob, JobResult, WorkerPermit, notify_handler};
 use super::request::SharedAccess;
 use crate::blocking::fork::{self, Child, ChildReport, Forked, ReportPipe};
 use crate::exit::Exit;
@@ -54,6 +54,7 @@ impl ChildJob {
         cx: &mut Context<'_, S>,
         permit: WorkerPermit,
         job: BlockingJob<S>,
+        finished: FinishedJob,
         begin: &ChildBegin,
     ) -> io::Result<ChildJob> {
         let (child, receiver) = match fork::fork()? {
@@ -64,7 +65,7 @@ impl ChildJob {
         drop(job);
         let max_report = cx.io.options.send_queue_bytes.saturating_add(HEAD);
         let report = Rc::new(RefCell::new(ChildReport::default()));
-        listen(cx, receiver, Rc::clone(&report), max_report)?;
+        listen(cx, receiver, Rc::clone(&report), finished, max_report)?;
         Ok(ChildJob { child, report, max_report, retry: FIRST_RETRY, permit: Some(permit) })
     }
 
@@ -131,6 +132,7 @@ fn listen<S: 'static>(
     cx: &mut Context<'_, S>,
     receiver: Receiver,
     report: Rc<RefCell<ChildReport>>,
+    finished: FinishedJob,
     max_report: usize,
 ) -> io::Result<()> {
     let owner = cx.id;
@@ -138,6 +140,7 @@ fn listen<S: 'static>(
         let mut report = report.borrow_mut();
         report.read_from(receiver, max_report);
         if report.is_complete {
+            finished.note();
             notify_handler(cx.io, owner);
             cx.close();
         }

@@ -1,9 +1,10 @@
 //! The handler that the loop has for a datagram socket with blocking handlers.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::sync::Arc;
 
-use super::executor::{BlockingJob, JobResult, PendingJob};
+use super::executor::{BlockingJob, FinishedJobs, JobResult, PendingJob};
 use super::request::Request;
 use super::workers::Workers;
 use super::{Handler, Serving, serve};
@@ -19,7 +20,10 @@ pub(super) struct BlockingDatagrams<S, F> {
     workers: Workers,
     factory: F,
     waiting: VecDeque<PendingPacket<S>>,
-    in_flight: Vec<InFlight>,
+    in_flight: BTreeMap<u64, InFlight>,
+    /// The number of the next job.
+    next_job: u64,
+    finished: Arc<FinishedJobs>,
     paused: bool,
 }
 
@@ -46,26 +50,33 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
             workers,
             factory,
             waiting: VecDeque::new(),
-            in_flight: Vec::new(),
+            in_flight: BTreeMap::new(),
+            next_job: 0,
+            finished: Arc::default(),
             paused: false,
         }
     }
 
     /// Starts waiting datagrams while a permit is free.
     fn start(&mut self, cx: &mut Context<'_, S>) {
+        let mut served = false;
         while let Some(packet) = self.waiting.pop_front() {
             let executor = self.workers.executor.clone();
             let Some(permit) = executor.limit.try_acquire() else {
                 self.waiting.push_front(packet);
-                executor.limit.wait(cx.id);
+                executor.limit.wait(cx.id, served);
                 self.paused = true;
                 return cx.pause();
             };
+            served = true;
             let (peer, destination) = (packet.peer.clone(), packet.destination.clone());
             let job = self.job(packet);
-            match executor.start(cx, permit, job) {
+            let number = self.next_job;
+            self.next_job += 1;
+            match executor.start(cx, permit, job, self.finished.job(number)) {
                 Ok(pending) => {
-                    self.in_flight.push(InFlight { pending, peer, destination, owed: true });
+                    let sent = InFlight { pending, peer, destination, owed: true };
+                    self.in_flight.insert(number, sent);
                 }
                 Err(error) => {
                     cx.io.track_reply(cx.id, false);
@@ -75,6 +86,8 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
         }
         if std::mem::take(&mut self.paused) {
             cx.io.resume(cx.id);
+            self.workers.executor.limit.leave(cx.id);
+            self.workers.executor.limit.wake(cx.io);
         }
     }
 
@@ -92,14 +105,16 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
     /// Sends the replies of the handlers that have finished.
     fn complete(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         let mut exit = Ok(());
-        let mut nth = 0;
-        while let Some(InFlight { pending, .. }) = self.in_flight.get_mut(nth) {
-            let is_inline = matches!(pending, PendingJob::Done(_));
-            let Some(result) = pending.take(cx) else {
-                nth += 1;
+        for number in self.finished.take() {
+            let Some(sent) = self.in_flight.get_mut(&number) else { continue };
+            let is_inline = matches!(sent.pending, PendingJob::Done(_));
+            let Some(result) = sent.pending.take(cx) else {
+                // A process that has reported and not ended yet; its timer calls again.
+                self.finished.job(number).note();
                 continue;
             };
-            let InFlight { peer, destination, owed, .. } = self.in_flight.swap_remove(nth);
+            let Some(sent) = self.in_flight.remove(&number) else { continue };
+            let InFlight { peer, destination, owed, .. } = sent;
             if let Some(reply) = result.reply {
                 let from = destination.as_ref().and_then(Addr::ip).copied();
                 cx.io.send_answer(cx.id, &reply, from, &peer);
@@ -153,12 +168,19 @@ where
         self.start(cx);
         exit.and(self.complete(cx))
     }
+
+    /// Leaves the permit that it was woken for to the next one.
+    fn finish(&mut self, cx: &mut Context<'_, S>, _outcome: io::Result<()>) {
+        self.workers.executor.limit.leave(cx.id);
+        self.workers.executor.limit.wake(cx.io);
+    }
+
     /// Lets the shutdown not wait for daemon threads. Their replies are sent if the server still runs.
     fn shutdown(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
         let detached = |sent: &&mut InFlight| {
             self.workers.daemon_threads && sent.owed && sent.pending.is_thread()
         };
-        for sent in self.in_flight.iter_mut().filter(detached) {
+        for sent in self.in_flight.values_mut().filter(detached) {
             sent.owed = false;
             cx.io.track_reply(cx.id, false);
         }
@@ -213,7 +235,6 @@ mod tests {
         assert!(!server.io().is_shutting_down());
     }
 
-    /// `swap_remove` moves the last entry to the removed index, which must be checked as well.
     #[test]
     fn all_finished_datagrams_are_answered_at_once() {
         for count in 1..=5 {
@@ -228,12 +249,9 @@ mod tests {
                     silent_since: None,
                 };
                 let (pending, peer) = (PendingJob::Done(result), peer.clone());
-                datagrams.in_flight.push(InFlight {
-                    pending,
-                    peer,
-                    destination: None,
-                    owed: false,
-                });
+                let sent = InFlight { pending, peer, destination: None, owed: false };
+                datagrams.in_flight.insert(u64::from(nth), sent);
+                datagrams.finished.job(u64::from(nth)).note();
             }
             let Dispatcher { shared, io, registrar, .. } = server.dispatcher();
             let mut cx = Context { id, shared, io, registrar, reason: None, sender: None };

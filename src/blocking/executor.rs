@@ -19,8 +19,8 @@
 //!
 //! A detached connection keeps its id, its handler and its entry in the socket table, so
 //! `max_connections`, `verify_request`, shutdowns and counters cover it without further code. When no
-//! permit is free, `HandlerFactory::has_capacity` returns false and the loop pauses the listener; further
-//! clients wait in the backlog of the kernel. Each datagram needs one permit too. The rest of a received
+//! permit is free, `HandlerFactory::has_capacity` returns false and the listener waits for one; further
+//! clients wait in the backlog of the kernel. One permit wakes one of those that wait. Each datagram needs one permit too. The rest of a received
 //! batch waits in the handler, further datagrams wait in the kernel, and the socket does not close before
 //! every reply that is due has been returned.
 //!
@@ -67,7 +67,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -81,8 +81,10 @@ use crate::foreign::ErrorText;
 use crate::handler::Context;
 use crate::id::SocketId;
 use crate::io::Io;
+use crate::io::table::Entry;
 use crate::io::thread_pool::ThreadPool;
 use crate::log_throttle::LogThrottle;
+use crate::io::wait_queue::WaitQueue;
 
 /// Runs the jobs of one [`Workers`](super::Workers) and its clones.
 pub(super) struct Executor {
@@ -169,19 +171,26 @@ impl Executor {
         }
     }
 
-    /// Starts `job` for the socket of `cx`. `timeout` of its handler runs when a result may be there.
+    /// Starts `job` for the socket of `cx`. When a result may be there, its number is in `finished`,
+    /// and `timeout` of its handler runs.
     pub(super) fn start<S: 'static>(
         &self,
         cx: &mut Context<'_, S>,
         permit: WorkerPermit,
         job: BlockingJob<S>,
+        finished: FinishedJob,
     ) -> io::Result<PendingJob> {
         match self.kind {
-            ExecutorKind::Loop => Ok(PendingJob::Done(job(SharedAccess::Local(cx.shared)))),
-            ExecutorKind::Threads => self.start_thread(cx, permit, job),
+            ExecutorKind::Loop => {
+                let result = job(SharedAccess::Local(cx.shared));
+                finished.note();
+                Ok(PendingJob::Done(result))
+            }
+            ExecutorKind::Threads => self.start_thread(cx, permit, job, finished),
             #[cfg(all(unix, feature = "processes"))]
             ExecutorKind::Processes => {
-                ChildJob::fork(cx, permit, job, &self.child.borrow()).map(PendingJob::Process)
+                let begin = self.child.borrow();
+                ChildJob::fork(cx, permit, job, finished, &begin).map(PendingJob::Process)
             }
         }
     }
@@ -191,12 +200,14 @@ impl Executor {
         cx: &Context<'_, S>,
         permit: WorkerPermit,
         job: BlockingJob<S>,
+        finished: FinishedJob,
     ) -> io::Result<PendingJob> {
         let cell = Arc::new(ResultCell::default());
         let (returned, owner) = (Arc::clone(&cell), cx.id);
         let (limit, mailbox) = (Arc::clone(&self.limit), Arc::clone(&cx.registrar.mailbox));
         self.workers.run(move || {
             returned.put(job(SharedAccess::Remote(Arc::clone(&mailbox))));
+            finished.note();
             drop(permit);
             mailbox.post_unbounded(Box::new(move |_, io| {
                 limit.wake(io);
@@ -228,8 +239,8 @@ impl fmt::Debug for Executor {
 pub(super) struct WorkerLimit {
     max: usize,
     in_use: AtomicUsize,
-    /// Datagram sockets whose handlers wait for a permit.
-    waiting: Mutex<Vec<SocketId>>,
+    /// Listeners and datagram sockets that wait for a permit. Their ids belong to the loop that calls.
+    waiting: Mutex<WaitQueue>,
 }
 
 impl WorkerLimit {
@@ -261,22 +272,32 @@ impl WorkerLimit {
         WorkerPermit(Arc::clone(self))
     }
 
-    /// Notifies the handler of the datagram socket `id` when a permit is free.
-    pub(super) fn wait(&self, id: SocketId) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if !waiting.contains(&id) {
-            waiting.push(id);
+    /// Wakes the listener or datagram socket `id` when a permit is free; see [`WaitQueue::push`] for
+    /// `served`.
+    pub(super) fn wait(&self, id: SocketId, served: bool) {
+        self.waiting().push(id, served);
+    }
+
+    /// Wakes the socket that has waited for a permit the longest, if one is free. A socket that does
+    /// not use it calls this again for the next one.
+    pub(super) fn wake(&self, io: &mut Io) {
+        while self.has_free() {
+            let Some(id) = self.waiting().pop() else { return };
+            match io.sockets.get(id) {
+                Some(Entry::Listener(_)) => return io.sockets.resume_listener(id),
+                Some(_) => return notify_handler(io, id),
+                None => {}
+            }
         }
     }
 
-    /// Resumes the listeners and datagram sockets that wait for a permit.
-    pub(super) fn wake(&self, io: &mut Io) {
-        io.sockets.resume_listeners();
-        let waiting =
-            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        for id in waiting {
-            notify_handler(io, id);
-        }
+    /// The socket is gone.
+    pub(super) fn leave(&self, id: SocketId) {
+        self.waiting().remove(id);
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, WaitQueue> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -339,6 +360,33 @@ impl PendingJob {
 
     pub(super) fn is_thread(&self) -> bool {
         matches!(self, PendingJob::Thread(_))
+    }
+}
+
+/// The numbers of the jobs of one socket that may have a result, so that it need not ask all of them.
+#[derive(Debug, Default)]
+pub(super) struct FinishedJobs(Mutex<Vec<u64>>);
+
+impl FinishedJobs {
+    /// The job of this number will be noted here.
+    pub(super) fn job(self: &Arc<FinishedJobs>, number: u64) -> FinishedJob {
+        FinishedJob(Some((Arc::clone(self), number)))
+    }
+
+    pub(super) fn take(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Where the end of a job is noted; by default nowhere, for a socket with a single one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FinishedJob(Option<(Arc<FinishedJobs>, u64)>);
+
+impl FinishedJob {
+    pub(super) fn note(&self) {
+        if let Some((jobs, number)) = &self.0 {
+            jobs.0.lock().unwrap_or_else(PoisonError::into_inner).push(*number);
+        }
     }
 }
 

@@ -134,8 +134,8 @@ impl<S: 'static> Server<S> {
         H: Handler<S> + Send + 'static,
     {
         workers.check()?;
-        let id = self
-            .listen_with(addr, Box::new(BlockingFactory { workers: workers.clone(), factory }))?;
+        let id =
+            self.listen_with(addr, Box::new(BlockingFactory::new(workers.clone(), factory)))?;
         if workers.executor.ends_reads_at_stop(workers.daemon_threads) {
             // Opens the pipe now, because no descriptor may be left when the first client connects.
             let opened = self.io_mut().stop_token();

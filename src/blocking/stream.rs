@@ -1,11 +1,12 @@
 //! The handler that the loop has for a connection with a blocking handler.
 
+use std::cell::Cell;
 use std::io;
 use std::net::Shutdown;
 use std::panic::resume_unwind;
 use std::time::Instant;
 
-use super::executor::{BlockingJob, JobResult, PendingJob, WorkerPermit};
+use super::executor::{BlockingJob, FinishedJob, JobResult, PendingJob, WorkerPermit};
 use super::request::Request;
 use super::socket::{BlockingSocket, Stop};
 use super::workers::Workers;
@@ -14,13 +15,29 @@ use crate::addr::Addr;
 use crate::conn::input::Input;
 use crate::exit::Exit;
 use crate::handler::{self, Context, HandlerFactory};
-use crate::id::TimerId;
+use crate::id::{SocketId, TimerId};
 use crate::io::{Io, nanoseconds};
 
 /// Makes a [`BlockingConnection`] for each client, while a permit is free.
 pub(super) struct BlockingFactory<F> {
-    pub(super) workers: Workers,
-    pub(super) factory: F,
+    workers: Workers,
+    factory: F,
+    /// The listener, once it has waited for a permit.
+    listener: Cell<Option<SocketId>>,
+}
+
+impl<F> BlockingFactory<F> {
+    pub(super) fn new(workers: Workers, factory: F) -> BlockingFactory<F> {
+        BlockingFactory { workers, factory, listener: Cell::new(None) }
+    }
+}
+
+impl<F> Drop for BlockingFactory<F> {
+    fn drop(&mut self) {
+        if let Some(listener) = self.listener.get() {
+            self.workers.executor.limit.leave(listener);
+        }
+    }
 }
 
 impl<S, F, H> HandlerFactory<S> for BlockingFactory<F>
@@ -38,6 +55,18 @@ where
 
     fn has_capacity(&self) -> bool {
         self.workers.executor.limit.has_free()
+    }
+
+    fn wait_for_capacity(&self, listener: SocketId, served: bool) {
+        self.listener.set(Some(listener));
+        self.workers.executor.limit.wait(listener, served);
+    }
+
+    fn pass_capacity_on(&self, io: &mut Io) {
+        if let Some(listener) = self.listener.take() {
+            self.workers.executor.limit.leave(listener);
+        }
+        self.workers.executor.limit.wake(io);
     }
 }
 
@@ -117,7 +146,7 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
             return Ok(());
         };
         let job = self.job(cx, handler)?;
-        match self.workers.executor.clone().start(cx, permit, job) {
+        match self.workers.executor.clone().start(cx, permit, job, FinishedJob::default()) {
             Ok(pending) => self.state = BlockingState::Pending(pending),
             Err(error) => {
                 self.workers.executor.warn(cx.io, &self.peer, &error);

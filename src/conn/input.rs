@@ -4,10 +4,10 @@
 //! again, in front of the next ones; in the meantime they are stored in [`Unconsumed`].
 //!
 //! Framing takes linear time however the bytes are split. [`Unconsumed`] keeps what is known about
-//! its bytes: how far a separator was searched, how many bytes the handler requires (until then it
-//! is not called), and when the first byte arrived (`frame_timeout`). Its capacity grows by
-//! doubling as bytes arrive, never for a length that a peer claims; consumed bytes are removed only
-//! when they are more than the rest.
+//! its bytes: how far each of [`SEARCHES`] separators was searched, how many bytes the handler
+//! requires (until then it is not called), and when the first byte arrived (`frame_timeout`). Its
+//! capacity grows by doubling as bytes arrive, never for a length that a peer claims; consumed bytes
+//! are removed only when they are more than the rest.
 
 use std::io::{self, BufRead};
 
@@ -34,7 +34,8 @@ pub(crate) use unconsumed::Unconsumed;
 /// Each of them that waits for something takes a limit, because the peer decides the length; what
 /// is to become whole has to fit into [`Options::input_limit`](crate::Options::input_limit) too. Time
 /// is linear in the bytes that come, however they are cut: what was searched in vain is not
-/// searched again, and while more of a frame is missing the handler is not called at all.
+/// searched again, also with up to four separators in turn, and while more of a frame is missing the
+/// handler is not called at all.
 #[derive(Debug)]
 pub struct Input<'a> {
     rest: &'a [u8],
@@ -45,12 +46,22 @@ pub struct Input<'a> {
 /// All lengths are counted from the first of them.
 #[derive(Clone, Copy, Debug, Default)]
 struct ScanState {
-    /// The length in which no `separator` ends.
-    searched: usize,
-    separator: Separator,
     /// The number of bytes that the handler requires.
     needed: usize,
+    /// The searches in vain; `None` if there was none.
+    searches: Option<[Search; SEARCHES]>,
 }
+
+/// A search in vain.
+#[derive(Clone, Copy, Debug, Default)]
+struct Search {
+    separator: Separator,
+    /// The length in which no `separator` ends.
+    len: usize,
+}
+
+/// How many separators are remembered; one more replaces the one that costs least to search again.
+const SEARCHES: usize = 4;
 
 /// A separator in one word: its length, and then its bytes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -191,8 +202,7 @@ impl<'a> Input<'a> {
     fn seek(&mut self, separator: &[u8], max: usize, what: &str) -> io::Result<Option<&'a [u8]>> {
         let rest = self.rest;
         let name = Separator::of(separator);
-        let ScanState { searched, separator: before, .. } = self.scan;
-        let mut end = if before == name { searched.min(rest.len()) } else { 0 };
+        let mut end = self.searched(name).min(rest.len());
         let last = separator.last().copied().unwrap_or_default();
         let found = loop {
             // `skip_until` is the one fast search for a byte in std.
@@ -212,10 +222,27 @@ impl<'a> Input<'a> {
         if found.is_some() {
             self.advance(end);
         } else {
-            self.scan.separator = name;
-            self.scan.searched = end;
+            self.note_search(name, end);
         }
         Ok(found)
+    }
+
+    /// The length in which no `separator` ends.
+    #[inline]
+    fn searched(&self, separator: Separator) -> usize {
+        let Some(searches) = &self.scan.searches else { return 0 };
+        let before = searches.iter().find(|before| before.separator == separator);
+        before.map_or(0, |before| before.len)
+    }
+
+    fn note_search(&mut self, separator: Separator, len: usize) {
+        let searches = self.scan.searches.get_or_insert_default();
+        let same = searches.iter().position(|before| before.separator == separator);
+        let least = || (0..SEARCHES).min_by_key(|nth| searches.get(*nth).map(|one| one.len));
+        let nth = same.or_else(least).unwrap_or_default();
+        if let Some(place) = searches.get_mut(nth) {
+            *place = Search { separator, len };
+        }
     }
 
     /// Takes the next frame: a length of four bytes, most significant first, and that many bytes,
@@ -259,8 +286,25 @@ impl<'a> Input<'a> {
     fn advance(&mut self, n: usize) {
         debug_assert!(n <= self.len());
         self.rest = self.rest.get(n..).unwrap_or_default();
-        self.scan.searched = self.scan.searched.saturating_sub(n);
         self.scan.needed = 0;
+        if self.scan.searches.is_some() {
+            self.scan.advance(n);
+        }
+    }
+}
+
+impl ScanState {
+    /// The first `n` bytes were taken.
+    fn advance(&mut self, n: usize) {
+        let Some(searches) = &mut self.searches else { return };
+        let mut known = 0;
+        for search in &mut *searches {
+            search.len = search.len.saturating_sub(n);
+            known |= search.len;
+        }
+        if known == 0 {
+            self.searches = None;
+        }
     }
 }
 

@@ -30,12 +30,17 @@ pub(crate) enum HandlerSlot<S> {
 pub(crate) trait HandlerFactory<S> {
     fn make(&mut self, peer: &Addr) -> Box<dyn Handler<S>>;
 
-    /// Whether another client may be accepted. When that changes to `true`,
-    /// [`SocketTable::resume_listeners`](crate::io::table::SocketTable::resume_listeners) has to be
-    /// called.
+    /// Whether another client may be accepted.
     fn has_capacity(&self) -> bool {
         true
     }
+
+    /// Resumes the listener when there is capacity; see
+    /// [`WaitQueue::push`](crate::io::wait_queue::WaitQueue::push) for `served`.
+    fn wait_for_capacity(&self, _listener: SocketId, _served: bool) {}
+
+    /// The capacity is not used by this listener; another socket may wait for it.
+    fn pass_capacity_on(&self, _io: &mut Io) {}
 }
 
 impl<S, F: FnMut(&Addr) -> Box<dyn Handler<S>>> HandlerFactory<S> for F {

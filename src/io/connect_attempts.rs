@@ -139,7 +139,6 @@ impl ConnectAttempts {
         self.0.is_empty()
     }
 
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -67,6 +67,7 @@ impl Io {
     pub(crate) fn await_answers(&mut self, id: SocketId) {
         if let Some(datagram) = self.sockets.datagram_mut(id) {
             datagram.suspend();
+            self.sockets.note_stopped(id);
         }
         if !self.is_shutting_down() {
             self.arm_datagram_close_timeout(id);

@@ -56,6 +56,11 @@ impl Listener {
         self.readable && !self.paused_for_capacity && !self.paused
     }
 
+    /// Whether it is paused until a permit comes free, or until it retries.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.paused_for_capacity
+    }
+
     /// Notes that `accept` succeeded.
     pub(crate) fn note_success(&mut self) {
         self.transient_errors = 0;

@@ -8,26 +8,51 @@
 //! come from one of those with the port of one of our sockets is our own. A forged datagram is
 //! answered once at most, and its answer never.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use mio::Token;
 
 use crate::addr::Addr;
 use crate::conn::packets::Destination;
 use crate::id::SocketId;
 
-/// The addresses that the datagram sockets of this server are bound to.
+/// The addresses that the datagram sockets of this server are bound to. No question searches all of
+/// them: each datagram asks.
 #[derive(Debug, Default)]
 pub(crate) struct LocalAddrs {
-    bound: Vec<(SocketId, SocketAddr)>,
-    /// Bound names of Unix sockets.
-    names: Vec<(SocketId, Addr)>,
-    /// The port of each bound address, for the check of every datagram.
-    ports: Vec<u16>,
+    addrs: BTreeMap<SocketId, Addr>,
+    /// The port and the canonical address of each bound IP socket.
+    bound: BTreeSet<(u16, IpAddr, SocketId)>,
+    /// The sockets by the name of a Unix socket. A path that was removed can be bound again, so there
+    /// may be several.
+    names: HashMap<Addr, Vec<SocketId>>,
+    /// The ports in `bound`, for the check of every datagram.
+    ports: PortSet,
     /// The last answer of the system about an address: interfaces seldom change, and asking costs
     /// system calls.
     cached_answer: Option<(IpAddr, bool)>,
     learned: Arc<LearnedAddrs>,
+}
+
+/// A set of ports, one bit each; nothing is allocated before the first.
+#[derive(Debug, Default)]
+struct PortSet(Option<Box<[u64; 1 << 10]>>);
+
+impl PortSet {
+    fn set(&mut self, port: u16, on: bool) {
+        let words = self.0.get_or_insert_with(|| Box::new([0; 1 << 10]));
+        if let Some(word) = words.get_mut(usize::from(port >> 6)) {
+            *word = *word & !(1 << (port & 63)) | u64::from(on) << (port & 63);
+        }
+    }
+
+    #[inline]
+    fn contains(&self, port: u16) -> bool {
+        let word = self.0.as_ref().and_then(|words| words.get(usize::from(port >> 6)));
+        word.is_some_and(|word| word >> (port & 63) & 1 != 0)
+    }
 }
 
 /// Addresses of this machine that datagrams with the port of one of our sockets were sent to. All
@@ -55,23 +80,32 @@ impl LearnedAddrs {
 
 impl LocalAddrs {
     pub(super) fn insert(&mut self, id: SocketId, addr: Addr) {
-        match addr {
-            Addr::Ip(addr) => self.bound.push((id, addr)),
-            name @ (Addr::Unix(_) | Addr::Abstract(_)) => self.names.push((id, name)),
-            Addr::Unnamed => {}
+        match &addr {
+            Addr::Ip(ip) => {
+                self.bound.insert((ip.port(), ip.ip().to_canonical(), id));
+                self.ports.set(ip.port(), true);
+            }
+            Addr::Unix(_) | Addr::Abstract(_) => {
+                self.names.entry(addr.clone()).or_default().push(id);
+            }
+            Addr::Unnamed => return,
         }
-        self.note_ports();
+        self.addrs.insert(id, addr);
     }
 
     pub(super) fn remove(&mut self, id: SocketId) {
-        self.bound.retain(|(bound, _)| *bound != id);
-        self.names.retain(|(bound, _)| *bound != id);
-        self.note_ports();
-    }
-
-    fn note_ports(&mut self) {
-        self.ports.clear();
-        self.ports.extend(self.bound.iter().map(|(_, own)| own.port()));
+        let Some(addr) = self.addrs.remove(&id) else { return };
+        if let Addr::Ip(ip) = addr {
+            let port = ip.port();
+            self.bound.remove(&(port, ip.ip().to_canonical(), id));
+            let next = self.bound.range((port, LEAST_IP, LEAST_ID)..).next();
+            self.ports.set(port, next.is_some_and(|(other, ..)| *other == port));
+        } else if let Some(sockets) = self.names.get_mut(&addr) {
+            sockets.retain(|socket| *socket != id);
+            if sockets.is_empty() {
+                self.names.remove(&addr);
+            }
+        }
     }
 
     /// Shares the learned addresses with the other loops of a group.
@@ -82,21 +116,24 @@ impl LocalAddrs {
     /// Whether `peer` has the port of a bound address: the cheap check.
     #[inline]
     pub(crate) fn might_contain(&self, peer: SocketAddr) -> bool {
-        let port = peer.port();
-        // There are few ports; a plain loop is faster than `slice::contains`.
-        for own in &self.ports {
-            if *own == port {
-                return true;
-            }
-        }
-        false
+        self.ports.contains(peer.port())
     }
 
     /// Whether `name` is the name of the socket `of`, or of any socket if `of` is `None`. The
     /// kernel reports the sender of a Unix datagram, so it cannot be forged; but two services could
     /// still be made to answer each other for ever.
     pub(crate) fn contains_name(&self, of: Option<SocketId>, name: &Addr) -> bool {
-        self.names.iter().any(|(id, own)| own == name && of.is_none_or(|of| of == *id))
+        let sockets = self.names.get(name);
+        sockets.is_some_and(|sockets| of.is_none_or(|of| sockets.contains(&of)))
+    }
+
+    /// Whether the socket `of`, or any socket if `of` is `None`, is bound to this port of `ip`.
+    fn is_bound(&self, of: Option<SocketId>, port: u16, ip: IpAddr) -> bool {
+        if let Some(id) = of {
+            return self.bound.contains(&(port, ip, id));
+        }
+        let next = self.bound.range((port, ip, LEAST_ID)..).next();
+        next.is_some_and(|(other, at, _)| (*other, *at) == (port, ip))
     }
 
     /// Whether `peer` is an address of the socket `of`, or of any socket if `of` is `None`. `at` is
@@ -110,17 +147,11 @@ impl LocalAddrs {
         (at, destination): (SocketId, Option<Destination>),
         is_local: impl FnOnce(IpAddr) -> bool,
     ) -> bool {
-        let ip = peer.ip().to_canonical();
-        let mut wildcard = false;
-        for (id, own) in &self.bound {
-            if own.port() == peer.port() && of.is_none_or(|of| of == *id) {
-                if own.ip().to_canonical() == ip {
-                    return true;
-                }
-                wildcard |= own.ip().to_canonical().is_unspecified();
-            }
+        let (port, ip) = (peer.port(), peer.ip().to_canonical());
+        if self.is_bound(of, port, ip) {
+            return true;
         }
-        if !wildcard {
+        if !WILDCARDS.iter().any(|wildcard| self.is_bound(of, port, *wildcard)) {
             return false;
         }
         if ip.is_loopback() || ip.is_unspecified() {
@@ -128,8 +159,8 @@ impl LocalAddrs {
         }
         match destination {
             Some(destination) => self.learned.contains(ip, canonical(destination.source())),
-            None => match self.bound.iter().find(|(id, _)| *id == at) {
-                Some((_, bound)) if !bound.ip().to_canonical().is_unspecified() => {
+            None => match self.addrs.get(&at).and_then(Addr::ip) {
+                Some(bound) if !bound.ip().to_canonical().is_unspecified() => {
                     self.learned.contains(ip, canonical(Some(*bound)))
                 }
                 _ => self.ask_system(ip, is_local),
@@ -149,6 +180,13 @@ impl LocalAddrs {
     }
 }
 
+const WILDCARDS: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+
+/// The least values of their types, where a range begins.
+const LEAST_IP: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const LEAST_ID: SocketId = SocketId::from_token(Token(0));
+
 /// The IP address, unless it is a multicast group.
 fn canonical(addr: Option<SocketAddr>) -> Option<IpAddr> {
     addr.map(|addr| addr.ip().to_canonical()).filter(|ip| !ip.is_multicast())
@@ -161,14 +199,14 @@ mod tests {
 
     #[test]
     fn a_bound_address_is_recognized_in_all_forms() {
-        let (one, two) = (SocketId::from_token(Token(1)), SocketId::from_token(Token(2)));
+        let [one, two, three, four] = [1, 2, 3, 4].map(|n| SocketId::from_token(Token(n)));
         let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
         let mut own = LocalAddrs::default();
         own.insert(one, addr("127.0.0.1:7").into());
         own.insert(two, addr("[::]:9").into());
         let [path, other] = ["/own", "/other"].map(|path| Addr::Unix(path.into()));
         let name = Addr::Abstract(b"/own".to_vec());
-        own.insert(two, path.clone());
+        own.insert(three, path.clone());
         let never = |_: IpAddr| -> bool { panic!("nobody is asked about an exact address") };
         let here = (two, None);
         assert!(own.contains(None, addr("127.0.0.1:7"), here, never));
@@ -180,14 +218,23 @@ mod tests {
         assert!(own.contains(Some(two), addr("10.0.0.1:9"), here, |_| true));
         assert!(own.contains(Some(two), addr("10.0.0.1:9"), here, never), "it was asked before");
         assert!(!own.contains(Some(two), addr("10.0.0.2:9"), here, |_| false));
-        assert!(own.contains_name(None, &path) && own.contains_name(Some(two), &path));
+        assert!(own.contains_name(None, &path) && own.contains_name(Some(three), &path));
         assert!(!own.contains_name(Some(one), &path));
         assert!(!own.contains_name(None, &other) && !own.contains_name(None, &name));
-        own.insert(one, name.clone());
-        assert!(own.contains_name(Some(one), &name) && !own.contains_name(Some(one), &path));
+        own.insert(four, name.clone());
+        assert!(own.contains_name(Some(four), &name) && !own.contains_name(Some(one), &path));
         own.remove(two);
+        own.remove(three);
         assert!(!own.contains_name(None, &path) && own.contains_name(None, &name));
         assert!(!own.contains(None, addr("10.0.0.1:9"), here, never));
+        assert!(!own.might_contain(addr("10.0.0.1:9")) && own.might_contain(addr("10.0.0.1:7")));
+        own.insert(two, addr("10.0.0.1:7").into());
+        own.remove(one);
+        assert!(own.might_contain(addr("10.0.0.9:7")), "another socket has the port");
+        own.remove(two);
+        own.remove(four);
+        assert!(!own.might_contain(addr("10.0.0.9:7")));
+        assert!(own.addrs.is_empty() && own.bound.is_empty() && own.names.is_empty());
     }
 
     #[test]

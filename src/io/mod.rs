@@ -13,6 +13,7 @@ pub(crate) mod group;
 pub(crate) mod mailbox;
 pub(crate) mod table;
 pub(crate) mod thread_pool;
+pub(crate) mod wait_queue;
 
 // Each in a group of its own: rustdoc lists the methods of `Io` in this order.
 mod send;
@@ -98,6 +99,8 @@ pub struct Io {
     #[cfg(feature = "testing")]
     pub(crate) stopped_at: Option<u64>,
     pub(crate) shutdown_state: ShutdownState,
+    /// The socket that a shutdown waited for when it was asked last.
+    undrained: Option<SocketId>,
     /// Connections that are not established yet.
     pub(crate) attempts: ConnectAttempts,
     /// How many offloaded jobs of each connection are running or queued.
@@ -151,6 +154,7 @@ impl Io {
             #[cfg(feature = "testing")]
             stopped_at: None,
             shutdown_state: ShutdownState::Running,
+            undrained: None,
             attempts: ConnectAttempts::default(),
             offloaded: BTreeMap::new(),
             detached: BTreeMap::new(),

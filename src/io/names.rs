@@ -5,7 +5,7 @@
 //! occupy all of them: an [`Owner`] may occupy as many threads as it leaves free, and owners take
 //! turns. Equal names are looked up once. This file starts no thread; [`crate::io::resolver`] does.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::id::SocketId;
@@ -36,12 +36,17 @@ impl Owner {
 }
 
 /// The names that connections wait for. Each waiting entry belongs to an open connection, so
-/// [`Options::max_connections`](crate::Options::max_connections) bounds them.
+/// [`Options::max_connections`](crate::Options::max_connections) bounds them. Nothing searches all
+/// of them: only the owners that occupy threads, which are few, are passed over.
 #[derive(Debug)]
 pub(super) struct Names {
     lookups: HashMap<String, Lookup>,
-    /// The queue of each owner that waits for a thread, in turns; the front is next. None is empty.
-    queues: VecDeque<Queue>,
+    /// What each owner waits for a thread for; no queue is empty.
+    queues: HashMap<Owner, Queue>,
+    /// The owners of the queues in turns; the first is next.
+    turns: BTreeMap<u64, Owner>,
+    /// The number of the next entry of `turns`, or of a queue.
+    next_place: u64,
     /// How many threads each owner occupies; no entry is 0.
     threads: HashMap<Owner, usize>,
     running: usize,
@@ -49,15 +54,22 @@ pub(super) struct Names {
     max_threads: usize,
 }
 
+/// The names that an owner waits for and that no thread looks up.
 #[derive(Debug)]
 struct Queue {
-    owner: Owner,
-    hosts: VecDeque<String>,
+    /// The key of the owner in `turns`.
+    turn: u64,
+    /// In the order in which they were requested.
+    hosts: BTreeMap<u64, String>,
+    /// The keys in `hosts`.
+    places: HashMap<String, u64>,
 }
 
 #[derive(Debug, Default)]
 struct Lookup {
-    waiting: Vec<(SocketId, Owner)>,
+    waiting: BTreeMap<SocketId, Owner>,
+    /// How many of those that wait each owner has; no entry is 0.
+    owners: HashMap<Owner, usize>,
     /// The owner whose thread looks it up, if one does.
     running_for: Option<Owner>,
 }
@@ -66,7 +78,9 @@ impl Names {
     pub(super) fn new(max_threads: usize) -> Names {
         Names {
             lookups: HashMap::new(),
-            queues: VecDeque::new(),
+            queues: HashMap::new(),
+            turns: BTreeMap::new(),
+            next_place: 0,
             threads: HashMap::new(),
             running: 0,
             max_threads,
@@ -76,38 +90,48 @@ impl Names {
     /// Adds a connection that waits for `host`.
     pub(super) fn request(&mut self, host: &str, owner: Owner, id: SocketId) {
         let lookup = self.lookups.entry(host.to_string()).or_default();
-        lookup.waiting.push((id, owner));
-        if lookup.running_for.is_some() {
-            return;
-        }
+        lookup.waiting.insert(id, owner);
+        *lookup.owners.entry(owner).or_default() += 1;
         // A name that another owner waits for is queued for this owner too, whose turn may come
         // earlier.
-        match self.queues.iter_mut().find(|queue| queue.owner == owner) {
-            Some(queue) if queue.hosts.iter().any(|one| one == host) => {}
-            Some(queue) => queue.hosts.push_back(host.to_string()),
-            None => self.queues.push_back(Queue { owner, hosts: [host.to_string()].into() }),
+        if lookup.running_for.is_none() {
+            self.enqueue(host, owner);
+        }
+    }
+
+    fn enqueue(&mut self, host: &str, owner: Owner) {
+        let place = self.next_place;
+        self.next_place += 1;
+        let queue = self.queues.entry(owner).or_insert_with(|| {
+            self.turns.insert(place, owner);
+            Queue { turn: place, hosts: BTreeMap::new(), places: HashMap::new() }
+        });
+        if !queue.places.contains_key(host) {
+            queue.hosts.insert(place, host.to_string());
+            queue.places.insert(host.to_string(), place);
+        }
+    }
+
+    fn dequeue(&mut self, host: &str, owner: Owner) {
+        let Some(queue) = self.queues.get_mut(&owner) else { return };
+        if let Some(place) = queue.places.remove(host) {
+            queue.hosts.remove(&place);
+        }
+        if queue.hosts.is_empty() {
+            self.turns.remove(&queue.turn);
+            self.queues.remove(&owner);
         }
     }
 
     /// The name to be looked up next, if a thread is free for it.
     pub(super) fn next(&mut self) -> Option<String> {
-        for _ in 0..self.queues.len() {
-            let mut queue = self.queues.pop_front()?;
-            let host = if self.has_thread_for(queue.owner) {
-                self.take_runnable(&mut queue)
-            } else {
-                None
-            };
-            let owner = queue.owner;
-            if !queue.hosts.is_empty() {
-                self.queues.push_back(queue);
-            }
-            if let Some(host) = host {
-                self.start(&host, owner);
-                return Some(host);
-            }
+        if self.running >= self.max_threads {
+            return None;
         }
-        None
+        let owner = self.turns.values().copied().find(|owner| self.has_thread_for(*owner))?;
+        let host = self.queues.get(&owner)?.hosts.first_key_value()?.1.clone();
+        self.start(&host, owner);
+        Some(host)
     }
 
     /// Whether an owner may occupy one more thread: it occupies fewer than are free. So a single
@@ -117,24 +141,21 @@ impl Names {
         threads < self.max_threads.saturating_sub(self.running)
     }
 
-    /// The first name of a queue that a connection still waits for and no thread looks up.
-    fn take_runnable(&self, queue: &mut Queue) -> Option<String> {
-        let wanted = |host: &String| {
-            self.lookups.get(host).is_some_and(|lookup| lookup.running_for.is_none())
-        };
-        while let Some(host) = queue.hosts.pop_front() {
-            if wanted(&host) {
-                return Some(host);
-            }
-        }
-        None
-    }
-
+    /// Takes the name out of every queue; the owner is the last in turn from now on.
     fn start(&mut self, host: &str, owner: Owner) {
         self.running += 1;
         *self.threads.entry(owner).or_default() += 1;
-        if let Some(lookup) = self.lookups.get_mut(host) {
-            lookup.running_for = Some(owner);
+        let Some(lookup) = self.lookups.get_mut(host) else { return };
+        lookup.running_for = Some(owner);
+        let owners: Vec<Owner> = lookup.owners.keys().copied().collect();
+        for one in owners {
+            self.dequeue(host, one);
+        }
+        if let Some(queue) = self.queues.get_mut(&owner) {
+            self.turns.remove(&queue.turn);
+            queue.turn = self.next_place;
+            self.turns.insert(self.next_place, owner);
+            self.next_place += 1;
         }
     }
 
@@ -150,27 +171,27 @@ impl Names {
                 }
             }
         }
-        lookup.waiting.into_iter().map(|(id, _)| id).collect()
+        lookup.waiting.into_keys().collect()
     }
 
     /// Removes a connection that waited. A thread that looks up its name goes on, because it cannot
     /// be stopped.
     pub(super) fn cancel(&mut self, host: &str, id: SocketId) {
         let Some(lookup) = self.lookups.get_mut(host) else { return };
-        let Some(nth) = lookup.waiting.iter().position(|(one, _)| *one == id) else { return };
-        let (_, owner) = lookup.waiting.swap_remove(nth);
-        if lookup.running_for.is_some() {
+        let Some(owner) = lookup.waiting.remove(&id) else { return };
+        let Some(count) = lookup.owners.get_mut(&owner) else { return };
+        *count -= 1;
+        if *count > 0 {
             return;
         }
-        if !lookup.waiting.iter().any(|(_, one)| *one == owner) {
-            if let Some(queue) = self.queues.iter_mut().find(|queue| queue.owner == owner) {
-                queue.hosts.retain(|one| one != host);
-            }
-            self.queues.retain(|queue| !queue.hosts.is_empty());
+        lookup.owners.remove(&owner);
+        if lookup.running_for.is_some() {
+            return;
         }
         if lookup.waiting.is_empty() {
             self.lookups.remove(host);
         }
+        self.dequeue(host, owner);
     }
 }
 

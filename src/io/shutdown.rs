@@ -91,10 +91,13 @@ impl Io {
     /// Handles the datagrams that have arrived by now; then the socket stops, or closes if it is
     /// connected.
     pub(super) fn begin_drain(&mut self, id: SocketId, since: u64) {
-        self.with_datagram(id, |datagram| {
+        let is_datagram = self.with_datagram(id, |datagram| {
             let then = if datagram.is_connected { AfterDrain::Close } else { AfterDrain::Stop };
             datagram.begin_drain(since, then);
         });
+        if is_datagram {
+            self.sockets.note_stopped(id);
+        }
     }
 
     /// Whether a shutdown still reads input. The time is bounded, so that a peer that never stops
@@ -116,14 +119,26 @@ impl Io {
     }
 
     /// Whether a shutdown has nothing more to wait for. A connect attempt of a background task with
-    /// no pending output, such as a health check, does not delay it.
-    pub(crate) fn is_drained(&self) -> bool {
-        let owes_nothing = |id: &SocketId| {
-            let connection = self.sockets.connection(*id);
-            connection.is_some_and(|one| one.stream.is_unsolicited() && one.stream.unsent() == 0)
-        };
-        self.connection_count() == self.attempts.ids().filter(owes_nothing).count()
-            && self.sockets.datagrams().all(|(_, one)| one.is_drained())
+    /// no pending output, such as a health check, does not delay it. All sockets are searched only
+    /// when the one that was found last is not waited for any more.
+    pub(crate) fn is_drained(&mut self) -> bool {
+        if self.connection_count() > self.attempts.len() {
+            return false;
+        }
+        if !self.undrained.is_some_and(|id| self.delays_shutdown(id)) {
+            let datagrams = self.sockets.datagrams().map(|(id, _)| id);
+            self.undrained =
+                self.attempts.ids().chain(datagrams).find(|id| self.delays_shutdown(*id));
+        }
+        self.undrained.is_none()
+    }
+
+    fn delays_shutdown(&self, id: SocketId) -> bool {
+        match self.sockets.get(id) {
+            Some(Entry::Connection(one)) => !one.stream.is_unsolicited() || one.stream.unsent() > 0,
+            Some(Entry::Datagram(datagram)) => !datagram.is_drained(),
+            _ => false,
+        }
     }
 
     /// Whether the callbacks of this socket are background work: no peer waits for an answer from

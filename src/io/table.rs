@@ -3,12 +3,15 @@
 //! Code that finds work for a socket records it in the socket and pushes its id to the queue, once.
 //! The reactor takes ids from the queue; this file neither reads, writes nor calls handlers.
 
+use std::collections::BTreeSet;
+
 use crate::conn::datagram::{Datagram, DatagramPhase};
 use crate::conn::transport::Readiness;
 use crate::id::{Key, Slots, SocketId};
 use crate::io::connection::Connection;
 use crate::io::group::GroupMember;
 use crate::io::listener::Listener;
+use crate::io::wait_queue::WaitQueue;
 use crate::net::DatagramSocket;
 
 #[derive(Debug)]
@@ -43,18 +46,24 @@ pub(crate) struct SocketTable {
     queue: Vec<SocketId>,
     connections: usize,
     /// Listeners that are paused until a connection ends.
-    paused_listeners: Vec<SocketId>,
+    paused_listeners: WaitQueue,
+    /// Datagram sockets that receive nothing until the next run.
+    stopped_datagrams: BTreeSet<SocketId>,
+    /// The socket that [`SocketTable::accepts_clients`] found last.
+    acceptor: Option<SocketId>,
     /// The membership of this loop in a group; `None` outside of groups.
     pub(crate) member: Option<GroupMember>,
 }
 
 impl SocketTable {
-    pub(super) const fn new() -> SocketTable {
+    pub(super) fn new() -> SocketTable {
         SocketTable {
             slots: Slots::new(),
             queue: Vec::new(),
             connections: 0,
-            paused_listeners: Vec::new(),
+            paused_listeners: WaitQueue::default(),
+            stopped_datagrams: BTreeSet::new(),
+            acceptor: None,
             member: None,
         }
     }
@@ -108,7 +117,7 @@ impl SocketTable {
         Some(id)
     }
 
-    /// Removes a socket, and drops it. When it is a connection, paused listeners may accept again.
+    /// Removes a socket, and drops it. When it is a connection, a paused listener may accept again.
     #[inline]
     pub(super) fn remove(&mut self, id: SocketId) {
         let Some(socket) = self.slots.remove(id.0) else { return };
@@ -117,21 +126,44 @@ impl SocketTable {
             if let Some(member) = &self.member {
                 member.release();
             }
-            self.resume_listeners();
+            self.resume_next_listener();
+        } else {
+            self.paused_listeners.remove(id);
+            self.stopped_datagrams.remove(&id);
         }
     }
 
-    /// Resumes every listener that was paused for capacity.
-    pub(crate) fn resume_listeners(&mut self) {
+    /// Resumes the listener that has waited for a permit the longest, if one waits. A listener that
+    /// does not use the permit calls this again for the next one.
+    #[inline]
+    pub(crate) fn resume_next_listener(&mut self) {
+        if let Some(id) = self.paused_listeners.pop() {
+            self.resume_listener(id);
+        }
+    }
+
+    /// A listener has accepted all its clients: it has no place among those that wait.
+    #[inline]
+    pub(crate) fn forget_place(&mut self, id: SocketId) {
+        self.paused_listeners.remove(id);
+    }
+
+    /// Resumes every listener that was paused for capacity; linear, so for rare operations only.
+    fn resume_listeners(&mut self) {
         while let Some(id) = self.paused_listeners.pop() {
             self.resume_listener(id);
         }
     }
 
+    /// A datagram socket has stopped, or will at the end of this run.
+    pub(crate) fn note_stopped(&mut self, id: SocketId) {
+        self.stopped_datagrams.insert(id);
+    }
+
     /// Resumes all listeners and datagram sockets for another run.
     pub(crate) fn resume_all(&mut self) {
         self.resume_listeners();
-        for id in self.datagram_ids() {
+        for id in std::mem::take(&mut self.stopped_datagrams) {
             if let Some(datagram) = self.datagram_mut(id) {
                 datagram.resume_all();
                 self.enqueue(id);
@@ -143,18 +175,24 @@ impl SocketTable {
     pub(crate) fn resume_listener(&mut self, id: SocketId) {
         if let Some(listener) = self.listener_mut(id) {
             listener.paused_for_capacity = false;
+            self.paused_listeners.wake(id);
             self.enqueue(id);
         }
     }
 
-    /// Pauses a listener until a connection ends or [`SocketTable::resume_listener`] is called.
-    pub(crate) fn pause_listener(&mut self, id: SocketId) {
-        if let Some(listener) = self.listener_mut(id) {
-            listener.paused_for_capacity = true;
-            if !self.paused_listeners.contains(&id) {
-                self.paused_listeners.push(id);
-            }
+    /// Pauses a listener until a connection ends or [`SocketTable::resume_listener`] is called; see
+    /// [`WaitQueue::push`] for `served`.
+    pub(crate) fn pause_listener(&mut self, id: SocketId, served: bool) {
+        if self.stop_accepting(id) {
+            self.paused_listeners.push(id, served);
         }
+    }
+
+    /// Pauses a listener until [`SocketTable::resume_listener`] is called. `false` when it is gone.
+    pub(crate) fn stop_accepting(&mut self, id: SocketId) -> bool {
+        let Some(listener) = self.listener_mut(id) else { return false };
+        listener.paused_for_capacity = true;
+        true
     }
 
     /// Whether the connection is open, or a reply to a datagram is due.
@@ -245,14 +283,19 @@ impl SocketTable {
         self.datagrams().map(|(id, _)| id).collect()
     }
 
-    /// Whether a listener or a datagram socket is open.
-    pub(crate) fn accepts_clients(&self) -> bool {
+    /// Whether a listener or a datagram socket is open. All sockets are searched only when the one
+    /// that was found last is not open any more.
+    pub(crate) fn accepts_clients(&mut self) -> bool {
         let is_open = |socket: &Entry| match socket {
             Entry::Listener(listener) => !listener.closing,
             Entry::Datagram(datagram) => datagram.phase() == DatagramPhase::Open,
             _ => false,
         };
-        self.slots.iter().any(|(_, socket)| is_open(socket))
+        if !self.acceptor.and_then(|id| self.get(id)).is_some_and(is_open) {
+            let found = self.slots.iter().find(|(_, socket)| is_open(socket));
+            self.acceptor = found.map(|(key, _)| SocketId(key));
+        }
+        self.acceptor.is_some()
     }
 
     pub(crate) fn ids(&self) -> Vec<SocketId> {

@@ -24,20 +24,32 @@ impl<S> Dispatcher<S> {
 
     #[inline]
     fn accept_clients(&mut self, id: SocketId) {
+        let mut served = false;
         for _ in 0..self.io.options.accepts_per_turn {
             let Dispatcher { io, handlers, .. } = self;
             let Some(HandlerSlot::Listener(factory)) = handlers.get(id.index()) else { return };
             let is_reserved = io.try_reserve();
             let Some(listener) = io.sockets.listener_mut(id) else { return };
             if listener.closing || !listener.may_accept() {
+                return self.pass_on(id, is_reserved);
+            }
+            if !factory.has_capacity() {
+                if io.sockets.stop_accepting(id) {
+                    factory.wait_for_capacity(id, served);
+                }
+                if is_reserved {
+                    io.sockets.resume_next_listener();
+                }
                 return;
             }
-            if !(is_reserved || io.try_reserve_or_evict()) || !factory.has_capacity() {
-                return io.sockets.pause_listener(id);
+            if !(is_reserved || io.try_reserve_or_evict()) {
+                io.sockets.pause_listener(id, served);
+                return factory.pass_capacity_on(io);
             }
             let Some(listener) = io.sockets.listener_mut(id) else { return };
             match listener.socket.accept(&io.options) {
                 Ok((socket, peer)) => {
+                    served = true;
                     listener.note_success();
                     match listener.addr_index {
                         None => self.admit(id, socket, &peer),
@@ -49,6 +61,23 @@ impl<S> Dispatcher<S> {
                     kind => self.accept_failed(id, kind, &error),
                 },
             }
+        }
+    }
+
+    /// Wakes another socket for the permits that this listener does not use. One whose `accept` has
+    /// failed keeps them: the others would fail too, and each would wake the next.
+    #[inline]
+    fn pass_on(&mut self, id: SocketId, is_reserved: bool) {
+        let Dispatcher { io, handlers, .. } = self;
+        if io.sockets.listener_mut(id).is_some_and(|one| one.is_waiting()) {
+            return;
+        }
+        io.sockets.forget_place(id);
+        if is_reserved {
+            io.sockets.resume_next_listener();
+        }
+        if let Some(HandlerSlot::Listener(factory)) = handlers.get(id.index()) {
+            factory.pass_capacity_on(io);
         }
     }
 
@@ -88,7 +117,7 @@ impl<S> Dispatcher<S> {
     pub(crate) fn check_group(&mut self) {
         if self.io.sockets.member.is_some() {
             self.accept_handoffs(false);
-            self.io.sockets.resume_listeners();
+            self.io.sockets.resume_next_listener();
         }
     }
 
@@ -129,8 +158,10 @@ impl<S> Dispatcher<S> {
         };
         if let Err(error) = self.start_connection(listener, socket, handler) {
             self.io.stats.refused += 1;
-            // Its handler may have taken a worker permit that other listeners wait for.
-            self.io.sockets.resume_listeners();
+            // Its handler may have taken a worker permit that others wait for.
+            if let Some(HandlerSlot::Listener(factory)) = self.handlers.get(listener.index()) {
+                factory.pass_capacity_on(&mut self.io);
+            }
             self.accept_failed(listener, AcceptError::Transient, &error);
         }
     }
@@ -167,7 +198,7 @@ impl<S> Dispatcher<S> {
         let io = &mut self.io;
         io.stats.accept_errors += 1;
         if kind == AcceptError::Exhausted {
-            io.sockets.pause_listener(id);
+            io.sockets.pause_listener(id, true);
             let retry = io.deadline_in(ACCEPT_RETRY);
             io.deadlines.push(retry, id);
             // Its descriptor may be the missing one; then the next attempt succeeds at once.

@@ -49,7 +49,8 @@ impl<S> Dispatcher<S> {
             let most = left.min(BATCH).min(self.io.accept_quota.unwrap_or(BATCH));
             let Some(datagram) = self.io.sockets.datagram_mut(id) else { return };
             if most == 0 {
-                return datagram.suspend();
+                datagram.suspend();
+                return self.io.sockets.note_stopped(id);
             }
             if !datagram.wants_read() {
                 return;

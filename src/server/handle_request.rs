@@ -51,10 +51,14 @@ impl<S> Server<S> {
     }
 
     /// How long the next turn may wait, or the result.
-    fn request_over(&self, deadline: Option<Instant>) -> Result<Option<Duration>, RequestOutcome> {
-        let sockets = &self.reactor.dispatcher.io.sockets;
+    fn request_over(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Duration>, RequestOutcome> {
+        let is_drained = self.is_drained();
+        let sockets = &mut self.reactor.dispatcher.io.sockets;
         match (self.reactor.dispatcher.accepted, deadline) {
-            _ if self.is_drained() => Err(RequestOutcome::Closed),
+            _ if is_drained => Err(RequestOutcome::Closed),
             (Some(id), _) if !sockets.is_serving_request(id) => Err(RequestOutcome::Handled),
             (None, _) if !sockets.accepts_clients() => Err(RequestOutcome::Closed),
             (Some(_), _) | (None, None) => Ok(None),

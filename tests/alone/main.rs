@@ -21,6 +21,9 @@ mod allocations;
 mod descriptors;
 // Paths of Unix sockets, and a working directory that changes.
 mod directory;
+// The instructions of each operation, beside few others and many.
+#[cfg(target_os = "linux")]
+mod growth;
 // Thousands of clients at once.
 mod many;
 

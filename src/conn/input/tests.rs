@@ -197,14 +197,54 @@ fn a_megabyte_line_byte_by_byte_is_searched_once() {
         for _ in 0..MEGABYTE {
             unconsumed.append(b"x");
             let mut input = unconsumed.input();
-            let before = input.scan.searched;
+            let before = input.searched(Separator::of(separator));
             assert_eq!(input.take_delimited(separator, MEGABYTE).unwrap(), None);
-            looked_at += input.scan.searched - before;
+            looked_at += input.searched(Separator::of(separator)) - before;
             let left = input.remainder();
             unconsumed.store_remainder(left, 0);
         }
         assert_eq!(looked_at, MEGABYTE);
     }
+}
+
+/// The handler asks for each of several separators in turn, and also takes a byte now and then.
+#[test]
+fn separators_in_turn_are_searched_once_each() {
+    const LEN: usize = if cfg!(miri) { 64 } else { 4_096 };
+    let separators = [&b"\n"[..], b"\r\n\r\n", b";", b"12345"];
+    for nth in 1..=SEARCHES {
+        let separators = &separators[..nth];
+        let mut unconsumed = Unconsumed::default();
+        let mut looked_at = 0;
+        for round in 0..LEN {
+            unconsumed.append(b"xx");
+            let mut input = unconsumed.input();
+            for separator in separators {
+                looked_at += input.len() - input.searched(Separator::of(separator));
+                assert_eq!(input.take_delimited(separator, 2 * LEN).unwrap(), None);
+            }
+            if round % 3 == 0 {
+                input.take(1);
+            }
+            let left = input.remainder();
+            unconsumed.store_remainder(left, 0);
+        }
+        assert_eq!(looked_at, 2 * LEN * nth);
+    }
+}
+
+#[test]
+fn one_separator_too_many_replaces_the_one_that_was_searched_least() {
+    let mut input = Input::new(b"aaaa");
+    for separator in [b'1', b'2', b'3', b'4', b'5'] {
+        assert_eq!(input.take_until(separator, 9).unwrap(), None);
+    }
+    let known = |input: &Input<'_>, byte| input.searched(Separator::of(&[byte]));
+    assert_eq!([b'1', b'2', b'3', b'4', b'5'].map(|byte| known(&input, byte)), [0, 4, 4, 4, 4]);
+    input.take(1);
+    assert_eq!(known(&input, b'5'), 3);
+    input.take(3);
+    assert!(input.scan.searches.is_none(), "nothing is known of what comes next");
 }
 
 /// How often the handler is shown a frame that comes byte by byte, and how often its bytes move.

@@ -112,8 +112,24 @@ impl SendQueue {
     #[inline]
     fn make_room(&mut self, len: usize, limits: QueueLimits) -> bool {
         if self.list.len() >= limits.packets || self.bytes.len() + len > limits.bytes {
+            return self.reclaim(len, limits);
+        }
+        true
+    }
+
+    /// Whether a packet of `len` bytes fits, not counting those that were sent. They are removed
+    /// only when they outweigh the waiting ones, so that all moves together cost less than what was
+    /// ever queued, however long the queue stays full. Until then it takes up to twice its limits.
+    #[cold]
+    fn reclaim(&mut self, len: usize, limits: QueueLimits) -> bool {
+        const ENTRY: usize = size_of::<QueuedPacket>();
+        let begin = self.pending().first().map_or(0, |first| first.start - first.head());
+        let waiting = self.bytes.len() - begin;
+        if self.len() >= limits.packets || waiting + len > limits.bytes {
+            return false;
+        }
+        if self.sent * ENTRY + begin >= self.len() * ENTRY + waiting {
             self.compact();
-            return self.len() < limits.packets && self.bytes.len() + len <= limits.bytes;
         }
         true
     }

@@ -79,6 +79,7 @@ fn a_cancelled_name_is_not_looked_up_and_leaves_nothing() {
     assert_eq!(names.finish("under way"), []);
     assert_eq!(started(&mut names), Vec::<String>::new());
     assert!(names.lookups.is_empty() && names.queues.is_empty() && names.threads.is_empty());
+    assert!(names.turns.is_empty());
     assert_eq!(names.running, 0);
 }
 
@@ -159,8 +160,15 @@ impl Checked {
     fn check(&self) {
         let names = &self.names;
         assert!(self.running.len() <= names.max_threads && self.running.len() == names.running);
+        assert_eq!(names.turns.len(), names.queues.len());
+        for (owner, queue) in &names.queues {
+            assert_eq!(names.turns.get(&queue.turn), Some(owner));
+            assert!(!queue.hosts.is_empty() && queue.hosts.len() == queue.places.len());
+            let wanted = |host| self.waiting.iter().any(|(one, _)| one == host);
+            assert!(queue.hosts.values().all(wanted), "{names:?}");
+        }
         let idle = names.max_threads > names.running;
-        let without = names.queues.iter().any(|queue| !names.threads.contains_key(&queue.owner));
+        let without = names.queues.keys().any(|owner| !names.threads.contains_key(owner));
         assert!(!(idle && without), "{names:?}");
     }
 }

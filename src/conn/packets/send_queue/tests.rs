@@ -55,3 +55,26 @@ fn an_empty_queue_keeps_little() {
     packets.advance(1);
     assert_eq!(packets.bytes.capacity(), 0);
 }
+
+/// A queue that stays full: one leaves, one comes.
+#[test]
+fn a_full_queue_moves_no_more_than_what_comes() {
+    for (len, limit) in [(0, 256), (100, 256), (100, 4_096)] {
+        let mut packets = SendQueue::default();
+        let limits = QueueLimits { packets: limit, bytes: limit * 100 };
+        while packets.push(None, &vec![0; len], limits) {}
+        assert_eq!(packets.len(), limit);
+        let (mut moved, rounds) = (0, 4 * limit);
+        for _ in 0..rounds {
+            packets.advance(1);
+            let sent = packets.sent;
+            assert!(packets.push(None, &vec![0; len], limits));
+            assert!(!packets.push(None, &vec![0; len], limits));
+            if packets.sent < sent {
+                moved += packets.len();
+            }
+            assert!(packets.list.len() <= 2 * limit && packets.bytes.len() <= 2 * limit * 100);
+        }
+        assert!(moved <= rounds + limit, "{moved} were moved, {rounds} came");
+    }
+}
