@@ -15,8 +15,9 @@ use std::time::Duration;
 use mio::Interest;
 use mio::unix::pipe::Receiver;
 
-use super::executor::{BlockingJob, FinishedJob, JobResult, WorkerPermit, notify_handler};
+use super::executor::{BlockingJob, FinishedJob, JobResult, notify_handler};
 use super::request::SharedAccess;
+use super::worker_limit::WorkerPermit;
 use crate::blocking::fork::{self, Child, ChildReport, Forked, ReportPipe};
 use crate::exit::Exit;
 use crate::foreign::{self, ErrorText};

@@ -26,6 +26,7 @@ mod reader;
 mod request;
 mod socket;
 mod stream;
+mod worker_limit;
 mod workers;
 
 pub use request::Request;

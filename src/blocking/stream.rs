@@ -6,9 +6,10 @@ use std::net::Shutdown;
 use std::panic::resume_unwind;
 use std::time::Instant;
 
-use super::executor::{BlockingJob, FinishedJob, JobResult, PendingJob, WorkerPermit};
+use super::executor::{BlockingJob, FinishedJob, JobResult, PendingJob};
 use super::request::Request;
 use super::socket::{BlockingSocket, Stop};
+use super::worker_limit::WorkerPermit;
 use super::workers::Workers;
 use super::{Handler, Serving, serve};
 use crate::addr::Addr;

@@ -36,6 +36,7 @@ mod connection;
 mod deadline_queue;
 mod deadlines;
 mod detach;
+mod foreign_source;
 mod lingering;
 pub(crate) mod listener;
 mod local_addrs;

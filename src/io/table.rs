@@ -9,6 +9,7 @@ use crate::conn::datagram::{Datagram, DatagramPhase};
 use crate::conn::transport::Readiness;
 use crate::id::{Key, Slots, SocketId};
 use crate::io::connection::Connection;
+use crate::io::foreign_source::ForeignSource;
 use crate::io::group::GroupMember;
 use crate::io::listener::Listener;
 use crate::io::wait_queue::WaitQueue;
@@ -20,21 +21,6 @@ pub(crate) enum Entry {
     Listener(Box<Listener>),
     Datagram(Box<Datagram<DatagramSocket>>),
     Source(ForeignSource),
-}
-
-/// A registered [`mio::event::Source`] of the user.
-#[derive(Debug, Default)]
-pub(crate) struct ForeignSource {
-    /// Readiness that was reported and not delivered yet.
-    ready: Readiness,
-    /// All readiness that was ever reported; the callback may not have used all of it.
-    reported: Readiness,
-    paused: bool,
-    /// Its callback is running.
-    in_call: bool,
-    paused_inside: bool,
-    pub(crate) closing: bool,
-    queued: bool,
 }
 
 #[derive(Debug)]
@@ -381,45 +367,5 @@ impl Entry {
             Entry::Datagram(datagram) => datagram.queued = queued,
             Entry::Source(source) => source.queued = queued,
         }
-    }
-}
-
-impl ForeignSource {
-    fn note(&mut self, ready: Readiness) {
-        self.ready = self.ready.or(ready);
-        self.reported = self.reported.or(ready);
-    }
-
-    /// Begins a call of its callback and returns the readiness for it. A timer calls it too, also
-    /// while it is paused.
-    pub(crate) fn begin_call(&mut self) -> Readiness {
-        self.in_call = true;
-        if self.paused { Readiness::default() } else { std::mem::take(&mut self.ready) }
-    }
-
-    pub(crate) fn end_call(&mut self) {
-        self.in_call = false;
-        self.paused_inside = false;
-    }
-
-    /// Events are edges: readiness that a call did not use because it paused is not reported again
-    /// by the system, so it is delivered again. A call that resumes before it returns has to use
-    /// all of it.
-    pub(super) fn pause(&mut self, on: bool) {
-        if on {
-            self.paused_inside |= self.in_call && !self.paused;
-        } else if self.paused && !self.paused_inside {
-            self.ready = self.reported;
-        }
-        self.paused = on;
-    }
-
-    pub(super) fn is_paused(&self) -> bool {
-        self.paused
-    }
-
-    /// Whether a turn now would change anything.
-    pub(crate) fn wants_service(&self) -> bool {
-        self.closing || !self.paused && self.ready != Readiness::default()
     }
 }
