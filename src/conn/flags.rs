@@ -67,10 +67,6 @@ impl Flags {
     pub(super) const SHUTDOWN_DUE: Flags = Flags(1 << 16);
     /// A deadline for unconsumed input is in the deadline queue.
     pub(super) const FRAME_DEADLINE_ARMED: Flags = Flags(1 << 22);
-    /// The frame timeout expired; one more read decides.
-    pub(super) const FRAME_RECHECKED: Flags = Flags(1 << 23);
-    /// The idle timeout expired; one more read decides.
-    pub(super) const IDLE_RECHECKED: Flags = Flags(1 << 17);
 
     #[inline]
     pub(super) const fn union(self, more: Flags) -> Flags {

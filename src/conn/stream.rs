@@ -245,23 +245,6 @@ impl<T: Transport> Stream<T> {
         self.transport.write(bytes)
     }
 
-    /// Called when the idle timeout expires without recorded movement. A busy loop may not have
-    /// seen the latest input, so the first call makes the connection readable for one more turn and
-    /// returns `true`. `false` means that the timeout is final.
-    pub(crate) fn recheck_idle(&mut self) -> bool {
-        let in_vain = Flags::IDLE_RECHECKED.union(Flags::CONNECTING).union(Flags::CLOSING);
-        let looks = !self.flags.intersects(in_vain);
-        if looks {
-            self.flags.insert(Flags::READABLE.union(Flags::WRITABLE).union(Flags::IDLE_RECHECKED));
-        }
-        looks
-    }
-
-    /// The recheck found movement.
-    pub(crate) fn clear_idle_recheck(&mut self) {
-        self.flags.remove(Flags::IDLE_RECHECKED);
-    }
-
     /// Ends the turn: the connection may be queued again, and the next large send may write
     /// directly.
     #[inline]

@@ -36,6 +36,9 @@ impl Io {
         }
         self.deadlines.note_stale(stale.deadlines, |id| sockets.get(id).is_some());
         self.frame_deadlines.note_stale(stale.frame_deadlines, |id| sockets.get(id).is_some());
+        if self.has_first_deadline(id) {
+            self.drop_stale_deadlines();
+        }
         self.trace.step(|| TraceEvent::Removed(id));
     }
 

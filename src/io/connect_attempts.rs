@@ -162,7 +162,7 @@ impl ConnectAttempts {
     }
 
     /// Whether the attempt is only delayed so far.
-    pub(super) fn is_planned(&self, id: SocketId) -> bool {
+    pub(crate) fn is_planned(&self, id: SocketId) -> bool {
         self.0.get(&id).is_some_and(|attempt| attempt.connector.is_waiting())
     }
 }

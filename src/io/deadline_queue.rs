@@ -48,6 +48,27 @@ impl<K: Copy + Ord> DeadlineQueue<K> {
         }
     }
 
+    /// The key of the earliest deadline.
+    #[inline]
+    pub(super) fn next_key(&self) -> Option<K> {
+        match (self.fifo.front(), self.heap.peek()) {
+            (Some(first), Some(Reverse(other))) => Some(first.min(other).1),
+            (Some((_, key)), None) | (None, Some(Reverse((_, key)))) => Some(*key),
+            (None, None) => None,
+        }
+    }
+
+    /// Removes stale deadlines that are the earliest, because they would wake the loop for nothing.
+    pub(super) fn drop_stale_front(&mut self, mut live: impl FnMut(K) -> bool) {
+        while let Some(key) = self.next_key() {
+            if live(key) {
+                return;
+            }
+            self.pop();
+            self.stale_popped();
+        }
+    }
+
     #[inline]
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<K> {
         if self.next()? > now {
@@ -144,6 +165,22 @@ mod tests {
         deadlines.note_stale(1, |_| false);
         assert_eq!((deadlines.len(), deadlines.stale), (0, 0));
         assert_eq!((deadlines.fifo.capacity(), deadlines.heap.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn stale_entries_in_front_of_the_first_live_one_are_removed() {
+        let mut deadlines = DeadlineQueue::new();
+        for (at, key) in [(5, 'a'), (9, 'b'), (6, 'c'), (7, 'd'), (10, 'a')] {
+            deadlines.push(at, key);
+        }
+        assert_eq!(deadlines.next_key(), Some('a'));
+        deadlines.drop_stale_front(|key| ['b', 'd'].contains(&key));
+        assert_eq!(
+            (deadlines.next(), deadlines.next_key(), deadlines.len()),
+            (Some(7), Some('d'), 3)
+        );
+        deadlines.drop_stale_front(|_| false);
+        assert_eq!((deadlines.next_key(), deadlines.len()), (None, 0));
     }
 
     #[test]

@@ -74,6 +74,31 @@ impl Io {
         }
     }
 
+    /// Whether the earliest deadline of a kind, or the earliest timer, belongs to `id`.
+    #[inline]
+    pub(super) fn has_first_deadline(&self, id: SocketId) -> bool {
+        self.deadlines.next_key() == Some(id)
+            || self.frame_deadlines.next_key() == Some(id)
+            || self.timers.first_owner() == Some(id)
+    }
+
+    /// Removes the deadlines of closed sockets and cancelled timers that would wake the loop for
+    /// nothing. It is called when the earliest deadline is removed or has expired, so that waiting
+    /// costs nothing more.
+    pub(crate) fn drop_stale_deadlines(&mut self) {
+        let sockets = &self.sockets;
+        self.deadlines.drop_stale_front(|id| sockets.get(id).is_some());
+        self.frame_deadlines.drop_stale_front(|id| sockets.get(id).is_some());
+        self.timers.drop_stale_front(|id| sockets.get(id).is_some());
+    }
+
+    /// The sockets whose deadlines or timers are the earliest of each kind.
+    #[cfg(all(test, feature = "testing"))]
+    pub(crate) fn first_deadlines(&self) -> impl Iterator<Item = SocketId> {
+        let keys = [self.deadlines.next_key(), self.frame_deadlines.next_key()];
+        keys.into_iter().chain([self.timers.first_owner()]).flatten()
+    }
+
     /// The earliest deadline of any kind; `u64::MAX` when there is none.
     #[inline]
     pub(crate) fn next_deadline(&self) -> u64 {

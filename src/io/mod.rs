@@ -43,7 +43,7 @@ mod local_addrs;
 mod names;
 mod offloaded;
 mod open;
-mod poll;
+pub(crate) mod poll;
 mod progress;
 mod resolver;
 mod shared_addrs;
@@ -65,6 +65,7 @@ use crate::io::cork::CorkBuffer;
 use crate::io::deadline_queue::DeadlineQueue;
 use crate::io::lingering::Lingering;
 use crate::io::local_addrs::LocalAddrs;
+use crate::io::poll::FullPolls;
 use crate::io::resolver::Resolver;
 use crate::io::table::SocketTable;
 use crate::io::timers::Timers;
@@ -96,6 +97,12 @@ pub struct Io {
     /// Nanoseconds from `epoch` to the beginning of this turn.
     pub(crate) now: u64,
     pub(crate) epoch: Instant,
+    /// Everything that had arrived by then was reported: deadlines until then may expire in a turn
+    /// with `is_deadline_due`.
+    pub(crate) looked_at: u64,
+    /// Whether deadlines may expire in this turn.
+    pub(crate) is_deadline_due: bool,
+    full_polls: FullPolls,
     /// The time that a test has set instead of the clock.
     #[cfg(feature = "testing")]
     pub(crate) stopped_at: Option<u64>,
@@ -152,6 +159,9 @@ impl Io {
             options,
             now: 0,
             epoch: Instant::now(),
+            looked_at: 0,
+            is_deadline_due: false,
+            full_polls: FullPolls::default(),
             #[cfg(feature = "testing")]
             stopped_at: None,
             shutdown_state: ShutdownState::Running,

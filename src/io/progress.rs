@@ -65,7 +65,7 @@ impl Io {
             CloseState::Aborted(_) | CloseState::Dropped => false,
         };
         if goes_on {
-            self.restart_deadline(id);
+            self.arm_deadline(id);
         }
         goes_on
     }
@@ -80,16 +80,9 @@ impl Io {
             && (stream.is_paused() && stream.unsent() == 0 || self.offloaded.contains_key(&id));
         if is_ours {
             connection.active_at = self.now;
-            self.restart_deadline(id);
+            self.arm_deadline(id);
         }
         is_ours
-    }
-
-    /// Starts the deadline of a connection over.
-    fn restart_deadline(&mut self, id: SocketId) {
-        let Some(connection) = self.sockets.connection_mut(id) else { return };
-        connection.stream.clear_idle_recheck();
-        self.arm_deadline(id);
     }
 
     // Lingering.
@@ -135,7 +128,7 @@ impl Io {
     fn extend_lingering(&mut self, id: SocketId) -> bool {
         let (now, most) = (self.now, self.linger_limit());
         let Some(connection) = self.sockets.connection_mut(id) else { return false };
-        let is_over = connection.lingering_since(now).saturating_add(most) <= now;
+        let is_over = connection.lingering_since(now).saturating_add(most) <= self.looked_at;
         if is_over {
             return false;
         }

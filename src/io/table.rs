@@ -288,6 +288,11 @@ impl SocketTable {
         self.slots.iter().map(|(key, _): (Key, _)| SocketId(key)).collect()
     }
 
+    /// How many sockets there are, of all kinds.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(super) fn connection_count(&self) -> usize {
         self.connections
     }

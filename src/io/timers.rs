@@ -12,6 +12,9 @@ use crate::io::table::Entry;
 pub(crate) struct Timers {
     owners: Slots<SocketId>,
     deadlines: DeadlineQueue<TimerId>,
+    /// Timers of no time, which wait for no deadline: they fire in this turn, before anything that
+    /// is queued.
+    immediate: Vec<TimerId>,
     /// How many timers there may be before those of closed owners are removed.
     sweep_at: usize,
 }
@@ -21,7 +24,12 @@ const MIN_SWEEP: usize = 1_024;
 
 impl Timers {
     pub(super) const fn new() -> Timers {
-        Timers { owners: Slots::new(), deadlines: DeadlineQueue::new(), sweep_at: MIN_SWEEP }
+        Timers {
+            owners: Slots::new(),
+            deadlines: DeadlineQueue::new(),
+            immediate: Vec::new(),
+            sweep_at: MIN_SWEEP,
+        }
     }
 
     /// A new timer of `owner`. `None` when no id is left.
@@ -31,12 +39,31 @@ impl Timers {
         owner: SocketId,
         is_open: impl Fn(SocketId) -> bool,
     ) -> Option<TimerId> {
+        let timer = self.insert_owner(owner, is_open)?;
+        self.deadlines.push(at, timer);
+        Some(timer)
+    }
+
+    /// A new immediate timer of `owner`. `None` when no id is left.
+    fn insert_immediate(
+        &mut self,
+        owner: SocketId,
+        is_open: impl Fn(SocketId) -> bool,
+    ) -> Option<TimerId> {
+        let timer = self.insert_owner(owner, is_open)?;
+        self.immediate.push(timer);
+        Some(timer)
+    }
+
+    fn insert_owner(
+        &mut self,
+        owner: SocketId,
+        is_open: impl Fn(SocketId) -> bool,
+    ) -> Option<TimerId> {
         if self.owners.len() >= self.sweep_at {
             self.sweep(is_open);
         }
-        let timer = TimerId(self.owners.insert_with(|_| owner)?);
-        self.deadlines.push(at, timer);
-        Some(timer)
+        Some(TimerId(self.owners.insert_with(|_| owner)?))
     }
 
     /// Cancels a timer. `false` when it has fired or was cancelled.
@@ -51,7 +78,36 @@ impl Timers {
 
     #[inline]
     pub(super) fn next(&self) -> Option<u64> {
-        self.deadlines.next()
+        if self.immediate.is_empty() { self.deadlines.next() } else { Some(0) }
+    }
+
+    /// Moves the immediate timers to `due`.
+    pub(crate) fn take_immediate(&mut self, due: &mut Vec<TimerId>) {
+        due.append(&mut self.immediate);
+    }
+
+    /// The timer that expires first.
+    #[inline]
+    fn first(&self) -> Option<TimerId> {
+        self.deadlines.next_key()
+    }
+
+    /// The owner of the timer that expires first.
+    #[inline]
+    pub(super) fn first_owner(&self) -> Option<SocketId> {
+        self.owner(self.first()?)
+    }
+
+    /// Removes cancelled timers, and those of closed owners, that would expire first.
+    pub(super) fn drop_stale_front(&mut self, is_open: impl Fn(SocketId) -> bool) {
+        let owners = &mut self.owners;
+        self.deadlines.drop_stale_front(|timer| {
+            let live = owners.get(timer.0).is_some_and(|owner| is_open(*owner));
+            if !live {
+                owners.remove(timer.0);
+            }
+            live
+        });
     }
 
     /// A timer that has expired; [`Timers::fire`] returns whether it was cancelled since.
@@ -99,6 +155,11 @@ impl Io {
     /// restart one, cancel it first. The timer of a watched source calls its callback with an empty
     /// readiness.
     ///
+    /// Input comes first: what the peers had sent when the time was over is delivered before,
+    /// however late the loop is. A timer of zero waits for nothing: it fires in this turn, or in
+    /// the next one when a timer sets it. The resolution is that of the poll, a millisecond: a
+    /// timer fires up to that much later, and never earlier.
+    ///
     /// Returns [`TimerId::NONE`] and sets no timer when there is no handler to call: `owner` is
     /// closed, or is a listener. For timers that belong to no connection, make an owner with
     /// [`Server::add_timer_handler`](crate::Server::add_timer_handler).
@@ -106,9 +167,15 @@ impl Io {
         if !self.is_live(owner) || matches!(self.sockets.get(owner), Some(Entry::Listener(_))) {
             return TimerId::NONE;
         }
+        let at = self.deadline_in(after);
         let sockets = &self.sockets;
-        let timer =
-            self.timers.insert(self.deadline_in(after), owner, |id| sockets.get(id).is_some());
+        let is_open = |id| sockets.get(id).is_some();
+        let timer = if after.is_zero() {
+            self.is_deadline_due = true;
+            self.timers.insert_immediate(owner, is_open)
+        } else {
+            self.timers.insert(at, owner, is_open)
+        };
         // Without an id it can neither fire nor be cancelled.
         timer.unwrap_or(TimerId::NONE)
     }
@@ -128,7 +195,12 @@ impl Io {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
-        self.timers.cancel(timer)
+        let is_first = self.timers.first() == Some(timer);
+        let was_set = self.timers.cancel(timer);
+        if is_first {
+            self.drop_stale_deadlines();
+        }
+        was_set
     }
 
     /// The time at which this turn began.

@@ -53,31 +53,28 @@ impl<S> Dispatcher<S> {
             // Closed in this turn, perhaps by a timer: the close timeout starts now.
             return self.arm_close_timeout(id);
         }
-        let over = due.is_some_and(|at| at <= io.now);
+        let over = due.is_some_and(|at| at <= io.looked_at);
         if !over {
-            connection.stream.clear_idle_recheck();
             return io.arm_deadline(id);
         }
-        if io.extend_if_busy(id) || self.recheck_before_expiry(id) || self.io.goes_on(id) {
+        if self.has_work_left(id) || self.io.extend_if_busy(id) || self.io.goes_on(id) {
             return;
         }
         self.expire(id);
     }
 
-    /// Gives an idle connection one more turn before it expires. `false` when it has had that turn.
-    fn recheck_before_expiry(&mut self, id: SocketId) -> bool {
+    /// Whether a call that was interrupted, or a budget that is used up, has left work of this turn
+    /// for the next one, so that the deadline waits for it.
+    fn has_work_left(&mut self, id: SocketId) -> bool {
         let io = &mut self.io;
         let Some(connection) = io.sockets.connection_mut(id) else { return false };
         let stream = &connection.stream;
-        let has_its_turn = stream.is_queued() && stream.close_state() == CloseState::Open;
-        // A connection that was served in this turn may have sent bytes that are not written yet.
-        if has_its_turn || connection.stream.recheck_idle() {
-            connection.armed_deadlines += 1;
+        let waits = stream.is_queued() && stream.close_state() != CloseState::Lingering;
+        if waits {
+            connection.armed_deadlines = connection.armed_deadlines.saturating_add(1);
             io.deadlines.push(io.now + 1, id);
-            io.sockets.enqueue(id);
-            return true;
         }
-        false
+        waits
     }
 
     /// Ends a connection whose deadline has expired.
@@ -104,13 +101,11 @@ impl<S> Dispatcher<S> {
         let Some(connection) = io.sockets.connection_mut(id) else {
             return io.frame_deadlines.stale_popped();
         };
-        match connection.stream.check_frame_deadline(io.now, io.frame_timeout_ns) {
+        let checked =
+            connection.stream.check_frame_deadline(io.now, io.looked_at, io.frame_timeout_ns);
+        match checked {
             FrameDeadline::None => {}
             FrameDeadline::At(at) => io.frame_deadlines.push(at, id),
-            FrameDeadline::Recheck => {
-                io.frame_deadlines.push(io.now + 1, id);
-                io.sockets.enqueue(id);
-            }
             FrameDeadline::Expired => {
                 connection.stream.clear_frame_deadline();
                 let what = "timed out waiting for the rest of a frame";
@@ -136,7 +131,7 @@ impl<S> Dispatcher<S> {
     /// The close timeout of a datagram socket has expired, or receiving is to be retried.
     fn on_datagram_deadline(&mut self, id: SocketId) {
         let Some(datagram) = self.io.sockets.datagram_mut(id) else { return };
-        if datagram.closes_at.is_some_and(|at| at <= self.io.now) {
+        if datagram.closes_at.is_some_and(|at| at <= self.io.looked_at) {
             datagram.closes_at = None;
             self.close_datagram(id, Ok(()));
         } else if datagram.retry() {

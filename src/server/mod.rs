@@ -21,6 +21,8 @@ use crate::io::Io;
 use crate::io::ShutdownState;
 use crate::io::mailbox::Mailbox;
 #[cfg(all(test, feature = "testing"))]
+use crate::io::poll::PolledEvents;
+#[cfg(all(test, feature = "testing"))]
 use crate::net::ReadyEvent;
 use crate::net::impl_as_fd;
 use crate::reactor::Reactor;
@@ -165,6 +167,8 @@ impl<S> Server<S> {
     /// Runs one turn of the loop, for programs with a loop of their own: waits for events, at most
     /// for `max_wait` (`None` waits for ever), and handles them.
     ///
+    /// The poll counts in milliseconds, so a wait may last up to one longer than `max_wait`.
+    ///
     /// A requested shutdown goes on from turn to turn, until [`Io::is_shutting_down`] returns
     /// `false`.
     ///
@@ -209,11 +213,15 @@ impl<S> Server<S> {
         self.turn_after_events()
     }
 
-    /// Like [`Server::turn`], but the caller supplies the events instead of polling for them.
+    /// Like [`Server::turn`], but the caller's kernel is polled.
     #[cfg(all(test, feature = "testing"))]
-    pub(crate) fn turn_with<E: ReadyEvent>(&mut self, events: &[E]) -> io::Result<()> {
-        self.reactor.dispatcher.io.update_clock();
-        self.reactor.receive_events(events);
+    pub(crate) fn turn_with<P: PolledEvents, E: ReadyEvent>(
+        &mut self,
+        polled: &mut P,
+        events: fn(&P) -> &[E],
+    ) -> io::Result<()> {
+        self.reactor.dispatcher.io.wait(polled, None)?;
+        self.reactor.receive_events(events(polled));
         self.turn_after_events()
     }
 
@@ -225,9 +233,10 @@ impl<S> Server<S> {
         }
         self.leave_drained();
         self.begin_drain();
-        self.fire_due();
-        self.reactor.receive_queued();
-        self.reactor.write_phase();
+        if self.reactor.dispatcher.io.is_deadline_due {
+            self.fire_due();
+        }
+        self.end_round();
         // Before the end of a shutdown, so that actions which request one do not request the next.
         if let Some(actions) = &mut self.service_actions {
             let dispatcher = &mut self.reactor.dispatcher;
@@ -268,13 +277,40 @@ impl<S> Server<S> {
         dispatcher.check_group();
     }
 
-    /// Fires everything that was due when this turn began; a timer that is set meanwhile fires in a
-    /// later turn.
+    /// Ends a round: serves what is queued, and writes.
+    #[inline]
+    fn end_round(&mut self) {
+        self.reactor.receive_queued();
+        self.reactor.write_phase();
+    }
+
+    /// Fires the timers of zero, and then the deadlines that had come when the poll of this turn
+    /// began. All events of that poll are served in between, in a round of their own: input first,
+    /// then timers. A timer that is set meanwhile fires in a later turn.
+    #[cold]
+    #[inline(never)]
     fn fire_due(&mut self) {
-        let now = self.reactor.dispatcher.io.now;
-        while let Some(timer) = self.reactor.dispatcher.io.timers.pop_due(now) {
+        let io = &mut self.reactor.dispatcher.io;
+        io.is_deadline_due = false;
+        let until = io.looked_at;
+        io.timers.take_immediate(&mut self.due);
+        self.fire_timers();
+        self.end_round();
+        while let Some(timer) = self.reactor.dispatcher.io.timers.pop_due(until) {
             self.due.push(timer);
         }
+        self.fire_timers();
+        while let Some(id) = self.reactor.dispatcher.io.deadlines.pop_due(until) {
+            self.reactor.dispatcher.on_deadline(id);
+        }
+        while let Some(id) = self.reactor.dispatcher.io.frame_deadlines.pop_due(until) {
+            self.reactor.dispatcher.on_frame_deadline(id);
+        }
+        self.reactor.dispatcher.io.drop_stale_deadlines();
+    }
+
+    /// Fires the timers that are due.
+    fn fire_timers(&mut self) {
         for timer in self.due.drain(..) {
             if self.reactor.dispatcher.io.defer_timer(timer) {
                 continue;
@@ -282,12 +318,6 @@ impl<S> Server<S> {
             if let Some(owner) = self.reactor.dispatcher.io.timers.fire(timer) {
                 self.reactor.dispatcher.fire_timer(timer, owner);
             }
-        }
-        while let Some(id) = self.reactor.dispatcher.io.deadlines.pop_due(now) {
-            self.reactor.dispatcher.on_deadline(id);
-        }
-        while let Some(id) = self.reactor.dispatcher.io.frame_deadlines.pop_due(now) {
-            self.reactor.dispatcher.on_frame_deadline(id);
         }
     }
 

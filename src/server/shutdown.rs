@@ -61,7 +61,9 @@ impl<S> Server<S> {
         let io = &mut self.reactor.dispatcher.io;
         let ShutdownState::Draining { since, deadline } = io.shutdown_state else { return };
         let at_rest = io.is_drained();
-        if !at_rest && deadline > io.now {
+        // A grace of zero wants no look at the peers.
+        let is_over = deadline <= io.looked_at || deadline == since;
+        if !at_rest && !is_over {
             return;
         }
         // From now on no connection can be opened that would outlive the shutdown.

@@ -10,6 +10,16 @@ use crate::options::Options;
 /// So many turns something may be late: the loop looks once more before it ends anybody.
 const LATE: u32 = 4;
 
+/// The same, and while polls are full it goes on looking.
+pub(super) fn late(io: &Io) -> u32 {
+    LATE + late_by_full_polls(io)
+}
+
+/// A row of full polls is as long as all sockets need, and a deadline may come in the middle of one.
+pub(super) fn late_by_full_polls(io: &Io) -> u32 {
+    2 * (io.sockets.len() / io.options.events_per_turn) as u32 + 1
+}
+
 pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     let deadline = run.is_draining_since();
     let io = &run.server.dispatcher().io;
@@ -19,12 +29,13 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     let io = &run.server.dispatcher().io;
     let mut sim = run.world.borrow_mut();
     let now = sim.now;
-    if deadline.is_some_and(|deadline| deadline <= now) {
+    if deadline.is_some_and(|deadline| deadline <= io.looked_at) {
         return Err("a shutdown outlasted its grace".to_string());
     }
     if io.shutdown_state == ShutdownState::Done && io.connection_count() > 0 {
         return Err("a shutdown is over, and there are connections left".to_string());
     }
+    wakes_for_somebody(io)?;
     let stats = io.stats();
     let kept = [
         ("connections", sim.connections() as u64, io.connection_count() as u64),
@@ -49,6 +60,11 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     Ok(())
 }
 
+fn wakes_for_somebody(io: &Io) -> Result<(), Failed> {
+    let gone = io.first_deadlines().find(|id| io.sockets.get(*id).is_none());
+    gone.map_or(Ok(()), |id| Err(format!("{id} is gone, and its deadline will wake the loop")))
+}
+
 /// What is wrong with one open connection after a turn, if anything is.
 fn wrong_with(io: &Io, line: &mut SimConnection, now: u64) -> Option<String> {
     let options = &io.options;
@@ -69,16 +85,18 @@ fn wrong_with(io: &Io, line: &mut SimConnection, now: u64) -> Option<String> {
         return Some(format!("{held} bytes of input are held, more than the limit"));
     }
     // A timer that expired before the connection was established fires in the turn after.
-    let waits = line.set_up_at == Some(now);
-    if open && !waits && line.page.timers.iter().any(|(_, due)| *due <= now) {
+    let waits = line.set_up_at.is_some_and(|at| at >= io.looked_at);
+    if open && !waits && line.page.timers.iter().any(|(_, due)| *due <= io.looked_at) {
         return Some("a timer that is due did not come up".to_string());
     }
     if line.is_silent_for_us() {
         line.ours_until = now;
     }
-    let is_late = is_overdue(connection.stream.close_state(), line, now, options);
+    let is_late = is_overdue(connection.stream.close_state(), line, now, options)
+        || open && line.page.timers.iter().any(|(_, due)| *due <= now);
     line.page.overdue = if is_late { line.page.overdue + 1 } else { 0 };
-    (line.page.overdue > LATE).then(|| "its timeout has passed, and nothing happens".to_string())
+    (line.page.overdue > late(io))
+        .then(|| "its timeout has passed, and nothing happens".to_string())
 }
 
 /// Whether the timeout of the state of a connection has passed.

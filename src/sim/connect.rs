@@ -4,7 +4,8 @@ use std::io;
 
 use super::connection::SimConnection;
 use super::kernel::Simulated;
-use super::outgoing::{Named, Plan, Stage};
+use super::outgoing::{Named, Plan, Stage, UNKNOWN};
+use super::run::Run;
 use super::stream_handler::{ScriptedHandler, World};
 use crate::addr::Addr;
 use crate::handler::{HandlerSlot, Registrar};
@@ -88,5 +89,40 @@ impl Simulated {
             self.lines[n as usize] = None;
         }
         self.check(right, || format!("{n}: is begun for no reason, or not: {opened:?}"));
+    }
+}
+
+impl Run {
+    /// A thread has looked up a name, and has the loop told. Whether there was anything to tell.
+    pub(super) fn look_up(&mut self, k: usize) -> bool {
+        let mut sim = self.world.borrow_mut();
+        let Some(trip) = sim.trips.get_mut(k) else { return false };
+        if trip.stage != Stage::LookingUp || trip.answered {
+            return false;
+        }
+        trip.answered = true;
+        let known = trip.plan.named == Named::Name;
+        let addrs = (0..trip.plan.places.len()).map(|nth| trip.addr(nth)).collect();
+        let n = trip.plan.line;
+        let found = if known { Ok(addrs) } else { Err(UNKNOWN.into()) };
+        let id = sim.line(n).page.id.expect("it was begun");
+        let told = self.server.handle().post(move |world: &mut World, io| {
+            let now = world.borrow().now;
+            world.borrow_mut().trips[k].note_found(now);
+            io.resolved(id, found);
+        });
+        told.expect("few calls wait");
+        true
+    }
+
+    /// Every peer that will ever get an answer gets it. Whether the loop has to be notified of one.
+    pub(super) fn answer_all(&mut self) -> bool {
+        let trips = self.world.borrow().trips.len();
+        let mut told = false;
+        for k in 0..trips {
+            self.world.borrow_mut().answer(k);
+            told |= self.look_up(k);
+        }
+        told
     }
 }

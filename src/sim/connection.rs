@@ -66,6 +66,10 @@ pub(crate) struct SimConnection {
     pub(super) ended_at: u64,
     pub(crate) server_reset: bool,
     pub(super) edge: bool,
+    /// When it came about.
+    pub(super) edge_at: Option<u64>,
+    /// When the first byte arrived that is not read.
+    pub(super) unread_since: Option<u64>,
     /// Errors that a call told which no later call will tell again.
     pub(crate) broken: bool,
     // For the checks.
@@ -174,6 +178,15 @@ impl SimConnection {
         left
     }
 
+    /// So many bytes arrive from the peer.
+    pub(super) fn arrive(&mut self, len: u64, now: u64) {
+        if self.came == self.read {
+            self.unread_since = Some(now);
+        }
+        self.came += len;
+        self.edge = true;
+    }
+
     /// The peer has read `n` bytes.
     pub(super) fn get(&mut self, len: u64, now: u64) {
         self.got += len;
@@ -201,6 +214,23 @@ impl SimConnection {
     pub(crate) fn is_silent_for_us(&self) -> bool {
         let page = &self.page;
         page.offloaded > 0 || page.paused && page.sent == self.taken
+    }
+
+    /// Whether a deadline at `due` came first although the peer had been in time: what had arrived was
+    /// not reported, or no read was tried although it was.
+    pub(super) fn was_in_time(&self, due: u64, now: u64) -> Option<&'static str> {
+        if self.state().is_some() && self.edge_at.is_some_and(|at| at < due) {
+            return Some("what had happened in time was not looked at");
+        }
+        let page = &self.page;
+        // If its input is wanted since this turn alone, its next turn reads it.
+        let wanted = page.wanted_at != Some(now)
+            && !page.paused
+            && !page.eof
+            && !page.closed
+            && page.offloaded == 0;
+        let unread = self.came > self.read && self.unread_since.is_some_and(|at| at < due);
+        (wanted && unread && self.reads == 0).then_some("what had arrived in time was not read")
     }
 
     /// Whether only the end of its peer is waited for, and since when.

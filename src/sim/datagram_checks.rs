@@ -1,14 +1,12 @@
 //! What must hold for datagram sockets after every turn, whenever everything rests, and at the end.
 
+use super::checks::late;
 use super::datagram_socket::{DatagramCounters, SimDatagramSocket};
 use super::kernel::Simulated;
 use super::run::{Failed, Run};
 use crate::conn::datagram::DatagramPhase;
 use crate::io::{ACCEPT_RETRY, Io, ShutdownState};
 use crate::stats::Stats;
-
-/// So many turns something may be late.
-const LATE: u32 = 4;
 
 pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     let io = &run.server.dispatcher().io;
@@ -66,7 +64,7 @@ fn wrong_with(io: &Io, port: &mut SimDatagramSocket, now: u64) -> Option<String>
     if !closing && datagram.is_congested() != page.congested {
         return Some(format!("it says congested: {}", datagram.is_congested()));
     }
-    if !closing && page.timers.iter().any(|(_, due)| *due <= now) {
+    if !closing && page.timers.iter().any(|(_, due)| *due <= io.looked_at) {
         return Some("a timer that is due did not come up".to_string());
     }
     if io.shutdown_state == ShutdownState::Done && !closing && !page.told_of_shutdown {
@@ -81,7 +79,7 @@ fn wrong_with(io: &Io, port: &mut SimDatagramSocket, now: u64) -> Option<String>
             page.overdue = if now > since + patience { page.overdue + 1 } else { 0 };
         }
     }
-    (page.overdue > LATE).then(|| "its timeout has passed, and it is still there".to_string())
+    (page.overdue > late(io)).then(|| "its timeout has passed, and it is still there".to_string())
 }
 
 /// No edge is lost: the kernel owes nothing, the loop would sleep, so nothing may be left to do.

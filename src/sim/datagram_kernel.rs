@@ -227,7 +227,7 @@ impl Simulated {
     }
 
     fn note_receipt(&mut self, n: u32, came: usize) {
-        let most = self.options.packets_per_turn;
+        let most = self.rounds * self.options.packets_per_turn;
         self.progress += 1;
         self.counters.received += came as u64;
         let port = self.port(n);

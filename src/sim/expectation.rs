@@ -21,6 +21,8 @@ pub(crate) struct Expectation {
     pub(crate) untold: u32,
     pub(crate) paused: bool,
     pub(crate) full_duplex: bool,
+    /// When its input was last wanted again.
+    pub(crate) wanted_at: Option<u64>,
     pub(crate) output_closed: bool,
     pub(crate) closed: bool,
     pub(crate) closed_at: u64,

@@ -11,6 +11,7 @@ use mio::Token;
 
 use super::connection::{Made, SimConnection};
 use super::datagram_socket::{DatagramCounters, SimDatagramSocket};
+use super::events::Ready;
 use super::outgoing::{Outgoing, line_of};
 use super::random::Random;
 use crate::id::SocketId;
@@ -39,6 +40,10 @@ pub(crate) struct Simulated {
     pub(crate) backlog: VecDeque<u32>,
     pub(crate) listener: Option<Token>,
     pub(super) listener_edge: bool,
+    /// What was ready and did not fit into the last poll, in this order.
+    pub(super) ready: Vec<Ready>,
+    /// The rounds that a turn may have: one more when deadlines are due.
+    pub(super) rounds: usize,
     pub(crate) ports: Vec<Option<SimDatagramSocket>>,
     pub(crate) counters: DatagramCounters,
     pub(crate) trips: Vec<Outgoing>,
@@ -80,6 +85,8 @@ impl Simulated {
             backlog: VecDeque::new(),
             listener: None,
             listener_edge: false,
+            ready: Vec::new(),
+            rounds: 1,
             ports: Vec::new(),
             counters: DatagramCounters::default(),
             met: BTreeSet::new(),
@@ -169,9 +176,9 @@ impl Simulated {
     }
 
     pub(crate) fn send(&mut self, n: u32, len: u64) {
+        let now = self.now;
         for line in self.peer(n).filter(|line| line.talks()) {
-            line.came += len;
-            line.edge = true;
+            line.arrive(len, now);
         }
     }
 
@@ -183,10 +190,10 @@ impl Simulated {
     }
 
     pub(crate) fn pass(&mut self, n: u32, len: u64) {
+        let now = self.now;
         for line in self.peer(n).filter(|line| line.talks() && line.unix) {
             line.passed.push_back((line.came, line.came + len));
-            line.came += len;
-            line.edge = true;
+            line.arrive(len, now);
         }
     }
 
@@ -219,7 +226,8 @@ impl Simulated {
     }
 
     /// The budgets of a turn begin anew.
-    pub(crate) fn begin_turn(&mut self) {
+    pub(crate) fn begin_turn(&mut self, is_deadline_due: bool) {
+        self.rounds = 1 + usize::from(is_deadline_due);
         self.accepts = 0;
         for line in self.lines.iter_mut().flatten() {
             line.reads = 0;

@@ -49,6 +49,7 @@ mod random;
 mod run;
 mod script;
 mod shrink;
+mod step;
 mod stream_handler;
 
 use datagram_socket::Party;

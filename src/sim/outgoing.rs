@@ -95,7 +95,7 @@ pub(crate) struct Outgoing {
     pub(crate) nature: Nature,
     pub(crate) begun: bool,
     pub(crate) stage: Stage,
-    begins_at: u64,
+    pub(super) begins_at: u64,
     /// By when it has to stand.
     give_up: u64,
     /// Whether its addresses are known; `None` until that is said.

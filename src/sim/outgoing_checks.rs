@@ -1,6 +1,7 @@
 //! What must hold for outgoing connections that do not stand, after every turn, whenever everything
 //! rests, and at the end.
 
+use super::checks::late_by_full_polls;
 use super::connect::is_beside;
 use super::connection::{Made, SimConnection};
 use super::outgoing::{Outgoing, Stage, Try};
@@ -22,15 +23,19 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
     }
     for trip in sim.trips.iter_mut().filter(|trip| trip.is_live()) {
         live += 1;
-        trip.note_time(now, timeout);
         let n = trip.plan.line;
         let begun = sim.lines[n as usize].as_ref().expect("it was begun");
+        // An event that is not true may begin it in the turn before its deadline comes up.
+        let has_begun = begun.page.id.is_some_and(|id| !io.attempts.is_planned(id));
+        if has_begun || trip.begins_at <= io.looked_at {
+            trip.note_time(now, timeout);
+        }
         if let Some(what) = wrong_with(io, trip, begun) {
             return Err(format!("{n}: {what}"));
         }
         let overdue = what_is_overdue(trip, begun, draining, now);
         trip.late = if overdue.is_some() { trip.late + 1 } else { 0 };
-        if let Some(what) = overdue.filter(|_| trip.late > LATE) {
+        if let Some(what) = overdue.filter(|_| trip.late > LATE + late_by_full_polls(io)) {
             return Err(format!("{n}: {what}: {:?}", trip.stage));
         }
     }

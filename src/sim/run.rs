@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::checks;
 use super::connect::begin_connect;
-use super::connection::SimEvent;
 use super::datagram_handler::{ScriptedDatagramHandler, act_on_port, connect};
 use super::datagram_socket::{Party, REFUSED, SimDatagramSocket, name};
+use super::events::SimEvents;
 use super::kernel::Simulated;
-use super::outgoing::{Named, Outgoing, Plan, Stage, UNKNOWN};
+use super::outgoing::{Outgoing, Plan};
 use super::random::Random;
 use super::script::{Ending, Script, Step};
 use super::stream_handler::{ScriptedHandler, World, act, end_offloaded};
@@ -21,6 +21,7 @@ use crate::io::ShutdownState;
 use crate::io::listener::Listener;
 use crate::net::memory::kernel::install;
 use crate::net::{DatagramSocket, ListenerSocket};
+use crate::reactor::dispatch::Dispatcher;
 use crate::server::Server;
 
 /// The first thing that was not as it must be.
@@ -32,7 +33,7 @@ const SPIN: u32 = 60;
 pub(crate) struct Run {
     pub(crate) server: Server<World>,
     pub(crate) world: World,
-    events: Vec<SimEvent>,
+    events: SimEvents,
     /// Turns in a row that changed nothing.
     idle_turns: u32,
     show: bool,
@@ -107,7 +108,8 @@ impl Run {
         dispatcher.install(id, HandlerSlot::Listener(Box::new(factory)));
         let clock = server.add_timer_handler(|_| Ok(())).map_err(|error| error.to_string())?;
         world.borrow_mut().clock = Some(clock);
-        Ok(Run { server, world, events: Vec::new(), idle_turns: 0, show })
+        let events = SimEvents::new(Rc::clone(&world));
+        Ok(Run { server, world, events, idle_turns: 0, show })
     }
 
     fn play(&mut self, script: &Script) -> Result<(), Failed> {
@@ -122,8 +124,17 @@ impl Run {
     }
 
     fn take(&mut self, step: Step, script: &Script) -> Result<(), Failed> {
+        if self.events.is_taken() && step.calls_the_server() {
+            // A poll has returned, so the turn is under way.
+            self.turn(0, false)?;
+        }
         match step {
             Step::Jump(time) => self.jump(time),
+            Step::Stall(time) => self.stall(time),
+            Step::Look(salt) => {
+                self.stall(1);
+                self.events.take_now(salt);
+            }
             Step::Poke(salt) => {
                 self.world.borrow_mut().random = Random::new(salt);
                 act(self.server.io_mut(), &self.world, None, false);
@@ -140,17 +151,7 @@ impl Run {
             }
             Step::Shutdown(grace) => self.shut_down(Duration::from_nanos(grace)),
             Step::Bind(n) => return self.bind(n, script),
-            Step::Dial(k) => {
-                let dispatcher = self.server.dispatcher();
-                begin_connect(
-                    &mut dispatcher.io,
-                    &mut dispatcher.registrar,
-                    &self.world,
-                    k as usize,
-                );
-                dispatcher.install_pending();
-                return self.failure();
-            }
+            Step::Dial(k) => return self.dial(k),
             Step::LookUp(k) => _ = self.look_up(k as usize),
             Step::Turn(salt) => return self.turn(salt, false),
             _ => happen(&mut self.world.borrow_mut(), step, script),
@@ -158,10 +159,23 @@ impl Run {
         Ok(())
     }
 
+    /// Begins an outgoing connection.
+    fn dial(&mut self, k: u32) -> Result<(), Failed> {
+        // `Server::connect` reads the clock.
+        self.server.io_mut();
+        let dispatcher = self.server.dispatcher();
+        let Dispatcher { io, registrar, .. } = &mut *dispatcher;
+        begin_connect(io, registrar, &self.world, k as usize);
+        dispatcher.install_pending();
+        self.failure()
+    }
+
     /// Opens a datagram socket.
     fn bind(&mut self, n: u32, script: &Script) -> Result<(), Failed> {
         let service = script.ports[n as usize];
         self.world.borrow_mut().ports[n as usize] = Some(SimDatagramSocket::new(service));
+        // `Server::bind` reads the clock.
+        self.server.io_mut();
         let dispatcher = self.server.dispatcher();
         let adopted = dispatcher.io.register_bound(DatagramSocket::in_memory(n));
         let Ok(id) = adopted else {
@@ -177,39 +191,6 @@ impl Run {
         self.failure()
     }
 
-    /// A thread has looked up a name, and has the loop told. Whether there was anything to tell.
-    fn look_up(&mut self, k: usize) -> bool {
-        let mut sim = self.world.borrow_mut();
-        let Some(trip) = sim.trips.get_mut(k) else { return false };
-        if trip.stage != Stage::LookingUp || trip.answered {
-            return false;
-        }
-        trip.answered = true;
-        let known = trip.plan.named == Named::Name;
-        let addrs = (0..trip.plan.places.len()).map(|nth| trip.addr(nth)).collect();
-        let n = trip.plan.line;
-        let found = if known { Ok(addrs) } else { Err(UNKNOWN.into()) };
-        let id = sim.line(n).page.id.expect("it was begun");
-        let told = self.server.handle().post(move |world: &mut World, io| {
-            let now = world.borrow().now;
-            world.borrow_mut().trips[k].note_found(now);
-            io.resolved(id, found);
-        });
-        told.expect("few calls wait");
-        true
-    }
-
-    /// Every peer that will ever get an answer gets it. Whether the loop has to be notified of one.
-    fn answer_all(&mut self) -> bool {
-        let trips = self.world.borrow().trips.len();
-        let mut told = false;
-        for k in 0..trips {
-            self.world.borrow_mut().answer(k);
-            told |= self.look_up(k);
-        }
-        told
-    }
-
     /// All work that was offloaded comes to its end. Whether there was any.
     fn end_all_work(&mut self) -> bool {
         let lines = self.world.borrow().lines.len() as u32;
@@ -222,12 +203,18 @@ impl Run {
         any
     }
 
-    /// Moves the clock.
+    /// Time passes while the loop waits outside of a turn.
     fn jump(&mut self, time: u64) {
+        self.stall(time);
+        self.server.io_mut();
+    }
+
+    /// Time passes, and the loop does not notice: its process is stopped, or a callback is slow.
+    fn stall(&mut self, time: u64) {
         let mut sim = self.world.borrow_mut();
+        sim.note_edges();
         sim.now += time;
         self.server.dispatcher().io.stopped_at = Some(sim.now);
-        self.server.io_mut();
     }
 
     pub(crate) fn failure(&self) -> Result<(), Failed> {
@@ -236,11 +223,12 @@ impl Run {
 
     fn turn(&mut self, salt: u64, all: bool) -> Result<(), Failed> {
         let mut random = Random::new(salt);
-        self.jump(random.between(1, 3) as u64);
+        self.stall(random.between(1, 3) as u64);
         let before = {
             let mut sim = self.world.borrow_mut();
-            sim.begin_turn();
             let io = &self.server.dispatcher().io;
+            let is_due = io.next_deadline() <= sim.now;
+            sim.begin_turn(is_due);
             sim.draining = io.is_shutting_down();
             sim.grace_over = match io.shutdown_state {
                 ShutdownState::Requested { grace } => grace.is_zero(),
@@ -250,15 +238,17 @@ impl Run {
             if io.shutdown_state == ShutdownState::Done {
                 sim.run_again();
             }
-            let before = sim.progress;
-            sim.take_events(&mut random, all, &mut self.events);
+            if !self.events.is_taken() {
+                self.events.draw(random.next(), all);
+            }
             sim.random = random;
-            before
+            sim.progress
         };
+        let turned = self.server.turn_with(&mut self.events, SimEvents::events);
         if self.show {
-            println!("    turn at {}: {:?}", self.world.borrow().now, self.events);
+            println!("    turn at {}: {:?}", self.world.borrow().now, self.events.events());
         }
-        self.server.turn_with(&self.events).map_err(|error| format!("the run ended: {error}"))?;
+        turned.map_err(|error| format!("the run ended: {error}"))?;
         self.failure()?;
         checks::after_turn(self)?;
         let stands_still = self.world.borrow().progress == before;
@@ -276,6 +266,9 @@ impl Run {
             for port in sim.ports.iter_mut().flatten() {
                 port.broken = None;
             }
+        }
+        if self.events.is_taken() {
+            self.turn(0, true)?;
         }
         let deaf = script.ending == Ending::ShutdownOfTheDeaf;
         self.settle(!deaf)?;
@@ -309,7 +302,8 @@ impl Run {
     }
 
     fn would_sleep(&mut self) -> bool {
-        self.server.dispatcher().io.timeout(None) != Some(Duration::ZERO)
+        let io = &self.server.dispatcher().io;
+        io.timeout(io.next_deadline(), None) != Some(Duration::ZERO)
     }
 
     fn end(&mut self, script: &Script) -> Result<(), Failed> {

@@ -10,6 +10,7 @@ use super::draw_outgoing::add_trips;
 use super::kernel::Call;
 use super::outgoing::Plan;
 use super::random::Random;
+pub(crate) use super::step::Step;
 use crate::options::Options;
 
 #[derive(Clone, Debug)]
@@ -109,49 +110,6 @@ pub(crate) enum Answers {
     /// Another command, to another socket.
     Elsewhere,
     Nothing,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Step {
-    Connect(u32),
-    Send(u32, u64),
-    SendUrgent(u32),
-    Pass(u32, u64),
-    Receive(u32, u64),
-    End(u32),
-    Reset(u32),
-    /// The next call of that kind has this error.
-    Fault(Call, i32),
-    /// So many descriptors may be open from now on.
-    Descriptors(usize),
-    /// The clock jumps this number of nanoseconds ahead.
-    Jump(u64),
-    /// Somebody outside of every callback does something.
-    Poke(u64),
-    /// A piece of work that a handler has offloaded is done.
-    Done(u32),
-    Shutdown(u64),
-    /// A datagram socket is opened.
-    Bind(u32),
-    /// A number of datagrams arrive from some address, of this length and a little more.
-    Arrive(u32, Party, u32, u32),
-    /// So many of what it sent arrive; a Unix socket's when that stranger reads them.
-    Deliver(u32, Party, u32),
-    /// A stranger is gone, or is there again.
-    Gone(u32, u32, bool),
-    /// The network tells it of an error.
-    Tell(u32, i32),
-    /// Receiving fails from now on, or does not any more.
-    Break(u32, Option<i32>),
-    /// Somebody outside of every callback does something to a datagram socket.
-    PokePort(u64),
-    /// An outgoing connection is begun.
-    Dial(u32),
-    /// A server answers at its destination.
-    Answer(u32),
-    /// What came of its name is told.
-    LookUp(u32),
-    Turn(u64),
 }
 
 pub(super) const MS: u64 = 1_000_000;
@@ -348,13 +306,17 @@ pub(super) fn draw_nature(random: &mut Random, large: bool) -> Nature {
 fn draw_step(random: &mut Random, peer: u32, large: bool, wild: bool) -> Step {
     let scale = if large { 256 } else { 1 };
     match random.below(100) {
-        0..=44 => Step::Turn(random.next()),
+        0..=41 => Step::Turn(random.next()),
+        42..=44 => Step::Look(random.next()),
         45..=62 => Step::Send(peer, (random.between(1, 60) * scale) as u64),
         63..=75 => Step::Receive(peer, (random.between(1, 80) * scale) as u64),
         76..=77 => Step::Poke(random.next()),
         78 => Step::Done(peer),
         79..=80 => Step::End(peer),
-        81..=83 => Step::Jump(random.pick(&[1, MS, 20 * MS, 150 * MS, 500 * MS])),
+        81..=83 => {
+            let time = random.pick(&[1, MS, 20 * MS, 150 * MS, 500 * MS]);
+            if random.chance(50) { Step::Jump(time) } else { Step::Stall(time) }
+        }
         84..=86 => Step::SendUrgent(peer),
         87..=88 => Step::Pass(peer, (random.between(1, 20) * scale) as u64),
         _ if !wild => Step::Turn(random.next()),

@@ -116,7 +116,9 @@ impl Handler<World> for ScriptedHandler {
             let congested = cx.io.is_congested(cx.id) || cx.io.pending_output(cx.id) > low;
             let mut sim = world.borrow_mut();
             sim.check(!congested, || format!("{}: drained, but congested", self.n));
+            let now = sim.now;
             let line = sim.line(self.n);
+            line.page.wanted_at = Some(now);
             line.page.replay_due |= line.read > line.page.seen && !line.page.eof;
             line.page.asked_inside = false;
         }
@@ -135,6 +137,7 @@ impl Handler<World> for ScriptedHandler {
             let due = nth.map(|nth| timers.swap_remove(nth).1);
             let in_time = due.is_some_and(|due| due <= now);
             sim.check(in_time, || format!("{}: a timer came that was not due", self.n));
+            self.check_was_late(cx.io, &mut sim, due.unwrap_or(0));
         }
         let line_paused = world.borrow_mut().line(self.n).page.paused;
         if line_paused {
@@ -190,6 +193,13 @@ impl Handler<World> for ScriptedHandler {
             sim.check(justified, || {
                 format!("{}: ended for no reason: {reason:?}, {outcome:?}", self.n)
             });
+            let timed_out = matches!(
+                reason,
+                CloseReason::IdleTimeout | CloseReason::FrameTimeout | CloseReason::CloseTimeout
+            );
+            if timed_out {
+                self.check_was_late(cx.io, &mut sim, cx.io.looked_at);
+            }
             if let Some(trip) = sim.trip(self.n) {
                 trip.stage = Stage::Over;
             }
@@ -214,6 +224,15 @@ impl ScriptedHandler {
         let right = is_part(input_of(self.n), seen, rest);
         sim.check(may, || format!("{}: shown input that it did not want", self.n));
         sim.check(all && right, || format!("{}: wrong input from byte {seen} on", self.n));
+    }
+
+    /// A deadline that came at `due`, at the latest, has come up: its peer was not in time.
+    fn check_was_late(&self, io: &Io, sim: &mut Simulated, due: u64) {
+        let now = sim.now;
+        let line = sim.line(self.n);
+        let held_up = line.page.id.is_some_and(|id| io.is_congested(id)) && !line.page.full_duplex;
+        let why = if held_up { None } else { line.was_in_time(due, now) };
+        sim.check(why.is_none(), || format!("{}: {}", self.n, why.unwrap_or_default()));
     }
 
     fn takes(&self, world: &World, input: &mut Input<'_>) -> io::Result<usize> {

@@ -152,9 +152,6 @@ pub struct TestServer<S = ()> {
 /// More turns than this without becoming idle are a busy loop.
 const MAX_TURNS: usize = 100_000;
 
-/// Delay, in nanoseconds, between the idle timeout and the last read before the connection is closed.
-const IDLE_RECHECK_DELAY: u64 = 1;
-
 /// The last time of the clock, 146 years after its start, before any deadline that means "never".
 const MAX_TIME: u64 = 1 << 62;
 
@@ -234,7 +231,7 @@ impl<S> TestServer<S> {
         loop {
             let io = &mut self.server.dispatcher().io;
             let next = io.next_deadline();
-            let is_over = next == u64::MAX || next > end.saturating_add(IDLE_RECHECK_DELAY);
+            let is_over = next == u64::MAX || next > end;
             io.stopped_at = Some(if is_over { end.max(io.now) } else { next });
             self.run();
             if is_over {

@@ -41,6 +41,9 @@ mod mains;
 mod slow_readers;
 // The SOCKS proxy, driven by curl and by plain sockets.
 mod socks5;
+// Servers that are stopped beyond their deadlines.
+#[cfg(target_os = "linux")]
+mod stalls;
 // WebSocket: real clients, and frames that no client sends.
 mod websocket;
 

@@ -15,8 +15,6 @@ pub(crate) enum FrameDeadline {
     None,
     /// The frame has time until then.
     At(u64),
-    /// The time is over, but the rest may be in the receive buffer: read once more.
-    Recheck,
     Expired,
 }
 
@@ -34,12 +32,18 @@ impl<T: Transport> Stream<T> {
 
     /// No deadline is set any more.
     pub(crate) fn clear_frame_deadline(&mut self) {
-        self.flags.remove(Flags::FRAME_DEADLINE_ARMED.union(Flags::FRAME_RECHECKED));
+        self.flags.remove(Flags::FRAME_DEADLINE_ARMED);
     }
 
-    /// Called when the deadline expires. The returned action that sets another deadline counts as
-    /// set.
-    pub(crate) fn check_frame_deadline(&mut self, now: u64, timeout: u64) -> FrameDeadline {
+    /// Called when the deadline expires, in a turn that began at `now`; everything that had arrived
+    /// by `looked_at` was read, unless the connection is still queued. The returned action that
+    /// sets another deadline counts as set.
+    pub(crate) fn check_frame_deadline(
+        &mut self,
+        now: u64,
+        looked_at: u64,
+        timeout: u64,
+    ) -> FrameDeadline {
         if self.close_state == CloseState::Open && self.flags.intersects(INPUT_BLOCKED) {
             // The input is blocked on our side, so the peer is not to blame.
             self.unconsumed.restart_wait(now);
@@ -48,14 +52,13 @@ impl<T: Transport> Stream<T> {
         if self.unconsumed.is_empty() || self.close_state != CloseState::Open {
             self.clear_frame_deadline();
             FrameDeadline::None
-        } else if until > now {
-            self.flags.remove(Flags::FRAME_RECHECKED);
+        } else if until > looked_at {
             FrameDeadline::At(until)
-        } else if self.flags.intersects(Flags::FRAME_RECHECKED) {
-            FrameDeadline::Expired
+        } else if self.is_queued() {
+            // Its budget is used up, or a read was interrupted.
+            FrameDeadline::At(now + 1)
         } else {
-            self.flags.insert(Flags::READABLE.union(Flags::FRAME_RECHECKED));
-            FrameDeadline::Recheck
+            FrameDeadline::Expired
         }
     }
 }
@@ -66,7 +69,7 @@ mod tests {
     use crate::conn::stream::tests::{Kernel, System};
 
     #[test]
-    fn what_is_unfinished_has_its_time_and_one_more_look() {
+    fn what_is_unfinished_has_its_time_and_what_had_arrived_is_read() {
         let mut stream = Stream::new(Kernel::new(System::Tcp), false);
         assert!(!stream.arm_frame_deadline(), "nothing is unconsumed");
         let hold = |stream: &mut Stream<Kernel>, since| {
@@ -77,19 +80,20 @@ mod tests {
         };
         hold(&mut stream, 5);
         assert!(stream.arm_frame_deadline() && !stream.arm_frame_deadline());
-        assert_eq!(stream.check_frame_deadline(10, 10), FrameDeadline::At(15));
-        assert!(!stream.wants_read());
-        assert_eq!(stream.check_frame_deadline(15, 10), FrameDeadline::Recheck);
-        assert!(stream.wants_read());
-        assert_eq!(stream.check_frame_deadline(16, 10), FrameDeadline::Expired);
-        // Progress after a recheck counts, and the next deadline has a recheck of its own.
+        assert_eq!(stream.check_frame_deadline(10, 10, 10), FrameDeadline::At(15));
+        // What came after 14 is not known at 20.
+        assert_eq!(stream.check_frame_deadline(20, 14, 10), FrameDeadline::At(15));
+        stream.begin_turn();
+        assert_eq!(stream.check_frame_deadline(20, 20, 10), FrameDeadline::At(21));
+        stream.end_turn();
+        assert_eq!(stream.check_frame_deadline(21, 15, 10), FrameDeadline::Expired);
+        // Progress counts.
         hold(&mut stream, 16);
-        assert_eq!(stream.check_frame_deadline(17, 10), FrameDeadline::At(26));
-        assert_eq!(stream.check_frame_deadline(26, 10), FrameDeadline::Recheck);
+        assert_eq!(stream.check_frame_deadline(25, 25, 10), FrameDeadline::At(26));
         stream.pause();
-        assert_eq!(stream.check_frame_deadline(27, 10), FrameDeadline::At(37));
+        assert_eq!(stream.check_frame_deadline(27, 27, 10), FrameDeadline::At(37));
         stream.take_unconsumed();
-        assert_eq!(stream.check_frame_deadline(40, 10), FrameDeadline::None);
+        assert_eq!(stream.check_frame_deadline(40, 40, 10), FrameDeadline::None);
         assert!(!stream.is_frame_deadline_armed());
     }
 }

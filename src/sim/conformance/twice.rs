@@ -61,7 +61,7 @@ impl Twice {
     }
 
     pub(super) fn act(&mut self, act: Act) -> Result<(), String> {
-        self.sim.begin_turn();
+        self.sim.begin_turn(false);
         match act {
             Act::Send(len) => self.send(len),
             Act::Urgent => self.urgent(),
@@ -246,14 +246,14 @@ impl Twice {
         line.buffer = line.taken - line.got + took;
         let mut left = took as usize;
         while left > 0 {
-            self.sim.begin_turn();
+            self.sim.begin_turn(false);
             let given = self.output(left.min(PIECE / 2));
             let n = self.sim.write(0, given).map_err(|error| format!("a write says {error}"))?;
             self.sent += n as u64;
             left -= n;
         }
         let given = self.output(1);
-        self.sim.begin_turn();
+        self.sim.begin_turn(false);
         match Said::of(self.sim.write(0, given)) {
             Said::WouldBlock => Ok(()),
             told => Err(format!("a write into what is full says {told:?}")),

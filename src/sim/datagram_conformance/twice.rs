@@ -84,7 +84,7 @@ impl Twice {
     }
 
     pub(super) fn act(&mut self, act: Act) -> Result<(), String> {
-        self.sim.begin_turn();
+        self.sim.begin_turn(false);
         match act {
             Act::Arrive(k, count, len) => self.arrive(k, count, len, 1),
             Act::Flood => self.flood()?,
@@ -215,7 +215,7 @@ impl Twice {
     /// Both receive; says how many came.
     pub(super) fn receive(&mut self, most: usize) -> Result<usize, String> {
         let most = most.min(AT_ONCE);
-        self.sim.begin_turn();
+        self.sim.begin_turn(false);
         let mut inbox = RecvBuffers::new(MAX);
         let told = self.sim.receive_datagrams(0, &mut inbox, most);
         let page = &mut self.sim.port(0).page;
@@ -299,7 +299,7 @@ impl Twice {
         &mut self,
         parcels: &VecDeque<SentDatagram>,
     ) -> Result<(usize, bool), String> {
-        self.sim.begin_turn();
+        self.sim.begin_turn(false);
         let peer = self.sim.port(0).peer;
         let (ours, theirs) = self.queues(parcels);
         self.sim.port(0).page.parcels.clone_from(parcels);

@@ -95,7 +95,7 @@ impl SimDatagramKernel for Simulated {
                 Err(_) => break,
             }
         }
-        let most = self.options.packets_per_turn;
+        let most = self.rounds * self.options.packets_per_turn;
         self.progress += 1;
         self.counters.out += left as u64;
         let port = self.port(n);

@@ -24,7 +24,7 @@ const STAYS: [i32; 2] = [libc::EINTR, libc::EPERM];
 impl SimKernel for Simulated {
     fn accept(&mut self) -> io::Result<(u32, Addr)> {
         self.accepts += 1;
-        let most = self.options.accepts_per_turn;
+        let most = self.rounds * self.options.accepts_per_turn;
         self.check(self.accepts <= most, || format!("more than {most} accepts in a turn"));
         if let Some(errno) = self.fault(Call::Accept) {
             self.short_of_something = SHORTAGES.contains(&errno);
@@ -106,7 +106,7 @@ impl SimKernel for Simulated {
 
     fn read(&mut self, n: u32, buffer: &mut [u8]) -> io::Result<usize> {
         let now = self.now;
-        let most = self.options.reads_per_turn;
+        let most = self.rounds * self.options.reads_per_turn;
         let line = self.line(n);
         line.reads += 1;
         let open = line.open && line.made == Made::Stands;
@@ -125,6 +125,7 @@ impl SimKernel for Simulated {
         }
         buffer[..len].copy_from_slice(bytes(input_of(n), line.read, len));
         line.read += len as u64;
+        line.unread_since = line.unread_since.filter(|_| line.came > line.read);
         if line.lingers_since().is_some() {
             line.in_vain_at = now;
         }
@@ -145,7 +146,7 @@ impl SimKernel for Simulated {
 
     fn write(&mut self, n: u32, given: &[u8]) -> io::Result<usize> {
         let now = self.now;
-        let most = self.options.writes_per_turn + MAX_DIRECT_WRITES;
+        let most = self.rounds * (self.options.writes_per_turn + MAX_DIRECT_WRITES);
         let line = self.line(n);
         line.writes += 1;
         let open = line.open && line.made == Made::Stands;

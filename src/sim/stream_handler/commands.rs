@@ -157,6 +157,7 @@ pub(super) fn resume(io: &mut Io, world: &World, n: u32, in_own_handle: bool) {
     let Some(id) = line.page.id else { return };
     if std::mem::replace(&mut line.page.paused, false) {
         line.ours_until = now;
+        line.page.wanted_at = Some(now);
         if !(in_own_handle && line.page.in_vain) {
             let due = line.read > line.page.seen && !line.page.eof;
             line.page.replay_due |= due;
@@ -180,9 +181,11 @@ pub(super) fn shutdown_write(io: &mut Io, world: &World, n: u32) {
 
 pub(super) fn set_full_duplex(io: &mut Io, world: &World, n: u32, on: bool) {
     let mut sim = world.borrow_mut();
+    let now = sim.now;
     let page = &mut sim.line(n).page;
     let Some(id) = page.id else { return };
     page.full_duplex = on;
+    page.wanted_at = Some(now);
     drop(sim);
     let (can, done) = (io.is_open(id), io.set_read_while_congested(id, on));
     world.borrow_mut().check(done == can, || format!("{n}: open {can}, but set {done}"));

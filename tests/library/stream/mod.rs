@@ -13,5 +13,6 @@ mod lifecycle;
 mod resets;
 #[cfg(target_os = "linux")]
 mod short_reads;
+mod stalls;
 #[cfg(not(mio_unsupported_force_poll_poll))]
 mod timeouts;

@@ -7,7 +7,7 @@ use super::*;
 
 const CASES: u32 = if cfg!(miri) { 8 } else { 512 };
 
-const ALL: [Flags; 24] = [
+const ALL: [Flags; 22] = [
     Flags::READABLE,
     Flags::WRITABLE,
     Flags::RDHUP,
@@ -30,8 +30,6 @@ const ALL: [Flags; 24] = [
     Flags::WRITE_INTEREST,
     Flags::SHUTDOWN_DUE,
     Flags::FRAME_DEADLINE_ARMED,
-    Flags::FRAME_RECHECKED,
-    Flags::IDLE_RECHECKED,
 ];
 
 type Set = [bool; ALL.len()];

@@ -328,30 +328,22 @@ impl World {
 
     /// What `Dispatcher::on_deadline` does.
     fn idle_due(&mut self) {
-        let connecting = self.stream.is_connecting();
-        let open = self.stream.close_state() == CloseState::Open;
-        let looks = open && !connecting && !self.stream.flags.intersects(Flags::IDLE_RECHECKED);
         if std::mem::take(&mut self.moved) {
-            self.stream.clear_idle_recheck();
-            assert!(!self.stream.flags.intersects(Flags::IDLE_RECHECKED));
-        } else if connecting && self.tries > 0 {
-            self.try_again();
-        } else if self.stream.recheck_idle() {
-            assert!(looks && self.stream.is_readable());
-            self.queued = true;
-        } else {
-            assert!(!looks, "it ends for its silence without a last look");
-            let close_state = self.stream.close_state();
-            if !matches!(
-                close_state,
-                CloseState::Flushing | CloseState::Lingering | CloseState::Dropped
-            ) {
-                self.stream.abort(CloseReason::IdleTimeout);
-                let aborted = matches!(self.stream.close_state(), CloseState::Aborted(_));
-                assert!(aborted, "whatever it was, it is aborted now");
-            }
-            self.over = Some(Over::CutOff);
+            return;
         }
+        if self.stream.is_connecting() && self.tries > 0 {
+            return self.try_again();
+        }
+        let close_state = self.stream.close_state();
+        if !matches!(
+            close_state,
+            CloseState::Flushing | CloseState::Lingering | CloseState::Dropped
+        ) {
+            self.stream.abort(CloseReason::IdleTimeout);
+            let aborted = matches!(self.stream.close_state(), CloseState::Aborted(_));
+            assert!(aborted, "whatever it was, it is aborted now");
+        }
+        self.over = Some(Over::CutOff);
     }
 
     /// What `Dispatcher::on_frame_deadline` does.
@@ -360,10 +352,9 @@ impl World {
         if !self.stream.is_frame_deadline_armed() {
             return;
         }
-        match self.stream.check_frame_deadline(self.now, PATIENCE) {
+        match self.stream.check_frame_deadline(self.now, self.now, PATIENCE) {
             FrameDeadline::None => assert!(!self.stream.is_frame_deadline_armed()),
             FrameDeadline::At(at) => assert!(at > self.now),
-            FrameDeadline::Recheck => self.queued = true,
             FrameDeadline::Expired => {
                 assert!(self.stream.unconsumed.waiting_since() + PATIENCE <= self.now);
                 self.stream.clear_frame_deadline();
