@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
@@ -495,6 +496,20 @@ fn children(pid: u32, n: usize) -> Vec<String> {
             children.unwrap_or_default().split_whitespace().map(String::from).collect();
         (children.len() >= n).then_some(children)
     })
+}
+
+#[test]
+fn a_client_process_that_cannot_tell_its_parent_ends_the_servers() {
+    let mut server = Command::new("sleep").arg("300").spawn().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = bin();
+    command.args(["bench-client", &server.id().to_string()]).stdout(writer).stderr(Stdio::null());
+    let mut client = command.stdin(Stdio::piped()).spawn().unwrap();
+    client.stdin.as_mut().unwrap().write_all(b"no order\n").unwrap();
+    assert_eq!(command::wait(&mut client).code(), Some(1));
+    let ended = command::wait(&mut server);
+    assert_eq!(ended.signal(), Some(15), "{ended:?}");
 }
 
 fn assert_all_end(pids: &[String]) {

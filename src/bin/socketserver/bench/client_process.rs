@@ -29,8 +29,10 @@ pub(crate) fn run(servers: &[u32]) -> ExitCode {
     match drive(servers.to_vec()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // When the parent is gone, there is no reader.
-            let _ = say(&ClientMessage::Failed(error.to_string()));
+            if say(&ClientMessage::Failed(error.to_string())).is_err() {
+                // Without a reader there is no parent, which would have ended the servers.
+                servers.iter().copied().for_each(system::terminate);
+            }
             ExitCode::FAILURE
         }
     }
