@@ -44,7 +44,7 @@ pub struct Options {
     pub accepts_per_turn: usize,
     /// Maximum number of events that one poll returns, at most 1,048,576. Default: 1,024.
     pub events_per_turn: usize,
-    /// Limit in bytes of the input that a handler leaves unconsumed. At the limit the conversation ends
+    /// Limit in bytes of the input that a handler leaves unconsumed. One byte more ends the conversation
     /// with [`CloseReason::InputLimit`](crate::CloseReason::InputLimit), unless it is paused. For a
     /// blocking handler it bounds one `read_line`, `read_until`, `read_to_end` or `read_to_string` (see
     /// [`blocking::Request`](crate::blocking::Request)). Default: 1 MiB.

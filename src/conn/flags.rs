@@ -63,6 +63,8 @@ impl Flags {
     pub(super) const QUEUED: Flags = Flags(1 << 18);
     /// The socket is registered for write readiness, where that is optional.
     pub(super) const WRITE_INTEREST: Flags = Flags(1 << 21);
+    /// Input is not reported: it arrived while the connection was paused.
+    pub(super) const INPUT_UNWATCHED: Flags = Flags(1 << 17);
     /// The server shuts down and the handler was not notified yet.
     pub(super) const SHUTDOWN_DUE: Flags = Flags(1 << 16);
     /// A deadline for unconsumed input is in the deadline queue.

@@ -176,9 +176,10 @@ impl<'a> Input<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidData`](io::ErrorKind::InvalidData) when more than `max` bytes precede it, or
-    /// have arrived without it; [`InvalidInput`](io::ErrorKind::InvalidInput) when the separator is
-    /// empty or longer than 7 bytes.
+    /// [`InvalidData`](io::ErrorKind::InvalidData) when more than `max` bytes precede it, or have
+    /// arrived without it, apart from the last ones, which may be all of a separator but its end;
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when the separator is empty or longer than 7
+    /// bytes.
     pub fn take_delimited(&mut self, separator: &[u8], max: usize) -> io::Result<Option<&'a [u8]>> {
         if separator.is_empty() || separator.len() > LONGEST_SEPARATOR {
             let what = format!("a separator must have 1 to {LONGEST_SEPARATOR} bytes");

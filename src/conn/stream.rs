@@ -174,6 +174,11 @@ impl<T: Transport> Stream<T> {
         self.flags.set(Flags::WRITE_INTEREST, asked);
     }
 
+    /// Records whether input is reported.
+    pub(crate) fn note_input_interest(&mut self, watched: bool) {
+        self.flags.set(Flags::INPUT_UNWATCHED, !watched);
+    }
+
     /// The connection is queued, or served at once, until [`Stream::end_turn`].
     #[inline]
     pub(crate) fn begin_turn(&mut self) {

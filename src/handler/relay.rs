@@ -1,8 +1,9 @@
 //! Relays between two connections: input of either is output of the other.
 //!
 //! The technique: the side that feeds a slow peer pauses itself, and the peer's `drained` resumes
-//! it. So both directions are bounded by [`Options::high_water`](crate::Options::high_water), and
-//! neither blocks the other.
+//! it. So what waits in either direction is at most
+//! [`Options::high_water`](crate::Options::high_water) and one read
+//! ([`Options::read_buffer`](crate::Options::read_buffer)), and neither blocks the other.
 
 use std::io;
 

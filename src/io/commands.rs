@@ -46,8 +46,8 @@ impl Io {
     }
 
     /// Reads from `id` again, or accepts again. Unconsumed input of a connection is delivered
-    /// again, even if nothing new has arrived, and also when `handle` has paused and resumed its
-    /// connection itself. If that second call consumes nothing, the input is delivered for the next
+    /// again, even if nothing new has arrived and it was not paused, and also when `handle` resumes
+    /// its connection itself. If that second call consumes nothing, the input is delivered for the next
     /// time together with new input. The callback of a watched source is called again with the
     /// readiness that was reported to it. The idle timeout of a connection starts over.
     ///
@@ -55,9 +55,19 @@ impl Io {
     pub fn resume(&mut self, id: SocketId) -> bool {
         let now = self.now;
         self.is_live(id)
-            && (self.with_connection(id, |connection| connection.resume(now))
+            && (self.resume_connection(id, now)
                 || self.with_datagram(id, |datagram| datagram.pause(false))
                 || self.pause_other(id, false))
+    }
+
+    fn resume_connection(&mut self, id: SocketId, now: u64) -> bool {
+        let resumed = self.with_connection(id, |connection| connection.resume(now));
+        if resumed {
+            // At once, so that the next poll reports what arrived meanwhile. After an error the turn
+            // of the connection tries again, and ends it.
+            let _ = self.update_interests(id);
+        }
+        resumed
     }
 
     fn pause_other(&mut self, id: SocketId, on: bool) -> bool {
@@ -104,7 +114,11 @@ impl Io {
 
     /// Closes a socket of any kind. A connection first sends its pending output, then its FIN, then
     /// waits for the peer's EOF for a bounded time; a datagram socket sends the datagrams that are
-    /// queued. The handler gets no more input.
+    /// queued. The handler gets no more input. A connection that is still connecting goes on to do
+    /// so if something was sent to it, which then leaves.
+    ///
+    /// The address of a listener is free when this returns, that of a datagram socket when its
+    /// `finish` has returned.
     ///
     /// Returns `false` when the socket is closed already.
     ///
@@ -129,8 +143,14 @@ impl Io {
         if self.with_connection(id, |connection| connection.stream.close()) {
             return true;
         }
+        let registry = self.poll.registry();
         if let Some(listener) = self.sockets.listener_mut(id) {
             listener.closing = true;
+            // A server that listens at the same address in this turn needs it.
+            listener.socket.close(registry);
+            if let (Some(addr_index), Some(member)) = (listener.addr_index, &self.sockets.member) {
+                member.note_closed_addr(addr_index);
+            }
         } else if let Some(datagram) = self.sockets.datagram_mut(id) {
             datagram.close();
         } else if let Some(source) = self.sockets.source_mut(id) {

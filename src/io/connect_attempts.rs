@@ -29,6 +29,8 @@ pub(crate) struct ConnectAttempt {
     pub(super) from: Option<Addr>,
     /// The error that the handler gets in its turn.
     pub(super) error: Option<io::Error>,
+    /// Whether a conversation has begun it, which may owe it to its peer.
+    pub(super) is_awaited: bool,
     /// `TCP_NODELAY` as requested before there was a socket.
     pub(super) nodelay: Option<bool>,
     /// The earliest armed deadline; `u64::MAX` when there is none.
@@ -63,6 +65,7 @@ impl ConnectAttempt {
             allowed: None,
             from,
             error: None,
+            is_awaited: false,
             nodelay: None,
             next_wake: u64::MAX,
             deferred_timers: Vec::new(),
@@ -159,6 +162,11 @@ impl ConnectAttempts {
     /// The ids of all attempts, in no order.
     pub(crate) fn ids(&self) -> impl Iterator<Item = SocketId> {
         self.0.keys().copied()
+    }
+
+    /// Whether a conversation has begun the attempt.
+    pub(super) fn is_awaited(&self, id: SocketId) -> bool {
+        self.0.get(&id).is_some_and(|attempt| attempt.is_awaited)
     }
 
     /// Whether the attempt is only delayed so far.

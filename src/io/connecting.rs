@@ -43,7 +43,8 @@ impl Io {
     ) -> io::Result<SocketId> {
         let fails_later = connect.fails_later || matches!(connect.to, ConnectTarget::Name(_));
         let is_beside = requester.is_some_and(|id| self.is_beside(id));
-        let attempt = self.plan(connect, requester)?;
+        let mut attempt = self.plan(connect, requester)?;
+        attempt.is_awaited = requester.is_some() && !is_beside;
         let id = self.insert_connecting()?;
         self.attempts.insert(id, attempt);
         if let Some(connection) = self.sockets.connection_mut(id).filter(|_| is_beside) {
@@ -99,7 +100,7 @@ impl Io {
     }
 
     /// Passes an error to the handler in the next turn of the connection.
-    fn fail_in_turn(&mut self, id: SocketId, error: io::Error) {
+    pub(super) fn fail_in_turn(&mut self, id: SocketId, error: io::Error) {
         if let Some(attempt) = self.attempts.get_mut(id) {
             attempt.error = Some(error);
         }
@@ -263,7 +264,12 @@ impl Io {
             // report again.
             connection.stream.replace_transport(established.socket);
             connection.stream.set_connect_result();
-            connection.stream.transport_mut().update_write_interest(registry, id.token(), false)?;
+            connection.stream.transport_mut().update_interests(
+                registry,
+                id.token(),
+                true,
+                false,
+            )?;
         }
         connection.stream.set_connected();
         if let Some(on) = attempt.nodelay {

@@ -44,6 +44,7 @@ impl Connection {
 
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         self.stream.note_write_interest(false);
+        self.stream.note_input_interest(true);
         self.stream.transport_mut().register(registry, token, false)
     }
 
@@ -67,28 +68,44 @@ impl Connection {
     pub(super) fn wants_service(&self) -> bool {
         let unwatched = self.stream.is_closing() && !self.close_timeout_armed;
         self.stream.wants_service()
-            || !self.stream.is_connecting() && (unwatched || self.wants_write_interest())
+            || !self.stream.is_connecting() && (unwatched || self.wants_interests())
     }
 
-    /// Whether [`Connection::update_write_interest`] would change something.
+    /// Whether [`Connection::update_interests`] would change something.
+    #[inline]
+    fn wants_interests(&self) -> bool {
+        self.wants_write_interest() || self.stream.wants_input_reported()
+    }
+
     #[inline]
     fn wants_write_interest(&self) -> bool {
         self.stream.is_write_blocked() != self.stream.has_write_interest()
             && !self.stream.transport().reports_writable()
     }
 
-    /// Registers write interest exactly while writing would block.
-    pub(super) fn update_write_interest(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-    ) -> io::Result<()> {
-        if !self.wants_write_interest() {
+    /// Registers write interest exactly while writing would block, and input again after a pause.
+    pub(super) fn update_interests(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        if !self.wants_interests() {
             return Ok(());
         }
-        let ask = self.stream.is_write_blocked();
-        self.stream.note_write_interest(ask);
-        self.stream.transport_mut().update_write_interest(registry, token, ask)
+        self.register_again(registry, token, !self.stream.leaves_input())
+    }
+
+    /// Has input that arrives not reported any more while the connection is paused.
+    pub(super) fn leave_input(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        if !self.stream.may_leave_input() {
+            return Ok(());
+        }
+        self.register_again(registry, token, false)
+    }
+
+    fn register_again(&mut self, registry: &Registry, token: Token, input: bool) -> io::Result<()> {
+        let is_optional = !self.stream.transport().reports_writable();
+        let write = is_optional && self.stream.is_write_blocked();
+        self.stream.transport_mut().update_interests(registry, token, input, write)?;
+        self.stream.note_write_interest(write);
+        self.stream.note_input_interest(input);
+        Ok(())
     }
 
     /// Whether its handler's `finish` has run, or is running.

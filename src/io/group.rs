@@ -39,6 +39,9 @@ pub enum LoadBalancing {
 /// loop then serves the next client itself.
 const MAX_HANDOFFS: usize = 1_024;
 
+/// The most connections that failures of a loop count for.
+const MAX_PENALTY: usize = 1 << 20;
+
 /// What all loops of one [`LoopGroup`](crate::LoopGroup) share.
 pub(crate) struct GroupState {
     pub(super) balance: LoadBalancing,
@@ -59,6 +62,10 @@ pub(crate) struct GroupState {
 struct LoopSlot {
     mailbox: OnceLock<Arc<dyn LoopControl>>,
     connections: AtomicUsize,
+    /// How many connections the clients count for that it has refused or failed to set up in a row:
+    /// each as many as all before. A loop that ends every client has the fewest connections, and
+    /// would otherwise be handed all of them.
+    penalty: AtomicUsize,
     /// It found no permit, and is woken when one is released.
     waits_for_permit: AtomicBool,
     handoffs: Mutex<HandoffQueue>,
@@ -67,6 +74,8 @@ struct LoopSlot {
 #[derive(Default)]
 struct HandoffQueue {
     clients: Vec<Handoff>,
+    /// The addresses whose listeners this loop has closed.
+    closed_addrs: Vec<usize>,
     /// The loop accepts no client any more: its shutdown has begun.
     closed: bool,
 }
@@ -131,22 +140,49 @@ impl GroupState {
         }
     }
 
-    /// The loop with the fewest connections. `own` has counted the client already, and serves it
-    /// unless another loop has fewer, which saves the hand-off.
-    fn least_loaded(&self, own: usize) -> usize {
-        let count = |index: usize| {
-            let connections = self.members.get(index).map_or(usize::MAX, LoopSlot::count);
-            connections.saturating_sub(usize::from(index == own))
+    /// The loop with the fewest connections, of those that accept clients and whose listener at this
+    /// address is open. `own` has counted the client already, and serves it unless another loop has
+    /// fewer, which saves the hand-off.
+    fn least_loaded(&self, own: usize, addr_index: usize) -> usize {
+        let load = |index: usize| {
+            let load = self.members.get(index).map_or(usize::MAX, LoopSlot::load);
+            load.saturating_sub(usize::from(index == own))
+        };
+        let serves = |index: &usize| {
+            self.members.get(*index).is_some_and(|member| {
+                let handoffs = lock(&member.handoffs);
+                !handoffs.closed && !handoffs.closed_addrs.contains(&addr_index)
+            })
         };
         let others = (0..self.members.len()).filter(|index| *index != own);
-        std::iter::once(own).chain(others).min_by_key(|index| count(*index)).unwrap_or(own)
+        let all = std::iter::once(own).chain(others);
+        all.filter(serves).min_by_key(|index| load(*index)).unwrap_or(own)
+    }
+
+    /// Notes that a loop has closed its listener at an address. What other loops accept there is
+    /// not handed to it any more.
+    fn note_closed_addr(&self, index: usize, addr_index: usize) {
+        if let Some(member) = self.members.get(index) {
+            lock(&member.handoffs).closed_addrs.push(addr_index);
+        }
+    }
+
+    /// Notes whether a loop has admitted a client: verified it, made its handler, and set it up.
+    fn note_admission(&self, index: usize, admitted: bool) {
+        let Some(member) = self.members.get(index) else { return };
+        let before = member.penalty.load(Ordering::Relaxed);
+        let after = if admitted { 0 } else { (2 * before).clamp(1, MAX_PENALTY) };
+        if after != before {
+            member.penalty.store(after, Ordering::Relaxed);
+        }
     }
 
     /// Hands a client off to a loop. `Err` returns the client when the loop does not accept it.
     fn hand_off(&self, to: usize, handoff: Handoff) -> Result<(), Handoff> {
         let Some(member) = self.members.get(to) else { return Err(handoff) };
         let mut handoffs = lock(&member.handoffs);
-        if handoffs.closed || handoffs.clients.len() >= MAX_HANDOFFS {
+        let is_closed = handoffs.closed || handoffs.closed_addrs.contains(&handoff.addr_index);
+        if is_closed || handoffs.clients.len() >= MAX_HANDOFFS {
             return Err(handoff);
         }
         handoffs.clients.push(handoff);
@@ -170,6 +206,11 @@ impl GroupState {
 impl LoopSlot {
     fn count(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Its connections, and those that its failures count for.
+    fn load(&self) -> usize {
+        self.count().saturating_add(self.penalty.load(Ordering::Relaxed))
     }
 }
 
@@ -207,18 +248,54 @@ mod tests {
     }
 
     #[test]
+    fn a_loop_that_fails_again_and_again_is_chosen_less_and_less() {
+        let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 1 << 20));
+        let (mut permits, mut failures) = (Vec::new(), 0);
+        for _ in 0..1_000 {
+            let permit = group.reserve(0).unwrap();
+            if group.least_loaded(0, 0) == 1 {
+                failures += 1;
+                group.note_admission(1, false);
+            } else {
+                permits.push(permit);
+            }
+        }
+        assert_eq!(failures, 11, "the eleventh counts for 1,024 connections");
+        group.note_admission(1, true);
+        assert_eq!(group.least_loaded(0, 0), 1);
+        for _ in 0..100 {
+            group.note_admission(1, false);
+        }
+        assert_eq!(group.members[1].load(), MAX_PENALTY);
+    }
+
+    #[test]
+    fn a_loop_that_has_closed_an_address_is_handed_clients_of_others_alone() {
+        let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 10));
+        let _here = group.reserve(0).unwrap();
+        let _own = group.reserve(0).unwrap();
+        group.note_closed_addr(1, 0);
+        assert_eq!((group.least_loaded(0, 0), group.least_loaded(0, 1)), (0, 1));
+        let Err(_closed) = group.hand_off(1, handoff(&group)) else { panic!("it was taken") };
+        // What it has already goes back; without another loop it is the own one.
+        assert_eq!(group.least_loaded(1, 0), 0);
+        group.note_closed_addr(0, 0);
+        assert_eq!(group.least_loaded(1, 0), 1);
+    }
+
+    #[test]
     fn the_least_loaded_loop_is_chosen_and_the_own_one_on_a_tie() {
         let group = Arc::new(GroupState::new(3, LoadBalancing::LeastConnections, 10));
         let mut permits = Vec::new();
         for expected in [0, 1, 2, 0, 1, 2] {
             let mut permit = group.reserve(0).unwrap();
-            let to = group.least_loaded(0);
+            let to = group.least_loaded(0, 0);
             assert_eq!(to, expected);
             permit.move_to(to);
             permits.push(permit);
         }
         permits.remove(1);
         let _here = group.reserve(0).unwrap();
-        assert_eq!(group.least_loaded(0), 1);
+        assert_eq!(group.least_loaded(0, 0), 1);
     }
 }

@@ -145,12 +145,21 @@ impl Io {
         }
     }
 
-    /// Updates the write interest of a connection, on sockets that need it.
+    /// Updates what is reported of a connection.
     #[inline]
-    pub(crate) fn update_write_interest(&mut self, id: SocketId) -> io::Result<()> {
+    pub(crate) fn update_interests(&mut self, id: SocketId) -> io::Result<()> {
         let registry = self.poll.registry();
         match self.sockets.connection_mut(id) {
-            Some(connection) => connection.update_write_interest(registry, id.token()),
+            Some(connection) => connection.update_interests(registry, id.token()),
+            None => Ok(()),
+        }
+    }
+
+    /// Has input not reported any more if the connection is paused.
+    pub(crate) fn leave_input(&mut self, id: SocketId) -> io::Result<()> {
+        let registry = self.poll.registry();
+        match self.sockets.connection_mut(id) {
+            Some(connection) => connection.leave_input(registry, id.token()),
             None => Ok(()),
         }
     }

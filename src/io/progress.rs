@@ -160,9 +160,7 @@ impl Io {
 impl Connection {
     /// Delivers input to the handler again.
     pub(super) fn resume(&mut self, now: u64) {
-        if self.stream.is_paused() {
-            self.restart_idle(now);
-        }
+        self.restart_idle(now);
         self.stream.resume();
     }
 

@@ -1,5 +1,6 @@
 //! A graceful shutdown: its states, how long it still reads, and when it is drained.
 
+use std::io;
 use std::time::Duration;
 
 use super::Io;
@@ -81,10 +82,12 @@ impl Io {
     /// Begins the shutdown of one connection.
     pub(super) fn begin_connection_shutdown(&mut self, id: SocketId) {
         let Some(connection) = self.sockets.connection_mut(id) else { return };
-        if connection.stream.is_connecting() && self.attempts.is_planned(id) {
-            connection.stream.close();
-        }
         connection.stream.note_shutdown();
+        if connection.stream.is_connecting() && self.attempts.is_planned(id) {
+            let what = "the server shut down before the connection began";
+            let error = io::Error::new(io::ErrorKind::ConnectionAborted, what);
+            return self.fail_in_turn(id, error);
+        }
         self.sockets.enqueue(id);
     }
 
@@ -118,9 +121,9 @@ impl Io {
         self.now < since.saturating_add(longest)
     }
 
-    /// Whether a shutdown has nothing more to wait for. A connect attempt of a background task with
-    /// no pending output, such as a health check, does not delay it. All sockets are searched only
-    /// when the one that was found last is not waited for any more.
+    /// Whether a shutdown has nothing more to wait for. A connect attempt with no pending output that
+    /// no conversation has begun (of the program itself, or of a background task such as a health
+    /// check) does not delay it. All sockets are searched only when the one that was found last is not waited for any more.
     pub(crate) fn is_drained(&mut self) -> bool {
         if self.connection_count() > self.attempts.len() {
             return false;
@@ -135,7 +138,7 @@ impl Io {
 
     fn delays_shutdown(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
-            Some(Entry::Connection(one)) => !one.stream.is_unsolicited() || one.stream.unsent() > 0,
+            Some(Entry::Connection(one)) => self.attempts.is_awaited(id) || one.stream.unsent() > 0,
             Some(Entry::Datagram(datagram)) => !datagram.is_drained(),
             _ => false,
         }

@@ -70,6 +70,14 @@ impl SocketTable {
         }
     }
 
+    /// Notes for the group whether a client was admitted.
+    #[inline]
+    pub(crate) fn note_admission(&self, admitted: bool) {
+        if let Some(member) = &self.member {
+            member.note_admission(admitted);
+        }
+    }
+
     /// Stores a connection. `None` when no id is left for it.
     #[inline]
     pub(super) fn insert_connection(&mut self, connection: Connection) -> Option<SocketId> {

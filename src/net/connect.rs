@@ -91,6 +91,11 @@ fn connect_from(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     set_bind_address_no_port(&socket);
+    // An earlier connection from this port may be in `TIME_WAIT`.
+    #[cfg(unix)]
+    if from.port() != 0 {
+        socket.set_reuse_address(true)?;
+    }
     socket.bind(&SockAddr::from(from))?;
     match socket.connect(&SockAddr::from(to)) {
         Err(error) if !is_in_progress(&error) => Err(error),

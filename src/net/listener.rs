@@ -7,7 +7,7 @@ use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::{StreamSocket, set_buffers, set_keepalive, set_reuse_port, unsupported};
+use super::{StreamSocket, canonical, set_buffers, set_keepalive, set_reuse_port, unsupported};
 #[cfg(unix)]
 use super::{unix_addr, unix_name, unix_path};
 use crate::addr::Addr;
@@ -28,6 +28,8 @@ pub(crate) enum ListenerSocket {
     },
     /// Another loop accepts at this address and hands clients over.
     Remote(Addr),
+    /// It is closed; this was its address.
+    Closed(Option<Addr>),
     /// The listener of a simulated kernel.
     #[cfg(feature = "testing")]
     #[cfg_attr(not(test), expect(dead_code, reason = "only this crate's tests have one"))]
@@ -80,7 +82,9 @@ impl ListenerSocket {
 
     pub(crate) fn accept(&self, options: &Options) -> io::Result<(StreamSocket, Addr)> {
         match self {
-            ListenerSocket::Remote(_) => Err(io::ErrorKind::WouldBlock.into()),
+            ListenerSocket::Remote(_) | ListenerSocket::Closed(_) => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
             #[cfg(feature = "testing")]
             ListenerSocket::Memory => {
                 let (stream, peer) = kernel::accept()?;
@@ -93,7 +97,7 @@ impl ListenerSocket {
                     // which its next read reports.
                     let _ = stream.set_nodelay(options.nodelay);
                 }
-                Ok((StreamSocket::Tcp(stream), Addr::Ip(peer)))
+                Ok((StreamSocket::Tcp(stream), canonical(peer)))
             }
             #[cfg(unix)]
             ListenerSocket::Unix { listener, .. } => {
@@ -119,12 +123,19 @@ impl ListenerSocket {
         self.source().map_or(Ok(()), |source| registry.deregister(source))
     }
 
+    /// Closes the descriptor and frees the address.
+    pub(crate) fn close(&mut self, registry: &Registry) {
+        // On Linux the close deregisters too.
+        let _ = self.deregister(registry);
+        *self = ListenerSocket::Closed(self.local_addr());
+    }
+
     fn source(&mut self) -> Option<&mut dyn Source> {
         match self {
             ListenerSocket::Tcp(listener) => Some(listener),
             #[cfg(unix)]
             ListenerSocket::Unix { listener, .. } => Some(listener),
-            ListenerSocket::Remote(_) => None,
+            ListenerSocket::Remote(_) | ListenerSocket::Closed(_) => None,
             #[cfg(feature = "testing")]
             ListenerSocket::Memory => None,
         }
@@ -138,6 +149,7 @@ impl ListenerSocket {
                 listener.local_addr().ok().map(|a| unix_addr(&a))
             }
             ListenerSocket::Remote(addr) => Some(addr.clone()),
+            ListenerSocket::Closed(addr) => addr.clone(),
             #[cfg(feature = "testing")]
             ListenerSocket::Memory => Some(Addr::Unnamed),
         }

@@ -207,8 +207,8 @@ impl MemoryStream {
         self.simulated(|kernel, n| kernel.reports_writable(n)).unwrap_or(true)
     }
 
-    pub(super) fn update_write_interest(&self, room: bool) -> io::Result<()> {
-        self.simulated(|kernel, n| kernel.update_write_interest(n, room)).unwrap_or(Ok(()))
+    pub(super) fn update_interests(&self, input: bool, room: bool) -> io::Result<()> {
+        self.simulated(|kernel, n| kernel.update_interests(n, input, room)).unwrap_or(Ok(()))
     }
 
     /// Whether the last read stopped early because of passed descriptors.

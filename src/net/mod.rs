@@ -67,6 +67,22 @@ const EDGE_AFTER_SHORT: bool = cfg!(all(
 /// other systems one of them may get all.
 pub(crate) const REUSEPORT_BALANCES: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
+/// An end of a TCP connection. An IPv4 client of a listener at `[::]` has an IPv4 address, as at
+/// `0.0.0.0`, and not an IPv4-mapped one (RFC 4291, section 2.5.5.2).
+fn canonical(addr: std::net::SocketAddr) -> Addr {
+    if addr.ip().to_canonical() == addr.ip() {
+        return Addr::Ip(addr);
+    }
+    Addr::Ip((addr.ip().to_canonical(), addr.port()).into())
+}
+
+fn canonical_of(name: &SockAddr) -> Addr {
+    match addr_of(name) {
+        Addr::Ip(addr) => canonical(addr),
+        other => other,
+    }
+}
+
 /// A readiness event. A trait, because [`Event`] cannot be constructed and the simulated kernel
 /// needs one of its own.
 pub(crate) trait ReadyEvent {
@@ -137,12 +153,12 @@ pub(crate) fn readiness(event: &impl ReadyEvent) -> Readiness {
 
 /// The local address of a socket of any kind (getsockname(2)).
 pub(crate) fn local_addr_of(socket: &Socket) -> Option<Addr> {
-    socket.local_addr().ok().map(|name| addr_of(&name))
+    socket.local_addr().ok().map(|name| canonical_of(&name))
 }
 
 /// The address of its peer (getpeername(2)).
 pub(crate) fn peer_addr_of(socket: &Socket) -> Option<Addr> {
-    socket.peer_addr().ok().map(|name| addr_of(&name))
+    socket.peer_addr().ok().map(|name| canonical_of(&name))
 }
 
 fn addr_of(name: &SockAddr) -> Addr {

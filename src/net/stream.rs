@@ -11,7 +11,7 @@ use socket2::SockRef;
 
 #[cfg(unix)]
 use super::unix_addr;
-use super::{EDGE_AFTER_SHORT, unacknowledged};
+use super::{EDGE_AFTER_SHORT, canonical, unacknowledged};
 use crate::addr::Addr;
 use crate::conn::transport::Transport;
 #[cfg(feature = "testing")]
@@ -36,34 +36,42 @@ pub(crate) enum StreamSocket {
     Memory(MemoryStream),
 }
 
+/// Interest in urgent data, where there is such a thing.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const URGENT: Option<Interest> = Some(Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const URGENT: Option<Interest> = None;
+
 impl StreamSocket {
-    /// The interests from registration to close. TCP raises a write edge only after a write would
-    /// block, so both directions cost nothing. A Unix socket raises one whenever the peer reads, so
-    /// write interest is added only while a write is blocked. Urgent data is included because a
-    /// read stops in front of it, which would look like an empty receive buffer.
-    fn interests(&self, write: bool) -> Interest {
-        let mut interests = Interest::READABLE;
-        if write || matches!(self, StreamSocket::Tcp(_)) {
-            interests |= Interest::WRITABLE;
-        }
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        {
-            interests |= Interest::PRIORITY;
-        }
-        interests
+    /// The interests from registration to close, but while the input is not wanted (`input`). TCP
+    /// raises a write edge only after a write would block, so both directions cost nothing. A Unix
+    /// socket raises one whenever the peer reads, so write interest is added only while a write is
+    /// blocked. Urgent data is included because a read stops in front of it, which would look like
+    /// an empty receive buffer.
+    ///
+    /// Without input something has to be left, because the system reports errors anyway: a Unix
+    /// socket knows no urgent data. `None` where there is nothing like it.
+    fn interests(&self, input: bool, write: bool) -> Option<Interest> {
+        let write = write || matches!(self, StreamSocket::Tcp(_));
+        // Input wakes whatever waits for urgent data, which would then be told of free space.
+        let urgent = URGENT.filter(|_| input || !write);
+        [input.then_some(Interest::READABLE), write.then_some(Interest::WRITABLE), urgent]
+            .into_iter()
+            .flatten()
+            .reduce(|all, one| all | one)
     }
 
     pub(crate) fn register(
         &mut self,
         registry: &Registry,
         token: Token,
-        update_write_interest: bool,
+        write: bool,
     ) -> io::Result<()> {
-        let interests = self.interests(update_write_interest);
+        let interests = self.interests(true, write).unwrap_or(Interest::READABLE);
         match self {
             StreamSocket::Unopened | StreamSocket::Detached => Ok(()),
             #[cfg(feature = "testing")]
-            StreamSocket::Memory(stream) => stream.register(token, update_write_interest),
+            StreamSocket::Memory(stream) => stream.register(token, write),
             StreamSocket::Tcp(stream) => registry.register(stream, token, interests),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => registry.register(stream, token, interests),
@@ -81,18 +89,20 @@ impl StreamSocket {
         }
     }
 
-    /// Adds or removes write interest.
-    pub(crate) fn update_write_interest(
+    /// Changes the interests: whether input is reported, and whether free space is, where that is
+    /// optional.
+    pub(crate) fn update_interests(
         &mut self,
         registry: &Registry,
         token: Token,
-        ask: bool,
+        input: bool,
+        write: bool,
     ) -> io::Result<()> {
         #[cfg(feature = "testing")]
         if let StreamSocket::Memory(stream) = self {
-            return stream.update_write_interest(ask);
+            return stream.update_interests(input, write);
         }
-        let interests = self.interests(ask);
+        let Some(interests) = self.interests(input, write) else { return Ok(()) };
         self.source().map_or(Ok(()), |source| registry.reregister(source, token, interests))
     }
 
@@ -188,7 +198,7 @@ impl StreamSocket {
             StreamSocket::Unopened | StreamSocket::Detached => None,
             #[cfg(feature = "testing")]
             StreamSocket::Memory(_) => Some(Addr::Unnamed),
-            StreamSocket::Tcp(stream) => stream.peer_addr().ok().map(Addr::Ip),
+            StreamSocket::Tcp(stream) => stream.peer_addr().ok().map(canonical),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.peer_addr().ok().map(|a| unix_addr(&a)),
         }
@@ -199,7 +209,7 @@ impl StreamSocket {
             StreamSocket::Unopened | StreamSocket::Detached => None,
             #[cfg(feature = "testing")]
             StreamSocket::Memory(stream) => Some(stream.local_addr()),
-            StreamSocket::Tcp(stream) => stream.local_addr().ok().map(Addr::Ip),
+            StreamSocket::Tcp(stream) => stream.local_addr().ok().map(canonical),
             #[cfg(unix)]
             StreamSocket::Unix { stream, .. } => stream.local_addr().ok().map(|a| unix_addr(&a)),
         }

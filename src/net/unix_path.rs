@@ -5,6 +5,10 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process;
+#[cfg(feature = "sys")]
+use std::thread;
+#[cfg(feature = "sys")]
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -12,8 +16,8 @@ use super::{unix_name, unsupported};
 use crate::addr::Addr;
 
 /// The path that a socket was bound to. Dropping it removes the path if it still is the same
-/// socket. POSIX has no "remove if unchanged", so between the check and the removal there is a gap
-/// of microseconds in which a successor's socket could be removed.
+/// socket. POSIX has no "remove if unchanged"; the lock of the directory keeps servers of this
+/// library from binding the path between the check and the removal.
 #[derive(Debug)]
 pub(crate) struct BoundPath {
     path: PathBuf,
@@ -25,9 +29,12 @@ pub(crate) struct BoundPath {
 
 impl Drop for BoundPath {
     fn drop(&mut self) {
-        let ours = process::id() == self.process
-            && fs::symlink_metadata(&self.path)
-                .is_ok_and(|file| (file.dev(), file.ino()) == (self.device, self.inode));
+        if process::id() != self.process {
+            return;
+        }
+        let _turn = lock_directory(&self.path);
+        let ours = fs::symlink_metadata(&self.path)
+            .is_ok_and(|file| (file.dev(), file.ino()) == (self.device, self.inode));
         if ours {
             // A drop cannot report an error.
             let _ = fs::remove_file(&self.path);
@@ -39,13 +46,20 @@ pub(super) fn listen(
     addr: &Addr,
     backlog: i32,
 ) -> io::Result<(mio::net::UnixListener, Option<BoundPath>)> {
-    let (socket, path) = bind(addr, Type::STREAM)?;
+    // Until it listens the socket looks like that of a dead server.
+    let _turn = lock_directory_of(addr);
+    let (socket, path) = bind_locked(addr, Type::STREAM)?;
     socket.listen(backlog)?;
     Ok((mio::net::UnixListener::from_std(socket.into()), path))
 }
 
 /// A socket bound to this path or abstract name. An abstract name is no file; the system frees it.
 pub(super) fn bind(addr: &Addr, kind: Type) -> io::Result<(Socket, Option<BoundPath>)> {
+    let _turn = lock_directory_of(addr);
+    bind_locked(addr, kind)
+}
+
+fn bind_locked(addr: &Addr, kind: Type) -> io::Result<(Socket, Option<BoundPath>)> {
     if let Addr::Unix(path) = addr {
         return bind_path(path, kind).map(|(socket, path)| (socket, Some(path)));
     }
@@ -77,7 +91,8 @@ fn bind_path(path: &Path, kind: Type) -> io::Result<(Socket, BoundPath)> {
 }
 
 /// Removes a socket without a listener; any other file is an error. A server between bind(2) and
-/// listen(2) looks dead for that moment, which POSIX cannot tell apart.
+/// listen(2) looks dead for that moment, which POSIX cannot tell apart; a server of this library has
+/// the lock of the directory then.
 fn reclaim(path: &Path, probe: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     // Systems reuse the inode number of a removed file, but not while the file is open.
     let _pinned = pin(path);
@@ -99,6 +114,48 @@ fn reclaim(path: &Path, probe: impl FnOnce() -> io::Result<()>) -> io::Result<()
         return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
     }
     fs::remove_file(path)
+}
+
+fn lock_directory_of(addr: &Addr) -> Option<impl Sized> {
+    let Addr::Unix(path) = addr else { return None };
+    lock_directory(&std::path::absolute(path).ok()?)
+}
+
+/// Locks the directory of `path` (flock(2)) until the result is dropped, or the process ends in
+/// whatever way. A lock file would have to be left behind. `None` when another process has the lock
+/// for longer than [`LOCK_PATIENCE`], or the directory cannot be locked; then there is no protection
+/// from another server that starts or ends at the same moment.
+#[cfg(feature = "sys")]
+fn lock_directory(path: &Path) -> Option<nix::fcntl::Flock<fs::File>> {
+    use nix::errno::Errno;
+    use nix::fcntl::{Flock, FlockArg};
+
+    let mut directory = fs::File::open(path.parent()?).ok()?;
+    let end = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Some(lock),
+            Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) if Instant::now() < end => {
+                directory = back;
+                thread::sleep(LOCK_RETRY);
+            }
+            Err(_) => return None,
+        }
+    }
+}
+
+/// How long to wait for servers that start or end in the same directory; each takes microseconds.
+#[cfg(feature = "sys")]
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long to wait between two tries.
+#[cfg(feature = "sys")]
+const LOCK_RETRY: Duration = Duration::from_millis(1);
+
+/// Without `nix` there is no flock(2).
+#[cfg(not(feature = "sys"))]
+fn lock_directory(_: &Path) -> Option<()> {
+    None
 }
 
 /// Distinguishes a file from its successor at the same path.

@@ -107,9 +107,18 @@ impl<S> Dispatcher<S> {
             let listener = member.opened_id(addr_index);
             match listener.filter(|id| self.io.is_open(*id)) {
                 Some(listener) => self.admit(listener, socket, &peer),
-                None => self.io.stats.refused += 1,
+                None => self.hand_on(addr_index, socket, peer),
             }
             self.io.sockets.cancel_reservation();
+        }
+    }
+
+    /// Hands a client on to another loop, because this one has closed its listener.
+    fn hand_on(&mut self, addr_index: usize, socket: StreamSocket, peer: Addr) {
+        let Some(member) = &mut self.io.sockets.member else { return };
+        match member.hand_off(addr_index, socket, peer) {
+            None => self.io.stats.handed_over += 1,
+            Some(_) => self.io.stats.refused += 1,
         }
     }
 
@@ -145,7 +154,7 @@ impl<S> Dispatcher<S> {
             let verdict = foreign::run(ForeignCode::VerifyRequest, Some(listener), verified);
             if !verdict.unwrap_or(false) {
                 io.stats.refused += 1;
-                return;
+                return io.sockets.note_admission(false);
             }
         }
         let Some(HandlerSlot::Listener(factory)) = handlers.get_mut(listener.index()) else {
@@ -154,10 +163,11 @@ impl<S> Dispatcher<S> {
         let made = foreign::run(ForeignCode::Factory, Some(listener), || factory.make(peer));
         let Some(handler) = made else {
             io.stats.refused += 1;
-            return;
+            return io.sockets.note_admission(false);
         };
         if let Err(error) = self.start_connection(listener, socket, handler) {
             self.io.stats.refused += 1;
+            self.io.sockets.note_admission(false);
             // Its handler may have taken a worker permit that others wait for.
             if let Some(HandlerSlot::Listener(factory)) = self.handlers.get(listener.index()) {
                 factory.pass_capacity_on(&mut self.io);
@@ -187,7 +197,9 @@ impl<S> Dispatcher<S> {
         io.trace.step(|| TraceEvent::Accepted(listener, id));
         self.install(id, HandlerSlot::Stream(handler));
         self.accepted = Some(id);
-        if let Err(failure) = self.call(id, |handler, cx| handler.setup(cx)) {
+        let set_up = self.call(id, |handler, cx| handler.setup(cx));
+        self.io.sockets.note_admission(set_up.is_ok());
+        if let Err(failure) = set_up {
             self.fail(id, failure);
         }
         Ok(id)

@@ -28,6 +28,9 @@
 //! * **Self-connects**: connect(2) to a free port of this machine may choose that very port for the
 //!   local end. This is detected when connect(2) returns, and rejected with a reset.
 //!
+//! * **Closed meanwhile**: what was sent before the close leaves once the connection is established,
+//!   without `setup`; with nothing to send the attempt ends at once.
+//!
 //! `Connect::allow_if` is asked about every address, including those of a name. `finish` gets the
 //! last error, with `CloseReason::ConnectFailed`. A shutdown ends delayed connections at once,
 //! gives the grace to those that are looked up or tried, and notifies those that begin during it.
@@ -49,9 +52,7 @@ impl<S> Dispatcher<S> {
     /// Checks whether a connection has been established, or has failed.
     pub(super) fn complete_connect(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
-        if connection.stream.close_state() == CloseState::Open
-            && !connection.stream.has_connect_result()
-        {
+        if !connection.stream.gives_up_connecting() && !connection.stream.has_connect_result() {
             return Ok(());
         }
         self.continue_connect(id)
@@ -59,7 +60,7 @@ impl<S> Dispatcher<S> {
 
     fn continue_connect(&mut self, id: SocketId) -> Result<(), Failure> {
         let Some(connection) = self.io.sockets.connection_mut(id) else { return Ok(()) };
-        if connection.stream.close_state() != CloseState::Open {
+        if connection.stream.gives_up_connecting() {
             let error = io::Error::new(
                 io::ErrorKind::ConnectionAborted,
                 "closed before it was established",
@@ -76,7 +77,13 @@ impl<S> Dispatcher<S> {
         };
         self.io.establish(id, established).map_err(connect_failed)?;
         self.io.arm_deadline(id);
-        self.call(id, |handler, cx| handler.setup(cx))
+        match self.io.sockets.connection_mut(id) {
+            Some(connection) if connection.stream.close_state() == CloseState::Open => {
+                self.call(id, |handler, cx| handler.setup(cx))
+            }
+            // Closed meanwhile: only what was sent before is left to do.
+            _ => Ok(()),
+        }
     }
 
     /// A deadline of a connection that is connecting has expired.

@@ -105,6 +105,9 @@ impl<S> Dispatcher<S> {
         let Failure { reason, error } = failure;
         debug!("{id}: ended, {reason:?}: {}", ErrorText(&error));
         self.io.record_exit(&error);
+        if reason == CloseReason::IoError {
+            self.deliver_last_input(id);
+        }
         let Some(connection) = self.io.sockets.connection_mut(id) else {
             return foreign::discard(ForeignCode::Error, Some(id), error);
         };

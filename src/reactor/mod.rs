@@ -97,6 +97,7 @@ impl<S> Reactor<S> {
         } else {
             let id = SocketId::from_token(event.token());
             self.dispatcher.io.sockets.set_ready(id, readiness(event));
+            self.dispatcher.leave_input(id);
         }
     }
 
@@ -110,7 +111,8 @@ impl<S> Reactor<S> {
         };
         connection.stream.set_readable(event.is_writable(), end);
         if !connection.stream.is_plain_readable() {
-            return sockets.enqueue(id);
+            sockets.enqueue(id);
+            return self.dispatcher.leave_input(id);
         }
         connection.stream.begin_turn();
         cork.begin_turn(id);

@@ -4,12 +4,17 @@
 use std::io;
 
 use crate::conn::input::{Input, Unconsumed};
-use crate::conn::stream::{CloseState, WriteOutcome};
+use crate::conn::stream::{CloseState, ReadOutcome, WriteOutcome};
+use crate::foreign::{self, ForeignCode};
 use crate::id::SocketId;
+use crate::io::Io;
 use crate::net::StreamSocket;
 use crate::reactor::dispatch::{Dispatcher, Failure};
 use crate::stats::CloseReason;
 use crate::trace::TraceEvent;
+
+/// How much of the last input is read at once.
+const LAST_READ: usize = 4 << 10;
 
 impl<S> Dispatcher<S> {
     /// Stores what a handler left of the read buffer.
@@ -50,6 +55,47 @@ impl<S> Dispatcher<S> {
         }
         self.put_unconsumed(id, unconsumed);
         Ok(())
+    }
+
+    /// An event has come for a connection; if that is paused, input wakes the loop no more.
+    #[inline(never)]
+    pub(super) fn leave_input(&mut self, id: SocketId) {
+        if let Err(error) = self.io.leave_input(id) {
+            self.fail(id, Failure::broken(error));
+        }
+    }
+
+    /// Delivers what arrived before the connection broke, also to a handler that is paused or whose
+    /// output is congested: no later moment comes, and the input may say why (a 413 in front of the
+    /// reset). The peer can send no more, so what the system has bounds the loop.
+    #[cold]
+    pub(super) fn deliver_last_input(&mut self, id: SocketId) {
+        let mut buffer = [0; LAST_READ];
+        loop {
+            let Io { sockets, stats, now, options, .. } = &mut self.io;
+            let Some(connection) = sockets.connection_mut(id) else { return };
+            let stream = &connection.stream;
+            let over = stream.is_connecting() || stream.has_eof();
+            if over || stream.close_state() != CloseState::Open {
+                return;
+            }
+            let mut unconsumed = connection.stream.take_unconsumed();
+            let room = options.input_limit.saturating_sub(unconsumed.len()).min(LAST_READ);
+            let read = match buffer.get_mut(..room) {
+                Some(buffer) if room > 0 => connection.read(buffer, *now, stats),
+                _ => Ok(ReadOutcome::WouldBlock),
+            };
+            let Ok(ReadOutcome::Bytes(n)) = read else {
+                return connection.stream.put_unconsumed(unconsumed);
+            };
+            unconsumed.append(buffer.get(..n).unwrap_or_default());
+            if unconsumed.needs_more() {
+                connection.stream.put_unconsumed(unconsumed);
+            } else if let Err(failure) = self.deliver_unconsumed(id, unconsumed, false) {
+                self.io.record_exit(&failure.error);
+                return foreign::discard(ForeignCode::Error, Some(id), failure.error);
+            }
+        }
     }
 
     /// Delivers unconsumed input again if the handler resumed or its output drained.
@@ -206,7 +252,7 @@ impl<S> Dispatcher<S> {
             CloseState::Flushing if connection.stream.unsent() == 0 => self.linger_or_remove(id),
             CloseState::Closing | CloseState::Flushing => self.arm_close_timeout(id),
         }
-        self.io.update_write_interest(id).map_err(Failure::broken)
+        self.io.update_interests(id).map_err(Failure::broken)
     }
 
     /// Sends the FIN after `finish` and lingers, unless EOF was read, or `finish` has aborted the

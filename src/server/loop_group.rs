@@ -29,7 +29,9 @@
 //!   `LeastConnections` a client goes to the loop with the fewest connections, as a `Handoff` with
 //!   its descriptor, and that loop's `verify_request` and factory admit it. A loop whose shutdown
 //!   has begun has closed its queue of handoffs under the lock after taking the last ones, so a
-//!   client is either served there or returned to the accepting loop. Only the kernel balances UDP;
+//!   client is either served there or returned to the accepting loop; so has one that has closed its
+//!   listener, for that address. A loop whose clients fail (refused, no handler, `setup`) counts each
+//!   failure in a row as twice as many connections, or it would have the fewest and get them all. Only the kernel balances UDP;
 //!   Unix streams are always handed off; a Unix datagram socket has one queue, which the first loop
 //!   reads. Where the kernel does not balance (all but Linux), every client is handed off, and one
 //!   loop has all datagrams.

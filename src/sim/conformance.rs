@@ -56,7 +56,8 @@ enum Act {
     /// Writes until the system takes no more.
     Fill,
     ShutDown,
-    AskForRoom(bool),
+    /// Whether input is reported, and whether room is.
+    Interests(bool, bool),
     Poll,
 }
 
@@ -133,7 +134,7 @@ fn draw(random: &mut Random, unix: bool) -> Vec<Act> {
             56..=61 => Act::Write(random.between(1, 2_000)),
             62..=67 => Act::Fill,
             68..=77 => Act::Receive,
-            78..=82 if unix => Act::AskForRoom(random.chance(70)),
+            78..=82 => Act::Interests(random.chance(70), unix && random.chance(70)),
             83..=84 => Act::End,
             85 if wild => Act::Reset,
             86 if wild => Act::ShutDown,

@@ -62,6 +62,8 @@ pub(crate) struct SimConnection {
     /// A write met too little room since the last edge.
     pub(super) refused: bool,
     pub(super) asks_for_room: bool,
+    /// Input is not reported.
+    pub(super) ignores_input: bool,
     pub(crate) server_ended: bool,
     pub(super) ended_at: u64,
     pub(crate) server_reset: bool,
@@ -70,6 +72,8 @@ pub(crate) struct SimConnection {
     pub(super) edge_at: Option<u64>,
     /// When the first byte arrived that is not read.
     pub(super) unread_since: Option<u64>,
+    /// A read failed, or was interrupted.
+    pub(crate) read_failed: bool,
     /// Errors that a call told which no later call will tell again.
     pub(crate) broken: bool,
     // For the checks.
@@ -184,7 +188,7 @@ impl SimConnection {
             self.unread_since = Some(now);
         }
         self.came += len;
-        self.edge = true;
+        self.edge |= !self.ignores_input;
     }
 
     /// The peer has read `n` bytes.
@@ -256,16 +260,20 @@ impl SimConnection {
                 return Some(SimEvent { token, error, ..all });
             }
         }
-        let urgent = self.urgent.is_some();
+        let input = !self.ignores_input;
+        let urgent = self.urgent.is_some() && input;
+        // A reset is a hang-up, which is always reported, as an end in both directions is.
+        let hung_up = self.reset || self.ended && self.server_ended;
+        let ended = self.ended || self.reset;
         let event = SimEvent {
             token: self.token?,
-            readable: self.came > self.read || self.ended || self.reset || urgent,
+            readable: input && (self.came > self.read || ended || urgent),
             writable: self.is_writable() && (!self.unix || self.asks_for_room),
-            read_closed: self.ended || self.reset,
+            read_closed: input && ended || hung_up,
             urgent,
             error: self.error_due,
         };
-        (event.readable || event.writable || event.error).then_some(event)
+        (event.readable || event.writable || event.error || event.read_closed).then_some(event)
     }
 
     /// Where the next read has to stop.

@@ -45,3 +45,10 @@ pub(crate) struct Expectation {
     pub(crate) reason: Option<CloseReason>,
     pub(crate) finished_at: u64,
 }
+
+impl Expectation {
+    /// Whether a connection in the making is to end: it was aborted, or closed and nothing was sent.
+    pub(crate) fn gives_up(&self) -> bool {
+        self.aborted || self.closed && self.sent == 0
+    }
+}

@@ -185,7 +185,7 @@ impl Simulated {
     pub(crate) fn send_urgent(&mut self, n: u32) {
         for line in self.peer(n).filter(|line| line.talks() && !line.unix) {
             line.urgent = Some(line.came);
-            line.edge = true;
+            line.edge |= !line.ignores_input;
         }
     }
 

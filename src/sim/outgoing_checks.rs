@@ -2,7 +2,6 @@
 //! rests, and at the end.
 
 use super::checks::late_by_full_polls;
-use super::connect::is_beside;
 use super::connection::{Made, SimConnection};
 use super::outgoing::{Outgoing, Stage, Try};
 use super::run::{Failed, Run};
@@ -64,7 +63,7 @@ fn what_is_overdue(
 ) -> Option<&'static str> {
     let planned = trip.stage == Stage::Planned;
     let stands = |one: &Try| one.line.made == Made::Stands && one.line.is_noticed() && !one.told;
-    if line.page.closed || line.page.aborted {
+    if line.page.gives_up() {
         Some("it was closed, and does not end")
     } else if trip.due() <= now {
         Some("its time has passed, and nothing happens")
@@ -82,11 +81,12 @@ pub(crate) fn at_rest(run: &mut Run) -> Result<(), Failed> {
     let draining = run.is_draining_since().is_some();
     let io = &run.server.dispatcher().io;
     let sim = run.world.borrow();
-    let idle = |k: usize, trip: &Outgoing| {
+    // No conversation has begun any of them.
+    let idle = |trip: &&Outgoing| {
         let line = sim.lines[trip.plan.line as usize].as_ref();
-        is_beside(k) && trip.is_live() && line.is_some_and(|line| line.page.sent == 0)
+        trip.is_live() && line.is_some_and(|line| line.page.sent == 0)
     };
-    let idle = sim.trips.iter().enumerate().filter(|(k, trip)| idle(*k, trip)).count();
+    let idle = sim.trips.iter().filter(idle).count();
     if draining && idle > 0 && idle == io.connection_count() && sim.ports.is_empty() {
         return Err("a shutdown waits for those alone whom nobody has asked for".to_string());
     }
@@ -113,7 +113,7 @@ fn left_undone(
         let told = !draining || waits || page.told_of_shutdown;
         return (!told).then_some("it was not told of the shutdown");
     }
-    if page.closed || page.aborted {
+    if page.gives_up() {
         return Some("it was closed, and does not end");
     }
     if trip.tries.iter().any(|one| one.line.made != Made::UnderWay && !one.told) {

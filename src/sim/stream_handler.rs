@@ -197,6 +197,8 @@ impl Handler<World> for ScriptedHandler {
                 reason,
                 CloseReason::IdleTimeout | CloseReason::FrameTimeout | CloseReason::CloseTimeout
             );
+            let is_shown = reason != CloseReason::IoError || self.was_shown_all(&mut sim);
+            sim.check(is_shown, || format!("{}: broken, and not shown what came before", self.n));
             if timed_out {
                 self.check_was_late(cx.io, &mut sim, cx.io.looked_at);
             }
@@ -215,8 +217,11 @@ impl ScriptedHandler {
         let seen = line.page.seen;
         let id = line.page.id;
         let held_up = id.is_some_and(|id| io.is_congested(id)) && !line.page.full_duplex;
+        // Behind a break nothing is held back.
+        let is_last = line.reset || line.broken;
         let page = &mut line.page;
-        let may = page.set_up && !page.paused && !page.closed && !page.eof && !held_up;
+        let wanted = is_last || !page.paused && !held_up;
+        let may = page.set_up && wanted && !page.closed && !page.eof;
         let all = seen + rest.len() as u64 == line.read && !rest.is_empty();
         page.in_vain = std::mem::take(&mut page.asked_inside) && page.shown == line.read;
         page.shown = line.read;
@@ -224,6 +229,17 @@ impl ScriptedHandler {
         let right = is_part(input_of(self.n), seen, rest);
         sim.check(may, || format!("{}: shown input that it did not want", self.n));
         sim.check(all && right, || format!("{}: wrong input from byte {seen} on", self.n));
+    }
+
+    /// Whether a handler whose connection broke has got what came before, as far as it wants it.
+    fn was_shown_all(&self, sim: &mut Simulated) -> bool {
+        let limit = sim.options.input_limit as u64;
+        let line = sim.line(self.n);
+        let page = &line.page;
+        let gave_up = page.closed || page.failed || page.panicked || page.aborted || page.eof;
+        let needs = matches!(self.nature.takes, Takes::Needs(_));
+        let is_full = line.read - page.seen >= limit;
+        page.shown == line.came || gave_up || needs || is_full || line.read_failed
     }
 
     /// A deadline that came at `due`, at the latest, has come up: its peer was not in time.

@@ -534,3 +534,107 @@ fn each_loop_runs_in_a_thread_with_its_name_and_what_it_shares() {
     let names = names.into_inner().unwrap();
     assert_eq!(names, [(0, "socketserver-0".to_string()), (1, "socketserver-1".to_string())]);
 }
+
+/// How one loop fails its clients.
+#[derive(Clone, Copy, Debug)]
+enum Fails {
+    ItsListenerIsClosed,
+    Verify,
+    VerifyPanics,
+    Factory,
+    Setup,
+    SetupPanics,
+}
+
+/// Answers, or fails in `setup`.
+struct Failing(Option<Fails>);
+
+impl Handler<usize> for Failing {
+    fn setup(&mut self, _: &mut Context<'_, usize>) -> io::Result<()> {
+        match self.0 {
+            Some(Fails::Setup) => Err(io::Error::other("as the test says")),
+            Some(Fails::SetupPanics) => panic!("as the test says"),
+            _ => Ok(()),
+        }
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_, usize>, input: &mut Input<'_>) -> io::Result<()> {
+        cx.send(input.take_all());
+        Ok(())
+    }
+}
+
+fn listen_failing(
+    fails: Option<Fails>,
+    at: Addr,
+    server: &mut Server<usize>,
+) -> io::Result<SocketId> {
+    let id = server.listen(at, move |_| {
+        assert!(!matches!(fails, Some(Fails::Factory)), "as the test says");
+        Failing(fails)
+    })?;
+    match fails {
+        Some(Fails::ItsListenerIsClosed) => {
+            server.io_mut().close(id);
+        }
+        Some(Fails::Verify) => server.set_verify_request(|_, _| false),
+        Some(Fails::VerifyPanics) => server.set_verify_request(|_, _| panic!("as the test says")),
+        _ => {}
+    }
+    Ok(id)
+}
+
+/// Whether a client is answered; it stays.
+fn is_answered(addr: &Addr, kept: &mut Vec<Box<dyn Read>>) -> bool {
+    let mut answer = [0];
+    match addr {
+        Addr::Unix(path) => {
+            let mut stream = UnixStream::connect(path).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let answered = stream.write_all(b"x").is_ok()
+                && stream.read_some(&mut answer).is_ok_and(|n| n == 1);
+            kept.push(Box::new(stream));
+            answered
+        }
+        addr => {
+            let mut stream = client(addr);
+            let answered = stream.write_all(b"x").is_ok()
+                && stream.read_some(&mut answer).is_ok_and(|n| n == 1);
+            kept.push(Box::new(stream));
+            answered
+        }
+    }
+}
+
+/// The loop that ends each of its clients has the fewest.
+#[test]
+fn a_loop_that_fails_its_clients_is_not_handed_all_of_them() {
+    const CLIENTS: usize = 100;
+    for fails in [
+        Fails::ItsListenerIsClosed,
+        Fails::Verify,
+        Fails::VerifyPanics,
+        Fails::Factory,
+        Fails::Setup,
+        Fails::SetupPanics,
+    ] {
+        for unix in [false, true] {
+            let directory = tempfile::TempDir::new().unwrap();
+            let path = directory.path().join("socket");
+            let at = if unix { Addr::Unix(path) } else { Addr::Ip(([127, 0, 0, 1], 0).into()) };
+            let build = move |index: usize, server: &mut Server<usize>| {
+                listen_failing((index == 1).then_some(fails), at.clone(), server)
+            };
+            let running = Running::start(LoopGroup::new(2), 2, build);
+            let mut kept = Vec::new();
+            let addr = running.addrs[0].clone();
+            let answered = (0..CLIENTS).filter(|_| is_answered(&addr, &mut kept)).count();
+            // A failure in a row counts twice as much as the one before.
+            let most = if matches!(fails, Fails::ItsListenerIsClosed) { 0 } else { 8 };
+            let cut_off = CLIENTS - answered;
+            assert!(cut_off <= most, "{fails:?}, unix: {unix}: {cut_off} are cut off");
+            drop(kept);
+            running.stop();
+        }
+    }
+}

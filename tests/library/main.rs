@@ -42,6 +42,9 @@ mod limits;
 mod options;
 // One test for each fault that was found and repaired.
 mod regressions;
+// Addresses that are used again, and names of IPv4.
+#[cfg(unix)]
+mod reuse;
 // What a shutdown answers, drops and waits for.
 mod shutdown;
 // Sources that are not ours in our loop, and our loop in another.

@@ -561,7 +561,9 @@ mod connect {
         let (_listener, _waiting, addr) = silent();
         let mut harness = Harness::new();
         let journal = CallLog::default();
-        harness.connect(&[nowhere(), addr][..], Recording::new(&journal, Patient)).unwrap();
+        let to = &[nowhere(), addr][..];
+        let id = harness.connect(to, Recording::new(&journal, Patient)).unwrap();
+        harness.io_mut().send(id, b"owed");
         harness.shutdown(ms(30)).unwrap();
         assert_eq!(
             journal.calls(),

@@ -361,3 +361,16 @@ fn what_is_held_is_moved_only_when_more_than_half_of_it_was_taken() {
     }
     assert_eq!(unconsumed.input().peek(), b"89xxxxx");
 }
+
+#[test]
+fn what_precedes_a_separator_has_the_limit_and_the_separator_has_not() {
+    const END: &[u8] = b"\r\n\r\n";
+    let take = |bytes: &'static [u8]| Input::new(bytes).take_delimited(END, 4);
+    assert_eq!(take(b"abcd\r\n\r\n").unwrap(), Some(&b"abcd"[..]));
+    // So many bytes may be all of it but its end.
+    assert_eq!(take(b"abcd\r\n\r").unwrap(), None);
+    assert_eq!(take(b"abcdefg").unwrap(), None);
+    for too_many in [&b"abcdefgh"[..], b"abcde\r\n\r\n"] {
+        assert_eq!(take(too_many).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}

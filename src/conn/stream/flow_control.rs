@@ -10,10 +10,8 @@ impl<T: Transport> Stream<T> {
     }
 
     pub(crate) fn resume(&mut self) {
-        if self.is_paused() {
-            self.flags.remove(Flags::PAUSED);
-            self.request_redelivery();
-        }
+        self.flags.remove(Flags::PAUSED);
+        self.request_redelivery();
     }
 
     pub(crate) fn set_read_while_congested(&mut self, on: bool) {

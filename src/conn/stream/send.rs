@@ -11,11 +11,16 @@ use crate::stats::CloseReason;
 /// What became of bytes handed to `send`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SendStatus {
-    /// The bytes are sent, or queued for sending.
+    /// The bytes are sent, or queued for sending. Of a datagram: it is queued; whether it can be
+    /// sent at all is known only later (one of more than 65,507 bytes never leaves, and is counted
+    /// as dropped).
     Queued,
     /// The bytes are queued, but the peer is slow: more than
     /// [`Options::high_water`](crate::Options::high_water) bytes wait for it. The handler's
-    /// `drained` is called when the queue is short again. Of a datagram: the queue of its socket
+    /// `drained` is called when the queue is short again. When they would be more than
+    /// [`Options::output_limit`](crate::Options::output_limit), these bytes and all that wait are
+    /// dropped and the connection ends; [`Io::is_open`](crate::Io::is_open) is `false` then. Of a
+    /// datagram: the queue of its socket
     /// was full ([`Options::send_queue_packets`](crate::Options::send_queue_packets)) and the
     /// datagram was dropped.
     Congested,

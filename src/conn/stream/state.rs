@@ -27,7 +27,10 @@ const NO_CORK: Flags = SLOW_PATH.union(Flags::HAS_OUTPUT);
 
 /// With none of these set, a turn is done.
 const TURN_PENDING: Flags =
-    NO_CORK.union(Flags::READABLE).union(Flags::WROTE_DIRECT).union(Flags::WRITE_INTEREST);
+    NO_CORK.union(Flags::READABLE).union(Flags::WROTE_DIRECT).union(INTERESTS_CHANGED);
+
+/// While one of these is set, the socket is not registered as at first.
+const INTERESTS_CHANGED: Flags = Flags::WRITE_INTEREST.union(Flags::INPUT_UNWATCHED);
 
 impl<T: Transport> Stream<T> {
     /// Whether the sends of this turn may be collected in the cork buffer.
@@ -82,7 +85,7 @@ impl<T: Transport> Stream<T> {
     #[cold]
     fn wants_slow_path(&self) -> bool {
         if self.flags.intersects(Flags::CONNECTING) {
-            return self.has_connect_result() || self.close_state != CloseState::Open;
+            return self.has_connect_result() || self.gives_up_connecting();
         }
         self.wants_redelivery()
             || self.has_failed()
@@ -172,6 +175,16 @@ impl<T: Transport> Stream<T> {
         !self.flags.intersects(Flags::CLOSING.union(Flags::SHUT_WR_REQUESTED))
     }
 
+    /// Whether a connection that is connecting is to end: it is aborted, or closed and owes its peer
+    /// nothing. What was sent before a close still leaves.
+    pub(crate) fn gives_up_connecting(&self) -> bool {
+        match self.close_state {
+            CloseState::Open => false,
+            CloseState::Closing => self.output.is_empty(),
+            _ => true,
+        }
+    }
+
     /// Whether a connect attempt may have a result.
     pub(crate) fn has_connect_result(&self) -> bool {
         self.flags.intersects(Flags::WRITABLE.union(Flags::ERROR))
@@ -246,6 +259,23 @@ impl<T: Transport> Stream<T> {
     /// Whether the socket is registered for write readiness, where that is optional.
     pub(crate) fn has_write_interest(&self) -> bool {
         self.flags.intersects(Flags::WRITE_INTEREST)
+    }
+
+    /// Whether input that arrives is to be reported, if it was not meanwhile: the connection is not
+    /// paused any more, or it ends.
+    pub(crate) fn wants_input_reported(&self) -> bool {
+        self.flags.intersects(Flags::INPUT_UNWATCHED) && !self.leaves_input()
+    }
+
+    /// Whether input that arrives need not be reported, because it stays with the system anyway:
+    /// the connection is paused. An event for each segment would wake the loop for nothing.
+    pub(crate) fn may_leave_input(&self) -> bool {
+        !self.flags.intersects(Flags::INPUT_UNWATCHED) && self.leaves_input()
+    }
+
+    pub(crate) fn leaves_input(&self) -> bool {
+        const MATTERS: Flags = Flags::PAUSED.union(Flags::CLOSING).union(Flags::CONNECTING);
+        self.flags.matches(Flags::PAUSED, MATTERS)
     }
 
     #[inline]

@@ -216,12 +216,14 @@ fn unconsumed_input_is_delivered_again_after_a_resume_and_after_congestion() {
         stream.put_unconsumed(unconsumed);
         assert!(!stream.wants_redelivery(), "no new bytes, and no request");
     };
-    hold(&mut stream);
-    stream.resume();
-    assert!(!stream.wants_redelivery(), "it was not paused");
-    stream.pause();
-    stream.resume();
-    assert!(stream.wants_redelivery() && stream.wants_service());
+    for is_paused in [false, true] {
+        hold(&mut stream);
+        if is_paused {
+            stream.pause();
+        }
+        stream.resume();
+        assert!(stream.wants_redelivery() && stream.wants_service(), "paused: {is_paused}");
+    }
 
     hold(&mut stream);
     stream.send(b"12345", WATERMARKS, &mut pool);

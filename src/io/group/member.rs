@@ -106,7 +106,7 @@ impl GroupMember {
         socket: StreamSocket,
         peer: Addr,
     ) -> Option<(StreamSocket, Addr)> {
-        let to = self.group.least_loaded(self.index);
+        let to = self.group.least_loaded(self.index, addr_index);
         let permit = if to == self.index { None } else { self.reserved.take() };
         let Some(mut permit) = permit else { return Some((socket, peer)) };
         permit.move_to(to);
@@ -115,6 +115,16 @@ impl GroupMember {
         refused.permit.move_to(self.index);
         self.reserved = Some(refused.permit);
         Some((refused.socket, refused.peer))
+    }
+
+    /// Notes whether this loop has admitted a client.
+    pub(in crate::io) fn note_admission(&self, admitted: bool) {
+        self.group.note_admission(self.index, admitted);
+    }
+
+    /// Notes that this loop has closed its listener at an address.
+    pub(in crate::io) fn note_closed_addr(&self, addr_index: usize) {
+        self.group.note_closed_addr(self.index, addr_index);
     }
 
     /// Takes the clients that were handed off to this loop. After a `last` call it accepts no more.

@@ -20,7 +20,7 @@ pub(crate) trait SimKernel: SimDatagramKernel {
     fn register_listener(&mut self, token: Token) -> io::Result<()>;
     fn register(&mut self, n: u32, token: Token, room: bool) -> io::Result<()>;
     fn reports_writable(&self, n: u32) -> bool;
-    fn update_write_interest(&mut self, n: u32, room: bool) -> io::Result<()>;
+    fn update_interests(&mut self, n: u32, input: bool, room: bool) -> io::Result<()>;
     fn read(&mut self, n: u32, buffer: &mut [u8]) -> io::Result<usize>;
     /// Whether the last read stopped early because of passed descriptors.
     fn has_ctrunc(&self, n: u32) -> bool;

@@ -73,10 +73,10 @@ impl Twice {
             Act::Write(len) => return self.write(len),
             Act::Fill => return self.fill(),
             Act::ShutDown => return self.shut_down(),
-            Act::AskForRoom(ask) => {
-                self.sim.update_write_interest(0, ask).map_err(|error| error.to_string())?;
+            Act::Interests(input, room) => {
+                self.sim.update_interests(0, input, room).map_err(|error| error.to_string())?;
                 let registry = self.poll.registry();
-                let asked = self.real.update_write_interest(registry, TOKEN, ask);
+                let asked = self.real.update_interests(registry, TOKEN, input, room);
                 asked.map_err(|error| error.to_string())?;
             }
             Act::Poll => {

@@ -88,7 +88,7 @@ impl SimKernel for Simulated {
         !self.socket(n).is_some_and(|line| line.unix)
     }
 
-    fn update_write_interest(&mut self, n: u32, room: bool) -> io::Result<()> {
+    fn update_interests(&mut self, n: u32, input: bool, room: bool) -> io::Result<()> {
         if let Some(errno) = self.fault(Call::Register) {
             self.line(n).broken = true;
             let error = io::Error::from_raw_os_error(errno);
@@ -98,6 +98,7 @@ impl SimKernel for Simulated {
             return Err(error);
         }
         let line = self.line(n);
+        line.ignores_input = !input;
         line.asks_for_room = room;
         // `EPOLL_CTL_MOD` looks anew.
         line.edge = true;
@@ -111,9 +112,13 @@ impl SimKernel for Simulated {
         line.reads += 1;
         let open = line.open && line.made == Made::Stands;
         let (reads, empty) = (line.reads, buffer.is_empty());
+        let is_last = line.reset || line.broken;
         self.check(open && !empty, || format!("{n}: read after its close, or of nothing"));
-        self.check(reads <= most, || format!("{n}: more than {most} reads in a turn"));
-        self.injected(Call::Read, n)?;
+        self.check(reads <= most || is_last, || format!("{n}: more than {most} reads in a turn"));
+        if let Err(error) = self.injected(Call::Read, n) {
+            self.line(n).read_failed = true;
+            return Err(error);
+        }
         let line = self.line(n);
         // A read at the mark passes it, whether there is more behind it or not.
         if line.urgent.is_some_and(|at| at <= line.read) {

@@ -108,7 +108,7 @@ impl Simulated {
         let n = trip.plan.line;
         let line = self.lines[n as usize].as_ref().expect("it was begun");
         let page = &line.page;
-        let over = page.set_up || page.reason.is_some() || page.closed || page.aborted;
+        let over = page.set_up || page.reason.is_some() || page.gives_up();
         let stands = trip
             .tries
             .iter()
@@ -140,10 +140,19 @@ impl Simulated {
     /// A handler was told that this one is established, so it is the one.
     pub(in crate::sim) fn adopt(&mut self, n: u32) {
         let k = line_of(n) as usize;
-        let Some(trip) = self.trip(n) else { return };
+        let now = self.now;
+        let Some(trip) = self.trips.iter_mut().find(|trip| trip.plan.line as usize == k) else {
+            return;
+        };
         let Some(nth) = trip.tries.iter().position(|one| one.line.descriptor == n) else { return };
         let Try { mut line, .. } = trip.tries.remove(nth);
         line.page = self.lines[k].take().map(|line| line.page).unwrap_or_default();
+        if line.page.closed {
+            // There is no `setup`: only what was sent before the close is left to do.
+            line.page.set_up = true;
+            line.moved_at = now;
+            trip.stage = Stage::Over;
+        }
         self.lines[k] = Some(line);
     }
 

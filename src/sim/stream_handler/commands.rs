@@ -155,14 +155,13 @@ pub(super) fn resume(io: &mut Io, world: &World, n: u32, in_own_handle: bool) {
     let now = sim.now;
     let line = sim.line(n);
     let Some(id) = line.page.id else { return };
-    if std::mem::replace(&mut line.page.paused, false) {
-        line.ours_until = now;
-        line.page.wanted_at = Some(now);
-        if !(in_own_handle && line.page.in_vain) {
-            let due = line.read > line.page.seen && !line.page.eof;
-            line.page.replay_due |= due;
-            line.page.asked_inside = due && in_own_handle;
-        }
+    line.page.paused = false;
+    line.ours_until = now;
+    line.page.wanted_at = Some(now);
+    if !(in_own_handle && line.page.in_vain) {
+        let due = line.read > line.page.seen && !line.page.eof;
+        line.page.replay_due |= due;
+        line.page.asked_inside = due && in_own_handle;
     }
     drop(sim);
     let (can, done) = (io.is_open(id), io.resume(id));

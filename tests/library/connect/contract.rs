@@ -135,9 +135,9 @@ fn a_connection_in_the_making_can_be_closed_and_aborted() {
     for abort in [false, true] {
         let journal = CallLog::default();
         let id = harness.connect(full.addr(), Recording::new(&journal, asks(1))).unwrap();
-        harness.io_mut().send(id, b"never");
         harness.turn(Some(Duration::from_millis(1))).unwrap();
         if abort {
+            harness.io_mut().send(id, b"never");
             harness.io_mut().abort(id);
         } else {
             harness.io_mut().close(id);
@@ -156,7 +156,8 @@ fn a_shutdown_tells_a_connection_in_the_making_nothing_but_its_finish() {
     let full = Full::new();
     let mut harness = Harness::new();
     let journal = CallLog::default();
-    harness.connect(full.addr(), Recording::new(&journal, asks(1))).unwrap();
+    let id = harness.connect(full.addr(), Recording::new(&journal, asks(1))).unwrap();
+    harness.io_mut().send(id, b"owed");
     harness.turn(Some(Duration::from_millis(1))).unwrap();
     let report = harness.shutdown(Duration::from_millis(30)).unwrap();
     assert_eq!((report.drained, report.forced), (0, 1));

@@ -12,7 +12,7 @@ use socketserver::{Addr, CloseReason, Context, Echo, Handler, Input, Options};
 use crate::support::{Call, CallLog, Client, Harness, Kind, PATIENCE, Recording, on_input};
 
 /// A listener that answers nobody, because its backlog is full of those who are kept with it.
-fn silent() -> (Socket, Vec<Socket>, Addr) {
+pub(super) fn silent() -> (Socket, Vec<Socket>, Addr) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
     listener.listen(0).unwrap();

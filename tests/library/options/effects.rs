@@ -162,3 +162,29 @@ fn a_closed_connection_lingers_for_so_long() {
         assert_eq!((!silent.is_gone(), !talks.is_gone()), (silent_lingers, talks_lingers));
     }
 }
+
+#[test]
+fn as_many_bytes_may_be_left_as_the_limit_says_and_not_one_more() {
+    struct Leaves;
+    impl Handler for Leaves {
+        fn handle(&mut self, _: &mut Context<'_>, _: &mut Input<'_>) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    for at_once in [true, false] {
+        let options = Options { input_limit: 10, ..Options::default() };
+        let mut server = TestServer::with_shared((), options).unwrap();
+        let peer = server.connect(Leaves).unwrap();
+        for byte in 0..10 {
+            if at_once && byte > 0 {
+                break;
+            }
+            peer.send(if at_once { vec![0; 10] } else { vec![byte] });
+            server.run();
+        }
+        assert!(server.io().is_open(peer.id()), "at once: {at_once}");
+        peer.send([0]);
+        server.run();
+        assert_eq!(server.io().stats().ended(CloseReason::InputLimit), 1, "at once: {at_once}");
+    }
+}

@@ -6,6 +6,8 @@ mod closing;
 mod echo;
 mod fairness;
 mod framing;
+#[cfg(unix)]
+mod last_input;
 // Offloaded work wakes the loop from another thread, which poll(2) may lose.
 #[cfg(not(mio_unsupported_force_poll_poll))]
 mod last_requests;

@@ -7,7 +7,7 @@ use super::*;
 
 const CASES: u32 = if cfg!(miri) { 8 } else { 512 };
 
-const ALL: [Flags; 22] = [
+const ALL: [Flags; 23] = [
     Flags::READABLE,
     Flags::WRITABLE,
     Flags::RDHUP,
@@ -30,6 +30,7 @@ const ALL: [Flags; 22] = [
     Flags::WRITE_INTEREST,
     Flags::SHUTDOWN_DUE,
     Flags::FRAME_DEADLINE_ARMED,
+    Flags::INPUT_UNWATCHED,
 ];
 
 type Set = [bool; ALL.len()];
