@@ -27,8 +27,7 @@
 //! elsewhere. `nix` and not `quinn-udp`, which has no Unix sockets and does not report truncation;
 //! and not `rustix`, which has no `recvmmsg`. Unix datagrams are received one a call, because `nix`
 //! does not restore the length of each name buffer and Unix names differ in length. The buffer is
-//! one byte longer than `max_packet_size`, so that truncation shows on every system. A batch that
-//! is not full was the last, as a short read is.
+//! one byte longer than `max_packet_size`, so that truncation shows. A batch that is not full was the last.
 //!
 //! A socket that is bound to the wildcard has every address of the machine, and most clients accept
 //! a reply only from the address they sent to. So there, and only there, each datagram comes with
@@ -39,9 +38,9 @@
 //! a reply works; for a later reply there is `Io::send_from`. The interface is named only with
 //! link-local addresses: everything else is routed. The cost in user-space instructions (client and
 //! server in one program, `callgrind`): a lone echoed datagram 3,059 instead of 2,140, one of 50 at
-//! once 1,000 instead of 436; a socket with one address pays nothing. Without the feature `sys`,
-//! and on other systems, there is none of it, because std and socket2 have no control messages that
-//! safe code can read. There a server with several addresses binds to each of them.
+//! once 1,000 instead of 436; a socket with one address pays nothing. Without the feature `sys`, and on other
+//! systems, there is none of it, as std and socket2 have no control messages for safe code. There a server
+//! with several addresses binds to each of them.
 //!
 //! The destinations also show which addresses are this machine's own, so a forged sender is found
 //! by a comparison instead of a system call: `io/local_addrs.rs` remembers the destinations of
@@ -91,8 +90,6 @@ pub(crate) struct Datagram<T> {
     shutdown_notified: bool,
     /// The socket exchanges datagrams with one peer only.
     pub(crate) is_connected: bool,
-    /// A packet was dropped for a full queue since the queue was last empty.
-    congested: bool,
     phase: DatagramPhase,
     /// Some datagrams are rejected: the socket is closing, or has a peer. One flag for both,
     /// because each datagram asks it.
@@ -148,7 +145,6 @@ impl<T: DatagramTransport> Datagram<T> {
             shutdown_notified: false,
             retries_first: false,
             is_connected,
-            congested: false,
             phase: DatagramPhase::Open,
             rejects_some: false,
             peer: None,
@@ -200,7 +196,7 @@ impl<T: DatagramTransport> Datagram<T> {
     }
 
     pub(crate) fn is_congested(&self) -> bool {
-        self.congested
+        self.packets.is_congested()
     }
 
     #[inline]
@@ -222,7 +218,7 @@ impl<T: DatagramTransport> Datagram<T> {
     #[inline]
     pub(crate) fn is_turn_done(&self) -> bool {
         let usual = matches!(self.phase, DatagramPhase::Open | DatagramPhase::Stopped);
-        let done = !self.readable & !self.congested & self.packets.is_empty();
+        let done = !self.readable & self.packets.is_settled();
         usual & done & !self.wants_write_interest()
     }
 
@@ -230,7 +226,7 @@ impl<T: DatagramTransport> Datagram<T> {
     pub(crate) fn wants_service(&self) -> bool {
         let ends = match self.phase {
             DatagramPhase::Open | DatagramPhase::Stopped => {
-                self.congested && self.packets.is_empty()
+                self.is_congested() && self.packets.is_empty()
             }
             DatagramPhase::Draining { .. } => {
                 !(self.is_read_blocked() || self.suspended && self.awaits_answers())
@@ -317,9 +313,7 @@ impl<T: DatagramTransport> Datagram<T> {
 
     #[inline]
     fn note_queued(&mut self, taken: bool) -> bool {
-        // A packet that does not fit into an empty queue never will.
-        self.congested |= !taken && !self.packets.is_empty();
-        taken
+        self.packets.note_taken(taken)
     }
 
     /// Sends at most `max` packets in one call. `None` means that there is nothing to do.
@@ -369,6 +363,16 @@ impl<T: DatagramTransport> Datagram<T> {
         }
     }
 
+    /// See [`SendQueue::take_spare`].
+    pub(crate) fn take_spare(&mut self) -> bool {
+        self.packets.take_spare()
+    }
+
+    /// See [`SendQueue::trim`].
+    pub(crate) fn trim(&mut self) {
+        self.packets.trim();
+    }
+
     /// Drops the queue and returns its length.
     pub(crate) fn clear_queue(&mut self) -> usize {
         self.packets.clear()
@@ -377,9 +381,7 @@ impl<T: DatagramTransport> Datagram<T> {
     /// Whether the queue is empty again since a packet was dropped; `true` once.
     #[inline]
     pub(crate) fn take_drained(&mut self) -> bool {
-        let drained = self.congested && self.packets.is_empty();
-        self.congested &= !drained;
-        drained
+        self.packets.take_drained()
     }
 
     #[inline]

@@ -3,6 +3,7 @@
 //!
 //! This room may use `values` only. Start reading at [`stream::Stream`].
 
+pub(crate) mod byte_buffer;
 pub(crate) mod connector;
 pub(crate) mod datagram;
 mod flags;

@@ -27,7 +27,12 @@ struct Buffer {
     chunks: VecDeque<Chunk>,
     /// The number of unsent bytes in `chunks`.
     chunks_len: usize,
+    /// Its spare memory was noted, and is given back later.
+    is_noted: bool,
 }
+
+/// A buffer of less capacity is not worth shrinking.
+const SPARE_MIN: usize = 16 << 10;
 
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
@@ -133,6 +138,25 @@ impl Output {
         }
     }
 
+    /// Whether much more memory is held than bytes; `true` once, until [`Output::trim`].
+    pub(super) fn take_spare(&mut self) -> bool {
+        let Some(buffer) = &mut self.0 else { return false };
+        let spare = !buffer.is_noted && buffer.has_spare();
+        buffer.is_noted |= spare;
+        spare
+    }
+
+    /// Gives back the memory that is not needed.
+    pub(super) fn trim(&mut self) {
+        let Some(buffer) = &mut self.0 else { return };
+        buffer.is_noted = false;
+        if buffer.has_spare() {
+            buffer.bytes.drain(..buffer.sent);
+            buffer.sent = 0;
+            buffer.bytes.shrink_to_fit();
+        }
+    }
+
     /// Drops the output.
     #[inline]
     pub(super) fn clear(&mut self, pool: &mut BufferPool) {
@@ -167,6 +191,11 @@ impl Buffer {
     #[inline]
     fn front(&self) -> &[u8] {
         self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    fn has_spare(&self) -> bool {
+        let capacity = self.bytes.capacity();
+        capacity >= SPARE_MIN && capacity / 4 > self.bytes.len() - self.sent
     }
 
     fn push_chunk(&mut self, bytes: &[u8]) {
@@ -232,6 +261,8 @@ pub(crate) struct BufferPool {
 const POOL_BUFFERS: usize = 1_024;
 const POOL_BUFFER_SIZE: usize = 4 << 10;
 const POOL_CHUNKS: usize = 8;
+/// How many are kept when a burst is over.
+const QUIET_BUFFERS: usize = 64;
 
 impl BufferPool {
     #[expect(clippy::unnecessary_box_returns, reason = "the box is what is kept")]
@@ -249,8 +280,20 @@ impl BufferPool {
             buffer.sent = 0;
             buffer.chunks.clear();
             buffer.chunks_len = 0;
+            buffer.is_noted = false;
             self.spare.push(buffer);
         }
+    }
+
+    /// Whether it keeps more buffers than a quiet loop needs.
+    pub(crate) fn has_spare(&self) -> bool {
+        self.spare.len() > QUIET_BUFFERS
+    }
+
+    /// Gives back the buffers that a quiet loop does not need.
+    pub(crate) fn trim(&mut self) {
+        self.spare.truncate(QUIET_BUFFERS);
+        self.spare.shrink_to_fit();
     }
 }
 

@@ -267,6 +267,17 @@ impl<T: Transport> Stream<T> {
         std::mem::take(&mut self.unconsumed)
     }
 
+    /// Whether it holds much more memory than bytes; `true` once, until [`Stream::trim`].
+    pub(crate) fn take_spare(&mut self) -> bool {
+        self.unconsumed.take_spare() | self.output.take_spare()
+    }
+
+    /// Gives back the memory that is not needed.
+    pub(crate) fn trim(&mut self) {
+        self.unconsumed.trim();
+        self.output.trim();
+    }
+
     #[inline]
     pub(crate) fn put_unconsumed(&mut self, unconsumed: Unconsumed) {
         self.flags.set(Flags::HAS_UNCONSUMED, !unconsumed.is_empty());

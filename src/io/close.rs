@@ -6,6 +6,7 @@ use super::Io;
 use crate::conn::output::BufferPool;
 use crate::id::SocketId;
 use crate::io::connection::Connection;
+use crate::io::spare_memory::has_owner;
 use crate::io::table::Entry;
 use crate::stats::Stats;
 use crate::trace::TraceEvent;
@@ -34,7 +35,7 @@ impl Io {
         if stale.lingered {
             self.lingering.remove(|id| sockets.is_lingering(id));
         }
-        self.deadlines.note_stale(stale.deadlines, |id| sockets.get(id).is_some());
+        self.deadlines.note_stale(stale.deadlines, |id| has_owner(sockets, id));
         self.frame_deadlines.note_stale(stale.frame_deadlines, |id| sockets.get(id).is_some());
         if self.has_first_deadline(id) {
             self.drop_stale_deadlines();

@@ -45,6 +45,9 @@ pub(crate) fn spans<'a>(
 /// The most bytes that are collected in one round.
 const CAPACITY: usize = 1 << 20;
 
+/// What is kept when a burst is over.
+const QUIET_CAPACITY: usize = 64 << 10;
+
 /// The smallest allocation.
 const MIN_CAPACITY: usize = 4 << 10;
 
@@ -90,6 +93,18 @@ impl CorkBuffer {
         }
         self.bytes.resize(end.next_power_of_two().max(MIN_CAPACITY), 0);
         true
+    }
+
+    /// Whether it is larger than a quiet loop needs.
+    pub(super) fn has_spare(&self) -> bool {
+        self.bytes.len() > QUIET_CAPACITY
+    }
+
+    /// Gives back what a quiet loop does not need, between rounds.
+    pub(super) fn trim(&mut self) {
+        if self.has_spare() && self.end == 0 {
+            self.bytes = Vec::new();
+        }
     }
 
     /// How many bytes the present turn has sent.

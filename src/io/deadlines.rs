@@ -5,6 +5,7 @@ use crate::conn::stream::CloseState;
 use crate::id::SocketId;
 use crate::io::ShutdownState;
 use crate::io::connection::Connection;
+use crate::io::spare_memory::has_owner;
 use crate::net::StreamSocket;
 
 impl Io {
@@ -87,7 +88,7 @@ impl Io {
     /// costs nothing more.
     pub(crate) fn drop_stale_deadlines(&mut self) {
         let sockets = &self.sockets;
-        self.deadlines.drop_stale_front(|id| sockets.get(id).is_some());
+        self.deadlines.drop_stale_front(|id| has_owner(sockets, id));
         self.frame_deadlines.drop_stale_front(|id| sockets.get(id).is_some());
         self.timers.drop_stale_front(|id| sockets.get(id).is_some());
     }

@@ -47,6 +47,7 @@ pub(crate) mod poll;
 mod progress;
 mod resolver;
 mod shared_addrs;
+mod spare_memory;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -55,6 +56,7 @@ use std::time::{Duration, Instant};
 
 use mio::Poll;
 
+use crate::conn::byte_buffer;
 use crate::conn::output::BufferPool;
 use crate::conn::stream::Watermarks;
 use crate::exit::Exit;
@@ -67,6 +69,7 @@ use crate::io::lingering::Lingering;
 use crate::io::local_addrs::LocalAddrs;
 use crate::io::poll::FullPolls;
 use crate::io::resolver::Resolver;
+use crate::io::spare_memory::SpareMemory;
 use crate::io::table::SocketTable;
 use crate::io::timers::Timers;
 use crate::net::{DetachedSocket, StopToken};
@@ -75,6 +78,7 @@ use crate::stats::Stats;
 use crate::trace::Tracer;
 
 pub(crate) use shutdown::ShutdownState;
+pub(crate) use spare_memory::NO_SOCKET;
 
 /// All sockets and timers of one server; handlers reach it as `cx.io`.
 #[derive(Debug)]
@@ -107,6 +111,8 @@ pub struct Io {
     #[cfg(feature = "testing")]
     pub(crate) stopped_at: Option<u64>,
     pub(crate) shutdown_state: ShutdownState,
+    /// The memory that goes back some seconds later.
+    spare: SpareMemory,
     /// The socket that a shutdown waited for when it was asked last.
     undrained: Option<SocketId>,
     /// Connections that are not established yet.
@@ -137,6 +143,7 @@ pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 impl Io {
     pub(crate) fn new(options: Options) -> io::Result<Io> {
         options.check()?;
+        byte_buffer::keep_pages();
         Ok(Io {
             poll: Poll::new()?,
             sockets: SocketTable::new(),
@@ -148,11 +155,7 @@ impl Io {
             frame_deadlines: DeadlineQueue::new(),
             stats: Stats::default(),
             trace: Tracer::default(),
-            watermarks: Watermarks {
-                high_water: options.high_water,
-                low_water: options.low_water,
-                output_limit: options.output_limit,
-            },
+            watermarks: Watermarks::of(&options),
             idle_timeout_ns: options.idle_timeout.map_or(u64::MAX, nanoseconds),
             frame_timeout_ns: options.frame_timeout.map_or(u64::MAX, nanoseconds),
             resolver: Resolver::new(options.lookup_threads),
@@ -165,6 +168,7 @@ impl Io {
             #[cfg(feature = "testing")]
             stopped_at: None,
             shutdown_state: ShutdownState::Running,
+            spare: SpareMemory::default(),
             undrained: None,
             attempts: ConnectAttempts::default(),
             offloaded: BTreeMap::new(),

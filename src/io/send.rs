@@ -50,6 +50,9 @@ impl Io {
     fn send_slow(&mut self, id: SocketId, bytes: &[u8]) -> SendStatus {
         let own = self.cork.is_corked(id);
         if own && bytes.len() < DIRECT_WRITE_MIN && self.cork.grow(bytes.len()) {
+            if self.cork.has_spare() {
+                self.arm_trim();
+            }
             return self.send(id, bytes);
         }
         self.uncork(id);

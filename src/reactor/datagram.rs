@@ -198,7 +198,11 @@ impl<S> Dispatcher<S> {
                 datagram.queued = false;
                 return;
             }
-            _ => {}
+            Some(datagram) => {
+                if datagram.take_spare() {
+                    self.io.note_spare(id);
+                }
+            }
         }
         self.notify_datagram_drained(id);
         self.end_drain(id);

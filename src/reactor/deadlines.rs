@@ -5,6 +5,7 @@ use std::io;
 use crate::conn::datagram::DatagramPhase;
 use crate::conn::stream::{CloseState, FrameDeadline};
 use crate::id::{SocketId, TimerId};
+use crate::io::NO_SOCKET;
 use crate::io::table::Entry;
 use crate::reactor::dispatch::{Dispatcher, Failure};
 use crate::stats::CloseReason;
@@ -33,6 +34,7 @@ impl<S> Dispatcher<S> {
     /// A deadline of a socket has expired; the socket may have a later one by now.
     pub(crate) fn on_deadline(&mut self, id: SocketId) {
         match self.io.sockets.get(id) {
+            None if id == NO_SOCKET => self.io.trim(),
             None => self.io.deadlines.stale_popped(),
             Some(Entry::Connection(_)) => self.on_connection_deadline(id),
             Some(Entry::Datagram(_)) => self.on_datagram_deadline(id),

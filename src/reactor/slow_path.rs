@@ -29,6 +29,9 @@ impl<S> Dispatcher<S> {
     fn put_unconsumed(&mut self, id: SocketId, unconsumed: Unconsumed) {
         if let Some(connection) = self.io.sockets.connection_mut(id) {
             connection.stream.put_unconsumed(unconsumed);
+            if connection.stream.take_spare() {
+                self.io.note_spare(id);
+            }
             self.io.arm_frame_deadline(id);
         }
     }
@@ -221,6 +224,11 @@ impl<S> Dispatcher<S> {
                 }
                 WriteOutcome::WouldBlock => io.trace.step(|| TraceEvent::WriteWouldBlock(id)),
             }
+        }
+        if stream.take_spare() {
+            io.note_spare(id);
+        } else if io.pool.has_spare() {
+            io.arm_trim();
         }
         Ok(())
     }

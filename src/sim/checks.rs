@@ -4,7 +4,8 @@ use super::connection::SimConnection;
 use super::run::{Failed, Run};
 use super::{datagram_checks, outgoing_checks};
 use crate::conn::stream::CloseState;
-use crate::io::{Io, ShutdownState, nanoseconds};
+use crate::id::SocketId;
+use crate::io::{Io, NO_SOCKET, ShutdownState, nanoseconds};
 use crate::options::Options;
 
 /// So many turns something may be late: the loop looks once more before it ends anybody.
@@ -61,7 +62,8 @@ pub(crate) fn after_turn(run: &mut Run) -> Result<(), Failed> {
 }
 
 fn wakes_for_somebody(io: &Io) -> Result<(), Failed> {
-    let gone = io.first_deadlines().find(|id| io.sockets.get(*id).is_none());
+    let is_gone = |id: &SocketId| *id != NO_SOCKET && io.sockets.get(*id).is_none();
+    let gone = io.first_deadlines().find(is_gone);
     gone.map_or(Ok(()), |id| Err(format!("{id} is gone, and its deadline will wake the loop")))
 }
 

@@ -24,6 +24,9 @@ mod directory;
 // The instructions of each operation, beside few others and many.
 #[cfg(target_os = "linux")]
 mod growth;
+// What a burst took goes back.
+#[cfg(all(target_os = "linux", feature = "sys"))]
+mod memory;
 // Thousands of clients at once.
 mod many;
 

@@ -1,6 +1,7 @@
 //! Input that a handler has not consumed yet.
 
 use super::{Input, ScanState};
+use crate::conn::byte_buffer::ByteBuffer;
 
 /// Unconsumed bytes, on the heap only while there are any.
 #[derive(Debug, Default)]
@@ -10,12 +11,14 @@ pub(crate) struct Unconsumed(pub(super) Option<Box<UnconsumedBytes>>);
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct UnconsumedBytes {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: ByteBuffer,
     /// The offset of the first unconsumed byte.
     pub(super) start: usize,
     scan: ScanState,
     /// The time at which the first unconsumed byte arrived, on the clock of the loop.
     since: u64,
+    /// Its spare memory was noted, and is given back later.
+    is_noted: bool,
 }
 
 impl Unconsumed {
@@ -49,16 +52,17 @@ impl Unconsumed {
             // Moving only when more was consumed than is left keeps the cost of all moves below the
             // number of bytes that ever arrived.
             if inner.start > inner.bytes.len() / 2 {
-                inner.bytes.drain(..inner.start);
+                inner.bytes.drain_front(inner.start);
                 inner.start = 0;
             }
             inner.bytes.extend_from_slice(bytes);
         } else if !bytes.is_empty() {
             let inner = UnconsumedBytes {
-                bytes: bytes.to_vec(),
+                bytes: ByteBuffer::of(bytes),
                 start: 0,
                 scan: ScanState::default(),
                 since: 0,
+                is_noted: false,
             };
             self.0 = Some(Box::new(inner));
         }
@@ -70,7 +74,7 @@ impl Unconsumed {
         let needed = bytes.len().saturating_add(more);
         if needed > bytes.capacity() {
             let room = bytes.capacity().saturating_mul(2).min(most).max(needed);
-            bytes.reserve_exact(room - bytes.len());
+            bytes.reserve_total(room);
         }
     }
 
@@ -78,6 +82,25 @@ impl Unconsumed {
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.0.as_ref().map_or(0, |inner| inner.bytes.capacity())
+    }
+
+    /// Whether much more memory is held than bytes; `true` once, until [`Unconsumed::trim`].
+    pub(crate) fn take_spare(&mut self) -> bool {
+        let Some(inner) = &mut self.0 else { return false };
+        let spare = !inner.is_noted && inner.bytes.has_spare(inner.bytes.len() - inner.start);
+        inner.is_noted |= spare;
+        spare
+    }
+
+    /// Gives back the memory that is not needed.
+    pub(crate) fn trim(&mut self) {
+        let Some(inner) = &mut self.0 else { return };
+        inner.is_noted = false;
+        if inner.bytes.has_spare(inner.bytes.len() - inner.start) {
+            inner.bytes.drain_front(inner.start);
+            inner.start = 0;
+            inner.bytes.shrink();
+        }
     }
 
     /// The time at which the first byte arrived; 0 if there is none.

@@ -41,13 +41,22 @@ impl QueuedPacket {
 }
 
 /// The packets to send, in order. Bounded in number and bytes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SendQueue {
     bytes: Vec<u8>,
     list: Vec<QueuedPacket>,
     /// The number of packets at the front of the list that were sent.
     sent: usize,
+    /// The capacity that an empty queue keeps without a note.
+    keep: usize,
+    /// [`CONGESTED`] and [`SPARE`]. One field for both, because the end of each turn asks it.
+    notes: u8,
 }
+
+/// A packet was dropped for a full queue since the queue was last empty.
+const CONGESTED: u8 = 1;
+/// The empty queue keeps much memory.
+const SPARE: u8 = 2;
 
 /// The limits of a queue.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +65,16 @@ pub(crate) struct QueueLimits {
     pub(crate) bytes: usize,
 }
 
-/// The most memory that an empty queue keeps for the next burst.
+/// The most memory that an empty queue keeps for the next burst, and what it keeps for ever.
 const KEEP: usize = 1 << 20;
+const KEEP_FOR_EVER: usize = 4 << 10;
+
+impl Default for SendQueue {
+    fn default() -> SendQueue {
+        let (bytes, list) = (Vec::new(), Vec::new());
+        SendQueue { bytes, list, sent: 0, keep: KEEP_FOR_EVER, notes: 0 }
+    }
+}
 
 impl SendQueue {
     /// Queues a packet. `false` means that the queue is full.
@@ -202,10 +219,70 @@ impl SendQueue {
         self.sent = 0;
         self.list.clear();
         self.bytes.clear();
-        if self.bytes.capacity() > KEEP {
-            self.bytes = Vec::new();
+        if self.held() > self.keep {
+            self.note_spare();
         }
         waited
+    }
+
+    /// The memory that an empty queue holds.
+    #[inline]
+    fn held(&self) -> usize {
+        self.bytes.capacity() + self.list.capacity() * size_of::<QueuedPacket>()
+    }
+
+    #[cold]
+    fn note_spare(&mut self) {
+        if self.held() > KEEP {
+            self.bytes = Vec::new();
+            self.list = Vec::new();
+        } else {
+            self.keep = KEEP;
+            self.notes |= SPARE;
+        }
+    }
+
+    /// Whether an empty queue keeps much memory; `true` once, until [`SendQueue::trim`].
+    pub(in crate::conn) fn take_spare(&mut self) -> bool {
+        let is_spare = self.notes & SPARE != 0;
+        self.notes &= !SPARE;
+        is_spare
+    }
+
+    /// Gives back the memory that is not needed.
+    pub(in crate::conn) fn trim(&mut self) {
+        self.keep = KEEP_FOR_EVER;
+        self.compact();
+        self.bytes.shrink_to_fit();
+        self.list.shrink_to_fit();
+    }
+
+    /// Whether the queue is empty and nothing is noted.
+    #[inline]
+    pub(in crate::conn) fn is_settled(&self) -> bool {
+        self.is_empty() & (self.notes == 0)
+    }
+
+    #[inline]
+    pub(in crate::conn) fn is_congested(&self) -> bool {
+        self.notes & CONGESTED != 0
+    }
+
+    /// Notes whether a packet was taken. One that does not fit into an empty queue never will.
+    #[inline]
+    pub(in crate::conn) fn note_taken(&mut self, taken: bool) -> bool {
+        self.notes |= u8::from(!taken && !self.is_empty()) * CONGESTED;
+        taken
+    }
+
+    /// Whether the queue is empty again since a packet was dropped; `true` once.
+    #[inline]
+    pub(in crate::conn) fn take_drained(&mut self) -> bool {
+        let drained = self.is_congested() && self.is_empty();
+        if drained {
+            self.notes &= !CONGESTED;
+        }
+        drained
     }
 
     /// Moves the waiting packets over those that were sent.

@@ -6,6 +6,7 @@ use super::{CloseState, Stream, WriteOutcome};
 use crate::conn::flags::Flags;
 use crate::conn::output::BufferPool;
 use crate::conn::transport::Transport;
+use crate::options::Options;
 use crate::stats::CloseReason;
 
 /// What became of bytes handed to `send`.
@@ -35,6 +36,13 @@ pub(crate) struct Watermarks {
     pub(crate) high_water: usize,
     pub(crate) low_water: usize,
     pub(crate) output_limit: usize,
+}
+
+impl Watermarks {
+    pub(crate) fn of(options: &Options) -> Watermarks {
+        let &Options { high_water, low_water, output_limit, .. } = options;
+        Watermarks { high_water, low_water, output_limit }
+    }
 }
 
 /// The least size for a direct write while the output is empty. From here on the copy into a buffer

@@ -21,6 +21,12 @@
 
 #[path = "../../../src/conn"]
 mod conn {
+    #[allow(
+        dead_code,
+        unexpected_cfgs,
+        reason = "the heap alone, without the features of the library"
+    )]
+    pub(crate) mod byte_buffer;
     pub(crate) mod framing;
     pub(crate) mod input;
 }

@@ -53,7 +53,17 @@ fn an_empty_queue_keeps_little() {
     let room = QueueLimits { packets: 1, bytes: 4 * KEEP };
     assert!(packets.push(None, &vec![0; 2 * KEEP], room));
     packets.advance(1);
-    assert_eq!(packets.bytes.capacity(), 0);
+    assert_eq!((packets.bytes.capacity(), packets.take_spare()), (0, false));
+    // Less than that is kept for a while.
+    assert!(packets.push(None, &vec![0; KEEP / 2], room));
+    packets.advance(1);
+    assert!(packets.held() >= KEEP / 2 && !packets.is_settled());
+    assert!(packets.take_spare() && packets.is_settled());
+    assert!(packets.push(None, &vec![0; KEEP / 2], room));
+    packets.advance(1);
+    assert!(!packets.take_spare(), "it is noted already");
+    packets.trim();
+    assert_eq!(packets.held(), 0);
 }
 
 /// A queue that stays full: one leaves, one comes.
