@@ -96,6 +96,11 @@ fn a_shortage_of_descriptors_is_survived_without_a_spin_and_left_behind() {
     assert!(said.contains("1 passed"), "{said}");
 }
 
+/// Takes every descriptor that is left.
+fn all_that_is_left() -> Vec<File> {
+    std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
+}
+
 fn survive_a_shortage() {
     let mut harness = Harness::new();
     let addr = harness.serve(Kind::Tcp, |_| Echo);
@@ -103,10 +108,7 @@ fn survive_a_shortage() {
     harness.echo(&mut served, b"before");
     // All that is left goes to clients and files, so that not one can be accepted.
     let mut clients = Client::connect_many(&addr, 20);
-    let mut files = Vec::new();
-    while let Ok(file) = File::open("/dev/null") {
-        files.push(file);
-    }
+    let mut files = all_that_is_left();
     let steps = harness.steps();
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(500) {
@@ -127,10 +129,7 @@ fn survive_a_shortage() {
     }
     assert!(recovered.elapsed() < Duration::from_secs(1));
     // When a connection ends there is room at once, before any time is over.
-    let mut files = Vec::new();
-    while let Ok(file) = File::open("/dev/null") {
-        files.push(file);
-    }
+    let mut files = all_that_is_left();
     files.pop();
     let mut late = Client::connect(&addr);
     harness.until(|server| server.io().stats().accept_errors > errors);

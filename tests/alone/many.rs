@@ -3,7 +3,7 @@
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -25,6 +25,19 @@ fn how_many() -> usize {
     usize::try_from(wanted - 200).unwrap().min(10_000)
 }
 
+/// In a process of their own, so that each side has all its descriptors.
+fn start_the_clients(port: u16) -> Child {
+    let name =
+        full_name(module_path!(), "ten_thousand_connections_at_once_each_get_their_own_bytes");
+    Command::new(env::current_exe().unwrap())
+        .args(["--exact", "--nocapture", &name])
+        .env(CLIENTS, port.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
 #[test]
 fn ten_thousand_connections_at_once_each_get_their_own_bytes() {
     let _alone = alone();
@@ -36,16 +49,7 @@ fn ten_thousand_connections_at_once_each_get_their_own_bytes() {
     let mut harness = Harness::with_shared((), options);
     let id = harness.listen("127.0.0.1:0", |_| Echo).unwrap();
     let port = harness.io().local_addr(id).as_ref().and_then(Addr::port).unwrap();
-    // The clients are in a process of their own, so that each side has all its descriptors.
-    let name =
-        full_name(module_path!(), "ten_thousand_connections_at_once_each_get_their_own_bytes");
-    let mut clients = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", &name])
-        .env(CLIENTS, port.to_string())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut clients = start_the_clients(port);
     let mut go_on = clients.stdin.take().unwrap();
     let said = BufReader::new(clients.stdout.take().unwrap());
     // Everything that may wait is in the thread, so that the loop is never held up.

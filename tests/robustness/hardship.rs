@@ -190,6 +190,17 @@ fn send(server: &Server, signal: Signal) {
     kill(Pid::from_raw(server.pid().try_into().unwrap()), signal).unwrap();
 }
 
+/// Sends messages and takes them back until it is over; says how many bytes came back.
+fn echo_until(over: &AtomicBool, addr: &str, who: u8) -> u64 {
+    let (mut stream, mut echoed) = (tcp(addr), 0);
+    let message: Vec<u8> = (0..20_000_u32).map(|at| who ^ at as u8).collect();
+    while !over.load(Ordering::Acquire) {
+        assert!(exchange(&mut stream, &message) == message, "other bytes");
+        echoed += message.len() as u64;
+    }
+    echoed
+}
+
 #[test]
 fn being_stopped_and_continued_under_load_changes_nothing() {
     for mode in [&[][..], &["--loops", "2"], &["--workers", "threads:4"]] {
@@ -198,20 +209,9 @@ fn being_stopped_and_continued_under_load_changes_nothing() {
         let addr = server.tcp_addr();
         let over = AtomicBool::new(false);
         let echoed: u64 = thread::scope(|scope| {
-            let clients: Vec<_> = (0..4_u8)
-                .map(|who| {
-                    let (addr, over) = (&addr, &over);
-                    scope.spawn(move || {
-                        let (mut stream, mut echoed) = (tcp(addr), 0);
-                        let message: Vec<u8> = (0..20_000_u32).map(|at| who ^ at as u8).collect();
-                        while !over.load(Ordering::Acquire) {
-                            assert!(exchange(&mut stream, &message) == message, "other bytes");
-                            echoed += message.len() as u64;
-                        }
-                        echoed
-                    })
-                })
-                .collect();
+            let (addr, over) = (&addr, &over);
+            let clients: Vec<_> =
+                (0..4_u8).map(|who| scope.spawn(move || echo_until(over, addr, who))).collect();
             for pause in 1..=20 {
                 pace(Duration::from_millis(3));
                 send(&server, Signal::SIGSTOP);

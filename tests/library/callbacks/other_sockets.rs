@@ -11,31 +11,37 @@ use crate::support::{Call, CallLog, Client, Harness, Kind, Recording, on_input, 
 
 type Ids = Vec<SocketId>;
 
+type Opened = Rc<RefCell<Vec<(SocketId, Addr)>>>;
+
+/// Listens, and closes its listeners, as it is told.
+struct Opens(Opened);
+
+impl Handler for Opens {
+    fn handle(&mut self, cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+        match input.take_all() {
+            b"open" => {
+                let id = cx.listen("127.0.0.1:0", |_| Echo)?;
+                let addr = cx.io.local_addr(id).unwrap();
+                self.0.borrow_mut().push((id, addr));
+            }
+            b"close" => {
+                for (id, _) in self.0.borrow().iter() {
+                    cx.io.close(*id);
+                }
+            }
+            _ => {}
+        }
+        cx.send(b".");
+        Ok(())
+    }
+}
+
 #[test]
 fn a_handler_may_listen_and_close_that_listener() {
-    let opened: Rc<RefCell<Vec<(SocketId, Addr)>>> = Rc::default();
+    let opened = Opened::default();
     let seen = Rc::clone(&opened);
     let mut harness = Harness::new();
-    let addr = harness.serve(Kind::Tcp, move |_| {
-        let seen = Rc::clone(&seen);
-        on_input(move |cx: &mut Context<'_>, input| {
-            match input.take_all() {
-                b"open" => {
-                    let id = cx.listen("127.0.0.1:0", |_| Echo)?;
-                    let addr = cx.io.local_addr(id).unwrap();
-                    seen.borrow_mut().push((id, addr));
-                }
-                b"close" => {
-                    for (id, _) in seen.borrow().iter() {
-                        cx.io.close(*id);
-                    }
-                }
-                _ => {}
-            }
-            cx.send(b".");
-            Ok(())
-        })
-    });
+    let addr = harness.serve(Kind::Tcp, move |_| Opens(Rc::clone(&seen)));
     let mut client = Client::connect(&addr);
     for _ in 0..3 {
         client.send(b"open");
@@ -69,27 +75,30 @@ fn an_address_in_use_is_an_error_that_names_it() {
     harness.echo(&mut client, b"unharmed");
 }
 
+/// Ends all connections by turns, itself as well.
+struct Judge;
+impl Handler<Ids> for Judge {
+    fn setup(&mut self, cx: &mut Context<'_, Ids>) -> io::Result<()> {
+        cx.shared.push(cx.id);
+        Ok(())
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_, Ids>, input: &mut Input<'_>) -> io::Result<()> {
+        input.take_all();
+        for (n, &id) in cx.shared.iter().enumerate() {
+            cx.io.send(id, b"over");
+            if n % 2 == 0 {
+                cx.io.close(id)
+            } else {
+                cx.io.abort(id)
+            };
+        }
+        Ok(())
+    }
+}
+
 #[test]
 fn one_handler_may_close_and_abort_others_in_every_order() {
-    struct Judge;
-    impl Handler<Ids> for Judge {
-        fn setup(&mut self, cx: &mut Context<'_, Ids>) -> io::Result<()> {
-            cx.shared.push(cx.id);
-            Ok(())
-        }
-        fn handle(&mut self, cx: &mut Context<'_, Ids>, input: &mut Input<'_>) -> io::Result<()> {
-            input.take_all();
-            for (n, &id) in cx.shared.iter().enumerate() {
-                cx.io.send(id, b"over");
-                if n % 2 == 0 {
-                    cx.io.close(id)
-                } else {
-                    cx.io.abort(id)
-                };
-            }
-            Ok(())
-        }
-    }
     for judge in 0..6_usize {
         let mut harness: Harness<Ids> = Harness::with_shared(Vec::new(), Options::default());
         let (journal, addr) = harness.serve_recorded(Kind::Tcp, move |_| Judge);
@@ -131,33 +140,37 @@ fn closing_and_aborting_oneself_twice_is_one_end() {
     assert_eq!(journal.finishes().len(), 1);
 }
 
+/// Echoes on the first connection, which every other one pauses and resumes by turns.
+struct Remote {
+    pauses: bool,
+}
+
+impl Handler<Ids> for Remote {
+    fn setup(&mut self, cx: &mut Context<'_, Ids>) -> io::Result<()> {
+        cx.shared.push(cx.id);
+        Ok(())
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_, Ids>, input: &mut Input<'_>) -> io::Result<()> {
+        let first = *cx.shared.first().unwrap();
+        if first == cx.id {
+            cx.send(input.take_all());
+            return Ok(());
+        }
+        input.take_all();
+        self.pauses = !self.pauses;
+        if self.pauses {
+            cx.io.pause(first);
+        } else {
+            cx.io.resume(first);
+        }
+        cx.send(b".");
+        Ok(())
+    }
+}
+
 #[test]
 fn one_handler_may_pause_and_resume_another() {
-    struct Remote {
-        pauses: bool,
-    }
-    impl Handler<Ids> for Remote {
-        fn setup(&mut self, cx: &mut Context<'_, Ids>) -> io::Result<()> {
-            cx.shared.push(cx.id);
-            Ok(())
-        }
-        fn handle(&mut self, cx: &mut Context<'_, Ids>, input: &mut Input<'_>) -> io::Result<()> {
-            let first = *cx.shared.first().unwrap();
-            if first == cx.id {
-                cx.send(input.take_all());
-                return Ok(());
-            }
-            input.take_all();
-            self.pauses = !self.pauses;
-            if self.pauses {
-                cx.io.pause(first);
-            } else {
-                cx.io.resume(first);
-            }
-            cx.send(b".");
-            Ok(())
-        }
-    }
     let mut harness: Harness<Ids> = Harness::with_shared(Vec::new(), Options::default());
     let addr = harness.serve(Kind::Tcp, |_| Remote { pauses: false });
     let mut first = Client::connect(&addr);

@@ -456,6 +456,17 @@ impl Handler<Order> for Chorus {
     }
 }
 
+/// Until some turns in a row had nothing to do.
+fn look_until_quiet<S>(harness: &mut Harness<S>, client: &mut Client) {
+    let steps = harness.steps();
+    harness.until(|_| {
+        client.look();
+        let quiet =
+            steps.turns().iter().rev().take(4).all(|turn| turn[..] == [TraceEvent::Polled(0)]);
+        steps.turns().len() > 5 && quiet
+    });
+}
+
 kinds!(bytes_arrive_in_the_order_in_which_they_were_sent_by_whomever);
 
 fn bytes_arrive_in_the_order_in_which_they_were_sent_by_whomever(kind: Kind) {
@@ -490,13 +501,7 @@ fn bytes_arrive_in_the_order_in_which_they_were_sent_by_whomever(kind: Kind) {
         }
         harness.turn(Some(std::time::Duration::ZERO)).unwrap();
     }
-    let steps = harness.steps();
-    harness.until(|_| {
-        clients[0].look();
-        let quiet =
-            steps.turns().iter().rev().take(4).all(|turn| turn[..] == [TraceEvent::Polled(0)]);
-        steps.turns().len() > 5 && quiet
-    });
+    look_until_quiet(&mut harness, &mut clients[0]);
     let (got, sent) = (&clients[0].received, &harness.shared_mut().sent);
     let differ = got.iter().zip(sent).position(|(got, sent)| got != sent);
     assert_eq!((got.len(), differ), (sent.len(), None), "{kind:?}");

@@ -8,7 +8,7 @@ use socketserver::{
     CloseReason, Context, Echo, Handler, Input, Options, SendStatus, SocketId, TraceEvent,
 };
 
-use crate::support::{Client, Harness, Kind, on_input, pattern};
+use crate::support::{Client, Harness, Kind, Random, on_input, pattern};
 
 /// Sends everybody a head of its own and then the news, whenever somebody says something.
 struct Member(Arc<[u8]>);
@@ -97,13 +97,8 @@ fn slow_members_keep_a_share_and_no_copy_and_the_rest_is_counted() {
 
 #[test]
 fn what_is_sent_in_any_mixture_arrives_in_its_order() {
-    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut roll = move |below: u64| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        usize::try_from(random % below).unwrap()
-    };
+    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let mut roll = move |below: usize| random.below(below);
     for _ in 0..30 {
         let mut server = TestServer::new().unwrap();
         let peer = server.connect(Echo).unwrap();

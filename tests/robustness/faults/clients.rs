@@ -149,7 +149,7 @@ impl Clients {
         let mut got = Vec::new();
         let mut buffer = [0; 65_536];
         wire.patience(self.soon);
-        while got.len() < wanted.len() {
+        while got.len() < wanted.len() && fate != Fate::Lost {
             match wire.read(&mut buffer) {
                 Ok(0) => fate = Fate::Lost,
                 Ok(n) => got.extend(buffer.iter().take(n)),
@@ -163,12 +163,9 @@ impl Clients {
                 }
                 Err(_) => fate = Fate::Lost,
             }
-            if fate == Fate::Lost {
-                break;
-            }
         }
-        // The end of the wire ends its writer too.
         if fate == Fate::Lost {
+            // The end of the wire ends its writer too.
             wire.end();
         }
         let _ = writing.join();
