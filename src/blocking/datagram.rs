@@ -4,27 +4,31 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
-use super::executor::{BlockingJob, FinishedJobs, JobResult, PendingJob};
+use super::executor::{FinishedJobs, PendingJob, Starving};
 use super::request::Request;
+use super::serve;
+use super::work::{BlockingJob, Factory, HandlerSource, JobResult, Work};
 use super::workers::Workers;
-use super::{Handler, Serving, serve};
 use crate::addr::Addr;
 use crate::exit::Exit;
 use crate::handler::{Context, DatagramHandler};
 use crate::id::TimerId;
+use crate::net::is_shortage;
 use crate::reactor::dispatch::panic_message;
 
 /// Starts a handler for each datagram, while a permit is free. Without a permit, the rest of the batch
 /// waits here and the socket is paused, so further datagrams wait in the kernel.
-pub(super) struct BlockingDatagrams<S, F> {
+pub(super) struct BlockingDatagrams<S> {
     workers: Workers,
-    factory: F,
+    factory: Factory<S>,
     waiting: VecDeque<PendingPacket<S>>,
     in_flight: BTreeMap<u64, InFlight>,
     /// The number of the next job.
     next_job: u64,
     finished: Arc<FinishedJobs>,
     paused: bool,
+    /// A shortage has kept a handler from being started; the timer tries again.
+    starving: Option<(Starving, TimerId)>,
 }
 
 /// A datagram whose handler runs.
@@ -38,14 +42,14 @@ struct InFlight {
 }
 
 struct PendingPacket<S> {
-    handler: Box<Serving<S>>,
-    packet: Vec<u8>,
+    source: HandlerSource<S>,
+    job: BlockingJob<S>,
     peer: Addr,
     destination: Option<Addr>,
 }
 
-impl<S: 'static, F> BlockingDatagrams<S, F> {
-    pub(super) fn new(workers: Workers, factory: F) -> BlockingDatagrams<S, F> {
+impl<S: 'static> BlockingDatagrams<S> {
+    pub(super) fn new(workers: Workers, factory: Factory<S>) -> BlockingDatagrams<S> {
         BlockingDatagrams {
             workers,
             factory,
@@ -54,36 +58,45 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
             next_job: 0,
             finished: Arc::default(),
             paused: false,
+            starving: None,
         }
     }
 
     /// Starts waiting datagrams while a permit is free.
     fn start(&mut self, cx: &mut Context<'_, S>) {
+        let starved = self.starving.take();
+        if let Some((_, timer)) = &starved {
+            cx.io.cancel_timer(*timer);
+        }
         let mut served = false;
         while let Some(packet) = self.waiting.pop_front() {
             let executor = self.workers.executor.clone();
             let Some(permit) = executor.limit.try_acquire() else {
                 self.waiting.push_front(packet);
                 executor.limit.wait(cx.id, served);
-                self.paused = true;
-                return cx.pause();
+                return self.pause(cx);
             };
             served = true;
-            let (peer, destination) = (packet.peer.clone(), packet.destination.clone());
-            let job = self.job(packet);
-            let number = self.next_job;
+            let PendingPacket { source, job, peer, destination } = packet;
+            let (number, finished) = (self.next_job, self.finished.job(self.next_job));
             self.next_job += 1;
-            match executor.start(cx, permit, job, self.finished.job(number)) {
+            match executor.start(cx, Work { source, permit, job, finished }) {
                 Ok(pending) => {
                     let sent = InFlight { pending, peer, destination, owed: true };
                     self.in_flight.insert(number, sent);
                 }
-                Err(error) => {
+                Err((error, Work { source, job, .. })) if is_shortage(&error) => {
+                    self.waiting.push_front(PendingPacket { source, job, peer, destination });
+                    self.starving = Some(executor.starve(cx.io, cx.id, &error));
+                    return self.pause(cx);
+                }
+                Err((error, _)) => {
                     cx.io.track_reply(cx.id, false);
                     self.failed(cx, &peer, &error, true);
                 }
             }
         }
+        drop(starved);
         if std::mem::take(&mut self.paused) {
             cx.io.resume(cx.id);
             self.workers.executor.limit.leave(cx.id);
@@ -91,14 +104,19 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
         }
     }
 
-    fn job(&self, packet: PendingPacket<S>) -> BlockingJob<S> {
-        let PendingPacket { handler, packet, peer, destination } = packet;
+    /// Leaves further datagrams in the kernel.
+    fn pause(&mut self, cx: &mut Context<'_, S>) {
+        self.paused = true;
+        cx.pause();
+    }
+
+    fn job(&self, packet: Vec<u8>, peer: Addr, destination: Option<Addr>) -> BlockingJob<S> {
         let hook = self.workers.handle_error.clone();
-        Box::new(move |access| {
+        Box::new(move |handler, access| {
             let mut request = Request::packet(packet, peer.clone(), destination, access);
             let outcome = serve(handler, &mut request);
             super::report(hook.as_deref(), &peer, &outcome);
-            JobResult { outcome, reply: request.into_reply(), crashed: false, silent_since: None }
+            JobResult { reply: request.into_reply(), ..JobResult::of(outcome) }
         })
     }
 
@@ -148,16 +166,12 @@ impl<S: 'static, F> BlockingDatagrams<S, F> {
     }
 }
 
-impl<S, F, H> DatagramHandler<S> for BlockingDatagrams<S, F>
-where
-    S: 'static,
-    F: FnMut(&Addr) -> H,
-    H: Handler<S> + Send + 'static,
-{
+impl<S: 'static> DatagramHandler<S> for BlockingDatagrams<S> {
     fn handle(&mut self, cx: &mut Context<'_, S>, packet: &[u8], peer: &Addr) -> io::Result<()> {
-        let handler = Box::new((self.factory)(peer));
-        let (packet, peer, destination) = (packet.to_vec(), peer.clone(), cx.local_addr());
-        self.waiting.push_back(PendingPacket { handler, packet, peer, destination });
+        let source = self.workers.executor.source(&self.factory, peer);
+        let (peer, destination) = (peer.clone(), cx.local_addr());
+        let job = self.job(packet.to_vec(), peer.clone(), destination.clone());
+        self.waiting.push_back(PendingPacket { source, job, peer, destination });
         cx.io.track_reply(cx.id, true);
         self.start(cx);
         self.complete(cx)
@@ -171,6 +185,7 @@ where
 
     /// Leaves the permit that it was woken for to the next one.
     fn finish(&mut self, cx: &mut Context<'_, S>, _outcome: io::Result<()>) {
+        self.starving = None;
         self.workers.executor.limit.leave(cx.id);
         self.workers.executor.limit.wake(cx.io);
     }
@@ -195,6 +210,7 @@ mod tests {
     use std::rc::Rc;
     use std::time::Duration;
 
+    use super::super::boxed;
     use super::super::executor::Executor;
     use super::*;
     use crate::id::SocketId;
@@ -208,7 +224,7 @@ mod tests {
         let mut server = Server::new().unwrap();
         let answer = |request: &mut Request<'_>| request.send_all(b"?");
         let id = server
-            .bind("127.0.0.1:0", BlockingDatagrams::new(workers, move |_: &Addr| answer))
+            .bind("127.0.0.1:0", BlockingDatagrams::new(workers, boxed(move |_| answer)))
             .unwrap();
         let addr = *server.io().local_addr(id).unwrap().ip().unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -239,15 +255,11 @@ mod tests {
     fn all_finished_datagrams_are_answered_at_once() {
         for count in 1..=5 {
             let (mut server, id, client) = server(Workers::threads(1));
-            let mut datagrams = BlockingDatagrams::new(Workers::threads(1), ());
+            let unused = boxed(|_: &Addr| |_: &mut Request<'_>| Ok(()));
+            let mut datagrams = BlockingDatagrams::new(Workers::threads(1), unused);
             let peer = Addr::Ip(client.local_addr().unwrap());
             for nth in 0..count {
-                let result = JobResult {
-                    outcome: Ok(Ok(())),
-                    reply: Some(vec![nth]),
-                    crashed: false,
-                    silent_since: None,
-                };
+                let result = JobResult { reply: Some(vec![nth]), ..JobResult::of(Ok(Ok(()))) };
                 let (pending, peer) = (PendingJob::Done(result), peer.clone());
                 let sent = InFlight { pending, peer, destination: None, owed: false };
                 datagrams.in_flight.insert(u64::from(nth), sent);

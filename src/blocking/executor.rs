@@ -20,8 +20,8 @@
 //! A detached connection keeps its id, its handler and its entry in the socket table, so
 //! `max_connections`, `verify_request`, shutdowns and counters cover it without further code. When no
 //! permit is free, `HandlerFactory::has_capacity` returns false and the listener waits for one; further
-//! clients wait in the backlog of the kernel. One permit wakes one of those that wait. Each datagram needs one permit too. The rest of a received
-//! batch waits in the handler, further datagrams wait in the kernel, and the socket does not close before
+//! clients wait in the backlog of the kernel. One permit wakes one of those that wait. Each datagram needs
+//! one permit too. The rest of a received batch waits in the handler, further datagrams wait in the kernel, and the socket does not close before
 //! every reply that is due has been returned.
 //!
 //! **Shutdown.** A read waits in `poll(2)` for its socket and for the stop token (`net/stop_token.rs`): a
@@ -63,11 +63,11 @@
 //! signals that the program handles (`SigCgt` in proc(5)) blocked, and a thread with a stack of 64 KiB
 //! waits for them and applies their default action. Only a program that handles signals pays for this.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use log::warn;
@@ -75,12 +75,13 @@ use log::warn;
 #[cfg(all(unix, feature = "processes"))]
 use super::child::{ChildBegin, ChildJob};
 use super::request::SharedAccess;
-use super::worker_limit::{WorkerLimit, WorkerPermit};
+use super::work::{Factory, HandlerSource, JobResult, Work};
+use super::worker_limit::WorkerLimit;
 use crate::addr::Addr;
 use crate::foreign::ErrorText;
 use crate::handler::Context;
-use crate::id::SocketId;
-use crate::io::Io;
+use crate::id::{SocketId, TimerId};
+use crate::io::{ACCEPT_RETRY, Io};
 use crate::io::thread_pool::ThreadPool;
 use crate::log_throttle::LogThrottle;
 
@@ -90,6 +91,8 @@ pub(super) struct Executor {
     pub(super) limit: Arc<WorkerLimit>,
     workers: ThreadPool,
     warnings: RefCell<LogThrottle>,
+    /// How many handlers could not be started for a shortage, and are to be started later.
+    starving: Cell<usize>,
     #[cfg(all(unix, feature = "processes"))]
     pub(super) child: RefCell<ChildBegin>,
 }
@@ -102,19 +105,14 @@ pub(super) enum ExecutorKind {
     Processes,
 }
 
-/// One run of a blocking handler, for one connection or one datagram.
-pub(super) type BlockingJob<S> = Box<dyn FnOnce(SharedAccess<'_, S>) -> JobResult + Send>;
+/// While one exists, a handler waits for a thread or a process that cannot be started now, and further
+/// clients wait in the backlog.
+pub(super) struct Starving(Rc<Executor>);
 
-/// What a job returns.
-pub(super) struct JobResult {
-    pub(super) outcome: thread::Result<io::Result<()>>,
-    /// The reply to a datagram; `None` sends none.
-    pub(super) reply: Option<Vec<u8>>,
-    /// Its process ended before it could call [`Workers::handle_error`](super::Workers::handle_error).
-    pub(super) crashed: bool,
-    /// When the connection last made progress, in nanoseconds of the loop's clock. `None` unless a
-    /// shutdown ended its last read.
-    pub(super) silent_since: Option<u64>,
+impl Drop for Starving {
+    fn drop(&mut self) {
+        self.0.starving.set(self.0.starving.get().saturating_sub(1));
+    }
 }
 
 impl Executor {
@@ -125,6 +123,7 @@ impl Executor {
             // The permits bound the queue.
             workers: ThreadPool::new(max, usize::MAX),
             warnings: RefCell::default(),
+            starving: Cell::new(0),
             #[cfg(all(unix, feature = "processes"))]
             child: RefCell::default(),
         }
@@ -169,26 +168,43 @@ impl Executor {
         }
     }
 
-    /// Starts `job` for the socket of `cx`. When a result may be there, its number is in `finished`,
+    /// Where the handler for `peer` comes from.
+    pub(super) fn source<S>(&self, factory: &Factory<S>, peer: &Addr) -> HandlerSource<S> {
+        match self.kind {
+            ExecutorKind::Loop | ExecutorKind::Threads => {
+                HandlerSource::Made((factory.borrow_mut())(peer))
+            }
+            #[cfg(all(unix, feature = "processes"))]
+            ExecutorKind::Processes => {
+                HandlerSource::InChild { factory: Rc::clone(factory), peer: peer.clone() }
+            }
+        }
+    }
+
+    /// Whether another client may be accepted.
+    pub(super) fn has_capacity(&self) -> bool {
+        self.limit.has_free() && self.starving.get() == 0
+    }
+
+    /// Starts work for the socket of `cx`. When a result may be there, that is noted where the work says,
     /// and `timeout` of its handler runs.
     pub(super) fn start<S: 'static>(
         &self,
         cx: &mut Context<'_, S>,
-        permit: WorkerPermit,
-        job: BlockingJob<S>,
-        finished: FinishedJob,
-    ) -> io::Result<PendingJob> {
+        work: Work<S>,
+    ) -> Result<PendingJob, (io::Error, Work<S>)> {
         match self.kind {
             ExecutorKind::Loop => {
-                let result = job(SharedAccess::Local(cx.shared));
+                let Work { source, permit, job, finished } = work;
+                let result = job(source.into_handler(), SharedAccess::Local(cx.shared));
+                drop(permit);
                 finished.note();
                 Ok(PendingJob::Done(result))
             }
-            ExecutorKind::Threads => self.start_thread(cx, permit, job, finished),
+            ExecutorKind::Threads => self.start_thread(cx, work),
             #[cfg(all(unix, feature = "processes"))]
             ExecutorKind::Processes => {
-                let begin = self.child.borrow();
-                ChildJob::fork(cx, permit, job, finished, &begin).map(PendingJob::Process)
+                ChildJob::fork(cx, work, &self.child.borrow()).map(PendingJob::Process)
             }
         }
     }
@@ -196,23 +212,53 @@ impl Executor {
     fn start_thread<S: 'static>(
         &self,
         cx: &Context<'_, S>,
-        permit: WorkerPermit,
-        job: BlockingJob<S>,
-        finished: FinishedJob,
-    ) -> io::Result<PendingJob> {
+        work: Work<S>,
+    ) -> Result<PendingJob, (io::Error, Work<S>)> {
+        let Work { source, permit, job, finished } = work;
+        let handler = source.into_handler();
         let cell = Arc::new(ResultCell::default());
-        let (returned, owner) = (Arc::clone(&cell), cx.id);
+        let (returned, owner, ended) = (Arc::clone(&cell), cx.id, finished.clone());
         let (limit, mailbox) = (Arc::clone(&self.limit), Arc::clone(&cx.registrar.mailbox));
-        self.workers.run(move || {
-            returned.put(job(SharedAccess::Remote(Arc::clone(&mailbox))));
-            finished.note();
+        // Shared, so that it comes back when no thread takes it.
+        let parts = Arc::new(Mutex::new(Some((handler, permit, job))));
+        let taken = Arc::clone(&parts);
+        let started = self.workers.run(move || {
+            let Some((handler, permit, job)) = lock(&taken).take() else { return };
+            returned.put(job(handler, SharedAccess::Remote(Arc::clone(&mailbox))));
+            ended.note();
             drop(permit);
             mailbox.post_unbounded(Box::new(move |_, io| {
                 limit.wake(io);
                 notify_handler(io, owner);
             }));
-        })?;
-        Ok(PendingJob::Thread(cell))
+        });
+        match started.map_err(|error| (error, lock(&parts).take())) {
+            Err((error, Some((handler, permit, job)))) => {
+                Err((error, Work { source: HandlerSource::Made(handler), permit, job, finished }))
+            }
+            _ => Ok(PendingJob::Thread(cell)),
+        }
+    }
+
+    /// A handler cannot be started for want of a thread, a process, a descriptor or memory: `timeout`
+    /// of the handler of `id` runs after [`ACCEPT_RETRY`], by the timer that is returned. Further clients
+    /// wait until the caller drops what it got.
+    pub(super) fn starve(
+        self: &Rc<Executor>,
+        io: &mut Io,
+        id: SocketId,
+        error: &io::Error,
+    ) -> (Starving, TimerId) {
+        io.stats.accept_errors += 1;
+        if let Some(before) = self.warnings.borrow_mut().allow(io.now) {
+            let what = self.name();
+            warn!(
+                "{id}: cannot start a handler ({what}), so its client waits: {error} ({before} more \
+                 such failures before)"
+            );
+        }
+        self.starving.set(self.starving.get() + 1);
+        (Starving(Rc::clone(self)), io.arm_timer(id, ACCEPT_RETRY))
     }
 
     /// Logs the failure of a handler, at a limited rate. The line has no bytes of the peer, unless the
@@ -235,7 +281,7 @@ impl fmt::Debug for Executor {
 /// Calls `timeout` of the handler of `id` in the next turn, so that it takes its result.
 pub(super) fn notify_handler(io: &mut Io, id: SocketId) {
     if io.sockets.get(id).is_some() {
-        io.set_timer(id, Duration::ZERO);
+        io.arm_timer(id, Duration::ZERO);
     }
 }
 
@@ -288,7 +334,7 @@ impl FinishedJobs {
     }
 
     pub(super) fn take(&self) -> Vec<u64> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.0))
     }
 }
 
@@ -299,9 +345,13 @@ pub(super) struct FinishedJob(Option<(Arc<FinishedJobs>, u64)>);
 impl FinishedJob {
     pub(super) fn note(&self) {
         if let Some((jobs, number)) = &self.0 {
-            jobs.0.lock().unwrap_or_else(PoisonError::into_inner).push(*number);
+            lock(&jobs.0).push(*number);
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Carries the result from the thread to the loop.
@@ -310,10 +360,10 @@ pub(super) struct ResultCell(Mutex<Option<JobResult>>);
 
 impl ResultCell {
     fn put(&self, result: JobResult) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        *lock(&self.0) = Some(result);
     }
 
     fn take(&self) -> Option<JobResult> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.0).take()
     }
 }

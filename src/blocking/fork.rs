@@ -12,17 +12,25 @@
 //! waitpid(2) gets the pid of the child and never -1, which could reap a child of other code. The end of a
 //! child is an event of the loop: its pipe reaches EOF.
 
+use std::cell::RefCell;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
+use mio::event::Source;
 use mio::unix::pipe;
+use mio::{Interest, Registry, Token};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpid};
+use slab::Slab;
+
+use crate::net::StopToken;
 
 /// The result of [`fork`] in either process.
 pub(crate) enum Forked {
-    Parent(Child, pipe::Receiver),
+    Parent(Child, ReportReader),
     Child(ReportPipe),
 }
 
@@ -40,10 +48,54 @@ pub(crate) struct ReportPipe {
     mask: SigSet,
 }
 
+thread_local! {
+    /// The pipes of all children of this process, of whichever server: a child closes the copies that it
+    /// has of those of its siblings. One thread has them all, because a process that forks has only one.
+    static REPORT_PIPES: RefCell<Slab<pipe::Receiver>> = const { RefCell::new(Slab::new()) };
+}
+
+/// The end of the pipe from which a parent reads the report of one child.
+#[derive(Debug)]
+pub(crate) struct ReportReader {
+    key: usize,
+}
+
+impl ReportReader {
+    fn new(receiver: pipe::Receiver) -> ReportReader {
+        ReportReader { key: REPORT_PIPES.with_borrow_mut(|pipes| pipes.insert(receiver)) }
+    }
+
+    fn with(&self, act: impl FnOnce(&mut pipe::Receiver) -> io::Result<()>) -> io::Result<()> {
+        REPORT_PIPES.with_borrow_mut(|pipes| pipes.get_mut(self.key).map_or(Ok(()), act))
+    }
+}
+
+impl Drop for ReportReader {
+    fn drop(&mut self) {
+        // Without the table the thread has ended, and the pipes with it.
+        let _ = REPORT_PIPES.try_with(|pipes| pipes.borrow_mut().try_remove(self.key));
+    }
+}
+
+impl Source for ReportReader {
+    fn register(&mut self, registry: &Registry, token: Token, ask: Interest) -> io::Result<()> {
+        self.with(|pipe| pipe.register(registry, token, ask))
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, ask: Interest) -> io::Result<()> {
+        self.with(|pipe| pipe.reregister(registry, token, ask))
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.with(|pipe| pipe.deregister(registry))
+    }
+}
+
 /// Checks that this process has one thread.
 ///
 /// # Errors
-/// `Unsupported` while other threads run, or if the system does not report their number.
+/// `Unsupported` while other threads run, or if the system does not report their number; the error of
+/// open(2) when there is no descriptor for the question.
 pub(crate) fn check_threads() -> io::Result<()> {
     let what = match num_threads::num_threads().map(usize::from) {
         Some(1) => return Ok(()),
@@ -51,7 +103,12 @@ pub(crate) fn check_threads() -> io::Result<()> {
             "cannot fork: a process for each client needs a program with one thread, and this one \
              has {n}; listen before others are started, or use Workers::threads"
         ),
-        None => "cannot fork: the system does not report the number of threads".into(),
+        None => {
+            // `num_threads` does not say why; on Linux it reads this file.
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            std::fs::File::open("/proc/self/stat")?;
+            "cannot fork: the system does not report the number of threads".into()
+        }
     };
     Err(io::Error::new(io::ErrorKind::Unsupported, what))
 }
@@ -64,6 +121,7 @@ pub(crate) fn check_threads() -> io::Result<()> {
 pub(crate) fn fork() -> io::Result<Forked> {
     check_threads()?;
     let (sender, receiver) = pipe::new()?;
+    let parent = getpid();
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let forked = fork::fork();
     if !matches!(forked, Ok(fork::Fork::Child)) {
@@ -72,27 +130,50 @@ pub(crate) fn fork() -> io::Result<Forked> {
     }
     match forked? {
         fork::Fork::Child => {
+            end_with(parent);
             drop(receiver);
+            close_pipes_of_siblings();
             // The child must not return an error, which its caller would take for the parent's.
             let _ = sender.set_nonblocking(false);
             Ok(Forked::Child(ReportPipe { pipe: sender, mask }))
         }
         fork::Fork::Parent(pid) => {
-            Ok(Forked::Parent(Child { pid: Pid::from_raw(pid), reaped: false }, receiver))
+            let child = Child { pid: Pid::from_raw(pid), reaped: false };
+            Ok(Forked::Parent(child, ReportReader::new(receiver)))
         }
     }
 }
 
+/// A parent that is killed, or exits without dropping its server, ends its children, as the drop does.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn end_with(parent: Pid) {
+    // It fails only for what is no signal.
+    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
+    if nix::unistd::getppid() != parent {
+        signal_hook::low_level::exit(1);
+    }
+}
+
+/// Other systems have nothing like it in safe code: a child goes on until its handler has ended.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn end_with(_parent: Pid) {}
+
+/// Closes the copies that a child has of the pipes of its siblings.
+fn close_pipes_of_siblings() {
+    REPORT_PIPES.with_borrow_mut(|pipes| drop(std::mem::take(pipes)));
+}
+
 impl ReportPipe {
     /// Restores the signal mask, so that pending signals are delivered. Unless the child `inherits` the
-    /// handlers of its parent, the signals that they handle get their default action here.
-    pub(crate) fn restore_signal_mask(&self, inherits: bool) {
+    /// handlers of its parent, the signals that they handle get their default action here, but for
+    /// SIGTERM while the parent stops, as `token` says.
+    pub(crate) fn restore_signal_mask(&self, inherits: bool, token: Option<Arc<StopToken>>) {
         let mut mask = self.mask;
         if !inherits {
             let signals = handled_signals().filter(|signal| !self.mask.contains(*signal));
             let signals: SigSet = signals.collect();
             mask.extend(&signals);
-            apply_default_actions(signals);
+            apply_default_actions(signals, token);
         }
         let _ = mask.thread_set_mask();
     }
@@ -136,19 +217,28 @@ fn handled_signals() -> impl Iterator<Item = Signal> {
     [Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM].into_iter()
 }
 
-/// The signals that a terminal sends to its whole process group. The parent gets them too, and decides
-/// about its children.
-const OF_TERMINALS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT];
+/// Signals without effect in a child. A terminal sends the first three to its whole process group; the
+/// parent gets them too, and decides about its children. Of a file that has become too long the write
+/// learns by its error, in the child as in a parent that handles the signal.
+const WITHOUT_EFFECT: [Signal; 4] =
+    [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGXFSZ];
+
+/// How long a child waits after SIGTERM for the stop of its parent. Whoever stops a server may send the
+/// signal to its whole group (systemd, timeout(1)): then the child finishes what it has, as after a signal
+/// to the parent alone. Without a stop the signal was for the child.
+const STOP_OF_PARENT: Duration = Duration::from_secs(1);
 
 /// Starts a thread that applies the default action of `signals`, which must be blocked. Without a thread
 /// they stay blocked; SIGKILL still ends the process.
-fn apply_default_actions(signals: SigSet) {
+fn apply_default_actions(signals: SigSet, token: Option<Arc<StopToken>>) {
     if signals.iter().next().is_none() {
         return;
     }
+    let stops = move || token.as_ref().is_some_and(|token| token.wait_requested(STOP_OF_PARENT));
     let act = move || {
         while let Ok(signal) = signals.wait() {
-            if !OF_TERMINALS.contains(&signal) {
+            let is_for_parent = signal == Signal::SIGTERM && stops();
+            if !is_for_parent && !WITHOUT_EFFECT.contains(&signal) {
                 apply_default_action(signal);
             }
         }
@@ -217,25 +307,44 @@ pub(crate) fn describe(status: WaitStatus) -> Option<String> {
 #[derive(Debug, Default)]
 pub(crate) struct ChildReport {
     pub(crate) bytes: Vec<u8>,
-    /// EOF, an error, or more bytes than are accepted.
+    /// A whole report, EOF, an error, or more bytes than are accepted.
     pub(crate) is_complete: bool,
 }
 
 impl ChildReport {
-    /// Reads until the pipe would block, EOF, or more than `max` bytes in all.
-    pub(crate) fn read_from(&mut self, receiver: &mut pipe::Receiver, max: usize) {
+    /// Reads until the pipe would block, the report is whole, EOF, or more than `max` bytes in all.
+    pub(crate) fn read_from(&mut self, reader: &ReportReader, max: usize) {
         let mut buffer = [0; 16 << 10];
         while !self.is_complete {
-            match receiver.read(&mut buffer) {
+            let mut read = Ok(0);
+            let _ = reader.with(|pipe| {
+                read = pipe.read(&mut buffer);
+                Ok(())
+            });
+            match read {
                 Ok(0) => self.is_complete = true,
-                Ok(n) => {
-                    self.bytes.extend_from_slice(buffer.get(..n).unwrap_or_default());
-                    self.is_complete = self.bytes.len() > max;
-                }
+                Ok(n) => self.append(buffer.get(..n).unwrap_or_default(), max),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => self.is_complete = true,
             }
         }
+    }
+
+    /// Appends a piece; the first eight bytes of a report say how many follow.
+    pub(crate) fn append(&mut self, piece: &[u8], max: usize) {
+        self.bytes.extend_from_slice(piece);
+        let whole = self.length().is_some_and(|length| length <= self.bytes.len() as u64);
+        self.is_complete = whole || self.is_longer_than(max);
+    }
+
+    /// The length of the whole report, once that much of it was read.
+    fn length(&self) -> Option<u64> {
+        let after = self.bytes.first_chunk::<8>()?;
+        Some(u64::from_be_bytes(*after).saturating_add(8))
+    }
+
+    pub(crate) fn is_longer_than(&self, max: usize) -> bool {
+        self.bytes.len() > max || self.length().is_some_and(|length| length > max as u64)
     }
 }

@@ -8,7 +8,9 @@
 #[cfg(all(unix, feature = "processes"))]
 pub(crate) mod fork;
 
+use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 use std::thread;
 
 use crate::addr::{Addr, ToAddrs};
@@ -26,6 +28,7 @@ mod reader;
 mod request;
 mod socket;
 mod stream;
+mod work;
 mod worker_limit;
 mod workers;
 
@@ -34,16 +37,20 @@ pub use workers::{MAX_CHILDREN, Workers};
 
 use datagram::BlockingDatagrams;
 use stream::BlockingFactory;
+use work::Factory;
 use workers::ErrorHook;
 
 /// Serves one client from beginning to end (Python's `BaseRequestHandler`, with its
 /// `StreamRequestHandler` and `DatagramRequestHandler`). The factory makes one value for each connection,
-/// or for each datagram.
+/// or for each datagram; it is dropped where it ran. With [`Workers::processes`] the factory runs in the
+/// child too.
 ///
 /// The order is Python's: `setup`; `handle`; `finish`, which also runs when `handle` failed or panicked,
 /// but not when `setup` did. The first error or panic of the three is passed to
 /// [`Workers::handle_error`], and the connection is closed. After success the server sends a FIN and
-/// lingers, so that all that was written arrives.
+/// lingers, so that all that was written arrives. When a write failed, or was cut by the end of a grace,
+/// the connection ends with a reset, so that the peer does not take part of an answer for the whole. (A
+/// Unix stream has no reset.)
 ///
 /// A closure `|request: &mut Request<'_>| ...` is a handler with `handle` only.
 ///
@@ -135,6 +142,7 @@ impl<S: 'static> Server<S> {
         H: Handler<S> + Send + 'static,
     {
         workers.check()?;
+        let factory = boxed(factory);
         let id =
             self.listen_with(addr, Box::new(BlockingFactory::new(workers.clone(), factory)))?;
         if workers.executor.ends_reads_at_stop(workers.daemon_threads) {
@@ -187,8 +195,16 @@ impl<S: 'static> Server<S> {
         H: Handler<S> + Send + 'static,
     {
         workers.check()?;
-        self.bind(addr, BlockingDatagrams::new(workers.clone(), factory))
+        self.bind(addr, BlockingDatagrams::new(workers.clone(), boxed(factory)))
     }
+}
+
+/// The same factory for handlers of any type.
+fn boxed<S, H>(mut factory: impl FnMut(&Addr) -> H + 'static) -> Factory<S>
+where
+    H: Handler<S> + Send + 'static,
+{
+    Rc::new(RefCell::new(move |peer: &Addr| Box::new(factory(peer)) as Box<Serving<S>>))
 }
 
 /// Runs the three callbacks in Python's order, and drops the handler.

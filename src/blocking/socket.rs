@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use crate::net::{StopToken, Waited, send_nonblocking};
+use crate::net::{LentSocket, StopToken, Waited, send_nonblocking, wait_writable};
 
 /// The time limits of a request, from its [`Workers`](super::Workers).
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,9 +21,10 @@ pub(super) struct Limits {
 ///
 /// `SO_SNDTIMEO` and `SO_RCVTIMEO` start again with each part of a write that the kernel accepts, and
 /// with each signal. So the deadline of a read or a write is computed once, when it begins, and each
-/// system call gets the time left. A read that a shutdown ends polls its socket and the stop token.
+/// system call gets the time left. A read that a shutdown ends polls its socket and the stop token. A
+/// write polls its socket, and looks now and then whether the loop has aborted the connection.
 pub(super) struct BlockingSocket {
-    socket: Arc<Socket>,
+    socket: Arc<LentSocket>,
     limits: Limits,
     /// Ends the reads at a shutdown; `None` if a shutdown does not end them.
     stop: Option<Stop>,
@@ -48,16 +49,20 @@ pub(super) struct Stop {
 /// `unsafe`. The bound keeps a peer that never stops sending from delaying the shutdown.
 const MAX_READ_AFTER_STOP: usize = 1 << 20;
 
-/// The size of one blocking write, much less than a send buffer, so that it waits at most once. A larger
-/// write to a Unix socket may wait once for each part of its buffer size.
+/// The size of one blocking write where no call waits for capacity, much less than a send buffer, so that
+/// it waits at most once. A larger write to a Unix socket may wait once for each part of its buffer size.
 const PIECE: usize = if cfg!(unix) { 2 << 10 } else { 64 << 10 };
+
+/// How long a write waits at most before it looks whether the connection was aborted. Nothing that wakes a
+/// write would leave the peer without a FIN: shutdown(2) of the sending direction sends one.
+const ABORT_CHECK: Duration = Duration::from_millis(100);
 
 /// The shortest socket timeout: kernels round to at least this, and zero means no timeout.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 impl BlockingSocket {
     pub(super) fn new(
-        socket: Arc<Socket>,
+        socket: Arc<LentSocket>,
         limits: Limits,
         stop: Option<Stop>,
     ) -> io::Result<BlockingSocket> {
@@ -125,29 +130,65 @@ impl BlockingSocket {
         Ok(())
     }
 
-    /// Sends without blocking what the send buffer has capacity for; blocks only in a write of [`PIECE`].
+    /// Writes all of `bytes` within the time of `span`.
     fn write_within(&mut self, mut bytes: &[u8], span: Span) -> io::Result<()> {
+        let mut left = span.whole()?;
+        self.socket.count_sent(bytes.len());
         loop {
-            bytes = match retry_interrupted(|| send_nonblocking(&self.socket, bytes)) {
-                Ok(n) => bytes.get(n..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => bytes,
+            self.check_aborted()?;
+            let longest = left.map_or(ABORT_CHECK, |left| left.min(ABORT_CHECK));
+            match self.send_some(bytes, longest) {
+                Ok(n) => {
+                    self.socket.count_out(n);
+                    bytes = bytes.get(n..).unwrap_or_default();
+                }
+                Err(error) if is_passing(&error) => {}
                 Err(error) => return Err(error),
-            };
+            }
             if bytes.is_empty() {
                 return Ok(());
             }
-            self.limit_write(span.left()?)?;
-            let piece = bytes.get(..PIECE).unwrap_or(bytes);
-            bytes = match (&*self.socket).write(piece) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => bytes.get(n..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => bytes,
-                Err(error) => {
-                    return Err(span.map_timeout(error, "write timed out: the peer did not read"));
-                }
-            };
+            left = span.left().map_err(|_| span.timed_out(PEER_DOES_NOT_READ))?;
         }
     }
+
+    /// Sends what the send buffer has capacity for, or else waits for capacity, at most for `longest`.
+    fn send_some(&mut self, bytes: &[u8], longest: Duration) -> io::Result<usize> {
+        match send_nonblocking(&self.socket, bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            sent => return sent,
+        }
+        if StopToken::WAITS {
+            return wait_writable(&self.socket, longest).map(|()| 0);
+        }
+        self.limit_write(Some(longest))?;
+        let sent = (&**self.socket).write(bytes.get(..PIECE).unwrap_or(bytes));
+        self.limit_write(self.limits.timeout)?;
+        sent
+    }
+
+    fn check_aborted(&self) -> io::Result<()> {
+        if self.socket.is_aborted() {
+            let what = "the server has aborted the connection";
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, what));
+        }
+        Ok(())
+    }
+
+    /// What a read returned: an error if the EOF is that of an abort.
+    fn note_read(&self, n: usize) -> io::Result<usize> {
+        if n == 0 {
+            self.check_aborted()?;
+        }
+        self.socket.count_in(n);
+        Ok(n)
+    }
+}
+
+/// Whether the same call may succeed later.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
 }
 
 impl Stop {
@@ -196,6 +237,8 @@ impl Stop {
 
 const PEER_SILENT: &str = "read timed out: the peer sent nothing";
 
+const PEER_DOES_NOT_READ: &str = "write timed out: the peer did not read";
+
 impl BlockingSocket {
     /// Blocks in the system call, which only input, EOF or the timeout ends.
     fn read_without_stop(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -203,7 +246,7 @@ impl BlockingSocket {
         let mut left = span.whole()?;
         loop {
             self.limit_read(left)?;
-            match (&*self.socket).read(buffer) {
+            match (&**self.socket).read(buffer) {
                 // signal(7): with SO_RCVTIMEO, a handled signal interrupts recv even with SA_RESTART.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => left = span.left()?,
                 read => return read.map_err(|error| span.map_timeout(error, PEER_SILENT)),
@@ -215,19 +258,20 @@ impl BlockingSocket {
 impl Read for BlockingSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(stop) = self.stop.as_mut().filter(|_| StopToken::WAITS) else {
-            return self.read_without_stop(buffer);
+            let n = self.read_without_stop(buffer)?;
+            return self.note_read(n);
         };
         let span = Span::begin(self.limits);
         let max = stop.wait(&self.socket, span)?.min(buffer.len());
         if max == 0 {
-            return Ok(0);
+            return self.note_read(0);
         }
         let piece = buffer.get_mut(..max).unwrap_or_default();
         // The socket is readable, so this does not block, unless the handler read it directly.
-        let read = retry_interrupted(|| (&*self.socket).read(piece));
+        let read = retry_interrupted(|| (&**self.socket).read(piece));
         let n = read.map_err(|error| span.map_timeout(error, PEER_SILENT))?;
         stop.note_read(n);
-        Ok(n)
+        self.note_read(n)
     }
 }
 
@@ -237,14 +281,7 @@ impl Write for BlockingSocket {
         if let Some(stop) = &mut self.stop {
             stop.note_moved();
         }
-        let span = Span::begin(self.limits);
-        if span.whole()?.is_some() {
-            self.write_within(bytes, span)?;
-            return Ok(bytes.len());
-        }
-        self.limit_write(None)?;
-        let what = "write timed out: the peer did not read";
-        (&*self.socket).write_all(bytes).map_err(|error| span.map_timeout(error, what))?;
+        self.write_within(bytes, Span::begin(self.limits))?;
         Ok(bytes.len())
     }
 

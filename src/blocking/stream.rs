@@ -2,38 +2,39 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::Shutdown;
 use std::panic::resume_unwind;
 use std::time::Instant;
 
-use super::executor::{BlockingJob, FinishedJob, JobResult, PendingJob};
+use super::executor::{FinishedJob, PendingJob, Starving};
 use super::request::Request;
+use super::serve;
 use super::socket::{BlockingSocket, Stop};
+use super::work::{BlockingJob, Factory, HandlerSource, JobResult, Work};
 use super::worker_limit::WorkerPermit;
 use super::workers::Workers;
-use super::{Handler, Serving, serve};
 use crate::addr::Addr;
 use crate::conn::input::Input;
 use crate::exit::Exit;
 use crate::handler::{self, Context, HandlerFactory};
 use crate::id::{SocketId, TimerId};
 use crate::io::{Io, nanoseconds};
+use crate::net::is_shortage;
 
 /// Makes a [`BlockingConnection`] for each client, while a permit is free.
-pub(super) struct BlockingFactory<F> {
+pub(super) struct BlockingFactory<S> {
     workers: Workers,
-    factory: F,
+    factory: Factory<S>,
     /// The listener, once it has waited for a permit.
     listener: Cell<Option<SocketId>>,
 }
 
-impl<F> BlockingFactory<F> {
-    pub(super) fn new(workers: Workers, factory: F) -> BlockingFactory<F> {
+impl<S> BlockingFactory<S> {
+    pub(super) fn new(workers: Workers, factory: Factory<S>) -> BlockingFactory<S> {
         BlockingFactory { workers, factory, listener: Cell::new(None) }
     }
 }
 
-impl<F> Drop for BlockingFactory<F> {
+impl<S> Drop for BlockingFactory<S> {
     fn drop(&mut self) {
         if let Some(listener) = self.listener.get() {
             self.workers.executor.limit.leave(listener);
@@ -41,21 +42,17 @@ impl<F> Drop for BlockingFactory<F> {
     }
 }
 
-impl<S, F, H> HandlerFactory<S> for BlockingFactory<F>
-where
-    S: 'static,
-    F: FnMut(&Addr) -> H,
-    H: Handler<S> + Send + 'static,
-{
+impl<S: 'static> HandlerFactory<S> for BlockingFactory<S> {
     fn make(&mut self, peer: &Addr) -> Box<dyn handler::Handler<S>> {
-        let handler = Box::new((self.factory)(peer));
+        let source = self.workers.executor.source(&self.factory, peer);
         let permit = self.workers.executor.limit.acquire();
-        let state = BlockingState::New(handler, permit);
-        Box::new(BlockingConnection { workers: self.workers.clone(), peer: peer.clone(), state })
+        let state = BlockingState::New(source, permit);
+        let (workers, peer) = (self.workers.clone(), peer.clone());
+        Box::new(BlockingConnection { workers, peer, state, starving: None })
     }
 
     fn has_capacity(&self) -> bool {
-        self.workers.executor.limit.has_free()
+        self.workers.executor.has_capacity()
     }
 
     fn wait_for_capacity(&self, listener: SocketId, served: bool) {
@@ -75,22 +72,25 @@ struct BlockingConnection<S> {
     workers: Workers,
     peer: Addr,
     state: BlockingState<S>,
+    /// A shortage has kept its handler from being started; the timer tries again.
+    starving: Option<(Starving, TimerId)>,
 }
 
 enum BlockingState<S> {
-    New(Box<Serving<S>>, WorkerPermit),
+    New(HandlerSource<S>, WorkerPermit),
     Pending(PendingJob),
     Done,
 }
 
 impl<S: 'static> BlockingConnection<S> {
-    fn job(&self, cx: &mut Context<'_, S>, handler: Box<Serving<S>>) -> io::Result<BlockingJob<S>> {
-        let stop = self.stop(cx.io)?;
-        let socket = cx.io.detach(cx.id)?;
-        let limits = self.workers.limits(cx.io.options.idle_timeout);
-        let (limit, epoch) = (cx.io.options.input_limit, cx.io.epoch);
+    /// The work of the handler, on the socket, which is detached.
+    fn job(&self, io: &mut Io, id: SocketId) -> io::Result<BlockingJob<S>> {
+        let stop = self.stop(io)?;
+        let socket = io.detached_socket(id).cloned().ok_or(io::ErrorKind::NotConnected)?;
+        let limits = self.workers.limits(io.options.idle_timeout);
+        let (limit, epoch) = (io.options.input_limit, io.epoch);
         let (hook, peer) = (self.workers.handle_error.clone(), self.peer.clone());
-        Ok(Box::new(move |access| {
+        Ok(Box::new(move |handler, access| {
             let mut silent_since = None;
             let outcome = match BlockingSocket::new(socket, limits, stop) {
                 Ok(socket) => {
@@ -103,9 +103,50 @@ impl<S: 'static> BlockingConnection<S> {
             };
             super::report(hook.as_deref(), &peer, &outcome);
             let since = |at: Instant| nanoseconds(at.saturating_duration_since(epoch));
-            let silent_since = silent_since.map(since);
-            JobResult { outcome, reply: None, crashed: false, silent_since }
+            JobResult { silent_since: silent_since.map(since), ..JobResult::of(outcome) }
         }))
+    }
+
+    /// Starts the handler, unless that was done. In a shortage it stays as it is until the timer.
+    fn start(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
+        let (source, permit) = match std::mem::replace(&mut self.state, BlockingState::Done) {
+            BlockingState::New(source, permit) => (source, permit),
+            started => {
+                self.state = started;
+                return Ok(());
+            }
+        };
+        let starved = self.starving.take();
+        if let Some((_, timer)) = &starved {
+            cx.io.cancel_timer(*timer);
+        }
+        let executor = self.workers.executor.clone();
+        let started = match self.job(cx.io, cx.id) {
+            Ok(job) => executor
+                .start(cx, Work { source, permit, job, finished: FinishedJob::default() })
+                .map_err(|(error, Work { source, permit, .. })| (error, source, permit)),
+            Err(error) => Err((error, source, permit)),
+        };
+        match started {
+            Ok(pending) => {
+                self.state = BlockingState::Pending(pending);
+                if starved.is_some() {
+                    drop(starved);
+                    executor.limit.wake(cx.io);
+                }
+                self.complete(cx)
+            }
+            Err((error, source, permit)) if is_shortage(&error) => {
+                self.state = BlockingState::New(source, permit);
+                self.starving = Some(executor.starve(cx.io, cx.id, &error));
+                Ok(())
+            }
+            Err((error, ..)) => {
+                executor.warn(cx.io, &self.peer, &error);
+                cx.io.reattach(cx.id, None, false)?;
+                Err(error)
+            }
+        }
     }
 
     /// Ends the reads of the handler at a shutdown; `None` if a shutdown does not end them.
@@ -120,7 +161,7 @@ impl<S: 'static> BlockingConnection<S> {
         let is_inline = matches!(pending, PendingJob::Done(_));
         let Some(result) = pending.take(cx) else { return Ok(()) };
         self.state = BlockingState::Done;
-        cx.io.reattach(cx.id, result.silent_since)?;
+        cx.io.reattach(cx.id, result.silent_since, result.is_cut)?;
         match result.outcome {
             Ok(Ok(())) => {
                 cx.close();
@@ -141,21 +182,8 @@ impl<S: 'static> BlockingConnection<S> {
 
 impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
     fn setup(&mut self, cx: &mut Context<'_, S>) -> io::Result<()> {
-        let BlockingState::New(handler, permit) =
-            std::mem::replace(&mut self.state, BlockingState::Done)
-        else {
-            return Ok(());
-        };
-        let job = self.job(cx, handler)?;
-        match self.workers.executor.clone().start(cx, permit, job, FinishedJob::default()) {
-            Ok(pending) => self.state = BlockingState::Pending(pending),
-            Err(error) => {
-                self.workers.executor.warn(cx.io, &self.peer, &error);
-                cx.io.reattach(cx.id, None)?;
-                return Err(error);
-            }
-        }
-        self.complete(cx)
+        cx.io.detach(cx.id)?;
+        self.start(cx)
     }
 
     /// Discards the input: the loop reads nothing while the socket is detached, and closes it afterwards.
@@ -165,6 +193,7 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
     }
 
     fn timeout(&mut self, cx: &mut Context<'_, S>, _timer: TimerId) -> io::Result<()> {
+        self.start(cx)?;
         self.complete(cx)
     }
 
@@ -175,22 +204,22 @@ impl<S: 'static> handler::Handler<S> for BlockingConnection<S> {
                 if self.workers.daemon_threads && pending.is_thread() =>
             {
                 self.state = BlockingState::Done;
+                cx.io.leave_detached(cx.id);
                 cx.close();
             }
-            BlockingState::Pending(_) => cx.io.end_reads(cx.id),
-            BlockingState::New(..) | BlockingState::Done => cx.close(),
+            BlockingState::New(..) | BlockingState::Pending(_) => cx.io.end_reads(cx.id),
+            BlockingState::Done => cx.close(),
         }
         Ok(())
     }
 
     /// Aborts a handler that still runs: its reads and writes fail, and its process is killed.
     fn finish(&mut self, cx: &mut Context<'_, S>, _outcome: io::Result<()>) {
-        if let (BlockingState::Pending(_), Some(socket)) =
-            (&self.state, cx.io.detached_socket(cx.id))
-        {
-            let _ = socket.shutdown(Shutdown::Both);
+        if let Some(socket) = cx.io.detached_socket(cx.id) {
+            socket.abort();
         }
         self.state = BlockingState::Done;
+        self.starving = None;
         // The permit is free, unless a thread has yet to return it.
         self.workers.executor.limit.wake(cx.io);
     }

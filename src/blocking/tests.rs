@@ -95,11 +95,13 @@ mod pieces {
 
     use super::super::super::socket::Limits;
     use super::*;
+    use crate::net::LentSocket;
 
     fn pair(timeout: Option<Duration>) -> (Socket, Reader) {
         let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+        let ours = Arc::new(LentSocket::new(ours));
         let socket =
-            BlockingSocket::new(Arc::new(ours), Limits { timeout, deadline: None }, None).unwrap();
+            BlockingSocket::new(ours, Limits { timeout, deadline: None }, None).unwrap();
         (theirs, Reader::of_stream(socket, usize::MAX))
     }
 

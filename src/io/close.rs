@@ -29,7 +29,7 @@ impl Io {
             self.cancel_attempt(id);
         }
         if !self.detached.is_empty() {
-            self.detached.remove(&id);
+            self.take_detached(id);
         }
         let sockets = &self.sockets;
         if stale.lingered {

@@ -91,6 +91,7 @@ impl Io {
     }
 
     /// Shuts down the sending side (half-close) once everything sent has left; reading goes on.
+    /// While a blocking handler has the connection this is [`Io::close`].
     ///
     /// Returns `false` when `id` is not an open connection.
     ///
@@ -108,14 +109,24 @@ impl Io {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn shutdown_write(&mut self, id: SocketId) -> bool {
-        self.is_live(id)
-            && self.with_connection(id, |connection| connection.stream.shutdown_write())
+        if !self.is_live(id) {
+            return false;
+        }
+        if let Some(is_first) = self.close_later(id) {
+            return is_first;
+        }
+        self.with_connection(id, |connection| connection.stream.shutdown_write())
     }
 
     /// Closes a socket of any kind. A connection first sends its pending output, then its FIN, then
     /// waits for the peer's EOF for a bounded time; a datagram socket sends the datagrams that are
-    /// queued. The handler gets no more input. A connection that is still connecting goes on to do
-    /// so if something was sent to it, which then leaves.
+    /// queued, and the replies of blocking handlers that are at work. The handler gets no more input.
+    /// A connection that is still connecting goes on to do so if something was sent to it, which then
+    /// leaves.
+    ///
+    /// A connection that a [blocking handler](crate::blocking) has is closed when that handler has
+    /// ended; neither its reads nor its writes notice. What [`Io::send`] was given meanwhile leaves
+    /// then, behind what the handler wrote. [`Io::abort`] ends it at once.
     ///
     /// The address of a listener is free when this returns, that of a datagram socket when its
     /// `finish` has returned.
@@ -140,6 +151,9 @@ impl Io {
         if !self.is_live(id) {
             return false;
         }
+        if let Some(is_first) = self.close_later(id) {
+            return is_first;
+        }
         if self.with_connection(id, |connection| connection.stream.close()) {
             return true;
         }
@@ -160,7 +174,9 @@ impl Io {
         true
     }
 
-    /// Resets a connection now, or closes a socket of another kind; pending output is dropped. A
+    /// Resets a connection now, or closes a socket of another kind; pending output is dropped. Where a
+    /// blocking handler has the connection, its reads and writes fail from now on, and the reset leaves
+    /// when it has noticed or ended. A
     /// handler may call this after it has closed the connection, and in its `finish`: the peer then
     /// gets a reset instead of an EOF.
     ///
@@ -187,10 +203,11 @@ impl Io {
         }
         if let Some(datagram) = self.sockets.datagram_mut(id) {
             let dropped = datagram.clear_queue();
+            let owed = datagram.forget_replies();
             self.stats.packets_dropped += dropped as u64;
             // A closed socket may have waited for these datagrams only.
             self.sockets.enqueue(id);
-            return self.close(id) || dropped > 0;
+            return self.close(id) || dropped > 0 || owed;
         }
         self.close(id)
     }

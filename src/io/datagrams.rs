@@ -113,10 +113,14 @@ impl Io {
     /// case. A multicast group, a broadcast address, or an address that the machine no longer has
     /// cannot be a source; then the system chooses.
     pub fn send_from(&mut self, id: SocketId, bytes: &[u8], from: &Addr, to: &Addr) -> SendStatus {
+        if self.sockets.datagram(id).is_none_or(|one| one.phase() == DatagramPhase::Closing) {
+            return SendStatus::Closed;
+        }
         self.send_answer(id, bytes, from.ip().copied(), to)
     }
 
-    /// Like [`Io::send_from`]; the system chooses the address when `from` is `None`.
+    /// Like [`Io::send_from`]; the system chooses the address when `from` is `None`. The reply of a
+    /// blocking handler leaves also when the socket has been closed since its datagram came.
     pub(crate) fn send_answer(
         &mut self,
         id: SocketId,
@@ -125,7 +129,8 @@ impl Io {
         to: &Addr,
     ) -> SendStatus {
         let Some(datagram) = self.sockets.datagram_mut(id) else { return SendStatus::Closed };
-        if *to == Addr::Unnamed || datagram.phase() == DatagramPhase::Closing {
+        let is_closed = datagram.phase() == DatagramPhase::Closing && !datagram.has_replies_due();
+        if *to == Addr::Unnamed || is_closed {
             return SendStatus::Closed;
         }
         let limits = QueueLimits {

@@ -145,7 +145,7 @@ impl Io {
         options.check()?;
         byte_buffer::keep_pages();
         Ok(Io {
-            poll: Poll::new()?,
+            poll: Poll::new().map_err(about("cannot open a poll"))?,
             sockets: SocketTable::new(),
             cork: CorkBuffer::new(),
             pool: BufferPool::default(),
@@ -205,6 +205,11 @@ impl Io {
         }
         true
     }
+}
+
+/// An error of the system with what it happened to.
+pub(crate) fn about(what: &str) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 /// Saturates after 584 years.

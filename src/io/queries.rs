@@ -28,7 +28,7 @@ impl Io {
     pub fn is_open(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
             Some(Entry::Connection(connection)) => {
-                connection.stream.close_state() == CloseState::Open
+                connection.stream.close_state() == CloseState::Open && !self.closes_later(id)
             }
             Some(Entry::Listener(listener)) => !listener.closing,
             Some(Entry::Datagram(datagram)) => {
@@ -91,7 +91,7 @@ impl Io {
         match self.sockets.get(id)? {
             Entry::Connection(connection) => {
                 let peer = connection.stream.transport().peer_addr();
-                peer.or_else(|| self.detached_socket(id).and_then(peer_addr_of))
+                peer.or_else(|| self.detached_socket(id).and_then(|one| peer_addr_of(one)))
             }
             Entry::Datagram(datagram) => datagram.transport().peer_addr(),
             Entry::Listener(_) | Entry::Source(_) => None,
@@ -119,7 +119,7 @@ impl Io {
             }
             Entry::Connection(connection) => {
                 let own = connection.stream.transport().local_addr();
-                own.or_else(|| self.detached_socket(id).and_then(local_addr_of))
+                own.or_else(|| self.detached_socket(id).and_then(|one| local_addr_of(one)))
             }
             Entry::Listener(listener) => listener.socket.local_addr(),
             Entry::Datagram(datagram) => datagram.transport().local_addr(),

@@ -72,6 +72,8 @@ impl Io {
     /// Begins a shutdown: each socket is read once more, and then its handler is notified.
     pub(crate) fn begin_shutdown(&mut self) {
         let since = self.now;
+        // A child that got the same signal as this process waits for this.
+        self.request_stop();
         for id in self.sockets.ids() {
             self.begin_connection_shutdown(id);
             self.begin_drain(id, since);

@@ -167,6 +167,11 @@ impl Io {
         if !self.is_live(owner) || matches!(self.sockets.get(owner), Some(Entry::Listener(_))) {
             return TimerId::NONE;
         }
+        self.arm_timer(owner, after)
+    }
+
+    /// The same for a handler that may have to finish something after the close of its socket.
+    pub(crate) fn arm_timer(&mut self, owner: SocketId, after: Duration) -> TimerId {
         let at = self.deadline_in(after);
         let sockets = &self.sockets;
         let is_open = |id| sockets.get(id).is_some();

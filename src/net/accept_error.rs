@@ -58,9 +58,34 @@ fn is_client_error(_: &io::Error) -> bool {
     false
 }
 
+/// Whether the system has no process, thread, descriptor or memory left just now, so that the same
+/// call may succeed later (fork(2), pthread_create(3), pipe(2)).
+#[cfg(unix)]
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    let codes = [libc::EAGAIN, libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS];
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    error.raw_os_error().is_some() && error.kind() == io::ErrorKind::OutOfMemory
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shortage_passes_and_other_errors_do_not() {
+        for code in [libc::EAGAIN, libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS] {
+            assert!(is_shortage(&io::Error::from_raw_os_error(code)), "{code}");
+        }
+        for code in [libc::EPERM, libc::EINVAL, libc::ECONNRESET] {
+            assert!(!is_shortage(&io::Error::from_raw_os_error(code)), "{code}");
+        }
+        // A full queue of our own.
+        assert!(!is_shortage(&io::ErrorKind::WouldBlock.into()));
+    }
 
     const WOULD_BLOCK: &[i32] = &[libc::EAGAIN, libc::EWOULDBLOCK];
 

@@ -41,15 +41,15 @@ mod unix_name;
 #[cfg(unix)]
 mod unix_path;
 
-pub(crate) use accept_error::{AcceptError, accept_error};
+pub(crate) use accept_error::{AcceptError, accept_error, is_shortage};
 pub(crate) use datagram::DatagramSocket;
-pub(crate) use detached::{DetachedSocket, send_nonblocking};
+pub(crate) use detached::{ByteCounts, DetachedSocket, LentSocket, send_nonblocking};
 pub(crate) use listener::ListenerSocket;
 #[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
 pub(crate) use mmsg::MmsgHeaders;
 #[cfg(not(all(feature = "sys", any(target_os = "linux", target_os = "android"))))]
 pub(crate) use single::MmsgHeaders;
-pub(crate) use stop_token::{StopToken, Waited};
+pub(crate) use stop_token::{StopToken, Waited, wait_writable};
 pub(crate) use stream::StreamSocket;
 pub(crate) use udp::is_local;
 #[cfg(unix)]

@@ -47,6 +47,21 @@ mod system {
             poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
         }
 
+        /// Waits until a stop is requested; `false` when none is within `longest`.
+        #[cfg(feature = "processes")]
+        pub(crate) fn wait_requested(&self, longest: Duration) -> bool {
+            let end = std::time::Instant::now() + longest;
+            loop {
+                let left = end.saturating_duration_since(std::time::Instant::now());
+                let mut polled = [PollFd::new(self.reader.as_fd(), PollFlags::POLLIN)];
+                match poll(&mut polled, whole_milliseconds(left)) {
+                    Ok(0) if left.is_zero() => return false,
+                    Ok(1..) => return true,
+                    _ => {}
+                }
+            }
+        }
+
         /// Waits until `socket` has input, EOF or an error, or a stop is requested, at most for
         /// `longest`. It may return earlier with neither.
         pub(crate) fn wait(
@@ -62,6 +77,13 @@ mod system {
             let [input, stop] = polled.map(|polled| polled.any().unwrap_or(true));
             Ok(Waited { input, stop })
         }
+    }
+
+    /// Waits until `socket` has capacity for output, or an error; at most for `longest`.
+    pub(crate) fn wait_writable(socket: &Socket, longest: Duration) -> io::Result<()> {
+        let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+        poll(&mut polled, whole_milliseconds(longest))?;
+        Ok(())
     }
 
     /// Rounds up: a rest of less than a millisecond must not become a busy loop.
@@ -107,9 +129,14 @@ mod system {
             Ok(Waited { input: true, stop: false })
         }
     }
+
+    #[expect(clippy::unnecessary_wraps, reason = "elsewhere it waits")]
+    pub(crate) fn wait_writable(_: &Socket, _: Duration) -> io::Result<()> {
+        Ok(())
+    }
 }
 
-pub(crate) use system::StopToken;
+pub(crate) use system::{StopToken, wait_writable};
 
 /// The result of a wait; neither is set when the time was over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -120,7 +120,7 @@ impl<S> Dispatcher<S> {
     /// Calls the handler of an expired timer of a datagram socket.
     fn fire_datagram_timer(&mut self, timer: TimerId, owner: SocketId) {
         let Some(datagram) = self.io.sockets.datagram_mut(owner) else { return };
-        if datagram.phase() == DatagramPhase::Closing {
+        if datagram.phase() == DatagramPhase::Closing && !datagram.has_replies_due() {
             return;
         }
         self.io.trace.step(|| TraceEvent::TimerFired(owner, timer));

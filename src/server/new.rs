@@ -8,7 +8,7 @@ use mio::{Events, Waker};
 use super::Server;
 use crate::handler::Registrar;
 use crate::id::SocketId;
-use crate::io::Io;
+use crate::io::{Io, about};
 use crate::io::mailbox::Mailbox;
 use crate::io::thread_pool::ThreadPool;
 use crate::options::Options;
@@ -19,7 +19,7 @@ impl Server<()> {
     /// A server whose handlers share nothing, with the default [`Options`].
     ///
     /// # Errors
-    /// The error of the system when it cannot create a poll.
+    /// The error of the system when it cannot open a poll or its waker.
     pub fn new() -> io::Result<Server<()>> {
         Server::with_shared((), Options::default())
     }
@@ -30,11 +30,12 @@ impl<S> Server<S> {
     ///
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) when an option is invalid; the error of the
-    /// system when it cannot create a poll.
+    /// system when it cannot open a poll or its waker.
     pub fn with_shared(shared: S, options: Options) -> io::Result<Server<S>> {
         let io = Io::new(options)?;
         let events = Events::with_capacity(io.options.events_per_turn);
-        let waker = Waker::new(io.registry(), SocketId::WAKER)?;
+        let waker = Waker::new(io.registry(), SocketId::WAKER)
+            .map_err(about("cannot open the waker of a poll"))?;
         let mailbox = Arc::new(Mailbox::new(waker, io.options.post_queue));
         let registrar = Registrar {
             pending_handlers: Vec::new(),

@@ -9,6 +9,7 @@ mod serve;
 mod stop_signals;
 mod system;
 mod terminal;
+mod time_zone;
 mod units;
 
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ use args::{Task, Typed};
 
 fn main() -> ExitCode {
     stop_signals::unblock();
+    system::outlive_file_limits();
     let code = match Typed::parse().and_then(Typed::resolve) {
         Ok(Task::Serve(config)) => serve::run(&config),
         Ok(Task::Connect(config)) => connect::run(&config),

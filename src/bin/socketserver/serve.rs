@@ -12,7 +12,7 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use log::info;
+use log::{info, warn};
 use socketserver::{DatagramHandler, Echo, Handler, LoopGroup, LoopReport, Server, SocketId};
 
 use crate::args::{ListenerArg, ServeConfig, ServiceArg};
@@ -73,29 +73,43 @@ where
     }
     let mut server = Server::with_shared(shared(0), config.options.clone())?;
     // First, so that no signal finds a server that listens and does not heed it.
-    let _ = system::stop_on_signals(&mut server, config.grace, config.heed_ignored_signals)?;
+    system::stop_on_signals(&mut server, config.grace, config.heed_ignored_signals)?;
     let lines = open(&mut server)?;
-    run_server(server, lines)
+    run_server(config, server, lines)
 }
 
 fn serve_blocking(config: &ServeConfig) -> io::Result<()> {
     let Some(workers) = config.workers else { return Ok(()) };
     let mut server = Server::with_shared((), config.options.clone())?;
-    let in_child = system::stop_on_signals(&mut server, config.grace, config.heed_ignored_signals)?;
-    let mode = workers.mode(in_child);
+    system::stop_on_signals(&mut server, config.grace, config.heed_ignored_signals)?;
+    let mode = workers.mode();
     let lines = open_all(config, &mut server, &Opened::default(), |server, listener| {
         workers::open(server, config, listener, &mode)
     })?;
-    run_server(server, lines)
+    run_server(config, server, lines)
 }
 
 /// Says where it listens, and serves until it is asked to stop.
-fn run_server<S: 'static>(mut server: Server<S>, lines: Vec<u8>) -> io::Result<()> {
+fn run_server<S: 'static>(
+    config: &ServeConfig,
+    mut server: Server<S>,
+    lines: Vec<u8>,
+) -> io::Result<()> {
     console::drain_in(&mut server);
     console::print(lines);
     server.serve_forever()?;
-    info!("stopped: {:?}, {:?}", server.report().unwrap_or_default(), server.io().stats());
+    let report = server.report().unwrap_or_default();
+    info!("stopped: {report:?}, {:?}", server.io().stats());
+    tell_cut_off(config, report.forced);
     Ok(())
+}
+
+/// A stop that was not for all of them as it should be is no failure, but it is said.
+fn tell_cut_off(config: &ServeConfig, clients: u64) {
+    if clients > 0 {
+        let grace = humantime::format_duration(config.grace);
+        warn!("{clients} connections were cut off: they had not ended within {grace} (--grace)");
+    }
 }
 
 fn serve_in_loops<S: 'static>(
@@ -108,7 +122,7 @@ fn serve_in_loops<S: 'static>(
     let loops = group.serve(shared, |index, server| {
         if index == 0 {
             // What ends one loop ends all.
-            let _ = system::stop_on_signals(server, config.grace, config.heed_ignored_signals)?;
+            system::stop_on_signals(server, config.grace, config.heed_ignored_signals)?;
             console::drain_in(server);
         }
         let lines = open(server)?;
@@ -120,6 +134,7 @@ fn serve_in_loops<S: 'static>(
     for (index, one) in loops.iter().enumerate() {
         info!("loop {index} stopped: {:?}, {:?}", one.report, one.stats);
     }
+    tell_cut_off(config, loops.iter().map(|one| one.report.forced).sum());
     config.counters.as_ref().map_or(Ok(()), |path| std::fs::write(path, counters(&loops)))
 }
 

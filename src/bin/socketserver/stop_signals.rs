@@ -3,7 +3,7 @@
 //! SIGINT for what a shell puts into the background), and what was blocked is not any more.
 
 #[cfg(unix)]
-pub(crate) use unix::{heeded, repeats_end_at_once, unblock};
+pub(crate) use unix::{Reaction, SAME_SIGNAL, StopRequests, heeded, repeats_end_at_once, unblock};
 
 /// Where there are no Unix signals, Ctrl-C ends the program at once.
 #[cfg(not(unix))]
@@ -12,6 +12,7 @@ pub(crate) fn unblock() {}
 #[cfg(unix)]
 mod unix {
     use std::io::{self, IsTerminal};
+    use std::time::{Duration, Instant};
 
     use nix::sys::signal::{SigSet, Signal};
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -37,6 +38,37 @@ mod unix {
     /// the kernel and by the shell, and no user is impatient then.
     pub(crate) fn repeats_end_at_once(signal: i32) -> bool {
         signal != SIGHUP
+    }
+
+    /// The same signal within this time is one signal that was sent twice: timeout(1) sends it to its
+    /// child, and to the group in which that is.
+    pub(crate) const SAME_SIGNAL: Duration = Duration::from_millis(100);
+
+    /// What a signal that asks for a stop means.
+    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+    pub(crate) enum Reaction {
+        Stop,
+        Nothing,
+        /// Ends the program at once with this code.
+        Exit(i32),
+    }
+
+    /// The first signal that asked for a stop, and when.
+    #[derive(Debug, Default)]
+    pub(crate) struct StopRequests(Option<(i32, Instant)>);
+
+    impl StopRequests {
+        pub(crate) fn note(&mut self, signal: i32, now: Instant) -> Reaction {
+            let Some((first, at)) = self.0 else {
+                self.0 = Some((signal, now));
+                return Reaction::Stop;
+            };
+            let is_same = signal == first && now.saturating_duration_since(at) < SAME_SIGNAL;
+            if is_same || !repeats_end_at_once(signal) {
+                return Reaction::Nothing;
+            }
+            Reaction::Exit(128 + signal)
+        }
     }
 
     fn bit(signal: i32) -> u64 {
@@ -65,6 +97,24 @@ mod unix {
     #[cfg(test)]
     mod tests {
         use super::*;
+
+        #[test]
+        fn the_same_signal_at_once_is_one_and_later_ends_the_program() {
+            let begin = Instant::now();
+            let after = |millis| begin + Duration::from_millis(millis);
+            let mut stops = StopRequests::default();
+            assert_eq!(stops.note(SIGTERM, begin), Reaction::Stop);
+            assert_eq!(stops.note(SIGTERM, begin), Reaction::Nothing);
+            assert_eq!(stops.note(SIGTERM, after(99)), Reaction::Nothing);
+            assert_eq!(stops.note(SIGTERM, after(100)), Reaction::Exit(143));
+            assert_eq!(stops.note(SIGINT, after(1)), Reaction::Exit(130), "another signal");
+            assert_eq!(stops.note(SIGHUP, after(1_000)), Reaction::Nothing);
+
+            let mut stops = StopRequests::default();
+            assert_eq!(stops.note(SIGHUP, begin), Reaction::Stop);
+            assert_eq!(stops.note(SIGHUP, after(1_000)), Reaction::Nothing);
+            assert_eq!(stops.note(SIGTERM, after(1_000)), Reaction::Exit(143));
+        }
 
         #[test]
         fn the_mask_of_ignored_signals_is_read() {

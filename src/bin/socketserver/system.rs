@@ -6,33 +6,48 @@ use std::sync::Arc;
 #[cfg(unix)]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+#[cfg(unix)]
+use std::time::Instant;
 
+#[cfg(unix)]
+use socketserver::Readiness;
 use socketserver::{Context, Server};
 
 #[cfg(unix)]
-use crate::stop_signals::{heeded, repeats_end_at_once};
+use crate::stop_signals::{Reaction, SAME_SIGNAL, StopRequests, heeded, repeats_end_at_once};
 
 /// From now on the first signal that asks for a stop closes the listeners, answers what was taken
-/// and ends the run within `drain`; a second one exits at once, even if the loop is stuck. What is
-/// returned is for the beginning of a forked child. For `also_ignored` see [`heeded`].
+/// and ends the run within `drain`; a second one exits at once. For `also_ignored` see [`heeded`].
 pub(crate) fn stop_on_signals<S: 'static>(
     server: &mut Server<S>,
     drain: Duration,
     also_ignored: bool,
-) -> io::Result<impl Fn() + use<S>> {
-    #[cfg(unix)]
-    let later = Later::begin()?;
-    let in_child = ChildSignals::prepare(also_ignored)?;
+) -> io::Result<()> {
     on_first_signal(server, also_ignored, move |cx, _| {
         log::info!("asked to stop; what is left after {drain:?} is cut off");
         cx.io.server_close();
         cx.io.shutdown(drain);
-    })?;
-    in_child.heed();
-    #[cfg(unix)]
-    drop(later);
-    Ok(move || in_child.begin())
+    })
 }
+
+/// An error of the system with what it happened to.
+fn about(what: &'static str) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
+/// A file that may become no longer (RLIMIT_FSIZE), such as that of the log, is an error of its write and
+/// not the end of the program.
+#[cfg(unix)]
+pub(crate) fn outlive_file_limits() {
+    // The handler does nothing that matters: with any, the signal does not end the program.
+    let handled = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
+    if let Err(error) = handled {
+        log::debug!("SIGXFSZ is as it was: {error}");
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn outlive_file_limits() {}
 
 /// What asks this thread to stop comes to it later: a handler takes its place before it has anything
 /// to do, and would swallow what comes in between.
@@ -55,70 +70,6 @@ impl Drop for Later {
         // It fails only for what is no mask.
         let _ = self.0.thread_set_mask();
     }
-}
-
-/// What a forked child does with the signals of its parent's handlers: SIGTERM ends it at once;
-/// SIGINT, which Ctrl-C sends to all, leaves it to the stop of its parent, whose handlers run on in
-/// it and change nothing but a copy of a flag.
-#[cfg(unix)]
-struct ChildSignals {
-    /// SIGTERM ends this process as it ends any other: it is a child, or does not heed signals yet.
-    by_default: Arc<AtomicBool>,
-    #[cfg(target_os = "linux")]
-    parent: nix::unistd::Pid,
-}
-
-#[cfg(unix)]
-impl ChildSignals {
-    /// Before any other handler of SIGTERM, which would wake the parent.
-    fn prepare(also_ignored: bool) -> io::Result<ChildSignals> {
-        let by_default = Arc::new(AtomicBool::new(true));
-        let sigterm = signal_hook::consts::SIGTERM;
-        if heeded(also_ignored).contains(&sigterm) {
-            signal_hook::flag::register_conditional_default(sigterm, Arc::clone(&by_default))?;
-        }
-        Ok(ChildSignals {
-            by_default,
-            #[cfg(target_os = "linux")]
-            parent: nix::unistd::getpid(),
-        })
-    }
-
-    /// The handlers are installed.
-    fn heed(&self) {
-        self.by_default.store(false, Ordering::Release);
-    }
-
-    fn begin(&self) {
-        self.by_default.store(true, Ordering::Release);
-        // The console is the parent's: two processes that poll before they write could block there.
-        log::set_max_level(log::LevelFilter::Off);
-        #[cfg(target_os = "linux")]
-        self.end_with_parent();
-    }
-
-    /// A child of a parent that exits at once, or is killed, would serve on, and no signal would reach it.
-    #[cfg(target_os = "linux")]
-    fn end_with_parent(&self) {
-        let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
-        if nix::unistd::getppid() != self.parent {
-            signal_hook::low_level::exit(1);
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct ChildSignals;
-
-#[cfg(not(unix))]
-impl ChildSignals {
-    fn prepare(_also_ignored: bool) -> io::Result<ChildSignals> {
-        Ok(ChildSignals)
-    }
-
-    fn heed(&self) {}
-
-    fn begin(&self) {}
 }
 
 /// Throws away what a blocking socket has to read, up to a bound, without waiting. Says whether the
@@ -146,14 +97,16 @@ pub(crate) fn throw_away(_socket: &socket2::Socket) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Calls `act` with the number of the first signal that asks for a stop; a second one exits at once, even
-/// if the loop is stuck. For `also_ignored` see [`heeded`].
+/// Calls `act` with the number of the first signal that asks for a stop; a second one exits at once with
+/// 128 and its number. Once the stop has lasted for [`SAME_SIGNAL`] it does so even if the loop is stuck.
+/// For `also_ignored` see [`heeded`].
 #[cfg(unix)]
 pub(crate) fn on_first_signal<S: 'static>(
     server: &mut Server<S>,
     also_ignored: bool,
     mut act: impl FnMut(&mut Context<'_, S>, i32) + 'static,
 ) -> io::Result<()> {
+    use signal_hook::flag;
     use signal_hook_mio::v1_0::Signals;
     use socketserver::mio::Interest;
 
@@ -161,35 +114,38 @@ pub(crate) fn on_first_signal<S: 'static>(
     // Another thread may get the signal: until all handlers are installed, the program ends as it
     // would have ended a moment before.
     let half_there = Arc::new(AtomicBool::new(true));
+    let repeats_exit = Arc::new(AtomicBool::new(false));
     let signals = heeded(also_ignored);
     for &signal in &signals {
-        signal_hook::flag::register_conditional_default(signal, Arc::clone(&half_there))?;
+        flag::register_conditional_default(signal, Arc::clone(&half_there))?;
+        if repeats_end_at_once(signal) {
+            let exits = Arc::clone(&repeats_exit);
+            flag::register_conditional_shutdown(signal, 128 + signal, exits)?;
+        }
     }
-    exit_at_second(&signals)?;
-    server.watch(Signals::new(signals)?, Interest::READABLE, move |cx, signals, _| {
-        // A forked child that gets a signal wakes this process too, which then finds none.
-        if let Some(signal) = signals.pending().last() {
-            act(cx, signal);
+    let about = about("cannot watch the signals");
+    let source = Signals::new(signals).map_err(&about)?;
+    let mut stops = StopRequests::default();
+    let watched = server.watch(source, Interest::READABLE, move |cx, signals, ready| {
+        if ready == Readiness::default() {
+            // The timer: a signal from now on is another one.
+            repeats_exit.store(true, Ordering::Release);
+        }
+        for signal in signals.pending() {
+            match stops.note(signal, Instant::now()) {
+                Reaction::Stop => {
+                    cx.io.set_timer(cx.id, SAME_SIGNAL);
+                    act(cx, signal);
+                }
+                Reaction::Nothing => {}
+                Reaction::Exit(code) => signal_hook::low_level::exit(code),
+            }
         }
         Ok(())
-    })?;
+    });
+    watched.map_err(about)?;
     half_there.store(false, Ordering::Release);
     drop(later);
-    Ok(())
-}
-
-/// The second of these signals exits at once, where that is wanted.
-#[cfg(unix)]
-fn exit_at_second(signals: &[i32]) -> io::Result<()> {
-    let asked = Arc::new(AtomicBool::new(false));
-    for &signal in signals {
-        if repeats_end_at_once(signal) {
-            // In this order: the first signal finds the flag still down.
-            let exit = 128 + signal;
-            signal_hook::flag::register_conditional_shutdown(signal, exit, Arc::clone(&asked))?;
-        }
-        signal_hook::flag::register(signal, Arc::clone(&asked))?;
-    }
     Ok(())
 }
 
@@ -239,15 +195,19 @@ pub(crate) fn most_descriptors() -> Option<u64> {
 pub(crate) fn on_interrupt(then: impl Fn() + Send + 'static) -> io::Result<()> {
     use signal_hook::iterator::Signals;
 
-    let signals = heeded(false);
-    exit_at_second(&signals)?;
-    let mut signals = Signals::new(signals)?;
+    let about = about("cannot watch the signals");
+    let mut signals = Signals::new(heeded(false)).map_err(&about)?;
+    let mut stops = StopRequests::default();
     let waiter = move || {
-        for _ in signals.forever() {
-            then();
+        for signal in signals.forever() {
+            match stops.note(signal, Instant::now()) {
+                Reaction::Stop => then(),
+                Reaction::Nothing => {}
+                Reaction::Exit(code) => signal_hook::low_level::exit(code),
+            }
         }
     };
-    std::thread::Builder::new().name("signals".into()).spawn(waiter).map(drop)
+    std::thread::Builder::new().name("signals".into()).spawn(waiter).map(drop).map_err(about)
 }
 
 #[cfg(not(unix))]

@@ -98,6 +98,11 @@ impl<T: DatagramTransport> Datagram<T> {
             if on { self.replies_due + 1 } else { self.replies_due.saturating_sub(1) };
     }
 
+    /// Waits for no reply any more, and returns whether one was due.
+    pub(crate) fn forget_replies(&mut self) -> bool {
+        std::mem::take(&mut self.replies_due) > 0
+    }
+
     /// Whether the queue is empty and no reply is due.
     pub(crate) fn is_flushed(&self) -> bool {
         self.packets.is_empty() && self.replies_due == 0

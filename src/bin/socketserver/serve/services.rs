@@ -6,6 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use socketserver::{Addr, Context, DatagramHandler, Handler, Input, SendStatus};
 
+use crate::time_zone;
+
 /// RFC 863: throws everything away.
 pub(crate) struct Discard;
 
@@ -168,7 +170,8 @@ impl<S> DatagramHandler<S> for Daytime {
 
 impl Daytime {
     pub(crate) fn line() -> String {
-        format!("{}\r\n", jiff::Zoned::now().strftime("%A, %B %-d, %Y %H:%M:%S %Z"))
+        let now = jiff::Timestamp::now().to_zoned(time_zone::local());
+        format!("{}\r\n", now.strftime("%A, %B %-d, %Y %H:%M:%S %Z"))
     }
 }
 

@@ -42,20 +42,19 @@ impl WorkersArg {
 
     /// One for all listeners, so that the number holds for all of them together. An error is told
     /// by the loop, as it is without workers.
-    pub(crate) fn mode(self, in_child: impl Fn() + 'static) -> Workers {
-        let mode = match self {
-            WorkersArg::Threads(n) => Workers::threads(n),
+    pub(crate) fn mode(self) -> Workers {
+        match self {
+            WorkersArg::Threads(n) => silent(Workers::threads(n)),
             #[cfg(unix)]
             WorkersArg::Processes(n) => {
-                // What the handlers of signals do in a child is seen to by `in_child`.
-                let mode = Workers::processes(n).after_fork(in_child).inherit_signals(true);
-                return silent(mode);
+                // The console is the parent's: two processes that poll before they write could block
+                // there.
+                let quiet = || log::set_max_level(log::LevelFilter::Off);
+                silent(Workers::processes(n).after_fork(quiet))
             }
             #[cfg(not(unix))]
-            WorkersArg::Processes(n) => Workers::threads(n),
-        };
-        drop(in_child);
-        silent(mode)
+            WorkersArg::Processes(n) => silent(Workers::threads(n)),
+        }
     }
 }
 
