@@ -246,11 +246,8 @@ mod tests {
     #[test]
     fn a_report_says_what_became_of_the_work() {
         let reply = Some(b"answer".to_vec());
-        let done = JobResult {
-            reply: reply.clone(),
-            silent_since: Some(7),
-            ..JobResult::of(Ok(Ok(())))
-        };
+        let done =
+            JobResult { reply: reply.clone(), silent_since: Some(7), ..JobResult::of(Ok(Ok(()))) };
         let result = there_and_back(&done);
         assert!(matches!(result.outcome, Ok(Ok(()))));
         assert_eq!((result.reply, result.silent_since), (reply, Some(7)));

@@ -81,9 +81,14 @@ use crate::addr::Addr;
 use crate::foreign::ErrorText;
 use crate::handler::Context;
 use crate::id::{SocketId, TimerId};
-use crate::io::{ACCEPT_RETRY, Io};
+#[cfg(all(unix, feature = "processes"))]
+use crate::io::about;
 use crate::io::thread_pool::ThreadPool;
+use crate::io::{ACCEPT_RETRY, Io};
 use crate::log_throttle::LogThrottle;
+
+#[cfg(all(unix, feature = "processes"))]
+const CANNOT_FORK: &str = "cannot run handlers in processes";
 
 /// Runs the jobs of one [`Workers`](super::Workers) and its clones.
 pub(super) struct Executor {
@@ -164,7 +169,9 @@ impl Executor {
         match self.kind {
             ExecutorKind::Loop | ExecutorKind::Threads => Ok(()),
             #[cfg(all(unix, feature = "processes"))]
-            ExecutorKind::Processes => crate::blocking::fork::check_threads(),
+            ExecutorKind::Processes => {
+                crate::blocking::fork::check_threads().map_err(about(CANNOT_FORK))
+            }
         }
     }
 

@@ -100,14 +100,14 @@ pub(crate) fn check_threads() -> io::Result<()> {
     let what = match num_threads::num_threads().map(usize::from) {
         Some(1) => return Ok(()),
         Some(n) => format!(
-            "cannot fork: a process for each client needs a program with one thread, and this one \
+            "a process for each client needs a program with one thread, and this one \
              has {n}; listen before others are started, or use Workers::threads"
         ),
         None => {
             // `num_threads` does not say why; on Linux it reads this file.
             #[cfg(any(target_os = "linux", target_os = "android"))]
             std::fs::File::open("/proc/self/stat")?;
-            "cannot fork: the system does not report the number of threads".into()
+            "the system does not report the number of threads".into()
         }
     };
     Err(io::Error::new(io::ErrorKind::Unsupported, what))

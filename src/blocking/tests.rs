@@ -100,8 +100,7 @@ mod pieces {
     fn pair(timeout: Option<Duration>) -> (Socket, Reader) {
         let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
         let ours = Arc::new(LentSocket::new(ours));
-        let socket =
-            BlockingSocket::new(ours, Limits { timeout, deadline: None }, None).unwrap();
+        let socket = BlockingSocket::new(ours, Limits { timeout, deadline: None }, None).unwrap();
         (theirs, Reader::of_stream(socket, usize::MAX))
     }
 

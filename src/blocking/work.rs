@@ -19,7 +19,10 @@ pub(super) enum HandlerSource<S> {
     Made(Box<Serving<S>>),
     /// The child makes its handler, uses it and drops it, as in Python. What a handler owns, such as a
     /// temporary file, would otherwise be dropped in the parent while the child uses it.
-    InChild { factory: Factory<S>, peer: Addr },
+    InChild {
+        factory: Factory<S>,
+        peer: Addr,
+    },
 }
 
 impl<S> HandlerSource<S> {

@@ -38,6 +38,9 @@ mod datagrams;
 mod early_answers;
 // What is said of what was mistyped or refused.
 mod errors;
+// Signals that come twice, limits of the system, a hostile environment.
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+mod hardship;
 // How the command starts and ends.
 mod lifecycle;
 // `serve --loops`.

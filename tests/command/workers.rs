@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::command::{self, BIN, Server, bin, exchange, read_to_end, run, tcp, unix};
-use crate::waits::{PATIENCE, pace, until};
+use crate::waits::{PATIENCE, find, pace, until};
 
 const MODES: [&str; 2] = ["threads:8", "processes:8"];
 
@@ -273,13 +273,18 @@ fn a_process_that_is_killed_costs_its_own_connection_alone() {
 
 #[test]
 fn a_signal_right_after_the_fork_is_not_lost_and_not_the_servers() {
-    let (server, addr) = start("echo", "processes:8", &[]);
+    let (server, addr) = start("echo", "processes:60", &[]);
+    let (mut clients, mut signalled) = (Vec::new(), Vec::new());
     for _ in 0..50 {
-        let mut client = tcp(&addr);
-        signal(the_child(&server), Signal::SIGTERM);
-        assert!(is_over(&mut client));
-        until("it is waited for", || children(&server).is_empty());
+        clients.push(tcp(&addr));
+        // Each ends only when no stop of the server has come.
+        let new = |pid: &i32| !signalled.contains(pid);
+        let child = find("a new child", || children(&server).into_iter().find(new));
+        signal(child, Signal::SIGTERM);
+        signalled.push(child);
     }
+    assert!(clients.iter_mut().all(is_over));
+    until("they are waited for", || children(&server).is_empty());
     exchange(&mut tcp(&addr), b"still served");
     server.stop();
 }

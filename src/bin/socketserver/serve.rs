@@ -108,7 +108,7 @@ fn run_server<S: 'static>(
 fn tell_cut_off(config: &ServeConfig, clients: u64) {
     if clients > 0 {
         let grace = humantime::format_duration(config.grace);
-        warn!("{clients} connections were cut off: they had not ended within {grace} (--grace)");
+        warn!("clients were cut off: {clients}; they had not ended within {grace} (--grace)");
     }
 }
 

@@ -5,3 +5,5 @@ mod datagrams;
 mod limits;
 #[cfg(all(unix, any(feature = "processes", feature = "sys")))]
 mod stops;
+#[cfg(all(unix, any(feature = "processes", feature = "sys")))]
+mod whole;

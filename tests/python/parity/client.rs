@@ -94,6 +94,26 @@ impl Client {
         rest
     }
 
+    /// It has ended, in whatever way.
+    #[track_caller]
+    pub(crate) fn was_ended(&mut self) {
+        let rest = self.socket.read_to_end(&mut Vec::new());
+        let ends = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
+        assert!(rest.map_err(ends) != Err(false));
+    }
+
+    /// The process that served this connection was killed: nothing more comes, and where there are
+    /// resets the end is no EOF, which would make of a part the whole.
+    #[track_caller]
+    pub(crate) fn was_cut_off(&mut self) {
+        let mut rest = Vec::new();
+        match self.socket.read_to_end(&mut rest) {
+            Ok(_) => assert!(self.socket.local_addr().unwrap().is_unix(), "a clean end"),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        }
+        assert_eq!(rest, b"");
+    }
+
     /// A connection has ended without a word; a datagram was not answered, nor will it be: nothing
     /// waits here although the server has seen to whatever came after it.
     #[track_caller]

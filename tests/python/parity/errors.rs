@@ -2,7 +2,7 @@
 
 use libtest_mimic::Trial;
 
-use super::combination::{Combination, Place, TRANSPORTS, Transport, all, of, trials};
+use super::combination::{Combination, Place, TRANSPORTS, Transport, all, of, streams, trials};
 use super::started::Started;
 
 pub(crate) fn errors() -> Vec<Trial> {
@@ -23,6 +23,12 @@ pub(crate) fn errors() -> Vec<Trial> {
             "cut_off",
             "leaves_its_place_to_the_next_datagram",
             a_cut_off_one,
+        ),
+        trials(
+            streams(&[Place::Processes]),
+            "unshown",
+            "error_and_a_bad_drop_stay_in_the_child",
+            hostile,
         ),
         trials(all(), "order", "setup_handle_finish", |it| steps(it, &[], "setup handle finish")),
         trials(all(), "order", "after_a_failed_setup_comes_nothing", |it| {
@@ -102,7 +108,27 @@ fn a_crash(it: Combination) {
         let mut client = server.client();
         client.send(crash);
         server.echo("hello world\n");
-        client.got_nothing();
+        if it.transport.is_stream() {
+            client.was_cut_off();
+        } else {
+            client.got_nothing();
+        }
+    }
+    server.end_clean();
+}
+
+/// A child that came back into its parent's code would be a second server on the parent's poll, and take
+/// the events of other clients.
+fn hostile(it: Combination) {
+    let server = Started::running(it, &[]);
+    for what in ["unshown\n", "bad_drop\n"] {
+        let mut client = server.client();
+        client.send(what);
+        let _ = client.line();
+        let mut others: Vec<_> = (0..20).map(|_| server.client()).collect();
+        for other in &mut others {
+            assert_eq!(other.ask("hello world\n"), "hello world\n");
+        }
     }
     server.end_clean();
 }

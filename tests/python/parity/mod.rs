@@ -5,6 +5,7 @@
 //! A process for each client needs a server that has one thread, and a test program has several. So
 //! each trial starts this program again, as a server (`program.rs`), and is its client.
 
+mod children;
 mod client;
 mod clients;
 mod combination;
@@ -40,6 +41,7 @@ pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
         writing::writing(),
         names::names(),
         clients::clients(),
+        children::children(),
         signals::signals(),
     ];
     all.into_iter().flatten().collect()

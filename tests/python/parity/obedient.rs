@@ -1,10 +1,13 @@
 //! The handler of the server program: its client says in the first line what is to be done.
 
+use std::fmt;
+use std::fs;
 use std::io::{self, BufRead, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::process::{self, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -14,7 +17,63 @@ use socketserver::{Exit, ServerHandle};
 
 use super::settings::Settings;
 
-pub(crate) struct Obedient(pub(crate) Arc<Plan>);
+pub(crate) struct Obedient {
+    plan: Arc<Plan>,
+    /// A file of its own, if it has one.
+    owned: Option<Owned>,
+    drops_badly: bool,
+}
+
+impl Obedient {
+    pub(crate) fn new(plan: Arc<Plan>) -> Obedient {
+        let owned = plan.settings.owns.as_ref().map(|path| Owned::create(path.clone()));
+        Obedient { plan, owned, drops_badly: false }
+    }
+}
+
+impl Drop for Obedient {
+    fn drop(&mut self) {
+        if self.drops_badly {
+            std::panic::resume_unwind(Box::new("expected by this test"));
+        }
+    }
+}
+
+/// A file that is there for as long as its owner.
+struct Owned {
+    path: PathBuf,
+    server: u32,
+}
+
+impl Owned {
+    fn create(path: PathBuf) -> Owned {
+        fs::write(&path, "").unwrap();
+        let server = SERVER.get().copied().unwrap_or_default();
+        Owned { path, server }
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let place = if process::id() == self.server { "here" } else { "elsewhere" };
+        println!("dropped {place}: {}", fs::remove_file(&self.path).is_ok());
+    }
+}
+
+/// The process of the server.
+pub(crate) static SERVER: OnceLock<u32> = OnceLock::new();
+
+/// An error that nobody can read.
+#[derive(Debug)]
+struct Unshown;
+
+impl fmt::Display for Unshown {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        std::panic::resume_unwind(Box::new("expected by this test"));
+    }
+}
+
+impl std::error::Error for Unshown {}
 
 /// What all handlers of one server know.
 pub(crate) struct Plan {
@@ -39,6 +98,17 @@ impl Handler<u32> for Obedient {
         let mut line = String::new();
         request.read_line(&mut line)?;
         match line.trim_end().split_once(' ').unwrap_or((line.trim_end(), "")) {
+            ("unshown", _) => Err(io::Error::other(Unshown)),
+            ("bad_drop", _) => {
+                self.drops_badly = true;
+                Ok(())
+            }
+            ("owned", _) => {
+                let is_there = self.owned.as_ref().is_some_and(|owned| owned.path.exists());
+                writeln!(request, "{is_there}")
+            }
+            ("held", _) => hold(request),
+            ("start", _) => start_another(request),
             ("fail", _) => Err(io::Error::other("expected by this test")),
             ("exit", _) => Err(Exit.into()),
             ("panic", _) => panic!("expected by this test"),
@@ -54,7 +124,7 @@ impl Handler<u32> for Obedient {
             ("where", _) => writeln!(request, "{}", process::id()),
             ("name", _) => tell_name(request),
             ("shutdown", _) => {
-                self.0.server.shutdown(GRACE);
+                self.plan.server.shutdown(GRACE);
                 writeln!(request, "asked")
             }
             ("alternate", _) => alternate(request),
@@ -70,10 +140,10 @@ impl Handler<u32> for Obedient {
 
 impl Obedient {
     fn step(&self, name: &str) -> io::Result<()> {
-        if self.0.settings.notes {
+        if self.plan.settings.notes {
             println!("{name}");
         }
-        if self.0.settings.fails_in.as_deref() == Some(name) {
+        if self.plan.settings.fails_in.as_deref() == Some(name) {
             return Err(io::Error::other(format!("{name} was to fail")));
         }
         Ok(())
@@ -89,7 +159,7 @@ impl Obedient {
         let mut go = String::new();
         request.read_line(&mut go)?;
         let second = request.write(&much())?;
-        let interrupted = self.0.interrupted.load(Ordering::SeqCst);
+        let interrupted = self.plan.interrupted.load(Ordering::SeqCst);
         signals.thread_block()?;
         println!("wrote {} {second} interrupted={interrupted}", first > 1);
         Ok(())
@@ -113,6 +183,21 @@ fn break_off() -> ! {
 /// Tells who listens at the path that we are here, and waits until that connection ends.
 fn wait_at(path: &str) -> io::Result<()> {
     UnixStream::connect(path)?.read_to_end(&mut Vec::new()).map(drop)
+}
+
+/// Says how many descriptors this process has, and waits until its client has no more to say.
+fn hold(request: &mut Request<'_, u32>) -> io::Result<()> {
+    let held = fs::read_dir("/proc/self/fd")?.count();
+    writeln!(request, "{held}")?;
+    while request.take_line(80)?.is_some() {}
+    Ok(())
+}
+
+/// Leaves a process behind.
+fn start_another(request: &mut Request<'_, u32>) -> io::Result<()> {
+    let mut other = process::Command::new("sleep");
+    let other = other.arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    writeln!(request, "{}", other.id())
 }
 
 fn send_back_all(request: &mut Request<'_, u32>) -> io::Result<()> {

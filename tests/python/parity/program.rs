@@ -27,7 +27,7 @@ use socketserver::{Addr, CloseReason, Exit, Io, Options, Server, SocketId, ToAdd
 
 use super::combination::{Place, Transport};
 use super::cut_off;
-use super::obedient::{Obedient, Plan};
+use super::obedient::{Obedient, Plan, SERVER};
 use super::orders::{Orders, come_in};
 use super::settings::Settings;
 
@@ -37,6 +37,7 @@ const ALARM: u32 = 240;
 pub(crate) fn run(words: &[String]) -> io::Result<()> {
     nix::unistd::alarm::set(ALARM);
     let settings = Settings::parse(words);
+    let _ = SERVER.set(process::id());
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGUSR1);
     signals.thread_block()?;
@@ -258,7 +259,7 @@ fn serve(
     mode: &Workers,
     plan: Arc<Plan>,
 ) -> io::Result<SocketId> {
-    let factory = move |_: &Addr| Obedient(Arc::clone(&plan));
+    let factory = move |_: &Addr| Obedient::new(Arc::clone(&plan));
     let transport = settings.combination.transport;
     let addr =
         if transport.is_unix() { vec![Addr::Unix(address.into())] } else { address.to_addrs()? };

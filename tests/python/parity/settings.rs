@@ -1,5 +1,6 @@
 //! What the server program is told on its command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::combination::{Combination, Place, Transport};
@@ -27,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) heeds: bool,
     /// Whether that holds for children too.
     pub(crate) inherits: bool,
+    /// The path of a file that each handler has while it is there.
+    pub(crate) owns: Option<PathBuf>,
     /// Descriptors that the program may have.
     pub(crate) descriptors: Option<u32>,
 }
@@ -49,6 +52,7 @@ impl Settings {
             after_fork: false,
             heeds: false,
             inherits: false,
+            owns: None,
             descriptors: None,
         };
         for word in rest {
@@ -70,6 +74,7 @@ impl Settings {
             "after_fork" => self.after_fork = true,
             "heeds" => self.heeds = true,
             "inherits" => self.inherits = true,
+            "owns" => self.owns = Some(value.into()),
             "descriptors" => self.descriptors = Some(value.parse().unwrap()),
             _ => panic!("{word}"),
         }

@@ -58,7 +58,7 @@ fn one_child(it: Combination) {
     let (mut first, pid) = stays(&server);
     let (mut second, _) = stays(&server);
     kill(pid, Signal::SIGTERM).unwrap();
-    first.got_nothing();
+    first.was_cut_off();
     goes_on(&mut second);
     server.echo("hello world\n");
     drop((first, second));
@@ -88,7 +88,7 @@ fn not_handled(it: Combination) {
         let server = Started::running(it, words);
         let (mut client, pid) = stays(&server);
         kill(pid, signal).unwrap();
-        client.got_nothing();
+        client.was_cut_off();
         server.echo("hello world\n");
         drop(client);
         stop(server);
