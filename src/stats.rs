@@ -56,7 +56,8 @@ impl CloseReason {
 /// They balance outside of `finish`: each conversation is live or has ended for a reason, and each
 /// byte and each datagram that a handler sent was passed to the kernel, is queued, or was dropped.
 /// [`Io::verify_stats`](crate::Io::verify_stats) compares them with the sockets. The bytes that a
-/// blocking handler reads or writes are not counted.
+/// blocking handler reads and writes are counted when it has ended, or when the server has ended its
+/// connection; those that a process counted when it has reported, which one that was killed never does.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -70,7 +71,8 @@ pub struct Stats {
     /// Clients that this loop handed to another loop of its [`LoopGroup`](crate::LoopGroup), which counts
     /// them as accepted or refused.
     pub handed_over: u64,
-    /// Errors of accept(2).
+    /// Errors of accept(2), and how often a blocking handler could not be started for want of a thread, a
+    /// process, a descriptor or memory.
     pub accept_errors: u64,
     /// Bytes read.
     pub bytes_in: u64,
@@ -78,7 +80,8 @@ pub struct Stats {
     pub bytes_sent: u64,
     /// Bytes passed to the kernel.
     pub bytes_out: u64,
-    /// Bytes passed to `send` and dropped, because their connection failed or was reset.
+    /// Bytes passed to `send`, or to a write of a blocking handler, and dropped, because their connection
+    /// failed or was reset.
     pub bytes_dropped: u64,
     /// Datagrams received.
     pub packets_in: u64,

@@ -36,13 +36,22 @@
 //! cannot write any more, and our own EOF looks like the peer's. It is the fallback on Windows, and
 //! without the features `sys` and `processes`.
 //!
-//! When the grace expires, a handler that still runs is aborted: its socket is shut down in both
-//! directions, and its process gets `SIGKILL`, which cannot be handled or blocked.
+//! When the grace expires, a handler that still runs is aborted: its reads and writes fail, and its
+//! process gets `SIGKILL`, which cannot be handled or blocked. The peer gets a reset and no FIN, which
+//! would make a part of an answer look whole. Only the close of the last descriptor sends a reset
+//! (`SO_LINGER` of 0), so it leaves when the thread has noticed: a read at once, a write within 100 ms.
+//!
+//! **Whole or reset.** Each write counts what it was given and what the system took (`LentSocket`). Where
+//! the two differ, or a process ended in the middle, the connection is aborted when it is reattached.
 //!
 //! **Timeouts.** `SO_SNDTIMEO` starts again with each part of a write that the kernel accepts. So the
 //! deadline of a read or a write is computed once, when it begins, and each system call gets the time
-//! left (`blocking/socket.rs`). A write first sends without blocking what the send buffer has capacity
-//! for. Only a part of 2 KiB blocks, because a Unix socket may wait once for each part of its buffer size.
+//! left (`blocking/socket.rs`). A write sends without blocking what the send buffer has capacity for, and
+//! polls for more.
+//!
+//! **Shortage.** A handler for which the system has no thread, process, descriptor or memory stays as it
+//! is, with its socket and its permit, and is tried again after `ACCEPT_RETRY`; `has_capacity` is false
+//! meanwhile.
 //!
 //! **Why fork, and not exec.** A program with threads would execute itself again and let the new process
 //! inherit the socket. But a new process begins with `main`: every child would repeat everything before
@@ -53,15 +62,20 @@
 //! another. Otherwise forking is an error that says so. The crate `fork` makes the system call,
 //! `num_threads` counts, and `signal-hook` exits without clean-up, since this crate forbids `unsafe`.
 //!
-//! **Reaping.** The child has the write end of a pipe and reports its result there. EOF on that pipe is
-//! an event of the loop, which then waits for exactly that child. There is no handler of `SIGCHLD`, no
+//! **A child keeps to itself.** It makes its handler, uses it and drops it, and what panics there ends in
+//! `run_child`, which never returns. It closes its copies of the sockets and of the pipes of its siblings,
+//! and ends with its parent (`PR_SET_PDEATHSIG`).
+//!
+//! **Reaping.** The child has the write end of a pipe and reports its result there. A whole report, or EOF
+//! on that pipe, is an event of the loop, which then waits for exactly that child. There is no handler of `SIGCHLD`, no
 //! `waitpid(-1)` that could reap a child of other code, and no zombie. A child first closes its copies of
 //! all sockets. It does not unlink the path of a Unix socket, which belongs to the process that bound it.
 //!
 //! **Signals.** A child has copies of its parent's signal handlers, and the pipes that they write into
 //! are the parent's. Restoring the default disposition is `unsafe` in every crate. So the child keeps the
 //! signals that the program handles (`SigCgt` in proc(5)) blocked, and a thread with a stack of 64 KiB
-//! waits for them and applies their default action. Only a program that handles signals pays for this.
+//! waits for them and applies their default action. Only a program that handles signals pays for this. After
+//! SIGTERM it first waits for a stop of the parent, for which the signal may have been meant too.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

@@ -202,7 +202,9 @@ impl<'a, S> Request<'a, S> {
     ///
     /// # Errors
     /// The error of the system call; [`TimedOut`](io::ErrorKind::TimedOut) when the peer does not read in
-    /// time. Part of `bytes` may have been sent then.
+    /// time; [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) when the server has ended the
+    /// connection. Part of `bytes` may have been sent then, so the connection ends with a reset, even if
+    /// the handler returns no error.
     pub fn send_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         // Each write is whole.
         self.write(bytes).map(drop)

@@ -116,8 +116,8 @@ impl<S: 'static> BlockingConnection<S> {
                 return Ok(());
             }
         };
-        let starved = self.starving.take();
-        if let Some((_, timer)) = &starved {
+        let waited = self.starving.take();
+        if let Some((_, timer)) = &waited {
             cx.io.cancel_timer(*timer);
         }
         let executor = self.workers.executor.clone();
@@ -130,8 +130,8 @@ impl<S: 'static> BlockingConnection<S> {
         match started {
             Ok(pending) => {
                 self.state = BlockingState::Pending(pending);
-                if starved.is_some() {
-                    drop(starved);
+                if waited.is_some() {
+                    drop(waited);
                     executor.limit.wake(cx.io);
                 }
                 self.complete(cx)

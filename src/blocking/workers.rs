@@ -74,7 +74,8 @@ impl Workers {
 
     /// Runs each handler in a thread (Python's `ThreadingMixIn`), at most `max_threads` at once. While
     /// all are busy, further clients wait in the backlog of the kernel. `max_threads` must be at least 1.
-    /// Threads start when they are needed, are reused, and end after 10 s without a job.
+    /// Threads start when they are needed, are reused, and end after 10 s without a job. While not even one
+    /// can be started, clients wait, and a warning says so.
     ///
     /// In a [`LoopGroup`](crate::LoopGroup) with
     /// [`LoadBalancing::LeastConnections`](crate::LoadBalancing::LeastConnections), another loop may
@@ -89,7 +90,12 @@ impl Workers {
     /// 1; Python's default is [`MAX_CHILDREN`]. A handler that crashes ends its own conversation only.
     ///
     /// The process is a copy of this one, forked when the client is accepted, so no other process sees
-    /// what its handler changes. Only a program with one thread can fork:
+    /// what its handler changes. The factory runs in that process, and its handler is made, used and dropped
+    /// there, as in Python: what the factory captured and changes, such as a count of its clients, is a copy.
+    /// The process has no socket of other clients and no pipe of its siblings. It ends when its parent is
+    /// gone (SIGKILL, on Linux); elsewhere it goes on until its handler has ended. While the system has no
+    /// process or descriptor left, clients wait, and a warning says for what. Only a program with one thread
+    /// can fork:
     /// [`Server::listen_blocking`](crate::Server::listen_blocking) fails with
     /// [`Unsupported`](io::ErrorKind::Unsupported) while other threads run, and so does each later fork.
     #[cfg(all(unix, feature = "processes"))]
@@ -140,7 +146,8 @@ impl Workers {
     }
 
     /// How long one read, or one write of any length, may take (Python's `timeout`). After that it
-    /// fails with [`TimedOut`](io::ErrorKind::TimedOut). A peer that sends one byte before each timeout
+    /// fails with [`TimedOut`](io::ErrorKind::TimedOut); a connection whose write has failed ends with a
+    /// reset, whatever its handler does then. A peer that sends one byte before each timeout
     /// never exceeds it; [`Workers::deadline`] bounds such a peer. Must not be zero. Default:
     /// [`Options::idle_timeout`](crate::Options).
     #[must_use]
@@ -161,8 +168,8 @@ impl Workers {
     }
 
     /// Calls `hook` with the error of a handler, or with the message of its panic, in the thread or
-    /// process of that handler (Python's `handle_error`). Default: one line in the log for an error, at
-    /// most once a second. That line is logged with a hook as well when a process ended without a report.
+    /// process of that handler (Python's `handle_error`). Default: one line in the log for an error or a
+    /// panic, each at most once a second. That line is logged with a hook as well when a process ended without a report.
     ///
     /// ```
     /// use socketserver::blocking::Workers;
@@ -191,8 +198,10 @@ impl Workers {
     /// they do in the parent; a handler that writes into a pipe of the parent would stop the parent.
     ///
     /// Default: false. A signal that the program handles then has its default action in a child, so
-    /// SIGTERM ends the child alone. SIGINT, SIGQUIT and SIGHUP have no effect in a child, because a
-    /// terminal sends them to all processes at once and the parent decides. A blocked signal stays
+    /// SIGTERM ends the child alone, a second later: when the parent stops within that second, the signal
+    /// was for the whole group, and the child finishes what it has. SIGINT, SIGQUIT and SIGHUP have no
+    /// effect in a child, because a terminal sends them to all processes at once and the parent decides;
+    /// nor has SIGXFSZ, of which the write learns by its error. A blocked signal stays
     /// blocked. If the program handles any signal, each child has a second thread for this.
     ///
     /// With true, the inherited handlers run in a child, and so do those that [`Workers::after_fork`] or

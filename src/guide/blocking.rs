@@ -120,7 +120,8 @@
 //! # Processes and signals
 //!
 //! With `Workers::processes` a signal that the program handles has its default action in a child: SIGTERM
-//! to one child ends that child, and the server goes on. What a terminal sends to all its processes
+//! to one child ends that child, and the server goes on. Sent to the whole group, as systemd and
+//! timeout(1) do, it leaves the children to the stop of the server. What a terminal sends to all its processes
 //! (SIGINT for Ctrl-C) is for the parent to handle, and does nothing to a child. So the recipe on the
 //! page about [shutdown](super::shutdown) is right with threads and with processes.
 //! `Workers::inherit_signals` has the handlers run in children as well.

@@ -59,7 +59,7 @@ fn is_client_error(_: &io::Error) -> bool {
 }
 
 /// Whether the system has no process, thread, descriptor or memory left just now, so that the same
-/// call may succeed later (fork(2), pthread_create(3), pipe(2)).
+/// call may succeed later (fork(2), clone(2), pipe(2)).
 #[cfg(unix)]
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
     let codes = [libc::EAGAIN, libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS];

@@ -32,6 +32,7 @@ pub(crate) struct LentSocket {
 }
 
 /// The bytes of one connection while a blocking handler has it, as [`Stats`](crate::Stats) has them.
+#[expect(clippy::struct_field_names, reason = "they are those of Stats")]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct ByteCounts {
     pub(crate) bytes_in: u64,

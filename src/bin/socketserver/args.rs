@@ -60,9 +60,11 @@ enum CommandArgs {
 /// of --workers processes:N tell nothing).
 ///
 /// SIGTERM, SIGHUP or Ctrl-C stops it: accepting stops, requests that have arrived are answered and
-/// sent, and the exit code is 0. A second SIGTERM or Ctrl-C exits at once. What was ignored when it
-/// started, as SIGHUP is by nohup, stays ignored. With --workers processes:N, SIGTERM to one of
-/// the processes ends that one and its client's connection; Ctrl-C leaves them to the stop; when the
+/// sent, and the exit code is 0, also when clients were cut off after --grace, which is said on standard
+/// error. A second SIGTERM or Ctrl-C exits at once, with 143 or 130; the same signal within 100 ms is no
+/// second one. What was ignored when it started, as SIGHUP is by nohup, stays ignored. With --workers
+/// processes:N, SIGTERM to one of the processes ends that one and its client's connection a second later,
+/// unless the server stops too: then all finish what they have; Ctrl-C leaves them to the stop; when the
 /// server itself is gone, they end at once (on Linux; elsewhere with their clients).
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -130,7 +132,8 @@ struct ServeArgs {
     heed_ignored_signals: bool,
 
     /// Serve each client, or each datagram, in a thread or a process of its own, N at most at once,
-    /// as threads:8 or processes:4; more clients wait. --idle-timeout is then how long one read or
+    /// as threads:8 or processes:4; more clients wait, also while the system has no thread or process
+    /// left. --idle-timeout is then how long one read or
     /// one write may take. A process that is killed costs its own client alone [default: one loop
     /// for all, which serves far more]
     #[arg(long, value_name = "MODE:N", value_parser = WorkersArg::parse, help_heading = "Modes")]

@@ -9,7 +9,6 @@ mod serve;
 mod stop_signals;
 mod system;
 mod terminal;
-mod time_zone;
 mod units;
 
 use std::process::ExitCode;

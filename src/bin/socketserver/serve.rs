@@ -5,6 +5,7 @@ mod chat;
 mod endings;
 mod listeners;
 mod services;
+mod time_zone;
 pub(crate) mod workers;
 
 use std::ffi::OsString;

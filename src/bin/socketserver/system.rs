@@ -35,7 +35,7 @@ fn about(what: &'static str) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
-/// A file that may become no longer (RLIMIT_FSIZE), such as that of the log, is an error of its write and
+/// A file that may become no longer (`RLIMIT_FSIZE`), such as that of the log, is an error of its write and
 /// not the end of the program.
 #[cfg(unix)]
 pub(crate) fn outlive_file_limits() {

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use socketserver::{Addr, Context, DatagramHandler, Handler, Input, SendStatus};
 
-use crate::time_zone;
+use super::time_zone;
 
 /// RFC 863: throws everything away.
 pub(crate) struct Discard;
