@@ -11,6 +11,7 @@ use super::work::{BlockingJob, Factory, HandlerSource, JobResult, Work};
 use super::workers::Workers;
 use crate::addr::Addr;
 use crate::exit::Exit;
+use crate::foreign::{self, ForeignCode};
 use crate::handler::{Context, DatagramHandler};
 use crate::id::TimerId;
 use crate::net::is_shortage;
@@ -147,9 +148,14 @@ impl<S: 'static> BlockingDatagrams<S> {
                         exit = Err(error);
                     }
                 }
-                Ok(Err(error)) => self.failed(cx, &peer, &error, result.crashed),
+                // Dropped behind the guard: the results after this one must not be lost.
+                Ok(Err(error)) => {
+                    self.failed(cx, &peer, &error, result.crashed);
+                    foreign::discard(ForeignCode::Error, Some(cx.id), error);
+                }
                 Err(panic) => {
                     let what = format!("it panicked: {}", panic_message(&*panic));
+                    foreign::discard_payload(panic);
                     self.failed(cx, &peer, &io::Error::other(what), false);
                 }
             }

@@ -19,6 +19,7 @@ pub(super) enum HandlerSource<S> {
     Made(Box<Serving<S>>),
     /// The child makes its handler, uses it and drops it, as in Python. What a handler owns, such as a
     /// temporary file, would otherwise be dropped in the parent while the child uses it.
+    #[cfg(all(unix, feature = "processes"))]
     InChild {
         factory: Factory<S>,
         peer: Addr,
@@ -29,6 +30,7 @@ impl<S> HandlerSource<S> {
     pub(super) fn into_handler(self) -> Box<Serving<S>> {
         match self {
             HandlerSource::Made(handler) => handler,
+            #[cfg(all(unix, feature = "processes"))]
             HandlerSource::InChild { factory, peer } => (factory.borrow_mut())(&peer),
         }
     }

@@ -101,6 +101,7 @@ impl LentSocket {
     }
 
     /// Adds what another process has counted.
+    #[cfg(all(unix, feature = "processes"))]
     pub(crate) fn add(&self, counts: ByteCounts) {
         self.bytes_in.fetch_add(counts.bytes_in, Ordering::Relaxed);
         self.bytes_sent.fetch_add(counts.bytes_sent, Ordering::AcqRel);

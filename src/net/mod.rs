@@ -43,7 +43,9 @@ mod unix_path;
 
 pub(crate) use accept_error::{AcceptError, accept_error, is_shortage};
 pub(crate) use datagram::DatagramSocket;
-pub(crate) use detached::{ByteCounts, DetachedSocket, LentSocket, send_nonblocking};
+#[cfg(all(unix, feature = "processes"))]
+pub(crate) use detached::ByteCounts;
+pub(crate) use detached::{DetachedSocket, LentSocket, send_nonblocking};
 pub(crate) use listener::ListenerSocket;
 #[cfg(all(feature = "sys", any(target_os = "linux", target_os = "android")))]
 pub(crate) use mmsg::MmsgHeaders;

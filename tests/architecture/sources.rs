@@ -55,12 +55,11 @@ fn functions_are_measured_from_their_first_line_to_their_last() {
 }
 
 /// Types that are there twice, with the reason.
-const TWICE: [(&str, &str); 7] = [
+const TWICE: [(&str, &str); 6] = [
     (
         "Handler",
         "the trait of the loop, and that of handlers that block, named as `blocking::Handler`",
     ),
-    ("ChildSignals", "the signal mask of a child on Unix, and nothing elsewhere"),
     ("FamilyHeaders", "with recvmmsg(2) in `net/mmsg.rs`, without it in `net/single.rs`"),
     ("MmsgHeaders", "with recvmmsg(2) in `net/mmsg.rs`, without it in `net/single.rs`"),
     ("PreciseTimer", "with timerfd_create(2), and without it"),

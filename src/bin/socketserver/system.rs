@@ -106,7 +106,6 @@ pub(crate) fn on_first_signal<S: 'static>(
     also_ignored: bool,
     mut act: impl FnMut(&mut Context<'_, S>, i32) + 'static,
 ) -> io::Result<()> {
-    use signal_hook::flag;
     use signal_hook_mio::v1_0::Signals;
     use socketserver::mio::Interest;
 
@@ -114,15 +113,11 @@ pub(crate) fn on_first_signal<S: 'static>(
     // Another thread may get the signal: until all handlers are installed, the program ends as it
     // would have ended a moment before.
     let half_there = Arc::new(AtomicBool::new(true));
-    let repeats_exit = Arc::new(AtomicBool::new(false));
     let signals = heeded(also_ignored);
     for &signal in &signals {
-        flag::register_conditional_default(signal, Arc::clone(&half_there))?;
-        if repeats_end_at_once(signal) {
-            let exits = Arc::clone(&repeats_exit);
-            flag::register_conditional_shutdown(signal, 128 + signal, exits)?;
-        }
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&half_there))?;
     }
+    let repeats_exit = exit_once_armed(&signals)?;
     let about = about("cannot watch the signals");
     let source = Signals::new(signals).map_err(&about)?;
     let mut stops = StopRequests::default();
@@ -147,6 +142,17 @@ pub(crate) fn on_first_signal<S: 'static>(
     half_there.store(false, Ordering::Release);
     drop(later);
     Ok(())
+}
+
+/// Each of these signals exits at once while what is returned is set, where that is wanted.
+#[cfg(unix)]
+fn exit_once_armed(signals: &[i32]) -> io::Result<Arc<AtomicBool>> {
+    let armed = Arc::new(AtomicBool::new(false));
+    for &signal in signals.iter().filter(|signal| repeats_end_at_once(**signal)) {
+        let (code, armed) = (128 + signal, Arc::clone(&armed));
+        signal_hook::flag::register_conditional_shutdown(signal, code, armed)?;
+    }
+    Ok(armed)
 }
 
 /// Where there are no Unix signals, Ctrl-C ends the program at once.
