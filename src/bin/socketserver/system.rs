@@ -114,10 +114,7 @@ pub(crate) fn on_first_signal<S: 'static>(
     // would have ended a moment before.
     let half_there = Arc::new(AtomicBool::new(true));
     let signals = heeded(also_ignored);
-    for &signal in &signals {
-        signal_hook::flag::register_conditional_default(signal, Arc::clone(&half_there))?;
-    }
-    let repeats_exit = exit_once_armed(&signals)?;
+    let repeats_exit = end_or_exit(&signals, &half_there)?;
     let about = about("cannot watch the signals");
     let source = Signals::new(signals).map_err(&about)?;
     let mut stops = StopRequests::default();
@@ -144,15 +141,20 @@ pub(crate) fn on_first_signal<S: 'static>(
     Ok(())
 }
 
-/// Each of these signals exits at once while what is returned is set, where that is wanted.
+/// Each of these signals has its default action while `by_default` is set, and exits at once while what is
+/// returned is set, where that is wanted.
 #[cfg(unix)]
-fn exit_once_armed(signals: &[i32]) -> io::Result<Arc<AtomicBool>> {
-    let armed = Arc::new(AtomicBool::new(false));
-    for &signal in signals.iter().filter(|signal| repeats_end_at_once(**signal)) {
-        let (code, armed) = (128 + signal, Arc::clone(&armed));
-        signal_hook::flag::register_conditional_shutdown(signal, code, armed)?;
+fn end_or_exit(signals: &[i32], by_default: &Arc<AtomicBool>) -> io::Result<Arc<AtomicBool>> {
+    use signal_hook::flag;
+
+    let exits = Arc::new(AtomicBool::new(false));
+    for &signal in signals {
+        flag::register_conditional_default(signal, Arc::clone(by_default))?;
+        if repeats_end_at_once(signal) {
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&exits))?;
+        }
     }
-    Ok(armed)
+    Ok(exits)
 }
 
 /// Where there are no Unix signals, Ctrl-C ends the program at once.
