@@ -9,6 +9,9 @@ use std::io;
 /// `turn`, `shutdown` and `handle_request` return it. The connection, datagram socket, timer handler or
 /// watched source that returned it is closed. In a thread or a process it ends that conversation only.
 ///
+/// All others stay open and are not notified: the next run serves them, and dropping the server aborts them.
+/// To end them in order, a handler calls [`Io::shutdown`](crate::Io::shutdown) instead.
+///
 /// ```
 /// use std::io;
 /// use socketserver::Exit;

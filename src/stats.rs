@@ -53,9 +53,10 @@ impl CloseReason {
 
 /// Counters of one server since its creation, from [`Io::stats`](crate::Io::stats).
 ///
-/// They balance outside of `finish`: each conversation is live or has ended for a reason, and each
+/// They balance between the turns of the loop: each conversation is live or has ended for a reason, and each
 /// byte and each datagram that a handler sent was passed to the kernel, is queued, or was dropped.
-/// [`Io::verify_stats`](crate::Io::verify_stats) compares them with the sockets. The bytes that a
+/// [`Io::verify_stats`](crate::Io::verify_stats) compares them with the sockets. In a callback they may not
+/// balance yet, because a conversation that ends and the bytes of a turn are on their way. The bytes that a
 /// blocking handler reads and writes are counted when it has ended, or when the server has ended its
 /// connection; those that a process counted when it has reported, which one that was killed never does.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -152,8 +152,8 @@ impl Io {
         &self.stats
     }
 
-    /// Compares the counters with the sockets; for tests and soak runs, because it visits every
-    /// connection.
+    /// Compares the counters with the sockets, between two turns; for tests and soak runs, because it
+    /// visits every connection.
     ///
     /// # Errors
     /// Describes the counters that do not balance.

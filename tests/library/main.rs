@@ -30,6 +30,8 @@ mod connect;
 mod datagram;
 // One client at a time.
 mod handle_request;
+// A server that another loop steps, and runs that end in other ways.
+mod embedding;
 // Whatever a user gives panics at any touch, which costs the least that it may.
 mod hostile;
 // An id that is stale reaches nothing.

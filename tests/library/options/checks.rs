@@ -175,12 +175,19 @@ fn largest() -> Options {
         send_queue_bytes: usize::MAX,
         ttl: Some(255),
         multicast_ttl: Some(255),
-        busy_poll: Duration::from_millis(1),
+        busy_poll: Duration::MAX,
         post_queue: usize::MAX,
         offload_threads: usize::MAX,
         offload_queue: usize::MAX,
         lookup_threads: usize::MAX,
-        ..Options::default()
+        // No `..`: a new option has to come here too.
+        nodelay: true,
+        reuse_address: true,
+        reuse_port: false,
+        v6_only: false,
+        accept_own_packets: true,
+        broadcast: true,
+        multicast_loop: true,
     }
 }
 
