@@ -130,7 +130,7 @@ impl<S: 'static> Server<S> {
     ///
     /// # Errors
     /// The error of the system call, with the address; `InvalidInput` when a setting of `workers` is out of
-    /// range; `Unsupported` for processes while other threads run.
+    /// range, or when another server uses it; `Unsupported` for processes while other threads run.
     pub fn listen_blocking<H, F>(
         &mut self,
         addr: impl ToAddrs,
@@ -141,7 +141,7 @@ impl<S: 'static> Server<S> {
         F: FnMut(&Addr) -> H + 'static,
         H: Handler<S> + Send + 'static,
     {
-        workers.check()?;
+        workers.check(self)?;
         let factory = boxed(factory);
         let id =
             self.listen_with(addr, Box::new(BlockingFactory::new(workers.clone(), factory)))?;
@@ -194,7 +194,7 @@ impl<S: 'static> Server<S> {
         F: FnMut(&Addr) -> H + 'static,
         H: Handler<S> + Send + 'static,
     {
-        workers.check()?;
+        workers.check(self)?;
         self.bind(addr, BlockingDatagrams::new(workers.clone(), boxed(factory)))
     }
 }

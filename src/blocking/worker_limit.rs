@@ -1,11 +1,12 @@
 //! The bound of blocking handlers that run at once, and those that wait for one of them to end.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::executor::notify_handler;
 use crate::id::SocketId;
 use crate::io::Io;
+use crate::io::mailbox::LoopControl;
 use crate::io::table::Entry;
 use crate::io::wait_queue::WaitQueue;
 
@@ -16,11 +17,20 @@ pub(super) struct WorkerLimit {
     in_use: AtomicUsize,
     /// Listeners and datagram sockets that wait for a permit. Their ids belong to the loop that calls.
     waiting: Mutex<WaitQueue>,
+    /// The only server that uses it. Held weakly, so that no other server gets its address.
+    owner: OnceLock<Weak<dyn LoopControl>>,
 }
 
 impl WorkerLimit {
     pub(super) fn new(max: usize) -> WorkerLimit {
-        WorkerLimit { max, in_use: AtomicUsize::new(0), waiting: Mutex::default() }
+        let (waiting, owner) = (Mutex::default(), OnceLock::new());
+        WorkerLimit { max, in_use: AtomicUsize::new(0), waiting, owner }
+    }
+
+    /// Whether `server` may use it: the ids that wait belong to one server.
+    pub(super) fn belongs_to(&self, server: &Arc<dyn LoopControl>) -> bool {
+        let owner = self.owner.get_or_init(|| Arc::downgrade(server));
+        std::ptr::addr_eq(owner.as_ptr(), Arc::as_ptr(server))
     }
 
     pub(super) fn max(&self) -> usize {

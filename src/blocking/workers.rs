@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use super::executor::{Executor, ExecutorKind};
 use super::socket::Limits;
 use crate::addr::Addr;
+use crate::io::mailbox::LoopControl;
+use crate::server::Server;
 
 /// Where the handlers of a blocking service run: in the loop itself, each in a thread, or each in a
-/// process. Clones of one `Workers` share its bound.
+/// process. Clones of one `Workers` share its bound, and belong to the server that uses one of them first.
 ///
 /// ```no_run
 /// use std::io::{self, Write};
@@ -115,8 +117,8 @@ impl Workers {
         }
     }
 
-    /// Checks the settings before a socket is opened.
-    pub(super) fn check(&self) -> io::Result<()> {
+    /// Checks the settings before a socket of `server` is opened.
+    pub(super) fn check<S: 'static>(&self, server: &Server<S>) -> io::Result<()> {
         let unusable = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
         for (name, time) in [("timeout", self.timeout), ("deadline", self.deadline)] {
             if time.is_some_and(|time| time.is_zero()) {
@@ -126,6 +128,12 @@ impl Workers {
         if self.executor.limit.max() == 0 {
             let name = self.executor.name();
             return Err(unusable(format!("Workers::{name} must be at least 1")));
+        }
+        let server: Arc<dyn LoopControl> = server.handle().mailbox;
+        if !self.executor.limit.belongs_to(&server) {
+            let name = self.executor.name();
+            let what = format!("Workers::{name}: another server uses it; make one for each server");
+            return Err(unusable(what));
         }
         self.executor.check()
     }

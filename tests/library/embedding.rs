@@ -172,6 +172,35 @@ fn a_server_that_is_dropped_makes_no_connection_again() {
     assert_eq!(*calls.borrow(), [None]);
 }
 
+/// The ids that wait for a worker belong to one server, and so does the wake-up.
+#[cfg(not(mio_unsupported_force_poll_poll))]
+#[test]
+fn workers_of_one_server_are_refused_by_any_other() {
+    use socketserver::blocking::{Request, Workers};
+    let handler = |_: &mut Request<'_>| Ok(());
+    for (name, workers) in [("threads", Workers::threads(1)), ("inline", Workers::inline())] {
+        let mut first = Server::new().unwrap();
+        for workers in [workers.clone(), workers.clone().daemon_threads(true)] {
+            first.listen_blocking("127.0.0.1:0", &workers, move |_| handler).unwrap();
+            first.bind_blocking("127.0.0.1:0", &workers, move |_| handler).unwrap();
+        }
+        let refuses = || {
+            let mut other = Server::new().unwrap();
+            let stream = other.listen_blocking("127.0.0.1:0", &workers, move |_| handler);
+            let datagram = other.bind_blocking("127.0.0.1:0", &workers.clone(), move |_| handler);
+            for error in [stream.unwrap_err(), datagram.unwrap_err()] {
+                assert_eq!(error.kind(), ErrorKind::InvalidInput);
+                assert!(error.to_string().contains(&format!("Workers::{name}")), "{error}");
+            }
+            assert_eq!(other.io().connection_count(), 0);
+        };
+        refuses();
+        drop(first);
+        // A thread may still have a permit of the server that was dropped.
+        refuses();
+    }
+}
+
 /// `Exit` ends the run and nobody else.
 #[test]
 fn the_others_stay_open_when_a_handler_ends_the_run() {
@@ -358,7 +387,7 @@ mod in_poll {
             handle.shutdown(PATIENCE);
             (handle.wait(PATIENCE).is_some(), client)
         });
-        while !thread.is_finished() {
+        while harness.report().is_none() {
             step(&mut harness);
         }
         assert!(thread.join().unwrap().0);

@@ -408,10 +408,10 @@ fn blocking_where(request: &mut Request<'_>) -> io::Result<()> {
 
 #[test]
 fn a_blocking_handler_is_told_too_and_its_answer_leaves_from_there() {
-    for mode in [Workers::inline(), Workers::threads(3), Workers::threads(1)] {
+    for mode in [Workers::inline, || Workers::threads(3), || Workers::threads(1)] {
         for (wildcard, asked) in WILDCARDS {
             let mut harness = Harness::new();
-            let id = harness.bind_blocking(wildcard, &mode, |_| blocking_where).unwrap();
+            let id = harness.bind_blocking(wildcard, &mode(), |_| blocking_where).unwrap();
             let port = port_of(&mut harness, id);
             let clients: Vec<UdpSocket> = asked.iter().map(|ip| client(*ip, port)).collect();
             for client in &clients {
