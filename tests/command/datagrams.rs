@@ -59,6 +59,27 @@ fn ask_unix(socket: &UnixDatagram, packet: &[u8]) -> Vec<u8> {
     answer[..n].to_vec()
 }
 
+/// A datagram from the port of a well-known service may be forged: that service would answer our
+/// answer, for ever.
+#[test]
+fn a_datagram_that_another_service_may_have_sent_is_not_answered() {
+    let low = (512..1_024).find_map(|port| UdpSocket::bind(("127.0.0.2", port)).ok());
+    let Some(service) = low else {
+        return println!("skipped: no port below 1024 may be taken here");
+    };
+    for mode in [&[][..], &["--workers", "threads:1"]] {
+        let words = [&["echo", "--udp", "127.0.0.1:0"], mode].concat();
+        let words: Vec<&OsStr> = words.iter().map(AsRef::as_ref).collect();
+        let mut server = Server::start(&words);
+        let addr = udp_addr(&mut server);
+        service.send_to(b"from a service?", &addr).unwrap();
+        let client = udp_from("127.0.0.2:0", &addr);
+        assert_eq!(ask(&client, b"from a client"), b"from a client");
+        service.set_nonblocking(true).unwrap();
+        assert!(service.recv(&mut [0; 64]).is_err(), "two services would go on for ever");
+    }
+}
+
 #[test]
 fn echo_answers_each_datagram_over_every_kind_of_listener() {
     let dir = tempfile::tempdir().unwrap();

@@ -20,7 +20,7 @@ use crate::args::{ListenerArg, ServeConfig, ServiceArg};
 use crate::{console, system};
 use chat::{ChatRoom, Hub, Member};
 use listeners::Opened;
-use services::{Chargen, Daytime, Discard, Time, Upper};
+use services::{Chargen, Daytime, Discard, NoReflector, Time, Upper};
 
 pub(crate) fn run(config: &ServeConfig) -> ExitCode {
     console::start_log();
@@ -163,7 +163,7 @@ where
         match listener {
             ListenerArg::Tcp(addr) => endings::listen(server, addr, handler),
             ListenerArg::Unix(path) => endings::listen(server, path, handler),
-            ListenerArg::Udp(addr) => server.bind(addr, datagram_handler()),
+            ListenerArg::Udp(addr) => server.bind(addr, NoReflector(datagram_handler())),
             ListenerArg::Unixgram(path) => server.bind(path, datagram_handler()),
         }
     })

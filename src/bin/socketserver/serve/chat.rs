@@ -23,6 +23,14 @@ pub(crate) use hub::Hub;
 /// How long a member may take nothing before the others go on without waiting for it.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// What one member's input may cost in one call, in bytes to others; the rest of it waits for the next
+/// turn. So the others of a loop wait for one speaker no longer than for one that sends large messages,
+/// however many members the room has and however short the lines are.
+const WORK_PER_CALL: usize = 512 << 10;
+
+/// What a line to one member costs beside its bytes.
+const LINE_COST: usize = 64;
+
 /// The members, over all listeners of one loop.
 #[derive(Default)]
 pub(crate) struct ChatRoom {
@@ -185,12 +193,20 @@ impl Handler<ChatRoom> for Member {
     }
 
     fn handle(&mut self, cx: &mut Context<'_, ChatRoom>, input: &mut Input<'_>) -> io::Result<()> {
+        let mut work = 0;
         while !cx.shared.is_ahead() {
+            if work > WORK_PER_CALL {
+                // It goes on behind the others that have something to say.
+                cx.io.pause(cx.id);
+                cx.io.resume(cx.id);
+                return Ok(());
+            }
             let line = input.take_until(b'\n', self.max_line).inspect_err(|_| {
                 warn!("{}: a line longer than {} bytes; closed", cx.id, self.max_line);
             })?;
             let Some(line) = line else { return Ok(()) };
             let room = &mut *cx.shared;
+            work += room.members.len() * (line.len() + LINE_COST);
             room.line.clear();
             room.line.extend_from_slice(line);
             room.line.push(b'\n');

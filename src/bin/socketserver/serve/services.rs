@@ -4,9 +4,35 @@
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use log::debug;
 use socketserver::{Addr, Context, DatagramHandler, Handler, Input, SendStatus};
 
 use super::time_zone;
+
+/// Answers no datagram that may come from a service instead of from a client: two services that answer
+/// each other's datagrams go on for ever, and one forged datagram begins it (CERT CA-1996-01). As with
+/// inetd, whose rule this is, no client has a port below 1,024 (echo 7, chargen 19, DNS 53, ...) or that
+/// of NFS. Services at higher ports cannot be told from clients.
+pub(crate) struct NoReflector<D>(pub(crate) D);
+
+/// The end of the ports that only root may bind to (`IPPORT_RESERVED`).
+const RESERVED: u16 = 1_024;
+const NFS: u16 = 2_049;
+
+/// Whether a datagram from `peer` may come from a service.
+pub(crate) fn is_reflector(peer: &Addr) -> bool {
+    let is_one = peer.port().is_some_and(|port| port < RESERVED || port == NFS);
+    if is_one {
+        debug!("a datagram from {peer} is not answered: a service may have sent it");
+    }
+    is_one
+}
+
+impl<S, D: DatagramHandler<S>> DatagramHandler<S> for NoReflector<D> {
+    fn handle(&mut self, cx: &mut Context<'_, S>, packet: &[u8], peer: &Addr) -> io::Result<()> {
+        if is_reflector(peer) { Ok(()) } else { self.0.handle(cx, packet, peer) }
+    }
+}
 
 /// RFC 863: throws everything away.
 pub(crate) struct Discard;
@@ -214,6 +240,18 @@ impl Time {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn services_are_not_answered() {
+        let is_one = |peer: &str| is_reflector(&Addr::Ip(peer.parse().unwrap()));
+        for service in ["10.0.0.1:7", "[::1]:19", "10.0.0.1:1023", "10.0.0.1:2049"] {
+            assert!(is_one(service), "{service}");
+        }
+        for client in ["10.0.0.1:1024", "[::1]:7001", "10.0.0.1:65535"] {
+            assert!(!is_one(client), "{client}");
+        }
+        assert!(!is_reflector(&Addr::unix("/run/client")));
+    }
 
     #[test]
     fn the_pattern_is_that_of_rfc_864() {

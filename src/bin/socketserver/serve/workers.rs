@@ -10,7 +10,7 @@ use socketserver::{Addr, Server, SocketId};
 use crate::args::{ListenerArg, ServeConfig, ServiceArg};
 use crate::system;
 
-use super::services::{Chargen, Daytime, Time};
+use super::services::{Chargen, Daytime, Time, is_reflector};
 
 /// What `--workers` asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -76,7 +76,12 @@ pub(crate) fn open(
     let each = move |_: &Addr| {
         let before = nth;
         nth = nth.wrapping_add(1);
-        move |request: &mut Request<'_>| serve(request, before)
+        move |request: &mut Request<'_>| {
+            if is_reflector(request.client_address()) {
+                return Ok(());
+            }
+            serve(request, before)
+        }
     };
     match listener {
         ListenerArg::Tcp(addr) => server.listen_blocking(addr, mode, one),

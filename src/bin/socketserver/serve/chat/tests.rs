@@ -6,7 +6,7 @@ use std::time::Duration;
 use socketserver::Options;
 use socketserver::testing::{Peer, TestServer};
 
-use super::{ChatRoom, Hub, Member, PATIENCE};
+use super::{ChatRoom, Hub, LINE_COST, Member, PATIENCE, WORK_PER_CALL};
 
 const MAX_LINE: usize = 1_024;
 /// More than a member may be behind before it is waited for.
@@ -271,4 +271,20 @@ fn a_loop_without_members_is_told_nothing() {
     speaker.send("hello\n");
     run(&mut servers);
     assert_eq!(late.received(), b"hello\n");
+}
+
+/// A room's work is charged to its speaker, by the members and not by the bytes.
+#[test]
+fn a_flood_of_empty_lines_lets_others_speak() {
+    let mut server = TestServer::with_shared(ChatRoom::default(), Options::default()).unwrap();
+    let members: Vec<Peer> = (0..100).map(|_| member(&mut server)).collect();
+    members[0].send(vec![b'\n'; 32 << 10]);
+    members[1].send("hello\n");
+    server.run();
+    let heard = members[2].received();
+    assert_eq!(heard.len(), (32 << 10) + 6);
+    let before = heard.windows(5).position(|window| window == b"hello").unwrap();
+    // Once by itself, and in that turn once for each read of the budget.
+    let per_call = WORK_PER_CALL / (members.len() * LINE_COST) + 1;
+    assert!(before <= 5 * per_call, "{before} lines came before");
 }
