@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::addr::Addr;
 use crate::io::local_addrs::LearnedAddrs;
@@ -30,7 +30,8 @@ pub enum LoadBalancing {
     /// random. On systems whose kernel does not balance (all but Linux), this is
     /// [`LoadBalancing::LeastConnections`].
     ReusePort,
-    /// One loop accepts for all, and hands each client off to the loop with the fewest connections.
+    /// One loop accepts for all, and hands each client off to the loop with the fewest connections. A loop
+    /// that has not taken a client for 1 s, because a handler keeps it busy, gets no others meanwhile.
     #[default]
     LeastConnections,
 }
@@ -41,6 +42,10 @@ const MAX_HANDOFFS: usize = 1_024;
 
 /// The most connections that failures of a loop count for.
 const MAX_PENALTY: usize = 1 << 20;
+
+/// How long a client may wait for a loop before others are not handed to it any more: its handlers
+/// keep it busy.
+const MAX_HANDOFF_WAIT: Duration = Duration::from_secs(1);
 
 /// What all loops of one [`LoopGroup`](crate::LoopGroup) share.
 pub(crate) struct GroupState {
@@ -74,6 +79,8 @@ struct LoopSlot {
 #[derive(Default)]
 struct HandoffQueue {
     clients: Vec<Handoff>,
+    /// Since when the first of them waits.
+    waiting_since: Option<Instant>,
     /// The addresses whose listeners this loop has closed.
     closed_addrs: Vec<usize>,
     /// The loop accepts no client any more: its shutdown has begun.
@@ -140,10 +147,10 @@ impl GroupState {
         }
     }
 
-    /// The loop with the fewest connections, of those that accept clients and whose listener at this
-    /// address is open. `own` has counted the client already, and serves it unless another loop has
+    /// The loop with the fewest connections, of those that accept clients, are not stuck in a handler,
+    /// and whose listener at this address is open. `own` has counted the client already, and serves it unless another loop has
     /// fewer, which saves the hand-off.
-    fn least_loaded(&self, own: usize, addr_index: usize) -> usize {
+    fn least_loaded(&self, own: usize, addr_index: usize, now: Instant) -> usize {
         let load = |index: usize| {
             let load = self.members.get(index).map_or(usize::MAX, LoopSlot::load);
             load.saturating_sub(usize::from(index == own))
@@ -151,7 +158,8 @@ impl GroupState {
         let serves = |index: &usize| {
             self.members.get(*index).is_some_and(|member| {
                 let handoffs = lock(&member.handoffs);
-                !handoffs.closed && !handoffs.closed_addrs.contains(&addr_index)
+                let is_stuck = *index != own && handoffs.is_stuck(now);
+                !handoffs.closed && !handoffs.closed_addrs.contains(&addr_index) && !is_stuck
             })
         };
         let others = (0..self.members.len()).filter(|index| *index != own);
@@ -178,7 +186,7 @@ impl GroupState {
     }
 
     /// Hands a client off to a loop. `Err` returns the client when the loop does not accept it.
-    fn hand_off(&self, to: usize, handoff: Handoff) -> Result<(), Handoff> {
+    fn hand_off(&self, to: usize, handoff: Handoff, now: Instant) -> Result<(), Handoff> {
         let Some(member) = self.members.get(to) else { return Err(handoff) };
         let mut handoffs = lock(&member.handoffs);
         let is_closed = handoffs.closed || handoffs.closed_addrs.contains(&handoff.addr_index);
@@ -186,6 +194,7 @@ impl GroupState {
             return Err(handoff);
         }
         handoffs.clients.push(handoff);
+        handoffs.waiting_since.get_or_insert(now);
         let first = handoffs.clients.len() == 1;
         drop(handoffs);
         if first {
@@ -199,7 +208,15 @@ impl GroupState {
         let Some(member) = self.members.get(index) else { return Vec::new() };
         let mut handoffs = lock(&member.handoffs);
         handoffs.closed |= last;
+        handoffs.waiting_since = None;
         std::mem::take(&mut handoffs.clients)
+    }
+}
+
+impl HandoffQueue {
+    fn is_stuck(&self, now: Instant) -> bool {
+        let since = self.waiting_since.unwrap_or(now);
+        now.saturating_duration_since(since) > MAX_HANDOFF_WAIT
     }
 }
 
@@ -239,11 +256,15 @@ mod tests {
     fn handoffs_are_bounded_and_refused_after_the_last_take() {
         let group = Arc::new(GroupState::new(2, LoadBalancing::LeastConnections, 1 << 20));
         for _ in 0..MAX_HANDOFFS {
-            group.hand_off(1, handoff(&group)).map_err(drop).unwrap();
+            group.hand_off(1, handoff(&group), Instant::now()).map_err(drop).unwrap();
         }
-        let Err(_too_many) = group.hand_off(1, handoff(&group)) else { panic!("it was taken") };
+        let Err(_too_many) = group.hand_off(1, handoff(&group), Instant::now()) else {
+            panic!("it was taken")
+        };
         assert_eq!(group.take_handoffs(1, true).len(), MAX_HANDOFFS);
-        let Err(_too_late) = group.hand_off(1, handoff(&group)) else { panic!("it was taken") };
+        let Err(_too_late) = group.hand_off(1, handoff(&group), Instant::now()) else {
+            panic!("it was taken")
+        };
         assert!(group.take_handoffs(1, false).is_empty());
     }
 
@@ -253,7 +274,7 @@ mod tests {
         let (mut permits, mut failures) = (Vec::new(), 0);
         for _ in 0..1_000 {
             let permit = group.reserve(0).unwrap();
-            if group.least_loaded(0, 0) == 1 {
+            if group.least_loaded(0, 0, Instant::now()) == 1 {
                 failures += 1;
                 group.note_admission(1, false);
             } else {
@@ -262,7 +283,7 @@ mod tests {
         }
         assert_eq!(failures, 11, "the eleventh counts for 1,024 connections");
         group.note_admission(1, true);
-        assert_eq!(group.least_loaded(0, 0), 1);
+        assert_eq!(group.least_loaded(0, 0, Instant::now()), 1);
         for _ in 0..100 {
             group.note_admission(1, false);
         }
@@ -275,12 +296,17 @@ mod tests {
         let _here = group.reserve(0).unwrap();
         let _own = group.reserve(0).unwrap();
         group.note_closed_addr(1, 0);
-        assert_eq!((group.least_loaded(0, 0), group.least_loaded(0, 1)), (0, 1));
-        let Err(_closed) = group.hand_off(1, handoff(&group)) else { panic!("it was taken") };
+        assert_eq!(
+            (group.least_loaded(0, 0, Instant::now()), group.least_loaded(0, 1, Instant::now())),
+            (0, 1)
+        );
+        let Err(_closed) = group.hand_off(1, handoff(&group), Instant::now()) else {
+            panic!("it was taken")
+        };
         // What it has already goes back; without another loop it is the own one.
-        assert_eq!(group.least_loaded(1, 0), 0);
+        assert_eq!(group.least_loaded(1, 0, Instant::now()), 0);
         group.note_closed_addr(0, 0);
-        assert_eq!(group.least_loaded(1, 0), 1);
+        assert_eq!(group.least_loaded(1, 0, Instant::now()), 1);
     }
 
     #[test]
@@ -289,13 +315,36 @@ mod tests {
         let mut permits = Vec::new();
         for expected in [0, 1, 2, 0, 1, 2] {
             let mut permit = group.reserve(0).unwrap();
-            let to = group.least_loaded(0, 0);
+            let to = group.least_loaded(0, 0, Instant::now());
             assert_eq!(to, expected);
             permit.move_to(to);
             permits.push(permit);
         }
         permits.remove(1);
         let _here = group.reserve(0).unwrap();
-        assert_eq!(group.least_loaded(0, 0), 1);
+        assert_eq!(group.least_loaded(0, 0, Instant::now()), 1);
+    }
+
+    #[test]
+    fn a_loop_that_does_not_take_its_clients_gets_no_others_while_one_is_free() {
+        let group = Arc::new(GroupState::new(3, LoadBalancing::LeastConnections, 10));
+        let (began, pause) = (Instant::now(), Duration::from_secs(2));
+        // Loop 0 has connections, so the others come first.
+        for _ in 0..4 {
+            group.reserve(0).unwrap().forget();
+        }
+        assert_eq!(group.least_loaded(0, 0, began), 1);
+        group.hand_off(1, handoff(&group), began).map_err(drop).unwrap();
+        let late = began + pause;
+        assert_eq!(
+            group.least_loaded(0, 0, began + MAX_HANDOFF_WAIT),
+            1,
+            "it has been fast enough"
+        );
+        assert_eq!(group.least_loaded(0, 0, late), 2);
+        group.hand_off(2, handoff(&group), began).map_err(drop).unwrap();
+        assert_eq!(group.least_loaded(0, 0, late), 0, "no other is free");
+        assert_eq!(group.take_handoffs(1, false).len(), 1);
+        assert_eq!(group.least_loaded(0, 0, late), 1, "it is back");
     }
 }

@@ -90,8 +90,9 @@ impl<S> Dispatcher<S> {
         socket: StreamSocket,
         peer: Addr,
     ) {
+        let now = self.io.now();
         let Some(member) = &mut self.io.sockets.member else { return };
-        match member.hand_off(addr_index, socket, peer) {
+        match member.hand_off(addr_index, socket, peer, now) {
             None => self.io.stats.handed_over += 1,
             Some((socket, peer)) => self.admit(listener, socket, &peer),
         }
@@ -115,8 +116,9 @@ impl<S> Dispatcher<S> {
 
     /// Hands a client on to another loop, because this one has closed its listener.
     fn hand_on(&mut self, addr_index: usize, socket: StreamSocket, peer: Addr) {
+        let now = self.io.now();
         let Some(member) = &mut self.io.sockets.member else { return };
-        match member.hand_off(addr_index, socket, peer) {
+        match member.hand_off(addr_index, socket, peer, now) {
             None => self.io.stats.handed_over += 1,
             Some(_) => self.io.stats.refused += 1,
         }

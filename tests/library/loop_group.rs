@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use socketserver::{
 };
 
 use crate::read_some::ReadSome;
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, delay, until};
 
 /// Answers everything with the number of its loop.
 struct Which;
@@ -637,4 +637,65 @@ fn a_loop_that_fails_its_clients_is_not_handed_all_of_them() {
             running.stop();
         }
     }
+}
+
+/// Says what it is asked: its loop, how many connections that has, how many clients it has handed over;
+/// or stays in its callback until the gate opens.
+struct Sticky(Arc<Mutex<Receiver<()>>>);
+
+impl Handler<usize> for Sticky {
+    fn handle(&mut self, cx: &mut Context<'_, usize>, input: &mut Input<'_>) -> io::Result<()> {
+        let answer = match input.take_all() {
+            b"connections" => cx.io.connection_count(),
+            b"handed over" => usize::try_from(cx.io.stats().handed_over).unwrap(),
+            b"stick" => {
+                cx.io.send(cx.id, &[0]);
+                self.0.lock().unwrap().recv_timeout(PATIENCE).map_or(0, |()| 1)
+            }
+            _ => *cx.shared,
+        };
+        cx.send(&[u8::try_from(answer).unwrap()]);
+        Ok(())
+    }
+}
+
+fn ask(client: &mut TcpStream, what: &[u8]) -> usize {
+    client.write_all(what).unwrap();
+    let mut answer = [0];
+    client.read_exact(&mut answer).unwrap();
+    answer[0].into()
+}
+
+#[test]
+fn a_loop_that_is_stuck_in_a_handler_gets_no_newcomers_while_another_is_free() {
+    let (open, gate) = channel();
+    let gate = Arc::new(Mutex::new(gate));
+    let cores = LoopGroup::new(2).balance(LoadBalancing::LeastConnections);
+    let running = Running::start(cores, 2, move |_, server| {
+        let gate = Arc::clone(&gate);
+        server.listen("127.0.0.1:0", move |_| Sticky(Arc::clone(&gate)))
+    });
+    let mut clients: [Vec<TcpStream>; 2] = Default::default();
+    for _ in 0..4 {
+        let mut client = running.client();
+        let index = ask(&mut client, b"which");
+        clients[index].push(client);
+    }
+    let [free, stuck] = &mut clients;
+    // It has the fewest connections, so the next client is handed to it.
+    stuck.pop();
+    until("a connection ended", || ask(&mut stuck[0], b"connections") == 1);
+    stuck[0].write_all(b"stick").unwrap();
+    let handed_over = ask(&mut free[0], b"handed over");
+    let mut unlucky = running.client();
+    until("it was handed over", || ask(&mut free[0], b"handed over") > handed_over);
+    delay(Duration::from_millis(1_100));
+    let mut newcomers: Vec<_> = (0..10).map(|_| running.client()).collect();
+    for client in &mut newcomers {
+        assert_eq!(ask(client, b"which"), 0);
+    }
+    open.send(()).unwrap();
+    assert_eq!(ask(&mut unlucky, b"which"), 1);
+    drop((clients, newcomers, unlucky));
+    running.stop();
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{ConnectionPermit, GroupState, Handoff};
 use crate::addr::Addr;
@@ -105,13 +105,14 @@ impl GroupMember {
         addr_index: usize,
         socket: StreamSocket,
         peer: Addr,
+        now: Instant,
     ) -> Option<(StreamSocket, Addr)> {
-        let to = self.group.least_loaded(self.index, addr_index);
+        let to = self.group.least_loaded(self.index, addr_index, now);
         let permit = if to == self.index { None } else { self.reserved.take() };
         let Some(mut permit) = permit else { return Some((socket, peer)) };
         permit.move_to(to);
         let mut refused =
-            self.group.hand_off(to, Handoff { addr_index, socket, peer, permit }).err()?;
+            self.group.hand_off(to, Handoff { addr_index, socket, peer, permit }, now).err()?;
         refused.permit.move_to(self.index);
         self.reserved = Some(refused.permit);
         Some((refused.socket, refused.peer))
@@ -168,13 +169,13 @@ mod tests {
         assert!(here.reserve());
         here.use_reserved();
         assert!(here.reserve());
-        assert!(here.hand_off(0, StreamSocket::Unopened, Addr::Unnamed).is_none());
+        assert!(here.hand_off(0, StreamSocket::Unopened, Addr::Unnamed, Instant::now()).is_none());
         assert_eq!(counts(), [1, 1]);
         assert_eq!(there.take_handoffs(true).len(), 1, "the last look");
         assert_eq!(counts(), [1, 0], "it never sat down there");
         for _ in 0..3 {
             assert!(here.reserve());
-            let kept = here.hand_off(0, StreamSocket::Unopened, Addr::Unnamed);
+            let kept = here.hand_off(0, StreamSocket::Unopened, Addr::Unnamed, Instant::now());
             assert!(kept.is_some(), "a loop that has ended took it");
             assert_eq!(counts(), [2, 0]);
             here.cancel_reservation();

@@ -22,7 +22,7 @@ pub(crate) use handlers::{Discard, Stubborn, on_datagram, on_input, on_setup};
 pub(crate) use harness::{
     CROSS_TOGETHER, DatagramKind, Harness, Kind, SECOND, TraceLog, ms, reads_once,
 };
-pub(crate) use waits::{PATIENCE, delay, pace, silence};
+pub(crate) use waits::{PATIENCE, delay, pace, silence, until};
 
 /// The full name of a test, for a program that runs itself again for that test alone.
 pub(crate) fn full_name(module_path: &str, test: &str) -> String {
