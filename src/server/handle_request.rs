@@ -31,15 +31,17 @@ impl<S> Server<S> {
         self.reactor.dispatcher.io.accept_quota = Some(1);
         self.reactor.dispatcher.accepted = None;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut looked = false;
+        let mut is_last = false;
         let outcome = loop {
             let left = match self.request_over(deadline) {
                 Ok(left) => left,
-                // However short the timeout, a client in the backlog is accepted.
-                Err(RequestOutcome::TimedOut) if !looked => Some(Duration::ZERO),
+                // A client in the backlog is accepted, however short the timeout and late the loop.
+                Err(RequestOutcome::TimedOut) if !is_last => {
+                    is_last = true;
+                    Some(Duration::ZERO)
+                }
                 Err(outcome) => break Ok(outcome),
             };
-            looked = true;
             if let Err(error) = self.run_turn(left) {
                 break Err(error);
             }

@@ -136,3 +136,29 @@ fn survive_a_shortage() {
     drop(clients.pop());
     harness.echo(&mut late, b"at once");
 }
+
+#[test]
+fn opens_that_fail_leave_no_descriptor_behind() {
+    let _alone = alone();
+    let directory = tempfile::TempDir::new().unwrap();
+    let (file, missing) = (directory.path().join("file"), directory.path().join("missing/socket"));
+    std::fs::write(&file, b"").unwrap();
+    let mut harness = Harness::new();
+    let taken = harness.serve(Kind::Tcp, |_| Echo);
+    let (_, taken_by_datagrams) = harness.serve_datagrams(DatagramKind::V4, Echo);
+    harness.turn(Some(Duration::ZERO)).unwrap();
+    let before = open_descriptors();
+    for _ in 0..500 {
+        assert!(harness.listen(taken.clone(), |_| Echo).is_err());
+        assert!(harness.listen(file.clone(), |_| Echo).is_err());
+        assert!(harness.listen(missing.clone(), |_| Echo).is_err());
+        assert!(harness.bind(taken_by_datagrams.clone(), Echo).is_err());
+        assert!(harness.bind(file.clone(), Echo).is_err());
+        assert!(harness.connect(missing.clone(), Echo).is_err());
+        assert!(harness.connect(file.clone(), Echo).is_err());
+        assert!(harness.connect_datagram(missing.clone(), Echo).is_err());
+    }
+    harness.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(open_descriptors(), before);
+    assert_eq!(harness.io().connection_count(), 0);
+}

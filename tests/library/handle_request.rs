@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use socketserver::{Addr, Context, Echo, RequestOutcome, TraceEvent};
 
-use crate::support::{Client, Harness, Kind, PATIENCE, ms, on_setup, silence};
+use crate::support::{Client, Harness, Kind, PATIENCE, delay, ms, on_setup, silence};
 
 /// A client that says something, ends and takes the echo, in a thread of its own.
 fn visit(addr: &Addr, text: &'static str) -> JoinHandle<String> {
@@ -155,4 +155,24 @@ fn datagrams_that_wait_for_the_next_call_keep_nobody_awake() {
     assert_eq!(harness.io().stats().packets_in, 0);
     // Stepped by hand, it takes them all.
     harness.until(|server| server.io().stats().packets_in == 10);
+}
+
+/// A slow callback is none of the client's time.
+#[test]
+fn a_client_that_came_while_a_callback_was_slow_is_served_though_the_time_is_over() {
+    let timeout = ms(20);
+    let mut harness = Harness::new();
+    let addr = harness.serve(Kind::Tcp, |_| Echo);
+    let late = std::rc::Rc::new(std::cell::RefCell::new(None));
+    let kept = std::rc::Rc::clone(&late);
+    let clock = harness
+        .add_timer_handler(move |_| {
+            *kept.borrow_mut() = Some(visit(&addr, "in time"));
+            delay(timeout + ms(1));
+            Ok(())
+        })
+        .unwrap();
+    harness.io_mut().set_timer(clock, ms(1));
+    assert_eq!(harness.handle_request(Some(timeout)).unwrap(), RequestOutcome::Handled);
+    assert_eq!(late.take().unwrap().join().unwrap(), "in time");
 }

@@ -44,6 +44,9 @@ mod limits;
 mod options;
 // One test for each fault that was found and repaired.
 mod regressions;
+// What the suites of other libraries hold for sure.
+#[cfg(unix)]
+mod pinned;
 // Addresses that are used again, and names of IPv4.
 #[cfg(unix)]
 mod reuse;
