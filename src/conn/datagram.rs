@@ -59,7 +59,7 @@
 //! One limit is the kernel's: bytes that a Unix peer has not read count against *our* send buffer,
 //! and the kernel accepts any number for a client that has connected its socket to ours. That is
 //! why datagram sockets ask for 4 MiB. A connected client that asks ten thousand times and never
-//! reads still fills it. Then replies to other clients are dropped, and counted, until it reads or
+//! reads still fills it. Then replies to others are dropped, counted and logged, until it reads or
 //! closes. `serve --unix` has no such limit.
 
 use std::io;

@@ -15,7 +15,7 @@ use super::one_datagram::receive_unix;
 use super::udp::{udp, udp_towards};
 use super::{EDGE_AFTER_SHORT, MmsgHeaders, set_reuse_port};
 #[cfg(unix)]
-use super::{unix_addr, unix_name, unix_path};
+use super::{unacknowledged, unix_addr, unix_name, unix_path};
 use crate::addr::Addr;
 use crate::conn::packets::{RecvBuffers, SendQueue};
 use crate::conn::transport::{DatagramTransport, RecvOutcome};
@@ -213,6 +213,16 @@ impl DatagramSocket {
             Kind::Unix { socket, .. } => Ok(SockRef::from(socket)),
             #[cfg(feature = "testing")]
             Kind::Memory(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Whether datagrams that its peers have not read fill its send buffer, as far as the system says:
+    /// then no peer gets one, also one that reads.
+    pub(crate) fn is_send_buffer_full(&self) -> bool {
+        match &self.kind {
+            #[cfg(unix)]
+            Kind::Unix { socket, .. } => unacknowledged::is_full(socket),
+            _ => false,
         }
     }
 

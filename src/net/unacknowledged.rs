@@ -16,6 +16,9 @@ mod meminfo {
     /// `SK_MEMINFO_WMEM_ALLOC`: of a Unix socket, what its peer has not read.
     const WMEM_ALLOC: usize = 2;
 
+    /// `SK_MEMINFO_SNDBUF`: how much that may be.
+    const SNDBUF: usize = 3;
+
     /// `SK_MEMINFO_WMEM_QUEUED`: of TCP, what is not sent or not acknowledged.
     const WMEM_QUEUED: usize = 5;
 
@@ -41,10 +44,16 @@ mod meminfo {
     pub(crate) fn of_unix(stream: &mio::net::UnixStream) -> Option<u32> {
         counter(stream, WMEM_ALLOC)
     }
+
+    /// Whether datagrams that peers have not read fill the send buffer of this socket.
+    pub(crate) fn is_full(socket: &mio::net::UnixDatagram) -> bool {
+        let info = getsockopt(socket, MemInfo).ok();
+        info.is_some_and(|info| info.get(WMEM_ALLOC) >= info.get(SNDBUF))
+    }
 }
 
 #[cfg(all(feature = "sys", target_os = "linux"))]
-pub(super) use meminfo::{of_tcp, of_unix};
+pub(super) use meminfo::{is_full, of_tcp, of_unix};
 
 #[cfg(not(all(feature = "sys", target_os = "linux")))]
 pub(super) fn of_tcp(_: &mio::net::TcpStream) -> Option<u32> {
@@ -54,4 +63,9 @@ pub(super) fn of_tcp(_: &mio::net::TcpStream) -> Option<u32> {
 #[cfg(all(unix, not(all(feature = "sys", target_os = "linux"))))]
 pub(super) fn of_unix(_: &mio::net::UnixStream) -> Option<u32> {
     None
+}
+
+#[cfg(all(unix, not(all(feature = "sys", target_os = "linux"))))]
+pub(super) fn is_full(_: &mio::net::UnixDatagram) -> bool {
+    false
 }

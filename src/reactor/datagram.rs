@@ -225,7 +225,7 @@ impl<S> Dispatcher<S> {
                 Some(FlushOutcome::Dropped(error)) => {
                     stats.packets_dropped += 1;
                     trace.step(|| TraceEvent::PacketDropped(id));
-                    debug!("{id}: a datagram was dropped: {error}");
+                    self.note_drop(id, &error);
                     1
                 }
                 Some(FlushOutcome::PendingError(error)) => {
@@ -235,6 +235,25 @@ impl<S> Dispatcher<S> {
                 Some(FlushOutcome::WouldBlock) | None => return,
             };
             left = left.saturating_sub(gone.max(1));
+        }
+    }
+
+    /// Says why a datagram was dropped. That a peer takes none is its own matter; that our send buffer
+    /// is full of what some peer does not read concerns all of them.
+    #[cold]
+    fn note_drop(&mut self, id: SocketId, error: &io::Error) {
+        let is_ours = error.kind() == io::ErrorKind::WouldBlock
+            && self
+                .io
+                .sockets
+                .datagram(id)
+                .is_some_and(|one| one.transport().is_send_buffer_full());
+        if is_ours {
+            let what = "answers to all peers are dropped: one peer or more do not read, and their \
+                        answers fill the send buffer (Options::send_buffer)";
+            warn_throttled(&mut self.io, id, what, error);
+        } else {
+            debug!("{id}: a datagram was dropped: {error}");
         }
     }
 

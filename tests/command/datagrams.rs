@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::command::{self, Server, bin, has, run};
-use crate::waits::PATIENCE;
+use crate::waits::{PATIENCE, until};
 
 /// How long a test looks for an answer that must not come.
 const SILENCE: Duration = Duration::from_millis(200);
@@ -396,4 +396,37 @@ udp_client.close()
     let client = Command::new("python3").args(["-c", CLIENT, port]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&client.stdout), "HELLO True\n True\nWORLD True\n");
     server.stop();
+}
+
+/// A Unix peer that has connected its socket has no bound of its own: what it does not read is charged to
+/// us, until no peer gets an answer. That is told, and is over as soon as the peer is gone.
+#[cfg(target_os = "linux")]
+#[test]
+fn answers_that_one_peer_does_not_read_are_told_when_they_cost_the_others_theirs() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("echo");
+    let mut command = bin();
+    command.args(["serve", "echo", "--unixgram"]).arg(&path);
+    command.env("RUST_LOG", "warn").stderr(Stdio::piped());
+    let mut server = Server::of(&mut command);
+    server.line();
+    let greedy = unixgram(&dir.path().join("greedy"), &path);
+    let other = unixgram(&dir.path().join("other"), &path);
+    other.set_read_timeout(Some(SILENCE)).unwrap();
+    let is_answered = || {
+        other.send(b"hello").unwrap();
+        other.recv(&mut [0; 8]).is_ok()
+    };
+    until("an answer", is_answered);
+    let packet = [b'g'; 1_000];
+    for _ in 0..20_000 {
+        greedy.send(&packet).unwrap();
+    }
+    assert!(!is_answered(), "others are answered: this test and the documents are out of date");
+    drop(greedy);
+    until("an answer again", is_answered);
+    server.child.kill().unwrap();
+    let mut log = String::new();
+    server.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains("answers to all peers are dropped"), "{log}");
 }
