@@ -127,7 +127,11 @@ impl<C> Mailbox<C> {
         }
         change(&mut state)?;
         drop(state);
-        if self.pending.swap(true, Ordering::AcqRel) { Ok(()) } else { self.waker.wake() }
+        if self.pending.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        // The next one that posts tries again; otherwise the loop would never be woken any more.
+        self.waker.wake().inspect_err(|_| self.pending.store(false, Ordering::Release))
     }
 
     /// Whether [`Mailbox::drain`] would return something. Costs one load.

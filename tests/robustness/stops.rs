@@ -420,7 +420,8 @@ fn a_signal_while_it_starts_or_a_second_one_ends_it_at_once() {
         match server.wait().code() {
             // It had not come to the client yet.
             Some(0) => clean += 1,
-            Some(130) => second += 1,
+            // The loop may see both at once, and then not which came first.
+            Some(130 | 143) => second += 1,
             code => panic!("STOPS_SEED={seed}, second signal {nth}: {code:?}"),
         }
         drop(stuck);
