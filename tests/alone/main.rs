@@ -27,6 +27,8 @@ mod growth;
 // What a burst took goes back.
 #[cfg(all(target_os = "linux", feature = "sys"))]
 mod memory;
+// How many lines of the log panics cost.
+mod log_lines;
 // Thousands of clients at once.
 mod many;
 
