@@ -13,6 +13,10 @@
 //! | `linger_time` | all of these waits together | the socket is closed | 30 s |
 //! | `connect_timeout` | the time until an outgoing connection is established, the look-up of its name and all addresses included | [`CloseReason::ConnectFailed`](crate::CloseReason::ConnectFailed) | 30 s |
 //!
+//! **Input first, then timers.** Before any of these limits, or a timer, ends a connection, the loop asks the
+//! kernel once more and serves what the peer had sent or read in time. So time in which the loop did not run (a
+//! stopped process, a debugger, a slow callback) is not charged to the peer.
+//!
 //! In a test the clock moves only when the test advances it, so none of the examples waits.
 //!
 //! # Idle connections
