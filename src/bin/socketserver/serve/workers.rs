@@ -19,7 +19,8 @@ pub(crate) enum WorkersArg {
     Processes(usize),
 }
 
-/// One client served to its end, or one datagram. The number is how many datagrams came before.
+/// One client served to its end, or one datagram. The number is how many datagrams came before; in a process
+/// it is 0, because that counts in a copy.
 type ServeFn = fn(&mut Request<'_>, usize) -> io::Result<()>;
 
 /// The most that is read at once.
