@@ -53,7 +53,7 @@ impl ByteBuffer {
         }
     }
 
-    /// Makes room for so many bytes in all.
+    /// Makes the capacity at least this many bytes.
     pub(crate) fn reserve_total(&mut self, capacity: usize) {
         if capacity > self.capacity() {
             self.move_to(capacity);

@@ -10,7 +10,7 @@
 //!   have left; then it says zero.
 //! * **After each wait it calls** [`Server::turn`](crate::Server::turn) with no wait, whatever ended the wait.
 //!
-//! In poll(2), that is a server for everybody who can poll:
+//! Such a loop with poll(2):
 //!
 //! ```
 //! # #[cfg(all(target_os = "linux", feature = "sys"))] {

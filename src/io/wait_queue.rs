@@ -1,4 +1,4 @@
-//! The sockets that wait for something scarce: who is woken when one unit of it comes free.
+//! The sockets that wait for something scarce, and the order in which freed units wake them.
 //!
 //! One unit wakes one socket, so a unit costs the same however many wait. A socket that does not use
 //! it wakes the next one; one that came too late keeps its place.

@@ -79,8 +79,8 @@ struct ServeArgs {
     tcp: Vec<String>,
 
     /// Answer datagrams on this UDP address; those of 0.0.0.0 or [::] from the address that was asked. A
-    /// datagram from a port below 1024 or from port 2049 gets no answer: a service may have sent it, or
-    /// somebody in its name, and two services would answer each other for ever
+    /// datagram from a port below 1024 or from port 2049 gets no answer: another service may be its sender, or be
+    /// forged as its sender, and two services would answer each other for ever
     #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), help_heading = "Listeners")]
     udp: Vec<String>,
 
