@@ -1,5 +1,6 @@
 //! The command with names that have several addresses, and with a port that would be its own.
 
+use std::fs;
 use std::io::Write;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::{Command, Output, Stdio};
@@ -162,7 +163,7 @@ fn in_namespace(script: &str) -> Option<String> {
                   && echo '40000 40000' > /proc/sys/net/ipv4/ip_local_port_range || exit 77";
     let script = format!("{before}; {script}");
     let mut command = Command::new("unshare");
-    let output = command.args(["-rn", "sh", "-c", &script, BIN]).stdin(Stdio::null()).output();
+    let output = command.args(["-rnm", "sh", "-c", &script, BIN]).stdin(Stdio::null()).output();
     let output = output.unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.code() == Some(77) || said.contains("unshare") {
@@ -191,6 +192,38 @@ fn nobody_meets_itself_on_a_port_of_its_own() {
     let udp = "echo hello | \"$0\" connect --udp 127.0.0.1:40000 --wait 100ms; echo \"code $?\"";
     let said = in_namespace(udp).unwrap();
     assert!(said.contains("code 1") && !said.contains("hello"), "it heard itself: {said}");
+}
+
+/// A name server that never answers is asked for some ten seconds, and then it is an error: the exit code
+/// shows that the signal was heeded before.
+#[test]
+fn a_stop_does_not_wait_for_a_name_server() {
+    if !has("unshare") || !has("ip") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let conf = dir.path().join("resolv.conf");
+    fs::write(&conf, "nameserver 127.0.0.1\n").unwrap();
+    for asks in [
+        "serve echo --tcp",
+        "serve echo --workers threads:1 --tcp",
+        "serve echo --loops 2 --tcp",
+        "serve echo --udp",
+        "bench -c 1 --duration 1s --tcp",
+        "connect",
+    ] {
+        let script = format!(
+            "mount --bind {} /etc/resolv.conf || exit 77; \
+             exec 2>&1; \"$0\" serve discard --udp 127.0.0.1:53 & silent=$!; \
+             until grep -q ':0035 00000000' /proc/net/udp; do kill -0 $silent || exit; done; \
+             \"$0\" {asks} name.invalid:7000 & asks=$!; \
+             until grep -q ':0035 01' /proc/net/udp; do kill -0 $asks || break; done; \
+             kill -TERM $asks; wait $asks; echo \"code $?\"; kill $silent",
+            conf.display()
+        );
+        let Some(said) = in_namespace(&script) else { return };
+        assert!(said.contains("code 143") || said.contains("code 0"), "{asks}: {said}");
+    }
 }
 
 #[test]

@@ -66,9 +66,8 @@ where
     H: Handler<S> + 'static,
     D: DatagramHandler<S> + 'static,
 {
-    let opened = Opened::default();
-    let open =
-        |server: &mut Server<S>| listen(config, server, &opened, &handler, &datagram_handler);
+    let opened = Opened::look_up(&config.listeners)?;
+    let open = |server: &mut Server<S>| listen(server, &opened, &handler, &datagram_handler);
     if config.loops > 1 {
         return serve_in_loops(config, shared, open);
     }
@@ -81,10 +80,11 @@ where
 
 fn serve_blocking(config: &ServeConfig) -> io::Result<()> {
     let Some(workers) = config.workers else { return Ok(()) };
+    let opened = Opened::look_up(&config.listeners)?;
     let mut server = Server::with_shared((), config.options.clone())?;
     system::stop_on_signals(&mut server, config.grace, config.heed_ignored_signals)?;
     let mode = workers.mode();
-    let lines = open_all(config, &mut server, &Opened::default(), |server, listener| {
+    let lines = open_all(&mut server, &opened, |server, listener| {
         workers::open(server, config, listener, &mode)
     })?;
     run_server(config, server, lines)
@@ -147,7 +147,6 @@ fn counters(loops: &[LoopReport]) -> String {
 
 /// Opens every listener with handlers for the loop; gives a line for each.
 fn listen<S, H, D>(
-    config: &ServeConfig,
     server: &mut Server<S>,
     opened: &Opened,
     handler: &(impl Fn() -> H + Clone + 'static),
@@ -158,7 +157,7 @@ where
     H: Handler<S> + 'static,
     D: DatagramHandler<S> + 'static,
 {
-    open_all(config, server, opened, |server, listener| {
+    open_all(server, opened, |server, listener| {
         let handler = handler.clone();
         match listener {
             ListenerArg::Tcp(addr) => endings::listen(server, addr, handler),
@@ -171,13 +170,12 @@ where
 
 /// Opens every listener; gives a line for each address.
 fn open_all<S>(
-    config: &ServeConfig,
     server: &mut Server<S>,
     opened: &Opened,
     open: impl FnMut(&mut Server<S>, &ListenerArg) -> io::Result<SocketId>,
 ) -> io::Result<Vec<u8>> {
     let mut lines = Vec::new();
-    for (id, listener) in opened.open_all(server, &config.listeners, open)? {
+    for (id, listener) in opened.open_all(server, open)? {
         lines.extend_from_slice(b"listening ");
         // A path is told byte by byte: it need not be text.
         lines.extend_from_slice(name(server, &listener, id).as_encoded_bytes());

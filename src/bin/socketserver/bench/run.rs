@@ -8,6 +8,7 @@ use super::args::LoadPlan;
 use super::client_processes::{ClientProcesses, Event};
 use super::counters::Counters;
 use super::limits;
+use super::probe;
 use super::process::{Kernel, Usage};
 use super::progress::Line;
 use super::protocol::{ClientMessage, Order, ParentMessage, ProgressReport};
@@ -22,8 +23,10 @@ use crate::terminal;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(plan: &LoadPlan) -> io::Result<RunRecord> {
+    // The look-up of a name may take long, and is ended by a signal as long as none is watched.
+    let target = look_up_target(plan)?;
     let mut processes = ClientProcesses::new()?;
-    let mut targets = start_targets(plan)?;
+    let mut targets = start_targets(plan, target)?;
     let mut run = BenchRun::new(plan, &targets);
     processes.start(&run.orders, &targets.own_pids())?;
     let outcome = run.watch(&mut processes);
@@ -39,17 +42,23 @@ pub(crate) fn run(plan: &LoadPlan) -> io::Result<RunRecord> {
     Ok(record)
 }
 
-fn start_targets(plan: &LoadPlan) -> io::Result<Targets> {
-    let transport = plan.terms.transport;
-    let Some(addr) = &plan.target else {
-        let n = limits::servers(&plan.terms);
-        return Targets::own(transport, n, &plan.server, plan.has_several_loops);
-    };
+/// The address of the server that is there already, if one was named.
+fn look_up_target(plan: &LoadPlan) -> io::Result<Option<OsString>> {
+    let Some(addr) = &plan.target else { return Ok(None) };
     if let Some(pid) = plan.pid.filter(|pid| Usage::of(*pid).is_none()) {
         let what = format!("--pid {pid}: nothing is known about such a process");
         return Err(io::Error::new(io::ErrorKind::NotFound, what));
     }
-    Targets::foreign(transport, addr, plan.pid)
+    probe::address(plan.terms.transport, addr).map(Some)
+}
+
+fn start_targets(plan: &LoadPlan, target: Option<OsString>) -> io::Result<Targets> {
+    let transport = plan.terms.transport;
+    if let Some(addr) = target {
+        return Targets::foreign(transport, addr, plan.pid);
+    }
+    let n = limits::servers(&plan.terms);
+    Targets::own(transport, n, &plan.server, plan.has_several_loops)
 }
 
 struct BenchRun<'a> {

@@ -1,6 +1,6 @@
 //! What a run drives: servers of our own in child processes, or any other server.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::client_processes;
-use super::probe;
 use super::scenario::SocketKind;
 use super::thread_usage::{self, Had};
 use crate::private_dir::PrivateDir;
@@ -34,12 +33,12 @@ impl Targets {
     /// A server that is there already.
     pub(crate) fn foreign(
         transport: SocketKind,
-        addr: &OsStr,
+        addr: OsString,
         pid: Option<u32>,
     ) -> io::Result<Targets> {
         let is_unixgram = transport == SocketKind::Unixgram;
         let scratch = if is_unixgram { Some(PrivateDir::new()?) } else { None };
-        let addrs = vec![probe::address(transport, addr)?];
+        let addrs = vec![addr];
         Ok(Targets { children: Vec::new(), addrs, pids: pid.into_iter().collect(), scratch })
     }
 

@@ -9,30 +9,39 @@ use socketserver::{Server, SocketId, ToAddrs};
 
 use crate::args::ListenerArg;
 
-/// What the first loop has opened, and the others open too.
-#[derive(Default)]
-pub(crate) struct Opened(OnceLock<Vec<ListenerArg>>);
+/// The listeners that were asked for, and what the first loop has opened, which the others open too.
+pub(crate) struct Opened {
+    /// Each with a listener for each address of its name.
+    asked: Vec<(ListenerArg, Vec<ListenerArg>)>,
+    opened: OnceLock<Vec<ListenerArg>>,
+}
 
 impl Opened {
+    /// Looks up the names. It may take long, so it comes before the signals are watched: one that asks for a
+    /// stop ends the program then and there.
+    pub(crate) fn look_up(listeners: &[ListenerArg]) -> io::Result<Opened> {
+        let asked = listeners.iter().map(|one| Ok((one.clone(), each(one)?)));
+        Ok(Opened { asked: asked.collect::<io::Result<_>>()?, opened: OnceLock::new() })
+    }
+
     /// Opens every listener; gives each with its id.
     pub(crate) fn open_all<S>(
         &self,
         server: &mut Server<S>,
-        listeners: &[ListenerArg],
         mut open: impl FnMut(&mut Server<S>, &ListenerArg) -> io::Result<SocketId>,
     ) -> io::Result<Vec<(SocketId, ListenerArg)>> {
         let mut all = Vec::new();
-        if let Some(opened) = self.0.get() {
+        if let Some(opened) = self.opened.get() {
             for listener in opened {
                 all.push((open(server, listener)?, listener.clone()));
             }
             return Ok(all);
         }
-        for listener in listeners {
-            let opened = open_each(server, &each(listener)?, &mut open);
+        for (listener, each) in &self.asked {
+            let opened = open_each(server, each, &mut open);
             all.extend(opened.map_err(|error| with_hint(error, listener, &all))?);
         }
-        self.0.get_or_init(|| all.iter().map(|(_, listener)| listener.clone()).collect());
+        self.opened.get_or_init(|| all.iter().map(|(_, listener)| listener.clone()).collect());
         Ok(all)
     }
 }
