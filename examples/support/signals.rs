@@ -9,7 +9,8 @@ use socketserver::Server;
 /// Shuts the server down at the first signal: input that was received is answered, and connections
 /// still open after `grace` are aborted. A second SIGTERM or SIGINT ends the process at once; a
 /// second SIGHUP does not, because a closing terminal sends two. Signals that were ignored at the
-/// start stay ignored, for `nohup`. Blocked signals are unblocked.
+/// start stay ignored, for `nohup`. Blocked signals are unblocked. A file that may become no longer
+/// (`RLIMIT_FSIZE`) is an error of its write, and SIGXFSZ does not end the program.
 #[cfg(unix)]
 pub(crate) fn stop_on_signals<S: 'static>(
     server: &mut Server<S>,
@@ -20,7 +21,7 @@ pub(crate) fn stop_on_signals<S: 'static>(
     use std::sync::atomic::AtomicBool;
 
     use nix::sys::signal::{SigSet, Signal};
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
     use signal_hook::{flag, low_level};
     use socketserver::mio::{Interest, net::UnixStream};
 
@@ -37,6 +38,7 @@ pub(crate) fn stop_on_signals<S: 'static>(
         }
         flag::register(signal, Arc::clone(&asked))?;
     }
+    flag::register(SIGXFSZ, Arc::default())?;
     SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]).thread_unblock()?;
     server.watch(UnixStream::from_std(reader), Interest::READABLE, move |cx, reader, _| {
         while reader.read(&mut [0; 16]).is_ok_and(|n| n > 0) {}

@@ -356,3 +356,26 @@ fn a_hang_up_stops_it_in_good_order_unless_it_was_ignored() {
         }
     }
 }
+
+/// A file that may become no longer is an error of one request, and no signal that ends the program.
+#[test]
+fn a_limit_of_the_length_of_files_ends_no_server() {
+    let mut limited = Command::new("sh");
+    // Blocks of 512 bytes, or of 1,024 by some shells.
+    limited.args(["-c", "ulimit -f 64 && exec \"$0\" 127.0.0.1:0"]).arg(path("http"));
+    let mut server = command::Server::of(&mut limited);
+    let addr = server.tcp_addr();
+    let mut client = command::tcp(&addr);
+    let body = vec![7; 1 << 20];
+    let head = format!("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
+    client.write_all(head.as_bytes()).unwrap();
+    // It may answer before it has everything.
+    let _ = client.write_all(&body);
+    let mut status = [0; 12];
+    client.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 503");
+    let mut next = command::tcp(&addr);
+    next.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
+    assert!(command::read_to_end(&mut next).starts_with(b"HTTP/1.1 200"));
+    server.stop();
+}
