@@ -31,6 +31,7 @@ pub(crate) fn stop_on_signals<S: 'static>(
 }
 
 /// An error of the system with what it happened to.
+#[cfg(unix)]
 fn about(what: &'static str) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
 }
