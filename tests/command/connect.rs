@@ -627,3 +627,17 @@ print(os.waitstatus_to_exitcode(status))
         serving.join().unwrap();
     }
 }
+
+/// Closed standard input is at its end; one that is open and cannot be read is an error.
+#[test]
+fn standard_input_that_cannot_be_read_is_an_error() {
+    let mut server = Server::start(&["echo", "--tcp", "127.0.0.1:0"]);
+    let addr = server.tcp_addr();
+    let write_only = tempfile::tempfile().unwrap();
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&write_only));
+    let Ok(write_only) = std::fs::OpenOptions::new().write(true).open(path) else { return };
+    let output = bin(&["connect", &addr]).stdin(write_only).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("standard input"), "{said}");
+}

@@ -11,6 +11,7 @@ use socketserver::ServerHandle;
 
 use super::patience;
 use super::session::Session;
+use crate::system;
 
 /// The most that one read takes; what a pipe holds.
 const PIECE: usize = 64 << 10;
@@ -48,10 +49,15 @@ impl Permits {
 }
 
 fn read(handle: &ServerHandle<Session>, permits: &Receiver<()>) {
-    let mut stdin = io::stdin().lock();
+    // Not `io::stdin`, for which a descriptor that cannot be read has come to its end.
+    let mut stdin = system::standard_input();
     let mut buffer = vec![0; PIECE];
+    let mut read = |buffer: &mut [u8]| match &mut stdin {
+        Ok(stdin) => patience(|| stdin.read(buffer)),
+        Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+    };
     while permits.recv().is_ok() {
-        let over = match patience(|| stdin.read(&mut buffer)) {
+        let over = match read(&mut buffer) {
             Ok(0) => Ok(()),
             Ok(n) => {
                 let piece = buffer.get(..n).unwrap_or_default().to_vec();
