@@ -42,7 +42,7 @@ use workers::ErrorHook;
 
 /// Serves one client from beginning to end (Python's `BaseRequestHandler`, with its
 /// `StreamRequestHandler` and `DatagramRequestHandler`). The factory makes one value for each connection,
-/// or for each datagram; it is dropped where it ran. With [`Workers::processes`] the factory runs in the
+/// or for each datagram; it is dropped where it ran. With `Workers::processes` the factory runs in the
 /// child too.
 ///
 /// The order is Python's: `setup`; `handle`; `finish`, which also runs when `handle` failed or panicked,

@@ -636,7 +636,7 @@ fn standard_input_that_cannot_be_read_is_an_error() {
     let write_only = tempfile::tempfile().unwrap();
     let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&write_only));
     let Ok(write_only) = std::fs::OpenOptions::new().write(true).open(path) else { return };
-    let output = bin(&["connect", &addr]).stdin(write_only).output().unwrap();
+    let output = bin().args(["connect", &addr]).stdin(write_only).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("standard input"), "{said}");
