@@ -2,13 +2,9 @@
 
 use std::io::Read;
 use std::net::{Ipv6Addr, TcpListener};
-use std::sync::Barrier;
-use std::thread;
 use std::time::Duration;
 
-use socketserver::{
-    Addr, Connect, Context, Echo, Handler, Input, Options, Server, SocketId, TraceEvent,
-};
+use socketserver::{Addr, Connect, Context, Echo, Handler, Input, Options, SocketId, TraceEvent};
 
 use crate::support::{Client, Harness, Kind, on_input, on_setup};
 
@@ -77,6 +73,11 @@ fn a_handler_moves_its_listener() {
 #[test]
 #[cfg(feature = "sys")]
 fn of_two_servers_that_start_on_one_stale_path_at_the_same_moment_one_listens() {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use socketserver::Server;
+
     const PAIRS: usize = 500;
     let directory = tempfile::TempDir::new().unwrap();
     let start = Barrier::new(2);
