@@ -151,7 +151,7 @@ fn trials_of(kind: Kind) -> Vec<Trial> {
     let played = play(kind, None);
     let verdict = judge(kind, None, &played);
     assert!(verdict.problem.is_none(), "{kind:?}, clean: {:?}\n{}", verdict.problem, played.log);
-    let calls = trace::read(&played.trace);
+    let calls = trace::read(&played.trace, &played.console);
     // strace counts anew in each child, and would fail the same call of the loader too.
     let counted = |call: &&trace::Call| kind != Kind::Processes || call.first_thread;
     let sites = trace::sites(calls.iter().filter(counted));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -72,6 +73,8 @@ pub(crate) enum Fate {
 /// What is known of a run that has ended.
 pub(crate) struct Played {
     pub(crate) trace: String,
+    /// The pipes that were its standard output and standard error, in the words of strace.
+    pub(crate) console: Vec<String>,
     pub(crate) log: String,
     pub(crate) code: Option<i32>,
     /// How it went for each client, in order; the last one is asked until one is served.
@@ -110,6 +113,7 @@ struct Run {
     lines: Receiver<String>,
     log: Option<JoinHandle<String>>,
     trace: PathBuf,
+    console: Vec<String>,
 }
 
 impl Run {
@@ -137,6 +141,7 @@ impl Run {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let console = vec![pipe(&stdout), pipe(&stderr)];
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -148,7 +153,7 @@ impl Run {
             let _ = stderr.read_to_end(&mut log);
             String::from_utf8_lossy(&log).into_owned()
         });
-        Run { child, begun: Instant::now(), lines, log: Some(log), trace }
+        Run { child, begun: Instant::now(), lines, log: Some(log), trace, console }
     }
 
     /// Whether it serves; that its standard output fails is no reason not to.
@@ -192,8 +197,25 @@ impl Run {
         // It ends when strace does, and so does the trace.
         let log = self.log.take().unwrap().join().unwrap();
         let trace = fs::read_to_string(&self.trace).unwrap_or_default();
-        Played { trace, log, code: status.code(), fates, received, took, asked_twice, killed }
+        let console = std::mem::take(&mut self.console);
+        Played {
+            trace,
+            console,
+            log,
+            code: status.code(),
+            fates,
+            received,
+            took,
+            asked_twice,
+            killed,
+        }
     }
+}
+
+/// A pipe in the words of strace.
+fn pipe(end: &impl AsRawFd) -> String {
+    let path = fs::read_link(format!("/proc/self/fd/{}", end.as_raw_fd()));
+    path.unwrap().to_string_lossy().into_owned()
 }
 
 impl Drop for Run {

@@ -30,7 +30,7 @@ fn calls_of_start(words: &[&str]) -> Vec<(String, usize)> {
     exchange(&mut tcp(&server.tcp_addr()), b"hello");
     server.stop();
     let text = std::fs::read_to_string(path).unwrap();
-    let calls = trace::read(&text);
+    let calls = trace::read(&text, &[]);
     let first = text.split(' ').next().unwrap_or_default();
     let signals = calls.iter().position(|call| call.name == "epoll_create1").unwrap_or_default();
     assert!(!first.is_empty() && signals > 0, "{text}");

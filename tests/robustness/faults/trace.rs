@@ -20,13 +20,13 @@ pub(crate) struct Call {
     pub(crate) injected: bool,
 }
 
-/// The calls of all threads, in order.
-pub(crate) fn read(text: &str) -> Vec<Call> {
+/// The calls of all threads, in order. `console` names the pipes that are standard output and standard error,
+/// which the command opens once more.
+pub(crate) fn read(text: &str, console: &[String]) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
     // The call that each thread is in, when its line was cut.
     let mut under_way: BTreeMap<String, usize> = BTreeMap::new();
-    let console = console(text);
     let first = text.split(' ').next().unwrap_or_default();
     for line in text.lines() {
         let Some((thread, rest)) = line.split_once(' ') else { continue };
@@ -47,25 +47,14 @@ pub(crate) fn read(text: &str) -> Vec<Call> {
         if rest.ends_with("<unfinished ...>") {
             under_way.insert(thread.into(), calls.len());
         }
-        let site = site(name, arguments, &console);
+        let site = site(name, arguments, console);
         let first_thread = thread == first;
         calls.push(Call { name: name.into(), site, nth: *nth, first_thread, injected });
     }
     calls
 }
 
-/// The pipes that the program opened by a path, as strace describes them: only its standard streams, which
-/// it opens once more, are such pipes.
-fn console(text: &str) -> BTreeSet<&str> {
-    let opened = text.lines().filter(|line| line.contains("openat"));
-    let results = opened.filter_map(|line| line.rsplit_once(" = ")?.1.split_once('<'));
-    results
-        .filter_map(|(_, meaning)| meaning.strip_suffix('>'))
-        .filter(|of| of.starts_with("pipe:"))
-        .collect()
-}
-
-fn site(name: &str, arguments: &str, console: &BTreeSet<&str>) -> Site {
+fn site(name: &str, arguments: &str, console: &[String]) -> Site {
     let mut site = vec![name];
     let mut rest = arguments;
     // A descriptor is a number with its meaning behind it.
@@ -75,7 +64,8 @@ fn site(name: &str, arguments: &str, console: &BTreeSet<&str>) -> Site {
         let meaning = rest.get(at + 1..end).unwrap_or_default();
         let of_poll = name == "epoll_ctl" && meaning.contains("eventpoll");
         if number.ends_with(char::is_numeric) && !of_poll {
-            let is_console = matches!(number, "1" | "2") || console.contains(meaning);
+            let is_console =
+                matches!(number, "1" | "2") || console.iter().any(|pipe| pipe == meaning);
             site.push(if name == "write" && is_console { CONSOLE } else { role(meaning) });
         }
         rest = rest.get(end..).unwrap_or_default();

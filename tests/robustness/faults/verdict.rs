@@ -19,7 +19,7 @@ pub(crate) struct Verdict {
 }
 
 pub(crate) fn judge(kind: Kind, fault: Option<&Fault>, played: &Played) -> Verdict {
-    let calls = trace::read(&played.trace);
+    let calls = trace::read(&played.trace, &played.console);
     let failed: Vec<&str> =
         calls.iter().filter(|call| call.injected).map(|call| call.site.as_str()).collect();
     let run = Ended { kind, fault, played, calls: calls.len(), failed: &failed };
@@ -60,7 +60,7 @@ impl Ended<'_> {
         if log.contains("panicked") || !matches!(code, Some(0 | 1)) && !self.may_be_deaf() {
             return Some(format!("it ended with {code:?}"));
         }
-        if self.played.killed || self.played.asked_twice && !self.may_be_deaf() {
+        if self.played.asked_twice && !self.may_be_deaf() {
             return Some("it does not stop".into());
         }
         let most = MOST_CALLS + MOST_CALLS_A_MILLISECOND * self.played.took.as_millis();
@@ -155,7 +155,7 @@ impl Ended<'_> {
     }
 
     /// The word of a signal to the loop, or of a loop to the other, was itself failed, which no
-    /// Linux does; the second signal needs none.
+    /// Linux does: then it may hear of no signal.
     fn may_be_deaf(&self) -> bool {
         let word = |site: &&str| site.contains("signals") || site.contains("waker");
         self.played.asked_twice && self.failed.iter().any(word)
