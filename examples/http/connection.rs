@@ -17,6 +17,8 @@ use crate::spool::SpooledBody;
 #[derive(Debug, Default)]
 pub(crate) struct HttpConnection {
     pub(crate) state: RequestState,
+    /// Whether the connection counts in `Site::places`.
+    has_place: bool,
     /// Whether the connection closes after the current answer.
     pub(crate) is_last: bool,
     /// `Some` while a head is incomplete.
@@ -47,8 +49,9 @@ pub(crate) enum RequestState {
 
 #[derive(Debug)]
 pub(crate) struct EventStream {
-    /// Count of events sent.
+    /// The number of the last event.
     pub(crate) count: u64,
+    pub(crate) ends_at: Instant,
     pub(crate) is_chunked: bool,
 }
 
@@ -64,6 +67,12 @@ pub(crate) const EVENT_EVERY: Duration = Duration::from_secs(1);
 
 impl Handler<Site> for HttpConnection {
     fn setup(&mut self, cx: &mut Cx<'_>) -> io::Result<()> {
+        self.has_place = cx.shared.places.take();
+        if !self.has_place {
+            cx.shared.refresh(cx.io.now());
+            self.refuse(cx, Status::SERVICE_UNAVAILABLE, true);
+            return Ok(());
+        }
         self.set_timer(cx, cx.shared.limits.idle_timeout);
         Ok(())
     }
@@ -110,8 +119,14 @@ impl Handler<Site> for HttpConnection {
             return Ok(());
         }
         match &mut self.state {
+            RequestState::EventStream(events) if events.ends_at <= cx.io.now() => {
+                if events.is_chunked {
+                    cx.send(LAST_CHUNK);
+                }
+                cx.close();
+            }
             RequestState::EventStream(events) => {
-                events.count += 1;
+                events.count = events.count.wrapping_add(1);
                 // A slow client misses events.
                 if !cx.io.is_congested(cx.id) {
                     events.send(cx);
@@ -149,6 +164,12 @@ impl Handler<Site> for HttpConnection {
             cx.close();
         }
         Ok(())
+    }
+
+    fn finish(&mut self, cx: &mut Cx<'_>, _outcome: io::Result<()>) {
+        if self.has_place {
+            cx.shared.places.give_back();
+        }
     }
 }
 

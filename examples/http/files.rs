@@ -3,12 +3,16 @@
 //! Files are opened and read in the loop. Most files are in the page cache, where reading a piece
 //! takes some 15 microseconds; handing each piece to a thread would cost about as much again. For
 //! files on slow disks use [`Context::offload`].
+//!
+//! A file is opened once, without waiting and without leaving the folder, and then looked at: the
+//! owner of a file may lock it with a lease, or replace it by a FIFO or a symbolic link, at any time.
 
-use std::fs::{self, File};
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use cap_std::fs::{Dir, OpenOptions};
 use socketserver::{Context, SendStatus};
 
 use crate::conditions::Validators;
@@ -32,17 +36,16 @@ pub(crate) struct StaticFile {
 
 /// Returns the resource that `path`, still encoded, names below `root`. Everything that may not be
 /// served is 404, which reveals nothing about other files. A shortage of this server is 503.
-pub(crate) fn find(root: &Path, path: &str) -> Result<Resource, Status> {
-    let named = root.join(relative(path).ok_or(Status::NOT_FOUND)?);
-    // Symbolic links must not lead out of the root.
-    let mut real = fs::canonicalize(named).map_err(|error| status(&error))?;
-    let (is_dir, has_slash) = (real.is_dir(), path.ends_with('/'));
+pub(crate) fn find(root: &Dir, path: &str) -> Result<Resource, Status> {
+    let mut name = Path::new(".").join(relative(path).ok_or(Status::NOT_FOUND)?);
+    let (mut file, mut metadata) = open(root, &name).map_err(|error| status(&error))?;
+    let (is_dir, has_slash) = (metadata.is_dir(), path.ends_with('/'));
     if is_dir {
-        real = fs::canonicalize(real.join("index.html")).map_err(|error| status(&error))?;
+        name.push("index.html");
+        (file, metadata) = open(root, &name).map_err(|error| status(&error))?;
     }
-    let metadata = fs::metadata(&real).map_err(|error| status(&error))?;
-    // Opening a FIFO would block. A file's name does not end with a slash.
-    if !real.starts_with(root) || !metadata.is_file() || has_slash && !is_dir {
+    // A file's name does not end with a slash.
+    if !metadata.is_file() || has_slash && !is_dir {
         return Err(Status::NOT_FOUND);
     }
     if !has_slash && is_dir {
@@ -50,16 +53,36 @@ pub(crate) fn find(root: &Path, path: &str) -> Result<Resource, Status> {
     }
     let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
     Ok(Resource::File(StaticFile {
-        file: File::open(&real).map_err(|error| status(&error))?,
+        file,
         len: metadata.len(),
-        media_type: media_types::of(&real),
+        media_type: media_types::of(&name),
         validators: Validators::of_file(modified, metadata.len(), SystemTime::now()),
     }))
 }
 
-/// The status for a file that cannot be opened.
+/// Opens what `name` is at this moment, which need not be a file. Symbolic links are followed as far
+/// as they do not lead out of `root`.
+fn open(root: &Dir, name: &Path) -> io::Result<(File, Metadata)> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use cap_std::fs::OpenOptionsExt;
+
+        // Without it a FIFO would block for ever, and a lease for 45 seconds (lease-break-time in
+        // proc(5)). A terminal must not become that of the server.
+        options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    }
+    let file = root.open_with(name, &options)?.into_std();
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
+}
+
+/// The status for a file that cannot be opened: 503 if it can be later, because this process lacks
+/// descriptors or memory, or because another one has a lease.
 pub(crate) fn status(error: &io::Error) -> Status {
-    if is_shortage(error) { Status::SERVICE_UNAVAILABLE } else { Status::NOT_FOUND }
+    let is_later = error.kind() == io::ErrorKind::WouldBlock || is_shortage(error);
+    if is_later { Status::SERVICE_UNAVAILABLE } else { Status::NOT_FOUND }
 }
 
 /// Whether this process lacks descriptors or memory, so that the file may exist.

@@ -23,6 +23,8 @@ mod files;
 #[path = "../support/head.rs"]
 mod head;
 mod media_types;
+#[path = "../support/places.rs"]
+mod places;
 #[path = "../support/program.rs"]
 mod program;
 mod request;
@@ -36,11 +38,12 @@ mod target;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
 use socketserver::{Addr, Options, Server};
 
 use connection::HttpConnection;
@@ -51,9 +54,19 @@ const USAGE: &str = "usage: http ADDR [options]
   --files DIR                serve the files below DIR at /files/
   --head-timeout SECONDS     longest time from the first byte of a head to its end (default 10)
   --idle-timeout SECONDS     longest time without a request or progress of a body (default 60)
+  --events-time SECONDS      longest time of one answer of /events (default 600)
   --body-limit BYTES         longest body of a request (default 1 GiB)
   --disk-limit BYTES         most bytes of all bodies kept on the disk (default 2 GiB)
-  --busy-poll MICROSECONDS   poll this long before sleeping (default 50)";
+  --busy-poll MICROSECONDS   poll this long before sleeping (default 50)
+
+Which client is ended, and when:
+  it has sent nothing, or no request follows the last    after --idle-timeout
+  its head is not complete                               after --head-timeout, however many bytes come
+  its body brings no 4 KiB                               after --idle-timeout
+  it acknowledges nothing of a file or of an echo        after two times --idle-timeout
+  it receives events, whether it reads them or not       after --events-time; browsers ask again
+  it is one more than 100,000, or than there are
+  descriptors for                                        at once, with 503";
 
 /// Busy polling before the loop sleeps, because a wake-up costs the client more with each request.
 /// An idle server sleeps all the same.
@@ -81,6 +94,7 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, Site, D
             "--files" => files = Some(directory(&value()?)?),
             "--head-timeout" => limits.head_timeout = seconds(&option, &value()?)?,
             "--idle-timeout" => limits.idle_timeout = seconds(&option, &value()?)?,
+            "--events-time" => limits.events_time = seconds(&option, &value()?)?,
             "--body-limit" => limits.body = number(&option, &value()?)?,
             "--disk-limit" => limits.disk = number(&option, &value()?)?,
             "--busy-poll" => busy_poll = Duration::from_micros(number(&option, &value()?)?),
@@ -92,10 +106,9 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<(OsString, Site, D
     Ok((addr.ok_or("ADDR is missing")?, Site::new(files, limits), busy_poll))
 }
 
-fn directory(path: &OsString) -> Result<PathBuf, String> {
-    let found = std::fs::canonicalize(path).map_err(|error| format!("--files {path:?}: {error}"));
-    let found = found?;
-    if found.is_dir() { Ok(found) } else { Err(format!("--files {path:?}: not a directory")) }
+fn directory(path: &OsString) -> Result<Dir, String> {
+    let found = Dir::open_ambient_dir(path, ambient_authority());
+    found.map_err(|error| format!("--files {path:?}: {error}"))
 }
 
 fn number<T: FromStr>(option: &str, word: &OsString) -> Result<T, String> {
@@ -110,7 +123,9 @@ fn seconds(option: &str, word: &OsString) -> Result<Duration, String> {
 }
 
 fn serve(addr: OsString, site: Site, busy_poll: Duration) -> io::Result<()> {
-    let mut server = Server::with_shared(site, Options { busy_poll, ..Options::default() })?;
+    let max_connections = site.places.max_connections();
+    let options = Options { busy_poll, max_connections, ..Options::default() };
+    let mut server = Server::with_shared(site, options)?;
     let listener = server.listen(addr, |_peer| HttpConnection::default())?;
     signals::stop_on_signals(&mut server, GRACE)?;
     if let Some(Addr::Ip(addr)) = server.io().local_addr(listener) {

@@ -55,7 +55,7 @@ impl HttpConnection {
     fn serve_get(&mut self, cx: &mut Cx<'_>, request: &Request<'_, '_>) -> ReadMore {
         let (path, with_body) = (request.target.path, request.wants_body());
         if let Some(file) = in_files(path) {
-            let found = cx.shared.files.as_deref().map(|root| files::find(root, file));
+            let found = cx.shared.files.as_ref().map(|root| files::find(root, file));
             return match found.unwrap_or(Err(Status::NOT_FOUND)) {
                 Ok(Resource::File(served)) => self.begin_file(cx, request, served),
                 Ok(Resource::Directory) => Ok(self.redirect(cx, request)),
@@ -277,7 +277,10 @@ impl HttpConnection {
         if !request.wants_body() {
             return self.end_answer(cx, sent);
         }
-        let events = EventStream { count: 1, is_chunked };
+        // A browser whose answer ended asks for what comes after the last event.
+        let last = request.head.only("last-event-id").and_then(number).unwrap_or(0);
+        let ends_at = cx.io.now() + cx.shared.limits.events_time;
+        let events = EventStream { count: last.wrapping_add(1), ends_at, is_chunked };
         events.send(cx);
         self.set_timer(cx, EVENT_EVERY);
         self.state = RequestState::EventStream(events);
@@ -299,6 +302,10 @@ fn status_and_part(
         (None, RangeRequest::Range(first, part)) => Ok((Status::PARTIAL_CONTENT, first, part)),
         (None, RangeRequest::Unsatisfiable) => Ok((Status::RANGE_NOT_SATISFIABLE, 0, 0)),
     }
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// The path below `/files`; `None` for other paths.

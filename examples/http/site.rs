@@ -1,9 +1,11 @@
 //! The state shared by all connections.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
+use cap_std::fs::Dir;
+
 use crate::head;
+use crate::places::Places;
 use crate::response::{Response, Status};
 use crate::spool::DiskQuota;
 
@@ -14,6 +16,8 @@ pub(crate) struct HttpLimits {
     pub(crate) head_timeout: Duration,
     /// Without a request or 4 KiB of a body.
     pub(crate) idle_timeout: Duration,
+    /// How long one answer of events lasts. The client asks for more.
+    pub(crate) events_time: Duration,
     /// Longest body of a request in bytes.
     pub(crate) body: u64,
     /// Most bytes of all spooled bodies on the disk.
@@ -25,19 +29,23 @@ impl Default for HttpLimits {
         HttpLimits {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
+            events_time: Duration::from_secs(600),
             body: 1 << 30,
             disk: 2 << 30,
         }
     }
 }
 
+/// Most clients at once, if there are descriptors for them.
+const MAX_CLIENTS: usize = 100_000;
 /// Bytes of a file that are read and sent at once.
 const PIECE: usize = 64 << 10;
 
 pub(crate) struct Site {
-    /// The canonical root of all files served; `None` without `--files`.
-    pub(crate) files: Option<PathBuf>,
+    /// The folder of all files served; `None` without `--files`.
+    pub(crate) files: Option<Dir>,
     pub(crate) limits: HttpLimits,
+    pub(crate) places: Places,
     /// Reused for heads, so that an answer allocates nothing.
     pub(crate) scratch: Vec<u8>,
     /// Reused for pieces of files.
@@ -54,11 +62,23 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(files: Option<PathBuf>, limits: HttpLimits) -> Site {
+    pub(crate) fn new(files: Option<Dir>, limits: HttpLimits) -> Site {
         let (scratch, hello) = Default::default();
         let (piece, disk) = (vec![0; PIECE], DiskQuota::new(limits.disk));
         let now = Instant::now();
-        Site { files, limits, scratch, piece, hello, date: None, disk, now, fresh_until: None }
+        let places = Places::new(MAX_CLIENTS, 1);
+        Site {
+            files,
+            limits,
+            places,
+            scratch,
+            piece,
+            hello,
+            date: None,
+            disk,
+            now,
+            fresh_until: None,
+        }
     }
 
     /// Must be called first in a callback. Formats the date again once a second.

@@ -1,33 +1,37 @@
 //! How many clients an example serves at once. One more is told so and closed, because a client that
 //! waits in the backlog of the kernel hears nothing.
 
-/// Clients that are being told so, beside those that are served.
+/// Most clients that are being told so, beside those that are served.
 const REFUSED: usize = 64;
 /// Descriptors for everything that is no client.
-const OTHERS: usize = 32;
+const OTHERS: usize = 16;
 
 /// The clients that are served, and how many may be.
 #[derive(Debug)]
 pub(crate) struct Places {
     most: usize,
     taken: usize,
+    refused: usize,
 }
 
 impl Places {
     /// At most `most` clients, and no more than there are descriptors for, of which each needs
     /// `descriptors`. Raises the limit of descriptors as far as an unprivileged process may.
     pub(crate) fn new(most: usize, descriptors: usize) -> Places {
-        let limit = raise_limit().saturating_sub(OTHERS + REFUSED);
-        Places { most: most.min(limit / descriptors.max(1)).max(1), taken: 0 }
+        let limit = raise_limit();
+        let refused = REFUSED.min(limit / 8);
+        let left = limit.saturating_sub(OTHERS + refused) / descriptors.max(1);
+        Places { most: most.min(left).max(1), taken: 0, refused }
     }
 
+    #[allow(dead_code, reason = "not every example tells it")]
     pub(crate) fn most(&self) -> usize {
         self.most
     }
 
     /// For `Options::max_connections`.
     pub(crate) fn max_connections(&self) -> usize {
-        self.most + REFUSED
+        self.most + self.refused
     }
 
     /// Takes a place; `false` if there is none.

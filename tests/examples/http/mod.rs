@@ -4,6 +4,7 @@
 mod bodies;
 mod clients;
 mod files;
+mod hostile;
 mod table;
 mod times;
 

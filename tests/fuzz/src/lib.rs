@@ -83,6 +83,7 @@ mod examples {
     }
     pub(crate) mod support {
         pub(crate) mod head;
+        pub(crate) mod places;
     }
     pub(crate) mod websocket {
         pub(crate) use super::support::head;
@@ -102,7 +103,7 @@ use examples::http::{chunk, conditions, media_types, request, response, site, sp
 use examples::kv::{
     glob, inline_command, large, large_command, memory, number, parser, replies, value,
 };
-use examples::support::head;
+use examples::support::{head, places};
 
 mod bytes;
 #[cfg(test)]
