@@ -213,6 +213,21 @@ impl<'a, S> Request<'a, S> {
     /// Sets how long each later read, and each later write of any length, may take
     /// ([`Workers::timeout`](super::Workers::timeout)); `None` removes the limit. No effect for a datagram.
     ///
+    /// ```
+    /// # use std::io::{self, BufRead};
+    /// # use std::time::Duration;
+    /// # use socketserver::blocking::Request;
+    /// fn patient_at_first(request: &mut Request<'_>) -> io::Result<()> {
+    ///     request.set_timeout(Some(Duration::from_secs(60)))?;
+    ///     let first = request.take_line(1024)?.is_some();
+    ///     request.set_timeout(Some(Duration::from_secs(5)))?;
+    ///     if first { request.send_all(b"now be quick\n") } else { Ok(()) }
+    /// }
+    /// # socketserver::Server::new()?.listen_blocking(
+    /// #     "127.0.0.1:0", &socketserver::blocking::Workers::inline(), |_| patient_at_first)?;
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) when `timeout` is zero; the error of the system call.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
@@ -262,6 +277,21 @@ impl<'a, S> Request<'a, S> {
 
     /// Shuts down the writing direction, so the peer reads EOF; reads still work. No effect for a
     /// datagram.
+    ///
+    /// ```
+    /// # use std::io::{self, Read};
+    /// # use socketserver::blocking::Request;
+    /// fn ask_and_listen(request: &mut Request<'_>) -> io::Result<()> {
+    ///     request.send_all(b"that is all; and you?\n")?;
+    ///     request.shutdown_write()?;
+    ///     let mut last_words = Vec::new();
+    ///     request.take(1024).read_to_end(&mut last_words)?;
+    ///     Ok(())
+    /// }
+    /// # socketserver::Server::new()?.listen_blocking(
+    /// #     "127.0.0.1:0", &socketserver::blocking::Workers::inline(), |_| ask_and_listen)?;
+    /// # Ok::<(), io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The error of shutdown(2).

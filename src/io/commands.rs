@@ -52,6 +52,22 @@ impl Io {
     /// readiness that was reported to it. The idle timeout of a connection starts over.
     ///
     /// Returns `false` when the socket is closed.
+    ///
+    /// ```
+    /// use socketserver::Echo;
+    /// use socketserver::testing::TestServer;
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Echo)?;
+    /// server.io_mut().pause(peer.id());
+    /// peer.send("later");
+    /// server.run();
+    /// assert_eq!(peer.received(), b"");
+    /// server.io_mut().resume(peer.id());
+    /// server.run();
+    /// assert_eq!(peer.received(), b"later");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn resume(&mut self, id: SocketId) -> bool {
         let now = self.now;
         self.is_live(id)
@@ -247,6 +263,16 @@ impl Io {
     /// Closes every listener and every bound datagram socket (Python's `server_close`). Datagrams
     /// that had arrived are answered first, also by other threads within
     /// [`Options::close_timeout`](crate::Options::close_timeout); connections go on.
+    ///
+    /// ```
+    /// use socketserver::{Echo, Server};
+    ///
+    /// let mut server = Server::new()?;
+    /// let listener = server.listen("127.0.0.1:0", |_peer| Echo)?;
+    /// server.io_mut().server_close();
+    /// assert!(!server.io().is_open(listener));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn server_close(&mut self) {
         let since = self.now;
         for id in self.sockets.ids() {

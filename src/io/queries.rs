@@ -52,6 +52,17 @@ impl Io {
     }
 
     /// Whether the socket is paused ([`Io::pause`]).
+    ///
+    /// ```
+    /// use socketserver::Echo;
+    /// use socketserver::testing::TestServer;
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Echo)?;
+    /// server.io_mut().pause(peer.id());
+    /// assert!(server.io().is_paused(peer.id()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn is_paused(&self, id: SocketId) -> bool {
         match self.sockets.get(id) {
@@ -86,6 +97,29 @@ impl Io {
 
     /// The address of the peer (`getpeername`, Python's `client_address`). `None` when the peer has
     /// disconnected, so a handler that needs the address in `finish` has to keep a copy.
+    ///
+    /// ```
+    /// use socketserver::{Context, Handler, Input};
+    /// use std::io;
+    ///
+    /// struct WhoAmI;
+    ///
+    /// impl Handler for WhoAmI {
+    ///     fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    ///         if let Some(peer) = cx.io.peer_addr(cx.id) {
+    ///             cx.send(format!("{peer}\n").as_bytes());
+    ///         }
+    ///         cx.close();
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn handle(&mut self, _cx: &mut Context<'_>, _input: &mut Input<'_>) -> io::Result<()> {
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # socketserver::Server::new()?.listen("127.0.0.1:0", |_peer| WhoAmI)?;
+    /// # Ok::<(), io::Error>(())
+    /// ```
     #[must_use]
     pub fn peer_addr(&self, id: SocketId) -> Option<Addr> {
         match self.sockets.get(id)? {
@@ -128,6 +162,16 @@ impl Io {
     }
 
     /// How many connections are open, including those that linger.
+    ///
+    /// ```
+    /// use socketserver::Echo;
+    /// use socketserver::testing::TestServer;
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let _peer = server.connect(Echo)?;
+    /// assert_eq!(server.io().connection_count(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn connection_count(&self) -> usize {
         self.sockets.connection_count()

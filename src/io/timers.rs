@@ -163,6 +163,40 @@ impl Io {
     /// Returns [`TimerId::NONE`] and sets no timer when there is no handler to call: `owner` is
     /// closed, or is a listener. For timers that belong to no connection, make an owner with
     /// [`Server::add_timer_handler`](crate::Server::add_timer_handler).
+    ///
+    /// ```
+    /// use socketserver::testing::TestServer;
+    /// use socketserver::{Context, Handler, Input};
+    /// use std::io;
+    /// use std::time::Duration;
+    ///
+    /// /// Says so when nothing has come for a minute.
+    /// struct Patient;
+    ///
+    /// impl Handler for Patient {
+    ///     fn setup(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    ///         cx.io.set_timer(cx.id, Duration::from_secs(60));
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn handle(&mut self, _cx: &mut Context<'_>, input: &mut Input<'_>) -> io::Result<()> {
+    ///         input.take_all();
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn timeout(&mut self, cx: &mut Context<'_>, _timer: socketserver::TimerId) -> io::Result<()> {
+    ///         cx.send(b"too slow\n");
+    ///         cx.close();
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut server = TestServer::new()?;
+    /// let peer = server.connect(Patient)?;
+    /// server.advance(Duration::from_secs(60));
+    /// assert_eq!(peer.received(), b"too slow\n");
+    /// # Ok::<(), io::Error>(())
+    /// ```
     pub fn set_timer(&mut self, owner: SocketId, after: Duration) -> TimerId {
         if !self.is_live(owner) || matches!(self.sockets.get(owner), Some(Entry::Listener(_))) {
             return TimerId::NONE;
