@@ -207,7 +207,7 @@ const TYPED_WRONGLY: &[(&str, &[&str], &str)] = &[
     ("http", &[ANY, "--bogus"], "unknown option \"--bogus\""),
     ("http", &[ANY, "--files"], "--files needs a value"),
     ("http", &[ANY, "--files", "nosuch"], "No such file"),
-    ("http", &["--files", "Cargo.toml", ANY], "not a directory"),
+    ("http", &["--files", "Cargo.toml", ANY], "Not a directory"),
     ("http", &[ANY, "--head-timeout", "0"], "--head-timeout"),
     ("http", &[ANY, "--idle-timeout", "0"], "--idle-timeout"),
     ("http", &[ANY, "--idle-timeout", "-1"], "--idle-timeout"),
