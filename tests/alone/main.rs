@@ -21,8 +21,8 @@ mod allocations;
 mod descriptors;
 // Paths of Unix sockets, and a working directory that changes.
 mod directory;
-// The instructions of each operation, beside few others and many.
-#[cfg(target_os = "linux")]
+// The instructions of each operation, beside few others and many; poll(2) itself grows with them.
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod growth;
 // What a burst took goes back.
 #[cfg(all(target_os = "linux", feature = "sys"))]
