@@ -198,6 +198,10 @@ fn resume_delivers_what_is_left_though_nothing_was_paused() {
 /// the system says once more that there is room when the loop asks to hear of nothing else.
 #[test]
 #[cfg(target_os = "linux")]
+#[cfg_attr(
+    mio_unsupported_force_poll_poll,
+    ignore = "poll(2) reports a reset although it is paused"
+)]
 fn a_paused_connection_wakes_the_loop_twice_at_most_however_much_arrives() {
     for kind in Kind::ALL {
         let mut h = Harness::with_shared((0, None), Options::default());
