@@ -202,7 +202,7 @@ mod pages {
     }
 
     /// The most bytes that a loop keeps.
-    const MOST_KEPT: usize = 4 << 20;
+    pub(super) const MOST_KEPT: usize = 4 << 20;
 
     thread_local! {
         static KEPT: RefCell<Kept> = RefCell::default();
@@ -230,6 +230,11 @@ mod pages {
     /// From now on this thread keeps a few mappings: it is that of a loop.
     pub(crate) fn keep_pages() {
         KEPT.with(|kept| kept.borrow_mut().most = MOST_KEPT);
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept_bytes() -> usize {
+        KEPT.with(|kept| kept.borrow().maps.iter().map(|map| map.len()).sum())
     }
 
     /// Gives back the mappings that are kept.
@@ -270,13 +275,19 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "sys")]
     fn a_loop_keeps_few_pages_and_gives_them_back() {
-        keep_pages();
         let large = vec![7; PAGES_MIN];
-        let many: Vec<ByteBuffer> = (0..1_000).map(|_| ByteBuffer::of(&large)).collect();
-        drop(many);
-        let again = ByteBuffer::of(&large[1..]);
+        let drop_many = || drop((0..1_000).map(|_| ByteBuffer::of(&large)).collect::<Vec<_>>());
+        drop_many();
+        assert_eq!(pages::kept_bytes(), 0, "this thread is not that of a loop yet");
+        keep_pages();
+        drop_many();
+        assert_eq!(pages::kept_bytes(), pages::MOST_KEPT);
+        let again = ByteBuffer::of(&large);
+        assert_eq!(pages::kept_bytes(), pages::MOST_KEPT - again.capacity(), "it is used again");
         assert!(again.iter().all(|byte| *byte == 7));
         drop_kept_pages();
+        assert_eq!(pages::kept_bytes(), 0);
     }
 }
