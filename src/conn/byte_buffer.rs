@@ -24,6 +24,11 @@ const PAGES_MIN: usize = 32 << 10;
 /// A buffer of less capacity is not worth shrinking.
 const SPARE_MIN: usize = 16 << 10;
 
+/// Whether a buffer of this capacity is worth shrinking when `used` bytes are needed.
+pub(super) fn has_spare(capacity: usize, used: usize) -> bool {
+    capacity >= SPARE_MIN && capacity / 4 > used
+}
+
 impl ByteBuffer {
     /// A copy of `bytes`, in memory for them alone.
     pub(crate) fn of(bytes: &[u8]) -> ByteBuffer {
@@ -69,9 +74,9 @@ impl ByteBuffer {
         }
     }
 
-    /// Whether [`ByteBuffer::shrink`] would free more than is left when `used` bytes are needed.
+    /// Whether it has spare memory when `used` bytes are needed.
     pub(crate) fn has_spare(&self, used: usize) -> bool {
-        self.capacity() >= SPARE_MIN && self.capacity() / 4 > used
+        has_spare(self.capacity(), used)
     }
 
     /// Gives back what it does not need.

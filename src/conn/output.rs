@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use super::byte_buffer::has_spare;
+
 /// The output of one connection, in order.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
@@ -30,9 +32,6 @@ struct Buffer {
     /// Its spare memory was noted, and is given back later.
     is_noted: bool,
 }
-
-/// A buffer of less capacity is not worth shrinking.
-const SPARE_MIN: usize = 16 << 10;
 
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
@@ -194,8 +193,7 @@ impl Buffer {
     }
 
     fn has_spare(&self) -> bool {
-        let capacity = self.bytes.capacity();
-        capacity >= SPARE_MIN && capacity / 4 > self.bytes.len() - self.sent
+        has_spare(self.bytes.capacity(), self.front().len())
     }
 
     fn push_chunk(&mut self, bytes: &[u8]) {
