@@ -61,8 +61,8 @@ enum CommandArgs {
 ///
 /// SIGTERM, SIGHUP or Ctrl-C stops it: accepting stops, requests that have arrived are answered and
 /// sent, and the exit code is 0, also when clients were cut off after --grace, which is said on standard
-/// error. A second SIGTERM or Ctrl-C exits at once, with 143 or 130; the same signal within 100 ms is no
-/// second one. What was ignored when it started, as SIGHUP is by nohup, stays ignored. With --workers
+/// error. A second SIGTERM or Ctrl-C exits at once, with 143 or 130, if the loop has seen the first (one
+/// that is stuck ends by SIGKILL); the same signal within 100 ms is no second one. What was ignored when it started, as SIGHUP is by nohup, stays ignored. With --workers
 /// processes:N, SIGTERM to one of the processes ends that one and its client's connection a second later,
 /// unless the server stops too: then all finish what they have; Ctrl-C leaves them to the stop; when the
 /// server itself is gone, they end at once (on Linux; elsewhere with their clients).

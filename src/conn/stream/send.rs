@@ -21,9 +21,8 @@ pub enum SendStatus {
     /// `drained` is called when the queue is short again. When they would be more than
     /// [`Options::output_limit`](crate::Options::output_limit), these bytes and all that wait are
     /// dropped and the connection ends; [`Io::is_open`](crate::Io::is_open) is `false` then. Of a
-    /// datagram: the queue of its socket
-    /// was full ([`Options::send_queue_packets`](crate::Options::send_queue_packets)) and the
-    /// datagram was dropped.
+    /// datagram: the queue of its socket was full
+    /// ([`Options::send_queue_packets`](crate::Options::send_queue_packets)) and the datagram was dropped.
     Congested,
     /// The bytes are dropped: the connection is closed, closing, or never existed, or the sender of
     /// the datagram has no address.
